@@ -1,0 +1,386 @@
+//! Facts that have happened. The journal holds nothing else, and the state is exactly their fold.
+//!
+//! Names are a noun and a past participle; `type` in JSON is the same in snake case. Fields are only ever added.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::hold::{HaltReason, HoldReason, RevertCause};
+use super::plan::PlanSource;
+use super::record::GroupImage;
+use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WeightPair, WriteId, ZoneId};
+
+/// One journal entry: an event, and who wrote it when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The cutover that it is about; also the stream.
+    pub cutover: CutoverName,
+    /// The attempt that it belongs to, from 1.
+    pub attempt: u32,
+    /// Its number in the stream, from 1, without gaps, never restarting.
+    pub seq: u64,
+    /// When: the later of the writer's clock and the entry before.
+    pub at: Timestamp,
+    /// Who: `controller ID` or `user@host`.
+    pub actor: String,
+    /// The version of the entry's format.
+    pub version: u32,
+    /// What happened.
+    pub event: Event,
+}
+
+/// The version of the entries that this program writes. It reads this one and all before it.
+pub const JOURNAL_VERSION: u32 = 1;
+
+/// One group's part of an intended write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The group's index in the plan's `records`.
+    pub group: usize,
+    /// The zone.
+    pub zone: ZoneId,
+    /// The image that was read, with the weights before.
+    pub from: GroupImage,
+    /// The weights after.
+    pub to: WeightPair,
+}
+
+/// What a rollback was asked for with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevertMode {
+    /// Compare-and-swap of the image as read; nothing that somebody else wrote is overwritten.
+    Swap,
+    /// UPSERT of the last verified images with the baseline's weights, whatever is there.
+    Force,
+}
+
+/// A fact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// A controller saw the plan for the first time, or again before this attempt's first write.
+    PlanAccepted {
+        /// The plan, its text and its path.
+        source: Box<PlanSource>,
+    },
+    /// A step's weights are about to be written.
+    WeightChangeIntended {
+        /// Identifies the write in replies.
+        write_id: WriteId,
+        /// The only process that may send it.
+        owner: ControllerId,
+        /// The last moment at which it may be sent.
+        perform_by: Timestamp,
+        /// The step, from 1.
+        step: u16,
+        /// The weights of each group that is to move.
+        targets: Vec<Target>,
+        /// With the first step of the first attempt: the images that a revert goes back to, in the plan's order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        baseline: Option<Vec<GroupImage>>,
+    },
+    /// Route 53 accepted a batch of the write.
+    WeightChangeSubmitted {
+        /// The write (a step's or a revert's).
+        write_id: WriteId,
+        /// The zone.
+        zone: ZoneId,
+        /// The groups in the batch, by index.
+        groups: Vec<usize>,
+        /// What to ask `GetChange` for.
+        change_id: ChangeId,
+        /// The reply's `Date`: AWS's clock.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server_time: Option<Timestamp>,
+    },
+    /// Route 53 refused a batch, or the reply was lost.
+    WeightChangeFailed {
+        /// The write.
+        write_id: WriteId,
+        /// The zone.
+        zone: ZoneId,
+        /// The groups in the batch, by index.
+        groups: Vec<usize>,
+        /// What kind of failure.
+        class: FailureClass,
+        /// What was said.
+        message: String,
+    },
+    /// The write did not happen, in part or in whole, and can no longer happen.
+    WeightChangeAbandoned {
+        /// The write.
+        write_id: WriteId,
+        /// The groups that did move, with their images.
+        moved: BTreeMap<usize, GroupImage>,
+        /// Why it was given up.
+        reason: String,
+    },
+    /// The step's weights were read back in all groups.
+    WeightsVerified {
+        /// The write that brought them there.
+        write_id: WriteId,
+        /// The step.
+        step: u16,
+        /// All groups' images, in the plan's order.
+        images: Vec<GroupImage>,
+    },
+    /// A change id was lost; the same image was written again to get a new one.
+    ChangeLost {
+        /// The change that Route 53 no longer knows, if there was one.
+        change_id: Option<ChangeId>,
+        /// Its zone.
+        zone: ZoneId,
+    },
+    /// The change is on all of Route 53's servers.
+    ChangeInSync {
+        /// The change.
+        change_id: ChangeId,
+    },
+    /// Settling is over; the bake clock may run.
+    BakeStarted {
+        /// The step.
+        step: u16,
+    },
+    /// All gates passed, for the first time in this bake or again: the clock runs from this entry on.
+    GatesPassed {},
+    /// The bake clock is counted up to here; it stops unless `running`.
+    BakeCounted {
+        /// The last reading at which all gates passed.
+        until: Timestamp,
+        /// Whether they still do.
+        running: bool,
+    },
+    /// The step's bake is over and every gate passed.
+    StepCompleted {
+        /// The step.
+        step: u16,
+    },
+    /// Nothing moves, and why. Most urgent first.
+    StepHeld {
+        /// The reasons; empty when nothing holds any more.
+        because: Vec<HoldReason>,
+    },
+    /// A gate cannot be judged since this entry.
+    GateUnknown {
+        /// The alarm.
+        alarm: AlarmId,
+        /// Why.
+        reason: String,
+    },
+    /// A gate can be judged again.
+    GateKnown {
+        /// The alarm.
+        alarm: AlarmId,
+    },
+    /// A change of an alarm's state was judged; it is not judged again.
+    AlarmJudged {
+        /// The alarm.
+        alarm: AlarmId,
+        /// Judged up to and including this change of state (AWS's clock).
+        transitioned_at: Timestamp,
+        /// Whether it had been in ALARM.
+        red: bool,
+    },
+    /// A person lets the cutover start although this alarm is red.
+    AlarmIgnored {
+        /// The alarm.
+        alarm: AlarmId,
+        /// Why.
+        reason: String,
+    },
+    /// An ignored alarm was read OK; from now on it counts.
+    AlarmArmed {
+        /// The alarm.
+        alarm: AlarmId,
+    },
+    /// Somebody else changed a group.
+    DriftDetected {
+        /// What was read, by the group's index; none where a member is gone.
+        groups: BTreeMap<usize, Option<GroupImage>>,
+    },
+    /// All groups are again as last verified.
+    DriftCleared {},
+    /// A person takes the drifted images for the verified ones.
+    DriftAdopted {
+        /// The images, by the group's index.
+        images: BTreeMap<usize, GroupImage>,
+        /// Why.
+        reason: String,
+    },
+    /// The way back begins. Nothing stops it now.
+    RevertIntended {
+        /// Identifies its writes in replies.
+        write_id: WriteId,
+        /// Why.
+        cause: RevertCause,
+        /// How.
+        mode: RevertMode,
+    },
+    /// A revert was performed while the journal was down; recorded when it came back.
+    RevertPerformedUnjournaled {
+        /// Identifies its writes in replies.
+        write_id: WriteId,
+        /// Why.
+        cause: RevertCause,
+        /// When it was decided.
+        decided_at: Timestamp,
+    },
+    /// All groups were read at the baseline, a first time; or no longer were.
+    BaselineSeen {
+        /// When they were read; none takes an earlier reading back.
+        at: Option<Timestamp>,
+    },
+    /// Every group was read at the baseline twice, a fence apart.
+    Reverted {
+        /// Whether nothing had ever been written (a cancelled start).
+        #[serde(default)]
+        cancelled: bool,
+    },
+    /// Nothing advances until a person settles it.
+    Halted {
+        /// Why.
+        reason: HaltReason,
+    },
+    /// The last step's bake is over.
+    Completed {},
+    /// A page for the entry `of` was delivered.
+    PageSent {
+        /// The entry that pages.
+        of: u64,
+    },
+    /// A person paused the cutover.
+    PauseRequested {
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A person ended the pause.
+    ResumeRequested {
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A person approved a step as it then was.
+    StepApproved {
+        /// The step.
+        step: u16,
+        /// Its weights.
+        pair: WeightPair,
+        /// Its bake, in seconds.
+        bake_secs: i64,
+        /// Why.
+        reason: String,
+    },
+    /// A person wants the bake to end now.
+    BakeSkipRequested {
+        /// The step whose bake it is.
+        step: u16,
+        /// Why.
+        reason: String,
+    },
+    /// Whether the bake was ended: only if all gates passed at that moment.
+    BakeSkipDecided {
+        /// The step.
+        step: u16,
+        /// Whether the bake is over.
+        skipped: bool,
+    },
+    /// A person wants another attempt, or to leave Halted.
+    RetryRequested {
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A person took a changed plan file.
+    PlanAmended {
+        /// The new plan.
+        source: Box<PlanSource>,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A person wants everything back.
+    RollbackRequested {
+        /// How.
+        mode: RevertMode,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+}
+
+/// What kind of failure a refused or lost write is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// Worth trying again: timeouts, server errors, a lost reply.
+    Transient,
+    /// Too many calls; worth trying again later.
+    Throttled,
+    /// The credentials may not do this, or are no longer valid.
+    Denied,
+    /// The records are not as they were read.
+    Conflict,
+    /// Asking again cannot help.
+    Permanent,
+    /// It was never sent: the deadline had passed or the journal had moved on.
+    NotSent,
+}
+
+impl Event {
+    /// The event's name as it stands in the journal.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::PlanAccepted { .. } => "plan_accepted",
+            Self::WeightChangeIntended { .. } => "weight_change_intended",
+            Self::WeightChangeSubmitted { .. } => "weight_change_submitted",
+            Self::WeightChangeFailed { .. } => "weight_change_failed",
+            Self::WeightChangeAbandoned { .. } => "weight_change_abandoned",
+            Self::WeightsVerified { .. } => "weights_verified",
+            Self::ChangeLost { .. } => "change_lost",
+            Self::ChangeInSync { .. } => "change_in_sync",
+            Self::BakeStarted { .. } => "bake_started",
+            Self::GatesPassed {} => "gates_passed",
+            Self::BakeCounted { .. } => "bake_counted",
+            Self::StepCompleted { .. } => "step_completed",
+            Self::StepHeld { .. } => "step_held",
+            Self::GateUnknown { .. } => "gate_unknown",
+            Self::GateKnown { .. } => "gate_known",
+            Self::AlarmJudged { .. } => "alarm_judged",
+            Self::AlarmIgnored { .. } => "alarm_ignored",
+            Self::AlarmArmed { .. } => "alarm_armed",
+            Self::DriftDetected { .. } => "drift_detected",
+            Self::DriftCleared {} => "drift_cleared",
+            Self::DriftAdopted { .. } => "drift_adopted",
+            Self::RevertIntended { .. } => "revert_intended",
+            Self::RevertPerformedUnjournaled { .. } => "revert_performed_unjournaled",
+            Self::BaselineSeen { .. } => "baseline_seen",
+            Self::Reverted { .. } => "reverted",
+            Self::Halted { .. } => "halted",
+            Self::Completed {} => "completed",
+            Self::PageSent { .. } => "page_sent",
+            Self::PauseRequested { .. } => "pause_requested",
+            Self::ResumeRequested { .. } => "resume_requested",
+            Self::StepApproved { .. } => "step_approved",
+            Self::BakeSkipRequested { .. } => "bake_skip_requested",
+            Self::BakeSkipDecided { .. } => "bake_skip_decided",
+            Self::RetryRequested { .. } => "retry_requested",
+            Self::PlanAmended { .. } => "plan_amended",
+            Self::RollbackRequested { .. } => "rollback_requested",
+        }
+    }
+
+    /// Whether this event wakes somebody.
+    pub fn pages(&self) -> bool {
+        match self {
+            Self::StepHeld { because } => because.iter().any(HoldReason::pages),
+            Self::RevertIntended { .. }
+            | Self::RevertPerformedUnjournaled { .. }
+            | Self::Halted { .. } => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The heart: a pure decision. No I/O, no clock, no async, no AWS.
+
+#![warn(clippy::wildcard_enum_match_arm)]
+
+pub mod event;
+pub mod hold;
+pub mod observation;
+pub mod plan;
+pub mod record;
+pub mod units;

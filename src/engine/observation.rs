@@ -1,0 +1,129 @@
+//! What was seen in one round, for one cutover. Absence of data is itself an observation, never a default.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::plan::PlanSource;
+use super::record::RecordSet;
+use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, ZoneId};
+
+/// Everything that a decision may look at besides plan, state and time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// The process that looks; only the owner of an intended write may act on it before its deadline.
+    pub me: ControllerId,
+    /// The plan's groups, in the plan's order.
+    pub groups: Vec<GroupReading>,
+    /// The alarms that were asked for.
+    pub alarms: BTreeMap<AlarmId, AlarmReading>,
+    /// When alarms that may have flapped entered ALARM; only for those that were asked for.
+    pub histories: BTreeMap<AlarmId, HistoryReading>,
+    /// The status of the changes that are not known to be INSYNC.
+    pub changes: BTreeMap<ChangeId, ChangeReading>,
+    /// The plan file as it is now.
+    pub file: FileReading,
+    /// Whether a write of this process for this cutover is queued or on the wire.
+    pub in_flight: bool,
+    /// The last reading of this process at which all gates passed, if the reading before this one did.
+    pub passed_at: Option<Timestamp>,
+    /// AWS's clock minus ours, from the newest reply.
+    pub clock_skew: Option<SignedDuration>,
+    /// Why the break-glass files could not be written, if so.
+    pub break_glass_error: Option<String>,
+    /// Groups that another unfinished cutover of this journal already moves: the group's index and that cutover.
+    pub claimed: Vec<(usize, CutoverName)>,
+    /// `run --baseline-as-is`, with its reason: start although the new side already has a share.
+    pub baseline_as_is: Option<String>,
+}
+
+/// One group as read, or why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupReading {
+    /// Not asked for in this round.
+    NotRead,
+    /// All record sets with the group's name and type, in the order returned.
+    Read {
+        /// The zone they were read in.
+        zone: ZoneId,
+        /// The record sets; images that cannot be represented carry `unsupported`.
+        members: Vec<RecordSet>,
+        /// When they were read.
+        at: Timestamp,
+    },
+    /// Route 53 did not answer, or refused.
+    Unreadable {
+        /// What it said.
+        message: String,
+        /// Whether asking again cannot help (no such zone, access denied).
+        permanent: bool,
+        /// Since when this group could not be read.
+        since: Timestamp,
+    },
+}
+
+/// An alarm as read, or why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AlarmReading {
+    /// `CloudWatch` has the alarm.
+    Found {
+        /// Its state.
+        state: AlarmState,
+        /// When the state last changed: `StateTransitionedTimestamp`, or where there is none `StateUpdatedTimestamp`.
+        transitioned_at: Option<Timestamp>,
+        /// `EvaluationState` where it is set, for example `PARTIAL_DATA`.
+        evaluation: Option<String>,
+    },
+    /// `CloudWatch` answered, and does not know the alarm.
+    Missing,
+    /// `CloudWatch` did not answer, or refused.
+    Unreadable(String),
+}
+
+/// The three states of an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AlarmState {
+    /// Green.
+    Ok,
+    /// Red.
+    Alarm,
+    /// Not enough data to tell.
+    InsufficientData,
+}
+
+/// The alarm's history since the attempt's first write, or why it could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HistoryReading {
+    /// When it entered ALARM, oldest first.
+    EnteredAlarm(Vec<Timestamp>),
+    /// `CloudWatch` did not answer, or refused.
+    Unreadable(String),
+}
+
+/// A submitted change as read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangeReading {
+    /// Not yet on all of Route 53's servers.
+    Pending,
+    /// On all of them.
+    InSync,
+    /// Route 53 does not know the change: it was lost in a failover of the control plane.
+    Unknown,
+    /// Route 53 did not answer, or refused.
+    Unreadable(String),
+}
+
+/// The plan file as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileReading {
+    /// Nobody looks at the file in this process (`rollback`, for one).
+    NotWatched,
+    /// It holds this plan.
+    Plan(Box<PlanSource>),
+    /// It is gone.
+    Removed,
+    /// It cannot be read or does not hold a valid plan.
+    Unreadable(String),
+}

@@ -1,0 +1,186 @@
+//! A validated plan: what `plan_file` makes of the YAML, and what the journal keeps.
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use super::record::GroupName;
+use super::units::{AlarmId, CutoverName, Share, WeightPair};
+
+/// A plan that has passed all checks. Nothing in it can contradict itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The cutover's name.
+    pub name: CutoverName,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Where and as whom AWS is called.
+    pub aws: AwsSettings,
+    /// The weighted groups that move together, 1 to 100.
+    pub records: Vec<Group>,
+    /// How long resolvers are given after INSYNC; none means the largest TTL of the groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle: Option<SignedDuration>,
+    /// The steps, rising, the last one at 100 %.
+    pub steps: Vec<Step>,
+    /// What is watched.
+    pub gates: Gates,
+    /// Who is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
+}
+
+/// Where and as whom AWS is called.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwsSettings {
+    /// `CloudWatch`'s region; none means the environment's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The account, by the role that is assumed in it.
+    #[serde(default, skip_serializing_if = "Account::is_ambient")]
+    pub account: Account,
+}
+
+/// The credentials that a call is made with: the environment's own, or a role assumed with them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Account(pub Option<String>);
+
+impl Account {
+    /// Whether these are the environment's own credentials.
+    pub fn is_ambient(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+/// How the plan names its hosted zone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ZoneRef {
+    /// A zone's name (`example.com`) or its identifier (`Z0123456789ABC`).
+    pub zone: String,
+    /// Which one where a public and a private zone share the name; none where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<bool>,
+}
+
+/// One weighted group: a name and type whose two members share the traffic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// The hosted zone.
+    pub zone: ZoneRef,
+    /// Name and type.
+    #[serde(flatten)]
+    pub name: GroupName,
+    /// The old cluster's set identifier.
+    pub old: String,
+    /// The new cluster's set identifier.
+    pub new: String,
+}
+
+/// One step of the ladder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The new side's share, as written.
+    pub share: Share,
+    /// The weights that express it.
+    pub pair: WeightPair,
+    /// How long the gates must have passed before the next step. Above zero, at most 90 days.
+    pub bake: SignedDuration,
+    /// Whether a person must approve this step before it is taken.
+    #[serde(default)]
+    pub approval: bool,
+}
+
+/// What is watched, and what is done when it cannot be seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gates {
+    /// Red means revert.
+    #[serde(default)]
+    pub alarms: Vec<AlarmGate>,
+    /// Can the old cluster take the traffic back? Red means hold, and no automatic revert.
+    #[serde(default)]
+    pub fallback_alarms: Vec<AlarmGate>,
+    /// How long a gate may be Unknown before `on_unknown` applies.
+    pub unknown_for: SignedDuration,
+    /// What happens then.
+    pub on_unknown: HoldOrRevert,
+    /// What happens when a gate and a fallback alarm are red at once.
+    pub both_red: HoldOrRevert,
+}
+
+/// One alarm that is watched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmGate {
+    /// Which alarm.
+    #[serde(flatten)]
+    pub id: AlarmId,
+    /// What INSUFFICIENT_DATA means after the first write.
+    #[serde(default)]
+    pub no_data: NoData,
+}
+
+/// What INSUFFICIENT_DATA means after the first write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoData {
+    /// Unknown: nothing advances.
+    #[default]
+    Hold,
+    /// The plan's author knows that this alarm has no data when all is well.
+    Pass,
+}
+
+/// The two answers to a question that a plan may settle in advance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldOrRevert {
+    /// Hold, and page a person.
+    Hold,
+    /// Take the traffic back.
+    Revert,
+}
+
+/// Who is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notify {
+    /// A local command (argv, no shell) that gets the event as JSON on standard input.
+    pub command: Vec<String>,
+}
+
+/// A plan together with where it came from; what the journal keeps of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanSource {
+    /// The validated plan.
+    pub plan: Plan,
+    /// The absolute path of the file.
+    pub path: String,
+    /// SHA-256 over the parsed plan, hexadecimal. Comments, key order, `description` and `notify` do not count.
+    pub digest: String,
+    /// The file's text, for people who need it after the file is gone.
+    pub text: String,
+}
+
+/// The most groups that a cutover may have (RULES A7): the batch that moves them must fit Route 53's limits.
+pub const GROUPS_MAX: usize = 100;
+
+/// The longest bake, in days.
+pub const BAKE_DAYS_MAX: i64 = 90;
+
+impl Plan {
+    /// The step with this 1-based number.
+    pub fn step(&self, number: u16) -> Option<&Step> {
+        usize::from(number)
+            .checked_sub(1)
+            .and_then(|index| self.steps.get(index))
+    }
+
+    /// How many steps there are.
+    pub fn step_count(&self) -> u16 {
+        u16::try_from(self.steps.len()).unwrap_or(u16::MAX)
+    }
+
+    /// All alarms that are watched, gates first.
+    pub fn alarms(&self) -> impl Iterator<Item = &AlarmGate> {
+        self.gates.alarms.iter().chain(&self.gates.fallback_alarms)
+    }
+}

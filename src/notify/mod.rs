@@ -1,0 +1,1 @@
+//! Telling people: the log, and a command of theirs.

@@ -1,0 +1,277 @@
+//! What the controller needs from outside. Adapters implement these traits; the controller knows nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::engine::event::{Envelope, Event, FailureClass};
+use crate::engine::observation::{AlarmReading, ChangeReading, HistoryReading};
+use crate::engine::plan::{Account, ZoneRef};
+use crate::engine::record::{GroupName, RecordSet};
+use crate::engine::units::{AlarmId, ChangeId, CutoverName, DnsName, ZoneId};
+
+/// Reads the wall clock. Waiting is done with `tokio::time`, which the rehearsal's clock drives too.
+pub trait Clock: Send + Sync {
+    /// Now, by this machine.
+    fn now(&self) -> Timestamp;
+}
+
+/// How much a call matters when calls are rationed: reverts go first and keep headroom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Part of a revert.
+    Revert,
+    /// Everything else.
+    Normal,
+}
+
+/// A failed call, classified once, by the adapter that knows the service.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{operation}: {message}")]
+pub struct CallError {
+    /// The call, for example `ChangeResourceRecordSets`.
+    pub operation: &'static str,
+    /// What kind of failure.
+    pub class: FailureClass,
+    /// The service's error code, where there was one.
+    pub code: Option<String>,
+    /// What was said. Holds no secrets.
+    pub message: String,
+}
+
+/// A hosted zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone {
+    /// Its identifier, without prefix.
+    pub id: ZoneId,
+    /// Its name.
+    pub name: DnsName,
+    /// Whether it is a private zone.
+    pub private: bool,
+    /// How many record sets it holds, where the service said so.
+    pub record_count: Option<u64>,
+}
+
+/// One change of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordChange {
+    /// What is done.
+    pub action: ChangeAction,
+    /// The whole image.
+    pub record: RecordSet,
+}
+
+/// What a change does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ChangeAction {
+    /// Must not exist yet.
+    Create,
+    /// Must exist exactly so.
+    Delete,
+    /// Creates or overwrites.
+    Upsert,
+}
+
+/// A batch that Route 53 accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// What to ask `change_status` for.
+    pub change_id: ChangeId,
+    /// The reply's `Date`.
+    pub server_time: Option<Timestamp>,
+}
+
+/// The record sets of the groups that were asked for.
+pub type GroupReadings = BTreeMap<GroupName, Result<Vec<RecordSet>, CallError>>;
+
+/// DNS with weights: Route 53, or the simulated one. Every call ends within its own timeout.
+#[async_trait]
+pub trait Dns: Send + Sync {
+    /// Finds a zone by name or identifier. A name that fits no zone, or more than one, is a permanent error whose
+    /// message lists the candidates.
+    async fn find_zone(&self, account: &Account, zone: &ZoneRef) -> Result<Zone, CallError>;
+
+    /// Reads groups of one zone: every record set with each name and type, in fewest calls (single reads, or pages of
+    /// the whole zone). Every wanted group is a key of the answer; a group that is not there has no record sets.
+    async fn read_groups(
+        &self,
+        account: &Account,
+        zone: &ZoneId,
+        wanted: &BTreeSet<GroupName>,
+        urgency: Urgency,
+    ) -> GroupReadings;
+
+    /// Submits one batch, atomically, in one attempt. An error of class `Transient` is ambiguous: the change may have
+    /// been applied.
+    async fn change(
+        &self,
+        account: &Account,
+        zone: &ZoneId,
+        changes: &[RecordChange],
+        comment: &str,
+        urgency: Urgency,
+    ) -> Result<Submitted, CallError>;
+
+    /// Asks how far a change has come.
+    async fn change_status(&self, account: &Account, change: &ChangeId) -> ChangeReading;
+
+    /// The service's clock minus ours, from the newest reply, if there was one.
+    fn clock_skew(&self) -> Option<jiff::SignedDuration>;
+}
+
+/// Alarms: `CloudWatch`, or the simulated one. Every call ends within its own timeout.
+#[async_trait]
+pub trait Signals: Send + Sync {
+    /// Reads alarms, metric and composite, in pages of 100 names per region. Every wanted alarm is a key of the answer.
+    async fn read_alarms(
+        &self,
+        account: &Account,
+        wanted: &BTreeSet<AlarmId>,
+    ) -> BTreeMap<AlarmId, AlarmReading>;
+
+    /// Reads when an alarm entered ALARM after `since`.
+    async fn alarm_history(
+        &self,
+        account: &Account,
+        alarm: &AlarmId,
+        since: Timestamp,
+    ) -> HistoryReading;
+
+    /// The service's clock minus ours, from the newest reply, if there was one.
+    fn clock_skew(&self) -> Option<jiff::SignedDuration>;
+}
+
+/// An append to one or more streams, all or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Append {
+    /// The sequence number that each stream must stand at (0 for one that does not exist yet).
+    pub expect: Vec<(CutoverName, u64)>,
+    /// The entries, in order, at most [`APPEND_EVENTS_MAX`]; their `seq` follows from `expect`.
+    pub entries: Vec<NewEntry>,
+    /// Identifies this append, so that one whose reply was lost is known to have succeeded.
+    pub append_id: String,
+}
+
+/// An entry that is to be appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEntry {
+    /// The stream.
+    pub cutover: CutoverName,
+    /// The attempt.
+    pub attempt: u32,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub event: Event,
+}
+
+/// The most entries in one append (RULES G1).
+pub const APPEND_EVENTS_MAX: usize = 20;
+
+/// A journal that cannot do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum JournalError {
+    /// Somebody else appended first: read again and decide again.
+    #[error("stream {stream} stands at {head}, not at {expected}")]
+    Conflict {
+        /// The stream.
+        stream: CutoverName,
+        /// Where it was expected to stand.
+        expected: u64,
+        /// Where it stands.
+        head: u64,
+    },
+    /// There is no journal at this place.
+    #[error("no journal at {0}")]
+    Missing(String),
+    /// The journal was written by a newer version of this program, or is damaged. It was not touched.
+    #[error("{0}")]
+    Unusable(String),
+    /// It cannot be reached or written now.
+    #[error("the journal does not answer: {0}")]
+    Down(String),
+}
+
+/// A place in the journal: everything up to it has been read. Zero is the beginning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(pub u64);
+
+/// The append-only journal.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Appends if every stream stands where it is expected to. Returns the entries as written. An append whose
+    /// `append_id` is already stored succeeds without writing again.
+    async fn append(&self, append: Append) -> Result<Vec<Envelope>, JournalError>;
+
+    /// All entries after `position`, of all streams, in the order they were appended, and the position after them.
+    async fn read_after(
+        &self,
+        position: Position,
+    ) -> Result<(Vec<Envelope>, Position), JournalError>;
+
+    /// The sequence number of a stream's last entry; 0 where there is none.
+    async fn head(&self, stream: &CutoverName) -> Result<u64, JournalError>;
+
+    /// Returns when something was appended after `position`, by whomever; within a second.
+    async fn changed(&self, position: Position);
+
+    /// Stores a controller's heartbeat, replacing its earlier one and dropping those older than a day.
+    async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), JournalError>;
+
+    /// All heartbeats, newest first.
+    async fn heartbeats(&self) -> Result<Vec<Heartbeat>, JournalError>;
+}
+
+/// What a controller last saw; kept beside the events, and no part of the state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The process.
+    pub controller: String,
+    /// Its machine.
+    pub host: String,
+    /// Its version.
+    pub version: String,
+    /// When its last round was.
+    pub at: Timestamp,
+    /// How often it looks, in seconds.
+    pub interval_secs: u64,
+    /// What it sees, by cutover.
+    pub cutovers: BTreeMap<CutoverName, Glance>,
+}
+
+/// One cutover at a controller's last round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Glance {
+    /// Why nothing moves; most urgent first.
+    pub because: Vec<crate::engine::hold::HoldReason>,
+    /// The earliest next decision.
+    pub next_at: Option<Timestamp>,
+    /// The weights of each group as last read, in the plan's order.
+    pub weights: Vec<Option<crate::engine::units::WeightPair>>,
+    /// When Route 53 or `CloudWatch` was last read for it.
+    pub observed_at: Option<Timestamp>,
+}
+
+/// Something that a person is woken for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The entry that pages.
+    pub entry: Envelope,
+    /// Stable over retries: the same entry always has the same key.
+    pub idempotency_key: String,
+    /// The command of the plan's `notify`, if it has one.
+    pub command: Option<Vec<String>>,
+}
+
+/// Tells people.
+#[async_trait]
+pub trait Notifier: Send + Sync {
+    /// Delivers a page; an error means that it is tried again.
+    async fn page(&self, page: &Page) -> Result<(), String>;
+}

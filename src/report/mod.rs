@@ -1,0 +1,1 @@
+//! All wording: events, holds and states as text and JSON.

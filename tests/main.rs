@@ -1,0 +1,11 @@
+//! One integration binary: a file a behaviour. Every further binary would cost a link of its own.
+
+mod aws_adapters;
+mod command_line;
+mod contract;
+mod end_to_end;
+mod journal;
+mod layers;
+mod ministack;
+mod plan_files;
+mod support;
