@@ -7,6 +7,8 @@ pub mod fold;
 pub mod hold;
 pub mod observation;
 pub mod plan;
+pub mod preflight;
 pub mod record;
 pub mod state;
 pub mod units;
+pub mod verdict;
