@@ -40,6 +40,22 @@ pub struct CallError {
     pub code: Option<String>,
     /// What was said. Holds no secrets.
     pub message: String,
+    /// The groups of a refused batch that the message names; empty where it names none. Without them the rest of the
+    /// batch may pass.
+    pub culprits: Vec<GroupName>,
+}
+
+impl CallError {
+    /// A failure that names no code and no groups.
+    pub fn new(operation: &'static str, class: FailureClass, message: impl Into<String>) -> Self {
+        Self {
+            operation,
+            class,
+            code: None,
+            message: message.into(),
+            culprits: Vec::new(),
+        }
+    }
 }
 
 /// A hosted zone.
