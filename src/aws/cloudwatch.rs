@@ -25,6 +25,7 @@ use super::config::READ_TIMEOUT;
 use super::errors::call_error;
 use super::errors::no_token;
 use super::errors::too_late;
+use crate::engine::event::FailureClass;
 use crate::engine::observation::AlarmReading;
 use crate::engine::observation::AlarmState;
 use crate::engine::observation::HistoryReading;
@@ -59,6 +60,12 @@ type PageReadings = Result<BTreeMap<String, AlarmReading>, CallError>;
 impl CloudWatchSignals {
     pub(super) fn new(clients: Arc<AwsClients>) -> Self {
         Self { clients }
+    }
+
+    /// The alarm's region, or else the environment's.
+    fn region_of(&self, alarm: &AlarmId) -> Option<String> {
+        let own = alarm.region.as_deref();
+        own.or(self.clients.region()).map(str::to_owned)
     }
 
     /// Reads all names of all regions, each page by the deadline or not at all.
@@ -179,23 +186,14 @@ impl Signals for CloudWatchSignals {
             return BTreeMap::new();
         }
         let deadline = Instant::now() + READ_TIMEOUT;
-        let Ok(ambient) = tokio::time::timeout_at(deadline, self.clients.region()).await else {
-            let message = too_late(ALARMS, READ_TIMEOUT).to_string();
-            let unreadable = AlarmReading::Unreadable(message);
-            return wanted
-                .iter()
-                .map(|alarm| (alarm.clone(), unreadable.clone()))
-                .collect();
-        };
-        let region_of = |alarm: &AlarmId| alarm.region.clone().or_else(|| ambient.clone());
         let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for alarm in wanted {
-            if let Some(region) = region_of(alarm) {
+            if let Some(region) = self.region_of(alarm) {
                 names.entry(region).or_default().insert(alarm.name.clone());
             }
         }
         let read = self.read_pages(account, names, deadline).await;
-        let answer = |alarm: &AlarmId| match region_of(alarm) {
+        let answer = |alarm: &AlarmId| match self.region_of(alarm) {
             None => AlarmReading::Unreadable(NO_REGION.to_owned()),
             Some(region) => read
                 .get(&(region, alarm.name.clone()))
@@ -213,11 +211,7 @@ impl Signals for CloudWatchSignals {
         since: Timestamp,
     ) -> HistoryReading {
         let reading = async {
-            let region = match &alarm.region {
-                Some(region) => Some(region.clone()),
-                None => self.clients.region().await,
-            };
-            let Some(region) = region else {
+            let Some(region) = self.region_of(alarm) else {
                 return HistoryReading::Unreadable(NO_REGION.to_owned());
             };
             match self
@@ -343,17 +337,13 @@ fn sdk_time(time: Timestamp) -> DateTime {
 fn endless(operation: &'static str) -> CallError {
     CallError::new(
         operation,
-        crate::engine::event::FailureClass::Permanent,
+        FailureClass::Permanent,
         "too long: the pages do not end",
     )
 }
 
 fn unreadable_item(message: &'static str) -> CallError {
-    CallError::new(
-        HISTORY,
-        crate::engine::event::FailureClass::Permanent,
-        message,
-    )
+    CallError::new(HISTORY, FailureClass::Permanent, message)
 }
 
 #[cfg(test)]

@@ -12,12 +12,12 @@ use aws_config::BehaviorVersion;
 use aws_config::ConfigLoader;
 use aws_config::Region;
 use aws_config::SdkConfig;
+use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::sts::AssumeRoleProvider;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
-use tokio::sync::OnceCell;
 
 use super::budget::Budget;
 use super::budget::Rate;
@@ -43,9 +43,11 @@ pub(super) const CHANGE_WAIT_MAX: Duration = Duration::from_secs(5);
 pub(super) const NORMAL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The longest that a revert's read waits for a token.
 pub(super) const REVERT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// The search for a region, which may ask the machine's metadata where there is none.
+const REGION_TIMEOUT: Duration = Duration::from_secs(2);
 /// The name of our sessions in the account's trail, where a role is assumed.
 const SESSION_NAME: &str = "cutover";
-/// Where Route 53's control plane stands; its endpoint is global.
+/// Where Route 53's control plane stands, whose endpoint is global: the region where none is named.
 const GLOBAL_REGION: &str = "us-east-1";
 
 /// What the adapters are made with.
@@ -131,13 +133,10 @@ pub struct Aws {
     pub signals: CloudWatchSignals,
 }
 
-/// Makes the adapters. Cannot fail and calls nobody: the environment is read at the first call.
-#[expect(
-    clippy::unused_async,
-    reason = "callers await it, so that it may look things up one day"
-)]
+/// Makes the adapters from the environment and the profile. Cannot fail, and fetches no credentials yet; where neither
+/// names a region, the machine's metadata is asked for it, for 2 s at most.
 pub async fn connect(options: Options) -> Aws {
-    let clients = Arc::new(AwsClients::new(options));
+    let clients = Arc::new(AwsClients::new(options).await);
     Aws {
         dns: Route53Dns::new(Arc::clone(&clients)),
         signals: CloudWatchSignals::new(clients),
@@ -147,8 +146,9 @@ pub async fn connect(options: Options) -> Aws {
 /// The SDK's clients and the budgets of calls, made when they are first needed and kept.
 #[derive(Debug)]
 pub struct AwsClients {
-    options: Options,
-    ambient: OnceCell<SdkConfig>,
+    limits: Limits,
+    region: Option<String>,
+    ambient: SdkConfig,
     accounts: tokio::sync::Mutex<BTreeMap<Account, SdkConfig>>,
     route53: Mutex<BTreeMap<Account, aws_sdk_route53::Client>>,
     cloudwatch: Mutex<BTreeMap<(Account, String), aws_sdk_cloudwatch::Client>>,
@@ -166,24 +166,25 @@ pub(super) struct AlarmBudgets {
 }
 
 impl AwsClients {
-    fn new(options: Options) -> Self {
+    async fn new(options: Options) -> Self {
+        let region = region(&options).await;
         Self {
-            ambient: OnceCell::new(),
+            limits: options.limits,
+            ambient: load(&options, region.clone()).await,
+            region: region.map(|region| region.as_ref().to_owned()),
             accounts: tokio::sync::Mutex::default(),
             route53: Mutex::default(),
             cloudwatch: Mutex::default(),
             budgets: Mutex::default(),
             alarm_budgets: Mutex::default(),
             route53_dates: ReplyDates::new(Arc::clone(&options.clock)),
-            cloudwatch_dates: ReplyDates::new(Arc::clone(&options.clock)),
-            options,
+            cloudwatch_dates: ReplyDates::new(options.clock),
         }
     }
 
     /// The environment's region, if there is one.
-    pub(super) async fn region(&self) -> Option<String> {
-        let region = self.ambient().await.region();
-        region.map(|region| region.as_ref().to_owned())
+    pub(super) fn region(&self) -> Option<&str> {
+        self.region.as_deref()
     }
 
     /// The account's Route 53 client. Its reads are retried; a change must say otherwise.
@@ -191,12 +192,7 @@ impl AwsClients {
         let config = self.config(account).await;
         let mut clients = lock(&self.route53);
         let client = clients.entry(account.clone()).or_insert_with(|| {
-            let region = config
-                .region()
-                .cloned()
-                .unwrap_or_else(|| Region::from_static(GLOBAL_REGION));
             let builder = aws_sdk_route53::config::Builder::from(&config)
-                .region(region)
                 .interceptor(self.route53_dates.clone());
             aws_sdk_route53::Client::from_conf(builder.build())
         });
@@ -223,7 +219,7 @@ impl AwsClients {
 
     /// The account's budget of Route 53 calls.
     pub(super) fn budget(&self, account: &Account) -> Arc<Budget> {
-        let limits = self.options.limits;
+        let limits = self.limits;
         let mut budgets = lock(&self.budgets);
         let budget = budgets.entry(account.clone()).or_insert_with(|| {
             Arc::new(Budget::new(
@@ -237,7 +233,7 @@ impl AwsClients {
 
     /// The account's budgets of `CloudWatch` calls in a region.
     pub(super) fn alarm_budgets(&self, account: &Account, region: &str) -> Arc<AlarmBudgets> {
-        let limits = self.options.limits;
+        let limits = self.limits;
         let mut budgets = lock(&self.alarm_budgets);
         let key = (account.clone(), region.to_owned());
         let budget = budgets.entry(key).or_insert_with(|| {
@@ -250,28 +246,37 @@ impl AwsClients {
     }
 
     async fn config(&self, account: &Account) -> SdkConfig {
-        let ambient = self.ambient().await;
         let Some(role_arn) = &account.0 else {
-            return ambient.clone();
+            return self.ambient.clone();
         };
         let mut accounts = self.accounts.lock().await;
         if let Some(config) = accounts.get(account) {
             return config.clone();
         }
-        let config = assuming(ambient, role_arn).await;
+        let config = assuming(&self.ambient, role_arn).await;
         accounts.insert(account.clone(), config.clone());
         config
     }
+}
 
-    async fn ambient(&self) -> &SdkConfig {
-        self.ambient.get_or_init(|| load(&self.options)).await
+/// The region of the options, of the environment or the profile, or of the machine we run on.
+async fn region(options: &Options) -> Option<Region> {
+    if options.isolated || options.region.is_some() {
+        return options.region.clone().map(Region::new);
     }
+    let lookup = DefaultRegionChain::builder().build();
+    tokio::time::timeout(REGION_TIMEOUT, lookup.region())
+        .await
+        .unwrap_or_default()
 }
 
 /// Reads the environment and the profile, or takes the options alone. Credentials are not fetched yet.
-async fn load(options: &Options) -> SdkConfig {
+async fn load(options: &Options, region: Option<Region>) -> SdkConfig {
+    // Always a region, or else each part of the SDK would go and ask the machine's metadata for one.
+    let region = region.unwrap_or_else(|| Region::from_static(GLOBAL_REGION));
     // Timing is set here and not left to the environment, which may change the SDK's retries.
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .region(region)
         .retry_config(RetryConfig::standard().with_max_attempts(READ_ATTEMPTS_MAX))
         .timeout_config(read_timeouts());
     if let Ok(name) = AppName::new(SESSION_NAME) {
@@ -279,9 +284,6 @@ async fn load(options: &Options) -> SdkConfig {
     }
     if options.isolated {
         loader = without_profile_files(loader);
-    }
-    if options.isolated || options.region.is_some() {
-        loader = loader.region(options.region.clone().map(Region::new));
     }
     if let Some(endpoint_url) = &options.endpoint_url {
         loader = loader.endpoint_url(endpoint_url);
@@ -302,19 +304,17 @@ async fn load(options: &Options) -> SdkConfig {
     reason = "the type's new home is in a crate that is not ours to name"
 )]
 fn without_profile_files(loader: ConfigLoader) -> ConfigLoader {
-    loader.profile_files(aws_config::profile::profile_file::ProfileFiles::builder().build())
+    use aws_config::profile::profile_file::ProfileFileKind;
+    use aws_config::profile::profile_file::ProfileFiles;
+    let empty = ProfileFiles::builder().with_contents(ProfileFileKind::Config, "");
+    loader.profile_files(empty.build())
 }
 
 /// The same, with a role assumed with its credentials.
 async fn assuming(ambient: &SdkConfig, role_arn: &str) -> SdkConfig {
-    let region = ambient
-        .region()
-        .cloned()
-        .unwrap_or_else(|| Region::from_static(GLOBAL_REGION));
     let provider = AssumeRoleProvider::builder(role_arn)
         .session_name(SESSION_NAME)
         .configure(ambient)
-        .region(region)
         .build()
         .await;
     ambient

@@ -111,17 +111,51 @@ pub(super) fn change_error<'a>(
     groups: impl IntoIterator<Item = &'a GroupName>,
 ) -> CallError {
     let mut failed = call_error(operation, error);
-    let service_error = error.as_service_error();
-    if let Some(ChangeResourceRecordSetsError::InvalidChangeBatch(batch)) = service_error {
-        // Two forms are on record: one bracketed message, and a list of messages.
-        let texts = batch.message.iter().chain(batch.messages());
-        let failures: Vec<_> = texts.flat_map(|text| batch_failures(text)).collect();
-        failed.culprits = culprits(&failures, groups);
-        if batch.message.is_none() && !batch.messages().is_empty() {
-            failed.message = presentable(&batch.messages().join(", "));
+    let texts = match error.as_service_error() {
+        Some(ChangeResourceRecordSetsError::InvalidChangeBatch(batch)) => {
+            let listed = batch.messages().iter();
+            listed.chain(&batch.message).cloned().collect()
         }
+        Some(_) if failed.code.is_none() => unwrapped_messages(error.raw_response()),
+        _ => Vec::new(),
+    };
+    if texts.is_empty() {
+        return failed;
     }
+    let failures: Vec<_> = texts.iter().flat_map(|text| batch_failures(text)).collect();
+    failed.culprits = culprits(&failures, groups);
+    failed.class = FailureClass::Conflict;
+    failed.code = Some("InvalidChangeBatch".to_owned());
+    failed.message = format!("InvalidChangeBatch: {}", presentable(&texts.join(", ")));
     failed
+}
+
+/// The messages of an `InvalidChangeBatch` that is not wrapped like other errors, which the SDK cannot read.
+///
+/// Route 53 answered so until 2024, as its model still says, and stand-ins do.
+fn unwrapped_messages(response: Option<&HttpResponse>) -> Vec<String> {
+    let body = response.and_then(|response| response.body().bytes());
+    let body = String::from_utf8_lossy(body.unwrap_or_default());
+    let Some((_, inner)) = body.split_once("<InvalidChangeBatch") else {
+        return Vec::new();
+    };
+    let texts = inner.split("<Message>").skip(1);
+    let texts = texts.filter_map(|text| text.split_once("</Message>"));
+    texts.map(|(text, _)| unescaped(text)).collect()
+}
+
+/// Text of XML with its five entities resolved, and quotes as Route 53 writes them.
+fn unescaped(text: &str) -> String {
+    let entities = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&apos;", "'"),
+        ("&#39;", "'"),
+        ("&amp;", "&"),
+    ];
+    let replace = |text: String, (from, to): (&str, &str)| text.replace(from, to);
+    entities.into_iter().fold(text.to_owned(), replace)
 }
 
 /// The failure of a call that waited for a token in vain. It was not sent.
@@ -280,6 +314,14 @@ where
     }
     match error {
         SdkError::TimeoutError(_) => (FailureClass::Transient, "timed out".to_owned()),
+        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_)
+            if causes(error).contains("no identity resolver") =>
+        {
+            (
+                FailureClass::Denied,
+                "no AWS credentials are configured".to_owned(),
+            )
+        }
         SdkError::DispatchFailure(failure) => {
             let said = format!("cannot be reached: {}", causes(error));
             if failure.is_user() {
@@ -294,16 +336,7 @@ where
             let said = format!("HTTP status {status}, {}", causes(error));
             (class_of_status(Some(status)), said)
         }
-        SdkError::ConstructionFailure(_) => {
-            let said = causes(error);
-            if said.contains("no credentials") || said.contains("no identity") {
-                return (
-                    FailureClass::Denied,
-                    format!("no AWS credentials found ({said})"),
-                );
-            }
-            (FailureClass::Permanent, said)
-        }
+        SdkError::ConstructionFailure(_) => (FailureClass::Permanent, causes(error)),
         _ => (FailureClass::Transient, causes(error)),
     }
 }

@@ -1,7 +1,7 @@
 //! The AWS adapters: Route 53 and `CloudWatch` behind the ports.
 //!
-//! [`connect`] reads nothing and calls nobody; the environment (region, profile, credentials, `AWS_ENDPOINT_URL`) is
-//! read at the first call. There is one SDK client per account and region, and one budget of calls per account.
+//! [`connect`] takes region, profile, credentials and `AWS_ENDPOINT_URL` from the usual environment. There is one SDK
+//! client per account and region, and one budget of calls per account.
 //!
 //! | file | what it settles |
 //! |---|---|

@@ -125,17 +125,24 @@ impl Route53Dns {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many record sets the zone holds, asked again when that is old. None where it cannot be had.
-    async fn zone_size(&self, session: &Session, account: &Account, zone: &ZoneId) -> Option<u64> {
-        let key = (account.clone(), zone.clone());
-        let known = self.known().sizes.get(&key).copied();
-        if let Some((size, asked_at)) = known
-            && asked_at.elapsed() < ZONE_SIZE_VALID
-        {
-            return Some(size);
+    /// How many record sets the zone holds, where that helps to choose; asked again when it is old. A revert makes do
+    /// with what is known.
+    async fn zone_size(
+        &self,
+        session: &Session,
+        key: &(Account, ZoneId),
+        names: usize,
+        urgency: Urgency,
+    ) -> Option<u64> {
+        let known = self.known().sizes.get(key).copied();
+        let fresh = known.is_some_and(|(_, asked_at)| asked_at.elapsed() < ZONE_SIZE_VALID);
+        if fresh || urgency == Urgency::Revert || names <= NAMES_WITHOUT_SIZE {
+            return known.map(|(size, _)| size);
         }
-        let size = zones::by_id(session, zone).await.ok()?.record_count?;
-        self.known().sizes.insert(key, (size, Instant::now()));
+        let size = zones::by_id(session, &key.1).await.ok()?.record_count?;
+        self.known()
+            .sizes
+            .insert(key.clone(), (size, Instant::now()));
         Some(size)
     }
 
@@ -148,13 +155,8 @@ impl Route53Dns {
     ) -> GroupReadings {
         let session = self.session(account).await;
         let names = types_by_name(wanted);
-        let size = if names.len() > NAMES_WITHOUT_SIZE {
-            self.zone_size(&session, account, zone).await
-        } else {
-            let known = self.known();
-            let key = (account.clone(), zone.clone());
-            known.sizes.get(&key).map(|(size, _)| *size)
-        };
+        let key = (account.clone(), zone.clone());
+        let size = self.zone_size(&session, &key, names.len(), urgency).await;
         let reader = ZoneReader {
             session,
             zone: zone.clone(),
