@@ -201,7 +201,7 @@ mod tests {
         per_sec: 10,
         burst: 50,
     };
-    const LONG: Duration = Duration::from_secs(600);
+    const LONG: Duration = Duration::from_mins(10);
 
     async fn take_many(budget: &Budget, urgency: Urgency, count: usize) -> Duration {
         let start = Instant::now();

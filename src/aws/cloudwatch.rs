@@ -37,7 +37,7 @@ use crate::ports::Urgency;
 
 const ALARMS: &str = "DescribeAlarms";
 const HISTORY: &str = "DescribeAlarmHistory";
-/// The most names and the most results of a call. Source: CloudWatch API Reference, `DescribeAlarms`.
+/// The most names and the most results of a call. Source: `CloudWatch` API Reference, `DescribeAlarms`.
 const NAMES_PER_CALL: usize = 100;
 const RECORDS_PER_PAGE: i32 = 100;
 /// 100 names fit on one page; more would mean that the pages do not end.

@@ -69,18 +69,19 @@ fn alarms(metric: &[String], composite: &[String], next: Option<&str>) -> Answer
 fn fields(asked: &Asked) -> BTreeMap<String, Vec<String>> {
     let mut decoder = Decoder::new(&asked.body);
     let mut fields = BTreeMap::new();
-    let ends = |decoder: &mut Decoder<'_>| decoder.datatype().unwrap() == Type::Break;
-    assert!(decoder.map().unwrap().is_none());
+    let ends =
+        |decoder: &mut Decoder<'_>| decoder.datatype().expect("a valid request") == Type::Break;
+    assert!(decoder.map().expect("a valid request").is_none());
     while !ends(&mut decoder) {
-        let key = decoder.string().unwrap();
+        let key = decoder.string().expect("a valid request");
         let mut values = Vec::new();
-        match decoder.datatype().unwrap() {
-            Type::String => values.push(decoder.string().unwrap()),
+        match decoder.datatype().expect("a valid request") {
+            Type::String => values.push(decoder.string().expect("a valid request")),
             Type::Array => {
-                let length = decoder.list().unwrap().unwrap();
-                values.extend((0..length).map(|_| decoder.string().unwrap()));
+                let length = decoder.list().expect("a list").expect("its length");
+                values.extend((0..length).map(|_| decoder.string().expect("a valid request")));
             }
-            _ => decoder.skip().unwrap(),
+            _ => decoder.skip().expect("a valid request"),
         }
         fields.insert(key, values);
     }
@@ -88,7 +89,7 @@ fn fields(asked: &Asked) -> BTreeMap<String, Vec<String>> {
 }
 
 fn names(asked: &Asked) -> Vec<String> {
-    fields(asked).remove("AlarmNames").unwrap()
+    fields(asked).remove("AlarmNames").expect("a valid request")
 }
 
 fn alarm(name: &str) -> AlarmId {

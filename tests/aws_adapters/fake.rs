@@ -86,11 +86,17 @@ impl Fake {
     }
 
     pub(super) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+        self.asked
+            .lock()
+            .expect("no test panics with the lock")
+            .clone()
     }
 
     pub(super) fn calls(&self) -> usize {
-        self.asked.lock().unwrap().len()
+        self.asked
+            .lock()
+            .expect("no test panics with the lock")
+            .len()
     }
 
     /// Options that see nothing but this fake.
@@ -115,7 +121,7 @@ impl Fake {
 
 impl Clock for StoppedClock {
     fn now(&self) -> Timestamp {
-        NOW.parse().unwrap()
+        NOW.parse().expect("a constant time")
     }
 }
 
@@ -138,7 +144,7 @@ impl HttpConnector for Fake {
             body: request.body().bytes().unwrap_or_default().to_vec(),
         };
         let count = {
-            let mut log = self.asked.lock().unwrap();
+            let mut log = self.asked.lock().expect("no test panics with the lock");
             log.push(asked.clone());
             log.len() - 1
         };
@@ -148,7 +154,7 @@ impl HttpConnector for Fake {
                 "connection reset by peer".into(),
             ))),
             Answer::Reply(status, content_type, body) => {
-                let status = status.try_into().unwrap();
+                let status = status.try_into().expect("a valid status");
                 let mut response = HttpResponse::new(status, SdkBody::from(body));
                 response.headers_mut().insert("date", DATE);
                 response.headers_mut().insert("content-type", content_type);
