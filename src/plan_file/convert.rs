@@ -95,6 +95,7 @@ fn version_is_known(raw: &RawPlan, span: &Span, sink: &mut Sink<'_>) -> bool {
             value: Some(version),
         }) if version.0 != "1" => {
             let message = format!("version {} is not known to this cutover", quote(&version.0));
+            sink.forget();
             let help =
                 "write `version: 1`, or use the newer cutover that this plan was written for";
             sink.error(span, message, help);
@@ -297,7 +298,7 @@ pub(super) fn duration(
     let complaint = match parsed {
         Ok(duration) if duration.is_zero() && !zero => (
             format!("`{key}` must be longer than zero"),
-            keys::example_of(&format!("`{key}`"), false),
+            keys::example_of(&format!("`{key}`")),
         ),
         Ok(duration) if duration > SignedDuration::from_hours(24 * BAKE_DAYS_MAX) => (
             format!("`{key}` is longer than {BAKE_DAYS_MAX} days"),
@@ -344,9 +345,23 @@ pub(super) fn require_in<T>(
     span: &Span,
     sink: &mut Sink<'_>,
 ) -> Option<At<T>> {
-    if value.is_none() {
-        let help = format!("add {}", keys::line_of(key));
-        sink.error(span, format!("{place} has no `{key}`"), &help);
-    }
+    let help = format!("add {}", keys::line_of(key));
+    require_all(&[(key, value.is_some())], place, &help, span, sink);
     value
+}
+
+/// Keys that must all be there; those that are not are named together.
+pub(super) fn require_all(
+    keys: &[(&str, bool)],
+    place: &str,
+    help: &str,
+    span: &Span,
+    sink: &mut Sink<'_>,
+) {
+    let missing = keys.iter().filter(|(_, given)| !given);
+    let missing: Vec<&str> = missing.map(|(key, _)| *key).collect();
+    if !missing.is_empty() {
+        let message = format!("{place} has no {}", keys::listed(&missing, "and no"));
+        sink.error(span, message, help);
+    }
 }

@@ -186,7 +186,7 @@ pub(super) fn in_zone(name: &DnsName, zone: &DnsName) -> Result<(), Complaint> {
         quote(zone.as_str())
     );
     let help = if name.as_str().contains('.') {
-        "write the zone that the record is in, or the ID of that zone".to_owned()
+        "mend the name, or write the zone that it is in".to_owned()
     } else {
         format!("write the whole name: `{name}.{zone}`")
     };

@@ -69,6 +69,7 @@ pub(super) fn read(text: &str, sink: &mut Sink<'_>) -> Option<Rc<Node>> {
         parser: Parser::new_from_str_with_options(text, options),
         sink,
         anchors: BTreeMap::new(),
+        text,
         length: text.len(),
     };
     match builder.document() {
@@ -102,6 +103,7 @@ struct Builder<'t, 's, 'p> {
     parser: Parser<'t, StrInput<'t>>,
     sink: &'s mut Sink<'p>,
     anchors: BTreeMap<usize, Rc<Node>>,
+    text: &'t str,
     length: usize,
 }
 
@@ -289,7 +291,13 @@ impl<'t> Builder<'t, '_, '_> {
             ),
             Stop::Malformed(error) => {
                 let marker = error.marker();
-                let at = marker.byte_offset().map_or(end, |byte| byte..byte + 1);
+                let mut at = marker.byte_offset().map_or(end, |byte| byte..byte + 1);
+                if is_about_tabs(error.kind()) {
+                    // The parser points at where the value began; the tab is what has to go.
+                    let tab = self.text.get(at.start..).and_then(|rest| rest.find('\t'));
+                    let start = at.start + tab.unwrap_or(0);
+                    at = start..start + 1;
+                }
                 let help = help_for(error.kind());
                 let what = format!("this is not valid YAML: {}", error.info());
                 self.sink.error(&at, what, &help);
@@ -318,11 +326,7 @@ fn scalar(text: Cow<'_, str>, plain: bool) -> Value {
 fn help_for(kind: &ErrorKind) -> String {
     use ErrorKind as Kind;
     match kind {
-        Kind::TabNotAllowed
-        | Kind::TabInBlockIndentation
-        | Kind::TabInIndentation
-        | Kind::TabInPlainScalar
-        | Kind::TabAtBlockScalarStart => "YAML is indented with spaces, never with tabs".to_owned(),
+        kind if is_about_tabs(kind) => "YAML is indented with spaces, never with tabs".to_owned(),
         Kind::UnclosedQuotedScalar => "close the quote".to_owned(),
         Kind::UnexpectedEofFlowMapping
         | Kind::UnexpectedEofFlowSequence
@@ -341,4 +345,15 @@ fn help_for(kind: &ErrorKind) -> String {
         _ => "look at the indentation, and for a missing colon, quote or bracket, here and in the line above"
             .to_owned(),
     }
+}
+
+fn is_about_tabs(kind: &ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::TabNotAllowed
+            | ErrorKind::TabInBlockIndentation
+            | ErrorKind::TabInIndentation
+            | ErrorKind::TabInPlainScalar
+            | ErrorKind::TabAtBlockScalarStart
+    )
 }
