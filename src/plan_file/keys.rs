@@ -185,10 +185,10 @@ pub(super) fn example_of(what: &str) -> String {
     }
 }
 
-/// A line with this key, in backticks.
-pub(super) fn line_of(key: &str) -> String {
+/// A line with this key, as an example.
+pub(super) fn line_of(key: &str) -> &str {
     let example = EXAMPLES.iter().find(|(known, _)| *known == key);
-    format!("`{}`", example.map_or(key, |(_, example)| example))
+    example.map_or(key, |(_, example)| example)
 }
 
 /// Whether a later version will read this key.

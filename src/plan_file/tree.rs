@@ -327,7 +327,13 @@ fn help_for(kind: &ErrorKind) -> String {
     use ErrorKind as Kind;
     match kind {
         kind if is_about_tabs(kind) => "YAML is indented with spaces, never with tabs".to_owned(),
-        Kind::UnclosedQuotedScalar => "close the quote".to_owned(),
+        Kind::UnclosedQuotedScalar | Kind::InvalidQuotedScalarIndent => {
+            "close the quote in the line that opens it".to_owned()
+        }
+        Kind::MappingValueNotAllowed | Kind::InvalidColonPlacement => {
+            "look at the indentation and for an open bracket in the lines above; quote a value with a colon in it"
+                .to_owned()
+        }
         Kind::UnexpectedEofFlowMapping
         | Kind::UnexpectedEofFlowSequence
         | Kind::UnexpectedEofImplicitFlowMapping
