@@ -14,7 +14,7 @@ const NAME_CHARS_MAX: usize = 64;
 /// The most characters of a set identifier. Source: Route 53 API Reference, `ResourceRecordSet$SetIdentifier`.
 const SET_IDENTIFIER_CHARS_MAX: usize = 128;
 
-/// The most characters of an alarm's name. Source: CloudWatch API Reference, `AlarmName`.
+/// The most characters of an alarm's name. Source: `CloudWatch` API Reference, `AlarmName`.
 const ALARM_NAME_CHARS_MAX: usize = 255;
 
 /// The most bytes of a DNS name and of one of its labels. Source: RFC 1035, section 2.3.4; the final dot is not written.

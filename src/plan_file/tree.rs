@@ -137,7 +137,7 @@ impl<'t> Builder<'t, '_, '_> {
 
     fn node(&mut self, event: Event<'t>, span: Span) -> Result<Rc<Node>, Stop> {
         let (node, anchor) = match event {
-            Event::Alias(anchor) => return self.alias(anchor, span),
+            Event::Alias(anchor) => return Ok(self.alias(anchor, span)),
             Event::UnresolvedAlias(name) => {
                 let message = format!("the alias {} has no anchor before it", quote(&name));
                 let help = format!("write `&{name}` at the value that it stands for, further up");
@@ -171,19 +171,19 @@ impl<'t> Builder<'t, '_, '_> {
     }
 
     /// The anchored node, at the place of the alias when it is a scalar: that is where its reader will look.
-    fn alias(&mut self, anchor: usize, span: Span) -> Result<Rc<Node>, Stop> {
+    fn alias(&mut self, anchor: usize, span: Span) -> Rc<Node> {
         let Some(node) = self.anchors.get(&anchor).map(Rc::clone) else {
             self.sink.error(
                 &span,
                 "an alias stands inside the very value that it stands for",
                 "write the value out",
             );
-            return Ok(Rc::new(Node::new(span, Value::Null)));
+            return Rc::new(Node::new(span, Value::Null));
         };
-        Ok(match &node.value {
+        match &node.value {
             Value::Scalar(text) => Rc::new(Node::new(span, Value::Scalar(text.clone()))),
             Value::Null | Value::List(_) | Value::Map(_) => node,
-        })
+        }
     }
 
     fn list(&mut self, start: Span) -> Result<Node, Stop> {
@@ -196,7 +196,7 @@ impl<'t> Builder<'t, '_, '_> {
                 return Ok(Node { span, value, size });
             }
             let entry = self.node(event, span)?;
-            size = self.grow(size, &entry)?;
+            size = grow(size, &entry)?;
             entries.push(entry);
         }
     }
@@ -214,7 +214,7 @@ impl<'t> Builder<'t, '_, '_> {
             let key = self.node(event, span.clone())?;
             let (event, value_span) = self.next()?;
             let mut value = self.node(event, value_span)?;
-            size = self.grow(size, &value)?;
+            size = grow(size, &value)?;
             let Some(key) = self.key(&key, span) else {
                 continue;
             };
@@ -252,14 +252,6 @@ impl<'t> Builder<'t, '_, '_> {
                 None
             }
         }
-    }
-
-    fn grow(&self, size: usize, child: &Node) -> Result<usize, Stop> {
-        let size = size.saturating_add(child.size);
-        if size > NODES_MAX {
-            return Err(Stop::TooLarge(child.span.clone()));
-        }
-        Ok(size)
     }
 
     fn refuse_tag(&mut self, tag: Option<&Tag>, span: &Span) {
@@ -311,6 +303,15 @@ impl Node {
         let size = 1;
         Self { span, value, size }
     }
+}
+
+/// The size of a list or map with one more child.
+fn grow(size: usize, child: &Node) -> Result<usize, Stop> {
+    let size = size.saturating_add(child.size);
+    if size > NODES_MAX {
+        return Err(Stop::TooLarge(child.span.clone()));
+    }
+    Ok(size)
 }
 
 /// A scalar; the plain spellings of nothing are nothing.
