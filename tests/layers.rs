@@ -59,7 +59,7 @@ fn violations(room: &str, source: &str, dependencies: &[String]) -> Vec<String> 
         for named in roots_after(line, "crate::") {
             match named {
                 "" => {
-                    complain("a path from `crate` must go on with its room, one a line".to_owned())
+                    complain("a path from `crate` must go on with its room, one a line".to_owned());
                 }
                 named if named == room || allowed.contains(&named) => {}
                 named => complain(format!("`{room}` may not name `{named}`")),

@@ -1,5 +1,10 @@
 //! The contract that every journal keeps, run against each.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the claims are tests; a macro puts `#[test]` on their callers"
+)]
+
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -66,6 +66,14 @@ fn tamper(path: &Path, statements: &str) {
     connection.execute_batch(statements).expect("done");
 }
 
+/// As [`tamper`], and ends as a process does that is killed: what it wrote is in the log beside the file only.
+fn tamper_and_die(path: &Path, statements: &str) {
+    let connection = Connection::open(path).expect("opens");
+    let no_checkpoint = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(no_checkpoint, true).expect("set");
+    connection.execute_batch(statements).expect("done");
+}
+
 #[test]
 fn only_run_makes_a_journal_and_others_name_the_absolute_path() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -144,7 +152,27 @@ async fn a_journal_of_a_newer_cutover_is_refused_untouched() {
     tamper(&journal.path, "PRAGMA user_version = 2;");
     let message = refused_untouched(&journal.path);
     assert!(message.contains("newer cutover"), "{message}");
-    drop(journal.folder);
+    let journal = written().await;
+    tamper_and_die(&journal.path, "PRAGMA user_version = 2;");
+    let log = journal.folder.path().join("journal.db-wal");
+    let before = fs::read(&log).expect("the version is in the log only");
+    let message = refused_untouched(&journal.path);
+    assert!(message.contains("newer cutover"), "{message}");
+    assert!(fs::read(&log).expect("still there") == before);
+}
+
+#[tokio::test]
+async fn entries_of_a_process_that_was_killed_are_there() {
+    let journal = written().await;
+    tamper_and_die(
+        &journal.path,
+        "INSERT INTO events (stream, seq, at, attempt, actor, version, append_id, event)
+         SELECT stream, 4, at, attempt, actor, version, 'killed', event FROM events WHERE seq = 3",
+    );
+    for mode in [Open::ReadOnly, Open::Existing] {
+        let opened = open_at(&journal.path, mode).expect("opens");
+        assert_eq!(opened.head(&"api".into()).await, Ok(4), "{mode:?}");
+    }
 }
 
 #[tokio::test]
