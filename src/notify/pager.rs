@@ -273,6 +273,13 @@ mod tests {
         let refused = ended.unwrap_err();
         assert!(refused.contains("did not end within 1 s"), "{refused}");
         let child = std::fs::read_to_string(pids).unwrap();
-        assert!(!runs(child.trim()), "process {child} is still there");
+        // It was killed; a busy machine takes a moment to carry that out.
+        for _ in 0..100 {
+            if !runs(child.trim()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("process {child} is still there");
     }
 }
