@@ -371,3 +371,179 @@ fn http_date(now: Timestamp, skew: SignedDuration) -> Timestamp {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::units::Weight;
+    use crate::ports::ChangeAction;
+    use crate::sim::fault::Lasting;
+    use crate::sim::route53::NewZone;
+
+    /// Tokio's clock, which a test drives, as a wall clock.
+    struct TestClock(tokio::time::Instant);
+
+    impl Clock for TestClock {
+        fn now(&self) -> Timestamp {
+            let start = Timestamp::from_second(1_700_000_000).unwrap();
+            start + self.0.elapsed()
+        }
+    }
+
+    const CHANGE: &str = "ChangeResourceRecordSets";
+
+    fn group() -> GroupName {
+        GroupName {
+            name: DnsName::new("app.example.com"),
+            record_type: "CNAME".to_owned(),
+        }
+    }
+
+    /// A door to a zone with one group at 100/0.
+    fn door() -> (SimDns, ZoneId) {
+        let clock = Arc::new(TestClock(tokio::time::Instant::now()));
+        let mut model = Route53::default();
+        let new = NewZone {
+            name: "example.com".to_owned(),
+            ..NewZone::default()
+        };
+        let (zone, _) = model.create_zone(new, clock.now()).unwrap();
+        let records = [("old", 100), ("new", 0)].map(|(identifier, weight)| {
+            let name = "app.example.com";
+            let value = "t.example.net";
+            let record = StoredRecord::weighted(name, "CNAME", identifier, weight, value);
+            (ChangeAction::Create, record)
+        });
+        let batch = ChangeBatch::of(records);
+        let created = model.change(&Account::default(), &zone, &batch, clock.now());
+        created.unwrap();
+        (SimDns::new(Arc::new(Mutex::new(model)), clock), zone)
+    }
+
+    async fn members(dns: &SimDns, zone: &ZoneId) -> Vec<RecordSet> {
+        let wanted = BTreeSet::from([group()]);
+        let account = Account::default();
+        let mut read = dns
+            .read_groups(&account, zone, &wanted, Urgency::Normal)
+            .await;
+        read.remove(&group()).unwrap().unwrap()
+    }
+
+    /// Swaps the new member's image as read for one with another weight.
+    async fn swap(dns: &SimDns, zone: &ZoneId, weight: u8) -> Result<Submitted, CallError> {
+        let read = members(dns, zone).await;
+        let from = read.iter().find(|it| it.set_identifier == "new").unwrap();
+        let to = from.with_weight(Weight(weight));
+        let changes = [
+            (ChangeAction::Delete, from.clone()),
+            (ChangeAction::Create, to),
+        ];
+        let changes = changes.map(|(action, record)| RecordChange { action, record });
+        dns.change(&Account::default(), zone, &changes, "test", Urgency::Normal)
+            .await
+    }
+
+    async fn weight(dns: &SimDns, zone: &ZoneId) -> u8 {
+        let read = members(dns, zone).await;
+        read.iter()
+            .find(|it| it.set_identifier == "new")
+            .unwrap()
+            .weight
+            .0
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn images_round_trip_through_a_swap_and_the_change_propagates() {
+        let (dns, zone) = door();
+        assert_eq!(dns.clock_skew(), None);
+        let submitted = swap(&dns, &zone, 1).await.unwrap();
+        assert_eq!(weight(&dns, &zone).await, 1);
+        let account = Account::default();
+        let status = dns.change_status(&account, &submitted.change_id).await;
+        assert_eq!(status, ChangeReading::Pending);
+        dns.wait(Duration::from_secs(30)).await;
+        let status = dns.change_status(&account, &submitted.change_id).await;
+        assert_eq!(status, ChangeReading::InSync);
+        let unknown = dns.change_status(&account, &ChangeId::from("C0")).await;
+        assert_eq!(unknown, ChangeReading::Unknown);
+        assert_eq!((dns.calls()[CHANGE], dns.calls()["GetChange"]), (1, 3));
+        assert_eq!(dns.clock_skew(), Some(SignedDuration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_reply_is_transient_and_the_weight_did_change() {
+        let (dns, zone) = door();
+        dns.with_faults(|faults| faults.add(Some(CHANGE), Fault::LoseReply, Lasting::Calls(1)));
+        let error = swap(&dns, &zone, 1).await.unwrap_err();
+        assert_eq!(error.class, FailureClass::Transient);
+        assert_eq!(weight(&dns, &zone).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_arrives_after_its_timeout_still_has_its_effect() {
+        let (dns, zone) = door();
+        let delay = Fault::Delay(Duration::from_secs(14));
+        dns.with_faults(|faults| faults.add(Some(CHANGE), delay, Lasting::Calls(1)));
+        let error = swap(&dns, &zone, 1).await.unwrap_err();
+        assert_eq!(error.class, FailureClass::Transient);
+        assert_eq!(weight(&dns, &zone).await, 0);
+        dns.wait(Duration::from_secs(4)).await;
+        assert_eq!(weight(&dns, &zone).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_are_classified() {
+        let (dns, zone) = door();
+        let refusals = [
+            (Fault::throttle(), FailureClass::Throttled),
+            (Fault::deny(), FailureClass::Denied),
+            (Fault::unavailable(), FailureClass::Transient),
+            (Fault::DropBefore, FailureClass::Transient),
+        ];
+        for (fault, class) in refusals {
+            dns.with_faults(|faults| faults.add(Some(CHANGE), fault, Lasting::Calls(1)));
+            assert_eq!(swap(&dns, &zone, 1).await.unwrap_err().class, class);
+            assert_eq!(weight(&dns, &zone).await, 0);
+        }
+        let stale = StoredRecord::weighted("app.example.com", "CNAME", "new", 9, "t.example.net");
+        let stale = [RecordChange {
+            action: ChangeAction::Delete,
+            record: stale.to_record_set(),
+        }];
+        let account = Account::default();
+        let sent = dns
+            .change(&account, &zone, &stale, "", Urgency::Normal)
+            .await;
+        assert_eq!(sent.unwrap_err().class, FailureClass::Conflict);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn zones_are_found_by_name_or_identifier_and_an_ambiguous_name_lists_them() {
+        let (dns, zone) = door();
+        let find = async |zone: &str| {
+            let wanted = ZoneRef {
+                zone: zone.to_owned(),
+                private: None,
+            };
+            dns.find_zone(&Account::default(), &wanted).await
+        };
+        assert_eq!(find("Example.com.").await.unwrap().id, zone);
+        assert_eq!(
+            find(zone.as_str()).await.unwrap().name.as_str(),
+            "example.com"
+        );
+        assert_eq!(
+            find("example.org").await.unwrap_err().class,
+            FailureClass::Permanent
+        );
+        let again = NewZone {
+            name: "example.com".to_owned(),
+            caller_reference: "again".to_owned(),
+            ..NewZone::default()
+        };
+        let now = dns.clock.now();
+        dns.model().create_zone(again, now).unwrap();
+        let error = find("example.com").await.unwrap_err();
+        assert!(error.message.contains(zone.as_str()), "{error}");
+    }
+}
