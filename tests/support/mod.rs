@@ -1,1 +1,8 @@
 //! What the tests share.
+
+pub(crate) mod python;
+pub(crate) mod route53_door;
+pub(crate) mod route53_records;
+pub(crate) mod server;
+pub(crate) mod wire;
+pub(crate) mod xml;
