@@ -1,0 +1,235 @@
+//! The HTTP door of the `CloudWatch` model: Smithy RPC v2 with CBOR, which is all that the Rust SDK speaks.
+//!
+//! `POST /service/GraniteServiceVersion20100801/operation/NAME`. The caller is the HTTP server, which takes the region
+//! from the credential scope of the request's signature.
+
+mod cbor;
+mod read;
+mod write;
+
+use std::io::Read as _;
+
+use cutover::sim::cloudwatch::error::ApiError;
+use cutover::sim::cloudwatch::{CloudWatch, Region};
+use flate2::read::GzDecoder;
+use jiff::Timestamp;
+
+use self::cbor::Cbor;
+use self::read::Input;
+use self::write::Output;
+
+/// The path before the operation's name.
+pub(crate) const PATH: &str = "/service/GraniteServiceVersion20100801/operation/";
+/// The largest request body, unpacked: 1 MB is what `PutMetricData` allows, doubled.
+const BODY_MAX: u64 = 2 << 20;
+
+/// An HTTP reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reply {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// All headers that the protocol needs.
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// CBOR.
+    pub(crate) body: Vec<u8>,
+}
+
+/// Answers one request. The body may be compressed with gzip.
+pub(crate) fn handle(
+    model: &mut CloudWatch,
+    region: &str,
+    operation: &str,
+    body: &[u8],
+    now: Timestamp,
+) -> Reply {
+    let answer = unpack(body).and_then(|body| {
+        let input = Cbor::decode(&body).map_err(|why| unreadable(&why))?;
+        answer(model.region(region, now), operation, Input(&input), now)
+    });
+    let mut headers = vec![
+        ("smithy-protocol", "rpc-v2-cbor".to_owned()),
+        ("content-type", "application/cbor".to_owned()),
+        (
+            "x-amzn-requestid",
+            "00000000-0000-4000-8000-000000000000".to_owned(),
+        ),
+    ];
+    match answer {
+        Ok(output) => Reply {
+            status: 200,
+            headers,
+            body: output.encode(),
+        },
+        Err(error) => {
+            // The service once spoke the query protocol; clients still show the error codes of that time.
+            headers.push(("x-amzn-query-error", format!("{};Sender", error.code)));
+            let body = Output::default()
+                .text(
+                    "__type",
+                    &format!("com.amazonaws.cloudwatch#{}", error.shape),
+                )
+                .text("message", &error.message);
+            let status = match error.shape {
+                "ResourceNotFound" | "UnknownOperationException" => 404,
+                _ => 400,
+            };
+            Reply {
+                status,
+                headers,
+                body: body.done().encode(),
+            }
+        }
+    }
+}
+
+/// Unpacks gzip, which is told by its first two bytes; no CBOR begins so. SDKs compress `PutMetricData` above 10 KiB.
+fn unpack(body: &[u8]) -> Result<Vec<u8>, ApiError> {
+    if !body.starts_with(&[0x1f, 0x8b]) {
+        return Ok(body.to_vec());
+    }
+    let mut unpacked = Vec::new();
+    let read = GzDecoder::new(body)
+        .take(BODY_MAX)
+        .read_to_end(&mut unpacked);
+    read.map_err(|error| unreadable(&error.to_string()))?;
+    Ok(unpacked)
+}
+
+fn unreadable(why: &str) -> ApiError {
+    ApiError {
+        shape: "SerializationException",
+        code: "SerializationException",
+        message: why.to_owned(),
+    }
+}
+
+fn answer(
+    region: &mut Region,
+    operation: &str,
+    input: Input<'_>,
+    now: Timestamp,
+) -> Result<Cbor, ApiError> {
+    let nothing = Output::default().done();
+    match operation {
+        "DescribeAlarms" => describe_alarms(region, input),
+        "DescribeAlarmHistory" => {
+            let page = region.describe_history(&input.describe_history()?, now)?;
+            Ok(Output::default()
+                .list(
+                    "AlarmHistoryItems",
+                    page.items.iter().map(write::history_item),
+                )
+                .maybe("NextToken", page.next_token.as_deref())
+                .done())
+        }
+        "DescribeAlarmsForMetric" => {
+            let statistic = input
+                .text("Statistic")?
+                .or(input.text("ExtendedStatistic")?);
+            let (metric, period) = (input.metric()?, input.integer("Period")?);
+            let alarms = region.alarms_for_metric(&metric, statistic.as_deref(), period);
+            Ok(Output::default()
+                .list("MetricAlarms", alarms.iter().map(write::alarm))
+                .done())
+        }
+        "PutMetricAlarm" => region
+            .put_metric_alarm(&input.metric_alarm()?, now)
+            .map(|()| nothing),
+        "PutCompositeAlarm" => {
+            let rule = input.required_text("AlarmRule")?;
+            region
+                .put_composite_alarm(&input.head()?, &rule, now)
+                .map(|()| nothing)
+        }
+        "SetAlarmState" => {
+            let (name, state) = (
+                input.required_text("AlarmName")?,
+                input.required_text("StateValue")?,
+            );
+            let (reason, data) = (
+                input.required_text("StateReason")?,
+                input.text("StateReasonData")?,
+            );
+            region
+                .set_alarm_state(&name, &state, &reason, data.as_deref(), now)
+                .map(|()| nothing)
+        }
+        "DeleteAlarms" => region
+            .delete_alarms(&input.texts("AlarmNames")?, now)
+            .map(|()| nothing),
+        "EnableAlarmActions" => region
+            .enable_actions(&input.texts("AlarmNames")?, true)
+            .map(|()| nothing),
+        "DisableAlarmActions" => region
+            .enable_actions(&input.texts("AlarmNames")?, false)
+            .map(|()| nothing),
+        "PutMetricData" => {
+            let namespace = input.required_text("Namespace")?;
+            region
+                .put_metric_data(&namespace, &input.data()?, now)
+                .map(|()| nothing)
+        }
+        "GetMetricData" => {
+            let ((start, end), ascending) = (input.range()?, input.ascending()?);
+            let results = region.metric_data(&input.queries("MetricDataQueries")?, start, end)?;
+            let results = results
+                .iter()
+                .map(|result| write::data_result(result, ascending));
+            let messages = std::iter::empty();
+            Ok(Output::default()
+                .list("MetricDataResults", results)
+                .list("Messages", messages)
+                .done())
+        }
+        "GetMetricStatistics" => statistics(region, input),
+        "ListMetrics" => {
+            let (namespace, name) = (input.text("Namespace")?, input.text("MetricName")?);
+            let (filters, token) = (input.dimension_filters()?, input.text("NextToken")?);
+            let (namespace, name) = (namespace.as_deref(), name.as_deref());
+            let (found, next) = region.list_metrics(namespace, name, &filters, token.as_deref())?;
+            Ok(Output::default()
+                .list("Metrics", found.iter().map(write::metric))
+                .maybe("NextToken", next.as_deref())
+                .done())
+        }
+        other => Err(ApiError {
+            shape: "UnknownOperationException",
+            code: "UnknownOperationException",
+            message: format!("{other} is not modelled"),
+        }),
+    }
+}
+
+fn describe_alarms(region: &Region, input: Input<'_>) -> Result<Cbor, ApiError> {
+    let page = region.describe_alarms(&input.describe_alarms()?)?;
+    let of_kind = |composite: bool| {
+        let alarms = page
+            .items
+            .iter()
+            .filter(move |alarm| alarm.is_composite() == composite);
+        alarms.map(write::alarm)
+    };
+    Ok(Output::default()
+        .list("MetricAlarms", of_kind(false))
+        .list("CompositeAlarms", of_kind(true))
+        .maybe("NextToken", page.next_token.as_deref())
+        .done())
+}
+
+fn statistics(region: &Region, input: Input<'_>) -> Result<Cbor, ApiError> {
+    let metric = input.metric()?;
+    let period = input
+        .integer("Period")?
+        .ok_or_else(|| ApiError::missing_parameter("Period"))?;
+    let mut statistics = input.texts("Statistics")?;
+    let extended = input.texts("ExtendedStatistics")?;
+    statistics.extend_from_slice(&extended);
+    let datapoints = region.metric_statistics(&metric, input.range()?, period, &statistics)?;
+    let datapoints = datapoints
+        .iter()
+        .map(|datapoint| write::datapoint(datapoint, &extended));
+    Ok(Output::default()
+        .text("Label", &metric.name)
+        .list("Datapoints", datapoints)
+        .done())
+}
