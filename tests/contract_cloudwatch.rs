@@ -16,9 +16,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Response, Uri};
 use cutover::engine::observation::AlarmState;
 use cutover::sim::signals::SharedCloudWatch;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::support::cloudwatch_door::{self, PATH};
+use crate::support::cloudwatch_door::{self, CBOR_PATH, JSON_TARGET};
 use crate::support::python::python;
 
 /// Probes that may disagree, with the reason; every other one must agree.
@@ -49,10 +49,20 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
-    let operation = uri.path().strip_prefix(PATH).unwrap_or_default();
     let mut model = model.lock().unwrap_or_else(PoisonError::into_inner);
     let region = region(&headers).unwrap_or("unsigned");
-    let reply = cloudwatch_door::handle(&mut model, region, operation, &body, now());
+    let target = headers
+        .get("x-amz-target")
+        .and_then(|target| target.to_str().ok());
+    let reply = match target.and_then(|target| target.strip_prefix(JSON_TARGET)) {
+        Some(operation) => {
+            cloudwatch_door::handle_json(&mut model, region, operation, &body, now())
+        }
+        None => {
+            let operation = uri.path().strip_prefix(CBOR_PATH).unwrap_or_default();
+            cloudwatch_door::handle(&mut model, region, operation, &body, now())
+        }
+    };
     let mut response = Response::builder().status(reply.status);
     for (name, value) in reply.headers {
         response = response.header(name, value);
@@ -90,13 +100,25 @@ fn client(endpoint: &str, region: &'static str) -> aws_sdk_cloudwatch::Client {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cloudwatch_probes_agree_with_the_model() {
+    probes_agree("smithy-rpc-v2-cbor").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cloudwatch_probes_agree_with_the_model_in_json() {
+    probes_agree("json").await;
+}
+
+/// Runs the probes in one of the service's protocols.
+async fn probes_agree(protocol: &str) {
     let (_model, endpoint) = serve().await;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder can be made");
     let report = folder.path().join("report.json");
     let arguments = [
         concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract/cw.py").to_owned(),
         "--endpoint".to_owned(),
         endpoint,
+        "--cwproto".to_owned(),
+        protocol.to_owned(),
         "--json".to_owned(),
         report.display().to_string(),
     ];
@@ -107,7 +129,10 @@ async fn cloudwatch_probes_agree_with_the_model() {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .output()
     };
-    let output = tokio::task::spawn_blocking(probes).await.unwrap().unwrap();
+    let output = tokio::task::spawn_blocking(probes)
+        .await
+        .expect("the probes do not panic");
+    let output = output.expect("python can be started");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success(),
@@ -115,11 +140,11 @@ async fn cloudwatch_probes_agree_with_the_model() {
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(
-        said.contains("resolved protocol: smithy-rpc-v2-cbor"),
+        said.contains(&format!("resolved protocol: {protocol}\n")),
         "{said}"
     );
-    let report = std::fs::read_to_string(report).unwrap();
-    let report: Vec<serde_json::Value> = serde_json::from_str(&report).unwrap();
+    let report = std::fs::read_to_string(report).expect("the probes wrote a report");
+    let report: Vec<serde_json::Value> = serde_json::from_str(&report).expect("the report is JSON");
     assert!(report.len() >= 50, "only {} probes ran", report.len());
     let unclear = |probe: &&serde_json::Value| UNCLEAR.iter().any(|(id, _)| probe["id"] == *id);
     let disagree: Vec<_> = report
@@ -138,16 +163,14 @@ async fn cloudwatch_probes_agree_with_the_model() {
 #[tokio::test]
 async fn the_rust_sdk_reads_alarms_history_and_errors_from_the_model() {
     let (model, endpoint) = serve().await;
-    for state in [AlarmState::Ok, AlarmState::Alarm] {
-        model
-            .lock()
-            .unwrap()
-            .set_state("eu-west-1", "red", state, now());
+    let at = now();
+    let ago = |seconds| at - SignedDuration::from_secs(seconds);
+    {
+        let mut model = model.lock().unwrap();
+        model.set_state("eu-west-1", "red", AlarmState::Ok, ago(3));
+        model.set_state("eu-west-1", "red", AlarmState::Alarm, ago(2));
+        model.set_evaluation("eu-west-1", "red", Some("PARTIAL_DATA"), ago(1));
     }
-    model
-        .lock()
-        .unwrap()
-        .set_evaluation("eu-west-1", "red", Some("PARTIAL_DATA"), now());
     let client = client(&endpoint, "eu-west-1");
     let rule = client
         .put_composite_alarm()

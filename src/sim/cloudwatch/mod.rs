@@ -37,7 +37,7 @@ use crate::engine::observation::AlarmState;
 /// The account that everything here belongs to; the one that AWS uses in its examples.
 const ACCOUNT: &str = "123456789012";
 /// How long after its creation a composite alarm is evaluated first. AWS says only that it is soon.
-const COMPOSITE_FIRST_LOOK: SignedDuration = SignedDuration::from_secs(5);
+const COMPOSITE_FIRST_LOOK: SignedDuration = SignedDuration::from_secs(1);
 /// The most alarms in one call that deletes, enables or disables.
 const NAMES_PER_CALL_MAX: usize = 100;
 

@@ -165,10 +165,10 @@ fn a_composite_alarm_follows_its_children_and_keeps_what_was_set_until_one_chang
         .put_composite_alarm(&head("top"), "ALARM(any)", at(0))
         .unwrap();
     assert_eq!(
-        state(&mut model, "any", at(1)),
+        state(&mut model, "any", at(0)),
         AlarmState::InsufficientData
     );
-    assert_eq!(state(&mut model, "any", at(6)), AlarmState::Ok);
+    assert_eq!(state(&mut model, "any", at(1)), AlarmState::Ok);
     model.set_state(REGION, "b", AlarmState::Alarm, at(10));
     assert_eq!(state(&mut model, "top", at(10)), AlarmState::Alarm);
     model.set_state(REGION, "any", AlarmState::Ok, at(20));

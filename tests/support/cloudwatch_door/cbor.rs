@@ -1,10 +1,11 @@
-//! CBOR as a tree: enough of it for the service's requests and replies.
+//! CBOR as a tree: enough of it for the service's requests and replies. The same tree stands for JSON.
 
 use aws_smithy_cbor::data::Type;
 use aws_smithy_cbor::decode::DeserializeError;
 use aws_smithy_cbor::{Decoder, Encoder};
 use aws_smithy_types::DateTime;
 use jiff::Timestamp;
+use serde_json::Value;
 
 /// How deep a request may nest.
 const DEPTH_MAX: usize = 32;
@@ -33,6 +34,44 @@ impl Cbor {
         let mut encoder = Encoder::new(Vec::new());
         self.write(&mut encoder);
         encoder.into_writer()
+    }
+
+    /// Reads JSON, which has fewer types: times are numbers there.
+    pub(crate) fn from_json(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Bool(*value),
+            Value::Number(number) => match number.as_i64() {
+                Some(number) => Self::Int(number),
+                None => Self::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Value::String(text) => Self::Text(text.clone()),
+            Value::Array(items) => Self::List(items.iter().map(Self::from_json).collect()),
+            Value::Object(members) => {
+                let member =
+                    |(name, value): (&String, &Value)| (name.clone(), Self::from_json(value));
+                Self::Map(members.iter().map(member).collect())
+            }
+        }
+    }
+
+    /// The item as JSON; times are seconds since the epoch.
+    pub(crate) fn to_json(&self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::Int(value) => (*value).into(),
+            Self::Float(value) => (*value).into(),
+            Self::Text(value) => value.as_str().into(),
+            Self::Time(value) => DateTime::from_millis(value.as_millisecond())
+                .as_secs_f64()
+                .into(),
+            Self::List(items) => items.iter().map(Self::to_json).collect(),
+            Self::Map(members) => {
+                let member = |(name, value): &(String, Self)| (name.clone(), value.to_json());
+                Value::Object(members.iter().map(member).collect())
+            }
+        }
     }
 
     /// The member of a map; none also where it is null.

@@ -1,7 +1,7 @@
-//! The HTTP door of the `CloudWatch` model: Smithy RPC v2 with CBOR, which is all that the Rust SDK speaks.
+//! The HTTP door of the `CloudWatch` model: Smithy RPC v2 with CBOR, which is all that the Rust SDK speaks, and JSON, which
+//! boto3 and the command line of AWS prefer. The service speaks both.
 //!
-//! `POST /service/GraniteServiceVersion20100801/operation/NAME`. The caller is the HTTP server, which takes the region
-//! from the credential scope of the request's signature.
+//! The caller is the HTTP server, which takes the region from the credential scope of the request's signature.
 
 mod cbor;
 mod read;
@@ -18,8 +18,10 @@ use self::cbor::Cbor;
 use self::read::Input;
 use self::write::Output;
 
-/// The path before the operation's name.
-pub(crate) const PATH: &str = "/service/GraniteServiceVersion20100801/operation/";
+/// The path before the operation's name, for CBOR.
+pub(crate) const CBOR_PATH: &str = "/service/GraniteServiceVersion20100801/operation/";
+/// What stands before the operation's name in the header `x-amz-target`, for JSON.
+pub(crate) const JSON_TARGET: &str = "GraniteServiceVersion20100801.";
 /// The largest request body, unpacked: 1 MB is what `PutMetricData` allows, doubled.
 const BODY_MAX: u64 = 2 << 20;
 
@@ -30,11 +32,11 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     /// All headers that the protocol needs.
     pub(crate) headers: Vec<(&'static str, String)>,
-    /// CBOR.
+    /// CBOR or JSON, as the request was.
     pub(crate) body: Vec<u8>,
 }
 
-/// Answers one request. The body may be compressed with gzip.
+/// Answers a request in CBOR. The body may be compressed with gzip.
 pub(crate) fn handle(
     model: &mut CloudWatch,
     region: &str,
@@ -42,24 +44,48 @@ pub(crate) fn handle(
     body: &[u8],
     now: Timestamp,
 ) -> Reply {
-    let answer = unpack(body).and_then(|body| {
-        let input = Cbor::decode(&body).map_err(|why| unreadable(&why))?;
+    let input = unpack(body).and_then(|body| Cbor::decode(&body).map_err(|why| unreadable(&why)));
+    let answer =
+        input.and_then(|input| answer(model.region(region, now), operation, Input(&input), now));
+    let (status, mut headers, output) = reply(answer);
+    headers.push(("smithy-protocol", "rpc-v2-cbor".to_owned()));
+    headers.push(("content-type", "application/cbor".to_owned()));
+    Reply {
+        status,
+        headers,
+        body: output.encode(),
+    }
+}
+
+/// Answers a request in JSON (`POST /`, the operation in `x-amz-target`), which boto3 prefers.
+pub(crate) fn handle_json(
+    model: &mut CloudWatch,
+    region: &str,
+    operation: &str,
+    body: &[u8],
+    now: Timestamp,
+) -> Reply {
+    let input = unpack(body)
+        .and_then(|body| serde_json::from_slice(&body).map_err(|why| unreadable(&why.to_string())));
+    let answer = input.and_then(|input| {
+        let input = Cbor::from_json(&input);
         answer(model.region(region, now), operation, Input(&input), now)
     });
-    let mut headers = vec![
-        ("smithy-protocol", "rpc-v2-cbor".to_owned()),
-        ("content-type", "application/cbor".to_owned()),
-        (
-            "x-amzn-requestid",
-            "00000000-0000-4000-8000-000000000000".to_owned(),
-        ),
-    ];
+    let (status, mut headers, output) = reply(answer);
+    headers.push(("content-type", "application/x-amz-json-1.0".to_owned()));
+    Reply {
+        status,
+        headers,
+        body: output.to_json().to_string().into_bytes(),
+    }
+}
+
+/// What both protocols have in common: status, headers and the body's tree.
+fn reply(answer: Result<Cbor, ApiError>) -> (u16, Vec<(&'static str, String)>, Cbor) {
+    let request_id = "00000000-0000-4000-8000-000000000000".to_owned();
+    let mut headers = vec![("x-amzn-requestid", request_id)];
     match answer {
-        Ok(output) => Reply {
-            status: 200,
-            headers,
-            body: output.encode(),
-        },
+        Ok(output) => (200, headers, output),
         Err(error) => {
             // The service once spoke the query protocol; clients still show the error codes of that time.
             headers.push(("x-amzn-query-error", format!("{};Sender", error.code)));
@@ -73,16 +99,12 @@ pub(crate) fn handle(
                 "ResourceNotFound" | "UnknownOperationException" => 404,
                 _ => 400,
             };
-            Reply {
-                status,
-                headers,
-                body: body.done().encode(),
-            }
+            (status, headers, body.done())
         }
     }
 }
 
-/// Unpacks gzip, which is told by its first two bytes; no CBOR begins so. SDKs compress `PutMetricData` above 10 KiB.
+/// Unpacks gzip, which is told by its first two bytes; neither CBOR nor JSON begins so. SDKs compress `PutMetricData` above 10 KiB.
 fn unpack(body: &[u8]) -> Result<Vec<u8>, ApiError> {
     if !body.starts_with(&[0x1f, 0x8b]) {
         return Ok(body.to_vec());

@@ -1,7 +1,8 @@
-//! Requests: from CBOR to what the model takes. A member of the wrong type is a `SerializationException`.
+//! Requests: from CBOR or JSON to what the model takes. A member of the wrong type is a `SerializationException`.
 
 use std::collections::BTreeMap;
 
+use aws_smithy_types::DateTime;
 use cutover::sim::cloudwatch::definition::{AlarmHead, PutMetricAlarm};
 use cutover::sim::cloudwatch::describe::{DescribeAlarms, DescribeHistory};
 use cutover::sim::cloudwatch::error::ApiError;
@@ -67,6 +68,12 @@ impl<'a> Input<'a> {
     fn time(self, name: &str) -> Read<Option<Timestamp>> {
         self.read(name, |value| match value {
             Cbor::Time(time) => Some(*time),
+            // As JSON has them.
+            Cbor::Int(seconds) => Timestamp::from_second(*seconds).ok(),
+            Cbor::Float(seconds) => {
+                let time = DateTime::from_secs_f64(*seconds);
+                Timestamp::from_nanosecond(time.as_nanos()).ok()
+            }
             _ => None,
         })
     }
