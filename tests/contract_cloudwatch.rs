@@ -54,14 +54,12 @@ async fn answer(
     let target = headers
         .get("x-amz-target")
         .and_then(|target| target.to_str().ok());
-    let reply = match target.and_then(|target| target.strip_prefix(JSON_TARGET)) {
-        Some(operation) => {
-            cloudwatch_door::handle_json(&mut model, region, operation, &body, now())
-        }
-        None => {
-            let operation = uri.path().strip_prefix(CBOR_PATH).unwrap_or_default();
-            cloudwatch_door::handle(&mut model, region, operation, &body, now())
-        }
+    let target = target.and_then(|target| target.strip_prefix(JSON_TARGET));
+    let reply = if let Some(operation) = target {
+        cloudwatch_door::handle_json(&mut model, region, operation, &body, now())
+    } else {
+        let operation = uri.path().strip_prefix(CBOR_PATH).unwrap_or_default();
+        cloudwatch_door::handle(&mut model, region, operation, &body, now())
     };
     let mut response = Response::builder().status(reply.status);
     for (name, value) in reply.headers {
@@ -161,7 +159,7 @@ async fn probes_agree(protocol: &str) {
 }
 
 #[tokio::test]
-async fn the_rust_sdk_reads_alarms_history_and_errors_from_the_model() {
+async fn the_rust_sdk_reads_alarms_and_their_history_from_the_model() {
     let (model, endpoint) = serve().await;
     let at = now();
     let ago = |seconds| at - SignedDuration::from_secs(seconds);
@@ -172,77 +170,48 @@ async fn the_rust_sdk_reads_alarms_history_and_errors_from_the_model() {
         model.set_evaluation("eu-west-1", "red", Some("PARTIAL_DATA"), ago(1));
     }
     let client = client(&endpoint, "eu-west-1");
-    let rule = client
-        .put_composite_alarm()
-        .alarm_name("any")
-        .alarm_rule("ALARM(red)");
-    rule.send().await.unwrap();
-    let ask = client
-        .describe_alarms()
-        .alarm_names("red")
-        .alarm_names("any")
-        .alarm_names("gone");
-    let both = ask
-        .alarm_types(AlarmType::MetricAlarm)
-        .alarm_types(AlarmType::CompositeAlarm);
-    let answer = both.send().await.unwrap();
+    let put = client.put_composite_alarm().alarm_name("any");
+    put.alarm_rule("ALARM(red)").send().await.unwrap();
+    let names = ["red", "any", "gone"].map(str::to_owned).to_vec();
+    let kinds = vec![AlarmType::MetricAlarm, AlarmType::CompositeAlarm];
+    let ask = client.describe_alarms().set_alarm_names(Some(names));
+    let answer = ask.set_alarm_types(Some(kinds)).send().await.unwrap();
+    assert_eq!(answer.metric_alarms().len(), 1);
+    assert_eq!(answer.composite_alarms().len(), 1);
     let alarm = &answer.metric_alarms()[0];
     assert_eq!(alarm.state_value, Some(StateValue::Alarm));
     assert!(alarm.state_transitioned_timestamp < alarm.state_updated_timestamp);
-    assert_eq!(
-        alarm.evaluation_state.as_ref().unwrap().as_str(),
-        "PARTIAL_DATA"
-    );
-    assert_eq!(
-        (
-            answer.metric_alarms().len(),
-            answer.composite_alarms().len()
-        ),
-        (1, 1)
-    );
+    let evaluation = alarm.evaluation_state.as_ref().unwrap();
+    assert_eq!(evaluation.as_str(), "PARTIAL_DATA");
 
-    let history = client.describe_alarm_history().alarm_name("red");
-    let history = history
-        .history_item_type(HistoryItemType::StateUpdate)
-        .send()
-        .await
-        .unwrap();
+    let ask = client.describe_alarm_history().alarm_name("red");
+    let ask = ask.history_item_type(HistoryItemType::StateUpdate);
+    let history = ask.send().await.unwrap();
     let newest = &history.alarm_history_items()[0];
-    assert_eq!(
-        newest.history_summary(),
-        Some("Alarm updated from OK to ALARM")
-    );
+    let summary = newest.history_summary();
+    assert_eq!(summary, Some("Alarm updated from OK to ALARM"));
+    let data = newest.history_data().unwrap();
     assert!(
-        newest
-            .history_data()
-            .unwrap()
-            .contains("\"oldState\":{\"stateValue\":\"OK\"")
+        data.contains("\"oldState\":{\"stateValue\":\"OK\""),
+        "{data}"
     );
+}
 
+#[tokio::test]
+async fn the_rust_sdk_knows_the_models_errors() {
+    let (_model, endpoint) = serve().await;
+    let client = client(&endpoint, "eu-west-1");
     let set = client
         .set_alarm_state()
         .alarm_name("gone")
         .state_reason("x");
-    let error = set
-        .state_value(StateValue::Ok)
-        .send()
-        .await
-        .unwrap_err()
-        .into_service_error();
-    assert!(error.is_resource_not_found(), "{error:?}");
-    let error = client
-        .describe_alarms()
-        .next_token("made up")
-        .send()
-        .await
-        .unwrap_err();
+    let error = set.state_value(StateValue::Ok).send().await.unwrap_err();
+    assert!(error.into_service_error().is_resource_not_found());
+    let ask = client.describe_alarms().next_token("made up");
+    let error = ask.send().await.unwrap_err();
     assert_eq!(error.code(), Some("InvalidNextToken"));
-    let error = client
-        .describe_alarms()
-        .max_records(101)
-        .send()
-        .await
-        .unwrap_err();
+    let ask = client.describe_alarms().max_records(101);
+    let error = ask.send().await.unwrap_err();
     assert_eq!(error.code(), Some("ValidationError"));
     assert!(error.message().unwrap().contains("maxRecords"));
 }

@@ -34,24 +34,20 @@ fn alarms(endpoint: &str) -> aws_sdk_cloudwatch::Client {
 }
 
 fn weighted(identifier: &str, weight: i64) -> Change {
-    let record = ResourceRecord::builder()
-        .value("192.0.2.1")
-        .build()
-        .unwrap();
+    let complete = "all required members are set";
+    let record = ResourceRecord::builder().value("192.0.2.1").build();
     let set = ResourceRecordSet::builder()
         .name("api.example.com.")
         .r#type(RrType::A)
         .set_identifier(identifier)
         .weight(weight)
         .ttl(60)
-        .resource_records(record)
-        .build()
-        .unwrap();
+        .resource_records(record.expect(complete));
     Change::builder()
         .action(ChangeAction::Create)
-        .resource_record_set(set)
+        .resource_record_set(set.build().expect(complete))
         .build()
-        .unwrap()
+        .expect(complete)
 }
 
 #[tokio::test]

@@ -19,12 +19,11 @@ pub(crate) fn python() -> PathBuf {
     let read = File::open(REQUIREMENTS).and_then(|mut file| file.read_to_end(&mut pins));
     read.expect("tests/requirements.txt can be read");
     let digest = Sha256::digest(&pins);
-    let id: String = digest
+    let id = digest
         .iter()
         .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("test-venv-{id}"));
+        .fold(0_u64, |id, byte| (id << 8) | u64::from(*byte));
+    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("test-venv-{id:012x}"));
     let interpreter = environment.join("bin/python");
     // Written last, so that an environment whose making was interrupted is made again.
     let marker = environment.join("complete");

@@ -132,13 +132,11 @@ impl PutMetricAlarm {
             .period_secs
             .ok_or_else(|| ApiError::missing_parameter("Period"))?;
         check_period(period_secs)?;
-        let text = match (&self.statistic, &self.extended_statistic) {
-            (Some(text), None) | (None, Some(text)) => text,
-            _ => {
-                return Err(ApiError::validation(
-                    "Exactly one of Statistic and ExtendedStatistic must be specified.",
-                ));
-            }
+        let ((Some(text), None) | (None, Some(text))) = (&self.statistic, &self.extended_statistic)
+        else {
+            return Err(ApiError::validation(
+                "Exactly one of Statistic and ExtendedStatistic must be specified.",
+            ));
         };
         Ok(Watched::Metric(MetricStat {
             metric,

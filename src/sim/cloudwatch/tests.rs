@@ -249,7 +249,7 @@ fn alarms_that_break_a_rule_are_refused() {
         ("more than N", |put| put.datapoints_to_alarm = Some(2)),
         ("over a day", |put| put.evaluation_periods = Some(1_441)),
         ("both statistics", |put| {
-            put.extended_statistic = Some("p99".to_owned())
+            put.extended_statistic = Some("p99".to_owned());
         }),
         ("statistic", |put| put.statistic = Some("bogus".to_owned())),
         ("operator", |put| put.comparison = "Above".to_owned()),

@@ -131,7 +131,6 @@ fn answer(
     input: Input<'_>,
     now: Timestamp,
 ) -> Result<Cbor, ApiError> {
-    let nothing = Output::default().done();
     match operation {
         "DescribeAlarms" => describe_alarms(region, input),
         "DescribeAlarmHistory" => {
@@ -150,46 +149,8 @@ fn answer(
                 .or(input.text("ExtendedStatistic")?);
             let (metric, period) = (input.metric()?, input.integer("Period")?);
             let alarms = region.alarms_for_metric(&metric, statistic.as_deref(), period);
-            Ok(Output::default()
-                .list("MetricAlarms", alarms.iter().map(write::alarm))
-                .done())
-        }
-        "PutMetricAlarm" => region
-            .put_metric_alarm(&input.metric_alarm()?, now)
-            .map(|()| nothing),
-        "PutCompositeAlarm" => {
-            let rule = input.required_text("AlarmRule")?;
-            region
-                .put_composite_alarm(&input.head()?, &rule, now)
-                .map(|()| nothing)
-        }
-        "SetAlarmState" => {
-            let (name, state) = (
-                input.required_text("AlarmName")?,
-                input.required_text("StateValue")?,
-            );
-            let (reason, data) = (
-                input.required_text("StateReason")?,
-                input.text("StateReasonData")?,
-            );
-            region
-                .set_alarm_state(&name, &state, &reason, data.as_deref(), now)
-                .map(|()| nothing)
-        }
-        "DeleteAlarms" => region
-            .delete_alarms(&input.texts("AlarmNames")?, now)
-            .map(|()| nothing),
-        "EnableAlarmActions" => region
-            .enable_actions(&input.texts("AlarmNames")?, true)
-            .map(|()| nothing),
-        "DisableAlarmActions" => region
-            .enable_actions(&input.texts("AlarmNames")?, false)
-            .map(|()| nothing),
-        "PutMetricData" => {
-            let namespace = input.required_text("Namespace")?;
-            region
-                .put_metric_data(&namespace, &input.data()?, now)
-                .map(|()| nothing)
+            let alarms = alarms.iter().map(write::alarm);
+            Ok(Output::default().list("MetricAlarms", alarms).done())
         }
         "GetMetricData" => {
             let ((start, end), ascending) = (input.range()?, input.ascending()?);
@@ -197,22 +158,41 @@ fn answer(
             let results = results
                 .iter()
                 .map(|result| write::data_result(result, ascending));
-            let messages = std::iter::empty();
-            Ok(Output::default()
-                .list("MetricDataResults", results)
-                .list("Messages", messages)
-                .done())
+            let output = Output::default().list("MetricDataResults", results);
+            Ok(output.list("Messages", std::iter::empty()).done())
         }
         "GetMetricStatistics" => statistics(region, input),
-        "ListMetrics" => {
-            let (namespace, name) = (input.text("Namespace")?, input.text("MetricName")?);
-            let (filters, token) = (input.dimension_filters()?, input.text("NextToken")?);
-            let (namespace, name) = (namespace.as_deref(), name.as_deref());
-            let (found, next) = region.list_metrics(namespace, name, &filters, token.as_deref())?;
-            Ok(Output::default()
-                .list("Metrics", found.iter().map(write::metric))
-                .maybe("NextToken", next.as_deref())
-                .done())
+        "ListMetrics" => list_metrics(region, input),
+        _ => change(region, operation, input, now).map(|()| Output::default().done()),
+    }
+}
+
+/// The operations that answer with nothing but success.
+fn change(
+    region: &mut Region,
+    operation: &str,
+    input: Input<'_>,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    match operation {
+        "PutMetricAlarm" => region.put_metric_alarm(&input.metric_alarm()?, now),
+        "PutCompositeAlarm" => {
+            let rule = input.required_text("AlarmRule")?;
+            region.put_composite_alarm(&input.head()?, &rule, now)
+        }
+        "SetAlarmState" => {
+            let name = input.required_text("AlarmName")?;
+            let state = input.required_text("StateValue")?;
+            let reason = input.required_text("StateReason")?;
+            let data = input.text("StateReasonData")?;
+            region.set_alarm_state(&name, &state, &reason, data.as_deref(), now)
+        }
+        "DeleteAlarms" => region.delete_alarms(&input.texts("AlarmNames")?, now),
+        "EnableAlarmActions" => region.enable_actions(&input.texts("AlarmNames")?, true),
+        "DisableAlarmActions" => region.enable_actions(&input.texts("AlarmNames")?, false),
+        "PutMetricData" => {
+            let namespace = input.required_text("Namespace")?;
+            region.put_metric_data(&namespace, &input.data()?, now)
         }
         other => Err(ApiError {
             shape: "UnknownOperationException",
@@ -220,6 +200,17 @@ fn answer(
             message: format!("{other} is not modelled"),
         }),
     }
+}
+
+fn list_metrics(region: &Region, input: Input<'_>) -> Result<Cbor, ApiError> {
+    let (namespace, name) = (input.text("Namespace")?, input.text("MetricName")?);
+    let (filters, token) = (input.dimension_filters()?, input.text("NextToken")?);
+    let (namespace, name) = (namespace.as_deref(), name.as_deref());
+    let (found, next) = region.list_metrics(namespace, name, &filters, token.as_deref())?;
+    Ok(Output::default()
+        .list("Metrics", found.iter().map(write::metric))
+        .maybe("NextToken", next.as_deref())
+        .done())
 }
 
 fn describe_alarms(region: &Region, input: Input<'_>) -> Result<Cbor, ApiError> {

@@ -1,7 +1,7 @@
 //! Replies: from what the model says to CBOR.
 
 use cutover::sim::cloudwatch::alarm::{
-    Alarm, Definition, HistoryItem, MetricDefinition, Watched, state_text,
+    Alarm, Definition, HistoryItem, MetricDefinition, Missing, Watched, state_text,
 };
 use cutover::sim::cloudwatch::metrics::{MetricKey, MetricStat};
 use cutover::sim::cloudwatch::query::{DataQuery, DataResult, Datapoint, QuerySource};
@@ -82,7 +82,7 @@ fn metric_definition(output: Output, definition: &MetricDefinition) -> Output {
         .text("ComparisonOperator", definition.comparison.text())
         .maybe(
             "TreatMissingData",
-            definition.treat_missing.map(|missing| missing.text()),
+            definition.treat_missing.map(Missing::text),
         )
         .maybe(
             "EvaluateLowSampleCountPercentile",
