@@ -24,6 +24,9 @@ use crate::support::python::python;
 /// Probes that may disagree, with the reason; every other one must agree.
 const UNCLEAR: [(&str, &str); 0] = [];
 
+/// A region where every call is throttled.
+const THROTTLED: &str = "throttled-1";
+
 #[expect(
     clippy::disallowed_methods,
     reason = "boto3 sends data with the machine's own time"
@@ -57,6 +60,8 @@ async fn answer(
     let target = target.and_then(|target| target.strip_prefix(JSON_TARGET));
     let reply = if let Some(operation) = target {
         cloudwatch_door::handle_json(&mut model, region, operation, &body, now())
+    } else if region == THROTTLED {
+        cloudwatch_door::failure(400, "Throttling", "Rate exceeded")
     } else {
         let operation = uri.path().strip_prefix(CBOR_PATH).unwrap_or_default();
         cloudwatch_door::handle(&mut model, region, operation, &body, now())
@@ -143,7 +148,7 @@ async fn probes_agree(protocol: &str) {
     );
     let report = std::fs::read_to_string(report).expect("the probes wrote a report");
     let report: Vec<serde_json::Value> = serde_json::from_str(&report).expect("the report is JSON");
-    assert!(report.len() >= 50, "only {} probes ran", report.len());
+    assert!(report.len() >= 56, "only {} probes ran", report.len());
     let unclear = |probe: &&serde_json::Value| UNCLEAR.iter().any(|(id, _)| probe["id"] == *id);
     let disagree: Vec<_> = report
         .iter()
@@ -214,6 +219,12 @@ async fn the_rust_sdk_knows_the_models_errors() {
     let error = ask.send().await.unwrap_err();
     assert_eq!(error.code(), Some("ValidationError"));
     assert!(error.message().unwrap().contains("maxRecords"));
+    let ask = self::client(&endpoint, THROTTLED).describe_alarms();
+    let error = ask.send().await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.message()),
+        (Some("Throttling"), Some("Rate exceeded"))
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Reading alarms and their history, in pages.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::Region;
@@ -112,11 +114,10 @@ impl Region {
             } else {
                 metric
             };
-            kind && (ask.names.is_empty() || ask.names.contains(&alarm.name))
-                && ask
-                    .prefix
-                    .as_ref()
-                    .is_none_or(|prefix| alarm.name.starts_with(prefix))
+            kind && ask
+                .prefix
+                .as_ref()
+                .is_none_or(|prefix| alarm.name.starts_with(prefix))
                 && state.is_none_or(|state| alarm.state == state)
                 && after.is_none_or(|after| alarm.name.as_str() > after)
                 && ask.action_prefix.as_ref().is_none_or(|prefix| {
@@ -131,7 +132,16 @@ impl Region {
                         .any(|action| action.starts_with(prefix))
                 })
         };
-        let mut found = self.alarms.values().filter(fits);
+        let candidates: Vec<&Alarm> = if ask.names.is_empty() {
+            self.alarms.values().collect()
+        } else {
+            let names: BTreeSet<&String> = ask.names.iter().collect();
+            names
+                .into_iter()
+                .filter_map(|name| self.alarms.get(name))
+                .collect()
+        };
+        let mut found = candidates.into_iter().filter(fits);
         let items: Vec<_> = found.by_ref().take(size).cloned().collect();
         let more = found.next().is_some();
         let next_token = items

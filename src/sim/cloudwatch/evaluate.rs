@@ -137,10 +137,10 @@ impl Region {
             self.change(name, state, reason, Some(data.to_string()), now);
         }
         // Without data in sight every further evaluation gives the same; only new data or a call can change it.
-        let in_sight = definition.watched.metrics().into_iter().any(|metric| {
-            let range = (oldest, i64::MAX);
-            self.store.knows(metric) && !self.store.periods(metric, period, range).is_empty()
-        });
+        let metrics = definition.watched.metrics();
+        let in_sight = metrics
+            .into_iter()
+            .any(|metric| self.store.has_data(metric, (oldest, i64::MAX)));
         if in_sight {
             self.reschedule(name, Some(next_evaluation(&definition.watched, now)));
         }
@@ -149,10 +149,11 @@ impl Region {
     /// The start of the newest period that counts: the one under way if it has data already, else the last whole one.
     fn newest_period(&self, watched: &Watched, period: i64, now: Timestamp) -> i64 {
         let current = floor(now.as_second(), period);
-        let has_data = watched.metrics().into_iter().any(|metric| {
-            let range = (current, current + period);
-            !self.store.periods(metric, period, range).is_empty()
-        });
+        let under_way = (current, current + period);
+        let metrics = watched.metrics();
+        let has_data = metrics
+            .into_iter()
+            .any(|metric| self.store.has_data(metric, under_way));
         if has_data { current } else { current - period }
     }
 

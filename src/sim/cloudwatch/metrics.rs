@@ -174,15 +174,22 @@ impl MetricStore {
             if let Some((count, sum, min, max)) = datum.set {
                 samples.add_set(count, sum, min, max);
             }
-            *series = series.split_off(&(now.as_second() - KEPT_SECS));
+            let kept_from = now.as_second() - KEPT_SECS;
+            while series
+                .first_key_value()
+                .is_some_and(|(at, _)| *at < kept_from)
+            {
+                series.pop_first();
+            }
             touched.push(metric);
         }
         Ok(touched)
     }
 
-    /// Whether the metric ever got data.
-    pub(super) fn knows(&self, metric: &MetricKey) -> bool {
-        self.metrics.contains_key(metric)
+    /// Whether the metric has data in `[from, to)`. Times in seconds since the epoch.
+    pub(super) fn has_data(&self, metric: &MetricKey, (from, to): (i64, i64)) -> bool {
+        let series = self.metrics.get(metric).filter(|_| from < to);
+        series.is_some_and(|series| series.range(from..to).next().is_some())
     }
 
     /// All metrics, in order.

@@ -300,7 +300,9 @@ impl Region {
             self.alarms.insert(old.name.clone(), old.clone());
             return Err(ApiError::validation(message));
         }
-        self.unwatch(&head.name);
+        if old.is_some() {
+            self.unwatch(&head.name);
+        }
         let what = if old.is_some() { "Update" } else { "Create" };
         let mut alarm = old.unwrap_or_else(|| self.new_alarm(&head.name, &definition, now));
         alarm.description.clone_from(&head.description);

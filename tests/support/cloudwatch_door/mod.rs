@@ -57,6 +57,22 @@ pub(crate) fn handle(
     }
 }
 
+/// A failure that the model would not give: a throttle, a server error. In CBOR.
+pub(crate) fn failure(status: u16, code: &'static str, message: &str) -> Reply {
+    let (_, mut headers, output) = reply(Err(ApiError {
+        shape: code,
+        code,
+        message: message.to_owned(),
+    }));
+    headers.push(("smithy-protocol", "rpc-v2-cbor".to_owned()));
+    headers.push(("content-type", "application/cbor".to_owned()));
+    Reply {
+        status,
+        headers,
+        body: output.encode(),
+    }
+}
+
 /// Answers a request in JSON (`POST /`, the operation in `x-amz-target`), which boto3 prefers.
 pub(crate) fn handle_json(
     model: &mut CloudWatch,
