@@ -247,19 +247,21 @@ impl Dns for SimDns {
         _urgency: Urgency,
     ) -> Result<Submitted, CallError> {
         const OPERATION: &str = "ChangeResourceRecordSets";
-        let changes = changes.iter().map(|change| Change {
+        let stored = changes.iter().map(|change| Change {
             action: change.action,
             record: StoredRecord::from_record_set(&change.record),
         });
         let batch = ChangeBatch {
             comment: Some(comment.to_owned()),
-            changes: changes.collect(),
+            changes: stored.collect(),
         };
         let late = |at| self.model().deliver_late(at, account, zone, batch.clone());
         let passage = self.enter(OPERATION, account, late).await?;
         let now = self.clock.now();
         let outcome = self.model().change(account, zone, &batch, now);
-        let info = self.leave(OPERATION, &passage, outcome)?;
+        let info = self
+            .leave(OPERATION, &passage, outcome)
+            .map_err(|error| naming(error, changes))?;
         Ok(Submitted {
             change_id: info.id,
             server_time: Some(http_date(now, locked(&self.door).skew)),
@@ -348,17 +350,31 @@ fn refused(operation: &'static str, error: &Route53Error) -> CallError {
         class: error.class(),
         code: Some(error.code.clone()),
         message: error.message.clone(),
+        culprits: Vec::new(),
     }
+}
+
+/// The same failure, with the groups of the batch that its message names.
+fn naming(error: CallError, changes: &[RecordChange]) -> CallError {
+    let is_named = |record: &RecordSet| {
+        let tag = format!("name='{}', type='{}'", record.name, record.record_type);
+        error.message.contains(&tag)
+    };
+    let named = changes
+        .iter()
+        .map(|change| &change.record)
+        .filter(|record| is_named(record));
+    let group = |record: &RecordSet| GroupName {
+        name: DnsName::new(&record.name),
+        record_type: record.record_type.clone(),
+    };
+    let culprits = named.map(group).collect();
+    CallError { culprits, ..error }
 }
 
 /// A call without an answer: it may have had its effect.
 fn lost(operation: &'static str, message: &str) -> CallError {
-    CallError {
-        operation,
-        class: FailureClass::Transient,
-        code: None,
-        message: message.to_owned(),
-    }
+    CallError::new(operation, FailureClass::Transient, message)
 }
 
 /// The `Date` of a reply: whole seconds, by the service's clock.
