@@ -1,5 +1,5 @@
 //! `cutover` moves production traffic from an old cluster to a new one by stepping Route 53 weights over days, watches
-//! `CloudWatch` while it does, and moves the traffic back by itself when the new cluster misbehaves.
+//! CloudWatch while it does, and moves the traffic back by itself when the new cluster misbehaves.
 //!
 //! # The law
 //!

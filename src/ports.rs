@@ -123,7 +123,7 @@ pub trait Dns: Send + Sync {
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 
-/// Alarms: `CloudWatch`, or the simulated one. Every call ends within its own timeout.
+/// Alarms: CloudWatch, or the simulated one. Every call ends within its own timeout.
 #[async_trait]
 pub trait Signals: Send + Sync {
     /// Reads alarms, metric and composite, in pages of 100 names per region. Every wanted alarm is a key of the answer.
@@ -254,7 +254,7 @@ pub struct Glance {
     pub next_at: Option<Timestamp>,
     /// The weights of each group as last read, in the plan's order.
     pub weights: Vec<Option<crate::engine::units::WeightPair>>,
-    /// When Route 53 or `CloudWatch` was last read for it.
+    /// When Route 53 or CloudWatch was last read for it.
     pub observed_at: Option<Timestamp>,
 }
 

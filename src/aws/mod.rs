@@ -1,1 +1,1 @@
-//! The AWS adapters: Route 53 and `CloudWatch` behind the ports.
+//! The AWS adapters: Route 53 and CloudWatch behind the ports.

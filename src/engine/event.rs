@@ -127,12 +127,15 @@ pub enum Event {
         /// All groups' images, in the plan's order.
         images: Vec<GroupImage>,
     },
-    /// A change id was lost; the same image was written again to get a new one.
+    /// A change id was lost; the same images are written again, unchanged, to get one that can be awaited.
     ChangeLost {
+        /// Identifies the resubmission in replies.
+        write_id: WriteId,
         /// The change that Route 53 no longer knows, if there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         change_id: Option<ChangeId>,
-        /// Its zone.
-        zone: ZoneId,
+        /// The groups that are written again, by index.
+        groups: Vec<usize>,
     },
     /// The change is on all of Route 53's servers.
     ChangeInSync {
@@ -373,14 +376,13 @@ impl Event {
         }
     }
 
-    /// Whether this event wakes somebody.
+    /// Whether this event wakes somebody. A hold does so only for what is new in it; that is the fold's to know.
     pub fn pages(&self) -> bool {
-        match self {
-            Self::StepHeld { because } => because.iter().any(HoldReason::pages),
+        matches!(
+            self,
             Self::RevertIntended { .. }
-            | Self::RevertPerformedUnjournaled { .. }
-            | Self::Halted { .. } => true,
-            _ => false,
-        }
+                | Self::RevertPerformedUnjournaled { .. }
+                | Self::Halted { .. }
+        )
     }
 }

@@ -46,7 +46,7 @@ pub enum HoldReason {
         /// Why.
         message: String,
     },
-    /// `CloudWatch` does not know the alarm.
+    /// CloudWatch does not know the alarm.
     AlarmMissing {
         /// The alarm.
         alarm: AlarmId,

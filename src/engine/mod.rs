@@ -3,8 +3,10 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod event;
+pub mod fold;
 pub mod hold;
 pub mod observation;
 pub mod plan;
 pub mod record;
+pub mod state;
 pub mod units;

@@ -66,7 +66,7 @@ pub enum GroupReading {
 /// An alarm as read, or why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AlarmReading {
-    /// `CloudWatch` has the alarm.
+    /// CloudWatch has the alarm.
     Found {
         /// Its state.
         state: AlarmState,
@@ -75,9 +75,9 @@ pub enum AlarmReading {
         /// `EvaluationState` where it is set, for example `PARTIAL_DATA`.
         evaluation: Option<String>,
     },
-    /// `CloudWatch` answered, and does not know the alarm.
+    /// CloudWatch answered, and does not know the alarm.
     Missing,
-    /// `CloudWatch` did not answer, or refused.
+    /// CloudWatch did not answer, or refused.
     Unreadable(String),
 }
 
@@ -98,7 +98,7 @@ pub enum AlarmState {
 pub enum HistoryReading {
     /// When it entered ALARM, oldest first.
     EnteredAlarm(Vec<Timestamp>),
-    /// `CloudWatch` did not answer, or refused.
+    /// CloudWatch did not answer, or refused.
     Unreadable(String),
 }
 

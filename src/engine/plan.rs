@@ -33,7 +33,7 @@ pub struct Plan {
 /// Where and as whom AWS is called.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AwsSettings {
-    /// `CloudWatch`'s region; none means the environment's.
+    /// CloudWatch's region; none means the environment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// The account, by the role that is assumed in it.

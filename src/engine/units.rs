@@ -76,7 +76,9 @@ impl Share {
 
     /// The whole number of percent, if it is one.
     pub fn whole_percent(self) -> Option<u8> {
-        (self.0 % MILLIONTHS == 0).then(|| u8::try_from(self.0 / MILLIONTHS).unwrap_or(100))
+        self.0
+            .is_multiple_of(MILLIONTHS)
+            .then(|| u8::try_from(self.0 / MILLIONTHS).unwrap_or(100))
     }
 }
 

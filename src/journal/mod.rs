@@ -1,1 +1,1 @@
-//! The append-only journal: `SQLite` on disk, or memory for tests and rehearsals.
+//! The append-only journal: SQLite on disk, or memory for tests and rehearsals.

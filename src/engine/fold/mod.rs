@@ -1,0 +1,455 @@
+//! The fold: events in, state out. An event that cannot follow is a typed error, never a guess.
+
+mod ending;
+mod writing;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::engine::event::{Envelope, Event, RevertMode};
+use crate::engine::hold::{HoldReason, RevertCause};
+use crate::engine::plan::PlanSource;
+use crate::engine::record::GroupImage;
+use crate::engine::state::{
+    Approval, Bake, Change, Pause, Phase, Resubmission, Rollback, State, Write,
+};
+use crate::engine::units::CutoverName;
+
+/// An event that cannot have happened in the state before it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{cutover}: entry {seq} ({event}) cannot follow: {why}")]
+pub struct IllegalEvent {
+    /// The stream.
+    pub cutover: CutoverName,
+    /// The entry.
+    pub seq: u64,
+    /// The event's name.
+    pub event: &'static str,
+    /// What forbids it.
+    pub why: String,
+}
+
+/// Folds the entries of one stream, or returns none where there are none.
+///
+/// # Errors
+/// The first entry that cannot follow.
+pub fn fold<'a>(
+    entries: impl IntoIterator<Item = &'a Envelope>,
+) -> Result<Option<State>, IllegalEvent> {
+    let mut state = None;
+    for entry in entries {
+        apply(&mut state, entry)?;
+    }
+    Ok(state)
+}
+
+/// Applies one more entry.
+///
+/// # Errors
+/// The entry cannot follow; the state is then of no more use.
+pub fn apply(state: &mut Option<State>, entry: &Envelope) -> Result<(), IllegalEvent> {
+    let illegal = |why: String| IllegalEvent {
+        cutover: entry.cutover.clone(),
+        seq: entry.seq,
+        event: entry.event.label(),
+        why,
+    };
+    let Some(before) = state else {
+        *state = Some(begin(entry).map_err(illegal)?);
+        return Ok(());
+    };
+    if entry.seq != before.seq + 1 {
+        return Err(illegal(format!("the entry before it is {}", before.seq)));
+    }
+    before.take(entry).map_err(illegal)
+}
+
+fn begin(entry: &Envelope) -> Result<State, String> {
+    let Event::PlanAccepted { source } = &entry.event else {
+        return Err("a stream begins with plan_accepted".to_owned());
+    };
+    if entry.seq != 1 {
+        return Err("a stream begins with entry 1".to_owned());
+    }
+    let name = entry.cutover.clone();
+    Ok(State::waiting(
+        name,
+        entry.attempt,
+        (**source).clone(),
+        entry.at,
+    ))
+}
+
+pub(super) type Taken = Result<(), String>;
+
+impl State {
+    fn take(&mut self, entry: &Envelope) -> Taken {
+        self.note_page(entry);
+        self.take_event(entry)?;
+        self.seq = entry.seq;
+        self.last_at = self.last_at.max(entry.at);
+        Ok(())
+    }
+
+    /// Remembers that an entry pages, until a delivery is journaled. A hold pages only for what is new in it.
+    fn note_page(&mut self, entry: &Envelope) {
+        let news = |because: &[HoldReason]| {
+            let known: BTreeSet<HoldReason> = self.held.iter().map(HoldReason::subject).collect();
+            because
+                .iter()
+                .any(|reason| reason.pages() && !known.contains(&reason.subject()))
+        };
+        let holds = matches!(&entry.event, Event::StepHeld { because } if news(because));
+        if holds || entry.event.pages() {
+            self.pages.insert(entry.seq, entry.clone());
+        }
+    }
+
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm an event; the work is done elsewhere"
+    )]
+    fn take_event(&mut self, entry: &Envelope) -> Taken {
+        let at = entry.at;
+        match &entry.event {
+            Event::PlanAccepted { source } => self.plan_accepted(source),
+            Event::PlanAmended { source, .. } => self.plan_amended(source),
+            Event::WeightChangeIntended {
+                write_id,
+                owner,
+                perform_by,
+                step,
+                targets,
+                baseline,
+            } => {
+                let write = Write {
+                    write_id: write_id.clone(),
+                    owner: owner.clone(),
+                    perform_by: *perform_by,
+                    step: *step,
+                    targets: targets.clone(),
+                    answers: BTreeMap::new(),
+                };
+                self.weight_change_intended(write, baseline.as_ref(), at)
+            }
+            Event::WeightChangeSubmitted {
+                write_id,
+                zone,
+                groups,
+                change_id,
+                server_time,
+            } => {
+                let change = Change {
+                    zone: zone.clone(),
+                    groups: groups.clone(),
+                    submitted_at: at,
+                    in_sync_at: None,
+                };
+                self.weight_change_submitted(
+                    write_id,
+                    change_id,
+                    change,
+                    server_time.unwrap_or(at),
+                );
+                Ok(())
+            }
+            Event::WeightChangeFailed {
+                write_id,
+                groups,
+                class,
+                message,
+                ..
+            } => {
+                self.weight_change_failed(write_id, groups, *class, message, at);
+                Ok(())
+            }
+            Event::WeightChangeAbandoned {
+                write_id, moved, ..
+            } => self.weight_change_abandoned(write_id, moved, at),
+            Event::WeightsVerified {
+                write_id,
+                step,
+                images,
+            } => self.weights_verified(write_id, *step, images, at),
+            Event::ChangeLost {
+                write_id,
+                change_id,
+                groups,
+            } => {
+                let resubmission = Resubmission {
+                    write_id: write_id.clone(),
+                    groups: groups.clone(),
+                    at,
+                };
+                self.change_lost(change_id.as_ref(), resubmission)
+            }
+            Event::ChangeInSync { change_id } => {
+                if let Some(change) = self.changes.get_mut(change_id) {
+                    change.in_sync_at = Some(at);
+                }
+                Ok(())
+            }
+            Event::BakeStarted { step } => self.bake_started(*step, at),
+            Event::GatesPassed {} => self.gates_passed(at),
+            Event::BakeCounted { until, running } => self.bake_counted(*until, *running),
+            Event::StepCompleted { step } => self.step_completed(*step),
+            Event::BakeSkipDecided { step, skipped } => self.bake_skip_decided(*step, *skipped),
+            Event::StepHeld { because } => {
+                self.held.clone_from(because);
+                self.held_at = Some(at);
+                Ok(())
+            }
+            Event::GateUnknown { alarm, .. } => {
+                self.unknown.entry(alarm.clone()).or_insert(at);
+                Ok(())
+            }
+            Event::GateKnown { alarm } => {
+                self.unknown.remove(alarm);
+                Ok(())
+            }
+            Event::AlarmJudged {
+                alarm,
+                transitioned_at,
+                ..
+            } => {
+                let judged = self.judged.entry(alarm.clone()).or_insert(*transitioned_at);
+                *judged = (*judged).max(*transitioned_at);
+                Ok(())
+            }
+            Event::AlarmIgnored { alarm, .. } => {
+                require(!self.has_started(), "the cutover has started")?;
+                self.ignored.insert(alarm.clone());
+                Ok(())
+            }
+            Event::AlarmArmed { alarm } => {
+                self.ignored.remove(alarm);
+                Ok(())
+            }
+            Event::DriftDetected { groups } => {
+                self.drift = Some(groups.clone());
+                Ok(())
+            }
+            Event::DriftCleared {} => {
+                self.drift = None;
+                Ok(())
+            }
+            Event::DriftAdopted { images, .. } => self.drift_adopted(images),
+            Event::RevertIntended {
+                write_id,
+                cause,
+                mode,
+            } => {
+                let again = *cause == RevertCause::LateWrite {} || self.rollback.is_some();
+                require(!self.phase.is_final() || again, "the cutover is over")?;
+                self.begin_revert(write_id, cause, *mode, at)
+            }
+            Event::RevertPerformedUnjournaled {
+                write_id, cause, ..
+            } => self.begin_revert(write_id, cause, RevertMode::Swap, at),
+            Event::BaselineSeen { at } => self.baseline_seen(*at),
+            Event::Reverted { cancelled } => self.reverted(*cancelled, at),
+            Event::Halted { reason } => self.halted(reason, at),
+            Event::Completed {} => self.completed(at),
+            Event::PageSent { of } => {
+                self.pages.remove(of);
+                Ok(())
+            }
+            Event::PauseRequested { reason } => {
+                let actor = entry.actor.clone();
+                self.paused = Some(Pause {
+                    actor,
+                    reason: reason.clone(),
+                    at,
+                });
+                Ok(())
+            }
+            Event::ResumeRequested { .. } => {
+                self.paused = None;
+                Ok(())
+            }
+            Event::StepApproved {
+                step,
+                pair,
+                bake_secs,
+                ..
+            } => {
+                let actor = entry.actor.clone();
+                let approval = Approval {
+                    actor,
+                    pair: *pair,
+                    bake_secs: *bake_secs,
+                };
+                self.approvals.insert(*step, approval);
+                Ok(())
+            }
+            Event::BakeSkipRequested { step, .. } => {
+                self.skip_requested = Some(*step);
+                Ok(())
+            }
+            Event::RetryRequested { .. } => self.retry_requested(at),
+            Event::RollbackRequested { mode, reason } => {
+                let actor = entry.actor.clone();
+                self.rollback = Some(Rollback {
+                    actor,
+                    reason: reason.clone(),
+                    mode: *mode,
+                });
+                Ok(())
+            }
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, at: Timestamp) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.phase_since = at;
+        }
+    }
+
+    fn plan_accepted(&mut self, source: &PlanSource) -> Taken {
+        let unstarted = self.phase == Phase::Waiting && !self.has_started();
+        require(unstarted, "the cutover has started")?;
+        self.source = source.clone();
+        Ok(())
+    }
+
+    fn plan_amended(&mut self, source: &PlanSource) -> Taken {
+        require(!self.phase.is_final(), "the cutover is over")?;
+        require(source.plan.name == self.name, "the plan has another name")?;
+        let same_records = source.plan.records == self.plan().records;
+        require(!self.has_started() || same_records, "the records differ")?;
+        self.source = source.clone();
+        Ok(())
+    }
+
+    fn bake_started(&mut self, step: u16, at: Timestamp) -> Taken {
+        require(self.phase == Phase::Settling, "nothing is settling")?;
+        require(step == self.verified_step, "another step is settling")?;
+        self.bake = Bake::default();
+        self.enter(Phase::Baking, at);
+        Ok(())
+    }
+
+    fn gates_passed(&mut self, at: Timestamp) -> Taken {
+        require(self.phase == Phase::Baking, "nothing is baking")?;
+        self.bake.running_since = Some(at);
+        Ok(())
+    }
+
+    fn bake_counted(&mut self, until: Timestamp, running: bool) -> Taken {
+        require(self.phase == Phase::Baking, "nothing is baking")?;
+        self.bake.counted = self.bake.counted_at(until);
+        self.bake.running_since = running.then_some(until);
+        Ok(())
+    }
+
+    fn step_completed(&mut self, step: u16) -> Taken {
+        require(self.phase == Phase::Baking, "nothing is baking")?;
+        require(step == self.verified_step, "another step is baking")?;
+        self.bake.over = true;
+        Ok(())
+    }
+
+    fn bake_skip_decided(&mut self, step: u16, skipped: bool) -> Taken {
+        let current = self.phase == Phase::Baking && step == self.verified_step;
+        require(!skipped || current, "that step is not baking")?;
+        self.skip_requested = None;
+        self.bake.over |= skipped;
+        Ok(())
+    }
+
+    fn drift_adopted(&mut self, images: &BTreeMap<usize, GroupImage>) -> Taken {
+        require(self.drift.is_some(), "nothing has drifted")?;
+        for (index, image) in images {
+            if let Some(verified) = self.verified.as_mut().and_then(|all| all.get_mut(*index)) {
+                *verified = image.clone();
+            }
+            if let Some(baseline) = self.baseline.as_mut().and_then(|all| all.get_mut(*index)) {
+                *baseline = image.with_pair(baseline.pair());
+            }
+        }
+        self.drift = None;
+        Ok(())
+    }
+
+    fn retry_requested(&mut self, at: Timestamp) -> Taken {
+        match self.phase {
+            Phase::Reverted => {
+                self.begin_attempt(at);
+                Ok(())
+            }
+            Phase::Halted => {
+                require(self.verified_step > 0, "no step was ever verified")?;
+                self.halt = None;
+                self.step = self.verified_step;
+                self.bake = Bake::default();
+                self.enter(Phase::Baking, at);
+                Ok(())
+            }
+            Phase::Waiting
+            | Phase::Shifting
+            | Phase::Settling
+            | Phase::Baking
+            | Phase::Completed
+            | Phase::Reverting => Err("there is nothing to retry".to_owned()),
+        }
+    }
+
+    /// A cutover that waits for its start, at the stream's first entry.
+    fn waiting(name: CutoverName, attempt: u32, source: PlanSource, at: Timestamp) -> Self {
+        Self {
+            name,
+            attempt,
+            seq: 1,
+            last_at: at,
+            source,
+            phase: Phase::Waiting,
+            phase_since: at,
+            paused: None,
+            step: 0,
+            verified_step: 0,
+            step_began_at: None,
+            abandoned_at: None,
+            baseline: None,
+            verified: None,
+            intended: BTreeMap::new(),
+            first_write: None,
+            write: None,
+            changes: BTreeMap::new(),
+            resubmission: None,
+            bake: Bake::default(),
+            unknown: BTreeMap::new(),
+            judged: BTreeMap::new(),
+            ignored: BTreeSet::new(),
+            approvals: BTreeMap::new(),
+            skip_requested: None,
+            drift: None,
+            rollback: None,
+            revert: None,
+            halt: None,
+            held: Vec::new(),
+            held_at: None,
+            pages: BTreeMap::new(),
+        }
+    }
+
+    /// Forgets everything of the attempt before but the plan, the baseline and the pages not yet delivered.
+    fn begin_attempt(&mut self, at: Timestamp) {
+        let (name, source) = (self.name.clone(), self.source.clone());
+        let fresh = Self::waiting(name, self.attempt + 1, source, at);
+        let (baseline, pages) = (self.baseline.take(), std::mem::take(&mut self.pages));
+        *self = Self {
+            seq: self.seq,
+            last_at: self.last_at,
+            baseline,
+            pages,
+            ..fresh
+        };
+    }
+}
+
+pub(super) fn require(legal: bool, why: &str) -> Taken {
+    if legal { Ok(()) } else { Err(why.to_owned()) }
+}

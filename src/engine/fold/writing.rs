@@ -1,0 +1,239 @@
+//! The fold of everything that concerns a step's write.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Taken, require};
+use crate::engine::event::FailureClass;
+use crate::engine::record::GroupImage;
+use crate::engine::state::{Answer, Bake, Change, Phase, Resubmission, Revert, State, Write};
+use crate::engine::units::{ChangeId, WriteId};
+
+/// How much the time of the first write is taken back: AWS's `Date` has a resolution of a second, and alarms carry
+/// their own service's clock (RULES C3).
+const FIRST_WRITE_SLACK: SignedDuration = SignedDuration::from_secs(60);
+
+/// A step that is intended again this soon after it was given up is the same try; its ten minutes go on.
+const SAME_TRY: SignedDuration = SignedDuration::from_secs(120);
+
+impl State {
+    pub(super) fn weight_change_intended(
+        &mut self,
+        write: Write,
+        baseline: Option<&Vec<GroupImage>>,
+        at: Timestamp,
+    ) -> Taken {
+        require(self.write.is_none(), "another write is unresolved")?;
+        let follows = match self.phase {
+            Phase::Waiting => write.step == 1,
+            Phase::Baking => write.step == self.verified_step + 1 && self.bake.over,
+            Phase::Shifting => write.step == self.step,
+            Phase::Settling
+            | Phase::Completed
+            | Phase::Reverting
+            | Phase::Reverted
+            | Phase::Halted => false,
+        };
+        require(follows, "the step cannot be taken in this phase")?;
+        require(
+            self.baseline.is_some() || baseline.is_some(),
+            "there is no baseline",
+        )?;
+        if self.baseline.is_none() {
+            self.baseline = baseline.cloned();
+        }
+        if self.verified.is_none() {
+            self.verified = Some(
+                write
+                    .targets
+                    .iter()
+                    .map(|target| target.from.clone())
+                    .collect(),
+            );
+        }
+        for target in &write.targets {
+            self.intended
+                .entry(target.group)
+                .or_default()
+                .insert(target.to);
+        }
+        if self.phase != Phase::Shifting {
+            self.changes.clear();
+            let same_try = self
+                .abandoned_at
+                .is_some_and(|since| at.duration_since(since) <= SAME_TRY);
+            if !same_try {
+                self.step_began_at = Some(at);
+            }
+        }
+        self.first_write = self.first_write.or(Some(at - FIRST_WRITE_SLACK));
+        self.step = write.step;
+        self.write = Some(write);
+        self.enter(Phase::Shifting, at);
+        Ok(())
+    }
+
+    pub(super) fn weight_change_submitted(
+        &mut self,
+        write_id: &WriteId,
+        change_id: &ChangeId,
+        change: Change,
+        date: Timestamp,
+    ) {
+        let groups = change.groups.clone();
+        if self.answer(write_id, &groups, &Answer::Accepted) {
+            if self.verified_step == 0 {
+                let first = date - FIRST_WRITE_SLACK;
+                let earlier = self.first_write.filter(|_| !self.changes.is_empty());
+                self.first_write = Some(earlier.map_or(first, |earlier| earlier.min(first)));
+            }
+            self.changes.insert(change_id.clone(), change);
+        } else if self.is_resubmission(write_id) {
+            self.changes.insert(change_id.clone(), change);
+            self.resubmission = None;
+        } else if let Some(revert) = self.revert_of(write_id) {
+            revert.submitted.extend(groups);
+            (revert.failures, revert.failed_at, revert.trouble) = (0, None, None);
+        }
+    }
+
+    pub(super) fn weight_change_failed(
+        &mut self,
+        write_id: &WriteId,
+        groups: &[usize],
+        class: FailureClass,
+        message: &str,
+        at: Timestamp,
+    ) {
+        let answer = match class {
+            FailureClass::Transient => Answer::Lost(message.to_owned()),
+            FailureClass::Throttled
+            | FailureClass::Denied
+            | FailureClass::Conflict
+            | FailureClass::Permanent
+            | FailureClass::NotSent => Answer::Refused(class, message.to_owned()),
+        };
+        if self.answer(write_id, groups, &answer) {
+            return;
+        }
+        if self.is_resubmission(write_id) {
+            self.resubmission = None;
+        } else if let Some(revert) = self.revert_of(write_id) {
+            revert.trouble = Some(message.to_owned());
+            revert.failures = revert.failures.saturating_add(1);
+            revert.failed_at = Some(at);
+        }
+    }
+
+    pub(super) fn weight_change_abandoned(
+        &mut self,
+        write_id: &WriteId,
+        moved: &BTreeMap<usize, GroupImage>,
+        at: Timestamp,
+    ) -> Taken {
+        self.require_write(write_id)?;
+        for (index, image) in moved {
+            if let Some(slot) = self
+                .verified
+                .as_mut()
+                .and_then(|images| images.get_mut(*index))
+            {
+                *slot = image.clone();
+            }
+        }
+        self.write = None;
+        self.abandoned_at = Some(at);
+        if self.phase == Phase::Shifting && !self.has_moved_in_step() {
+            self.step_back(at);
+        }
+        Ok(())
+    }
+
+    pub(super) fn weights_verified(
+        &mut self,
+        write_id: &WriteId,
+        step: u16,
+        images: &[GroupImage],
+        at: Timestamp,
+    ) -> Taken {
+        self.require_write(write_id)?;
+        require(self.phase == Phase::Shifting, "nothing is shifting")?;
+        self.write = None;
+        self.abandoned_at = None;
+        self.verified_step = step;
+        self.verified = Some(images.to_vec());
+        self.bake = Bake::default();
+        self.enter(Phase::Settling, at);
+        Ok(())
+    }
+
+    pub(super) fn change_lost(
+        &mut self,
+        change_id: Option<&ChangeId>,
+        resubmission: Resubmission,
+    ) -> Taken {
+        require(self.phase == Phase::Settling, "nothing is settling")?;
+        if let Some(change_id) = change_id {
+            self.changes.remove(change_id);
+        }
+        self.resubmission = Some(resubmission);
+        Ok(())
+    }
+
+    /// Whether some group already has the current step's weights.
+    fn has_moved_in_step(&self) -> bool {
+        let pair = self.plan().step(self.step).map(|step| step.pair);
+        self.verified
+            .iter()
+            .flatten()
+            .any(|image| Some(image.pair()) == pair)
+    }
+
+    /// Goes back to where the step was decided from: it is decided afresh.
+    fn step_back(&mut self, at: Timestamp) {
+        self.step = self.verified_step;
+        if self.verified_step == 0 {
+            self.first_write = None;
+            self.verified = None;
+            self.enter(Phase::Waiting, at);
+        } else {
+            self.enter(Phase::Baking, at);
+        }
+    }
+
+    /// Notes what came back for a step's write; whether it was that write.
+    fn answer(&mut self, write_id: &WriteId, groups: &[usize], answer: &Answer) -> bool {
+        let Some(write) = self
+            .write
+            .as_mut()
+            .filter(|write| write.write_id == *write_id)
+        else {
+            return false;
+        };
+        write
+            .answers
+            .extend(groups.iter().map(|group| (*group, answer.clone())));
+        true
+    }
+
+    fn is_resubmission(&self, write_id: &WriteId) -> bool {
+        self.resubmission
+            .as_ref()
+            .is_some_and(|resubmission| resubmission.write_id == *write_id)
+    }
+
+    fn revert_of(&mut self, write_id: &WriteId) -> Option<&mut Revert> {
+        self.revert
+            .as_mut()
+            .filter(|revert| revert.write_id == *write_id)
+    }
+
+    fn require_write(&self, write_id: &WriteId) -> Taken {
+        let is_it = self
+            .write
+            .as_ref()
+            .is_some_and(|write| write.write_id == *write_id);
+        require(is_it, "that write is not the unresolved one")
+    }
+}

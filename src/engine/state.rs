@@ -1,0 +1,331 @@
+//! The state of a cutover: exactly the fold of its events.
+//!
+//! `State` only keeps facts; what they mean is `decide`'s business. The fold lives in [`super::fold`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::event::{Envelope, FailureClass, RevertMode, Target};
+use super::hold::{HaltReason, HoldReason, RevertCause};
+use super::plan::{Plan, PlanSource};
+use super::record::GroupImage;
+use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WeightPair, WriteId, ZoneId};
+
+/// Where a cutover is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Not started.
+    Waiting,
+    /// A step's weights are being written and read back.
+    Shifting,
+    /// Read back; Route 53 and resolvers are given time.
+    Settling,
+    /// The step is watched.
+    Baking,
+    /// All steps are over.
+    Completed,
+    /// The weights are being taken back.
+    Reverting,
+    /// Everything is at the baseline.
+    Reverted,
+    /// A person must settle something.
+    Halted,
+}
+
+impl Phase {
+    /// The phase's name as it stands in JSON.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Shifting => "shifting",
+            Self::Settling => "settling",
+            Self::Baking => "baking",
+            Self::Completed => "completed",
+            Self::Reverting => "reverting",
+            Self::Reverted => "reverted",
+            Self::Halted => "halted",
+        }
+    }
+
+    /// Whether the cutover is over.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Reverted)
+    }
+}
+
+/// Everything that the journal says about one cutover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The cutover.
+    pub name: CutoverName,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// The last entry's number; what the next append is conditional on.
+    pub seq: u64,
+    /// The last entry's time.
+    pub last_at: Timestamp,
+    /// The plan in force, with its text and path.
+    pub source: PlanSource,
+    /// Where it is.
+    pub phase: Phase,
+    /// Since when.
+    pub phase_since: Timestamp,
+    /// Set while a person has paused it.
+    pub paused: Option<Pause>,
+    /// The step last intended, from 1; 0 before the first write and after a revert.
+    pub step: u16,
+    /// The last step of this attempt whose weights were read back in all groups; 0 for none.
+    pub verified_step: u16,
+    /// When the current step was first intended.
+    pub step_began_at: Option<Timestamp>,
+    /// When a write was last given up.
+    pub abandoned_at: Option<Timestamp>,
+    /// The images that a revert goes back to, in the plan's order.
+    pub baseline: Option<Vec<GroupImage>>,
+    /// The images last verified in this attempt (before the first verification: as read for the first write).
+    pub verified: Option<Vec<GroupImage>>,
+    /// Every pair of weights that this attempt intended, by group: what a revert may overwrite.
+    pub intended: BTreeMap<usize, BTreeSet<WeightPair>>,
+    /// When this attempt first wrote, by AWS's clock, less a minute; alarms that changed later may have flapped.
+    pub first_write: Option<Timestamp>,
+    /// The intended write that is not resolved.
+    pub write: Option<Write>,
+    /// The submitted changes of the current step.
+    pub changes: BTreeMap<ChangeId, Change>,
+    /// A resubmission that is under way.
+    pub resubmission: Option<Resubmission>,
+    /// The bake clock.
+    pub bake: Bake,
+    /// Since when each gate has been Unknown.
+    pub unknown: BTreeMap<AlarmId, Timestamp>,
+    /// Up to which change of state each alarm has been judged (AWS's clock).
+    pub judged: BTreeMap<AlarmId, Timestamp>,
+    /// Alarms that a person lets be red until they are first read OK.
+    pub ignored: BTreeSet<AlarmId>,
+    /// The approvals given in this attempt.
+    pub approvals: BTreeMap<u16, Approval>,
+    /// The step whose bake a person wants to end.
+    pub skip_requested: Option<u16>,
+    /// What somebody else changed, by group; a member that is gone has no image.
+    pub drift: Option<BTreeMap<usize, Option<GroupImage>>>,
+    /// The rollback that a person asked for and that is not yet under way.
+    pub rollback: Option<Rollback>,
+    /// The revert that is under way, or the last one.
+    pub revert: Option<Revert>,
+    /// Why it is halted.
+    pub halt: Option<HaltReason>,
+    /// Why nothing moves, as last journaled.
+    pub held: Vec<HoldReason>,
+    /// When that was.
+    pub held_at: Option<Timestamp>,
+    /// The entries whose pages are not known to be delivered.
+    pub pages: BTreeMap<u64, Envelope>,
+}
+
+/// A person's pause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// An intended write that is not resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// Identifies it in replies.
+    pub write_id: WriteId,
+    /// The only process that may send it.
+    pub owner: ControllerId,
+    /// The last moment at which it may be sent.
+    pub perform_by: Timestamp,
+    /// The step.
+    pub step: u16,
+    /// Each group's part.
+    pub targets: Vec<Target>,
+    /// What came back, by group.
+    pub answers: BTreeMap<usize, Answer>,
+}
+
+/// What came back for one group of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Route 53 accepted it.
+    Accepted,
+    /// It was refused, or never sent: it cannot land any more.
+    Refused(FailureClass, String),
+    /// The reply was lost: it may have landed, or may still.
+    Lost(String),
+}
+
+impl Write {
+    /// Whether every group has an answer that leaves no doubt.
+    pub fn is_answered(&self) -> bool {
+        self.targets.iter().all(|target| {
+            matches!(
+                self.answers.get(&target.group),
+                Some(Answer::Accepted | Answer::Refused(..))
+            )
+        })
+    }
+
+    /// The last refusal or loss, for people.
+    pub fn trouble(&self) -> Option<&str> {
+        self.answers.values().find_map(|answer| match answer {
+            Answer::Refused(_, message) | Answer::Lost(message) => Some(message.as_str()),
+            Answer::Accepted => None,
+        })
+    }
+
+    /// A refusal that asking again cannot mend.
+    pub fn refused_for_good(&self) -> Option<&str> {
+        self.answers.values().find_map(|answer| match answer {
+            Answer::Refused(FailureClass::Denied | FailureClass::Permanent, message) => {
+                Some(message.as_str())
+            }
+            Answer::Refused(..) | Answer::Lost(_) | Answer::Accepted => None,
+        })
+    }
+}
+
+/// A change that Route 53 accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Its zone.
+    pub zone: ZoneId,
+    /// Its groups, by index.
+    pub groups: Vec<usize>,
+    /// When it was accepted.
+    pub submitted_at: Timestamp,
+    /// When it was seen on all of Route 53's servers.
+    pub in_sync_at: Option<Timestamp>,
+}
+
+/// Unchanged images written again, to get a change that can be awaited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resubmission {
+    /// Identifies it in replies.
+    pub write_id: WriteId,
+    /// The groups, by index.
+    pub groups: Vec<usize>,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
+/// The bake clock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bake {
+    /// The time counted so far, up to `running_since`.
+    pub counted: SignedDuration,
+    /// Set while all gates pass.
+    pub running_since: Option<Timestamp>,
+    /// Set when the bake is over.
+    pub over: bool,
+}
+
+impl Bake {
+    /// The time counted if all gates pass at `now`.
+    pub fn counted_at(&self, now: Timestamp) -> SignedDuration {
+        let running = self
+            .running_since
+            .map_or(SignedDuration::ZERO, |since| now.duration_since(since));
+        self.counted + running.max(SignedDuration::ZERO)
+    }
+}
+
+/// An approval, bound to the step as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// Who.
+    pub actor: String,
+    /// The step's weights.
+    pub pair: WeightPair,
+    /// The step's bake, in seconds.
+    pub bake_secs: i64,
+}
+
+/// A rollback that a person asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollback {
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// How.
+    pub mode: RevertMode,
+}
+
+/// A revert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revert {
+    /// Identifies its writes in replies.
+    pub write_id: WriteId,
+    /// Why.
+    pub cause: RevertCause,
+    /// How.
+    pub mode: RevertMode,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// When all groups were first read at the baseline.
+    pub baseline_seen: Option<Timestamp>,
+    /// The groups that Route 53 accepted a write of.
+    pub submitted: BTreeSet<usize>,
+    /// The last refusal or loss, for people.
+    pub trouble: Option<String>,
+    /// How many refusals and losses there were since something last moved.
+    pub failures: u32,
+    /// When the last one was.
+    pub failed_at: Option<Timestamp>,
+}
+
+impl State {
+    /// The plan in force.
+    pub fn plan(&self) -> &Plan {
+        &self.source.plan
+    }
+
+    /// Whether this attempt has intended a write that may have reached Route 53.
+    pub fn has_started(&self) -> bool {
+        self.first_write.is_some()
+    }
+
+    /// The weights that group `index` was last meant to have: the baseline's when it goes back.
+    pub fn intended_pair(&self, index: usize) -> Option<WeightPair> {
+        let baseline = || {
+            self.baseline
+                .as_ref()
+                .and_then(|images| images.get(index))
+                .map(GroupImage::pair)
+        };
+        match self.phase {
+            Phase::Reverting | Phase::Reverted => baseline(),
+            Phase::Waiting
+            | Phase::Shifting
+            | Phase::Settling
+            | Phase::Baking
+            | Phase::Completed
+            | Phase::Halted => self
+                .plan()
+                .step(self.step)
+                .map(|step| step.pair)
+                .or_else(baseline),
+        }
+    }
+
+    /// Whether the step has a valid approval, or needs none.
+    pub fn is_approved(&self, number: u16) -> bool {
+        let Some(step) = self.plan().step(number) else {
+            return false;
+        };
+        let given = |approval: &Approval| {
+            approval.pair == step.pair && approval.bake_secs == step.bake.as_secs()
+        };
+        !step.approval || self.approvals.get(&number).is_some_and(given)
+    }
+}
