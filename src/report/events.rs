@@ -53,10 +53,17 @@ pub fn event(event: &Event) -> String {
         Event::WeightsVerified { step, images, .. } => {
             format!("step {step} read back: weights {}", pairs(images))
         }
-        Event::ChangeLost { change_id, zone } => match change_id {
-            Some(id) => format!("Route 53 lost change {id} in zone {zone}; written again"),
-            None => format!("the change in zone {zone} has no known id; written again"),
-        },
+        Event::ChangeLost {
+            change_id, groups, ..
+        } => {
+            let groups = text::count(groups.len(), "group");
+            match change_id {
+                Some(id) => {
+                    format!("Route 53 lost change {id} of {groups}; written again unchanged")
+                }
+                None => format!("a change of {groups} has no known id; written again unchanged"),
+            }
+        }
         Event::ChangeInSync { change_id } => {
             format!("change {change_id} is on all of Route 53's servers")
         }
