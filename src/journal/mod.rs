@@ -1,1 +1,17 @@
 //! The append-only journal: SQLite on disk, or memory for tests and rehearsals.
+//!
+//! Both keep the same contract (`tests/journal.rs`): an append is conditional on the sequence number of every stream that
+//! it touches, atomic over them, and recognised when it comes twice. What both share is in `record`.
+
+mod disk;
+mod failure;
+mod memory;
+mod open;
+mod record;
+mod schema;
+mod sqlite;
+
+pub use memory::MemoryJournal;
+pub use open::Open;
+pub use open::open;
+pub use sqlite::SqliteJournal;

@@ -1,0 +1,198 @@
+//! The journal's file as the operating system sees it: where it lies, on what, and whether it is still the same one.
+//!
+//! The file itself is never opened here: POSIX drops all of a process's locks on a file when any of its descriptors is
+//! closed, those of an open `SQLite` connection included (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
+
+use std::fs;
+use std::io;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::ports::JournalError;
+
+/// The absolute form of a path, symbolic links left as they are.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, JournalError> {
+    std::path::absolute(path).map_err(|error| {
+        JournalError::Down(format!("the working directory cannot be read: {error}"))
+    })
+}
+
+/// What lies at a path: none, or something that may be a journal.
+///
+/// # Errors
+/// `Unusable`: a folder, or an empty file. `Down`: it cannot be looked at.
+pub(super) fn look(path: &Path) -> Result<Option<FileId>, JournalError> {
+    let shown = path.display();
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(JournalError::Down(format!("{shown}: {error}"))),
+    };
+    if !metadata.is_file() {
+        return Err(JournalError::Unusable(format!("{shown} is not a file")));
+    }
+    if metadata.len() == 0 {
+        return Err(JournalError::Unusable(format!(
+            "{shown} is an empty file, not a journal; remove it, and `cutover run` makes one"
+        )));
+    }
+    Ok(Some(FileId::of(&metadata)))
+}
+
+/// Tells a file from another one that takes its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileId {
+    #[cfg(unix)]
+    device_and_inode: (u64, u64),
+}
+
+impl FileId {
+    #[cfg(unix)]
+    fn of(metadata: &fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self {
+            device_and_inode: (metadata.dev(), metadata.ino()),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn of(_: &fs::Metadata) -> Self {
+        Self {}
+    }
+
+    /// Makes sure that the path still leads to this file.
+    ///
+    /// A process that has a deleted file open could append to it for days, and nobody else would ever see it.
+    ///
+    /// # Errors
+    /// `Down`.
+    pub(super) fn still_at(self, path: &Path) -> Result<(), JournalError> {
+        match fs::metadata(path) {
+            Ok(metadata) if Self::of(&metadata) == self => Ok(()),
+            Ok(_) => Err(JournalError::Down(format!(
+                "{} was replaced by another file while this process had it open",
+                path.display()
+            ))),
+            Err(error) => Err(JournalError::Down(format!("{}: {error}", path.display()))),
+        }
+    }
+}
+
+/// Makes the folders above a new journal.
+///
+/// # Errors
+/// `Down`.
+pub(super) fn make_folder(path: &Path) -> Result<PathBuf, JournalError> {
+    let folder = path.parent().unwrap_or(path).to_owned();
+    fs::create_dir_all(&folder).map_err(|error| cannot_create(path, &error))?;
+    Ok(folder)
+}
+
+/// Gives a finished file its name, unless that name is taken, and makes the name last through a power cut.
+///
+/// # Errors
+/// `Down`. That the name is taken is none: somebody else made the journal at the same moment.
+pub(super) fn publish(finished: &Path, path: &Path, folder: &Path) -> Result<(), JournalError> {
+    match fs::hard_link(finished, path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) => return Err(cannot_create(path, &error)),
+    }
+    let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| cannot_create(path, &error))
+}
+
+fn cannot_create(path: &Path, error: &io::Error) -> JournalError {
+    JournalError::Down(format!("{} cannot be created: {error}", path.display()))
+}
+
+/// Refuses a network file system: `SQLite`'s write-ahead log needs memory that all its processes share, and a network
+/// file system gives it to one machine at a time without saying so (RULES K, <https://www.sqlite.org/wal.html>).
+///
+/// # Errors
+/// `Unusable`.
+pub(super) fn refuse_network(path: &Path) -> Result<(), JournalError> {
+    match network_file_system(path) {
+        Some(name) => Err(JournalError::Unusable(format!(
+            "{} lies on a network file system ({name}), where SQLite's log is not safe; use a local disk",
+            path.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The network file system that a path lies on, or will lie on; none where it is local or nothing can be said.
+#[cfg(target_os = "linux")]
+fn network_file_system(path: &Path) -> Option<&'static str> {
+    let found = path
+        .ancestors()
+        .find_map(|place| rustix::fs::statfs(place).ok())?;
+    network_name(i128::from(found.f_type))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn network_file_system(_: &Path) -> Option<&'static str> {
+    None
+}
+
+/// The name of the network or cluster file system with this `statfs` type. FUSE is not among them: most of what it
+/// carries is local.
+#[cfg(target_os = "linux")]
+fn network_name(file_system_type: i128) -> Option<&'static str> {
+    // The kernel's type is 32 bits; some architectures hand it on sign-extended.
+    let magic = file_system_type & 0xFFFF_FFFF;
+    let found = NETWORK_FILE_SYSTEMS
+        .iter()
+        .find(|(known, _)| *known == magic);
+    found.map(|(_, name)| *name)
+}
+
+/// Sources: `statfs(2)`, `linux/magic.h`; the last five from their projects' own headers.
+#[cfg(target_os = "linux")]
+const NETWORK_FILE_SYSTEMS: [(i128, &str); 14] = [
+    (0x6969, "NFS"),
+    (0x517B, "SMB"),
+    (0xFF53_4D42, "CIFS"),
+    (0xFE53_4D42, "SMB2"),
+    (0x564C, "NCP"),
+    (0x0102_1997, "9P"),
+    (0x00C3_6400, "Ceph"),
+    (0x5346_414F, "AFS"),
+    (0x7375_7245, "Coda"),
+    (0x7461_636F, "OCFS2"),
+    (0x0116_1970, "GFS2"),
+    (0x0BD0_0BD0, "Lustre"),
+    (0x4750_4653, "GPFS"),
+    (0x1983_0326, "BeeGFS"),
+];
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_file_systems_are_known_by_their_type_and_local_ones_pass() {
+        assert_eq!(network_name(0x6969), Some("NFS"));
+        assert_eq!(network_name(i128::from(0xFF53_4D42_u32)), Some("CIFS"));
+        let sign_extended = i128::from(i32::from_ne_bytes(0xFF53_4D42_u32.to_ne_bytes()));
+        assert_eq!(network_name(sign_extended), Some("CIFS"));
+        for (local, magic) in [
+            ("ext4", 0xEF53),
+            ("tmpfs", 0x0102_1994),
+            ("FUSE", 0x6573_5546),
+        ] {
+            assert_eq!(network_name(magic), None, "{local}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_yet_is_judged_by_the_folder_above_it() {
+        assert_eq!(
+            network_file_system(Path::new("/proc/none/such/journal.db")),
+            None
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! A journal in memory, for rehearsals and tests; it can be made to fail.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use async_trait::async_trait;
+use jiff::SignedDuration;
+use tokio::sync::watch;
+
+use super::record;
+use super::record::Head;
+use crate::engine::event::Envelope;
+use crate::engine::units::CutoverName;
+use crate::ports::Append;
+use crate::ports::Heartbeat;
+use crate::ports::Journal;
+use crate::ports::JournalError;
+use crate::ports::Position;
+
+/// A journal in memory. Clones share their entries and their faults, as processes share a file.
+#[derive(Debug, Clone)]
+pub struct MemoryJournal {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    contents: Mutex<Contents>,
+    /// The newest position, for those who wait for it.
+    newest: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    entries: Vec<Envelope>,
+    heads: BTreeMap<CutoverName, Head>,
+    /// Where in `entries` each append lies, by its identifier.
+    appends: BTreeMap<String, Range<usize>>,
+    heartbeats: BTreeMap<String, Heartbeat>,
+    faults: Faults,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    appends_fail: bool,
+    replies_lost: bool,
+    reads_fail: bool,
+}
+
+impl Default for MemoryJournal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryJournal {
+    /// An empty journal.
+    pub fn new() -> Self {
+        let shared = Shared {
+            contents: Mutex::default(),
+            newest: watch::Sender::new(0),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// From now on appends and heartbeats are not written and answer `Down`; `false` ends it.
+    pub fn fail_appends(&self, fail: bool) {
+        self.contents().faults.appends_fail = fail;
+    }
+
+    /// From now on appends are written, and answer `Down` all the same, as when a reply is lost; `false` ends it.
+    pub fn lose_replies(&self, lose: bool) {
+        self.contents().faults.replies_lost = lose;
+    }
+
+    /// From now on reading answers `Down`; `false` ends it.
+    pub fn fail_reads(&self, fail: bool) {
+        self.contents().faults.reads_fail = fail;
+    }
+
+    /// A panic elsewhere leaves the contents whole: nothing that can panic runs between two of their changes.
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        let contents = self.shared.contents.lock();
+        contents.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The contents, unless reading is made to fail.
+    fn readable(&self) -> Result<MutexGuard<'_, Contents>, JournalError> {
+        let contents = self.contents();
+        if contents.faults.reads_fail {
+            return Err(down("reads"));
+        }
+        Ok(contents)
+    }
+}
+
+impl Contents {
+    fn append(&mut self, append: Append) -> Result<Vec<Envelope>, JournalError> {
+        if let Some(range) = self.appends.get(&append.append_id) {
+            return Ok(self.entries[range.clone()].to_vec());
+        }
+        let append_id = append.append_id.clone();
+        let heads = append
+            .expect
+            .iter()
+            .filter_map(|(stream, _)| Some((stream.clone(), *self.heads.get(stream)?)))
+            .collect();
+        let sealed = record::seal(append, heads)?;
+        for entry in &sealed {
+            let head = Head {
+                seq: entry.seq,
+                at: Some(entry.at),
+            };
+            self.heads.insert(entry.cutover.clone(), head);
+        }
+        if !sealed.is_empty() {
+            let start = self.entries.len();
+            self.entries.extend(sealed.iter().cloned());
+            self.appends.insert(append_id, start..self.entries.len());
+        }
+        Ok(sealed)
+    }
+
+    fn newest(&self) -> Position {
+        Position(u64::try_from(self.entries.len()).expect("invariant: a length fits 64 bits"))
+    }
+}
+
+fn down(what: &str) -> JournalError {
+    JournalError::Down(format!("{what} are made to fail"))
+}
+
+#[async_trait]
+impl Journal for MemoryJournal {
+    async fn append(&self, append: Append) -> Result<Vec<Envelope>, JournalError> {
+        record::check(&append)?;
+        let mut contents = self.contents();
+        if contents.faults.appends_fail {
+            return Err(down("appends"));
+        }
+        let written = contents.append(append)?;
+        self.shared.newest.send_replace(contents.newest().0);
+        if contents.faults.replies_lost {
+            return Err(down("replies"));
+        }
+        Ok(written)
+    }
+
+    async fn read_after(
+        &self,
+        position: Position,
+    ) -> Result<(Vec<Envelope>, Position), JournalError> {
+        let contents = self.readable()?;
+        let read = usize::try_from(position.0).unwrap_or(usize::MAX);
+        let entries = contents.entries.get(read..).unwrap_or_default().to_vec();
+        Ok((entries, contents.newest().max(position)))
+    }
+
+    async fn head(&self, stream: &CutoverName) -> Result<u64, JournalError> {
+        let contents = self.readable()?;
+        Ok(contents.heads.get(stream).map_or(0, |head| head.seq))
+    }
+
+    async fn changed(&self, position: Position) {
+        let mut newest = self.shared.newest.subscribe();
+        let appended = newest.wait_for(|newest| *newest > position.0).await;
+        appended.expect("invariant: the sender lives as long as this journal");
+    }
+
+    async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), JournalError> {
+        let mut contents = self.contents();
+        if contents.faults.appends_fail {
+            return Err(down("heartbeats"));
+        }
+        let day = SignedDuration::from_hours(24);
+        contents
+            .heartbeats
+            .retain(|_, other| heartbeat.at.duration_since(other.at) <= day);
+        let controller = heartbeat.controller.clone();
+        contents.heartbeats.insert(controller, heartbeat.clone());
+        Ok(())
+    }
+
+    async fn heartbeats(&self) -> Result<Vec<Heartbeat>, JournalError> {
+        let mut heartbeats: Vec<_> = self.readable()?.heartbeats.values().cloned().collect();
+        heartbeats.sort_by_key(|heartbeat| std::cmp::Reverse(heartbeat.at));
+        Ok(heartbeats)
+    }
+}

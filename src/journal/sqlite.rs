@@ -1,0 +1,339 @@
+//! A journal in an `SQLite` file, which several processes of one machine may share.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use rusqlite::OptionalExtension;
+use rusqlite::Row;
+use rusqlite::Transaction;
+use rusqlite::TransactionBehavior;
+use rusqlite::params;
+use tokio::sync::Mutex;
+use tokio::sync::watch;
+
+use super::disk::FileId;
+use super::failure;
+use super::open::Open;
+use super::record;
+use super::record::Head;
+use super::schema;
+use crate::engine::event::Envelope;
+use crate::engine::units::CutoverName;
+use crate::ports::Append;
+use crate::ports::Heartbeat;
+use crate::ports::Journal;
+use crate::ports::JournalError;
+use crate::ports::Position;
+
+/// After this long a write counts as failed: steps hold, reverts go out (RULES F2).
+const WRITE_LIMIT: Duration = Duration::from_secs(2);
+
+/// After this long a read counts as failed. The longest is the first one of a large journal.
+const READ_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often the file is asked whether another process appended. Asking costs some microseconds.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long heartbeats are kept, in milliseconds.
+const HEARTBEAT_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// A journal in an `SQLite` file.
+///
+/// One connection does one thing at a time, on a thread that may block. Whoever waits for it waits within the limit of
+/// the call, so that a disk that hangs takes one thread and no more.
+#[derive(Debug)]
+pub struct SqliteJournal {
+    connection: Arc<Mutex<Connection>>,
+    path: PathBuf,
+    file: FileId,
+    /// Counts this process's own appends, so that nobody here waits for the next poll.
+    appended: watch::Sender<u64>,
+}
+
+impl SqliteJournal {
+    /// Opens the journal at an absolute path. Blocks while the file is checked.
+    ///
+    /// # Errors
+    /// As [`super::open()`].
+    pub fn open(path: &Path, mode: Open) -> Result<Self, JournalError> {
+        let (connection, file) = schema::connect(path, mode)?;
+        Ok(Self {
+            connection: Arc::new(Mutex::new(connection)),
+            path: path.to_owned(),
+            file,
+            appended: watch::Sender::new(0),
+        })
+    }
+
+    /// Does work on the connection. The work may go on after the limit; nobody hears of it then, which is what
+    /// `append_id` is for.
+    async fn with<T: Send + 'static>(
+        &self,
+        what: &str,
+        limit: Duration,
+        work: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let (file, path) = (self.file, self.path.clone());
+        let done = async {
+            let mut connection = Arc::clone(&self.connection).lock_owned().await;
+            let blocking = tokio::task::spawn_blocking(move || {
+                file.still_at(&path)?;
+                work(&mut connection).map_err(|failure| match failure {
+                    Failure::Journal(error) => error,
+                    Failure::Sqlite(error) => failure::of_sqlite(&path, &error),
+                })
+            });
+            blocking.await.unwrap_or_else(|error| {
+                Err(JournalError::Down(format!("{what} broke off: {error}")))
+            })
+        };
+        let shown = self.path.display();
+        tokio::time::timeout(limit, done).await.unwrap_or_else(|_| {
+            let secs = limit.as_secs();
+            Err(JournalError::Down(format!(
+                "{shown}: {what} was not done in {secs} s"
+            )))
+        })
+    }
+
+    async fn newest(&self) -> Result<Position, JournalError> {
+        let newest = self.with("a look at the end", READ_LIMIT, |connection| {
+            let mut query = connection.prepare_cached("SELECT max(position) FROM events")?;
+            let newest: Option<i64> = query.query_row([], |row| row.get(0))?;
+            to_u64(newest.unwrap_or(0), "the newest position")
+        });
+        newest.await.map(Position)
+    }
+}
+
+/// What goes wrong on the connection: what the journal says, or what `SQLite` says.
+enum Failure {
+    Journal(JournalError),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteJournal {
+    async fn append(&self, append: Append) -> Result<Vec<Envelope>, JournalError> {
+        record::check(&append)?;
+        let appended = self.appended.clone();
+        let written = self.with("an append", WRITE_LIMIT, move |connection| {
+            // Immediate: the write lock is taken before the heads are read, so that they hold until the commit.
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let stored = select(&transaction, "append_id = ?1", &append.append_id)?;
+            if !stored.is_empty() {
+                return Ok(stored.into_iter().map(|(_, entry)| entry).collect());
+            }
+            let append_id = append.append_id.clone();
+            let heads = read_heads(&transaction, &append)?;
+            let sealed = record::seal(append, heads)?;
+            insert(&transaction, &sealed, &append_id)?;
+            transaction.commit()?;
+            appended.send_modify(|count| *count += 1);
+            Ok(sealed)
+        });
+        written.await
+    }
+
+    async fn read_after(
+        &self,
+        position: Position,
+    ) -> Result<(Vec<Envelope>, Position), JournalError> {
+        let read = self.with("a read", READ_LIMIT, move |connection| {
+            let after = i64::try_from(position.0).unwrap_or(i64::MAX);
+            let entries = select(connection, "position > ?1", &after)?;
+            let newest = entries.last().map_or(position, |(newest, _)| *newest);
+            Ok((
+                entries.into_iter().map(|(_, entry)| entry).collect(),
+                newest,
+            ))
+        });
+        read.await
+    }
+
+    async fn head(&self, stream: &CutoverName) -> Result<u64, JournalError> {
+        let stream = stream.clone();
+        let head = self.with("a look at the end", READ_LIMIT, move |connection| {
+            read_head(connection, &stream)
+        });
+        head.await.map(|head| head.seq)
+    }
+
+    async fn changed(&self, position: Position) {
+        let mut appended = self.appended.subscribe();
+        loop {
+            // While the journal is down nobody can say; the next look may.
+            if self.newest().await.is_ok_and(|newest| newest > position) {
+                return;
+            }
+            tokio::select! {
+                _ = appended.changed() => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
+            }
+        }
+    }
+
+    async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), JournalError> {
+        let at_ms = heartbeat.at.as_millisecond();
+        let controller = heartbeat.controller.clone();
+        let json = serde_json::to_string(heartbeat).map_err(|error| not_json(&error))?;
+        let beaten = self.with("a heartbeat", WRITE_LIMIT, move |connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute(
+                "DELETE FROM heartbeats WHERE at_ms < ?1",
+                [at_ms - HEARTBEAT_KEPT_MS],
+            )?;
+            transaction.execute(
+                "INSERT INTO heartbeats (controller, at_ms, heartbeat) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (controller) DO UPDATE SET at_ms = ?2, heartbeat = ?3",
+                params![controller, at_ms, json],
+            )?;
+            Ok(transaction.commit()?)
+        });
+        beaten.await
+    }
+
+    async fn heartbeats(&self) -> Result<Vec<Heartbeat>, JournalError> {
+        let heartbeats = self.with("a read", READ_LIMIT, |connection| {
+            let mut query = connection
+                .prepare_cached("SELECT heartbeat FROM heartbeats ORDER BY at_ms DESC")?;
+            let texts = query.query_map([], |row| row.get::<_, String>(0))?;
+            let mut heartbeats = Vec::new();
+            for text in texts {
+                // A heartbeat is no history: one that a newer version wrote otherwise is passed over.
+                heartbeats.extend(serde_json::from_str(&text?).ok());
+            }
+            Ok(heartbeats)
+        });
+        heartbeats.await
+    }
+}
+
+fn read_heads(
+    transaction: &Transaction<'_>,
+    append: &Append,
+) -> Result<BTreeMap<CutoverName, Head>, Failure> {
+    let mut heads = BTreeMap::new();
+    for (stream, _) in &append.expect {
+        heads.insert(stream.clone(), read_head(transaction, stream)?);
+    }
+    Ok(heads)
+}
+
+fn read_head(connection: &Connection, stream: &CutoverName) -> Result<Head, Failure> {
+    let mut query = connection
+        .prepare_cached("SELECT seq, at FROM events WHERE stream = ?1 ORDER BY seq DESC LIMIT 1")?;
+    let last = query.query_row([stream.as_str()], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+    });
+    let Some((seq, at)) = last.optional()? else {
+        return Ok(Head::default());
+    };
+    let entry = format!("entry {seq} of {stream}");
+    Ok(Head {
+        seq: to_u64(seq, &entry)?,
+        at: Some(parse(&at, &entry)?),
+    })
+}
+
+fn insert(
+    transaction: &Transaction<'_>,
+    entries: &[Envelope],
+    append_id: &str,
+) -> Result<(), Failure> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO events (stream, seq, at, attempt, actor, version, append_id, event)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    for entry in entries {
+        let event = serde_json::to_string(&entry.event).map_err(|error| not_json(&error))?;
+        let seq = i64::try_from(entry.seq).unwrap_or(i64::MAX);
+        statement.execute(params![
+            entry.cutover.as_str(),
+            seq,
+            entry.at.to_string(),
+            entry.attempt,
+            entry.actor,
+            entry.version,
+            append_id,
+            event,
+        ])?;
+    }
+    Ok(())
+}
+
+/// Reads the entries that a condition with one value selects, in the order they were appended.
+fn select(
+    connection: &Connection,
+    condition: &'static str,
+    value: &dyn rusqlite::ToSql,
+) -> Result<Vec<(Position, Envelope)>, Failure> {
+    let mut query = connection.prepare_cached(&format!(
+        "SELECT position, stream, seq, at, attempt, actor, version, event
+         FROM events WHERE {condition} ORDER BY position"
+    ))?;
+    let mut rows = query.query([value])?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        entries.push(read_row(row)?);
+    }
+    Ok(entries)
+}
+
+fn read_row(row: &Row<'_>) -> Result<(Position, Envelope), Failure> {
+    let stream: String = row.get(1)?;
+    let seq: i64 = row.get(2)?;
+    let version: i64 = row.get(6)?;
+    let entry = format!("entry {seq} of {stream}");
+    let event = record::read_event(
+        version,
+        row.get_ref(7)?.as_str().unwrap_or_default(),
+        &entry,
+    )?;
+    let number = |value: i64| {
+        u32::try_from(value).map_err(|_| record::damaged(&entry, &format!("{value} is no number")))
+    };
+    let envelope = Envelope {
+        cutover: CutoverName(stream),
+        attempt: number(row.get(4)?)?,
+        seq: to_u64(seq, &entry)?,
+        at: parse(row.get_ref(3)?.as_str().unwrap_or_default(), &entry)?,
+        actor: row.get(5)?,
+        version: number(version)?,
+        event,
+    };
+    Ok((Position(to_u64(row.get(0)?, &entry)?), envelope))
+}
+
+fn parse(at: &str, entry: &str) -> Result<jiff::Timestamp, Failure> {
+    let parsed = at.parse();
+    parsed.map_err(|error: jiff::Error| record::damaged(entry, &error.to_string()).into())
+}
+
+fn to_u64(value: i64, entry: &str) -> Result<u64, Failure> {
+    let converted = u64::try_from(value);
+    converted.map_err(|_| record::damaged(entry, &format!("{value} is below zero")).into())
+}
+
+fn not_json(error: &serde_json::Error) -> JournalError {
+    JournalError::Unusable(format!("this cannot be written as JSON: {error}"))
+}
