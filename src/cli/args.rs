@@ -38,7 +38,8 @@ pub struct Global {
         global = true,
         value_name = "URL",
         env = "CUTOVER_JOURNAL",
-        default_value = "sqlite:.cutover/journal.db"
+        default_value = "sqlite:.cutover/journal.db",
+        value_parser = journal_url
     )]
     pub journal: String,
     /// How results are written to standard output
@@ -61,7 +62,7 @@ pub struct Global {
     pub log_filter: Option<String>,
     /// How wide the output is, where it does not go to a terminal
     #[arg(long, global = true, value_name = "COLUMNS", env = "COLUMNS", hide = true)]
-    pub width: Option<usize>,
+    pub width: Option<String>,
 }
 
 /// Human or machine.
@@ -340,6 +341,18 @@ fn interval(text: &str) -> Result<SignedDuration, String> {
 const INTERVAL_MIN: SignedDuration = SignedDuration::from_secs(1);
 /// Above this, an alarm would be seen later than most alarms evaluate.
 const INTERVAL_MAX: SignedDuration = SignedDuration::from_secs(300);
+
+/// The URL of a journal, as far as can be told without looking for it.
+fn journal_url(text: &str) -> Result<String, String> {
+    match text.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => Ok(text.to_owned()),
+        Some(("memory", "")) => Ok(text.to_owned()),
+        Some(("dynamodb", _)) => {
+            Err("journals in DynamoDB are not yet supported; write `sqlite:PATH`".to_owned())
+        }
+        _ => Err("write `sqlite:PATH`".to_owned()),
+    }
+}
 
 /// A reason that says something.
 fn words(text: &str) -> Result<String, String> {
