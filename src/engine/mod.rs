@@ -3,11 +3,14 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod commands;
+pub mod decide;
 pub mod event;
 pub mod fold;
 pub mod hold;
 pub mod observation;
 pub mod plan;
+pub mod preflight;
 pub mod record;
 pub mod state;
 pub mod units;
+pub mod verdict;

@@ -28,6 +28,8 @@ pub struct Observation {
     pub in_flight: bool,
     /// The last reading of this process at which all gates passed, if the reading before this one did.
     pub passed_at: Option<Timestamp>,
+    /// When this process last read the groups before this round.
+    pub groups_read_at: Option<Timestamp>,
     /// AWS's clock minus ours, from the newest reply.
     pub clock_skew: Option<SignedDuration>,
     /// Why the break-glass files could not be written, if so.

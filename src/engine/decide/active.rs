@@ -1,0 +1,224 @@
+//! What every unfinished phase has in common: a person's rollback, the plan file, the gates, drift.
+
+use std::collections::BTreeMap;
+
+use super::View;
+use super::advance;
+use super::holds;
+use super::shifting;
+use super::watching;
+use super::{Decision, Order};
+use crate::engine::event::{Event, RevertMode};
+use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
+use crate::engine::observation::FileReading;
+use crate::engine::plan::HoldOrRevert;
+use crate::engine::record::GroupImage;
+use crate::engine::state::Phase;
+use crate::engine::units::AlarmId;
+use crate::engine::verdict::{self, Judgement};
+
+pub(super) fn decide(view: &View<'_>) -> Decision {
+    if let Some(event) = asked_back(view).or_else(|| accept_plan(view)) {
+        return Decision {
+            events: vec![event],
+            ..Decision::default()
+        };
+    }
+    let mut judgement = verdict::judge(view.state, view.observation);
+    let learned = std::mem::take(&mut judgement.events);
+    let mut decision = judged(view, &judgement);
+    decision.events.splice(0..0, learned);
+    decision
+}
+
+/// Whether something but the groups is ready for the next move, so that only they are missing.
+pub(super) fn wants_groups(view: &View<'_>) -> bool {
+    let judgement = verdict::judge(view.state, view.observation);
+    let clear = holds::blockers(view, &judgement).is_empty();
+    match view.state.phase {
+        Phase::Waiting => true,
+        Phase::Settling => watching::lacks_a_change(view),
+        Phase::Baking => {
+            (clear && watching::bake_is_over(view)) || view.state.skip_requested.is_some()
+        }
+        Phase::Halted => view.state.write.is_some(),
+        Phase::Shifting | Phase::Completed | Phase::Reverting | Phase::Reverted => false,
+    }
+}
+
+fn asked_back(view: &View<'_>) -> Option<Event> {
+    let rollback = view.state.rollback.as_ref()?;
+    if !view.state.has_started() {
+        return Some(Event::Reverted { cancelled: true });
+    }
+    let cause = RevertCause::Operator {
+        actor: rollback.actor.clone(),
+        reason: rollback.reason.clone(),
+    };
+    Some(Event::RevertIntended {
+        write_id: view.next_write_id(),
+        cause,
+        mode: rollback.mode,
+    })
+}
+
+/// Before the first write the file is the plan; after it, only `amend` takes a changed one.
+fn accept_plan(view: &View<'_>) -> Option<Event> {
+    if view.state.phase != Phase::Waiting || view.state.has_started() {
+        return None;
+    }
+    let FileReading::Plan(source) = &view.observation.file else {
+        return None;
+    };
+    let changed =
+        source.digest != view.state.source.digest || source.path != view.state.source.path;
+    // A baseline binds the records: it would not fit others.
+    let fits = view.state.baseline.is_none() || source.plan.records == view.state.plan().records;
+    (changed && fits).then(|| Event::PlanAccepted {
+        source: source.clone(),
+    })
+}
+
+fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
+    if let Some(event) = react(view, judgement) {
+        return Decision {
+            events: vec![event],
+            ..Decision::default()
+        };
+    }
+    if let Some(event) = drift(view) {
+        let mut events = watching::stop_clock(view);
+        events.push(event);
+        return Decision {
+            events,
+            ..Decision::default()
+        };
+    }
+    let blockers = holds::blockers(view, judgement);
+    let mut decision = match view.state.phase {
+        Phase::Waiting => advance::start(view, &blockers),
+        Phase::Shifting => shifting::decide(view, judgement, &blockers),
+        Phase::Settling => watching::settle(view, judgement),
+        Phase::Baking => watching::bake(view, judgement, &blockers),
+        Phase::Halted => halted(view),
+        Phase::Completed | Phase::Reverting | Phase::Reverted => Decision::default(),
+    };
+    decision.because.extend(blockers);
+    decision.gates_pass = judgement.passes() && view.state.drift.is_none();
+    decision.wake_at = decision.wake_at.into_iter().chain(unknown_ends(view)).min();
+    decision
+}
+
+/// When a gate will have been Unknown for too long.
+fn unknown_ends(view: &View<'_>) -> Option<jiff::Timestamp> {
+    let allowed = view.state.plan().gates.unknown_for;
+    let ends = view.state.unknown.values().map(|since| *since + allowed);
+    ends.filter(|at| *at > view.now).min()
+}
+
+/// The answer to a failing gate, or to one that could not be seen for too long.
+fn react(view: &View<'_>, judgement: &Judgement) -> Option<Event> {
+    if !view.state.has_started() || matches!(view.state.halt, Some(HaltReason::Drift { .. })) {
+        return None;
+    }
+    if let Some((alarm, cause)) = judgement.failure() {
+        return automatic_revert(view, judgement, cause.clone(), Some(alarm));
+    }
+    let (alarm, since) = holds::unknown_reverts(view, judgement)?;
+    let cause = RevertCause::UnknownTooLong {
+        alarm: alarm.clone(),
+        since,
+    };
+    automatic_revert(view, judgement, cause, Some(&alarm))
+}
+
+/// Takes everything back, unless the old cluster is burning too: then a person decides (RULES C4).
+pub(super) fn automatic_revert(
+    view: &View<'_>,
+    judgement: &Judgement,
+    cause: RevertCause,
+    gate: Option<&AlarmId>,
+) -> Option<Event> {
+    let closed = view.state.plan().gates.both_red == HoldOrRevert::Hold;
+    let Some(fallback) = judgement.fallbacks_red.first().filter(|_| closed) else {
+        let write_id = view.next_write_id();
+        return Some(Event::RevertIntended {
+            write_id,
+            cause,
+            mode: RevertMode::Swap,
+        });
+    };
+    let reason = match (gate, cause) {
+        (Some(gate), _) => HaltReason::BothRed {
+            gate: gate.clone(),
+            fallback: fallback.clone(),
+        },
+        (None, RevertCause::StepFailed { message }) => HaltReason::StepFailed { message },
+        (None, _) => return None,
+    };
+    (view.state.halt.as_ref() != Some(&reason)).then_some(Event::Halted { reason })
+}
+
+/// What changed in the groups behind our back since the last look, or no longer is.
+fn drift(view: &View<'_>) -> Option<Event> {
+    let (Some(verified), None) = (&view.state.verified, &view.state.write) else {
+        return None;
+    };
+    let mut drifted: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
+    for (index, image) in verified.iter().enumerate() {
+        if view.was_read(index) {
+            let seen = view.image(index);
+            if seen.as_ref() != Some(image) {
+                drifted.insert(index, seen);
+            }
+        } else if let Some(known) = view
+            .state
+            .drift
+            .as_ref()
+            .and_then(|drift| drift.get(&index))
+        {
+            drifted.insert(index, known.clone());
+        }
+    }
+    match (&view.state.drift, drifted.is_empty()) {
+        (Some(_), true) => Some(Event::DriftCleared {}),
+        (known, false) if known.as_ref() != Some(&drifted) => {
+            Some(Event::DriftDetected { groups: drifted })
+        }
+        _ => None,
+    }
+}
+
+fn halted(view: &View<'_>) -> Decision {
+    let mut decision = shifting::resolve_halted(view);
+    if let Some(reason) = &view.state.halt {
+        decision.because.push(HoldReason::Halted {
+            reason: reason.clone(),
+        });
+    }
+    decision
+}
+
+impl Decision {
+    pub(super) fn of(event: Event) -> Self {
+        Self {
+            events: vec![event],
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn with_order(event: Event, order: Order) -> Self {
+        Self {
+            events: vec![event],
+            order: Some(order),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn hold(reason: HoldReason) -> Self {
+        Self {
+            because: vec![reason],
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Taking a step.
+
+use super::{Decision, How, Order, PERFORM_WITHIN, Part, Purpose, View};
+use crate::engine::event::{Event, Target};
+use crate::engine::hold::HoldReason;
+use crate::engine::preflight;
+use crate::engine::record::GroupImage;
+
+/// Starts the cutover, if nothing stands in the way.
+pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
+    let images = match preflight::images(view.state, view.observation) {
+        Ok(images) => images,
+        Err(problems) => {
+            return Decision {
+                because: problems,
+                ..Decision::default()
+            };
+        }
+    };
+    if !blockers.is_empty() {
+        return Decision::default();
+    }
+    if !view.state.is_approved(1) {
+        return Decision::hold(HoldReason::Approval { step: 1 });
+    }
+    let baseline = view.state.baseline.is_none().then(|| images.clone());
+    intend(view, 1, &images, baseline)
+}
+
+/// Takes step `number` from the images of all groups; those that already have its weights are left alone.
+pub(super) fn intend(
+    view: &View<'_>,
+    number: u16,
+    images: &[GroupImage],
+    baseline: Option<Vec<GroupImage>>,
+) -> Decision {
+    let Some(step) = view.state.plan().step(number) else {
+        return Decision::default();
+    };
+    let first = view.state.verified.is_none();
+    let target = |(group, image): (usize, &GroupImage)| {
+        (first || image.pair() != step.pair).then(|| Target {
+            group,
+            zone: image.zone.clone(),
+            from: image.clone(),
+            to: step.pair,
+        })
+    };
+    let targets: Vec<Target> = images.iter().enumerate().filter_map(target).collect();
+    let part = |target: &Target| Part {
+        group: target.group,
+        image: target.from.clone(),
+        to: target.to,
+        how: How::Swap,
+    };
+    let write_id = view.next_write_id();
+    let perform_by = view.now + PERFORM_WITHIN;
+    let order = Order {
+        write_id: write_id.clone(),
+        purpose: Purpose::Step,
+        parts: targets.iter().map(part).collect(),
+        send_by: Some(perform_by),
+    };
+    let owner = view.observation.me.clone();
+    let event = Event::WeightChangeIntended {
+        write_id,
+        owner,
+        perform_by,
+        step: number,
+        targets,
+        baseline,
+    };
+    Decision::with_order(event, order)
+}

@@ -1,0 +1,229 @@
+//! What keeps a cutover from advancing, and when that is journaled.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::View;
+use crate::engine::event::Event;
+use crate::engine::hold::HoldReason;
+use crate::engine::observation::{FileReading, GroupReading};
+use crate::engine::plan::HoldOrRevert;
+use crate::engine::state::State;
+use crate::engine::units::AlarmId;
+use crate::engine::verdict::{Judgement, Unknown, Verdict};
+
+/// How often the numbers of an unchanged hold are journaled at most (RULES E4).
+const NUMBERS_EVERY: SignedDuration = SignedDuration::from_secs(600);
+
+/// How far AWS's clock and ours may differ (RULES D3).
+const SKEW_MAX: SignedDuration = SignedDuration::from_secs(60);
+
+/// The hold's entry, if it is worth one: its subject changed, or its numbers did some time ago.
+pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> Option<Event> {
+    let subjects = |reasons: &[HoldReason]| -> BTreeSet<HoldReason> {
+        reasons.iter().map(HoldReason::subject).collect()
+    };
+    let stale = state
+        .held_at
+        .is_none_or(|at| now.duration_since(at) >= NUMBERS_EVERY);
+    let news = subjects(because) != subjects(&state.held) || (stale && because != state.held);
+    news.then(|| Event::StepHeld {
+        because: because.to_vec(),
+    })
+}
+
+/// Everything that keeps the next step from being taken, but for the bake, the approval and the phase itself.
+pub(super) fn blockers(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
+    let mut reasons = Vec::new();
+    reasons.extend(drift(view));
+    reasons.extend(gates(view, judgement));
+    reasons.extend(fallbacks(judgement));
+    reasons.extend(clock(view));
+    reasons.extend(plan_file(view));
+    reasons.extend(unreadable(view));
+    if let Some(pause) = &view.state.paused {
+        reasons.push(HoldReason::Paused {
+            reason: pause.reason.clone(),
+        });
+    }
+    if let (Some(message), false) = (
+        &view.observation.break_glass_error,
+        view.state.has_started(),
+    ) {
+        reasons.push(HoldReason::BreakGlass {
+            message: message.clone(),
+        });
+    }
+    reasons
+}
+
+fn drift(view: &View<'_>) -> Option<HoldReason> {
+    let drifted = view.state.drift.as_ref()?;
+    let records = &view.state.plan().records;
+    let baseline = view.state.baseline.as_deref().unwrap_or_default();
+    let is_back = |index: &usize, image: &Option<_>| {
+        let wanted = baseline
+            .get(*index)
+            .map(crate::engine::record::GroupImage::pair);
+        image.as_ref().map(crate::engine::record::GroupImage::pair) == wanted
+    };
+    if drifted.len() == records.len() && drifted.iter().all(|(index, image)| is_back(index, image))
+    {
+        return Some(HoldReason::AlreadyAtBaseline {});
+    }
+    let name = |index: &usize| records.get(*index).map(|group| group.name.clone());
+    Some(HoldReason::Drift {
+        groups: drifted.keys().filter_map(name).collect(),
+    })
+}
+
+fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
+    let mut reasons = Vec::new();
+    for (alarm, verdict) in &judgement.gates {
+        let alarm = alarm.clone();
+        let since = view.state.unknown.get(&alarm).copied();
+        match verdict {
+            Verdict::Pass => {}
+            Verdict::Fail(_) => reasons.push(HoldReason::AlarmRed { alarm }),
+            Verdict::Unknown(unknown) => {
+                if let Some(since) = unknown_too_long(view, since) {
+                    reasons.push(HoldReason::UnknownTooLong {
+                        alarm: alarm.clone(),
+                        since,
+                    });
+                }
+                reasons.push(match unknown {
+                    Unknown::Missing => HoldReason::AlarmMissing {
+                        alarm,
+                        fallback: false,
+                        since,
+                    },
+                    Unknown::NoData => HoldReason::NoData { alarm, since },
+                    Unknown::Other(message) => HoldReason::Unknown {
+                        alarm,
+                        message: message.clone(),
+                        since,
+                    },
+                });
+            }
+        }
+    }
+    reasons
+}
+
+/// Since when a gate has been Unknown, if that is longer than the plan allows.
+fn unknown_too_long(view: &View<'_>, since: Option<Timestamp>) -> Option<Timestamp> {
+    let allowed = view.state.plan().gates.unknown_for;
+    since.filter(|since| *since < view.now && view.now.duration_since(*since) >= allowed)
+}
+
+/// The gate that has been Unknown for too long in a plan that says `on_unknown: revert`, and since when.
+pub(super) fn unknown_reverts(
+    view: &View<'_>,
+    judgement: &Judgement,
+) -> Option<(AlarmId, Timestamp)> {
+    if view.state.plan().gates.on_unknown == HoldOrRevert::Hold || !view.state.has_started() {
+        return None;
+    }
+    judgement.gates.iter().find_map(|(alarm, verdict)| {
+        let since = view.state.unknown.get(alarm).copied();
+        let blind = matches!(verdict, Verdict::Unknown(_));
+        unknown_too_long(view, since)
+            .filter(|_| blind)
+            .map(|since| (alarm.clone(), since))
+    })
+}
+
+fn fallbacks(judgement: &Judgement) -> Vec<HoldReason> {
+    let mut reasons = Vec::new();
+    for (alarm, verdict) in &judgement.fallbacks {
+        let alarm = alarm.clone();
+        if judgement.fallbacks_red.contains(&alarm) {
+            reasons.push(HoldReason::FallbackRed { alarm });
+            continue;
+        }
+        let message = match verdict {
+            Verdict::Pass => continue,
+            Verdict::Fail(_) => "it was in ALARM since the last reading".to_owned(),
+            Verdict::Unknown(Unknown::Missing) => {
+                reasons.push(HoldReason::AlarmMissing {
+                    alarm,
+                    fallback: true,
+                    since: None,
+                });
+                continue;
+            }
+            Verdict::Unknown(Unknown::NoData) => "it is in INSUFFICIENT_DATA".to_owned(),
+            Verdict::Unknown(Unknown::Other(message)) => message.clone(),
+        };
+        reasons.push(HoldReason::FallbackUnknown { alarm, message });
+    }
+    reasons
+}
+
+fn clock(view: &View<'_>) -> Option<HoldReason> {
+    if view.clock_went_back {
+        let message = format!(
+            "this machine's clock is behind the journal's last entry ({})",
+            view.now
+        );
+        return Some(HoldReason::Clock { message });
+    }
+    let skew = view
+        .observation
+        .clock_skew
+        .filter(|skew| skew.abs() > SKEW_MAX)?;
+    let message = format!(
+        "AWS's clock and this machine's differ by {} s",
+        skew.as_secs()
+    );
+    Some(HoldReason::Clock { message })
+}
+
+fn plan_file(view: &View<'_>) -> Option<HoldReason> {
+    let path = view.state.source.path.clone();
+    match &view.observation.file {
+        FileReading::NotWatched => None,
+        FileReading::Plan(source) => {
+            (source.digest != view.state.source.digest).then_some(HoldReason::PlanChanged { path })
+        }
+        FileReading::Removed => {
+            let message = "the file is gone; the journal's copy is in force".to_owned();
+            Some(HoldReason::PlanUnreadable { path, message })
+        }
+        FileReading::Unreadable(message) => Some(HoldReason::PlanUnreadable {
+            path,
+            message: message.clone(),
+        }),
+    }
+}
+
+fn unreadable(view: &View<'_>) -> Vec<HoldReason> {
+    let reason = |(index, reading): (usize, &GroupReading)| match reading {
+        GroupReading::Unreadable {
+            message, permanent, ..
+        } => {
+            let group = view.state.plan().records.get(index)?.name.clone();
+            let refused = *permanent && !view.state.has_started();
+            Some(if refused {
+                HoldReason::Preflight {
+                    group: Some(group),
+                    message: message.clone(),
+                }
+            } else {
+                HoldReason::Route53Unreadable {
+                    group,
+                    message: message.clone(),
+                }
+            })
+        }
+        GroupReading::NotRead | GroupReading::Read { .. } => None,
+    };
+    view.observation
+        .groups
+        .iter()
+        .enumerate()
+        .filter_map(reason)
+        .collect()
+}

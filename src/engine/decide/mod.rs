@@ -1,0 +1,208 @@
+//! The decision: a pure function of the state (which carries the plan), what was seen, and the time.
+//!
+//! One call decides one thing. The round appends its events, folds them, and asks again until there are none; so a
+//! cleared drift and the step that it held back happen in the same round.
+
+mod active;
+mod advance;
+mod holds;
+mod reverting;
+mod shifting;
+mod watching;
+
+pub use watching::settle_time;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::event::Event;
+use super::hold::HoldReason;
+use super::observation::{GroupReading, Observation};
+use super::preflight;
+use super::record::GroupImage;
+use super::state::{Phase, State};
+use super::units::{WeightPair, WriteId};
+
+/// What is to be journaled, and then done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// Facts to append, conditional on the state's `seq`.
+    pub events: Vec<Event>,
+    /// What to write once they are appended; at most one order.
+    pub order: Option<Order>,
+    /// Why nothing moves; most urgent first.
+    pub because: Vec<HoldReason>,
+    /// When to decide again if nothing happens before.
+    pub wake_at: Option<Timestamp>,
+    /// Whether this was a reading at which every gate passed.
+    pub gates_pass: bool,
+}
+
+/// A write to carry out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Identifies it in replies.
+    pub write_id: WriteId,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Each group's part; those of one zone go in one atomic batch.
+    pub parts: Vec<Part>,
+    /// The last moment at which it may be sent; none for a revert, which is never too late.
+    pub send_by: Option<Timestamp>,
+}
+
+/// What a write is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// The way back; goes before everything else.
+    Revert,
+    /// A step forward.
+    Step,
+    /// The same images once more, for a change id that was lost.
+    Resubmit,
+}
+
+/// One group's part of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The group's index in the plan.
+    pub group: usize,
+    /// The images that are there (for a swap) or that are written (for an upsert).
+    pub image: GroupImage,
+    /// The weights that are written.
+    pub to: WeightPair,
+    /// How.
+    pub how: How,
+}
+
+/// How a part is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// DELETE of the exact image and CREATE of the same with the new weight.
+    Swap,
+    /// UPSERT of the image with the new weight.
+    Upsert,
+}
+
+/// How long an intended write may be sent (RULES A1).
+pub const PERFORM_WITHIN: SignedDuration = SignedDuration::from_secs(15);
+
+/// How far apart the two confirming reads of a revert are, at least (RULES A3).
+pub const FENCE: SignedDuration = SignedDuration::from_secs(5);
+
+/// How long after its deadline a lost write may still land (RULES A3).
+pub const LATE: SignedDuration = SignedDuration::from_secs(15);
+
+/// How long after the end of a revert a late write of ours is looked for (RULES A4).
+pub const RESIDUE: SignedDuration = SignedDuration::from_secs(15 * 60);
+
+/// How long a step may take to be verified in all zones (RULES A7), and a change to be INSYNC (RULES A6).
+pub const STEP_WITHIN: SignedDuration = SignedDuration::from_secs(10 * 60);
+
+/// How often groups are compared with what was last verified while nothing else needs them.
+pub const DRIFT_CHECK_EVERY: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long reads must have failed before a revert is written without them (RULES A5).
+pub const BLIND_REVERT_AFTER: SignedDuration = SignedDuration::from_secs(10);
+
+/// Decides.
+pub fn decide(state: &State, observation: &Observation, now: Timestamp) -> Decision {
+    let at = now.max(state.last_at);
+    let view = View {
+        state,
+        observation,
+        now: at,
+        clock_went_back: went_back(state, now),
+    };
+    let mut decision = match state.phase {
+        Phase::Completed => reverting::after_completion(&view),
+        Phase::Reverted => reverting::late_write(&view),
+        Phase::Reverting => reverting::decide(&view),
+        Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => {
+            active::decide(&view)
+        }
+    };
+    decision.because.sort();
+    decision.because.dedup();
+    if decision.events.is_empty() && !state.phase.is_final() {
+        decision
+            .events
+            .extend(holds::journal(state, &decision.because, at));
+    }
+    decision
+}
+
+/// Whether the groups must be read before this cutover can be decided. `observation` need not hold groups yet.
+pub fn wants_groups(state: &State, observation: &Observation, now: Timestamp) -> bool {
+    let now = now.max(state.last_at);
+    let due = observation
+        .groups_read_at
+        .is_none_or(|at| now.duration_since(at) >= DRIFT_CHECK_EVERY);
+    match state.phase {
+        Phase::Completed => false,
+        Phase::Reverted => {
+            state.write.is_some() && now.duration_since(state.phase_since) <= RESIDUE
+        }
+        Phase::Reverting | Phase::Shifting => !observation.in_flight,
+        Phase::Waiting | Phase::Settling | Phase::Baking | Phase::Halted => {
+            let view = View {
+                state,
+                observation,
+                now,
+                clock_went_back: false,
+            };
+            due || state.drift.is_some() || active::wants_groups(&view)
+        }
+    }
+}
+
+/// A controller's clock may be a little behind the one that wrote the last entry; more than this holds (RULES D3).
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(1);
+
+fn went_back(state: &State, now: Timestamp) -> bool {
+    state.last_at.duration_since(now) > CLOCK_TOLERANCE
+}
+
+/// Everything that a decision looks at.
+struct View<'a> {
+    state: &'a State,
+    observation: &'a Observation,
+    now: Timestamp,
+    clock_went_back: bool,
+}
+
+impl View<'_> {
+    /// An identifier for the write that the next entry intends: unique, because the append is conditional on `seq`.
+    fn next_write_id(&self) -> WriteId {
+        let State { attempt, seq, .. } = self.state;
+        WriteId(format!("{attempt}-{}-{}", seq + 1, self.observation.me))
+    }
+
+    /// The image of a group as read in this round, or none.
+    fn image(&self, index: usize) -> Option<GroupImage> {
+        let group = self.state.plan().records.get(index)?;
+        preflight::read_image(group, self.observation.groups.get(index)?).ok()
+    }
+
+    /// Whether a group was read in this round, whatever was there.
+    fn was_read(&self, index: usize) -> bool {
+        matches!(
+            self.observation.groups.get(index),
+            Some(GroupReading::Read { .. })
+        )
+    }
+
+    /// Whether all groups were read in this round and are as last verified.
+    fn all_as_verified(&self) -> bool {
+        let Some(verified) = &self.state.verified else {
+            return false;
+        };
+        verified
+            .iter()
+            .enumerate()
+            .all(|(index, image)| self.image(index).as_ref() == Some(image))
+    }
+
+    fn groups(&self) -> usize {
+        self.state.plan().records.len()
+    }
+}

@@ -1,0 +1,283 @@
+//! The way back: until Route 53 is read at the baseline, twice, a fence apart (RULES A3, A5, E3).
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{BLIND_REVERT_AFTER, Decision, FENCE, How, LATE, Order, Part, Purpose, RESIDUE, View};
+use crate::engine::event::{Event, RevertMode};
+use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
+use crate::engine::observation::GroupReading;
+use crate::engine::record::GroupImage;
+use crate::engine::state::Revert;
+use crate::engine::units::WeightPair;
+
+/// The longest wait between two tries, in seconds (RULES E3).
+const BACKOFF_MAX_SECS: i64 = 60;
+
+/// How soon a revert that is not at its end looks again.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+
+/// Where a group stands on the way back.
+enum Place {
+    /// At the baseline's weights.
+    Back,
+    /// At weights that this attempt intended.
+    Ours(Box<GroupImage>),
+    /// At somebody else's, or a member is gone.
+    Foreign,
+    /// Not read; since when reading fails, if it does.
+    Unseen(Option<Timestamp>),
+}
+
+/// A person may take back what was completed.
+pub(super) fn after_completion(view: &View<'_>) -> Decision {
+    let Some(rollback) = &view.state.rollback else {
+        return Decision::default();
+    };
+    let (actor, reason) = (rollback.actor.clone(), rollback.reason.clone());
+    let cause = RevertCause::Operator { actor, reason };
+    let write_id = view.next_write_id();
+    Decision::of(Event::RevertIntended {
+        write_id,
+        cause,
+        mode: rollback.mode,
+    })
+}
+
+/// A process that was frozen before it sent may still send: for a while exactly that write is looked for (RULES A4).
+pub(super) fn late_write(view: &View<'_>) -> Decision {
+    let Some(write) = &view.state.write else {
+        return Decision::default();
+    };
+    if view.now.duration_since(view.state.phase_since) > RESIDUE {
+        return Decision::default();
+    }
+    let landed = write.targets.iter().any(|target| {
+        view.image(target.group).is_some_and(|image| {
+            image == target.from.with_pair(target.to)
+                && Some(image.pair()) != baseline(view, target.group)
+        })
+    });
+    if !landed {
+        return Decision::default();
+    }
+    let write_id = view.next_write_id();
+    let cause = RevertCause::LateWrite {};
+    Decision::of(Event::RevertIntended {
+        write_id,
+        cause,
+        mode: RevertMode::Swap,
+    })
+}
+
+pub(super) fn decide(view: &View<'_>) -> Decision {
+    let Some(revert) = &view.state.revert else {
+        return Decision::default();
+    };
+    if let Some(event) = forced(view, revert) {
+        return Decision::of(event);
+    }
+    let places: Vec<Place> = (0..view.groups()).map(|index| place(view, index)).collect();
+    let back = places
+        .iter()
+        .filter(|place| matches!(place, Place::Back))
+        .count();
+    if back == places.len() {
+        return confirm(view, revert);
+    }
+    let seen_before = revert.baseline_seen.is_some();
+    let left = places
+        .iter()
+        .any(|place| matches!(place, Place::Ours(_) | Place::Foreign));
+    if seen_before && left {
+        return Decision::of(Event::BaselineSeen { at: None });
+    }
+    if let Some(event) = halt(view, revert, &places) {
+        return Decision::of(event);
+    }
+    let retry_at = retry_at(revert).filter(|at| *at > view.now);
+    let mut decision = Decision {
+        because: blocked(revert, &places),
+        wake_at: retry_at.or(Some(view.now + LOOK_AGAIN)),
+        ..Decision::default()
+    };
+    decision.because.push(HoldReason::Reverting {
+        back,
+        groups: places.len(),
+    });
+    if !view.observation.in_flight && retry_at.is_none() {
+        decision.order = order(view, revert, &places);
+    }
+    decision
+}
+
+/// A person asked for force while a gentle revert was under way.
+fn forced(view: &View<'_>, revert: &Revert) -> Option<Event> {
+    let rollback = view.state.rollback.as_ref()?;
+    let stronger = rollback.mode == RevertMode::Force && revert.mode == RevertMode::Swap;
+    let (actor, reason) = (rollback.actor.clone(), rollback.reason.clone());
+    stronger.then(|| Event::RevertIntended {
+        write_id: view.next_write_id(),
+        cause: RevertCause::Operator { actor, reason },
+        mode: RevertMode::Force,
+    })
+}
+
+fn baseline(view: &View<'_>, index: usize) -> Option<WeightPair> {
+    view.state
+        .baseline
+        .as_ref()?
+        .get(index)
+        .map(GroupImage::pair)
+}
+
+fn place(view: &View<'_>, index: usize) -> Place {
+    match view.observation.groups.get(index) {
+        None | Some(GroupReading::NotRead) => Place::Unseen(None),
+        Some(GroupReading::Unreadable { since, .. }) => Place::Unseen(Some(*since)),
+        Some(GroupReading::Read { .. }) => match view.image(index) {
+            Some(image) if Some(image.pair()) == baseline(view, index) => Place::Back,
+            Some(image) if is_ours(view, index, image.pair()) => Place::Ours(Box::new(image)),
+            Some(_) | None => Place::Foreign,
+        },
+    }
+}
+
+/// Whether this attempt intended these weights for that group, or a person adopted them (RULES B3).
+fn is_ours(view: &View<'_>, index: usize, pair: WeightPair) -> bool {
+    let intended = view
+        .state
+        .intended
+        .get(&index)
+        .is_some_and(|pairs| pairs.contains(&pair));
+    let verified = view
+        .state
+        .verified
+        .as_ref()
+        .and_then(|images| images.get(index));
+    intended || verified.is_some_and(|image| image.pair() == pair)
+}
+
+/// Everything was read at the baseline: a first time, or again after the fence.
+fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
+    let groups = view.groups();
+    let hold = Decision::hold(HoldReason::Reverting {
+        back: groups,
+        groups,
+    });
+    if view.observation.in_flight {
+        return hold;
+    }
+    let Some(seen_at) = revert.baseline_seen else {
+        return Decision::of(Event::BaselineSeen { at: Some(view.now) });
+    };
+    let landing = view
+        .state
+        .write
+        .as_ref()
+        .filter(|write| !write.is_answered());
+    let fence = landing
+        .map(|write| write.perform_by + LATE)
+        .max(Some(seen_at + FENCE));
+    match fence.filter(|fence| view.now < *fence) {
+        Some(fence) => Decision {
+            wake_at: Some(fence),
+            ..hold
+        },
+        None => Decision::of(Event::Reverted { cancelled: false }),
+    }
+}
+
+/// Only drift halts a revert, and only when everything else is back.
+fn halt(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Event> {
+    if revert.mode == RevertMode::Force || view.observation.in_flight {
+        return None;
+    }
+    let busy = places
+        .iter()
+        .any(|place| matches!(place, Place::Ours(_) | Place::Unseen(_)));
+    if busy {
+        return None;
+    }
+    let name = |(index, place): (usize, &Place)| {
+        let group = view.state.plan().records.get(index)?;
+        matches!(place, Place::Foreign).then(|| group.name.clone())
+    };
+    let groups = places.iter().enumerate().filter_map(name).collect();
+    Some(Event::Halted {
+        reason: HaltReason::Drift { groups },
+    })
+}
+
+fn blocked(revert: &Revert, places: &[Place]) -> Vec<HoldReason> {
+    let unreadable = places
+        .iter()
+        .any(|place| matches!(place, Place::Unseen(Some(_))));
+    let message = match (&revert.trouble, unreadable) {
+        (Some(trouble), _) if revert.failures > 0 => trouble.clone(),
+        (_, true) => "Route 53 cannot be read".to_owned(),
+        (_, false) => return Vec::new(),
+    };
+    vec![HoldReason::RevertBlocked { message }]
+}
+
+/// When the next try is due after failures: 1, 2, 4 … seconds later.
+fn retry_at(revert: &Revert) -> Option<Timestamp> {
+    let failed_at = revert.failed_at?;
+    let doublings = revert.failures.saturating_sub(1).min(6);
+    let wait = (1_i64 << doublings).min(BACKOFF_MAX_SECS);
+    Some(failed_at + SignedDuration::from_secs(wait))
+}
+
+fn order(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Order> {
+    let force = revert.mode == RevertMode::Force;
+    let mut parts = Vec::new();
+    for (index, place) in places.iter().enumerate() {
+        let Some(to) = baseline(view, index) else {
+            continue;
+        };
+        let blind = |since: &Option<Timestamp>| {
+            since.is_some_and(|since| view.now.duration_since(since) >= BLIND_REVERT_AFTER)
+        };
+        let waiting = revert.submitted.contains(&index);
+        match place {
+            Place::Ours(image) if !force => {
+                parts.push(Part {
+                    group: index,
+                    image: (**image).clone(),
+                    to,
+                    how: How::Swap,
+                });
+            }
+            Place::Ours(_) | Place::Foreign if force => parts.extend(upsert(view, index, to)),
+            Place::Unseen(since) if !waiting && (force || blind(since)) => {
+                parts.extend(upsert(view, index, to));
+            }
+            Place::Back | Place::Ours(_) | Place::Foreign | Place::Unseen(_) => {}
+        }
+    }
+    let write_id = revert.write_id.clone();
+    (!parts.is_empty()).then_some(Order {
+        write_id,
+        purpose: Purpose::Revert,
+        parts,
+        send_by: None,
+    })
+}
+
+/// The last verified images with the baseline's weights.
+fn upsert(view: &View<'_>, index: usize, to: WeightPair) -> Option<Part> {
+    let verified = view
+        .state
+        .verified
+        .as_ref()
+        .and_then(|images| images.get(index));
+    let image = verified
+        .or_else(|| view.state.baseline.as_ref()?.get(index))?
+        .clone();
+    Some(Part {
+        group: index,
+        image,
+        to,
+        how: How::Upsert,
+    })
+}

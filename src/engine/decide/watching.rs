@@ -1,0 +1,311 @@
+//! Settling and baking.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::advance;
+use super::{Decision, How, LATE, Order, PERFORM_WITHIN, Part, Purpose, STEP_WITHIN, View};
+use crate::engine::event::Event;
+use crate::engine::hold::HoldReason;
+use crate::engine::observation::ChangeReading;
+use crate::engine::record::GroupImage;
+use crate::engine::state::State;
+use crate::engine::units::ChangeId;
+use crate::engine::verdict::Judgement;
+
+/// How often a running bake clock is written down, so that a crash followed by a blind moment costs little.
+const CHECKPOINT_EVERY: SignedDuration = SignedDuration::from_secs(3600);
+
+/// Route 53 serves an alias to a load balancer with this TTL. Source: Route 53 API Reference, `AliasTarget`.
+const ALIAS_TTL: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long resolvers are given: the plan's `settle`, or the largest TTL of the groups.
+pub fn settle_time(state: &State) -> SignedDuration {
+    let ttl = |image: &GroupImage| {
+        image
+            .old
+            .ttl
+            .map_or(ALIAS_TTL, |ttl| SignedDuration::from_secs(i64::from(ttl)))
+    };
+    let largest = || state.verified.iter().flatten().map(ttl).max();
+    state.plan().settle.or_else(largest).unwrap_or(ALIAS_TTL)
+}
+
+pub(super) fn settle(view: &View<'_>, judgement: &Judgement) -> Decision {
+    let step = view.state.verified_step;
+    let arrived = |id: &ChangeId| view.observation.changes.get(id) == Some(&ChangeReading::InSync);
+    let pending = view
+        .state
+        .changes
+        .iter()
+        .filter(|(_, change)| change.in_sync_at.is_none());
+    let events: Vec<Event> = pending
+        .filter(|(id, _)| arrived(id))
+        .map(|(id, _)| Event::ChangeInSync {
+            change_id: id.clone(),
+        })
+        .collect();
+    if !events.is_empty() {
+        return Decision {
+            events,
+            ..Decision::default()
+        };
+    }
+    if let Some(decision) = resubmit(view) {
+        return decision;
+    }
+    let Some(in_sync_at) = all_in_sync_at(view) else {
+        let mut decision = Decision::hold(HoldReason::Settling { step, until: None });
+        decision.because.extend(late_changes(view));
+        decision.wake_at = Some(next_look(view));
+        return decision;
+    };
+    let until = in_sync_at + settle_time(view.state);
+    if view.now < until || view.state.drift.is_some() {
+        let mut decision = Decision::hold(HoldReason::Settling {
+            step,
+            until: Some(until),
+        });
+        decision.wake_at = Some(until).filter(|at| *at > view.now);
+        return decision;
+    }
+    let mut events = vec![Event::BakeStarted { step }];
+    if judgement.passes() {
+        events.push(Event::GatesPassed {});
+    }
+    Decision {
+        events,
+        ..Decision::default()
+    }
+}
+
+/// Changes are looked at more and more seldom: hot polling of `GetChange` is itself a source of throttling.
+fn next_look(view: &View<'_>) -> Timestamp {
+    let age = |submitted_at: Timestamp| view.now.duration_since(submitted_at) / 4;
+    let youngest = view
+        .state
+        .changes
+        .values()
+        .map(|change| age(change.submitted_at))
+        .min();
+    let (least, most) = (SignedDuration::from_secs(5), SignedDuration::from_secs(30));
+    view.now + youngest.unwrap_or(least).clamp(least, most)
+}
+
+/// When the last change arrived everywhere, if all have and every group is part of one.
+fn all_in_sync_at(view: &View<'_>) -> Option<Timestamp> {
+    if !uncovered(view).is_empty() {
+        return None;
+    }
+    let times: Option<Vec<Timestamp>> = view
+        .state
+        .changes
+        .values()
+        .map(|change| change.in_sync_at)
+        .collect();
+    times?.into_iter().max()
+}
+
+/// The groups of which no change is known that could be awaited.
+fn uncovered(view: &View<'_>) -> BTreeSet<usize> {
+    let covered: BTreeSet<usize> = view
+        .state
+        .changes
+        .values()
+        .flat_map(|change| change.groups.iter().copied())
+        .collect();
+    (0..view.groups())
+        .filter(|index| !covered.contains(index))
+        .collect()
+}
+
+/// The first change that Route 53 has lost.
+fn lost_change<'a>(view: &View<'a>) -> Option<&'a ChangeId> {
+    let lost = |id: &&ChangeId| view.observation.changes.get(*id) == Some(&ChangeReading::Unknown);
+    view.state
+        .changes
+        .iter()
+        .filter(|(_, change)| change.in_sync_at.is_none())
+        .map(|(id, _)| id)
+        .find(lost)
+}
+
+/// Whether a change must be submitted again, for which the groups must be read.
+pub(super) fn lacks_a_change(view: &View<'_>) -> bool {
+    !is_resubmitting(view) && (lost_change(view).is_some() || !uncovered(view).is_empty())
+}
+
+fn is_resubmitting(view: &View<'_>) -> bool {
+    let pending = |at: Timestamp| view.now < at + PERFORM_WITHIN + LATE;
+    view.observation.in_flight
+        || view
+            .state
+            .resubmission
+            .as_ref()
+            .is_some_and(|resubmission| pending(resubmission.at))
+}
+
+/// Writes unchanged images again where the change cannot be awaited (RULES A6).
+fn resubmit(view: &View<'_>) -> Option<Decision> {
+    if !lacks_a_change(view) || !view.all_as_verified() {
+        return None;
+    }
+    let lost = lost_change(view).cloned();
+    let groups: Vec<usize> = match lost.as_ref().and_then(|id| view.state.changes.get(id)) {
+        Some(change) => change.groups.clone(),
+        None => uncovered(view).into_iter().collect(),
+    };
+    let part = |group: &usize| {
+        let image = view.image(*group)?;
+        Some(Part {
+            group: *group,
+            to: image.pair(),
+            image,
+            how: How::Swap,
+        })
+    };
+    let write_id = view.next_write_id();
+    let order = Order {
+        write_id: write_id.clone(),
+        purpose: Purpose::Resubmit,
+        parts: groups.iter().filter_map(part).collect(),
+        send_by: Some(view.now + PERFORM_WITHIN),
+    };
+    Some(Decision::with_order(
+        Event::ChangeLost {
+            write_id,
+            change_id: lost,
+            groups,
+        },
+        order,
+    ))
+}
+
+fn late_changes<'a>(view: &'a View<'_>) -> impl Iterator<Item = HoldReason> + 'a {
+    view.state.changes.iter().filter_map(|(id, change)| {
+        let late = view.now.duration_since(change.submitted_at) >= STEP_WITHIN;
+        (change.in_sync_at.is_none() && late).then(|| HoldReason::InSyncLate {
+            change_id: id.clone(),
+            zone: change.zone.clone(),
+        })
+    })
+}
+
+/// Whether the bake is over, or would be if every gate passes now.
+pub(super) fn bake_is_over(view: &View<'_>) -> bool {
+    let Some(step) = view.state.plan().step(view.state.verified_step) else {
+        return false;
+    };
+    let running = view.state.bake.running_since.is_some();
+    view.state.bake.over || (running && view.state.bake.counted_at(view.now) >= step.bake)
+}
+
+pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReason]) -> Decision {
+    let passing = judgement.passes() && view.state.drift.is_none();
+    if view.state.bake.over {
+        return after_bake(view, blockers);
+    }
+    if let Some(asked) = view.state.skip_requested {
+        return skip(view, asked, passing);
+    }
+    if !passing {
+        let events = stop_clock(view);
+        return Decision {
+            events,
+            ..baking(view, false)
+        };
+    }
+    let Some(since) = view.state.bake.running_since else {
+        return Decision::of(Event::GatesPassed {});
+    };
+    if bake_is_over(view) && view.all_as_verified() {
+        return Decision::of(Event::StepCompleted {
+            step: view.state.verified_step,
+        });
+    }
+    if view.now.duration_since(since) >= CHECKPOINT_EVERY {
+        return Decision::of(Event::BakeCounted {
+            until: view.now,
+            running: true,
+        });
+    }
+    baking(view, true)
+}
+
+/// Counts the bake up to the last reading at which all gates passed. After a restart that reading is not known, and
+/// only what the journal has is counted.
+pub(super) fn stop_clock(view: &View<'_>) -> Vec<Event> {
+    let Some(since) = view.state.bake.running_since else {
+        return Vec::new();
+    };
+    let until = view
+        .observation
+        .passed_at
+        .filter(|at| *at > since)
+        .unwrap_or(since);
+    vec![Event::BakeCounted {
+        until,
+        running: false,
+    }]
+}
+
+fn skip(view: &View<'_>, asked: u16, passing: bool) -> Decision {
+    let step = view.state.verified_step;
+    let skipped = asked == step && passing;
+    if skipped && !view.all_as_verified() {
+        return baking(view, passing);
+    }
+    let mut events = vec![Event::BakeSkipDecided {
+        step: asked,
+        skipped,
+    }];
+    if skipped {
+        events.push(Event::StepCompleted { step });
+    }
+    Decision {
+        events,
+        ..Decision::default()
+    }
+}
+
+fn baking(view: &View<'_>, passing: bool) -> Decision {
+    let step = view.state.verified_step;
+    let counted = view.state.bake.counted_at(view.now);
+    let bake = view
+        .state
+        .plan()
+        .step(step)
+        .map_or(SignedDuration::ZERO, |step| step.bake);
+    let running = passing && view.state.bake.running_since.is_some();
+    let until = running.then(|| view.now + (bake - counted).max(SignedDuration::ZERO));
+    let counted = if running || view.state.bake.running_since.is_none() {
+        counted
+    } else {
+        view.state.bake.counted
+    };
+    let mut decision = Decision::hold(HoldReason::Baking {
+        step,
+        until,
+        counted_secs: counted.as_secs(),
+    });
+    decision.wake_at = until.filter(|at| *at > view.now);
+    decision
+}
+
+/// The bake is over: the next step, or the end.
+fn after_bake(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
+    let next = view.state.verified_step + 1;
+    let last = next > view.state.plan().step_count();
+    if !last && !view.state.is_approved(next) {
+        return Decision::hold(HoldReason::Approval { step: next });
+    }
+    if !blockers.is_empty() || !view.all_as_verified() || view.observation.in_flight {
+        return Decision::default();
+    }
+    if last {
+        return Decision::of(Event::Completed {});
+    }
+    let images: Vec<GroupImage> = view.state.verified.clone().unwrap_or_default();
+    advance::intend(view, next, &images, None)
+}

@@ -1,0 +1,271 @@
+//! A gate and its readings → Pass, Fail or Unknown, with the reason (RULES C).
+
+use jiff::Timestamp;
+
+use super::event::Event;
+use super::hold::RevertCause;
+use super::observation::{AlarmReading, AlarmState, HistoryReading, Observation};
+use super::plan::{AlarmGate, NoData};
+use super::state::State;
+use super::units::AlarmId;
+
+/// What a gate says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// All is well.
+    Pass,
+    /// Red: take the traffic back (for a fallback alarm: do not advance).
+    Fail(RevertCause),
+    /// It cannot be seen. Never a pass.
+    Unknown(Unknown),
+}
+
+/// Why a gate cannot be judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unknown {
+    /// CloudWatch does not know the alarm.
+    Missing,
+    /// The alarm is in INSUFFICIENT_DATA.
+    NoData,
+    /// Anything else, in words.
+    Other(String),
+}
+
+/// All gates of a cutover, judged in one round.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// The gates.
+    pub gates: Vec<(AlarmId, Verdict)>,
+    /// The fallback alarms.
+    pub fallbacks: Vec<(AlarmId, Verdict)>,
+    /// Fallback alarms that are in ALARM now; only these stand in the way of an automatic revert.
+    pub fallbacks_red: Vec<AlarmId>,
+    /// What was learned and must be journaled.
+    pub events: Vec<Event>,
+}
+
+impl Judgement {
+    /// Whether every gate passes.
+    pub fn passes(&self) -> bool {
+        self.gates
+            .iter()
+            .all(|(_, verdict)| *verdict == Verdict::Pass)
+    }
+
+    /// The first failing gate.
+    pub fn failure(&self) -> Option<(&AlarmId, &RevertCause)> {
+        self.gates
+            .iter()
+            .find_map(|(alarm, verdict)| match verdict {
+                Verdict::Fail(cause) => Some((alarm, cause)),
+                Verdict::Pass | Verdict::Unknown(_) => None,
+            })
+    }
+}
+
+/// Judges all gates and fallback alarms.
+pub fn judge(state: &State, observation: &Observation) -> Judgement {
+    let mut judgement = Judgement::default();
+    let old_is_idle = state
+        .verified
+        .as_ref()
+        .is_some_and(|images| images.iter().all(|image| image.pair().old.0 == 0));
+    for gate in &state.plan().gates.alarms {
+        let verdict = judge_alarm(
+            state,
+            observation,
+            gate,
+            gate.no_data,
+            &mut judgement.events,
+        );
+        note_unknown(state, &gate.id, &verdict, &mut judgement.events);
+        judgement.gates.push((gate.id.clone(), verdict));
+    }
+    for gate in &state.plan().gates.fallback_alarms {
+        // At an old share of 0 the old side has no traffic, so it has no data (RULES C2).
+        let no_data = if old_is_idle {
+            NoData::Pass
+        } else {
+            gate.no_data
+        };
+        let verdict = judge_alarm(state, observation, gate, no_data, &mut judgement.events);
+        if is_red(observation, &gate.id) && !state.ignored.contains(&gate.id) {
+            judgement.fallbacks_red.push(gate.id.clone());
+        }
+        judgement.fallbacks.push((gate.id.clone(), verdict));
+    }
+    judgement
+}
+
+/// Whether the alarm's history must be read to judge it: it is not red now, but changed its state since the first
+/// write, and that change has not been judged.
+pub fn needs_history(state: &State, alarm: &AlarmId, reading: &AlarmReading) -> bool {
+    unjudged_transition(state, alarm, reading).is_some()
+}
+
+fn is_red(observation: &Observation, alarm: &AlarmId) -> bool {
+    matches!(
+        observation.alarms.get(alarm),
+        Some(AlarmReading::Found {
+            state: AlarmState::Alarm,
+            ..
+        })
+    )
+}
+
+fn judge_alarm(
+    state: &State,
+    observation: &Observation,
+    gate: &AlarmGate,
+    no_data: NoData,
+    events: &mut Vec<Event>,
+) -> Verdict {
+    let unknown = |why: &str| Verdict::Unknown(Unknown::Other(why.to_owned()));
+    match observation.alarms.get(&gate.id) {
+        None => unknown("it was not read"),
+        Some(AlarmReading::Missing) => Verdict::Unknown(Unknown::Missing),
+        Some(AlarmReading::Unreadable(message)) => unknown(message),
+        Some(AlarmReading::Found {
+            state: AlarmState::Alarm,
+            transitioned_at,
+            ..
+        }) => judge_red(state, &gate.id, *transitioned_at, events),
+        Some(
+            reading @ AlarmReading::Found {
+                state: alarm_state,
+                evaluation,
+                ..
+            },
+        ) => {
+            if *alarm_state == AlarmState::Ok && state.ignored.contains(&gate.id) {
+                events.push(Event::AlarmArmed {
+                    alarm: gate.id.clone(),
+                });
+            }
+            if let Some(verdict) = judge_flap(state, observation, &gate.id, reading, events) {
+                return verdict;
+            }
+            if let Some(evaluation) = evaluation {
+                return unknown(&format!("its EvaluationState is {evaluation}"));
+            }
+            let blind = *alarm_state == AlarmState::InsufficientData && state.has_started();
+            if blind && no_data == NoData::Hold {
+                return Verdict::Unknown(Unknown::NoData);
+            }
+            Verdict::Pass
+        }
+    }
+}
+
+fn judge_red(
+    state: &State,
+    alarm: &AlarmId,
+    transitioned_at: Option<Timestamp>,
+    events: &mut Vec<Event>,
+) -> Verdict {
+    if state.ignored.contains(alarm) {
+        return Verdict::Pass;
+    }
+    let judged = state.judged.get(alarm).copied();
+    if let Some(transitioned_at) =
+        transitioned_at.filter(|at| judged.is_none_or(|judged| *at > judged))
+        && state.has_started()
+    {
+        events.push(Event::AlarmJudged {
+            alarm: alarm.clone(),
+            transitioned_at,
+            red: true,
+        });
+    }
+    Verdict::Fail(RevertCause::AlarmRed {
+        alarm: alarm.clone(),
+    })
+}
+
+/// The alarm's last change of state, if it came after the first write and has not been judged.
+fn unjudged_transition(
+    state: &State,
+    alarm: &AlarmId,
+    reading: &AlarmReading,
+) -> Option<Timestamp> {
+    let AlarmReading::Found {
+        state: alarm_state,
+        transitioned_at: Some(at),
+        ..
+    } = reading
+    else {
+        return None;
+    };
+    let first_write = state.first_write?;
+    let judged = state.judged.get(alarm).copied();
+    let counts = *alarm_state != AlarmState::Alarm && !state.ignored.contains(alarm);
+    (counts && *at > first_write && judged.is_none_or(|judged| *at > judged)).then_some(*at)
+}
+
+/// Looks a change of state up that happened between two readings. None means that there is nothing to look up, or that
+/// it was no visit to ALARM.
+fn judge_flap(
+    state: &State,
+    observation: &Observation,
+    alarm: &AlarmId,
+    reading: &AlarmReading,
+    events: &mut Vec<Event>,
+) -> Option<Verdict> {
+    let transitioned_at = unjudged_transition(state, alarm, reading)?;
+    let since = state.first_write.max(state.judged.get(alarm).copied());
+    let entries = match observation.histories.get(alarm) {
+        None => {
+            return Some(Verdict::Unknown(Unknown::Other(
+                "its history was not read".to_owned(),
+            )));
+        }
+        Some(HistoryReading::Unreadable(message)) => {
+            let why = format!("its history cannot be read: {message}");
+            return Some(Verdict::Unknown(Unknown::Other(why)));
+        }
+        Some(HistoryReading::EnteredAlarm(entries)) => entries,
+    };
+    let entered = entries
+        .iter()
+        .copied()
+        .filter(|entry| Some(*entry) > since)
+        .max();
+    events.push(Event::AlarmJudged {
+        alarm: alarm.clone(),
+        transitioned_at,
+        red: entered.is_some(),
+    });
+    entered.map(|at| {
+        Verdict::Fail(RevertCause::AlarmFlapped {
+            alarm: alarm.clone(),
+            at,
+        })
+    })
+}
+
+/// Journals when a gate begins or ceases to be Unknown; before the first write that does not count.
+fn note_unknown(state: &State, alarm: &AlarmId, verdict: &Verdict, events: &mut Vec<Event>) {
+    if !state.has_started() {
+        return;
+    }
+    let was_unknown = state.unknown.contains_key(alarm);
+    match verdict {
+        Verdict::Unknown(unknown) if !was_unknown => {
+            let reason = match unknown {
+                Unknown::Missing => "CloudWatch does not know it".to_owned(),
+                Unknown::NoData => "it is in INSUFFICIENT_DATA".to_owned(),
+                Unknown::Other(why) => why.clone(),
+            };
+            events.push(Event::GateUnknown {
+                alarm: alarm.clone(),
+                reason,
+            });
+        }
+        Verdict::Pass | Verdict::Fail(_) if was_unknown => {
+            events.push(Event::GateKnown {
+                alarm: alarm.clone(),
+            });
+        }
+        Verdict::Pass | Verdict::Fail(_) | Verdict::Unknown(_) => {}
+    }
+}
