@@ -1,0 +1,352 @@
+//! The model → the engine's [`Plan`]: everything that must be true of a plan and can be known without AWS.
+//!
+//! Nothing here stops at a mistake: each part says what is wrong with it and gives what is left of it, so that one run
+//! names every mistake of a file.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use crate::engine::plan::Account;
+use crate::engine::plan::AlarmGate;
+use crate::engine::plan::AwsSettings;
+use crate::engine::plan::BAKE_DAYS_MAX;
+use crate::engine::plan::Gates;
+use crate::engine::plan::HoldOrRevert;
+use crate::engine::plan::NoData;
+use crate::engine::plan::Notify;
+use crate::engine::plan::Plan;
+use crate::engine::units::AlarmId;
+use crate::engine::units::CutoverName;
+
+use super::diagnostics::Sink;
+use super::diagnostics::Span;
+use super::diagnostics::quote;
+use super::durations;
+use super::keys;
+use super::raw::AlarmEntry;
+use super::raw::DurationText;
+use super::raw::RawAws;
+use super::raw::RawChoice;
+use super::raw::RawGates;
+use super::raw::RawNoData;
+use super::raw::RawNotify;
+use super::raw::RawPlan;
+use super::read::At;
+use super::read::Opaque;
+use super::records;
+use super::shapes;
+use super::shapes::Complaint;
+use super::steps;
+
+/// How long a gate may be Unknown where the plan does not say.
+const UNKNOWN_FOR_DEFAULT: SignedDuration = SignedDuration::from_mins(30);
+
+/// The plan; none if anything is wrong with it, which the sink has then been told.
+pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<Plan> {
+    if !version_is_known(&raw, span, sink) {
+        return None;
+    }
+    refuse_later_keys(&raw, sink);
+    let name = require(raw.name, "name", span, sink).and_then(|name| {
+        let (span, name) = (name.span, name.value?.0);
+        accept(shapes::cutover_name(&name), &span, sink).then(|| CutoverName(name))
+    });
+    let aws = raw.aws.and_then(|aws| aws.value);
+    let aws = aws.map_or_else(AwsSettings::default, |aws| aws_settings(aws, sink));
+    let records = require(raw.records, "records", span, sink)
+        .and_then(|records| records::convert(records, sink));
+    let settle = raw
+        .settle
+        .and_then(|settle| duration(&settle, "settle", true, sink));
+    let steps =
+        require(raw.steps, "steps", span, sink).and_then(|steps| steps::convert(steps, sink));
+    let gates = require(raw.gates, "gates", span, sink).and_then(|gates| {
+        let span = gates.span;
+        convert_gates(gates.value?, &span, aws.region.as_deref(), sink)
+    });
+    let notify = raw.notify.and_then(|notify| convert_notify(notify, sink));
+    if sink.has_errors() {
+        return None;
+    }
+    Some(Plan {
+        name: name?,
+        description: raw.description.and_then(|text| text.value),
+        aws,
+        records: records?,
+        settle,
+        steps: steps?,
+        gates: gates?,
+        notify,
+    })
+}
+
+/// Whether this program can read the file at all. If not, nothing else is said about it: the rest may be right there.
+fn version_is_known(raw: &RawPlan, span: &Span, sink: &mut Sink<'_>) -> bool {
+    let help = "write `version: 1`";
+    match &raw.version {
+        None => {
+            sink.error(&(span.start..span.start), "the plan has no `version`", help);
+            true
+        }
+        Some(At { value: None, .. }) => true,
+        Some(At {
+            span,
+            value: Some(version),
+        }) if version.0 != "1" => {
+            let message = format!("version {} is not known to this cutover", quote(&version.0));
+            let help =
+                "write `version: 1`, or use the newer cutover that this plan was written for";
+            sink.error(span, message, help);
+            false
+        }
+        Some(_) => true,
+    }
+}
+
+fn refuse_later_keys(raw: &RawPlan, sink: &mut Sink<'_>) {
+    refuse_later(
+        &[
+            ("windows", &raw.windows),
+            ("after", &raw.after),
+            ("hooks", &raw.hooks),
+            ("jobs", &raw.jobs),
+            ("fleet", &raw.fleet),
+            ("max_in_flight", &raw.max_in_flight),
+            ("failure_budget", &raw.failure_budget),
+            ("defaults", &raw.defaults),
+            ("guardrails", &raw.guardrails),
+        ],
+        sink,
+    );
+}
+
+fn refuse_later(keys: &[(&str, &Option<At<Opaque>>)], sink: &mut Sink<'_>) {
+    for (key, at) in keys {
+        if let Some(at) = at {
+            let help = format!("remove it for now; {}", keys::instead_of(key));
+            sink.error(&at.span, format!("`{key}` is not yet supported"), &help);
+        }
+    }
+}
+
+fn aws_settings(raw: RawAws, sink: &mut Sink<'_>) -> AwsSettings {
+    AwsSettings {
+        region: shaped(raw.region, shapes::region, sink),
+        account: Account(shaped(raw.role_arn, shapes::role_arn, sink)),
+    }
+}
+
+fn convert_gates(
+    raw: RawGates,
+    span: &Span,
+    region: Option<&str>,
+    sink: &mut Sink<'_>,
+) -> Option<Gates> {
+    refuse_later(
+        &[
+            ("metrics", &raw.metrics),
+            ("traffic", &raw.traffic),
+            ("regression", &raw.regression),
+        ],
+        sink,
+    );
+    let mut seen = BTreeMap::new();
+    let alarms = match raw.alarms {
+        Some(alarms) => {
+            if alarms.value.as_ref().is_some_and(Vec::is_empty) {
+                no_alarms(&alarms.span, sink);
+            }
+            convert_alarms(alarms, "alarms", region, &mut seen, sink)
+        }
+        None => {
+            no_alarms(span, sink);
+            Vec::new()
+        }
+    };
+    let fallback_alarms = raw.fallback_alarms.map_or_else(Vec::new, |alarms| {
+        convert_alarms(alarms, "fallback_alarms", region, &mut seen, sink)
+    });
+    let unknown_for = raw
+        .unknown_for
+        .map_or(Some(UNKNOWN_FOR_DEFAULT), |unknown_for| {
+            duration(&unknown_for, "unknown_for", false, sink)
+        });
+    Some(Gates {
+        alarms,
+        fallback_alarms,
+        unknown_for: unknown_for?,
+        on_unknown: choice(raw.on_unknown),
+        both_red: choice(raw.both_red),
+    })
+}
+
+fn no_alarms(span: &Span, sink: &mut Sink<'_>) {
+    sink.error(
+        span,
+        "no alarm is watched, so nothing would ever take the traffic back",
+        "list at least one alarm of the new cluster: `alarms: [ recipe-api-5xx ]`",
+    );
+}
+
+/// Where an alarm was first listed, and under which key.
+type Seen = BTreeMap<AlarmId, (Span, &'static str)>;
+
+fn convert_alarms(
+    alarms: At<Vec<At<AlarmEntry>>>,
+    key: &'static str,
+    region: Option<&str>,
+    seen: &mut Seen,
+    sink: &mut Sink<'_>,
+) -> Vec<AlarmGate> {
+    let mut gates = Vec::new();
+    for entry in alarms.value.unwrap_or_default() {
+        let span = entry.span;
+        let Some(gate) = entry
+            .value
+            .and_then(|raw| convert_alarm(raw, &span, region, sink))
+        else {
+            continue;
+        };
+        let shown = quote(&gate.id.to_string());
+        match seen.get(&gate.id) {
+            None => {
+                seen.insert(gate.id.clone(), (span, key));
+            }
+            Some((first, first_key)) if *first_key == key => {
+                let message = format!("the alarm {shown} is listed twice");
+                let (help, here) = ("remove one of the two", "first listed here");
+                sink.conflict(&span, message, help, (first, here));
+            }
+            Some((first, first_key)) => {
+                let message = format!("the alarm {shown} is both a gate and a fallback alarm");
+                let help = "an alarm watches the new cluster (`alarms`) or the old one (`fallback_alarms`), never both";
+                let here = format!("listed under `{first_key}` here");
+                sink.conflict(&span, message, help, (first, &here));
+            }
+        }
+        gates.push(gate);
+    }
+    gates
+}
+
+fn convert_alarm(
+    raw: AlarmEntry,
+    span: &Span,
+    region: Option<&str>,
+    sink: &mut Sink<'_>,
+) -> Option<AlarmGate> {
+    let name = require_in(raw.name, "name", "this alarm", span, sink)
+        .and_then(|name| shaped(Some(name), shapes::alarm_name, sink));
+    let own_region = shaped(raw.region, shapes::region, sink);
+    let no_data = match raw.no_data.and_then(|no_data| no_data.value) {
+        Some(RawNoData::Pass) => NoData::Pass,
+        Some(RawNoData::Hold) | None => NoData::Hold,
+    };
+    let id = AlarmId {
+        region: own_region.or_else(|| region.map(str::to_owned)),
+        name: name?,
+    };
+    Some(AlarmGate { id, no_data })
+}
+
+fn choice(raw: Option<At<RawChoice>>) -> HoldOrRevert {
+    match raw.and_then(|choice| choice.value) {
+        Some(RawChoice::Revert) => HoldOrRevert::Revert,
+        Some(RawChoice::Hold) | None => HoldOrRevert::Hold,
+    }
+}
+
+fn convert_notify(raw: At<RawNotify>, sink: &mut Sink<'_>) -> Option<Notify> {
+    let (span, raw) = (raw.span, raw.value?);
+    let later = [
+        ("slack", &raw.slack),
+        ("sns", &raw.sns),
+        ("webhook", &raw.webhook),
+    ];
+    refuse_later(&later, sink);
+    if raw.command.is_none() && later.iter().any(|(_, at)| at.is_some()) {
+        return None;
+    }
+    let command = require_in(raw.command, "command", "`notify`", &span, sink)?;
+    let words = command.value?;
+    let empty = words.first().is_none_or(|program| {
+        let text = program.value.as_deref();
+        text.is_some_and(|text| text.trim().is_empty())
+    });
+    if empty {
+        let help = "write a program and its arguments: `command: [ /usr/local/bin/page, sre ]`";
+        sink.error(&command.span, "`command` names no program", help);
+    }
+    let command = words
+        .into_iter()
+        .map(|word| word.value)
+        .collect::<Option<_>>()?;
+    Some(Notify { command })
+}
+
+/// A duration of at most 90 days; zero only where that has a meaning.
+pub(super) fn duration(
+    text: &At<DurationText>,
+    key: &str,
+    zero: bool,
+    sink: &mut Sink<'_>,
+) -> Option<SignedDuration> {
+    let written = &text.value.as_ref()?.0;
+    let parsed = durations::parse(written);
+    let complaint = match parsed {
+        Ok(duration) if duration.is_zero() && !zero => (
+            format!("`{key}` must be longer than zero"),
+            keys::example_of(&format!("`{key}`"), false),
+        ),
+        Ok(duration) if duration > SignedDuration::from_hours(24 * BAKE_DAYS_MAX) => (
+            format!("`{key}` is longer than {BAKE_DAYS_MAX} days"),
+            format!("write `{BAKE_DAYS_MAX}d` or less"),
+        ),
+        Ok(duration) => return Some(duration),
+        Err(error) => (error.message, error.help),
+    };
+    accept(Err(complaint), &text.span, sink);
+    None
+}
+
+/// A text that has the right shape.
+pub(super) fn shaped(
+    text: Option<At<String>>,
+    check: fn(&str) -> Result<(), Complaint>,
+    sink: &mut Sink<'_>,
+) -> Option<String> {
+    let At { span, value } = text?;
+    let value = value?;
+    accept(check(&value), &span, sink).then_some(value)
+}
+
+/// Records a complaint; true if there is none.
+pub(super) fn accept(checked: Result<(), Complaint>, span: &Span, sink: &mut Sink<'_>) -> bool {
+    match checked {
+        Ok(()) => true,
+        Err((message, help)) => {
+            sink.error(span, message, &help);
+            false
+        }
+    }
+}
+
+fn require<T>(value: Option<At<T>>, key: &str, plan: &Span, sink: &mut Sink<'_>) -> Option<At<T>> {
+    require_in(value, key, "the plan", &(plan.start..plan.start), sink)
+}
+
+/// A key that must be there.
+pub(super) fn require_in<T>(
+    value: Option<At<T>>,
+    key: &str,
+    place: &str,
+    span: &Span,
+    sink: &mut Sink<'_>,
+) -> Option<At<T>> {
+    if value.is_none() {
+        let help = format!("add {}", keys::line_of(key));
+        sink.error(span, format!("{place} has no `{key}`"), &help);
+    }
+    value
+}

@@ -1,0 +1,337 @@
+//! Findings: what is wrong with a file, where, and what to write instead; and how that is printed.
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::AnnotationKind;
+use annotate_snippets::Group;
+use annotate_snippets::Level;
+use annotate_snippets::Origin;
+use annotate_snippets::Renderer;
+use annotate_snippets::Snippet;
+use serde::Serialize;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The plan is not loaded.
+    Error,
+    /// The plan is loaded; a person should know this all the same.
+    Warning,
+}
+
+/// One thing that is wrong, or worth knowing, about a plan file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file, as the user named it.
+    pub path: String,
+    /// The line, from 1; none where the whole file is meant.
+    pub line: Option<usize>,
+    /// The column in characters, from 1; none where the whole file is meant.
+    pub column: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+    /// Another place in the file that has to do with it.
+    pub related: Option<Related>,
+    /// The offending line.
+    #[serde(skip)]
+    excerpt: Option<Excerpt>,
+}
+
+/// Another place in the file that a finding points at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Related {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What is there.
+    pub message: String,
+    #[serde(skip)]
+    excerpt: Excerpt,
+}
+
+/// Why a plan was not loaded: everything that is wrong with it, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct PlanFileError {
+    /// At least one finding, at least one of them an error.
+    pub findings: Vec<Finding>,
+}
+
+/// A line of the file and the bytes in it that are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Excerpt {
+    text: String,
+    range: Range<usize>,
+    /// Whether the line was so long that `text` is only a part of it.
+    cropped: bool,
+}
+
+/// A place in the file, in bytes.
+pub(super) type Span = Range<usize>;
+
+/// The most findings that are collected of one file; a file with more is not a plan.
+const FINDINGS_MAX: usize = 200;
+
+/// Longer lines are cropped around the place that is meant.
+const LINE_BYTES_MAX: usize = 1000;
+
+/// Longer texts of the file are shortened when they are quoted in a message.
+const QUOTE_CHARS_MAX: usize = 60;
+
+impl Finding {
+    /// A finding about a file as a whole.
+    pub(super) fn about_file(path: &str, message: impl Into<String>, help: &str) -> Self {
+        Self {
+            severity: Severity::Error,
+            path: path.to_owned(),
+            line: None,
+            column: None,
+            message: message.into(),
+            help: Some(help.to_owned()),
+            related: None,
+            excerpt: None,
+        }
+    }
+
+    /// The finding as a compiler would print it, without a final line break.
+    pub fn render(&self, color: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut group = Group::with_title(level.primary_title(&self.message));
+        group = match (&self.excerpt, self.line, self.column) {
+            (Some(excerpt), Some(line), Some(column)) => {
+                let kind = AnnotationKind::Primary;
+                with_excerpt(group, &self.path, (line, column), excerpt, kind, None)
+            }
+            _ => group.element(Origin::path(&self.path)),
+        };
+        if let Some(related) = &self.related {
+            let place = (related.line, related.column);
+            let (kind, label) = (AnnotationKind::Context, Some(related.message.as_str()));
+            group = with_excerpt(group, &self.path, place, &related.excerpt, kind, label);
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help));
+        }
+        let renderer = if color {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        renderer.render(&[group])
+    }
+}
+
+fn with_excerpt<'a>(
+    group: Group<'a>,
+    path: &'a str,
+    (line, column): (usize, usize),
+    excerpt: &'a Excerpt,
+    kind: AnnotationKind,
+    label: Option<&'a str>,
+) -> Group<'a> {
+    let annotation = kind.span(excerpt.range.clone()).label(label);
+    let snippet = Snippet::source(&excerpt.text)
+        .line_start(line)
+        .annotation(annotation);
+    if excerpt.cropped {
+        // The renderer would count the column from where the crop begins.
+        let origin = Origin::path(path).line(line).char_column(column);
+        group.element(origin).element(snippet)
+    } else {
+        group.element(snippet.path(path))
+    }
+}
+
+/// Renders findings one after the other, a blank line between them and a line break at the end.
+pub fn render(findings: &[Finding], color: bool) -> String {
+    let mut rendered = String::new();
+    for finding in findings {
+        if !rendered.is_empty() {
+            rendered.push('\n');
+        }
+        rendered.push_str(&finding.render(color));
+        rendered.push('\n');
+    }
+    rendered
+}
+
+impl PlanFileError {
+    /// All findings as a compiler would print them.
+    pub fn render(&self, color: bool) -> String {
+        render(&self.findings, color)
+    }
+}
+
+impl fmt::Display for PlanFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.render(false).trim_end())
+    }
+}
+
+impl std::error::Error for PlanFileError {}
+
+impl From<Finding> for PlanFileError {
+    fn from(finding: Finding) -> Self {
+        Self {
+            findings: vec![finding],
+        }
+    }
+}
+
+/// Collects the findings of one file.
+pub(super) struct Sink<'t> {
+    path: &'t str,
+    text: &'t str,
+    findings: Vec<Finding>,
+    dropped: usize,
+}
+
+impl<'t> Sink<'t> {
+    pub(super) fn new(path: &'t str, text: &'t str) -> Self {
+        Self {
+            path,
+            text,
+            findings: Vec::new(),
+            dropped: 0,
+        }
+    }
+
+    /// Records an error.
+    pub(super) fn error(&mut self, span: &Span, message: impl Into<String>, help: &str) {
+        self.record(Severity::Error, span, message.into(), help, None);
+    }
+
+    /// Records an error that has to do with an earlier place.
+    pub(super) fn conflict(
+        &mut self,
+        span: &Span,
+        message: impl Into<String>,
+        help: &str,
+        (earlier, said): (&Span, &str),
+    ) {
+        let ((line, column), excerpt) = self.locate(earlier);
+        let related = Related {
+            line,
+            column,
+            message: said.to_owned(),
+            excerpt,
+        };
+        self.record(Severity::Error, span, message.into(), help, Some(related));
+    }
+
+    /// Records a warning.
+    pub(super) fn warning(&mut self, span: &Span, message: impl Into<String>, help: &str) {
+        self.record(Severity::Warning, span, message.into(), help, None);
+    }
+
+    fn record(
+        &mut self,
+        severity: Severity,
+        span: &Span,
+        message: String,
+        help: &str,
+        related: Option<Related>,
+    ) {
+        if self.findings.len() >= FINDINGS_MAX {
+            self.dropped += 1;
+            return;
+        }
+        let ((line, column), excerpt) = self.locate(span);
+        self.findings.push(Finding {
+            severity,
+            path: self.path.to_owned(),
+            line: Some(line),
+            column: Some(column),
+            message,
+            help: Some(help.to_owned()),
+            related,
+            excerpt: Some(excerpt),
+        });
+    }
+
+    /// The 1-based line and column of a span's start, and the line itself.
+    fn locate(&self, span: &Span) -> ((usize, usize), Excerpt) {
+        let start = floor_char(self.text, span.start);
+        let before = &self.text[..start];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = before.matches('\n').count() + 1;
+        let column = before[line_start..].chars().count() + 1;
+        let rest = &self.text[line_start..];
+        let text = rest.split('\n').next().unwrap_or("").trim_end_matches('\r');
+        let from = start - line_start;
+        let until = floor_char(text, span.end.max(start) - line_start).max(from.min(text.len()));
+        ((line, column), Excerpt::new(text, from..until))
+    }
+
+    /// Whether an error has been recorded.
+    pub(super) fn has_errors(&self) -> bool {
+        let is_error = |finding: &Finding| finding.severity == Severity::Error;
+        self.findings.iter().any(is_error)
+    }
+
+    /// Everything that was found, in the order of the file.
+    pub(super) fn into_findings(mut self) -> Vec<Finding> {
+        self.findings
+            .sort_by_key(|finding| (finding.line, finding.column));
+        if self.dropped > 0 {
+            let message = format!("{} more findings are not shown", self.dropped);
+            let help = "mend these first, then check again";
+            self.findings
+                .push(Finding::about_file(self.path, message, help));
+        }
+        self.findings
+    }
+}
+
+impl Excerpt {
+    fn new(line: &str, range: Range<usize>) -> Self {
+        let (start, end) = (range.start.min(line.len()), range.end.min(line.len()));
+        if line.len() <= LINE_BYTES_MAX {
+            return Self {
+                text: line.to_owned(),
+                range: start..end,
+                cropped: false,
+            };
+        }
+        let from = floor_char(line, start.saturating_sub(60));
+        let until = floor_char(line, (start + 120).min(line.len()));
+        Self {
+            text: line[from..until].to_owned(),
+            range: start - from..end.min(until) - from,
+            cropped: true,
+        }
+    }
+}
+
+/// The closest character boundary at or before a byte.
+fn floor_char(text: &str, byte: usize) -> usize {
+    text.floor_char_boundary(byte.min(text.len()))
+}
+
+/// A text of the file in backticks, short enough for a message and without control characters.
+pub(super) fn quote(text: &str) -> String {
+    let mut quoted = String::from("`");
+    for character in text.chars().take(QUOTE_CHARS_MAX) {
+        if character.is_control() {
+            quoted.extend(character.escape_default());
+        } else {
+            quoted.push(character);
+        }
+    }
+    let more = if text.chars().nth(QUOTE_CHARS_MAX).is_some() {
+        "…"
+    } else {
+        ""
+    };
+    quoted + more + "`"
+}

@@ -1,0 +1,121 @@
+//! Paths on the command line → plan files.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::diagnostics::Finding;
+use super::diagnostics::PlanFileError;
+
+/// The deepest nesting of directories that is searched.
+const DEPTH_MAX: usize = 16;
+
+/// The files that hold what is common to a fleet; a later version reads them.
+const FLEET_FILES: [&str; 2] = ["fleet.yaml", "fleet.yml"];
+
+/// The plan files that paths stand for: a file for itself, a directory for the `*.yaml` and `*.yml` in it and below it,
+/// in the order of their names. Hidden files and directories are skipped, links to directories are not followed, and
+/// what is named twice comes once.
+///
+/// # Errors
+/// Every path that does not exist or cannot be read, every directory without a plan, and every `fleet.yaml`.
+pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, PlanFileError> {
+    let mut search = Search::default();
+    for path in paths {
+        search.named(path);
+    }
+    if search.findings.is_empty() {
+        Ok(search.files)
+    } else {
+        let findings = search.findings;
+        Err(PlanFileError { findings })
+    }
+}
+
+#[derive(Default)]
+struct Search {
+    files: Vec<PathBuf>,
+    findings: Vec<Finding>,
+}
+
+impl Search {
+    fn named(&mut self, path: &Path) {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {
+                let (before, failed) = (self.files.len(), self.findings.len());
+                let listed = self.directory(path, 0);
+                if listed == 0 && self.files.len() == before && self.findings.len() == failed {
+                    self.complain(
+                        path,
+                        "the directory has no plan file in it",
+                        "plan files end in `.yaml` or `.yml`",
+                    );
+                }
+            }
+            Ok(_) => self.file(path),
+            Err(error) => {
+                let message = format!("the path cannot be read: {error}");
+                self.complain(
+                    path,
+                    &message,
+                    "check the path, and that this user may read it",
+                );
+            }
+        }
+    }
+
+    /// Searches a directory; returns how many plan files it has, those that were found before included.
+    fn directory(&mut self, path: &Path, depth: usize) -> usize {
+        if depth > DEPTH_MAX {
+            let message = format!("directories are searched {DEPTH_MAX} levels deep only");
+            self.complain(path, &message, "name the directory that the plans are in");
+            return 0;
+        }
+        let entries = fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let mut entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => {
+                let message = format!("the directory cannot be read: {error}");
+                self.complain(path, &message, "check that this user may read it");
+                return 0;
+            }
+        };
+        entries.sort_by_key(fs::DirEntry::file_name);
+        let mut count = 0;
+        for entry in entries {
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                count += self.directory(&path, depth + 1);
+            } else if is_yaml(&path) && !path.is_dir() {
+                self.file(&path);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    fn file(&mut self, path: &Path) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if FLEET_FILES.contains(&name.as_ref()) {
+            let message = "a file of fleet settings is not yet supported";
+            let help = "move it away, and write its settings into each plan";
+            self.complain(path, message, help);
+        } else if !self.files.iter().any(|file| file == path) {
+            self.files.push(path.to_owned());
+        }
+    }
+
+    fn complain(&mut self, path: &Path, message: &str, help: &str) {
+        let shown = path.display().to_string();
+        self.findings
+            .push(Finding::about_file(&shown, message, help));
+    }
+}
+
+fn is_yaml(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| extension == "yaml" || extension == "yml")
+}

@@ -1,0 +1,217 @@
+//! What to say about keys and words that the plan format does not know.
+
+/// Keys that a later version will read, and what they will be for.
+const LATER: [(&str, &str); 15] = [
+    (
+        "windows",
+        "cutover takes a step at any hour; use `approval: required` for steps that a person should choose the time of",
+    ),
+    ("after", "start the plans one after the other by hand"),
+    (
+        "hooks",
+        "only `notify: { command: […] }` runs something of yours",
+    ),
+    ("jobs", "move batch jobs and queue consumers by hand"),
+    (
+        "metrics",
+        "make CloudWatch alarms of the metrics and list them under `alarms`",
+    ),
+    (
+        "traffic",
+        "make a CloudWatch alarm of the request count and list it under `alarms`",
+    ),
+    (
+        "regression",
+        "make a CloudWatch alarm of the comparison (metric math) and list it under `alarms`",
+    ),
+    (
+        "slack",
+        "use `command: [ … ]`, a program of yours that gets the event as JSON",
+    ),
+    (
+        "sns",
+        "use `command: [ … ]`, a program of yours that gets the event as JSON",
+    ),
+    (
+        "webhook",
+        "use `command: [ … ]`, a program of yours that gets the event as JSON",
+    ),
+    ("fleet", FLEET),
+    ("max_in_flight", FLEET),
+    ("failure_budget", FLEET),
+    ("defaults", FLEET),
+    ("guardrails", FLEET),
+];
+
+const FLEET: &str = "write each plan out in full; there is no common file for a fleet of plans yet";
+
+/// Keys that people look for in the wrong place or under another name, and where they are.
+const ELSEWHERE: [(&[&str], &str); 9] = [
+    (&["region", "role_arn"], "write it under `aws:`"),
+    (
+        &[
+            "alarms",
+            "fallback_alarms",
+            "unknown_for",
+            "on_unknown",
+            "both_red",
+        ],
+        "write it under `gates:`",
+    ),
+    (
+        &["weight", "bake", "approval"],
+        "write it in an entry of `steps:`",
+    ),
+    (
+        &["zone", "type", "old", "new", "private"],
+        "write it in an entry of `records:`",
+    ),
+    (
+        &["settle"],
+        "there is one `settle` for all steps: write it at the top level of the plan",
+    ),
+    (
+        &["share", "percent", "percentage"],
+        "the share of the new cluster is `weight: 5%`",
+    ),
+    (
+        &["duration", "soak", "wait", "pause", "interval"],
+        "how long a step is watched is `bake: 4h`",
+    ),
+    (
+        &["blue", "primary", "from", "source"],
+        "the set identifier of the old cluster is `old:`",
+    ),
+    (
+        &["green", "canary", "to", "target"],
+        "the set identifier of the new cluster is `new:`",
+    ),
+];
+
+/// What a key's line looks like, for somebody who got its shape wrong.
+const EXAMPLES: [(&str, &str); 22] = [
+    ("version", "version: 1"),
+    ("name", "name: recipe-api"),
+    ("description", "description: Recipe API, EKS to ECS"),
+    ("aws", "aws: { region: ap-northeast-1 }"),
+    ("region", "region: ap-northeast-1"),
+    (
+        "role_arn",
+        "role_arn: arn:aws:iam::111111111111:role/cutover",
+    ),
+    (
+        "records",
+        "records: [ { zone: example.com, name: api.example.com, type: A, old: eks, new: ecs } ]",
+    ),
+    ("zone", "zone: example.com"),
+    ("private", "private: true"),
+    ("type", "type: A"),
+    ("old", "old: eks"),
+    ("new", "new: ecs"),
+    ("settle", "settle: 2m"),
+    (
+        "steps",
+        "steps: [ { weight: 5%, bake: 4h }, { weight: 100%, bake: 1d } ]",
+    ),
+    ("weight", "weight: 5%"),
+    ("bake", "bake: 4h"),
+    ("gates", "gates: { alarms: [ recipe-api-5xx ] }"),
+    ("alarms", "alarms: [ recipe-api-5xx ]"),
+    (
+        "fallback_alarms",
+        "fallback_alarms: [ recipe-api-old-unhealthy-hosts ]",
+    ),
+    ("unknown_for", "unknown_for: 30m"),
+    (
+        "notify",
+        "notify: { command: [ /usr/local/bin/page, sre ] }",
+    ),
+    ("command", "command: [ /usr/local/bin/page, sre ]"),
+];
+
+/// The key that a bare value stands for, in the entries that may be written so.
+pub(super) fn shorthand(entry: &str) -> Option<&'static str> {
+    (entry == "AlarmEntry").then_some("name")
+}
+
+/// What to do without a key of a later version.
+pub(super) fn instead_of(key: &str) -> &'static str {
+    let known = LATER.iter().find(|(later, _)| *later == key);
+    known.map_or("remove it", |(_, instead)| instead)
+}
+
+/// The message and the help for a key that is not known here.
+pub(super) fn unknown_key(key: &str, place: &str, fields: &[&str]) -> (String, String) {
+    let fields: Vec<&str> = fields
+        .iter()
+        .copied()
+        .filter(|field| !is_later(field))
+        .collect();
+    let message = format!("unknown key {}", super::diagnostics::quote(key));
+    let elsewhere = ELSEWHERE.iter().find(|(keys, _)| keys.contains(&key));
+    let help = match (closest(key, &fields), elsewhere) {
+        (_, Some((_, place))) => (*place).to_owned(),
+        (Some(field), None) => format!("did you mean `{field}`?"),
+        (None, None) => format!("the keys of {place} are {}", listed(&fields)),
+    };
+    (message, help)
+}
+
+/// The message and the help for a word where only certain words may stand.
+pub(super) fn unknown_word(word: &str, expected: &[&str]) -> (String, String) {
+    let message = format!("{} is not known here", super::diagnostics::quote(word));
+    let upper = word.to_ascii_uppercase();
+    let help = match expected {
+        [only] => format!("write `{only}`, or remove the line"),
+        _ if expected.contains(&upper.as_str()) => format!("write `{upper}`"),
+        _ if upper == "NS" || upper == "SOA" => {
+            format!(
+                "Route 53 has no weighted {upper} records; move A, AAAA or CNAME records instead"
+            )
+        }
+        _ => format!("write {}", listed(expected)),
+    };
+    (message, help)
+}
+
+/// The help for a value of the wrong shape, or for no value at all.
+pub(super) fn example_of(what: &str, missing: bool) -> String {
+    let key = what.rsplit('`').nth(1).unwrap_or("");
+    let inside = what.starts_with("an entry of");
+    let example = EXAMPLES.iter().find(|(known, _)| *known == key);
+    match (example, missing) {
+        (Some((_, example)), false) => format!("write for example `{example}`"),
+        (Some((_, example)), true) if !inside => {
+            format!("write for example `{example}`, or remove the line")
+        }
+        _ => "write a value, or remove the line".to_owned(),
+    }
+}
+
+/// A line with this key, in backticks.
+pub(super) fn line_of(key: &str) -> String {
+    let example = EXAMPLES.iter().find(|(known, _)| *known == key);
+    format!("`{}`", example.map_or(key, |(_, example)| example))
+}
+
+fn is_later(key: &str) -> bool {
+    LATER.iter().any(|(later, _)| *later == key)
+}
+
+/// The field that a mistyped key most likely means.
+fn closest<'f>(key: &str, fields: &[&'f str]) -> Option<&'f str> {
+    let likeness = |field: &&str| strsim::damerau_levenshtein(&key.to_lowercase(), field);
+    let closest = fields.iter().copied().min_by_key(likeness)?;
+    // Two slips in a word of six letters are a slip; in a word of three they are another word.
+    (likeness(&closest) * 3 <= closest.len().max(3)).then_some(closest)
+}
+
+/// `a`, `b` and `c`.
+fn listed(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        Some((last, _)) => last.clone(),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,73 @@
+//! Warnings about plans that load, but that somebody may regret.
+
+use crate::engine::plan::HoldOrRevert;
+use crate::engine::plan::Plan;
+use crate::engine::units::Share;
+
+use super::diagnostics::Sink;
+use super::diagnostics::Span;
+use super::raw::RawPlan;
+use super::read::At;
+
+/// Where in the file the things stand that a warning may be about.
+pub(super) struct Places {
+    gates: Span,
+    on_unknown: Span,
+    both_red: Span,
+    first_weight: Span,
+}
+
+/// A first step above this is not a careful one.
+const FIRST_STEP_PERCENT_MAX: u8 = 10;
+
+impl Places {
+    /// Notes the places before the model is taken apart.
+    pub(super) fn of(raw: &RawPlan) -> Self {
+        let gates = raw.gates.as_ref().and_then(|gates| gates.value.as_ref());
+        let steps = raw.steps.as_ref().and_then(|steps| steps.value.as_ref());
+        let first = steps.and_then(|steps| steps.first()?.value.as_ref());
+        Self {
+            gates: place(raw.gates.as_ref()),
+            on_unknown: place(gates.and_then(|gates| gates.on_unknown.as_ref())),
+            both_red: place(gates.and_then(|gates| gates.both_red.as_ref())),
+            first_weight: place(first.and_then(|step| step.weight.as_ref())),
+        }
+    }
+}
+
+fn place<T>(at: Option<&At<T>>) -> Span {
+    at.map_or(0..0, |at| at.span.clone())
+}
+
+/// Warns about a plan.
+pub(super) fn lint(plan: &Plan, places: &Places, sink: &mut Sink<'_>) {
+    if plan.gates.on_unknown == HoldOrRevert::Revert {
+        sink.warning(
+            &places.on_unknown,
+            "an outage of CloudWatch would take all traffic back to the old cluster",
+            "write `on_unknown: hold`, which pages a person instead, unless this is what you want",
+        );
+    }
+    if plan.gates.both_red == HoldOrRevert::Revert {
+        sink.warning(
+            &places.both_red,
+            "traffic would go back to an old cluster that is red itself",
+            "write `both_red: hold`, which pages a person instead, unless this is what you want",
+        );
+    }
+    if plan.gates.fallback_alarms.is_empty() {
+        sink.warning(
+            &places.gates,
+            "no fallback alarm is listed, so nobody knows whether the old cluster can take the traffic back",
+            "list an alarm of the old cluster: `fallback_alarms: [ recipe-api-old-unhealthy-hosts ]`",
+        );
+    }
+    let first = plan.steps.first().map(|step| step.share);
+    if let Some(share) = first.filter(|share| *share > Share::percent(FIRST_STEP_PERCENT_MAX)) {
+        sink.warning(
+            &places.first_weight,
+            format!("the first step gives the new cluster {share} of the traffic at once"),
+            "begin with 1% to 10%, so that a broken cluster is seen by few",
+        );
+    }
+}

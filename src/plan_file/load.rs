@@ -1,0 +1,187 @@
+//! Files and texts → plans.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::Value;
+use sha2::Digest;
+use sha2::Sha256;
+
+use crate::engine::plan::Plan;
+use crate::engine::plan::PlanSource;
+
+use super::convert;
+use super::diagnostics::Finding;
+use super::diagnostics::PlanFileError;
+use super::diagnostics::Sink;
+use super::lint;
+use super::raw::RawPlan;
+use super::read;
+use super::tree;
+
+/// A plan that has passed all checks, and what a person should know about it all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The plan and where it came from.
+    pub source: PlanSource,
+    /// Warnings, in the order of the file.
+    pub warnings: Vec<Finding>,
+}
+
+/// The largest file that is read. A plan of 100 records and 100 steps has some 20 KiB.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Loads a plan file.
+///
+/// # Errors
+/// Everything that is wrong with the file, or why it cannot be read.
+pub fn load(path: &Path) -> Result<Loaded, PlanFileError> {
+    let shown = path.display().to_string();
+    let bytes = read_bytes(path, &shown)?;
+    let text = decode(bytes, &shown)?;
+    parse_as(&text, &shown, path)
+}
+
+/// Parses the text of a plan file; `path` names it in findings.
+///
+/// # Errors
+/// Everything that is wrong with the text.
+pub fn parse(text: &str, path: &str) -> Result<Loaded, PlanFileError> {
+    parse_as(text, path, Path::new(path))
+}
+
+fn parse_as(text: &str, shown: &str, path: &Path) -> Result<Loaded, PlanFileError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.len() > usize::try_from(FILE_BYTES_MAX).unwrap_or(usize::MAX) {
+        return Err(too_large(shown, text.len()).into());
+    }
+    let mut sink = Sink::new(shown, text);
+    let plan = plan_of(text, &mut sink);
+    let failed = sink.has_errors();
+    let findings = sink.into_findings();
+    match plan {
+        Some(plan) if !failed => Ok(Loaded {
+            source: PlanSource {
+                digest: digest(&plan),
+                plan,
+                path: absolute(path),
+                text: text.to_owned(),
+            },
+            warnings: findings,
+        }),
+        _ => Err(PlanFileError { findings }),
+    }
+}
+
+fn plan_of(text: &str, sink: &mut Sink<'_>) -> Option<Plan> {
+    let root = tree::read(text, sink)?;
+    let raw: RawPlan = read::read(&root, sink)?;
+    let places = lint::Places::of(&raw);
+    let plan = convert::convert(raw, &root.span, sink)?;
+    lint::lint(&plan, &places, sink);
+    Some(plan)
+}
+
+/// Reads a file, but never more of it than a plan can have.
+fn read_bytes(path: &Path, shown: &str) -> Result<Vec<u8>, PlanFileError> {
+    let failed = |error: std::io::Error| {
+        let message = format!("the file cannot be read: {error}");
+        let help = "check the path, and that this user may read it";
+        PlanFileError::from(Finding::about_file(shown, message, help))
+    };
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        let help = "name the plan files in it";
+        return Err(Finding::about_file(shown, "this is a directory", help).into());
+    }
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(too_large(shown, metadata.len()).into());
+    }
+    let mut bytes = Vec::new();
+    let mut limited = file.take(FILE_BYTES_MAX + 1);
+    limited.read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+fn too_large(shown: &str, bytes: impl std::fmt::Display) -> Finding {
+    let message =
+        format!("the file has {bytes} bytes; a plan has at most {FILE_BYTES_MAX} (1 MiB)");
+    Finding::about_file(shown, message, "check that this is a plan file")
+}
+
+fn decode(bytes: Vec<u8>, shown: &str) -> Result<String, PlanFileError> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        let help = "save it as UTF-8";
+        return Err(Finding::about_file(shown, "the file is UTF-16", help).into());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let byte = error.as_bytes().get(valid).copied().unwrap_or_default();
+        // What can be shown of the line, with U+FFFD for what cannot; the text before the mistake is unchanged.
+        let text = String::from_utf8_lossy(error.as_bytes());
+        let mut sink = Sink::new(shown, &text);
+        let message = format!(
+            "this is not UTF-8: byte {} of the file is 0x{byte:02x}",
+            valid + 1
+        );
+        sink.error(&(valid..valid + 1), message, "save the file as UTF-8");
+        let findings = sink.into_findings();
+        PlanFileError { findings }
+    })
+}
+
+/// The absolute path, without looking whether it is there; as given if there is no working directory.
+fn absolute(path: &Path) -> String {
+    let absolute = std::path::absolute(path);
+    let path = absolute.as_deref().unwrap_or(path);
+    path.display().to_string()
+}
+
+/// SHA-256 over what the plan does, hexadecimal: not over `description` and `notify`, nor how the file is written.
+fn digest(plan: &Plan) -> String {
+    let counted = Plan {
+        description: None,
+        notify: None,
+        ..plan.clone()
+    };
+    let value = serde_json::to_value(counted).expect("invariant: a plan has only text keys");
+    let mut canonical = String::new();
+    write_canonical(&value, &mut canonical);
+    let digest = Sha256::digest(canonical.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes JSON without spaces and with sorted keys.
+fn write_canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| key.as_str());
+            out.push('{');
+            for (index, (key, value)) in entries.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::from(key.as_str()).to_string());
+                out.push(':');
+                write_canonical(value, out);
+            }
+            out.push('}');
+        }
+        Value::Array(values) => {
+            out.push('[');
+            for (index, value) in values.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_canonical(value, out);
+            }
+            out.push(']');
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            out.push_str(&value.to_string());
+        }
+    }
+}

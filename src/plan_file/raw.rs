@@ -1,0 +1,245 @@
+//! The plan file as it is written: the serde model, from which the JSON Schema is made too.
+//!
+//! Every key is optional here and every leaf is text, so that reading never stops; `convert` says what is missing and
+//! what makes no sense. What is required is marked for the schema. The doc comments here are what editors show.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::read::At;
+use super::read::Opaque;
+
+/// One cutover: which weighted records move, in which steps, watched by which alarms.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "cutover plan")]
+pub(super) struct RawPlan {
+    /// The version of the plan format: 1.
+    #[schemars(required)]
+    pub(super) version: Option<At<VersionText>>,
+    /// The cutover's name, unique in the journal: lower-case letters, digits and hyphens, at most 64.
+    #[schemars(required)]
+    pub(super) name: Option<At<NameText>>,
+    /// For people. Changing it never counts as a change of the plan.
+    pub(super) description: Option<At<String>>,
+    /// Where and as whom AWS is called; by default as the environment says, as in every AWS tool.
+    pub(super) aws: Option<At<RawAws>>,
+    /// The weighted groups that move together, 1 to 100.
+    #[schemars(required, length(min = 1, max = 100))]
+    pub(super) records: Option<At<Vec<At<RawRecord>>>>,
+    /// How long resolvers are given after Route 53 has the change everywhere and before the bake clock starts; by default
+    /// the largest TTL of the records.
+    pub(super) settle: Option<At<DurationText>>,
+    /// The steps: shares that rise and end at 100%.
+    #[schemars(required, length(min = 1, max = 100))]
+    pub(super) steps: Option<At<Vec<At<RawStep>>>>,
+    /// What is watched, and what happens when it cannot be seen.
+    #[schemars(required)]
+    pub(super) gates: Option<At<RawGates>>,
+    /// Who is told.
+    pub(super) notify: Option<At<RawNotify>>,
+
+    // Keys of later versions: known, so that the message can say so.
+    #[schemars(skip)]
+    pub(super) windows: Option<At<Opaque>>,
+    #[schemars(skip)]
+    pub(super) after: Option<At<Opaque>>,
+    #[schemars(skip)]
+    pub(super) hooks: Option<At<Opaque>>,
+    #[schemars(skip)]
+    pub(super) jobs: Option<At<Opaque>>,
+    #[schemars(skip)]
+    pub(super) fleet: Option<At<Opaque>>,
+    #[schemars(skip)]
+    pub(super) max_in_flight: Option<At<Opaque>>,
+    #[schemars(skip)]
+    pub(super) failure_budget: Option<At<Opaque>>,
+    #[schemars(skip)]
+    pub(super) defaults: Option<At<Opaque>>,
+    #[schemars(skip)]
+    pub(super) guardrails: Option<At<Opaque>>,
+}
+
+/// Where and as whom AWS is called.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAws {
+    /// CloudWatch's region, for example `ap-northeast-1`. Route 53 finds its own endpoint.
+    pub(super) region: Option<At<String>>,
+    /// A role to assume, for example `arn:aws:iam::111111111111:role/cutover`.
+    pub(super) role_arn: Option<At<String>>,
+}
+
+/// One weighted group: two record sets of one name and type.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRecord {
+    /// The hosted zone, by name (`example.com`) or by ID (`Z0123456789ABC`).
+    #[schemars(required)]
+    pub(super) zone: Option<At<String>>,
+    /// Which zone is meant where a public and a private one share the name.
+    pub(super) private: Option<At<bool>>,
+    /// The DNS name.
+    #[schemars(required)]
+    pub(super) name: Option<At<String>>,
+    /// The record type.
+    #[serde(rename = "type")]
+    #[schemars(required)]
+    pub(super) record_type: Option<At<RecordType>>,
+    /// The set identifier of the old cluster's record.
+    #[schemars(required, length(min = 1, max = 128))]
+    pub(super) old: Option<At<String>>,
+    /// The set identifier of the new cluster's record.
+    #[schemars(required, length(min = 1, max = 128))]
+    pub(super) new: Option<At<String>>,
+}
+
+/// One step: the new cluster's share, and how long it is watched there.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawStep {
+    /// The new cluster's share of the traffic.
+    #[schemars(required)]
+    pub(super) weight: Option<At<ShareText>>,
+    /// How long all gates must pass before the next step; above zero, at most 90d.
+    #[schemars(required)]
+    pub(super) bake: Option<At<DurationText>>,
+    /// Whether a person must approve this step before it is taken.
+    pub(super) approval: Option<At<Approval>>,
+}
+
+/// What is watched, and what happens when it cannot be seen.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGates {
+    /// CloudWatch alarms, metric or composite, on the new cluster. Red: the traffic goes back.
+    #[schemars(required, length(min = 1))]
+    pub(super) alarms: Option<At<Vec<At<AlarmEntry>>>>,
+    /// Alarms on the old cluster: can it take the traffic back? Red: hold and page, never advance.
+    pub(super) fallback_alarms: Option<At<Vec<At<AlarmEntry>>>>,
+    /// How long a gate may be unreadable before `on_unknown` applies; by default 30m.
+    pub(super) unknown_for: Option<At<DurationText>>,
+    /// What happens then; by default `hold`.
+    pub(super) on_unknown: Option<At<RawChoice>>,
+    /// What happens when a gate and a fallback alarm are red at once; by default `hold`.
+    pub(super) both_red: Option<At<RawChoice>>,
+
+    #[schemars(skip)]
+    pub(super) metrics: Option<At<Opaque>>,
+    #[schemars(skip)]
+    pub(super) traffic: Option<At<Opaque>>,
+    #[schemars(skip)]
+    pub(super) regression: Option<At<Opaque>>,
+}
+
+/// One alarm: its name, or a map with its name and more.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = super::schema::or_bare_text)]
+pub(super) struct AlarmEntry {
+    /// The alarm's name, exactly as CloudWatch has it.
+    #[schemars(required, length(min = 1, max = 255))]
+    pub(super) name: Option<At<String>>,
+    /// Its region, where that is not the plan's.
+    pub(super) region: Option<At<String>>,
+    /// What INSUFFICIENT_DATA means once traffic has moved; by default `hold`.
+    pub(super) no_data: Option<At<RawNoData>>,
+}
+
+/// Who is told.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawNotify {
+    /// A program and its arguments (no shell); it gets the event as JSON on standard input.
+    #[schemars(required, length(min = 1))]
+    pub(super) command: Option<At<Vec<At<String>>>>,
+
+    #[schemars(skip)]
+    pub(super) slack: Option<At<Opaque>>,
+    #[schemars(skip)]
+    pub(super) sns: Option<At<Opaque>>,
+    #[schemars(skip)]
+    pub(super) webhook: Option<At<Opaque>>,
+}
+
+/// Whether a step waits for a person.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Approval {
+    /// A person must approve the step before it is taken.
+    Required,
+}
+
+/// Hold and page a person, or take the traffic back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawChoice {
+    /// Hold, and page a person.
+    Hold,
+    /// Take the traffic back.
+    Revert,
+}
+
+/// What INSUFFICIENT_DATA means.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawNoData {
+    /// Nothing advances.
+    Hold,
+    /// This alarm has no data when all is well.
+    Pass,
+}
+
+/// The record types that may be weighted: all of Route 53's but NS and SOA.
+///
+/// Source: Route 53 API Reference, `ResourceRecordSet$Type`; Developer Guide, weighted routing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[rustfmt::skip]
+pub(super) enum RecordType {
+    A, Aaaa, Caa, Cname, Ds, Https, Mx, Naptr, Ptr, Spf, Srv, Sshfp, Svcb, Tlsa, Txt,
+}
+
+/// A text of the file with a meaning of its own, and its pattern for the schema.
+macro_rules! text_leaf {
+    ($(#[$attribute:meta])* $name:ident) => {
+        #[derive(Debug, Deserialize, JsonSchema)]
+        #[schemars(inline)]
+        $(#[$attribute])*
+        pub(super) struct $name(pub(super) String);
+    };
+}
+
+text_leaf! {
+    /// A duration such as `90s`, `4h` or `1d 12h`; a day is 24 hours.
+    #[schemars(extend("pattern" = super::durations::PATTERN))]
+    DurationText
+}
+text_leaf! {
+    /// A share such as `5%` or `0.5%`.
+    #[schemars(extend("pattern" = r"^(100(\.0{1,6})?|[0-9]{1,2}(\.[0-9]{1,6})?) ?%$"))]
+    ShareText
+}
+text_leaf! {
+    /// Lower-case letters, digits and hyphens, a letter or digit first and last.
+    #[schemars(extend("maxLength" = 64, "pattern" = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    NameText
+}
+text_leaf! {
+    /// The version of the plan format.
+    #[schemars(transform = super::schema::version)]
+    VersionText
+}
+
+impl RecordType {
+    /// The type as Route 53 writes it.
+    #[rustfmt::skip]
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::A => "A", Self::Aaaa => "AAAA", Self::Caa => "CAA", Self::Cname => "CNAME",
+            Self::Ds => "DS", Self::Https => "HTTPS", Self::Mx => "MX", Self::Naptr => "NAPTR",
+            Self::Ptr => "PTR", Self::Spf => "SPF", Self::Srv => "SRV", Self::Sshfp => "SSHFP",
+            Self::Svcb => "SVCB", Self::Tlsa => "TLSA", Self::Txt => "TXT",
+        }
+    }
+}

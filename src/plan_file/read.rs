@@ -1,0 +1,356 @@
+//! The tree → the serde model, going on after every mistake.
+//!
+//! A [`serde::Deserializer`] that writes each mistake into a [`Sink`] the moment it sees it, with its place, and an
+//! [`At`] wrapper that swallows the failure of whatever it wraps. So the model stays ordinary derived serde (the JSON
+//! Schema comes from the same types), and a file's mistakes are still all found in one go.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::de::DeserializeSeed;
+use serde::de::IntoDeserializer;
+use serde::de::MapAccess;
+use serde::de::SeqAccess;
+use serde::de::Visitor;
+use serde::de::value::StrDeserializer;
+use serde::de::value::UsizeDeserializer;
+use serde::forward_to_deserialize_any;
+
+use super::diagnostics::Sink;
+use super::diagnostics::Span;
+use super::diagnostics::quote;
+use super::keys;
+use super::tree::Key;
+use super::tree::Node;
+use super::tree::Value;
+
+/// A value of the file and its place; none where it could not be read (which has been reported then).
+#[derive(Debug, Clone)]
+pub(super) struct At<T> {
+    pub(super) span: Span,
+    pub(super) value: Option<T>,
+}
+
+/// A key whose value does not matter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opaque;
+
+/// Makes the model of a tree.
+pub(super) fn read<T: for<'de> Deserialize<'de>>(root: &Node, sink: &mut Sink<'_>) -> Option<T> {
+    let sink = RefCell::new(sink);
+    let reader = Reader {
+        node: root,
+        what: "the plan".to_owned(),
+        sink: &sink,
+    };
+    T::deserialize(reader).ok()
+}
+
+/// Under this name [`At`] asks the [`Reader`] for a value together with its place.
+const AT: &str = "$cutover::At";
+
+struct Reader<'n, 's, 'p> {
+    node: &'n Node,
+    /// What is being read, for messages: `` `bake` ``.
+    what: String,
+    sink: &'n RefCell<&'s mut Sink<'p>>,
+}
+
+/// A mistake on its way up. It is in the sink already, unless serde has just made it.
+#[derive(Debug)]
+enum Mistake {
+    Recorded,
+    New { message: String, help: String },
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a mistake in the plan")
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+impl serde::de::Error for Mistake {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::New {
+            message: message.to_string(),
+            help: "compare with the example plans".to_owned(),
+        }
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        let (message, help) = keys::unknown_word(variant, expected);
+        Self::New { message, help }
+    }
+}
+
+impl Reader<'_, '_, '_> {
+    /// Records a mistake that a visitor made.
+    fn noted<T>(&self, result: Result<T, Mistake>) -> Result<T, Mistake> {
+        result.map_err(|mistake| {
+            if let Mistake::New { message, help } = mistake {
+                let message = format!("{}: {message}", self.what);
+                self.sink
+                    .borrow_mut()
+                    .error(&self.node.span, message, &help);
+            }
+            Mistake::Recorded
+        })
+    }
+
+    /// Records that something else was expected here.
+    fn mismatch<T>(&self, expected: &str) -> Result<T, Mistake> {
+        let what = &self.what;
+        let message = match &self.node.value {
+            Value::Null => format!("{what} has no value"),
+            Value::Scalar(text) => format!("{what} must be {expected}, but it is {}", quote(text)),
+            Value::List(_) => format!("{what} must be {expected}, but it is a list"),
+            Value::Map(_) => format!("{what} must be {expected}, but it is a map"),
+        };
+        let help = keys::example_of(what, matches!(self.node.value, Value::Null));
+        self.sink
+            .borrow_mut()
+            .error(&self.node.span, message, &help);
+        Err(Mistake::Recorded)
+    }
+
+    /// The text of a scalar.
+    fn text(&self) -> Result<&str, Mistake> {
+        match &self.node.value {
+            Value::Scalar(text) => Ok(text),
+            Value::Null | Value::List(_) | Value::Map(_) => self.mismatch("a single value"),
+        }
+    }
+
+    /// The entries of a map whose keys are known; the others are reported.
+    fn known<'n>(
+        &self,
+        entries: &'n [(Key, Rc<Node>)],
+        fields: &'static [&'static str],
+    ) -> Vec<(&'n str, &'n Node)> {
+        let mut known = Vec::new();
+        for (key, node) in entries {
+            if fields.contains(&key.text.as_str()) {
+                known.push((key.text.as_str(), node.as_ref()));
+            } else {
+                let (message, help) = keys::unknown_key(&key.text, &self.what, fields);
+                self.sink.borrow_mut().error(&key.span, message, &help);
+            }
+        }
+        known
+    }
+}
+
+impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
+    type Error = Mistake;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        let text = self.text()?;
+        let result = visitor.visit_str(text);
+        self.noted(result)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        match self.text()? {
+            "true" => visitor.visit_bool(true),
+            "false" => visitor.visit_bool(false),
+            _ => self.mismatch("`true` or `false`"),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Mistake> {
+        if name == AT {
+            visitor.visit_seq(AtAccess {
+                reader: Some(self),
+                given: 0,
+            })
+        } else {
+            visitor.visit_newtype_struct(self)
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        let Value::List(entries) = &self.node.value else {
+            return self.mismatch("a list");
+        };
+        let access = ListAccess {
+            parent: &self,
+            entries: entries.iter(),
+        };
+        let result = visitor.visit_seq(access);
+        self.noted(result)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Mistake> {
+        let entries = match (&self.node.value, keys::shorthand(name)) {
+            (Value::Map(entries), _) => self.known(entries, fields),
+            (Value::Scalar(_), Some(field)) => vec![(field, self.node)],
+            _ => return self.mismatch("a map of keys and values"),
+        };
+        let access = StructAccess {
+            parent: &self,
+            entries: entries.into_iter(),
+            next: None,
+        };
+        let result = visitor.visit_map(access);
+        self.noted(result)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Mistake> {
+        let text: StrDeserializer<'_, Mistake> = self.text()?.into_deserializer();
+        let result = visitor.visit_enum(text);
+        self.noted(result)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct tuple tuple_struct map identifier
+    }
+}
+
+/// Gives the start, the end, and the value.
+struct AtAccess<'n, 's, 'p> {
+    reader: Option<Reader<'n, 's, 'p>>,
+    given: u8,
+}
+
+impl<'de> SeqAccess<'de> for AtAccess<'_, '_, '_> {
+    type Error = Mistake;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Mistake> {
+        let Some(reader) = &self.reader else {
+            return Ok(None);
+        };
+        self.given += 1;
+        let number = |value: usize| -> UsizeDeserializer<Mistake> { value.into_deserializer() };
+        match self.given {
+            1 => seed.deserialize(number(reader.node.span.start)).map(Some),
+            2 => seed.deserialize(number(reader.node.span.end)).map(Some),
+            _ => match self.reader.take() {
+                Some(reader) => seed.deserialize(reader).map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+}
+
+struct ListAccess<'r, 'n, 's, 'p> {
+    parent: &'r Reader<'n, 's, 'p>,
+    entries: std::slice::Iter<'r, Rc<Node>>,
+}
+
+impl<'de> SeqAccess<'de> for ListAccess<'_, '_, '_, '_> {
+    type Error = Mistake;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Mistake> {
+        let Some(node) = self.entries.next() else {
+            return Ok(None);
+        };
+        let reader = Reader {
+            node,
+            what: format!("an entry of {}", self.parent.what),
+            sink: self.parent.sink,
+        };
+        seed.deserialize(reader).map(Some)
+    }
+}
+
+struct StructAccess<'r, 'n, 's, 'p, I> {
+    parent: &'r Reader<'n, 's, 'p>,
+    entries: I,
+    next: Option<Reader<'r, 's, 'p>>,
+}
+
+impl<'de, 'r, 'n: 'r, I> MapAccess<'de> for StructAccess<'r, 'n, '_, '_, I>
+where
+    I: Iterator<Item = (&'r str, &'r Node)>,
+{
+    type Error = Mistake;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Mistake> {
+        let Some((key, node)) = self.entries.next() else {
+            return Ok(None);
+        };
+        self.next = Some(Reader {
+            node,
+            what: format!("`{key}`"),
+            sink: self.parent.sink,
+        });
+        let key: StrDeserializer<'_, Mistake> = key.into_deserializer();
+        seed.deserialize(key).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Mistake> {
+        let reader = self.next.take().ok_or(Mistake::Recorded)?;
+        seed.deserialize(reader)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(AT, AtVisitor(PhantomData))
+    }
+}
+
+struct AtVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for AtVisitor<T> {
+    type Value = At<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value and its place")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<At<T>, A::Error> {
+        let start = seq.next_element()?.unwrap_or_default();
+        let end = seq.next_element()?.unwrap_or_default();
+        // The failure is in the sink; going on is the point of this type.
+        let value = seq.next_element().ok().flatten();
+        let span = start..end;
+        Ok(At { span, value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Opaque {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_ignored_any(serde::de::IgnoredAny)
+            .map(|_| Self)
+    }
+}

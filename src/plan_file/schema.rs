@@ -1,0 +1,80 @@
+//! The JSON Schema of plan files, for editors.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use schemars::Schema;
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::transform::Transform;
+use serde_json::Value;
+use serde_json::json;
+
+use super::raw::RawPlan;
+use super::read::At;
+
+/// The JSON Schema (draft 2020-12) of a plan file. It knows shapes only; `cutover check` knows the rest.
+pub fn schema() -> Value {
+    let mut schema = SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<RawPlan>();
+    RecursiveTransform(without_null).transform(&mut schema);
+    schema.to_value()
+}
+
+/// Lets an entry be written as its name alone.
+pub(super) fn or_bare_text(schema: &mut Schema) {
+    let object = std::mem::take(schema).to_value();
+    let mut both = json!({ "anyOf": [{ "type": "string", "minLength": 1 }, object] });
+    if let Value::Object(both) = both.take() {
+        *schema = both.into();
+    }
+}
+
+/// The version may be written with or without quotes.
+pub(super) fn version(schema: &mut Schema) {
+    schema.remove("type");
+    schema.insert("enum".to_owned(), json!([1, "1"]));
+}
+
+/// In the model every key is optional; in the file a key without a value is a mistake.
+fn without_null(schema: &mut Schema) {
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            schema.insert("type".to_owned(), only);
+        }
+    }
+    let Some(Value::Array(choices)) = schema.get_mut("anyOf") else {
+        return;
+    };
+    choices.retain(|choice| choice != &json!({ "type": "null" }));
+    if let [Value::Object(only)] = choices.as_slice() {
+        let only = only.clone();
+        schema.remove("anyOf");
+        for (key, value) in only {
+            schema.insert(key, value);
+        }
+    }
+}
+
+/// A place does not show in the file, nor in its schema.
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}

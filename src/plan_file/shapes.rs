@@ -1,0 +1,234 @@
+//! The shapes of names: what can be said about them without asking AWS. Each check returns what is wrong and what to
+//! write.
+
+use crate::engine::units::DnsName;
+
+use super::diagnostics::quote;
+
+/// A message and a help.
+pub(super) type Complaint = (String, String);
+
+/// The longest name of a cutover; it becomes part of change comments, of which Route 53 takes 256 characters.
+const NAME_CHARS_MAX: usize = 64;
+
+/// The most characters of a set identifier. Source: Route 53 API Reference, `ResourceRecordSet$SetIdentifier`.
+const SET_IDENTIFIER_CHARS_MAX: usize = 128;
+
+/// The most characters of an alarm's name. Source: CloudWatch API Reference, `AlarmName`.
+const ALARM_NAME_CHARS_MAX: usize = 255;
+
+/// The most bytes of a DNS name and of one of its labels. Source: RFC 1035, section 2.3.4; the final dot is not written.
+const DNS_NAME_BYTES_MAX: usize = 253;
+const DNS_LABEL_BYTES_MAX: usize = 63;
+
+/// A cutover's name.
+pub(super) fn cutover_name(name: &str) -> Result<(), Complaint> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let ends_well = !name.starts_with('-') && !name.ends_with('-');
+    if !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.chars().all(allowed) && ends_well {
+        return Ok(());
+    }
+    let lower = name.to_lowercase();
+    let mended: String = lower
+        .chars()
+        .map(|c| if allowed(c) { c } else { '-' })
+        .collect();
+    let mended: String = mended
+        .trim_matches('-')
+        .chars()
+        .take(NAME_CHARS_MAX)
+        .collect();
+    let mended = mended.trim_end_matches('-');
+    let help = if mended.is_empty() {
+        "write for example `recipe-api`".to_owned()
+    } else {
+        format!("write for example `{mended}`")
+    };
+    let message = if name.len() > NAME_CHARS_MAX {
+        format!(
+            "the name has {} characters; {NAME_CHARS_MAX} are the most",
+            name.chars().count()
+        )
+    } else {
+        format!(
+            "the name {} may have only a-z, 0-9 and hyphens, and no hyphen first or last",
+            quote(name)
+        )
+    };
+    Err((message, help))
+}
+
+/// A region such as `ap-northeast-1` or `us-gov-west-1`.
+pub(super) fn region(region: &str) -> Result<(), Complaint> {
+    if is_region(region) {
+        return Ok(());
+    }
+    let without_letter = region.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let message = format!("{} is not an AWS region", quote(region));
+    let help = if without_letter.len() + 1 == region.len() && is_region(without_letter) {
+        format!("that is an availability zone; write its region, `{without_letter}`")
+    } else {
+        "write for example `ap-northeast-1` or `us-east-1`".to_owned()
+    };
+    Err((message, help))
+}
+
+fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let Some((number, words)) = parts.split_last() else {
+        return false;
+    };
+    let word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    text.len() <= 32 && words.len() >= 2 && words.iter().all(word) && digits
+}
+
+/// The ARN of an IAM role.
+pub(super) fn role_arn(arn: &str) -> Result<(), Complaint> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let help = "write for example `arn:aws:iam::111111111111:role/cutover`".to_owned();
+    let [prefix, partition, service, region, account, resource] = parts.as_slice() else {
+        return Err((
+            format!("{} is not the ARN of an IAM role", quote(arn)),
+            help,
+        ));
+    };
+    let account_digits = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+    let role = resource.strip_prefix("role/").unwrap_or("");
+    let character = |c: char| c.is_ascii_alphanumeric() || "+=,.@_/-".contains(c);
+    let partition = *partition == "aws" || partition.starts_with("aws-");
+    if *prefix != "arn" || !partition || *service != "iam" || !region.is_empty() {
+        return Err((
+            format!("{} is not the ARN of an IAM role", quote(arn)),
+            help,
+        ));
+    }
+    if !account_digits {
+        let message = format!(
+            "the account {} of this ARN has not 12 digits",
+            quote(account)
+        );
+        return Err((message, help));
+    }
+    if role.is_empty() || role.ends_with('/') || !role.chars().all(character) {
+        return Err((
+            format!("{} is not the ARN of an IAM role", quote(arn)),
+            help,
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a zone is named by its ID. Source: Route 53 API Reference, `ResourceId`: at most 32 characters.
+pub(super) fn is_zone_id(zone: &str) -> bool {
+    let rest = zone.strip_prefix('Z').unwrap_or("");
+    let character = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
+    !rest.is_empty() && zone.len() <= 32 && rest.bytes().all(character)
+}
+
+/// A hosted zone, by name or by ID.
+pub(super) fn zone(zone: &str) -> Result<(), Complaint> {
+    if is_zone_id(zone) {
+        return Ok(());
+    }
+    let id = zone.rsplit('/').next().unwrap_or("");
+    if zone.contains("hostedzone/") && is_zone_id(id) {
+        let message = format!("{} is a path, not a zone", quote(zone));
+        return Err((message, format!("write the ID alone: `{id}`")));
+    }
+    dns_name(zone)
+}
+
+/// A DNS name that a record may have.
+pub(super) fn dns_name(name: &str) -> Result<(), Complaint> {
+    let shown = quote(name);
+    if let Some((_, host)) = name.split_once("://") {
+        let host = host.split(['/', ':']).next().unwrap_or("");
+        let message = format!("{shown} is an address, not a DNS name");
+        return Err((message, format!("write `{host}`")));
+    }
+    if !name.is_ascii() {
+        let message = format!("{shown} has letters that the DNS does not know");
+        return Err((
+            message,
+            "write the name in its ASCII form, `xn--…`".to_owned(),
+        ));
+    }
+    let help = "write for example `api.example.com`".to_owned();
+    let bare = name.strip_suffix('.').unwrap_or(name);
+    let odd = |b: u8| b.is_ascii_whitespace() || b.is_ascii_control() || b == b'/';
+    if bare.bytes().any(odd) {
+        return Err((format!("{shown} is not a DNS name"), help));
+    }
+    if bare.is_empty() || bare.split('.').any(str::is_empty) {
+        return Err((format!("{shown} has an empty part"), help));
+    }
+    let too_long = bare
+        .split('.')
+        .any(|label| label.len() > DNS_LABEL_BYTES_MAX);
+    if too_long || bare.len() > DNS_NAME_BYTES_MAX {
+        let message = format!(
+            "{shown} is too long: a DNS name has at most {DNS_NAME_BYTES_MAX} characters, each part {DNS_LABEL_BYTES_MAX}"
+        );
+        return Err((message, "write the name that is in Route 53".to_owned()));
+    }
+    Ok(())
+}
+
+/// A name that must lie in a zone that is itself given by name.
+pub(super) fn in_zone(name: &DnsName, zone: &DnsName) -> Result<(), Complaint> {
+    if name.is_in_zone(zone) {
+        return Ok(());
+    }
+    let message = format!(
+        "{} is not in the zone {}",
+        quote(name.as_str()),
+        quote(zone.as_str())
+    );
+    let help = if name.as_str().contains('.') {
+        "write the zone that the record is in, or the ID of that zone".to_owned()
+    } else {
+        format!("write the whole name: `{name}.{zone}`")
+    };
+    Err((message, help))
+}
+
+/// A record's set identifier.
+pub(super) fn set_identifier(identifier: &str) -> Result<(), Complaint> {
+    let characters = identifier.chars().count();
+    let help = "write the record's set identifier (its Record ID in the console)".to_owned();
+    if characters == 0 {
+        return Err(("the set identifier is empty".to_owned(), help));
+    }
+    if characters > SET_IDENTIFIER_CHARS_MAX {
+        let message = format!(
+            "the set identifier has {characters} characters; Route 53 takes {SET_IDENTIFIER_CHARS_MAX} at most"
+        );
+        return Err((message, help));
+    }
+    Ok(())
+}
+
+/// An alarm's name.
+pub(super) fn alarm_name(name: &str) -> Result<(), Complaint> {
+    if let Some((head, alarm)) = name.split_once(":alarm:") {
+        let region = head.split(':').nth(3).unwrap_or("");
+        let message = format!("{} is an ARN; alarms are listed by name", quote(name));
+        return Err((
+            message,
+            format!("write `{{ name: {alarm}, region: {region} }}`"),
+        ));
+    }
+    let characters = name.chars().count();
+    if characters == 0 || name.trim() != name {
+        let help = "write the alarm's name, exactly as CloudWatch has it".to_owned();
+        return Err((format!("{} is not the name of an alarm", quote(name)), help));
+    }
+    if characters > ALARM_NAME_CHARS_MAX {
+        let message = format!(
+            "the alarm's name has {characters} characters; CloudWatch takes {ALARM_NAME_CHARS_MAX} at most"
+        );
+        return Err((message, "write the name that is in CloudWatch".to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! The `steps` of a plan.
+
+use crate::engine::plan::Step;
+use crate::engine::units::Share;
+use crate::engine::units::ShareError;
+use crate::engine::units::WeightPair;
+
+use super::convert::duration;
+use super::convert::require_in;
+use super::diagnostics::Sink;
+use super::diagnostics::Span;
+use super::diagnostics::quote;
+use super::raw::RawStep;
+use super::raw::ShareText;
+use super::read::At;
+use super::shapes::Complaint;
+
+/// The most steps of a plan: one a percent. Finer ladders would take years of baking.
+const STEPS_MAX: usize = 100;
+
+/// The steps of a plan; none if the list itself could not be read.
+pub(super) fn convert(steps: At<Vec<At<RawStep>>>, sink: &mut Sink<'_>) -> Option<Vec<Step>> {
+    let (span, steps) = (steps.span, steps.value?);
+    let Some(last) = steps.last().map(|last| last.span.clone()) else {
+        let help = "list at least one: `- { weight: 100%, bake: 1d }`";
+        sink.error(&span, "no step is listed, so nothing would ever move", help);
+        return Some(Vec::new());
+    };
+    if let Some(first_too_many) = steps.get(STEPS_MAX) {
+        let message = format!("{} steps are listed; {STEPS_MAX} are the most", steps.len());
+        sink.error(&first_too_many.span, message, "take larger steps");
+        return None;
+    }
+    let mut converted = Vec::<(Span, Step)>::new();
+    let mut complete = true;
+    for step in steps {
+        let At { span, value } = step;
+        let before = converted.last();
+        match value.and_then(|raw| convert_one(raw, &span, before, sink)) {
+            Some(step) => converted.push(step),
+            None => complete = false,
+        }
+    }
+    let top = converted.iter().map(|(_, step)| step.share).max();
+    if complete && top.is_some_and(|share| share < Share::FULL) {
+        let message = "the steps do not end at 100%";
+        let help = "add a last step, for example `- { weight: 100%, bake: 1d }`";
+        sink.error(&last, message, help);
+    }
+    Some(converted.into_iter().map(|(_, step)| step).collect())
+}
+
+/// A step and the place of its share.
+fn convert_one(
+    raw: RawStep,
+    span: &Span,
+    before: Option<&(Span, Step)>,
+    sink: &mut Sink<'_>,
+) -> Option<(Span, Step)> {
+    let weight = require_in(raw.weight, "weight", "this step", span, sink);
+    let bake = require_in(raw.bake, "bake", "this step", span, sink);
+    let bake = bake.and_then(|bake| duration(&bake, "bake", false, sink));
+    let weight = weight?;
+    let (share, pair) = match weights(weight.value.as_ref()?) {
+        Ok(weights) => weights,
+        Err((message, help)) => {
+            sink.error(&weight.span, message, &help);
+            return None;
+        }
+    };
+    if let Some((first, before)) = before {
+        rises(share, pair, &weight.span, (first, before), sink);
+    }
+    let step = Step {
+        share,
+        pair,
+        bake: bake?,
+        approval: raw.approval.is_some(),
+    };
+    Some((weight.span, step))
+}
+
+/// Whether a step gives the new cluster more than the one before it.
+fn rises(
+    share: Share,
+    pair: WeightPair,
+    span: &Span,
+    (first, before): (&Span, &Step),
+    sink: &mut Sink<'_>,
+) {
+    let place = (first, "the step before");
+    if share <= before.share {
+        let message = format!(
+            "the steps must rise, but {share} comes after {}",
+            before.share
+        );
+        let help = "put the steps in rising order, each share once";
+        sink.conflict(span, message, help, place);
+    } else if !pair.gives_new_more_than(before.pair) {
+        let message = format!(
+            "{share} and {} are the same weights, {pair} (old/new), in Route 53",
+            before.share
+        );
+        let help = "remove one of the two; Route 53's weights are whole numbers up to 255";
+        sink.conflict(span, message, help, place);
+    }
+}
+
+/// The share that a text says, and the weights that express it.
+fn weights(text: &ShareText) -> Result<(Share, WeightPair), Complaint> {
+    let share: Share = text.0.parse().map_err(|error| complaint(&error))?;
+    if share == Share::ZERO {
+        let message = "a step of 0% moves nothing".to_owned();
+        return Err((
+            message,
+            "remove the step; the old cluster has 100% until the first one".to_owned(),
+        ));
+    }
+    let pair = WeightPair::closest(share).map_err(|error| complaint(&error))?;
+    Ok((share, pair))
+}
+
+fn complaint(error: &ShareError) -> Complaint {
+    match error {
+        ShareError::NoUnit(text) => {
+            let hundredfold = match text.parse::<f64>() {
+                Ok(number) if number > 0.0 && number < 1.0 => {
+                    let percent = (number * 100.0 * 1e6).round() / 1e6;
+                    format!(" (or `{percent}%`, if you meant a fraction of 1)")
+                }
+                _ => String::new(),
+            };
+            let message = format!("{} has no unit", quote(text));
+            (message, format!("write `{text}%`{hundredfold}"))
+        }
+        ShareError::NotANumber(text) => {
+            let message = format!("{} is not a share of the traffic", quote(text));
+            (message, "write for example `5%`".to_owned())
+        }
+        ShareError::OutOfRange(text) => {
+            let message = format!("{} is not between 0% and 100%", quote(text));
+            (message, "write for example `5%`".to_owned())
+        }
+        ShareError::TooPrecise(text) => {
+            let message = format!("{} has more than six decimals", quote(text));
+            let help = "round it; Route 53's weights cannot express so fine a share";
+            (message, help.to_owned())
+        }
+        ShareError::RoundsToZero(share) => {
+            let message = format!("{share} is less than Route 53 can express, and would be 0%");
+            let help = "write `0.390625%` (1 of 256, the smallest share) or more";
+            (message, help.to_owned())
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! YAML text → a tree in which everything knows its place.
+//!
+//! Plan files are read in two stages because serde alone stops at the first mistake. Here the YAML parser's events
+//! become a tree; `read` then makes the serde model of it and goes on after every mistake. This is the only file that
+//! knows the YAML parser, so another one can take its place in an afternoon.
+//!
+//! Scalars stay text: `1.10` is not 1.1 and `no` is not false, whatever YAML 1.1 says. The model decides what they mean.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use granit_parser::ErrorKind;
+use granit_parser::Event;
+use granit_parser::Parser;
+use granit_parser::ScalarStyle;
+use granit_parser::ScanError;
+use granit_parser::StrInput;
+use granit_parser::Tag;
+
+use super::diagnostics::Sink;
+use super::diagnostics::Span;
+use super::diagnostics::quote;
+
+/// A value and the bytes that it was written in.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) span: Span,
+    pub(super) value: Value,
+    /// How many nodes this one stands for, aliases followed.
+    size: usize,
+}
+
+/// What a node holds.
+#[derive(Debug)]
+pub(super) enum Value {
+    /// Nothing was written, or `~`, or `null`.
+    Null,
+    /// A text, a number, a word: whatever is not a list or a map.
+    Scalar(String),
+    /// A list.
+    List(Vec<Rc<Node>>),
+    /// A map, in the order of the file, each key once.
+    Map(Vec<(Key, Rc<Node>)>),
+}
+
+/// A map's key.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) span: Span,
+    pub(super) text: String,
+}
+
+/// The most nodes of a plan, aliases followed: this is what disarms an alias bomb. A plan of 100 records and 100 steps
+/// has about 2,000.
+const NODES_MAX: usize = 50_000;
+
+/// The deepest nesting of lists and maps. A plan needs five.
+const DEPTH_MAX: usize = 32;
+
+/// Reads the one document of a plan file; none if something was wrong that leaves nothing to go on with.
+pub(super) fn read(text: &str, sink: &mut Sink<'_>) -> Option<Rc<Node>> {
+    let options = granit_parser::options! {
+        emit_unresolved_aliases: true,
+        flow_nesting_limit: DEPTH_MAX,
+        block_nesting_limit: DEPTH_MAX,
+    };
+    let mut builder = Builder {
+        parser: Parser::new_from_str_with_options(text, options),
+        sink,
+        anchors: BTreeMap::new(),
+        length: text.len(),
+    };
+    match builder.document() {
+        Ok(root) => Some(root),
+        Err(stop) => {
+            builder.explain(stop);
+            None
+        }
+    }
+}
+
+/// Why reading stopped.
+enum Stop {
+    /// The YAML is malformed.
+    Malformed(ScanError),
+    /// There is nothing in the file.
+    Empty,
+    /// A second document begins here.
+    SecondDocument(Span),
+    /// Aliases made of aliases.
+    TooLarge(Span),
+}
+
+impl From<ScanError> for Stop {
+    fn from(error: ScanError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+struct Builder<'t, 's, 'p> {
+    parser: Parser<'t, StrInput<'t>>,
+    sink: &'s mut Sink<'p>,
+    anchors: BTreeMap<usize, Rc<Node>>,
+    length: usize,
+}
+
+impl<'t> Builder<'t, '_, '_> {
+    /// The next event that is not mere presentation, and its bytes.
+    fn next(&mut self) -> Result<(Event<'t>, Span), Stop> {
+        match self.parser.next_event() {
+            Some(next) => {
+                let (event, span) = next?;
+                let bytes = span.byte_range();
+                Ok((event, bytes.unwrap_or(self.length..self.length)))
+            }
+            None => Ok((Event::StreamEnd, self.length..self.length)),
+        }
+    }
+
+    fn document(&mut self) -> Result<Rc<Node>, Stop> {
+        let mut root = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => return root.ok_or(Stop::Empty),
+                Event::DocumentStart(..) if root.is_some() => {
+                    return Err(Stop::SecondDocument(span));
+                }
+                Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
+                node => root = Some(self.node(node, span)?),
+            }
+        }
+    }
+
+    fn node(&mut self, event: Event<'t>, span: Span) -> Result<Rc<Node>, Stop> {
+        let (node, anchor) = match event {
+            Event::Alias(anchor) => return self.alias(anchor, span),
+            Event::UnresolvedAlias(name) => {
+                let message = format!("the alias {} has no anchor before it", quote(&name));
+                let help = format!("write `&{name}` at the value that it stands for, further up");
+                self.sink.error(&span, message, &help);
+                (Node::new(span, Value::Null), 0)
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.refuse_tag(tag.as_deref(), &span);
+                let plain = style == ScalarStyle::Plain;
+                (Node::new(span, scalar(text, plain)), anchor)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.refuse_tag(tag.as_deref(), &span);
+                (self.list(span)?, anchor)
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.refuse_tag(tag.as_deref(), &span);
+                (self.map(span)?, anchor)
+            }
+            // Only nodes stand where a node is expected; the parser has made sure of it.
+            _ => (Node::new(span, Value::Null), 0),
+        };
+        if node.size > NODES_MAX {
+            return Err(Stop::TooLarge(node.span));
+        }
+        let node = Rc::new(node);
+        if anchor > 0 {
+            self.anchors.insert(anchor, Rc::clone(&node));
+        }
+        Ok(node)
+    }
+
+    /// The anchored node, at the place of the alias when it is a scalar: that is where its reader will look.
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<Rc<Node>, Stop> {
+        let Some(node) = self.anchors.get(&anchor).map(Rc::clone) else {
+            self.sink.error(
+                &span,
+                "an alias stands inside the very value that it stands for",
+                "write the value out",
+            );
+            return Ok(Rc::new(Node::new(span, Value::Null)));
+        };
+        Ok(match &node.value {
+            Value::Scalar(text) => Rc::new(Node::new(span, Value::Scalar(text.clone()))),
+            Value::Null | Value::List(_) | Value::Map(_) => node,
+        })
+    }
+
+    fn list(&mut self, start: Span) -> Result<Node, Stop> {
+        let (mut entries, mut size) = (Vec::new(), 1_usize);
+        loop {
+            let (event, span) = self.next()?;
+            if matches!(event, Event::SequenceEnd | Event::StreamEnd) {
+                let value = Value::List(entries);
+                let span = start;
+                return Ok(Node { span, value, size });
+            }
+            let entry = self.node(event, span)?;
+            size = self.grow(size, &entry)?;
+            entries.push(entry);
+        }
+    }
+
+    fn map(&mut self, start: Span) -> Result<Node, Stop> {
+        let (mut entries, mut size) = (Vec::<(Key, Rc<Node>)>::new(), 1_usize);
+        let mut seen = BTreeMap::<String, Span>::new();
+        loop {
+            let (event, span) = self.next()?;
+            if matches!(event, Event::MappingEnd | Event::StreamEnd) {
+                let span = entries.first().map_or(start, |(key, _)| key.span.clone());
+                let value = Value::Map(entries);
+                return Ok(Node { span, value, size });
+            }
+            let key = self.node(event, span.clone())?;
+            let (event, value_span) = self.next()?;
+            let mut value = self.node(event, value_span)?;
+            size = self.grow(size, &value)?;
+            let Some(key) = self.key(&key, span) else {
+                continue;
+            };
+            if matches!(value.value, Value::Null) {
+                value = Rc::new(Node::new(key.span.clone(), Value::Null));
+            }
+            if let Some(first) = seen.get(&key.text) {
+                let message = format!("the key {} is given twice", quote(&key.text));
+                let (help, here) = ("remove one of the two", "first given here");
+                self.sink.conflict(&key.span, message, help, (first, here));
+            } else {
+                seen.insert(key.text.clone(), key.span.clone());
+                entries.push((key, value));
+            }
+        }
+    }
+
+    fn key(&mut self, node: &Node, span: Span) -> Option<Key> {
+        match &node.value {
+            Value::Scalar(text) if text == "<<" => {
+                self.sink.error(
+                    &span,
+                    "merge keys (`<<`) are not supported",
+                    "write the keys out; an alias for a whole value (`*name`) does work",
+                );
+                None
+            }
+            Value::Scalar(text) => {
+                let text = text.clone();
+                Some(Key { span, text })
+            }
+            Value::Null | Value::List(_) | Value::Map(_) => {
+                let help = "a key is a single word, followed by a colon";
+                self.sink.error(&span, "this is not a key", help);
+                None
+            }
+        }
+    }
+
+    fn grow(&self, size: usize, child: &Node) -> Result<usize, Stop> {
+        let size = size.saturating_add(child.size);
+        if size > NODES_MAX {
+            return Err(Stop::TooLarge(child.span.clone()));
+        }
+        Ok(size)
+    }
+
+    fn refuse_tag(&mut self, tag: Option<&Tag>, span: &Span) {
+        let Some(tag) = tag.filter(|tag| tag.core_suffix() != Some("str")) else {
+            return;
+        };
+        let message = format!("the tag {} is not supported", quote(&tag.original()));
+        self.sink
+            .error(span, message, "remove the tag; plans are plain YAML");
+    }
+
+    fn explain(&mut self, stop: Stop) {
+        let end = self.length..self.length;
+        match stop {
+            Stop::Empty => self.sink.error(
+                &(0..0),
+                "the file is empty",
+                "start with `version: 1`; the example plans show the rest",
+            ),
+            Stop::SecondDocument(span) => self.sink.error(
+                &span,
+                "a second document begins here",
+                "one file holds one plan; move what follows `---` to a file of its own",
+            ),
+            Stop::TooLarge(span) => self.sink.error(
+                &span,
+                format!("the plan has more than {NODES_MAX} values once its aliases are followed"),
+                "write the plan without aliases that are made of aliases",
+            ),
+            Stop::Malformed(error) => {
+                let marker = error.marker();
+                let at = marker.byte_offset().map_or(end, |byte| byte..byte + 1);
+                let help = help_for(error.kind());
+                let what = format!("this is not valid YAML: {}", error.info());
+                self.sink.error(&at, what, &help);
+            }
+        }
+    }
+}
+
+impl Node {
+    fn new(span: Span, value: Value) -> Self {
+        let size = 1;
+        Self { span, value, size }
+    }
+}
+
+/// A scalar; the plain spellings of nothing are nothing.
+fn scalar(text: Cow<'_, str>, plain: bool) -> Value {
+    if plain && matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL") {
+        Value::Null
+    } else {
+        Value::Scalar(text.into_owned())
+    }
+}
+
+/// What to do about malformed YAML, in the words of somebody who does not know the grammar.
+fn help_for(kind: &ErrorKind) -> String {
+    use ErrorKind as Kind;
+    match kind {
+        Kind::TabNotAllowed
+        | Kind::TabInBlockIndentation
+        | Kind::TabInIndentation
+        | Kind::TabInPlainScalar
+        | Kind::TabAtBlockScalarStart => "YAML is indented with spaces, never with tabs".to_owned(),
+        Kind::UnclosedQuotedScalar => "close the quote".to_owned(),
+        Kind::UnexpectedEofFlowMapping
+        | Kind::UnexpectedEofFlowSequence
+        | Kind::UnexpectedEofImplicitFlowMapping
+        | Kind::UnclosedFlowCollection { .. }
+        | Kind::ExpectedFlowMappingSeparator
+        | Kind::ExpectedFlowSequenceSeparator => {
+            "close the bracket, or put a comma between the entries".to_owned()
+        }
+        Kind::RecursionLimitExceeded => {
+            format!("a plan is not nested deeper than {DEPTH_MAX} levels")
+        }
+        Kind::UnexpectedCharacter { .. } => {
+            "put the value in quotes, or remove the character".to_owned()
+        }
+        _ => "look at the indentation, and for a missing colon, quote or bracket, here and in the line above"
+            .to_owned(),
+    }
+}
