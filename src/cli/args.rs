@@ -61,7 +61,13 @@ pub struct Global {
     )]
     pub log_filter: Option<String>,
     /// How wide the output is, where it does not go to a terminal
-    #[arg(long, global = true, value_name = "COLUMNS", env = "COLUMNS", hide = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "COLUMNS",
+        env = "COLUMNS",
+        hide = true
+    )]
     pub width: Option<String>,
 }
 
@@ -393,7 +399,14 @@ mod tests {
             let words = ["cutover"].into_iter().chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_err(), "{line}");
         }
-        for line in ["pause a", "resume a", "retry a", "amend p", "rollback a", "rollback --all"] {
+        for line in [
+            "pause a",
+            "resume a",
+            "retry a",
+            "amend p",
+            "rollback a",
+            "rollback --all",
+        ] {
             let words = ["cutover"].into_iter().chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
         }

@@ -23,15 +23,25 @@ use crate::report::text;
 /// How often an append is tried again after somebody else was faster (RULES F1).
 const RACES_MAX: u32 = 5;
 
-/// What a command means for one state.
-pub type Decide<'a> = Box<dyn Fn(&State) -> Answer + 'a>;
+/// What a command means for one state: an event, nothing more to do, or why it does not apply.
+pub type Decide<'a> = Box<dyn Fn(&State) -> Result<Option<Event>, NotApplicable> + 'a>;
 
 /// One command for one cutover.
 pub struct Order<'a> {
     /// The cutover.
     pub named: Named,
-    /// The event to append, or why not.
+    /// What to append.
     pub decide: Decide<'a>,
+}
+
+impl<'a> Order<'a> {
+    /// An order that always writes where it applies.
+    pub fn new(named: Named, decide: impl Fn(&State) -> Answer + 'a) -> Self {
+        Self {
+            named,
+            decide: Box::new(move |state| decide(state).map(Some)),
+        }
+    }
 }
 
 /// The journal, opened for a command, and what it says now.
@@ -67,10 +77,7 @@ pub async fn order_all<'a>(
     let desk = Desk::open(context).await?;
     let orders = resolve(names, &desk.books.names())?
         .into_iter()
-        .map(|named| Order {
-            named,
-            decide: Box::new(decide.clone()),
-        });
+        .map(|named| Order::new(named, decide.clone()));
     give(context, &desk, command, orders.collect()).await
 }
 
@@ -87,12 +94,8 @@ pub async fn give(
     command: &'static str,
     orders: Vec<Order<'_>>,
 ) -> Result<Exit> {
-    let orders = applicable(context, desk, command, orders)?;
-    let mut written: Vec<Envelope> = Vec::new();
-    for order in &orders {
-        written.push(append(context, desk, command, order).await?);
-    }
-    say(context, &written)?;
+    let orders = check(context, desk, command, orders)?;
+    write(context, desk, command, &orders).await?;
     if let Some(unwatched) = status::unwatched(&desk.books, context.clock.now()) {
         context.note(&format!(
             "{unwatched}; this takes effect when one runs: `cutover run PATH…`"
@@ -101,8 +104,35 @@ pub async fn give(
     Ok(Exit::Done)
 }
 
+/// Appends orders that were checked, and says what was written.
+///
+/// # Errors
+/// Somebody else was faster and the command applies no more, or the journal cannot be written.
+pub async fn write(
+    context: &mut Context<'_>,
+    desk: &Desk,
+    command: &'static str,
+    orders: &[Order<'_>],
+) -> Result<()> {
+    let mut written: Vec<Envelope> = Vec::new();
+    for order in orders {
+        match append(context, desk, command, order).await {
+            Ok(entry) => written.extend(entry),
+            Err(error) => {
+                // What was written before is said all the same.
+                say(context, &written)?;
+                return Err(error);
+            }
+        }
+    }
+    say(context, &written)
+}
+
 /// The orders that apply now.
-fn applicable<'a>(
+///
+/// # Errors
+/// One does not that was named outright, or none does.
+pub fn check<'a>(
     context: &mut Context<'_>,
     desk: &Desk,
     command: &'static str,
@@ -136,8 +166,10 @@ fn refusal(command: &'static str, order: &Order<'_>, reason: &NotApplicable) -> 
 }
 
 /// The event, if the command applies and the fold takes it.
-fn decide(order: &Order<'_>, state: &State) -> Result<(Event, u32), NotApplicable> {
-    let event = (order.decide)(state)?;
+fn decide(order: &Order<'_>, state: &State) -> Result<Option<(Event, u32)>, NotApplicable> {
+    let Some(event) = (order.decide)(state)? else {
+        return Ok(None);
+    };
     let trial = Envelope {
         cutover: state.name.clone(),
         attempt: state.attempt,
@@ -150,7 +182,7 @@ fn decide(order: &Order<'_>, state: &State) -> Result<(Event, u32), NotApplicabl
     let mut after = Some(state.clone());
     apply(&mut after, &trial).map_err(|illegal| NotApplicable(illegal.why))?;
     let attempt = after.map_or(state.attempt, |state| state.attempt);
-    Ok((event, attempt))
+    Ok(Some((event, attempt)))
 }
 
 /// Appends one order's event, conditional on the state that it was decided on.
@@ -159,11 +191,13 @@ async fn append(
     desk: &Desk,
     command: &'static str,
     order: &Order<'_>,
-) -> Result<Envelope> {
+) -> Result<Option<Envelope>> {
     let mut state = desk.books.state(&order.named.name)?;
     for _ in 0..=RACES_MAX {
-        let (event, attempt) =
-            decide(order, &state).map_err(|reason| refusal(command, order, &reason))?;
+        let decided = decide(order, &state).map_err(|reason| refusal(command, order, &reason))?;
+        let Some((event, attempt)) = decided else {
+            return Ok(None);
+        };
         let append = Append {
             expect: vec![(state.name.clone(), state.seq)],
             entries: vec![NewEntry {
@@ -177,8 +211,7 @@ async fn append(
         };
         match desk.journal.append(append).await {
             Ok(written) => {
-                let first = written.into_iter().next();
-                return first.ok_or_else(|| anyhow!("the journal did not say what it wrote"));
+                return Ok(written.into_iter().next());
             }
             Err(JournalError::Conflict { .. }) => {
                 let books = Books::read(desk.journal.as_ref()).await?;

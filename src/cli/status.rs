@@ -84,7 +84,9 @@ async fn look(context: &mut Context<'_>, journal: &dyn Journal, names: &[String]
     let now = context.clock.now();
     let (states, damaged) = books.states();
     for error in damaged {
-        context.note(&format!("left out, the journal does not make sense: {error}"))?;
+        context.note(&format!(
+            "left out, the journal does not make sense: {error}"
+        ))?;
     }
     let wanted = if names.is_empty() {
         None
@@ -113,11 +115,7 @@ fn show(context: &mut Context<'_>, seen: &Seen) -> Result<()> {
 }
 
 /// Looks again and again: on a terminal the screen is drawn anew, elsewhere only what changed is written.
-async fn watch(
-    context: &mut Context<'_>,
-    journal: &dyn Journal,
-    names: &[String],
-) -> Result<Exit> {
+async fn watch(context: &mut Context<'_>, journal: &dyn Journal, names: &[String]) -> Result<Exit> {
     let mut last = None;
     loop {
         let seen = look(context, journal, names).await?;
@@ -190,7 +188,9 @@ fn row(state: &State, heartbeats: &[Heartbeat], now: Timestamp) -> Row {
     let current = known
         .filter(|(heartbeat, _)| heartbeat.at >= state.phase_since)
         .map(|(heartbeat, glance)| (is_fresh(heartbeat, now), glance));
-    let fresh = current.filter(|(fresh, _)| *fresh).map(|(_, glance)| glance);
+    let fresh = current
+        .filter(|(fresh, _)| *fresh)
+        .map(|(_, glance)| glance);
     let glance = current.map(|(_, glance)| glance);
     Row {
         name: state.name.clone(),

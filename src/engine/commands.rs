@@ -105,11 +105,13 @@ fn waiting_step(state: &State) -> Result<u16, NotApplicable> {
     if let Some(step) = waiting {
         return Ok(step);
     }
-    let ahead = (state.step + 1..=state.plan().step_count())
-        .find(|number| !state.is_approved(*number));
+    let ahead =
+        (state.step + 1..=state.plan().step_count()).find(|number| !state.is_approved(*number));
     refuse(match ahead {
         Some(step) => {
-            format!("no step waits for approval now; approve step {step} ahead with `--step {step}`")
+            format!(
+                "no step waits for approval now; approve step {step} ahead with `--step {step}`"
+            )
         }
         None => "no step waits for approval, and none will".to_owned(),
     })
@@ -122,7 +124,10 @@ fn waiting_step(state: &State) -> Result<u16, NotApplicable> {
 pub fn skip_bake(state: &State, reason: &str) -> Answer {
     refuse_if(
         state.phase != Phase::Baking,
-        &format!("it is {}, and only a bake can be skipped", state.phase.label()),
+        &format!(
+            "it is {}, and only a bake can be skipped",
+            state.phase.label()
+        ),
     )?;
     refuse_if(state.bake.over, "the bake is over already")?;
     refuse_if(
@@ -305,12 +310,10 @@ pub fn rollback(
     include_completed: bool,
     reason: Option<&str>,
 ) -> Result<RollbackNeed, NotApplicable> {
-    let request = Ok(RollbackNeed::Request(Box::new(
-        Event::RollbackRequested {
-            mode,
-            reason: reason.map(str::to_owned),
-        },
-    )));
+    let request = Ok(RollbackNeed::Request(Box::new(Event::RollbackRequested {
+        mode,
+        reason: reason.map(str::to_owned),
+    })));
     let forces_more = |before: RevertMode| mode == RevertMode::Force && before == RevertMode::Swap;
     if let Some(asked) = &state.rollback {
         return if forces_more(asked.mode) {
@@ -336,11 +339,9 @@ pub fn rollback(
             )?;
             request
         }
-        Phase::Waiting
-        | Phase::Shifting
-        | Phase::Settling
-        | Phase::Baking
-        | Phase::Halted => request,
+        Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => {
+            request
+        }
     }
 }
 

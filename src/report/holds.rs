@@ -66,15 +66,29 @@ fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         HoldReason::FallbackUnknown { alarm, message } => {
             format!("fallback alarm {alarm} cannot be judged: {message}")
         }
-        HoldReason::AlarmMissing { alarm, fallback, since } => {
+        HoldReason::AlarmMissing {
+            alarm,
+            fallback,
+            since,
+        } => {
             let kind = if *fallback { "fallback alarm" } else { "alarm" };
             format!("{kind} {alarm} not found{}", since_text(*since, now))
         }
         HoldReason::NoData { alarm, since } => {
-            format!("alarm {alarm} has too little data to judge{}", since_text(*since, now))
+            format!(
+                "alarm {alarm} has too little data to judge{}",
+                since_text(*since, now)
+            )
         }
-        HoldReason::Unknown { alarm, message, since } => {
-            format!("alarm {alarm} cannot be judged{}: {message}", since_text(*since, now))
+        HoldReason::Unknown {
+            alarm,
+            message,
+            since,
+        } => {
+            format!(
+                "alarm {alarm} cannot be judged{}: {message}",
+                since_text(*since, now)
+            )
         }
         HoldReason::UnknownTooLong { alarm, since } => format!(
             "alarm {alarm} could not be judged since {}, longer than the plan's `unknown_for`",
@@ -145,7 +159,12 @@ fn settling(step: u16, until: Option<Timestamp>, now: Option<Timestamp>) -> Stri
 }
 
 /// A step that is watched.
-fn baking(step: u16, until: Option<Timestamp>, counted_secs: i64, now: Option<Timestamp>) -> String {
+fn baking(
+    step: u16,
+    until: Option<Timestamp>,
+    counted_secs: i64,
+    now: Option<Timestamp>,
+) -> String {
     let counted = text::duration(SignedDuration::from_secs(counted_secs));
     match until {
         Some(until) => format!(
@@ -179,16 +198,22 @@ fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
             "mend the old cluster first; a rollback is yours to decide: `cutover rollback {name}`"
         ),
         HoldReason::AlarmMissing { .. } => {
-            format!("create it, or name another in the plan: `cutover amend PATH`, then see `cutover status {name}`")
+            format!(
+                "create it, or name another in the plan: `cutover amend PATH`, then see `cutover status {name}`"
+            )
         }
         HoldReason::UnknownTooLong { .. } => format!(
             "see why CloudWatch cannot tell; take the traffic back: `cutover rollback {name}`"
         ),
-        HoldReason::Route53Unreadable { .. } => "check the credentials and Route 53's health".to_owned(),
+        HoldReason::Route53Unreadable { .. } => {
+            "check the credentials and Route 53's health".to_owned()
+        }
         HoldReason::Claimed { by, .. } => {
             format!("it starts when that one has ended: `cutover status {by}`")
         }
-        HoldReason::Clock { .. } => "set this machine's clock right; reverts still go out".to_owned(),
+        HoldReason::Clock { .. } => {
+            "set this machine's clock right; reverts still go out".to_owned()
+        }
         HoldReason::PlanChanged { path } => format!(
             "take the new one: `cutover amend {}`, or put the old one back",
             quoted(path)
@@ -276,9 +301,7 @@ pub fn cause(cause: &RevertCause) -> String {
             Some(reason) => format!("{actor} asked for it: {reason}"),
             None => format!("{actor} asked for it"),
         },
-        RevertCause::LateWrite {} => {
-            "a write of ours landed after the revert had ended".to_owned()
-        }
+        RevertCause::LateWrite {} => "a write of ours landed after the revert had ended".to_owned(),
     }
 }
 

@@ -232,7 +232,8 @@ pub fn to_text(rows: &[Row], watch: Watch, now: Timestamp, width: Option<usize>)
 
 /// The first thing that must be known: nobody is watching.
 fn unwatched(fact: &str, width: Option<usize>) -> String {
-    let advice = "gates are not watched and nothing reverts by itself; start one: `cutover run PATH…`";
+    let advice =
+        "gates are not watched and nothing reverts by itself; start one: `cutover run PATH…`";
     format!(
         "{}\n{}",
         text::styled(text::BAD, fact),
@@ -255,7 +256,10 @@ fn groups(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
     let lines: Vec<String> = table.lines().collect();
     let mut shown: Vec<String> = Vec::new();
     if let Some(header) = lines.first() {
-        shown.push(text::styled(text::FAINT, &format!(" {}", header.trim_end())));
+        shown.push(text::styled(
+            text::FAINT,
+            &format!(" {}", header.trim_end()),
+        ));
     }
     for urgency in Urgency::ALL {
         let members: Vec<(&&Row, &String)> = ordered
