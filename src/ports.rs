@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::engine::event::{Envelope, Event, FailureClass};
-use crate::engine::observation::{AlarmReading, ChangeReading, HistoryReading};
+use crate::engine::observation::{AlarmReading, ChangeReading, FileReading, HistoryReading};
 use crate::engine::plan::{Account, ZoneRef};
 use crate::engine::record::{GroupName, RecordSet};
 use crate::engine::units::{AlarmId, ChangeId, CutoverName, DnsName, ZoneId};
@@ -40,6 +40,22 @@ pub struct CallError {
     pub code: Option<String>,
     /// What was said. Holds no secrets.
     pub message: String,
+    /// The groups of a refused batch that the message names; empty where it names none. Without them the rest of the
+    /// batch may pass.
+    pub culprits: Vec<GroupName>,
+}
+
+impl CallError {
+    /// A failure that names no code and no groups.
+    pub fn new(operation: &'static str, class: FailureClass, message: impl Into<String>) -> Self {
+        Self {
+            operation,
+            class,
+            code: None,
+            message: message.into(),
+            culprits: Vec::new(),
+        }
+    }
 }
 
 /// A hosted zone.
@@ -274,4 +290,28 @@ pub struct Page {
 pub trait Notifier: Send + Sync {
     /// Delivers a page; an error means that it is tried again.
     async fn page(&self, page: &Page) -> Result<(), String>;
+}
+
+/// The plan files that a controller was started with, as they are now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanFilesNow {
+    /// The paths that were given, absolute; a cutover whose file lies there belongs to this controller.
+    pub roots: Vec<String>,
+    /// Each file found there, absolute, and what it holds.
+    pub files: Vec<(String, FileReading)>,
+}
+
+/// Looks at the plan files.
+pub trait PlanFiles: Send + Sync {
+    /// Reads what has changed since the last look; cheap when nothing has.
+    fn look(&self) -> PlanFilesNow;
+}
+
+/// Keeps the break-glass files: change batches that work without this program.
+pub trait BreakGlass: Send + Sync {
+    /// Makes the stored files exactly these (name and content), each replaced atomically.
+    ///
+    /// # Errors
+    /// What went wrong, with the path.
+    fn store(&self, files: &BTreeMap<String, String>) -> Result<(), String>;
 }

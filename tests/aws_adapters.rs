@@ -1,1 +1,6 @@
-//! To be filled.
+//! The AWS adapters with the real SDK over a fake HTTP client: exact calls, timeouts under a paused clock, error classes.
+
+mod cloudwatch;
+mod fake;
+mod route53_changes;
+mod route53_reads;

@@ -1,1 +1,37 @@
-//! The AWS adapters: Route 53 and CloudWatch behind the ports.
+//! The AWS adapters: Route 53 and `CloudWatch` behind the ports.
+//!
+//! [`connect`] takes region, profile, credentials and `AWS_ENDPOINT_URL` from the usual environment. There is one SDK
+//! client per account and region, and one budget of calls per account.
+//!
+//! | file | what it settles |
+//! |---|---|
+//! | `config.rs` | options, timeouts and retries, clients |
+//! | `budget.rs` | token buckets: how often we may call, and that reverts go first |
+//! | `date.rs` | AWS's clock, from the `Date` of every reply |
+//! | `errors.rs` | what kind of failure it is, in words without secrets |
+//! | `images.rs` | SDK record sets to images and back |
+//! | `zone_reads.rs` | reading groups in the fewest calls |
+//! | `zones.rs` | finding hosted zones |
+//! | `route53.rs` | the port `Dns` |
+//! | `cloudwatch.rs` | the port `Signals` |
+
+mod budget;
+mod cloudwatch;
+mod config;
+mod date;
+mod errors;
+mod images;
+mod route53;
+mod zone_reads;
+mod zones;
+
+pub use budget::Rate;
+pub use cloudwatch::CloudWatchSignals;
+pub use config::Aws;
+pub use config::AwsClients;
+pub use config::Limits;
+pub use config::Options;
+pub use config::connect;
+pub use errors::BatchFailure;
+pub use errors::batch_failures;
+pub use route53::Route53Dns;

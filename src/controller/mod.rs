@@ -1,1 +1,174 @@
 //! The imperative shell: the round, and what carries its decisions out. Knows the ports, not AWS.
+
+pub mod batch;
+mod book;
+pub mod break_glass;
+mod observe;
+mod pager;
+mod perform;
+mod round;
+mod run;
+mod zone_writer;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::engine::event::Envelope;
+use crate::engine::hold::HoldReason;
+use crate::engine::state::State;
+use crate::engine::units::{ControllerId, CutoverName};
+use crate::ports::{
+    BreakGlass, Clock, Dns, Glance, Journal, JournalError, Notifier, PlanFiles, Signals,
+};
+
+use book::Book;
+use observe::{Eyes, Memory};
+use pager::Pager;
+use perform::{Outcome, Performer};
+pub use run::Ending;
+
+/// What a controller is connected to.
+#[derive(Clone)]
+pub struct Outside {
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Route 53.
+    pub dns: Arc<dyn Dns>,
+    /// CloudWatch.
+    pub signals: Arc<dyn Signals>,
+    /// The journal.
+    pub journal: Arc<dyn Journal>,
+    /// Who tells people.
+    pub notifier: Arc<dyn Notifier>,
+    /// The plan files; none where nobody looks at them (a rollback).
+    pub files: Option<Arc<dyn PlanFiles>>,
+    /// Where the break-glass files are kept; none where nobody keeps them.
+    pub break_glass: Option<Arc<dyn BreakGlass>>,
+    /// Puts an entry into words, for the log.
+    pub narrate: Arc<dyn Fn(&Envelope) -> String + Send + Sync>,
+}
+
+/// How a controller runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This process; a new one at every start.
+    pub me: ControllerId,
+    /// This machine.
+    pub host: String,
+    /// This program's version.
+    pub version: String,
+    /// How often everything is looked at.
+    pub interval: Duration,
+    /// `run --baseline-as-is`, with its reason.
+    pub baseline_as_is: Option<String>,
+    /// Which cutovers are looked after.
+    pub scope: Scope,
+}
+
+/// Which cutovers a controller looks after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of the plan files.
+    Files,
+    /// These, until each of them is back (or cannot be without a person).
+    Rollback(BTreeSet<CutoverName>),
+}
+
+/// A controller cannot go on.
+#[derive(Debug, Error)]
+pub enum ControllerError {
+    /// The journal is missing, damaged or of a newer version.
+    #[error("the journal cannot be used")]
+    Journal(#[from] JournalError),
+}
+
+/// Repeats rounds: observe, decide, journal, perform.
+pub struct Controller {
+    outside: Outside,
+    settings: Settings,
+    eyes: Eyes,
+    book: Book,
+    memory: Memory,
+    performer: Performer,
+    pager: Pager,
+    /// What this process remembers of each cutover between rounds; nothing that a decision could not do without.
+    notes: BTreeMap<CutoverName, Note>,
+    /// Outcomes that the journal has not taken yet.
+    unrecorded: Vec<Outcome>,
+    /// Pages that were delivered and are not journaled as such yet.
+    delivered: Vec<pager::Delivered>,
+    /// The files as last looked at.
+    watched: round::Watched,
+    break_glass_error: Option<String>,
+    break_glass_stored: Option<BTreeMap<String, String>>,
+    journal_trouble: Option<String>,
+    caught_up: bool,
+}
+
+/// What a process remembers of one cutover between rounds.
+#[derive(Debug, Clone, Default)]
+struct Note {
+    /// The last reading at which all gates passed, if the last reading was one.
+    passed_at: Option<Timestamp>,
+    /// When its groups were last read, all of them.
+    groups_read_at: Option<Timestamp>,
+    /// What it looked like.
+    glance: Option<Glance>,
+}
+
+impl Controller {
+    /// Connects a controller. Nothing is read before the first round.
+    pub fn new(outside: Outside, settings: Settings) -> Self {
+        let actor = format!("controller {}", settings.me);
+        let eyes = Eyes {
+            dns: Arc::clone(&outside.dns),
+            signals: Arc::clone(&outside.signals),
+        };
+        Self {
+            eyes,
+            book: Book::new(Arc::clone(&outside.journal), actor),
+            memory: Memory::default(),
+            performer: Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal)),
+            pager: Pager::new(Arc::clone(&outside.notifier)),
+            notes: BTreeMap::new(),
+            unrecorded: Vec::new(),
+            delivered: Vec::new(),
+            watched: round::Watched::default(),
+            break_glass_error: None,
+            break_glass_stored: None,
+            journal_trouble: None,
+            caught_up: false,
+            outside,
+            settings,
+        }
+    }
+
+    /// The cutovers that this controller looks after, as they stand.
+    pub fn states(&self) -> Vec<&State> {
+        self.book
+            .states()
+            .filter(|state| self.is_mine(&state.name))
+            .collect()
+    }
+
+    /// Why a cutover does not move, as of the last round.
+    pub fn because(&self, name: &CutoverName) -> &[HoldReason] {
+        let glance = self.notes.get(name).and_then(|note| note.glance.as_ref());
+        glance.map_or(&[], |glance| glance.because.as_slice())
+    }
+
+    fn is_mine(&self, name: &CutoverName) -> bool {
+        match &self.settings.scope {
+            Scope::Files => self.watched.readings.contains_key(name),
+            Scope::Rollback(names) => names.contains(name),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.outside.clock.now()
+    }
+}

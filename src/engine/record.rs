@@ -34,6 +34,7 @@ pub struct RecordSet {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check_id: Option<String>,
     /// Names of fields that were present and that this program cannot write back; such a record is never changed.
+    /// A record without weight and set identifier is here as `simple`, with weight 0 and an empty set identifier.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsupported: Vec<String>,
 }

@@ -195,7 +195,8 @@ impl fmt::Display for WeightPair {
 fn closest_ratio(share: Share) -> WeightPair {
     let full = i64::from(Share::FULL.0);
     let wanted = i64::from(share.0);
-    let mut best = (WeightPair::new(100, 0), wanted, full);
+    // Nothing to the new side: the distance of the whole share.
+    let mut best = (WeightPair::new(1, 0), wanted, 1);
     for old in 0..=u8::MAX {
         for new in 0..=u8::MAX {
             let pair = WeightPair::new(old, new);
@@ -205,10 +206,8 @@ fn closest_ratio(share: Share) -> WeightPair {
             }
             // The distance |new/sum - wanted/full| as the fraction `gap / (sum * full)`.
             let gap = (i64::from(new) * full - wanted * sum).abs();
-            let (left, right) = (
-                i128::from(gap) * i128::from(best.2),
-                i128::from(best.1) * i128::from(sum),
-            );
+            // Neither product passes 510 * 100,000,000 * 510, which is far below what an i64 holds.
+            let (left, right) = (gap * best.2, best.1 * sum);
             let closer = left < right || (left == right && pair.sum() < best.0.sum());
             if closer {
                 best = (pair, gap, sum);
@@ -320,6 +319,138 @@ impl fmt::Display for AlarmId {
         match &self.region {
             Some(region) => write!(f, "{} ({region})", self.name),
             None => f.write_str(&self.name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// How far a pair is from a share, as the fraction `(gap, sum)` of a common denominator.
+    fn distance(pair: WeightPair, share: Share) -> (u128, u128) {
+        let new = u128::from(pair.new.0) * u128::from(Share::FULL.millionths());
+        let wanted = u128::from(share.millionths()) * u128::from(pair.sum());
+        (new.abs_diff(wanted), u128::from(pair.sum()))
+    }
+
+    #[test]
+    fn whole_percents_are_written_out_of_a_hundred() {
+        for percent in 0..=100 {
+            let pair = WeightPair::closest(Share::percent(percent)).unwrap();
+            assert_eq!(pair, WeightPair::new(100 - percent, percent));
+            assert_eq!(pair.share(), Some(Share::percent(percent)));
+        }
+    }
+
+    #[test]
+    fn known_fractions_have_known_weights() {
+        let pair = |text: &str| WeightPair::closest(text.parse().unwrap()).unwrap();
+        assert_eq!(pair("0.5%"), WeightPair::new(199, 1));
+        assert_eq!(pair("0.390625%"), WeightPair::new(255, 1));
+        assert_eq!(pair("33.333333%"), WeightPair::new(2, 1));
+        assert_eq!(pair("99.7%"), WeightPair::new(1, 255));
+        assert_eq!(
+            pair("12.5%"),
+            WeightPair::new(7, 1),
+            "of equally close ones the smallest"
+        );
+    }
+
+    #[test]
+    fn a_share_that_rounds_to_nothing_is_an_error() {
+        let share: Share = "0.1%".parse().unwrap();
+        assert_eq!(
+            WeightPair::closest(share),
+            Err(ShareError::RoundsToZero(share))
+        );
+        assert!(WeightPair::closest("0.2%".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn almost_everything_still_leaves_a_sum_above_zero() {
+        let pair = WeightPair::closest("99.999999%".parse().unwrap()).unwrap();
+        assert_eq!(pair, WeightPair::new(0, 1));
+    }
+
+    #[test]
+    fn texts_that_are_no_shares_say_why() {
+        let error = |text: &str| text.parse::<Share>().unwrap_err();
+        assert_eq!(error("5"), ShareError::NoUnit("5".to_owned()));
+        assert_eq!(error("101%"), ShareError::OutOfRange("101%".to_owned()));
+        assert_eq!(error("-1%"), ShareError::OutOfRange("-1%".to_owned()));
+        assert_eq!(
+            error("0.1234567%"),
+            ShareError::TooPrecise("0.1234567%".to_owned())
+        );
+        for text in ["", "%", "five%", "1e1%", "5.%", ".5%", "5%%", "NaN%", "+5%"] {
+            assert_eq!(error(text), ShareError::NotANumber(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn names_are_compared_in_one_form() {
+        assert_eq!(
+            DnsName::new("API.Example.com."),
+            DnsName::new("api.example.com")
+        );
+        assert_eq!(DnsName::new("\\052.example.com").as_str(), "*.example.com");
+        let zone = DnsName::new("example.com");
+        assert!(zone.is_in_zone(&zone));
+        assert!(DnsName::new("a.b.example.com").is_in_zone(&zone));
+        assert!(!DnsName::new("badexample.com").is_in_zone(&zone));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_pair_is_closer_than_the_closest(millionths in 1_u32..100_000_000) {
+            let share = Share(millionths);
+            prop_assume!(share.whole_percent().is_none());
+            let (found, is_zero) = match WeightPair::closest(share) {
+                Ok(pair) => (pair, false),
+                Err(_) => (WeightPair::new(1, 0), true),
+            };
+            prop_assert!(found.sum() > 0);
+            prop_assert_eq!(found.new.0 == 0, is_zero);
+            let (gap, sum) = distance(found, share);
+            for old in 0..=255 {
+                for new in 0..=255 {
+                    let pair = WeightPair::new(old, new);
+                    if pair.sum() == 0 {
+                        continue;
+                    }
+                    let (other_gap, other_sum) = distance(pair, share);
+                    prop_assert!(gap * other_sum <= other_gap * sum, "{pair} is closer");
+                    if gap * other_sum == other_gap * sum {
+                        prop_assert!(found.sum() <= pair.sum(), "{pair} is as close and smaller");
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn a_pairs_own_share_finds_the_same_ratio(old in 0_u8..=255, new in 1_u8..=255) {
+            let pair = WeightPair::new(old, new);
+            let found = WeightPair::closest(pair.share().unwrap()).unwrap();
+            prop_assert!(!found.gives_new_more_than(pair) && !pair.gives_new_more_than(found));
+        }
+
+        #[test]
+        fn a_share_reads_back_as_it_is_shown(millionths in 0_u32..=100_000_000) {
+            let share = Share(millionths);
+            prop_assert_eq!(share.to_string().parse::<Share>(), Ok(share));
+            let json = serde_json::to_string(&share).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Share>(&json).unwrap(), share);
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in any::<String>()) {
+            let share = text.parse::<Share>();
+            prop_assert!(share.is_err() || text.trim_end().ends_with('%'));
         }
     }
 }

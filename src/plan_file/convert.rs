@@ -32,6 +32,7 @@ use super::raw::RawGates;
 use super::raw::RawNoData;
 use super::raw::RawNotify;
 use super::raw::RawPlan;
+use super::raw::VersionText;
 use super::read::At;
 use super::read::Opaque;
 use super::records;
@@ -44,24 +45,25 @@ const UNKNOWN_FOR_DEFAULT: SignedDuration = SignedDuration::from_mins(30);
 
 /// The plan; none if anything is wrong with it, which the sink has then been told.
 pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<Plan> {
-    if !version_is_known(&raw, span, sink) {
+    if !version_is_known(&raw, sink) {
         return None;
     }
     refuse_later_keys(&raw, sink);
-    let name = require(raw.name, "name", span, sink).and_then(|name| {
+    require_keys(&raw, span, sink);
+    let name = raw.name.and_then(|name| {
         let (span, name) = (name.span, name.value?.0);
-        accept(shapes::cutover_name(&name), &span, sink).then(|| CutoverName(name))
+        accept(shapes::cutover_name(&name), &span, sink).then_some(CutoverName(name))
     });
     let aws = raw.aws.and_then(|aws| aws.value);
     let aws = aws.map_or_else(AwsSettings::default, |aws| aws_settings(aws, sink));
-    let records = require(raw.records, "records", span, sink)
+    let records = raw
+        .records
         .and_then(|records| records::convert(records, sink));
     let settle = raw
         .settle
         .and_then(|settle| duration(&settle, "settle", true, sink));
-    let steps =
-        require(raw.steps, "steps", span, sink).and_then(|steps| steps::convert(steps, sink));
-    let gates = require(raw.gates, "gates", span, sink).and_then(|gates| {
+    let steps = raw.steps.and_then(|steps| steps::convert(steps, sink));
+    let gates = raw.gates.and_then(|gates| {
         let span = gates.span;
         convert_gates(gates.value?, &span, aws.region.as_deref(), sink)
     });
@@ -82,26 +84,44 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
 }
 
 /// Whether this program can read the file at all. If not, nothing else is said about it: the rest may be right there.
-fn version_is_known(raw: &RawPlan, span: &Span, sink: &mut Sink<'_>) -> bool {
-    let help = "write `version: 1`";
-    match &raw.version {
-        None => {
-            sink.error(&(span.start..span.start), "the plan has no `version`", help);
-            true
-        }
-        Some(At { value: None, .. }) => true,
-        Some(At {
-            span,
-            value: Some(version),
-        }) if version.0 != "1" => {
-            let message = format!("version {} is not known to this cutover", quote(&version.0));
-            let help =
-                "write `version: 1`, or use the newer cutover that this plan was written for";
-            sink.error(span, message, help);
-            false
-        }
-        Some(_) => true,
+fn version_is_known(raw: &RawPlan, sink: &mut Sink<'_>) -> bool {
+    let Some(At {
+        span,
+        value: Some(VersionText(version)),
+    }) = &raw.version
+    else {
+        return true;
+    };
+    let shown = quote(version);
+    if version == "1" {
+        true
+    } else if version.parse::<f64>().is_ok() {
+        sink.forget();
+        let message = format!("version {shown} is not known to this cutover");
+        let help = "write `version: 1`, or use the newer cutover that this plan was written for";
+        sink.error(span, message, help);
+        false
+    } else {
+        let message = format!("{shown} is not a version of the plan format");
+        sink.error(span, message, "write `version: 1`");
+        true
     }
+}
+
+/// The keys that every plan has.
+fn require_keys(raw: &RawPlan, span: &Span, sink: &mut Sink<'_>) {
+    let keys = [
+        ("version", raw.version.is_some()),
+        ("name", raw.name.is_some()),
+        ("records", raw.records.is_some()),
+        ("steps", raw.steps.is_some()),
+        ("gates", raw.gates.is_some()),
+    ];
+    let missing = keys.iter().filter(|(_, given)| !given);
+    let lines: Vec<&str> = missing.map(|(key, _)| keys::line_of(key)).collect();
+    let help = format!("add, for example:\n{}", lines.join("\n"));
+    let start = span.start..span.start;
+    require_all(&keys, "the plan", &help, &start, sink);
 }
 
 fn refuse_later_keys(raw: &RawPlan, sink: &mut Sink<'_>) {
@@ -152,18 +172,14 @@ fn convert_gates(
         sink,
     );
     let mut seen = BTreeMap::new();
-    let alarms = match raw.alarms {
-        Some(alarms) => {
-            if alarms.value.as_ref().is_some_and(Vec::is_empty) {
-                no_alarms(&alarms.span, sink);
-            }
-            convert_alarms(alarms, "alarms", region, &mut seen, sink)
-        }
-        None => {
-            no_alarms(span, sink);
-            Vec::new()
-        }
-    };
+    let none_listed = |alarms: &At<Vec<_>>| alarms.value.as_ref().is_some_and(Vec::is_empty);
+    if raw.alarms.as_ref().is_none_or(none_listed) {
+        let place = raw.alarms.as_ref().map_or(span, |alarms| &alarms.span);
+        no_alarms(place, sink);
+    }
+    let alarms = raw.alarms.map_or_else(Vec::new, |alarms| {
+        convert_alarms(alarms, "alarms", region, &mut seen, sink)
+    });
     let fallback_alarms = raw.fallback_alarms.map_or_else(Vec::new, |alarms| {
         convert_alarms(alarms, "fallback_alarms", region, &mut seen, sink)
     });
@@ -297,7 +313,7 @@ pub(super) fn duration(
     let complaint = match parsed {
         Ok(duration) if duration.is_zero() && !zero => (
             format!("`{key}` must be longer than zero"),
-            keys::example_of(&format!("`{key}`"), false),
+            keys::example_of(&format!("`{key}`")),
         ),
         Ok(duration) if duration > SignedDuration::from_hours(24 * BAKE_DAYS_MAX) => (
             format!("`{key}` is longer than {BAKE_DAYS_MAX} days"),
@@ -332,10 +348,6 @@ pub(super) fn accept(checked: Result<(), Complaint>, span: &Span, sink: &mut Sin
     }
 }
 
-fn require<T>(value: Option<At<T>>, key: &str, plan: &Span, sink: &mut Sink<'_>) -> Option<At<T>> {
-    require_in(value, key, "the plan", &(plan.start..plan.start), sink)
-}
-
 /// A key that must be there.
 pub(super) fn require_in<T>(
     value: Option<At<T>>,
@@ -344,9 +356,23 @@ pub(super) fn require_in<T>(
     span: &Span,
     sink: &mut Sink<'_>,
 ) -> Option<At<T>> {
-    if value.is_none() {
-        let help = format!("add {}", keys::line_of(key));
-        sink.error(span, format!("{place} has no `{key}`"), &help);
-    }
+    let help = format!("add `{}`", keys::line_of(key));
+    require_all(&[(key, value.is_some())], place, &help, span, sink);
     value
+}
+
+/// Keys that must all be there; those that are not are named together.
+pub(super) fn require_all(
+    keys: &[(&str, bool)],
+    place: &str,
+    help: &str,
+    span: &Span,
+    sink: &mut Sink<'_>,
+) {
+    let missing = keys.iter().filter(|(_, given)| !given);
+    let missing: Vec<&str> = missing.map(|(key, _)| *key).collect();
+    if !missing.is_empty() {
+        let message = format!("{place} has no {}", keys::listed(&missing, "or"));
+        sink.error(span, message, help);
+    }
 }

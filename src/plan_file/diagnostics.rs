@@ -273,6 +273,12 @@ impl<'t> Sink<'t> {
         ((line, column), Excerpt::new(text, from..until))
     }
 
+    /// Forgets everything: the file is not what it was taken for.
+    pub(super) fn forget(&mut self) {
+        self.findings.clear();
+        self.dropped = 0;
+    }
+
     /// Whether an error has been recorded.
     pub(super) fn has_errors(&self) -> bool {
         let is_error = |finding: &Finding| finding.severity == Severity::Error;

@@ -152,49 +152,47 @@ pub(super) fn unknown_key(key: &str, place: &str, fields: &[&str]) -> (String, S
     let help = match (closest(key, &fields), elsewhere) {
         (_, Some((_, place))) => (*place).to_owned(),
         (Some(field), None) => format!("did you mean `{field}`?"),
-        (None, None) => format!("the keys of {place} are {}", listed(&fields)),
+        (None, None) => format!("the keys of {place} are {}", listed(&fields, "and")),
     };
     (message, help)
 }
 
-/// The message and the help for a word where only certain words may stand.
-pub(super) fn unknown_word(word: &str, expected: &[&str]) -> (String, String) {
-    let message = format!("{} is not known here", super::diagnostics::quote(word));
+/// The help for a word where only certain words may stand.
+pub(super) fn instead_of_word(word: &str, expected: &[&str]) -> String {
     let upper = word.to_ascii_uppercase();
-    let help = match expected {
-        [only] => format!("write `{only}`, or remove the line"),
+    match (expected, closest(word, expected)) {
+        ([only], _) => format!("write `{only}`, or remove the line"),
         _ if expected.contains(&upper.as_str()) => format!("write `{upper}`"),
         _ if upper == "NS" || upper == "SOA" => {
-            format!(
-                "Route 53 has no weighted {upper} records; move A, AAAA or CNAME records instead"
-            )
+            format!("Route 53 has no weighted {upper} records; move A, AAAA or CNAME records")
         }
-        _ => format!("write {}", listed(expected)),
-    };
-    (message, help)
-}
-
-/// The help for a value of the wrong shape, or for no value at all.
-pub(super) fn example_of(what: &str, missing: bool) -> String {
-    let key = what.rsplit('`').nth(1).unwrap_or("");
-    let inside = what.starts_with("an entry of");
-    let example = EXAMPLES.iter().find(|(known, _)| *known == key);
-    match (example, missing) {
-        (Some((_, example)), false) => format!("write for example `{example}`"),
-        (Some((_, example)), true) if !inside => {
-            format!("write for example `{example}`, or remove the line")
-        }
-        _ => "write a value, or remove the line".to_owned(),
+        (_, Some(known)) => format!("did you mean `{known}`?"),
+        (_, None) => format!("write {}", listed(expected, "or")),
     }
 }
 
-/// A line with this key, in backticks.
-pub(super) fn line_of(key: &str) -> String {
+/// The help for a value of the wrong shape, or for no value at all.
+pub(super) fn example_of(what: &str) -> String {
+    let key = what.rsplit('`').nth(1).unwrap_or("");
     let example = EXAMPLES.iter().find(|(known, _)| *known == key);
-    format!("`{}`", example.map_or(key, |(_, example)| example))
+    match example {
+        _ if what == "the plan" => {
+            "a plan is a map whose first line is `version: 1`; the example plans show the rest"
+                .to_owned()
+        }
+        Some((_, example)) => format!("write for example `{example}`"),
+        None => "write a value, or remove the line".to_owned(),
+    }
 }
 
-fn is_later(key: &str) -> bool {
+/// A line with this key, as an example.
+pub(super) fn line_of(key: &str) -> &str {
+    let example = EXAMPLES.iter().find(|(known, _)| *known == key);
+    example.map_or(key, |(_, example)| example)
+}
+
+/// Whether a later version will read this key.
+pub(super) fn is_later(key: &str) -> bool {
     LATER.iter().any(|(later, _)| *later == key)
 }
 
@@ -207,10 +205,10 @@ fn closest<'f>(key: &str, fields: &[&'f str]) -> Option<&'f str> {
 }
 
 /// `a`, `b` and `c`.
-fn listed(words: &[&str]) -> String {
+pub(super) fn listed(words: &[&str], and: &str) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        Some((last, rest)) if !rest.is_empty() => format!("{} {and} {last}", rest.join(", ")),
         Some((last, _)) => last.clone(),
         None => String::new(),
     }

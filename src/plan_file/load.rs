@@ -149,8 +149,7 @@ fn digest(plan: &Plan) -> String {
     let value = serde_json::to_value(counted).expect("invariant: a plan has only text keys");
     let mut canonical = String::new();
     write_canonical(&value, &mut canonical);
-    let digest = Sha256::digest(canonical.as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(canonical.as_bytes()))
 }
 
 /// Writes JSON without spaces and with sorted keys.

@@ -44,6 +44,7 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(root: &Node, sink: &mut Sink<'_
     let sink = RefCell::new(sink);
     let reader = Reader {
         node: root,
+        place: &root.span,
         what: "the plan".to_owned(),
         sink: &sink,
     };
@@ -55,6 +56,8 @@ const AT: &str = "$cutover::At";
 
 struct Reader<'n, 's, 'p> {
     node: &'n Node,
+    /// Where a person should look: at the value, or at the key where the value does not matter.
+    place: &'n Span,
     /// What is being read, for messages: `` `bake` ``.
     what: String,
     sink: &'n RefCell<&'s mut Sink<'p>>,
@@ -64,7 +67,13 @@ struct Reader<'n, 's, 'p> {
 #[derive(Debug)]
 enum Mistake {
     Recorded,
-    New { message: String, help: String },
+    Other {
+        message: String,
+    },
+    Word {
+        word: String,
+        expected: &'static [&'static str],
+    },
 }
 
 impl fmt::Display for Mistake {
@@ -77,15 +86,13 @@ impl std::error::Error for Mistake {}
 
 impl serde::de::Error for Mistake {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::New {
-            message: message.to_string(),
-            help: "compare with the example plans".to_owned(),
-        }
+        let message = message.to_string();
+        Self::Other { message }
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        let (message, help) = keys::unknown_word(variant, expected);
-        Self::New { message, help }
+        let word = variant.to_owned();
+        Self::Word { word, expected }
     }
 }
 
@@ -93,12 +100,18 @@ impl Reader<'_, '_, '_> {
     /// Records a mistake that a visitor made.
     fn noted<T>(&self, result: Result<T, Mistake>) -> Result<T, Mistake> {
         result.map_err(|mistake| {
-            if let Mistake::New { message, help } = mistake {
-                let message = format!("{}: {message}", self.what);
-                self.sink
-                    .borrow_mut()
-                    .error(&self.node.span, message, &help);
-            }
+            let (message, help) = match mistake {
+                Mistake::Recorded => return mistake,
+                Mistake::Other { message } => (
+                    format!("{}: {message}", self.what),
+                    "compare with the example plans".to_owned(),
+                ),
+                Mistake::Word { word, expected } => (
+                    format!("{} cannot be {}", self.what, quote(&word)),
+                    keys::instead_of_word(&word, expected),
+                ),
+            };
+            self.sink.borrow_mut().error(self.place, message, &help);
             Mistake::Recorded
         })
     }
@@ -112,10 +125,8 @@ impl Reader<'_, '_, '_> {
             Value::List(_) => format!("{what} must be {expected}, but it is a list"),
             Value::Map(_) => format!("{what} must be {expected}, but it is a map"),
         };
-        let help = keys::example_of(what, matches!(self.node.value, Value::Null));
-        self.sink
-            .borrow_mut()
-            .error(&self.node.span, message, &help);
+        let help = keys::example_of(what);
+        self.sink.borrow_mut().error(self.place, message, &help);
         Err(Mistake::Recorded)
     }
 
@@ -132,11 +143,16 @@ impl Reader<'_, '_, '_> {
         &self,
         entries: &'n [(Key, Rc<Node>)],
         fields: &'static [&'static str],
-    ) -> Vec<(&'n str, &'n Node)> {
+    ) -> Vec<(&'n str, &'n Node, &'n Span)> {
         let mut known = Vec::new();
         for (key, node) in entries {
             if fields.contains(&key.text.as_str()) {
-                known.push((key.text.as_str(), node.as_ref()));
+                let place = if keys::is_later(&key.text) {
+                    &key.span
+                } else {
+                    &node.span
+                };
+                known.push((key.text.as_str(), node.as_ref(), place));
             } else {
                 let (message, help) = keys::unknown_key(&key.text, &self.what, fields);
                 self.sink.borrow_mut().error(&key.span, message, &help);
@@ -202,8 +218,9 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
     ) -> Result<V::Value, Mistake> {
         let entries = match (&self.node.value, keys::shorthand(name)) {
             (Value::Map(entries), _) => self.known(entries, fields),
-            (Value::Scalar(_), Some(field)) => vec![(field, self.node)],
-            _ => return self.mismatch("a map of keys and values"),
+            (Value::Scalar(_), Some(field)) => vec![(field, self.node, self.place)],
+            (_, Some(field)) => return self.mismatch(&format!("a {field}, or a map")),
+            (_, None) => return self.mismatch("a map of keys and values"),
         };
         let access = StructAccess {
             parent: &self,
@@ -254,8 +271,8 @@ impl<'de> SeqAccess<'de> for AtAccess<'_, '_, '_> {
         self.given += 1;
         let number = |value: usize| -> UsizeDeserializer<Mistake> { value.into_deserializer() };
         match self.given {
-            1 => seed.deserialize(number(reader.node.span.start)).map(Some),
-            2 => seed.deserialize(number(reader.node.span.end)).map(Some),
+            1 => seed.deserialize(number(reader.place.start)).map(Some),
+            2 => seed.deserialize(number(reader.place.end)).map(Some),
             _ => match self.reader.take() {
                 Some(reader) => seed.deserialize(reader).map(Some),
                 None => Ok(None),
@@ -281,6 +298,7 @@ impl<'de> SeqAccess<'de> for ListAccess<'_, '_, '_, '_> {
         };
         let reader = Reader {
             node,
+            place: &node.span,
             what: format!("an entry of {}", self.parent.what),
             sink: self.parent.sink,
         };
@@ -296,7 +314,7 @@ struct StructAccess<'r, 'n, 's, 'p, I> {
 
 impl<'de, 'r, 'n: 'r, I> MapAccess<'de> for StructAccess<'r, 'n, '_, '_, I>
 where
-    I: Iterator<Item = (&'r str, &'r Node)>,
+    I: Iterator<Item = (&'r str, &'r Node, &'r Span)>,
 {
     type Error = Mistake;
 
@@ -304,11 +322,12 @@ where
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, Mistake> {
-        let Some((key, node)) = self.entries.next() else {
+        let Some((key, node, place)) = self.entries.next() else {
             return Ok(None);
         };
         self.next = Some(Reader {
             node,
+            place,
             what: format!("`{key}`"),
             sink: self.parent.sink,
         });

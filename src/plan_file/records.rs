@@ -7,7 +7,7 @@ use crate::engine::record::GroupName;
 use crate::engine::units::DnsName;
 
 use super::convert::accept;
-use super::convert::require_in;
+use super::convert::require_all;
 use super::convert::shaped;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
@@ -35,37 +35,55 @@ pub(super) fn convert(records: At<Vec<At<RawRecord>>>, sink: &mut Sink<'_>) -> O
         );
         sink.error(&first_too_many.span, message, "split the plan into several");
     }
-    let mut groups = Vec::<(Span, Group)>::new();
+    let mut groups = Vec::new();
+    let mut identities = Vec::<(Span, Identity)>::new();
     for record in records.into_iter().take(GROUPS_MAX) {
         let At { span, value } = record;
-        if let Some(group) = value.and_then(|raw| convert_one(raw, &span, sink)) {
-            compare(&group, &span, &groups, sink);
-            groups.push((span, group));
+        let Some(mut raw) = value else {
+            continue;
+        };
+        require_keys(&raw, &span, sink);
+        let members = members(raw.old.take(), raw.new.take(), &span, sink);
+        let Some((zone, name)) = identity(raw, &span, sink) else {
+            continue;
+        };
+        compare(&(zone.clone(), name.clone()), &span, &identities, sink);
+        identities.push((span, (zone.clone(), name.clone())));
+        if let Some((old, new)) = members {
+            groups.push(Group {
+                zone,
+                name,
+                old,
+                new,
+            });
         }
     }
-    Some(groups.into_iter().map(|(_, group)| group).collect())
+    Some(groups)
 }
 
-fn convert_one(raw: RawRecord, span: &Span, sink: &mut Sink<'_>) -> Option<Group> {
-    let what = "this record";
-    let zone = require_in(raw.zone, "zone", what, span, sink);
-    let name = require_in(raw.name, "name", what, span, sink);
-    let record_type = require_in(raw.record_type, "type", what, span, sink);
-    let old = require_in(raw.old, "old", what, span, sink);
-    let new = require_in(raw.new, "new", what, span, sink);
+/// What is unique about a group.
+type Identity = (ZoneRef, GroupName);
 
-    let zone = shaped(zone, shapes::zone, sink).map(|zone| match shapes::is_zone_id(&zone) {
-        true => zone,
-        false => DnsName::new(&zone).as_str().to_owned(),
-    });
-    let name_span = name
-        .as_ref()
-        .map_or_else(|| span.clone(), |name| name.span.clone());
-    let name = shaped(name, shapes::dns_name, sink).map(|name| DnsName::new(&name));
-    let record_type = record_type.and_then(|record_type| record_type.value);
-    if let (Some(zone), Some(name)) = (&zone, &name) {
-        name_fits_zone(name, record_type, zone, &name_span, sink);
-    }
+fn require_keys(raw: &RawRecord, span: &Span, sink: &mut Sink<'_>) {
+    let keys = [
+        ("zone", raw.zone.is_some()),
+        ("name", raw.name.is_some()),
+        ("type", raw.record_type.is_some()),
+        ("old", raw.old.is_some()),
+        ("new", raw.new.is_some()),
+    ];
+    let help =
+        "a record is `{ zone: example.com, name: api.example.com, type: A, old: eks, new: ecs }`";
+    require_all(&keys, "this record", help, span, sink);
+}
+
+/// The set identifiers of the old and the new cluster's record.
+fn members(
+    old: Option<At<String>>,
+    new: Option<At<String>>,
+    span: &Span,
+    sink: &mut Sink<'_>,
+) -> Option<(String, String)> {
     let new_span = new
         .as_ref()
         .map_or_else(|| span.clone(), |new| new.span.clone());
@@ -76,23 +94,35 @@ fn convert_one(raw: RawRecord, span: &Span, sink: &mut Sink<'_>) -> Option<Group
         let help = "write the set identifiers of the old and the new cluster's record";
         sink.error(&new_span, message, help);
     }
-    // A value that could not be read has been reported; the plan is lost, but other records still compare.
-    let private = match raw.private {
-        Some(private) => Some(private.value?),
-        None => None,
+    old.zip(new)
+}
+
+fn identity(raw: RawRecord, span: &Span, sink: &mut Sink<'_>) -> Option<Identity> {
+    let zone = shaped(raw.zone, shapes::zone, sink).map(|zone| {
+        if shapes::is_zone_id(&zone) {
+            zone
+        } else {
+            DnsName::new(&zone).as_str().to_owned()
+        }
+    });
+    let name_span = raw
+        .name
+        .as_ref()
+        .map_or_else(|| span.clone(), |name| name.span.clone());
+    let name = shaped(raw.name, shapes::dns_name, sink).map(|name| DnsName::new(&name));
+    let record_type = raw.record_type.and_then(|record_type| record_type.value);
+    if let (Some(zone), Some(name)) = (&zone, &name) {
+        name_fits_zone(name, record_type, zone, &name_span, sink);
+    }
+    let zone = ZoneRef {
+        zone: zone?,
+        private: raw.private.and_then(|private| private.value),
     };
-    Some(Group {
-        zone: ZoneRef {
-            zone: zone?,
-            private,
-        },
-        name: GroupName {
-            name: name?,
-            record_type: record_type?.as_str().to_owned(),
-        },
-        old: old?,
-        new: new?,
-    })
+    let name = GroupName {
+        name: name?,
+        record_type: record_type?.as_str().to_owned(),
+    };
+    Some((zone, name))
 }
 
 fn name_fits_zone(
@@ -115,27 +145,29 @@ fn name_fits_zone(
 }
 
 /// Compares a group with those before it.
-fn compare(group: &Group, span: &Span, earlier: &[(Span, Group)], sink: &mut Sink<'_>) {
+fn compare(
+    (zone, name): &Identity,
+    span: &Span,
+    earlier: &[(Span, Identity)],
+    sink: &mut Sink<'_>,
+) {
     let same_zone = |other: &ZoneRef| {
-        let either = other.private.is_none() || group.zone.private.is_none();
-        other.zone == group.zone.zone && (either || other.private == group.zone.private)
+        let either = other.private.is_none() || zone.private.is_none();
+        other.zone == zone.zone && (either || other.private == zone.private)
     };
-    let cname = |record_type: &str| record_type == RecordType::Cname.as_str();
-    for (first, other) in earlier {
-        if !same_zone(&other.zone) || other.name.name != group.name.name {
+    let is_cname = |name: &GroupName| name.record_type == RecordType::Cname.as_str();
+    let shown = quote(name.name.as_str());
+    for (first, (other_zone, other)) in earlier {
+        if !same_zone(other_zone) || other.name != name.name {
             continue;
         }
-        let shown = quote(group.name.name.as_str());
-        if other.name.record_type == group.name.record_type {
-            let message = format!(
-                "the record {shown} {} is listed twice",
-                group.name.record_type
-            );
+        if other.record_type == name.record_type {
+            let message = format!("the record {shown} {} is listed twice", name.record_type);
             let (help, here) = ("remove one of the two", "first listed here");
             sink.conflict(span, message, help, (first, here));
             return;
         }
-        if cname(&other.name.record_type) || cname(&group.name.record_type) {
+        if is_cname(other) || is_cname(name) {
             let message = format!("{shown} cannot have a CNAME and another record");
             let help = "remove one of the two; the DNS allows nothing beside a CNAME";
             sink.conflict(span, message, help, (first, "the other one is here"));

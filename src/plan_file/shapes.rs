@@ -14,7 +14,7 @@ const NAME_CHARS_MAX: usize = 64;
 /// The most characters of a set identifier. Source: Route 53 API Reference, `ResourceRecordSet$SetIdentifier`.
 const SET_IDENTIFIER_CHARS_MAX: usize = 128;
 
-/// The most characters of an alarm's name. Source: CloudWatch API Reference, `AlarmName`.
+/// The most characters of an alarm's name. Source: `CloudWatch` API Reference, `AlarmName`.
 const ALARM_NAME_CHARS_MAX: usize = 255;
 
 /// The most bytes of a DNS name and of one of its labels. Source: RFC 1035, section 2.3.4; the final dot is not written.
@@ -186,7 +186,7 @@ pub(super) fn in_zone(name: &DnsName, zone: &DnsName) -> Result<(), Complaint> {
         quote(zone.as_str())
     );
     let help = if name.as_str().contains('.') {
-        "write the zone that the record is in, or the ID of that zone".to_owned()
+        "mend the name, or write the zone that it is in".to_owned()
     } else {
         format!("write the whole name: `{name}.{zone}`")
     };

@@ -6,7 +6,7 @@ use crate::engine::units::ShareError;
 use crate::engine::units::WeightPair;
 
 use super::convert::duration;
-use super::convert::require_in;
+use super::convert::require_all;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
@@ -31,78 +31,92 @@ pub(super) fn convert(steps: At<Vec<At<RawStep>>>, sink: &mut Sink<'_>) -> Optio
         sink.error(&first_too_many.span, message, "take larger steps");
         return None;
     }
-    let mut converted = Vec::<(Span, Step)>::new();
-    let mut complete = true;
-    for step in steps {
-        let At { span, value } = step;
-        let before = converted.last();
-        match value.and_then(|raw| convert_one(raw, &span, before, sink)) {
-            Some(step) => converted.push(step),
-            None => complete = false,
+    let (mut converted, mut shares) = (Vec::new(), Vec::<Placed>::new());
+    let mut unread = false;
+    for At { span, value } in steps {
+        let Some(raw) = value else {
+            unread = true;
+            continue;
+        };
+        let keys = [
+            ("weight", raw.weight.is_some()),
+            ("bake", raw.bake.is_some()),
+        ];
+        require_all(
+            &keys,
+            "this step",
+            "a step is `{ weight: 5%, bake: 4h }`",
+            &span,
+            sink,
+        );
+        let bake = raw
+            .bake
+            .and_then(|bake| duration(&bake, "bake", false, sink));
+        let Some(placed) = raw.weight.and_then(|weight| placed(&weight, sink)) else {
+            unread = true;
+            continue;
+        };
+        if let Some(before) = shares.last() {
+            rises(&placed, before, sink);
         }
+        if let Some(bake) = bake {
+            converted.push(Step {
+                share: placed.share,
+                pair: placed.pair,
+                bake,
+                approval: raw.approval.is_some(),
+            });
+        }
+        shares.push(placed);
     }
-    let top = converted.iter().map(|(_, step)| step.share).max();
-    if complete && top.is_some_and(|share| share < Share::FULL) {
+    let top = shares.iter().map(|placed| placed.share).max();
+    if !unread && top.is_some_and(|share| share < Share::FULL) {
         let message = "the steps do not end at 100%";
         let help = "add a last step, for example `- { weight: 100%, bake: 1d }`";
         sink.error(&last, message, help);
     }
-    Some(converted.into_iter().map(|(_, step)| step).collect())
+    Some(converted)
 }
 
-/// A step and the place of its share.
-fn convert_one(
-    raw: RawStep,
-    span: &Span,
-    before: Option<&(Span, Step)>,
-    sink: &mut Sink<'_>,
-) -> Option<(Span, Step)> {
-    let weight = require_in(raw.weight, "weight", "this step", span, sink);
-    let bake = require_in(raw.bake, "bake", "this step", span, sink);
-    let bake = bake.and_then(|bake| duration(&bake, "bake", false, sink));
-    let weight = weight?;
-    let (share, pair) = match weights(weight.value.as_ref()?) {
-        Ok(weights) => weights,
+/// A step's share and its place.
+struct Placed {
+    span: Span,
+    share: Share,
+    pair: WeightPair,
+}
+
+fn placed(weight: &At<ShareText>, sink: &mut Sink<'_>) -> Option<Placed> {
+    match weights(weight.value.as_ref()?) {
+        Ok((share, pair)) => Some(Placed {
+            span: weight.span.clone(),
+            share,
+            pair,
+        }),
         Err((message, help)) => {
             sink.error(&weight.span, message, &help);
-            return None;
+            None
         }
-    };
-    if let Some((first, before)) = before {
-        rises(share, pair, &weight.span, (first, before), sink);
     }
-    let step = Step {
-        share,
-        pair,
-        bake: bake?,
-        approval: raw.approval.is_some(),
-    };
-    Some((weight.span, step))
 }
 
 /// Whether a step gives the new cluster more than the one before it.
-fn rises(
-    share: Share,
-    pair: WeightPair,
-    span: &Span,
-    (first, before): (&Span, &Step),
-    sink: &mut Sink<'_>,
-) {
-    let place = (first, "the step before");
+fn rises(step: &Placed, before: &Placed, sink: &mut Sink<'_>) {
+    let place = (&before.span, "the step before");
+    let (share, pair) = (step.share, step.pair);
     if share <= before.share {
         let message = format!(
             "the steps must rise, but {share} comes after {}",
             before.share
         );
         let help = "put the steps in rising order, each share once";
-        sink.conflict(span, message, help, place);
+        sink.conflict(&step.span, message, help, place);
     } else if !pair.gives_new_more_than(before.pair) {
         let message = format!(
             "{share} and {} are the same weights, {pair} (old/new), in Route 53",
             before.share
         );
         let help = "remove one of the two; Route 53's weights are whole numbers up to 255";
-        sink.conflict(span, message, help, place);
+        sink.conflict(&step.span, message, help, place);
     }
 }
 

@@ -69,6 +69,7 @@ pub(super) fn read(text: &str, sink: &mut Sink<'_>) -> Option<Rc<Node>> {
         parser: Parser::new_from_str_with_options(text, options),
         sink,
         anchors: BTreeMap::new(),
+        text,
         length: text.len(),
     };
     match builder.document() {
@@ -102,6 +103,7 @@ struct Builder<'t, 's, 'p> {
     parser: Parser<'t, StrInput<'t>>,
     sink: &'s mut Sink<'p>,
     anchors: BTreeMap<usize, Rc<Node>>,
+    text: &'t str,
     length: usize,
 }
 
@@ -135,7 +137,7 @@ impl<'t> Builder<'t, '_, '_> {
 
     fn node(&mut self, event: Event<'t>, span: Span) -> Result<Rc<Node>, Stop> {
         let (node, anchor) = match event {
-            Event::Alias(anchor) => return self.alias(anchor, span),
+            Event::Alias(anchor) => return Ok(self.alias(anchor, span)),
             Event::UnresolvedAlias(name) => {
                 let message = format!("the alias {} has no anchor before it", quote(&name));
                 let help = format!("write `&{name}` at the value that it stands for, further up");
@@ -169,19 +171,19 @@ impl<'t> Builder<'t, '_, '_> {
     }
 
     /// The anchored node, at the place of the alias when it is a scalar: that is where its reader will look.
-    fn alias(&mut self, anchor: usize, span: Span) -> Result<Rc<Node>, Stop> {
+    fn alias(&mut self, anchor: usize, span: Span) -> Rc<Node> {
         let Some(node) = self.anchors.get(&anchor).map(Rc::clone) else {
             self.sink.error(
                 &span,
                 "an alias stands inside the very value that it stands for",
                 "write the value out",
             );
-            return Ok(Rc::new(Node::new(span, Value::Null)));
+            return Rc::new(Node::new(span, Value::Null));
         };
-        Ok(match &node.value {
+        match &node.value {
             Value::Scalar(text) => Rc::new(Node::new(span, Value::Scalar(text.clone()))),
             Value::Null | Value::List(_) | Value::Map(_) => node,
-        })
+        }
     }
 
     fn list(&mut self, start: Span) -> Result<Node, Stop> {
@@ -194,7 +196,7 @@ impl<'t> Builder<'t, '_, '_> {
                 return Ok(Node { span, value, size });
             }
             let entry = self.node(event, span)?;
-            size = self.grow(size, &entry)?;
+            size = grow(size, &entry)?;
             entries.push(entry);
         }
     }
@@ -212,7 +214,7 @@ impl<'t> Builder<'t, '_, '_> {
             let key = self.node(event, span.clone())?;
             let (event, value_span) = self.next()?;
             let mut value = self.node(event, value_span)?;
-            size = self.grow(size, &value)?;
+            size = grow(size, &value)?;
             let Some(key) = self.key(&key, span) else {
                 continue;
             };
@@ -252,14 +254,6 @@ impl<'t> Builder<'t, '_, '_> {
         }
     }
 
-    fn grow(&self, size: usize, child: &Node) -> Result<usize, Stop> {
-        let size = size.saturating_add(child.size);
-        if size > NODES_MAX {
-            return Err(Stop::TooLarge(child.span.clone()));
-        }
-        Ok(size)
-    }
-
     fn refuse_tag(&mut self, tag: Option<&Tag>, span: &Span) {
         let Some(tag) = tag.filter(|tag| tag.core_suffix() != Some("str")) else {
             return;
@@ -289,7 +283,13 @@ impl<'t> Builder<'t, '_, '_> {
             ),
             Stop::Malformed(error) => {
                 let marker = error.marker();
-                let at = marker.byte_offset().map_or(end, |byte| byte..byte + 1);
+                let mut at = marker.byte_offset().map_or(end, |byte| byte..byte + 1);
+                if is_about_tabs(error.kind()) {
+                    // The parser points at where the value began; the tab is what has to go.
+                    let tab = self.text.get(at.start..).and_then(|rest| rest.find('\t'));
+                    let start = at.start + tab.unwrap_or(0);
+                    at = start..start + 1;
+                }
                 let help = help_for(error.kind());
                 let what = format!("this is not valid YAML: {}", error.info());
                 self.sink.error(&at, what, &help);
@@ -305,6 +305,15 @@ impl Node {
     }
 }
 
+/// The size of a list or map with one more child.
+fn grow(size: usize, child: &Node) -> Result<usize, Stop> {
+    let size = size.saturating_add(child.size);
+    if size > NODES_MAX {
+        return Err(Stop::TooLarge(child.span.clone()));
+    }
+    Ok(size)
+}
+
 /// A scalar; the plain spellings of nothing are nothing.
 fn scalar(text: Cow<'_, str>, plain: bool) -> Value {
     if plain && matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL") {
@@ -318,12 +327,14 @@ fn scalar(text: Cow<'_, str>, plain: bool) -> Value {
 fn help_for(kind: &ErrorKind) -> String {
     use ErrorKind as Kind;
     match kind {
-        Kind::TabNotAllowed
-        | Kind::TabInBlockIndentation
-        | Kind::TabInIndentation
-        | Kind::TabInPlainScalar
-        | Kind::TabAtBlockScalarStart => "YAML is indented with spaces, never with tabs".to_owned(),
-        Kind::UnclosedQuotedScalar => "close the quote".to_owned(),
+        kind if is_about_tabs(kind) => "YAML is indented with spaces, never with tabs".to_owned(),
+        Kind::UnclosedQuotedScalar | Kind::InvalidQuotedScalarIndent => {
+            "close the quote in the line that opens it".to_owned()
+        }
+        Kind::MappingValueNotAllowed | Kind::InvalidColonPlacement => {
+            "look at the indentation and for an open bracket in the lines above; quote a value with a colon in it"
+                .to_owned()
+        }
         Kind::UnexpectedEofFlowMapping
         | Kind::UnexpectedEofFlowSequence
         | Kind::UnexpectedEofImplicitFlowMapping
@@ -341,4 +352,15 @@ fn help_for(kind: &ErrorKind) -> String {
         _ => "look at the indentation, and for a missing colon, quote or bracket, here and in the line above"
             .to_owned(),
     }
+}
+
+fn is_about_tabs(kind: &ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::TabNotAllowed
+            | ErrorKind::TabInBlockIndentation
+            | ErrorKind::TabInIndentation
+            | ErrorKind::TabInPlainScalar
+            | ErrorKind::TabAtBlockScalarStart
+    )
 }

@@ -1,0 +1,397 @@
+//! The port `Signals` over `CloudWatch`.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_cloudwatch::operation::describe_alarms::DescribeAlarmsOutput;
+use aws_sdk_cloudwatch::types::AlarmHistoryItem;
+use aws_sdk_cloudwatch::types::AlarmType;
+use aws_sdk_cloudwatch::types::CompositeAlarm;
+use aws_sdk_cloudwatch::types::HistoryItemType;
+use aws_sdk_cloudwatch::types::MetricAlarm;
+use aws_sdk_cloudwatch::types::ScanBy;
+use aws_sdk_cloudwatch::types::StateValue;
+use aws_smithy_types::DateTime;
+use jiff::SignedDuration;
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::config::AwsClients;
+use super::config::READ_TIMEOUT;
+use super::errors::call_error;
+use super::errors::no_token;
+use super::errors::too_late;
+use crate::engine::event::FailureClass;
+use crate::engine::observation::AlarmReading;
+use crate::engine::observation::AlarmState;
+use crate::engine::observation::HistoryReading;
+use crate::engine::plan::Account;
+use crate::engine::units::AlarmId;
+use crate::ports::CallError;
+use crate::ports::Signals;
+use crate::ports::Urgency;
+
+const ALARMS: &str = "DescribeAlarms";
+const HISTORY: &str = "DescribeAlarmHistory";
+/// The most names and the most results of a call. Source: `CloudWatch` API Reference, `DescribeAlarms`.
+const NAMES_PER_CALL: usize = 100;
+const RECORDS_PER_PAGE: i32 = 100;
+/// 100 names fit on one page; more would mean that the pages do not end.
+const ALARM_PAGES_MAX: usize = 5;
+/// A thousand changes of state of one alarm since the first write.
+const HISTORY_PAGES_MAX: usize = 10;
+/// A whole `alarm_history`, waiting for tokens included.
+const HISTORY_TIMEOUT: Duration = Duration::from_secs(10);
+const NO_REGION: &str = "no AWS region: set aws.region in the plan or AWS_REGION";
+
+/// `CloudWatch` behind the port. Clones share clients and budgets.
+#[derive(Debug, Clone)]
+pub struct CloudWatchSignals {
+    clients: Arc<AwsClients>,
+}
+
+/// What one call's worth of names was read as; a name that is absent is not known to `CloudWatch`.
+type PageReadings = Result<BTreeMap<String, AlarmReading>, CallError>;
+
+impl CloudWatchSignals {
+    pub(super) fn new(clients: Arc<AwsClients>) -> Self {
+        Self { clients }
+    }
+
+    /// The alarm's region, or else the environment's.
+    fn region_of(&self, alarm: &AlarmId) -> Option<String> {
+        let own = alarm.region.as_deref();
+        own.or(self.clients.region()).map(str::to_owned)
+    }
+
+    /// Reads all names of all regions, each page by the deadline or not at all.
+    async fn read_pages(
+        &self,
+        account: &Account,
+        names: BTreeMap<String, BTreeSet<String>>,
+        deadline: Instant,
+    ) -> BTreeMap<(String, String), AlarmReading> {
+        let mut reads = JoinSet::new();
+        for (region, names) in names {
+            let names: Vec<String> = names.into_iter().collect();
+            for page in names.chunks(NAMES_PER_CALL) {
+                let (signals, account) = (self.clone(), account.clone());
+                let (region, page) = (region.clone(), page.to_vec());
+                reads.spawn(async move {
+                    let reading = signals.read_page(&account, &region, &page);
+                    let read = tokio::time::timeout_at(deadline, reading).await;
+                    let read = read.unwrap_or_else(|_| Err(too_late(ALARMS, READ_TIMEOUT)));
+                    (region, page, read)
+                });
+            }
+        }
+        let mut readings = BTreeMap::new();
+        while let Some(finished) = reads.join_next().await {
+            let Ok((region, page, read)) = finished else {
+                continue;
+            };
+            for name in page {
+                let reading = reading_of(&name, &read);
+                readings.insert((region.clone(), name), reading);
+            }
+        }
+        readings
+    }
+
+    async fn read_page(&self, account: &Account, region: &str, names: &[String]) -> PageReadings {
+        let client = self.clients.cloudwatch(account, region).await;
+        let budgets = self.clients.alarm_budgets(account, region);
+        let mut readings = BTreeMap::new();
+        let mut next_token = None;
+        for _ in 0..ALARM_PAGES_MAX {
+            let token = budgets
+                .alarms
+                .acquire(ALARMS, Urgency::Normal, READ_TIMEOUT);
+            token.await.map_err(|waited| no_token(ALARMS, waited))?;
+            // Without types only metric alarms would be returned, and a composite one would look missing.
+            let request = client
+                .describe_alarms()
+                .set_alarm_names(Some(names.to_vec()))
+                .alarm_types(AlarmType::MetricAlarm)
+                .alarm_types(AlarmType::CompositeAlarm)
+                .max_records(RECORDS_PER_PAGE)
+                .set_next_token(next_token);
+            let reply = request.send().await;
+            let reply = reply.map_err(|error| call_error(ALARMS, &error))?;
+            collect(&reply, &mut readings);
+            match reply.next_token {
+                Some(token) if !token.is_empty() => next_token = Some(token),
+                _ => return Ok(readings),
+            }
+        }
+        Err(endless(ALARMS))
+    }
+
+    async fn read_history(
+        &self,
+        account: &Account,
+        region: &str,
+        alarm: &str,
+        since: Timestamp,
+    ) -> Result<Vec<Timestamp>, CallError> {
+        let client = self.clients.cloudwatch(account, region).await;
+        let budgets = self.clients.alarm_budgets(account, region);
+        let mut entered = Vec::new();
+        let mut next_token = None;
+        for _ in 0..HISTORY_PAGES_MAX {
+            let token = budgets
+                .history
+                .acquire(HISTORY, Urgency::Normal, READ_TIMEOUT);
+            token.await.map_err(|waited| no_token(HISTORY, waited))?;
+            let request = client
+                .describe_alarm_history()
+                .alarm_name(alarm)
+                .alarm_types(AlarmType::MetricAlarm)
+                .alarm_types(AlarmType::CompositeAlarm)
+                .history_item_type(HistoryItemType::StateUpdate)
+                .start_date(sdk_time(since))
+                .scan_by(ScanBy::TimestampAscending)
+                .max_records(RECORDS_PER_PAGE)
+                .set_next_token(next_token);
+            let reply = request.send().await;
+            let reply = reply.map_err(|error| call_error(HISTORY, &error))?;
+            for item in reply.alarm_history_items() {
+                entered.extend(entry_into_alarm(item).map_err(unreadable_item)?);
+            }
+            match reply.next_token {
+                Some(token) if !token.is_empty() => next_token = Some(token),
+                _ => {
+                    entered.retain(|at| *at >= since);
+                    entered.sort_unstable();
+                    return Ok(entered);
+                }
+            }
+        }
+        Err(endless(HISTORY))
+    }
+}
+
+#[async_trait]
+impl Signals for CloudWatchSignals {
+    async fn read_alarms(
+        &self,
+        account: &Account,
+        wanted: &BTreeSet<AlarmId>,
+    ) -> BTreeMap<AlarmId, AlarmReading> {
+        if wanted.is_empty() {
+            return BTreeMap::new();
+        }
+        let deadline = Instant::now() + READ_TIMEOUT;
+        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for alarm in wanted {
+            if let Some(region) = self.region_of(alarm) {
+                names.entry(region).or_default().insert(alarm.name.clone());
+            }
+        }
+        let read = self.read_pages(account, names, deadline).await;
+        let answer = |alarm: &AlarmId| match self.region_of(alarm) {
+            None => AlarmReading::Unreadable(NO_REGION.to_owned()),
+            Some(region) => read
+                .get(&(region, alarm.name.clone()))
+                .cloned()
+                .unwrap_or_else(|| AlarmReading::Unreadable("not read".to_owned())),
+        };
+        let pairs = wanted.iter().map(|alarm| (alarm.clone(), answer(alarm)));
+        pairs.collect()
+    }
+
+    async fn alarm_history(
+        &self,
+        account: &Account,
+        alarm: &AlarmId,
+        since: Timestamp,
+    ) -> HistoryReading {
+        let reading = async {
+            let Some(region) = self.region_of(alarm) else {
+                return HistoryReading::Unreadable(NO_REGION.to_owned());
+            };
+            match self
+                .read_history(account, &region, &alarm.name, since)
+                .await
+            {
+                Ok(entered) => HistoryReading::EnteredAlarm(entered),
+                Err(error) => HistoryReading::Unreadable(error.to_string()),
+            }
+        };
+        tokio::time::timeout(HISTORY_TIMEOUT, reading)
+            .await
+            .unwrap_or_else(|_| {
+                HistoryReading::Unreadable(too_late(HISTORY, HISTORY_TIMEOUT).to_string())
+            })
+    }
+
+    fn clock_skew(&self) -> Option<SignedDuration> {
+        self.clients.cloudwatch_dates.skew()
+    }
+}
+
+fn reading_of(name: &str, read: &PageReadings) -> AlarmReading {
+    match read {
+        Ok(readings) => readings.get(name).cloned().unwrap_or(AlarmReading::Missing),
+        Err(error) => AlarmReading::Unreadable(error.to_string()),
+    }
+}
+
+fn collect(reply: &DescribeAlarmsOutput, readings: &mut BTreeMap<String, AlarmReading>) {
+    let metric = reply.metric_alarms().iter();
+    let metric = metric.map(|alarm| (alarm.alarm_name(), metric_reading(alarm)));
+    let composite = reply.composite_alarms().iter();
+    let composite = composite.map(|alarm| (alarm.alarm_name(), composite_reading(alarm)));
+    for (name, reading) in metric.chain(composite) {
+        if let Some(name) = name {
+            readings.insert(name.to_owned(), reading);
+        }
+    }
+}
+
+fn metric_reading(alarm: &MetricAlarm) -> AlarmReading {
+    let evaluation = alarm.evaluation_state.as_ref();
+    found(
+        alarm.state_value.as_ref(),
+        alarm
+            .state_transitioned_timestamp
+            .or(alarm.state_updated_timestamp),
+        evaluation.map(|state| state.as_str().to_owned()),
+    )
+}
+
+fn composite_reading(alarm: &CompositeAlarm) -> AlarmReading {
+    let changed_at = alarm
+        .state_transitioned_timestamp
+        .or(alarm.state_updated_timestamp);
+    found(alarm.state_value.as_ref(), changed_at, None)
+}
+
+fn found(
+    state: Option<&StateValue>,
+    changed_at: Option<DateTime>,
+    evaluation: Option<String>,
+) -> AlarmReading {
+    let state = match state {
+        Some(StateValue::Ok) => AlarmState::Ok,
+        Some(StateValue::Alarm) => AlarmState::Alarm,
+        Some(StateValue::InsufficientData) => AlarmState::InsufficientData,
+        Some(other) => return AlarmReading::Unreadable(format!("unknown alarm state {other}")),
+        None => return AlarmReading::Unreadable("the alarm has no state".to_owned()),
+    };
+    AlarmReading::Found {
+        state,
+        transitioned_at: changed_at.as_ref().and_then(our_time),
+        evaluation,
+    }
+}
+
+/// When the alarm entered ALARM by this item; none if it went elsewhere. An item that does not say is an error, for
+/// what cannot be judged must not pass.
+fn entry_into_alarm(item: &AlarmHistoryItem) -> Result<Option<Timestamp>, &'static str> {
+    let (before, after) = item
+        .history_data()
+        .and_then(states_from_data)
+        .or_else(|| item.history_summary().and_then(states_from_summary))
+        .ok_or("an item of the alarm's history does not say which state followed")?;
+    if after != "ALARM" || before.as_deref() == Some("ALARM") {
+        return Ok(None);
+    }
+    let at = item.timestamp().and_then(our_time);
+    at.map(Some)
+        .ok_or("an item of the alarm's history has no time")
+}
+
+/// The states before and after from `{"oldState":{"stateValue":…},"newState":{"stateValue":…}}`.
+fn states_from_data(data: &str) -> Option<(Option<String>, String)> {
+    let data: serde_json::Value = serde_json::from_str(data).ok()?;
+    let state = |key: &str| {
+        let value = data.get(key)?.get("stateValue")?;
+        value.as_str().map(str::to_owned)
+    };
+    Some((state("oldState"), state("newState")?))
+}
+
+/// The states before and after from `Alarm updated from OK to ALARM`.
+fn states_from_summary(summary: &str) -> Option<(Option<String>, String)> {
+    let (_, states) = summary.split_once("from ")?;
+    let (before, after) = states.split_once(" to ")?;
+    let word = |text: &str| text.split_whitespace().next().map(str::to_owned);
+    Some((word(before), word(after)?))
+}
+
+fn our_time(time: &DateTime) -> Option<Timestamp> {
+    let nanos = i32::try_from(time.subsec_nanos()).ok()?;
+    Timestamp::new(time.secs(), nanos).ok()
+}
+
+fn sdk_time(time: Timestamp) -> DateTime {
+    // To the second, downwards: an item too many is dropped again, one too few would be a flap unseen.
+    DateTime::from_secs(time.as_second() - i64::from(time.subsec_nanosecond() < 0))
+}
+
+fn endless(operation: &'static str) -> CallError {
+    CallError::new(
+        operation,
+        FailureClass::Permanent,
+        "too long: the pages do not end",
+    )
+}
+
+fn unreadable_item(message: &'static str) -> CallError {
+    CallError::new(HISTORY, FailureClass::Permanent, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(data: Option<&str>, summary: Option<&str>) -> AlarmHistoryItem {
+        AlarmHistoryItem::builder()
+            .timestamp(DateTime::from_secs(1_000))
+            .set_history_data(data.map(str::to_owned))
+            .set_history_summary(summary.map(str::to_owned))
+            .build()
+    }
+
+    #[test]
+    fn an_entry_into_alarm_is_read_from_data_or_summary() {
+        let entered = Ok(Some(Timestamp::from_second(1_000).unwrap()));
+        let data =
+            r#"{"version":"1.0","oldState":{"stateValue":"OK"},"newState":{"stateValue":"ALARM"}}"#;
+        assert_eq!(entry_into_alarm(&item(Some(data), None)), entered);
+        let summary = "Alarm updated from INSUFFICIENT_DATA to ALARM";
+        assert_eq!(entry_into_alarm(&item(None, Some(summary))), entered);
+        assert_eq!(
+            entry_into_alarm(&item(Some("{}"), Some(summary))),
+            entered,
+            "data that says nothing falls back to the summary"
+        );
+    }
+
+    #[test]
+    fn leaving_alarm_is_no_entry_and_silence_is_an_error() {
+        let summary = "Alarm updated from ALARM to OK";
+        assert_eq!(entry_into_alarm(&item(None, Some(summary))), Ok(None));
+        assert!(entry_into_alarm(&item(None, None)).is_err());
+    }
+
+    #[test]
+    fn the_transition_counts_before_the_update() {
+        let alarm = MetricAlarm::builder()
+            .state_value(StateValue::Ok)
+            .state_updated_timestamp(DateTime::from_secs(200))
+            .state_transitioned_timestamp(DateTime::from_secs(100));
+        let AlarmReading::Found {
+            transitioned_at, ..
+        } = metric_reading(&alarm.build())
+        else {
+            panic!("found");
+        };
+        assert_eq!(transitioned_at, Timestamp::from_second(100).ok());
+    }
+}

@@ -1,0 +1,109 @@
+//! AWS's clock, from the `Date` of every reply, failures included.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+use jiff::SignedDuration;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+
+use crate::ports::Clock;
+
+/// Notes the `Date` of each reply that passes. Clones share what they note.
+#[derive(Clone)]
+pub(super) struct ReplyDates {
+    clock: Arc<dyn Clock>,
+    newest: Arc<Mutex<Option<Reply>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Reply {
+    server_time: Timestamp,
+    skew: SignedDuration,
+}
+
+impl ReplyDates {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            newest: Arc::default(),
+        }
+    }
+
+    /// Another note of replies, by the same clock.
+    pub(super) fn fresh(&self) -> Self {
+        Self::new(Arc::clone(&self.clock))
+    }
+
+    /// AWS's clock minus ours at the newest reply.
+    pub(super) fn skew(&self) -> Option<SignedDuration> {
+        self.newest().map(|reply| reply.skew)
+    }
+
+    /// The `Date` of the newest reply.
+    pub(super) fn server_time(&self) -> Option<Timestamp> {
+        self.newest().map(|reply| reply.server_time)
+    }
+
+    fn newest(&self) -> Option<Reply> {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, date: &str) {
+        if let Some(server_time) = parse(date) {
+            let skew = server_time.duration_since(self.clock.now());
+            let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+            *newest = Some(Reply { server_time, skew });
+        }
+    }
+}
+
+/// Reads an HTTP date, which is a narrow form of RFC 2822's.
+fn parse(date: &str) -> Option<Timestamp> {
+    DateTimeParser::new().parse_timestamp(date.trim()).ok()
+}
+
+impl fmt::Debug for ReplyDates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplyDates")
+            .field("newest", &self.newest())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Intercept for ReplyDates {
+    fn name(&self) -> &'static str {
+        "ReplyDates"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _runtime_components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(date) = context.response().headers().get("date") {
+            self.note(date);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_http_date_is_read() {
+        let read = parse("Sat, 21 Nov 2026 10:36:00 GMT").unwrap();
+        assert_eq!(read.to_string(), "2026-11-21T10:36:00Z");
+        assert_eq!(parse("yesterday"), None);
+    }
+}

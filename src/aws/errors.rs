@@ -1,0 +1,444 @@
+//! What kind of failure it is, decided on the error's code first, in words without secrets.
+
+use std::error::Error;
+use std::time::Duration;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_route53::operation::change_resource_record_sets::ChangeResourceRecordSetsError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use super::budget::WaitedTooLong;
+use crate::engine::event::FailureClass;
+use crate::engine::record::GroupName;
+use crate::engine::units::DnsName;
+use crate::ports::CallError;
+
+/// The most of a message that is kept, in characters; a batch of hundreds can fail in hundreds of ways.
+const MESSAGE_CHARS_MAX: usize = 2_000;
+/// How deep a chain of causes is followed.
+const CAUSES_MAX: usize = 16;
+
+/// One failure out of the list that Route 53 answers a refused batch with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchFailure {
+    /// The record set's name, where the text names it.
+    pub name: Option<DnsName>,
+    /// Its type, where the text names it.
+    pub record_type: Option<String>,
+    /// What Route 53 said about it.
+    pub text: String,
+}
+
+/// Splits the message of an `InvalidChangeBatch` into its failures.
+///
+/// Route 53 joins them with commas inside one pair of brackets; names stand inside further brackets, and commas also
+/// inside a failure (`RRSet with DNS name x., type A, SetIdentifier y cannot …`). A failure begins with a capital.
+pub fn batch_failures(message: &str) -> Vec<BatchFailure> {
+    let trimmed = message.trim();
+    let inner = trimmed
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(trimmed);
+    let mut failures = Vec::new();
+    let (mut depth, mut start) = (0_usize, 0);
+    for (at, character) in inner.char_indices() {
+        match character {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 && begins_failure(&inner[at + 1..]) => {
+                failures.push(batch_failure(&inner[start..at]));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    failures.push(batch_failure(&inner[start..]));
+    failures.retain(|failure| !failure.text.is_empty());
+    failures
+}
+
+fn begins_failure(rest: &str) -> bool {
+    let rest = rest.trim_start();
+    rest.starts_with(|first: char| first.is_ascii_uppercase()) && !rest.starts_with("SetIdentifier")
+}
+
+fn batch_failure(text: &str) -> BatchFailure {
+    let text = text.trim();
+    let quoted = |key: &str| {
+        let (_, rest) = text.split_once(key)?;
+        rest.split_once('\'').map(|(value, _)| value)
+    };
+    let (name, record_type) = if text.contains("[name='") {
+        (quoted("[name='"), quoted("type='"))
+    } else if let Some((_, rest)) = text.split_once("RRSet with DNS name ") {
+        let name = rest.split([',', ' ']).next();
+        let kind = rest.split_once("type ").map(|(_, kind)| kind);
+        (name, kind.and_then(|kind| kind.split([',', ' ']).next()))
+    } else {
+        (None, None)
+    };
+    BatchFailure {
+        name: name.filter(|name| !name.is_empty()).map(DnsName::new),
+        record_type: record_type.map(str::to_ascii_uppercase),
+        text: text.to_owned(),
+    }
+}
+
+/// The groups of a batch that its failures name. A failure that names no type means all types of that name.
+pub(super) fn culprits<'a>(
+    failures: &[BatchFailure],
+    groups: impl IntoIterator<Item = &'a GroupName>,
+) -> Vec<GroupName> {
+    let named = |group: &GroupName, failure: &BatchFailure| {
+        let kind = failure.record_type.as_ref();
+        failure.name.as_ref() == Some(&group.name)
+            && kind.is_none_or(|kind| *kind == group.record_type)
+    };
+    groups
+        .into_iter()
+        .filter(|group| failures.iter().any(|failure| named(group, failure)))
+        .cloned()
+        .collect()
+}
+
+/// The failure of a change, with the groups it names.
+pub(super) fn change_error<'a>(
+    operation: &'static str,
+    error: &SdkError<ChangeResourceRecordSetsError, HttpResponse>,
+    groups: impl IntoIterator<Item = &'a GroupName>,
+) -> CallError {
+    let mut failed = call_error(operation, error);
+    let texts = match error.as_service_error() {
+        Some(ChangeResourceRecordSetsError::InvalidChangeBatch(batch)) => {
+            let listed = batch.messages().iter();
+            listed.chain(&batch.message).cloned().collect()
+        }
+        Some(_) if failed.code.is_none() => unwrapped_messages(error.raw_response()),
+        _ => Vec::new(),
+    };
+    if texts.is_empty() {
+        return failed;
+    }
+    let failures: Vec<_> = texts.iter().flat_map(|text| batch_failures(text)).collect();
+    failed.culprits = culprits(&failures, groups);
+    failed.class = FailureClass::Conflict;
+    failed.code = Some("InvalidChangeBatch".to_owned());
+    failed.message = format!("InvalidChangeBatch: {}", presentable(&texts.join(", ")));
+    failed
+}
+
+/// The messages of an `InvalidChangeBatch` that is not wrapped like other errors, which the SDK cannot read.
+///
+/// Route 53 answered so until 2024, as its model still says, and stand-ins do.
+fn unwrapped_messages(response: Option<&HttpResponse>) -> Vec<String> {
+    let body = response.and_then(|response| response.body().bytes());
+    let body = String::from_utf8_lossy(body.unwrap_or_default());
+    let Some((_, inner)) = body.split_once("<InvalidChangeBatch") else {
+        return Vec::new();
+    };
+    let texts = inner.split("<Message>").skip(1);
+    let texts = texts.filter_map(|text| text.split_once("</Message>"));
+    texts.map(|(text, _)| unescaped(text)).collect()
+}
+
+/// Text of XML with its five entities resolved, and quotes as Route 53 writes them.
+fn unescaped(text: &str) -> String {
+    let entities = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&apos;", "'"),
+        ("&#39;", "'"),
+        ("&amp;", "&"),
+    ];
+    let replace = |text: String, (from, to): (&str, &str)| text.replace(from, to);
+    entities.into_iter().fold(text.to_owned(), replace)
+}
+
+/// The failure of a call that waited for a token in vain. It was not sent.
+pub(super) fn no_token(operation: &'static str, waited: WaitedTooLong) -> CallError {
+    let secs = waited.0.as_secs();
+    let message = format!("not sent: our own budget of calls was used up for {secs} s");
+    CallError::new(operation, FailureClass::Throttled, message)
+}
+
+/// The failure of something that took too long as a whole.
+pub(super) fn too_late(operation: &'static str, limit: Duration) -> CallError {
+    let message = format!("no answer within {} s", limit.as_secs());
+    CallError::new(operation, FailureClass::Transient, message)
+}
+
+/// Classifies a failed call.
+pub(super) fn call_error<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> CallError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    if let Some(service) = error.as_service_error() {
+        return service_failure(operation, service, error.raw_response());
+    }
+    let (class, message) = unanswered(error);
+    CallError::new(operation, class, presentable(&message))
+}
+
+/// The service answered with an error.
+fn service_failure<E: ProvideErrorMetadata>(
+    operation: &'static str,
+    service: &E,
+    response: Option<&HttpResponse>,
+) -> CallError {
+    let status = response.map(|response| response.status().as_u16());
+    let meta = service.meta();
+    let code = meta.code().map(bare_code);
+    let class = code
+        .as_deref()
+        .and_then(class_of_code)
+        .unwrap_or_else(|| class_of_status(status));
+    let said = match (meta.message(), status) {
+        (Some(message), _) if !message.is_empty() => presentable(message),
+        (_, Some(status)) => format!("HTTP status {status} without a message"),
+        (_, None) => "no message".to_owned(),
+    };
+    let shown = code.as_deref().map_or(said.clone(), |code| match class {
+        FailureClass::Denied => denial(code, &said),
+        _ => format!("{code}: {said}"),
+    });
+    let message = match meta.extra("aws_request_id") {
+        Some(id) => format!("{shown} (request {id})"),
+        None => shown,
+    };
+    CallError {
+        code,
+        ..CallError::new(operation, class, message)
+    }
+}
+
+/// The code without a shape's namespace or a suffix, as some protocols have it.
+fn bare_code(code: &str) -> String {
+    let local = code.rsplit_once('#').map_or(code, |(_, local)| local);
+    local.split(':').next().unwrap_or(local).to_owned()
+}
+
+/// The class of an error code; none for a code that says nothing by itself.
+fn class_of_code(code: &str) -> Option<FailureClass> {
+    let class = match code {
+        "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "PriorRequestNotComplete"
+        | "RequestLimitExceeded"
+        | "TooManyRequests"
+        | "TooManyRequestsException"
+        | "BandwidthLimitExceeded"
+        | "SlowDown" => FailureClass::Throttled,
+        "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "UnrecognizedClient"
+        | "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "InvalidSignatureException"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "AuthFailure"
+        | "UnauthorizedOperation"
+        | "NotAuthorized"
+        | "RequestExpired"
+        | "RequestTimeTooSkewed"
+        | "OptInRequired" => FailureClass::Denied,
+        _ if code.starts_with("AccessDenied") || code.starts_with("ExpiredToken") => {
+            FailureClass::Denied
+        }
+        "InvalidChangeBatch" => FailureClass::Conflict,
+        "NoSuchHostedZone"
+        | "NoSuchHealthCheck"
+        | "NoSuchChange"
+        | "InvalidInput"
+        | "InvalidParameterValue"
+        | "InvalidParameterCombination"
+        | "InvalidDomainName"
+        | "InvalidNextToken"
+        | "ValidationError"
+        | "ValidationException" => FailureClass::Permanent,
+        "InternalFailure"
+        | "InternalError"
+        | "InternalServerError"
+        | "InternalServiceError"
+        | "InternalServiceFault"
+        | "ServiceUnavailable"
+        | "RequestTimeout"
+        | "RequestTimeoutException" => FailureClass::Transient,
+        _ => return None,
+    };
+    Some(class)
+}
+
+fn class_of_status(status: Option<u16>) -> FailureClass {
+    match status {
+        Some(401 | 403) => FailureClass::Denied,
+        Some(429) => FailureClass::Throttled,
+        Some(408) => FailureClass::Transient,
+        Some(400..=499) => FailureClass::Permanent,
+        _ => FailureClass::Transient,
+    }
+}
+
+/// What is wrong with the credentials, in words, before what the service said.
+fn denial(code: &str, said: &str) -> String {
+    let problem = if code.starts_with("ExpiredToken") {
+        "the AWS credentials have expired"
+    } else if code.starts_with("AccessDenied") || code.starts_with("Unauthorized") {
+        "these AWS credentials may not do this"
+    } else if matches!(code, "RequestExpired" | "RequestTimeTooSkewed") {
+        "this machine's clock is off"
+    } else {
+        "AWS does not accept the credentials"
+    };
+    // For a wrong signature the rest of the message repeats the request, session token included.
+    let said = said.split("The Canonical String").next().unwrap_or(said);
+    format!("{problem} ({code}: {})", said.trim())
+}
+
+/// Nobody answered, or nothing that can be read.
+fn unanswered<E>(error: &SdkError<E, HttpResponse>) -> (FailureClass, String)
+where
+    E: Error + 'static,
+{
+    if let Some(credentials) = find_cause::<CredentialsError>(error) {
+        return credentials_failure(credentials);
+    }
+    match error {
+        SdkError::TimeoutError(_) => (FailureClass::Transient, "timed out".to_owned()),
+        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_)
+            if causes(error).contains("no identity resolver") =>
+        {
+            (
+                FailureClass::Denied,
+                "no AWS credentials are configured".to_owned(),
+            )
+        }
+        SdkError::DispatchFailure(failure) => {
+            let said = format!("cannot be reached: {}", causes(error));
+            if failure.is_user() {
+                (FailureClass::Permanent, said)
+            } else {
+                (FailureClass::Transient, said)
+            }
+        }
+        SdkError::ResponseError(response) => {
+            let status = response.raw().status().as_u16();
+            // A reply that was not understood may still be that of a change that was applied.
+            let said = format!("HTTP status {status}, {}", causes(error));
+            (class_of_status(Some(status)), said)
+        }
+        SdkError::ConstructionFailure(_) => (FailureClass::Permanent, causes(error)),
+        _ => (FailureClass::Transient, causes(error)),
+    }
+}
+
+/// Credentials could not be had. Only a provider that did not answer is worth another try.
+fn credentials_failure(error: &CredentialsError) -> (FailureClass, String) {
+    let why = error
+        .source()
+        .map_or_else(String::new, |source| format!(": {}", causes(source)));
+    let unreached = find_cause::<ConnectorError>(error).is_some();
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => (
+            FailureClass::Denied,
+            format!("no AWS credentials found{why}"),
+        ),
+        CredentialsError::ProviderTimedOut(_) => (
+            FailureClass::Transient,
+            "the provider of AWS credentials did not answer in time".to_owned(),
+        ),
+        CredentialsError::InvalidConfiguration(_) => (
+            FailureClass::Denied,
+            format!("the configuration of AWS credentials is not valid{why}"),
+        ),
+        _ if unreached => (
+            FailureClass::Transient,
+            format!("the provider of AWS credentials cannot be reached{why}"),
+        ),
+        _ => (
+            FailureClass::Denied,
+            format!("no AWS credentials: the provider refused or failed{why}"),
+        ),
+    }
+}
+
+/// The first cause of a type, the error itself included.
+fn find_cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    chain(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// An error and its causes.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    let causes = std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    });
+    causes.take(CAUSES_MAX)
+}
+
+/// What an error and its causes say, without repetition. Never their `Debug`, which would print requests and replies.
+fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for cause in chain(error) {
+        let text = cause.to_string();
+        if !said.iter().any(|earlier| earlier.contains(&text)) {
+            said.push(text);
+        }
+    }
+    said.join(": ")
+}
+
+/// A message on one line, of bearable length, without access keys and session tokens.
+fn presentable(message: &str) -> String {
+    let without_request = message.split("The Canonical String").next();
+    let words = without_request.unwrap_or(message).split_whitespace();
+    let kept: Vec<_> = words
+        .map(|word| if is_secret(word) { "[hidden]" } else { word })
+        .collect();
+    let line = kept.join(" ");
+    match line.char_indices().nth(MESSAGE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// Whether a word holds an access key's identifier or looks like a key or token.
+fn is_secret(word: &str) -> bool {
+    let is_key_id = |start: usize| {
+        let rest = word[start + 4..].bytes();
+        rest.take_while(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+            .count()
+            >= 12
+    };
+    let key_ids = ["AKIA", "ASIA"];
+    if key_ids.iter().any(|prefix| {
+        word.match_indices(prefix)
+            .any(|(start, _)| is_key_id(start))
+    }) {
+        return true;
+    }
+    let lower = word.to_ascii_lowercase();
+    let marked = ["security-token", "secretaccesskey", "sessiontoken"];
+    marked.iter().any(|mark| lower.contains(mark)) || is_long_base64(word)
+}
+
+/// A run of 100 characters and more of base 64, mixed in case: a session token, for one. Names in DNS have dots.
+fn is_long_base64(word: &str) -> bool {
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    let longest = word.as_bytes().split(|byte| !is_base64(*byte));
+    longest.map(<[u8]>::len).max().unwrap_or(0) >= 100
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+use super::*;
+
+fn group(name: &str, record_type: &str) -> GroupName {
+    GroupName {
+        name: DnsName::new(name),
+        record_type: record_type.to_owned(),
+    }
+}
+
+#[test]
+fn a_stale_compare_and_swap_is_split_into_its_two_failures() {
+    let message = "[Tried to delete resource record set [name='test.example.com.', type='CNAME'] but the values \
+        provided do not match the current values, Tried to create resource record set [name='test.example.com.', \
+        type='CNAME'] but it already exists]";
+    let failures = batch_failures(message);
+    assert_eq!(failures.len(), 2);
+    for failure in &failures {
+        assert_eq!(failure.name, Some(DnsName::new("test.example.com")));
+        assert_eq!(failure.record_type.as_deref(), Some("CNAME"));
+    }
+    assert!(
+        failures[0]
+            .text
+            .ends_with("do not match the current values")
+    );
+    assert!(failures[1].text.ends_with("but it already exists"));
+}
+
+#[test]
+fn the_forms_on_record_name_their_record_sets() {
+    let cases = [
+        (
+            "[Tried to delete resource record set [name='\\052.example.com.', type='A', set-identifier='a, B'] but it was not found]",
+            Some("*.example.com"),
+            Some("A"),
+        ),
+        (
+            "[RRSet with DNS name api.example.com., type AAAA, SetIdentifier ecs cannot be created as weighted sets must contain the same TTL.]",
+            Some("api.example.com"),
+            Some("AAAA"),
+        ),
+        (
+            "RRSet with DNS name api.example.com., type A cannot be created as a non-weighted set exists with the same name and type.",
+            Some("api.example.com"),
+            Some("A"),
+        ),
+        (
+            "[RRSet with DNS name api.example.net. is not permitted in zone example.com.]",
+            Some("api.example.net"),
+            None,
+        ),
+        (
+            "[Tried to create an alias that targets lb.example.org., type A in zone Z1, but that target was not found]",
+            None,
+            None,
+        ),
+        ("[Number of records limit of 1000 exceeded.]", None, None),
+        ("[RDATA character limit of 32000 exceeded.]", None, None),
+    ];
+    for (message, name, record_type) in cases {
+        let failures = batch_failures(message);
+        assert_eq!(failures.len(), 1, "{message}");
+        assert_eq!(failures[0].name, name.map(DnsName::new), "{message}");
+        assert_eq!(failures[0].record_type.as_deref(), record_type, "{message}");
+    }
+    assert!(batch_failures("").is_empty());
+    assert!(batch_failures("[]").is_empty());
+}
+
+#[test]
+fn different_failures_of_one_message_are_told_apart() {
+    let message = "[RRSet with DNS name a.example.com., type A, SetIdentifier x cannot be created as weighted sets must \
+        contain the same TTL., Tried to delete resource record set [name='b.example.com.', type='A'] but it was not found]";
+    let failures = batch_failures(message);
+    let batch = [
+        group("a.example.com", "A"),
+        group("a.example.com", "AAAA"),
+        group("b.example.com", "A"),
+        group("c.example.com", "A"),
+    ];
+    let named = culprits(&failures, &batch);
+    assert_eq!(
+        named,
+        [group("a.example.com", "A"), group("b.example.com", "A")]
+    );
+}
+
+#[test]
+fn a_failure_without_a_type_means_all_types_of_the_name() {
+    let failures =
+        batch_failures("[RRSet with DNS name a.example.com. is not permitted in zone b.]");
+    let batch = [group("a.example.com", "A"), group("a.example.com", "AAAA")];
+    assert_eq!(culprits(&failures, &batch), batch);
+}
+
+#[test]
+fn codes_have_their_class() {
+    let cases = [
+        ("Throttling", Some(FailureClass::Throttled)),
+        ("PriorRequestNotComplete", Some(FailureClass::Throttled)),
+        ("AccessDeniedException", Some(FailureClass::Denied)),
+        ("ExpiredTokenException", Some(FailureClass::Denied)),
+        ("SignatureDoesNotMatch", Some(FailureClass::Denied)),
+        ("UnrecognizedClientException", Some(FailureClass::Denied)),
+        ("InvalidChangeBatch", Some(FailureClass::Conflict)),
+        ("NoSuchHostedZone", Some(FailureClass::Permanent)),
+        ("InvalidInput", Some(FailureClass::Permanent)),
+        ("ServiceUnavailable", Some(FailureClass::Transient)),
+        ("SomethingNew", None),
+    ];
+    for (code, class) in cases {
+        assert_eq!(class_of_code(code), class, "{code}");
+    }
+    assert_eq!(
+        bare_code("com.amazonaws.cloudwatch#ThrottlingException:x"),
+        "ThrottlingException"
+    );
+    assert_eq!(class_of_status(Some(503)), FailureClass::Transient);
+    assert_eq!(class_of_status(Some(418)), FailureClass::Permanent);
+}
+
+#[test]
+fn messages_hold_no_secrets() {
+    let token = "IQoJb3JpZ2luX2VjE".repeat(12);
+    let message = format!(
+        "The request signature we calculated does not match for AKIAIOSFODNN7EXAMPLE with token {token}\nThe Canonical \
+         String for this request should have been\n'POST\nx-amz-security-token:{token}'"
+    );
+    let shown = presentable(&message);
+    assert!(!shown.contains("AKIAIOSFODNN7EXAMPLE"), "{shown}");
+    assert!(!shown.contains("IQoJb3"), "{shown}");
+    assert!(shown.contains("does not match"), "{shown}");
+    let arn = "User: arn:aws:sts::111111111111:assumed-role/cutover/cutover is not authorized";
+    assert_eq!(presentable(arn), arn);
+}
+
+#[test]
+fn long_messages_are_cut() {
+    let shown = presentable(&"word ".repeat(2_000));
+    assert_eq!(shown.chars().count(), MESSAGE_CHARS_MAX + 1);
+}

@@ -1,0 +1,365 @@
+//! The port `Dns` over Route 53.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_route53::Client;
+use aws_sdk_route53::config::Config;
+use aws_sdk_route53::operation::get_change::GetChangeError;
+use aws_sdk_route53::types::ChangeBatch;
+use aws_sdk_route53::types::ChangeStatus;
+use aws_smithy_types::retry::RetryConfig;
+use jiff::SignedDuration;
+use tokio::time::Instant;
+
+use super::budget::Budget;
+use super::budget::WaitedTooLong;
+use super::config::AwsClients;
+use super::config::CHANGE_TIMEOUT;
+use super::config::CHANGE_WAIT_MAX;
+use super::config::NORMAL_WAIT_MAX;
+use super::config::REVERT_WAIT_MAX;
+use super::config::change_timeouts;
+use super::errors::call_error;
+use super::errors::change_error;
+use super::errors::no_token;
+use super::errors::too_late;
+use super::images::sdk_change;
+use super::zone_reads::ZoneReader;
+use super::zone_reads::types_by_name;
+use super::zone_reads::whole_zone_is_cheaper;
+use super::zones;
+use crate::engine::event::FailureClass;
+use crate::engine::observation::ChangeReading;
+use crate::engine::plan::Account;
+use crate::engine::plan::ZoneRef;
+use crate::engine::record::GroupName;
+use crate::engine::units::ChangeId;
+use crate::engine::units::DnsName;
+use crate::engine::units::ZoneId;
+use crate::ports::CallError;
+use crate::ports::Dns;
+use crate::ports::GroupReadings;
+use crate::ports::RecordChange;
+use crate::ports::Submitted;
+use crate::ports::Urgency;
+use crate::ports::Zone;
+
+const CHANGE: &str = "ChangeResourceRecordSets";
+const STATUS: &str = "GetChange";
+const READ: &str = "ListResourceRecordSets";
+const FIND: &str = "GetHostedZone";
+/// The most characters of a batch's comment. Source: Route 53 API Reference, `ResourceDescription`.
+const COMMENT_CHARS_MAX: usize = 256;
+/// A whole `read_groups`: 34 pages of a zone of 10,000 record sets at 10 a second, with room to spare.
+const READ_GROUPS_TIMEOUT: Duration = Duration::from_secs(30);
+/// A whole `find_zone`: few calls, each within its own timeout.
+const FIND_ZONE_TIMEOUT: Duration = Duration::from_secs(15);
+/// A whole `change_status`, waiting for a token and for credentials included.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a zone's size is believed. It only decides which way of reading is tried.
+const ZONE_SIZE_VALID: Duration = Duration::from_mins(10);
+/// Up to so many names are read one by one without asking for the zone's size.
+const NAMES_WITHOUT_SIZE: usize = 2;
+
+/// Route 53 behind the port. Clones share clients, budgets and what is known of zones.
+#[derive(Debug, Clone)]
+pub struct Route53Dns {
+    clients: Arc<AwsClients>,
+    known: Arc<Mutex<Known>>,
+}
+
+/// What is remembered of zones. Errors never are.
+#[derive(Debug, Default)]
+struct Known {
+    zones: BTreeMap<(Account, ZoneRef), Zone>,
+    /// How many record sets a zone held, and when that was asked.
+    sizes: BTreeMap<(Account, ZoneId), (u64, Instant)>,
+}
+
+/// A client and the budget that its calls come out of.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    pub(super) client: Client,
+    budget: Arc<Budget>,
+}
+
+impl Session {
+    /// Takes a token for one read.
+    pub(super) async fn token(
+        &self,
+        operation: &'static str,
+        urgency: Urgency,
+    ) -> Result<(), CallError> {
+        let wait = match urgency {
+            Urgency::Revert => REVERT_WAIT_MAX,
+            Urgency::Normal => NORMAL_WAIT_MAX,
+        };
+        let token = self.budget.acquire(operation, urgency, wait).await;
+        token.map_err(|waited| no_token(operation, waited))
+    }
+}
+
+impl Route53Dns {
+    pub(super) fn new(clients: Arc<AwsClients>) -> Self {
+        Self {
+            clients,
+            known: Arc::default(),
+        }
+    }
+
+    async fn session(&self, account: &Account) -> Session {
+        Session {
+            client: self.clients.route53(account).await,
+            budget: self.clients.budget(account),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many record sets the zone holds, where that helps to choose; asked again when it is old. A revert makes do
+    /// with what is known.
+    async fn zone_size(
+        &self,
+        session: &Session,
+        key: &(Account, ZoneId),
+        names: usize,
+        urgency: Urgency,
+    ) -> Option<u64> {
+        let known = self.known().sizes.get(key).copied();
+        let fresh = known.is_some_and(|(_, asked_at)| asked_at.elapsed() < ZONE_SIZE_VALID);
+        if fresh || urgency == Urgency::Revert || names <= NAMES_WITHOUT_SIZE {
+            return known.map(|(size, _)| size);
+        }
+        let size = zones::by_id(session, &key.1).await.ok()?.record_count?;
+        self.known()
+            .sizes
+            .insert(key.clone(), (size, Instant::now()));
+        Some(size)
+    }
+
+    async fn read(
+        &self,
+        account: &Account,
+        zone: &ZoneId,
+        wanted: &BTreeSet<GroupName>,
+        urgency: Urgency,
+    ) -> GroupReadings {
+        let session = self.session(account).await;
+        let names = types_by_name(wanted);
+        let key = (account.clone(), zone.clone());
+        let size = self.zone_size(&session, &key, names.len(), urgency).await;
+        let reader = ZoneReader {
+            session,
+            zone: zone.clone(),
+            urgency,
+        };
+        if size.is_some_and(|size| whole_zone_is_cheaper(names.len(), size)) {
+            let read = reader.read_zone(wanted).await;
+            return answers(wanted, |_| Some(&read));
+        }
+        let read = reader.read_names(names).await;
+        answers(wanted, |group| read.get(&group.name))
+    }
+
+    async fn find(&self, account: &Account, zone: &ZoneRef) -> Result<Zone, CallError> {
+        let session = self.session(account).await;
+        let found = zones::find(&session, zone).await?;
+        let mut known = self.known();
+        if let Some(size) = found.record_count {
+            let key = (account.clone(), found.id.clone());
+            known.sizes.insert(key, (size, Instant::now()));
+        }
+        let key = (account.clone(), zone.clone());
+        known.zones.insert(key, found.clone());
+        Ok(found)
+    }
+
+    /// Forgets a zone that is no longer there; its name may belong to another one now.
+    fn forget_if_gone(&self, zone: &ZoneId, error: &CallError) {
+        if error.code.as_deref() == Some("NoSuchHostedZone") {
+            let mut known = self.known();
+            known.zones.retain(|_, known| known.id != *zone);
+            known.sizes.retain(|(_, known), _| known != zone);
+        }
+    }
+
+    async fn submit(
+        &self,
+        account: &Account,
+        zone: &ZoneId,
+        batch: ChangeBatch,
+        groups: &BTreeSet<GroupName>,
+        urgency: Urgency,
+    ) -> Result<Submitted, CallError> {
+        let deadline = Instant::now() + CHANGE_TIMEOUT;
+        let prepared = tokio::time::timeout(CHANGE_WAIT_MAX, async {
+            let session = self.session(account).await;
+            let wait = CHANGE_WAIT_MAX;
+            let token = session.budget.acquire(CHANGE, urgency, wait).await;
+            token.map(|()| session.client)
+        });
+        let client = prepared
+            .await
+            .unwrap_or(Err(WaitedTooLong(CHANGE_WAIT_MAX)))
+            .map_err(|waited| no_token(CHANGE, waited))?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        // The SDK's own retry of a change whose reply was lost would report a conflict with ourselves (RULES A1).
+        let once = Config::builder()
+            .retry_config(RetryConfig::standard().with_max_attempts(1))
+            .timeout_config(change_timeouts(left));
+        let dates = self.clients.route53_dates.fresh();
+        let request = client
+            .change_resource_record_sets()
+            .hosted_zone_id(zone.as_str())
+            .change_batch(batch)
+            .customize()
+            .config_override(once)
+            .interceptor(dates.clone());
+        let reply = request.send().await.map_err(|error| {
+            let failed = change_error(CHANGE, &error, groups);
+            self.forget_if_gone(zone, &failed);
+            failed
+        })?;
+        let Some(info) = reply.change_info() else {
+            // It was accepted, and we cannot follow it: the same as a lost reply.
+            let message = "the reply has no change ID";
+            return Err(CallError::new(CHANGE, FailureClass::Transient, message));
+        };
+        Ok(Submitted {
+            change_id: ChangeId(info.id.trim_start_matches("/change/").to_owned()),
+            server_time: dates.server_time(),
+        })
+    }
+
+    async fn status(&self, account: &Account, change: &ChangeId) -> ChangeReading {
+        let session = self.session(account).await;
+        if let Err(error) = session.token(STATUS, Urgency::Normal).await {
+            return ChangeReading::Unreadable(error.to_string());
+        }
+        let request = session.client.get_change().id(change.as_str());
+        match request.send().await {
+            Ok(reply) => match reply.change_info().map(|info| &info.status) {
+                Some(ChangeStatus::Insync) => ChangeReading::InSync,
+                Some(ChangeStatus::Pending) => ChangeReading::Pending,
+                Some(other) => ChangeReading::Unreadable(format!("unknown status {other}")),
+                None => ChangeReading::Unreadable("the reply has no status".to_owned()),
+            },
+            Err(error) => match error.as_service_error() {
+                Some(GetChangeError::NoSuchChange(_)) => ChangeReading::Unknown,
+                _ => ChangeReading::Unreadable(call_error(STATUS, &error).to_string()),
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl Dns for Route53Dns {
+    async fn find_zone(&self, account: &Account, zone: &ZoneRef) -> Result<Zone, CallError> {
+        let key = (account.clone(), zone.clone());
+        let known = self.known().zones.get(&key).cloned();
+        if let Some(zone) = known {
+            return Ok(zone);
+        }
+        tokio::time::timeout(FIND_ZONE_TIMEOUT, self.find(account, zone))
+            .await
+            .unwrap_or_else(|_| Err(too_late(FIND, FIND_ZONE_TIMEOUT)))
+    }
+
+    async fn read_groups(
+        &self,
+        account: &Account,
+        zone: &ZoneId,
+        wanted: &BTreeSet<GroupName>,
+        urgency: Urgency,
+    ) -> GroupReadings {
+        if wanted.is_empty() {
+            return GroupReadings::new();
+        }
+        let reading = self.read(account, zone, wanted, urgency);
+        let Ok(readings) = tokio::time::timeout(READ_GROUPS_TIMEOUT, reading).await else {
+            return answers(wanted, |_| None);
+        };
+        for error in readings.values().filter_map(|read| read.as_ref().err()) {
+            self.forget_if_gone(zone, error);
+        }
+        readings
+    }
+
+    async fn change(
+        &self,
+        account: &Account,
+        zone: &ZoneId,
+        changes: &[RecordChange],
+        comment: &str,
+        urgency: Urgency,
+    ) -> Result<Submitted, CallError> {
+        let batch = batch(changes, comment)?;
+        let groups = changes.iter().map(|change| GroupName {
+            name: DnsName::new(&change.record.name),
+            record_type: change.record.record_type.clone(),
+        });
+        self.submit(account, zone, batch, &groups.collect(), urgency)
+            .await
+    }
+
+    async fn change_status(&self, account: &Account, change: &ChangeId) -> ChangeReading {
+        tokio::time::timeout(STATUS_TIMEOUT, self.status(account, change))
+            .await
+            .unwrap_or_else(|_| {
+                ChangeReading::Unreadable(too_late(STATUS, STATUS_TIMEOUT).to_string())
+            })
+    }
+
+    fn clock_skew(&self) -> Option<SignedDuration> {
+        self.clients.route53_dates.skew()
+    }
+}
+
+/// An answer for every wanted group: what was read of it, nothing if it is not there, or why it was not read.
+fn answers<'a, F>(wanted: &BTreeSet<GroupName>, read: F) -> GroupReadings
+where
+    F: Fn(&GroupName) -> Option<&'a Result<super::zone_reads::Found, CallError>>,
+{
+    let answer = |group: &GroupName| match read(group) {
+        Some(Ok(found)) => Ok(found.get(group).cloned().unwrap_or_default()),
+        Some(Err(error)) => Err(error.clone()),
+        None => Err(too_late(READ, READ_GROUPS_TIMEOUT)),
+    };
+    let pairs = wanted.iter().map(|group| (group.clone(), answer(group)));
+    pairs.collect()
+}
+
+/// The batch in the SDK's terms. A record with fields that cannot be written back is refused.
+fn batch(changes: &[RecordChange], comment: &str) -> Result<ChangeBatch, CallError> {
+    let refused = |message: String| {
+        CallError::new(
+            CHANGE,
+            FailureClass::Permanent,
+            format!("not sent: {message}"),
+        )
+    };
+    let comment: String = comment.chars().take(COMMENT_CHARS_MAX).collect();
+    let mut batch = ChangeBatch::builder().comment(comment);
+    for change in changes {
+        let record = &change.record;
+        if !record.unsupported.is_empty() {
+            let fields = record.unsupported.join(", ");
+            let (name, kind) = (&record.name, &record.record_type);
+            return Err(refused(format!(
+                "{name} {kind} cannot be written back: {fields}"
+            )));
+        }
+        let change = sdk_change(change).map_err(|error| refused(error.to_string()))?;
+        batch = batch.changes(change);
+    }
+    batch.build().map_err(|error| refused(error.to_string()))
+}

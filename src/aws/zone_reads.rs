@@ -1,0 +1,232 @@
+//! Reading groups of a zone in the fewest calls.
+//!
+//! Either one call per *name* (all its types are adjacent, so one call serves A and AAAA), or pages of the whole zone,
+//! whichever needs fewer. Single reads run side by side, pages one after the other; with equal cost the single reads
+//! win. Route 53 returns the newest version, changes under way included, and does not promise one version across pages.
+//!
+//! Source: Route 53 API Reference, `ListResourceRecordSets`: at most 300 record sets a page, all of one name and type
+//! together; a start of name and type means "from there on", so reading stops at the first record set that differs.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use aws_sdk_route53::types::ResourceRecordSet;
+use aws_sdk_route53::types::RrType;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::errors::call_error;
+use super::images::group_name;
+use super::images::image;
+use super::route53::Session;
+use crate::engine::event::FailureClass;
+use crate::engine::record::GroupName;
+use crate::engine::record::RecordSet;
+use crate::engine::units::DnsName;
+use crate::engine::units::ZoneId;
+use crate::ports::CallError;
+use crate::ports::Urgency;
+
+const LIST: &str = "ListResourceRecordSets";
+/// The most that Route 53 puts on a page.
+pub(super) const ZONE_PAGE: i32 = 300;
+/// A page of a single name: a weighted group has at most 100 members, nearly always two.
+const NAME_PAGE: i32 = 100;
+/// A name with 100 members in each of 20 types would need as many pages.
+const NAME_PAGES_MAX: usize = 20;
+/// 300,000 record sets, thirty times what a zone holds by default.
+const ZONE_PAGES_MAX: usize = 1_000;
+/// Single reads on the wire at once.
+const SINGLE_READS_MAX: usize = 8;
+
+/// The record sets of the groups that were found.
+pub(super) type Found = BTreeMap<GroupName, Vec<RecordSet>>;
+
+/// Reads from one zone.
+#[derive(Debug, Clone)]
+pub(super) struct ZoneReader {
+    pub(super) session: Session,
+    pub(super) zone: ZoneId,
+    pub(super) urgency: Urgency,
+}
+
+/// Where a page starts.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Cursor {
+    name: Option<String>,
+    record_type: Option<RrType>,
+    identifier: Option<String>,
+}
+
+struct Page {
+    records: Vec<ResourceRecordSet>,
+    next: Option<Cursor>,
+}
+
+impl Cursor {
+    /// The name that the next page starts with, in the form that names are compared in.
+    fn starts_with(&self, name: &DnsName) -> bool {
+        let start = self.name.as_deref().map(DnsName::new);
+        start.as_ref() == Some(name)
+    }
+
+    fn group(&self) -> Option<GroupName> {
+        Some(GroupName {
+            name: DnsName::new(self.name.as_deref()?),
+            record_type: self.record_type.as_ref()?.as_str().to_owned(),
+        })
+    }
+}
+
+/// The calls that reading so many names one by one may need at least, against pages of the whole zone.
+pub(super) fn whole_zone_is_cheaper(names: usize, record_count: u64) -> bool {
+    let page = u64::from(ZONE_PAGE.unsigned_abs());
+    let pages = record_count.div_ceil(page).max(1);
+    u64::try_from(names).is_ok_and(|names| pages < names)
+}
+
+/// The wanted groups' types by name.
+pub(super) fn types_by_name(wanted: &BTreeSet<GroupName>) -> BTreeMap<DnsName, BTreeSet<String>> {
+    let mut names: BTreeMap<DnsName, BTreeSet<String>> = BTreeMap::new();
+    for group in wanted {
+        let types = names.entry(group.name.clone()).or_default();
+        types.insert(group.record_type.clone());
+    }
+    names
+}
+
+impl ZoneReader {
+    /// Reads each name with a call of its own, side by side.
+    pub(super) async fn read_names(
+        &self,
+        names: BTreeMap<DnsName, BTreeSet<String>>,
+    ) -> BTreeMap<DnsName, Result<Found, CallError>> {
+        let slots = Arc::new(Semaphore::new(SINGLE_READS_MAX));
+        let mut reads = JoinSet::new();
+        for (name, types) in names {
+            let (reader, slots) = (self.clone(), Arc::clone(&slots));
+            reads.spawn(async move {
+                // The semaphore is never closed; without a slot the read would merely be early.
+                let _slot = slots.acquire_owned().await.ok();
+                let found = reader.read_name(&name, &types).await;
+                (name, found)
+            });
+        }
+        let mut read = BTreeMap::new();
+        while let Some(finished) = reads.join_next().await {
+            if let Ok((name, found)) = finished {
+                read.insert(name, found);
+            }
+        }
+        read
+    }
+
+    /// Reads the wanted types of one name.
+    async fn read_name(
+        &self,
+        name: &DnsName,
+        types: &BTreeSet<String>,
+    ) -> Result<Found, CallError> {
+        // With several types the start has no type, so that nothing rests on the order of types.
+        let only = match types.first() {
+            Some(only) if types.len() == 1 => Some(RrType::from(only.as_str())),
+            _ => None,
+        };
+        let mut cursor = Cursor {
+            name: Some(format!("{name}.")),
+            record_type: only.clone(),
+            identifier: None,
+        };
+        let mut found = Found::new();
+        for _ in 0..NAME_PAGES_MAX {
+            let page = self.page(&cursor, NAME_PAGE).await?;
+            for record in &page.records {
+                let group = group_name(record);
+                let differs = only.as_ref().is_some_and(|only| record.r#type != *only);
+                if group.name != *name || differs {
+                    return Ok(found);
+                }
+                if types.contains(&group.record_type) {
+                    found.entry(group).or_default().push(image(record));
+                }
+            }
+            match page.next {
+                Some(next) if next.starts_with(name) && next != cursor => cursor = next,
+                Some(next) if next == cursor => return Err(self.stuck()),
+                _ => return Ok(found),
+            }
+        }
+        Err(self.stuck())
+    }
+
+    /// Reads the wanted groups from pages of the whole zone; stops when all have been passed.
+    pub(super) async fn read_zone(&self, wanted: &BTreeSet<GroupName>) -> Result<Found, CallError> {
+        let mut cursor = Cursor::default();
+        let mut found = Found::new();
+        for _ in 0..ZONE_PAGES_MAX {
+            let page = self.page(&cursor, ZONE_PAGE).await?;
+            for record in &page.records {
+                let group = group_name(record);
+                if wanted.contains(&group) {
+                    found.entry(group).or_default().push(image(record));
+                }
+            }
+            let Some(next) = page.next else {
+                return Ok(found);
+            };
+            let goes_on = next.group().is_none_or(|group| wanted.contains(&group));
+            if found.len() == wanted.len() && !goes_on {
+                return Ok(found);
+            }
+            if next == cursor {
+                return Err(self.stuck());
+            }
+            cursor = next;
+        }
+        Err(self.stuck())
+    }
+
+    async fn page(&self, start: &Cursor, max_items: i32) -> Result<Page, CallError> {
+        self.session.token(LIST, self.urgency).await?;
+        let request = self
+            .session
+            .client
+            .list_resource_record_sets()
+            .hosted_zone_id(self.zone.as_str())
+            .set_start_record_name(start.name.clone())
+            .set_start_record_type(start.record_type.clone())
+            .set_start_record_identifier(start.identifier.clone())
+            .max_items(max_items);
+        let reply = request.send().await;
+        let reply = reply.map_err(|error| call_error(LIST, &error))?;
+        let next = reply.is_truncated.then(|| Cursor {
+            name: reply.next_record_name.clone(),
+            record_type: reply.next_record_type.clone(),
+            identifier: reply.next_record_identifier.clone(),
+        });
+        Ok(Page {
+            records: reply.resource_record_sets,
+            next,
+        })
+    }
+
+    fn stuck(&self) -> CallError {
+        let message = format!("the pages of hosted zone {} do not end", self.zone);
+        CallError::new(LIST, FailureClass::Transient, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_zone_is_read_where_that_needs_fewer_calls() {
+        assert!(!whole_zone_is_cheaper(1, 2));
+        assert!(whole_zone_is_cheaper(2, 300));
+        assert!(!whole_zone_is_cheaper(2, 301));
+        assert!(whole_zone_is_cheaper(35, 10_000));
+        assert!(!whole_zone_is_cheaper(34, 10_000));
+    }
+}

@@ -1,0 +1,207 @@
+//! Finding hosted zones by identifier or name.
+
+use aws_sdk_route53::types::HostedZone;
+
+use super::errors::call_error;
+use super::route53::Session;
+use crate::engine::event::FailureClass;
+use crate::engine::plan::ZoneRef;
+use crate::engine::units::DnsName;
+use crate::engine::units::ZoneId;
+use crate::ports::CallError;
+use crate::ports::Urgency;
+use crate::ports::Zone;
+
+const BY_ID: &str = "GetHostedZone";
+const BY_NAME: &str = "ListHostedZonesByName";
+/// Zones of one name can be many (a private one per VPC); an account has 500 zones unless it asked for more.
+const PAGES_MAX: usize = 10;
+/// How close a name must be to be suggested: 1 is the same.
+const SIMILAR_ENOUGH: f64 = 0.8;
+/// How many names are suggested.
+const SUGGESTIONS_MAX: usize = 3;
+
+/// Whether a plan's zone is written as an identifier: capitals and digits from `Z` on, and no dot.
+fn is_zone_id(zone: &str) -> bool {
+    let is_id_byte = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    zone.starts_with('Z') && zone.len() <= 32 && zone.bytes().all(is_id_byte)
+}
+
+/// Finds the one zone that is meant.
+pub(super) async fn find(session: &Session, wanted: &ZoneRef) -> Result<Zone, CallError> {
+    let bare = wanted.zone.trim().trim_start_matches("/hostedzone/");
+    if is_zone_id(bare) {
+        let zone = by_id(session, &ZoneId::from(bare)).await?;
+        return match wanted.private {
+            Some(private) if private != zone.private => Err(permanent(
+                BY_ID,
+                format!("hosted zone {bare} is {}", kind(zone.private)),
+            )),
+            _ => Ok(zone),
+        };
+    }
+    let name = DnsName::new(bare);
+    let found = by_name(session, &name).await?;
+    let fitting: Vec<_> = found
+        .iter()
+        .filter(|zone| wanted.private.is_none_or(|private| private == zone.private))
+        .collect();
+    match fitting.as_slice() {
+        [zone] => Ok((*zone).clone()),
+        [] => Err(none_fits(session, wanted, &name, &found).await),
+        several => Err(ambiguous(&name, several, wanted.private)),
+    }
+}
+
+/// Asks for one zone by its identifier.
+pub(super) async fn by_id(session: &Session, id: &ZoneId) -> Result<Zone, CallError> {
+    session.token(BY_ID, Urgency::Normal).await?;
+    let request = session.client.get_hosted_zone().id(id.as_str());
+    let reply = request.send().await;
+    let reply = reply.map_err(|error| call_error(BY_ID, &error))?;
+    reply
+        .hosted_zone()
+        .map(zone)
+        .ok_or_else(|| permanent(BY_ID, format!("no hosted zone {id} in the reply")))
+}
+
+/// All zones of a name, in Route 53's order.
+async fn by_name(session: &Session, name: &DnsName) -> Result<Vec<Zone>, CallError> {
+    let mut zones = Vec::new();
+    let (mut start_name, mut start_id) = (name.as_str().to_owned(), None);
+    for _ in 0..PAGES_MAX {
+        session.token(BY_NAME, Urgency::Normal).await?;
+        let request = session
+            .client
+            .list_hosted_zones_by_name()
+            .dns_name(&start_name)
+            .set_hosted_zone_id(start_id.take());
+        let reply = request.send().await;
+        let reply = reply.map_err(|error| call_error(BY_NAME, &error))?;
+        let mut same = reply.hosted_zones().iter().map(zone);
+        let goes_on = same.all(|zone| {
+            let fits = zone.name == *name;
+            if fits {
+                zones.push(zone);
+            }
+            fits
+        });
+        match (&reply.next_dns_name, reply.is_truncated && goes_on) {
+            (Some(next), true) if DnsName::new(next) == *name => {
+                start_name.clone_from(next);
+                start_id.clone_from(&reply.next_hosted_zone_id);
+            }
+            _ => return Ok(zones),
+        }
+    }
+    Err(permanent(
+        BY_NAME,
+        format!("too many hosted zones are named {name}; name the zone by its ID"),
+    ))
+}
+
+/// Says that no zone fits, and which ones come close.
+async fn none_fits(
+    session: &Session,
+    wanted: &ZoneRef,
+    name: &DnsName,
+    found: &[Zone],
+) -> CallError {
+    if let Some(other) = found.first() {
+        let (is, set) = (kind(other.private), other.private);
+        return permanent(
+            BY_NAME,
+            format!(
+                "hosted zone {name} ({}) is {is}; write `private: {set}`",
+                other.id
+            ),
+        );
+    }
+    let near = nearest(session, name).await;
+    let hint = if near.is_empty() {
+        String::new()
+    } else {
+        format!("; did you mean {}?", near.join(" or "))
+    };
+    let zone = &wanted.zone;
+    permanent(BY_NAME, format!("no hosted zone is named {zone}{hint}"))
+}
+
+/// Names of zones that are close to one that is not there: its parents, and similar ones. Empty if none can be had.
+async fn nearest(session: &Session, name: &DnsName) -> Vec<String> {
+    // Zones are listed by reversed labels, so that from the parent on its own zone and all siblings follow.
+    let parent = name.as_str().split_once('.').map_or("", |(_, rest)| rest);
+    if session.token(BY_NAME, Urgency::Normal).await.is_err() {
+        return Vec::new();
+    }
+    let request = session.client.list_hosted_zones_by_name();
+    let Ok(reply) = request.dns_name(parent).send().await else {
+        return Vec::new();
+    };
+    let mut scored: Vec<(f64, String)> = Vec::new();
+    for zone in reply.hosted_zones() {
+        let other = DnsName::new(&zone.name);
+        let score = if name.is_in_zone(&other) {
+            1.0
+        } else {
+            strsim::jaro_winkler(name.as_str(), other.as_str())
+        };
+        if score >= SIMILAR_ENOUGH && !scored.iter().any(|(_, seen)| seen == other.as_str()) {
+            scored.push((score, other.as_str().to_owned()));
+        }
+    }
+    scored.sort_by(|left, right| right.0.total_cmp(&left.0));
+    let names = scored.into_iter().map(|(_, name)| name);
+    names.take(SUGGESTIONS_MAX).collect()
+}
+
+fn ambiguous(name: &DnsName, zones: &[&Zone], private: Option<bool>) -> CallError {
+    let listed: Vec<_> = zones
+        .iter()
+        .map(|zone| format!("{} ({})", zone.id, kind(zone.private)))
+        .collect();
+    let kinds_differ = zones.iter().any(|zone| zone.private != zones[0].private);
+    let way_out = if private.is_none() && kinds_differ {
+        "write `private: true` or `private: false`, or name the zone by its ID"
+    } else {
+        "name the zone by its ID"
+    };
+    let message = format!(
+        "{} hosted zones are named {name}: {}; {way_out}",
+        zones.len(),
+        listed.join(", ")
+    );
+    permanent(BY_NAME, message)
+}
+
+fn zone(zone: &HostedZone) -> Zone {
+    Zone {
+        id: ZoneId(zone.id.trim_start_matches("/hostedzone/").to_owned()),
+        name: DnsName::new(&zone.name),
+        private: zone.config.as_ref().is_some_and(|it| it.private_zone),
+        record_count: zone
+            .resource_record_set_count
+            .and_then(|count| u64::try_from(count).ok()),
+    }
+}
+
+fn kind(private: bool) -> &'static str {
+    if private { "private" } else { "public" }
+}
+
+fn permanent(operation: &'static str, message: String) -> CallError {
+    CallError::new(operation, FailureClass::Permanent, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_are_told_from_names() {
+        assert!(is_zone_id("Z0123456789ABCDEFGHIJ"));
+        for name in ["example.com", "Z.example", "zone", "Zebra", ""] {
+            assert!(!is_zone_id(name), "{name}");
+        }
+    }
+}

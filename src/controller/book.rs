@@ -1,0 +1,247 @@
+//! The book: what the journal says about every cutover, folded, and the way to add to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
+use crate::engine::fold;
+use crate::engine::hold::RevertCause;
+use crate::engine::state::State;
+use crate::engine::units::{CutoverName, WriteId};
+use crate::ports::{APPEND_EVENTS_MAX, Append, Journal, JournalError, NewEntry, Position};
+
+/// An append that takes longer means that the journal is down (RULES F2).
+const APPEND_WITHIN: Duration = Duration::from_secs(2);
+
+/// The folded journal.
+pub(super) struct Book {
+    journal: Arc<dyn Journal>,
+    actor: String,
+    position: Position,
+    states: BTreeMap<CutoverName, Option<State>>,
+    /// Where each cutover stands in the order of their first entries.
+    first: BTreeMap<CutoverName, u64>,
+    /// Reverts that were decided while the journal was down, by the state they were decided in and what came of them.
+    shadows: BTreeMap<CutoverName, Shadow>,
+    /// Cutovers that somebody else wrote about since the last [`Book::take_foreign`].
+    foreign: BTreeSet<CutoverName>,
+    /// The same since the last [`Book::take_strangers`].
+    strangers: BTreeSet<CutoverName>,
+    appends: u64,
+    /// Entries folded since the last [`Book::take_news`], for the log.
+    news: Vec<Envelope>,
+}
+
+/// A revert that the journal does not know of yet.
+struct Shadow {
+    state: State,
+    write_id: WriteId,
+    cause: RevertCause,
+    decided_at: Timestamp,
+}
+
+impl Book {
+    pub(super) fn new(journal: Arc<dyn Journal>, actor: String) -> Self {
+        Self {
+            journal,
+            actor,
+            position: Position::default(),
+            states: BTreeMap::new(),
+            first: BTreeMap::new(),
+            shadows: BTreeMap::new(),
+            foreign: BTreeSet::new(),
+            strangers: BTreeSet::new(),
+            appends: 0,
+            news: Vec::new(),
+        }
+    }
+
+    /// Reads what has been appended since the last time, by whomever.
+    pub(super) async fn refresh(&mut self) -> Result<(), JournalError> {
+        let read = self.journal.read_after(self.position);
+        let (entries, position) = tokio::time::timeout(APPEND_WITHIN, read)
+            .await
+            .map_err(|_| JournalError::Down("not read within 2 s".to_owned()))??;
+        for entry in &entries {
+            self.take(entry)?;
+        }
+        self.position = position;
+        Ok(())
+    }
+
+    /// Returns when somebody appended something that has not been read.
+    pub(super) async fn changed(&self) {
+        self.journal.changed(self.position).await;
+    }
+
+    pub(super) fn state(&self, name: &CutoverName) -> Option<&State> {
+        if let Some(shadow) = self.shadows.get(name) {
+            return Some(&shadow.state);
+        }
+        self.states.get(name).and_then(Option::as_ref)
+    }
+
+    pub(super) fn states(&self) -> impl Iterator<Item = &State> {
+        self.states.keys().filter_map(|name| self.state(name))
+    }
+
+    /// Whether `left`'s first entry stands before `right`'s.
+    pub(super) fn came_first(&self, left: &CutoverName, right: &CutoverName) -> bool {
+        self.first.get(left) < self.first.get(right)
+    }
+
+    /// The cutovers that somebody else wrote about since the last call.
+    pub(super) fn take_foreign(&mut self) -> BTreeSet<CutoverName> {
+        std::mem::take(&mut self.foreign)
+    }
+
+    /// Whether somebody else wrote about any cutover since the last [`Book::take_foreign`].
+    pub(super) fn has_foreign(&self) -> bool {
+        !self.foreign.is_empty()
+    }
+
+    /// The cutovers that somebody else wrote about since the last call; kept beside the foreign ones, for the writers.
+    pub(super) fn take_strangers(&mut self) -> BTreeSet<CutoverName> {
+        std::mem::take(&mut self.strangers)
+    }
+
+    /// The entries that are new since the last call, by whomever.
+    pub(super) fn take_news(&mut self) -> Vec<Envelope> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Appends events to one cutover's stream, conditional on what this book has read of it.
+    pub(super) async fn append(
+        &mut self,
+        name: &CutoverName,
+        at: Timestamp,
+        events: &[Event],
+    ) -> Result<(), JournalError> {
+        if self.shadows.contains_key(name) {
+            self.reveal(name, at).await?;
+        }
+        for events in events.chunks(APPEND_EVENTS_MAX) {
+            self.append_chunk(name, at, events).await?;
+        }
+        Ok(())
+    }
+
+    async fn append_chunk(
+        &mut self,
+        name: &CutoverName,
+        at: Timestamp,
+        events: &[Event],
+    ) -> Result<(), JournalError> {
+        let (seq, attempt) = self
+            .states
+            .get(name)
+            .and_then(Option::as_ref)
+            .map_or((0, 1), |state| (state.seq, state.attempt));
+        let entry = |event: &Event| NewEntry {
+            cutover: name.clone(),
+            attempt,
+            at,
+            actor: self.actor.clone(),
+            event: event.clone(),
+        };
+        self.appends += 1;
+        let append = Append {
+            expect: vec![(name.clone(), seq)],
+            entries: events.iter().map(entry).collect(),
+            append_id: format!("{}-{}", self.actor, self.appends),
+        };
+        let written = tokio::time::timeout(APPEND_WITHIN, self.journal.append(append))
+            .await
+            .map_err(|_| JournalError::Down("an append was not done within 2 s".to_owned()))??;
+        written.iter().try_for_each(|entry| self.take(entry))
+    }
+
+    /// Notes a revert that the journal cannot take now. What follows is folded in memory until it can.
+    pub(super) fn shadow(&mut self, name: &CutoverName, at: Timestamp, events: &[Event]) {
+        let intent = events.iter().find_map(|event| match event {
+            Event::RevertIntended {
+                write_id, cause, ..
+            } => Some((write_id.clone(), cause.clone())),
+            _ => None,
+        });
+        let Some(state) = self.state(name).cloned() else {
+            return;
+        };
+        if let (Some((write_id, cause)), false) = (intent, self.shadows.contains_key(name)) {
+            let shadow = Shadow {
+                state,
+                write_id,
+                cause,
+                decided_at: at,
+            };
+            self.shadows.insert(name.clone(), shadow);
+        }
+        let Some(shadow) = self.shadows.get_mut(name) else {
+            return;
+        };
+        for event in events {
+            let mut state = Some(shadow.state.clone());
+            let entry = Envelope {
+                cutover: name.clone(),
+                attempt: shadow.state.attempt,
+                seq: shadow.state.seq + 1,
+                at,
+                actor: self.actor.clone(),
+                version: JOURNAL_VERSION,
+                event: event.clone(),
+            };
+            if let (Ok(()), Some(state)) = (fold::apply(&mut state, &entry), state) {
+                shadow.state = state;
+            }
+        }
+    }
+
+    /// Whether a revert of this cutover is not journaled yet.
+    pub(super) fn is_shadowed(&self, name: &CutoverName) -> bool {
+        self.shadows.contains_key(name)
+    }
+
+    /// Journals a revert that was performed while the journal was down; the journal's state is then what counts.
+    async fn reveal(&mut self, name: &CutoverName, at: Timestamp) -> Result<(), JournalError> {
+        let Some(shadow) = self.shadows.get(name) else {
+            return Ok(());
+        };
+        let event = Event::RevertPerformedUnjournaled {
+            write_id: shadow.write_id.clone(),
+            cause: shadow.cause.clone(),
+            decided_at: shadow.decided_at,
+        };
+        self.append_chunk(name, at, &[event]).await?;
+        self.shadows.remove(name);
+        Ok(())
+    }
+
+    /// Tries to journal every revert that is not journaled yet.
+    pub(super) async fn reveal_all(&mut self, at: Timestamp) -> Result<(), JournalError> {
+        let names: Vec<CutoverName> = self.shadows.keys().cloned().collect();
+        for name in names {
+            self.reveal(&name, at).await?;
+        }
+        Ok(())
+    }
+
+    /// Folds an entry, unless it is known already.
+    fn take(&mut self, entry: &Envelope) -> Result<(), JournalError> {
+        let order = u64::try_from(self.first.len()).unwrap_or(u64::MAX);
+        self.first.entry(entry.cutover.clone()).or_insert(order);
+        let state = self.states.entry(entry.cutover.clone()).or_default();
+        if state.as_ref().is_some_and(|state| state.seq >= entry.seq) {
+            return Ok(());
+        }
+        fold::apply(state, entry).map_err(|error| JournalError::Unusable(error.to_string()))?;
+        if entry.actor != self.actor {
+            self.foreign.insert(entry.cutover.clone());
+            self.strangers.insert(entry.cutover.clone());
+        }
+        self.news.push(entry.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,324 @@
+//! Observing: everything that the decisions of a round need, in few bulk calls, within a bound.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+
+use crate::engine::event::FailureClass;
+use crate::engine::observation::{
+    AlarmReading, ChangeReading, GroupReading, HistoryReading, Observation,
+};
+use crate::engine::plan::{Account, ZoneRef};
+use crate::engine::record::GroupName;
+use crate::engine::state::{Phase, State};
+use crate::engine::units::{AlarmId, ChangeId, CutoverName, ZoneId};
+use crate::engine::verdict;
+use crate::ports::{CallError, Dns, GroupReadings, Signals, Urgency};
+
+/// The reads of a round take no longer than this; what is late is Unknown (RULES F1).
+const READ_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a process remembers of Route 53 from round to round: nothing that a decision could not do without.
+#[derive(Default)]
+pub(super) struct Memory {
+    zones: BTreeMap<(Account, ZoneRef), ZoneId>,
+    zone_errors: BTreeMap<(Account, ZoneRef), CallError>,
+    unreadable_since: BTreeMap<(CutoverName, usize), Timestamp>,
+}
+
+/// The outside world, as far as it is read.
+#[derive(Clone)]
+pub(super) struct Eyes {
+    pub(super) dns: Arc<dyn Dns>,
+    pub(super) signals: Arc<dyn Signals>,
+}
+
+/// One cutover's observation in the making.
+pub(super) type Seen = BTreeMap<CutoverName, Observation>;
+
+/// Reads the alarms of these cutovers, and the histories of those that may have flapped.
+pub(super) async fn alarms(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
+    let mut wanted: BTreeMap<Account, BTreeSet<AlarmId>> = BTreeMap::new();
+    for state in states {
+        let alarms = state.plan().alarms().map(|gate| gate.id.clone());
+        wanted
+            .entry(state.plan().aws.account.clone())
+            .or_default()
+            .extend(alarms);
+    }
+    let readings = read_alarms(eyes, wanted).await;
+    for state in states {
+        let account = &state.plan().aws.account;
+        let Some(observation) = seen.get_mut(&state.name) else {
+            continue;
+        };
+        for gate in state.plan().alarms() {
+            if let Some(reading) = readings.get(&(account.clone(), gate.id.clone())) {
+                observation.alarms.insert(gate.id.clone(), reading.clone());
+            }
+        }
+    }
+    histories(eyes, states, seen).await;
+}
+
+async fn read_alarms(
+    eyes: &Eyes,
+    wanted: BTreeMap<Account, BTreeSet<AlarmId>>,
+) -> BTreeMap<(Account, AlarmId), AlarmReading> {
+    let mut tasks = JoinSet::new();
+    for (account, alarms) in wanted {
+        let signals = Arc::clone(&eyes.signals);
+        tasks.spawn(async move {
+            let read = signals.read_alarms(&account, &alarms);
+            let readings = tokio::time::timeout(READ_WITHIN, read)
+                .await
+                .unwrap_or_else(|_| {
+                    let late =
+                        AlarmReading::Unreadable("CloudWatch did not answer within 5 s".to_owned());
+                    alarms
+                        .iter()
+                        .map(|alarm| (alarm.clone(), late.clone()))
+                        .collect()
+                });
+            (account, readings)
+        });
+    }
+    let mut all = BTreeMap::new();
+    while let Some(joined) = tasks.join_next().await {
+        // A panic of the adapter leaves its alarms unread, which is Unknown.
+        let Ok((account, readings)) = joined else {
+            continue;
+        };
+        all.extend(
+            readings
+                .into_iter()
+                .map(|(alarm, reading)| ((account.clone(), alarm), reading)),
+        );
+    }
+    all
+}
+
+async fn histories(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
+    let mut tasks = JoinSet::new();
+    for state in states {
+        let Some((observation, first_write)) = seen.get(&state.name).zip(state.first_write) else {
+            continue;
+        };
+        for (alarm, reading) in &observation.alarms {
+            if !verdict::needs_history(state, alarm, reading) {
+                continue;
+            }
+            let signals = Arc::clone(&eyes.signals);
+            let (account, alarm) = (state.plan().aws.account.clone(), alarm.clone());
+            let name = state.name.clone();
+            tasks.spawn(async move {
+                let read = signals.alarm_history(&account, &alarm, first_write);
+                let reading = tokio::time::timeout(READ_WITHIN, read)
+                    .await
+                    .unwrap_or_else(|_| {
+                        HistoryReading::Unreadable(
+                            "CloudWatch did not answer within 5 s".to_owned(),
+                        )
+                    });
+                (name, alarm, reading)
+            });
+        }
+    }
+    while let Some(joined) = tasks.join_next().await {
+        if let Ok((name, alarm, reading)) = joined
+            && let Some(observation) = seen.get_mut(&name)
+        {
+            observation.histories.insert(alarm, reading);
+        }
+    }
+}
+
+/// Asks how far the changes of settling cutovers have come.
+pub(super) async fn changes(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
+    let mut tasks = JoinSet::new();
+    for state in states.iter().filter(|state| state.phase == Phase::Settling) {
+        for (id, _) in state
+            .changes
+            .iter()
+            .filter(|(_, change)| change.in_sync_at.is_none())
+        {
+            let (dns, id, name) = (Arc::clone(&eyes.dns), id.clone(), state.name.clone());
+            let account = state.plan().aws.account.clone();
+            tasks.spawn(async move {
+                let reading = read_change(&dns, &account, &id).await;
+                (name, id, reading)
+            });
+        }
+    }
+    while let Some(joined) = tasks.join_next().await {
+        if let Ok((name, id, reading)) = joined
+            && let Some(observation) = seen.get_mut(&name)
+        {
+            observation.changes.insert(id, reading);
+        }
+    }
+}
+
+async fn read_change(dns: &Arc<dyn Dns>, account: &Account, id: &ChangeId) -> ChangeReading {
+    let read = dns.change_status(account, id);
+    tokio::time::timeout(READ_WITHIN, read)
+        .await
+        .unwrap_or_else(|_| ChangeReading::Unreadable("not answered within 5 s".to_owned()))
+}
+
+impl Memory {
+    /// Reads the groups of these cutovers, a call or a few per zone for all of them together.
+    pub(super) async fn groups(
+        &mut self,
+        eyes: &Eyes,
+        states: &[&State],
+        seen: &mut Seen,
+        now: Timestamp,
+    ) {
+        self.find_zones(eyes, states).await;
+        let mut wanted: BTreeMap<(Account, ZoneId), (BTreeSet<GroupName>, Urgency)> =
+            BTreeMap::new();
+        for state in states {
+            let urgency = urgency(state);
+            for (index, group) in state.plan().records.iter().enumerate() {
+                if let Some(zone) = self.zone_of(state, index) {
+                    let place = (state.plan().aws.account.clone(), zone);
+                    let entry = wanted.entry(place).or_insert((BTreeSet::new(), urgency));
+                    entry.0.insert(group.name.clone());
+                    entry.1 = entry.1.min(urgency);
+                }
+            }
+        }
+        let readings = read_groups(eyes, wanted).await;
+        for state in states {
+            let groups = (0..state.plan().records.len())
+                .map(|index| self.reading(state, index, &readings, now))
+                .collect();
+            if let Some(observation) = seen.get_mut(&state.name) {
+                observation.groups = groups;
+            }
+        }
+    }
+
+    /// The zone of a group: the baseline's where there is one, so that no look-up stands in the way back.
+    pub(super) fn zone_of(&self, state: &State, index: usize) -> Option<ZoneId> {
+        let baseline = state.baseline.as_ref().and_then(|images| images.get(index));
+        if let Some(image) = baseline {
+            return Some(image.zone.clone());
+        }
+        let group = state.plan().records.get(index)?;
+        self.zones
+            .get(&(state.plan().aws.account.clone(), group.zone.clone()))
+            .cloned()
+    }
+
+    async fn find_zones(&mut self, eyes: &Eyes, states: &[&State]) {
+        let mut unknown = BTreeSet::new();
+        for state in states {
+            for (index, group) in state.plan().records.iter().enumerate() {
+                if self.zone_of(state, index).is_none() {
+                    unknown.insert((state.plan().aws.account.clone(), group.zone.clone()));
+                }
+            }
+        }
+        self.zone_errors.clear();
+        for (account, zone) in unknown {
+            let find = eyes.dns.find_zone(&account, &zone);
+            let found = tokio::time::timeout(READ_WITHIN, find)
+                .await
+                .unwrap_or_else(|_| Err(late()));
+            match found {
+                Ok(found) => drop(self.zones.insert((account, zone), found.id)),
+                Err(error) => drop(self.zone_errors.insert((account, zone), error)),
+            }
+        }
+    }
+
+    fn reading(
+        &mut self,
+        state: &State,
+        index: usize,
+        readings: &BTreeMap<(Account, ZoneId), GroupReadings>,
+        now: Timestamp,
+    ) -> GroupReading {
+        let Some(group) = state.plan().records.get(index) else {
+            return GroupReading::NotRead;
+        };
+        let account = state.plan().aws.account.clone();
+        let key = (state.name.clone(), index);
+        let outcome = match self.zone_of(state, index) {
+            None => Err(self
+                .zone_errors
+                .get(&(account, group.zone.clone()))
+                .cloned()
+                .unwrap_or_else(late)),
+            Some(zone) => match readings
+                .get(&(account, zone.clone()))
+                .and_then(|all| all.get(&group.name))
+            {
+                None => Err(late()),
+                Some(Err(error)) => Err(error.clone()),
+                Some(Ok(members)) => Ok((zone, members.clone())),
+            },
+        };
+        match outcome {
+            Ok((zone, members)) => {
+                self.unreadable_since.remove(&key);
+                GroupReading::Read {
+                    zone,
+                    members,
+                    at: now,
+                }
+            }
+            Err(error) => GroupReading::Unreadable {
+                permanent: matches!(error.class, FailureClass::Permanent | FailureClass::Denied),
+                message: error.to_string(),
+                since: *self.unreadable_since.entry(key).or_insert(now),
+            },
+        }
+    }
+}
+
+async fn read_groups(
+    eyes: &Eyes,
+    wanted: BTreeMap<(Account, ZoneId), (BTreeSet<GroupName>, Urgency)>,
+) -> BTreeMap<(Account, ZoneId), GroupReadings> {
+    let mut tasks = JoinSet::new();
+    for ((account, zone), (names, urgency)) in wanted {
+        let dns = Arc::clone(&eyes.dns);
+        tasks.spawn(async move {
+            let read = dns.read_groups(&account, &zone, &names, urgency);
+            let readings = tokio::time::timeout(READ_WITHIN, read).await;
+            let readings = readings.unwrap_or_else(|_| {
+                names
+                    .iter()
+                    .map(|name| (name.clone(), Err(late())))
+                    .collect()
+            });
+            ((account, zone), readings)
+        });
+    }
+    let mut all = BTreeMap::new();
+    while let Some(joined) = tasks.join_next().await {
+        if let Ok((place, readings)) = joined {
+            all.insert(place, readings);
+        }
+    }
+    all
+}
+
+fn urgency(state: &State) -> Urgency {
+    if state.phase == Phase::Reverting || state.rollback.is_some() {
+        Urgency::Revert
+    } else {
+        Urgency::Normal
+    }
+}
+
+fn late() -> CallError {
+    let message = "Route 53 did not answer within 5 s";
+    CallError::new("ListResourceRecordSets", FailureClass::Transient, message)
+}

@@ -1,0 +1,315 @@
+//! Carries orders out, beside the rounds: one writer per zone, zones in parallel, reverts first.
+//!
+//! Route 53 serialises writes per zone (`PriorRequestNotComplete`), so more than one writer would only be refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::controller::zone_writer;
+use crate::engine::decide::{Order, Part, Purpose};
+use crate::engine::event::{Event, FailureClass};
+use crate::engine::plan::Account;
+use crate::engine::units::{CutoverName, WriteId, ZoneId};
+use crate::ports::{CallError, Dns, Journal, Submitted};
+
+/// A zone, and the credentials that it is written with.
+pub(super) type Place = (Account, ZoneId);
+
+/// One cutover's part of a zone's queue. Its parts go in one atomic batch.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) cutover: CutoverName,
+    pub(super) write_id: WriteId,
+    pub(super) purpose: Purpose,
+    pub(super) parts: Vec<Part>,
+    /// The last moment to send it, by the monotonic clock; none for a revert.
+    pub(super) send_by: Option<Instant>,
+    /// Who else had written to the stream when it was queued; see [`Head`].
+    pub(super) epoch: u64,
+    /// What the batch's comment says of it.
+    pub(super) label: String,
+}
+
+/// What came of a job, or of a part of it.
+#[derive(Debug, Clone)]
+pub(super) struct Outcome {
+    pub(super) cutover: CutoverName,
+    /// To be appended to the cutover's stream.
+    pub(super) event: Event,
+    /// How many groups it is about; they are no longer under way.
+    pub(super) groups: usize,
+}
+
+/// The queues of all zones.
+pub(super) struct Performer {
+    shared: Arc<Shared>,
+    outcomes: mpsc::UnboundedReceiver<Outcome>,
+    /// How many groups of each cutover are queued or on the wire.
+    under_way: BTreeMap<CutoverName, usize>,
+}
+
+/// What the writers of the zones share.
+pub(super) struct Shared {
+    pub(super) dns: Arc<dyn Dns>,
+    pub(super) journal: Arc<dyn Journal>,
+    queues: Mutex<BTreeMap<Place, Queue>>,
+    heads: Mutex<BTreeMap<CutoverName, Head>>,
+    outcomes: mpsc::UnboundedSender<Outcome>,
+}
+
+/// What this process has seen of a stream.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Head {
+    /// Its last entry.
+    pub(super) seq: u64,
+    /// How often somebody else has written to it. A step that was queued before is stale (RULES A1).
+    pub(super) epoch: u64,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: Vec<Job>,
+    has_writer: bool,
+}
+
+impl Performer {
+    pub(super) fn new(dns: Arc<dyn Dns>, journal: Arc<dyn Journal>) -> Self {
+        let (sender, outcomes) = mpsc::unbounded_channel();
+        let shared = Shared {
+            dns,
+            journal,
+            queues: Mutex::default(),
+            heads: Mutex::default(),
+            outcomes: sender,
+        };
+        Self {
+            shared: Arc::new(shared),
+            outcomes,
+            under_way: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a write of this cutover is queued or on the wire.
+    pub(super) fn is_under_way(&self, cutover: &CutoverName) -> bool {
+        self.under_way.contains_key(cutover)
+    }
+
+    /// Whether nothing is queued or on the wire.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// Tells the writers which entry of a stream this process has seen last.
+    pub(super) fn note_head(&self, cutover: &CutoverName, seq: u64) {
+        let mut heads = lock(&self.shared.heads);
+        heads.entry(cutover.clone()).or_default().seq = seq;
+    }
+
+    /// Tells the writers that somebody else has written to a stream: what is queued for it is stale.
+    pub(super) fn note_foreign(&self, cutover: &CutoverName) {
+        let mut heads = lock(&self.shared.heads);
+        heads.entry(cutover.clone()).or_default().epoch += 1;
+    }
+
+    /// How often somebody else has written to a stream.
+    pub(super) fn epoch(&self, cutover: &CutoverName) -> u64 {
+        self.shared.known(cutover).epoch
+    }
+
+    /// Queues an order, split by zone.
+    pub(super) fn perform(
+        &mut self,
+        cutover: &CutoverName,
+        account: &Account,
+        order: &Order,
+        epoch: u64,
+        label: &str,
+        now: Timestamp,
+    ) {
+        let mut zones: BTreeMap<ZoneId, Vec<Part>> = BTreeMap::new();
+        for part in &order.parts {
+            zones
+                .entry(part.image.zone.clone())
+                .or_default()
+                .push(part.clone());
+        }
+        for (zone, parts) in zones {
+            let job = Job {
+                cutover: cutover.clone(),
+                write_id: order.write_id.clone(),
+                purpose: order.purpose,
+                parts,
+                send_by: order
+                    .send_by
+                    .map(|by| Instant::now() + monotonic(by.duration_since(now))),
+                epoch,
+                label: label.to_owned(),
+            };
+            *self.under_way.entry(cutover.clone()).or_default() += job.parts.len();
+            self.enqueue((account.clone(), zone), job);
+        }
+    }
+
+    /// Takes what is queued for a cutover, and not yet on the wire, out again: its revert goes first.
+    pub(super) fn drop_queued(&mut self, cutover: &CutoverName) {
+        let mut dropped = Vec::new();
+        for ((_, zone), queue) in lock(&self.shared.queues).iter_mut() {
+            let (gone, left) = std::mem::take(&mut queue.jobs)
+                .into_iter()
+                .partition(|job: &Job| job.cutover == *cutover && job.purpose != Purpose::Revert);
+            queue.jobs = left;
+            dropped.extend(Vec::into_iter(gone).map(|job| (zone.clone(), job)));
+        }
+        for (zone, job) in dropped {
+            self.shared
+                .report_unsent(&zone, &job, "a revert was decided before it was sent");
+        }
+    }
+
+    /// The next outcome; waits for one.
+    pub(super) async fn next(&mut self) -> Outcome {
+        match self.outcomes.recv().await {
+            Some(outcome) => self.note(outcome),
+            // `shared` holds a sender, so the channel cannot be closed.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next outcome, if there is one already.
+    pub(super) fn try_next(&mut self) -> Option<Outcome> {
+        let outcome = self.outcomes.try_recv().ok()?;
+        Some(self.note(outcome))
+    }
+
+    fn note(&mut self, outcome: Outcome) -> Outcome {
+        if let Some(count) = self.under_way.get_mut(&outcome.cutover) {
+            *count = count.saturating_sub(outcome.groups);
+            if *count == 0 {
+                self.under_way.remove(&outcome.cutover);
+            }
+        }
+        outcome
+    }
+
+    fn enqueue(&self, place: Place, job: Job) {
+        let mut queues = lock(&self.shared.queues);
+        let queue = queues.entry(place.clone()).or_default();
+        queue.jobs.push(job);
+        if !queue.has_writer {
+            queue.has_writer = true;
+            drop(tokio::spawn(zone_writer::write(
+                Arc::clone(&self.shared),
+                place,
+            )));
+        }
+    }
+}
+
+impl Shared {
+    /// Takes the most urgent jobs of a zone out of its queue: reverts alone while there are any. None, and the writer is
+    /// done, when the queue is empty.
+    pub(super) fn take(&self, place: &Place) -> Option<Vec<Job>> {
+        let mut queues = lock(&self.queues);
+        let queue = queues.get_mut(place)?;
+        if queue.jobs.is_empty() {
+            queue.has_writer = false;
+            return None;
+        }
+        let reverting = queue.jobs.iter().any(|job| job.purpose == Purpose::Revert);
+        let (taken, left) = std::mem::take(&mut queue.jobs)
+            .into_iter()
+            .partition(|job| !reverting || job.purpose == Purpose::Revert);
+        queue.jobs = left;
+        Some(taken)
+    }
+
+    /// Whether a revert has been queued for the zone meanwhile.
+    pub(super) fn has_revert(&self, place: &Place) -> bool {
+        let queues = lock(&self.queues);
+        queues
+            .get(place)
+            .is_some_and(|queue| queue.jobs.iter().any(|job| job.purpose == Purpose::Revert))
+    }
+
+    /// Puts jobs back, behind what was queued meanwhile.
+    pub(super) fn put_back(&self, place: &Place, jobs: Vec<Job>) {
+        lock(&self.queues)
+            .entry(place.clone())
+            .or_default()
+            .jobs
+            .extend(jobs);
+    }
+
+    /// What this process has seen of a stream.
+    pub(super) fn known(&self, cutover: &CutoverName) -> Head {
+        lock(&self.heads).get(cutover).copied().unwrap_or_default()
+    }
+
+    pub(super) fn report_submitted(&self, zone: &ZoneId, job: &Job, submitted: &Submitted) {
+        let event = Event::WeightChangeSubmitted {
+            write_id: job.write_id.clone(),
+            zone: zone.clone(),
+            groups: groups(&job.parts),
+            change_id: submitted.change_id.clone(),
+            server_time: submitted.server_time,
+        };
+        self.report(job, &job.parts, event);
+    }
+
+    /// Reports that these parts of a job failed.
+    pub(super) fn report_failed(
+        &self,
+        zone: &ZoneId,
+        job: &Job,
+        parts: &[Part],
+        error: &CallError,
+    ) {
+        let event = Event::WeightChangeFailed {
+            write_id: job.write_id.clone(),
+            zone: zone.clone(),
+            groups: groups(parts),
+            class: error.class,
+            message: error.to_string(),
+        };
+        self.report(job, parts, event);
+    }
+
+    pub(super) fn report_unsent(&self, zone: &ZoneId, job: &Job, why: &str) {
+        let event = Event::WeightChangeFailed {
+            write_id: job.write_id.clone(),
+            zone: zone.clone(),
+            groups: groups(&job.parts),
+            class: FailureClass::NotSent,
+            message: why.to_owned(),
+        };
+        self.report(job, &job.parts, event);
+    }
+
+    fn report(&self, job: &Job, parts: &[Part], event: Event) {
+        let outcome = Outcome {
+            cutover: job.cutover.clone(),
+            event,
+            groups: parts.len(),
+        };
+        // The receiver lives as long as the controller; after it there is nobody to tell.
+        self.outcomes.send(outcome).unwrap_or_default();
+    }
+}
+
+fn groups(parts: &[Part]) -> Vec<usize> {
+    let unique: BTreeSet<usize> = parts.iter().map(|part| part.group).collect();
+    unique.into_iter().collect()
+}
+
+fn monotonic(duration: SignedDuration) -> std::time::Duration {
+    duration.try_into().unwrap_or_default()
+}
+
+/// A poisoned lock means that a writer panicked; what it guards is still whole, and the way back must stay open.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,155 @@
+//! Repeating rounds: what wakes a controller, and when it ends.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::round::Due;
+use super::{Controller, ControllerError, Scope};
+use crate::engine::hold::HaltReason;
+use crate::engine::state::{Phase, State};
+
+/// How long a controller that stops waits for what is on the wire (RULES A1: an operation takes at most 10 s), and for
+/// pages.
+const FINISH_WITHIN: Duration = Duration::from_secs(15);
+
+/// The shortest sleep: a bound on how fast rounds can follow each other.
+const SLEEP_MIN: Duration = Duration::from_millis(20);
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Nothing is left to do.
+    Finished,
+    /// It was asked to stop.
+    Stopped,
+}
+
+impl Controller {
+    /// Repeats rounds until nothing is left to do, or `stop` is ready.
+    ///
+    /// # Errors
+    /// The journal cannot be used.
+    pub async fn run(&mut self, stop: impl Future<Output = ()>) -> Result<Ending, ControllerError> {
+        let mut stop = pin!(stop);
+        let mut due = Due::All;
+        let mut next_full = Instant::now() + self.settings.interval;
+        loop {
+            // A round is never cut short: stopping waits for its end, which is bounded.
+            self.round(&due).await?;
+            if due == Due::All {
+                next_full = Instant::now() + self.settings.interval;
+            }
+            if self.is_over() {
+                self.finish().await?;
+                return Ok(Ending::Finished);
+            }
+            self.refresh().await?;
+            due = tokio::select! {
+                biased;
+                () = &mut stop => {
+                    self.finish().await?;
+                    return Ok(Ending::Stopped);
+                }
+                due = self.wait(next_full) => due,
+            };
+        }
+    }
+
+    /// One round, and the end of what it began.
+    ///
+    /// # Errors
+    /// The journal cannot be used.
+    pub async fn run_once(&mut self) -> Result<(), ControllerError> {
+        self.round(&Due::All).await?;
+        self.finish().await
+    }
+
+    /// Waits for what is worth a round.
+    async fn wait(&mut self, next_full: Instant) -> Due {
+        if self.book.has_foreign() {
+            return Due::Only(BTreeSet::new());
+        }
+        let wake = self.next_wake().max(Instant::now() + SLEEP_MIN);
+        tokio::select! {
+            biased;
+            outcome = self.performer.next() => {
+                let due = BTreeSet::from([outcome.cutover.clone()]);
+                self.unrecorded.push(outcome);
+                Due::Only(due)
+            }
+            delivered = self.pager.next() => {
+                self.delivered.push(delivered);
+                Due::Only(BTreeSet::new())
+            }
+            () = self.book.changed() => Due::Only(BTreeSet::new()),
+            () = tokio::time::sleep_until(next_full) => Due::All,
+            () = tokio::time::sleep_until(wake) => Due::Only(self.woken()),
+        }
+    }
+
+    /// When the first cutover wants to be decided again.
+    fn next_wake(&self) -> Instant {
+        let now = self.now();
+        let far = Instant::now() + Duration::from_hours(1);
+        self.wakes()
+            .map(|(_, at)| instant(at, now))
+            .min()
+            .unwrap_or(far)
+    }
+
+    fn wakes(&self) -> impl Iterator<Item = (&crate::engine::units::CutoverName, Timestamp)> {
+        self.notes
+            .iter()
+            .filter_map(|(name, note)| Some((name, note.glance.as_ref()?.next_at?)))
+    }
+
+    fn woken(&self) -> BTreeSet<crate::engine::units::CutoverName> {
+        let now = self.now();
+        self.wakes()
+            .filter(|(_, at)| *at <= now)
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// Waits for what is on the wire, and journals what came of it.
+    async fn finish(&mut self) -> Result<(), ControllerError> {
+        let deadline = Instant::now() + FINISH_WITHIN;
+        self.send_pages();
+        while !(self.performer.is_idle() && self.pager.is_idle()) {
+            tokio::select! {
+                outcome = self.performer.next() => self.unrecorded.push(outcome),
+                delivered = self.pager.next() => self.delivered.push(delivered),
+                () = tokio::time::sleep_until(deadline) => break,
+            }
+        }
+        self.record().await?;
+        self.beat().await;
+        self.log_news();
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        let states = self.states();
+        let over = |state: &&State| match self.settings.scope {
+            Scope::Files => state.phase.is_final(),
+            Scope::Rollback(_) => {
+                let drifted = matches!(state.halt, Some(HaltReason::Drift { .. }));
+                let back =
+                    state.phase == Phase::Reverted || (state.phase == Phase::Halted && drifted);
+                back && state.rollback.is_none()
+            }
+        };
+        let settled =
+            states.iter().all(over) && self.performer.is_idle() && self.unrecorded.is_empty();
+        settled && self.journal_trouble.is_none()
+    }
+}
+
+fn instant(at: Timestamp, now: Timestamp) -> Instant {
+    let wait = at.duration_since(now).max(SignedDuration::ZERO);
+    Instant::now() + Duration::try_from(wait).unwrap_or_default()
+}

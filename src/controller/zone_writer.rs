@@ -1,0 +1,310 @@
+//! One zone's writer: packs jobs into batches, sends them, and finds the bad one when a batch is refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::controller::batch::{self, Size};
+use crate::controller::perform::{Job, Place, Shared};
+use crate::engine::decide::{Part, Purpose};
+use crate::engine::event::FailureClass;
+use crate::engine::record::GroupName;
+use crate::ports::{CallError, RecordChange, Submitted, Urgency};
+
+/// The longest comment of a batch. Source: Route 53 API Reference, `ChangeBatch$Comment` (`ResourceDescription`).
+const COMMENT_MAX: usize = 256;
+
+/// How often a throttled revert is sent again here before the failure is journaled and the next round goes on.
+const REVERT_TRIES: u32 = 5;
+
+/// The first wait after a throttled batch; it doubles up to the longest.
+const BACKOFF_FIRST: Duration = Duration::from_millis(250);
+/// The longest wait after a throttled batch.
+const BACKOFF_MAX: Duration = Duration::from_secs(4);
+
+/// Writes until the zone's queue is empty.
+pub(super) async fn write(shared: Arc<Shared>, place: Place) {
+    let mut writer = Writer {
+        shared,
+        place,
+        elements_max: batch::LIMIT.elements,
+    };
+    while let Some(jobs) = writer.shared.take(&writer.place) {
+        writer.write_all(jobs).await;
+    }
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    place: Place,
+    /// How large a batch may be now: halved when Route 53 throttles again and again, because changes are throttled by
+    /// number too (change-based throttling).
+    elements_max: usize,
+}
+
+/// What became of a batch.
+enum Sent {
+    Accepted(Submitted),
+    Refused(CallError),
+}
+
+impl Writer {
+    async fn write_all(&mut self, jobs: Vec<Job>) {
+        let mut batches = self.pack(jobs);
+        while !batches.is_empty() {
+            let urgent = batches
+                .iter()
+                .flatten()
+                .any(|job| job.purpose == Purpose::Revert);
+            if !urgent && self.shared.has_revert(&self.place) {
+                self.shared
+                    .put_back(&self.place, batches.into_iter().flatten().collect());
+                return;
+            }
+            let jobs = self.sendable(batches.remove(0)).await;
+            if !jobs.is_empty() {
+                let retry = self.write_batch(jobs).await;
+                batches.splice(0..0, retry);
+            }
+        }
+    }
+
+    /// Packs jobs into batches, in order; a job is never cut, unless it is a revert that is too large alone.
+    fn pack(&self, jobs: Vec<Job>) -> Vec<Vec<Job>> {
+        let mut batches: Vec<(Size, Vec<Job>)> = Vec::new();
+        for job in jobs.into_iter().flat_map(cut_if_too_large) {
+            let size = size(&job.parts);
+            let fits = |total: Size| total.fits() && total.elements <= self.elements_max;
+            match batches
+                .last_mut()
+                .filter(|(total, _)| fits(total.plus(size)))
+            {
+                Some((total, batch)) => {
+                    *total = total.plus(size);
+                    batch.push(job);
+                }
+                None => batches.push((size, vec![job])),
+            }
+        }
+        batches.into_iter().map(|(_, batch)| batch).collect()
+    }
+
+    /// Leaves out what may no longer be sent: too late, or the journal has moved on (RULES A1).
+    async fn sendable(&self, jobs: Vec<Job>) -> Vec<Job> {
+        let mut sendable = Vec::new();
+        for job in jobs {
+            match self.stale(&job).await {
+                None => sendable.push(job),
+                Some(why) => self.shared.report_unsent(&self.place.1, &job, why),
+            }
+        }
+        sendable
+    }
+
+    async fn stale(&self, job: &Job) -> Option<&'static str> {
+        if job.purpose == Purpose::Revert {
+            return None;
+        }
+        let head = self.shared.journal.head(&job.cutover).await;
+        // Asked after the head was read: what this process itself appended meanwhile, it knows.
+        let known = self.shared.known(&job.cutover);
+        match head {
+            Ok(head) if head <= known.seq && known.epoch == job.epoch => {}
+            Ok(_) => return Some("the journal has moved on"),
+            Err(_) => return Some("the journal cannot be read"),
+        }
+        let late = job.send_by.is_some_and(|by| Instant::now() >= by);
+        late.then_some("its deadline has passed")
+    }
+
+    /// Sends one batch; returns the batches that are to be sent instead where it was refused.
+    async fn write_batch(&mut self, jobs: Vec<Job>) -> Vec<Vec<Job>> {
+        let changes: Vec<RecordChange> = jobs
+            .iter()
+            .flat_map(|job| &job.parts)
+            .flat_map(batch::changes)
+            .collect();
+        match self.send(&jobs, &changes).await {
+            Sent::Accepted(submitted) => {
+                for job in &jobs {
+                    self.shared.report_submitted(&self.place.1, job, &submitted);
+                }
+                Vec::new()
+            }
+            Sent::Refused(error) => match error.class {
+                FailureClass::Conflict | FailureClass::Permanent => self.put_aside(jobs, &error),
+                FailureClass::Transient
+                | FailureClass::Throttled
+                | FailureClass::Denied
+                | FailureClass::NotSent => {
+                    self.fail(&jobs, &error);
+                    Vec::new()
+                }
+            },
+        }
+    }
+
+    /// Sends until it is accepted or refused for another reason than throttling, or time is up.
+    async fn send(&mut self, jobs: &[Job], changes: &[RecordChange]) -> Sent {
+        let (account, zone) = &self.place;
+        let urgent = jobs.iter().any(|job| job.purpose == Purpose::Revert);
+        let urgency = if urgent {
+            Urgency::Revert
+        } else {
+            Urgency::Normal
+        };
+        let send_by = jobs.iter().filter_map(|job| job.send_by).min();
+        let comment = comment(jobs);
+        let mut wait = BACKOFF_FIRST;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let error = match self
+                .shared
+                .dns
+                .change(account, zone, changes, &comment, urgency)
+                .await
+            {
+                Ok(submitted) => return Sent::Accepted(submitted),
+                Err(error) => error,
+            };
+            let in_time = send_by.is_none_or(|by| Instant::now() + wait < by);
+            let again = error.class == FailureClass::Throttled
+                && in_time
+                && (send_by.is_some() || tries < REVERT_TRIES)
+                && (urgent || !self.shared.has_revert(&self.place));
+            if !again {
+                return Sent::Refused(error);
+            }
+            if tries > 1 {
+                self.elements_max = (self.elements_max / 2).max(8);
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(BACKOFF_MAX);
+            if self.is_stale(jobs).await {
+                return Sent::Refused(error);
+            }
+        }
+    }
+
+    async fn is_stale(&self, jobs: &[Job]) -> bool {
+        for job in jobs {
+            if self.stale(job).await.is_some() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// One bad record fails a whole batch: those that the message names are put aside, the rest is sent again; where it
+    /// names nobody, the batch is cut in half, between cutovers.
+    fn put_aside(&self, mut jobs: Vec<Job>, error: &CallError) -> Vec<Vec<Job>> {
+        if jobs.len() == 1 {
+            return jobs
+                .pop()
+                .map(|job| self.put_parts_aside(job, error))
+                .unwrap_or_default();
+        }
+        let (bad, good): (Vec<Job>, Vec<Job>) = jobs
+            .into_iter()
+            .partition(|job| job.parts.iter().any(|part| is_named(part, error)));
+        if bad.is_empty() || good.is_empty() {
+            let mut first = if bad.is_empty() { good } else { bad };
+            let second = first.split_off(first.len() / 2);
+            return vec![first, second];
+        }
+        let alone = bad.into_iter().map(|job| vec![job]);
+        std::iter::once(good).chain(alone).collect()
+    }
+
+    /// A step's groups in a zone move together or not at all; a revert goes on without the bad group (RULES A7).
+    fn put_parts_aside(&self, job: Job, error: &CallError) -> Vec<Vec<Job>> {
+        let zone = &self.place.1;
+        if job.purpose != Purpose::Revert || job.parts.len() == 1 {
+            self.shared.report_failed(zone, &job, &job.parts, error);
+            return Vec::new();
+        }
+        let (bad, good): (Vec<Part>, Vec<Part>) = job
+            .parts
+            .iter()
+            .cloned()
+            .partition(|part| is_named(part, error));
+        if bad.is_empty() || good.is_empty() {
+            // Nobody is named, or everybody: one group at a time.
+            return one_by_one(&job);
+        }
+        self.shared.report_failed(zone, &job, &bad, error);
+        vec![vec![Job { parts: good, ..job }]]
+    }
+
+    fn fail(&self, jobs: &[Job], error: &CallError) {
+        for job in jobs {
+            self.shared
+                .report_failed(&self.place.1, job, &job.parts, error);
+        }
+    }
+}
+
+/// A revert's groups, each in a batch of its own.
+fn one_by_one(job: &Job) -> Vec<Vec<Job>> {
+    job.parts
+        .iter()
+        .map(|part| {
+            vec![Job {
+                parts: vec![part.clone()],
+                ..job.clone()
+            }]
+        })
+        .collect()
+}
+
+fn is_named(part: &Part, error: &CallError) -> bool {
+    let record = &part.image.old;
+    let name = GroupName {
+        name: crate::engine::units::DnsName::new(&record.name),
+        record_type: record.record_type.clone(),
+    };
+    error.culprits.contains(&name)
+}
+
+fn size(parts: &[Part]) -> Size {
+    parts
+        .iter()
+        .map(|part| batch::size(&batch::changes(part)))
+        .fold(Size::default(), Size::plus)
+}
+
+/// A revert that does not fit one batch goes in several: its groups need not move together.
+fn cut_if_too_large(job: Job) -> Vec<Job> {
+    if job.purpose != Purpose::Revert || size(&job.parts).fits() {
+        return vec![job];
+    }
+    let (mut pieces, mut total): (Vec<Job>, Size) = (Vec::new(), Size::default());
+    for part in &job.parts {
+        let grown = total.plus(size(std::slice::from_ref(part)));
+        let piece = pieces.last_mut().filter(|_| grown.fits());
+        if let Some(piece) = piece {
+            piece.parts.push(part.clone());
+            total = grown;
+        } else {
+            pieces.push(Job {
+                parts: vec![part.clone()],
+                ..job.clone()
+            });
+            total = size(std::slice::from_ref(part));
+        }
+    }
+    pieces
+}
+
+/// Name, step and sequence number of what is in the batch, as far as there is room.
+fn comment(jobs: &[Job]) -> String {
+    let labels: Vec<&str> = jobs.iter().map(|job| job.label.as_str()).collect();
+    let comment = format!("cutover: {}", labels.join("; "));
+    if comment.chars().count() <= COMMENT_MAX {
+        return comment;
+    }
+    let head: String = comment.chars().take(COMMENT_MAX - 1).collect();
+    format!("{head}…")
+}
