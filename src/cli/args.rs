@@ -38,15 +38,30 @@ pub struct Global {
         global = true,
         value_name = "URL",
         env = "CUTOVER_JOURNAL",
+        hide_env_values = true,
         default_value = "sqlite:.cutover/journal.db",
         value_parser = journal_url
     )]
     pub journal: String,
     /// How results are written to standard output
-    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "human|json",
+        hide_possible_values = true,
+        default_value_t = Format::Human
+    )]
     pub format: Format,
     /// How the log is written to standard error
-    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "human|json",
+        hide_possible_values = true,
+        default_value_t = Format::Human
+    )]
     pub log_format: Format,
     /// Log more; twice for everything
     #[arg(short, long, global = true, action = ArgAction::Count)]

@@ -1,4 +1,6 @@
 //! What stands below the options in `--help`: examples to paste, and exit codes.
+//!
+//! A paragraph is one line here, which clap breaks to the terminal's width; examples fit in 80 columns.
 
 /// Below `cutover --help`.
 pub const ROOT: &str = "\
@@ -6,7 +8,7 @@ A first walk:
   cutover check plan.yaml          is the plan valid?
   cutover rehearse plan.yaml       would it have done what I mean?
   cutover preview plan.yaml        what is in AWS, what would change, when?
-  cutover run plan.yaml            do it, watch it, take it back if it goes wrong
+  cutover run plan.yaml            do it, and take it back if it fails
   cutover status                   where does it stand, and why?
   cutover rollback NAME            everything back, now
 
@@ -21,8 +23,7 @@ Exit codes:
   21  a revert is not finished yet
   22  halted: a person is needed
 
-AWS settings come from the usual environment and profile. Results go to standard output, talk to
-standard error.";
+AWS settings come from the usual environment and profile. Results go to standard output, talk to standard error.";
 
 /// Below `check --help`.
 pub const CHECK: &str = "\
@@ -46,8 +47,7 @@ Exit codes: 0 it could start, 10 a plan is not valid, 11 preflight refuses the s
 
 /// Below `rehearse --help`.
 pub const REHEARSE: &str = "\
-Runs the same controller as `run`, over a simulated Route 53 and CloudWatch with a clock that jumps.
-Needs no network and no credentials.
+Runs the same controller as `run`, over a simulated Route 53 and CloudWatch with a clock that jumps. Needs no network and no credentials.
 
 Examples:
   cutover rehearse plan.yaml
@@ -57,8 +57,7 @@ Exit codes: 0 completed, 10 a plan is not valid, 20 reverted, 21 the revert did 
 
 /// Below `run --help`.
 pub const RUN: &str = "\
-It may be stopped and started at any moment, here or on another machine with the same journal: it
-compares what the journal intends with what Route 53 says. Several may run at once.
+It may be stopped and started at any moment, here or on another machine with the same journal: it compares what the journal intends with what Route 53 says. Several may run at once.
 
 Examples:
   cutover run plan.yaml
@@ -91,8 +90,7 @@ Exit codes: 0 approved, 2 no such cutover, 12 no step waits for approval";
 
 /// Below `pause --help`.
 pub const PAUSE: &str = "\
-A change that was already sent is still verified, the bake clock goes on, and a failing gate still
-takes the traffic back.
+A change that was already sent is still verified, the bake clock goes on, and a failing gate still takes the traffic back.
 
 Examples:
   cutover pause recipe-api --reason 'incident 42'
@@ -110,8 +108,7 @@ Exit codes: 0 resumed, 2 no such cutover, 12 it is not paused";
 
 /// Below `retry --help`.
 pub const RETRY: &str = "\
-Reverted: a new attempt from step 1, with the plan file as it is then. Halted: back to baking the
-last verified step, with the clock at zero.
+Reverted: a new attempt from step 1, with the plan file as it is then. Halted: back to baking the last verified step, with the clock at zero.
 
 Examples:
   cutover retry recipe-api --reason 'memory leak mended in 1.4.2'
@@ -129,8 +126,7 @@ Exit codes: 0 asked, 2 no such cutover, 12 nothing bakes";
 
 /// Below `amend --help`.
 pub const AMEND: &str = "\
-Everything may change but the name, the records, and the weights of the steps already taken. Until
-then a changed file holds the cutover, and the plan in the journal stays in force.
+Everything may change but the name, the records, and the weights of the steps already taken. Until then a changed file holds the cutover, and the plan in the journal stays in force.
 
 Examples:
   cutover amend plans/recipe-api.yaml --reason 'longer bake at 50 %'
@@ -139,14 +135,12 @@ Exit codes: 0 taken, 2 no such cutover, 10 a plan is not valid, 12 it may not ch
 
 /// Below `adopt-drift --help`.
 pub const ADOPT_DRIFT: &str = "\
-Takes the records as they are now for the verified ones. The weights that a revert goes back to stay.
-Asks first; without a terminal, --yes is needed.
+Takes the records as they are now for the verified ones. The weights that a revert goes back to stay. Asks first; without a terminal, --yes is needed.
 
 Examples:
   cutover adopt-drift recipe-api --reason 'health check added by the network team'
 
-Exit codes: 0 adopted, 2 no such cutover or not confirmed, 12 nothing has drifted, or it cannot be
-adopted";
+Exit codes: 0 adopted, 2 no such cutover or not confirmed, 12 nothing has drifted, or it cannot be adopted";
 
 /// Below `ignore-alarm --help`.
 pub const IGNORE_ALARM: &str = "\
@@ -159,17 +153,15 @@ Exit codes: 0 ignored, 2 no such cutover or alarm, 12 it has started";
 
 /// Below `rollback --help`.
 pub const ROLLBACK: &str = "\
-Gates, pauses, windows and approvals never stand in its way. Works whether or not a controller runs,
-and from any machine that reaches the journal. Asks first; without a terminal, --yes is needed.
+Gates, pauses, windows and approvals never stand in its way. Works whether or not a controller runs, and from any machine that reaches the journal. Asks first; without a terminal, --yes is needed.
 
 Examples:
   cutover rollback recipe-api
   cutover rollback 'recipe-*' --reason 'incident 42' --yes
   cutover rollback --all --yes
-  cutover rollback recipe-api --force        also over what somebody else changed
+  cutover rollback recipe-api --force        over foreign changes too
 
-Exit codes: 0 everything read back at the baseline, 2 no such cutover or not confirmed, 12 it has
-completed, 21 not finished within --timeout, 22 drift blocks it: look, then --force";
+Exit codes: 0 everything read back at the baseline, 2 no such cutover or not confirmed, 12 it has completed, 21 not finished within --timeout, 22 drift blocks it: look, then --force";
 
 /// Below `history --help`.
 pub const HISTORY: &str = "\

@@ -12,6 +12,7 @@ use super::context::{Context, runtime};
 use super::error::Expected;
 use super::exit::Exit;
 use super::plans;
+use crate::aws::{Options, connect};
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
 use crate::engine::fold::fold;
 use crate::engine::observation::{AlarmReading, FileReading, GroupReading, Observation};
@@ -37,17 +38,9 @@ const ALIAS_TTL_SECS: u32 = 60;
 pub fn run(context: &mut Context<'_>, args: &args::Preview) -> Result<Exit> {
     let sources = plans::find(&args.paths).require_valid(context)?;
     runtime()?.block_on(async {
-        let (dns, signals) = adapters().await?;
-        preview(context, args, &sources, dns.as_ref(), signals.as_ref()).await
+        let aws = connect(Options::from_environment(Arc::new(context.clock))).await;
+        preview(context, args, &sources, &aws.dns, &aws.signals).await
     })
-}
-
-/// Builds the adapters of Route 53 and CloudWatch from the environment.
-///
-/// # Errors
-/// They are not part of this program yet.
-async fn adapters() -> Result<(Arc<dyn Dns>, Arc<dyn Signals>)> {
-    Err(anyhow!("`preview` is not built yet"))
 }
 
 /// Looks at what each plan would meet, and shows it.
