@@ -1,1 +1,116 @@
 //! The command line: one file a command; the only place where everything meets.
+
+pub mod adopt_drift;
+pub mod amend;
+pub mod args;
+pub mod books;
+pub mod check;
+pub mod clock;
+pub mod context;
+pub mod error;
+pub mod exit;
+pub mod generate;
+pub mod help;
+pub mod history;
+pub mod ignore_alarm;
+pub mod logging;
+pub mod names;
+pub mod operate;
+pub mod outcome;
+pub mod plans;
+pub mod preview;
+pub mod rehearse;
+pub mod rollback;
+pub mod run;
+pub mod status;
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use args::{Cli, Command};
+use clock::SystemClock;
+use context::{Context, Terminal, runtime};
+use exit::Exit;
+
+use crate::engine::commands;
+use crate::engine::state::State;
+
+/// Reads the command line, does what it says, and returns the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_parsed(&error).into(),
+    };
+    let (mut out, mut err) = (anstream::stdout().lock(), anstream::stderr());
+    let mut context = Context {
+        terminal: Terminal::detect(cli.global.width.as_deref()),
+        global: cli.global,
+        out: &mut out,
+        err: &mut err,
+        clock: SystemClock,
+    };
+    let ended = logging::start(&context.global, &cli.command)
+        .and_then(|()| dispatch(&mut context, &cli.command));
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) => error::report(&error, context.err).into(),
+    }
+}
+
+/// Help and version are no errors, nor is a reader who went away.
+fn not_parsed(error: &clap::Error) -> Exit {
+    let printed = error.print();
+    let unread = printed.is_err_and(|error| error.kind() != ErrorKind::BrokenPipe);
+    if unread {
+        Exit::Unexpected
+    } else if error.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Done
+    }
+}
+
+fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Exit> {
+    match command {
+        Command::Check(args) => check::run(context, args),
+        Command::Preview(args) => preview::run(context, args),
+        Command::Rehearse(args) => rehearse::run(context, args),
+        Command::Run(args) => run::run(context, args),
+        Command::Status(args) => status::run(context, args),
+        Command::Approve(args) => operate(context, "approve", &args.names, |state| {
+            commands::approve(state, args.step, &args.reason)
+        }),
+        Command::Pause(args) => operate(context, "pause", &args.names, |state| {
+            commands::pause(state, args.reason.as_deref())
+        }),
+        Command::Resume(args) => operate(context, "resume", &args.names, |state| {
+            commands::resume(state, args.reason.as_deref())
+        }),
+        Command::Retry(args) => operate(context, "retry", &args.names, |state| {
+            commands::retry(state, args.reason.as_deref())
+        }),
+        Command::SkipBake(args) => operate(context, "skip-bake", &args.names, |state| {
+            commands::skip_bake(state, &args.reason)
+        }),
+        Command::Amend(args) => amend::run(context, args),
+        Command::AdoptDrift(args) => adopt_drift::run(context, args),
+        Command::IgnoreAlarm(args) => ignore_alarm::run(context, args),
+        Command::Rollback(args) => rollback::run(context, args),
+        Command::History(args) => history::run(context, args),
+        Command::Schema => generate::schema(context),
+        Command::Completions { shell } => generate::completions(context, *shell),
+        Command::Man => generate::man(context),
+    }
+}
+
+fn operate(
+    context: &mut Context<'_>,
+    command: &'static str,
+    names: &[String],
+    decide: impl Fn(&State) -> commands::Answer + Clone,
+) -> Result<Exit> {
+    runtime()?.block_on(operate::order_all(context, command, names, decide))
+}

@@ -1,1 +1,18 @@
 //! All wording: events, holds and states as text and JSON.
+//!
+//! Every hold, event and cause is worded here and nowhere else, so the terminal, the log, JSON and the journal's history
+//! say the same thing. Nothing here reads a clock or writes to a terminal: `now` is an argument, text is the result.
+
+pub mod check;
+pub mod events;
+pub mod history;
+pub mod holds;
+pub mod preview;
+pub mod status;
+pub mod text;
+
+pub use events::event;
+pub use holds::because_json;
+pub use holds::cause;
+pub use holds::halt;
+pub use holds::hold;

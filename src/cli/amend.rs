@@ -1,0 +1,39 @@
+//! `cutover amend`: take changed plan files into cutovers that are under way (RULES H2).
+
+use anyhow::Result;
+
+use super::args::Amend;
+use super::context::{Context, runtime};
+use super::exit::Exit;
+use super::names::{Named, unknown};
+use super::operate::{Desk, Order, give};
+use super::plans;
+use crate::engine::commands;
+
+/// Takes the plans, each into the cutover of its name.
+///
+/// # Errors
+/// A plan is not valid, names no cutover of the journal, or may not change so.
+pub fn run(context: &mut Context<'_>, args: &Amend) -> Result<Exit> {
+    let sources = plans::find(&args.paths).require_valid(context)?;
+    let reason = args.reason.as_deref();
+    runtime()?.block_on(async {
+        let desk = Desk::open(context).await?;
+        let known = desk.books.names();
+        let mut orders = Vec::new();
+        for source in &sources {
+            let name = source.plan.name.clone();
+            if !known.contains(&name) {
+                return Err(unknown(name.as_str(), &known).into());
+            }
+            let named = Named {
+                name,
+                by_pattern: false,
+            };
+            orders.push(Order::new(named, move |state| {
+                commands::amend(state, source, reason)
+            }));
+        }
+        give(context, &desk, "amend", orders).await
+    })
+}

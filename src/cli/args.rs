@@ -1,0 +1,445 @@
+//! The command line as clap sees it. Help texts of commands are imperative and end without a period.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+
+use super::help;
+
+/// Move production traffic from an old cluster to a new one by stepping Route 53 weights, and take it back by itself
+#[derive(Debug, Parser)]
+#[command(
+    name = "cutover",
+    version,
+    after_help = help::ROOT,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command; they may stand after it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Where the journal is
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "CUTOVER_JOURNAL",
+        hide_env_values = true,
+        default_value = "sqlite:.cutover/journal.db",
+        value_parser = journal_url
+    )]
+    pub journal: String,
+    /// How results are written to standard output
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "human|json",
+        hide_possible_values = true,
+        default_value_t = Format::Human
+    )]
+    pub format: Format,
+    /// How the log is written to standard error
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "human|json",
+        hide_possible_values = true,
+        default_value_t = Format::Human
+    )]
+    pub log_format: Format,
+    /// Log more; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Which targets are logged at which level, instead of -v
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        env = "CUTOVER_LOG",
+        hide = true
+    )]
+    pub log_filter: Option<String>,
+    /// How wide the output is, where it does not go to a terminal
+    #[arg(
+        long,
+        global = true,
+        value_name = "COLUMNS",
+        env = "COLUMNS",
+        hide = true
+    )]
+    pub width: Option<String>,
+}
+
+/// Human or machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Human,
+    /// For programs
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check plan files offline
+    #[command(after_help = help::CHECK)]
+    Check(Paths),
+    /// Show what is in AWS, what each step would change, and when it can happen; change nothing
+    #[command(after_help = help::PREVIEW)]
+    Preview(Preview),
+    /// Play plans against a simulated world, days in a moment
+    #[command(after_help = help::REHEARSE)]
+    Rehearse(Rehearse),
+    /// Run the controller until every cutover has completed or gone back
+    #[command(after_help = help::RUN)]
+    Run(Run),
+    /// Show where everything stands, and why
+    #[command(after_help = help::STATUS)]
+    Status(Status),
+    /// Approve a step that waits for it
+    #[command(after_help = help::APPROVE)]
+    Approve(Approve),
+    /// Pause cutovers: nothing advances, gates stay armed
+    #[command(after_help = help::PAUSE)]
+    Pause(Names),
+    /// Resume paused cutovers
+    #[command(after_help = help::RESUME)]
+    Resume(Names),
+    /// Try a reverted cutover again, or leave Halted
+    #[command(after_help = help::RETRY)]
+    Retry(Names),
+    /// End the bake of the current step now, if all gates pass
+    #[command(after_help = help::SKIP_BAKE)]
+    SkipBake(NamesBecause),
+    /// Take changed plan files into cutovers that are under way
+    #[command(after_help = help::AMEND)]
+    Amend(Amend),
+    /// Accept what somebody else changed as the new starting point
+    #[command(after_help = help::ADOPT_DRIFT)]
+    AdoptDrift(AdoptDrift),
+    /// Start although an alarm is red, until it is first green
+    #[command(after_help = help::IGNORE_ALARM)]
+    IgnoreAlarm(IgnoreAlarm),
+    /// Take the traffic back to where it was before the cutover
+    #[command(after_help = help::ROLLBACK)]
+    Rollback(Rollback),
+    /// Show every entry of the journal about one cutover
+    #[command(after_help = help::HISTORY)]
+    History(History),
+    /// Print the JSON Schema of plan files, for editors
+    #[command(after_help = help::SCHEMA)]
+    Schema,
+    /// Print a completion script for a shell
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    #[command(after_help = help::MAN)]
+    Man,
+}
+
+/// Plan files.
+#[derive(Debug, Args)]
+pub struct Paths {
+    /// Plan files, or directories of them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+/// Arguments of `preview`.
+#[derive(Debug, Args)]
+pub struct Preview {
+    /// Plan files, or directories of them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Judge the start as `run --baseline-as-is` would
+    #[arg(long)]
+    pub baseline_as_is: bool,
+}
+
+/// Arguments of `rehearse`.
+#[derive(Debug, Args)]
+pub struct Rehearse {
+    /// Plan files, or directories of them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// What the simulated world's chances come from; the same seed is the same world
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+    /// When the rehearsal begins, as RFC 3339; now by default
+    #[arg(long, value_name = "TIME")]
+    pub start: Option<Timestamp>,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Plan files, or directories of them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Do one round and end, for cron and scheduled tasks
+    #[arg(long)]
+    pub once: bool,
+    /// How often to look
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = interval)]
+    pub interval: SignedDuration,
+    /// Where to keep the change batches that take the traffic back without this program
+    #[arg(long, value_name = "DIR", default_value = ".cutover/break-glass")]
+    pub break_glass: PathBuf,
+    /// Start although the new side already has a share that this journal knows nothing of
+    #[arg(long, requires = "reason")]
+    pub baseline_as_is: bool,
+    /// Why the baseline is taken as it is
+    #[arg(long, value_name = "TEXT", requires = "baseline_as_is", value_parser = words)]
+    pub reason: Option<String>,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Cutovers, or patterns with * and ?; all by default
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Show it again every 2 seconds, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// Arguments of commands on cutovers.
+#[derive(Debug, Args)]
+pub struct Names {
+    /// Cutovers, or patterns with * and ?
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT", value_parser = words)]
+    pub reason: Option<String>,
+}
+
+/// Arguments of commands on cutovers that need a reason.
+#[derive(Debug, Args)]
+pub struct NamesBecause {
+    /// Cutovers, or patterns with * and ?
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT", value_parser = words)]
+    pub reason: String,
+}
+
+/// Arguments of `approve`.
+#[derive(Debug, Args)]
+pub struct Approve {
+    /// Cutovers, or patterns with * and ?
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// The step; by default the one that waits now
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub step: Option<u16>,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT", value_parser = words)]
+    pub reason: String,
+}
+
+/// Arguments of `amend`.
+#[derive(Debug, Args)]
+pub struct Amend {
+    /// Plan files, or directories of them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT", value_parser = words)]
+    pub reason: Option<String>,
+}
+
+/// Arguments of `adopt-drift`.
+#[derive(Debug, Args)]
+pub struct AdoptDrift {
+    /// Cutovers, or patterns with * and ?
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT", value_parser = words)]
+    pub reason: String,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Arguments of `ignore-alarm`.
+#[derive(Debug, Args)]
+pub struct IgnoreAlarm {
+    /// The cutover, or a pattern with * and ?
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The alarm; `NAME (REGION)` where the plan has it in several regions
+    #[arg(value_name = "ALARM")]
+    pub alarm: String,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT", value_parser = words)]
+    pub reason: String,
+}
+
+/// Arguments of `rollback`.
+#[derive(Debug, Args)]
+pub struct Rollback {
+    /// Cutovers, or patterns with * and ?
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    pub names: Vec<String>,
+    /// All unfinished cutovers of the journal
+    #[arg(long, conflicts_with = "names")]
+    pub all: bool,
+    /// Overwrite what somebody else changed
+    #[arg(long)]
+    pub force: bool,
+    /// Take back completed cutovers too
+    #[arg(long)]
+    pub include_completed: bool,
+    /// How long to wait for the end; the request stays in the journal
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration)]
+    pub timeout: SignedDuration,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Arguments of `history`.
+#[derive(Debug, Args)]
+pub struct History {
+    /// The cutover
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+/// Reads a duration as plan files have it: `90s`, `15m`, `1d 12h`; a day is 24 h.
+///
+/// # Errors
+/// The text is no duration, is not above zero, or has months or years.
+pub fn duration(text: &str) -> Result<SignedDuration, String> {
+    let example = "write for example `90s`, `15m` or `1d 12h`";
+    let span: Span = text.parse().map_err(|_| example.to_owned())?;
+    let length = span
+        .to_duration(SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| example.to_owned())?;
+    if length <= SignedDuration::ZERO {
+        return Err("must be above zero".to_owned());
+    }
+    Ok(length)
+}
+
+/// A duration that is a sensible distance between two looks at AWS.
+fn interval(text: &str) -> Result<SignedDuration, String> {
+    let length = duration(text)?;
+    if length < INTERVAL_MIN || length > INTERVAL_MAX {
+        return Err("must be from `1s` to `5m`".to_owned());
+    }
+    Ok(length)
+}
+
+/// Below this, the calls of one quiet controller would eat the account's quota of Route 53 calls (5 a second).
+const INTERVAL_MIN: SignedDuration = SignedDuration::from_secs(1);
+/// Above this, an alarm would be seen later than most alarms evaluate.
+const INTERVAL_MAX: SignedDuration = SignedDuration::from_secs(300);
+
+/// The URL of a journal, as far as can be told without looking for it.
+fn journal_url(text: &str) -> Result<String, String> {
+    match text.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => Ok(text.to_owned()),
+        Some(("memory", "")) => Ok(text.to_owned()),
+        Some(("dynamodb", _)) => {
+            Err("journals in DynamoDB are not yet supported; write `sqlite:PATH`".to_owned())
+        }
+        _ => Err("write `sqlite:PATH`".to_owned()),
+    }
+}
+
+/// A reason that says something.
+fn words(text: &str) -> Result<String, String> {
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Err("must say something".to_owned());
+    }
+    Ok(trimmed.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_are_taken_after_the_command() {
+        let cli = Cli::try_parse_from(["cutover", "status", "--format", "json", "-vv"]).unwrap();
+        assert_eq!((cli.global.format, cli.global.verbose), (Format::Json, 2));
+    }
+
+    #[test]
+    fn reasons_are_required_where_the_rules_say_so() {
+        for line in [
+            "approve a",
+            "skip-bake a",
+            "adopt-drift a",
+            "ignore-alarm a b",
+            "run p --baseline-as-is",
+            "approve a --reason=",
+        ] {
+            let words = ["cutover"].into_iter().chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_err(), "{line}");
+        }
+        for line in [
+            "pause a",
+            "resume a",
+            "retry a",
+            "amend p",
+            "rollback a",
+            "rollback --all",
+        ] {
+            let words = ["cutover"].into_iter().chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_rollback_names_what_it_takes_back() {
+        assert!(Cli::try_parse_from(["cutover", "rollback"]).is_err());
+        assert!(Cli::try_parse_from(["cutover", "rollback", "a", "--all"]).is_err());
+    }
+
+    #[test]
+    fn durations_are_read_as_in_plan_files() {
+        assert_eq!(duration("1d 12h"), Ok(SignedDuration::from_hours(36)));
+        assert_eq!(duration("15m"), Ok(SignedDuration::from_mins(15)));
+        for wrong in ["", "15", "-1h", "0s", "1mo", "soon"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert!(interval("10s").is_ok() && interval("10ms").is_err() && interval("1h").is_err());
+    }
+}

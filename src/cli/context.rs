@@ -1,0 +1,106 @@
+//! What every command is given: where to write, how wide, what time it is.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use anyhow::Result;
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+
+use super::args::{Format, Global};
+use super::clock::SystemClock;
+use super::error::Expected;
+use crate::report::text;
+
+/// Where a command writes, and what it was told.
+pub struct Context<'a> {
+    /// The options that all commands take.
+    pub global: Global,
+    /// Results.
+    pub out: &'a mut dyn Write,
+    /// Talk.
+    pub err: &'a mut dyn Write,
+    /// What is a terminal.
+    pub terminal: Terminal,
+    /// The wall clock.
+    pub clock: SystemClock,
+}
+
+/// What is a terminal, and how wide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terminal {
+    /// A person can be asked: standard input and standard error are a terminal.
+    pub can_ask: bool,
+    /// Results go to a terminal.
+    pub out: bool,
+    /// How wide results may be; none where lines may be as long as they are.
+    pub width: Option<usize>,
+}
+
+impl Terminal {
+    /// Looks at this process's standard streams. `told` is the width that was asked for, for all that is no terminal.
+    pub fn detect(told: Option<&str>) -> Self {
+        let out = std::io::stdout().is_terminal();
+        let told = told.and_then(|width| width.parse().ok());
+        let measured = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+        Self {
+            can_ask: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+            out,
+            width: if out { measured.or(told) } else { told },
+        }
+    }
+}
+
+impl Context<'_> {
+    /// Whether results are for programs.
+    pub fn json(&self) -> bool {
+        self.global.format == Format::Json
+    }
+
+    /// Writes a result as it is.
+    pub fn print(&mut self, text: &str) -> Result<()> {
+        self.out.write_all(text.as_bytes())?;
+        Ok(self.out.flush()?)
+    }
+
+    /// Writes a result for programs.
+    pub fn print_json(&mut self, value: &Value) -> Result<()> {
+        let mut shown = serde_json::to_string_pretty(value)?;
+        shown.push('\n');
+        self.print(&shown)
+    }
+
+    /// Says something that is no result.
+    pub fn note(&mut self, text: &str) -> Result<()> {
+        writeln!(self.err, "{} {text}", text::styled(text::FAINT, "note:"))?;
+        Ok(())
+    }
+
+    /// Asks before something is done that cannot be taken back. Never waits where nobody can answer.
+    ///
+    /// # Errors
+    /// There is no terminal to ask on, or the answer is not yes.
+    pub fn confirm(&mut self, command: &'static str, yes: bool, question: &str) -> Result<()> {
+        if yes {
+            return Ok(());
+        }
+        if !self.terminal.can_ask {
+            return Err(Expected::NoTerminal(command).into());
+        }
+        write!(self.err, "{question} [y/N] ")?;
+        self.err.flush()?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer)?;
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            _ => Err(Expected::Declined.into()),
+        }
+    }
+}
+
+/// The runtime of a command that does one thing at a time.
+///
+/// # Errors
+/// The operating system refuses.
+pub fn runtime() -> Result<Runtime> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
+}

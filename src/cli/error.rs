@@ -1,0 +1,168 @@
+//! Errors in two tiers: expected ones, each with its exit code and hints; and all others, which end with 1.
+
+use std::io;
+use std::io::Write;
+
+use thiserror::Error;
+
+use super::exit::Exit;
+use crate::engine::fold::IllegalEvent;
+use crate::ports::JournalError;
+use crate::report::text;
+
+/// An error that a person can do something about.
+#[derive(Debug, Error)]
+pub enum Expected {
+    /// The command line asks for something that makes no sense.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// No cutover of the journal fits.
+    #[error("no cutover in the journal matches `{name}`")]
+    UnknownName {
+        /// What was asked for.
+        name: String,
+        /// What was probably meant.
+        suggestion: Option<String>,
+        /// All names that there are.
+        known: Vec<String>,
+    },
+    /// There is no journal (RULES G2).
+    #[error("no journal at {place}")]
+    JournalMissing {
+        /// Where it was looked for; an absolute path if it is a file.
+        place: String,
+    },
+    /// At least one plan is not valid; the problems have been shown.
+    #[error("{0}")]
+    PlansInvalid(String),
+    /// The command does not apply in this state.
+    #[error("`{command}` does not apply to {name}: {reason}")]
+    DoesNotApply {
+        /// The command.
+        command: &'static str,
+        /// The cutover.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
+    /// It asks first, and cannot.
+    #[error("`{0}` asks before it acts, and there is no terminal to ask on")]
+    NoTerminal(&'static str),
+    /// The person said no.
+    #[error("not confirmed; nothing was written")]
+    Declined,
+}
+
+impl Expected {
+    /// A mistake in the command line.
+    pub fn usage(message: impl Into<String>, hint: Option<&str>) -> Self {
+        Self::Usage {
+            message: message.into(),
+            hint: hint.map(str::to_owned),
+        }
+    }
+
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage { .. }
+            | Self::UnknownName { .. }
+            | Self::JournalMissing { .. }
+            | Self::NoTerminal(_)
+            | Self::Declined => Exit::Usage,
+            Self::PlansInvalid(_) => Exit::PlanInvalid,
+            Self::DoesNotApply { .. } => Exit::DoesNotApply,
+        }
+    }
+
+    /// What the person can do, a line each.
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Usage { hint, .. } => hint.iter().cloned().collect(),
+            Self::UnknownName {
+                suggestion, known, ..
+            } => {
+                let meant = suggestion
+                    .iter()
+                    .map(|name| format!("did you mean `{name}`?"));
+                meant.chain(known_names(known)).collect()
+            }
+            Self::JournalMissing { .. } => vec![
+                "`cutover run PATH…` creates it; `--journal URL` or CUTOVER_JOURNAL name another"
+                    .to_owned(),
+            ],
+            Self::NoTerminal(_) => vec!["add `--yes` if that is meant".to_owned()],
+            Self::DoesNotApply { name, .. } => {
+                vec![format!("nothing was written; see `cutover status {name}`")]
+            }
+            Self::PlansInvalid(_) | Self::Declined => Vec::new(),
+        }
+    }
+}
+
+/// The most names that a hint lists.
+const NAMES_SHOWN_MAX: usize = 20;
+
+fn known_names(known: &[String]) -> Option<String> {
+    if known.is_empty() {
+        return Some("the journal has no cutovers yet".to_owned());
+    }
+    let shown: Vec<&str> = known
+        .iter()
+        .take(NAMES_SHOWN_MAX)
+        .map(String::as_str)
+        .collect();
+    let rest = known.len() - shown.len();
+    let more = if rest > 0 {
+        format!(" and {rest} more")
+    } else {
+        String::new()
+    };
+    Some(format!("the journal has {}{more}", shown.join(", ")))
+}
+
+/// Says on `err` what went wrong, with its causes and hints, and returns the exit code. A reader who went away
+/// (`cutover history … | head`) is no error.
+pub fn report(error: &anyhow::Error, err: &mut dyn Write) -> Exit {
+    if is_broken_pipe(error) {
+        return Exit::Done;
+    }
+    let mut said = format!("{} {error}\n", text::styled(text::BAD, "error:"));
+    for cause in error.chain().skip(1) {
+        said.push_str(&format!("  caused by: {cause}\n"));
+    }
+    let expected = error.downcast_ref::<Expected>();
+    for hint in expected.map(Expected::hints).unwrap_or_default() {
+        said.push_str(&format!("{} {hint}\n", text::styled(text::WARN, "hint:")));
+    }
+    // Nothing is left to tell a person who closed standard error.
+    err.write_all(said.as_bytes()).ok();
+    expected.map_or_else(|| unforeseen(error), Expected::exit)
+}
+
+/// The exit code of an error from below the command line.
+fn unforeseen(error: &anyhow::Error) -> Exit {
+    match error.downcast_ref::<JournalError>() {
+        Some(JournalError::Missing(_)) => Exit::Usage,
+        Some(JournalError::Conflict { .. } | JournalError::Unusable(_) | JournalError::Down(_))
+        | None => Exit::Unexpected,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// A journal that the fold refuses is damaged, or was written by something else.
+pub fn illegal(error: IllegalEvent) -> anyhow::Error {
+    anyhow::Error::new(error).context("the journal does not make sense")
+}

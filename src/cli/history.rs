@@ -1,0 +1,33 @@
+//! `cutover history`: every entry of the journal about one cutover.
+
+use anyhow::Result;
+
+use super::args::History;
+use super::books::{Books, open_journal};
+use super::context::{Context, runtime};
+use super::exit::Exit;
+use super::names;
+use crate::engine::units::CutoverName;
+use crate::journal::Open;
+use crate::report::history::{to_json, to_text};
+
+/// Shows the history.
+///
+/// # Errors
+/// There is no such cutover or journal, or the journal cannot be read.
+pub fn run(context: &mut Context<'_>, args: &History) -> Result<Exit> {
+    let journal = open_journal(context, Open::ReadOnly)?;
+    let books = runtime()?.block_on(Books::read(journal.as_ref()))?;
+    let name = CutoverName::from(args.name.as_str());
+    let entries = books
+        .entries
+        .get(&name)
+        .ok_or_else(|| names::unknown(&args.name, &books.names()))?;
+    if context.json() {
+        context.print_json(&to_json(entries))?;
+    } else {
+        let shown = to_text(entries, context.terminal.width);
+        context.print(&shown)?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,149 @@
+//! Cutovers as they are named on the command line: patterns, and what was probably meant.
+
+use std::collections::BTreeSet;
+
+use super::error::Expected;
+use crate::engine::units::CutoverName;
+
+/// Whether a name is a pattern.
+pub fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?'])
+}
+
+/// Whether `name` fits `pattern`, where `*` stands for any text and `?` for one character.
+///
+/// Goes back only to the last `*`, so the time is at most the product of both lengths.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let name: Vec<char> = name.chars().collect();
+    let (mut at, mut in_name) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while in_name < name.len() {
+        match pattern.get(at) {
+            Some('*') => {
+                star = Some((at, in_name));
+                at += 1;
+            }
+            Some(&c) if c == '?' || c == name[in_name] => {
+                at += 1;
+                in_name += 1;
+            }
+            Some(_) | None => {
+                let Some((star_at, taken)) = star else {
+                    return false;
+                };
+                star = Some((star_at, taken + 1));
+                at = star_at + 1;
+                in_name = taken + 1;
+            }
+        }
+    }
+    pattern[at..].iter().all(|c| *c == '*')
+}
+
+/// A cutover that was named, and whether by a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Its name.
+    pub name: CutoverName,
+    /// Whether only a pattern named it: where the command does not apply to it, it is passed over.
+    pub by_pattern: bool,
+}
+
+/// The cutovers among `known` that the names and patterns stand for, each once, by name.
+///
+/// # Errors
+/// A name or pattern that fits none.
+pub fn resolve(asked: &[String], known: &[CutoverName]) -> Result<Vec<Named>, Expected> {
+    let mut literal: BTreeSet<CutoverName> = BTreeSet::new();
+    let mut all: BTreeSet<CutoverName> = BTreeSet::new();
+    for name in asked {
+        let fitting: Vec<CutoverName> = known
+            .iter()
+            .filter(|known| matches(name, known.as_str()))
+            .cloned()
+            .collect();
+        if fitting.is_empty() {
+            return Err(unknown(name, known));
+        }
+        if !is_pattern(name) {
+            literal.extend(fitting.iter().cloned());
+        }
+        all.extend(fitting);
+    }
+    let named = all.into_iter().map(|name| Named {
+        by_pattern: !literal.contains(&name),
+        name,
+    });
+    Ok(named.collect())
+}
+
+/// The error for a name that fits nothing.
+pub fn unknown(name: &str, known: &[CutoverName]) -> Expected {
+    let known: Vec<String> = known.iter().map(CutoverName::to_string).collect();
+    Expected::UnknownName {
+        name: name.to_owned(),
+        suggestion: closest(name, &known),
+        known,
+    }
+}
+
+/// Below this likeness (Jaro-Winkler, 0 to 1) a suggestion would mislead rather than help.
+const LIKENESS_MIN: f64 = 0.8;
+
+/// The candidate that is most like `name`, if any is like it.
+pub fn closest(name: &str, candidates: &[String]) -> Option<String> {
+    candidates
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> Vec<CutoverName> {
+        ["recipe-api", "recipe-web", "user-api"]
+            .map(CutoverName::from)
+            .to_vec()
+    }
+
+    #[test]
+    fn patterns_fit_what_they_say() {
+        for (pattern, name) in [
+            ("*", ""),
+            ("*", "abc"),
+            ("a?c", "abc"),
+            ("*-api", "user-api"),
+            ("a*b*c", "axxbxbxc"),
+        ] {
+            assert!(matches(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [("a", "ab"), ("?", ""), ("*-api", "user-web"), ("a*b", "ba")] {
+            assert!(!matches(pattern, name), "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn names_and_patterns_stand_for_each_cutover_once() {
+        let asked = ["recipe-*".to_owned(), "recipe-api".to_owned()];
+        let named = resolve(&asked, &known()).unwrap();
+        let shown: Vec<(&str, bool)> = named
+            .iter()
+            .map(|named| (named.name.as_str(), named.by_pattern))
+            .collect();
+        assert_eq!(shown, [("recipe-api", false), ("recipe-web", true)]);
+    }
+
+    #[test]
+    fn a_name_that_fits_nothing_is_answered_with_what_was_meant() {
+        let error = resolve(&["recipe-ap".to_owned()], &known()).unwrap_err();
+        let Expected::UnknownName { suggestion, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(suggestion.as_deref(), Some("recipe-api"));
+    }
+}

@@ -1,0 +1,149 @@
+//! Plan files as commands take them: all valid, or none.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::context::Context;
+use super::error::Expected;
+use crate::engine::plan::{Plan, PlanSource};
+use crate::engine::record::GroupName;
+use crate::plan_file;
+use crate::plan_file::PlanFileError;
+use crate::report::check::Checked;
+use crate::report::text;
+
+/// A plan that was loaded, and its warnings as a compiler would print them.
+pub struct Found {
+    /// What was looked at, valid or not.
+    pub checked: Vec<Checked>,
+    /// The plans that are valid, each with the index of its file in `checked`.
+    pub sources: Vec<(usize, PlanSource)>,
+}
+
+impl Found {
+    /// Whether every file is valid.
+    pub fn all_ok(&self) -> bool {
+        self.checked.iter().all(|checked| checked.ok)
+    }
+
+    /// The plans, if every file is valid; else all findings go to standard error.
+    ///
+    /// # Errors
+    /// [`Expected::PlansInvalid`].
+    pub fn require_valid(self, context: &mut Context<'_>) -> Result<Vec<PlanSource>> {
+        if self.all_ok() {
+            let sources = self.sources.into_iter().map(|(_, source)| source);
+            return Ok(sources.collect());
+        }
+        for checked in &self.checked {
+            write!(context.err, "{}", checked.rendered)?;
+        }
+        Err(self.refusal().into())
+    }
+
+    /// How many files are wrong.
+    pub fn refusal(&self) -> Expected {
+        let wrong = self.checked.iter().filter(|checked| !checked.ok).count();
+        let all = text::count(self.checked.len(), "plan file");
+        let verb = if wrong == 1 { "is" } else { "are" };
+        Expected::PlansInvalid(format!("{wrong} of {all} {verb} not valid"))
+    }
+}
+
+/// Looks at all plan files that the paths stand for, and at whether they can stand beside each other.
+pub fn find(paths: &[PathBuf]) -> Found {
+    let mut found = Found {
+        checked: Vec::new(),
+        sources: Vec::new(),
+    };
+    let mut files: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        match plan_file::find(std::slice::from_ref(path)) {
+            Ok(more) => files.extend(more),
+            Err(error) => found
+                .checked
+                .push(refused(&path.display().to_string(), &error)),
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    files.retain(|file| seen.insert(file.clone()));
+    for file in files {
+        let path = file.display().to_string();
+        match plan_file::load(&file) {
+            Err(error) => found.checked.push(refused(&path, &error)),
+            Ok(loaded) => {
+                found
+                    .sources
+                    .push((found.checked.len(), loaded.source.clone()));
+                found.checked.push(Checked {
+                    path,
+                    plan: Some(loaded.source.plan),
+                    ok: true,
+                    findings: loaded.warnings.iter().map(finding_json).collect(),
+                    rendered: plan_file::render(&loaded.warnings, true),
+                });
+            }
+        }
+    }
+    clashes(&mut found.checked);
+    found
+}
+
+fn finding_json(finding: &plan_file::Finding) -> serde_json::Value {
+    serde_json::to_value(finding).unwrap_or(serde_json::Value::Null)
+}
+
+fn refused(path: &str, error: &PlanFileError) -> Checked {
+    Checked {
+        path: path.to_owned(),
+        plan: None,
+        ok: false,
+        findings: error.findings.iter().map(finding_json).collect(),
+        rendered: error.render(true),
+    }
+}
+
+/// Two plans with one name, or that move one group, cannot run beside each other (RULES I).
+fn clashes(checked: &mut [Checked]) {
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, GroupName), String> = BTreeMap::new();
+    for file in checked.iter_mut() {
+        let Some(plan) = file.plan.clone() else {
+            continue;
+        };
+        let path = file.path.clone();
+        if let Some(other) = names.insert(plan.name.to_string(), path.clone()) {
+            file.clash(
+                &format!("another plan is called `{}` too: {other}", plan.name),
+                "give each cutover a name of its own",
+            );
+        }
+        for group in claimed(&plan) {
+            if let Some(other) = groups.insert(group.clone(), path.clone()) {
+                if other != path {
+                    file.clash(
+                        &format!("another plan moves {} too: {other}", group.1),
+                        "a group may be in one cutover only; move it in one plan",
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The groups of a plan, with the zone as it is written: whether two ways of writing mean one zone, only Route 53 knows.
+fn claimed(plan: &Plan) -> Vec<(String, GroupName)> {
+    let key = |zone: &str| zone.trim_end_matches('.').to_ascii_lowercase();
+    plan.records
+        .iter()
+        .map(|group| {
+            let private = group.zone.private.unwrap_or(false);
+            (
+                format!("{} {private}", key(&group.zone.zone)),
+                group.name.clone(),
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,164 @@
+//! `cutover rollback`: everything back to where it was before the cutover (RULES J).
+
+use anyhow::{Result, anyhow};
+
+use super::args::Rollback;
+use super::context::{Context, runtime};
+use super::error::Expected;
+use super::exit::Exit;
+use super::names::{Named, resolve};
+use super::operate::{Desk, Order, write};
+use crate::engine::commands::{RollbackNeed, rollback};
+use crate::engine::event::RevertMode;
+use crate::engine::state::{Phase, State};
+use crate::engine::units::CutoverName;
+
+/// Asks, journals the requests, and takes the traffic back.
+///
+/// # Errors
+/// No such cutover, nobody confirms, it has completed; or the journal cannot be read.
+pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
+    runtime()?.block_on(async {
+        let desk = Desk::open(context).await?;
+        let named = wanted(&desk, args)?;
+        let going = needs(context, &desk, args, &named)?;
+        if going.is_empty() {
+            context.note("everything that was named is at its baseline already")?;
+            return Ok(Exit::Done);
+        }
+        let mut question = String::new();
+        for (name, _) in &going {
+            question.push_str(&shown(&desk.books.state(name)?));
+        }
+        let force = if args.force {
+            ", over whatever is there"
+        } else {
+            ""
+        };
+        question.push_str(&format!("take the traffic back{force}?"));
+        context.confirm("rollback", args.yes, &question)?;
+        request(context, &desk, args, &going).await?;
+        let names: Vec<CutoverName> = going.into_iter().map(|(name, _)| name).collect();
+        take_back(context, &desk, args, &names).await
+    })
+}
+
+/// The cutovers that are named, or all unfinished ones.
+fn wanted(desk: &Desk, args: &Rollback) -> Result<Vec<Named>, Expected> {
+    if !args.all {
+        return resolve(&args.names, &desk.books.names());
+    }
+    let (states, _) = desk.books.states();
+    let all = states.into_values().filter(|state| {
+        !state.phase.is_final() || (args.include_completed && state.phase == Phase::Completed)
+    });
+    let named = all.map(|state| Named {
+        name: state.name,
+        by_pattern: true,
+    });
+    Ok(named.collect())
+}
+
+fn mode(args: &Rollback) -> RevertMode {
+    if args.force {
+        RevertMode::Force
+    } else {
+        RevertMode::Swap
+    }
+}
+
+fn need(args: &Rollback, state: &State) -> Result<RollbackNeed, Expected> {
+    let reason = args.reason.as_deref();
+    rollback(state, mode(args), args.include_completed, reason).map_err(|reason| {
+        Expected::DoesNotApply {
+            command: "rollback",
+            name: state.name.to_string(),
+            reason: reason.to_string(),
+        }
+    })
+}
+
+/// The cutovers that are to go back, and whether that must be journaled first. Those that only a pattern named and that
+/// have completed are passed over.
+fn needs(
+    context: &mut Context<'_>,
+    desk: &Desk,
+    args: &Rollback,
+    named: &[Named],
+) -> Result<Vec<(CutoverName, bool)>> {
+    let mut going = Vec::new();
+    for named in named {
+        match need(args, &desk.books.state(&named.name)?) {
+            Ok(RollbackNeed::Request(_)) => going.push((named.name.clone(), true)),
+            Ok(RollbackNeed::UnderWay) => going.push((named.name.clone(), false)),
+            Ok(RollbackNeed::AlreadyBack) => {
+                context.note(&format!("{} is at its baseline already", named.name))?;
+            }
+            Err(error) if named.by_pattern => context.note(&format!("passed over: {error}"))?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(going)
+}
+
+/// What goes back, a line a group.
+fn shown(state: &State) -> String {
+    let Some(baseline) = &state.baseline else {
+        return format!("{}: not started; it is cancelled\n", state.name);
+    };
+    let groups = state.plan().records.iter().zip(baseline).enumerate();
+    groups
+        .map(|(index, (group, baseline))| {
+            let now = state.intended_pair(index).unwrap_or(baseline.pair());
+            let back = baseline.pair();
+            format!("{}: {}: weights {now} → {back}\n", state.name, group.name)
+        })
+        .collect()
+}
+
+/// Journals the requests. From here on any controller takes the traffic back, whatever becomes of this process.
+async fn request(
+    context: &mut Context<'_>,
+    desk: &Desk,
+    args: &Rollback,
+    going: &[(CutoverName, bool)],
+) -> Result<()> {
+    let orders = going.iter().filter(|(_, journal)| *journal);
+    let orders: Vec<Order<'_>> = orders
+        .map(|(name, _)| Order {
+            named: Named {
+                name: name.clone(),
+                by_pattern: false,
+            },
+            decide: Box::new(|state: &State| {
+                match rollback(
+                    state,
+                    mode(args),
+                    args.include_completed,
+                    args.reason.as_deref(),
+                )? {
+                    RollbackNeed::Request(event) => Ok(Some(*event)),
+                    // Somebody else asked for it in the meantime.
+                    RollbackNeed::UnderWay | RollbackNeed::AlreadyBack => Ok(None),
+                }
+            }),
+        })
+        .collect();
+    write(context, desk, "rollback", &orders).await
+}
+
+/// Takes the traffic back from this process: the controller over the named cutovers, until
+/// [`super::outcome::of_rollback`] has an answer or `args.timeout` has passed.
+///
+/// # Errors
+/// The controller is not part of this program yet.
+async fn take_back(
+    _context: &mut Context<'_>,
+    _desk: &Desk,
+    _args: &Rollback,
+    _names: &[CutoverName],
+) -> Result<Exit> {
+    Err(anyhow!(
+        "the request is in the journal, but taking the traffic back from here is not built yet"
+    ))
+}

@@ -1,0 +1,313 @@
+//! `cutover status`: where everything stands, and why, from the journal and the controllers' heartbeats.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
+
+use super::args::Status;
+use super::books::{Books, open_journal};
+use super::context::{Context, runtime};
+use super::error::Expected;
+use super::exit::Exit;
+use super::names::resolve;
+use crate::engine::hold::HoldReason;
+use crate::engine::record::GroupImage;
+use crate::engine::state::{Phase, State};
+use crate::engine::units::{Share, WeightPair};
+use crate::journal::Open;
+use crate::ports::{Clock, Glance, Heartbeat, Journal};
+use crate::report::status::{RecordRow, Row, Watch, to_json, to_text};
+use crate::report::text;
+
+/// How often `--watch` looks again.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A heartbeat is fresh for at least this long, however short the interval (RULES G3).
+const FRESH_SECS_MIN: u64 = 60;
+
+/// Shows the status, once or until Ctrl-C.
+///
+/// # Errors
+/// A name that is not in the journal, or a journal that cannot be read. A missing journal is none (RULES G2).
+pub fn run(context: &mut Context<'_>, args: &Status) -> Result<Exit> {
+    let journal = match open_journal(context, Open::ReadOnly) {
+        Ok(journal) => journal,
+        Err(error) => match error.downcast_ref::<Expected>() {
+            Some(Expected::JournalMissing { place }) => {
+                let note = format!("no journal at {place}; `cutover run PATH…` creates it");
+                context.note(&note)?;
+                if context.json() {
+                    context.print("[]\n")?;
+                }
+                return Ok(Exit::Done);
+            }
+            _ => return Err(error),
+        },
+    };
+    runtime()?.block_on(async {
+        if args.watch {
+            tokio::select! {
+                shown = watch(context, journal.as_ref(), &args.names) => shown,
+                _ = tokio::signal::ctrl_c() => Ok(Exit::Done),
+            }
+        } else {
+            let seen = look(context, journal.as_ref(), &args.names).await?;
+            show(context, &seen)?;
+            Ok(Exit::Done)
+        }
+    })
+}
+
+/// One look.
+struct Seen {
+    rows: Vec<Row>,
+    watch: Watch,
+    now: Timestamp,
+}
+
+impl Seen {
+    /// What counts as a change where nobody sees the screen: not the times that pass by themselves.
+    fn essence(&self) -> (Vec<Row>, bool) {
+        let rows = self.rows.iter().map(|row| Row {
+            because: row.because.iter().map(HoldReason::subject).collect(),
+            next_at: None,
+            observed_at: None,
+            ..row.clone()
+        });
+        (rows.collect(), self.watch == Watch::Fresh)
+    }
+}
+
+async fn look(context: &mut Context<'_>, journal: &dyn Journal, names: &[String]) -> Result<Seen> {
+    let books = Books::read(journal).await?;
+    let now = context.clock.now();
+    let (states, damaged) = books.states();
+    for error in damaged {
+        context.note(&format!(
+            "left out, the journal does not make sense: {error}"
+        ))?;
+    }
+    let wanted = if names.is_empty() {
+        None
+    } else {
+        Some(resolve(names, &books.names())?)
+    };
+    let rows = states
+        .values()
+        .filter(|state| {
+            wanted
+                .as_ref()
+                .is_none_or(|wanted| wanted.iter().any(|named| named.name == state.name))
+        })
+        .map(|state| row(state, &books.heartbeats, now))
+        .collect();
+    let watch = watched(&books, now);
+    Ok(Seen { rows, watch, now })
+}
+
+fn show(context: &mut Context<'_>, seen: &Seen) -> Result<()> {
+    if context.json() {
+        return context.print_json(&to_json(&seen.rows, seen.now));
+    }
+    let width = context.terminal.width;
+    context.print(&to_text(&seen.rows, seen.watch, seen.now, width))
+}
+
+/// Looks again and again: on a terminal the screen is drawn anew, elsewhere only what changed is written.
+async fn watch(context: &mut Context<'_>, journal: &dyn Journal, names: &[String]) -> Result<Exit> {
+    let mut last = None;
+    loop {
+        let seen = look(context, journal, names).await?;
+        if context.terminal.out && !context.json() {
+            context.print("\x1b[H\x1b[2J")?;
+            show(context, &seen)?;
+            let footer = format!("\n{}, every 2s; Ctrl-C ends\n", text::second(seen.now));
+            context.print(&text::styled(text::FAINT, &footer))?;
+        } else if last.as_ref() != Some(&seen.essence()) {
+            show(context, &seen)?;
+            last = Some(seen.essence());
+        }
+        tokio::time::sleep(WATCH_INTERVAL).await;
+    }
+}
+
+/// Whether a heartbeat is recent enough to be believed.
+fn is_fresh(heartbeat: &Heartbeat, now: Timestamp) -> bool {
+    let limit = heartbeat
+        .interval_secs
+        .saturating_mul(3)
+        .max(FRESH_SECS_MIN);
+    let limit = SignedDuration::from_secs(i64::try_from(limit).unwrap_or(i64::MAX));
+    now.duration_since(heartbeat.at) <= limit
+}
+
+/// Whether anybody watches what is unfinished.
+fn watched(books: &Books, now: Timestamp) -> Watch {
+    let (states, damaged) = books.states();
+    let unfinished = states.values().any(|state| !state.phase.is_final()) || !damaged.is_empty();
+    let newest = books.heartbeats.iter().map(|heartbeat| heartbeat.at).max();
+    let fresh = books
+        .heartbeats
+        .iter()
+        .any(|heartbeat| is_fresh(heartbeat, now));
+    if !unfinished || fresh {
+        return Watch::Fresh;
+    }
+    // Heartbeats are kept for a day; what a controller wrote is kept for ever.
+    let wrote = books
+        .entries
+        .values()
+        .flatten()
+        .filter(|entry| entry.actor.starts_with("controller "))
+        .map(|entry| entry.at)
+        .max();
+    newest.max(wrote).map_or(Watch::Never, Watch::Stale)
+}
+
+/// What to say where something is unfinished and nobody watches.
+pub fn unwatched(books: &Books, now: Timestamp) -> Option<String> {
+    match watched(books, now) {
+        Watch::Fresh => None,
+        Watch::Stale(since) => Some(format!(
+            "no controller has looked since {}",
+            text::when(since, now)
+        )),
+        Watch::Never => Some("no controller has looked yet".to_owned()),
+    }
+}
+
+/// One cutover's row (RULES J).
+fn row(state: &State, heartbeats: &[Heartbeat], now: Timestamp) -> Row {
+    let plan = state.plan();
+    let known = heartbeats.iter().find_map(|heartbeat| {
+        let glance = heartbeat.cutovers.get(&state.name)?;
+        Some((heartbeat, glance))
+    });
+    // A look from before the phase began says nothing about it.
+    let current = known
+        .filter(|(heartbeat, _)| heartbeat.at >= state.phase_since)
+        .map(|(heartbeat, glance)| (is_fresh(heartbeat, now), glance));
+    let fresh = current
+        .filter(|(fresh, _)| *fresh)
+        .map(|(_, glance)| glance);
+    let glance = current.map(|(_, glance)| glance);
+    Row {
+        name: state.name.clone(),
+        attempt: state.attempt,
+        phase: state.phase.label(),
+        paused: state.paused.is_some(),
+        step: match state.phase {
+            Phase::Completed => plan.step_count(),
+            Phase::Reverted => 0,
+            _ => state.step,
+        },
+        steps: plan.step_count(),
+        intended_share: intended_share(state),
+        records: records(state, glance),
+        because: because(state, fresh),
+        since: state.phase_since,
+        next_at: fresh
+            .filter(|_| !state.phase.is_final())
+            .and_then(|glance| glance.next_at),
+        observed_at: known.and_then(|(_, glance)| glance.observed_at),
+    }
+}
+
+/// The largest share that any group was last meant to give the new side; before the first write, none.
+fn intended_share(state: &State) -> Share {
+    let shares = (0..state.plan().records.len())
+        .filter_map(|index| state.intended_pair(index))
+        .filter_map(WeightPair::share);
+    shares.max().unwrap_or(Share::ZERO)
+}
+
+/// The groups with the weights that were last read: by a controller's look, or by what the journal says was read.
+fn records(state: &State, glance: Option<&Glance>) -> Vec<RecordRow> {
+    let groups = state.plan().records.iter().enumerate();
+    groups
+        .map(|(index, group)| {
+            let looked = glance.and_then(|glance| glance.weights.get(index).copied().flatten());
+            RecordRow {
+                zone: group.zone.zone.clone(),
+                name: group.name.name.to_string(),
+                record_type: group.name.record_type.clone(),
+                weights: looked.or_else(|| journaled(state, index)),
+            }
+        })
+        .collect()
+}
+
+fn journaled(state: &State, index: usize) -> Option<WeightPair> {
+    let pair = |images: &Option<Vec<GroupImage>>| {
+        images
+            .as_ref()
+            .and_then(|images| images.get(index))
+            .map(GroupImage::pair)
+    };
+    match state.phase {
+        // A revert ends only when the baseline was read.
+        Phase::Reverted => pair(&state.baseline),
+        _ => pair(&state.verified).or_else(|| pair(&state.baseline)),
+    }
+}
+
+/// Why nothing moves: from a fresh look, else from the journal; without what commands have settled since.
+fn because(state: &State, fresh: Option<&Glance>) -> Vec<HoldReason> {
+    if state.phase.is_final() {
+        return Vec::new();
+    }
+    let held_now = state.held_at.is_some_and(|at| at >= state.phase_since);
+    let mut because = match fresh {
+        Some(glance) => glance.because.clone(),
+        None if held_now => state.held.clone(),
+        None => phase_hold(state).into_iter().collect(),
+    };
+    because.retain(|reason| match reason {
+        HoldReason::Paused { .. } => state.paused.is_some(),
+        HoldReason::Approval { step } => !state.is_approved(*step),
+        _ => true,
+    });
+    if let Some(pause) = &state.paused {
+        let said = because
+            .iter()
+            .any(|reason| matches!(reason, HoldReason::Paused { .. }));
+        if !said {
+            because.push(HoldReason::Paused {
+                reason: pause.reason.clone(),
+            });
+            because.sort();
+        }
+    }
+    because
+}
+
+/// What the phase itself says, where nobody has said more.
+fn phase_hold(state: &State) -> Option<HoldReason> {
+    let step = state.step;
+    match state.phase {
+        Phase::Waiting | Phase::Completed | Phase::Reverted => None,
+        Phase::Shifting => Some(HoldReason::Shifting {
+            step,
+            message: state
+                .write
+                .as_ref()
+                .and_then(|write| write.trouble())
+                .map(str::to_owned),
+        }),
+        Phase::Settling => Some(HoldReason::Settling { step, until: None }),
+        Phase::Baking => Some(HoldReason::Baking {
+            step,
+            until: None,
+            counted_secs: state.bake.counted.as_secs(),
+        }),
+        Phase::Reverting => Some(HoldReason::Reverting {
+            back: 0,
+            groups: state.plan().records.len(),
+        }),
+        Phase::Halted => state
+            .halt
+            .clone()
+            .map(|reason| HoldReason::Halted { reason }),
+    }
+}

@@ -1,0 +1,181 @@
+//! What `cutover check` says of plan files: what is wrong, and what each plan amounts to.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::text;
+use crate::engine::plan::{Plan, Step};
+use crate::engine::units::Share;
+
+/// One plan file, looked at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    /// The file, as it was named.
+    pub path: String,
+    /// The plan, if the file holds one.
+    pub plan: Option<Plan>,
+    /// Whether nothing is wrong with it; warnings are not wrong.
+    pub ok: bool,
+    /// The findings, as JSON has them.
+    pub findings: Vec<Value>,
+    /// The findings, as a compiler would print them.
+    pub rendered: String,
+}
+
+impl Checked {
+    /// Adds something that is wrong with this plan beside the others.
+    pub fn clash(&mut self, message: &str, help: &str) {
+        self.ok = false;
+        self.findings.push(json!({
+            "severity": "error",
+            "path": self.path,
+            "line": null,
+            "column": null,
+            "message": message,
+            "help": help,
+            "related": null,
+        }));
+        if !self.rendered.is_empty() {
+            self.rendered.push('\n');
+        }
+        self.rendered.push_str(&format!(
+            "{}: {message}\n --> {}\n  = help: {help}\n",
+            text::styled(text::BAD, "error"),
+            self.path
+        ));
+    }
+}
+
+/// How long a plan takes if nothing holds: all bakes, and the settling where the plan says how long it is.
+pub fn minimum_duration(plan: &Plan) -> SignedDuration {
+    let settle = plan.settle.unwrap_or(SignedDuration::ZERO);
+    plan.steps.iter().fold(SignedDuration::ZERO, |sum, step| {
+        sum.saturating_add(step.bake).saturating_add(settle)
+    })
+}
+
+/// All files as JSON: an array of `{path, ok, name, findings, steps, minimum_secs}`.
+pub fn to_json(checked: &[Checked]) -> Value {
+    checked
+        .iter()
+        .map(|checked| {
+            let plan = checked.plan.as_ref();
+            json!({
+                "path": checked.path,
+                "ok": checked.ok,
+                "name": plan.map(|plan| plan.name.as_str()),
+                "findings": checked.findings,
+                "steps": plan.map(|plan| {
+                    plan.steps.iter().map(step_json).collect::<Vec<Value>>()
+                }),
+                "minimum_secs": plan.map(|plan| minimum_duration(plan).as_secs()),
+            })
+        })
+        .collect()
+}
+
+/// One step as JSON has it; `share` is what the weights amount to.
+pub(super) fn step_json(step: &Step) -> Value {
+    json!({
+        "share": text::share_json(step.pair.share().unwrap_or(step.share)),
+        "old_weight": step.pair.old.0,
+        "new_weight": step.pair.new.0,
+        "bake_secs": step.bake.as_secs(),
+        "approval": step.approval,
+    })
+}
+
+/// One file for people: its findings, and what the plan amounts to.
+pub fn to_text(checked: &Checked) -> String {
+    let verdict = if checked.ok {
+        text::styled(text::GOOD, "ok")
+    } else {
+        text::styled(text::BAD, "not valid")
+    };
+    let mut shown = String::new();
+    if !checked.rendered.is_empty() {
+        shown.push_str(checked.rendered.trim_end());
+        shown.push_str("\n\n");
+    }
+    shown.push_str(&format!("{}: {verdict}\n", checked.path));
+    if let Some(plan) = checked.plan.as_ref().filter(|_| checked.ok) {
+        shown.push_str(&summary(plan));
+    }
+    shown
+}
+
+/// What a plan amounts to.
+fn summary(plan: &Plan) -> String {
+    let gates = &plan.gates;
+    let settle = match plan.settle {
+        Some(_) => "settling included".to_owned(),
+        None => "and the records' TTL to settle, each step".to_owned(),
+    };
+    format!(
+        "  {}: {}, {}, {}, {}\n{}  at least {} from the first step to the end ({settle})\n",
+        text::styled(text::TITLE, plan.name.as_str()),
+        text::count(plan.records.len(), "record"),
+        text::count(plan.steps.len(), "step"),
+        text::count(gates.alarms.len(), "alarm"),
+        text::count(gates.fallback_alarms.len(), "fallback alarm"),
+        ladder(plan),
+        text::duration(minimum_duration(plan)),
+    )
+}
+
+/// The steps as a table, a line each, with a heading.
+fn ladder(plan: &Plan) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header(["step", "share", "weights", "bake", ""]);
+    for (index, step) in plan.steps.iter().enumerate() {
+        table.add_row([
+            (index + 1).to_string(),
+            exact_share(step),
+            step.pair.to_string(),
+            text::duration(step.bake),
+            approval(step).to_owned(),
+        ]);
+    }
+    right_align(&mut table, &[0, 1, 2]);
+    indented(&table)
+}
+
+/// Puts numbers under each other.
+pub(super) fn right_align(table: &mut Table, columns: &[usize]) {
+    for index in columns {
+        if let Some(column) = table.column_mut(*index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// A table's lines, indented, the first of them faint.
+pub(super) fn indented(table: &Table) -> String {
+    let lines = table.lines().enumerate().map(|(index, line)| {
+        let line = format!("   {}", line.trim_end());
+        if index == 0 {
+            text::styled(text::FAINT, &line) + "\n"
+        } else {
+            line + "\n"
+        }
+    });
+    lines.collect()
+}
+
+/// The share as written, and what the weights amount to where that is another one.
+pub(super) fn exact_share(step: &Step) -> String {
+    let exact = step.pair.share().unwrap_or(Share::ZERO);
+    if exact == step.share {
+        step.share.to_string()
+    } else {
+        format!("{} (exactly {exact})", step.share)
+    }
+}
+
+/// Whether a person must approve the step.
+pub(super) fn approval(step: &Step) -> &'static str {
+    if step.approval { "needs approval" } else { "" }
+}

@@ -1,0 +1,336 @@
+//! Why nothing moves, why it stopped, why it went back: one line each, for a person at three in the morning.
+//!
+//! A line says what is the case, with numbers and times, and then what to do about it, as a command that can be pasted.
+
+use jiff::SignedDuration;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::text;
+use crate::engine::hold::HaltReason;
+use crate::engine::hold::HoldReason;
+use crate::engine::hold::RevertCause;
+use crate::engine::record::GroupName;
+use crate::engine::units::CutoverName;
+
+/// What applies the break-glass files when nothing of ours works (RULES E3).
+const BREAK_GLASS: &str = "by hand: `aws route53 change-resource-record-sets --hosted-zone-id ZONE --change-batch \
+                           file://ZONE-01.json` for each file in the break-glass directory";
+
+/// Why the cutover `name` does not move, in one line: the fact, and what to do about it where anything is to be done.
+pub fn hold(reason: &HoldReason, name: &CutoverName, now: Timestamp) -> String {
+    let fact = fact(reason, Some(now));
+    match remedy(reason, name) {
+        Some(remedy) => format!("{fact}; {remedy}"),
+        None => fact,
+    }
+}
+
+/// A hold as JSON has it: `kind`, the line of [`hold`] as `message`, and the reason's own fields.
+///
+/// A field of the reason that is itself called `message` (what a service said) is `detail` here.
+pub fn because_json(reason: &HoldReason, name: &CutoverName, now: Timestamp) -> Value {
+    let mut object = serde_json::Map::new();
+    let fields = serde_json::to_value(reason).unwrap_or(Value::Null);
+    object.insert("kind".to_owned(), fields["kind"].clone());
+    object.insert("message".to_owned(), Value::from(hold(reason, name, now)));
+    if let Value::Object(fields) = fields {
+        for (key, value) in fields {
+            match key.as_str() {
+                "kind" => {}
+                "message" => drop(object.insert("detail".to_owned(), value)),
+                _ => drop(object.insert(key, value)),
+            }
+        }
+    }
+    Value::Object(object)
+}
+
+/// What is the case; times are relative too where `now` is given.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table: one entry a reason, none left out"
+)]
+fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
+    match reason {
+        HoldReason::RevertBlocked { message } => format!("the revert cannot finish: {message}"),
+        HoldReason::Halted { reason } => halt_fact(reason),
+        HoldReason::Drift { groups } => format!("somebody else changed {}", list(groups)),
+        HoldReason::AlreadyAtBaseline {} => {
+            "somebody put the weights back to the baseline".to_owned()
+        }
+        HoldReason::AlarmRed { alarm } => format!("not started: alarm {alarm} is red"),
+        HoldReason::FallbackRed { alarm } => format!(
+            "fallback alarm {alarm} is red: the old cluster may not be able to take the traffic back"
+        ),
+        HoldReason::FallbackUnknown { alarm, message } => {
+            format!("fallback alarm {alarm} cannot be judged: {message}")
+        }
+        HoldReason::AlarmMissing {
+            alarm,
+            fallback,
+            since,
+        } => {
+            let kind = if *fallback { "fallback alarm" } else { "alarm" };
+            format!("{kind} {alarm} not found{}", since_text(*since, now))
+        }
+        HoldReason::NoData { alarm, since } => {
+            format!(
+                "alarm {alarm} has too little data to judge{}",
+                since_text(*since, now)
+            )
+        }
+        HoldReason::Unknown {
+            alarm,
+            message,
+            since,
+        } => {
+            format!(
+                "alarm {alarm} cannot be judged{}: {message}",
+                since_text(*since, now)
+            )
+        }
+        HoldReason::UnknownTooLong { alarm, since } => format!(
+            "alarm {alarm} could not be judged since {}, longer than the plan's `unknown_for`",
+            time(*since, now)
+        ),
+        HoldReason::Route53Unreadable { group, message } => {
+            format!("Route 53 cannot be read for {group}: {message}")
+        }
+        HoldReason::Preflight { group, message } => match group {
+            Some(group) => format!("start refused for {group}: {message}"),
+            None => format!("start refused: {message}"),
+        },
+        HoldReason::Claimed { group, by } => {
+            format!("{group} is already moved by the unfinished cutover {by}")
+        }
+        HoldReason::Clock { message } => format!("the clock cannot be trusted: {message}"),
+        HoldReason::PlanChanged { path } => format!(
+            "the plan file {path} has changed; the plan in the journal stays in force, gates armed"
+        ),
+        HoldReason::PlanUnreadable { path, message } => format!(
+            "the plan file {path} cannot be used: {message}; the plan in the journal stays in force, gates armed"
+        ),
+        HoldReason::JournalDown { message } => {
+            format!("the journal cannot be written: {message}; reverts still go out")
+        }
+        HoldReason::BreakGlass { message } => {
+            format!("not started: the break-glass files cannot be written: {message}")
+        }
+        HoldReason::Paused { reason: None } => "paused".to_owned(),
+        HoldReason::Paused {
+            reason: Some(reason),
+        } => format!("paused: {reason}"),
+        HoldReason::Approval { step } => format!("waiting for approval of step {step}"),
+        HoldReason::Shifting { step, message } => shifting(*step, message.as_deref()),
+        HoldReason::InSyncLate { change_id, zone } => format!(
+            "change {change_id} in zone {zone} is not on all of Route 53's servers after 10m"
+        ),
+        HoldReason::Settling { step, until } => settling(*step, *until, now),
+        HoldReason::Baking {
+            step,
+            until,
+            counted_secs,
+        } => baking(*step, *until, *counted_secs, now),
+        HoldReason::Reverting { back, groups } => format!(
+            "taking the traffic back: {back} of {} back",
+            text::count(*groups, "group")
+        ),
+    }
+}
+
+/// A step that is being written.
+fn shifting(step: u16, failure: Option<&str>) -> String {
+    match failure {
+        Some(failure) => format!("writing the weights of step {step}; last failure: {failure}"),
+        None => format!("writing the weights of step {step} and reading them back"),
+    }
+}
+
+/// A step that resolvers are given time to see.
+fn settling(step: u16, until: Option<Timestamp>, now: Option<Timestamp>) -> String {
+    match until {
+        Some(until) => format!(
+            "settling step {step} until {}, so that resolvers see it",
+            time(until, now)
+        ),
+        None => format!("settling step {step}: Route 53 is still distributing the change"),
+    }
+}
+
+/// A step that is watched.
+fn baking(
+    step: u16,
+    until: Option<Timestamp>,
+    counted_secs: i64,
+    now: Option<Timestamp>,
+) -> String {
+    let counted = text::duration(SignedDuration::from_secs(counted_secs));
+    match until {
+        Some(until) => format!(
+            "baking step {step} until {}, {counted} counted",
+            time(until, now)
+        ),
+        None => format!("baking step {step}: the bake clock stands at {counted}"),
+    }
+}
+
+/// What to do about it; none where it passes by itself.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table: one entry a reason, none left out"
+)]
+fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
+    let remedy = match reason {
+        HoldReason::RevertBlocked { .. } => format!("it is tried without end; {BREAK_GLASS}"),
+        HoldReason::Drift { .. } => format!(
+            "put it back by hand, or take it as it is: `cutover adopt-drift {name} --reason …`, or take everything \
+             back: `cutover rollback {name} --force`"
+        ),
+        HoldReason::AlreadyAtBaseline {} => {
+            format!("nothing is written over them; end it: `cutover rollback {name}`")
+        }
+        HoldReason::AlarmRed { alarm } => format!(
+            "wait for green, or start all the same: `cutover ignore-alarm {name} {} --reason …`",
+            quoted(&alarm.to_string())
+        ),
+        HoldReason::FallbackRed { .. } => format!(
+            "mend the old cluster first; a rollback is yours to decide: `cutover rollback {name}`"
+        ),
+        HoldReason::AlarmMissing { .. } => {
+            format!(
+                "create it, or name another in the plan: `cutover amend PATH`, then see `cutover status {name}`"
+            )
+        }
+        HoldReason::UnknownTooLong { .. } => format!(
+            "see why CloudWatch cannot tell; take the traffic back: `cutover rollback {name}`"
+        ),
+        HoldReason::Route53Unreadable { .. } => {
+            "check the credentials and Route 53's health".to_owned()
+        }
+        HoldReason::Claimed { by, .. } => {
+            format!("it starts when that one has ended: `cutover status {by}`")
+        }
+        HoldReason::Clock { .. } => {
+            "set this machine's clock right; reverts still go out".to_owned()
+        }
+        HoldReason::PlanChanged { path } => format!(
+            "take the new one: `cutover amend {}`, or put the old one back",
+            quoted(path)
+        ),
+        HoldReason::PlanUnreadable { path, .. } => {
+            format!("see what is wrong: `cutover check {}`", quoted(path))
+        }
+        HoldReason::JournalDown { .. } | HoldReason::BreakGlass { .. } => {
+            "check the disk and its permissions".to_owned()
+        }
+        HoldReason::Paused { .. } => format!("go on: `cutover resume {name}`"),
+        HoldReason::Approval { step } => {
+            format!("approve: `cutover approve {name} --step {step} --reason …`")
+        }
+        HoldReason::InSyncLate { .. } => "see Route 53's health; it goes on waiting".to_owned(),
+        HoldReason::Halted { reason } => halt_remedy(reason, name),
+        HoldReason::FallbackUnknown { .. }
+        | HoldReason::NoData { .. }
+        | HoldReason::Unknown { .. }
+        | HoldReason::Preflight { .. }
+        | HoldReason::Shifting { .. }
+        | HoldReason::Settling { .. }
+        | HoldReason::Baking { .. }
+        | HoldReason::Reverting { .. } => return None,
+    };
+    Some(remedy)
+}
+
+/// Why the cutover `name` is halted and what a person can do, in one line.
+pub fn halt(reason: &HaltReason, name: &CutoverName) -> String {
+    format!("{}; {}", halt_fact(reason), halt_remedy(reason, name))
+}
+
+/// Why a cutover is halted.
+pub(super) fn halt_fact(reason: &HaltReason) -> String {
+    match reason {
+        HaltReason::BothRed { gate, fallback } => format!(
+            "halted: alarm {gate} and fallback alarm {fallback} are both red, so neither cluster is known to be good"
+        ),
+        HaltReason::Drift { groups } => format!(
+            "halted: somebody else changed {}, and going back would overwrite that",
+            list(groups)
+        ),
+        HaltReason::StepFailed { message } => format!(
+            "halted: a step failed ({message}) and a red fallback alarm forbids taking it back"
+        ),
+        HaltReason::Invariant { message } => {
+            format!("halted: an invariant of this program does not hold ({message})")
+        }
+    }
+}
+
+/// What a person can do about a halt.
+fn halt_remedy(reason: &HaltReason, name: &CutoverName) -> String {
+    match reason {
+        HaltReason::BothRed { .. } => {
+            format!("take the traffic back anyway: `cutover rollback {name}`")
+        }
+        HaltReason::Drift { .. } => {
+            format!("look at it, then: `cutover rollback {name} --force`")
+        }
+        HaltReason::StepFailed { .. } => {
+            format!("`cutover rollback {name}`, or once mended `cutover retry {name}`")
+        }
+        HaltReason::Invariant { .. } => format!(
+            "gates stay armed; `cutover rollback {name}`, and please report it with `cutover history {name}`"
+        ),
+    }
+}
+
+/// Why the traffic is taken back, in one line.
+pub fn cause(cause: &RevertCause) -> String {
+    match cause {
+        RevertCause::AlarmRed { alarm } => format!("alarm {alarm} is red"),
+        RevertCause::AlarmFlapped { alarm, at } => format!(
+            "alarm {alarm} was red between two readings, at {}",
+            text::second(*at)
+        ),
+        RevertCause::UnknownTooLong { alarm, since } => format!(
+            "alarm {alarm} could not be judged since {}, and the plan says to revert then",
+            text::second(*since)
+        ),
+        RevertCause::StepFailed { message } => format!("the step failed: {message}"),
+        RevertCause::Operator { actor, reason } => match reason {
+            Some(reason) => format!("{actor} asked for it: {reason}"),
+            None => format!("{actor} asked for it"),
+        },
+        RevertCause::LateWrite {} => "a write of ours landed after the revert had ended".to_owned(),
+    }
+}
+
+/// A hold with absolute times and without advice: for entries that are read long after.
+pub(super) fn short(reason: &HoldReason) -> String {
+    fact(reason, None)
+}
+
+/// Some groups, separated by commas.
+pub(super) fn list(groups: &[GroupName]) -> String {
+    let names: Vec<String> = groups.iter().map(GroupName::to_string).collect();
+    names.join(", ")
+}
+
+/// ` since TIME (…)`, or nothing.
+fn since_text(since: Option<Timestamp>, now: Option<Timestamp>) -> String {
+    since.map_or_else(String::new, |since| format!(" since {}", time(since, now)))
+}
+
+/// A time, and how far away it is where that is known.
+fn time(at: Timestamp, now: Option<Timestamp>) -> String {
+    now.map_or_else(|| text::minute(at), |now| text::when(at, now))
+}
+
+/// A word as a POSIX shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}

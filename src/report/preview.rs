@@ -1,0 +1,322 @@
+//! What `cutover preview` says: what is in AWS, what each step would change, and when it can happen.
+
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::check::{approval, exact_share, indented, right_align, step_json};
+use super::{holds, text};
+use crate::engine::hold::HoldReason;
+use crate::engine::observation::{AlarmReading, AlarmState};
+use crate::engine::plan::Plan;
+use crate::engine::record::{GroupName, RecordSet};
+use crate::engine::units::{AlarmId, ZoneId};
+
+/// Everything that was seen for one plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preview {
+    /// The plan.
+    pub plan: Plan,
+    /// Its file.
+    pub path: String,
+    /// When it was seen; the earliest start.
+    pub now: Timestamp,
+    /// The groups, in the plan's order.
+    pub groups: Vec<GroupView>,
+    /// The alarms, gates first.
+    pub alarms: Vec<AlarmView>,
+    /// How long a step settles after INSYNC.
+    pub settle: SignedDuration,
+    /// Why the start is refused.
+    pub problems: Vec<HoldReason>,
+    /// What may be regretted later.
+    pub warnings: Vec<String>,
+}
+
+/// One weighted group as Route 53 has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupView {
+    /// Name and type.
+    pub name: GroupName,
+    /// The zone, as the plan names it.
+    pub zone: String,
+    /// The zone that was found.
+    pub zone_id: Option<ZoneId>,
+    /// The old cluster's set identifier.
+    pub old: String,
+    /// The new cluster's set identifier.
+    pub new: String,
+    /// All record sets with this name and type.
+    pub members: Vec<RecordSet>,
+}
+
+/// One alarm as CloudWatch has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlarmView {
+    /// The alarm.
+    pub id: AlarmId,
+    /// Whether it is a fallback alarm.
+    pub fallback: bool,
+    /// What was read.
+    pub reading: AlarmReading,
+}
+
+/// When one step can be taken at the earliest.
+struct Times {
+    taken: Timestamp,
+    bake_over: Timestamp,
+}
+
+impl Preview {
+    /// Whether preflight refuses the start.
+    pub fn refused(&self) -> bool {
+        !self.problems.is_empty()
+    }
+
+    /// Each step's earliest time, if nothing holds and approvals are given at once. Nothing is known beyond the end of
+    /// the calendar.
+    fn times(&self) -> Vec<Option<Times>> {
+        let mut at = Some(self.now);
+        let steps = self.plan.steps.iter().map(|step| {
+            let taken = at?;
+            let settled = taken.checked_add(self.settle).ok();
+            let over = settled.and_then(|settled| settled.checked_add(step.bake).ok());
+            at = over;
+            Some(Times {
+                taken,
+                bake_over: over?,
+            })
+        });
+        steps.collect()
+    }
+}
+
+/// All previews as JSON. Only grows.
+pub fn to_json(previews: &[Preview]) -> Value {
+    previews.iter().map(one_to_json).collect()
+}
+
+fn one_to_json(preview: &Preview) -> Value {
+    let name = &preview.plan.name;
+    let steps: Vec<Value> = preview
+        .plan
+        .steps
+        .iter()
+        .zip(preview.times())
+        .map(|(step, times)| {
+            let mut step = step_json(step);
+            let times = times.as_ref();
+            step["earliest_at"] = json!(times.map(|times| text::rfc3339(times.taken)));
+            step["bake_over_at"] = json!(times.map(|times| text::rfc3339(times.bake_over)));
+            step
+        })
+        .collect();
+    let problems: Vec<Value> = preview
+        .problems
+        .iter()
+        .map(|reason| holds::because_json(reason, name, preview.now))
+        .collect();
+    json!({
+        "name": name.as_str(),
+        "path": preview.path,
+        "refused": preview.refused(),
+        "problems": problems,
+        "warnings": preview.warnings,
+        "records": preview.groups.iter().map(group_json).collect::<Vec<Value>>(),
+        "alarms": preview.alarms.iter().map(alarm_json).collect::<Vec<Value>>(),
+        "settle_secs": preview.settle.as_secs(),
+        "steps": steps,
+    })
+}
+
+fn group_json(group: &GroupView) -> Value {
+    json!({
+        "zone": group.zone,
+        "zone_id": group.zone_id.as_ref().map(ZoneId::as_str),
+        "name": group.name.name.as_str(),
+        "type": group.name.record_type,
+        "old": group.old,
+        "new": group.new,
+        "members": group.members,
+    })
+}
+
+fn alarm_json(alarm: &AlarmView) -> Value {
+    let (state, message) = match &alarm.reading {
+        AlarmReading::Found {
+            state, evaluation, ..
+        } => (json!(state), json!(evaluation)),
+        AlarmReading::Missing => (json!("MISSING"), Value::Null),
+        AlarmReading::Unreadable(message) => (json!("UNREADABLE"), json!(message)),
+    };
+    json!({
+        "name": alarm.id.name,
+        "region": alarm.id.region,
+        "fallback": alarm.fallback,
+        "state": state,
+        "message": message,
+    })
+}
+
+/// One preview for people.
+pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
+    let mut shown = format!(
+        "{} ({})\n",
+        text::styled(text::TITLE, preview.plan.name.as_str()),
+        preview.path
+    );
+    for problem in &preview.problems {
+        let line = holds::hold(problem, &preview.plan.name, preview.now);
+        shown.push_str(&marked(text::BAD, "refused", &line, width));
+    }
+    for warning in &preview.warnings {
+        shown.push_str(&marked(text::WARN, "warning", warning, width));
+    }
+    shown.push_str("\n  records\n");
+    for group in &preview.groups {
+        shown.push_str(&group_text(group));
+    }
+    shown.push_str("\n  alarms\n");
+    shown.push_str(&alarms_text(&preview.alarms, preview.now));
+    shown.push_str("\n  steps, at the earliest\n");
+    shown.push_str(&steps_text(preview));
+    let verdict = if preview.refused() {
+        text::styled(text::BAD, "preflight refuses the start")
+    } else {
+        text::styled(text::GOOD, "could start now; nothing was written")
+    };
+    shown.push_str(&format!("\n  {verdict}\n"));
+    shown
+}
+
+fn marked(style: anstyle::Style, mark: &str, line: &str, width: Option<usize>) -> String {
+    let wrapped = text::wrap(&format!("{mark}: {line}"), 2, width);
+    let wrapped = wrapped.replacen(mark, &text::styled(style, mark), 1);
+    wrapped + "\n"
+}
+
+fn group_text(group: &GroupView) -> String {
+    let zone = group.zone_id.as_ref().map_or_else(
+        || format!("zone {}", group.zone),
+        |id| format!("zone {} ({id})", group.zone),
+    );
+    let mut shown = format!("   {}, {zone}\n", group.name);
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    for member in &group.members {
+        let role = match &member.set_identifier {
+            identifier if *identifier == group.old => "old",
+            identifier if *identifier == group.new => "new",
+            _ => "other",
+        };
+        table.add_row([
+            role.to_owned(),
+            member.set_identifier.clone(),
+            format!("weight {}", member.weight.0),
+            target(member),
+            health(member),
+        ]);
+    }
+    if group.members.is_empty() {
+        shown.push_str("     no record sets\n");
+    }
+    for line in table.lines() {
+        shown.push_str(&format!("    {}\n", line.trim_end()));
+    }
+    shown
+}
+
+/// Where a member points.
+fn target(member: &RecordSet) -> String {
+    match (&member.alias, member.ttl) {
+        (Some(alias), _) => format!("alias {}", alias.dns_name),
+        (None, Some(ttl)) => format!("TTL {ttl}s {}", member.values.join(" ")),
+        (None, None) => member.values.join(" "),
+    }
+}
+
+/// What takes a member out of the answers.
+fn health(member: &RecordSet) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    if let Some(id) = &member.health_check_id {
+        parts.push(format!("health check {id}"));
+    }
+    if member
+        .alias
+        .as_ref()
+        .is_some_and(|alias| alias.evaluate_target_health)
+    {
+        parts.push("evaluates target health".to_owned());
+    }
+    if !member.unsupported.is_empty() {
+        parts.push(format!("unsupported: {}", member.unsupported.join(", ")));
+    }
+    parts.join(", ")
+}
+
+fn alarms_text(alarms: &[AlarmView], now: Timestamp) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    for alarm in alarms {
+        let kind = if alarm.fallback { "fallback" } else { "gate" };
+        table.add_row([
+            kind.to_owned(),
+            alarm.id.to_string(),
+            alarm_state(&alarm.reading, now),
+        ]);
+    }
+    table
+        .lines()
+        .map(|line| format!("   {}\n", line.trim_end()))
+        .collect()
+}
+
+fn alarm_state(reading: &AlarmReading, now: Timestamp) -> String {
+    match reading {
+        AlarmReading::Found {
+            state,
+            transitioned_at,
+            evaluation,
+        } => {
+            let state = match state {
+                AlarmState::Ok => "OK",
+                AlarmState::Alarm => "ALARM: the start is held while it is red",
+                AlarmState::InsufficientData => "no data yet",
+            };
+            let since = transitioned_at
+                .map_or_else(String::new, |at| format!(", since {}", text::when(at, now)));
+            let evaluation = evaluation.as_ref().map_or_else(String::new, |evaluation| {
+                format!(", evaluation {evaluation}")
+            });
+            format!("{state}{since}{evaluation}")
+        }
+        AlarmReading::Missing => "not found: the start is held until it exists".to_owned(),
+        AlarmReading::Unreadable(message) => format!("cannot be read: {message}"),
+    }
+}
+
+fn steps_text(preview: &Preview) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header(["step", "share", "weights", "taken", "bake", "bake over", ""]);
+    let steps = preview.plan.steps.iter().zip(preview.times());
+    for (index, (step, times)) in steps.enumerate() {
+        let at = |time: Option<Timestamp>| time.map_or_else(|| "–".to_owned(), text::minute);
+        table.add_row([
+            (index + 1).to_string(),
+            exact_share(step),
+            step.pair.to_string(),
+            at(times.as_ref().map(|times| times.taken)),
+            text::duration(step.bake),
+            at(times.as_ref().map(|times| times.bake_over)),
+            approval(step).to_owned(),
+        ]);
+    }
+    right_align(&mut table, &[0, 1, 2]);
+    format!(
+        "{}   each step settles for {} before its bake begins\n",
+        indented(&table),
+        text::duration(preview.settle)
+    )
+}

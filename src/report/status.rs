@@ -1,0 +1,282 @@
+//! Where everything stands, and why: the rows of `cutover status`, as JSON and as text.
+
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use jiff::SignedDuration;
+use jiff::Timestamp;
+use serde_json::Value;
+use serde_json::json;
+
+use super::holds;
+use super::text;
+use crate::engine::hold::HoldReason;
+use crate::engine::units::CutoverName;
+use crate::engine::units::Share;
+use crate::engine::units::WeightPair;
+
+/// How wide the share's bar is, in cells.
+const BAR_CELLS: u32 = 10;
+
+/// One cutover, with everything that `status` says about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its name.
+    pub name: CutoverName,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// The phase, as JSON has it.
+    pub phase: &'static str,
+    /// Whether a person paused it.
+    pub paused: bool,
+    /// The step last intended, from 1; 0 before the first write and after Reverted; all steps at Completed.
+    pub step: u16,
+    /// How many steps the plan has.
+    pub steps: u16,
+    /// The new side's share of the weights last intended; the baseline's when the traffic goes back.
+    pub intended_share: Share,
+    /// The groups, in the plan's order.
+    pub records: Vec<RecordRow>,
+    /// Why nothing moves; most urgent first.
+    pub because: Vec<HoldReason>,
+    /// When the phase began.
+    pub since: Timestamp,
+    /// The earliest next decision.
+    pub next_at: Option<Timestamp>,
+    /// When Route 53 or `CloudWatch` was last read for it.
+    pub observed_at: Option<Timestamp>,
+}
+
+/// One weighted group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordRow {
+    /// The zone, as the plan names it.
+    pub zone: String,
+    /// The DNS name.
+    pub name: String,
+    /// The record type.
+    pub record_type: String,
+    /// The weights as last read from Route 53; none if never.
+    pub weights: Option<WeightPair>,
+}
+
+/// Whether anybody watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watch {
+    /// A controller looked a moment ago, or everything has ended.
+    Fresh,
+    /// The last look of any controller is too long ago (RULES G3).
+    Stale(Timestamp),
+    /// No controller has left a trace in the last day.
+    Never,
+}
+
+impl Row {
+    /// The row as JSON has it (RULES J). Fields are only ever added.
+    pub fn to_json(&self, now: Timestamp) -> Value {
+        let records: Vec<Value> = self.records.iter().map(RecordRow::to_json).collect();
+        let because: Vec<Value> = self
+            .because
+            .iter()
+            .map(|reason| holds::because_json(reason, &self.name, now))
+            .collect();
+        json!({
+            "name": self.name.as_str(),
+            "attempt": self.attempt,
+            "phase": self.phase,
+            "paused": self.paused,
+            "step": self.step,
+            "steps": self.steps,
+            "intended_share": text::share_json(self.intended_share),
+            "records": records,
+            "because": because,
+            "since": text::rfc3339(self.since),
+            "next_at": self.next_at.map(text::rfc3339),
+            "observed_at": self.observed_at.map(text::rfc3339),
+        })
+    }
+
+    /// How soon a person should look at it.
+    fn urgency(&self) -> Urgency {
+        let paged = self.because.iter().any(HoldReason::pages);
+        match self.phase {
+            "halted" => Urgency::Person,
+            _ if paged => Urgency::Person,
+            "reverting" => Urgency::Back,
+            "completed" | "reverted" => Urgency::Ended,
+            _ if self.paused => Urgency::Paused,
+            "waiting" => Urgency::Waiting,
+            _ => Urgency::Moving,
+        }
+    }
+
+    /// The weights as last read, once where all groups have the same.
+    fn weights(&self) -> String {
+        let mut shown: Vec<String> = self
+            .records
+            .iter()
+            .map(|record| {
+                record
+                    .weights
+                    .map_or_else(|| "–".to_owned(), |pair| pair.to_string())
+            })
+            .collect();
+        shown.sort();
+        shown.dedup();
+        match shown.as_slice() {
+            [one] => one.clone(),
+            _ => "mixed".to_owned(),
+        }
+    }
+
+    /// The cells of its line.
+    fn cells(&self, now: Timestamp) -> Vec<String> {
+        let paused = if self.paused && self.urgency() != Urgency::Ended {
+            " (paused)"
+        } else {
+            ""
+        };
+        let next = self.next_at.map_or_else(
+            || "–".to_owned(),
+            |at| {
+                if at <= now {
+                    "now".to_owned()
+                } else {
+                    text::relative(at, now)
+                }
+            },
+        );
+        let since = SignedDuration::from_secs(now.duration_since(self.since).as_secs());
+        vec![
+            self.name.to_string(),
+            text::bar(self.intended_share, BAR_CELLS),
+            text::share(self.intended_share),
+            format!("{}/{}", self.step, self.steps),
+            self.weights(),
+            format!("{}{paused}", self.phase),
+            text::duration(since),
+            next,
+        ]
+    }
+}
+
+impl RecordRow {
+    fn to_json(&self) -> Value {
+        json!({
+            "zone": self.zone,
+            "name": self.name,
+            "type": self.record_type,
+            "old_weight": self.weights.map(|pair| pair.old.0),
+            "new_weight": self.weights.map(|pair| pair.new.0),
+        })
+    }
+}
+
+/// What a person should look at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    Person,
+    Back,
+    Moving,
+    Paused,
+    Waiting,
+    Ended,
+}
+
+impl Urgency {
+    const ALL: [Self; 6] = [
+        Self::Person,
+        Self::Back,
+        Self::Moving,
+        Self::Paused,
+        Self::Waiting,
+        Self::Ended,
+    ];
+
+    fn heading(self) -> String {
+        match self {
+            Self::Person => text::styled(text::BAD, "needs a person"),
+            Self::Back => text::styled(text::WARN, "going back"),
+            Self::Moving => text::styled(text::GOOD, "under way"),
+            Self::Paused => text::styled(text::TITLE, "paused"),
+            Self::Waiting => text::styled(text::TITLE, "not started"),
+            Self::Ended => text::styled(text::FAINT, "ended"),
+        }
+    }
+}
+
+/// All rows as JSON: an array, `[]` where there is none.
+pub fn to_json(rows: &[Row], now: Timestamp) -> Value {
+    rows.iter().map(|row| row.to_json(now)).collect()
+}
+
+/// All rows for people, grouped by urgency; under each line why nothing moves. `width` is the terminal's.
+pub fn to_text(rows: &[Row], watch: Watch, now: Timestamp, width: Option<usize>) -> String {
+    let mut blocks: Vec<String> = Vec::new();
+    match watch {
+        Watch::Fresh => {}
+        Watch::Stale(since) => blocks.push(unwatched(
+            &format!("no controller has looked since {}", text::when(since, now)),
+            width,
+        )),
+        Watch::Never => blocks.push(unwatched("no controller has looked since yesterday", width)),
+    }
+    if rows.is_empty() {
+        blocks.push("nothing in the journal yet".to_owned());
+    } else {
+        blocks.push(groups(rows, now, width));
+    }
+    let mut shown = blocks.join("\n\n");
+    shown.push('\n');
+    shown
+}
+
+/// The first thing that must be known: nobody is watching.
+fn unwatched(fact: &str, width: Option<usize>) -> String {
+    let advice =
+        "gates are not watched and nothing reverts by itself; start one: `cutover run PATH…`";
+    format!(
+        "{}\n{}",
+        text::styled(text::BAD, fact),
+        text::wrap(advice, 2, width)
+    )
+}
+
+/// The rows under the headings of their urgency, in one table so that the columns align.
+fn groups(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
+    let mut ordered: Vec<&Row> = rows.iter().collect();
+    ordered.sort_by(|a, b| (a.urgency(), &a.name).cmp(&(b.urgency(), &b.name)));
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header([
+        "", "intended", "", "step", "weights", "phase", "for", "next",
+    ]);
+    for row in &ordered {
+        table.add_row(row.cells(now));
+    }
+    let lines: Vec<String> = table.lines().collect();
+    let mut shown: Vec<String> = Vec::new();
+    if let Some(header) = lines.first() {
+        shown.push(text::styled(
+            text::FAINT,
+            &format!(" {}", header.trim_end()),
+        ));
+    }
+    for urgency in Urgency::ALL {
+        let members: Vec<(&&Row, &String)> = ordered
+            .iter()
+            .zip(lines.iter().skip(1))
+            .filter(|(row, _)| row.urgency() == urgency)
+            .collect();
+        if members.is_empty() {
+            continue;
+        }
+        shown.push(urgency.heading());
+        for (row, line) in members {
+            shown.push(format!(" {}", line.trim_end()));
+            for reason in &row.because {
+                shown.push(text::wrap(&holds::hold(reason, &row.name, now), 6, width));
+            }
+        }
+    }
+    shown.join("\n")
+}

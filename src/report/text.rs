@@ -1,0 +1,198 @@
+//! The small pieces that all reports are made of: durations, times, bars, lines that fit.
+
+use anstyle::AnsiColor;
+use anstyle::Style;
+use jiff::SignedDuration;
+use jiff::Timestamp;
+
+use crate::engine::units::Share;
+
+/// What needs a person, and what failed.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+/// What a person should look at, but need not.
+pub const WARN: Style = AnsiColor::Yellow.on_default().bold();
+/// What went well.
+pub const GOOD: Style = AnsiColor::Green.on_default().bold();
+/// What holds other text together.
+pub const TITLE: Style = Style::new().bold();
+/// What may be skipped in reading.
+pub const FAINT: Style = Style::new().dimmed();
+
+/// Text in a style. Whoever writes to something that is not a terminal strips it again.
+pub fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// A length of time in its two largest units: `1d 4h`, `2h 14m`, `45s`. Below zero is shown as `0s`.
+pub fn duration(length: SignedDuration) -> String {
+    let seconds = length.as_secs().max(0);
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let mut rest = seconds;
+    let mut parts: Vec<String> = Vec::new();
+    for (unit, size) in units {
+        let count = rest / size;
+        rest %= size;
+        if count > 0 {
+            parts.push(format!("{count}{unit}"));
+        } else if !parts.is_empty() {
+            // `1d 5s` would suggest a precision that the omitted hours deny.
+            break;
+        }
+        if parts.len() == 2 {
+            break;
+        }
+    }
+    if parts.is_empty() {
+        "0s".to_owned()
+    } else {
+        parts.join(" ")
+    }
+}
+
+/// A time to the minute, in UTC: `2026-11-21 14:00Z`.
+pub fn minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%MZ").to_string()
+}
+
+/// A time to the second, in UTC: `2026-11-21 14:00:03Z`.
+pub fn second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// How far away a time is: `in 2h 14m`, `5m ago`, `now`.
+pub fn relative(at: Timestamp, now: Timestamp) -> String {
+    let seconds = at.duration_since(now).as_secs();
+    match seconds {
+        0 => "now".to_owned(),
+        1.. => format!("in {}", duration(SignedDuration::from_secs(seconds))),
+        _ => format!("{} ago", duration(SignedDuration::from_secs(-seconds))),
+    }
+}
+
+/// A time and how far away it is: `2026-11-21 14:00Z (in 2h 14m)`.
+pub fn when(at: Timestamp, now: Timestamp) -> String {
+    format!("{} ({})", minute(at), relative(at, now))
+}
+
+/// A time as JSON has it: RFC 3339 in UTC.
+pub fn rfc3339(at: Timestamp) -> String {
+    at.to_string()
+}
+
+/// A share as JSON has it: a number in percent, without a fraction where it is whole.
+pub fn share_json(share: Share) -> serde_json::Value {
+    share.whole_percent().map_or_else(
+        || serde_json::Value::from(share.as_percent()),
+        serde_json::Value::from,
+    )
+}
+
+/// A share for people, to at most two decimals; the exact one is in JSON.
+pub fn share(share: Share) -> String {
+    if share.whole_percent().is_some() {
+        return share.to_string();
+    }
+    let text = format!("{:.2}", share.as_percent());
+    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// A share as a bar of `width` cells. Anything above zero shows, and only 100 % is full.
+pub fn bar(share: Share, width: u32) -> String {
+    let full = u64::from(Share::FULL.millionths());
+    let exact = u64::from(share.millionths()) * u64::from(width);
+    let mut cells = u32::try_from((exact + full / 2) / full).unwrap_or(width);
+    if share > Share::ZERO {
+        cells = cells.max(1);
+    }
+    if share < Share::FULL {
+        cells = cells.min(width.saturating_sub(1));
+    }
+    let filled = usize::try_from(cells).unwrap_or(0);
+    let empty = usize::try_from(width - cells).unwrap_or(0);
+    format!("{}{}", "█".repeat(filled), "░".repeat(empty))
+}
+
+/// One or many: `1 plan`, `3 plans`.
+pub fn count(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
+/// Breaks text at spaces so that no line, indentation included, is longer than `width`. Without a width, nothing is
+/// broken: a line that goes into a pipe is one line. A word that is too long stands alone.
+pub fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
+    let margin = " ".repeat(indent);
+    let Some(width) = width else {
+        return format!("{margin}{text}");
+    };
+    let room = width.saturating_sub(indent).max(20);
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in text.split(' ') {
+        let fits = lines.last().is_some_and(|line| {
+            line.is_empty() || line.chars().count() + 1 + word.chars().count() <= room
+        });
+        if !fits {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    let lines: Vec<String> = lines.iter().map(|line| format!("{margin}{line}")).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_show_their_two_largest_units() {
+        let shown = |seconds| duration(SignedDuration::from_secs(seconds));
+        assert_eq!(shown(0), "0s");
+        assert_eq!(shown(-5), "0s");
+        assert_eq!(shown(45), "45s");
+        assert_eq!(shown(3_600), "1h");
+        assert_eq!(shown(8_040), "2h 14m");
+        assert_eq!(shown(100_800), "1d 4h");
+        assert_eq!(shown(86_405), "1d");
+    }
+
+    #[test]
+    fn a_time_says_how_far_away_it_is() {
+        let now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+        let later: Timestamp = "2026-11-21T12:14:00Z".parse().unwrap();
+        assert_eq!(when(later, now), "2026-11-21 12:14Z (in 2h 14m)");
+        assert_eq!(when(now, later), "2026-11-21 10:00Z (2h 14m ago)");
+        assert_eq!(relative(now, now), "now");
+    }
+
+    #[test]
+    fn a_bar_is_empty_only_at_zero_and_full_only_at_all() {
+        assert_eq!(bar(Share::ZERO, 4), "░░░░");
+        assert_eq!(bar(Share::percent(1), 4), "█░░░");
+        assert_eq!(bar(Share::percent(50), 4), "██░░");
+        assert_eq!(bar(Share::percent(99), 4), "███░");
+        assert_eq!(bar(Share::FULL, 4), "████");
+    }
+
+    #[test]
+    fn shares_are_short_for_people() {
+        assert_eq!(share(Share::percent(25)), "25%");
+        assert_eq!(share("33.333333%".parse().unwrap()), "33.33%");
+        assert_eq!(share("0.5%".parse().unwrap()), "0.5%");
+    }
+
+    #[test]
+    fn text_is_broken_only_where_there_is_a_width() {
+        let text = "somebody else changed api.example.com A";
+        assert_eq!(wrap(text, 2, None), format!("  {text}"));
+        assert_eq!(
+            wrap(text, 2, Some(24)),
+            "  somebody else changed\n  api.example.com A"
+        );
+    }
+}
