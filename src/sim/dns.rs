@@ -125,10 +125,6 @@ impl SimDns {
     }
 
     /// Waits in the world's time.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the delay is the fault that was asked for; a test drives tokio's clock"
-    )]
     async fn wait(&self, delay: Duration) {
         tokio::time::sleep(delay).await;
     }

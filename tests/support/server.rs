@@ -299,10 +299,6 @@ impl Shared {
 }
 
 /// Waits in real time.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the delay is the fault that was asked for"
-)]
 async fn wait(delay: std::time::Duration) {
     tokio::time::sleep(delay).await;
 }

@@ -23,6 +23,10 @@ impl Element {
 
     /// Adds a child that holds a text.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "texts, numbers and flags are given alike, borrowed or not"
+    )]
     pub(crate) fn with(mut self, name: &str, text: impl ToString) -> Self {
         self.children.push(Self {
             text: text.to_string(),
@@ -120,14 +124,14 @@ impl Element {
     }
 
     fn write(&self, out: &mut String, attributes: &str) {
-        out.push_str(&format!("<{}{attributes}>", self.name));
+        out.extend(["<", &self.name, attributes, ">"]);
         if self.children.is_empty() {
             out.push_str(&escape(self.text.as_str()));
         }
         for child in &self.children {
             child.write(out, "");
         }
-        out.push_str(&format!("</{}>", self.name));
+        out.extend(["</", &self.name, ">"]);
     }
 }
 

@@ -9,6 +9,7 @@ use crate::engine::record::GroupName;
 use crate::engine::units::{DnsName, Weight, ZoneId};
 
 use super::error::Route53Error;
+use super::health::HealthCheck;
 use super::name;
 use super::record::StoredRecord;
 use super::service::Route53;
@@ -75,8 +76,8 @@ impl Route53 {
             named.next().is_none_or(|member| self.is_healthy(member))
         };
         let healthy: BTreeMap<_, _> = weights
-            .iter()
-            .map(|(identifier, _)| (identifier.clone(), is_healthy(identifier)))
+            .keys()
+            .map(|identifier| (identifier.clone(), is_healthy(identifier)))
             .collect();
         shares(&weights, &healthy)
     }
@@ -154,7 +155,7 @@ impl Route53 {
     fn is_healthy(&self, record: &StoredRecord) -> bool {
         let check = record.health_check_id.as_ref();
         let check = check.and_then(|id| self.health_checks.get(id));
-        check.is_none_or(|check| check.is_healthy())
+        check.is_none_or(HealthCheck::is_healthy)
     }
 }
 

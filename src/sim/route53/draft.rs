@@ -110,7 +110,10 @@ impl<'a> Draft<'a> {
             ));
         }
         (members.len() + 1 > GROUP_MEMBERS_MAX).then(|| {
-            format!("{shown} cannot be created as the limit of {GROUP_MEMBERS_MAX} RRSets with the same name and type is exceeded.")
+            format!(
+                "{shown} cannot be created as the limit of {GROUP_MEMBERS_MAX} RRSets with the same name and type is \
+                 exceeded."
+            )
         })
     }
 

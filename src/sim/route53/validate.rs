@@ -110,7 +110,8 @@ fn field_failures(change: &Change) -> Vec<String> {
             "more than one"
         };
         failures.push(format!(
-            "Expected exactly one of [Weight, Region, Failover, GeoLocation, or MultiValueAnswer], but found {found} {shown}"
+            "Expected exactly one of [Weight, Region, Failover, GeoLocation, or MultiValueAnswer], but \
+             found {found} {shown}"
         ));
     }
     let parts = [record.ttl.is_some(), !record.values.is_empty()];
@@ -122,7 +123,8 @@ fn field_failures(change: &Change) -> Vec<String> {
     };
     if let Some(found) = found {
         failures.push(format!(
-            "Expected exactly one of [AliasTarget, all of [TTL, and ResourceRecords], or TrafficPolicyInstanceId], but found {found} {shown}"
+            "Expected exactly one of [AliasTarget, all of [TTL, and ResourceRecords], or \
+             TrafficPolicyInstanceId], but found {found} {shown}"
         ));
     }
     failures
