@@ -183,13 +183,14 @@ fn moving() -> Vec<Event> {
             reason: "the deadline had passed".to_owned(),
         },
         Event::WeightsVerified {
-            write_id,
+            write_id: write_id.clone(),
             step: 1,
             images: vec![image(95, 5)],
         },
         Event::ChangeLost {
+            write_id,
             change_id: Some(change_id.clone()),
-            zone,
+            groups: vec![0],
         },
         Event::ChangeInSync { change_id },
         Event::BakeStarted { step: 1 },
