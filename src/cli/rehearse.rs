@@ -16,7 +16,7 @@ use super::plans;
 use crate::controller::{Controller, Outside, Scope, Settings};
 use crate::engine::event::{Envelope, Event};
 use crate::engine::observation::FileReading;
-use crate::engine::plan::PlanSource;
+use crate::engine::plan::{Plan, PlanSource};
 use crate::engine::state::{Phase, State};
 use crate::engine::units::ControllerId;
 use crate::journal::MemoryJournal;
@@ -28,8 +28,8 @@ use crate::sim::world::World;
 /// How often the rehearsed controller looks: often enough for bakes of hours, seldom enough for two weeks in a moment.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// No rehearsal is longer than this, whatever holds it: a year.
-const LONGEST: SignedDuration = SignedDuration::from_hours(365 * 24);
+/// How much longer than its plan a rehearsal goes on, whatever holds it.
+const GRACE: SignedDuration = SignedDuration::from_hours(24);
 
 /// Rehearses the plans.
 ///
@@ -63,6 +63,7 @@ struct Played {
 async fn play(sources: Vec<PlanSource>, start: Timestamp) -> Result<Played> {
     let world = World::for_plans(sources.iter().map(|source| &source.plan), start)?;
     let (dns, signals) = (world.dns.clone(), world.signals.clone());
+    let sources_length = sources.iter().map(|source| length(&source.plan)).max().unwrap_or_default();
     let journal = MemoryJournal::new();
     let outside = Outside {
         clock: Arc::new(world.clock),
@@ -83,7 +84,8 @@ async fn play(sources: Vec<PlanSource>, start: Timestamp) -> Result<Played> {
         scope: Scope::Files,
     };
     let mut controller = Controller::new(outside, settings);
-    let longest = tokio::time::sleep(LONGEST.try_into().unwrap_or_default());
+    let longest = sources_length.saturating_mul(2).saturating_add(GRACE);
+    let longest = tokio::time::sleep(longest.try_into().unwrap_or_default());
     let quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
     let ended = tokio::select! {
         ended = controller.run(longest) => ended,
@@ -103,6 +105,11 @@ async fn play(sources: Vec<PlanSource>, start: Timestamp) -> Result<Played> {
     })
 }
 
+/// How long a plan takes if nothing holds it, settling aside.
+fn length(plan: &Plan) -> SignedDuration {
+    plan.steps.iter().map(|step| step.bake).fold(SignedDuration::ZERO, SignedDuration::saturating_add)
+}
+
 /// Stands in for the people who approve: at once, so that the rehearsal shows the plan's own pace.
 async fn approve_all<T>(journal: &MemoryJournal, clock: &dyn Clock) -> T {
     let mut position = Position::default();
@@ -116,9 +123,9 @@ async fn approve_all<T>(journal: &MemoryJournal, clock: &dyn Clock) -> T {
         for entry in &entries {
             let state = states.entry(entry.cutover.clone()).or_default();
             crate::engine::fold::apply(state, entry).unwrap_or_default();
-            if let (Event::StepHeld { .. }, Some(state)) = (&entry.event, state) {
-                approve(journal, clock, state).await;
-            }
+        }
+        for state in states.values().flatten() {
+            approve(journal, clock, state).await;
         }
     }
 }
@@ -140,7 +147,7 @@ async fn approve(journal: &MemoryJournal, clock: &dyn Clock, state: &State) {
         append_id: format!("approval {} {}", state.name, state.seq),
         entries: vec![entry],
     };
-    // A lost race comes back as the next hold.
+    // Who loses this race is asked again after the entry that won it.
     drop(journal.append(append).await);
 }
 
@@ -199,9 +206,9 @@ impl Played {
         }
         writeln!(
             out,
-            "{} wrote to the simulated Route 53; alarms were read {} times, all of them OK throughout. \
+            "{} written to the simulated Route 53; alarms were read {} times, all of them OK throughout. \
              Approvals were given at once.",
-            text::count(usize::try_from(self.writes).unwrap_or(usize::MAX), "batch"),
+            text::count(usize::try_from(self.writes).unwrap_or(usize::MAX), "change"),
             self.alarm_reads
         )?;
         Ok(())
