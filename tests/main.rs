@@ -3,6 +3,7 @@
 mod aws_adapters;
 mod command_line;
 mod contract;
+mod contract_cloudwatch;
 mod end_to_end;
 mod journal;
 mod layers;

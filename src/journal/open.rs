@@ -29,9 +29,7 @@ pub enum Open {
 pub fn open(url: &str, mode: Open) -> Result<Arc<dyn Journal>, JournalError> {
     let unusable = |why: String| Err(JournalError::Unusable(why));
     match url.split_once(':') {
-        Some(("sqlite", path)) if path.is_empty() => {
-            unusable(format!("`{url}` names no file; write `sqlite:PATH`"))
-        }
+        Some(("sqlite", "")) => unusable(format!("`{url}` names no file; write `sqlite:PATH`")),
         Some(("sqlite", path)) if path.starts_with("//") && !path.starts_with("///") => unusable(
             format!("`{url}` has a host, and a file has none; write `sqlite:PATH`"),
         ),

@@ -337,3 +337,72 @@ fn to_u64(value: i64, entry: &str) -> Result<u64, Failure> {
 fn not_json(error: &serde_json::Error) -> JournalError {
     JournalError::Unusable(format!("this cannot be written as JSON: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::event::Event;
+    use crate::ports::NewEntry;
+
+    fn append(expected: u64, text: String) -> Append {
+        Append {
+            expect: vec![("api".into(), expected)],
+            entries: vec![NewEntry {
+                cutover: "api".into(),
+                attempt: 1,
+                at: jiff::Timestamp::UNIX_EPOCH,
+                actor: "test".to_owned(),
+                event: Event::BakeSkipRequested {
+                    step: 1,
+                    reason: text,
+                },
+            }],
+            append_id: format!("append-{expected}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_down_and_leaves_the_journal_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let journal = SqliteJournal::open(&path, Open::Create).unwrap();
+        journal.append(append(0, "fits".to_owned())).await.unwrap();
+        {
+            let connection = journal.connection.lock().await;
+            let pages: i64 = connection
+                .pragma_query_value(None, "page_count", |row| row.get(0))
+                .unwrap();
+            connection
+                .pragma_update_and_check(None, "max_page_count", pages, |row| row.get::<_, i64>(0))
+                .unwrap();
+        }
+        let refused = journal.append(append(1, "x".repeat(100_000))).await;
+        let Err(JournalError::Down(message)) = refused else {
+            panic!("{refused:?}")
+        };
+        assert!(message.contains("the disk is full"), "{message}");
+        assert_eq!(journal.head(&"api".into()).await, Ok(1));
+        drop(journal);
+        let journal = SqliteJournal::open(&path, Open::Existing).unwrap();
+        journal.append(append(1, "fits".to_owned())).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_hangs_fails_each_append_in_two_seconds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let journal = SqliteJournal::open(&path, Open::Create).unwrap();
+        let hung = Arc::clone(&journal.connection).lock_owned().await;
+        let started = tokio::time::Instant::now();
+        for _ in 0..3 {
+            let refused = journal.append(append(0, String::new())).await.unwrap_err();
+            assert!(
+                refused.to_string().contains("was not done in 2 s"),
+                "{refused}"
+            );
+        }
+        assert_eq!(started.elapsed().as_secs(), 6);
+        drop(hung);
+        journal.append(append(0, String::new())).await.unwrap();
+    }
+}

@@ -10,9 +10,6 @@ use tokio::process::ChildStderr;
 use tokio::process::ChildStdin;
 use tokio::process::Command;
 
-/// How long a command may take.
-const LIMIT: Duration = Duration::from_secs(10);
-
 /// How long its standard error is still read once it has ended: something that it left running may hold it open.
 const STDERR_GRACE: Duration = Duration::from_millis(200);
 
@@ -22,12 +19,12 @@ const STDERR_KEPT_BYTES: u64 = 4096;
 /// How much of its standard error is repeated in the error, in characters.
 const STDERR_SHOWN_CHARS: usize = 200;
 
-/// Runs `argv` with `input` on standard input, and waits until it ends.
+/// Runs `argv` with `input` on standard input, and waits until it ends, or ends it at the limit.
 ///
 /// # Errors
 /// Why it cannot be started, that it took too long, or how it failed and the beginning of what it wrote to standard
 /// error.
-pub(super) async fn run(argv: &[String], input: String) -> Result<(), String> {
+pub(super) async fn run(argv: &[String], input: String, limit: Duration) -> Result<(), String> {
     let Some((program, arguments)) = argv.split_first() else {
         return Err("the notify command is empty".to_owned());
     };
@@ -48,7 +45,7 @@ pub(super) async fn run(argv: &[String], input: String) -> Result<(), String> {
     let mut kept = Vec::new();
     let mut talk = Box::pin(async { tokio::join!(feed(stdin, input), drain(stderr, &mut kept)) });
     let mut talking = true;
-    let ended = tokio::time::timeout(LIMIT, async {
+    let ended = tokio::time::timeout(limit, async {
         tokio::select! {
             status = child.wait() => status,
             _ = &mut talk => {
@@ -66,7 +63,7 @@ pub(super) async fn run(argv: &[String], input: String) -> Result<(), String> {
             .map_err(|error| format!("`{program}` cannot be ended: {error}"))?;
         return Err(format!(
             "`{program}` did not end within {} s",
-            LIMIT.as_secs()
+            limit.as_secs()
         ));
     };
     let status = status.map_err(|error| format!("`{program}`: {error}"))?;

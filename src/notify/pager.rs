@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -17,6 +18,9 @@ use crate::ports::Page;
 
 /// Words an entry for people. Given from outside, because all wording is `report`'s.
 pub type Wording = Arc<dyn Fn(&Envelope) -> String + Send + Sync>;
+
+/// How long a command may take.
+const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
 /// How many pages are remembered as logged. A page that is tried again for longer than this many others is logged again,
 /// which does no harm.
@@ -103,6 +107,179 @@ impl Notifier for Pager {
             event: &entry.event,
         };
         let json = serde_json::to_string(&delivery).map_err(|error| error.to_string())?;
-        command::run(argv, json + "\n").await
+        command::run(argv, json + "\n", COMMAND_LIMIT).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::hold::HaltReason;
+
+    /// A page whose command is this shell script.
+    fn page(script: Option<&str>) -> Page {
+        let message = "both weights are 0".to_owned();
+        Page {
+            entry: Envelope {
+                cutover: "recipe-api".into(),
+                attempt: 2,
+                seq: 17,
+                at: "2026-11-21T09:00:00Z".parse().unwrap(),
+                actor: "controller c".to_owned(),
+                version: 1,
+                event: Event::Halted {
+                    reason: HaltReason::Invariant { message },
+                },
+            },
+            idempotency_key: "recipe-api/17".to_owned(),
+            command: script.map(|script| ["sh", "-c", script].map(str::to_owned).to_vec()),
+        }
+    }
+
+    fn pager() -> Pager {
+        Pager::new(Arc::new(|entry| format!("{} is halted", entry.cutover)))
+    }
+
+    #[tokio::test]
+    async fn the_command_gets_the_page_as_json_and_says_that_it_is_delivered() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("page.json");
+        let script = format!("cat > '{}'", out.display());
+        assert_eq!(pager().page(&page(Some(&script))).await, Ok(()));
+        let got: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(out).unwrap()).unwrap();
+        let expected = serde_json::json!({
+            "idempotency_key": "recipe-api/17",
+            "cutover": "recipe-api",
+            "attempt": 2,
+            "seq": 17,
+            "at": "2026-11-21T09:00:00Z",
+            "message": "recipe-api is halted",
+            "event": {
+                "type": "halted",
+                "reason": { "halt": "invariant", "message": "both weights are 0" },
+            },
+        });
+        assert_eq!(got, expected);
+    }
+
+    #[tokio::test]
+    async fn without_a_command_the_log_is_enough() {
+        assert_eq!(pager().page(&page(None)).await, Ok(()));
+    }
+
+    /// Collects what is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_is_one_error_line_however_often_it_is_tried() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_writer(move || writer.clone())
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let pager = pager();
+        for _ in 0..3 {
+            pager.page(&page(Some("exit 1"))).await.unwrap_err();
+        }
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!(line["level"], "ERROR");
+        let fields = &line["fields"];
+        assert_eq!(fields["page"], true);
+        assert_eq!(fields["cutover"], "recipe-api");
+        assert_eq!(fields["event"], "halted");
+        assert_eq!(fields["message"], "recipe-api is halted");
+    }
+
+    #[test]
+    fn what_was_logged_is_forgotten_after_a_thousand_others() {
+        let pager = pager();
+        assert!(pager.is_first("a"));
+        assert!(!pager.is_first("a"));
+        for other in 0..LOGGED_MAX {
+            assert!(pager.is_first(&other.to_string()));
+        }
+        assert!(pager.is_first("a"));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_fails_says_why_in_200_characters() {
+        let script = "i=0; while [ $i -lt 300 ]; do printf 'ö' >&2; i=$((i+1)); done; exit 3";
+        let refused = pager().page(&page(Some(script))).await.unwrap_err();
+        assert!(refused.contains("exit status: 3"), "{refused}");
+        assert_eq!(refused.matches('ö').count(), 200);
+    }
+
+    #[tokio::test]
+    async fn a_command_that_cannot_be_started_says_so() {
+        let mut missing = page(None);
+        missing.command = Some(vec!["/no/such/command".to_owned()]);
+        let refused = pager().page(&missing).await.unwrap_err();
+        assert!(
+            refused.contains("`/no/such/command` cannot be started"),
+            "{refused}"
+        );
+        missing.command = Some(Vec::new());
+        assert!(pager().page(&missing).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_command_need_not_read_its_input_nor_keep_its_output_short() {
+        let script = "exec <&-; head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2";
+        assert_eq!(pager().page(&page(Some(script))).await, Ok(()));
+    }
+
+    /// Whether a process runs; one that has ended may not have been taken note of yet by whoever adopted it.
+    fn runs(pid: &str) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        status.is_ok_and(|status| !status.contains(") Z "))
+    }
+
+    #[tokio::test]
+    async fn a_command_that_leaves_something_running_is_not_waited_for() {
+        let script = "sleep 61 & echo $! >&2; exit 4";
+        let started = tokio::time::Instant::now();
+        let refused = pager().page(&page(Some(script))).await.unwrap_err();
+        assert!(started.elapsed().as_secs() < 5);
+        let (_, left) = refused.split_once("exit status: 4: ").unwrap();
+        assert!(runs(left));
+        let pid = rustix::process::Pid::from_raw(left.parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_command_that_hangs_is_ended_with_all_that_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let pids = folder.path().join("pids");
+        let script = format!("sleep 61 & echo $! > '{}'; wait", pids.display());
+        let argv = ["sh", "-c", &script].map(str::to_owned);
+        let ended = command::run(&argv, String::new(), Duration::from_secs(1)).await;
+        let refused = ended.unwrap_err();
+        assert!(refused.contains("did not end within 1 s"), "{refused}");
+        let child = std::fs::read_to_string(pids).unwrap();
+        // It was killed; a busy machine takes a moment to carry that out.
+        for _ in 0..100 {
+            if !runs(child.trim()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("process {child} is still there");
     }
 }

@@ -1,1 +1,7 @@
 //! The simulated world: a strict model of the rules of Route 53 and CloudWatch, with a clock that jumps.
+
+pub mod cloudwatch;
+pub mod dns;
+pub mod fault;
+pub mod route53;
+pub mod signals;

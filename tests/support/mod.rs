@@ -1,1 +1,10 @@
 //! What the tests share.
+
+pub(crate) mod cloudwatch_door;
+pub(crate) mod ministack;
+pub(crate) mod python;
+pub(crate) mod route53_door;
+pub(crate) mod route53_records;
+pub(crate) mod server;
+pub(crate) mod wire;
+pub(crate) mod xml;

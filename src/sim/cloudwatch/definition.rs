@@ -1,0 +1,277 @@
+//! What a caller asks for when putting an alarm, and the checks that turn it into a definition.
+
+use super::alarm::{Comparison, MetricDefinition, Missing, Watched};
+use super::error::{ApiError, check_count, check_length};
+use super::metrics::{MetricKey, MetricStat};
+use super::query::{DataQuery, QuerySource, RawQuery};
+use super::statistic::Statistic;
+
+/// The longest span that an alarm may look at: a day, or a week where the period is an hour or more.
+const DAY_SECS: i64 = 86_400;
+/// The most metrics and expressions of one alarm: 20 queries, as `PutMetricAlarm` allows.
+const ALARM_QUERIES_MAX: usize = 20;
+/// The most actions of each kind.
+const ACTIONS_MAX: usize = 5;
+
+/// What metric and composite alarms have in common.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AlarmHead {
+    /// The name.
+    pub name: String,
+    /// Free text.
+    pub description: Option<String>,
+    /// Whether it notifies; none means yes.
+    pub actions_enabled: Option<bool>,
+    /// Whom it tells about OK.
+    pub ok_actions: Vec<String>,
+    /// Whom it tells about ALARM.
+    pub alarm_actions: Vec<String>,
+    /// Whom it tells about `INSUFFICIENT_DATA`.
+    pub insufficient_data_actions: Vec<String>,
+}
+
+/// `PutMetricAlarm`, as it was sent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutMetricAlarm {
+    /// Name, description, actions.
+    pub head: AlarmHead,
+    /// `Namespace`, `MetricName` and `Dimensions`.
+    pub metric: Option<MetricKey>,
+    /// `Statistic`.
+    pub statistic: Option<String>,
+    /// `ExtendedStatistic`.
+    pub extended_statistic: Option<String>,
+    /// `Period`, in seconds.
+    pub period_secs: Option<i64>,
+    /// `Unit`.
+    pub unit: Option<String>,
+    /// `Metrics`, instead of one metric.
+    pub queries: Vec<RawQuery>,
+    /// `EvaluationPeriods`.
+    pub evaluation_periods: Option<i64>,
+    /// `DatapointsToAlarm`.
+    pub datapoints_to_alarm: Option<i64>,
+    /// `Threshold`.
+    pub threshold: Option<f64>,
+    /// `ComparisonOperator`.
+    pub comparison: String,
+    /// `TreatMissingData`.
+    pub treat_missing: Option<String>,
+    /// `EvaluateLowSampleCountPercentile`.
+    pub low_sample: Option<String>,
+}
+
+impl AlarmHead {
+    pub(super) fn check(&self) -> Result<(), ApiError> {
+        check_length("alarmName", &self.name, 1..=255)?;
+        if let Some(description) = &self.description {
+            check_length("alarmDescription", description, 0..=1024)?;
+        }
+        check_count("oKActions", self.ok_actions.len(), ACTIONS_MAX)?;
+        check_count("alarmActions", self.alarm_actions.len(), ACTIONS_MAX)?;
+        let actions = self.insufficient_data_actions.len();
+        check_count("insufficientDataActions", actions, ACTIONS_MAX)
+    }
+}
+
+impl PutMetricAlarm {
+    /// Checks the request. Source: `CloudWatch` API Reference, `PutMetricAlarm`.
+    pub(super) fn definition(&self) -> Result<MetricDefinition, ApiError> {
+        self.head.check()?;
+        let comparison = Comparison::parse(&self.comparison).ok_or_else(|| {
+            ApiError::validation(format!(
+                "Value '{}' at 'comparisonOperator' failed to satisfy constraint: unknown, or not modelled",
+                self.comparison
+            ))
+        })?;
+        let treat_missing = match self.treat_missing.as_deref() {
+            None => None,
+            Some(text) => Some(Missing::parse(text).ok_or_else(|| {
+                ApiError::validation(format!(
+                    "The value {text} is not supported for TreatMissingData parameter. Supported \
+                     values are [breaching, notBreaching, ignore, missing]."
+                ))
+            })?),
+        };
+        let watched = self.watched()?;
+        let (evaluation_periods, datapoints_to_alarm) = self.periods(&watched)?;
+        let threshold = self
+            .threshold
+            .ok_or_else(|| ApiError::missing_parameter("Threshold"))?;
+        Ok(MetricDefinition {
+            watched,
+            evaluation_periods,
+            datapoints_to_alarm,
+            threshold,
+            comparison,
+            treat_missing,
+            low_sample: self.low_sample.clone(),
+        })
+    }
+
+    fn watched(&self) -> Result<Watched, ApiError> {
+        if !self.queries.is_empty() {
+            let single = self.metric.is_some()
+                || self.statistic.is_some()
+                || self.extended_statistic.is_some()
+                || self.period_secs.is_some();
+            if single {
+                return Err(ApiError::validation(
+                    "Metrics list and a single metric must not both be specified.",
+                ));
+            }
+            return alarm_queries(&self.queries).map(Watched::Math);
+        }
+        let metric = self
+            .metric
+            .clone()
+            .ok_or_else(|| ApiError::missing_parameter("MetricName"))?;
+        check_length("namespace", &metric.namespace, 1..=255)?;
+        check_length("metricName", &metric.name, 1..=255)?;
+        let period_secs = self
+            .period_secs
+            .ok_or_else(|| ApiError::missing_parameter("Period"))?;
+        check_period(period_secs)?;
+        let ((Some(text), None) | (None, Some(text))) = (&self.statistic, &self.extended_statistic)
+        else {
+            return Err(ApiError::validation(
+                "Exactly one of Statistic and ExtendedStatistic must be specified.",
+            ));
+        };
+        Ok(Watched::Metric(MetricStat {
+            metric,
+            period_secs,
+            statistic: parse_statistic(text)?,
+            statistic_text: text.clone(),
+            unit: self.unit.clone(),
+        }))
+    }
+
+    fn periods(&self, watched: &Watched) -> Result<(u32, Option<u32>), ApiError> {
+        let at_least_one = |name: &str, number: i64| {
+            u32::try_from(number).ok().filter(|number| *number >= 1).ok_or_else(|| {
+                ApiError::validation(format!(
+                    "1 validation error detected: Value '{number}' at '{name}' failed to satisfy \
+                     constraint: Member must have value greater than or equal to 1"
+                ))
+            })
+        };
+        let periods = self
+            .evaluation_periods
+            .ok_or_else(|| ApiError::missing_parameter("EvaluationPeriods"))?;
+        let evaluation_periods = at_least_one("evaluationPeriods", periods)?;
+        let datapoints = match self.datapoints_to_alarm {
+            Some(number) => Some(at_least_one("datapointsToAlarm", number)?),
+            None => None,
+        };
+        if datapoints.is_some_and(|datapoints| datapoints > evaluation_periods) {
+            return Err(ApiError::validation(
+                "DatapointsToAlarm must be less than or equal to EvaluationPeriods.",
+            ));
+        }
+        let period = watched.period_secs();
+        let longest = if period >= 3_600 {
+            7 * DAY_SECS
+        } else {
+            DAY_SECS
+        };
+        if period.saturating_mul(periods) > longest {
+            return Err(ApiError::validation(format!(
+                "Metrics cannot be checked across more than {longest} seconds \
+                 (EvaluationPeriods * Period must be <= {longest})."
+            )));
+        }
+        Ok((evaluation_periods, datapoints))
+    }
+}
+
+impl MetricDefinition {
+    /// An alarm on a metric that never gets data, and that leaves its state as it is.
+    pub(super) fn quiet(name: &str) -> Self {
+        let metric = MetricKey {
+            namespace: "Simulation".to_owned(),
+            name: name.to_owned(),
+            ..MetricKey::default()
+        };
+        Self {
+            watched: Watched::Metric(MetricStat {
+                metric,
+                period_secs: 60,
+                statistic: Statistic::Sum,
+                statistic_text: "Sum".to_owned(),
+                unit: None,
+            }),
+            evaluation_periods: 1,
+            datapoints_to_alarm: None,
+            threshold: 0.0,
+            comparison: Comparison::Above,
+            treat_missing: Some(Missing::Ignore),
+            low_sample: None,
+        }
+    }
+}
+
+impl Watched {
+    /// The length of a period, in seconds; the longest one where there are several.
+    pub fn period_secs(&self) -> i64 {
+        match self {
+            Self::Metric(stat) => stat.period_secs,
+            Self::Math(queries) => queries
+                .iter()
+                .filter_map(|query| match &query.source {
+                    QuerySource::Stat(stat) => Some(stat.period_secs),
+                    QuerySource::Expression(_) => query.period_secs,
+                })
+                .max()
+                .unwrap_or(60),
+        }
+    }
+
+    /// The metrics that it looks at.
+    pub fn metrics(&self) -> Vec<&MetricKey> {
+        match self {
+            Self::Metric(stat) => vec![&stat.metric],
+            Self::Math(queries) => queries
+                .iter()
+                .filter_map(|query| match &query.source {
+                    QuerySource::Stat(stat) => Some(&stat.metric),
+                    QuerySource::Expression(_) => None,
+                })
+                .collect(),
+        }
+    }
+}
+
+fn alarm_queries(raw: &[RawQuery]) -> Result<Vec<DataQuery>, ApiError> {
+    if raw.len() > ALARM_QUERIES_MAX {
+        return Err(ApiError::validation(format!(
+            "The collection Metrics must not have a size greater than {ALARM_QUERIES_MAX}."
+        )));
+    }
+    let queries = DataQuery::check(raw)?;
+    let returned = queries.iter().filter(|query| query.returns_data).count();
+    if returned == 1 {
+        Ok(queries)
+    } else {
+        Err(ApiError::validation(
+            "Exactly one element of the metrics list should return data.",
+        ))
+    }
+}
+
+/// Refuses a period that `CloudWatch` does not know.
+pub(super) fn check_period(period_secs: i64) -> Result<(), ApiError> {
+    let high_resolution = [1, 5, 10, 20, 30].contains(&period_secs);
+    if high_resolution || (period_secs > 0 && period_secs % 60 == 0) {
+        return Ok(());
+    }
+    Err(ApiError::validation(format!(
+        "Valid values for Period are 1, 5, 10, 20, 30 and any multiple of 60, not {period_secs}."
+    )))
+}
+
+/// Reads a statistic, or refuses it.
+pub(super) fn parse_statistic(text: &str) -> Result<Statistic, ApiError> {
+    Statistic::parse(text)
+        .ok_or_else(|| ApiError::validation(format!("The value {text} is not a valid statistic.")))
+}

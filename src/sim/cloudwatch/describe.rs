@@ -1,0 +1,247 @@
+//! Reading alarms and their history, in pages.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Region;
+use super::alarm::{Alarm, Definition, HistoryItem, HistoryKind, Watched, parse_state};
+use super::error::{ApiError, check_count, page_size};
+use super::metrics::MetricKey;
+
+/// The most names in one `DescribeAlarms`.
+pub const ALARM_NAMES_MAX: usize = 100;
+/// How many alarms a page of `DescribeAlarms` has where the caller does not say.
+pub const DESCRIBE_PAGE: usize = 50;
+/// How many items a page of `DescribeAlarmHistory` has where the caller does not say.
+const HISTORY_PAGE: usize = 100;
+/// How long history is kept: two weeks. Source: `CloudWatch` User Guide.
+pub(super) const HISTORY_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// `DescribeAlarms`, as it was sent. Empty lists are as good as none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeAlarms {
+    /// `AlarmNames`, at most 100.
+    pub names: Vec<String>,
+    /// `AlarmNamePrefix`; not together with names.
+    pub prefix: Option<String>,
+    /// `AlarmTypes`: `MetricAlarm`, `CompositeAlarm`. None: metric alarms only.
+    pub types: Vec<String>,
+    /// `StateValue`.
+    pub state: Option<String>,
+    /// `ActionPrefix`.
+    pub action_prefix: Option<String>,
+    /// `MaxRecords`: 1 to 100; none means 50.
+    pub max_records: Option<i64>,
+    /// `NextToken`.
+    pub next_token: Option<String>,
+}
+
+/// `DescribeAlarmHistory`, as it was sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeHistory {
+    /// `AlarmName`; none means all alarms.
+    pub name: Option<String>,
+    /// `AlarmTypes`. None: metric alarms only.
+    pub types: Vec<String>,
+    /// `HistoryItemType`.
+    pub kind: Option<String>,
+    /// `StartDate`, included.
+    pub start: Option<Timestamp>,
+    /// `EndDate`, included.
+    pub end: Option<Timestamp>,
+    /// `MaxRecords`: 1 to 100; none means 100.
+    pub max_records: Option<i64>,
+    /// `NextToken`.
+    pub next_token: Option<String>,
+    /// `ScanBy` is `TimestampAscending`; the default is newest first.
+    pub ascending: bool,
+}
+
+/// One page of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// What to send to get the next one; none on the last page.
+    pub next_token: Option<String>,
+}
+
+/// Which kinds of alarms are wanted: metric, composite.
+fn wanted_kinds(types: &[String]) -> Result<(bool, bool), ApiError> {
+    let mut kinds = (types.is_empty(), false);
+    for kind in types {
+        match kind.as_str() {
+            "MetricAlarm" => kinds.0 = true,
+            "CompositeAlarm" => kinds.1 = true,
+            other => {
+                return Err(ApiError::validation(format!(
+                    "Value '{other}' at 'alarmTypes' failed to satisfy constraint: \
+                     [CompositeAlarm, MetricAlarm]"
+                )));
+            }
+        }
+    }
+    Ok(kinds)
+}
+
+impl Region {
+    /// `DescribeAlarms`. Names that are not there are left out, without an error.
+    pub fn describe_alarms(&self, ask: &DescribeAlarms) -> Result<Page<Alarm>, ApiError> {
+        check_count("alarmNames", ask.names.len(), ALARM_NAMES_MAX)?;
+        if ask.prefix.is_some() && !ask.names.is_empty() {
+            return Err(ApiError::validation(
+                "AlarmNamePrefix and AlarmNames must not both be specified.",
+            ));
+        }
+        let size = page_size(ask.max_records, DESCRIBE_PAGE)?;
+        let (metric, composite) = wanted_kinds(&ask.types)?;
+        let state = match ask.state.as_deref() {
+            None => None,
+            Some(text) => Some(parse_state(text).ok_or_else(|| bad_state(text))?),
+        };
+        let after = match ask.next_token.as_deref() {
+            None => None,
+            Some(token) => Some(
+                token
+                    .strip_prefix("alarms/")
+                    .ok_or_else(ApiError::bad_token)?,
+            ),
+        };
+        let fits = |alarm: &&Alarm| {
+            let kind = if alarm.is_composite() {
+                composite
+            } else {
+                metric
+            };
+            kind && ask
+                .prefix
+                .as_ref()
+                .is_none_or(|prefix| alarm.name.starts_with(prefix))
+                && state.is_none_or(|state| alarm.state == state)
+                && after.is_none_or(|after| alarm.name.as_str() > after)
+                && ask.action_prefix.as_ref().is_none_or(|prefix| {
+                    let actions = [
+                        &alarm.alarm_actions,
+                        &alarm.ok_actions,
+                        &alarm.insufficient_data_actions,
+                    ];
+                    actions
+                        .into_iter()
+                        .flatten()
+                        .any(|action| action.starts_with(prefix))
+                })
+        };
+        let candidates: Vec<&Alarm> = if ask.names.is_empty() {
+            self.alarms.values().collect()
+        } else {
+            let names: BTreeSet<&String> = ask.names.iter().collect();
+            names
+                .into_iter()
+                .filter_map(|name| self.alarms.get(name))
+                .collect()
+        };
+        let mut found = candidates.into_iter().filter(fits);
+        let items: Vec<_> = found.by_ref().take(size).cloned().collect();
+        let more = found.next().is_some();
+        let next_token = items
+            .last()
+            .filter(|_| more)
+            .map(|alarm| format!("alarms/{}", alarm.name));
+        Ok(Page { items, next_token })
+    }
+
+    /// `DescribeAlarmHistory`: what happened, newest first unless asked otherwise. The history outlives its alarm.
+    pub fn describe_history(
+        &self,
+        ask: &DescribeHistory,
+        now: Timestamp,
+    ) -> Result<Page<HistoryItem>, ApiError> {
+        let size = page_size(ask.max_records, HISTORY_PAGE)?;
+        let (metric, composite) = wanted_kinds(&ask.types)?;
+        let kind = match ask.kind.as_deref() {
+            None => None,
+            Some("StateUpdate") => Some(HistoryKind::StateUpdate),
+            Some("ConfigurationUpdate") => Some(HistoryKind::ConfigurationUpdate),
+            // Actions are not modelled, so there are none.
+            Some("Action") => {
+                return Ok(Page {
+                    items: Vec::new(),
+                    next_token: None,
+                });
+            }
+            Some(other) => {
+                return Err(ApiError::validation(format!(
+                    "Value '{other}' at 'historyItemType' failed to satisfy constraint"
+                )));
+            }
+        };
+        let skip = match ask.next_token.as_deref() {
+            None => 0,
+            Some(token) => token
+                .strip_prefix("history/")
+                .and_then(|number| number.parse().ok())
+                .ok_or_else(ApiError::bad_token)?,
+        };
+        let fits = |item: &&HistoryItem| {
+            (if item.composite { composite } else { metric })
+                && kind.is_none_or(|kind| item.kind == kind)
+                && ask.start.is_none_or(|start| item.at >= start)
+                && ask.end.is_none_or(|end| item.at <= end)
+                && now.duration_since(item.at) <= HISTORY_KEPT
+        };
+        let mut found: Vec<&HistoryItem> = match &ask.name {
+            Some(name) => self
+                .history
+                .get(name)
+                .into_iter()
+                .flatten()
+                .filter(fits)
+                .collect(),
+            None => self.history.values().flatten().filter(fits).collect(),
+        };
+        found.sort_by_key(|item| item.at);
+        if !ask.ascending {
+            found.reverse();
+        }
+        let items: Vec<_> = found
+            .iter()
+            .skip(skip)
+            .take(size)
+            .map(|item| (*item).clone())
+            .collect();
+        let next = skip + items.len();
+        let next_token = (next < found.len()).then(|| format!("history/{next}"));
+        Ok(Page { items, next_token })
+    }
+
+    /// `DescribeAlarmsForMetric`: the alarms on one metric; those on expressions are not among them. Dimensions must
+    /// be the same, all of them.
+    pub fn alarms_for_metric(
+        &self,
+        metric: &MetricKey,
+        statistic: Option<&str>,
+        period_secs: Option<i64>,
+    ) -> Vec<Alarm> {
+        let fits = |alarm: &&Alarm| match &alarm.definition {
+            Definition::Metric(definition) => match &definition.watched {
+                Watched::Metric(stat) => {
+                    stat.metric == *metric
+                        && statistic.is_none_or(|wanted| stat.statistic_text == wanted)
+                        && period_secs.is_none_or(|wanted| stat.period_secs == wanted)
+                }
+                Watched::Math(_) => false,
+            },
+            Definition::Composite(_) => false,
+        };
+        self.alarms.values().filter(fits).cloned().collect()
+    }
+}
+
+/// The refusal of a state that does not exist.
+pub(super) fn bad_state(text: &str) -> ApiError {
+    ApiError::validation(format!(
+        "1 validation error detected: Value '{text}' at 'stateValue' failed to satisfy constraint: \
+         Member must satisfy enum value set: [INSUFFICIENT_DATA, ALARM, OK]"
+    ))
+}

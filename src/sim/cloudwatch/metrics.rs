@@ -1,0 +1,267 @@
+//! Metric data: what was put, by metric and time.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::error::{ApiError, check_length};
+use super::statistic::Statistic;
+
+/// How long datapoints are kept: 15 days, as AWS keeps one-minute data.
+const KEPT_SECS: i64 = 15 * 86_400;
+/// The oldest timestamp that may be put: two weeks back. Source: API Reference, `PutMetricData`.
+const PUT_BACK_SECS: i64 = 14 * 86_400;
+/// The newest timestamp that may be put: two hours ahead.
+const PUT_AHEAD_SECS: i64 = 2 * 3_600;
+/// The most metrics in one `PutMetricData`.
+const DATA_PER_CALL_MAX: usize = 1_000;
+/// The most different values in one datum.
+const VALUES_PER_DATUM_MAX: usize = 150;
+/// The most dimensions of a metric.
+const DIMENSIONS_MAX: usize = 30;
+
+/// What identifies a metric. Dimensions are part of it, all of them, in whatever order they are given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MetricKey {
+    /// The namespace, for example `AWS/ApplicationELB`.
+    pub namespace: String,
+    /// The metric's name.
+    pub name: String,
+    /// The dimensions, by name.
+    pub dimensions: BTreeMap<String, String>,
+}
+
+/// A statistic of a metric per period.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricStat {
+    /// The metric.
+    pub metric: MetricKey,
+    /// The length of a period, in seconds.
+    pub period_secs: i64,
+    /// The statistic.
+    pub statistic: Statistic,
+    /// The statistic's text, as it was given.
+    pub statistic_text: String,
+    /// The unit, where one was given. Stored, and not used to choose data.
+    pub unit: Option<String>,
+}
+
+/// One datum of a `PutMetricData` call.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Datum {
+    /// The metric's name.
+    pub name: String,
+    /// The dimensions, as given.
+    pub dimensions: Vec<(String, String)>,
+    /// When; none means now.
+    pub at: Option<Timestamp>,
+    /// Values, each with how often it was seen.
+    pub values: Vec<(f64, f64)>,
+    /// A statistic set instead of values: sample count, sum, minimum, maximum.
+    pub set: Option<(f64, f64, f64, f64)>,
+    /// Whether it is kept to the second, and not to the minute (`StorageResolution` of 1).
+    pub high_resolution: bool,
+}
+
+/// The samples of one period.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Samples {
+    /// How many.
+    pub count: f64,
+    /// Their sum.
+    pub sum: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+    values: Vec<(f64, f64)>,
+    only_values: bool,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self {
+            count: 0.0,
+            sum: 0.0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            values: Vec::new(),
+            only_values: true,
+        }
+    }
+}
+
+impl Samples {
+    /// Adds a value that was seen `count` times.
+    pub fn add(&mut self, value: f64, count: f64) {
+        self.count += count;
+        self.sum += value * count;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        self.values.push((value, count));
+    }
+
+    /// Adds a statistic set. From then on there are no percentiles.
+    pub fn add_set(&mut self, count: f64, sum: f64, min: f64, max: f64) {
+        self.count += count;
+        self.sum += sum;
+        self.min = self.min.min(min);
+        self.max = self.max.max(max);
+        self.only_values = false;
+    }
+
+    /// The values with their counts, smallest first; none if statistic sets are among them.
+    pub(super) fn sorted_values(&self) -> Option<Vec<(f64, f64)>> {
+        let mut values = self.values.clone();
+        values.sort_by(|left, right| left.0.total_cmp(&right.0));
+        self.only_values.then_some(values)
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        self.values.extend_from_slice(&other.values);
+        self.only_values &= other.only_values;
+    }
+}
+
+/// All metrics of a region.
+#[derive(Debug, Clone, Default)]
+pub struct MetricStore {
+    metrics: BTreeMap<MetricKey, BTreeMap<i64, Samples>>,
+}
+
+impl MetricStore {
+    /// Stores data, all or nothing, and returns the metrics that got some.
+    pub(super) fn put(
+        &mut self,
+        namespace: &str,
+        data: &[Datum],
+        now: Timestamp,
+    ) -> Result<Vec<MetricKey>, ApiError> {
+        check_length("namespace", namespace, 1..=255)?;
+        if data.is_empty() {
+            return Err(ApiError::missing_parameter("MetricData"));
+        }
+        if data.len() > DATA_PER_CALL_MAX {
+            return Err(ApiError::validation(format!(
+                "The collection MetricData must not have a size greater than {DATA_PER_CALL_MAX}."
+            )));
+        }
+        for datum in data {
+            check_datum(datum, now)?;
+        }
+        let mut touched = Vec::new();
+        for datum in data {
+            let metric = MetricKey {
+                namespace: namespace.to_owned(),
+                name: datum.name.clone(),
+                dimensions: datum.dimensions.iter().cloned().collect(),
+            };
+            let at = datum.at.unwrap_or(now).as_second();
+            let at = if datum.high_resolution {
+                at
+            } else {
+                floor(at, 60)
+            };
+            let series = self.metrics.entry(metric.clone()).or_default();
+            let samples = series.entry(at).or_default();
+            for (value, count) in &datum.values {
+                samples.add(*value, *count);
+            }
+            if let Some((count, sum, min, max)) = datum.set {
+                samples.add_set(count, sum, min, max);
+            }
+            let kept_from = now.as_second() - KEPT_SECS;
+            while series
+                .first_key_value()
+                .is_some_and(|(at, _)| *at < kept_from)
+            {
+                series.pop_first();
+            }
+            touched.push(metric);
+        }
+        Ok(touched)
+    }
+
+    /// Whether the metric has data in `[from, to)`. Times in seconds since the epoch.
+    pub(super) fn has_data(&self, metric: &MetricKey, (from, to): (i64, i64)) -> bool {
+        let series = self.metrics.get(metric).filter(|_| from < to);
+        series.is_some_and(|series| series.range(from..to).next().is_some())
+    }
+
+    /// All metrics, in order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &MetricKey> {
+        self.metrics.keys()
+    }
+
+    /// The samples of each period in `[from, to)`, by the period's start. Times in seconds since the epoch; `from` is
+    /// taken down to the start of its period.
+    pub(super) fn periods(
+        &self,
+        metric: &MetricKey,
+        period_secs: i64,
+        (from, to): (i64, i64),
+    ) -> BTreeMap<i64, Samples> {
+        let mut periods: BTreeMap<i64, Samples> = BTreeMap::new();
+        let from = floor(from, period_secs);
+        let Some(series) = self.metrics.get(metric).filter(|_| from < to) else {
+            return periods;
+        };
+        for (at, samples) in series.range(from..to) {
+            let period = periods.entry(floor(*at, period_secs)).or_default();
+            period.merge(samples);
+        }
+        periods
+    }
+
+    /// The statistic of each period in `[from, to)` that has data.
+    pub(super) fn series(&self, stat: &MetricStat, range: (i64, i64)) -> BTreeMap<i64, f64> {
+        self.periods(&stat.metric, stat.period_secs, range)
+            .iter()
+            .filter_map(|(at, samples)| Some((*at, stat.statistic.of(samples)?)))
+            .collect()
+    }
+}
+
+/// The start of the period that a time lies in.
+pub(super) fn floor(at: i64, period_secs: i64) -> i64 {
+    at - at.rem_euclid(period_secs.max(1))
+}
+
+fn check_datum(datum: &Datum, now: Timestamp) -> Result<(), ApiError> {
+    check_length("metricName", &datum.name, 1..=255)?;
+    if datum.values.is_empty() == datum.set.is_none() {
+        return Err(ApiError::combination(
+            "A datum needs exactly one of Value, Values and StatisticValues.",
+        ));
+    }
+    if datum.values.len() > VALUES_PER_DATUM_MAX {
+        return Err(ApiError::invalid_value(format!(
+            "The collection Values must not have a size greater than {VALUES_PER_DATUM_MAX}."
+        )));
+    }
+    if datum.dimensions.len() > DIMENSIONS_MAX {
+        return Err(ApiError::validation(format!(
+            "The collection Dimensions must not have a size greater than {DIMENSIONS_MAX}."
+        )));
+    }
+    let numbers = datum
+        .values
+        .iter()
+        .flat_map(|(value, count)| [*value, *count]);
+    if !numbers.into_iter().all(f64::is_finite) || datum.values.iter().any(|value| value.1 <= 0.0) {
+        return Err(ApiError::invalid_value(
+            "The value must be a finite number.",
+        ));
+    }
+    let at = datum.at.unwrap_or(now).as_second() - now.as_second();
+    if !(-PUT_BACK_SECS..=PUT_AHEAD_SECS).contains(&at) {
+        return Err(ApiError::invalid_value(
+            "The parameter Timestamp must specify a time within the past two weeks and the next two hours.",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,356 @@
+//! Reading metric data: `GetMetricData`, `GetMetricStatistics`, `ListMetrics`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::definition::{check_period, parse_statistic};
+use super::error::ApiError;
+use super::math::{Expression, Yield};
+use super::metrics::{MetricKey, MetricStat, MetricStore, floor};
+
+/// The most queries of one `GetMetricData`.
+const QUERIES_MAX: usize = 500;
+/// The most datapoints of one `GetMetricStatistics`.
+const STATISTICS_DATAPOINTS_MAX: i64 = 1_440;
+/// The most metrics in one page of `ListMetrics`.
+const LIST_PAGE: usize = 500;
+
+/// A metric statistic as it was sent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RawStat {
+    /// The metric.
+    pub metric: MetricKey,
+    /// The length of a period, in seconds.
+    pub period_secs: i64,
+    /// The statistic's text.
+    pub statistic: String,
+    /// The unit.
+    pub unit: Option<String>,
+}
+
+/// A query (`MetricDataQuery`) as it was sent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RawQuery {
+    /// What other expressions call it.
+    pub id: String,
+    /// Metric math.
+    pub expression: Option<String>,
+    /// A metric; instead of an expression.
+    pub stat: Option<RawStat>,
+    /// What people call it.
+    pub label: Option<String>,
+    /// Whether its series is part of the answer; none means yes.
+    pub returns_data: Option<bool>,
+    /// The period of an expression, in seconds.
+    pub period_secs: Option<i64>,
+}
+
+/// A query that was checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataQuery {
+    /// What other expressions call it.
+    pub id: String,
+    /// What people call it.
+    pub label: Option<String>,
+    /// Where its series comes from.
+    pub source: QuerySource,
+    /// Whether its series is part of the answer; none was sent means yes.
+    pub returns_data: bool,
+    /// The period of an expression, in seconds.
+    pub period_secs: Option<i64>,
+    text: Option<String>,
+}
+
+/// Where a query's series comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum QuerySource {
+    /// A metric.
+    Stat(MetricStat),
+    /// Other queries.
+    Expression(Expression),
+}
+
+/// One series of the answer of `GetMetricData`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataResult {
+    /// The query.
+    pub id: String,
+    /// What people call it.
+    pub label: String,
+    /// Starts of periods with their values, oldest first.
+    pub points: Vec<(Timestamp, f64)>,
+}
+
+impl DataQuery {
+    /// Checks queries, one by one and together.
+    pub(super) fn check(raw: &[RawQuery]) -> Result<Vec<Self>, ApiError> {
+        if raw.len() > QUERIES_MAX {
+            return Err(ApiError::validation(format!(
+                "The collection MetricDataQueries must not have a size greater than {QUERIES_MAX}."
+            )));
+        }
+        let queries: Vec<Self> = raw.iter().map(Self::check_one).collect::<Result<_, _>>()?;
+        let mut known = BTreeMap::new();
+        for query in &queries {
+            if known.insert(query.id.as_str(), query).is_some() {
+                return Err(ApiError::validation(format!(
+                    "The values for parameter id in parameter MetricDataQueries are not unique: {}.",
+                    query.id
+                )));
+            }
+        }
+        for query in &queries {
+            check_references(query, &known, &mut BTreeSet::new())?;
+        }
+        Ok(queries)
+    }
+
+    fn check_one(raw: &RawQuery) -> Result<Self, ApiError> {
+        let well_formed = raw.id.starts_with(|first: char| first.is_ascii_lowercase())
+            && raw
+                .id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !well_formed {
+            return Err(ApiError::validation(format!(
+                "The value {} for parameter MetricDataQueries.member.id is not matching the \
+                 expected pattern ^[a-z][a-zA-Z0-9_]*$.",
+                raw.id
+            )));
+        }
+        let source = match (&raw.expression, &raw.stat) {
+            (Some(text), None) => {
+                QuerySource::Expression(Expression::parse(text).map_err(|why| {
+                    ApiError::validation(format!("Error in expression '{}': {why}", raw.id))
+                })?)
+            }
+            (None, Some(stat)) => {
+                check_period(stat.period_secs)?;
+                QuerySource::Stat(MetricStat {
+                    metric: stat.metric.clone(),
+                    period_secs: stat.period_secs,
+                    statistic: parse_statistic(&stat.statistic)?,
+                    statistic_text: stat.statistic.clone(),
+                    unit: stat.unit.clone(),
+                })
+            }
+            _ => {
+                return Err(ApiError::validation(format!(
+                    "Query {} needs exactly one of Expression and MetricStat.",
+                    raw.id
+                )));
+            }
+        };
+        if let Some(period) = raw.period_secs {
+            check_period(period)?;
+        }
+        Ok(Self {
+            id: raw.id.clone(),
+            label: raw.label.clone(),
+            source,
+            returns_data: raw.returns_data.unwrap_or(true),
+            period_secs: raw.period_secs,
+            text: raw.expression.clone(),
+        })
+    }
+
+    /// The text of an expression, as it was given.
+    pub fn expression_text(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+
+    fn label(&self) -> String {
+        match (&self.label, &self.source) {
+            (Some(label), _) => label.clone(),
+            (None, QuerySource::Stat(stat)) => stat.metric.name.clone(),
+            (None, QuerySource::Expression(_)) => self.id.clone(),
+        }
+    }
+}
+
+/// Refuses references to queries that are not there, and circles.
+fn check_references<'a>(
+    query: &'a DataQuery,
+    known: &BTreeMap<&str, &'a DataQuery>,
+    above: &mut BTreeSet<&'a str>,
+) -> Result<(), ApiError> {
+    let QuerySource::Expression(expression) = &query.source else {
+        return Ok(());
+    };
+    if !above.insert(&query.id) {
+        return Err(ApiError::validation(format!(
+            "Error in expression '{}': it refers to itself",
+            query.id
+        )));
+    }
+    for id in expression.ids() {
+        let Some(next) = known.get(id) else {
+            return Err(ApiError::validation(format!(
+                "Error in expression '{}': unknown id {id}",
+                query.id
+            )));
+        };
+        check_references(next, known, above)?;
+    }
+    above.remove(query.id.as_str());
+    Ok(())
+}
+
+/// Computes one query's series over `[from, to)`, in seconds; scalars become a series over all periods.
+pub(super) fn series_of(
+    store: &MetricStore,
+    queries: &[DataQuery],
+    query: &DataQuery,
+    range: (i64, i64),
+) -> BTreeMap<i64, f64> {
+    let period = period_of(queries, query);
+    let times: Vec<i64> =
+        std::iter::successors(Some(floor(range.0, period)), |at| Some(at + period))
+            .take_while(|at| *at < range.1)
+            .collect();
+    match yield_of(store, queries, query, range, &times) {
+        None => BTreeMap::new(),
+        Some(Yield::Series(series)) => series,
+        Some(Yield::Scalar(number)) => times.into_iter().map(|at| (at, number)).collect(),
+    }
+}
+
+fn yield_of(
+    store: &MetricStore,
+    queries: &[DataQuery],
+    query: &DataQuery,
+    range: (i64, i64),
+    times: &[i64],
+) -> Option<Yield> {
+    match &query.source {
+        QuerySource::Stat(stat) => Some(Yield::Series(store.series(stat, range))),
+        QuerySource::Expression(expression) => {
+            let lookup = |id: &str| {
+                let next = queries.iter().find(|next| next.id == id)?;
+                yield_of(store, queries, next, range, times)
+            };
+            expression.evaluate(&lookup, times)
+        }
+    }
+}
+
+/// The longest period among the metrics that a query stands on; a minute where there is none.
+fn period_of(queries: &[DataQuery], query: &DataQuery) -> i64 {
+    match &query.source {
+        QuerySource::Stat(stat) => stat.period_secs,
+        QuerySource::Expression(expression) => {
+            let ids = expression.ids();
+            let below = queries.iter().filter(|next| ids.contains(next.id.as_str()));
+            let longest = below.map(|next| period_of(queries, next)).max();
+            longest.or(query.period_secs).unwrap_or(60)
+        }
+    }
+}
+
+/// Runs `GetMetricData`.
+pub(super) fn metric_data(
+    store: &MetricStore,
+    raw: &[RawQuery],
+    (start, end): (Timestamp, Timestamp),
+) -> Result<Vec<DataResult>, ApiError> {
+    if raw.is_empty() {
+        return Err(ApiError::missing_parameter("MetricDataQueries"));
+    }
+    let range = checked_range(start, end)?;
+    let queries = DataQuery::check(raw)?;
+    let results = queries
+        .iter()
+        .filter(|query| query.returns_data)
+        .map(|query| DataResult {
+            id: query.id.clone(),
+            label: query.label(),
+            points: stamped(series_of(store, &queries, query, range)),
+        });
+    Ok(results.collect())
+}
+
+/// One datapoint of `GetMetricStatistics`: the period's start and the statistics, by their text.
+pub type Datapoint = (Timestamp, BTreeMap<String, f64>);
+
+/// Runs `GetMetricStatistics`.
+pub(super) fn metric_statistics(
+    store: &MetricStore,
+    metric: &MetricKey,
+    (start, end): (Timestamp, Timestamp),
+    period_secs: i64,
+    statistics: &[String],
+) -> Result<Vec<Datapoint>, ApiError> {
+    check_period(period_secs)?;
+    if statistics.is_empty() {
+        return Err(ApiError::combination(
+            "At least one of Statistics and ExtendedStatistics must be specified.",
+        ));
+    }
+    let range = checked_range(start, end)?;
+    if (range.1 - range.0) / period_secs > STATISTICS_DATAPOINTS_MAX {
+        return Err(ApiError::combination(format!(
+            "You have requested more than {STATISTICS_DATAPOINTS_MAX} datapoints."
+        )));
+    }
+    let statistics: Vec<_> = statistics
+        .iter()
+        .map(|text| Ok((text, parse_statistic(text)?)))
+        .collect::<Result<_, ApiError>>()?;
+    let periods = store.periods(metric, period_secs, range);
+    let datapoints = periods.iter().filter_map(|(at, samples)| {
+        let values = statistics
+            .iter()
+            .filter_map(|(text, statistic)| Some(((*text).clone(), statistic.of(samples)?)));
+        Some((Timestamp::from_second(*at).ok()?, values.collect()))
+    });
+    Ok(datapoints.collect())
+}
+
+/// Runs `ListMetrics`: at most 500 metrics a page, and the token of the next one. A dimension filter without value fits
+/// every value.
+pub(super) fn list(
+    store: &MetricStore,
+    namespace: Option<&str>,
+    name: Option<&str>,
+    dimensions: &[(String, Option<String>)],
+    token: Option<&str>,
+) -> Result<(Vec<MetricKey>, Option<String>), ApiError> {
+    let skip: usize = match token {
+        None => 0,
+        Some(token) => token
+            .strip_prefix("metrics/")
+            .and_then(|number| number.parse().ok())
+            .ok_or_else(|| ApiError::invalid_value("The next token specified is invalid."))?,
+    };
+    let fits = |metric: &&MetricKey| {
+        namespace.is_none_or(|wanted| metric.namespace == wanted)
+            && name.is_none_or(|wanted| metric.name == wanted)
+            && dimensions.iter().all(|(name, value)| {
+                let found = metric.dimensions.get(name);
+                found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+            })
+    };
+    let mut found = store.keys().filter(fits).skip(skip);
+    let page: Vec<_> = found.by_ref().take(LIST_PAGE).cloned().collect();
+    let next = found
+        .next()
+        .map(|_| format!("metrics/{}", skip + page.len()));
+    Ok((page, next))
+}
+
+fn checked_range(start: Timestamp, end: Timestamp) -> Result<(i64, i64), ApiError> {
+    if start >= end {
+        return Err(ApiError::validation(
+            "The parameter StartTime must be less than the parameter EndTime.",
+        ));
+    }
+    Ok((start.as_second(), end.as_second()))
+}
+
+fn stamped(series: BTreeMap<i64, f64>) -> Vec<(Timestamp, f64)> {
+    let stamped = series
+        .into_iter()
+        .filter_map(|(at, value)| Some((Timestamp::from_second(at).ok()?, value)));
+    stamped.collect()
+}

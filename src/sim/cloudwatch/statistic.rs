@@ -1,0 +1,218 @@
+//! Statistics over the samples of one period.
+
+use super::metrics::Samples;
+
+/// A statistic that an alarm or a query asks for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Statistic {
+    /// How many samples.
+    SampleCount,
+    /// Their mean.
+    Average,
+    /// Their sum.
+    Sum,
+    /// The smallest.
+    Minimum,
+    /// The largest.
+    Maximum,
+    /// The value below which this many percent of the samples lie (`p99`), by nearest rank.
+    Percentile(f64),
+    /// A statistic of only those samples that lie in a range.
+    Ranged(Measure, Range),
+}
+
+/// What is computed of the samples of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// `TM`: their mean.
+    Mean,
+    /// `TC`: how many.
+    Count,
+    /// `TS`: their sum.
+    Sum,
+    /// `PR`: how many of all, in percent.
+    Rank,
+}
+
+/// Which samples count. A bound that is not there does not bind.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Range {
+    /// Samples above the first and up to the second value.
+    Values(Option<f64>, Option<f64>),
+    /// The samples between two percentiles.
+    Percent(f64, f64),
+}
+
+impl Statistic {
+    /// Reads a statistic as `CloudWatch` writes it: `Sum`, `p99.9`, `tm90`, `TC(:0.5)`, `TM(10%:90%)`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "SampleCount" => return Some(Self::SampleCount),
+            "Average" => return Some(Self::Average),
+            "Sum" => return Some(Self::Sum),
+            "Minimum" => return Some(Self::Minimum),
+            "Maximum" => return Some(Self::Maximum),
+            _ => {}
+        }
+        if let Some(percent) = text.strip_prefix('p') {
+            return percentage(percent).map(Self::Percentile);
+        }
+        let (name, rest) = text.split_at_checked(2)?;
+        let measure = match name.to_ascii_uppercase().as_str() {
+            "TM" => Measure::Mean,
+            "TC" => Measure::Count,
+            "TS" => Measure::Sum,
+            "PR" => Measure::Rank,
+            _ => return None,
+        };
+        let range = match rest
+            .strip_prefix('(')
+            .and_then(|rest| rest.strip_suffix(')'))
+        {
+            Some(inside) => range(inside)?,
+            None if measure == Measure::Rank => return None,
+            None => Range::Percent(0.0, percentage(rest)?),
+        };
+        Some(Self::Ranged(measure, range))
+    }
+
+    /// Computes the statistic; none where the samples cannot give it (a percentile of statistic sets, or no samples).
+    pub fn of(self, samples: &Samples) -> Option<f64> {
+        if samples.count <= 0.0 {
+            return None;
+        }
+        match self {
+            Self::SampleCount => Some(samples.count),
+            Self::Average => Some(samples.sum / samples.count),
+            Self::Sum => Some(samples.sum),
+            Self::Minimum => Some(samples.min),
+            Self::Maximum => Some(samples.max),
+            Self::Percentile(percent) => percentile(&samples.sorted_values()?, percent),
+            Self::Ranged(measure, range) => ranged(&samples.sorted_values()?, measure, range),
+        }
+    }
+}
+
+/// A percentage: 0 to 100 with at most ten decimals.
+fn percentage(text: &str) -> Option<f64> {
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let value: f64 = text.parse().ok()?;
+    (plain && (0.0..=100.0).contains(&value)).then_some(value)
+}
+
+fn range(inside: &str) -> Option<Range> {
+    let (low, high) = inside.split_once(':')?;
+    if low.is_empty() && high.is_empty() {
+        return None;
+    }
+    if low.ends_with('%') || high.ends_with('%') {
+        let bound = |text: &str, open: f64| match text.strip_suffix('%') {
+            Some(number) => percentage(number),
+            None => text.is_empty().then_some(open),
+        };
+        return Some(Range::Percent(bound(low, 0.0)?, bound(high, 100.0)?));
+    }
+    let bound = |text: &str| match text {
+        "" => Some(None),
+        number => number.parse().ok().map(Some),
+    };
+    Some(Range::Values(bound(low)?, bound(high)?))
+}
+
+/// The first value at which the cumulated weight reaches `percent` of the whole.
+fn percentile(values: &[(f64, f64)], percent: f64) -> Option<f64> {
+    let total: f64 = values.iter().map(|(_, count)| count).sum();
+    let wanted = total * percent / 100.0;
+    let mut seen = 0.0;
+    for (value, count) in values {
+        seen += count;
+        if seen >= wanted {
+            return Some(*value);
+        }
+    }
+    values.last().map(|(value, _)| *value)
+}
+
+fn ranged(values: &[(f64, f64)], measure: Measure, range: Range) -> Option<f64> {
+    let total: f64 = values.iter().map(|(_, count)| count).sum();
+    let mut seen = 0.0;
+    let (mut count, mut sum) = (0.0, 0.0);
+    for (value, weight) in values {
+        let share = match range {
+            Range::Values(low, high) => {
+                let inside = low.is_none_or(|low| *value > low) && high.is_none_or(|h| *value <= h);
+                if inside { *weight } else { 0.0 }
+            }
+            Range::Percent(low, high) => {
+                let (from, to) = (total * low / 100.0, total * high / 100.0);
+                ((seen + weight).min(to) - seen.max(from)).max(0.0)
+            }
+        };
+        seen += weight;
+        count += share;
+        sum += value * share;
+    }
+    match measure {
+        Measure::Count => Some(count),
+        Measure::Sum => Some(sum),
+        Measure::Rank => Some(100.0 * count / total),
+        Measure::Mean => (count > 0.0).then(|| sum / count),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_one_to_hundred(text: &str) -> f64 {
+        let mut samples = Samples::default();
+        for value in 1..=100 {
+            samples.add(f64::from(value), 1.0);
+        }
+        Statistic::parse(text).unwrap().of(&samples).unwrap()
+    }
+
+    fn near(left: f64, right: f64) -> bool {
+        (left - right).abs() < 1e-9
+    }
+
+    #[test]
+    fn statistics_of_one_to_a_hundred_are_the_textbook_ones() {
+        for (text, wanted) in [
+            ("SampleCount", 100.0),
+            ("Average", 50.5),
+            ("Sum", 5050.0),
+            ("Minimum", 1.0),
+            ("Maximum", 100.0),
+            ("p50", 50.0),
+            ("p99", 99.0),
+            ("p99.9", 100.0),
+            ("tm90", 45.5),
+            ("TC(:50)", 50.0),
+            ("TS(99:)", 100.0),
+            ("TM(10%:90%)", 50.5),
+            ("PR(:25)", 25.0),
+        ] {
+            assert!(near(of_one_to_hundred(text), wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn texts_that_are_no_statistic_are_refused() {
+        for text in [
+            "", "bogus", "sum", "p", "p101", "p-1", "tm", "TC()", "PR(:)", "pr90", "TM(a:b)",
+        ] {
+            assert_eq!(Statistic::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn statistic_sets_give_no_percentile() {
+        let mut samples = Samples::default();
+        samples.add_set(10.0, 100.0, 1.0, 40.0);
+        assert_eq!(Statistic::Percentile(50.0).of(&samples), None);
+        assert_eq!(Statistic::Average.of(&samples), Some(10.0));
+    }
+}

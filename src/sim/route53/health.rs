@@ -1,0 +1,171 @@
+//! Health checks, as far as records need them.
+
+use jiff::Timestamp;
+
+use super::error::Route53Error;
+use super::service::Route53;
+
+/// What a health check looks at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HealthCheckConfig {
+    /// `HTTP`, `HTTPS`, `TCP`, `CLOUDWATCH_METRIC`, …
+    pub check_type: String,
+    /// The endpoint's address.
+    pub ip_address: Option<String>,
+    /// The endpoint's port.
+    pub port: Option<u16>,
+    /// The path asked for.
+    pub resource_path: Option<String>,
+    /// The endpoint's name.
+    pub domain_name: Option<String>,
+    /// Seconds between two looks: 10 or 30.
+    pub request_interval: Option<u32>,
+    /// How many looks in a row change the status.
+    pub failure_threshold: Option<u32>,
+    /// Whether healthy and unhealthy are swapped.
+    pub inverted: Option<bool>,
+    /// Whether it always counts as healthy.
+    pub disabled: Option<bool>,
+}
+
+/// A health check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Its identifier.
+    pub id: String,
+    /// What made its creation idempotent.
+    pub caller_reference: String,
+    /// What it looks at.
+    pub config: HealthCheckConfig,
+    /// Raised by each update, from 1.
+    pub version: u64,
+    /// What the checkers see; the world sets it.
+    pub endpoint_healthy: bool,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+impl HealthCheck {
+    /// Whether records that carry it may be answered.
+    pub fn is_healthy(&self) -> bool {
+        let is_set = |flag: Option<bool>| flag.unwrap_or(false);
+        is_set(self.config.disabled) || self.endpoint_healthy != is_set(self.config.inverted)
+    }
+}
+
+impl Route53 {
+    /// Creates a health check. The same reference with the same settings gives the same check again.
+    ///
+    /// # Errors
+    /// `HealthCheckAlreadyExists` where the reference is taken by other settings; `InvalidInput` without a type.
+    pub fn create_health_check(
+        &mut self,
+        caller_reference: &str,
+        config: HealthCheckConfig,
+        now: Timestamp,
+    ) -> Result<HealthCheck, Route53Error> {
+        if config.check_type.is_empty() {
+            return Err(Route53Error::invalid_input(
+                "Invalid request: Missing field 'Type' in HealthCheckConfig",
+            ));
+        }
+        let known = self
+            .health_checks
+            .values()
+            .find(|check| check.caller_reference == caller_reference);
+        if let Some(known) = known {
+            if known.config == config {
+                return Ok(known.clone());
+            }
+            return Err(Route53Error::new(
+                409,
+                "HealthCheckAlreadyExists",
+                "A health check with the same caller reference but different settings already exists.",
+            ));
+        }
+        let serial = self.next_serial();
+        let check = HealthCheck {
+            id: format!("{serial:08x}-0000-4000-8000-{serial:012x}"),
+            caller_reference: caller_reference.to_owned(),
+            config,
+            version: 1,
+            endpoint_healthy: true,
+            created_at: now,
+        };
+        self.health_checks.insert(check.id.clone(), check.clone());
+        Ok(check)
+    }
+
+    /// Reads a health check.
+    ///
+    /// # Errors
+    /// `NoSuchHealthCheck`.
+    pub fn health_check(&self, id: &str) -> Result<&HealthCheck, Route53Error> {
+        self.health_checks
+            .get(id)
+            .ok_or_else(|| Route53Error::no_such_health_check(id))
+    }
+
+    /// Changes the settings that are given, if the check stands at `version` (where that is given).
+    ///
+    /// # Errors
+    /// `NoSuchHealthCheck`, `HealthCheckVersionMismatch`.
+    pub fn update_health_check(
+        &mut self,
+        id: &str,
+        version: Option<u64>,
+        update: &HealthCheckConfig,
+    ) -> Result<HealthCheck, Route53Error> {
+        let check = self
+            .health_checks
+            .get_mut(id)
+            .ok_or_else(|| Route53Error::no_such_health_check(id))?;
+        if version.is_some_and(|version| version != check.version) {
+            return Err(Route53Error::new(
+                409,
+                "HealthCheckVersionMismatch",
+                "The value of HealthCheckVersion in the request doesn't match the health check's.",
+            ));
+        }
+        let config = &mut check.config;
+        let replace = |field: &mut Option<String>, value: &Option<String>| {
+            if value.is_some() {
+                field.clone_from(value);
+            }
+        };
+        replace(&mut config.ip_address, &update.ip_address);
+        replace(&mut config.resource_path, &update.resource_path);
+        replace(&mut config.domain_name, &update.domain_name);
+        config.port = update.port.or(config.port);
+        config.failure_threshold = update.failure_threshold.or(config.failure_threshold);
+        config.inverted = update.inverted.or(config.inverted);
+        config.disabled = update.disabled.or(config.disabled);
+        check.version += 1;
+        Ok(check.clone())
+    }
+
+    /// Deletes a health check, in use or not: records that carry it then count as healthy.
+    ///
+    /// # Errors
+    /// `NoSuchHealthCheck`.
+    pub fn delete_health_check(&mut self, id: &str) -> Result<(), Route53Error> {
+        match self.health_checks.remove(id) {
+            Some(_) => Ok(()),
+            None => Err(Route53Error::no_such_health_check(id)),
+        }
+    }
+
+    /// Sets what the checkers see from now on.
+    ///
+    /// # Errors
+    /// `NoSuchHealthCheck`.
+    pub fn set_endpoint_health(&mut self, id: &str, healthy: bool) -> Result<(), Route53Error> {
+        match self.health_checks.get_mut(id) {
+            Some(check) => {
+                check.endpoint_healthy = healthy;
+                Ok(())
+            }
+            None => Err(Route53Error::no_such_health_check(id)),
+        }
+    }
+}

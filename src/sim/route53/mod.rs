@@ -1,0 +1,31 @@
+//! Route 53 as a strict model: every rule that AWS documents and that this program could break, none that it invented.
+//!
+//! The model is a plain value. It has no clock of its own and no randomness: each call gets `now`, and the same calls
+//! give the same answers. Two doors lead to it, the port (`sim::dns`) and, in the tests, HTTP.
+//!
+//! Where the rules come from: the Route 53 API Reference and Developer Guide (`ChangeResourceRecordSets`, quotas,
+//! domain name format, weighted routing); the wording of refusals from messages that people quote in public issues.
+
+mod answer;
+mod batch;
+mod draft;
+mod error;
+mod health;
+mod name;
+mod quota;
+mod record;
+mod service;
+mod validate;
+mod zone;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::{DnsAnswer, MemberShare};
+pub use batch::{Change, ChangeBatch};
+pub use error::Route53Error;
+pub use health::{HealthCheck, HealthCheckConfig};
+pub use quota::{Quotas, Rate};
+pub use record::{Geo, Routing, StoredRecord};
+pub use service::{ChangeInfo, Route53, Settings, WeightWrite};
+pub use zone::{HostedZone, NewZone, RecordPage, RecordStart, Vpc, ZonePage};

@@ -1,0 +1,284 @@
+//! The service itself: what it holds, how changes propagate, and what was ever written.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::engine::plan::Account;
+use crate::engine::record::GroupName;
+use crate::engine::units::{ChangeId, Weight, WeightPair, ZoneId};
+
+use super::batch::ChangeBatch;
+use super::error::Route53Error;
+use super::health::HealthCheck;
+use super::quota::{Buckets, Quotas};
+use super::zone::HostedZone;
+
+/// How the service behaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a change is PENDING. "Generally within 60 seconds" (API Reference, `ChangeInfo`).
+    pub propagation: SignedDuration,
+    /// How long a zone refuses further changes after one (`PriorRequestNotComplete`).
+    pub processing: SignedDuration,
+    /// How many calls are let through; none means all.
+    pub quotas: Option<Quotas>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            propagation: SignedDuration::from_secs(30),
+            processing: SignedDuration::ZERO,
+            quotas: None,
+        }
+    }
+}
+
+/// Route 53.
+#[derive(Debug, Clone, Default)]
+pub struct Route53 {
+    /// How it behaves; may be changed at any time.
+    pub settings: Settings,
+    pub(super) zones: BTreeMap<ZoneId, HostedZone>,
+    pub(super) health_checks: BTreeMap<String, HealthCheck>,
+    pub(super) late: Vec<Late>,
+    pub(super) answers_given: u64,
+    changes: BTreeMap<ChangeId, StoredChange>,
+    tags: BTreeMap<(String, String), BTreeMap<String, String>>,
+    buckets: Buckets,
+    writes: Vec<WeightWrite>,
+    writes_of: BTreeMap<(ZoneId, GroupName), Vec<usize>>,
+    serial: u64,
+}
+
+/// A batch on its way that nobody waits for any more.
+#[derive(Debug, Clone)]
+pub(super) struct Late {
+    pub(super) at: Timestamp,
+    pub(super) account: Account,
+    pub(super) zone: ZoneId,
+    pub(super) batch: ChangeBatch,
+}
+
+/// A submitted change.
+#[derive(Debug, Clone)]
+struct StoredChange {
+    submitted_at: Timestamp,
+    in_sync_at: Timestamp,
+    comment: Option<String>,
+}
+
+/// What is said about a submitted change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeInfo {
+    /// Its identifier, without prefix.
+    pub id: ChangeId,
+    /// Whether it is on all of Route 53's servers.
+    pub in_sync: bool,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+    /// The batch's comment.
+    pub comment: Option<String>,
+}
+
+/// A change of a group's weights, as it was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WeightWrite {
+    /// When.
+    pub at: Timestamp,
+    /// In which zone.
+    pub zone: ZoneId,
+    /// Of which group.
+    pub group: GroupName,
+    /// All members' weights afterwards, by identifier.
+    pub weights: BTreeMap<String, Weight>,
+    /// The change.
+    pub change: ChangeId,
+    /// The batch's comment.
+    pub comment: Option<String>,
+    /// Whether somebody else wrote it.
+    pub foreign: bool,
+}
+
+impl WeightWrite {
+    /// The weights of two members.
+    pub fn pair(&self, old: &str, new: &str) -> Option<WeightPair> {
+        Some(WeightPair {
+            old: *self.weights.get(old)?,
+            new: *self.weights.get(new)?,
+        })
+    }
+}
+
+impl Route53 {
+    /// An empty service.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            ..Self::default()
+        }
+    }
+
+    /// Takes a token for a call. A door asks this once for each call, before anything else.
+    ///
+    /// # Errors
+    /// `Throttling`.
+    pub fn admit(
+        &mut self,
+        account: &Account,
+        operation: &str,
+        now: Timestamp,
+    ) -> Result<(), Route53Error> {
+        self.advance(now);
+        let Some(quotas) = &self.settings.quotas else {
+            return Ok(());
+        };
+        if self.buckets.admit(quotas, account, operation, now) {
+            Ok(())
+        } else {
+            Err(Route53Error::throttled())
+        }
+    }
+
+    /// Whether a change is on all of Route 53's servers.
+    ///
+    /// # Errors
+    /// `NoSuchChange`.
+    pub fn change_info(&self, id: &ChangeId, now: Timestamp) -> Result<ChangeInfo, Route53Error> {
+        match self.changes.get(id) {
+            Some(change) => Ok(ChangeInfo {
+                id: id.clone(),
+                in_sync: now >= change.in_sync_at,
+                submitted_at: change.submitted_at,
+                comment: change.comment.clone(),
+            }),
+            None => Err(Route53Error::no_such_change(id.as_str())),
+        }
+    }
+
+    /// Forgets a change, as a failover of the control plane may.
+    pub fn forget_change(&mut self, id: &ChangeId) {
+        self.changes.remove(id);
+    }
+
+    /// Ends all propagation at `now`, however long it was to take.
+    pub fn finish_propagation(&mut self, now: Timestamp) {
+        for change in self.changes.values_mut() {
+            change.in_sync_at = change.in_sync_at.min(now);
+        }
+    }
+
+    /// Every change of weights that was ever applied, oldest first; a group's creation is its first.
+    pub fn weight_writes(&self) -> &[WeightWrite] {
+        &self.writes
+    }
+
+    /// The changes of one group's weights, oldest first.
+    pub fn weight_writes_of(
+        &self,
+        zone: &ZoneId,
+        group: &GroupName,
+    ) -> impl DoubleEndedIterator<Item = &WeightWrite> {
+        let indices = self.writes_of.get(&(zone.clone(), group.clone()));
+        let indices = indices.into_iter().flatten();
+        indices.filter_map(|index| self.writes.get(*index))
+    }
+
+    /// When a change was, or will be, on all of Route 53's servers; none for a forgotten one.
+    pub fn in_sync_at(&self, id: &ChangeId) -> Option<Timestamp> {
+        self.changes.get(id).map(|change| change.in_sync_at)
+    }
+
+    /// A resource's tags.
+    pub fn tags(&self, resource_type: &str, id: &str) -> BTreeMap<String, String> {
+        let key = (resource_type.to_owned(), id.to_owned());
+        self.tags.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// Adds and removes tags of a zone (`hostedzone`) or health check (`healthcheck`).
+    ///
+    /// # Errors
+    /// `NoSuchHostedZone`, `NoSuchHealthCheck`, `InvalidInput`.
+    pub fn change_tags(
+        &mut self,
+        resource_type: &str,
+        id: &str,
+        add: impl IntoIterator<Item = (String, String)>,
+        remove: &[String],
+    ) -> Result<(), Route53Error> {
+        match resource_type {
+            "hostedzone" if self.zones.contains_key(&ZoneId::from(id)) => {}
+            "hostedzone" => return Err(Route53Error::no_such_zone(id)),
+            "healthcheck" => drop(self.health_check(id)?),
+            other => {
+                let message = format!("Invalid resource type: {other}");
+                return Err(Route53Error::invalid_input(message));
+            }
+        }
+        let key = (resource_type.to_owned(), id.to_owned());
+        let tags = self.tags.entry(key).or_default();
+        tags.retain(|tag, _| !remove.contains(tag));
+        tags.extend(add);
+        Ok(())
+    }
+
+    /// Notes a submitted change, PENDING for as long as the settings say.
+    pub(super) fn submit(&mut self, comment: Option<String>, now: Timestamp) -> ChangeInfo {
+        let id = ChangeId(self.next_id('C'));
+        let in_sync_at = now.saturating_add(self.settings.propagation).unwrap_or(now);
+        let change = StoredChange {
+            submitted_at: now,
+            in_sync_at,
+            comment: comment.clone(),
+        };
+        self.changes.insert(id.clone(), change);
+        ChangeInfo {
+            id,
+            in_sync: false,
+            submitted_at: now,
+            comment,
+        }
+    }
+
+    /// Keeps what was written.
+    pub(super) fn record_write(&mut self, write: WeightWrite) {
+        let key = (write.zone.clone(), write.group.clone());
+        self.writes_of
+            .entry(key)
+            .or_default()
+            .push(self.writes.len());
+        self.writes.push(write);
+    }
+
+    /// A number that was not given out before.
+    pub(super) fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// An identifier that was not given out before and looks like AWS's, the same in every run.
+    pub(super) fn next_id(&mut self, prefix: char) -> String {
+        let mut rest = scrambled(self.next_serial());
+        let mut digits = String::with_capacity(14);
+        digits.push(prefix);
+        for _ in 0..13 {
+            let digit = u32::try_from(rest % 36).unwrap_or(0);
+            digits.push(
+                char::from_digit(digit, 36)
+                    .unwrap_or('0')
+                    .to_ascii_uppercase(),
+            );
+            rest /= 36;
+        }
+        digits
+    }
+}
+
+/// A bijection on 64 bits (the finalizer of `SplitMix64`), so that different serials give different identifiers.
+fn scrambled(serial: u64) -> u64 {
+    let mut bits = serial.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ (bits >> 31)
+}

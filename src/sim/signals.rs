@@ -1,0 +1,331 @@
+//! The model's `CloudWatch` behind the port that the controller reads alarms through.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+
+use super::cloudwatch::CloudWatch;
+use super::cloudwatch::describe::{ALARM_NAMES_MAX, DescribeAlarms, DescribeHistory};
+use crate::engine::observation::{AlarmReading, HistoryReading};
+use crate::engine::plan::Account;
+use crate::engine::units::AlarmId;
+use crate::ports::{Clock, Signals};
+
+/// A model that several doors share.
+pub type SharedCloudWatch = Arc<Mutex<CloudWatch>>;
+
+/// What goes wrong at the door.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SignalFaults {
+    /// Every call fails with these words.
+    pub down: Option<String>,
+    /// Reading these alarms, or their history, fails with these words; others on the same page are read.
+    pub unreadable: BTreeMap<String, String>,
+    /// Reading history fails with these words.
+    pub history_down: Option<String>,
+    /// How long every call takes, on tokio's clock.
+    pub delay: Duration,
+    /// The service's clock minus ours.
+    pub skew: SignedDuration,
+}
+
+/// [`Signals`] over the model. Clones share everything: model, faults and counts.
+#[derive(Clone)]
+pub struct SimSignals {
+    model: SharedCloudWatch,
+    clock: Arc<dyn Clock>,
+    default_region: String,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    faults: SignalFaults,
+    calls: BTreeMap<&'static str, u64>,
+    answered: bool,
+}
+
+impl SimSignals {
+    /// A door to `model`. Alarms without a region are looked up in `default_region`.
+    pub fn new(model: SharedCloudWatch, clock: Arc<dyn Clock>, default_region: &str) -> Self {
+        Self {
+            model,
+            clock,
+            default_region: default_region.to_owned(),
+            inner: Arc::default(),
+        }
+    }
+
+    /// The model behind the door.
+    pub fn model(&self) -> MutexGuard<'_, CloudWatch> {
+        lock(&self.model)
+    }
+
+    /// Changes what goes wrong.
+    pub fn faults(&self, change: impl FnOnce(&mut SignalFaults)) {
+        change(&mut lock(&self.inner).faults);
+    }
+
+    /// How many calls there were, by operation. A page is a call.
+    pub fn calls(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.inner).calls.clone()
+    }
+
+    fn region_of(&self, alarm: &AlarmId) -> String {
+        let region = alarm.region.as_ref();
+        region.unwrap_or(&self.default_region).clone()
+    }
+
+    /// Counts a call, takes its time, and says how it fails, if it does.
+    async fn call(&self, operation: &'static str) -> SignalFaults {
+        let faults = {
+            let mut inner = lock(&self.inner);
+            *inner.calls.entry(operation).or_default() += 1;
+            inner.faults.clone()
+        };
+        if !faults.delay.is_zero() {
+            tokio::time::sleep(faults.delay).await;
+        }
+        if faults.down.is_none() {
+            lock(&self.inner).answered = true;
+        }
+        faults
+    }
+
+    /// One page of `DescribeAlarms`: at most 100 names of one region.
+    async fn page(&self, region: &str, page: &[&AlarmId]) -> Vec<(AlarmId, AlarmReading)> {
+        let faults = self.call("DescribeAlarms").await;
+        let ask = DescribeAlarms {
+            names: page.iter().map(|alarm| alarm.name.clone()).collect(),
+            types: vec!["MetricAlarm".to_owned(), "CompositeAlarm".to_owned()],
+            max_records: i64::try_from(ALARM_NAMES_MAX).ok(),
+            ..DescribeAlarms::default()
+        };
+        let now = self.clock.now();
+        let answer = lock(&self.model).region(region, now).describe_alarms(&ask);
+        let reading = |alarm: &AlarmId| {
+            let failure = faults
+                .down
+                .as_ref()
+                .or_else(|| faults.unreadable.get(&alarm.name));
+            match (failure, &answer) {
+                (Some(why), _) => AlarmReading::Unreadable(why.clone()),
+                (None, Err(error)) => AlarmReading::Unreadable(error.to_string()),
+                (None, Ok(found)) => {
+                    let found = found.items.iter().find(|found| found.name == alarm.name);
+                    found.map_or(AlarmReading::Missing, |found| AlarmReading::Found {
+                        state: found.state,
+                        transitioned_at: Some(found.transitioned_at),
+                        evaluation: found.evaluation.clone(),
+                    })
+                }
+            }
+        };
+        page.iter()
+            .map(|alarm| ((*alarm).clone(), reading(alarm)))
+            .collect()
+    }
+}
+
+#[async_trait]
+impl Signals for SimSignals {
+    async fn read_alarms(
+        &self,
+        _account: &Account,
+        wanted: &BTreeSet<AlarmId>,
+    ) -> BTreeMap<AlarmId, AlarmReading> {
+        let mut by_region: BTreeMap<String, Vec<&AlarmId>> = BTreeMap::new();
+        for alarm in wanted {
+            by_region
+                .entry(self.region_of(alarm))
+                .or_default()
+                .push(alarm);
+        }
+        let mut readings = BTreeMap::new();
+        for (region, alarms) in by_region {
+            for page in alarms.chunks(ALARM_NAMES_MAX) {
+                readings.extend(self.page(&region, page).await);
+            }
+        }
+        readings
+    }
+
+    async fn alarm_history(
+        &self,
+        _account: &Account,
+        alarm: &AlarmId,
+        since: Timestamp,
+    ) -> HistoryReading {
+        let mut ask = DescribeHistory {
+            name: Some(alarm.name.clone()),
+            types: vec!["MetricAlarm".to_owned(), "CompositeAlarm".to_owned()],
+            kind: Some("StateUpdate".to_owned()),
+            start: Some(since),
+            ascending: true,
+            ..DescribeHistory::default()
+        };
+        let mut entered = Vec::new();
+        loop {
+            let faults = self.call("DescribeAlarmHistory").await;
+            let failure = [
+                faults.down.as_ref(),
+                faults.history_down.as_ref(),
+                faults.unreadable.get(&alarm.name),
+            ];
+            if let Some(why) = failure.into_iter().flatten().next() {
+                return HistoryReading::Unreadable(why.clone());
+            }
+            let now = self.clock.now();
+            let answer = lock(&self.model)
+                .region(&self.region_of(alarm), now)
+                .describe_history(&ask, now);
+            let page = match answer {
+                Ok(page) => page,
+                Err(error) => return HistoryReading::Unreadable(error.to_string()),
+            };
+            let red = page
+                .items
+                .iter()
+                .filter(|item| item.entered_alarm() && item.at > since);
+            entered.extend(red.map(|item| item.at));
+            match page.next_token {
+                Some(token) => ask.next_token = Some(token),
+                None => return HistoryReading::EnteredAlarm(entered),
+            }
+        }
+    }
+
+    fn clock_skew(&self) -> Option<SignedDuration> {
+        let inner = lock(&self.inner);
+        inner.answered.then_some(inner.faults.skew)
+    }
+}
+
+/// Locks; a holder that panicked leaves plain data behind, which is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::observation::AlarmState;
+
+    struct FixedClock(Mutex<Timestamp>);
+
+    impl Clock for FixedClock {
+        fn now(&self) -> Timestamp {
+            *lock(&self.0)
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn door() -> SimSignals {
+        let clock = Arc::new(FixedClock(Mutex::new(at(1_000))));
+        SimSignals::new(SharedCloudWatch::default(), clock, "eu-west-1")
+    }
+
+    fn id(name: &str, region: Option<&str>) -> AlarmId {
+        let region = region.map(str::to_owned);
+        AlarmId {
+            region,
+            name: name.to_owned(),
+        }
+    }
+
+    fn account() -> Account {
+        Account::default()
+    }
+
+    #[tokio::test]
+    async fn every_wanted_alarm_is_answered_in_pages_of_a_hundred_a_region() {
+        let door = door();
+        door.model()
+            .set_state("eu-west-1", "a7", AlarmState::Alarm, at(5));
+        door.model()
+            .set_state("us-east-1", "far", AlarmState::Ok, at(6));
+        let mut wanted: BTreeSet<_> = (0..150)
+            .map(|number| id(&format!("a{number}"), None))
+            .collect();
+        wanted.insert(id("far", Some("us-east-1")));
+        wanted.insert(id("a7", Some("us-east-1")));
+        let readings = door.read_alarms(&account(), &wanted).await;
+        assert_eq!(readings.len(), 152);
+        assert_eq!(door.calls(), BTreeMap::from([("DescribeAlarms", 3)]));
+        let found = |state, second| AlarmReading::Found {
+            state,
+            transitioned_at: Some(at(second)),
+            evaluation: None,
+        };
+        assert_eq!(readings[&id("a7", None)], found(AlarmState::Alarm, 5));
+        assert_eq!(
+            readings[&id("a7", Some("us-east-1"))],
+            AlarmReading::Missing
+        );
+        assert_eq!(
+            readings[&id("far", Some("us-east-1"))],
+            found(AlarmState::Ok, 6)
+        );
+    }
+
+    #[tokio::test]
+    async fn history_gives_each_entry_into_alarm_after_the_given_time() {
+        let door = door();
+        for (second, state) in [
+            (1, AlarmState::Alarm),
+            (2, AlarmState::Ok),
+            (3, AlarmState::Alarm),
+        ] {
+            door.model().set_state("eu-west-1", "a", state, at(second));
+        }
+        let since = |second| {
+            let door = door.clone();
+            async move {
+                door.alarm_history(&account(), &id("a", None), at(second))
+                    .await
+            }
+        };
+        assert_eq!(
+            since(0).await,
+            HistoryReading::EnteredAlarm(vec![at(1), at(3)])
+        );
+        assert_eq!(since(1).await, HistoryReading::EnteredAlarm(vec![at(3)]));
+        assert_eq!(since(3).await, HistoryReading::EnteredAlarm(vec![]));
+    }
+
+    #[tokio::test]
+    async fn faults_make_readings_unreadable_never_missing() {
+        let door = door();
+        door.model()
+            .set_state("eu-west-1", "a", AlarmState::Ok, at(1));
+        assert_eq!(door.clock_skew(), None);
+        door.faults(|faults| faults.down = Some("timed out".to_owned()));
+        let wanted = BTreeSet::from([id("a", None), id("b", None)]);
+        let unreadable = AlarmReading::Unreadable("timed out".to_owned());
+        for reading in door.read_alarms(&account(), &wanted).await.values() {
+            assert_eq!(*reading, unreadable);
+        }
+        door.faults(|faults| {
+            faults.down = None;
+            faults
+                .unreadable
+                .insert("b".to_owned(), "AccessDenied".to_owned());
+        });
+        let readings = door.read_alarms(&account(), &wanted).await;
+        assert!(matches!(
+            readings[&id("a", None)],
+            AlarmReading::Found { .. }
+        ));
+        assert!(matches!(
+            readings[&id("b", None)],
+            AlarmReading::Unreadable(_)
+        ));
+        assert_eq!(door.clock_skew(), Some(SignedDuration::ZERO));
+    }
+}

@@ -1,0 +1,319 @@
+//! One example of every event, for the fixture of journals that must stay readable.
+
+use std::collections::BTreeMap;
+
+use cutover::engine::event::Event;
+use cutover::engine::event::FailureClass;
+use cutover::engine::event::RevertMode;
+use cutover::engine::event::Target;
+use cutover::engine::hold::HaltReason;
+use cutover::engine::hold::HoldReason;
+use cutover::engine::hold::RevertCause;
+use cutover::engine::plan::Account;
+use cutover::engine::plan::AlarmGate;
+use cutover::engine::plan::AwsSettings;
+use cutover::engine::plan::Gates;
+use cutover::engine::plan::Group;
+use cutover::engine::plan::HoldOrRevert;
+use cutover::engine::plan::NoData;
+use cutover::engine::plan::Notify;
+use cutover::engine::plan::Plan;
+use cutover::engine::plan::PlanSource;
+use cutover::engine::plan::Step;
+use cutover::engine::plan::ZoneRef;
+use cutover::engine::record::AliasTarget;
+use cutover::engine::record::GroupImage;
+use cutover::engine::record::GroupName;
+use cutover::engine::record::RecordSet;
+use cutover::engine::units::AlarmId;
+use cutover::engine::units::ChangeId;
+use cutover::engine::units::ControllerId;
+use cutover::engine::units::DnsName;
+use cutover::engine::units::Share;
+use cutover::engine::units::Weight;
+use cutover::engine::units::WeightPair;
+use cutover::engine::units::WriteId;
+use cutover::engine::units::ZoneId;
+use jiff::SignedDuration;
+use jiff::Timestamp;
+
+/// One event of every kind, in the order in which the engine declares them.
+pub(crate) fn events() -> Vec<Event> {
+    [moving(), watching(), reverting(), asked()].concat()
+}
+
+fn time(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
+fn alarm(name: &str) -> AlarmId {
+    AlarmId {
+        region: Some("us-east-1".to_owned()),
+        name: name.to_owned(),
+    }
+}
+
+fn record(set_identifier: &str, weight: u8) -> RecordSet {
+    RecordSet {
+        name: "api.example.com.".to_owned(),
+        record_type: "A".to_owned(),
+        set_identifier: set_identifier.to_owned(),
+        weight: Weight(weight),
+        ttl: None,
+        values: Vec::new(),
+        alias: Some(AliasTarget {
+            zone_id: "Z35SXDOTRQ7X7K".to_owned(),
+            dns_name: format!("dualstack.{set_identifier}.us-east-1.elb.amazonaws.com."),
+            evaluate_target_health: true,
+        }),
+        health_check_id: None,
+        unsupported: Vec::new(),
+    }
+}
+
+fn image(old: u8, new: u8) -> GroupImage {
+    let plain = RecordSet {
+        ttl: Some(60),
+        values: vec!["192.0.2.1".to_owned()],
+        alias: None,
+        health_check_id: Some("hc-1".to_owned()),
+        ..record("spare", 0)
+    };
+    GroupImage {
+        zone: ZoneId::from("Z0123456789ABC"),
+        old: record("eks", old),
+        new: record("ecs", new),
+        others: vec![plain],
+    }
+}
+
+fn group_name() -> GroupName {
+    GroupName {
+        name: DnsName::new("api.example.com"),
+        record_type: "A".to_owned(),
+    }
+}
+
+fn plan() -> Plan {
+    let gate = |name: &str, no_data| AlarmGate {
+        id: alarm(name),
+        no_data,
+    };
+    let step = |percent, approval| Step {
+        share: Share::percent(percent),
+        pair: WeightPair::new(100 - percent, percent),
+        bake: SignedDuration::from_hours(24),
+        approval,
+    };
+    Plan {
+        name: "recipe-api".into(),
+        description: Some("EKS to ECS".to_owned()),
+        aws: AwsSettings {
+            region: Some("ap-northeast-1".to_owned()),
+            account: Account(Some("arn:aws:iam::111111111111:role/cutover".to_owned())),
+        },
+        records: vec![Group {
+            zone: ZoneRef {
+                zone: "example.com".to_owned(),
+                private: Some(false),
+            },
+            name: group_name(),
+            old: "eks".to_owned(),
+            new: "ecs".to_owned(),
+        }],
+        settle: Some(SignedDuration::from_secs(120)),
+        steps: vec![step(5, false), step(100, true)],
+        gates: Gates {
+            alarms: vec![gate("recipe-api-5xx-rate", NoData::Hold)],
+            fallback_alarms: vec![gate("recipe-api-eks-unhealthy-hosts", NoData::Pass)],
+            unknown_for: SignedDuration::from_mins(30),
+            on_unknown: HoldOrRevert::Hold,
+            both_red: HoldOrRevert::Revert,
+        },
+        notify: Some(Notify {
+            command: vec!["/usr/local/bin/page".to_owned(), "--team=api".to_owned()],
+        }),
+    }
+}
+
+fn source() -> Box<PlanSource> {
+    Box::new(PlanSource {
+        plan: plan(),
+        path: "/etc/cutover/recipe-api.yaml".to_owned(),
+        digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
+        text: "version: 1\nname: recipe-api  # \u{e9}\n".to_owned(),
+    })
+}
+
+fn moving() -> Vec<Event> {
+    let (write_id, zone) = (WriteId::from("w-1"), ZoneId::from("Z0123456789ABC"));
+    let change_id = ChangeId::from("C2682N5HXP0BZ4");
+    vec![
+        Event::PlanAccepted { source: source() },
+        Event::WeightChangeIntended {
+            write_id: write_id.clone(),
+            owner: ControllerId::from("controller-1"),
+            perform_by: time("2026-11-21T09:00:15Z"),
+            step: 1,
+            targets: vec![Target {
+                group: 0,
+                zone: zone.clone(),
+                from: image(100, 0),
+                to: WeightPair::new(95, 5),
+            }],
+            baseline: Some(vec![image(100, 0)]),
+        },
+        Event::WeightChangeSubmitted {
+            write_id: write_id.clone(),
+            zone: zone.clone(),
+            groups: vec![0],
+            change_id: change_id.clone(),
+            server_time: Some(time("2026-11-21T09:00:01Z")),
+        },
+        Event::WeightChangeFailed {
+            write_id: write_id.clone(),
+            zone: zone.clone(),
+            groups: vec![0],
+            class: FailureClass::NotSent,
+            message: "the deadline had passed".to_owned(),
+        },
+        Event::WeightChangeAbandoned {
+            write_id: write_id.clone(),
+            moved: BTreeMap::from([(0, image(95, 5))]),
+            reason: "the deadline had passed".to_owned(),
+        },
+        Event::WeightsVerified {
+            write_id: write_id.clone(),
+            step: 1,
+            images: vec![image(95, 5)],
+        },
+        Event::ChangeLost {
+            write_id,
+            change_id: Some(change_id.clone()),
+            groups: vec![0],
+        },
+        Event::ChangeInSync { change_id },
+        Event::BakeStarted { step: 1 },
+        Event::GatesPassed {},
+        Event::BakeCounted {
+            until: time("2026-11-21T10:00:00.123456789Z"),
+            running: true,
+        },
+        Event::StepCompleted { step: 1 },
+    ]
+}
+
+fn watching() -> Vec<Event> {
+    let red = alarm("recipe-api-5xx-rate");
+    vec![
+        Event::StepHeld { because: holds() },
+        Event::GateUnknown {
+            alarm: red.clone(),
+            reason: "CloudWatch did not answer".to_owned(),
+        },
+        Event::GateKnown { alarm: red.clone() },
+        Event::AlarmJudged {
+            alarm: red.clone(),
+            transitioned_at: time("2026-11-21T09:30:00Z"),
+            red: true,
+        },
+        Event::AlarmIgnored {
+            alarm: red.clone(),
+            reason: "known, JIRA-1".to_owned(),
+        },
+        Event::AlarmArmed { alarm: red },
+        Event::DriftDetected {
+            groups: BTreeMap::from([(0, Some(image(50, 50))), (1, None)]),
+        },
+        Event::DriftCleared {},
+        Event::DriftAdopted {
+            images: BTreeMap::from([(0, image(97, 3))]),
+            reason: "ours, by hand".to_owned(),
+        },
+    ]
+}
+
+fn holds() -> Vec<HoldReason> {
+    vec![
+        HoldReason::Halted {
+            reason: HaltReason::BothRed {
+                gate: alarm("recipe-api-5xx-rate"),
+                fallback: alarm("recipe-api-eks-unhealthy-hosts"),
+            },
+        },
+        HoldReason::Drift {
+            groups: vec![group_name()],
+        },
+        HoldReason::AlreadyAtBaseline {},
+        HoldReason::Approval { step: 2 },
+        HoldReason::Baking {
+            step: 1,
+            until: Some(time("2026-11-22T09:00:00Z")),
+            counted_secs: 600,
+        },
+    ]
+}
+
+fn reverting() -> Vec<Event> {
+    vec![
+        Event::RevertIntended {
+            write_id: WriteId::from("w-2"),
+            cause: RevertCause::AlarmFlapped {
+                alarm: alarm("recipe-api-5xx-rate"),
+                at: time("2026-11-21T09:29:00Z"),
+            },
+            mode: RevertMode::Swap,
+        },
+        Event::RevertPerformedUnjournaled {
+            write_id: WriteId::from("w-3"),
+            cause: RevertCause::LateWrite {},
+            decided_at: time("2026-11-21T09:31:00Z"),
+        },
+        Event::BaselineSeen {
+            at: Some(time("2026-11-21T09:32:00Z")),
+        },
+        Event::Reverted { cancelled: false },
+        Event::Halted {
+            reason: HaltReason::Drift {
+                groups: vec![group_name()],
+            },
+        },
+        Event::Completed {},
+        Event::PageSent { of: 21 },
+    ]
+}
+
+fn asked() -> Vec<Event> {
+    let reason = Some("deploy under way".to_owned());
+    vec![
+        Event::PauseRequested {
+            reason: reason.clone(),
+        },
+        Event::ResumeRequested { reason: None },
+        Event::StepApproved {
+            step: 2,
+            pair: WeightPair::new(0, 100),
+            bake_secs: 86_400,
+            reason: "looks good".to_owned(),
+        },
+        Event::BakeSkipRequested {
+            step: 1,
+            reason: "long enough".to_owned(),
+        },
+        Event::BakeSkipDecided {
+            step: 1,
+            skipped: true,
+        },
+        Event::RetryRequested {
+            reason: reason.clone(),
+        },
+        Event::PlanAmended {
+            source: source(),
+            reason: reason.clone(),
+        },
+        Event::RollbackRequested {
+            mode: RevertMode::Force,
+            reason,
+        },
+    ]
+}

@@ -1,0 +1,347 @@
+//! The HTTP door to the simulated world: a server on the loopback that speaks AWS's protocols, with faults.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
+use axum::http::{HeaderMap, Response};
+use cutover::engine::plan::Account;
+use cutover::sim::fault::{Fault, Faults, Lasting};
+use cutover::sim::route53::{Quotas, Route53, Settings};
+use jiff::{SignedDuration, Timestamp};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::route53_door::{self, Incoming};
+use super::wire::{Doorkeeper, Scissors};
+
+/// The simulated world behind the server.
+#[derive(Default)]
+pub(crate) struct World {
+    /// Route 53.
+    pub(crate) route53: Route53,
+}
+
+/// Answers a `CloudWatch` operation: region, operation, body, time → status, body, content type.
+pub(crate) type SignalsDoor =
+    Box<dyn FnMut(&str, &str, &[u8], Timestamp) -> (u16, Vec<u8>, &'static str) + Send>;
+
+/// One call that reached the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// `route53` or `monitoring`.
+    pub(crate) service: &'static str,
+    /// The operation, for example `GetChange`.
+    pub(crate) operation: String,
+    /// When it came, by the server's clock.
+    pub(crate) at: Timestamp,
+    /// What was answered; none where the connection was cut instead.
+    pub(crate) status: Option<u16>,
+}
+
+/// A server with its own world. Dropping it ends it and all its connections.
+pub(crate) struct TestBed {
+    endpoint: String,
+    shared: Arc<Shared>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the server and the test both hold.
+#[derive(Default)]
+struct Shared {
+    world: Mutex<World>,
+    faults: Mutex<Faults>,
+    calls: Mutex<Vec<Call>>,
+    skew: Mutex<SignedDuration>,
+    signals: Mutex<Option<SignalsDoor>>,
+}
+
+/// What becomes of a request.
+enum Outcome {
+    /// It is answered: status, body, content type.
+    Reply(u16, Vec<u8>, &'static str),
+    /// The connection is closed without an answer.
+    Cut,
+}
+
+/// Which service and operation a request is for.
+enum Target {
+    Route53(route53_door::Route),
+    Signals { region: String, operation: String },
+    Unknown,
+}
+
+const XML: &str = "text/xml";
+const CBOR: &str = "application/cbor";
+const SIGNALS_PATH: &str = "/service/GraniteServiceVersion20100801/operation/";
+const BODY_BYTES_MAX: usize = 8 << 20;
+
+impl TestBed {
+    /// Starts a server on a free port. Changes propagate in a second; nothing is throttled.
+    pub(crate) fn start() -> Self {
+        let shared = Arc::new(Shared::default());
+        locked(&shared.world).route53 = Route53::new(Settings {
+            propagation: SignedDuration::from_secs(1),
+            ..Settings::default()
+        });
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket option");
+        let address = listener.local_addr().expect("a bound socket");
+        let (stop, stopped) = oneshot::channel();
+        let served = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || serve(listener, served, stopped));
+        Self {
+            endpoint: format!("http://{address}"),
+            shared,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// The URL to point an AWS client at.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The world. The server waits while this is held.
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        locked(&self.shared.world)
+    }
+
+    /// Every call so far, in the order in which they were answered.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        locked(&self.shared.calls).clone()
+    }
+
+    /// Puts a fault in force, for one operation or (with none) for all.
+    pub(crate) fn fault(&self, operation: Option<&str>, fault: Fault, lasting: Lasting) {
+        locked(&self.shared.faults).add(operation, fault, lasting);
+    }
+
+    /// Ends all faults.
+    pub(crate) fn clear_faults(&self) {
+        locked(&self.shared.faults).clear();
+    }
+
+    /// Turns Route 53's documented quotas on or off.
+    pub(crate) fn throttle(&self, on: bool) {
+        self.world().route53.settings.quotas = on.then(Quotas::default);
+    }
+
+    /// Sets the server's clock minus the real one. `Date` and everything in the world goes by it.
+    pub(crate) fn set_clock_skew(&self, skew: SignedDuration) {
+        *locked(&self.shared.skew) = skew;
+    }
+
+    /// The server's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.now()
+    }
+
+    /// Lets `door` answer `CloudWatch`'s operations.
+    pub(crate) fn set_signals(&self, door: SignalsDoor) {
+        *locked(&self.shared.signals) = Some(door);
+    }
+}
+
+impl Drop for TestBed {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // The thread may have ended by itself; then nobody hears this.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// Serves until told to stop; everything the server started ends with its runtime.
+fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async move {
+        let listener = Doorkeeper(TcpListener::from_std(listener).expect("a socket"));
+        let router = Router::new().fallback(handle).with_state(shared);
+        let service = router.into_make_service_with_connect_info::<Scissors>();
+        tokio::select! {
+            served = axum::serve(listener, service) => served.expect("serving never ends"),
+            _ = stopped => {}
+        }
+    });
+}
+
+/// Answers one request, or cuts its connection.
+async fn handle(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(scissors): ConnectInfo<Scissors>,
+    request: Request,
+) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
+        scissors.cut();
+        return Response::default();
+    };
+    let incoming = Incoming {
+        method: head.method.as_str().to_owned(),
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        body: body.to_vec(),
+    };
+    let target = target(&incoming, &head.headers);
+    let answering = Arc::clone(&shared);
+    // A task of its own: a request that the client no longer waits for still has its effect.
+    let outcome = tokio::spawn(async move { answering.answer(target, incoming).await }).await;
+    match outcome {
+        Ok(Outcome::Reply(status, body, content_type)) => {
+            let date = jiff::fmt::rfc2822::DateTimePrinter::new();
+            let date = date.timestamp_to_rfc9110_string(&shared.now());
+            let response = Response::builder()
+                .status(status)
+                .header(CONTENT_TYPE, content_type)
+                .header(DATE, date.expect("a date of this era"));
+            let response = match content_type {
+                CBOR => response.header("smithy-protocol", "rpc-v2-cbor"),
+                _ => response,
+            };
+            response.body(Body::from(body)).expect("a valid response")
+        }
+        Ok(Outcome::Cut) | Err(_) => {
+            scissors.cut();
+            Response::default()
+        }
+    }
+}
+
+impl Shared {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the real clock of the stand-in for AWS; clients compare it with theirs"
+    )]
+    fn now(&self) -> Timestamp {
+        let skew = *locked(&self.skew);
+        Timestamp::now()
+            .saturating_add(skew)
+            .expect("a skew of this era")
+    }
+
+    /// Lets go wrong what is to go wrong, and otherwise asks the model.
+    async fn answer(&self, target: Target, incoming: Incoming) -> Outcome {
+        let (service, operation) = match &target {
+            Target::Route53(route) => ("route53", route.operation.to_owned()),
+            Target::Signals { operation, .. } => ("monitoring", operation.clone()),
+            Target::Unknown => ("unknown", incoming.path.clone()),
+        };
+        let at = self.now();
+        let outcome = self.pass(&target, &operation, &incoming).await;
+        let status = match &outcome {
+            Outcome::Reply(status, _, _) => Some(*status),
+            Outcome::Cut => None,
+        };
+        locked(&self.calls).push(Call {
+            service,
+            operation,
+            at,
+            status,
+        });
+        outcome
+    }
+
+    async fn pass(&self, target: &Target, operation: &str, incoming: &Incoming) -> Outcome {
+        let faults = locked(&self.faults).take(operation, self.now());
+        let mut reply_lost = false;
+        for fault in faults {
+            match fault {
+                Fault::Error {
+                    status,
+                    code,
+                    message,
+                } => return refusal(target, status, &code, &message),
+                Fault::DropBefore => return Outcome::Cut,
+                Fault::LoseReply => reply_lost = true,
+                Fault::Delay(delay) => wait(delay).await,
+            }
+        }
+        let outcome = self.perform(target, incoming);
+        if reply_lost { Outcome::Cut } else { outcome }
+    }
+
+    fn perform(&self, target: &Target, incoming: &Incoming) -> Outcome {
+        let now = self.now();
+        match target {
+            Target::Route53(route) => {
+                let model = &mut locked(&self.world).route53;
+                let account = Account::default();
+                let (status, body) = route53_door::handle(model, &account, route, incoming, now);
+                Outcome::Reply(status, body, XML)
+            }
+            Target::Signals { region, operation } => match &mut *locked(&self.signals) {
+                Some(door) => {
+                    let (status, body, kind) = door(region, operation, &incoming.body, now);
+                    Outcome::Reply(status, body, kind)
+                }
+                None => refusal(
+                    target,
+                    404,
+                    "UnknownOperationException",
+                    "no such service here",
+                ),
+            },
+            Target::Unknown => refusal(target, 404, "UnknownOperationException", &incoming.path),
+        }
+    }
+}
+
+/// Waits in real time.
+async fn wait(delay: std::time::Duration) {
+    tokio::time::sleep(delay).await;
+}
+
+/// Finds out what a request is for.
+fn target(incoming: &Incoming, headers: &HeaderMap) -> Target {
+    if let Some(operation) = incoming.path.strip_prefix(SIGNALS_PATH) {
+        return Target::Signals {
+            region: region(headers).unwrap_or_else(|| "us-east-1".to_owned()),
+            operation: operation.to_owned(),
+        };
+    }
+    match route53_door::route(&incoming.method, &incoming.path) {
+        Some(route) => Target::Route53(route),
+        None => Target::Unknown,
+    }
+}
+
+/// The region of the signature's scope: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
+fn region(headers: &HeaderMap) -> Option<String> {
+    let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (_, scope) = header.split_once("Credential=")?;
+    scope.split('/').nth(2).map(str::to_owned)
+}
+
+/// An error in the words of the service's protocol.
+fn refusal(target: &Target, status: u16, code: &str, message: &str) -> Outcome {
+    match target {
+        Target::Signals { .. } => {
+            let mut encoder = aws_smithy_cbor::Encoder::new(Vec::new());
+            encoder.begin_map();
+            encoder.str("__type").str(code);
+            encoder.str("message").str(message);
+            encoder.end();
+            Outcome::Reply(status, encoder.into_writer(), CBOR)
+        }
+        Target::Route53(_) | Target::Unknown => {
+            Outcome::Reply(status, route53_door::error_body(status, code, message), XML)
+        }
+    }
+}
+
+/// A lock whose holder panicked is still good: no holder leaves it half changed.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
