@@ -363,3 +363,6 @@ fn refuse_if(condition: bool, why: &str) -> Result<(), NotApplicable> {
 fn refuse<T>(why: String) -> Result<T, NotApplicable> {
     Err(NotApplicable(why))
 }
+
+#[cfg(test)]
+mod tests;
