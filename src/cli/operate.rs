@@ -250,9 +250,9 @@ fn say(context: &mut Context<'_>, written: &[Envelope]) -> Result<()> {
             .collect();
         return context.print_json(&Value::from(entries));
     }
-    let lines: String = written
+    let lines: Vec<String> = written
         .iter()
         .map(|entry| format!("{}: {}\n", entry.cutover, report::event(&entry.event)))
         .collect();
-    context.print(&lines)
+    context.print(&lines.concat())
 }

@@ -35,11 +35,11 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
         } else {
             ""
         };
-        question.push_str(&format!("take the traffic back{force}?"));
+        let question = format!("{question}take the traffic back{force}?");
         context.confirm("rollback", args.yes, &question)?;
         request(context, &desk, args, &going).await?;
         let names: Vec<CutoverName> = going.into_iter().map(|(name, _)| name).collect();
-        take_back(context, &desk, args, &names).await
+        take_back(context, &desk, args, &names)
     })
 }
 
@@ -107,13 +107,14 @@ fn shown(state: &State) -> String {
         return format!("{}: not started; it is cancelled\n", state.name);
     };
     let groups = state.plan().records.iter().zip(baseline).enumerate();
-    groups
+    let lines: Vec<String> = groups
         .map(|(index, (group, baseline))| {
             let now = state.intended_pair(index).unwrap_or(baseline.pair());
             let back = baseline.pair();
             format!("{}: {}: weights {now} → {back}\n", state.name, group.name)
         })
-        .collect()
+        .collect();
+    lines.concat()
 }
 
 /// Journals the requests. From here on any controller takes the traffic back, whatever becomes of this process.
@@ -152,7 +153,7 @@ async fn request(
 ///
 /// # Errors
 /// The controller is not part of this program yet.
-async fn take_back(
+fn take_back(
     _context: &mut Context<'_>,
     _desk: &Desk,
     _args: &Rollback,

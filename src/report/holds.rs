@@ -2,14 +2,11 @@
 //!
 //! A line says what is the case, with numbers and times, and then what to do about it, as a command that can be pasted.
 
-use jiff::SignedDuration;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::text;
-use crate::engine::hold::HaltReason;
-use crate::engine::hold::HoldReason;
-use crate::engine::hold::RevertCause;
+use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::record::GroupName;
 use crate::engine::units::CutoverName;
 
@@ -176,10 +173,6 @@ fn baking(
 }
 
 /// What to do about it; none where it passes by itself.
-#[expect(
-    clippy::too_many_lines,
-    reason = "a table: one entry a reason, none left out"
-)]
 fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
     let remedy = match reason {
         HoldReason::RevertBlocked { .. } => format!("it is tried without end; {BREAK_GLASS}"),
@@ -198,9 +191,8 @@ fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
             "mend the old cluster first; a rollback is yours to decide: `cutover rollback {name}`"
         ),
         HoldReason::AlarmMissing { .. } => {
-            format!(
-                "create it, or name another in the plan; under way, `cutover amend PATH` takes the plan"
-            )
+            "create it, or name another in the plan; under way, `cutover amend PATH` takes the plan"
+                .to_owned()
         }
         HoldReason::UnknownTooLong { .. } => format!(
             "see why CloudWatch cannot tell; take the traffic back: `cutover rollback {name}`"
@@ -387,6 +379,10 @@ mod tests {
         reasons.map(|reason| HoldReason::Halted { reason }).to_vec()
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table: one entry a reason, none left out"
+    )]
     fn holds() -> Vec<HoldReason> {
         let since = Some(at("2026-11-21T02:30:00Z"));
         let until = Some(at("2026-11-21T05:14:00Z"));

@@ -186,8 +186,7 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     } else {
         text::styled(text::GOOD, "could start now; nothing was written")
     };
-    shown.push_str(&format!("\n  {verdict}\n"));
-    shown
+    format!("{shown}\n  {verdict}\n")
 }
 
 fn marked(style: anstyle::Style, mark: &str, line: &str, width: Option<usize>) -> String {
@@ -201,7 +200,6 @@ fn group_text(group: &GroupView) -> String {
         || format!("zone {}", group.zone),
         |id| format!("zone {} ({id})", group.zone),
     );
-    let mut shown = format!("   {}, {zone}\n", group.name);
     let mut table = Table::new();
     table.load_style(NOTHING);
     for member in &group.members {
@@ -218,13 +216,12 @@ fn group_text(group: &GroupView) -> String {
             health(member),
         ]);
     }
+    let mut lines = vec![format!("   {}, {zone}", group.name)];
     if group.members.is_empty() {
-        shown.push_str("     no record sets\n");
+        lines.push("     no record sets".to_owned());
     }
-    for line in table.lines() {
-        shown.push_str(&format!("    {}\n", line.trim_end()));
-    }
-    shown
+    lines.extend(table.lines().map(|line| format!("    {}", line.trim_end())));
+    lines.join("\n") + "\n"
 }
 
 /// Where a member points.
@@ -266,10 +263,11 @@ fn alarms_text(alarms: &[AlarmView], now: Timestamp) -> String {
             alarm_state(&alarm.reading, now),
         ]);
     }
-    table
+    let lines: Vec<String> = table
         .lines()
         .map(|line| format!("   {}\n", line.trim_end()))
-        .collect()
+        .collect();
+    lines.concat()
 }
 
 fn alarm_state(reading: &AlarmReading, now: Timestamp) -> String {

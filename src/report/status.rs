@@ -2,17 +2,12 @@
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use jiff::SignedDuration;
-use jiff::Timestamp;
-use serde_json::Value;
-use serde_json::json;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 
-use super::holds;
-use super::text;
+use super::{holds, text};
 use crate::engine::hold::HoldReason;
-use crate::engine::units::CutoverName;
-use crate::engine::units::Share;
-use crate::engine::units::WeightPair;
+use crate::engine::units::{CutoverName, Share, WeightPair};
 
 /// How wide the share's bar is, in cells.
 const BAR_CELLS: u32 = 10;

@@ -1,9 +1,7 @@
 //! The small pieces that all reports are made of: durations, times, bars, lines that fit.
 
-use anstyle::AnsiColor;
-use anstyle::Style;
-use jiff::SignedDuration;
-use jiff::Timestamp;
+use anstyle::{AnsiColor, Style};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::units::Share;
 
