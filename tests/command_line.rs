@@ -273,14 +273,14 @@ const COMMANDS: [&str; 18] = [
 #[test]
 fn help_teaches_every_command() {
     let desk = Desk::new();
-    let mut all = desk.says("--help").out;
+    let mut all = vec![desk.says("--help").out];
     for command in COMMANDS {
         let said = desk.says_words(&[command, "--help"]);
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{command}");
         assert!(said.out.contains("Examples:"), "{command} has no example");
-        all.push_str(&format!("\n=== cutover {command}\n{}", said.out));
+        all.push(format!("\n=== cutover {command}\n{}", said.out));
     }
-    insta::assert_snapshot!("help", all);
+    insta::assert_snapshot!("help", all.concat());
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::report::text;
 use crate::sim::world::World;
 
 /// How often the rehearsed controller looks: often enough for bakes of hours, seldom enough for two weeks in a moment.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// No rehearsal is longer than this, whatever holds it: a year.
 const LONGEST: SignedDuration = SignedDuration::from_hours(365 * 24);
