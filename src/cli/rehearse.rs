@@ -26,7 +26,7 @@ use crate::report::text;
 use crate::sim::world::World;
 
 /// How often the rehearsed controller looks: often enough for bakes of hours, seldom enough for two weeks in a moment.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// How much longer than its plan a rehearsal goes on, whatever holds it.
 const GRACE: SignedDuration = SignedDuration::from_hours(24);
