@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::hold::{HaltReason, HoldReason, RevertCause};
 use super::plan::PlanSource;
@@ -114,6 +114,7 @@ pub enum Event {
         /// The write.
         write_id: WriteId,
         /// The groups that did move, with their images.
+        #[serde(deserialize_with = "by_index")]
         moved: BTreeMap<usize, GroupImage>,
         /// Why it was given up.
         reason: String,
@@ -202,6 +203,7 @@ pub enum Event {
     /// Somebody else changed a group.
     DriftDetected {
         /// What was read, by the group's index; none where a member is gone.
+        #[serde(deserialize_with = "by_index")]
         groups: BTreeMap<usize, Option<GroupImage>>,
     },
     /// All groups are again as last verified.
@@ -209,6 +211,7 @@ pub enum Event {
     /// A person takes the drifted images for the verified ones.
     DriftAdopted {
         /// The images, by the group's index.
+        #[serde(deserialize_with = "by_index")]
         images: BTreeMap<usize, GroupImage>,
         /// Why.
         reason: String,
@@ -385,4 +388,25 @@ impl Event {
                 | Self::Halted { .. }
         )
     }
+}
+
+/// Reads a map whose keys are groups' indexes.
+///
+/// JSON has text for keys, and serde, which buffers an event until it has seen its `type`, does not turn buffered text
+/// into numbers by itself.
+fn by_index<'de, D, V>(deserializer: D) -> Result<BTreeMap<usize, V>, D::Error>
+where
+    D: Deserializer<'de>,
+    V: Deserialize<'de>,
+{
+    let by_text = BTreeMap::<String, V>::deserialize(deserializer)?;
+    let parsed = by_text
+        .into_iter()
+        .map(|(index, value)| match index.parse() {
+            Ok(index) => Ok((index, value)),
+            Err(_) => Err(serde::de::Error::custom(format!(
+                "`{index}` is not a group's index"
+            ))),
+        });
+    parsed.collect()
 }
