@@ -81,7 +81,7 @@ pub struct State {
     pub verified_step: u16,
     /// When the current step was first intended.
     pub step_began_at: Option<Timestamp>,
-    /// When a write was last given up.
+    /// When a write that Route 53 was asked for was given up, if the last one was.
     pub abandoned_at: Option<Timestamp>,
     /// The images that a revert goes back to, in the plan's order.
     pub baseline: Option<Vec<GroupImage>>,

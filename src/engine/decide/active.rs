@@ -190,7 +190,7 @@ fn drift(view: &View<'_>) -> Option<Event> {
 }
 
 fn halted(view: &View<'_>) -> Decision {
-    let mut decision = shifting::resolve_halted(view);
+    let mut decision = shifting::left_over(view).unwrap_or_default();
     if let Some(reason) = &view.state.halt {
         decision.because.push(HoldReason::Halted {
             reason: reason.clone(),

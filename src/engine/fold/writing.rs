@@ -133,6 +133,11 @@ impl State {
         at: Timestamp,
     ) -> Taken {
         self.require_write(write_id)?;
+        // Where nobody answered, the owner died: that was no try of Route 53.
+        let tried = self
+            .write
+            .as_ref()
+            .is_some_and(|write| !write.answers.is_empty());
         for (index, image) in moved {
             if let Some(slot) = self
                 .verified
@@ -143,7 +148,7 @@ impl State {
             }
         }
         self.write = None;
-        self.abandoned_at = Some(at);
+        self.abandoned_at = tried.then_some(at);
         if self.phase == Phase::Shifting && !self.has_moved_in_step() {
             self.step_back(at);
         }
