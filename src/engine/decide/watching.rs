@@ -182,14 +182,24 @@ fn resubmit(view: &View<'_>) -> Option<Decision> {
     ))
 }
 
+/// What is not INSYNC for ten minutes: a change, or a resubmission that is never accepted, which goes by its own name.
 fn late_changes<'a>(view: &'a View<'_>) -> impl Iterator<Item = HoldReason> + 'a {
-    view.state.changes.iter().filter_map(|(id, change)| {
-        let late = view.now.duration_since(change.submitted_at) >= STEP_WITHIN;
-        (change.in_sync_at.is_none() && late).then(|| HoldReason::InSyncLate {
+    let is_late = |since: Timestamp| view.now.duration_since(since) >= STEP_WITHIN;
+    let changes = view.state.changes.iter().filter_map(move |(id, change)| {
+        let late = change.in_sync_at.is_none() && is_late(change.submitted_at);
+        late.then(|| HoldReason::InSyncLate {
             change_id: id.clone(),
             zone: change.zone.clone(),
         })
-    })
+    });
+    let unnamed = uncovered(view).into_iter().find_map(|index| {
+        let image = view.state.verified.as_ref()?.get(index)?;
+        is_late(view.state.phase_since).then(|| HoldReason::InSyncLate {
+            change_id: ChangeId("not known".to_owned()),
+            zone: image.zone.clone(),
+        })
+    });
+    changes.chain(unnamed)
 }
 
 /// Whether the bake is over, or would be if every gate passes now.

@@ -117,9 +117,8 @@ impl State {
         if self.answer(write_id, groups, &answer) {
             return;
         }
-        if self.is_resubmission(write_id) {
-            self.resubmission = None;
-        } else if let Some(revert) = self.revert_of(write_id) {
+        // A resubmission that failed stays noted: its time keeps the next one from following at once.
+        if let Some(revert) = self.revert_of(write_id) {
             revert.trouble = Some(message.to_owned());
             revert.failures = revert.failures.saturating_add(1);
             revert.failed_at = Some(at);
