@@ -39,7 +39,9 @@ pub(super) fn wants_groups(view: &View<'_>) -> bool {
         Phase::Waiting => true,
         Phase::Settling => watching::lacks_a_change(view),
         Phase::Baking => {
-            (clear && watching::bake_is_over(view)) || view.state.skip_requested.is_some()
+            (clear && watching::bake_is_over(view))
+                || view.state.skip_requested.is_some()
+                || view.state.write.is_some()
         }
         Phase::Halted => view.state.write.is_some(),
         Phase::Shifting | Phase::Completed | Phase::Reverting | Phase::Reverted => false,
@@ -99,7 +101,8 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
         Phase::Waiting => advance::start(view, &blockers),
         Phase::Shifting => shifting::decide(view, judgement, &blockers),
         Phase::Settling => watching::settle(view, judgement),
-        Phase::Baking => watching::bake(view, judgement, &blockers),
+        Phase::Baking => shifting::left_over(view)
+            .unwrap_or_else(|| watching::bake(view, judgement, &blockers)),
         Phase::Halted => halted(view),
         Phase::Completed | Phase::Reverting | Phase::Reverted => Decision::default(),
     };

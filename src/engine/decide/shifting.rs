@@ -42,7 +42,7 @@ pub(super) fn decide(view: &View<'_>, judgement: &Judgement, blockers: &[HoldRea
     }
 }
 
-/// A write that was under way when the cutover halted is only looked after, never sent again.
+/// A write that was under way when the cutover halted is only looked after, never sent again; also after `retry`.
 pub(super) fn left_over(view: &View<'_>) -> Option<Decision> {
     abandon(view, view.state.write.as_ref()?)
 }

@@ -182,7 +182,7 @@ fn resubmit(view: &View<'_>) -> Option<Decision> {
     ))
 }
 
-/// What is not INSYNC for ten minutes: a change, or a resubmission that is never accepted, which goes by its own name.
+/// What is not INSYNC for ten minutes: a change, or one that was never named because no resubmission is accepted.
 fn late_changes<'a>(view: &'a View<'_>) -> impl Iterator<Item = HoldReason> + 'a {
     let is_late = |since: Timestamp| view.now.duration_since(since) >= STEP_WITHIN;
     let changes = view.state.changes.iter().filter_map(move |(id, change)| {
@@ -310,7 +310,8 @@ fn after_bake(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     if !last && !view.state.is_approved(next) {
         return Decision::hold(HoldReason::Approval { step: next });
     }
-    if !blockers.is_empty() || !view.all_as_verified() || view.observation.in_flight {
+    let busy = view.observation.in_flight || view.state.write.is_some();
+    if !blockers.is_empty() || !view.all_as_verified() || busy {
         return Decision::default();
     }
     if last {
