@@ -1,5 +1,7 @@
 //! The way back: until Route 53 is read at the baseline, twice, a fence apart (RULES A3, A5, E3).
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{BLIND_REVERT_AFTER, Decision, FENCE, How, LATE, Order, Part, Purpose, RESIDUE, View};
@@ -48,8 +50,13 @@ pub(super) fn late_write(view: &View<'_>) -> Decision {
     let Some(write) = &view.state.write else {
         return Decision::default();
     };
-    if view.now.duration_since(view.state.phase_since) > RESIDUE {
-        return Decision::default();
+    let ends_at = view.state.phase_since + RESIDUE;
+    if view.now > ends_at {
+        return Decision::of(Event::WeightChangeAbandoned {
+            write_id: write.write_id.clone(),
+            moved: BTreeMap::new(),
+            reason: "it did not land within 15 minutes after the revert".to_owned(),
+        });
     }
     let landed = write.targets.iter().any(|target| {
         view.image(target.group).is_some_and(|image| {
@@ -58,7 +65,10 @@ pub(super) fn late_write(view: &View<'_>) -> Decision {
         })
     });
     if !landed {
-        return Decision::default();
+        return Decision {
+            wake_at: Some(ends_at),
+            ..Decision::default()
+        };
     }
     let write_id = view.next_write_id();
     let cause = RevertCause::LateWrite {};
