@@ -50,7 +50,8 @@ pub(super) fn wants_groups(view: &View<'_>) -> bool {
 
 fn asked_back(view: &View<'_>) -> Option<Event> {
     let rollback = view.state.rollback.as_ref()?;
-    if !view.state.has_started() {
+    // A start that was given up may have been sent all the same: only reading back tells that nothing moved.
+    if view.state.intended.is_empty() {
         return Some(Event::Reverted { cancelled: true });
     }
     let cause = RevertCause::Operator {

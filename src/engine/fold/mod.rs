@@ -319,8 +319,14 @@ impl State {
         require(!self.phase.is_final(), "the cutover is over")?;
         require(source.plan.name == self.name, "the plan has another name")?;
         let same_records = source.plan.records == self.plan().records;
-        require(!self.has_started() || same_records, "the records differ")?;
+        require(
+            self.baseline.is_none() || same_records,
+            "the records differ",
+        )?;
         self.source = source.clone();
+        let gates = &self.source.plan.gates;
+        self.unknown
+            .retain(|alarm, _| gates.alarms.iter().any(|gate| gate.id == *alarm));
         Ok(())
     }
 

@@ -200,6 +200,7 @@ impl State {
         if self.verified_step == 0 {
             self.first_write = None;
             self.verified = None;
+            self.unknown.clear();
             self.enter(Phase::Waiting, at);
         } else {
             self.enter(Phase::Baking, at);
