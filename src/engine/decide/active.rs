@@ -160,7 +160,12 @@ pub(super) fn automatic_revert(
         (None, RevertCause::StepFailed { message }) => HaltReason::StepFailed { message },
         (None, _) => return None,
     };
-    (view.state.halt.as_ref() != Some(&reason)).then_some(Event::Halted { reason })
+    // The alarms of a fire may take turns: that it burns on both sides has been said.
+    let said = match (&view.state.halt, &reason) {
+        (Some(HaltReason::BothRed { .. }), HaltReason::BothRed { .. }) => true,
+        (before, reason) => before.as_ref() == Some(reason),
+    };
+    (!said).then_some(Event::Halted { reason })
 }
 
 /// What changed in the groups behind our back since the last look, or no longer is.
@@ -168,6 +173,10 @@ fn drift(view: &View<'_>) -> Option<Event> {
     let (Some(verified), None) = (&view.state.verified, &view.state.write) else {
         return None;
     };
+    // There the groups that were taken back differ from what was verified, by our own hand.
+    if matches!(view.state.halt, Some(HaltReason::Drift { .. })) {
+        return None;
+    }
     let mut drifted: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
     for (index, image) in verified.iter().enumerate() {
         if view.was_read(index) {

@@ -180,14 +180,7 @@ fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
     let Some(seen_at) = revert.baseline_seen else {
         return Decision::of(Event::BaselineSeen { at: Some(view.now) });
     };
-    let landing = view
-        .state
-        .write
-        .as_ref()
-        .filter(|write| !write.is_answered());
-    let fence = landing
-        .map(|write| write.perform_by + LATE)
-        .max(Some(seen_at + FENCE));
+    let fence = may_land_until(view).max(Some(seen_at + FENCE));
     match fence.filter(|fence| view.now < *fence) {
         Some(fence) => Decision {
             wake_at: Some(fence),
@@ -197,9 +190,16 @@ fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
     }
 }
 
+/// Until when a write of ours without all its answers may still land (RULES A3).
+fn may_land_until(view: &View<'_>) -> Option<Timestamp> {
+    let write = view.state.write.as_ref()?;
+    (!write.is_answered()).then(|| write.perform_by + LATE)
+}
+
 /// Only drift halts a revert, and only when everything else is back.
 fn halt(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Event> {
-    if revert.mode == RevertMode::Force || view.observation.in_flight {
+    let landing = may_land_until(view).is_some_and(|until| view.now < until);
+    if revert.mode == RevertMode::Force || view.observation.in_flight || landing {
         return None;
     }
     let busy = places

@@ -32,6 +32,7 @@ impl State {
         });
         self.rollback = None;
         self.halt = None;
+        self.drift = None;
         self.resubmission = None;
         self.enter(Phase::Reverting, at);
         Ok(())
