@@ -99,7 +99,7 @@ pub struct State {
     pub resubmission: Option<Resubmission>,
     /// The bake clock.
     pub bake: Bake,
-    /// Since when each gate has been Unknown.
+    /// Since when each gate and fallback alarm has been Unknown.
     pub unknown: BTreeMap<AlarmId, Timestamp>,
     /// Up to which change of state each alarm has been judged (AWS's clock).
     pub judged: BTreeMap<AlarmId, Timestamp>,

@@ -89,6 +89,7 @@ pub fn judge(state: &State, observation: &Observation) -> Judgement {
             gate.no_data
         };
         let verdict = judge_alarm(state, observation, gate, no_data, &mut judgement.events);
+        note_unknown(state, &gate.id, &verdict, &mut judgement.events);
         if is_red(observation, &gate.id) && !state.ignored.contains(&gate.id) {
             judgement.fallbacks_red.push(gate.id.clone());
         }

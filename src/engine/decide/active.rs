@@ -73,10 +73,12 @@ fn accept_plan(view: &View<'_>) -> Option<Event> {
     let FileReading::Plan(source) = &view.observation.file else {
         return None;
     };
-    let changed =
-        source.digest != view.state.source.digest || source.path != view.state.source.path;
+    // The path alone is no news: two machines may keep the same file at different places, and would take turns.
+    let changed = source.digest != view.state.source.digest;
     // A baseline binds the records: it would not fit others.
-    let fits = view.state.baseline.is_none() || source.plan.records == view.state.plan().records;
+    let same_records = source.plan.records == view.state.plan().records;
+    let fits =
+        source.plan.name == view.state.name && (view.state.baseline.is_none() || same_records);
     (changed && fits).then(|| Event::PlanAccepted {
         source: source.clone(),
     })
@@ -90,7 +92,9 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
         };
     }
     if let Some(event) = drift(view) {
-        let mut events = watching::stop_clock(view);
+        // It may have begun right after the groups were last read.
+        let read_at = view.observation.groups_read_at;
+        let mut events = watching::stop_clock(view, view.observation.passed_at.min(read_at));
         events.push(event);
         return Decision {
             events,
@@ -108,7 +112,7 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
         Phase::Completed | Phase::Reverting | Phase::Reverted => Decision::default(),
     };
     decision.because.extend(blockers);
-    decision.gates_pass = judgement.passes() && view.state.drift.is_none();
+    decision.gates_pass = watching::counts(view, judgement);
     decision.wake_at = decision.wake_at.into_iter().chain(unknown_ends(view)).min();
     decision
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::advance;
+use super::holds;
 use super::{Decision, How, LATE, Order, PERFORM_WITHIN, Part, Purpose, STEP_WITHIN, View};
 use crate::engine::event::Event;
 use crate::engine::hold::HoldReason;
@@ -71,7 +72,7 @@ pub(super) fn settle(view: &View<'_>, judgement: &Judgement) -> Decision {
         return decision;
     }
     let mut events = vec![Event::BakeStarted { step }];
-    if judgement.passes() {
+    if counts(view, judgement) {
         events.push(Event::GatesPassed {});
     }
     Decision {
@@ -211,8 +212,14 @@ pub(super) fn bake_is_over(view: &View<'_>) -> bool {
     view.state.bake.over || (running && view.state.bake.counted_at(view.now) >= step.bake)
 }
 
+/// Whether the time since the reading before counts as bake: all gates pass, nothing has drifted, and the clock that
+/// measures it is right.
+pub(super) fn counts(view: &View<'_>, judgement: &Judgement) -> bool {
+    judgement.passes() && view.state.drift.is_none() && holds::skew(view).is_none()
+}
+
 pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReason]) -> Decision {
-    let passing = judgement.passes() && view.state.drift.is_none();
+    let passing = counts(view, judgement);
     if view.state.bake.over {
         return after_bake(view, blockers);
     }
@@ -220,7 +227,7 @@ pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReaso
         return skip(view, asked, passing);
     }
     if !passing {
-        let events = stop_clock(view);
+        let events = stop_clock(view, view.observation.passed_at);
         return Decision {
             events,
             ..baking(view, false)
@@ -243,17 +250,13 @@ pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReaso
     baking(view, true)
 }
 
-/// Counts the bake up to the last reading at which all gates passed. After a restart that reading is not known, and
-/// only what the journal has is counted.
-pub(super) fn stop_clock(view: &View<'_>) -> Vec<Event> {
+/// Counts the bake up to the last reading at which all was well. After a restart that reading is not known, and only
+/// what the journal has is counted.
+pub(super) fn stop_clock(view: &View<'_>, last_well_at: Option<Timestamp>) -> Vec<Event> {
     let Some(since) = view.state.bake.running_since else {
         return Vec::new();
     };
-    let until = view
-        .observation
-        .passed_at
-        .filter(|at| *at > since)
-        .unwrap_or(since);
+    let until = last_well_at.filter(|at| *at > since).unwrap_or(since);
     vec![Event::BakeCounted {
         until,
         running: false,

@@ -324,9 +324,9 @@ impl State {
             "the records differ",
         )?;
         self.source = source.clone();
-        let gates = &self.source.plan.gates;
+        let plan = &self.source.plan;
         self.unknown
-            .retain(|alarm, _| gates.alarms.iter().any(|gate| gate.id == *alarm));
+            .retain(|alarm, _| plan.alarms().any(|gate| gate.id == *alarm));
         Ok(())
     }
 
