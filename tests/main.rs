@@ -4,6 +4,8 @@ mod aws_adapters;
 mod command_line;
 mod contract;
 mod end_to_end;
+mod engine_properties;
+mod engine_rules;
 mod journal;
 mod layers;
 mod ministack;

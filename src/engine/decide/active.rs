@@ -106,8 +106,9 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
         Phase::Waiting => advance::start(view, &blockers),
         Phase::Shifting => shifting::decide(view, judgement, &blockers),
         Phase::Settling => watching::settle(view, judgement),
-        Phase::Baking => shifting::left_over(view)
-            .unwrap_or_else(|| watching::bake(view, judgement, &blockers)),
+        Phase::Baking => {
+            shifting::left_over(view).unwrap_or_else(|| watching::bake(view, judgement, &blockers))
+        }
         Phase::Halted => halted(view),
         Phase::Completed | Phase::Reverting | Phase::Reverted => Decision::default(),
     };
