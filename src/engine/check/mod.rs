@@ -171,8 +171,9 @@ impl Checker {
             return Vec::new();
         };
         match state.phase {
-            Phase::Completed => self.all_at(state, "completed", |state, _| {
-                Some(state.plan().steps.last()?.pair)
+            // A person may have adopted other weights than the last step's.
+            Phase::Completed => self.all_at(state, "completed", |state, index| {
+                Some(state.verified.as_ref()?.get(index)?.pair())
             }),
             Phase::Reverted if state.intended.is_empty() => Vec::new(),
             Phase::Reverted => self.all_at(state, "reverted", |state, index| {

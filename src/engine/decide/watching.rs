@@ -11,7 +11,7 @@ use crate::engine::event::Event;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::ChangeReading;
 use crate::engine::record::GroupImage;
-use crate::engine::state::State;
+use crate::engine::state::{Phase, State};
 use crate::engine::units::ChangeId;
 use crate::engine::verdict::Judgement;
 
@@ -253,7 +253,8 @@ pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReaso
 /// Counts the bake up to the last reading at which all was well. After a restart that reading is not known, and only
 /// what the journal has is counted.
 pub(super) fn stop_clock(view: &View<'_>, last_well_at: Option<Timestamp>) -> Vec<Event> {
-    let Some(since) = view.state.bake.running_since else {
+    let running_since = view.state.bake.running_since;
+    let Some(since) = running_since.filter(|_| view.state.phase == Phase::Baking) else {
         return Vec::new();
     };
     let until = last_well_at.filter(|at| *at > since).unwrap_or(since);

@@ -354,7 +354,7 @@ impl State {
     fn step_completed(&mut self, step: u16) -> Taken {
         require(self.phase == Phase::Baking, "nothing is baking")?;
         require(step == self.verified_step, "another step is baking")?;
-        self.bake.over = true;
+        (self.bake.over, self.bake.running_since) = (true, None);
         Ok(())
     }
 
