@@ -18,6 +18,10 @@ const BACKOFF_MAX_SECS: i64 = 60;
 /// How soon a revert that is not at its end looks again.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 
+/// How soon it looks when this round had no reason to read groups before it decided to revert: the way back begins
+/// within a second (DESIGN section 11).
+const LOOK_AT_ONCE: SignedDuration = SignedDuration::from_millis(200);
+
 /// Where a group stands on the way back.
 enum Place {
     /// At the baseline's weights.
@@ -105,9 +109,17 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
         return Decision::of(event);
     }
     let retry_at = retry_at(revert).filter(|at| *at > view.now);
+    let unread = places
+        .iter()
+        .all(|place| matches!(place, Place::Unseen(None)));
+    let look = if unread && !view.observation.in_flight {
+        LOOK_AT_ONCE
+    } else {
+        LOOK_AGAIN
+    };
     let mut decision = Decision {
         because: blocked(revert, &places),
-        wake_at: retry_at.or(Some(view.now + LOOK_AGAIN)),
+        wake_at: retry_at.or(Some(view.now + look)),
         ..Decision::default()
     };
     decision.because.push(HoldReason::Reverting {
