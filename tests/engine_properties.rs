@@ -3,6 +3,7 @@
 use cutover::engine::event::{Event, FailureClass, RevertMode};
 use cutover::engine::observation::{AlarmState, FileReading};
 use cutover::engine::plan::{HoldOrRevert, Plan};
+use cutover::engine::record::GroupImage;
 use cutover::engine::state::Phase;
 use jiff::SignedDuration;
 use proptest::collection::vec;
@@ -163,7 +164,7 @@ fn act(world: &mut World, act: &Act) {
             let verified = world.state().verified.as_ref();
             let wanted = verified
                 .and_then(|images| images.get(index))
-                .map(|image| image.pair());
+                .map(GroupImage::pair);
             if let Some(pair) = wanted {
                 world.others_write(index, pair.old.0, pair.new.0);
             }
@@ -251,7 +252,7 @@ fn adopt(world: &mut World) {
     };
     let most = state.plan().step(state.step).map(|step| step.pair);
     let fits = drift.values().all(|image| {
-        let pair = image.as_ref().map(|image| image.pair());
+        let pair = image.as_ref().map(GroupImage::pair);
         pair.is_some_and(|pair| {
             pair.sum() > 0 && most.is_some_and(|most| !pair.gives_new_more_than(most))
         })
