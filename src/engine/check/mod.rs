@@ -3,7 +3,7 @@
 //! Nothing here asks the code that it checks: verdicts, bakes and fences are derived anew from readings and entries.
 //! Only the fold is shared, since the state is by definition the fold of the entries. Four callers: unit tests,
 //! property tests, the simulator after every event, and the live loop, which looks at a decision with [`decision`]
-//! before it is journaled; a violation there halts the cutover, unless it is reverting already.
+//! before it is journaled; [`Violation::halts`] is its answer.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use super::event::{Envelope, Event, Target};
 use super::fold;
-use super::hold::HoldReason;
+use super::hold::{HaltReason, HoldReason};
 use super::record::GroupImage;
 use super::state::{Answer, Phase, State};
 use super::units::WeightPair;
@@ -70,6 +70,22 @@ pub struct Violation {
     pub invariant: Invariant,
     /// How it is broken.
     pub message: String,
+}
+
+impl Violation {
+    /// The entry that halts the cutover and wakes somebody; none where it is over, going back or halted already, since
+    /// nothing may stop a revert, and nothing more can be stopped in the others.
+    pub fn halts(&self, state: &State) -> Option<Event> {
+        let advances = match state.phase {
+            Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking => true,
+            Phase::Completed | Phase::Reverting | Phase::Reverted | Phase::Halted => false,
+        };
+        advances.then(|| Event::Halted {
+            reason: HaltReason::Invariant {
+                message: self.to_string(),
+            },
+        })
+    }
 }
 
 /// The two reads that end a revert are at least this far apart (RULES A3).
