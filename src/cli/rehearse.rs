@@ -63,7 +63,11 @@ struct Played {
 async fn play(sources: Vec<PlanSource>, start: Timestamp) -> Result<Played> {
     let world = World::for_plans(sources.iter().map(|source| &source.plan), start)?;
     let (dns, signals) = (world.dns.clone(), world.signals.clone());
-    let sources_length = sources.iter().map(|source| length(&source.plan)).max().unwrap_or_default();
+    let sources_length = sources
+        .iter()
+        .map(|source| length(&source.plan))
+        .max()
+        .unwrap_or_default();
     let journal = MemoryJournal::new();
     let outside = Outside {
         clock: Arc::new(world.clock),
@@ -107,7 +111,10 @@ async fn play(sources: Vec<PlanSource>, start: Timestamp) -> Result<Played> {
 
 /// How long a plan takes if nothing holds it, settling aside.
 fn length(plan: &Plan) -> SignedDuration {
-    plan.steps.iter().map(|step| step.bake).fold(SignedDuration::ZERO, SignedDuration::saturating_add)
+    plan.steps
+        .iter()
+        .map(|step| step.bake)
+        .fold(SignedDuration::ZERO, SignedDuration::saturating_add)
 }
 
 /// Stands in for the people who approve: at once, so that the rehearsal shows the plan's own pace.
