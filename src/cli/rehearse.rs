@@ -77,7 +77,7 @@ async fn play(sources: Vec<PlanSource>, start: Timestamp) -> Result<Played> {
         notifier: Arc::new(Nobody),
         files: Some(Arc::new(Script(sources))),
         break_glass: None,
-        narrate: Arc::new(|entry| report::event(&entry.event)),
+        narrate: Arc::new(progress),
     };
     let settings = Settings {
         me: ControllerId::from("rehearsal"),
@@ -194,8 +194,12 @@ impl Played {
                 .filter(|entry| entry.cutover == state.name)
             {
                 if is_worth_a_line(&entry.event) {
-                    let after = text::duration(entry.at.duration_since(start));
-                    writeln!(out, "  {after:>12}  {}", report::event(&entry.event))?;
+                    writeln!(
+                        out,
+                        "  {}  {}",
+                        text::minute(entry.at),
+                        report::event(&entry.event)
+                    )?;
                 }
             }
             let took = text::duration(state.phase_since.duration_since(start));
@@ -220,6 +224,24 @@ impl Played {
         )?;
         Ok(())
     }
+}
+
+/// Says on standard error how far the simulated days have come.
+fn progress(entry: &Envelope) -> String {
+    let words = report::event(&entry.event);
+    if matches!(
+        entry.event,
+        Event::WeightsVerified { .. } | Event::Completed {}
+    ) {
+        let line = format!(
+            "rehearsing {}: {}: {words}",
+            entry.cutover,
+            text::minute(entry.at)
+        );
+        // Nobody reads it: that is no reason to stop.
+        writeln!(anstream::stderr(), "{line}").unwrap_or_default();
+    }
+    words
 }
 
 /// What a reader of the timeline wants to see; the rest is in the JSON.
