@@ -9,7 +9,8 @@ use jiff::SignedDuration;
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
-use crate::support::engine_world::{Fate, World, alarm, plan, source};
+use crate::support::engine_plan::{alarm, plan, source};
+use crate::support::engine_world::{Fate, World};
 
 #[derive(Debug, Clone)]
 enum Act {

@@ -7,7 +7,8 @@ use cutover::engine::units::{WeightPair, ZoneId};
 use jiff::SignedDuration;
 
 use super::{baking, cause, kinds, simple};
-use crate::support::engine_world::{Fate, World, plan};
+use crate::support::engine_plan::plan;
+use crate::support::engine_world::{Fate, World};
 
 fn pair(old: u8, new: u8) -> WeightPair {
     WeightPair::new(old, new)
