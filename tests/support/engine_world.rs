@@ -259,13 +259,14 @@ impl World {
         &self.controllers[0].last.because
     }
 
-    /// Time passes, then every controller does a round, performs, and does the round that its replies cause.
+    /// Time passes, then every controller does a round, performs, and does so again for the replies.
     pub(crate) fn tick(&mut self, secs: i64) {
         self.pass(secs);
         for index in 0..self.controllers.len() {
             self.round(index);
             self.perform(index);
             self.round(index);
+            self.perform(index);
         }
     }
 
