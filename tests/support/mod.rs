@@ -6,5 +6,6 @@ pub(crate) mod python;
 pub(crate) mod route53_door;
 pub(crate) mod route53_records;
 pub(crate) mod server;
+pub(crate) mod sts_door;
 pub(crate) mod wire;
 pub(crate) mod xml;
