@@ -23,6 +23,7 @@ pub mod rehearse;
 pub mod rollback;
 pub mod run;
 pub mod status;
+pub mod watched_files;
 
 use std::io::ErrorKind;
 use std::process::ExitCode;

@@ -1,12 +1,35 @@
 //! `cutover rehearse`: the same controller over a simulated world.
 
-use anyhow::{Result, anyhow};
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::runtime::Builder;
 
 use super::args::Rehearse;
 use super::context::Context;
 use super::exit::Exit;
 use super::plans;
+use crate::controller::{Controller, Outside, Scope, Settings};
+use crate::engine::event::{Envelope, Event};
+use crate::engine::observation::FileReading;
 use crate::engine::plan::PlanSource;
+use crate::engine::state::{Phase, State};
+use crate::engine::units::ControllerId;
+use crate::journal::MemoryJournal;
+use crate::ports::{Clock, Journal, Notifier, Page, PlanFiles, PlanFilesNow, Position};
+use crate::report;
+use crate::report::text;
+use crate::sim::world::World;
+
+/// How often the rehearsed controller looks: often enough for bakes of hours, seldom enough for two weeks in a moment.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// No rehearsal is longer than this, whatever holds it: a year.
+const LONGEST: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 /// Rehearses the plans.
 ///
@@ -14,14 +37,217 @@ use crate::engine::plan::PlanSource;
 /// A plan is not valid.
 pub fn run(context: &mut Context<'_>, args: &Rehearse) -> Result<Exit> {
     let sources = plans::find(&args.paths).require_valid(context)?;
-    play(context, args, sources)
+    let start = args.start.unwrap_or_else(|| context.clock.now());
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()?;
+    let played = runtime.block_on(play(sources, start))?;
+    if context.json() {
+        context.print_json(&played.to_json())?;
+    } else {
+        played.print(context, start)?;
+    }
+    Ok(played.exit())
 }
 
-/// Plays the plans in the world of `args.seed`, from `args.start` or now, each in its own runtime with a clock that
-/// jumps.
-///
-/// # Errors
-/// The simulated world is not part of this program yet.
-fn play(_context: &mut Context<'_>, _args: &Rehearse, _sources: Vec<PlanSource>) -> Result<Exit> {
-    Err(anyhow!("`rehearse` is not built yet"))
+/// What came of a rehearsal.
+struct Played {
+    entries: Vec<Envelope>,
+    states: Vec<State>,
+    writes: u64,
+    alarm_reads: u64,
+}
+
+/// Runs the real controller over a world where all is well, approving what waits for approval.
+async fn play(sources: Vec<PlanSource>, start: Timestamp) -> Result<Played> {
+    let world = World::for_plans(sources.iter().map(|source| &source.plan), start)?;
+    let (dns, signals) = (world.dns.clone(), world.signals.clone());
+    let journal = MemoryJournal::new();
+    let outside = Outside {
+        clock: Arc::new(world.clock),
+        dns: Arc::new(world.dns),
+        signals: Arc::new(world.signals),
+        journal: Arc::new(journal.clone()),
+        notifier: Arc::new(Nobody),
+        files: Some(Arc::new(Script(sources))),
+        break_glass: None,
+        narrate: Arc::new(|entry| report::event(&entry.event)),
+    };
+    let settings = Settings {
+        me: ControllerId::from("rehearsal"),
+        host: "rehearsal".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        interval: LOOK_EVERY,
+        baseline_as_is: None,
+        scope: Scope::Files,
+    };
+    let mut controller = Controller::new(outside, settings);
+    let longest = tokio::time::sleep(LONGEST.try_into().unwrap_or_default());
+    let quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
+    let ended = tokio::select! {
+        ended = controller.run(longest) => ended,
+        never = approve_all(&journal, &world.clock) => never,
+    };
+    drop(quiet);
+    ended?;
+    let (entries, _) = journal.read_after(Position::default()).await?;
+    let count = |calls: &std::collections::BTreeMap<&'static str, u64>, call: &str| {
+        calls.get(call).copied().unwrap_or_default()
+    };
+    Ok(Played {
+        entries,
+        states: controller.states().into_iter().cloned().collect(),
+        writes: count(&dns.calls(), "ChangeResourceRecordSets"),
+        alarm_reads: count(&signals.calls(), "DescribeAlarms"),
+    })
+}
+
+/// Stands in for the people who approve: at once, so that the rehearsal shows the plan's own pace.
+async fn approve_all<T>(journal: &MemoryJournal, clock: &dyn Clock) -> T {
+    let mut position = Position::default();
+    let mut states = std::collections::BTreeMap::new();
+    loop {
+        journal.changed(position).await;
+        let Ok((entries, read_to)) = journal.read_after(position).await else {
+            continue;
+        };
+        position = read_to;
+        for entry in &entries {
+            let state = states.entry(entry.cutover.clone()).or_default();
+            crate::engine::fold::apply(state, entry).unwrap_or_default();
+            if let (Event::StepHeld { .. }, Some(state)) = (&entry.event, state) {
+                approve(journal, clock, state).await;
+            }
+        }
+    }
+}
+
+async fn approve(journal: &MemoryJournal, clock: &dyn Clock, state: &State) {
+    let reason = "approved by the rehearsal";
+    let Ok(event) = crate::engine::commands::approve(state, None, reason) else {
+        return;
+    };
+    let entry = crate::ports::NewEntry {
+        cutover: state.name.clone(),
+        attempt: state.attempt,
+        at: clock.now(),
+        actor: "rehearsal".to_owned(),
+        event,
+    };
+    let append = crate::ports::Append {
+        expect: vec![(state.name.clone(), state.seq)],
+        append_id: format!("approval {} {}", state.name, state.seq),
+        entries: vec![entry],
+    };
+    // A lost race comes back as the next hold.
+    drop(journal.append(append).await);
+}
+
+impl Played {
+    fn exit(&self) -> Exit {
+        super::outcome::of_run(&self.states).unwrap_or(Exit::Halted)
+    }
+
+    fn to_json(&self) -> Value {
+        let cutover = |state: &State| {
+            json!({
+                "name": state.name,
+                "phase": state.phase.label(),
+                "ended_at": text::rfc3339(state.phase_since),
+            })
+        };
+        json!({
+            "cutovers": self.states.iter().map(cutover).collect::<Vec<_>>(),
+            "writes": self.writes,
+            "alarm_reads": self.alarm_reads,
+            "history": report::history::to_json(&self.entries),
+        })
+    }
+
+    fn print(&self, context: &mut Context<'_>, start: Timestamp) -> Result<()> {
+        let out = &mut context.out;
+        for state in &self.states {
+            writeln!(
+                out,
+                "{}, {}:",
+                state.name,
+                text::count(state.plan().steps.len(), "step")
+            )?;
+            for entry in self
+                .entries
+                .iter()
+                .filter(|entry| entry.cutover == state.name)
+            {
+                if is_worth_a_line(&entry.event) {
+                    let after = text::duration(entry.at.duration_since(start));
+                    writeln!(out, "  {after:>12}  {}", report::event(&entry.event))?;
+                }
+            }
+            let took = text::duration(state.phase_since.duration_since(start));
+            let verdict = match state.phase {
+                Phase::Completed => format!("completed after {took}"),
+                Phase::Reverted => format!("reverted after {took}"),
+                Phase::Waiting
+                | Phase::Shifting
+                | Phase::Settling
+                | Phase::Baking
+                | Phase::Reverting
+                | Phase::Halted => format!("still {} after {took}", state.phase.label()),
+            };
+            writeln!(out, "{}: {verdict}\n", state.name)?;
+        }
+        writeln!(
+            out,
+            "{} wrote to the simulated Route 53; alarms were read {} times, all of them OK throughout. \
+             Approvals were given at once.",
+            text::count(usize::try_from(self.writes).unwrap_or(usize::MAX), "batch"),
+            self.alarm_reads
+        )?;
+        Ok(())
+    }
+}
+
+/// What a reader of the timeline wants to see; the rest is in the JSON.
+fn is_worth_a_line(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::WeightChangeIntended { .. }
+            | Event::WeightsVerified { .. }
+            | Event::BakeStarted { .. }
+            | Event::StepCompleted { .. }
+            | Event::StepApproved { .. }
+            | Event::RevertIntended { .. }
+            | Event::Reverted { .. }
+            | Event::Halted { .. }
+            | Event::Completed {}
+    )
+}
+
+/// The plans, as files that never change.
+struct Script(Vec<PlanSource>);
+
+impl PlanFiles for Script {
+    fn look(&self) -> PlanFilesNow {
+        let file = |source: &PlanSource| {
+            (
+                source.path.clone(),
+                FileReading::Plan(Box::new(source.clone())),
+            )
+        };
+        PlanFilesNow {
+            roots: self.0.iter().map(|source| source.path.clone()).collect(),
+            files: self.0.iter().map(file).collect(),
+        }
+    }
+}
+
+/// Nobody is woken by a rehearsal.
+struct Nobody;
+
+#[async_trait::async_trait]
+impl Notifier for Nobody {
+    async fn page(&self, _page: &Page) -> Result<(), String> {
+        Ok(())
+    }
 }

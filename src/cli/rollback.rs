@@ -1,6 +1,10 @@
 //! `cutover rollback`: everything back to where it was before the cutover (RULES J).
 
-use anyhow::{Result, anyhow};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::json;
 
 use super::args::Rollback;
 use super::context::{Context, runtime};
@@ -8,10 +12,18 @@ use super::error::Expected;
 use super::exit::Exit;
 use super::names::{Named, resolve};
 use super::operate::{Desk, Order, write};
+use super::outcome;
+use super::run::{outside, settings, stop_signal};
+use crate::controller::{Controller, Scope, Settings};
 use crate::engine::commands::{RollbackNeed, rollback};
 use crate::engine::event::RevertMode;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
+use crate::ports::Clock;
+use crate::report::holds::hold;
+
+/// How often a rollback looks while nothing else wakes it.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Asks, journals the requests, and takes the traffic back.
 ///
@@ -151,14 +163,57 @@ async fn request(
 /// [`super::outcome::of_rollback`] has an answer or `args.timeout` has passed.
 ///
 /// # Errors
-/// The controller is not part of this program yet.
+/// The journal cannot be used.
 async fn take_back(
-    _context: &mut Context<'_>,
-    _desk: &Desk,
-    _args: &Rollback,
-    _names: &[CutoverName],
+    context: &mut Context<'_>,
+    desk: &Desk,
+    args: &Rollback,
+    names: &[CutoverName],
 ) -> Result<Exit> {
-    Err(anyhow!(
-        "the request is in the journal, but taking the traffic back from here is not built yet"
-    ))
+    let outside = outside(context, Arc::clone(&desk.journal)).await;
+    let scope = Scope::Rollback(names.iter().cloned().collect());
+    let mut controller = Controller::new(
+        outside,
+        Settings {
+            interval: LOOK_EVERY,
+            ..settings(scope)
+        },
+    );
+    let stop = stop_signal()?;
+    let timeout = tokio::time::sleep(args.timeout.try_into().unwrap_or_default());
+    controller
+        .run(async {
+            tokio::select! { () = stop => {}, () = timeout => {} }
+        })
+        .await?;
+    let exit = outcome::of_rollback(controller.states()).unwrap_or(Exit::RevertUnfinished);
+    tell(context, &controller.states(), exit)?;
+    Ok(exit)
+}
+
+/// What is back, and what is not.
+fn tell(context: &mut Context<'_>, states: &[&State], exit: Exit) -> Result<()> {
+    for state in states.iter().filter(|state| state.phase != Phase::Reverted) {
+        let reasons: Vec<String> = state
+            .held
+            .iter()
+            .map(|reason| hold(reason, &state.name, context.clock.now()))
+            .collect();
+        context.note(&format!(
+            "{} is not back: {}",
+            state.name,
+            reasons.join("; ")
+        ))?;
+    }
+    if exit == Exit::RevertUnfinished {
+        context.note("the request stays in the journal: any controller goes on with it")?;
+    }
+    if context.json() {
+        let back = |state: &&State| json!({ "name": state.name, "phase": state.phase.label() });
+        return context.print_json(&states.iter().map(back).collect());
+    }
+    for state in states.iter().filter(|state| state.phase == Phase::Reverted) {
+        context.print(&format!("{}: at the baseline, read back\n", state.name))?;
+    }
+    Ok(())
 }

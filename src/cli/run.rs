@@ -1,27 +1,139 @@
 //! `cutover run`: the controller.
 
-use anyhow::{Result, anyhow};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::Result;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::Run;
-use super::context::Context;
+use super::books::{Books, open_journal};
+use super::context::{Context, runtime};
 use super::exit::Exit;
+use super::outcome;
 use super::plans;
-use crate::engine::plan::PlanSource;
+use super::watched_files::{BreakGlassDirectory, WatchedFiles, absolute};
+use crate::aws::{Options, connect};
+use crate::controller::{Controller, Ending, Outside, Scope, Settings};
+use crate::engine::event::Envelope;
+use crate::engine::units::ControllerId;
+use crate::journal::Open;
+use crate::notify::{Pager, Wording};
+use crate::ports::{Clock, Journal};
+use crate::report;
 
 /// Runs the controller over the plans.
 ///
 /// # Errors
 /// A plan is not valid and matches no unfinished cutover, or the journal cannot be made.
 pub fn run(context: &mut Context<'_>, args: &Run) -> Result<Exit> {
-    let sources = plans::find(&args.paths).require_valid(context)?;
-    control(context, args, sources)
+    let found = plans::find(&args.paths);
+    runtime()?.block_on(async {
+        let journal = open_journal(context, Open::Create)?;
+        let guarded = guarded(journal.as_ref()).await?;
+        let refused = |path: &str| !guarded.contains(&absolute(path.as_ref()));
+        let wrong = found.checked.iter().filter(|checked| !checked.ok);
+        let strange = wrong.clone().any(|checked| refused(&checked.path));
+        let file_refused = wrong.count() > 0;
+        // One bad file does not keep the others from their round, but a controller is not started beside it.
+        if strange && !(args.once && found.checked.iter().any(|checked| checked.ok)) {
+            found.require_valid(context)?;
+            return Ok(Exit::PlanInvalid);
+        }
+        for checked in found.checked.iter().filter(|checked| !checked.ok) {
+            write!(context.err, "{}", checked.rendered)?;
+        }
+        control(context, args, journal, file_refused).await
+    })
 }
 
-/// Builds the adapters and runs the controller until [`super::outcome::of_run`] has an answer, or for one round, which
-/// ends as [`super::outcome::of_round`] says.
+/// The paths whose cutovers are unfinished: a file that goes bad never disarms one (RULES H1).
+async fn guarded(journal: &dyn Journal) -> Result<BTreeSet<String>> {
+    let (states, _) = Books::read(journal).await?.states();
+    let unfinished = states.into_values().filter(|state| !state.phase.is_final());
+    Ok(unfinished.map(|state| state.source.path).collect())
+}
+
+async fn control(
+    context: &Context<'_>,
+    args: &Run,
+    journal: Arc<dyn Journal>,
+    file_refused: bool,
+) -> Result<Exit> {
+    let mut outside = outside(context, journal).await;
+    outside.files = Some(Arc::new(WatchedFiles::new(&args.paths)));
+    outside.break_glass = Some(Arc::new(BreakGlassDirectory(args.break_glass.clone())));
+    let as_is = args.reason.clone().filter(|_| args.baseline_as_is);
+    let settings = Settings {
+        interval: args.interval.try_into().unwrap_or_default(),
+        baseline_as_is: as_is,
+        ..settings(Scope::Files)
+    };
+    let mut controller = Controller::new(outside, settings);
+    if args.once {
+        controller.run_once().await?;
+        return Ok(outcome::of_round(controller.states(), file_refused));
+    }
+    tracing::info!("watching; a first SIGTERM or Ctrl-C stops cleanly, a second one at once");
+    match controller.run(stop_signal()?).await? {
+        Ending::Stopped => Ok(Exit::Done),
+        Ending::Finished => Ok(outcome::of_run(controller.states()).unwrap_or(Exit::Done)),
+    }
+}
+
+/// Connects to AWS and to people, as every command that acts does.
+pub(super) async fn outside(context: &Context<'_>, journal: Arc<dyn Journal>) -> Outside {
+    let clock: Arc<dyn Clock> = Arc::new(context.clock);
+    let aws = connect(Options::from_environment(Arc::clone(&clock))).await;
+    let narrate: Wording = Arc::new(|entry: &Envelope| report::events::event(&entry.event));
+    Outside {
+        clock,
+        dns: Arc::new(aws.dns),
+        signals: Arc::new(aws.signals),
+        journal,
+        notifier: Arc::new(Pager::new(Arc::clone(&narrate))),
+        files: None,
+        break_glass: None,
+        narrate,
+    }
+}
+
+/// The settings of a new controller of this machine.
+pub(super) fn settings(scope: Scope) -> Settings {
+    Settings {
+        me: ControllerId(format!("{:012x}", fastrand::u64(..) >> 16)),
+        host: whoami::fallible::hostname().unwrap_or_else(|_| "unknown".to_owned()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        interval: std::time::Duration::from_secs(10),
+        baseline_as_is: None,
+        scope,
+    }
+}
+
+/// Ready at the first SIGTERM or SIGINT. A second one ends the process at once: what is journaled is enough to go on.
 ///
 /// # Errors
-/// The controller is not part of this program yet.
-fn control(_context: &mut Context<'_>, _args: &Run, _sources: Vec<PlanSource>) -> Result<Exit> {
-    Err(anyhow!("`run` is not built yet"))
+/// The operating system refuses.
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    drop(tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("stopping after what is on the wire; once more to stop at once");
+        stop.send(()).unwrap_or_default();
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        leave_at_once();
+    }));
+    Ok(async move { stopped.await.unwrap_or_default() })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    clippy::exit,
+    reason = "a second signal ends the process at once, by request; the journal is made for that"
+)]
+fn leave_at_once() {
+    // 128 + SIGINT, as shells have it.
+    std::process::exit(130);
 }

@@ -5,3 +5,4 @@ pub mod dns;
 pub mod fault;
 pub mod route53;
 pub mod signals;
+pub mod world;
