@@ -2,6 +2,7 @@
 
 pub(crate) mod cloudwatch_door;
 pub(crate) mod ministack;
+pub(crate) mod program;
 pub(crate) mod python;
 pub(crate) mod route53_door;
 pub(crate) mod route53_records;
