@@ -6,7 +6,7 @@ use std::ops::Deref;
 use cutover::engine::observation::AlarmState;
 use cutover::engine::plan::Account;
 use cutover::engine::record::GroupName;
-use cutover::engine::units::{DnsName, Weight, ZoneId};
+use cutover::engine::units::{DnsName, ZoneId};
 use cutover::ports::ChangeAction;
 use cutover::sim::route53::{ChangeBatch, NewZone, StoredRecord};
 use jiff::SignedDuration;
@@ -231,6 +231,11 @@ impl Scene {
             .collect()
     }
 
+    /// All weights that each group of the scene ever had.
+    pub(super) fn all_weights(&self) -> [Vec<(u8, u8)>; 3] {
+        GROUPS.map(|(zone, name, kind)| self.weights(zone, name, kind))
+    }
+
     /// Checks all weights that each group of the scene ever had.
     pub(super) fn assert_weights(&self, expected: &[(u8, u8)]) {
         for (zone, name, kind) in GROUPS {
@@ -251,14 +256,28 @@ impl Scene {
         zones.flatten().collect()
     }
 
-    /// Sets the new member's weight of the CNAME group, as somebody else would.
-    pub(super) fn foreign_weight(&self, identifier: &str, weight: u8) {
+    /// Sets both weights of the CNAME group at once, as somebody else would.
+    pub(super) fn foreign_weights(&self, old: u8, new: u8) {
         let (zone, name, kind) = GROUPS[2];
-        let (group, now) = (group_name(name, kind), self.bed.now());
-        let model = &mut self.bed.world().route53;
-        let changed =
-            model.foreign_weight(self.zone(zone), &group, identifier, Weight(weight), now);
-        changed.expect("the record is there");
+        let now = self.bed.now();
+        let world = &mut self.bed.world().route53;
+        let stored = world.zone(&Account::default(), self.zone(zone));
+        let members = stored
+            .expect("a zone of the scene")
+            .group(&group_name(name, kind));
+        let changes: Vec<_> = members
+            .into_iter()
+            .map(|member| {
+                let is_old = member.set_identifier.as_deref() == Some("eks");
+                let record = StoredRecord {
+                    weight: Some(i64::from(if is_old { old } else { new })),
+                    ..member.clone()
+                };
+                (ChangeAction::Upsert, record)
+            })
+            .collect();
+        let changed = world.foreign_change(self.zone(zone), &ChangeBatch::of(changes), now);
+        changed.expect("a valid batch");
     }
 
     /// The weights of the CNAME group that were ever there.
