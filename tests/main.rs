@@ -5,6 +5,8 @@ mod command_line;
 mod contract;
 mod contract_cloudwatch;
 mod end_to_end;
+mod engine_properties;
+mod engine_rules;
 mod journal;
 mod layers;
 mod ministack;

@@ -37,7 +37,7 @@ pub fn run(context: &mut Context<'_>, args: &AdoptDrift) -> Result<Exit> {
 
 /// What changed, a line a group.
 fn drift_shown(state: &State) -> String {
-    let mut shown = String::new();
+    let mut shown: Vec<String> = Vec::new();
     for (index, image) in state.drift.iter().flatten() {
         let name = state.plan().records.get(*index).map(|group| &group.name);
         let before = state
@@ -55,7 +55,7 @@ fn drift_shown(state: &State) -> String {
             Some(before) if !before.same_but_pair(image) => ", other fields changed too",
             _ => "",
         };
-        shown.push_str(&format!("{}: {name}: {weights}{fields}\n", state.name));
+        shown.push(format!("{}: {name}: {weights}{fields}\n", state.name));
     }
-    shown
+    shown.concat()
 }

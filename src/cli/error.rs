@@ -90,7 +90,7 @@ impl Expected {
                 let meant = suggestion
                     .iter()
                     .map(|name| format!("did you mean `{name}`?"));
-                meant.chain(known_names(known)).collect()
+                meant.chain([known_names(known)]).collect()
             }
             Self::JournalMissing { .. } => vec![
                 "`cutover run PATH…` creates it; `--journal URL` or CUTOVER_JOURNAL name another"
@@ -108,9 +108,9 @@ impl Expected {
 /// The most names that a hint lists.
 const NAMES_SHOWN_MAX: usize = 20;
 
-fn known_names(known: &[String]) -> Option<String> {
+fn known_names(known: &[String]) -> String {
     if known.is_empty() {
-        return Some("the journal has no cutovers yet".to_owned());
+        return "the journal has no cutovers yet".to_owned();
     }
     let shown: Vec<&str> = known
         .iter()
@@ -123,7 +123,7 @@ fn known_names(known: &[String]) -> Option<String> {
     } else {
         String::new()
     };
-    Some(format!("the journal has {}{more}", shown.join(", ")))
+    format!("the journal has {}{more}", shown.join(", "))
 }
 
 /// Says on `err` what went wrong, with its causes and hints, and returns the exit code. A reader who went away
@@ -132,16 +132,15 @@ pub fn report(error: &anyhow::Error, err: &mut dyn Write) -> Exit {
     if is_broken_pipe(error) {
         return Exit::Done;
     }
-    let mut said = format!("{} {error}\n", text::styled(text::BAD, "error:"));
-    for cause in error.chain().skip(1) {
-        said.push_str(&format!("  caused by: {cause}\n"));
-    }
+    let mut lines = vec![format!("{} {error}", text::styled(text::BAD, "error:"))];
+    let causes = error.chain().skip(1);
+    lines.extend(causes.map(|cause| format!("  caused by: {cause}")));
     let expected = error.downcast_ref::<Expected>();
-    for hint in expected.map(Expected::hints).unwrap_or_default() {
-        said.push_str(&format!("{} {hint}\n", text::styled(text::WARN, "hint:")));
-    }
+    let hints = expected.map(Expected::hints).unwrap_or_default();
+    let hint = text::styled(text::WARN, "hint:");
+    lines.extend(hints.iter().map(|advice| format!("{hint} {advice}")));
     // Nothing is left to tell a person who closed standard error.
-    err.write_all(said.as_bytes()).ok();
+    writeln!(err, "{}", lines.join("\n")).ok();
     expected.map_or_else(|| unforeseen(error), Expected::exit)
 }
 

@@ -95,7 +95,8 @@ pub async fn give(
     orders: Vec<Order<'_>>,
 ) -> Result<Exit> {
     let orders = check(context, desk, command, orders)?;
-    write(context, desk, command, &orders).await?;
+    let written = write(context, desk, command, &orders).await?;
+    say(context, &written)?;
     if let Some(unwatched) = status::unwatched(&desk.books, context.clock.now()) {
         context.note(&format!(
             "{unwatched}; this takes effect when one runs: `cutover run PATH…`"
@@ -104,7 +105,7 @@ pub async fn give(
     Ok(Exit::Done)
 }
 
-/// Appends orders that were checked, and says what was written.
+/// Appends orders that were checked, and returns what was written.
 ///
 /// # Errors
 /// Somebody else was faster and the command applies no more, or the journal cannot be written.
@@ -113,7 +114,7 @@ pub async fn write(
     desk: &Desk,
     command: &'static str,
     orders: &[Order<'_>],
-) -> Result<()> {
+) -> Result<Vec<Envelope>> {
     let mut written: Vec<Envelope> = Vec::new();
     for order in orders {
         match append(context, desk, command, order).await {
@@ -125,7 +126,7 @@ pub async fn write(
             }
         }
     }
-    say(context, &written)
+    Ok(written)
 }
 
 /// The orders that apply now.
@@ -233,7 +234,10 @@ pub fn actor() -> String {
 }
 
 /// Says what was written.
-fn say(context: &mut Context<'_>, written: &[Envelope]) -> Result<()> {
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn say(context: &mut Context<'_>, written: &[Envelope]) -> Result<()> {
     if context.json() {
         let entries: Vec<Value> = written
             .iter()
@@ -250,9 +254,9 @@ fn say(context: &mut Context<'_>, written: &[Envelope]) -> Result<()> {
             .collect();
         return context.print_json(&Value::from(entries));
     }
-    let lines: String = written
+    let lines: Vec<String> = written
         .iter()
         .map(|entry| format!("{}: {}\n", entry.cutover, report::event(&entry.event)))
         .collect();
-    context.print(&lines)
+    context.print(&lines.concat())
 }

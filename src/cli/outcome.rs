@@ -66,3 +66,89 @@ pub fn of_rollback<'a>(states: impl IntoIterator<Item = &'a State>) -> Option<Ex
     }
     exit
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
+    use crate::engine::fold::fold;
+    use crate::engine::units::CutoverName;
+    use crate::plan_file;
+
+    const PLAN: &str = "\
+version: 1
+name: a
+records: [ { zone: example.com, name: a.example.com, type: A, old: eks, new: ecs } ]
+steps: [ { weight: 100%, bake: 1h } ]
+gates: { alarms: [ red ] }
+";
+
+    fn state(phase: Phase) -> State {
+        let accepted = Envelope {
+            cutover: CutoverName::from("a"),
+            attempt: 1,
+            seq: 1,
+            at: Timestamp::UNIX_EPOCH,
+            actor: String::new(),
+            version: JOURNAL_VERSION,
+            event: Event::PlanAccepted {
+                source: Box::new(plan_file::parse(PLAN, "a.yaml").unwrap().source),
+            },
+        };
+        let mut state = fold([&accepted]).unwrap().unwrap();
+        state.phase = phase;
+        state
+    }
+
+    fn states(phases: &[Phase]) -> Vec<State> {
+        phases.iter().copied().map(state).collect()
+    }
+
+    #[test]
+    fn a_run_ends_only_when_everything_is_over() {
+        let run = |phases: &[Phase]| of_run(&states(phases));
+        assert_eq!(run(&[Phase::Completed]), Some(Exit::Done));
+        assert_eq!(
+            run(&[Phase::Reverted, Phase::Completed]),
+            Some(Exit::Reverted)
+        );
+        assert_eq!(run(&[Phase::Reverted, Phase::Halted]), None);
+        assert_eq!(run(&[Phase::Completed, Phase::Waiting]), None);
+    }
+
+    #[test]
+    fn a_round_ends_with_the_gravest_thing() {
+        let round = |phases: &[Phase], refused| of_round(&states(phases), refused);
+        assert_eq!(round(&[Phase::Waiting, Phase::Baking], false), Exit::Done);
+        assert_eq!(round(&[Phase::Baking], true), Exit::PlanInvalid);
+        assert_eq!(round(&[Phase::Reverted], true), Exit::Reverted);
+        assert_eq!(
+            round(&[Phase::Reverted, Phase::Reverting], false),
+            Exit::RevertUnfinished
+        );
+        assert_eq!(
+            round(&[Phase::Reverting, Phase::Halted], false),
+            Exit::Halted
+        );
+        let mut refused = state(Phase::Waiting);
+        refused.held = vec![HoldReason::Preflight {
+            group: None,
+            message: String::new(),
+        }];
+        assert_eq!(of_round([&refused], true), Exit::PreflightRefused);
+    }
+
+    #[test]
+    fn a_rollback_ends_when_all_are_back_or_drift_blocks_one() {
+        assert_eq!(of_rollback(&states(&[Phase::Reverted])), Some(Exit::Done));
+        assert_eq!(
+            of_rollback(&states(&[Phase::Reverted, Phase::Reverting])),
+            None
+        );
+        let mut drifted = state(Phase::Halted);
+        drifted.halt = Some(HaltReason::Drift { groups: vec![] });
+        assert_eq!(of_rollback([&drifted]), Some(Exit::Halted));
+    }
+}

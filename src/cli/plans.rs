@@ -121,13 +121,12 @@ fn clashes(checked: &mut [Checked]) {
             );
         }
         for group in claimed(&plan) {
-            if let Some(other) = groups.insert(group.clone(), path.clone()) {
-                if other != path {
-                    file.clash(
-                        &format!("another plan moves {} too: {other}", group.1),
-                        "a group may be in one cutover only; move it in one plan",
-                    );
-                }
+            let other = groups.insert(group.clone(), path.clone());
+            if let Some(other) = other.filter(|other| *other != path) {
+                file.clash(
+                    &format!("another plan moves {} too: {other}", group.1),
+                    "a group may be in one cutover only; move it in one plan",
+                );
             }
         }
     }

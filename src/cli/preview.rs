@@ -135,10 +135,7 @@ impl Readings {
         for group in &plan.records {
             groups.push(read_group(plan, group, dns, now).await);
         }
-        let wanted: BTreeSet<AlarmId> = plan
-            .alarms()
-            .map(|gate| in_region(plan, &gate.id))
-            .collect();
+        let wanted: BTreeSet<AlarmId> = plan.alarms().map(|gate| gate.id.clone()).collect();
         let alarms = signals.read_alarms(&plan.aws.account, &wanted).await;
         Self { groups, alarms }
     }
@@ -233,14 +230,6 @@ fn unreadable(error: &CallError, now: Timestamp) -> GroupReading {
     }
 }
 
-/// The alarm with the region that it is read in, where the plan says which.
-fn in_region(plan: &Plan, id: &AlarmId) -> AlarmId {
-    AlarmId {
-        region: id.region.clone().or_else(|| plan.aws.region.clone()),
-        name: id.name.clone(),
-    }
-}
-
 /// The groups that other unfinished cutovers of the journal move.
 fn claimed(plan: &Plan, known: &BTreeMap<CutoverName, State>) -> Vec<(usize, CutoverName)> {
     let others = || {
@@ -278,7 +267,7 @@ fn alarm_views(plan: &Plan, readings: &BTreeMap<AlarmId, AlarmReading>) -> Vec<A
     let fallbacks = plan.gates.fallback_alarms.iter().map(|gate| (gate, true));
     let view = |id: &AlarmId, fallback: bool| {
         let not_answered = || AlarmReading::Unreadable("CloudWatch did not answer".to_owned());
-        let reading = readings.get(&in_region(plan, id)).cloned();
+        let reading = readings.get(id).cloned();
         AlarmView {
             id: id.clone(),
             fallback,

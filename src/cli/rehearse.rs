@@ -16,7 +16,7 @@ use super::plans;
 use crate::controller::{Controller, Outside, Scope, Settings};
 use crate::engine::event::{Envelope, Event};
 use crate::engine::observation::FileReading;
-use crate::engine::plan::PlanSource;
+use crate::engine::plan::{Plan, PlanSource};
 use crate::engine::state::{Phase, State};
 use crate::engine::units::ControllerId;
 use crate::journal::MemoryJournal;
@@ -26,10 +26,10 @@ use crate::report::text;
 use crate::sim::world::World;
 
 /// How often the rehearsed controller looks: often enough for bakes of hours, seldom enough for two weeks in a moment.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 
-/// No rehearsal is longer than this, whatever holds it: a year.
-const LONGEST: SignedDuration = SignedDuration::from_hours(365 * 24);
+/// How much longer than its plan a rehearsal goes on, whatever holds it.
+const GRACE: SignedDuration = SignedDuration::from_hours(24);
 
 /// Rehearses the plans.
 ///
@@ -63,6 +63,11 @@ struct Played {
 async fn play(sources: Vec<PlanSource>, start: Timestamp) -> Result<Played> {
     let world = World::for_plans(sources.iter().map(|source| &source.plan), start)?;
     let (dns, signals) = (world.dns.clone(), world.signals.clone());
+    let sources_length = sources
+        .iter()
+        .map(|source| length(&source.plan))
+        .max()
+        .unwrap_or_default();
     let journal = MemoryJournal::new();
     let outside = Outside {
         clock: Arc::new(world.clock),
@@ -72,7 +77,7 @@ async fn play(sources: Vec<PlanSource>, start: Timestamp) -> Result<Played> {
         notifier: Arc::new(Nobody),
         files: Some(Arc::new(Script(sources))),
         break_glass: None,
-        narrate: Arc::new(|entry| report::event(&entry.event)),
+        narrate: Arc::new(progress),
     };
     let settings = Settings {
         me: ControllerId::from("rehearsal"),
@@ -83,7 +88,8 @@ async fn play(sources: Vec<PlanSource>, start: Timestamp) -> Result<Played> {
         scope: Scope::Files,
     };
     let mut controller = Controller::new(outside, settings);
-    let longest = tokio::time::sleep(LONGEST.try_into().unwrap_or_default());
+    let longest = sources_length.saturating_mul(2).saturating_add(GRACE);
+    let longest = tokio::time::sleep(longest.try_into().unwrap_or_default());
     let quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
     let ended = tokio::select! {
         ended = controller.run(longest) => ended,
@@ -103,6 +109,14 @@ async fn play(sources: Vec<PlanSource>, start: Timestamp) -> Result<Played> {
     })
 }
 
+/// How long a plan takes if nothing holds it, settling aside.
+fn length(plan: &Plan) -> SignedDuration {
+    plan.steps
+        .iter()
+        .map(|step| step.bake)
+        .fold(SignedDuration::ZERO, SignedDuration::saturating_add)
+}
+
 /// Stands in for the people who approve: at once, so that the rehearsal shows the plan's own pace.
 async fn approve_all<T>(journal: &MemoryJournal, clock: &dyn Clock) -> T {
     let mut position = Position::default();
@@ -116,9 +130,9 @@ async fn approve_all<T>(journal: &MemoryJournal, clock: &dyn Clock) -> T {
         for entry in &entries {
             let state = states.entry(entry.cutover.clone()).or_default();
             crate::engine::fold::apply(state, entry).unwrap_or_default();
-            if let (Event::StepHeld { .. }, Some(state)) = (&entry.event, state) {
-                approve(journal, clock, state).await;
-            }
+        }
+        for state in states.values().flatten() {
+            approve(journal, clock, state).await;
         }
     }
 }
@@ -140,7 +154,7 @@ async fn approve(journal: &MemoryJournal, clock: &dyn Clock, state: &State) {
         append_id: format!("approval {} {}", state.name, state.seq),
         entries: vec![entry],
     };
-    // A lost race comes back as the next hold.
+    // Who loses this race is asked again after the entry that won it.
     drop(journal.append(append).await);
 }
 
@@ -180,8 +194,12 @@ impl Played {
                 .filter(|entry| entry.cutover == state.name)
             {
                 if is_worth_a_line(&entry.event) {
-                    let after = text::duration(entry.at.duration_since(start));
-                    writeln!(out, "  {after:>12}  {}", report::event(&entry.event))?;
+                    writeln!(
+                        out,
+                        "  {}  {}",
+                        text::minute(entry.at),
+                        report::event(&entry.event)
+                    )?;
                 }
             }
             let took = text::duration(state.phase_since.duration_since(start));
@@ -199,13 +217,31 @@ impl Played {
         }
         writeln!(
             out,
-            "{} wrote to the simulated Route 53; alarms were read {} times, all of them OK throughout. \
+            "{} written to the simulated Route 53; alarms were read {} times, all of them OK throughout. \
              Approvals were given at once.",
-            text::count(usize::try_from(self.writes).unwrap_or(usize::MAX), "batch"),
+            text::count(usize::try_from(self.writes).unwrap_or(usize::MAX), "change"),
             self.alarm_reads
         )?;
         Ok(())
     }
+}
+
+/// Says on standard error how far the simulated days have come.
+fn progress(entry: &Envelope) -> String {
+    let words = report::event(&entry.event);
+    if matches!(
+        entry.event,
+        Event::WeightsVerified { .. } | Event::Completed {}
+    ) {
+        let line = format!(
+            "rehearsing {}: {}: {words}",
+            entry.cutover,
+            text::minute(entry.at)
+        );
+        // Nobody reads it: that is no reason to stop.
+        writeln!(anstream::stderr(), "{line}").unwrap_or_default();
+    }
+    words
 }
 
 /// What a reader of the timeline wants to see; the rest is in the JSON.

@@ -11,7 +11,7 @@ use super::context::{Context, runtime};
 use super::error::Expected;
 use super::exit::Exit;
 use super::names::{Named, resolve};
-use super::operate::{Desk, Order, write};
+use super::operate::{Desk, Order, say, write};
 use super::outcome;
 use super::run::{outside, settings, stop_signal};
 use crate::controller::{Controller, Scope, Settings};
@@ -47,7 +47,7 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
         } else {
             ""
         };
-        question.push_str(&format!("take the traffic back{force}?"));
+        let question = format!("{question}take the traffic back{force}?");
         context.confirm("rollback", args.yes, &question)?;
         request(context, &desk, args, &going).await?;
         let names: Vec<CutoverName> = going.into_iter().map(|(name, _)| name).collect();
@@ -119,13 +119,14 @@ fn shown(state: &State) -> String {
         return format!("{}: not started; it is cancelled\n", state.name);
     };
     let groups = state.plan().records.iter().zip(baseline).enumerate();
-    groups
+    let lines: Vec<String> = groups
         .map(|(index, (group, baseline))| {
             let now = state.intended_pair(index).unwrap_or(baseline.pair());
             let back = baseline.pair();
             format!("{}: {}: weights {now} → {back}\n", state.name, group.name)
         })
-        .collect()
+        .collect();
+    lines.concat()
 }
 
 /// Journals the requests. From here on any controller takes the traffic back, whatever becomes of this process.
@@ -156,7 +157,12 @@ async fn request(
             }),
         })
         .collect();
-    write(context, desk, "rollback", &orders).await
+    let written = write(context, desk, "rollback", &orders).await?;
+    if context.json() {
+        // The one result for programs is where everything stands at the end.
+        return Ok(());
+    }
+    say(context, &written)
 }
 
 /// Takes the traffic back from this process: the controller over the named cutovers, until

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::observe::{self, Seen};
 use super::{Controller, ControllerError, Scope, break_glass};
+use crate::engine::check;
 use crate::engine::decide::{self, Decision, Order, Purpose};
 use crate::engine::event::Event;
 use crate::engine::hold::HoldReason;
@@ -299,7 +300,7 @@ impl Controller {
             let Some(state) = self.book.state(name) else {
                 return Ok(order);
             };
-            let decision = decide::decide(state, observation, now);
+            let decision = lawful(state, observation, now);
             if decision.events.is_empty() {
                 self.note_glance(name, &decision, observation, now);
                 return Ok(order.or(decision.order));
@@ -598,6 +599,23 @@ impl Controller {
         if let Err(error) = self.outside.journal.beat(&heartbeat).await {
             tracing::debug!("no heartbeat: {error}");
         }
+    }
+}
+
+/// The decision, unless it would break an invariant: then the cutover halts instead, and somebody is woken. A revert is
+/// never stopped by this.
+fn lawful(state: &State, observation: &Observation, now: Timestamp) -> Decision {
+    let decision = decide::decide(state, observation, now);
+    let Err(violation) = check::decision(state, observation, &decision, now) else {
+        return decision;
+    };
+    tracing::error!(page = true, cutover = %state.name, "an invariant does not hold: {violation}");
+    match violation.halts(state) {
+        Some(event) => Decision {
+            events: vec![event],
+            ..Decision::default()
+        },
+        None => decision,
     }
 }
 

@@ -98,12 +98,12 @@ pub fn approve(state: &State, number: Option<u16>, reason: &str) -> Answer {
 
 /// The step that now waits for approval.
 fn waiting_step(state: &State) -> Result<u16, NotApplicable> {
-    let waiting = state.held.iter().find_map(|reason| match reason {
-        HoldReason::Approval { step } if !state.is_approved(*step) => Some(*step),
-        _ => None,
-    });
-    if let Some(step) = waiting {
-        return Ok(step);
+    for reason in &state.held {
+        if let HoldReason::Approval { step } = reason
+            && !state.is_approved(*step)
+        {
+            return Ok(*step);
+        }
     }
     let ahead =
         (state.step + 1..=state.plan().step_count()).find(|number| !state.is_approved(*number));
@@ -363,3 +363,6 @@ fn refuse_if(condition: bool, why: &str) -> Result<(), NotApplicable> {
 fn refuse<T>(why: String) -> Result<T, NotApplicable> {
     Err(NotApplicable(why))
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,7 +81,7 @@ pub struct State {
     pub verified_step: u16,
     /// When the current step was first intended.
     pub step_began_at: Option<Timestamp>,
-    /// When a write was last given up.
+    /// When a write that Route 53 was asked for was given up, if the last one was.
     pub abandoned_at: Option<Timestamp>,
     /// The images that a revert goes back to, in the plan's order.
     pub baseline: Option<Vec<GroupImage>>,
@@ -99,7 +99,7 @@ pub struct State {
     pub resubmission: Option<Resubmission>,
     /// The bake clock.
     pub bake: Bake,
-    /// Since when each gate has been Unknown.
+    /// Since when each gate and fallback alarm has been Unknown.
     pub unknown: BTreeMap<AlarmId, Timestamp>,
     /// Up to which change of state each alarm has been judged (AWS's clock).
     pub judged: BTreeMap<AlarmId, Timestamp>,

@@ -89,6 +89,7 @@ pub fn judge(state: &State, observation: &Observation) -> Judgement {
             gate.no_data
         };
         let verdict = judge_alarm(state, observation, gate, no_data, &mut judgement.events);
+        note_unknown(state, &gate.id, &verdict, &mut judgement.events);
         if is_red(observation, &gate.id) && !state.ignored.contains(&gate.id) {
             judgement.fallbacks_red.push(gate.id.clone());
         }
@@ -138,9 +139,7 @@ fn judge_alarm(
             },
         ) => {
             if *alarm_state == AlarmState::Ok && state.ignored.contains(&gate.id) {
-                events.push(Event::AlarmArmed {
-                    alarm: gate.id.clone(),
-                });
+                events.extend(arm(&gate.id, reading));
             }
             if let Some(verdict) = judge_flap(state, observation, &gate.id, reading, events) {
                 return verdict;
@@ -155,6 +154,25 @@ fn judge_alarm(
             Verdict::Pass
         }
     }
+}
+
+/// An ignored alarm is green for the first time: from here on it counts, and the visit to ALARM that just ended does not.
+fn arm(alarm: &AlarmId, reading: &AlarmReading) -> Vec<Event> {
+    let mut events = vec![Event::AlarmArmed {
+        alarm: alarm.clone(),
+    }];
+    if let AlarmReading::Found {
+        transitioned_at: Some(transitioned_at),
+        ..
+    } = reading
+    {
+        events.push(Event::AlarmJudged {
+            alarm: alarm.clone(),
+            transitioned_at: *transitioned_at,
+            red: false,
+        });
+    }
+    events
 }
 
 fn judge_red(

@@ -3,11 +3,6 @@
 //! Every key is optional here and every leaf is text, so that reading never stops; `convert` says what is missing and
 //! what makes no sense. What is required is marked for the schema. The doc comments here are what editors show.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "the doc comments are what editors show, where backticks stand for text of the file"
-)]
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 

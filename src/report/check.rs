@@ -40,11 +40,9 @@ impl Checked {
         if !self.rendered.is_empty() {
             self.rendered.push('\n');
         }
-        self.rendered.push_str(&format!(
-            "{}: {message}\n --> {}\n  = help: {help}\n",
-            text::styled(text::BAD, "error"),
-            self.path
-        ));
+        let (error, path) = (text::styled(text::BAD, "error"), &self.path);
+        let clash = format!("{error}: {message}\n --> {path}\n  = help: {help}\n");
+        self.rendered.push_str(&clash);
     }
 }
 
@@ -94,16 +92,13 @@ pub fn to_text(checked: &Checked) -> String {
     } else {
         text::styled(text::BAD, "not valid")
     };
-    let mut shown = String::new();
-    if !checked.rendered.is_empty() {
-        shown.push_str(checked.rendered.trim_end());
-        shown.push_str("\n\n");
-    }
-    shown.push_str(&format!("{}: {verdict}\n", checked.path));
-    if let Some(plan) = checked.plan.as_ref().filter(|_| checked.ok) {
-        shown.push_str(&summary(plan));
-    }
-    shown
+    let findings = match checked.rendered.trim_end() {
+        "" => String::new(),
+        rendered => format!("{rendered}\n\n"),
+    };
+    let plan = checked.plan.as_ref().filter(|_| checked.ok);
+    let summary = plan.map_or_else(String::new, summary);
+    format!("{findings}{}: {verdict}\n{summary}", checked.path)
 }
 
 /// What a plan amounts to.

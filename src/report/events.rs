@@ -2,12 +2,8 @@
 
 use jiff::SignedDuration;
 
-use super::holds;
-use super::text;
-use crate::engine::event::Event;
-use crate::engine::event::FailureClass;
-use crate::engine::event::RevertMode;
-use crate::engine::event::Target;
+use super::{holds, text};
+use crate::engine::event::{Event, FailureClass, RevertMode, Target};
 use crate::engine::hold::HoldReason;
 use crate::engine::record::GroupImage;
 

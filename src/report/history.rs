@@ -1,13 +1,10 @@
 //! What has happened to one cutover: the entries of its stream, as JSON and as a timeline.
 
 use jiff::Timestamp;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::events;
-use super::text;
-use crate::engine::event::Envelope;
-use crate::engine::event::Event;
+use super::{events, text};
+use crate::engine::event::{Envelope, Event};
 
 /// All entries as JSON: an array of `{seq, at, actor, attempt, event: {type, …}}`, by (attempt, seq) (RULES J).
 pub fn to_json(entries: &[Envelope]) -> Value {
@@ -44,12 +41,11 @@ pub fn to_text(entries: &[Envelope], width: Option<usize>) -> String {
             shown.push('\n');
             last = None;
         }
-        if let Some(gap) = last.map(|last| entry.at.duration_since(last)) {
-            if gap.as_secs() >= GAP_SHOWN_SECS {
-                let gap = format!("      … {}", text::duration(gap));
-                shown.push_str(&text::styled(text::FAINT, &gap));
-                shown.push('\n');
-            }
+        let gap = last.map(|last| entry.at.duration_since(last));
+        if let Some(gap) = gap.filter(|gap| gap.as_secs() >= GAP_SHOWN_SECS) {
+            let gap = format!("      … {}", text::duration(gap));
+            shown.push_str(&text::styled(text::FAINT, &gap));
+            shown.push('\n');
         }
         last = Some(entry.at);
         let head = format!(

@@ -2,14 +2,11 @@
 //!
 //! A line says what is the case, with numbers and times, and then what to do about it, as a command that can be pasted.
 
-use jiff::SignedDuration;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::text;
-use crate::engine::hold::HaltReason;
-use crate::engine::hold::HoldReason;
-use crate::engine::hold::RevertCause;
+use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::record::GroupName;
 use crate::engine::units::CutoverName;
 
@@ -176,10 +173,6 @@ fn baking(
 }
 
 /// What to do about it; none where it passes by itself.
-#[expect(
-    clippy::too_many_lines,
-    reason = "a table: one entry a reason, none left out"
-)]
 fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
     let remedy = match reason {
         HoldReason::RevertBlocked { .. } => format!("it is tried without end; {BREAK_GLASS}"),
@@ -198,9 +191,8 @@ fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
             "mend the old cluster first; a rollback is yours to decide: `cutover rollback {name}`"
         ),
         HoldReason::AlarmMissing { .. } => {
-            format!(
-                "create it, or name another in the plan: `cutover amend PATH`, then see `cutover status {name}`"
-            )
+            "create it, or name another in the plan; under way, `cutover amend PATH` takes the plan"
+                .to_owned()
         }
         HoldReason::UnknownTooLong { .. } => format!(
             "see why CloudWatch cannot tell; take the traffic back: `cutover rollback {name}`"
@@ -333,4 +325,177 @@ fn quoted(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::engine::units::{AlarmId, ChangeId, DnsName, ZoneId};
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn alarm() -> AlarmId {
+        AlarmId {
+            region: None,
+            name: "recipe-api-5xx-rate".to_owned(),
+        }
+    }
+
+    fn fallback() -> AlarmId {
+        AlarmId {
+            region: Some("us-east-1".to_owned()),
+            name: "old-unhealthy".to_owned(),
+        }
+    }
+
+    fn group() -> GroupName {
+        GroupName {
+            name: DnsName::new("api.example.com"),
+            record_type: "A".to_owned(),
+        }
+    }
+
+    fn halts() -> Vec<HoldReason> {
+        let message = "AccessDenied".to_owned();
+        let reasons = [
+            HaltReason::BothRed {
+                gate: alarm(),
+                fallback: fallback(),
+            },
+            HaltReason::Drift {
+                groups: vec![group()],
+            },
+            HaltReason::StepFailed {
+                message: message.clone(),
+            },
+            HaltReason::Invariant { message },
+        ];
+        reasons.map(|reason| HoldReason::Halted { reason }).to_vec()
+    }
+
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table: one entry a reason, none left out"
+    )]
+    fn holds() -> Vec<HoldReason> {
+        let since = Some(at("2026-11-21T02:30:00Z"));
+        let until = Some(at("2026-11-21T05:14:00Z"));
+        let message = || "connection refused".to_owned();
+        let path = || "/plans/recipe api.yaml".to_owned();
+        let mut all = halts();
+        all.extend([
+            HoldReason::RevertBlocked { message: message() },
+            HoldReason::Drift {
+                groups: vec![group()],
+            },
+            HoldReason::AlreadyAtBaseline {},
+            HoldReason::AlarmRed { alarm: alarm() },
+            HoldReason::FallbackRed { alarm: fallback() },
+            HoldReason::FallbackUnknown {
+                alarm: fallback(),
+                message: message(),
+            },
+            HoldReason::AlarmMissing {
+                alarm: alarm(),
+                fallback: false,
+                since,
+            },
+            HoldReason::NoData {
+                alarm: alarm(),
+                since,
+            },
+            HoldReason::Unknown {
+                alarm: alarm(),
+                message: message(),
+                since: None,
+            },
+            HoldReason::UnknownTooLong {
+                alarm: alarm(),
+                since: at("2026-11-21T02:30:00Z"),
+            },
+            HoldReason::Route53Unreadable {
+                group: group(),
+                message: message(),
+            },
+            HoldReason::Preflight {
+                group: Some(group()),
+                message: "TTLs differ".to_owned(),
+            },
+            HoldReason::Claimed {
+                group: group(),
+                by: CutoverName::from("other"),
+            },
+            HoldReason::Clock {
+                message: "90s apart".to_owned(),
+            },
+            HoldReason::PlanChanged { path: path() },
+            HoldReason::PlanUnreadable {
+                path: path(),
+                message: message(),
+            },
+            HoldReason::JournalDown { message: message() },
+            HoldReason::BreakGlass { message: message() },
+            HoldReason::Paused {
+                reason: Some("incident 42".to_owned()),
+            },
+            HoldReason::Approval { step: 4 },
+            HoldReason::Shifting {
+                step: 2,
+                message: None,
+            },
+            HoldReason::InSyncLate {
+                change_id: ChangeId::from("C1"),
+                zone: ZoneId::from("Z1"),
+            },
+            HoldReason::Settling { step: 2, until },
+            HoldReason::Baking {
+                step: 2,
+                until,
+                counted_secs: 6_300,
+            },
+            HoldReason::Baking {
+                step: 2,
+                until: None,
+                counted_secs: 6_300,
+            },
+            HoldReason::Reverting { back: 1, groups: 3 },
+        ]);
+        all
+    }
+
+    #[test]
+    fn every_hold_says_what_is_the_case_and_what_to_do() {
+        let (name, now) = (CutoverName::from("recipe-api"), at("2026-11-21T03:00:00Z"));
+        let mut shown = String::new();
+        for reason in holds() {
+            let line = hold(&reason, &name, now);
+            assert!(!line.contains('\n'), "one line: {line}");
+            writeln!(shown, "{line}").unwrap();
+        }
+        insta::assert_snapshot!("holds", shown);
+    }
+
+    #[test]
+    fn json_has_kind_message_and_the_fields_of_the_reason() {
+        let (name, now) = (CutoverName::from("recipe-api"), at("2026-11-21T03:00:00Z"));
+        let reason = HoldReason::Unknown {
+            alarm: alarm(),
+            message: "throttled".to_owned(),
+            since: None,
+        };
+        let expected = json!({
+            "kind": "unknown",
+            "message": "alarm recipe-api-5xx-rate cannot be judged: throttled",
+            "alarm": {"name": "recipe-api-5xx-rate"},
+            "detail": "throttled",
+            "since": null,
+        });
+        assert_eq!(because_json(&reason, &name, now), expected);
+    }
 }

@@ -168,7 +168,7 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     );
     for problem in &preview.problems {
         let line = holds::hold(problem, &preview.plan.name, preview.now);
-        shown.push_str(&marked(text::BAD, "refused", &line, width));
+        shown.push_str(&marked(text::BAD, "problem", &line, width));
     }
     for warning in &preview.warnings {
         shown.push_str(&marked(text::WARN, "warning", warning, width));
@@ -186,8 +186,7 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     } else {
         text::styled(text::GOOD, "could start now; nothing was written")
     };
-    shown.push_str(&format!("\n  {verdict}\n"));
-    shown
+    format!("{shown}\n  {verdict}\n")
 }
 
 fn marked(style: anstyle::Style, mark: &str, line: &str, width: Option<usize>) -> String {
@@ -201,7 +200,6 @@ fn group_text(group: &GroupView) -> String {
         || format!("zone {}", group.zone),
         |id| format!("zone {} ({id})", group.zone),
     );
-    let mut shown = format!("   {}, {zone}\n", group.name);
     let mut table = Table::new();
     table.load_style(NOTHING);
     for member in &group.members {
@@ -218,13 +216,12 @@ fn group_text(group: &GroupView) -> String {
             health(member),
         ]);
     }
+    let mut lines = vec![format!("   {}, {zone}", group.name)];
     if group.members.is_empty() {
-        shown.push_str("     no record sets\n");
+        lines.push("     no record sets".to_owned());
     }
-    for line in table.lines() {
-        shown.push_str(&format!("    {}\n", line.trim_end()));
-    }
-    shown
+    lines.extend(table.lines().map(|line| format!("    {}", line.trim_end())));
+    lines.join("\n") + "\n"
 }
 
 /// Where a member points.
@@ -266,10 +263,11 @@ fn alarms_text(alarms: &[AlarmView], now: Timestamp) -> String {
             alarm_state(&alarm.reading, now),
         ]);
     }
-    table
+    let lines: Vec<String> = table
         .lines()
         .map(|line| format!("   {}\n", line.trim_end()))
-        .collect()
+        .collect();
+    lines.concat()
 }
 
 fn alarm_state(reading: &AlarmReading, now: Timestamp) -> String {
@@ -319,4 +317,105 @@ fn steps_text(preview: &Preview) -> String {
         indented(&table),
         text::duration(preview.settle)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::plan::{AwsSettings, Gates, HoldOrRevert, Step};
+    use crate::engine::record::AliasTarget;
+    use crate::engine::units::{CutoverName, DnsName, Share, Weight, WeightPair};
+
+    fn step(percent: u8, hours: i64, approval: bool) -> Step {
+        Step {
+            share: Share::percent(percent),
+            pair: WeightPair::new(100 - percent, percent),
+            bake: SignedDuration::from_hours(hours),
+            approval,
+        }
+    }
+
+    fn member(identifier: &str, weight: u8) -> RecordSet {
+        RecordSet {
+            name: "api.example.com.".to_owned(),
+            record_type: "A".to_owned(),
+            set_identifier: identifier.to_owned(),
+            weight: Weight(weight),
+            ttl: None,
+            values: Vec::new(),
+            alias: Some(AliasTarget {
+                zone_id: "Z2".to_owned(),
+                dns_name: format!("dualstack.{identifier}.elb.amazonaws.com."),
+                evaluate_target_health: identifier == "eks",
+            }),
+            health_check_id: None,
+            unsupported: Vec::new(),
+        }
+    }
+
+    fn preview() -> Preview {
+        let name = GroupName {
+            name: DnsName::new("api.example.com"),
+            record_type: "A".to_owned(),
+        };
+        let alarm = |name: &str, fallback, reading| AlarmView {
+            id: AlarmId {
+                region: None,
+                name: name.to_owned(),
+            },
+            fallback,
+            reading,
+        };
+        let ok = AlarmReading::Found {
+            state: AlarmState::Ok,
+            transitioned_at: "2026-11-20T10:00:00Z".parse().ok(),
+            evaluation: None,
+        };
+        Preview {
+            plan: Plan {
+                name: CutoverName::from("recipe-api"),
+                description: None,
+                aws: AwsSettings::default(),
+                records: Vec::new(),
+                settle: None,
+                steps: vec![step(5, 4, false), step(50, 24, true), step(100, 48, false)],
+                gates: Gates {
+                    alarms: Vec::new(),
+                    fallback_alarms: Vec::new(),
+                    unknown_for: SignedDuration::from_mins(30),
+                    on_unknown: HoldOrRevert::Hold,
+                    both_red: HoldOrRevert::Hold,
+                },
+                notify: None,
+            },
+            path: "/plans/recipe-api.yaml".to_owned(),
+            now: "2026-11-21T10:00:00Z".parse().unwrap(),
+            groups: vec![GroupView {
+                name: name.clone(),
+                zone: "example.com".to_owned(),
+                zone_id: Some(ZoneId::from("Z1")),
+                old: "eks".to_owned(),
+                new: "ecs".to_owned(),
+                members: vec![member("eks", 100), member("ecs", 0)],
+            }],
+            alarms: vec![
+                alarm("recipe-api-5xx-rate", false, ok),
+                alarm("recipe-api-eks-unhealthy", true, AlarmReading::Missing),
+            ],
+            settle: SignedDuration::from_secs(60),
+            problems: vec![HoldReason::Preflight {
+                group: Some(name),
+                message: "the members' TTLs differ".to_owned(),
+            }],
+            warnings: vec!["`on_unknown: revert`".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_preview_shows_what_is_there_and_when_each_step_can_happen() {
+        let shown = to_text(&preview(), None);
+        let shown = anstream::adapter::strip_str(&shown).to_string();
+        insta::assert_snapshot!("preview", shown);
+        insta::assert_json_snapshot!("preview_json", to_json(&[preview()]));
+    }
 }

@@ -2,17 +2,12 @@
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use jiff::SignedDuration;
-use jiff::Timestamp;
-use serde_json::Value;
-use serde_json::json;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 
-use super::holds;
-use super::text;
+use super::{holds, text};
 use crate::engine::hold::HoldReason;
-use crate::engine::units::CutoverName;
-use crate::engine::units::Share;
-use crate::engine::units::WeightPair;
+use crate::engine::units::{CutoverName, Share, WeightPair};
 
 /// How wide the share's bar is, in cells.
 const BAR_CELLS: u32 = 10;
@@ -279,4 +274,80 @@ fn groups(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
         }
     }
     shown.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn row(name: &str, phase: &'static str, step: u16, because: Vec<HoldReason>) -> Row {
+        let percent = [0, 5, 50, 100][usize::from(step)];
+        Row {
+            name: CutoverName::from(name),
+            attempt: 1,
+            phase,
+            paused: false,
+            step,
+            steps: 3,
+            intended_share: Share::percent(percent),
+            records: vec![RecordRow {
+                zone: "example.com".to_owned(),
+                name: "api.example.com".to_owned(),
+                record_type: "A".to_owned(),
+                weights: (step > 0).then(|| WeightPair::new(100 - percent, percent)),
+            }],
+            because,
+            since: at("2026-11-20T23:00:00Z"),
+            next_at: Some(at("2026-11-21T05:14:00Z")),
+            observed_at: None,
+        }
+    }
+
+    fn rows() -> Vec<Row> {
+        let baking = HoldReason::Baking {
+            step: 2,
+            until: Some(at("2026-11-21T05:14:00Z")),
+            counted_secs: 6_300,
+        };
+        let reverting = HoldReason::Reverting { back: 1, groups: 2 };
+        let paused = HoldReason::Paused {
+            reason: Some("incident 42".to_owned()),
+        };
+        vec![
+            row("user-api", "completed", 3, vec![]),
+            row("search", "baking", 2, vec![baking.clone()]),
+            row(
+                "recipe-api",
+                "baking",
+                1,
+                vec![HoldReason::Approval { step: 2 }, baking],
+            ),
+            row("recipe-web", "reverting", 0, vec![reverting]),
+            Row {
+                paused: true,
+                ..row("cart", "settling", 1, vec![paused])
+            },
+            row("img", "waiting", 0, vec![]),
+        ]
+    }
+
+    #[test]
+    fn what_needs_a_person_comes_first() {
+        let now = at("2026-11-21T03:00:00Z");
+        let plain = |text: String| anstream::adapter::strip_str(&text).to_string();
+        let piped = plain(to_text(&rows(), Watch::Fresh, now, None));
+        insta::assert_snapshot!("status_piped", piped);
+        let stale = Watch::Stale(at("2026-11-21T01:00:00Z"));
+        let narrow = plain(to_text(&rows(), stale, now, Some(80)));
+        insta::assert_snapshot!("status_80_unwatched", narrow);
+        let wide: Vec<&str> = narrow
+            .lines()
+            .filter(|line| line.chars().count() > 80)
+            .collect();
+        assert!(wide.is_empty(), "{wide:?}");
+    }
 }

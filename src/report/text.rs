@@ -1,9 +1,7 @@
 //! The small pieces that all reports are made of: durations, times, bars, lines that fit.
 
-use anstyle::AnsiColor;
-use anstyle::Style;
-use jiff::SignedDuration;
-use jiff::Timestamp;
+use anstyle::{AnsiColor, Style};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::units::Share;
 
@@ -119,7 +117,8 @@ pub fn count(number: usize, noun: &str) -> String {
 }
 
 /// Breaks text at spaces so that no line, indentation included, is longer than `width`. Without a width, nothing is
-/// broken: a line that goes into a pipe is one line. A word that is too long stands alone.
+/// broken: a line that goes into a pipe is one line. A command in backticks is one word, so that it can be pasted; a word
+/// that is too long stands alone.
 pub fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
     let margin = " ".repeat(indent);
     let Some(width) = width else {
@@ -127,7 +126,7 @@ pub fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
     };
     let room = width.saturating_sub(indent).max(20);
     let mut lines: Vec<String> = vec![String::new()];
-    for word in text.split(' ') {
+    for word in words(text) {
         let fits = lines.last().is_some_and(|line| {
             line.is_empty() || line.chars().count() + 1 + word.chars().count() <= room
         });
@@ -138,11 +137,30 @@ pub fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
             if !line.is_empty() {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
         }
     }
     let lines: Vec<String> = lines.iter().map(|line| format!("{margin}{line}")).collect();
     lines.join("\n")
+}
+
+/// The words of a text; what stands between backticks is one.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut quoted = false;
+    for word in text.split(' ') {
+        match words.last_mut() {
+            Some(last) if quoted => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            Some(_) | None => words.push(word.to_owned()),
+        }
+        if word.matches('`').count() % 2 == 1 {
+            quoted = !quoted;
+        }
+    }
+    words
 }
 
 #[cfg(test)]
@@ -193,6 +211,10 @@ mod tests {
         assert_eq!(
             wrap(text, 2, Some(24)),
             "  somebody else changed\n  api.example.com A"
+        );
+        assert_eq!(
+            wrap("approve: `cutover approve x --step 2`", 0, Some(30)),
+            "approve:\n`cutover approve x --step 2`"
         );
     }
 }

@@ -39,7 +39,9 @@ pub(super) fn wants_groups(view: &View<'_>) -> bool {
         Phase::Waiting => true,
         Phase::Settling => watching::lacks_a_change(view),
         Phase::Baking => {
-            (clear && watching::bake_is_over(view)) || view.state.skip_requested.is_some()
+            (clear && watching::bake_is_over(view))
+                || view.state.skip_requested.is_some()
+                || view.state.write.is_some()
         }
         Phase::Halted => view.state.write.is_some(),
         Phase::Shifting | Phase::Completed | Phase::Reverting | Phase::Reverted => false,
@@ -48,7 +50,8 @@ pub(super) fn wants_groups(view: &View<'_>) -> bool {
 
 fn asked_back(view: &View<'_>) -> Option<Event> {
     let rollback = view.state.rollback.as_ref()?;
-    if !view.state.has_started() {
+    // A start that was given up may have been sent all the same: only reading back tells that nothing moved.
+    if view.state.intended.is_empty() {
         return Some(Event::Reverted { cancelled: true });
     }
     let cause = RevertCause::Operator {
@@ -70,10 +73,12 @@ fn accept_plan(view: &View<'_>) -> Option<Event> {
     let FileReading::Plan(source) = &view.observation.file else {
         return None;
     };
-    let changed =
-        source.digest != view.state.source.digest || source.path != view.state.source.path;
+    // The path alone is no news: two machines may keep the same file at different places, and would take turns.
+    let changed = source.digest != view.state.source.digest;
     // A baseline binds the records: it would not fit others.
-    let fits = view.state.baseline.is_none() || source.plan.records == view.state.plan().records;
+    let same_records = source.plan.records == view.state.plan().records;
+    let fits =
+        source.plan.name == view.state.name && (view.state.baseline.is_none() || same_records);
     (changed && fits).then(|| Event::PlanAccepted {
         source: source.clone(),
     })
@@ -87,7 +92,9 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
         };
     }
     if let Some(event) = drift(view) {
-        let mut events = watching::stop_clock(view);
+        // It may have begun right after the groups were last read.
+        let read_at = view.observation.groups_read_at;
+        let mut events = watching::stop_clock(view, view.observation.passed_at.min(read_at));
         events.push(event);
         return Decision {
             events,
@@ -99,12 +106,14 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
         Phase::Waiting => advance::start(view, &blockers),
         Phase::Shifting => shifting::decide(view, judgement, &blockers),
         Phase::Settling => watching::settle(view, judgement),
-        Phase::Baking => watching::bake(view, judgement, &blockers),
+        Phase::Baking => {
+            shifting::left_over(view).unwrap_or_else(|| watching::bake(view, judgement, &blockers))
+        }
         Phase::Halted => halted(view),
         Phase::Completed | Phase::Reverting | Phase::Reverted => Decision::default(),
     };
     decision.because.extend(blockers);
-    decision.gates_pass = judgement.passes() && view.state.drift.is_none();
+    decision.gates_pass = watching::counts(view, judgement);
     decision.wake_at = decision.wake_at.into_iter().chain(unknown_ends(view)).min();
     decision
 }
@@ -156,7 +165,12 @@ pub(super) fn automatic_revert(
         (None, RevertCause::StepFailed { message }) => HaltReason::StepFailed { message },
         (None, _) => return None,
     };
-    (view.state.halt.as_ref() != Some(&reason)).then_some(Event::Halted { reason })
+    // The alarms of a fire may take turns: that it burns on both sides has been said.
+    let said = match (&view.state.halt, &reason) {
+        (Some(HaltReason::BothRed { .. }), HaltReason::BothRed { .. }) => true,
+        (before, reason) => before.as_ref() == Some(reason),
+    };
+    (!said).then_some(Event::Halted { reason })
 }
 
 /// What changed in the groups behind our back since the last look, or no longer is.
@@ -164,6 +178,10 @@ fn drift(view: &View<'_>) -> Option<Event> {
     let (Some(verified), None) = (&view.state.verified, &view.state.write) else {
         return None;
     };
+    // There the groups that were taken back differ from what was verified, by our own hand.
+    if matches!(view.state.halt, Some(HaltReason::Drift { .. })) {
+        return None;
+    }
     let mut drifted: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
     for (index, image) in verified.iter().enumerate() {
         if view.was_read(index) {
@@ -190,7 +208,7 @@ fn drift(view: &View<'_>) -> Option<Event> {
 }
 
 fn halted(view: &View<'_>) -> Decision {
-    let mut decision = shifting::resolve_halted(view);
+    let mut decision = shifting::left_over(view).unwrap_or_default();
     if let Some(reason) = &view.state.halt {
         decision.because.push(HoldReason::Halted {
             reason: reason.clone(),

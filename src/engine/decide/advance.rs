@@ -1,10 +1,16 @@
 //! Taking a step.
 
+use jiff::SignedDuration;
+
 use super::{Decision, How, Order, PERFORM_WITHIN, Part, Purpose, View};
 use crate::engine::event::{Event, Target};
 use crate::engine::hold::HoldReason;
 use crate::engine::preflight;
 use crate::engine::record::GroupImage;
+
+/// How long after a try that was given up the step is not tried again: a refusal comes back in milliseconds, and asking
+/// again at that pace is itself a reason to refuse.
+const TRY_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// Starts the cutover, if nothing stands in the way.
 pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
@@ -37,6 +43,15 @@ pub(super) fn intend(
     let Some(step) = view.state.plan().step(number) else {
         return Decision::default();
     };
+    let again_at = view.state.abandoned_at.map(|at| at + TRY_AGAIN_AFTER);
+    if let Some(again_at) = again_at.filter(|at| *at > view.now) {
+        let mut decision = Decision::hold(HoldReason::Shifting {
+            step: number,
+            message: Some("the last try was given up; the next one follows".to_owned()),
+        });
+        decision.wake_at = Some(again_at);
+        return decision;
+    }
     let first = view.state.verified.is_none();
     let target = |(group, image): (usize, &GroupImage)| {
         (first || image.pair() != step.pair).then(|| Target {
@@ -55,12 +70,13 @@ pub(super) fn intend(
     };
     let write_id = view.next_write_id();
     let perform_by = view.now + PERFORM_WITHIN;
-    let order = Order {
+    // Where all groups are there already, nothing is sent, and reading back verifies the step.
+    let order = (!targets.is_empty()).then(|| Order {
         write_id: write_id.clone(),
         purpose: Purpose::Step,
         parts: targets.iter().map(part).collect(),
         send_by: Some(perform_by),
-    };
+    });
     let owner = view.observation.me.clone();
     let event = Event::WeightChangeIntended {
         write_id,
@@ -70,5 +86,9 @@ pub(super) fn intend(
         targets,
         baseline,
     };
-    Decision::with_order(event, order)
+    Decision {
+        events: vec![event],
+        order,
+        ..Decision::default()
+    }
 }

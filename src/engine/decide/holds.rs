@@ -9,6 +9,7 @@ use crate::engine::event::Event;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::{FileReading, GroupReading};
 use crate::engine::plan::HoldOrRevert;
+use crate::engine::record::GroupImage;
 use crate::engine::state::State;
 use crate::engine::units::AlarmId;
 use crate::engine::verdict::{Judgement, Unknown, Verdict};
@@ -38,7 +39,7 @@ pub(super) fn blockers(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason
     let mut reasons = Vec::new();
     reasons.extend(drift(view));
     reasons.extend(gates(view, judgement));
-    reasons.extend(fallbacks(judgement));
+    reasons.extend(fallbacks(view, judgement));
     reasons.extend(clock(view));
     reasons.extend(plan_file(view));
     reasons.extend(unreadable(view));
@@ -61,15 +62,16 @@ pub(super) fn blockers(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason
 fn drift(view: &View<'_>) -> Option<HoldReason> {
     let drifted = view.state.drift.as_ref()?;
     let records = &view.state.plan().records;
-    let baseline = view.state.baseline.as_deref().unwrap_or_default();
-    let is_back = |index: &usize, image: &Option<_>| {
-        let wanted = baseline
-            .get(*index)
-            .map(crate::engine::record::GroupImage::pair);
-        image.as_ref().map(crate::engine::record::GroupImage::pair) == wanted
+    let (baseline, verified) = (view.state.baseline.as_ref()?, view.state.verified.as_ref()?);
+    let mut groups = baseline.iter().zip(verified).enumerate();
+    let is_back = |(index, (wanted, verified)): (usize, (&GroupImage, &GroupImage))| {
+        let image = match drifted.get(&index) {
+            Some(image) => image.as_ref(),
+            None => Some(verified),
+        };
+        image.map(GroupImage::pair) == Some(wanted.pair())
     };
-    if drifted.len() == records.len() && drifted.iter().all(|(index, image)| is_back(index, image))
-    {
+    if groups.all(is_back) {
         return Some(HoldReason::AlreadyAtBaseline {});
     }
     let name = |index: &usize| records.get(*index).map(|group| group.name.clone());
@@ -135,10 +137,17 @@ pub(super) fn unknown_reverts(
     })
 }
 
-fn fallbacks(judgement: &Judgement) -> Vec<HoldReason> {
+fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     for (alarm, verdict) in &judgement.fallbacks {
         let alarm = alarm.clone();
+        let since = view.state.unknown.get(&alarm).copied();
+        if let (Verdict::Unknown(_), Some(since)) = (verdict, unknown_too_long(view, since)) {
+            reasons.push(HoldReason::UnknownTooLong {
+                alarm: alarm.clone(),
+                since,
+            });
+        }
         if judgement.fallbacks_red.contains(&alarm) {
             reasons.push(HoldReason::FallbackRed { alarm });
             continue;
@@ -150,7 +159,7 @@ fn fallbacks(judgement: &Judgement) -> Vec<HoldReason> {
                 reasons.push(HoldReason::AlarmMissing {
                     alarm,
                     fallback: true,
-                    since: None,
+                    since,
                 });
                 continue;
             }
@@ -162,6 +171,13 @@ fn fallbacks(judgement: &Judgement) -> Vec<HoldReason> {
     reasons
 }
 
+/// How far AWS's clock and ours differ, if that is too far to measure a bake with.
+pub(super) fn skew(view: &View<'_>) -> Option<SignedDuration> {
+    view.observation
+        .clock_skew
+        .filter(|skew| skew.abs() > SKEW_MAX)
+}
+
 fn clock(view: &View<'_>) -> Option<HoldReason> {
     if view.clock_went_back {
         let message = format!(
@@ -170,10 +186,7 @@ fn clock(view: &View<'_>) -> Option<HoldReason> {
         );
         return Some(HoldReason::Clock { message });
     }
-    let skew = view
-        .observation
-        .clock_skew
-        .filter(|skew| skew.abs() > SKEW_MAX)?;
+    let skew = skew(view)?;
     let message = format!(
         "AWS's clock and this machine's differ by {} s",
         skew.as_secs()

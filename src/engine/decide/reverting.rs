@@ -1,5 +1,7 @@
 //! The way back: until Route 53 is read at the baseline, twice, a fence apart (RULES A3, A5, E3).
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{BLIND_REVERT_AFTER, Decision, FENCE, How, LATE, Order, Part, Purpose, RESIDUE, View};
@@ -15,6 +17,10 @@ const BACKOFF_MAX_SECS: i64 = 60;
 
 /// How soon a revert that is not at its end looks again.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+
+/// How soon it looks when this round had no reason to read groups before it decided to revert: the way back begins
+/// within a second (DESIGN section 11).
+const LOOK_AT_ONCE: SignedDuration = SignedDuration::from_millis(200);
 
 /// Where a group stands on the way back.
 enum Place {
@@ -48,8 +54,13 @@ pub(super) fn late_write(view: &View<'_>) -> Decision {
     let Some(write) = &view.state.write else {
         return Decision::default();
     };
-    if view.now.duration_since(view.state.phase_since) > RESIDUE {
-        return Decision::default();
+    let ends_at = view.state.phase_since + RESIDUE;
+    if view.now > ends_at {
+        return Decision::of(Event::WeightChangeAbandoned {
+            write_id: write.write_id.clone(),
+            moved: BTreeMap::new(),
+            reason: "it did not land within 15 minutes after the revert".to_owned(),
+        });
     }
     let landed = write.targets.iter().any(|target| {
         view.image(target.group).is_some_and(|image| {
@@ -58,7 +69,10 @@ pub(super) fn late_write(view: &View<'_>) -> Decision {
         })
     });
     if !landed {
-        return Decision::default();
+        return Decision {
+            wake_at: Some(ends_at),
+            ..Decision::default()
+        };
     }
     let write_id = view.next_write_id();
     let cause = RevertCause::LateWrite {};
@@ -95,9 +109,17 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
         return Decision::of(event);
     }
     let retry_at = retry_at(revert).filter(|at| *at > view.now);
+    let unread = places
+        .iter()
+        .all(|place| matches!(place, Place::Unseen(None)));
+    let look = if unread && !view.observation.in_flight {
+        LOOK_AT_ONCE
+    } else {
+        LOOK_AGAIN
+    };
     let mut decision = Decision {
         because: blocked(revert, &places),
-        wake_at: retry_at.or(Some(view.now + LOOK_AGAIN)),
+        wake_at: retry_at.or(Some(view.now + look)),
         ..Decision::default()
     };
     decision.because.push(HoldReason::Reverting {
@@ -170,14 +192,7 @@ fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
     let Some(seen_at) = revert.baseline_seen else {
         return Decision::of(Event::BaselineSeen { at: Some(view.now) });
     };
-    let landing = view
-        .state
-        .write
-        .as_ref()
-        .filter(|write| !write.is_answered());
-    let fence = landing
-        .map(|write| write.perform_by + LATE)
-        .max(Some(seen_at + FENCE));
+    let fence = may_land_until(view).max(Some(seen_at + FENCE));
     match fence.filter(|fence| view.now < *fence) {
         Some(fence) => Decision {
             wake_at: Some(fence),
@@ -187,9 +202,16 @@ fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
     }
 }
 
+/// Until when a write of ours without all its answers may still land (RULES A3).
+fn may_land_until(view: &View<'_>) -> Option<Timestamp> {
+    let write = view.state.write.as_ref()?;
+    (!write.is_answered()).then(|| write.perform_by + LATE)
+}
+
 /// Only drift halts a revert, and only when everything else is back.
 fn halt(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Event> {
-    if revert.mode == RevertMode::Force || view.observation.in_flight {
+    let landing = may_land_until(view).is_some_and(|until| view.now < until);
+    if revert.mode == RevertMode::Force || view.observation.in_flight || landing {
         return None;
     }
     let busy = places

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::active;
 use super::advance;
-use super::{Decision, STEP_WITHIN, View};
+use super::{Decision, LATE, STEP_WITHIN, View};
 use crate::engine::event::Event;
 use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::record::GroupImage;
@@ -22,6 +22,14 @@ enum Place {
 }
 
 pub(super) fn decide(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReason]) -> Decision {
+    if let Some(decision) = view
+        .state
+        .write
+        .as_ref()
+        .and_then(|write| read_back(view, write))
+    {
+        return decision;
+    }
     if let Some(message) = failed(view) {
         let cause = RevertCause::StepFailed { message };
         if let Some(event) = active::automatic_revert(view, judgement, cause, None) {
@@ -29,18 +37,14 @@ pub(super) fn decide(view: &View<'_>, judgement: &Judgement, blockers: &[HoldRea
         }
     }
     match &view.state.write {
-        Some(write) => resolve(view, write).unwrap_or_else(|| waiting(view, write)),
+        Some(write) => abandon(view, write).unwrap_or_else(|| waiting(view, write)),
         None => finish_zones(view, blockers),
     }
 }
 
-/// A write that was under way when the cutover halted is only looked after, never sent again.
-pub(super) fn resolve_halted(view: &View<'_>) -> Decision {
-    let abandoned = view.state.write.as_ref().and_then(|write| {
-        let places = places(view, write)?;
-        may_give_up(view, write).then(|| give_up(view, write, places, "the cutover is halted"))
-    });
-    abandoned.unwrap_or_default()
+/// A write that was under way when the cutover halted is only looked after, never sent again; also after `retry`.
+pub(super) fn left_over(view: &View<'_>) -> Option<Decision> {
+    abandon(view, view.state.write.as_ref()?)
 }
 
 /// Why the step cannot be finished any more.
@@ -60,7 +64,9 @@ fn failed(view: &View<'_>) -> Option<String> {
         .then(|| format!("not verified in all zones within 10 minutes: {trouble}"))
 }
 
-fn resolve(view: &View<'_>, write: &Write) -> Option<Decision> {
+/// What reading back settles by itself: the write has arrived, however late; or nobody ever answered for it (its owner
+/// is gone) and it can no longer land, so that the step is decided afresh (RULES A2).
+fn read_back(view: &View<'_>, write: &Write) -> Option<Decision> {
     let mine = write.owner == view.observation.me;
     let late = view.now >= write.perform_by;
     if view.observation.in_flight || !(mine || late || write.is_answered()) {
@@ -80,16 +86,21 @@ fn resolve(view: &View<'_>, write: &Write) -> Option<Decision> {
             images,
         }));
     }
-    let trouble = write
-        .trouble()
-        .unwrap_or("it was not sent before its deadline")
-        .to_owned();
-    may_give_up(view, write).then(|| give_up(view, write, places, &trouble))
+    write
+        .answers
+        .is_empty()
+        .then(|| abandon(view, write))
+        .flatten()
 }
 
-/// Whether the write can no longer land, so that what is read now is what there is.
-fn may_give_up(view: &View<'_>, write: &Write) -> bool {
-    !view.observation.in_flight && (write.is_answered() || view.now >= write.perform_by)
+/// Gives the write up, once it can no longer land and all its groups were read: what is read now is what there is.
+fn abandon(view: &View<'_>, write: &Write) -> Option<Decision> {
+    let settled = write.is_answered() || view.now >= write.perform_by + LATE;
+    if view.observation.in_flight || !settled {
+        return None;
+    }
+    let reason = write.trouble().unwrap_or("nobody answered for it");
+    Some(give_up(view, write, places(view, write)?, reason))
 }
 
 fn give_up(
@@ -178,6 +189,7 @@ fn waiting(view: &View<'_>, write: &Write) -> Decision {
         step: write.step,
         message,
     });
-    decision.wake_at = Some(write.perform_by).filter(|at| *at > view.now);
+    let looks = [write.perform_by, write.perform_by + LATE];
+    decision.wake_at = looks.into_iter().find(|at| *at > view.now);
     decision
 }

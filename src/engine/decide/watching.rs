@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::advance;
+use super::holds;
 use super::{Decision, How, LATE, Order, PERFORM_WITHIN, Part, Purpose, STEP_WITHIN, View};
 use crate::engine::event::Event;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::ChangeReading;
 use crate::engine::record::GroupImage;
-use crate::engine::state::State;
+use crate::engine::state::{Phase, State};
 use crate::engine::units::ChangeId;
 use crate::engine::verdict::Judgement;
 
@@ -71,7 +72,7 @@ pub(super) fn settle(view: &View<'_>, judgement: &Judgement) -> Decision {
         return decision;
     }
     let mut events = vec![Event::BakeStarted { step }];
-    if judgement.passes() {
+    if counts(view, judgement) {
         events.push(Event::GatesPassed {});
     }
     Decision {
@@ -182,14 +183,24 @@ fn resubmit(view: &View<'_>) -> Option<Decision> {
     ))
 }
 
+/// What is not INSYNC for ten minutes: a change, or one that was never named because no resubmission is accepted.
 fn late_changes<'a>(view: &'a View<'_>) -> impl Iterator<Item = HoldReason> + 'a {
-    view.state.changes.iter().filter_map(|(id, change)| {
-        let late = view.now.duration_since(change.submitted_at) >= STEP_WITHIN;
-        (change.in_sync_at.is_none() && late).then(|| HoldReason::InSyncLate {
+    let is_late = |since: Timestamp| view.now.duration_since(since) >= STEP_WITHIN;
+    let changes = view.state.changes.iter().filter_map(move |(id, change)| {
+        let late = change.in_sync_at.is_none() && is_late(change.submitted_at);
+        late.then(|| HoldReason::InSyncLate {
             change_id: id.clone(),
             zone: change.zone.clone(),
         })
-    })
+    });
+    let unnamed = uncovered(view).into_iter().find_map(|index| {
+        let image = view.state.verified.as_ref()?.get(index)?;
+        is_late(view.state.phase_since).then(|| HoldReason::InSyncLate {
+            change_id: ChangeId("not known".to_owned()),
+            zone: image.zone.clone(),
+        })
+    });
+    changes.chain(unnamed)
 }
 
 /// Whether the bake is over, or would be if every gate passes now.
@@ -201,8 +212,14 @@ pub(super) fn bake_is_over(view: &View<'_>) -> bool {
     view.state.bake.over || (running && view.state.bake.counted_at(view.now) >= step.bake)
 }
 
+/// Whether the time since the reading before counts as bake: all gates pass, nothing has drifted, and the clock that
+/// measures it is right.
+pub(super) fn counts(view: &View<'_>, judgement: &Judgement) -> bool {
+    judgement.passes() && view.state.drift.is_none() && holds::skew(view).is_none()
+}
+
 pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReason]) -> Decision {
-    let passing = judgement.passes() && view.state.drift.is_none();
+    let passing = counts(view, judgement);
     if view.state.bake.over {
         return after_bake(view, blockers);
     }
@@ -210,7 +227,7 @@ pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReaso
         return skip(view, asked, passing);
     }
     if !passing {
-        let events = stop_clock(view);
+        let events = stop_clock(view, view.observation.passed_at);
         return Decision {
             events,
             ..baking(view, false)
@@ -233,17 +250,14 @@ pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReaso
     baking(view, true)
 }
 
-/// Counts the bake up to the last reading at which all gates passed. After a restart that reading is not known, and
-/// only what the journal has is counted.
-pub(super) fn stop_clock(view: &View<'_>) -> Vec<Event> {
-    let Some(since) = view.state.bake.running_since else {
+/// Counts the bake up to the last reading at which all was well. After a restart that reading is not known, and only
+/// what the journal has is counted.
+pub(super) fn stop_clock(view: &View<'_>, last_well_at: Option<Timestamp>) -> Vec<Event> {
+    let running_since = view.state.bake.running_since;
+    let Some(since) = running_since.filter(|_| view.state.phase == Phase::Baking) else {
         return Vec::new();
     };
-    let until = view
-        .observation
-        .passed_at
-        .filter(|at| *at > since)
-        .unwrap_or(since);
+    let until = last_well_at.filter(|at| *at > since).unwrap_or(since);
     vec![Event::BakeCounted {
         until,
         running: false,
@@ -300,7 +314,8 @@ fn after_bake(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     if !last && !view.state.is_approved(next) {
         return Decision::hold(HoldReason::Approval { step: next });
     }
-    if !blockers.is_empty() || !view.all_as_verified() || view.observation.in_flight {
+    let busy = view.observation.in_flight || view.state.write.is_some();
+    if !blockers.is_empty() || !view.all_as_verified() || busy {
         return Decision::default();
     }
     if last {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Taken, require};
 use crate::engine::event::RevertMode;
 use crate::engine::hold::{HaltReason, RevertCause};
-use crate::engine::state::{Phase, Revert, State};
+use crate::engine::state::{Phase, Revert, State, Write};
 use crate::engine::units::WriteId;
 
 impl State {
@@ -32,6 +32,7 @@ impl State {
         });
         self.rollback = None;
         self.halt = None;
+        self.drift = None;
         self.resubmission = None;
         self.enter(Phase::Reverting, at);
         Ok(())
@@ -52,6 +53,10 @@ impl State {
             self.phase == Phase::Reverting
         };
         require(legal, "nothing is reverting")?;
+        // A write with all its answers cannot land any more; another one is looked for a while longer (RULES A4).
+        if self.write.as_ref().is_some_and(Write::is_answered) {
+            self.write = None;
+        }
         self.step = 0;
         self.rollback = None;
         self.drift = None;

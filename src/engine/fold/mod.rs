@@ -319,8 +319,14 @@ impl State {
         require(!self.phase.is_final(), "the cutover is over")?;
         require(source.plan.name == self.name, "the plan has another name")?;
         let same_records = source.plan.records == self.plan().records;
-        require(!self.has_started() || same_records, "the records differ")?;
+        require(
+            self.baseline.is_none() || same_records,
+            "the records differ",
+        )?;
         self.source = source.clone();
+        let plan = &self.source.plan;
+        self.unknown
+            .retain(|alarm, _| plan.alarms().any(|gate| gate.id == *alarm));
         Ok(())
     }
 
@@ -348,7 +354,7 @@ impl State {
     fn step_completed(&mut self, step: u16) -> Taken {
         require(self.phase == Phase::Baking, "nothing is baking")?;
         require(step == self.verified_step, "another step is baking")?;
-        self.bake.over = true;
+        (self.bake.over, self.bake.running_since) = (true, None);
         Ok(())
     }
 

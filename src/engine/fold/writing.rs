@@ -117,9 +117,8 @@ impl State {
         if self.answer(write_id, groups, &answer) {
             return;
         }
-        if self.is_resubmission(write_id) {
-            self.resubmission = None;
-        } else if let Some(revert) = self.revert_of(write_id) {
+        // A resubmission that failed stays noted: its time keeps the next one from following at once.
+        if let Some(revert) = self.revert_of(write_id) {
             revert.trouble = Some(message.to_owned());
             revert.failures = revert.failures.saturating_add(1);
             revert.failed_at = Some(at);
@@ -133,6 +132,11 @@ impl State {
         at: Timestamp,
     ) -> Taken {
         self.require_write(write_id)?;
+        // Where nobody answered, the owner died: that was no try of Route 53.
+        let tried = self
+            .write
+            .as_ref()
+            .is_some_and(|write| !write.answers.is_empty());
         for (index, image) in moved {
             if let Some(slot) = self
                 .verified
@@ -143,7 +147,7 @@ impl State {
             }
         }
         self.write = None;
-        self.abandoned_at = Some(at);
+        self.abandoned_at = tried.then_some(at);
         if self.phase == Phase::Shifting && !self.has_moved_in_step() {
             self.step_back(at);
         }
@@ -196,6 +200,7 @@ impl State {
         if self.verified_step == 0 {
             self.first_write = None;
             self.verified = None;
+            self.unknown.clear();
             self.enter(Phase::Waiting, at);
         } else {
             self.enter(Phase::Baking, at);

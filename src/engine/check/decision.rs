@@ -1,0 +1,341 @@
+//! A decision against the readings that it was made from, before it is journaled.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Invariant, Violation, approved, violation, zones_are_whole};
+use crate::engine::decide::{Decision, How, Order, Part, Purpose};
+use crate::engine::event::{Event, RevertMode};
+use crate::engine::hold::HaltReason;
+use crate::engine::observation::{
+    AlarmReading, AlarmState, FileReading, GroupReading, HistoryReading, Observation,
+};
+use crate::engine::plan::{AlarmGate, HoldOrRevert, NoData};
+use crate::engine::state::{Phase, State};
+
+/// AWS's clock and ours may differ by this much (RULES D3).
+const CLOCKS_DIFFER_BY: SignedDuration = SignedDuration::from_secs(60);
+
+/// Reads must have failed for this long before a revert is written blindly (RULES A5).
+const BLIND_AFTER: SignedDuration = SignedDuration::from_secs(10);
+
+/// How one alarm looks in this round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Green,
+    Red,
+    Blind,
+}
+
+/// Whether a decision may be journaled and carried out: I1, I2, I3, I5, I8, I9, and I11 for the live loop.
+///
+/// # Errors
+/// The first invariant that the decision would break.
+pub fn decision(
+    state: &State,
+    observation: &Observation,
+    decision: &Decision,
+    now: Timestamp,
+) -> Result<(), Violation> {
+    let now = now.max(state.last_at);
+    failed_gates_are_answered(state, observation, decision)?;
+    finished_is_quiet(state, decision)?;
+    for event in &decision.events {
+        match event {
+            Event::WeightChangeIntended { step, targets, .. } => {
+                rise(state, observation, *step)?;
+                let whole = zones_are_whole(state, targets);
+                claim(Invariant::I9, whole, || {
+                    format!("step {step} would move a part of a zone")
+                })?;
+            }
+            Event::StepCompleted { step } => bake_ended(state, observation, decision, *step, now)?,
+            Event::BakeSkipDecided { skipped: true, .. } | Event::Completed {} => {
+                gates_are_green(state, observation)?;
+            }
+            _ => {}
+        }
+    }
+    match &decision.order {
+        Some(order) => lawful(state, observation, decision, order, now),
+        None => Ok(()),
+    }
+}
+
+/// I1 and I5: everything that a rise needs, now.
+fn rise(state: &State, observation: &Observation, step: u16) -> Result<(), Violation> {
+    gates_are_green(state, observation)?;
+    let need = |holds: bool, what: &str| {
+        claim(Invariant::I1, holds, || {
+            format!("step {step} would be taken {what}")
+        })
+    };
+    let goes_on = state.phase == Phase::Shifting && step == state.step;
+    let next = state.phase == Phase::Baking && state.bake.over && step == state.verified_step + 1;
+    let starts = state.phase == Phase::Waiting && step == 1;
+    need(goes_on || next || starts, "before its turn")?;
+    need(state.paused.is_none(), "during a pause")?;
+    need(state.halt.is_none(), "while halted")?;
+    need(state.rollback.is_none(), "after a rollback was asked for")?;
+    need(state.drift.is_none(), "over a drift")?;
+    need(goes_on || approved(state, step), "without its approval")?;
+    let same_file = match &observation.file {
+        FileReading::NotWatched => true,
+        FileReading::Plan(source) => source.digest == state.source.digest,
+        FileReading::Removed | FileReading::Unreadable(_) => false,
+    };
+    need(same_file, "although the plan file changed")?;
+    let skew = observation.clock_skew.unwrap_or(SignedDuration::ZERO);
+    need(skew.abs() <= CLOCKS_DIFFER_BY, "with a wrong clock")?;
+    let fresh = (0..state.plan().records.len()).all(|index| was_read(observation, index));
+    need(fresh, "without reading all groups in this round")
+}
+
+/// I1: the whole bake was counted, or a person skipped it, with all gates passing now.
+fn bake_ended(
+    state: &State,
+    observation: &Observation,
+    decision: &Decision,
+    step: u16,
+    now: Timestamp,
+) -> Result<(), Violation> {
+    gates_are_green(state, observation)?;
+    let skipped = decision
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::BakeSkipDecided { skipped: true, .. }));
+    let running = state
+        .bake
+        .running_since
+        .map_or(SignedDuration::ZERO, |since| now.duration_since(since));
+    let wanted = state.plan().step(step).map(|step| step.bake);
+    let counted = state.bake.counted + running;
+    let whole = skipped || wanted.is_some_and(|wanted| counted >= wanted);
+    claim(Invariant::I1, whole, || {
+        format!("the bake of step {step} would end after {counted:#}")
+    })
+}
+
+fn gates_are_green(state: &State, observation: &Observation) -> Result<(), Violation> {
+    for gate in &state.plan().gates.alarms {
+        let look = look(state, observation, gate);
+        let invariant = if look == Look::Blind {
+            Invariant::I5
+        } else {
+            Invariant::I1
+        };
+        claim(invariant, look == Look::Green, || {
+            format!("it would advance with {} {look:?}", gate.id)
+        })?;
+    }
+    Ok(())
+}
+
+/// I3: whatever else is decided, a failed gate is answered in the same decision.
+fn failed_gates_are_answered(
+    state: &State,
+    observation: &Observation,
+    decision: &Decision,
+) -> Result<(), Violation> {
+    let armed = match state.phase {
+        Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => true,
+        Phase::Waiting | Phase::Completed | Phase::Reverting | Phase::Reverted => false,
+    };
+    let gates = &state.plan().gates;
+    let red = |gate: &&AlarmGate| look(state, observation, gate) == Look::Red;
+    let Some(gate) = gates
+        .alarms
+        .iter()
+        .find(red)
+        .filter(|_| armed && state.first_write.is_some())
+    else {
+        return Ok(());
+    };
+    let burning = gates.both_red == HoldOrRevert::Hold
+        && gates.fallback_alarms.iter().any(|gate| {
+            let reading = observation.alarms.get(&gate.id);
+            is_alarm(reading) && !state.ignored.contains(&gate.id)
+        });
+    let answered = match &state.halt {
+        Some(HaltReason::Drift { .. }) => true,
+        Some(HaltReason::BothRed { .. }) if burning => true,
+        Some(_) | None => decision.events.iter().any(|event| match event {
+            Event::RevertIntended { .. } => true,
+            Event::Halted { .. } => burning,
+            _ => false,
+        }),
+    };
+    claim(Invariant::I3, answered, || {
+        format!("gate {} failed and nothing would be done", gate.id)
+    })
+}
+
+fn finished_is_quiet(state: &State, decision: &Decision) -> Result<(), Violation> {
+    let over = match state.phase {
+        Phase::Reverted => state.write.is_none(),
+        Phase::Completed => state.rollback.is_none(),
+        Phase::Waiting
+        | Phase::Shifting
+        | Phase::Settling
+        | Phase::Baking
+        | Phase::Reverting
+        | Phase::Halted => false,
+    };
+    let quiet = decision.events.is_empty() && decision.order.is_none();
+    claim(Invariant::I11, quiet || !over, || {
+        format!("it is over, and would still do {:?}", decision.events)
+    })
+}
+
+/// The parts of an order: I2, and I8 by what each is for.
+fn lawful(
+    state: &State,
+    observation: &Observation,
+    decision: &Decision,
+    order: &Order,
+    now: Timestamp,
+) -> Result<(), Violation> {
+    for part in &order.parts {
+        claim(Invariant::I2, part.to.sum() > 0, || {
+            format!("group {} would be given {}", part.group, part.to)
+        })?;
+        match order.purpose {
+            Purpose::Revert => takes_back(state, observation, part, now)?,
+            Purpose::Step => {
+                let intended = decision.events.iter().any(|event| {
+                    matches!(event, Event::WeightChangeIntended { write_id, .. } if *write_id == order.write_id)
+                });
+                claim(Invariant::I6, intended, || {
+                    "a step would be written that is not journaled".to_owned()
+                })?;
+                swaps_what_was_read(observation, part)?;
+            }
+            Purpose::Resubmit => {
+                claim(Invariant::I1, part.to == part.image.pair(), || {
+                    "a resubmission would change weights".to_owned()
+                })?;
+                swaps_what_was_read(observation, part)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// I8: a revert writes the baseline's weights, over pairs of this attempt's own, or blindly, or by force.
+fn takes_back(
+    state: &State,
+    observation: &Observation,
+    part: &Part,
+    now: Timestamp,
+) -> Result<(), Violation> {
+    let of = |images: &Option<Vec<_>>| -> Option<crate::engine::record::GroupImage> {
+        images.as_ref()?.get(part.group).cloned()
+    };
+    let baseline = of(&state.baseline).map(|image| image.pair());
+    claim(Invariant::I10, baseline == Some(part.to), || {
+        format!("a revert would go to {}, not to the baseline", part.to)
+    })?;
+    let force = state
+        .revert
+        .as_ref()
+        .is_some_and(|revert| revert.mode == RevertMode::Force);
+    match part.how {
+        How::Upsert => {
+            let blind = matches!(
+                observation.groups.get(part.group),
+                Some(GroupReading::Unreadable { since, .. }) if now.duration_since(*since) >= BLIND_AFTER
+            );
+            claim(Invariant::I8, force || blind, || {
+                format!("group {} would be overwritten unseen", part.group)
+            })
+        }
+        How::Swap => {
+            let pair = part.image.pair();
+            let intended = state.intended.get(&part.group);
+            let ours = intended.is_some_and(|pairs| pairs.contains(&pair))
+                || of(&state.verified).map(|image| image.pair()) == Some(pair);
+            claim(Invariant::I8, ours || force, || {
+                format!("group {} has somebody else's {pair}", part.group)
+            })?;
+            swaps_what_was_read(observation, part)
+        }
+    }
+}
+
+/// A swap repeats images that were read in this round, both members of them.
+fn swaps_what_was_read(observation: &Observation, part: &Part) -> Result<(), Violation> {
+    let there = match observation.groups.get(part.group) {
+        Some(GroupReading::Read { members, .. }) => {
+            members.contains(&part.image.old) && members.contains(&part.image.new)
+        }
+        Some(GroupReading::NotRead | GroupReading::Unreadable { .. }) | None => false,
+    };
+    claim(Invariant::I8, there && part.how == How::Swap, || {
+        format!(
+            "group {} would be written from images that were not read",
+            part.group
+        )
+    })
+}
+
+fn was_read(observation: &Observation, index: usize) -> bool {
+    matches!(
+        observation.groups.get(index),
+        Some(GroupReading::Read { .. })
+    )
+}
+
+fn is_alarm(reading: Option<&AlarmReading>) -> bool {
+    matches!(
+        reading,
+        Some(AlarmReading::Found {
+            state: AlarmState::Alarm,
+            ..
+        })
+    )
+}
+
+/// How a gate looks, by RULES C1 to C3 and C5.
+fn look(state: &State, observation: &Observation, gate: &AlarmGate) -> Look {
+    let Some(AlarmReading::Found {
+        state: alarm,
+        transitioned_at,
+        evaluation,
+    }) = observation.alarms.get(&gate.id)
+    else {
+        return Look::Blind;
+    };
+    let ignored = state.ignored.contains(&gate.id);
+    if *alarm == AlarmState::Alarm {
+        return if ignored { Look::Green } else { Look::Red };
+    }
+    let since = state.first_write.max(state.judged.get(&gate.id).copied());
+    let moved = state.first_write.is_some() && *transitioned_at > since && !ignored;
+    if moved {
+        match observation.histories.get(&gate.id) {
+            None | Some(HistoryReading::Unreadable(_)) => return Look::Blind,
+            Some(HistoryReading::EnteredAlarm(entries)) => {
+                if entries.iter().any(|entry| Some(*entry) > since) {
+                    return Look::Red;
+                }
+            }
+        }
+    }
+    let no_data = *alarm == AlarmState::InsufficientData && state.first_write.is_some();
+    if evaluation.is_some() || (no_data && gate.no_data == NoData::Hold) {
+        Look::Blind
+    } else {
+        Look::Green
+    }
+}
+
+fn claim(
+    invariant: Invariant,
+    holds: bool,
+    message: impl FnOnce() -> String,
+) -> Result<(), Violation> {
+    if holds {
+        Ok(())
+    } else {
+        Err(violation(invariant, message()))
+    }
+}

@@ -1,0 +1,437 @@
+//! The invariants (`ARCHITECTURE.md`, I1 to I12), restated over the plan, the events, the readings and the world.
+//!
+//! Nothing here asks the code that it checks: verdicts, bakes and fences are derived anew from readings and entries.
+//! Only the fold is shared, since the state is by definition the fold of the entries. Four callers: unit tests,
+//! property tests, the simulator after every event, and the live loop, which looks at a decision with [`decision`]
+//! before it is journaled; [`Violation::halts`] is its answer.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a law speaks of a few events, and is silent on all others, future ones too"
+)]
+
+mod decision;
+
+pub use decision::decision;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use thiserror::Error;
+
+use super::event::{Envelope, Event, Target};
+use super::fold;
+use super::hold::{HaltReason, HoldReason};
+use super::record::GroupImage;
+use super::state::{Answer, Phase, State};
+use super::units::WeightPair;
+
+/// The laws that hold at every moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    /// The new side's share rises only after a whole bake, approved, unpaused, with every gate passing.
+    I1,
+    /// No group sums to zero, and both members are written together.
+    I2,
+    /// A failed gate makes a revert, or Halted with a page, in the same round.
+    I3,
+    /// Nothing that holds steps delays a revert.
+    I4,
+    /// Unknown is never a pass.
+    I5,
+    /// Killed anywhere and started again, it ends in the same place: the journal can always be read.
+    I6,
+    /// Several controllers end where one would.
+    I7,
+    /// Nobody else's change is overwritten, but by force.
+    I8,
+    /// All groups of a zone take a step in one batch.
+    I9,
+    /// A revert ends only when the baseline was read twice, a fence apart.
+    I10,
+    /// A finished world is quiet.
+    I11,
+    /// Every hold names what it waits for; if that is a person, it has paged.
+    I12,
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// An invariant that does not hold, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{invariant}: {message}")]
+pub struct Violation {
+    /// Which.
+    pub invariant: Invariant,
+    /// How it is broken.
+    pub message: String,
+}
+
+impl Violation {
+    /// The entry that halts the cutover and wakes somebody; none where it is over, going back or halted already, since
+    /// nothing may stop a revert, and nothing more can be stopped in the others.
+    pub fn halts(&self, state: &State) -> Option<Event> {
+        let advances = match state.phase {
+            Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking => true,
+            Phase::Completed | Phase::Reverting | Phase::Reverted | Phase::Halted => false,
+        };
+        advances.then(|| Event::Halted {
+            reason: HaltReason::Invariant {
+                message: self.to_string(),
+            },
+        })
+    }
+}
+
+/// The two reads that end a revert are at least this far apart (RULES A3).
+const READS_APART: SignedDuration = SignedDuration::from_secs(5);
+
+/// A write may land this long after its deadline (RULES A3).
+const MAY_LAND_FOR: SignedDuration = SignedDuration::from_secs(15);
+
+/// Watches one cutover: is fed every entry and every write that took effect, and says what they break.
+#[derive(Debug, Clone, Default)]
+pub struct Checker {
+    state: Option<State>,
+    world: BTreeMap<usize, WeightPair>,
+    /// The groups that somebody else wrote last; where they stand is not ours to answer for.
+    foreign: BTreeSet<usize>,
+    bake: BakeClock,
+    /// The steps of this attempt whose bake ended lawfully.
+    baked: BTreeSet<u16>,
+    paged: BTreeSet<HoldReason>,
+}
+
+/// The bake clock, counted from the entries.
+#[derive(Debug, Clone, Default)]
+struct BakeClock {
+    counted: SignedDuration,
+    since: Option<Timestamp>,
+    skipped: bool,
+}
+
+type Violations = Vec<Violation>;
+
+impl Checker {
+    /// A checker at the beginning of a stream.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The state after the entries so far; none before the first.
+    pub fn state(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    /// Takes the next entry of the stream.
+    pub fn entry(&mut self, entry: &Envelope) -> Violations {
+        let mut broken = match &self.state {
+            Some(before) => self.against(before, entry),
+            None => Vec::new(),
+        };
+        self.count(entry);
+        if let Err(error) = fold::apply(&mut self.state, entry) {
+            broken.push(violation(Invariant::I6, error.to_string()));
+            return broken;
+        }
+        self.note_pages(entry);
+        if let Event::Halted { .. } = &entry.event
+            && !self.pages_wait_for(entry.seq)
+        {
+            broken.push(violation(
+                Invariant::I3,
+                "it halted without a page".to_owned(),
+            ));
+        }
+        broken
+    }
+
+    /// Takes a write of ours that took effect: group `index` now has these weights.
+    pub fn applied(&mut self, index: usize, pair: WeightPair) -> Violations {
+        let mut broken = Vec::new();
+        if pair.sum() == 0 {
+            broken.push(violation(
+                Invariant::I2,
+                format!("group {index} was given {pair}"),
+            ));
+        }
+        self.foreign.remove(&index);
+        let before = self.world.insert(index, pair);
+        let rises = before.is_some_and(|before| pair.gives_new_more_than(before));
+        let meant = self.state.as_ref().is_some_and(|state| {
+            let intended = state.intended.get(&index);
+            intended.is_some_and(|pairs| pairs.contains(&pair))
+        });
+        if rises && !meant {
+            let message =
+                format!("group {index} rose to {pair}, which this attempt never intended");
+            broken.push(violation(Invariant::I1, message));
+        }
+        broken
+    }
+
+    /// Takes a change of weights by somebody else, or the weights at the beginning.
+    pub fn changed_by_others(&mut self, index: usize, pair: WeightPair) {
+        self.world.insert(index, pair);
+        self.foreign.insert(index);
+    }
+
+    /// The end of a run in which nothing fails any more and everything had time: where does it stand?
+    pub fn finished(&self) -> Violations {
+        let Some(state) = &self.state else {
+            return Vec::new();
+        };
+        match state.phase {
+            // A person may have adopted other weights than the last step's.
+            Phase::Completed => self.all_at(state, "completed", |state, index| {
+                Some(state.verified.as_ref()?.get(index)?.pair())
+            }),
+            Phase::Reverted if state.intended.is_empty() => Vec::new(),
+            Phase::Reverted => self.all_at(state, "reverted", |state, index| {
+                Some(state.baseline.as_ref()?.get(index)?.pair())
+            }),
+            Phase::Waiting
+            | Phase::Shifting
+            | Phase::Settling
+            | Phase::Baking
+            | Phase::Reverting
+            | Phase::Halted => self.waits_for_somebody(state),
+        }
+    }
+
+    fn waits_for_somebody(&self, state: &State) -> Violations {
+        let names = |reason: &&HoldReason| reason.pages() || is_ours_or_asked(reason);
+        let mut broken = Vec::new();
+        if state.held.iter().find(names).is_none() {
+            let message = format!(
+                "it is {} and waits for nobody: {:?}",
+                state.phase.label(),
+                state.held
+            );
+            broken.push(violation(Invariant::I12, message));
+        }
+        for reason in state.held.iter().filter(|reason| reason.pages()) {
+            if !self.paged.contains(&reason.subject()) {
+                let message = format!("nobody was woken for {reason:?}");
+                broken.push(violation(Invariant::I12, message));
+            }
+        }
+        broken
+    }
+
+    fn all_at(
+        &self,
+        state: &State,
+        phase: &str,
+        wanted: impl Fn(&State, usize) -> Option<WeightPair>,
+    ) -> Violations {
+        let astray = self
+            .world
+            .iter()
+            .filter(|(index, _)| !self.foreign.contains(index))
+            .filter(|(index, pair)| wanted(state, **index) != Some(**pair));
+        astray
+            .map(|(index, pair)| {
+                violation(
+                    Invariant::I10,
+                    format!("it has {phase}, but group {index} is at {pair}"),
+                )
+            })
+            .collect()
+    }
+
+    /// What an entry breaks, seen from the state before it.
+    fn against(&self, state: &State, entry: &Envelope) -> Violations {
+        match &entry.event {
+            Event::WeightChangeIntended { step, targets, .. } => {
+                self.intended(state, *step, targets)
+            }
+            Event::StepCompleted { step } => self.step_completed(state, *step, entry.at),
+            Event::Completed {} if !self.baked.contains(&state.plan().step_count()) => {
+                one(Invariant::I1, "it completed without the last bake")
+            }
+            Event::Reverted { cancelled: false } => self.reverted(state, entry.at),
+            Event::Reverted { cancelled: true } if !state.intended.is_empty() => one(
+                Invariant::I10,
+                "it was cancelled after a write was intended",
+            ),
+            _ if entry.seq != state.seq + 1 => one(Invariant::I6, "an entry is missing"),
+            _ => Vec::new(),
+        }
+    }
+
+    fn intended(&self, state: &State, step: u16, targets: &[Target]) -> Violations {
+        let mut broken = Vec::new();
+        let mut claim = |invariant: Invariant, holds: bool, message: &str| {
+            if !holds {
+                let message = format!("step {step} was intended {message}");
+                broken.push(violation(invariant, message));
+            }
+        };
+        let goes_on = state.phase == Phase::Shifting && step == state.step;
+        let baked = step == 1 || goes_on || self.baked.contains(&(step - 1));
+        claim(
+            Invariant::I1,
+            baked,
+            "before the bake of the step before it",
+        );
+        claim(Invariant::I1, state.paused.is_none(), "during a pause");
+        claim(Invariant::I1, state.halt.is_none(), "while halted");
+        claim(Invariant::I1, approved(state, step), "without its approval");
+        claim(Invariant::I8, state.drift.is_none(), "over a drift");
+        claim(
+            Invariant::I4,
+            state.rollback.is_none(),
+            "after a rollback was asked for",
+        );
+        let advancing = matches!(
+            state.phase,
+            Phase::Waiting | Phase::Baking | Phase::Shifting
+        );
+        claim(Invariant::I6, advancing, "in a phase that takes no steps");
+        let pair = state.plan().step(step).map(|step| step.pair);
+        let exact = targets.iter().all(|target| Some(target.to) == pair);
+        claim(Invariant::I1, exact, "with other weights than the plan's");
+        claim(
+            Invariant::I9,
+            zones_are_whole(state, targets),
+            "for a part of a zone",
+        );
+        broken
+    }
+
+    fn step_completed(&self, state: &State, step: u16, at: Timestamp) -> Violations {
+        let running = self.bake.since.map(|since| at.duration_since(since));
+        let counted = self.bake.counted + running.unwrap_or(SignedDuration::ZERO);
+        let wanted = state.plan().step(step).map(|step| step.bake);
+        if self.bake.skipped || wanted.is_some_and(|wanted| counted >= wanted) {
+            return Vec::new();
+        }
+        let message = format!("step {step} completed after {counted:#} of {wanted:?}");
+        vec![violation(Invariant::I1, message)]
+    }
+
+    fn reverted(&self, state: &State, at: Timestamp) -> Violations {
+        let Some(revert) = &state.revert else {
+            return one(Invariant::I10, "a revert ended that never began");
+        };
+        let Some(seen) = revert.baseline_seen else {
+            return one(Invariant::I10, "the baseline was read only once");
+        };
+        let mut broken = Vec::new();
+        if at.duration_since(seen) < READS_APART {
+            let message = "the two confirming reads are less than 5 s apart".to_owned();
+            broken.push(violation(Invariant::I10, message));
+        }
+        let landing = state.write.as_ref().filter(|write| {
+            let sure = |answer: Option<&Answer>| {
+                matches!(answer, Some(Answer::Accepted | Answer::Refused(..)))
+            };
+            let mut targets = write.targets.iter();
+            !targets.all(|target| sure(write.answers.get(&target.group)))
+        });
+        if landing.is_some_and(|write| at < write.perform_by + MAY_LAND_FOR) {
+            let message = "a write of ours may still land".to_owned();
+            broken.push(violation(Invariant::I10, message));
+        }
+        broken.extend(self.all_at(state, "reverted", |state, index| {
+            Some(state.baseline.as_ref()?.get(index)?.pair())
+        }));
+        broken
+    }
+
+    /// Follows the bake clock.
+    fn count(&mut self, entry: &Envelope) {
+        match &entry.event {
+            Event::BakeStarted { .. } | Event::RetryRequested { .. } => {
+                self.bake = BakeClock::default();
+                if matches!(&self.state, Some(state) if state.phase == Phase::Reverted) {
+                    self.baked.clear();
+                }
+            }
+            Event::GatesPassed {} => self.bake.since = Some(entry.at),
+            Event::BakeCounted { until, running } => {
+                if let Some(since) = self.bake.since {
+                    self.bake.counted += until.duration_since(since).max(SignedDuration::ZERO);
+                }
+                self.bake.since = running.then_some(*until);
+            }
+            Event::BakeSkipDecided { skipped: true, .. } => self.bake.skipped = true,
+            Event::StepCompleted { step } => {
+                self.baked.insert(*step);
+            }
+            _ => {}
+        }
+    }
+
+    fn note_pages(&mut self, entry: &Envelope) {
+        if !self.pages_wait_for(entry.seq) {
+            return;
+        }
+        match &entry.event {
+            Event::StepHeld { because } => {
+                let subjects = because.iter().map(HoldReason::subject);
+                self.paged.extend(subjects);
+            }
+            Event::Halted { reason } => {
+                let reason = reason.clone();
+                self.paged.insert(HoldReason::Halted { reason });
+            }
+            _ => {}
+        }
+    }
+
+    fn pages_wait_for(&self, seq: u64) -> bool {
+        matches!(&self.state, Some(state) if state.pages.contains_key(&seq))
+    }
+}
+
+/// Whether a hold ends by itself, by the passing of time, or because of what a person asked for.
+fn is_ours_or_asked(reason: &HoldReason) -> bool {
+    matches!(
+        reason,
+        HoldReason::Paused { .. }
+            | HoldReason::Settling { until: Some(_), .. }
+            | HoldReason::Baking { until: Some(_), .. }
+    )
+}
+
+/// Whether every group of a touched zone is moved, or is where the step takes it already.
+fn zones_are_whole(state: &State, targets: &[Target]) -> bool {
+    let Some(images) = state.verified.as_ref().or(state.baseline.as_ref()) else {
+        return targets.len() == state.plan().records.len();
+    };
+    let Some(to) = targets.first().map(|target| target.to) else {
+        return true;
+    };
+    let moved = |index: usize| targets.iter().any(|target| target.group == index);
+    let touched = |image: &GroupImage| targets.iter().any(|target| target.zone == image.zone);
+    images
+        .iter()
+        .enumerate()
+        .all(|(index, image)| !touched(image) || moved(index) || image.pair() == to)
+}
+
+/// Whether a step has the approval that it needs, given for the step as it is now.
+fn approved(state: &State, number: u16) -> bool {
+    let Some(step) = state.plan().step(number) else {
+        return false;
+    };
+    let given = state.approvals.get(&number);
+    let fits =
+        given.map(|given| (given.pair, given.bake_secs)) == Some((step.pair, step.bake.as_secs()));
+    !step.approval || fits
+}
+
+fn violation(invariant: Invariant, message: String) -> Violation {
+    Violation { invariant, message }
+}
+
+fn one(invariant: Invariant, message: &str) -> Violations {
+    vec![violation(invariant, message.to_owned())]
+}

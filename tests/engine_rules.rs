@@ -1,0 +1,50 @@
+//! The engine's rules, each as a claim about a small world (`engine_world`). Every append and every decision in here
+//! is also put before the invariants.
+
+mod clocks;
+mod drift;
+mod gates;
+mod phases;
+mod writing;
+
+use cutover::engine::event::Event;
+use cutover::engine::hold::{HaltReason, RevertCause};
+use cutover::engine::plan::Plan;
+
+use crate::support::engine_world::{World, plan};
+
+/// One group, steps of 10 % and 100 % with an hour's bake each.
+fn simple() -> Plan {
+    plan(&[1], &[(10, 60, false), (100, 60, false)])
+}
+
+/// A world in which step 1 bakes.
+fn baking() -> World {
+    let mut world = World::new(simple());
+    world.run_to_bake(1);
+    world
+}
+
+/// Why the last revert began.
+fn cause(world: &World) -> RevertCause {
+    let mut entries = world.journal.iter().rev();
+    let cause = entries.find_map(|entry| match &entry.event {
+        Event::RevertIntended { cause, .. } => Some(cause.clone()),
+        _ => None,
+    });
+    cause.expect("a revert was intended")
+}
+
+/// Why it halted last.
+fn halt(world: &World) -> Option<HaltReason> {
+    world.state().halt.clone()
+}
+
+/// The labels that are in the list of holds.
+fn kinds(world: &World) -> Vec<String> {
+    let kind = |reason| {
+        let json = serde_json::to_value(reason).expect("a hold is JSON");
+        json["kind"].as_str().expect("a hold has a kind").to_owned()
+    };
+    world.because().iter().map(kind).collect()
+}

@@ -1,0 +1,191 @@
+//! RULES D: clocks.
+
+use cutover::engine::event::Event;
+use cutover::engine::observation::AlarmState;
+use cutover::engine::state::Phase;
+use jiff::SignedDuration;
+
+use super::{baking, kinds, simple};
+use crate::support::engine_world::{World, plan};
+
+/// How long the bake of step 1 took from its beginning to its end, and the world then.
+fn bake_takes(mut world: World) -> SignedDuration {
+    let began_at = world.state().phase_since;
+    while world.count("step_completed") == 0 {
+        world.tick(10);
+    }
+    world.now.duration_since(began_at)
+}
+
+#[test]
+fn the_bake_counts_exactly_the_passing_time() {
+    assert_eq!(bake_takes(baking()), SignedDuration::from_mins(60));
+}
+
+#[test]
+fn unknown_time_does_not_count() {
+    let mut world = baking();
+    world.run_minutes(20);
+    world.cloudwatch_down = true;
+    world.run_minutes(15);
+    world.cloudwatch_down = false;
+    // The last passing reading was before the outage, the next one ten seconds after it.
+    let expected = SignedDuration::from_mins(75) + SignedDuration::from_secs(10);
+    assert_eq!(bake_takes(world), expected);
+}
+
+#[test]
+fn a_pause_does_not_stop_the_clock_but_blocks_the_step() {
+    let mut world = baking();
+    world.ask(Event::PauseRequested { reason: None });
+    world.run_minutes(62);
+    assert_eq!(world.count("step_completed"), 1);
+    assert_eq!(world.count("weight_change_intended"), 1);
+    assert_eq!(kinds(&world), ["paused"]);
+    world.ask(Event::ResumeRequested { reason: None });
+    world.tick(10);
+    assert_eq!(world.count("weight_change_intended"), 2);
+}
+
+#[test]
+fn the_clock_runs_on_over_a_restart() {
+    let mut world = baking();
+    world.run_minutes(20);
+    world.crash(0);
+    world.pass(20 * 60);
+    assert_eq!(bake_takes(world), SignedDuration::from_mins(60));
+}
+
+#[test]
+fn an_outage_at_a_restart_counts_only_what_is_journaled() {
+    let mut world = World::new(plan(&[1], &[(10, 180, false), (100, 60, false)]));
+    world.run_to_bake(1);
+    world.run_minutes(90);
+    world.crash(0);
+    world.cloudwatch_down = true;
+    world.tick(10);
+    assert_eq!(world.state().bake.counted, SignedDuration::from_mins(60));
+}
+
+#[test]
+fn a_red_visit_between_two_readings_far_apart_is_caught() {
+    let mut world = baking();
+    world.pass(600);
+    world.turn("errors", AlarmState::Alarm);
+    world.pass(600);
+    world.turn("errors", AlarmState::Ok);
+    world.pass(3600);
+    world.tick(10);
+    assert_eq!(world.phase(), Phase::Reverting);
+    assert_eq!(world.count("step_completed"), 0);
+}
+
+#[test]
+fn the_bake_ends_exactly_at_wake_at() {
+    let mut world = baking();
+    world.tick(7);
+    let wake_at = world.controllers[0]
+        .last
+        .wake_at
+        .expect("a bake has an end");
+    world.pass(wake_at.duration_since(world.now).as_secs());
+    world.round(0);
+    assert_eq!(world.now, wake_at);
+    assert_eq!(world.count("step_completed"), 1);
+    assert_eq!(
+        world.state().step,
+        2,
+        "and the step is taken in the same round"
+    );
+}
+
+#[test]
+fn a_clock_that_aws_contradicts_holds_and_measures_no_bake() {
+    let mut world = baking();
+    world.run_minutes(10);
+    world.pass(10 * 3600);
+    world.skew = Some(SignedDuration::from_hours(-10));
+    world.tick(10);
+    assert_eq!(world.count("step_completed"), 0);
+    assert!(kinds(&world).contains(&"clock".to_owned()));
+    world.skew = Some(SignedDuration::ZERO);
+    world.tick(10);
+    assert_eq!(world.state().bake.counted, SignedDuration::from_mins(10));
+}
+
+#[test]
+fn a_clock_that_went_back_holds_and_hinders_no_revert() {
+    let mut world = baking();
+    world.pass(-600);
+    world.round(0);
+    assert!(kinds(&world).contains(&"clock".to_owned()));
+    world.turn("errors", AlarmState::Alarm);
+    world.tick(10);
+    assert_eq!(world.phase(), Phase::Reverting);
+}
+
+#[test]
+fn settling_lasts_from_insync_for_the_largest_ttl_or_as_the_plan_says() {
+    let settles = |settle: Option<SignedDuration>, ttl: u32| {
+        let mut plan = plan(&[2], &[(100, 60, false)]);
+        plan.settle = settle;
+        let mut world = World::new(plan);
+        for member in &mut world.groups[1].1 {
+            member.ttl = Some(ttl);
+        }
+        world.run_to(Phase::Settling);
+        let verified_at = world.now;
+        world.run_to(Phase::Baking);
+        world.now.duration_since(verified_at)
+    };
+    // INSYNC comes after 30 s.
+    assert_eq!(settles(None, 60), SignedDuration::from_secs(90));
+    assert_eq!(settles(None, 300), SignedDuration::from_secs(330));
+    let none = Some(SignedDuration::ZERO);
+    assert_eq!(settles(none, 300), SignedDuration::from_secs(30));
+}
+
+#[test]
+fn skipping_the_bake_needs_all_gates_passing_at_that_moment() {
+    let skip = Event::BakeSkipRequested {
+        step: 1,
+        reason: "it is well".to_owned(),
+    };
+    let mut world = baking();
+    world.cloudwatch_down = true;
+    world.tick(10);
+    world.ask(skip.clone());
+    world.tick(10);
+    assert_eq!(world.count("bake_skip_decided"), 1);
+    assert_eq!(world.count("step_completed"), 0);
+    world.cloudwatch_down = false;
+    world.tick(10);
+    assert_eq!(
+        world.count("step_completed"),
+        0,
+        "it was asked about that moment only"
+    );
+    world.ask(skip);
+    world.tick(10);
+    assert_eq!(world.state().step, 2);
+}
+
+#[test]
+fn a_long_quiet_bake_writes_little() {
+    let mut world = World::new(plan(&[1], &[(10, 1440, false), (100, 60, false)]));
+    world.run_to_bake(1);
+    let before = world.journal.len();
+    world.run_minutes(600);
+    let per_hour = (world.journal.len() - before) / 10;
+    assert!(per_hour <= 7, "{per_hour} entries an hour");
+    assert!(world.state().pages.is_empty());
+}
+
+#[test]
+fn the_whole_way_takes_its_bakes_and_settling_and_no_more() {
+    let mut world = World::new(simple());
+    let began_at = world.now;
+    world.run_to(Phase::Completed);
+    let took = world.now.duration_since(began_at);
+    assert!(took <= SignedDuration::from_mins(124), "{took:#}");
+}

@@ -1,0 +1,198 @@
+//! RULES B: baseline and drift.
+
+use cutover::engine::event::{Event, RevertMode};
+use cutover::engine::hold::HaltReason;
+use cutover::engine::observation::AlarmState;
+use cutover::engine::state::Phase;
+use cutover::engine::units::{Weight, WeightPair};
+use jiff::SignedDuration;
+
+use super::{baking, halt, kinds, simple};
+use crate::support::engine_world::{World, plan};
+
+fn pair(old: u8, new: u8) -> WeightPair {
+    WeightPair::new(old, new)
+}
+
+#[test]
+fn a_start_is_refused_where_the_weights_do_not_fit() {
+    for (old, new) in [(0, 100), (0, 0), (90, 10), (1, 1)] {
+        let mut world = World::new(simple());
+        world.others_write(0, old, new);
+        world.run_minutes(2);
+        assert_eq!(kinds(&world), ["preflight"], "at {old}/{new}");
+        assert_eq!(world.state().pages.len(), 1);
+    }
+}
+
+#[test]
+fn baseline_as_is_starts_below_the_first_step_and_reverts_to_it() {
+    let mut world = World::new(simple());
+    world.as_is = true;
+    world.others_write(0, 95, 5);
+    world.run_to_bake(1);
+    world.roll_back(RevertMode::Swap);
+    world.run_to(Phase::Reverted);
+    assert_eq!(world.pair(0), pair(95, 5));
+
+    let mut world = World::new(simple());
+    world.as_is = true;
+    world.others_write(0, 90, 10);
+    world.run_minutes(2);
+    assert_eq!(kinds(&world), ["preflight"]);
+}
+
+#[test]
+fn the_baseline_of_the_first_attempt_is_kept_by_the_next() {
+    let mut world = baking();
+    let baseline = world.state().baseline.clone();
+    world.roll_back(RevertMode::Swap);
+    world.run_to(Phase::Reverted);
+    world.others_write(0, 99, 1);
+    world.ask(Event::RetryRequested { reason: None });
+    world.run_minutes(2);
+    assert_eq!(
+        kinds(&world),
+        ["preflight"],
+        "other weights than the baseline's"
+    );
+    world.others_write(0, 100, 0);
+    world.run_to_bake(1);
+    assert_eq!(world.state().baseline, baseline);
+    assert_eq!(world.state().attempt, 2);
+}
+
+#[test]
+fn any_field_or_member_that_changes_is_drift_and_clears_by_itself() {
+    let mut world = baking();
+    let before = world.groups.clone();
+    for change in 0..4 {
+        match change {
+            0 => world.groups[0].1[0].ttl = Some(30),
+            1 => world.groups[0].1[1].values.push("192.0.2.77".to_owned()),
+            2 => {
+                let mut third = world.groups[0].1[0].clone();
+                (third.set_identifier, third.weight) = ("third".to_owned(), Weight(0));
+                world.groups[0].1.push(third);
+            }
+            _ => drop(world.groups[0].1.pop()),
+        }
+        world.run_minutes(2);
+        assert_eq!(kinds(&world)[0], "drift", "change {change}");
+        world.groups.clone_from(&before);
+        world.tick(10);
+        assert_eq!(kinds(&world), ["baking"]);
+    }
+}
+
+#[test]
+fn drifted_time_does_not_count() {
+    let mut world = baking();
+    world.run_minutes(10);
+    world.others_write(0, 50, 50);
+    world.run_minutes(30);
+    let counted = world.state().bake.counted;
+    assert!(counted <= SignedDuration::from_mins(10), "{counted:#}");
+    world.others_write(0, 90, 10);
+    world.tick(10);
+    world.run_minutes(49);
+    assert_eq!(world.count("step_completed"), 0);
+}
+
+#[test]
+fn a_revert_leaves_somebody_elses_weights_alone_unless_forced() {
+    let mut world = World::new(plan(&[2], &[(10, 60, false), (100, 60, false)]));
+    world.run_to_bake(1);
+    world.others_write(1, 50, 50);
+    world.turn("errors", AlarmState::Alarm);
+    world.run_minutes(2);
+    assert_eq!(
+        world.pair(0),
+        pair(100, 0),
+        "what has not drifted is taken back"
+    );
+    assert_eq!(world.pair(1), pair(50, 50));
+    let Some(HaltReason::Drift { groups }) = halt(&world) else {
+        panic!("not halted by drift: {:?}", halt(&world));
+    };
+    assert_eq!(groups.len(), 1, "only the rest is named");
+    assert_eq!(
+        kinds(&world),
+        ["halted", "alarm_red"],
+        "the groups taken back are no drift"
+    );
+    world.run_minutes(60);
+    assert_eq!(world.count("halted"), 1);
+    world.roll_back(RevertMode::Force);
+    world.run_to(Phase::Reverted);
+    assert_eq!(world.pair(1), pair(100, 0));
+}
+
+#[test]
+fn weights_found_at_the_baseline_are_not_written_over() {
+    let mut world = baking();
+    world.others_write(0, 100, 0);
+    world.run_minutes(5);
+    assert_eq!(kinds(&world)[0], "already_at_baseline");
+    assert_eq!(world.state().pages.len(), 1);
+    let writes = world.changes.len();
+    world.turn("errors", AlarmState::Alarm);
+    world.run_to(Phase::Reverted);
+    assert_eq!(world.changes.len(), writes, "it ends without a write");
+}
+
+#[test]
+fn adopted_drift_becomes_the_verified_image_and_keeps_the_baselines_weights() {
+    let mut world = baking();
+    world.others_write(0, 95, 5);
+    for member in &mut world.groups[0].1 {
+        member.ttl = Some(20);
+    }
+    world.run_minutes(2);
+    let drift = world.state().drift.clone().expect("it drifted");
+    let images = drift
+        .into_iter()
+        .filter_map(|(index, image)| Some((index, image?)));
+    world.ask(Event::DriftAdopted {
+        images: images.collect(),
+        reason: "on purpose".to_owned(),
+    });
+    world.tick(10);
+    assert_eq!(kinds(&world), ["baking"]);
+    world.roll_back(RevertMode::Swap);
+    world.run_to(Phase::Reverted);
+    assert_eq!(world.pair(0), pair(100, 0));
+    assert_eq!(world.groups[0].1[0].ttl, Some(20));
+}
+
+#[test]
+fn a_start_that_others_overtook_is_given_up_and_judged_by_the_preflight() {
+    let mut world = World::new(simple());
+    world.pass(10);
+    world.round(0);
+    world.others_write(0, 60, 40);
+    world.perform(0);
+    world.tick(10);
+    assert_eq!(world.phase(), Phase::Waiting);
+    assert_eq!(kinds(&world), ["preflight"]);
+    assert_eq!(world.pair(0), pair(60, 40));
+}
+
+#[test]
+fn a_rollback_of_an_abandoned_start_looks_whether_it_landed_after_all() {
+    let mut world = World::new(simple());
+    world.fate = crate::support::engine_world::Fate::Late(120);
+    world.pass(10);
+    world.round(0);
+    world.perform(0);
+    world.fate = crate::support::engine_world::Fate::Accepted;
+    world.ask(Event::PauseRequested { reason: None });
+    world.run_minutes(5);
+    assert_eq!(
+        (world.phase(), world.pair(0)),
+        (Phase::Waiting, pair(90, 10))
+    );
+    world.roll_back(RevertMode::Swap);
+    world.run_to(Phase::Reverted);
+    assert_eq!(world.pair(0), pair(100, 0));
+}
