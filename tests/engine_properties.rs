@@ -9,7 +9,8 @@ use jiff::SignedDuration;
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
-use crate::support::engine_world::{Fate, World, alarm, plan, source};
+use crate::support::engine_plan::{alarm, plan, source};
+use crate::support::engine_world::{Fate, World};
 
 #[derive(Debug, Clone)]
 enum Act {
@@ -281,6 +282,16 @@ fn comes_to_an_end(world: &mut World) {
         let entries = world.journal.len();
         world.run_minutes(10);
         assert_eq!(world.journal.len(), entries, "a finished world is quiet");
+    } else {
+        let (entries, pages) = (world.journal.len(), world.state().pages.len());
+        world.run_minutes(60);
+        let more = world.journal.len() - entries;
+        assert!(
+            more <= 7,
+            "{more} entries in an hour of holding\n{}",
+            world.story()
+        );
+        assert_eq!(world.state().pages.len(), pages, "a hold pages once");
     }
 }
 

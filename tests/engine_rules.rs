@@ -11,7 +11,8 @@ use cutover::engine::event::Event;
 use cutover::engine::hold::{HaltReason, RevertCause};
 use cutover::engine::plan::Plan;
 
-use crate::support::engine_world::{World, plan};
+use crate::support::engine_plan::plan;
+use crate::support::engine_world::World;
 
 /// One group, steps of 10 % and 100 % with an hour's bake each.
 fn simple() -> Plan {

@@ -95,7 +95,7 @@ pub struct State {
     pub write: Option<Write>,
     /// The submitted changes of the current step.
     pub changes: BTreeMap<ChangeId, Change>,
-    /// A resubmission that is under way.
+    /// The last resubmission of the current step.
     pub resubmission: Option<Resubmission>,
     /// The bake clock.
     pub bake: Bake,

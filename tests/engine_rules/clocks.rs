@@ -6,7 +6,8 @@ use cutover::engine::state::Phase;
 use jiff::SignedDuration;
 
 use super::{baking, kinds, simple};
-use crate::support::engine_world::{World, plan};
+use crate::support::engine_plan::plan;
+use crate::support::engine_world::World;
 
 /// How long the bake of step 1 took from its beginning to its end, and the world then.
 fn bake_takes(mut world: World) -> SignedDuration {

@@ -8,7 +8,8 @@ use cutover::engine::units::{Weight, WeightPair};
 use jiff::SignedDuration;
 
 use super::{baking, halt, kinds, simple};
-use crate::support::engine_world::{World, plan};
+use crate::support::engine_plan::plan;
+use crate::support::engine_world::{Fate, World};
 
 fn pair(old: u8, new: u8) -> WeightPair {
     WeightPair::new(old, new)
@@ -181,11 +182,11 @@ fn a_start_that_others_overtook_is_given_up_and_judged_by_the_preflight() {
 #[test]
 fn a_rollback_of_an_abandoned_start_looks_whether_it_landed_after_all() {
     let mut world = World::new(simple());
-    world.fate = crate::support::engine_world::Fate::Late(120);
+    world.fate = Fate::Late(120);
     world.pass(10);
     world.round(0);
     world.perform(0);
-    world.fate = crate::support::engine_world::Fate::Accepted;
+    world.fate = Fate::Accepted;
     world.ask(Event::PauseRequested { reason: None });
     world.run_minutes(5);
     assert_eq!(

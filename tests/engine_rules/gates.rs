@@ -7,7 +7,8 @@ use cutover::engine::plan::{HoldOrRevert, NoData};
 use cutover::engine::state::Phase;
 
 use super::{baking, cause, halt, kinds, simple};
-use crate::support::engine_world::{World, alarm, plan};
+use crate::support::engine_plan::{alarm, plan};
+use crate::support::engine_world::World;
 
 fn pages(world: &World) -> usize {
     world.state().pages.len()

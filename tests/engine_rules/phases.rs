@@ -10,7 +10,8 @@ use cutover::engine::units::WeightPair;
 use jiff::SignedDuration;
 
 use super::{baking, halt, kinds, simple};
-use crate::support::engine_world::{Fate, World, alarm, plan, source};
+use crate::support::engine_plan::{alarm, plan, source};
+use crate::support::engine_world::{Fate, World};
 
 fn amended(world: &mut World, plan: Plan) {
     let source = source(plan);

@@ -7,7 +7,8 @@ use cutover::engine::units::{WeightPair, ZoneId};
 use jiff::SignedDuration;
 
 use super::{baking, cause, kinds, simple};
-use crate::support::engine_world::{Fate, World, plan};
+use crate::support::engine_plan::plan;
+use crate::support::engine_world::{Fate, World};
 
 fn pair(old: u8, new: u8) -> WeightPair {
     WeightPair::new(old, new)
@@ -32,8 +33,9 @@ fn a_quiet_cutover_goes_to_the_end_and_is_then_quiet() {
 fn a_lost_reply_is_read_back_and_gets_a_change_to_await() {
     let mut world = World::new(simple());
     world.fate = Fate::ReplyLost;
-    world.tick(10);
-    assert_eq!(world.phase(), Phase::Settling);
+    world.pass(10);
+    world.round(0);
+    world.perform(0);
     world.fate = Fate::Accepted;
     world.run_to_bake(1);
     assert_eq!(world.count("change_lost"), 1);
@@ -256,6 +258,19 @@ fn a_change_that_route_53_lost_is_written_again_unchanged() {
     world.run_to_bake(1);
     assert_eq!(world.count("change_lost"), 1);
     assert_eq!(world.count("weight_change_submitted"), 2);
+}
+
+#[test]
+fn a_resubmission_over_two_zones_takes_both_zones_changes() {
+    let mut world = two_zones();
+    world.fate = Fate::ReplyLost;
+    world.pass(10);
+    world.round(0);
+    world.perform(0);
+    world.fate = Fate::Accepted;
+    world.run_to_bake(1);
+    assert_eq!(world.count("change_lost"), 1);
+    assert_eq!(world.state().changes.len(), 2);
 }
 
 #[test]

@@ -13,16 +13,16 @@ use cutover::engine::hold::HoldReason;
 use cutover::engine::observation::{
     AlarmReading, AlarmState, ChangeReading, FileReading, GroupReading, HistoryReading, Observation,
 };
-use cutover::engine::plan::{
-    AlarmGate, AwsSettings, Gates, Group, HoldOrRevert, NoData, Plan, PlanSource, Step, ZoneRef,
-};
-use cutover::engine::record::{GroupName, RecordSet};
+use cutover::engine::plan::{Plan, PlanSource};
+use cutover::engine::record::RecordSet;
 use cutover::engine::state::{Phase, State};
 use cutover::engine::units::{
-    AlarmId, ChangeId, ControllerId, CutoverName, DnsName, Share, Weight, WeightPair, ZoneId,
+    AlarmId, ChangeId, ControllerId, CutoverName, Weight, WeightPair, ZoneId,
 };
 use cutover::engine::verdict;
 use jiff::{SignedDuration, Timestamp};
+
+use super::engine_plan::{alarm, record, source};
 
 /// The most decisions of one round; more is a hot loop.
 const DECISIONS_MAX: usize = 20;
@@ -88,91 +88,6 @@ pub(crate) struct World {
     pub(crate) checker: Checker,
     late: Vec<(Timestamp, Part)>,
     processes: usize,
-}
-
-/// A plan with as many groups in each zone as given, steps `(percent, bake minutes, approval)`, two gates `errors` and
-/// `latency`, and one fallback alarm `fallback`.
-pub(crate) fn plan(zones: &[usize], steps: &[(u8, i64, bool)]) -> Plan {
-    let mut records = Vec::new();
-    for (zone, count) in zones.iter().enumerate() {
-        for index in 0..*count {
-            records.push(Group {
-                zone: ZoneRef {
-                    zone: format!("Z{zone}"),
-                    private: None,
-                },
-                name: GroupName {
-                    name: DnsName::new(&format!("api{index}.zone{zone}.example")),
-                    record_type: "A".to_owned(),
-                },
-                old: "eks".to_owned(),
-                new: "ecs".to_owned(),
-            });
-        }
-    }
-    let step = |(percent, minutes, approval): &(u8, i64, bool)| Step {
-        share: Share::percent(*percent),
-        pair: WeightPair::new(100 - percent, *percent),
-        bake: SignedDuration::from_mins(*minutes),
-        approval: *approval,
-    };
-    Plan {
-        name: CutoverName::from("api"),
-        description: None,
-        aws: AwsSettings::default(),
-        records,
-        settle: None,
-        steps: steps.iter().map(step).collect(),
-        gates: Gates {
-            alarms: vec![gate("errors"), gate("latency")],
-            fallback_alarms: vec![gate("fallback")],
-            unknown_for: SignedDuration::from_mins(30),
-            on_unknown: HoldOrRevert::Hold,
-            both_red: HoldOrRevert::Hold,
-        },
-        notify: None,
-    }
-}
-
-/// A gate on the alarm of that name.
-pub(crate) fn gate(name: &str) -> AlarmGate {
-    AlarmGate {
-        id: alarm(name),
-        no_data: NoData::Hold,
-    }
-}
-
-/// An alarm's identity.
-pub(crate) fn alarm(name: &str) -> AlarmId {
-    AlarmId {
-        region: None,
-        name: name.to_owned(),
-    }
-}
-
-/// A plan's source; the digest follows the plan.
-pub(crate) fn source(plan: Plan) -> PlanSource {
-    let digest = serde_json::to_string(&plan).expect("a plan is JSON");
-    PlanSource {
-        plan,
-        path: "/plans/api.yaml".to_owned(),
-        digest,
-        text: String::new(),
-    }
-}
-
-fn record(name: &DnsName, identifier: &str, weight: u8) -> RecordSet {
-    RecordSet {
-        name: format!("{name}."),
-        record_type: "A".to_owned(),
-        set_identifier: identifier.to_owned(),
-        weight: Weight(weight),
-        ttl: Some(60),
-        values: vec![format!("192.0.2.{}", identifier.len())],
-        alias: None,
-        health_check_id: None,
-        unsupported: Vec::new(),
-    }
 }
 
 impl World {
@@ -344,13 +259,14 @@ impl World {
         &self.controllers[0].last.because
     }
 
-    /// Time passes, then every controller does a round, performs, and does the round that its replies cause.
+    /// Time passes, then every controller does a round, performs, and does so again for the replies.
     pub(crate) fn tick(&mut self, secs: i64) {
         self.pass(secs);
         for index in 0..self.controllers.len() {
             self.round(index);
             self.perform(index);
             self.round(index);
+            self.perform(index);
         }
     }
 

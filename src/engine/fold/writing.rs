@@ -60,6 +60,7 @@ impl State {
         }
         if self.phase != Phase::Shifting {
             self.changes.clear();
+            self.resubmission = None;
             let same_try = self
                 .abandoned_at
                 .is_some_and(|since| at.duration_since(since) <= SAME_TRY);
@@ -91,7 +92,6 @@ impl State {
             self.changes.insert(change_id.clone(), change);
         } else if self.is_resubmission(write_id) {
             self.changes.insert(change_id.clone(), change);
-            self.resubmission = None;
         } else if let Some(revert) = self.revert_of(write_id) {
             revert.submitted.extend(groups);
             (revert.failures, revert.failed_at, revert.trouble) = (0, None, None);
@@ -117,7 +117,7 @@ impl State {
         if self.answer(write_id, groups, &answer) {
             return;
         }
-        // A resubmission that failed stays noted: its time keeps the next one from following at once.
+        // A resubmission stays noted: its other zones may still answer, and the next one does not follow at once.
         if let Some(revert) = self.revert_of(write_id) {
             revert.trouble = Some(message.to_owned());
             revert.failures = revert.failures.saturating_add(1);
