@@ -9,6 +9,7 @@ use std::time::Duration;
 use aws_sdk_route53::config::{BehaviorVersion, Region};
 use aws_sdk_route53::error::ProvideErrorMetadata;
 use aws_sdk_route53::types;
+use cutover::engine::observation::AlarmState;
 use cutover::engine::plan::Account;
 use cutover::engine::units::ZoneId;
 use cutover::ports::ChangeAction;
@@ -275,29 +276,46 @@ async fn quotas_refuse_the_51st_call_of_a_second() {
     assert_eq!(statuses(&bed, "ListHostedZones").len(), 80);
 }
 
-#[tokio::test]
-async fn signals_are_answered_by_their_own_door_with_the_region_of_the_signature() {
-    let bed = TestBed::start();
-    bed.set_signals(Box::new(|region, operation, _body, _now| {
-        let mut encoder = aws_smithy_cbor::Encoder::new(Vec::new());
-        encoder.begin_map().str("__type").str("Seen");
-        encoder
-            .str("message")
-            .str(&format!("{operation} in {region}"))
-            .end();
-        (400, encoder.into_writer(), "application/cbor")
-    }));
+/// A `CloudWatch` client for a region.
+fn signals(bed: &TestBed, region: &'static str) -> aws_sdk_cloudwatch::Client {
     let credentials = aws_credential_types::Credentials::new("test", "test", None, None, "test");
     let config = aws_sdk_cloudwatch::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::from_static("ap-northeast-1"))
+        .region(Region::from_static(region))
         .credentials_provider(credentials)
         .endpoint_url(bed.endpoint())
         .build();
-    let client = aws_sdk_cloudwatch::Client::from_conf(config);
-    let error = client.describe_alarms().send().await.unwrap_err();
-    assert_eq!(error.message(), Some("DescribeAlarms in ap-northeast-1"));
+    aws_sdk_cloudwatch::Client::from_conf(config)
+}
+
+#[tokio::test]
+async fn signals_are_answered_for_the_region_of_the_signature_and_have_the_same_faults() {
+    let bed = TestBed::start();
+    let now = bed.now();
+    bed.world()
+        .cloudwatch
+        .set_state("ap-northeast-1", "api-5xx", AlarmState::Ok, now);
+    let client = signals(&bed, "ap-northeast-1");
+    let count = async |client: &aws_sdk_cloudwatch::Client| {
+        let answer = client.describe_alarms().send().await.unwrap();
+        answer.metric_alarms().len()
+    };
+    assert_eq!(count(&client).await, 1);
+    assert_eq!(count(&signals(&bed, "eu-west-1")).await, 0);
+    let regions: Vec<_> = bed
+        .calls()
+        .into_iter()
+        .map(|call| call.signer.region)
+        .collect();
+    assert_eq!(regions, ["ap-northeast-1", "eu-west-1"]);
+
     bed.fault(Some("DescribeAlarms"), Fault::deny(), Lasting::Calls(1));
     let error = client.describe_alarms().send().await.unwrap_err();
     assert_eq!(error.code(), Some("AccessDenied"));
+    bed.fault(None, Fault::DropBefore, Lasting::Calls(1));
+    assert_eq!(count(&client).await, 1);
+    assert_eq!(
+        statuses(&bed, "DescribeAlarms"),
+        [Some(200), Some(200), Some(403), None, Some(200)]
+    );
 }

@@ -1,7 +1,6 @@
 //! The `CloudWatch` model, through its HTTP door, against two clients by others: boto3 and the Rust SDK.
 
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_credential_types::Credentials;
 use aws_sdk_cloudwatch::error::ProvideErrorMetadata as _;
@@ -10,86 +9,15 @@ use aws_sdk_cloudwatch::types::{
     AlarmType, Dimension, HistoryItemType, Metric, MetricDataQuery, MetricDatum, MetricStat,
     StateValue,
 };
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::{HeaderMap, Response, Uri};
 use cutover::engine::observation::AlarmState;
-use cutover::sim::signals::SharedCloudWatch;
-use jiff::{SignedDuration, Timestamp};
+use cutover::sim::fault::{Fault, Lasting};
+use jiff::SignedDuration;
 
-use crate::support::cloudwatch_door::{self, CBOR_PATH, JSON_TARGET};
 use crate::support::python::python;
+use crate::support::server::TestBed;
 
 /// Probes that may disagree, with the reason; every other one must agree.
 const UNCLEAR: [(&str, &str); 0] = [];
-
-/// A region where every call is throttled.
-const THROTTLED: &str = "throttled-1";
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "boto3 sends data with the machine's own time"
-)]
-fn now() -> Timestamp {
-    Timestamp::now()
-}
-
-/// The region in the scope of an AWS signature: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
-fn region(headers: &HeaderMap) -> Option<&str> {
-    let authorization = headers.get("authorization")?.to_str().ok()?;
-    let scope = authorization
-        .split_once("Credential=")?
-        .1
-        .split(',')
-        .next()?;
-    scope.split('/').nth(2)
-}
-
-async fn answer(
-    State(model): State<SharedCloudWatch>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response<Body> {
-    let mut model = model.lock().unwrap_or_else(PoisonError::into_inner);
-    let region = region(&headers).unwrap_or("unsigned");
-    let target = headers
-        .get("x-amz-target")
-        .and_then(|target| target.to_str().ok());
-    let target = target.and_then(|target| target.strip_prefix(JSON_TARGET));
-    let reply = if let Some(operation) = target {
-        cloudwatch_door::handle_json(&mut model, region, operation, &body, now())
-    } else if region == THROTTLED {
-        cloudwatch_door::failure(400, "Throttling", "Rate exceeded")
-    } else {
-        let operation = uri.path().strip_prefix(CBOR_PATH).unwrap_or_default();
-        cloudwatch_door::handle(&mut model, region, operation, &body, now())
-    };
-    let mut response = Response::builder().status(reply.status);
-    for (name, value) in reply.headers {
-        response = response.header(name, value);
-    }
-    response
-        .body(Body::from(reply.body))
-        .expect("names and values of headers are well formed")
-}
-
-/// Serves a fresh model on a port of its own, as long as the test's runtime lives.
-async fn serve() -> (SharedCloudWatch, String) {
-    let model: SharedCloudWatch = Arc::new(Mutex::default());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a port can be had");
-    let address = listener
-        .local_addr()
-        .expect("a bound socket has an address");
-    let router = Router::new()
-        .fallback(answer)
-        .with_state(Arc::clone(&model));
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    (model, format!("http://{address}"))
-}
 
 fn client(endpoint: &str, region: &'static str) -> aws_sdk_cloudwatch::Client {
     let config = aws_sdk_cloudwatch::Config::builder()
@@ -113,13 +41,13 @@ async fn cloudwatch_probes_agree_with_the_model_in_json() {
 
 /// Runs the probes in one of the service's protocols.
 async fn probes_agree(protocol: &str) {
-    let (_model, endpoint) = serve().await;
+    let bed = TestBed::start();
     let folder = tempfile::tempdir().expect("a folder can be made");
     let report = folder.path().join("report.json");
     let arguments = [
         concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract/cw.py").to_owned(),
         "--endpoint".to_owned(),
-        endpoint,
+        bed.endpoint().to_owned(),
         "--cwproto".to_owned(),
         protocol.to_owned(),
         "--json".to_owned(),
@@ -165,16 +93,16 @@ async fn probes_agree(protocol: &str) {
 
 #[tokio::test]
 async fn the_rust_sdk_reads_alarms_and_their_history_from_the_model() {
-    let (model, endpoint) = serve().await;
-    let at = now();
+    let bed = TestBed::start();
+    let at = bed.now();
     let ago = |seconds| at - SignedDuration::from_secs(seconds);
     {
-        let mut model = model.lock().unwrap();
+        let model = &mut bed.world().cloudwatch;
         model.set_state("eu-west-1", "red", AlarmState::Ok, ago(3));
         model.set_state("eu-west-1", "red", AlarmState::Alarm, ago(2));
         model.set_evaluation("eu-west-1", "red", Some("PARTIAL_DATA"), ago(1));
     }
-    let client = client(&endpoint, "eu-west-1");
+    let client = client(bed.endpoint(), "eu-west-1");
     let put = client.put_composite_alarm().alarm_name("any");
     put.alarm_rule("ALARM(red)").send().await.unwrap();
     let names = ["red", "any", "gone"].map(str::to_owned).to_vec();
@@ -204,8 +132,8 @@ async fn the_rust_sdk_reads_alarms_and_their_history_from_the_model() {
 
 #[tokio::test]
 async fn the_rust_sdk_knows_the_models_errors() {
-    let (_model, endpoint) = serve().await;
-    let client = client(&endpoint, "eu-west-1");
+    let bed = TestBed::start();
+    let client = client(bed.endpoint(), "eu-west-1");
     let set = client
         .set_alarm_state()
         .alarm_name("gone")
@@ -219,8 +147,8 @@ async fn the_rust_sdk_knows_the_models_errors() {
     let error = ask.send().await.unwrap_err();
     assert_eq!(error.code(), Some("ValidationError"));
     assert!(error.message().unwrap().contains("maxRecords"));
-    let ask = self::client(&endpoint, THROTTLED).describe_alarms();
-    let error = ask.send().await.unwrap_err();
+    bed.fault(Some("DescribeAlarms"), Fault::throttle(), Lasting::Calls(3));
+    let error = client.describe_alarms().send().await.unwrap_err();
     assert_eq!(
         (error.code(), error.message()),
         (Some("Throttling"), Some("Rate exceeded"))
@@ -229,7 +157,7 @@ async fn the_rust_sdk_knows_the_models_errors() {
 
 #[tokio::test]
 async fn the_rust_sdk_puts_compressed_data_and_reads_it_in_its_own_region_only() {
-    let (_model, endpoint) = serve().await;
+    let bed = TestBed::start();
     let side = Dimension::builder().name("side").value("new").build();
     let datum = |value: i32| {
         let datum = MetricDatum::builder()
@@ -237,8 +165,8 @@ async fn the_rust_sdk_puts_compressed_data_and_reads_it_in_its_own_region_only()
             .dimensions(side.clone());
         datum.value(f64::from(value)).build()
     };
-    let at = now();
-    let put = client(&endpoint, "eu-west-1")
+    let at = bed.now();
+    let put = client(bed.endpoint(), "eu-west-1")
         .put_metric_data()
         .namespace("Shop");
     // More than 10 KiB, which the SDK sends packed.
@@ -257,7 +185,7 @@ async fn the_rust_sdk_puts_compressed_data_and_reads_it_in_its_own_region_only()
         .build();
     let query = MetricDataQuery::builder().id("p").metric_stat(stat).build();
     let read = async |region| {
-        let ask = client(&endpoint, region)
+        let ask = client(bed.endpoint(), region)
             .get_metric_data()
             .metric_data_queries(query.clone());
         let ask = ask.start_time(DateTime::from_secs(at.as_second() - 120));

@@ -1,1 +1,11 @@
-//! To be filled.
+//! The built program with the real SDKs against the HTTP test bed: what people see, from the plan file to the weights.
+
+mod alarms;
+mod calls;
+mod crashes;
+mod drift;
+mod ladder;
+mod operators;
+mod rollbacks;
+mod scene;
+mod trouble;

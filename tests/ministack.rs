@@ -8,6 +8,7 @@ use aws_sdk_route53::types::{
 };
 
 use crate::support::ministack::Ministack;
+use crate::support::program::Program;
 
 fn credentials() -> Credentials {
     Credentials::new("testing", "testing", None, None, "tests")
@@ -33,7 +34,7 @@ fn alarms(endpoint: &str) -> aws_sdk_cloudwatch::Client {
     aws_sdk_cloudwatch::Client::from_conf(config)
 }
 
-fn weighted(identifier: &str, weight: i64) -> Change {
+fn weighted(action: &ChangeAction, identifier: &str, weight: i64) -> Change {
     let complete = "all required members are set";
     let record = ResourceRecord::builder().value("192.0.2.1").build();
     let set = ResourceRecordSet::builder()
@@ -44,7 +45,7 @@ fn weighted(identifier: &str, weight: i64) -> Change {
         .ttl(60)
         .resource_records(record.expect(complete));
     Change::builder()
-        .action(ChangeAction::Create)
+        .action(action.clone())
         .resource_record_set(set.build().expect(complete))
         .build()
         .expect(complete)
@@ -61,8 +62,8 @@ async fn ministack_keeps_weights_and_alarm_states_and_forgets_them_when_reset() 
         .caller_reference("one");
     let zone = zone.send().await.unwrap().hosted_zone.unwrap().id;
     let batch = ChangeBatch::builder()
-        .changes(weighted("eks", 100))
-        .changes(weighted("ecs", 0))
+        .changes(weighted(&ChangeAction::Create, "eks", 100))
+        .changes(weighted(&ChangeAction::Create, "ecs", 0))
         .build()
         .unwrap();
     let change = dns.change_resource_record_sets().hosted_zone_id(&zone);
@@ -104,4 +105,153 @@ async fn ministack_keeps_weights_and_alarm_states_and_forgets_them_when_reset() 
             .unwrap_or_default()
             .is_empty()
     );
+}
+
+/// An emulator with a weighted group and green alarms, and the program with a plan over them.
+struct Drill {
+    // Dropped first: the program must not outlive what it talks to.
+    program: Program,
+    dns: aws_sdk_route53::Client,
+    alarms: aws_sdk_cloudwatch::Client,
+    zone: String,
+    _ministack: Ministack,
+}
+
+const PLAN: &str = "
+version: 1
+name: drill
+records:
+  - { zone: example.com, name: api.example.com, type: A, old: eks, new: ecs }
+settle: 0s
+steps:
+  - { weight: 10%,  bake: FIRST }
+  - { weight: 50%,  bake: 1s }
+  - { weight: 100%, bake: 1s }
+gates:
+  alarms: [api-5xx, api-p99]
+  fallback_alarms: [old-unhealthy]
+";
+
+impl Drill {
+    async fn new(first_bake: &str) -> Self {
+        let ministack = Ministack::start();
+        let (dns, alarms) = (dns(&ministack.endpoint()), alarms(&ministack.endpoint()));
+        let zone = dns
+            .create_hosted_zone()
+            .name("example.com")
+            .caller_reference("one");
+        let zone = zone.send().await.expect("a zone").hosted_zone;
+        let zone = zone.expect("a zone").id;
+        let program = Program::new(&ministack.endpoint());
+        program.write("plan.yaml", &PLAN.replace("FIRST", first_bake));
+        let drill = Self {
+            program,
+            dns,
+            alarms,
+            zone,
+            _ministack: ministack,
+        };
+        drill.change(ChangeAction::Create, 100, 0).await;
+        for name in ["api-5xx", "api-p99", "old-unhealthy"] {
+            let put = drill
+                .alarms
+                .put_metric_alarm()
+                .alarm_name(name)
+                .namespace("Nobody")
+                .metric_name("never")
+                .statistic(Statistic::Sum)
+                .period(60)
+                .evaluation_periods(1)
+                .threshold(1.0)
+                .comparison_operator(ComparisonOperator::GreaterThanThreshold);
+            put.send().await.expect("an alarm");
+            drill.set_alarm(name, StateValue::Ok).await;
+        }
+        drill
+    }
+
+    async fn set_alarm(&self, name: &str, state: StateValue) {
+        let set = self.alarms.set_alarm_state().alarm_name(name);
+        let set = set.state_reason("drill").state_value(state);
+        set.send().await.expect("the alarm is there");
+    }
+
+    async fn change(&self, action: ChangeAction, old: i64, new: i64) {
+        let batch = ChangeBatch::builder()
+            .changes(weighted(&action, "eks", old))
+            .changes(weighted(&action, "ecs", new))
+            .build()
+            .expect("a batch");
+        let change = self
+            .dns
+            .change_resource_record_sets()
+            .hosted_zone_id(&self.zone);
+        let changed = change.change_batch(batch).send().await;
+        changed.expect("a valid batch");
+    }
+
+    /// The weights that are there now, old and new.
+    async fn weights(&self) -> (i64, i64) {
+        let sets = self
+            .dns
+            .list_resource_record_sets()
+            .hosted_zone_id(&self.zone);
+        let sets = sets.send().await.expect("records").resource_record_sets;
+        let weight = |identifier: &str| {
+            let mut found = sets
+                .iter()
+                .filter(|set| set.set_identifier.as_deref() == Some(identifier));
+            found.next().and_then(|set| set.weight).unwrap_or(-1)
+        };
+        (weight("eks"), weight("ecs"))
+    }
+
+    /// The weights that the program read back after each step.
+    fn verified(&self) -> Vec<(u64, u64)> {
+        let entries = self.program.history("drill").into_iter();
+        let entries = entries.filter(|entry| entry["event"]["type"] == "weights_verified");
+        let weight = |value: &serde_json::Value| value["weight"].as_u64().unwrap_or(u64::MAX);
+        entries
+            .map(|entry| {
+                let image = &entry["event"]["images"][0];
+                (weight(&image["old"]), weight(&image["new"]))
+            })
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn a_plan_completes_on_an_emulator_by_others() {
+    let drill = Drill::new("1s").await;
+    let mut run = drill.program.run("plan.yaml");
+    assert_eq!(run.exit_code(), 0, "{}", drill.program.everything("drill"));
+    assert_eq!(drill.verified(), [(90, 10), (50, 50), (0, 100)]);
+    assert_eq!(drill.weights().await, (0, 100));
+}
+
+#[tokio::test]
+async fn an_alarm_takes_everything_back_on_an_emulator_by_others() {
+    let drill = Drill::new("1h").await;
+    let mut run = drill.program.run("plan.yaml");
+    drill.program.wait_for_phase("drill", "baking");
+    assert_eq!(drill.weights().await, (90, 10));
+    drill.set_alarm("api-p99", StateValue::Alarm).await;
+    assert_eq!(run.exit_code(), 20, "{}", drill.program.everything("drill"));
+    assert_eq!(drill.weights().await, (100, 0));
+}
+
+#[tokio::test]
+async fn what_somebody_else_changed_is_kept_on_an_emulator_by_others() {
+    let drill = Drill::new("3s").await;
+    let run = drill.program.run("plan.yaml");
+    drill.program.wait_for_phase("drill", "baking");
+    drill.change(ChangeAction::Upsert, 70, 30).await;
+    drill.program.wait_for_hold("drill", "drift");
+    assert_eq!(drill.weights().await, (70, 30));
+    drop(run);
+    let said = drill.program.say(&["rollback", "drill", "--yes"]);
+    assert_eq!(said.code, Some(22), "{said:#?}");
+    assert_eq!(drill.weights().await, (70, 30));
+    drill.program.ok(&["rollback", "drill", "--yes", "--force"]);
+    assert_eq!(drill.weights().await, (100, 0));
 }

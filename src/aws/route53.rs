@@ -65,8 +65,13 @@ const FIND_ZONE_TIMEOUT: Duration = Duration::from_secs(15);
 const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a zone's size is believed. It only decides which way of reading is tried.
 const ZONE_SIZE_VALID: Duration = Duration::from_mins(10);
+/// How long the size is waited for; what it decides must still be read within a round's 5 s.
+const ZONE_SIZE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Up to so many names are read one by one without asking for the zone's size.
 const NAMES_WITHOUT_SIZE: usize = 2;
+/// The same for a revert: no more than are read at once out of the tokens kept for reverts. A rollback of many more, in a
+/// process that knows nothing yet, would wait for tokens where a few pages of the zone hold everything (RULES A5).
+const NAMES_WITHOUT_SIZE_IN_REVERT: usize = 16;
 
 /// Route 53 behind the port. Clones share clients, budgets and what is known of zones.
 #[derive(Debug, Clone)]
@@ -126,7 +131,7 @@ impl Route53Dns {
     }
 
     /// How many record sets the zone holds, where that helps to choose; asked again when it is old. A revert makes do
-    /// with what is known.
+    /// with what is known, and asks only where it would have to read many names.
     async fn zone_size(
         &self,
         session: &Session,
@@ -136,10 +141,16 @@ impl Route53Dns {
     ) -> Option<u64> {
         let known = self.known().sizes.get(key).copied();
         let fresh = known.is_some_and(|(_, asked_at)| asked_at.elapsed() < ZONE_SIZE_VALID);
-        if fresh || urgency == Urgency::Revert || names <= NAMES_WITHOUT_SIZE {
+        let enough = match urgency {
+            Urgency::Revert => known.is_some() || names <= NAMES_WITHOUT_SIZE_IN_REVERT,
+            Urgency::Normal => fresh || names <= NAMES_WITHOUT_SIZE,
+        };
+        if enough {
             return known.map(|(size, _)| size);
         }
-        let size = zones::by_id(session, &key.1).await.ok()?.record_count?;
+        let asked = zones::by_id(session, &key.1, urgency);
+        let zone = tokio::time::timeout(ZONE_SIZE_TIMEOUT, asked).await.ok()?;
+        let size = zone.ok()?.record_count?;
         self.known()
             .sizes
             .insert(key.clone(), (size, Instant::now()));

@@ -31,7 +31,7 @@ fn is_zone_id(zone: &str) -> bool {
 pub(super) async fn find(session: &Session, wanted: &ZoneRef) -> Result<Zone, CallError> {
     let bare = wanted.zone.trim().trim_start_matches("/hostedzone/");
     if is_zone_id(bare) {
-        let zone = by_id(session, &ZoneId::from(bare)).await?;
+        let zone = by_id(session, &ZoneId::from(bare), Urgency::Normal).await?;
         return match wanted.private {
             Some(private) if private != zone.private => Err(permanent(
                 BY_ID,
@@ -54,8 +54,12 @@ pub(super) async fn find(session: &Session, wanted: &ZoneRef) -> Result<Zone, Ca
 }
 
 /// Asks for one zone by its identifier.
-pub(super) async fn by_id(session: &Session, id: &ZoneId) -> Result<Zone, CallError> {
-    session.token(BY_ID, Urgency::Normal).await?;
+pub(super) async fn by_id(
+    session: &Session,
+    id: &ZoneId,
+    urgency: Urgency,
+) -> Result<Zone, CallError> {
+    session.token(BY_ID, urgency).await?;
     let request = session.client.get_hosted_zone().id(id.as_str());
     let reply = request.send().await;
     let reply = reply.map_err(|error| call_error(BY_ID, &error))?;

@@ -136,28 +136,37 @@ async fn histories(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
     }
 }
 
-/// Asks how far the changes of settling cutovers have come.
+/// Asks how far the changes of settling cutovers have come: once for each change, however many cutovers are part of it.
 pub(super) async fn changes(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
-    let mut tasks = JoinSet::new();
+    let mut waiting: BTreeMap<(Account, ChangeId), Vec<CutoverName>> = BTreeMap::new();
     for state in states.iter().filter(|state| state.phase == Phase::Settling) {
-        for (id, _) in state
+        let account = &state.plan().aws.account;
+        let pending = state
             .changes
             .iter()
-            .filter(|(_, change)| change.in_sync_at.is_none())
-        {
-            let (dns, id, name) = (Arc::clone(&eyes.dns), id.clone(), state.name.clone());
-            let account = state.plan().aws.account.clone();
-            tasks.spawn(async move {
-                let reading = read_change(&dns, &account, &id).await;
-                (name, id, reading)
-            });
+            .filter(|(_, change)| change.in_sync_at.is_none());
+        for (id, _) in pending {
+            let names = waiting.entry((account.clone(), id.clone())).or_default();
+            names.push(state.name.clone());
         }
     }
+    let mut tasks = JoinSet::new();
+    for ((account, id), names) in waiting {
+        let dns = Arc::clone(&eyes.dns);
+        tasks.spawn(async move {
+            let reading = read_change(&dns, &account, &id).await;
+            (names, id, reading)
+        });
+    }
     while let Some(joined) = tasks.join_next().await {
-        if let Ok((name, id, reading)) = joined
-            && let Some(observation) = seen.get_mut(&name)
-        {
-            observation.changes.insert(id, reading);
+        // A panic of the adapter leaves its change unread.
+        let Ok((names, id, reading)) = joined else {
+            continue;
+        };
+        for name in names {
+            if let Some(observation) = seen.get_mut(&name) {
+                observation.changes.insert(id.clone(), reading.clone());
+            }
         }
     }
 }

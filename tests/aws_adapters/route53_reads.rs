@@ -284,7 +284,7 @@ async fn few_names_of_a_big_zone_are_read_one_by_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revert_does_not_ask_for_the_size_of_the_zone() {
+async fn a_revert_of_few_names_does_not_ask_for_the_size_of_the_zone() {
     let fake = Fake::new(|_, _| page("", None));
     let dns = fake.aws().await.dns;
     let wanted: BTreeSet<_> = (0..5)
@@ -295,6 +295,23 @@ async fn a_revert_does_not_ask_for_the_size_of_the_zone() {
         .read_groups(&ambient(), &zone, &wanted, Urgency::Revert)
         .await;
     assert_eq!((fake.calls(), read.len()), (5, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revert_of_many_names_reads_pages_of_the_zone() {
+    // One call for the size and one page, instead of 250 reads that would wait for tokens.
+    let fake = Fake::new(|asked, _| match query(asked, "maxitems") {
+        None => zone_reply(300),
+        Some(_) => page("", None),
+    });
+    let dns = fake.aws().await.dns;
+    let wanted: BTreeSet<_> = (0..250)
+        .map(|it| group(&format!("s{it}.example.com"), "A"))
+        .collect();
+    let read = dns
+        .read_groups(&ambient(), &ZoneId::from(ZONE), &wanted, Urgency::Revert)
+        .await;
+    assert_eq!((fake.calls(), read.len()), (2, 250));
 }
 
 #[tokio::test(start_paused = true)]

@@ -439,7 +439,7 @@ fn read_body(body: &[u8]) -> Result<Element, Route53Error> {
 }
 
 /// The parameters of a query string.
-fn parameters(query: &str) -> BTreeMap<String, String> {
+pub(crate) fn parameters(query: &str) -> BTreeMap<String, String> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs

@@ -1,21 +1,25 @@
 //! The HTTP door to the simulated world: a server on the loopback that speaks AWS's protocols, with faults.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
+use axum::http::header::{AUTHORIZATION, DATE};
 use axum::http::{HeaderMap, Response};
 use cutover::engine::plan::Account;
+use cutover::sim::cloudwatch::CloudWatch;
 use cutover::sim::fault::{Fault, Faults, Lasting};
 use cutover::sim::route53::{Quotas, Route53, Settings};
 use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use super::cloudwatch_door::{self, CBOR_PATH, JSON_TARGET, Protocol, Reply};
 use super::route53_door::{self, Incoming};
+use super::sts_door;
 use super::wire::{Doorkeeper, Scissors};
 
 /// The simulated world behind the server.
@@ -23,23 +27,32 @@ use super::wire::{Doorkeeper, Scissors};
 pub(crate) struct World {
     /// Route 53.
     pub(crate) route53: Route53,
+    /// `CloudWatch`, all regions.
+    pub(crate) cloudwatch: CloudWatch,
 }
-
-/// Answers a `CloudWatch` operation: region, operation, body, time → status, body, content type.
-pub(crate) type SignalsDoor =
-    Box<dyn FnMut(&str, &str, &[u8], Timestamp) -> (u16, Vec<u8>, &'static str) + Send>;
 
 /// One call that reached the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// `route53` or `monitoring`.
+    /// `route53`, `monitoring` or `sts`.
     pub(crate) service: &'static str,
     /// The operation, for example `GetChange`.
     pub(crate) operation: String,
+    /// The access key that it was signed with, and the region of the signature; empty where it was not signed.
+    pub(crate) signer: Signer,
     /// When it came, by the server's clock.
     pub(crate) at: Timestamp,
     /// What was answered; none where the connection was cut instead.
     pub(crate) status: Option<u16>,
+}
+
+/// Who signed a call, and for which region.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Signer {
+    /// The access key.
+    pub(crate) access_key: String,
+    /// The region.
+    pub(crate) region: String,
 }
 
 /// A server with its own world. Dropping it ends it and all its connections.
@@ -57,13 +70,12 @@ struct Shared {
     faults: Mutex<Faults>,
     calls: Mutex<Vec<Call>>,
     skew: Mutex<SignedDuration>,
-    signals: Mutex<Option<SignalsDoor>>,
 }
 
 /// What becomes of a request.
 enum Outcome {
-    /// It is answered: status, body, content type.
-    Reply(u16, Vec<u8>, &'static str),
+    /// It is answered.
+    Reply(Reply),
     /// The connection is closed without an answer.
     Cut,
 }
@@ -71,13 +83,11 @@ enum Outcome {
 /// Which service and operation a request is for.
 enum Target {
     Route53(route53_door::Route),
-    Signals { region: String, operation: String },
+    Signals(Protocol, String),
+    Tokens(String),
     Unknown,
 }
 
-const XML: &str = "text/xml";
-const CBOR: &str = "application/cbor";
-const SIGNALS_PATH: &str = "/service/GraniteServiceVersion20100801/operation/";
 const BODY_BYTES_MAX: usize = 8 << 20;
 
 impl TestBed {
@@ -117,6 +127,15 @@ impl TestBed {
         locked(&self.shared.calls).clone()
     }
 
+    /// How many calls there were so far, by operation.
+    pub(crate) fn counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for call in locked(&self.shared.calls).iter() {
+            *counts.entry(call.operation.clone()).or_default() += 1;
+        }
+        counts
+    }
+
     /// Puts a fault in force, for one operation or (with none) for all.
     pub(crate) fn fault(&self, operation: Option<&str>, fault: Fault, lasting: Lasting) {
         locked(&self.shared.faults).add(operation, fault, lasting);
@@ -140,11 +159,6 @@ impl TestBed {
     /// The server's clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.shared.now()
-    }
-
-    /// Lets `door` answer `CloudWatch`'s operations.
-    pub(crate) fn set_signals(&self, door: SignalsDoor) {
-        *locked(&self.shared.signals) = Some(door);
     }
 }
 
@@ -195,22 +209,23 @@ async fn handle(
         body: body.to_vec(),
     };
     let target = target(&incoming, &head.headers);
+    let signer = signer(&head.headers);
     let answering = Arc::clone(&shared);
     // A task of its own: a request that the client no longer waits for still has its effect.
-    let outcome = tokio::spawn(async move { answering.answer(target, incoming).await }).await;
+    let outcome =
+        tokio::spawn(async move { answering.answer(target, signer, incoming).await }).await;
     match outcome {
-        Ok(Outcome::Reply(status, body, content_type)) => {
+        Ok(Outcome::Reply(reply)) => {
             let date = jiff::fmt::rfc2822::DateTimePrinter::new();
             let date = date.timestamp_to_rfc9110_string(&shared.now());
-            let response = Response::builder()
-                .status(status)
-                .header(CONTENT_TYPE, content_type)
+            let mut response = Response::builder()
+                .status(reply.status)
                 .header(DATE, date.expect("a date of this era"));
-            let response = match content_type {
-                CBOR => response.header("smithy-protocol", "rpc-v2-cbor"),
-                _ => response,
-            };
-            response.body(Body::from(body)).expect("a valid response")
+            for (name, value) in reply.headers {
+                response = response.header(name, value);
+            }
+            let body = Body::from(reply.body);
+            response.body(body).expect("a valid response")
         }
         Ok(Outcome::Cut) | Err(_) => {
             scissors.cut();
@@ -232,28 +247,36 @@ impl Shared {
     }
 
     /// Lets go wrong what is to go wrong, and otherwise asks the model.
-    async fn answer(&self, target: Target, incoming: Incoming) -> Outcome {
+    async fn answer(&self, target: Target, signer: Signer, incoming: Incoming) -> Outcome {
         let (service, operation) = match &target {
             Target::Route53(route) => ("route53", route.operation.to_owned()),
-            Target::Signals { operation, .. } => ("monitoring", operation.clone()),
+            Target::Signals(_, operation) => ("monitoring", operation.clone()),
+            Target::Tokens(operation) => ("sts", operation.clone()),
             Target::Unknown => ("unknown", incoming.path.clone()),
         };
         let at = self.now();
-        let outcome = self.pass(&target, &operation, &incoming).await;
+        let outcome = self.pass(&target, &signer, &operation, &incoming).await;
         let status = match &outcome {
-            Outcome::Reply(status, _, _) => Some(*status),
+            Outcome::Reply(reply) => Some(reply.status),
             Outcome::Cut => None,
         };
         locked(&self.calls).push(Call {
             service,
             operation,
+            signer,
             at,
             status,
         });
         outcome
     }
 
-    async fn pass(&self, target: &Target, operation: &str, incoming: &Incoming) -> Outcome {
+    async fn pass(
+        &self,
+        target: &Target,
+        signer: &Signer,
+        operation: &str,
+        incoming: &Incoming,
+    ) -> Outcome {
         let faults = locked(&self.faults).take(operation, self.now());
         let mut reply_lost = false;
         for fault in faults {
@@ -262,37 +285,40 @@ impl Shared {
                     status,
                     code,
                     message,
-                } => return refusal(target, status, &code, &message),
+                } => return Outcome::Reply(refusal(target, status, &code, &message)),
                 Fault::DropBefore => return Outcome::Cut,
                 Fault::LoseReply => reply_lost = true,
                 Fault::Delay(delay) => wait(delay).await,
             }
         }
-        let outcome = self.perform(target, incoming);
-        if reply_lost { Outcome::Cut } else { outcome }
+        let reply = self.perform(target, signer, incoming);
+        if reply_lost {
+            Outcome::Cut
+        } else {
+            Outcome::Reply(reply)
+        }
     }
 
-    fn perform(&self, target: &Target, incoming: &Incoming) -> Outcome {
+    fn perform(&self, target: &Target, signer: &Signer, incoming: &Incoming) -> Reply {
         let now = self.now();
+        let (region, body) = (signer.region.as_str(), incoming.body.as_slice());
         match target {
             Target::Route53(route) => {
                 let model = &mut locked(&self.world).route53;
                 let account = Account::default();
                 let (status, body) = route53_door::handle(model, &account, route, incoming, now);
-                Outcome::Reply(status, body, XML)
+                Reply::xml(status, body)
             }
-            Target::Signals { region, operation } => match &mut *locked(&self.signals) {
-                Some(door) => {
-                    let (status, body, kind) = door(region, operation, &incoming.body, now);
-                    Outcome::Reply(status, body, kind)
+            Target::Signals(protocol, operation) => {
+                let model = &mut locked(&self.world).cloudwatch;
+                match protocol {
+                    Protocol::Cbor => cloudwatch_door::handle(model, region, operation, body, now),
+                    Protocol::Json => {
+                        cloudwatch_door::handle_json(model, region, operation, body, now)
+                    }
                 }
-                None => refusal(
-                    target,
-                    404,
-                    "UnknownOperationException",
-                    "no such service here",
-                ),
-            },
+            }
+            Target::Tokens(operation) => sts_door::handle(operation, body, now),
             Target::Unknown => refusal(target, 404, "UnknownOperationException", &incoming.path),
         }
     }
@@ -305,11 +331,19 @@ async fn wait(delay: std::time::Duration) {
 
 /// Finds out what a request is for.
 fn target(incoming: &Incoming, headers: &HeaderMap) -> Target {
-    if let Some(operation) = incoming.path.strip_prefix(SIGNALS_PATH) {
-        return Target::Signals {
-            region: region(headers).unwrap_or_else(|| "us-east-1".to_owned()),
-            operation: operation.to_owned(),
-        };
+    if let Some(operation) = incoming.path.strip_prefix(CBOR_PATH) {
+        return Target::Signals(Protocol::Cbor, operation.to_owned());
+    }
+    let named = headers
+        .get("x-amz-target")
+        .and_then(|name| name.to_str().ok());
+    if let Some(operation) = named.and_then(|name| name.strip_prefix(JSON_TARGET)) {
+        return Target::Signals(Protocol::Json, operation.to_owned());
+    }
+    if incoming.path == "/"
+        && let Some(operation) = sts_door::operation(&incoming.body)
+    {
+        return Target::Tokens(operation);
     }
     match route53_door::route(&incoming.method, &incoming.path) {
         Some(route) => Target::Route53(route),
@@ -317,26 +351,25 @@ fn target(incoming: &Incoming, headers: &HeaderMap) -> Target {
     }
 }
 
-/// The region of the signature's scope: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
-fn region(headers: &HeaderMap) -> Option<String> {
-    let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (_, scope) = header.split_once("Credential=")?;
-    scope.split('/').nth(2).map(str::to_owned)
+/// What the signature's scope says: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
+fn signer(headers: &HeaderMap) -> Signer {
+    let header = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let scope = header.and_then(|text| Some(text.split_once("Credential=")?.1));
+    let mut parts = scope.unwrap_or_default().split('/');
+    Signer {
+        access_key: parts.next().unwrap_or_default().to_owned(),
+        region: parts.nth(1).unwrap_or_default().to_owned(),
+    }
 }
 
 /// An error in the words of the service's protocol.
-fn refusal(target: &Target, status: u16, code: &str, message: &str) -> Outcome {
+fn refusal(target: &Target, status: u16, code: &str, message: &str) -> Reply {
     match target {
-        Target::Signals { .. } => {
-            let mut encoder = aws_smithy_cbor::Encoder::new(Vec::new());
-            encoder.begin_map();
-            encoder.str("__type").str(code);
-            encoder.str("message").str(message);
-            encoder.end();
-            Outcome::Reply(status, encoder.into_writer(), CBOR)
-        }
-        Target::Route53(_) | Target::Unknown => {
-            Outcome::Reply(status, route53_door::error_body(status, code, message), XML)
+        Target::Signals(protocol, _) => cloudwatch_door::failure(*protocol, status, code, message),
+        Target::Route53(_) | Target::Tokens(_) | Target::Unknown => {
+            Reply::xml(status, route53_door::error_body(status, code, message))
         }
     }
 }

@@ -36,6 +36,48 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
 }
 
+/// The two protocols that the service speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// Smithy RPC v2 with CBOR.
+    Cbor,
+    /// AWS JSON 1.0.
+    Json,
+}
+
+impl Reply {
+    /// A reply in XML, as Route 53 and STS give it.
+    pub(crate) fn xml(status: u16, body: Vec<u8>) -> Self {
+        Self {
+            status,
+            headers: vec![("content-type", "text/xml".to_owned())],
+            body,
+        }
+    }
+
+    fn of(
+        protocol: Protocol,
+        (status, mut headers, output): (u16, Vec<(&'static str, String)>, Cbor),
+    ) -> Self {
+        let body = match protocol {
+            Protocol::Cbor => {
+                headers.push(("smithy-protocol", "rpc-v2-cbor".to_owned()));
+                headers.push(("content-type", "application/cbor".to_owned()));
+                output.encode()
+            }
+            Protocol::Json => {
+                headers.push(("content-type", "application/x-amz-json-1.0".to_owned()));
+                output.to_json().to_string().into_bytes()
+            }
+        };
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+}
+
 /// Answers a request in CBOR. The body may be compressed with gzip.
 pub(crate) fn handle(
     model: &mut CloudWatch,
@@ -47,30 +89,13 @@ pub(crate) fn handle(
     let input = unpack(body).and_then(|body| Cbor::decode(&body).map_err(|why| unreadable(&why)));
     let answer =
         input.and_then(|input| answer(model.region(region, now), operation, Input(&input), now));
-    let (status, mut headers, output) = reply(answer);
-    headers.push(("smithy-protocol", "rpc-v2-cbor".to_owned()));
-    headers.push(("content-type", "application/cbor".to_owned()));
-    Reply {
-        status,
-        headers,
-        body: output.encode(),
-    }
+    Reply::of(Protocol::Cbor, reply(answer))
 }
 
-/// A failure that the model would not give: a throttle, a server error. In CBOR.
-pub(crate) fn failure(status: u16, code: &'static str, message: &str) -> Reply {
-    let (_, mut headers, output) = reply(Err(ApiError {
-        shape: code,
-        code,
-        message: message.to_owned(),
-    }));
-    headers.push(("smithy-protocol", "rpc-v2-cbor".to_owned()));
-    headers.push(("content-type", "application/cbor".to_owned()));
-    Reply {
-        status,
-        headers,
-        body: output.encode(),
-    }
+/// A failure that the model would not give: a throttle, a server error.
+pub(crate) fn failure(protocol: Protocol, status: u16, code: &str, message: &str) -> Reply {
+    let side = if status < 500 { "Sender" } else { "Receiver" };
+    Reply::of(protocol, refusal(status, code, code, message, side))
 }
 
 /// Answers a request in JSON (`POST /`, the operation in `x-amz-target`), which boto3 prefers.
@@ -87,37 +112,45 @@ pub(crate) fn handle_json(
         let input = Cbor::from_json(&input);
         answer(model.region(region, now), operation, Input(&input), now)
     });
-    let (status, mut headers, output) = reply(answer);
-    headers.push(("content-type", "application/x-amz-json-1.0".to_owned()));
-    Reply {
-        status,
-        headers,
-        body: output.to_json().to_string().into_bytes(),
-    }
+    Reply::of(Protocol::Json, reply(answer))
 }
 
 /// What both protocols have in common: status, headers and the body's tree.
 fn reply(answer: Result<Cbor, ApiError>) -> (u16, Vec<(&'static str, String)>, Cbor) {
-    let request_id = "00000000-0000-4000-8000-000000000000".to_owned();
-    let mut headers = vec![("x-amzn-requestid", request_id)];
     match answer {
-        Ok(output) => (200, headers, output),
+        Ok(output) => (200, vec![request_id()], output),
         Err(error) => {
-            // The service once spoke the query protocol; clients still show the error codes of that time.
-            headers.push(("x-amzn-query-error", format!("{};Sender", error.code)));
-            let body = Output::default()
-                .text(
-                    "__type",
-                    &format!("com.amazonaws.cloudwatch#{}", error.shape),
-                )
-                .text("message", &error.message);
             let status = match error.shape {
                 "ResourceNotFound" | "UnknownOperationException" => 404,
                 _ => 400,
             };
-            (status, headers, body.done())
+            refusal(status, error.shape, error.code, &error.message, "Sender")
         }
     }
+}
+
+fn request_id() -> (&'static str, String) {
+    let id = "00000000-0000-4000-8000-000000000000";
+    ("x-amzn-requestid", id.to_owned())
+}
+
+/// An error: the name of its shape, the older code, and whose fault it is.
+fn refusal(
+    status: u16,
+    shape: &str,
+    code: &str,
+    message: &str,
+    side: &str,
+) -> (u16, Vec<(&'static str, String)>, Cbor) {
+    // The service once spoke the query protocol; clients still show the error codes of that time.
+    let headers = vec![
+        request_id(),
+        ("x-amzn-query-error", format!("{code};{side}")),
+    ];
+    let body = Output::default()
+        .text("__type", &format!("com.amazonaws.cloudwatch#{shape}"))
+        .text("message", message);
+    (status, headers, body.done())
 }
 
 /// Unpacks gzip, which is told by its first two bytes; neither CBOR nor JSON begins so. SDKs compress `PutMetricData` above 10 KiB.

@@ -1,0 +1,107 @@
+//! The emergency: one command, everything back, whatever else is broken.
+
+use cutover::sim::fault::{Fault, Lasting};
+
+use super::scene::{LADDER, NAME, PLAN, Plan, Scene};
+
+/// The weights of a cutover that took one step and went back.
+const ONE_STEP_AND_BACK: [(u8, u8); 3] = [LADDER[0], LADDER[1], LADDER[0]];
+
+/// A cutover that bakes its first step, and whose controller has died.
+fn abandoned() -> Scene {
+    let scene = Scene::new(&Plan::resting_at_first_step());
+    let run = scene.run(PLAN);
+    scene.wait_for_phase(NAME, "baking");
+    run.kill();
+    scene
+}
+
+#[test]
+fn a_rollback_needs_no_controller_no_plan_file_and_no_cloudwatch() {
+    let scene = abandoned();
+    std::fs::remove_dir_all(scene.path("plans")).unwrap();
+    scene
+        .bed
+        .fault(Some("DescribeAlarms"), Fault::DropBefore, Lasting::Always);
+    let asked = scene.calls("DescribeAlarms");
+    let said = scene.ok(&["rollback", NAME, "--yes"]);
+    assert!(said.stdout.contains("api: at the baseline"), "{said:#?}");
+    scene.assert_weights(&ONE_STEP_AND_BACK);
+    assert_eq!(scene.status(NAME)["phase"], "reverted");
+    assert_eq!(scene.calls("DescribeAlarms"), asked);
+    let again = scene.ok(&["rollback", NAME, "--yes"]);
+    assert!(again.stderr.contains("already"), "{again:#?}");
+}
+
+#[test]
+fn a_rollback_asks_first_and_refuses_where_it_cannot() {
+    let scene = abandoned();
+    let said = scene.say(&["rollback", NAME]);
+    assert_eq!(said.code, Some(2), "{said:#?}");
+    let unknown = scene.say(&["rollback", "apy", "--yes"]);
+    assert_eq!(unknown.code, Some(2), "{unknown:#?}");
+    scene.assert_weights(&LADDER[..2]);
+    assert_eq!(scene.count(NAME, "rollback_requested"), 0);
+}
+
+#[test]
+fn a_rollback_of_what_never_started_cancels_it_without_a_write() {
+    let scene = Scene::new(&Plan {
+        gates: vec!["not-there".to_owned()],
+        ..Plan::default()
+    });
+    let mut run = scene.run(PLAN);
+    scene.wait_for_hold(NAME, "alarm_missing");
+    scene.ok(&["rollback", NAME, "--yes"]);
+    assert_eq!(run.exit_code(), 20, "{}", run.log());
+    scene.assert_weights(&LADDER[..1]);
+    let reverted = scene.history(NAME).pop().unwrap();
+    assert_eq!(reverted["event"]["type"], "reverted");
+    assert_eq!(reverted["event"]["cancelled"], true);
+    assert_eq!(scene.calls("ChangeResourceRecordSets"), 0);
+}
+
+#[test]
+fn a_rollback_that_runs_out_of_time_is_finished_by_the_next_controller() {
+    let scene = abandoned();
+    let change = Some("ChangeResourceRecordSets");
+    scene
+        .bed
+        .fault(change, Fault::unavailable(), Lasting::Always);
+    let said = scene.say(&["rollback", NAME, "--yes", "--timeout", "2s"]);
+    assert_eq!(said.code, Some(21), "{said:#?}");
+    assert_eq!(scene.status(NAME)["phase"], "reverting");
+    let once = scene.say(&["run", PLAN, "--once"]);
+    assert_eq!(once.code, Some(21), "{once:#?}");
+
+    let mut run = scene.run(PLAN);
+    scene.wait_for_hold(NAME, "revert_blocked");
+    scene.bed.clear_faults();
+    assert_eq!(run.exit_code(), 20, "{}", run.log());
+    scene.assert_weights(&ONE_STEP_AND_BACK);
+}
+
+#[test]
+fn what_has_completed_goes_back_only_if_that_is_said() {
+    let scene = Scene::new(&Plan::default());
+    assert_eq!(scene.run(PLAN).exit_code(), 0);
+    let said = scene.say(&["rollback", NAME, "--yes"]);
+    assert_eq!(said.code, Some(12), "{said:#?}");
+    scene.ok(&["rollback", "--all", "--yes"]);
+    scene.assert_weights(&LADDER);
+    scene.ok(&["rollback", NAME, "--yes", "--include-completed"]);
+    scene.assert_weights(&[LADDER.as_slice(), &LADDER[..1]].concat());
+}
+
+#[test]
+fn a_rollback_beside_a_controller_is_carried_out_once() {
+    let scene = Scene::new(&Plan::resting_at_first_step());
+    let mut run = scene.run(PLAN);
+    scene.wait_for_phase(NAME, "baking");
+    scene.ok(&["rollback", NAME, "--yes", "--reason", "drill"]);
+    assert_eq!(run.exit_code(), 20, "{}", run.log());
+    scene.assert_weights(&ONE_STEP_AND_BACK);
+    for event in ["rollback_requested", "revert_intended", "reverted"] {
+        assert_eq!(scene.count(NAME, event), 1, "{}", scene.everything(NAME));
+    }
+}

@@ -1,0 +1,294 @@
+//! The built program as people run it: in a folder of its own, against an endpoint that stands for AWS.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything may take before a test gives up. Generous: a test's machine may be busy with ten others.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A folder with plans and a journal, and the environment that the program is started in.
+pub(crate) struct Program {
+    folder: TempDir,
+    endpoint: String,
+    runs: AtomicUsize,
+}
+
+/// What a command that has ended said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A controller that is running. It is killed when this is dropped.
+pub(crate) struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Program {
+    /// An empty folder. All calls of AWS go to `endpoint`.
+    pub(crate) fn new(endpoint: &str) -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a folder can be made"),
+            endpoint: endpoint.to_owned(),
+            runs: AtomicUsize::new(0),
+        }
+    }
+
+    /// A path in the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file, and its folder.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        let parent = path.parent().expect("a file has a folder");
+        fs::create_dir_all(parent).expect("a folder can be made");
+        fs::write(path, text).expect("a file can be written");
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn say(&self, args: &[&str]) -> Said {
+        let output = self.command(args).output().expect("the program starts");
+        Said::from(output)
+    }
+
+    /// Runs a command that must succeed.
+    pub(crate) fn ok(&self, args: &[&str]) -> Said {
+        let said = self.say(args);
+        assert_eq!(said.code, Some(0), "{args:?}: {said:#?}\n{}", self.logs());
+        said
+    }
+
+    /// Starts a controller that looks every second.
+    pub(crate) fn run(&self, plans: &str) -> Running {
+        self.start(&["run", plans, "--interval", "1s"])
+    }
+
+    /// Starts a command that goes on until it ends by itself or is ended.
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
+        let log = self.path(&format!(
+            "log-{:03}",
+            self.runs.fetch_add(1, Ordering::Relaxed)
+        ));
+        let stderr = File::create(&log).expect("a log can be made");
+        let mut command = self.command(args);
+        let child = command.stdout(Stdio::null()).stderr(stderr).spawn();
+        Running {
+            child: child.expect("the program starts"),
+            log,
+        }
+    }
+
+    /// What `status` says of a cutover; null if the journal does not know it.
+    pub(crate) fn status(&self, name: &str) -> Value {
+        let said = self.ok(&["status", "--format", "json"]);
+        let rows: Vec<Value> = serde_json::from_str(&said.stdout).expect("status is JSON");
+        let mut mine = rows.into_iter().filter(|row| row["name"] == name);
+        mine.next().unwrap_or(Value::Null)
+    }
+
+    /// The entries of a cutover.
+    pub(crate) fn history(&self, name: &str) -> Vec<Value> {
+        let said = self.ok(&["history", name, "--format", "json"]);
+        serde_json::from_str(&said.stdout).expect("history is JSON")
+    }
+
+    /// The types of a cutover's events, in order.
+    pub(crate) fn events(&self, name: &str) -> Vec<String> {
+        let types = self.history(name).into_iter();
+        types
+            .map(|entry| entry["event"]["type"].as_str().unwrap_or("?").to_owned())
+            .collect()
+    }
+
+    /// How many events of a type there are.
+    pub(crate) fn count(&self, name: &str, event: &str) -> usize {
+        let events = self.events(name);
+        events.iter().filter(|it| *it == event).count()
+    }
+
+    /// Waits until `status` is as wanted.
+    pub(crate) fn wait_for(&self, what: &str, name: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let look = || Some(self.status(name)).filter(&is_so);
+        until(look).unwrap_or_else(|| {
+            let status = self.status(name);
+            panic!(
+                "waited in vain for: {what}\n{status:#}\n{}",
+                self.everything(name)
+            );
+        })
+    }
+
+    /// Waits for a phase.
+    pub(crate) fn wait_for_phase(&self, name: &str, phase: &str) -> Value {
+        self.wait_for(phase, name, |status| status["phase"] == phase)
+    }
+
+    /// Waits until something of this kind holds the cutover.
+    pub(crate) fn wait_for_hold(&self, name: &str, kind: &str) -> Value {
+        self.wait_for(kind, name, |status| holds(status, kind))
+    }
+
+    /// Waits until there are so many events of a type.
+    pub(crate) fn wait_for_event(&self, name: &str, event: &str, times: usize) {
+        let look = || {
+            let known = !self.status(name).is_null();
+            (known && self.count(name, event) >= times).then_some(())
+        };
+        until(look).unwrap_or_else(|| {
+            panic!(
+                "waited in vain for {event} ×{times}\n{}",
+                self.everything(name)
+            );
+        });
+    }
+
+    /// What all controllers have logged.
+    pub(crate) fn logs(&self) -> String {
+        let runs = self.runs.load(Ordering::Relaxed);
+        let log = |run| {
+            let text = fs::read_to_string(self.path(&format!("log-{run:03}"))).unwrap_or_default();
+            format!("--- log {run}\n{text}")
+        };
+        (0..runs).map(log).collect()
+    }
+
+    /// History and logs, for whoever looks into a failed test.
+    pub(crate) fn everything(&self, name: &str) -> String {
+        let history = self.say(&["history", name]);
+        format!("{}{}\n{}", history.stdout, history.stderr, self.logs())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("AWS_ACCESS_KEY_ID", "testing")
+            .env("AWS_SECRET_ACCESS_KEY", "testing")
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_ENDPOINT_URL", &self.endpoint)
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+impl Running {
+    /// Waits for its end, and gives the exit code.
+    pub(crate) fn exit_code(&mut self) -> i32 {
+        let ended = until(|| self.child.try_wait().expect("a child can be waited for"));
+        let Some(status) = ended else {
+            panic!("it does not end:\n{}", self.log());
+        };
+        code(status, &self.log())
+    }
+
+    /// Whether it is still running.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Kills it as the kernel does when memory runs out: at once, without a word.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("a child can be killed");
+        self.child.wait().expect("a child can be waited for");
+    }
+
+    /// Asks it to stop, as a service manager does.
+    pub(crate) fn terminate(&self) {
+        let id = i32::try_from(self.child.id()).expect("a process id");
+        let pid = Pid::from_raw(id).expect("a process id is above zero");
+        kill_process(pid, Signal::TERM).expect("a child can be signalled");
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(drop).unwrap_or_default();
+    }
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            code: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+}
+
+fn code(status: ExitStatus, log: &str) -> i32 {
+    status
+        .code()
+        .unwrap_or_else(|| panic!("ended by a signal: {status}\n{log}"))
+}
+
+/// Whether a status names such a reason.
+pub(crate) fn holds(status: &Value, kind: &str) -> bool {
+    let reasons = status["because"].as_array();
+    reasons.is_some_and(|reasons| reasons.iter().any(|reason| reason["kind"] == kind))
+}
+
+/// Looks until there is something to see, or patience ends.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "waits for real processes, outside any runtime"
+)]
+pub(crate) fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return Some(seen);
+        }
+        if Instant::now() > deadline {
+            return None;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Lets real time pass. For moments that are meant to be random, never for an assertion.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "waits for real processes, outside any runtime"
+)]
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// The files of a folder, by name; none if there is no such folder.
+pub(crate) fn files(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut names: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,43 @@
+//! As much of STS as an assumed role needs: `AssumeRole`, in the query protocol.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::cloudwatch_door::Reply;
+use super::route53_door::{error_body, parameters};
+use super::xml::Element;
+
+/// The access key of whoever assumed the role with this name.
+pub(crate) fn access_key_of(role_name: &str) -> String {
+    format!("ASIA{}", role_name.to_ascii_uppercase())
+}
+
+/// The operation that a form asks for, if the body is one.
+pub(crate) fn operation(body: &[u8]) -> Option<String> {
+    let mut form = parameters(std::str::from_utf8(body).ok()?);
+    form.remove("Action")
+}
+
+/// Answers a request. Anybody may assume any role.
+pub(crate) fn handle(operation: &str, body: &[u8], now: Timestamp) -> Reply {
+    let form = parameters(std::str::from_utf8(body).unwrap_or_default());
+    let role_arn = form.get("RoleArn").map_or("", String::as_str);
+    let Some((_, role_name)) = role_arn.rsplit_once('/') else {
+        let message = format!("{operation}: {role_arn:?} is invalid");
+        return Reply::xml(400, error_body(400, "ValidationError", &message));
+    };
+    let expiration = now.saturating_add(SignedDuration::from_hours(1));
+    let expiration = expiration.expect("a time of this era");
+    let credentials = Element::new("Credentials")
+        .with("AccessKeyId", access_key_of(role_name))
+        .with("SecretAccessKey", "testing")
+        .with("SessionToken", "testing")
+        .with("Expiration", format!("{expiration:.0}"));
+    let user = Element::new("AssumedRoleUser")
+        .with("AssumedRoleId", "AROA:session")
+        .with("Arn", role_arn);
+    let result = Element::new("AssumeRoleResult")
+        .containing(credentials)
+        .containing(user);
+    let response = Element::new("AssumeRoleResponse").containing(result);
+    Reply::xml(200, response.to_document().into_bytes())
+}
