@@ -32,7 +32,7 @@ fn goes_back(
     let of = |name: &'static str| events.iter().filter(move |event| event["type"] == name);
     assert_eq!(of("weight_change_intended").count(), 0, "{events:#?}");
     assert_eq!(of("revert_intended").count(), 1, "{events:#?}");
-    let why = of("revert_intended").next().unwrap();
+    let why = of("revert_intended").next().expect("it was counted");
     assert_eq!(why["cause"]["cause"], cause);
     assert_eq!(why["cause"]["alarm"]["name"], GATES[1]);
     let status = scene.status(NAME);

@@ -32,7 +32,7 @@ fn fleet(services: usize, groups_each: usize) -> (Scene, Running) {
     let run = scene.run("plans");
     let all_bake = || {
         let said = scene.ok(&["status", "--format", "json"]);
-        let rows: Vec<Value> = serde_json::from_str(&said.stdout).unwrap();
+        let rows: Vec<Value> = serde_json::from_str(&said.stdout).expect("status is JSON");
         let baking = rows.iter().filter(|row| row["phase"] == "baking").count();
         (baking == services).then_some(())
     };

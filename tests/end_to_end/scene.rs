@@ -34,7 +34,6 @@ pub(super) struct Plan {
     /// Weight, bake, and whether a person must approve.
     pub(super) steps: Vec<(&'static str, &'static str, bool)>,
     pub(super) settle: &'static str,
-    pub(super) unknown_for: &'static str,
     pub(super) role_arn: Option<String>,
     pub(super) gates: Vec<String>,
     pub(super) fallbacks: Vec<String>,
@@ -53,7 +52,6 @@ impl Default for Plan {
                 ("100%", "1s", false),
             ],
             settle: "0s",
-            unknown_for: "30m",
             role_arn: None,
             gates: GATES.map(str::to_owned).to_vec(),
             fallbacks: vec![FALLBACK.to_owned()],
@@ -76,39 +74,30 @@ impl Plan {
     }
 
     pub(super) fn text(&self) -> String {
-        let mut text = format!("version: 1\nname: {}\n", self.name);
+        let mut lines = vec!["version: 1".to_owned(), format!("name: {}", self.name)];
         if let Some(role_arn) = &self.role_arn {
-            text.push_str(&format!("aws: {{ role_arn: '{role_arn}' }}\n"));
+            lines.push(format!("aws: {{ role_arn: '{role_arn}' }}"));
         }
-        text.push_str("records:\n");
-        for (zone, name, kind) in &self.records {
-            text.push_str(&format!(
-                "  - {{ zone: {zone}, name: {name}, type: {kind}, old: eks, new: ecs }}\n"
-            ));
-        }
-        text.push_str(&format!("settle: {}\nsteps:\n", self.settle));
-        for (weight, bake, approval) in &self.steps {
+        lines.push("records:".to_owned());
+        lines.extend(self.records.iter().map(|(zone, name, kind)| {
+            format!("  - {{ zone: {zone}, name: {name}, type: {kind}, old: eks, new: ecs }}")
+        }));
+        lines.push(format!("settle: {}", self.settle));
+        lines.push("steps:".to_owned());
+        lines.extend(self.steps.iter().map(|(weight, bake, approval)| {
             let approval = if *approval {
                 ", approval: required"
             } else {
                 ""
             };
-            text.push_str(&format!(
-                "  - {{ weight: {weight}, bake: {bake}{approval} }}\n"
-            ));
-        }
-        text.push_str(&format!(
-            "gates:\n  alarms: [{}]\n  unknown_for: {}\n",
-            self.gates.join(", "),
-            self.unknown_for
-        ));
+            format!("  - {{ weight: {weight}, bake: {bake}{approval} }}")
+        }));
+        lines.push(format!("gates:\n  alarms: [{}]", self.gates.join(", ")));
         if !self.fallbacks.is_empty() {
-            text.push_str(&format!(
-                "  fallback_alarms: [{}]\n",
-                self.fallbacks.join(", ")
-            ));
+            let fallbacks = self.fallbacks.join(", ");
+            lines.push(format!("  fallback_alarms: [{fallbacks}]"));
         }
-        text
+        lines.join("\n") + "\n"
     }
 }
 
