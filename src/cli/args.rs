@@ -315,7 +315,7 @@ pub struct Rollback {
     #[arg(long)]
     pub include_completed: bool,
     /// How long to wait for the end; the request stays in the journal
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = patience)]
     pub timeout: SignedDuration,
     /// Why, for the journal
     #[arg(long, value_name = "TEXT")]
@@ -349,17 +349,25 @@ pub fn duration(text: &str) -> Result<SignedDuration, String> {
     Ok(length)
 }
 
+/// How long to wait: a duration, or `0s` for not at all.
+fn patience(text: &str) -> Result<SignedDuration, String> {
+    if text.trim() == "0s" {
+        return Ok(SignedDuration::ZERO);
+    }
+    duration(text)
+}
+
 /// A duration that is a sensible distance between two looks at AWS.
 fn interval(text: &str) -> Result<SignedDuration, String> {
     let length = duration(text)?;
     if length < INTERVAL_MIN || length > INTERVAL_MAX {
-        return Err("must be from `1s` to `5m`".to_owned());
+        return Err("must be from `100ms` to `5m`".to_owned());
     }
     Ok(length)
 }
 
-/// Below this, the calls of one quiet controller would eat the account's quota of Route 53 calls (5 a second).
-const INTERVAL_MIN: SignedDuration = SignedDuration::from_secs(1);
+/// Below this, a controller would do nothing but look. What its calls may take of the account's quota is bounded apart.
+const INTERVAL_MIN: SignedDuration = SignedDuration::from_millis(100);
 /// Above this, an alarm would be seen later than most alarms evaluate.
 const INTERVAL_MAX: SignedDuration = SignedDuration::from_secs(300);
 
@@ -440,6 +448,8 @@ mod tests {
         for wrong in ["", "15", "-1h", "0s", "1mo", "soon"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(patience("0s"), Ok(SignedDuration::ZERO));
+        assert!(patience("-1s").is_err());
         assert!(interval("10s").is_ok() && interval("10ms").is_err() && interval("1h").is_err());
     }
 }

@@ -1,12 +1,13 @@
 //! Plan files as commands take them: all valid, or none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::Result;
 
 use super::context::Context;
 use super::error::Expected;
+use super::watched_files::absolute;
 use crate::engine::plan::{Plan, PlanSource};
 use crate::engine::record::GroupName;
 use crate::plan_file;
@@ -67,8 +68,9 @@ pub fn find(paths: &[PathBuf]) -> Found {
                 .push(refused(&path.display().to_string(), &error)),
         }
     }
-    let mut seen = std::collections::BTreeSet::new();
-    files.retain(|file| seen.insert(file.clone()));
+    // One file may be named twice, outright and by its directory.
+    let mut seen = BTreeSet::new();
+    files.retain(|file| seen.insert(absolute(file)));
     for file in files {
         let path = file.display().to_string();
         match plan_file::load(&file) {

@@ -35,7 +35,15 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
         let named = wanted(&desk, args)?;
         let going = needs(context, &desk, args, &named)?;
         if going.is_empty() {
-            context.note("everything that was named is at its baseline already")?;
+            let note = if named.is_empty() {
+                "no cutover is unfinished"
+            } else {
+                "everything that was named is at its baseline already"
+            };
+            context.note(note)?;
+            let states = named.iter().map(|named| desk.books.state(&named.name));
+            let states = states.collect::<Result<Vec<State>>>()?;
+            print_phases(context, states.iter())?;
             return Ok(Exit::Done);
         }
         let mut question = String::new();
@@ -98,19 +106,27 @@ fn needs(
     args: &Rollback,
     named: &[Named],
 ) -> Result<Vec<(CutoverName, bool)>> {
-    let mut going = Vec::new();
+    let (mut going, mut back, mut over) = (Vec::new(), 0_usize, None);
     for named in named {
         match need(args, &desk.books.state(&named.name)?) {
             Ok(RollbackNeed::Request(_)) => going.push((named.name.clone(), true)),
             Ok(RollbackNeed::UnderWay) => going.push((named.name.clone(), false)),
             Ok(RollbackNeed::AlreadyBack) => {
+                back += 1;
                 context.note(&format!("{} is at its baseline already", named.name))?;
             }
-            Err(error) if named.by_pattern => context.note(&format!("passed over: {error}"))?,
+            Err(error) if named.by_pattern => {
+                context.note(&format!("passed over: {error}"))?;
+                over = Some(error);
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(going)
+    match over {
+        // A pattern that names only what has completed asks for something that does not apply.
+        Some(error) if going.is_empty() && back == 0 => Err(error.into()),
+        _ => Ok(going),
+    }
 }
 
 /// What goes back, a line a group.
@@ -215,11 +231,27 @@ fn tell(context: &mut Context<'_>, states: &[&State], exit: Exit) -> Result<()> 
         context.note("the request stays in the journal: any controller goes on with it")?;
     }
     if context.json() {
-        let back = |state: &&State| json!({ "name": state.name, "phase": state.phase.label() });
-        return context.print_json(&states.iter().map(back).collect());
+        return print_phases(context, states.iter().copied());
     }
     for state in states.iter().filter(|state| state.phase == Phase::Reverted) {
-        context.print(&format!("{}: at the baseline, read back\n", state.name))?;
+        let how = if state.baseline.is_some() {
+            "at the baseline, read back"
+        } else {
+            "cancelled; it had not started, and nothing was written to Route 53"
+        };
+        context.print(&format!("{}: {how}\n", state.name))?;
     }
     Ok(())
+}
+
+/// The result for programs: where everything that was named stands.
+fn print_phases<'s>(
+    context: &mut Context<'_>,
+    states: impl Iterator<Item = &'s State>,
+) -> Result<()> {
+    if !context.json() {
+        return Ok(());
+    }
+    let phase = |state: &State| json!({ "name": state.name, "phase": state.phase.label() });
+    context.print_json(&states.map(phase).collect())
 }

@@ -1,6 +1,7 @@
 //! `cutover run`: the controller.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -16,11 +17,12 @@ use super::watched_files::{BreakGlassDirectory, WatchedFiles, absolute};
 use crate::aws::{Options, connect};
 use crate::controller::{Controller, Ending, Outside, Scope, Settings};
 use crate::engine::event::Envelope;
-use crate::engine::units::ControllerId;
+use crate::engine::units::{ControllerId, CutoverName};
 use crate::journal::Open;
 use crate::notify::{Pager, Wording};
 use crate::ports::{Clock, Journal};
 use crate::report;
+use crate::report::check::Checked;
 
 /// Runs the controller over the plans.
 ///
@@ -30,11 +32,12 @@ pub fn run(context: &mut Context<'_>, args: &Run) -> Result<Exit> {
     let found = plans::find(&args.paths);
     runtime()?.block_on(async {
         let journal = open_journal(context, Open::Create)?;
-        let guarded = guarded(journal.as_ref()).await?;
-        let refused = |path: &str| !guarded.contains(&absolute(path.as_ref()));
+        let guarded = Guarded::read(journal.as_ref()).await?;
         let wrong = found.checked.iter().filter(|checked| !checked.ok);
-        let strange = wrong.clone().any(|checked| refused(&checked.path));
-        let file_refused = wrong.count() > 0;
+        let file_refused = wrong.clone().any(|checked| !guarded.has(checked));
+        let strange = wrong
+            .filter(|checked| !guarded.has(checked))
+            .any(|checked| !guarded.is_beside(checked, &args.paths));
         // One bad file does not keep the others from their round, but a controller is not started beside it.
         if strange && !(args.once && found.checked.iter().any(|checked| checked.ok)) {
             found.require_valid(context)?;
@@ -47,11 +50,37 @@ pub fn run(context: &mut Context<'_>, args: &Run) -> Result<Exit> {
     })
 }
 
-/// The paths whose cutovers are unfinished: a file that goes bad never disarms one (RULES H1).
-async fn guarded(journal: &dyn Journal) -> Result<BTreeSet<String>> {
-    let (states, _) = Books::read(journal).await?.states();
-    let unfinished = states.into_values().filter(|state| !state.phase.is_final());
-    Ok(unfinished.map(|state| state.source.path).collect())
+/// The cutovers that are unfinished: no file that goes bad or away, theirs or another one, disarms them (RULES H1).
+struct Guarded {
+    paths: BTreeSet<PathBuf>,
+    names: BTreeSet<CutoverName>,
+}
+
+impl Guarded {
+    async fn read(journal: &dyn Journal) -> Result<Self> {
+        let (states, _) = Books::read(journal).await?.states();
+        let unfinished = states.values().filter(|state| !state.phase.is_final());
+        let all = unfinished.map(|state| (state.source.path.clone().into(), state.name.clone()));
+        let (paths, names) = all.unzip();
+        Ok(Self { paths, names })
+    }
+
+    /// Whether what was looked at is the file of one of them, or a directory that had it.
+    fn has(&self, checked: &Checked) -> bool {
+        let path = absolute(checked.path.as_ref());
+        let named = checked.plan.as_ref().map(|plan| &plan.name);
+        self.paths.iter().any(|guarded| guarded.starts_with(&path))
+            || named.is_some_and(|name| self.names.contains(name))
+    }
+
+    /// Whether the file stands in a directory that was asked for and that has the file of one of them.
+    fn is_beside(&self, checked: &Checked, asked: &[PathBuf]) -> bool {
+        let path = PathBuf::from(absolute(checked.path.as_ref()));
+        let mut asked = asked.iter().map(|asked| absolute(asked));
+        asked.any(|asked| {
+            path.starts_with(&asked) && self.paths.iter().any(|one| one.starts_with(&asked))
+        })
+    }
 }
 
 async fn control(

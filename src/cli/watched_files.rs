@@ -110,12 +110,11 @@ fn stamp(path: &Path) -> Stamp {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-/// The path as plans in the journal carry it.
+/// The path as plans in the journal carry it; a directory's without the slash at its end.
 pub fn absolute(path: &Path) -> String {
-    std::path::absolute(path)
-        .unwrap_or_else(|_| path.to_owned())
-        .display()
-        .to_string()
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let parts: PathBuf = path.components().collect();
+    parts.display().to_string()
 }
 
 /// A directory of break-glass files.
@@ -171,6 +170,13 @@ fn replace(path: &Path, content: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_is_the_same_with_and_without_its_slash() {
+        assert_eq!(absolute(Path::new("/plans/")), "/plans");
+        assert_eq!(absolute(Path::new("/plans/./a.yaml")), "/plans/a.yaml");
+        assert_eq!(absolute(Path::new("plans/")), absolute(Path::new("plans")));
+    }
 
     #[test]
     fn only_break_glass_files_are_removed() {

@@ -1,6 +1,6 @@
 //! A gate and its readings → Pass, Fail or Unknown, with the reason (RULES C).
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::event::Event;
 use super::hold::RevertCause;
@@ -198,6 +198,35 @@ fn judge_red(
     Verdict::Fail(RevertCause::AlarmRed {
         alarm: alarm.clone(),
     })
+}
+
+/// A flap is looked for from a minute before the first write (RULES C3), by a clock that may be off by a minute (D3).
+/// Changes of state much older than that are no news to anybody.
+const START_LOOKS_BACK: SignedDuration = SignedDuration::from_mins(10);
+
+/// What the alarms had been through when the start was decided. They were read and nothing held, so a visit to ALARM
+/// that was over by then is neither a flap nor the new side's doing: it has been judged (RULES C3).
+pub fn seen_before_start(state: &State, observation: &Observation, now: Timestamp) -> Vec<Event> {
+    let gates = &state.plan().gates;
+    let ids = gates.alarms.iter().chain(&gates.fallback_alarms);
+    let seen = ids.filter_map(|gate| {
+        let Some(AlarmReading::Found {
+            state: AlarmState::Ok | AlarmState::InsufficientData,
+            transitioned_at: Some(transitioned_at),
+            ..
+        }) = observation.alarms.get(&gate.id)
+        else {
+            return None;
+        };
+        let known = state.judged.get(&gate.id) >= Some(transitioned_at);
+        let recent = *transitioned_at > now - START_LOOKS_BACK;
+        (recent && !known).then(|| Event::AlarmJudged {
+            alarm: gate.id.clone(),
+            transitioned_at: *transitioned_at,
+            red: false,
+        })
+    });
+    seen.collect()
 }
 
 /// The alarm's last change of state, if it came after the first write and has not been judged.

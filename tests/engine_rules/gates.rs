@@ -36,6 +36,36 @@ fn a_red_gate_reverts_in_the_same_round_in_every_phase() {
 }
 
 #[test]
+fn a_red_that_was_over_before_the_start_is_no_flap() {
+    let mut world = World::new(simple());
+    world.turn("errors", AlarmState::Alarm);
+    world.tick(10);
+    assert_eq!(kinds(&world), ["alarm_red"]);
+    world.turn("errors", AlarmState::Ok);
+    world.run_to_bake(1);
+    assert_eq!(world.count("revert_intended"), 0);
+    // One that comes after the start counts as ever.
+    world.turn("errors", AlarmState::Alarm);
+    world.pass(3);
+    world.turn("errors", AlarmState::Ok);
+    world.run_to(Phase::Reverted);
+    assert!(matches!(cause(&world), RevertCause::AlarmFlapped { .. }));
+}
+
+#[test]
+fn the_red_that_ended_one_attempt_does_not_end_the_next() {
+    let mut world = World::new(simple());
+    world.run_to_bake(1);
+    world.turn("errors", AlarmState::Alarm);
+    world.run_to(Phase::Reverted);
+    world.turn("errors", AlarmState::Ok);
+    world.pass(1);
+    world.ask(Event::RetryRequested { reason: None });
+    world.run_to_bake(1);
+    assert_eq!(world.count("revert_intended"), 1);
+}
+
+#[test]
 fn a_red_gate_reverts_while_a_step_waits_for_approval() {
     let mut world = World::new(plan(&[1], &[(10, 60, false), (100, 60, true)]));
     world.run_to_bake(1);

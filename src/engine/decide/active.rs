@@ -24,11 +24,29 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
             ..Decision::default()
         };
     }
-    let mut judgement = verdict::judge(view.state, view.observation);
-    let learned = std::mem::take(&mut judgement.events);
+    let mut judgement = judge(view);
+    let mut learned = std::mem::take(&mut judgement.events);
     let mut decision = judged(view, &judgement);
+    let intends = |event: &Event| matches!(event, Event::WeightChangeIntended { .. });
+    if !view.state.has_started() && decision.events.iter().any(intends) {
+        learned.extend(verdict::seen_before_start(
+            view.state,
+            view.observation,
+            view.now,
+        ));
+    }
     decision.events.splice(0..0, learned);
     decision
+}
+
+/// What the gates say. A revert reads no alarms (RULES F1), and where drift halts it they decide nothing: that they were
+/// not read is no Unknown then.
+fn judge(view: &View<'_>) -> Judgement {
+    let people_only = matches!(view.state.halt, Some(HaltReason::Drift { .. }));
+    if people_only && view.observation.alarms.is_empty() {
+        return Judgement::default();
+    }
+    verdict::judge(view.state, view.observation)
 }
 
 /// Whether something but the groups is ready for the next move, so that only they are missing.
