@@ -39,17 +39,13 @@ pub(super) struct Eyes {
 /// One cutover's observation in the making.
 pub(super) type Seen = BTreeMap<CutoverName, Observation>;
 
-/// Reads the alarms of these cutovers, and the histories of those that may have flapped.
-pub(super) async fn alarms(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
-    let mut wanted: BTreeMap<Account, BTreeSet<AlarmId>> = BTreeMap::new();
-    for state in states {
-        let alarms = state.plan().alarms().map(|gate| gate.id.clone());
-        wanted
-            .entry(state.plan().aws.account.clone())
-            .or_default()
-            .extend(alarms);
-    }
-    let readings = read_alarms(eyes, wanted).await;
+/// Reads the alarms of these cutovers, the histories of those that may have flapped, and how far their changes have
+/// come; `CloudWatch` and Route 53 are asked at once, so that one that hangs does not add to the other.
+pub(super) async fn signals_and_changes(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
+    let (readings, changes) = tokio::join!(
+        read_alarms(eyes, wanted_alarms(states)),
+        read_changes(eyes, states)
+    );
     for state in states {
         let account = &state.plan().aws.account;
         let Some(observation) = seen.get_mut(&state.name) else {
@@ -60,8 +56,25 @@ pub(super) async fn alarms(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
                 observation.alarms.insert(gate.id.clone(), reading.clone());
             }
         }
+        for id in pending(state) {
+            if let Some(reading) = changes.get(&(account.clone(), id.clone())) {
+                observation.changes.insert(id.clone(), reading.clone());
+            }
+        }
     }
     histories(eyes, states, seen).await;
+}
+
+fn wanted_alarms(states: &[&State]) -> BTreeMap<Account, BTreeSet<AlarmId>> {
+    let mut wanted: BTreeMap<Account, BTreeSet<AlarmId>> = BTreeMap::new();
+    for state in states {
+        let alarms = state.plan().alarms().map(|gate| gate.id.clone());
+        wanted
+            .entry(state.plan().aws.account.clone())
+            .or_default()
+            .extend(alarms);
+    }
+    wanted
 }
 
 async fn read_alarms(
@@ -136,39 +149,39 @@ async fn histories(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
     }
 }
 
-/// Asks how far the changes of settling cutovers have come: once for each change, however many cutovers are part of it.
-pub(super) async fn changes(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
-    let mut waiting: BTreeMap<(Account, ChangeId), Vec<CutoverName>> = BTreeMap::new();
-    for state in states.iter().filter(|state| state.phase == Phase::Settling) {
+/// The changes of a settling cutover that are not known to be everywhere.
+fn pending(state: &State) -> impl Iterator<Item = &ChangeId> {
+    let settling = state.phase == Phase::Settling;
+    let pending = state
+        .changes
+        .iter()
+        .filter(|(_, change)| change.in_sync_at.is_none());
+    pending.filter(move |_| settling).map(|(id, _)| id)
+}
+
+/// Asks how far the changes of settling cutovers have come: once for each, however many cutovers were in its batch.
+async fn read_changes(
+    eyes: &Eyes,
+    states: &[&State],
+) -> BTreeMap<(Account, ChangeId), ChangeReading> {
+    let mut wanted = BTreeSet::new();
+    for state in states {
         let account = &state.plan().aws.account;
-        let pending = state
-            .changes
-            .iter()
-            .filter(|(_, change)| change.in_sync_at.is_none());
-        for (id, _) in pending {
-            let names = waiting.entry((account.clone(), id.clone())).or_default();
-            names.push(state.name.clone());
-        }
+        wanted.extend(pending(state).map(|id| (account.clone(), id.clone())));
     }
     let mut tasks = JoinSet::new();
-    for ((account, id), names) in waiting {
+    for (account, id) in wanted {
         let dns = Arc::clone(&eyes.dns);
         tasks.spawn(async move {
             let reading = read_change(&dns, &account, &id).await;
-            (names, id, reading)
+            ((account, id), reading)
         });
     }
+    let mut readings = BTreeMap::new();
     while let Some(joined) = tasks.join_next().await {
-        // A panic of the adapter leaves its change unread.
-        let Ok((names, id, reading)) = joined else {
-            continue;
-        };
-        for name in names {
-            if let Some(observation) = seen.get_mut(&name) {
-                observation.changes.insert(id.clone(), reading.clone());
-            }
-        }
+        readings.extend(joined);
     }
+    readings
 }
 
 async fn read_change(dns: &Arc<dyn Dns>, account: &Account, id: &ChangeId) -> ChangeReading {
@@ -234,14 +247,21 @@ impl Memory {
             }
         }
         self.zone_errors.clear();
+        let mut tasks = JoinSet::new();
         for (account, zone) in unknown {
-            let find = eyes.dns.find_zone(&account, &zone);
-            let found = tokio::time::timeout(READ_WITHIN, find)
-                .await
-                .unwrap_or_else(|_| Err(late()));
-            match found {
-                Ok(found) => drop(self.zones.insert((account, zone), found.id)),
-                Err(error) => drop(self.zone_errors.insert((account, zone), error)),
+            let dns = Arc::clone(&eyes.dns);
+            tasks.spawn(async move {
+                let find = dns.find_zone(&account, &zone);
+                let found = tokio::time::timeout(READ_WITHIN, find).await;
+                ((account, zone), found.unwrap_or_else(|_| Err(late())))
+            });
+        }
+        while let Some(joined) = tasks.join_next().await {
+            match joined {
+                Ok((place, Ok(found))) => drop(self.zones.insert(place, found.id)),
+                Ok((place, Err(error))) => drop(self.zone_errors.insert(place, error)),
+                // A panic of the adapter leaves the zone unfound: it is looked for again.
+                Err(_) => {}
             }
         }
     }

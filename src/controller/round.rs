@@ -1,10 +1,13 @@
 //! One round: journal and commands, then what goes back, then the rest (RULES F).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::observe::{self, Seen};
+use super::perform::Outcome;
 use super::{Controller, ControllerError, Scope, break_glass};
 use crate::engine::check;
 use crate::engine::decide::{self, Decision, Order, Purpose};
@@ -12,6 +15,7 @@ use crate::engine::event::Event;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::{FileReading, GroupReading, Observation};
 use crate::engine::preflight;
+use crate::engine::record::GroupName;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, WeightPair};
 use crate::ports::{Glance, Heartbeat, JournalError};
@@ -22,6 +26,9 @@ const DECISIONS_MAX: usize = 20;
 /// How many lost races of the append one cutover may have in one round (RULES F1).
 const RACES_MAX: usize = 5;
 
+/// A heartbeat is not worth a longer wait: the next round must come.
+const BEAT_WITHIN: Duration = Duration::from_secs(2);
+
 /// How often groups are read in one round: for what wants them at first, and for what turned back because of it.
 const READS_MAX: usize = 3;
 
@@ -30,6 +37,9 @@ const READS_MAX: usize = 3;
 pub(super) struct Watched {
     pub(super) readings: BTreeMap<CutoverName, FileReading>,
 }
+
+/// The unfinished cutovers that have a group of some name, and which of their groups it is.
+type Claims = BTreeMap<GroupName, Vec<(CutoverName, usize)>>;
 
 /// Which cutovers a round is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +52,8 @@ impl Controller {
     /// One round over the cutovers that are due, and over those that somebody else wrote about.
     pub(super) async fn round(&mut self, due: &Due) -> Result<(), ControllerError> {
         self.refresh().await?;
-        self.record().await?;
+        // Whatever was answered is read back at once, and all of it together.
+        let answered = self.record().await?;
         self.look_at_files().await?;
         self.keep_break_glass();
         let foreign = self.book.take_foreign();
@@ -52,7 +63,9 @@ impl Controller {
             .map(|state| state.name.clone())
             .filter(|name| match due {
                 Due::All => true,
-                Due::Only(names) => names.contains(name) || foreign.contains(name),
+                Due::Only(names) => {
+                    names.contains(name) || foreign.contains(name) || answered.contains(name)
+                }
             })
             .collect();
         let (back, rest): (Vec<CutoverName>, Vec<CutoverName>) =
@@ -118,32 +131,42 @@ impl Controller {
         }
     }
 
-    /// Journals what came of writes and pages.
-    pub(super) async fn record(&mut self) -> Result<(), ControllerError> {
+    /// Journals what came of writes and pages. Returns the cutovers whose writes were answered.
+    pub(super) async fn record(&mut self) -> Result<BTreeSet<CutoverName>, ControllerError> {
         while let Some(outcome) = self.performer.try_next() {
-            self.unrecorded.push(outcome);
+            self.note_outcome(outcome);
         }
         let now = self.now();
         let revealed = self.book.reveal_all(now).await;
         self.journal_answered(revealed)?;
-        for outcome in std::mem::take(&mut self.unrecorded) {
-            if !self.write_down(&outcome.cutover, &outcome.event).await? {
-                self.unrecorded.push(outcome);
+        let mut answered = BTreeSet::new();
+        for (outcome, append_id) in std::mem::take(&mut self.unrecorded) {
+            let name = &outcome.cutover;
+            answered.insert(name.clone());
+            if !self.write_down(name, &outcome.event, &append_id).await? {
+                self.unrecorded.push((outcome, append_id));
             }
         }
         for (name, of) in std::mem::take(&mut self.delivered) {
-            let known = self
-                .book
-                .state(&name)
-                .is_some_and(|state| state.pages.contains_key(&of));
-            if known
-                && !self.book.is_shadowed(&name)
-                && !self.write_down(&name, &Event::PageSent { of }).await?
+            let state = self.book.state(&name);
+            if self.book.is_shadowed(&name)
+                || !state.is_some_and(|state| state.pages.contains_key(&of))
             {
+                continue;
+            }
+            let append_id = self.book.next_append_id();
+            let sent = Event::PageSent { of };
+            if !self.write_down(&name, &sent, &append_id).await? {
                 self.delivered.push((name, of));
             }
         }
-        Ok(())
+        Ok(answered)
+    }
+
+    /// Keeps an outcome until the journal has it.
+    pub(super) fn note_outcome(&mut self, outcome: Outcome) {
+        let append_id = self.book.next_append_id();
+        self.unrecorded.push((outcome, append_id));
     }
 
     /// Appends a fact that holds whoever else wrote meanwhile; false if the journal cannot take it now.
@@ -151,14 +174,15 @@ impl Controller {
         &mut self,
         name: &CutoverName,
         event: &Event,
+        append_id: &str,
     ) -> Result<bool, ControllerError> {
         for _ in 0..RACES_MAX {
             let now = self.now();
-            match self
+            let written = self
                 .book
-                .append(name, now, std::slice::from_ref(event))
-                .await
-            {
+                .append_fact(name, now, event, append_id.to_owned())
+                .await;
+            match written {
                 Ok(()) => {
                     self.note_head(name);
                     self.journal_answered(Ok(()))?;
@@ -198,9 +222,10 @@ impl Controller {
         names: Vec<CutoverName>,
         signals: bool,
     ) -> Result<(), ControllerError> {
+        let claims = self.claims();
         let mut seen: Seen = names
             .iter()
-            .filter_map(|name| Some((name.clone(), self.blank(name)?)))
+            .filter_map(|name| Some((name.clone(), self.blank(name, &claims)?)))
             .collect();
         if signals {
             let states: Vec<&State> = names
@@ -208,8 +233,7 @@ impl Controller {
                 .filter_map(|name| self.book.state(name))
                 .filter(|state| !state.phase.is_final())
                 .collect();
-            observe::alarms(&self.eyes, &states, &mut seen).await;
-            observe::changes(&self.eyes, &states, &mut seen).await;
+            observe::signals_and_changes(&self.eyes, &states, &mut seen).await;
         }
         let (mut todo, mut read) = (names, BTreeSet::new());
         for _ in 0..READS_MAX {
@@ -263,9 +287,9 @@ impl Controller {
             let Some(observation) = seen.get_mut(name) else {
                 continue;
             };
-            if let Some(order) = self.settle(name, observation).await? {
+            if let Some((order, epoch)) = self.settle(name, observation).await? {
                 observation.in_flight = true;
-                orders.push((name.clone(), order, self.performer.epoch(name)));
+                orders.push((name.clone(), order, epoch));
             }
         }
         // Handed over together, so that the writers can pack them into few batches.
@@ -288,12 +312,13 @@ impl Controller {
         Ok(())
     }
 
-    /// Decides one cutover until nothing more is to be said, journaling each decision. Returns what is to be written.
+    /// Decides one cutover until nothing more is to be said, journaling each decision. Returns what is to be written, and
+    /// who had written to the stream when that was decided: whoever writes after it makes it stale.
     async fn settle(
         &mut self,
         name: &CutoverName,
         observation: &mut Observation,
-    ) -> Result<Option<Order>, ControllerError> {
+    ) -> Result<Option<(Order, u64)>, ControllerError> {
         let (mut order, mut races) = (None, 0);
         for _ in 0..DECISIONS_MAX {
             let now = self.now();
@@ -303,7 +328,8 @@ impl Controller {
             let decision = lawful(state, observation, now);
             if decision.events.is_empty() {
                 self.note_glance(name, &decision, observation, now);
-                return Ok(order.or(decision.order));
+                let epoch = self.performer.epoch(name);
+                return Ok(order.or(decision.order.map(|order| (order, epoch))));
             }
             if self.starts(name, &decision) && !self.break_glass_first(name, &decision) {
                 observation
@@ -334,12 +360,13 @@ impl Controller {
                 }
             }
             self.note_head(name);
-            if reverts {
+            let halts = |event: &Event| matches!(event, Event::Halted { .. });
+            if reverts || decision.events.iter().any(halts) {
                 self.performer.drop_queued(name);
                 order = None;
             }
-            if decision.order.is_some() {
-                order = decision.order;
+            if let Some(decided) = decision.order {
+                order = Some((decided, self.performer.epoch(name)));
                 observation.in_flight = true;
             }
         }
@@ -384,12 +411,21 @@ impl Controller {
         let Some(store) = &self.outside.break_glass else {
             return;
         };
-        let under_way = self
-            .book
-            .states()
-            .filter(|state| state.has_started() && !state.phase.is_final());
-        let files = break_glass::files(under_way.chain(starting));
-        if self.break_glass_stored.as_ref() == Some(&files) {
+        let under_way = || {
+            let started = |state: &&State| state.has_started() && !state.phase.is_final();
+            self.book.states().filter(started).chain(starting)
+        };
+        let made_of: BTreeMap<CutoverName, u64> = under_way()
+            .map(|state| (state.name.clone(), state.seq))
+            .collect();
+        let whole = self.break_glass_error.is_none() && self.break_glass_stored.is_some();
+        if whole && starting.is_none() && self.break_glass_of == made_of {
+            return;
+        }
+        let files = break_glass::files(under_way());
+        self.break_glass_of = made_of;
+        // After a failure they are stored again, whatever is to be in them: that alone tells that it is over.
+        if whole && self.break_glass_stored.as_ref() == Some(&files) {
             return;
         }
         match store.store(&files) {
@@ -405,7 +441,7 @@ impl Controller {
     }
 
     /// What is known before anything is read.
-    fn blank(&self, name: &CutoverName) -> Option<Observation> {
+    fn blank(&self, name: &CutoverName, claims: &Claims) -> Option<Observation> {
         let state = self.book.state(name)?;
         let note = self.notes.get(name).cloned().unwrap_or_default();
         let skews = [self.eyes.dns.clock_skew(), self.eyes.signals.clock_skew()];
@@ -426,46 +462,57 @@ impl Controller {
             groups_read_at: note.groups_read_at,
             clock_skew: skews.into_iter().flatten().max_by_key(|skew| skew.abs()),
             break_glass_error: self.break_glass_error.clone(),
-            claimed: self.claimed(state),
+            claimed: self.claimed(state, claims),
             baseline_as_is: self.settings.baseline_as_is.clone(),
         })
     }
 
-    /// The groups of a cutover that has not started which another, earlier one already moves.
-    fn claimed(&self, state: &State) -> Vec<(usize, CutoverName)> {
-        if state.has_started() {
-            return Vec::new();
+    /// Which unfinished cutovers have a group of each name, if any has not started.
+    fn claims(&self) -> Claims {
+        let mut claims = Claims::new();
+        let unfinished = || self.book.states().filter(|state| !state.phase.is_final());
+        if unfinished().all(State::has_started) {
+            return claims;
         }
-        let rivals = self.book.states().filter(|other| {
-            let earlier = other.has_started() || self.book.came_first(&other.name, &state.name);
-            other.name != state.name && !other.phase.is_final() && earlier
-        });
-        rivals
-            .flat_map(|rival| self.shared_groups(state, rival))
-            .collect()
+        for state in unfinished() {
+            for (index, group) in state.plan().records.iter().enumerate() {
+                let names = claims.entry(group.name.clone()).or_default();
+                names.push((state.name.clone(), index));
+            }
+        }
+        claims
     }
 
-    fn shared_groups(&self, state: &State, rival: &State) -> Vec<(usize, CutoverName)> {
-        let theirs = &rival.plan().records;
-        let is_shared = |index: usize| {
-            theirs.iter().enumerate().any(|(other, group)| {
-                let mine = &state.plan().records[index];
-                let zones = (
-                    self.memory.zone_of(state, index),
-                    self.memory.zone_of(rival, other),
-                );
-                let same_zone = match zones {
-                    (Some(here), Some(there)) => here == there,
-                    (None, _) | (_, None) => mine.zone == group.zone,
+    /// The groups of a cutover that has not started which another, earlier one already moves.
+    fn claimed(&self, state: &State, claims: &Claims) -> Vec<(usize, CutoverName)> {
+        let mut claimed = Vec::new();
+        if state.has_started() {
+            return claimed;
+        }
+        for (index, group) in state.plan().records.iter().enumerate() {
+            for (name, theirs) in claims.get(&group.name).into_iter().flatten() {
+                let Some(rival) = self.book.state(name).filter(|_| *name != state.name) else {
+                    continue;
                 };
-                mine.name == group.name && same_zone
-            })
-        };
-        let count = state.plan().records.len();
-        (0..count)
-            .filter(|index| is_shared(*index))
-            .map(|index| (index, rival.name.clone()))
-            .collect()
+                let earlier = rival.has_started() || self.book.came_first(name, &state.name);
+                if earlier && self.same_zone((state, index), (rival, *theirs)) {
+                    claimed.push((index, name.clone()));
+                }
+            }
+        }
+        claimed
+    }
+
+    fn same_zone(&self, mine: (&State, usize), theirs: (&State, usize)) -> bool {
+        let zone = |(state, index): (&State, usize)| self.memory.zone_of(state, index);
+        match (zone(mine), zone(theirs)) {
+            (Some(here), Some(there)) => here == there,
+            (None, _) | (_, None) => {
+                let named =
+                    |(state, index): (&State, usize)| state.plan().records[index].zone.clone();
+                named(mine) == named(theirs)
+            }
+        }
     }
 
     fn note_glance(
@@ -514,10 +561,18 @@ impl Controller {
         let looked = files.look();
         let mut readings = BTreeMap::new();
         let mut fresh = Vec::new();
+        // Of several cutovers that came from one file, the one under way is guarded; else the first by name.
+        let mut by_path: BTreeMap<&str, &State> = BTreeMap::new();
+        let started = |state: &State| state.has_started() && !state.phase.is_final();
+        for state in self.book.states() {
+            let known = by_path.entry(&state.source.path).or_insert(state);
+            if started(state) && !started(known) {
+                *known = state;
+            }
+        }
         for (path, reading) in &looked.files {
-            let owner = self.book.states().find(|state| {
-                state.source.path == *path && state.has_started() && !state.phase.is_final()
-            });
+            let of_path = by_path.get(path.as_str()).copied();
+            let owner = of_path.filter(|state| started(state));
             match (owner, reading) {
                 (Some(owner), _) => drop(readings.insert(owner.name.clone(), reading.clone())),
                 (None, FileReading::Plan(source)) => {
@@ -531,24 +586,17 @@ impl Controller {
                     None,
                     FileReading::NotWatched | FileReading::Removed | FileReading::Unreadable(_),
                 ) => {
-                    let waiting = self.book.states().find(|state| state.source.path == *path);
-                    if let Some(state) = waiting {
+                    if let Some(state) = of_path {
                         readings.insert(state.name.clone(), reading.clone());
                     }
                 }
             }
         }
         // An unfinished cutover goes on from the journal when its file is gone.
+        let roots: BTreeSet<&Path> = looked.roots.iter().map(Path::new).collect();
         for state in self.book.states().filter(|state| !state.phase.is_final()) {
-            let under = |root: &String| {
-                state.source.path == *root
-                    || state
-                        .source
-                        .path
-                        .strip_prefix(root.as_str())
-                        .is_some_and(|rest| rest.starts_with('/'))
-            };
-            if looked.roots.iter().any(under) {
+            let mut above = Path::new(&state.source.path).ancestors();
+            if above.any(|above| roots.contains(above)) {
                 readings
                     .entry(state.name.clone())
                     .or_insert(FileReading::Removed);
@@ -596,8 +644,11 @@ impl Controller {
             interval_secs: self.settings.interval.as_secs(),
             cutovers: self.states().iter().filter_map(glance).collect(),
         };
-        if let Err(error) = self.outside.journal.beat(&heartbeat).await {
-            tracing::debug!("no heartbeat: {error}");
+        let beat = self.outside.journal.beat(&heartbeat);
+        match tokio::time::timeout(BEAT_WITHIN, beat).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!("no heartbeat: {error}"),
+            Err(_) => tracing::debug!("no heartbeat: not done in time"),
         }
     }
 }

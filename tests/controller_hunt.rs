@@ -1,0 +1,9 @@
+//! The real controller, hunted: simulated AWS, a journal in memory, virtual time, and everything going wrong.
+
+mod breaking_glass;
+mod calls;
+mod hunt;
+mod journal_down;
+mod pages;
+mod world;
+mod writers;
