@@ -157,6 +157,21 @@ pub trait Signals: Send + Sync {
         since: Timestamp,
     ) -> HistoryReading;
 
+    /// How long each alarm looks back before it turns red: its period times its evaluation periods. Composite alarms,
+    /// and alarms that cannot be read, have no such time and are left out. For previews; not asked in rounds.
+    async fn alarm_spans(
+        &self,
+        _account: &Account,
+        _wanted: &BTreeSet<AlarmId>,
+    ) -> BTreeMap<AlarmId, jiff::SignedDuration> {
+        BTreeMap::new()
+    }
+
+    /// When the environment's credentials expire, where they do and say so. For previews; not asked in rounds.
+    async fn credentials_expire_at(&self) -> Option<Timestamp> {
+        None
+    }
+
     /// The service's clock minus ours, from the newest reply, if there was one.
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }

@@ -1,5 +1,7 @@
 //! The command line as a person or a script meets it: the built binary, its words, its exit codes, its JSON.
 
+mod acceptance;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -507,6 +509,9 @@ fn status_leads_with_nobody_watching() {
         "{}",
         said.out
     );
+    let json = desk.says("status --format json");
+    assert!(json.err.contains("no controller has looked since "));
+    assert!(json.json().is_array(), "and only on standard error");
     desk.beat("recipe-api", ago(0), Vec::new());
     let said = desk.says("status");
     assert!(!said.out.contains("no controller"), "{}", said.out);
@@ -647,72 +652,6 @@ fn output_without_a_terminal_has_no_colours() {
     for line in ["status", "history recipe-api", "check plan.yaml", "pause x"] {
         let said = desk.says(line);
         assert!(!(said.out + &said.err).contains('\x1b'), "{line}");
-    }
-}
-
-#[test]
-fn a_rollback_with_nothing_to_do_is_json_for_programs_all_the_same() {
-    let mut desk = Desk::new();
-    desk.accept("recipe-api", ago(60));
-    let none = desk.says("rollback nobody --yes --format json");
-    assert_eq!((none.code, none.out.as_str()), (2, ""));
-    desk.write(
-        "recipe-api",
-        ago(50),
-        vec![Event::Reverted { cancelled: true }],
-    );
-    let all = desk.says("rollback --all --yes --format json");
-    assert_eq!((all.code, all.json()), (0, serde_json::json!([])));
-    let one = desk.says("rollback recipe-api --yes --format json");
-    let back = serde_json::json!([{ "name": "recipe-api", "phase": "reverted" }]);
-    assert_eq!((one.code, one.json()), (0, back));
-}
-
-#[test]
-fn a_file_that_is_named_twice_is_one_file() {
-    let desk = Desk::new();
-    let checked = desk.says("check . plan.yaml ./plan.yaml --format json");
-    assert_eq!(checked.code, 0, "{}", checked.err);
-    assert_eq!(checked.json().as_array().map(Vec::len), Some(1));
-}
-
-#[test]
-fn no_file_keeps_a_controller_from_its_unfinished_cutovers() {
-    for (directory, break_it) in [
-        ("plans/", "remove"),
-        ("plans", "spoil"),
-        ("plans", "another one"),
-        ("plans", "twice"),
-    ] {
-        let mut desk = Desk::new();
-        std::fs::create_dir(desk.path("plans")).expect("a directory");
-        desk.accept_from("plans/recipe-api.yaml", "recipe-api", ago(60));
-        let (file, other) = (
-            desk.path("plans/recipe-api.yaml"),
-            desk.path("plans/b.yaml"),
-        );
-        match break_it {
-            "remove" => std::fs::remove_file(&file).expect("it is there"),
-            "spoil" => std::fs::write(&file, "steps: [").expect("it is there"),
-            "twice" => drop(std::fs::copy(&file, &other).expect("it is there")),
-            _ => std::fs::write(&other, "steps: [").expect("a file"),
-        }
-        let strange = desk.says("run nowhere.yaml plans");
-        assert_eq!(strange.code, 10, "a path that matches none");
-        let command = ["run", directory];
-        let mut running = desk.command(&command);
-        running.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
-        running.envs([
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_EC2_METADATA_DISABLED", "true"),
-        ]);
-        running.envs([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]);
-        let mut running = running.stderr(Stdio::null()).spawn().expect("it starts");
-        std::thread::sleep(std::time::Duration::from_millis(700));
-        let ended = running.try_wait().expect("it can be asked");
-        running.kill().unwrap_or_default();
-        running.wait().map(drop).unwrap_or_default();
-        assert!(ended.is_none(), "{directory} {break_it}: {ended:?}");
     }
 }
 

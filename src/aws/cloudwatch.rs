@@ -131,6 +131,33 @@ impl CloudWatchSignals {
         Err(endless(ALARMS))
     }
 
+    /// The spans of up to [`NAMES_PER_CALL`] metric alarms of one region; none of those that cannot be read.
+    async fn read_spans(
+        &self,
+        account: &Account,
+        region: &str,
+        names: &[String],
+    ) -> BTreeMap<String, SignedDuration> {
+        let client = self.clients.cloudwatch(account, region).await;
+        let budgets = self.clients.alarm_budgets(account, region);
+        let token = budgets
+            .alarms
+            .acquire(ALARMS, Urgency::Normal, READ_TIMEOUT);
+        if token.await.is_err() {
+            return BTreeMap::new();
+        }
+        let request = client
+            .describe_alarms()
+            .set_alarm_names(Some(names.to_vec()))
+            .alarm_types(AlarmType::MetricAlarm)
+            .max_records(RECORDS_PER_PAGE);
+        let reply = request.send().await;
+        let alarms = reply.iter().flat_map(DescribeAlarmsOutput::metric_alarms);
+        alarms
+            .filter_map(|alarm| Some((alarm.alarm_name()?.to_owned(), span_of(alarm)?)))
+            .collect()
+    }
+
     async fn read_history(
         &self,
         account: &Account,
@@ -229,9 +256,50 @@ impl Signals for CloudWatchSignals {
             })
     }
 
+    async fn alarm_spans(
+        &self,
+        account: &Account,
+        wanted: &BTreeSet<AlarmId>,
+    ) -> BTreeMap<AlarmId, SignedDuration> {
+        let mut regions: BTreeMap<String, Vec<&AlarmId>> = BTreeMap::new();
+        for alarm in wanted {
+            if let Some(region) = self.region_of(alarm) {
+                regions.entry(region).or_default().push(alarm);
+            }
+        }
+        let mut spans = BTreeMap::new();
+        for (region, alarms) in regions {
+            for page in alarms.chunks(NAMES_PER_CALL) {
+                let names: Vec<String> = page.iter().map(|alarm| alarm.name.clone()).collect();
+                let read = self.read_spans(account, &region, &names).await;
+                let pairs = page
+                    .iter()
+                    .filter_map(|alarm| Some(((*alarm).clone(), *read.get(&alarm.name)?)));
+                spans.extend(pairs);
+            }
+        }
+        spans
+    }
+
+    async fn credentials_expire_at(&self) -> Option<Timestamp> {
+        self.clients.credentials_expire_at().await
+    }
+
     fn clock_skew(&self) -> Option<SignedDuration> {
         self.clients.cloudwatch_dates.skew()
     }
+}
+
+/// The period, or the longest one of a metric math, times the evaluation periods.
+fn span_of(alarm: &MetricAlarm) -> Option<SignedDuration> {
+    let of_metrics = alarm
+        .metrics()
+        .iter()
+        .filter_map(|query| query.metric_stat()?.period().or(query.period()))
+        .max();
+    let period = alarm.period().or(of_metrics)?;
+    let secs = i64::from(period).checked_mul(i64::from(alarm.evaluation_periods()?))?;
+    Some(SignedDuration::from_secs(secs))
 }
 
 fn reading_of(name: &str, read: &PageReadings) -> AlarmReading {

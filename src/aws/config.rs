@@ -14,10 +14,12 @@ use aws_config::Region;
 use aws_config::SdkConfig;
 use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::sts::AssumeRoleProvider;
+use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use jiff::Timestamp;
 
 use super::budget::Budget;
 use super::budget::Rate;
@@ -185,6 +187,14 @@ impl AwsClients {
     /// The environment's region, if there is one.
     pub(super) fn region(&self) -> Option<&str> {
         self.region.as_deref()
+    }
+
+    /// When the environment's credentials expire, as their provider says it.
+    pub(super) async fn credentials_expire_at(&self) -> Option<Timestamp> {
+        let provider = self.ambient.credentials_provider()?;
+        let credentials = tokio::time::timeout(READ_TIMEOUT, provider.provide_credentials());
+        let credentials = credentials.await.ok()?.ok()?;
+        Timestamp::try_from(credentials.expiry()?).ok()
     }
 
     /// The account's Route 53 client. Its reads are retried; a change must say otherwise.

@@ -127,6 +127,8 @@ fn fresh_state(source: &PlanSource, now: Timestamp) -> Result<State> {
 struct Readings {
     groups: Vec<(GroupReading, Option<ZoneId>)>,
     alarms: BTreeMap<AlarmId, AlarmReading>,
+    spans: BTreeMap<AlarmId, SignedDuration>,
+    credentials_expire_at: Option<Timestamp>,
 }
 
 impl Readings {
@@ -137,7 +139,13 @@ impl Readings {
         }
         let wanted: BTreeSet<AlarmId> = plan.alarms().map(|gate| gate.id.clone()).collect();
         let alarms = signals.read_alarms(&plan.aws.account, &wanted).await;
-        Self { groups, alarms }
+        let spans = signals.alarm_spans(&plan.aws.account, &wanted).await;
+        Self {
+            groups,
+            alarms,
+            spans,
+            credentials_expire_at: signals.credentials_expire_at().await,
+        }
     }
 
     fn into_preview(
@@ -181,8 +189,13 @@ impl Readings {
             .map(|(group, (reading, zone_id))| view(group, reading, zone_id))
             .collect();
         let settle = plan.settle.unwrap_or_else(|| largest_ttl(&groups));
+        let mut warnings = warnings(&plan, &groups);
+        warnings.extend(short_bakes(&plan, &self.spans));
+        if let Some(at) = self.credentials_expire_at {
+            warnings.extend(short_credentials(&plan, settle, now, at));
+        }
         Preview {
-            warnings: warnings(&plan, &groups),
+            warnings,
             path: state.source.path.clone(),
             alarms: alarm_views(&plan, &self.alarms),
             plan,
@@ -292,6 +305,56 @@ fn largest_ttl(groups: &[GroupView]) -> SignedDuration {
     SignedDuration::from_secs(i64::from(ttls.max().unwrap_or(ALIAS_TTL_SECS)))
 }
 
+/// What CloudWatch may need on top of an alarm's own span until the alarm is red: late data, and its evaluation.
+const ALARM_DELAY: SignedDuration = SignedDuration::from_mins(5);
+
+/// Bakes that end before a bad step could have turned an alarm red (RULES K).
+fn short_bakes(plan: &Plan, spans: &BTreeMap<AlarmId, SignedDuration>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (alarm, span) in spans {
+        let needed = *span + ALARM_DELAY;
+        let short = (1_u16..).zip(&plan.steps);
+        let short: Vec<String> = short
+            .filter(|(_, step)| step.bake < needed)
+            .map(|(number, _)| number.to_string())
+            .collect();
+        if !short.is_empty() {
+            let (steps, are) = if short.len() == 1 {
+                ("bake of step", "is")
+            } else {
+                ("bakes of steps", "are")
+            };
+            warnings.push(format!(
+                "the {steps} {} {are} too short for alarm {alarm}, which may need {} to turn red: {} of data \
+                 and 5m until they are seen",
+                short.join(", "),
+                text::duration(needed),
+                text::duration(*span),
+            ));
+        }
+    }
+    warnings
+}
+
+/// Credentials that end before the step after the first (RULES K).
+fn short_credentials(
+    plan: &Plan,
+    settle: SignedDuration,
+    now: Timestamp,
+    expire_at: Timestamp,
+) -> Option<String> {
+    let bake = plan.steps.first()?.bake;
+    let next = now.checked_add(settle).ok()?.checked_add(bake).ok()?;
+    (expire_at < next).then(|| {
+        format!(
+            "the credentials expire at {}, before the next step at {}; run with a role, or with credentials that \
+             renew themselves",
+            text::minute(expire_at),
+            text::minute(next),
+        )
+    })
+}
+
 /// What may be regretted later, as far as the records and the plan show it (RULES K).
 fn warnings(plan: &Plan, groups: &[GroupView]) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -334,4 +397,47 @@ fn warnings(plan: &Plan, groups: &[GroupView]) -> Vec<String> {
         }
     }
     warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan_file;
+
+    const PLAN: &str = "\
+version: 1
+name: a
+records: [ { zone: example.com, name: a.example.com, type: A, old: eks, new: ecs } ]
+steps: [ { weight: 5%, bake: 10m }, { weight: 50%, bake: 4m }, { weight: 100%, bake: 1h } ]
+gates: { alarms: [ errors, latency ] }
+";
+
+    #[test]
+    fn bakes_that_end_before_an_alarm_could_be_red_are_warned_about() {
+        let plan = plan_file::parse(PLAN, "a.yaml").unwrap().source.plan;
+        let span = |name: &str, mins| {
+            let alarm = AlarmId {
+                name: name.to_owned(),
+                region: None,
+            };
+            (alarm, SignedDuration::from_mins(mins))
+        };
+        let fits = BTreeMap::from([span("errors", 5)]);
+        let warned = short_bakes(&plan, &fits);
+        assert_eq!(warned.len(), 1);
+        assert!(warned[0].contains("step 2 is too short for alarm errors"));
+        let long = BTreeMap::from([span("errors", 6), span("latency", 90)]);
+        let warned = short_bakes(&plan, &long);
+        assert!(warned[0].contains("steps 1, 2 are"), "{warned:?}");
+        assert!(warned[1].contains("steps 1, 2, 3 are"), "{warned:?}");
+    }
+
+    #[test]
+    fn credentials_that_end_before_the_next_step_are_warned_about() {
+        let plan = plan_file::parse(PLAN, "a.yaml").unwrap().source.plan;
+        let (now, settle) = (Timestamp::UNIX_EPOCH, SignedDuration::from_mins(1));
+        let after = |mins| now + SignedDuration::from_mins(mins);
+        assert!(short_credentials(&plan, settle, now, after(10)).is_some());
+        assert_eq!(short_credentials(&plan, settle, now, after(11)), None);
+    }
 }

@@ -107,6 +107,10 @@ async fn look(context: &mut Context<'_>, journal: &dyn Journal, names: &[String]
 
 fn show(context: &mut Context<'_>, seen: &Seen) -> Result<()> {
     if context.json() {
+        // The documented shape has no place for it, and a program's log should have it all the same.
+        if let Some(unwatched) = words(seen.watch, seen.now) {
+            context.note(&unwatched)?;
+        }
         return context.print_json(&to_json(&seen.rows, seen.now));
     }
     let width = context.terminal.width;
@@ -166,7 +170,11 @@ fn watched(books: &Books, now: Timestamp) -> Watch {
 
 /// What to say where something is unfinished and nobody watches.
 pub fn unwatched(books: &Books, now: Timestamp) -> Option<String> {
-    match watched(books, now) {
+    words(watched(books, now), now)
+}
+
+fn words(watch: Watch, now: Timestamp) -> Option<String> {
+    match watch {
         Watch::Fresh => None,
         Watch::Stale(since) => Some(format!(
             "no controller has looked since {}",

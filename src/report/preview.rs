@@ -74,6 +74,21 @@ impl Preview {
         !self.problems.is_empty()
     }
 
+    /// Whether an alarm holds the start: red, missing, or not to be judged. No data is none yet (RULES C2).
+    fn is_held(&self) -> bool {
+        let clear = |alarm: &AlarmView| {
+            matches!(
+                alarm.reading,
+                AlarmReading::Found {
+                    state: AlarmState::Ok | AlarmState::InsufficientData,
+                    evaluation: None,
+                    ..
+                }
+            )
+        };
+        !self.alarms.iter().all(clear)
+    }
+
     /// Each step's earliest time, if nothing holds and approvals are given at once. Nothing is known beyond the end of
     /// the calendar.
     fn times(&self) -> Vec<Option<Times>> {
@@ -183,6 +198,8 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     shown.push_str(&steps_text(preview));
     let verdict = if preview.refused() {
         text::styled(text::BAD, "preflight refuses the start")
+    } else if preview.is_held() {
+        text::styled(text::WARN, "an alarm holds the start; nothing was written")
     } else {
         text::styled(text::GOOD, "could start now; nothing was written")
     };

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::View;
 use crate::engine::event::Event;
-use crate::engine::hold::HoldReason;
+use crate::engine::hold::{HaltReason, HoldReason};
 use crate::engine::observation::{FileReading, GroupReading};
 use crate::engine::plan::HoldOrRevert;
 use crate::engine::record::GroupImage;
@@ -82,11 +82,14 @@ fn drift(view: &View<'_>) -> Option<HoldReason> {
 
 fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
+    // What halted it says already that the gate is red, and that no start is being held.
+    let both_red = matches!(view.state.halt, Some(HaltReason::BothRed { .. }));
     for (alarm, verdict) in &judgement.gates {
         let alarm = alarm.clone();
         let since = view.state.unknown.get(&alarm).copied();
         match verdict {
             Verdict::Pass => {}
+            Verdict::Fail(_) if both_red => {}
             Verdict::Fail(_) => reasons.push(HoldReason::AlarmRed { alarm }),
             Verdict::Unknown(unknown) => {
                 if let Some(since) = unknown_too_long(view, since) {

@@ -1,0 +1,76 @@
+//! What an acceptance audit of the rules found, each as a test.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use cutover::engine::event::Event;
+
+use super::{Desk, ago};
+
+#[test]
+fn a_rollback_with_nothing_to_do_is_json_for_programs_all_the_same() {
+    let mut desk = Desk::new();
+    desk.accept("recipe-api", ago(60));
+    let none = desk.says("rollback nobody --yes --format json");
+    assert_eq!((none.code, none.out.as_str()), (2, ""));
+    desk.write(
+        "recipe-api",
+        ago(50),
+        vec![Event::Reverted { cancelled: true }],
+    );
+    let all = desk.says("rollback --all --yes --format json");
+    assert_eq!((all.code, all.json()), (0, serde_json::json!([])));
+    let one = desk.says("rollback recipe-api --yes --format json");
+    let back = serde_json::json!([{ "name": "recipe-api", "phase": "reverted" }]);
+    assert_eq!((one.code, one.json()), (0, back));
+}
+
+#[test]
+fn a_file_that_is_named_twice_is_one_file() {
+    let desk = Desk::new();
+    let checked = desk.says("check . plan.yaml ./plan.yaml --format json");
+    assert_eq!(checked.code, 0, "{}", checked.err);
+    assert_eq!(checked.json().as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn no_file_keeps_a_controller_from_its_unfinished_cutovers() {
+    for (directory, break_it) in [
+        ("plans/", "remove"),
+        ("plans", "spoil"),
+        ("plans", "another one"),
+        ("plans", "twice"),
+    ] {
+        let mut desk = Desk::new();
+        std::fs::create_dir(desk.path("plans")).expect("a directory");
+        desk.accept_from("plans/recipe-api.yaml", "recipe-api", ago(60));
+        let (file, other) = (
+            desk.path("plans/recipe-api.yaml"),
+            desk.path("plans/b.yaml"),
+        );
+        match break_it {
+            "remove" => std::fs::remove_file(&file).expect("it is there"),
+            "spoil" => std::fs::write(&file, "steps: [").expect("it is there"),
+            "twice" => drop(std::fs::copy(&file, &other).expect("it is there")),
+            _ => std::fs::write(&other, "steps: [").expect("a file"),
+        }
+        let strange = desk.says("run nowhere.yaml plans");
+        assert_eq!(strange.code, 10, "a path that matches none");
+        let command = ["run", directory];
+        let mut running = desk.command(&command);
+        running.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+        running.envs([
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ]);
+        running.envs([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]);
+        let mut running = running.stderr(Stdio::piped()).spawn().expect("it starts");
+        let said = running.stderr.take().expect("a pipe");
+        // It says so once it stands, or it ends.
+        let mut lines = BufReader::new(said).lines().map_while(Result::ok);
+        let stands = lines.any(|line| line.contains("watching;"));
+        running.kill().unwrap_or_default();
+        running.wait().map(drop).unwrap_or_default();
+        assert!(stands, "{directory} {break_it}");
+    }
+}
