@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::controller::zone_writer;
@@ -32,6 +34,8 @@ pub(super) struct Job {
     pub(super) epoch: u64,
     /// What the batch's comment says of it.
     pub(super) label: String,
+    /// How often it was sent and throttled.
+    pub(super) throttled: u32,
 }
 
 /// What came of a job, or of a part of it.
@@ -50,6 +54,8 @@ pub(super) struct Performer {
     outcomes: mpsc::UnboundedReceiver<Outcome>,
     /// How many groups of each cutover are queued or on the wire.
     under_way: BTreeMap<CutoverName, usize>,
+    /// The zones' writers; they end with the controller.
+    writers: JoinSet<()>,
 }
 
 /// What the writers of the zones share.
@@ -58,6 +64,8 @@ pub(super) struct Shared {
     pub(super) journal: Arc<dyn Journal>,
     queues: Mutex<BTreeMap<Place, Queue>>,
     heads: Mutex<BTreeMap<CutoverName, Head>>,
+    /// Rings when a revert is queued, in whatever zone.
+    reverts: Notify,
     outcomes: mpsc::UnboundedSender<Outcome>,
 }
 
@@ -84,12 +92,14 @@ impl Performer {
             journal,
             queues: Mutex::default(),
             heads: Mutex::default(),
+            reverts: Notify::new(),
             outcomes: sender,
         };
         Self {
             shared: Arc::new(shared),
             outcomes,
             under_way: BTreeMap::new(),
+            writers: JoinSet::new(),
         }
     }
 
@@ -109,7 +119,7 @@ impl Performer {
         heads.entry(cutover.clone()).or_default().seq = seq;
     }
 
-    /// Tells the writers that somebody else has written to a stream: what is queued for it is stale.
+    /// Tells the writers that what is queued for a cutover is stale: somebody else has written to its stream.
     pub(super) fn note_foreign(&self, cutover: &CutoverName) {
         let mut heads = lock(&self.shared.heads);
         heads.entry(cutover.clone()).or_default().epoch += 1;
@@ -148,14 +158,17 @@ impl Performer {
                     .map(|by| Instant::now() + monotonic(by.duration_since(now))),
                 epoch,
                 label: label.to_owned(),
+                throttled: 0,
             };
             *self.under_way.entry(cutover.clone()).or_default() += job.parts.len();
             self.enqueue((account.clone(), zone), job);
         }
     }
 
-    /// Takes what is queued for a cutover, and not yet on the wire, out again: its revert goes first.
+    /// Takes what is queued for a cutover, and not yet on the wire, out again; what a writer has taken out of the queue
+    /// already, in a batch behind the one on the wire or one that was throttled, is stale from now on.
     pub(super) fn drop_queued(&mut self, cutover: &CutoverName) {
+        self.note_foreign(cutover);
         let mut dropped = Vec::new();
         for ((_, zone), queue) in lock(&self.shared.queues).iter_mut() {
             let (gone, left) = std::mem::take(&mut queue.jobs)
@@ -166,7 +179,7 @@ impl Performer {
         }
         for (zone, job) in dropped {
             self.shared
-                .report_unsent(&zone, &job, "a revert was decided before it was sent");
+                .report_unsent(&zone, &job, "it was stopped before it was sent");
         }
     }
 
@@ -195,16 +208,20 @@ impl Performer {
         outcome
     }
 
-    fn enqueue(&self, place: Place, job: Job) {
+    fn enqueue(&mut self, place: Place, job: Job) {
+        while self.writers.try_join_next().is_some() {}
+        let reverts = job.purpose == Purpose::Revert;
         let mut queues = lock(&self.shared.queues);
         let queue = queues.entry(place.clone()).or_default();
         queue.jobs.push(job);
         if !queue.has_writer {
             queue.has_writer = true;
-            drop(tokio::spawn(zone_writer::write(
-                Arc::clone(&self.shared),
-                place,
-            )));
+            let writer = zone_writer::write(Arc::clone(&self.shared), place);
+            self.writers.spawn(writer);
+        }
+        drop(queues);
+        if reverts {
+            self.shared.reverts.notify_waiters();
         }
     }
 }
@@ -233,6 +250,19 @@ impl Shared {
         queues
             .get(place)
             .is_some_and(|queue| queue.jobs.iter().any(|job| job.purpose == Purpose::Revert))
+    }
+
+    /// Returns when a revert is queued for the zone.
+    pub(super) async fn revert_queued(&self, place: &Place) {
+        loop {
+            let ring = self.reverts.notified();
+            let mut ring = std::pin::pin!(ring);
+            ring.as_mut().enable();
+            if self.has_revert(place) {
+                return;
+            }
+            ring.await;
+        }
     }
 
     /// Puts jobs back, behind what was queued meanwhile.

@@ -10,7 +10,7 @@ use crate::controller::perform::{Job, Place, Shared};
 use crate::engine::decide::{Part, Purpose};
 use crate::engine::event::FailureClass;
 use crate::engine::record::GroupName;
-use crate::ports::{CallError, RecordChange, Submitted, Urgency};
+use crate::ports::{CallError, RecordChange, Urgency};
 
 /// The longest comment of a batch. Source: Route 53 API Reference, `ChangeBatch$Comment` (`ResourceDescription`).
 const COMMENT_MAX: usize = 256;
@@ -23,12 +23,23 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait after a throttled batch.
 const BACKOFF_MAX: Duration = Duration::from_secs(4);
 
+/// How often in a row batches are throttled before they are made smaller: the first time may be somebody else's doing.
+const THROTTLED_BEFORE_HALVING: u32 = 2;
+
+/// Batches are not made smaller than this many elements: calls are rationed too, and a zone's revert must not become
+/// hundreds of them.
+const ELEMENTS_MIN: usize = 60;
+
+/// How long the journal may take to say where a stream stands (RULES F2). A step that waits for it keeps the zone.
+const HEAD_WITHIN: Duration = Duration::from_secs(2);
+
 /// Writes until the zone's queue is empty.
 pub(super) async fn write(shared: Arc<Shared>, place: Place) {
     let mut writer = Writer {
         shared,
         place,
         elements_max: batch::LIMIT.elements,
+        throttled: 0,
     };
     while let Some(jobs) = writer.shared.take(&writer.place) {
         writer.write_all(jobs).await;
@@ -41,12 +52,8 @@ struct Writer {
     /// How large a batch may be now: halved when Route 53 throttles again and again, because changes are throttled by
     /// number too (change-based throttling).
     elements_max: usize,
-}
-
-/// What became of a batch.
-enum Sent {
-    Accepted(Submitted),
-    Refused(CallError),
+    /// How often in a row Route 53 throttled.
+    throttled: u32,
 }
 
 impl Writer {
@@ -73,9 +80,9 @@ impl Writer {
     /// Packs jobs into batches, in order; a job is never cut, unless it is a revert that is too large alone.
     fn pack(&self, jobs: Vec<Job>) -> Vec<Vec<Job>> {
         let mut batches: Vec<(Size, Vec<Job>)> = Vec::new();
-        for job in jobs.into_iter().flat_map(cut_if_too_large) {
+        let fits = |total: Size| total.fits() && total.elements <= self.elements_max;
+        for job in jobs.into_iter().flat_map(|job| cut_if_too_large(job, fits)) {
             let size = size(&job.parts);
-            let fits = |total: Size| total.fits() && total.elements <= self.elements_max;
             match batches
                 .last_mut()
                 .filter(|(total, _)| fits(total.plus(size)))
@@ -106,13 +113,14 @@ impl Writer {
         if job.purpose == Purpose::Revert {
             return None;
         }
-        let head = self.shared.journal.head(&job.cutover).await;
+        let head = self.shared.journal.head(&job.cutover);
+        let head = tokio::time::timeout(HEAD_WITHIN, head).await;
         // Asked after the head was read: what this process itself appended meanwhile, it knows.
         let known = self.shared.known(&job.cutover);
         match head {
-            Ok(head) if head <= known.seq && known.epoch == job.epoch => {}
-            Ok(_) => return Some("the journal has moved on"),
-            Err(_) => return Some("the journal cannot be read"),
+            Ok(Ok(head)) if head <= known.seq && known.epoch == job.epoch => {}
+            Ok(Ok(_)) => return Some("the journal has moved on"),
+            Ok(Err(_)) | Err(_) => return Some("the journal cannot be read"),
         }
         let late = job.send_by.is_some_and(|by| Instant::now() >= by);
         late.then_some("its deadline has passed")
@@ -125,76 +133,68 @@ impl Writer {
             .flat_map(|job| &job.parts)
             .flat_map(batch::changes)
             .collect();
-        match self.send(&jobs, &changes).await {
-            Sent::Accepted(submitted) => {
+        let (account, zone) = &self.place;
+        let urgency = urgency(&jobs);
+        let sent = self
+            .shared
+            .dns
+            .change(account, zone, &changes, &comment(&jobs), urgency)
+            .await;
+        let error = match sent {
+            Ok(submitted) => {
+                self.throttled = 0;
+                self.elements_max = (self.elements_max * 2).min(batch::LIMIT.elements);
                 for job in &jobs {
-                    self.shared.report_submitted(&self.place.1, job, &submitted);
+                    self.shared.report_submitted(zone, job, &submitted);
                 }
+                return Vec::new();
+            }
+            Err(error) => error,
+        };
+        match error.class {
+            FailureClass::Conflict | FailureClass::Permanent => self.put_aside(jobs, &error),
+            FailureClass::Throttled => self.back_off(jobs, &error).await,
+            FailureClass::Transient | FailureClass::Denied | FailureClass::NotSent => {
+                self.fail(&jobs, &error);
                 Vec::new()
             }
-            Sent::Refused(error) => match error.class {
-                FailureClass::Conflict | FailureClass::Permanent => self.put_aside(jobs, &error),
-                FailureClass::Transient
-                | FailureClass::Throttled
-                | FailureClass::Denied
-                | FailureClass::NotSent => {
-                    self.fail(&jobs, &error);
-                    Vec::new()
-                }
-            },
         }
     }
 
-    /// Sends until it is accepted or refused for another reason than throttling, or time is up.
-    async fn send(&mut self, jobs: &[Job], changes: &[RecordChange]) -> Sent {
-        let (account, zone) = &self.place;
-        let urgent = jobs.iter().any(|job| job.purpose == Purpose::Revert);
-        let urgency = if urgent {
-            Urgency::Revert
-        } else {
-            Urgency::Normal
+    /// Waits, and returns what is to be sent again, in batches that may be smaller. A step waits no longer than it may
+    /// be sent, and not at all once a revert wants the zone.
+    async fn back_off(&mut self, jobs: Vec<Job>, error: &CallError) -> Vec<Vec<Job>> {
+        let doublings = self.throttled.min(8);
+        let wait = BACKOFF_FIRST
+            .saturating_mul(1 << doublings)
+            .min(BACKOFF_MAX);
+        self.throttled += 1;
+        if self.throttled >= THROTTLED_BEFORE_HALVING {
+            let sent = size_of_all(&jobs).elements;
+            let half = self.elements_max.min(sent) / 2;
+            self.elements_max = half.max(ELEMENTS_MIN).min(self.elements_max);
+        }
+        let again = |job: &Job| match job.send_by {
+            Some(by) => Instant::now() + wait < by,
+            None => job.throttled + 1 < REVERT_TRIES,
         };
-        let send_by = jobs.iter().filter_map(|job| job.send_by).min();
-        let comment = comment(jobs);
-        let mut wait = BACKOFF_FIRST;
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let error = match self
-                .shared
-                .dns
-                .change(account, zone, changes, &comment, urgency)
-                .await
-            {
-                Ok(submitted) => return Sent::Accepted(submitted),
-                Err(error) => error,
-            };
-            let in_time = send_by.is_none_or(|by| Instant::now() + wait < by);
-            let again = error.class == FailureClass::Throttled
-                && in_time
-                && (send_by.is_some() || tries < REVERT_TRIES)
-                && (urgent || !self.shared.has_revert(&self.place));
-            if !again {
-                return Sent::Refused(error);
-            }
-            if tries > 1 {
-                self.elements_max = (self.elements_max / 2).max(8);
-            }
+        let (mut again, over): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(again);
+        self.fail(&over, error);
+        if again.is_empty() {
+            return Vec::new();
+        }
+        for job in &mut again {
+            job.throttled += 1;
+        }
+        if urgency(&again) == Urgency::Revert {
             tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(BACKOFF_MAX);
-            if self.is_stale(jobs).await {
-                return Sent::Refused(error);
+        } else {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.shared.revert_queued(&self.place) => {}
             }
         }
-    }
-
-    async fn is_stale(&self, jobs: &[Job]) -> bool {
-        for job in jobs {
-            if self.stale(job).await.is_some() {
-                return true;
-            }
-        }
-        false
+        self.pack(again)
     }
 
     /// One bad record fails a whole batch: those that the message names are put aside, the rest is sent again; where it
@@ -246,6 +246,15 @@ impl Writer {
     }
 }
 
+/// Reverts go before everything else.
+fn urgency(jobs: &[Job]) -> Urgency {
+    if jobs.iter().any(|job| job.purpose == Purpose::Revert) {
+        Urgency::Revert
+    } else {
+        Urgency::Normal
+    }
+}
+
 /// A revert's groups, each in a batch of its own.
 fn one_by_one(job: &Job) -> Vec<Vec<Job>> {
     job.parts
@@ -275,15 +284,20 @@ fn size(parts: &[Part]) -> Size {
         .fold(Size::default(), Size::plus)
 }
 
+fn size_of_all(jobs: &[Job]) -> Size {
+    let sizes = jobs.iter().map(|job| size(&job.parts));
+    sizes.fold(Size::default(), Size::plus)
+}
+
 /// A revert that does not fit one batch goes in several: its groups need not move together.
-fn cut_if_too_large(job: Job) -> Vec<Job> {
-    if job.purpose != Purpose::Revert || size(&job.parts).fits() {
+fn cut_if_too_large(job: Job, fits: impl Fn(Size) -> bool) -> Vec<Job> {
+    if job.purpose != Purpose::Revert || fits(size(&job.parts)) {
         return vec![job];
     }
     let (mut pieces, mut total): (Vec<Job>, Size) = (Vec::new(), Size::default());
     for part in &job.parts {
         let grown = total.plus(size(std::slice::from_ref(part)));
-        let piece = pieces.last_mut().filter(|_| grown.fits());
+        let piece = pieces.last_mut().filter(|_| fits(grown));
         if let Some(piece) = piece {
             piece.parts.push(part.clone());
             total = grown;
