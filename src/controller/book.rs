@@ -6,29 +6,38 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
+use crate::engine::event::{Envelope, Event, JOURNAL_VERSION, RevertMode};
 use crate::engine::fold;
 use crate::engine::hold::RevertCause;
 use crate::engine::state::State;
-use crate::engine::units::{CutoverName, WriteId};
+use crate::engine::units::{ControllerId, CutoverName, WriteId};
 use crate::ports::{APPEND_EVENTS_MAX, Append, Journal, JournalError, NewEntry, Position};
 
 /// An append that takes longer means that the journal is down (RULES F2).
 const APPEND_WITHIN: Duration = Duration::from_secs(2);
+
+/// The first read is of the whole journal, before which nothing can be guarded; it may take longer.
+const CATCH_UP_WITHIN: Duration = Duration::from_mins(1);
+
+/// How the actor of a controller's entries begins.
+const CONTROLLER: &str = "controller ";
 
 /// The folded journal.
 pub(super) struct Book {
     journal: Arc<dyn Journal>,
     actor: String,
     position: Position,
+    /// Why the last append was not done, until the journal is read again. One that hangs would otherwise cost every
+    /// cutover of a round its two seconds, and the last revert would wait for all of them.
+    down: Option<String>,
     states: BTreeMap<CutoverName, Option<State>>,
     /// Where each cutover stands in the order of their first entries.
     first: BTreeMap<CutoverName, u64>,
     /// Reverts that were decided while the journal was down, by the state they were decided in and what came of them.
     shadows: BTreeMap<CutoverName, Shadow>,
-    /// Cutovers that somebody else wrote about since the last [`Book::take_foreign`].
+    /// Cutovers that a person wrote about since the last [`Book::take_foreign`].
     foreign: BTreeSet<CutoverName>,
-    /// The same since the last [`Book::take_strangers`].
+    /// Cutovers that anybody else wrote about since the last [`Book::take_strangers`].
     strangers: BTreeSet<CutoverName>,
     appends: u64,
     /// Entries folded since the last [`Book::take_news`], for the log.
@@ -40,15 +49,17 @@ struct Shadow {
     state: State,
     write_id: WriteId,
     cause: RevertCause,
+    mode: RevertMode,
     decided_at: Timestamp,
 }
 
 impl Book {
-    pub(super) fn new(journal: Arc<dyn Journal>, actor: String) -> Self {
+    pub(super) fn new(journal: Arc<dyn Journal>, me: &ControllerId) -> Self {
         Self {
             journal,
-            actor,
+            actor: format!("{CONTROLLER}{me}"),
             position: Position::default(),
+            down: None,
             states: BTreeMap::new(),
             first: BTreeMap::new(),
             shadows: BTreeMap::new(),
@@ -62,9 +73,15 @@ impl Book {
     /// Reads what has been appended since the last time, by whomever.
     pub(super) async fn refresh(&mut self) -> Result<(), JournalError> {
         let read = self.journal.read_after(self.position);
-        let (entries, position) = tokio::time::timeout(APPEND_WITHIN, read)
+        let within = if self.position == Position::default() {
+            CATCH_UP_WITHIN
+        } else {
+            APPEND_WITHIN
+        };
+        let (entries, position) = tokio::time::timeout(within, read)
             .await
-            .map_err(|_| JournalError::Down("not read within 2 s".to_owned()))??;
+            .map_err(|_| JournalError::Down(format!("not read within {} s", within.as_secs())))??;
+        self.down = None;
         for entry in &entries {
             self.take(entry)?;
         }
@@ -93,17 +110,18 @@ impl Book {
         self.first.get(left) < self.first.get(right)
     }
 
-    /// The cutovers that somebody else wrote about since the last call.
+    /// The cutovers that a person wrote about since the last call. What another controller journals is no reason to look
+    /// again at once: two that see different things would keep each other busy.
     pub(super) fn take_foreign(&mut self) -> BTreeSet<CutoverName> {
         std::mem::take(&mut self.foreign)
     }
 
-    /// Whether somebody else wrote about any cutover since the last [`Book::take_foreign`].
+    /// Whether a person wrote about any cutover since the last [`Book::take_foreign`].
     pub(super) fn has_foreign(&self) -> bool {
         !self.foreign.is_empty()
     }
 
-    /// The cutovers that somebody else wrote about since the last call; kept beside the foreign ones, for the writers.
+    /// The cutovers that anybody else wrote about since the last call; kept beside the foreign ones, for the writers.
     pub(super) fn take_strangers(&mut self) -> BTreeSet<CutoverName> {
         std::mem::take(&mut self.strangers)
     }
@@ -113,20 +131,58 @@ impl Book {
         std::mem::take(&mut self.news)
     }
 
-    /// Appends events to one cutover's stream, conditional on what this book has read of it.
+    /// Appends events that were decided from what this book has read of one cutover's stream, conditional on that.
+    ///
+    /// What was decided from a revert that the journal did not know of is to be decided afresh once it does: a conflict.
     pub(super) async fn append(
         &mut self,
         name: &CutoverName,
         at: Timestamp,
         events: &[Event],
     ) -> Result<(), JournalError> {
+        if let Some(shadow) = self.shadows.get(name) {
+            let expected = shadow.state.seq;
+            self.reveal(name, at).await?;
+            let stream = name.clone();
+            let head = self.seq(name);
+            return Err(JournalError::Conflict {
+                stream,
+                expected,
+                head,
+            });
+        }
+        for events in events.chunks(APPEND_EVENTS_MAX) {
+            let append_id = self.next_append_id();
+            self.append_chunk(name, at, events, append_id).await?;
+        }
+        Ok(())
+    }
+
+    /// Appends a fact that holds whatever else was written. The same `append_id` is never appended twice, however often
+    /// a reply is lost (RULES G1).
+    pub(super) async fn append_fact(
+        &mut self,
+        name: &CutoverName,
+        at: Timestamp,
+        event: &Event,
+        append_id: String,
+    ) -> Result<(), JournalError> {
         if self.shadows.contains_key(name) {
             self.reveal(name, at).await?;
         }
-        for events in events.chunks(APPEND_EVENTS_MAX) {
-            self.append_chunk(name, at, events).await?;
-        }
-        Ok(())
+        self.append_chunk(name, at, std::slice::from_ref(event), append_id)
+            .await
+    }
+
+    /// A name for an append that no other append of this journal has.
+    pub(super) fn next_append_id(&mut self) -> String {
+        self.appends += 1;
+        format!("{}-{}", self.actor, self.appends)
+    }
+
+    fn seq(&self, name: &CutoverName) -> u64 {
+        let state = self.states.get(name).and_then(Option::as_ref);
+        state.map_or(0, |state| state.seq)
     }
 
     async fn append_chunk(
@@ -134,12 +190,13 @@ impl Book {
         name: &CutoverName,
         at: Timestamp,
         events: &[Event],
+        append_id: String,
     ) -> Result<(), JournalError> {
-        let (seq, attempt) = self
-            .states
-            .get(name)
-            .and_then(Option::as_ref)
-            .map_or((0, 1), |state| (state.seq, state.attempt));
+        if let Some(why) = &self.down {
+            return Err(JournalError::Down(why.clone()));
+        }
+        let state = self.states.get(name).and_then(Option::as_ref);
+        let (seq, attempt) = state.map_or((0, 1), |state| (state.seq, state.attempt));
         let entry = |event: &Event| NewEntry {
             cutover: name.clone(),
             attempt,
@@ -147,34 +204,42 @@ impl Book {
             actor: self.actor.clone(),
             event: event.clone(),
         };
-        self.appends += 1;
         let append = Append {
             expect: vec![(name.clone(), seq)],
             entries: events.iter().map(entry).collect(),
-            append_id: format!("{}-{}", self.actor, self.appends),
+            append_id,
         };
         let written = tokio::time::timeout(APPEND_WITHIN, self.journal.append(append))
             .await
-            .map_err(|_| JournalError::Down("an append was not done within 2 s".to_owned()))??;
-        written.iter().try_for_each(|entry| self.take(entry))
+            .unwrap_or_else(|_| {
+                let why = "an append was not done within 2 s".to_owned();
+                Err(JournalError::Down(why))
+            });
+        if let Err(JournalError::Down(why)) = &written {
+            self.down = Some(why.clone());
+        }
+        written?.iter().try_for_each(|entry| self.take(entry))
     }
 
     /// Notes a revert that the journal cannot take now. What follows is folded in memory until it can.
     pub(super) fn shadow(&mut self, name: &CutoverName, at: Timestamp, events: &[Event]) {
         let intent = events.iter().find_map(|event| match event {
             Event::RevertIntended {
-                write_id, cause, ..
-            } => Some((write_id.clone(), cause.clone())),
+                write_id,
+                cause,
+                mode,
+            } => Some((write_id.clone(), cause.clone(), *mode)),
             _ => None,
         });
         let Some(state) = self.state(name).cloned() else {
             return;
         };
-        if let (Some((write_id, cause)), false) = (intent, self.shadows.contains_key(name)) {
+        if let (Some((write_id, cause, mode)), false) = (intent, self.shadows.contains_key(name)) {
             let shadow = Shadow {
                 state,
                 write_id,
                 cause,
+                mode,
                 decided_at: at,
             };
             self.shadows.insert(name.clone(), shadow);
@@ -209,12 +274,29 @@ impl Book {
         let Some(shadow) = self.shadows.get(name) else {
             return Ok(());
         };
-        let event = Event::RevertPerformedUnjournaled {
-            write_id: shadow.write_id.clone(),
-            cause: shadow.cause.clone(),
+        let known = self.states.get(name).and_then(Option::as_ref);
+        let known = known.and_then(|state| state.revert.as_ref());
+        if known.is_some_and(|revert| revert.write_id == shadow.write_id) {
+            // Only the reply was lost.
+            self.shadows.remove(name);
+            return Ok(());
+        }
+        let (write_id, cause) = (shadow.write_id.clone(), shadow.cause.clone());
+        let mut events = vec![Event::RevertPerformedUnjournaled {
+            write_id: write_id.clone(),
+            cause: cause.clone(),
             decided_at: shadow.decided_at,
-        };
-        self.append_chunk(name, at, &[event]).await?;
+        }];
+        if shadow.mode == RevertMode::Force {
+            // Else a drift would stop what a person forced.
+            events.push(Event::RevertIntended {
+                write_id,
+                cause,
+                mode: shadow.mode,
+            });
+        }
+        let append_id = self.next_append_id();
+        self.append_chunk(name, at, &events, append_id).await?;
         self.shadows.remove(name);
         Ok(())
     }
@@ -238,7 +320,9 @@ impl Book {
         }
         fold::apply(state, entry).map_err(|error| JournalError::Unusable(error.to_string()))?;
         if entry.actor != self.actor {
-            self.foreign.insert(entry.cutover.clone());
+            if !entry.actor.starts_with(CONTROLLER) {
+                self.foreign.insert(entry.cutover.clone());
+            }
             self.strangers.insert(entry.cutover.clone());
         }
         self.news.push(entry.clone());

@@ -3,6 +3,8 @@
 pub mod batch;
 mod book;
 pub mod break_glass;
+mod claims;
+mod files;
 mod observe;
 mod pager;
 mod perform;
@@ -97,14 +99,16 @@ pub struct Controller {
     pager: Pager,
     /// What this process remembers of each cutover between rounds; nothing that a decision could not do without.
     notes: BTreeMap<CutoverName, Note>,
-    /// Outcomes that the journal has not taken yet.
-    unrecorded: Vec<Outcome>,
+    /// Outcomes that the journal has not taken yet, each with the name of its append.
+    unrecorded: Vec<(Outcome, String)>,
     /// Pages that were delivered and are not journaled as such yet.
     delivered: Vec<pager::Delivered>,
     /// The files as last looked at.
-    watched: round::Watched,
+    watched: files::Watched,
     break_glass_error: Option<String>,
     break_glass_stored: Option<BTreeMap<String, String>>,
+    /// What the break-glass files were last made of: each cutover under way, and its last entry.
+    break_glass_of: BTreeMap<CutoverName, u64>,
     journal_trouble: Option<String>,
     caught_up: bool,
 }
@@ -123,23 +127,23 @@ struct Note {
 impl Controller {
     /// Connects a controller. Nothing is read before the first round.
     pub fn new(outside: Outside, settings: Settings) -> Self {
-        let actor = format!("controller {}", settings.me);
         let eyes = Eyes {
             dns: Arc::clone(&outside.dns),
             signals: Arc::clone(&outside.signals),
         };
         Self {
             eyes,
-            book: Book::new(Arc::clone(&outside.journal), actor),
+            book: Book::new(Arc::clone(&outside.journal), &settings.me),
             memory: Memory::default(),
             performer: Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal)),
             pager: Pager::new(Arc::clone(&outside.notifier)),
             notes: BTreeMap::new(),
             unrecorded: Vec::new(),
             delivered: Vec::new(),
-            watched: round::Watched::default(),
+            watched: files::Watched::default(),
             break_glass_error: None,
             break_glass_stored: None,
+            break_glass_of: BTreeMap::new(),
             journal_trouble: None,
             caught_up: false,
             outside,

@@ -39,17 +39,13 @@ pub(super) struct Eyes {
 /// One cutover's observation in the making.
 pub(super) type Seen = BTreeMap<CutoverName, Observation>;
 
-/// Reads the alarms of these cutovers, and the histories of those that may have flapped.
-pub(super) async fn alarms(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
-    let mut wanted: BTreeMap<Account, BTreeSet<AlarmId>> = BTreeMap::new();
-    for state in states {
-        let alarms = state.plan().alarms().map(|gate| gate.id.clone());
-        wanted
-            .entry(state.plan().aws.account.clone())
-            .or_default()
-            .extend(alarms);
-    }
-    let readings = read_alarms(eyes, wanted).await;
+/// Reads the alarms of these cutovers, the histories of those that may have flapped, and how far their changes have
+/// come; `CloudWatch` and Route 53 are asked at once, so that one that hangs does not add to the other.
+pub(super) async fn signals_and_changes(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
+    let (readings, changes) = tokio::join!(
+        read_alarms(eyes, wanted_alarms(states)),
+        read_changes(eyes, states)
+    );
     for state in states {
         let account = &state.plan().aws.account;
         let Some(observation) = seen.get_mut(&state.name) else {
@@ -60,8 +56,25 @@ pub(super) async fn alarms(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
                 observation.alarms.insert(gate.id.clone(), reading.clone());
             }
         }
+        for id in pending(state) {
+            if let Some(reading) = changes.get(&(account.clone(), id.clone())) {
+                observation.changes.insert(id.clone(), reading.clone());
+            }
+        }
     }
     histories(eyes, states, seen).await;
+}
+
+fn wanted_alarms(states: &[&State]) -> BTreeMap<Account, BTreeSet<AlarmId>> {
+    let mut wanted: BTreeMap<Account, BTreeSet<AlarmId>> = BTreeMap::new();
+    for state in states {
+        let alarms = state.plan().alarms().map(|gate| gate.id.clone());
+        wanted
+            .entry(state.plan().aws.account.clone())
+            .or_default()
+            .extend(alarms);
+    }
+    wanted
 }
 
 async fn read_alarms(
@@ -136,30 +149,39 @@ async fn histories(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
     }
 }
 
-/// Asks how far the changes of settling cutovers have come.
-pub(super) async fn changes(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
+/// The changes of a settling cutover that are not known to be everywhere.
+fn pending(state: &State) -> impl Iterator<Item = &ChangeId> {
+    let settling = state.phase == Phase::Settling;
+    let pending = state
+        .changes
+        .iter()
+        .filter(|(_, change)| change.in_sync_at.is_none());
+    pending.filter(move |_| settling).map(|(id, _)| id)
+}
+
+/// Asks how far the changes of settling cutovers have come: once for each, however many cutovers were in its batch.
+async fn read_changes(
+    eyes: &Eyes,
+    states: &[&State],
+) -> BTreeMap<(Account, ChangeId), ChangeReading> {
+    let mut wanted = BTreeSet::new();
+    for state in states {
+        let account = &state.plan().aws.account;
+        wanted.extend(pending(state).map(|id| (account.clone(), id.clone())));
+    }
     let mut tasks = JoinSet::new();
-    for state in states.iter().filter(|state| state.phase == Phase::Settling) {
-        for (id, _) in state
-            .changes
-            .iter()
-            .filter(|(_, change)| change.in_sync_at.is_none())
-        {
-            let (dns, id, name) = (Arc::clone(&eyes.dns), id.clone(), state.name.clone());
-            let account = state.plan().aws.account.clone();
-            tasks.spawn(async move {
-                let reading = read_change(&dns, &account, &id).await;
-                (name, id, reading)
-            });
-        }
+    for (account, id) in wanted {
+        let dns = Arc::clone(&eyes.dns);
+        tasks.spawn(async move {
+            let reading = read_change(&dns, &account, &id).await;
+            ((account, id), reading)
+        });
     }
+    let mut readings = BTreeMap::new();
     while let Some(joined) = tasks.join_next().await {
-        if let Ok((name, id, reading)) = joined
-            && let Some(observation) = seen.get_mut(&name)
-        {
-            observation.changes.insert(id, reading);
-        }
+        readings.extend(joined);
     }
+    readings
 }
 
 async fn read_change(dns: &Arc<dyn Dns>, account: &Account, id: &ChangeId) -> ChangeReading {
@@ -170,14 +192,8 @@ async fn read_change(dns: &Arc<dyn Dns>, account: &Account, id: &ChangeId) -> Ch
 }
 
 impl Memory {
-    /// Reads the groups of these cutovers, a call or a few per zone for all of them together.
-    pub(super) async fn groups(
-        &mut self,
-        eyes: &Eyes,
-        states: &[&State],
-        seen: &mut Seen,
-        now: Timestamp,
-    ) {
+    /// Starts to read the groups of these cutovers, a call or a few per zone for all of them together.
+    pub(super) async fn begin(&mut self, eyes: &Eyes, states: &[&State], now: Timestamp) -> Reads {
         self.find_zones(eyes, states).await;
         let mut wanted: BTreeMap<(Account, ZoneId), (BTreeSet<GroupName>, Urgency)> =
             BTreeMap::new();
@@ -192,15 +208,32 @@ impl Memory {
                 }
             }
         }
-        let readings = read_groups(eyes, wanted).await;
-        for state in states {
-            let groups = (0..state.plan().records.len())
-                .map(|index| self.reading(state, index, &readings, now))
-                .collect();
-            if let Some(observation) = seen.get_mut(&state.name) {
-                observation.groups = groups;
-            }
+        Reads {
+            at: now,
+            under_way: wanted.keys().cloned().collect(),
+            tasks: read_groups(eyes, wanted),
+            arrived: BTreeMap::new(),
         }
+    }
+
+    /// Whether every zone of a cutover is known, so that nothing must be looked up before it is read.
+    pub(super) fn knows_zones(&self, state: &State) -> bool {
+        (0..state.plan().records.len()).all(|index| self.zone_of(state, index).is_some())
+    }
+
+    /// Whether nothing that a cutover waits for is still being read.
+    pub(super) fn has_arrived(&self, reads: &Reads, state: &State) -> bool {
+        let account = &state.plan().aws.account;
+        (0..state.plan().records.len())
+            .filter_map(|index| self.zone_of(state, index))
+            .all(|zone| !reads.under_way.contains(&(account.clone(), zone)))
+    }
+
+    /// A cutover's groups as they were read.
+    pub(super) fn groups(&mut self, reads: &Reads, state: &State) -> Vec<GroupReading> {
+        (0..state.plan().records.len())
+            .map(|index| self.reading(state, index, &reads.arrived, reads.at))
+            .collect()
     }
 
     /// The zone of a group: the baseline's where there is one, so that no look-up stands in the way back.
@@ -225,14 +258,21 @@ impl Memory {
             }
         }
         self.zone_errors.clear();
+        let mut tasks = JoinSet::new();
         for (account, zone) in unknown {
-            let find = eyes.dns.find_zone(&account, &zone);
-            let found = tokio::time::timeout(READ_WITHIN, find)
-                .await
-                .unwrap_or_else(|_| Err(late()));
-            match found {
-                Ok(found) => drop(self.zones.insert((account, zone), found.id)),
-                Err(error) => drop(self.zone_errors.insert((account, zone), error)),
+            let dns = Arc::clone(&eyes.dns);
+            tasks.spawn(async move {
+                let find = dns.find_zone(&account, &zone);
+                let found = tokio::time::timeout(READ_WITHIN, find).await;
+                ((account, zone), found.unwrap_or_else(|_| Err(late())))
+            });
+        }
+        while let Some(joined) = tasks.join_next().await {
+            match joined {
+                Ok((place, Ok(found))) => drop(self.zones.insert(place, found.id)),
+                Ok((place, Err(error))) => drop(self.zone_errors.insert(place, error)),
+                // A panic of the adapter leaves the zone unfound: it is looked for again.
+                Err(_) => {}
             }
         }
     }
@@ -282,10 +322,40 @@ impl Memory {
     }
 }
 
-async fn read_groups(
+type ReadTasks = JoinSet<((Account, ZoneId), GroupReadings)>;
+
+/// Groups on their way here, a zone at a time: one that hangs keeps no other waiting.
+pub(super) struct Reads {
+    at: Timestamp,
+    under_way: BTreeSet<(Account, ZoneId)>,
+    tasks: ReadTasks,
+    arrived: BTreeMap<(Account, ZoneId), GroupReadings>,
+}
+
+impl Reads {
+    /// Waits for the next zones; false when there are no more. Those that are there already come together.
+    pub(super) async fn next(&mut self) -> bool {
+        let Some(joined) = self.tasks.join_next().await else {
+            self.under_way.clear();
+            return false;
+        };
+        // A panic of the adapter leaves its zone unread until all others have arrived.
+        let mut next = Some(joined);
+        while let Some(joined) = next {
+            if let Ok((place, readings)) = joined {
+                self.under_way.remove(&place);
+                self.arrived.insert(place, readings);
+            }
+            next = self.tasks.try_join_next();
+        }
+        true
+    }
+}
+
+fn read_groups(
     eyes: &Eyes,
     wanted: BTreeMap<(Account, ZoneId), (BTreeSet<GroupName>, Urgency)>,
-) -> BTreeMap<(Account, ZoneId), GroupReadings> {
+) -> ReadTasks {
     let mut tasks = JoinSet::new();
     for ((account, zone), (names, urgency)) in wanted {
         let dns = Arc::clone(&eyes.dns);
@@ -301,13 +371,7 @@ async fn read_groups(
             ((account, zone), readings)
         });
     }
-    let mut all = BTreeMap::new();
-    while let Some(joined) = tasks.join_next().await {
-        if let Ok((place, readings)) = joined {
-            all.insert(place, readings);
-        }
-    }
-    all
+    tasks
 }
 
 fn urgency(state: &State) -> Urgency {

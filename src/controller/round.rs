@@ -1,11 +1,14 @@
 //! One round: journal and commands, then what goes back, then the rest (RULES F).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::observe::{self, Seen};
-use super::{Controller, ControllerError, Scope, break_glass};
+use super::claims::Claims;
+use super::observe::{self, Reads, Seen};
+use super::perform::Outcome;
+use super::{Controller, ControllerError};
 use crate::engine::check;
 use crate::engine::decide::{self, Decision, Order, Purpose};
 use crate::engine::event::Event;
@@ -22,14 +25,11 @@ const DECISIONS_MAX: usize = 20;
 /// How many lost races of the append one cutover may have in one round (RULES F1).
 const RACES_MAX: usize = 5;
 
+/// A heartbeat is not worth a longer wait: the next round must come.
+const BEAT_WITHIN: Duration = Duration::from_secs(2);
+
 /// How often groups are read in one round: for what wants them at first, and for what turned back because of it.
 const READS_MAX: usize = 3;
-
-/// The plan files as last looked at, by the cutover that each belongs to.
-#[derive(Debug, Default)]
-pub(super) struct Watched {
-    pub(super) readings: BTreeMap<CutoverName, FileReading>,
-}
 
 /// Which cutovers a round is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,8 @@ impl Controller {
     /// One round over the cutovers that are due, and over those that somebody else wrote about.
     pub(super) async fn round(&mut self, due: &Due) -> Result<(), ControllerError> {
         self.refresh().await?;
-        self.record().await?;
+        // Whatever was answered is read back at once, and all of it together.
+        let answered = self.record().await?;
         self.look_at_files().await?;
         self.keep_break_glass();
         let foreign = self.book.take_foreign();
@@ -52,7 +53,9 @@ impl Controller {
             .map(|state| state.name.clone())
             .filter(|name| match due {
                 Due::All => true,
-                Due::Only(names) => names.contains(name) || foreign.contains(name),
+                Due::Only(names) => {
+                    names.contains(name) || foreign.contains(name) || answered.contains(name)
+                }
             })
             .collect();
         let (back, rest): (Vec<CutoverName>, Vec<CutoverName>) =
@@ -84,7 +87,7 @@ impl Controller {
     }
 
     /// Notes whether the journal is up; only a journal that can never be used is an error.
-    fn journal_answered(
+    pub(super) fn journal_answered(
         &mut self,
         answer: Result<(), JournalError>,
     ) -> Result<(), ControllerError> {
@@ -118,32 +121,42 @@ impl Controller {
         }
     }
 
-    /// Journals what came of writes and pages.
-    pub(super) async fn record(&mut self) -> Result<(), ControllerError> {
+    /// Journals what came of writes and pages. Returns the cutovers whose writes were answered.
+    pub(super) async fn record(&mut self) -> Result<BTreeSet<CutoverName>, ControllerError> {
         while let Some(outcome) = self.performer.try_next() {
-            self.unrecorded.push(outcome);
+            self.note_outcome(outcome);
         }
         let now = self.now();
         let revealed = self.book.reveal_all(now).await;
         self.journal_answered(revealed)?;
-        for outcome in std::mem::take(&mut self.unrecorded) {
-            if !self.write_down(&outcome.cutover, &outcome.event).await? {
-                self.unrecorded.push(outcome);
+        let mut answered = BTreeSet::new();
+        for (outcome, append_id) in std::mem::take(&mut self.unrecorded) {
+            let name = &outcome.cutover;
+            answered.insert(name.clone());
+            if !self.write_down(name, &outcome.event, &append_id).await? {
+                self.unrecorded.push((outcome, append_id));
             }
         }
         for (name, of) in std::mem::take(&mut self.delivered) {
-            let known = self
-                .book
-                .state(&name)
-                .is_some_and(|state| state.pages.contains_key(&of));
-            if known
-                && !self.book.is_shadowed(&name)
-                && !self.write_down(&name, &Event::PageSent { of }).await?
+            let state = self.book.state(&name);
+            if self.book.is_shadowed(&name)
+                || !state.is_some_and(|state| state.pages.contains_key(&of))
             {
+                continue;
+            }
+            let append_id = self.book.next_append_id();
+            let sent = Event::PageSent { of };
+            if !self.write_down(&name, &sent, &append_id).await? {
                 self.delivered.push((name, of));
             }
         }
-        Ok(())
+        Ok(answered)
+    }
+
+    /// Keeps an outcome until the journal has it.
+    pub(super) fn note_outcome(&mut self, outcome: Outcome) {
+        let append_id = self.book.next_append_id();
+        self.unrecorded.push((outcome, append_id));
     }
 
     /// Appends a fact that holds whoever else wrote meanwhile; false if the journal cannot take it now.
@@ -151,14 +164,15 @@ impl Controller {
         &mut self,
         name: &CutoverName,
         event: &Event,
+        append_id: &str,
     ) -> Result<bool, ControllerError> {
         for _ in 0..RACES_MAX {
             let now = self.now();
-            match self
+            let written = self
                 .book
-                .append(name, now, std::slice::from_ref(event))
-                .await
-            {
+                .append_fact(name, now, event, append_id.to_owned())
+                .await;
+            match written {
                 Ok(()) => {
                     self.note_head(name);
                     self.journal_answered(Ok(()))?;
@@ -198,9 +212,10 @@ impl Controller {
         names: Vec<CutoverName>,
         signals: bool,
     ) -> Result<(), ControllerError> {
+        let claims = self.claims();
         let mut seen: Seen = names
             .iter()
-            .filter_map(|name| Some((name.clone(), self.blank(name)?)))
+            .filter_map(|name| Some((name.clone(), self.blank(name, &claims)?)))
             .collect();
         if signals {
             let states: Vec<&State> = names
@@ -208,13 +223,31 @@ impl Controller {
                 .filter_map(|name| self.book.state(name))
                 .filter(|state| !state.phase.is_final())
                 .collect();
-            observe::alarms(&self.eyes, &states, &mut seen).await;
-            observe::changes(&self.eyes, &states, &mut seen).await;
+            observe::signals_and_changes(&self.eyes, &states, &mut seen).await;
         }
         let (mut todo, mut read) = (names, BTreeSet::new());
         for _ in 0..READS_MAX {
-            self.read_groups(&todo, &mut seen, &mut read).await;
-            self.settle_all(&todo, &mut seen).await?;
+            let now = self.now();
+            let (reading, ready): (Vec<CutoverName>, Vec<CutoverName>) = todo
+                .iter()
+                .cloned()
+                .partition(|name| !read.contains(name) && self.wants_groups(name, &seen, now));
+            // Whatever needs no groups is decided before any is read: what turns back by that is read with the rest.
+            self.settle_all(&ready, &mut seen).await?;
+            let now = self.now();
+            let turned = ready
+                .into_iter()
+                .filter(|name| !read.contains(name) && self.wants_groups(name, &seen, now));
+            let reading: Vec<CutoverName> = reading.into_iter().chain(turned).collect();
+            // Where a zone must be looked up first, that may take long, and nothing is under way yet.
+            let (known, unknown): (Vec<CutoverName>, Vec<CutoverName>) =
+                reading.into_iter().partition(|name| {
+                    let state = self.book.state(name);
+                    state.is_some_and(|state| self.memory.knows_zones(state))
+                });
+            for names in [known, unknown] {
+                self.read_and_settle(names, &mut seen, &mut read).await?;
+            }
             let now = self.now();
             todo.retain(|name| !read.contains(name) && self.wants_groups(name, &seen, now));
             if todo.is_empty() {
@@ -229,28 +262,50 @@ impl Controller {
         observed.is_some_and(|(state, observation)| decide::wants_groups(state, observation, now))
     }
 
-    async fn read_groups(
+    /// Reads the groups of some cutovers, and settles each as soon as all of its zones have answered.
+    async fn read_and_settle(
         &mut self,
-        names: &[CutoverName],
+        mut names: Vec<CutoverName>,
         seen: &mut Seen,
         read: &mut BTreeSet<CutoverName>,
-    ) {
+    ) -> Result<(), ControllerError> {
+        if names.is_empty() {
+            return Ok(());
+        }
         let now = self.now();
         let states: Vec<&State> = names
             .iter()
-            .filter(|name| !read.contains(*name) && self.wants_groups(name, seen, now))
             .filter_map(|name| self.book.state(name))
             .collect();
-        self.memory.groups(&self.eyes, &states, seen, now).await;
-        for state in states {
-            read.insert(state.name.clone());
-            let is_read = |reading: &GroupReading| matches!(reading, GroupReading::Read { .. });
-            let complete = seen
-                .get(&state.name)
-                .is_some_and(|seen| seen.groups.iter().all(is_read));
-            let note = self.notes.entry(state.name.clone()).or_default();
-            note.groups_read_at = if complete { Some(now) } else { None };
+        let mut reads = self.memory.begin(&self.eyes, &states, now).await;
+        loop {
+            let more = reads.next().await;
+            let (ready, waiting): (Vec<CutoverName>, Vec<CutoverName>) =
+                names.into_iter().partition(|name| {
+                    let state = self.book.state(name);
+                    state.is_none_or(|state| self.memory.has_arrived(&reads, state))
+                });
+            for name in &ready {
+                self.take_groups(name, &reads, seen, now);
+            }
+            read.extend(ready.iter().cloned());
+            self.settle_all(&ready, seen).await?;
+            names = waiting;
+            if !more || names.is_empty() {
+                return Ok(());
+            }
         }
+    }
+
+    fn take_groups(&mut self, name: &CutoverName, reads: &Reads, seen: &mut Seen, now: Timestamp) {
+        let Some((state, observation)) = self.book.state(name).zip(seen.get_mut(name)) else {
+            return;
+        };
+        observation.groups = self.memory.groups(reads, state);
+        let is_read = |reading: &GroupReading| matches!(reading, GroupReading::Read { .. });
+        let complete = observation.groups.iter().all(is_read);
+        let note = self.notes.entry(name.clone()).or_default();
+        note.groups_read_at = complete.then_some(now);
     }
 
     async fn settle_all(
@@ -259,13 +314,14 @@ impl Controller {
         seen: &mut Seen,
     ) -> Result<(), ControllerError> {
         let mut orders: Vec<(CutoverName, Order, u64)> = Vec::new();
+        self.break_glass_for_starts(names, seen);
         for name in names {
             let Some(observation) = seen.get_mut(name) else {
                 continue;
             };
-            if let Some(order) = self.settle(name, observation).await? {
+            if let Some((order, epoch)) = self.settle(name, observation).await? {
                 observation.in_flight = true;
-                orders.push((name.clone(), order, self.performer.epoch(name)));
+                orders.push((name.clone(), order, epoch));
             }
         }
         // Handed over together, so that the writers can pack them into few batches.
@@ -288,12 +344,13 @@ impl Controller {
         Ok(())
     }
 
-    /// Decides one cutover until nothing more is to be said, journaling each decision. Returns what is to be written.
+    /// Decides one cutover until nothing more is to be said, journaling each decision. Returns what is to be written, and
+    /// who had written to the stream when that was decided: whoever writes after it makes it stale.
     async fn settle(
         &mut self,
         name: &CutoverName,
         observation: &mut Observation,
-    ) -> Result<Option<Order>, ControllerError> {
+    ) -> Result<Option<(Order, u64)>, ControllerError> {
         let (mut order, mut races) = (None, 0);
         for _ in 0..DECISIONS_MAX {
             let now = self.now();
@@ -303,7 +360,8 @@ impl Controller {
             let decision = lawful(state, observation, now);
             if decision.events.is_empty() {
                 self.note_glance(name, &decision, observation, now);
-                return Ok(order.or(decision.order));
+                let epoch = self.performer.epoch(name);
+                return Ok(order.or(decision.order.map(|order| (order, epoch))));
             }
             if self.starts(name, &decision) && !self.break_glass_first(name, &decision) {
                 observation
@@ -334,12 +392,13 @@ impl Controller {
                 }
             }
             self.note_head(name);
-            if reverts {
+            let halts = |event: &Event| matches!(event, Event::Halted { .. });
+            if reverts || decision.events.iter().any(halts) {
                 self.performer.drop_queued(name);
                 order = None;
             }
-            if decision.order.is_some() {
-                order = decision.order;
+            if let Some(decided) = decision.order {
+                order = Some((decided, self.performer.epoch(name)));
                 observation.in_flight = true;
             }
         }
@@ -347,7 +406,7 @@ impl Controller {
         Ok(order)
     }
 
-    fn starts(&self, name: &CutoverName, decision: &Decision) -> bool {
+    pub(super) fn starts(&self, name: &CutoverName, decision: &Decision) -> bool {
         let intends = |event: &Event| matches!(event, Event::WeightChangeIntended { .. });
         let fresh = self
             .book
@@ -356,56 +415,8 @@ impl Controller {
         fresh && decision.events.iter().any(intends)
     }
 
-    /// Before the first write the break-glass files must already know the cutover. False if they cannot be written.
-    fn break_glass_first(&mut self, name: &CutoverName, decision: &Decision) -> bool {
-        let Some(mut starting) = self.book.state(name).cloned() else {
-            return true;
-        };
-        for event in &decision.events {
-            if let Event::WeightChangeIntended {
-                targets, baseline, ..
-            } = event
-            {
-                let images = targets.iter().map(|target| target.from.clone()).collect();
-                starting.baseline = starting.baseline.or_else(|| baseline.clone());
-                starting.verified = Some(images);
-            }
-        }
-        self.store_break_glass(Some(&starting));
-        self.break_glass_error.is_none()
-    }
-
-    fn keep_break_glass(&mut self) {
-        self.store_break_glass(None);
-    }
-
-    /// Stores the files of all cutovers between first write and end, if they changed.
-    fn store_break_glass(&mut self, starting: Option<&State>) {
-        let Some(store) = &self.outside.break_glass else {
-            return;
-        };
-        let under_way = self
-            .book
-            .states()
-            .filter(|state| state.has_started() && !state.phase.is_final());
-        let files = break_glass::files(under_way.chain(starting));
-        if self.break_glass_stored.as_ref() == Some(&files) {
-            return;
-        }
-        match store.store(&files) {
-            Ok(()) => {
-                self.break_glass_stored = Some(files);
-                self.break_glass_error = None;
-            }
-            Err(error) => {
-                tracing::error!("the break-glass files cannot be written: {error}");
-                self.break_glass_error = Some(error);
-            }
-        }
-    }
-
     /// What is known before anything is read.
-    fn blank(&self, name: &CutoverName) -> Option<Observation> {
+    fn blank(&self, name: &CutoverName, claims: &Claims) -> Option<Observation> {
         let state = self.book.state(name)?;
         let note = self.notes.get(name).cloned().unwrap_or_default();
         let skews = [self.eyes.dns.clock_skew(), self.eyes.signals.clock_skew()];
@@ -426,46 +437,9 @@ impl Controller {
             groups_read_at: note.groups_read_at,
             clock_skew: skews.into_iter().flatten().max_by_key(|skew| skew.abs()),
             break_glass_error: self.break_glass_error.clone(),
-            claimed: self.claimed(state),
+            claimed: self.claimed(state, claims),
             baseline_as_is: self.settings.baseline_as_is.clone(),
         })
-    }
-
-    /// The groups of a cutover that has not started which another, earlier one already moves.
-    fn claimed(&self, state: &State) -> Vec<(usize, CutoverName)> {
-        if state.has_started() {
-            return Vec::new();
-        }
-        let rivals = self.book.states().filter(|other| {
-            let earlier = other.has_started() || self.book.came_first(&other.name, &state.name);
-            other.name != state.name && !other.phase.is_final() && earlier
-        });
-        rivals
-            .flat_map(|rival| self.shared_groups(state, rival))
-            .collect()
-    }
-
-    fn shared_groups(&self, state: &State, rival: &State) -> Vec<(usize, CutoverName)> {
-        let theirs = &rival.plan().records;
-        let is_shared = |index: usize| {
-            theirs.iter().enumerate().any(|(other, group)| {
-                let mine = &state.plan().records[index];
-                let zones = (
-                    self.memory.zone_of(state, index),
-                    self.memory.zone_of(rival, other),
-                );
-                let same_zone = match zones {
-                    (Some(here), Some(there)) => here == there,
-                    (None, _) | (_, None) => mine.zone == group.zone,
-                };
-                mine.name == group.name && same_zone
-            })
-        };
-        let count = state.plan().records.len();
-        (0..count)
-            .filter(|index| is_shared(*index))
-            .map(|index| (index, rival.name.clone()))
-            .collect()
     }
 
     fn note_glance(
@@ -506,70 +480,6 @@ impl Controller {
         });
     }
 
-    /// Looks at the plan files, and journals plans that are seen for the first time.
-    async fn look_at_files(&mut self) -> Result<(), ControllerError> {
-        let (Some(files), Scope::Files) = (&self.outside.files, &self.settings.scope) else {
-            return Ok(());
-        };
-        let looked = files.look();
-        let mut readings = BTreeMap::new();
-        let mut fresh = Vec::new();
-        for (path, reading) in &looked.files {
-            let owner = self.book.states().find(|state| {
-                state.source.path == *path && state.has_started() && !state.phase.is_final()
-            });
-            match (owner, reading) {
-                (Some(owner), _) => drop(readings.insert(owner.name.clone(), reading.clone())),
-                (None, FileReading::Plan(source)) => {
-                    let name = source.plan.name.clone();
-                    if self.book.state(&name).is_none() {
-                        fresh.push((name.clone(), source.clone()));
-                    }
-                    readings.entry(name).or_insert_with(|| reading.clone());
-                }
-                (
-                    None,
-                    FileReading::NotWatched | FileReading::Removed | FileReading::Unreadable(_),
-                ) => {
-                    let waiting = self.book.states().find(|state| state.source.path == *path);
-                    if let Some(state) = waiting {
-                        readings.insert(state.name.clone(), reading.clone());
-                    }
-                }
-            }
-        }
-        // An unfinished cutover goes on from the journal when its file is gone.
-        for state in self.book.states().filter(|state| !state.phase.is_final()) {
-            let under = |root: &String| {
-                state.source.path == *root
-                    || state
-                        .source
-                        .path
-                        .strip_prefix(root.as_str())
-                        .is_some_and(|rest| rest.starts_with('/'))
-            };
-            if looked.roots.iter().any(under) {
-                readings
-                    .entry(state.name.clone())
-                    .or_insert(FileReading::Removed);
-            }
-        }
-        self.watched.readings = readings;
-        for (name, source) in fresh {
-            let now = self.now();
-            let accepted = self
-                .book
-                .append(&name, now, &[Event::PlanAccepted { source }])
-                .await;
-            if matches!(accepted, Err(JournalError::Conflict { .. })) {
-                self.refresh().await?;
-            } else {
-                self.journal_answered(accepted)?;
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn send_pages(&mut self) {
         let paging: Vec<State> = self
             .states()
@@ -596,15 +506,18 @@ impl Controller {
             interval_secs: self.settings.interval.as_secs(),
             cutovers: self.states().iter().filter_map(glance).collect(),
         };
-        if let Err(error) = self.outside.journal.beat(&heartbeat).await {
-            tracing::debug!("no heartbeat: {error}");
+        let beat = self.outside.journal.beat(&heartbeat);
+        match tokio::time::timeout(BEAT_WITHIN, beat).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!("no heartbeat: {error}"),
+            Err(_) => tracing::debug!("no heartbeat: not done in time"),
         }
     }
 }
 
 /// The decision, unless it would break an invariant: then the cutover halts instead, and somebody is woken. A revert is
 /// never stopped by this.
-fn lawful(state: &State, observation: &Observation, now: Timestamp) -> Decision {
+pub(super) fn lawful(state: &State, observation: &Observation, now: Timestamp) -> Decision {
     let decision = decide::decide(state, observation, now);
     let Err(violation) = check::decision(state, observation, &decision, now) else {
         return decision;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::book::Book;
 use super::round::Due;
 use super::{Controller, ControllerError, Scope};
 use crate::engine::hold::HaltReason;
@@ -18,6 +19,9 @@ const FINISH_WITHIN: Duration = Duration::from_secs(15);
 
 /// The shortest sleep: a bound on how fast rounds can follow each other.
 const SLEEP_MIN: Duration = Duration::from_millis(20);
+
+/// How long a journal that did not answer is left alone.
+const JOURNAL_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,19 +77,19 @@ impl Controller {
         if self.book.has_foreign() {
             return Due::Only(BTreeSet::new());
         }
+        let down = self.journal_trouble.is_some();
         let wake = self.next_wake().max(Instant::now() + SLEEP_MIN);
         tokio::select! {
             biased;
             outcome = self.performer.next() => {
-                let due = BTreeSet::from([outcome.cutover.clone()]);
-                self.unrecorded.push(outcome);
-                Due::Only(due)
+                self.note_outcome(outcome);
+                Due::Only(BTreeSet::new())
             }
             delivered = self.pager.next() => {
                 self.delivered.push(delivered);
                 Due::Only(BTreeSet::new())
             }
-            () = self.book.changed() => Due::Only(BTreeSet::new()),
+            () = appended(&self.book, down) => Due::Only(BTreeSet::new()),
             () = tokio::time::sleep_until(next_full) => Due::All,
             () = tokio::time::sleep_until(wake) => Due::Only(self.woken()),
         }
@@ -104,6 +108,7 @@ impl Controller {
     fn wakes(&self) -> impl Iterator<Item = (&crate::engine::units::CutoverName, Timestamp)> {
         self.notes
             .iter()
+            .filter(|(name, _)| self.is_mine(name))
             .filter_map(|(name, note)| Some((name, note.glance.as_ref()?.next_at?)))
     }
 
@@ -121,7 +126,7 @@ impl Controller {
         self.send_pages();
         while !(self.performer.is_idle() && self.pager.is_idle()) {
             tokio::select! {
-                outcome = self.performer.next() => self.unrecorded.push(outcome),
+                outcome = self.performer.next() => self.note_outcome(outcome),
                 delivered = self.pager.next() => self.delivered.push(delivered),
                 () = tokio::time::sleep_until(deadline) => break,
             }
@@ -147,6 +152,15 @@ impl Controller {
             states.iter().all(over) && self.performer.is_idle() && self.unrecorded.is_empty();
         settled && self.journal_trouble.is_none()
     }
+}
+
+/// Returns when somebody appended something; while the journal is down, what is new stays new, and is asked for no more
+/// than once a second.
+async fn appended(book: &Book, down: bool) {
+    if down {
+        tokio::time::sleep(JOURNAL_AGAIN_AFTER).await;
+    }
+    book.changed().await;
 }
 
 fn instant(at: Timestamp, now: Timestamp) -> Instant {
