@@ -4,6 +4,7 @@ mod aws_adapters;
 mod command_line;
 mod contract;
 mod contract_cloudwatch;
+mod controller_hunt;
 mod end_to_end;
 mod engine_properties;
 mod engine_rules;

@@ -1,0 +1,10 @@
+//! The real controller, hunted: simulated AWS, a journal in memory, virtual time, and everything going wrong.
+
+mod breaking_glass;
+mod calls;
+mod hunt;
+mod journal_down;
+mod outside;
+mod pages;
+mod world;
+mod writers;
