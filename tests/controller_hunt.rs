@@ -4,6 +4,7 @@ mod breaking_glass;
 mod calls;
 mod hunt;
 mod journal_down;
+mod outside;
 mod pages;
 mod world;
 mod writers;

@@ -17,7 +17,7 @@ use crate::ports::{APPEND_EVENTS_MAX, Append, Journal, JournalError, NewEntry, P
 const APPEND_WITHIN: Duration = Duration::from_secs(2);
 
 /// The first read is of the whole journal, before which nothing can be guarded; it may take longer.
-const CATCH_UP_WITHIN: Duration = Duration::from_secs(60);
+const CATCH_UP_WITHIN: Duration = Duration::from_mins(1);
 
 /// How the actor of a controller's entries begins.
 const CONTROLLER: &str = "controller ";

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::controller::batch;
-use crate::engine::decide::{How, Part};
+use crate::controller::observe::Seen;
+use crate::controller::{Controller, batch, round};
+use crate::engine::decide::{Decision, How, Part};
+use crate::engine::event::Event;
 use crate::engine::record::RecordSet;
 use crate::engine::state::State;
-use crate::engine::units::ZoneId;
+use crate::engine::units::{CutoverName, ZoneId};
 use crate::ports::{ChangeAction, RecordChange};
 
 /// The files for all cutovers between their first write and their end, by name: `ZONEID-01.json`, `-02` …, each within
@@ -36,6 +38,90 @@ pub fn files<'a>(states: impl IntoIterator<Item = &'a State>) -> BTreeMap<String
         .into_iter()
         .flat_map(|(zone, groups)| zone_files(&zone, groups))
         .collect()
+}
+
+impl Controller {
+    /// Stores the files of all that is about to start, in one go: one by one, a thousand starts would write them a
+    /// thousand times.
+    pub(super) fn break_glass_for_starts(&mut self, names: &[CutoverName], seen: &Seen) {
+        let now = self.now();
+        let starting = names.iter().filter_map(|name| {
+            let state = self.book.state(name).filter(|state| !state.has_started())?;
+            let decision = round::lawful(state, seen.get(name)?, now);
+            let starts = self.starts(name, &decision);
+            starts.then(|| started(state, &decision))
+        });
+        let starting: Vec<State> = starting.collect();
+        if !starting.is_empty() {
+            self.store_break_glass(&starting);
+        }
+    }
+
+    /// Before the first write the break-glass files must already know the cutover. False if they cannot be written.
+    pub(super) fn break_glass_first(&mut self, name: &CutoverName, decision: &Decision) -> bool {
+        let Some(state) = self.book.state(name) else {
+            return true;
+        };
+        if self.break_glass_error.is_none() && !self.break_glass_of.contains_key(name) {
+            let starting = started(state, decision);
+            self.store_break_glass(&[starting]);
+        }
+        self.break_glass_error.is_none()
+    }
+
+    pub(super) fn keep_break_glass(&mut self) {
+        self.store_break_glass(&[]);
+    }
+
+    /// Stores the files of all cutovers between first write and end, if they changed.
+    fn store_break_glass(&mut self, starting: &[State]) {
+        let Some(store) = &self.outside.break_glass else {
+            return;
+        };
+        let under_way = || {
+            let started = |state: &&State| state.has_started() && !state.phase.is_final();
+            self.book.states().filter(started).chain(starting)
+        };
+        let made_of: BTreeMap<CutoverName, u64> = under_way()
+            .map(|state| (state.name.clone(), state.seq))
+            .collect();
+        let whole = self.break_glass_error.is_none() && self.break_glass_stored.is_some();
+        if whole && starting.is_empty() && self.break_glass_of == made_of {
+            return;
+        }
+        let files = files(under_way());
+        self.break_glass_of = made_of;
+        // After a failure they are stored again, whatever is to be in them: that alone tells that it is over.
+        if whole && self.break_glass_stored.as_ref() == Some(&files) {
+            return;
+        }
+        match store.store(&files) {
+            Ok(()) => {
+                self.break_glass_stored = Some(files);
+                self.break_glass_error = None;
+            }
+            Err(error) => {
+                tracing::error!("the break-glass files cannot be written: {error}");
+                self.break_glass_error = Some(error);
+            }
+        }
+    }
+}
+
+/// The state as it will be once its first step is intended, as far as the files want to know.
+fn started(state: &State, decision: &Decision) -> State {
+    let mut starting = state.clone();
+    for event in &decision.events {
+        if let Event::WeightChangeIntended {
+            targets, baseline, ..
+        } = event
+        {
+            let images = targets.iter().map(|target| target.from.clone()).collect();
+            starting.baseline = starting.baseline.or_else(|| baseline.clone());
+            starting.verified = Some(images);
+        }
+    }
+    starting
 }
 
 fn zone_files(zone: &ZoneId, groups: Vec<Vec<RecordChange>>) -> Vec<(String, String)> {

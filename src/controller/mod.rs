@@ -3,6 +3,8 @@
 pub mod batch;
 mod book;
 pub mod break_glass;
+mod claims;
+mod files;
 mod observe;
 mod pager;
 mod perform;
@@ -102,7 +104,7 @@ pub struct Controller {
     /// Pages that were delivered and are not journaled as such yet.
     delivered: Vec<pager::Delivered>,
     /// The files as last looked at.
-    watched: round::Watched,
+    watched: files::Watched,
     break_glass_error: Option<String>,
     break_glass_stored: Option<BTreeMap<String, String>>,
     /// What the break-glass files were last made of: each cutover under way, and its last entry.
@@ -138,7 +140,7 @@ impl Controller {
             notes: BTreeMap::new(),
             unrecorded: Vec::new(),
             delivered: Vec::new(),
-            watched: round::Watched::default(),
+            watched: files::Watched::default(),
             break_glass_error: None,
             break_glass_stored: None,
             break_glass_of: BTreeMap::new(),

@@ -192,14 +192,8 @@ async fn read_change(dns: &Arc<dyn Dns>, account: &Account, id: &ChangeId) -> Ch
 }
 
 impl Memory {
-    /// Reads the groups of these cutovers, a call or a few per zone for all of them together.
-    pub(super) async fn groups(
-        &mut self,
-        eyes: &Eyes,
-        states: &[&State],
-        seen: &mut Seen,
-        now: Timestamp,
-    ) {
+    /// Starts to read the groups of these cutovers, a call or a few per zone for all of them together.
+    pub(super) async fn begin(&mut self, eyes: &Eyes, states: &[&State], now: Timestamp) -> Reads {
         self.find_zones(eyes, states).await;
         let mut wanted: BTreeMap<(Account, ZoneId), (BTreeSet<GroupName>, Urgency)> =
             BTreeMap::new();
@@ -214,15 +208,32 @@ impl Memory {
                 }
             }
         }
-        let readings = read_groups(eyes, wanted).await;
-        for state in states {
-            let groups = (0..state.plan().records.len())
-                .map(|index| self.reading(state, index, &readings, now))
-                .collect();
-            if let Some(observation) = seen.get_mut(&state.name) {
-                observation.groups = groups;
-            }
+        Reads {
+            at: now,
+            under_way: wanted.keys().cloned().collect(),
+            tasks: read_groups(eyes, wanted),
+            arrived: BTreeMap::new(),
         }
+    }
+
+    /// Whether every zone of a cutover is known, so that nothing must be looked up before it is read.
+    pub(super) fn knows_zones(&self, state: &State) -> bool {
+        (0..state.plan().records.len()).all(|index| self.zone_of(state, index).is_some())
+    }
+
+    /// Whether nothing that a cutover waits for is still being read.
+    pub(super) fn has_arrived(&self, reads: &Reads, state: &State) -> bool {
+        let account = &state.plan().aws.account;
+        (0..state.plan().records.len())
+            .filter_map(|index| self.zone_of(state, index))
+            .all(|zone| !reads.under_way.contains(&(account.clone(), zone)))
+    }
+
+    /// A cutover's groups as they were read.
+    pub(super) fn groups(&mut self, reads: &Reads, state: &State) -> Vec<GroupReading> {
+        (0..state.plan().records.len())
+            .map(|index| self.reading(state, index, &reads.arrived, reads.at))
+            .collect()
     }
 
     /// The zone of a group: the baseline's where there is one, so that no look-up stands in the way back.
@@ -311,10 +322,40 @@ impl Memory {
     }
 }
 
-async fn read_groups(
+type ReadTasks = JoinSet<((Account, ZoneId), GroupReadings)>;
+
+/// Groups on their way here, a zone at a time: one that hangs keeps no other waiting.
+pub(super) struct Reads {
+    at: Timestamp,
+    under_way: BTreeSet<(Account, ZoneId)>,
+    tasks: ReadTasks,
+    arrived: BTreeMap<(Account, ZoneId), GroupReadings>,
+}
+
+impl Reads {
+    /// Waits for the next zones; false when there are no more. Those that are there already come together.
+    pub(super) async fn next(&mut self) -> bool {
+        let Some(joined) = self.tasks.join_next().await else {
+            self.under_way.clear();
+            return false;
+        };
+        // A panic of the adapter leaves its zone unread until all others have arrived.
+        let mut next = Some(joined);
+        while let Some(joined) = next {
+            if let Ok((place, readings)) = joined {
+                self.under_way.remove(&place);
+                self.arrived.insert(place, readings);
+            }
+            next = self.tasks.try_join_next();
+        }
+        true
+    }
+}
+
+fn read_groups(
     eyes: &Eyes,
     wanted: BTreeMap<(Account, ZoneId), (BTreeSet<GroupName>, Urgency)>,
-) -> BTreeMap<(Account, ZoneId), GroupReadings> {
+) -> ReadTasks {
     let mut tasks = JoinSet::new();
     for ((account, zone), (names, urgency)) in wanted {
         let dns = Arc::clone(&eyes.dns);
@@ -330,13 +371,7 @@ async fn read_groups(
             ((account, zone), readings)
         });
     }
-    let mut all = BTreeMap::new();
-    while let Some(joined) = tasks.join_next().await {
-        if let Ok((place, readings)) = joined {
-            all.insert(place, readings);
-        }
-    }
-    all
+    tasks
 }
 
 fn urgency(state: &State) -> Urgency {

@@ -1,21 +1,20 @@
 //! One round: journal and commands, then what goes back, then the rest (RULES F).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::observe::{self, Seen};
+use super::claims::Claims;
+use super::observe::{self, Reads, Seen};
 use super::perform::Outcome;
-use super::{Controller, ControllerError, Scope, break_glass};
+use super::{Controller, ControllerError};
 use crate::engine::check;
 use crate::engine::decide::{self, Decision, Order, Purpose};
 use crate::engine::event::Event;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::{FileReading, GroupReading, Observation};
 use crate::engine::preflight;
-use crate::engine::record::GroupName;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, WeightPair};
 use crate::ports::{Glance, Heartbeat, JournalError};
@@ -31,15 +30,6 @@ const BEAT_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often groups are read in one round: for what wants them at first, and for what turned back because of it.
 const READS_MAX: usize = 3;
-
-/// The plan files as last looked at, by the cutover that each belongs to.
-#[derive(Debug, Default)]
-pub(super) struct Watched {
-    pub(super) readings: BTreeMap<CutoverName, FileReading>,
-}
-
-/// The unfinished cutovers that have a group of some name, and which of their groups it is.
-type Claims = BTreeMap<GroupName, Vec<(CutoverName, usize)>>;
 
 /// Which cutovers a round is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +87,7 @@ impl Controller {
     }
 
     /// Notes whether the journal is up; only a journal that can never be used is an error.
-    fn journal_answered(
+    pub(super) fn journal_answered(
         &mut self,
         answer: Result<(), JournalError>,
     ) -> Result<(), ControllerError> {
@@ -237,8 +227,27 @@ impl Controller {
         }
         let (mut todo, mut read) = (names, BTreeSet::new());
         for _ in 0..READS_MAX {
-            self.read_groups(&todo, &mut seen, &mut read).await;
-            self.settle_all(&todo, &mut seen).await?;
+            let now = self.now();
+            let (reading, ready): (Vec<CutoverName>, Vec<CutoverName>) = todo
+                .iter()
+                .cloned()
+                .partition(|name| !read.contains(name) && self.wants_groups(name, &seen, now));
+            // Whatever needs no groups is decided before any is read: what turns back by that is read with the rest.
+            self.settle_all(&ready, &mut seen).await?;
+            let now = self.now();
+            let turned = ready
+                .into_iter()
+                .filter(|name| !read.contains(name) && self.wants_groups(name, &seen, now));
+            let reading: Vec<CutoverName> = reading.into_iter().chain(turned).collect();
+            // Where a zone must be looked up first, that may take long, and nothing is under way yet.
+            let (known, unknown): (Vec<CutoverName>, Vec<CutoverName>) =
+                reading.into_iter().partition(|name| {
+                    let state = self.book.state(name);
+                    state.is_some_and(|state| self.memory.knows_zones(state))
+                });
+            for names in [known, unknown] {
+                self.read_and_settle(names, &mut seen, &mut read).await?;
+            }
             let now = self.now();
             todo.retain(|name| !read.contains(name) && self.wants_groups(name, &seen, now));
             if todo.is_empty() {
@@ -253,28 +262,50 @@ impl Controller {
         observed.is_some_and(|(state, observation)| decide::wants_groups(state, observation, now))
     }
 
-    async fn read_groups(
+    /// Reads the groups of some cutovers, and settles each as soon as all of its zones have answered.
+    async fn read_and_settle(
         &mut self,
-        names: &[CutoverName],
+        mut names: Vec<CutoverName>,
         seen: &mut Seen,
         read: &mut BTreeSet<CutoverName>,
-    ) {
+    ) -> Result<(), ControllerError> {
+        if names.is_empty() {
+            return Ok(());
+        }
         let now = self.now();
         let states: Vec<&State> = names
             .iter()
-            .filter(|name| !read.contains(*name) && self.wants_groups(name, seen, now))
             .filter_map(|name| self.book.state(name))
             .collect();
-        self.memory.groups(&self.eyes, &states, seen, now).await;
-        for state in states {
-            read.insert(state.name.clone());
-            let is_read = |reading: &GroupReading| matches!(reading, GroupReading::Read { .. });
-            let complete = seen
-                .get(&state.name)
-                .is_some_and(|seen| seen.groups.iter().all(is_read));
-            let note = self.notes.entry(state.name.clone()).or_default();
-            note.groups_read_at = if complete { Some(now) } else { None };
+        let mut reads = self.memory.begin(&self.eyes, &states, now).await;
+        loop {
+            let more = reads.next().await;
+            let (ready, waiting): (Vec<CutoverName>, Vec<CutoverName>) =
+                names.into_iter().partition(|name| {
+                    let state = self.book.state(name);
+                    state.is_none_or(|state| self.memory.has_arrived(&reads, state))
+                });
+            for name in &ready {
+                self.take_groups(name, &reads, seen, now);
+            }
+            read.extend(ready.iter().cloned());
+            self.settle_all(&ready, seen).await?;
+            names = waiting;
+            if !more || names.is_empty() {
+                return Ok(());
+            }
         }
+    }
+
+    fn take_groups(&mut self, name: &CutoverName, reads: &Reads, seen: &mut Seen, now: Timestamp) {
+        let Some((state, observation)) = self.book.state(name).zip(seen.get_mut(name)) else {
+            return;
+        };
+        observation.groups = self.memory.groups(reads, state);
+        let is_read = |reading: &GroupReading| matches!(reading, GroupReading::Read { .. });
+        let complete = observation.groups.iter().all(is_read);
+        let note = self.notes.entry(name.clone()).or_default();
+        note.groups_read_at = complete.then_some(now);
     }
 
     async fn settle_all(
@@ -283,6 +314,7 @@ impl Controller {
         seen: &mut Seen,
     ) -> Result<(), ControllerError> {
         let mut orders: Vec<(CutoverName, Order, u64)> = Vec::new();
+        self.break_glass_for_starts(names, seen);
         for name in names {
             let Some(observation) = seen.get_mut(name) else {
                 continue;
@@ -374,70 +406,13 @@ impl Controller {
         Ok(order)
     }
 
-    fn starts(&self, name: &CutoverName, decision: &Decision) -> bool {
+    pub(super) fn starts(&self, name: &CutoverName, decision: &Decision) -> bool {
         let intends = |event: &Event| matches!(event, Event::WeightChangeIntended { .. });
         let fresh = self
             .book
             .state(name)
             .is_some_and(|state| !state.has_started());
         fresh && decision.events.iter().any(intends)
-    }
-
-    /// Before the first write the break-glass files must already know the cutover. False if they cannot be written.
-    fn break_glass_first(&mut self, name: &CutoverName, decision: &Decision) -> bool {
-        let Some(mut starting) = self.book.state(name).cloned() else {
-            return true;
-        };
-        for event in &decision.events {
-            if let Event::WeightChangeIntended {
-                targets, baseline, ..
-            } = event
-            {
-                let images = targets.iter().map(|target| target.from.clone()).collect();
-                starting.baseline = starting.baseline.or_else(|| baseline.clone());
-                starting.verified = Some(images);
-            }
-        }
-        self.store_break_glass(Some(&starting));
-        self.break_glass_error.is_none()
-    }
-
-    fn keep_break_glass(&mut self) {
-        self.store_break_glass(None);
-    }
-
-    /// Stores the files of all cutovers between first write and end, if they changed.
-    fn store_break_glass(&mut self, starting: Option<&State>) {
-        let Some(store) = &self.outside.break_glass else {
-            return;
-        };
-        let under_way = || {
-            let started = |state: &&State| state.has_started() && !state.phase.is_final();
-            self.book.states().filter(started).chain(starting)
-        };
-        let made_of: BTreeMap<CutoverName, u64> = under_way()
-            .map(|state| (state.name.clone(), state.seq))
-            .collect();
-        let whole = self.break_glass_error.is_none() && self.break_glass_stored.is_some();
-        if whole && starting.is_none() && self.break_glass_of == made_of {
-            return;
-        }
-        let files = break_glass::files(under_way());
-        self.break_glass_of = made_of;
-        // After a failure they are stored again, whatever is to be in them: that alone tells that it is over.
-        if whole && self.break_glass_stored.as_ref() == Some(&files) {
-            return;
-        }
-        match store.store(&files) {
-            Ok(()) => {
-                self.break_glass_stored = Some(files);
-                self.break_glass_error = None;
-            }
-            Err(error) => {
-                tracing::error!("the break-glass files cannot be written: {error}");
-                self.break_glass_error = Some(error);
-            }
-        }
     }
 
     /// What is known before anything is read.
@@ -465,54 +440,6 @@ impl Controller {
             claimed: self.claimed(state, claims),
             baseline_as_is: self.settings.baseline_as_is.clone(),
         })
-    }
-
-    /// Which unfinished cutovers have a group of each name, if any has not started.
-    fn claims(&self) -> Claims {
-        let mut claims = Claims::new();
-        let unfinished = || self.book.states().filter(|state| !state.phase.is_final());
-        if unfinished().all(State::has_started) {
-            return claims;
-        }
-        for state in unfinished() {
-            for (index, group) in state.plan().records.iter().enumerate() {
-                let names = claims.entry(group.name.clone()).or_default();
-                names.push((state.name.clone(), index));
-            }
-        }
-        claims
-    }
-
-    /// The groups of a cutover that has not started which another, earlier one already moves.
-    fn claimed(&self, state: &State, claims: &Claims) -> Vec<(usize, CutoverName)> {
-        let mut claimed = Vec::new();
-        if state.has_started() {
-            return claimed;
-        }
-        for (index, group) in state.plan().records.iter().enumerate() {
-            for (name, theirs) in claims.get(&group.name).into_iter().flatten() {
-                let Some(rival) = self.book.state(name).filter(|_| *name != state.name) else {
-                    continue;
-                };
-                let earlier = rival.has_started() || self.book.came_first(name, &state.name);
-                if earlier && self.same_zone((state, index), (rival, *theirs)) {
-                    claimed.push((index, name.clone()));
-                }
-            }
-        }
-        claimed
-    }
-
-    fn same_zone(&self, mine: (&State, usize), theirs: (&State, usize)) -> bool {
-        let zone = |(state, index): (&State, usize)| self.memory.zone_of(state, index);
-        match (zone(mine), zone(theirs)) {
-            (Some(here), Some(there)) => here == there,
-            (None, _) | (_, None) => {
-                let named =
-                    |(state, index): (&State, usize)| state.plan().records[index].zone.clone();
-                named(mine) == named(theirs)
-            }
-        }
     }
 
     fn note_glance(
@@ -553,71 +480,6 @@ impl Controller {
         });
     }
 
-    /// Looks at the plan files, and journals plans that are seen for the first time.
-    async fn look_at_files(&mut self) -> Result<(), ControllerError> {
-        let (Some(files), Scope::Files) = (&self.outside.files, &self.settings.scope) else {
-            return Ok(());
-        };
-        let looked = files.look();
-        let mut readings = BTreeMap::new();
-        let mut fresh = Vec::new();
-        // Of several cutovers that came from one file, the one under way is guarded; else the first by name.
-        let mut by_path: BTreeMap<&str, &State> = BTreeMap::new();
-        let started = |state: &State| state.has_started() && !state.phase.is_final();
-        for state in self.book.states() {
-            let known = by_path.entry(&state.source.path).or_insert(state);
-            if started(state) && !started(known) {
-                *known = state;
-            }
-        }
-        for (path, reading) in &looked.files {
-            let of_path = by_path.get(path.as_str()).copied();
-            let owner = of_path.filter(|state| started(state));
-            match (owner, reading) {
-                (Some(owner), _) => drop(readings.insert(owner.name.clone(), reading.clone())),
-                (None, FileReading::Plan(source)) => {
-                    let name = source.plan.name.clone();
-                    if self.book.state(&name).is_none() {
-                        fresh.push((name.clone(), source.clone()));
-                    }
-                    readings.entry(name).or_insert_with(|| reading.clone());
-                }
-                (
-                    None,
-                    FileReading::NotWatched | FileReading::Removed | FileReading::Unreadable(_),
-                ) => {
-                    if let Some(state) = of_path {
-                        readings.insert(state.name.clone(), reading.clone());
-                    }
-                }
-            }
-        }
-        // An unfinished cutover goes on from the journal when its file is gone.
-        let roots: BTreeSet<&Path> = looked.roots.iter().map(Path::new).collect();
-        for state in self.book.states().filter(|state| !state.phase.is_final()) {
-            let mut above = Path::new(&state.source.path).ancestors();
-            if above.any(|above| roots.contains(above)) {
-                readings
-                    .entry(state.name.clone())
-                    .or_insert(FileReading::Removed);
-            }
-        }
-        self.watched.readings = readings;
-        for (name, source) in fresh {
-            let now = self.now();
-            let accepted = self
-                .book
-                .append(&name, now, &[Event::PlanAccepted { source }])
-                .await;
-            if matches!(accepted, Err(JournalError::Conflict { .. })) {
-                self.refresh().await?;
-            } else {
-                self.journal_answered(accepted)?;
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn send_pages(&mut self) {
         let paging: Vec<State> = self
             .states()
@@ -655,7 +517,7 @@ impl Controller {
 
 /// The decision, unless it would break an invariant: then the cutover halts instead, and somebody is woken. A revert is
 /// never stopped by this.
-fn lawful(state: &State, observation: &Observation, now: Timestamp) -> Decision {
+pub(super) fn lawful(state: &State, observation: &Observation, now: Timestamp) -> Decision {
     let decision = decide::decide(state, observation, now);
     let Err(violation) = check::decision(state, observation, &decision, now) else {
         return decision;

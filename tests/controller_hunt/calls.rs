@@ -153,9 +153,9 @@ async fn a_quiet_minute_asks_for_pages_of_alarms_and_for_one_check_of_drift() {
     let world = World::new(&sources);
     let process = world.start("one");
     baking(&world, &sources).await;
-    tokio::time::sleep(Duration::from_secs(120)).await;
+    tokio::time::sleep(Duration::from_mins(2)).await;
     let (alarms, route53) = (process.signals.calls(), process.dns.calls());
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let read = process.signals.calls()["DescribeAlarms"] - alarms["DescribeAlarms"];
     assert_eq!(
         read,

@@ -15,7 +15,7 @@ use tokio::runtime::Builder;
 use super::world::{PlanOf, Process, REGION, World, locked, plan};
 
 /// The seeds of every run, besides a fresh one.
-const SEEDS: std::ops::Range<u64> = 0..24;
+const SEEDS: std::ops::Range<u64> = 0..12;
 
 /// How long things go wrong, in minutes, and how long everything then has to come to an end.
 const TROUBLE_MINS: u64 = 40;
@@ -336,13 +336,13 @@ impl Scenario {
                 .signals
                 .faults(|faults| *faults = cutover::sim::signals::SignalFaults::default());
             process.delays.change(|faults| {
-                *faults = super::world::JournalFaults::default();
+                *faults = super::outside::JournalFaults::default();
             });
         }
         self.bury().await;
         self.start();
         for _ in 0..PEACE_MINS {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             self.bury().await;
             if self.processes.is_empty() {
                 break;

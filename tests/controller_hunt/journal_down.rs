@@ -6,6 +6,7 @@ use cutover::engine::observation::AlarmState;
 use cutover::engine::plan::PlanSource;
 use cutover::engine::state::Phase;
 use cutover::engine::units::WeightPair;
+use cutover::sim::fault::{Fault, Lasting};
 
 use super::world::{PlanOf, World, locked, plan};
 
@@ -23,14 +24,13 @@ fn services(count: usize, zones: usize) -> Vec<PlanSource> {
     (0..count).map(service).collect()
 }
 
-fn all(world: &World, sources: &[PlanSource], fits: impl Fn(&str) -> bool) -> bool {
-    let _ = world;
+fn all(sources: &[PlanSource], fits: impl Fn(&str) -> bool) -> bool {
     sources.iter().all(|source| fits(source.plan.name.as_str()))
 }
 
 async fn baking(world: &World, sources: &[PlanSource]) {
     let baking = |world: &World| {
-        all(world, sources, |name| {
+        all(sources, |name| {
             world
                 .state(name)
                 .is_some_and(|state| state.phase == Phase::Baking)
@@ -57,10 +57,10 @@ async fn a_revert_goes_out_within_the_round_while_the_journal_is_down() {
     let sources_back = |world: &World| all_back(world, &sources);
     assert!(world.until(11, sources_back).await, "back within a round");
     assert!(world.entries("svc000", "revert_intended").is_empty());
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     process.delays.change(|faults| faults.appends_fail = false);
     let reverted = |world: &World| {
-        all(world, &sources, |name| {
+        all(&sources, |name| {
             world
                 .state(name)
                 .is_some_and(|state| state.phase == Phase::Reverted)
@@ -92,8 +92,8 @@ async fn a_journal_that_hangs_delays_fifty_reverts_no_more_than_one() {
     process
         .delays
         .change(|faults| faults.takes = Duration::ZERO);
-    tokio::time::sleep(Duration::from_secs(120)).await;
-    assert!(all(&world, &sources, |name| world
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    assert!(all(&sources, |name| world
         .state(name)
         .is_some_and(|state| state.phase == Phase::Reverted)));
     world.assert_unbroken();
@@ -107,7 +107,7 @@ async fn a_lost_reply_makes_nothing_twice_and_leaves_nothing_stuck() {
     baking(&world, &sources).await;
     process.delays.change(|faults| faults.replies_lost = true);
     world.turn("errors", AlarmState::Alarm);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     process.delays.change(|faults| faults.replies_lost = false);
     let reverted = |world: &World| {
         world
@@ -122,7 +122,7 @@ async fn a_lost_reply_makes_nothing_twice_and_leaves_nothing_stuck() {
         "it was journaled the first time"
     );
     assert_eq!(times("revert_performed_unjournaled"), 0);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let pages = locked(&world.pages);
     let keys: std::collections::BTreeSet<&str> = pages
         .iter()
@@ -139,8 +139,13 @@ async fn the_answer_to_a_write_is_journaled_once_however_often_the_reply_is_lost
     let sources = services(1, 1);
     let world = World::new(&sources);
     let process = world.start("one");
+    let slow = Fault::Delay(Duration::from_secs(3));
+    process.dns.with_faults(|faults| {
+        faults.add(Some("ChangeResourceRecordSets"), slow, Lasting::Calls(1));
+    });
     let intended = |world: &World| !world.entries("svc000", "weight_change_intended").is_empty();
     assert!(world.until(60, intended).await);
+    tokio::time::sleep(Duration::from_secs(1)).await;
     process.delays.change(|faults| faults.replies_lost = true);
     tokio::time::sleep(Duration::from_secs(100)).await;
     process.delays.change(|faults| faults.replies_lost = false);
@@ -158,6 +163,6 @@ async fn a_journal_that_cannot_be_read_is_not_asked_in_a_loop() {
     process.delays.change(|faults| faults.reads_fail = true);
     let paused = cutover::engine::event::Event::PauseRequested { reason: None };
     assert!(world.ask("svc000", paused).await);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     world.assert_unbroken();
 }

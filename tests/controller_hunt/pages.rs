@@ -38,7 +38,7 @@ async fn a_page_outlives_its_controller_and_keeps_its_key() {
     // Dies after the delivery and before that is journaled: it is delivered again, with the same key.
     process.task.abort();
     let again = world.start("three");
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let of = world.entries("api", "revert_intended")[0].seq;
     let keys: BTreeSet<String> = locked(&world.pages)
         .iter()

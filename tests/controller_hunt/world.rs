@@ -10,25 +10,18 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use cutover::controller::{Controller, ControllerError, Ending, Outside, Scope, Settings};
 use cutover::engine::check::Checker;
-use cutover::engine::event::{Envelope, Event, FailureClass};
-use cutover::engine::observation::{AlarmState, ChangeReading, FileReading};
+use cutover::engine::event::{Envelope, Event};
+use cutover::engine::observation::{AlarmState, FileReading};
 use cutover::engine::plan::{
     Account, AwsSettings, Gates, Group, HoldOrRevert, Plan, PlanSource, Step, ZoneRef,
 };
 use cutover::engine::record::GroupName;
 use cutover::engine::state::State;
-use cutover::engine::units::{
-    ChangeId, ControllerId, CutoverName, DnsName, Share, WeightPair, ZoneId,
-};
+use cutover::engine::units::{ControllerId, CutoverName, DnsName, Share, WeightPair, ZoneId};
 use cutover::journal::MemoryJournal;
-use cutover::ports::{
-    Append, BreakGlass, CallError, ChangeAction, Clock, Dns, GroupReadings, Heartbeat, Journal,
-    JournalError, NewEntry, Notifier, Page, PlanFiles, PlanFilesNow, Position, RecordChange,
-    Submitted, Urgency, Zone,
-};
+use cutover::ports::{Append, ChangeAction, Clock, Journal, NewEntry, Page, Position};
 use cutover::sim::cloudwatch::CloudWatch;
 use cutover::sim::dns::SimDns;
 use cutover::sim::route53::{
@@ -39,6 +32,7 @@ use cutover::sim::world::SimClock;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
 
+use super::outside::{Delays, Files, Glass, Knobs, People, WatchedJournal, Wire};
 use crate::support::engine_plan::gate;
 
 /// The region of all alarms.
@@ -129,19 +123,6 @@ pub(crate) struct World {
     pub(crate) witness: Arc<Mutex<Witness>>,
     pub(crate) interval: Duration,
     pub(crate) knobs: Arc<Mutex<Knobs>>,
-}
-
-/// What Route 53 does besides its rules.
-#[derive(Default)]
-pub(crate) struct Knobs {
-    /// A refusal names no record.
-    pub(crate) names_nobody: bool,
-    /// Larger batches are throttled.
-    pub(crate) changes_max: Option<usize>,
-    /// The zone whose calls are never answered.
-    pub(crate) hanging: Option<ZoneId>,
-    /// How many changes each batch had that arrived.
-    pub(crate) batches: Vec<usize>,
 }
 
 /// Sees everything, in order.
@@ -449,7 +430,7 @@ impl Witness {
         lines.join("\n")
     }
 
-    fn count_call(&mut self, now: Timestamp) {
+    pub(crate) fn count_call(&mut self, now: Timestamp) {
         if self.calls_at != Some(now) {
             (self.calls_at, self.calls) = (Some(now), 0);
         }
@@ -470,247 +451,5 @@ fn record(group: &GroupName, identifier: &str, weight: u8) -> StoredRecord {
         StoredRecord::weighted(name, kind, identifier, weight, &target)
     } else {
         StoredRecord::weighted_alias(name, kind, identifier, weight, &target)
-    }
-}
-
-/// How one process reaches the journal.
-#[derive(Clone, Default)]
-pub(crate) struct Delays(Arc<Mutex<JournalFaults>>);
-
-/// What goes wrong between one process and the journal.
-#[derive(Default)]
-pub(crate) struct JournalFaults {
-    pub(crate) appends_fail: bool,
-    pub(crate) replies_lost: bool,
-    pub(crate) reads_fail: bool,
-    /// Every call takes this long.
-    pub(crate) takes: Duration,
-    /// Calls take up to a few milliseconds, drawn from this.
-    pub(crate) jitter: Option<fastrand::Rng>,
-}
-
-impl Delays {
-    pub(crate) fn change(&self, change: impl FnOnce(&mut JournalFaults)) {
-        change(&mut locked(&self.0));
-    }
-
-    /// Waits as long as the call takes its way.
-    async fn travel(&self) {
-        let takes = {
-            let mut faults = locked(&self.0);
-            let takes = faults.takes;
-            let jitter = faults.jitter.as_mut().map_or(0, |rng| rng.u64(0..4));
-            takes + Duration::from_millis(jitter)
-        };
-        if takes.is_zero() {
-            tokio::task::yield_now().await;
-        } else {
-            tokio::time::sleep(takes).await;
-        }
-    }
-
-    fn fails(&self, fault: impl Fn(&JournalFaults) -> bool) -> Result<(), JournalError> {
-        if fault(&locked(&self.0)) {
-            return Err(JournalError::Down("it is made to fail".to_owned()));
-        }
-        Ok(())
-    }
-}
-
-/// One process's journal; what is on its way goes on when the process dies.
-struct WatchedJournal {
-    world: World,
-    delays: Delays,
-}
-
-#[async_trait]
-impl Journal for WatchedJournal {
-    async fn append(&self, append: Append) -> Result<Vec<Envelope>, JournalError> {
-        let now = self.world.now();
-        locked(&self.world.witness).count_call(now);
-        self.delays.fails(|faults| faults.appends_fail)?;
-        let (world, delays) = (self.world.clone(), self.delays.clone());
-        let sent = tokio::spawn(async move {
-            delays.travel().await;
-            world.sync();
-            let written = world.journal.append(append).await;
-            world.sync();
-            delays.travel().await;
-            written
-        });
-        let written = sent.await.expect("an append does not panic");
-        self.delays.fails(|faults| faults.replies_lost)?;
-        written
-    }
-
-    async fn read_after(
-        &self,
-        position: Position,
-    ) -> Result<(Vec<Envelope>, Position), JournalError> {
-        let now = self.world.now();
-        locked(&self.world.witness).count_call(now);
-        self.delays.travel().await;
-        self.delays.fails(|faults| faults.reads_fail)?;
-        self.world.journal.read_after(position).await
-    }
-
-    async fn head(&self, stream: &CutoverName) -> Result<u64, JournalError> {
-        self.delays.travel().await;
-        self.delays.fails(|faults| faults.reads_fail)?;
-        self.world.journal.head(stream).await
-    }
-
-    async fn changed(&self, position: Position) {
-        self.world.journal.changed(position).await;
-    }
-
-    async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), JournalError> {
-        self.delays.travel().await;
-        self.delays.fails(|faults| faults.appends_fail)?;
-        self.world.journal.beat(heartbeat).await
-    }
-
-    async fn heartbeats(&self) -> Result<Vec<Heartbeat>, JournalError> {
-        self.world.journal.heartbeats().await
-    }
-}
-
-/// Route 53 over a wire: a request that was sent arrives although its sender died.
-struct Wire(SimDns, Arc<Mutex<Knobs>>);
-
-impl Wire {
-    /// Waits in vain where the zone hangs.
-    async fn answers(&self, zone: &ZoneId) -> Result<(), CallError> {
-        let hangs = locked(&self.1).hanging.as_ref() == Some(zone);
-        if hangs {
-            tokio::time::sleep(Duration::from_secs(10)).await;
-            let class = FailureClass::Transient;
-            return Err(CallError::new("Route53", class, "timed out"));
-        }
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Dns for Wire {
-    async fn find_zone(&self, account: &Account, zone: &ZoneRef) -> Result<Zone, CallError> {
-        self.0.find_zone(account, zone).await
-    }
-
-    async fn read_groups(
-        &self,
-        account: &Account,
-        zone: &ZoneId,
-        wanted: &std::collections::BTreeSet<GroupName>,
-        urgency: Urgency,
-    ) -> GroupReadings {
-        if let Err(error) = self.answers(zone).await {
-            let failed = |name: &GroupName| (name.clone(), Err(error.clone()));
-            return wanted.iter().map(failed).collect();
-        }
-        self.0.read_groups(account, zone, wanted, urgency).await
-    }
-
-    async fn change(
-        &self,
-        account: &Account,
-        zone: &ZoneId,
-        changes: &[RecordChange],
-        comment: &str,
-        urgency: Urgency,
-    ) -> Result<Submitted, CallError> {
-        self.answers(zone).await?;
-        let names_nobody = {
-            let mut knobs = locked(&self.1);
-            knobs.batches.push(changes.len());
-            if knobs.changes_max.is_some_and(|most| changes.len() > most) {
-                let (call, class) = ("ChangeResourceRecordSets", FailureClass::Throttled);
-                return Err(CallError::new(call, class, "Rate exceeded"));
-            }
-            knobs.names_nobody
-        };
-        let (dns, account, zone) = (self.0.clone(), account.clone(), zone.clone());
-        let (changes, comment) = (changes.to_vec(), comment.to_owned());
-        let sent = tokio::spawn(async move {
-            dns.change(&account, &zone, &changes, &comment, urgency)
-                .await
-        });
-        let lost = CallError::new("ChangeResourceRecordSets", FailureClass::Transient, "lost");
-        let mut answer = sent.await.unwrap_or(Err(lost));
-        if let (Err(error), true) = (&mut answer, names_nobody) {
-            error.culprits.clear();
-        }
-        answer
-    }
-
-    async fn change_status(&self, account: &Account, change: &ChangeId) -> ChangeReading {
-        self.0.change_status(account, change).await
-    }
-
-    fn clock_skew(&self) -> Option<SignedDuration> {
-        self.0.clock_skew()
-    }
-}
-
-/// The plan files.
-#[derive(Clone, Default)]
-pub(crate) struct Files(pub(crate) Arc<Mutex<BTreeMap<String, FileReading>>>);
-
-impl PlanFiles for Files {
-    fn look(&self) -> PlanFilesNow {
-        let files = locked(&self.0);
-        let there = files
-            .iter()
-            .filter(|(_, reading)| **reading != FileReading::Removed);
-        PlanFilesNow {
-            roots: files.keys().cloned().collect(),
-            files: there
-                .map(|(path, reading)| (path.clone(), reading.clone()))
-                .collect(),
-        }
-    }
-}
-
-/// People, who are told everything.
-struct People {
-    pages: Arc<Mutex<Vec<Page>>>,
-    fail: Arc<Mutex<bool>>,
-}
-
-#[async_trait]
-impl Notifier for People {
-    async fn page(&self, page: &Page) -> Result<(), String> {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        if *locked(&self.fail) {
-            return Err("nobody answers".to_owned());
-        }
-        locked(&self.pages).push(page.clone());
-        Ok(())
-    }
-}
-
-/// Break-glass files in memory.
-#[derive(Clone, Default)]
-pub(crate) struct Glass(Arc<Mutex<(BTreeMap<String, String>, bool)>>);
-
-impl Glass {
-    pub(crate) fn fail(&self, fail: bool) {
-        locked(&self.0).1 = fail;
-    }
-
-    pub(crate) fn text(&self) -> String {
-        let glass = locked(&self.0);
-        glass.0.values().cloned().collect()
-    }
-}
-
-impl BreakGlass for Glass {
-    fn store(&self, files: &BTreeMap<String, String>) -> Result<(), String> {
-        let mut glass = locked(&self.0);
-        if glass.1 {
-            return Err("no space left".to_owned());
-        }
-        glass.0.clone_from(files);
-        Ok(())
     }
 }

@@ -44,7 +44,7 @@ async fn a_throttled_zone_delays_and_loses_nothing() {
                 .until(120, |world| is_in(world, "api", Phase::Baking))
                 .await
         );
-        let end = world.now() + Duration::from_secs(60);
+        let end = world.now() + Duration::from_mins(1);
         let throttle = Fault::error(400, code, "Rate exceeded");
         process
             .dns
@@ -113,7 +113,7 @@ async fn a_step_behind_a_slow_batch_is_dropped_when_a_pause_arrives() {
     assert!(world.until(8, queued).await, "queued behind the slow batch");
     let pause = Event::PauseRequested { reason: None };
     assert!(world.ask("api", pause).await);
-    tokio::time::sleep(Duration::from_secs(120)).await;
+    tokio::time::sleep(Duration::from_mins(2)).await;
     assert_eq!(pair(&world, &sources[1]), WeightPair::new(100, 0));
     assert_ne!(pair(&world, &sources[0]), WeightPair::new(100, 0));
     process.task.abort();
@@ -169,10 +169,7 @@ async fn a_zone_that_hangs_keeps_no_other_zones_revert_waiting() {
     assert!(world.until(60, back).await);
     let took = world.now().duration_since(red_at);
     println_for_people(&format!("beside a zone that hangs a revert took {took:#}"));
-    assert!(
-        took.as_secs() <= 16,
-        "one interval and one read that is cut off: {took:#}"
-    );
+    assert!(took.as_secs() <= 11, "one interval and a second: {took:#}");
     locked(&world.knobs).hanging = None;
     let all = |world: &World| {
         is_in(world, "api", Phase::Reverted) && is_in(world, "stuck", Phase::Reverted)

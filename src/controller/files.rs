@@ -1,0 +1,84 @@
+//! The plan files: which cutover each belongs to, and which are seen for the first time (RULES H1).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::{Controller, ControllerError, Scope};
+use crate::engine::event::Event;
+use crate::engine::observation::FileReading;
+use crate::engine::state::State;
+use crate::engine::units::CutoverName;
+use crate::ports::JournalError;
+
+/// The plan files as last looked at, by the cutover that each belongs to.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    pub(super) readings: BTreeMap<CutoverName, FileReading>,
+}
+
+impl Controller {
+    /// Looks at the plan files, and journals plans that are seen for the first time.
+    pub(super) async fn look_at_files(&mut self) -> Result<(), ControllerError> {
+        let (Some(files), Scope::Files) = (&self.outside.files, &self.settings.scope) else {
+            return Ok(());
+        };
+        let looked = files.look();
+        let mut readings = BTreeMap::new();
+        let mut fresh = Vec::new();
+        // Of several cutovers that came from one file, the one under way is guarded; else the first by name.
+        let mut by_path: BTreeMap<&str, &State> = BTreeMap::new();
+        let started = |state: &State| state.has_started() && !state.phase.is_final();
+        for state in self.book.states() {
+            let known = by_path.entry(&state.source.path).or_insert(state);
+            if started(state) && !started(known) {
+                *known = state;
+            }
+        }
+        for (path, reading) in &looked.files {
+            let of_path = by_path.get(path.as_str()).copied();
+            let owner = of_path.filter(|state| started(state));
+            match (owner, reading) {
+                (Some(owner), _) => drop(readings.insert(owner.name.clone(), reading.clone())),
+                (None, FileReading::Plan(source)) => {
+                    let name = source.plan.name.clone();
+                    if self.book.state(&name).is_none() {
+                        fresh.push((name.clone(), source.clone()));
+                    }
+                    readings.entry(name).or_insert_with(|| reading.clone());
+                }
+                (
+                    None,
+                    FileReading::NotWatched | FileReading::Removed | FileReading::Unreadable(_),
+                ) => {
+                    if let Some(state) = of_path {
+                        readings.insert(state.name.clone(), reading.clone());
+                    }
+                }
+            }
+        }
+        // An unfinished cutover goes on from the journal when its file is gone.
+        let roots: BTreeSet<&Path> = looked.roots.iter().map(Path::new).collect();
+        for state in self.book.states().filter(|state| !state.phase.is_final()) {
+            let mut above = Path::new(&state.source.path).ancestors();
+            if above.any(|above| roots.contains(above)) {
+                readings
+                    .entry(state.name.clone())
+                    .or_insert(FileReading::Removed);
+            }
+        }
+        self.watched.readings = readings;
+        for (name, source) in fresh {
+            let now = self.now();
+            let accepted = self
+                .book
+                .append(&name, now, &[Event::PlanAccepted { source }])
+                .await;
+            if matches!(accepted, Err(JournalError::Conflict { .. })) {
+                self.refresh().await?;
+            } else {
+                self.journal_answered(accepted)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,275 @@
+//! The controllers' doors to the world, each of which may fail on its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cutover::engine::event::{Envelope, FailureClass};
+use cutover::engine::observation::{ChangeReading, FileReading};
+use cutover::engine::plan::{Account, ZoneRef};
+use cutover::engine::record::GroupName;
+use cutover::engine::units::{ChangeId, CutoverName, ZoneId};
+use cutover::ports::{
+    Append, BreakGlass, CallError, Dns, GroupReadings, Heartbeat, Journal, JournalError, Notifier,
+    Page, PlanFiles, PlanFilesNow, Position, RecordChange, Submitted, Urgency, Zone,
+};
+use cutover::sim::dns::SimDns;
+use jiff::SignedDuration;
+
+use super::world::{World, locked};
+
+/// What Route 53 does besides its rules.
+#[derive(Default)]
+pub(crate) struct Knobs {
+    /// A refusal names no record.
+    pub(crate) names_nobody: bool,
+    /// Larger batches are throttled.
+    pub(crate) changes_max: Option<usize>,
+    /// The zone whose calls are never answered.
+    pub(crate) hanging: Option<ZoneId>,
+    /// How many changes each batch had that arrived.
+    pub(crate) batches: Vec<usize>,
+}
+
+/// How one process reaches the journal.
+#[derive(Clone, Default)]
+pub(crate) struct Delays(Arc<Mutex<JournalFaults>>);
+
+/// What goes wrong between one process and the journal.
+#[derive(Default)]
+pub(crate) struct JournalFaults {
+    pub(crate) appends_fail: bool,
+    pub(crate) replies_lost: bool,
+    pub(crate) reads_fail: bool,
+    /// Every call takes this long.
+    pub(crate) takes: Duration,
+    /// Calls take up to a few milliseconds, drawn from this.
+    pub(crate) jitter: Option<fastrand::Rng>,
+}
+
+impl Delays {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut JournalFaults)) {
+        change(&mut locked(&self.0));
+    }
+
+    /// Waits as long as the call takes its way.
+    async fn travel(&self) {
+        let takes = {
+            let mut faults = locked(&self.0);
+            let takes = faults.takes;
+            let jitter = faults.jitter.as_mut().map_or(0, |rng| rng.u64(0..4));
+            takes + Duration::from_millis(jitter)
+        };
+        if takes.is_zero() {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(takes).await;
+        }
+    }
+
+    fn fails(&self, fault: impl Fn(&JournalFaults) -> bool) -> Result<(), JournalError> {
+        if fault(&locked(&self.0)) {
+            return Err(JournalError::Down("it is made to fail".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// One process's journal; what is on its way goes on when the process dies.
+pub(crate) struct WatchedJournal {
+    pub(crate) world: World,
+    pub(crate) delays: Delays,
+}
+
+#[async_trait]
+impl Journal for WatchedJournal {
+    async fn append(&self, append: Append) -> Result<Vec<Envelope>, JournalError> {
+        let now = self.world.now();
+        locked(&self.world.witness).count_call(now);
+        self.delays.fails(|faults| faults.appends_fail)?;
+        let (world, delays) = (self.world.clone(), self.delays.clone());
+        let sent = tokio::spawn(async move {
+            delays.travel().await;
+            world.sync();
+            let written = world.journal.append(append).await;
+            world.sync();
+            delays.travel().await;
+            written
+        });
+        let written = sent.await.expect("an append does not panic");
+        self.delays.fails(|faults| faults.replies_lost)?;
+        written
+    }
+
+    async fn read_after(
+        &self,
+        position: Position,
+    ) -> Result<(Vec<Envelope>, Position), JournalError> {
+        let now = self.world.now();
+        locked(&self.world.witness).count_call(now);
+        self.delays.travel().await;
+        self.delays.fails(|faults| faults.reads_fail)?;
+        self.world.journal.read_after(position).await
+    }
+
+    async fn head(&self, stream: &CutoverName) -> Result<u64, JournalError> {
+        self.delays.travel().await;
+        self.delays.fails(|faults| faults.reads_fail)?;
+        self.world.journal.head(stream).await
+    }
+
+    async fn changed(&self, position: Position) {
+        self.world.journal.changed(position).await;
+    }
+
+    async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), JournalError> {
+        self.delays.travel().await;
+        self.delays.fails(|faults| faults.appends_fail)?;
+        self.world.journal.beat(heartbeat).await
+    }
+
+    async fn heartbeats(&self) -> Result<Vec<Heartbeat>, JournalError> {
+        self.world.journal.heartbeats().await
+    }
+}
+
+/// Route 53 over a wire: a request that was sent arrives although its sender died.
+pub(crate) struct Wire(pub(crate) SimDns, pub(crate) Arc<Mutex<Knobs>>);
+
+impl Wire {
+    /// Waits in vain where the zone hangs.
+    async fn answers(&self, zone: &ZoneId) -> Result<(), CallError> {
+        let hangs = locked(&self.1).hanging.as_ref() == Some(zone);
+        if hangs {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let class = FailureClass::Transient;
+            return Err(CallError::new("Route53", class, "timed out"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Dns for Wire {
+    async fn find_zone(&self, account: &Account, zone: &ZoneRef) -> Result<Zone, CallError> {
+        self.0.find_zone(account, zone).await
+    }
+
+    async fn read_groups(
+        &self,
+        account: &Account,
+        zone: &ZoneId,
+        wanted: &BTreeSet<GroupName>,
+        urgency: Urgency,
+    ) -> GroupReadings {
+        if let Err(error) = self.answers(zone).await {
+            let failed = |name: &GroupName| (name.clone(), Err(error.clone()));
+            return wanted.iter().map(failed).collect();
+        }
+        self.0.read_groups(account, zone, wanted, urgency).await
+    }
+
+    async fn change(
+        &self,
+        account: &Account,
+        zone: &ZoneId,
+        changes: &[RecordChange],
+        comment: &str,
+        urgency: Urgency,
+    ) -> Result<Submitted, CallError> {
+        self.answers(zone).await?;
+        let names_nobody = {
+            let mut knobs = locked(&self.1);
+            knobs.batches.push(changes.len());
+            if knobs.changes_max.is_some_and(|most| changes.len() > most) {
+                let (call, class) = ("ChangeResourceRecordSets", FailureClass::Throttled);
+                return Err(CallError::new(call, class, "Rate exceeded"));
+            }
+            knobs.names_nobody
+        };
+        let (dns, account, zone) = (self.0.clone(), account.clone(), zone.clone());
+        let (changes, comment) = (changes.to_vec(), comment.to_owned());
+        let sent = tokio::spawn(async move {
+            dns.change(&account, &zone, &changes, &comment, urgency)
+                .await
+        });
+        let lost = CallError::new("ChangeResourceRecordSets", FailureClass::Transient, "lost");
+        let mut answer = sent.await.unwrap_or(Err(lost));
+        if let (Err(error), true) = (&mut answer, names_nobody) {
+            error.culprits.clear();
+        }
+        answer
+    }
+
+    async fn change_status(&self, account: &Account, change: &ChangeId) -> ChangeReading {
+        self.0.change_status(account, change).await
+    }
+
+    fn clock_skew(&self) -> Option<SignedDuration> {
+        self.0.clock_skew()
+    }
+}
+
+/// The plan files.
+#[derive(Clone, Default)]
+pub(crate) struct Files(pub(crate) Arc<Mutex<BTreeMap<String, FileReading>>>);
+
+impl PlanFiles for Files {
+    fn look(&self) -> PlanFilesNow {
+        let files = locked(&self.0);
+        let there = files
+            .iter()
+            .filter(|(_, reading)| **reading != FileReading::Removed);
+        PlanFilesNow {
+            roots: files.keys().cloned().collect(),
+            files: there
+                .map(|(path, reading)| (path.clone(), reading.clone()))
+                .collect(),
+        }
+    }
+}
+
+/// People, who are told everything.
+pub(crate) struct People {
+    pub(crate) pages: Arc<Mutex<Vec<Page>>>,
+    pub(crate) fail: Arc<Mutex<bool>>,
+}
+
+#[async_trait]
+impl Notifier for People {
+    async fn page(&self, page: &Page) -> Result<(), String> {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if *locked(&self.fail) {
+            return Err("nobody answers".to_owned());
+        }
+        locked(&self.pages).push(page.clone());
+        Ok(())
+    }
+}
+
+/// Break-glass files in memory.
+#[derive(Clone, Default)]
+pub(crate) struct Glass(Arc<Mutex<(BTreeMap<String, String>, bool)>>);
+
+impl Glass {
+    pub(crate) fn fail(&self, fail: bool) {
+        locked(&self.0).1 = fail;
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let glass = locked(&self.0);
+        glass.0.values().cloned().collect()
+    }
+}
+
+impl BreakGlass for Glass {
+    fn store(&self, files: &BTreeMap<String, String>) -> Result<(), String> {
+        let mut glass = locked(&self.0);
+        if glass.1 {
+            return Err("no space left".to_owned());
+        }
+        glass.0.clone_from(files);
+        Ok(())
+    }
+}
