@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::claims::Claims;
 use super::observe::{self, Reads, Seen};
@@ -27,6 +28,13 @@ const RACES_MAX: usize = 5;
 
 /// A heartbeat is not worth a longer wait: the next round must come.
 const BEAT_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long orders are gathered before they are handed over. The journal takes each decision by itself, some
+/// milliseconds each on a disk; an intended write may be sent for 15 s.
+const GATHER_FOR: Duration = Duration::from_secs(1);
+
+/// An order, whose it is, and who else had written to the stream when it was decided.
+type Decided = (CutoverName, Order, u64);
 
 /// How often groups are read in one round: for what wants them at first, and for what turned back because of it.
 const READS_MAX: usize = 3;
@@ -313,8 +321,9 @@ impl Controller {
         names: &[CutoverName],
         seen: &mut Seen,
     ) -> Result<(), ControllerError> {
-        let mut orders: Vec<(CutoverName, Order, u64)> = Vec::new();
         self.break_glass_for_starts(names, seen);
+        let mut orders: Vec<Decided> = Vec::new();
+        let mut gathered_since = Instant::now();
         for name in names {
             let Some(observation) = seen.get_mut(name) else {
                 continue;
@@ -323,8 +332,18 @@ impl Controller {
                 observation.in_flight = true;
                 orders.push((name.clone(), order, epoch));
             }
+            // A journal on a slow disk must not use up the deadlines of what it has taken already.
+            if gathered_since.elapsed() >= GATHER_FOR {
+                self.hand_over(std::mem::take(&mut orders));
+                gathered_since = Instant::now();
+            }
         }
-        // Handed over together, so that the writers can pack them into few batches.
+        self.hand_over(orders);
+        Ok(())
+    }
+
+    /// Hands orders to the writers of their zones: many together, so that they can be packed into few batches.
+    fn hand_over(&mut self, mut orders: Vec<Decided>) {
         orders.sort_by_key(|(_, order, _)| order.purpose);
         let now = self.now();
         for (name, order, epoch) in orders {
@@ -341,7 +360,6 @@ impl Controller {
             self.performer
                 .perform(&name, &account, &order, epoch, &label, now);
         }
-        Ok(())
     }
 
     /// Decides one cutover until nothing more is to be said, journaling each decision. Returns what is to be written, and
