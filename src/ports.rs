@@ -1,11 +1,13 @@
 //! What the controller needs from outside. Adapters implement these traits; the controller knows nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tokio::time::Instant;
 
 use crate::engine::event::{Envelope, Event, FailureClass};
 use crate::engine::observation::{AlarmReading, ChangeReading, FileReading, HistoryReading};
@@ -14,9 +16,18 @@ use crate::engine::record::{GroupName, RecordSet};
 use crate::engine::units::{AlarmId, ChangeId, CutoverName, DnsName, ZoneId};
 
 /// Reads the wall clock. Waiting is done with `tokio::time`, which the rehearsal's clock drives too.
+#[async_trait]
 pub trait Clock: Send + Sync {
     /// Now, by this machine.
     fn now(&self) -> Timestamp;
+
+    /// Waits until everything is to be looked at again, after a look at `last`: for `interval`. A simulated clock may wait
+    /// longer, for as long as it knows that there is nothing new to be seen.
+    ///
+    /// May be dropped and called again with the same `last` at any time.
+    async fn look_again(&self, last: Instant, interval: Duration) {
+        tokio::time::sleep_until(last + interval).await;
+    }
 }
 
 /// How much a call matters when calls are rationed: reverts go first and keep headroom.

@@ -40,12 +40,12 @@ impl Controller {
     pub async fn run(&mut self, stop: impl Future<Output = ()>) -> Result<Ending, ControllerError> {
         let mut stop = pin!(stop);
         let mut due = Due::All;
-        let mut next_full = Instant::now() + self.settings.interval;
+        let mut looked_at = Instant::now();
         loop {
             // A round is never cut short: stopping waits for its end, which is bounded.
             self.round(&due).await?;
             if due == Due::All {
-                next_full = Instant::now() + self.settings.interval;
+                looked_at = Instant::now();
             }
             if self.is_over() {
                 self.finish().await?;
@@ -58,7 +58,7 @@ impl Controller {
                     self.finish().await?;
                     return Ok(Ending::Stopped);
                 }
-                due = self.wait(next_full) => due,
+                due = self.wait(looked_at) => due,
             };
         }
     }
@@ -73,12 +73,16 @@ impl Controller {
     }
 
     /// Waits for what is worth a round.
-    async fn wait(&mut self, next_full: Instant) -> Due {
+    async fn wait(&mut self, looked_at: Instant) -> Due {
         if self.book.has_foreign() {
             return Due::Only(BTreeSet::new());
         }
         let down = self.journal_trouble.is_some();
         let wake = self.next_wake().max(Instant::now() + SLEEP_MIN);
+        let look_again = self
+            .outside
+            .clock
+            .look_again(looked_at, self.settings.interval);
         tokio::select! {
             biased;
             outcome = self.performer.next() => {
@@ -90,7 +94,7 @@ impl Controller {
                 Due::Only(BTreeSet::new())
             }
             () = appended(&self.book, down) => Due::Only(BTreeSet::new()),
-            () = tokio::time::sleep_until(next_full) => Due::All,
+            () = look_again => Due::All,
             () = tokio::time::sleep_until(wake) => Due::Only(self.woken()),
         }
     }

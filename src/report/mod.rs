@@ -8,6 +8,7 @@ pub mod events;
 pub mod history;
 pub mod holds;
 pub mod preview;
+pub mod rehearsal;
 pub mod status;
 pub mod text;
 

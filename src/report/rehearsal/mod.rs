@@ -1,0 +1,3 @@
+//! A rehearsal, for people and programs.
+
+pub mod film;
