@@ -209,7 +209,10 @@ fn trouble<'w, 't>(
             Ok((What::Capacity { side, per_minute }, left))
         }
         ["unhealthy", left @ ..] => Ok((What::Unhealthy { side }, left)),
-        [word @ ("errors" | "latency" | "leak" | "slow" | "capacity"), ..] => {
+        [
+            word @ ("errors" | "latency" | "leak" | "slow" | "capacity"),
+            ..,
+        ] => {
             let full = match *word {
                 "errors" => "errors 20%",
                 "latency" => "latency 5x",
@@ -226,7 +229,10 @@ fn trouble<'w, 't>(
         }
         [] => {
             let message = format!("it is not said what happens to the {subject} cluster");
-            error(message, &format!("write for example `{subject} errors 20%`"))
+            error(
+                message,
+                &format!("write for example `{subject} errors 20%`"),
+            )
         }
     }
 }
@@ -381,23 +387,49 @@ mod tests {
         let at: Timestamp = "2026-12-03T00:00:00Z".parse().unwrap();
         let fault = read("old outage at 2026-12-03T09:00+09:00");
         assert_eq!(fault.when, Some(When::At(at)));
-        assert_eq!(read("cloudwatch down 40m at 30h").when, Some(When::After(hours(30))));
-        assert_eq!(read("cloudwatch down 40m at 30h").lasts, Some(SignedDuration::from_mins(40)));
+        assert_eq!(
+            read("cloudwatch down 40m at 30h").when,
+            Some(When::After(hours(30)))
+        );
+        assert_eq!(
+            read("cloudwatch down 40m at 30h").lasts,
+            Some(SignedDuration::from_mins(40))
+        );
     }
 
     #[test]
     fn what_is_wrong_is_said_with_what_to_write() {
         for (text, message, help) in [
             ("", "empty", "new errors 20%"),
-            ("mew errors 20%", "`mew` is nothing that can fail", "did you mean `new`?"),
-            ("new erors 20%", "`erors` is not known of a cluster", "did you mean `errors`?"),
+            (
+                "mew errors 20%",
+                "`mew` is nothing that can fail",
+                "did you mean `new`?",
+            ),
+            (
+                "new erors 20%",
+                "`erors` is not known of a cluster",
+                "did you mean `errors`?",
+            ),
             ("new errors 20", "no unit", "percentage"),
             ("new errors", "does not say all", "new errors 20%"),
             ("new latency much", "how many times", "latency 5x"),
-            ("new outage at noon", "`noon` is not a moment", "at step 3 + 2h"),
+            (
+                "new outage at noon",
+                "`noon` is not a moment",
+                "at step 3 + 2h",
+            ),
             ("new outage at step zero", "not a step", "at step 3"),
-            ("cloudwatch up", "`up` is not known of `cloudwatch`", "cloudwatch down 40m"),
-            ("foreign write 70:30", "pair of weights", "foreign write 70/30"),
+            (
+                "cloudwatch up",
+                "`up` is not known of `cloudwatch`",
+                "cloudwatch down 40m",
+            ),
+            (
+                "foreign write 70:30",
+                "pair of weights",
+                "foreign write 70/30",
+            ),
             ("new outage 40", "no unit", "40m"),
             ("controller killed", "does not say when", "at step 2 + 1h"),
             ("rollback now", "means nothing here", "at step 3 + 2h"),

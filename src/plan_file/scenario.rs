@@ -195,7 +195,10 @@ fn number(text: &str, (least, most): (f64, f64)) -> Result<f64, FaultError> {
         Ok(number) if (least..=most).contains(&number) => Ok(number),
         _ => Err(FaultError {
             message: format!("{} is not a number from {least} to {most}", quote(text)),
-            help: format!("write for example `{}`", f64::midpoint(least, most.min(24.0))),
+            help: format!(
+                "write for example `{}`",
+                f64::midpoint(least, most.min(24.0))
+            ),
         }),
     }
 }
@@ -278,8 +281,7 @@ fn alarm(raw: ScenarioAlarm, span: &Span, sink: &mut Sink<'_>) -> Option<Alarm> 
     let measures = match (measures, raw.above) {
         (Some(RawMeasure::Latency), above) => {
             let above_ms = above.and_then(|at| Some((at.value?, at.span)));
-            let above_ms =
-                above_ms.and_then(|(text, span)| said(milliseconds(&text), &span, sink));
+            let above_ms = above_ms.and_then(|(text, span)| said(milliseconds(&text), &span, sink));
             Some(Measure::Latency { above_ms })
         }
         (Some(RawMeasure::Errors), above) => {
@@ -289,7 +291,11 @@ fn alarm(raw: ScenarioAlarm, span: &Span, sink: &mut Sink<'_>) -> Option<Alarm> 
         }
         (None, Some(At { span, .. })) => {
             let message = "`above` needs `measures`";
-            sink.error(&span, message, "add `measures: errors`, or `measures: latency`");
+            sink.error(
+                &span,
+                message,
+                "add `measures: errors`, or `measures: latency`",
+            );
             None
         }
         (None, None) => None,
@@ -308,7 +314,11 @@ fn alarm(raw: ScenarioAlarm, span: &Span, sink: &mut Sink<'_>) -> Option<Alarm> 
             "`period` must be whole minutes, at most a day".to_owned(),
             "write for example `period: 5m`".to_owned(),
         );
-        if accept(if whole { Ok(()) } else { Err(complaint) }, &period.span, sink) {
+        if accept(
+            if whole { Ok(()) } else { Err(complaint) },
+            &period.span,
+            sink,
+        ) {
             evaluation.period_mins = minutes;
         }
     }
