@@ -8,8 +8,10 @@ mod files;
 mod observe;
 mod pager;
 mod perform;
+mod record;
 mod round;
 mod run;
+mod settle;
 mod zone_writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +32,8 @@ use crate::ports::{
 use book::Book;
 use observe::{Eyes, Memory};
 use pager::Pager;
-use perform::{Outcome, Performer};
+use perform::Performer;
+use record::Facts;
 pub use run::Ending;
 
 /// What a controller is connected to.
@@ -99,8 +102,10 @@ pub struct Controller {
     pager: Pager,
     /// What this process remembers of each cutover between rounds; nothing that a decision could not do without.
     notes: BTreeMap<CutoverName, Note>,
-    /// Outcomes that the journal has not taken yet, each with the name of its append.
-    unrecorded: Vec<(Outcome, String)>,
+    /// What came of writes since the last time that was journaled.
+    outcomes: Facts,
+    /// Facts that the journal has not taken yet, each lot with the name of its append.
+    unrecorded: Vec<(Facts, String)>,
     /// Pages that were delivered and are not journaled as such yet.
     delivered: Vec<pager::Delivered>,
     /// The files as last looked at.
@@ -138,6 +143,7 @@ impl Controller {
             performer: Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal)),
             pager: Pager::new(Arc::clone(&outside.notifier)),
             notes: BTreeMap::new(),
+            outcomes: Facts::new(),
             unrecorded: Vec::new(),
             delivered: Vec::new(),
             watched: files::Watched::default(),

@@ -152,9 +152,9 @@ impl Controller {
                 back && state.rollback.is_none()
             }
         };
-        let settled =
-            states.iter().all(over) && self.performer.is_idle() && self.unrecorded.is_empty();
-        settled && self.journal_trouble.is_none()
+        let recorded = self.outcomes.is_empty() && self.unrecorded.is_empty();
+        let settled = states.iter().all(over) && self.performer.is_idle();
+        settled && recorded && self.journal_trouble.is_none()
     }
 }
 
