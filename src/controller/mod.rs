@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use crate::engine::event::Envelope;
 use crate::engine::hold::HoldReason;
@@ -116,6 +117,10 @@ pub struct Controller {
     break_glass_of: BTreeMap<CutoverName, u64>,
     journal_trouble: Option<String>,
     caught_up: bool,
+    /// When the last heartbeat was left.
+    beat_at: Option<Instant>,
+    /// Something was seen since then.
+    beat_owed: bool,
 }
 
 /// What a process remembers of one cutover between rounds.
@@ -152,6 +157,8 @@ impl Controller {
             break_glass_of: BTreeMap::new(),
             journal_trouble: None,
             caught_up: false,
+            beat_at: None,
+            beat_owed: false,
             outside,
             settings,
         }

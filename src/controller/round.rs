@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::claims::Claims;
 use super::observe::{self, Reads, Seen};
@@ -20,6 +21,10 @@ use crate::ports::{Glance, Heartbeat, JournalError};
 
 /// A heartbeat is not worth a longer wait: the next round must come.
 const BEAT_WITHIN: Duration = Duration::from_secs(2);
+
+/// Between the looks at everything a heartbeat is left no more often: it holds what is seen of every cutover, and costs
+/// the journal a sync.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// How often groups are read in one round: for what wants them at first, and for what turned back because of it.
 const READS_MAX: usize = 3;
@@ -57,7 +62,11 @@ impl Controller {
         self.pass(rest, true).await?;
         self.keep_break_glass();
         self.send_pages();
-        self.beat().await;
+        if *due == Due::All || self.may_beat() {
+            self.beat().await;
+        } else {
+            self.beat_owed = true;
+        }
         self.log_news();
         Ok(())
     }
@@ -321,6 +330,17 @@ impl Controller {
         }
     }
 
+    /// Whether the last heartbeat is long enough ago.
+    fn may_beat(&self) -> bool {
+        self.beat_at.is_none_or(|at| at.elapsed() >= BEAT_EVERY)
+    }
+
+    /// When the next heartbeat is due because something was seen since the last one.
+    pub(super) fn next_beat(&self) -> Option<Instant> {
+        let at = self.beat_at.filter(|_| self.beat_owed)?;
+        Some(at + BEAT_EVERY)
+    }
+
     /// Leaves a heartbeat, so that `status` can tell that somebody looks and what is seen.
     pub(super) async fn beat(&mut self) {
         let glance = |state: &&State| {
@@ -335,6 +355,8 @@ impl Controller {
             interval_secs: self.settings.interval.as_secs(),
             cutovers: self.states().iter().filter_map(glance).collect(),
         };
+        self.beat_owed = false;
+        self.beat_at = Some(Instant::now());
         let beat = self.outside.journal.beat(&heartbeat);
         match tokio::time::timeout(BEAT_WITHIN, beat).await {
             Ok(Ok(())) => {}

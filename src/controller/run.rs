@@ -103,10 +103,8 @@ impl Controller {
     fn next_wake(&self) -> Instant {
         let now = self.now();
         let far = Instant::now() + Duration::from_hours(1);
-        self.wakes()
-            .map(|(_, at)| instant(at, now))
-            .min()
-            .unwrap_or(far)
+        let wakes = self.wakes().map(|(_, at)| instant(at, now));
+        wakes.chain(self.next_beat()).min().unwrap_or(far)
     }
 
     fn wakes(&self) -> impl Iterator<Item = (&crate::engine::units::CutoverName, Timestamp)> {
