@@ -11,11 +11,11 @@ use super::observe::{self, Reads, Seen};
 use super::{Controller, ControllerError};
 use crate::engine::check;
 use crate::engine::decide::{self, Decision};
-use crate::engine::event::Event;
+use crate::engine::event::{Event, RevertMode};
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::{FileReading, GroupReading, Observation};
 use crate::engine::preflight;
-use crate::engine::state::{Phase, State};
+use crate::engine::state::{Phase, Revert, State};
 use crate::engine::units::{CutoverName, WeightPair};
 use crate::ports::{Glance, Heartbeat, JournalError};
 
@@ -164,10 +164,11 @@ impl Controller {
         let (mut todo, mut read) = (names, BTreeSet::new());
         for _ in 0..READS_MAX {
             let now = self.now();
-            let (reading, ready): (Vec<CutoverName>, Vec<CutoverName>) = todo
-                .iter()
-                .cloned()
-                .partition(|name| !read.contains(name) && self.wants_groups(name, &seen, now));
+            let (reading, ready): (Vec<CutoverName>, Vec<CutoverName>) =
+                todo.iter().cloned().partition(|name| {
+                    let known = read.contains(name) || self.is_forced(name);
+                    !known && self.wants_groups(name, &seen, now)
+                });
             // Whatever needs no groups is decided before any is read: what turns back by that is read with the rest.
             self.settle_all(&ready, &mut seen).await?;
             let now = self.now();
@@ -191,6 +192,22 @@ impl Controller {
             }
         }
         Ok(())
+    }
+
+    /// Whether a person's force has not been written yet: that needs no reading first.
+    fn is_forced(&self, name: &CutoverName) -> bool {
+        let Some(state) = self.book.state(name) else {
+            return false;
+        };
+        let unsent = |revert: &Revert| revert.failures == 0 && revert.submitted.is_empty();
+        let asked = state.rollback.as_ref();
+        let asked = asked.is_some_and(|asked| asked.mode == RevertMode::Force);
+        match (&state.revert, state.phase) {
+            (Some(revert), Phase::Reverting) => {
+                asked || (revert.mode == RevertMode::Force && unsent(revert))
+            }
+            _ => asked,
+        }
     }
 
     fn wants_groups(&self, name: &CutoverName, seen: &Seen, now: Timestamp) -> bool {
