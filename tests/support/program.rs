@@ -217,6 +217,11 @@ impl Running {
         kill_process(pid, Signal::TERM).expect("a child can be signalled");
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
