@@ -4,6 +4,7 @@ pub mod batch;
 mod book;
 pub mod break_glass;
 mod claims;
+mod drift_checks;
 pub mod emergency;
 mod files;
 mod observe;

@@ -161,20 +161,27 @@ impl Controller {
                 .collect();
             observe::signals_and_changes(&self.eyes, &states, &mut seen).await;
         }
+        let now = self.now();
+        let postponed = self.postponed(&names, &seen, now);
         let (mut todo, mut read) = (names, BTreeSet::new());
         for _ in 0..READS_MAX {
             let now = self.now();
+            let wants = |controller: &Self, name: &CutoverName, seen: &Seen, now| {
+                let waits =
+                    postponed.contains(name) && controller.only_looks_for_drift(name, seen, now);
+                !waits && controller.wants_groups(name, seen, now)
+            };
             let (reading, ready): (Vec<CutoverName>, Vec<CutoverName>) =
                 todo.iter().cloned().partition(|name| {
                     let known = read.contains(name) || self.is_forced(name);
-                    !known && self.wants_groups(name, &seen, now)
+                    !known && wants(self, name, &seen, now)
                 });
             // Whatever needs no groups is decided before any is read: what turns back by that is read with the rest.
             self.settle_all(&ready, &mut seen).await?;
             let now = self.now();
             let turned = ready
                 .into_iter()
-                .filter(|name| !read.contains(name) && self.wants_groups(name, &seen, now));
+                .filter(|name| !read.contains(name) && wants(self, name, &seen, now));
             let reading: Vec<CutoverName> = reading.into_iter().chain(turned).collect();
             // Where a zone must be looked up first, that may take long, and nothing is under way yet.
             let (known, unknown): (Vec<CutoverName>, Vec<CutoverName>) =
@@ -186,7 +193,7 @@ impl Controller {
                 self.read_and_settle(names, &mut seen, &mut read).await?;
             }
             let now = self.now();
-            todo.retain(|name| !read.contains(name) && self.wants_groups(name, &seen, now));
+            todo.retain(|name| !read.contains(name) && wants(self, name, &seen, now));
             if todo.is_empty() {
                 break;
             }
@@ -210,7 +217,7 @@ impl Controller {
         }
     }
 
-    fn wants_groups(&self, name: &CutoverName, seen: &Seen, now: Timestamp) -> bool {
+    pub(super) fn wants_groups(&self, name: &CutoverName, seen: &Seen, now: Timestamp) -> bool {
         let observed = self.book.state(name).zip(seen.get(name));
         observed.is_some_and(|(state, observation)| decide::wants_groups(state, observation, now))
     }

@@ -196,3 +196,165 @@ impl Book {
         written?.iter().try_for_each(|entry| self.take(entry))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
+    use crate::engine::event::{Envelope, JOURNAL_VERSION};
+    use crate::engine::plan::{AwsSettings, Gates, HoldOrRevert, Plan, PlanSource};
+    use crate::engine::units::ControllerId;
+    use crate::ports::{Heartbeat, Journal, Position};
+
+    /// A journal as small as can be, which counts its appends.
+    #[derive(Default)]
+    struct Counted(Mutex<(Vec<Envelope>, usize)>);
+
+    #[async_trait]
+    impl Journal for Counted {
+        async fn append(&self, append: Append) -> Result<Vec<Envelope>, JournalError> {
+            let mut inside = self.0.lock().unwrap();
+            inside.1 += 1;
+            let mut heads: BTreeMap<CutoverName, u64> = BTreeMap::new();
+            for entry in &inside.0 {
+                heads.insert(entry.cutover.clone(), entry.seq);
+            }
+            for (stream, expected) in &append.expect {
+                let head = heads.get(stream).copied().unwrap_or(0);
+                if head != *expected {
+                    return Err(JournalError::Conflict {
+                        stream: stream.clone(),
+                        expected: *expected,
+                        head,
+                    });
+                }
+            }
+            let mut written = Vec::new();
+            for entry in append.entries {
+                let head = heads.entry(entry.cutover.clone()).or_default();
+                *head += 1;
+                written.push(Envelope {
+                    cutover: entry.cutover,
+                    attempt: entry.attempt,
+                    seq: *head,
+                    at: entry.at,
+                    actor: entry.actor,
+                    version: JOURNAL_VERSION,
+                    event: entry.event,
+                });
+            }
+            inside.0.extend(written.iter().cloned());
+            Ok(written)
+        }
+
+        async fn read_after(
+            &self,
+            position: Position,
+        ) -> Result<(Vec<Envelope>, Position), JournalError> {
+            let inside = self.0.lock().unwrap();
+            let from = usize::try_from(position.0).unwrap();
+            let read = inside.0[from..].to_vec();
+            Ok((read, Position(u64::try_from(inside.0.len()).unwrap())))
+        }
+
+        async fn head(&self, _: &CutoverName) -> Result<u64, JournalError> {
+            Ok(0)
+        }
+
+        async fn changed(&self, _: Position) {}
+
+        async fn beat(&self, _: &Heartbeat) -> Result<(), JournalError> {
+            Ok(())
+        }
+
+        async fn heartbeats(&self) -> Result<Vec<Heartbeat>, JournalError> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn accepted(name: &str) -> Draft {
+        let day = jiff::SignedDuration::from_hours(24);
+        let plan = Plan {
+            name: CutoverName::from(name),
+            description: None,
+            aws: AwsSettings::default(),
+            records: Vec::new(),
+            settle: None,
+            steps: Vec::new(),
+            gates: Gates {
+                alarms: Vec::new(),
+                fallback_alarms: Vec::new(),
+                unknown_for: day,
+                on_unknown: HoldOrRevert::Hold,
+                both_red: HoldOrRevert::Hold,
+            },
+            notify: None,
+        };
+        let source = PlanSource {
+            path: format!("/{name}.yaml"),
+            digest: String::new(),
+            text: String::new(),
+            plan,
+        };
+        Draft {
+            name: CutoverName::from(name),
+            seq: 0,
+            events: vec![Event::PlanAccepted {
+                source: Box::new(source),
+            }],
+        }
+    }
+
+    #[tokio::test]
+    async fn of_twenty_cutovers_only_the_one_that_lost_its_race_is_decided_afresh() {
+        let journal = Arc::new(Counted::default());
+        let mine = &mut Book::new(journal.clone(), &ControllerId::from("mine"));
+        let theirs = &mut Book::new(journal.clone(), &ControllerId::from("theirs"));
+        let names: Vec<String> = (0..20).map(|number| format!("svc{number:02}")).collect();
+        let drafts: Vec<Draft> = names.iter().map(|name| accepted(name)).collect();
+        let at = Timestamp::UNIX_EPOCH;
+        let answers = mine.append_group(at, &drafts).await;
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        theirs.refresh().await.unwrap();
+        let faster = theirs.append_group(at, &[draft("svc07", 1, 1)]).await;
+        assert!(faster[0].is_ok(), "{faster:?}");
+        let before = journal.0.lock().unwrap().1;
+        let drafts: Vec<Draft> = names.iter().map(|name| draft(name, 1, 1)).collect();
+        let answers = mine.append_group(at, &drafts).await;
+        for (name, answer) in names.iter().zip(&answers) {
+            assert_eq!(answer.is_ok(), name != "svc07", "{name}: {answer:?}");
+        }
+        assert_eq!(
+            journal.0.lock().unwrap().1 - before,
+            2,
+            "once in vain, once without it"
+        );
+        let state = mine.state(&CutoverName::from("svc07")).unwrap();
+        assert_eq!(state.seq, 2, "what was faster is read");
+    }
+
+    fn draft(name: &str, seq: u64, events: usize) -> Draft {
+        let event = Event::PauseRequested { reason: None };
+        Draft {
+            name: CutoverName::from(name),
+            seq,
+            events: vec![event; events],
+        }
+    }
+
+    #[test]
+    fn drafts_are_packed_in_order_and_never_cut() {
+        let drafts = [9, 9, 2, 1, 20, 1].map(|events| draft("api", 0, events));
+        let sizes: Vec<Vec<usize>> = groups(drafts.to_vec())
+            .iter()
+            .map(|group| group.iter().map(|draft| draft.events.len()).collect())
+            .collect();
+        assert_eq!(sizes, [vec![9, 9, 2], vec![1], vec![20], vec![1]]);
+    }
+}
