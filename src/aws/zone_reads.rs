@@ -197,44 +197,57 @@ impl ZoneReader {
         wanted: &BTreeSet<GroupName>,
         size: u64,
     ) -> Result<Found, CallError> {
-        let mut stretches = JoinSet::new();
-        for stretch in stretches_of(wanted, size) {
+        let stretches = stretches_of(wanted, size);
+        if stretches.len() <= 1 {
+            return self.read_pages(Cursor::default(), wanted, None).await;
+        }
+        let mut reads = JoinSet::new();
+        for stretch in stretches {
             let reader = self.clone();
-            stretches.spawn(async move { reader.read_stretch(&stretch).await });
+            reads.spawn(async move { reader.read_stretch(&stretch).await });
         }
         let mut found = Found::new();
-        while let Some(finished) = stretches.join_next().await {
-            // A panic leaves its groups unfound: they are read by name.
+        while let Some(finished) = reads.join_next().await {
+            // A panic leaves its groups unfound, which are then looked for again.
             if let Ok(read) = finished {
                 found.extend(read?);
             }
         }
         // Where a stretch ends rests on the order of names. What it did not meet is looked for by itself before it
         // counts as gone.
-        let missing: BTreeSet<GroupName> = wanted
-            .iter()
-            .filter(|group| !found.contains_key(*group))
-            .cloned()
-            .collect();
-        for read in self.read_names(types_by_name(&missing)).await.into_values() {
+        let missing = |group: &&GroupName| !found.contains_key(*group);
+        let missing: BTreeSet<GroupName> = wanted.iter().filter(missing).cloned().collect();
+        let names = types_by_name(&missing);
+        if whole_zone_is_cheaper(names.len(), size) {
+            let read = self.read_pages(Cursor::default(), &missing, None).await;
             found.extend(read?);
+        } else {
+            for read in self.read_names(names).await.into_values() {
+                found.extend(read?);
+            }
         }
         Ok(found)
     }
 
-    /// Reads pages from the first wanted name on, until all wanted groups have been passed.
+    /// Reads pages from the first wanted name to the last.
     async fn read_stretch(&self, wanted: &BTreeSet<GroupName>) -> Result<Found, CallError> {
-        let places = || wanted.iter().map(|group| place(&group.name));
-        let (Some(first), Some(last)) = (
-            wanted.iter().min_by_key(|group| place(&group.name)),
-            places().max(),
-        ) else {
-            return Ok(Found::new());
-        };
-        let mut cursor = Cursor {
-            name: Some(format!("{}.", first.name)),
+        let names = || wanted.iter().map(|group| &group.name);
+        let first = names().min_by_key(|name| place(name));
+        let start = Cursor {
+            name: first.map(|name| format!("{name}.")),
             ..Cursor::default()
         };
+        self.read_pages(start, wanted, names().map(place).max())
+            .await
+    }
+
+    /// Reads pages until all wanted groups, or a place in the zone, have been passed.
+    async fn read_pages(
+        &self,
+        mut cursor: Cursor,
+        wanted: &BTreeSet<GroupName>,
+        last: Option<Vec<String>>,
+    ) -> Result<Found, CallError> {
         let mut found = Found::new();
         for _ in 0..ZONE_PAGES_MAX {
             let page = self.page(&cursor, ZONE_PAGE).await?;
@@ -248,7 +261,8 @@ impl ZoneReader {
                 return Ok(found);
             };
             let goes_on = next.group().is_none_or(|group| wanted.contains(&group));
-            let passed = next.group().is_some_and(|group| place(&group.name) > last);
+            let passed = last.as_ref().zip(next.group());
+            let passed = passed.is_some_and(|(last, group)| place(&group.name) > *last);
             if passed || (found.len() == wanted.len() && !goes_on) {
                 return Ok(found);
             }
