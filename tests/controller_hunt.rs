@@ -2,9 +2,11 @@
 
 mod breaking_glass;
 mod calls;
+
 mod hunt;
 mod journal_down;
 mod outside;
 mod pages;
+mod scale;
 mod world;
 mod writers;

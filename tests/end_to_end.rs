@@ -4,6 +4,7 @@ mod alarms;
 mod calls;
 mod crashes;
 mod drift;
+mod emergencies;
 mod ladder;
 mod operators;
 mod rollbacks;

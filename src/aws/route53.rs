@@ -173,8 +173,8 @@ impl Route53Dns {
             zone: zone.clone(),
             urgency,
         };
-        if size.is_some_and(|size| whole_zone_is_cheaper(names.len(), size)) {
-            let read = reader.read_zone(wanted).await;
+        if let Some(size) = size.filter(|size| whole_zone_is_cheaper(names.len(), *size)) {
+            let read = reader.read_zone(wanted, size).await;
             return answers(wanted, |_| Some(&read));
         }
         let read = reader.read_names(names).await;

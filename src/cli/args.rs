@@ -309,11 +309,19 @@ pub struct IgnoreAlarm {
 #[derive(Debug, Args)]
 pub struct Rollback {
     /// Cutovers, or patterns with * and ?
-    #[arg(value_name = "NAME", required_unless_present = "all")]
+    #[arg(value_name = "NAME", required_unless_present_any = ["all", "from"])]
     pub names: Vec<String>,
     /// All unfinished cutovers of the journal
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
+    /// Write these break-glass files instead (ZONEID-01.json …); needs no journal
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 1..,
+        conflicts_with_all = ["names", "all", "force", "include_completed", "reason"]
+    )]
+    pub from: Vec<PathBuf>,
     /// Overwrite what somebody else changed
     #[arg(long)]
     pub force: bool,
@@ -323,6 +331,9 @@ pub struct Rollback {
     /// How long to wait for the end; the request stays in the journal
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = patience)]
     pub timeout: SignedDuration,
+    /// Where the break-glass files are, to keep them true [default: .cutover/break-glass, if the journal is beside it]
+    #[arg(long, value_name = "DIR")]
+    pub break_glass: Option<PathBuf>,
     /// Why, for the journal
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

@@ -1,5 +1,7 @@
 //! The book: what the journal says about every cutover, folded, and the way to add to it.
 
+mod appends;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,9 @@ use crate::engine::fold;
 use crate::engine::hold::RevertCause;
 use crate::engine::state::State;
 use crate::engine::units::{ControllerId, CutoverName, WriteId};
-use crate::ports::{APPEND_EVENTS_MAX, Append, Journal, JournalError, NewEntry, Position};
+use crate::ports::{APPEND_EVENTS_MAX, Journal, JournalError, Position};
+
+pub(super) use appends::{Draft, groups};
 
 /// An append that takes longer means that the journal is down (RULES F2).
 const APPEND_WITHIN: Duration = Duration::from_secs(2);
@@ -131,96 +135,6 @@ impl Book {
         std::mem::take(&mut self.news)
     }
 
-    /// Appends events that were decided from what this book has read of one cutover's stream, conditional on that.
-    ///
-    /// What was decided from a revert that the journal did not know of is to be decided afresh once it does: a conflict.
-    pub(super) async fn append(
-        &mut self,
-        name: &CutoverName,
-        at: Timestamp,
-        events: &[Event],
-    ) -> Result<(), JournalError> {
-        if let Some(shadow) = self.shadows.get(name) {
-            let expected = shadow.state.seq;
-            self.reveal(name, at).await?;
-            let stream = name.clone();
-            let head = self.seq(name);
-            return Err(JournalError::Conflict {
-                stream,
-                expected,
-                head,
-            });
-        }
-        for events in events.chunks(APPEND_EVENTS_MAX) {
-            let append_id = self.next_append_id();
-            self.append_chunk(name, at, events, append_id).await?;
-        }
-        Ok(())
-    }
-
-    /// Appends a fact that holds whatever else was written. The same `append_id` is never appended twice, however often
-    /// a reply is lost (RULES G1).
-    pub(super) async fn append_fact(
-        &mut self,
-        name: &CutoverName,
-        at: Timestamp,
-        event: &Event,
-        append_id: String,
-    ) -> Result<(), JournalError> {
-        if self.shadows.contains_key(name) {
-            self.reveal(name, at).await?;
-        }
-        self.append_chunk(name, at, std::slice::from_ref(event), append_id)
-            .await
-    }
-
-    /// A name for an append that no other append of this journal has.
-    pub(super) fn next_append_id(&mut self) -> String {
-        self.appends += 1;
-        format!("{}-{}", self.actor, self.appends)
-    }
-
-    fn seq(&self, name: &CutoverName) -> u64 {
-        let state = self.states.get(name).and_then(Option::as_ref);
-        state.map_or(0, |state| state.seq)
-    }
-
-    async fn append_chunk(
-        &mut self,
-        name: &CutoverName,
-        at: Timestamp,
-        events: &[Event],
-        append_id: String,
-    ) -> Result<(), JournalError> {
-        if let Some(why) = &self.down {
-            return Err(JournalError::Down(why.clone()));
-        }
-        let state = self.states.get(name).and_then(Option::as_ref);
-        let (seq, attempt) = state.map_or((0, 1), |state| (state.seq, state.attempt));
-        let entry = |event: &Event| NewEntry {
-            cutover: name.clone(),
-            attempt,
-            at,
-            actor: self.actor.clone(),
-            event: event.clone(),
-        };
-        let append = Append {
-            expect: vec![(name.clone(), seq)],
-            entries: events.iter().map(entry).collect(),
-            append_id,
-        };
-        let written = tokio::time::timeout(APPEND_WITHIN, self.journal.append(append))
-            .await
-            .unwrap_or_else(|_| {
-                let why = "an append was not done within 2 s".to_owned();
-                Err(JournalError::Down(why))
-            });
-        if let Err(JournalError::Down(why)) = &written {
-            self.down = Some(why.clone());
-        }
-        written?.iter().try_for_each(|entry| self.take(entry))
-    }
-
     /// Notes a revert that the journal cannot take now. What follows is folded in memory until it can.
     pub(super) fn shadow(&mut self, name: &CutoverName, at: Timestamp, events: &[Event]) {
         let intent = events.iter().find_map(|event| match event {
@@ -271,15 +185,27 @@ impl Book {
 
     /// Journals a revert that was performed while the journal was down; the journal's state is then what counts.
     async fn reveal(&mut self, name: &CutoverName, at: Timestamp) -> Result<(), JournalError> {
+        let events = self.unjournaled(name);
+        if !events.is_empty() {
+            let events: Vec<(&CutoverName, &Event)> =
+                events.iter().map(|event| (name, event)).collect();
+            let append_id = self.next_append_id();
+            self.append_events(at, &events, append_id).await?;
+        }
+        self.shadows.remove(name);
+        Ok(())
+    }
+
+    /// What the journal does not know of a cutover's revert; nothing where there is no such revert, or where only the
+    /// reply was lost.
+    fn unjournaled(&self, name: &CutoverName) -> Vec<Event> {
         let Some(shadow) = self.shadows.get(name) else {
-            return Ok(());
+            return Vec::new();
         };
         let known = self.states.get(name).and_then(Option::as_ref);
         let known = known.and_then(|state| state.revert.as_ref());
         if known.is_some_and(|revert| revert.write_id == shadow.write_id) {
-            // Only the reply was lost.
-            self.shadows.remove(name);
-            return Ok(());
+            return Vec::new();
         }
         let (write_id, cause) = (shadow.write_id.clone(), shadow.cause.clone());
         let mut events = vec![Event::RevertPerformedUnjournaled {
@@ -295,17 +221,39 @@ impl Book {
                 mode: shadow.mode,
             });
         }
-        let append_id = self.next_append_id();
-        self.append_chunk(name, at, &events, append_id).await?;
-        self.shadows.remove(name);
-        Ok(())
+        events
     }
 
-    /// Tries to journal every revert that is not journaled yet.
+    /// Tries to journal every revert that is not journaled yet, many in an append; whoever loses a race goes alone.
     pub(super) async fn reveal_all(&mut self, at: Timestamp) -> Result<(), JournalError> {
         let names: Vec<CutoverName> = self.shadows.keys().cloned().collect();
-        for name in names {
-            self.reveal(&name, at).await?;
+        for names in names.chunks(APPEND_EVENTS_MAX / 2) {
+            let events: Vec<(&CutoverName, Event)> = names
+                .iter()
+                .flat_map(|name| {
+                    let events = self.unjournaled(name);
+                    events.into_iter().map(move |event| (name, event))
+                })
+                .collect();
+            let events: Vec<(&CutoverName, &Event)> =
+                events.iter().map(|(name, event)| (*name, event)).collect();
+            let append_id = self.next_append_id();
+            let appended = if events.is_empty() {
+                Ok(())
+            } else {
+                self.append_events(at, &events, append_id).await
+            };
+            match appended {
+                Ok(()) => names
+                    .iter()
+                    .for_each(|name| drop(self.shadows.remove(name))),
+                Err(JournalError::Conflict { .. }) => {
+                    for name in names {
+                        self.reveal(name, at).await?;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

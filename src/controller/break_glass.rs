@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::controller::batch::Size;
 use crate::controller::observe::Seen;
 use crate::controller::{Controller, batch, round};
 use crate::engine::decide::{Decision, How, Part};
@@ -125,15 +126,19 @@ fn started(state: &State, decision: &Decision) -> State {
 }
 
 fn zone_files(zone: &ZoneId, groups: Vec<Vec<RecordChange>>) -> Vec<(String, String)> {
-    let mut batches: Vec<Vec<RecordChange>> = Vec::new();
+    let (mut batches, mut total): (Vec<Vec<RecordChange>>, Size) = (Vec::new(), Size::default());
     for group in groups {
         let size = batch::size(&group);
-        match batches
-            .last_mut()
-            .filter(|last| batch::size(last).plus(size).fits())
-        {
-            Some(last) => last.extend(group),
-            None => batches.push(group),
+        let grown = total.plus(size);
+        match batches.last_mut().filter(|_| grown.fits()) {
+            Some(last) => {
+                last.extend(group);
+                total = grown;
+            }
+            None => {
+                batches.push(group);
+                total = size;
+            }
         }
     }
     let file = |(index, changes): (usize, &Vec<RecordChange>)| {

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::book::{self, Draft};
 use super::{Controller, ControllerError, Scope};
 use crate::engine::event::Event;
 use crate::engine::observation::FileReading;
+use crate::engine::plan::PlanSource;
 use crate::engine::state::State;
 use crate::engine::units::CutoverName;
-use crate::ports::JournalError;
 
 /// The plan files as last looked at, by the cutover that each belongs to.
 #[derive(Debug, Default)]
@@ -67,17 +68,25 @@ impl Controller {
             }
         }
         self.watched.readings = readings;
-        for (name, source) in fresh {
+        self.accept(fresh).await
+    }
+
+    /// Journals plans that are seen for the first time, many in an append.
+    async fn accept(
+        &mut self,
+        fresh: Vec<(CutoverName, Box<PlanSource>)>,
+    ) -> Result<(), ControllerError> {
+        let draft = |(name, source)| Draft {
+            name,
+            seq: 0,
+            events: vec![Event::PlanAccepted { source }],
+        };
+        for group in book::groups(fresh.into_iter().map(draft).collect()) {
             let now = self.now();
-            let accepted = self
-                .book
-                .append(&name, now, &[Event::PlanAccepted { source }])
-                .await;
-            if matches!(accepted, Err(JournalError::Conflict { .. })) {
-                self.refresh().await?;
-            } else {
+            for accepted in self.book.append_group(now, &group).await {
                 self.journal_answered(accepted)?;
             }
+            self.note_strangers();
         }
         Ok(())
     }

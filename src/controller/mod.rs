@@ -4,12 +4,16 @@ pub mod batch;
 mod book;
 pub mod break_glass;
 mod claims;
+mod drift_checks;
+pub mod emergency;
 mod files;
 mod observe;
 mod pager;
 mod perform;
+mod record;
 mod round;
 mod run;
+mod settle;
 mod zone_writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +22,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use crate::engine::event::Envelope;
 use crate::engine::hold::HoldReason;
@@ -30,7 +35,8 @@ use crate::ports::{
 use book::Book;
 use observe::{Eyes, Memory};
 use pager::Pager;
-use perform::{Outcome, Performer};
+use perform::Performer;
+use record::Facts;
 pub use run::Ending;
 
 /// What a controller is connected to.
@@ -99,8 +105,10 @@ pub struct Controller {
     pager: Pager,
     /// What this process remembers of each cutover between rounds; nothing that a decision could not do without.
     notes: BTreeMap<CutoverName, Note>,
-    /// Outcomes that the journal has not taken yet, each with the name of its append.
-    unrecorded: Vec<(Outcome, String)>,
+    /// What came of writes since the last time that was journaled.
+    outcomes: Facts,
+    /// Facts that the journal has not taken yet, each lot with the name of its append.
+    unrecorded: Vec<(Facts, String)>,
     /// Pages that were delivered and are not journaled as such yet.
     delivered: Vec<pager::Delivered>,
     /// The files as last looked at.
@@ -111,6 +119,10 @@ pub struct Controller {
     break_glass_of: BTreeMap<CutoverName, u64>,
     journal_trouble: Option<String>,
     caught_up: bool,
+    /// When the last heartbeat was left.
+    beat_at: Option<Instant>,
+    /// Something was seen since then.
+    beat_owed: bool,
 }
 
 /// What a process remembers of one cutover between rounds.
@@ -138,6 +150,7 @@ impl Controller {
             performer: Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal)),
             pager: Pager::new(Arc::clone(&outside.notifier)),
             notes: BTreeMap::new(),
+            outcomes: Facts::new(),
             unrecorded: Vec::new(),
             delivered: Vec::new(),
             watched: files::Watched::default(),
@@ -146,6 +159,8 @@ impl Controller {
             break_glass_of: BTreeMap::new(),
             journal_trouble: None,
             caught_up: false,
+            beat_at: None,
+            beat_owed: false,
             outside,
             settings,
         }

@@ -103,10 +103,8 @@ impl Controller {
     fn next_wake(&self) -> Instant {
         let now = self.now();
         let far = Instant::now() + Duration::from_hours(1);
-        self.wakes()
-            .map(|(_, at)| instant(at, now))
-            .min()
-            .unwrap_or(far)
+        let wakes = self.wakes().map(|(_, at)| instant(at, now));
+        wakes.chain(self.next_beat()).min().unwrap_or(far)
     }
 
     fn wakes(&self) -> impl Iterator<Item = (&crate::engine::units::CutoverName, Timestamp)> {
@@ -152,9 +150,9 @@ impl Controller {
                 back && state.rollback.is_none()
             }
         };
-        let settled =
-            states.iter().all(over) && self.performer.is_idle() && self.unrecorded.is_empty();
-        settled && self.journal_trouble.is_none()
+        let recorded = self.outcomes.is_empty() && self.unrecorded.is_empty();
+        let settled = states.iter().all(over) && self.performer.is_idle();
+        settled && recorded && self.journal_trouble.is_none()
     }
 }
 

@@ -381,12 +381,13 @@ impl Event {
 
     /// Whether this event wakes somebody. A hold does so only for what is new in it; that is the fold's to know.
     pub fn pages(&self) -> bool {
-        matches!(
-            self,
-            Self::RevertIntended { .. }
-                | Self::RevertPerformedUnjournaled { .. }
-                | Self::Halted { .. }
-        )
+        match self {
+            // Whoever asked for it is awake, and is told by the command that asked.
+            Self::RevertIntended { cause, .. } | Self::RevertPerformedUnjournaled { cause, .. } => {
+                !matches!(cause, RevertCause::Operator { .. })
+            }
+            event => matches!(event, Self::Halted { .. }),
+        }
     }
 }
 

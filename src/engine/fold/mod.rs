@@ -96,7 +96,13 @@ impl State {
     /// Remembers that an entry pages, until a delivery is journaled. A hold pages only for what is new in it.
     fn note_page(&mut self, entry: &Envelope) {
         let news = |because: &[HoldReason]| {
-            let known: BTreeSet<HoldReason> = self.held.iter().map(HoldReason::subject).collect();
+            // That it halted has paged already, as an event.
+            let halted = self
+                .halt
+                .clone()
+                .map(|reason| HoldReason::Halted { reason });
+            let known = self.held.iter().chain(&halted);
+            let known: BTreeSet<HoldReason> = known.map(HoldReason::subject).collect();
             because
                 .iter()
                 .any(|reason| reason.pages() && !known.contains(&reason.subject()))
