@@ -150,6 +150,14 @@ pub trait Dns: Send + Sync {
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 
+/// How long reading so many alarms of one account may take: 5 s (RULES F1), and 200 ms more for every page of 100 beyond
+/// the 25 that the service's quota lets through in that time. A fleet of thousands is then seen late rather than never.
+pub fn alarms_within(count: usize) -> Duration {
+    let more = count.div_ceil(100).saturating_sub(25);
+    let more = u32::try_from(more).unwrap_or(u32::MAX);
+    Duration::from_secs(5) + Duration::from_millis(200).saturating_mul(more)
+}
+
 /// Alarms: CloudWatch, or the simulated one. Every call ends within its own timeout.
 #[async_trait]
 pub trait Signals: Send + Sync {

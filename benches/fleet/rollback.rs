@@ -18,7 +18,7 @@ pub(crate) fn measure(sizes: &[usize]) {
 fn one(count: usize, force: bool) {
     let scene = Scene::new(count);
     let began = now();
-    let run = scene.baking("1s");
+    let run = scene.baking("10s");
     let started = began.elapsed().as_secs_f64();
     run.kill();
     scene.as_in_life();

@@ -80,8 +80,8 @@ pub struct Limits {
     pub route53_per_operation: Rate,
     /// Tokens of each bucket that only reverts may take: 20.
     pub route53_headroom: u32,
-    /// `DescribeAlarms`, per region: 4 a second, bursts of 4. The quota is 9 a second and shared with ECS, which misses
-    /// alarms when it is used up; so never more than 8 in any second. 5 s are enough for 2,200 alarms.
+    /// `DescribeAlarms`, per region: 7 a second, one by one. The quota is 9 a second and shared with ECS, which misses
+    /// alarms when it is used up; so never more than 8 in any second. 5 s are enough for 3,400 alarms.
     pub describe_alarms: Rate,
     /// `DescribeAlarmHistory`, per region: 1 a second, bursts of 2. The quota is 3 a second.
     pub describe_alarm_history: Rate,
@@ -94,7 +94,7 @@ impl Default for Limits {
             route53_overall: rate(10, 50),
             route53_per_operation: rate(10, 50),
             route53_headroom: 20,
-            describe_alarms: rate(4, 4),
+            describe_alarms: rate(7, 1),
             describe_alarm_history: rate(1, 2),
         }
     }

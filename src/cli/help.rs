@@ -161,13 +161,14 @@ Exit codes: 0 ignored, 2 no such cutover or alarm, 12 it has started";
 
 /// Below `rollback --help`.
 pub const ROLLBACK: &str = "\
-Gates, pauses, windows and approvals never stand in its way. Works whether or not a controller runs, and from any machine that reaches the journal. Asks first; without a terminal, --yes is needed.
+Gates, pauses, windows and approvals never stand in its way. Works whether or not a controller runs, and from any machine that reaches the journal. Shows the calls that it is going to make, then how far it is, then a last look at every record, INSYNC, and until when caches may hold older answers. Asks first; without a terminal, --yes is needed.
 
 Examples:
   cutover rollback recipe-api
   cutover rollback 'recipe-*' --reason 'incident 42' --yes
   cutover rollback --all --yes
   cutover rollback recipe-api --force        over foreign changes too
+  cutover rollback --from .cutover/break-glass/*.json      without the journal
 
 Exit codes: 0 everything read back at the baseline, 2 no such cutover or not confirmed, 12 it has completed, 21 not finished within --timeout, 22 drift blocks it: look, then --force";
 

@@ -42,11 +42,12 @@ impl Controller {
         let mut due = Due::All;
         let mut looked_at = Instant::now();
         loop {
-            // A round is never cut short: stopping waits for its end, which is bounded.
-            self.round(&due).await?;
+            // From its beginning: a round that takes long does not make the next one later.
             if due == Due::All {
                 looked_at = Instant::now();
             }
+            // A round is never cut short: stopping waits for its end, which is bounded.
+            self.round(&due).await?;
             if self.is_over() {
                 self.finish().await?;
                 return Ok(Ending::Finished);

@@ -108,7 +108,7 @@ impl Progress {
             "{} of {} submitted: {} in {}",
             seen.submitted,
             counted(seen.wanted, "group"),
-            counted(batches, "batch").replace("batchs", "batches"),
+            counted(batches, "batch"),
             counted(seen.accepted.len(), "zone"),
         );
         if !seen.back.is_empty() {
