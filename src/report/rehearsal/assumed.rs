@@ -1,0 +1,43 @@
+//! What was taken for granted about the alarms.
+
+use super::Look;
+use super::film::{Film, Meaning};
+use super::verdict;
+use crate::report::text;
+
+/// One line an alarm; none where there is no alarm.
+pub(super) fn to_text(film: &Film, look: &Look) -> Option<String> {
+    if film.assumed.is_empty() {
+        return None;
+    }
+    let title = text::styled(text::FAINT, "taken for granted about the alarms:");
+    let names = film.assumed.keys().map(|id| id.to_string().chars().count());
+    let cells = names.max().unwrap_or_default().min(44) + 4;
+    let lines = film.assumed.iter().map(|(id, meaning)| {
+        let first = format!("  {id}");
+        let line = look.hang(&first, cells, &words(meaning));
+        text::styled(text::FAINT, &line)
+    });
+    let lines: Vec<String> = std::iter::once(title).chain(lines).collect();
+    Some(lines.join("\n"))
+}
+
+/// What an alarm measures, and when it is red.
+fn words(meaning: &Meaning) -> String {
+    match meaning {
+        Meaning::Errors { above, old_side } => format!(
+            "red above {} failed requests of the {} side",
+            verdict::percent(*above),
+            side(*old_side)
+        ),
+        Meaning::Latency { above_ms, old_side } => format!(
+            "red above a p99 of {} ms of the {} side",
+            verdict::amount(*above_ms),
+            side(*old_side)
+        ),
+    }
+}
+
+fn side(old: bool) -> &'static str {
+    if old { "old" } else { "new" }
+}
