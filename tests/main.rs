@@ -13,4 +13,5 @@ mod journal;
 mod layers;
 mod ministack;
 mod plan_files;
+mod scripts;
 mod support;
