@@ -188,6 +188,12 @@ pub struct Rehearse {
     /// When the rehearsal begins, as RFC 3339; now by default
     #[arg(long, value_name = "TIME")]
     pub start: Option<Timestamp>,
+    /// What the simulated world is like and what goes wrong in it; by default all is well
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// Let something go wrong, for example 'new errors 20% at step 3 + 2h'; may be given several times
+    #[arg(long = "fault", value_name = "TEXT")]
+    pub faults: Vec<String>,
 }
 
 /// Arguments of `run`.

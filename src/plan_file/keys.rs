@@ -180,6 +180,10 @@ pub(super) fn example_of(what: &str) -> String {
             "a plan is a map whose first line is `version: 1`; the example plans show the rest"
                 .to_owned()
         }
+        _ if what == "the scenario" => {
+            "a scenario is a map, for example `faults: [ new errors 20% at step 3 + 2h ]`"
+                .to_owned()
+        }
         Some((_, example)) => format!("write for example `{example}`"),
         None => "write a value, or remove the line".to_owned(),
     }

@@ -30,7 +30,7 @@ pub struct Loaded {
 }
 
 /// The largest file that is read. A plan of 100 records and 100 steps has some 20 KiB.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Loads a plan file.
 ///
@@ -84,7 +84,7 @@ fn plan_of(text: &str, sink: &mut Sink<'_>) -> Option<Plan> {
 }
 
 /// Reads a file, but never more of it than a plan can have.
-fn read_bytes(path: &Path, shown: &str) -> Result<Vec<u8>, PlanFileError> {
+pub(super) fn read_bytes(path: &Path, shown: &str) -> Result<Vec<u8>, PlanFileError> {
     let failed = |error: std::io::Error| {
         let message = format!("the file cannot be read: {error}");
         let help = "check the path, and that this user may read it";
@@ -105,13 +105,13 @@ fn read_bytes(path: &Path, shown: &str) -> Result<Vec<u8>, PlanFileError> {
     Ok(bytes)
 }
 
-fn too_large(shown: &str, bytes: impl std::fmt::Display) -> Finding {
+pub(super) fn too_large(shown: &str, bytes: impl std::fmt::Display) -> Finding {
     let message =
         format!("the file has {bytes} bytes; a plan has at most {FILE_BYTES_MAX} (1 MiB)");
     Finding::about_file(shown, message, "check that this is a plan file")
 }
 
-fn decode(bytes: Vec<u8>, shown: &str) -> Result<String, PlanFileError> {
+pub(super) fn decode(bytes: Vec<u8>, shown: &str) -> Result<String, PlanFileError> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         let help = "save it as UTF-8";
         return Err(Finding::about_file(shown, "the file is UTF-16", help).into());

@@ -41,11 +41,20 @@ pub(super) struct Opaque;
 
 /// Makes the model of a tree.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(root: &Node, sink: &mut Sink<'_>) -> Option<T> {
+    read_as(root, "the plan", sink)
+}
+
+/// Makes the model of a tree that is called `what`.
+pub(super) fn read_as<T: for<'de> Deserialize<'de>>(
+    root: &Node,
+    what: &str,
+    sink: &mut Sink<'_>,
+) -> Option<T> {
     let sink = RefCell::new(sink);
     let reader = Reader {
         node: root,
         place: &root.span,
-        what: "the plan".to_owned(),
+        what: what.to_owned(),
         sink: &sink,
     };
     T::deserialize(reader).ok()
