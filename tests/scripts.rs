@@ -88,7 +88,8 @@ fn output(line: &str, folder: &Path) -> String {
     };
     let exit = rehearse::run(&mut context, args);
     let exit = exit.unwrap_or_else(|error| panic!("{line}: {error:#}"));
-    let mut shown = anstream::adapter::strip_str(&String::from_utf8(out).expect("UTF-8")).to_string();
+    let mut shown =
+        anstream::adapter::strip_str(&String::from_utf8(out).expect("UTF-8")).to_string();
     if exit != Exit::Done {
         shown.push_str(&format!("\nexit code {}\n", exit.code()));
     }
@@ -110,7 +111,11 @@ fn words(line: &str) -> Vec<String> {
 
 /// A word that names a file of the page, of this folder or of the project, as its path.
 fn placed(word: &str, folder: &Path) -> String {
-    let folders = [folder.to_path_buf(), root().join("tests/scripts"), root().to_path_buf()];
+    let folders = [
+        folder.to_path_buf(),
+        root().join("tests/scripts"),
+        root().to_path_buf(),
+    ];
     let mut paths = folders.iter().map(|folder| folder.join(word));
     let found = paths.find(|path| word.contains('.') && path.is_file());
     found.map_or_else(|| word.to_owned(), |path| path.display().to_string())
@@ -189,8 +194,15 @@ fn a_story_says_what_it_claims_and_why() {
     for path in pages {
         let page = fs::read_to_string(&path).expect("a page can be read");
         assert!(page.starts_with("# "), "{} has no title", path.display());
-        let told = page.lines().skip(1).take_while(|line| !line.starts_with("```"));
-        assert!(told.into_iter().any(|line| !line.is_empty()), "{} says nothing", path.display());
+        let told = page
+            .lines()
+            .skip(1)
+            .take_while(|line| !line.starts_with("```"));
+        assert!(
+            told.into_iter().any(|line| !line.is_empty()),
+            "{} says nothing",
+            path.display()
+        );
         assert!(page.contains(PROMPT), "{} plays nothing", path.display());
     }
 }

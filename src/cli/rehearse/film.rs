@@ -127,12 +127,10 @@ fn reaction(
 ) -> Option<Reaction> {
     let decided = entries
         .iter()
-        .position(|entry| matches!(entry.event, Event::RevertIntended { .. }))?;
+        .position(|entry| cause_of(&entry.event).is_some())?;
     let (decided, after) = entries.get(decided..)?.split_first()?;
     let decided_at = decided.at;
-    let Event::RevertIntended { cause, .. } = &decided.event else {
-        return None;
-    };
+    let cause = cause_of(&decided.event)?;
     let culprit = |id: &AlarmId| match cause {
         RevertCause::AlarmRed { alarm }
         | RevertCause::AlarmFlapped { alarm, .. }
@@ -168,4 +166,14 @@ fn reaction(
         in_sync_at,
         drained_at: recording.drained_at,
     })
+}
+
+/// Why the traffic is taken back, where that is what the event says.
+fn cause_of(event: &Event) -> Option<&RevertCause> {
+    match event {
+        Event::RevertIntended { cause, .. } | Event::RevertPerformedUnjournaled { cause, .. } => {
+            Some(cause)
+        }
+        _ => None,
+    }
 }

@@ -9,11 +9,11 @@ use super::film::Frame;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Axis {
     /// The first column begins here.
-    pub start: Timestamp,
+    pub(super) start: Timestamp,
     /// The last column ends here; later than `start`.
-    pub end: Timestamp,
+    pub(super) end: Timestamp,
     /// How many columns, at least one.
-    pub columns: usize,
+    pub(super) columns: usize,
 }
 
 /// The distances that marks may have, in minutes.
@@ -26,12 +26,12 @@ const LABEL_CELLS: i64 = 8;
 
 impl Axis {
     /// The column that a moment lies in; none outside.
-    pub fn column(&self, at: Timestamp) -> Option<usize> {
+    pub(super) fn column(&self, at: Timestamp) -> Option<usize> {
         (at >= self.start && at <= self.end).then(|| self.nearest(at))
     }
 
     /// The column that a moment lies in, or the first or last one.
-    pub fn nearest(&self, at: Timestamp) -> usize {
+    pub(super) fn nearest(&self, at: Timestamp) -> usize {
         let all = self.end.duration_since(self.start).as_millis().max(1);
         let passed = at.duration_since(self.start).as_millis().max(0);
         let columns = i128::try_from(self.columns).unwrap_or(1);
@@ -41,7 +41,11 @@ impl Axis {
 
     /// The largest value within each column. A frame stands for the time since the one before; before the first frame
     /// there is nothing.
-    pub fn largest(&self, frames: &[Frame], value: impl Fn(&Frame) -> f64) -> Vec<Option<f64>> {
+    pub(super) fn largest(
+        &self,
+        frames: &[Frame],
+        value: impl Fn(&Frame) -> f64,
+    ) -> Vec<Option<f64>> {
         let mut columns: Vec<Option<f64>> = vec![None; self.columns];
         let mut before: Option<Timestamp> = None;
         for frame in frames {
@@ -59,7 +63,7 @@ impl Axis {
     }
 
     /// The marks below the chart, at round times of the zone: `╵09:00   ╵12-04   …`.
-    pub fn marks(&self, zone: &TimeZone) -> String {
+    pub(super) fn marks(&self, zone: &TimeZone) -> String {
         let span = self.end.duration_since(self.start);
         let columns = i64::try_from(self.columns).unwrap_or(1).max(1);
         let wanted = (span.as_secs() * LABEL_CELLS / columns).div_euclid(60) + 1;

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::Look;
-use super::film::Film;
+use super::film::{Film, Reel};
 use super::verdict::{self, Verdict};
 use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::units::{AlarmId, CutoverName};
@@ -62,21 +62,23 @@ pub struct Runs {
     pub faulty: bool,
 }
 
+/// What is counted of a film: a run of each cutover.
+pub fn count(film: &Film) -> Vec<(CutoverName, Run)> {
+    let run = |reel: &Reel| Run {
+        seed: film.seed,
+        ended: ended(&Verdict::of(reel)),
+        took: verdict::took(film, reel),
+        failed: reel.tally.failed_by_cutover,
+    };
+    let runs = film.reels.iter().map(|reel| (reel.name.clone(), run(reel)));
+    runs.collect()
+}
+
 impl Runs {
-    /// Takes from a film what is counted.
-    pub fn add(&mut self, film: &Film) {
-        self.faulty |= !film.faults.is_empty();
-        for reel in &film.reels {
-            let run = Run {
-                seed: film.seed,
-                ended: ended(&Verdict::of(reel)),
-                took: verdict::took(film, reel),
-                failed: reel.tally.failed_by_cutover,
-            };
-            self.cutovers
-                .entry(reel.name.clone())
-                .or_default()
-                .push(run);
+    /// Takes up the runs of the next seed.
+    pub fn add(&mut self, counted: Vec<(CutoverName, Run)>) {
+        for (name, run) in counted {
+            self.cutovers.entry(name).or_default().push(run);
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) enum Verdict {
 
 impl Verdict {
     /// Reads it off the entries.
-    pub fn of(reel: &Reel) -> Self {
+    pub(super) fn of(reel: &Reel) -> Self {
         match reel.phase {
             Phase::Completed => Self::Completed,
             Phase::Reverted => Self::Reverted(cause(reel)),
@@ -37,7 +37,7 @@ impl Verdict {
     }
 
     /// Its name in JSON.
-    pub fn label(&self) -> &'static str {
+    pub(super) fn label(&self) -> &'static str {
         match self {
             Self::Completed => "completed",
             Self::Reverted(_) => "reverted",

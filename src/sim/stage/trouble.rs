@@ -119,9 +119,15 @@ impl Trouble {
             | What::ForeignWrite { .. }
             | What::AlarmRed { .. }
             | What::AlarmMissing { .. }
+            | What::AlarmNoData { .. }
+            | What::AlarmUnclear { .. }
+            | What::Route53Busy
+            | What::Route53LosesReplies
+            | What::JournalDown
             | What::Pause
             | What::Resume
             | What::Rollback
+            | What::RollbackForced
             | What::ApproveAfter(_) => {}
         }
     }
