@@ -13,5 +13,6 @@ mod journal;
 mod layers;
 mod ministack;
 mod plan_files;
+mod rehearsal;
 mod scripts;
 mod support;

@@ -145,7 +145,7 @@ pub(super) fn unknown_key(key: &str, place: &str, fields: &[&str]) -> (String, S
     let fields: Vec<&str> = fields
         .iter()
         .copied()
-        .filter(|field| !is_later(field))
+        .filter(|field| place == "the scenario" || !is_later(field))
         .collect();
     let message = format!("unknown key {}", super::diagnostics::quote(key));
     let elsewhere = ELSEWHERE.iter().find(|(keys, _)| keys.contains(&key));

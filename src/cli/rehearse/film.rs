@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::play::entries;
 use crate::engine::event::{Envelope, Event};
@@ -91,6 +91,7 @@ fn reel(world: &World, stage: &Stage, plan: &Plan, entries: &[Envelope], start: 
         phase: state.map_or(Phase::Waiting, |state| state.phase),
         phase_since: state.map_or(start, |state| state.phase_since),
         frames: recording.scenes().filter_map(frame).collect(),
+        near: near(&recording, &entries),
         tally: Tally {
             requests: recording.requests,
             failed: recording.failed,
@@ -100,6 +101,14 @@ fn reel(world: &World, stage: &Stage, plan: &Plan, entries: &[Envelope], start: 
         reaction: reaction(world, stage, &recording, &entries),
         entries,
     }
+}
+
+/// The minutes around a revert.
+fn near(recording: &Recording, entries: &[Envelope]) -> Vec<Frame> {
+    if !entries.iter().any(|entry| cause_of(&entry.event).is_some()) {
+        return Vec::new();
+    }
+    recording.near.iter().filter_map(frame).collect()
 }
 
 fn frame(scene: &Scene) -> Option<Frame> {
@@ -117,6 +126,9 @@ fn frame(scene: &Scene) -> Option<Frame> {
         red: scene.red.clone(),
     })
 }
+
+/// Bad datapoints further apart than this are not one trouble.
+const LED_TO_IT: SignedDuration = SignedDuration::from_mins(10);
 
 /// The moments from the fault to the traffic being back, if there was a revert.
 fn reaction(
@@ -148,10 +160,14 @@ fn reaction(
     let alarm_at = recording.turned_red.iter().rev();
     let mut alarm_at = alarm_at.filter(|(at, id)| *at <= decided_at && culprit(id));
     let alarm_at = alarm_at.next().map(|(at, _)| *at);
-    let bad = recording.bad.iter().filter(|(at, id)| {
+    let bad = recording.bad.iter().rev().filter(|(at, id)| {
         *at <= decided_at && culprit(id) && fault_at.is_none_or(|fault| *at > fault)
     });
-    let metric_at = bad.map(|(at, _)| *at).next();
+    // Of those that led to the alarm: a single bad one hours before is noise.
+    let metric_at = bad.map(|(at, _)| *at).fold(None, |first, at| match first {
+        Some(first) if Timestamp::duration_since(first, at) > LED_TO_IT => Some(first),
+        _ => Some(at),
+    });
     let written = after.iter().find_map(|entry| match &entry.event {
         Event::WeightChangeSubmitted { change_id, .. } => Some((entry.at, change_id)),
         _ => None,

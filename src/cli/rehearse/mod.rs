@@ -22,9 +22,9 @@ use crate::engine::plan::PlanSource;
 use crate::engine::state::Phase;
 use crate::plan_file;
 use crate::ports::Clock as _;
+use crate::report::rehearsal;
 use crate::report::rehearsal::film::Film;
 use crate::report::rehearsal::runs;
-use crate::report::rehearsal;
 use crate::scenario::Scenario;
 
 /// Rehearses the plans.
@@ -55,7 +55,12 @@ pub fn run(context: &mut Context<'_>, args: &Rehearse) -> Result<Exit> {
 }
 
 /// One rehearsal, in full.
-fn once(context: &mut Context<'_>, args: &Rehearse, play: &Play, look: &rehearsal::Look) -> Result<Exit> {
+fn once(
+    context: &mut Context<'_>,
+    args: &Rehearse,
+    play: &Play,
+    look: &rehearsal::Look,
+) -> Result<Exit> {
     let film = progress::patiently(context, || play.film(args.seed))?;
     if context.json() {
         context.print_json(&rehearsal::to_json(&film))?;

@@ -99,6 +99,7 @@ pub async fn play_with(
     let deadline = Instant::now() + Duration::try_from(longest).unwrap_or_default();
     let quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
     let ended = tokio::select! {
+        biased;
         ended = run(&outside, &stage, &world.clock, heard.clone(), deadline) => ended,
         never = operators::act(&journal, &stage, &world.clock, heard) => never,
     };
@@ -123,6 +124,7 @@ async fn run(
         number += 1;
         let mut controller = Controller::new(outside.clone(), settings(number));
         let down_until = tokio::select! {
+        biased;
             ended = controller.run(tokio::time::sleep_until(deadline)) => {
                 let (Ending::Finished | Ending::Stopped) = ended?;
                 return Ok(());
@@ -182,6 +184,7 @@ pub(super) async fn wait(
         }
     };
     tokio::select! {
+        biased;
         () = sleep => {}
         changed = heard.changed() => if changed.is_err() {
             // Nobody can write any more: nothing is left to wait for.

@@ -2,6 +2,7 @@
 
 use super::Look;
 use super::film::{Film, Meaning};
+use super::names;
 use super::verdict;
 use crate::report::text;
 
@@ -11,10 +12,13 @@ pub(super) fn to_text(film: &Film, look: &Look) -> Option<String> {
         return None;
     }
     let title = text::styled(text::FAINT, "taken for granted about the alarms:");
-    let names = film.assumed.keys().map(|id| id.to_string().chars().count());
-    let cells = names.max().unwrap_or_default().min(44) + 4;
+    let names = film
+        .assumed
+        .keys()
+        .map(|id| names::alarm_of(film, id).chars().count());
+    let cells = names.max().unwrap_or_default().min(60) + 4;
     let lines = film.assumed.iter().map(|(id, meaning)| {
-        let first = format!("  {id}");
+        let first = format!("  {}", names::alarm_of(film, id));
         let line = look.hang(&first, cells, &words(meaning));
         text::styled(text::FAINT, &line)
     });

@@ -8,6 +8,7 @@ use super::cells::{self, Cell, PLAIN};
 use super::film::{Film, Frame, Meaning, Reel, Side};
 use super::glyphs;
 use super::marks::{self, Stretch};
+use super::names;
 use super::{Look, title, verdict};
 use crate::engine::units::AlarmId;
 use crate::report::text;
@@ -16,6 +17,8 @@ use crate::report::text;
 struct Frames<'film> {
     film: &'film Film,
     reel: &'film Reel,
+    /// The whole, or the minutes around a revert.
+    scenes: &'film [Frame],
     axis: Axis,
     /// How wide names are.
     names: usize,
@@ -31,7 +34,7 @@ const NOTE_CELLS: usize = 13;
 /// The whole rehearsal, and where traffic went back, that once more from near; none where there are no frames.
 pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> Option<String> {
     let whole = draw(film, reel, look, film.start, film.end, false)?;
-    let Some((from, to)) = near(film, reel) else {
+    let Some((from, to)) = near(reel) else {
         return Some(whole);
     };
     let title = title(reel, "the way back, from near");
@@ -39,30 +42,20 @@ pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> Option<String> {
     Some(format!("{whole}\n\n{title}\n{near}"))
 }
 
-/// The way back with a little around it, if it takes too little of the whole to be seen there and there are frames enough.
-fn near(film: &Film, reel: &Reel) -> Option<(Timestamp, Timestamp)> {
-    let reaction = reel.reaction.as_ref()?;
-    let decided = reaction.decided_at?;
-    let begun = reaction.alarm_at.or(reaction.metric_at).unwrap_or(decided);
-    let fault = reaction.fault_at.unwrap_or(begun);
-    let from = fault.max(decided - LEAD_MAX).min(decided);
-    let ended = reaction
-        .drained_at
-        .or(reaction.in_sync_at)
-        .unwrap_or(decided);
-    let to = ended.clamp(decided, decided + LEAD_MAX);
-    let margin = (to.duration_since(from) / 8).max(MARGIN_MIN);
-    let (from, to) = ((from - margin).max(film.start), (to + margin).min(film.end));
-    let inside = |frame: &&Frame| frame.at >= from && frame.at <= to;
-    let enough = reel.frames.iter().filter(inside).count() >= NEAR_FRAMES_MIN;
-    let part = to.duration_since(from) * 4;
-    (enough && part < film.end.duration_since(film.start)).then_some((from, to))
+/// The minutes around the way back, from shortly before the fault until the traffic is back.
+fn near(reel: &Reel) -> Option<(Timestamp, Timestamp)> {
+    if reel.near.len() < NEAR_FRAMES_MIN {
+        return None;
+    }
+    let (first, last) = (reel.near.first()?.at, reel.near.last()?.at);
+    let reaction = reel.reaction.unwrap_or_default();
+    let fault = reaction.fault_at.map_or(first, |at| at - MARGIN);
+    let drained = reaction.drained_at.map_or(last, |at| at + MARGIN);
+    Some((fault.max(first), drained.min(last)))
 }
 
-/// More than this before and after the decision is not near.
-const LEAD_MAX: SignedDuration = SignedDuration::from_hours(2);
-/// At least this much is shown around.
-const MARGIN_MIN: SignedDuration = SignedDuration::from_mins(3);
+/// So much is shown around.
+const MARGIN: SignedDuration = SignedDuration::from_mins(3);
 /// Fewer frames draw no curve.
 const NEAR_FRAMES_MIN: usize = 8;
 
@@ -74,7 +67,8 @@ fn draw(
     end: Timestamp,
     near: bool,
 ) -> Option<String> {
-    if reel.frames.is_empty() || end <= start {
+    let scenes = if near { &reel.near } else { &reel.frames };
+    if scenes.is_empty() || end <= start {
         return None;
     }
     let width = look.chart_width();
@@ -82,12 +76,13 @@ fn draw(
     let longest = reel
         .plan
         .alarms()
-        .map(|gate| gate.id.to_string().chars().count());
+        .map(|gate| names::alarm(&reel.plan, &gate.id).chars().count());
     let longest = longest.max().unwrap_or_default().max(16);
     let names = longest.min(if wide { 44 } else { 20 });
     let frames = Frames {
         film,
         reel,
+        scenes,
         axis: Axis {
             start,
             end,
@@ -172,7 +167,7 @@ impl Frames<'_> {
 
     /// The share that requests had, filled, and the one that the weights said where the two differ.
     fn share(&self) -> Vec<String> {
-        let frames = &self.reel.frames;
+        let frames = self.scenes;
         let intended = self.axis.largest(frames, |frame| frame.intended);
         let observed = self.axis.largest(frames, |frame| frame.observed);
         let filled = |value: &Option<f64>| glyphs::eighths(value.unwrap_or(0.0), 1.0, self.rows);
@@ -230,12 +225,8 @@ impl Frames<'_> {
         ];
         let mut lines = Vec::new();
         for (new, old, value, bound, unit) in pairs {
-            let of_new = self
-                .axis
-                .largest(&self.reel.frames, |frame| value(&frame.new));
-            let of_old = self
-                .axis
-                .largest(&self.reel.frames, |frame| value(&frame.old));
+            let of_new = self.axis.largest(self.scenes, |frame| value(&frame.new));
+            let of_old = self.axis.largest(self.scenes, |frame| value(&frame.old));
             let highest = of_new
                 .iter()
                 .chain(&of_old)
@@ -284,7 +275,7 @@ impl Frames<'_> {
         let strips = self.reel.plan.alarms().filter_map(|gate| {
             let red = self
                 .axis
-                .largest(&self.reel.frames, |frame| is_red(frame, &gate.id));
+                .largest(self.scenes, |frame| is_red(frame, &gate.id));
             let unknown = unknown.get(&gate.id).map_or(&[][..], Vec::as_slice);
             let cells: Vec<Cell> = red
                 .iter()
@@ -307,7 +298,7 @@ impl Frames<'_> {
             }
             let fallback = self.reel.plan.gates.fallback_alarms.contains(gate);
             let note = if fallback { "way back" } else { "" };
-            Some(self.strip(&gate.id.to_string(), &cells, note))
+            Some(self.strip(&names::alarm(&self.reel.plan, &gate.id), &cells, note))
         });
         strips.collect()
     }

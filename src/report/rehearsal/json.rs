@@ -52,6 +52,7 @@ fn cutover(film: &Film, reel: &Reel) -> Value {
         "requests": requests(&reel.tally),
         "reaction": reaction::to_json(reel.reaction.as_ref()),
         "frames": reel.frames,
+        "frames_near_revert": reel.near,
     });
     if let (Value::Object(shown), Value::Object(more)) = (&mut shown, verdict::to_json(film, reel))
     {

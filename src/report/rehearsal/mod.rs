@@ -11,6 +11,7 @@ pub mod film;
 mod glyphs;
 mod json;
 mod marks;
+mod names;
 mod reaction;
 pub mod runs;
 #[cfg(test)]

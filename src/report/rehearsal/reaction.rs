@@ -18,31 +18,24 @@ struct Part {
     took: Option<SignedDuration>,
 }
 
-/// The parts, in order. A part that ended before it began took no time.
+/// The parts, in order. A moment that is not known (an alarm that was set by hand has no metric) has no part, and the next
+/// one begins where the one before ended; a part that ended before it began took no time.
 fn parts(reaction: &Reaction) -> [Part; 6] {
-    let part = |name, key, from: Option<Timestamp>, to: Option<Timestamp>| Part {
-        name,
-        key,
-        took: from
-            .zip(to)
-            .map(|(from, to)| to.duration_since(from).max(SignedDuration::ZERO)),
+    let mut last = reaction.fault_at;
+    let mut part = |name, key, at: Option<Timestamp>| {
+        let length =
+            |from: Timestamp, to: Timestamp| to.duration_since(from).max(SignedDuration::ZERO);
+        let took = last.zip(at).map(|(from, to)| length(from, to));
+        last = at.or(last);
+        Part { name, key, took }
     };
-    let Reaction {
-        fault_at,
-        metric_at,
-        alarm_at,
-        decided_at,
-        written_at,
-        in_sync_at,
-        drained_at,
-    } = *reaction;
     [
-        part("metric delay", "metric_delay_secs", fault_at, metric_at),
-        part("alarm", "alarm_secs", metric_at, alarm_at),
-        part("poll", "poll_secs", alarm_at, decided_at),
-        part("write", "write_secs", decided_at, written_at),
-        part("propagation", "propagation_secs", written_at, in_sync_at),
-        part("cache tail", "cache_tail_secs", in_sync_at, drained_at),
+        part("metric delay", "metric_delay_secs", reaction.metric_at),
+        part("alarm", "alarm_secs", reaction.alarm_at),
+        part("poll", "poll_secs", reaction.decided_at),
+        part("write", "write_secs", reaction.written_at),
+        part("propagation", "propagation_secs", reaction.in_sync_at),
+        part("cache tail", "cache_tail_secs", reaction.drained_at),
     ]
 }
 
@@ -77,15 +70,9 @@ pub(super) fn to_text(reel: &Reel) -> Option<String> {
     let all = text::duration(whole(reaction)?);
     let mut lines = vec![title(reel, &format!("{began}, {all}"))];
     for part in parts {
-        let line = match part.took {
-            Some(took) => format!(
-                "  {:<12} {:>8}  {}",
-                part.name,
-                short(took),
-                bar(took, longest)
-            ),
-            None => format!("  {:<12} {:>8}", part.name, "unknown"),
-        };
+        let Some(took) = part.took else { continue };
+        let bar = bar(took, longest);
+        let line = format!("  {:<12} {:>8}  {bar}", part.name, short(took));
         lines.push(line.trim_end().to_owned());
     }
     Some(lines.join("\n"))

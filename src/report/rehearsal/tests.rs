@@ -170,6 +170,7 @@ fn film() -> Film {
         phase: Phase::Reverted,
         phase_since: at("2026-12-02T08:39:25Z"),
         frames: (0..2_040).map(frame).collect(),
+        near: (1_940..2_000).map(frame).collect(),
         tally: Tally {
             requests: 1_224_000.0,
             failed: 1_640.0,

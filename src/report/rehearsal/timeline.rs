@@ -176,7 +176,6 @@ impl<'reel> Reader<'reel> {
                 self.troubled = true;
                 Some((Sign::Hold, said()))
             }
-            Event::AlarmJudged { red: true, .. } => Some((Sign::World, said())),
             Event::RevertIntended { .. } | Event::RevertPerformedUnjournaled { .. } => {
                 self.holds.clear();
                 Some((Sign::Back, said()))
@@ -208,7 +207,7 @@ impl<'reel> Reader<'reel> {
             | Event::StepCompleted { .. }
             | Event::GateUnknown { .. }
             | Event::GateKnown { .. }
-            | Event::AlarmJudged { red: false, .. }
+            | Event::AlarmJudged { .. }
             | Event::BaselineSeen { .. }
             | Event::PageSent { .. } => None,
         }
