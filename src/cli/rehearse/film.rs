@@ -48,6 +48,8 @@ pub(super) async fn develop(
         .map(|plan| reel(world, &stage, plan, &entries, start))
         .collect();
     let faults = stage.troubles().iter();
+    // What people do is in the journal.
+    let faults = faults.filter(|trouble| !trouble.is_of_people());
     let faults = faults.filter(|trouble| trouble.from.is_some_and(|from| from <= end));
     let calls = world.dns.calls().into_iter().chain(world.signals.calls());
     let calls: BTreeMap<String, u64> = calls
@@ -141,7 +143,10 @@ fn reaction(
         .iter()
         .position(|entry| cause_of(&entry.event).is_some())?;
     let (decided, after) = entries.get(decided..)?.split_first()?;
-    let decided_at = decided.at;
+    let decided_at = match &decided.event {
+        Event::RevertPerformedUnjournaled { decided_at, .. } => *decided_at,
+        _ => decided.at,
+    };
     let cause = cause_of(&decided.event)?;
     let culprit = |id: &AlarmId| match cause {
         RevertCause::AlarmRed { alarm }
@@ -149,7 +154,7 @@ fn reaction(
         | RevertCause::UnknownTooLong { alarm, .. } => alarm == id,
         RevertCause::StepFailed { .. }
         | RevertCause::Operator { .. }
-        | RevertCause::LateWrite {} => true,
+        | RevertCause::LateWrite {} => false,
     };
     let troubles = stage.troubles().iter();
     let troubles = troubles.filter(|it| it.is_of_cluster() && it.concerns(&decided.cutover));

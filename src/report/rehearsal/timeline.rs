@@ -139,6 +139,8 @@ struct Reader<'reel> {
     step: u16,
     /// Whether that write has had trouble.
     troubled: bool,
+    /// What a write failed with last.
+    failure: String,
     /// What holds, the usual aside.
     holds: Vec<HoldReason>,
     /// Whether the bake before was ended by a person.
@@ -151,6 +153,7 @@ impl<'reel> Reader<'reel> {
             reel,
             step: 0,
             troubled: false,
+            failure: String::new(),
             holds: Vec::new(),
             skipped: false,
         }
@@ -170,9 +173,17 @@ impl<'reel> Reader<'reel> {
                 Some((Sign::Forward, said()))
             }
             Event::StepHeld { because } => self.held(because),
-            Event::WeightChangeFailed { .. }
-            | Event::WeightChangeAbandoned { .. }
-            | Event::ChangeLost { .. } => {
+            Event::WeightChangeFailed { message, .. } => {
+                self.failure.clone_from(message);
+                self.troubled = true;
+                Some((Sign::Hold, said()))
+            }
+            Event::WeightChangeAbandoned { moved, reason, .. } => {
+                self.troubled = true;
+                let known = moved.is_empty() && *reason == self.failure;
+                (!known).then(|| (Sign::Hold, said()))
+            }
+            Event::ChangeLost { .. } => {
                 self.troubled = true;
                 Some((Sign::Hold, said()))
             }
@@ -258,7 +269,7 @@ impl<'reel> Reader<'reel> {
     fn held(&mut self, because: &[HoldReason]) -> Option<(Sign, String)> {
         let unusual: Vec<HoldReason> = because
             .iter()
-            .filter(|one| is_unusual(one))
+            .filter(|one| is_unusual(one) && !is_said_by_another(one, because))
             .cloned()
             .collect();
         let subjects = |reasons: &[HoldReason]| -> Vec<HoldReason> {
@@ -296,4 +307,17 @@ fn is_unusual(reason: &HoldReason) -> bool {
             | HoldReason::Paused { .. }
             | HoldReason::Halted { .. }
     )
+}
+
+/// Whether a gate that cannot be judged is named once more, as one that could not be for too long.
+fn is_said_by_another(reason: &HoldReason, all: &[HoldReason]) -> bool {
+    let named = match reason {
+        HoldReason::Unknown { alarm, .. }
+        | HoldReason::NoData { alarm, .. }
+        | HoldReason::AlarmMissing { alarm, .. }
+        | HoldReason::FallbackUnknown { alarm, .. } => alarm,
+        _ => return false,
+    };
+    let longer = |other: &HoldReason| matches!(other, HoldReason::UnknownTooLong { alarm, .. } if alarm == named);
+    all.iter().any(longer)
 }

@@ -96,7 +96,11 @@ pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> String {
         ),
         Verdict::Reverted(None) => (text::WARN, format!("cancelled after {took}")),
         Verdict::Held(because) => {
-            let reasons: Vec<String> = because.iter().map(holds::short).collect();
+            let short = |reason: &HoldReason| {
+                let words = holds::short(reason);
+                words.trim_start_matches("halted: ").to_owned()
+            };
+            let reasons: Vec<String> = because.iter().map(short).collect();
             let why = if reasons.is_empty() {
                 String::new()
             } else {

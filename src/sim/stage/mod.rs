@@ -387,7 +387,7 @@ impl Stage {
     pub fn play_out(&mut self, end: Timestamp) {
         let most = later(end, SignedDuration::from_hours(24 * 100));
         for recording in &mut self.recordings {
-            recording.over(end);
+            recording.cut_off(end);
         }
         let mut until = end;
         while self.recordings.iter().any(|it| !it.is_done(self.minute)) && until < most {

@@ -185,6 +185,14 @@ impl Recording {
         }
     }
 
+    /// The rehearsal ends here. What has not ended by itself never will, and nothing after it counts.
+    pub fn cut_off(&mut self, at: Timestamp) {
+        if self.over_at.is_none() {
+            (self.reverting_from, self.would_end) = (None, None);
+            self.over(at);
+        }
+    }
+
     /// Whether nothing is left to be learned from the minutes from `minute` on.
     pub fn is_done(&self, minute: i64) -> bool {
         let over = self.over_at.is_none_or(|at| minute >= at);

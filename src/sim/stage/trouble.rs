@@ -132,6 +132,18 @@ impl Trouble {
         }
     }
 
+    /// Whether it is something that a person does.
+    pub fn is_of_people(&self) -> bool {
+        matches!(
+            self.fault.what,
+            What::Pause
+                | What::Resume
+                | What::Rollback
+                | What::RollbackForced
+                | What::ApproveAfter(_)
+        )
+    }
+
     /// Whether it makes a cluster worse, so that a revert may follow.
     pub fn is_of_cluster(&self) -> bool {
         matches!(
