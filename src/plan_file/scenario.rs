@@ -304,8 +304,31 @@ fn alarm(raw: ScenarioAlarm, span: &Span, sink: &mut Sink<'_>) -> Option<Alarm> 
         RawSide::New => Side::New,
         RawSide::Old => Side::Old,
     });
+    let evaluation = evaluation((raw.period, raw.datapoints, raw.missing, raw.delay), sink);
+    Some(Alarm {
+        name,
+        measures,
+        side,
+        evaluation,
+        rule,
+    })
+}
+
+/// `period`, `datapoints`, `missing` and `delay` of an alarm, as they are written.
+type RawEvaluation = (
+    Option<At<DurationText>>,
+    Option<At<String>>,
+    Option<At<RawMissing>>,
+    Option<At<DurationText>>,
+);
+
+/// How an alarm comes to its state.
+fn evaluation(
+    (period, datapoints, missing, delay): RawEvaluation,
+    sink: &mut Sink<'_>,
+) -> Evaluation {
     let mut evaluation = Evaluation::default();
-    if let Some(period) = raw.period
+    if let Some(period) = period
         && let Some(length) = duration(&period, "period", false, sink)
     {
         let minutes = u32::try_from(length.as_mins()).unwrap_or(u32::MAX);
@@ -322,7 +345,7 @@ fn alarm(raw: ScenarioAlarm, span: &Span, sink: &mut Sink<'_>) -> Option<Alarm> 
             evaluation.period_mins = minutes;
         }
     }
-    if let Some(At { span, value }) = raw.datapoints
+    if let Some(At { span, value }) = datapoints
         && let Some(text) = value
     {
         match m_of_n(&text) {
@@ -332,22 +355,16 @@ fn alarm(raw: ScenarioAlarm, span: &Span, sink: &mut Sink<'_>) -> Option<Alarm> 
             Err((message, help)) => sink.error(&span, message, &help),
         }
     }
-    let missing = raw.missing.and_then(|at| at.value);
+    let missing = missing.and_then(|at| at.value);
     evaluation.missing = missing.map_or(evaluation.missing, |missing| match missing {
         RawMissing::Missing => Missing::Missing,
         RawMissing::Breaching => Missing::Breaching,
         RawMissing::NotBreaching => Missing::NotBreaching,
         RawMissing::Ignore => Missing::Ignore,
     });
-    let delay = raw.delay.and_then(|at| duration(&at, "delay", true, sink));
+    let delay = delay.and_then(|at| duration(&at, "delay", true, sink));
     evaluation.delay = delay.unwrap_or(evaluation.delay);
-    Some(Alarm {
-        name,
-        measures,
-        side,
-        evaluation,
-        rule,
-    })
+    evaluation
 }
 
 /// `3 of 5`.

@@ -43,7 +43,7 @@ pub(super) struct Member {
 struct Share {
     written_at: Timestamp,
     in_force_at: i64,
-    share: f64,
+    of_new: f64,
 }
 
 impl Cast {
@@ -105,7 +105,7 @@ impl Cast {
                     continue;
                 };
                 // A group's first weights have always been there.
-                let in_force_at = model.in_sync_at(&write.change).map(|at| at.as_second());
+                let in_force_at = model.in_sync_at(&write.change).map(Timestamp::as_second);
                 let in_force_at = in_force_at.filter(|_| number > 0).unwrap_or(0);
                 changes.push((in_force_at, write.at, index, share_of(pair)));
             }
@@ -119,7 +119,7 @@ impl Cast {
             self.shares.push(Share {
                 written_at,
                 in_force_at,
-                share: now.iter().sum::<f64>() / count,
+                of_new: now.iter().sum::<f64>() / count,
             });
         }
     }
@@ -135,17 +135,17 @@ impl Cast {
         let mut in_force = in_force
             .by_ref()
             .filter(|share| share.in_force_at <= second);
-        let first = self.shares.first().map_or(0.0, |share| share.share);
+        let first = self.shares.first().map_or(0.0, |share| share.of_new);
         let Some(newest) = in_force.next() else {
             return [first; TRACKS];
         };
         let unreverted = match self.reverting_from {
             Some(from) if newest.written_at >= from => in_force
                 .find(|share| share.written_at < from)
-                .map_or(first, |share| share.share),
-            _ => newest.share,
+                .map_or(first, |share| share.of_new),
+            _ => newest.of_new,
         };
-        [newest.share, first, unreverted]
+        [newest.of_new, first, unreverted]
     }
 }
 

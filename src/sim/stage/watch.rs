@@ -187,8 +187,8 @@ mod tests {
             measures: None,
             side: None,
             evaluation: Evaluation {
-                missing,
                 period_mins,
+                missing,
                 ..Evaluation::default()
             },
             rule: None,
