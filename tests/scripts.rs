@@ -206,3 +206,56 @@ fn a_story_says_what_it_claims_and_why() {
         assert!(page.contains(PROMPT), "{} plays nothing", path.display());
     }
 }
+
+/// The YAML files of a folder of the project.
+fn yaml(folder: &str) -> Vec<PathBuf> {
+    let found = fs::read_dir(root().join(folder)).expect("the folder is there");
+    let paths = found.map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<PathBuf> = paths
+        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_example_plan_is_valid_without_warnings_and_completes_in_a_world_where_all_is_well() {
+    for path in yaml("plans") {
+        let loaded = cutover::plan_file::load(&path);
+        let loaded = loaded.unwrap_or_else(|error| panic!("{}", error.render(false)));
+        assert!(loaded.warnings.is_empty(), "{}", path.display());
+        let line = format!("$ cutover rehearse {} --no-charts", path.display());
+        let shown = output(&line, root());
+        assert!(shown.contains("completed after"), "{shown}");
+    }
+}
+
+#[test]
+fn every_example_scenario_belongs_to_a_plan_and_a_story_plays_it() {
+    let told: Vec<String> = pages()
+        .iter()
+        .map(|path| fs::read_to_string(path).expect("a page can be read"))
+        .collect();
+    let plans = yaml("plans");
+    for path in yaml("plans/scenarios") {
+        let name = path
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let of_plan = |plan: &PathBuf| {
+            let stem = plan
+                .file_stem()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned();
+            name.starts_with(&stem)
+        };
+        assert!(plans.iter().any(of_plan), "{name} is named after no plan");
+        let played = format!("--scenario plans/scenarios/{name}");
+        assert!(
+            told.iter().any(|page| page.contains(&played)),
+            "no story plays {name}"
+        );
+    }
+}
