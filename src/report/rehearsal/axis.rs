@@ -133,7 +133,7 @@ mod tests {
         assert!(hours.starts_with("      ╵10:00      ╵12:00"), "{hours}");
         assert!(hours.chars().count() <= 60);
         let days = axis(216, 50).marks(&TimeZone::UTC);
-        assert!(days.starts_with("        ╵12-03     ╵12-05"), "{days}");
+        assert!(days.starts_with("         ╵12-03     ╵12-05"), "{days}");
         assert!(days.chars().count() <= 50);
     }
 }
