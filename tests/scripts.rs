@@ -48,16 +48,16 @@ fn played(page: &str) -> String {
     while let Some((before, block)) = rest.split_once("\n```") {
         let (head, body) = block.split_once('\n').expect("a block has a first line");
         let (body, after) = body.split_once("\n```").expect("a block is closed");
-        shown.push_str(&format!("{before}\n```{head}\n"));
+        shown = format!("{shown}{before}\n```{head}\n");
         if let Some((_, name)) = head.split_once(' ') {
             fs::write(folder.path().join(name), body).expect("the file can be written");
         }
         match body.strip_prefix(PROMPT) {
             Some(_) => {
                 let line = body.lines().next().unwrap_or_default();
-                shown.push_str(&format!("{line}\n{}", output(line, folder.path())));
+                shown = format!("{shown}{line}\n{}", output(line, folder.path()));
             }
-            None => shown.push_str(&format!("{body}\n")),
+            None => shown = format!("{shown}{body}\n"),
         }
         shown.push_str("```");
         rest = after;
@@ -91,7 +91,7 @@ fn output(line: &str, folder: &Path) -> String {
     let mut shown =
         anstream::adapter::strip_str(&String::from_utf8(out).expect("UTF-8")).to_string();
     if exit != Exit::Done {
-        shown.push_str(&format!("\nexit code {}\n", exit.code()));
+        shown = format!("{shown}\nexit code {}\n", exit.code());
     }
     shown
 }
@@ -123,7 +123,6 @@ fn placed(word: &str, folder: &Path) -> String {
 
 /// Plays the pages, and compares or rewrites them.
 fn check(pages: &[PathBuf]) {
-    #[expect(clippy::disallowed_methods, reason = "the one switch of this test")]
     let update = std::env::var_os("UPDATE").is_some_and(|value| value == "1");
     let mut wrong = Vec::new();
     for path in pages {

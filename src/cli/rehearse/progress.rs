@@ -19,6 +19,9 @@ const QUIET: Duration = Duration::from_secs(1);
 /// Where nobody sees a line change, a line this often is enough.
 const SPARSE: SignedDuration = SignedDuration::from_secs(15);
 
+/// The line that changes is no longer.
+const CELLS: usize = 40;
+
 /// Says where it stands: on a terminal in one line that changes, elsewhere in a line now and then.
 pub(super) struct Progress {
     live: bool,
@@ -54,8 +57,8 @@ impl Progress {
         self.said = Some(now);
         let took = text::duration(now.duration_since(self.began));
         if self.live {
-            // Back to the line's beginning, and away with what was there.
-            write!(context.err, "\r\u{1b}[K{words}, {took}")?;
+            // Spaces wipe out what was there, also where escape sequences are unwanted.
+            write!(context.err, "\r{:<CELLS$}", format!("{words}, {took}"))?;
         } else {
             writeln!(context.err, "{words}, {took}")?;
         }
@@ -68,7 +71,7 @@ impl Progress {
     /// Standard error is closed.
     pub(super) fn end(self, context: &mut Context<'_>) -> Result<()> {
         if self.live && self.said.is_some() {
-            write!(context.err, "\r\u{1b}[K")?;
+            write!(context.err, "\r{:<CELLS$}\r", "")?;
             context.err.flush()?;
         }
         Ok(())

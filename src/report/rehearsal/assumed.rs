@@ -11,7 +11,10 @@ pub(super) fn to_text(film: &Film, look: &Look) -> Option<String> {
     if film.assumed.is_empty() {
         return None;
     }
-    let title = text::styled(text::FAINT, "taken for granted about the alarms:");
+    let title = text::styled(
+        text::FAINT,
+        "taken for granted about the alarms, which are red for:",
+    );
     let names = film
         .assumed
         .keys()
@@ -30,14 +33,14 @@ pub(super) fn to_text(film: &Film, look: &Look) -> Option<String> {
 fn words(meaning: &Meaning) -> String {
     match meaning {
         Meaning::Errors { above, old_side } => format!(
-            "red above {} failed requests of the {} side",
-            verdict::percent(*above),
-            side(*old_side)
+            "{} side, failed requests above {}",
+            side(*old_side),
+            verdict::percent(*above)
         ),
         Meaning::Latency { above_ms, old_side } => format!(
-            "red above a p99 of {} ms of the {} side",
-            verdict::amount(*above_ms),
-            side(*old_side)
+            "{} side, p99 above {} ms",
+            side(*old_side),
+            verdict::amount(*above_ms)
         ),
     }
 }

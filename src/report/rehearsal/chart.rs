@@ -5,11 +5,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::axis::Axis;
 use super::cells::{self, Cell, PLAIN};
-use super::film::{Film, Frame, Meaning, Reel, Side};
+use super::film::{Film, Frame, Meaning, Reel};
 use super::glyphs;
 use super::marks::{self, Stretch};
-use super::names;
-use super::{Look, title, verdict};
+use super::unit::Unit;
+use super::{Look, title};
 use crate::engine::units::AlarmId;
 use crate::report::text;
 
@@ -73,10 +73,7 @@ fn draw(
     }
     let width = look.chart_width();
     let wide = width >= 120;
-    let longest = reel
-        .plan
-        .alarms()
-        .map(|gate| names::alarm(&reel.plan, &gate.id).chars().count());
+    let longest = reel.plan.alarms().map(|gate| gate.id.name.chars().count());
     let longest = longest.max().unwrap_or_default().max(16);
     let names = longest.min(if wide { 44 } else { 20 });
     let frames = Frames {
@@ -216,39 +213,35 @@ impl Frames<'_> {
 
     /// Failed requests and response times of both sides, each on one scale.
     fn side_by_side(&self) -> Vec<String> {
-        let errors = |side: &Side| side.errors;
-        let p99 = |side: &Side| side.p99_ms;
-        let bounds = self.bounds();
-        let pairs: [(&str, &str, &dyn Fn(&Side) -> f64, Option<f64>, Unit); 2] = [
-            ("failed, new", "failed, old", &errors, bounds.0, Unit::Part),
-            ("p99, new", "p99, old", &p99, bounds.1, Unit::Millis),
-        ];
-        let mut lines = Vec::new();
-        for (new, old, value, bound, unit) in pairs {
-            let of_new = self.axis.largest(self.scenes, |frame| value(&frame.new));
-            let of_old = self.axis.largest(self.scenes, |frame| value(&frame.old));
-            let highest = of_new
-                .iter()
-                .chain(&of_old)
-                .flatten()
-                .copied()
-                .fold(0.0, f64::max);
-            let usual = bound.unwrap_or(unit.usual_bound());
-            if self.near && highest <= usual && matches!(unit, Unit::Millis) {
-                continue;
-            }
-            // What is well within its bound must look low, however little noise there is.
-            let top = highest.max(usual * 1.5);
-            for (name, values) in [(new, of_new), (old, of_old)] {
-                let peak = values.iter().flatten().copied().fold(0.0, f64::max);
-                let cells: Vec<Cell> = values
-                    .iter()
-                    .map(|value| cells::bar_cell(value.unwrap_or(0.0), top, usual))
-                    .collect();
-                lines.push(self.strip(name, &cells, &unit.note(peak)));
-            }
-        }
+        let (errors, p99) = self.bounds();
+        let mut lines = self.measured(Unit::Part, errors);
+        lines.extend(self.measured(Unit::Millis, p99));
         lines
+    }
+
+    /// Two strips, of the new side and of the old one. From near only where something is beyond its bound.
+    fn measured(&self, unit: Unit, bound: Option<f64>) -> Vec<String> {
+        let of_new = self.axis.largest(self.scenes, |frame| unit.of(&frame.new));
+        let of_old = self.axis.largest(self.scenes, |frame| unit.of(&frame.old));
+        let both = of_new.iter().chain(&of_old).flatten().copied();
+        let highest = both.fold(0.0, f64::max);
+        let bound = bound.unwrap_or(unit.usual_bound());
+        if self.near && highest <= bound {
+            return Vec::new();
+        }
+        // What is well within its bound must look low, however little noise there is.
+        let top = highest.max(bound * 1.5);
+        let sides = [("new", of_new), ("old", of_old)];
+        let strips = sides.map(|(side, values)| {
+            let peak = values.iter().flatten().copied().fold(0.0, f64::max);
+            let cells: Vec<Cell> = values
+                .iter()
+                .map(|value| cells::bar_cell(value.unwrap_or(0.0), top, bound))
+                .collect();
+            let name = format!("{}, {side}", unit.name());
+            self.strip(&name, &cells, &unit.note(peak))
+        });
+        strips.to_vec()
     }
 
     /// The lowest bounds of the plan's alarms on failed requests and on response times.
@@ -298,7 +291,7 @@ impl Frames<'_> {
             }
             let fallback = self.reel.plan.gates.fallback_alarms.contains(gate);
             let note = if fallback { "way back" } else { "" };
-            Some(self.strip(&names::alarm(&self.reel.plan, &gate.id), &cells, note))
+            Some(self.strip(&gate.id.name, &cells, note))
         });
         strips.collect()
     }
@@ -330,32 +323,6 @@ impl Frames<'_> {
 
 /// More faults than these would push the chart off the screen.
 const FAULTS_MAX: usize = 6;
-
-/// What a strip measures.
-#[derive(Debug, Clone, Copy)]
-enum Unit {
-    /// A part of all.
-    Part,
-    /// Milliseconds.
-    Millis,
-}
-
-impl Unit {
-    /// A bound that such an alarm may have, where none is known.
-    fn usual_bound(self) -> f64 {
-        match self {
-            Self::Part => 0.01,
-            Self::Millis => 1_000.0,
-        }
-    }
-
-    fn note(self, peak: f64) -> String {
-        match self {
-            Self::Part => format!("max {}", verdict::percent(peak)),
-            Self::Millis => format!("max {} ms", verdict::amount(peak)),
-        }
-    }
-}
 
 fn is_red(frame: &Frame, alarm: &AlarmId) -> f64 {
     if frame.red.contains(alarm) { 1.0 } else { 0.0 }

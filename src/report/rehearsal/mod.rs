@@ -17,6 +17,7 @@ pub mod runs;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod unit;
 mod verdict;
 
 pub use glyphs::to_ascii;

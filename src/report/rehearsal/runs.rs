@@ -212,7 +212,7 @@ fn one(name: &CutoverName, runs: &[Run], faulty: bool, look: &Look) -> String {
         let numbers = format!("{:>5}  {:>5}", seeds.len(), verdict::percent(part));
         let mut words = ended.words();
         if *ended != Ended::Completed {
-            words.push_str(&format!(" (--seed {})", some(&seeds)));
+            words = format!("{words} (--seed {})", some(&seeds));
         }
         let rest = look.hang("", REST_CELLS, &words);
         let rest = rest.get(REST_CELLS..).unwrap_or_default();
@@ -335,40 +335,6 @@ fn seconds(spread: Spread<SignedDuration>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn runs() -> Runs {
-        let alarm = AlarmId {
-            region: None,
-            name: "api-p99".to_owned(),
-        };
-        let run = |seed: u64| Run {
-            seed,
-            ended: match seed {
-                7 | 19 => Ended::Reverted(By::Red(alarm.clone())),
-                20 => Ended::Held(Some("alarm_missing".to_owned())),
-                _ => Ended::Completed,
-            },
-            took: SignedDuration::from_hours(200)
-                + SignedDuration::from_mins(i64::try_from(seed).unwrap()),
-            failed: if seed == 7 { 1_500.0 } else { 0.0 },
-        };
-        Runs {
-            cutovers: [(CutoverName::from("api"), (1..=20).map(run).collect())].into(),
-            faulty: false,
-        }
-    }
-
-    #[test]
-    fn a_distribution_says_how_often_by_what_and_with_which_seeds() {
-        let look = Look {
-            width: Some(80),
-            zone: jiff::tz::TimeZone::UTC,
-            charts: true,
-        };
-        let shown = to_text(&runs(), &look);
-        insta::assert_snapshot!(anstream::adapter::strip_str(&shown).to_string());
-        insta::assert_json_snapshot!("runs_json", to_json(&runs()));
-    }
 
     #[test]
     fn the_95th_of_a_hundred_is_the_nearest_rank() {

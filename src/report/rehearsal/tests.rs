@@ -4,7 +4,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::film::{Film, Frame, Meaning, Reaction, Reel, Side, Tally, Trouble};
-use super::{Look, to_ascii, to_json, to_text};
+use super::runs::{By, Ended, Run, Runs};
+use super::{Look, runs, to_ascii, to_json, to_text};
 use crate::engine::event::{Envelope, Event, RevertMode};
 use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::plan::{AlarmGate, AwsSettings, Gates, HoldOrRevert, NoData, Plan, Step};
@@ -289,4 +290,29 @@ fn everything_is_in_the_json_and_keys_that_were_there_stay() {
     frames.truncate(1);
     shown["history"].as_array_mut().unwrap().truncate(1);
     insta::assert_json_snapshot!("film_json", shown);
+}
+
+fn counted() -> Runs {
+    let run = |seed: u64| Run {
+        seed,
+        ended: match seed {
+            7 | 19 => Ended::Reverted(By::Red(alarm("api-p99"))),
+            20 => Ended::Held(Some("alarm_missing".to_owned())),
+            _ => Ended::Completed,
+        },
+        took: SignedDuration::from_hours(200)
+            + SignedDuration::from_mins(i64::try_from(seed).unwrap()),
+        failed: if seed == 7 { 1_500.0 } else { 0.0 },
+    };
+    Runs {
+        cutovers: [(CutoverName::from("api"), (1..=20).map(run).collect())].into(),
+        faulty: false,
+    }
+}
+
+#[test]
+fn a_distribution_says_how_often_by_what_and_with_which_seeds() {
+    let shown = runs::to_text(&counted(), &look(Some(80)));
+    insta::assert_snapshot!("runs", plain(&shown));
+    insta::assert_json_snapshot!("runs_json", runs::to_json(&counted()));
 }

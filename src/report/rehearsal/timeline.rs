@@ -124,7 +124,7 @@ impl Line {
         let mut words = self.words.clone();
         if self.times > 1 {
             let last = look.second(self.last);
-            words.push_str(&format!(" ({} times, last {last})", self.times));
+            words = format!("{words} ({} times, last {last})", self.times);
         }
         let line = look.hang(&first, FIRST_CELLS, &words);
         let sign = text::styled(style, mark);
@@ -311,12 +311,12 @@ fn is_unusual(reason: &HoldReason) -> bool {
 
 /// Whether a gate that cannot be judged is named once more, as one that could not be for too long.
 fn is_said_by_another(reason: &HoldReason, all: &[HoldReason]) -> bool {
-    let named = match reason {
-        HoldReason::Unknown { alarm, .. }
-        | HoldReason::NoData { alarm, .. }
-        | HoldReason::AlarmMissing { alarm, .. }
-        | HoldReason::FallbackUnknown { alarm, .. } => alarm,
-        _ => return false,
+    let (HoldReason::Unknown { alarm: named, .. }
+    | HoldReason::NoData { alarm: named, .. }
+    | HoldReason::AlarmMissing { alarm: named, .. }
+    | HoldReason::FallbackUnknown { alarm: named, .. }) = reason
+    else {
+        return false;
     };
     let longer = |other: &HoldReason| matches!(other, HoldReason::UnknownTooLong { alarm, .. } if alarm == named);
     all.iter().any(longer)

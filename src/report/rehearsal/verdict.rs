@@ -124,7 +124,7 @@ fn requests(tally: &Tally, reverted: bool) -> String {
     let mut line = format!("{all} requests; {failed} failed because of the cutover");
     if reverted {
         let without = amount(tally.failed_without_revert);
-        line.push_str(&format!(", {without} would have without the revert"));
+        line = format!("{line}, {without} would have without the revert");
     }
     line
 }
