@@ -271,6 +271,22 @@ pub enum What {
         /// Which.
         alarm: String,
     },
+    /// An alarm has too little data to judge.
+    AlarmNoData {
+        /// Which.
+        alarm: String,
+    },
+    /// An alarm says OK, and that its evaluation was not clean.
+    AlarmUnclear {
+        /// Which.
+        alarm: String,
+    },
+    /// Route 53 refuses changes because it is still at work on an earlier one (`PriorRequestNotComplete`).
+    Route53Busy,
+    /// Route 53 takes changes, and its replies are lost.
+    Route53LosesReplies,
+    /// The journal cannot be read or written.
+    JournalDown,
     /// A push notification brings many times the requests within seconds.
     Push {
         /// How many times.
@@ -282,6 +298,8 @@ pub enum What {
     Resume,
     /// A person takes the traffic back.
     Rollback,
+    /// A person takes the traffic back, whatever somebody else wrote.
+    RollbackForced,
     /// Approvals take this long. Without it they are given at once.
     ApproveAfter(SignedDuration),
 }

@@ -128,6 +128,13 @@ fn the_plan_of_the_readme_is_valid_and_its_json_is_json() {
     let readme = document("README.md");
     let plans = blocks(&readme, "yaml");
     assert!(!plans.is_empty());
+    let (plans, scenarios): (Vec<&str>, Vec<&str>) = plans
+        .into_iter()
+        .partition(|block| block.contains("version:"));
+    for scenario in scenarios {
+        let read = cutover::plan_file::parse_scenario(scenario, "README.md");
+        assert!(read.is_ok(), "{scenario}");
+    }
     for plan in plans {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let path = folder.path().join("plan.yaml");

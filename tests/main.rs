@@ -14,4 +14,5 @@ mod layers;
 mod ministack;
 mod plan_files;
 mod rehearsal;
+mod scripts;
 mod support;

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, Zoned};
 
 use super::help;
 
@@ -185,15 +187,53 @@ pub struct Rehearse {
     /// What the simulated world's chances come from; the same seed is the same world
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
-    /// When the rehearsal begins, as RFC 3339; now by default
-    #[arg(long, value_name = "TIME")]
-    pub start: Option<Timestamp>,
+    /// When the rehearsal begins, as RFC 3339; now by default. Times are shown in its zone
+    #[arg(long, value_name = "TIME", value_parser = start)]
+    pub start: Option<Start>,
     /// What the simulated world is like and what goes wrong in it; by default all is well
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
     /// Let something go wrong, for example 'new errors 20% at step 3 + 2h'; may be given several times
     #[arg(long = "fault", value_name = "TEXT")]
     pub faults: Vec<String>,
+    /// Rehearse so many times, with this seed and those after it, and show how often it ends how
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub runs: Option<u32>,
+    /// Leave the charts out
+    #[arg(long)]
+    pub no_charts: bool,
+    /// Draw with ASCII only
+    #[arg(long)]
+    pub ascii: bool,
+}
+
+/// When a rehearsal begins, and the zone in which its times are shown.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The moment.
+    pub at: Timestamp,
+    /// The zone that it was written in.
+    pub zone: TimeZone,
+}
+
+/// Reads a moment with its zone: `2026-12-01T09:00+09:00`, `2026-12-01T09:00[Asia/Tokyo]`, `2026-12-01T00:00Z`.
+fn start(text: &str) -> Result<Start, String> {
+    let example = "write for example `2026-12-01T09:00+09:00`, or `2026-12-01T09:00[Asia/Tokyo]`";
+    if let Ok(zoned) = text.parse::<Zoned>() {
+        return Ok(Start {
+            at: zoned.timestamp(),
+            zone: zoned.time_zone().clone(),
+        });
+    }
+    let at = text.parse::<Timestamp>().map_err(|_| example.to_owned())?;
+    let pieces = Pieces::parse(text).map_err(|_| example.to_owned())?;
+    let offset = pieces.to_numeric_offset().unwrap_or(Offset::UTC);
+    let zone = if offset == Offset::UTC {
+        TimeZone::UTC
+    } else {
+        TimeZone::fixed(offset)
+    };
+    Ok(Start { at, zone })
 }
 
 /// Arguments of `run`.
@@ -456,6 +496,24 @@ mod tests {
     fn a_rollback_names_what_it_takes_back() {
         assert!(Cli::try_parse_from(["cutover", "rollback"]).is_err());
         assert!(Cli::try_parse_from(["cutover", "rollback", "a", "--all"]).is_err());
+    }
+
+    #[test]
+    fn a_start_keeps_the_zone_that_it_was_written_in() {
+        let shown = |text: &str| {
+            let start = start(text).unwrap();
+            start.at.to_zoned(start.zone).to_string()
+        };
+        assert_eq!(
+            shown("2026-12-01T09:00+09:00"),
+            "2026-12-01T09:00:00+09:00[+09:00]"
+        );
+        assert_eq!(
+            shown("2026-12-01T09:00[Asia/Tokyo]"),
+            "2026-12-01T09:00:00+09:00[Asia/Tokyo]"
+        );
+        assert_eq!(shown("2026-12-01T09:00Z"), "2026-12-01T09:00:00+00:00[UTC]");
+        assert!(start("2026-12-01T09:00").is_err(), "no zone at all");
     }
 
     #[test]

@@ -55,13 +55,18 @@ Examples:
   cutover rehearse plan.yaml --fault 'new errors 20% at step 3 + 2h'
   cutover rehearse plan.yaml --fault 'cloudwatch down 40m at step 2 + 1h' --fault 'approve after 3h'
   cutover rehearse plan.yaml --scenario black-friday.yaml
+  cutover rehearse plan.yaml --runs 200                     how often would it end how?
 
 Faults: WHAT [DURATION] [at step N + TIME | at TIME after the start | at RFC 3339], where WHAT is one of
   new|old errors 20%, latency 5x, leak 30h, outage, slow start, capacity 2000/min, unhealthy
-  cloudwatch down, route53 down, route53 throttled, controller killed, foreign write 70/30
-  alarm NAME red, alarm NAME missing, push 20x, pause, resume, rollback, approve after 3h
+  cloudwatch down, route53 down|throttled|busy|loses replies, journal down
+  controller killed, foreign write 70/30, alarm NAME red|missing|no data|unclear, push 20x
+  pause, resume, rollback, rollback --force, approve after 3h
 
-Exit codes: 0 completed, 10 a plan is not valid, 20 reverted, 21 the revert did not end, 22 halted";
+The charts are as wide as the terminal, or as COLUMNS says. README.md documents the JSON.
+
+Exit codes: 0 completed, 10 a plan is not valid, 20 reverted, 21 the revert did not end, 22 held or halted
+With --runs: 0 however they ended";
 
 /// Below `run --help`.
 pub const RUN: &str = "\

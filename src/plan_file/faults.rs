@@ -25,11 +25,12 @@ pub struct FaultError {
 }
 
 /// What a line may begin with.
-const SUBJECTS: [&str; 12] = [
+const SUBJECTS: [&str; 13] = [
     "new",
     "old",
     "cloudwatch",
     "route53",
+    "journal",
     "controller",
     "foreign",
     "alarm",
@@ -88,7 +89,12 @@ pub fn fault(line: &str) -> Result<Fault, FaultError> {
         }
         lasts = Some(duration(&said)?);
     }
-    if when.is_none() && matches!(what, What::ControllerKilled | What::Rollback | What::Pause) {
+    if when.is_none()
+        && matches!(
+            what,
+            What::ControllerKilled | What::Rollback | What::RollbackForced | What::Pause
+        )
+    {
         let message = format!("{} does not say when", quote(text));
         let help = format!("write for example `{rest} at step 2 + 1h`");
         return Err(FaultError { message, help });
@@ -106,7 +112,11 @@ pub fn fault(line: &str) -> Result<Fault, FaultError> {
 fn when_is_all(what: &What) -> bool {
     matches!(
         what,
-        What::ForeignWrite { .. } | What::Resume | What::Rollback | What::ApproveAfter(_)
+        What::ForeignWrite { .. }
+            | What::Resume
+            | What::Rollback
+            | What::RollbackForced
+            | What::ApproveAfter(_)
     )
 }
 
@@ -135,6 +145,9 @@ fn what<'w, 't>(words: &'w [&'t str]) -> Result<(What, &'w [&'t str]), FaultErro
         ("cloudwatch", ["down", left @ ..]) => Ok((What::CloudWatchDown, left)),
         ("route53", ["down", left @ ..]) => Ok((What::Route53Down, left)),
         ("route53", ["throttled", left @ ..]) => Ok((What::Route53Throttled, left)),
+        ("route53", ["busy", left @ ..]) => Ok((What::Route53Busy, left)),
+        ("route53", ["loses", "replies", left @ ..]) => Ok((What::Route53LosesReplies, left)),
+        ("journal", ["down", left @ ..]) => Ok((What::JournalDown, left)),
         ("controller", ["killed", left @ ..]) => Ok((What::ControllerKilled, left)),
         ("foreign", ["write", pair, left @ ..]) => Ok((foreign_write(pair)?, left)),
         ("alarm", [name, "red", left @ ..]) => {
@@ -145,12 +158,21 @@ fn what<'w, 't>(words: &'w [&'t str]) -> Result<(What, &'w [&'t str]), FaultErro
             let alarm = (*name).to_owned();
             Ok((What::AlarmMissing { alarm }, left))
         }
+        ("alarm", [name, "no", "data", left @ ..]) => {
+            let alarm = (*name).to_owned();
+            Ok((What::AlarmNoData { alarm }, left))
+        }
+        ("alarm", [name, "unclear", left @ ..]) => {
+            let alarm = (*name).to_owned();
+            Ok((What::AlarmUnclear { alarm }, left))
+        }
         ("push", [factor, left @ ..]) => {
             let factor = times(factor, "push 20x")?;
             Ok((What::Push { factor }, left))
         }
         ("pause", left) => Ok((What::Pause, left)),
         ("resume", left) => Ok((What::Resume, left)),
+        ("rollback", ["--force", left @ ..]) => Ok((What::RollbackForced, left)),
         ("rollback", left) => Ok((What::Rollback, left)),
         ("approve", ["after", rest @ ..]) => {
             Ok((What::ApproveAfter(duration(&rest.join(" "))?), &[]))
@@ -163,10 +185,15 @@ fn what<'w, 't>(words: &'w [&'t str]) -> Result<(What, &'w [&'t str]), FaultErro
 fn unknown(subject: &str, verb: Option<&str>) -> FaultError {
     let help = match subject {
         "cloudwatch" => "write `cloudwatch down 40m at step 2`".to_owned(),
-        "route53" => "write `route53 down 20m at step 2`, or `route53 throttled 20m …`".to_owned(),
+        "route53" => {
+            "write `route53 down 20m at step 2`, or `throttled`, `busy`, `loses replies`".to_owned()
+        }
+        "journal" => "write `journal down 20m at step 2`".to_owned(),
         "controller" => "write `controller killed at step 2 + 1h`".to_owned(),
         "foreign" => "write `foreign write 70/30 at step 2 + 1h`, old weight first".to_owned(),
-        "alarm" => "write `alarm NAME red 5m at step 2`, or `alarm NAME missing`".to_owned(),
+        "alarm" => {
+            "write `alarm NAME red 5m at step 2`, or `missing`, `no data`, `unclear`".to_owned()
+        }
         "push" => "write `push 20x at step 2 + 1h`".to_owned(),
         "approve" => "write `approve after 3h`".to_owned(),
         _ => keys::instead_of_word(subject, &SUBJECTS),

@@ -302,6 +302,12 @@ pub(super) fn short(reason: &HoldReason) -> String {
     fact(reason, None)
 }
 
+/// A hold's kind, as JSON has it.
+pub(super) fn kind(reason: &HoldReason) -> String {
+    let value = serde_json::to_value(reason).unwrap_or(Value::Null);
+    value["kind"].as_str().unwrap_or_default().to_owned()
+}
+
 /// Some groups, separated by commas.
 pub(super) fn list(groups: &[GroupName]) -> String {
     let names: Vec<String> = groups.iter().map(GroupName::to_string).collect();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::play::entries;
 use crate::engine::event::{Envelope, Event};
@@ -48,6 +48,8 @@ pub(super) async fn develop(
         .map(|plan| reel(world, &stage, plan, &entries, start))
         .collect();
     let faults = stage.troubles().iter();
+    // What people do is in the journal.
+    let faults = faults.filter(|trouble| !trouble.is_of_people());
     let faults = faults.filter(|trouble| trouble.from.is_some_and(|from| from <= end));
     let calls = world.dns.calls().into_iter().chain(world.signals.calls());
     let calls: BTreeMap<String, u64> = calls
@@ -91,6 +93,7 @@ fn reel(world: &World, stage: &Stage, plan: &Plan, entries: &[Envelope], start: 
         phase: state.map_or(Phase::Waiting, |state| state.phase),
         phase_since: state.map_or(start, |state| state.phase_since),
         frames: recording.scenes().filter_map(frame).collect(),
+        near: near(&recording, &entries),
         tally: Tally {
             requests: recording.requests,
             failed: recording.failed,
@@ -100,6 +103,14 @@ fn reel(world: &World, stage: &Stage, plan: &Plan, entries: &[Envelope], start: 
         reaction: reaction(world, stage, &recording, &entries),
         entries,
     }
+}
+
+/// The minutes around a revert.
+fn near(recording: &Recording, entries: &[Envelope]) -> Vec<Frame> {
+    if !entries.iter().any(|entry| cause_of(&entry.event).is_some()) {
+        return Vec::new();
+    }
+    recording.near.iter().filter_map(frame).collect()
 }
 
 fn frame(scene: &Scene) -> Option<Frame> {
@@ -118,6 +129,9 @@ fn frame(scene: &Scene) -> Option<Frame> {
     })
 }
 
+/// Bad datapoints further apart than this are not one trouble.
+const LED_TO_IT: SignedDuration = SignedDuration::from_mins(10);
+
 /// The moments from the fault to the traffic being back, if there was a revert.
 fn reaction(
     world: &World,
@@ -127,19 +141,20 @@ fn reaction(
 ) -> Option<Reaction> {
     let decided = entries
         .iter()
-        .position(|entry| matches!(entry.event, Event::RevertIntended { .. }))?;
+        .position(|entry| cause_of(&entry.event).is_some())?;
     let (decided, after) = entries.get(decided..)?.split_first()?;
-    let decided_at = decided.at;
-    let Event::RevertIntended { cause, .. } = &decided.event else {
-        return None;
+    let decided_at = match &decided.event {
+        Event::RevertPerformedUnjournaled { decided_at, .. } => *decided_at,
+        _ => decided.at,
     };
+    let cause = cause_of(&decided.event)?;
     let culprit = |id: &AlarmId| match cause {
         RevertCause::AlarmRed { alarm }
         | RevertCause::AlarmFlapped { alarm, .. }
         | RevertCause::UnknownTooLong { alarm, .. } => alarm == id,
         RevertCause::StepFailed { .. }
         | RevertCause::Operator { .. }
-        | RevertCause::LateWrite {} => true,
+        | RevertCause::LateWrite {} => false,
     };
     let troubles = stage.troubles().iter();
     let troubles = troubles.filter(|it| it.is_of_cluster() && it.concerns(&decided.cutover));
@@ -150,10 +165,14 @@ fn reaction(
     let alarm_at = recording.turned_red.iter().rev();
     let mut alarm_at = alarm_at.filter(|(at, id)| *at <= decided_at && culprit(id));
     let alarm_at = alarm_at.next().map(|(at, _)| *at);
-    let bad = recording.bad.iter().filter(|(at, id)| {
+    let bad = recording.bad.iter().rev().filter(|(at, id)| {
         *at <= decided_at && culprit(id) && fault_at.is_none_or(|fault| *at > fault)
     });
-    let metric_at = bad.map(|(at, _)| *at).next();
+    // Of those that led to the alarm: a single bad one hours before is noise.
+    let metric_at = bad.map(|(at, _)| *at).fold(None, |first, at| match first {
+        Some(first) if Timestamp::duration_since(first, at) > LED_TO_IT => Some(first),
+        _ => Some(at),
+    });
     let written = after.iter().find_map(|entry| match &entry.event {
         Event::WeightChangeSubmitted { change_id, .. } => Some((entry.at, change_id)),
         _ => None,
@@ -168,4 +187,14 @@ fn reaction(
         in_sync_at,
         drained_at: recording.drained_at,
     })
+}
+
+/// Why the traffic is taken back, where that is what the event says.
+fn cause_of(event: &Event) -> Option<&RevertCause> {
+    match event {
+        Event::RevertIntended { cause, .. } | Event::RevertPerformedUnjournaled { cause, .. } => {
+            Some(cause)
+        }
+        _ => None,
+    }
 }

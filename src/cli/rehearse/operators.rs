@@ -23,6 +23,7 @@ enum Act {
     Pause,
     Resume,
     Rollback,
+    RollbackForced,
     Approve,
 }
 
@@ -67,6 +68,7 @@ fn agenda(stage: &Stage) -> impl Iterator<Item = Due> + use<> {
             What::Pause => Act::Pause,
             What::Resume => Act::Resume,
             What::Rollback => Act::Rollback,
+            What::RollbackForced => Act::RollbackForced,
             What::ApproveAfter(after) => {
                 patience = Some(patience.map_or(after, |before| before.max(after)));
                 continue;
@@ -123,7 +125,8 @@ async fn perform(journal: &StageJournal, stage: &SharedStage, now: Timestamp, du
         Act::Pause => commands::pause(&state, Some(reason)).ok(),
         Act::Resume => commands::resume(&state, Some(reason)).ok(),
         Act::Approve => commands::approve(&state, None, "approved by the rehearsal").ok(),
-        Act::Rollback => rollback(&state),
+        Act::Rollback => rollback(&state, RevertMode::Swap),
+        Act::RollbackForced => rollback(&state, RevertMode::Force),
     };
     let Some(event) = event else {
         return true;
@@ -143,8 +146,8 @@ async fn perform(journal: &StageJournal, stage: &SharedStage, now: Timestamp, du
     journal.append(append).await.is_ok()
 }
 
-fn rollback(state: &State) -> Option<Event> {
-    match commands::rollback(state, RevertMode::Swap, false, Some("rehearsed")) {
+fn rollback(state: &State, mode: RevertMode) -> Option<Event> {
+    match commands::rollback(state, mode, false, Some("rehearsed")) {
         Ok(RollbackNeed::Request(event)) => Some(*event),
         Ok(RollbackNeed::UnderWay | RollbackNeed::AlreadyBack) | Err(_) => None,
     }

@@ -16,7 +16,7 @@ use crate::engine::observation::FileReading;
 use crate::engine::plan::{Plan, PlanSource};
 use crate::engine::units::ControllerId;
 use crate::journal::MemoryJournal;
-use crate::ports::{Clock, Journal, Notifier, Page, PlanFiles, PlanFilesNow};
+use crate::ports::{Clock, Notifier, Page, PlanFiles, PlanFilesNow};
 use crate::report;
 use crate::report::rehearsal::film::Film;
 use crate::scenario::{Scenario, What};
@@ -73,6 +73,7 @@ pub async fn play_with(
     let journal = StageJournal {
         journal: Arc::new(MemoryJournal::new()),
         stage: Arc::clone(&stage),
+        clock: world.clock,
         news,
     };
     let outside = Outside {
@@ -245,6 +246,7 @@ impl Notifier for Nobody {
 /// None of a journal in memory.
 pub(super) async fn entries(journal: &StageJournal) -> Result<Vec<crate::engine::event::Envelope>> {
     let (entries, _) = journal
+        .journal
         .read_after(crate::ports::Position::default())
         .await?;
     Ok(entries)

@@ -109,16 +109,23 @@ impl Signals for StageSignals {
 pub fn haunt(dns: &SimDns, stage: &SharedStage) {
     // The stage holds the door too: a strong reference here would keep both for ever.
     let stage = Arc::downgrade(stage);
-    let hook = move |_: &str, now: Timestamp| {
+    let hook = move |operation: &str, now: Timestamp| {
         let Some(stage) = stage.upgrade() else {
             return Vec::new();
         };
         let mut stage = lock(&stage);
         stage.advance(now);
         let in_force = stage.troubles().iter().filter(|it| it.holds_at(now));
+        let is_write = operation == "ChangeResourceRecordSets";
         let fault = |trouble: &Trouble| match trouble.fault.what {
             What::Route53Down => Some(Fault::unavailable()),
             What::Route53Throttled => Some(Fault::throttle()),
+            What::Route53Busy if is_write => Some(Fault::error(
+                400,
+                "PriorRequestNotComplete",
+                "The request was rejected because Route 53 was still processing a prior request.",
+            )),
+            What::Route53LosesReplies if is_write => Some(Fault::LoseReply),
             _ => None,
         };
         in_force.filter_map(fault).collect()
@@ -133,13 +140,29 @@ pub struct StageJournal {
     pub journal: Arc<dyn Journal>,
     /// Told of each entry.
     pub stage: SharedStage,
+    /// The time.
+    pub clock: SimClock,
     /// Told that there is something new.
     pub news: watch::Sender<u64>,
+}
+
+impl StageJournal {
+    /// Whether the scenario lets the journal answer now.
+    fn answers(&self) -> Result<(), JournalError> {
+        let stage = lock(&self.stage);
+        let now = self.clock.now();
+        let is_down = |it: &Trouble| it.holds_at(now) && it.fault.what == What::JournalDown;
+        if stage.troubles().iter().any(is_down) {
+            return Err(JournalError::Down("disk I/O error".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl Journal for StageJournal {
     async fn append(&self, append: Append) -> Result<Vec<Envelope>, JournalError> {
+        self.answers()?;
         let written = self.journal.append(append).await?;
         let mut stage = lock(&self.stage);
         for entry in &written {
@@ -153,10 +176,12 @@ impl Journal for StageJournal {
         &self,
         position: Position,
     ) -> Result<(Vec<Envelope>, Position), JournalError> {
+        self.answers()?;
         self.journal.read_after(position).await
     }
 
     async fn head(&self, stream: &CutoverName) -> Result<u64, JournalError> {
+        self.answers()?;
         self.journal.head(stream).await
     }
 
@@ -165,6 +190,7 @@ impl Journal for StageJournal {
     }
 
     async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), JournalError> {
+        self.answers()?;
         self.journal.beat(heartbeat).await
     }
 

@@ -59,7 +59,12 @@ impl Stage {
                     What::CloudWatchDown
                         | What::Route53Down
                         | What::Route53Throttled
+                        | What::Route53Busy
+                        | What::Route53LosesReplies
+                        | What::JournalDown
                         | What::AlarmMissing { .. }
+                        | What::AlarmNoData { .. }
+                        | What::AlarmUnclear { .. }
                 );
                 let allowed = self.states().map(|state| state.plan().gates.unknown_for);
                 let closely = allowed.max().unwrap_or_default().saturating_add(BLIND_FOR);

@@ -212,7 +212,10 @@ impl Stage {
                 self.show(&id.name.clone(), at);
             }
             Edge::Alarms { trouble } => match self.troubles[trouble].fault.what.clone() {
-                What::AlarmRed { alarm } | What::AlarmMissing { alarm } => self.show(&alarm, at),
+                What::AlarmRed { alarm }
+                | What::AlarmMissing { alarm }
+                | What::AlarmNoData { alarm }
+                | What::AlarmUnclear { alarm } => self.show(&alarm, at),
                 _ => {}
             },
             Edge::Foreign { trouble } => self.write_foreign(trouble, at),
@@ -226,8 +229,21 @@ impl Stage {
         let said = troubles.find_map(|trouble| match &trouble.fault.what {
             What::AlarmRed { alarm } if alarm == name => Some(Some(AlarmState::Alarm)),
             What::AlarmMissing { alarm } if alarm == name => Some(None),
+            What::AlarmNoData { alarm } if alarm == name => {
+                Some(Some(AlarmState::InsufficientData))
+            }
             _ => None,
         });
+        let is_unclear = |trouble: &Trouble| {
+            let named =
+                matches!(&trouble.fault.what, What::AlarmUnclear { alarm } if alarm == name);
+            named && trouble.holds_at(at)
+        };
+        let evaluation = self
+            .troubles
+            .iter()
+            .any(is_unclear)
+            .then_some("PARTIAL_DATA");
         let mut evaluated = self.casts.iter().flat_map(|cast| &cast.evaluated);
         let evaluated = evaluated.find(|(id, _)| id.name == name);
         let state = said.unwrap_or_else(|| Some(evaluated.map_or(AlarmState::Ok, |(_, s)| *s)));
@@ -238,6 +254,7 @@ impl Stage {
                 Some(state) => model.set_state(&region, name, state, at),
                 None => model.remove(&region, name, at),
             }
+            model.set_evaluation(&region, name, evaluation, at);
         }
         self.note_red(at);
     }
@@ -315,7 +332,10 @@ impl Stage {
             return;
         };
         let edge = match trouble.fault.what {
-            What::AlarmRed { .. } | What::AlarmMissing { .. } => Edge::Alarms { trouble: index },
+            What::AlarmRed { .. }
+            | What::AlarmMissing { .. }
+            | What::AlarmNoData { .. }
+            | What::AlarmUnclear { .. } => Edge::Alarms { trouble: index },
             What::ForeignWrite { .. } => Edge::Foreign { trouble: index },
             _ => Edge::Mark,
         };
@@ -352,7 +372,7 @@ impl Stage {
                     }
                 }
             }
-            Event::RevertIntended { .. } => {
+            Event::RevertIntended { .. } | Event::RevertPerformedUnjournaled { .. } => {
                 let would_end = state.as_ref().map(|state| would_end(state, entry.at));
                 self.casts[index].reverting_from(entry.at);
                 self.recordings[index].reverting(entry.at, would_end);
@@ -367,7 +387,7 @@ impl Stage {
     pub fn play_out(&mut self, end: Timestamp) {
         let most = later(end, SignedDuration::from_hours(24 * 100));
         for recording in &mut self.recordings {
-            recording.over(end);
+            recording.cut_off(end);
         }
         let mut until = end;
         while self.recordings.iter().any(|it| !it.is_done(self.minute)) && until < most {

@@ -1,6 +1,6 @@
 //! What is recorded of one cutover's world.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 
@@ -9,6 +9,12 @@ use crate::sim::traffic::{MINUTE, REAL, Sample, UNREVERTED, UNTOUCHED};
 
 /// The most scenes that are kept; when there are more, each two become one.
 pub const SCENES_MAX: usize = 600;
+
+/// The most minutes that are kept from before a revert.
+const NEAR_BEFORE: usize = 20;
+
+/// The most minutes that are kept around a revert.
+const NEAR_MAX: usize = 80;
 
 /// Fewer requests than this part on the new side, and the traffic is back.
 const DRAINED_BELOW: f64 = 0.001;
@@ -32,6 +38,8 @@ pub struct Recording {
     pub turned_red: Vec<(Timestamp, AlarmId)>,
     /// When the traffic was back after the revert.
     pub drained_at: Option<Timestamp>,
+    /// The minutes around the revert, each for itself.
+    pub near: VecDeque<Scene>,
     /// How many minutes a scene has.
     spacing: u32,
     open: Option<Scene>,
@@ -102,6 +110,7 @@ impl Recording {
         if going_back && self.drained_at.is_none() && sample.observed < DRAINED_BELOW {
             self.drained_at = Timestamp::from_second(sample.from + MINUTE).ok();
         }
+        self.come_near(sample, red, going_back);
         if !over {
             self.film(sample, red);
         }
@@ -113,6 +122,17 @@ impl Recording {
         if !over || self.would_end.is_some_and(|at| sample.from < at) {
             self.failed_unreverted += sample.failed[UNREVERTED] - sample.failed[UNTOUCHED];
         }
+    }
+
+    /// Keeps the last minutes until there is a revert, and then those after it.
+    fn come_near(&mut self, sample: &Sample, red: &BTreeSet<AlarmId>, going_back: bool) {
+        if going_back && self.near.len() >= NEAR_MAX {
+            return;
+        }
+        if !going_back && self.near.len() >= NEAR_BEFORE {
+            self.near.pop_front();
+        }
+        self.near.push_back(Scene::of(sample, red));
     }
 
     fn film(&mut self, sample: &Sample, red: &BTreeSet<AlarmId>) {
@@ -162,6 +182,14 @@ impl Recording {
     pub fn over(&mut self, at: Timestamp) {
         if self.over_at.is_none() {
             self.over_at = Some(at.as_second());
+        }
+    }
+
+    /// The rehearsal ends here. What has not ended by itself never will, and nothing after it counts.
+    pub fn cut_off(&mut self, at: Timestamp) {
+        if self.over_at.is_none() {
+            (self.reverting_from, self.would_end) = (None, None);
+            self.over(at);
         }
     }
 

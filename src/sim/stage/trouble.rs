@@ -119,11 +119,29 @@ impl Trouble {
             | What::ForeignWrite { .. }
             | What::AlarmRed { .. }
             | What::AlarmMissing { .. }
+            | What::AlarmNoData { .. }
+            | What::AlarmUnclear { .. }
+            | What::Route53Busy
+            | What::Route53LosesReplies
+            | What::JournalDown
             | What::Pause
             | What::Resume
             | What::Rollback
+            | What::RollbackForced
             | What::ApproveAfter(_) => {}
         }
+    }
+
+    /// Whether it is something that a person does.
+    pub fn is_of_people(&self) -> bool {
+        matches!(
+            self.fault.what,
+            What::Pause
+                | What::Resume
+                | What::Rollback
+                | What::RollbackForced
+                | What::ApproveAfter(_)
+        )
     }
 
     /// Whether it makes a cluster worse, so that a revert may follow.
