@@ -10,6 +10,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::engine::event::{Envelope, Event, FailureClass};
+use crate::engine::fleet::FleetSettings;
 use crate::engine::observation::{AlarmReading, ChangeReading, FileReading, HistoryReading};
 use crate::engine::plan::{Account, ZoneRef};
 use crate::engine::record::{GroupName, RecordSet};
@@ -331,6 +332,12 @@ pub struct PlanFilesNow {
 pub trait PlanFiles: Send + Sync {
     /// Reads what has changed since the last look; cheap when nothing has.
     fn look(&self) -> PlanFilesNow;
+
+    /// What the fleet's file says about all cutovers together, as of the last look, and its absolute path; none where
+    /// there is no such file, or none that can be read.
+    fn fleet(&self) -> Option<(String, FleetSettings)> {
+        None
+    }
 }
 
 /// Keeps the break-glass files: change batches that work without this program.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::engine::decide::Decision;
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION, RevertMode};
+use crate::engine::fleet::{self, Fleet};
 use crate::engine::fold;
 use crate::engine::hold::RevertCause;
 use crate::engine::state::State;
@@ -31,6 +33,10 @@ pub(super) struct Book {
     /// cutover of a round its two seconds, and the last revert would wait for all of them.
     down: Option<String>,
     states: BTreeMap<CutoverName, Option<State>>,
+    /// What all of them, and `@fleet`, amount to.
+    fleet: Fleet,
+    /// Whether somebody who waits for the fleet may go on, since the last [`Book::take_fleet_news`].
+    fleet_news: bool,
     /// Where each cutover stands in the order of their first entries.
     first: BTreeMap<CutoverName, u64>,
     /// Reverts that were decided while the journal was down, by the state they were decided in and what came of them.
@@ -61,6 +67,8 @@ impl Book {
             position: Position::default(),
             down: None,
             states: BTreeMap::new(),
+            fleet: Fleet::default(),
+            fleet_news: false,
             first: BTreeMap::new(),
             shadows: BTreeMap::new(),
             foreign: BTreeSet::new(),
@@ -103,6 +111,21 @@ impl Book {
 
     pub(super) fn states(&self) -> impl Iterator<Item = &State> {
         self.states.keys().filter_map(|name| self.state(name))
+    }
+
+    /// All cutovers, as far as they concern each other.
+    pub(super) fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Whether a slot became free, a cutover ended, or somebody wrote about the fleet since the last call.
+    pub(super) fn take_fleet_news(&mut self) -> bool {
+        std::mem::take(&mut self.fleet_news)
+    }
+
+    /// Whether [`Book::take_fleet_news`] would say so.
+    pub(super) fn has_fleet_news(&self) -> bool {
+        self.fleet_news
     }
 
     /// Whether `left`'s first entry stands before `right`'s.
@@ -158,6 +181,42 @@ impl Book {
         Ok(())
     }
 
+    /// Appends a decision. A step is conditional on `@fleet` too, and a start on the streams of what it comes after: so two
+    /// controllers that have read the same cannot both take the last slot, and nothing starts after what was taken back.
+    pub(super) async fn append_decision(
+        &mut self,
+        name: &CutoverName,
+        at: Timestamp,
+        decision: &Decision,
+    ) -> Result<(), JournalError> {
+        let starts = self.state(name).filter(|state| !state.has_started());
+        let after = starts.map_or_else(Vec::new, |state| state.plan().after.clone());
+        if !decision.takes_a_step() || self.is_shadowed(name) {
+            return self.append(name, at, &decision.events).await;
+        }
+        let room = APPEND_EVENTS_MAX.saturating_sub(decision.fleet.len()).max(1);
+        let chunks: Vec<&[Event]> = decision.events.chunks(room).collect();
+        for (index, events) in chunks.iter().enumerate() {
+            let mut expect = vec![(name.clone(), self.seq(name))];
+            expect.push((fleet::stream(), self.fleet.seq));
+            // Its own stream cannot be named twice; a plan that comes after itself is refused where it is loaded.
+            let others = after.iter().filter(|on| *on != name);
+            expect.extend(others.map(|on| (on.clone(), self.seq(on))));
+            let mut entries = self.entries(name, at, events);
+            if index + 1 == chunks.len() {
+                entries.extend(self.entries(&fleet::stream(), at, &decision.fleet));
+            }
+            let append_id = self.next_append_id();
+            let append = Append {
+                expect,
+                entries,
+                append_id,
+            };
+            self.append_now(append).await?;
+        }
+        Ok(())
+    }
+
     /// Appends a fact that holds whatever else was written. The same `append_id` is never appended twice, however often
     /// a reply is lost (RULES G1).
     pub(super) async fn append_fact(
@@ -181,6 +240,9 @@ impl Book {
     }
 
     fn seq(&self, name: &CutoverName) -> u64 {
+        if fleet::is_fleet(name) {
+            return self.fleet.seq;
+        }
         let state = self.states.get(name).and_then(Option::as_ref);
         state.map_or(0, |state| state.seq)
     }
@@ -192,11 +254,17 @@ impl Book {
         events: &[Event],
         append_id: String,
     ) -> Result<(), JournalError> {
-        if let Some(why) = &self.down {
-            return Err(JournalError::Down(why.clone()));
-        }
+        let append = Append {
+            expect: vec![(name.clone(), self.seq(name))],
+            entries: self.entries(name, at, events),
+            append_id,
+        };
+        self.append_now(append).await
+    }
+
+    fn entries(&self, name: &CutoverName, at: Timestamp, events: &[Event]) -> Vec<NewEntry> {
         let state = self.states.get(name).and_then(Option::as_ref);
-        let (seq, attempt) = state.map_or((0, 1), |state| (state.seq, state.attempt));
+        let attempt = state.map_or(1, |state| state.attempt);
         let entry = |event: &Event| NewEntry {
             cutover: name.clone(),
             attempt,
@@ -204,11 +272,13 @@ impl Book {
             actor: self.actor.clone(),
             event: event.clone(),
         };
-        let append = Append {
-            expect: vec![(name.clone(), seq)],
-            entries: events.iter().map(entry).collect(),
-            append_id,
-        };
+        events.iter().map(entry).collect()
+    }
+
+    async fn append_now(&mut self, append: Append) -> Result<(), JournalError> {
+        if let Some(why) = &self.down {
+            return Err(JournalError::Down(why.clone()));
+        }
         let written = tokio::time::timeout(APPEND_WITHIN, self.journal.append(append))
             .await
             .unwrap_or_else(|_| {
@@ -228,6 +298,7 @@ impl Book {
                 write_id,
                 cause,
                 mode,
+                ..
             } => Some((write_id.clone(), cause.clone(), *mode)),
             _ => None,
         });
@@ -293,6 +364,7 @@ impl Book {
                 write_id,
                 cause,
                 mode: shadow.mode,
+                shared: None,
             });
         }
         let append_id = self.next_append_id();
@@ -312,13 +384,24 @@ impl Book {
 
     /// Folds an entry, unless it is known already.
     fn take(&mut self, entry: &Envelope) -> Result<(), JournalError> {
+        if fleet::is_fleet(&entry.cutover) {
+            self.take_fleets(entry);
+            return Ok(());
+        }
         let order = u64::try_from(self.first.len()).unwrap_or(u64::MAX);
         self.first.entry(entry.cutover.clone()).or_insert(order);
         let state = self.states.entry(entry.cutover.clone()).or_default();
         if state.as_ref().is_some_and(|state| state.seq >= entry.seq) {
             return Ok(());
         }
+        let before = state.as_ref().map(|state| state.phase);
         fold::apply(state, entry).map_err(|error| JournalError::Unusable(error.to_string()))?;
+        if let Some(after) = state {
+            let in_flight = self.fleet.in_flight();
+            self.fleet.note(entry, before, after);
+            let ended = after.phase.is_final() && before != Some(after.phase);
+            self.fleet_news |= ended || self.fleet.in_flight() < in_flight;
+        }
         if entry.actor != self.actor {
             if !entry.actor.starts_with(CONTROLLER) {
                 self.foreign.insert(entry.cutover.clone());
@@ -327,5 +410,15 @@ impl Book {
         }
         self.news.push(entry.clone());
         Ok(())
+    }
+
+    /// Takes an entry of `@fleet`. One that makes no sense holds steps; it stops nothing from going back.
+    fn take_fleets(&mut self, entry: &Envelope) {
+        if entry.seq <= self.fleet.seq {
+            return;
+        }
+        self.fleet.take(entry);
+        self.fleet_news |= entry.actor != self.actor;
+        self.news.push(entry.clone());
     }
 }

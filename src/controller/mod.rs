@@ -5,6 +5,7 @@ mod book;
 pub mod break_glass;
 mod claims;
 mod files;
+mod fleet;
 mod observe;
 mod pager;
 mod perform;
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::engine::event::Envelope;
+use crate::engine::fleet::{Fleet, FleetSettings};
 use crate::engine::hold::HoldReason;
 use crate::engine::state::State;
 use crate::engine::units::{ControllerId, CutoverName};
@@ -105,6 +107,8 @@ pub struct Controller {
     delivered: Vec<pager::Delivered>,
     /// The files as last looked at.
     watched: files::Watched,
+    /// The limits that the fleet's file held when this process last journaled them.
+    offered: Option<FleetSettings>,
     break_glass_error: Option<String>,
     break_glass_stored: Option<BTreeMap<String, String>>,
     /// What the break-glass files were last made of: each cutover under way, and its last entry.
@@ -141,6 +145,7 @@ impl Controller {
             unrecorded: Vec::new(),
             delivered: Vec::new(),
             watched: files::Watched::default(),
+            offered: None,
             break_glass_error: None,
             break_glass_stored: None,
             break_glass_of: BTreeMap::new(),
@@ -157,6 +162,11 @@ impl Controller {
             .states()
             .filter(|state| self.is_mine(&state.name))
             .collect()
+    }
+
+    /// All cutovers of the journal, as far as they concern each other.
+    pub fn fleet(&self) -> &Fleet {
+        self.book.fleet()
     }
 
     /// Why a cutover does not move, as of the last round.

@@ -13,6 +13,7 @@ use super::{Controller, ControllerError};
 use crate::engine::check;
 use crate::engine::decide::{self, Decision, Order, Purpose};
 use crate::engine::event::Event;
+use crate::engine::fleet::Fleet;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::{FileReading, GroupReading, Observation};
 use crate::engine::preflight;
@@ -55,6 +56,7 @@ impl Controller {
         self.look_at_files().await?;
         self.keep_break_glass();
         let foreign = self.book.take_foreign();
+        let freed = self.freed();
         let names: Vec<CutoverName> = self
             .states()
             .into_iter()
@@ -62,14 +64,17 @@ impl Controller {
             .filter(|name| match due {
                 Due::All => true,
                 Due::Only(names) => {
-                    names.contains(name) || foreign.contains(name) || answered.contains(name)
+                    let told = foreign.contains(name) || answered.contains(name);
+                    told || names.contains(name) || freed.contains(name)
                 }
             })
             .collect();
         let (back, rest): (Vec<CutoverName>, Vec<CutoverName>) =
             names.into_iter().partition(|name| self.goes_back(name));
         self.pass(back, false).await?;
+        self.take_limits().await?;
         self.pass(rest, true).await?;
+        self.tell_fleet_news().await?;
         self.keep_break_glass();
         self.send_pages();
         self.beat().await;
@@ -146,10 +151,7 @@ impl Controller {
             }
         }
         for (name, of) in std::mem::take(&mut self.delivered) {
-            let state = self.book.state(&name);
-            if self.book.is_shadowed(&name)
-                || !state.is_some_and(|state| state.pages.contains_key(&of))
-            {
+            if self.book.is_shadowed(&name) || !self.is_undelivered(&name, of) {
                 continue;
             }
             let append_id = self.book.next_append_id();
@@ -267,7 +269,10 @@ impl Controller {
 
     fn wants_groups(&self, name: &CutoverName, seen: &Seen, now: Timestamp) -> bool {
         let observed = self.book.state(name).zip(seen.get(name));
-        observed.is_some_and(|(state, observation)| decide::wants_groups(state, observation, now))
+        let fleet = self.book.fleet();
+        observed.is_some_and(|(state, observation)| {
+            decide::wants_groups(state, fleet, observation, now)
+        })
     }
 
     /// Reads the groups of some cutovers, and settles each as soon as all of its zones have answered.
@@ -369,13 +374,13 @@ impl Controller {
         name: &CutoverName,
         observation: &mut Observation,
     ) -> Result<Option<(Order, u64)>, ControllerError> {
-        let (mut order, mut races) = (None, 0);
+        let (mut order, mut races, mut is_fresh) = (None, 0, false);
         for _ in 0..DECISIONS_MAX {
             let now = self.now();
             let Some(state) = self.book.state(name) else {
                 return Ok(order);
             };
-            let decision = lawful(state, observation, now);
+            let decision = lawful(state, self.book.fleet(), observation, now);
             if decision.events.is_empty() {
                 self.note_glance(name, &decision, observation, now);
                 let epoch = self.performer.epoch(name);
@@ -387,11 +392,15 @@ impl Controller {
                     .clone_from(&self.break_glass_error);
                 continue;
             }
-            let reverts = decision
-                .events
-                .iter()
-                .any(|event| matches!(event, Event::RevertIntended { .. }));
-            match self.book.append(name, now, &decision.events).await {
+            if decision.takes_a_step() && self.book.fleet().settings.failure_budget.is_some() {
+                // What others had to take back since this round began counts.
+                if !std::mem::replace(&mut is_fresh, true) {
+                    self.refresh().await?;
+                    continue;
+                }
+            }
+            let reverts = decision.goes_back();
+            match self.book.append_decision(name, now, &decision).await {
                 Ok(()) => self.journal_answered(Ok(()))?,
                 Err(JournalError::Conflict { .. }) if races < RACES_MAX => {
                     races += 1;
@@ -425,12 +434,11 @@ impl Controller {
     }
 
     pub(super) fn starts(&self, name: &CutoverName, decision: &Decision) -> bool {
-        let intends = |event: &Event| matches!(event, Event::WeightChangeIntended { .. });
         let fresh = self
             .book
             .state(name)
             .is_some_and(|state| !state.has_started());
-        fresh && decision.events.iter().any(intends)
+        fresh && decision.takes_a_step()
     }
 
     /// What is known before anything is read.
@@ -498,18 +506,6 @@ impl Controller {
         });
     }
 
-    pub(super) fn send_pages(&mut self) {
-        let paging: Vec<State> = self
-            .states()
-            .into_iter()
-            .filter(|state| !state.pages.is_empty())
-            .cloned()
-            .collect();
-        for state in &paging {
-            self.pager.deliver(state);
-        }
-    }
-
     /// Leaves a heartbeat, so that `status` can tell that somebody looks and what is seen.
     pub(super) async fn beat(&mut self) {
         let glance = |state: &&State| {
@@ -535,9 +531,14 @@ impl Controller {
 
 /// The decision, unless it would break an invariant: then the cutover halts instead, and somebody is woken. A revert is
 /// never stopped by this.
-pub(super) fn lawful(state: &State, observation: &Observation, now: Timestamp) -> Decision {
-    let decision = decide::decide(state, observation, now);
-    let Err(violation) = check::decision(state, observation, &decision, now) else {
+pub(super) fn lawful(
+    state: &State,
+    fleet: &Fleet,
+    observation: &Observation,
+    now: Timestamp,
+) -> Decision {
+    let decision = decide::decide(state, fleet, observation, now);
+    let Err(violation) = check::decision(state, fleet, observation, &decision, now) else {
         return decision;
     };
     tracing::error!(page = true, cutover = %state.name, "an invariant does not hold: {violation}");

@@ -74,6 +74,8 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
     Some(Plan {
         name: name?,
         description: raw.description.and_then(|text| text.value),
+        labels: BTreeMap::new(),
+        after: Vec::new(),
         aws,
         records: records?,
         settle,

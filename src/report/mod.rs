@@ -6,6 +6,7 @@
 pub mod check;
 pub mod events;
 pub mod history;
+pub mod fleet;
 pub mod holds;
 pub mod preview;
 pub mod rehearsal;
