@@ -286,6 +286,9 @@ pub struct Heartbeat {
     pub interval_secs: u64,
     /// What it sees, by cutover.
     pub cutovers: BTreeMap<CutoverName, Glance>,
+    /// The plan files that it cannot use and that no unfinished cutover came from, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, String>,
 }
 
 /// One cutover at a controller's last round.

@@ -14,6 +14,8 @@ use crate::ports::JournalError;
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     pub(super) readings: BTreeMap<CutoverName, FileReading>,
+    /// The files that hold no plan and that no cutover came from, and why: they stop nobody else.
+    pub(super) refused: BTreeMap<String, String>,
 }
 
 impl Controller {
@@ -24,7 +26,7 @@ impl Controller {
         };
         let looked = files.look();
         let mut readings = BTreeMap::new();
-        let mut fresh = Vec::new();
+        let (mut fresh, mut refused) = (Vec::new(), BTreeMap::new());
         // Of several cutovers that came from one file, the one under way is guarded; else the first by name.
         let mut by_path: BTreeMap<&str, &State> = BTreeMap::new();
         let started = |state: &State| state.has_started() && !state.phase.is_final();
@@ -52,6 +54,8 @@ impl Controller {
                 ) => {
                     if let Some(state) = of_path {
                         readings.insert(state.name.clone(), reading.clone());
+                    } else if let FileReading::Unreadable(why) = reading {
+                        refused.insert(path.clone(), why.clone());
                     }
                 }
             }
@@ -67,6 +71,12 @@ impl Controller {
             }
         }
         self.watched.readings = readings;
+        for (path, why) in &refused {
+            if self.watched.refused.get(path) != Some(why) {
+                tracing::error!(path, "this plan file is refused, the others go on: {why}");
+            }
+        }
+        self.watched.refused = refused;
         for (name, source) in fresh {
             let now = self.now();
             let accepted = self

@@ -519,6 +519,7 @@ impl Controller {
             at: self.now(),
             interval_secs: self.settings.interval.as_secs(),
             cutovers: self.states().iter().filter_map(glance).collect(),
+            refused: self.watched.refused.clone(),
         };
         let beat = self.outside.journal.beat(&heartbeat);
         match tokio::time::timeout(BEAT_WITHIN, beat).await {

@@ -9,10 +9,10 @@ use super::{Fleet, NAMED_MAX, Setback};
 use crate::engine::units::CutoverName;
 
 /// How close together failures must be to look like one cause.
-pub const WITHIN: SignedDuration = SignedDuration::from_mins(10);
+pub(super) const WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// How many services must fail.
-pub const SERVICES_MIN: usize = 3;
+pub(super) const SERVICES_MIN: usize = 3;
 
 /// Gates of several services failed within [`WITHIN`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
