@@ -103,8 +103,9 @@ pub const RESUME: &str = "\
 Examples:
   cutover resume recipe-api
   cutover resume '*'
+  cutover resume --fleet --reason 'bad image, taken back; INC-42'
 
-Exit codes: 0 resumed, 2 no such cutover, 12 it is not paused";
+Exit codes: 0 resumed, 2 no such cutover, 12 it is not paused, or nothing went back by itself";
 
 /// Below `freeze --help`.
 pub const FREEZE: &str = "\

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::text;
 use crate::engine::event::Event;
-use crate::engine::fleet::{FleetSettings, SharedFate};
+use crate::engine::fleet::{Fleet, FleetSettings, SharedFate};
 use crate::engine::hold::HoldReason;
 use crate::engine::state::Phase;
 use crate::engine::units::CutoverName;
@@ -125,6 +125,23 @@ pub(super) fn together(fate: &SharedFate) -> String {
         fate.services,
         names(&fate.named, fate.services)
     )
+}
+
+/// What is to be said about the fleet before its cutovers: that it is held, and that many fail together.
+pub fn lines(fleet: &Fleet, now: Timestamp) -> Vec<String> {
+    let mut reasons = fleet.holds_all(now);
+    if let Some(fate) = fleet.shared_fate() {
+        reasons.push(HoldReason::SharedFate {
+            services: fate.services,
+            named: fate.named,
+            since: fate.since,
+        });
+    }
+    let line = |reason: &HoldReason| {
+        let fact = fact(reason, Some(now));
+        remedy(reason).map_or_else(|| fact.clone(), |remedy| format!("{fact}; {remedy}"))
+    };
+    reasons.iter().map(line).collect()
 }
 
 /// The limits, in a few words.

@@ -9,6 +9,16 @@ use crate::engine::state::{Phase, State};
 impl Fleet {
     /// Everything about the fleet that keeps this cutover from its next step.
     pub fn holds(&self, state: &State, now: Timestamp) -> Vec<HoldReason> {
+        let mut reasons = self.holds_all(now);
+        if state.phase == Phase::Waiting {
+            reasons.extend(self.dependencies(state));
+            reasons.extend(self.full(state));
+        }
+        reasons
+    }
+
+    /// Everything that keeps every cutover from its next step.
+    pub fn holds_all(&self, now: Timestamp) -> Vec<HoldReason> {
         let mut reasons = Vec::new();
         if let Some(message) = &self.trouble {
             reasons.push(HoldReason::FleetUnreadable {
@@ -29,10 +39,6 @@ impl Fleet {
                 until: freeze.until,
                 reason: freeze.reason.clone(),
             });
-        }
-        if state.phase == Phase::Waiting {
-            reasons.extend(self.dependencies(state));
-            reasons.extend(self.full(state));
         }
         reasons
     }
