@@ -234,6 +234,7 @@ impl Desk {
             observed_at: Some(at),
         };
         let heartbeat = Heartbeat {
+            refused: BTreeMap::new(),
             controller: "c1".to_owned(),
             host: "host".to_owned(),
             version: "0.1.0".to_owned(),
@@ -475,6 +476,7 @@ fn status_after_a_revert_shows_the_baseline() {
         write_id: WriteId::from("w2"),
         cause: RevertCause::AlarmRed { alarm: gate() },
         mode: RevertMode::Swap,
+        shared: None,
     };
     desk.write("recipe-api", ago(20), vec![revert]);
     let row = desk.says("status --format json").json()[0].clone();
@@ -636,6 +638,7 @@ fn history_is_a_timeline() {
         write_id: WriteId::from("w2"),
         cause: RevertCause::AlarmRed { alarm: gate() },
         mode: RevertMode::Swap,
+        shared: None,
     };
     desk.write("recipe-api", at("2026-11-20T12:30:00Z"), vec![revert]);
     let said = desk.says("history recipe-api");

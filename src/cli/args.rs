@@ -306,7 +306,9 @@ fn moment(text: &str) -> Result<Moment, String> {
     if let Ok(at) = text.parse() {
         return Ok(Moment::At(at));
     }
-    let hint = |_| "write a time such as `2026-12-28T09:00:00+09:00`, or a duration such as `4h`".to_owned();
+    let hint = |_| {
+        "write a time such as `2026-12-28T09:00:00+09:00`, or a duration such as `4h`".to_owned()
+    };
     duration(text).map(Moment::In).map_err(hint)
 }
 

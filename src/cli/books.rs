@@ -99,7 +99,9 @@ impl Books {
 
     /// The states of all cutovers, and what could not be folded: one damaged stream must not hide the others.
     pub fn states(&self) -> (BTreeMap<CutoverName, State>, Vec<IllegalEvent>) {
-        let whole = self.whole().map(|state| (state.name.clone(), state.clone()));
+        let whole = self
+            .whole()
+            .map(|state| (state.name.clone(), state.clone()));
         (whole.collect(), self.damaged.values().cloned().collect())
     }
 

@@ -6,8 +6,8 @@ use super::args::Paths;
 use super::context::Context;
 use super::exit::Exit;
 use super::plans;
-use crate::report::fleet;
 use crate::report::check::{to_json, to_text};
+use crate::report::fleet;
 
 /// Checks plan files. Findings are the result, so they go to standard output.
 ///

@@ -89,6 +89,8 @@ fn give(
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(anyhow!("the fleet changes faster than this command can be written; try again"))
+        Err(anyhow!(
+            "the fleet changes faster than this command can be written; try again"
+        ))
     })
 }

@@ -71,7 +71,9 @@ impl Found {
                 continue;
             }
             match plan_file::load_fleet(&path) {
-                Err(error) => self.checked.push(refused(&path.display().to_string(), &error)),
+                Err(error) => self
+                    .checked
+                    .push(refused(&path.display().to_string(), &error)),
                 Ok(fleet) => {
                     let (path, settings) = match self.fleet.take() {
                         Some((first, settings)) => (first, settings.strictest(fleet.settings)),
@@ -81,6 +83,30 @@ impl Found {
                 }
             }
         }
+    }
+
+    /// The cutovers whose plans lie beside those that were named, where some are missing: a file of a fleet may be looked
+    /// at by itself.
+    fn neighbours(&self) -> BTreeSet<CutoverName> {
+        let plans = || self.sources.iter().map(|(_, source)| source);
+        let here: BTreeSet<&CutoverName> = plans().map(|source| &source.plan.name).collect();
+        let lacking = plans().filter(|source| {
+            let mut after = source.plan.after.iter();
+            after.any(|name| !here.contains(name))
+        });
+        let mut directories = BTreeSet::new();
+        for source in lacking {
+            let own = Path::new(&source.path).parent().map(Path::to_owned);
+            let fleet = own
+                .as_ref()
+                .and_then(|own| plan_file::fleet_path(own).ok()?);
+            let top = fleet.and_then(|path| path.parent().map(Path::to_owned));
+            directories.extend(top.or(own));
+        }
+        let files = plan_file::find(&directories.into_iter().collect::<Vec<_>>());
+        let loaded = files.unwrap_or_default().into_iter();
+        let plans = loaded.filter_map(|file| plan_file::load(&file).ok());
+        plans.map(|loaded| loaded.source.plan.name).collect()
     }
 
     /// Refuses the plans that could never start because of `after`; `known` are cutovers that may be waited for too.
@@ -111,7 +137,9 @@ pub fn find(paths: &[PathBuf]) -> Found {
 /// As [`find`]; plans may also come after the cutovers in `known`.
 pub fn find_beside(paths: &[PathBuf], known: &BTreeSet<CutoverName>) -> Found {
     let mut found = look(paths);
-    found.order(known);
+    let mut known = known.clone();
+    known.extend(found.neighbours());
+    found.order(&known);
     found
 }
 

@@ -63,9 +63,8 @@ struct Guarded {
 fn holds_a_plan(path: &Path, found: &Found, guarded: &Guarded) -> bool {
     let root = PathBuf::from(absolute(path));
     let valid = found.checked.iter().filter(|checked| checked.ok);
-    let below = |checked: &Checked| {
-        PathBuf::from(absolute(checked.path.as_ref())).starts_with(&root)
-    };
+    let below =
+        |checked: &Checked| PathBuf::from(absolute(checked.path.as_ref())).starts_with(&root);
     valid.into_iter().any(below) || guarded.paths.iter().any(|one| one.starts_with(&root))
 }
 

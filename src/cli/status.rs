@@ -99,7 +99,9 @@ async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -
     };
     let glances = Glances::of(&books.heartbeats);
     let asked = |state: &&State| {
-        wanted.as_ref().is_none_or(|wanted| wanted.contains(&state.name))
+        wanted
+            .as_ref()
+            .is_none_or(|wanted| wanted.contains(&state.name))
             && (args.phase.is_empty() || args.phase.contains(&state.phase))
             && has_labels(state.plan(), &args.selector)
     };
@@ -218,7 +220,10 @@ impl<'a> Glances<'a> {
 /// What is to be said about the fleet as a whole, and about files that a controller cannot use.
 fn fleet_lines(books: &Books, now: Timestamp) -> Vec<String> {
     let mut lines = report::fleet::lines(&books.fleet, now);
-    let fresh = books.heartbeats.iter().filter(|heartbeat| is_fresh(heartbeat, now));
+    let fresh = books
+        .heartbeats
+        .iter()
+        .filter(|heartbeat| is_fresh(heartbeat, now));
     let refused: BTreeMap<&String, &String> =
         fresh.flat_map(|heartbeat| &heartbeat.refused).collect();
     for (path, why) in refused {

@@ -68,7 +68,9 @@ impl PlanFiles for WatchedFiles {
         let mut commons: BTreeMap<PathBuf, Common> = BTreeMap::new();
         for path in self.paths.iter().flat_map(found) {
             let directory = path.parent().unwrap_or(Path::new("")).to_owned();
-            let common = commons.entry(directory).or_insert_with_key(|path| common(path));
+            let common = commons
+                .entry(directory)
+                .or_insert_with_key(|path| common(path));
             let stamp = (stamp(&path), common.clone());
             let known = looked
                 .known
@@ -91,7 +93,10 @@ impl PlanFiles for WatchedFiles {
 
     fn fleet(&self) -> Option<(String, FleetSettings)> {
         let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut fleets = looked.fleets.values().filter_map(|(_, fleet)| fleet.as_ref());
+        let mut fleets = looked
+            .fleets
+            .values()
+            .filter_map(|(_, fleet)| fleet.as_ref());
         let first = fleets.next()?;
         let settings = fleets.fold(first.settings.clone(), |strictest, fleet| {
             strictest.strictest(fleet.settings.clone())

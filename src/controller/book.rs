@@ -194,7 +194,9 @@ impl Book {
         if !decision.takes_a_step() || self.is_shadowed(name) {
             return self.append(name, at, &decision.events).await;
         }
-        let room = APPEND_EVENTS_MAX.saturating_sub(decision.fleet.len()).max(1);
+        let room = APPEND_EVENTS_MAX
+            .saturating_sub(decision.fleet.len())
+            .max(1);
         let chunks: Vec<&[Event]> = decision.events.chunks(room).collect();
         for (index, events) in chunks.iter().enumerate() {
             let mut expect = vec![(name.clone(), self.seq(name))];

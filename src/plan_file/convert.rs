@@ -55,7 +55,9 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
         let (span, name) = (name.span, name.value?.0);
         accept(shapes::cutover_name(&name), &span, sink).then_some(CutoverName(name))
     });
-    let labels = raw.labels.map_or_else(BTreeMap::new, |labels| fleet_keys::labels(labels, sink));
+    let labels = raw
+        .labels
+        .map_or_else(BTreeMap::new, |labels| fleet_keys::labels(labels, sink));
     let after = raw.after.map_or_else(Vec::new, |after| {
         fleet_keys::after(after, name.as_ref(), sink)
     });
@@ -91,10 +93,7 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
 }
 
 /// Whether this program can read the file at all. If not, nothing else is said about it: the rest may be right there.
-pub(super) fn version_is_known(
-    version: Option<&At<VersionText>>,
-    sink: &mut Sink<'_>,
-) -> bool {
+pub(super) fn version_is_known(version: Option<&At<VersionText>>, sink: &mut Sink<'_>) -> bool {
     let Some(At {
         span,
         value: Some(VersionText(version)),

@@ -275,9 +275,11 @@ impl<'t> Sink<'t> {
     fn locate(&self, span: &Span) -> (&'t str, (usize, usize), Excerpt) {
         let base = self.text.len() + 1;
         let (path, text, span) = match self.beside {
-            Some((path, text)) if span.start >= base => {
-                (path, text, span.start - base..span.end.max(span.start) - base)
-            }
+            Some((path, text)) if span.start >= base => (
+                path,
+                text,
+                span.start - base..span.end.max(span.start) - base,
+            ),
             _ => (self.path, self.text, span.clone()),
         };
         let start = floor_char(text, span.start);

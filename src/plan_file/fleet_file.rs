@@ -110,8 +110,14 @@ pub(super) fn of_plan(plan: &Path) -> Result<Option<FleetFile>, PlanFileError> {
         let shown = path.display();
         let message = format!("the fleet's file that applies to this plan, {shown}, is not valid");
         // Its own findings are its own: a thousand plans need not repeat them.
-        let first = error.findings.first().map(|finding| finding.message.as_str());
-        let help = format!("mend that file first: {}", first.unwrap_or("see `cutover check`"));
+        let first = error
+            .findings
+            .first()
+            .map(|finding| finding.message.as_str());
+        let help = format!(
+            "mend that file first: {}",
+            first.unwrap_or("see `cutover check`")
+        );
         Finding::about_file(&plan.display().to_string(), message, &help).into()
     })
 }
@@ -173,7 +179,11 @@ fn parts(text: &str, sink: &mut Sink<'_>) -> Option<Parts> {
         failure_budget,
         notify,
     };
-    Some((settings, child(&root, "defaults"), guardrails.unwrap_or_default()))
+    Some((
+        settings,
+        child(&root, "defaults"),
+        guardrails.unwrap_or_default(),
+    ))
 }
 
 fn child(root: &Node, key: &str) -> Option<Rc<Node>> {

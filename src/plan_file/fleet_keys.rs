@@ -58,7 +58,10 @@ pub(super) fn after(
 ) -> Vec<CutoverName> {
     let (span, names) = (after.span, after.value.unwrap_or_default());
     if names.len() > AFTER_MAX {
-        let message = format!("{} cutovers are listed; {AFTER_MAX} are the most", names.len());
+        let message = format!(
+            "{} cutovers are listed; {AFTER_MAX} are the most",
+            names.len()
+        );
         sink.error(&span, message, "list only the last ones of each chain");
         return Vec::new();
     }
@@ -72,7 +75,10 @@ pub(super) fn after(
             continue;
         }
         if own == Some(&known) {
-            let message = format!("{} comes after itself, and would never start", quote(known.as_str()));
+            let message = format!(
+                "{} comes after itself, and would never start",
+                quote(known.as_str())
+            );
             sink.error(&span, message, "remove it");
         } else if converted.contains(&known) {
             let message = format!("{} is listed twice", quote(known.as_str()));

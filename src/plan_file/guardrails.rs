@@ -36,10 +36,7 @@ pub(super) fn convert(raw: RawGuardrails, sink: &mut Sink<'_>) -> Guardrails {
         Some((count(&text, key, sink)?, text.span))
     };
     let alarms_at_least = number(raw.alarms_at_least, "alarms_at_least");
-    let fallback_alarms_at_least = number(
-        raw.fallback_alarms_at_least,
-        "fallback_alarms_at_least",
-    );
+    let fallback_alarms_at_least = number(raw.fallback_alarms_at_least, "fallback_alarms_at_least");
     let bake_at_least = raw.bake_at_least.and_then(|text| {
         let bake = duration(&text, "bake_at_least", false, sink)?;
         Some((bake, text.span))
@@ -75,7 +72,12 @@ pub(super) fn check(
     steps_keep(plan, places, guardrails, base, sink);
     let gates = &plan.gates;
     let counts = [
-        ("alarm", gates.alarms.len(), &places.alarms, &guardrails.alarms_at_least),
+        (
+            "alarm",
+            gates.alarms.len(),
+            &places.alarms,
+            &guardrails.alarms_at_least,
+        ),
         (
             "fallback alarm",
             gates.fallback_alarms.len(),
@@ -89,8 +91,13 @@ pub(super) fn check(
         };
         let wanted = usize::try_from(*least).unwrap_or(usize::MAX);
         if listed < wanted {
-            let message = format!("{listed} {what}s are listed, and the fleet asks for at least {least}");
-            let help = format!("list {} more under `{}s`", wanted - listed, what.replace(' ', "_"));
+            let message =
+                format!("{listed} {what}s are listed, and the fleet asks for at least {least}");
+            let help = format!(
+                "list {} more under `{}s`",
+                wanted - listed,
+                what.replace(' ', "_")
+            );
             sink.conflict(place, message, &help, (&there(span), HERE));
         }
     }
@@ -109,7 +116,10 @@ fn steps_keep(
         if let (0, Some((most, span))) = (index, &guardrails.first_step_at_most)
             && step.share > *most
         {
-            let message = format!("the first step is {}, and the fleet allows {most}", step.share);
+            let message = format!(
+                "the first step is {}, and the fleet allows {most}",
+                step.share
+            );
             let help = format!("put a step of `{most}` or less before it");
             sink.conflict(weight, message, &help, (&there(span), HERE));
         }

@@ -44,11 +44,23 @@ pub(super) const FLEET: &str = "the fleet's file";
 const ELSEWHERE: [(&[&str], &str); 12] = [
     (&["region", "role_arn"], "write it under `aws:`"),
     (
-        &["fleet", "max_in_flight", "failure_budget", "defaults", "guardrails"],
+        &[
+            "fleet",
+            "max_in_flight",
+            "failure_budget",
+            "defaults",
+            "guardrails",
+        ],
         "write it in a `fleet.yaml` beside the plans",
     ),
     (
-        &["first_step_at_most", "step_at_most", "bake_at_least", "alarms_at_least", "fallback_alarms_at_least"],
+        &[
+            "first_step_at_most",
+            "step_at_most",
+            "bake_at_least",
+            "alarms_at_least",
+            "fallback_alarms_at_least",
+        ],
         "write it under `guardrails:`",
     ),
     (
@@ -196,9 +208,7 @@ pub(super) fn example_of(what: &str) -> String {
             "a plan is a map whose first line is `version: 1`; the example plans show the rest"
                 .to_owned()
         }
-        _ if what == FLEET => {
-            "a fleet's file is a map, for example `max_in_flight: 10`".to_owned()
-        }
+        _ if what == FLEET => "a fleet's file is a map, for example `max_in_flight: 10`".to_owned(),
         Some((_, example)) => format!("write for example `{example}`"),
         None => "write a value, or remove the line".to_owned(),
     }

@@ -22,7 +22,9 @@ impl Misordered {
             Self::Circle(names) => {
                 let names: Vec<&str> = names.iter().map(CutoverName::as_str).collect();
                 let way = names.join(" → ");
-                format!("`after` goes round in a circle, so that none of them would ever start: {way}")
+                format!(
+                    "`after` goes round in a circle, so that none of them would ever start: {way}"
+                )
             }
         }
     }

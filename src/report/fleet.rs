@@ -173,7 +173,11 @@ const NAMES_MAX: usize = 5;
 
 /// Some names, and how many more there are.
 fn names(named: &[CutoverName], all: usize) -> String {
-    let shown: Vec<&str> = named.iter().take(NAMES_MAX).map(CutoverName::as_str).collect();
+    let shown: Vec<&str> = named
+        .iter()
+        .take(NAMES_MAX)
+        .map(CutoverName::as_str)
+        .collect();
     let more = all.saturating_sub(shown.len());
     let shown = shown.join(", ");
     if more == 0 || shown.is_empty() {

@@ -5,8 +5,8 @@
 
 pub mod check;
 pub mod events;
-pub mod history;
 pub mod fleet;
+pub mod history;
 pub mod holds;
 pub mod preview;
 pub mod rehearsal;

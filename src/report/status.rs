@@ -237,8 +237,16 @@ fn summary(rows: &[Row]) -> String {
             text::styled(style, &format!("{} {what}", text::thousands(number)))
         })
         .collect();
-    let noun = if rows.len() == 1 { "cutover" } else { "cutovers" };
-    format!("{} {noun}: {}", text::thousands(rows.len()), parts.join(", "))
+    let noun = if rows.len() == 1 {
+        "cutover"
+    } else {
+        "cutovers"
+    };
+    format!(
+        "{} {noun}: {}",
+        text::thousands(rows.len()),
+        parts.join(", ")
+    )
 }
 
 /// From this many rows on a summary leads.

@@ -80,6 +80,8 @@ pub(crate) fn plan(of: &PlanOf<'_>) -> PlanSource {
     };
     let gates = |names: &[String]| names.iter().map(|name| gate(name)).collect();
     let plan = Plan {
+        labels: BTreeMap::new(),
+        after: Vec::new(),
         name: CutoverName::from(of.name),
         description: None,
         aws: AwsSettings::default(),

@@ -94,12 +94,7 @@ fn rise(state: &State, observation: &Observation, step: u16) -> Result<(), Viola
 }
 
 /// I1: what the fleet says about a rise.
-fn fleet_allows(
-    state: &State,
-    fleet: &Fleet,
-    step: u16,
-    now: Timestamp,
-) -> Result<(), Violation> {
+fn fleet_allows(state: &State, fleet: &Fleet, step: u16, now: Timestamp) -> Result<(), Violation> {
     let need = |holds: bool, what: &str| {
         claim(Invariant::I1, holds, || {
             format!("step {step} would be taken {what}")

@@ -106,7 +106,9 @@ impl FleetChecker {
     }
 
     fn is_spent(&self) -> bool {
-        let budget = self.failure_budget.and_then(|most| usize::try_from(most).ok());
+        let budget = self
+            .failure_budget
+            .and_then(|most| usize::try_from(most).ok());
         budget.is_some_and(|most| self.reverts.len() >= most)
     }
 
@@ -127,7 +129,9 @@ impl FleetChecker {
         let Some(state) = state.filter(|state| state.phase == Phase::Waiting) else {
             return broken;
         };
-        let most = self.max_in_flight.and_then(|most| usize::try_from(most).ok());
+        let most = self
+            .max_in_flight
+            .and_then(|most| usize::try_from(most).ok());
         let free = most.is_none_or(|most| self.in_flight() < most);
         claim(free, "with as many in flight as may be");
         let completed = |on: &CutoverName| {

@@ -61,9 +61,7 @@ impl Fleet {
         let max = self.settings.max_in_flight?;
         let own = usize::from(self.in_flight.contains(&state.name));
         let in_flight = self.in_flight.len() - own;
-        (in_flight >= usize::try_from(max).unwrap_or(usize::MAX)).then_some(HoldReason::FleetFull {
-            in_flight,
-            max,
-        })
+        (in_flight >= usize::try_from(max).unwrap_or(usize::MAX))
+            .then_some(HoldReason::FleetFull { in_flight, max })
     }
 }

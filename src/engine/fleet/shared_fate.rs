@@ -28,9 +28,8 @@ pub struct SharedFate {
 impl Fleet {
     /// Whether a gate of `name` that fails at `at` looks like the same cause as others'.
     pub fn shared_fate_at(&self, name: &CutoverName, at: Timestamp) -> Option<SharedFate> {
-        let near = |setback: &Setback| {
-            setback.gate && at.duration_since(setback.at).abs() <= WITHIN
-        };
+        let near =
+            |setback: &Setback| setback.gate && at.duration_since(setback.at).abs() <= WITHIN;
         let mut named = BTreeSet::from([name]);
         let mut since = at;
         for (other, setbacks) in &self.setbacks {
@@ -55,7 +54,10 @@ impl Fleet {
 
     /// The largest group of failures that look like one cause, since a person last resumed the fleet.
     pub fn shared_fate(&self) -> Option<SharedFate> {
-        let fates = self.setbacks.keys().filter_map(|name| self.shared_fate_of(name));
+        let fates = self
+            .setbacks
+            .keys()
+            .filter_map(|name| self.shared_fate_of(name));
         fates.max_by_key(|fate| fate.services)
     }
 }
