@@ -1,6 +1,7 @@
 //! `cutover rehearse`: the same controller over a simulated world.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::exit::Exit;
 use super::plans;
 use crate::controller::{Controller, Outside, Scope, Settings};
 use crate::engine::event::{Envelope, Event};
+use crate::engine::fleet::{FleetSettings, is_fleet};
 use crate::engine::observation::FileReading;
 use crate::engine::plan::{Plan, PlanSource};
 use crate::engine::state::{Phase, State};
@@ -36,13 +38,15 @@ const GRACE: SignedDuration = SignedDuration::from_hours(24);
 /// # Errors
 /// A plan is not valid.
 pub fn run(context: &mut Context<'_>, args: &Rehearse) -> Result<Exit> {
-    let sources = plans::find(&args.paths).require_valid(context)?;
+    let mut found = plans::find(&args.paths);
+    let fleet = found.fleet.take();
+    let sources = found.require_valid(context)?;
     let start = args.start.unwrap_or_else(|| context.clock.now());
     let runtime = Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()?;
-    let played = runtime.block_on(play(sources, start))?;
+    let played = runtime.block_on(play(sources, fleet, start))?;
     if context.json() {
         context.print_json(&played.to_json())?;
     } else {
@@ -60,14 +64,14 @@ struct Played {
 }
 
 /// Runs the real controller over a world where all is well, approving what waits for approval.
-async fn play(sources: Vec<PlanSource>, start: Timestamp) -> Result<Played> {
+async fn play(sources: Vec<PlanSource>, fleet: Fleet, start: Timestamp) -> Result<Played> {
     let world = World::for_plans(sources.iter().map(|source| &source.plan), start)?;
     let (dns, signals) = (world.dns.clone(), world.signals.clone());
     let sources_length = sources
         .iter()
         .map(|source| length(&source.plan))
-        .max()
-        .unwrap_or_default();
+        // Some may wait for others: by `after`, or because the fleet is full.
+        .fold(SignedDuration::ZERO, SignedDuration::saturating_add);
     let journal = MemoryJournal::new();
     let outside = Outside {
         clock: Arc::new(world.clock),
@@ -75,7 +79,7 @@ async fn play(sources: Vec<PlanSource>, start: Timestamp) -> Result<Played> {
         signals: Arc::new(world.signals),
         journal: Arc::new(journal.clone()),
         notifier: Arc::new(Nobody),
-        files: Some(Arc::new(Script(sources))),
+        files: Some(Arc::new(Script(sources, fleet))),
         break_glass: None,
         narrate: Arc::new(progress),
     };
@@ -127,7 +131,7 @@ async fn approve_all<T>(journal: &MemoryJournal, clock: &dyn Clock) -> T {
             continue;
         };
         position = read_to;
-        for entry in &entries {
+        for entry in entries.iter().filter(|entry| !is_fleet(&entry.cutover)) {
             let state = states.entry(entry.cutover.clone()).or_default();
             crate::engine::fold::apply(state, entry).unwrap_or_default();
         }
@@ -261,7 +265,10 @@ fn is_worth_a_line(event: &Event) -> bool {
 }
 
 /// The plans, as files that never change.
-struct Script(Vec<PlanSource>);
+struct Script(Vec<PlanSource>, Fleet);
+
+/// The limits of the fleet's file, and its path.
+type Fleet = Option<(PathBuf, FleetSettings)>;
 
 impl PlanFiles for Script {
     fn look(&self) -> PlanFilesNow {
@@ -275,6 +282,11 @@ impl PlanFiles for Script {
             roots: self.0.iter().map(|source| source.path.clone()).collect(),
             files: self.0.iter().map(file).collect(),
         }
+    }
+
+    fn fleet(&self) -> Option<(String, FleetSettings)> {
+        let (path, settings) = self.1.clone()?;
+        Some((path.display().to_string(), settings))
     }
 }
 
