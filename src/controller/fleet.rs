@@ -1,12 +1,14 @@
 //! What a round does for the fleet as a whole: its limits, its news, its pages, and who may go on because of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::perform::Outcome;
 use super::{Controller, ControllerError, Scope};
-use crate::engine::event::Event;
+use crate::engine::decide::Order;
+use crate::engine::event::{Event, FailureClass};
 use crate::engine::fleet;
 use crate::engine::state::{Phase, State};
-use crate::engine::units::CutoverName;
+use crate::engine::units::{CutoverName, ZoneId};
 use crate::ports::JournalError;
 
 /// How often an append to `@fleet` is tried again after somebody else was faster, in one round (RULES F1).
@@ -46,6 +48,43 @@ impl Controller {
             self.append_fleet(news).await?;
         }
         Ok(())
+    }
+
+    /// Whether a step that was just journaled may be sent. A revert of another controller may have been journaled right
+    /// before it, and reverts do not write to `@fleet`, so the append could not tell. One of the two sees the other: what
+    /// is before the step in the journal is read here, and what comes after it was not before it.
+    pub(super) async fn step_stands(&mut self) -> Result<bool, ControllerError> {
+        if self.book.fleet().settings.failure_budget.is_none() {
+            return Ok(true);
+        }
+        self.refresh().await?;
+        Ok(self.journal_trouble.is_none() && self.book.fleet().budget_spent().is_none())
+    }
+
+    /// Notes that a step is not sent: it is given up, and decided afresh when the fleet goes on.
+    pub(super) fn take_back_unsent(&mut self, name: &CutoverName, order: Option<&Order>) {
+        let Some(order) = order else {
+            return;
+        };
+        let mut zones: BTreeMap<ZoneId, Vec<usize>> = BTreeMap::new();
+        for part in &order.parts {
+            let groups = zones.entry(part.image.zone.clone()).or_default();
+            groups.push(part.group);
+        }
+        for (zone, groups) in zones {
+            let outcome = Outcome {
+                cutover: name.clone(),
+                groups: groups.len(),
+                event: Event::WeightChangeFailed {
+                    write_id: order.write_id.clone(),
+                    zone,
+                    groups,
+                    class: FailureClass::NotSent,
+                    message: "the failure budget was spent at the same moment".to_owned(),
+                },
+            };
+            self.note_outcome(outcome);
+        }
     }
 
     /// Appends to `@fleet`; whether it was done.

@@ -424,6 +424,10 @@ impl Controller {
                 self.performer.drop_queued(name);
                 order = None;
             }
+            if decision.takes_a_step() && !self.step_stands().await? {
+                self.take_back_unsent(name, decision.order.as_ref());
+                continue;
+            }
             if let Some(decided) = decision.order {
                 order = Some((decided, self.performer.epoch(name)));
                 observation.in_flight = true;

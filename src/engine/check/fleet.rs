@@ -10,11 +10,11 @@ use crate::engine::fleet;
 use crate::engine::fold;
 use crate::engine::hold::RevertCause;
 use crate::engine::state::{Phase, State};
-use crate::engine::units::CutoverName;
+use crate::engine::units::{CutoverName, WriteId};
 
 /// Watches a whole journal: is fed every entry, in the order of the journal, and says what the fleet must not do: take a
-/// step that begins more cutovers than may be in flight, one after the failure budget was spent, one during a freeze, or
-/// a first one before what it comes after has completed.
+/// step that begins more cutovers than may be in flight, send one that was journaled after the failure budget was spent, take
+/// one during a freeze, or a first one before what it comes after has completed.
 #[derive(Debug, Clone, Default)]
 pub struct FleetChecker {
     states: BTreeMap<CutoverName, Option<State>>,
@@ -23,6 +23,8 @@ pub struct FleetChecker {
     frozen: Option<Option<Timestamp>>,
     /// The reverts that nobody asked for and nobody has forgiven.
     reverts: BTreeSet<(CutoverName, u64)>,
+    /// Steps that were journaled after the budget was spent, which their owner must notice before it sends them.
+    late: BTreeSet<(CutoverName, WriteId)>,
     paged: bool,
 }
 
@@ -39,7 +41,22 @@ impl FleetChecker {
             return Vec::new();
         }
         let broken = match &entry.event {
-            Event::WeightChangeIntended { step, .. } => self.rises(entry, *step),
+            Event::WeightChangeIntended { step, write_id, .. } => {
+                if self.is_spent() {
+                    self.late.insert((entry.cutover.clone(), write_id.clone()));
+                }
+                self.rises(entry, *step)
+            }
+            Event::WeightChangeSubmitted { write_id, .. }
+            | Event::WeightsVerified { write_id, .. } => {
+                let key = (entry.cutover.clone(), write_id.clone());
+                if self.late.contains(&key) {
+                    let message =
+                        format!("{} took a step after the failure budget was spent", key.0);
+                    return one(Invariant::I1, &message);
+                }
+                Vec::new()
+            }
             _ => Vec::new(),
         };
         self.count(entry);
@@ -124,7 +141,6 @@ impl FleetChecker {
             .frozen
             .is_none_or(|until| until.is_some_and(|until| until <= entry.at));
         claim(thawed, "while the fleet was frozen");
-        claim(!self.is_spent(), "after the failure budget was spent");
         let state = self.states.get(&entry.cutover).and_then(Option::as_ref);
         let Some(state) = state.filter(|state| state.phase == Phase::Waiting) else {
             return broken;
