@@ -1,6 +1,7 @@
 //! The command line as a person or a script meets it: the built binary, its words, its exit codes, its JSON.
 
 mod acceptance;
+mod fleets;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -426,7 +427,8 @@ fn status_has_exactly_the_documented_fields() {
             "because",
             "since",
             "next_at",
-            "observed_at"
+            "observed_at",
+            "labels"
         ]
     );
     assert_eq!(row["phase"], "baking");

@@ -4,6 +4,7 @@ mod alarms;
 mod calls;
 mod crashes;
 mod drift;
+mod fleets;
 mod ladder;
 mod operators;
 mod rollbacks;
