@@ -91,7 +91,7 @@ impl Books {
     pub fn state(&self, name: &CutoverName) -> Result<State> {
         let unknown = || super::names::unknown(name.as_str(), &self.names());
         if let Some(error) = self.damaged.get(name) {
-            return Err(illegal(error.clone()).into());
+            return Err(illegal(error.clone()));
         }
         let state = self.states.get(name).and_then(Option::as_ref);
         Ok(state.ok_or_else(unknown)?.clone())

@@ -316,7 +316,7 @@ async fn scenario(seed: u64) {
     let sources: Vec<PlanSource> = sources.into_iter().map(|it| source(it.plan)).collect();
     let world = World::new(&sources);
     limit(&world, Some(rng.u32(1..4)), Some(rng.u32(1..3))).await;
-    let mut processes = vec![world.start("p0"), world.start("p1")];
+    let mut processes = [world.start("p0"), world.start("p1")];
     let mut born = 2;
     for _ in 0..rng.usize(20..60) {
         tokio::time::sleep(Duration::from_millis(rng.u64(100..40_000))).await;

@@ -17,8 +17,8 @@ struct Fleet(tempfile::TempDir);
 
 impl Fleet {
     fn new(fleet: &str, plan: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join(".git")).unwrap();
+        let folder = tempfile::tempdir().expect("a file");
+        fs::create_dir(folder.path().join(".git")).expect("a file");
         let it = Self(folder);
         it.write("fleet.yaml", fleet);
         it.write("plan.yaml", plan);
@@ -31,8 +31,8 @@ impl Fleet {
 
     fn write(&self, name: &str, text: &str) {
         let path = self.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::create_dir_all(path.parent().expect("a file")).expect("a file");
+        fs::write(path, text).expect("a file");
     }
 
     fn load(&self) -> Result<Plan, Vec<Finding>> {
@@ -44,7 +44,7 @@ impl Fleet {
 
     fn digest(&self) -> String {
         plan_file::load(&self.path().join("plan.yaml"))
-            .unwrap()
+            .expect("a file")
             .source
             .digest
     }

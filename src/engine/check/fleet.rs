@@ -12,6 +12,15 @@ use crate::engine::hold::RevertCause;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, WriteId};
 
+/// Whether somebody has frozen the fleet.
+#[derive(Debug, Clone, Copy, Default)]
+enum Frozen {
+    #[default]
+    No,
+    Until(Timestamp),
+    UntilTold,
+}
+
 /// Watches a whole journal: is fed every entry, in the order of the journal, and says what the fleet must not do: take a
 /// step that begins more cutovers than may be in flight, send one that was journaled after the failure budget was spent, take
 /// one during a freeze, or a first one before what it comes after has completed.
@@ -20,7 +29,7 @@ pub struct FleetChecker {
     states: BTreeMap<CutoverName, Option<State>>,
     max_in_flight: Option<u32>,
     failure_budget: Option<u32>,
-    frozen: Option<Option<Timestamp>>,
+    frozen: Frozen,
     /// The reverts that nobody asked for and nobody has forgiven.
     reverts: BTreeSet<(CutoverName, u64)>,
     /// Steps that were journaled after the budget was spent, which their owner must notice before it sends them.
@@ -91,8 +100,10 @@ impl FleetChecker {
                 self.max_in_flight = settings.max_in_flight;
                 self.failure_budget = settings.failure_budget;
             }
-            Event::FleetFrozen { until, .. } => self.frozen = Some(*until),
-            Event::FleetUnfrozen { .. } => self.frozen = None,
+            Event::FleetFrozen { until, .. } => {
+                self.frozen = until.map_or(Frozen::UntilTold, Frozen::Until);
+            }
+            Event::FleetUnfrozen { .. } => self.frozen = Frozen::No,
             Event::FleetBudgetSpent { .. } => self.paged = true,
             Event::FleetResumed { forgiven, .. } => {
                 let forgiven = |name: &CutoverName, seq: u64| {
@@ -106,10 +117,10 @@ impl FleetChecker {
     }
 
     fn count(&mut self, entry: &Envelope) {
-        let cause = match &entry.event {
-            Event::RevertIntended { cause, .. }
-            | Event::RevertPerformedUnjournaled { cause, .. } => cause,
-            _ => return,
+        let (Event::RevertIntended { cause, .. } | Event::RevertPerformedUnjournaled { cause, .. }) =
+            &entry.event
+        else {
+            return;
         };
         let known = self.states.get(&entry.cutover).and_then(Option::as_ref);
         let going = known.is_some_and(|state| state.phase == Phase::Reverting);
@@ -137,9 +148,11 @@ impl FleetChecker {
                 broken.push(violation(Invariant::I1, message));
             }
         };
-        let thawed = self
-            .frozen
-            .is_none_or(|until| until.is_some_and(|until| until <= entry.at));
+        let thawed = match self.frozen {
+            Frozen::No => true,
+            Frozen::Until(until) => until <= entry.at,
+            Frozen::UntilTold => false,
+        };
         claim(thawed, "while the fleet was frozen");
         let state = self.states.get(&entry.cutover).and_then(Option::as_ref);
         let Some(state) = state.filter(|state| state.phase == Phase::Waiting) else {
