@@ -10,6 +10,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::engine::event::{Envelope, Event, FailureClass};
+use crate::engine::fleet::FleetSettings;
 use crate::engine::observation::{AlarmReading, ChangeReading, FileReading, HistoryReading};
 use crate::engine::plan::{Account, ZoneRef};
 use crate::engine::record::{GroupName, RecordSet};
@@ -293,6 +294,9 @@ pub struct Heartbeat {
     pub interval_secs: u64,
     /// What it sees, by cutover.
     pub cutovers: BTreeMap<CutoverName, Glance>,
+    /// The plan files that it cannot use and that no unfinished cutover came from, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, String>,
 }
 
 /// One cutover at a controller's last round.
@@ -339,6 +343,12 @@ pub struct PlanFilesNow {
 pub trait PlanFiles: Send + Sync {
     /// Reads what has changed since the last look; cheap when nothing has.
     fn look(&self) -> PlanFilesNow;
+
+    /// What the fleet's file says about all cutovers together, as of the last look, and its absolute path; none where
+    /// there is no such file, or none that can be read.
+    fn fleet(&self) -> Option<(String, FleetSettings)> {
+        None
+    }
 }
 
 /// Keeps the break-glass files: change batches that work without this program.

@@ -1,6 +1,7 @@
 //! The command line as a person or a script meets it: the built binary, its words, its exit codes, its JSON.
 
 mod acceptance;
+mod fleets;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -234,6 +235,7 @@ impl Desk {
             observed_at: Some(at),
         };
         let heartbeat = Heartbeat {
+            refused: BTreeMap::new(),
             controller: "c1".to_owned(),
             host: "host".to_owned(),
             version: "0.1.0".to_owned(),
@@ -425,7 +427,8 @@ fn status_has_exactly_the_documented_fields() {
             "because",
             "since",
             "next_at",
-            "observed_at"
+            "observed_at",
+            "labels"
         ]
     );
     assert_eq!(row["phase"], "baking");
@@ -475,6 +478,7 @@ fn status_after_a_revert_shows_the_baseline() {
         write_id: WriteId::from("w2"),
         cause: RevertCause::AlarmRed { alarm: gate() },
         mode: RevertMode::Swap,
+        shared: None,
     };
     desk.write("recipe-api", ago(20), vec![revert]);
     let row = desk.says("status --format json").json()[0].clone();
@@ -636,6 +640,7 @@ fn history_is_a_timeline() {
         write_id: WriteId::from("w2"),
         cause: RevertCause::AlarmRed { alarm: gate() },
         mode: RevertMode::Swap,
+        shared: None,
     };
     desk.write("recipe-api", at("2026-11-20T12:30:00Z"), vec![revert]);
     let said = desk.says("history recipe-api");

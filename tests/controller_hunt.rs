@@ -2,7 +2,7 @@
 
 mod breaking_glass;
 mod calls;
-
+mod fleets;
 mod hunt;
 mod journal_down;
 mod outside;

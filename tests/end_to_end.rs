@@ -5,6 +5,7 @@ mod calls;
 mod crashes;
 mod drift;
 mod emergencies;
+mod fleets;
 mod ladder;
 mod operators;
 mod rollbacks;

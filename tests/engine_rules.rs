@@ -3,6 +3,7 @@
 
 mod clocks;
 mod drift;
+mod fleet;
 mod gates;
 mod phases;
 mod writing;

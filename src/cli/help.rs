@@ -116,8 +116,26 @@ pub const RESUME: &str = "\
 Examples:
   cutover resume recipe-api
   cutover resume '*'
+  cutover resume --fleet --reason 'bad image, taken back; INC-42'
 
-Exit codes: 0 resumed, 2 no such cutover, 12 it is not paused";
+Exit codes: 0 resumed, 2 no such cutover, 12 it is not paused, or nothing went back by itself";
+
+/// Below `freeze --help`.
+pub const FREEZE: &str = "\
+Nothing advances in any cutover of the journal: no step is taken, none starts. Gates stay armed, and everything can still go back. A freeze of another length takes the place of the one before.
+
+Examples:
+  cutover freeze --until 4h --reason 'sale until six'
+  cutover freeze --until 2026-12-28T09:00:00+09:00 --reason 'end of year'
+
+Exit codes: 0 journaled, 2 no such journal, 12 it is frozen so already, or that time is over";
+
+/// Below `unfreeze --help`.
+pub const UNFREEZE: &str = "\
+Examples:
+  cutover unfreeze --reason 'the sale is over'
+
+Exit codes: 0 journaled, 2 no such journal, 12 the fleet is not frozen";
 
 /// Below `retry --help`.
 pub const RETRY: &str = "\

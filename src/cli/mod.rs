@@ -9,6 +9,7 @@ pub mod clock;
 pub mod context;
 pub mod error;
 pub mod exit;
+pub mod fleet;
 pub mod generate;
 pub mod help;
 pub mod history;
@@ -87,6 +88,9 @@ fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Exit> {
         Command::Pause(args) => operate(context, "pause", &args.names, |state| {
             commands::pause(state, args.reason.as_deref())
         }),
+        Command::Freeze(args) => fleet::freeze(context, args),
+        Command::Unfreeze(args) => fleet::unfreeze(context, args),
+        Command::Resume(args) if args.fleet => fleet::resume(context, args),
         Command::Resume(args) => operate(context, "resume", &args.names, |state| {
             commands::resume(state, args.reason.as_deref())
         }),
@@ -101,7 +105,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Exit> {
         Command::IgnoreAlarm(args) => ignore_alarm::run(context, args),
         Command::Rollback(args) => rollback::run(context, args),
         Command::History(args) => history::run(context, args),
-        Command::Schema => generate::schema(context),
+        Command::Schema(args) => generate::schema(context, args),
         Command::Completions { shell } => generate::completions(context, *shell),
         Command::Man => generate::man(context),
     }

@@ -21,7 +21,7 @@ use crate::report;
 use crate::report::text;
 
 /// How often an append is tried again after somebody else was faster (RULES F1).
-const RACES_MAX: u32 = 5;
+pub(super) const RACES_MAX: u32 = 5;
 
 /// What a command means for one state: an event, nothing more to do, or why it does not apply.
 pub type Decide<'a> = Box<dyn Fn(&State) -> Result<Option<Event>, NotApplicable> + 'a>;

@@ -1,5 +1,6 @@
 //! `cutover status`: where everything stands, and why, from the journal and the controllers' heartbeats.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -10,13 +11,14 @@ use super::books::{Books, open_journal};
 use super::context::{Context, runtime};
 use super::error::Expected;
 use super::exit::Exit;
-use super::names::resolve;
+use super::names::{has_labels, resolve};
 use crate::engine::hold::HoldReason;
 use crate::engine::record::GroupImage;
 use crate::engine::state::{Phase, State};
-use crate::engine::units::{Share, WeightPair};
+use crate::engine::units::{CutoverName, Share, WeightPair};
 use crate::journal::Open;
 use crate::ports::{Clock, Glance, Heartbeat, Journal};
+use crate::report;
 use crate::report::status::{RecordRow, Row, Watch, to_json, to_text};
 use crate::report::text;
 
@@ -47,11 +49,11 @@ pub fn run(context: &mut Context<'_>, args: &Status) -> Result<Exit> {
     runtime()?.block_on(async {
         if args.watch {
             tokio::select! {
-                shown = watch(context, journal.as_ref(), &args.names) => shown,
+                shown = watch(context, journal.as_ref(), args) => shown,
                 _ = tokio::signal::ctrl_c() => Ok(Exit::Done),
             }
         } else {
-            let seen = look(context, journal.as_ref(), &args.names).await?;
+            let seen = look(context, journal.as_ref(), args).await?;
             show(context, &seen)?;
             Ok(Exit::Done)
         }
@@ -62,66 +64,81 @@ pub fn run(context: &mut Context<'_>, args: &Status) -> Result<Exit> {
 struct Seen {
     rows: Vec<Row>,
     watch: Watch,
+    /// What is to be said about all of them, and about files that are refused.
+    fleet: Vec<String>,
     now: Timestamp,
 }
 
 impl Seen {
     /// What counts as a change where nobody sees the screen: not the times that pass by themselves.
-    fn essence(&self) -> (Vec<Row>, bool) {
+    fn essence(&self) -> (Vec<Row>, bool, Vec<String>) {
         let rows = self.rows.iter().map(|row| Row {
             because: row.because.iter().map(HoldReason::subject).collect(),
             next_at: None,
             observed_at: None,
             ..row.clone()
         });
-        (rows.collect(), self.watch == Watch::Fresh)
+        let fresh = self.watch == Watch::Fresh;
+        (rows.collect(), fresh, self.fleet.clone())
     }
 }
 
-async fn look(context: &mut Context<'_>, journal: &dyn Journal, names: &[String]) -> Result<Seen> {
+async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -> Result<Seen> {
     let books = Books::read(journal).await?;
     let now = context.clock.now();
-    let (states, damaged) = books.states();
-    for error in damaged {
+    for error in books.damaged() {
         context.note(&format!(
             "left out, the journal does not make sense: {error}"
         ))?;
     }
-    let wanted = if names.is_empty() {
+    let wanted: Option<BTreeSet<CutoverName>> = if args.names.is_empty() {
         None
     } else {
-        Some(resolve(names, &books.names())?)
+        let named = resolve(&args.names, &books.names())?;
+        Some(named.into_iter().map(|named| named.name).collect())
     };
-    let rows = states
-        .values()
-        .filter(|state| {
-            wanted
-                .as_ref()
-                .is_none_or(|wanted| wanted.iter().any(|named| named.name == state.name))
-        })
-        .map(|state| row(state, &books.heartbeats, now))
-        .collect();
+    let glances = Glances::of(&books.heartbeats);
+    let asked = |state: &&State| {
+        wanted
+            .as_ref()
+            .is_none_or(|wanted| wanted.contains(&state.name))
+            && (args.phase.is_empty() || args.phase.contains(&state.phase))
+            && has_labels(state.plan(), &args.selector)
+    };
+    let rows = books
+        .whole()
+        .filter(asked)
+        .map(|state| row(state, &glances, now))
+        .filter(|row| !args.needs_person || row.needs_person());
+    let rows = rows.collect();
     let watch = watched(&books, now);
-    Ok(Seen { rows, watch, now })
+    let fleet = fleet_lines(&books, now);
+    Ok(Seen {
+        rows,
+        watch,
+        fleet,
+        now,
+    })
 }
 
 fn show(context: &mut Context<'_>, seen: &Seen) -> Result<()> {
     if context.json() {
         // The documented shape has no place for it, and a program's log should have it all the same.
-        if let Some(unwatched) = words(seen.watch, seen.now) {
-            context.note(&unwatched)?;
+        for note in words(seen.watch, seen.now).iter().chain(&seen.fleet) {
+            context.note(note)?;
         }
         return context.print_json(&to_json(&seen.rows, seen.now));
     }
     let width = context.terminal.width;
-    context.print(&to_text(&seen.rows, seen.watch, seen.now, width))
+    let shown = to_text(&seen.rows, &seen.fleet, seen.watch, seen.now, width);
+    context.print(&shown)
 }
 
 /// Looks again and again: on a terminal the screen is drawn anew, elsewhere only what changed is written.
-async fn watch(context: &mut Context<'_>, journal: &dyn Journal, names: &[String]) -> Result<Exit> {
+async fn watch(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -> Result<Exit> {
     let mut last = None;
     loop {
-        let seen = look(context, journal, names).await?;
+        let seen = look(context, journal, args).await?;
         if context.terminal.out && !context.json() {
             context.print("\x1b[H\x1b[2J")?;
             show(context, &seen)?;
@@ -147,8 +164,8 @@ fn is_fresh(heartbeat: &Heartbeat, now: Timestamp) -> bool {
 
 /// Whether anybody watches what is unfinished.
 fn watched(books: &Books, now: Timestamp) -> Watch {
-    let (states, damaged) = books.states();
-    let unfinished = states.values().any(|state| !state.phase.is_final()) || !damaged.is_empty();
+    let unfinished = books.whole().any(|state| !state.phase.is_final());
+    let unfinished = unfinished || books.damaged().next().is_some();
     let newest = books.heartbeats.iter().map(|heartbeat| heartbeat.at).max();
     let fresh = books
         .heartbeats
@@ -184,13 +201,41 @@ fn words(watch: Watch, now: Timestamp) -> Option<String> {
     }
 }
 
+/// What was last seen of each cutover, and by which controller.
+struct Glances<'a>(BTreeMap<&'a CutoverName, (&'a Heartbeat, &'a Glance)>);
+
+impl<'a> Glances<'a> {
+    /// `heartbeats` are newest first.
+    fn of(heartbeats: &'a [Heartbeat]) -> Self {
+        let mut glances = BTreeMap::new();
+        for heartbeat in heartbeats {
+            for (name, glance) in &heartbeat.cutovers {
+                glances.entry(name).or_insert((heartbeat, glance));
+            }
+        }
+        Self(glances)
+    }
+}
+
+/// What is to be said about the fleet as a whole, and about files that a controller cannot use.
+fn fleet_lines(books: &Books, now: Timestamp) -> Vec<String> {
+    let mut lines = report::fleet::lines(&books.fleet, now);
+    let fresh = books
+        .heartbeats
+        .iter()
+        .filter(|heartbeat| is_fresh(heartbeat, now));
+    let refused: BTreeMap<&String, &String> =
+        fresh.flat_map(|heartbeat| &heartbeat.refused).collect();
+    for (path, why) in refused {
+        lines.push(format!("refused: {path}: {why}; see `cutover check`"));
+    }
+    lines
+}
+
 /// One cutover's row (RULES J).
-fn row(state: &State, heartbeats: &[Heartbeat], now: Timestamp) -> Row {
+fn row(state: &State, glances: &Glances<'_>, now: Timestamp) -> Row {
     let plan = state.plan();
-    let known = heartbeats.iter().find_map(|heartbeat| {
-        let glance = heartbeat.cutovers.get(&state.name)?;
-        Some((heartbeat, glance))
-    });
+    let known = glances.0.get(&state.name).copied();
     // A look from before the phase began says nothing about it.
     let current = known
         .filter(|(heartbeat, _)| heartbeat.at >= state.phase_since)
@@ -201,6 +246,7 @@ fn row(state: &State, heartbeats: &[Heartbeat], now: Timestamp) -> Row {
     let glance = current.map(|(_, glance)| glance);
     Row {
         name: state.name.clone(),
+        labels: plan.labels.clone(),
         attempt: state.attempt,
         phase: state.phase.label(),
         paused: state.paused.is_some(),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION, RevertMode};
+use crate::engine::fleet::{self, Fleet};
 use crate::engine::fold;
 use crate::engine::hold::RevertCause;
 use crate::engine::state::State;
@@ -35,6 +36,12 @@ pub(super) struct Book {
     /// cutover of a round its two seconds, and the last revert would wait for all of them.
     down: Option<String>,
     states: BTreeMap<CutoverName, Option<State>>,
+    /// What all of them, and `@fleet`, amount to.
+    fleet: Fleet,
+    /// The last entry of `@fleet` that somebody else wrote.
+    fleet_by_others: u64,
+    /// Whether somebody who waits for the fleet may go on, since the last [`Book::take_fleet_news`].
+    fleet_news: bool,
     /// Where each cutover stands in the order of their first entries.
     first: BTreeMap<CutoverName, u64>,
     /// Reverts that were decided while the journal was down, by the state they were decided in and what came of them.
@@ -65,6 +72,9 @@ impl Book {
             position: Position::default(),
             down: None,
             states: BTreeMap::new(),
+            fleet: Fleet::default(),
+            fleet_by_others: 0,
+            fleet_news: false,
             first: BTreeMap::new(),
             shadows: BTreeMap::new(),
             foreign: BTreeSet::new(),
@@ -109,6 +119,21 @@ impl Book {
         self.states.keys().filter_map(|name| self.state(name))
     }
 
+    /// All cutovers, as far as they concern each other.
+    pub(super) fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Whether a slot became free, a cutover ended, or somebody wrote about the fleet since the last call.
+    pub(super) fn take_fleet_news(&mut self) -> bool {
+        std::mem::take(&mut self.fleet_news)
+    }
+
+    /// Whether [`Book::take_fleet_news`] would say so.
+    pub(super) fn has_fleet_news(&self) -> bool {
+        self.fleet_news
+    }
+
     /// Whether `left`'s first entry stands before `right`'s.
     pub(super) fn came_first(&self, left: &CutoverName, right: &CutoverName) -> bool {
         self.first.get(left) < self.first.get(right)
@@ -142,6 +167,7 @@ impl Book {
                 write_id,
                 cause,
                 mode,
+                ..
             } => Some((write_id.clone(), cause.clone(), *mode)),
             _ => None,
         });
@@ -190,7 +216,8 @@ impl Book {
             let events: Vec<(&CutoverName, &Event)> =
                 events.iter().map(|event| (name, event)).collect();
             let append_id = self.next_append_id();
-            self.append_events(at, &events, append_id).await?;
+            self.append_events(at, &events, &BTreeSet::new(), append_id)
+                .await?;
         }
         self.shadows.remove(name);
         Ok(())
@@ -219,6 +246,7 @@ impl Book {
                 write_id,
                 cause,
                 mode: shadow.mode,
+                shared: None,
             });
         }
         events
@@ -241,7 +269,8 @@ impl Book {
             let appended = if events.is_empty() {
                 Ok(())
             } else {
-                self.append_events(at, &events, append_id).await
+                self.append_events(at, &events, &BTreeSet::new(), append_id)
+                    .await
             };
             match appended {
                 Ok(()) => names
@@ -260,13 +289,24 @@ impl Book {
 
     /// Folds an entry, unless it is known already.
     fn take(&mut self, entry: &Envelope) -> Result<(), JournalError> {
+        if fleet::is_fleet(&entry.cutover) {
+            self.take_fleets(entry);
+            return Ok(());
+        }
         let order = u64::try_from(self.first.len()).unwrap_or(u64::MAX);
         self.first.entry(entry.cutover.clone()).or_insert(order);
         let state = self.states.entry(entry.cutover.clone()).or_default();
         if state.as_ref().is_some_and(|state| state.seq >= entry.seq) {
             return Ok(());
         }
+        let before = state.as_ref().map(|state| state.phase);
         fold::apply(state, entry).map_err(|error| JournalError::Unusable(error.to_string()))?;
+        if let Some(after) = state {
+            let in_flight = self.fleet.in_flight();
+            self.fleet.note(entry, before, after);
+            let ended = after.phase.is_final() && before != Some(after.phase);
+            self.fleet_news |= ended || self.fleet.in_flight() < in_flight;
+        }
         if entry.actor != self.actor {
             if !entry.actor.starts_with(CONTROLLER) {
                 self.foreign.insert(entry.cutover.clone());
@@ -275,5 +315,18 @@ impl Book {
         }
         self.news.push(entry.clone());
         Ok(())
+    }
+
+    /// Takes an entry of `@fleet`. One that makes no sense holds steps; it stops nothing from going back.
+    fn take_fleets(&mut self, entry: &Envelope) {
+        if entry.seq <= self.fleet.seq {
+            return;
+        }
+        self.fleet.take(entry);
+        if entry.actor != self.actor {
+            self.fleet_news = true;
+            self.fleet_by_others = entry.seq;
+        }
+        self.news.push(entry.clone());
     }
 }

@@ -48,11 +48,13 @@ impl Controller {
         let now = self.now();
         let starting = names.iter().filter_map(|name| {
             let state = self.book.state(name).filter(|state| !state.has_started())?;
-            let decision = round::lawful(state, seen.get(name)?, now);
+            let decision = round::lawful(state, self.book.fleet(), seen.get(name)?, now);
             let starts = self.starts(name, &decision);
             starts.then(|| started(state, &decision))
         });
-        let starting: Vec<State> = starting.collect();
+        // Each is decided as if it were the only one: beyond the free slots none of them starts.
+        let slots = self.book.fleet().free_slots();
+        let starting: Vec<State> = starting.take(slots).collect();
         if !starting.is_empty() {
             self.store_break_glass(&starting);
         }

@@ -70,7 +70,7 @@ impl Controller {
         };
         let mut just_read = observation.clone();
         just_read.groups_read_at = Some(now);
-        may_wait(state) && !decide::wants_groups(state, &just_read, now)
+        may_wait(state) && !decide::wants_groups(state, self.book.fleet(), &just_read, now)
     }
 }
 

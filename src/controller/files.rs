@@ -15,6 +15,8 @@ use crate::engine::units::CutoverName;
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     pub(super) readings: BTreeMap<CutoverName, FileReading>,
+    /// The files that hold no plan and that no cutover came from, and why: they stop nobody else.
+    pub(super) refused: BTreeMap<String, String>,
 }
 
 impl Controller {
@@ -25,7 +27,7 @@ impl Controller {
         };
         let looked = files.look();
         let mut readings = BTreeMap::new();
-        let mut fresh = Vec::new();
+        let (mut fresh, mut refused) = (Vec::new(), BTreeMap::new());
         // Of several cutovers that came from one file, the one under way is guarded; else the first by name.
         let mut by_path: BTreeMap<&str, &State> = BTreeMap::new();
         let started = |state: &State| state.has_started() && !state.phase.is_final();
@@ -53,6 +55,8 @@ impl Controller {
                 ) => {
                     if let Some(state) = of_path {
                         readings.insert(state.name.clone(), reading.clone());
+                    } else if let FileReading::Unreadable(why) = reading {
+                        refused.insert(path.clone(), why.clone());
                     }
                 }
             }
@@ -68,6 +72,12 @@ impl Controller {
             }
         }
         self.watched.readings = readings;
+        for (path, why) in &refused {
+            if self.watched.refused.get(path) != Some(why) {
+                tracing::error!(path, "this plan file is refused, the others go on: {why}");
+            }
+        }
+        self.watched.refused = refused;
         self.accept(fresh).await
     }
 
@@ -76,11 +86,7 @@ impl Controller {
         &mut self,
         fresh: Vec<(CutoverName, Box<PlanSource>)>,
     ) -> Result<(), ControllerError> {
-        let draft = |(name, source)| Draft {
-            name,
-            seq: 0,
-            events: vec![Event::PlanAccepted { source }],
-        };
+        let draft = |(name, source)| Draft::alone(name, 0, vec![Event::PlanAccepted { source }]);
         for group in book::groups(fresh.into_iter().map(draft).collect()) {
             let now = self.now();
             for accepted in self.book.append_group(now, &group).await {

@@ -7,6 +7,7 @@ mod claims;
 mod drift_checks;
 pub mod emergency;
 mod files;
+mod fleet;
 mod observe;
 mod pager;
 mod perform;
@@ -25,6 +26,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::engine::event::Envelope;
+use crate::engine::fleet::{Fleet, FleetSettings};
 use crate::engine::hold::HoldReason;
 use crate::engine::state::State;
 use crate::engine::units::{ControllerId, CutoverName};
@@ -113,6 +115,8 @@ pub struct Controller {
     delivered: Vec<pager::Delivered>,
     /// The files as last looked at.
     watched: files::Watched,
+    /// The limits that the fleet's file held when this process last journaled them.
+    offered: Option<FleetSettings>,
     break_glass_error: Option<String>,
     break_glass_stored: Option<BTreeMap<String, String>>,
     /// What the break-glass files were last made of: each cutover under way, and its last entry.
@@ -154,6 +158,7 @@ impl Controller {
             unrecorded: Vec::new(),
             delivered: Vec::new(),
             watched: files::Watched::default(),
+            offered: None,
             break_glass_error: None,
             break_glass_stored: None,
             break_glass_of: BTreeMap::new(),
@@ -172,6 +177,11 @@ impl Controller {
             .states()
             .filter(|state| self.is_mine(&state.name))
             .collect()
+    }
+
+    /// All cutovers of the journal, as far as they concern each other.
+    pub fn fleet(&self) -> &Fleet {
+        self.book.fleet()
     }
 
     /// Why a cutover does not move, as of the last round.

@@ -52,10 +52,9 @@ impl Controller {
 
     async fn record_pages(&mut self) -> Result<(), ControllerError> {
         let delivered = std::mem::take(&mut self.delivered);
-        let (due, known): (Vec<_>, Vec<_>) = delivered.into_iter().partition(|(name, of)| {
-            let state = self.book.state(name);
-            !self.book.is_shadowed(name) && state.is_some_and(|state| state.pages.contains_key(of))
-        });
+        let (due, known): (Vec<_>, Vec<_>) = delivered
+            .into_iter()
+            .partition(|(name, of)| !self.book.is_shadowed(name) && self.is_undelivered(name, *of));
         drop(known);
         for pages in due.chunks(APPEND_EVENTS_MAX) {
             let sent =

@@ -11,7 +11,8 @@ use super::observe::{self, Reads, Seen};
 use super::{Controller, ControllerError};
 use crate::engine::check;
 use crate::engine::decide::{self, Decision};
-use crate::engine::event::{Event, RevertMode};
+use crate::engine::event::RevertMode;
+use crate::engine::fleet::Fleet;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::{FileReading, GroupReading, Observation};
 use crate::engine::preflight;
@@ -45,6 +46,7 @@ impl Controller {
         self.look_at_files().await?;
         self.keep_break_glass();
         let foreign = self.book.take_foreign();
+        let freed = self.freed();
         let names: Vec<CutoverName> = self
             .states()
             .into_iter()
@@ -52,14 +54,17 @@ impl Controller {
             .filter(|name| match due {
                 Due::All => true,
                 Due::Only(names) => {
-                    names.contains(name) || foreign.contains(name) || answered.contains(name)
+                    let told = foreign.contains(name) || answered.contains(name);
+                    told || names.contains(name) || freed.contains(name)
                 }
             })
             .collect();
         let (back, rest): (Vec<CutoverName>, Vec<CutoverName>) =
             names.into_iter().partition(|name| self.goes_back(name));
         self.pass(back, false).await?;
+        self.take_limits().await?;
         self.pass(rest, true).await?;
+        self.tell_fleet_news().await?;
         self.keep_break_glass();
         self.send_pages();
         if *due == Due::All || self.may_beat() {
@@ -219,7 +224,10 @@ impl Controller {
 
     pub(super) fn wants_groups(&self, name: &CutoverName, seen: &Seen, now: Timestamp) -> bool {
         let observed = self.book.state(name).zip(seen.get(name));
-        observed.is_some_and(|(state, observation)| decide::wants_groups(state, observation, now))
+        let fleet = self.book.fleet();
+        observed.is_some_and(|(state, observation)| {
+            decide::wants_groups(state, fleet, observation, now)
+        })
     }
 
     /// Reads the groups of some cutovers, and settles each as soon as all of its zones have answered.
@@ -269,12 +277,11 @@ impl Controller {
     }
 
     pub(super) fn starts(&self, name: &CutoverName, decision: &Decision) -> bool {
-        let intends = |event: &Event| matches!(event, Event::WeightChangeIntended { .. });
         let fresh = self
             .book
             .state(name)
             .is_some_and(|state| !state.has_started());
-        fresh && decision.events.iter().any(intends)
+        fresh && decision.takes_a_step()
     }
 
     /// What is known before anything is read.
@@ -342,18 +349,6 @@ impl Controller {
         });
     }
 
-    pub(super) fn send_pages(&mut self) {
-        let paging: Vec<State> = self
-            .states()
-            .into_iter()
-            .filter(|state| !state.pages.is_empty())
-            .cloned()
-            .collect();
-        for state in &paging {
-            self.pager.deliver(state);
-        }
-    }
-
     /// Whether the last heartbeat is long enough ago.
     fn may_beat(&self) -> bool {
         self.beat_at.is_none_or(|at| at.elapsed() >= BEAT_EVERY)
@@ -378,6 +373,7 @@ impl Controller {
             at: self.now(),
             interval_secs: self.settings.interval.as_secs(),
             cutovers: self.states().iter().filter_map(glance).collect(),
+            refused: self.watched.refused.clone(),
         };
         self.beat_owed = false;
         self.beat_at = Some(Instant::now());
@@ -392,9 +388,14 @@ impl Controller {
 
 /// The decision, unless it would break an invariant: then the cutover halts instead, and somebody is woken. A revert is
 /// never stopped by this.
-pub(super) fn lawful(state: &State, observation: &Observation, now: Timestamp) -> Decision {
-    let decision = decide::decide(state, observation, now);
-    let Err(violation) = check::decision(state, observation, &decision, now) else {
+pub(super) fn lawful(
+    state: &State,
+    fleet: &Fleet,
+    observation: &Observation,
+    now: Timestamp,
+) -> Decision {
+    let decision = decide::decide(state, fleet, observation, now);
+    let Err(violation) = check::decision(state, fleet, observation, &decision, now) else {
         return decision;
     };
     tracing::error!(page = true, cutover = %state.name, "an invariant does not hold: {violation}");

@@ -75,7 +75,7 @@ impl Controller {
 
     /// Waits for what is worth a round.
     async fn wait(&mut self, looked_at: Instant) -> Due {
-        if self.book.has_foreign() {
+        if self.book.has_foreign() || self.book.has_fleet_news() {
             return Due::Only(BTreeSet::new());
         }
         let down = self.journal_trouble.is_some();

@@ -15,6 +15,7 @@ use super::round::lawful;
 use super::{Controller, ControllerError};
 use crate::engine::decide::{Decision, Order, Purpose};
 use crate::engine::event::Event;
+use crate::engine::fleet;
 use crate::engine::observation::Observation;
 use crate::engine::units::CutoverName;
 use crate::ports::JournalError;
@@ -51,13 +52,19 @@ struct Turn {
 
 impl Turn {
     fn reverts(&self) -> bool {
-        let is_revert = |event: &Event| matches!(event, Event::RevertIntended { .. });
-        self.draft.events.iter().any(is_revert)
+        self.decision.goes_back()
     }
 
     fn halts(&self) -> bool {
         let is_halt = |event: &Event| matches!(event, Event::Halted { .. });
         self.draft.events.iter().any(is_halt)
+    }
+}
+
+/// A decision that was not journaled does not count against the bound.
+fn unspent(open: &mut BTreeMap<CutoverName, Open>, name: &CutoverName) {
+    if let Some(mine) = open.get_mut(name) {
+        mine.decisions = mine.decisions.saturating_sub(1);
     }
 }
 
@@ -74,6 +81,7 @@ impl Controller {
         let mut orders: Vec<Decided> = Vec::new();
         let mut gathered_since = Instant::now();
         while !open.is_empty() {
+            self.see_setbacks().await?;
             let turns = self.take_turns(&mut open, seen, &mut orders);
             if gathered_since.elapsed() >= GATHER_FOR {
                 self.hand_over(std::mem::take(&mut orders));
@@ -95,7 +103,8 @@ impl Controller {
         seen: &mut Seen,
         orders: &mut Vec<Decided>,
     ) -> Vec<Turn> {
-        let mut turns = Vec::new();
+        let mut turns: Vec<Turn> = Vec::new();
+        let (mut slots, mut taken) = (self.book.fleet().free_slots(), false);
         let names: Vec<CutoverName> = open.keys().cloned().collect();
         for name in names {
             let decided = seen
@@ -103,7 +112,16 @@ impl Controller {
                 .zip(open.get_mut(&name))
                 .map(|(observation, mine)| self.take_turn(&name, observation, mine));
             match decided {
-                Some(Some(turn)) => turns.push(turn),
+                // All of them saw the same free slots; who comes too late for one decides again when they are taken.
+                Some(Some(turn)) if slots == 0 && taken && !turn.decision.fleet.is_empty() => {
+                    unspent(open, &name);
+                }
+                Some(Some(turn)) => {
+                    if !turn.decision.fleet.is_empty() {
+                        (slots, taken) = (slots.saturating_sub(1), true);
+                    }
+                    turns.push(turn);
+                }
                 Some(None) => self.rest(&name, open, seen, orders),
                 None => drop(open.remove(&name)),
             }
@@ -140,7 +158,7 @@ impl Controller {
             let at = self.now();
             let state = self.book.state(name)?;
             let seq = state.seq;
-            let decision = lawful(state, observation, at);
+            let decision = lawful(state, self.book.fleet(), observation, at);
             if decision.events.is_empty() {
                 self.note_glance(name, &decision, observation, at);
                 let epoch = self.performer.epoch(name);
@@ -155,9 +173,9 @@ impl Controller {
                 continue;
             }
             let draft = Draft {
-                name: name.clone(),
-                seq,
-                events: decision.events.clone(),
+                fleet: decision.fleet.clone(),
+                unless_moved: self.conditions(name, &decision),
+                ..Draft::alone(name.clone(), seq, decision.events.clone())
             };
             return Some(Turn {
                 draft,
@@ -183,11 +201,18 @@ impl Controller {
         for group in book::groups(drafts) {
             let now = self.now();
             let answers = self.book.append_group(now, &group).await;
-            for (answer, turn) in std::iter::zip(answers, turns.by_ref()) {
+            let group: Vec<Turn> = turns.by_ref().take(group.len()).collect();
+            let steps = group.iter().any(|turn| turn.decision.takes_a_step());
+            let stands = !steps || self.step_stands().await?;
+            for (answer, turn) in std::iter::zip(answers, group) {
                 let name = turn.draft.name.clone();
-                if let Some((mine, observation)) = open.get_mut(&name).zip(seen.get_mut(&name))
-                    && !self.turn_answered(turn, answer, mine, observation)?
-                {
+                let Some((mine, observation)) = open.get_mut(&name).zip(seen.get_mut(&name)) else {
+                    continue;
+                };
+                if answer.is_ok() && !stands && turn.decision.takes_a_step() {
+                    self.note_head(&name);
+                    self.take_back_unsent(&name, turn.decision.order.as_ref());
+                } else if !self.turn_answered(turn, answer, mine, observation)? {
                     left.push(name);
                 }
             }
@@ -197,11 +222,37 @@ impl Controller {
             }
         }
         for turn in turns {
-            if let Some(mine) = open.get_mut(&turn.draft.name) {
-                mine.decisions = mine.decisions.saturating_sub(1);
-            }
+            unspent(open, &turn.draft.name);
         }
         Ok(left)
+    }
+
+    /// What a step depends on besides its own stream: the fleet, and for a start what it comes after.
+    fn conditions(&self, name: &CutoverName, decision: &Decision) -> Vec<(CutoverName, u64)> {
+        if !decision.takes_a_step() {
+            return Vec::new();
+        }
+        let stands = |stream: CutoverName| {
+            let seq = self.book.seq(&stream);
+            (stream, seq)
+        };
+        let state = self.book.state(name);
+        let starting = state.filter(|state| !state.has_started());
+        let after = starting.map_or_else(Vec::new, |state| state.plan().after.clone());
+        // Its own stream is a condition anyway; a plan that comes after itself is refused where it is loaded.
+        let others = after.into_iter().filter(|other| other != name);
+        std::iter::once(fleet::stream())
+            .chain(others)
+            .map(stands)
+            .collect()
+    }
+
+    /// Where the fleet has a failure budget, what others had to take back counts before anything is decided.
+    async fn see_setbacks(&mut self) -> Result<(), ControllerError> {
+        if self.book.fleet().settings.failure_budget.is_some() {
+            self.refresh().await?;
+        }
+        Ok(())
     }
 
     /// Takes what the journal said to one cutover's turn; false if it is to be left alone in this round.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::record::GroupName;
+use super::state::Phase;
 use super::units::{AlarmId, ChangeId, CutoverName, ZoneId};
 
 /// Why a cutover does not move now. The same value goes to the terminal, JSON and journal.
@@ -126,6 +127,58 @@ pub enum HoldReason {
         /// Why.
         message: String,
     },
+    /// The fleet's own entries cannot be understood; everything can still go back.
+    FleetUnreadable {
+        /// Why.
+        message: String,
+    },
+    /// As many cutovers went back by themselves as the failure budget allows.
+    BudgetSpent {
+        /// How many did.
+        spent: usize,
+        /// How many the budget allows.
+        budget: u32,
+        /// When a person last resumed the fleet; none if never.
+        since: Option<Timestamp>,
+        /// The first of them, by name.
+        reverted: Vec<CutoverName>,
+        /// Whether it looks like one cause.
+        one_cause: bool,
+    },
+    /// Gates of several services failed within minutes.
+    SharedFate {
+        /// How many services.
+        services: usize,
+        /// The first of them, by name.
+        named: Vec<CutoverName>,
+        /// When the first one failed.
+        since: Timestamp,
+    },
+    /// A person froze the fleet.
+    Frozen {
+        /// Until when; none until somebody unfreezes.
+        until: Option<Timestamp>,
+        /// Why.
+        reason: String,
+    },
+    /// Another cutover must complete first.
+    Dependency {
+        /// The other one.
+        on: CutoverName,
+        /// Its phase; none where the journal does not know it.
+        phase: Option<Phase>,
+        /// The step it last took.
+        step: u16,
+        /// How many it has.
+        steps: u16,
+    },
+    /// As many cutovers are under way as may be.
+    FleetFull {
+        /// How many are.
+        in_flight: usize,
+        /// How many may be.
+        max: u32,
+    },
     /// A person paused the cutover.
     Paused {
         /// Why.
@@ -243,7 +296,8 @@ pub enum RevertCause {
 }
 
 impl HoldReason {
-    /// Whether a person must do something before this hold can end, so that somebody is woken.
+    /// Whether a person must do something before this hold can end, so that somebody is woken. For a spent budget it is
+    /// the fleet that pages, once, and not every cutover that it holds.
     pub fn pages(&self) -> bool {
         match self {
             Self::RevertBlocked { .. }
@@ -260,6 +314,8 @@ impl HoldReason {
             | Self::Preflight { .. }
             | Self::Claimed { .. }
             | Self::BreakGlass { .. }
+            | Self::FleetUnreadable { .. }
+            | Self::Dependency { phase: None, .. }
             | Self::Approval { .. }
             | Self::AlarmRed { .. }
             | Self::AlarmMissing { .. }
@@ -267,6 +323,11 @@ impl HoldReason {
             Self::FallbackUnknown { .. }
             | Self::NoData { .. }
             | Self::Unknown { .. }
+            | Self::BudgetSpent { .. }
+            | Self::SharedFate { .. }
+            | Self::Frozen { .. }
+            | Self::Dependency { .. }
+            | Self::FleetFull { .. }
             | Self::Paused { .. }
             | Self::Shifting { .. }
             | Self::Settling { .. }
@@ -295,8 +356,30 @@ impl HoldReason {
             | Self::FallbackUnknown { message, .. }
             | Self::JournalDown { message }
             | Self::BreakGlass { message }
+            | Self::FleetUnreadable { message }
             | Self::Clock { message } => *message = String::new(),
             Self::Shifting { message, .. } => *message = None,
+            Self::BudgetSpent {
+                spent,
+                budget,
+                since,
+                reverted,
+                ..
+            } => (*spent, *budget, *since, *reverted) = (0, 0, None, Vec::new()),
+            Self::SharedFate {
+                services,
+                named,
+                since,
+            } => (*services, *named, *since) = (0, Vec::new(), Timestamp::UNIX_EPOCH),
+            Self::Dependency {
+                phase, step, steps, ..
+            } => {
+                // On its way or not is a number; that it went back, or is not known, is not.
+                let unfinished = phase.filter(|phase| !phase.is_final());
+                *phase = unfinished.map_or(*phase, |_| Some(Phase::Waiting));
+                (*step, *steps) = (0, 0);
+            }
+            Self::FleetFull { in_flight, max } => (*in_flight, *max) = (0, 0),
             Self::Halted { .. }
             | Self::Drift { .. }
             | Self::AlreadyAtBaseline {}
@@ -306,6 +389,7 @@ impl HoldReason {
             | Self::Claimed { .. }
             | Self::PlanChanged { .. }
             | Self::PlanUnreadable { .. }
+            | Self::Frozen { .. }
             | Self::Paused { .. }
             | Self::Approval { .. }
             | Self::InSyncLate { .. } => {}

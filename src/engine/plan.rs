@@ -1,5 +1,7 @@
 //! A validated plan: what `plan_file` makes of the YAML, and what the journal keeps.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +16,12 @@ pub struct Plan {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// What people select it by, for example `team: search`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The cutovers that must have completed before this one starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<CutoverName>,
     /// Where and as whom AWS is called.
     pub aws: AwsSettings,
     /// The weighted groups that move together, 1 to 100.

@@ -36,6 +36,18 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All phases, in the order of a life.
+    pub const ALL: [Self; 8] = [
+        Self::Waiting,
+        Self::Shifting,
+        Self::Settling,
+        Self::Baking,
+        Self::Completed,
+        Self::Reverting,
+        Self::Reverted,
+        Self::Halted,
+    ];
+
     /// The phase's name as it stands in JSON.
     pub fn label(self) -> &'static str {
         match self {

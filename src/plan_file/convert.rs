@@ -23,6 +23,7 @@ use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
 use super::durations;
+use super::fleet_keys;
 use super::keys;
 use super::raw::AlarmEntry;
 use super::raw::DurationText;
@@ -45,7 +46,7 @@ const UNKNOWN_FOR_DEFAULT: SignedDuration = SignedDuration::from_mins(30);
 
 /// The plan; none if anything is wrong with it, which the sink has then been told.
 pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<Plan> {
-    if !version_is_known(&raw, sink) {
+    if !version_is_known(raw.version.as_ref(), sink) {
         return None;
     }
     refuse_later_keys(&raw, sink);
@@ -53,6 +54,12 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
     let name = raw.name.and_then(|name| {
         let (span, name) = (name.span, name.value?.0);
         accept(shapes::cutover_name(&name), &span, sink).then_some(CutoverName(name))
+    });
+    let labels = raw
+        .labels
+        .map_or_else(BTreeMap::new, |labels| fleet_keys::labels(labels, sink));
+    let after = raw.after.map_or_else(Vec::new, |after| {
+        fleet_keys::after(after, name.as_ref(), sink)
     });
     let aws = raw.aws.and_then(|aws| aws.value);
     let aws = aws.map_or_else(AwsSettings::default, |aws| aws_settings(aws, sink));
@@ -72,6 +79,8 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
         return None;
     }
     Some(Plan {
+        labels,
+        after,
         name: name?,
         description: raw.description.and_then(|text| text.value),
         aws,
@@ -84,11 +93,11 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
 }
 
 /// Whether this program can read the file at all. If not, nothing else is said about it: the rest may be right there.
-fn version_is_known(raw: &RawPlan, sink: &mut Sink<'_>) -> bool {
+pub(super) fn version_is_known(version: Option<&At<VersionText>>, sink: &mut Sink<'_>) -> bool {
     let Some(At {
         span,
         value: Some(VersionText(version)),
-    }) = &raw.version
+    }) = version
     else {
         return true;
     };
@@ -128,20 +137,14 @@ fn refuse_later_keys(raw: &RawPlan, sink: &mut Sink<'_>) {
     refuse_later(
         &[
             ("windows", &raw.windows),
-            ("after", &raw.after),
             ("hooks", &raw.hooks),
             ("jobs", &raw.jobs),
-            ("fleet", &raw.fleet),
-            ("max_in_flight", &raw.max_in_flight),
-            ("failure_budget", &raw.failure_budget),
-            ("defaults", &raw.defaults),
-            ("guardrails", &raw.guardrails),
         ],
         sink,
     );
 }
 
-fn refuse_later(keys: &[(&str, &Option<At<Opaque>>)], sink: &mut Sink<'_>) {
+pub(super) fn refuse_later(keys: &[(&str, &Option<At<Opaque>>)], sink: &mut Sink<'_>) {
     for (key, at) in keys {
         if let Some(at) = at {
             let help = format!("remove it for now; {}", keys::instead_of(key));
@@ -273,7 +276,7 @@ fn choice(raw: Option<At<RawChoice>>) -> HoldOrRevert {
     }
 }
 
-fn convert_notify(raw: At<RawNotify>, sink: &mut Sink<'_>) -> Option<Notify> {
+pub(super) fn convert_notify(raw: At<RawNotify>, sink: &mut Sink<'_>) -> Option<Notify> {
     let (span, raw) = (raw.span, raw.value?);
     let later = [
         ("slack", &raw.slack),

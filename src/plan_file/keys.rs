@@ -1,12 +1,11 @@
 //! What to say about keys and words that the plan format does not know.
 
 /// Keys that a later version will read, and what they will be for.
-const LATER: [(&str, &str); 15] = [
+const LATER: [(&str, &str); 9] = [
     (
         "windows",
         "cutover takes a step at any hour; use `approval: required` for steps that a person should choose the time of",
     ),
-    ("after", "start the plans one after the other by hand"),
     (
         "hooks",
         "only `notify: { command: […] }` runs something of yours",
@@ -36,18 +35,38 @@ const LATER: [(&str, &str); 15] = [
         "webhook",
         "use `command: [ … ]`, a program of yours that gets the event as JSON",
     ),
-    ("fleet", FLEET),
-    ("max_in_flight", FLEET),
-    ("failure_budget", FLEET),
-    ("defaults", FLEET),
-    ("guardrails", FLEET),
 ];
 
-const FLEET: &str = "write each plan out in full; there is no common file for a fleet of plans yet";
+/// What a fleet's file is called in messages.
+pub(super) const FLEET: &str = "the fleet's file";
 
 /// Keys that people look for in the wrong place or under another name, and where they are.
-const ELSEWHERE: [(&[&str], &str); 9] = [
+const ELSEWHERE: [(&[&str], &str); 12] = [
     (&["region", "role_arn"], "write it under `aws:`"),
+    (
+        &[
+            "fleet",
+            "max_in_flight",
+            "failure_budget",
+            "defaults",
+            "guardrails",
+        ],
+        "write it in a `fleet.yaml` beside the plans",
+    ),
+    (
+        &[
+            "first_step_at_most",
+            "step_at_most",
+            "bake_at_least",
+            "alarms_at_least",
+            "fallback_alarms_at_least",
+        ],
+        "write it under `guardrails:`",
+    ),
+    (
+        &["depends_on", "needs", "requires", "before"],
+        "the cutovers that must have completed before this one starts are `after: [ user-api ]`",
+    ),
     (
         &[
             "alarms",
@@ -89,7 +108,7 @@ const ELSEWHERE: [(&[&str], &str); 9] = [
 ];
 
 /// What a key's line looks like, for somebody who got its shape wrong.
-const EXAMPLES: [(&str, &str); 22] = [
+const EXAMPLES: [(&str, &str); 31] = [
     ("version", "version: 1"),
     ("name", "name: recipe-api"),
     ("description", "description: Recipe API, EKS to ECS"),
@@ -126,6 +145,15 @@ const EXAMPLES: [(&str, &str); 22] = [
         "notify",
         "notify: { command: [ /usr/local/bin/page, sre ] }",
     ),
+    ("labels", "labels: { team: search }"),
+    ("after", "after: [ user-api ]"),
+    ("max_in_flight", "max_in_flight: 10"),
+    ("failure_budget", "failure_budget: 1"),
+    ("first_step_at_most", "first_step_at_most: 5%"),
+    ("step_at_most", "step_at_most: 50%"),
+    ("bake_at_least", "bake_at_least: 1h"),
+    ("alarms_at_least", "alarms_at_least: 2"),
+    ("fallback_alarms_at_least", "fallback_alarms_at_least: 1"),
     ("command", "command: [ /usr/local/bin/page, sre ]"),
 ];
 
@@ -184,6 +212,7 @@ pub(super) fn example_of(what: &str) -> String {
             "a scenario is a map, for example `faults: [ new errors 20% at step 3 + 2h ]`"
                 .to_owned()
         }
+        _ if what == FLEET => "a fleet's file is a map, for example `max_in_flight: 10`".to_owned(),
         Some((_, example)) => format!("write for example `{example}`"),
         None => "write a value, or remove the line".to_owned(),
     }

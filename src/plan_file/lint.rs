@@ -7,6 +7,7 @@ use crate::engine::units::Share;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::raw::RawPlan;
+use super::raw::RawStep;
 use super::read::At;
 
 /// Where in the file the things stand that a warning may be about.
@@ -15,6 +16,10 @@ pub(super) struct Places {
     on_unknown: Span,
     both_red: Span,
     first_weight: Span,
+    /// The weight and the bake of each step.
+    pub(super) steps: Vec<(Span, Span)>,
+    pub(super) alarms: Span,
+    pub(super) fallback_alarms: Span,
 }
 
 /// A first step above this is not a careful one.
@@ -31,8 +36,30 @@ impl Places {
             on_unknown: place(gates.and_then(|gates| gates.on_unknown.as_ref())),
             both_red: place(gates.and_then(|gates| gates.both_red.as_ref())),
             first_weight: place(first.and_then(|step| step.weight.as_ref())),
+            steps: steps.into_iter().flatten().map(step_places).collect(),
+            alarms: within(
+                raw.gates.as_ref(),
+                gates.and_then(|gates| gates.alarms.as_ref()),
+            ),
+            fallback_alarms: within(
+                raw.gates.as_ref(),
+                gates.and_then(|gates| gates.fallback_alarms.as_ref()),
+            ),
         }
     }
+}
+
+fn step_places(step: &At<RawStep>) -> (Span, Span) {
+    let raw = step.value.as_ref();
+    (
+        within(Some(step), raw.and_then(|step| step.weight.as_ref())),
+        within(Some(step), raw.and_then(|step| step.bake.as_ref())),
+    )
+}
+
+/// The place of a part, or of the whole where there is no such part.
+fn within<W, T>(whole: Option<&At<W>>, part: Option<&At<T>>) -> Span {
+    part.map_or_else(|| place(whole), |part| part.span.clone())
 }
 
 fn place<T>(at: Option<&At<T>>) -> Span {

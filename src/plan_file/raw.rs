@@ -3,6 +3,8 @@
 //! Every key is optional here and every leaf is text, so that reading never stops; `convert` says what is missing and
 //! what makes no sense. What is required is marked for the schema. The doc comments here are what editors show.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -22,6 +24,10 @@ pub(super) struct RawPlan {
     pub(super) name: Option<At<NameText>>,
     /// For people. Changing it never counts as a change of the plan.
     pub(super) description: Option<At<String>>,
+    /// What people select it by at the command line, for example `team: search`.
+    pub(super) labels: Option<At<BTreeMap<String, At<String>>>>,
+    /// The cutovers that must have completed before this one starts.
+    pub(super) after: Option<At<Vec<At<NameText>>>>,
     /// Where and as whom AWS is called; by default as the environment says, as in every AWS tool.
     pub(super) aws: Option<At<RawAws>>,
     /// The weighted groups that move together, 1 to 100.
@@ -43,21 +49,84 @@ pub(super) struct RawPlan {
     #[schemars(skip)]
     pub(super) windows: Option<At<Opaque>>,
     #[schemars(skip)]
-    pub(super) after: Option<At<Opaque>>,
+    pub(super) hooks: Option<At<Opaque>>,
+    #[schemars(skip)]
+    pub(super) jobs: Option<At<Opaque>>,
+}
+
+/// What is common to all plans in this directory and below it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "cutover fleet")]
+pub(super) struct RawFleet {
+    /// The version of the format: 1.
+    pub(super) version: Option<At<VersionText>>,
+    /// How many cutovers may be between their first step and their end; without it any number.
+    pub(super) max_in_flight: Option<At<CountText>>,
+    /// After this many automatic reverts nothing advances until `cutover resume --fleet`; without it any number.
+    pub(super) failure_budget: Option<At<CountText>>,
+    /// What plans that do not say otherwise have: maps are merged, lists and values are replaced by the plan's own.
+    pub(super) defaults: Option<At<RawDefaults>>,
+    /// What every plan must keep to; one that does not is not loaded.
+    pub(super) guardrails: Option<At<RawGuardrails>>,
+}
+
+/// Keys of a plan that may be common to many.
+#[expect(
+    dead_code,
+    reason = "read for the mistakes in it; what counts is the plan that it is merged into"
+)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDefaults {
+    /// As in a plan.
+    pub(super) labels: Option<At<BTreeMap<String, At<String>>>>,
+    /// As in a plan.
+    pub(super) aws: Option<At<RawAws>>,
+    /// As in a plan.
+    pub(super) settle: Option<At<DurationText>>,
+    /// As in a plan.
+    pub(super) steps: Option<At<Vec<At<RawStep>>>>,
+    /// As in a plan; a part of it is enough.
+    #[schemars(with = "Option<GatesInPart>")]
+    pub(super) gates: Option<At<RawGates>>,
+    /// As in a plan.
+    pub(super) notify: Option<At<RawNotify>>,
+
+    #[schemars(skip)]
+    pub(super) windows: Option<At<Opaque>>,
     #[schemars(skip)]
     pub(super) hooks: Option<At<Opaque>>,
     #[schemars(skip)]
     pub(super) jobs: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) fleet: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) max_in_flight: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) failure_budget: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) defaults: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) guardrails: Option<At<Opaque>>,
+}
+
+/// The keys of `gates`, none of them required.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only the schema is made of it")]
+struct GatesInPart {
+    alarms: Option<Vec<AlarmEntry>>,
+    fallback_alarms: Option<Vec<AlarmEntry>>,
+    unknown_for: Option<DurationText>,
+    on_unknown: Option<RawChoice>,
+    both_red: Option<RawChoice>,
+}
+
+/// What every plan must keep to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGuardrails {
+    /// The largest share that a first step may give the new cluster.
+    pub(super) first_step_at_most: Option<At<ShareText>>,
+    /// The largest rise from one step to the next, in points.
+    pub(super) step_at_most: Option<At<ShareText>>,
+    /// The shortest bake of any step.
+    pub(super) bake_at_least: Option<At<DurationText>>,
+    /// How many alarms must be watched.
+    pub(super) alarms_at_least: Option<At<CountText>>,
+    /// How many fallback alarms must be watched.
+    pub(super) fallback_alarms_at_least: Option<At<CountText>>,
 }
 
 /// Where and as whom AWS is called.
@@ -224,6 +293,11 @@ text_leaf! {
     /// Lower-case letters, digits and hyphens, a letter or digit first and last.
     #[schemars(extend("maxLength" = 64, "pattern" = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     NameText
+}
+text_leaf! {
+    /// A whole number of at least 1.
+    #[schemars(transform = super::schema::count)]
+    CountText
 }
 text_leaf! {
     /// The version of the plan format.

@@ -121,7 +121,7 @@ fn rises(step: &Placed, before: &Placed, sink: &mut Sink<'_>) {
 }
 
 /// The share that a text says, and the weights that express it.
-fn weights(text: &ShareText) -> Result<(Share, WeightPair), Complaint> {
+pub(super) fn weights(text: &ShareText) -> Result<(Share, WeightPair), Complaint> {
     let share: Share = text.0.parse().map_err(|error| complaint(&error))?;
     if share == Share::ZERO {
         let message = "a step of 0% moves nothing".to_owned();

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{holds, text};
+use super::{fleet, holds, text};
 use crate::engine::event::{Event, FailureClass, RevertMode, Target};
 use crate::engine::hold::HoldReason;
 use crate::engine::record::GroupImage;
@@ -102,9 +102,21 @@ pub fn event(event: &Event) -> String {
             "drift of {} taken as it is: {reason}",
             text::count(images.len(), "group")
         ),
-        Event::RevertIntended { cause, mode, .. } => {
-            format!("revert{}: {}", forced(*mode), holds::cause(cause))
+        Event::RevertIntended {
+            cause,
+            mode,
+            shared,
+            ..
+        } => {
+            let together = shared.as_ref().map(fleet::together).unwrap_or_default();
+            format!("revert{}: {}{together}", forced(*mode), holds::cause(cause))
         }
+        Event::FleetSettingsAccepted { .. }
+        | Event::FleetSlotTaken { .. }
+        | Event::FleetBudgetSpent { .. }
+        | Event::FleetFrozen { .. }
+        | Event::FleetUnfrozen { .. }
+        | Event::FleetResumed { .. } => fleet::event(event),
         Event::RevertPerformedUnjournaled {
             cause, decided_at, ..
         } => format!(

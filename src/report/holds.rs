@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::text;
+use super::{fleet, text};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::record::GroupName;
 use crate::engine::units::CutoverName;
@@ -114,6 +114,12 @@ fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         HoldReason::BreakGlass { message } => {
             format!("not started: the break-glass files cannot be written: {message}")
         }
+        HoldReason::FleetUnreadable { .. }
+        | HoldReason::BudgetSpent { .. }
+        | HoldReason::SharedFate { .. }
+        | HoldReason::Frozen { .. }
+        | HoldReason::Dependency { .. }
+        | HoldReason::FleetFull { .. } => fleet::fact(reason, now),
         HoldReason::Paused { reason: None } => "paused".to_owned(),
         HoldReason::Paused {
             reason: Some(reason),
@@ -222,6 +228,12 @@ fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
         }
         HoldReason::InSyncLate { .. } => "see Route 53's health; it goes on waiting".to_owned(),
         HoldReason::Halted { reason } => halt_remedy(reason, name),
+        HoldReason::FleetUnreadable { .. }
+        | HoldReason::BudgetSpent { .. }
+        | HoldReason::SharedFate { .. }
+        | HoldReason::Frozen { .. }
+        | HoldReason::Dependency { .. }
+        | HoldReason::FleetFull { .. } => return fleet::remedy(reason),
         HoldReason::FallbackUnknown { .. }
         | HoldReason::NoData { .. }
         | HoldReason::Unknown { .. }

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod events;
+pub mod fleet;
 pub mod history;
 pub mod holds;
 pub mod preview;

@@ -6,12 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::check::{approval, exact_share, indented, right_align, step_json};
+use super::fleet::limits;
 use super::{holds, text};
+use crate::engine::fleet::FleetSettings;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::{AlarmReading, AlarmState};
 use crate::engine::plan::Plan;
 use crate::engine::record::{GroupName, RecordSet};
-use crate::engine::units::{AlarmId, ZoneId};
+use crate::engine::units::{AlarmId, CutoverName, ZoneId};
 
 /// Everything that was seen for one plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +30,8 @@ pub struct Preview {
     pub alarms: Vec<AlarmView>,
     /// How long a step settles after INSYNC.
     pub settle: SignedDuration,
+    /// The limits of the fleet's file, where one applies.
+    pub fleet: Option<FleetSettings>,
     /// Why the start is refused.
     pub problems: Vec<HoldReason>,
     /// What may be regretted later.
@@ -142,6 +146,12 @@ fn one_to_json(preview: &Preview) -> Value {
         "alarms": preview.alarms.iter().map(alarm_json).collect::<Vec<Value>>(),
         "settle_secs": preview.settle.as_secs(),
         "steps": steps,
+        "after": preview.plan.after,
+        "labels": preview.plan.labels,
+        "fleet": preview.fleet.as_ref().map(|fleet| json!({
+            "max_in_flight": fleet.max_in_flight,
+            "failure_budget": fleet.failure_budget,
+        })),
     })
 }
 
@@ -187,6 +197,14 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     }
     for warning in &preview.warnings {
         shown.push_str(&marked(text::WARN, "warning", warning, width));
+    }
+    if !preview.plan.after.is_empty() {
+        let after: Vec<&str> = preview.plan.after.iter().map(CutoverName::as_str).collect();
+        let line = format!("starts when these have completed: {}", after.join(", "));
+        shown.push_str(&marked(text::TITLE, "after", &line, width));
+    }
+    if let Some(fleet) = &preview.fleet {
+        shown.push_str(&marked(text::TITLE, "fleet", &limits(fleet), width));
     }
     shown.push_str("\n  records\n");
     for group in &preview.groups {
@@ -341,7 +359,7 @@ mod tests {
     use super::*;
     use crate::engine::plan::{AwsSettings, Gates, HoldOrRevert, Step};
     use crate::engine::record::AliasTarget;
-    use crate::engine::units::{CutoverName, DnsName, Share, Weight, WeightPair};
+    use crate::engine::units::{DnsName, Share, Weight, WeightPair};
 
     fn step(percent: u8, hours: i64, approval: bool) -> Step {
         Step {
@@ -389,7 +407,10 @@ mod tests {
             evaluation: None,
         };
         Preview {
+            fleet: None,
             plan: Plan {
+                labels: std::collections::BTreeMap::new(),
+                after: Vec::new(),
                 name: CutoverName::from("recipe-api"),
                 description: None,
                 aws: AwsSettings::default(),

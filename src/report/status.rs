@@ -1,5 +1,8 @@
 //! Where everything stands, and why: the rows of `cutover status`, as JSON and as text.
 
+use std::collections::BTreeMap;
+
+use anstyle::Style;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +20,8 @@ const BAR_CELLS: u32 = 10;
 pub struct Row {
     /// Its name.
     pub name: CutoverName,
+    /// What people select it by.
+    pub labels: BTreeMap<String, String>,
     /// The attempt, from 1.
     pub attempt: u32,
     /// The phase, as JSON has it.
@@ -87,7 +92,13 @@ impl Row {
             "since": text::rfc3339(self.since),
             "next_at": self.next_at.map(text::rfc3339),
             "observed_at": self.observed_at.map(text::rfc3339),
+            "labels": self.labels,
         })
+    }
+
+    /// Whether it waits for a person.
+    pub fn needs_person(&self) -> bool {
+        self.urgency() == Urgency::Person
     }
 
     /// How soon a person should look at it.
@@ -187,15 +198,20 @@ impl Urgency {
         Self::Ended,
     ];
 
-    fn heading(self) -> String {
+    fn look(self) -> (Style, &'static str) {
         match self {
-            Self::Person => text::styled(text::BAD, "needs a person"),
-            Self::Back => text::styled(text::WARN, "going back"),
-            Self::Moving => text::styled(text::GOOD, "under way"),
-            Self::Paused => text::styled(text::TITLE, "paused"),
-            Self::Waiting => text::styled(text::TITLE, "not started"),
-            Self::Ended => text::styled(text::FAINT, "ended"),
+            Self::Person => (text::BAD, "needs a person"),
+            Self::Back => (text::WARN, "going back"),
+            Self::Moving => (text::GOOD, "under way"),
+            Self::Paused => (text::TITLE, "paused"),
+            Self::Waiting => (text::TITLE, "not started"),
+            Self::Ended => (text::FAINT, "ended"),
         }
+    }
+
+    fn heading(self) -> String {
+        let (style, what) = self.look();
+        text::styled(style, what)
     }
 }
 
@@ -204,8 +220,47 @@ pub fn to_json(rows: &[Row], now: Timestamp) -> Value {
     rows.iter().map(|row| row.to_json(now)).collect()
 }
 
-/// All rows for people, grouped by urgency; under each line why nothing moves. `width` is the terminal's.
-pub fn to_text(rows: &[Row], watch: Watch, now: Timestamp, width: Option<usize>) -> String {
+/// How many there are of each urgency, in one line.
+fn summary(rows: &[Row]) -> String {
+    let counts = Urgency::ALL.map(|urgency| {
+        let number = rows.iter().filter(|row| row.urgency() == urgency).count();
+        (urgency, number)
+    });
+    let parts = counts.into_iter().filter(|(_, number)| *number > 0);
+    let parts: Vec<String> = parts
+        .map(|(urgency, number)| {
+            let (style, what) = urgency.look();
+            let what = match (urgency, number) {
+                (Urgency::Person, 2..) => "need a person",
+                _ => what,
+            };
+            text::styled(style, &format!("{} {what}", text::thousands(number)))
+        })
+        .collect();
+    let noun = if rows.len() == 1 {
+        "cutover"
+    } else {
+        "cutovers"
+    };
+    format!(
+        "{} {noun}: {}",
+        text::thousands(rows.len()),
+        parts.join(", ")
+    )
+}
+
+/// From this many rows on a summary leads.
+const SUMMARY_FROM: usize = 10;
+
+/// All rows for people, grouped by urgency; under each line why nothing moves. `fleet` is what is to be said about all of
+/// them, `width` the terminal's.
+pub fn to_text(
+    rows: &[Row],
+    fleet: &[String],
+    watch: Watch,
+    now: Timestamp,
+    width: Option<usize>,
+) -> String {
     let mut blocks: Vec<String> = Vec::new();
     match watch {
         Watch::Fresh => {}
@@ -215,8 +270,16 @@ pub fn to_text(rows: &[Row], watch: Watch, now: Timestamp, width: Option<usize>)
         )),
         Watch::Never => blocks.push(unwatched("no controller has looked since yesterday", width)),
     }
+    let mut head: Vec<String> = Vec::new();
+    if rows.len() >= SUMMARY_FROM {
+        head.push(summary(rows));
+    }
+    head.extend(fleet.iter().map(|line| text::wrap(line, 0, width)));
+    if !head.is_empty() {
+        blocks.push(head.join("\n"));
+    }
     if rows.is_empty() {
-        blocks.push("nothing in the journal yet".to_owned());
+        blocks.push("no cutover to show".to_owned());
     } else {
         blocks.push(groups(rows, now, width));
     }
@@ -239,7 +302,7 @@ fn unwatched(fact: &str, width: Option<usize>) -> String {
 /// The rows under the headings of their urgency, in one table so that the columns align.
 fn groups(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
     let mut ordered: Vec<&Row> = rows.iter().collect();
-    ordered.sort_by(|a, b| (a.urgency(), &a.name).cmp(&(b.urgency(), &b.name)));
+    ordered.sort_by_cached_key(|row| (row.urgency(), row.name.clone()));
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_header([
@@ -256,17 +319,19 @@ fn groups(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
             &format!(" {}", header.trim_end()),
         ));
     }
+    let placed: Vec<(Urgency, &Row, &String)> = ordered
+        .iter()
+        .zip(lines.iter().skip(1))
+        .map(|(row, line)| (row.urgency(), *row, line))
+        .collect();
     for urgency in Urgency::ALL {
-        let members: Vec<(&&Row, &String)> = ordered
-            .iter()
-            .zip(lines.iter().skip(1))
-            .filter(|(row, _)| row.urgency() == urgency)
-            .collect();
+        let members: Vec<&(Urgency, &Row, &String)> =
+            placed.iter().filter(|(its, ..)| *its == urgency).collect();
         if members.is_empty() {
             continue;
         }
         shown.push(urgency.heading());
-        for (row, line) in members {
+        for (_, row, line) in members {
             shown.push(format!(" {}", line.trim_end()));
             for reason in &row.because {
                 shown.push(text::wrap(&holds::hold(reason, &row.name, now), 6, width));
@@ -288,6 +353,7 @@ mod tests {
         let percent = [0, 5, 50, 100][usize::from(step)];
         Row {
             name: CutoverName::from(name),
+            labels: BTreeMap::new(),
             attempt: 1,
             phase,
             paused: false,
@@ -339,10 +405,10 @@ mod tests {
     fn what_needs_a_person_comes_first() {
         let now = at("2026-11-21T03:00:00Z");
         let plain = |text: String| anstream::adapter::strip_str(&text).to_string();
-        let piped = plain(to_text(&rows(), Watch::Fresh, now, None));
+        let piped = plain(to_text(&rows(), &[], Watch::Fresh, now, None));
         insta::assert_snapshot!("status_piped", piped);
         let stale = Watch::Stale(at("2026-11-21T01:00:00Z"));
-        let narrow = plain(to_text(&rows(), stale, now, Some(80)));
+        let narrow = plain(to_text(&rows(), &[], stale, now, Some(80)));
         insta::assert_snapshot!("status_80_unwatched", narrow);
         let wide: Vec<&str> = narrow
             .lines()

@@ -110,6 +110,19 @@ pub fn bar(share: Share, width: u32) -> String {
     format!("{}{}", "█".repeat(filled), "░".repeat(empty))
 }
 
+/// A number with commas between its thousands.
+pub fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut shown = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
 /// One or many: `1 plan`, `3 plans`.
 pub fn count(number: usize, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };

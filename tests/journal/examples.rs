@@ -106,6 +106,8 @@ fn plan() -> Plan {
         approval,
     };
     Plan {
+        labels: BTreeMap::new(),
+        after: Vec::new(),
         name: "recipe-api".into(),
         description: Some("EKS to ECS".to_owned()),
         aws: AwsSettings {
@@ -263,6 +265,7 @@ fn reverting() -> Vec<Event> {
                 at: time("2026-11-21T09:29:00Z"),
             },
             mode: RevertMode::Swap,
+            shared: None,
         },
         Event::RevertPerformedUnjournaled {
             write_id: WriteId::from("w-3"),

@@ -34,6 +34,8 @@ pub(crate) fn plan(zones: &[usize], steps: &[(u8, i64, bool)]) -> Plan {
         approval: *approval,
     };
     Plan {
+        labels: std::collections::BTreeMap::new(),
+        after: Vec::new(),
         name: CutoverName::from("api"),
         description: None,
         aws: AwsSettings::default(),

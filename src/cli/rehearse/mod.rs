@@ -6,7 +6,7 @@ mod operators;
 mod play;
 mod progress;
 
-pub use play::{Look, play, play_with};
+pub use play::{Look, Troupe, play, play_with};
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -18,7 +18,6 @@ use super::context::Context;
 use super::error::Expected;
 use super::exit::Exit;
 use super::plans;
-use crate::engine::plan::PlanSource;
 use crate::engine::state::Phase;
 use crate::plan_file;
 use crate::ports::Clock as _;
@@ -32,8 +31,12 @@ use crate::scenario::Scenario;
 /// # Errors
 /// A plan, the scenario or a fault is not valid.
 pub fn run(context: &mut Context<'_>, args: &Rehearse) -> Result<Exit> {
+    let mut found = plans::find(&args.paths);
+    let fleet = found.fleet.take();
+    let fleet = fleet.map(|(path, settings)| (path.display().to_string(), settings));
+    let sources = found.require_valid(context)?;
     let play = Play {
-        sources: plans::find(&args.paths).require_valid(context)?,
+        troupe: Troupe { sources, fleet },
         scenario: scenario(context, args)?,
         start: match &args.start {
             Some(start) => start.at,
@@ -113,7 +116,7 @@ fn exit(film: &Film) -> Exit {
 
 /// What is played, whatever the seed.
 struct Play {
-    sources: Vec<PlanSource>,
+    troupe: Troupe,
     scenario: Scenario,
     start: Timestamp,
 }
@@ -125,8 +128,8 @@ impl Play {
             .enable_all()
             .start_paused(true)
             .build()?;
-        let sources = self.sources.clone();
-        runtime.block_on(play(sources, &self.scenario, seed, self.start))
+        let troupe = self.troupe.clone();
+        runtime.block_on(play(troupe, &self.scenario, seed, self.start))
     }
 }
 

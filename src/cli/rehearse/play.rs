@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::film;
 use super::operators;
 use crate::controller::{Controller, Ending, Outside, Scope, Settings};
+use crate::engine::fleet::FleetSettings;
 use crate::engine::observation::FileReading;
 use crate::engine::plan::{Plan, PlanSource};
 use crate::engine::units::ControllerId;
@@ -39,17 +40,55 @@ pub enum Look {
     Always,
 }
 
+/// What is rehearsed: plans, and the limits of their fleet with the path of its file.
+#[derive(Debug, Clone, Default)]
+pub struct Troupe {
+    /// The plans.
+    pub sources: Vec<PlanSource>,
+    /// The limits, if there is a `fleet.yaml`.
+    pub fleet: Option<(String, FleetSettings)>,
+}
+
+impl From<Vec<PlanSource>> for Troupe {
+    fn from(sources: Vec<PlanSource>) -> Self {
+        Self {
+            sources,
+            fleet: None,
+        }
+    }
+}
+
+impl Troupe {
+    /// How long it takes if nothing holds it, settling aside. Where some wait for others, as if each waited for all.
+    fn length(&self) -> SignedDuration {
+        let lengths = self.sources.iter().map(|source| length(&source.plan));
+        let limited = self
+            .fleet
+            .as_ref()
+            .is_some_and(|(_, fleet)| fleet.max_in_flight.is_some());
+        if limited
+            || self
+                .sources
+                .iter()
+                .any(|source| !source.plan.after.is_empty())
+        {
+            return lengths.fold(SignedDuration::ZERO, SignedDuration::saturating_add);
+        }
+        lengths.max().unwrap_or_default()
+    }
+}
+
 /// Plays the plans in the scenario's world. The same arguments give the same film. Needs a paused runtime.
 ///
 /// # Errors
 /// A plan that the simulated Route 53 refuses.
 pub async fn play(
-    sources: Vec<PlanSource>,
+    troupe: impl Into<Troupe>,
     scenario: &Scenario,
     seed: u64,
     start: Timestamp,
 ) -> Result<Film> {
-    play_with(sources, scenario, seed, start, Look::WhenWorthIt).await
+    play_with(troupe, scenario, seed, start, Look::WhenWorthIt).await
 }
 
 /// As [`play`], looking as often as it is told.
@@ -57,13 +96,19 @@ pub async fn play(
 /// # Errors
 /// As [`play`].
 pub async fn play_with(
-    sources: Vec<PlanSource>,
+    troupe: impl Into<Troupe>,
     scenario: &Scenario,
     seed: u64,
     start: Timestamp,
     look: Look,
 ) -> Result<Film> {
-    let plans: Vec<Plan> = sources.iter().map(|source| source.plan.clone()).collect();
+    let troupe = troupe.into();
+    let longest = troupe.length();
+    let plans: Vec<Plan> = troupe
+        .sources
+        .iter()
+        .map(|source| source.plan.clone())
+        .collect();
     let world = World::for_plans(&plans, start)?;
     let references: Vec<&Plan> = plans.iter().collect();
     let stage = Stage::new(&world, &references, scenario, seed, start);
@@ -90,11 +135,10 @@ pub async fn play_with(
         }),
         journal: Arc::new(journal.clone()),
         notifier: Arc::new(Nobody),
-        files: Some(Arc::new(Script(sources))),
+        files: Some(Arc::new(Script(troupe))),
         break_glass: None,
         narrate: Arc::new(|entry| report::event(&entry.event)),
     };
-    let longest = plans.iter().map(length).max().unwrap_or_default();
     let longest = longest.saturating_mul(2).saturating_add(GRACE);
     let deadline = Instant::now() + Duration::try_from(longest).unwrap_or_default();
     let quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
@@ -213,7 +257,7 @@ fn length(plan: &Plan) -> SignedDuration {
 }
 
 /// The plans, as files that never change.
-struct Script(Vec<PlanSource>);
+struct Script(Troupe);
 
 impl PlanFiles for Script {
     fn look(&self) -> PlanFilesNow {
@@ -224,9 +268,18 @@ impl PlanFiles for Script {
             )
         };
         PlanFilesNow {
-            roots: self.0.iter().map(|source| source.path.clone()).collect(),
-            files: self.0.iter().map(file).collect(),
+            roots: self
+                .0
+                .sources
+                .iter()
+                .map(|source| source.path.clone())
+                .collect(),
+            files: self.0.sources.iter().map(file).collect(),
         }
+    }
+
+    fn fleet(&self) -> Option<(String, FleetSettings)> {
+        self.0.fleet.clone()
     }
 }
 

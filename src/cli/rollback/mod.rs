@@ -17,7 +17,7 @@ use crate::cli::args::Rollback;
 use crate::cli::context::{Context, runtime};
 use crate::cli::error::Expected;
 use crate::cli::exit::Exit;
-use crate::cli::names::{Named, resolve};
+use crate::cli::names::{Named, has_labels, resolve};
 use crate::cli::operate::{Desk, Order, say, write};
 use crate::cli::outcome;
 use crate::cli::run::{outside, settings, stop_signal};
@@ -53,7 +53,9 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
         let named = wanted(&desk, args)?;
         let going = needs(context, &desk, args, &named)?;
         if going.is_empty() {
-            let note = if named.is_empty() {
+            let note = if named.is_empty() && !args.selector.is_empty() {
+                "no unfinished cutover has these labels"
+            } else if named.is_empty() {
                 "no cutover is unfinished"
             } else {
                 "everything that was named is at its baseline already"
@@ -86,15 +88,23 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
 
 /// The cutovers that are named, or all unfinished ones.
 fn wanted(desk: &Desk, args: &Rollback) -> Result<Vec<Named>, Expected> {
-    if !args.all {
-        return resolve(&args.names, &desk.books.names());
+    let labelled = |state: &State| has_labels(state.plan(), &args.selector);
+    if !args.names.is_empty() {
+        let mut named = resolve(&args.names, &desk.books.names())?;
+        let left_out = |named: &Named| {
+            let mut states = desk.books.whole();
+            let state = states.find(|state| state.name == named.name);
+            state.is_some_and(|state| !labelled(state))
+        };
+        named.retain(|named| !left_out(named));
+        return Ok(named);
     }
-    let (states, _) = desk.books.states();
-    let all = states.into_values().filter(|state| {
+    let unfinished = |state: &&State| {
         !state.phase.is_final() || (args.include_completed && state.phase == Phase::Completed)
-    });
-    let named = all.map(|state| Named {
-        name: state.name,
+    };
+    let all = desk.books.whole().filter(unfinished);
+    let named = all.filter(|state| labelled(state)).map(|state| Named {
+        name: state.name.clone(),
         by_pattern: true,
     });
     Ok(named.collect())

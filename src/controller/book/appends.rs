@@ -3,10 +3,13 @@
 //! An append costs a journal one sync of a disk or one transaction, however much is in it. A thousand reverts one by one
 //! would be journaled long after the first second.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::{APPEND_WITHIN, Book};
 use crate::engine::event::Event;
+use crate::engine::fleet;
 use crate::engine::units::CutoverName;
 use crate::ports::{APPEND_EVENTS_MAX, Append, JournalError, NewEntry};
 
@@ -23,6 +26,28 @@ pub(in crate::controller) struct Draft {
     pub(in crate::controller) seq: u64,
     /// The events, in order.
     pub(in crate::controller) events: Vec<Event>,
+    /// Facts for `@fleet`, in the same append.
+    pub(in crate::controller) fleet: Vec<Event>,
+    /// What else must not have been written to, and where it stood: a step's `@fleet`, and what a start comes after. So two
+    /// controllers that have read the same cannot both take the last slot.
+    pub(in crate::controller) unless_moved: Vec<(CutoverName, u64)>,
+}
+
+impl Draft {
+    /// Events that depend on nothing but their own cutover's stream.
+    pub(in crate::controller) fn alone(name: CutoverName, seq: u64, events: Vec<Event>) -> Self {
+        Self {
+            name,
+            seq,
+            events,
+            fleet: Vec::new(),
+            unless_moved: Vec::new(),
+        }
+    }
+
+    fn entries(&self) -> usize {
+        self.events.len() + self.fleet.len()
+    }
 }
 
 /// Puts drafts, in their order, into as few appends as hold them: those of one cutover together, unless they are more
@@ -31,7 +56,7 @@ pub(in crate::controller) fn groups(drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
     let mut groups: Vec<Vec<Draft>> = Vec::new();
     let mut room = 0;
     for draft in drafts {
-        let size = draft.events.len();
+        let size = draft.entries();
         match groups.last_mut().filter(|_| size <= room) {
             Some(group) => group.push(draft),
             None => {
@@ -72,7 +97,10 @@ impl Book {
                     for index in open {
                         let draft = &group[index];
                         // The stream that was named has lost, even where that cannot be read yet.
-                        let lost = draft.name == stream || self.seq(&draft.name) != draft.seq;
+                        let named = |(other, _): &(CutoverName, u64)| *other == stream;
+                        let lost = draft.name == stream
+                            || draft.unless_moved.iter().any(named)
+                            || self.is_stale(draft);
                         answers[index] = match &read {
                             Err(error) => Some(Err(error.clone())),
                             Ok(()) => lost.then(|| Err(self.lost(draft))),
@@ -97,7 +125,22 @@ impl Book {
             let revealed = self.reveal(&draft.name, at).await;
             return Some(revealed.err().unwrap_or_else(|| self.lost(draft)));
         }
-        (self.seq(&draft.name) != draft.seq).then(|| self.lost(draft))
+        self.is_stale(draft).then(|| self.lost(draft))
+    }
+
+    /// Whether something that a draft was decided from has moved since.
+    fn is_stale(&self, draft: &Draft) -> bool {
+        let moved = |(stream, seq): &(CutoverName, u64)| self.moved_by_others(stream) > *seq;
+        self.seq(&draft.name) != draft.seq || draft.unless_moved.iter().any(moved)
+    }
+
+    /// The last entry of a stream that makes decided steps stale. What this process itself wrote to `@fleet` since is known
+    /// to whoever decided: slots are counted out before they are taken.
+    fn moved_by_others(&self, stream: &CutoverName) -> u64 {
+        if fleet::is_fleet(stream) {
+            return self.fleet_by_others;
+        }
+        self.seq(stream)
     }
 
     fn lost(&self, draft: &Draft) -> JournalError {
@@ -114,13 +157,17 @@ impl Book {
         at: Timestamp,
         drafts: &[&Draft],
     ) -> Result<(), JournalError> {
-        let events: Vec<(&CutoverName, &Event)> = drafts
-            .iter()
-            .flat_map(|draft| draft.events.iter().map(|event| (&draft.name, event)))
-            .collect();
+        let fleet = fleet::stream();
+        let mut events: Vec<(&CutoverName, &Event)> = Vec::new();
+        for draft in drafts {
+            events.extend(draft.events.iter().map(|event| (&draft.name, event)));
+            events.extend(draft.fleet.iter().map(|event| (&fleet, event)));
+        }
+        let others = drafts.iter().flat_map(|draft| &draft.unless_moved);
+        let others: BTreeSet<CutoverName> = others.map(|(stream, _)| stream.clone()).collect();
         for events in events.chunks(APPEND_EVENTS_MAX) {
             let append_id = self.next_append_id();
-            self.append_events(at, events, append_id).await?;
+            self.append_events(at, events, &others, append_id).await?;
         }
         Ok(())
     }
@@ -138,7 +185,8 @@ impl Book {
         }
         let events: Vec<(&CutoverName, &Event)> =
             facts.iter().map(|(name, event)| (name, event)).collect();
-        self.append_events(at, &events, append_id).await
+        self.append_events(at, &events, &BTreeSet::new(), append_id)
+            .await
     }
 
     /// A name for an append that no other append of this journal has.
@@ -147,16 +195,21 @@ impl Book {
         format!("{}-{}", self.actor, self.appends)
     }
 
-    fn seq(&self, name: &CutoverName) -> u64 {
+    /// Where a stream stands, as far as it was read.
+    pub(in crate::controller) fn seq(&self, name: &CutoverName) -> u64 {
+        if fleet::is_fleet(name) {
+            return self.fleet.seq;
+        }
         let state = self.states.get(name).and_then(Option::as_ref);
         state.map_or(0, |state| state.seq)
     }
 
-    /// One append, conditional on what this book has read of each stream in it.
+    /// One append, conditional on what this book has read of each stream in it, and of `others`.
     pub(super) async fn append_events(
         &mut self,
         at: Timestamp,
         events: &[(&CutoverName, &Event)],
+        others: &BTreeSet<CutoverName>,
         append_id: String,
     ) -> Result<(), JournalError> {
         if let Some(why) = &self.down {
@@ -173,12 +226,12 @@ impl Book {
             }
         };
         let entries: Vec<NewEntry> = events.iter().map(entry).collect();
-        let mut expect: Vec<(CutoverName, u64)> = Vec::new();
-        for (name, _) in events {
-            if !expect.iter().any(|(stream, _)| stream == *name) {
-                expect.push(((*name).clone(), self.seq(name)));
-            }
-        }
+        let written_to = events.iter().map(|(name, _)| *name);
+        let streams: BTreeSet<&CutoverName> = written_to.chain(others).collect();
+        let expect = streams
+            .into_iter()
+            .map(|stream| (stream.clone(), self.seq(stream)))
+            .collect();
         let append = Append {
             expect,
             entries,
@@ -295,6 +348,8 @@ mod tests {
                 both_red: HoldOrRevert::Hold,
             },
             notify: None,
+            labels: BTreeMap::new(),
+            after: Vec::new(),
         };
         let source = PlanSource {
             path: format!("/{name}.yaml"),
@@ -302,13 +357,10 @@ mod tests {
             text: String::new(),
             plan,
         };
-        Draft {
-            name: CutoverName::from(name),
-            seq: 0,
-            events: vec![Event::PlanAccepted {
-                source: Box::new(source),
-            }],
-        }
+        let event = Event::PlanAccepted {
+            source: Box::new(source),
+        };
+        Draft::alone(CutoverName::from(name), 0, vec![event])
     }
 
     #[tokio::test]
@@ -341,11 +393,7 @@ mod tests {
 
     fn draft(name: &str, seq: u64, events: usize) -> Draft {
         let event = Event::PauseRequested { reason: None };
-        Draft {
-            name: CutoverName::from(name),
-            seq,
-            events: vec![event; events],
-        }
+        Draft::alone(CutoverName::from(name), seq, vec![event; events])
     }
 
     #[test]

@@ -11,8 +11,10 @@
 )]
 
 mod decision;
+mod fleet;
 
 pub use decision::decision;
+pub use fleet::{FleetChecker, journal};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -391,11 +393,16 @@ impl Checker {
     }
 }
 
-/// Whether a hold ends by itself, by the passing of time, or because of what a person asked for.
+/// Whether a hold ends by itself, by the passing of time, or because of what a person asked for; or waits for another
+/// cutover, or for a person whom the fleet has paged ([`FleetChecker::finished`]).
 fn is_ours_or_asked(reason: &HoldReason) -> bool {
     matches!(
         reason,
         HoldReason::Paused { .. }
+            | HoldReason::Frozen { .. }
+            | HoldReason::BudgetSpent { .. }
+            | HoldReason::Dependency { .. }
+            | HoldReason::FleetFull { .. }
             | HoldReason::Settling { until: Some(_), .. }
             | HoldReason::Baking { until: Some(_), .. }
     )

@@ -52,6 +52,8 @@ fn source() -> PlanSource {
     }];
     PlanSource {
         plan: Plan {
+            labels: BTreeMap::new(),
+            after: Vec::new(),
             name: CutoverName::from("api"),
             description: None,
             aws: AwsSettings {
@@ -170,6 +172,7 @@ fn revert() -> Event {
             alarm: alarm("gate"),
         },
         mode: RevertMode::Swap,
+        shared: None,
     }
 }
 

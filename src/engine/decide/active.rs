@@ -54,7 +54,6 @@ pub(super) fn wants_groups(view: &View<'_>) -> bool {
     let judgement = verdict::judge(view.state, view.observation);
     let clear = holds::blockers(view, &judgement).is_empty();
     match view.state.phase {
-        Phase::Waiting => true,
         Phase::Settling => watching::lacks_a_change(view),
         Phase::Baking => {
             (clear && watching::bake_is_over(view))
@@ -62,7 +61,11 @@ pub(super) fn wants_groups(view: &View<'_>) -> bool {
                 || view.state.write.is_some()
         }
         Phase::Halted => view.state.write.is_some(),
-        Phase::Shifting | Phase::Completed | Phase::Reverting | Phase::Reverted => false,
+        Phase::Waiting
+        | Phase::Shifting
+        | Phase::Completed
+        | Phase::Reverting
+        | Phase::Reverted => false,
     }
 }
 
@@ -80,6 +83,7 @@ fn asked_back(view: &View<'_>) -> Option<Event> {
         write_id: view.next_write_id(),
         cause,
         mode: rollback.mode,
+        shared: None,
     })
 }
 
@@ -132,7 +136,9 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
     };
     decision.because.extend(blockers);
     decision.gates_pass = watching::counts(view, judgement);
-    decision.wake_at = decision.wake_at.into_iter().chain(unknown_ends(view)).min();
+    let thaws = view.fleet.frozen(view.now).and_then(|freeze| freeze.until);
+    let wakes = decision.wake_at.into_iter().chain(thaws);
+    decision.wake_at = wakes.chain(unknown_ends(view)).min();
     decision
 }
 
@@ -169,10 +175,12 @@ pub(super) fn automatic_revert(
     let closed = view.state.plan().gates.both_red == HoldOrRevert::Hold;
     let Some(fallback) = judgement.fallbacks_red.first().filter(|_| closed) else {
         let write_id = view.next_write_id();
+        let shared = gate.and_then(|_| view.fleet.shared_fate_at(&view.state.name, view.now));
         return Some(Event::RevertIntended {
             write_id,
             cause,
             mode: RevertMode::Swap,
+            shared,
         });
     };
     let reason = match (gate, cause) {

@@ -14,6 +14,10 @@ const TRY_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// Starts the cutover, if nothing stands in the way.
 pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
+    // Hundreds may wait for their turn; what Route 53 holds for them is looked at when it has come.
+    if !view.fleet.holds(view.state, view.now).is_empty() {
+        return Decision::default();
+    }
     let images = match preflight::images(view.state, view.observation) {
         Ok(images) => images,
         Err(problems) => {
@@ -30,7 +34,12 @@ pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
         return Decision::hold(HoldReason::Approval { step: 1 });
     }
     let baseline = view.state.baseline.is_none().then(|| images.clone());
-    intend(view, 1, &images, baseline)
+    let mut decision = intend(view, 1, &images, baseline);
+    if decision.takes_a_step() && view.fleet.settings.max_in_flight.is_some() {
+        let of = view.state.name.clone();
+        decision.fleet.push(Event::FleetSlotTaken { of });
+    }
+    decision
 }
 
 /// Takes step `number` from the images of all groups; those that already have its weights are left alone.

@@ -246,6 +246,7 @@ impl State {
                 write_id,
                 cause,
                 mode,
+                ..
             } => {
                 let again = *cause == RevertCause::LateWrite {} || self.rollback.is_some();
                 require(!self.phase.is_final() || again, "the cutover is over")?;
@@ -294,6 +295,12 @@ impl State {
                 self.skip_requested = Some(*step);
                 Ok(())
             }
+            Event::FleetSettingsAccepted { .. }
+            | Event::FleetSlotTaken { .. }
+            | Event::FleetBudgetSpent { .. }
+            | Event::FleetFrozen { .. }
+            | Event::FleetUnfrozen { .. }
+            | Event::FleetResumed { .. } => Err("it belongs to the fleet's stream".to_owned()),
             Event::RetryRequested { .. } => self.retry_requested(at),
             Event::RollbackRequested { mode, reason } => {
                 let actor = entry.actor.clone();

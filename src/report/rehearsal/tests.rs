@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
 
 use super::film::{Film, Frame, Meaning, Reaction, Reel, Side, Tally, Trouble};
 use super::runs::{By, Ended, Run, Runs};
@@ -55,6 +56,8 @@ fn plan() -> Plan {
             both_red: HoldOrRevert::Hold,
         },
         notify: None,
+        labels: BTreeMap::new(),
+        after: Vec::new(),
     }
 }
 
@@ -97,6 +100,7 @@ fn story() -> Vec<Envelope> {
             alarm: alarm("recipe-api-ecs-5xx-rate"),
         },
         mode: RevertMode::Swap,
+        shared: None,
     };
     entries(vec![
         intended(1, "2026-12-01T00:00:00Z"),

@@ -220,7 +220,13 @@ impl<'reel> Reader<'reel> {
             | Event::GateKnown { .. }
             | Event::AlarmJudged { .. }
             | Event::BaselineSeen { .. }
-            | Event::PageSent { .. } => None,
+            | Event::PageSent { .. }
+            | Event::FleetSettingsAccepted { .. }
+            | Event::FleetSlotTaken { .. }
+            | Event::FleetBudgetSpent { .. }
+            | Event::FleetFrozen { .. }
+            | Event::FleetUnfrozen { .. }
+            | Event::FleetResumed { .. } => None,
         }
     }
 
