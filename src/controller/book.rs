@@ -50,6 +50,8 @@ pub(super) struct Book {
     foreign: BTreeSet<CutoverName>,
     /// Cutovers that anybody else wrote about since the last [`Book::take_strangers`].
     strangers: BTreeSet<CutoverName>,
+    /// The last entry of each stream that another controller wrote.
+    rivals: BTreeMap<CutoverName, u64>,
     appends: u64,
     /// Entries folded since the last [`Book::take_news`], for the log.
     news: Vec<Envelope>,
@@ -79,6 +81,7 @@ impl Book {
             shadows: BTreeMap::new(),
             foreign: BTreeSet::new(),
             strangers: BTreeSet::new(),
+            rivals: BTreeMap::new(),
             appends: 0,
             news: Vec::new(),
         }
@@ -153,6 +156,11 @@ impl Book {
     /// The cutovers that anybody else wrote about since the last call; kept beside the foreign ones, for the writers.
     pub(super) fn take_strangers(&mut self) -> BTreeSet<CutoverName> {
         std::mem::take(&mut self.strangers)
+    }
+
+    /// The last entry of a stream that another controller wrote; 0 if none did.
+    pub(super) fn rival_seq(&self, name: &CutoverName) -> u64 {
+        self.rivals.get(name).copied().unwrap_or(0)
     }
 
     /// The entries that are new since the last call, by whomever.
@@ -308,7 +316,9 @@ impl Book {
             self.fleet_news |= ended || self.fleet.in_flight() < in_flight;
         }
         if entry.actor != self.actor {
-            if !entry.actor.starts_with(CONTROLLER) {
+            if entry.actor.starts_with(CONTROLLER) {
+                self.rivals.insert(entry.cutover.clone(), entry.seq);
+            } else {
                 self.foreign.insert(entry.cutover.clone());
             }
             self.strangers.insert(entry.cutover.clone());

@@ -123,6 +123,8 @@ pub struct Controller {
     break_glass_of: BTreeMap<CutoverName, u64>,
     journal_trouble: Option<String>,
     caught_up: bool,
+    /// Cutovers whose groups are to be read again in this round: another controller wrote since they were read.
+    outdated: BTreeSet<CutoverName>,
     /// When the last heartbeat was left.
     beat_at: Option<Instant>,
     /// Something was seen since then.
@@ -136,6 +138,8 @@ struct Note {
     passed_at: Option<Timestamp>,
     /// When its groups were last read, all of them.
     groups_read_at: Option<Timestamp>,
+    /// What another controller had written last when its groups were read.
+    groups_read_after: u64,
     /// What it looked like.
     glance: Option<Glance>,
 }
@@ -164,6 +168,7 @@ impl Controller {
             break_glass_of: BTreeMap::new(),
             journal_trouble: None,
             caught_up: false,
+            outdated: BTreeSet::new(),
             beat_at: None,
             beat_owed: false,
             outside,

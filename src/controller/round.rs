@@ -198,6 +198,9 @@ impl Controller {
                 self.read_and_settle(names, &mut seen, &mut read).await?;
             }
             let now = self.now();
+            for name in std::mem::take(&mut self.outdated) {
+                read.remove(&name);
+            }
             todo.retain(|name| !read.contains(name) && wants(self, name, &seen, now));
             if todo.is_empty() {
                 break;
@@ -245,6 +248,10 @@ impl Controller {
             .iter()
             .filter_map(|name| self.book.state(name))
             .collect();
+        let rivals: BTreeMap<CutoverName, u64> = names
+            .iter()
+            .map(|name| (name.clone(), self.book.rival_seq(name)))
+            .collect();
         let mut reads = self.memory.begin(&self.eyes, &states, now).await;
         loop {
             let more = reads.next().await;
@@ -255,6 +262,8 @@ impl Controller {
                 });
             for name in &ready {
                 self.take_groups(name, &reads, seen, now);
+                let note = self.notes.entry(name.clone()).or_default();
+                note.groups_read_after = rivals.get(name).copied().unwrap_or(0);
             }
             read.extend(ready.iter().cloned());
             self.settle_all(&ready, seen).await?;

@@ -16,7 +16,7 @@ use super::{Controller, ControllerError};
 use crate::engine::decide::{Decision, Order, Purpose};
 use crate::engine::event::Event;
 use crate::engine::fleet;
-use crate::engine::observation::Observation;
+use crate::engine::observation::{GroupReading, Observation};
 use crate::engine::units::CutoverName;
 use crate::ports::JournalError;
 
@@ -155,6 +155,7 @@ impl Controller {
     ) -> Option<Turn> {
         while mine.decisions < DECISIONS_MAX {
             mine.decisions += 1;
+            self.drop_outdated(name, observation);
             let at = self.now();
             let state = self.book.state(name)?;
             let seq = state.seq;
@@ -185,6 +186,18 @@ impl Controller {
         }
         tracing::error!(cutover = %name, "a round did not come to rest; it goes on in the next one");
         None
+    }
+
+    /// What was read before another controller wrote says nothing about what that one has done since: a write of its own
+    /// may have landed in between.
+    fn drop_outdated(&mut self, name: &CutoverName, observation: &mut Observation) {
+        let read_after = self.notes.get(name).map(|note| note.groups_read_after);
+        let is_read = |reading: &GroupReading| !matches!(reading, GroupReading::NotRead);
+        let outdated = read_after.is_some_and(|seq| self.book.rival_seq(name) > seq);
+        if outdated && observation.groups.iter().any(is_read) {
+            observation.groups.fill(GroupReading::NotRead);
+            self.outdated.insert(name.clone());
+        }
     }
 
     /// Journals what was said, many cutovers in an append, for a while; who was not heard is asked again. Returns those
