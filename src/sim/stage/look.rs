@@ -19,7 +19,8 @@ impl Stage {
     /// When to look next, on the grid of `interval` from the look at `last`; now is `now`.
     ///
     /// Everything that can be seen is looked at right before it changes and right after, and in each interval while
-    /// something is unsettled, so that the journal is the same as if the controller had looked in every interval.
+    /// something is unsettled, so that the journal is the same as if the controller had looked in every interval. What
+    /// the controller itself looks at only once a minute (drift) may be found some seconds earlier or later.
     pub fn next_look(
         &mut self,
         last: Timestamp,
