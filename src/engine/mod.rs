@@ -15,3 +15,4 @@ pub mod record;
 pub mod state;
 pub mod units;
 pub mod verdict;
+pub mod window;
