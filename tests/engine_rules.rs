@@ -5,6 +5,7 @@ mod clocks;
 mod drift;
 mod gates;
 mod phases;
+mod windows;
 mod writing;
 
 use cutover::engine::event::Event;

@@ -14,3 +14,4 @@ mod layers;
 mod ministack;
 mod plan_files;
 mod support;
+mod window_calendars;

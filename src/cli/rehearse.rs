@@ -14,6 +14,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::plans;
 use crate::controller::{Controller, Outside, Scope, Settings};
+use crate::engine::calendar::Calendar;
 use crate::engine::event::{Envelope, Event};
 use crate::engine::observation::FileReading;
 use crate::engine::plan::{Plan, PlanSource};
@@ -65,7 +66,7 @@ async fn play(sources: Vec<PlanSource>, start: Timestamp) -> Result<Played> {
     let (dns, signals) = (world.dns.clone(), world.signals.clone());
     let sources_length = sources
         .iter()
-        .map(|source| length(&source.plan))
+        .map(|source| length(&source.plan, start))
         .max()
         .unwrap_or_default();
     let journal = MemoryJournal::new();
@@ -109,12 +110,14 @@ async fn play(sources: Vec<PlanSource>, start: Timestamp) -> Result<Played> {
     })
 }
 
-/// How long a plan takes if nothing holds it, settling aside.
-fn length(plan: &Plan) -> SignedDuration {
-    plan.steps
-        .iter()
-        .map(|step| step.bake)
-        .fold(SignedDuration::ZERO, SignedDuration::saturating_add)
+/// How long a plan takes if nothing but its windows holds it; bakes and settling where a window never opens.
+fn length(plan: &Plan, start: Timestamp) -> SignedDuration {
+    let settle = plan.settle.unwrap_or_default();
+    let end = Calendar::of_plan(plan, settle, start).ends_at;
+    end.map_or_else(
+        || report::check::minimum_duration(plan),
+        |end| end.duration_since(start),
+    )
 }
 
 /// Stands in for the people who approve: at once, so that the rehearsal shows the plan's own pace.

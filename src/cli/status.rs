@@ -7,17 +7,21 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::args::Status;
 use super::books::{Books, open_journal};
+use super::clock::here;
 use super::context::{Context, runtime};
 use super::error::Expected;
 use super::exit::Exit;
 use super::names::resolve;
+use crate::engine::calendar::Calendar;
 use crate::engine::hold::HoldReason;
 use crate::engine::record::GroupImage;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{Share, WeightPair};
 use crate::journal::Open;
 use crate::ports::{Clock, Glance, Heartbeat, Journal};
-use crate::report::status::{RecordRow, Row, Watch, to_json, to_text};
+use crate::report::approval::Evidence;
+use crate::report::calendar::Clocks;
+use crate::report::status::{Coming, RecordRow, Row, Watch, to_json, to_text};
 use crate::report::text;
 
 /// How often `--watch` looks again.
@@ -72,6 +76,8 @@ impl Seen {
             because: row.because.iter().map(HoldReason::subject).collect(),
             next_at: None,
             observed_at: None,
+            approval: None,
+            coming: None,
             ..row.clone()
         });
         (rows.collect(), self.watch == Watch::Fresh)
@@ -92,15 +98,24 @@ async fn look(context: &mut Context<'_>, journal: &dyn Journal, names: &[String]
     } else {
         Some(resolve(names, &books.names())?)
     };
-    let rows = states
+    let shown: Vec<&State> = states
         .values()
         .filter(|state| {
             wanted
                 .as_ref()
                 .is_none_or(|wanted| wanted.iter().any(|named| named.name == state.name))
         })
-        .map(|state| row(state, &books.heartbeats, now))
         .collect();
+    let unfinished = shown.iter().filter(|state| !state.phase.is_final()).count();
+    let detailed = !names.is_empty() || unfinished == 1;
+    let foreseen = |state: &State| {
+        let coming = coming(state, now, detailed);
+        Row {
+            coming,
+            ..row(state, &books.heartbeats, now)
+        }
+    };
+    let rows = shown.into_iter().map(foreseen).collect();
     let watch = watched(&books, now);
     Ok(Seen { rows, watch, now })
 }
@@ -184,6 +199,18 @@ fn words(watch: Watch, now: Timestamp) -> Option<String> {
     }
 }
 
+/// When what is to come of it can happen, for whoever reads this here.
+fn coming(state: &State, now: Timestamp, shown: bool) -> Option<Coming> {
+    let calendar = Calendar::of_state(state, now)?;
+    let plan = state.plan().clone();
+    Some(Coming {
+        clocks: Clocks::of(&plan, &here()),
+        calendar,
+        plan,
+        shown,
+    })
+}
+
 /// One cutover's row (RULES J).
 fn row(state: &State, heartbeats: &[Heartbeat], now: Timestamp) -> Row {
     let plan = state.plan();
@@ -199,7 +226,11 @@ fn row(state: &State, heartbeats: &[Heartbeat], now: Timestamp) -> Row {
         .filter(|(fresh, _)| *fresh)
         .map(|(_, glance)| glance);
     let glance = current.map(|(_, glance)| glance);
+    let because = because(state, fresh);
+    let asked = because.iter().find_map(HoldReason::asks_approval);
     Row {
+        approval: asked.and_then(|step| Evidence::of(state, step, now)),
+        coming: None,
         name: state.name.clone(),
         attempt: state.attempt,
         phase: state.phase.label(),
@@ -212,7 +243,7 @@ fn row(state: &State, heartbeats: &[Heartbeat], now: Timestamp) -> Row {
         steps: plan.step_count(),
         intended_share: intended_share(state),
         records: records(state, glance),
-        because: because(state, fresh),
+        because,
         since: state.phase_since,
         next_at: fresh
             .filter(|_| !state.phase.is_final())
@@ -272,8 +303,9 @@ fn because(state: &State, fresh: Option<&Glance>) -> Vec<HoldReason> {
     };
     because.retain(|reason| match reason {
         HoldReason::Paused { .. } => state.paused.is_some(),
-        HoldReason::Approval { step } => !state.is_approved(*step),
-        _ => true,
+        reason => reason
+            .asks_approval()
+            .is_none_or(|step| !state.is_approved(step)),
     });
     if let Some(pause) = &state.paused {
         let said = because

@@ -1,11 +1,7 @@
 //! What to say about keys and words that the plan format does not know.
 
 /// Keys that a later version will read, and what they will be for.
-const LATER: [(&str, &str); 15] = [
-    (
-        "windows",
-        "cutover takes a step at any hour; use `approval: required` for steps that a person should choose the time of",
-    ),
+const LATER: [(&str, &str); 14] = [
     ("after", "start the plans one after the other by hand"),
     (
         "hooks",
@@ -46,7 +42,15 @@ const LATER: [(&str, &str); 15] = [
 const FLEET: &str = "write each plan out in full; there is no common file for a fleet of plans yet";
 
 /// Keys that people look for in the wrong place or under another name, and where they are.
-const ELSEWHERE: [(&[&str], &str); 9] = [
+const ELSEWHERE: [(&[&str], &str); 11] = [
+    (
+        &["time_zone", "allow", "deny", "whole_bake"],
+        "write it under `windows:`",
+    ),
+    (
+        &["timeout", "on_timeout"],
+        "write it under `approval:` of a step",
+    ),
     (&["region", "role_arn"], "write it under `aws:`"),
     (
         &[
@@ -89,7 +93,7 @@ const ELSEWHERE: [(&[&str], &str); 9] = [
 ];
 
 /// What a key's line looks like, for somebody who got its shape wrong.
-const EXAMPLES: [(&str, &str); 22] = [
+const EXAMPLES: [(&str, &str); 29] = [
     ("version", "version: 1"),
     ("name", "name: recipe-api"),
     ("description", "description: Recipe API, EKS to ECS"),
@@ -115,6 +119,16 @@ const EXAMPLES: [(&str, &str); 22] = [
     ),
     ("weight", "weight: 5%"),
     ("bake", "bake: 4h"),
+    ("approval", "approval: required"),
+    ("timeout", "timeout: 2d"),
+    (
+        "windows",
+        "windows: { time_zone: Asia/Tokyo, allow: [ \"Mon-Fri 10:00-17:00\" ] }",
+    ),
+    ("time_zone", "time_zone: Asia/Tokyo"),
+    ("allow", "allow: [ \"Mon-Fri 10:00-17:00\" ]"),
+    ("deny", "deny: [ \"2026-12-28..2027-01-04\" ]"),
+    ("whole_bake", "whole_bake: true"),
     ("gates", "gates: { alarms: [ recipe-api-5xx ] }"),
     ("alarms", "alarms: [ recipe-api-5xx ]"),
     (
@@ -131,7 +145,11 @@ const EXAMPLES: [(&str, &str); 22] = [
 
 /// The key that a bare value stands for, in the entries that may be written so.
 pub(super) fn shorthand(entry: &str) -> Option<&'static str> {
-    (entry == "AlarmEntry").then_some("name")
+    match entry {
+        "AlarmEntry" => Some("name"),
+        "ApprovalEntry" => Some("approval"),
+        _ => None,
+    }
 }
 
 /// What to do without a key of a later version.

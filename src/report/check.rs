@@ -171,6 +171,6 @@ pub(super) fn exact_share(step: &Step) -> String {
 }
 
 /// Whether a person must approve the step.
-pub(super) fn approval(step: &Step) -> &'static str {
+fn approval(step: &Step) -> &'static str {
     if step.approval { "needs approval" } else { "" }
 }

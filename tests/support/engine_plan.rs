@@ -32,6 +32,7 @@ pub(crate) fn plan(zones: &[usize], steps: &[(u8, i64, bool)]) -> Plan {
         pair: WeightPair::new(100 - percent, *percent),
         bake: SignedDuration::from_mins(*minutes),
         approval: *approval,
+        approval_timeout: None,
     };
     Plan {
         name: CutoverName::from("api"),
@@ -47,6 +48,7 @@ pub(crate) fn plan(zones: &[usize], steps: &[(u8, i64, bool)]) -> Plan {
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Hold,
         },
+        windows: None,
         notify: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Invariant, Violation, approved, violation, zones_are_whole};
+use super::{Invariant, Violation, approved, in_its_window, violation, zones_are_whole};
 use crate::engine::decide::{Decision, How, Order, Part, Purpose};
 use crate::engine::event::{Event, RevertMode};
 use crate::engine::hold::HaltReason;
@@ -43,6 +43,7 @@ pub fn decision(
         match event {
             Event::WeightChangeIntended { step, targets, .. } => {
                 rise(state, observation, *step)?;
+                window_is_open(state, *step, now)?;
                 let whole = zones_are_whole(state, targets);
                 claim(Invariant::I9, whole, || {
                     format!("step {step} would move a part of a zone")
@@ -88,6 +89,13 @@ fn rise(state: &State, observation: &Observation, step: u16) -> Result<(), Viola
     need(skew.abs() <= CLOCKS_DIFFER_BY, "with a wrong clock")?;
     let fresh = (0..state.plan().records.len()).all(|index| was_read(observation, index));
     need(fresh, "without reading all groups in this round")
+}
+
+/// I1: the wall shows a time at which the step may be taken, and goes on to where the plan wants the whole bake inside.
+fn window_is_open(state: &State, step: u16, now: Timestamp) -> Result<(), Violation> {
+    claim(Invariant::I1, in_its_window(state, step, now), || {
+        format!("step {step} would be taken outside its window")
+    })
 }
 
 /// I1: the whole bake was counted, or a person skipped it, with all gates passing now.

@@ -34,6 +34,7 @@ fn step(percent: u8, approval: bool) -> Step {
         pair: WeightPair::new(100 - percent, percent),
         bake: SignedDuration::from_hours(1),
         approval,
+        approval_timeout: None,
     }
 }
 
@@ -68,6 +69,7 @@ fn source() -> PlanSource {
                 on_unknown: HoldOrRevert::Hold,
                 both_red: HoldOrRevert::Hold,
             },
+            windows: None,
             notify: None,
         },
         path: "/plans/api.yaml".to_owned(),
@@ -212,6 +214,7 @@ fn an_approval_is_bound_to_the_step_as_it_is() {
         pair: WeightPair::new(50, 50),
         bake_secs: 3_600,
         reason: "checked".to_owned(),
+        caller_arn: None,
     };
     assert_eq!(event, expected);
     assert!(approve(&baking_and([event]), Some(2), "again").is_err());

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use super::turn;
 use super::{Decision, How, Order, PERFORM_WITHIN, Part, Purpose, View};
 use crate::engine::event::{Event, Target};
 use crate::engine::hold::HoldReason;
@@ -14,7 +15,13 @@ const TRY_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// Starts the cutover, if nothing stands in the way.
 pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
-    let images = match preflight::images(view.state, view.observation) {
+    let images = preflight::images(view.state, view.observation);
+    if let Some(mut wait) = turn::wait(view, 1) {
+        wait.because.extend(images.err().unwrap_or_default());
+        wait.because.extend(turn::known_problems(view));
+        return wait;
+    }
+    let images = match images {
         Ok(images) => images,
         Err(problems) => {
             return Decision {
@@ -25,9 +32,6 @@ pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     };
     if !blockers.is_empty() {
         return Decision::default();
-    }
-    if !view.state.is_approved(1) {
-        return Decision::hold(HoldReason::Approval { step: 1 });
     }
     let baseline = view.state.baseline.is_none().then(|| images.clone());
     intend(view, 1, &images, baseline)

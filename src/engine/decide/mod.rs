@@ -8,8 +8,10 @@ mod advance;
 mod holds;
 mod reverting;
 mod shifting;
+mod turn;
 mod watching;
 
+pub use turn::watched;
 pub use watching::settle_time;
 
 use jiff::{SignedDuration, Timestamp};

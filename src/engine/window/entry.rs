@@ -110,9 +110,13 @@ impl Entry {
         dates.into_iter().flat_map(|(first, last)| {
             let after = last.tomorrow().ok();
             // A range over midnight reaches into the day after the last.
-            [Some(first), after, after.and_then(|day| day.tomorrow().ok())]
-                .into_iter()
-                .flatten()
+            [
+                Some(first),
+                after,
+                after.and_then(|day| day.tomorrow().ok()),
+            ]
+            .into_iter()
+            .flatten()
         })
     }
 
@@ -180,7 +184,10 @@ fn dates(text: &str) -> Result<Days, EntryError> {
         };
         let shape = [4, 2, 2];
         let shaped = text.split('-').count() == 3
-            && text.split('-').zip(shape).all(|(part, count)| digits(part, count));
+            && text
+                .split('-')
+                .zip(shape)
+                .all(|(part, count)| digits(part, count));
         let date = shaped.then(|| text.parse::<Date>().ok()).flatten();
         date.ok_or_else(|| EntryError::NotADate(text.to_owned()))
     };

@@ -100,7 +100,9 @@ impl Windows {
         let turns = self.turns();
         let first = turns.first().copied().unwrap_or(Date::constant(2026, 1, 1));
         let before = first.checked_sub(jiff::Span::new().days(WEEKLY));
-        let before = before.unwrap_or(Date::MIN).to_datetime(jiff::civil::Time::midnight());
+        let before = before
+            .unwrap_or(Date::MIN)
+            .to_datetime(jiff::civil::Time::midnight());
         self.next(self.time_zone.instant(before), watched).is_some()
     }
 
@@ -141,7 +143,10 @@ impl Windows {
             let mut stretches = stretches.iter();
             stretches.any(|(from, to)| *from <= minute && minute < *to)
         };
-        let bounds = allowed.iter().chain(&denied).flat_map(|(from, to)| [*from, *to]);
+        let bounds = allowed
+            .iter()
+            .chain(&denied)
+            .flat_map(|(from, to)| [*from, *to]);
         let mut candidates: Vec<i32> = bounds.filter(|minute| *minute > now).collect();
         candidates.push(now);
         candidates.sort_unstable();

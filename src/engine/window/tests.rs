@@ -55,7 +55,10 @@ fn dates_include_both_days_and_deny_wins() {
 #[test]
 fn a_range_over_midnight_belongs_to_its_first_day() {
     let night = windows("UTC", &["Fri 22:00-02:00"], &[]);
-    assert!(!night.is_open(at("2026-12-11T01:00:00Z")), "Friday's early morning");
+    assert!(
+        !night.is_open(at("2026-12-11T01:00:00Z")),
+        "Friday's early morning"
+    );
     assert!(night.is_open(at("2026-12-12T01:59:00Z")), "Saturday's");
     assert_eq!(
         night.closes_at(at("2026-12-11T23:00:00Z")),
@@ -124,7 +127,11 @@ fn a_day_that_is_skipped_has_no_windows() {
 
 #[test]
 fn with_whole_bake_a_window_must_be_long_enough() {
-    let mut office = windows("Europe/Berlin", &["Mon-Fri 10:00-17:00"], &["Wed 12:00-24:00"]);
+    let mut office = windows(
+        "Europe/Berlin",
+        &["Mon-Fri 10:00-17:00"],
+        &["Wed 12:00-24:00"],
+    );
     office.whole_bake = true;
     let wednesday = at("2026-12-09T09:00:00Z");
     assert!(office.stays_open(wednesday, hours(2)));
@@ -140,7 +147,10 @@ fn with_whole_bake_a_window_must_be_long_enough() {
         ..windows("UTC", &[], &["2026-12-25"])
     };
     let eve = at("2026-12-24T12:00:00Z");
-    assert_eq!(always.next(eve, hours(24)), Some(at("2026-12-26T00:00:00Z")));
+    assert_eq!(
+        always.next(eve, hours(24)),
+        Some(at("2026-12-26T00:00:00Z"))
+    );
     assert_eq!(
         always.next(at("2027-01-01T00:00:00Z"), hours(24 * 90)),
         Some(at("2027-01-01T00:00:00Z"))
@@ -182,15 +192,30 @@ fn entries_read_back_as_they_are_shown() {
 fn what_is_no_entry_says_why() {
     let error = |text: &str| text.parse::<Entry>().unwrap_err();
     assert_eq!(error(" "), EntryError::Empty);
-    assert_eq!(error("25:00-26:00"), EntryError::NotATime("25:00".to_owned()));
-    assert_eq!(error("24:00-02:00"), EntryError::NotATime("24:00".to_owned()));
+    assert_eq!(
+        error("25:00-26:00"),
+        EntryError::NotATime("25:00".to_owned())
+    );
+    assert_eq!(
+        error("24:00-02:00"),
+        EntryError::NotATime("24:00".to_owned())
+    );
     assert_eq!(error("10:00"), EntryError::NotATime("10:00".to_owned()));
     assert_eq!(error("9:00-10:00"), EntryError::NotATime("9:00".to_owned()));
     assert_eq!(error("Mon-Fry"), EntryError::NotDays("Fry".to_owned()));
-    assert_eq!(error("2026-02-29"), EntryError::NotADate("2026-02-29".to_owned()));
+    assert_eq!(
+        error("2026-02-29"),
+        EntryError::NotADate("2026-02-29".to_owned())
+    );
     assert_eq!(error("10:00-10:00"), EntryError::NoTime("10:00".to_owned()));
-    assert_eq!(error("Mon 10:00-11:00 x"), EntryError::Extra("x".to_owned()));
-    assert!(matches!(error("2027-01-04..2026-12-28"), EntryError::Reversed { .. }));
+    assert_eq!(
+        error("Mon 10:00-11:00 x"),
+        EntryError::Extra("x".to_owned())
+    );
+    assert!(matches!(
+        error("2027-01-04..2026-12-28"),
+        EntryError::Reversed { .. }
+    ));
 }
 
 #[test]

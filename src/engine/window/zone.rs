@@ -1,5 +1,6 @@
 //! A time zone by its IANA name, from the database that is compiled in.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// A time zone, journaled by its name.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Zone {
     name: String,
@@ -57,7 +58,11 @@ impl Zone {
 
     /// When the wall shows this: the first time, or right after the gap that swallows it.
     pub(super) fn instant(&self, wall: DateTime) -> Timestamp {
-        let end = if wall.year() < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        let end = if wall.year() < 0 {
+            Timestamp::MIN
+        } else {
+            Timestamp::MAX
+        };
         self.rules.to_timestamp(wall).unwrap_or(end)
     }
 
@@ -69,11 +74,33 @@ impl Zone {
     }
 }
 
+impl PartialEq for Zone {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Zone {}
+
+impl Ord for Zone {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.name.cmp(&other.name)
+    }
+}
+
+impl PartialOrd for Zone {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl FromStr for Zone {
     type Err = UnknownZone;
 
     fn from_str(name: &str) -> Result<Self, UnknownZone> {
-        let rules = DATABASE.get(name).map_err(|_| UnknownZone(name.to_owned()))?;
+        let rules = DATABASE
+            .get(name)
+            .map_err(|_| UnknownZone(name.to_owned()))?;
         let name = rules.iana_name().unwrap_or(name).to_owned();
         Ok(Self { name, rules })
     }
