@@ -425,7 +425,9 @@ fn status_has_exactly_the_documented_fields() {
             "because",
             "since",
             "next_at",
-            "observed_at"
+            "observed_at",
+            "approval",
+            "coming"
         ]
     );
     assert_eq!(row["phase"], "baking");

@@ -133,3 +133,56 @@ fn weekday(at: Timestamp, zone: &TimeZone) -> String {
 fn approval(step: &Step) -> &'static str {
     if step.approval { "approval" } else { "" }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan_file;
+
+    const PLAN: &str = r#"
+version: 1
+name: recipe-api
+records: [ { zone: example.com, name: api.example.com, type: A, old: eks, new: ecs } ]
+settle: 2m
+steps:
+  - { weight: 1%, bake: 1d }
+  - { weight: 5%, bake: 1d 12h }
+  - { weight: 33.3%, bake: 2d }
+  - { weight: 50%, bake: 2d, approval: required }
+  - { weight: 100%, bake: 3d }
+gates: { alarms: [ errors ] }
+windows:
+  time_zone: Asia/Tokyo
+  allow: [ "Mon-Fri 10:00-17:00" ]
+  deny: [ "Fri 15:00-24:00", "2026-12-28..2027-01-04" ]
+"#;
+
+    fn shown(plan: &str, here: &str) -> String {
+        let plan = plan_file::parse(plan, "a.yaml").unwrap().source.plan;
+        let here: Zone = here.parse().unwrap();
+        let now = "2026-12-17T03:00:00Z".parse().unwrap();
+        let calendar = Calendar::of_plan(&plan, plan.settle.unwrap(), now);
+        let clocks = Clocks::of(&plan, here.rules());
+        let shown = to_text(&calendar, &plan, &clocks, now);
+        anstream::adapter::strip_str(&shown).to_string()
+    }
+
+    #[test]
+    fn a_calendar_shows_each_step_by_both_clocks_within_80_columns() {
+        let texts = [
+            shown(PLAN, "America/Los_Angeles"),
+            shown(PLAN, "Asia/Tokyo"),
+            shown(
+                &PLAN
+                    .replace("deny:", "whole_bake: false\n  deny:")
+                    .replace("Mon-Fri 10:00-17:00", "2026-12-17..2026-12-20"),
+                "UTC",
+            ),
+        ];
+        let wide = |line: &&str| line.chars().count() > 80;
+        for text in &texts {
+            assert_eq!(text.lines().find(wide), None, "{text}");
+        }
+        insta::assert_snapshot!("calendar", texts.join("\n"));
+    }
+}
