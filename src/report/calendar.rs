@@ -6,11 +6,14 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::check::{exact_share, indented, right_align};
+use super::check::{indented, right_align};
 use super::text;
 use crate::engine::calendar::{Calendar, Coming};
 use crate::engine::plan::{Plan, Step};
 use crate::engine::window::Zone;
+
+/// The widest time, `Mon 28 Dec 10:00`, has as many characters, and some room is left.
+const ZONE_CHARS_MAX: usize = 20;
 
 /// Whose clocks a calendar is shown by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +66,13 @@ pub fn to_text(calendar: &Calendar, plan: &Plan, clocks: &Clocks, now: Timestamp
         .steps
         .iter()
         .any(|coming| coming.waits.is_positive());
-    let mut heading = vec!["step", "share", "weights", "bake", clocks.plan.name()];
+    let mut heading = vec![
+        "step",
+        "share",
+        "weights",
+        "bake",
+        short(clocks.plan.name()),
+    ];
     if two_clocks {
         heading.push("here");
     }
@@ -86,7 +95,7 @@ pub fn to_text(calendar: &Calendar, plan: &Plan, clocks: &Clocks, now: Timestamp
     for (coming, step) in steps.filter_map(|coming| Some((coming, plan.step(coming.number)?))) {
         let mut row = vec![
             coming.number.to_string(),
-            exact_share(step),
+            text::share(step.share),
             step.pair.to_string(),
             text::duration(step.bake),
         ];
@@ -112,6 +121,16 @@ pub fn to_text(calendar: &Calendar, plan: &Plan, clocks: &Clocks, now: Timestamp
     table.add_row(end);
     right_align(&mut table, &[0, 1, 2, 3]);
     indented(&table)
+}
+
+/// A zone's name, or where that would be wider than the times below it, its city.
+fn short(zone: &str) -> &str {
+    let city = zone.rsplit('/').next().unwrap_or(zone);
+    if zone.len() > ZONE_CHARS_MAX {
+        city
+    } else {
+        zone
+    }
 }
 
 /// `Mon 7 Dec 10:00`, with the year where it is not this one.
@@ -172,6 +191,10 @@ windows:
         let texts = [
             shown(PLAN, "America/Los_Angeles"),
             shown(PLAN, "Asia/Tokyo"),
+            shown(
+                &PLAN.replace("Asia/Tokyo", "America/Argentina/Buenos_Aires"),
+                "UTC",
+            ),
             shown(
                 &PLAN
                     .replace("deny:", "whole_bake: false\n  deny:")
