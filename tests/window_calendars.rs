@@ -163,7 +163,7 @@ fn walk(case: &Case, rules: &TimeZone, open: bool, at: Timestamp, days: i64) -> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::default())]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn openings_and_closings_are_those_of_a_walk_from_minute_to_minute(

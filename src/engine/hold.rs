@@ -321,17 +321,18 @@ impl HoldReason {
         match &mut subject {
             Self::AlarmMissing { since, .. } | Self::NoData { since, .. } => *since = None,
             Self::Unknown { message, since, .. } => (*message, *since) = (String::new(), None),
-            Self::UnknownTooLong { since, .. } => *since = Timestamp::UNIX_EPOCH,
+            Self::UnknownTooLong { since, .. } | Self::ApprovalOverdue { since, .. } => {
+                *since = Timestamp::UNIX_EPOCH;
+            }
             Self::Baking {
                 until,
                 counted_secs,
                 ..
             } => (*until, *counted_secs) = (None, 0),
             Self::Settling { until, .. } => *until = None,
-            Self::ApprovalOverdue { since, .. } => *since = Timestamp::UNIX_EPOCH,
             // That it never opens is another matter than when.
             Self::WindowShut { opens_at, .. } => {
-                *opens_at = opens_at.and(Some(Timestamp::UNIX_EPOCH))
+                *opens_at = opens_at.and(Some(Timestamp::UNIX_EPOCH));
             }
             Self::Reverting { back, .. } => *back = 0,
             Self::RevertBlocked { message }

@@ -97,14 +97,12 @@ pub(super) fn bakes_fit(plan: &Plan, whole_bake: &Span, sink: &mut Sink<'_>) {
 
 fn time_zone(text: &At<String>, sink: &mut Sink<'_>) -> Option<Zone> {
     let name = text.value.as_ref()?;
-    match name.parse::<Zone>() {
-        Ok(zone) => Some(zone),
-        Err(_) => {
-            let message = format!("there is no time zone {}", quote(name));
-            sink.error(&text.span, message, &closest_zone(name));
-            None
-        }
+    let zone = name.parse::<Zone>().ok();
+    if zone.is_none() {
+        let message = format!("there is no time zone {}", quote(name));
+        sink.error(&text.span, message, &closest_zone(name));
     }
+    zone
 }
 
 /// The zone that was most likely meant. An abbreviation has no rules: the place that has them must be named.
@@ -169,8 +167,9 @@ fn entries(
             sink.warning(&span, message, help);
         }
         seen.insert(entry.to_string(), span.clone());
-        all.iter_mut()
-            .for_each(|all| all.push((span.clone(), entry.clone())));
+        if let Some(all) = &mut all {
+            all.push((span, entry));
+        }
     }
     all
 }

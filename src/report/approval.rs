@@ -38,9 +38,12 @@ impl Evidence {
         let plan = state.plan();
         let step = plan.step(number)?;
         let taken = plan.step(state.verified_step);
-        let counted = |bake: SignedDuration| match state.bake.over {
-            true => bake,
-            false => state.bake.counted_at(now).min(bake),
+        let counted = |bake: SignedDuration| {
+            if state.bake.over {
+                bake
+            } else {
+                state.bake.counted_at(now).min(bake)
+            }
         };
         let window = plan.windows.as_ref().map(|windows| {
             let watched = crate::engine::decide::watched(state, number);

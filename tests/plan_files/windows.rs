@@ -58,12 +58,16 @@ fn windows_change_the_plan_and_its_digest() {
     assert_eq!(digest(&spaced), digest(&office));
 }
 
+const EXAMPLE: &str = "write for example `Mon-Fri 10:00-17:00`, `Sat,Sun`, `2026-12-28..2027-01-04` or \
+                       `2026-12-31 12:00-24:00`";
+
+fn utc(entry: &str) -> String {
+    format!("time_zone: UTC, deny: [ \"{entry}\" ]")
+}
+
 #[test]
-fn mistakes_in_windows_say_what_to_write() {
-    const EXAMPLE: &str = "write for example `Mon-Fri 10:00-17:00`, `Sat,Sun`, `2026-12-28..2027-01-04` or \
-                           `2026-12-31 12:00-24:00`";
+fn a_zone_that_is_none_is_told_which_was_meant() {
     let zone = |zone: &str| format!("time_zone: {zone}, deny: [ Sat ]");
-    let utc = |entry: &str| format!("time_zone: UTC, deny: [ \"{entry}\" ]");
     let no_zone = |name: &str| format!("there is no time zone `{name}`");
     one(
         &zone("Asia/Tokio"),
@@ -83,6 +87,10 @@ fn mistakes_in_windows_say_what_to_write() {
         &no_zone("CEST-ish"),
         "write a name of the IANA database, for example `Asia/Tokyo` or `Europe/Berlin`",
     );
+}
+
+#[test]
+fn times_of_day_that_are_none_are_told_what_to_write() {
     one(
         &utc("Mon 10:00-25:00"),
         36,
@@ -107,6 +115,10 @@ fn mistakes_in_windows_say_what_to_write() {
         "`24:00` is not a time of day",
         "24:00 is only an end; a day begins at 00:00",
     );
+}
+
+#[test]
+fn days_that_are_none_are_told_what_to_write() {
     one(
         &utc("Mon-Fry"),
         36,
@@ -125,6 +137,10 @@ fn mistakes_in_windows_say_what_to_write() {
         "`always` is neither weekdays, nor a date, nor a time of day",
         EXAMPLE,
     );
+}
+
+#[test]
+fn windows_that_make_no_sense_are_told_what_to_write() {
     one(
         &utc("10:00-10:00"),
         36,

@@ -234,7 +234,7 @@ impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.days {
             Days::Every => {}
-            Days::Week(days) => f.write_str(&runs(days))?,
+            Days::Week(days) => f.write_str(&runs(*days))?,
             Days::Dates { first, last } if first == last => write!(f, "{first}")?,
             Days::Dates { first, last } => write!(f, "{first}..{last}")?,
         }
@@ -250,7 +250,7 @@ impl fmt::Display for Entry {
 }
 
 /// The days in their order, neighbours as a range.
-fn runs(days: &[bool; 7]) -> String {
+fn runs(days: [bool; 7]) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut at = 0;
     while at < days.len() {

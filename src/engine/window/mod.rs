@@ -17,7 +17,7 @@ mod zone;
 pub use entry::{Entry, EntryError, WEEKDAYS};
 pub use zone::{UnknownZone, Zone};
 
-use jiff::civil::{Date, DateTime};
+use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -39,12 +39,16 @@ pub struct Windows {
     pub whole_bake: bool,
 }
 
-/// The days after the last named date within which a weekly calendar shows all it has. A change of the clock can swallow
-/// the same hour of one week, not of four.
+/// The days after a named date within which a weekly calendar shows all it has. A change of the clock can swallow the same
+/// hour of one week, not of four.
 const WEEKLY: i32 = 28;
 
-/// The same for the length of what is open, which a yearly change of the clock may stretch by an hour.
+/// The days after the last named date within which clocks are changed in every way in which they ever will be: a change
+/// may stretch what is open by an hour.
 const YEARLY: i32 = 400;
+
+/// The most changes of the clock that are looked at: a thousand are some centuries.
+const CHANGES_MAX: usize = 1_000;
 
 /// Before a named date, a stretch that reaches it can have begun this many days earlier at most: one that is longer in a
 /// weekly calendar has no beginning.
@@ -78,20 +82,10 @@ impl Windows {
     /// The first instant from `at` on at which a step can be taken that settles and bakes for `watched` in all; none if
     /// there is none.
     pub fn next(&self, at: Timestamp, watched: SignedDuration) -> Option<Timestamp> {
-        let mut open_at = self.first(true, at)?;
-        if !self.whole_bake {
-            return Some(open_at);
-        }
-        let mut scan = Scan::new(self, at, YEARLY);
-        // Ends: each turn goes on to another stretch, and the scan gives up after the last named date.
-        loop {
-            let Some(close_at) = self.first(false, open_at) else {
-                return Some(open_at);
-            };
-            if close_at.duration_since(open_at) >= watched {
-                return Some(open_at);
-            }
-            open_at = self.first(true, scan.go_on(close_at)?)?;
+        if self.whole_bake {
+            self.first_stretch(at, watched)
+        } else {
+            self.first(true, at)
         }
     }
 
@@ -100,60 +94,105 @@ impl Windows {
         let turns = self.turns();
         let first = turns.first().copied().unwrap_or(Date::constant(2026, 1, 1));
         let before = first.checked_sub(jiff::Span::new().days(WEEKLY));
-        let before = before
-            .unwrap_or(Date::MIN)
-            .to_datetime(jiff::civil::Time::midnight());
+        let before = before.unwrap_or(Date::MIN).to_datetime(Time::midnight());
         self.next(self.time_zone.instant(before), watched).is_some()
     }
 
     /// The first instant from `at` on that is open, or that is not.
     fn first(&self, open: bool, at: Timestamp) -> Option<Timestamp> {
-        let mut scan = Scan::new(self, at, WEEKLY);
+        let mut scan = Scan::new(self, at);
         let mut at = at;
         // Ends: each turn goes on to another day or change of the clock, and the scan gives up after the last named date.
         loop {
-            let (offset, changes_at) = self.time_zone.until_change(at);
-            let wall = offset.to_datetime(at);
-            let tomorrow = wall.date().tomorrow().ok()?;
-            let midnight = offset.to_timestamp(tomorrow.to_datetime(jiff::civil::Time::midnight()));
-            let end = midnight.ok()?.min(changes_at);
-            if let Some(minute) = self.minute(open, wall) {
-                let since_midnight = SignedDuration::from_mins(i64::from(minute));
-                let day = wall.date().to_datetime(jiff::civil::Time::midnight());
-                let found = offset.to_timestamp(day).ok()? + since_midnight;
-                let found = found.max(at);
-                if found < end {
-                    return Some(found);
+            let (pieces, end) = self.pieces(at)?;
+            if open {
+                if let Some((from, _)) = pieces.first() {
+                    return Some(*from);
+                }
+            } else {
+                let mut shut_at = at;
+                for (from, to) in pieces {
+                    if shut_at < from {
+                        break;
+                    }
+                    shut_at = to;
+                }
+                if shut_at < end {
+                    return Some(shut_at);
                 }
             }
             at = scan.go_on(end)?;
         }
     }
 
-    /// The first minute of the wall's day, from what the wall shows on, that is open, or that is not.
-    fn minute(&self, open: bool, wall: DateTime) -> Option<i32> {
-        let now = i32::from(wall.hour()) * 60 + i32::from(wall.minute());
+    /// The first instant from `at` on from which it stays open for so long.
+    fn first_stretch(&self, at: Timestamp, length: SignedDuration) -> Option<Timestamp> {
+        let mut scan = Scan::new(self, at);
+        scan.notice_changes(at);
+        let (mut at, mut stretch) = (at, None::<(Timestamp, Timestamp)>);
+        // Ends as `first` does.
+        loop {
+            let (pieces, end) = self.pieces(at)?;
+            for (from, to) in pieces {
+                let since = stretch.filter(|(_, open_to)| *open_to == from);
+                let since = since.map_or(from, |(since, _)| since);
+                if to.duration_since(since) >= length {
+                    return Some(since);
+                }
+                stretch = Some((since, to));
+            }
+            stretch = stretch.filter(|(_, open_to)| *open_to == end);
+            // What is open all through a week of a weekly calendar is open until the next named date, or for ever.
+            let long = SignedDuration::from_hours(24 * i64::from(STRETCH));
+            let endless = stretch.filter(|(since, _)| end.duration_since(*since) >= long);
+            let Some(next) = scan.go_on(end) else {
+                return endless.map(|(since, _)| since);
+            };
+            if next > end {
+                stretch = endless.map(|(since, _)| (since, next));
+            }
+            at = next;
+        }
+    }
+
+    /// What is open from `at` on until the wall's midnight or the next change of its clock, and when that is.
+    fn pieces(&self, at: Timestamp) -> Option<(Vec<(Timestamp, Timestamp)>, Timestamp)> {
+        let (offset, changes_at) = self.time_zone.until_change(at);
+        let date = offset.to_datetime(at).date();
+        let midnight = |date: Date| offset.to_timestamp(date.to_datetime(Time::midnight())).ok();
+        let end = midnight(date.tomorrow().ok()?)?.min(changes_at);
+        let begin = midnight(date)?;
+        let instant = |minute: i32| begin + SignedDuration::from_mins(i64::from(minute));
+        let clipped = |(from, to): (i32, i32)| (instant(from).max(at), instant(to).min(end));
+        let pieces = self.minutes_of(date).into_iter().map(clipped);
+        Some((pieces.filter(|(from, to)| from < to).collect(), end))
+    }
+
+    /// The minutes of a civil day that are open, in order, with gaps between them.
+    fn minutes_of(&self, date: Date) -> Vec<(i32, i32)> {
         let allowed = if self.allow.is_empty() {
             vec![(0, DAY)]
         } else {
-            merged(&self.allow, wall.date())
+            merged(&self.allow, date)
         };
-        let denied = merged(&self.deny, wall.date());
-        let within = |stretches: &[(i32, i32)], minute: i32| {
-            let mut stretches = stretches.iter();
-            stretches.any(|(from, to)| *from <= minute && minute < *to)
-        };
-        let bounds = allowed
-            .iter()
-            .chain(&denied)
-            .flat_map(|(from, to)| [*from, *to]);
-        let mut candidates: Vec<i32> = bounds.filter(|minute| *minute > now).collect();
-        candidates.push(now);
-        candidates.sort_unstable();
-        candidates.into_iter().find(|minute| {
-            let is_open = within(&allowed, *minute) && !within(&denied, *minute);
-            *minute < DAY && is_open == open
-        })
+        let denied = merged(&self.deny, date);
+        let mut open = Vec::new();
+        for (from, to) in allowed {
+            let mut at = from;
+            for (shut, again) in denied
+                .iter()
+                .filter(|(shut, again)| from < *again && *shut < to)
+            {
+                if at < *shut {
+                    open.push((at, *shut));
+                }
+                at = *again;
+            }
+            if at < to {
+                open.push((at, to));
+            }
+        }
+        open
     }
 
     /// The dates from which on the weekly calendar is another one, in their order.
@@ -190,20 +229,29 @@ struct Scan<'a> {
     ahead: Vec<Date>,
     /// Since this day the calendar is weekly.
     weekly_since: Date,
-    /// How many days of a weekly calendar are looked at.
-    days: i32,
 }
 
 impl<'a> Scan<'a> {
-    fn new(windows: &'a Windows, at: Timestamp, days: i32) -> Self {
+    fn new(windows: &'a Windows, at: Timestamp) -> Self {
         let mut ahead = windows.turns();
         ahead.reverse();
         Self {
             zone: &windows.time_zone,
             ahead,
             weekly_since: windows.time_zone.wall(at).date(),
-            days,
         }
+    }
+
+    /// Looks around changes of the clock too, as around named dates.
+    fn notice_changes(&mut self, at: Timestamp) {
+        let last = self.ahead.first().copied().unwrap_or(self.weekly_since);
+        let last = last.max(self.weekly_since);
+        let until = last.checked_add(jiff::Span::new().days(YEARLY));
+        let until = until.unwrap_or(Date::MAX);
+        let changes = self.zone.rules().following(at).take(CHANGES_MAX);
+        let changes = changes.map(|change| self.zone.wall(change.timestamp()).date());
+        self.ahead.extend(changes.take_while(|date| *date <= until));
+        self.ahead.sort_unstable_by(|a, b| b.cmp(a));
     }
 
     /// Where to go on looking after everything up to `at` was looked at: there, or at the next named date where nothing
@@ -214,12 +262,12 @@ impl<'a> Scan<'a> {
             self.weekly_since = self.weekly_since.max(turn);
         }
         let looked_at = today.duration_since(self.weekly_since);
-        if looked_at < SignedDuration::from_hours(24 * i64::from(self.days)) {
+        if looked_at < SignedDuration::from_hours(24 * i64::from(WEEKLY)) {
             return Some(at);
         }
         let next = self.ahead.last()?;
         let shortly_before = next.checked_sub(jiff::Span::new().days(STRETCH)).ok()?;
-        let there = shortly_before.to_datetime(jiff::civil::Time::midnight());
+        let there = shortly_before.to_datetime(Time::midnight());
         Some(self.zone.instant(there).max(at))
     }
 }
