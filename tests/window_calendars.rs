@@ -136,6 +136,20 @@ fn case() -> impl Strategy<Value = Case> {
     )
 }
 
+/// The first stretch that is long enough, looked for stretch by stretch for longer than any date is drawn.
+fn by_stretches(windows: &Windows, at: Timestamp, length: SignedDuration) -> Option<Timestamp> {
+    let until = at + SignedDuration::from_hours(24 * 365 * 14);
+    let mut open = windows.opens_at(at)?;
+    while open < until {
+        let close = windows.closes_at(open);
+        if close.is_none_or(|close| close.duration_since(open) >= length) {
+            return Some(open);
+        }
+        open = windows.opens_at(close?)?;
+    }
+    None
+}
+
 /// Any time of ten years, half of them near a change of the clock or the skipped day.
 fn instant(zone: &Zone, secs: i64, near: bool) -> Timestamp {
     let begin: Timestamp = "2009-01-01T00:00:00Z".parse().expect("a timestamp");
@@ -212,6 +226,9 @@ proptest! {
         let rules = windows.time_zone.rules().clone();
         let mut at = instant(&windows.time_zone, secs, near);
         let watched = SignedDuration::from_hours(hours);
+        if windows.whole_bake {
+            prop_assert_eq!(windows.next(at, watched), by_stretches(windows, at, watched));
+        }
         // A ladder of steps, each as early as it can be.
         for _ in 0..5 {
             let Some(taken) = windows.next(at, watched) else { break };
