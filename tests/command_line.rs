@@ -428,7 +428,9 @@ fn status_has_exactly_the_documented_fields() {
             "since",
             "next_at",
             "observed_at",
-            "labels"
+            "labels",
+            "approval",
+            "coming"
         ]
     );
     assert_eq!(row["phase"], "baking");
@@ -555,6 +557,32 @@ fn a_command_that_does_not_apply_ends_with_12_and_writes_nothing() {
         assert!(said.err.contains("does not apply"), "{line}: {}", said.err);
     }
     assert_eq!(desk.says("history recipe-api").out, before);
+}
+
+#[test]
+fn approve_shows_what_is_approved_and_status_when_the_rest_can_happen() {
+    let mut desk = Desk::new();
+    desk.bake("recipe-api", ago(30));
+    let status = desk.says("status recipe-api").out;
+    assert!(status.contains("to come, at the earliest"), "{status}");
+    let approved = desk.says("approve recipe-api --step 2 --reason checked");
+    assert_eq!(approved.code, 0, "{}", approved.err);
+    for words in [
+        "recipe-api: step 2: 5% → 50% of the traffic (weights 50/50), then 1d of bake",
+        "recipe-api: seen so far: step 1 baked",
+        "none red since the first step",
+    ] {
+        assert!(approved.err.contains(words), "{words}: {}", approved.err);
+    }
+    let json = desk.says("history recipe-api --format json").json();
+    let entries = json.as_array().expect("an array");
+    let last = entries.last().expect("an entry");
+    assert_eq!(last["event"]["type"], "step_approved");
+    assert_eq!(
+        last["event"].get("caller_arn"),
+        None,
+        "no credentials are at hand"
+    );
 }
 
 #[test]

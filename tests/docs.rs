@@ -128,7 +128,16 @@ fn the_plan_of_the_readme_is_valid_and_its_json_is_json() {
     let readme = document("README.md");
     let plans = blocks(&readme, "yaml");
     assert!(!plans.is_empty());
-    let (plans, scenarios): (Vec<&str>, Vec<&str>) = plans
+    let (fleets, others): (Vec<&str>, Vec<&str>) = plans
+        .into_iter()
+        .partition(|block| block.starts_with("max_in_flight"));
+    for fleet in fleets {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let path = folder.path().join("fleet.yaml");
+        fs::write(&path, fleet).expect("the file can be written");
+        assert!(cutover::plan_file::load_fleet(&path).is_ok(), "{fleet}");
+    }
+    let (plans, scenarios): (Vec<&str>, Vec<&str>) = others
         .into_iter()
         .partition(|block| block.contains("version:"));
     for scenario in scenarios {
@@ -139,13 +148,7 @@ fn the_plan_of_the_readme_is_valid_and_its_json_is_json() {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let path = folder.path().join("plan.yaml");
         fs::write(&path, plan).expect("the plan can be written");
-        // What names no version is a scenario for a rehearsal.
-        let valid = if plan.contains("version:") {
-            cutover::plan_file::load(&path).is_ok()
-        } else {
-            cutover::plan_file::load_scenario(&path).is_ok()
-        };
-        assert!(valid, "{plan}");
+        assert!(cutover::plan_file::load(&path).is_ok(), "{plan}");
     }
     let samples = blocks(&readme, "json");
     assert!(samples.len() >= 3);

@@ -6,6 +6,7 @@ mod drift;
 mod fleet;
 mod gates;
 mod phases;
+mod windows;
 mod writing;
 
 use cutover::engine::event::Event;

@@ -16,3 +16,4 @@ mod plan_files;
 mod rehearsal;
 mod scripts;
 mod support;
+mod window_calendars;

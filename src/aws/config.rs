@@ -50,7 +50,7 @@ const REGION_TIMEOUT: Duration = Duration::from_secs(2);
 /// The name of our sessions in the account's trail, where a role is assumed.
 const SESSION_NAME: &str = "cutover";
 /// Where Route 53's control plane stands, whose endpoint is global: the region where none is named.
-const GLOBAL_REGION: &str = "us-east-1";
+pub(super) const GLOBAL_REGION: &str = "us-east-1";
 
 /// What the adapters are made with.
 #[derive(Clone)]
@@ -281,7 +281,7 @@ async fn region(options: &Options) -> Option<Region> {
 }
 
 /// Reads the environment and the profile, or takes the options alone. Credentials are not fetched yet.
-async fn load(options: &Options, region: Option<Region>) -> SdkConfig {
+pub(super) async fn load(options: &Options, region: Option<Region>) -> SdkConfig {
     // Always a region, or else each part of the SDK would go and ask the machine's metadata for one.
     let region = region.unwrap_or_else(|| Region::from_static(GLOBAL_REGION));
     // Timing is set here and not left to the environment, which may change the SDK's retries.

@@ -93,7 +93,11 @@ Exit codes: 0 shown, 2 no such cutover";
 
 /// Below `approve --help`.
 pub const APPROVE: &str = "\
-An approval is for one step as it now is: a new attempt, or an amend of that step, voids it.
+An approval is for one step as it now is: a new attempt, or an amend of that step, voids it. What is approved is shown: what \
+the bake has seen so far, the next share, and when its window opens.
+
+Who approved is written down as user@host, which is what this machine says and no proof of a person. Where AWS credentials \
+are at hand (environment or profile), the ARN that STS gives for them is written down too.
 
 Examples:
   cutover approve recipe-api --reason 'error budget checked, OPS-123'

@@ -2,6 +2,7 @@
 
 pub mod adopt_drift;
 pub mod amend;
+pub mod approve;
 pub mod args;
 pub mod books;
 pub mod check;
@@ -82,9 +83,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Exit> {
         Command::Rehearse(args) => rehearse::run(context, args),
         Command::Run(args) => run::run(context, args),
         Command::Status(args) => status::run(context, args),
-        Command::Approve(args) => operate(context, "approve", &args.names, |state| {
-            commands::approve(state, args.step, &args.reason)
-        }),
+        Command::Approve(args) => approve::run(context, args),
         Command::Pause(args) => operate(context, "pause", &args.names, |state| {
             commands::pause(state, args.reason.as_deref())
         }),

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::args;
 use super::books::{Books, open_journal};
+use super::clock::here;
 use super::context::{Context, runtime};
 use super::error::Expected;
 use super::exit::Exit;
@@ -228,6 +229,7 @@ impl Readings {
             alarms: alarm_views(&plan, &self.alarms),
             plan,
             now,
+            here: here(),
             groups,
             settle,
             problems,

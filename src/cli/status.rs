@@ -8,10 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::args::Status;
 use super::books::{Books, open_journal};
+use super::clock::here;
 use super::context::{Context, runtime};
 use super::error::Expected;
 use super::exit::Exit;
 use super::names::{has_labels, resolve};
+use crate::engine::calendar::Calendar;
 use crate::engine::hold::HoldReason;
 use crate::engine::record::GroupImage;
 use crate::engine::state::{Phase, State};
@@ -19,7 +21,9 @@ use crate::engine::units::{CutoverName, Share, WeightPair};
 use crate::journal::Open;
 use crate::ports::{Clock, Glance, Heartbeat, Journal};
 use crate::report;
-use crate::report::status::{RecordRow, Row, Watch, to_json, to_text};
+use crate::report::approval::Evidence;
+use crate::report::calendar::Clocks;
+use crate::report::status::{Coming, RecordRow, Row, Watch, to_json, to_text};
 use crate::report::text;
 
 /// How often `--watch` looks again.
@@ -76,6 +80,8 @@ impl Seen {
             because: row.because.iter().map(HoldReason::subject).collect(),
             next_at: None,
             observed_at: None,
+            approval: None,
+            coming: None,
             ..row.clone()
         });
         let fresh = self.watch == Watch::Fresh;
@@ -105,10 +111,16 @@ async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -
             && (args.phase.is_empty() || args.phase.contains(&state.phase))
             && has_labels(state.plan(), &args.selector)
     };
-    let rows = books
-        .whole()
-        .filter(asked)
-        .map(|state| row(state, &glances, now))
+    let shown: Vec<&State> = books.whole().filter(asked).collect();
+    let unfinished = shown.iter().filter(|state| !state.phase.is_final()).count();
+    let detailed = !args.names.is_empty() || unfinished == 1;
+    let foreseen = |state: &State| Row {
+        coming: coming(state, now, detailed),
+        ..row(state, &glances, now)
+    };
+    let rows = shown
+        .into_iter()
+        .map(foreseen)
         .filter(|row| !args.needs_person || row.needs_person());
     let rows = rows.collect();
     let watch = watched(&books, now);
@@ -232,6 +244,18 @@ fn fleet_lines(books: &Books, now: Timestamp) -> Vec<String> {
     lines
 }
 
+/// When what is to come of it can happen, for whoever reads this here.
+fn coming(state: &State, now: Timestamp, shown: bool) -> Option<Coming> {
+    let calendar = Calendar::of_state(state, now)?;
+    let plan = state.plan().clone();
+    Some(Coming {
+        clocks: Clocks::of(&plan, &here()),
+        calendar,
+        plan,
+        shown,
+    })
+}
+
 /// One cutover's row (RULES J).
 fn row(state: &State, glances: &Glances<'_>, now: Timestamp) -> Row {
     let plan = state.plan();
@@ -244,7 +268,11 @@ fn row(state: &State, glances: &Glances<'_>, now: Timestamp) -> Row {
         .filter(|(fresh, _)| *fresh)
         .map(|(_, glance)| glance);
     let glance = current.map(|(_, glance)| glance);
+    let because = because(state, fresh);
+    let asked = because.iter().find_map(HoldReason::asks_approval);
     Row {
+        approval: asked.and_then(|step| Evidence::of(state, step, now)),
+        coming: None,
         name: state.name.clone(),
         labels: plan.labels.clone(),
         attempt: state.attempt,
@@ -258,7 +286,7 @@ fn row(state: &State, glances: &Glances<'_>, now: Timestamp) -> Row {
         steps: plan.step_count(),
         intended_share: intended_share(state),
         records: records(state, glance),
-        because: because(state, fresh),
+        because,
         since: state.phase_since,
         next_at: fresh
             .filter(|_| !state.phase.is_final())
@@ -318,8 +346,9 @@ fn because(state: &State, fresh: Option<&Glance>) -> Vec<HoldReason> {
     };
     because.retain(|reason| match reason {
         HoldReason::Paused { .. } => state.paused.is_some(),
-        HoldReason::Approval { step } => !state.is_approved(*step),
-        _ => true,
+        reason => reason
+            .asks_approval()
+            .is_none_or(|step| !state.is_approved(step)),
     });
     if let Some(pause) = &state.paused {
         let said = because

@@ -283,6 +283,9 @@ pub enum Event {
         bake_secs: i64,
         /// Why.
         reason: String,
+        /// As whom AWS knows whoever approved, where their credentials were at hand.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        caller_arn: Option<String>,
     },
     /// A person wants the bake to end now.
     BakeSkipRequested {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::record::GroupName;
 use super::state::Phase;
 use super::units::{AlarmId, ChangeId, CutoverName, ZoneId};
+use super::window::Zone;
 
 /// Why a cutover does not move now. The same value goes to the terminal, JSON and journal.
 ///
@@ -189,6 +190,24 @@ pub enum HoldReason {
         /// The step.
         step: u16,
     },
+    /// A step has waited for its approval for longer than the plan allows.
+    ApprovalOverdue {
+        /// The step.
+        step: u16,
+        /// Since when it waits.
+        since: Timestamp,
+    },
+    /// The plan's window is shut, or would shut before the bake is over.
+    WindowShut {
+        /// The step.
+        step: u16,
+        /// When the step can be taken; none if never.
+        opens_at: Option<Timestamp>,
+        /// Whose clock the plan goes by.
+        time_zone: Zone,
+        /// Whether it must stay open until the bake is over.
+        whole_bake: bool,
+    },
     /// The weights are being written and read back.
     Shifting {
         /// The step.
@@ -284,6 +303,13 @@ pub enum RevertCause {
         /// What failed.
         message: String,
     },
+    /// Nobody approved a step in time, and the plan says revert.
+    ApprovalTimeout {
+        /// The step.
+        step: u16,
+        /// Since when it waited.
+        since: Timestamp,
+    },
     /// A person asked.
     Operator {
         /// Who.
@@ -317,6 +343,8 @@ impl HoldReason {
             | Self::FleetUnreadable { .. }
             | Self::Dependency { phase: None, .. }
             | Self::Approval { .. }
+            | Self::ApprovalOverdue { .. }
+            | Self::WindowShut { opens_at: None, .. }
             | Self::AlarmRed { .. }
             | Self::AlarmMissing { .. }
             | Self::InSyncLate { .. } => true,
@@ -329,11 +357,22 @@ impl HoldReason {
             | Self::Dependency { .. }
             | Self::FleetFull { .. }
             | Self::Paused { .. }
+            | Self::WindowShut {
+                opens_at: Some(_), ..
+            }
             | Self::Shifting { .. }
             | Self::Settling { .. }
             | Self::Baking { .. }
             | Self::Reverting { .. } => false,
         }
+    }
+
+    /// The step whose approval it asks for, if it does.
+    pub fn asks_approval(&self) -> Option<u16> {
+        if let Self::Approval { step } | Self::ApprovalOverdue { step, .. } = self {
+            return Some(*step);
+        }
+        None
     }
 
     /// The same reason without its numbers: two holds differ when their subjects do.
@@ -343,13 +382,19 @@ impl HoldReason {
         match &mut subject {
             Self::AlarmMissing { since, .. } | Self::NoData { since, .. } => *since = None,
             Self::Unknown { message, since, .. } => (*message, *since) = (String::new(), None),
-            Self::UnknownTooLong { since, .. } => *since = Timestamp::UNIX_EPOCH,
+            Self::UnknownTooLong { since, .. } | Self::ApprovalOverdue { since, .. } => {
+                *since = Timestamp::UNIX_EPOCH;
+            }
             Self::Baking {
                 until,
                 counted_secs,
                 ..
             } => (*until, *counted_secs) = (None, 0),
             Self::Settling { until, .. } => *until = None,
+            // That it never opens is another matter than when.
+            Self::WindowShut { opens_at, .. } => {
+                *opens_at = opens_at.and(Some(Timestamp::UNIX_EPOCH));
+            }
             Self::Reverting { back, .. } => *back = 0,
             Self::RevertBlocked { message }
             | Self::Route53Unreadable { message, .. }

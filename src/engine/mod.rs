@@ -2,6 +2,7 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod calendar;
 pub mod check;
 pub mod commands;
 pub mod decide;
@@ -16,3 +17,4 @@ pub mod record;
 pub mod state;
 pub mod units;
 pub mod verdict;
+pub mod window;

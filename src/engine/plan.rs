@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::GroupName;
 use super::units::{AlarmId, CutoverName, Share, WeightPair};
+use super::window::Windows;
 
 /// A plan that has passed all checks. Nothing in it can contradict itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What is watched.
     pub gates: Gates,
+    /// When a step may be taken; none means always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Windows>,
     /// Who is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
@@ -97,6 +101,18 @@ pub struct Step {
     /// Whether a person must approve this step before it is taken.
     #[serde(default)]
     pub approval: bool,
+    /// What happens when nobody approves in time; none means that it waits for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_timeout: Option<ApprovalTimeout>,
+}
+
+/// How long a step waits for its approval, and what happens then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalTimeout {
+    /// Counted from the entry that first said that the step waits; pauses do not stop it. Above zero, at most 90 days.
+    pub after: SignedDuration,
+    /// What happens then. The first step has nothing to take back, and only holds.
+    pub on_timeout: HoldOrRevert,
 }
 
 /// What is watched, and what is done when it cannot be seen.

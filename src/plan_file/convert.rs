@@ -40,6 +40,7 @@ use super::records;
 use super::shapes;
 use super::shapes::Complaint;
 use super::steps;
+use super::windows;
 
 /// How long a gate may be Unknown where the plan does not say.
 const UNKNOWN_FOR_DEFAULT: SignedDuration = SignedDuration::from_mins(30);
@@ -74,6 +75,9 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
         let span = gates.span;
         convert_gates(gates.value?, &span, aws.region.as_deref(), sink)
     });
+    let windows = raw
+        .windows
+        .and_then(|windows| windows::convert(windows, sink));
     let notify = raw.notify.and_then(|notify| convert_notify(notify, sink));
     if sink.has_errors() {
         return None;
@@ -88,6 +92,7 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
         settle,
         steps: steps?,
         gates: gates?,
+        windows,
         notify,
     })
 }
@@ -134,14 +139,7 @@ fn require_keys(raw: &RawPlan, span: &Span, sink: &mut Sink<'_>) {
 }
 
 fn refuse_later_keys(raw: &RawPlan, sink: &mut Sink<'_>) {
-    refuse_later(
-        &[
-            ("windows", &raw.windows),
-            ("hooks", &raw.hooks),
-            ("jobs", &raw.jobs),
-        ],
-        sink,
-    );
+    refuse_later(&[("hooks", &raw.hooks), ("jobs", &raw.jobs)], sink);
 }
 
 pub(super) fn refuse_later(keys: &[(&str, &Option<At<Opaque>>)], sink: &mut Sink<'_>) {
@@ -269,7 +267,7 @@ fn convert_alarm(
     Some(AlarmGate { id, no_data })
 }
 
-fn choice(raw: Option<At<RawChoice>>) -> HoldOrRevert {
+pub(super) fn choice(raw: Option<At<RawChoice>>) -> HoldOrRevert {
     match raw.and_then(|choice| choice.value) {
         Some(RawChoice::Revert) => HoldOrRevert::Revert,
         Some(RawChoice::Hold) | None => HoldOrRevert::Hold,

@@ -163,11 +163,7 @@ fn parts(text: &str, sink: &mut Sink<'_>) -> Option<Parts> {
     let mut notify = None;
     if let Some(defaults) = raw.defaults.and_then(|defaults| defaults.value) {
         convert::refuse_later(
-            &[
-                ("windows", &defaults.windows),
-                ("hooks", &defaults.hooks),
-                ("jobs", &defaults.jobs),
-            ],
+            &[("hooks", &defaults.hooks), ("jobs", &defaults.jobs)],
             sink,
         );
         notify = defaults

@@ -1,11 +1,7 @@
 //! What to say about keys and words that the plan format does not know.
 
 /// Keys that a later version will read, and what they will be for.
-const LATER: [(&str, &str); 9] = [
-    (
-        "windows",
-        "cutover takes a step at any hour; use `approval: required` for steps that a person should choose the time of",
-    ),
+const LATER: [(&str, &str); 8] = [
     (
         "hooks",
         "only `notify: { command: […] }` runs something of yours",
@@ -41,7 +37,15 @@ const LATER: [(&str, &str); 9] = [
 pub(super) const FLEET: &str = "the fleet's file";
 
 /// Keys that people look for in the wrong place or under another name, and where they are.
-const ELSEWHERE: [(&[&str], &str); 12] = [
+const ELSEWHERE: [(&[&str], &str); 14] = [
+    (
+        &["time_zone", "allow", "deny", "whole_bake"],
+        "write it under `windows:`",
+    ),
+    (
+        &["timeout", "on_timeout"],
+        "write it under `approval:` of a step",
+    ),
     (&["region", "role_arn"], "write it under `aws:`"),
     (
         &[
@@ -108,7 +112,7 @@ const ELSEWHERE: [(&[&str], &str); 12] = [
 ];
 
 /// What a key's line looks like, for somebody who got its shape wrong.
-const EXAMPLES: [(&str, &str); 31] = [
+const EXAMPLES: [(&str, &str); 38] = [
     ("version", "version: 1"),
     ("name", "name: recipe-api"),
     ("description", "description: Recipe API, EKS to ECS"),
@@ -134,6 +138,16 @@ const EXAMPLES: [(&str, &str); 31] = [
     ),
     ("weight", "weight: 5%"),
     ("bake", "bake: 4h"),
+    ("approval", "approval: required"),
+    ("timeout", "timeout: 2d"),
+    (
+        "windows",
+        "windows: { time_zone: Asia/Tokyo, allow: [ \"Mon-Fri 10:00-17:00\" ] }",
+    ),
+    ("time_zone", "time_zone: Asia/Tokyo"),
+    ("allow", "allow: [ \"Mon-Fri 10:00-17:00\" ]"),
+    ("deny", "deny: [ \"2026-12-28..2027-01-04\" ]"),
+    ("whole_bake", "whole_bake: true"),
     ("gates", "gates: { alarms: [ recipe-api-5xx ] }"),
     ("alarms", "alarms: [ recipe-api-5xx ]"),
     (
@@ -159,7 +173,11 @@ const EXAMPLES: [(&str, &str); 31] = [
 
 /// The key that a bare value stands for, in the entries that may be written so.
 pub(super) fn shorthand(entry: &str) -> Option<&'static str> {
-    (entry == "AlarmEntry").then_some("name")
+    match entry {
+        "AlarmEntry" => Some("name"),
+        "ApprovalEntry" => Some("approval"),
+        _ => None,
+    }
 }
 
 /// What to do without a key of a later version.

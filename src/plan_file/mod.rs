@@ -31,6 +31,7 @@ mod schema;
 mod shapes;
 mod steps;
 mod tree;
+mod windows;
 
 pub use diagnostics::Finding;
 pub use diagnostics::PlanFileError;

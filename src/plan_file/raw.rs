@@ -42,12 +42,12 @@ pub(super) struct RawPlan {
     /// What is watched, and what happens when it cannot be seen.
     #[schemars(required)]
     pub(super) gates: Option<At<RawGates>>,
+    /// When a step may be taken; always by default. Bakes and reverts ignore it.
+    pub(super) windows: Option<At<RawWindows>>,
     /// Who is told.
     pub(super) notify: Option<At<RawNotify>>,
 
     // Keys of later versions: known, so that the message can say so.
-    #[schemars(skip)]
-    pub(super) windows: Option<At<Opaque>>,
     #[schemars(skip)]
     pub(super) hooks: Option<At<Opaque>>,
     #[schemars(skip)]
@@ -91,10 +91,10 @@ pub(super) struct RawDefaults {
     #[schemars(with = "Option<GatesInPart>")]
     pub(super) gates: Option<At<RawGates>>,
     /// As in a plan.
+    pub(super) windows: Option<At<RawWindows>>,
+    /// As in a plan.
     pub(super) notify: Option<At<RawNotify>>,
 
-    #[schemars(skip)]
-    pub(super) windows: Option<At<Opaque>>,
     #[schemars(skip)]
     pub(super) hooks: Option<At<Opaque>>,
     #[schemars(skip)]
@@ -174,7 +174,23 @@ pub(super) struct RawStep {
     #[schemars(required)]
     pub(super) bake: Option<At<DurationText>>,
     /// Whether a person must approve this step before it is taken.
-    pub(super) approval: Option<At<Approval>>,
+    pub(super) approval: Option<At<ApprovalEntry>>,
+}
+
+/// When a step may be taken. `deny` wins; without `allow` it is open always.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWindows {
+    /// Whose clock on the wall counts: a name of the IANA database, for example `Asia/Tokyo`.
+    #[schemars(required)]
+    pub(super) time_zone: Option<At<String>>,
+    /// When it is open.
+    #[schemars(length(min = 1))]
+    pub(super) allow: Option<At<Vec<At<WindowText>>>>,
+    /// When it is shut all the same: nights, holidays, the big sale.
+    pub(super) deny: Option<At<Vec<At<WindowText>>>>,
+    /// Whether a step is taken only if the window stays open until its bake is over; by default it is not so.
+    pub(super) whole_bake: Option<At<bool>>,
 }
 
 /// What is watched, and what happens when it cannot be seen.
@@ -231,8 +247,22 @@ pub(super) struct RawNotify {
     pub(super) webhook: Option<At<Opaque>>,
 }
 
+/// That a person must approve the step before it is taken; as a map, for how long it waits.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = super::schema::or_required)]
+pub(super) struct ApprovalEntry {
+    #[schemars(skip)]
+    pub(super) approval: Option<At<Approval>>,
+    /// How long it waits for its approval; above zero, at most 90d. For ever by default.
+    #[schemars(required)]
+    pub(super) timeout: Option<At<DurationText>>,
+    /// What happens then; by default `hold`, which pages once more.
+    pub(super) on_timeout: Option<At<RawChoice>>,
+}
+
 /// Whether a step waits for a person.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Approval {
     /// A person must approve the step before it is taken.
@@ -283,6 +313,12 @@ text_leaf! {
     /// A duration such as `90s`, `4h` or `1d 12h`; a day is 24 hours.
     #[schemars(extend("pattern" = super::durations::PATTERN))]
     DurationText
+}
+text_leaf! {
+    /// Days, a time of day, or both: `Mon-Fri 10:00-17:00`, `Sat,Sun`, `2026-12-28..2027-01-04`, `22:00-02:00`. A range
+    /// over midnight belongs to its first day; a range of dates includes both its days.
+    #[schemars(extend("minLength" = 3))]
+    WindowText
 }
 text_leaf! {
     /// A share such as `5%` or `0.5%`.

@@ -50,6 +50,15 @@ pub(super) fn or_bare_text(schema: &mut Schema) {
     }
 }
 
+/// Lets an approval be the word alone.
+pub(super) fn or_required(schema: &mut Schema) {
+    let object = std::mem::take(schema).to_value();
+    let mut both = json!({ "anyOf": [{ "type": "string", "const": "required" }, object] });
+    if let Value::Object(both) = both.take() {
+        *schema = both.into();
+    }
+}
+
 /// The version may be written with or without quotes.
 pub(super) fn version(schema: &mut Schema) {
     schema.remove("type");

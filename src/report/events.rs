@@ -144,9 +144,13 @@ pub fn event(event: &Event) -> String {
             pair,
             bake_secs,
             reason,
+            caller_arn,
         } => format!(
-            "step {step} approved (weights {pair}, bake {}): {reason}",
-            text::duration(SignedDuration::from_secs(*bake_secs))
+            "step {step} approved (weights {pair}, bake {}){}: {reason}",
+            text::duration(SignedDuration::from_secs(*bake_secs)),
+            caller_arn
+                .as_ref()
+                .map_or_else(String::new, |arn| format!(" by {arn}"))
         ),
         Event::BakeSkipRequested { step, reason } => {
             format!("skip of the bake of step {step} requested: {reason}")

@@ -9,6 +9,7 @@ use super::{fleet, text};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::record::GroupName;
 use crate::engine::units::CutoverName;
+use crate::engine::window::Zone;
 
 /// What applies the break-glass files when nothing of ours works (RULES E3).
 const BREAK_GLASS: &str = "by hand: `aws route53 change-resource-record-sets --hosted-zone-id ZONE --change-batch \
@@ -125,6 +126,16 @@ fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             reason: Some(reason),
         } => format!("paused: {reason}"),
         HoldReason::Approval { step } => format!("waiting for approval of step {step}"),
+        HoldReason::ApprovalOverdue { step, since } => format!(
+            "step {step} waits for its approval since {}, longer than the plan's `timeout`",
+            time(*since, now)
+        ),
+        HoldReason::WindowShut {
+            step,
+            opens_at,
+            time_zone,
+            whole_bake,
+        } => window(*step, *opens_at, time_zone, *whole_bake, now),
         HoldReason::Shifting { step, message } => shifting(*step, message.as_deref()),
         HoldReason::InSyncLate { change_id, zone } => format!(
             "change {change_id} in zone {zone} is not on all of Route 53's servers after 10m"
@@ -148,6 +159,27 @@ fn shifting(step: u16, failure: Option<&str>) -> String {
         Some(failure) => format!("writing the weights of step {step}; last failure: {failure}"),
         None => format!("writing the weights of step {step} and reading them back"),
     }
+}
+
+/// A step that is not taken at this time of the day, the week or the year.
+fn window(
+    step: u16,
+    opens_at: Option<Timestamp>,
+    zone: &Zone,
+    whole_bake: bool,
+    now: Option<Timestamp>,
+) -> String {
+    let whole = if whole_bake {
+        " for its whole bake"
+    } else {
+        ""
+    };
+    let Some(at) = opens_at else {
+        return format!("the window never opens again for step {step}{whole}");
+    };
+    let far = now.map_or_else(String::new, |now| format!(" ({})", text::relative(at, now)));
+    let opens = text::local(at, zone.rules());
+    format!("window opens {opens}{far}{whole}, for step {step}")
 }
 
 /// A step that resolvers are given time to see.
@@ -223,7 +255,10 @@ fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
             "check the disk and its permissions".to_owned()
         }
         HoldReason::Paused { .. } => format!("go on: `cutover resume {name}`"),
-        HoldReason::Approval { step } => {
+        HoldReason::WindowShut { opens_at: None, .. } => {
+            "change `windows` in the plan, and take it: `cutover amend PATH`".to_owned()
+        }
+        HoldReason::Approval { step } | HoldReason::ApprovalOverdue { step, .. } => {
             format!("approve: `cutover approve {name} --step {step} --reason …`")
         }
         HoldReason::InSyncLate { .. } => "see Route 53's health; it goes on waiting".to_owned(),
@@ -238,6 +273,7 @@ fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
         | HoldReason::NoData { .. }
         | HoldReason::Unknown { .. }
         | HoldReason::Preflight { .. }
+        | HoldReason::WindowShut { .. }
         | HoldReason::Shifting { .. }
         | HoldReason::Settling { .. }
         | HoldReason::Baking { .. }
@@ -301,6 +337,10 @@ pub fn cause(cause: &RevertCause) -> String {
             text::second(*since)
         ),
         RevertCause::StepFailed { message } => format!("the step failed: {message}"),
+        RevertCause::ApprovalTimeout { step, since } => format!(
+            "nobody approved step {step}, which waited since {}, and the plan says to revert then",
+            text::second(*since)
+        ),
         RevertCause::Operator { actor, reason } => match reason {
             Some(reason) => format!("{actor} asked for it: {reason}"),
             None => format!("{actor} asked for it"),
@@ -376,6 +416,15 @@ mod tests {
         GroupName {
             name: DnsName::new("api.example.com"),
             record_type: "A".to_owned(),
+        }
+    }
+
+    fn window_shut(opens_at: Option<Timestamp>, whole_bake: bool) -> HoldReason {
+        HoldReason::WindowShut {
+            step: 2,
+            opens_at,
+            time_zone: "Asia/Tokyo".parse().unwrap(),
+            whole_bake,
         }
     }
 
@@ -463,6 +512,12 @@ mod tests {
                 reason: Some("incident 42".to_owned()),
             },
             HoldReason::Approval { step: 4 },
+            HoldReason::ApprovalOverdue {
+                step: 4,
+                since: at("2026-11-19T02:30:00Z"),
+            },
+            window_shut(Some(at("2026-12-07T01:00:00Z")), false),
+            window_shut(None, true),
             HoldReason::Shifting {
                 step: 2,
                 message: None,

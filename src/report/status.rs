@@ -8,8 +8,12 @@ use comfy_table::presets::NOTHING;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::approval::Evidence;
+use super::calendar::{self, Clocks};
 use super::{holds, text};
+use crate::engine::calendar::Calendar;
 use crate::engine::hold::HoldReason;
+use crate::engine::plan::Plan;
 use crate::engine::units::{CutoverName, Share, WeightPair};
 
 /// How wide the share's bar is, in cells.
@@ -44,6 +48,23 @@ pub struct Row {
     pub next_at: Option<Timestamp>,
     /// When Route 53 or `CloudWatch` was last read for it.
     pub observed_at: Option<Timestamp>,
+    /// What a person would approve, where a step waits for it.
+    pub approval: Option<Evidence>,
+    /// When what is to come can happen.
+    pub coming: Option<Coming>,
+}
+
+/// When the steps to come can happen, for rows that show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coming {
+    /// The earliest times.
+    pub calendar: Calendar,
+    /// The plan that they are of.
+    pub plan: Plan,
+    /// By whose clocks they are shown.
+    pub clocks: Clocks,
+    /// Whether people see it: in a list of many it would only be in the way.
+    pub shown: bool,
 }
 
 /// One weighted group.
@@ -93,6 +114,8 @@ impl Row {
             "next_at": self.next_at.map(text::rfc3339),
             "observed_at": self.observed_at.map(text::rfc3339),
             "labels": self.labels,
+            "approval": self.approval.as_ref().map(Evidence::to_json),
+            "coming": self.coming.as_ref().map(|coming| calendar::to_json(&coming.calendar, &coming.plan)),
         })
     }
 
@@ -113,6 +136,21 @@ impl Row {
             "waiting" => Urgency::Waiting,
             _ => Urgency::Moving,
         }
+    }
+
+    /// What a person would approve, and when the rest can happen.
+    fn foresight(&self, now: Timestamp, width: Option<usize>) -> Vec<String> {
+        let evidence = self
+            .approval
+            .iter()
+            .flat_map(|evidence| evidence.lines(now));
+        let mut lines: Vec<String> = evidence.map(|line| text::wrap(&line, 6, width)).collect();
+        if let Some(coming) = self.coming.as_ref().filter(|coming| coming.shown) {
+            let table = calendar::to_text(&coming.calendar, &coming.plan, &coming.clocks, now);
+            lines.push(text::styled(text::FAINT, "      to come, at the earliest"));
+            lines.extend(table.lines().map(|line| format!("   {line}")));
+        }
+        lines
     }
 
     /// The weights as last read, once where all groups have the same.
@@ -336,6 +374,7 @@ fn groups(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
             for reason in &row.because {
                 shown.push(text::wrap(&holds::hold(reason, &row.name, now), 6, width));
             }
+            shown.extend(row.foresight(now, width));
         }
     }
     shown.join("\n")
@@ -370,6 +409,8 @@ mod tests {
             since: at("2026-11-20T23:00:00Z"),
             next_at: Some(at("2026-11-21T05:14:00Z")),
             observed_at: None,
+            approval: None,
+            coming: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The small pieces that all reports are made of: durations, times, bars, lines that fit.
 
 use anstyle::{AnsiColor, Style};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::units::Share;
@@ -55,6 +56,13 @@ pub fn minute(at: Timestamp) -> String {
 /// A time to the second, in UTC: `2026-11-21 14:00:03Z`.
 pub fn second(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// A time to the minute by the clock of a place: `Mon 2026-12-07 10:00 JST`.
+pub fn local(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone())
+        .strftime("%a %Y-%m-%d %H:%M %Z")
+        .to_string()
 }
 
 /// How far away a time is: `in 2h 14m`, `5m ago`, `now`.

@@ -78,6 +78,7 @@ pub(crate) fn plan(of: &PlanOf<'_>) -> PlanSource {
         pair: WeightPair::new(100 - percent, *percent),
         bake: SignedDuration::from_secs(*bake),
         approval: false,
+        approval_timeout: None,
     };
     let gates = |names: &[String]| names.iter().map(|name| gate(name)).collect();
     let plan = Plan {
@@ -96,6 +97,7 @@ pub(crate) fn plan(of: &PlanOf<'_>) -> PlanSource {
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Hold,
         },
+        windows: None,
         notify: None,
     };
     source(plan)

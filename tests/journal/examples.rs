@@ -104,6 +104,7 @@ fn plan() -> Plan {
         pair: WeightPair::new(100 - percent, percent),
         bake: SignedDuration::from_hours(24),
         approval,
+        approval_timeout: None,
     };
     Plan {
         labels: BTreeMap::new(),
@@ -132,6 +133,7 @@ fn plan() -> Plan {
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Revert,
         },
+        windows: None,
         notify: Some(Notify {
             command: vec!["/usr/local/bin/page".to_owned(), "--team=api".to_owned()],
         }),
@@ -298,6 +300,7 @@ fn asked() -> Vec<Event> {
             pair: WeightPair::new(0, 100),
             bake_secs: 86_400,
             reason: "looks good".to_owned(),
+            caller_arn: None,
         },
         Event::BakeSkipRequested {
             step: 1,

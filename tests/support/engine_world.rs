@@ -254,6 +254,7 @@ impl World {
             pair: step.pair,
             bake_secs: step.bake.as_secs(),
             reason: "looks well".to_owned(),
+            caller_arn: None,
         });
     }
 

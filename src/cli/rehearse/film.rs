@@ -153,6 +153,7 @@ fn reaction(
         | RevertCause::AlarmFlapped { alarm, .. }
         | RevertCause::UnknownTooLong { alarm, .. } => alarm == id,
         RevertCause::StepFailed { .. }
+        | RevertCause::ApprovalTimeout { .. }
         | RevertCause::Operator { .. }
         | RevertCause::LateWrite {} => false,
     };

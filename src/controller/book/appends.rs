@@ -347,6 +347,7 @@ mod tests {
                 on_unknown: HoldOrRevert::Hold,
                 both_red: HoldOrRevert::Hold,
             },
+            windows: None,
             notify: None,
             labels: BTreeMap::new(),
             after: Vec::new(),

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Invariant, Violation, approved, violation, zones_are_whole};
+use super::{Invariant, Violation, approved, in_its_window, violation, zones_are_whole};
 use crate::engine::decide::{Decision, How, Order, Part, Purpose};
 use crate::engine::event::{Event, RevertMode};
 use crate::engine::fleet::Fleet;
@@ -46,6 +46,7 @@ pub fn decision(
             Event::WeightChangeIntended { step, targets, .. } => {
                 rise(state, observation, *step)?;
                 fleet_allows(state, fleet, *step, now)?;
+                window_is_open(state, *step, now)?;
                 let whole = zones_are_whole(state, targets);
                 claim(Invariant::I9, whole, || {
                     format!("step {step} would move a part of a zone")
@@ -117,6 +118,13 @@ fn fleet_allows(state: &State, fleet: &Fleet, step: u16, now: Timestamp) -> Resu
     let completed = |on| fleet.member(on).map(|member| member.phase) == Some(Phase::Completed);
     let free = state.plan().after.iter().all(completed);
     need(free, "before what it comes after has completed")
+}
+
+/// I1: the wall shows a time at which the step may be taken, and goes on to where the plan wants the whole bake inside.
+fn window_is_open(state: &State, step: u16, now: Timestamp) -> Result<(), Violation> {
+    claim(Invariant::I1, in_its_window(state, step, now), || {
+        format!("step {step} would be taken outside its window")
+    })
 }
 
 /// I1: the whole bake was counted, or a person skipped it, with all gates passing now.

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::engine::event::{Envelope, JOURNAL_VERSION, Target};
 use crate::engine::fold::fold;
-use crate::engine::hold::{HaltReason, RevertCause};
+use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::plan::{
     Account, AlarmGate, AwsSettings, Gates, Group, HoldOrRevert, NoData, Plan, ZoneRef,
 };
@@ -34,6 +34,7 @@ fn step(percent: u8, approval: bool) -> Step {
         pair: WeightPair::new(100 - percent, percent),
         bake: SignedDuration::from_hours(1),
         approval,
+        approval_timeout: None,
     }
 }
 
@@ -70,6 +71,7 @@ fn source() -> PlanSource {
                 on_unknown: HoldOrRevert::Hold,
                 both_red: HoldOrRevert::Hold,
             },
+            windows: None,
             notify: None,
         },
         path: "/plans/api.yaml".to_owned(),
@@ -215,6 +217,7 @@ fn an_approval_is_bound_to_the_step_as_it_is() {
         pair: WeightPair::new(50, 50),
         bake_secs: 3_600,
         reason: "checked".to_owned(),
+        caller_arn: None,
     };
     assert_eq!(event, expected);
     assert!(approve(&baking_and([event]), Some(2), "again").is_err());

@@ -6,6 +6,7 @@ use super::View;
 use super::advance;
 use super::holds;
 use super::shifting;
+use super::turn;
 use super::watching;
 use super::{Decision, Order};
 use crate::engine::event::{Event, RevertMode};
@@ -54,18 +55,15 @@ pub(super) fn wants_groups(view: &View<'_>) -> bool {
     let judgement = verdict::judge(view.state, view.observation);
     let clear = holds::blockers(view, &judgement).is_empty();
     match view.state.phase {
+        Phase::Waiting => turn::wait(view, 1).is_none(),
         Phase::Settling => watching::lacks_a_change(view),
         Phase::Baking => {
-            (clear && watching::bake_is_over(view))
+            (clear && watching::bake_is_over(view) && !watching::waits_for_its_turn(view))
                 || view.state.skip_requested.is_some()
                 || view.state.write.is_some()
         }
         Phase::Halted => view.state.write.is_some(),
-        Phase::Waiting
-        | Phase::Shifting
-        | Phase::Completed
-        | Phase::Reverting
-        | Phase::Reverted => false,
+        Phase::Shifting | Phase::Completed | Phase::Reverting | Phase::Reverted => false,
     }
 }
 
@@ -156,6 +154,11 @@ fn react(view: &View<'_>, judgement: &Judgement) -> Option<Event> {
     }
     if let Some((alarm, cause)) = judgement.failure() {
         return automatic_revert(view, judgement, cause.clone(), Some(alarm));
+    }
+    let timed_out = turn::timed_out(view);
+    if let Some(event) = timed_out.and_then(|cause| automatic_revert(view, judgement, cause, None))
+    {
+        return Some(event);
     }
     let (alarm, since) = holds::unknown_reverts(view, judgement)?;
     let cause = RevertCause::UnknownTooLong {

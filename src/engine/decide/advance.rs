@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use super::turn;
 use super::{Decision, How, Order, PERFORM_WITHIN, Part, Purpose, View};
 use crate::engine::event::{Event, Target};
 use crate::engine::hold::HoldReason;
@@ -18,7 +19,13 @@ pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     if !view.fleet.holds(view.state, view.now).is_empty() {
         return Decision::default();
     }
-    let images = match preflight::images(view.state, view.observation) {
+    let images = preflight::images(view.state, view.observation);
+    if let Some(mut wait) = turn::wait(view, 1) {
+        wait.because.extend(images.err().unwrap_or_default());
+        wait.because.extend(turn::known_problems(view));
+        return wait;
+    }
+    let images = match images {
         Ok(images) => images,
         Err(problems) => {
             return Decision {
@@ -29,9 +36,6 @@ pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     };
     if !blockers.is_empty() {
         return Decision::default();
-    }
-    if !view.state.is_approved(1) {
-        return Decision::hold(HoldReason::Approval { step: 1 });
     }
     let baseline = view.state.baseline.is_none().then(|| images.clone());
     let mut decision = intend(view, 1, &images, baseline);

@@ -8,8 +8,10 @@ mod advance;
 mod holds;
 mod reverting;
 mod shifting;
+mod turn;
 mod watching;
 
+pub use turn::watched;
 pub use watching::settle_time;
 
 use jiff::{SignedDuration, Timestamp};
@@ -176,8 +178,8 @@ pub fn wants_groups(
             state.write.is_some() && now.duration_since(state.phase_since) <= RESIDUE
         }
         Phase::Reverting | Phase::Shifting => !observation.in_flight,
-        Phase::Waiting => fleet.holds(state, now).is_empty(),
-        Phase::Settling | Phase::Baking | Phase::Halted => {
+        Phase::Waiting if !fleet.holds(state, now).is_empty() => false,
+        Phase::Waiting | Phase::Settling | Phase::Baking | Phase::Halted => {
             let view = View {
                 state,
                 fleet,

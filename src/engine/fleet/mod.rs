@@ -291,7 +291,9 @@ pub fn is_in_flight(state: &State) -> bool {
 fn setback(cause: &RevertCause) -> Option<bool> {
     match cause {
         RevertCause::AlarmRed { .. } | RevertCause::AlarmFlapped { .. } => Some(true),
-        RevertCause::UnknownTooLong { .. } | RevertCause::StepFailed { .. } => Some(false),
+        RevertCause::UnknownTooLong { .. }
+        | RevertCause::StepFailed { .. }
+        | RevertCause::ApprovalTimeout { .. } => Some(false),
         RevertCause::Operator { .. } | RevertCause::LateWrite {} => None,
     }
 }

@@ -205,6 +205,7 @@ impl State {
             Event::StepHeld { because } => {
                 self.held.clone_from(because);
                 self.held_at = Some(at);
+                self.approval_asked(because, at);
                 Ok(())
             }
             Event::GateUnknown { alarm, .. } => {
@@ -337,10 +338,22 @@ impl State {
             "the records differ",
         )?;
         self.source = source.clone();
+        // Whoever changes the plan has seen that it waits: the term begins anew.
+        self.approval_asked = None;
         let plan = &self.source.plan;
         self.unknown
             .retain(|alarm, _| plan.alarms().any(|gate| gate.id == *alarm));
         Ok(())
+    }
+
+    /// Remembers when a step first waited for its approval; what else holds meanwhile does not begin the term anew.
+    fn approval_asked(&mut self, because: &[HoldReason], at: Timestamp) {
+        let asked = because.iter().find_map(HoldReason::asks_approval);
+        if let Some(step) = asked
+            && self.approval_asked.is_none_or(|(before, _)| before != step)
+        {
+            self.approval_asked = Some((step, at));
+        }
     }
 
     fn bake_started(&mut self, step: u16, at: Timestamp) -> Taken {
@@ -443,6 +456,7 @@ impl State {
             judged: BTreeMap::new(),
             ignored: BTreeSet::new(),
             approvals: BTreeMap::new(),
+            approval_asked: None,
             skip_requested: None,
             drift: None,
             rollback: None,

@@ -37,6 +37,7 @@ fn plan() -> Plan {
         pair: WeightPair::new(100 - percent, percent),
         bake: SignedDuration::from_hours(24),
         approval: false,
+        approval_timeout: None,
     };
     Plan {
         name: CutoverName::from("recipe-api"),
@@ -55,6 +56,7 @@ fn plan() -> Plan {
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Hold,
         },
+        windows: None,
         notify: None,
         labels: BTreeMap::new(),
         after: Vec::new(),
