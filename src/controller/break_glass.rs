@@ -132,15 +132,12 @@ fn zone_files(zone: &ZoneId, groups: Vec<Vec<RecordChange>>) -> Vec<(String, Str
     for group in groups {
         let size = batch::size(&group);
         let grown = total.plus(size);
-        match batches.last_mut().filter(|_| grown.fits()) {
-            Some(last) => {
-                last.extend(group);
-                total = grown;
-            }
-            None => {
-                batches.push(group);
-                total = size;
-            }
+        if let Some(last) = batches.last_mut().filter(|_| grown.fits()) {
+            last.extend(group);
+            total = grown;
+        } else {
+            batches.push(group);
+            total = size;
         }
     }
     let file = |(index, changes): (usize, &Vec<RecordChange>)| {

@@ -81,7 +81,9 @@ impl Controller {
             let id = append_id.to_owned();
             match self.book.append_facts(now, &facts, id).await {
                 Ok(()) => {
-                    facts.iter().for_each(|(name, _)| self.note_head(name));
+                    for (name, _) in &facts {
+                        self.note_head(name);
+                    }
                     self.journal_answered(Ok(()))?;
                     return Ok(Facts::new());
                 }

@@ -89,7 +89,7 @@ impl Controller {
             }
             let left = self.journal_turns(turns, &mut open, seen).await?;
             for name in left {
-                self.rest(&name, &mut open, seen, &mut orders);
+                rest(&name, &mut open, seen, &mut orders);
             }
         }
         self.hand_over(orders);
@@ -122,28 +122,13 @@ impl Controller {
                     }
                     turns.push(turn);
                 }
-                Some(None) => self.rest(&name, open, seen, orders),
+                Some(None) => rest(&name, open, seen, orders),
                 None => drop(open.remove(&name)),
             }
         }
         // A journal that hangs costs its two seconds once, and the first to find out must be who need not wait for it.
         turns.sort_by_key(|turn| !turn.reverts());
         turns
-    }
-
-    /// One cutover is done for this round; its order is ready, if it has one.
-    fn rest(
-        &self,
-        name: &CutoverName,
-        open: &mut BTreeMap<CutoverName, Open>,
-        seen: &mut Seen,
-        orders: &mut Vec<Decided>,
-    ) {
-        let order = open.remove(name).and_then(|mine| mine.order);
-        if let Some(((order, epoch), observation)) = order.zip(seen.get_mut(name)) {
-            observation.in_flight = true;
-            orders.push((name.clone(), order, epoch));
-        }
     }
 
     /// Decides one cutover. None: it is at rest, with the order in `mine` if there is one.
@@ -323,5 +308,19 @@ impl Controller {
             self.performer
                 .perform(&name, &account, &order, epoch, &label, now);
         }
+    }
+}
+
+/// One cutover is done for this round; its order is ready, if it has one.
+fn rest(
+    name: &CutoverName,
+    open: &mut BTreeMap<CutoverName, Open>,
+    seen: &mut Seen,
+    orders: &mut Vec<Decided>,
+) {
+    let order = open.remove(name).and_then(|mine| mine.order);
+    if let Some(((order, epoch), observation)) = order.zip(seen.get_mut(name)) {
+        observation.in_flight = true;
+        orders.push((name.clone(), order, epoch));
     }
 }

@@ -439,13 +439,13 @@ impl Event {
 
     /// Whether this event wakes somebody. A hold does so only for what is new in it; that is the fold's to know.
     pub fn pages(&self) -> bool {
-        match self {
+        if let Self::RevertIntended { cause, .. } | Self::RevertPerformedUnjournaled { cause, .. } =
+            self
+        {
             // Whoever asked for it is awake, and is told by the command that asked.
-            Self::RevertIntended { cause, .. } | Self::RevertPerformedUnjournaled { cause, .. } => {
-                !matches!(cause, RevertCause::Operator { .. })
-            }
-            event => matches!(event, Self::Halted { .. } | Self::FleetBudgetSpent { .. }),
+            return !matches!(cause, RevertCause::Operator { .. });
         }
+        matches!(self, Self::Halted { .. } | Self::FleetBudgetSpent { .. })
     }
 }
 

@@ -50,7 +50,8 @@ struct Set {
     name: String,
     #[serde(rename = "Type")]
     record_type: String,
-    set_identifier: String,
+    #[serde(rename = "SetIdentifier")]
+    identifier: String,
     weight: u8,
     #[serde(rename = "TTL")]
     ttl: Option<u32>,
@@ -193,7 +194,7 @@ fn record(change: Change) -> RecordSet {
     RecordSet {
         name: set.name,
         record_type: set.record_type,
-        set_identifier: set.set_identifier,
+        set_identifier: set.identifier,
         weight: Weight(set.weight),
         ttl: set.ttl,
         values: values.collect(),

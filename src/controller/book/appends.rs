@@ -57,12 +57,11 @@ pub(in crate::controller) fn groups(drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
     let mut room = 0;
     for draft in drafts {
         let size = draft.entries();
-        match groups.last_mut().filter(|_| size <= room) {
-            Some(group) => group.push(draft),
-            None => {
-                room = APPEND_EVENTS_MAX;
-                groups.push(vec![draft]);
-            }
+        if let Some(group) = groups.last_mut().filter(|_| size <= room) {
+            group.push(draft);
+        } else {
+            room = APPEND_EVENTS_MAX;
+            groups.push(vec![draft]);
         }
         room = room.saturating_sub(size);
     }
