@@ -383,6 +383,7 @@ fn groups(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::plan::HoldOrRevert;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -456,5 +457,73 @@ mod tests {
             .filter(|line| line.chars().count() > 80)
             .collect();
         assert!(wide.is_empty(), "{wide:?}");
+    }
+
+    const PLAN: &str = r#"
+version: 1
+name: recipe-api
+records: [ { zone: example.com, name: api.example.com, type: A, old: eks, new: ecs } ]
+steps:
+  - { weight: 5%, bake: 1d }
+  - { weight: 50%, bake: 1d, approval: { timeout: 2d, on_timeout: revert } }
+  - { weight: 100%, bake: 2d }
+gates: { alarms: [ errors, latency ] }
+windows: { time_zone: Asia/Tokyo, allow: [ "Mon-Fri 10:00-17:00" ] }
+"#;
+
+    #[test]
+    fn what_is_approved_and_what_is_to_come_stand_under_their_cutover() {
+        let plan = crate::plan_file::parse(PLAN, "a.yaml").unwrap().source.plan;
+        let now = at("2026-11-20T10:00:00Z");
+        let zone = plan.windows.clone().unwrap().time_zone;
+        let evidence = Evidence {
+            step: 2,
+            from: Share::percent(5),
+            to: WeightPair::new(50, 50),
+            bake: SignedDuration::from_hours(24),
+            baked: Some((
+                1,
+                SignedDuration::from_hours(24),
+                SignedDuration::from_hours(24),
+            )),
+            gates: 2,
+            unknown: Vec::new(),
+            window: Some((Some(at("2026-11-23T01:00:00Z")), zone.rules().clone())),
+            ends: Some((at("2026-11-22T09:00:00Z"), HoldOrRevert::Revert)),
+        };
+        let settle = SignedDuration::from_mins(2);
+        let mut calendar = Calendar::of_plan(&plan, settle, at("2026-11-19T02:00:00Z"));
+        calendar.steps.remove(0);
+        let berlin: crate::engine::window::Zone = "Europe/Berlin".parse().unwrap();
+        let shut = HoldReason::WindowShut {
+            step: 2,
+            opens_at: Some(at("2026-11-23T01:00:00Z")),
+            time_zone: zone,
+            whole_bake: false,
+        };
+        let waiting = Row {
+            approval: Some(evidence),
+            coming: Some(Coming {
+                clocks: Clocks::of(&plan, berlin.rules()),
+                calendar,
+                plan,
+                shown: true,
+            }),
+            since: at("2026-11-19T02:00:00Z"),
+            ..row(
+                "recipe-api",
+                "baking",
+                1,
+                vec![HoldReason::Approval { step: 2 }, shut],
+            )
+        };
+        let shown = to_text(std::slice::from_ref(&waiting), Watch::Fresh, now, Some(80));
+        let shown = anstream::adapter::strip_str(&shown).to_string();
+        let wide = |line: &&str| line.chars().count() > 80;
+        assert_eq!(shown.lines().find(wide), None, "{shown}");
+        insta::assert_snapshot!("status_to_come", shown);
+        let json = waiting.to_json(now);
+        assert_eq!(json["approval"]["share_next"], 50);
+        assert_eq!(json["coming"][0]["step"], 2);
     }
 }
