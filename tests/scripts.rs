@@ -233,6 +233,16 @@ fn every_example_plan_is_valid_without_warnings_and_completes_in_a_world_where_a
 }
 
 #[test]
+fn the_example_fleet_completes_in_its_order() {
+    let shown = output("$ cutover rehearse plans/microservices --no-charts", root());
+    assert_eq!(shown.matches(": completed after").count(), 12, "{shown}");
+    assert!(
+        shown.contains("held: after user-api: it has not started"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn every_example_scenario_belongs_to_a_plan_and_a_story_plays_it() {
     let told: Vec<String> = pages()
         .iter()
