@@ -2,7 +2,6 @@
 
 mod breaking_glass;
 mod calls;
-mod hunt;
 mod journal_down;
 mod outside;
 mod pages;

@@ -190,3 +190,24 @@ fn the_whole_way_takes_its_bakes_and_settling_and_no_more() {
     let took = world.now.duration_since(began_at);
     assert!(took <= SignedDuration::from_mins(124), "{took:#}");
 }
+
+#[test]
+fn a_hold_that_comes_and_goes_pages_once_and_fills_no_journal() {
+    let mut world = World::new(simple());
+    world.run_to_bake(1);
+    let before = world.journal.len();
+    for minute in 0..120 {
+        // As when two controllers take turns, of which one has a wrong clock.
+        world.skew = Some(SignedDuration::from_secs(if minute % 2 == 0 {
+            90
+        } else {
+            0
+        }));
+        world.tick(30);
+    }
+    let holds = world.count("step_held");
+    assert!(holds <= 14, "{holds} holds in an hour\n{}", world.story());
+    let pages = world.state().pages.len();
+    assert_eq!(pages, 1, "one page for one hold");
+    assert!(world.journal.len() - before < 200, "{}", world.story());
+}
