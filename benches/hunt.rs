@@ -144,6 +144,8 @@ fn main() -> ExitCode {
     match total.broken.into_iter().next() {
         None => ExitCode::SUCCESS,
         Some(broken) => {
+            say(&broken.to_string());
+            say("-- the same with fewer disturbances");
             say(&hunt::shrink(broken).to_string());
             ExitCode::FAILURE
         }

@@ -78,7 +78,7 @@ impl Controller {
             return Due::Only(BTreeSet::new());
         }
         let down = self.journal_trouble.is_some();
-        let wake = self.next_wake().max(Instant::now() + SLEEP_MIN);
+        let wake = wakes_at(self.next_wake());
         let look_again = self
             .outside
             .clock
@@ -95,18 +95,14 @@ impl Controller {
             }
             () = appended(&self.book, down) => Due::Only(BTreeSet::new()),
             () = look_again => Due::All,
-            () = tokio::time::sleep_until(wake) => Due::Only(self.woken()),
+            () = wake => Due::Only(self.woken()),
         }
     }
 
-    /// When the first cutover wants to be decided again.
-    fn next_wake(&self) -> Instant {
+    /// When the first cutover wants to be decided again, if any does before the next look.
+    fn next_wake(&self) -> Option<Instant> {
         let now = self.now();
-        let far = Instant::now() + Duration::from_hours(1);
-        self.wakes()
-            .map(|(_, at)| instant(at, now))
-            .min()
-            .unwrap_or(far)
+        self.wakes().map(|(_, at)| instant(at, now)).min()
     }
 
     fn wakes(&self) -> impl Iterator<Item = (&crate::engine::units::CutoverName, Timestamp)> {
@@ -130,6 +126,7 @@ impl Controller {
         self.send_pages();
         while !(self.performer.is_idle() && self.pager.is_idle()) {
             tokio::select! {
+                biased;
                 outcome = self.performer.next() => self.note_outcome(outcome),
                 delivered = self.pager.next() => self.delivered.push(delivered),
                 () = tokio::time::sleep_until(deadline) => break,
@@ -165,6 +162,14 @@ async fn appended(book: &Book, down: bool) {
         tokio::time::sleep(JOURNAL_AGAIN_AFTER).await;
     }
     book.changed().await;
+}
+
+/// Returns at that time, or after the shortest sleep; never where there is no such time.
+async fn wakes_at(wake: Option<Instant>) {
+    match wake {
+        Some(at) => tokio::time::sleep_until(at.max(Instant::now() + SLEEP_MIN)).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn instant(at: Timestamp, now: Timestamp) -> Instant {

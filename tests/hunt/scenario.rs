@@ -88,7 +88,7 @@ impl Scenario {
             6..=7 => magnitude(&mut self.rng, 60_000, 1_800_000),
             _ => magnitude(&mut self.rng, 1_800_000, QUIET_DAYS_MAX * 86_400_000),
         };
-        let trouble = self.rng.u64(0..=TROUBLE_MINS_MAX * 60_000);
+        let trouble = magnitude(&mut self.rng, 100, TROUBLE_MINS_MAX * 60_000);
         if millis <= trouble {
             return tokio::time::sleep(Duration::from_millis(millis)).await;
         }
