@@ -21,7 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 const CALLS_AT_ONCE_MAX: u64 = 60_000;
 
 /// A journal that is longer grows without end.
-const ENTRIES_MAX: usize = 4_000;
+const ENTRIES_MAX: usize = 12_000;
 
 /// A step may be sent for 15 s (RULES A1); a second more for clocks that differ a little.
 const SENT_WITHIN: SignedDuration = SignedDuration::from_secs(16);
