@@ -26,4 +26,5 @@ pub mod notify;
 pub mod plan_file;
 pub mod ports;
 pub mod report;
+pub mod scenario;
 pub mod sim;

@@ -10,6 +10,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::engine::event::{Envelope, Event, FailureClass};
+use crate::engine::fleet::FleetSettings;
 use crate::engine::observation::{AlarmReading, ChangeReading, FileReading, HistoryReading};
 use crate::engine::plan::{Account, ZoneRef};
 use crate::engine::record::{GroupName, RecordSet};
@@ -150,6 +151,14 @@ pub trait Dns: Send + Sync {
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 
+/// How long reading so many alarms of one account may take: 5 s (RULES F1), and 200 ms more for every page of 100 beyond
+/// the 25 that the service's quota lets through in that time. A fleet of thousands is then seen late rather than never.
+pub fn alarms_within(count: usize) -> Duration {
+    let more = count.div_ceil(100).saturating_sub(25);
+    let more = u32::try_from(more).unwrap_or(u32::MAX);
+    Duration::from_secs(5) + Duration::from_millis(200).saturating_mul(more)
+}
+
 /// Alarms: CloudWatch, or the simulated one. Every call ends within its own timeout.
 #[async_trait]
 pub trait Signals: Send + Sync {
@@ -285,6 +294,9 @@ pub struct Heartbeat {
     pub interval_secs: u64,
     /// What it sees, by cutover.
     pub cutovers: BTreeMap<CutoverName, Glance>,
+    /// The plan files that it cannot use and that no unfinished cutover came from, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, String>,
 }
 
 /// One cutover at a controller's last round.
@@ -331,6 +343,12 @@ pub struct PlanFilesNow {
 pub trait PlanFiles: Send + Sync {
     /// Reads what has changed since the last look; cheap when nothing has.
     fn look(&self) -> PlanFilesNow;
+
+    /// What the fleet's file says about all cutovers together, as of the last look, and its absolute path; none where
+    /// there is no such file, or none that can be read.
+    fn fleet(&self) -> Option<(String, FleetSettings)> {
+        None
+    }
 }
 
 /// Keeps the break-glass files: change batches that work without this program.

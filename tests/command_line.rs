@@ -1,6 +1,7 @@
 //! The command line as a person or a script meets it: the built binary, its words, its exit codes, its JSON.
 
 mod acceptance;
+mod fleets;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -234,6 +235,7 @@ impl Desk {
             observed_at: Some(at),
         };
         let heartbeat = Heartbeat {
+            refused: BTreeMap::new(),
             controller: "c1".to_owned(),
             host: "host".to_owned(),
             version: "0.1.0".to_owned(),
@@ -425,7 +427,10 @@ fn status_has_exactly_the_documented_fields() {
             "because",
             "since",
             "next_at",
-            "observed_at"
+            "observed_at",
+            "labels",
+            "approval",
+            "coming"
         ]
     );
     assert_eq!(row["phase"], "baking");
@@ -475,6 +480,7 @@ fn status_after_a_revert_shows_the_baseline() {
         write_id: WriteId::from("w2"),
         cause: RevertCause::AlarmRed { alarm: gate() },
         mode: RevertMode::Swap,
+        shared: None,
     };
     desk.write("recipe-api", ago(20), vec![revert]);
     let row = desk.says("status --format json").json()[0].clone();
@@ -551,6 +557,32 @@ fn a_command_that_does_not_apply_ends_with_12_and_writes_nothing() {
         assert!(said.err.contains("does not apply"), "{line}: {}", said.err);
     }
     assert_eq!(desk.says("history recipe-api").out, before);
+}
+
+#[test]
+fn approve_shows_what_is_approved_and_status_when_the_rest_can_happen() {
+    let mut desk = Desk::new();
+    desk.bake("recipe-api", ago(30));
+    let status = desk.says("status recipe-api").out;
+    assert!(status.contains("to come, at the earliest"), "{status}");
+    let approved = desk.says("approve recipe-api --step 2 --reason checked");
+    assert_eq!(approved.code, 0, "{}", approved.err);
+    for words in [
+        "recipe-api: step 2: 5% → 50% of the traffic (weights 50/50), then 1d of bake",
+        "recipe-api: seen so far: step 1 baked",
+        "none red since the first step",
+    ] {
+        assert!(approved.err.contains(words), "{words}: {}", approved.err);
+    }
+    let json = desk.says("history recipe-api --format json").json();
+    let entries = json.as_array().expect("an array");
+    let last = entries.last().expect("an entry");
+    assert_eq!(last["event"]["type"], "step_approved");
+    assert_eq!(
+        last["event"].get("caller_arn"),
+        None,
+        "no credentials are at hand"
+    );
 }
 
 #[test]
@@ -636,6 +668,7 @@ fn history_is_a_timeline() {
         write_id: WriteId::from("w2"),
         cause: RevertCause::AlarmRed { alarm: gate() },
         mode: RevertMode::Swap,
+        shared: None,
     };
     desk.write("recipe-api", at("2026-11-20T12:30:00Z"), vec![revert]);
     let said = desk.says("history recipe-api");

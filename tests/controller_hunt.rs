@@ -2,8 +2,10 @@
 
 mod breaking_glass;
 mod calls;
+mod fleets;
 mod journal_down;
 mod outside;
 mod pages;
+mod scale;
 mod world;
 mod writers;

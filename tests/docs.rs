@@ -128,12 +128,33 @@ fn the_plan_of_the_readme_is_valid_and_its_json_is_json() {
     let readme = document("README.md");
     let plans = blocks(&readme, "yaml");
     assert!(!plans.is_empty());
+    let (fleets, others): (Vec<&str>, Vec<&str>) = plans
+        .into_iter()
+        .partition(|block| block.starts_with("max_in_flight"));
+    for fleet in fleets {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let path = folder.path().join("fleet.yaml");
+        fs::write(&path, fleet).expect("the file can be written");
+        assert!(cutover::plan_file::load_fleet(&path).is_ok(), "{fleet}");
+    }
+    let (plans, scenarios): (Vec<&str>, Vec<&str>) = others
+        .into_iter()
+        .partition(|block| block.contains("version:"));
+    for scenario in scenarios {
+        let read = cutover::plan_file::parse_scenario(scenario, "README.md");
+        assert!(read.is_ok(), "{scenario}");
+    }
     for plan in plans {
         let folder = tempfile::tempdir().expect("a temporary directory");
+        if plan.starts_with("max_in_flight") {
+            let path = folder.path().join("fleet.yaml");
+            fs::write(&path, plan).expect("the file can be written");
+            assert!(cutover::plan_file::load_fleet(&path).is_ok(), "{plan}");
+            continue;
+        }
         let path = folder.path().join("plan.yaml");
         fs::write(&path, plan).expect("the plan can be written");
-        let checked = cutover::plan_file::load(&path);
-        assert!(checked.is_ok(), "{plan}");
+        assert!(cutover::plan_file::load(&path).is_ok(), "{plan}");
     }
     let samples = blocks(&readme, "json");
     assert!(samples.len() >= 3);

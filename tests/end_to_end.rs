@@ -4,6 +4,8 @@ mod alarms;
 mod calls;
 mod crashes;
 mod drift;
+mod emergencies;
+mod fleets;
 mod ladder;
 mod operators;
 mod rollbacks;

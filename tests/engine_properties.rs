@@ -2,11 +2,13 @@
 
 use cutover::engine::event::{Event, FailureClass, RevertMode};
 use cutover::engine::observation::{AlarmState, FileReading};
-use cutover::engine::plan::{HoldOrRevert, Plan};
+use cutover::engine::plan::{ApprovalTimeout, HoldOrRevert, Plan};
 use cutover::engine::record::GroupImage;
 use cutover::engine::state::Phase;
+use cutover::engine::window::Windows;
 use jiff::SignedDuration;
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
 use crate::support::engine_plan::{alarm, plan, source};
@@ -114,18 +116,49 @@ fn plans() -> impl Strategy<Value = Plan> {
     let ladder = [1_u8, 10, 50, 75, 100];
     let steps = (1_usize..=5, vec((1_i64..30, any::<bool>()), 5));
     let answer = || prop_oneof![Just(HoldOrRevert::Hold), Just(HoldOrRevert::Revert)];
-    (zones, steps, answer(), answer()).prop_map(move |(zones, (count, rest), unknown, both)| {
-        let shares = &ladder[ladder.len() - count..];
-        let steps: Vec<(u8, i64, bool)> = shares
-            .iter()
-            .zip(rest)
-            .map(|(share, (minutes, approval))| (*share, minutes, approval && minutes % 3 == 0))
-            .collect();
-        let mut plan = plan(&zones, &steps);
-        plan.gates.on_unknown = unknown;
-        plan.gates.both_red = both;
-        plan
-    })
+    let waits = (windows(), option::of((5_i64..60, answer())));
+    let all = (zones, steps, answer(), answer(), waits);
+    all.prop_map(
+        move |(zones, (count, rest), unknown, both, (windows, term))| {
+            let shares = &ladder[ladder.len() - count..];
+            let steps: Vec<(u8, i64, bool)> = shares
+                .iter()
+                .zip(rest)
+                .map(|(share, (minutes, approval))| (*share, minutes, approval && minutes % 3 == 0))
+                .collect();
+            let mut plan = plan(&zones, &steps);
+            plan.gates.on_unknown = unknown;
+            plan.gates.both_red = both;
+            plan.windows = windows;
+            for (index, step) in plan.steps.iter_mut().enumerate() {
+                step.approval_timeout = term.filter(|_| step.approval).map(|(minutes, answer)| {
+                    let first = index == 0;
+                    ApprovalTimeout {
+                        after: SignedDuration::from_mins(minutes),
+                        on_timeout: if first { HoldOrRevert::Hold } else { answer },
+                    }
+                });
+            }
+            plan
+        },
+    )
+}
+
+/// Every hour for some minutes, so that a whole ladder fits into the hours that a world has to come to an end.
+fn windows() -> impl Strategy<Value = Option<Windows>> {
+    let windows = (5_u8..59, any::<bool>()).prop_map(|(minutes, whole_bake)| {
+        let hour = |hour: u8| {
+            let entry = format!("{hour:02}:00-{hour:02}:{minutes:02}");
+            entry.parse().expect("an entry")
+        };
+        Windows {
+            time_zone: "Australia/Lord_Howe".parse().expect("a time zone"),
+            allow: (0..24).map(hour).collect(),
+            deny: Vec::new(),
+            whole_bake,
+        }
+    });
+    option::of(windows)
 }
 
 const ALARMS: [&str; 3] = ["errors", "latency", "fallback"];

@@ -3,8 +3,10 @@
 
 mod clocks;
 mod drift;
+mod fleet;
 mod gates;
 mod phases;
+mod windows;
 mod writing;
 
 use cutover::engine::event::Event;

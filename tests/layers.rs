@@ -8,14 +8,15 @@ use std::path::Path;
 use std::path::PathBuf;
 
 /// Each room and those that it may name besides itself.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("engine", &[]),
-    ("plan_file", &["engine"]),
+    ("scenario", &["engine"]),
+    ("plan_file", &["scenario", "engine"]),
     ("ports", &["engine"]),
     ("report", &["engine"]),
     ("journal", &["ports", "engine"]),
     ("aws", &["ports", "engine"]),
-    ("sim", &["ports", "engine"]),
+    ("sim", &["scenario", "ports", "engine"]),
     ("notify", &["ports", "engine"]),
     ("controller", &["ports", "engine"]),
     ("web", &["report", "ports", "engine"]),
@@ -23,6 +24,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
         "cli",
         &[
             "engine",
+            "scenario",
             "plan_file",
             "ports",
             "report",

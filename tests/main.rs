@@ -15,4 +15,7 @@ mod journal;
 mod layers;
 mod ministack;
 mod plan_files;
+mod rehearsal;
+mod scripts;
 mod support;
+mod window_calendars;

@@ -34,6 +34,7 @@ use crate::engine::units::AlarmId;
 use crate::ports::CallError;
 use crate::ports::Signals;
 use crate::ports::Urgency;
+use crate::ports::alarms_within;
 
 const ALARMS: &str = "DescribeAlarms";
 const HISTORY: &str = "DescribeAlarmHistory";
@@ -46,6 +47,8 @@ const ALARM_PAGES_MAX: usize = 5;
 const HISTORY_PAGES_MAX: usize = 10;
 /// A whole `alarm_history`, waiting for tokens included.
 const HISTORY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A page waits for its turn as long as its reading may take altogether, which is bounded elsewhere.
+const TOKEN_WITHIN: Duration = Duration::from_mins(5);
 const NO_REGION: &str = "no AWS region: set aws.region in the plan or AWS_REGION";
 
 /// `CloudWatch` behind the port. Clones share clients and budgets.
@@ -110,7 +113,7 @@ impl CloudWatchSignals {
         for _ in 0..ALARM_PAGES_MAX {
             let token = budgets
                 .alarms
-                .acquire(ALARMS, Urgency::Normal, READ_TIMEOUT);
+                .acquire(ALARMS, Urgency::Normal, TOKEN_WITHIN);
             token.await.map_err(|waited| no_token(ALARMS, waited))?;
             // Without types only metric alarms would be returned, and a composite one would look missing.
             let request = client
@@ -212,7 +215,7 @@ impl Signals for CloudWatchSignals {
         if wanted.is_empty() {
             return BTreeMap::new();
         }
-        let deadline = Instant::now() + READ_TIMEOUT;
+        let deadline = Instant::now() + alarms_within(wanted.len());
         let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for alarm in wanted {
             if let Some(region) = self.region_of(alarm) {

@@ -50,7 +50,7 @@ const REGION_TIMEOUT: Duration = Duration::from_secs(2);
 /// The name of our sessions in the account's trail, where a role is assumed.
 const SESSION_NAME: &str = "cutover";
 /// Where Route 53's control plane stands, whose endpoint is global: the region where none is named.
-const GLOBAL_REGION: &str = "us-east-1";
+pub(super) const GLOBAL_REGION: &str = "us-east-1";
 
 /// What the adapters are made with.
 #[derive(Clone)]
@@ -80,8 +80,8 @@ pub struct Limits {
     pub route53_per_operation: Rate,
     /// Tokens of each bucket that only reverts may take: 20.
     pub route53_headroom: u32,
-    /// `DescribeAlarms`, per region: 4 a second, bursts of 4. The quota is 9 a second and shared with ECS, which misses
-    /// alarms when it is used up; so never more than 8 in any second. 5 s are enough for 2,200 alarms.
+    /// `DescribeAlarms`, per region: 7 a second, one by one. The quota is 9 a second and shared with ECS, which misses
+    /// alarms when it is used up; so never more than 8 in any second. 5 s are enough for 3,400 alarms.
     pub describe_alarms: Rate,
     /// `DescribeAlarmHistory`, per region: 1 a second, bursts of 2. The quota is 3 a second.
     pub describe_alarm_history: Rate,
@@ -94,7 +94,7 @@ impl Default for Limits {
             route53_overall: rate(10, 50),
             route53_per_operation: rate(10, 50),
             route53_headroom: 20,
-            describe_alarms: rate(4, 4),
+            describe_alarms: rate(7, 1),
             describe_alarm_history: rate(1, 2),
         }
     }
@@ -281,7 +281,7 @@ async fn region(options: &Options) -> Option<Region> {
 }
 
 /// Reads the environment and the profile, or takes the options alone. Credentials are not fetched yet.
-async fn load(options: &Options, region: Option<Region>) -> SdkConfig {
+pub(super) async fn load(options: &Options, region: Option<Region>) -> SdkConfig {
     // Always a region, or else each part of the SDK would go and ask the machine's metadata for one.
     let region = region.unwrap_or_else(|| Region::from_static(GLOBAL_REGION));
     // Timing is set here and not left to the environment, which may change the SDK's retries.

@@ -6,6 +6,7 @@
 //! | file | what it settles |
 //! |---|---|
 //! | `config.rs` | options, timeouts and retries, clients |
+//! | `caller.rs` | as whom AWS knows the person who approves |
 //! | `budget.rs` | token buckets: how often we may call, and that reverts go first |
 //! | `date.rs` | AWS's clock, from the `Date` of every reply |
 //! | `errors.rs` | what kind of failure it is, in words without secrets |
@@ -16,6 +17,7 @@
 //! | `cloudwatch.rs` | the port `Signals` |
 
 mod budget;
+mod caller;
 mod cloudwatch;
 mod config;
 mod date;
@@ -26,6 +28,7 @@ mod zone_reads;
 mod zones;
 
 pub use budget::Rate;
+pub use caller::caller_arn;
 pub use cloudwatch::CloudWatchSignals;
 pub use config::Aws;
 pub use config::AwsClients;

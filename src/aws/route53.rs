@@ -71,7 +71,7 @@ const ZONE_SIZE_TIMEOUT: Duration = Duration::from_secs(2);
 const NAMES_WITHOUT_SIZE: usize = 2;
 /// The same for a revert: no more than are read at once out of the tokens kept for reverts. A rollback of many more, in a
 /// process that knows nothing yet, would wait for tokens where a few pages of the zone hold everything (RULES A5).
-const NAMES_WITHOUT_SIZE_IN_REVERT: usize = 16;
+const NAMES_WITHOUT_SIZE_IN_REVERT: usize = 5;
 
 /// Route 53 behind the port. Clones share clients, budgets and what is known of zones.
 #[derive(Debug, Clone)]
@@ -173,8 +173,8 @@ impl Route53Dns {
             zone: zone.clone(),
             urgency,
         };
-        if size.is_some_and(|size| whole_zone_is_cheaper(names.len(), size)) {
-            let read = reader.read_zone(wanted).await;
+        if let Some(size) = size.filter(|size| whole_zone_is_cheaper(names.len(), *size)) {
+            let read = reader.read_zone(wanted, size).await;
             return answers(wanted, |_| Some(&read));
         }
         let read = reader.read_names(names).await;

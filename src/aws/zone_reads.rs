@@ -1,7 +1,7 @@
 //! Reading groups of a zone in the fewest calls.
 //!
 //! Either one call per *name* (all its types are adjacent, so one call serves A and AAAA), or pages of the whole zone,
-//! whichever needs fewer. Single reads run side by side, pages one after the other; with equal cost the single reads
+//! whichever needs fewer. Single reads run side by side, as do stretches of many pages; with equal cost the single reads
 //! win. Route 53 returns the newest version, changes under way included, and does not promise one version across pages.
 //!
 //! Source: Route 53 API Reference, `ListResourceRecordSets`: at most 300 record sets a page, all of one name and type
@@ -37,6 +37,9 @@ const NAME_PAGE: i32 = 100;
 const NAME_PAGES_MAX: usize = 20;
 /// 300,000 record sets, thirty times what a zone holds by default.
 const ZONE_PAGES_MAX: usize = 1_000;
+/// Stretches of a zone that are read side by side, and how many pages one is worth: each may cost a page more.
+const STRETCHES_MAX: usize = 8;
+const STRETCH_PAGES: usize = 4;
 /// Single reads on the wire at once.
 const SINGLE_READS_MAX: usize = 8;
 
@@ -84,6 +87,33 @@ pub(super) fn whole_zone_is_cheaper(names: usize, record_count: u64) -> bool {
     let page = u64::from(ZONE_PAGE.unsigned_abs());
     let pages = record_count.div_ceil(page).max(1);
     u64::try_from(names).is_ok_and(|names| pages < names)
+}
+
+/// Where a name stands in a zone: names are listed by their labels from the right.
+fn place(name: &DnsName) -> Vec<String> {
+    let labels = name.as_str().split('.').rev();
+    labels.map(str::to_owned).collect()
+}
+
+/// The wanted groups in stretches of the zone that are worth reading side by side.
+fn stretches_of(wanted: &BTreeSet<GroupName>, size: u64) -> Vec<BTreeSet<GroupName>> {
+    let pages = size.div_ceil(u64::from(ZONE_PAGE.unsigned_abs()));
+    let pages = usize::try_from(pages).unwrap_or(usize::MAX);
+    let count = (pages / STRETCH_PAGES).clamp(1, STRETCHES_MAX);
+    let mut names: Vec<(DnsName, BTreeSet<String>)> = types_by_name(wanted).into_iter().collect();
+    names.sort_by_cached_key(|(name, _)| place(name));
+    let groups = |(name, types): &(DnsName, BTreeSet<String>)| {
+        let name = name.clone();
+        let group = move |record_type: &String| GroupName {
+            name: name.clone(),
+            record_type: record_type.clone(),
+        };
+        types.iter().map(group).collect::<Vec<_>>()
+    };
+    names
+        .chunks(names.len().div_ceil(count).max(1))
+        .map(|names| names.iter().flat_map(groups).collect())
+        .collect()
 }
 
 /// The wanted groups' types by name.
@@ -160,9 +190,64 @@ impl ZoneReader {
         Err(self.stuck())
     }
 
-    /// Reads the wanted groups from pages of the whole zone; stops when all have been passed.
-    pub(super) async fn read_zone(&self, wanted: &BTreeSet<GroupName>) -> Result<Found, CallError> {
-        let mut cursor = Cursor::default();
+    /// Reads the wanted groups from pages of a zone of this size. A large zone is read in stretches side by side: 34
+    /// pages one after the other would take longer than a round may wait.
+    pub(super) async fn read_zone(
+        &self,
+        wanted: &BTreeSet<GroupName>,
+        size: u64,
+    ) -> Result<Found, CallError> {
+        let stretches = stretches_of(wanted, size);
+        if stretches.len() <= 1 {
+            return self.read_pages(Cursor::default(), wanted, None).await;
+        }
+        let mut reads = JoinSet::new();
+        for stretch in stretches {
+            let reader = self.clone();
+            reads.spawn(async move { reader.read_stretch(&stretch).await });
+        }
+        let mut found = Found::new();
+        while let Some(finished) = reads.join_next().await {
+            // A panic leaves its groups unfound, which are then looked for again.
+            if let Ok(read) = finished {
+                found.extend(read?);
+            }
+        }
+        // Where a stretch ends rests on the order of names. What it did not meet is looked for by itself before it
+        // counts as gone.
+        let missing = |group: &&GroupName| !found.contains_key(*group);
+        let missing: BTreeSet<GroupName> = wanted.iter().filter(missing).cloned().collect();
+        let names = types_by_name(&missing);
+        if whole_zone_is_cheaper(names.len(), size) {
+            let read = self.read_pages(Cursor::default(), &missing, None).await;
+            found.extend(read?);
+        } else {
+            for read in self.read_names(names).await.into_values() {
+                found.extend(read?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads pages from the first wanted name to the last.
+    async fn read_stretch(&self, wanted: &BTreeSet<GroupName>) -> Result<Found, CallError> {
+        let names = || wanted.iter().map(|group| &group.name);
+        let first = names().min_by_key(|name| place(name));
+        let start = Cursor {
+            name: first.map(|name| format!("{name}.")),
+            ..Cursor::default()
+        };
+        self.read_pages(start, wanted, names().map(place).max())
+            .await
+    }
+
+    /// Reads pages until all wanted groups, or a place in the zone, have been passed.
+    async fn read_pages(
+        &self,
+        mut cursor: Cursor,
+        wanted: &BTreeSet<GroupName>,
+        last: Option<Vec<String>>,
+    ) -> Result<Found, CallError> {
         let mut found = Found::new();
         for _ in 0..ZONE_PAGES_MAX {
             let page = self.page(&cursor, ZONE_PAGE).await?;
@@ -176,7 +261,9 @@ impl ZoneReader {
                 return Ok(found);
             };
             let goes_on = next.group().is_none_or(|group| wanted.contains(&group));
-            if found.len() == wanted.len() && !goes_on {
+            let passed = last.as_ref().zip(next.group());
+            let passed = passed.is_some_and(|(last, group)| place(&group.name) > *last);
+            if passed || (found.len() == wanted.len() && !goes_on) {
                 return Ok(found);
             }
             if next == cursor {
@@ -220,6 +307,20 @@ impl ZoneReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_large_zone_is_read_in_stretches_that_cover_it() {
+        let group = |number: usize| GroupName {
+            name: DnsName::new(&format!("svc{number}.example.com")),
+            record_type: "CNAME".to_owned(),
+        };
+        let wanted: BTreeSet<GroupName> = (0..5_000).map(group).collect();
+        let stretches = stretches_of(&wanted, 10_000);
+        assert_eq!(stretches.len(), 8);
+        let all: BTreeSet<GroupName> = stretches.into_iter().flatten().collect();
+        assert_eq!(all, wanted);
+        assert_eq!(stretches_of(&wanted, 2_000).len(), 1);
+    }
 
     #[test]
     fn the_whole_zone_is_read_where_that_needs_fewer_calls() {

@@ -1,5 +1,7 @@
 //! `cutover amend`: take changed plan files into cutovers that are under way (RULES H2).
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 
 use super::args::Amend;
@@ -9,17 +11,19 @@ use super::names::{Named, unknown};
 use super::operate::{Desk, Order, give};
 use super::plans;
 use crate::engine::commands;
+use crate::engine::units::CutoverName;
 
 /// Takes the plans, each into the cutover of its name.
 ///
 /// # Errors
 /// A plan is not valid, names no cutover of the journal, or may not change so.
 pub fn run(context: &mut Context<'_>, args: &Amend) -> Result<Exit> {
-    let sources = plans::find(&args.paths).require_valid(context)?;
     let reason = args.reason.as_deref();
     runtime()?.block_on(async {
         let desk = Desk::open(context).await?;
         let known = desk.books.names();
+        let names: BTreeSet<CutoverName> = known.iter().cloned().collect();
+        let sources = plans::find_beside(&args.paths, &names).require_valid(context)?;
         let mut orders = Vec::new();
         for source in &sources {
             let name = source.plan.name.clone();

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, Zoned};
 
 use super::help;
+use crate::engine::state::Phase;
 
 /// Move production traffic from an old cluster to a new one by stepping Route 53 weights, and take it back by itself
 #[derive(Debug, Parser)]
@@ -119,9 +122,15 @@ pub enum Command {
     /// Pause cutovers: nothing advances, gates stay armed
     #[command(after_help = help::PAUSE)]
     Pause(Names),
-    /// Resume paused cutovers
+    /// Resume paused cutovers, or the fleet after its failure budget was spent
     #[command(after_help = help::RESUME)]
-    Resume(Names),
+    Resume(Resume),
+    /// Freeze the whole fleet: nothing advances, gates stay armed, reverts go out
+    #[command(after_help = help::FREEZE)]
+    Freeze(Freeze),
+    /// End the freeze of the fleet
+    #[command(after_help = help::UNFREEZE)]
+    Unfreeze(Unfreeze),
     /// Try a reverted cutover again, or leave Halted
     #[command(after_help = help::RETRY)]
     Retry(Names),
@@ -145,7 +154,7 @@ pub enum Command {
     History(History),
     /// Print the JSON Schema of plan files, for editors
     #[command(after_help = help::SCHEMA)]
-    Schema,
+    Schema(Schema),
     /// Print a completion script for a shell
     #[command(after_help = help::COMPLETIONS)]
     Completions {
@@ -163,6 +172,14 @@ pub struct Paths {
     /// Plan files, or directories of them
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+}
+
+/// Arguments of `schema`.
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// The schema of `fleet.yaml` instead
+    #[arg(long)]
+    pub fleet: bool,
 }
 
 /// Arguments of `preview`.
@@ -185,9 +202,53 @@ pub struct Rehearse {
     /// What the simulated world's chances come from; the same seed is the same world
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
-    /// When the rehearsal begins, as RFC 3339; now by default
-    #[arg(long, value_name = "TIME")]
-    pub start: Option<Timestamp>,
+    /// When the rehearsal begins, as RFC 3339; now by default. Times are shown in its zone
+    #[arg(long, value_name = "TIME", value_parser = start)]
+    pub start: Option<Start>,
+    /// What the simulated world is like and what goes wrong in it; by default all is well
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// Let something go wrong, for example 'new errors 20% at step 3 + 2h'; may be given several times
+    #[arg(long = "fault", value_name = "TEXT")]
+    pub faults: Vec<String>,
+    /// Rehearse so many times, with this seed and those after it, and show how often it ends how
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub runs: Option<u32>,
+    /// Leave the charts out
+    #[arg(long)]
+    pub no_charts: bool,
+    /// Draw with ASCII only
+    #[arg(long)]
+    pub ascii: bool,
+}
+
+/// When a rehearsal begins, and the zone in which its times are shown.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The moment.
+    pub at: Timestamp,
+    /// The zone that it was written in.
+    pub zone: TimeZone,
+}
+
+/// Reads a moment with its zone: `2026-12-01T09:00+09:00`, `2026-12-01T09:00[Asia/Tokyo]`, `2026-12-01T00:00Z`.
+fn start(text: &str) -> Result<Start, String> {
+    let example = "write for example `2026-12-01T09:00+09:00`, or `2026-12-01T09:00[Asia/Tokyo]`";
+    if let Ok(zoned) = text.parse::<Zoned>() {
+        return Ok(Start {
+            at: zoned.timestamp(),
+            zone: zoned.time_zone().clone(),
+        });
+    }
+    let at = text.parse::<Timestamp>().map_err(|_| example.to_owned())?;
+    let pieces = Pieces::parse(text).map_err(|_| example.to_owned())?;
+    let offset = pieces.to_numeric_offset().unwrap_or(Offset::UTC);
+    let zone = if offset == Offset::UTC {
+        TimeZone::UTC
+    } else {
+        TimeZone::fixed(offset)
+    };
+    Ok(Start { at, zone })
 }
 
 /// Arguments of `run`.
@@ -219,6 +280,15 @@ pub struct Status {
     /// Cutovers, or patterns with * and ?; all by default
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
+    /// Only those in this phase; may be given more than once
+    #[arg(long, value_name = "PHASE", value_parser = phase)]
+    pub phase: Vec<Phase>,
+    /// Only those that wait for a person
+    #[arg(long)]
+    pub needs_person: bool,
+    /// Only those with this label; may be given more than once
+    #[arg(long, short = 'l', value_name = "KEY=VALUE", value_parser = label)]
+    pub selector: Vec<Label>,
     /// Show it again every 2 seconds, until Ctrl-C
     #[arg(long)]
     pub watch: bool,
@@ -233,6 +303,59 @@ pub struct Names {
     /// Why, for the journal
     #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: Option<String>,
+}
+
+/// Arguments of `resume`.
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// Cutovers, or patterns with * and ?
+    #[arg(required_unless_present = "fleet", value_name = "NAME")]
+    pub names: Vec<String>,
+    /// The fleet: the automatic reverts so far no longer count against its failure budget
+    #[arg(long, conflicts_with = "names", requires = "reason")]
+    pub fleet: bool,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT", value_parser = words)]
+    pub reason: Option<String>,
+}
+
+/// Arguments of `freeze`.
+#[derive(Debug, Args)]
+pub struct Freeze {
+    /// Until when: a time as RFC 3339, or a duration from now; without it, until `unfreeze`
+    #[arg(long, value_name = "TIME|DURATION", value_parser = moment)]
+    pub until: Option<Moment>,
+    /// Why, for the journal and for everybody who is held
+    #[arg(long, value_name = "TEXT", value_parser = words)]
+    pub reason: String,
+}
+
+/// Arguments of `unfreeze`.
+#[derive(Debug, Args)]
+pub struct Unfreeze {
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT", value_parser = words)]
+    pub reason: Option<String>,
+}
+
+/// A time, or how long from now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// This time.
+    At(Timestamp),
+    /// This long from now.
+    In(SignedDuration),
+}
+
+/// Reads a time or a duration.
+fn moment(text: &str) -> Result<Moment, String> {
+    if let Ok(at) = text.parse() {
+        return Ok(Moment::At(at));
+    }
+    let hint = |_| {
+        "write a time such as `2026-12-28T09:00:00+09:00`, or a duration such as `4h`".to_owned()
+    };
+    duration(text).map(Moment::In).map_err(hint)
 }
 
 /// Arguments of commands on cutovers that need a reason.
@@ -303,11 +426,22 @@ pub struct IgnoreAlarm {
 #[derive(Debug, Args)]
 pub struct Rollback {
     /// Cutovers, or patterns with * and ?
-    #[arg(value_name = "NAME", required_unless_present = "all")]
+    #[arg(value_name = "NAME", required_unless_present_any = ["all", "from", "selector"])]
     pub names: Vec<String>,
     /// All unfinished cutovers of the journal
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
+    /// Write these break-glass files instead (ZONEID-01.json …); needs no journal
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 1..,
+        conflicts_with_all = ["names", "all", "selector", "force", "include_completed", "reason"]
+    )]
+    pub from: Vec<PathBuf>,
+    /// Of the unfinished ones, or of those that are named, only those with this label; may be given more than once
+    #[arg(long, short = 'l', value_name = "KEY=VALUE", value_parser = label)]
+    pub selector: Vec<Label>,
     /// Overwrite what somebody else changed
     #[arg(long)]
     pub force: bool,
@@ -317,6 +451,9 @@ pub struct Rollback {
     /// How long to wait for the end; the request stays in the journal
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = patience)]
     pub timeout: SignedDuration,
+    /// Where the break-glass files are, to keep them true [default: .cutover/break-glass, if the journal is beside it]
+    #[arg(long, value_name = "DIR")]
+    pub break_glass: Option<PathBuf>,
     /// Why, for the journal
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -347,6 +484,25 @@ pub fn duration(text: &str) -> Result<SignedDuration, String> {
         return Err("must be above zero".to_owned());
     }
     Ok(length)
+}
+
+/// A label that is asked for.
+pub type Label = (String, String);
+
+/// Reads a label.
+fn label(text: &str) -> Result<Label, String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| "write for example `team=search`".to_owned())?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Reads a phase.
+fn phase(text: &str) -> Result<Phase, String> {
+    let known = |phase: &&Phase| phase.label() == text;
+    let labels: Vec<&str> = Phase::ALL.iter().map(|phase| phase.label()).collect();
+    let unknown = || format!("the phases are {}", labels.join(", "));
+    Phase::ALL.iter().find(known).copied().ok_or_else(unknown)
 }
 
 /// How long to wait: a duration, or `0s` for not at all.
@@ -439,6 +595,24 @@ mod tests {
     fn a_rollback_names_what_it_takes_back() {
         assert!(Cli::try_parse_from(["cutover", "rollback"]).is_err());
         assert!(Cli::try_parse_from(["cutover", "rollback", "a", "--all"]).is_err());
+    }
+
+    #[test]
+    fn a_start_keeps_the_zone_that_it_was_written_in() {
+        let shown = |text: &str| {
+            let start = start(text).unwrap();
+            start.at.to_zoned(start.zone).to_string()
+        };
+        assert_eq!(
+            shown("2026-12-01T09:00+09:00"),
+            "2026-12-01T09:00:00+09:00[+09:00]"
+        );
+        assert_eq!(
+            shown("2026-12-01T09:00[Asia/Tokyo]"),
+            "2026-12-01T09:00:00+09:00[Asia/Tokyo]"
+        );
+        assert_eq!(shown("2026-12-01T09:00Z"), "2026-12-01T09:00:00+00:00[UTC]");
+        assert!(start("2026-12-01T09:00").is_err(), "no zone at all");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use anyhow::Result;
 use super::context::Context;
 use super::error::{Expected, illegal};
 use crate::engine::event::Envelope;
-use crate::engine::fold::{IllegalEvent, fold};
+use crate::engine::fleet::{self, Fleet};
+use crate::engine::fold::{IllegalEvent, apply};
 use crate::engine::state::State;
 use crate::engine::units::CutoverName;
 use crate::journal::{Open, open};
@@ -27,36 +28,55 @@ pub fn open_journal(context: &Context<'_>, mode: Open) -> Result<Arc<dyn Journal
     })
 }
 
-/// Everything that the journal says, by cutover.
+/// Everything that the journal says, by cutover; folded once.
 #[derive(Debug, Default)]
 pub struct Books {
     /// The entries of each cutover, in order.
     pub entries: BTreeMap<CutoverName, Vec<Envelope>>,
+    /// The entries of `@fleet`, in order.
+    pub fleet_entries: Vec<Envelope>,
+    /// All cutovers, as far as they concern each other.
+    pub fleet: Fleet,
     /// All heartbeats, newest first.
     pub heartbeats: Vec<Heartbeat>,
+    states: BTreeMap<CutoverName, Option<State>>,
+    damaged: BTreeMap<CutoverName, IllegalEvent>,
 }
 
 impl Books {
-    /// Reads all there is.
+    /// Reads all there is: two queries, however many cutovers there are.
     ///
     /// # Errors
     /// The journal cannot be read.
     pub async fn read(journal: &dyn Journal) -> Result<Self, JournalError> {
         let (all, _) = journal.read_after(Position::default()).await?;
-        let mut entries: BTreeMap<CutoverName, Vec<Envelope>> = BTreeMap::new();
+        let mut books = Self {
+            heartbeats: journal.heartbeats().await?,
+            ..Self::default()
+        };
         for entry in all {
-            // Streams that begin with `@` are about the whole fleet.
-            if !entry.cutover.as_str().starts_with('@') {
-                entries
-                    .entry(entry.cutover.clone())
-                    .or_default()
-                    .push(entry);
+            books.take(entry);
+        }
+        Ok(books)
+    }
+
+    fn take(&mut self, entry: Envelope) {
+        if fleet::is_fleet(&entry.cutover) {
+            self.fleet.take(&entry);
+            self.fleet_entries.push(entry);
+            return;
+        }
+        let name = entry.cutover.clone();
+        if !self.damaged.contains_key(&name) {
+            let state = self.states.entry(name.clone()).or_default();
+            let before = state.as_ref().map(|state| state.phase);
+            match (apply(state, &entry), &state) {
+                (Ok(()), Some(after)) => self.fleet.note(&entry, before, after),
+                (Ok(()), None) => {}
+                (Err(error), _) => drop(self.damaged.insert(name.clone(), error)),
             }
         }
-        Ok(Self {
-            entries,
-            heartbeats: journal.heartbeats().await?,
-        })
+        self.entries.entry(name).or_default().push(entry);
     }
 
     /// All cutovers.
@@ -70,21 +90,29 @@ impl Books {
     /// There is no such cutover, or its entries make no sense.
     pub fn state(&self, name: &CutoverName) -> Result<State> {
         let unknown = || super::names::unknown(name.as_str(), &self.names());
-        let entries = self.entries.get(name).ok_or_else(unknown)?;
-        Ok(fold(entries).map_err(illegal)?.ok_or_else(unknown)?)
+        if let Some(error) = self.damaged.get(name) {
+            return Err(illegal(error.clone()));
+        }
+        let state = self.states.get(name).and_then(Option::as_ref);
+        Ok(state.ok_or_else(unknown)?.clone())
     }
 
     /// The states of all cutovers, and what could not be folded: one damaged stream must not hide the others.
     pub fn states(&self) -> (BTreeMap<CutoverName, State>, Vec<IllegalEvent>) {
-        let mut states = BTreeMap::new();
-        let mut damaged = Vec::new();
-        for (name, entries) in &self.entries {
-            match fold(entries) {
-                Ok(Some(state)) => drop(states.insert(name.clone(), state)),
-                Ok(None) => {}
-                Err(error) => damaged.push(error),
-            }
-        }
-        (states, damaged)
+        let whole = self
+            .whole()
+            .map(|state| (state.name.clone(), state.clone()));
+        (whole.collect(), self.damaged.values().cloned().collect())
+    }
+
+    /// The states of all cutovers that could be folded.
+    pub fn whole(&self) -> impl Iterator<Item = &State> {
+        let whole = |(name, state)| (!self.damaged.contains_key(name)).then_some(state);
+        self.states.iter().filter_map(whole).flatten()
+    }
+
+    /// The cutovers whose entries make no sense.
+    pub fn damaged(&self) -> impl Iterator<Item = &IllegalEvent> {
+        self.damaged.values()
     }
 }

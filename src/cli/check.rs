@@ -7,6 +7,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::plans;
 use crate::report::check::{to_json, to_text};
+use crate::report::fleet;
 
 /// Checks plan files. Findings are the result, so they go to standard output.
 ///
@@ -19,6 +20,10 @@ pub fn run(context: &mut Context<'_>, args: &Paths) -> Result<Exit> {
     } else {
         let shown: Vec<String> = found.checked.iter().map(to_text).collect();
         context.print(&shown.join("\n"))?;
+        if let Some((path, settings)) = &found.fleet {
+            let limits = fleet::limits(settings);
+            context.print(&format!("\nfleet: {limits}, from {}\n", path.display()))?;
+        }
     }
     if found.all_ok() {
         Ok(Exit::Done)

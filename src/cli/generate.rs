@@ -4,17 +4,22 @@ use anyhow::Result;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
-use super::args::Cli;
+use super::args::{Cli, Schema};
 use super::context::Context;
 use super::exit::Exit;
 use crate::plan_file;
 
-/// Prints the JSON Schema of plan files.
+/// Prints the JSON Schema of plan files, or of a fleet's file.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn schema(context: &mut Context<'_>) -> Result<Exit> {
-    context.print_json(&plan_file::schema())?;
+pub fn schema(context: &mut Context<'_>, args: &Schema) -> Result<Exit> {
+    let schema = if args.fleet {
+        plan_file::fleet_schema()
+    } else {
+        plan_file::schema()
+    };
+    context.print_json(&schema)?;
     Ok(Exit::Done)
 }
 

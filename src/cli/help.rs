@@ -52,8 +52,21 @@ Runs the same controller as `run`, over a simulated Route 53 and CloudWatch with
 Examples:
   cutover rehearse plan.yaml
   cutover rehearse plan.yaml --seed 7 --start 2026-12-01T09:00:00Z
+  cutover rehearse plan.yaml --fault 'new errors 20% at step 3 + 2h'
+  cutover rehearse plan.yaml --fault 'cloudwatch down 40m at step 2 + 1h' --fault 'approve after 3h'
+  cutover rehearse plan.yaml --scenario black-friday.yaml
+  cutover rehearse plan.yaml --runs 200                     how often would it end how?
 
-Exit codes: 0 completed, 10 a plan is not valid, 20 reverted, 21 the revert did not end, 22 halted";
+Faults: WHAT [DURATION] [at step N + TIME | at TIME after the start | at RFC 3339], where WHAT is one of
+  new|old errors 20%, latency 5x, leak 30h, outage, slow start, capacity 2000/min, unhealthy
+  cloudwatch down, route53 down|throttled|busy|loses replies, journal down
+  controller killed, foreign write 70/30, alarm NAME red|missing|no data|unclear, push 20x
+  pause, resume, rollback, rollback --force, approve after 3h
+
+The charts are as wide as the terminal, or as COLUMNS says. README.md documents the JSON.
+
+Exit codes: 0 completed, 10 a plan is not valid, 20 reverted, 21 the revert did not end, 22 held or halted
+With --runs: 0 however they ended";
 
 /// Below `run --help`.
 pub const RUN: &str = "\
@@ -80,7 +93,11 @@ Exit codes: 0 shown, 2 no such cutover";
 
 /// Below `approve --help`.
 pub const APPROVE: &str = "\
-An approval is for one step as it now is: a new attempt, or an amend of that step, voids it.
+An approval is for one step as it now is: a new attempt, or an amend of that step, voids it. What is approved is shown: what \
+the bake has seen so far, the next share, and when its window opens.
+
+Who approved is written down as user@host, which is what this machine says and no proof of a person. Where AWS credentials \
+are at hand (environment or profile), the ARN that STS gives for them is written down too.
 
 Examples:
   cutover approve recipe-api --reason 'error budget checked, OPS-123'
@@ -103,8 +120,26 @@ pub const RESUME: &str = "\
 Examples:
   cutover resume recipe-api
   cutover resume '*'
+  cutover resume --fleet --reason 'bad image, taken back; INC-42'
 
-Exit codes: 0 resumed, 2 no such cutover, 12 it is not paused";
+Exit codes: 0 resumed, 2 no such cutover, 12 it is not paused, or nothing went back by itself";
+
+/// Below `freeze --help`.
+pub const FREEZE: &str = "\
+Nothing advances in any cutover of the journal: no step is taken, none starts. Gates stay armed, and everything can still go back. A freeze of another length takes the place of the one before.
+
+Examples:
+  cutover freeze --until 4h --reason 'sale until six'
+  cutover freeze --until 2026-12-28T09:00:00+09:00 --reason 'end of year'
+
+Exit codes: 0 journaled, 2 no such journal, 12 it is frozen so already, or that time is over";
+
+/// Below `unfreeze --help`.
+pub const UNFREEZE: &str = "\
+Examples:
+  cutover unfreeze --reason 'the sale is over'
+
+Exit codes: 0 journaled, 2 no such journal, 12 the fleet is not frozen";
 
 /// Below `retry --help`.
 pub const RETRY: &str = "\
@@ -153,13 +188,14 @@ Exit codes: 0 ignored, 2 no such cutover or alarm, 12 it has started";
 
 /// Below `rollback --help`.
 pub const ROLLBACK: &str = "\
-Gates, pauses, windows and approvals never stand in its way. Works whether or not a controller runs, and from any machine that reaches the journal. Asks first; without a terminal, --yes is needed.
+Gates, pauses, windows and approvals never stand in its way. Works whether or not a controller runs, and from any machine that reaches the journal. Shows the calls that it is going to make, then how far it is, then a last look at every record, INSYNC, and until when caches may hold older answers. Asks first; without a terminal, --yes is needed.
 
 Examples:
   cutover rollback recipe-api
   cutover rollback 'recipe-*' --reason 'incident 42' --yes
   cutover rollback --all --yes
   cutover rollback recipe-api --force        over foreign changes too
+  cutover rollback --from .cutover/break-glass/*.json      without the journal
 
 Exit codes: 0 everything read back at the baseline, 2 no such cutover or not confirmed, 12 it has completed, 21 not finished within --timeout, 22 drift blocks it: look, then --force";
 

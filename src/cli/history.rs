@@ -7,6 +7,7 @@ use super::books::{Books, open_journal};
 use super::context::{Context, runtime};
 use super::exit::Exit;
 use super::names;
+use crate::engine::fleet::is_fleet;
 use crate::engine::units::CutoverName;
 use crate::journal::Open;
 use crate::report::history::{to_json, to_text};
@@ -19,10 +20,12 @@ pub fn run(context: &mut Context<'_>, args: &History) -> Result<Exit> {
     let journal = open_journal(context, Open::ReadOnly)?;
     let books = runtime()?.block_on(Books::read(journal.as_ref()))?;
     let name = CutoverName::from(args.name.as_str());
-    let entries = books
-        .entries
-        .get(&name)
-        .ok_or_else(|| names::unknown(&args.name, &books.names()))?;
+    let entries = if is_fleet(&name) {
+        &books.fleet_entries
+    } else {
+        let unknown = || names::unknown(&args.name, &books.names());
+        books.entries.get(&name).ok_or_else(unknown)?
+    };
     if context.json() {
         context.print_json(&to_json(entries))?;
     } else {

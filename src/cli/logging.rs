@@ -7,15 +7,12 @@ use tracing_subscriber::EnvFilter;
 use super::args::{Command, Format, Global};
 use super::error::Expected;
 
-/// Starts the log. `run` and `rollback` say what they do; all others only what goes wrong.
+/// Starts the log. `run` says what it does; all others only what goes wrong (`rollback` tells of its progress by itself).
 ///
 /// # Errors
 /// The filter cannot be read.
 pub fn start(global: &Global, command: &Command) -> Result<()> {
-    let talks = matches!(
-        command,
-        Command::Run(_) | Command::Rollback(_) | Command::Rehearse(_)
-    );
+    let talks = matches!(command, Command::Run(_) | Command::Rehearse(_));
     let filter = match &global.log_filter {
         Some(filter) if !filter.is_empty() => filter.clone(),
         _ => default_filter(talks, global.verbose).to_owned(),

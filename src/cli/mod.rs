@@ -2,6 +2,7 @@
 
 pub mod adopt_drift;
 pub mod amend;
+pub mod approve;
 pub mod args;
 pub mod books;
 pub mod check;
@@ -9,6 +10,7 @@ pub mod clock;
 pub mod context;
 pub mod error;
 pub mod exit;
+pub mod fleet;
 pub mod generate;
 pub mod help;
 pub mod history;
@@ -81,12 +83,13 @@ fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Exit> {
         Command::Rehearse(args) => rehearse::run(context, args),
         Command::Run(args) => run::run(context, args),
         Command::Status(args) => status::run(context, args),
-        Command::Approve(args) => operate(context, "approve", &args.names, |state| {
-            commands::approve(state, args.step, &args.reason)
-        }),
+        Command::Approve(args) => approve::run(context, args),
         Command::Pause(args) => operate(context, "pause", &args.names, |state| {
             commands::pause(state, args.reason.as_deref())
         }),
+        Command::Freeze(args) => fleet::freeze(context, args),
+        Command::Unfreeze(args) => fleet::unfreeze(context, args),
+        Command::Resume(args) if args.fleet => fleet::resume(context, args),
         Command::Resume(args) => operate(context, "resume", &args.names, |state| {
             commands::resume(state, args.reason.as_deref())
         }),
@@ -101,7 +104,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Exit> {
         Command::IgnoreAlarm(args) => ignore_alarm::run(context, args),
         Command::Rollback(args) => rollback::run(context, args),
         Command::History(args) => history::run(context, args),
-        Command::Schema => generate::schema(context),
+        Command::Schema(args) => generate::schema(context, args),
         Command::Completions { shell } => generate::completions(context, *shell),
         Command::Man => generate::man(context),
     }

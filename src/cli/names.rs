@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::args::Label;
 use super::error::Expected;
+use crate::engine::plan::Plan;
 use crate::engine::units::CutoverName;
 
 /// Whether a name is a pattern.
@@ -76,6 +78,13 @@ pub fn resolve(asked: &[String], known: &[CutoverName]) -> Result<Vec<Named>, Ex
         name,
     });
     Ok(named.collect())
+}
+
+/// Whether a plan has all labels that are asked for.
+pub fn has_labels(plan: &Plan, asked: &[Label]) -> bool {
+    asked
+        .iter()
+        .all(|(key, value)| plan.labels.get(key) == Some(value))
 }
 
 /// The error for a name that fits nothing.

@@ -16,12 +16,12 @@ use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
 use crate::engine::fold::apply;
 use crate::engine::state::State;
 use crate::journal::Open;
-use crate::ports::{Append, Clock, Journal, JournalError, NewEntry};
+use crate::ports::{APPEND_EVENTS_MAX, Append, Clock, Journal, JournalError, NewEntry};
 use crate::report;
 use crate::report::text;
 
 /// How often an append is tried again after somebody else was faster (RULES F1).
-const RACES_MAX: u32 = 5;
+pub(super) const RACES_MAX: u32 = 5;
 
 /// What a command means for one state: an event, nothing more to do, or why it does not apply.
 pub type Decide<'a> = Box<dyn Fn(&State) -> Result<Option<Event>, NotApplicable> + 'a>;
@@ -116,17 +116,67 @@ pub async fn write(
     orders: &[Order<'_>],
 ) -> Result<Vec<Envelope>> {
     let mut written: Vec<Envelope> = Vec::new();
-    for order in orders {
-        match append(context, desk, command, order).await {
-            Ok(entry) => written.extend(entry),
+    for orders in orders.chunks(APPEND_EVENTS_MAX) {
+        match append_together(context, desk, orders).await {
+            Ok(Some(entries)) => {
+                written.extend(entries);
+                continue;
+            }
+            Ok(None) => {}
             Err(error) => {
-                // What was written before is said all the same.
                 say(context, &written)?;
                 return Err(error);
             }
         }
+        for order in orders {
+            match append(context, desk, command, order).await {
+                Ok(entry) => written.extend(entry),
+                Err(error) => {
+                    // What was written before is said all the same.
+                    say(context, &written)?;
+                    return Err(error);
+                }
+            }
+        }
     }
     Ok(written)
+}
+
+/// Appends the events of several orders at once; none where somebody else was faster with any of them, or where one
+/// does not apply: then each is looked at by itself.
+async fn append_together(
+    context: &Context<'_>,
+    desk: &Desk,
+    orders: &[Order<'_>],
+) -> Result<Option<Vec<Envelope>>> {
+    let (mut expect, mut entries) = (Vec::new(), Vec::new());
+    for order in orders {
+        let state = desk.books.state(&order.named.name)?;
+        let Ok(decided) = decide(order, &state) else {
+            return Ok(None);
+        };
+        let Some((event, attempt)) = decided else {
+            continue;
+        };
+        expect.push((state.name.clone(), state.seq));
+        entries.push(NewEntry {
+            cutover: state.name.clone(),
+            attempt,
+            at: context.clock.now().max(state.last_at),
+            actor: actor(),
+            event,
+        });
+    }
+    let append = Append {
+        expect,
+        entries,
+        append_id: format!("{:032x}", fastrand::u128(..)),
+    };
+    match desk.journal.append(append).await {
+        Ok(written) => Ok(Some(written)),
+        Err(JournalError::Conflict { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The orders that apply now.

@@ -1,15 +1,17 @@
 //! Plan files as commands take them: all valid, or none.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::context::Context;
 use super::error::Expected;
 use super::watched_files::absolute;
+use crate::engine::fleet::FleetSettings;
 use crate::engine::plan::{Plan, PlanSource};
 use crate::engine::record::GroupName;
+use crate::engine::units::CutoverName;
 use crate::plan_file;
 use crate::plan_file::PlanFileError;
 use crate::report::check::Checked;
@@ -21,6 +23,8 @@ pub struct Found {
     pub checked: Vec<Checked>,
     /// The plans that are valid, each with the index of its file in `checked`.
     pub sources: Vec<(usize, PlanSource)>,
+    /// The limits of the fleets' files, and the path of the first one; none where there is none.
+    pub fleet: Option<(PathBuf, FleetSettings)>,
 }
 
 impl Found {
@@ -53,11 +57,98 @@ impl Found {
     }
 }
 
-/// Looks at all plan files that the paths stand for, and at whether they can stand beside each other.
+impl Found {
+    /// Reads the fleets' files that apply, each once. What is wrong with one is said once, and not with each plan.
+    fn take_fleets(&mut self, files: &[PathBuf]) {
+        let directories: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+        let mut seen = BTreeSet::new();
+        for directory in directories {
+            // That there are two is said with each plan, which is what it is about.
+            let Ok(Some(path)) = plan_file::fleet_path(directory) else {
+                continue;
+            };
+            if !seen.insert(path.clone()) {
+                continue;
+            }
+            match plan_file::load_fleet(&path) {
+                Err(error) => self
+                    .checked
+                    .push(refused(&path.display().to_string(), &error)),
+                Ok(fleet) => {
+                    let (path, settings) = match self.fleet.take() {
+                        Some((first, settings)) => (first, settings.strictest(fleet.settings)),
+                        None => (fleet.path, fleet.settings),
+                    };
+                    self.fleet = Some((path, settings));
+                }
+            }
+        }
+    }
+
+    /// The cutovers whose plans lie beside those that were named, where some are missing: a file of a fleet may be looked
+    /// at by itself.
+    fn neighbours(&self) -> BTreeSet<CutoverName> {
+        let plans = || self.sources.iter().map(|(_, source)| source);
+        let here: BTreeSet<&CutoverName> = plans().map(|source| &source.plan.name).collect();
+        let lacking = plans().filter(|source| {
+            let mut after = source.plan.after.iter();
+            after.any(|name| !here.contains(name))
+        });
+        let mut directories = BTreeSet::new();
+        for source in lacking {
+            let own = Path::new(&source.path).parent().map(Path::to_owned);
+            let fleet = own
+                .as_ref()
+                .and_then(|own| plan_file::fleet_path(own).ok()?);
+            let top = fleet.and_then(|path| path.parent().map(Path::to_owned));
+            directories.extend(top.or(own));
+        }
+        let files = plan_file::find(&directories.into_iter().collect::<Vec<_>>());
+        let loaded = files.unwrap_or_default().into_iter();
+        let plans = loaded.filter_map(|file| plan_file::load(&file).ok());
+        plans.map(|loaded| loaded.source.plan.name).collect()
+    }
+
+    /// Refuses the plans that could never start because of `after`; `known` are cutovers that may be waited for too.
+    pub fn order(&mut self, known: &BTreeSet<CutoverName>) {
+        let plans: Vec<Plan> = self
+            .checked
+            .iter()
+            .filter_map(|file| file.plan.clone())
+            .collect();
+        let wrong = plan_file::order(&plans.iter().collect::<Vec<_>>(), known);
+        for file in &mut self.checked {
+            let Some(name) = file.plan.as_ref().map(|plan| plan.name.clone()) else {
+                continue;
+            };
+            for problem in wrong.get(&name).into_iter().flatten() {
+                file.clash(&problem.message(), problem.help());
+            }
+        }
+    }
+}
+
+/// Looks at all plan files that the paths stand for, and at whether they can stand beside each other. What they come after
+/// must be among them.
 pub fn find(paths: &[PathBuf]) -> Found {
+    find_beside(paths, &BTreeSet::new())
+}
+
+/// As [`find`]; plans may also come after the cutovers in `known`.
+pub fn find_beside(paths: &[PathBuf], known: &BTreeSet<CutoverName>) -> Found {
+    let mut found = look(paths);
+    let mut known = known.clone();
+    known.extend(found.neighbours());
+    found.order(&known);
+    found
+}
+
+/// Looks at all plan files that the paths stand for.
+fn look(paths: &[PathBuf]) -> Found {
     let mut found = Found {
         checked: Vec::new(),
         sources: Vec::new(),
+        fleet: None,
     };
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
@@ -71,6 +162,7 @@ pub fn find(paths: &[PathBuf]) -> Found {
     // One file may be named twice, outright and by its directory.
     let mut seen = BTreeSet::new();
     files.retain(|file| seen.insert(absolute(file)));
+    found.take_fleets(&files);
     for file in files {
         let path = file.display().to_string();
         match plan_file::load(&file) {

@@ -1,6 +1,7 @@
 //! `cutover preview`: what is in AWS, what each step would change, and when it can happen. Writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
@@ -8,12 +9,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::args;
 use super::books::{Books, open_journal};
+use super::clock::here;
 use super::context::{Context, runtime};
 use super::error::Expected;
 use super::exit::Exit;
 use super::plans;
 use crate::aws::{Options, connect};
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
+use crate::engine::fleet::FleetSettings;
 use crate::engine::fold::fold;
 use crate::engine::observation::{AlarmReading, FileReading, GroupReading, Observation};
 use crate::engine::plan::{Group, HoldOrRevert, Plan, PlanSource};
@@ -22,6 +25,7 @@ use crate::engine::record::RecordSet;
 use crate::engine::state::State;
 use crate::engine::units::{AlarmId, ControllerId, CutoverName, ZoneId};
 use crate::journal::Open;
+use crate::plan_file;
 use crate::ports::{CallError, Clock, Dns, Signals, Urgency};
 use crate::report::preview::{AlarmView, GroupView, Preview, to_json, to_text};
 use crate::report::text;
@@ -36,8 +40,9 @@ const ALIAS_TTL_SECS: u32 = 60;
 /// # Errors
 /// A plan is not valid, or the start is refused.
 pub fn run(context: &mut Context<'_>, args: &args::Preview) -> Result<Exit> {
-    let sources = plans::find(&args.paths).require_valid(context)?;
     runtime()?.block_on(async {
+        let known = known_names(context).await?;
+        let sources = plans::find_beside(&args.paths, &known).require_valid(context)?;
         let aws = connect(Options::from_environment(Arc::new(context.clock))).await;
         preview(context, args, &sources, &aws.dns, &aws.signals).await
     })
@@ -66,7 +71,9 @@ pub async fn preview(
             None => fresh_state(source, now)?,
         };
         let readings = Readings::take(&source.plan, dns, signals, now).await;
-        previews.push(readings.into_preview(args, &state, &known, now));
+        let fleet = fleet_of(source);
+        let preview = readings.into_preview(args, &state, &known, now);
+        previews.push(Preview { fleet, ..preview });
     }
     if context.json() {
         context.print_json(&to_json(&previews))?;
@@ -82,6 +89,27 @@ pub async fn preview(
         return Ok(Exit::PreflightRefused);
     }
     Ok(Exit::Done)
+}
+
+/// The limits of the fleet's file that applies to a plan. What is wrong with it was said when the plan was loaded.
+fn fleet_of(source: &PlanSource) -> Option<FleetSettings> {
+    let directory = Path::new(&source.path).parent()?;
+    let path = plan_file::fleet_path(directory).ok().flatten()?;
+    plan_file::load_fleet(&path)
+        .ok()
+        .map(|fleet| fleet.settings)
+}
+
+/// The cutovers that the journal knows, which plans may come after.
+async fn known_names(context: &Context<'_>) -> Result<BTreeSet<CutoverName>> {
+    match open_journal(context, Open::ReadOnly) {
+        Ok(journal) => {
+            let books = Books::read(journal.as_ref()).await?;
+            Ok(books.names().into_iter().collect())
+        }
+        // What is wrong with it is said when the preview is made.
+        Err(_) => Ok(BTreeSet::new()),
+    }
 }
 
 /// What the journal says, if there is one: a preview needs none.
@@ -195,11 +223,13 @@ impl Readings {
             warnings.extend(short_credentials(&plan, settle, now, at));
         }
         Preview {
+            fleet: None,
             warnings,
             path: state.source.path.clone(),
             alarms: alarm_views(&plan, &self.alarms),
             plan,
             now,
+            here: here(),
             groups,
             settle,
             problems,
@@ -402,7 +432,6 @@ fn warnings(plan: &Plan, groups: &[GroupView]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan_file;
 
     const PLAN: &str = "\
 version: 1

@@ -1,7 +1,7 @@
 //! `cutover run`: the controller.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -12,7 +12,7 @@ use super::books::{Books, open_journal};
 use super::context::{Context, runtime};
 use super::exit::Exit;
 use super::outcome;
-use super::plans;
+use super::plans::{self, Found};
 use super::watched_files::{BreakGlassDirectory, WatchedFiles, absolute};
 use crate::aws::{Options, connect};
 use crate::controller::{Controller, Ending, Outside, Scope, Settings};
@@ -29,16 +29,19 @@ use crate::report::check::Checked;
 /// # Errors
 /// A plan is not valid and matches no unfinished cutover, or the journal cannot be made.
 pub fn run(context: &mut Context<'_>, args: &Run) -> Result<Exit> {
-    let found = plans::find(&args.paths);
     runtime()?.block_on(async {
         let journal = open_journal(context, Open::Create)?;
-        let guarded = Guarded::read(journal.as_ref()).await?;
+        let books = Books::read(journal.as_ref()).await?;
+        let guarded = Guarded::of(&books);
+        let known: BTreeSet<CutoverName> = books.names().into_iter().collect();
+        let found = plans::find_beside(&args.paths, &known);
         let wrong = found.checked.iter().filter(|checked| !checked.ok);
         let file_refused = wrong.clone().any(|checked| !guarded.has(checked));
         let strange = wrong
             .filter(|checked| !guarded.has(checked))
-            .any(|checked| !guarded.is_beside(checked, &args.paths));
-        // One bad file does not keep the others from their round, but a controller is not started beside it.
+            .any(|checked| !guarded.is_beside(checked, &args.paths))
+            // Of a directory, one bad file does not stop the others; a path that holds no plan at all is a mistake.
+            && args.paths.iter().any(|path| !holds_a_plan(path, &found, &guarded));
         if strange && !(args.once && found.checked.iter().any(|checked| checked.ok)) {
             found.require_valid(context)?;
             return Ok(Exit::PlanInvalid);
@@ -56,13 +59,21 @@ struct Guarded {
     names: BTreeSet<CutoverName>,
 }
 
+/// Whether a path of the command line stands for a valid plan, or for the file of an unfinished cutover.
+fn holds_a_plan(path: &Path, found: &Found, guarded: &Guarded) -> bool {
+    let root = PathBuf::from(absolute(path));
+    let valid = found.checked.iter().filter(|checked| checked.ok);
+    let below =
+        |checked: &Checked| PathBuf::from(absolute(checked.path.as_ref())).starts_with(&root);
+    valid.into_iter().any(below) || guarded.paths.iter().any(|one| one.starts_with(&root))
+}
+
 impl Guarded {
-    async fn read(journal: &dyn Journal) -> Result<Self> {
-        let (states, _) = Books::read(journal).await?.states();
-        let unfinished = states.values().filter(|state| !state.phase.is_final());
+    fn of(books: &Books) -> Self {
+        let unfinished = books.whole().filter(|state| !state.phase.is_final());
         let all = unfinished.map(|state| (state.source.path.clone().into(), state.name.clone()));
         let (paths, names) = all.unzip();
-        Ok(Self { paths, names })
+        Self { paths, names }
     }
 
     /// Whether what was looked at is the file of one of them, or a directory that had it.

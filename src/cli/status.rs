@@ -1,5 +1,6 @@
 //! `cutover status`: where everything stands, and why, from the journal and the controllers' heartbeats.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -7,17 +8,22 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::args::Status;
 use super::books::{Books, open_journal};
+use super::clock::here;
 use super::context::{Context, runtime};
 use super::error::Expected;
 use super::exit::Exit;
-use super::names::resolve;
+use super::names::{has_labels, resolve};
+use crate::engine::calendar::Calendar;
 use crate::engine::hold::HoldReason;
 use crate::engine::record::GroupImage;
 use crate::engine::state::{Phase, State};
-use crate::engine::units::{Share, WeightPair};
+use crate::engine::units::{CutoverName, Share, WeightPair};
 use crate::journal::Open;
 use crate::ports::{Clock, Glance, Heartbeat, Journal};
-use crate::report::status::{RecordRow, Row, Watch, to_json, to_text};
+use crate::report;
+use crate::report::approval::Evidence;
+use crate::report::calendar::Clocks;
+use crate::report::status::{Coming, RecordRow, Row, Watch, to_json, to_text};
 use crate::report::text;
 
 /// How often `--watch` looks again.
@@ -47,11 +53,11 @@ pub fn run(context: &mut Context<'_>, args: &Status) -> Result<Exit> {
     runtime()?.block_on(async {
         if args.watch {
             tokio::select! {
-                shown = watch(context, journal.as_ref(), &args.names) => shown,
+                shown = watch(context, journal.as_ref(), args) => shown,
                 _ = tokio::signal::ctrl_c() => Ok(Exit::Done),
             }
         } else {
-            let seen = look(context, journal.as_ref(), &args.names).await?;
+            let seen = look(context, journal.as_ref(), args).await?;
             show(context, &seen)?;
             Ok(Exit::Done)
         }
@@ -62,66 +68,89 @@ pub fn run(context: &mut Context<'_>, args: &Status) -> Result<Exit> {
 struct Seen {
     rows: Vec<Row>,
     watch: Watch,
+    /// What is to be said about all of them, and about files that are refused.
+    fleet: Vec<String>,
     now: Timestamp,
 }
 
 impl Seen {
     /// What counts as a change where nobody sees the screen: not the times that pass by themselves.
-    fn essence(&self) -> (Vec<Row>, bool) {
+    fn essence(&self) -> (Vec<Row>, bool, Vec<String>) {
         let rows = self.rows.iter().map(|row| Row {
             because: row.because.iter().map(HoldReason::subject).collect(),
             next_at: None,
             observed_at: None,
+            approval: None,
+            coming: None,
             ..row.clone()
         });
-        (rows.collect(), self.watch == Watch::Fresh)
+        let fresh = self.watch == Watch::Fresh;
+        (rows.collect(), fresh, self.fleet.clone())
     }
 }
 
-async fn look(context: &mut Context<'_>, journal: &dyn Journal, names: &[String]) -> Result<Seen> {
+async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -> Result<Seen> {
     let books = Books::read(journal).await?;
     let now = context.clock.now();
-    let (states, damaged) = books.states();
-    for error in damaged {
+    for error in books.damaged() {
         context.note(&format!(
             "left out, the journal does not make sense: {error}"
         ))?;
     }
-    let wanted = if names.is_empty() {
+    let wanted: Option<BTreeSet<CutoverName>> = if args.names.is_empty() {
         None
     } else {
-        Some(resolve(names, &books.names())?)
+        let named = resolve(&args.names, &books.names())?;
+        Some(named.into_iter().map(|named| named.name).collect())
     };
-    let rows = states
-        .values()
-        .filter(|state| {
-            wanted
-                .as_ref()
-                .is_none_or(|wanted| wanted.iter().any(|named| named.name == state.name))
-        })
-        .map(|state| row(state, &books.heartbeats, now))
-        .collect();
+    let glances = Glances::of(&books.heartbeats);
+    let asked = |state: &&State| {
+        wanted
+            .as_ref()
+            .is_none_or(|wanted| wanted.contains(&state.name))
+            && (args.phase.is_empty() || args.phase.contains(&state.phase))
+            && has_labels(state.plan(), &args.selector)
+    };
+    let shown: Vec<&State> = books.whole().filter(asked).collect();
+    let unfinished = shown.iter().filter(|state| !state.phase.is_final()).count();
+    let detailed = !args.names.is_empty() || unfinished == 1;
+    let foreseen = |state: &State| Row {
+        coming: coming(state, now, detailed),
+        ..row(state, &glances, now)
+    };
+    let rows = shown
+        .into_iter()
+        .map(foreseen)
+        .filter(|row| !args.needs_person || row.needs_person());
+    let rows = rows.collect();
     let watch = watched(&books, now);
-    Ok(Seen { rows, watch, now })
+    let fleet = fleet_lines(&books, now);
+    Ok(Seen {
+        rows,
+        watch,
+        fleet,
+        now,
+    })
 }
 
 fn show(context: &mut Context<'_>, seen: &Seen) -> Result<()> {
     if context.json() {
         // The documented shape has no place for it, and a program's log should have it all the same.
-        if let Some(unwatched) = words(seen.watch, seen.now) {
-            context.note(&unwatched)?;
+        for note in words(seen.watch, seen.now).iter().chain(&seen.fleet) {
+            context.note(note)?;
         }
         return context.print_json(&to_json(&seen.rows, seen.now));
     }
     let width = context.terminal.width;
-    context.print(&to_text(&seen.rows, seen.watch, seen.now, width))
+    let shown = to_text(&seen.rows, &seen.fleet, seen.watch, seen.now, width);
+    context.print(&shown)
 }
 
 /// Looks again and again: on a terminal the screen is drawn anew, elsewhere only what changed is written.
-async fn watch(context: &mut Context<'_>, journal: &dyn Journal, names: &[String]) -> Result<Exit> {
+async fn watch(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -> Result<Exit> {
     let mut last = None;
     loop {
-        let seen = look(context, journal, names).await?;
+        let seen = look(context, journal, args).await?;
         if context.terminal.out && !context.json() {
             context.print("\x1b[H\x1b[2J")?;
             show(context, &seen)?;
@@ -147,8 +176,8 @@ fn is_fresh(heartbeat: &Heartbeat, now: Timestamp) -> bool {
 
 /// Whether anybody watches what is unfinished.
 fn watched(books: &Books, now: Timestamp) -> Watch {
-    let (states, damaged) = books.states();
-    let unfinished = states.values().any(|state| !state.phase.is_final()) || !damaged.is_empty();
+    let unfinished = books.whole().any(|state| !state.phase.is_final());
+    let unfinished = unfinished || books.damaged().next().is_some();
     let newest = books.heartbeats.iter().map(|heartbeat| heartbeat.at).max();
     let fresh = books
         .heartbeats
@@ -184,13 +213,53 @@ fn words(watch: Watch, now: Timestamp) -> Option<String> {
     }
 }
 
+/// What was last seen of each cutover, and by which controller.
+struct Glances<'a>(BTreeMap<&'a CutoverName, (&'a Heartbeat, &'a Glance)>);
+
+impl<'a> Glances<'a> {
+    /// `heartbeats` are newest first.
+    fn of(heartbeats: &'a [Heartbeat]) -> Self {
+        let mut glances = BTreeMap::new();
+        for heartbeat in heartbeats {
+            for (name, glance) in &heartbeat.cutovers {
+                glances.entry(name).or_insert((heartbeat, glance));
+            }
+        }
+        Self(glances)
+    }
+}
+
+/// What is to be said about the fleet as a whole, and about files that a controller cannot use.
+fn fleet_lines(books: &Books, now: Timestamp) -> Vec<String> {
+    let mut lines = report::fleet::lines(&books.fleet, now);
+    let fresh = books
+        .heartbeats
+        .iter()
+        .filter(|heartbeat| is_fresh(heartbeat, now));
+    let refused: BTreeMap<&String, &String> =
+        fresh.flat_map(|heartbeat| &heartbeat.refused).collect();
+    for (path, why) in refused {
+        lines.push(format!("refused: {path}: {why}; see `cutover check`"));
+    }
+    lines
+}
+
+/// When what is to come of it can happen, for whoever reads this here.
+fn coming(state: &State, now: Timestamp, shown: bool) -> Option<Coming> {
+    let calendar = Calendar::of_state(state, now)?;
+    let plan = state.plan().clone();
+    Some(Coming {
+        clocks: Clocks::of(&plan, &here()),
+        calendar,
+        plan,
+        shown,
+    })
+}
+
 /// One cutover's row (RULES J).
-fn row(state: &State, heartbeats: &[Heartbeat], now: Timestamp) -> Row {
+fn row(state: &State, glances: &Glances<'_>, now: Timestamp) -> Row {
     let plan = state.plan();
-    let known = heartbeats.iter().find_map(|heartbeat| {
-        let glance = heartbeat.cutovers.get(&state.name)?;
-        Some((heartbeat, glance))
-    });
+    let known = glances.0.get(&state.name).copied();
     // A look from before the phase began says nothing about it.
     let current = known
         .filter(|(heartbeat, _)| heartbeat.at >= state.phase_since)
@@ -199,8 +268,13 @@ fn row(state: &State, heartbeats: &[Heartbeat], now: Timestamp) -> Row {
         .filter(|(fresh, _)| *fresh)
         .map(|(_, glance)| glance);
     let glance = current.map(|(_, glance)| glance);
+    let because = because(state, fresh);
+    let asked = because.iter().find_map(HoldReason::asks_approval);
     Row {
+        approval: asked.and_then(|step| Evidence::of(state, step, now)),
+        coming: None,
         name: state.name.clone(),
+        labels: plan.labels.clone(),
         attempt: state.attempt,
         phase: state.phase.label(),
         paused: state.paused.is_some(),
@@ -212,7 +286,7 @@ fn row(state: &State, heartbeats: &[Heartbeat], now: Timestamp) -> Row {
         steps: plan.step_count(),
         intended_share: intended_share(state),
         records: records(state, glance),
-        because: because(state, fresh),
+        because,
         since: state.phase_since,
         next_at: fresh
             .filter(|_| !state.phase.is_final())
@@ -272,8 +346,9 @@ fn because(state: &State, fresh: Option<&Glance>) -> Vec<HoldReason> {
     };
     because.retain(|reason| match reason {
         HoldReason::Paused { .. } => state.paused.is_some(),
-        HoldReason::Approval { step } => !state.is_approved(*step),
-        _ => true,
+        reason => reason
+            .asks_approval()
+            .is_none_or(|step| !state.is_approved(step)),
     });
     if let Some(pause) = &state.paused {
         let said = because

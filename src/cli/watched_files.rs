@@ -9,8 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use crate::engine::fleet::FleetSettings;
 use crate::engine::observation::FileReading;
+use crate::engine::plan::Plan;
 use crate::plan_file;
+use crate::plan_file::Misordered;
 use crate::ports::{BreakGlass, PlanFiles, PlanFilesNow};
 
 /// Files are looked at no more often than this, however fast rounds follow each other.
@@ -27,13 +30,18 @@ struct Looked {
     at: Option<Instant>,
     now: Option<PlanFilesNow>,
     known: BTreeMap<PathBuf, Known>,
+    /// The fleets' files that apply, each as it was when it could last be read.
+    fleets: BTreeMap<PathBuf, (Stamp, Option<plan_file::Fleet>)>,
 }
 
 /// A file as it was when it was last read.
 struct Known {
-    stamp: Stamp,
+    stamp: (Stamp, Common),
     reading: FileReading,
 }
+
+/// The fleet's file of a directory, and its stamp; or that there are two.
+type Common = Result<Option<(PathBuf, Stamp)>, ()>;
 
 /// What tells that a file has changed.
 type Stamp = Option<(SystemTime, u64)>;
@@ -57,16 +65,23 @@ impl PlanFiles for WatchedFiles {
             return now.clone();
         }
         let mut files = Vec::new();
+        let mut commons: BTreeMap<PathBuf, Common> = BTreeMap::new();
         for path in self.paths.iter().flat_map(found) {
-            let stamp = stamp(&path);
+            let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+            let common = commons
+                .entry(directory)
+                .or_insert_with_key(|path| common(path));
+            let stamp = (stamp(&path), common.clone());
             let known = looked
                 .known
                 .get(&path)
-                .filter(|known| known.stamp == stamp && stamp.is_some());
+                .filter(|known| known.stamp == stamp && stamp.0.is_some());
             let reading = known.map_or_else(|| read(&path), |known| known.reading.clone());
             files.push((absolute(&path), reading.clone()));
             looked.known.insert(path, Known { stamp, reading });
         }
+        refuse_circles(&mut files);
+        looked.read_fleets(&commons);
         let now = PlanFilesNow {
             roots: self.paths.iter().map(|path| absolute(path)).collect(),
             files,
@@ -74,6 +89,73 @@ impl PlanFiles for WatchedFiles {
         looked.at = Some(Instant::now());
         looked.now = Some(now.clone());
         now
+    }
+
+    fn fleet(&self) -> Option<(String, FleetSettings)> {
+        let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fleets = looked
+            .fleets
+            .values()
+            .filter_map(|(_, fleet)| fleet.as_ref());
+        let first = fleets.next()?;
+        let settings = fleets.fold(first.settings.clone(), |strictest, fleet| {
+            strictest.strictest(fleet.settings.clone())
+        });
+        Some((first.path.display().to_string(), settings))
+    }
+}
+
+impl Looked {
+    /// Reads the fleets' files that changed. One that cannot be read keeps the limits that it had.
+    fn read_fleets(&mut self, commons: &BTreeMap<PathBuf, Common>) {
+        let wanted: BTreeMap<PathBuf, Stamp> = commons
+            .values()
+            .filter_map(|common| common.clone().ok().flatten())
+            .collect();
+        self.fleets.retain(|path, _| wanted.contains_key(path));
+        for (path, stamp) in wanted {
+            let known = self.fleets.get(&path);
+            if known.is_some_and(|(known, _)| *known == stamp) {
+                continue;
+            }
+            let before = self.fleets.remove(&path).and_then(|(_, fleet)| fleet);
+            let fleet = plan_file::load_fleet(&path).ok().or(before);
+            self.fleets.insert(path, (stamp, fleet));
+        }
+    }
+}
+
+fn common(directory: &Path) -> Common {
+    let path = plan_file::fleet_path(directory).map_err(|_| ())?;
+    Ok(path.map(|path| {
+        let stamp = stamp(&path);
+        (path, stamp)
+    }))
+}
+
+/// Plans that wait for each other in a circle would wait for ever, and say nothing about it. What waits for a cutover that
+/// nobody knows says so by itself.
+fn refuse_circles(files: &mut [(String, FileReading)]) {
+    let plans: Vec<Plan> = files
+        .iter()
+        .filter_map(|(_, reading)| match reading {
+            FileReading::Plan(source) => Some(source.plan.clone()),
+            FileReading::NotWatched | FileReading::Removed | FileReading::Unreadable(_) => None,
+        })
+        .collect();
+    if plans.iter().all(|plan| plan.after.is_empty()) {
+        return;
+    }
+    let wrong = plan_file::order(&plans.iter().collect::<Vec<_>>(), &BTreeSet::new());
+    for (_, reading) in files {
+        let FileReading::Plan(source) = reading else {
+            continue;
+        };
+        let problems = wrong.get(&source.plan.name).into_iter().flatten();
+        let mut circles = problems.filter(|problem| matches!(problem, Misordered::Circle(_)));
+        if let Some(circle) = circles.next() {
+            *reading = FileReading::Unreadable(circle.message());
+        }
     }
 }
 

@@ -47,6 +47,21 @@ pub fn size(changes: &[RecordChange]) -> Size {
         .fold(Size::default(), Size::plus)
 }
 
+/// How many requests it takes to write these parts of one zone, in their order.
+pub fn requests<'a>(parts: impl IntoIterator<Item = &'a Part>) -> usize {
+    let (mut requests, mut total) = (0, Size::default());
+    for part in parts {
+        let own = size(&changes(part));
+        let grown = total.plus(own);
+        if requests > 0 && grown.fits() {
+            total = grown;
+        } else {
+            (requests, total) = (requests + 1, own);
+        }
+    }
+    requests
+}
+
 fn size_of_change(change: &RecordChange) -> Size {
     let times = if change.action == ChangeAction::Upsert {
         2

@@ -1,5 +1,7 @@
 //! The book: what the journal says about every cutover, folded, and the way to add to it.
 
+mod appends;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +9,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION, RevertMode};
+use crate::engine::fleet::{self, Fleet};
 use crate::engine::fold;
 use crate::engine::hold::RevertCause;
 use crate::engine::state::State;
 use crate::engine::units::{ControllerId, CutoverName, WriteId};
-use crate::ports::{APPEND_EVENTS_MAX, Append, Journal, JournalError, NewEntry, Position};
+use crate::ports::{APPEND_EVENTS_MAX, Journal, JournalError, Position};
+
+pub(super) use appends::{Draft, groups};
 
 /// An append that takes longer means that the journal is down (RULES F2).
 const APPEND_WITHIN: Duration = Duration::from_secs(2);
@@ -31,6 +36,12 @@ pub(super) struct Book {
     /// cutover of a round its two seconds, and the last revert would wait for all of them.
     down: Option<String>,
     states: BTreeMap<CutoverName, Option<State>>,
+    /// What all of them, and `@fleet`, amount to.
+    fleet: Fleet,
+    /// The last entry of `@fleet` that somebody else wrote.
+    fleet_by_others: u64,
+    /// Whether somebody who waits for the fleet may go on, since the last [`Book::take_fleet_news`].
+    fleet_news: bool,
     /// Where each cutover stands in the order of their first entries.
     first: BTreeMap<CutoverName, u64>,
     /// Reverts that were decided while the journal was down, by the state they were decided in and what came of them.
@@ -39,6 +50,8 @@ pub(super) struct Book {
     foreign: BTreeSet<CutoverName>,
     /// Cutovers that anybody else wrote about since the last [`Book::take_strangers`].
     strangers: BTreeSet<CutoverName>,
+    /// The last entry of each stream that another controller wrote.
+    rivals: BTreeMap<CutoverName, u64>,
     appends: u64,
     /// Entries folded since the last [`Book::take_news`], for the log.
     news: Vec<Envelope>,
@@ -61,10 +74,14 @@ impl Book {
             position: Position::default(),
             down: None,
             states: BTreeMap::new(),
+            fleet: Fleet::default(),
+            fleet_by_others: 0,
+            fleet_news: false,
             first: BTreeMap::new(),
             shadows: BTreeMap::new(),
             foreign: BTreeSet::new(),
             strangers: BTreeSet::new(),
+            rivals: BTreeMap::new(),
             appends: 0,
             news: Vec::new(),
         }
@@ -105,6 +122,21 @@ impl Book {
         self.states.keys().filter_map(|name| self.state(name))
     }
 
+    /// All cutovers, as far as they concern each other.
+    pub(super) fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Whether a slot became free, a cutover ended, or somebody wrote about the fleet since the last call.
+    pub(super) fn take_fleet_news(&mut self) -> bool {
+        std::mem::take(&mut self.fleet_news)
+    }
+
+    /// Whether [`Book::take_fleet_news`] would say so.
+    pub(super) fn has_fleet_news(&self) -> bool {
+        self.fleet_news
+    }
+
     /// Whether `left`'s first entry stands before `right`'s.
     pub(super) fn came_first(&self, left: &CutoverName, right: &CutoverName) -> bool {
         self.first.get(left) < self.first.get(right)
@@ -126,99 +158,14 @@ impl Book {
         std::mem::take(&mut self.strangers)
     }
 
+    /// The last entry of a stream that another controller wrote; 0 if none did.
+    pub(super) fn rival_seq(&self, name: &CutoverName) -> u64 {
+        self.rivals.get(name).copied().unwrap_or(0)
+    }
+
     /// The entries that are new since the last call, by whomever.
     pub(super) fn take_news(&mut self) -> Vec<Envelope> {
         std::mem::take(&mut self.news)
-    }
-
-    /// Appends events that were decided from what this book has read of one cutover's stream, conditional on that.
-    ///
-    /// What was decided from a revert that the journal did not know of is to be decided afresh once it does: a conflict.
-    pub(super) async fn append(
-        &mut self,
-        name: &CutoverName,
-        at: Timestamp,
-        events: &[Event],
-    ) -> Result<(), JournalError> {
-        if let Some(shadow) = self.shadows.get(name) {
-            let expected = shadow.state.seq;
-            self.reveal(name, at).await?;
-            let stream = name.clone();
-            let head = self.seq(name);
-            return Err(JournalError::Conflict {
-                stream,
-                expected,
-                head,
-            });
-        }
-        for events in events.chunks(APPEND_EVENTS_MAX) {
-            let append_id = self.next_append_id();
-            self.append_chunk(name, at, events, append_id).await?;
-        }
-        Ok(())
-    }
-
-    /// Appends a fact that holds whatever else was written. The same `append_id` is never appended twice, however often
-    /// a reply is lost (RULES G1).
-    pub(super) async fn append_fact(
-        &mut self,
-        name: &CutoverName,
-        at: Timestamp,
-        event: &Event,
-        append_id: String,
-    ) -> Result<(), JournalError> {
-        if self.shadows.contains_key(name) {
-            self.reveal(name, at).await?;
-        }
-        self.append_chunk(name, at, std::slice::from_ref(event), append_id)
-            .await
-    }
-
-    /// A name for an append that no other append of this journal has.
-    pub(super) fn next_append_id(&mut self) -> String {
-        self.appends += 1;
-        format!("{}-{}", self.actor, self.appends)
-    }
-
-    fn seq(&self, name: &CutoverName) -> u64 {
-        let state = self.states.get(name).and_then(Option::as_ref);
-        state.map_or(0, |state| state.seq)
-    }
-
-    async fn append_chunk(
-        &mut self,
-        name: &CutoverName,
-        at: Timestamp,
-        events: &[Event],
-        append_id: String,
-    ) -> Result<(), JournalError> {
-        if let Some(why) = &self.down {
-            return Err(JournalError::Down(why.clone()));
-        }
-        let state = self.states.get(name).and_then(Option::as_ref);
-        let (seq, attempt) = state.map_or((0, 1), |state| (state.seq, state.attempt));
-        let entry = |event: &Event| NewEntry {
-            cutover: name.clone(),
-            attempt,
-            at,
-            actor: self.actor.clone(),
-            event: event.clone(),
-        };
-        let append = Append {
-            expect: vec![(name.clone(), seq)],
-            entries: events.iter().map(entry).collect(),
-            append_id,
-        };
-        let written = tokio::time::timeout(APPEND_WITHIN, self.journal.append(append))
-            .await
-            .unwrap_or_else(|_| {
-                let why = "an append was not done within 2 s".to_owned();
-                Err(JournalError::Down(why))
-            });
-        if let Err(JournalError::Down(why)) = &written {
-            self.down = Some(why.clone());
-        }
-        written?.iter().try_for_each(|entry| self.take(entry))
     }
 
     /// Notes a revert that the journal cannot take now. What follows is folded in memory until it can.
@@ -228,6 +175,7 @@ impl Book {
                 write_id,
                 cause,
                 mode,
+                ..
             } => Some((write_id.clone(), cause.clone(), *mode)),
             _ => None,
         });
@@ -271,15 +219,28 @@ impl Book {
 
     /// Journals a revert that was performed while the journal was down; the journal's state is then what counts.
     async fn reveal(&mut self, name: &CutoverName, at: Timestamp) -> Result<(), JournalError> {
+        let events = self.unjournaled(name);
+        if !events.is_empty() {
+            let events: Vec<(&CutoverName, &Event)> =
+                events.iter().map(|event| (name, event)).collect();
+            let append_id = self.next_append_id();
+            self.append_events(at, &events, &BTreeSet::new(), append_id)
+                .await?;
+        }
+        self.shadows.remove(name);
+        Ok(())
+    }
+
+    /// What the journal does not know of a cutover's revert; nothing where there is no such revert, or where only the
+    /// reply was lost.
+    fn unjournaled(&self, name: &CutoverName) -> Vec<Event> {
         let Some(shadow) = self.shadows.get(name) else {
-            return Ok(());
+            return Vec::new();
         };
         let known = self.states.get(name).and_then(Option::as_ref);
         let known = known.and_then(|state| state.revert.as_ref());
         if known.is_some_and(|revert| revert.write_id == shadow.write_id) {
-            // Only the reply was lost.
-            self.shadows.remove(name);
-            return Ok(());
+            return Vec::new();
         }
         let (write_id, cause) = (shadow.write_id.clone(), shadow.cause.clone());
         let mut events = vec![Event::RevertPerformedUnjournaled {
@@ -293,39 +254,89 @@ impl Book {
                 write_id,
                 cause,
                 mode: shadow.mode,
+                shared: None,
             });
         }
-        let append_id = self.next_append_id();
-        self.append_chunk(name, at, &events, append_id).await?;
-        self.shadows.remove(name);
-        Ok(())
+        events
     }
 
-    /// Tries to journal every revert that is not journaled yet.
+    /// Tries to journal every revert that is not journaled yet, many in an append; whoever loses a race goes alone.
     pub(super) async fn reveal_all(&mut self, at: Timestamp) -> Result<(), JournalError> {
         let names: Vec<CutoverName> = self.shadows.keys().cloned().collect();
-        for name in names {
-            self.reveal(&name, at).await?;
+        for names in names.chunks(APPEND_EVENTS_MAX / 2) {
+            let events: Vec<(&CutoverName, Event)> = names
+                .iter()
+                .flat_map(|name| {
+                    let events = self.unjournaled(name);
+                    events.into_iter().map(move |event| (name, event))
+                })
+                .collect();
+            let events: Vec<(&CutoverName, &Event)> =
+                events.iter().map(|(name, event)| (*name, event)).collect();
+            let append_id = self.next_append_id();
+            let appended = if events.is_empty() {
+                Ok(())
+            } else {
+                self.append_events(at, &events, &BTreeSet::new(), append_id)
+                    .await
+            };
+            match appended {
+                Ok(()) => names
+                    .iter()
+                    .for_each(|name| drop(self.shadows.remove(name))),
+                Err(JournalError::Conflict { .. }) => {
+                    for name in names {
+                        self.reveal(name, at).await?;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
 
     /// Folds an entry, unless it is known already.
     fn take(&mut self, entry: &Envelope) -> Result<(), JournalError> {
+        if fleet::is_fleet(&entry.cutover) {
+            self.take_fleets(entry);
+            return Ok(());
+        }
         let order = u64::try_from(self.first.len()).unwrap_or(u64::MAX);
         self.first.entry(entry.cutover.clone()).or_insert(order);
         let state = self.states.entry(entry.cutover.clone()).or_default();
         if state.as_ref().is_some_and(|state| state.seq >= entry.seq) {
             return Ok(());
         }
+        let before = state.as_ref().map(|state| state.phase);
         fold::apply(state, entry).map_err(|error| JournalError::Unusable(error.to_string()))?;
+        if let Some(after) = state {
+            let in_flight = self.fleet.in_flight();
+            self.fleet.note(entry, before, after);
+            let ended = after.phase.is_final() && before != Some(after.phase);
+            self.fleet_news |= ended || self.fleet.in_flight() < in_flight;
+        }
         if entry.actor != self.actor {
-            if !entry.actor.starts_with(CONTROLLER) {
+            if entry.actor.starts_with(CONTROLLER) {
+                self.rivals.insert(entry.cutover.clone(), entry.seq);
+            } else {
                 self.foreign.insert(entry.cutover.clone());
             }
             self.strangers.insert(entry.cutover.clone());
         }
         self.news.push(entry.clone());
         Ok(())
+    }
+
+    /// Takes an entry of `@fleet`. One that makes no sense holds steps; it stops nothing from going back.
+    fn take_fleets(&mut self, entry: &Envelope) {
+        if entry.seq <= self.fleet.seq {
+            return;
+        }
+        self.fleet.take(entry);
+        if entry.actor != self.actor {
+            self.fleet_news = true;
+            self.fleet_by_others = entry.seq;
+        }
+        self.news.push(entry.clone());
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::controller::batch::Size;
 use crate::controller::observe::Seen;
 use crate::controller::{Controller, batch, round};
 use crate::engine::decide::{Decision, How, Part};
@@ -59,11 +60,13 @@ impl Controller {
         let now = self.now();
         let starting = names.iter().filter_map(|name| {
             let state = self.book.state(name).filter(|state| !state.has_started())?;
-            let decision = round::lawful(state, seen.get(name)?, now);
+            let decision = round::lawful(state, self.book.fleet(), seen.get(name)?, now);
             let starts = self.starts(name, &decision);
             starts.then(|| started(state, &decision))
         });
-        let starting: Vec<State> = starting.collect();
+        // Each is decided as if it were the only one: beyond the free slots none of them starts.
+        let slots = self.book.fleet().free_slots();
+        let starting: Vec<State> = starting.take(slots).collect();
         if !starting.is_empty() {
             self.store_break_glass(&starting);
         }
@@ -143,15 +146,16 @@ fn started(state: &State, decision: &Decision) -> State {
 }
 
 fn zone_files(zone: &ZoneId, groups: &[Vec<RecordChange>]) -> Vec<(String, String)> {
-    let mut batches: Vec<Vec<RecordChange>> = Vec::new();
+    let (mut batches, mut total): (Vec<Vec<RecordChange>>, Size) = (Vec::new(), Size::default());
     for group in groups {
         let size = batch::size(group);
-        match batches
-            .last_mut()
-            .filter(|last| batch::size(last).plus(size).fits())
-        {
-            Some(last) => last.extend(group.iter().cloned()),
-            None => batches.push(group.clone()),
+        let grown = total.plus(size);
+        if let Some(last) = batches.last_mut().filter(|_| grown.fits()) {
+            last.extend(group.iter().cloned());
+            total = grown;
+        } else {
+            batches.push(group.clone());
+            total = size;
         }
     }
     let file = |(index, changes): (usize, &Vec<RecordChange>)| {

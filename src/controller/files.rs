@@ -3,17 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::book::{self, Draft};
 use super::{Controller, ControllerError, Scope};
 use crate::engine::event::Event;
 use crate::engine::observation::FileReading;
+use crate::engine::plan::PlanSource;
 use crate::engine::state::State;
 use crate::engine::units::CutoverName;
-use crate::ports::JournalError;
 
 /// The plan files as last looked at, by the cutover that each belongs to.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     pub(super) readings: BTreeMap<CutoverName, FileReading>,
+    /// The files that hold no plan and that no cutover came from, and why: they stop nobody else.
+    pub(super) refused: BTreeMap<String, String>,
 }
 
 impl Controller {
@@ -24,7 +27,7 @@ impl Controller {
         };
         let looked = files.look();
         let mut readings = BTreeMap::new();
-        let mut fresh = Vec::new();
+        let (mut fresh, mut refused) = (Vec::new(), BTreeMap::new());
         // Of several cutovers that came from one file, the one under way is guarded; else the first by name.
         let mut by_path: BTreeMap<&str, &State> = BTreeMap::new();
         let started = |state: &State| state.has_started() && !state.phase.is_final();
@@ -52,6 +55,8 @@ impl Controller {
                 ) => {
                     if let Some(state) = of_path {
                         readings.insert(state.name.clone(), reading.clone());
+                    } else if let FileReading::Unreadable(why) = reading {
+                        refused.insert(path.clone(), why.clone());
                     }
                 }
             }
@@ -67,17 +72,27 @@ impl Controller {
             }
         }
         self.watched.readings = readings;
-        for (name, source) in fresh {
+        for (path, why) in &refused {
+            if self.watched.refused.get(path) != Some(why) {
+                tracing::error!(path, "this plan file is refused, the others go on: {why}");
+            }
+        }
+        self.watched.refused = refused;
+        self.accept(fresh).await
+    }
+
+    /// Journals plans that are seen for the first time, many in an append.
+    async fn accept(
+        &mut self,
+        fresh: Vec<(CutoverName, Box<PlanSource>)>,
+    ) -> Result<(), ControllerError> {
+        let draft = |(name, source)| Draft::alone(name, 0, vec![Event::PlanAccepted { source }]);
+        for group in book::groups(fresh.into_iter().map(draft).collect()) {
             let now = self.now();
-            let accepted = self
-                .book
-                .append(&name, now, &[Event::PlanAccepted { source }])
-                .await;
-            if matches!(accepted, Err(JournalError::Conflict { .. })) {
-                self.refresh().await?;
-            } else {
+            for accepted in self.book.append_group(now, &group).await {
                 self.journal_answered(accepted)?;
             }
+            self.note_strangers();
         }
         Ok(())
     }

@@ -4,12 +4,17 @@ pub mod batch;
 mod book;
 pub mod break_glass;
 mod claims;
+mod drift_checks;
+pub mod emergency;
 mod files;
+mod fleet;
 mod observe;
 mod pager;
 mod perform;
+mod record;
 mod round;
 mod run;
+mod settle;
 mod zone_writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,8 +23,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use crate::engine::event::Envelope;
+use crate::engine::fleet::{Fleet, FleetSettings};
 use crate::engine::hold::HoldReason;
 use crate::engine::state::State;
 use crate::engine::units::{ControllerId, CutoverName};
@@ -30,7 +37,8 @@ use crate::ports::{
 use book::Book;
 use observe::{Eyes, Memory};
 use pager::Pager;
-use perform::{Outcome, Performer};
+use perform::Performer;
+use record::Facts;
 pub use run::Ending;
 
 /// What a controller is connected to.
@@ -99,12 +107,16 @@ pub struct Controller {
     pager: Pager,
     /// What this process remembers of each cutover between rounds; nothing that a decision could not do without.
     notes: BTreeMap<CutoverName, Note>,
-    /// Outcomes that the journal has not taken yet, each with the name of its append.
-    unrecorded: Vec<(Outcome, String)>,
+    /// What came of writes since the last time that was journaled.
+    outcomes: Facts,
+    /// Facts that the journal has not taken yet, each lot with the name of its append.
+    unrecorded: Vec<(Facts, String)>,
     /// Pages that were delivered and are not journaled as such yet.
     delivered: Vec<pager::Delivered>,
     /// The files as last looked at.
     watched: files::Watched,
+    /// The limits that the fleet's file held when this process last journaled them.
+    offered: Option<FleetSettings>,
     break_glass_error: Option<String>,
     break_glass_stored: Option<BTreeMap<String, String>>,
     /// What the break-glass files were last made of: each cutover under way, and its last entry.
@@ -113,6 +125,12 @@ pub struct Controller {
     break_glass_made: Option<(break_glass::Changes, BTreeMap<String, String>)>,
     journal_trouble: Option<String>,
     caught_up: bool,
+    /// Cutovers whose groups are to be read again in this round: another controller wrote since they were read.
+    outdated: BTreeSet<CutoverName>,
+    /// When the last heartbeat was left.
+    beat_at: Option<Instant>,
+    /// Something was seen since then.
+    beat_owed: bool,
 }
 
 /// What a process remembers of one cutover between rounds.
@@ -122,6 +140,8 @@ struct Note {
     passed_at: Option<Timestamp>,
     /// When its groups were last read, all of them.
     groups_read_at: Option<Timestamp>,
+    /// What another controller had written last when its groups were read.
+    groups_read_after: u64,
     /// What it looked like.
     glance: Option<Glance>,
 }
@@ -140,15 +160,20 @@ impl Controller {
             performer: Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal)),
             pager: Pager::new(Arc::clone(&outside.notifier)),
             notes: BTreeMap::new(),
+            outcomes: Facts::new(),
             unrecorded: Vec::new(),
             delivered: Vec::new(),
             watched: files::Watched::default(),
+            offered: None,
             break_glass_error: None,
             break_glass_stored: None,
             break_glass_of: BTreeMap::new(),
             break_glass_made: None,
             journal_trouble: None,
             caught_up: false,
+            outdated: BTreeSet::new(),
+            beat_at: None,
+            beat_owed: false,
             outside,
             settings,
         }
@@ -160,6 +185,11 @@ impl Controller {
             .states()
             .filter(|state| self.is_mine(&state.name))
             .collect()
+    }
+
+    /// All cutovers of the journal, as far as they concern each other.
+    pub fn fleet(&self) -> &Fleet {
+        self.book.fleet()
     }
 
     /// Why a cutover does not move, as of the last round.

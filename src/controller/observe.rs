@@ -16,7 +16,7 @@ use crate::engine::record::GroupName;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{AlarmId, ChangeId, CutoverName, ZoneId};
 use crate::engine::verdict;
-use crate::ports::{CallError, Dns, GroupReadings, Signals, Urgency};
+use crate::ports::{CallError, Dns, GroupReadings, Signals, Urgency, alarms_within};
 
 /// The reads of a round take no longer than this; what is late is Unknown (RULES F1).
 const READ_WITHIN: Duration = Duration::from_secs(5);
@@ -86,11 +86,11 @@ async fn read_alarms(
         let signals = Arc::clone(&eyes.signals);
         tasks.spawn(async move {
             let read = signals.read_alarms(&account, &alarms);
-            let readings = tokio::time::timeout(READ_WITHIN, read)
+            let readings = tokio::time::timeout(alarms_within(alarms.len()), read)
                 .await
                 .unwrap_or_else(|_| {
                     let late =
-                        AlarmReading::Unreadable("CloudWatch did not answer within 5 s".to_owned());
+                        AlarmReading::Unreadable("CloudWatch did not answer in time".to_owned());
                     alarms
                         .iter()
                         .map(|alarm| (alarm.clone(), late.clone()))

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::engine::event::Envelope;
-use crate::engine::state::State;
+use crate::engine::plan::Notify;
 use crate::engine::units::CutoverName;
 use crate::ports::{Notifier, Page};
 
@@ -38,15 +38,16 @@ impl Pager {
         }
     }
 
-    /// Starts to deliver the pages of a cutover that are not on their way.
-    pub(super) fn deliver(&mut self, state: &State) {
-        let command = state
-            .plan()
-            .notify
-            .as_ref()
-            .map(|notify| notify.command.clone());
-        for (seq, entry) in &state.pages {
-            let key = (state.name.clone(), *seq);
+    /// Starts to deliver those pages of a stream that are not on their way.
+    pub(super) fn deliver(
+        &mut self,
+        stream: &CutoverName,
+        pages: &BTreeMap<u64, Envelope>,
+        notify: Option<&Notify>,
+    ) {
+        let command = notify.map(|notify| notify.command.clone());
+        for (seq, entry) in pages {
+            let key = (stream.clone(), *seq);
             let waits = self
                 .busy
                 .get(&key)

@@ -8,33 +8,24 @@ use tokio::time::Instant;
 
 use super::claims::Claims;
 use super::observe::{self, Reads, Seen};
-use super::perform::Outcome;
 use super::{Controller, ControllerError};
 use crate::engine::check;
-use crate::engine::decide::{self, Decision, Order, Purpose};
-use crate::engine::event::Event;
+use crate::engine::decide::{self, Decision};
+use crate::engine::event::RevertMode;
+use crate::engine::fleet::Fleet;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::{FileReading, GroupReading, Observation};
 use crate::engine::preflight;
-use crate::engine::state::{Phase, State};
+use crate::engine::state::{Phase, Revert, State};
 use crate::engine::units::{CutoverName, WeightPair};
 use crate::ports::{Glance, Heartbeat, JournalError};
-
-/// How often one cutover is decided again in one round: a bound, not a number that is ever reached.
-const DECISIONS_MAX: usize = 20;
-
-/// How many lost races of the append one cutover may have in one round (RULES F1).
-const RACES_MAX: usize = 5;
 
 /// A heartbeat is not worth a longer wait: the next round must come.
 const BEAT_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long orders are gathered before they are handed over. The journal takes each decision by itself, some
-/// milliseconds each on a disk; an intended write may be sent for 15 s.
-const GATHER_FOR: Duration = Duration::from_secs(1);
-
-/// An order, whose it is, and who else had written to the stream when it was decided.
-type Decided = (CutoverName, Order, u64);
+/// Between the looks at everything a heartbeat is left no more often: it holds what is seen of every cutover, and costs
+/// the journal a sync.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// How often groups are read in one round: for what wants them at first, and for what turned back because of it.
 const READS_MAX: usize = 3;
@@ -55,6 +46,7 @@ impl Controller {
         self.look_at_files().await?;
         self.keep_break_glass();
         let foreign = self.book.take_foreign();
+        let freed = self.freed();
         let names: Vec<CutoverName> = self
             .states()
             .into_iter()
@@ -62,17 +54,24 @@ impl Controller {
             .filter(|name| match due {
                 Due::All => true,
                 Due::Only(names) => {
-                    names.contains(name) || foreign.contains(name) || answered.contains(name)
+                    let told = foreign.contains(name) || answered.contains(name);
+                    told || names.contains(name) || freed.contains(name)
                 }
             })
             .collect();
         let (back, rest): (Vec<CutoverName>, Vec<CutoverName>) =
             names.into_iter().partition(|name| self.goes_back(name));
         self.pass(back, false).await?;
+        self.take_limits().await?;
         self.pass(rest, true).await?;
+        self.tell_fleet_news().await?;
         self.keep_break_glass();
         self.send_pages();
-        self.beat().await;
+        if *due == Due::All || self.may_beat() {
+            self.beat().await;
+        } else {
+            self.beat_owed = true;
+        }
         self.log_news();
         Ok(())
     }
@@ -81,10 +80,7 @@ impl Controller {
     pub(super) async fn refresh(&mut self) -> Result<(), ControllerError> {
         let read = self.book.refresh().await;
         self.journal_answered(read)?;
-        for name in self.book.take_strangers() {
-            self.performer.note_foreign(&name);
-            self.note_head(&name);
-        }
+        self.note_strangers();
         if !self.caught_up {
             // What happened before this process is no news.
             self.book.take_news();
@@ -92,6 +88,14 @@ impl Controller {
         }
         self.log_news();
         Ok(())
+    }
+
+    /// Tells the writers about whom somebody else wrote: what is queued for those is stale.
+    pub(super) fn note_strangers(&mut self) {
+        for name in self.book.take_strangers() {
+            self.performer.note_foreign(&name);
+            self.note_head(&name);
+        }
     }
 
     /// Notes whether the journal is up; only a journal that can never be used is an error.
@@ -129,79 +133,8 @@ impl Controller {
         }
     }
 
-    /// Journals what came of writes and pages. Returns the cutovers whose writes were answered.
-    pub(super) async fn record(&mut self) -> Result<BTreeSet<CutoverName>, ControllerError> {
-        while let Some(outcome) = self.performer.try_next() {
-            self.note_outcome(outcome);
-        }
-        let now = self.now();
-        let revealed = self.book.reveal_all(now).await;
-        self.journal_answered(revealed)?;
-        let mut answered = BTreeSet::new();
-        for (outcome, append_id) in std::mem::take(&mut self.unrecorded) {
-            let name = &outcome.cutover;
-            answered.insert(name.clone());
-            if !self.write_down(name, &outcome.event, &append_id).await? {
-                self.unrecorded.push((outcome, append_id));
-            }
-        }
-        for (name, of) in std::mem::take(&mut self.delivered) {
-            let state = self.book.state(&name);
-            if self.book.is_shadowed(&name)
-                || !state.is_some_and(|state| state.pages.contains_key(&of))
-            {
-                continue;
-            }
-            let append_id = self.book.next_append_id();
-            let sent = Event::PageSent { of };
-            if !self.write_down(&name, &sent, &append_id).await? {
-                self.delivered.push((name, of));
-            }
-        }
-        Ok(answered)
-    }
-
-    /// Keeps an outcome until the journal has it.
-    pub(super) fn note_outcome(&mut self, outcome: Outcome) {
-        let append_id = self.book.next_append_id();
-        self.unrecorded.push((outcome, append_id));
-    }
-
-    /// Appends a fact that holds whoever else wrote meanwhile; false if the journal cannot take it now.
-    async fn write_down(
-        &mut self,
-        name: &CutoverName,
-        event: &Event,
-        append_id: &str,
-    ) -> Result<bool, ControllerError> {
-        for _ in 0..RACES_MAX {
-            let now = self.now();
-            let written = self
-                .book
-                .append_fact(name, now, event, append_id.to_owned())
-                .await;
-            match written {
-                Ok(()) => {
-                    self.note_head(name);
-                    self.journal_answered(Ok(()))?;
-                    return Ok(true);
-                }
-                Err(JournalError::Conflict { .. }) => self.refresh().await?,
-                Err(error) => {
-                    self.journal_answered(Err(error))?;
-                    if self.book.is_shadowed(name) {
-                        self.book.shadow(name, now, std::slice::from_ref(event));
-                        return Ok(true);
-                    }
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(false)
-    }
-
     /// Tells the writers what this process has seen of a stream.
-    fn note_head(&self, name: &CutoverName) {
+    pub(super) fn note_head(&self, name: &CutoverName) {
         if let Some(state) = self.book.state(name) {
             self.performer.note_head(name, state.seq);
         }
@@ -233,19 +166,27 @@ impl Controller {
                 .collect();
             observe::signals_and_changes(&self.eyes, &states, &mut seen).await;
         }
+        let now = self.now();
+        let postponed = self.postponed(&names, &seen, now);
         let (mut todo, mut read) = (names, BTreeSet::new());
         for _ in 0..READS_MAX {
             let now = self.now();
-            let (reading, ready): (Vec<CutoverName>, Vec<CutoverName>) = todo
-                .iter()
-                .cloned()
-                .partition(|name| !read.contains(name) && self.wants_groups(name, &seen, now));
+            let wants = |controller: &Self, name: &CutoverName, seen: &Seen, now| {
+                let waits =
+                    postponed.contains(name) && controller.only_looks_for_drift(name, seen, now);
+                !waits && controller.wants_groups(name, seen, now)
+            };
+            let (reading, ready): (Vec<CutoverName>, Vec<CutoverName>) =
+                todo.iter().cloned().partition(|name| {
+                    let known = read.contains(name) || self.is_forced(name);
+                    !known && wants(self, name, &seen, now)
+                });
             // Whatever needs no groups is decided before any is read: what turns back by that is read with the rest.
             self.settle_all(&ready, &mut seen).await?;
             let now = self.now();
             let turned = ready
                 .into_iter()
-                .filter(|name| !read.contains(name) && self.wants_groups(name, &seen, now));
+                .filter(|name| !read.contains(name) && wants(self, name, &seen, now));
             let reading: Vec<CutoverName> = reading.into_iter().chain(turned).collect();
             // Where a zone must be looked up first, that may take long, and nothing is under way yet.
             let (known, unknown): (Vec<CutoverName>, Vec<CutoverName>) =
@@ -257,7 +198,10 @@ impl Controller {
                 self.read_and_settle(names, &mut seen, &mut read).await?;
             }
             let now = self.now();
-            todo.retain(|name| !read.contains(name) && self.wants_groups(name, &seen, now));
+            for name in std::mem::take(&mut self.outdated) {
+                read.remove(&name);
+            }
+            todo.retain(|name| !read.contains(name) && wants(self, name, &seen, now));
             if todo.is_empty() {
                 break;
             }
@@ -265,9 +209,28 @@ impl Controller {
         Ok(())
     }
 
-    fn wants_groups(&self, name: &CutoverName, seen: &Seen, now: Timestamp) -> bool {
+    /// Whether a person's force has not been written yet: that needs no reading first.
+    fn is_forced(&self, name: &CutoverName) -> bool {
+        let Some(state) = self.book.state(name) else {
+            return false;
+        };
+        let unsent = |revert: &Revert| revert.failures == 0 && revert.submitted.is_empty();
+        let asked = state.rollback.as_ref();
+        let asked = asked.is_some_and(|asked| asked.mode == RevertMode::Force);
+        match (&state.revert, state.phase) {
+            (Some(revert), Phase::Reverting) => {
+                asked || (revert.mode == RevertMode::Force && unsent(revert))
+            }
+            _ => asked,
+        }
+    }
+
+    pub(super) fn wants_groups(&self, name: &CutoverName, seen: &Seen, now: Timestamp) -> bool {
         let observed = self.book.state(name).zip(seen.get(name));
-        observed.is_some_and(|(state, observation)| decide::wants_groups(state, observation, now))
+        let fleet = self.book.fleet();
+        observed.is_some_and(|(state, observation)| {
+            decide::wants_groups(state, fleet, observation, now)
+        })
     }
 
     /// Reads the groups of some cutovers, and settles each as soon as all of its zones have answered.
@@ -285,6 +248,10 @@ impl Controller {
             .iter()
             .filter_map(|name| self.book.state(name))
             .collect();
+        let rivals: BTreeMap<CutoverName, u64> = names
+            .iter()
+            .map(|name| (name.clone(), self.book.rival_seq(name)))
+            .collect();
         let mut reads = self.memory.begin(&self.eyes, &states, now).await;
         loop {
             let more = reads.next().await;
@@ -295,6 +262,8 @@ impl Controller {
                 });
             for name in &ready {
                 self.take_groups(name, &reads, seen, now);
+                let note = self.notes.entry(name.clone()).or_default();
+                note.groups_read_after = rivals.get(name).copied().unwrap_or(0);
             }
             read.extend(ready.iter().cloned());
             self.settle_all(&ready, seen).await?;
@@ -316,121 +285,12 @@ impl Controller {
         note.groups_read_at = complete.then_some(now);
     }
 
-    async fn settle_all(
-        &mut self,
-        names: &[CutoverName],
-        seen: &mut Seen,
-    ) -> Result<(), ControllerError> {
-        self.break_glass_for_starts(names, seen);
-        let mut orders: Vec<Decided> = Vec::new();
-        let mut gathered_since = Instant::now();
-        for name in names {
-            let Some(observation) = seen.get_mut(name) else {
-                continue;
-            };
-            if let Some((order, epoch)) = self.settle(name, observation).await? {
-                observation.in_flight = true;
-                orders.push((name.clone(), order, epoch));
-            }
-            // A journal on a slow disk must not use up the deadlines of what it has taken already.
-            if gathered_since.elapsed() >= GATHER_FOR {
-                self.hand_over(std::mem::take(&mut orders));
-                gathered_since = Instant::now();
-            }
-        }
-        self.hand_over(orders);
-        Ok(())
-    }
-
-    /// Hands orders to the writers of their zones: many together, so that they can be packed into few batches.
-    fn hand_over(&mut self, mut orders: Vec<Decided>) {
-        orders.sort_by_key(|(_, order, _)| order.purpose);
-        let now = self.now();
-        for (name, order, epoch) in orders {
-            let Some(state) = self.book.state(&name) else {
-                continue;
-            };
-            let label = match order.purpose {
-                Purpose::Revert => format!("{name} revert #{}", state.seq),
-                Purpose::Step | Purpose::Resubmit => {
-                    format!("{name} step {} #{}", state.step, state.seq)
-                }
-            };
-            let account = state.plan().aws.account.clone();
-            self.performer
-                .perform(&name, &account, &order, epoch, &label, now);
-        }
-    }
-
-    /// Decides one cutover until nothing more is to be said, journaling each decision. Returns what is to be written, and
-    /// who had written to the stream when that was decided: whoever writes after it makes it stale.
-    async fn settle(
-        &mut self,
-        name: &CutoverName,
-        observation: &mut Observation,
-    ) -> Result<Option<(Order, u64)>, ControllerError> {
-        let (mut order, mut races) = (None, 0);
-        for _ in 0..DECISIONS_MAX {
-            let now = self.now();
-            let Some(state) = self.book.state(name) else {
-                return Ok(order);
-            };
-            let decision = lawful(state, observation, now);
-            if decision.events.is_empty() {
-                self.note_glance(name, &decision, observation, now);
-                let epoch = self.performer.epoch(name);
-                return Ok(order.or(decision.order.map(|order| (order, epoch))));
-            }
-            if self.starts(name, &decision) && !self.break_glass_first(name, &decision) {
-                observation
-                    .break_glass_error
-                    .clone_from(&self.break_glass_error);
-                continue;
-            }
-            let reverts = decision
-                .events
-                .iter()
-                .any(|event| matches!(event, Event::RevertIntended { .. }));
-            match self.book.append(name, now, &decision.events).await {
-                Ok(()) => self.journal_answered(Ok(()))?,
-                Err(JournalError::Conflict { .. }) if races < RACES_MAX => {
-                    races += 1;
-                    self.refresh().await?;
-                    continue;
-                }
-                Err(JournalError::Conflict { .. }) => return Ok(order),
-                Err(error) => {
-                    self.journal_answered(Err(error))?;
-                    if !reverts && !self.book.is_shadowed(name) {
-                        self.note_glance(name, &decision, observation, now);
-                        return Ok(order);
-                    }
-                    // A revert never waits for the journal.
-                    self.book.shadow(name, now, &decision.events);
-                }
-            }
-            self.note_head(name);
-            let halts = |event: &Event| matches!(event, Event::Halted { .. });
-            if reverts || decision.events.iter().any(halts) {
-                self.performer.drop_queued(name);
-                order = None;
-            }
-            if let Some(decided) = decision.order {
-                order = Some((decided, self.performer.epoch(name)));
-                observation.in_flight = true;
-            }
-        }
-        tracing::error!(cutover = %name, "a round did not come to rest; it goes on in the next one");
-        Ok(order)
-    }
-
     pub(super) fn starts(&self, name: &CutoverName, decision: &Decision) -> bool {
-        let intends = |event: &Event| matches!(event, Event::WeightChangeIntended { .. });
         let fresh = self
             .book
             .state(name)
             .is_some_and(|state| !state.has_started());
-        fresh && decision.events.iter().any(intends)
+        fresh && decision.takes_a_step()
     }
 
     /// What is known before anything is read.
@@ -460,7 +320,7 @@ impl Controller {
         })
     }
 
-    fn note_glance(
+    pub(super) fn note_glance(
         &mut self,
         name: &CutoverName,
         decision: &Decision,
@@ -498,16 +358,15 @@ impl Controller {
         });
     }
 
-    pub(super) fn send_pages(&mut self) {
-        let paging: Vec<State> = self
-            .states()
-            .into_iter()
-            .filter(|state| !state.pages.is_empty())
-            .cloned()
-            .collect();
-        for state in &paging {
-            self.pager.deliver(state);
-        }
+    /// Whether the last heartbeat is long enough ago.
+    fn may_beat(&self) -> bool {
+        self.beat_at.is_none_or(|at| at.elapsed() >= BEAT_EVERY)
+    }
+
+    /// When the next heartbeat is due because something was seen since the last one.
+    pub(super) fn next_beat(&self) -> Option<Instant> {
+        let at = self.beat_at.filter(|_| self.beat_owed)?;
+        Some(at + BEAT_EVERY)
     }
 
     /// Leaves a heartbeat, so that `status` can tell that somebody looks and what is seen.
@@ -523,7 +382,10 @@ impl Controller {
             at: self.now(),
             interval_secs: self.settings.interval.as_secs(),
             cutovers: self.states().iter().filter_map(glance).collect(),
+            refused: self.watched.refused.clone(),
         };
+        self.beat_owed = false;
+        self.beat_at = Some(Instant::now());
         let beat = self.outside.journal.beat(&heartbeat);
         match tokio::time::timeout(BEAT_WITHIN, beat).await {
             Ok(Ok(())) => {}
@@ -535,9 +397,14 @@ impl Controller {
 
 /// The decision, unless it would break an invariant: then the cutover halts instead, and somebody is woken. A revert is
 /// never stopped by this.
-pub(super) fn lawful(state: &State, observation: &Observation, now: Timestamp) -> Decision {
-    let decision = decide::decide(state, observation, now);
-    let Err(violation) = check::decision(state, observation, &decision, now) else {
+pub(super) fn lawful(
+    state: &State,
+    fleet: &Fleet,
+    observation: &Observation,
+    now: Timestamp,
+) -> Decision {
+    let decision = decide::decide(state, fleet, observation, now);
+    let Err(violation) = check::decision(state, fleet, observation, &decision, now) else {
         return decision;
     };
     tracing::error!(page = true, cutover = %state.name, "an invariant does not hold: {violation}");

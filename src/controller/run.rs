@@ -42,11 +42,12 @@ impl Controller {
         let mut due = Due::All;
         let mut looked_at = Instant::now();
         loop {
-            // A round is never cut short: stopping waits for its end, which is bounded.
-            self.round(&due).await?;
+            // From its beginning: a round that takes long does not make the next one later.
             if due == Due::All {
                 looked_at = Instant::now();
             }
+            // A round is never cut short: stopping waits for its end, which is bounded.
+            self.round(&due).await?;
             if self.is_over() {
                 self.finish().await?;
                 return Ok(Ending::Finished);
@@ -74,7 +75,7 @@ impl Controller {
 
     /// Waits for what is worth a round.
     async fn wait(&mut self, looked_at: Instant) -> Due {
-        if self.book.has_foreign() {
+        if self.book.has_foreign() || self.book.has_fleet_news() {
             return Due::Only(BTreeSet::new());
         }
         let down = self.journal_trouble.is_some();
@@ -102,7 +103,8 @@ impl Controller {
     /// When the first cutover wants to be decided again, if any does before the next look.
     fn next_wake(&self) -> Option<Instant> {
         let now = self.now();
-        self.wakes().map(|(_, at)| instant(at, now)).min()
+        let wakes = self.wakes().map(|(_, at)| instant(at, now));
+        wakes.chain(self.next_beat()).min()
     }
 
     fn wakes(&self) -> impl Iterator<Item = (&crate::engine::units::CutoverName, Timestamp)> {
@@ -149,9 +151,9 @@ impl Controller {
                 back && state.rollback.is_none()
             }
         };
-        let settled =
-            states.iter().all(over) && self.performer.is_idle() && self.unrecorded.is_empty();
-        settled && self.journal_trouble.is_none()
+        let recorded = self.outcomes.is_empty() && self.unrecorded.is_empty();
+        let settled = states.iter().all(over) && self.performer.is_idle();
+        settled && recorded && self.journal_trouble.is_none()
     }
 }
 

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::event::{Event, RevertMode};
-use super::hold::HoldReason;
 use super::plan::{PlanSource, Step};
 use super::record::GroupImage;
 use super::state::{Phase, State};
@@ -93,16 +92,17 @@ pub fn approve(state: &State, number: Option<u16>, reason: &str) -> Answer {
         pair: step.pair,
         bake_secs: step.bake.as_secs(),
         reason: reason.to_owned(),
+        caller_arn: None,
     })
 }
 
 /// The step that now waits for approval.
 fn waiting_step(state: &State) -> Result<u16, NotApplicable> {
     for reason in &state.held {
-        if let HoldReason::Approval { step } = reason
-            && !state.is_approved(*step)
+        if let Some(step) = reason.asks_approval()
+            && !state.is_approved(step)
         {
-            return Ok(*step);
+            return Ok(step);
         }
     }
     let ahead =

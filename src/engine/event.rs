@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::fleet::{FleetSettings, SharedFate};
 use super::hold::{HaltReason, HoldReason, RevertCause};
 use super::plan::PlanSource;
 use super::record::GroupImage;
@@ -224,6 +225,9 @@ pub enum Event {
         cause: RevertCause,
         /// How.
         mode: RevertMode,
+        /// The other services that failed at the same time, where it looks like one cause.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shared: Option<SharedFate>,
     },
     /// A revert was performed while the journal was down; recorded when it came back.
     RevertPerformedUnjournaled {
@@ -279,6 +283,9 @@ pub enum Event {
         bake_secs: i64,
         /// Why.
         reason: String,
+        /// As whom AWS knows whoever approved, where their credentials were at hand.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        caller_arn: Option<String>,
     },
     /// A person wants the bake to end now.
     BakeSkipRequested {
@@ -315,6 +322,51 @@ pub enum Event {
         /// Why.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+    },
+    /// The limits of `fleet.yaml` were read, and are other than before. In `@fleet`, as all that follow.
+    FleetSettingsAccepted {
+        /// The limits.
+        settings: FleetSettings,
+        /// The absolute path of the file.
+        path: String,
+    },
+    /// A cutover takes its first step; in the same append, so that two controllers cannot both take the last slot.
+    FleetSlotTaken {
+        /// The cutover.
+        of: CutoverName,
+    },
+    /// As many cutovers went back by themselves as the failure budget allows: nothing advances.
+    FleetBudgetSpent {
+        /// How many reverts there were since the fleet was last resumed.
+        spent: usize,
+        /// How many the budget allows.
+        budget: u32,
+        /// The first of them, by name.
+        reverted: Vec<CutoverName>,
+        /// Where it looks like one cause: who failed together.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shared: Option<SharedFate>,
+    },
+    /// A person froze the fleet: nothing advances.
+    FleetFrozen {
+        /// Until when; none until somebody unfreezes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+        /// Why.
+        reason: String,
+    },
+    /// A person ended the freeze.
+    FleetUnfrozen {
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A person looked at the reverts and lets the fleet go on.
+    FleetResumed {
+        /// Why.
+        reason: String,
+        /// The reverts that no longer count: each cutover's, up to this entry of its stream.
+        forgiven: BTreeMap<CutoverName, u64>,
     },
 }
 
@@ -376,17 +428,24 @@ impl Event {
             Self::RetryRequested { .. } => "retry_requested",
             Self::PlanAmended { .. } => "plan_amended",
             Self::RollbackRequested { .. } => "rollback_requested",
+            Self::FleetSettingsAccepted { .. } => "fleet_settings_accepted",
+            Self::FleetSlotTaken { .. } => "fleet_slot_taken",
+            Self::FleetBudgetSpent { .. } => "fleet_budget_spent",
+            Self::FleetFrozen { .. } => "fleet_frozen",
+            Self::FleetUnfrozen { .. } => "fleet_unfrozen",
+            Self::FleetResumed { .. } => "fleet_resumed",
         }
     }
 
     /// Whether this event wakes somebody. A hold does so only for what is new in it; that is the fold's to know.
     pub fn pages(&self) -> bool {
-        matches!(
-            self,
-            Self::RevertIntended { .. }
-                | Self::RevertPerformedUnjournaled { .. }
-                | Self::Halted { .. }
-        )
+        if let Self::RevertIntended { cause, .. } | Self::RevertPerformedUnjournaled { cause, .. } =
+            self
+        {
+            // Whoever asked for it is awake, and is told by the command that asked.
+            return !matches!(cause, RevertCause::Operator { .. });
+        }
+        matches!(self, Self::Halted { .. } | Self::FleetBudgetSpent { .. })
     }
 }
 

@@ -4,7 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::record::GroupName;
+use super::state::Phase;
 use super::units::{AlarmId, ChangeId, CutoverName, ZoneId};
+use super::window::Zone;
 
 /// Why a cutover does not move now. The same value goes to the terminal, JSON and journal.
 ///
@@ -126,6 +128,58 @@ pub enum HoldReason {
         /// Why.
         message: String,
     },
+    /// The fleet's own entries cannot be understood; everything can still go back.
+    FleetUnreadable {
+        /// Why.
+        message: String,
+    },
+    /// As many cutovers went back by themselves as the failure budget allows.
+    BudgetSpent {
+        /// How many did.
+        spent: usize,
+        /// How many the budget allows.
+        budget: u32,
+        /// When a person last resumed the fleet; none if never.
+        since: Option<Timestamp>,
+        /// The first of them, by name.
+        reverted: Vec<CutoverName>,
+        /// Whether it looks like one cause.
+        one_cause: bool,
+    },
+    /// Gates of several services failed within minutes.
+    SharedFate {
+        /// How many services.
+        services: usize,
+        /// The first of them, by name.
+        named: Vec<CutoverName>,
+        /// When the first one failed.
+        since: Timestamp,
+    },
+    /// A person froze the fleet.
+    Frozen {
+        /// Until when; none until somebody unfreezes.
+        until: Option<Timestamp>,
+        /// Why.
+        reason: String,
+    },
+    /// Another cutover must complete first.
+    Dependency {
+        /// The other one.
+        on: CutoverName,
+        /// Its phase; none where the journal does not know it.
+        phase: Option<Phase>,
+        /// The step it last took.
+        step: u16,
+        /// How many it has.
+        steps: u16,
+    },
+    /// As many cutovers are under way as may be.
+    FleetFull {
+        /// How many are.
+        in_flight: usize,
+        /// How many may be.
+        max: u32,
+    },
     /// A person paused the cutover.
     Paused {
         /// Why.
@@ -135,6 +189,24 @@ pub enum HoldReason {
     Approval {
         /// The step.
         step: u16,
+    },
+    /// A step has waited for its approval for longer than the plan allows.
+    ApprovalOverdue {
+        /// The step.
+        step: u16,
+        /// Since when it waits.
+        since: Timestamp,
+    },
+    /// The plan's window is shut, or would shut before the bake is over.
+    WindowShut {
+        /// The step.
+        step: u16,
+        /// When the step can be taken; none if never.
+        opens_at: Option<Timestamp>,
+        /// Whose clock the plan goes by.
+        time_zone: Zone,
+        /// Whether it must stay open until the bake is over.
+        whole_bake: bool,
     },
     /// The weights are being written and read back.
     Shifting {
@@ -231,6 +303,13 @@ pub enum RevertCause {
         /// What failed.
         message: String,
     },
+    /// Nobody approved a step in time, and the plan says revert.
+    ApprovalTimeout {
+        /// The step.
+        step: u16,
+        /// Since when it waited.
+        since: Timestamp,
+    },
     /// A person asked.
     Operator {
         /// Who.
@@ -247,7 +326,8 @@ pub enum RevertCause {
 pub const SAME_HOLD_WITHIN: SignedDuration = SignedDuration::from_secs(20 * 60);
 
 impl HoldReason {
-    /// Whether a person must do something before this hold can end, so that somebody is woken.
+    /// Whether a person must do something before this hold can end, so that somebody is woken. For a spent budget it is
+    /// the fleet that pages, once, and not every cutover that it holds.
     pub fn pages(&self) -> bool {
         match self {
             Self::RevertBlocked { .. }
@@ -264,19 +344,39 @@ impl HoldReason {
             | Self::Preflight { .. }
             | Self::Claimed { .. }
             | Self::BreakGlass { .. }
+            | Self::FleetUnreadable { .. }
+            | Self::Dependency { phase: None, .. }
             | Self::Approval { .. }
+            | Self::ApprovalOverdue { .. }
+            | Self::WindowShut { opens_at: None, .. }
             | Self::AlarmRed { .. }
             | Self::AlarmMissing { .. }
             | Self::InSyncLate { .. } => true,
             Self::FallbackUnknown { .. }
             | Self::NoData { .. }
             | Self::Unknown { .. }
+            | Self::BudgetSpent { .. }
+            | Self::SharedFate { .. }
+            | Self::Frozen { .. }
+            | Self::Dependency { .. }
+            | Self::FleetFull { .. }
             | Self::Paused { .. }
+            | Self::WindowShut {
+                opens_at: Some(_), ..
+            }
             | Self::Shifting { .. }
             | Self::Settling { .. }
             | Self::Baking { .. }
             | Self::Reverting { .. } => false,
         }
+    }
+
+    /// The step whose approval it asks for, if it does.
+    pub fn asks_approval(&self) -> Option<u16> {
+        if let Self::Approval { step } | Self::ApprovalOverdue { step, .. } = self {
+            return Some(*step);
+        }
+        None
     }
 
     /// The same reason without its numbers: two holds differ when their subjects do.
@@ -286,21 +386,49 @@ impl HoldReason {
         match &mut subject {
             Self::AlarmMissing { since, .. } | Self::NoData { since, .. } => *since = None,
             Self::Unknown { message, since, .. } => (*message, *since) = (String::new(), None),
-            Self::UnknownTooLong { since, .. } => *since = Timestamp::UNIX_EPOCH,
+            Self::UnknownTooLong { since, .. } | Self::ApprovalOverdue { since, .. } => {
+                *since = Timestamp::UNIX_EPOCH;
+            }
             Self::Baking {
                 until,
                 counted_secs,
                 ..
             } => (*until, *counted_secs) = (None, 0),
             Self::Settling { until, .. } => *until = None,
+            // That it never opens is another matter than when.
+            Self::WindowShut { opens_at, .. } => {
+                *opens_at = opens_at.and(Some(Timestamp::UNIX_EPOCH));
+            }
             Self::Reverting { back, .. } => *back = 0,
             Self::RevertBlocked { message }
             | Self::Route53Unreadable { message, .. }
             | Self::FallbackUnknown { message, .. }
             | Self::JournalDown { message }
             | Self::BreakGlass { message }
+            | Self::FleetUnreadable { message }
             | Self::Clock { message } => *message = String::new(),
             Self::Shifting { message, .. } => *message = None,
+            Self::BudgetSpent {
+                spent,
+                budget,
+                since,
+                reverted,
+                ..
+            } => (*spent, *budget, *since, *reverted) = (0, 0, None, Vec::new()),
+            Self::SharedFate {
+                services,
+                named,
+                since,
+            } => (*services, *named, *since) = (0, Vec::new(), Timestamp::UNIX_EPOCH),
+            Self::Dependency {
+                phase, step, steps, ..
+            } => {
+                // On its way or not is a number; that it went back, or is not known, is not.
+                let unfinished = phase.filter(|phase| !phase.is_final());
+                *phase = unfinished.map_or(*phase, |_| Some(Phase::Waiting));
+                (*step, *steps) = (0, 0);
+            }
+            Self::FleetFull { in_flight, max } => (*in_flight, *max) = (0, 0),
             Self::Halted { .. }
             | Self::Drift { .. }
             | Self::AlreadyAtBaseline {}
@@ -310,6 +438,7 @@ impl HoldReason {
             | Self::Claimed { .. }
             | Self::PlanChanged { .. }
             | Self::PlanUnreadable { .. }
+            | Self::Frozen { .. }
             | Self::Paused { .. }
             | Self::Approval { .. }
             | Self::InSyncLate { .. } => {}

@@ -2,10 +2,12 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod calendar;
 pub mod check;
 pub mod commands;
 pub mod decide;
 pub mod event;
+pub mod fleet;
 pub mod fold;
 pub mod hold;
 pub mod observation;
@@ -15,3 +17,4 @@ pub mod record;
 pub mod state;
 pub mod units;
 pub mod verdict;
+pub mod window;

@@ -1,10 +1,13 @@
 //! A validated plan: what `plan_file` makes of the YAML, and what the journal keeps.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::record::GroupName;
 use super::units::{AlarmId, CutoverName, Share, WeightPair};
+use super::window::Windows;
 
 /// A plan that has passed all checks. Nothing in it can contradict itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +17,12 @@ pub struct Plan {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// What people select it by, for example `team: search`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The cutovers that must have completed before this one starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<CutoverName>,
     /// Where and as whom AWS is called.
     pub aws: AwsSettings,
     /// The weighted groups that move together, 1 to 100.
@@ -25,6 +34,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What is watched.
     pub gates: Gates,
+    /// When a step may be taken; none means always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Windows>,
     /// Who is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
@@ -89,6 +101,18 @@ pub struct Step {
     /// Whether a person must approve this step before it is taken.
     #[serde(default)]
     pub approval: bool,
+    /// What happens when nobody approves in time; none means that it waits for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_timeout: Option<ApprovalTimeout>,
+}
+
+/// How long a step waits for its approval, and what happens then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalTimeout {
+    /// Counted from the entry that first said that the step waits; pauses do not stop it. Above zero, at most 90 days.
+    pub after: SignedDuration,
+    /// What happens then. The first step has nothing to take back, and only holds.
+    pub on_timeout: HoldOrRevert,
 }
 
 /// What is watched, and what is done when it cannot be seen.

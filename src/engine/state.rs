@@ -36,6 +36,18 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All phases, in the order of a life.
+    pub const ALL: [Self; 8] = [
+        Self::Waiting,
+        Self::Shifting,
+        Self::Settling,
+        Self::Baking,
+        Self::Completed,
+        Self::Reverting,
+        Self::Reverted,
+        Self::Halted,
+    ];
+
     /// The phase's name as it stands in JSON.
     pub fn label(self) -> &'static str {
         match self {
@@ -107,6 +119,8 @@ pub struct State {
     pub ignored: BTreeSet<AlarmId>,
     /// The approvals given in this attempt.
     pub approvals: BTreeMap<u16, Approval>,
+    /// The step that waits for approval, and since when that is journaled.
+    pub approval_asked: Option<(u16, Timestamp)>,
     /// The step whose bake a person wants to end.
     pub skip_requested: Option<u16>,
     /// What somebody else changed, by group; a member that is gone has no image.
@@ -325,6 +339,14 @@ impl State {
                 .map(|step| step.pair)
                 .or_else(baseline),
         }
+    }
+
+    /// Until when step `number`, which waits for its approval, may be approved, if the plan sets a term; also when it is
+    /// over.
+    pub fn approval_ends_at(&self, number: u16) -> Option<Timestamp> {
+        let timeout = self.plan().step(number)?.approval_timeout?;
+        let (_, since) = self.approval_asked.filter(|(asked, _)| *asked == number)?;
+        since.checked_add(timeout.after).ok()
     }
 
     /// Whether the step has a valid approval, or needs none.

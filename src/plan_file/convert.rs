@@ -23,6 +23,7 @@ use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
 use super::durations;
+use super::fleet_keys;
 use super::keys;
 use super::raw::AlarmEntry;
 use super::raw::DurationText;
@@ -39,13 +40,14 @@ use super::records;
 use super::shapes;
 use super::shapes::Complaint;
 use super::steps;
+use super::windows;
 
 /// How long a gate may be Unknown where the plan does not say.
 const UNKNOWN_FOR_DEFAULT: SignedDuration = SignedDuration::from_mins(30);
 
 /// The plan; none if anything is wrong with it, which the sink has then been told.
 pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<Plan> {
-    if !version_is_known(&raw, sink) {
+    if !version_is_known(raw.version.as_ref(), sink) {
         return None;
     }
     refuse_later_keys(&raw, sink);
@@ -53,6 +55,12 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
     let name = raw.name.and_then(|name| {
         let (span, name) = (name.span, name.value?.0);
         accept(shapes::cutover_name(&name), &span, sink).then_some(CutoverName(name))
+    });
+    let labels = raw
+        .labels
+        .map_or_else(BTreeMap::new, |labels| fleet_keys::labels(labels, sink));
+    let after = raw.after.map_or_else(Vec::new, |after| {
+        fleet_keys::after(after, name.as_ref(), sink)
     });
     let aws = raw.aws.and_then(|aws| aws.value);
     let aws = aws.map_or_else(AwsSettings::default, |aws| aws_settings(aws, sink));
@@ -67,11 +75,16 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
         let span = gates.span;
         convert_gates(gates.value?, &span, aws.region.as_deref(), sink)
     });
+    let windows = raw
+        .windows
+        .and_then(|windows| windows::convert(windows, sink));
     let notify = raw.notify.and_then(|notify| convert_notify(notify, sink));
     if sink.has_errors() {
         return None;
     }
     Some(Plan {
+        labels,
+        after,
         name: name?,
         description: raw.description.and_then(|text| text.value),
         aws,
@@ -79,16 +92,17 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
         settle,
         steps: steps?,
         gates: gates?,
+        windows,
         notify,
     })
 }
 
 /// Whether this program can read the file at all. If not, nothing else is said about it: the rest may be right there.
-fn version_is_known(raw: &RawPlan, sink: &mut Sink<'_>) -> bool {
+pub(super) fn version_is_known(version: Option<&At<VersionText>>, sink: &mut Sink<'_>) -> bool {
     let Some(At {
         span,
         value: Some(VersionText(version)),
-    }) = &raw.version
+    }) = version
     else {
         return true;
     };
@@ -125,23 +139,10 @@ fn require_keys(raw: &RawPlan, span: &Span, sink: &mut Sink<'_>) {
 }
 
 fn refuse_later_keys(raw: &RawPlan, sink: &mut Sink<'_>) {
-    refuse_later(
-        &[
-            ("windows", &raw.windows),
-            ("after", &raw.after),
-            ("hooks", &raw.hooks),
-            ("jobs", &raw.jobs),
-            ("fleet", &raw.fleet),
-            ("max_in_flight", &raw.max_in_flight),
-            ("failure_budget", &raw.failure_budget),
-            ("defaults", &raw.defaults),
-            ("guardrails", &raw.guardrails),
-        ],
-        sink,
-    );
+    refuse_later(&[("hooks", &raw.hooks), ("jobs", &raw.jobs)], sink);
 }
 
-fn refuse_later(keys: &[(&str, &Option<At<Opaque>>)], sink: &mut Sink<'_>) {
+pub(super) fn refuse_later(keys: &[(&str, &Option<At<Opaque>>)], sink: &mut Sink<'_>) {
     for (key, at) in keys {
         if let Some(at) = at {
             let help = format!("remove it for now; {}", keys::instead_of(key));
@@ -266,14 +267,14 @@ fn convert_alarm(
     Some(AlarmGate { id, no_data })
 }
 
-fn choice(raw: Option<At<RawChoice>>) -> HoldOrRevert {
+pub(super) fn choice(raw: Option<At<RawChoice>>) -> HoldOrRevert {
     match raw.and_then(|choice| choice.value) {
         Some(RawChoice::Revert) => HoldOrRevert::Revert,
         Some(RawChoice::Hold) | None => HoldOrRevert::Hold,
     }
 }
 
-fn convert_notify(raw: At<RawNotify>, sink: &mut Sink<'_>) -> Option<Notify> {
+pub(super) fn convert_notify(raw: At<RawNotify>, sink: &mut Sink<'_>) -> Option<Notify> {
     let (span, raw) = (raw.span, raw.value?);
     let later = [
         ("slack", &raw.slack),

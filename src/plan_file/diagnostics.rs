@@ -46,6 +46,8 @@ pub struct Finding {
 /// Another place in the file that a finding points at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Related {
+    /// The file: the finding's own, or the fleet's.
+    pub path: String,
     /// The line, from 1.
     pub line: usize,
     /// The column in characters, from 1.
@@ -117,7 +119,7 @@ impl Finding {
         if let Some(related) = &self.related {
             let place = (related.line, related.column);
             let (kind, label) = (AnnotationKind::Context, Some(related.message.as_str()));
-            group = with_excerpt(group, &self.path, place, &related.excerpt, kind, label);
+            group = with_excerpt(group, &related.path, place, &related.excerpt, kind, label);
         }
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help));
@@ -192,6 +194,8 @@ impl From<Finding> for PlanFileError {
 pub(super) struct Sink<'t> {
     path: &'t str,
     text: &'t str,
+    /// Another file that values of this one came from; its places lie behind those of `text`.
+    beside: Option<(&'t str, &'t str)>,
     findings: Vec<Finding>,
     dropped: usize,
 }
@@ -201,9 +205,16 @@ impl<'t> Sink<'t> {
         Self {
             path,
             text,
+            beside: None,
             findings: Vec::new(),
             dropped: 0,
         }
+    }
+
+    /// Takes a second file, with a path and a text; what its places are to be shifted by.
+    pub(super) fn beside(&mut self, path: &'t str, text: &'t str) -> usize {
+        self.beside = Some((path, text));
+        self.text.len() + 1
     }
 
     /// Records an error.
@@ -219,8 +230,9 @@ impl<'t> Sink<'t> {
         help: &str,
         (earlier, said): (&Span, &str),
     ) {
-        let ((line, column), excerpt) = self.locate(earlier);
+        let (path, (line, column), excerpt) = self.locate(earlier);
         let related = Related {
+            path: path.to_owned(),
             line,
             column,
             message: said.to_owned(),
@@ -246,10 +258,10 @@ impl<'t> Sink<'t> {
             self.dropped += 1;
             return;
         }
-        let ((line, column), excerpt) = self.locate(span);
+        let (path, (line, column), excerpt) = self.locate(span);
         self.findings.push(Finding {
             severity,
-            path: self.path.to_owned(),
+            path: path.to_owned(),
             line: Some(line),
             column: Some(column),
             message,
@@ -259,18 +271,27 @@ impl<'t> Sink<'t> {
         });
     }
 
-    /// The 1-based line and column of a span's start, and the line itself.
-    fn locate(&self, span: &Span) -> ((usize, usize), Excerpt) {
-        let start = floor_char(self.text, span.start);
-        let before = &self.text[..start];
+    /// The file of a span, the 1-based line and column of its start, and the line itself.
+    fn locate(&self, span: &Span) -> (&'t str, (usize, usize), Excerpt) {
+        let base = self.text.len() + 1;
+        let (path, text, span) = match self.beside {
+            Some((path, text)) if span.start >= base => (
+                path,
+                text,
+                span.start - base..span.end.max(span.start) - base,
+            ),
+            _ => (self.path, self.text, span.clone()),
+        };
+        let start = floor_char(text, span.start);
+        let before = &text[..start];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.matches('\n').count() + 1;
         let column = before[line_start..].chars().count() + 1;
-        let rest = &self.text[line_start..];
+        let rest = &text[line_start..];
         let text = rest.split('\n').next().unwrap_or("").trim_end_matches('\r');
         let from = start - line_start;
         let until = floor_char(text, span.end.max(start) - line_start).max(from.min(text.len()));
-        ((line, column), Excerpt::new(text, from..until))
+        (path, (line, column), Excerpt::new(text, from..until))
     }
 
     /// Forgets everything: the file is not what it was taken for.
@@ -288,7 +309,7 @@ impl<'t> Sink<'t> {
     /// Everything that was found, in the order of the file.
     pub(super) fn into_findings(mut self) -> Vec<Finding> {
         self.findings
-            .sort_by_key(|finding| (finding.line, finding.column));
+            .sort_by_key(|finding| (finding.path != self.path, finding.line, finding.column));
         if self.dropped > 0 {
             let message = format!("{} more findings are not shown", self.dropped);
             let help = "mend these first, then check again";

@@ -6,19 +6,18 @@ use std::path::PathBuf;
 
 use super::diagnostics::Finding;
 use super::diagnostics::PlanFileError;
+use super::fleet_file;
 
 /// The deepest nesting of directories that is searched.
 const DEPTH_MAX: usize = 16;
-
-/// The files that hold what is common to a fleet; a later version reads them.
-const FLEET_FILES: [&str; 2] = ["fleet.yaml", "fleet.yml"];
 
 /// The plan files that paths stand for: a file for itself, a directory for the `*.yaml` and `*.yml` in it and below it,
 /// in the order of their names. Hidden files and directories are skipped, links to directories are not followed, and
 /// what is named twice comes once.
 ///
 /// # Errors
-/// Every path that does not exist or cannot be read, every directory without a plan, and every `fleet.yaml`.
+/// Every path that does not exist or cannot be read, every directory without a plan, and a `fleet.yaml` that is named
+/// itself: in a directory it is no plan, and is passed over.
 pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, PlanFileError> {
     let mut search = Search::default();
     for path in paths {
@@ -52,6 +51,11 @@ impl Search {
                     );
                 }
             }
+            Ok(_) if fleet_file::is_fleet_file(path) => self.complain(
+                path,
+                "this is a fleet's file, not a plan",
+                "name the directory, or the plans in it; the file applies to them by itself",
+            ),
             Ok(_) => self.file(path),
             Err(error) => {
                 let message = format!("the path cannot be read: {error}");
@@ -89,7 +93,7 @@ impl Search {
             let path = entry.path();
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 count += self.directory(&path, depth + 1);
-            } else if is_yaml(&path) && !path.is_dir() {
+            } else if is_yaml(&path) && !fleet_file::is_fleet_file(&path) && !path.is_dir() {
                 self.file(&path);
                 count += 1;
             }
@@ -98,12 +102,7 @@ impl Search {
     }
 
     fn file(&mut self, path: &Path) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if FLEET_FILES.contains(&name.as_ref()) {
-            let message = "a file of fleet settings is not yet supported";
-            let help = "move it away, and write its settings into each plan";
-            self.complain(path, message, help);
-        } else if !self.files.iter().any(|file| file == path) {
+        if !self.files.iter().any(|file| file == path) {
             self.files.push(path.to_owned());
         }
     }

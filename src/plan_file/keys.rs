@@ -1,12 +1,7 @@
 //! What to say about keys and words that the plan format does not know.
 
 /// Keys that a later version will read, and what they will be for.
-const LATER: [(&str, &str); 15] = [
-    (
-        "windows",
-        "cutover takes a step at any hour; use `approval: required` for steps that a person should choose the time of",
-    ),
-    ("after", "start the plans one after the other by hand"),
+const LATER: [(&str, &str); 8] = [
     (
         "hooks",
         "only `notify: { command: […] }` runs something of yours",
@@ -36,18 +31,46 @@ const LATER: [(&str, &str); 15] = [
         "webhook",
         "use `command: [ … ]`, a program of yours that gets the event as JSON",
     ),
-    ("fleet", FLEET),
-    ("max_in_flight", FLEET),
-    ("failure_budget", FLEET),
-    ("defaults", FLEET),
-    ("guardrails", FLEET),
 ];
 
-const FLEET: &str = "write each plan out in full; there is no common file for a fleet of plans yet";
+/// What a fleet's file is called in messages.
+pub(super) const FLEET: &str = "the fleet's file";
 
 /// Keys that people look for in the wrong place or under another name, and where they are.
-const ELSEWHERE: [(&[&str], &str); 9] = [
+const ELSEWHERE: [(&[&str], &str); 14] = [
+    (
+        &["time_zone", "allow", "deny", "whole_bake"],
+        "write it under `windows:`",
+    ),
+    (
+        &["timeout", "on_timeout"],
+        "write it under `approval:` of a step",
+    ),
     (&["region", "role_arn"], "write it under `aws:`"),
+    (
+        &[
+            "fleet",
+            "max_in_flight",
+            "failure_budget",
+            "defaults",
+            "guardrails",
+        ],
+        "write it in a `fleet.yaml` beside the plans",
+    ),
+    (
+        &[
+            "first_step_at_most",
+            "step_at_most",
+            "bake_at_least",
+            "alarms_at_least",
+            "fallback_alarms_at_least",
+        ],
+        "write it under `guardrails:`",
+    ),
+    (
+        &["depends_on", "needs", "requires", "before"],
+        "the cutovers that must have completed before this one starts are `after: [ user-api ]`",
+    ),
     (
         &[
             "alarms",
@@ -89,7 +112,7 @@ const ELSEWHERE: [(&[&str], &str); 9] = [
 ];
 
 /// What a key's line looks like, for somebody who got its shape wrong.
-const EXAMPLES: [(&str, &str); 22] = [
+const EXAMPLES: [(&str, &str); 38] = [
     ("version", "version: 1"),
     ("name", "name: recipe-api"),
     ("description", "description: Recipe API, EKS to ECS"),
@@ -115,6 +138,16 @@ const EXAMPLES: [(&str, &str); 22] = [
     ),
     ("weight", "weight: 5%"),
     ("bake", "bake: 4h"),
+    ("approval", "approval: required"),
+    ("timeout", "timeout: 2d"),
+    (
+        "windows",
+        "windows: { time_zone: Asia/Tokyo, allow: [ \"Mon-Fri 10:00-17:00\" ] }",
+    ),
+    ("time_zone", "time_zone: Asia/Tokyo"),
+    ("allow", "allow: [ \"Mon-Fri 10:00-17:00\" ]"),
+    ("deny", "deny: [ \"2026-12-28..2027-01-04\" ]"),
+    ("whole_bake", "whole_bake: true"),
     ("gates", "gates: { alarms: [ recipe-api-5xx ] }"),
     ("alarms", "alarms: [ recipe-api-5xx ]"),
     (
@@ -126,12 +159,25 @@ const EXAMPLES: [(&str, &str); 22] = [
         "notify",
         "notify: { command: [ /usr/local/bin/page, sre ] }",
     ),
+    ("labels", "labels: { team: search }"),
+    ("after", "after: [ user-api ]"),
+    ("max_in_flight", "max_in_flight: 10"),
+    ("failure_budget", "failure_budget: 1"),
+    ("first_step_at_most", "first_step_at_most: 5%"),
+    ("step_at_most", "step_at_most: 50%"),
+    ("bake_at_least", "bake_at_least: 1h"),
+    ("alarms_at_least", "alarms_at_least: 2"),
+    ("fallback_alarms_at_least", "fallback_alarms_at_least: 1"),
     ("command", "command: [ /usr/local/bin/page, sre ]"),
 ];
 
 /// The key that a bare value stands for, in the entries that may be written so.
 pub(super) fn shorthand(entry: &str) -> Option<&'static str> {
-    (entry == "AlarmEntry").then_some("name")
+    match entry {
+        "AlarmEntry" => Some("name"),
+        "ApprovalEntry" => Some("approval"),
+        _ => None,
+    }
 }
 
 /// What to do without a key of a later version.
@@ -145,7 +191,7 @@ pub(super) fn unknown_key(key: &str, place: &str, fields: &[&str]) -> (String, S
     let fields: Vec<&str> = fields
         .iter()
         .copied()
-        .filter(|field| !is_later(field))
+        .filter(|field| place == "the scenario" || !is_later(field))
         .collect();
     let message = format!("unknown key {}", super::diagnostics::quote(key));
     let elsewhere = ELSEWHERE.iter().find(|(keys, _)| keys.contains(&key));
@@ -180,6 +226,11 @@ pub(super) fn example_of(what: &str) -> String {
             "a plan is a map whose first line is `version: 1`; the example plans show the rest"
                 .to_owned()
         }
+        _ if what == "the scenario" => {
+            "a scenario is a map, for example `faults: [ new errors 20% at step 3 + 2h ]`"
+                .to_owned()
+        }
+        _ if what == FLEET => "a fleet's file is a map, for example `max_in_flight: 10`".to_owned(),
         Some((_, example)) => format!("write for example `{example}`"),
         None => "write a value, or remove the line".to_owned(),
     }

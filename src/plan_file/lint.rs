@@ -7,7 +7,9 @@ use crate::engine::units::Share;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::raw::RawPlan;
+use super::raw::RawStep;
 use super::read::At;
+use super::windows;
 
 /// Where in the file the things stand that a warning may be about.
 pub(super) struct Places {
@@ -15,6 +17,11 @@ pub(super) struct Places {
     on_unknown: Span,
     both_red: Span,
     first_weight: Span,
+    /// The weight and the bake of each step.
+    pub(super) steps: Vec<(Span, Span)>,
+    pub(super) alarms: Span,
+    pub(super) fallback_alarms: Span,
+    whole_bake: Span,
 }
 
 /// A first step above this is not a careful one.
@@ -24,23 +31,49 @@ impl Places {
     /// Notes the places before the model is taken apart.
     pub(super) fn of(raw: &RawPlan) -> Self {
         let gates = raw.gates.as_ref().and_then(|gates| gates.value.as_ref());
+        let windows = raw.windows.as_ref();
+        let windows = windows.and_then(|windows| windows.value.as_ref());
         let steps = raw.steps.as_ref().and_then(|steps| steps.value.as_ref());
         let first = steps.and_then(|steps| steps.first()?.value.as_ref());
         Self {
             gates: place(raw.gates.as_ref()),
             on_unknown: place(gates.and_then(|gates| gates.on_unknown.as_ref())),
             both_red: place(gates.and_then(|gates| gates.both_red.as_ref())),
+            whole_bake: place(windows.and_then(|windows| windows.whole_bake.as_ref())),
             first_weight: place(first.and_then(|step| step.weight.as_ref())),
+            steps: steps.into_iter().flatten().map(step_places).collect(),
+            alarms: within(
+                raw.gates.as_ref(),
+                gates.and_then(|gates| gates.alarms.as_ref()),
+            ),
+            fallback_alarms: within(
+                raw.gates.as_ref(),
+                gates.and_then(|gates| gates.fallback_alarms.as_ref()),
+            ),
         }
     }
+}
+
+fn step_places(step: &At<RawStep>) -> (Span, Span) {
+    let raw = step.value.as_ref();
+    (
+        within(Some(step), raw.and_then(|step| step.weight.as_ref())),
+        within(Some(step), raw.and_then(|step| step.bake.as_ref())),
+    )
+}
+
+/// The place of a part, or of the whole where there is no such part.
+fn within<W, T>(whole: Option<&At<W>>, part: Option<&At<T>>) -> Span {
+    part.map_or_else(|| place(whole), |part| part.span.clone())
 }
 
 fn place<T>(at: Option<&At<T>>) -> Span {
     at.map_or(0..0, |at| at.span.clone())
 }
 
-/// Warns about a plan.
+/// Warns about a plan, and refuses steps that no window is long enough for.
 pub(super) fn lint(plan: &Plan, places: &Places, sink: &mut Sink<'_>) {
+    windows::bakes_fit(plan, &places.whole_bake, sink);
     if plan.gates.on_unknown == HoldOrRevert::Revert {
         sink.warning(
             &places.on_unknown,

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::path::PathBuf;
 
 use serde_json::Value;
 use sha2::Digest;
@@ -15,7 +16,11 @@ use super::convert;
 use super::diagnostics::Finding;
 use super::diagnostics::PlanFileError;
 use super::diagnostics::Sink;
+use super::fleet_file;
+use super::fleet_file::FleetFile;
+use super::guardrails;
 use super::lint;
+use super::merge;
 use super::raw::RawPlan;
 use super::read;
 use super::tree;
@@ -25,12 +30,14 @@ use super::tree;
 pub struct Loaded {
     /// The plan and where it came from.
     pub source: PlanSource,
+    /// The fleet's file that applies to it, absolute.
+    pub fleet: Option<PathBuf>,
     /// Warnings, in the order of the file.
     pub warnings: Vec<Finding>,
 }
 
 /// The largest file that is read. A plan of 100 records and 100 steps has some 20 KiB.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Loads a plan file.
 ///
@@ -38,26 +45,37 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Everything that is wrong with the file, or why it cannot be read.
 pub fn load(path: &Path) -> Result<Loaded, PlanFileError> {
     let shown = path.display().to_string();
-    let bytes = read_bytes(path, &shown)?;
-    let text = decode(bytes, &shown)?;
-    parse_as(&text, &shown, path)
+    let text = read_text(path, &shown)?;
+    let fleet = fleet_file::of_plan(path)?;
+    parse_as(&text, &shown, path, fleet.as_ref())
 }
 
-/// Parses the text of a plan file; `path` names it in findings.
+/// The text of a file, within bounds.
+pub(super) fn read_text(path: &Path, shown: &str) -> Result<String, PlanFileError> {
+    let text = decode(read_bytes(path, shown)?, shown)?;
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
+}
+
+/// Parses the text of a plan file, without any fleet's file; `path` names it in findings.
 ///
 /// # Errors
 /// Everything that is wrong with the text.
 pub fn parse(text: &str, path: &str) -> Result<Loaded, PlanFileError> {
-    parse_as(text, path, Path::new(path))
+    parse_as(text, path, Path::new(path), None)
 }
 
-fn parse_as(text: &str, shown: &str, path: &Path) -> Result<Loaded, PlanFileError> {
+fn parse_as(
+    text: &str,
+    shown: &str,
+    path: &Path,
+    fleet: Option<&FleetFile>,
+) -> Result<Loaded, PlanFileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > usize::try_from(FILE_BYTES_MAX).unwrap_or(usize::MAX) {
         return Err(too_large(shown, text.len()).into());
     }
     let mut sink = Sink::new(shown, text);
-    let plan = plan_of(text, &mut sink);
+    let plan = plan_of(text, fleet, &mut sink);
     let failed = sink.has_errors();
     let findings = sink.into_findings();
     match plan {
@@ -68,23 +86,34 @@ fn parse_as(text: &str, shown: &str, path: &Path) -> Result<Loaded, PlanFileErro
                 path: absolute(path),
                 text: text.to_owned(),
             },
+            fleet: fleet.map(|fleet| fleet.path.clone()),
             warnings: findings,
         }),
         _ => Err(PlanFileError { findings }),
     }
 }
 
-fn plan_of(text: &str, sink: &mut Sink<'_>) -> Option<Plan> {
-    let root = tree::read(text, sink)?;
-    let raw: RawPlan = read::read(&root, sink)?;
+fn plan_of<'t>(text: &str, fleet: Option<&'t FleetFile>, sink: &mut Sink<'t>) -> Option<Plan> {
+    let mut root = tree::read(text, sink)?;
+    let mut base = 0;
+    if let Some(fleet) = fleet {
+        base = sink.beside(&fleet.shown, &fleet.text);
+        if let Some(defaults) = &fleet.defaults {
+            root = merge::merged(&root, defaults, base);
+        }
+    }
+    let raw: RawPlan = read::read(&root, "the plan", sink)?;
     let places = lint::Places::of(&raw);
     let plan = convert::convert(raw, &root.span, sink)?;
+    if let Some(fleet) = fleet {
+        guardrails::check(&plan, &places, &fleet.guardrails, base, sink);
+    }
     lint::lint(&plan, &places, sink);
     Some(plan)
 }
 
 /// Reads a file, but never more of it than a plan can have.
-fn read_bytes(path: &Path, shown: &str) -> Result<Vec<u8>, PlanFileError> {
+pub(super) fn read_bytes(path: &Path, shown: &str) -> Result<Vec<u8>, PlanFileError> {
     let failed = |error: std::io::Error| {
         let message = format!("the file cannot be read: {error}");
         let help = "check the path, and that this user may read it";
@@ -105,13 +134,13 @@ fn read_bytes(path: &Path, shown: &str) -> Result<Vec<u8>, PlanFileError> {
     Ok(bytes)
 }
 
-fn too_large(shown: &str, bytes: impl std::fmt::Display) -> Finding {
+pub(super) fn too_large(shown: &str, bytes: impl std::fmt::Display) -> Finding {
     let message =
         format!("the file has {bytes} bytes; a plan has at most {FILE_BYTES_MAX} (1 MiB)");
     Finding::about_file(shown, message, "check that this is a plan file")
 }
 
-fn decode(bytes: Vec<u8>, shown: &str) -> Result<String, PlanFileError> {
+pub(super) fn decode(bytes: Vec<u8>, shown: &str) -> Result<String, PlanFileError> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         let help = "save it as UTF-8";
         return Err(Finding::about_file(shown, "the file is UTF-16", help).into());

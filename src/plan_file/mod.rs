@@ -4,31 +4,52 @@
 //! text ── tree ──→ nodes with places ── read ──→ raw (serde model) ── convert ──→ Plan ── lint ──→ warnings
 //! ```
 //!
+//! A `fleet.yaml` gives what a plan does not say itself ([`fleet_path`] says which one applies); what it gives is merged into
+//! the plan's tree, so that everything after that knows one plan, and still every place.
+//!
 //! No stage stops at a mistake: each tells a sink what is wrong and goes on with what is left, so one run names
 //! everything. [`load`] reads a file, [`parse`] a text, [`find`] turns paths into files, [`schema`] is for editors.
 
 mod convert;
 mod diagnostics;
 mod durations;
+mod faults;
 mod find;
+mod fleet_file;
+mod fleet_keys;
+mod guardrails;
 mod keys;
 mod lint;
 mod load;
+mod merge;
+mod order;
 mod raw;
 mod read;
 mod records;
+mod scenario;
 mod schema;
 mod shapes;
 mod steps;
 mod tree;
+mod windows;
 
 pub use diagnostics::Finding;
 pub use diagnostics::PlanFileError;
 pub use diagnostics::Related;
 pub use diagnostics::Severity;
 pub use diagnostics::render;
+pub use faults::FaultError;
+pub use faults::fault;
 pub use find::find;
+pub use fleet_file::Fleet;
+pub use fleet_file::fleet_path;
+pub use fleet_file::load as load_fleet;
 pub use load::Loaded;
 pub use load::load;
 pub use load::parse;
+pub use order::Misordered;
+pub use order::order;
+pub use scenario::load_scenario;
+pub use scenario::parse_scenario;
+pub use schema::fleet_schema;
 pub use schema::schema;

@@ -3,6 +3,8 @@
 //! Every key is optional here and every leaf is text, so that reading never stops; `convert` says what is missing and
 //! what makes no sense. What is required is marked for the schema. The doc comments here are what editors show.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -22,6 +24,10 @@ pub(super) struct RawPlan {
     pub(super) name: Option<At<NameText>>,
     /// For people. Changing it never counts as a change of the plan.
     pub(super) description: Option<At<String>>,
+    /// What people select it by at the command line, for example `team: search`.
+    pub(super) labels: Option<At<BTreeMap<String, At<String>>>>,
+    /// The cutovers that must have completed before this one starts.
+    pub(super) after: Option<At<Vec<At<NameText>>>>,
     /// Where and as whom AWS is called; by default as the environment says, as in every AWS tool.
     pub(super) aws: Option<At<RawAws>>,
     /// The weighted groups that move together, 1 to 100.
@@ -36,28 +42,91 @@ pub(super) struct RawPlan {
     /// What is watched, and what happens when it cannot be seen.
     #[schemars(required)]
     pub(super) gates: Option<At<RawGates>>,
+    /// When a step may be taken; always by default. Bakes and reverts ignore it.
+    pub(super) windows: Option<At<RawWindows>>,
     /// Who is told.
     pub(super) notify: Option<At<RawNotify>>,
 
     // Keys of later versions: known, so that the message can say so.
     #[schemars(skip)]
-    pub(super) windows: Option<At<Opaque>>,
+    pub(super) hooks: Option<At<Opaque>>,
     #[schemars(skip)]
-    pub(super) after: Option<At<Opaque>>,
+    pub(super) jobs: Option<At<Opaque>>,
+}
+
+/// What is common to all plans in this directory and below it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "cutover fleet")]
+pub(super) struct RawFleet {
+    /// The version of the format: 1.
+    pub(super) version: Option<At<VersionText>>,
+    /// How many cutovers may be between their first step and their end; without it any number.
+    pub(super) max_in_flight: Option<At<CountText>>,
+    /// After this many automatic reverts nothing advances until `cutover resume --fleet`; without it any number.
+    pub(super) failure_budget: Option<At<CountText>>,
+    /// What plans that do not say otherwise have: maps are merged, lists and values are replaced by the plan's own.
+    pub(super) defaults: Option<At<RawDefaults>>,
+    /// What every plan must keep to; one that does not is not loaded.
+    pub(super) guardrails: Option<At<RawGuardrails>>,
+}
+
+/// Keys of a plan that may be common to many.
+#[expect(
+    dead_code,
+    reason = "read for the mistakes in it; what counts is the plan that it is merged into"
+)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDefaults {
+    /// As in a plan.
+    pub(super) labels: Option<At<BTreeMap<String, At<String>>>>,
+    /// As in a plan.
+    pub(super) aws: Option<At<RawAws>>,
+    /// As in a plan.
+    pub(super) settle: Option<At<DurationText>>,
+    /// As in a plan.
+    pub(super) steps: Option<At<Vec<At<RawStep>>>>,
+    /// As in a plan; a part of it is enough.
+    #[schemars(with = "Option<GatesInPart>")]
+    pub(super) gates: Option<At<RawGates>>,
+    /// As in a plan.
+    pub(super) windows: Option<At<RawWindows>>,
+    /// As in a plan.
+    pub(super) notify: Option<At<RawNotify>>,
+
     #[schemars(skip)]
     pub(super) hooks: Option<At<Opaque>>,
     #[schemars(skip)]
     pub(super) jobs: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) fleet: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) max_in_flight: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) failure_budget: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) defaults: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) guardrails: Option<At<Opaque>>,
+}
+
+/// The keys of `gates`, none of them required.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only the schema is made of it")]
+struct GatesInPart {
+    alarms: Option<Vec<AlarmEntry>>,
+    fallback_alarms: Option<Vec<AlarmEntry>>,
+    unknown_for: Option<DurationText>,
+    on_unknown: Option<RawChoice>,
+    both_red: Option<RawChoice>,
+}
+
+/// What every plan must keep to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGuardrails {
+    /// The largest share that a first step may give the new cluster.
+    pub(super) first_step_at_most: Option<At<ShareText>>,
+    /// The largest rise from one step to the next, in points.
+    pub(super) step_at_most: Option<At<ShareText>>,
+    /// The shortest bake of any step.
+    pub(super) bake_at_least: Option<At<DurationText>>,
+    /// How many alarms must be watched.
+    pub(super) alarms_at_least: Option<At<CountText>>,
+    /// How many fallback alarms must be watched.
+    pub(super) fallback_alarms_at_least: Option<At<CountText>>,
 }
 
 /// Where and as whom AWS is called.
@@ -105,7 +174,23 @@ pub(super) struct RawStep {
     #[schemars(required)]
     pub(super) bake: Option<At<DurationText>>,
     /// Whether a person must approve this step before it is taken.
-    pub(super) approval: Option<At<Approval>>,
+    pub(super) approval: Option<At<ApprovalEntry>>,
+}
+
+/// When a step may be taken. `deny` wins; without `allow` it is open always.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWindows {
+    /// Whose clock on the wall counts: a name of the IANA database, for example `Asia/Tokyo`.
+    #[schemars(required)]
+    pub(super) time_zone: Option<At<String>>,
+    /// When it is open.
+    #[schemars(length(min = 1))]
+    pub(super) allow: Option<At<Vec<At<WindowText>>>>,
+    /// When it is shut all the same: nights, holidays, the big sale.
+    pub(super) deny: Option<At<Vec<At<WindowText>>>>,
+    /// Whether a step is taken only if the window stays open until its bake is over; by default it is not so.
+    pub(super) whole_bake: Option<At<bool>>,
 }
 
 /// What is watched, and what happens when it cannot be seen.
@@ -162,8 +247,22 @@ pub(super) struct RawNotify {
     pub(super) webhook: Option<At<Opaque>>,
 }
 
+/// That a person must approve the step before it is taken; as a map, for how long it waits.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = super::schema::or_required)]
+pub(super) struct ApprovalEntry {
+    #[schemars(skip)]
+    pub(super) approval: Option<At<Approval>>,
+    /// How long it waits for its approval; above zero, at most 90d. For ever by default.
+    #[schemars(required)]
+    pub(super) timeout: Option<At<DurationText>>,
+    /// What happens then; by default `hold`, which pages once more.
+    pub(super) on_timeout: Option<At<RawChoice>>,
+}
+
 /// Whether a step waits for a person.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Approval {
     /// A person must approve the step before it is taken.
@@ -216,6 +315,12 @@ text_leaf! {
     DurationText
 }
 text_leaf! {
+    /// Days, a time of day, or both: `Mon-Fri 10:00-17:00`, `Sat,Sun`, `2026-12-28..2027-01-04`, `22:00-02:00`. A range
+    /// over midnight belongs to its first day; a range of dates includes both its days.
+    #[schemars(extend("minLength" = 3))]
+    WindowText
+}
+text_leaf! {
     /// A share such as `5%` or `0.5%`.
     #[schemars(extend("pattern" = r"^(100(\.0{1,6})?|[0-9]{1,2}(\.[0-9]{1,6})?) ?%$"))]
     ShareText
@@ -224,6 +329,11 @@ text_leaf! {
     /// Lower-case letters, digits and hyphens, a letter or digit first and last.
     #[schemars(extend("maxLength" = 64, "pattern" = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     NameText
+}
+text_leaf! {
+    /// A whole number of at least 1.
+    #[schemars(transform = super::schema::count)]
+    CountText
 }
 text_leaf! {
     /// The version of the plan format.

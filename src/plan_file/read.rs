@@ -40,12 +40,16 @@ pub(super) struct At<T> {
 pub(super) struct Opaque;
 
 /// Makes the model of a tree.
-pub(super) fn read<T: for<'de> Deserialize<'de>>(root: &Node, sink: &mut Sink<'_>) -> Option<T> {
+pub(super) fn read<T: for<'de> Deserialize<'de>>(
+    root: &Node,
+    what: &str,
+    sink: &mut Sink<'_>,
+) -> Option<T> {
     let sink = RefCell::new(sink);
     let reader = Reader {
         node: root,
         place: &root.span,
-        what: "the plan".to_owned(),
+        what: what.to_owned(),
         sink: &sink,
     };
     T::deserialize(reader).ok()
@@ -210,6 +214,22 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
         self.noted(result)
     }
 
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        let Value::Map(entries) = &self.node.value else {
+            return self.mismatch("a map of keys and values");
+        };
+        let entries = entries
+            .iter()
+            .map(|(key, node)| (key.text.as_str(), node.as_ref(), &node.span));
+        let access = StructAccess {
+            parent: &self,
+            entries,
+            next: None,
+        };
+        let result = visitor.visit_map(access);
+        self.noted(result)
+    }
+
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         name: &'static str,
@@ -248,7 +268,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
 
     forward_to_deserialize_any! {
         i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct tuple tuple_struct map identifier
+        unit_struct tuple tuple_struct identifier
     }
 }
 

@@ -11,6 +11,7 @@ use schemars::transform::Transform;
 use serde_json::Value;
 use serde_json::json;
 
+use super::raw::RawFleet;
 use super::raw::RawPlan;
 use super::read::At;
 
@@ -23,10 +24,36 @@ pub fn schema() -> Value {
     schema.to_value()
 }
 
+/// The JSON Schema (draft 2020-12) of a fleet's file.
+pub fn fleet_schema() -> Value {
+    let mut schema = SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<RawFleet>();
+    RecursiveTransform(without_null).transform(&mut schema);
+    schema.to_value()
+}
+
+/// A number may be written with or without quotes.
+pub(super) fn count(schema: &mut Schema) {
+    schema.remove("type");
+    let number = json!({ "type": "integer", "minimum": 1 });
+    let text = json!({ "type": "string", "pattern": "^[1-9][0-9]*$" });
+    schema.insert("anyOf".to_owned(), json!([number, text]));
+}
+
 /// Lets an entry be written as its name alone.
 pub(super) fn or_bare_text(schema: &mut Schema) {
     let object = std::mem::take(schema).to_value();
     let mut both = json!({ "anyOf": [{ "type": "string", "minLength": 1 }, object] });
+    if let Value::Object(both) = both.take() {
+        *schema = both.into();
+    }
+}
+
+/// Lets an approval be the word alone.
+pub(super) fn or_required(schema: &mut Schema) {
+    let object = std::mem::take(schema).to_value();
+    let mut both = json!({ "anyOf": [{ "type": "string", "const": "required" }, object] });
     if let Value::Object(both) = both.take() {
         *schema = both.into();
     }

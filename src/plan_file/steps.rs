@@ -1,15 +1,20 @@
 //! The `steps` of a plan.
 
+use crate::engine::plan::ApprovalTimeout;
+use crate::engine::plan::HoldOrRevert;
 use crate::engine::plan::Step;
 use crate::engine::units::Share;
 use crate::engine::units::ShareError;
 use crate::engine::units::WeightPair;
 
+use super::convert::choice;
 use super::convert::duration;
 use super::convert::require_all;
+use super::convert::require_in;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
+use super::raw::ApprovalEntry;
 use super::raw::RawStep;
 use super::raw::ShareText;
 use super::read::At;
@@ -52,6 +57,11 @@ pub(super) fn convert(steps: At<Vec<At<RawStep>>>, sink: &mut Sink<'_>) -> Optio
         let bake = raw
             .bake
             .and_then(|bake| duration(&bake, "bake", false, sink));
+        let first = shares.is_empty();
+        let required = raw.approval.is_some();
+        let timeout = raw
+            .approval
+            .and_then(|approval| timeout(approval, first, sink));
         let Some(placed) = raw.weight.and_then(|weight| placed(&weight, sink)) else {
             unread = true;
             continue;
@@ -64,7 +74,8 @@ pub(super) fn convert(steps: At<Vec<At<RawStep>>>, sink: &mut Sink<'_>) -> Optio
                 share: placed.share,
                 pair: placed.pair,
                 bake,
-                approval: raw.approval.is_some(),
+                approval: required,
+                approval_timeout: timeout,
             });
         }
         shares.push(placed);
@@ -76,6 +87,28 @@ pub(super) fn convert(steps: At<Vec<At<RawStep>>>, sink: &mut Sink<'_>) -> Optio
         sink.error(&last, message, help);
     }
     Some(converted)
+}
+
+/// How long the step waits for its approval, if the plan says.
+fn timeout(
+    approval: At<ApprovalEntry>,
+    first: bool,
+    sink: &mut Sink<'_>,
+) -> Option<ApprovalTimeout> {
+    let (span, raw) = (approval.span, approval.value?);
+    if raw.approval.is_some() && raw.timeout.is_none() && raw.on_timeout.is_none() {
+        return None;
+    }
+    let timeout = require_in(raw.timeout, "timeout", "this `approval`", &span, sink)?;
+    let after = duration(&timeout, "timeout", false, sink)?;
+    let place = raw.on_timeout.as_ref().map(|choice| choice.span.clone());
+    let on_timeout = choice(raw.on_timeout);
+    if first && on_timeout == HoldOrRevert::Revert {
+        let message = "before the first step there is nothing to take back";
+        let help = "write `on_timeout: hold`, which pages a person";
+        sink.error(&place.unwrap_or(span), message, help);
+    }
+    Some(ApprovalTimeout { after, on_timeout })
 }
 
 /// A step's share and its place.
@@ -121,7 +154,7 @@ fn rises(step: &Placed, before: &Placed, sink: &mut Sink<'_>) {
 }
 
 /// The share that a text says, and the weights that express it.
-fn weights(text: &ShareText) -> Result<(Share, WeightPair), Complaint> {
+pub(super) fn weights(text: &ShareText) -> Result<(Share, WeightPair), Complaint> {
     let share: Share = text.0.parse().map_err(|error| complaint(&error))?;
     if share == Share::ZERO {
         let message = "a step of 0% moves nothing".to_owned();

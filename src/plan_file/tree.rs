@@ -28,7 +28,7 @@ pub(super) struct Node {
     pub(super) span: Span,
     pub(super) value: Value,
     /// How many nodes this one stands for, aliases followed.
-    size: usize,
+    pub(super) size: usize,
 }
 
 /// What a node holds.

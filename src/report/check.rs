@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::text;
 use crate::engine::plan::{Plan, Step};
 use crate::engine::units::Share;
+use crate::engine::window::Entry;
 
 /// One plan file, looked at.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,19 +106,46 @@ pub fn to_text(checked: &Checked) -> String {
 fn summary(plan: &Plan) -> String {
     let gates = &plan.gates;
     let settle = match plan.settle {
+        Some(_) if plan.windows.is_some() => "settling included, windows aside".to_owned(),
         Some(_) => "settling included".to_owned(),
         None => "and the records' TTL to settle, each step".to_owned(),
     };
     format!(
-        "  {}: {}, {}, {}, {}\n{}  at least {} from the first step to the end ({settle})\n",
+        "  {}: {}, {}, {}, {}\n{}{}  at least {} from the first step to the end ({settle})\n",
         text::styled(text::TITLE, plan.name.as_str()),
         text::count(plan.records.len(), "record"),
         text::count(plan.steps.len(), "step"),
         text::count(gates.alarms.len(), "alarm"),
         text::count(gates.fallback_alarms.len(), "fallback alarm"),
         ladder(plan),
+        windows(plan),
         text::duration(minimum_duration(plan)),
     )
+}
+
+/// When steps are taken, where that is not always.
+fn windows(plan: &Plan) -> String {
+    let Some(windows) = &plan.windows else {
+        return String::new();
+    };
+    let list = |entries: &[Entry]| {
+        let shown: Vec<String> = entries.iter().map(ToString::to_string).collect();
+        shown.join(", ")
+    };
+    let zone = &windows.time_zone;
+    let always = || "at any time".to_owned();
+    let allowed = Some(list(&windows.allow)).filter(|shown| !shown.is_empty());
+    let allowed = allowed.unwrap_or_else(always);
+    let whole = if windows.whole_bake {
+        ", bake included"
+    } else {
+        ""
+    };
+    let never = match list(&windows.deny) {
+        denied if denied.is_empty() => String::new(),
+        denied => format!("  never: {denied}\n"),
+    };
+    format!("  steps are taken by the clock of {zone}: {allowed}{whole}\n{never}")
 }
 
 /// The steps as a table, a line each, with a heading.
@@ -171,6 +199,6 @@ pub(super) fn exact_share(step: &Step) -> String {
 }
 
 /// Whether a person must approve the step.
-pub(super) fn approval(step: &Step) -> &'static str {
+fn approval(step: &Step) -> &'static str {
     if step.approval { "needs approval" } else { "" }
 }

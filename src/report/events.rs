@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{holds, text};
+use super::{fleet, holds, text};
 use crate::engine::event::{Event, FailureClass, RevertMode, Target};
 use crate::engine::hold::HoldReason;
 use crate::engine::record::GroupImage;
@@ -102,9 +102,21 @@ pub fn event(event: &Event) -> String {
             "drift of {} taken as it is: {reason}",
             text::count(images.len(), "group")
         ),
-        Event::RevertIntended { cause, mode, .. } => {
-            format!("revert{}: {}", forced(*mode), holds::cause(cause))
+        Event::RevertIntended {
+            cause,
+            mode,
+            shared,
+            ..
+        } => {
+            let together = shared.as_ref().map(fleet::together).unwrap_or_default();
+            format!("revert{}: {}{together}", forced(*mode), holds::cause(cause))
         }
+        Event::FleetSettingsAccepted { .. }
+        | Event::FleetSlotTaken { .. }
+        | Event::FleetBudgetSpent { .. }
+        | Event::FleetFrozen { .. }
+        | Event::FleetUnfrozen { .. }
+        | Event::FleetResumed { .. } => fleet::event(event),
         Event::RevertPerformedUnjournaled {
             cause, decided_at, ..
         } => format!(
@@ -132,9 +144,13 @@ pub fn event(event: &Event) -> String {
             pair,
             bake_secs,
             reason,
+            caller_arn,
         } => format!(
-            "step {step} approved (weights {pair}, bake {}): {reason}",
-            text::duration(SignedDuration::from_secs(*bake_secs))
+            "step {step} approved (weights {pair}, bake {}){}: {reason}",
+            text::duration(SignedDuration::from_secs(*bake_secs)),
+            caller_arn
+                .as_ref()
+                .map_or_else(String::new, |arn| format!(" by {arn}"))
         ),
         Event::BakeSkipRequested { step, reason } => {
             format!("skip of the bake of step {step} requested: {reason}")

@@ -5,10 +5,11 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::text;
+use super::{fleet, text};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::record::GroupName;
 use crate::engine::units::CutoverName;
+use crate::engine::window::Zone;
 
 /// What applies the break-glass files when nothing of ours works (RULES E3).
 const BREAK_GLASS: &str = "by hand: `aws route53 change-resource-record-sets --hosted-zone-id ZONE --change-batch \
@@ -114,11 +115,27 @@ fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         HoldReason::BreakGlass { message } => {
             format!("not started: the break-glass files cannot be written: {message}")
         }
+        HoldReason::FleetUnreadable { .. }
+        | HoldReason::BudgetSpent { .. }
+        | HoldReason::SharedFate { .. }
+        | HoldReason::Frozen { .. }
+        | HoldReason::Dependency { .. }
+        | HoldReason::FleetFull { .. } => fleet::fact(reason, now),
         HoldReason::Paused { reason: None } => "paused".to_owned(),
         HoldReason::Paused {
             reason: Some(reason),
         } => format!("paused: {reason}"),
         HoldReason::Approval { step } => format!("waiting for approval of step {step}"),
+        HoldReason::ApprovalOverdue { step, since } => format!(
+            "step {step} waits for its approval since {}, longer than the plan's `timeout`",
+            time(*since, now)
+        ),
+        HoldReason::WindowShut {
+            step,
+            opens_at,
+            time_zone,
+            whole_bake,
+        } => window(*step, *opens_at, time_zone, *whole_bake, now),
         HoldReason::Shifting { step, message } => shifting(*step, message.as_deref()),
         HoldReason::InSyncLate { change_id, zone } => format!(
             "change {change_id} in zone {zone} is not on all of Route 53's servers after 10m"
@@ -142,6 +159,27 @@ fn shifting(step: u16, failure: Option<&str>) -> String {
         Some(failure) => format!("writing the weights of step {step}; last failure: {failure}"),
         None => format!("writing the weights of step {step} and reading them back"),
     }
+}
+
+/// A step that is not taken at this time of the day, the week or the year.
+fn window(
+    step: u16,
+    opens_at: Option<Timestamp>,
+    zone: &Zone,
+    whole_bake: bool,
+    now: Option<Timestamp>,
+) -> String {
+    let whole = if whole_bake {
+        " for its whole bake"
+    } else {
+        ""
+    };
+    let Some(at) = opens_at else {
+        return format!("the window never opens again for step {step}{whole}");
+    };
+    let far = now.map_or_else(String::new, |now| format!(" ({})", text::relative(at, now)));
+    let opens = text::local(at, zone.rules());
+    format!("window opens {opens}{far}{whole}, for step {step}")
 }
 
 /// A step that resolvers are given time to see.
@@ -217,15 +255,25 @@ fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
             "check the disk and its permissions".to_owned()
         }
         HoldReason::Paused { .. } => format!("go on: `cutover resume {name}`"),
-        HoldReason::Approval { step } => {
+        HoldReason::WindowShut { opens_at: None, .. } => {
+            "change `windows` in the plan, and take it: `cutover amend PATH`".to_owned()
+        }
+        HoldReason::Approval { step } | HoldReason::ApprovalOverdue { step, .. } => {
             format!("approve: `cutover approve {name} --step {step} --reason …`")
         }
         HoldReason::InSyncLate { .. } => "see Route 53's health; it goes on waiting".to_owned(),
         HoldReason::Halted { reason } => halt_remedy(reason, name),
+        HoldReason::FleetUnreadable { .. }
+        | HoldReason::BudgetSpent { .. }
+        | HoldReason::SharedFate { .. }
+        | HoldReason::Frozen { .. }
+        | HoldReason::Dependency { .. }
+        | HoldReason::FleetFull { .. } => return fleet::remedy(reason),
         HoldReason::FallbackUnknown { .. }
         | HoldReason::NoData { .. }
         | HoldReason::Unknown { .. }
         | HoldReason::Preflight { .. }
+        | HoldReason::WindowShut { .. }
         | HoldReason::Shifting { .. }
         | HoldReason::Settling { .. }
         | HoldReason::Baking { .. }
@@ -289,6 +337,10 @@ pub fn cause(cause: &RevertCause) -> String {
             text::second(*since)
         ),
         RevertCause::StepFailed { message } => format!("the step failed: {message}"),
+        RevertCause::ApprovalTimeout { step, since } => format!(
+            "nobody approved step {step}, which waited since {}, and the plan says to revert then",
+            text::second(*since)
+        ),
         RevertCause::Operator { actor, reason } => match reason {
             Some(reason) => format!("{actor} asked for it: {reason}"),
             None => format!("{actor} asked for it"),
@@ -300,6 +352,12 @@ pub fn cause(cause: &RevertCause) -> String {
 /// A hold with absolute times and without advice: for entries that are read long after.
 pub(super) fn short(reason: &HoldReason) -> String {
     fact(reason, None)
+}
+
+/// A hold's kind, as JSON has it.
+pub(super) fn kind(reason: &HoldReason) -> String {
+    let value = serde_json::to_value(reason).unwrap_or(Value::Null);
+    value["kind"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Some groups, separated by commas.
@@ -358,6 +416,15 @@ mod tests {
         GroupName {
             name: DnsName::new("api.example.com"),
             record_type: "A".to_owned(),
+        }
+    }
+
+    fn window_shut(opens_at: Option<Timestamp>, whole_bake: bool) -> HoldReason {
+        HoldReason::WindowShut {
+            step: 2,
+            opens_at,
+            time_zone: "Asia/Tokyo".parse().unwrap(),
+            whole_bake,
         }
     }
 
@@ -445,6 +512,12 @@ mod tests {
                 reason: Some("incident 42".to_owned()),
             },
             HoldReason::Approval { step: 4 },
+            HoldReason::ApprovalOverdue {
+                step: 4,
+                since: at("2026-11-19T02:30:00Z"),
+            },
+            window_shut(Some(at("2026-12-07T01:00:00Z")), false),
+            window_shut(None, true),
             HoldReason::Shifting {
                 step: 2,
                 message: None,

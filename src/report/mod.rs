@@ -3,8 +3,11 @@
 //! Every hold, event and cause is worded here and nowhere else, so the terminal, the log, JSON and the journal's history
 //! say the same thing. Nothing here reads a clock or writes to a terminal: `now` is an argument, text is the result.
 
+pub mod approval;
+pub mod calendar;
 pub mod check;
 pub mod events;
+pub mod fleet;
 pub mod history;
 pub mod holds;
 pub mod preview;

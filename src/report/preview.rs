@@ -2,16 +2,21 @@
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::check::{approval, exact_share, indented, right_align, step_json};
+use super::calendar::{self, Clocks};
+use super::check::step_json;
+use super::fleet::limits;
 use super::{holds, text};
+use crate::engine::calendar::Calendar;
+use crate::engine::fleet::FleetSettings;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::{AlarmReading, AlarmState};
 use crate::engine::plan::Plan;
 use crate::engine::record::{GroupName, RecordSet};
-use crate::engine::units::{AlarmId, ZoneId};
+use crate::engine::units::{AlarmId, CutoverName, ZoneId};
 
 /// Everything that was seen for one plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,12 +27,16 @@ pub struct Preview {
     pub path: String,
     /// When it was seen; the earliest start.
     pub now: Timestamp,
+    /// By which clock the reader lives.
+    pub here: TimeZone,
     /// The groups, in the plan's order.
     pub groups: Vec<GroupView>,
     /// The alarms, gates first.
     pub alarms: Vec<AlarmView>,
     /// How long a step settles after INSYNC.
     pub settle: SignedDuration,
+    /// The limits of the fleet's file, where one applies.
+    pub fleet: Option<FleetSettings>,
     /// Why the start is refused.
     pub problems: Vec<HoldReason>,
     /// What may be regretted later.
@@ -62,12 +71,6 @@ pub struct AlarmView {
     pub reading: AlarmReading,
 }
 
-/// When one step can be taken at the earliest.
-struct Times {
-    taken: Timestamp,
-    bake_over: Timestamp,
-}
-
 impl Preview {
     /// Whether preflight refuses the start.
     pub fn refused(&self) -> bool {
@@ -89,21 +92,9 @@ impl Preview {
         !self.alarms.iter().all(clear)
     }
 
-    /// Each step's earliest time, if nothing holds and approvals are given at once. Nothing is known beyond the end of
-    /// the calendar.
-    fn times(&self) -> Vec<Option<Times>> {
-        let mut at = Some(self.now);
-        let steps = self.plan.steps.iter().map(|step| {
-            let taken = at?;
-            let settled = taken.checked_add(self.settle).ok();
-            let over = settled.and_then(|settled| settled.checked_add(step.bake).ok());
-            at = over;
-            Some(Times {
-                taken,
-                bake_over: over?,
-            })
-        });
-        steps.collect()
+    /// Each step's earliest time.
+    fn calendar(&self) -> Calendar {
+        Calendar::of_plan(&self.plan, self.settle, self.now)
     }
 }
 
@@ -118,12 +109,12 @@ fn one_to_json(preview: &Preview) -> Value {
         .plan
         .steps
         .iter()
-        .zip(preview.times())
-        .map(|(step, times)| {
+        .zip(preview.calendar().steps)
+        .map(|(step, coming)| {
             let mut step = step_json(step);
-            let times = times.as_ref();
-            step["earliest_at"] = json!(times.map(|times| text::rfc3339(times.taken)));
-            step["bake_over_at"] = json!(times.map(|times| text::rfc3339(times.bake_over)));
+            step["earliest_at"] = json!(coming.taken_at.map(text::rfc3339));
+            step["bake_over_at"] = json!(coming.over_at.map(text::rfc3339));
+            step["waits_secs"] = json!(coming.waits.as_secs());
             step
         })
         .collect();
@@ -140,8 +131,15 @@ fn one_to_json(preview: &Preview) -> Value {
         "warnings": preview.warnings,
         "records": preview.groups.iter().map(group_json).collect::<Vec<Value>>(),
         "alarms": preview.alarms.iter().map(alarm_json).collect::<Vec<Value>>(),
+        "time_zone": Clocks::of(&preview.plan, &preview.here).plan.name(),
         "settle_secs": preview.settle.as_secs(),
         "steps": steps,
+        "after": preview.plan.after,
+        "labels": preview.plan.labels,
+        "fleet": preview.fleet.as_ref().map(|fleet| json!({
+            "max_in_flight": fleet.max_in_flight,
+            "failure_budget": fleet.failure_budget,
+        })),
     })
 }
 
@@ -187,6 +185,14 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     }
     for warning in &preview.warnings {
         shown.push_str(&marked(text::WARN, "warning", warning, width));
+    }
+    if !preview.plan.after.is_empty() {
+        let after: Vec<&str> = preview.plan.after.iter().map(CutoverName::as_str).collect();
+        let line = format!("starts when these have completed: {}", after.join(", "));
+        shown.push_str(&marked(text::TITLE, "after", &line, width));
+    }
+    if let Some(fleet) = &preview.fleet {
+        shown.push_str(&marked(text::TITLE, "fleet", &limits(fleet), width));
     }
     shown.push_str("\n  records\n");
     for group in &preview.groups {
@@ -312,26 +318,11 @@ fn alarm_state(reading: &AlarmReading, now: Timestamp) -> String {
 }
 
 fn steps_text(preview: &Preview) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    table.set_header(["step", "share", "weights", "taken", "bake", "bake over", ""]);
-    let steps = preview.plan.steps.iter().zip(preview.times());
-    for (index, (step, times)) in steps.enumerate() {
-        let at = |time: Option<Timestamp>| time.map_or_else(|| "–".to_owned(), text::minute);
-        table.add_row([
-            (index + 1).to_string(),
-            exact_share(step),
-            step.pair.to_string(),
-            at(times.as_ref().map(|times| times.taken)),
-            text::duration(step.bake),
-            at(times.as_ref().map(|times| times.bake_over)),
-            approval(step).to_owned(),
-        ]);
-    }
-    right_align(&mut table, &[0, 1, 2]);
+    let (plan, calendar) = (&preview.plan, preview.calendar());
+    let clocks = Clocks::of(plan, &preview.here);
     format!(
         "{}   each step settles for {} before its bake begins\n",
-        indented(&table),
+        calendar::to_text(&calendar, plan, &clocks, preview.now),
         text::duration(preview.settle)
     )
 }
@@ -341,7 +332,7 @@ mod tests {
     use super::*;
     use crate::engine::plan::{AwsSettings, Gates, HoldOrRevert, Step};
     use crate::engine::record::AliasTarget;
-    use crate::engine::units::{CutoverName, DnsName, Share, Weight, WeightPair};
+    use crate::engine::units::{DnsName, Share, Weight, WeightPair};
 
     fn step(percent: u8, hours: i64, approval: bool) -> Step {
         Step {
@@ -349,6 +340,7 @@ mod tests {
             pair: WeightPair::new(100 - percent, percent),
             bake: SignedDuration::from_hours(hours),
             approval,
+            approval_timeout: None,
         }
     }
 
@@ -389,7 +381,10 @@ mod tests {
             evaluation: None,
         };
         Preview {
+            fleet: None,
             plan: Plan {
+                labels: std::collections::BTreeMap::new(),
+                after: Vec::new(),
                 name: CutoverName::from("recipe-api"),
                 description: None,
                 aws: AwsSettings::default(),
@@ -403,10 +398,16 @@ mod tests {
                     on_unknown: HoldOrRevert::Hold,
                     both_red: HoldOrRevert::Hold,
                 },
+                windows: None,
                 notify: None,
             },
             path: "/plans/recipe-api.yaml".to_owned(),
             now: "2026-11-21T10:00:00Z".parse().unwrap(),
+            here: "Europe/Berlin"
+                .parse::<crate::engine::window::Zone>()
+                .unwrap()
+                .rules()
+                .clone(),
             groups: vec![GroupView {
                 name: name.clone(),
                 zone: "example.com".to_owned(),

@@ -1,12 +1,19 @@
 //! Where everything stands, and why: the rows of `cutover status`, as JSON and as text.
 
+use std::collections::BTreeMap;
+
+use anstyle::Style;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::approval::Evidence;
+use super::calendar::{self, Clocks};
 use super::{holds, text};
+use crate::engine::calendar::Calendar;
 use crate::engine::hold::HoldReason;
+use crate::engine::plan::Plan;
 use crate::engine::units::{CutoverName, Share, WeightPair};
 
 /// How wide the share's bar is, in cells.
@@ -17,6 +24,8 @@ const BAR_CELLS: u32 = 10;
 pub struct Row {
     /// Its name.
     pub name: CutoverName,
+    /// What people select it by.
+    pub labels: BTreeMap<String, String>,
     /// The attempt, from 1.
     pub attempt: u32,
     /// The phase, as JSON has it.
@@ -39,6 +48,23 @@ pub struct Row {
     pub next_at: Option<Timestamp>,
     /// When Route 53 or `CloudWatch` was last read for it.
     pub observed_at: Option<Timestamp>,
+    /// What a person would approve, where a step waits for it.
+    pub approval: Option<Evidence>,
+    /// When what is to come can happen.
+    pub coming: Option<Coming>,
+}
+
+/// When the steps to come can happen, for rows that show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coming {
+    /// The earliest times.
+    pub calendar: Calendar,
+    /// The plan that they are of.
+    pub plan: Plan,
+    /// By whose clocks they are shown.
+    pub clocks: Clocks,
+    /// Whether people see it: in a list of many it would only be in the way.
+    pub shown: bool,
 }
 
 /// One weighted group.
@@ -87,7 +113,15 @@ impl Row {
             "since": text::rfc3339(self.since),
             "next_at": self.next_at.map(text::rfc3339),
             "observed_at": self.observed_at.map(text::rfc3339),
+            "labels": self.labels,
+            "approval": self.approval.as_ref().map(Evidence::to_json),
+            "coming": self.coming.as_ref().map(|coming| calendar::to_json(&coming.calendar, &coming.plan)),
         })
+    }
+
+    /// Whether it waits for a person.
+    pub fn needs_person(&self) -> bool {
+        self.urgency() == Urgency::Person
     }
 
     /// How soon a person should look at it.
@@ -102,6 +136,21 @@ impl Row {
             "waiting" => Urgency::Waiting,
             _ => Urgency::Moving,
         }
+    }
+
+    /// What a person would approve, and when the rest can happen.
+    fn foresight(&self, now: Timestamp, width: Option<usize>) -> Vec<String> {
+        let evidence = self
+            .approval
+            .iter()
+            .flat_map(|evidence| evidence.lines(now));
+        let mut lines: Vec<String> = evidence.map(|line| text::wrap(&line, 6, width)).collect();
+        if let Some(coming) = self.coming.as_ref().filter(|coming| coming.shown) {
+            let table = calendar::to_text(&coming.calendar, &coming.plan, &coming.clocks, now);
+            lines.push(text::styled(text::FAINT, "      to come, at the earliest"));
+            lines.extend(table.lines().map(|line| format!("   {line}")));
+        }
+        lines
     }
 
     /// The weights as last read, once where all groups have the same.
@@ -187,15 +236,20 @@ impl Urgency {
         Self::Ended,
     ];
 
-    fn heading(self) -> String {
+    fn look(self) -> (Style, &'static str) {
         match self {
-            Self::Person => text::styled(text::BAD, "needs a person"),
-            Self::Back => text::styled(text::WARN, "going back"),
-            Self::Moving => text::styled(text::GOOD, "under way"),
-            Self::Paused => text::styled(text::TITLE, "paused"),
-            Self::Waiting => text::styled(text::TITLE, "not started"),
-            Self::Ended => text::styled(text::FAINT, "ended"),
+            Self::Person => (text::BAD, "needs a person"),
+            Self::Back => (text::WARN, "going back"),
+            Self::Moving => (text::GOOD, "under way"),
+            Self::Paused => (text::TITLE, "paused"),
+            Self::Waiting => (text::TITLE, "not started"),
+            Self::Ended => (text::FAINT, "ended"),
         }
+    }
+
+    fn heading(self) -> String {
+        let (style, what) = self.look();
+        text::styled(style, what)
     }
 }
 
@@ -204,8 +258,47 @@ pub fn to_json(rows: &[Row], now: Timestamp) -> Value {
     rows.iter().map(|row| row.to_json(now)).collect()
 }
 
-/// All rows for people, grouped by urgency; under each line why nothing moves. `width` is the terminal's.
-pub fn to_text(rows: &[Row], watch: Watch, now: Timestamp, width: Option<usize>) -> String {
+/// How many there are of each urgency, in one line.
+fn summary(rows: &[Row]) -> String {
+    let counts = Urgency::ALL.map(|urgency| {
+        let number = rows.iter().filter(|row| row.urgency() == urgency).count();
+        (urgency, number)
+    });
+    let parts = counts.into_iter().filter(|(_, number)| *number > 0);
+    let parts: Vec<String> = parts
+        .map(|(urgency, number)| {
+            let (style, what) = urgency.look();
+            let what = match (urgency, number) {
+                (Urgency::Person, 2..) => "need a person",
+                _ => what,
+            };
+            text::styled(style, &format!("{} {what}", text::thousands(number)))
+        })
+        .collect();
+    let noun = if rows.len() == 1 {
+        "cutover"
+    } else {
+        "cutovers"
+    };
+    format!(
+        "{} {noun}: {}",
+        text::thousands(rows.len()),
+        parts.join(", ")
+    )
+}
+
+/// From this many rows on a summary leads.
+const SUMMARY_FROM: usize = 10;
+
+/// All rows for people, grouped by urgency; under each line why nothing moves. `fleet` is what is to be said about all of
+/// them, `width` the terminal's.
+pub fn to_text(
+    rows: &[Row],
+    fleet: &[String],
+    watch: Watch,
+    now: Timestamp,
+    width: Option<usize>,
+) -> String {
     let mut blocks: Vec<String> = Vec::new();
     match watch {
         Watch::Fresh => {}
@@ -215,8 +308,16 @@ pub fn to_text(rows: &[Row], watch: Watch, now: Timestamp, width: Option<usize>)
         )),
         Watch::Never => blocks.push(unwatched("no controller has looked since yesterday", width)),
     }
+    let mut head: Vec<String> = Vec::new();
+    if rows.len() >= SUMMARY_FROM {
+        head.push(summary(rows));
+    }
+    head.extend(fleet.iter().map(|line| text::wrap(line, 0, width)));
+    if !head.is_empty() {
+        blocks.push(head.join("\n"));
+    }
     if rows.is_empty() {
-        blocks.push("nothing in the journal yet".to_owned());
+        blocks.push("no cutover to show".to_owned());
     } else {
         blocks.push(groups(rows, now, width));
     }
@@ -239,7 +340,7 @@ fn unwatched(fact: &str, width: Option<usize>) -> String {
 /// The rows under the headings of their urgency, in one table so that the columns align.
 fn groups(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
     let mut ordered: Vec<&Row> = rows.iter().collect();
-    ordered.sort_by(|a, b| (a.urgency(), &a.name).cmp(&(b.urgency(), &b.name)));
+    ordered.sort_by_cached_key(|row| (row.urgency(), row.name.clone()));
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_header([
@@ -256,21 +357,24 @@ fn groups(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
             &format!(" {}", header.trim_end()),
         ));
     }
+    let placed: Vec<(Urgency, &Row, &String)> = ordered
+        .iter()
+        .zip(lines.iter().skip(1))
+        .map(|(row, line)| (row.urgency(), *row, line))
+        .collect();
     for urgency in Urgency::ALL {
-        let members: Vec<(&&Row, &String)> = ordered
-            .iter()
-            .zip(lines.iter().skip(1))
-            .filter(|(row, _)| row.urgency() == urgency)
-            .collect();
+        let members: Vec<&(Urgency, &Row, &String)> =
+            placed.iter().filter(|(its, ..)| *its == urgency).collect();
         if members.is_empty() {
             continue;
         }
         shown.push(urgency.heading());
-        for (row, line) in members {
+        for (_, row, line) in members {
             shown.push(format!(" {}", line.trim_end()));
             for reason in &row.because {
                 shown.push(text::wrap(&holds::hold(reason, &row.name, now), 6, width));
             }
+            shown.extend(row.foresight(now, width));
         }
     }
     shown.join("\n")
@@ -279,6 +383,7 @@ fn groups(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::plan::HoldOrRevert;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -288,6 +393,7 @@ mod tests {
         let percent = [0, 5, 50, 100][usize::from(step)];
         Row {
             name: CutoverName::from(name),
+            labels: BTreeMap::new(),
             attempt: 1,
             phase,
             paused: false,
@@ -304,6 +410,8 @@ mod tests {
             since: at("2026-11-20T23:00:00Z"),
             next_at: Some(at("2026-11-21T05:14:00Z")),
             observed_at: None,
+            approval: None,
+            coming: None,
         }
     }
 
@@ -339,15 +447,83 @@ mod tests {
     fn what_needs_a_person_comes_first() {
         let now = at("2026-11-21T03:00:00Z");
         let plain = |text: String| anstream::adapter::strip_str(&text).to_string();
-        let piped = plain(to_text(&rows(), Watch::Fresh, now, None));
+        let piped = plain(to_text(&rows(), &[], Watch::Fresh, now, None));
         insta::assert_snapshot!("status_piped", piped);
         let stale = Watch::Stale(at("2026-11-21T01:00:00Z"));
-        let narrow = plain(to_text(&rows(), stale, now, Some(80)));
+        let narrow = plain(to_text(&rows(), &[], stale, now, Some(80)));
         insta::assert_snapshot!("status_80_unwatched", narrow);
         let wide: Vec<&str> = narrow
             .lines()
             .filter(|line| line.chars().count() > 80)
             .collect();
         assert!(wide.is_empty(), "{wide:?}");
+    }
+
+    const PLAN: &str = r#"
+version: 1
+name: recipe-api
+records: [ { zone: example.com, name: api.example.com, type: A, old: eks, new: ecs } ]
+steps:
+  - { weight: 5%, bake: 1d }
+  - { weight: 50%, bake: 1d, approval: { timeout: 2d, on_timeout: revert } }
+  - { weight: 100%, bake: 2d }
+gates: { alarms: [ errors, latency ] }
+windows: { time_zone: Asia/Tokyo, allow: [ "Mon-Fri 10:00-17:00" ] }
+"#;
+
+    #[test]
+    fn what_is_approved_and_what_is_to_come_stand_under_their_cutover() {
+        let plan = crate::plan_file::parse(PLAN, "a.yaml").unwrap().source.plan;
+        let now = at("2026-11-20T10:00:00Z");
+        let zone = plan.windows.clone().unwrap().time_zone;
+        let evidence = Evidence {
+            step: 2,
+            from: Share::percent(5),
+            to: WeightPair::new(50, 50),
+            bake: SignedDuration::from_hours(24),
+            baked: Some((
+                1,
+                SignedDuration::from_hours(24),
+                SignedDuration::from_hours(24),
+            )),
+            gates: 2,
+            unknown: Vec::new(),
+            window: Some((Some(at("2026-11-23T01:00:00Z")), zone.rules().clone())),
+            ends: Some((at("2026-11-22T09:00:00Z"), HoldOrRevert::Revert)),
+        };
+        let settle = SignedDuration::from_mins(2);
+        let mut calendar = Calendar::of_plan(&plan, settle, at("2026-11-19T02:00:00Z"));
+        calendar.steps.remove(0);
+        let berlin: crate::engine::window::Zone = "Europe/Berlin".parse().unwrap();
+        let shut = HoldReason::WindowShut {
+            step: 2,
+            opens_at: Some(at("2026-11-23T01:00:00Z")),
+            time_zone: zone,
+            whole_bake: false,
+        };
+        let waiting = Row {
+            approval: Some(evidence),
+            coming: Some(Coming {
+                clocks: Clocks::of(&plan, berlin.rules()),
+                calendar,
+                plan,
+                shown: true,
+            }),
+            since: at("2026-11-19T02:00:00Z"),
+            ..row(
+                "recipe-api",
+                "baking",
+                1,
+                vec![HoldReason::Approval { step: 2 }, shut],
+            )
+        };
+        let shown = to_text(std::slice::from_ref(&waiting), Watch::Fresh, now, Some(80));
+        let shown = anstream::adapter::strip_str(&shown).to_string();
+        let wide = |line: &&str| line.chars().count() > 80;
+        assert_eq!(shown.lines().find(wide), None, "{shown}");
+        insta::assert_snapshot!("status_to_come", shown);
+        let json = waiting.to_json(now);
+        assert_eq!(json["approval"]["share_next"], 50);
+        assert_eq!(json["coming"][0]["step"], 2);
     }
 }

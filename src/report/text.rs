@@ -1,6 +1,7 @@
 //! The small pieces that all reports are made of: durations, times, bars, lines that fit.
 
 use anstyle::{AnsiColor, Style};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::units::Share;
@@ -57,6 +58,13 @@ pub fn second(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
+/// A time to the minute by the clock of a place: `Mon 2026-12-07 10:00 JST`.
+pub fn local(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone())
+        .strftime("%a %Y-%m-%d %H:%M %Z")
+        .to_string()
+}
+
 /// How far away a time is: `in 2h 14m`, `5m ago`, `now`.
 pub fn relative(at: Timestamp, now: Timestamp) -> String {
     let seconds = at.duration_since(now).as_secs();
@@ -108,6 +116,19 @@ pub fn bar(share: Share, width: u32) -> String {
     let filled = usize::try_from(cells).unwrap_or(0);
     let empty = usize::try_from(width - cells).unwrap_or(0);
     format!("{}{}", "█".repeat(filled), "░".repeat(empty))
+}
+
+/// A number with commas between its thousands.
+pub fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut shown = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
 }
 
 /// One or many: `1 plan`, `3 plans`.

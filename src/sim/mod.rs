@@ -5,4 +5,6 @@ pub mod dns;
 pub mod fault;
 pub mod route53;
 pub mod signals;
+pub mod stage;
+pub mod traffic;
 pub mod world;

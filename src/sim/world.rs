@@ -17,7 +17,7 @@ use crate::sim::route53::{Change, ChangeBatch, NewZone, Route53, Settings, Store
 use crate::sim::signals::SimSignals;
 
 /// The region of alarms that name none.
-const DEFAULT_REGION: &str = "us-east-1";
+pub(super) const DEFAULT_REGION: &str = "us-east-1";
 
 /// A clock that starts at some moment and runs with tokio's time; in a paused runtime it jumps to the next wake-up.
 #[derive(Debug, Clone, Copy)]

@@ -14,14 +14,19 @@ use super::writers::println_for_people;
 
 const CHANGE: &str = "ChangeResourceRecordSets";
 
-fn services(count: usize, alarms: usize) -> Vec<PlanSource> {
+pub(super) fn services(count: usize, alarms: usize) -> Vec<PlanSource> {
+    services_of(count, alarms, 1)
+}
+
+/// Services with so many groups each, all in one zone.
+pub(super) fn services_of(count: usize, alarms: usize, groups: usize) -> Vec<PlanSource> {
     let service = |number: usize| {
         let alarms: Vec<String> = (0..alarms)
             .map(|alarm| format!("svc{number}-{alarm}"))
             .collect();
         plan(&PlanOf {
             name: &format!("svc{number:04}"),
-            zones: &[(0, 1)],
+            zones: &[(0, groups)],
             record_type: "CNAME",
             steps: &[(10, 86_400), (100, 60)],
             alarms: &alarms,
@@ -31,12 +36,12 @@ fn services(count: usize, alarms: usize) -> Vec<PlanSource> {
     (0..count).map(service).collect()
 }
 
-fn pair(world: &World, source: &PlanSource) -> WeightPair {
+pub(super) fn pair(world: &World, source: &PlanSource) -> WeightPair {
     let group = &source.plan.records[0];
     world.pair(&group.zone.zone, &group.name)
 }
 
-async fn baking(world: &World, sources: &[PlanSource]) {
+pub(super) async fn baking(world: &World, sources: &[PlanSource]) {
     for _ in 0..200 {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let is_baking = |source: &PlanSource| {
@@ -51,7 +56,7 @@ async fn baking(world: &World, sources: &[PlanSource]) {
     panic!("not all bake");
 }
 
-async fn roll_back(world: &World, sources: &[PlanSource]) {
+pub(super) async fn roll_back(world: &World, sources: &[PlanSource]) {
     for source in sources {
         let event = Event::RollbackRequested {
             mode: RevertMode::Swap,
@@ -62,8 +67,7 @@ async fn roll_back(world: &World, sources: &[PlanSource]) {
 }
 
 /// Rolls back `count` services of one zone, and returns the write calls that it took.
-async fn writes_to_roll_back(count: usize) -> u64 {
-    let sources = services(count, 1);
+async fn writes_to_roll_back(sources: Vec<PlanSource>) -> u64 {
     let world = World::new(&sources);
     let process = world.start("one");
     baking(&world, &sources).await;
@@ -89,31 +93,40 @@ async fn writes_to_roll_back(count: usize) -> u64 {
 
 #[tokio::test(start_paused = true)]
 async fn two_hundred_and_fifty_services_of_a_zone_roll_back_in_one_write() {
-    assert_eq!(writes_to_roll_back(250).await, 1);
+    assert_eq!(writes_to_roll_back(services(250, 1)).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_two_groups_each_they_take_two() {
+    assert_eq!(writes_to_roll_back(services_of(250, 1, 2)).await, 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_service_more_takes_a_second_write() {
-    assert_eq!(writes_to_roll_back(251).await, 2);
+    assert_eq!(writes_to_roll_back(services(251, 1)).await, 2);
 }
 
-/// One of 250 is changed by somebody else between the read and the write.
-async fn one_bad_record(names_nobody: bool) -> u64 {
+/// Some of 250 are changed by somebody else between the read and the write.
+async fn bad_records(numbers: &'static [usize], names_nobody: bool) -> u64 {
     let sources = services(250, 1);
     let world = World::new(&sources);
     let process = world.start("one");
     baking(&world, &sources).await;
     locked(&world.knobs).names_nobody = names_nobody;
-    let (route53, group) = (world.route53.clone(), sources[77].plan.records[0].clone());
-    let (zone, mut done) = (world.zones[&group.zone.zone].clone(), false);
+    let group = |number: &usize| sources[*number].plan.records[0].clone();
+    let (route53, groups) = (world.route53.clone(), numbers.iter().map(group));
+    let groups: Vec<_> = groups.collect();
+    let (zone, mut done) = (world.zones[&groups[0].zone.zone].clone(), false);
     process.dns.with_faults(|faults| {
         faults.set_hook(Box::new(move |operation, now| {
             if operation == CHANGE && !done {
                 done = true;
                 let mut route53 = route53.lock().expect("the model");
-                route53
-                    .foreign_weight(&zone, &group.name, "ecs", Weight(33), now)
-                    .expect("a record that is there");
+                for group in &groups {
+                    route53
+                        .foreign_weight(&zone, &group.name, "ecs", Weight(33), now)
+                        .expect("a record that is there");
+                }
             }
             Vec::new()
         }));
@@ -122,12 +135,19 @@ async fn one_bad_record(names_nobody: bool) -> u64 {
     roll_back(&world, &sources).await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     for (number, source) in sources.iter().enumerate() {
-        let expected = if number == 77 { (90, 33) } else { (100, 0) };
+        let expected = if numbers.contains(&number) {
+            (90, 33)
+        } else {
+            (100, 0)
+        };
         let expected = WeightPair::new(expected.0, expected.1);
         assert_eq!(pair(&world, source), expected, "{}", source.plan.name);
     }
-    let state = world.state("svc0077").expect("it is known");
-    assert_eq!(state.phase, Phase::Halted, "drift is for people");
+    for number in numbers {
+        let state = world.state(&format!("svc{number:04}"));
+        let phase = state.map(|state| state.phase);
+        assert_eq!(phase, Some(Phase::Halted), "drift is for people");
+    }
     process.task.abort();
     world.assert_unbroken();
     process.dns.calls()[CHANGE] - before
@@ -135,14 +155,21 @@ async fn one_bad_record(names_nobody: bool) -> u64 {
 
 #[tokio::test(start_paused = true)]
 async fn one_bad_record_of_many_is_put_aside_by_its_name() {
-    let calls = one_bad_record(false).await;
+    let calls = bad_records(&[77], false).await;
     println_for_people(&format!("one bad record of 250, named: {calls} calls"));
     assert!(calls <= 4, "{calls}");
 }
 
 #[tokio::test(start_paused = true)]
+async fn three_bad_records_of_many_cost_two_calls_each_at_most() {
+    let calls = bad_records(&[3, 77, 249], false).await;
+    println_for_people(&format!("three bad records of 250, named: {calls} calls"));
+    assert!(calls <= 1 + 2 * 3, "{calls}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_bad_record_of_many_is_found_by_halves_where_nobody_is_named() {
-    let calls = one_bad_record(true).await;
+    let calls = bad_records(&[77], true).await;
     println_for_people(&format!("one bad record of 250, not named: {calls} calls"));
     assert!(calls <= 18, "{calls}");
 }

@@ -11,8 +11,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cutover::controller::{Controller, ControllerError, Ending, Outside, Scope, Settings};
-use cutover::engine::check::Checker;
+use cutover::engine::check::{Checker, FleetChecker};
 use cutover::engine::event::{Envelope, Event};
+use cutover::engine::fleet::is_fleet;
 use cutover::engine::observation::{AlarmState, FileReading};
 use cutover::engine::plan::{
     Account, AwsSettings, Gates, Group, HoldOrRevert, Plan, PlanSource, Step, ZoneRef,
@@ -77,9 +78,12 @@ pub(crate) fn plan(of: &PlanOf<'_>) -> PlanSource {
         pair: WeightPair::new(100 - percent, *percent),
         bake: SignedDuration::from_secs(*bake),
         approval: false,
+        approval_timeout: None,
     };
     let gates = |names: &[String]| names.iter().map(|name| gate(name)).collect();
     let plan = Plan {
+        labels: BTreeMap::new(),
+        after: Vec::new(),
         name: CutoverName::from(of.name),
         description: None,
         aws: AwsSettings::default(),
@@ -93,6 +97,7 @@ pub(crate) fn plan(of: &PlanOf<'_>) -> PlanSource {
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Hold,
         },
+        windows: None,
         notify: None,
     };
     source(plan)
@@ -129,6 +134,7 @@ pub(crate) struct World {
 #[derive(Default)]
 pub(crate) struct Witness {
     pub(crate) checkers: BTreeMap<CutoverName, Checker>,
+    pub(crate) fleet: FleetChecker,
     pub(crate) broken: Vec<String>,
     pub(crate) entries: Vec<Envelope>,
     owners: BTreeMap<(ZoneId, GroupName), (CutoverName, usize)>,
@@ -402,6 +408,13 @@ impl Witness {
             panic!("the journal in memory answers at once");
         };
         for entry in entries {
+            for violation in self.fleet.entry(&entry) {
+                self.broken.push(format!("the fleet: {violation}"));
+            }
+            if is_fleet(&entry.cutover) {
+                self.entries.push(entry);
+                continue;
+            }
             let checker = self.checkers.entry(entry.cutover.clone()).or_default();
             for violation in checker.entry(&entry) {
                 let message = format!("{} #{}: {violation}", entry.cutover, entry.seq);

@@ -46,6 +46,15 @@ fn a_step_that_waits_for_approval_goes_on_once_it_is_given() {
     scene.ok(&["approve", NAME, "--reason", "looks good"]);
     assert_eq!(run.exit_code(), 0, "{}", run.log());
     scene.assert_weights(&LADDER);
+    let history = scene.history(NAME);
+    let approved = history
+        .iter()
+        .find(|entry| entry["event"]["type"] == "step_approved");
+    let approved = approved.expect("the approval is journaled");
+    assert_eq!(
+        approved["event"]["caller_arn"],
+        "arn:aws:iam::111111111111:user/ada"
+    );
     does_not_apply(&scene, &["approve", NAME, "--reason", "again"]);
 }
 

@@ -1,5 +1,7 @@
 //! Plans drawn from a seed: bakes from seconds to 90 days, zones and alarms that several share.
 
+use std::collections::BTreeMap;
+
 use cutover::engine::observation::FileReading;
 use cutover::engine::plan::{
     AlarmGate, AwsSettings, BAKE_DAYS_MAX, Gates, Group, HoldOrRevert, NoData, Plan, PlanSource,
@@ -48,6 +50,9 @@ fn plan(rng: &mut Rng, number: usize) -> Plan {
         _ => seconds(rng, 1, 3_600),
     });
     Plan {
+        labels: BTreeMap::new(),
+        after: Vec::new(),
+        windows: None,
         name: CutoverName::from(name.as_str()),
         description: None,
         aws: AwsSettings::default(),
@@ -85,6 +90,7 @@ fn steps(rng: &mut Rng) -> Vec<Step> {
         pair: WeightPair::new(100 - share, share),
         bake: seconds(rng, 5, BAKE_DAYS_MAX * DAY),
         approval: rng.u8(0..8) == 0,
+        approval_timeout: None,
     };
     shares.into_iter().map(step).collect()
 }

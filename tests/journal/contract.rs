@@ -346,6 +346,7 @@ async fn writers_that_race_lose_nothing_and_leave_no_gap(place: &Place) {
 
 fn heartbeat(controller: &str, secs: i64) -> Heartbeat {
     Heartbeat {
+        refused: BTreeMap::new(),
         controller: controller.to_owned(),
         host: "host".to_owned(),
         version: "0.1.0".to_owned(),

@@ -6,6 +6,8 @@ use cutover::engine::event::Event;
 use cutover::engine::event::FailureClass;
 use cutover::engine::event::RevertMode;
 use cutover::engine::event::Target;
+use cutover::engine::fleet::FleetSettings;
+use cutover::engine::fleet::SharedFate;
 use cutover::engine::hold::HaltReason;
 use cutover::engine::hold::HoldReason;
 use cutover::engine::hold::RevertCause;
@@ -28,6 +30,7 @@ use cutover::engine::record::RecordSet;
 use cutover::engine::units::AlarmId;
 use cutover::engine::units::ChangeId;
 use cutover::engine::units::ControllerId;
+use cutover::engine::units::CutoverName;
 use cutover::engine::units::DnsName;
 use cutover::engine::units::Share;
 use cutover::engine::units::Weight;
@@ -39,7 +42,7 @@ use jiff::Timestamp;
 
 /// One event of every kind, in the order in which the engine declares them.
 pub(crate) fn events() -> Vec<Event> {
-    [moving(), watching(), reverting(), asked()].concat()
+    [moving(), watching(), reverting(), asked(), of_the_fleet()].concat()
 }
 
 fn time(text: &str) -> Timestamp {
@@ -104,8 +107,11 @@ fn plan() -> Plan {
         pair: WeightPair::new(100 - percent, percent),
         bake: SignedDuration::from_hours(24),
         approval,
+        approval_timeout: None,
     };
     Plan {
+        labels: BTreeMap::new(),
+        after: Vec::new(),
         name: "recipe-api".into(),
         description: Some("EKS to ECS".to_owned()),
         aws: AwsSettings {
@@ -130,6 +136,7 @@ fn plan() -> Plan {
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Revert,
         },
+        windows: None,
         notify: Some(Notify {
             command: vec!["/usr/local/bin/page".to_owned(), "--team=api".to_owned()],
         }),
@@ -263,6 +270,7 @@ fn reverting() -> Vec<Event> {
                 at: time("2026-11-21T09:29:00Z"),
             },
             mode: RevertMode::Swap,
+            shared: None,
         },
         Event::RevertPerformedUnjournaled {
             write_id: WriteId::from("w-3"),
@@ -295,6 +303,7 @@ fn asked() -> Vec<Event> {
             pair: WeightPair::new(0, 100),
             bake_secs: 86_400,
             reason: "looks good".to_owned(),
+            caller_arn: None,
         },
         Event::BakeSkipRequested {
             step: 1,
@@ -314,6 +323,46 @@ fn asked() -> Vec<Event> {
         Event::RollbackRequested {
             mode: RevertMode::Force,
             reason,
+        },
+    ]
+}
+
+fn of_the_fleet() -> Vec<Event> {
+    let names = ["cart", "recipe-api", "search"].map(CutoverName::from);
+    vec![
+        Event::FleetSettingsAccepted {
+            settings: FleetSettings {
+                max_in_flight: Some(10),
+                failure_budget: Some(1),
+                notify: Some(Notify {
+                    command: vec!["page".to_owned(), "sre".to_owned()],
+                }),
+            },
+            path: "/plans/fleet.yaml".to_owned(),
+        },
+        Event::FleetSlotTaken {
+            of: CutoverName::from("recipe-api"),
+        },
+        Event::FleetBudgetSpent {
+            spent: 3,
+            budget: 1,
+            reverted: names.to_vec(),
+            shared: Some(SharedFate {
+                services: 3,
+                named: names.to_vec(),
+                since: time("2026-11-21T09:29:00Z"),
+            }),
+        },
+        Event::FleetFrozen {
+            until: Some(time("2026-11-21T18:00:00Z")),
+            reason: "sale".to_owned(),
+        },
+        Event::FleetUnfrozen {
+            reason: Some("the sale is over".to_owned()),
+        },
+        Event::FleetResumed {
+            reason: "bad image".to_owned(),
+            forgiven: [(CutoverName::from("recipe-api"), 18)].into(),
         },
     ]
 }

@@ -129,10 +129,15 @@ fn directories_stand_for_the_plans_in_them() {
         root.join("b/.hidden/none"),
     ];
     let findings = plan_file::find(&paths).unwrap_err().findings;
-    assert_eq!(findings.len(), 3);
     assert_eq!(
-        findings[0].message,
-        "a file of fleet settings is not yet supported"
+        findings.len(),
+        2,
+        "a fleet's file in a directory is passed over"
+    );
+    let named = plan_file::find(&[root.join("b/fleet.yaml")]).unwrap_err();
+    assert_eq!(
+        named.findings[0].message,
+        "this is a fleet's file, not a plan"
     );
     fs::create_dir(root.join("empty")).unwrap();
     let error = plan_file::find(&[root.join("empty")]).unwrap_err();

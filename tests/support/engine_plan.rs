@@ -32,8 +32,11 @@ pub(crate) fn plan(zones: &[usize], steps: &[(u8, i64, bool)]) -> Plan {
         pair: WeightPair::new(100 - percent, *percent),
         bake: SignedDuration::from_mins(*minutes),
         approval: *approval,
+        approval_timeout: None,
     };
     Plan {
+        labels: std::collections::BTreeMap::new(),
+        after: Vec::new(),
         name: CutoverName::from("api"),
         description: None,
         aws: AwsSettings::default(),
@@ -47,6 +50,7 @@ pub(crate) fn plan(zones: &[usize], steps: &[(u8, i64, bool)]) -> Plan {
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Hold,
         },
+        windows: None,
         notify: None,
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cutover::engine::check::{self, Checker};
 use cutover::engine::decide::{self, Decision, How, Order, Part, Purpose};
 use cutover::engine::event::{Envelope, Event, FailureClass, JOURNAL_VERSION, RevertMode};
+use cutover::engine::fleet::Fleet;
 use cutover::engine::fold;
 use cutover::engine::hold::HoldReason;
 use cutover::engine::observation::{
@@ -16,9 +17,7 @@ use cutover::engine::observation::{
 use cutover::engine::plan::{Plan, PlanSource};
 use cutover::engine::record::RecordSet;
 use cutover::engine::state::{Phase, State};
-use cutover::engine::units::{
-    AlarmId, ChangeId, ControllerId, CutoverName, Weight, WeightPair, ZoneId,
-};
+use cutover::engine::units::{AlarmId, ChangeId, ControllerId, Weight, WeightPair, ZoneId};
 use cutover::engine::verdict;
 use jiff::{SignedDuration, Timestamp};
 
@@ -86,6 +85,10 @@ pub(crate) struct World {
     pub(crate) controllers: Vec<Controller>,
     pub(crate) journal: Vec<Envelope>,
     pub(crate) checker: Checker,
+    /// All cutovers of the journal; only this one, unless a test says more.
+    pub(crate) fleet: Fleet,
+    /// What decisions appended to `@fleet`.
+    pub(crate) fleet_entries: Vec<Event>,
     late: Vec<(Timestamp, Part)>,
     processes: usize,
 }
@@ -130,6 +133,8 @@ impl World {
             controllers: Vec::new(),
             journal: Vec::new(),
             checker: Checker::new(),
+            fleet: Fleet::default(),
+            fleet_entries: Vec::new(),
             late: Vec::new(),
             processes: 0,
         };
@@ -211,7 +216,7 @@ impl World {
         let seq = u64::try_from(self.journal.len()).expect("a short journal") + 1;
         let last_at = self.journal.last().map_or(self.now, |entry| entry.at);
         let entry = Envelope {
-            cutover: CutoverName::from("api"),
+            cutover: self.source.plan.name.clone(),
             attempt: self.checker.state().map_or(1, |state| state.attempt),
             seq,
             at: self.now.max(last_at),
@@ -222,7 +227,11 @@ impl World {
         let text = serde_json::to_string(&entry).expect("an entry is JSON");
         let back: Envelope = serde_json::from_str(&text).expect("an entry can be read back");
         assert_eq!(back, entry, "an entry changes in the journal");
+        let before = self.checker.state().map(|state| state.phase);
         let broken = self.checker.entry(&entry);
+        if let Some(after) = self.checker.state() {
+            self.fleet.note(&entry, before, after);
+        }
         self.journal.push(entry);
         assert!(broken.is_empty(), "{broken:?}\n{}", self.story());
     }
@@ -245,6 +254,7 @@ impl World {
             pair: step.pair,
             bake_secs: step.bake.as_secs(),
             reason: "looks well".to_owned(),
+            caller_arn: None,
         });
     }
 
@@ -316,16 +326,18 @@ impl World {
         let mut taken = None;
         for turn in 0.. {
             assert!(turn < DECISIONS_MAX, "a hot loop\n{}", self.story());
-            let decision = decide::decide(self.state(), &observation, self.now);
-            let again = decide::decide(self.state(), &observation, self.now);
+            let decision = decide::decide(self.state(), &self.fleet, &observation, self.now);
+            let again = decide::decide(self.state(), &self.fleet, &observation, self.now);
             assert_eq!(decision, again, "decide is a function");
-            let lawful = check::decision(self.state(), &observation, &decision, self.now);
+            let lawful =
+                check::decision(self.state(), &self.fleet, &observation, &decision, self.now);
             assert_eq!(lawful, Ok(()), "{}", self.story());
             if let Some(order) = &decision.order {
                 assert!(taken.is_none(), "two orders in one round\n{}", self.story());
                 taken = Some(order.clone());
                 observation.in_flight = true;
             }
+            self.fleet_entries.extend(decision.fleet.iter().cloned());
             let id = self.controllers[index].id.to_string();
             for event in &decision.events {
                 self.append(&id, event.clone());
@@ -479,7 +491,7 @@ impl World {
         for (id, _) in pending {
             observation.changes.insert(id.clone(), self.read_change(id));
         }
-        if decide::wants_groups(state, &observation, self.now) {
+        if decide::wants_groups(state, &self.fleet, &observation, self.now) {
             observation.groups = (0..self.groups.len())
                 .map(|group| self.read(group))
                 .collect();

@@ -1,4 +1,4 @@
-//! As much of STS as an assumed role needs: `AssumeRole`, in the query protocol.
+//! As much of STS as an assumed role and an approval need: `AssumeRole` and `GetCallerIdentity`, in the query protocol.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,6 +19,14 @@ pub(crate) fn operation(body: &[u8]) -> Option<String> {
 
 /// Answers a request. Anybody may assume any role.
 pub(crate) fn handle(operation: &str, body: &[u8], now: Timestamp) -> Reply {
+    if operation == "GetCallerIdentity" {
+        let result = Element::new("GetCallerIdentityResult")
+            .with("Arn", "arn:aws:iam::111111111111:user/ada")
+            .with("UserId", "AIDA")
+            .with("Account", "111111111111");
+        let response = Element::new("GetCallerIdentityResponse").containing(result);
+        return Reply::xml(200, response.to_document().into_bytes());
+    }
     let form = parameters(std::str::from_utf8(body).unwrap_or_default());
     let role_arn = form.get("RoleArn").map_or("", String::as_str);
     let Some((_, role_name)) = role_arn.rsplit_once('/') else {

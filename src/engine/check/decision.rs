@@ -2,9 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Invariant, Violation, approved, violation, zones_are_whole};
+use super::{Invariant, Violation, approved, in_its_window, violation, zones_are_whole};
 use crate::engine::decide::{Decision, How, Order, Part, Purpose};
 use crate::engine::event::{Event, RevertMode};
+use crate::engine::fleet::Fleet;
 use crate::engine::hold::HaltReason;
 use crate::engine::observation::{
     AlarmReading, AlarmState, FileReading, GroupReading, HistoryReading, Observation,
@@ -32,6 +33,7 @@ enum Look {
 /// The first invariant that the decision would break.
 pub fn decision(
     state: &State,
+    fleet: &Fleet,
     observation: &Observation,
     decision: &Decision,
     now: Timestamp,
@@ -43,6 +45,8 @@ pub fn decision(
         match event {
             Event::WeightChangeIntended { step, targets, .. } => {
                 rise(state, observation, *step)?;
+                fleet_allows(state, fleet, *step, now)?;
+                window_is_open(state, *step, now)?;
                 let whole = zones_are_whole(state, targets);
                 claim(Invariant::I9, whole, || {
                     format!("step {step} would move a part of a zone")
@@ -88,6 +92,39 @@ fn rise(state: &State, observation: &Observation, step: u16) -> Result<(), Viola
     need(skew.abs() <= CLOCKS_DIFFER_BY, "with a wrong clock")?;
     let fresh = (0..state.plan().records.len()).all(|index| was_read(observation, index));
     need(fresh, "without reading all groups in this round")
+}
+
+/// I1: what the fleet says about a rise.
+fn fleet_allows(state: &State, fleet: &Fleet, step: u16, now: Timestamp) -> Result<(), Violation> {
+    let need = |holds: bool, what: &str| {
+        claim(Invariant::I1, holds, || {
+            format!("step {step} would be taken {what}")
+        })
+    };
+    let count = |number: Option<u32>| number.and_then(|number| usize::try_from(number).ok());
+    let (settings, freeze) = (&fleet.settings, &fleet.freeze);
+    let thawed = freeze
+        .as_ref()
+        .is_none_or(|freeze| freeze.until.is_some_and(|until| until <= now));
+    need(thawed, "while the fleet is frozen")?;
+    need(fleet.trouble.is_none(), "without knowing the fleet")?;
+    let spent = count(settings.failure_budget).is_some_and(|budget| fleet.setbacks() >= budget);
+    need(!spent, "after the failure budget was spent")?;
+    if state.phase != Phase::Waiting {
+        return Ok(());
+    }
+    let full = count(settings.max_in_flight).is_some_and(|max| fleet.in_flight() >= max);
+    need(!full, "with as many in flight as may be")?;
+    let completed = |on| fleet.member(on).map(|member| member.phase) == Some(Phase::Completed);
+    let free = state.plan().after.iter().all(completed);
+    need(free, "before what it comes after has completed")
+}
+
+/// I1: the wall shows a time at which the step may be taken, and goes on to where the plan wants the whole bake inside.
+fn window_is_open(state: &State, step: u16, now: Timestamp) -> Result<(), Violation> {
+    claim(Invariant::I1, in_its_window(state, step, now), || {
+        format!("step {step} would be taken outside its window")
+    })
 }
 
 /// I1: the whole bake was counted, or a person skipped it, with all gates passing now.

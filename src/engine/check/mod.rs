@@ -11,8 +11,10 @@
 )]
 
 mod decision;
+mod fleet;
 
 pub use decision::decision;
+pub use fleet::{FleetChecker, journal};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,6 +22,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
+use super::decide;
 use super::event::{Envelope, Event, Target};
 use super::fold;
 use super::hold::{HaltReason, HoldReason};
@@ -90,6 +93,12 @@ impl Violation {
 
 /// The two reads that end a revert are at least this far apart (RULES A3).
 const READS_APART: SignedDuration = SignedDuration::from_secs(5);
+
+/// A write's deadline is this long after its decision (RULES A1).
+const SENT_WITHIN: SignedDuration = SignedDuration::from_secs(15);
+
+/// How far apart the looks at a window are that must stay open: no entry is finer than minutes, and no plan is.
+const LOOKS_APART: SignedDuration = SignedDuration::from_mins(15);
 
 /// A write may land this long after its deadline (RULES A3).
 const MAY_LAND_FOR: SignedDuration = SignedDuration::from_secs(15);
@@ -248,9 +257,12 @@ impl Checker {
     /// What an entry breaks, seen from the state before it.
     fn against(&self, state: &State, entry: &Envelope) -> Violations {
         match &entry.event {
-            Event::WeightChangeIntended { step, targets, .. } => {
-                self.intended(state, *step, targets)
-            }
+            Event::WeightChangeIntended {
+                step,
+                targets,
+                perform_by,
+                ..
+            } => self.intended(state, *step, targets, *perform_by),
             Event::StepCompleted { step } => self.step_completed(state, *step, entry.at),
             Event::Completed {} if !self.baked.contains(&state.plan().step_count()) => {
                 one(Invariant::I1, "it completed without the last bake")
@@ -265,7 +277,14 @@ impl Checker {
         }
     }
 
-    fn intended(&self, state: &State, step: u16, targets: &[Target]) -> Violations {
+    fn intended(
+        &self,
+        state: &State,
+        step: u16,
+        targets: &[Target],
+        perform_by: Timestamp,
+    ) -> Violations {
+        let decided_at = perform_by - SENT_WITHIN;
         let mut broken = Vec::new();
         let mut claim = |invariant: Invariant, holds: bool, message: &str| {
             if !holds {
@@ -283,6 +302,11 @@ impl Checker {
         claim(Invariant::I1, state.paused.is_none(), "during a pause");
         claim(Invariant::I1, state.halt.is_none(), "while halted");
         claim(Invariant::I1, approved(state, step), "without its approval");
+        claim(
+            Invariant::I1,
+            in_its_window(state, step, decided_at),
+            "outside its window",
+        );
         claim(Invariant::I8, state.drift.is_none(), "over a drift");
         claim(
             Invariant::I4,
@@ -391,11 +415,20 @@ impl Checker {
     }
 }
 
-/// Whether a hold ends by itself, by the passing of time, or because of what a person asked for.
+/// Whether a hold ends by itself, by the passing of time, or because of what a person asked for; or waits for another
+/// cutover, or for a person whom the fleet has paged ([`FleetChecker::finished`]).
 fn is_ours_or_asked(reason: &HoldReason) -> bool {
     matches!(
         reason,
         HoldReason::Paused { .. }
+            | HoldReason::Frozen { .. }
+            | HoldReason::BudgetSpent { .. }
+            | HoldReason::Dependency { .. }
+            | HoldReason::FleetFull { .. }
+            | HoldReason::WindowShut {
+                opens_at: Some(_),
+                ..
+            }
             | HoldReason::Settling { until: Some(_), .. }
             | HoldReason::Baking { until: Some(_), .. }
     )
@@ -426,6 +459,27 @@ fn approved(state: &State, number: u16) -> bool {
     let fits =
         given.map(|given| (given.pair, given.bake_secs)) == Some((step.pair, step.bake.as_secs()));
     !step.approval || fits
+}
+
+/// Whether the window is open for step `number`, by looking at what the wall shows. A step that was begun inside its
+/// window is finished in all its zones.
+fn in_its_window(state: &State, number: u16, at: Timestamp) -> bool {
+    let Some(windows) = &state.plan().windows else {
+        return true;
+    };
+    let goes_on = state.phase == Phase::Shifting && number == state.step;
+    if goes_on || !windows.whole_bake {
+        return goes_on || windows.is_open(at);
+    }
+    let over = at + decide::watched(state, number);
+    let mut look = at;
+    while look < over {
+        if !windows.is_open(look) {
+            return false;
+        }
+        look += LOOKS_APART;
+    }
+    true
 }
 
 fn violation(invariant: Invariant, message: String) -> Violation {

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::engine::event::{Envelope, JOURNAL_VERSION, Target};
 use crate::engine::fold::fold;
-use crate::engine::hold::{HaltReason, RevertCause};
+use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::plan::{
     Account, AlarmGate, AwsSettings, Gates, Group, HoldOrRevert, NoData, Plan, ZoneRef,
 };
@@ -34,6 +34,7 @@ fn step(percent: u8, approval: bool) -> Step {
         pair: WeightPair::new(100 - percent, percent),
         bake: SignedDuration::from_hours(1),
         approval,
+        approval_timeout: None,
     }
 }
 
@@ -52,6 +53,8 @@ fn source() -> PlanSource {
     }];
     PlanSource {
         plan: Plan {
+            labels: BTreeMap::new(),
+            after: Vec::new(),
             name: CutoverName::from("api"),
             description: None,
             aws: AwsSettings {
@@ -68,6 +71,7 @@ fn source() -> PlanSource {
                 on_unknown: HoldOrRevert::Hold,
                 both_red: HoldOrRevert::Hold,
             },
+            windows: None,
             notify: None,
         },
         path: "/plans/api.yaml".to_owned(),
@@ -170,6 +174,7 @@ fn revert() -> Event {
             alarm: alarm("gate"),
         },
         mode: RevertMode::Swap,
+        shared: None,
     }
 }
 
@@ -212,6 +217,7 @@ fn an_approval_is_bound_to_the_step_as_it_is() {
         pair: WeightPair::new(50, 50),
         bake_secs: 3_600,
         reason: "checked".to_owned(),
+        caller_arn: None,
     };
     assert_eq!(event, expected);
     assert!(approve(&baking_and([event]), Some(2), "again").is_err());

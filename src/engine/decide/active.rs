@@ -6,6 +6,7 @@ use super::View;
 use super::advance;
 use super::holds;
 use super::shifting;
+use super::turn;
 use super::watching;
 use super::{Decision, Order};
 use crate::engine::event::{Event, RevertMode};
@@ -54,10 +55,10 @@ pub(super) fn wants_groups(view: &View<'_>) -> bool {
     let judgement = verdict::judge(view.state, view.observation);
     let clear = holds::blockers(view, &judgement).is_empty();
     match view.state.phase {
-        Phase::Waiting => true,
+        Phase::Waiting => turn::wait(view, 1).is_none(),
         Phase::Settling => watching::lacks_a_change(view),
         Phase::Baking => {
-            (clear && watching::bake_is_over(view))
+            (clear && watching::bake_is_over(view) && !watching::waits_for_its_turn(view))
                 || view.state.skip_requested.is_some()
                 || view.state.write.is_some()
         }
@@ -80,6 +81,7 @@ fn asked_back(view: &View<'_>) -> Option<Event> {
         write_id: view.next_write_id(),
         cause,
         mode: rollback.mode,
+        shared: None,
     })
 }
 
@@ -132,7 +134,9 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
     };
     decision.because.extend(blockers);
     decision.gates_pass = watching::counts(view, judgement);
-    decision.wake_at = decision.wake_at.into_iter().chain(unknown_ends(view)).min();
+    let thaws = view.fleet.frozen(view.now).and_then(|freeze| freeze.until);
+    let wakes = decision.wake_at.into_iter().chain(thaws);
+    decision.wake_at = wakes.chain(unknown_ends(view)).min();
     decision
 }
 
@@ -150,6 +154,11 @@ fn react(view: &View<'_>, judgement: &Judgement) -> Option<Event> {
     }
     if let Some((alarm, cause)) = judgement.failure() {
         return automatic_revert(view, judgement, cause.clone(), Some(alarm));
+    }
+    let timed_out = turn::timed_out(view);
+    if let Some(event) = timed_out.and_then(|cause| automatic_revert(view, judgement, cause, None))
+    {
+        return Some(event);
     }
     let (alarm, since) = holds::unknown_reverts(view, judgement)?;
     let cause = RevertCause::UnknownTooLong {
@@ -169,10 +178,12 @@ pub(super) fn automatic_revert(
     let closed = view.state.plan().gates.both_red == HoldOrRevert::Hold;
     let Some(fallback) = judgement.fallbacks_red.first().filter(|_| closed) else {
         let write_id = view.next_write_id();
+        let shared = gate.and_then(|_| view.fleet.shared_fate_at(&view.state.name, view.now));
         return Some(Event::RevertIntended {
             write_id,
             cause,
             mode: RevertMode::Swap,
+            shared,
         });
     };
     let reason = match (gate, cause) {

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use super::turn;
 use super::{Decision, How, Order, PERFORM_WITHIN, Part, Purpose, View};
 use crate::engine::event::{Event, Target};
 use crate::engine::hold::HoldReason;
@@ -14,7 +15,17 @@ const TRY_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// Starts the cutover, if nothing stands in the way.
 pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
-    let images = match preflight::images(view.state, view.observation) {
+    // Hundreds may wait for their turn; what Route 53 holds for them is looked at when it has come.
+    if !view.fleet.holds(view.state, view.now).is_empty() {
+        return Decision::default();
+    }
+    let images = preflight::images(view.state, view.observation);
+    if let Some(mut wait) = turn::wait(view, 1) {
+        wait.because.extend(images.err().unwrap_or_default());
+        wait.because.extend(turn::known_problems(view));
+        return wait;
+    }
+    let images = match images {
         Ok(images) => images,
         Err(problems) => {
             return Decision {
@@ -26,11 +37,13 @@ pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     if !blockers.is_empty() {
         return Decision::default();
     }
-    if !view.state.is_approved(1) {
-        return Decision::hold(HoldReason::Approval { step: 1 });
-    }
     let baseline = view.state.baseline.is_none().then(|| images.clone());
-    intend(view, 1, &images, baseline)
+    let mut decision = intend(view, 1, &images, baseline);
+    if decision.takes_a_step() && view.fleet.settings.max_in_flight.is_some() {
+        let of = view.state.name.clone();
+        decision.fleet.push(Event::FleetSlotTaken { of });
+    }
+    decision
 }
 
 /// Takes step `number` from the images of all groups; those that already have its weights are left alone.

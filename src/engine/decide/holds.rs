@@ -49,6 +49,7 @@ pub(super) fn blockers(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason
     reasons.extend(clock(view));
     reasons.extend(plan_file(view));
     reasons.extend(unreadable(view));
+    reasons.extend(view.fleet.holds(view.state, view.now));
     if let Some(pause) = &view.state.paused {
         reasons.push(HoldReason::Paused {
             reason: pause.reason.clone(),

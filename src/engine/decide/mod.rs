@@ -8,13 +8,16 @@ mod advance;
 mod holds;
 mod reverting;
 mod shifting;
+mod turn;
 mod watching;
 
+pub use turn::watched;
 pub use watching::settle_time;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::event::Event;
+use super::fleet::Fleet;
 use super::hold::HoldReason;
 use super::observation::{GroupReading, Observation};
 use super::preflight;
@@ -27,6 +30,8 @@ use super::units::{WeightPair, WriteId};
 pub struct Decision {
     /// Facts to append, conditional on the state's `seq`.
     pub events: Vec<Event>,
+    /// Facts for `@fleet`, in the same append.
+    pub fleet: Vec<Event>,
     /// What to write once they are appended; at most one order.
     pub order: Option<Order>,
     /// Why nothing moves; most urgent first.
@@ -35,6 +40,20 @@ pub struct Decision {
     pub wake_at: Option<Timestamp>,
     /// Whether this was a reading at which every gate passed.
     pub gates_pass: bool,
+}
+
+impl Decision {
+    /// Whether the new side's share would rise: what the fleet has a say in.
+    pub fn takes_a_step(&self) -> bool {
+        let intends = |event: &Event| matches!(event, Event::WeightChangeIntended { .. });
+        self.events.iter().any(intends)
+    }
+
+    /// Whether traffic would go back, which nothing about the fleet ever delays.
+    pub fn goes_back(&self) -> bool {
+        let reverts = |event: &Event| matches!(event, Event::RevertIntended { .. });
+        self.events.iter().any(reverts)
+    }
 }
 
 /// A write to carry out.
@@ -105,10 +124,14 @@ pub const DRIFT_CHECK_EVERY: SignedDuration = SignedDuration::from_secs(60);
 pub const BLIND_REVERT_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// Decides.
-pub fn decide(state: &State, observation: &Observation, now: Timestamp) -> Decision {
+///
+/// A decision for which [`Decision::takes_a_step`] holds is appended conditional on `@fleet` standing at `fleet.seq`, and a
+/// start also on the streams that it waits for. No other decision asks for either.
+pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Timestamp) -> Decision {
     let at = now.max(state.last_at);
     let view = View {
         state,
+        fleet,
         observation,
         now: at,
         clock_went_back: went_back(state, now),
@@ -121,6 +144,13 @@ pub fn decide(state: &State, observation: &Observation, now: Timestamp) -> Decis
             active::decide(&view)
         }
     };
+    if let (Phase::Reverting, Some(fate)) = (state.phase, fleet.shared_fate_of(&state.name)) {
+        decision.because.push(HoldReason::SharedFate {
+            services: fate.services,
+            named: fate.named,
+            since: fate.since,
+        });
+    }
     decision.because.sort();
     decision.because.dedup();
     if decision.events.is_empty() && !state.phase.is_final() {
@@ -132,7 +162,12 @@ pub fn decide(state: &State, observation: &Observation, now: Timestamp) -> Decis
 }
 
 /// Whether the groups must be read before this cutover can be decided. `observation` need not hold groups yet.
-pub fn wants_groups(state: &State, observation: &Observation, now: Timestamp) -> bool {
+pub fn wants_groups(
+    state: &State,
+    fleet: &Fleet,
+    observation: &Observation,
+    now: Timestamp,
+) -> bool {
     let now = now.max(state.last_at);
     let due = observation
         .groups_read_at
@@ -143,9 +178,11 @@ pub fn wants_groups(state: &State, observation: &Observation, now: Timestamp) ->
             state.write.is_some() && now.duration_since(state.phase_since) <= RESIDUE
         }
         Phase::Reverting | Phase::Shifting => !observation.in_flight,
+        Phase::Waiting if !fleet.holds(state, now).is_empty() => false,
         Phase::Waiting | Phase::Settling | Phase::Baking | Phase::Halted => {
             let view = View {
                 state,
+                fleet,
                 observation,
                 now,
                 clock_went_back: false,
@@ -165,6 +202,7 @@ fn went_back(state: &State, now: Timestamp) -> bool {
 /// Everything that a decision looks at.
 struct View<'a> {
     state: &'a State,
+    fleet: &'a Fleet,
     observation: &'a Observation,
     now: Timestamp,
     clock_went_back: bool,

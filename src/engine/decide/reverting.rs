@@ -46,6 +46,7 @@ pub(super) fn after_completion(view: &View<'_>) -> Decision {
         write_id,
         cause,
         mode: rollback.mode,
+        shared: None,
     })
 }
 
@@ -80,6 +81,7 @@ pub(super) fn late_write(view: &View<'_>) -> Decision {
         write_id,
         cause,
         mode: RevertMode::Swap,
+        shared: None,
     })
 }
 
@@ -141,6 +143,7 @@ fn forced(view: &View<'_>, revert: &Revert) -> Option<Event> {
         write_id: view.next_write_id(),
         cause: RevertCause::Operator { actor, reason },
         mode: RevertMode::Force,
+        shared: None,
     })
 }
 

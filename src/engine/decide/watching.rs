@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::advance;
 use super::holds;
+use super::turn;
 use super::{Decision, How, LATE, Order, PERFORM_WITHIN, Part, Purpose, STEP_WITHIN, View};
 use crate::engine::event::Event;
 use crate::engine::hold::HoldReason;
@@ -203,6 +204,13 @@ fn late_changes<'a>(view: &'a View<'_>) -> impl Iterator<Item = HoldReason> + 'a
     changes.chain(unnamed)
 }
 
+/// Whether the bake is over and the next step waits for a person or its window, so that nothing is to be read for it.
+pub(super) fn waits_for_its_turn(view: &View<'_>) -> bool {
+    let next = view.state.verified_step + 1;
+    let more = next <= view.state.plan().step_count();
+    view.state.bake.over && more && turn::wait(view, next).is_some()
+}
+
 /// Whether the bake is over, or would be if every gate passes now.
 pub(super) fn bake_is_over(view: &View<'_>) -> bool {
     let Some(step) = view.state.plan().step(view.state.verified_step) else {
@@ -322,8 +330,8 @@ fn baking(view: &View<'_>, passing: bool) -> Decision {
 fn after_bake(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     let next = view.state.verified_step + 1;
     let last = next > view.state.plan().step_count();
-    if !last && !view.state.is_approved(next) {
-        return Decision::hold(HoldReason::Approval { step: next });
+    if !last && let Some(wait) = turn::wait(view, next) {
+        return wait;
     }
     let busy = view.observation.in_flight || view.state.write.is_some();
     if !blockers.is_empty() || !view.all_as_verified() || busy {

@@ -96,7 +96,13 @@ impl State {
     /// Remembers that an entry pages, until a delivery is journaled. A hold pages only for what is new in it.
     fn note_page(&mut self, entry: &Envelope) {
         let news = |because: &[HoldReason]| {
-            let known: BTreeSet<HoldReason> = self.held.iter().map(HoldReason::subject).collect();
+            // That it halted has paged already, as an event.
+            let halted = self
+                .halt
+                .clone()
+                .map(|reason| HoldReason::Halted { reason });
+            let known = self.held.iter().chain(&halted);
+            let known: BTreeSet<HoldReason> = known.map(HoldReason::subject).collect();
             because.iter().any(|reason| {
                 let subject = reason.subject();
                 reason.pages()
@@ -201,6 +207,7 @@ impl State {
             Event::BakeSkipDecided { step, skipped } => self.bake_skip_decided(*step, *skipped),
             Event::StepHeld { because } => {
                 self.hold(because, at);
+                self.approval_asked(because, at);
                 Ok(())
             }
             Event::GateUnknown { alarm, .. } => {
@@ -242,6 +249,7 @@ impl State {
                 write_id,
                 cause,
                 mode,
+                ..
             } => {
                 let again = *cause == RevertCause::LateWrite {} || self.rollback.is_some();
                 require(!self.phase.is_final() || again, "the cutover is over")?;
@@ -290,6 +298,12 @@ impl State {
                 self.skip_requested = Some(*step);
                 Ok(())
             }
+            Event::FleetSettingsAccepted { .. }
+            | Event::FleetSlotTaken { .. }
+            | Event::FleetBudgetSpent { .. }
+            | Event::FleetFrozen { .. }
+            | Event::FleetUnfrozen { .. }
+            | Event::FleetResumed { .. } => Err("it belongs to the fleet's stream".to_owned()),
             Event::RetryRequested { .. } => self.retry_requested(at),
             Event::RollbackRequested { mode, reason } => {
                 let actor = entry.actor.clone();
@@ -326,10 +340,22 @@ impl State {
             "the records differ",
         )?;
         self.source = source.clone();
+        // Whoever changes the plan has seen that it waits: the term begins anew.
+        self.approval_asked = None;
         let plan = &self.source.plan;
         self.unknown
             .retain(|alarm, _| plan.alarms().any(|gate| gate.id == *alarm));
         Ok(())
+    }
+
+    /// Remembers when a step first waited for its approval; what else holds meanwhile does not begin the term anew.
+    fn approval_asked(&mut self, because: &[HoldReason], at: Timestamp) {
+        let asked = because.iter().find_map(HoldReason::asks_approval);
+        if let Some(step) = asked
+            && self.approval_asked.is_none_or(|(before, _)| before != step)
+        {
+            self.approval_asked = Some((step, at));
+        }
     }
 
     fn bake_started(&mut self, step: u16, at: Timestamp) -> Taken {
@@ -432,6 +458,7 @@ impl State {
             judged: BTreeMap::new(),
             ignored: BTreeSet::new(),
             approvals: BTreeMap::new(),
+            approval_asked: None,
             skip_requested: None,
             drift: None,
             rollback: None,

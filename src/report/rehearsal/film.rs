@@ -75,6 +75,8 @@ pub struct Reel {
     pub phase_since: Timestamp,
     /// The world at regular moments, oldest first.
     pub frames: Vec<Frame>,
+    /// The minutes around the revert, each for itself; empty where nothing went back.
+    pub near: Vec<Frame>,
     /// Requests, counted.
     pub tally: Tally,
     /// From a fault to the traffic being back, where there was a revert.

@@ -22,7 +22,7 @@ const EVERY_SHORT: SignedDuration = SignedDuration::from_secs(10);
 ///
 /// Source: `CloudWatch` User Guide, "Configuring how alarms treat missing data", with its tables, and "Avoiding
 /// premature transitions to alarm state".
-fn verdict(
+pub(in crate::sim) fn verdict(
     points: &[Option<bool>],
     periods: usize,
     to_alarm: usize,

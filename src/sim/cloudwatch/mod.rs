@@ -29,6 +29,7 @@ use self::definition::{AlarmHead, PutMetricAlarm};
 use self::describe::{HISTORY_KEPT, bad_state};
 use self::error::{ApiError, check_count, check_length};
 use self::evaluate::next_evaluation;
+pub(in crate::sim) use self::evaluate::verdict;
 use self::metrics::{Datum, MetricKey, MetricStore};
 use self::query::{DataResult, Datapoint, RawQuery};
 use self::rule::Rule;

@@ -1,26 +1,41 @@
 //! `cutover rollback`: everything back to where it was before the cutover (RULES J).
 
+mod aftermath;
+mod calls;
+mod from_files;
+mod progress;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
+use tokio::time::Instant;
 
-use super::args::Rollback;
-use super::context::{Context, runtime};
-use super::error::Expected;
-use super::exit::Exit;
-use super::names::{Named, resolve};
-use super::operate::{Desk, Order, say, write};
-use super::outcome;
-use super::run::{outside, settings, stop_signal};
+use crate::cli::args::Rollback;
+use crate::cli::context::{Context, runtime};
+use crate::cli::error::Expected;
+use crate::cli::exit::Exit;
+use crate::cli::names::{Named, has_labels, resolve};
+use crate::cli::operate::{Desk, Order, say, write};
+use crate::cli::outcome;
+use crate::cli::run::{outside, settings, stop_signal};
+use aftermath::Aftermath;
+use calls::{Calls, groups_shown};
+use progress::Progress;
+
+use crate::cli::watched_files::BreakGlassDirectory;
 use crate::controller::{Controller, Scope, Settings};
 use crate::engine::commands::{RollbackNeed, rollback};
 use crate::engine::event::RevertMode;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
-use crate::ports::Clock;
+use crate::ports::{BreakGlass, Clock};
 use crate::report::holds::hold;
+
+/// Where `run` keeps the break-glass files if nothing else is said.
+const BREAK_GLASS: &str = ".cutover/break-glass";
 
 /// How often a rollback looks while nothing else wakes it.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -30,12 +45,17 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// # Errors
 /// No such cutover, nobody confirms, it has completed; or the journal cannot be read.
 pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
+    if !args.from.is_empty() {
+        return from_files::run(context, args);
+    }
     runtime()?.block_on(async {
         let desk = Desk::open(context).await?;
         let named = wanted(&desk, args)?;
         let going = needs(context, &desk, args, &named)?;
         if going.is_empty() {
-            let note = if named.is_empty() {
+            let note = if named.is_empty() && !args.selector.is_empty() {
+                "no unfinished cutover has these labels"
+            } else if named.is_empty() {
                 "no cutover is unfinished"
             } else {
                 "everything that was named is at its baseline already"
@@ -46,17 +66,20 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
             print_phases(context, states.iter())?;
             return Ok(Exit::Done);
         }
-        let mut question = String::new();
-        for (name, _) in &going {
-            question.push_str(&shown(&desk.books.state(name)?));
-        }
+        let states = going.iter().map(|(name, _)| desk.books.state(name));
+        let states = states.collect::<Result<Vec<State>>>()?;
+        let calls = Calls::of_states(&states, mode(args)).shown();
         let force = if args.force {
             ", over whatever is there"
         } else {
             ""
         };
-        let question = format!("{question}take the traffic back{force}?");
+        let groups = groups_shown(&states);
+        let question = format!("{groups}{calls}take the traffic back{force}?");
         context.confirm("rollback", args.yes, &question)?;
+        if args.yes {
+            context.note(calls.trim_end())?;
+        }
         request(context, &desk, args, &going).await?;
         let names: Vec<CutoverName> = going.into_iter().map(|(name, _)| name).collect();
         take_back(context, &desk, args, &names).await
@@ -65,15 +88,23 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
 
 /// The cutovers that are named, or all unfinished ones.
 fn wanted(desk: &Desk, args: &Rollback) -> Result<Vec<Named>, Expected> {
-    if !args.all {
-        return resolve(&args.names, &desk.books.names());
+    let labelled = |state: &State| has_labels(state.plan(), &args.selector);
+    if !args.names.is_empty() {
+        let mut named = resolve(&args.names, &desk.books.names())?;
+        let left_out = |named: &Named| {
+            let mut states = desk.books.whole();
+            let state = states.find(|state| state.name == named.name);
+            state.is_some_and(|state| !labelled(state))
+        };
+        named.retain(|named| !left_out(named));
+        return Ok(named);
     }
-    let (states, _) = desk.books.states();
-    let all = states.into_values().filter(|state| {
+    let unfinished = |state: &&State| {
         !state.phase.is_final() || (args.include_completed && state.phase == Phase::Completed)
-    });
-    let named = all.map(|state| Named {
-        name: state.name,
+    };
+    let all = desk.books.whole().filter(unfinished);
+    let named = all.filter(|state| labelled(state)).map(|state| Named {
+        name: state.name.clone(),
         by_pattern: true,
     });
     Ok(named.collect())
@@ -129,22 +160,6 @@ fn needs(
     }
 }
 
-/// What goes back, a line a group.
-fn shown(state: &State) -> String {
-    let Some(baseline) = &state.baseline else {
-        return format!("{}: not started; it is cancelled\n", state.name);
-    };
-    let groups = state.plan().records.iter().zip(baseline).enumerate();
-    let lines: Vec<String> = groups
-        .map(|(index, (group, baseline))| {
-            let now = state.intended_pair(index).unwrap_or(baseline.pair());
-            let back = baseline.pair();
-            format!("{}: {}: weights {now} → {back}\n", state.name, group.name)
-        })
-        .collect();
-    lines.concat()
-}
-
 /// Journals the requests. From here on any controller takes the traffic back, whatever becomes of this process.
 async fn request(
     context: &mut Context<'_>,
@@ -192,7 +207,25 @@ async fn take_back(
     args: &Rollback,
     names: &[CutoverName],
 ) -> Result<Exit> {
-    let outside = outside(context, Arc::clone(&desk.journal)).await;
+    let until = Instant::now() + args.timeout.try_into().unwrap_or_default();
+    let mut outside = outside(context, Arc::clone(&desk.journal)).await;
+    outside.break_glass = break_glass(context, args)
+        .map(|directory| -> Arc<dyn BreakGlass> { Arc::new(BreakGlassDirectory(directory)) });
+    let states = names.iter().map(|name| desk.books.state(name));
+    let (mut aftermath, mut groups) = (Aftermath::default(), 0);
+    for state in states {
+        let state = state?;
+        let baseline = state.baseline.iter().flatten();
+        groups += baseline.clone().count();
+        aftermath.add(&state.plan().aws.account, baseline.cloned());
+    }
+    let progress = Progress::of(groups);
+    let (watching, narrate) = (progress.clone(), Arc::clone(&outside.narrate));
+    outside.narrate = Arc::new(move |entry| {
+        watching.see(entry);
+        narrate(entry)
+    });
+    let dns = Arc::clone(&outside.dns);
     let scope = Scope::Rollback(names.iter().cloned().collect());
     let mut controller = Controller::new(
         outside,
@@ -202,15 +235,41 @@ async fn take_back(
         },
     );
     let stop = stop_signal()?;
-    let timeout = tokio::time::sleep(args.timeout.try_into().unwrap_or_default());
-    controller
-        .run(async {
-            tokio::select! { () = stop => {}, () = timeout => {} }
-        })
-        .await?;
-    let exit = outcome::of_rollback(controller.states()).unwrap_or(Exit::RevertUnfinished);
+    let stop = async {
+        tokio::select! { () = stop => {}, () = tokio::time::sleep_until(until) => {} }
+    };
+    tokio::select! {
+        ended = controller.run(stop) => drop(ended?),
+        told = progress.tell(context) => told?,
+    }
+    let mut exit = outcome::of_rollback(controller.states()).unwrap_or(Exit::RevertUnfinished);
+    if exit == Exit::Done {
+        if !aftermath.read_back(context, dns.as_ref()).await? {
+            exit = Exit::RevertUnfinished;
+        }
+        let accepted = progress.accepted();
+        aftermath
+            .drain(context, dns.as_ref(), &accepted, until)
+            .await?;
+    }
     tell(context, &controller.states(), exit)?;
     Ok(exit)
+}
+
+/// The directory of break-glass files that this journal's controllers keep: the one that is named, or the default one,
+/// if it is there and lies beside the journal. Another journal's files must not be touched.
+fn break_glass(context: &Context<'_>, args: &Rollback) -> Option<PathBuf> {
+    if let Some(directory) = &args.break_glass {
+        return Some(directory.clone());
+    }
+    let directory = Path::new(BREAK_GLASS);
+    let journal = context.global.journal.strip_prefix("sqlite:")?;
+    let folder = |path: &Path| {
+        let path = std::path::absolute(path).ok()?;
+        Some(path.parent()?.to_owned())
+    };
+    let beside = folder(Path::new(journal))? == folder(directory)?;
+    (beside && directory.is_dir()).then(|| directory.to_owned())
 }
 
 /// What is back, and what is not.

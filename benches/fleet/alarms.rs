@@ -1,0 +1,84 @@
+//! From the moment that alarms turn red to the moment that the reverts are submitted.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cutover::engine::observation::AlarmState;
+use cutover::engine::units::DnsName;
+use jiff::Timestamp;
+
+use crate::line;
+use crate::scene::{REGION, Scene, alarm_of, name_of, sleep};
+
+/// Services whose alarms turn red together.
+const RED: usize = 50;
+
+/// Turns 50 of so many services red, several times, at rounds of 10 s.
+pub(crate) fn measure(runs: usize, count: usize) {
+    line(
+        "alarm → revert submitted | services | samples | p50 s | p99 s | after the poll that saw it: p50 s | p99 s",
+    );
+    let scene = Scene::new(count);
+    let _run = scene.baking("10s");
+    scene.as_in_life();
+    sleep(Duration::from_secs(15));
+    let (mut whole, mut seen) = (Vec::new(), Vec::new());
+    for number in 0..runs {
+        // Somewhere in the interval.
+        let offset = u64::try_from(number).expect("a small number") * 3_300 % 10_000;
+        sleep(Duration::from_millis(offset));
+        let services = number * RED..(number + 1) * RED;
+        let red_at = scene.bed.now();
+        for service in services.clone() {
+            let cloudwatch = &mut scene.bed.world().cloudwatch;
+            cloudwatch.set_state(REGION, &alarm_of(service, 0), AlarmState::Alarm, red_at);
+        }
+        let at = submitted(&scene, services, red_at);
+        let calls = scene.bed.calls();
+        for at in at {
+            let polls = calls
+                .iter()
+                .filter(|call| call.operation == "DescribeAlarms");
+            let poll = polls.map(|call| call.at).find(|poll| *poll >= red_at);
+            whole.push(at.duration_since(red_at).as_secs_f64());
+            seen.push(at.duration_since(poll.unwrap_or(red_at)).as_secs_f64());
+        }
+        sleep(Duration::from_secs(20));
+    }
+    line(&format!(
+        "alarm → revert submitted | {count} | {} | {:.2} | {:.2} | {:.2} | {:.2}",
+        whole.len(),
+        percentile(&mut whole, 50),
+        percentile(&mut whole, 99),
+        percentile(&mut seen, 50),
+        percentile(&mut seen, 99),
+    ));
+}
+
+/// When each of these services was written back.
+fn submitted(scene: &Scene, services: std::ops::Range<usize>, red_at: Timestamp) -> Vec<Timestamp> {
+    for _ in 0..600 {
+        let mut first: BTreeMap<String, Timestamp> = BTreeMap::new();
+        for write in scene.bed.world().route53.weight_writes() {
+            let back = write.pair("eks", "ecs").is_some_and(|pair| pair.new.0 == 0);
+            if back && write.at >= red_at {
+                let name = write.group.name.to_string();
+                first.entry(name).or_insert(write.at);
+            }
+        }
+        let names = services
+            .clone()
+            .map(|service| DnsName::new(&name_of(service)).to_string());
+        let at: Vec<Timestamp> = names.filter_map(|name| first.get(&name).copied()).collect();
+        if at.len() == services.len() {
+            return at;
+        }
+        sleep(Duration::from_millis(100));
+    }
+    panic!("not all were taken back within a minute");
+}
+
+fn percentile(samples: &mut [f64], percent: usize) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[(samples.len() * percent / 100).min(samples.len() - 1)]
+}

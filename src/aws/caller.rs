@@ -1,0 +1,45 @@
+//! As whom AWS knows the person at this machine.
+
+use std::time::Duration;
+
+use aws_config::Region;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+
+use super::config::GLOBAL_REGION;
+use super::config::Options;
+use super::config::load;
+
+/// How long the answer is waited for: whoever approves is waiting too.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+
+/// The ARN that STS gives for the credentials of the environment or the profile; none where there are none, or where it
+/// does not answer in 4 s.
+///
+/// A machine's own role is not asked for: it says which machine, not who.
+pub async fn caller_arn(options: Options) -> Option<String> {
+    tokio::time::timeout(ANSWER_WITHIN, ask(options))
+        .await
+        .ok()?
+}
+
+async fn ask(mut options: Options) -> Option<String> {
+    let environment = EnvironmentVariableCredentialsProvider::new();
+    let profile = ProfileFileCredentialsProvider::builder().build();
+    let chain = CredentialsProviderChain::first_try("Environment", environment);
+    let person = SharedCredentialsProvider::new(chain.or_else("Profile", profile));
+    person.provide_credentials().await.ok()?;
+    options.credentials = Some(person);
+    let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::new())
+        .or_else(Region::from_static(GLOBAL_REGION));
+    let config = load(&options, region.region().await).await;
+    let identity = aws_sdk_sts::Client::new(&config).get_caller_identity();
+    identity.send().await.ok()?.arn
+}

@@ -1,0 +1,96 @@
+//! `cutover freeze`, `unfreeze` and `resume --fleet`: what a person asks of the whole fleet, journaled with who and why.
+
+use anyhow::{Result, anyhow};
+use jiff::Timestamp;
+
+use super::args::{Freeze, Moment, Resume, Unfreeze};
+use super::books::Books;
+use super::context::{Context, runtime};
+use super::error::Expected;
+use super::exit::Exit;
+use super::operate::{Desk, RACES_MAX, actor, say};
+use crate::engine::commands::Answer;
+use crate::engine::fleet::commands;
+use crate::engine::fleet::{self, Fleet};
+use crate::ports::{Append, Clock, JournalError, NewEntry};
+
+/// Freezes the fleet.
+///
+/// # Errors
+/// It is frozen so already, the time is over, or there is no journal.
+pub fn freeze(context: &mut Context<'_>, args: &Freeze) -> Result<Exit> {
+    let now = context.clock.now();
+    let until = args.until.map(|until| match until {
+        Moment::At(at) => at,
+        Moment::In(length) => now + length,
+    });
+    give(context, "freeze", |fleet, now| {
+        commands::freeze(fleet, until, &args.reason, now)
+    })
+}
+
+/// Ends a freeze.
+///
+/// # Errors
+/// The fleet is not frozen, or there is no journal.
+pub fn unfreeze(context: &mut Context<'_>, args: &Unfreeze) -> Result<Exit> {
+    give(context, "unfreeze", |fleet, now| {
+        commands::unfreeze(fleet, args.reason.as_deref(), now)
+    })
+}
+
+/// Lets the fleet go on after its failure budget was spent.
+///
+/// # Errors
+/// Nothing went back by itself since it was last resumed, or there is no journal.
+pub fn resume(context: &mut Context<'_>, args: &Resume) -> Result<Exit> {
+    let reason = args.reason.as_deref().unwrap_or_default();
+    give(context, "resume --fleet", |fleet, _| {
+        commands::resume(fleet, reason)
+    })
+}
+
+/// Appends what was decided to `@fleet`, conditional on what was looked at; again if somebody was faster.
+fn give(
+    context: &mut Context<'_>,
+    command: &'static str,
+    decide: impl Fn(&Fleet, Timestamp) -> Answer,
+) -> Result<Exit> {
+    runtime()?.block_on(async {
+        let desk = Desk::open(context).await?;
+        let mut fleet = desk.books.fleet.clone();
+        for _ in 0..=RACES_MAX {
+            let now = context.clock.now();
+            let event = decide(&fleet, now).map_err(|reason| Expected::DoesNotApply {
+                command,
+                name: "the fleet".to_owned(),
+                reason: reason.to_string(),
+            })?;
+            let entry = NewEntry {
+                cutover: fleet::stream(),
+                attempt: 1,
+                at: fleet.last_at.map_or(now, |last| last.max(now)),
+                actor: actor(),
+                event,
+            };
+            let append = Append {
+                expect: vec![(fleet::stream(), fleet.seq)],
+                entries: vec![entry],
+                append_id: format!("{:032x}", fastrand::u128(..)),
+            };
+            match desk.journal.append(append).await {
+                Ok(written) => {
+                    say(context, &written)?;
+                    return Ok(Exit::Done);
+                }
+                Err(JournalError::Conflict { .. }) => {
+                    fleet = Books::read(desk.journal.as_ref()).await?.fleet;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(anyhow!(
+            "the fleet changes faster than this command can be written; try again"
+        ))
+    })
+}

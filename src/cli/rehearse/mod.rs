@@ -1,0 +1,159 @@
+//! `cutover rehearse`: the same controller over a simulated world.
+
+mod film;
+mod many;
+mod operators;
+mod play;
+mod progress;
+
+pub use play::{Look, Troupe, play, play_with};
+
+use anyhow::Result;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::runtime::Builder;
+
+use super::args::Rehearse;
+use super::context::Context;
+use super::error::Expected;
+use super::exit::Exit;
+use super::plans;
+use crate::engine::state::Phase;
+use crate::plan_file;
+use crate::ports::Clock as _;
+use crate::report::rehearsal;
+use crate::report::rehearsal::film::Film;
+use crate::report::rehearsal::runs;
+use crate::scenario::Scenario;
+
+/// Rehearses the plans.
+///
+/// # Errors
+/// A plan, the scenario or a fault is not valid.
+pub fn run(context: &mut Context<'_>, args: &Rehearse) -> Result<Exit> {
+    let mut found = plans::find(&args.paths);
+    let fleet = found.fleet.take();
+    let fleet = fleet.map(|(path, settings)| (path.display().to_string(), settings));
+    let sources = found.require_valid(context)?;
+    let play = Play {
+        troupe: Troupe { sources, fleet },
+        scenario: scenario(context, args)?,
+        start: match &args.start {
+            Some(start) => start.at,
+            None => context.clock.now(),
+        },
+    };
+    let look = rehearsal::Look {
+        width: context.terminal.width,
+        zone: match &args.start {
+            Some(start) => start.zone.clone(),
+            None => TimeZone::UTC,
+        },
+        charts: !args.no_charts,
+    };
+    match args.runs {
+        None => once(context, args, &play, &look),
+        Some(runs) => often(context, args, &play, (&look, runs)),
+    }
+}
+
+/// One rehearsal, in full.
+fn once(
+    context: &mut Context<'_>,
+    args: &Rehearse,
+    play: &Play,
+    look: &rehearsal::Look,
+) -> Result<Exit> {
+    let film = progress::patiently(context, || play.film(args.seed))?;
+    if context.json() {
+        context.print_json(&rehearsal::to_json(&film))?;
+    } else {
+        let shown = rehearsal::to_text(&film, look);
+        context.print(&drawn(args, shown))?;
+    }
+    Ok(exit(&film))
+}
+
+/// Many rehearsals, counted. However they end, it was done what was asked for.
+fn often(
+    context: &mut Context<'_>,
+    args: &Rehearse,
+    play: &Play,
+    (look, runs): (&rehearsal::Look, u32),
+) -> Result<Exit> {
+    let last = args.seed.saturating_add(u64::from(runs) - 1);
+    let counted = many::play(context, play, args.seed..=last)?;
+    if context.json() {
+        context.print_json(&runs::to_json(&counted))?;
+    } else {
+        let shown = runs::to_text(&counted, look);
+        context.print(&drawn(args, shown))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The text in the signs that were asked for.
+fn drawn(args: &Rehearse, shown: String) -> String {
+    if args.ascii {
+        rehearsal::to_ascii(&shown)
+    } else {
+        shown
+    }
+}
+
+/// How the rehearsal ended, as `run` would say it: the gravest of its cutovers' ends.
+fn exit(film: &Film) -> Exit {
+    let exits = film.reels.iter().map(|reel| match reel.phase {
+        Phase::Completed => Exit::Done,
+        Phase::Reverted => Exit::Reverted,
+        Phase::Reverting => Exit::RevertUnfinished,
+        Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => {
+            Exit::Halted
+        }
+    });
+    exits.max().unwrap_or(Exit::Done)
+}
+
+/// What is played, whatever the seed.
+struct Play {
+    troupe: Troupe,
+    scenario: Scenario,
+    start: Timestamp,
+}
+
+impl Play {
+    /// Plays it in a runtime of its own, whose time jumps.
+    fn film(&self, seed: u64) -> Result<Film> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()?;
+        let troupe = self.troupe.clone();
+        runtime.block_on(play(troupe, &self.scenario, seed, self.start))
+    }
+}
+
+/// The scenario's file and the faults of the command line, as one.
+fn scenario(context: &mut Context<'_>, args: &Rehearse) -> Result<Scenario> {
+    let mut scenario = match &args.scenario {
+        None => Scenario::default(),
+        Some(path) => match plan_file::load_scenario(path) {
+            Ok(scenario) => scenario,
+            Err(error) => {
+                write!(context.err, "{}", error.render(true))?;
+                let path = path.display();
+                return Err(Expected::PlansInvalid(format!("{path} is not valid")).into());
+            }
+        },
+    };
+    for line in &args.faults {
+        match plan_file::fault(line) {
+            Ok(fault) => scenario.faults.push(fault),
+            Err(error) => {
+                let message = format!("the fault `{line}`: {error}");
+                return Err(Expected::usage(message, Some(&error.help)).into());
+            }
+        }
+    }
+    Ok(scenario)
+}

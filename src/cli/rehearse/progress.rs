@@ -1,0 +1,106 @@
+//! How far a long rehearsal has come, on standard error.
+
+use std::io::IsTerminal;
+use std::sync::mpsc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::cli::context::Context;
+use crate::ports::Clock as _;
+use crate::report::text;
+
+/// Until then nothing is said.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Where nobody sees a line change, a line this often is enough.
+const SPARSE: SignedDuration = SignedDuration::from_secs(15);
+
+/// The line that changes is no longer.
+const CELLS: usize = 40;
+
+/// Says where it stands: on a terminal in one line that changes, elsewhere in a line now and then.
+pub(super) struct Progress {
+    live: bool,
+    began: Timestamp,
+    said: Option<Timestamp>,
+}
+
+impl Progress {
+    /// From now on.
+    pub(super) fn new(context: &Context<'_>) -> Self {
+        Self {
+            live: std::io::stderr().is_terminal(),
+            began: context.clock.now(),
+            said: None,
+        }
+    }
+
+    /// Says it, if it is time to.
+    ///
+    /// # Errors
+    /// Standard error is closed.
+    pub(super) fn say(&mut self, context: &mut Context<'_>, words: &str) -> Result<()> {
+        let now = context.clock.now();
+        let since = self.said.unwrap_or(self.began);
+        let wait = match (self.live, self.said) {
+            (true, Some(_)) => SignedDuration::from_millis(200),
+            (true, None) => SignedDuration::from_secs(1),
+            (false, _) => SPARSE,
+        };
+        if now.duration_since(since) < wait {
+            return Ok(());
+        }
+        self.said = Some(now);
+        let took = text::duration(now.duration_since(self.began));
+        if self.live {
+            // Spaces wipe out what was there, also where escape sequences are unwanted.
+            write!(context.err, "\r{:<CELLS$}", format!("{words}, {took}"))?;
+        } else {
+            writeln!(context.err, "{words}, {took}")?;
+        }
+        Ok(context.err.flush()?)
+    }
+
+    /// Leaves no half line behind.
+    ///
+    /// # Errors
+    /// Standard error is closed.
+    pub(super) fn end(self, context: &mut Context<'_>) -> Result<()> {
+        if self.live && self.said.is_some() {
+            write!(context.err, "\r{:<CELLS$}\r", "")?;
+            context.err.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// Does something long in a thread of its own, and says that it is still at work.
+///
+/// # Errors
+/// What the work says, or standard error is closed.
+pub(super) fn patiently<T: Send>(
+    context: &mut Context<'_>,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
+    let mut progress = Progress::new(context);
+    let (done, wait) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(move || done.send(work()));
+        loop {
+            match wait.recv_timeout(QUIET) {
+                Ok(result) => {
+                    progress.end(context)?;
+                    return result;
+                }
+                Err(RecvTimeoutError::Timeout) => progress.say(context, "rehearsing")?,
+                Err(RecvTimeoutError::Disconnected) => {
+                    anyhow::bail!("the rehearsal broke off")
+                }
+            }
+        }
+    })
+}

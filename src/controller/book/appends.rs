@@ -1,0 +1,408 @@
+//! Adding to the book: what many cutovers say in one round goes into few appends.
+//!
+//! An append costs a journal one sync of a disk or one transaction, however much is in it. A thousand reverts one by one
+//! would be journaled long after the first second.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::{APPEND_WITHIN, Book};
+use crate::engine::event::Event;
+use crate::engine::fleet;
+use crate::engine::units::CutoverName;
+use crate::ports::{APPEND_EVENTS_MAX, Append, JournalError, NewEntry};
+
+/// How many lost races one append of many cutovers may have before those that are left wait for the next round
+/// (RULES F1).
+const RACES_MAX: usize = 5;
+
+/// What was decided about one cutover, from what the book said of it then.
+#[derive(Debug, Clone)]
+pub(in crate::controller) struct Draft {
+    /// The cutover.
+    pub(in crate::controller) name: CutoverName,
+    /// Where its state stood when that was decided.
+    pub(in crate::controller) seq: u64,
+    /// The events, in order.
+    pub(in crate::controller) events: Vec<Event>,
+    /// Facts for `@fleet`, in the same append.
+    pub(in crate::controller) fleet: Vec<Event>,
+    /// What else must not have been written to, and where it stood: a step's `@fleet`, and what a start comes after. So two
+    /// controllers that have read the same cannot both take the last slot.
+    pub(in crate::controller) unless_moved: Vec<(CutoverName, u64)>,
+}
+
+impl Draft {
+    /// Events that depend on nothing but their own cutover's stream.
+    pub(in crate::controller) fn alone(name: CutoverName, seq: u64, events: Vec<Event>) -> Self {
+        Self {
+            name,
+            seq,
+            events,
+            fleet: Vec::new(),
+            unless_moved: Vec::new(),
+        }
+    }
+
+    fn entries(&self) -> usize {
+        self.events.len() + self.fleet.len()
+    }
+}
+
+/// Puts drafts, in their order, into as few appends as hold them: those of one cutover together, unless they are more
+/// than an append holds.
+pub(in crate::controller) fn groups(drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
+    let mut groups: Vec<Vec<Draft>> = Vec::new();
+    let mut room = 0;
+    for draft in drafts {
+        let size = draft.entries();
+        if let Some(group) = groups.last_mut().filter(|_| size <= room) {
+            group.push(draft);
+        } else {
+            room = APPEND_EVENTS_MAX;
+            groups.push(vec![draft]);
+        }
+        room = room.saturating_sub(size);
+    }
+    groups
+}
+
+impl Book {
+    /// Appends what was decided about several cutovers, all at once, and says of each what came of it. Whoever lost a
+    /// race is told so (`Conflict`) and is to be decided afresh; the others are appended all the same.
+    ///
+    /// What was decided from a revert that the journal did not know of is to be decided afresh once it does: a conflict.
+    pub(in crate::controller) async fn append_group(
+        &mut self,
+        at: Timestamp,
+        group: &[Draft],
+    ) -> Vec<Result<(), JournalError>> {
+        let mut answers: Vec<Option<Result<(), JournalError>>> = Vec::new();
+        for draft in group {
+            answers.push(self.barred(draft, at).await.map(Err));
+        }
+        for _ in 0..=RACES_MAX {
+            let open: Vec<usize> = (0..group.len())
+                .filter(|index| answers[*index].is_none())
+                .collect();
+            if open.is_empty() {
+                break;
+            }
+            let drafts: Vec<&Draft> = open.iter().map(|index| &group[*index]).collect();
+            match self.append_drafts(at, &drafts).await {
+                Err(JournalError::Conflict { stream, .. }) => {
+                    let read = self.refresh().await;
+                    for index in open {
+                        let draft = &group[index];
+                        // The stream that was named has lost, even where that cannot be read yet.
+                        let named = |(other, _): &(CutoverName, u64)| *other == stream;
+                        let lost = draft.name == stream
+                            || draft.unless_moved.iter().any(named)
+                            || self.is_stale(draft);
+                        answers[index] = match &read {
+                            Err(error) => Some(Err(error.clone())),
+                            Ok(()) => lost.then(|| Err(self.lost(draft))),
+                        };
+                    }
+                }
+                answer => open
+                    .iter()
+                    .for_each(|index| answers[*index] = Some(answer.clone())),
+            }
+        }
+        let drafts = group.iter().zip(answers);
+        drafts
+            .map(|(draft, answer)| answer.unwrap_or_else(|| Err(self.lost(draft))))
+            .collect()
+    }
+
+    /// Why a draft cannot be appended at all: somebody wrote since it was decided, or the journal did not know of the
+    /// revert that it was decided from.
+    async fn barred(&mut self, draft: &Draft, at: Timestamp) -> Option<JournalError> {
+        if self.is_shadowed(&draft.name) {
+            let revealed = self.reveal(&draft.name, at).await;
+            return Some(revealed.err().unwrap_or_else(|| self.lost(draft)));
+        }
+        self.is_stale(draft).then(|| self.lost(draft))
+    }
+
+    /// Whether something that a draft was decided from has moved since.
+    fn is_stale(&self, draft: &Draft) -> bool {
+        let moved = |(stream, seq): &(CutoverName, u64)| self.moved_by_others(stream) > *seq;
+        self.seq(&draft.name) != draft.seq || draft.unless_moved.iter().any(moved)
+    }
+
+    /// The last entry of a stream that makes decided steps stale. What this process itself wrote to `@fleet` since is known
+    /// to whoever decided: slots are counted out before they are taken.
+    fn moved_by_others(&self, stream: &CutoverName) -> u64 {
+        if fleet::is_fleet(stream) {
+            return self.fleet_by_others;
+        }
+        self.seq(stream)
+    }
+
+    fn lost(&self, draft: &Draft) -> JournalError {
+        JournalError::Conflict {
+            stream: draft.name.clone(),
+            expected: draft.seq,
+            head: self.seq(&draft.name),
+        }
+    }
+
+    /// Appends drafts together; one alone that is too large goes in several appends.
+    async fn append_drafts(
+        &mut self,
+        at: Timestamp,
+        drafts: &[&Draft],
+    ) -> Result<(), JournalError> {
+        let fleet = fleet::stream();
+        let mut events: Vec<(&CutoverName, &Event)> = Vec::new();
+        for draft in drafts {
+            events.extend(draft.events.iter().map(|event| (&draft.name, event)));
+            events.extend(draft.fleet.iter().map(|event| (&fleet, event)));
+        }
+        let others = drafts.iter().flat_map(|draft| &draft.unless_moved);
+        let others: BTreeSet<CutoverName> = others.map(|(stream, _)| stream.clone()).collect();
+        for events in events.chunks(APPEND_EVENTS_MAX) {
+            let append_id = self.next_append_id();
+            self.append_events(at, events, &others, append_id).await?;
+        }
+        Ok(())
+    }
+
+    /// Appends facts that hold whatever else was written, at most [`APPEND_EVENTS_MAX`] of them. The same `append_id` is
+    /// never appended twice, however often a reply is lost (RULES G1).
+    pub(in crate::controller) async fn append_facts(
+        &mut self,
+        at: Timestamp,
+        facts: &[(CutoverName, Event)],
+        append_id: String,
+    ) -> Result<(), JournalError> {
+        for (name, _) in facts {
+            self.reveal(name, at).await?;
+        }
+        let events: Vec<(&CutoverName, &Event)> =
+            facts.iter().map(|(name, event)| (name, event)).collect();
+        self.append_events(at, &events, &BTreeSet::new(), append_id)
+            .await
+    }
+
+    /// A name for an append that no other append of this journal has.
+    pub(in crate::controller) fn next_append_id(&mut self) -> String {
+        self.appends += 1;
+        format!("{}-{}", self.actor, self.appends)
+    }
+
+    /// Where a stream stands, as far as it was read.
+    pub(in crate::controller) fn seq(&self, name: &CutoverName) -> u64 {
+        if fleet::is_fleet(name) {
+            return self.fleet.seq;
+        }
+        let state = self.states.get(name).and_then(Option::as_ref);
+        state.map_or(0, |state| state.seq)
+    }
+
+    /// One append, conditional on what this book has read of each stream in it, and of `others`.
+    pub(super) async fn append_events(
+        &mut self,
+        at: Timestamp,
+        events: &[(&CutoverName, &Event)],
+        others: &BTreeSet<CutoverName>,
+        append_id: String,
+    ) -> Result<(), JournalError> {
+        if let Some(why) = &self.down {
+            return Err(JournalError::Down(why.clone()));
+        }
+        let entry = |(name, event): &(&CutoverName, &Event)| {
+            let state = self.states.get(*name).and_then(Option::as_ref);
+            NewEntry {
+                cutover: (*name).clone(),
+                attempt: state.map_or(1, |state| state.attempt),
+                at,
+                actor: self.actor.clone(),
+                event: (*event).clone(),
+            }
+        };
+        let entries: Vec<NewEntry> = events.iter().map(entry).collect();
+        let written_to = events.iter().map(|(name, _)| *name);
+        let streams: BTreeSet<&CutoverName> = written_to.chain(others).collect();
+        let expect = streams
+            .into_iter()
+            .map(|stream| (stream.clone(), self.seq(stream)))
+            .collect();
+        let append = Append {
+            expect,
+            entries,
+            append_id,
+        };
+        let written = tokio::time::timeout(APPEND_WITHIN, self.journal.append(append))
+            .await
+            .unwrap_or_else(|_| {
+                let why = "an append was not done within 2 s".to_owned();
+                Err(JournalError::Down(why))
+            });
+        if let Err(JournalError::Down(why)) = &written {
+            self.down = Some(why.clone());
+        }
+        written?.iter().try_for_each(|entry| self.take(entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
+    use crate::engine::event::{Envelope, JOURNAL_VERSION};
+    use crate::engine::plan::{AwsSettings, Gates, HoldOrRevert, Plan, PlanSource};
+    use crate::engine::units::ControllerId;
+    use crate::ports::{Heartbeat, Journal, Position};
+
+    /// A journal as small as can be, which counts its appends.
+    #[derive(Default)]
+    struct Counted(Mutex<(Vec<Envelope>, usize)>);
+
+    #[async_trait]
+    impl Journal for Counted {
+        async fn append(&self, append: Append) -> Result<Vec<Envelope>, JournalError> {
+            let mut inside = self.0.lock().unwrap();
+            inside.1 += 1;
+            let mut heads: BTreeMap<CutoverName, u64> = BTreeMap::new();
+            for entry in &inside.0 {
+                heads.insert(entry.cutover.clone(), entry.seq);
+            }
+            for (stream, expected) in &append.expect {
+                let head = heads.get(stream).copied().unwrap_or(0);
+                if head != *expected {
+                    return Err(JournalError::Conflict {
+                        stream: stream.clone(),
+                        expected: *expected,
+                        head,
+                    });
+                }
+            }
+            let mut written = Vec::new();
+            for entry in append.entries {
+                let head = heads.entry(entry.cutover.clone()).or_default();
+                *head += 1;
+                written.push(Envelope {
+                    cutover: entry.cutover,
+                    attempt: entry.attempt,
+                    seq: *head,
+                    at: entry.at,
+                    actor: entry.actor,
+                    version: JOURNAL_VERSION,
+                    event: entry.event,
+                });
+            }
+            inside.0.extend(written.iter().cloned());
+            Ok(written)
+        }
+
+        async fn read_after(
+            &self,
+            position: Position,
+        ) -> Result<(Vec<Envelope>, Position), JournalError> {
+            let inside = self.0.lock().unwrap();
+            let from = usize::try_from(position.0).unwrap();
+            let read = inside.0[from..].to_vec();
+            Ok((read, Position(u64::try_from(inside.0.len()).unwrap())))
+        }
+
+        async fn head(&self, _: &CutoverName) -> Result<u64, JournalError> {
+            Ok(0)
+        }
+
+        async fn changed(&self, _: Position) {}
+
+        async fn beat(&self, _: &Heartbeat) -> Result<(), JournalError> {
+            Ok(())
+        }
+
+        async fn heartbeats(&self) -> Result<Vec<Heartbeat>, JournalError> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn accepted(name: &str) -> Draft {
+        let day = jiff::SignedDuration::from_hours(24);
+        let plan = Plan {
+            name: CutoverName::from(name),
+            description: None,
+            aws: AwsSettings::default(),
+            records: Vec::new(),
+            settle: None,
+            steps: Vec::new(),
+            gates: Gates {
+                alarms: Vec::new(),
+                fallback_alarms: Vec::new(),
+                unknown_for: day,
+                on_unknown: HoldOrRevert::Hold,
+                both_red: HoldOrRevert::Hold,
+            },
+            windows: None,
+            notify: None,
+            labels: BTreeMap::new(),
+            after: Vec::new(),
+        };
+        let source = PlanSource {
+            path: format!("/{name}.yaml"),
+            digest: String::new(),
+            text: String::new(),
+            plan,
+        };
+        let event = Event::PlanAccepted {
+            source: Box::new(source),
+        };
+        Draft::alone(CutoverName::from(name), 0, vec![event])
+    }
+
+    #[tokio::test]
+    async fn of_twenty_cutovers_only_the_one_that_lost_its_race_is_decided_afresh() {
+        let journal = Arc::new(Counted::default());
+        let mine = &mut Book::new(journal.clone(), &ControllerId::from("mine"));
+        let theirs = &mut Book::new(journal.clone(), &ControllerId::from("theirs"));
+        let names: Vec<String> = (0..20).map(|number| format!("svc{number:02}")).collect();
+        let drafts: Vec<Draft> = names.iter().map(|name| accepted(name)).collect();
+        let at = Timestamp::UNIX_EPOCH;
+        let answers = mine.append_group(at, &drafts).await;
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        theirs.refresh().await.unwrap();
+        let faster = theirs.append_group(at, &[draft("svc07", 1, 1)]).await;
+        assert!(faster[0].is_ok(), "{faster:?}");
+        let before = journal.0.lock().unwrap().1;
+        let drafts: Vec<Draft> = names.iter().map(|name| draft(name, 1, 1)).collect();
+        let answers = mine.append_group(at, &drafts).await;
+        for (name, answer) in names.iter().zip(&answers) {
+            assert_eq!(answer.is_ok(), name != "svc07", "{name}: {answer:?}");
+        }
+        assert_eq!(
+            journal.0.lock().unwrap().1 - before,
+            2,
+            "once in vain, once without it"
+        );
+        let state = mine.state(&CutoverName::from("svc07")).unwrap();
+        assert_eq!(state.seq, 2, "what was faster is read");
+    }
+
+    fn draft(name: &str, seq: u64, events: usize) -> Draft {
+        let event = Event::PauseRequested { reason: None };
+        Draft::alone(CutoverName::from(name), seq, vec![event; events])
+    }
+
+    #[test]
+    fn drafts_are_packed_in_order_and_never_cut() {
+        let drafts = [9, 9, 2, 1, 20, 1].map(|events| draft("api", 0, events));
+        let sizes: Vec<Vec<usize>> = groups(drafts.to_vec())
+            .iter()
+            .map(|group| group.iter().map(|draft| draft.events.len()).collect())
+            .collect();
+        assert_eq!(sizes, [vec![9, 9, 2], vec![1], vec![20], vec![1]]);
+    }
+}

@@ -1,0 +1,87 @@
+//! Looks for drift, spread over rounds: nothing waits for them, and calls are rationed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::Controller;
+use super::observe::Seen;
+use crate::engine::decide;
+use crate::engine::plan::Account;
+use crate::engine::state::{Phase, State};
+use crate::engine::units::{CutoverName, ZoneId};
+
+/// Calls that looks for drift may take in one round. At rounds of 10 s that is a fifth of what Route 53 allows.
+///
+/// It bounds how late a look may be: every cutover is looked at within a minute, and as many rounds more as all zones'
+/// calls are multiples of this. A thousand services in one zone are one zone's few pages, in one round; a thousand zones
+/// take 50 rounds.
+const CALLS_A_ROUND: usize = 20;
+
+/// A zone counts for no more calls than this: many names of one zone are read in pages.
+const CALLS_A_ZONE_MAX: usize = 10;
+
+impl Controller {
+    /// Those whose turn it is not: they only look for drift, and others have waited longer. All cutovers of a zone are
+    /// read together.
+    pub(super) fn postponed(
+        &self,
+        names: &[CutoverName],
+        seen: &Seen,
+        now: Timestamp,
+    ) -> BTreeSet<CutoverName> {
+        type Checks<'a> = Vec<(Option<Timestamp>, &'a CutoverName)>;
+        let mut zones: BTreeMap<(&Account, ZoneId), Checks<'_>> = BTreeMap::new();
+        for name in names {
+            if !(self.wants_groups(name, seen, now) && self.only_looks_for_drift(name, seen, now)) {
+                continue;
+            }
+            let place = self.book.state(name).and_then(|state| {
+                let zone = self.memory.zone_of(state, 0)?;
+                Some((&state.plan().aws.account, zone))
+            });
+            if let Some(place) = place {
+                let read_at = self.notes.get(name).and_then(|note| note.groups_read_at);
+                zones.entry(place).or_default().push((read_at, name));
+            }
+        }
+        let mut zones: Vec<Checks<'_>> = zones.into_values().collect();
+        zones.sort_by_key(|checks| checks.iter().map(|(read_at, _)| *read_at).min());
+        let (mut calls, mut postponed) = (0, BTreeSet::new());
+        for checks in zones {
+            if calls >= CALLS_A_ROUND {
+                postponed.extend(checks.into_iter().map(|(_, name)| name.clone()));
+            } else {
+                calls += checks.len().min(CALLS_A_ZONE_MAX);
+            }
+        }
+        postponed
+    }
+
+    /// Whether a cutover wants its groups only because it is time to look for drift.
+    pub(super) fn only_looks_for_drift(
+        &self,
+        name: &CutoverName,
+        seen: &Seen,
+        now: Timestamp,
+    ) -> bool {
+        let Some((state, observation)) = self.book.state(name).zip(seen.get(name)) else {
+            return false;
+        };
+        let mut just_read = observation.clone();
+        just_read.groups_read_at = Some(now);
+        may_wait(state) && !decide::wants_groups(state, self.book.fleet(), &just_read, now)
+    }
+}
+
+/// Whether a look at its groups keeps nobody waiting.
+fn may_wait(state: &State) -> bool {
+    match state.phase {
+        Phase::Settling | Phase::Baking | Phase::Halted => state.rollback.is_none(),
+        Phase::Waiting
+        | Phase::Shifting
+        | Phase::Completed
+        | Phase::Reverting
+        | Phase::Reverted => false,
+    }
+}

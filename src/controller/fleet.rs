@@ -1,0 +1,154 @@
+//! What a round does for the fleet as a whole: its limits, its news, its pages, and who may go on because of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::perform::Outcome;
+use super::{Controller, ControllerError, Scope};
+use crate::engine::decide::Order;
+use crate::engine::event::{Event, FailureClass};
+use crate::engine::fleet;
+use crate::engine::state::{Phase, State};
+use crate::engine::units::{CutoverName, ZoneId};
+use crate::ports::JournalError;
+
+/// How often an append to `@fleet` is tried again after somebody else was faster, in one round (RULES F1).
+const RACES_MAX: usize = 5;
+
+impl Controller {
+    /// Journals the limits of the fleet's file where they changed: before anything starts that they may forbid, and after
+    /// everything that is known to go back.
+    pub(super) async fn take_limits(&mut self) -> Result<(), ControllerError> {
+        if self.settings.scope != Scope::Files {
+            return Ok(());
+        }
+        // Only a file that changed under this process is news: two controllers with two files would take turns.
+        let file = self.outside.files.as_ref().and_then(|files| files.fleet());
+        let Some((path, settings)) = file.filter(|(_, now)| self.offered.as_ref() != Some(now))
+        else {
+            return Ok(());
+        };
+        let accepted = Event::FleetSettingsAccepted {
+            settings: settings.clone(),
+            path,
+        };
+        for _ in 0..RACES_MAX {
+            let known = self.book.fleet().settings == settings;
+            if known || self.append_fleet(accepted.clone()).await? {
+                self.offered = Some(settings);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Journals that the budget is spent, which pages. Whoever loses the race finds it done in the next round.
+    pub(super) async fn tell_fleet_news(&mut self) -> Result<(), ControllerError> {
+        let news = self.book.fleet().news();
+        if let Some(news) = news.filter(|_| self.settings.scope == Scope::Files) {
+            self.append_fleet(news).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a step that was just journaled may be sent. A revert of another controller may have been journaled right
+    /// before it, and reverts do not write to `@fleet`, so the append could not tell. One of the two sees the other: what
+    /// is before the step in the journal is read here, and what comes after it was not before it.
+    pub(super) async fn step_stands(&mut self) -> Result<bool, ControllerError> {
+        if self.book.fleet().settings.failure_budget.is_none() {
+            return Ok(true);
+        }
+        self.refresh().await?;
+        Ok(self.journal_trouble.is_none() && self.book.fleet().budget_spent().is_none())
+    }
+
+    /// Notes that a step is not sent: it is given up, and decided afresh when the fleet goes on.
+    pub(super) fn take_back_unsent(&mut self, name: &CutoverName, order: Option<&Order>) {
+        let Some(order) = order else {
+            return;
+        };
+        let mut zones: BTreeMap<ZoneId, Vec<usize>> = BTreeMap::new();
+        for part in &order.parts {
+            let groups = zones.entry(part.image.zone.clone()).or_default();
+            groups.push(part.group);
+        }
+        for (zone, groups) in zones {
+            let outcome = Outcome {
+                cutover: name.clone(),
+                groups: groups.len(),
+                event: Event::WeightChangeFailed {
+                    write_id: order.write_id.clone(),
+                    zone,
+                    groups,
+                    class: FailureClass::NotSent,
+                    message: "the failure budget was spent at the same moment".to_owned(),
+                },
+            };
+            self.note_outcome(outcome);
+        }
+    }
+
+    /// Appends to `@fleet`; whether it was done.
+    async fn append_fleet(&mut self, event: Event) -> Result<bool, ControllerError> {
+        let now = self.now();
+        let append_id = self.book.next_append_id();
+        let fact = [(fleet::stream(), event)];
+        let written = self.book.append_facts(now, &fact, append_id).await;
+        if matches!(written, Err(JournalError::Conflict { .. })) {
+            self.refresh().await?;
+            return Ok(false);
+        }
+        let done = written.is_ok();
+        self.journal_answered(written)?;
+        Ok(done)
+    }
+
+    /// The cutovers that may start now that somebody else has ended or the fleet was spoken to: no more than there are
+    /// slots, so that hundreds that wait are not looked at for each that ends.
+    pub(super) fn freed(&mut self) -> BTreeSet<CutoverName> {
+        if !self.book.take_fleet_news() {
+            return BTreeSet::new();
+        }
+        let (fleet, now) = (self.book.fleet(), self.now());
+        let slots = fleet.free_slots();
+        let free = |state: &State| fleet.holds(state, now).is_empty();
+        let mut freed = BTreeSet::new();
+        let mut starts = 0;
+        for state in self.states() {
+            let waits = state.phase == Phase::Waiting;
+            let moves = !state.phase.is_final() && state.phase != Phase::Reverting;
+            if (moves && !waits) || (waits && starts < slots && free(state)) {
+                starts += usize::from(waits);
+                freed.insert(state.name.clone());
+            }
+        }
+        freed
+    }
+
+    /// Whether an entry pages, and is not known to have been delivered.
+    pub(super) fn is_undelivered(&self, stream: &CutoverName, seq: u64) -> bool {
+        if fleet::is_fleet(stream) {
+            return self.book.fleet().pages.contains_key(&seq);
+        }
+        let state = self.book.state(stream);
+        state.is_some_and(|state| state.pages.contains_key(&seq))
+    }
+
+    /// Hands what pages to the pager.
+    pub(super) fn send_pages(&mut self) {
+        let paging: Vec<State> = self
+            .states()
+            .into_iter()
+            .filter(|state| !state.pages.is_empty())
+            .cloned()
+            .collect();
+        for state in &paging {
+            let notify = state.plan().notify.as_ref();
+            self.pager.deliver(&state.name, &state.pages, notify);
+        }
+        let fleet = self.book.fleet();
+        if self.settings.scope == Scope::Files && !fleet.pages.is_empty() {
+            let notify = fleet.settings.notify.as_ref();
+            self.pager.deliver(&fleet::stream(), &fleet.pages, notify);
+        }
+    }
+}

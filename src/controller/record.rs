@@ -1,0 +1,105 @@
+//! Journaling what came of writes and pages: facts that hold whoever else wrote meanwhile, many in an append.
+
+use std::collections::BTreeSet;
+
+use super::perform::Outcome;
+use super::{Controller, ControllerError};
+use crate::engine::event::Event;
+use crate::engine::units::CutoverName;
+use crate::ports::{APPEND_EVENTS_MAX, JournalError};
+
+/// How many lost races of the append a fact may have before it waits for the next round (RULES F1).
+const RACES_MAX: usize = 5;
+
+/// Facts that are appended together, each under its cutover.
+pub(super) type Facts = Vec<(CutoverName, Event)>;
+
+impl Controller {
+    /// Journals what came of writes and pages. Returns the cutovers whose writes were answered.
+    pub(super) async fn record(&mut self) -> Result<BTreeSet<CutoverName>, ControllerError> {
+        while let Some(outcome) = self.performer.try_next() {
+            self.note_outcome(outcome);
+        }
+        let now = self.now();
+        let revealed = self.book.reveal_all(now).await;
+        self.journal_answered(revealed)?;
+        self.name_outcomes();
+        let mut answered = BTreeSet::new();
+        for (facts, append_id) in std::mem::take(&mut self.unrecorded) {
+            answered.extend(facts.iter().map(|(name, _)| name.clone()));
+            let left = self.write_down(facts, &append_id).await?;
+            if !left.is_empty() {
+                self.unrecorded.push((left, append_id));
+            }
+        }
+        self.record_pages().await?;
+        Ok(answered)
+    }
+
+    /// Keeps an outcome until the journal has it.
+    pub(super) fn note_outcome(&mut self, outcome: Outcome) {
+        self.outcomes.push((outcome.cutover, outcome.event));
+    }
+
+    /// Puts outcomes together that go into one append, and names it: the name stays, however often it is tried.
+    fn name_outcomes(&mut self) {
+        let outcomes = std::mem::take(&mut self.outcomes);
+        for facts in outcomes.chunks(APPEND_EVENTS_MAX) {
+            let append_id = self.book.next_append_id();
+            self.unrecorded.push((facts.to_vec(), append_id));
+        }
+    }
+
+    async fn record_pages(&mut self) -> Result<(), ControllerError> {
+        let delivered = std::mem::take(&mut self.delivered);
+        let (due, known): (Vec<_>, Vec<_>) = delivered
+            .into_iter()
+            .partition(|(name, of)| !self.book.is_shadowed(name) && self.is_undelivered(name, *of));
+        drop(known);
+        for pages in due.chunks(APPEND_EVENTS_MAX) {
+            let sent =
+                |(name, of): &(CutoverName, u64)| (name.clone(), Event::PageSent { of: *of });
+            let append_id = self.book.next_append_id();
+            let left = self
+                .write_down(pages.iter().map(sent).collect(), &append_id)
+                .await?;
+            if !left.is_empty() {
+                self.delivered.extend(pages.iter().cloned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends facts together; returns those that the journal cannot take now.
+    async fn write_down(
+        &mut self,
+        facts: Facts,
+        append_id: &str,
+    ) -> Result<Facts, ControllerError> {
+        for _ in 0..RACES_MAX {
+            let now = self.now();
+            let id = append_id.to_owned();
+            match self.book.append_facts(now, &facts, id).await {
+                Ok(()) => {
+                    for (name, _) in &facts {
+                        self.note_head(name);
+                    }
+                    self.journal_answered(Ok(()))?;
+                    return Ok(Facts::new());
+                }
+                Err(JournalError::Conflict { .. }) => self.refresh().await?,
+                Err(error) => {
+                    self.journal_answered(Err(error))?;
+                    let (shadowed, left): (Facts, Facts) = facts
+                        .into_iter()
+                        .partition(|(name, _)| self.book.is_shadowed(name));
+                    for (name, event) in &shadowed {
+                        self.book.shadow(name, now, std::slice::from_ref(event));
+                    }
+                    return Ok(left);
+                }
+            }
+        }
+        Ok(facts)
+    }
+}

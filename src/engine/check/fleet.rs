@@ -1,0 +1,190 @@
+//! The fleet's invariants, followed over the entries of all streams.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{Invariant, Violation, Violations, one, violation};
+use crate::engine::event::{Envelope, Event};
+use crate::engine::fleet;
+use crate::engine::fold;
+use crate::engine::hold::RevertCause;
+use crate::engine::state::{Phase, State};
+use crate::engine::units::{CutoverName, WriteId};
+
+/// Whether somebody has frozen the fleet.
+#[derive(Debug, Clone, Copy, Default)]
+enum Frozen {
+    #[default]
+    No,
+    Until(Timestamp),
+    UntilTold,
+}
+
+/// Watches a whole journal: is fed every entry, in the order of the journal, and says what the fleet must not do: take a
+/// step that begins more cutovers than may be in flight, send one that was journaled after the failure budget was spent, take
+/// one during a freeze, or a first one before what it comes after has completed.
+#[derive(Debug, Clone, Default)]
+pub struct FleetChecker {
+    states: BTreeMap<CutoverName, Option<State>>,
+    max_in_flight: Option<u32>,
+    failure_budget: Option<u32>,
+    frozen: Frozen,
+    /// The reverts that nobody asked for and nobody has forgiven.
+    reverts: BTreeSet<(CutoverName, u64)>,
+    /// Steps that were journaled after the budget was spent, which their owner must notice before it sends them.
+    late: BTreeSet<(CutoverName, WriteId)>,
+    paged: bool,
+}
+
+impl FleetChecker {
+    /// A checker at the beginning of a journal.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next entry, of whatever stream.
+    pub fn entry(&mut self, entry: &Envelope) -> Violations {
+        if fleet::is_fleet(&entry.cutover) {
+            self.own(entry);
+            return Vec::new();
+        }
+        let broken = match &entry.event {
+            Event::WeightChangeIntended { step, write_id, .. } => {
+                if self.is_spent() {
+                    self.late.insert((entry.cutover.clone(), write_id.clone()));
+                }
+                self.rises(entry, *step)
+            }
+            Event::WeightChangeSubmitted { write_id, .. }
+            | Event::WeightsVerified { write_id, .. } => {
+                let key = (entry.cutover.clone(), write_id.clone());
+                if self.late.contains(&key) {
+                    let message =
+                        format!("{} took a step after the failure budget was spent", key.0);
+                    return one(Invariant::I1, &message);
+                }
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        self.count(entry);
+        let state = self.states.entry(entry.cutover.clone()).or_default();
+        if let Err(error) = fold::apply(state, entry) {
+            return one(Invariant::I6, &error.to_string());
+        }
+        broken
+    }
+
+    /// Takes the end of a run: whoever waits for a person because the budget is spent waits for one who was paged.
+    pub fn finished(&self) -> Violations {
+        if self.is_spent() && !self.paged {
+            return one(Invariant::I12, "nobody was woken for the spent budget");
+        }
+        Vec::new()
+    }
+
+    /// How many cutovers are between their first step and their end.
+    pub fn in_flight(&self) -> usize {
+        let begun = |state: &&State| match state.phase {
+            Phase::Waiting | Phase::Completed | Phase::Reverted => false,
+            Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Reverting => true,
+            Phase::Halted => state.first_write.is_some(),
+        };
+        self.states.values().flatten().filter(begun).count()
+    }
+
+    fn own(&mut self, entry: &Envelope) {
+        match &entry.event {
+            Event::FleetSettingsAccepted { settings, .. } => {
+                self.max_in_flight = settings.max_in_flight;
+                self.failure_budget = settings.failure_budget;
+            }
+            Event::FleetFrozen { until, .. } => {
+                self.frozen = until.map_or(Frozen::UntilTold, Frozen::Until);
+            }
+            Event::FleetUnfrozen { .. } => self.frozen = Frozen::No,
+            Event::FleetBudgetSpent { .. } => self.paged = true,
+            Event::FleetResumed { forgiven, .. } => {
+                let forgiven = |name: &CutoverName, seq: u64| {
+                    forgiven.get(name).is_some_and(|up_to| seq <= *up_to)
+                };
+                self.reverts.retain(|(name, seq)| !forgiven(name, *seq));
+                self.paged = false;
+            }
+            _ => {}
+        }
+    }
+
+    fn count(&mut self, entry: &Envelope) {
+        let (Event::RevertIntended { cause, .. } | Event::RevertPerformedUnjournaled { cause, .. }) =
+            &entry.event
+        else {
+            return;
+        };
+        let known = self.states.get(&entry.cutover).and_then(Option::as_ref);
+        let going = known.is_some_and(|state| state.phase == Phase::Reverting);
+        let asked = matches!(
+            cause,
+            RevertCause::Operator { .. } | RevertCause::LateWrite {}
+        );
+        if !asked && !going {
+            self.reverts.insert((entry.cutover.clone(), entry.seq));
+        }
+    }
+
+    fn is_spent(&self) -> bool {
+        let budget = self
+            .failure_budget
+            .and_then(|most| usize::try_from(most).ok());
+        budget.is_some_and(|most| self.reverts.len() >= most)
+    }
+
+    fn rises(&self, entry: &Envelope, step: u16) -> Violations {
+        let mut broken = Vec::new();
+        let mut claim = |holds: bool, what: &str| {
+            if !holds {
+                let message = format!("step {step} of {} was taken {what}", entry.cutover);
+                broken.push(violation(Invariant::I1, message));
+            }
+        };
+        let thawed = match self.frozen {
+            Frozen::No => true,
+            Frozen::Until(until) => until <= entry.at,
+            Frozen::UntilTold => false,
+        };
+        claim(thawed, "while the fleet was frozen");
+        let state = self.states.get(&entry.cutover).and_then(Option::as_ref);
+        let Some(state) = state.filter(|state| state.phase == Phase::Waiting) else {
+            return broken;
+        };
+        let most = self
+            .max_in_flight
+            .and_then(|most| usize::try_from(most).ok());
+        let free = most.is_none_or(|most| self.in_flight() < most);
+        claim(free, "with as many in flight as may be");
+        let completed = |on: &CutoverName| {
+            let other = self.states.get(on).and_then(Option::as_ref);
+            other.is_some_and(|other| other.phase == Phase::Completed)
+        };
+        claim(
+            state.plan().after.iter().all(completed),
+            "before what it comes after had completed",
+        );
+        broken
+    }
+}
+
+/// Puts a whole journal before the checker.
+///
+/// # Errors
+/// The first violation.
+pub fn journal(entries: &[Envelope]) -> Result<(), Violation> {
+    let mut checker = FleetChecker::new();
+    for entry in entries {
+        if let Some(broken) = checker.entry(entry).into_iter().next() {
+            return Err(broken);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,469 @@
+//! Faults of a rehearsal in one line: `new errors 20% at step 3 + 2h for 40m`.
+
+use jiff::{SignedDuration, Timestamp};
+use thiserror::Error;
+
+use super::diagnostics::quote;
+use super::durations;
+use super::keys;
+use super::shapes;
+use crate::engine::units::CutoverName;
+use crate::engine::units::Share;
+use crate::scenario::Fault;
+use crate::scenario::Side;
+use crate::scenario::What;
+use crate::scenario::When;
+
+/// Why a line is not a fault.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct FaultError {
+    /// What is wrong.
+    pub message: String,
+    /// What to write.
+    pub help: String,
+}
+
+/// What a line may begin with.
+const SUBJECTS: [&str; 13] = [
+    "new",
+    "old",
+    "cloudwatch",
+    "route53",
+    "journal",
+    "controller",
+    "foreign",
+    "alarm",
+    "push",
+    "pause",
+    "resume",
+    "rollback",
+    "approve",
+];
+
+/// What can go wrong with a cluster.
+const TROUBLES: [&str; 7] = [
+    "errors",
+    "latency",
+    "leak",
+    "outage",
+    "slow",
+    "capacity",
+    "unhealthy",
+];
+
+const EXAMPLE: &str = "write for example `new errors 20% at step 3 + 2h`";
+
+/// Reads one fault.
+///
+/// # Errors
+/// What is wrong with the line, and what to write instead.
+pub fn fault(line: &str) -> Result<Fault, FaultError> {
+    let text = line.trim();
+    let (cutover, rest) = match text.split_once(": ") {
+        Some((name, rest)) => {
+            let checked = shapes::cutover_name(name.trim());
+            checked.map_err(|(message, help)| FaultError { message, help })?;
+            (Some(CutoverName(name.trim().to_owned())), rest)
+        }
+        None => (None, text),
+    };
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let (words, lasts) = cut(&words, "for");
+    let (words, at) = cut(words, "at");
+    // The two may stand in either order.
+    let (lasts, at) = match lasts.map(|lasts| cut(lasts, "at")) {
+        Some((lasts, Some(late))) => (Some(lasts), Some(late)),
+        Some((lasts, None)) => (Some(lasts), at),
+        None => (None, at),
+    };
+    let when = at.map(moment).transpose()?;
+    let mut lasts = lasts.map(|words| duration(&words.join(" "))).transpose()?;
+    let (what, left) = what(words)?;
+    if !left.is_empty() {
+        let said = left.join(" ");
+        if lasts.is_some() || when_is_all(&what) {
+            let message = format!("{} means nothing here", quote(&said));
+            let help = "say when with `at step 3 + 2h`, and how long with `for 40m`".to_owned();
+            return Err(FaultError { message, help });
+        }
+        lasts = Some(duration(&said)?);
+    }
+    if when.is_none()
+        && matches!(
+            what,
+            What::ControllerKilled | What::Rollback | What::RollbackForced | What::Pause
+        )
+    {
+        let message = format!("{} does not say when", quote(text));
+        let help = format!("write for example `{rest} at step 2 + 1h`");
+        return Err(FaultError { message, help });
+    }
+    Ok(Fault {
+        text: text.to_owned(),
+        cutover,
+        what,
+        when,
+        lasts,
+    })
+}
+
+/// Whether a fault has no duration of its own that could stand without `for`.
+fn when_is_all(what: &What) -> bool {
+    matches!(
+        what,
+        What::ForeignWrite { .. }
+            | What::Resume
+            | What::Rollback
+            | What::RollbackForced
+            | What::ApproveAfter(_)
+    )
+}
+
+/// The words before the last `word`, and those after it.
+fn cut<'w, 't>(words: &'w [&'t str], word: &str) -> (&'w [&'t str], Option<&'w [&'t str]>) {
+    match words.iter().rposition(|other| *other == word) {
+        Some(at) => (&words[..at], Some(&words[at + 1..])),
+        None => (words, None),
+    }
+}
+
+/// What goes wrong, and the words that are left.
+fn what<'w, 't>(words: &'w [&'t str]) -> Result<(What, &'w [&'t str]), FaultError> {
+    let Some((subject, rest)) = words.split_first() else {
+        return error("the fault is empty", EXAMPLE);
+    };
+    let side = match *subject {
+        "new" => Some(Side::New),
+        "old" => Some(Side::Old),
+        _ => None,
+    };
+    if let Some(side) = side {
+        return trouble(side, subject, rest);
+    }
+    match (*subject, rest) {
+        ("cloudwatch", ["down", left @ ..]) => Ok((What::CloudWatchDown, left)),
+        ("route53", ["down", left @ ..]) => Ok((What::Route53Down, left)),
+        ("route53", ["throttled", left @ ..]) => Ok((What::Route53Throttled, left)),
+        ("route53", ["busy", left @ ..]) => Ok((What::Route53Busy, left)),
+        ("route53", ["loses", "replies", left @ ..]) => Ok((What::Route53LosesReplies, left)),
+        ("journal", ["down", left @ ..]) => Ok((What::JournalDown, left)),
+        ("controller", ["killed", left @ ..]) => Ok((What::ControllerKilled, left)),
+        ("foreign", ["write", pair, left @ ..]) => Ok((foreign_write(pair)?, left)),
+        ("alarm", [name, "red", left @ ..]) => {
+            let alarm = (*name).to_owned();
+            Ok((What::AlarmRed { alarm }, left))
+        }
+        ("alarm", [name, "missing", left @ ..]) => {
+            let alarm = (*name).to_owned();
+            Ok((What::AlarmMissing { alarm }, left))
+        }
+        ("alarm", [name, "no", "data", left @ ..]) => {
+            let alarm = (*name).to_owned();
+            Ok((What::AlarmNoData { alarm }, left))
+        }
+        ("alarm", [name, "unclear", left @ ..]) => {
+            let alarm = (*name).to_owned();
+            Ok((What::AlarmUnclear { alarm }, left))
+        }
+        ("push", [factor, left @ ..]) => {
+            let factor = times(factor, "push 20x")?;
+            Ok((What::Push { factor }, left))
+        }
+        ("pause", left) => Ok((What::Pause, left)),
+        ("resume", left) => Ok((What::Resume, left)),
+        ("rollback", ["--force", left @ ..]) => Ok((What::RollbackForced, left)),
+        ("rollback", left) => Ok((What::Rollback, left)),
+        ("approve", ["after", rest @ ..]) => {
+            Ok((What::ApproveAfter(duration(&rest.join(" "))?), &[]))
+        }
+        (subject, _) => Err(unknown(subject, rest.first().copied())),
+    }
+}
+
+/// A subject that is not known, or that cannot do what is said of it.
+fn unknown(subject: &str, verb: Option<&str>) -> FaultError {
+    let help = match subject {
+        "cloudwatch" => "write `cloudwatch down 40m at step 2`".to_owned(),
+        "route53" => {
+            "write `route53 down 20m at step 2`, or `throttled`, `busy`, `loses replies`".to_owned()
+        }
+        "journal" => "write `journal down 20m at step 2`".to_owned(),
+        "controller" => "write `controller killed at step 2 + 1h`".to_owned(),
+        "foreign" => "write `foreign write 70/30 at step 2 + 1h`, old weight first".to_owned(),
+        "alarm" => {
+            "write `alarm NAME red 5m at step 2`, or `missing`, `no data`, `unclear`".to_owned()
+        }
+        "push" => "write `push 20x at step 2 + 1h`".to_owned(),
+        "approve" => "write `approve after 3h`".to_owned(),
+        _ => keys::instead_of_word(subject, &SUBJECTS),
+    };
+    let message = match verb {
+        Some(verb) if SUBJECTS.contains(&subject) => {
+            format!("{} is not known of {}", quote(verb), quote(subject))
+        }
+        None if SUBJECTS.contains(&subject) => {
+            format!("it is not said what happens to {}", quote(subject))
+        }
+        _ => format!("{} is nothing that can fail", quote(subject)),
+    };
+    FaultError { message, help }
+}
+
+/// What goes wrong with a cluster.
+fn trouble<'w, 't>(
+    side: Side,
+    subject: &str,
+    words: &'w [&'t str],
+) -> Result<(What, &'w [&'t str]), FaultError> {
+    match words {
+        ["errors", share, left @ ..] => {
+            let share = percent(share)?;
+            Ok((What::Errors { side, share }, left))
+        }
+        ["latency", factor, left @ ..] => {
+            let factor = times(factor, "new latency 5x")?;
+            Ok((What::Latency { side, factor }, left))
+        }
+        ["leak", rest @ ..] if !rest.is_empty() => {
+            let bites_after = duration(&rest.join(" "))?;
+            Ok((What::Leak { side, bites_after }, &[]))
+        }
+        ["outage", left @ ..] => Ok((What::Outage { side }, left)),
+        ["slow", "start", left @ ..] => Ok((What::SlowStart { side }, left)),
+        ["capacity", number, left @ ..] => {
+            let per_minute = rate(number)?;
+            Ok((What::Capacity { side, per_minute }, left))
+        }
+        ["unhealthy", left @ ..] => Ok((What::Unhealthy { side }, left)),
+        [
+            word @ ("errors" | "latency" | "leak" | "slow" | "capacity"),
+            ..,
+        ] => {
+            let full = match *word {
+                "errors" => "errors 20%",
+                "latency" => "latency 5x",
+                "leak" => "leak 30h",
+                "slow" => "slow start",
+                _ => "capacity 2000/min",
+            };
+            let message = format!("{} does not say all", quote(word));
+            error(message, &format!("write `{subject} {full}`"))
+        }
+        [word, ..] => {
+            let message = format!("{} is not known of a cluster", quote(word));
+            error(message, &keys::instead_of_word(word, &TROUBLES))
+        }
+        [] => {
+            let message = format!("it is not said what happens to the {subject} cluster");
+            error(
+                message,
+                &format!("write for example `{subject} errors 20%`"),
+            )
+        }
+    }
+}
+
+/// The words after `at`.
+fn moment(words: &[&str]) -> Result<When, FaultError> {
+    let text = words.join(" ");
+    let (base, plus) = match text.split_once('+') {
+        // The offset of an RFC 3339 time has a plus too.
+        Some((base, plus)) if text.starts_with("step") => {
+            (base.trim().to_owned(), duration(plus.trim())?)
+        }
+        _ => (text.clone(), SignedDuration::ZERO),
+    };
+    if let Some(number) = base.strip_prefix("step") {
+        return match number.trim().parse() {
+            Ok(number) if number > 0 => Ok(When::Step { number, plus }),
+            _ => error(
+                format!("{} is not a step", quote(&base)),
+                "steps count from 1: write `at step 3`, or `at step 3 + 2h`",
+            ),
+        };
+    }
+    if let Ok(at) = base.parse::<Timestamp>() {
+        return Ok(When::At(at));
+    }
+    let help = "write `at step 3 + 2h`, `at 30h` (after the start) or `at 2026-12-03T09:00+09:00`";
+    match durations::parse(&base) {
+        Ok(after) => Ok(When::After(after)),
+        Err(_) => error(format!("{} is not a moment", quote(&text)), help),
+    }
+}
+
+fn foreign_write(pair: &str) -> Result<What, FaultError> {
+    let weights = pair.split_once('/');
+    let weights = weights.and_then(|(old, new)| Some((old.parse().ok()?, new.parse().ok()?)));
+    match weights {
+        Some((old, new)) => Ok(What::ForeignWrite { old, new }),
+        None => error(
+            format!("{} is not a pair of weights", quote(pair)),
+            "write the old weight and the new one, each 0 to 255: `foreign write 70/30`",
+        ),
+    }
+}
+
+/// A percentage as a part of 1.
+pub(super) fn percent(text: &str) -> Result<f64, FaultError> {
+    match text.parse::<Share>() {
+        Ok(share) => Ok(share.as_percent() / 100.0),
+        Err(wrong) => error(wrong.to_string(), "write a percentage, for example `20%`"),
+    }
+}
+
+/// `5x`.
+fn times(text: &str, example: &str) -> Result<f64, FaultError> {
+    let number = text.strip_suffix(['x', '×']).unwrap_or(text);
+    match number.parse::<f64>() {
+        Ok(factor) if factor.is_finite() && (0.01..=1000.0).contains(&factor) => Ok(factor),
+        _ => error(
+            format!("{} does not say how many times", quote(text)),
+            &format!("write for example `{example}`"),
+        ),
+    }
+}
+
+/// `2000/min`, also `/s` and `/h`, as requests a minute.
+pub(super) fn rate(text: &str) -> Result<f64, FaultError> {
+    let (number, unit) = text.split_once('/').unwrap_or((text, "min"));
+    let scale = match unit.trim() {
+        "min" | "m" | "minute" => Some(1.0),
+        "s" | "sec" | "second" => Some(60.0),
+        "h" | "hour" => Some(1.0 / 60.0),
+        _ => None,
+    };
+    let number = number.trim().parse::<f64>().ok();
+    match number.zip(scale) {
+        Some((number, scale)) if number.is_finite() && (0.0..=1e12).contains(&number) => {
+            Ok(number * scale)
+        }
+        _ => error(
+            format!("{} is not a number of requests", quote(text)),
+            "write for example `2000/min`",
+        ),
+    }
+}
+
+/// A duration of a fault.
+pub(super) fn duration(text: &str) -> Result<SignedDuration, FaultError> {
+    durations::parse(text).map_err(|wrong| FaultError {
+        message: wrong.message,
+        help: wrong.help,
+    })
+}
+
+fn error<T>(message: impl Into<String>, help: &str) -> Result<T, FaultError> {
+    Err(FaultError {
+        message: message.into(),
+        help: help.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Fault {
+        fault(text).unwrap_or_else(|error| panic!("{text}: {error}: {}", error.help))
+    }
+
+    fn hours(hours: i64) -> SignedDuration {
+        SignedDuration::from_hours(hours)
+    }
+
+    #[test]
+    fn every_kind_of_fault_is_read() {
+        for text in [
+            "new errors 20% at step 3 + 2h",
+            "new latency 5x at 30h for 40m",
+            "new leak 30h",
+            "new outage 10m at step 2",
+            "new slow start",
+            "new capacity 2000/min",
+            "old unhealthy at step 2",
+            "old errors 3% at 2026-12-03T09:00+09:00",
+            "cloudwatch down 40m at step 2 + 1h 30m",
+            "route53 down 20m at step 1",
+            "route53 throttled 20m at step 1",
+            "controller killed at step 2 + 5m",
+            "foreign write 70/30 at step 2 + 1h",
+            "alarm recipe-api-5xx red 5m at step 2",
+            "alarm recipe-api-5xx missing",
+            "push 20x at step 2 + 3h",
+            "pause 2h at step 2",
+            "resume at 40h",
+            "rollback at step 2 + 1h",
+            "approve after 3h",
+            "recipe-api: new errors 20%",
+        ] {
+            assert_eq!(read(text).text, text);
+        }
+    }
+
+    #[test]
+    fn moments_and_durations_are_read() {
+        let read_fault = read("recipe-api: new errors 20% at step 3 + 2h for 40m");
+        let plus = hours(2);
+        assert_eq!(read_fault.when, Some(When::Step { number: 3, plus }));
+        assert_eq!(read_fault.lasts, Some(SignedDuration::from_mins(40)));
+        assert_eq!(read_fault.cutover, Some(CutoverName::from("recipe-api")));
+        let (side, share) = (Side::New, 0.2);
+        assert_eq!(read_fault.what, What::Errors { side, share });
+        let at: Timestamp = "2026-12-03T00:00:00Z".parse().unwrap();
+        let fault = read("old outage at 2026-12-03T09:00+09:00");
+        assert_eq!(fault.when, Some(When::At(at)));
+        assert_eq!(
+            read("cloudwatch down 40m at 30h").when,
+            Some(When::After(hours(30)))
+        );
+        assert_eq!(
+            read("cloudwatch down 40m at 30h").lasts,
+            Some(SignedDuration::from_mins(40))
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_what_to_write() {
+        for (text, message, help) in [
+            ("", "empty", "new errors 20%"),
+            (
+                "mew errors 20%",
+                "`mew` is nothing that can fail",
+                "did you mean `new`?",
+            ),
+            (
+                "new erors 20%",
+                "`erors` is not known of a cluster",
+                "did you mean `errors`?",
+            ),
+            ("new errors 20", "no unit", "percentage"),
+            ("new errors", "does not say all", "new errors 20%"),
+            ("new latency much", "how many times", "latency 5x"),
+            (
+                "new outage at noon",
+                "`noon` is not a moment",
+                "at step 3 + 2h",
+            ),
+            ("new outage at step zero", "not a step", "at step 3"),
+            (
+                "cloudwatch up",
+                "`up` is not known of `cloudwatch`",
+                "cloudwatch down 40m",
+            ),
+            (
+                "foreign write 70:30",
+                "pair of weights",
+                "foreign write 70/30",
+            ),
+            ("new outage 40", "no unit", "40m"),
+            ("controller killed", "does not say when", "at step 2 + 1h"),
+            ("rollback now", "means nothing here", "at step 3 + 2h"),
+        ] {
+            let error = fault(text).unwrap_err();
+            assert!(error.message.contains(message), "{text}: {}", error.message);
+            assert!(error.help.contains(help), "{text}: {}", error.help);
+        }
+    }
+}

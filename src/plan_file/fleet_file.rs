@@ -1,0 +1,191 @@
+//! `fleet.yaml`: what is common to the plans of a directory and of all below it.
+//!
+//! One file applies to a plan: the one in its directory or in the nearest one above. Two on the way up are refused, since
+//! the nearer one would quietly lift the guardrails of the other. The search ends at the top of a repository (a directory
+//! with `.git`), so that a plan means the same whatever path it is named by.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use crate::engine::fleet::FleetSettings;
+
+use super::convert;
+use super::diagnostics::Finding;
+use super::diagnostics::PlanFileError;
+use super::diagnostics::Severity;
+use super::diagnostics::Sink;
+use super::fleet_keys::count;
+use super::guardrails;
+use super::guardrails::Guardrails;
+use super::keys;
+use super::load::read_text;
+use super::raw::RawFleet;
+use super::read;
+use super::tree;
+use super::tree::Node;
+use super::tree::Value;
+
+/// What a fleet's file may be called.
+const NAMES: [&str; 2] = ["fleet.yaml", "fleet.yml"];
+
+/// How many directories above a plan are looked into.
+const LEVELS_MAX: usize = 16;
+
+/// A fleet's file that was read without a mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fleet {
+    /// The absolute path of the file.
+    pub path: PathBuf,
+    /// The limits for all cutovers together.
+    pub settings: FleetSettings,
+}
+
+/// A fleet's file with everything that plans need of it.
+pub(super) struct FleetFile {
+    pub(super) path: PathBuf,
+    pub(super) shown: String,
+    pub(super) text: String,
+    pub(super) settings: FleetSettings,
+    pub(super) defaults: Option<Rc<Node>>,
+    pub(super) guardrails: Guardrails,
+}
+
+/// Whether a path is that of a fleet's file.
+pub(super) fn is_fleet_file(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| NAMES.contains(&name))
+}
+
+/// The fleet's file that applies to the plans of a directory.
+///
+/// # Errors
+/// There is more than one on the way up.
+pub fn fleet_path(directory: &Path) -> Result<Option<PathBuf>, PlanFileError> {
+    let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+    let mut found: Vec<PathBuf> = Vec::new();
+    for above in directory.ancestors().take(LEVELS_MAX) {
+        let here = NAMES.iter().map(|name| above.join(name));
+        found.extend(here.filter(|path| path.is_file()));
+        if above.join(".git").exists() {
+            break;
+        }
+    }
+    if let [nearest, other, ..] = found.as_slice() {
+        let message = format!(
+            "another fleet's file applies to the same plans: {}",
+            other.display()
+        );
+        let help = "keep one of the two: the nearer one would lift the guardrails of the other";
+        return Err(Finding::about_file(&nearest.display().to_string(), message, help).into());
+    }
+    Ok(found.pop())
+}
+
+/// Loads a fleet's file.
+///
+/// # Errors
+/// Everything that is wrong with it, or why it cannot be read.
+pub fn load(path: &Path) -> Result<Fleet, PlanFileError> {
+    let file = read_file(path)?;
+    Ok(Fleet {
+        path: file.path,
+        settings: file.settings,
+    })
+}
+
+/// The fleet's file that applies to a plan.
+///
+/// # Errors
+/// There are two, or it is not valid: then the plan is not either.
+pub(super) fn of_plan(plan: &Path) -> Result<Option<FleetFile>, PlanFileError> {
+    let plan_path = std::path::absolute(plan).unwrap_or_else(|_| plan.to_owned());
+    let Some(directory) = plan_path.parent() else {
+        return Ok(None);
+    };
+    let Some(path) = fleet_path(directory)? else {
+        return Ok(None);
+    };
+    read_file(&path).map(Some).map_err(|error| {
+        let shown = path.display();
+        let message = format!("the fleet's file that applies to this plan, {shown}, is not valid");
+        // Its own findings are its own: a thousand plans need not repeat them.
+        let first = error
+            .findings
+            .first()
+            .map(|finding| finding.message.as_str());
+        let help = format!(
+            "mend that file first: {}",
+            first.unwrap_or("see `cutover check`")
+        );
+        Finding::about_file(&plan.display().to_string(), message, &help).into()
+    })
+}
+
+fn read_file(path: &Path) -> Result<FleetFile, PlanFileError> {
+    let shown = path.display().to_string();
+    let text = read_text(path, &shown)?;
+    let mut sink = Sink::new(&shown, &text);
+    let parts = parts(&text, &mut sink);
+    let findings = sink.into_findings();
+    let failed = findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Error);
+    match parts {
+        Some((settings, defaults, guardrails)) if !failed => Ok(FleetFile {
+            path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+            shown,
+            text,
+            settings,
+            defaults,
+            guardrails,
+        }),
+        _ => Err(PlanFileError { findings }),
+    }
+}
+
+type Parts = (FleetSettings, Option<Rc<Node>>, Guardrails);
+
+fn parts(text: &str, sink: &mut Sink<'_>) -> Option<Parts> {
+    let root = tree::read(text, sink)?;
+    let raw: RawFleet = read::read(&root, keys::FLEET, sink)?;
+    if !convert::version_is_known(raw.version.as_ref(), sink) {
+        return None;
+    }
+    let max_in_flight = raw
+        .max_in_flight
+        .and_then(|text| count(&text, "max_in_flight", sink));
+    let failure_budget = raw
+        .failure_budget
+        .and_then(|text| count(&text, "failure_budget", sink));
+    let guardrails = raw.guardrails.and_then(|guardrails| guardrails.value);
+    let guardrails = guardrails.map(|raw| guardrails::convert(raw, sink));
+    let mut notify = None;
+    if let Some(defaults) = raw.defaults.and_then(|defaults| defaults.value) {
+        convert::refuse_later(
+            &[("hooks", &defaults.hooks), ("jobs", &defaults.jobs)],
+            sink,
+        );
+        notify = defaults
+            .notify
+            .and_then(|notify| convert::convert_notify(notify, sink));
+    }
+    let settings = FleetSettings {
+        max_in_flight,
+        failure_budget,
+        notify,
+    };
+    Some((
+        settings,
+        child(&root, "defaults"),
+        guardrails.unwrap_or_default(),
+    ))
+}
+
+fn child(root: &Node, key: &str) -> Option<Rc<Node>> {
+    let Value::Map(entries) = &root.value else {
+        return None;
+    };
+    let entry = entries.iter().find(|(own, _)| own.text == key);
+    entry.map(|(_, node)| Rc::clone(node))
+}

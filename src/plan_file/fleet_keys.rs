@@ -1,0 +1,108 @@
+//! The keys by which plans concern each other: `labels` and `after`; and the numbers of a fleet's file.
+
+use std::collections::BTreeMap;
+
+use crate::engine::units::CutoverName;
+
+use super::convert::accept;
+use super::diagnostics::Sink;
+use super::diagnostics::quote;
+use super::keys;
+use super::raw::CountText;
+use super::raw::NameText;
+use super::read::At;
+use super::shapes;
+use super::shapes::Complaint;
+
+/// The most names in `after`: the append that starts a cutover is conditional on the stream of each.
+const AFTER_MAX: usize = 50;
+
+/// The most characters of a label's key or value; what Kubernetes takes too.
+const LABEL_CHARS_MAX: usize = 63;
+
+/// The labels that have the right shape.
+pub(super) fn labels(
+    labels: At<BTreeMap<String, At<String>>>,
+    sink: &mut Sink<'_>,
+) -> BTreeMap<String, String> {
+    let mut converted = BTreeMap::new();
+    for (key, value) in labels.value.unwrap_or_default() {
+        let (span, Some(value)) = (value.span, value.value) else {
+            continue;
+        };
+        let checked = label(&key).and_then(|()| label(&value));
+        if accept(checked, &span, sink) {
+            converted.insert(key, value);
+        }
+    }
+    converted
+}
+
+fn label(word: &str) -> Result<(), Complaint> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if !word.is_empty() && word.len() <= LABEL_CHARS_MAX && word.chars().all(allowed) {
+        return Ok(());
+    }
+    let message = format!(
+        "the label {} may have only letters, digits and `-_./`, at most {LABEL_CHARS_MAX} of them",
+        quote(word)
+    );
+    Err((message, "write for example `team: search`".to_owned()))
+}
+
+/// What the cutover `own` comes after.
+pub(super) fn after(
+    after: At<Vec<At<NameText>>>,
+    own: Option<&CutoverName>,
+    sink: &mut Sink<'_>,
+) -> Vec<CutoverName> {
+    let (span, names) = (after.span, after.value.unwrap_or_default());
+    if names.len() > AFTER_MAX {
+        let message = format!(
+            "{} cutovers are listed; {AFTER_MAX} are the most",
+            names.len()
+        );
+        sink.error(&span, message, "list only the last ones of each chain");
+        return Vec::new();
+    }
+    let mut converted: Vec<CutoverName> = Vec::new();
+    for name in names {
+        let (span, Some(NameText(name))) = (name.span, name.value) else {
+            continue;
+        };
+        let known = CutoverName(name);
+        if !accept(shapes::cutover_name(known.as_str()), &span, sink) {
+            continue;
+        }
+        if own == Some(&known) {
+            let message = format!(
+                "{} comes after itself, and would never start",
+                quote(known.as_str())
+            );
+            sink.error(&span, message, "remove it");
+        } else if converted.contains(&known) {
+            let message = format!("{} is listed twice", quote(known.as_str()));
+            sink.error(&span, message, "remove one of the two");
+        } else {
+            converted.push(known);
+        }
+    }
+    converted
+}
+
+/// A whole number of at least 1.
+pub(super) fn count(text: &At<CountText>, key: &str, sink: &mut Sink<'_>) -> Option<u32> {
+    let written = &text.value.as_ref()?.0;
+    match written.parse::<u32>() {
+        Ok(number) if number > 0 => Some(number),
+        Ok(_) | Err(_) => {
+            let message = format!(
+                "`{key}` must be a whole number of at least 1, but it is {}",
+                quote(written)
+            );
+            let help = format!("write for example `{}`", keys::line_of(key));
+            sink.error(&text.span, message, &help);
+            None
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What a fleet's file asks of every plan: one that does not keep to it is not loaded.
+
+use jiff::SignedDuration;
+
+use crate::engine::plan::Plan;
+use crate::engine::units::Share;
+
+use super::convert::duration;
+use super::diagnostics::Sink;
+use super::diagnostics::Span;
+use super::durations;
+use super::fleet_keys::count;
+use super::lint::Places;
+use super::raw::RawGuardrails;
+use super::raw::ShareText;
+use super::read::At;
+use super::steps;
+
+/// The guardrails of a file, each with its place in it.
+#[derive(Debug, Default)]
+pub(super) struct Guardrails {
+    first_step_at_most: Option<(Share, Span)>,
+    step_at_most: Option<(Share, Span)>,
+    bake_at_least: Option<(SignedDuration, Span)>,
+    alarms_at_least: Option<(u32, Span)>,
+    fallback_alarms_at_least: Option<(u32, Span)>,
+}
+
+/// What a finding says of the guardrail's own place.
+const HERE: &str = "the guardrail";
+
+/// The guardrails that make sense.
+pub(super) fn convert(raw: RawGuardrails, sink: &mut Sink<'_>) -> Guardrails {
+    let mut number = |text: Option<At<_>>, key: &str| {
+        let text = text?;
+        Some((count(&text, key, sink)?, text.span))
+    };
+    let alarms_at_least = number(raw.alarms_at_least, "alarms_at_least");
+    let fallback_alarms_at_least = number(raw.fallback_alarms_at_least, "fallback_alarms_at_least");
+    let bake_at_least = raw.bake_at_least.and_then(|text| {
+        let bake = duration(&text, "bake_at_least", false, sink)?;
+        Some((bake, text.span))
+    });
+    Guardrails {
+        first_step_at_most: raw.first_step_at_most.and_then(|text| share(text, sink)),
+        step_at_most: raw.step_at_most.and_then(|text| share(text, sink)),
+        bake_at_least,
+        alarms_at_least,
+        fallback_alarms_at_least,
+    }
+}
+
+fn share(text: At<ShareText>, sink: &mut Sink<'_>) -> Option<(Share, Span)> {
+    match steps::weights(text.value.as_ref()?) {
+        Ok((share, _)) => Some((share, text.span)),
+        Err((message, help)) => {
+            sink.error(&text.span, message, &help);
+            None
+        }
+    }
+}
+
+/// Says where a plan breaks a guardrail, and what to write instead. `base` is where the places of the fleet's file begin.
+pub(super) fn check(
+    plan: &Plan,
+    places: &Places,
+    guardrails: &Guardrails,
+    base: usize,
+    sink: &mut Sink<'_>,
+) {
+    let there = |span: &Span| span.start + base..span.end + base;
+    steps_keep(plan, places, guardrails, base, sink);
+    let gates = &plan.gates;
+    let counts = [
+        (
+            "alarm",
+            gates.alarms.len(),
+            &places.alarms,
+            &guardrails.alarms_at_least,
+        ),
+        (
+            "fallback alarm",
+            gates.fallback_alarms.len(),
+            &places.fallback_alarms,
+            &guardrails.fallback_alarms_at_least,
+        ),
+    ];
+    for (what, listed, place, least) in counts {
+        let Some((least, span)) = least else {
+            continue;
+        };
+        let wanted = usize::try_from(*least).unwrap_or(usize::MAX);
+        if listed < wanted {
+            let message =
+                format!("{listed} {what}s are listed, and the fleet asks for at least {least}");
+            let help = format!(
+                "list {} more under `{}s`",
+                wanted - listed,
+                what.replace(' ', "_")
+            );
+            sink.conflict(place, message, &help, (&there(span), HERE));
+        }
+    }
+}
+
+fn steps_keep(
+    plan: &Plan,
+    places: &Places,
+    guardrails: &Guardrails,
+    base: usize,
+    sink: &mut Sink<'_>,
+) {
+    let there = |span: &Span| span.start + base..span.end + base;
+    let mut before = Share::ZERO;
+    for (index, (step, (weight, bake))) in plan.steps.iter().zip(&places.steps).enumerate() {
+        if let (0, Some((most, span))) = (index, &guardrails.first_step_at_most)
+            && step.share > *most
+        {
+            let message = format!(
+                "the first step is {}, and the fleet allows {most}",
+                step.share
+            );
+            let help = format!("put a step of `{most}` or less before it");
+            sink.conflict(weight, message, &help, (&there(span), HERE));
+        }
+        let rise = step.share.millionths().saturating_sub(before.millionths());
+        if let Some((most, span)) = &guardrails.step_at_most
+            && rise > most.millionths()
+        {
+            let message = format!(
+                "the step from {before} to {} rises by more than the fleet allows, {most} of all traffic",
+                step.share
+            );
+            let help = "put a step between the two";
+            sink.conflict(weight, message, help, (&there(span), HERE));
+        }
+        if let Some((least, span)) = &guardrails.bake_at_least
+            && step.bake < *least
+        {
+            let least = durations::show(*least);
+            let message = format!(
+                "the bake is {}, and the fleet asks for at least {least}",
+                durations::show(step.bake)
+            );
+            let help = format!("write `bake: {least}` or more");
+            sink.conflict(bake, message, &help, (&there(span), HERE));
+        }
+        before = step.share;
+    }
+}

@@ -1,0 +1,55 @@
+//! A fleet's defaults under a plan's own keys (RULES I): maps merge; lists and scalars replace.
+
+use std::rc::Rc;
+
+use super::tree::Key;
+use super::tree::Node;
+use super::tree::Value;
+
+/// The plan's tree with what only `defaults` has; the places of the latter shifted by `base`, so that they stay apart.
+pub(super) fn merged(own: &Rc<Node>, defaults: &Rc<Node>, base: usize) -> Rc<Node> {
+    let (Value::Map(mine), Value::Map(theirs)) = (&own.value, &defaults.value) else {
+        return Rc::clone(own);
+    };
+    let mut entries: Vec<(Key, Rc<Node>)> = Vec::new();
+    for (key, node) in mine {
+        let default = theirs.iter().find(|(other, _)| other.text == key.text);
+        let node = default.map_or_else(|| Rc::clone(node), |(_, other)| merged(node, other, base));
+        entries.push((shifted_key(key, 0), node));
+    }
+    let absent = |key: &Key| !mine.iter().any(|(own, _)| own.text == key.text);
+    for (key, node) in theirs.iter().filter(|(key, _)| absent(key)) {
+        entries.push((shifted_key(key, base), shifted(node, base)));
+    }
+    Rc::new(Node {
+        span: own.span.clone(),
+        size: own.size.saturating_add(defaults.size),
+        value: Value::Map(entries),
+    })
+}
+
+fn shifted_key(key: &Key, by: usize) -> Key {
+    Key {
+        span: key.span.start + by..key.span.end + by,
+        text: key.text.clone(),
+    }
+}
+
+fn shifted(node: &Node, by: usize) -> Rc<Node> {
+    let value = match &node.value {
+        Value::Null => Value::Null,
+        Value::Scalar(text) => Value::Scalar(text.clone()),
+        Value::List(entries) => {
+            Value::List(entries.iter().map(|entry| shifted(entry, by)).collect())
+        }
+        Value::Map(entries) => {
+            let entry = |(key, node): &(Key, Rc<Node>)| (shifted_key(key, by), shifted(node, by));
+            Value::Map(entries.iter().map(entry).collect())
+        }
+    };
+    Rc::new(Node {
+        span: node.span.start + by..node.span.end + by,
+        size: node.size,
+        value,
+    })
+}

@@ -1,0 +1,249 @@
+//! The `windows` of a plan.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use crate::engine::plan::Plan;
+use crate::engine::window::Entry;
+use crate::engine::window::EntryError;
+use crate::engine::window::WEEKDAYS;
+use crate::engine::window::Windows;
+use crate::engine::window::Zone;
+
+use super::convert::require_in;
+use super::diagnostics::Sink;
+use super::diagnostics::Span;
+use super::diagnostics::quote;
+use super::durations;
+use super::raw::RawWindows;
+use super::raw::WindowText;
+use super::read::At;
+use super::shapes::Complaint;
+
+/// A range over midnight that is longer than this is more likely one whose ends are in the wrong order.
+const NIGHT_HOURS_MAX: i32 = 12;
+
+/// The windows; none if anything is wrong with them, which the sink has then been told.
+pub(super) fn convert(raw: At<RawWindows>, sink: &mut Sink<'_>) -> Option<Windows> {
+    let (span, raw) = (raw.span, raw.value?);
+    let nothing = raw.allow.is_none() && raw.deny.is_none();
+    if nothing {
+        let help = "add for example `allow: [ \"Mon-Fri 10:00-17:00\" ]`, or remove `windows`";
+        sink.error(&span, "`windows` neither allows nor denies anything", help);
+    }
+    let zone = require_in(raw.time_zone, "time_zone", "`windows`", &span, sink);
+    let zone = zone.and_then(|zone| time_zone(&zone, sink));
+    let allow_span = raw.allow.as_ref().map_or(span, |allow| allow.span.clone());
+    let allowed = entries(raw.allow, "allow", sink)?;
+    let denied = entries(raw.deny, "deny", sink)?;
+    let windows = Windows {
+        time_zone: zone?,
+        allow: allowed.iter().map(|(_, entry)| entry.clone()).collect(),
+        deny: denied.into_iter().map(|(_, entry)| entry).collect(),
+        whole_bake: raw
+            .whole_bake
+            .and_then(|whole| whole.value)
+            .unwrap_or(false),
+    };
+    if !nothing {
+        openings(&windows, &allowed, &allow_span, sink);
+    }
+    Some(windows)
+}
+
+/// Says of what `allow` covers and `deny` takes away altogether.
+fn openings(windows: &Windows, allowed: &[(Span, Entry)], span: &Span, sink: &mut Sink<'_>) {
+    if !windows.can_open(SignedDuration::ZERO) {
+        let message = "the window can never open: all that is allowed is denied too";
+        sink.error(
+            span,
+            message,
+            "allow more, or deny less; `deny` always wins",
+        );
+        return;
+    }
+    for (span, entry) in allowed {
+        let alone = Windows {
+            allow: vec![entry.clone()],
+            ..windows.clone()
+        };
+        if !alone.can_open(SignedDuration::ZERO) {
+            let message = "this never opens the window: all of it is denied too";
+            sink.warning(span, message, "remove it, or deny less; `deny` always wins");
+        }
+    }
+}
+
+/// Says which steps can never be taken, where the plan wants their whole bake inside a window.
+pub(super) fn bakes_fit(plan: &Plan, whole_bake: &Span, sink: &mut Sink<'_>) {
+    let Some(windows) = plan.windows.as_ref().filter(|windows| windows.whole_bake) else {
+        return;
+    };
+    let settle = plan.settle.unwrap_or_default();
+    for (number, step) in (1..).zip(&plan.steps) {
+        if !windows.can_open(settle.saturating_add(step.bake)) {
+            let message = format!(
+                "step {number} could never be taken: no window stays open for its bake of {}",
+                durations::show(step.bake)
+            );
+            let help = "allow longer windows, shorten the bake, or write `whole_bake: false`: bakes run on outside \
+                        the window, and so do reverts";
+            sink.error(whole_bake, message, help);
+            return;
+        }
+    }
+}
+
+fn time_zone(text: &At<String>, sink: &mut Sink<'_>) -> Option<Zone> {
+    let name = text.value.as_ref()?;
+    let zone = name.parse::<Zone>().ok();
+    if zone.is_none() {
+        let message = format!("there is no time zone {}", quote(name));
+        sink.error(&text.span, message, &closest_zone(name));
+    }
+    zone
+}
+
+/// The zone that was most likely meant. An abbreviation has no rules: the place that has them must be named.
+fn closest_zone(name: &str) -> String {
+    let lower = name.to_lowercase().replace(' ', "_");
+    let likeness = |zone: &String| {
+        let zone = zone.to_lowercase();
+        let city = zone.rsplit('/').next().unwrap_or("").to_owned();
+        let whole = strsim::damerau_levenshtein(&lower, &zone);
+        whole.min(strsim::damerau_levenshtein(&lower, &city))
+    };
+    let closest = Zone::names().map(|zone| (likeness(&zone), zone)).min();
+    match closest {
+        Some((slips, zone)) if slips * 4 <= lower.len() => format!("did you mean `{zone}`?"),
+        Some(_) | None => {
+            "write a name of the IANA database, for example `Asia/Tokyo` or `Europe/Berlin`"
+                .to_owned()
+        }
+    }
+}
+
+/// The entries of a list and their places; none if one of them is no entry.
+fn entries(
+    list: Option<At<Vec<At<WindowText>>>>,
+    key: &str,
+    sink: &mut Sink<'_>,
+) -> Option<Vec<(Span, Entry)>> {
+    let Some(list) = list else {
+        return Some(Vec::new());
+    };
+    let (mut all, mut seen) = (Some(Vec::new()), BTreeMap::<String, Span>::new());
+    if list.value.as_ref().is_some_and(Vec::is_empty) && key == "allow" {
+        let help = "remove the line: without `allow` it is open always, but for `deny`";
+        sink.error(&list.span, "`allow` lists nothing", help);
+    }
+    for At { span, value } in list.value? {
+        let parsed = value.map(|text| (text.0.parse::<Entry>(), text.0));
+        let Some((Ok(entry), _)) = parsed else {
+            if let Some((Err(error), text)) = parsed {
+                let (message, help) = complaint(&error, &text);
+                sink.error(&span, message, &help);
+            }
+            all = None;
+            continue;
+        };
+        if let Some(first) = seen.get(&entry.to_string()) {
+            let message = format!("{} is listed twice", quote(&entry.to_string()));
+            sink.conflict(
+                &span,
+                message,
+                "remove one of the two",
+                (first, "first listed here"),
+            );
+        }
+        if let Some(minutes) = entry
+            .over_midnight()
+            .filter(|length| *length > NIGHT_HOURS_MAX * 60)
+        {
+            let message = format!("this runs over midnight, for {} hours", minutes / 60);
+            let help = "a range that ends before it begins ends on the next day; put the earlier time first, unless \
+                        this is what you want";
+            sink.warning(&span, message, help);
+        }
+        seen.insert(entry.to_string(), span.clone());
+        if let Some(all) = &mut all {
+            all.push((span, entry));
+        }
+    }
+    all
+}
+
+fn complaint(error: &EntryError, text: &str) -> Complaint {
+    const EXAMPLE: &str = "write for example `Mon-Fri 10:00-17:00`, `Sat,Sun`, `2026-12-28..2027-01-04` or \
+                           `2026-12-31 12:00-24:00`";
+    match error {
+        EntryError::Empty => ("nothing is written here".to_owned(), EXAMPLE.to_owned()),
+        EntryError::NotDays(word) => {
+            let message = format!(
+                "{} is neither weekdays, nor a date, nor a time of day",
+                quote(word)
+            );
+            (message, weekday(word).unwrap_or_else(|| EXAMPLE.to_owned()))
+        }
+        EntryError::NotATime(word) => {
+            let message = format!("{} is not a time of day", quote(word));
+            (message, time_of_day(word, text))
+        }
+        EntryError::NotADate(word) => {
+            let message = format!("{} is not a date", quote(word));
+            (
+                message,
+                "write for example `2026-12-31`, or `2026-12-28..2027-01-04`".to_owned(),
+            )
+        }
+        EntryError::NoTime(end) => {
+            let message = format!("this ends at {end}, where it begins, and is never open");
+            (
+                message,
+                "write `00:00-24:00` for a whole day, or the days alone".to_owned(),
+            )
+        }
+        EntryError::Reversed { first, last } => {
+            let message = format!("{last} is before {first}");
+            (message, format!("write `{last}..{first}`"))
+        }
+        EntryError::Extra(word) => {
+            let message = format!("{} is too much after days and a time of day", quote(word));
+            (
+                message,
+                "write days, then one range of times; more ranges are entries of their own"
+                    .to_owned(),
+            )
+        }
+    }
+}
+
+/// The weekday that was most likely meant.
+fn weekday(word: &str) -> Option<String> {
+    let lower = word.to_lowercase();
+    let slips = |day: &&&str| strsim::damerau_levenshtein(&lower, &day.to_lowercase());
+    let begins = WEEKDAYS
+        .iter()
+        .find(|day| lower.starts_with(&day.to_lowercase()));
+    let near = WEEKDAYS
+        .iter()
+        .min_by_key(slips)
+        .filter(|day| slips(day) <= 1);
+    begins.or(near).map(|day| format!("did you mean `{day}`?"))
+}
+
+fn time_of_day(word: &str, text: &str) -> String {
+    let early = word.len() == 4 && word.as_bytes().get(1) == Some(&b':');
+    if early {
+        return format!("write `0{word}`");
+    }
+    if word == "24:00" {
+        return "24:00 is only an end; a day begins at 00:00".to_owned();
+    }
+    let lone = text.split_whitespace().any(|part| part == word) && word.contains(':');
+    if lone {
+        return format!("write a range, for example `{word}-17:00`");
+    }
+    "write hours from 00 to 23 and minutes from 00 to 59; `24:00` is the end of a day".to_owned()
+}

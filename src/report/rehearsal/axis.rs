@@ -1,0 +1,139 @@
+//! A chart's time: which column a moment lies in, and the marks below.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::film::Frame;
+
+/// A stretch of time, cut into equal columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Axis {
+    /// The first column begins here.
+    pub(super) start: Timestamp,
+    /// The last column ends here; later than `start`.
+    pub(super) end: Timestamp,
+    /// How many columns, at least one.
+    pub(super) columns: usize,
+}
+
+/// The distances that marks may have, in minutes.
+const DISTANCES: [i64; 15] = [
+    1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10_080, 40_320,
+];
+
+/// A mark and its label take this many columns at least.
+const LABEL_CELLS: i64 = 8;
+
+impl Axis {
+    /// The column that a moment lies in; none outside.
+    pub(super) fn column(&self, at: Timestamp) -> Option<usize> {
+        (at >= self.start && at <= self.end).then(|| self.nearest(at))
+    }
+
+    /// The column that a moment lies in, or the first or last one.
+    pub(super) fn nearest(&self, at: Timestamp) -> usize {
+        let all = self.end.duration_since(self.start).as_millis().max(1);
+        let passed = at.duration_since(self.start).as_millis().max(0);
+        let columns = i128::try_from(self.columns).unwrap_or(1);
+        let column = usize::try_from(passed * columns / all).unwrap_or(usize::MAX);
+        column.min(self.columns.saturating_sub(1))
+    }
+
+    /// The largest value within each column. A frame stands for the time since the one before; before the first frame
+    /// there is nothing.
+    pub(super) fn largest(
+        &self,
+        frames: &[Frame],
+        value: impl Fn(&Frame) -> f64,
+    ) -> Vec<Option<f64>> {
+        let mut columns: Vec<Option<f64>> = vec![None; self.columns];
+        let mut before: Option<Timestamp> = None;
+        for frame in frames {
+            let since = before.unwrap_or(frame.at);
+            before = Some(frame.at);
+            if frame.at < self.start || since > self.end {
+                continue;
+            }
+            let seen = value(frame);
+            for column in &mut columns[self.nearest(since)..=self.nearest(frame.at)] {
+                *column = Some(column.map_or(seen, |other| other.max(seen)));
+            }
+        }
+        columns
+    }
+
+    /// The marks below the chart, at round times of the zone: `╵09:00   ╵12-04   …`.
+    pub(super) fn marks(&self, zone: &TimeZone) -> String {
+        let span = self.end.duration_since(self.start);
+        let columns = i64::try_from(self.columns).unwrap_or(1).max(1);
+        let wanted = (span.as_secs() * LABEL_CELLS / columns).div_euclid(60) + 1;
+        let minutes = DISTANCES.into_iter().find(|distance| *distance >= wanted);
+        let distance = SignedDuration::from_mins(minutes.unwrap_or(40_320));
+        let midnight = self.start.to_zoned(zone.clone()).start_of_day();
+        let Ok(midnight) = midnight else {
+            return String::new();
+        };
+        let mut line = String::new();
+        let mut at = midnight.timestamp();
+        while at <= self.end {
+            if let Some(column) = self.column(at) {
+                let label = label(at, zone);
+                let used = line.chars().count();
+                let fits = column + label.chars().count() <= self.columns;
+                if fits && (used == 0 || column > used) {
+                    line.push_str(&" ".repeat(column - used));
+                    line.push_str(&label);
+                }
+            }
+            at += distance;
+        }
+        line
+    }
+}
+
+/// A day at its midnight, else the time of day.
+fn label(at: Timestamp, zone: &TimeZone) -> String {
+    let zoned = at.to_zoned(zone.clone());
+    let form = if zoned.hour() == 0 && zoned.minute() == 0 {
+        "╵%m-%d"
+    } else {
+        "╵%H:%M"
+    };
+    zoned.strftime(form).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn axis(hours: i64, columns: usize) -> Axis {
+        let start: Timestamp = "2026-12-01T09:00:00Z".parse().unwrap();
+        Axis {
+            start,
+            end: start + SignedDuration::from_hours(hours),
+            columns,
+        }
+    }
+
+    #[test]
+    fn every_moment_has_a_column_and_none_lies_outside() {
+        let axis = axis(10, 10);
+        assert_eq!(axis.column(axis.start), Some(0));
+        assert_eq!(
+            axis.column(axis.start + SignedDuration::from_mins(90)),
+            Some(1)
+        );
+        assert_eq!(axis.column(axis.end), Some(9));
+        assert_eq!(axis.column(axis.end + SignedDuration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn marks_stand_at_round_times_and_within_the_chart() {
+        let hours = axis(10, 60).marks(&TimeZone::UTC);
+        assert!(hours.starts_with("      ╵10:00      ╵12:00"), "{hours}");
+        assert!(hours.chars().count() <= 60);
+        let days = axis(216, 50).marks(&TimeZone::UTC);
+        assert!(days.starts_with("         ╵12-03     ╵12-05"), "{days}");
+        assert!(days.chars().count() <= 50);
+    }
+}

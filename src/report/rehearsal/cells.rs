@@ -1,0 +1,102 @@
+//! The cells of a chart: which sign for which value, in which style.
+
+use anstyle::{AnsiColor, Style};
+
+use super::glyphs;
+use crate::report::text;
+
+/// One sign of a chart, in a style.
+pub(super) type Cell = (char, Style);
+
+/// No style at all.
+pub(super) const PLAIN: Style = Style::new();
+
+/// A cell of the share; both heights in eighths, the row counted from the bottom.
+pub(super) fn share_cell(observed: u16, intended: u16, row: u16) -> Cell {
+    // Differences of less than half a cell are noise.
+    let beyond = observed > intended + 4 && row * 8 >= intended;
+    let sign = glyphs::level(observed, row);
+    if sign != ' ' && beyond {
+        return (glyphs::BEYOND, text::WARN);
+    }
+    let edge = intended.saturating_sub(1) / 8;
+    if sign == ' ' && intended > observed && row == edge {
+        return (glyphs::INTENDED, PLAIN);
+    }
+    (sign, SHARE)
+}
+
+/// The share of requests.
+const SHARE: Style = AnsiColor::Cyan.on_default();
+
+/// A cell of a strip of bars; red above the bound.
+pub(super) fn bar_cell(value: f64, top: f64, bound: f64) -> Cell {
+    let sign = glyphs::level(glyphs::eighths(value, top, 1), 0);
+    (sign, if value > bound { text::BAD } else { PLAIN })
+}
+
+/// Cells as text; a style is written once for all the cells that it goes on over.
+pub(super) fn painted(cells: &[Cell]) -> String {
+    let mut shown = String::new();
+    for run in cells.chunk_by(|a, b| a.1 == b.1) {
+        let signs: String = run.iter().map(|(sign, _)| *sign).collect();
+        match run.first() {
+            Some((_, style)) if *style != PLAIN && !signs.trim().is_empty() => {
+                shown.push_str(&text::styled(*style, &signs));
+            }
+            _ => shown.push_str(&signs),
+        }
+    }
+    shown
+}
+
+/// A name in at most so many cells; what is left out is in the middle, because names differ at their ends.
+pub(super) fn shortened(name: &str, cells: usize) -> String {
+    let all = name.chars().count();
+    if all <= cells {
+        return name.to_owned();
+    }
+    let head = (cells - 1) / 2;
+    let tail = cells - 1 - head;
+    let front: String = name.chars().take(head).collect();
+    let back: String = name.chars().skip(all - tail).collect();
+    format!("{front}…{back}")
+}
+
+/// The beginning of a text, in at most so many cells.
+pub(super) fn begun(text: &str, cells: usize) -> String {
+    if text.chars().count() <= cells {
+        return text.to_owned();
+    }
+    let front: String = text.chars().take(cells - 1).collect();
+    format!("{}…", front.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_both_ends_and_texts_their_beginning() {
+        assert_eq!(shortened("recipe-api-ecs-5xx-rate", 12), "recip…x-rate");
+        assert_eq!(begun("new errors 20% at step 2", 12), "new errors…");
+        assert_eq!(begun("short", 12), "short");
+    }
+
+    #[test]
+    fn a_share_shows_what_the_weights_say_and_what_caches_keep() {
+        assert_eq!(share_cell(8, 8, 0).0, '█');
+        assert_eq!(share_cell(0, 16, 1).0, glyphs::INTENDED, "not there yet");
+        assert_eq!(share_cell(16, 0, 1).0, glyphs::BEYOND, "still there");
+        assert_eq!(share_cell(0, 0, 0).0, ' ');
+    }
+
+    #[test]
+    fn a_style_is_written_once_for_all_its_cells() {
+        let cells = [('a', PLAIN), ('b', text::BAD), ('c', text::BAD)];
+        assert_eq!(
+            painted(&cells),
+            format!("a{}", text::styled(text::BAD, "bc"))
+        );
+    }
+}

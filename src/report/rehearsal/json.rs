@@ -1,0 +1,72 @@
+//! A rehearsal as JSON. The shape only grows; README.md documents it.
+
+use serde_json::{Value, json};
+
+use super::film::{Film, Reel, Tally};
+use super::{reaction, verdict};
+use crate::report::{history, text};
+
+/// Everything.
+pub fn to_json(film: &Film) -> Value {
+    let entries: Vec<_> = film
+        .reels
+        .iter()
+        .flat_map(|reel| &reel.entries)
+        .cloned()
+        .collect();
+    let count = |call: &str| film.calls.get(call).copied().unwrap_or_default();
+    json!({
+        "seed": film.seed,
+        "start": text::rfc3339(film.start),
+        "end": text::rfc3339(film.end),
+        "assumed": assumed(film),
+        "faults": film.faults,
+        "cutovers": film.reels.iter().map(|reel| cutover(film, reel)).collect::<Vec<_>>(),
+        "calls": film.calls,
+        "writes": count("ChangeResourceRecordSets"),
+        "alarm_reads": count("DescribeAlarms"),
+        "history": history::to_json(&entries),
+    })
+}
+
+/// Each alarm with what it was taken to measure.
+fn assumed(film: &Film) -> Value {
+    let one = film.assumed.iter().map(|(id, meaning)| {
+        let mut shown = serde_json::to_value(id).unwrap_or(Value::Null);
+        if let (Value::Object(shown), Ok(Value::Object(more))) =
+            (&mut shown, serde_json::to_value(meaning))
+        {
+            shown.extend(more);
+        }
+        shown
+    });
+    one.collect()
+}
+
+fn cutover(film: &Film, reel: &Reel) -> Value {
+    let mut shown = json!({
+        "name": reel.name,
+        "phase": reel.phase.label(),
+        "ended_at": text::rfc3339(reel.phase_since),
+        "steps": reel.plan.steps.len(),
+        "requests": requests(&reel.tally),
+        "reaction": reaction::to_json(reel.reaction.as_ref()),
+        "frames": reel.frames,
+        "frames_near_revert": reel.near,
+    });
+    if let (Value::Object(shown), Value::Object(more)) = (&mut shown, verdict::to_json(film, reel))
+    {
+        shown.extend(more);
+    }
+    shown
+}
+
+/// Requests, rounded to whole ones.
+fn requests(tally: &Tally) -> Value {
+    json!({
+        "all": tally.requests.round(),
+        "failed": tally.failed.round(),
+        "failed_by_cutover": tally.failed_by_cutover.round(),
+        "failed_without_revert": tally.failed_without_revert.round(),
+    })
+}

@@ -1,0 +1,47 @@
+//! What the strips of both sides measure.
+
+use super::film::Side;
+use super::verdict;
+
+/// What a strip measures.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Unit {
+    /// A part of all.
+    Part,
+    /// Milliseconds.
+    Millis,
+}
+
+impl Unit {
+    /// A bound that such an alarm may have, where none is known.
+    pub(super) fn usual_bound(self) -> f64 {
+        match self {
+            Self::Part => 0.01,
+            Self::Millis => 1_000.0,
+        }
+    }
+
+    /// The strip's name, before the side's.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Part => "failed",
+            Self::Millis => "p99",
+        }
+    }
+
+    /// What it measures of a side.
+    pub(super) fn of(self, side: &Side) -> f64 {
+        match self {
+            Self::Part => side.errors,
+            Self::Millis => side.p99_ms,
+        }
+    }
+
+    /// The highest value, at the strip's end.
+    pub(super) fn note(self, peak: f64) -> String {
+        match self {
+            Self::Part => format!("max {}", verdict::percent(peak)),
+            Self::Millis => format!("max {} ms", verdict::amount(peak)),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What became of a rehearsed cutover, and what it cost.
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::film::{Film, Reel, Tally};
+use super::{Look, title};
+use crate::engine::event::Event;
+use crate::engine::hold::{HoldReason, RevertCause};
+use crate::engine::state::Phase;
+use crate::report::{holds, text};
+
+/// How a rehearsal ended for one cutover.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Verdict {
+    /// All steps were taken.
+    Completed,
+    /// The traffic went back, for this cause (none: nothing had been written).
+    Reverted(Option<RevertCause>),
+    /// Neither, for these reasons.
+    Held(Vec<HoldReason>),
+}
+
+impl Verdict {
+    /// Reads it off the entries.
+    pub(super) fn of(reel: &Reel) -> Self {
+        match reel.phase {
+            Phase::Completed => Self::Completed,
+            Phase::Reverted => Self::Reverted(cause(reel)),
+            Phase::Waiting
+            | Phase::Shifting
+            | Phase::Settling
+            | Phase::Baking
+            | Phase::Reverting
+            | Phase::Halted => Self::Held(because(reel)),
+        }
+    }
+
+    /// Its name in JSON.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Reverted(_) => "reverted",
+            Self::Held(_) => "held",
+        }
+    }
+}
+
+/// Why the traffic was taken back, the last time it was.
+fn cause(reel: &Reel) -> Option<RevertCause> {
+    reel.entries
+        .iter()
+        .rev()
+        .find_map(|entry| match &entry.event {
+            Event::RevertIntended { cause, .. }
+            | Event::RevertPerformedUnjournaled { cause, .. } => Some(cause.clone()),
+            _ => None,
+        })
+}
+
+/// What held it at the end.
+fn because(reel: &Reel) -> Vec<HoldReason> {
+    let last = reel
+        .entries
+        .iter()
+        .rev()
+        .find_map(|entry| match &entry.event {
+            Event::StepHeld { because } => Some(because.clone()),
+            Event::Halted { reason } => Some(vec![HoldReason::Halted {
+                reason: reason.clone(),
+            }]),
+            _ => None,
+        });
+    last.unwrap_or_default()
+}
+
+/// How long it took, from the beginning of the rehearsal.
+pub(super) fn took(film: &Film, reel: &Reel) -> SignedDuration {
+    let end = if reel.phase.is_final() {
+        reel.phase_since
+    } else {
+        film.end
+    };
+    end.duration_since(film.start)
+}
+
+/// The verdict and what it cost, for people.
+pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> String {
+    let took = text::duration(took(film, reel));
+    let verdict = Verdict::of(reel);
+    let (style, words) = match &verdict {
+        Verdict::Completed => (text::GOOD, format!("completed after {took}")),
+        Verdict::Reverted(Some(cause)) => (
+            text::WARN,
+            format!("reverted after {took}: {}", holds::cause(cause)),
+        ),
+        Verdict::Reverted(None) => (text::WARN, format!("cancelled after {took}")),
+        Verdict::Held(because) => {
+            let short = |reason: &HoldReason| {
+                let words = holds::short(reason);
+                words.trim_start_matches("halted: ").to_owned()
+            };
+            let reasons: Vec<String> = because.iter().map(short).collect();
+            let why = if reasons.is_empty() {
+                String::new()
+            } else {
+                format!(" because {}", reasons.join("; "))
+            };
+            let phase = reel.phase.label();
+            (text::BAD, format!("held: still {phase} after {took}{why}"))
+        }
+    };
+    let name = format!("{}: ", reel.name);
+    let line = text::wrap(&format!("{name}{words}"), 0, look.width);
+    let first = text::styled(style, &line);
+    let requests = requests(&reel.tally, matches!(verdict, Verdict::Reverted(_)));
+    format!("{first}\n{}", text::wrap(&requests, 2, look.width))
+}
+
+/// How many requests failed because of the cutover, and how many would have.
+fn requests(tally: &Tally, reverted: bool) -> String {
+    let all = amount(tally.requests);
+    let failed = amount(tally.failed_by_cutover);
+    let mut line = format!("{all} requests; {failed} failed because of the cutover");
+    if reverted {
+        let without = amount(tally.failed_without_revert);
+        line = format!("{line}, {without} would have without the revert");
+    }
+    line
+}
+
+/// The verdict as JSON.
+pub(super) fn to_json(film: &Film, reel: &Reel) -> Value {
+    let verdict = Verdict::of(reel);
+    let mut shown = json!({
+        "verdict": verdict.label(),
+        "took_secs": took(film, reel).as_secs(),
+    });
+    match &verdict {
+        Verdict::Completed | Verdict::Reverted(None) => {}
+        Verdict::Reverted(Some(cause)) => {
+            let mut value = serde_json::to_value(cause).unwrap_or(Value::Null);
+            value["message"] = Value::from(holds::cause(cause));
+            shown["cause"] = value;
+        }
+        Verdict::Held(because) => {
+            let now = film.end;
+            let reasons = because
+                .iter()
+                .map(|reason| holds::because_json(reason, &reel.name, now));
+            shown["because"] = reasons.collect();
+        }
+    }
+    shown
+}
+
+/// The title above a cutover's parts.
+pub(super) fn steps_title(reel: &Reel) -> String {
+    title(reel, &text::count(reel.plan.steps.len(), "step"))
+}
+
+/// A number of requests, rounded to whole ones, in groups of three digits; millions with one decimal.
+pub(super) fn amount(number: f64) -> String {
+    if number >= 999_950.0 {
+        return format!("{:.1} million", number / 1e6);
+    }
+    let digits = format!("{:.0}", number.max(0.0));
+    let mut shown = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// A part of one as percent, with two digits that count.
+pub(super) fn percent(part: f64) -> String {
+    let percent = part * 100.0;
+    let text = if percent == 0.0 || percent >= 9.95 {
+        format!("{percent:.0}")
+    } else if percent >= 0.95 {
+        format!("{percent:.1}")
+    } else {
+        format!("{percent:.2}")
+    };
+    let short = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
+    format!("{short}%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_for_people() {
+        assert_eq!(amount(0.4), "0");
+        assert_eq!(amount(1_234.6), "1,235");
+        assert_eq!(amount(999_949.0), "999,949");
+        assert_eq!(amount(12_345_678.0), "12.3 million");
+        assert_eq!(percent(0.0), "0%");
+        assert_eq!(percent(0.2), "20%");
+        assert_eq!(percent(0.015), "1.5%");
+        assert_eq!(percent(0.001), "0.1%");
+        assert_eq!(percent(0.01), "1%");
+        assert_eq!(percent(1.0), "100%");
+    }
+}

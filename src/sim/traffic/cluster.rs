@@ -1,0 +1,189 @@
+//! One cluster: how it bears its load, and how it goes wrong.
+
+use crate::scenario;
+
+/// The most that load alone lengthens response times.
+const SLOWDOWN_MAX: f64 = 20.0;
+
+/// For how long a leak goes from its first signs to its worst, in minutes.
+const LEAK_WORSENS_FOR: f64 = 60.0;
+
+/// What a leak does at its worst: failed requests, and how many times the response time.
+const LEAK_WORST: (f64, f64) = (0.5, 10.0);
+
+/// How fast a cluster gets used to more load: the part of the difference made up in a minute.
+const WARMS_BY: f64 = 0.2;
+
+/// What a cold cluster does: failed requests, and how many times the response time.
+const COLD: (f64, f64) = (0.1, 6.0);
+
+/// The load, in requests a minute, that even a cold cluster bears.
+const LUKEWARM: f64 = 5.0;
+
+/// How many requests of an unhealthy cluster fail.
+const UNHEALTHY_ERRORS: f64 = 0.5;
+
+/// A cluster under load.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    spec: scenario::Cluster,
+    /// For how many minutes it has had traffic since something leaks.
+    leaked_for: f64,
+    /// The load that it is used to.
+    used_to: f64,
+}
+
+/// What is wrong with a cluster during one minute.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Strain {
+    /// The part of the requests that fails beyond the usual (0 to 1).
+    pub errors: f64,
+    /// How many times the response time, less one.
+    pub slower: f64,
+    /// After how many minutes of traffic a leak bites, where something leaks.
+    pub leak_bites_after: Option<f64>,
+    /// Everything fails.
+    pub outage: bool,
+    /// It must get used to more load.
+    pub slow_start: bool,
+    /// The requests a minute that it can bear, where that is not its usual capacity.
+    pub capacity: Option<f64>,
+    /// Half of the requests fail, and probes see it.
+    pub unhealthy: bool,
+}
+
+/// How a cluster bore one minute.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Bearing {
+    /// The requests that it got.
+    pub requests: f64,
+    /// The part that failed (0 to 1).
+    pub errors: f64,
+    /// The 99th percentile of response times, in milliseconds.
+    pub p99_ms: f64,
+}
+
+impl Cluster {
+    /// A cluster that has not seen traffic yet.
+    pub fn new(spec: &scenario::Cluster) -> Self {
+        Self {
+            spec: spec.clone(),
+            leaked_for: 0.0,
+            used_to: 0.0,
+        }
+    }
+
+    /// Bears one minute's requests.
+    pub fn minute(&mut self, requests: f64, strain: &Strain) -> Bearing {
+        let capacity = strain.capacity.or(self.spec.capacity);
+        // What comes in vain is turned away; what is left, independently of each other, may fail for each reason.
+        let load = capacity.map_or(0.0, |capacity| requests / capacity.max(1e-9));
+        let mut passing = 1.0 - self.spec.errors;
+        let mut slower = 1.0 + load.powi(2) / (1.0 - load.min(0.95));
+        slower = slower.min(SLOWDOWN_MAX);
+        if load > 1.0 {
+            passing /= load;
+        }
+        let (leak_errors, leak_slower) = self.leak(requests, strain);
+        let (cold_errors, cold_slower) = self.cold(requests, strain);
+        passing *= (1.0 - leak_errors) * (1.0 - cold_errors) * (1.0 - strain.errors);
+        slower *= (1.0 + leak_slower) * (1.0 + cold_slower) * (1.0 + strain.slower);
+        if strain.unhealthy {
+            passing *= 1.0 - UNHEALTHY_ERRORS;
+        }
+        if strain.outage {
+            passing = 0.0;
+        }
+        Bearing {
+            requests,
+            errors: 1.0 - passing,
+            p99_ms: self.spec.p99_ms * slower,
+        }
+    }
+
+    fn leak(&mut self, requests: f64, strain: &Strain) -> (f64, f64) {
+        let Some(bites_after) = strain.leak_bites_after else {
+            self.leaked_for = 0.0;
+            return (0.0, 0.0);
+        };
+        if requests > 0.0 {
+            self.leaked_for += 1.0;
+        }
+        let bitten = (self.leaked_for - bites_after) / LEAK_WORSENS_FOR;
+        let bitten = bitten.clamp(0.0, 1.0);
+        (bitten * LEAK_WORST.0, bitten * (LEAK_WORST.1 - 1.0))
+    }
+
+    fn cold(&mut self, requests: f64, strain: &Strain) -> (f64, f64) {
+        let used_to = self.used_to.max(LUKEWARM);
+        self.used_to += WARMS_BY * (requests - self.used_to);
+        if !strain.slow_start || requests <= used_to * 1.5 {
+            return (0.0, 0.0);
+        }
+        let cold = ((requests / used_to - 1.5) / 3.0).min(1.0);
+        (cold * COLD.0, cold * (COLD.1 - 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(capacity: Option<f64>) -> Cluster {
+        Cluster::new(&scenario::Cluster {
+            capacity,
+            ..scenario::Cluster::default()
+        })
+    }
+
+    #[test]
+    fn above_its_capacity_a_cluster_turns_away_what_is_too_much() {
+        let mut small = cluster(Some(1000.0));
+        let calm = Strain::default();
+        assert!(small.minute(500.0, &calm).errors < 0.002);
+        assert!(small.minute(500.0, &calm).p99_ms < 400.0);
+        let much = small.minute(2000.0, &calm);
+        assert!((much.errors - 0.5).abs() < 0.01);
+        assert!(much.p99_ms > 2000.0);
+    }
+
+    #[test]
+    fn a_leak_bites_after_its_hours_of_traffic_and_not_before() {
+        let mut leaking = cluster(None);
+        let strain = Strain {
+            leak_bites_after: Some(120.0),
+            ..Strain::default()
+        };
+        for _ in 0..500 {
+            assert!(
+                leaking.minute(0.0, &strain).errors < 0.01,
+                "no traffic, no leak"
+            );
+        }
+        for _ in 0..120 {
+            assert!(leaking.minute(10.0, &strain).errors < 0.01);
+        }
+        for _ in 0..60 {
+            leaking.minute(10.0, &strain);
+        }
+        let bitten = leaking.minute(10.0, &strain);
+        assert!(bitten.errors > 0.45 && bitten.p99_ms > 2000.0);
+        assert!(leaking.minute(10.0, &Strain::default()).errors < 0.01);
+    }
+
+    #[test]
+    fn a_slow_start_passes() {
+        let mut cold = cluster(None);
+        let strain = Strain {
+            slow_start: true,
+            ..Strain::default()
+        };
+        let first = cold.minute(600.0, &strain);
+        assert!(first.errors > 0.05 && first.p99_ms > 1000.0);
+        for _ in 0..15 {
+            cold.minute(600.0, &strain);
+        }
+        let warm = cold.minute(600.0, &strain);
+        assert!(warm.errors < 0.01 && warm.p99_ms < 300.0);
+    }
+}

@@ -1,0 +1,208 @@
+//! One service of the simulated world, a minute at a time: who calls it, where the calls go, and how it bears them.
+//!
+//! Nothing here knows Route 53 or `CloudWatch`. A [`Service`] is given the weights in force and what is wrong, and gives a
+//! [`Sample`]. It is cheap to clone, so that a future can be tried out.
+
+pub mod chance;
+pub mod cluster;
+pub mod demand;
+pub mod resolvers;
+
+use jiff::Timestamp;
+
+use self::chance::Chance;
+use self::cluster::{Bearing, Cluster, Strain};
+use self::demand::Demand;
+use self::resolvers::Resolvers;
+use crate::scenario::Scenario;
+
+/// How many worlds are simulated side by side, over the same chances.
+pub const TRACKS: usize = 3;
+
+/// The world as it is.
+pub const REAL: usize = 0;
+/// The world in which the weights were never touched.
+pub const UNTOUCHED: usize = 1;
+/// The world in which nobody took the traffic back: the weights stay where they were when the revert was decided.
+pub const UNREVERTED: usize = 2;
+
+/// One minute in seconds.
+pub const MINUTE: i64 = 60;
+
+/// The service behind one cutover.
+#[derive(Debug, Clone)]
+pub struct Service {
+    demand: Demand,
+    resolvers: Resolvers,
+    /// New and old, for each track.
+    clusters: [[Cluster; 2]; TRACKS],
+    counts: Chance,
+    latency: Chance,
+}
+
+/// What holds during one minute.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conditions {
+    /// The new side's share by the weights that the name servers answer with, for each track (0 to 1).
+    pub shares: [f64; TRACKS],
+    /// How many times the usual requests come.
+    pub push: f64,
+    /// What is wrong with the new and the old cluster.
+    pub strains: [Strain; 2],
+}
+
+/// What one minute was like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// When the minute began, in seconds since 1970.
+    pub from: i64,
+    /// The requests that came.
+    pub requests: f64,
+    /// The new side's share by the weights that the name servers answer with (0 to 1).
+    pub intended: f64,
+    /// The new side's share of the requests (0 to 1).
+    pub observed: f64,
+    /// How each side bore it, new and old.
+    pub sides: [Bearing; 2],
+    /// What the metrics of each side say, new and old.
+    pub metrics: [Metrics; 2],
+    /// The requests that failed, for each track; expected values, so that the tracks can be compared.
+    pub failed: [f64; TRACKS],
+    /// The new side's share of the requests without the real track's: of the track where nobody took the traffic back.
+    pub observed_unreverted: f64,
+}
+
+/// What `CloudWatch` is told of one side's minute.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Metrics {
+    /// The requests counted.
+    pub requests: f64,
+    /// Those that failed.
+    pub failed: f64,
+    /// The 99th percentile of response times, in milliseconds.
+    pub p99_ms: f64,
+}
+
+impl Service {
+    /// The service of the cutover `name`, with all its resolvers at `share` from the beginning.
+    pub fn new(scenario: &Scenario, seed: u64, name: &str, ttl_secs: i64, share: f64) -> Self {
+        let stream = |kind: &str| Chance::stream(seed, &format!("{name}/{kind}"));
+        let pair = [Cluster::new(&scenario.new), Cluster::new(&scenario.old)];
+        Self {
+            demand: Demand::new(&scenario.traffic, stream("demand"), stream("pushes")),
+            resolvers: Resolvers::new(
+                &scenario.resolvers,
+                ttl_secs,
+                share,
+                &mut stream("population"),
+                stream("answers"),
+            ),
+            clusters: [pair.clone(), pair.clone(), pair],
+            counts: stream("counts"),
+            latency: stream("latency"),
+        }
+    }
+
+    /// Lets one minute pass, which begins at `from` (seconds since 1970). The number of chances drawn from each stream
+    /// does not depend on the conditions.
+    pub fn minute(&mut self, from: i64, conditions: &Conditions) -> Sample {
+        let requests = self.demand.minute(from) * conditions.push;
+        let observed = self.resolvers.minute(from, &conditions.shares);
+        let mut failed = [0.0; TRACKS];
+        let mut sides = [Bearing::default(); 2];
+        for (track, clusters) in self.clusters.iter_mut().enumerate() {
+            let loads = [
+                requests * observed[track],
+                requests * (1.0 - observed[track]),
+            ];
+            for (side, cluster) in clusters.iter_mut().enumerate() {
+                let bearing = cluster.minute(loads[side], &conditions.strains[side]);
+                failed[track] += bearing.requests * bearing.errors;
+                if track == REAL {
+                    sides[side] = bearing;
+                }
+            }
+        }
+        let metrics = [0, 1].map(|side| self.measured(&sides[side], &conditions.strains[side]));
+        Sample {
+            from,
+            requests,
+            intended: conditions.shares[REAL],
+            observed: observed[REAL],
+            sides,
+            metrics,
+            failed,
+            observed_unreverted: observed[UNREVERTED],
+        }
+    }
+
+    /// What is counted of one side's minute.
+    fn measured(&mut self, bearing: &Bearing, strain: &Strain) -> Metrics {
+        let mut requests = self.counts.poisson(bearing.requests);
+        let mut failed = self
+            .counts
+            .poisson(bearing.requests * bearing.errors)
+            .min(requests);
+        let tail = (0.08 * self.latency.normal()).exp();
+        if strain.unhealthy && requests < PROBES {
+            (requests, failed) = (PROBES, PROBES * bearing.errors);
+        }
+        Metrics {
+            requests,
+            failed,
+            p99_ms: bearing.p99_ms * tail,
+        }
+    }
+}
+
+/// How often a minute probes look at a cluster that is unhealthy, even without traffic.
+const PROBES: f64 = 10.0;
+
+/// The start of the minute that holds this moment, in seconds since 1970.
+pub fn minute_of(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(MINUTE) * MINUTE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conditions(share: f64) -> Conditions {
+        Conditions {
+            shares: [share, 0.0, share],
+            push: 1.0,
+            strains: [Strain::default(), Strain::default()],
+        }
+    }
+
+    fn play(seed: u64, share: f64, minutes: i64) -> Vec<Sample> {
+        let mut service = Service::new(&Scenario::default(), seed, "a", 60, 0.0);
+        let one = |minute: i64| service.minute(minute * MINUTE, &conditions(share));
+        (0..minutes).map(one).collect()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_minutes_and_another_one_others() {
+        assert_eq!(play(7, 0.3, 200), play(7, 0.3, 200));
+        assert_ne!(play(7, 0.3, 200), play(8, 0.3, 200));
+    }
+
+    #[test]
+    fn the_weights_do_not_shift_what_else_happens() {
+        let requests = |share: f64| -> Vec<f64> {
+            play(3, share, 500)
+                .iter()
+                .map(|sample| sample.requests)
+                .collect()
+        };
+        assert_eq!(requests(0.0), requests(0.7));
+    }
+
+    #[test]
+    fn worlds_with_the_same_weights_are_the_same() {
+        for sample in play(5, 0.4, 300) {
+            assert!((sample.failed[REAL] - sample.failed[UNREVERTED]).abs() < 1e-12);
+            assert!((sample.observed - sample.observed_unreverted).abs() < 1e-12);
+        }
+    }
+}

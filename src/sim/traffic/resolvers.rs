@@ -1,0 +1,210 @@
+//! Who asks Route 53, how long they keep the answer, and so where the requests really go.
+//!
+//! A finite number of caches asks anew when the TTL is over and gets the new side with the chance that the weights give,
+//! so the observed share is coarse. A part of the requests is on connections that stay open, and follows later. Another
+//! part comes through stragglers: resolvers and runtimes that keep an answer for hours, whatever its TTL.
+
+use super::TRACKS;
+use super::chance::Chance;
+use crate::scenario;
+
+/// The part of the connections that is made anew each minute.
+const RECONNECT: f64 = 0.35;
+
+/// For how long a straggler keeps an answer, in seconds: at least and at most.
+const STRAGGLE: (f64, f64) = (1_800.0, 21_600.0);
+
+/// How many ordinary caches there are for each straggler.
+const CACHES_PER_STRAGGLER: usize = 2;
+
+/// All that stands between the callers and Route 53.
+#[derive(Debug, Clone)]
+pub struct Resolvers {
+    caches: Vec<Cache>,
+    stragglers: Vec<Cache>,
+    straggling: f64,
+    keep_alive: f64,
+    /// The new side's share of the open connections, for each track.
+    connected: [f64; TRACKS],
+    answers: Chance,
+}
+
+/// One cache and its part of the requests.
+#[derive(Debug, Clone)]
+struct Cache {
+    part: f64,
+    /// For how long it keeps an answer, in seconds.
+    keeps: i64,
+    /// When it asks again, in seconds since 1970; before the first minute it has an answer already.
+    asks_at: Option<i64>,
+    /// Whether it answers with the new side, for each track.
+    new: [bool; TRACKS],
+}
+
+impl Resolvers {
+    /// A population that has had `share` in its caches for long.
+    pub fn new(
+        spec: &scenario::Resolvers,
+        ttl_secs: i64,
+        share: f64,
+        population: &mut Chance,
+        answers: Chance,
+    ) -> Self {
+        let count = usize::from(spec.count.max(1));
+        let ttl = ttl_secs.max(1);
+        let caches = caches(count, share, population, |_| ttl);
+        let stragglers = caches_of_stragglers(count, share, population);
+        Self {
+            caches,
+            stragglers,
+            straggling: spec.stragglers,
+            keep_alive: spec.keep_alive,
+            connected: [share; TRACKS],
+            answers,
+        }
+    }
+
+    /// The new side's share of the requests in the minute that begins at `now`, for each track.
+    pub fn minute(&mut self, now: i64, shares: &[f64; TRACKS]) -> [f64; TRACKS] {
+        let fresh = asked(&mut self.caches, now, shares, &mut self.answers);
+        let stuck = asked(&mut self.stragglers, now, shares, &mut self.answers);
+        let mut observed = [0.0; TRACKS];
+        for track in 0..TRACKS {
+            self.connected[track] += RECONNECT * (fresh[track] - self.connected[track]);
+            let current =
+                (1.0 - self.keep_alive) * fresh[track] + self.keep_alive * self.connected[track];
+            observed[track] = (1.0 - self.straggling) * current + self.straggling * stuck[track];
+        }
+        observed
+    }
+}
+
+fn caches_of_stragglers(count: usize, share: f64, population: &mut Chance) -> Vec<Cache> {
+    let keeps = |chance: &mut Chance| {
+        let seconds = STRAGGLE.0 + chance.even() * (STRAGGLE.1 - STRAGGLE.0);
+        whole(seconds)
+    };
+    caches(count / CACHES_PER_STRAGGLER, share, population, keeps)
+}
+
+/// Caches of different sizes: some serve a whole provider, most an office.
+fn caches(
+    count: usize,
+    share: f64,
+    population: &mut Chance,
+    keeps: impl Fn(&mut Chance) -> i64,
+) -> Vec<Cache> {
+    let sizes: Vec<f64> = (0..count.max(1))
+        .map(|_| 0.3 + population.exponential(1.0))
+        .collect();
+    let all: f64 = sizes.iter().sum();
+    let cache = |size: f64| {
+        let keeps = keeps(population);
+        let new = population.even() < share;
+        Cache {
+            part: size / all,
+            keeps,
+            asks_at: None,
+            new: [new; TRACKS],
+        }
+    };
+    sizes.into_iter().map(cache).collect()
+}
+
+/// Lets those ask whose answers are over, and sums up. One draw each, whatever the weights.
+fn asked(
+    caches: &mut [Cache],
+    now: i64,
+    shares: &[f64; TRACKS],
+    answers: &mut Chance,
+) -> [f64; TRACKS] {
+    let mut sum = [0.0; TRACKS];
+    for cache in caches {
+        if cache.asks_at.is_none() {
+            // Answers were fetched at any moment of the time before.
+            let gone = answers.even() * f64::from(i32::try_from(cache.keeps).unwrap_or(i32::MAX));
+            cache.asks_at = Some(now + whole(gone));
+        }
+        if cache.asks_at.is_some_and(|at| at <= now) {
+            let point = answers.even();
+            for (new, share) in cache.new.iter_mut().zip(shares) {
+                *new = point < *share;
+            }
+            cache.asks_at = Some(now + cache.keeps);
+        }
+        for (sum, new) in sum.iter_mut().zip(cache.new) {
+            if new {
+                *sum += cache.part;
+            }
+        }
+    }
+    sum
+}
+
+/// Whole seconds.
+fn whole(seconds: f64) -> i64 {
+    i64::try_from(std::time::Duration::from_secs_f64(seconds.max(0.0)).as_secs())
+        .unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: i64 = 60;
+
+    fn population(spec: &scenario::Resolvers, ttl: i64) -> Resolvers {
+        let stream = |name| Chance::stream(11, name);
+        Resolvers::new(spec, ttl, 0.0, &mut stream("population"), stream("answers"))
+    }
+
+    /// The observed shares of the minutes after the weights went from 0 to `share`.
+    fn after(resolvers: &mut Resolvers, share: f64, minutes: i64) -> Vec<f64> {
+        (0..minutes)
+            .map(|minute| resolvers.minute(minute * MINUTE, &[share; TRACKS])[0])
+            .collect()
+    }
+
+    #[test]
+    fn after_a_step_the_observed_share_converges_within_the_ttl_but_for_stragglers() {
+        let spec = scenario::Resolvers {
+            count: 2_000,
+            stragglers: 0.05,
+            keep_alive: 0.0,
+        };
+        let observed = after(&mut population(&spec, 300), 1.0, 600);
+        assert!(observed[0] < 0.3, "{observed:?}");
+        assert!(observed[2] > 0.3 && observed[2] < 0.5);
+        assert!(observed[5] > 0.94 && observed[5] < 0.97, "{}", observed[5]);
+        assert!(observed[60] < 0.99, "the tail is long: {}", observed[60]);
+        assert!(observed[370] > 0.999_999);
+    }
+
+    #[test]
+    fn connections_that_stay_open_follow_later() {
+        let spec = scenario::Resolvers {
+            count: 500,
+            stragglers: 0.0,
+            keep_alive: 0.5,
+        };
+        let observed = after(&mut population(&spec, 60), 1.0, 30);
+        assert!(observed[1] > 0.6 && observed[1] < 0.95, "{observed:?}");
+        assert!(observed[20] > 0.999);
+    }
+
+    #[test]
+    fn few_caches_make_the_share_coarse() {
+        let spread = |count: u16| {
+            let spec = scenario::Resolvers {
+                count,
+                stragglers: 0.0,
+                keep_alive: 0.0,
+            };
+            let observed = after(&mut population(&spec, 60), 0.3, 500);
+            let squares = observed[2..].iter().map(|share| (share - 0.3).powi(2));
+            (squares.sum::<f64>() / 498.0).sqrt()
+        };
+        assert!(spread(10) > 2.0 * spread(200));
+        assert!(spread(200) > 0.005);
+    }
+}

@@ -1,0 +1,366 @@
+//! Many cutovers of one journal: limits that hold with two controllers, and a way back that none of them delays.
+
+use std::time::Duration;
+
+use cutover::engine::event::Event;
+use cutover::engine::fleet::{self, FleetSettings};
+use cutover::engine::observation::AlarmState;
+use cutover::engine::plan::PlanSource;
+use cutover::engine::state::Phase;
+use cutover::engine::units::{CutoverName, WeightPair};
+use cutover::ports::{Append, Journal, NewEntry};
+use tokio::runtime::Builder;
+
+use super::world::{PlanOf, World, locked, plan, source};
+
+/// So many services of one zone, each with an alarm of its own.
+fn services(count: usize, bake_secs: i64) -> Vec<PlanSource> {
+    let service = |number: usize| {
+        plan(&PlanOf {
+            name: &name(number),
+            zones: &[(0, 1)],
+            record_type: "CNAME",
+            steps: &[(10, bake_secs), (100, bake_secs)],
+            alarms: &[alarm(number)],
+            fallbacks: &[],
+        })
+    };
+    (0..count).map(service).collect()
+}
+
+fn name(number: usize) -> String {
+    format!("svc{number:02}")
+}
+
+fn alarm(number: usize) -> String {
+    format!("svc{number:02}-errors")
+}
+
+/// Appends to `@fleet`; again if somebody was faster.
+async fn tell(world: &World, event: Event) {
+    for _ in 0..20 {
+        let seq = world
+            .journal
+            .head(&fleet::stream())
+            .await
+            .expect("a journal");
+        let entry = NewEntry {
+            cutover: fleet::stream(),
+            attempt: 1,
+            at: world.now(),
+            actor: "ada@desk".to_owned(),
+            event: event.clone(),
+        };
+        let append = Append {
+            expect: vec![(fleet::stream(), seq)],
+            entries: vec![entry],
+            append_id: format!("told {seq} {}", event.label()),
+        };
+        if world.journal.append(append).await.is_ok() {
+            world.sync();
+            return;
+        }
+    }
+    panic!("never told");
+}
+
+async fn limit(world: &World, max_in_flight: Option<u32>, failure_budget: Option<u32>) {
+    let settings = FleetSettings {
+        max_in_flight,
+        failure_budget,
+        notify: None,
+    };
+    let path = "/plans/fleet.yaml".to_owned();
+    tell(world, Event::FleetSettingsAccepted { settings, path }).await;
+}
+
+fn count(world: &World, sources: &[PlanSource], phase: Phase) -> usize {
+    let fits = |source: &&PlanSource| {
+        let state = world.state(source.plan.name.as_str());
+        state.is_some_and(|state| state.phase == phase)
+    };
+    sources.iter().filter(fits).count()
+}
+
+fn held_by(world: &World, name: &str, kind: &str) -> bool {
+    let held = world.state(name).map(|state| state.held);
+    let kinds = held.into_iter().flatten().map(|reason| {
+        let json = serde_json::to_value(reason).expect("a hold is JSON");
+        json["kind"].as_str().expect("a kind").to_owned()
+    });
+    kinds.into_iter().any(|its| its == kind)
+}
+
+/// What `resume --fleet` would append now.
+fn resumption(world: &World) -> Option<Event> {
+    let mut fleet = fleet::Fleet::default();
+    let mut states = std::collections::BTreeMap::new();
+    for entry in &locked(&world.witness).entries {
+        if fleet::is_fleet(&entry.cutover) {
+            fleet.take(entry);
+            continue;
+        }
+        let state = states.entry(entry.cutover.clone()).or_default();
+        let before = Option::as_ref(state).map(|state: &cutover::engine::state::State| state.phase);
+        cutover::engine::fold::apply(state, entry).expect("a journal that folds");
+        if let Some(after) = state {
+            fleet.note(entry, before, after);
+        }
+    }
+    fleet::commands::resume(&fleet, "looked at").ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_controllers_never_have_more_in_flight_than_may_be() {
+    let sources = services(9, 60);
+    let world = World::new(&sources);
+    limit(&world, Some(2), None).await;
+    let _one = world.start("one");
+    let _two = world.start("two");
+    let mut most = 0;
+    for _ in 0..9 * 60 * 10 {
+        world.sync();
+        most = most.max(locked(&world.witness).fleet.in_flight());
+        if count(&world, &sources, Phase::Completed) == sources.len() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    world.assert_unbroken();
+    assert_eq!(count(&world, &sources, Phase::Completed), 9);
+    assert_eq!(most, 2, "both slots were used, and no third one");
+    let waited = world.entries(&name(8), "step_held");
+    assert!(
+        format!("{waited:?}").contains("FleetFull"),
+        "who waited was told why"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_after_starts_when_the_others_have_completed() {
+    let mut sources = services(3, 30);
+    sources[0].plan.after = vec![CutoverName::from(name(2).as_str())];
+    sources[1].plan.after = vec![CutoverName::from(name(0).as_str())];
+    let sources: Vec<PlanSource> = sources.into_iter().map(|it| source(it.plan)).collect();
+    let world = World::new(&sources);
+    let _process = world.start("one");
+    let over = |world: &World| count(world, &sources, Phase::Completed) == 3;
+    assert!(world.until(900, over).await, "all complete in their order");
+    world.assert_unbroken();
+    let when = |number: usize, label: &str| {
+        let entries = world.entries(&name(number), label);
+        entries.first().map(|entry| entry.at).expect("an entry")
+    };
+    for (first, then) in [(2, 0), (0, 1)] {
+        let (ended, began) = (
+            when(first, "completed"),
+            when(then, "weight_change_intended"),
+        );
+        let gap = began.duration_since(ended).as_secs();
+        assert!((0..=1).contains(&gap), "it starts at once: {gap} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dependency_that_went_back_holds_what_comes_after_and_does_not_revert_it() {
+    let mut sources = services(2, 3600);
+    sources[1].plan.after = vec![CutoverName::from(name(0).as_str())];
+    let sources: Vec<PlanSource> = sources.into_iter().map(|it| source(it.plan)).collect();
+    let world = World::new(&sources);
+    let _process = world.start("one");
+    let first_bakes = |world: &World| count(world, &sources, Phase::Baking) == 1;
+    assert!(world.until(300, first_bakes).await);
+    world.turn(&alarm(0), AlarmState::Alarm);
+    let back = |world: &World| count(world, &sources, Phase::Reverted) == 1;
+    assert!(world.until(60, back).await);
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    world.assert_unbroken();
+    assert_eq!(count(&world, &sources, Phase::Waiting), 1);
+    assert!(held_by(&world, &name(1), "dependency"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spent_budget_holds_all_pages_once_and_ends_when_a_person_resumes() {
+    let sources = services(4, 300);
+    let world = World::new(&sources);
+    limit(&world, None, Some(1)).await;
+    let _one = world.start("one");
+    let _two = world.start("two");
+    let bake = |world: &World| count(world, &sources, Phase::Baking) == 4;
+    assert!(world.until(300, bake).await);
+    world.turn(&alarm(0), AlarmState::Alarm);
+    tokio::time::sleep(Duration::from_mins(30)).await;
+    world.assert_unbroken();
+    assert_eq!(count(&world, &sources, Phase::Reverted), 1);
+    assert_eq!(
+        count(&world, &sources, Phase::Baking),
+        3,
+        "nothing advances"
+    );
+    assert!(held_by(&world, &name(1), "budget_spent"));
+    assert_eq!(world.entries("@fleet", "fleet_budget_spent").len(), 1);
+    let pages = |label: &str| {
+        let pages = locked(&world.pages);
+        let fits = pages
+            .iter()
+            .filter(|page| page.entry.event.label() == label);
+        fits.map(|page| page.idempotency_key.clone())
+            .collect::<std::collections::BTreeSet<_>>()
+            .len()
+    };
+    assert_eq!((pages("fleet_budget_spent"), pages("step_held")), (1, 0));
+    tell(&world, resumption(&world).expect("a revert to forgive")).await;
+    let over = |world: &World| count(world, &sources, Phase::Completed) == 3;
+    assert!(world.until(900, over).await, "the others go on");
+    world.assert_unbroken();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_third_service_that_fails_within_minutes_says_that_it_looks_like_one_cause() {
+    let sources = services(4, 3600);
+    let world = World::new(&sources);
+    let _process = world.start("one");
+    let bake = |world: &World| count(world, &sources, Phase::Baking) == 4;
+    assert!(world.until(300, bake).await);
+    for number in 0..3 {
+        world.turn(&alarm(number), AlarmState::Alarm);
+        tokio::time::sleep(Duration::from_mins(2)).await;
+    }
+    world.assert_unbroken();
+    let shared = |number: usize| {
+        let entries = world.entries(&name(number), "revert_intended");
+        match &entries.first().expect("a revert").event {
+            Event::RevertIntended { shared, .. } => shared.clone(),
+            _ => None,
+        }
+    };
+    assert_eq!(shared(0), None);
+    assert_eq!(shared(1), None);
+    let fate = shared(2).expect("the third one says so");
+    assert_eq!(fate.services, 3);
+    assert_eq!(fate.named, [0, 1, 2].map(|it| CutoverName(name(it))));
+}
+
+/// Frozen, budget spent, and an entry in `@fleet` that makes no sense: the way back takes as long as ever.
+#[tokio::test(start_paused = true)]
+async fn nothing_about_the_fleet_delays_a_revert() {
+    let sources = services(3, 120);
+    let world = World::new(&sources);
+    let _process = world.start("one");
+    let bake = |world: &World| count(world, &sources, Phase::Baking) == 3;
+    assert!(world.until(300, bake).await);
+    limit(&world, Some(1), Some(1)).await;
+    let reason = "sale".to_owned();
+    tell(
+        &world,
+        Event::FleetFrozen {
+            until: None,
+            reason,
+        },
+    )
+    .await;
+    tell(&world, Event::Completed {}).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(
+        count(&world, &sources, Phase::Baking),
+        3,
+        "nothing advances"
+    );
+    assert!(held_by(&world, &name(0), "frozen"));
+    assert!(held_by(&world, &name(0), "fleet_unreadable"));
+    for number in 0..3 {
+        world.turn(&alarm(number), AlarmState::Alarm);
+    }
+    let back = |world: &World| {
+        let groups = sources.iter().flat_map(|source| &source.plan.records);
+        groups
+            .into_iter()
+            .all(|group| world.pair(&group.zone.zone, &group.name) == WeightPair::new(100, 0))
+    };
+    assert!(world.until(11, back).await, "back within a round");
+    world.assert_unbroken();
+}
+
+/// The seeds of every run, besides a fresh one.
+const SEEDS: std::ops::Range<u64> = 0..6;
+
+#[test]
+fn fleets_keep_their_limits_whatever_happens() {
+    for seed in SEEDS.chain([fastrand::u64(..)]) {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        println_seed(seed);
+        runtime.block_on(scenario(seed));
+    }
+}
+
+/// Shown by the test runner where the test fails.
+#[expect(clippy::print_stdout, reason = "a failing seed is printed")]
+fn println_seed(seed: u64) {
+    println!("seed {seed}");
+}
+
+/// Two controllers that are restarted at any moment, gates that fail, people who freeze, resume and try again.
+async fn scenario(seed: u64) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let number = rng.usize(4..10);
+    let mut sources = services(number, rng.i64(20..120));
+    for (index, it) in sources.iter_mut().enumerate().skip(1) {
+        if rng.u8(..) < 60 {
+            it.plan.after = vec![CutoverName(name(rng.usize(..index)))];
+        }
+    }
+    let sources: Vec<PlanSource> = sources.into_iter().map(|it| source(it.plan)).collect();
+    let world = World::new(&sources);
+    limit(&world, Some(rng.u32(1..4)), Some(rng.u32(1..3))).await;
+    let mut processes = [world.start("p0"), world.start("p1")];
+    let mut born = 2;
+    for _ in 0..rng.usize(20..60) {
+        tokio::time::sleep(Duration::from_millis(rng.u64(100..40_000))).await;
+        let index = rng.usize(..number);
+        match rng.u8(..10) {
+            0 | 1 => world.turn(&alarm(index), AlarmState::Alarm),
+            2 | 3 => world.turn(&alarm(index), AlarmState::Ok),
+            4 => {
+                let which = rng.usize(..2);
+                processes[which].task.abort();
+                processes[which] = world.start(&format!("p{born}"));
+                born += 1;
+            }
+            5 => {
+                let until = Some(world.now() + jiff::SignedDuration::from_secs(rng.i64(1..120)));
+                let reason = "sale".to_owned();
+                tell(&world, Event::FleetFrozen { until, reason }).await;
+            }
+            6 | 7 => {
+                world.sync();
+                if let Some(event) = resumption(&world) {
+                    tell(&world, event).await;
+                }
+            }
+            8 => {
+                let reverted = world.state(&name(index));
+                let free = |state: &cutover::engine::state::State| {
+                    state.phase == Phase::Reverted && state.write.is_none()
+                };
+                if reverted.is_some_and(|state| free(&state)) {
+                    world
+                        .ask(&name(index), Event::RetryRequested { reason: None })
+                        .await;
+                }
+            }
+            _ => limit(&world, Some(rng.u32(1..4)), Some(rng.u32(1..3))).await,
+        }
+        world.assert_unbroken();
+    }
+    for index in 0..number {
+        world.turn(&alarm(index), AlarmState::Ok);
+    }
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    world.assert_unbroken();
+    let broken = locked(&world.witness).fleet.finished();
+    assert!(broken.is_empty(), "{broken:?}");
+}

@@ -1,0 +1,59 @@
+//! A directory of plans with a `fleet.yaml`, over HTTP: limits, order, and a file that is broken.
+
+use serde_json::Value;
+
+use super::scene::{Plan, Scene};
+use crate::support::program::until;
+
+/// A service with one group and one alarm.
+fn service(scene: &Scene, name: &str) {
+    let host = format!("{name}.example.com");
+    scene.add_group("example.com", &host, "CNAME");
+    let gate = format!("{name}-5xx");
+    scene.add_alarm(&gate);
+    scene.plan(&Plan {
+        name: name.to_owned(),
+        gates: vec![gate],
+        fallbacks: Vec::new(),
+        records: vec![("example.com".to_owned(), host, "CNAME")],
+        ..Plan::default()
+    });
+}
+
+#[test]
+fn a_directory_runs_in_its_order_within_its_limits_beside_a_broken_file() {
+    let scene = Scene::empty();
+    for name in ["first", "second", "third"] {
+        service(&scene, name);
+    }
+    let third = scene.path("plans/third.yaml");
+    let text = std::fs::read_to_string(&third).unwrap();
+    scene.write(
+        "plans/third.yaml",
+        &format!("{text}after: [ first, second ]\n"),
+    );
+    scene.write("plans/fleet.yaml", "max_in_flight: 1\nfailure_budget: 1\n");
+    scene.write("plans/broken.yaml", "version: 1\n");
+    let mut run = scene.run("plans");
+    let refused = || {
+        let said = scene.say(&["status"]);
+        said.stdout.contains("refused: ").then_some(())
+    };
+    assert!(until(refused).is_some(), "{}", run.log());
+    assert_eq!(run.exit_code(), 0, "{}", run.log());
+    let status: Vec<Value> =
+        serde_json::from_str(&scene.ok(&["status", "--format", "json"]).stdout).unwrap();
+    assert!(
+        status.iter().all(|row| row["phase"] == "completed"),
+        "{status:#?}"
+    );
+    let said = scene.ok(&["history", "@fleet", "--format", "json"]);
+    let fleet: Vec<Value> = serde_json::from_str(&said.stdout).unwrap();
+    let taken: Vec<&str> = fleet
+        .iter()
+        .filter(|entry| entry["event"]["type"] == "fleet_slot_taken")
+        .filter_map(|entry| entry["event"]["of"].as_str())
+        .collect();
+    assert_eq!(taken, ["first", "second", "third"]);
+    assert_eq!(fleet[0]["event"]["type"], "fleet_settings_accepted");
+}
