@@ -30,7 +30,7 @@ pub struct Observation {
     pub passed_at: Option<Timestamp>,
     /// When this process last read the groups before this round.
     pub groups_read_at: Option<Timestamp>,
-    /// AWS's clock minus ours, from the newest reply.
+    /// AWS's clock minus ours, as of the decision.
     pub clock_skew: Option<SignedDuration>,
     /// Why the break-glass files could not be written, if so.
     pub break_glass_error: Option<String>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cutover::engine::event::{Envelope, FailureClass};
+use cutover::engine::fleet::FleetSettings;
 use cutover::engine::observation::{
     AlarmReading, AlarmState, ChangeReading, FileReading, HistoryReading,
 };
@@ -310,13 +311,16 @@ impl Journal for JournalDoor {
     }
 }
 
-/// The plan files.
+/// The plan files, and the fleet's.
 #[derive(Clone, Default)]
-pub(crate) struct Files(pub(crate) Arc<Mutex<BTreeMap<String, FileReading>>>);
+pub(crate) struct Files {
+    pub(crate) plans: Arc<Mutex<BTreeMap<String, FileReading>>>,
+    pub(crate) limits: Arc<Mutex<Option<FleetSettings>>>,
+}
 
 impl PlanFiles for Files {
     fn look(&self) -> PlanFilesNow {
-        let files = locked(&self.0);
+        let files = locked(&self.plans);
         let there = files
             .iter()
             .filter(|(_, reading)| **reading != FileReading::Removed);
@@ -326,6 +330,11 @@ impl PlanFiles for Files {
                 .map(|(path, reading)| (path.clone(), reading.clone()))
                 .collect(),
         }
+    }
+
+    fn fleet(&self) -> Option<(String, FleetSettings)> {
+        let limits = locked(&self.limits).clone();
+        limits.map(|limits| ("/plans/fleet.yaml".to_owned(), limits))
     }
 }
 

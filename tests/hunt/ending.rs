@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use cutover::engine::commands;
-use cutover::engine::event::RevertMode;
+use cutover::engine::event::{Event, RevertMode};
+use cutover::engine::fleet::{FleetSettings, commands as fleet_commands};
 use cutover::engine::hold::HoldReason;
 use cutover::engine::observation::AlarmState;
 use cutover::engine::state::{Phase, State};
@@ -73,41 +74,52 @@ impl Scenario {
         self.peace().await?;
         tokio::time::sleep(DRILL_AFTER).await;
         self.bury().await?;
-        if self.processes.is_empty() {
+        if self.is_alone() {
             return Ok(());
         }
         let index = self.rng.usize(0..self.sources.len());
-        let source = self.sources[index].clone();
-        let name = &source.plan.name;
-        let Some(before) = self.world.state(name).filter(is_armed) else {
+        let Some(one) = self.armed(index) else {
             return Ok(());
         };
         if self.rng.bool()
-            && let Ok(pause) = commands::pause(&before, None)
+            && let Ok(pause) = commands::pause(&one, None)
         {
-            self.world.ask(&before, pause).await;
+            self.world.ask(&one, pause).await;
         }
-        let gates = &before.plan().gates.alarms;
+        let gates = &one.plan().gates.alarms;
         let gate = gates[self.rng.usize(0..gates.len())].id.clone();
+        let guarded = |state: &State| {
+            let mut gates = state.plan().gates.alarms.iter();
+            gates.any(|its| its.id == gate)
+        };
+        let all = (0..self.sources.len()).filter_map(|index| self.armed(index));
+        let all: Vec<CutoverName> = all.filter(guarded).map(|state| state.name).collect();
         self.world.turn(&gate.name, AlarmState::Alarm);
-        self.note(&format!("drill: {gate} is red"));
+        self.note(&format!("drill: {gate} is red, for {}", all.len()));
         tokio::time::sleep(ANSWERED_WITHIN).await;
-        let answered = self
-            .world
-            .state(name)
-            .is_some_and(|state| goes_back(&state));
-        if !answered {
-            return self.fail(&format!("{name}: a red gate was not answered in 15 s"));
+        for name in &all {
+            let state = self.world.state(name);
+            if !state.is_some_and(|state| goes_back(&state)) {
+                return self.fail(&format!("{name}: a red gate was not answered in 15 s"));
+            }
         }
         tokio::time::sleep(BACK_WITHIN).await;
         self.world.sync();
-        let Some(after) = self.world.state(name) else {
-            return Ok(());
-        };
-        if after.phase != Phase::Halted && after.drift.is_none() {
-            self.all_back(&after)?;
+        for name in &all {
+            let Some(after) = self.world.state(name) else {
+                continue;
+            };
+            if after.phase != Phase::Halted && after.drift.is_none() {
+                self.all_back(&after)?;
+            }
         }
         Ok(())
+    }
+
+    /// A cutover whose gates would take it back, if it is one now.
+    fn armed(&self, index: usize) -> Option<State> {
+        let name = &self.sources[index].plan.name;
+        self.world.state(name).filter(is_armed)
     }
 
     /// The weights in Route 53 are the baseline's.
@@ -129,14 +141,7 @@ impl Scenario {
     /// The faults stop.
     pub(super) async fn comes_to_an_end(&mut self) -> Result<End, String> {
         self.peace().await?;
-        for _ in 0..PEACE_DAYS / STRIDE_DAYS {
-            tokio::time::sleep(Duration::from_hours(24 * STRIDE_DAYS)).await;
-            self.unbroken()?;
-            self.bury().await?;
-            if self.processes.is_empty() {
-                break;
-            }
-        }
+        self.wait_for_ends().await?;
         let mut end = End::default();
         let names: Vec<CutoverName> = self.names();
         for name in &names {
@@ -147,11 +152,76 @@ impl Scenario {
                 _ => {}
             }
         }
-        for name in &names {
-            self.people_end(name).await?;
+        let fleet = locked(&self.world.witness).fleet_finished();
+        if let Some(violation) = fleet.first() {
+            return self.fail(&violation.to_string());
         }
+        self.fleet_goes_on().await?;
+        self.people_end().await?;
         self.is_quiet().await?;
         Ok(end)
+    }
+
+    /// Waits for as long as one more cutover ends before the longest plan could.
+    async fn wait_for_ends(&mut self) -> Result<(), String> {
+        let (mut ended, mut days) = (0, 0);
+        while days < PEACE_DAYS && !self.is_alone() {
+            tokio::time::sleep(Duration::from_hours(24 * STRIDE_DAYS)).await;
+            self.unbroken()?;
+            self.bury().await?;
+            let names = self.names();
+            let now = names.iter().filter(|name| self.has_ended(name)).count();
+            days = if now > ended { 0 } else { days + STRIDE_DAYS };
+            ended = now;
+            if ended == names.len() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_ended(&self, name: &CutoverName) -> bool {
+        let witness = locked(&self.world.witness);
+        let state = witness.state(name);
+        state.is_some_and(|state| state.phase.is_final())
+    }
+
+    /// A person ends what holds all: a freeze, a spent budget, limits.
+    async fn fleet_goes_on(&mut self) -> Result<(), String> {
+        let fleet = locked(&self.world.witness).fleet().clone();
+        let settings = FleetSettings::default();
+        let limited = locked(&self.world.files.limits).replace(settings).is_some();
+        self.world.moved();
+        let thawed = fleet_commands::unfreeze(&fleet, None, self.world.now()).ok();
+        let resumed = fleet_commands::resume(&fleet, "all is well").ok();
+        let held = limited || thawed.is_some() || resumed.is_some();
+        for event in thawed.into_iter().chain(resumed) {
+            self.note(&format!("the fleet: {}", event.label()));
+            self.world.tell_fleet(event).await;
+        }
+        if held {
+            if self.is_alone() {
+                self.start();
+            }
+            self.wait_for_ends().await?;
+        }
+        let left: Vec<CutoverName> = self.names();
+        for name in left.iter().filter(|name| !self.has_ended(name)) {
+            self.has_ended_or_waits(name)?;
+            let by_fleet = |reason: &HoldReason| {
+                matches!(
+                    reason,
+                    HoldReason::Frozen { .. }
+                        | HoldReason::BudgetSpent { .. }
+                        | HoldReason::FleetFull { .. }
+                )
+            };
+            let held = self.world.state(name).map(|state| state.held);
+            if held.into_iter().flatten().any(|reason| by_fleet(&reason)) {
+                return self.fail(&format!("{name}: the fleet holds it for no reason"));
+            }
+        }
+        Ok(())
     }
 
     fn names(&self) -> Vec<CutoverName> {
@@ -204,55 +274,43 @@ impl Scenario {
     }
 
     /// Whoever was woken can end it: by what the hold asks for, and by force in any case.
-    async fn people_end(&mut self, name: &CutoverName) -> Result<(), String> {
+    async fn people_end(&mut self) -> Result<(), String> {
         for attempt in 0..PEOPLE_TRY {
-            let Some(state) = self.world.state(name) else {
-                break;
-            };
-            if state.phase.is_final() {
+            let mut left = self.names();
+            left.retain(|name| !self.has_ended(name));
+            if left.is_empty() {
                 return Ok(());
             }
-            if self.processes.is_empty() {
+            if self.is_alone() {
                 self.start();
             }
-            let asks = |reason: &HoldReason| matches!(reason, HoldReason::Approval { .. });
-            let event = if attempt + 2 >= PEOPLE_TRY {
-                rollback(&state, RevertMode::Force)
-            } else if state.paused.is_some() {
-                commands::resume(&state, None).ok()
-            } else if state.held.iter().any(asks) {
-                commands::approve(&state, None, "fine").ok()
-            } else if state.drift.is_some() {
-                let adopted = commands::adopt_drift(&state, "fine").ok();
-                adopted.or_else(|| rollback(&state, RevertMode::Force))
-            } else if state.phase == Phase::Halted {
-                let again = commands::retry(&state, None).ok();
-                again.or_else(|| rollback(&state, RevertMode::Swap))
-            } else {
-                rollback(&state, RevertMode::Swap)
-            };
-            if let Some(event) = event {
-                self.note(&format!("{name}: {}", event.label()));
-                self.world.ask(&state, event).await;
+            for name in &left {
+                let Some(state) = self.world.state(name) else {
+                    continue;
+                };
+                if let Some(event) = what_it_asks_for(&state, attempt) {
+                    self.note(&format!("{name}: {}", event.label()));
+                    self.world.ask(&state, event).await;
+                }
             }
             tokio::time::sleep(Duration::from_hours(24 * 100)).await;
             self.bury().await?;
             self.unbroken()?;
         }
-        match self.world.state(name) {
-            Some(state) if !state.phase.is_final() => {
+        for name in self.names() {
+            if let Some(state) = self.world.state(&name).filter(|_| !self.has_ended(&name)) {
                 let (phase, held) = (state.phase, &state.held);
-                self.fail(&format!("{name}: nobody can end it: {phase:?} {held:?}"))
+                return self.fail(&format!("{name}: nobody can end it: {phase:?} {held:?}"));
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// I11: nothing moves any more, whatever the alarms say.
     async fn is_quiet(&mut self) -> Result<(), String> {
         tokio::time::sleep(Duration::from_mins(20)).await;
         self.bury().await?;
-        if self.processes.is_empty() {
+        if self.is_alone() {
             self.start();
         }
         tokio::time::sleep(Duration::from_mins(1)).await;
@@ -273,6 +331,26 @@ impl Scenario {
             return self.fail("what is over is not quiet");
         }
         self.unbroken()
+    }
+}
+
+/// What ends an unfinished cutover, by its hold; the last tries use force.
+fn what_it_asks_for(state: &State, attempt: usize) -> Option<Event> {
+    let asks = |reason: &HoldReason| reason.asks_approval().is_some();
+    if attempt + 2 >= PEOPLE_TRY {
+        rollback(state, RevertMode::Force)
+    } else if state.paused.is_some() {
+        commands::resume(state, None).ok()
+    } else if state.held.iter().any(asks) {
+        commands::approve(state, None, "fine").ok()
+    } else if state.drift.is_some() {
+        let adopted = commands::adopt_drift(state, "fine").ok();
+        adopted.or_else(|| rollback(state, RevertMode::Force))
+    } else if state.phase == Phase::Halted {
+        let again = commands::retry(state, None).ok();
+        again.or_else(|| rollback(state, RevertMode::Swap))
+    } else {
+        rollback(state, RevertMode::Swap)
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Troubles {
     pub(crate) appends: u32,
     /// Reads of the journal that fail.
     pub(crate) reads: u32,
+    /// Nothing can be appended; everything can be read.
+    pub(crate) journal_full: bool,
     /// Every journal call takes this long.
     pub(crate) journal_takes: Duration,
 }
@@ -179,10 +181,11 @@ impl Luck {
             odd_alarms,
             appends,
             reads,
+            journal_full,
             journal_takes,
         } = inner.troubles;
         let odds = route53 + garbage + alarms + odd_alarms + appends + reads;
-        odds > 0 || !journal_takes.is_zero()
+        odds > 0 || journal_full || !journal_takes.is_zero()
     }
 
     fn hit(&self, odds: impl Fn(&Troubles) -> u32) -> bool {
@@ -245,7 +248,7 @@ impl Luck {
     }
 
     pub(crate) fn append(&self) -> Fate {
-        if self.has_lost_journal() {
+        if self.has_lost_journal() || self.inner().troubles.journal_full {
             self.note_journal_failure();
             return Fate::Fails;
         }

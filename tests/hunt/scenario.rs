@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use cutover::controller::Scope;
 use cutover::engine::plan::PlanSource;
 use fastrand::Rng;
 
@@ -37,7 +38,7 @@ pub(super) struct Scenario {
 impl Scenario {
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let sources = plans::draw(&mut rng);
+        let plans::Drawn { sources, limits } = plans::draw(&mut rng);
         let mut alarms: Vec<String> = sources
             .iter()
             .flat_map(|source| source.plan.alarms())
@@ -45,9 +46,11 @@ impl Scenario {
             .collect();
         alarms.sort();
         alarms.dedup();
+        let world = World::new(&sources);
+        *locked(&world.files.limits) = limits;
         Self {
             rng,
-            world: World::new(&sources),
+            world,
             sources,
             alarms,
             processes: Vec::new(),
@@ -101,11 +104,21 @@ impl Scenario {
     }
 
     pub(super) fn start(&mut self) {
+        self.start_for(Scope::Files);
+    }
+
+    pub(super) fn start_for(&mut self, scope: Scope) {
         self.born += 1;
         let rng = self.rng.fork();
-        let process = self.world.start(self.born, &self.shared, rng);
-        self.note(&format!("ctl-{} starts", self.born));
+        let what = format!("ctl-{} starts for {scope:?}", self.born);
+        let process = self.world.start(self.born, scope, &self.shared, rng);
+        self.note(&what);
         self.processes.push(process);
+    }
+
+    /// Whether nobody looks after the cutovers.
+    pub(super) fn is_alone(&self) -> bool {
+        !self.processes.iter().any(|process| process.watches)
     }
 
     pub(super) fn note(&mut self, what: &str) {

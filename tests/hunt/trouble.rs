@@ -1,9 +1,12 @@
 //! What happens to a scenario: one disturbance after another.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use cutover::controller::Scope;
 use cutover::engine::commands::{self, RollbackNeed};
 use cutover::engine::event::{Event, RevertMode};
+use cutover::engine::fleet::commands as fleet_commands;
 use cutover::engine::observation::{AlarmState, FileReading};
 use cutover::engine::state::State;
 use cutover::engine::units::Weight;
@@ -25,7 +28,7 @@ impl Scenario {
         let times = if self.rng.u8(0..4) == 0 { 3 } else { 1 };
         for _ in 0..times {
             self.bury().await?;
-            if self.processes.is_empty() && self.rng.u8(0..8) > 0 {
+            if self.is_alone() && self.rng.u8(0..8) > 0 {
                 self.start();
             }
             self.one().await?;
@@ -53,6 +56,7 @@ impl Scenario {
             }
             22 | 23 => self.clock_jumps(),
             24 | 25 => self.drill().await?,
+            26 => self.fleet_person().await,
             _ => self.person().await,
         }
         self.world.moved();
@@ -121,6 +125,7 @@ impl Scenario {
         let kind = self.rng.u8(0..12);
         let odds = self.rng.u32(1..12);
         let takes = Duration::from_millis(plans::magnitude(&mut self.rng, 1, 4_000));
+        let full = self.rng.bool();
         let mut hit = Vec::new();
         for process in &self.processes {
             if self.rng.bool() {
@@ -131,11 +136,13 @@ impl Scenario {
                 0..=3 => troubles.appends = odds,
                 4..=5 => troubles.reads = odds,
                 6 => (troubles.appends, troubles.reads) = (1, 1),
+                7 if full => troubles.journal_full = true,
                 7 => troubles.journal_takes = takes,
                 8 => {}
                 _ => {
                     (troubles.appends, troubles.reads) = (0, 0);
                     troubles.journal_takes = Duration::ZERO;
+                    troubles.journal_full = false;
                 }
             });
             if kind == 8 {
@@ -262,7 +269,38 @@ impl Scenario {
         };
         if let Some(event) = event {
             self.note(&format!("{}: {}", source.plan.name, event.label()));
+            let goes_back = matches!(event, Event::RollbackRequested { .. });
             self.world.ask(&state, event).await;
+            if goes_back && self.rng.u8(0..3) == 0 && self.processes.len() < CONTROLLERS_MAX {
+                self.start_for(Scope::Rollback(BTreeSet::from([source.plan.name])));
+            }
+        }
+    }
+
+    /// A person asks something of all, or changes what the fleet's file says.
+    async fn fleet_person(&mut self) {
+        let now = self.world.now();
+        let fleet = locked(&self.world.witness).fleet().clone();
+        let event = match self.rng.u8(0..8) {
+            0 | 1 => {
+                let secs = plans::magnitude(&mut self.rng, 1, 10 * 86_400);
+                let secs = i64::try_from(secs).expect("some days");
+                let until = now + SignedDuration::from_secs(secs);
+                let until = self.rng.bool().then_some(until);
+                fleet_commands::freeze(&fleet, until, "a sale", now).ok()
+            }
+            2..=4 => fleet_commands::unfreeze(&fleet, None, now).ok(),
+            5 | 6 => fleet_commands::resume(&fleet, "looked at").ok(),
+            _ => {
+                let limits = plans::limits(&mut self.rng, self.sources.len());
+                self.note(&format!("limits {limits:?}"));
+                *locked(&self.world.files.limits) = Some(limits);
+                None
+            }
+        };
+        if let Some(event) = event {
+            self.note(&format!("the fleet: {}", event.label()));
+            self.world.tell_fleet(event).await;
         }
     }
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use cutover::engine::check::Checker;
+use cutover::engine::check::{Checker, FleetChecker, Violation};
 use cutover::engine::event::{Envelope, Event, RevertMode};
+use cutover::engine::fleet::{self, Fleet};
 use cutover::engine::hold::HaltReason;
 use cutover::engine::plan::{AlarmGate, NoData};
 use cutover::engine::record::{GroupImage, GroupName, RecordSet};
@@ -20,8 +21,8 @@ use jiff::{SignedDuration, Timestamp};
 /// More journal calls than this without any time passing is a hot loop.
 const CALLS_AT_ONCE_MAX: u64 = 60_000;
 
-/// A journal that is longer grows without end.
-const ENTRIES_MAX: usize = 12_000;
+/// A stream that is longer grows without end.
+const ENTRIES_MAX: u64 = 4_000;
 
 /// A step may be sent for 15 s (RULES A1); a second more for clocks that differ a little.
 const SENT_WITHIN: SignedDuration = SignedDuration::from_secs(16);
@@ -57,6 +58,8 @@ pub(crate) struct Witness {
     /// The entries, with the true time at which they were written.
     pub(crate) entries: Vec<(Timestamp, Envelope)>,
     cutovers: BTreeMap<CutoverName, Track>,
+    fleet: Fleet,
+    fleet_checker: FleetChecker,
     owners: BTreeMap<ZoneId, BTreeMap<GroupName, (CutoverName, usize)>>,
     reads: BTreeMap<(u32, CutoverName, usize), VecDeque<(Timestamp, Option<WeightPair>)>>,
     alarms: BTreeMap<(u32, String), (Timestamp, AlarmSeen)>,
@@ -127,6 +130,16 @@ impl Witness {
         self.cutovers.get(name)?.state()
     }
 
+    /// All cutovers, as far as they concern each other.
+    pub(crate) fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// What is wrong with the fleet at the end.
+    pub(crate) fn fleet_finished(&self) -> Vec<Violation> {
+        self.fleet_checker.finished()
+    }
+
     pub(crate) fn checkers(&self) -> impl Iterator<Item = (&CutoverName, &Checker)> {
         self.cutovers
             .iter()
@@ -187,18 +200,32 @@ impl Witness {
                 .push("the journal in memory did not answer".to_owned());
         };
         for entry in entries {
-            self.judge(&entry, now);
-            let track = self.cutovers.entry(entry.cutover.clone()).or_default();
-            for violation in track.checker.entry(&entry) {
-                let message = format!("{now} {} #{}: {violation}", entry.cutover, entry.seq);
-                self.broken.push(message);
-            }
-            self.note(&entry, now);
+            self.take(&entry, now);
             self.entries.push((now, entry));
         }
-        if self.entries.len() > ENTRIES_MAX {
-            self.broken.push("the journal grows without end".to_owned());
+    }
+
+    fn take(&mut self, entry: &Envelope, now: Timestamp) {
+        let mut broken = self.fleet_checker.entry(entry);
+        if fleet::is_fleet(&entry.cutover) {
+            self.fleet.take(entry);
+        } else {
+            self.judge(entry, now);
+            let track = self.cutovers.entry(entry.cutover.clone()).or_default();
+            let before = track.state().map(|state| state.phase);
+            broken.extend(track.checker.entry(entry));
+            if let Some(after) = track.checker.state() {
+                self.fleet.note(entry, before, after);
+            }
+            self.note(entry, now);
         }
+        for violation in broken {
+            let message = format!("{now} {} #{}: {violation}", entry.cutover, entry.seq);
+            self.broken.push(message);
+        }
+        self.claim(entry.seq <= ENTRIES_MAX, now, || {
+            format!("{} grows without end", entry.cutover)
+        });
     }
 
     /// Remembers what later entries are judged by.
@@ -260,7 +287,10 @@ impl Witness {
             return;
         };
         match &entry.event {
-            Event::WeightChangeIntended { .. } => self.rises_seeing(&state, number, now),
+            Event::WeightChangeIntended { step, .. } => {
+                self.rises_seeing(&state, number, now);
+                self.rises_in_its_window(&state, *step, now);
+            }
             Event::WeightsVerified { images, .. } => {
                 let since = self.cutovers[name].intended.map(|(at, _, _)| at);
                 let pairs: Vec<_> = images.iter().map(GroupImage::pair).collect();
@@ -331,6 +361,21 @@ impl Witness {
                 )
             });
         }
+    }
+
+    /// By true time, and by what the wall shows then: whoever cannot tell the time to a minute takes no step.
+    fn rises_in_its_window(&mut self, state: &State, step: u16, now: Timestamp) {
+        let Some(windows) = &state.plan().windows else {
+            return;
+        };
+        let goes_on = state.phase == Phase::Shifting && step == state.step;
+        let off = self.jumped.min(UNNOTICED_JUMP) + SENT_WITHIN;
+        let open = [now - off, now, now + off]
+            .iter()
+            .any(|at| windows.is_open(*at));
+        self.claim(goes_on || open, now, || {
+            format!("{}: step {step} is taken outside its window", state.name)
+        });
     }
 
     /// A bake is as long as the plan says by true time, however clocks jump.

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use cutover::controller::{Controller, ControllerError, Ending, Outside, Scope, Settings};
 use cutover::engine::event::Event;
+use cutover::engine::fleet;
 use cutover::engine::observation::{AlarmState, FileReading};
 use cutover::engine::plan::PlanSource;
 use cutover::engine::record::GroupName;
 use cutover::engine::state::State;
 use cutover::engine::units::{ControllerId, CutoverName, ZoneId};
 use cutover::journal::MemoryJournal;
-use cutover::ports::{Append, ChangeAction, Clock, Journal, NewEntry, Page};
+use cutover::ports::{Append, BreakGlass, ChangeAction, Clock, Journal, NewEntry, Page, PlanFiles};
 use cutover::sim::dns::SimDns;
 use cutover::sim::route53::{
     Change, ChangeBatch, NewZone, Route53, Settings as Rules, StoredRecord,
@@ -63,6 +64,8 @@ pub(crate) struct World {
 /// One controller.
 pub(crate) struct Process {
     pub(crate) number: u32,
+    /// Whether it looks after all, and is not only there for a rollback.
+    pub(crate) watches: bool,
     pub(crate) luck: Luck,
     pub(crate) task: JoinHandle<Option<Result<Ending, ControllerError>>>,
 }
@@ -134,7 +137,7 @@ impl World {
             };
             locked(&self.alarms).insert(gate.id.name.clone(), green);
         }
-        locked(&self.files.0).insert(source.path.clone(), reading(source));
+        locked(&self.files.plans).insert(source.path.clone(), reading(source));
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -160,7 +163,13 @@ impl World {
     }
 
     /// Starts a controller.
-    pub(crate) fn start(&self, number: u32, shared: &Arc<Shared>, rng: fastrand::Rng) -> Process {
+    pub(crate) fn start(
+        &self,
+        number: u32,
+        scope: Scope,
+        shared: &Arc<Shared>,
+        rng: fastrand::Rng,
+    ) -> Process {
         let luck = Luck::new(number, Arc::clone(shared), rng);
         let clock: Arc<dyn Clock> = Arc::new(OwnClock::new(self.clone(), luck.clone()));
         let dns = SimDns::new(Arc::clone(&self.route53), Arc::new(self.clock));
@@ -188,8 +197,10 @@ impl World {
                 pages: Arc::clone(&self.pages),
                 fail: Arc::clone(&self.pages_fail),
             }),
-            files: Some(Arc::new(self.files.clone())),
-            break_glass: Some(Arc::new(self.glass.clone())),
+            files: (scope == Scope::Files)
+                .then(|| Arc::new(self.files.clone()) as Arc<dyn PlanFiles>),
+            break_glass: (scope == Scope::Files)
+                .then(|| Arc::new(self.glass.clone()) as Arc<dyn BreakGlass>),
             narrate: Arc::new(|_| String::new()),
         };
         let settings = Settings {
@@ -198,8 +209,9 @@ impl World {
             version: "0".to_owned(),
             interval: INTERVAL,
             baseline_as_is: None,
-            scope: Scope::Files,
+            scope,
         };
+        let watches = settings.scope == Scope::Files;
         let mut controller = Controller::new(outside, settings);
         let life = async move { controller.run(std::future::pending()).await };
         let task = tokio::spawn(Mortal {
@@ -208,7 +220,12 @@ impl World {
         });
         luck.dies_with(task.abort_handle());
         self.moved();
-        Process { number, luck, task }
+        Process {
+            number,
+            watches,
+            luck,
+            task,
+        }
     }
 
     /// A cutover's state by the journal.
@@ -218,17 +235,28 @@ impl World {
 
     /// A person appends an event; nothing if somebody else was faster.
     pub(crate) async fn ask(&self, state: &State, event: Event) {
+        self.append(&state.name, state.attempt, state.seq, event)
+            .await;
+    }
+
+    /// A person speaks to the whole fleet; nothing if somebody else was faster.
+    pub(crate) async fn tell_fleet(&self, event: Event) {
+        let seq = locked(&self.witness).fleet().seq;
+        self.append(&fleet::stream(), 1, seq, event).await;
+    }
+
+    async fn append(&self, stream: &CutoverName, attempt: u32, seq: u64, event: Event) {
         let entry = NewEntry {
-            cutover: state.name.clone(),
-            attempt: state.attempt,
+            cutover: stream.clone(),
+            attempt,
             at: self.now(),
             actor: "ada@desk".to_owned(),
             event,
         };
         let append = Append {
-            expect: vec![(state.name.clone(), state.seq)],
+            expect: vec![(stream.clone(), seq)],
             entries: vec![entry],
-            append_id: format!("ada {} {}", state.name, state.seq),
+            append_id: format!("ada {stream} {seq}"),
         };
         let answer = self.journal.append(append).await;
         drop(answer);
@@ -251,7 +279,7 @@ impl World {
 
     /// Changes what is read of a plan file.
     pub(crate) fn file(&self, path: &str, reading: FileReading) {
-        locked(&self.files.0).insert(path.to_owned(), reading);
+        locked(&self.files.plans).insert(path.to_owned(), reading);
         self.moved();
     }
 }
