@@ -325,7 +325,7 @@ impl PlanFiles for Files {
             .iter()
             .filter(|(_, reading)| **reading != FileReading::Removed);
         PlanFilesNow {
-            roots: files.keys().cloned().collect(),
+            roots: vec!["/plans".to_owned()],
             files: there
                 .map(|(path, reading)| (path.clone(), reading.clone()))
                 .collect(),

@@ -2,6 +2,8 @@
 //! to 200 with what their file says.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use cutover::engine::fleet::FleetSettings;
 use cutover::engine::observation::FileReading;
@@ -249,9 +251,12 @@ fn gates(rng: &mut Rng, number: usize, size: Size) -> Gates {
 
 /// A plan's source; the digest follows the plan.
 pub(crate) fn source(plan: Plan) -> PlanSource {
+    let mut digest = std::hash::DefaultHasher::new();
+    let json = serde_json::to_string(&plan).expect("a plan is JSON");
+    json.hash(&mut digest);
     PlanSource {
         path: format!("/plans/{}.yaml", plan.name),
-        digest: serde_json::to_string(&plan).expect("a plan is JSON"),
+        digest: format!("{:x}", digest.finish()),
         text: String::new(),
         plan,
     }
@@ -271,5 +276,5 @@ pub(crate) fn amended(rng: &mut Rng, source_before: &PlanSource) -> PlanSource {
 
 /// A plan file as it is read.
 pub(crate) fn reading(source: &PlanSource) -> FileReading {
-    FileReading::Plan(Box::new(source.clone()))
+    FileReading::Plan(Arc::new(source.clone()))
 }

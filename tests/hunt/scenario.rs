@@ -16,7 +16,7 @@ use super::world::{Process, World, locked};
 /// The most disturbances of a scenario.
 const DISTURBANCES_MAX: u64 = 64;
 
-/// Faults last no longer than this while nothing else happens.
+/// Faults last no longer than this while nothing else happens; shorter in a fleet, where each look costs more.
 const TROUBLE_MINS_MAX: u64 = 20;
 
 /// The longest time in which nobody disturbs.
@@ -91,7 +91,8 @@ impl Scenario {
             6..=7 => magnitude(&mut self.rng, 60_000, 1_800_000),
             _ => magnitude(&mut self.rng, 1_800_000, QUIET_DAYS_MAX * 86_400_000),
         };
-        let trouble = magnitude(&mut self.rng, 100, TROUBLE_MINS_MAX * 60_000);
+        let many = u64::try_from(self.sources.len()).expect("a count") / 6 + 1;
+        let trouble = magnitude(&mut self.rng, 100, TROUBLE_MINS_MAX * 60_000 / many);
         if millis <= trouble {
             return tokio::time::sleep(Duration::from_millis(millis)).await;
         }
