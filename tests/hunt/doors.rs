@@ -126,7 +126,7 @@ pub(crate) struct AlarmDoor {
 impl AlarmDoor {
     fn look(&self, name: &str) -> AlarmReading {
         let alarms = locked(&self.world.alarms);
-        let Some(alarm) = alarms.get(name) else {
+        let Some(alarm) = alarms.get(name).filter(|alarm| !alarm.gone) else {
             return AlarmReading::Missing;
         };
         let (mut evaluation, mut since) = (alarm.evaluation.clone(), Some(alarm.since));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cutover::sim::fault::Fault;
 use fastrand::Rng;
 use jiff::SignedDuration;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -20,7 +21,15 @@ pub(crate) struct Shared {
     /// Calls of any port, by all processes.
     pub(crate) calls: AtomicU64,
     /// Something is broken: from now on nothing answers, so that the story ends there.
-    pub(crate) frozen: AtomicBool,
+    frozen: AtomicBool,
+    stop: Notify,
+}
+
+impl Shared {
+    /// Returns when something is broken.
+    pub(crate) async fn is_broken(&self) {
+        self.stop.notified().await;
+    }
 }
 
 /// What goes wrong for one process. Odds are one in so many; zero is never.
@@ -140,6 +149,7 @@ impl Luck {
     /// From now on nothing answers any process.
     pub(crate) fn freeze(&self) {
         self.shared.frozen.store(true, Ordering::Relaxed);
+        self.shared.stop.notify_one();
     }
 
     pub(crate) fn count_look(&self) {

@@ -9,6 +9,7 @@ use cutover::engine::plan::PlanSource;
 use fastrand::Rng;
 
 use super::Played;
+use super::ending::End;
 use super::luck::Shared;
 use super::plans::{self, magnitude};
 use super::world::{Process, World, locked};
@@ -61,6 +62,20 @@ impl Scenario {
     }
 
     pub(super) async fn play(mut self, disturbances: usize) -> Result<Played, String> {
+        let shared = Arc::clone(&self.shared);
+        let end = tokio::select! {
+            biased;
+            () = shared.is_broken() => None,
+            end = self.go_through(disturbances) => Some(end?),
+        };
+        self.unbroken()?;
+        match end {
+            Some(end) => Ok(self.played(end)),
+            None => self.fail("it is broken, and nothing says why"),
+        }
+    }
+
+    async fn go_through(&mut self, disturbances: usize) -> Result<End, String> {
         self.start();
         let wanted = magnitude(&mut self.rng, 1, DISTURBANCES_MAX);
         let wanted = usize::try_from(wanted).expect("few");
@@ -69,10 +84,13 @@ impl Scenario {
             self.disturb().await?;
             self.unbroken()?;
         }
-        let end = self.comes_to_an_end().await?;
+        self.comes_to_an_end().await
+    }
+
+    fn played(&self, end: End) -> Played {
         let witness = locked(&self.world.witness);
         let number = |count: usize| u64::try_from(count).expect("a count");
-        Ok(Played {
+        Played {
             cutovers: number(self.sources.len()),
             cutover_secs: witness.unfinished().as_secs().unsigned_abs(),
             looks: self.shared.looks.load(Ordering::Relaxed),
@@ -81,7 +99,7 @@ impl Scenario {
             completed: end.completed,
             reverted: end.reverted,
             digest: witness.digest(),
-        })
+        }
     }
 
     /// Mostly moments, now and then days. Faults do not last through long times, because each look costs.

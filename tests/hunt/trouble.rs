@@ -94,7 +94,7 @@ impl Scenario {
 
     fn alarm(&mut self) {
         let alarm = self.alarms[self.rng.usize(0..self.alarms.len())].clone();
-        let kind = self.rng.u8(0..9);
+        let kind = self.rng.u8(0..10);
         match kind {
             0 | 1 => self.world.turn(&alarm, AlarmState::Alarm),
             2 => self.world.turn(&alarm, AlarmState::InsufficientData),
@@ -107,6 +107,11 @@ impl Scenario {
                     alarm.evaluation = Some("EVALUATION_FAILURE".to_owned());
                 }
             }
+            5 => {
+                if let Some(alarm) = locked(&self.world.alarms).get_mut(&alarm) {
+                    alarm.gone = true;
+                }
+            }
             _ => self.all_green(),
         }
         self.note(&format!("alarm {alarm}: {kind}"));
@@ -116,7 +121,7 @@ impl Scenario {
         for alarm in self.alarms.clone() {
             self.world.turn(&alarm, AlarmState::Ok);
             if let Some(alarm) = locked(&self.world.alarms).get_mut(&alarm) {
-                alarm.evaluation = None;
+                (alarm.evaluation, alarm.gone) = (None, false);
             }
         }
     }

@@ -279,6 +279,7 @@ impl Witness {
                 | Event::BaselineSeen { at: Some(_) }
                 | Event::Reverted { cancelled: false }
                 | Event::StepCompleted { .. }
+                | Event::Completed {}
         );
         let Some(number) = process(&entry.actor).filter(|_| telling) else {
             return;
@@ -288,7 +289,7 @@ impl Witness {
         };
         match &entry.event {
             Event::WeightChangeIntended { step, .. } => {
-                self.rises_seeing(&state, number, now);
+                self.advances_seeing(&state, number, now);
                 self.rises_in_its_window(&state, *step, now);
             }
             Event::WeightsVerified { images, .. } => {
@@ -312,7 +313,11 @@ impl Witness {
                     "read for the second time",
                 );
             }
-            Event::StepCompleted { step } => self.has_baked(&state, *step, now),
+            Event::StepCompleted { step } => {
+                self.advances_seeing(&state, number, now);
+                self.has_baked(&state, *step, now);
+            }
+            Event::Completed {} => self.advances_seeing(&state, number, now),
             _ => {}
         }
     }
@@ -342,8 +347,8 @@ impl Witness {
         }
     }
 
-    /// What the process last saw of each gate allows a rise, by the words of RULES C alone.
-    fn rises_seeing(&mut self, state: &State, number: u32, now: Timestamp) {
+    /// What the process last saw of each gate allows it to go on, by the words of RULES C alone.
+    fn advances_seeing(&mut self, state: &State, number: u32, now: Timestamp) {
         let gates = state.plan().gates.alarms.clone();
         for AlarmGate { id, no_data } in gates {
             let seen = self.alarms.get(&(number, id.name.clone())).copied();
@@ -356,7 +361,7 @@ impl Witness {
             };
             self.claim(fresh && well, now, || {
                 format!(
-                    "{}: it rises, and ctl-{number} last saw {id} as {seen:?}",
+                    "{}: it goes on, and ctl-{number} last saw {id} as {seen:?}",
                     state.name
                 )
             });

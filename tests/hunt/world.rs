@@ -40,6 +40,8 @@ pub(crate) struct Alarm {
     pub(crate) state: AlarmState,
     pub(crate) since: Timestamp,
     pub(crate) evaluation: Option<String>,
+    /// Somebody has deleted it.
+    pub(crate) gone: bool,
     /// When it entered ALARM, ever.
     pub(crate) entered: Vec<Timestamp>,
 }
@@ -133,6 +135,7 @@ impl World {
                 state: AlarmState::Ok,
                 since: start - SignedDuration::from_hours(24),
                 evaluation: None,
+                gone: false,
                 entered: Vec::new(),
             };
             locked(&self.alarms).insert(gate.id.name.clone(), green);
