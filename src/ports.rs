@@ -147,7 +147,8 @@ pub trait Dns: Send + Sync {
     /// Asks how far a change has come.
     async fn change_status(&self, account: &Account, change: &ChangeId) -> ChangeReading;
 
-    /// The service's clock minus ours, from the newest reply, if there was one.
+    /// The service's clock minus ours, as of now: the newest reply's time, carried on by the monotonic clock. None before
+    /// the first reply.
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 
@@ -192,7 +193,8 @@ pub trait Signals: Send + Sync {
         None
     }
 
-    /// The service's clock minus ours, from the newest reply, if there was one.
+    /// The service's clock minus ours, as of now: the newest reply's time, carried on by the monotonic clock. None before
+    /// the first reply.
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 

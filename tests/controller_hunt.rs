@@ -3,7 +3,6 @@
 mod breaking_glass;
 mod calls;
 mod fleets;
-mod hunt;
 mod journal_down;
 mod outside;
 mod pages;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::claims::Claims;
@@ -297,7 +297,6 @@ impl Controller {
     fn blank(&self, name: &CutoverName, claims: &Claims) -> Option<Observation> {
         let state = self.book.state(name)?;
         let note = self.notes.get(name).cloned().unwrap_or_default();
-        let skews = [self.eyes.dns.clock_skew(), self.eyes.signals.clock_skew()];
         Some(Observation {
             me: self.settings.me.clone(),
             groups: vec![GroupReading::NotRead; state.plan().records.len()],
@@ -313,11 +312,17 @@ impl Controller {
             in_flight: self.performer.is_under_way(name),
             passed_at: note.passed_at,
             groups_read_at: note.groups_read_at,
-            clock_skew: skews.into_iter().flatten().max_by_key(|skew| skew.abs()),
+            clock_skew: self.clock_skew(),
             break_glass_error: self.break_glass_error.clone(),
             claimed: self.claimed(state, claims),
             baseline_as_is: self.settings.baseline_as_is.clone(),
         })
+    }
+
+    /// AWS's clock minus ours, as of now.
+    pub(super) fn clock_skew(&self) -> Option<SignedDuration> {
+        let skews = [self.eyes.dns.clock_skew(), self.eyes.signals.clock_skew()];
+        skews.into_iter().flatten().max_by_key(|skew| skew.abs())
     }
 
     pub(super) fn note_glance(

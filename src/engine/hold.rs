@@ -1,6 +1,6 @@
 //! Why nothing happens: the reasons, with their numbers. The wording is `report`'s.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::record::GroupName;
@@ -320,6 +320,10 @@ pub enum RevertCause {
     /// A write of ours landed after the revert had ended.
     LateWrite {},
 }
+
+/// A hold that comes back within this time after it ended is the same hold: it pages nobody again, and is not journaled
+/// oftener than numbers are. Twice what numbers take, so that two controllers that see different things agree.
+pub const SAME_HOLD_WITHIN: SignedDuration = SignedDuration::from_secs(20 * 60);
 
 impl HoldReason {
     /// Whether a person must do something before this hold can end, so that somebody is woken. For a spent budget it is

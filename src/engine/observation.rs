@@ -1,6 +1,7 @@
 //! What was seen in one round, for one cutover. Absence of data is itself an observation, never a default.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,7 @@ pub struct Observation {
     pub passed_at: Option<Timestamp>,
     /// When this process last read the groups before this round.
     pub groups_read_at: Option<Timestamp>,
-    /// AWS's clock minus ours, from the newest reply.
+    /// AWS's clock minus ours, as of the decision.
     pub clock_skew: Option<SignedDuration>,
     /// Why the break-glass files could not be written, if so.
     pub break_glass_error: Option<String>,
@@ -122,8 +123,8 @@ pub enum ChangeReading {
 pub enum FileReading {
     /// Nobody looks at the file in this process (`rollback`, for one).
     NotWatched,
-    /// It holds this plan.
-    Plan(Box<PlanSource>),
+    /// It holds this plan; shared, since every round has one of every cutover.
+    Plan(Arc<PlanSource>),
     /// It is gone.
     Removed,
     /// It cannot be read or does not hold a valid plan.

@@ -217,7 +217,7 @@ impl World {
             let mut cloudwatch = locked(&self.cloudwatch);
             cloudwatch.set_state(REGION, &gate.id.name, AlarmState::Ok, long_ago);
         }
-        let reading = FileReading::Plan(Box::new(source.clone()));
+        let reading = FileReading::Plan(Arc::new(source.clone()));
         locked(&self.files.0).insert(source.path.clone(), reading);
     }
 

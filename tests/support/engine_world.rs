@@ -4,6 +4,7 @@
 //! invariants at every turn.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cutover::engine::check::{self, Checker};
 use cutover::engine::decide::{self, Decision, How, Order, Part, Purpose};
@@ -115,7 +116,7 @@ impl World {
         let alarms = plan.alarms().map(|gate| (gate.id.clone(), green.clone()));
         let mut world = Self {
             now,
-            file: FileReading::Plan(Box::new(source(plan.clone()))),
+            file: FileReading::Plan(Arc::new(source(plan.clone()))),
             alarms: alarms.collect(),
             source: source(plan),
             groups,
@@ -561,7 +562,7 @@ impl World {
         self.zone_fates.clear();
         self.lost_changes.clear();
         self.skew = Some(SignedDuration::ZERO);
-        self.file = FileReading::Plan(Box::new(self.source.clone()));
+        self.file = FileReading::Plan(Arc::new(self.source.clone()));
     }
 
     /// The state is the fold of the journal.

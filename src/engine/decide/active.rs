@@ -12,7 +12,7 @@ use super::{Decision, Order};
 use crate::engine::event::{Event, RevertMode};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::observation::FileReading;
-use crate::engine::plan::HoldOrRevert;
+use crate::engine::plan::{HoldOrRevert, PlanSource};
 use crate::engine::record::GroupImage;
 use crate::engine::state::Phase;
 use crate::engine::units::AlarmId;
@@ -100,7 +100,7 @@ fn accept_plan(view: &View<'_>) -> Option<Event> {
     let fits =
         source.plan.name == view.state.name && (view.state.baseline.is_none() || same_records);
     (changed && fits).then(|| Event::PlanAccepted {
-        source: source.clone(),
+        source: Box::new(PlanSource::clone(source)),
     })
 }
 

@@ -28,7 +28,13 @@ pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> 
     let stale = state
         .held_at
         .is_none_or(|at| now.duration_since(at) >= NUMBERS_EVERY);
-    let news = subjects(because) != subjects(&state.held) || (stale && because != state.held);
+    let (wanted, known) = (subjects(because), subjects(&state.held));
+    // Two controllers that see different things, and calls that fail now and then, would fill the journal otherwise.
+    let comes_back =
+        |subject: &HoldReason| known.contains(subject) || state.has_ended_lately(subject, now);
+    let new = !wanted.iter().all(comes_back);
+    let ended = wanted.len() < known.len() && wanted.is_subset(&known);
+    let news = new || ended || (stale && because != state.held);
     news.then(|| Event::StepHeld {
         because: because.to_vec(),
     })

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::engine::event::{Envelope, Event, RevertMode};
-use crate::engine::hold::{HoldReason, RevertCause};
+use crate::engine::hold::{HoldReason, RevertCause, SAME_HOLD_WITHIN};
 use crate::engine::plan::PlanSource;
 use crate::engine::record::GroupImage;
 use crate::engine::state::{
@@ -103,9 +103,12 @@ impl State {
                 .map(|reason| HoldReason::Halted { reason });
             let known = self.held.iter().chain(&halted);
             let known: BTreeSet<HoldReason> = known.map(HoldReason::subject).collect();
-            because
-                .iter()
-                .any(|reason| reason.pages() && !known.contains(&reason.subject()))
+            because.iter().any(|reason| {
+                let subject = reason.subject();
+                reason.pages()
+                    && !known.contains(&subject)
+                    && !self.has_ended_lately(&subject, entry.at)
+            })
         };
         let holds = matches!(&entry.event, Event::StepHeld { because } if news(because));
         if holds || entry.event.pages() {
@@ -203,8 +206,7 @@ impl State {
             Event::StepCompleted { step } => self.step_completed(*step),
             Event::BakeSkipDecided { step, skipped } => self.bake_skip_decided(*step, *skipped),
             Event::StepHeld { because } => {
-                self.held.clone_from(because);
-                self.held_at = Some(at);
+                self.hold(because, at);
                 self.approval_asked(because, at);
                 Ok(())
             }
@@ -464,8 +466,21 @@ impl State {
             halt: None,
             held: Vec::new(),
             held_at: None,
+            ended_holds: BTreeMap::new(),
             pages: BTreeMap::new(),
         }
+    }
+
+    fn hold(&mut self, because: &[HoldReason], at: Timestamp) {
+        let subjects: BTreeSet<HoldReason> = because.iter().map(HoldReason::subject).collect();
+        let before = self.held.iter().map(HoldReason::subject);
+        let ended = before.filter(|subject| !subjects.contains(subject));
+        self.ended_holds.extend(ended.map(|subject| (subject, at)));
+        let lately =
+            |_: &HoldReason, ended: &mut Timestamp| at.duration_since(*ended) < SAME_HOLD_WITHIN;
+        self.ended_holds.retain(lately);
+        self.held = because.to_vec();
+        self.held_at = Some(at);
     }
 
     /// Forgets everything of the attempt before but the plan, the baseline and the pages not yet delivered.
