@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use super::evidence::plan::Measures;
 use super::record::GroupName;
 use super::units::{AlarmId, CutoverName, Share, WeightPair};
 use super::window::Windows;
@@ -130,6 +131,9 @@ pub struct Gates {
     pub on_unknown: HoldOrRevert,
     /// What happens when a gate and a fallback alarm are red at once.
     pub both_red: HoldOrRevert,
+    /// What is watched besides alarms.
+    #[serde(default, skip_serializing_if = "Measures::is_empty")]
+    pub measures: Measures,
 }
 
 /// One alarm that is watched.
