@@ -17,6 +17,7 @@ use crate::engine::evidence::plan::RegressionGate;
 use crate::engine::evidence::plan::TREND_PERIOD_MINS;
 use crate::engine::evidence::plan::TrafficGate;
 use crate::engine::evidence::plan::TrendGate;
+use crate::engine::evidence::sequential::Test;
 
 use super::convert::duration;
 use super::convert::require_in;
@@ -566,7 +567,7 @@ fn regression_gate(
         None => None,
     };
     let at_most = factor(raw.at_most.as_ref(), "at_most", 1.25, 1.0..=100.0, sink);
-    let alpha = factor(raw.alpha.as_ref(), "alpha", 0.001, 1e-9..=0.5, sink);
+    let alpha = factor(raw.alpha.as_ref(), "alpha", 0.001, 1e-6..=0.1, sink);
     let sides_counted = (
         sides.new.counted(slow_over_ms),
         sides.old.counted(slow_over_ms),
@@ -583,8 +584,7 @@ fn regression_gate(
     Some(RegressionGate {
         new,
         old,
-        at_most: at_most?,
-        alpha: alpha?,
+        test: Test::new(at_most?.value(), alpha?.value()).ok()?,
         slow_over_ms,
         every_mins: sides.every_mins,
     })
@@ -654,6 +654,7 @@ fn trend_gate(raw: RawTrend, span: &Span, sides: &Sides, sink: &mut Sink<'_>) ->
         name: require_name(name, span, sink)?,
         query,
         times,
+        requests: sides.new.requests(TREND_PERIOD_MINS),
         limit,
         unit,
         within: within?,

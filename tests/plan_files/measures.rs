@@ -3,6 +3,7 @@
 use cutover::engine::evidence::gate::{Bound, Unit};
 use cutover::engine::evidence::number::Number;
 use cutover::engine::evidence::plan::{Measure, Measures};
+use cutover::engine::evidence::sequential::Test;
 use cutover::plan_file;
 
 const PLAN: &str = "\
@@ -75,8 +76,7 @@ fn everything_has_a_sensible_default() {
     assert_eq!(traffic.min_requests, 200);
     assert_eq!(traffic.share_within, Number::from(50));
     let regression = measures.regression.unwrap();
-    assert_eq!(regression.at_most, Number::new(1.25).unwrap());
-    assert_eq!(regression.alpha, Number::new(0.001).unwrap());
+    assert_eq!(regression.test, Test::default());
     let trend = &measures.trends[0];
     assert_eq!(
         (trend.limit, trend.unit),

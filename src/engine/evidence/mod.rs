@@ -7,6 +7,15 @@
 //! `CloudWatch` says, never on how the minutes were cut into readings.
 
 pub mod gate;
+pub mod judge;
 pub mod number;
 pub mod plan;
 pub mod reading;
+pub mod sequential;
+pub mod tally;
+pub mod wanted;
+
+mod metrics;
+mod regression;
+mod traffic;
+mod trend;

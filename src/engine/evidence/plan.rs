@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gate::{Bound, GateId, GateKind, Unit};
 use super::number::Number;
+use super::sequential::Test;
 
 /// Everything that is watched besides alarms.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,10 +188,8 @@ pub struct RegressionGate {
     pub new: Counted,
     /// The old side.
     pub old: Counted,
-    /// How many times the old side's rate of errors the new side may have; at least 1.
-    pub at_most: Number,
-    /// The most that a healthy service is taken back by mistake, over the whole run: a chance above 0 and below 1.
-    pub alpha: Number,
+    /// How many times as often the new side may fail, and how seldom a healthy one may be taken back.
+    pub test: Test,
     /// Above how many milliseconds an answer counts as wrong too; none: however slow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_over_ms: Option<Number>,
@@ -214,6 +213,9 @@ pub struct TrendGate {
     pub query: Query,
     /// Multiplies each datapoint.
     pub times: Number,
+    /// The new side's requests, where they are known: what climbs with them climbs not without end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<Query>,
     /// Where it ends: memory is full, a queue is.
     pub limit: Number,
     /// What is counted.
