@@ -1,0 +1,3 @@
+//! What is judged beyond alarms: numbers of both sides, and what they prove.
+
+pub mod sequential;
