@@ -20,8 +20,8 @@ use std::thread;
 use rivals::judges;
 use service::{Bursts, MINUTES, Service, Trouble};
 
-/// Services a cell where they are well: so many that one of a thousand can be told from none.
-const HEALTHY: u64 = 10_000;
+/// Services a cell where they are well: so many that one of a thousand would be five of them.
+const HEALTHY: u64 = 5_000;
 
 /// Services a cell where they are not.
 const WORSE: u64 = 200;

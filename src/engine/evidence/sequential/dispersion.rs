@@ -55,7 +55,7 @@ pub(super) struct Dispersion {
 
 /// So many standard errors above its estimate the dispersion is assumed, because too small a one takes healthy services
 /// back, and too large a one costs time. Found by simulation (`benches/regression.rs`).
-const STANDARD_ERRORS: f64 = 1.0;
+const STANDARD_ERRORS: f64 = 1.5;
 
 impl Dispersion {
     /// Adds a pair of quarters of an hour.
