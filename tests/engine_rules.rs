@@ -6,6 +6,7 @@ mod drift;
 mod fleet;
 mod gates;
 mod phases;
+mod regression;
 mod windows;
 mod writing;
 
