@@ -3,6 +3,7 @@
 
 mod clocks;
 mod drift;
+mod evidence;
 mod fleet;
 mod gates;
 mod phases;
