@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use super::claims::Claims;
 use super::observe::{self, Reads, Seen};
 use super::{Controller, ControllerError};
-use crate::engine::check;
+use crate::engine::check::{self, Invariant};
 use crate::engine::decide::{self, Decision};
 use crate::engine::event::RevertMode;
 use crate::engine::fleet::Fleet;
 use crate::engine::hold::HoldReason;
-use crate::engine::observation::{FileReading, GroupReading, Observation};
+use crate::engine::observation::{Beside, FileReading, GroupReading, Observation};
 use crate::engine::preflight;
 use crate::engine::state::{Phase, Revert, State};
 use crate::engine::units::{CutoverName, WeightPair};
@@ -317,6 +317,7 @@ impl Controller {
             break_glass_error: self.break_glass_error.clone(),
             claimed: self.claimed(state, claims),
             baseline_as_is: self.settings.baseline_as_is.clone(),
+            beside: Beside::default(),
         })
     }
 
@@ -408,6 +409,14 @@ pub(super) fn lawful(
         return decision;
     };
     tracing::error!(page = true, cutover = %state.name, "an invariant does not hold: {violation}");
+    if violation.invariant == Invariant::I13 && decision.order.is_none() {
+        // It speaks of jobs alone: what would have them on twice is not done, also on the way back.
+        return Decision {
+            events: violation.halts(state).into_iter().collect(),
+            because: decision.because,
+            ..Decision::default()
+        };
+    }
     match violation.halts(state) {
         Some(event) => Decision {
             events: vec![event],

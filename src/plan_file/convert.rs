@@ -94,6 +94,8 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
         gates: gates?,
         windows,
         notify,
+        hooks: Vec::new(),
+        jobs: None,
     })
 }
 

@@ -517,7 +517,13 @@ windows: { time_zone: Asia/Tokyo, allow: [ "Mon-Fri 10:00-17:00" ] }
                 vec![HoldReason::Approval { step: 2 }, shut],
             )
         };
-        let shown = to_text(std::slice::from_ref(&waiting), &[], Watch::Fresh, now, Some(80));
+        let shown = to_text(
+            std::slice::from_ref(&waiting),
+            &[],
+            Watch::Fresh,
+            now,
+            Some(80),
+        );
         let shown = anstream::adapter::strip_str(&shown).to_string();
         let wide = |line: &&str| line.chars().count() > 80;
         assert_eq!(shown.lines().find(wide), None, "{shown}");

@@ -99,6 +99,8 @@ pub(crate) fn plan(of: &PlanOf<'_>) -> PlanSource {
         },
         windows: None,
         notify: None,
+        hooks: Vec::new(),
+        jobs: None,
     };
     source(plan)
 }
