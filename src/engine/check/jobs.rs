@@ -52,6 +52,14 @@ impl Jobs {
                     one(Invariant::I13, "a switch ended without its other side off")
                 }
             }
+            Event::Completed {}
+                if state.plan().jobs.is_some() && state.jobs.rest_on() != Some(JobSide::New) =>
+            {
+                one(
+                    Invariant::I13,
+                    "it has completed, but its jobs have not moved",
+                )
+            }
             Event::Reverted { .. } if !state.jobs.are_back() => {
                 one(Invariant::I13, "it has reverted, but its jobs are not back")
             }
@@ -108,7 +116,12 @@ impl Jobs {
         Vec::new()
     }
 
-    /// Takes what somebody else did, or what is there at the beginning.
+    /// Takes what is there at the beginning.
+    pub(super) fn found(&mut self, half: HalfId, on: bool) {
+        self.world.insert(half, on);
+    }
+
+    /// Takes what somebody else did.
     pub(super) fn changed_by_others(&mut self, half: HalfId, on: bool) {
         self.world.insert(half, on);
         self.foreign.insert(half);

@@ -203,7 +203,12 @@ impl Checker {
         self.jobs.turned(half, on)
     }
 
-    /// Takes a change of a job by somebody else, or what is there at the beginning.
+    /// Takes what a job is at the beginning.
+    pub fn job_found(&mut self, half: HalfId, on: bool) {
+        self.jobs.found(half, on);
+    }
+
+    /// Takes a change of a job by somebody else.
     pub fn job_changed_by_others(&mut self, half: HalfId, on: bool) {
         self.jobs.changed_by_others(half, on);
     }
