@@ -1,9 +1,11 @@
 //! The real controller, hunted: simulated AWS, a journal in memory, virtual time, and everything going wrong.
 
+mod beside;
 mod breaking_glass;
 mod calls;
 mod fleets;
 mod hunt;
+mod jobs;
 mod journal_down;
 mod outside;
 mod pages;

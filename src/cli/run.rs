@@ -132,6 +132,8 @@ pub(super) async fn outside(context: &Context<'_>, journal: Arc<dyn Journal>) ->
         signals: Arc::new(aws.signals),
         journal,
         notifier: Arc::new(Pager::new(Arc::clone(&narrate))),
+        jobs: Arc::new(crate::sim::beside::SimJobs::default()),
+        hooks: Arc::new(crate::sim::beside::SimHooks),
         files: None,
         break_glass: None,
         narrate,

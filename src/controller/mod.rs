@@ -6,6 +6,7 @@ pub mod break_glass;
 mod claims;
 mod drift_checks;
 pub mod emergency;
+mod errands;
 mod files;
 mod fleet;
 mod observe;
@@ -31,10 +32,12 @@ use crate::engine::hold::HoldReason;
 use crate::engine::state::State;
 use crate::engine::units::{ControllerId, CutoverName};
 use crate::ports::{
-    BreakGlass, Clock, Dns, Glance, Journal, JournalError, Notifier, PlanFiles, Signals,
+    BreakGlass, Clock, Dns, Glance, Hooks, Jobs, Journal, JournalError, Notifier, PlanFiles,
+    Signals,
 };
 
 use book::Book;
+use errands::Errands;
 use observe::{Eyes, Memory};
 use pager::Pager;
 use perform::Performer;
@@ -54,6 +57,10 @@ pub struct Outside {
     pub journal: Arc<dyn Journal>,
     /// Who tells people.
     pub notifier: Arc<dyn Notifier>,
+    /// Batch jobs.
+    pub jobs: Arc<dyn Jobs>,
+    /// What plans have called.
+    pub hooks: Arc<dyn Hooks>,
     /// The plan files; none where nobody looks at them (a rollback).
     pub files: Option<Arc<dyn PlanFiles>>,
     /// Where the break-glass files are kept; none where nobody keeps them.
@@ -105,6 +112,9 @@ pub struct Controller {
     memory: Memory,
     performer: Performer,
     pager: Pager,
+    errands: Errands,
+    /// The cutovers whose jobs were looked at since the last round.
+    looked: BTreeSet<CutoverName>,
     /// What this process remembers of each cutover between rounds; nothing that a decision could not do without.
     notes: BTreeMap<CutoverName, Note>,
     /// What came of writes since the last time that was journaled.
@@ -151,11 +161,19 @@ impl Controller {
             dns: Arc::clone(&outside.dns),
             signals: Arc::clone(&outside.signals),
         };
+        let performer = Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal));
         Self {
             eyes,
+            errands: Errands::new(
+                Arc::clone(&outside.clock),
+                Arc::clone(&outside.jobs),
+                Arc::clone(&outside.hooks),
+                performer.shared(),
+            ),
+            looked: BTreeSet::new(),
             book: Book::new(Arc::clone(&outside.journal), &settings.me),
             memory: Memory::default(),
-            performer: Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal)),
+            performer,
             pager: Pager::new(Arc::clone(&outside.notifier)),
             notes: BTreeMap::new(),
             outcomes: Facts::new(),

@@ -11,6 +11,8 @@ pub mod evidence;
 pub mod fleet;
 pub mod fold;
 pub mod hold;
+pub mod hooks;
+pub mod jobs;
 pub mod observation;
 pub mod plan;
 pub mod preflight;

@@ -401,6 +401,8 @@ mod tests {
                 },
                 windows: None,
                 notify: None,
+                hooks: Vec::new(),
+                jobs: None,
             },
             path: "/plans/recipe-api.yaml".to_owned(),
             now: "2026-11-21T10:00:00Z".parse().unwrap(),
