@@ -7,6 +7,7 @@ pub mod approval;
 pub mod calendar;
 pub mod check;
 pub mod events;
+mod evidence;
 pub mod fleet;
 pub mod history;
 pub mod holds;
