@@ -23,6 +23,7 @@ mod config;
 mod date;
 mod errors;
 mod images;
+mod metrics;
 mod route53;
 mod zone_reads;
 mod zones;

@@ -15,6 +15,7 @@ mod perform;
 mod record;
 mod round;
 mod run;
+mod series;
 mod settle;
 mod zone_writer;
 
@@ -43,6 +44,7 @@ use pager::Pager;
 use perform::Performer;
 use record::Facts;
 pub use run::Ending;
+use series::SeriesMemory;
 
 /// What a controller is connected to.
 #[derive(Clone)]
@@ -110,6 +112,7 @@ pub struct Controller {
     eyes: Eyes,
     book: Book,
     memory: Memory,
+    series: SeriesMemory,
     performer: Performer,
     pager: Pager,
     errands: Errands,
@@ -174,6 +177,7 @@ impl Controller {
             book: Book::new(Arc::clone(&outside.journal), &settings.me),
             memory: Memory::default(),
             performer,
+            series: SeriesMemory::default(),
             pager: Pager::new(Arc::clone(&outside.notifier)),
             notes: BTreeMap::new(),
             outcomes: Facts::new(),

@@ -1,5 +1,7 @@
 //! What metrics showed, in words: bounds, shares, comparisons, climbs.
 
+use std::fmt::Write;
+
 use jiff::Timestamp;
 
 use super::text;
@@ -46,10 +48,21 @@ pub(super) fn beyond(beyond: &Beyond) -> String {
     )
 }
 
+fn size(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn thousands(count: u64) -> String {
+    text::thousands(size(count))
+}
+
 /// What a hold that comes of metrics says.
 pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> Option<String> {
     Some(match reason {
-        HoldReason::MeasureRed { gate: id, beyond: by } => {
+        HoldReason::MeasureRed {
+            gate: id,
+            beyond: by,
+        } => {
             format!("not started: {} is {}", gate(id), beyond(by))
         }
         HoldReason::TrafficElsewhere {
@@ -61,8 +74,8 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> Option<String
         } => format!(
             "the traffic did not follow the weights: the new side had {observed} % of the requests of the last hour \
              ({} of {}) where the weights say {intended}; within {within} % of that is allowed",
-            text::thousands(*new_requests),
-            text::thousands(new_requests.saturating_add(*old_requests)),
+            thousands(*new_requests),
+            thousands(new_requests.saturating_add(*old_requests)),
         ),
         HoldReason::Climbing {
             gate: id,
@@ -73,7 +86,11 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> Option<String
             reaches_at,
         } => {
             let at = match now {
-                Some(now) => format!("{} ({})", text::minute(*reaches_at), text::relative(*reaches_at, now)),
+                Some(now) => format!(
+                    "{} ({})",
+                    text::minute(*reaches_at),
+                    text::relative(*reaches_at, now)
+                ),
                 None => text::minute(*reaches_at),
             };
             format!(
@@ -91,7 +108,7 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> Option<String
         } => format!(
             "{} has too little to judge by: {} of the new side",
             gate(id),
-            text::count_of(*requests, "request")
+            text::count(size(*requests), "request")
         ),
         HoldReason::TooFewRequests {
             requests,
@@ -99,8 +116,8 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> Option<String
             ..
         } => format!(
             "{} of {} requests needed to judge; the bake clock stands",
-            text::thousands(*requests),
-            text::thousands(*needed)
+            thousands(*requests),
+            thousands(*needed)
         ),
         _ => return None,
     })
@@ -124,7 +141,10 @@ pub(super) fn remedy(reason: &HoldReason) -> Option<String> {
 
 /// What was seen at the moment of a revert: ` [step 2, 5% by the weights, 4.8 % of the requests; …]`.
 pub(super) fn attribution(seen: &Attribution) -> String {
-    let mut parts = vec![format!("step {}, {} by the weights", seen.step, seen.intended)];
+    let mut parts = vec![format!(
+        "step {}, {} by the weights",
+        seen.step, seen.intended
+    )];
     if let Some(observed) = seen.observed {
         parts.push(format!("{observed} % of the requests"));
     }
@@ -155,15 +175,16 @@ pub(super) fn tally(tally: &Tally) -> String {
     let all = tally.new_requests.saturating_add(tally.old_requests);
     let mut said = format!("counted up to {}", text::minute(tally.until));
     if all > 0 {
-        let new = text::thousands(tally.new_requests);
-        said.push_str(&format!(
-            ": {new} of {} requests of this step went to the new side",
-            text::thousands(all)
-        ));
+        let new = thousands(tally.new_requests);
+        let all = thousands(all);
+        let _ = write!(
+            said,
+            ": {new} of {all} requests of this step went to the new side"
+        );
     }
     for reading in &tally.readings {
         if let Some(new) = reading.new {
-            said.push_str(&format!("; {} {}", reading.name, number(new, reading.unit)));
+            let _ = write!(said, "; {} {}", reading.name, number(new, reading.unit));
         }
     }
     said

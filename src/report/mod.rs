@@ -8,6 +8,7 @@ pub mod beside;
 pub mod calendar;
 pub mod check;
 pub mod events;
+mod evidence;
 pub mod fleet;
 pub mod history;
 pub mod holds;
