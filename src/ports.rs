@@ -10,9 +10,14 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::engine::event::{Envelope, Event, FailureClass};
+use crate::engine::evidence::plan::Query;
+use crate::engine::evidence::reading::{Readings, SeriesReading};
+use crate::engine::evidence::wanted::Minutes;
 use crate::engine::fleet::FleetSettings;
+use crate::engine::hooks::HookAction;
+use crate::engine::jobs::{HalfLook, JobHalf};
 use crate::engine::observation::{AlarmReading, ChangeReading, FileReading, HistoryReading};
-use crate::engine::plan::{Account, ZoneRef};
+use crate::engine::plan::{Account, AwsSettings, ZoneRef};
 use crate::engine::record::{GroupName, RecordSet};
 use crate::engine::units::{AlarmId, ChangeId, CutoverName, DnsName, ZoneId};
 
@@ -160,6 +165,14 @@ pub fn alarms_within(count: usize) -> Duration {
     Duration::from_secs(5) + Duration::from_millis(200).saturating_mul(more)
 }
 
+/// How long reading so many series of one account may take: 5 s (RULES F1), and 100 ms more for every call of 500 beyond
+/// the 50 that the service's quota lets through in that time.
+pub fn series_within(count: usize) -> Duration {
+    let more = count.div_ceil(500).saturating_sub(50);
+    let more = u32::try_from(more).unwrap_or(u32::MAX);
+    Duration::from_secs(5) + Duration::from_millis(100).saturating_mul(more)
+}
+
 /// Alarms: CloudWatch, or the simulated one. Every call ends within its own timeout.
 #[async_trait]
 pub trait Signals: Send + Sync {
@@ -177,6 +190,14 @@ pub trait Signals: Send + Sync {
         alarm: &AlarmId,
         since: Timestamp,
     ) -> HistoryReading;
+
+    /// Reads series over the minutes that are wanted of each, in calls of up to 500 queries per region. What is not a key
+    /// of the answer was not read.
+    async fn read_series(&self, _account: &Account, wanted: &BTreeMap<Query, Minutes>) -> Readings {
+        let why = "metrics cannot be read here";
+        let unread = |query: &Query| (query.clone(), SeriesReading::Unreadable(why.to_owned()));
+        wanted.keys().map(unread).collect()
+    }
 
     /// How long each alarm looks back before it turns red: its period times its evaluation periods. Composite alarms,
     /// and alarms that cannot be read, have no such time and are left out. For previews; not asked in rounds.
@@ -312,6 +333,53 @@ pub struct Glance {
     pub weights: Vec<Option<crate::engine::units::WeightPair>>,
     /// When Route 53 or CloudWatch was last read for it.
     pub observed_at: Option<Timestamp>,
+}
+
+/// Batch jobs and consumers that are switched off on one side and on on the other. Every call ends within
+/// [`JOB_WITHIN`](crate::engine::decide::JOB_WITHIN), and so does whatever it started.
+#[async_trait]
+pub trait Jobs: Send + Sync {
+    /// Looks at one half. `aws` is the plan's, for where and as whom AWS is called.
+    async fn look(&self, aws: &AwsSettings, half: &JobHalf) -> Result<HalfLook, CallError>;
+
+    /// Switches one half on or off; it may be so already. An error of class `Transient` is ambiguous: it may have been
+    /// done. `key` is the same for this change alone.
+    async fn turn(
+        &self,
+        aws: &AwsSettings,
+        half: &JobHalf,
+        on: bool,
+        key: &str,
+    ) -> Result<(), CallError>;
+}
+
+/// A hook to call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookRequest {
+    /// What is called; its texts may stand in for secrets, which are put in right before the call.
+    pub action: HookAction,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// The idempotency key.
+    pub key: String,
+    /// The event, as JSON.
+    pub input: String,
+}
+
+/// What came of a call of a hook.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HookAnswer {
+    /// The beginning of what it said, without secrets.
+    pub output: String,
+    /// Why it failed, if it did. Holds no secrets.
+    pub failure: Option<String>,
+}
+
+/// Calls hooks.
+#[async_trait]
+pub trait Hooks: Send + Sync {
+    /// Calls one, once. Ends within its timeout, together with all that it started.
+    async fn call(&self, request: &HookRequest) -> HookAnswer;
 }
 
 /// Something that a person is woken for.

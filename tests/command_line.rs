@@ -529,6 +529,7 @@ fn history_is_a_timeline() {
         cause: RevertCause::AlarmRed { alarm: gate() },
         mode: RevertMode::Swap,
         shared: None,
+        seen: None,
     };
     desk.write("recipe-api", at("2026-11-20T12:30:00Z"), vec![revert]);
     let said = desk.says("history recipe-api");

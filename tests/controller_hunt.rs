@@ -1,8 +1,10 @@
 //! The real controller, hunted: simulated AWS, a journal in memory, virtual time, and everything going wrong.
 
+mod beside;
 mod breaking_glass;
 mod calls;
 mod fleets;
+mod jobs;
 mod journal_down;
 mod outside;
 mod pages;

@@ -15,6 +15,8 @@ use super::outcome;
 use super::plans::{self, Found};
 use super::watched_files::{BreakGlassDirectory, WatchedFiles, absolute};
 use crate::aws::{Options, connect};
+use crate::beside::hooks::RealHooks;
+use crate::beside::jobs::RealJobs;
 use crate::controller::{Controller, Ending, Outside, Scope, Settings};
 use crate::engine::event::Envelope;
 use crate::engine::units::{ControllerId, CutoverName};
@@ -132,10 +134,20 @@ pub(super) async fn outside(context: &Context<'_>, journal: Arc<dyn Journal>) ->
         signals: Arc::new(aws.signals),
         journal,
         notifier: Arc::new(Pager::new(Arc::clone(&narrate))),
+        jobs: Arc::new(RealJobs::new(Arc::new(aws.jobs))),
+        hooks: Arc::new(RealHooks::new(Arc::new(variable))),
         files: None,
         break_glass: None,
         narrate,
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a plan's `${NAME}` stands for a variable of this process, which is known only when the hook is called"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// The settings of a new controller of this machine.

@@ -6,6 +6,7 @@ pub mod break_glass;
 mod claims;
 mod drift_checks;
 pub mod emergency;
+mod errands;
 mod files;
 mod fleet;
 mod observe;
@@ -14,6 +15,7 @@ mod perform;
 mod record;
 mod round;
 mod run;
+mod series;
 mod settle;
 mod zone_writer;
 
@@ -31,15 +33,18 @@ use crate::engine::hold::HoldReason;
 use crate::engine::state::State;
 use crate::engine::units::{ControllerId, CutoverName};
 use crate::ports::{
-    BreakGlass, Clock, Dns, Glance, Journal, JournalError, Notifier, PlanFiles, Signals,
+    BreakGlass, Clock, Dns, Glance, Hooks, Jobs, Journal, JournalError, Notifier, PlanFiles,
+    Signals,
 };
 
 use book::Book;
+use errands::Errands;
 use observe::{Eyes, Memory};
 use pager::Pager;
 use perform::Performer;
 use record::Facts;
 pub use run::Ending;
+use series::SeriesMemory;
 
 /// What a controller is connected to.
 #[derive(Clone)]
@@ -54,6 +59,10 @@ pub struct Outside {
     pub journal: Arc<dyn Journal>,
     /// Who tells people.
     pub notifier: Arc<dyn Notifier>,
+    /// Batch jobs.
+    pub jobs: Arc<dyn Jobs>,
+    /// What plans have called.
+    pub hooks: Arc<dyn Hooks>,
     /// The plan files; none where nobody looks at them (a rollback).
     pub files: Option<Arc<dyn PlanFiles>>,
     /// Where the break-glass files are kept; none where nobody keeps them.
@@ -103,8 +112,12 @@ pub struct Controller {
     eyes: Eyes,
     book: Book,
     memory: Memory,
+    series: SeriesMemory,
     performer: Performer,
     pager: Pager,
+    errands: Errands,
+    /// The cutovers whose jobs were looked at since the last round.
+    looked: BTreeSet<CutoverName>,
     /// What this process remembers of each cutover between rounds; nothing that a decision could not do without.
     notes: BTreeMap<CutoverName, Note>,
     /// What came of writes since the last time that was journaled.
@@ -153,11 +166,20 @@ impl Controller {
             dns: Arc::clone(&outside.dns),
             signals: Arc::clone(&outside.signals),
         };
+        let performer = Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal));
         Self {
             eyes,
+            errands: Errands::new(
+                Arc::clone(&outside.clock),
+                Arc::clone(&outside.jobs),
+                Arc::clone(&outside.hooks),
+                performer.shared(),
+            ),
+            looked: BTreeSet::new(),
             book: Book::new(Arc::clone(&outside.journal), &settings.me),
             memory: Memory::default(),
-            performer: Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal)),
+            performer,
+            series: SeriesMemory::default(),
             pager: Pager::new(Arc::clone(&outside.notifier)),
             notes: BTreeMap::new(),
             outcomes: Facts::new(),

@@ -24,7 +24,10 @@ use super::diagnostics::Span;
 use super::diagnostics::quote;
 use super::durations;
 use super::fleet_keys;
+use super::hooks;
+use super::jobs;
 use super::keys;
+use super::measures;
 use super::raw::AlarmEntry;
 use super::raw::DurationText;
 use super::raw::RawAws;
@@ -50,7 +53,6 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
     if !version_is_known(raw.version.as_ref(), sink) {
         return None;
     }
-    refuse_later_keys(&raw, sink);
     require_keys(&raw, span, sink);
     let name = raw.name.and_then(|name| {
         let (span, name) = (name.span, name.value?.0);
@@ -79,6 +81,11 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
         .windows
         .and_then(|windows| windows::convert(windows, sink));
     let notify = raw.notify.and_then(|notify| convert_notify(notify, sink));
+    let ladder = steps.as_deref().unwrap_or_default();
+    let hooks = raw
+        .hooks
+        .map_or_else(Vec::new, |hooks| hooks::convert(hooks, ladder, sink));
+    let jobs = raw.jobs.and_then(|jobs| jobs::convert(jobs, ladder, sink));
     if sink.has_errors() {
         return None;
     }
@@ -94,6 +101,8 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
         gates: gates?,
         windows,
         notify,
+        hooks,
+        jobs,
     })
 }
 
@@ -138,10 +147,6 @@ fn require_keys(raw: &RawPlan, span: &Span, sink: &mut Sink<'_>) {
     require_all(&keys, "the plan", &help, &start, sink);
 }
 
-fn refuse_later_keys(raw: &RawPlan, sink: &mut Sink<'_>) {
-    refuse_later(&[("hooks", &raw.hooks), ("jobs", &raw.jobs)], sink);
-}
-
 pub(super) fn refuse_later(keys: &[(&str, &Option<At<Opaque>>)], sink: &mut Sink<'_>) {
     for (key, at) in keys {
         if let Some(at) = at {
@@ -159,19 +164,12 @@ fn aws_settings(raw: RawAws, sink: &mut Sink<'_>) -> AwsSettings {
 }
 
 fn convert_gates(
-    raw: RawGates,
+    mut raw: RawGates,
     span: &Span,
     region: Option<&str>,
     sink: &mut Sink<'_>,
 ) -> Option<Gates> {
-    refuse_later(
-        &[
-            ("metrics", &raw.metrics),
-            ("traffic", &raw.traffic),
-            ("regression", &raw.regression),
-        ],
-        sink,
-    );
+    let measures = measures::convert(&mut raw, region, sink);
     let mut seen = BTreeMap::new();
     let none_listed = |alarms: &At<Vec<_>>| alarms.value.as_ref().is_some_and(Vec::is_empty);
     if raw.alarms.as_ref().is_none_or(none_listed) {
@@ -195,6 +193,7 @@ fn convert_gates(
         unknown_for: unknown_for?,
         on_unknown: choice(raw.on_unknown),
         both_red: choice(raw.both_red),
+        measures: measures?,
     })
 }
 

@@ -162,10 +162,6 @@ fn parts(text: &str, sink: &mut Sink<'_>) -> Option<Parts> {
     let guardrails = guardrails.map(|raw| guardrails::convert(raw, sink));
     let mut notify = None;
     if let Some(defaults) = raw.defaults.and_then(|defaults| defaults.value) {
-        convert::refuse_later(
-            &[("hooks", &defaults.hooks), ("jobs", &defaults.jobs)],
-            sink,
-        );
         notify = defaults
             .notify
             .and_then(|notify| convert::convert_notify(notify, sink));

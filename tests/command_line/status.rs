@@ -87,6 +87,7 @@ fn status_after_a_revert_shows_the_baseline() {
         cause: RevertCause::AlarmRed { alarm: gate() },
         mode: RevertMode::Swap,
         shared: None,
+        seen: None,
     };
     desk.write("recipe-api", ago(20), vec![revert]);
     let row = desk.says("status --format json").json()[0].clone();

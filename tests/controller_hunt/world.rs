@@ -33,6 +33,7 @@ use cutover::sim::world::SimClock;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
 
+use super::beside::{Side, WiredHooks, WiredJobs};
 use super::outside::{Delays, Files, Glass, Knobs, People, WatchedJournal, Wire};
 use crate::support::engine_plan::gate;
 
@@ -96,9 +97,12 @@ pub(crate) fn plan(of: &PlanOf<'_>) -> PlanSource {
             unknown_for: SignedDuration::from_mins(5),
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Hold,
+            measures: cutover::engine::evidence::plan::Measures::default(),
         },
         windows: None,
         notify: None,
+        hooks: Vec::new(),
+        jobs: None,
     };
     source(plan)
 }
@@ -128,6 +132,7 @@ pub(crate) struct World {
     pub(crate) witness: Arc<Mutex<Witness>>,
     pub(crate) interval: Duration,
     pub(crate) knobs: Arc<Mutex<Knobs>>,
+    pub(crate) side: Side,
 }
 
 /// Sees everything, in order.
@@ -173,6 +178,7 @@ impl World {
             witness: Arc::default(),
             interval: Duration::from_secs(10),
             knobs: Arc::default(),
+            side: Side::of(sources),
         };
         for source in sources {
             world.add(source, start);
@@ -211,7 +217,9 @@ impl World {
             let key = (zone.clone(), group.name.clone());
             witness.owners.insert(key, (plan.name.clone(), index));
         }
-        witness.checkers.insert(plan.name.clone(), Checker::new());
+        let mut checker = Checker::new();
+        self.side.show(plan, &mut checker);
+        witness.checkers.insert(plan.name.clone(), checker);
         for gate in plan.alarms() {
             let long_ago = start - SignedDuration::from_hours(24);
             let mut cloudwatch = locked(&self.cloudwatch);
@@ -261,6 +269,13 @@ impl World {
             }),
             files: Some(Arc::new(self.files.clone())),
             break_glass: Some(Arc::new(self.glass.clone())),
+            jobs: Arc::new(WiredJobs {
+                world: self.clone(),
+                faults: Arc::clone(&self.side.faults),
+            }),
+            hooks: Arc::new(WiredHooks {
+                world: self.clone(),
+            }),
             narrate: Arc::new(|entry| entry.event.label().to_owned()),
         };
         let settings = Settings {

@@ -55,9 +55,12 @@ fn plan() -> Plan {
             unknown_for: SignedDuration::from_mins(30),
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Hold,
+            measures: crate::engine::evidence::plan::Measures::default(),
         },
         windows: None,
         notify: None,
+        hooks: Vec::new(),
+        jobs: None,
         labels: BTreeMap::new(),
         after: Vec::new(),
     }
@@ -103,6 +106,7 @@ fn story() -> Vec<Envelope> {
         },
         mode: RevertMode::Swap,
         shared: None,
+        seen: None,
     };
     entries(vec![
         intended(1, "2026-12-01T00:00:00Z"),
