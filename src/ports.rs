@@ -190,11 +190,7 @@ pub trait Signals: Send + Sync {
 
     /// Reads series over the minutes that are wanted of each, in calls of up to 500 queries per region. What is not a key
     /// of the answer was not read.
-    async fn read_series(
-        &self,
-        _account: &Account,
-        wanted: &BTreeMap<Query, Minutes>,
-    ) -> Readings {
+    async fn read_series(&self, _account: &Account, wanted: &BTreeMap<Query, Minutes>) -> Readings {
         let why = "metrics cannot be read here";
         let unread = |query: &Query| (query.clone(), SeriesReading::Unreadable(why.to_owned()));
         wanted.keys().map(unread).collect()

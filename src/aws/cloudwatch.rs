@@ -305,11 +305,7 @@ impl Signals for CloudWatchSignals {
             })
     }
 
-    async fn read_series(
-        &self,
-        account: &Account,
-        wanted: &BTreeMap<Query, Minutes>,
-    ) -> Readings {
+    async fn read_series(&self, account: &Account, wanted: &BTreeMap<Query, Minutes>) -> Readings {
         let deadline = Instant::now() + series_within(wanted.len());
         let mut regions: BTreeMap<String, BTreeMap<Query, Minutes>> = BTreeMap::new();
         let mut readings = Readings::new();

@@ -112,18 +112,21 @@ impl Call {
 
     /// What is sent.
     pub(super) fn queries(&self) -> Vec<MetricDataQuery> {
-        let metrics = self.metrics.iter().map(|((metric, period), (id, returned))| {
-            let stat = MetricStat::builder()
-                .metric(sdk_metric(metric))
-                .period(i32::from(*period) * 60)
-                .stat(&metric.stat)
-                .build();
-            MetricDataQuery::builder()
-                .id(id)
-                .metric_stat(stat)
-                .return_data(*returned)
-                .build()
-        });
+        let metrics = self
+            .metrics
+            .iter()
+            .map(|((metric, period), (id, returned))| {
+                let stat = MetricStat::builder()
+                    .metric(sdk_metric(metric))
+                    .period(i32::from(*period) * 60)
+                    .stat(&metric.stat)
+                    .build();
+                MetricDataQuery::builder()
+                    .id(id)
+                    .metric_stat(stat)
+                    .return_data(*returned)
+                    .build()
+            });
         let expressions = self.expressions.iter().map(|(id, text)| {
             MetricDataQuery::builder()
                 .id(id)
@@ -155,8 +158,7 @@ impl Answer {
     /// Takes a page in. The last page's status is the one that counts.
     pub(super) fn take(&mut self, page: &GetMetricDataOutput) {
         for message in page.messages() {
-            self.messages
-                .extend(message.value().map(str::to_owned));
+            self.messages.extend(message.value().map(str::to_owned));
         }
         for result in page.metric_data_results() {
             let Some(id) = result.id() else {
@@ -180,17 +182,23 @@ impl Answer {
             None => "CloudWatch said nothing of it",
             Some(Some(StatusCode::Complete)) => {
                 let points = self.points.get(id).into_iter().flatten();
-                let within = |(at, _): &(&Timestamp, &Number)| {
-                    **at >= minutes.from && **at < minutes.until
-                };
+                let within =
+                    |(at, _): &(&Timestamp, &Number)| **at >= minutes.from && **at < minutes.until;
                 return SeriesReading::Read {
                     from: minutes.from,
                     until: minutes.until,
-                    points: points.filter(within).map(|(at, value)| (*at, *value)).collect(),
+                    points: points
+                        .filter(within)
+                        .map(|(at, value)| (*at, *value))
+                        .collect(),
                 };
             }
-            Some(Some(StatusCode::InternalError)) => "CloudWatch could not compute it (InternalError)",
-            Some(Some(StatusCode::PartialData)) => "CloudWatch gave a part of it only (PartialData)",
+            Some(Some(StatusCode::InternalError)) => {
+                "CloudWatch could not compute it (InternalError)"
+            }
+            Some(Some(StatusCode::PartialData)) => {
+                "CloudWatch gave a part of it only (PartialData)"
+            }
             Some(Some(StatusCode::Forbidden)) => "it may not be read (Forbidden)",
             Some(_) => "CloudWatch gave it a status that is not known",
         };
@@ -216,9 +224,8 @@ fn length(minutes: Minutes) -> i64 {
 }
 
 fn sdk_metric(metric: &Metric) -> SdkMetric {
-    let dimension = |(name, value): (&String, &String)| {
-        Dimension::builder().name(name).value(value).build()
-    };
+    let dimension =
+        |(name, value): (&String, &String)| Dimension::builder().name(name).value(value).build();
     SdkMetric::builder()
         .namespace(&metric.namespace)
         .metric_name(&metric.metric)
@@ -293,7 +300,10 @@ mod tests {
         assert_eq!((calls[0].metrics.len(), calls[0].expressions.len()), (2, 1));
         let (_, text) = &calls[0].expressions[0];
         let id = |name: &str| calls[0].metrics[&(metric(name), 1)].0.clone();
-        assert_eq!(*text, format!("100 * FILL({}, 0) / {}", id("errors"), id("requests")));
+        assert_eq!(
+            *text,
+            format!("100 * FILL({}, 0) / {}", id("errors"), id("requests"))
+        );
     }
 
     #[test]

@@ -5,9 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::text;
+use crate::engine::evidence::gate::GateId;
 use crate::engine::plan::HoldOrRevert;
 use crate::engine::state::State;
-use crate::engine::evidence::gate::GateId;
 use crate::engine::units::{Share, WeightPair};
 
 /// What is known when a step's approval is asked for.

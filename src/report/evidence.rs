@@ -59,7 +59,10 @@ fn thousands(count: u64) -> String {
 /// What a hold that comes of metrics says.
 pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> Option<String> {
     Some(match reason {
-        HoldReason::MeasureRed { gate: id, beyond: by } => {
+        HoldReason::MeasureRed {
+            gate: id,
+            beyond: by,
+        } => {
             format!("not started: {} is {}", gate(id), beyond(by))
         }
         HoldReason::TrafficElsewhere {
@@ -83,7 +86,11 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> Option<String
             reaches_at,
         } => {
             let at = match now {
-                Some(now) => format!("{} ({})", text::minute(*reaches_at), text::relative(*reaches_at, now)),
+                Some(now) => format!(
+                    "{} ({})",
+                    text::minute(*reaches_at),
+                    text::relative(*reaches_at, now)
+                ),
                 None => text::minute(*reaches_at),
             };
             format!(
@@ -134,7 +141,10 @@ pub(super) fn remedy(reason: &HoldReason) -> Option<String> {
 
 /// What was seen at the moment of a revert: ` [step 2, 5% by the weights, 4.8 % of the requests; …]`.
 pub(super) fn attribution(seen: &Attribution) -> String {
-    let mut parts = vec![format!("step {}, {} by the weights", seen.step, seen.intended)];
+    let mut parts = vec![format!(
+        "step {}, {} by the weights",
+        seen.step, seen.intended
+    )];
     if let Some(observed) = seen.observed {
         parts.push(format!("{observed} % of the requests"));
     }
@@ -167,7 +177,10 @@ pub(super) fn tally(tally: &Tally) -> String {
     if all > 0 {
         let new = thousands(tally.new_requests);
         let all = thousands(all);
-        let _ = write!(said, ": {new} of {all} requests of this step went to the new side");
+        let _ = write!(
+            said,
+            ": {new} of {all} requests of this step went to the new side"
+        );
     }
     for reading in &tally.readings {
         if let Some(new) = reading.new {

@@ -120,7 +120,9 @@ impl SimSignals {
         }
         let point = |(at, value): (Timestamp, f64)| {
             let within = at >= minutes.from && at < minutes.until;
-            Number::new(value).filter(|_| within).map(|value| (at, value))
+            Number::new(value)
+                .filter(|_| within)
+                .map(|value| (at, value))
         };
         SeriesReading::Read {
             from: minutes.from,
@@ -232,11 +234,7 @@ impl Signals for SimSignals {
         }
     }
 
-    async fn read_series(
-        &self,
-        _account: &Account,
-        wanted: &BTreeMap<Query, Minutes>,
-    ) -> Readings {
+    async fn read_series(&self, _account: &Account, wanted: &BTreeMap<Query, Minutes>) -> Readings {
         let mut by_region: BTreeMap<&str, Vec<(&Query, Minutes)>> = BTreeMap::new();
         for (query, minutes) in wanted {
             let region = query.region.as_ref().unwrap_or(&self.default_region);
@@ -245,7 +243,9 @@ impl Signals for SimSignals {
         let mut readings = Readings::new();
         for (region, series) in by_region {
             // An expression is sent with its inputs.
-            let sent = |(query, _): &(&Query, Minutes)| query.inputs.len() + usize::from(query.expression.is_some());
+            let sent = |(query, _): &(&Query, Minutes)| {
+                query.inputs.len() + usize::from(query.expression.is_some())
+            };
             let calls = series.iter().map(sent).sum::<usize>().div_ceil(QUERIES_MAX);
             let mut down = None;
             for _ in 0..calls {

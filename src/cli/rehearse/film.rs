@@ -149,8 +149,7 @@ fn reaction(
     };
     let cause = cause_of(&decided.event)?;
     let culprit = |id: &AlarmId| match cause {
-        RevertCause::AlarmRed { alarm }
-        | RevertCause::AlarmFlapped { alarm, .. } => alarm == id,
+        RevertCause::AlarmRed { alarm } | RevertCause::AlarmFlapped { alarm, .. } => alarm == id,
         RevertCause::UnknownTooLong { alarm, .. } => *alarm == *id,
         RevertCause::MeasureBeyond { .. }
         | RevertCause::Worse { .. }

@@ -270,7 +270,9 @@ impl Frames<'_> {
             let red = self
                 .axis
                 .largest(self.scenes, |frame| is_red(frame, &gate.id));
-            let unknown = unknown.get(&GateId::from(&gate.id)).map_or(&[][..], Vec::as_slice);
+            let unknown = unknown
+                .get(&GateId::from(&gate.id))
+                .map_or(&[][..], Vec::as_slice);
             let cells: Vec<Cell> = red
                 .iter()
                 .enumerate()

@@ -103,11 +103,7 @@ impl Signals for StageSignals {
         self.signals.alarm_history(account, alarm, since).await
     }
 
-    async fn read_series(
-        &self,
-        account: &Account,
-        wanted: &BTreeMap<Query, Minutes>,
-    ) -> Readings {
+    async fn read_series(&self, account: &Account, wanted: &BTreeMap<Query, Minutes>) -> Readings {
         self.catch_up();
         self.signals.read_series(account, wanted).await
     }

@@ -19,7 +19,9 @@ enum Tells {
     /// Told only where there are some.
     Errors,
     /// Response times, in so many parts of a second.
-    Latency { per_second: u32 },
+    Latency {
+        per_second: u32,
+    },
     /// Memory in percent.
     Memory,
     /// Processor in percent.

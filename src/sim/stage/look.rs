@@ -40,7 +40,10 @@ impl Stage {
             .next_seen(horizon.as_second(), &self.casts, &self.troubles);
         let due = self.states().flat_map(|state| due(state, now)).min();
         let counted = self.states().any(is_counted);
-        let due = due.into_iter().chain(counted.then(|| next_minute(now))).min();
+        let due = due
+            .into_iter()
+            .chain(counted.then(|| next_minute(now)))
+            .min();
         let change = edge.into_iter().chain(seen).min();
         let around = change.map(|at| {
             let after = tick_from(last, interval, at).max(first);
