@@ -333,6 +333,9 @@ pub struct Glance {
     pub weights: Vec<Option<crate::engine::units::WeightPair>>,
     /// When Route 53 or CloudWatch was last read for it.
     pub observed_at: Option<Timestamp>,
+    /// The new side's share of the requests of the last hour, in percent, where they are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_share: Option<crate::engine::evidence::number::Number>,
 }
 
 /// Batch jobs and consumers that are switched off on one side and on on the other. Every call ends within

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::claims::Claims;
 use super::observe::{self, Reads, Seen};
-use super::series;
 use super::{Controller, ControllerError};
 use crate::engine::check::{self, Invariant};
 use crate::engine::decide::{self, Decision};
@@ -170,11 +169,11 @@ impl Controller {
                 .filter(|state| !state.phase.is_final())
                 .collect();
             let now = self.outside.clock.now();
-            let (readings, ()) = tokio::join!(
+            tokio::join!(
                 self.series.look(&self.eyes, &states, now),
                 observe::signals_and_changes(&self.eyes, &states, &mut seen)
             );
-            series::hand_out(&readings, &states, &mut seen, now);
+            self.series.hand_out(&states, &mut seen, now);
         }
         let now = self.now();
         let postponed = self.postponed(&names, &seen, now);
@@ -372,6 +371,7 @@ impl Controller {
             next_at: decision.wake_at,
             weights: weights.into_iter().enumerate().map(keep).collect(),
             observed_at: Some(now),
+            observed_share: decision.observed_share,
         });
     }
 
