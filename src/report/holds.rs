@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{beside, fleet, text};
+use super::{errands, fleet, text};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::record::GroupName;
 use crate::engine::units::CutoverName;
@@ -129,7 +129,7 @@ fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         | HoldReason::JobsFiring { .. }
         | HoldReason::JobsRunning { .. }
         | HoldReason::JobsMoving { .. }
-        | HoldReason::HookRunning { .. } => beside::fact(reason, now),
+        | HoldReason::HookRunning { .. } => errands::fact(reason, now),
         HoldReason::Paused { reason: None } => "paused".to_owned(),
         HoldReason::Paused {
             reason: Some(reason),
@@ -286,7 +286,7 @@ fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
         | HoldReason::JobsFiring { .. }
         | HoldReason::JobsRunning { .. }
         | HoldReason::JobsMoving { .. }
-        | HoldReason::HookRunning { .. } => return beside::remedy(reason, name.as_str()),
+        | HoldReason::HookRunning { .. } => return errands::remedy(reason, name.as_str()),
         HoldReason::FallbackUnknown { .. }
         | HoldReason::NoData { .. }
         | HoldReason::Unknown { .. }

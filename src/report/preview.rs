@@ -6,9 +6,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::beside;
 use super::calendar::{self, Clocks};
 use super::check::step_json;
+use super::errands;
 use super::fleet::limits;
 use super::{holds, text};
 use crate::engine::calendar::Calendar;
@@ -325,7 +325,7 @@ fn steps_text(preview: &Preview) -> String {
         "{}   each step settles for {} before its bake begins\n{}",
         calendar::to_text(&calendar, plan, &clocks, preview.now),
         text::duration(preview.settle),
-        beside::lines(plan)
+        errands::lines(plan)
     )
 }
 
