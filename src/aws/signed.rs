@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::SystemTime;
 
+use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sigv4::http_request::SignableBody;
 use aws_sigv4::http_request::SignableRequest;
@@ -11,16 +12,17 @@ use aws_sigv4::http_request::SigningSettings;
 use aws_sigv4::http_request::sign;
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
+use aws_types::service_config::ServiceConfigKey;
 use serde_json::Value;
 
 use super::config::AwsClients;
-use crate::calls::http::Client;
-use crate::calls::http::Failure;
-use crate::calls::http::Request;
 use crate::engine::event::FailureClass;
 use crate::engine::plan::Account;
 use crate::ports::CallError;
 use crate::ports::Clock;
+use crate::reach::http::Client;
+use crate::reach::http::Failure;
+use crate::reach::http::Request;
 
 /// One call in all, credentials included.
 const CALL_WITHIN: Duration = Duration::from_secs(10);
@@ -87,7 +89,7 @@ impl Signed {
             Some(region.as_ref().to_owned())
         });
         let region = region.unwrap_or_else(|| super::config::GLOBAL_REGION.to_owned());
-        let endpoint = match config.endpoint_url() {
+        let endpoint = match endpoint_of(&config, call.service) {
             Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
             None => format!("https://{}.{region}.{}", call.service, suffix(&region)),
         };
@@ -168,6 +170,24 @@ impl Signed {
         let pairs = pairs.map(|header| (header.name().to_owned(), header.value().to_owned()));
         Ok(pairs.collect())
     }
+}
+
+/// The endpoint that the options or the environment name: the service's own (`AWS_ENDPOINT_URL_EVENTBRIDGE`,
+/// `AWS_ENDPOINT_URL_SCHEDULER`), or that of all services.
+fn endpoint_of(config: &SdkConfig, service: &str) -> Option<String> {
+    let service_id = match service {
+        "events" => "eventbridge",
+        other => other,
+    };
+    let key = ServiceConfigKey::builder()
+        .service_id(service_id)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build();
+    let own = key
+        .ok()
+        .and_then(|key| config.service_config()?.load_config(key));
+    own.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
 /// The domain of a region's partition. Source: AWS General Reference, "Regional endpoints".

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{beside, evidence, fleet, holds, text};
+use super::{errands, evidence, fleet, holds, text};
 use crate::engine::event::{Event, FailureClass, RevertMode, Target};
 use crate::engine::hold::HoldReason;
 use crate::engine::record::GroupImage;
@@ -130,7 +130,7 @@ pub fn event(event: &Event) -> String {
         | Event::JobTurnResolved { .. }
         | Event::JobsOff { .. }
         | Event::JobsDrained { .. }
-        | Event::JobsMoved { .. } => beside::event(event),
+        | Event::JobsMoved { .. } => errands::event(event),
         Event::FleetSettingsAccepted { .. }
         | Event::FleetSlotTaken { .. }
         | Event::FleetBudgetSpent { .. }

@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{beside, evidence, fleet, text};
+use super::{errands, evidence, fleet, text};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::record::GroupName;
 use crate::engine::units::CutoverName;
@@ -136,7 +136,7 @@ fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         | HoldReason::JobsFiring { .. }
         | HoldReason::JobsRunning { .. }
         | HoldReason::JobsMoving { .. }
-        | HoldReason::HookRunning { .. } => beside::fact(reason, now),
+        | HoldReason::HookRunning { .. } => errands::fact(reason, now),
         HoldReason::Paused { reason: None } => "paused".to_owned(),
         HoldReason::Paused {
             reason: Some(reason),
@@ -293,7 +293,7 @@ fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
         | HoldReason::JobsFiring { .. }
         | HoldReason::JobsRunning { .. }
         | HoldReason::JobsMoving { .. }
-        | HoldReason::HookRunning { .. } => return beside::remedy(reason, name.as_str()),
+        | HoldReason::HookRunning { .. } => return errands::remedy(reason, name.as_str()),
         HoldReason::MeasureRed { .. }
         | HoldReason::TrafficElsewhere { .. }
         | HoldReason::Climbing { .. }

@@ -2,12 +2,15 @@
 
 use jiff::SignedDuration;
 
-use super::{Decision, Errand, HookCall, LATE, View};
+use super::{Decision, Errand, HookCall, View};
 use crate::engine::event::Event;
 use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::hooks::{Hook, HookId, HookPoint, HookRun};
 use crate::engine::plan::HoldOrRevert;
 use crate::engine::state::Phase;
+
+/// How long after its end the answer of a call may still be on its way into the journal.
+const ANSWERED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// The longest wait between two tries of a hook, in seconds.
 const BACKOFF_MAX_SECS: i64 = 60;
@@ -103,7 +106,7 @@ fn go_on(view: &View<'_>, hook: &Hook, id: HookId, run: &HookRun) -> Option<Deci
     if let Some(call) = &run.call {
         let ours = view.observation.beside.under_way.contains(&call.call_id);
         // Whoever made it may be gone; then it is made again, with the same key.
-        let lost_at = call.ends_by + LATE;
+        let lost_at = call.ends_by;
         if ours || view.now < lost_at {
             hold.wake_at = Some(lost_at).filter(|_| !ours);
             return Some(hold);
@@ -138,7 +141,7 @@ fn call_it(view: &View<'_>, hook: &Hook, id: HookId, run: &HookRun) -> Decision 
         call_id: call_id.clone(),
         owner: view.observation.me.clone(),
         number,
-        ends_by: view.now + hook.timeout,
+        ends_by: view.now + hook.timeout + ANSWERED_WITHIN,
     };
     let cause = view
         .state

@@ -157,6 +157,22 @@ pub(super) fn remedy(reason: &HoldReason, name: &str) -> Option<String> {
     Some(remedy)
 }
 
+/// What a plan does beside the weights, indented, a line each; empty where it does nothing.
+pub(super) fn lines(plan: &Plan) -> String {
+    let mut lines = String::new();
+    let mut jobs = jobs(plan).into_iter();
+    if let Some(moment) = jobs.next() {
+        lines.push_str(&format!("  jobs move {moment}\n"));
+    }
+    for job in jobs {
+        lines.push_str(&format!("    {job}\n"));
+    }
+    for hook in hooks(plan) {
+        lines.push_str(&format!("  {hook}\n"));
+    }
+    lines
+}
+
 /// What a plan calls on the way, a line each.
 pub fn hooks(plan: &Plan) -> Vec<String> {
     let line = |(index, hook): (usize, &crate::engine::hooks::Hook)| {
@@ -177,7 +193,7 @@ pub fn hooks(plan: &Plan) -> Vec<String> {
             count => format!("{count} times more"),
         };
         format!(
-            "{id}: {}, at most {}, {retries}, {end}",
+            "{id}: {}, at most {}, tried {retries}, {end}",
             action(&hook.call),
             text::duration(hook.timeout)
         )
