@@ -24,6 +24,7 @@ mod date;
 mod errors;
 mod images;
 mod route53;
+mod sns;
 mod zone_reads;
 mod zones;
 
@@ -38,3 +39,4 @@ pub use config::connect;
 pub use errors::BatchFailure;
 pub use errors::batch_failures;
 pub use route53::Route53Dns;
+pub use sns::SnsTopics;

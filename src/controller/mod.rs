@@ -4,6 +4,7 @@ pub mod batch;
 mod book;
 pub mod break_glass;
 mod claims;
+mod couriers;
 mod drift_checks;
 pub mod emergency;
 mod files;
@@ -35,6 +36,7 @@ use crate::ports::{
 };
 
 use book::Book;
+use couriers::Couriers;
 use observe::{Eyes, Memory};
 use pager::Pager;
 use perform::Performer;
@@ -105,6 +107,7 @@ pub struct Controller {
     memory: Memory,
     performer: Performer,
     pager: Pager,
+    couriers: Couriers,
     /// What this process remembers of each cutover between rounds; nothing that a decision could not do without.
     notes: BTreeMap<CutoverName, Note>,
     /// What came of writes since the last time that was journaled.
@@ -151,12 +154,17 @@ impl Controller {
             dns: Arc::clone(&outside.dns),
             signals: Arc::clone(&outside.signals),
         };
+        let mut book = Book::new(Arc::clone(&outside.journal), &settings.me);
+        if outside.notifier.has_channels() {
+            book.keep_notices();
+        }
         Self {
             eyes,
-            book: Book::new(Arc::clone(&outside.journal), &settings.me),
+            book,
             memory: Memory::default(),
             performer: Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal)),
             pager: Pager::new(Arc::clone(&outside.notifier)),
+            couriers: Couriers::new(outside.clone(), settings.me.clone()),
             notes: BTreeMap::new(),
             outcomes: Facts::new(),
             unrecorded: Vec::new(),

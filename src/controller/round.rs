@@ -67,6 +67,7 @@ impl Controller {
         self.tell_fleet_news().await?;
         self.keep_break_glass();
         self.send_pages();
+        self.send_notices();
         if *due == Due::All || self.may_beat() {
             self.beat().await;
         } else {

@@ -80,23 +80,31 @@ impl Controller {
         }
         let down = self.journal_trouble.is_some();
         let wake = self.next_wake().max(Instant::now() + SLEEP_MIN);
-        let look_again = self
-            .outside
-            .clock
-            .look_again(looked_at, self.settings.interval);
-        tokio::select! {
-            biased;
-            outcome = self.performer.next() => {
-                self.note_outcome(outcome);
-                Due::Only(BTreeSet::new())
+        loop {
+            let look_again = self
+                .outside
+                .clock
+                .look_again(looked_at, self.settings.interval);
+            tokio::select! {
+                biased;
+                outcome = self.performer.next() => {
+                    self.note_outcome(outcome);
+                    return Due::Only(BTreeSet::new());
+                }
+                delivered = self.pager.next() => {
+                    self.delivered.push(delivered);
+                    return Due::Only(BTreeSet::new());
+                }
+                () = appended(&self.book, down) => return Due::Only(BTreeSet::new()),
+                () = look_again => return Due::All,
+                () = tokio::time::sleep_until(wake) => return Due::Only(self.woken()),
+                () = self.couriers.next() => {
+                    self.send_notices();
+                    if self.has_told_pages() {
+                        return Due::Only(BTreeSet::new());
+                    }
+                }
             }
-            delivered = self.pager.next() => {
-                self.delivered.push(delivered);
-                Due::Only(BTreeSet::new())
-            }
-            () = appended(&self.book, down) => Due::Only(BTreeSet::new()),
-            () = look_again => Due::All,
-            () = tokio::time::sleep_until(wake) => Due::Only(self.woken()),
         }
     }
 
@@ -127,10 +135,12 @@ impl Controller {
     async fn finish(&mut self) -> Result<(), ControllerError> {
         let deadline = Instant::now() + FINISH_WITHIN;
         self.send_pages();
-        while !(self.performer.is_idle() && self.pager.is_idle()) {
+        self.send_notices();
+        while !(self.performer.is_idle() && self.pager.is_idle() && self.couriers.is_idle()) {
             tokio::select! {
                 outcome = self.performer.next() => self.note_outcome(outcome),
                 delivered = self.pager.next() => self.delivered.push(delivered),
+                () = self.couriers.next() => self.send_notices(),
                 () = tokio::time::sleep_until(deadline) => break,
             }
         }

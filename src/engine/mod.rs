@@ -10,6 +10,7 @@ pub mod event;
 pub mod fleet;
 pub mod fold;
 pub mod hold;
+pub mod notify;
 pub mod observation;
 pub mod plan;
 pub mod preflight;

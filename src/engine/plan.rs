@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+pub use super::notify::Notify;
 use super::record::GroupName;
 use super::units::{AlarmId, CutoverName, Share, WeightPair};
 use super::window::Windows;
@@ -162,13 +163,6 @@ pub enum HoldOrRevert {
     Hold,
     /// Take the traffic back.
     Revert,
-}
-
-/// Who is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notify {
-    /// A local command (argv, no shell) that gets the event as JSON on standard input.
-    pub command: Vec<String>,
 }
 
 /// A plan together with where it came from; what the journal keeps of it.

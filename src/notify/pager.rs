@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
+use serde_json::Value;
 
+use super::channels::Channels;
 use super::command;
 use crate::engine::event::Envelope;
 use crate::engine::event::Event;
+use crate::ports;
 use crate::ports::Notifier;
 use crate::ports::Page;
+use crate::ports::Undelivered;
 
 /// Words an entry for people. Given from outside, because all wording is `report`'s.
 pub type Wording = Arc<dyn Fn(&Envelope) -> String + Send + Sync>;
@@ -33,6 +37,7 @@ const LOGGED_MAX: usize = 1000;
 /// code 0 that it has delivered. It may get the same page twice, with the same `idempotency_key`.
 pub struct Pager {
     wording: Wording,
+    channels: Option<Channels>,
     /// The keys of the pages that were logged, oldest first.
     logged: Mutex<VecDeque<String>>,
 }
@@ -61,7 +66,17 @@ impl Pager {
     pub fn new(wording: Wording) -> Self {
         Self {
             wording,
+            channels: None,
             logged: Mutex::default(),
+        }
+    }
+
+    /// The same, that tells channels too.
+    #[must_use]
+    pub fn with_channels(self, channels: Channels) -> Self {
+        Self {
+            channels: Some(channels),
+            ..self
         }
     }
 
@@ -108,6 +123,17 @@ impl Notifier for Pager {
         };
         let json = serde_json::to_string(&delivery).map_err(|error| error.to_string())?;
         command::run(argv, json + "\n", COMMAND_LIMIT).await
+    }
+
+    fn has_channels(&self) -> bool {
+        self.channels.is_some()
+    }
+
+    async fn deliver(&self, told: &ports::Delivery) -> Result<Option<Value>, Undelivered> {
+        match &self.channels {
+            Some(channels) => channels.deliver(told).await,
+            None => Err(Undelivered::because("no channel is reached from here")),
+        }
     }
 }
 

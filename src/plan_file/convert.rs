@@ -14,7 +14,6 @@ use crate::engine::plan::BAKE_DAYS_MAX;
 use crate::engine::plan::Gates;
 use crate::engine::plan::HoldOrRevert;
 use crate::engine::plan::NoData;
-use crate::engine::plan::Notify;
 use crate::engine::plan::Plan;
 use crate::engine::units::AlarmId;
 use crate::engine::units::CutoverName;
@@ -25,13 +24,13 @@ use super::diagnostics::quote;
 use super::durations;
 use super::fleet_keys;
 use super::keys;
+use super::notify;
 use super::raw::AlarmEntry;
 use super::raw::DurationText;
 use super::raw::RawAws;
 use super::raw::RawChoice;
 use super::raw::RawGates;
 use super::raw::RawNoData;
-use super::raw::RawNotify;
 use super::raw::RawPlan;
 use super::raw::VersionText;
 use super::read::At;
@@ -78,7 +77,7 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
     let windows = raw
         .windows
         .and_then(|windows| windows::convert(windows, sink));
-    let notify = raw.notify.and_then(|notify| convert_notify(notify, sink));
+    let notify = raw.notify.and_then(|notify| notify::convert(notify, sink));
     if sink.has_errors() {
         return None;
     }
@@ -272,34 +271,6 @@ pub(super) fn choice(raw: Option<At<RawChoice>>) -> HoldOrRevert {
         Some(RawChoice::Revert) => HoldOrRevert::Revert,
         Some(RawChoice::Hold) | None => HoldOrRevert::Hold,
     }
-}
-
-pub(super) fn convert_notify(raw: At<RawNotify>, sink: &mut Sink<'_>) -> Option<Notify> {
-    let (span, raw) = (raw.span, raw.value?);
-    let later = [
-        ("slack", &raw.slack),
-        ("sns", &raw.sns),
-        ("webhook", &raw.webhook),
-    ];
-    refuse_later(&later, sink);
-    if raw.command.is_none() && later.iter().any(|(_, at)| at.is_some()) {
-        return None;
-    }
-    let command = require_in(raw.command, "command", "`notify`", &span, sink)?;
-    let words = command.value?;
-    let empty = words.first().is_none_or(|program| {
-        let text = program.value.as_deref();
-        text.is_some_and(|text| text.trim().is_empty())
-    });
-    if empty {
-        let help = "write a program and its arguments: `command: [ /usr/local/bin/page, sre ]`";
-        sink.error(&command.span, "`command` names no program", help);
-    }
-    let command = words
-        .into_iter()
-        .map(|word| word.value)
-        .collect::<Option<_>>()?;
-    Some(Notify { command })
 }
 
 /// A duration of at most 90 days; zero only where that has a meaning.

@@ -1,7 +1,7 @@
 //! What to say about keys and words that the plan format does not know.
 
 /// Keys that a later version will read, and what they will be for.
-const LATER: [(&str, &str); 8] = [
+const LATER: [(&str, &str); 5] = [
     (
         "hooks",
         "only `notify: { command: […] }` runs something of yours",
@@ -18,18 +18,6 @@ const LATER: [(&str, &str); 8] = [
     (
         "regression",
         "make a CloudWatch alarm of the comparison (metric math) and list it under `alarms`",
-    ),
-    (
-        "slack",
-        "use `command: [ … ]`, a program of yours that gets the event as JSON",
-    ),
-    (
-        "sns",
-        "use `command: [ … ]`, a program of yours that gets the event as JSON",
-    ),
-    (
-        "webhook",
-        "use `command: [ … ]`, a program of yours that gets the event as JSON",
     ),
 ];
 
@@ -52,6 +40,7 @@ const ELSEWHERE: [(&[&str], &str); 14] = [
             "fleet",
             "max_in_flight",
             "failure_budget",
+            "holidays",
             "defaults",
             "guardrails",
         ],
@@ -112,7 +101,7 @@ const ELSEWHERE: [(&[&str], &str); 14] = [
 ];
 
 /// What a key's line looks like, for somebody who got its shape wrong.
-const EXAMPLES: [(&str, &str); 38] = [
+const EXAMPLES: [(&str, &str); 49] = [
     ("version", "version: 1"),
     ("name", "name: recipe-api"),
     ("description", "description: Recipe API, EKS to ECS"),
@@ -169,6 +158,26 @@ const EXAMPLES: [(&str, &str); 38] = [
     ("alarms_at_least", "alarms_at_least: 2"),
     ("fallback_alarms_at_least", "fallback_alarms_at_least: 1"),
     ("command", "command: [ /usr/local/bin/page, sre ]"),
+    ("slack", "slack: \"${SLACK_WEBHOOK}\""),
+    (
+        "sns",
+        "sns: arn:aws:sns:eu-west-1:111111111111:cutovers",
+    ),
+    (
+        "topic_arn",
+        "topic_arn: arn:aws:sns:eu-west-1:111111111111:cutovers",
+    ),
+    (
+        "webhook",
+        "webhook: https://hooks.example.com/cutover",
+    ),
+    ("url", "url: https://hooks.example.com/cutover"),
+    ("secret", "secret: \"${WEBHOOK_SECRET}\""),
+    ("token", "token: \"${SLACK_TOKEN}\""),
+    ("channel", "channel: \"#deploys\""),
+    ("on", "on: info"),
+    ("except", "except: approval"),
+    ("holidays", "holidays: [ \"2026-12-28..2027-01-04\" ]"),
 ];
 
 /// The key that a bare value stands for, in the entries that may be written so.
@@ -176,6 +185,9 @@ pub(super) fn shorthand(entry: &str) -> Option<&'static str> {
     match entry {
         "AlarmEntry" => Some("name"),
         "ApprovalEntry" => Some("approval"),
+        "RawSlack" => Some("webhook"),
+        "RawSns" => Some("topic_arn"),
+        "RawWebhook" => Some("url"),
         _ => None,
     }
 }

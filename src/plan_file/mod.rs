@@ -22,6 +22,7 @@ mod keys;
 mod lint;
 mod load;
 mod merge;
+mod notify;
 mod order;
 mod raw;
 mod read;

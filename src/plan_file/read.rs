@@ -35,6 +35,10 @@ pub(super) struct At<T> {
     pub(super) value: Option<T>,
 }
 
+/// A list, or its only entry by itself.
+#[derive(Debug)]
+pub(super) struct Several<T>(pub(super) Vec<At<T>>);
+
 /// A key whose value does not matter.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Opaque;
@@ -57,6 +61,9 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(
 
 /// Under this name [`At`] asks the [`Reader`] for a value together with its place.
 const AT: &str = "$cutover::At";
+
+/// Under this name [`Several`] asks for a list of one where there is no list.
+const SEVERAL: &str = "$cutover::Several";
 
 struct Reader<'n, 's, 'p> {
     node: &'n Node,
@@ -197,6 +204,13 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
                 reader: Some(self),
                 given: 0,
             })
+        } else if name == SEVERAL {
+            match &self.node.value {
+                Value::List(_) => self.deserialize_seq(visitor),
+                Value::Null | Value::Scalar(_) | Value::Map(_) => {
+                    visitor.visit_seq(OnlyAccess(Some(self)))
+                }
+            }
         } else {
             visitor.visit_newtype_struct(self)
         }
@@ -301,6 +315,21 @@ impl<'de> SeqAccess<'de> for AtAccess<'_, '_, '_> {
     }
 }
 
+/// Gives the value that is not in a list.
+struct OnlyAccess<'n, 's, 'p>(Option<Reader<'n, 's, 'p>>);
+
+impl<'de> SeqAccess<'de> for OnlyAccess<'_, '_, '_> {
+    type Error = Mistake;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Mistake> {
+        let reader = self.0.take();
+        reader.map(|reader| seed.deserialize(reader)).transpose()
+    }
+}
+
 struct ListAccess<'r, 'n, 's, 'p> {
     parent: &'r Reader<'n, 's, 'p>,
     entries: std::slice::Iter<'r, Rc<Node>>,
@@ -383,6 +412,30 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for AtVisitor<T> {
         let value = seq.next_element().ok().flatten();
         let span = start..end;
         Ok(At { span, value })
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Several<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(SEVERAL, SeveralVisitor(PhantomData))
+    }
+}
+
+struct SeveralVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for SeveralVisitor<T> {
+    type Value = Several<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list, or one entry")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Several<T>, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = seq.next_element()? {
+            entries.push(entry);
+        }
+        Ok(Several(entries))
     }
 }
 
