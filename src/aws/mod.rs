@@ -15,6 +15,7 @@
 //! | `zones.rs` | finding hosted zones |
 //! | `route53.rs` | the port `Dns` |
 //! | `cloudwatch.rs` | the port `Signals` |
+//! | `sns.rs` | the port `Topics` |
 
 mod budget;
 mod caller;

@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use aws_config::Region;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::sync::OnceCell;
@@ -18,6 +17,8 @@ use super::config::GLOBAL_REGION;
 use super::config::Options;
 use super::config::load;
 use super::config::lock;
+use super::errors::call_error;
+use super::errors::too_late;
 use crate::ports::Publication;
 use crate::ports::Topics;
 
@@ -93,15 +94,8 @@ impl Topics for SnsTopics {
         }
         match tokio::time::timeout(PUBLISH_WITHIN, call.send()).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                let said = error.as_service_error().map(aws_sdk_sns::error::ProvideErrorMetadata::meta);
-                let said = said.and_then(|meta| {
-                    let (code, message) = (meta.code()?, meta.message().unwrap_or(""));
-                    Some(format!("Publish: {code}: {message}"))
-                });
-                Err(said.unwrap_or_else(|| format!("Publish: {}", DisplayErrorContext(error))))
-            }
-            Err(_) => Err(format!("Publish: no answer within {} s", PUBLISH_WITHIN.as_secs())),
+            Ok(Err(error)) => Err(call_error("Publish", &error).to_string()),
+            Err(_) => Err(too_late("Publish", PUBLISH_WITHIN).to_string()),
         }
     }
 }
