@@ -18,6 +18,8 @@
 //! A folder is a layer; a layer names only those below it (`tests/layers.rs`). `ARCHITECTURE.md` draws the whole house.
 
 pub mod aws;
+pub mod beside;
+pub mod calls;
 pub mod cli;
 pub mod controller;
 pub mod engine;

@@ -1,36 +1,26 @@
-//! Topics of Amazon SNS.
+//! Topics of Amazon SNS. `Publish` is the only operation that is needed: 17 s of processor time for the SDK's crate would be
+//! a high price for it.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_config::Region;
-use aws_sdk_sns::Client;
-use aws_sdk_sns::types::MessageAttributeValue;
-use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
-use tokio::sync::OnceCell;
 
-use super::config::CONNECT_TIMEOUT;
-use super::config::GLOBAL_REGION;
-use super::config::Options;
-use super::config::load;
-use super::config::lock;
-use super::errors::call_error;
-use super::errors::too_late;
+use super::config::AwsClients;
+use super::signed::Body;
+use super::signed::Call;
+use super::signed::Signed;
+use crate::engine::plan::Account;
+use crate::ports::Clock;
 use crate::ports::Publication;
 use crate::ports::Topics;
 
-/// A call in all. Trying again is the caller's.
-const PUBLISH_WITHIN: Duration = Duration::from_secs(8);
+/// The version of the API. Source: SNS API Reference.
+const VERSION: &str = "2010-03-31";
 
-/// Publishes with the environment's own credentials: a topic in another account must allow them. Nothing is looked up
-/// before the first publication.
+/// Publishes with the environment's own credentials: a topic in another account must allow them.
+#[derive(Clone)]
 pub struct SnsTopics {
-    options: Options,
-    ambient: OnceCell<aws_config::SdkConfig>,
-    clients: Mutex<BTreeMap<String, Client>>,
+    signed: Signed,
 }
 
 impl std::fmt::Debug for SnsTopics {
@@ -40,62 +30,50 @@ impl std::fmt::Debug for SnsTopics {
 }
 
 impl SnsTopics {
-    /// Connects nothing yet.
-    pub fn new(options: Options) -> Self {
+    pub(super) fn new(clients: Arc<AwsClients>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            options,
-            ambient: OnceCell::new(),
-            clients: Mutex::default(),
+            signed: Signed::new(clients, clock),
         }
-    }
-
-    /// The client of a topic's region.
-    async fn client(&self, topic_arn: &str) -> Client {
-        let region = topic_arn.split(':').nth(3).unwrap_or(GLOBAL_REGION);
-        let ambient = self.ambient.get_or_init(|| load(&self.options, None)).await;
-        let mut clients = lock(&self.clients);
-        let client = clients.entry(region.to_owned()).or_insert_with(|| {
-            let timeouts = TimeoutConfig::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .operation_timeout(PUBLISH_WITHIN);
-            let config = aws_sdk_sns::config::Builder::from(ambient)
-                .region(Region::new(region.to_owned()))
-                .retry_config(RetryConfig::disabled())
-                .timeout_config(timeouts.build());
-            Client::from_conf(config.build())
-        });
-        client.clone()
     }
 }
 
 #[async_trait]
 impl Topics for SnsTopics {
     async fn publish(&self, publication: &Publication) -> Result<(), String> {
-        let mut call = self
-            .client(&publication.topic_arn)
-            .await
-            .publish()
-            .topic_arn(&publication.topic_arn)
-            .subject(&publication.subject)
-            .message_structure("json")
-            .message(&publication.message);
-        for (name, value) in &publication.attributes {
-            let value = MessageAttributeValue::builder()
-                .data_type("String")
-                .string_value(value)
-                .build()
-                .map_err(|error| error.to_string())?;
-            call = call.message_attributes(*name, value);
-        }
-        if publication.topic_arn.ends_with(".fifo") {
-            call = call
-                .message_group_id(&publication.group)
-                .message_deduplication_id(&publication.deduplication);
-        }
-        match tokio::time::timeout(PUBLISH_WITHIN, call.send()).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(call_error("Publish", &error).to_string()),
-            Err(_) => Err(too_late("Publish", PUBLISH_WITHIN).to_string()),
-        }
+        // Topics live in the region that their ARN names, whichever is ours.
+        let region = publication.topic_arn.split(':').nth(3);
+        let call = Call {
+            operation: "Publish",
+            service: "sns",
+            method: "POST",
+            path: "/",
+            target: None,
+            body: Body::Form(fields(publication)),
+        };
+        let published = self.signed.call(&Account::default(), region, call).await;
+        published.map(drop).map_err(|error| error.to_string())
     }
+}
+
+/// The parameters of the call, as the Query protocol has them.
+fn fields(publication: &Publication) -> Vec<(String, String)> {
+    let mut fields = Vec::new();
+    let mut add = |name: &str, value: &str| fields.push((name.to_owned(), value.to_owned()));
+    add("Action", "Publish");
+    add("Version", VERSION);
+    add("TopicArn", &publication.topic_arn);
+    add("Subject", &publication.subject);
+    add("MessageStructure", "json");
+    add("Message", &publication.message);
+    for (number, (name, value)) in (1..).zip(&publication.attributes) {
+        let entry = format!("MessageAttributes.entry.{number}");
+        add(&format!("{entry}.Name"), name);
+        add(&format!("{entry}.Value.DataType"), "String");
+        add(&format!("{entry}.Value.StringValue"), value);
+    }
+    if publication.topic_arn.ends_with(".fifo") {
+        add("MessageGroupId", &publication.group);
+        add("MessageDeduplicationId", &publication.deduplication);
+    }
+    fields
 }

@@ -123,6 +123,7 @@ impl Book {
             entry: entry.clone(),
             pages,
             standing,
+            test: false,
         });
         notices.extend(wanting.map(|channel| (channel, Arc::clone(&notice))));
     }

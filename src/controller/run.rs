@@ -17,6 +17,9 @@ use crate::engine::state::{Phase, State};
 /// pages.
 const FINISH_WITHIN: Duration = Duration::from_secs(15);
 
+/// How long a single round waits for hooks that it called and jobs that it switched: the longest that they may take.
+const ERRANDS_WITHIN: Duration = Duration::from_mins(11);
+
 /// The shortest sleep: a bound on how fast rounds can follow each other.
 const SLEEP_MIN: Duration = Duration::from_millis(20);
 
@@ -70,6 +73,7 @@ impl Controller {
     /// The journal cannot be used.
     pub async fn run_once(&mut self) -> Result<(), ControllerError> {
         self.round(&Due::All).await?;
+        self.finish_errands(ERRANDS_WITHIN).await?;
         self.finish().await
     }
 
@@ -89,6 +93,10 @@ impl Controller {
                 biased;
                 outcome = self.performer.next() => {
                     self.note_outcome(outcome);
+                    return Due::Only(BTreeSet::new());
+                }
+                done = self.errands.next() => {
+                    self.note_done(done);
                     return Due::Only(BTreeSet::new());
                 }
                 delivered = self.pager.next() => {
@@ -136,8 +144,13 @@ impl Controller {
         let deadline = Instant::now() + FINISH_WITHIN;
         self.send_pages();
         self.send_notices();
-        while !(self.performer.is_idle() && self.pager.is_idle() && self.couriers.is_idle()) {
+        while !(self.performer.is_idle()
+            && self.pager.is_idle()
+            && self.errands.is_idle()
+            && self.couriers.is_idle())
+        {
             tokio::select! {
+                done = self.errands.next() => self.note_done(done),
                 outcome = self.performer.next() => self.note_outcome(outcome),
                 delivered = self.pager.next() => self.delivered.push(delivered),
                 () = self.couriers.next() => self.send_notices(),
@@ -162,7 +175,8 @@ impl Controller {
             }
         };
         let recorded = self.outcomes.is_empty() && self.unrecorded.is_empty();
-        let settled = states.iter().all(over) && self.performer.is_idle();
+        let idle = self.performer.is_idle() && self.errands.is_idle();
+        let settled = states.iter().all(over) && idle;
         settled && recorded && self.journal_trouble.is_none()
     }
 }

@@ -262,6 +262,7 @@ impl Controller {
         observation: &mut Observation,
     ) -> Result<bool, ControllerError> {
         let (name, reverts, halts) = (&turn.draft.name, turn.reverts(), turn.halts());
+        let journaled = answer.is_ok();
         match answer {
             Ok(()) => self.journal_answered(Ok(()))?,
             Err(JournalError::Conflict { .. }) => {
@@ -283,6 +284,12 @@ impl Controller {
             self.performer.drop_queued(name);
             mine.order = None;
         }
+        // Only what the journal itself has taken is begun beside the weights.
+        if journaled {
+            let begun = self.begin_errands(name, turn.decision.errands);
+            observation.beside.under_way.extend(begun);
+        }
+        observation.beside.hushed = self.book.is_shadowed(name);
         if let Some(order) = turn.decision.order {
             mine.order = Some((order, self.performer.epoch(name)));
             observation.in_flight = true;

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::hooks::HookId;
+use super::jobs::JobSide;
 use super::record::GroupName;
 use super::state::Phase;
 use super::units::{AlarmId, ChangeId, CutoverName, ZoneId};
@@ -23,6 +25,38 @@ pub enum HoldReason {
     Halted {
         /// Why it was halted.
         reason: HaltReason,
+    },
+    /// The jobs run on neither side, for longer than a switch takes.
+    JobsBothOff {
+        /// The side that is to be on.
+        to: JobSide,
+        /// Since when both are off.
+        since: Timestamp,
+    },
+    /// Somebody else switched these jobs.
+    JobsDrift {
+        /// The jobs, by name.
+        jobs: Vec<String>,
+        /// Those of them that are on on both sides.
+        both_on: Vec<String>,
+    },
+    /// The jobs cannot be read or switched.
+    JobsStuck {
+        /// The job, by name.
+        job: String,
+        /// On which side.
+        side: JobSide,
+        /// What was said.
+        message: String,
+    },
+    /// A hook failed, and all its tries.
+    HookFailed {
+        /// Which.
+        hook: HookId,
+        /// How often it was tried.
+        tries: u32,
+        /// What was said.
+        message: String,
     },
     /// Somebody else changed these groups.
     Drift {
@@ -208,6 +242,36 @@ pub enum HoldReason {
         /// Whether it must stay open until the bake is over.
         whole_bake: bool,
     },
+    /// The jobs have not been looked at yet.
+    JobsUnseen {},
+    /// Jobs fire about now; the switch keeps away from it.
+    JobsFiring {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// What still runs on the side that was left is waited for.
+    JobsRunning {
+        /// The side.
+        side: JobSide,
+        /// How many still run.
+        running: u32,
+        /// Since when they are waited for.
+        since: Timestamp,
+        /// Whether that is longer than the plan allows.
+        overdue: bool,
+    },
+    /// The jobs move.
+    JobsMoving {
+        /// The side that is to be on.
+        to: JobSide,
+        /// Since when both sides are off, if they are.
+        off_since: Option<Timestamp>,
+    },
+    /// A hook is being called.
+    HookRunning {
+        /// Which.
+        hook: HookId,
+    },
     /// The weights are being written and read back.
     Shifting {
         /// The step.
@@ -310,6 +374,13 @@ pub enum RevertCause {
         /// Since when it waited.
         since: Timestamp,
     },
+    /// A hook failed, and the plan says revert.
+    HookFailed {
+        /// Which.
+        hook: HookId,
+        /// What was said.
+        message: String,
+    },
     /// A person asked.
     Operator {
         /// Who.
@@ -328,6 +399,11 @@ impl HoldReason {
         match self {
             Self::RevertBlocked { .. }
             | Self::Halted { .. }
+            | Self::JobsBothOff { .. }
+            | Self::JobsDrift { .. }
+            | Self::JobsStuck { .. }
+            | Self::JobsRunning { overdue: true, .. }
+            | Self::HookFailed { .. }
             | Self::Drift { .. }
             | Self::AlreadyAtBaseline {}
             | Self::FallbackRed { .. }
@@ -360,6 +436,11 @@ impl HoldReason {
             | Self::WindowShut {
                 opens_at: Some(_), ..
             }
+            | Self::JobsUnseen {}
+            | Self::JobsFiring { .. }
+            | Self::JobsRunning { overdue: false, .. }
+            | Self::JobsMoving { .. }
+            | Self::HookRunning { .. }
             | Self::Shifting { .. }
             | Self::Settling { .. }
             | Self::Baking { .. }
@@ -372,6 +453,10 @@ impl HoldReason {
         match self {
             Self::RevertBlocked { .. } => "revert_blocked",
             Self::Halted { .. } => "halted",
+            Self::JobsBothOff { .. } => "jobs_both_off",
+            Self::JobsDrift { .. } => "jobs_drift",
+            Self::JobsStuck { .. } => "jobs_stuck",
+            Self::HookFailed { .. } => "hook_failed",
             Self::Drift { .. } => "drift",
             Self::AlreadyAtBaseline { .. } => "already_at_baseline",
             Self::AlarmRed { .. } => "alarm_red",
@@ -399,6 +484,11 @@ impl HoldReason {
             Self::Approval { .. } => "approval",
             Self::ApprovalOverdue { .. } => "approval_overdue",
             Self::WindowShut { .. } => "window_shut",
+            Self::JobsUnseen { .. } => "jobs_unseen",
+            Self::JobsFiring { .. } => "jobs_firing",
+            Self::JobsRunning { .. } => "jobs_running",
+            Self::JobsMoving { .. } => "jobs_moving",
+            Self::HookRunning { .. } => "hook_running",
             Self::Shifting { .. } => "shifting",
             Self::InSyncLate { .. } => "in_sync_late",
             Self::Settling { .. } => "settling",
@@ -443,6 +533,14 @@ impl HoldReason {
             | Self::BreakGlass { message }
             | Self::FleetUnreadable { message }
             | Self::Clock { message } => *message = String::new(),
+            Self::JobsStuck { message, .. } => *message = String::new(),
+            Self::HookFailed { tries, message, .. } => {
+                (*tries, *message) = (0, String::new());
+            }
+            Self::JobsFiring { until } => *until = Timestamp::UNIX_EPOCH,
+            Self::JobsRunning { running, since, .. } => {
+                (*running, *since) = (0, Timestamp::UNIX_EPOCH);
+            }
             Self::Shifting { message, .. } => *message = None,
             Self::BudgetSpent {
                 spent,
@@ -466,6 +564,11 @@ impl HoldReason {
             }
             Self::FleetFull { in_flight, max } => (*in_flight, *max) = (0, 0),
             Self::Halted { .. }
+            | Self::JobsBothOff { .. }
+            | Self::JobsDrift { .. }
+            | Self::JobsUnseen {}
+            | Self::JobsMoving { .. }
+            | Self::HookRunning { .. }
             | Self::Drift { .. }
             | Self::AlreadyAtBaseline {}
             | Self::AlarmRed { .. }

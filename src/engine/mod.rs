@@ -10,6 +10,8 @@ pub mod event;
 pub mod fleet;
 pub mod fold;
 pub mod hold;
+pub mod hooks;
+pub mod jobs;
 pub mod notify;
 pub mod observation;
 pub mod plan;

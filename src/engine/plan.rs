@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use super::hooks::Hook;
+use super::jobs::JobSwitch;
 pub use super::notify::Notify;
 use super::record::GroupName;
 use super::units::{AlarmId, CutoverName, Share, WeightPair};
@@ -41,6 +43,12 @@ pub struct Plan {
     /// Who is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
+    /// What is called on the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
+    /// The batch jobs that move as one switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<JobSwitch>,
 }
 
 /// Where and as whom AWS is called.
@@ -195,6 +203,12 @@ impl Plan {
     /// How many steps there are.
     pub fn step_count(&self) -> u16 {
         u16::try_from(self.steps.len()).unwrap_or(u16::MAX)
+    }
+
+    /// The number of the step with this share.
+    pub fn step_of(&self, share: Share) -> Option<u16> {
+        let index = self.steps.iter().position(|step| step.share == share)?;
+        u16::try_from(index + 1).ok()
     }
 
     /// All alarms that are watched, gates first.

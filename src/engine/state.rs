@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Envelope, FailureClass, RevertMode, Target};
 use super::hold::{HaltReason, HoldReason, RevertCause};
+use super::hooks::{HookId, HookRun};
+use super::jobs::JobsState;
 use super::plan::{Plan, PlanSource};
 use super::record::GroupImage;
 use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WeightPair, WriteId, ZoneId};
@@ -129,6 +131,10 @@ pub struct State {
     pub rollback: Option<Rollback>,
     /// The revert that is under way, or the last one.
     pub revert: Option<Revert>,
+    /// How far each hook of this attempt has come.
+    pub hooks: BTreeMap<HookId, HookRun>,
+    /// How far the jobs have moved in this attempt.
+    pub jobs: JobsState,
     /// Why it is halted.
     pub halt: Option<HaltReason>,
     /// Why nothing moves, as last journaled.

@@ -7,12 +7,14 @@ use std::time::Duration;
 use serde_json::Value;
 use serde_json::json;
 
-use super::http::Answer;
-use super::http::Http;
 use super::secret::Lookup;
+use super::secret::Secret;
 use super::slack;
 use super::sns;
 use super::webhook;
+use crate::calls::http::Answer;
+use crate::calls::http::Client;
+use crate::calls::http::Request;
 use crate::engine::notify::Notice;
 use crate::engine::notify::Via;
 use crate::ports::Clock;
@@ -21,7 +23,7 @@ use crate::ports::Topics;
 use crate::ports::Undelivered;
 
 /// How long one request may take.
-pub(super) const REQUEST_WITHIN: Duration = Duration::from_secs(8);
+const REQUEST_WITHIN: Duration = Duration::from_secs(8);
 
 /// The most characters of what a service said that are repeated.
 const SAID_CHARS_MAX: usize = 200;
@@ -38,7 +40,7 @@ pub struct Words {
 /// All that it takes to tell channels.
 #[derive(Clone)]
 pub struct Channels {
-    pub(super) http: Http,
+    http: Client,
     pub(super) environment: Lookup,
     pub(super) topics: Arc<dyn Topics>,
     pub(super) words: Words,
@@ -60,7 +62,7 @@ impl Channels {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            http: Http::default(),
+            http: Client::default(),
             environment,
             topics,
             words,
@@ -87,6 +89,29 @@ impl Channels {
         }
     }
 
+    /// Posts a body. The error names neither the address nor the headers, which may be secrets.
+    pub(super) async fn post(
+        &self,
+        url: &Secret,
+        headers: &[(&str, String)],
+        body: String,
+    ) -> Result<Answer, Undelivered> {
+        let mut headers: Vec<(String, String)> = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
+        let agent = concat!("cutover/", env!("CARGO_PKG_VERSION"));
+        headers.push(("user-agent".to_owned(), agent.to_owned()));
+        let request = Request {
+            method: "POST",
+            url: url.reveal().to_owned(),
+            headers,
+            body,
+        };
+        let answered = self.http.send(request, REQUEST_WITHIN).await;
+        answered.map_err(|failure| Undelivered::because(failure.to_string()))
+    }
+
     /// What happened, with the cutover's name; a page is marked.
     pub(super) fn text(&self, notice: &Notice) -> String {
         format!("{}: {}", notice.entry.cutover, (self.words.line)(notice))
@@ -101,7 +126,7 @@ impl Channels {
             "specversion": "1.0",
             "id": notice.idempotency_key(),
             "source": format!("cutover:{}", entry.cutover),
-            "type": format!("cutover.{}", entry.event.label()),
+            "type": format!("cutover.{}", notice.kind()),
             "subject": entry.cutover,
             "time": entry.at,
             "datacontenttype": "application/json",
@@ -129,13 +154,21 @@ pub(super) fn level(notice: &Notice) -> &'static str {
 }
 
 /// The event, without the plan that it may carry: that has up to 1 MiB, more than services take.
-fn slim(notice: &Notice) -> Value {
+pub(super) fn slim(notice: &Notice) -> Value {
+    if notice.test {
+        return json!({ "type": notice.kind() });
+    }
     let mut event = serde_json::to_value(&notice.entry.event).unwrap_or(Value::Null);
     if let Some(source) = event.get_mut("source").and_then(Value::as_object_mut) {
         source.remove("plan");
         source.remove("text");
     }
     event
+}
+
+/// Whether an answer is of the 200s.
+pub(super) fn is_success(answer: &Answer) -> bool {
+    (200..300).contains(&answer.status)
 }
 
 /// What a service refused with.

@@ -2,7 +2,6 @@
 
 mod channels;
 mod command;
-pub mod http;
 mod pager;
 mod secret;
 mod slack;
@@ -13,6 +12,7 @@ pub use channels::Channels;
 pub use channels::Words;
 pub use pager::Pager;
 pub use pager::Wording;
+pub use pager::test_command;
 pub use secret::Lookup;
 pub use secret::Secret;
 pub use secret::resolve;

@@ -12,9 +12,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::channels::Channels;
+use super::channels::slim;
 use super::command;
 use crate::engine::event::Envelope;
-use crate::engine::event::Event;
+use crate::engine::notify::Notice;
 use crate::ports;
 use crate::ports::Notifier;
 use crate::ports::Page;
@@ -48,6 +49,26 @@ impl fmt::Debug for Pager {
     }
 }
 
+/// Runs a command as a page would, with a notice that is a test; its event has the type `notify_test`.
+///
+/// # Errors
+/// As for a page.
+pub async fn test_command(argv: &[String], notice: &Notice, message: &str) -> Result<(), String> {
+    let entry = &notice.entry;
+    let key = notice.idempotency_key();
+    let delivery = Delivery {
+        idempotency_key: &key,
+        cutover: entry.cutover.as_str(),
+        attempt: entry.attempt,
+        seq: entry.seq,
+        at: entry.at,
+        message,
+        event: slim(notice),
+    };
+    let json = serde_json::to_string(&delivery).map_err(|error| error.to_string())?;
+    command::run(argv, json + "\n", COMMAND_LIMIT).await
+}
+
 /// What a command gets on standard input. Its fields only grow.
 #[derive(Debug, Serialize)]
 struct Delivery<'page> {
@@ -58,7 +79,7 @@ struct Delivery<'page> {
     at: jiff::Timestamp,
     /// The event in one sentence, so that a command need not word it again.
     message: &'page str,
-    event: &'page Event,
+    event: Value,
 }
 
 impl Pager {
@@ -119,7 +140,7 @@ impl Notifier for Pager {
             seq: entry.seq,
             at: entry.at,
             message: &message,
-            event: &entry.event,
+            event: serde_json::to_value(&entry.event).map_err(|error| error.to_string())?,
         };
         let json = serde_json::to_string(&delivery).map_err(|error| error.to_string())?;
         command::run(argv, json + "\n", COMMAND_LIMIT).await
@@ -140,6 +161,7 @@ impl Notifier for Pager {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::event::Event;
     use crate::engine::hold::HaltReason;
 
     /// A page whose command is this shell script.
@@ -172,7 +194,7 @@ mod tests {
         let out = folder.path().join("page.json");
         let script = format!("cat > '{}'", out.display());
         assert_eq!(pager().page(&page(Some(&script))).await, Ok(()));
-        let got: serde_json::Value =
+        let got: Value =
             serde_json::from_str(&std::fs::read_to_string(out).unwrap()).unwrap();
         let expected = serde_json::json!({
             "idempotency_key": "recipe-api/17",
@@ -224,7 +246,7 @@ mod tests {
         }
         let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
-        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        let line: Value = serde_json::from_str(text.trim()).unwrap();
         assert_eq!(line["level"], "ERROR");
         let fields = &line["fields"];
         assert_eq!(fields["page"], true);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::channels::Channels;
-use super::channels::REQUEST_WITHIN;
+use super::channels::is_success;
 use super::channels::refused;
 use super::secret::Secret;
 use super::secret::resolve;
@@ -34,9 +34,8 @@ pub(super) async fn post(
     let text = format!("{}{}", marked(channels, notice), key(notice));
     let body = json!({ "text": text }).to_string();
     let headers = [("content-type", "application/json; charset=utf-8".to_owned())];
-    let answer = channels.http.post(&url, &headers, body, REQUEST_WITHIN).await;
-    let answer = answer.map_err(Undelivered::because)?;
-    if answer.is_success() {
+    let answer = channels.post(&url, &headers, body).await?;
+    if is_success(&answer) {
         Ok(None)
     } else {
         Err(refused(&answer))
@@ -161,13 +160,13 @@ impl Slack<'_> {
             ("authorization", format!("Bearer {}", self.token.reveal())),
         ];
         let body = message.to_string();
-        let posted = self.channels.http.post(&url, &headers, body, REQUEST_WITHIN);
+        let posted = self.channels.post(&url, &headers, body);
         let named = |undelivered: Undelivered| Undelivered {
             why: format!("{method}: {}", undelivered.why),
             ..undelivered
         };
-        let answer = posted.await.map_err(|why| named(Undelivered::because(why)))?;
-        if !answer.is_success() {
+        let answer = posted.await.map_err(named)?;
+        if !is_success(&answer) {
             return Err(named(refused(&answer)));
         }
         let said: Value = serde_json::from_str(&answer.body)

@@ -36,7 +36,7 @@ pub(super) async fn publish(
         message: json!({ "default": event, "email": text, "sms": text }).to_string(),
         attributes: BTreeMap::from([
             ("cutover", notice.entry.cutover.to_string()),
-            ("event", notice.entry.event.label().to_owned()),
+            ("event", notice.kind().to_owned()),
             ("idempotency_key", key.clone()),
             ("level", level(notice).to_owned()),
         ]),

@@ -2,6 +2,8 @@
 //!
 //! Sources: `CloudEvents` 1.0.2, HTTP protocol binding, structured mode; Standard Webhooks 1.0.0, signature scheme.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use hmac::Hmac;
 use hmac::KeyInit;
 use hmac::Mac;
@@ -9,7 +11,7 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use super::channels::Channels;
-use super::channels::REQUEST_WITHIN;
+use super::channels::is_success;
 use super::channels::refused;
 use super::secret::Secret;
 use super::secret::address;
@@ -42,9 +44,8 @@ pub(super) async fn post(
         headers.push(("webhook-signature", signed));
     }
     headers.push(("webhook-id", id));
-    let answer = channels.http.post(&url, &headers, body, REQUEST_WITHIN).await;
-    let answer = answer.map_err(Undelivered::because)?;
-    if answer.is_success() {
+    let answer = channels.post(&url, &headers, body).await?;
+    if is_success(&answer) {
         Ok(None)
     } else {
         Err(refused(&answer))
@@ -57,7 +58,7 @@ pub(super) async fn post(
 /// The secret says that it is base64, and is not.
 fn sign(secret: &Secret, id: &str, at: i64, body: &str) -> Result<String, String> {
     let key = match secret.reveal().strip_prefix(BASE64_PREFIX) {
-        Some(encoded) => aws_smithy_types::base64::decode(encoded)
+        Some(encoded) => BASE64.decode(encoded)
             .map_err(|_| format!("the secret begins with {BASE64_PREFIX}, and is not base64"))?,
         None => secret.reveal().as_bytes().to_vec(),
     };
@@ -65,7 +66,7 @@ fn sign(secret: &Secret, id: &str, at: i64, body: &str) -> Result<String, String
         .expect("invariant: HMAC takes keys of any length");
     mac.update(format!("{id}.{at}.{body}").as_bytes());
     let code = mac.finalize().into_bytes();
-    Ok(format!("v1,{}", aws_smithy_types::base64::encode(code)))
+    Ok(format!("v1,{}", BASE64.encode(code)))
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ use super::diagnostics::Span;
 use super::diagnostics::quote;
 use super::durations;
 use super::fleet_keys;
+use super::hooks;
+use super::jobs;
 use super::keys;
 use super::notify;
 use super::raw::AlarmEntry;
@@ -49,7 +51,6 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
     if !version_is_known(raw.version.as_ref(), sink) {
         return None;
     }
-    refuse_later_keys(&raw, sink);
     require_keys(&raw, span, sink);
     let name = raw.name.and_then(|name| {
         let (span, name) = (name.span, name.value?.0);
@@ -78,6 +79,11 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
         .windows
         .and_then(|windows| windows::convert(windows, sink));
     let notify = raw.notify.and_then(|notify| notify::convert(notify, sink));
+    let ladder = steps.as_deref().unwrap_or_default();
+    let hooks = raw
+        .hooks
+        .map_or_else(Vec::new, |hooks| hooks::convert(hooks, ladder, sink));
+    let jobs = raw.jobs.and_then(|jobs| jobs::convert(jobs, ladder, sink));
     if sink.has_errors() {
         return None;
     }
@@ -93,6 +99,8 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
         gates: gates?,
         windows,
         notify,
+        hooks,
+        jobs,
     })
 }
 
@@ -135,10 +143,6 @@ fn require_keys(raw: &RawPlan, span: &Span, sink: &mut Sink<'_>) {
     let help = format!("add, for example:\n{}", lines.join("\n"));
     let start = span.start..span.start;
     require_all(&keys, "the plan", &help, &start, sink);
-}
-
-fn refuse_later_keys(raw: &RawPlan, sink: &mut Sink<'_>) {
-    refuse_later(&[("hooks", &raw.hooks), ("jobs", &raw.jobs)], sink);
 }
 
 pub(super) fn refuse_later(keys: &[(&str, &Option<At<Opaque>>)], sink: &mut Sink<'_>) {

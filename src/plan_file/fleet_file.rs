@@ -168,10 +168,6 @@ fn parts(text: &str, sink: &mut Sink<'_>) -> Option<Parts> {
     let holidays = raw.holidays.map(|list| windows::holidays(list, sink));
     let mut told = None;
     if let Some(defaults) = raw.defaults.and_then(|defaults| defaults.value) {
-        convert::refuse_later(
-            &[("hooks", &defaults.hooks), ("jobs", &defaults.jobs)],
-            sink,
-        );
         told = defaults
             .notify
             .and_then(|notify| notify::convert(notify, sink));

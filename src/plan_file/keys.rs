@@ -1,12 +1,7 @@
 //! What to say about keys and words that the plan format does not know.
 
 /// Keys that a later version will read, and what they will be for.
-const LATER: [(&str, &str); 5] = [
-    (
-        "hooks",
-        "only `notify: { command: […] }` runs something of yours",
-    ),
-    ("jobs", "move batch jobs and queue consumers by hand"),
+const LATER: [(&str, &str); 3] = [
     (
         "metrics",
         "make CloudWatch alarms of the metrics and list them under `alarms`",
@@ -101,7 +96,7 @@ const ELSEWHERE: [(&[&str], &str); 14] = [
 ];
 
 /// What a key's line looks like, for somebody who got its shape wrong.
-const EXAMPLES: [(&str, &str); 49] = [
+const EXAMPLES: [(&str, &str); 66] = [
     ("version", "version: 1"),
     ("name", "name: recipe-api"),
     ("description", "description: Recipe API, EKS to ECS"),
@@ -159,25 +154,51 @@ const EXAMPLES: [(&str, &str); 49] = [
     ("fallback_alarms_at_least", "fallback_alarms_at_least: 1"),
     ("command", "command: [ /usr/local/bin/page, sre ]"),
     ("slack", "slack: \"${SLACK_WEBHOOK}\""),
-    (
-        "sns",
-        "sns: arn:aws:sns:eu-west-1:111111111111:cutovers",
-    ),
+    ("sns", "sns: arn:aws:sns:eu-west-1:111111111111:cutovers"),
     (
         "topic_arn",
         "topic_arn: arn:aws:sns:eu-west-1:111111111111:cutovers",
     ),
-    (
-        "webhook",
-        "webhook: https://hooks.example.com/cutover",
-    ),
-    ("url", "url: https://hooks.example.com/cutover"),
+    ("webhook", "webhook: https://hooks.example.com/cutover"),
     ("secret", "secret: \"${WEBHOOK_SECRET}\""),
     ("token", "token: \"${SLACK_TOKEN}\""),
     ("channel", "channel: \"#deploys\""),
-    ("on", "on: info"),
     ("except", "except: approval"),
     ("holidays", "holidays: [ \"2026-12-28..2027-01-04\" ]"),
+    (
+        "hooks",
+        "hooks: [ { at: before_start, command: [ /usr/local/bin/warm-up ] } ]",
+    ),
+    ("at", "at: before_step"),
+    ("step", "step: 50%"),
+    ("http", "http: { url: https://deploys.example.com/cutover }"),
+    ("url", "url: https://deploys.example.com/cutover"),
+    ("retries", "retries: 2"),
+    ("on_failure", "on_failure: hold"),
+    (
+        "jobs",
+        "jobs: { at: 50%, move: [ { name: nightly, old: { rule: nightly-eks }, new: { rule: nightly-ecs } } ] }",
+    ),
+    (
+        "move",
+        "move: [ { name: nightly, old: { rule: nightly-eks }, new: { rule: nightly-ecs } } ]",
+    ),
+    ("wait", "wait: 2m"),
+    ("away", "away: 5m"),
+    ("drain", "drain: 1h"),
+    ("rule", "rule: nightly-report"),
+    ("schedule", "schedule: nightly-report"),
+    ("cron_job", "cron_job: nightly-report"),
+    ("off", "off: [ /usr/local/bin/consumers, stop, orders ]"),
+    ("on", "on: [ /usr/local/bin/consumers, start, orders ]"),
+    (
+        "state",
+        "state: [ /usr/local/bin/consumers, state, orders ]",
+    ),
+    (
+        "running",
+        "running: [ /usr/local/bin/consumers, running, orders ]",
+    ),
 ];
 
 /// The key that a bare value stands for, in the entries that may be written so.

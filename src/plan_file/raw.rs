@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::raw_beside::RawHook;
+use super::raw_beside::RawJobs;
 use super::read::At;
 use super::read::Opaque;
 use super::read::Several;
@@ -47,12 +49,11 @@ pub(super) struct RawPlan {
     pub(super) windows: Option<At<RawWindows>>,
     /// Who is told.
     pub(super) notify: Option<At<RawNotify>>,
-
-    // Keys of later versions: known, so that the message can say so.
-    #[schemars(skip)]
-    pub(super) hooks: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) jobs: Option<At<Opaque>>,
+    /// What of yours is called on the way.
+    #[schemars(length(max = 50))]
+    pub(super) hooks: Option<At<Vec<At<RawHook>>>>,
+    /// Batch jobs and consumers, which move as one switch.
+    pub(super) jobs: Option<At<RawJobs>>,
 }
 
 /// What is common to all plans in this directory and below it.
@@ -97,11 +98,9 @@ pub(super) struct RawDefaults {
     pub(super) windows: Option<At<RawWindows>>,
     /// As in a plan.
     pub(super) notify: Option<At<RawNotify>>,
-
-    #[schemars(skip)]
-    pub(super) hooks: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) jobs: Option<At<Opaque>>,
+    /// As in a plan.
+    #[schemars(length(max = 50))]
+    pub(super) hooks: Option<At<Vec<At<RawHook>>>>,
 }
 
 /// The keys of `gates`, none of them required.

@@ -42,6 +42,14 @@ pub(super) fn count(schema: &mut Schema) {
     schema.insert("anyOf".to_owned(), json!([number, text]));
 }
 
+/// As [`count`], with zero.
+pub(super) fn number(schema: &mut Schema) {
+    schema.remove("type");
+    let number = json!({ "type": "integer", "minimum": 0 });
+    let text = json!({ "type": "string", "pattern": "^[0-9]+$" });
+    schema.insert("anyOf".to_owned(), json!([number, text]));
+}
+
 /// Lets an entry be written as its name alone.
 pub(super) fn or_bare_text(schema: &mut Schema) {
     let object = std::mem::take(schema).to_value();

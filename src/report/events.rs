@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{fleet, holds, text};
+use super::{beside, fleet, holds, text};
 use crate::engine::event::{Event, FailureClass, RevertMode, Target};
 use crate::engine::hold::HoldReason;
 use crate::engine::record::GroupImage;
@@ -111,6 +111,16 @@ pub fn event(event: &Event) -> String {
             let together = shared.as_ref().map(fleet::together).unwrap_or_default();
             format!("revert{}: {}{together}", forced(*mode), holds::cause(cause))
         }
+        Event::HookIntended { .. }
+        | Event::HookSucceeded { .. }
+        | Event::HookFailed { .. }
+        | Event::JobSwitchIntended { .. }
+        | Event::JobTurnIntended { .. }
+        | Event::JobTurnAnswered { .. }
+        | Event::JobTurnResolved { .. }
+        | Event::JobsOff { .. }
+        | Event::JobsDrained { .. }
+        | Event::JobsMoved { .. } => beside::event(event),
         Event::FleetSettingsAccepted { .. }
         | Event::FleetSlotTaken { .. }
         | Event::FleetBudgetSpent { .. }

@@ -4,12 +4,14 @@
 //! say the same thing. Nothing here reads a clock or writes to a terminal: `now` is an argument, text is the result.
 
 pub mod approval;
+pub mod beside;
 pub mod calendar;
 pub mod check;
 pub mod events;
 pub mod fleet;
 pub mod history;
 pub mod holds;
+pub mod notice;
 pub mod preview;
 pub mod rehearsal;
 pub mod status;

@@ -1,6 +1,6 @@
 //! What people are told over channels: one line an entry, and where a cutover stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -12,11 +12,14 @@ use super::text;
 use crate::engine::event::Event;
 use crate::engine::notify::Notice;
 use crate::engine::state::Phase;
-use crate::ports::Cursor;
+use crate::engine::units::CutoverName;
 
 /// What happened, in one line, without the cutover's name. Of holds it says what to do about them, too.
 pub fn line(notice: &Notice) -> String {
     let entry = &notice.entry;
+    if notice.test {
+        return "a test of notifications, sent by `cutover notify-test`; nothing has happened".to_owned();
+    }
     match &entry.event {
         Event::StepHeld { because } => {
             let worth = |pages: bool| because.iter().filter(move |reason| !pages || reason.pages());
@@ -36,7 +39,10 @@ pub fn line(notice: &Notice) -> String {
 /// Where the cutover stands, in one line, with its name.
 pub fn headline(notice: &Notice) -> String {
     let entry = &notice.entry;
-    let Some(standing) = notice.standing else {
+    let Some(standing) = notice.standing.filter(|_| !notice.test) else {
+        if notice.test {
+            return format!("{}: {}", entry.cutover, line(notice));
+        }
         return format!("the fleet: {}", line(notice));
     };
     let attempt = if entry.attempt > 1 {
@@ -68,39 +74,55 @@ pub fn headline(notice: &Notice) -> String {
     format!("{}{attempt}: {stands}{paused}", entry.cutover)
 }
 
-/// Channels that have failed, a line a channel and cause. `status` shows them.
-pub fn troubles(cursors: &[Cursor], now: Timestamp) -> Vec<String> {
-    let mut by_cause: BTreeMap<(&str, &str), (Timestamp, Vec<&str>)> = BTreeMap::new();
-    for cursor in cursors {
-        let Some(trouble) = &cursor.trouble else {
-            continue;
-        };
-        let entry = by_cause.entry((cursor.channel.as_str(), trouble.why.as_str()));
-        let (since, streams) = entry.or_insert((trouble.since, Vec::new()));
-        *since = (*since).min(trouble.since);
-        streams.push(cursor.stream.as_str());
+/// A channel that cannot be told of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    /// The stream.
+    pub stream: CutoverName,
+    /// The channel, as the plan names it.
+    pub channel: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// How often it was tried.
+    pub tries: u32,
+    /// What was said.
+    pub why: String,
+    /// When it is tried again.
+    pub again_at: Timestamp,
+}
+
+impl Failing {
+    /// As JSON has it. Its fields only grow.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "channel": self.channel,
+            "failing_since": text::rfc3339(self.since),
+            "tries": self.tries,
+            "message": self.why,
+            "again_at": text::rfc3339(self.again_at),
+        })
     }
-    let line = |((channel, why), (since, streams)): ((&str, &str), (Timestamp, Vec<&str>))| {
+}
+
+/// Channels that fail, a line a channel and cause.
+pub fn failing(all: &[Failing]) -> Vec<String> {
+    let mut by_cause: BTreeMap<(&str, &str), (Timestamp, BTreeSet<&str>)> = BTreeMap::new();
+    for one in all {
+        let entry = by_cause.entry((one.channel.as_str(), one.why.as_str()));
+        let (since, streams) = entry.or_insert((one.since, BTreeSet::new()));
+        *since = (*since).min(one.since);
+        streams.insert(one.stream.as_str());
+    }
+    let line = |((channel, why), (since, streams)): (_, (Timestamp, BTreeSet<&str>))| {
+        let streams: Vec<&str> = streams.into_iter().collect();
         let waiting = match streams.as_slice() {
             [only] => (*only).to_owned(),
             many => format!("{} cutovers", text::thousands(many.len())),
         };
         format!(
-            "notifications: {channel} has failed since {} for {waiting}: {why}; it is tried again",
-            text::when(since, now)
+            "notifications of {waiting}: {channel} has failed since {}, and is tried again: {why}",
+            text::second(since)
         )
     };
     by_cause.into_iter().map(line).collect()
-}
-
-/// A failing channel as JSON has it. Its fields only grow.
-pub fn trouble_json(cursor: &Cursor) -> Option<Value> {
-    let trouble = cursor.trouble.as_ref()?;
-    Some(json!({
-        "channel": cursor.channel,
-        "failing_since": text::rfc3339(trouble.since),
-        "tries": trouble.tries,
-        "message": trouble.why,
-        "again_at": text::rfc3339(trouble.again_at),
-    }))
 }

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::beside;
 use super::calendar::{self, Clocks};
 use super::check::step_json;
 use super::fleet::limits;
@@ -321,9 +322,10 @@ fn steps_text(preview: &Preview) -> String {
     let (plan, calendar) = (&preview.plan, preview.calendar());
     let clocks = Clocks::of(plan, &preview.here);
     format!(
-        "{}   each step settles for {} before its bake begins\n",
+        "{}   each step settles for {} before its bake begins\n{}",
         calendar::to_text(&calendar, plan, &clocks, preview.now),
-        text::duration(preview.settle)
+        text::duration(preview.settle),
+        beside::lines(plan)
     )
 }
 
@@ -400,6 +402,8 @@ mod tests {
                 },
                 windows: None,
                 notify: None,
+                hooks: Vec::new(),
+                jobs: None,
             },
             path: "/plans/recipe-api.yaml".to_owned(),
             now: "2026-11-21T10:00:00Z".parse().unwrap(),

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::approval::Evidence;
+use super::notice::Failing;
 use super::calendar::{self, Clocks};
 use super::{holds, text};
 use crate::engine::calendar::Calendar;
@@ -52,6 +53,8 @@ pub struct Row {
     pub approval: Option<Evidence>,
     /// When what is to come can happen.
     pub coming: Option<Coming>,
+    /// The channels that cannot be told of it.
+    pub failing: Vec<Failing>,
 }
 
 /// When the steps to come can happen, for rows that show it.
@@ -115,6 +118,7 @@ impl Row {
             "observed_at": self.observed_at.map(text::rfc3339),
             "labels": self.labels,
             "approval": self.approval.as_ref().map(Evidence::to_json),
+            "notifications": self.failing.iter().map(Failing::to_json).collect::<Vec<_>>(),
             "coming": self.coming.as_ref().map(|coming| calendar::to_json(&coming.calendar, &coming.plan)),
         })
     }
@@ -412,6 +416,7 @@ mod tests {
             observed_at: None,
             approval: None,
             coming: None,
+            failing: Vec::new(),
         }
     }
 
@@ -517,7 +522,13 @@ windows: { time_zone: Asia/Tokyo, allow: [ "Mon-Fri 10:00-17:00" ] }
                 vec![HoldReason::Approval { step: 2 }, shut],
             )
         };
-        let shown = to_text(std::slice::from_ref(&waiting), &[], Watch::Fresh, now, Some(80));
+        let shown = to_text(
+            std::slice::from_ref(&waiting),
+            &[],
+            Watch::Fresh,
+            now,
+            Some(80),
+        );
         let shown = anstream::adapter::strip_str(&shown).to_string();
         let wide = |line: &&str| line.chars().count() > 80;
         assert_eq!(shown.lines().find(wide), None, "{shown}");

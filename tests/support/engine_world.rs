@@ -12,7 +12,8 @@ use cutover::engine::fleet::Fleet;
 use cutover::engine::fold;
 use cutover::engine::hold::HoldReason;
 use cutover::engine::observation::{
-    AlarmReading, AlarmState, ChangeReading, FileReading, GroupReading, HistoryReading, Observation,
+    AlarmReading, AlarmState, Beside, ChangeReading, FileReading, GroupReading, HistoryReading,
+    Observation,
 };
 use cutover::engine::plan::{Plan, PlanSource};
 use cutover::engine::record::RecordSet;
@@ -483,6 +484,7 @@ impl World {
             break_glass_error: None,
             claimed: Vec::new(),
             baseline_as_is: self.as_is.then(|| "as it is".to_owned()),
+            beside: Beside::default(),
         };
         let pending = state
             .changes

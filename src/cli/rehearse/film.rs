@@ -154,6 +154,7 @@ fn reaction(
         | RevertCause::UnknownTooLong { alarm, .. } => alarm == id,
         RevertCause::StepFailed { .. }
         | RevertCause::ApprovalTimeout { .. }
+        | RevertCause::HookFailed { .. }
         | RevertCause::Operator { .. }
         | RevertCause::LateWrite {} => false,
     };

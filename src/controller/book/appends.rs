@@ -348,6 +348,8 @@ mod tests {
             },
             windows: None,
             notify: None,
+            hooks: Vec::new(),
+            jobs: None,
             labels: BTreeMap::new(),
             after: Vec::new(),
         };

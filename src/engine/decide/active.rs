@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use super::View;
 use super::advance;
 use super::holds;
+use super::hooks;
+use super::jobs;
 use super::shifting;
 use super::turn;
 use super::watching;
@@ -133,6 +135,13 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
         Phase::Halted => halted(view),
         Phase::Completed | Phase::Reverting | Phase::Reverted => Decision::default(),
     };
+    if decision.events.is_empty()
+        && decision.order.is_none()
+        && !jobs::goes_back(view.state)
+        && let Some(more) = jobs::forward(view, &blockers)
+    {
+        decision.add(more);
+    }
     decision.because.extend(blockers);
     decision.gates_pass = watching::counts(view, judgement);
     let thaws = view.fleet.frozen(view.now).and_then(|freeze| freeze.until);
@@ -159,6 +168,11 @@ fn react(view: &View<'_>, judgement: &Judgement) -> Option<Event> {
     let timed_out = turn::timed_out(view);
     if let Some(event) = timed_out.and_then(|cause| automatic_revert(view, judgement, cause, None))
     {
+        return Some(event);
+    }
+    let hook_failed = hooks::reverts(view);
+    let reverted = hook_failed.and_then(|cause| automatic_revert(view, judgement, cause, None));
+    if let Some(event) = reverted {
         return Some(event);
     }
     let (alarm, since) = holds::unknown_reverts(view, judgement)?;
@@ -261,6 +275,14 @@ impl Decision {
             order: Some(order),
             ..Self::default()
         }
+    }
+
+    /// Takes up what another part has to say.
+    pub(super) fn add(&mut self, more: Self) {
+        self.events.extend(more.events);
+        self.errands.extend(more.errands);
+        self.because.extend(more.because);
+        self.wake_at = self.wake_at.into_iter().chain(more.wake_at).min();
     }
 
     pub(super) fn hold(reason: HoldReason) -> Self {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::View;
+use super::jobs;
 use crate::engine::event::Event;
 use crate::engine::hold::{HaltReason, HoldReason};
 use crate::engine::observation::{FileReading, GroupReading};
@@ -38,6 +39,7 @@ pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> 
 pub(super) fn blockers(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     reasons.extend(drift(view));
+    reasons.extend(jobs::blockers(view));
     reasons.extend(gates(view, judgement));
     reasons.extend(fallbacks(view, judgement));
     reasons.extend(clock(view));

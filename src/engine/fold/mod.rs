@@ -1,5 +1,6 @@
 //! The fold: events in, state out. An event that cannot follow is a typed error, never a guess.
 
+mod beside;
 mod ending;
 mod writing;
 
@@ -10,6 +11,8 @@ use thiserror::Error;
 
 use crate::engine::event::{Envelope, Event, RevertMode};
 use crate::engine::hold::{HoldReason, RevertCause};
+use crate::engine::hooks::HookCalled;
+use crate::engine::jobs::{JobTurn, JobsState};
 use crate::engine::plan::PlanSource;
 use crate::engine::record::GroupImage;
 use crate::engine::state::{
@@ -296,6 +299,60 @@ impl State {
                 self.skip_requested = Some(*step);
                 Ok(())
             }
+            Event::HookIntended {
+                hook,
+                call_id,
+                owner,
+                ends_by,
+                ..
+            } => {
+                let call = HookCalled {
+                    call_id: call_id.clone(),
+                    owner: owner.clone(),
+                    ends_by: *ends_by,
+                };
+                self.hook_intended(*hook, call)
+            }
+            Event::HookSucceeded { hook, call_id, .. } => {
+                self.hook_answered(*hook, call_id, None, at);
+                Ok(())
+            }
+            Event::HookFailed {
+                hook,
+                call_id,
+                message,
+                ..
+            } => {
+                self.hook_answered(*hook, call_id, Some(message), at);
+                Ok(())
+            }
+            Event::JobSwitchIntended { to } => self.job_switch_intended(*to, at),
+            Event::JobTurnIntended {
+                turn_id,
+                owner,
+                lands_by,
+                side,
+                on,
+                jobs,
+                ..
+            } => self.job_turn_intended(JobTurn {
+                turn_id: turn_id.clone(),
+                owner: owner.clone(),
+                lands_by: *lands_by,
+                side: *side,
+                on: *on,
+                jobs: jobs.clone(),
+                answers: BTreeMap::new(),
+                answered_at: None,
+            }),
+            Event::JobTurnAnswered { turn_id, failed } => {
+                self.job_turn_answered(turn_id, failed, at);
+                Ok(())
+            }
+            Event::JobTurnResolved { turn_id, on } => self.job_turn_resolved(turn_id, on, at),
+            Event::JobsOff { side } => self.jobs_off(*side, at),
+            Event::JobsDrained { side } => self.jobs_drained(*side),
+            Event::JobsMoved { to } => self.jobs_moved(*to),
             Event::FleetSettingsAccepted { .. }
             | Event::FleetSlotTaken { .. }
             | Event::FleetBudgetSpent { .. }
@@ -337,6 +394,12 @@ impl State {
             self.baseline.is_none() || same_records,
             "the records differ",
         )?;
+        let same_jobs = source.plan.jobs == self.plan().jobs;
+        require(
+            self.jobs.goal.is_none() || same_jobs,
+            "the jobs differ, and have begun to move",
+        )?;
+        self.forget_changed_hooks(&source.plan.hooks);
         self.source = source.clone();
         // Whoever changes the plan has seen that it waits: the term begins anew.
         self.approval_asked = None;
@@ -461,6 +524,8 @@ impl State {
             drift: None,
             rollback: None,
             revert: None,
+            hooks: BTreeMap::new(),
+            jobs: JobsState::default(),
             halt: None,
             held: Vec::new(),
             held_at: None,

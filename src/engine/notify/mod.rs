@@ -176,14 +176,28 @@ pub struct Notice {
     pub pages: bool,
     /// Where its cutover stood after it; none for the fleet's own.
     pub standing: Option<Standing>,
+    /// Whether nothing has happened, and only the channel is tried.
+    pub test: bool,
 }
 
 impl Notice {
     /// The same entry always has the same key, however often it is sent, by whomever.
     pub fn idempotency_key(&self) -> String {
-        key(&self.entry.cutover, self.entry.seq)
+        let entry = &self.entry;
+        if self.test {
+            return format!("{}/test-{}", entry.cutover, entry.at.as_millisecond());
+        }
+        key(&entry.cutover, entry.seq)
+    }
+
+    /// What it is about, for programs: the type of the event, or [`TEST`].
+    pub fn kind(&self) -> &'static str {
+        if self.test { TEST } else { self.entry.event.label() }
     }
 }
+
+/// The kind of a test.
+pub const TEST: &str = "notify_test";
 
 /// The key of an entry.
 pub fn key(stream: &CutoverName, seq: u64) -> String {

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Where a secret stands, never the secret: a variable of the environment, `${NAME}`, or a file, `file:/path`.
+/// Where a secret stands, never the secret: a variable of the environment, `${NAME}`, or a file, `file:/path` (which may be
+/// written `${file:/path}`, as in hooks).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SecretRef {
@@ -34,7 +35,9 @@ impl FromStr for SecretRef {
     type Err = MalformedRef;
 
     fn from_str(text: &str) -> Result<Self, MalformedRef> {
-        if let Some(path) = text.strip_prefix("file:") {
+        let inner = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+        let file = inner.filter(|inner| inner.starts_with("file:")).unwrap_or(text);
+        if let Some(path) = file.strip_prefix("file:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             if path.starts_with('/') && path.len() > 1 {
                 return Ok(Self::File(path.to_owned()));

@@ -18,20 +18,22 @@ pub struct Topic {
 
 /// The words that channels may ask for: types of events, and kinds of holds.
 #[rustfmt::skip]
-pub const KINDS: [&str; 64] = [
+pub const KINDS: [&str; 75] = [
     // Events that a person may want to hear of.
     "plan_accepted", "weight_change_intended", "weight_change_failed", "weight_change_abandoned", "weights_verified",
     "change_in_sync", "bake_started", "step_completed", "step_held", "gate_unknown", "gate_known", "alarm_judged",
     "alarm_ignored", "alarm_armed", "drift_detected", "drift_cleared", "drift_adopted", "revert_intended",
     "revert_performed_unjournaled", "reverted", "halted", "completed", "pause_requested", "resume_requested",
     "step_approved", "bake_skip_requested", "bake_skip_decided", "retry_requested", "plan_amended",
-    "rollback_requested", "fleet_settings_accepted", "fleet_budget_spent", "fleet_frozen", "fleet_unfrozen",
+    "rollback_requested", "hook_intended", "hook_succeeded", "hook_failed", "job_switch_intended", "jobs_off",
+    "jobs_drained", "jobs_moved", "fleet_settings_accepted", "fleet_budget_spent", "fleet_frozen", "fleet_unfrozen",
     "fleet_resumed",
     // Why nothing moves.
     "revert_blocked", "drift", "already_at_baseline", "alarm_red", "fallback_red", "fallback_unknown", "alarm_missing",
     "no_data", "unknown", "unknown_too_long", "route53_unreadable", "preflight", "claimed", "clock", "plan_changed",
     "plan_unreadable", "journal_down", "break_glass", "fleet_unreadable", "budget_spent", "shared_fate", "frozen",
     "dependency", "fleet_full", "approval", "approval_overdue", "window_shut", "in_sync_late", "paused",
+    "jobs_both_off", "jobs_drift", "jobs_stuck", "jobs_running",
 ];
 
 /// What an entry says that was not known before. `held` is why its cutover stood still before the entry, `pages` whether
@@ -81,6 +83,8 @@ fn informs(event: &Event) -> bool {
         | Event::RollbackRequested { .. }
         | Event::FleetSettingsAccepted { .. }
         | Event::FleetBudgetSpent { .. }
+        | Event::HookFailed { .. }
+        | Event::JobsMoved { .. }
         | Event::FleetFrozen { .. }
         | Event::FleetUnfrozen { .. }
         | Event::FleetResumed { .. } => true,
@@ -98,6 +102,14 @@ fn informs(event: &Event) -> bool {
         | Event::BaselineSeen { .. }
         | Event::PageSent { .. }
         | Event::BakeSkipRequested { .. }
+        | Event::HookIntended { .. }
+        | Event::HookSucceeded { .. }
+        | Event::JobSwitchIntended { .. }
+        | Event::JobTurnIntended { .. }
+        | Event::JobTurnAnswered { .. }
+        | Event::JobTurnResolved { .. }
+        | Event::JobsOff { .. }
+        | Event::JobsDrained { .. }
         | Event::FleetSlotTaken { .. } => false,
     }
 }
@@ -112,5 +124,7 @@ fn is_routine(reason: &HoldReason) -> bool {
             | HoldReason::Reverting { .. }
             | HoldReason::Paused { .. }
             | HoldReason::Halted { .. }
+            | HoldReason::JobsUnseen {}
+            | HoldReason::JobsMoving { .. }
     )
 }

@@ -7,6 +7,7 @@ use super::film::{Film, Reel};
 use super::{Look, verdict};
 use crate::engine::event::{Envelope, Event};
 use crate::engine::hold::HoldReason;
+use crate::engine::jobs::JobSide;
 use crate::report::{events, holds, text};
 
 /// One line, or several that say the same.
@@ -196,6 +197,13 @@ impl<'reel> Reader<'reel> {
                 Some((Sign::Back, said()))
             }
             Event::Halted { .. } => Some((Sign::Page, said())),
+            Event::HookFailed { given_up: true, .. } => Some((Sign::Page, said())),
+            Event::HookFailed { .. } => Some((Sign::Hold, said())),
+            Event::JobSwitchIntended { to: JobSide::Old } => Some((Sign::Back, said())),
+            Event::HookSucceeded { .. }
+            | Event::JobSwitchIntended { to: JobSide::New }
+            | Event::JobsOff { .. }
+            | Event::JobsMoved { .. } => Some((Sign::Forward, said())),
             Event::Completed {} => Some((Sign::Forward, self.completed())),
             Event::DriftDetected { .. } => Some((Sign::World, said())),
             Event::DriftCleared {}
@@ -221,6 +229,11 @@ impl<'reel> Reader<'reel> {
             | Event::AlarmJudged { .. }
             | Event::BaselineSeen { .. }
             | Event::PageSent { .. }
+            | Event::HookIntended { .. }
+            | Event::JobTurnIntended { .. }
+            | Event::JobTurnAnswered { .. }
+            | Event::JobTurnResolved { .. }
+            | Event::JobsDrained { .. }
             | Event::FleetSettingsAccepted { .. }
             | Event::FleetSlotTaken { .. }
             | Event::FleetBudgetSpent { .. }
@@ -310,6 +323,9 @@ fn is_unusual(reason: &HoldReason) -> bool {
             | HoldReason::Settling { .. }
             | HoldReason::Baking { .. }
             | HoldReason::Reverting { .. }
+            | HoldReason::JobsUnseen {}
+            | HoldReason::JobsMoving { .. }
+            | HoldReason::HookRunning { .. }
             | HoldReason::Paused { .. }
             | HoldReason::Halted { .. }
     )
