@@ -9,6 +9,7 @@ mod emergencies;
 mod evidence;
 mod fleets;
 mod ladder;
+mod notifications;
 mod operators;
 mod rollbacks;
 mod scene;

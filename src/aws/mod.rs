@@ -15,8 +15,9 @@
 //! | `zones.rs` | finding hosted zones |
 //! | `route53.rs` | the port `Dns` |
 //! | `cloudwatch.rs` | the port `Signals` |
-//! | `signed.rs` | signed JSON calls without an SDK client |
+//! | `signed.rs` | signed calls without an SDK client |
 //! | `jobs.rs` | rules and schedules for the port `Jobs` |
+//! | `sns.rs` | the port `Topics` |
 
 mod budget;
 mod caller;
@@ -29,6 +30,7 @@ mod jobs;
 mod metrics;
 mod route53;
 mod signed;
+mod sns;
 mod zone_reads;
 mod zones;
 
@@ -44,3 +46,4 @@ pub use errors::BatchFailure;
 pub use errors::batch_failures;
 pub use jobs::EventJobs;
 pub use route53::Route53Dns;
+pub use sns::SnsTopics;

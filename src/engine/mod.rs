@@ -13,6 +13,7 @@ pub mod fold;
 pub mod hold;
 pub mod hooks;
 pub mod jobs;
+pub mod notify;
 pub mod observation;
 pub mod plan;
 pub mod preflight;

@@ -12,6 +12,7 @@ mod evidence;
 pub mod fleet;
 pub mod history;
 pub mod holds;
+pub mod notice;
 pub mod preview;
 pub mod rehearsal;
 pub mod status;
