@@ -15,6 +15,7 @@ mod perform;
 mod record;
 mod round;
 mod run;
+mod series;
 mod settle;
 mod zone_writer;
 
@@ -43,6 +44,7 @@ use pager::Pager;
 use perform::Performer;
 use record::Facts;
 pub use run::Ending;
+use series::SeriesMemory;
 
 /// What a controller is connected to.
 #[derive(Clone)]
@@ -110,6 +112,7 @@ pub struct Controller {
     eyes: Eyes,
     book: Book,
     memory: Memory,
+    series: SeriesMemory,
     performer: Performer,
     pager: Pager,
     errands: Errands,
@@ -131,6 +134,8 @@ pub struct Controller {
     break_glass_stored: Option<BTreeMap<String, String>>,
     /// What the break-glass files were last made of: each cutover under way, and its last entry.
     break_glass_of: BTreeMap<CutoverName, u64>,
+    /// What the break-glass files were last made from, and they.
+    break_glass_made: Option<(break_glass::Changes, BTreeMap<String, String>)>,
     journal_trouble: Option<String>,
     caught_up: bool,
     /// Cutovers whose groups are to be read again in this round: another controller wrote since they were read.
@@ -174,6 +179,7 @@ impl Controller {
             book: Book::new(Arc::clone(&outside.journal), &settings.me),
             memory: Memory::default(),
             performer,
+            series: SeriesMemory::default(),
             pager: Pager::new(Arc::clone(&outside.notifier)),
             notes: BTreeMap::new(),
             outcomes: Facts::new(),
@@ -184,6 +190,7 @@ impl Controller {
             break_glass_error: None,
             break_glass_stored: None,
             break_glass_of: BTreeMap::new(),
+            break_glass_made: None,
             journal_trouble: None,
             caught_up: false,
             outdated: BTreeSet::new(),

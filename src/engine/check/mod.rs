@@ -13,6 +13,7 @@
 mod decision;
 mod fleet;
 mod jobs;
+mod measures;
 
 pub use decision::decision;
 pub use fleet::{FleetChecker, journal};
@@ -450,6 +451,7 @@ fn is_ours_or_asked(reason: &HoldReason) -> bool {
             | HoldReason::BudgetSpent { .. }
             | HoldReason::Dependency { .. }
             | HoldReason::FleetFull { .. }
+            | HoldReason::TooFewRequests { .. }
             | HoldReason::JobsFiring { .. }
             | HoldReason::JobsRunning { .. }
             | HoldReason::WindowShut {
