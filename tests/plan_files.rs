@@ -1,6 +1,7 @@
 //! Plan files: what loads, what does not, and what a person is told.
 
 mod fleets;
+mod measures;
 mod robustness;
 mod windows;
 
@@ -485,10 +486,6 @@ fn keys_of_later_versions_are_named_as_such() {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].message, format!("`{key}` is not yet supported"));
         assert_eq!((found[0].line, found[0].column), (Some(11), Some(1)));
-    }
-    for key in ["metrics", "traffic"] {
-        let found = findings(&format!("{VALID}  {key}: []\n"));
-        assert_eq!(found[0].message, format!("`{key}` is not yet supported"));
     }
     let found = findings(&format!("{VALID}notify: {{ slack: x }}\n"));
     assert_eq!(found.len(), 1);

@@ -3,9 +3,12 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::evidence::gate::{Beyond, GateId, Unit};
+use super::evidence::number::Number;
+use super::evidence::sequential::Judgement;
 use super::record::GroupName;
 use super::state::Phase;
-use super::units::{AlarmId, ChangeId, CutoverName, ZoneId};
+use super::units::{AlarmId, ChangeId, CutoverName, Share, ZoneId};
 use super::window::Zone;
 
 /// Why a cutover does not move now. The same value goes to the terminal, JSON and journal.
@@ -34,7 +37,42 @@ pub enum HoldReason {
     /// An alarm is red before the start.
     AlarmRed {
         /// The alarm.
-        alarm: AlarmId,
+        alarm: GateId,
+    },
+    /// A metric is beyond its bound before the start.
+    MeasureRed {
+        /// The gate.
+        gate: GateId,
+        /// By how much.
+        beyond: Beyond,
+    },
+    /// The traffic is not where the weights say.
+    TrafficElsewhere {
+        /// The new side's share by the weights.
+        intended: Share,
+        /// The new side's share of the requests in the last hour, in percent.
+        observed: Number,
+        /// How far it may be off, in percent of the intended share.
+        within: Number,
+        /// The new side's requests in that time.
+        new_requests: u64,
+        /// The old side's.
+        old_requests: u64,
+    },
+    /// Something on the new side climbs without end.
+    Climbing {
+        /// What.
+        gate: GateId,
+        /// Where it is.
+        value: Number,
+        /// How much it climbs in an hour.
+        per_hour: Number,
+        /// Where it ends.
+        limit: Number,
+        /// What is counted.
+        unit: Unit,
+        /// When it reaches the limit if it goes on so.
+        reaches_at: Timestamp,
     },
     /// A fallback alarm is red: the old cluster may not be able to take the traffic back.
     FallbackRed {
@@ -51,7 +89,7 @@ pub enum HoldReason {
     /// CloudWatch does not know the alarm.
     AlarmMissing {
         /// The alarm.
-        alarm: AlarmId,
+        alarm: GateId,
         /// Whether it is a fallback alarm.
         fallback: bool,
         /// Since when; none before the first write.
@@ -59,15 +97,15 @@ pub enum HoldReason {
     },
     /// The alarm has too little data to judge.
     NoData {
-        /// The alarm.
-        alarm: AlarmId,
+        /// The gate.
+        alarm: GateId,
         /// Since when.
         since: Option<Timestamp>,
     },
     /// The gate cannot be judged for another reason.
     Unknown {
-        /// The alarm.
-        alarm: AlarmId,
+        /// The gate.
+        alarm: GateId,
         /// Why.
         message: String,
         /// Since when; none before the first write.
@@ -75,10 +113,19 @@ pub enum HoldReason {
     },
     /// A gate has been Unknown for longer than the plan allows.
     UnknownTooLong {
-        /// The alarm.
-        alarm: AlarmId,
+        /// The gate.
+        alarm: GateId,
         /// Since when.
         since: Timestamp,
+    },
+    /// The new side had too few requests for a gate to judge.
+    TooFewRequests {
+        /// The gate.
+        gate: GateId,
+        /// How many it had.
+        requests: u64,
+        /// How many are needed; none where that cannot be told.
+        needed: Option<u64>,
     },
     /// Route 53 cannot be read.
     Route53Unreadable {
@@ -254,9 +301,9 @@ pub enum HaltReason {
     /// A gate and a fallback alarm are red at once.
     BothRed {
         /// The gate.
-        gate: AlarmId,
-        /// The fallback alarm.
-        fallback: AlarmId,
+        gate: GateId,
+        /// The fallback alarm, or the same gate where it fails on the old side too.
+        fallback: GateId,
     },
     /// Somebody else changed these groups, and a revert would overwrite it.
     Drift {
@@ -293,10 +340,24 @@ pub enum RevertCause {
     },
     /// A gate was Unknown for longer than the plan allows, and the plan says revert.
     UnknownTooLong {
-        /// The alarm.
-        alarm: AlarmId,
+        /// The gate.
+        alarm: GateId,
         /// Since when.
         since: Timestamp,
+    },
+    /// A metric is beyond its bound.
+    MeasureBeyond {
+        /// The gate.
+        gate: GateId,
+        /// By how much.
+        beyond: Beyond,
+    },
+    /// The new side is worse than the old one.
+    Worse {
+        /// The gate.
+        gate: GateId,
+        /// What the comparison says, with its numbers.
+        judgement: Box<Judgement>,
     },
     /// The step could not be written, or not in time.
     StepFailed {
@@ -346,11 +407,15 @@ impl HoldReason {
             | Self::ApprovalOverdue { .. }
             | Self::WindowShut { opens_at: None, .. }
             | Self::AlarmRed { .. }
+            | Self::MeasureRed { .. }
+            | Self::TrafficElsewhere { .. }
+            | Self::Climbing { .. }
             | Self::AlarmMissing { .. }
             | Self::InSyncLate { .. } => true,
             Self::FallbackUnknown { .. }
             | Self::NoData { .. }
             | Self::Unknown { .. }
+            | Self::TooFewRequests { .. }
             | Self::BudgetSpent { .. }
             | Self::SharedFate { .. }
             | Self::Frozen { .. }
@@ -384,6 +449,27 @@ impl HoldReason {
             Self::Unknown { message, since, .. } => (*message, *since) = (String::new(), None),
             Self::UnknownTooLong { since, .. } | Self::ApprovalOverdue { since, .. } => {
                 *since = Timestamp::UNIX_EPOCH;
+            }
+            Self::MeasureRed { beyond, .. } => {
+                (beyond.value, beyond.points, beyond.of, beyond.old) = (Number::ZERO, 0, 0, None);
+            }
+            Self::TooFewRequests {
+                requests, needed, ..
+            } => (*requests, *needed) = (0, None),
+            Self::TrafficElsewhere {
+                observed,
+                new_requests,
+                old_requests,
+                ..
+            } => (*observed, *new_requests, *old_requests) = (Number::ZERO, 0, 0),
+            Self::Climbing {
+                value,
+                per_hour,
+                reaches_at,
+                ..
+            } => {
+                (*value, *per_hour) = (Number::ZERO, Number::ZERO);
+                *reaches_at = Timestamp::UNIX_EPOCH;
             }
             Self::Baking {
                 until,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::evidence::reading::Readings;
 use super::plan::PlanSource;
 use super::record::RecordSet;
 use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, ZoneId};
@@ -20,6 +21,8 @@ pub struct Observation {
     pub alarms: BTreeMap<AlarmId, AlarmReading>,
     /// When alarms that may have flapped entered ALARM; only for those that were asked for.
     pub histories: BTreeMap<AlarmId, HistoryReading>,
+    /// The series that the gates of metrics need.
+    pub series: Readings,
     /// The status of the changes that are not known to be INSYNC.
     pub changes: BTreeMap<ChangeId, ChangeReading>,
     /// The plan file as it is now.

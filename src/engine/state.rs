@@ -8,6 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::event::{Envelope, FailureClass, RevertMode, Target};
+use super::evidence::gate::GateId;
+use super::evidence::tally::Measured;
 use super::hold::{HaltReason, HoldReason, RevertCause};
 use super::plan::{Plan, PlanSource};
 use super::record::GroupImage;
@@ -112,7 +114,9 @@ pub struct State {
     /// The bake clock.
     pub bake: Bake,
     /// Since when each gate and fallback alarm has been Unknown.
-    pub unknown: BTreeMap<AlarmId, Timestamp>,
+    pub unknown: BTreeMap<GateId, Timestamp>,
+    /// What was counted for the gates of metrics.
+    pub measured: Measured,
     /// Up to which change of state each alarm has been judged (AWS's clock).
     pub judged: BTreeMap<AlarmId, Timestamp>,
     /// Alarms that a person lets be red until they are first read OK.

@@ -25,6 +25,7 @@ use super::diagnostics::quote;
 use super::durations;
 use super::fleet_keys;
 use super::keys;
+use super::measures;
 use super::raw::AlarmEntry;
 use super::raw::DurationText;
 use super::raw::RawAws;
@@ -159,19 +160,12 @@ fn aws_settings(raw: RawAws, sink: &mut Sink<'_>) -> AwsSettings {
 }
 
 fn convert_gates(
-    raw: RawGates,
+    mut raw: RawGates,
     span: &Span,
     region: Option<&str>,
     sink: &mut Sink<'_>,
 ) -> Option<Gates> {
-    refuse_later(
-        &[
-            ("metrics", &raw.metrics),
-            ("traffic", &raw.traffic),
-            ("regression", &raw.regression),
-        ],
-        sink,
-    );
+    let measures = measures::convert(&mut raw, region, sink);
     let mut seen = BTreeMap::new();
     let none_listed = |alarms: &At<Vec<_>>| alarms.value.as_ref().is_some_and(Vec::is_empty);
     if raw.alarms.as_ref().is_none_or(none_listed) {
@@ -195,6 +189,7 @@ fn convert_gates(
         unknown_for: unknown_for?,
         on_unknown: choice(raw.on_unknown),
         both_red: choice(raw.both_red),
+        measures: measures?,
     })
 }
 

@@ -1,24 +1,12 @@
 //! What to say about keys and words that the plan format does not know.
 
 /// Keys that a later version will read, and what they will be for.
-const LATER: [(&str, &str); 8] = [
+const LATER: [(&str, &str); 5] = [
     (
         "hooks",
         "only `notify: { command: […] }` runs something of yours",
     ),
     ("jobs", "move batch jobs and queue consumers by hand"),
-    (
-        "metrics",
-        "make CloudWatch alarms of the metrics and list them under `alarms`",
-    ),
-    (
-        "traffic",
-        "make a CloudWatch alarm of the request count and list it under `alarms`",
-    ),
-    (
-        "regression",
-        "make a CloudWatch alarm of the comparison (metric math) and list it under `alarms`",
-    ),
     (
         "slack",
         "use `command: [ … ]`, a program of yours that gets the event as JSON",
@@ -78,6 +66,11 @@ const ELSEWHERE: [(&[&str], &str); 14] = [
             "unknown_for",
             "on_unknown",
             "both_red",
+            "sides",
+            "metrics",
+            "traffic",
+            "regression",
+            "trend",
         ],
         "write it under `gates:`",
     ),
@@ -112,7 +105,7 @@ const ELSEWHERE: [(&[&str], &str); 14] = [
 ];
 
 /// What a key's line looks like, for somebody who got its shape wrong.
-const EXAMPLES: [(&str, &str); 38] = [
+const EXAMPLES: [(&str, &str); 68] = [
     ("version", "version: 1"),
     ("name", "name: recipe-api"),
     ("description", "description: Recipe API, EKS to ECS"),
@@ -169,6 +162,63 @@ const EXAMPLES: [(&str, &str); 38] = [
     ("alarms_at_least", "alarms_at_least: 2"),
     ("fallback_alarms_at_least", "fallback_alarms_at_least: 1"),
     ("command", "command: [ /usr/local/bin/page, sre ]"),
+    (
+        "sides",
+        "sides: { new: { alb: { load_balancer: app/recipe-ecs/50dc6c495c0c9188 } } }",
+    ),
+    (
+        "alb",
+        "alb: { load_balancer: app/recipe-ecs/50dc6c495c0c9188 }",
+    ),
+    (
+        "load_balancer",
+        "load_balancer: app/recipe-ecs/50dc6c495c0c9188",
+    ),
+    (
+        "target_group",
+        "target_group: targetgroup/recipe-ecs/73e2d6bc24d8a067",
+    ),
+    (
+        "nlb",
+        "nlb: { load_balancer: net/recipe-ecs/50dc6c495c0c9188 }",
+    ),
+    ("ecs", "ecs: { cluster: recipe, service: api }"),
+    (
+        "eks",
+        "eks: { cluster: recipe, namespace: default, service: api }",
+    ),
+    ("cluster", "cluster: recipe"),
+    ("service", "service: api"),
+    ("namespace", "namespace: AWS/ApplicationELB"),
+    ("metric", "metric: RequestCount"),
+    ("stat", "stat: Sum"),
+    (
+        "metrics",
+        "metrics: [ { measure: error_rate, max: 1%, for: 3 of 5 } ]",
+    ),
+    ("measure", "measure: error_rate"),
+    ("expression", "expression: 100 * FILL(failed, 0) / tried"),
+    (
+        "inputs",
+        "inputs: { failed: { namespace: Recipe, metric: Failed } }",
+    ),
+    ("max", "max: 1%"),
+    ("min", "min: 2"),
+    ("for", "for: 3 of 5"),
+    ("every", "every: 5m"),
+    (
+        "traffic",
+        "traffic: { min_requests: 200, share_within: 50% }",
+    ),
+    ("min_requests", "min_requests: 200"),
+    ("share_within", "share_within: 50%"),
+    ("regression", "regression: { at_most: 1.25 }"),
+    ("at_most", "at_most: 1.25"),
+    ("alpha", "alpha: 0.001"),
+    ("slow_over", "slow_over: 800ms"),
+    ("trend", "trend: [ { measure: memory, limit: 100% } ]"),
+    ("limit", "limit: 100%"),
+    ("within", "within: 7d"),
 ];
 
 /// The key that a bare value stands for, in the entries that may be written so.

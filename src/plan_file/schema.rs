@@ -41,6 +41,14 @@ pub(super) fn count(schema: &mut Schema) {
     schema.insert("anyOf".to_owned(), json!([number, text]));
 }
 
+/// A number with or without a unit.
+pub(super) fn number(schema: &mut Schema) {
+    schema.remove("type");
+    let number = json!({ "type": "number", "minimum": 0 });
+    let text = json!({ "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(%|ms|s)?$" });
+    schema.insert("anyOf".to_owned(), json!([number, text]));
+}
+
 /// Lets an entry be written as its name alone.
 pub(super) fn or_bare_text(schema: &mut Schema) {
     let object = std::mem::take(schema).to_value();

@@ -397,6 +397,7 @@ mod tests {
                     unknown_for: SignedDuration::from_mins(30),
                     on_unknown: HoldOrRevert::Hold,
                     both_red: HoldOrRevert::Hold,
+                    measures: crate::engine::evidence::plan::Measures::default(),
                 },
                 windows: None,
                 notify: None,

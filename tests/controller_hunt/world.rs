@@ -96,6 +96,7 @@ pub(crate) fn plan(of: &PlanOf<'_>) -> PlanSource {
             unknown_for: SignedDuration::from_mins(5),
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Hold,
+            measures: cutover::engine::evidence::plan::Measures::default(),
         },
         windows: None,
         notify: None,

@@ -135,6 +135,7 @@ fn plan() -> Plan {
             unknown_for: SignedDuration::from_mins(30),
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Revert,
+            measures: cutover::engine::evidence::plan::Measures::default(),
         },
         windows: None,
         notify: Some(Notify {

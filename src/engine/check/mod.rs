@@ -12,6 +12,7 @@
 
 mod decision;
 mod fleet;
+mod measures;
 
 pub use decision::decision;
 pub use fleet::{FleetChecker, journal};
@@ -425,6 +426,7 @@ fn is_ours_or_asked(reason: &HoldReason) -> bool {
             | HoldReason::BudgetSpent { .. }
             | HoldReason::Dependency { .. }
             | HoldReason::FleetFull { .. }
+            | HoldReason::TooFewRequests { .. }
             | HoldReason::WindowShut {
                 opens_at: Some(_),
                 ..

@@ -70,6 +70,7 @@ fn source() -> PlanSource {
                 unknown_for: SignedDuration::from_mins(30),
                 on_unknown: HoldOrRevert::Hold,
                 both_red: HoldOrRevert::Hold,
+                measures: crate::engine::evidence::plan::Measures::default(),
             },
             windows: None,
             notify: None,
@@ -175,6 +176,7 @@ fn revert() -> Event {
         },
         mode: RevertMode::Swap,
         shared: None,
+            seen: None,
     }
 }
 

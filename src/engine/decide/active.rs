@@ -10,12 +10,13 @@ use super::turn;
 use super::watching;
 use super::{Decision, Order};
 use crate::engine::event::{Event, RevertMode};
+use crate::engine::evidence::gate::GateId;
+use crate::engine::evidence::judge;
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::observation::FileReading;
 use crate::engine::plan::HoldOrRevert;
 use crate::engine::record::GroupImage;
 use crate::engine::state::Phase;
-use crate::engine::units::AlarmId;
 use crate::engine::verdict::{self, Judgement};
 
 pub(super) fn decide(view: &View<'_>) -> Decision {
@@ -25,7 +26,7 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
             ..Decision::default()
         };
     }
-    let mut judgement = judge(view);
+    let mut judgement = judged_now(view);
     let mut learned = std::mem::take(&mut judgement.events);
     let mut decision = judged(view, &judgement);
     let intends = |event: &Event| matches!(event, Event::WeightChangeIntended { .. });
@@ -36,13 +37,36 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
             view.now,
         ));
     }
+    if let Some(counted) = counted(&judgement, &learned, &decision) {
+        learned.push(counted);
+    }
     decision.events.splice(0..0, learned);
     decision
 }
 
+/// What was counted for the gates of metrics, where something is decided by it: so that it can be judged again.
+fn counted(judgement: &Judgement, learned: &[Event], decision: &Decision) -> Option<Event> {
+    let told = |event: &Event| matches!(event, Event::EvidenceCounted { .. });
+    let weighs = |event: &Event| {
+        matches!(
+            event,
+            Event::WeightChangeIntended { .. }
+                | Event::StepCompleted { .. }
+                | Event::RevertIntended { .. }
+                | Event::Halted { .. }
+                | Event::Completed {}
+        )
+    };
+    let tally = judgement.weighed.tally.as_ref()?;
+    let wanted = decision.events.iter().any(weighs) && !learned.iter().any(told);
+    wanted.then(|| Event::EvidenceCounted {
+        tally: Box::new(tally.clone()),
+    })
+}
+
 /// What the gates say. A revert reads no alarms (RULES F1), and where drift halts it they decide nothing: that they were
 /// not read is no Unknown then.
-fn judge(view: &View<'_>) -> Judgement {
+fn judged_now(view: &View<'_>) -> Judgement {
     let people_only = matches!(view.state.halt, Some(HaltReason::Drift { .. }));
     if people_only && view.observation.alarms.is_empty() {
         return Judgement::default();
@@ -82,6 +106,7 @@ fn asked_back(view: &View<'_>) -> Option<Event> {
         cause,
         mode: rollback.mode,
         shared: None,
+        seen: None,
     })
 }
 
@@ -173,10 +198,12 @@ pub(super) fn automatic_revert(
     view: &View<'_>,
     judgement: &Judgement,
     cause: RevertCause,
-    gate: Option<&AlarmId>,
+    gate: Option<&GateId>,
 ) -> Option<Event> {
     let closed = view.state.plan().gates.both_red == HoldOrRevert::Hold;
-    let Some(fallback) = judgement.fallbacks_red.first().filter(|_| closed) else {
+    let burning = judgement.fallbacks_red.first().map(GateId::from);
+    let on_both = gate.filter(|gate| judgement.fails_on_both(gate)).cloned();
+    let Some(fallback) = burning.or(on_both).filter(|_| closed) else {
         let write_id = view.next_write_id();
         let shared = gate.and_then(|_| view.fleet.shared_fate_at(&view.state.name, view.now));
         return Some(Event::RevertIntended {
@@ -184,12 +211,13 @@ pub(super) fn automatic_revert(
             cause,
             mode: RevertMode::Swap,
             shared,
+            seen: judge::attribution(view.state, &judgement.weighed, gate).map(Box::new),
         });
     };
     let reason = match (gate, cause) {
         (Some(gate), _) => HaltReason::BothRed {
             gate: gate.clone(),
-            fallback: fallback.clone(),
+            fallback,
         },
         (None, RevertCause::StepFailed { message }) => HaltReason::StepFailed { message },
         (None, _) => return None,

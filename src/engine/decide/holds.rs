@@ -6,12 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::View;
 use crate::engine::event::Event;
-use crate::engine::hold::{HaltReason, HoldReason};
+use crate::engine::evidence::gate::GateId;
+use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::observation::{FileReading, GroupReading};
 use crate::engine::plan::HoldOrRevert;
 use crate::engine::record::GroupImage;
 use crate::engine::state::State;
-use crate::engine::units::AlarmId;
 use crate::engine::verdict::{Judgement, Unknown, Verdict};
 
 /// How often the numbers of an unchanged hold are journaled at most (RULES E4).
@@ -91,7 +91,14 @@ fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
         match verdict {
             Verdict::Pass => {}
             Verdict::Fail(_) if both_red => {}
+            Verdict::Fail(RevertCause::MeasureBeyond { gate, beyond }) => {
+                reasons.push(HoldReason::MeasureRed {
+                    gate: gate.clone(),
+                    beyond: beyond.clone(),
+                });
+            }
             Verdict::Fail(_) => reasons.push(HoldReason::AlarmRed { alarm }),
+            Verdict::NotJudged(reason) => reasons.push(reason.clone()),
             Verdict::Unknown(unknown) => {
                 if let Some(since) = unknown_too_long(view, since) {
                     reasons.push(HoldReason::UnknownTooLong {
@@ -128,7 +135,7 @@ fn unknown_too_long(view: &View<'_>, since: Option<Timestamp>) -> Option<Timesta
 pub(super) fn unknown_reverts(
     view: &View<'_>,
     judgement: &Judgement,
-) -> Option<(AlarmId, Timestamp)> {
+) -> Option<(GateId, Timestamp)> {
     if view.state.plan().gates.on_unknown == HoldOrRevert::Hold || !view.state.has_started() {
         return None;
     }
@@ -145,10 +152,11 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     for (alarm, verdict) in &judgement.fallbacks {
         let alarm = alarm.clone();
-        let since = view.state.unknown.get(&alarm).copied();
+        let gate = GateId::from(&alarm);
+        let since = view.state.unknown.get(&gate).copied();
         if let (Verdict::Unknown(_), Some(since)) = (verdict, unknown_too_long(view, since)) {
             reasons.push(HoldReason::UnknownTooLong {
-                alarm: alarm.clone(),
+                alarm: gate.clone(),
                 since,
             });
         }
@@ -161,7 +169,7 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
             Verdict::Fail(_) => "it was in ALARM since the last reading".to_owned(),
             Verdict::Unknown(Unknown::Missing) => {
                 reasons.push(HoldReason::AlarmMissing {
-                    alarm,
+                    alarm: gate,
                     fallback: true,
                     since,
                 });
@@ -169,6 +177,8 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
             }
             Verdict::Unknown(Unknown::NoData) => "it is in INSUFFICIENT_DATA".to_owned(),
             Verdict::Unknown(Unknown::Other(message)) => message.clone(),
+            // Fallback alarms are alarms, which are never too little to judge.
+            Verdict::NotJudged(_) => continue,
         };
         reasons.push(HoldReason::FallbackUnknown { alarm, message });
     }

@@ -47,6 +47,7 @@ pub(super) fn after_completion(view: &View<'_>) -> Decision {
         cause,
         mode: rollback.mode,
         shared: None,
+            seen: None,
     })
 }
 
@@ -82,6 +83,7 @@ pub(super) fn late_write(view: &View<'_>) -> Decision {
         cause,
         mode: RevertMode::Swap,
         shared: None,
+            seen: None,
     })
 }
 
@@ -144,6 +146,7 @@ fn forced(view: &View<'_>, revert: &Revert) -> Option<Event> {
         cause: RevertCause::Operator { actor, reason },
         mode: RevertMode::Force,
         shared: None,
+            seen: None,
     })
 }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::engine::event::{Envelope, Event, RevertMode};
+use crate::engine::evidence::tally::Measured;
 use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::plan::PlanSource;
 use crate::engine::record::GroupImage;
@@ -216,6 +217,11 @@ impl State {
                 self.unknown.remove(alarm);
                 Ok(())
             }
+            Event::EvidenceCounted { tally } => {
+                require(self.has_started(), "the cutover has not started")?;
+                self.measured.tally = Some((**tally).clone());
+                Ok(())
+            }
             Event::AlarmJudged {
                 alarm,
                 transitioned_at,
@@ -337,12 +343,13 @@ impl State {
             self.baseline.is_none() || same_records,
             "the records differ",
         )?;
-        self.source = source.clone();
+        let before = std::mem::replace(&mut self.source, source.clone());
+        let (measures, before) = (&self.source.plan.gates.measures, &before.plan.gates.measures);
+        self.measured.amended(measures, before);
         // Whoever changes the plan has seen that it waits: the term begins anew.
         self.approval_asked = None;
         let plan = &self.source.plan;
-        self.unknown
-            .retain(|alarm, _| plan.alarms().any(|gate| gate.id == *alarm));
+        self.unknown.retain(|gate, _| plan.gates.has(gate));
         Ok(())
     }
 
@@ -360,6 +367,7 @@ impl State {
         require(self.phase == Phase::Settling, "nothing is settling")?;
         require(step == self.verified_step, "another step is settling")?;
         self.bake = Bake::default();
+        self.measured.bake_started(at);
         self.enter(Phase::Baking, at);
         Ok(())
     }
@@ -417,6 +425,7 @@ impl State {
                 self.halt = None;
                 self.step = self.verified_step;
                 self.bake = Bake::default();
+                self.measured.bake_started(at);
                 self.enter(Phase::Baking, at);
                 Ok(())
             }
@@ -453,6 +462,7 @@ impl State {
             resubmission: None,
             bake: Bake::default(),
             unknown: BTreeMap::new(),
+            measured: Measured::default(),
             judged: BTreeMap::new(),
             ignored: BTreeSet::new(),
             approvals: BTreeMap::new(),
