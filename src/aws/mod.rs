@@ -15,6 +15,7 @@
 //! | `zones.rs` | finding hosted zones |
 //! | `route53.rs` | the port `Dns` |
 //! | `cloudwatch.rs` | the port `Signals` |
+//! | `past.rs` | the port `Past` |
 
 mod budget;
 mod caller;
@@ -23,6 +24,7 @@ mod config;
 mod date;
 mod errors;
 mod images;
+mod past;
 mod route53;
 mod zone_reads;
 mod zones;

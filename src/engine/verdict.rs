@@ -121,7 +121,11 @@ pub fn judge(state: &State, observation: &Observation) -> Judgement {
         note_unknown(state, id, verdict, &mut judgement.events);
         judgement.gates.push((id.clone(), verdict.clone()));
     }
-    if let Some(tally) = weighed.tally.as_ref().filter(|tally| tally::is_due(state, tally)) {
+    if let Some(tally) = weighed
+        .tally
+        .as_ref()
+        .filter(|tally| tally::is_due(state, tally))
+    {
         let tally = Box::new(tally.clone());
         judgement.events.push(Event::EvidenceCounted { tally });
     }

@@ -4,6 +4,7 @@ use cutover::engine::backtest::{
     AlarmRecord, Backtest, Change, End, Past, RECORD_VERSION, Record, RecordError, Run, Sight,
     Week, backtest, replay,
 };
+use cutover::engine::evidence::gate::GateId;
 use cutover::engine::hold::{HoldReason, RevertCause};
 use cutover::engine::observation::{AlarmReading, AlarmState};
 use cutover::engine::plan::{Account, HoldOrRevert, Plan};
@@ -54,6 +55,7 @@ fn record(hours: i64, before: AlarmState, changes: Vec<Change>) -> Record {
         since: start(),
         until: at(60 * hours),
         alarms: alarms.into(),
+        series: Vec::new(),
     }
 }
 
@@ -182,7 +184,10 @@ fn what_was_never_seen_is_left_out_and_named() {
         changes: vec![change(30, Alarm)],
     };
     let tested = hourly(two_hours(), &record);
-    assert_eq!(tested.runs[0].reverted_by(), Some(&alarm("latency")));
+    assert_eq!(
+        tested.runs[0].reverted_by(),
+        Some(GateId::from(alarm("latency")))
+    );
 }
 
 #[test]

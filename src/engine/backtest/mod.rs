@@ -7,29 +7,33 @@
 //! What a record cannot say is what the new side would have done under traffic that it did not have. A backtest answers how
 //! often a plan cries wolf, not whether it would have caught the wolf; for that there is the rehearsal.
 
+mod gates;
 mod record;
 mod replay;
 
 use jiff::SignedDuration;
 use jiff::Timestamp;
 
+pub use gates::FLAP_WITHIN;
+pub use gates::GatePast;
+pub use gates::Sight;
 pub use record::AlarmRecord;
 pub use record::Change;
 pub use record::Past;
 pub use record::RECORD_VERSION;
 pub use record::Record;
 pub use record::RecordError;
+pub use record::SeriesPast;
+pub use record::SeriesRecord;
 pub use record::Stretch;
 pub use replay::End;
 pub use replay::Run;
+pub use replay::queries;
 pub use replay::replay;
 
+use crate::engine::evidence::gate::GateId;
 use crate::engine::hold::RevertCause;
-use crate::engine::observation::AlarmState;
-use crate::engine::plan::AlarmGate;
-use crate::engine::plan::Plan;
 use crate::engine::plan::PlanSource;
-use crate::engine::units::AlarmId;
 
 /// What became of a plan in the past.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,43 +50,6 @@ pub struct Backtest {
     pub gates: Vec<GatePast>,
     /// Each start, oldest first; none if no gate could be judged.
     pub runs: Vec<Run>,
-}
-
-/// One gate in the past.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GatePast {
-    /// Which alarm.
-    pub id: AlarmId,
-    /// Whether it is a fallback alarm.
-    pub fallback: bool,
-    /// What could be seen of it.
-    pub sight: Sight,
-    /// Its states, without gaps.
-    pub stretches: Vec<Stretch>,
-    /// How many of the starts it took back.
-    pub reverted: usize,
-}
-
-/// What could be seen of a gate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sight {
-    /// It had data.
-    Seen,
-    /// It was in INSUFFICIENT_DATA all the time.
-    NeverData,
-    /// `CloudWatch` does not know it.
-    Missing,
-    /// It could not be read.
-    Unreadable(String),
-    /// The record has nothing of it.
-    NotRecorded,
-}
-
-impl Sight {
-    /// Whether the gate takes part: what was never seen would hold every start for ever and hide all others.
-    pub fn takes_part(&self) -> bool {
-        *self == Self::Seen
-    }
 }
 
 /// How often a week would have been reverted.
@@ -107,87 +74,88 @@ pub struct Ends {
     pub cut: usize,
 }
 
-/// A red alarm that is over so soon is a flap: no person would have seen it.
-pub const FLAP_WITHIN: SignedDuration = SignedDuration::from_mins(10);
-
 /// A week.
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Starts a plan at the beginning of the record and again and again after `every`, as long as the record goes on.
-/// Gates that were never seen are left out; if none is left, nothing is started.
+/// A backtest that is about to be run: its starts are independent of each other, and may be replayed side by side.
+#[derive(Debug, Clone)]
+pub struct Prepared<'a> {
+    record: &'a Record,
+    source: &'a PlanSource,
+    every: SignedDuration,
+    gates: Vec<GatePast>,
+    seen: PlanSource,
+}
+
+impl<'a> Prepared<'a> {
+    /// Looks at what can be seen of the gates. Those that were never seen take no part.
+    pub fn new(source: &'a PlanSource, record: &'a Record, every: SignedDuration) -> Self {
+        let gates = gates::of(source, record);
+        Self {
+            record,
+            source,
+            every,
+            seen: gates::seen_part(source, &gates),
+            gates,
+        }
+    }
+
+    /// The starts: the beginning of the record, and again and again, as long as it goes on. None where no gate takes part.
+    pub fn starts(&self) -> Vec<Timestamp> {
+        let mut starts = Vec::new();
+        let judged = self.gates.iter().any(|gate| gate.sight.takes_part());
+        let mut start = self.record.since;
+        while judged && self.every.is_positive() && start < self.record.until {
+            starts.push(start);
+            start += self.every;
+        }
+        starts
+    }
+
+    /// Replays one start.
+    pub fn replay(&self, start: Timestamp) -> Run {
+        replay(&self.seen, self.record, start)
+    }
+
+    /// Puts the replays together, in whatever order they come.
+    pub fn gather(mut self, mut runs: Vec<Run>) -> Backtest {
+        runs.sort_by_key(|run| run.start);
+        for gate in &mut self.gates {
+            let took = |run: &&Run| run.reverted_by().as_ref() == Some(&gate.id);
+            gate.reverted = runs.iter().filter(took).count();
+        }
+        Backtest {
+            source: self.source.clone(),
+            since: self.record.since,
+            until: self.record.until,
+            every: self.every,
+            gates: self.gates,
+            runs,
+        }
+    }
+}
+
+/// Replays all starts, one after the other.
 pub fn backtest(source: &PlanSource, record: &Record, every: SignedDuration) -> Backtest {
-    let mut gates = gates(&source.plan, record);
-    let seen = seen_part(source, &gates);
-    let mut runs = Vec::new();
-    if seen.plan.alarms().next().is_some() && every.is_positive() {
-        let mut start = record.since;
-        while start < record.until {
-            runs.push(replay(&seen, record, start));
-            start += every;
-        }
-    }
-    for gate in &mut gates {
-        let took = |run: &&Run| run.reverted_by() == Some(&gate.id);
-        gate.reverted = runs.iter().filter(took).count();
-    }
-    Backtest {
-        source: source.clone(),
-        since: record.since,
-        until: record.until,
-        every,
-        gates,
-        runs,
-    }
-}
-
-fn gates(plan: &Plan, record: &Record) -> Vec<GatePast> {
-    let gates = plan.gates.alarms.iter().map(|gate| (gate, false));
-    let fallbacks = plan.gates.fallback_alarms.iter().map(|gate| (gate, true));
-    let gate = |(gate, fallback): (&AlarmGate, bool)| {
-        let past = record.past(&plan.aws.account, &gate.id);
-        let stretches =
-            past.map_or_else(Vec::new, |past| past.stretches(record.since, record.until));
-        let blind = |stretch: &Stretch| stretch.state == AlarmState::InsufficientData;
-        GatePast {
-            id: gate.id.clone(),
-            fallback,
-            sight: match past {
-                None => Sight::NotRecorded,
-                Some(Past::Missing) => Sight::Missing,
-                Some(Past::Unreadable(message)) => Sight::Unreadable(message.clone()),
-                Some(Past::Known { .. }) if stretches.iter().all(blind) => Sight::NeverData,
-                Some(Past::Known { .. }) => Sight::Seen,
-            },
-            stretches,
-            reverted: 0,
-        }
-    };
-    gates.chain(fallbacks).map(gate).collect()
-}
-
-/// The plan without the gates that were never seen, and without what it comes after.
-fn seen_part(source: &PlanSource, gates: &[GatePast]) -> PlanSource {
-    let mut seen = source.clone();
-    let takes_part = |alarm: &AlarmGate| {
-        let mut gates = gates.iter();
-        gates.any(|gate| gate.id == alarm.id && gate.sight.takes_part())
-    };
-    seen.plan.gates.alarms.retain(takes_part);
-    seen.plan.gates.fallback_alarms.retain(takes_part);
-    seen.plan.after.clear();
-    seen
+    let prepared = Prepared::new(source, record, every);
+    let starts = prepared.starts().into_iter();
+    let runs = starts.map(|start| prepared.replay(start)).collect();
+    prepared.gather(runs)
 }
 
 impl Run {
     /// The gate that took it back, if one did.
-    pub fn reverted_by(&self) -> Option<&AlarmId> {
+    pub fn reverted_by(&self) -> Option<GateId> {
         let End::Reverted { cause, .. } = &self.end else {
             return None;
         };
         match cause {
-            RevertCause::AlarmRed { alarm }
-            | RevertCause::AlarmFlapped { alarm, .. }
-            | RevertCause::UnknownTooLong { alarm, .. } => Some(alarm),
+            RevertCause::AlarmRed { alarm } | RevertCause::AlarmFlapped { alarm, .. } => {
+                Some(GateId::from(alarm))
+            }
+            RevertCause::UnknownTooLong { alarm: gate, .. }
+            | RevertCause::MeasureBeyond { gate, .. }
+            | RevertCause::Worse { gate, .. } => Some(gate.clone()),
             RevertCause::StepFailed { .. }
             | RevertCause::ApprovalTimeout { .. }
             | RevertCause::Operator { .. }
@@ -201,29 +169,6 @@ impl Run {
             End::Completed { at } => Some(at.duration_since(self.start)),
             End::Reverted { .. } | End::Halted { .. } | End::Cut { .. } => None,
         }
-    }
-}
-
-impl GatePast {
-    /// Its visits to ALARM.
-    pub fn visits(&self) -> impl Iterator<Item = &Stretch> {
-        let stretches = self.stretches.iter();
-        stretches.filter(|stretch| stretch.state == AlarmState::Alarm)
-    }
-
-    /// How many of them were over within [`FLAP_WITHIN`].
-    pub fn flaps(&self) -> usize {
-        let short = |visit: &&Stretch| visit.length() <= FLAP_WITHIN;
-        self.visits().filter(short).count()
-    }
-
-    /// How long it was in a state.
-    pub fn time_in(&self, state: AlarmState) -> SignedDuration {
-        let stretches = self.stretches.iter();
-        let there = stretches.filter(|stretch| stretch.state == state);
-        there.fold(SignedDuration::ZERO, |sum, stretch| {
-            sum.saturating_add(stretch.length())
-        })
     }
 }
 

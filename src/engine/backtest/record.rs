@@ -1,4 +1,6 @@
-//! What was recorded: every change of state of some alarms over some time. It can be kept in a file.
+//! What was recorded: every change of state of some alarms over some time, and some series. It can be kept in a file.
+
+use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use jiff::Timestamp;
@@ -6,6 +8,11 @@ use serde::Deserialize;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::engine::evidence::number::Number;
+use crate::engine::evidence::plan::Query;
+use crate::engine::evidence::reading::SeriesReading;
+use crate::engine::evidence::reading::floor;
+use crate::engine::evidence::wanted::Minutes;
 use crate::engine::observation::AlarmReading;
 use crate::engine::observation::AlarmState;
 use crate::engine::plan::Account;
@@ -25,6 +32,9 @@ pub struct Record {
     pub until: Timestamp,
     /// The alarms that were asked for.
     pub alarms: Vec<AlarmRecord>,
+    /// The series that were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub series: Vec<SeriesRecord>,
 }
 
 /// Why a record cannot be used.
@@ -54,6 +64,33 @@ pub struct AlarmRecord {
     pub id: AlarmId,
     /// What is known of it.
     pub past: Past,
+}
+
+/// One series' past.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeriesRecord {
+    /// As whom it was read.
+    #[serde(default, skip_serializing_if = "Account::is_ambient")]
+    pub account: Account,
+    /// Which series.
+    pub query: Query,
+    /// What is known of it.
+    pub past: SeriesPast,
+}
+
+/// What is known of a series' past.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeriesPast {
+    /// Its datapoints.
+    Known {
+        /// When the first period begins.
+        from: Timestamp,
+        /// A value for each period from there on; none where there was no datapoint.
+        values: Vec<Option<Number>>,
+    },
+    /// It could not be read, and why.
+    Unreadable(String),
 }
 
 /// What is known of an alarm's past.
@@ -123,6 +160,80 @@ impl Record {
     pub fn past(&self, account: &Account, alarm: &AlarmId) -> Option<&Past> {
         let same = |record: &&AlarmRecord| record.account == *account && record.id == *alarm;
         self.alarms.iter().find(same).map(|record| &record.past)
+    }
+
+    /// What is known of a series; none if nobody asked for it.
+    pub fn series(&self, account: &Account, query: &Query) -> Option<&SeriesPast> {
+        let same = |record: &&SeriesRecord| record.account == *account && record.query == *query;
+        self.series.iter().find(same).map(|record| &record.past)
+    }
+}
+
+impl SeriesPast {
+    /// Datapoints by the starts of their periods.
+    pub fn of(points: &BTreeMap<Timestamp, Number>, period_mins: u16) -> Self {
+        let period = SignedDuration::from_mins(i64::from(period_mins.max(1)));
+        let first = points
+            .keys()
+            .next()
+            .copied()
+            .unwrap_or(Timestamp::UNIX_EPOCH);
+        let from = floor(first, period_mins);
+        let mut values = Vec::with_capacity(points.len());
+        let mut next = from;
+        for (at, value) in points {
+            while next + period <= *at {
+                values.push(None);
+                next += period;
+            }
+            values.push(Some(*value));
+            next += period;
+        }
+        Self::Known { from, values }
+    }
+
+    /// Whether it has any datapoint.
+    pub fn has_data(&self) -> bool {
+        match self {
+            Self::Known { values, .. } => values.iter().any(Option::is_some),
+            Self::Unreadable(_) => false,
+        }
+    }
+
+    /// What a reading of these minutes would have got.
+    pub fn reading(&self, query: &Query, minutes: Minutes) -> SeriesReading {
+        let (from, values) = match self {
+            Self::Known { from, values } => (*from, values),
+            Self::Unreadable(message) => return SeriesReading::Unreadable(message.clone()),
+        };
+        let period = query.period();
+        let index = |at: Timestamp| {
+            let periods = at
+                .duration_since(from)
+                .as_secs()
+                .div_euclid(period.as_secs().max(60));
+            usize::try_from(periods).unwrap_or(0)
+        };
+        let first = index(minutes.from);
+        let mut points = BTreeMap::new();
+        let past = period * i32::try_from(first).unwrap_or(i32::MAX);
+        let Ok(mut at) = from.checked_add(past) else {
+            return SeriesReading::Unreadable("the record does not reach so far".to_owned());
+        };
+        for value in values.iter().skip(first) {
+            if at >= minutes.until {
+                break;
+            }
+            if let Some(value) = value.filter(|_| at >= minutes.from) {
+                points.insert(at, value);
+            }
+            at += period;
+        }
+        SeriesReading::Read {
+            from: minutes.from,
+            until: minutes.until,
+            points,
+        }
     }
 }
 

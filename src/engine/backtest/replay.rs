@@ -8,11 +8,23 @@ use jiff::Timestamp;
 
 use super::record::Past;
 use super::record::Record;
+use super::record::SeriesPast;
 use crate::engine::decide;
 use crate::engine::decide::Order;
 use crate::engine::event::Envelope;
 use crate::engine::event::Event;
 use crate::engine::event::JOURNAL_VERSION;
+use crate::engine::evidence::gate::GateId;
+use crate::engine::evidence::judge::weigh;
+use crate::engine::evidence::plan::Measures;
+use crate::engine::evidence::plan::Query;
+use crate::engine::evidence::plan::TREND_PERIOD_MINS;
+use crate::engine::evidence::reading::COMPLETE_AFTER;
+use crate::engine::evidence::reading::Readings;
+use crate::engine::evidence::reading::SeriesReading;
+use crate::engine::evidence::reading::complete_until;
+use crate::engine::evidence::wanted::Minutes;
+use crate::engine::evidence::wanted::wanted;
 use crate::engine::fleet::Fleet;
 use crate::engine::fold;
 use crate::engine::hold::HaltReason;
@@ -35,6 +47,7 @@ use crate::engine::units::ControllerId;
 use crate::engine::units::Weight;
 use crate::engine::units::ZoneId;
 use crate::engine::verdict;
+use crate::engine::verdict::Verdict;
 
 /// How a start in the past would have ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +112,40 @@ const LOOKS_MAX: usize = 120_000;
 /// The most decisions at one look; more would be a hot loop.
 const DECISIONS_MAX: usize = 20;
 
+/// What the gates of metrics would have said at a moment, had step 1 been taken before: by gate. `state` is of
+/// [`watching`].
+pub(super) fn weigh_at(state: &State, record: &Record, now: Timestamp) -> Vec<(GateId, Verdict)> {
+    let plan = state.plan();
+    let series = series(plan, record);
+    let reading = |(query, minutes): (Query, Minutes)| {
+        let reading = series.get(&query)?.reading(&query, minutes);
+        Some((query, reading))
+    };
+    let readings = wanted(state, now).into_iter().filter_map(reading).collect();
+    weigh(state, &readings).gates
+}
+
+/// The state of a plan that watches nothing but these metrics, shortly after its first step.
+pub(super) fn watching(source: &PlanSource, record: &Record) -> Option<State> {
+    let mut bare = source.clone();
+    let measures = std::mem::take(&mut bare.plan.gates.measures);
+    bare.plan.gates.alarms.clear();
+    bare.plan.gates.fallback_alarms.clear();
+    bare.plan.windows = None;
+    let mut stage = Stage::new(&bare, record, record.since - WATCHED_BEFORE);
+    // A step, a minute until it is everywhere, a minute for the resolvers: its bake has begun long before this ends.
+    for _ in 0..60 {
+        stage.look();
+        stage.now += INTERVAL;
+    }
+    let mut state = stage.state?;
+    state.source.plan.gates.measures = measures;
+    (state.phase == Phase::Baking).then_some(state)
+}
+
+/// The comparison looks back for a day before the first step; what is watched for a chart began earlier than the chart.
+const WATCHED_BEFORE: SignedDuration = SignedDuration::from_hours(1);
+
 /// Starts a plan at a moment of the past, and follows it until it ends, halts, or the record does. Approvals are given at
 /// once, and nobody asks for anything else. What the plan waits for besides (`after`, the fleet) is taken for done.
 pub fn replay(source: &PlanSource, record: &Record, start: Timestamp) -> Run {
@@ -123,6 +170,9 @@ pub fn replay(source: &PlanSource, record: &Record, start: Timestamp) -> Run {
 struct Stage<'a> {
     now: Timestamp,
     pasts: BTreeMap<AlarmId, &'a Past>,
+    series: BTreeMap<Query, &'a SeriesPast>,
+    /// How often metrics are read, in minutes; none where there are none.
+    measured_every: Option<u16>,
     groups: Vec<(ZoneId, Vec<RecordSet>)>,
     submitted: BTreeMap<ChangeId, Timestamp>,
     state: Option<State>,
@@ -143,6 +193,8 @@ impl<'a> Stage<'a> {
         let mut stage = Self {
             now,
             pasts: plan.alarms().filter_map(|gate| past(&gate.id)).collect(),
+            series: series(plan, record),
+            measured_every: measured_every(&plan.gates.measures),
             groups: groups(plan),
             submitted: BTreeMap::new(),
             state: None,
@@ -233,7 +285,23 @@ impl<'a> Stage<'a> {
             Some(if before > self.now { before } else { at })
         });
         let wake_at = self.wake_at.filter(|at| *at > self.now);
-        changes.chain(wake_at).chain(soon).min()
+        let measured = self.measured_every.map(|every| {
+            let period = SignedDuration::from_mins(i64::from(every));
+            complete_until(self.now, every) + period + COMPLETE_AFTER
+        });
+        changes.chain(wake_at).chain(soon).chain(measured).min()
+    }
+
+    fn readings(&self, state: &State) -> Readings {
+        let wanted = wanted(state, self.now).into_iter();
+        let reading = |(query, minutes)| {
+            let reading = match self.series.get(&query) {
+                Some(past) => past.reading(&query, minutes),
+                None => SeriesReading::Unreadable("it was not recorded".to_owned()),
+            };
+            (query, reading)
+        };
+        wanted.map(reading).collect()
     }
 
     fn observe(&self, state: &State) -> Observation {
@@ -258,6 +326,7 @@ impl<'a> Stage<'a> {
             groups: vec![GroupReading::NotRead; self.groups.len()],
             alarms,
             histories,
+            series: self.readings(state),
             changes: changes.map(|id| (id.clone(), self.status(id))).collect(),
             file: FileReading::NotWatched,
             in_flight: false,
@@ -336,6 +405,44 @@ impl<'a> Stage<'a> {
             "decisions fit the state that they were made from"
         );
     }
+}
+
+/// Every series that the plan's gates are made of.
+pub fn queries(measures: &Measures) -> Vec<Query> {
+    let mut queries: Vec<&Query> = Vec::new();
+    for gate in &measures.metrics {
+        queries.extend(gate.new.queries().chain(&gate.requests));
+        queries.extend(gate.old.iter().flat_map(|old| old.queries()));
+    }
+    if let Some(gate) = &measures.traffic {
+        queries.extend(gate.new.iter().chain(&gate.old));
+    }
+    if let Some(gate) = &measures.regression {
+        for side in [&gate.new, &gate.old] {
+            queries.extend(side.requests.iter().chain(&side.errors));
+        }
+    }
+    for gate in &measures.trends {
+        queries.extend([&gate.query].into_iter().chain(&gate.requests));
+    }
+    queries.sort();
+    queries.dedup();
+    queries.into_iter().cloned().collect()
+}
+
+fn series<'a>(plan: &Plan, record: &'a Record) -> BTreeMap<Query, &'a SeriesPast> {
+    let queries = queries(&plan.gates.measures).into_iter();
+    let past = |query: Query| Some((query.clone(), record.series(&plan.aws.account, &query)?));
+    queries.filter_map(past).collect()
+}
+
+/// How often the first of these is read again, in minutes.
+fn measured_every(measures: &Measures) -> Option<u16> {
+    let metrics = measures.metrics.iter().map(|gate| gate.every_mins);
+    let compared = measures.regression.iter().map(|gate| gate.every_mins);
+    let traffic = measures.traffic.iter().map(|gate| gate.every_mins);
+    let trends = measures.trends.iter().map(|_| TREND_PERIOD_MINS);
+    metrics.chain(compared).chain(traffic).chain(trends).min()
 }
 
 /// The groups as they would have been: all traffic on the old side.

@@ -2,9 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{
-    Invariant, Violation, approved, in_its_window, measures, violation, zones_are_whole,
-};
+use super::{Invariant, Violation, approved, in_its_window, measures, violation, zones_are_whole};
 use crate::engine::decide::{Decision, How, Order, Part, Purpose};
 use crate::engine::event::{Event, RevertMode};
 use crate::engine::fleet::Fleet;
@@ -204,7 +202,11 @@ fn failed_gates_are_answered(
     }
     let gates = &state.plan().gates;
     let red = |gate: &&AlarmGate| look(state, observation, gate) == Look::Red;
-    let alarm = gates.alarms.iter().find(red).map(|gate| gate.id.to_string());
+    let alarm = gates
+        .alarms
+        .iter()
+        .find(red)
+        .map(|gate| gate.id.to_string());
     let mut metrics = gates.measures.metrics.iter().map(|gate| {
         let (look, old_too) = measures::metric(state, &observation.series, gate);
         (gate, look == Look::Red, old_too)
@@ -218,10 +220,10 @@ fn failed_gates_are_answered(
     };
     let burning = shared
         || gates.both_red == HoldOrRevert::Hold
-        && gates.fallback_alarms.iter().any(|gate| {
-            let reading = observation.alarms.get(&gate.id);
-            is_alarm(reading) && !state.ignored.contains(&gate.id)
-        });
+            && gates.fallback_alarms.iter().any(|gate| {
+                let reading = observation.alarms.get(&gate.id);
+                is_alarm(reading) && !state.ignored.contains(&gate.id)
+            });
     let answered = match &state.halt {
         Some(HaltReason::Drift { .. }) => true,
         Some(HaltReason::BothRed { .. }) if burning => true,

@@ -15,7 +15,10 @@ pub(super) fn metric(state: &State, readings: &Readings, gate: &MetricGate) -> (
         return (Look::Blind, false);
     }
     let (bad, points) = count(readings, gate, &gate.new);
-    let old_bad = gate.old.as_ref().filter(|old| all_read(old.queries(), readings));
+    let old_bad = gate
+        .old
+        .as_ref()
+        .filter(|old| all_read(old.queries(), readings));
     let old_bad = old_bad.map_or(0, |old| count(readings, gate, old).0);
     let enough = usize::from(gate.points);
     let look = if bad >= enough {
@@ -77,10 +80,12 @@ fn points(readings: &Readings, query: &Query) -> Vec<(Timestamp, f64)> {
 
 /// How many of the last N datapoints are beyond the bound, and how many there are.
 fn count(readings: &Readings, gate: &MetricGate, measure: &Measure) -> (usize, usize) {
-    let ends = measure.queries().filter_map(|query| match readings.get(query) {
-        Some(SeriesReading::Read { until, .. }) => Some(*until),
-        Some(SeriesReading::Unreadable(_)) | None => None,
-    });
+    let ends = measure
+        .queries()
+        .filter_map(|query| match readings.get(query) {
+            Some(SeriesReading::Read { until, .. }) => Some(*until),
+            Some(SeriesReading::Unreadable(_)) | None => None,
+        });
     let Some(end) = ends.min() else {
         return (0, 0);
     };
@@ -92,7 +97,10 @@ fn count(readings: &Readings, gate: &MetricGate, measure: &Measure) -> (usize, u
         };
         let at_point = |query: &Query| {
             let points = points(readings, query);
-            points.iter().find(|(start, _)| *start == at).map(|(_, value)| *value)
+            points
+                .iter()
+                .find(|(start, _)| *start == at)
+                .map(|(_, value)| *value)
         };
         let value = match measure {
             Measure::Series { query, times } => at_point(query).map(|value| value * times.value()),

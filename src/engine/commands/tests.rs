@@ -176,7 +176,7 @@ fn revert() -> Event {
         },
         mode: RevertMode::Swap,
         shared: None,
-            seen: None,
+        seen: None,
     }
 }
 

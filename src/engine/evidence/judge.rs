@@ -100,7 +100,10 @@ pub fn attribution(state: &State, weighed: &Weighed, gate: Option<&GateId>) -> O
         return None;
     }
     let intended = state.plan().step(state.step).map(|step| step.share);
-    let readings = weighed.tally.as_ref().map(|tally| tally.readings.as_slice());
+    let readings = weighed
+        .tally
+        .as_ref()
+        .map(|tally| tally.readings.as_slice());
     let measured = gate.and_then(|gate| measures.metrics.iter().find(|it| it.id() == *gate));
     let sided = measured.filter(|it| it.old.is_some());
     let observed = weighed.observed.and_then(|seen: Observed| seen.share);

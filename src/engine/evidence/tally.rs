@@ -159,10 +159,7 @@ pub fn up_to_date(state: &State, readings: &Readings) -> Option<Tally> {
 }
 
 /// The end of what was read of all these series; none where one of them was not, or where there are none.
-fn covered<'q>(
-    queries: impl Iterator<Item = &'q Query>,
-    readings: &Readings,
-) -> Option<Timestamp> {
+fn covered<'q>(queries: impl Iterator<Item = &'q Query>, readings: &Readings) -> Option<Timestamp> {
     let mut ends = queries.map(|query| match readings.get(query) {
         Some(SeriesReading::Read { until, .. }) => Some(*until),
         Some(SeriesReading::Unreadable(_)) | None => None,

@@ -71,7 +71,10 @@ pub(super) fn judge(
     if let Some(why) = unread(queries, readings) {
         return Said::only(Verdict::Unknown(why));
     }
-    let intended = state.plan().step(state.verified_step).map(|step| step.share);
+    let intended = state
+        .plan()
+        .step(state.verified_step)
+        .map(|step| step.share);
     let (Some(since), Some(intended)) = (state.measured.step_from, intended) else {
         return Said::only(Verdict::Pass);
     };

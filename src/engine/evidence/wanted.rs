@@ -66,9 +66,16 @@ pub fn wanted(state: &State, now: Timestamp) -> BTreeMap<Query, Minutes> {
         Minutes { from, until }
     };
     if let Some(gate) = &measures.traffic {
-        let least = if state.has_started() { SHARE_OVER } else { GLANCE };
+        let least = if state.has_started() {
+            SHARE_OVER
+        } else {
+            GLANCE
+        };
         let minutes = counted(gate.every_mins, least);
-        gate.new.iter().chain(&gate.old).for_each(|query| want(query, minutes));
+        gate.new
+            .iter()
+            .chain(&gate.old)
+            .for_each(|query| want(query, minutes));
     }
     if let Some(gate) = &measures.regression {
         let minutes = counted(gate.every_mins, GLANCE);
@@ -79,7 +86,11 @@ pub fn wanted(state: &State, now: Timestamp) -> BTreeMap<Query, Minutes> {
     }
     for gate in &measures.trends {
         let until = complete_until(now, TREND_PERIOD_MINS);
-        let over = if state.has_started() { TREND_OVER } else { GLANCE };
+        let over = if state.has_started() {
+            TREND_OVER
+        } else {
+            GLANCE
+        };
         let minutes = back(until, over);
         want(&gate.query, minutes);
         gate.requests.iter().for_each(|query| want(query, minutes));

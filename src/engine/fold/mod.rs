@@ -344,7 +344,10 @@ impl State {
             "the records differ",
         )?;
         let before = std::mem::replace(&mut self.source, source.clone());
-        let (measures, before) = (&self.source.plan.gates.measures, &before.plan.gates.measures);
+        let (measures, before) = (
+            &self.source.plan.gates.measures,
+            &before.plan.gates.measures,
+        );
         self.measured.amended(measures, before);
         // Whoever changes the plan has seen that it waits: the term begins anew.
         self.approval_asked = None;
