@@ -481,6 +481,7 @@ fn status_after_a_revert_shows_the_baseline() {
         cause: RevertCause::AlarmRed { alarm: gate() },
         mode: RevertMode::Swap,
         shared: None,
+        seen: None,
     };
     desk.write("recipe-api", ago(20), vec![revert]);
     let row = desk.says("status --format json").json()[0].clone();
@@ -669,6 +670,7 @@ fn history_is_a_timeline() {
         cause: RevertCause::AlarmRed { alarm: gate() },
         mode: RevertMode::Swap,
         shared: None,
+        seen: None,
     };
     desk.write("recipe-api", at("2026-11-20T12:30:00Z"), vec![revert]);
     let said = desk.says("history recipe-api");

@@ -4,6 +4,7 @@
 mod backtest;
 mod clocks;
 mod drift;
+mod evidence;
 mod fleet;
 mod gates;
 mod phases;

@@ -24,6 +24,7 @@ mod config;
 mod date;
 mod errors;
 mod images;
+mod metrics;
 mod past;
 mod route53;
 mod zone_reads;

@@ -193,6 +193,7 @@ impl Readings {
                 .collect(),
             alarms: BTreeMap::new(),
             histories: BTreeMap::new(),
+            series: BTreeMap::new(),
             changes: BTreeMap::new(),
             file: FileReading::NotWatched,
             in_flight: false,

@@ -255,6 +255,7 @@ impl Book {
                 cause,
                 mode: shadow.mode,
                 shared: None,
+                seen: None,
             });
         }
         events

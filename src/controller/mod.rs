@@ -14,6 +14,7 @@ mod perform;
 mod record;
 mod round;
 mod run;
+mod series;
 mod settle;
 mod zone_writer;
 
@@ -40,6 +41,7 @@ use pager::Pager;
 use perform::Performer;
 use record::Facts;
 pub use run::Ending;
+use series::SeriesMemory;
 
 /// What a controller is connected to.
 #[derive(Clone)]
@@ -103,6 +105,7 @@ pub struct Controller {
     eyes: Eyes,
     book: Book,
     memory: Memory,
+    series: SeriesMemory,
     performer: Performer,
     pager: Pager,
     /// What this process remembers of each cutover between rounds; nothing that a decision could not do without.
@@ -155,6 +158,7 @@ impl Controller {
             eyes,
             book: Book::new(Arc::clone(&outside.journal), &settings.me),
             memory: Memory::default(),
+            series: SeriesMemory::default(),
             performer: Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal)),
             pager: Pager::new(Arc::clone(&outside.notifier)),
             notes: BTreeMap::new(),

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::claims::Claims;
 use super::observe::{self, Reads, Seen};
+use super::series;
 use super::{Controller, ControllerError};
 use crate::engine::check;
 use crate::engine::decide::{self, Decision};
@@ -164,7 +165,12 @@ impl Controller {
                 .filter_map(|name| self.book.state(name))
                 .filter(|state| !state.phase.is_final())
                 .collect();
-            observe::signals_and_changes(&self.eyes, &states, &mut seen).await;
+            let now = self.outside.clock.now();
+            let (readings, ()) = tokio::join!(
+                self.series.look(&self.eyes, &states, now),
+                observe::signals_and_changes(&self.eyes, &states, &mut seen)
+            );
+            series::hand_out(&readings, &states, &mut seen, now);
         }
         let now = self.now();
         let postponed = self.postponed(&names, &seen, now);
@@ -303,6 +309,7 @@ impl Controller {
             groups: vec![GroupReading::NotRead; state.plan().records.len()],
             alarms: BTreeMap::new(),
             histories: BTreeMap::new(),
+            series: BTreeMap::new(),
             changes: BTreeMap::new(),
             file: self
                 .watched

@@ -8,6 +8,7 @@ pub mod backtest;
 pub mod calendar;
 pub mod check;
 pub mod events;
+mod evidence;
 pub mod fleet;
 pub mod history;
 pub mod holds;

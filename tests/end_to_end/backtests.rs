@@ -9,7 +9,11 @@ use super::scene::{FALLBACK, GATES, PLAN, Plan, REGION, Scene};
 /// Three steps of an hour each.
 fn hours() -> Plan {
     Plan {
-        steps: vec![("10%", "1h", false), ("50%", "1h", true), ("100%", "1h", false)],
+        steps: vec![
+            ("10%", "1h", false),
+            ("50%", "1h", true),
+            ("100%", "1h", false),
+        ],
         ..Plan::default()
     }
 }
@@ -39,9 +43,16 @@ fn json(text: &str) -> Value {
 
 #[test]
 fn a_backtest_reads_histories_and_writes_nothing() {
-    let scene = after(&[(GATES[0], 50, AlarmState::Alarm), (GATES[0], 49, AlarmState::Ok)]);
+    let scene = after(&[
+        (GATES[0], 50, AlarmState::Alarm),
+        (GATES[0], 49, AlarmState::Ok),
+    ]);
     let said = scene.ok(&["backtest", PLAN, "--since", "4d", "--format", "json"]);
-    assert!(said.stderr.contains("reading 3 alarms since "), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("reading 3 alarms since "),
+        "{}",
+        said.stderr
+    );
     let shown = json(&said.stdout);
     let test = &shown[0];
     assert_eq!(test["starts"], 96);
@@ -58,14 +69,25 @@ fn a_backtest_reads_histories_and_writes_nothing() {
 
 #[test]
 fn a_past_that_was_kept_gives_the_same_answer_without_aws() {
-    let scene = after(&[(GATES[1], 30, AlarmState::Alarm), (GATES[1], 29, AlarmState::Ok)]);
+    let scene = after(&[
+        (GATES[1], 30, AlarmState::Alarm),
+        (GATES[1], 29, AlarmState::Ok),
+    ]);
     let format = ["--format", "json"];
-    let read = scene.ok(&[&["backtest", PLAN, "--since", "3d", "--save", "past.json"][..], &format].concat());
+    let read = scene.ok(&[
+        &["backtest", PLAN, "--since", "3d", "--save", "past.json"][..],
+        &format,
+    ]
+    .concat());
     let calls = scene.bed.counts();
     let again = scene.ok(&[&["backtest", PLAN, "--from", "past.json"][..], &format].concat());
     assert_eq!(json(&read.stdout), json(&again.stdout));
     assert_eq!(scene.bed.counts(), calls, "AWS was not asked");
-    let part = scene.ok(&[&["backtest", PLAN, "--from", "past.json", "--since", "1d"][..], &format].concat());
+    let part = scene.ok(&[
+        &["backtest", PLAN, "--from", "past.json", "--since", "1d"][..],
+        &format,
+    ]
+    .concat());
     assert_eq!(json(&part.stdout)[0]["starts"], 24);
 }
 
@@ -77,8 +99,16 @@ fn alarms_that_do_not_exist_or_never_had_data_are_named() {
         ..hours()
     });
     let said = scene.ok(&["backtest", PLAN, "--since", "2d"]);
-    assert!(said.stdout.contains("api-renamed: CloudWatch does not know it; left out"), "{}", said.stdout);
-    assert!(said.stdout.contains("api-renamed does not exist: the cutover would not start"));
+    assert!(
+        said.stdout
+            .contains("api-renamed: CloudWatch does not know it; left out"),
+        "{}",
+        said.stdout
+    );
+    assert!(
+        said.stdout
+            .contains("api-renamed does not exist: the cutover would not start")
+    );
 }
 
 #[test]
@@ -106,9 +136,14 @@ fn what_is_no_record_and_times_that_make_no_sense_are_usage_errors() {
 fn an_alarm_whose_history_cannot_be_read_is_left_out_and_said() {
     use cutover::sim::fault::{Fault, Lasting};
     let scene = after(&[]);
-    scene.bed.fault(Some("DescribeAlarmHistory"), Fault::deny(), Lasting::Always);
+    scene
+        .bed
+        .fault(Some("DescribeAlarmHistory"), Fault::deny(), Lasting::Always);
     let said = scene.ok(&["backtest", PLAN, "--since", "2d", "--format", "json"]);
     let shown = json(&said.stdout);
     assert_eq!(shown[0]["gates"][0]["sight"], "unreadable");
-    assert_eq!(shown[0]["starts"], 0, "nothing is said about what was not seen");
+    assert_eq!(
+        shown[0]["starts"], 0,
+        "nothing is said about what was not seen"
+    );
 }

@@ -272,6 +272,7 @@ fn reverting() -> Vec<Event> {
             },
             mode: RevertMode::Swap,
             shared: None,
+            seen: None,
         },
         Event::RevertPerformedUnjournaled {
             write_id: WriteId::from("w-3"),

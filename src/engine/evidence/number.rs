@@ -6,6 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::sequential::fixed::natural;
+
 /// A finite number. Compares and orders as numbers do; in JSON it is a number.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
@@ -37,9 +39,9 @@ impl Number {
         self.0
     }
 
-    /// The whole number next to it; none below zero or beyond what fits.
-    pub fn whole(self) -> Option<u64> {
-        format!("{:.0}", self.0).parse().ok()
+    /// The whole number next to it; zero below zero.
+    pub fn whole(self) -> u64 {
+        natural(self.0)
     }
 }
 
@@ -132,7 +134,7 @@ mod tests {
 
         #[test]
         fn whole_numbers_survive(count in 0_u32..) {
-            prop_assert_eq!(Number::from(count).whole(), Some(u64::from(count)));
+            prop_assert_eq!(Number::from(count).whole(), u64::from(count));
         }
     }
 }

@@ -13,8 +13,8 @@ use super::sequential::{Evidence, Look};
 use crate::engine::state::State;
 
 /// How often the tally is journaled while nothing else happens. The minutes since then are read again, which costs
-/// nothing more: `CloudWatch` charges by the metric, however long the range.
-pub const COUNT_EVERY: SignedDuration = SignedDuration::from_hours(1);
+/// nothing more: `CloudWatch` charges by the metric, however long the range. An entry with a comparison has some 4 KiB.
+pub const COUNT_EVERY: SignedDuration = SignedDuration::from_mins(30);
 
 /// The comparison begins with the old side's last day before the start, for its bursts.
 const BEFORE_START: SignedDuration = SignedDuration::from_hours(24);
@@ -186,8 +186,8 @@ fn looks(
     minutes.sort_unstable();
     minutes.dedup();
     let at = |side: usize, minute: &Timestamp| {
-        let number = sides[side].get(minute).copied().unwrap_or(Number::ZERO);
-        number.whole().unwrap_or(0)
+        let number = sides[side].get(minute).copied();
+        number.unwrap_or(Number::ZERO).whole()
     };
     minutes
         .iter()
@@ -224,21 +224,19 @@ pub(super) fn sums(
 
 /// All of it together, as a whole number.
 pub(super) fn total(sums: &BTreeMap<Timestamp, Number>) -> u64 {
-    let whole = |number: &Number| number.whole().unwrap_or(0);
-    sums.values()
-        .map(whole)
-        .fold(0, |sum, more| sum.saturating_add(more))
+    let whole = sums.values().map(|number| number.whole());
+    whole.fold(0, u64::saturating_add)
 }
 
-/// Whether it is time to journal the tally although nothing else happens.
+/// Whether it is time to journal the tally although nothing else happens: when the old side's last day is in it, and from
+/// time to time.
 pub fn is_due(state: &State, tally: &Tally) -> bool {
-    let since = state
-        .measured
-        .tally
-        .as_ref()
-        .map(|before| before.until)
-        .or_else(|| state.first_write.map(|at| floor(at, 1)));
-    since.is_some_and(|since| tally.until.duration_since(since) >= COUNT_EVERY)
+    let from = count_from(state);
+    let first = state.measured.tally.is_none();
+    from.is_some_and(|from| {
+        let new = tally.until.duration_since(from);
+        new >= COUNT_EVERY || (first && new > SignedDuration::ZERO)
+    })
 }
 
 /// What each metric read when the step was taken, and what it reads now.

@@ -6,6 +6,7 @@ use super::judge::{Said, unread};
 use super::number::Number;
 use super::plan::TrafficGate;
 use super::reading::{Readings, SeriesReading};
+use super::sequential::fixed::float;
 use super::tally::{Tally, sums, total};
 use super::wanted::SHARE_OVER;
 use crate::engine::hold::HoldReason;
@@ -117,11 +118,4 @@ fn elsewhere(
         new_requests: seen.new_requests,
         old_requests: seen.old_requests,
     })
-}
-
-/// Exact up to 2⁵³, which no count of requests comes near.
-fn float(count: u64) -> f64 {
-    let high = u32::try_from(count >> 32).unwrap_or(u32::MAX);
-    let low = u32::try_from(count & 0xffff_ffff).unwrap_or(u32::MAX);
-    f64::from(high) * 4_294_967_296.0 + f64::from(low)
 }

@@ -104,6 +104,7 @@ fn story() -> Vec<Envelope> {
         },
         mode: RevertMode::Swap,
         shared: None,
+        seen: None,
     };
     entries(vec![
         intended(1, "2026-12-01T00:00:00Z"),

@@ -24,12 +24,12 @@ pub(super) fn rounded(number: f64) -> i64 {
 }
 
 /// The nearest natural number.
-pub(super) fn natural(number: f64) -> u64 {
+pub(in crate::engine::evidence) fn natural(number: f64) -> u64 {
     u64::try_from(rounded(number)).unwrap_or(0)
 }
 
 /// The number in floating point, exact to 53 bits.
-pub(super) fn float(number: u64) -> f64 {
+pub(in crate::engine::evidence) fn float(number: u64) -> f64 {
     let halves = [number >> 32, number & 0xffff_ffff];
     let [high, low] = halves.map(|half| f64::from(u32::try_from(half).unwrap_or(u32::MAX)));
     high * 4_294_967_296.0 + low

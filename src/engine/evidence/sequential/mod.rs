@@ -52,7 +52,7 @@
 
 mod dispersion;
 mod evidence;
-mod fixed;
+pub(super) mod fixed;
 mod judgement;
 
 use serde::Deserialize;
