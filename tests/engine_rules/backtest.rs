@@ -110,7 +110,7 @@ fn a_gate_that_was_red_takes_back_what_was_under_way() {
     assert_eq!(
         *cause,
         RevertCause::AlarmRed {
-            alarm: alarm("errors")
+            alarm: alarm("errors").into()
         }
     );
     assert_eq!(tested.gates[0].reverted, 2);
@@ -130,7 +130,7 @@ fn an_alarm_that_is_red_at_the_start_holds_it_until_it_is_green() {
     assert_eq!(
         because[0],
         HoldReason::AlarmRed {
-            alarm: alarm("errors")
+            alarm: alarm("errors").into()
         }
     );
 }

@@ -114,7 +114,8 @@ async fn read_series(
                 until: from + AT_A_TIME,
             };
             let open = points.iter().filter(|(_, known)| known.is_ok());
-            let wanted = open.map(|(query, _)| (query.clone(), minutes)).collect();
+            let wanted: BTreeMap<Query, Minutes> =
+                open.map(|(query, _)| (query.clone(), minutes)).collect();
             let mut read = signals.read_series(&account, &wanted).await;
             for query in wanted.into_keys() {
                 let reading = read.remove(&query);
