@@ -344,6 +344,9 @@ pub struct Glance {
     pub weights: Vec<Option<crate::engine::units::WeightPair>>,
     /// When Route 53 or CloudWatch was last read for it.
     pub observed_at: Option<Timestamp>,
+    /// The new side's share of the requests of the last hour, in percent, where they are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_share: Option<crate::engine::evidence::number::Number>,
 }
 
 /// Something that a person is woken for.

@@ -229,6 +229,7 @@ impl Desk {
     /// A controller that looked at one cutover.
     fn beat(&mut self, name: &str, at: Timestamp, because: Vec<HoldReason>) {
         let glance = Glance {
+            observed_share: None,
             because,
             next_at: Some(at + SignedDuration::from_hours(2)),
             weights: vec![Some(WeightPair::new(95, 5))],

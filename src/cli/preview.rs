@@ -395,6 +395,17 @@ fn warnings(plan: &Plan, groups: &[GroupView]) -> Vec<String> {
                 .to_owned(),
         );
     }
+    let inside = plan
+        .records
+        .iter()
+        .filter(|group| group.zone.private == Some(true));
+    for group in inside.filter(|_| !plan.gates.measures.is_empty()) {
+        warnings.push(format!(
+            "{}: a private name has few callers, and all of one resolver go to the same side for as long as it keeps \
+             the answer: the observed share is coarse by nature; steps of 50% and 100% with long bakes say more",
+            group.name
+        ));
+    }
     for group in groups {
         let evaluates = |member: &&RecordSet| {
             let alias = member.alias.as_ref();

@@ -362,6 +362,7 @@ impl Controller {
             next_at: decision.wake_at,
             weights: weights.into_iter().enumerate().map(keep).collect(),
             observed_at: Some(now),
+            observed_share: decision.observed_share,
         });
     }
 

@@ -189,3 +189,20 @@ pub(super) fn tally(tally: &Tally) -> String {
     }
     said
 }
+
+/// What `CloudWatch` charges for so many metrics asked for, in US dollars: 0.01 for a thousand.
+///
+/// Source: `CloudWatch` pricing, `GetMetricData`; the same in most regions.
+pub(super) fn dollars(reads: u64) -> f64 {
+    let reads = u32::try_from(reads).unwrap_or(u32::MAX);
+    (f64::from(reads) / 1_000.0).round() / 100.0
+}
+
+/// What the metrics of a plan cost in a day.
+pub(super) fn cost(reads: u64) -> String {
+    format!(
+        "{} reads of metrics a day while it is under way, about {:.2} US$ a day (`every: 5m` costs a fifth)",
+        thousands(reads),
+        dollars(reads)
+    )
+}

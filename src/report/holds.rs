@@ -455,8 +455,8 @@ mod tests {
         let message = "AccessDenied".to_owned();
         let reasons = [
             HaltReason::BothRed {
-                gate: alarm(),
-                fallback: fallback(),
+                gate: alarm().into(),
+                fallback: fallback().into(),
             },
             HaltReason::Drift {
                 groups: vec![group()],
@@ -485,28 +485,28 @@ mod tests {
                 groups: vec![group()],
             },
             HoldReason::AlreadyAtBaseline {},
-            HoldReason::AlarmRed { alarm: alarm() },
+            HoldReason::AlarmRed { alarm: alarm().into() },
             HoldReason::FallbackRed { alarm: fallback() },
             HoldReason::FallbackUnknown {
                 alarm: fallback(),
                 message: message(),
             },
             HoldReason::AlarmMissing {
-                alarm: alarm(),
+                alarm: alarm().into(),
                 fallback: false,
                 since,
             },
             HoldReason::NoData {
-                alarm: alarm(),
+                alarm: alarm().into(),
                 since,
             },
             HoldReason::Unknown {
-                alarm: alarm(),
+                alarm: alarm().into(),
                 message: message(),
                 since: None,
             },
             HoldReason::UnknownTooLong {
-                alarm: alarm(),
+                alarm: alarm().into(),
                 since: at("2026-11-21T02:30:00Z"),
             },
             HoldReason::Route53Unreadable {
@@ -581,7 +581,7 @@ mod tests {
     fn json_has_kind_message_and_the_fields_of_the_reason() {
         let (name, now) = (CutoverName::from("recipe-api"), at("2026-11-21T03:00:00Z"));
         let reason = HoldReason::Unknown {
-            alarm: alarm(),
+            alarm: alarm().into(),
             message: "throttled".to_owned(),
             since: None,
         };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::calendar::{self, Clocks};
 use super::check::step_json;
 use super::fleet::limits;
-use super::{holds, text};
+use super::{evidence, holds, text};
 use crate::engine::calendar::Calendar;
 use crate::engine::fleet::FleetSettings;
 use crate::engine::hold::HoldReason;
@@ -104,6 +104,18 @@ pub fn to_json(previews: &[Preview]) -> Value {
 }
 
 fn one_to_json(preview: &Preview) -> Value {
+    let mut shown = all_to_json(preview);
+    let reads = preview.plan.gates.measures.reads_a_day();
+    if reads > 0 {
+        shown["metrics"] = json!({
+            "reads_a_day": reads,
+            "usd_a_day": evidence::dollars(reads),
+        });
+    }
+    shown
+}
+
+fn all_to_json(preview: &Preview) -> Value {
     let name = &preview.plan.name;
     let steps: Vec<Value> = preview
         .plan
@@ -193,6 +205,10 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     }
     if let Some(fleet) = &preview.fleet {
         shown.push_str(&marked(text::TITLE, "fleet", &limits(fleet), width));
+    }
+    let reads = preview.plan.gates.measures.reads_a_day();
+    if reads > 0 {
+        shown.push_str(&marked(text::TITLE, "metrics", &evidence::cost(reads), width));
     }
     shown.push_str("\n  records\n");
     for group in &preview.groups {

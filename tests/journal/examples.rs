@@ -216,10 +216,10 @@ fn watching() -> Vec<Event> {
     vec![
         Event::StepHeld { because: holds() },
         Event::GateUnknown {
-            alarm: red.clone(),
+            alarm: red.clone().into(),
             reason: "CloudWatch did not answer".to_owned(),
         },
-        Event::GateKnown { alarm: red.clone() },
+        Event::GateKnown { alarm: red.clone().into() },
         Event::AlarmJudged {
             alarm: red.clone(),
             transitioned_at: time("2026-11-21T09:30:00Z"),
@@ -245,8 +245,8 @@ fn holds() -> Vec<HoldReason> {
     vec![
         HoldReason::Halted {
             reason: HaltReason::BothRed {
-                gate: alarm("recipe-api-5xx-rate"),
-                fallback: alarm("recipe-api-eks-unhealthy-hosts"),
+                gate: alarm("recipe-api-5xx-rate").into(),
+                fallback: alarm("recipe-api-eks-unhealthy-hosts").into(),
             },
         },
         HoldReason::Drift {

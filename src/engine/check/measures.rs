@@ -23,7 +23,7 @@ pub(super) fn metric(state: &State, readings: &Readings, gate: &MetricGate) -> (
     let enough = usize::from(gate.points);
     let look = if bad >= enough {
         Look::Red
-    } else if points == 0 && state.first_write.is_some() && !gate.no_data_passes {
+    } else if points == 0 && state.measured.step_from.is_some() && !gate.no_data_passes {
         Look::Blind
     } else {
         Look::Green

@@ -186,8 +186,8 @@ fn reverted() -> State {
 
 fn halted() -> State {
     let reason = HaltReason::BothRed {
-        gate: alarm("gate"),
-        fallback: alarm("fallback"),
+        gate: alarm("gate").into(),
+        fallback: alarm("fallback").into(),
     };
     baking_and([Event::Halted { reason }])
 }

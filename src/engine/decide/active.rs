@@ -159,6 +159,8 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
     };
     decision.because.extend(blockers);
     decision.gates_pass = watching::counts(view, judgement);
+    let seen = judgement.weighed.observed;
+    decision.observed_share = seen.and_then(|seen| seen.share);
     let thaws = view.fleet.frozen(view.now).and_then(|freeze| freeze.until);
     let wakes = decision.wake_at.into_iter().chain(thaws);
     decision.wake_at = wakes.chain(unknown_ends(view)).min();

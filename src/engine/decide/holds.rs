@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::View;
 use crate::engine::event::Event;
-use crate::engine::evidence::gate::GateId;
+use crate::engine::evidence::gate::{GateId, GateKind};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::observation::{FileReading, GroupReading};
 use crate::engine::plan::HoldOrRevert;
@@ -122,6 +122,32 @@ fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
             }
         }
     }
+    once(reasons)
+}
+
+/// That too few came is said once, of the gate that says most of it, and not at all where it is said that they go
+/// elsewhere.
+fn once(mut reasons: Vec<HoldReason>) -> Vec<HoldReason> {
+    let weight = |reason: &HoldReason| {
+        if let HoldReason::TooFewRequests { gate, .. } = reason {
+            return Some(match gate.gate {
+                GateKind::Traffic => 2,
+                GateKind::Regression => 1,
+                GateKind::Alarm | GateKind::Metric | GateKind::Trend => 0,
+            });
+        }
+        matches!(reason, HoldReason::TrafficElsewhere { .. }).then_some(3)
+    };
+    let most = reasons.iter().filter_map(weight).max();
+    let mut said = false;
+    reasons.retain(|reason| {
+        let Some(mine) = weight(reason) else {
+            return true;
+        };
+        let first = Some(mine) == most && !said;
+        said |= first;
+        first
+    });
     reasons
 }
 

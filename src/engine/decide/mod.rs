@@ -16,6 +16,7 @@ pub use watching::settle_time;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::evidence::number::Number;
 use super::event::Event;
 use super::fleet::Fleet;
 use super::hold::HoldReason;
@@ -40,6 +41,8 @@ pub struct Decision {
     pub wake_at: Option<Timestamp>,
     /// Whether this was a reading at which every gate passed.
     pub gates_pass: bool,
+    /// The new side's share of the requests, in percent, where they are counted.
+    pub observed_share: Option<Number>,
 }
 
 impl Decision {

@@ -59,6 +59,7 @@ pub fn weigh(state: &State, readings: &Readings) -> Weighed {
         return Weighed::default();
     }
     let mut tally = tally::up_to_date(state, readings);
+    let seen = observed(state, readings);
     let mut said: Vec<(GateId, Said)> = Vec::new();
     for gate in &measures.metrics {
         said.push((gate.id(), metrics::judge(state, readings, gate)));
@@ -68,14 +69,14 @@ pub fn weigh(state: &State, readings: &Readings) -> Weighed {
         said.push((RegressionGate::id(), judged));
     }
     if let Some(gate) = &measures.traffic {
-        let judged = traffic::judge(state, readings, gate, tally.as_ref());
+        let judged = traffic::judge(state, readings, gate, tally.as_ref(), seen.as_ref());
         said.push((TrafficGate::id(), judged));
     }
     for gate in &measures.trends {
         said.push((gate.id(), trend::judge(state, readings, gate)));
     }
     let mut weighed = Weighed {
-        observed: observed(state, readings),
+        observed: seen,
         ..Weighed::default()
     };
     let mut latest = Vec::new();

@@ -28,6 +28,44 @@ pub struct Measures {
 }
 
 impl Measures {
+    /// How many metrics are asked for in a day, each time counted: what `CloudWatch` charges by.
+    pub fn reads_a_day(&self) -> u64 {
+        let mut reads: BTreeMap<(Option<&String>, &Metric, u16), u64> = BTreeMap::new();
+        for (query, every_mins) in self.queries() {
+            let mine = 24 * 60 / u64::from(every_mins.max(1));
+            // The inputs of an expression are charged for, the expression itself is not.
+            for metric in query.inputs.values() {
+                let key = (query.region.as_ref(), metric, query.period_mins);
+                let known = reads.entry(key).or_default();
+                *known = mine.max(*known);
+            }
+        }
+        reads.values().sum()
+    }
+
+    /// Every series that is asked for, and how often in minutes.
+    pub fn queries(&self) -> impl Iterator<Item = (&Query, u16)> {
+        let metrics = self.metrics.iter().flat_map(|gate| {
+            let old = gate.old.iter().flat_map(Measure::queries);
+            let all = gate.new.queries().chain(old).chain(&gate.requests);
+            all.map(|query| (query, gate.every_mins))
+        });
+        let traffic = self.traffic.iter().flat_map(|gate| {
+            let all = gate.new.iter().chain(&gate.old);
+            all.map(|query| (query, gate.every_mins))
+        });
+        let compared = self.regression.iter().flat_map(|gate| {
+            let sides = [&gate.new, &gate.old].into_iter();
+            let all = sides.flat_map(|side| side.requests.iter().chain(&side.errors));
+            all.map(|query| (query, gate.every_mins))
+        });
+        let trends = self.trends.iter().flat_map(|gate| {
+            let all = std::iter::once(&gate.query).chain(&gate.requests);
+            all.map(|query| (query, TREND_PERIOD_MINS))
+        });
+        metrics.chain(traffic).chain(compared).chain(trends)
+    }
+
     /// Whether only alarms are watched.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -9,6 +9,7 @@ use super::gate::{BeforeAfter, Unit};
 use super::number::Number;
 use super::plan::{Counted, Measures, Query};
 use super::reading::{Readings, SeriesReading, ceil, floor};
+use super::sequential::fixed::natural;
 use super::sequential::{Evidence, Look};
 use crate::engine::state::State;
 
@@ -145,7 +146,7 @@ pub fn up_to_date(state: &State, readings: &Readings) -> Option<Tally> {
     let range = (from, until);
     if let (Some(gate), Some(since)) = (&measures.traffic, state.measured.step_from) {
         let step = (from.max(since), until);
-        let of = |queries: &[Query]| total(&sums(queries, readings, step));
+        let of = |queries: &[Query]| total(queries, readings, step);
         tally.new_requests = tally.new_requests.saturating_add(of(&gate.new));
         tally.old_requests = tally.old_requests.saturating_add(of(&gate.old));
     }
@@ -222,10 +223,29 @@ pub(super) fn sums(
     numbers.collect()
 }
 
-/// All of it together, as a whole number.
-pub(super) fn total(sums: &BTreeMap<Timestamp, Number>) -> u64 {
-    let whole = sums.values().map(|number| number.whole());
-    whole.fold(0, u64::saturating_add)
+/// All datapoints of several series in `[from, until)` together.
+pub(super) fn sum(
+    queries: &[Query],
+    readings: &Readings,
+    (from, until): (Timestamp, Timestamp),
+) -> f64 {
+    let points = queries.iter().filter_map(|query| match readings.get(query) {
+        Some(SeriesReading::Read { points, .. }) => Some(points),
+        Some(SeriesReading::Unreadable(_)) | None => None,
+    });
+    points
+        .flat_map(|points| points.range(from..until.max(from)))
+        .map(|(_, value)| value.value())
+        .sum()
+}
+
+/// As [`sum`], as a whole number.
+pub(super) fn total(
+    queries: &[Query],
+    readings: &Readings,
+    range: (Timestamp, Timestamp),
+) -> u64 {
+    natural(sum(queries, readings, range))
 }
 
 /// Whether it is time to journal the tally although nothing else happens: when the old side's last day is in it, and from

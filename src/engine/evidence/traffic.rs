@@ -7,7 +7,7 @@ use super::number::Number;
 use super::plan::TrafficGate;
 use super::reading::{Readings, SeriesReading};
 use super::sequential::fixed::float;
-use super::tally::{Tally, sums, total};
+use super::tally::{Tally, total};
 use super::wanted::SHARE_OVER;
 use crate::engine::hold::HoldReason;
 use crate::engine::state::State;
@@ -50,7 +50,7 @@ pub fn observed(state: &State, readings: &Readings) -> Option<Observed> {
     // While a step is written and settles there is no new bake yet: that is the share from the last change on.
     let since = state.measured.step_from.or(state.step_began_at);
     let from = from.max(since.unwrap_or(from)).min(until);
-    let of = |queries| total(&sums(queries, readings, (from, until)));
+    let of = |queries| total(queries, readings, (from, until));
     let (new, old) = (of(&gate.new), of(&gate.old));
     let share = (new + old > 0).then(|| 100.0 * float(new) / float(new.saturating_add(old)));
     Some(Observed {
@@ -67,6 +67,7 @@ pub(super) fn judge(
     readings: &Readings,
     gate: &TrafficGate,
     tally: Option<&Tally>,
+    seen: Option<&Observed>,
 ) -> Said {
     let queries = gate.new.iter().chain(&gate.old);
     if let Some(why) = unread(queries, readings) {
@@ -79,7 +80,8 @@ pub(super) fn judge(
     let (Some(since), Some(intended)) = (state.measured.step_from, intended) else {
         return Said::only(Verdict::Pass);
     };
-    if let Some(elsewhere) = elsewhere(state, readings, gate, since, intended) {
+    let elsewhere = seen.and_then(|seen| elsewhere(gate, seen, since, intended));
+    if let Some(elsewhere) = elsewhere {
         return Said::only(Verdict::NotJudged(elsewhere));
     }
     let requests = tally.map_or(0, |tally| tally.new_requests);
@@ -96,13 +98,11 @@ pub(super) fn judge(
 
 /// The traffic is not where the weights say, beyond what chance and resolvers make of it.
 fn elsewhere(
-    state: &State,
-    readings: &Readings,
     gate: &TrafficGate,
+    seen: &Observed,
     since: Timestamp,
     intended: Share,
 ) -> Option<HoldReason> {
-    let seen = observed(state, readings)?;
     let share = seen.share?;
     let wanted = intended.as_percent();
     let all = float(seen.new_requests.saturating_add(seen.old_requests));

@@ -7,9 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::judge::{Said, unread};
 use super::number::Number;
-use super::plan::{TREND_PERIOD_MINS, TrendGate};
+use super::plan::{Query, TREND_PERIOD_MINS, TrendGate};
 use super::reading::{Readings, SeriesReading};
-use super::tally::sums;
+use super::tally::sum;
 use super::wanted::TREND_OVER;
 use crate::engine::hold::HoldReason;
 use crate::engine::state::State;
@@ -38,46 +38,41 @@ pub(super) fn judge(state: &State, readings: &Readings, gate: &TrendGate) -> Sai
     if let Some(why) = unread(queries, readings) {
         return Said::only(Verdict::Unknown(why));
     }
-    let (Some(SeriesReading::Read { until, .. }), Some(since)) =
+    let (Some(SeriesReading::Read { until, points, .. }), Some(since)) =
         (readings.get(&gate.query), state.measured.step_from)
     else {
         return Said::only(Verdict::Pass);
     };
     let from = (since + WARMS_UP_FOR).max(*until - TREND_OVER);
     let looked_at = until.duration_since(from);
-    let points = sums(std::slice::from_ref(&gate.query), readings, (from, *until));
-    if points.is_empty() && looked_at >= BLIND_AFTER {
+    let seen = points.range(from..(*until).max(from)).next().is_some();
+    if !seen && looked_at >= BLIND_AFTER {
         return Said::only(Verdict::Unknown(Unknown::NoData));
     }
     if looked_at < LOOKED_AT_MIN {
         return Said::only(Verdict::Pass);
     }
+    let Some((value, per_hour)) = climb(gate, points, from, looked_at) else {
+        return Said::only(Verdict::Pass);
+    };
     let whole_day = looked_at >= TREND_OVER - SignedDuration::from_mins(30);
-    let requests = sums(&gate.requests, readings, (from, *until));
-    if !whole_day && (gate.requests.is_empty() || rises(&requests, from, looked_at)) {
+    let with_load = gate.requests.is_empty() || rises(&gate.requests, readings, from, looked_at);
+    if with_load && !whole_day {
         return Said::only(Verdict::Pass);
     }
-    match climb(gate, &points, from, looked_at) {
-        Some((value, per_hour)) => reaches(gate, value, per_hour, *until),
-        None => Said::only(Verdict::Pass),
-    }
+    reaches(gate, value, per_hour, *until)
 }
 
 /// Whether the requests of the last third are clearly more than those of the first.
 fn rises(
-    requests: &BTreeMap<Timestamp, Number>,
+    requests: &[Query],
+    readings: &Readings,
     from: Timestamp,
     looked_at: SignedDuration,
 ) -> bool {
     let third = looked_at / 3;
-    let sum = |from: Timestamp, until: Timestamp| -> f64 {
-        requests
-            .range(from..until)
-            .map(|(_, value)| value.value())
-            .sum()
-    };
-    let first = sum(from, from + third);
-    let last = sum(from + third * 2, from + looked_at);
+    let first = sum(requests, readings, (from, from + third));
+    let last = sum(requests, readings, (from + third * 2, from + looked_at));
     last > first * LOAD_RISES
 }
 

@@ -93,7 +93,7 @@ fn intended(step: u16, when: &str) -> (&str, Event) {
 /// Errors two hours into step 2, which go back within minutes; and half an hour without CloudWatch in step 1.
 fn story() -> Vec<Envelope> {
     let unknown = HoldReason::Unknown {
-        alarm: alarm("recipe-api-ecs-5xx-rate"),
+        alarm: alarm("recipe-api-ecs-5xx-rate").into(),
         message: "CloudWatch did not answer".to_owned(),
         since: Some(at("2026-12-01T12:00:20Z")),
     };
@@ -111,7 +111,7 @@ fn story() -> Vec<Envelope> {
         (
             "2026-12-01T12:00:20Z",
             Event::GateUnknown {
-                alarm: alarm("recipe-api-ecs-5xx-rate"),
+                alarm: alarm("recipe-api-ecs-5xx-rate").into(),
                 reason: "CloudWatch did not answer".to_owned(),
             },
         ),
@@ -124,7 +124,7 @@ fn story() -> Vec<Envelope> {
         (
             "2026-12-01T18:30:20Z",
             Event::GateKnown {
-                alarm: alarm("recipe-api-ecs-5xx-rate"),
+                alarm: alarm("recipe-api-ecs-5xx-rate").into(),
             },
         ),
         ("2026-12-01T18:30:20Z", Event::StepHeld { because: vec![] }),
