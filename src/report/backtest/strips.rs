@@ -40,7 +40,7 @@ pub(super) fn to_text(test: &Backtest, look: &Look) -> Option<String> {
         gates.filter(|gate| gate.sight.takes_part() && !gate.stretches.is_empty())
     };
     let longest = drawn()
-        .map(|gate| gate.id.to_string().chars().count())
+        .map(|gate| gate.id.name.chars().count())
         .max()?;
     let names = longest.clamp("starts".len(), NAME_CELLS);
     let width = look.width.unwrap_or(WIDTH).clamp(WIDTH_MIN, WIDTH_MAX);
@@ -58,7 +58,7 @@ pub(super) fn to_text(test: &Backtest, look: &Look) -> Option<String> {
             .to_owned()
     };
     let mut lines: Vec<String> = drawn()
-        .map(|gate| line(&gate.id.to_string(), &of_gate(gate, &axis)))
+        .map(|gate| line(&gate.id.name, &of_gate(gate, &axis)))
         .collect();
     lines.push(line("starts", &of_starts(test, &axis)));
     let marks: Vec<Cell> = axis
