@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::claims::Claims;
 use super::observe::{self, Reads, Seen};
-use super::series;
 use super::{Controller, ControllerError};
 use crate::engine::check;
 use crate::engine::decide::{self, Decision};
@@ -166,11 +165,11 @@ impl Controller {
                 .filter(|state| !state.phase.is_final())
                 .collect();
             let now = self.outside.clock.now();
-            let (readings, ()) = tokio::join!(
+            tokio::join!(
                 self.series.look(&self.eyes, &states, now),
                 observe::signals_and_changes(&self.eyes, &states, &mut seen)
             );
-            series::hand_out(&readings, &states, &mut seen, now);
+            self.series.hand_out(&states, &mut seen, now);
         }
         let now = self.now();
         let postponed = self.postponed(&names, &seen, now);

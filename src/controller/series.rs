@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::observe::{Eyes, Seen};
 use crate::engine::evidence::plan::Query;
-use crate::engine::evidence::reading::{Readings, SeriesReading};
+use crate::engine::evidence::reading::SeriesReading;
 use crate::engine::evidence::wanted::{Minutes, wanted};
 use crate::engine::plan::Account;
 use crate::engine::state::State;
@@ -25,13 +25,8 @@ pub(super) struct SeriesMemory {
 }
 
 impl SeriesMemory {
-    /// Reads what these cutovers want at `now` and do not know, and gives them all of it.
-    pub(super) async fn look(
-        &mut self,
-        eyes: &Eyes,
-        states: &[&State],
-        now: Timestamp,
-    ) -> BTreeMap<Account, Readings> {
+    /// Reads what these cutovers want at `now` and do not know.
+    pub(super) async fn look(&mut self, eyes: &Eyes, states: &[&State], now: Timestamp) {
         let mut all: BTreeMap<Account, BTreeMap<Query, Minutes>> = BTreeMap::new();
         for state in states {
             let series = wanted(state, now);
@@ -50,17 +45,21 @@ impl SeriesMemory {
         self.read(eyes, &all).await;
         self.read
             .retain(|_, (minutes, _)| now.duration_since(minutes.until) < FORGOTTEN_AFTER);
-        let mut readings = BTreeMap::new();
-        for (account, series) in all {
-            let mine: &mut Readings = readings.entry(account.clone()).or_default();
-            for query in series.into_keys() {
-                let key = (account.clone(), query);
+    }
+
+    /// Gives each cutover the readings of its own series.
+    pub(super) fn hand_out(&self, states: &[&State], seen: &mut Seen, now: Timestamp) {
+        for state in states {
+            let Some(observation) = seen.get_mut(&state.name) else {
+                continue;
+            };
+            for query in wanted(state, now).into_keys() {
+                let key = (state.plan().aws.account.clone(), query);
                 if let Some((_, reading)) = self.read.get(&key) {
-                    mine.insert(key.1, reading.clone());
+                    observation.series.insert(key.1, reading.clone());
                 }
             }
         }
-        readings
     }
 
     async fn read(&mut self, eyes: &Eyes, all: &BTreeMap<Account, BTreeMap<Query, Minutes>>) {
@@ -100,28 +99,6 @@ impl SeriesMemory {
                 });
                 self.read
                     .insert((account.clone(), query), (minutes, reading));
-            }
-        }
-    }
-}
-
-/// Gives each cutover the readings of its own series.
-pub(super) fn hand_out(
-    readings: &BTreeMap<Account, Readings>,
-    states: &[&State],
-    seen: &mut Seen,
-    now: Timestamp,
-) {
-    for state in states {
-        let Some(mine) = readings.get(&state.plan().aws.account) else {
-            continue;
-        };
-        let Some(observation) = seen.get_mut(&state.name) else {
-            continue;
-        };
-        for query in wanted(state, now).into_keys() {
-            if let Some(reading) = mine.get(&query) {
-                observation.series.insert(query, reading.clone());
             }
         }
     }

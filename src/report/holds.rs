@@ -485,7 +485,9 @@ mod tests {
                 groups: vec![group()],
             },
             HoldReason::AlreadyAtBaseline {},
-            HoldReason::AlarmRed { alarm: alarm().into() },
+            HoldReason::AlarmRed {
+                alarm: alarm().into(),
+            },
             HoldReason::FallbackRed { alarm: fallback() },
             HoldReason::FallbackUnknown {
                 alarm: fallback(),

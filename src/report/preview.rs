@@ -208,7 +208,12 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     }
     let reads = preview.plan.gates.measures.reads_a_day();
     if reads > 0 {
-        shown.push_str(&marked(text::TITLE, "metrics", &evidence::cost(reads), width));
+        shown.push_str(&marked(
+            text::TITLE,
+            "metrics",
+            &evidence::cost(reads),
+            width,
+        ));
     }
     shown.push_str("\n  records\n");
     for group in &preview.groups {

@@ -48,9 +48,21 @@ fn tell(scene: &Scene, side: &str, minute: Minute) {
     for minute_at in (0..180).map(|number| first + number * 60) {
         put("RequestCount", true, minute_at, minute.requests, 1.0);
         if minute.errors > 0.0 {
-            put("HTTPCode_Target_5XX_Count", true, minute_at, minute.errors, 1.0);
+            put(
+                "HTTPCode_Target_5XX_Count",
+                true,
+                minute_at,
+                minute.errors,
+                1.0,
+            );
         }
-        put("TargetResponseTime", true, minute_at, minute.seconds, minute.requests);
+        put(
+            "TargetResponseTime",
+            true,
+            minute_at,
+            minute.seconds,
+            minute.requests,
+        );
     }
 }
 
@@ -74,16 +86,22 @@ fn scene(gates: &str) -> Scene {
 
 #[test]
 fn an_error_rate_beyond_its_bound_takes_the_traffic_back_over_the_wire() {
-    let scene = scene(
-        "  metrics: [ { measure: error_rate, max: 5% }, { measure: p99, max: 900ms } ]\n",
-    );
+    let scene =
+        scene("  metrics: [ { measure: error_rate, max: 5% }, { measure: p99, max: 900ms } ]\n");
     tell(&scene, "eks", WELL);
     tell(&scene, "ecs", WELL);
     let run = scene.run(PLAN);
     scene.wait_for_phase(NAME, "baking");
     // What was read is not asked for again within the minute; a new process reads it.
     drop(run);
-    tell(&scene, "ecs", Minute { errors: 200.0, ..WELL });
+    tell(
+        &scene,
+        "ecs",
+        Minute {
+            errors: 200.0,
+            ..WELL
+        },
+    );
     let mut run = scene.run(PLAN);
     assert_eq!(run.exit_code(), 20, "{}", run.log());
     let history = scene.history(NAME);

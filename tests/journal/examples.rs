@@ -6,6 +6,10 @@ use cutover::engine::event::Event;
 use cutover::engine::event::FailureClass;
 use cutover::engine::event::RevertMode;
 use cutover::engine::event::Target;
+use cutover::engine::evidence::gate::Unit;
+use cutover::engine::evidence::number::Number;
+use cutover::engine::evidence::sequential::Test;
+use cutover::engine::evidence::tally::{Latest, Tally};
 use cutover::engine::fleet::FleetSettings;
 use cutover::engine::fleet::SharedFate;
 use cutover::engine::hold::HaltReason;
@@ -219,7 +223,23 @@ fn watching() -> Vec<Event> {
             alarm: red.clone().into(),
             reason: "CloudWatch did not answer".to_owned(),
         },
-        Event::GateKnown { alarm: red.clone().into() },
+        Event::GateKnown {
+            alarm: red.clone().into(),
+        },
+        Event::EvidenceCounted {
+            tally: Box::new(Tally {
+                until: time("2026-11-21T09:30:00Z"),
+                new_requests: 1_200,
+                old_requests: 22_800,
+                run: Some(Test::default().evidence()),
+                readings: vec![Latest {
+                    name: "error_rate".to_owned(),
+                    unit: Unit::Percent,
+                    new: Some(Number::from(1)),
+                    old: None,
+                }],
+            }),
+        },
         Event::AlarmJudged {
             alarm: red.clone(),
             transitioned_at: time("2026-11-21T09:30:00Z"),

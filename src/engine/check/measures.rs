@@ -95,12 +95,9 @@ fn count(readings: &Readings, gate: &MetricGate, measure: &Measure) -> (usize, u
         let Ok(at) = Timestamp::from_second(end.as_second() - back * period) else {
             continue;
         };
-        let at_point = |query: &Query| {
-            let points = points(readings, query);
-            points
-                .iter()
-                .find(|(start, _)| *start == at)
-                .map(|(_, value)| *value)
+        let at_point = |query: &Query| match readings.get(query) {
+            Some(SeriesReading::Read { points, .. }) => points.get(&at).map(|it| it.value()),
+            Some(SeriesReading::Unreadable(_)) | None => None,
         };
         let value = match measure {
             Measure::Series { query, times } => at_point(query).map(|value| value * times.value()),

@@ -16,8 +16,8 @@ pub use watching::settle_time;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::evidence::number::Number;
 use super::event::Event;
+use super::evidence::number::Number;
 use super::fleet::Fleet;
 use super::hold::HoldReason;
 use super::observation::{GroupReading, Observation};

@@ -229,10 +229,12 @@ pub(super) fn sum(
     readings: &Readings,
     (from, until): (Timestamp, Timestamp),
 ) -> f64 {
-    let points = queries.iter().filter_map(|query| match readings.get(query) {
-        Some(SeriesReading::Read { points, .. }) => Some(points),
-        Some(SeriesReading::Unreadable(_)) | None => None,
-    });
+    let points = queries
+        .iter()
+        .filter_map(|query| match readings.get(query) {
+            Some(SeriesReading::Read { points, .. }) => Some(points),
+            Some(SeriesReading::Unreadable(_)) | None => None,
+        });
     points
         .flat_map(|points| points.range(from..until.max(from)))
         .map(|(_, value)| value.value())
@@ -240,11 +242,7 @@ pub(super) fn sum(
 }
 
 /// As [`sum`], as a whole number.
-pub(super) fn total(
-    queries: &[Query],
-    readings: &Readings,
-    range: (Timestamp, Timestamp),
-) -> u64 {
+pub(super) fn total(queries: &[Query], readings: &Readings, range: (Timestamp, Timestamp)) -> u64 {
     natural(sum(queries, readings, range))
 }
 
