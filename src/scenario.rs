@@ -246,6 +246,8 @@ pub enum What {
         /// Where.
         side: Side,
     },
+    /// Whoever calls goes on calling the old side, whatever Route 53 answers: addresses that are written down.
+    CallersPinned,
     /// CloudWatch does not answer.
     CloudWatchDown,
     /// Route 53's control plane does not answer. Its name servers do.
@@ -287,6 +289,10 @@ pub enum What {
     Route53LosesReplies,
     /// The journal cannot be read or written.
     JournalDown,
+    /// Jobs can be neither looked at nor switched.
+    JobsDown,
+    /// Every hook fails.
+    HooksFail,
     /// A push notification brings many times the requests within seconds.
     Push {
         /// How many times.

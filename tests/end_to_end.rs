@@ -1,12 +1,15 @@
 //! The built program with the real SDKs against the HTTP test bed: what people see, from the plan file to the weights.
 
 mod alarms;
+mod beside;
 mod calls;
 mod crashes;
 mod drift;
 mod emergencies;
+mod evidence;
 mod fleets;
 mod ladder;
+mod notifications;
 mod operators;
 mod rollbacks;
 mod scene;

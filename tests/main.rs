@@ -1,6 +1,7 @@
 //! One integration binary: a file a behaviour. Every further binary would cost a link of its own.
 
 mod aws_adapters;
+mod beside;
 mod command_line;
 mod contract;
 mod contract_cloudwatch;

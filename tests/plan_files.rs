@@ -1,6 +1,8 @@
 //! Plan files: what loads, what does not, and what a person is told.
 
+mod beside;
 mod fleets;
+mod measures;
 mod robustness;
 mod windows;
 
@@ -480,16 +482,6 @@ fn a_plan_that_nothing_watches_is_refused() {
 
 #[test]
 fn keys_of_later_versions_are_named_as_such() {
-    for key in ["hooks", "jobs"] {
-        let found = findings(&format!("{VALID}{key}: {{ a: [ b ] }}\n"));
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found[0].message, format!("`{key}` is not yet supported"));
-        assert_eq!((found[0].line, found[0].column), (Some(11), Some(1)));
-    }
-    for key in ["metrics", "traffic"] {
-        let found = findings(&format!("{VALID}  {key}: []\n"));
-        assert_eq!(found[0].message, format!("`{key}` is not yet supported"));
-    }
     let found = findings(&format!("{VALID}notify: {{ slack: x }}\n"));
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].message, "`slack` is not yet supported");

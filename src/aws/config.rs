@@ -25,7 +25,9 @@ use super::budget::Budget;
 use super::budget::Rate;
 use super::cloudwatch::CloudWatchSignals;
 use super::date::ReplyDates;
+use super::jobs::EventJobs;
 use super::route53::Route53Dns;
+use super::sns::SnsTopics;
 use crate::engine::plan::Account;
 use crate::ports::Clock;
 
@@ -85,6 +87,8 @@ pub struct Limits {
     pub describe_alarms: Rate,
     /// `DescribeAlarmHistory`, per region: 1 a second, bursts of 2. The quota is 3 a second.
     pub describe_alarm_history: Rate,
+    /// `GetMetricData`, per region: 20 a second, bursts of 10. The quota is 50 a second.
+    pub get_metric_data: Rate,
 }
 
 impl Default for Limits {
@@ -96,6 +100,7 @@ impl Default for Limits {
             route53_headroom: 20,
             describe_alarms: rate(7, 1),
             describe_alarm_history: rate(1, 2),
+            get_metric_data: rate(20, 10),
         }
     }
 }
@@ -133,15 +138,22 @@ pub struct Aws {
     pub dns: Route53Dns,
     /// `CloudWatch`.
     pub signals: CloudWatchSignals,
+    /// EventBridge's rules and schedules.
+    pub jobs: EventJobs,
+    /// Topics of SNS.
+    pub topics: SnsTopics,
 }
 
 /// Makes the adapters from the environment and the profile. Cannot fail, and fetches no credentials yet; where neither
 /// names a region, the machine's metadata is asked for it, for 2 s at most.
 pub async fn connect(options: Options) -> Aws {
+    let clock = Arc::clone(&options.clock);
     let clients = Arc::new(AwsClients::new(options).await);
     Aws {
         dns: Route53Dns::new(Arc::clone(&clients)),
-        signals: CloudWatchSignals::new(clients),
+        signals: CloudWatchSignals::new(Arc::clone(&clients)),
+        jobs: EventJobs::new(Arc::clone(&clients), Arc::clone(&clock)),
+        topics: SnsTopics::new(clients, clock),
     }
 }
 
@@ -165,6 +177,7 @@ pub struct AwsClients {
 pub(super) struct AlarmBudgets {
     pub(super) alarms: Budget,
     pub(super) history: Budget,
+    pub(super) metrics: Budget,
 }
 
 impl AwsClients {
@@ -250,12 +263,13 @@ impl AwsClients {
             Arc::new(AlarmBudgets {
                 alarms: Budget::single(limits.describe_alarms),
                 history: Budget::single(limits.describe_alarm_history),
+                metrics: Budget::single(limits.get_metric_data),
             })
         });
         Arc::clone(budget)
     }
 
-    async fn config(&self, account: &Account) -> SdkConfig {
+    pub(super) async fn config(&self, account: &Account) -> SdkConfig {
         let Some(role_arn) = &account.0 else {
             return self.ambient.clone();
         };

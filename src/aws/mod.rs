@@ -15,6 +15,9 @@
 //! | `zones.rs` | finding hosted zones |
 //! | `route53.rs` | the port `Dns` |
 //! | `cloudwatch.rs` | the port `Signals` |
+//! | `signed.rs` | signed calls without an SDK client |
+//! | `jobs.rs` | rules and schedules for the port `Jobs` |
+//! | `sns.rs` | the port `Topics` |
 
 mod budget;
 mod caller;
@@ -23,7 +26,11 @@ mod config;
 mod date;
 mod errors;
 mod images;
+mod jobs;
+mod metrics;
 mod route53;
+mod signed;
+mod sns;
 mod zone_reads;
 mod zones;
 
@@ -37,4 +44,6 @@ pub use config::Options;
 pub use config::connect;
 pub use errors::BatchFailure;
 pub use errors::batch_failures;
+pub use jobs::EventJobs;
 pub use route53::Route53Dns;
+pub use sns::SnsTopics;

@@ -149,6 +149,9 @@ pub enum Command {
     /// Take the traffic back to where it was before the cutover
     #[command(after_help = help::ROLLBACK)]
     Rollback(Rollback),
+    /// Send a test over every channel that plans or cutovers would be told by
+    #[command(after_help = help::NOTIFY_TEST)]
+    NotifyTest(NotifyTest),
     /// Show every entry of the journal about one cutover
     #[command(after_help = help::HISTORY)]
     History(History),
@@ -205,7 +208,7 @@ pub struct Rehearse {
     /// When the rehearsal begins, as RFC 3339; now by default. Times are shown in its zone
     #[arg(long, value_name = "TIME", value_parser = start)]
     pub start: Option<Start>,
-    /// What the simulated world is like and what goes wrong in it; by default all is well
+    /// What the simulated world is like and what goes wrong in it (NAME.scenario.yaml); by default all is well
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
     /// Let something go wrong, for example 'new errors 20% at step 3 + 2h'; may be given several times
@@ -303,6 +306,14 @@ pub struct Names {
     /// Why, for the journal
     #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: Option<String>,
+}
+
+/// Arguments of `notify-test`.
+#[derive(Debug, Args)]
+pub struct NotifyTest {
+    /// Plan files or directories of them, or cutovers of the journal; all unfinished ones by default
+    #[arg(value_name = "PATH|NAME")]
+    pub of: Vec<String>,
 }
 
 /// Arguments of `resume`.

@@ -18,7 +18,7 @@ use crate::aws::{Options, connect};
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
 use crate::engine::fleet::FleetSettings;
 use crate::engine::fold::fold;
-use crate::engine::observation::{AlarmReading, FileReading, GroupReading, Observation};
+use crate::engine::observation::{AlarmReading, Beside, FileReading, GroupReading, Observation};
 use crate::engine::plan::{Group, HoldOrRevert, Plan, PlanSource};
 use crate::engine::preflight;
 use crate::engine::record::RecordSet;
@@ -193,6 +193,7 @@ impl Readings {
                 .collect(),
             alarms: BTreeMap::new(),
             histories: BTreeMap::new(),
+            series: BTreeMap::new(),
             changes: BTreeMap::new(),
             file: FileReading::NotWatched,
             in_flight: false,
@@ -202,6 +203,7 @@ impl Readings {
             break_glass_error: None,
             claimed: claimed(&plan, known),
             baseline_as_is: args.baseline_as_is.then(String::new),
+            beside: Beside::default(),
         };
         let problems = if state.has_started() {
             Vec::new()
@@ -393,6 +395,17 @@ fn warnings(plan: &Plan, groups: &[GroupView]) -> Vec<String> {
             "`on_unknown: revert`: an outage of CloudWatch takes all traffic back to the old cluster"
                 .to_owned(),
         );
+    }
+    let inside = plan
+        .records
+        .iter()
+        .filter(|group| group.zone.private == Some(true));
+    for group in inside.filter(|_| !plan.gates.measures.is_empty()) {
+        warnings.push(format!(
+            "{}: a private name has few callers, and all of one resolver go to the same side for as long as it keeps \
+             the answer: the observed share is coarse by nature; steps of 50% and 100% with long bakes say more",
+            group.name
+        ));
     }
     for group in groups {
         let evaluates = |member: &&RecordSet| {

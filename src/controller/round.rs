@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::claims::Claims;
 use super::observe::{self, Reads, Seen};
 use super::{Controller, ControllerError};
-use crate::engine::check;
+use crate::engine::check::{self, Invariant};
 use crate::engine::decide::{self, Decision};
 use crate::engine::event::RevertMode;
 use crate::engine::fleet::Fleet;
@@ -47,6 +47,7 @@ impl Controller {
         self.keep_break_glass();
         let foreign = self.book.take_foreign();
         let freed = self.freed();
+        let looked = std::mem::take(&mut self.looked);
         let names: Vec<CutoverName> = self
             .states()
             .into_iter()
@@ -55,10 +56,12 @@ impl Controller {
                 Due::All => true,
                 Due::Only(names) => {
                     let told = foreign.contains(name) || answered.contains(name);
+                    let told = told || looked.contains(name);
                     told || names.contains(name) || freed.contains(name)
                 }
             })
             .collect();
+        let seen = names.clone();
         let (back, rest): (Vec<CutoverName>, Vec<CutoverName>) =
             names.into_iter().partition(|name| self.goes_back(name));
         self.pass(back, false).await?;
@@ -66,7 +69,9 @@ impl Controller {
         self.pass(rest, true).await?;
         self.tell_fleet_news().await?;
         self.keep_break_glass();
+        self.look_at_jobs(&seen);
         self.send_pages();
+        self.send_notices();
         if *due == Due::All || self.may_beat() {
             self.beat().await;
         } else {
@@ -164,7 +169,12 @@ impl Controller {
                 .filter_map(|name| self.book.state(name))
                 .filter(|state| !state.phase.is_final())
                 .collect();
-            observe::signals_and_changes(&self.eyes, &states, &mut seen).await;
+            let now = self.outside.clock.now();
+            tokio::join!(
+                self.series.look(&self.eyes, &states, now),
+                observe::signals_and_changes(&self.eyes, &states, &mut seen)
+            );
+            self.series.hand_out(&states, &mut seen, now);
         }
         let now = self.now();
         let postponed = self.postponed(&names, &seen, now);
@@ -302,6 +312,7 @@ impl Controller {
             groups: vec![GroupReading::NotRead; state.plan().records.len()],
             alarms: BTreeMap::new(),
             histories: BTreeMap::new(),
+            series: BTreeMap::new(),
             changes: BTreeMap::new(),
             file: self
                 .watched
@@ -316,6 +327,7 @@ impl Controller {
             break_glass_error: self.break_glass_error.clone(),
             claimed: self.claimed(state, claims),
             baseline_as_is: self.settings.baseline_as_is.clone(),
+            beside: self.errands.beside(name, self.book.is_shadowed(name)),
         })
     }
 
@@ -360,6 +372,7 @@ impl Controller {
             next_at: decision.wake_at,
             weights: weights.into_iter().enumerate().map(keep).collect(),
             observed_at: Some(now),
+            observed_share: decision.observed_share,
         });
     }
 
@@ -413,6 +426,14 @@ pub(super) fn lawful(
         return decision;
     };
     tracing::error!(page = true, cutover = %state.name, "an invariant does not hold: {violation}");
+    if violation.invariant == Invariant::I13 && decision.order.is_none() {
+        // It speaks of jobs alone: what would have them on twice is not done, also on the way back.
+        return Decision {
+            events: violation.halts(state).into_iter().collect(),
+            because: decision.because,
+            ..Decision::default()
+        };
+    }
     match violation.halts(state) {
         Some(event) => Decision {
             events: vec![event],

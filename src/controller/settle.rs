@@ -267,6 +267,7 @@ impl Controller {
         (mine, observation): (&mut Open, &mut Observation),
     ) -> Result<bool, ControllerError> {
         let (name, reverts, halts) = (&turn.draft.name, turn.reverts(), turn.halts());
+        let journaled = answer.is_ok();
         match answer {
             Ok(()) => self.journal_answered(Ok(()))?,
             Err(JournalError::Conflict { .. }) => {
@@ -288,6 +289,12 @@ impl Controller {
             self.performer.drop_queued(name);
             mine.order = None;
         }
+        // Only what the journal itself has taken is begun beside the weights.
+        if journaled {
+            let begun = self.begin_errands(name, turn.decision.errands);
+            observation.beside.under_way.extend(begun);
+        }
+        observation.beside.hushed = self.book.is_shadowed(name);
         if let Some(order) = turn.decision.order {
             mine.order = Some((order, epoch));
             observation.in_flight = true;

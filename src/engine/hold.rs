@@ -3,9 +3,14 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::evidence::gate::{Beyond, GateId, Unit};
+use super::evidence::number::Number;
+use super::evidence::sequential::Judgement;
+use super::hooks::HookId;
+use super::jobs::JobSide;
 use super::record::GroupName;
 use super::state::Phase;
-use super::units::{AlarmId, ChangeId, CutoverName, ZoneId};
+use super::units::{AlarmId, ChangeId, CutoverName, Share, ZoneId};
 use super::window::Zone;
 
 /// Why a cutover does not move now. The same value goes to the terminal, JSON and journal.
@@ -24,6 +29,38 @@ pub enum HoldReason {
         /// Why it was halted.
         reason: HaltReason,
     },
+    /// The jobs run on neither side, for longer than a switch takes.
+    JobsBothOff {
+        /// The side that is to be on.
+        to: JobSide,
+        /// Since when both are off.
+        since: Timestamp,
+    },
+    /// Somebody else switched these jobs.
+    JobsDrift {
+        /// The jobs, by name.
+        jobs: Vec<String>,
+        /// Those of them that are on on both sides.
+        both_on: Vec<String>,
+    },
+    /// The jobs cannot be read or switched.
+    JobsStuck {
+        /// The job, by name.
+        job: String,
+        /// On which side.
+        side: JobSide,
+        /// What was said.
+        message: String,
+    },
+    /// A hook failed, and all its tries.
+    HookFailed {
+        /// Which.
+        hook: HookId,
+        /// How often it was tried.
+        tries: u32,
+        /// What was said.
+        message: String,
+    },
     /// Somebody else changed these groups.
     Drift {
         /// The groups.
@@ -34,7 +71,42 @@ pub enum HoldReason {
     /// An alarm is red before the start.
     AlarmRed {
         /// The alarm.
-        alarm: AlarmId,
+        alarm: GateId,
+    },
+    /// A metric is beyond its bound before the start.
+    MeasureRed {
+        /// The gate.
+        gate: GateId,
+        /// By how much.
+        beyond: Beyond,
+    },
+    /// The traffic is not where the weights say.
+    TrafficElsewhere {
+        /// The new side's share by the weights.
+        intended: Share,
+        /// The new side's share of the requests in the last hour, in percent.
+        observed: Number,
+        /// How far it may be off, in percent of the intended share.
+        within: Number,
+        /// The new side's requests in that time.
+        new_requests: u64,
+        /// The old side's.
+        old_requests: u64,
+    },
+    /// Something on the new side climbs without end.
+    Climbing {
+        /// What.
+        gate: GateId,
+        /// Where it is.
+        value: Number,
+        /// How much it climbs in an hour.
+        per_hour: Number,
+        /// Where it ends.
+        limit: Number,
+        /// What is counted.
+        unit: Unit,
+        /// When it reaches the limit if it goes on so.
+        reaches_at: Timestamp,
     },
     /// A fallback alarm is red: the old cluster may not be able to take the traffic back.
     FallbackRed {
@@ -51,7 +123,7 @@ pub enum HoldReason {
     /// CloudWatch does not know the alarm.
     AlarmMissing {
         /// The alarm.
-        alarm: AlarmId,
+        alarm: GateId,
         /// Whether it is a fallback alarm.
         fallback: bool,
         /// Since when; none before the first write.
@@ -59,15 +131,15 @@ pub enum HoldReason {
     },
     /// The alarm has too little data to judge.
     NoData {
-        /// The alarm.
-        alarm: AlarmId,
+        /// The gate.
+        alarm: GateId,
         /// Since when.
         since: Option<Timestamp>,
     },
     /// The gate cannot be judged for another reason.
     Unknown {
-        /// The alarm.
-        alarm: AlarmId,
+        /// The gate.
+        alarm: GateId,
         /// Why.
         message: String,
         /// Since when; none before the first write.
@@ -75,10 +147,19 @@ pub enum HoldReason {
     },
     /// A gate has been Unknown for longer than the plan allows.
     UnknownTooLong {
-        /// The alarm.
-        alarm: AlarmId,
+        /// The gate.
+        alarm: GateId,
         /// Since when.
         since: Timestamp,
+    },
+    /// The new side had too few requests for a gate to judge.
+    TooFewRequests {
+        /// The gate.
+        gate: GateId,
+        /// How many it had.
+        requests: u64,
+        /// How many are needed; none where that cannot be told.
+        needed: Option<u64>,
     },
     /// Route 53 cannot be read.
     Route53Unreadable {
@@ -208,6 +289,36 @@ pub enum HoldReason {
         /// Whether it must stay open until the bake is over.
         whole_bake: bool,
     },
+    /// The jobs have not been looked at yet.
+    JobsUnseen {},
+    /// Jobs fire about now; the switch keeps away from it.
+    JobsFiring {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// What still runs on the side that was left is waited for.
+    JobsRunning {
+        /// The side.
+        side: JobSide,
+        /// How many still run.
+        running: u32,
+        /// Since when they are waited for.
+        since: Timestamp,
+        /// Whether that is longer than the plan allows.
+        overdue: bool,
+    },
+    /// The jobs move.
+    JobsMoving {
+        /// The side that is to be on.
+        to: JobSide,
+        /// Since when both sides are off, if they are.
+        off_since: Option<Timestamp>,
+    },
+    /// A hook is being called.
+    HookRunning {
+        /// Which.
+        hook: HookId,
+    },
     /// The weights are being written and read back.
     Shifting {
         /// The step.
@@ -254,9 +365,9 @@ pub enum HaltReason {
     /// A gate and a fallback alarm are red at once.
     BothRed {
         /// The gate.
-        gate: AlarmId,
-        /// The fallback alarm.
-        fallback: AlarmId,
+        gate: GateId,
+        /// The fallback alarm, or the same gate where it fails on the old side too.
+        fallback: GateId,
     },
     /// Somebody else changed these groups, and a revert would overwrite it.
     Drift {
@@ -293,10 +404,24 @@ pub enum RevertCause {
     },
     /// A gate was Unknown for longer than the plan allows, and the plan says revert.
     UnknownTooLong {
-        /// The alarm.
-        alarm: AlarmId,
+        /// The gate.
+        alarm: GateId,
         /// Since when.
         since: Timestamp,
+    },
+    /// A metric is beyond its bound.
+    MeasureBeyond {
+        /// The gate.
+        gate: GateId,
+        /// By how much.
+        beyond: Beyond,
+    },
+    /// The new side is worse than the old one.
+    Worse {
+        /// The gate.
+        gate: GateId,
+        /// What the comparison says, with its numbers.
+        judgement: Box<Judgement>,
     },
     /// The step could not be written, or not in time.
     StepFailed {
@@ -309,6 +434,13 @@ pub enum RevertCause {
         step: u16,
         /// Since when it waited.
         since: Timestamp,
+    },
+    /// A hook failed, and the plan says revert.
+    HookFailed {
+        /// Which.
+        hook: HookId,
+        /// What was said.
+        message: String,
     },
     /// A person asked.
     Operator {
@@ -332,6 +464,11 @@ impl HoldReason {
         match self {
             Self::RevertBlocked { .. }
             | Self::Halted { .. }
+            | Self::JobsBothOff { .. }
+            | Self::JobsDrift { .. }
+            | Self::JobsStuck { .. }
+            | Self::JobsRunning { overdue: true, .. }
+            | Self::HookFailed { .. }
             | Self::Drift { .. }
             | Self::AlreadyAtBaseline {}
             | Self::FallbackRed { .. }
@@ -350,11 +487,15 @@ impl HoldReason {
             | Self::ApprovalOverdue { .. }
             | Self::WindowShut { opens_at: None, .. }
             | Self::AlarmRed { .. }
+            | Self::MeasureRed { .. }
+            | Self::TrafficElsewhere { .. }
+            | Self::Climbing { .. }
             | Self::AlarmMissing { .. }
             | Self::InSyncLate { .. } => true,
             Self::FallbackUnknown { .. }
             | Self::NoData { .. }
             | Self::Unknown { .. }
+            | Self::TooFewRequests { .. }
             | Self::BudgetSpent { .. }
             | Self::SharedFate { .. }
             | Self::Frozen { .. }
@@ -364,10 +505,68 @@ impl HoldReason {
             | Self::WindowShut {
                 opens_at: Some(_), ..
             }
+            | Self::JobsUnseen {}
+            | Self::JobsFiring { .. }
+            | Self::JobsRunning { overdue: false, .. }
+            | Self::JobsMoving { .. }
+            | Self::HookRunning { .. }
             | Self::Shifting { .. }
             | Self::Settling { .. }
             | Self::Baking { .. }
             | Self::Reverting { .. } => false,
+        }
+    }
+
+    /// The reason's name as it stands in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RevertBlocked { .. } => "revert_blocked",
+            Self::Halted { .. } => "halted",
+            Self::JobsBothOff { .. } => "jobs_both_off",
+            Self::JobsDrift { .. } => "jobs_drift",
+            Self::JobsStuck { .. } => "jobs_stuck",
+            Self::HookFailed { .. } => "hook_failed",
+            Self::Drift { .. } => "drift",
+            Self::AlreadyAtBaseline { .. } => "already_at_baseline",
+            Self::AlarmRed { .. } => "alarm_red",
+            Self::FallbackRed { .. } => "fallback_red",
+            Self::MeasureRed { .. } => "measure_red",
+            Self::TrafficElsewhere { .. } => "traffic_elsewhere",
+            Self::Climbing { .. } => "climbing",
+            Self::TooFewRequests { .. } => "too_few_requests",
+            Self::FallbackUnknown { .. } => "fallback_unknown",
+            Self::AlarmMissing { .. } => "alarm_missing",
+            Self::NoData { .. } => "no_data",
+            Self::Unknown { .. } => "unknown",
+            Self::UnknownTooLong { .. } => "unknown_too_long",
+            Self::Route53Unreadable { .. } => "route53_unreadable",
+            Self::Preflight { .. } => "preflight",
+            Self::Claimed { .. } => "claimed",
+            Self::Clock { .. } => "clock",
+            Self::PlanChanged { .. } => "plan_changed",
+            Self::PlanUnreadable { .. } => "plan_unreadable",
+            Self::JournalDown { .. } => "journal_down",
+            Self::BreakGlass { .. } => "break_glass",
+            Self::FleetUnreadable { .. } => "fleet_unreadable",
+            Self::BudgetSpent { .. } => "budget_spent",
+            Self::SharedFate { .. } => "shared_fate",
+            Self::Frozen { .. } => "frozen",
+            Self::Dependency { .. } => "dependency",
+            Self::FleetFull { .. } => "fleet_full",
+            Self::Paused { .. } => "paused",
+            Self::Approval { .. } => "approval",
+            Self::ApprovalOverdue { .. } => "approval_overdue",
+            Self::WindowShut { .. } => "window_shut",
+            Self::JobsUnseen { .. } => "jobs_unseen",
+            Self::JobsFiring { .. } => "jobs_firing",
+            Self::JobsRunning { .. } => "jobs_running",
+            Self::JobsMoving { .. } => "jobs_moving",
+            Self::HookRunning { .. } => "hook_running",
+            Self::Shifting { .. } => "shifting",
+            Self::InSyncLate { .. } => "in_sync_late",
+            Self::Settling { .. } => "settling",
+            Self::Baking { .. } => "baking",
+            Self::Reverting { .. } => "reverting",
         }
     }
 
@@ -381,6 +580,10 @@ impl HoldReason {
 
     /// The same reason without its numbers: two holds differ when their subjects do.
     #[must_use]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table: one entry a reason, none left out"
+    )]
     pub fn subject(&self) -> Self {
         let mut subject = self.clone();
         match &mut subject {
@@ -388,6 +591,27 @@ impl HoldReason {
             Self::Unknown { message, since, .. } => (*message, *since) = (String::new(), None),
             Self::UnknownTooLong { since, .. } | Self::ApprovalOverdue { since, .. } => {
                 *since = Timestamp::UNIX_EPOCH;
+            }
+            Self::MeasureRed { beyond, .. } => {
+                (beyond.value, beyond.points, beyond.of, beyond.old) = (Number::ZERO, 0, 0, None);
+            }
+            Self::TooFewRequests {
+                requests, needed, ..
+            } => (*requests, *needed) = (0, None),
+            Self::TrafficElsewhere {
+                observed,
+                new_requests,
+                old_requests,
+                ..
+            } => (*observed, *new_requests, *old_requests) = (Number::ZERO, 0, 0),
+            Self::Climbing {
+                value,
+                per_hour,
+                reaches_at,
+                ..
+            } => {
+                (*value, *per_hour) = (Number::ZERO, Number::ZERO);
+                *reaches_at = Timestamp::UNIX_EPOCH;
             }
             Self::Baking {
                 until,
@@ -406,7 +630,15 @@ impl HoldReason {
             | Self::JournalDown { message }
             | Self::BreakGlass { message }
             | Self::FleetUnreadable { message }
+            | Self::JobsStuck { message, .. }
             | Self::Clock { message } => *message = String::new(),
+            Self::HookFailed { tries, message, .. } => {
+                (*tries, *message) = (0, String::new());
+            }
+            Self::JobsFiring { until } => *until = Timestamp::UNIX_EPOCH,
+            Self::JobsRunning { running, since, .. } => {
+                (*running, *since) = (0, Timestamp::UNIX_EPOCH);
+            }
             Self::Shifting { message, .. } => *message = None,
             Self::BudgetSpent {
                 spent,
@@ -430,6 +662,11 @@ impl HoldReason {
             }
             Self::FleetFull { in_flight, max } => (*in_flight, *max) = (0, 0),
             Self::Halted { .. }
+            | Self::JobsBothOff { .. }
+            | Self::JobsDrift { .. }
+            | Self::JobsUnseen {}
+            | Self::JobsMoving { .. }
+            | Self::HookRunning { .. }
             | Self::Drift { .. }
             | Self::AlreadyAtBaseline {}
             | Self::AlarmRed { .. }

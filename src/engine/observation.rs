@@ -1,14 +1,16 @@
 //! What was seen in one round, for one cutover. Absence of data is itself an observation, never a default.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::evidence::reading::Readings;
+use super::jobs::{HalfId, HalfReading};
 use super::plan::PlanSource;
 use super::record::RecordSet;
-use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, ZoneId};
+use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WriteId, ZoneId};
 
 /// Everything that a decision may look at besides plan, state and time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct Observation {
     pub alarms: BTreeMap<AlarmId, AlarmReading>,
     /// When alarms that may have flapped entered ALARM; only for those that were asked for.
     pub histories: BTreeMap<AlarmId, HistoryReading>,
+    /// The series that the gates of metrics need.
+    pub series: Readings,
     /// The status of the changes that are not known to be INSYNC.
     pub changes: BTreeMap<ChangeId, ChangeReading>,
     /// The plan file as it is now.
@@ -39,6 +43,19 @@ pub struct Observation {
     pub claimed: Vec<(usize, CutoverName)>,
     /// `run --baseline-as-is`, with its reason: start although the new side already has a share.
     pub baseline_as_is: Option<String>,
+    /// What is done and seen beside the weights.
+    pub beside: Beside,
+}
+
+/// What is done and seen beside the weights: jobs and hooks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// The plan's jobs as last looked at by this process.
+    pub jobs: BTreeMap<HalfId, HalfReading>,
+    /// What this process is carrying out: changes of jobs and calls of hooks.
+    pub under_way: BTreeSet<WriteId>,
+    /// Nothing may be begun: the journal does not know what this process does (RULES F2).
+    pub hushed: bool,
 }
 
 /// One group as read, or why not.

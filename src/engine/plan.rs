@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use super::evidence::gate::{GateId, GateKind};
+use super::evidence::plan::Measures;
+use super::hooks::Hook;
+use super::jobs::JobSwitch;
+pub use super::notify::Notify;
 use super::record::GroupName;
 use super::units::{AlarmId, CutoverName, Share, WeightPair};
 use super::window::Windows;
@@ -40,6 +45,12 @@ pub struct Plan {
     /// Who is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
+    /// What is called on the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
+    /// The batch jobs that move as one switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<JobSwitch>,
 }
 
 /// Where and as whom AWS is called.
@@ -130,6 +141,9 @@ pub struct Gates {
     pub on_unknown: HoldOrRevert,
     /// What happens when a gate and a fallback alarm are red at once.
     pub both_red: HoldOrRevert,
+    /// What is watched besides alarms.
+    #[serde(default, skip_serializing_if = "Measures::is_empty")]
+    pub measures: Measures,
 }
 
 /// One alarm that is watched.
@@ -164,13 +178,6 @@ pub enum HoldOrRevert {
     Revert,
 }
 
-/// Who is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notify {
-    /// A local command (argv, no shell) that gets the event as JSON on standard input.
-    pub command: Vec<String>,
-}
-
 /// A plan together with where it came from; what the journal keeps of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanSource {
@@ -190,6 +197,21 @@ pub const GROUPS_MAX: usize = 100;
 /// The longest bake, in days.
 pub const BAKE_DAYS_MAX: i64 = 90;
 
+impl Gates {
+    /// Whether there is a gate, or a fallback alarm, of this name.
+    pub fn has(&self, gate: &GateId) -> bool {
+        let mut alarms = self.alarms.iter().chain(&self.fallback_alarms);
+        let measures = &self.measures;
+        match gate.gate {
+            GateKind::Alarm => alarms.any(|alarm| *gate == alarm.id),
+            GateKind::Metric => measures.metrics.iter().any(|it| it.id() == *gate),
+            GateKind::Traffic => measures.traffic.is_some(),
+            GateKind::Regression => measures.regression.is_some(),
+            GateKind::Trend => measures.trends.iter().any(|it| it.id() == *gate),
+        }
+    }
+}
+
 impl Plan {
     /// The step with this 1-based number.
     pub fn step(&self, number: u16) -> Option<&Step> {
@@ -201,6 +223,12 @@ impl Plan {
     /// How many steps there are.
     pub fn step_count(&self) -> u16 {
         u16::try_from(self.steps.len()).unwrap_or(u16::MAX)
+    }
+
+    /// The number of the step with this share.
+    pub fn step_of(&self, share: Share) -> Option<u16> {
+        let index = self.steps.iter().position(|step| step.share == share)?;
+        u16::try_from(index + 1).ok()
     }
 
     /// All alarms that are watched, gates first.

@@ -8,7 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::event::{Envelope, FailureClass, RevertMode, Target};
+use super::evidence::gate::GateId;
+use super::evidence::tally::Measured;
 use super::hold::{HaltReason, HoldReason, RevertCause, SAME_HOLD_WITHIN};
+use super::hooks::{HookId, HookRun};
+use super::jobs::JobsState;
 use super::plan::{Plan, PlanSource};
 use super::record::GroupImage;
 use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WeightPair, WriteId, ZoneId};
@@ -112,7 +116,9 @@ pub struct State {
     /// The bake clock.
     pub bake: Bake,
     /// Since when each gate and fallback alarm has been Unknown.
-    pub unknown: BTreeMap<AlarmId, Timestamp>,
+    pub unknown: BTreeMap<GateId, Timestamp>,
+    /// What was counted for the gates of metrics.
+    pub measured: Measured,
     /// Up to which change of state each alarm has been judged (AWS's clock).
     pub judged: BTreeMap<AlarmId, Timestamp>,
     /// Alarms that a person lets be red until they are first read OK.
@@ -129,6 +135,10 @@ pub struct State {
     pub rollback: Option<Rollback>,
     /// The revert that is under way, or the last one.
     pub revert: Option<Revert>,
+    /// How far each hook of this attempt has come.
+    pub hooks: BTreeMap<HookId, HookRun>,
+    /// How far the jobs have moved in this attempt.
+    pub jobs: JobsState,
     /// Why it is halted.
     pub halt: Option<HaltReason>,
     /// Why nothing moves, as last journaled.

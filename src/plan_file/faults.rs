@@ -25,12 +25,15 @@ pub struct FaultError {
 }
 
 /// What a line may begin with.
-const SUBJECTS: [&str; 13] = [
+const SUBJECTS: [&str; 16] = [
     "new",
     "old",
+    "callers",
     "cloudwatch",
     "route53",
     "journal",
+    "jobs",
+    "hooks",
     "controller",
     "foreign",
     "alarm",
@@ -142,12 +145,15 @@ fn what<'w, 't>(words: &'w [&'t str]) -> Result<(What, &'w [&'t str]), FaultErro
         return trouble(side, subject, rest);
     }
     match (*subject, rest) {
+        ("callers", ["pinned", left @ ..]) => Ok((What::CallersPinned, left)),
         ("cloudwatch", ["down", left @ ..]) => Ok((What::CloudWatchDown, left)),
         ("route53", ["down", left @ ..]) => Ok((What::Route53Down, left)),
         ("route53", ["throttled", left @ ..]) => Ok((What::Route53Throttled, left)),
         ("route53", ["busy", left @ ..]) => Ok((What::Route53Busy, left)),
         ("route53", ["loses", "replies", left @ ..]) => Ok((What::Route53LosesReplies, left)),
         ("journal", ["down", left @ ..]) => Ok((What::JournalDown, left)),
+        ("jobs", ["down", left @ ..]) => Ok((What::JobsDown, left)),
+        ("hooks", ["fail", left @ ..]) => Ok((What::HooksFail, left)),
         ("controller", ["killed", left @ ..]) => Ok((What::ControllerKilled, left)),
         ("foreign", ["write", pair, left @ ..]) => Ok((foreign_write(pair)?, left)),
         ("alarm", [name, "red", left @ ..]) => {
@@ -184,11 +190,14 @@ fn what<'w, 't>(words: &'w [&'t str]) -> Result<(What, &'w [&'t str]), FaultErro
 /// A subject that is not known, or that cannot do what is said of it.
 fn unknown(subject: &str, verb: Option<&str>) -> FaultError {
     let help = match subject {
+        "callers" => "write `callers pinned at step 2`".to_owned(),
         "cloudwatch" => "write `cloudwatch down 40m at step 2`".to_owned(),
         "route53" => {
             "write `route53 down 20m at step 2`, or `throttled`, `busy`, `loses replies`".to_owned()
         }
         "journal" => "write `journal down 20m at step 2`".to_owned(),
+        "jobs" => "write `jobs down 20m at step 2`".to_owned(),
+        "hooks" => "write `hooks fail 20m at step 2`".to_owned(),
         "controller" => "write `controller killed at step 2 + 1h`".to_owned(),
         "foreign" => "write `foreign write 70/30 at step 2 + 1h`, old weight first".to_owned(),
         "alarm" => {

@@ -6,10 +6,13 @@
 pub mod approval;
 pub mod calendar;
 pub mod check;
+pub mod errands;
 pub mod events;
+mod evidence;
 pub mod fleet;
 pub mod history;
 pub mod holds;
+pub mod notice;
 pub mod preview;
 pub mod rehearsal;
 pub mod status;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use cutover::engine::evidence::plan::Measures;
 use cutover::engine::fleet::FleetSettings;
 use cutover::engine::observation::FileReading;
 use cutover::engine::plan::{
@@ -119,6 +120,8 @@ fn plan(rng: &mut Rng, number: usize, size: Size) -> Plan {
         steps,
         gates: gates(rng, number, size),
         notify: None,
+        hooks: Vec::new(),
+        jobs: None,
     }
 }
 
@@ -238,6 +241,7 @@ fn gates(rng: &mut Rng, number: usize, size: Size) -> Gates {
     Gates {
         alarms,
         fallback_alarms,
+        measures: Measures::default(),
         unknown_for: seconds(rng, 30, DAY),
         on_unknown: answer(rng),
         both_red: answer(rng),

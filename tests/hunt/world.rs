@@ -16,6 +16,7 @@ use cutover::engine::state::State;
 use cutover::engine::units::{ControllerId, CutoverName, ZoneId};
 use cutover::journal::MemoryJournal;
 use cutover::ports::{Append, BreakGlass, ChangeAction, Clock, Journal, NewEntry, Page, PlanFiles};
+use cutover::sim::beside::{SimHooks, SimJobs};
 use cutover::sim::dns::SimDns;
 use cutover::sim::route53::{
     Change, ChangeBatch, NewZone, Route53, Settings as Rules, StoredRecord,
@@ -205,6 +206,8 @@ impl World {
             break_glass: (scope == Scope::Files)
                 .then(|| Arc::new(self.glass.clone()) as Arc<dyn BreakGlass>),
             narrate: Arc::new(|_| String::new()),
+            hooks: Arc::new(SimHooks),
+            jobs: Arc::new(SimJobs::default()),
         };
         let settings = Settings {
             me: ControllerId::from(format!("ctl-{number}").as_str()),

@@ -4,13 +4,21 @@ use std::collections::BTreeMap;
 
 use cutover::engine::event::Event;
 use cutover::engine::event::FailureClass;
+use cutover::engine::event::JobFailure;
 use cutover::engine::event::RevertMode;
 use cutover::engine::event::Target;
+use cutover::engine::evidence::gate::Unit;
+use cutover::engine::evidence::number::Number;
+use cutover::engine::evidence::sequential::Test;
+use cutover::engine::evidence::tally::{Latest, Tally};
 use cutover::engine::fleet::FleetSettings;
 use cutover::engine::fleet::SharedFate;
 use cutover::engine::hold::HaltReason;
 use cutover::engine::hold::HoldReason;
 use cutover::engine::hold::RevertCause;
+use cutover::engine::hooks::HookId;
+use cutover::engine::hooks::HookPoint;
+use cutover::engine::jobs::JobSide;
 use cutover::engine::plan::Account;
 use cutover::engine::plan::AlarmGate;
 use cutover::engine::plan::AwsSettings;
@@ -42,7 +50,15 @@ use jiff::Timestamp;
 
 /// One event of every kind, in the order in which the engine declares them.
 pub(crate) fn events() -> Vec<Event> {
-    [moving(), watching(), reverting(), asked(), of_the_fleet()].concat()
+    [
+        moving(),
+        watching(),
+        reverting(),
+        asked(),
+        beside(),
+        of_the_fleet(),
+    ]
+    .concat()
 }
 
 fn time(text: &str) -> Timestamp {
@@ -135,11 +151,15 @@ fn plan() -> Plan {
             unknown_for: SignedDuration::from_mins(30),
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Revert,
+            measures: cutover::engine::evidence::plan::Measures::default(),
         },
         windows: None,
         notify: Some(Notify {
             command: vec!["/usr/local/bin/page".to_owned(), "--team=api".to_owned()],
+            channels: Vec::new(),
         }),
+        hooks: Vec::new(),
+        jobs: None,
     }
 }
 
@@ -215,10 +235,26 @@ fn watching() -> Vec<Event> {
     vec![
         Event::StepHeld { because: holds() },
         Event::GateUnknown {
-            alarm: red.clone(),
+            alarm: red.clone().into(),
             reason: "CloudWatch did not answer".to_owned(),
         },
-        Event::GateKnown { alarm: red.clone() },
+        Event::GateKnown {
+            alarm: red.clone().into(),
+        },
+        Event::EvidenceCounted {
+            tally: Box::new(Tally {
+                until: time("2026-11-21T09:30:00Z"),
+                new_requests: 1_200,
+                old_requests: 22_800,
+                run: Some(Test::default().evidence()),
+                readings: vec![Latest {
+                    name: "error_rate".to_owned(),
+                    unit: Unit::Percent,
+                    new: Some(Number::from(1)),
+                    old: None,
+                }],
+            }),
+        },
         Event::AlarmJudged {
             alarm: red.clone(),
             transitioned_at: time("2026-11-21T09:30:00Z"),
@@ -240,12 +276,12 @@ fn watching() -> Vec<Event> {
     ]
 }
 
-fn holds() -> Vec<HoldReason> {
+pub(crate) fn holds() -> Vec<HoldReason> {
     vec![
         HoldReason::Halted {
             reason: HaltReason::BothRed {
-                gate: alarm("recipe-api-5xx-rate"),
-                fallback: alarm("recipe-api-eks-unhealthy-hosts"),
+                gate: alarm("recipe-api-5xx-rate").into(),
+                fallback: alarm("recipe-api-eks-unhealthy-hosts").into(),
             },
         },
         HoldReason::Drift {
@@ -261,6 +297,63 @@ fn holds() -> Vec<HoldReason> {
     ]
 }
 
+fn beside() -> Vec<Event> {
+    let hook = HookId {
+        point: HookPoint::BeforeStep,
+        step: 2,
+        index: 1,
+    };
+    let (call_id, turn_id) = (WriteId::from("h-1"), WriteId::from("j-1"));
+    vec![
+        Event::HookIntended {
+            hook,
+            call_id: call_id.clone(),
+            owner: ControllerId::from("controller-1"),
+            number: 1,
+            ends_by: time("2026-11-21T09:00:30Z"),
+        },
+        Event::HookSucceeded {
+            hook,
+            call_id: call_id.clone(),
+            output: "warm".to_owned(),
+        },
+        Event::HookFailed {
+            hook,
+            call_id,
+            message: "exit status: 3".to_owned(),
+            output: "no such deployment".to_owned(),
+            given_up: true,
+        },
+        Event::JobSwitchIntended { to: JobSide::New },
+        Event::JobTurnIntended {
+            turn_id: turn_id.clone(),
+            owner: ControllerId::from("controller-1"),
+            perform_by: time("2026-11-21T09:00:15Z"),
+            lands_by: time("2026-11-21T09:01:00Z"),
+            side: JobSide::Old,
+            on: false,
+            jobs: vec![0, 1],
+        },
+        Event::JobTurnAnswered {
+            turn_id: turn_id.clone(),
+            failed: BTreeMap::from([(
+                1,
+                JobFailure {
+                    class: FailureClass::Throttled,
+                    message: "DisableRule: Rate exceeded".to_owned(),
+                },
+            )]),
+        },
+        Event::JobTurnResolved {
+            turn_id,
+            on: vec![1],
+        },
+        Event::JobsOff { side: JobSide::Old },
+        Event::JobsDrained { side: JobSide::Old },
+        Event::JobsMoved { to: JobSide::New },
+    ]
+}
+
 fn reverting() -> Vec<Event> {
     vec![
         Event::RevertIntended {
@@ -271,6 +364,7 @@ fn reverting() -> Vec<Event> {
             },
             mode: RevertMode::Swap,
             shared: None,
+            seen: None,
         },
         Event::RevertPerformedUnjournaled {
             write_id: WriteId::from("w-3"),
@@ -336,6 +430,7 @@ fn of_the_fleet() -> Vec<Event> {
                 failure_budget: Some(1),
                 notify: Some(Notify {
                     command: vec!["page".to_owned(), "sre".to_owned()],
+                    channels: Vec::new(),
                 }),
             },
             path: "/plans/fleet.yaml".to_owned(),

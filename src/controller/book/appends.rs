@@ -345,9 +345,12 @@ mod tests {
                 unknown_for: day,
                 on_unknown: HoldOrRevert::Hold,
                 both_red: HoldOrRevert::Hold,
+                measures: crate::engine::evidence::plan::Measures::default(),
             },
             windows: None,
             notify: None,
+            hooks: Vec::new(),
+            jobs: None,
             labels: BTreeMap::new(),
             after: Vec::new(),
         };

@@ -70,9 +70,12 @@ fn source() -> PlanSource {
                 unknown_for: SignedDuration::from_mins(30),
                 on_unknown: HoldOrRevert::Hold,
                 both_red: HoldOrRevert::Hold,
+                measures: crate::engine::evidence::plan::Measures::default(),
             },
             windows: None,
             notify: None,
+            hooks: Vec::new(),
+            jobs: None,
         },
         path: "/plans/api.yaml".to_owned(),
         digest: "d1".to_owned(),
@@ -175,6 +178,7 @@ fn revert() -> Event {
         },
         mode: RevertMode::Swap,
         shared: None,
+        seen: None,
     }
 }
 
@@ -184,8 +188,8 @@ fn reverted() -> State {
 
 fn halted() -> State {
     let reason = HaltReason::BothRed {
-        gate: alarm("gate"),
-        fallback: alarm("fallback"),
+        gate: alarm("gate").into(),
+        fallback: alarm("fallback").into(),
     };
     baking_and([Event::Halted { reason }])
 }

@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use super::View;
 use super::advance;
 use super::holds;
+use super::hooks;
+use super::jobs;
 use super::shifting;
 use super::turn;
 use super::watching;
 use super::{Decision, Order};
 use crate::engine::event::{Event, RevertMode};
+use crate::engine::evidence::gate::GateId;
+use crate::engine::evidence::judge;
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::observation::FileReading;
 use crate::engine::plan::{HoldOrRevert, PlanSource};
 use crate::engine::record::GroupImage;
 use crate::engine::state::Phase;
-use crate::engine::units::AlarmId;
 use crate::engine::verdict::{self, Judgement};
 
 pub(super) fn decide(view: &View<'_>) -> Decision {
@@ -25,7 +28,7 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
             ..Decision::default()
         };
     }
-    let mut judgement = judge(view);
+    let mut judgement = judged_now(view);
     let mut learned = std::mem::take(&mut judgement.events);
     let mut decision = judged(view, &judgement);
     let intends = |event: &Event| matches!(event, Event::WeightChangeIntended { .. });
@@ -36,13 +39,36 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
             view.now,
         ));
     }
+    if let Some(counted) = counted(&judgement, &learned, &decision) {
+        learned.push(counted);
+    }
     decision.events.splice(0..0, learned);
     decision
 }
 
+/// What was counted for the gates of metrics, where something is decided by it: so that it can be judged again.
+fn counted(judgement: &Judgement, learned: &[Event], decision: &Decision) -> Option<Event> {
+    let told = |event: &Event| matches!(event, Event::EvidenceCounted { .. });
+    let weighs = |event: &Event| {
+        matches!(
+            event,
+            Event::WeightChangeIntended { .. }
+                | Event::StepCompleted { .. }
+                | Event::RevertIntended { .. }
+                | Event::Halted { .. }
+                | Event::Completed {}
+        )
+    };
+    let tally = judgement.weighed.tally.as_ref()?;
+    let wanted = decision.events.iter().any(weighs) && !learned.iter().any(told);
+    wanted.then(|| Event::EvidenceCounted {
+        tally: Box::new(tally.clone()),
+    })
+}
+
 /// What the gates say. A revert reads no alarms (RULES F1), and where drift halts it they decide nothing: that they were
 /// not read is no Unknown then.
-fn judge(view: &View<'_>) -> Judgement {
+fn judged_now(view: &View<'_>) -> Judgement {
     let people_only = matches!(view.state.halt, Some(HaltReason::Drift { .. }));
     if people_only && view.observation.alarms.is_empty() {
         return Judgement::default();
@@ -82,6 +108,7 @@ fn asked_back(view: &View<'_>) -> Option<Event> {
         cause,
         mode: rollback.mode,
         shared: None,
+        seen: None,
     })
 }
 
@@ -94,7 +121,8 @@ fn accept_plan(view: &View<'_>) -> Option<Event> {
         return None;
     };
     // The path alone is no news: two machines may keep the same file at different places, and would take turns.
-    let changed = source.digest != view.state.source.digest;
+    let told_otherwise = source.plan.notify != view.state.plan().notify;
+    let changed = source.digest != view.state.source.digest || told_otherwise;
     // A baseline binds the records: it would not fit others.
     let same_records = source.plan.records == view.state.plan().records;
     let fits =
@@ -132,8 +160,17 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
         Phase::Halted => halted(view),
         Phase::Completed | Phase::Reverting | Phase::Reverted => Decision::default(),
     };
+    if decision.events.is_empty()
+        && decision.order.is_none()
+        && !jobs::goes_back(view.state)
+        && let Some(more) = jobs::forward(view, &blockers)
+    {
+        decision.add(more);
+    }
     decision.because.extend(blockers);
     decision.gates_pass = watching::counts(view, judgement);
+    let seen = judgement.weighed.observed;
+    decision.observed_share = seen.and_then(|seen| seen.share);
     let thaws = view.fleet.frozen(view.now).and_then(|freeze| freeze.until);
     let wakes = decision.wake_at.into_iter().chain(thaws);
     decision.wake_at = wakes.chain(unknown_ends(view)).min();
@@ -160,6 +197,11 @@ fn react(view: &View<'_>, judgement: &Judgement) -> Option<Event> {
     {
         return Some(event);
     }
+    let hook_failed = hooks::reverts(view);
+    let reverted = hook_failed.and_then(|cause| automatic_revert(view, judgement, cause, None));
+    if let Some(event) = reverted {
+        return Some(event);
+    }
     let (alarm, since) = holds::unknown_reverts(view, judgement)?;
     let cause = RevertCause::UnknownTooLong {
         alarm: alarm.clone(),
@@ -173,10 +215,12 @@ pub(super) fn automatic_revert(
     view: &View<'_>,
     judgement: &Judgement,
     cause: RevertCause,
-    gate: Option<&AlarmId>,
+    gate: Option<&GateId>,
 ) -> Option<Event> {
     let closed = view.state.plan().gates.both_red == HoldOrRevert::Hold;
-    let Some(fallback) = judgement.fallbacks_red.first().filter(|_| closed) else {
+    let burning = judgement.fallbacks_red.first().map(GateId::from);
+    let on_both = gate.filter(|gate| judgement.fails_on_both(gate)).cloned();
+    let Some(fallback) = burning.or(on_both).filter(|_| closed) else {
         let write_id = view.next_write_id();
         let shared = gate.and_then(|_| view.fleet.shared_fate_at(&view.state.name, view.now));
         return Some(Event::RevertIntended {
@@ -184,12 +228,13 @@ pub(super) fn automatic_revert(
             cause,
             mode: RevertMode::Swap,
             shared,
+            seen: judge::attribution(view.state, &judgement.weighed, gate).map(Box::new),
         });
     };
     let reason = match (gate, cause) {
         (Some(gate), _) => HaltReason::BothRed {
             gate: gate.clone(),
-            fallback: fallback.clone(),
+            fallback,
         },
         (None, RevertCause::StepFailed { message }) => HaltReason::StepFailed { message },
         (None, _) => return None,
@@ -260,6 +305,14 @@ impl Decision {
             order: Some(order),
             ..Self::default()
         }
+    }
+
+    /// Takes up what another part has to say.
+    pub(super) fn add(&mut self, more: Self) {
+        self.events.extend(more.events);
+        self.errands.extend(more.errands);
+        self.because.extend(more.because);
+        self.wake_at = self.wake_at.into_iter().chain(more.wake_at).min();
     }
 
     pub(super) fn hold(reason: HoldReason) -> Self {

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::View;
+use super::jobs;
 use crate::engine::event::Event;
-use crate::engine::hold::{HaltReason, HoldReason};
+use crate::engine::evidence::gate::{GateId, GateKind};
+use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::observation::{FileReading, GroupReading};
 use crate::engine::plan::HoldOrRevert;
 use crate::engine::record::GroupImage;
 use crate::engine::state::State;
-use crate::engine::units::AlarmId;
 use crate::engine::verdict::{Judgement, Unknown, Verdict};
 
 /// How often the numbers of an unchanged hold are journaled at most (RULES E4).
@@ -47,6 +48,7 @@ pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> 
 pub(super) fn blockers(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     reasons.extend(drift(view));
+    reasons.extend(jobs::blockers(view));
     reasons.extend(gates(view, judgement));
     reasons.extend(fallbacks(view, judgement));
     reasons.extend(clock(view));
@@ -100,7 +102,14 @@ fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
         match verdict {
             Verdict::Pass => {}
             Verdict::Fail(_) if both_red => {}
+            Verdict::Fail(RevertCause::MeasureBeyond { gate, beyond }) => {
+                reasons.push(HoldReason::MeasureRed {
+                    gate: gate.clone(),
+                    beyond: beyond.clone(),
+                });
+            }
             Verdict::Fail(_) => reasons.push(HoldReason::AlarmRed { alarm }),
+            Verdict::NotJudged(reason) => reasons.push(reason.clone()),
             Verdict::Unknown(unknown) => {
                 if let Some(since) = unknown_too_long(view, since) {
                     reasons.push(HoldReason::UnknownTooLong {
@@ -124,6 +133,32 @@ fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
             }
         }
     }
+    once(reasons)
+}
+
+/// That too few came is said once, of the gate that says most of it, and not at all where it is said that they go
+/// elsewhere.
+fn once(mut reasons: Vec<HoldReason>) -> Vec<HoldReason> {
+    let weight = |reason: &HoldReason| {
+        if let HoldReason::TooFewRequests { gate, .. } = reason {
+            return Some(match gate.gate {
+                GateKind::Traffic => 2,
+                GateKind::Regression => 1,
+                GateKind::Alarm | GateKind::Metric | GateKind::Trend => 0,
+            });
+        }
+        matches!(reason, HoldReason::TrafficElsewhere { .. }).then_some(3)
+    };
+    let most = reasons.iter().filter_map(weight).max();
+    let mut said = false;
+    reasons.retain(|reason| {
+        let Some(mine) = weight(reason) else {
+            return true;
+        };
+        let first = Some(mine) == most && !said;
+        said |= first;
+        first
+    });
     reasons
 }
 
@@ -137,7 +172,7 @@ fn unknown_too_long(view: &View<'_>, since: Option<Timestamp>) -> Option<Timesta
 pub(super) fn unknown_reverts(
     view: &View<'_>,
     judgement: &Judgement,
-) -> Option<(AlarmId, Timestamp)> {
+) -> Option<(GateId, Timestamp)> {
     if view.state.plan().gates.on_unknown == HoldOrRevert::Hold || !view.state.has_started() {
         return None;
     }
@@ -154,10 +189,11 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     for (alarm, verdict) in &judgement.fallbacks {
         let alarm = alarm.clone();
-        let since = view.state.unknown.get(&alarm).copied();
+        let gate = GateId::from(&alarm);
+        let since = view.state.unknown.get(&gate).copied();
         if let (Verdict::Unknown(_), Some(since)) = (verdict, unknown_too_long(view, since)) {
             reasons.push(HoldReason::UnknownTooLong {
-                alarm: alarm.clone(),
+                alarm: gate.clone(),
                 since,
             });
         }
@@ -166,11 +202,12 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
             continue;
         }
         let message = match verdict {
-            Verdict::Pass => continue,
+            // Fallback alarms are alarms, which are never too little to judge.
+            Verdict::Pass | Verdict::NotJudged(_) => continue,
             Verdict::Fail(_) => "it was in ALARM since the last reading".to_owned(),
             Verdict::Unknown(Unknown::Missing) => {
                 reasons.push(HoldReason::AlarmMissing {
-                    alarm,
+                    alarm: gate,
                     fallback: true,
                     since,
                 });

@@ -1,5 +1,6 @@
 //! The fold: events in, state out. An event that cannot follow is a typed error, never a guess.
 
+mod beside;
 mod ending;
 mod writing;
 
@@ -9,7 +10,10 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::engine::event::{Envelope, Event, RevertMode};
+use crate::engine::evidence::tally::Measured;
 use crate::engine::hold::{HoldReason, RevertCause, SAME_HOLD_WITHIN};
+use crate::engine::hooks::HookCalled;
+use crate::engine::jobs::{JobTurn, JobsState};
 use crate::engine::plan::PlanSource;
 use crate::engine::record::GroupImage;
 use crate::engine::state::{
@@ -218,6 +222,11 @@ impl State {
                 self.unknown.remove(alarm);
                 Ok(())
             }
+            Event::EvidenceCounted { tally } => {
+                require(self.has_started(), "the cutover has not started")?;
+                self.measured.tally = Some((**tally).clone());
+                Ok(())
+            }
             Event::AlarmJudged {
                 alarm,
                 transitioned_at,
@@ -298,6 +307,60 @@ impl State {
                 self.skip_requested = Some(*step);
                 Ok(())
             }
+            Event::HookIntended {
+                hook,
+                call_id,
+                owner,
+                ends_by,
+                ..
+            } => {
+                let call = HookCalled {
+                    call_id: call_id.clone(),
+                    owner: owner.clone(),
+                    ends_by: *ends_by,
+                };
+                self.hook_intended(*hook, call)
+            }
+            Event::HookSucceeded { hook, call_id, .. } => {
+                self.hook_answered(*hook, call_id, None, at);
+                Ok(())
+            }
+            Event::HookFailed {
+                hook,
+                call_id,
+                message,
+                ..
+            } => {
+                self.hook_answered(*hook, call_id, Some(message), at);
+                Ok(())
+            }
+            Event::JobSwitchIntended { to } => self.job_switch_intended(*to, at),
+            Event::JobTurnIntended {
+                turn_id,
+                owner,
+                lands_by,
+                side,
+                on,
+                jobs,
+                ..
+            } => self.job_turn_intended(JobTurn {
+                turn_id: turn_id.clone(),
+                owner: owner.clone(),
+                lands_by: *lands_by,
+                side: *side,
+                on: *on,
+                jobs: jobs.clone(),
+                answers: BTreeMap::new(),
+                answered_at: None,
+            }),
+            Event::JobTurnAnswered { turn_id, failed } => {
+                self.job_turn_answered(turn_id, failed, at);
+                Ok(())
+            }
+            Event::JobTurnResolved { turn_id, on } => self.job_turn_resolved(turn_id, on, at),
+            Event::JobsOff { side } => self.jobs_off(*side, at),
+            Event::JobsDrained { side } => self.jobs_drained(*side),
+            Event::JobsMoved { to } => self.jobs_moved(*to),
             Event::FleetSettingsAccepted { .. }
             | Event::FleetSlotTaken { .. }
             | Event::FleetBudgetSpent { .. }
@@ -339,12 +402,22 @@ impl State {
             self.baseline.is_none() || same_records,
             "the records differ",
         )?;
-        self.source = source.clone();
+        let same_jobs = source.plan.jobs == self.plan().jobs;
+        require(
+            self.jobs.goal.is_none() || same_jobs,
+            "the jobs differ, and have begun to move",
+        )?;
+        self.forget_changed_hooks(&source.plan.hooks);
+        let before = std::mem::replace(&mut self.source, source.clone());
+        let (measures, before) = (
+            &self.source.plan.gates.measures,
+            &before.plan.gates.measures,
+        );
+        self.measured.amended(measures, before);
         // Whoever changes the plan has seen that it waits: the term begins anew.
         self.approval_asked = None;
         let plan = &self.source.plan;
-        self.unknown
-            .retain(|alarm, _| plan.alarms().any(|gate| gate.id == *alarm));
+        self.unknown.retain(|gate, _| plan.gates.has(gate));
         Ok(())
     }
 
@@ -362,6 +435,7 @@ impl State {
         require(self.phase == Phase::Settling, "nothing is settling")?;
         require(step == self.verified_step, "another step is settling")?;
         self.bake = Bake::default();
+        self.measured.bake_started(at);
         self.enter(Phase::Baking, at);
         Ok(())
     }
@@ -419,6 +493,7 @@ impl State {
                 self.halt = None;
                 self.step = self.verified_step;
                 self.bake = Bake::default();
+                self.measured.bake_started(at);
                 self.enter(Phase::Baking, at);
                 Ok(())
             }
@@ -455,6 +530,7 @@ impl State {
             resubmission: None,
             bake: Bake::default(),
             unknown: BTreeMap::new(),
+            measured: Measured::default(),
             judged: BTreeMap::new(),
             ignored: BTreeSet::new(),
             approvals: BTreeMap::new(),
@@ -463,6 +539,8 @@ impl State {
             drift: None,
             rollback: None,
             revert: None,
+            hooks: BTreeMap::new(),
+            jobs: JobsState::default(),
             halt: None,
             held: Vec::new(),
             held_at: None,

@@ -112,7 +112,8 @@ impl Trouble {
                     *push += spike;
                 }
             }
-            What::CloudWatchDown
+            What::CallersPinned
+            | What::CloudWatchDown
             | What::Route53Down
             | What::Route53Throttled
             | What::ControllerKilled
@@ -124,12 +125,19 @@ impl Trouble {
             | What::Route53Busy
             | What::Route53LosesReplies
             | What::JournalDown
+            | What::JobsDown
+            | What::HooksFail
             | What::Pause
             | What::Resume
             | What::Rollback
             | What::RollbackForced
             | What::ApproveAfter(_) => {}
         }
+    }
+
+    /// Whether it keeps the requests where they were in the minute that begins at `from`.
+    pub fn pins(&self, from: i64) -> bool {
+        self.fault.what == What::CallersPinned && self.holds_in(from)
     }
 
     /// Whether it is something that a person does.
