@@ -30,9 +30,12 @@ pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> 
         .held_at
         .is_none_or(|at| now.duration_since(at) >= NUMBERS_EVERY);
     let (wanted, known) = (subjects(because), subjects(&state.held));
-    // Two controllers that see different things, and calls that fail now and then, would fill the journal otherwise.
-    let comes_back =
-        |subject: &HoldReason| known.contains(subject) || state.has_ended_lately(subject, now);
+    // Two controllers that see different things, and calls that fail now and then, would fill the journal otherwise. That
+    // it came back is journaled in time for it to be the same hold, which pages nobody, when it comes back once more.
+    let quiet = |ended: &Timestamp| now.duration_since(*ended) < NUMBERS_EVERY;
+    let comes_back = |subject: &HoldReason| {
+        known.contains(subject) || state.ended_holds.get(subject).is_some_and(quiet)
+    };
     let new = !wanted.iter().all(comes_back);
     let ended = wanted.len() < known.len() && wanted.is_subset(&known);
     let news = new || ended || (stale && because != state.held);
