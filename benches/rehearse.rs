@@ -1,6 +1,6 @@
 //! How long a rehearsal of two weeks takes: the real controller, two weeks of traffic, a few alarms.
 //!
-//! `cargo bench --bench rehearse`. The goal is 0.2 s a rehearsal (issue 3). Plain timing: one number is wanted, whose
+//! `cargo bench --bench rehearse`. The goal is 0.2 s a rehearsal. Plain timing: one number is wanted, whose
 //! smallest value says what the work costs and whose median what a person waits.
 
 #![expect(

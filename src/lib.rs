@@ -19,7 +19,6 @@
 
 pub mod aws;
 pub mod beside;
-pub mod calls;
 pub mod cli;
 pub mod controller;
 pub mod engine;
@@ -27,6 +26,7 @@ pub mod journal;
 pub mod notify;
 pub mod plan_file;
 pub mod ports;
+pub mod reach;
 pub mod report;
 pub mod scenario;
 pub mod sim;

@@ -10,6 +10,9 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::engine::event::{Envelope, Event, FailureClass};
+use crate::engine::evidence::plan::Query;
+use crate::engine::evidence::reading::{Readings, SeriesReading};
+use crate::engine::evidence::wanted::Minutes;
 use crate::engine::fleet::FleetSettings;
 use crate::engine::hooks::HookAction;
 use crate::engine::jobs::{HalfLook, JobHalf};
@@ -150,7 +153,8 @@ pub trait Dns: Send + Sync {
     /// Asks how far a change has come.
     async fn change_status(&self, account: &Account, change: &ChangeId) -> ChangeReading;
 
-    /// The service's clock minus ours, from the newest reply, if there was one.
+    /// The service's clock minus ours, as of now: the newest reply's time, carried on by the monotonic clock. None before
+    /// the first reply.
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 
@@ -160,6 +164,14 @@ pub fn alarms_within(count: usize) -> Duration {
     let more = count.div_ceil(100).saturating_sub(25);
     let more = u32::try_from(more).unwrap_or(u32::MAX);
     Duration::from_secs(5) + Duration::from_millis(200).saturating_mul(more)
+}
+
+/// How long reading so many series of one account may take: 5 s (RULES F1), and 100 ms more for every call of 500 beyond
+/// the 50 that the service's quota lets through in that time.
+pub fn series_within(count: usize) -> Duration {
+    let more = count.div_ceil(500).saturating_sub(50);
+    let more = u32::try_from(more).unwrap_or(u32::MAX);
+    Duration::from_secs(5) + Duration::from_millis(100).saturating_mul(more)
 }
 
 /// Alarms: CloudWatch, or the simulated one. Every call ends within its own timeout.
@@ -180,6 +192,14 @@ pub trait Signals: Send + Sync {
         since: Timestamp,
     ) -> HistoryReading;
 
+    /// Reads series over the minutes that are wanted of each, in calls of up to 500 queries per region. What is not a key
+    /// of the answer was not read.
+    async fn read_series(&self, _account: &Account, wanted: &BTreeMap<Query, Minutes>) -> Readings {
+        let why = "metrics cannot be read here";
+        let unread = |query: &Query| (query.clone(), SeriesReading::Unreadable(why.to_owned()));
+        wanted.keys().map(unread).collect()
+    }
+
     /// How long each alarm looks back before it turns red: its period times its evaluation periods. Composite alarms,
     /// and alarms that cannot be read, have no such time and are left out. For previews; not asked in rounds.
     async fn alarm_spans(
@@ -195,7 +215,8 @@ pub trait Signals: Send + Sync {
         None
     }
 
-    /// The service's clock minus ours, from the newest reply, if there was one.
+    /// The service's clock minus ours, as of now: the newest reply's time, carried on by the monotonic clock. None before
+    /// the first reply.
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 
@@ -392,6 +413,9 @@ pub struct Glance {
     pub weights: Vec<Option<crate::engine::units::WeightPair>>,
     /// When Route 53 or CloudWatch was last read for it.
     pub observed_at: Option<Timestamp>,
+    /// The new side's share of the requests of the last hour, in percent, where they are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_share: Option<crate::engine::evidence::number::Number>,
 }
 
 /// Batch jobs and consumers that are switched off on one side and on on the other. Every call ends within

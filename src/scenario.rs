@@ -246,6 +246,8 @@ pub enum What {
         /// Where.
         side: Side,
     },
+    /// Whoever calls goes on calling the old side, whatever Route 53 answers: addresses that are written down.
+    CallersPinned,
     /// CloudWatch does not answer.
     CloudWatchDown,
     /// Route 53's control plane does not answer. Its name servers do.

@@ -4,7 +4,6 @@ mod beside;
 mod breaking_glass;
 mod calls;
 mod fleets;
-mod hunt;
 mod jobs;
 mod journal_down;
 mod notices;

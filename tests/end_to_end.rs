@@ -6,6 +6,7 @@ mod calls;
 mod crashes;
 mod drift;
 mod emergencies;
+mod evidence;
 mod fleets;
 mod ladder;
 mod notifications;

@@ -3,9 +3,11 @@
 
 mod clocks;
 mod drift;
+mod evidence;
 mod fleet;
 mod gates;
 mod phases;
+mod regression;
 mod windows;
 mod writing;
 

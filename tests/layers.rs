@@ -15,11 +15,11 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("ports", &["engine"]),
     ("report", &["engine"]),
     ("journal", &["ports", "engine"]),
-    ("calls", &[]),
-    ("aws", &["calls", "ports", "engine"]),
+    ("reach", &[]),
+    ("aws", &["reach", "ports", "engine"]),
     ("sim", &["scenario", "ports", "engine"]),
-    ("notify", &["calls", "ports", "engine"]),
-    ("beside", &["calls", "ports", "engine"]),
+    ("notify", &["reach", "ports", "engine"]),
+    ("beside", &["reach", "ports", "engine"]),
     ("controller", &["ports", "engine"]),
     ("web", &["report", "ports", "engine"]),
     (
@@ -34,7 +34,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
             "aws",
             "sim",
             "notify",
-            "calls",
+            "reach",
             "beside",
             "controller",
             "web",
@@ -44,7 +44,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
 
 /// Crates that only some rooms may name, by the beginning of their names.
 const OWNED_CRATES: [(&str, &[&str]); 3] = [
-    ("aws_", &["aws", "calls", "cli"]),
+    ("aws_", &["aws", "reach", "cli"]),
     ("rusqlite", &["journal"]),
     ("clap", &["cli"]),
 ];

@@ -2,6 +2,7 @@
 
 mod beside;
 mod fleets;
+mod measures;
 mod robustness;
 mod windows;
 
@@ -477,14 +478,6 @@ fn a_plan_that_nothing_watches_is_refused() {
     let help = "list at least one alarm of the new cluster: `alarms: [ recipe-api-5xx ]`";
     one_mistake("  alarms: [ recipe-api-5xx ]\n", "", (9, 3), message, help);
     one_mistake("[ recipe-api-5xx ]", "[]", (9, 11), message, help);
-}
-
-#[test]
-fn keys_of_later_versions_are_named_as_such() {
-    for key in ["metrics", "traffic"] {
-        let found = findings(&format!("{VALID}  {key}: []\n"));
-        assert_eq!(found[0].message, format!("`{key}` is not yet supported"));
-    }
 }
 
 #[test]

@@ -206,12 +206,15 @@ fn a_story_says_what_it_claims_and_why() {
     }
 }
 
-/// The YAML files of a folder of the project.
-fn yaml(folder: &str) -> Vec<PathBuf> {
-    let found = fs::read_dir(root().join(folder)).expect("the folder is there");
+/// The example plans that stand alone, or (`true`) the scenarios beside them.
+fn examples(scenarios: bool) -> Vec<PathBuf> {
+    let found = fs::read_dir(root().join("plans")).expect("the folder is there");
     let paths = found.map(|entry| entry.expect("an entry").path());
     let mut files: Vec<PathBuf> = paths
-        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
+        .filter(|path| {
+            let name = path.to_string_lossy();
+            name.ends_with(".yaml") && name.ends_with(".scenario.yaml") == scenarios
+        })
         .collect();
     files.sort();
     files
@@ -219,7 +222,7 @@ fn yaml(folder: &str) -> Vec<PathBuf> {
 
 #[test]
 fn every_example_plan_is_valid_without_warnings_and_completes_in_a_world_where_all_is_well() {
-    for path in yaml("plans") {
+    for path in examples(false) {
         let loaded = cutover::plan_file::load(&path);
         let loaded = loaded.unwrap_or_else(|error| panic!("{}", error.render(false)));
         assert!(loaded.warnings.is_empty(), "{}", path.display());
@@ -230,13 +233,23 @@ fn every_example_plan_is_valid_without_warnings_and_completes_in_a_world_where_a
 }
 
 #[test]
+fn the_example_fleet_completes_in_its_order() {
+    let shown = output("$ cutover rehearse plans/microservices --no-charts", root());
+    assert_eq!(shown.matches(": completed after").count(), 12, "{shown}");
+    assert!(
+        shown.contains("held: after user-api: it has not started"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn every_example_scenario_belongs_to_a_plan_and_a_story_plays_it() {
     let told: Vec<String> = pages()
         .iter()
         .map(|path| fs::read_to_string(path).expect("a page can be read"))
         .collect();
-    let plans = yaml("plans");
-    for path in yaml("plans/scenarios") {
+    let plans = examples(false);
+    for path in examples(true) {
         let name = path
             .file_name()
             .expect("a name")
@@ -251,7 +264,7 @@ fn every_example_scenario_belongs_to_a_plan_and_a_story_plays_it() {
             name.starts_with(&stem)
         };
         assert!(plans.iter().any(of_plan), "{name} is named after no plan");
-        let played = format!("--scenario plans/scenarios/{name}");
+        let played = format!("--scenario plans/{name}");
         assert!(
             told.iter().any(|page| page.contains(&played)),
             "no story plays {name}"

@@ -87,6 +87,8 @@ pub struct Limits {
     pub describe_alarms: Rate,
     /// `DescribeAlarmHistory`, per region: 1 a second, bursts of 2. The quota is 3 a second.
     pub describe_alarm_history: Rate,
+    /// `GetMetricData`, per region: 20 a second, bursts of 10. The quota is 50 a second.
+    pub get_metric_data: Rate,
 }
 
 impl Default for Limits {
@@ -98,6 +100,7 @@ impl Default for Limits {
             route53_headroom: 20,
             describe_alarms: rate(7, 1),
             describe_alarm_history: rate(1, 2),
+            get_metric_data: rate(20, 10),
         }
     }
 }
@@ -174,6 +177,7 @@ pub struct AwsClients {
 pub(super) struct AlarmBudgets {
     pub(super) alarms: Budget,
     pub(super) history: Budget,
+    pub(super) metrics: Budget,
 }
 
 impl AwsClients {
@@ -259,6 +263,7 @@ impl AwsClients {
             Arc::new(AlarmBudgets {
                 alarms: Budget::single(limits.describe_alarms),
                 history: Budget::single(limits.describe_alarm_history),
+                metrics: Budget::single(limits.get_metric_data),
             })
         });
         Arc::clone(budget)

@@ -27,6 +27,7 @@ mod date;
 mod errors;
 mod images;
 mod jobs;
+mod metrics;
 mod route53;
 mod signed;
 mod sns;

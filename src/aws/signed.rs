@@ -18,13 +18,13 @@ use serde_json::Value;
 use super::config::AwsClients;
 use super::errors::presentable;
 use super::errors::unescaped;
-use crate::calls::http::Client;
-use crate::calls::http::Failure;
-use crate::calls::http::Request;
 use crate::engine::event::FailureClass;
 use crate::engine::plan::Account;
 use crate::ports::CallError;
 use crate::ports::Clock;
+use crate::reach::http::Client;
+use crate::reach::http::Failure;
+use crate::reach::http::Request;
 
 /// One call in all, credentials included.
 const CALL_WITHIN: Duration = Duration::from_secs(10);

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 
 use super::secrets::Environment;
 use super::secrets::Secrets;
-use crate::calls::command;
-use crate::calls::command::Run;
-use crate::calls::http;
 use crate::engine::hooks::HookAction;
 use crate::ports::HookAnswer;
 use crate::ports::HookRequest;
 use crate::ports::Hooks;
+use crate::reach::command;
+use crate::reach::command::Run;
+use crate::reach::http;
 
 /// How much of a command's output is kept, in bytes.
 const KEPT_BYTES: u64 = 16 * 1024;

@@ -8,9 +8,6 @@ use async_trait::async_trait;
 
 use super::hooks::KEY_VARIABLE;
 use super::kubectl;
-use crate::calls::command;
-use crate::calls::command::Ran;
-use crate::calls::command::Run;
 use crate::engine::decide::JOB_WITHIN;
 use crate::engine::event::FailureClass;
 use crate::engine::jobs::HalfLook;
@@ -18,6 +15,9 @@ use crate::engine::jobs::JobHalf;
 use crate::engine::plan::AwsSettings;
 use crate::ports::CallError;
 use crate::ports::Jobs;
+use crate::reach::command;
+use crate::reach::command::Ran;
+use crate::reach::command::Run;
 
 /// How much of a command's output is kept, in bytes: a CronJob with its whole pod template fits.
 const KEPT_BYTES: u64 = 1024 * 1024;

@@ -208,7 +208,7 @@ pub struct Rehearse {
     /// When the rehearsal begins, as RFC 3339; now by default. Times are shown in its zone
     #[arg(long, value_name = "TIME", value_parser = start)]
     pub start: Option<Start>,
-    /// What the simulated world is like and what goes wrong in it; by default all is well
+    /// What the simulated world is like and what goes wrong in it (NAME.scenario.yaml); by default all is well
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
     /// Let something go wrong, for example 'new errors 20% at step 3 + 2h'; may be given several times

@@ -193,6 +193,7 @@ impl Readings {
                 .collect(),
             alarms: BTreeMap::new(),
             histories: BTreeMap::new(),
+            series: BTreeMap::new(),
             changes: BTreeMap::new(),
             file: FileReading::NotWatched,
             in_flight: false,
@@ -394,6 +395,17 @@ fn warnings(plan: &Plan, groups: &[GroupView]) -> Vec<String> {
             "`on_unknown: revert`: an outage of CloudWatch takes all traffic back to the old cluster"
                 .to_owned(),
         );
+    }
+    let inside = plan
+        .records
+        .iter()
+        .filter(|group| group.zone.private == Some(true));
+    for group in inside.filter(|_| !plan.gates.measures.is_empty()) {
+        warnings.push(format!(
+            "{}: a private name has few callers, and all of one resolver go to the same side for as long as it keeps \
+             the answer: the observed share is coarse by nature; steps of 50% and 100% with long bakes say more",
+            group.name
+        ));
     }
     for group in groups {
         let evaluates = |member: &&RecordSet| {

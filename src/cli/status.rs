@@ -337,6 +337,9 @@ fn row(state: &State, glances: &Glances<'_>, now: Timestamp) -> Row {
             .filter(|_| !state.phase.is_final())
             .and_then(|glance| glance.next_at),
         observed_at: known.and_then(|(_, glance)| glance.observed_at),
+        observed_share: fresh
+            .filter(|_| !state.phase.is_final())
+            .and_then(|glance| glance.observed_share),
     }
 }
 

@@ -296,6 +296,7 @@ impl Book {
                 cause,
                 mode: shadow.mode,
                 shared: None,
+                seen: None,
             });
         }
         events

@@ -16,6 +16,7 @@ mod perform;
 mod record;
 mod round;
 mod run;
+mod series;
 mod settle;
 mod zone_writer;
 
@@ -45,6 +46,7 @@ use pager::Pager;
 use perform::Performer;
 use record::Facts;
 pub use run::Ending;
+use series::SeriesMemory;
 
 /// What a controller is connected to.
 #[derive(Clone)]
@@ -112,6 +114,7 @@ pub struct Controller {
     eyes: Eyes,
     book: Book,
     memory: Memory,
+    series: SeriesMemory,
     performer: Performer,
     pager: Pager,
     couriers: Couriers,
@@ -134,6 +137,8 @@ pub struct Controller {
     break_glass_stored: Option<BTreeMap<String, String>>,
     /// What the break-glass files were last made of: each cutover under way, and its last entry.
     break_glass_of: BTreeMap<CutoverName, u64>,
+    /// What the break-glass files were last made from, and they.
+    break_glass_made: Option<(break_glass::Changes, BTreeMap<String, String>)>,
     journal_trouble: Option<String>,
     caught_up: bool,
     /// Cutovers whose groups are to be read again in this round: another controller wrote since they were read.
@@ -181,6 +186,7 @@ impl Controller {
             book,
             memory: Memory::default(),
             performer,
+            series: SeriesMemory::default(),
             pager: Pager::new(Arc::clone(&outside.notifier)),
             couriers: Couriers::new(outside.clone(), settings.me.clone()),
             notes: BTreeMap::new(),
@@ -192,6 +198,7 @@ impl Controller {
             break_glass_error: None,
             break_glass_stored: None,
             break_glass_of: BTreeMap::new(),
+            break_glass_made: None,
             journal_trouble: None,
             caught_up: false,
             outdated: BTreeSet::new(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::claims::Claims;
@@ -169,7 +169,12 @@ impl Controller {
                 .filter_map(|name| self.book.state(name))
                 .filter(|state| !state.phase.is_final())
                 .collect();
-            observe::signals_and_changes(&self.eyes, &states, &mut seen).await;
+            let now = self.outside.clock.now();
+            tokio::join!(
+                self.series.look(&self.eyes, &states, now),
+                observe::signals_and_changes(&self.eyes, &states, &mut seen)
+            );
+            self.series.hand_out(&states, &mut seen, now);
         }
         let now = self.now();
         let postponed = self.postponed(&names, &seen, now);
@@ -302,12 +307,12 @@ impl Controller {
     fn blank(&self, name: &CutoverName, claims: &Claims) -> Option<Observation> {
         let state = self.book.state(name)?;
         let note = self.notes.get(name).cloned().unwrap_or_default();
-        let skews = [self.eyes.dns.clock_skew(), self.eyes.signals.clock_skew()];
         Some(Observation {
             me: self.settings.me.clone(),
             groups: vec![GroupReading::NotRead; state.plan().records.len()],
             alarms: BTreeMap::new(),
             histories: BTreeMap::new(),
+            series: BTreeMap::new(),
             changes: BTreeMap::new(),
             file: self
                 .watched
@@ -318,12 +323,18 @@ impl Controller {
             in_flight: self.performer.is_under_way(name),
             passed_at: note.passed_at,
             groups_read_at: note.groups_read_at,
-            clock_skew: skews.into_iter().flatten().max_by_key(|skew| skew.abs()),
+            clock_skew: self.clock_skew(),
             break_glass_error: self.break_glass_error.clone(),
             claimed: self.claimed(state, claims),
             baseline_as_is: self.settings.baseline_as_is.clone(),
             beside: self.errands.beside(name, self.book.is_shadowed(name)),
         })
+    }
+
+    /// AWS's clock minus ours, as of now.
+    pub(super) fn clock_skew(&self) -> Option<SignedDuration> {
+        let skews = [self.eyes.dns.clock_skew(), self.eyes.signals.clock_skew()];
+        skews.into_iter().flatten().max_by_key(|skew| skew.abs())
     }
 
     pub(super) fn note_glance(
@@ -361,6 +372,7 @@ impl Controller {
             next_at: decision.wake_at,
             weights: weights.into_iter().enumerate().map(keep).collect(),
             observed_at: Some(now),
+            observed_share: decision.observed_share,
         });
     }
 

@@ -83,8 +83,8 @@ impl Controller {
             return Due::Only(BTreeSet::new());
         }
         let down = self.journal_trouble.is_some();
-        let wake = self.next_wake().max(Instant::now() + SLEEP_MIN);
         loop {
+            let wake = wakes_at(self.next_wake());
             let look_again = self
                 .outside
                 .clock
@@ -105,7 +105,7 @@ impl Controller {
                 }
                 () = appended(&self.book, down) => return Due::Only(BTreeSet::new()),
                 () = look_again => return Due::All,
-                () = tokio::time::sleep_until(wake) => return Due::Only(self.woken()),
+                () = wake => return Due::Only(self.woken()),
                 () = self.couriers.next() => {
                     self.send_notices();
                     if self.has_told_pages() {
@@ -116,12 +116,11 @@ impl Controller {
         }
     }
 
-    /// When the first cutover wants to be decided again.
-    fn next_wake(&self) -> Instant {
+    /// When the first cutover wants to be decided again, if any does before the next look.
+    fn next_wake(&self) -> Option<Instant> {
         let now = self.now();
-        let far = Instant::now() + Duration::from_hours(1);
         let wakes = self.wakes().map(|(_, at)| instant(at, now));
-        wakes.chain(self.next_beat()).min().unwrap_or(far)
+        wakes.chain(self.next_beat()).min()
     }
 
     fn wakes(&self) -> impl Iterator<Item = (&crate::engine::units::CutoverName, Timestamp)> {
@@ -150,8 +149,9 @@ impl Controller {
             && self.couriers.is_idle())
         {
             tokio::select! {
-                done = self.errands.next() => self.note_done(done),
+                biased;
                 outcome = self.performer.next() => self.note_outcome(outcome),
+                done = self.errands.next() => self.note_done(done),
                 delivered = self.pager.next() => self.delivered.push(delivered),
                 () = self.couriers.next() => self.send_notices(),
                 () = tokio::time::sleep_until(deadline) => break,
@@ -188,6 +188,14 @@ async fn appended(book: &Book, down: bool) {
         tokio::time::sleep(JOURNAL_AGAIN_AFTER).await;
     }
     book.changed().await;
+}
+
+/// Returns at that time, or after the shortest sleep; never where there is no such time.
+async fn wakes_at(wake: Option<Instant>) {
+    match wake {
+        Some(at) => tokio::time::sleep_until(at.max(Instant::now() + SLEEP_MIN)).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn instant(at: Timestamp, now: Timestamp) -> Instant {

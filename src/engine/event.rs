@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::evidence::gate::{Attribution, GateId};
+use super::evidence::tally::Tally;
 use super::fleet::{FleetSettings, SharedFate};
 use super::hold::{HaltReason, HoldReason, RevertCause};
 use super::hooks::HookId;
@@ -172,15 +174,20 @@ pub enum Event {
     },
     /// A gate cannot be judged since this entry.
     GateUnknown {
-        /// The alarm.
-        alarm: AlarmId,
+        /// The gate.
+        alarm: GateId,
         /// Why.
         reason: String,
     },
     /// A gate can be judged again.
     GateKnown {
-        /// The alarm.
-        alarm: AlarmId,
+        /// The gate.
+        alarm: GateId,
+    },
+    /// What the requests and the comparison of both sides add up to; the minutes since then are read again.
+    EvidenceCounted {
+        /// All of it so far.
+        tally: Box<Tally>,
     },
     /// A change of an alarm's state was judged; it is not judged again.
     AlarmJudged {
@@ -230,6 +237,9 @@ pub enum Event {
         /// The other services that failed at the same time, where it looks like one cause.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shared: Option<SharedFate>,
+        /// What was seen at that moment, where more than alarms is watched.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<Box<Attribution>>,
     },
     /// A revert was performed while the journal was down; recorded when it came back.
     RevertPerformedUnjournaled {
@@ -513,6 +523,7 @@ impl Event {
             Self::StepHeld { .. } => "step_held",
             Self::GateUnknown { .. } => "gate_unknown",
             Self::GateKnown { .. } => "gate_known",
+            Self::EvidenceCounted { .. } => "evidence_counted",
             Self::AlarmJudged { .. } => "alarm_judged",
             Self::AlarmIgnored { .. } => "alarm_ignored",
             Self::AlarmArmed { .. } => "alarm_armed",

@@ -1,13 +1,16 @@
 //! Why nothing happens: the reasons, with their numbers. The wording is `report`'s.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::evidence::gate::{Beyond, GateId, Unit};
+use super::evidence::number::Number;
+use super::evidence::sequential::Judgement;
 use super::hooks::HookId;
 use super::jobs::JobSide;
 use super::record::GroupName;
 use super::state::Phase;
-use super::units::{AlarmId, ChangeId, CutoverName, ZoneId};
+use super::units::{AlarmId, ChangeId, CutoverName, Share, ZoneId};
 use super::window::Zone;
 
 /// Why a cutover does not move now. The same value goes to the terminal, JSON and journal.
@@ -68,7 +71,42 @@ pub enum HoldReason {
     /// An alarm is red before the start.
     AlarmRed {
         /// The alarm.
-        alarm: AlarmId,
+        alarm: GateId,
+    },
+    /// A metric is beyond its bound before the start.
+    MeasureRed {
+        /// The gate.
+        gate: GateId,
+        /// By how much.
+        beyond: Beyond,
+    },
+    /// The traffic is not where the weights say.
+    TrafficElsewhere {
+        /// The new side's share by the weights.
+        intended: Share,
+        /// The new side's share of the requests in the last hour, in percent.
+        observed: Number,
+        /// How far it may be off, in percent of the intended share.
+        within: Number,
+        /// The new side's requests in that time.
+        new_requests: u64,
+        /// The old side's.
+        old_requests: u64,
+    },
+    /// Something on the new side climbs without end.
+    Climbing {
+        /// What.
+        gate: GateId,
+        /// Where it is.
+        value: Number,
+        /// How much it climbs in an hour.
+        per_hour: Number,
+        /// Where it ends.
+        limit: Number,
+        /// What is counted.
+        unit: Unit,
+        /// When it reaches the limit if it goes on so.
+        reaches_at: Timestamp,
     },
     /// A fallback alarm is red: the old cluster may not be able to take the traffic back.
     FallbackRed {
@@ -85,7 +123,7 @@ pub enum HoldReason {
     /// CloudWatch does not know the alarm.
     AlarmMissing {
         /// The alarm.
-        alarm: AlarmId,
+        alarm: GateId,
         /// Whether it is a fallback alarm.
         fallback: bool,
         /// Since when; none before the first write.
@@ -93,15 +131,15 @@ pub enum HoldReason {
     },
     /// The alarm has too little data to judge.
     NoData {
-        /// The alarm.
-        alarm: AlarmId,
+        /// The gate.
+        alarm: GateId,
         /// Since when.
         since: Option<Timestamp>,
     },
     /// The gate cannot be judged for another reason.
     Unknown {
-        /// The alarm.
-        alarm: AlarmId,
+        /// The gate.
+        alarm: GateId,
         /// Why.
         message: String,
         /// Since when; none before the first write.
@@ -109,10 +147,19 @@ pub enum HoldReason {
     },
     /// A gate has been Unknown for longer than the plan allows.
     UnknownTooLong {
-        /// The alarm.
-        alarm: AlarmId,
+        /// The gate.
+        alarm: GateId,
         /// Since when.
         since: Timestamp,
+    },
+    /// The new side had too few requests for a gate to judge.
+    TooFewRequests {
+        /// The gate.
+        gate: GateId,
+        /// How many it had.
+        requests: u64,
+        /// How many are needed; none where that cannot be told.
+        needed: Option<u64>,
     },
     /// Route 53 cannot be read.
     Route53Unreadable {
@@ -318,9 +365,9 @@ pub enum HaltReason {
     /// A gate and a fallback alarm are red at once.
     BothRed {
         /// The gate.
-        gate: AlarmId,
-        /// The fallback alarm.
-        fallback: AlarmId,
+        gate: GateId,
+        /// The fallback alarm, or the same gate where it fails on the old side too.
+        fallback: GateId,
     },
     /// Somebody else changed these groups, and a revert would overwrite it.
     Drift {
@@ -357,10 +404,24 @@ pub enum RevertCause {
     },
     /// A gate was Unknown for longer than the plan allows, and the plan says revert.
     UnknownTooLong {
-        /// The alarm.
-        alarm: AlarmId,
+        /// The gate.
+        alarm: GateId,
         /// Since when.
         since: Timestamp,
+    },
+    /// A metric is beyond its bound.
+    MeasureBeyond {
+        /// The gate.
+        gate: GateId,
+        /// By how much.
+        beyond: Beyond,
+    },
+    /// The new side is worse than the old one.
+    Worse {
+        /// The gate.
+        gate: GateId,
+        /// What the comparison says, with its numbers.
+        judgement: Box<Judgement>,
     },
     /// The step could not be written, or not in time.
     StepFailed {
@@ -392,6 +453,10 @@ pub enum RevertCause {
     LateWrite {},
 }
 
+/// A hold that comes back within this time after it ended is the same hold: it pages nobody again, and is not journaled
+/// oftener than numbers are. Twice what numbers take, so that two controllers that see different things agree.
+pub const SAME_HOLD_WITHIN: SignedDuration = SignedDuration::from_secs(20 * 60);
+
 impl HoldReason {
     /// Whether a person must do something before this hold can end, so that somebody is woken. For a spent budget it is
     /// the fleet that pages, once, and not every cutover that it holds.
@@ -422,11 +487,15 @@ impl HoldReason {
             | Self::ApprovalOverdue { .. }
             | Self::WindowShut { opens_at: None, .. }
             | Self::AlarmRed { .. }
+            | Self::MeasureRed { .. }
+            | Self::TrafficElsewhere { .. }
+            | Self::Climbing { .. }
             | Self::AlarmMissing { .. }
             | Self::InSyncLate { .. } => true,
             Self::FallbackUnknown { .. }
             | Self::NoData { .. }
             | Self::Unknown { .. }
+            | Self::TooFewRequests { .. }
             | Self::BudgetSpent { .. }
             | Self::SharedFate { .. }
             | Self::Frozen { .. }
@@ -460,12 +529,16 @@ impl HoldReason {
             Self::Drift { .. } => "drift",
             Self::AlreadyAtBaseline { .. } => "already_at_baseline",
             Self::AlarmRed { .. } => "alarm_red",
+            Self::MeasureRed { .. } => "measure_red",
+            Self::TrafficElsewhere { .. } => "traffic_elsewhere",
+            Self::Climbing { .. } => "climbing",
             Self::FallbackRed { .. } => "fallback_red",
             Self::FallbackUnknown { .. } => "fallback_unknown",
             Self::AlarmMissing { .. } => "alarm_missing",
             Self::NoData { .. } => "no_data",
             Self::Unknown { .. } => "unknown",
             Self::UnknownTooLong { .. } => "unknown_too_long",
+            Self::TooFewRequests { .. } => "too_few_requests",
             Self::Route53Unreadable { .. } => "route53_unreadable",
             Self::Preflight { .. } => "preflight",
             Self::Claimed { .. } => "claimed",
@@ -514,6 +587,27 @@ impl HoldReason {
             Self::Unknown { message, since, .. } => (*message, *since) = (String::new(), None),
             Self::UnknownTooLong { since, .. } | Self::ApprovalOverdue { since, .. } => {
                 *since = Timestamp::UNIX_EPOCH;
+            }
+            Self::MeasureRed { beyond, .. } => {
+                (beyond.value, beyond.points, beyond.of, beyond.old) = (Number::ZERO, 0, 0, None);
+            }
+            Self::TooFewRequests {
+                requests, needed, ..
+            } => (*requests, *needed) = (0, None),
+            Self::TrafficElsewhere {
+                observed,
+                new_requests,
+                old_requests,
+                ..
+            } => (*observed, *new_requests, *old_requests) = (Number::ZERO, 0, 0),
+            Self::Climbing {
+                value,
+                per_hour,
+                reaches_at,
+                ..
+            } => {
+                (*value, *per_hour) = (Number::ZERO, Number::ZERO);
+                *reaches_at = Timestamp::UNIX_EPOCH;
             }
             Self::Baking {
                 until,

@@ -7,6 +7,7 @@ pub mod check;
 pub mod commands;
 pub mod decide;
 pub mod event;
+pub mod evidence;
 pub mod fleet;
 pub mod fold;
 pub mod hold;

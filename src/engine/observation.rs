@@ -1,10 +1,12 @@
 //! What was seen in one round, for one cutover. Absence of data is itself an observation, never a default.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::evidence::reading::Readings;
 use super::jobs::{HalfId, HalfReading};
 use super::plan::PlanSource;
 use super::record::RecordSet;
@@ -21,6 +23,8 @@ pub struct Observation {
     pub alarms: BTreeMap<AlarmId, AlarmReading>,
     /// When alarms that may have flapped entered ALARM; only for those that were asked for.
     pub histories: BTreeMap<AlarmId, HistoryReading>,
+    /// The series that the gates of metrics need.
+    pub series: Readings,
     /// The status of the changes that are not known to be INSYNC.
     pub changes: BTreeMap<ChangeId, ChangeReading>,
     /// The plan file as it is now.
@@ -31,7 +35,7 @@ pub struct Observation {
     pub passed_at: Option<Timestamp>,
     /// When this process last read the groups before this round.
     pub groups_read_at: Option<Timestamp>,
-    /// AWS's clock minus ours, from the newest reply.
+    /// AWS's clock minus ours, as of the decision.
     pub clock_skew: Option<SignedDuration>,
     /// Why the break-glass files could not be written, if so.
     pub break_glass_error: Option<String>,
@@ -136,8 +140,8 @@ pub enum ChangeReading {
 pub enum FileReading {
     /// Nobody looks at the file in this process (`rollback`, for one).
     NotWatched,
-    /// It holds this plan.
-    Plan(Box<PlanSource>),
+    /// It holds this plan; shared, since every round has one of every cutover.
+    Plan(Arc<PlanSource>),
     /// It is gone.
     Removed,
     /// It cannot be read or does not hold a valid plan.

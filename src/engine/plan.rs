@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use super::evidence::gate::{GateId, GateKind};
+use super::evidence::plan::Measures;
 use super::hooks::Hook;
 use super::jobs::JobSwitch;
 pub use super::notify::Notify;
@@ -139,6 +141,9 @@ pub struct Gates {
     pub on_unknown: HoldOrRevert,
     /// What happens when a gate and a fallback alarm are red at once.
     pub both_red: HoldOrRevert,
+    /// What is watched besides alarms.
+    #[serde(default, skip_serializing_if = "Measures::is_empty")]
+    pub measures: Measures,
 }
 
 /// One alarm that is watched.
@@ -191,6 +196,21 @@ pub const GROUPS_MAX: usize = 100;
 
 /// The longest bake, in days.
 pub const BAKE_DAYS_MAX: i64 = 90;
+
+impl Gates {
+    /// Whether there is a gate, or a fallback alarm, of this name.
+    pub fn has(&self, gate: &GateId) -> bool {
+        let mut alarms = self.alarms.iter().chain(&self.fallback_alarms);
+        let measures = &self.measures;
+        match gate.gate {
+            GateKind::Alarm => alarms.any(|alarm| *gate == alarm.id),
+            GateKind::Metric => measures.metrics.iter().any(|it| it.id() == *gate),
+            GateKind::Traffic => measures.traffic.is_some(),
+            GateKind::Regression => measures.regression.is_some(),
+            GateKind::Trend => measures.trends.iter().any(|it| it.id() == *gate),
+        }
+    }
+}
 
 impl Plan {
     /// The step with this 1-based number.

@@ -8,7 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::event::{Envelope, FailureClass, RevertMode, Target};
-use super::hold::{HaltReason, HoldReason, RevertCause};
+use super::evidence::gate::GateId;
+use super::evidence::tally::Measured;
+use super::hold::{HaltReason, HoldReason, RevertCause, SAME_HOLD_WITHIN};
 use super::hooks::{HookId, HookRun};
 use super::jobs::JobsState;
 use super::plan::{Plan, PlanSource};
@@ -114,7 +116,9 @@ pub struct State {
     /// The bake clock.
     pub bake: Bake,
     /// Since when each gate and fallback alarm has been Unknown.
-    pub unknown: BTreeMap<AlarmId, Timestamp>,
+    pub unknown: BTreeMap<GateId, Timestamp>,
+    /// What was counted for the gates of metrics.
+    pub measured: Measured,
     /// Up to which change of state each alarm has been judged (AWS's clock).
     pub judged: BTreeMap<AlarmId, Timestamp>,
     /// Alarms that a person lets be red until they are first read OK.
@@ -141,6 +145,9 @@ pub struct State {
     pub held: Vec<HoldReason>,
     /// When that was.
     pub held_at: Option<Timestamp>,
+    /// Subjects of holds that ended in this attempt, and when: one that comes back soon is the same hold, and wakes nobody
+    /// again.
+    pub ended_holds: BTreeMap<HoldReason, Timestamp>,
     /// The entries whose pages are not known to be delivered.
     pub pages: BTreeMap<u64, Envelope>,
 }
@@ -308,6 +315,12 @@ impl State {
     /// The plan in force.
     pub fn plan(&self) -> &Plan {
         &self.source.plan
+    }
+
+    /// Whether a hold on this ended so lately that one more is the same hold.
+    pub fn has_ended_lately(&self, subject: &HoldReason, now: Timestamp) -> bool {
+        let ended = self.ended_holds.get(subject);
+        ended.is_some_and(|at| now.duration_since(*at) < SAME_HOLD_WITHIN)
     }
 
     /// Whether this attempt has intended a write that may have reached Route 53.

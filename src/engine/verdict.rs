@@ -3,7 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::event::Event;
-use super::hold::RevertCause;
+use super::evidence::gate::GateId;
+use super::evidence::judge::{self, Weighed};
+use super::evidence::tally;
+use super::hold::{HoldReason, RevertCause};
 use super::observation::{AlarmReading, AlarmState, HistoryReading, Observation};
 use super::plan::{AlarmGate, NoData};
 use super::state::State;
@@ -18,6 +21,8 @@ pub enum Verdict {
     Fail(RevertCause),
     /// It cannot be seen. Never a pass.
     Unknown(Unknown),
+    /// There is too little to judge by, or it says to wait. Holds, and never takes anything back.
+    NotJudged(HoldReason),
 }
 
 /// Why a gate cannot be judged.
@@ -34,12 +39,14 @@ pub enum Unknown {
 /// All gates of a cutover, judged in one round.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Judgement {
-    /// The gates.
-    pub gates: Vec<(AlarmId, Verdict)>,
+    /// The gates, alarms first.
+    pub gates: Vec<(GateId, Verdict)>,
     /// The fallback alarms.
     pub fallbacks: Vec<(AlarmId, Verdict)>,
     /// Fallback alarms that are in ALARM now; only these stand in the way of an automatic revert.
     pub fallbacks_red: Vec<AlarmId>,
+    /// What the gates of metrics were judged from.
+    pub weighed: Weighed,
     /// What was learned and must be journaled.
     pub events: Vec<Event>,
 }
@@ -52,14 +59,22 @@ impl Judgement {
             .all(|(_, verdict)| *verdict == Verdict::Pass)
     }
 
-    /// The first failing gate.
-    pub fn failure(&self) -> Option<(&AlarmId, &RevertCause)> {
-        self.gates
-            .iter()
-            .find_map(|(alarm, verdict)| match verdict {
-                Verdict::Fail(cause) => Some((alarm, cause)),
-                Verdict::Pass | Verdict::Unknown(_) => None,
-            })
+    /// The first failing gate; one that does not fail on the old side too, if there is one.
+    pub fn failure<'j>(&'j self) -> Option<(&'j GateId, &'j RevertCause)> {
+        let failed = |(gate, verdict): &'j (GateId, Verdict)| match verdict {
+            Verdict::Fail(cause) => Some((gate, cause)),
+            Verdict::Pass | Verdict::Unknown(_) | Verdict::NotJudged(_) => None,
+        };
+        let mut failures = self.gates.iter().filter_map(failed);
+        let first = failures.clone().next();
+        failures
+            .find(|(gate, _)| !self.fails_on_both(gate))
+            .or(first)
+    }
+
+    /// Whether the old side shows the same, so that going back would not help.
+    pub fn fails_on_both(&self, gate: &GateId) -> bool {
+        self.weighed.old_too.contains(gate)
     }
 }
 
@@ -78,8 +93,9 @@ pub fn judge(state: &State, observation: &Observation) -> Judgement {
             gate.no_data,
             &mut judgement.events,
         );
-        note_unknown(state, &gate.id, &verdict, &mut judgement.events);
-        judgement.gates.push((gate.id.clone(), verdict));
+        let id = GateId::from(&gate.id);
+        note_unknown(state, &id, &verdict, &mut judgement.events);
+        judgement.gates.push((id, verdict));
     }
     for gate in &state.plan().gates.fallback_alarms {
         // At an old share of 0 the old side has no traffic, so it has no data (RULES C2).
@@ -89,12 +105,31 @@ pub fn judge(state: &State, observation: &Observation) -> Judgement {
             gate.no_data
         };
         let verdict = judge_alarm(state, observation, gate, no_data, &mut judgement.events);
-        note_unknown(state, &gate.id, &verdict, &mut judgement.events);
+        note_unknown(
+            state,
+            &GateId::from(&gate.id),
+            &verdict,
+            &mut judgement.events,
+        );
         if is_red(observation, &gate.id) && !state.ignored.contains(&gate.id) {
             judgement.fallbacks_red.push(gate.id.clone());
         }
         judgement.fallbacks.push((gate.id.clone(), verdict));
     }
+    let weighed = judge::weigh(state, &observation.series);
+    for (id, verdict) in &weighed.gates {
+        note_unknown(state, id, verdict, &mut judgement.events);
+        judgement.gates.push((id.clone(), verdict.clone()));
+    }
+    if let Some(tally) = weighed
+        .tally
+        .as_ref()
+        .filter(|tally| tally::is_due(state, tally))
+    {
+        let tally = Box::new(tally.clone());
+        judgement.events.push(Event::EvidenceCounted { tally });
+    }
+    judgement.weighed = weighed;
     judgement
 }
 
@@ -291,7 +326,7 @@ fn judge_flap(
 }
 
 /// Journals when a gate begins or ceases to be Unknown; before the first write that does not count.
-fn note_unknown(state: &State, alarm: &AlarmId, verdict: &Verdict, events: &mut Vec<Event>) {
+fn note_unknown(state: &State, alarm: &GateId, verdict: &Verdict, events: &mut Vec<Event>) {
     if !state.has_started() {
         return;
     }
@@ -308,11 +343,11 @@ fn note_unknown(state: &State, alarm: &AlarmId, verdict: &Verdict, events: &mut 
                 reason,
             });
         }
-        Verdict::Pass | Verdict::Fail(_) if was_unknown => {
+        Verdict::Pass | Verdict::Fail(_) | Verdict::NotJudged(_) if was_unknown => {
             events.push(Event::GateKnown {
                 alarm: alarm.clone(),
             });
         }
-        Verdict::Pass | Verdict::Fail(_) | Verdict::Unknown(_) => {}
+        Verdict::Pass | Verdict::Fail(_) | Verdict::Unknown(_) | Verdict::NotJudged(_) => {}
     }
 }

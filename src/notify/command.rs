@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::calls::command;
-use crate::calls::command::Run;
+use crate::reach::command;
+use crate::reach::command::Run;
 
 /// How much of its standard error is kept, in bytes.
 const KEPT_BYTES: u64 = 4096;

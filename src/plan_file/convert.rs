@@ -26,6 +26,7 @@ use super::fleet_keys;
 use super::hooks;
 use super::jobs;
 use super::keys;
+use super::measures;
 use super::notify;
 use super::raw::AlarmEntry;
 use super::raw::DurationText;
@@ -36,7 +37,6 @@ use super::raw::RawNoData;
 use super::raw::RawPlan;
 use super::raw::VersionText;
 use super::read::At;
-use super::read::Opaque;
 use super::records;
 use super::shapes;
 use super::shapes::Complaint;
@@ -145,15 +145,6 @@ fn require_keys(raw: &RawPlan, span: &Span, sink: &mut Sink<'_>) {
     require_all(&keys, "the plan", &help, &start, sink);
 }
 
-pub(super) fn refuse_later(keys: &[(&str, &Option<At<Opaque>>)], sink: &mut Sink<'_>) {
-    for (key, at) in keys {
-        if let Some(at) = at {
-            let help = format!("remove it for now; {}", keys::instead_of(key));
-            sink.error(&at.span, format!("`{key}` is not yet supported"), &help);
-        }
-    }
-}
-
 fn aws_settings(raw: RawAws, sink: &mut Sink<'_>) -> AwsSettings {
     AwsSettings {
         region: shaped(raw.region, shapes::region, sink),
@@ -162,19 +153,12 @@ fn aws_settings(raw: RawAws, sink: &mut Sink<'_>) -> AwsSettings {
 }
 
 fn convert_gates(
-    raw: RawGates,
+    mut raw: RawGates,
     span: &Span,
     region: Option<&str>,
     sink: &mut Sink<'_>,
 ) -> Option<Gates> {
-    refuse_later(
-        &[
-            ("metrics", &raw.metrics),
-            ("traffic", &raw.traffic),
-            ("regression", &raw.regression),
-        ],
-        sink,
-    );
+    let measures = measures::convert(&mut raw, region, sink);
     let mut seen = BTreeMap::new();
     let none_listed = |alarms: &At<Vec<_>>| alarms.value.as_ref().is_some_and(Vec::is_empty);
     if raw.alarms.as_ref().is_none_or(none_listed) {
@@ -198,6 +182,7 @@ fn convert_gates(
         unknown_for: unknown_for?,
         on_unknown: choice(raw.on_unknown),
         both_red: choice(raw.both_red),
+        measures: measures?,
     })
 }
 

@@ -25,9 +25,10 @@ pub struct FaultError {
 }
 
 /// What a line may begin with.
-const SUBJECTS: [&str; 15] = [
+const SUBJECTS: [&str; 16] = [
     "new",
     "old",
+    "callers",
     "cloudwatch",
     "route53",
     "journal",
@@ -144,6 +145,7 @@ fn what<'w, 't>(words: &'w [&'t str]) -> Result<(What, &'w [&'t str]), FaultErro
         return trouble(side, subject, rest);
     }
     match (*subject, rest) {
+        ("callers", ["pinned", left @ ..]) => Ok((What::CallersPinned, left)),
         ("cloudwatch", ["down", left @ ..]) => Ok((What::CloudWatchDown, left)),
         ("route53", ["down", left @ ..]) => Ok((What::Route53Down, left)),
         ("route53", ["throttled", left @ ..]) => Ok((What::Route53Throttled, left)),
@@ -188,6 +190,7 @@ fn what<'w, 't>(words: &'w [&'t str]) -> Result<(What, &'w [&'t str]), FaultErro
 /// A subject that is not known, or that cannot do what is said of it.
 fn unknown(subject: &str, verb: Option<&str>) -> FaultError {
     let help = match subject {
+        "callers" => "write `callers pinned at step 2`".to_owned(),
         "cloudwatch" => "write `cloudwatch down 40m at step 2`".to_owned(),
         "route53" => {
             "write `route53 down 20m at step 2`, or `throttled`, `busy`, `loses replies`".to_owned()

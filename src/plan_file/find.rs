@@ -12,8 +12,8 @@ use super::fleet_file;
 const DEPTH_MAX: usize = 16;
 
 /// The plan files that paths stand for: a file for itself, a directory for the `*.yaml` and `*.yml` in it and below it,
-/// in the order of their names. Hidden files and directories are skipped, links to directories are not followed, and
-/// what is named twice comes once.
+/// in the order of their names. Hidden files and directories, `fleet.yaml` and `*.scenario.yaml` (see `rehearse --scenario`)
+/// are skipped, links to directories are not followed, and what is named twice comes once.
 ///
 /// # Errors
 /// Every path that does not exist or cannot be read, every directory without a plan, and a `fleet.yaml` that is named
@@ -93,7 +93,7 @@ impl Search {
             let path = entry.path();
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 count += self.directory(&path, depth + 1);
-            } else if is_yaml(&path) && !fleet_file::is_fleet_file(&path) && !path.is_dir() {
+            } else if is_plan(&path) && !path.is_dir() {
                 self.file(&path);
                 count += 1;
             }
@@ -114,7 +114,10 @@ impl Search {
     }
 }
 
-fn is_yaml(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| extension == "yaml" || extension == "yml")
+/// Whether a file of a directory is taken for a plan: YAML, but neither what a fleet has in common nor a rehearsal's
+/// scenario, which may lie beside its plan.
+fn is_plan(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let stem = name.and_then(|name| name.strip_suffix(".yaml").or(name.strip_suffix(".yml")));
+    stem.is_some_and(|stem| !stem.ends_with(".scenario") && !fleet_file::is_fleet_file(path))
 }

@@ -1,21 +1,5 @@
 //! What to say about keys and words that the plan format does not know.
 
-/// Keys that a later version will read, and what they will be for.
-const LATER: [(&str, &str); 3] = [
-    (
-        "metrics",
-        "make CloudWatch alarms of the metrics and list them under `alarms`",
-    ),
-    (
-        "traffic",
-        "make a CloudWatch alarm of the request count and list it under `alarms`",
-    ),
-    (
-        "regression",
-        "make a CloudWatch alarm of the comparison (metric math) and list it under `alarms`",
-    ),
-];
-
 /// What a fleet's file is called in messages.
 pub(super) const FLEET: &str = "the fleet's file";
 
@@ -62,6 +46,11 @@ const ELSEWHERE: [(&[&str], &str); 14] = [
             "unknown_for",
             "on_unknown",
             "both_red",
+            "sides",
+            "metrics",
+            "traffic",
+            "regression",
+            "trend",
         ],
         "write it under `gates:`",
     ),
@@ -96,7 +85,7 @@ const ELSEWHERE: [(&[&str], &str); 14] = [
 ];
 
 /// What a key's line looks like, for somebody who got its shape wrong.
-const EXAMPLES: [(&str, &str); 66] = [
+const EXAMPLES: [(&str, &str); 96] = [
     ("version", "version: 1"),
     ("name", "name: recipe-api"),
     ("description", "description: Recipe API, EKS to ECS"),
@@ -166,6 +155,63 @@ const EXAMPLES: [(&str, &str); 66] = [
     ("except", "except: approval"),
     ("holidays", "holidays: [ \"2026-12-28..2027-01-04\" ]"),
     (
+        "sides",
+        "sides: { new: { alb: { load_balancer: app/recipe-ecs/50dc6c495c0c9188 } } }",
+    ),
+    (
+        "alb",
+        "alb: { load_balancer: app/recipe-ecs/50dc6c495c0c9188 }",
+    ),
+    (
+        "load_balancer",
+        "load_balancer: app/recipe-ecs/50dc6c495c0c9188",
+    ),
+    (
+        "target_group",
+        "target_group: targetgroup/recipe-ecs/73e2d6bc24d8a067",
+    ),
+    (
+        "nlb",
+        "nlb: { load_balancer: net/recipe-ecs/50dc6c495c0c9188 }",
+    ),
+    ("ecs", "ecs: { cluster: recipe, service: api }"),
+    (
+        "eks",
+        "eks: { cluster: recipe, namespace: default, service: api }",
+    ),
+    ("cluster", "cluster: recipe"),
+    ("service", "service: api"),
+    ("namespace", "namespace: AWS/ApplicationELB"),
+    ("metric", "metric: RequestCount"),
+    ("stat", "stat: Sum"),
+    (
+        "metrics",
+        "metrics: [ { measure: error_rate, max: 1%, for: 3 of 5 } ]",
+    ),
+    ("measure", "measure: error_rate"),
+    ("expression", "expression: 100 * FILL(failed, 0) / tried"),
+    (
+        "inputs",
+        "inputs: { failed: { namespace: Recipe, metric: Failed } }",
+    ),
+    ("max", "max: 1%"),
+    ("min", "min: 2"),
+    ("for", "for: 3 of 5"),
+    ("every", "every: 5m"),
+    (
+        "traffic",
+        "traffic: { min_requests: 200, share_within: 50% }",
+    ),
+    ("min_requests", "min_requests: 200"),
+    ("share_within", "share_within: 50%"),
+    ("regression", "regression: { at_most: 1.25 }"),
+    ("at_most", "at_most: 1.25"),
+    ("alpha", "alpha: 0.001"),
+    ("slow_over", "slow_over: 800ms"),
+    ("trend", "trend: [ { measure: memory, limit: 100% } ]"),
+    ("limit", "limit: 100%"),
+    ("within", "within: 7d"),
+    (
         "hooks",
         "hooks: [ { at: before_start, command: [ /usr/local/bin/warm-up ] } ]",
     ),
@@ -213,25 +259,14 @@ pub(super) fn shorthand(entry: &str) -> Option<&'static str> {
     }
 }
 
-/// What to do without a key of a later version.
-pub(super) fn instead_of(key: &str) -> &'static str {
-    let known = LATER.iter().find(|(later, _)| *later == key);
-    known.map_or("remove it", |(_, instead)| instead)
-}
-
 /// The message and the help for a key that is not known here.
 pub(super) fn unknown_key(key: &str, place: &str, fields: &[&str]) -> (String, String) {
-    let fields: Vec<&str> = fields
-        .iter()
-        .copied()
-        .filter(|field| place == "the scenario" || !is_later(field))
-        .collect();
     let message = format!("unknown key {}", super::diagnostics::quote(key));
     let elsewhere = ELSEWHERE.iter().find(|(keys, _)| keys.contains(&key));
-    let help = match (closest(key, &fields), elsewhere) {
+    let help = match (closest(key, fields), elsewhere) {
         (_, Some((_, place))) => (*place).to_owned(),
         (Some(field), None) => format!("did you mean `{field}`?"),
-        (None, None) => format!("the keys of {place} are {}", listed(&fields, "and")),
+        (None, None) => format!("the keys of {place} are {}", listed(fields, "and")),
     };
     (message, help)
 }
@@ -273,11 +308,6 @@ pub(super) fn example_of(what: &str) -> String {
 pub(super) fn line_of(key: &str) -> &str {
     let example = EXAMPLES.iter().find(|(known, _)| *known == key);
     example.map_or(key, |(_, example)| example)
-}
-
-/// Whether a later version will read this key.
-pub(super) fn is_later(key: &str) -> bool {
-    LATER.iter().any(|(later, _)| *later == key)
 }
 
 /// The field that a mistyped key most likely means.

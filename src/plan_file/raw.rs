@@ -10,8 +10,12 @@ use serde::Deserialize;
 
 use super::raw_beside::RawHook;
 use super::raw_beside::RawJobs;
+use super::raw_measures::RawMetricGate;
+use super::raw_measures::RawRegression;
+use super::raw_measures::RawSides;
+use super::raw_measures::RawTrafficGate;
+use super::raw_measures::RawTrend;
 use super::read::At;
-use super::read::Opaque;
 use super::read::Several;
 
 /// One cutover: which weighted records move, in which steps, watched by which alarms.
@@ -113,6 +117,11 @@ struct GatesInPart {
     unknown_for: Option<DurationText>,
     on_unknown: Option<RawChoice>,
     both_red: Option<RawChoice>,
+    sides: Option<RawSides>,
+    metrics: Option<Vec<RawMetricGate>>,
+    traffic: Option<RawTrafficGate>,
+    regression: Option<RawRegression>,
+    trend: Option<Vec<RawTrend>>,
 }
 
 /// What every plan must keep to.
@@ -211,12 +220,16 @@ pub(super) struct RawGates {
     /// What happens when a gate and a fallback alarm are red at once; by default `hold`.
     pub(super) both_red: Option<At<RawChoice>>,
 
-    #[schemars(skip)]
-    pub(super) metrics: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) traffic: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) regression: Option<At<Opaque>>,
+    /// Where both sides are measured, for the gates below.
+    pub(super) sides: Option<At<RawSides>>,
+    /// Metrics with bounds. Beyond: the traffic goes back.
+    pub(super) metrics: Option<At<Vec<At<RawMetricGate>>>>,
+    /// Did the traffic move, and is there enough of it to judge by? Never takes the traffic back.
+    pub(super) traffic: Option<At<RawTrafficGate>>,
+    /// Is the new cluster worse than the old one? Worse: the traffic goes back.
+    pub(super) regression: Option<At<RawRegression>>,
+    /// What must not climb without end. Holds the next step.
+    pub(super) trend: Option<At<Vec<At<RawTrend>>>>,
 }
 
 /// One alarm: its name, or a map with its name and more.
@@ -358,6 +371,7 @@ macro_rules! text_leaf {
         pub(super) struct $name(pub(super) String);
     };
 }
+pub(super) use text_leaf;
 
 text_leaf! {
     /// A duration such as `90s`, `4h` or `1d 12h`; a day is 24 hours.

@@ -140,5 +140,5 @@ pub(super) struct MomentText(pub(super) String);
 
 /// A whole number.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(inline, transform = super::schema::number)]
+#[schemars(inline, transform = super::schema::count_or_zero)]
 pub(super) struct NumberText(pub(super) String);

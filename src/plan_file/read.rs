@@ -39,10 +39,6 @@ pub(super) struct At<T> {
 #[derive(Debug)]
 pub(super) struct Several<T>(pub(super) Vec<At<T>>);
 
-/// A key whose value does not matter.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Opaque;
-
 /// Makes the model of a tree.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(
     root: &Node,
@@ -158,12 +154,7 @@ impl Reader<'_, '_, '_> {
         let mut known = Vec::new();
         for (key, node) in entries {
             if fields.contains(&key.text.as_str()) {
-                let place = if keys::is_later(&key.text) {
-                    &key.span
-                } else {
-                    &node.span
-                };
-                known.push((key.text.as_str(), node.as_ref(), place));
+                known.push((key.text.as_str(), node.as_ref(), &node.span));
             } else {
                 let (message, help) = keys::unknown_key(&key.text, &self.what, fields);
                 self.sink.borrow_mut().error(&key.span, message, &help);
@@ -439,10 +430,3 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for SeveralVisitor<T> {
     }
 }
 
-impl<'de> Deserialize<'de> for Opaque {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_ignored_any(serde::de::IgnoredAny)
-            .map(|_| Self)
-    }
-}

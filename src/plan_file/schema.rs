@@ -42,8 +42,16 @@ pub(super) fn count(schema: &mut Schema) {
     schema.insert("anyOf".to_owned(), json!([number, text]));
 }
 
-/// As [`count`], with zero.
+/// A number with or without a unit.
 pub(super) fn number(schema: &mut Schema) {
+    schema.remove("type");
+    let number = json!({ "type": "number", "minimum": 0 });
+    let text = json!({ "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(%|ms|s)?$" });
+    schema.insert("anyOf".to_owned(), json!([number, text]));
+}
+
+/// As [`count`], with zero.
+pub(super) fn count_or_zero(schema: &mut Schema) {
     schema.remove("type");
     let number = json!({ "type": "integer", "minimum": 0 });
     let text = json!({ "type": "string", "pattern": "^[0-9]+$" });

@@ -5,9 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::text;
+use crate::engine::evidence::gate::GateId;
 use crate::engine::plan::HoldOrRevert;
 use crate::engine::state::State;
-use crate::engine::units::{AlarmId, Share, WeightPair};
+use crate::engine::units::{Share, WeightPair};
 
 /// What is known when a step's approval is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub struct Evidence {
     /// How many gates there are.
     pub gates: usize,
     /// The gates that cannot be judged, since when.
-    pub unknown: Vec<(AlarmId, Timestamp)>,
+    pub unknown: Vec<(GateId, Timestamp)>,
     /// When the window lets it be taken, and whose clock that is; none without windows.
     pub window: Option<(Option<Timestamp>, TimeZone)>,
     /// Until when it may be approved, and what happens then.

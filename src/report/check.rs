@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::{beside, text};
+use super::{errands, text};
 use crate::engine::plan::{Plan, Step};
 use crate::engine::units::Share;
 use crate::engine::window::Entry;
@@ -119,7 +119,7 @@ fn summary(plan: &Plan) -> String {
         text::count(gates.fallback_alarms.len(), "fallback alarm"),
         ladder(plan),
         windows(plan),
-        beside::lines(plan),
+        errands::lines(plan),
         text::duration(minimum_duration(plan)),
     )
 }

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{beside, fleet, holds, text};
+use super::{errands, evidence, fleet, holds, text};
 use crate::engine::event::{Event, FailureClass, RevertMode, Target};
 use crate::engine::hold::HoldReason;
 use crate::engine::record::GroupImage;
@@ -73,9 +73,12 @@ pub fn event(event: &Event) -> String {
         Event::StepCompleted { step } => format!("step {step} completed"),
         Event::StepHeld { because } => held(because),
         Event::GateUnknown { alarm, reason } => {
-            format!("alarm {alarm} cannot be judged: {reason}")
+            format!("{} cannot be judged: {reason}", evidence::gate(alarm))
         }
-        Event::GateKnown { alarm } => format!("alarm {alarm} can be judged again"),
+        Event::GateKnown { alarm } => {
+            format!("{} can be judged again", evidence::gate(alarm))
+        }
+        Event::EvidenceCounted { tally } => evidence::tally(tally),
         Event::AlarmJudged {
             alarm,
             transitioned_at,
@@ -106,10 +109,17 @@ pub fn event(event: &Event) -> String {
             cause,
             mode,
             shared,
+            seen,
             ..
         } => {
             let together = shared.as_ref().map(fleet::together).unwrap_or_default();
-            format!("revert{}: {}{together}", forced(*mode), holds::cause(cause))
+            let seen = seen.as_deref().map(evidence::attribution);
+            let seen = seen.unwrap_or_default();
+            format!(
+                "revert{}: {}{together}{seen}",
+                forced(*mode),
+                holds::cause(cause)
+            )
         }
         Event::HookIntended { .. }
         | Event::HookSucceeded { .. }
@@ -120,7 +130,7 @@ pub fn event(event: &Event) -> String {
         | Event::JobTurnResolved { .. }
         | Event::JobsOff { .. }
         | Event::JobsDrained { .. }
-        | Event::JobsMoved { .. } => beside::event(event),
+        | Event::JobsMoved { .. } => errands::event(event),
         Event::FleetSettingsAccepted { .. }
         | Event::FleetSlotTaken { .. }
         | Event::FleetBudgetSpent { .. }

@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{beside, fleet, text};
+use super::{errands, evidence, fleet, text};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::record::GroupName;
 use crate::engine::units::CutoverName;
@@ -74,7 +74,8 @@ fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         }
         HoldReason::NoData { alarm, since } => {
             format!(
-                "alarm {alarm} has too little data to judge{}",
+                "{} has too little data to judge{}",
+                evidence::gate(alarm),
                 since_text(*since, now)
             )
         }
@@ -84,12 +85,14 @@ fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             since,
         } => {
             format!(
-                "alarm {alarm} cannot be judged{}: {message}",
+                "{} cannot be judged{}: {message}",
+                evidence::gate(alarm),
                 since_text(*since, now)
             )
         }
         HoldReason::UnknownTooLong { alarm, since } => format!(
-            "alarm {alarm} could not be judged since {}, longer than the plan's `unknown_for`",
+            "{} could not be judged since {}, longer than the plan's `unknown_for`",
+            evidence::gate(alarm),
             time(*since, now)
         ),
         HoldReason::Route53Unreadable { group, message } => {
@@ -115,6 +118,10 @@ fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         HoldReason::BreakGlass { message } => {
             format!("not started: the break-glass files cannot be written: {message}")
         }
+        HoldReason::MeasureRed { .. }
+        | HoldReason::TrafficElsewhere { .. }
+        | HoldReason::Climbing { .. }
+        | HoldReason::TooFewRequests { .. } => evidence::fact(reason, now).unwrap_or_default(),
         HoldReason::FleetUnreadable { .. }
         | HoldReason::BudgetSpent { .. }
         | HoldReason::SharedFate { .. }
@@ -129,7 +136,7 @@ fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         | HoldReason::JobsFiring { .. }
         | HoldReason::JobsRunning { .. }
         | HoldReason::JobsMoving { .. }
-        | HoldReason::HookRunning { .. } => beside::fact(reason, now),
+        | HoldReason::HookRunning { .. } => errands::fact(reason, now),
         HoldReason::Paused { reason: None } => "paused".to_owned(),
         HoldReason::Paused {
             reason: Some(reason),
@@ -286,7 +293,11 @@ fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
         | HoldReason::JobsFiring { .. }
         | HoldReason::JobsRunning { .. }
         | HoldReason::JobsMoving { .. }
-        | HoldReason::HookRunning { .. } => return beside::remedy(reason, name.as_str()),
+        | HoldReason::HookRunning { .. } => return errands::remedy(reason, name.as_str()),
+        HoldReason::MeasureRed { .. }
+        | HoldReason::TrafficElsewhere { .. }
+        | HoldReason::Climbing { .. }
+        | HoldReason::TooFewRequests { .. } => return evidence::remedy(reason),
         HoldReason::FallbackUnknown { .. }
         | HoldReason::NoData { .. }
         | HoldReason::Unknown { .. }
@@ -308,8 +319,13 @@ pub fn halt(reason: &HaltReason, name: &CutoverName) -> String {
 /// Why a cutover is halted.
 pub(super) fn halt_fact(reason: &HaltReason) -> String {
     match reason {
+        HaltReason::BothRed { gate, fallback } if gate == fallback => format!(
+            "halted: {} is beyond its bound on both sides, so going back would not help",
+            evidence::gate(gate)
+        ),
         HaltReason::BothRed { gate, fallback } => format!(
-            "halted: alarm {gate} and fallback alarm {fallback} are both red, so neither cluster is known to be good"
+            "halted: {} and fallback alarm {fallback} are both red, so neither cluster is known to be good",
+            evidence::gate(gate)
         ),
         HaltReason::Drift { groups } => format!(
             "halted: somebody else changed {}, and going back would overwrite that",
@@ -351,9 +367,16 @@ pub fn cause(cause: &RevertCause) -> String {
             text::second(*at)
         ),
         RevertCause::UnknownTooLong { alarm, since } => format!(
-            "alarm {alarm} could not be judged since {}, and the plan says to revert then",
+            "{} could not be judged since {}, and the plan says to revert then",
+            evidence::gate(alarm),
             text::second(*since)
         ),
+        RevertCause::MeasureBeyond { gate, beyond } => {
+            format!("{} is {}", evidence::gate(gate), evidence::beyond(beyond))
+        }
+        RevertCause::Worse { judgement, .. } => {
+            format!("the new side is worse than the old one: {judgement}")
+        }
         RevertCause::StepFailed { message } => format!("the step failed: {message}"),
         RevertCause::ApprovalTimeout { step, since } => format!(
             "nobody approved step {step}, which waited since {}, and the plan says to revert then",
@@ -453,8 +476,8 @@ mod tests {
         let message = "AccessDenied".to_owned();
         let reasons = [
             HaltReason::BothRed {
-                gate: alarm(),
-                fallback: fallback(),
+                gate: alarm().into(),
+                fallback: fallback().into(),
             },
             HaltReason::Drift {
                 groups: vec![group()],
@@ -483,28 +506,30 @@ mod tests {
                 groups: vec![group()],
             },
             HoldReason::AlreadyAtBaseline {},
-            HoldReason::AlarmRed { alarm: alarm() },
+            HoldReason::AlarmRed {
+                alarm: alarm().into(),
+            },
             HoldReason::FallbackRed { alarm: fallback() },
             HoldReason::FallbackUnknown {
                 alarm: fallback(),
                 message: message(),
             },
             HoldReason::AlarmMissing {
-                alarm: alarm(),
+                alarm: alarm().into(),
                 fallback: false,
                 since,
             },
             HoldReason::NoData {
-                alarm: alarm(),
+                alarm: alarm().into(),
                 since,
             },
             HoldReason::Unknown {
-                alarm: alarm(),
+                alarm: alarm().into(),
                 message: message(),
                 since: None,
             },
             HoldReason::UnknownTooLong {
-                alarm: alarm(),
+                alarm: alarm().into(),
                 since: at("2026-11-21T02:30:00Z"),
             },
             HoldReason::Route53Unreadable {
@@ -579,7 +604,7 @@ mod tests {
     fn json_has_kind_message_and_the_fields_of_the_reason() {
         let (name, now) = (CutoverName::from("recipe-api"), at("2026-11-21T03:00:00Z"));
         let reason = HoldReason::Unknown {
-            alarm: alarm(),
+            alarm: alarm().into(),
             message: "throttled".to_owned(),
             since: None,
         };

@@ -4,10 +4,11 @@
 //! say the same thing. Nothing here reads a clock or writes to a terminal: `now` is an argument, text is the result.
 
 pub mod approval;
-pub mod beside;
 pub mod calendar;
 pub mod check;
+pub mod errands;
 pub mod events;
+mod evidence;
 pub mod fleet;
 pub mod history;
 pub mod holds;

@@ -6,11 +6,11 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::beside;
 use super::calendar::{self, Clocks};
 use super::check::step_json;
+use super::errands;
 use super::fleet::limits;
-use super::{holds, text};
+use super::{evidence, holds, text};
 use crate::engine::calendar::Calendar;
 use crate::engine::fleet::FleetSettings;
 use crate::engine::hold::HoldReason;
@@ -105,6 +105,18 @@ pub fn to_json(previews: &[Preview]) -> Value {
 }
 
 fn one_to_json(preview: &Preview) -> Value {
+    let mut shown = all_to_json(preview);
+    let reads = preview.plan.gates.measures.reads_a_day();
+    if reads > 0 {
+        shown["metrics"] = json!({
+            "reads_a_day": reads,
+            "usd_a_day": evidence::dollars(reads),
+        });
+    }
+    shown
+}
+
+fn all_to_json(preview: &Preview) -> Value {
     let name = &preview.plan.name;
     let steps: Vec<Value> = preview
         .plan
@@ -194,6 +206,15 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     }
     if let Some(fleet) = &preview.fleet {
         shown.push_str(&marked(text::TITLE, "fleet", &limits(fleet), width));
+    }
+    let reads = preview.plan.gates.measures.reads_a_day();
+    if reads > 0 {
+        shown.push_str(&marked(
+            text::TITLE,
+            "metrics",
+            &evidence::cost(reads),
+            width,
+        ));
     }
     shown.push_str("\n  records\n");
     for group in &preview.groups {
@@ -325,7 +346,7 @@ fn steps_text(preview: &Preview) -> String {
         "{}   each step settles for {} before its bake begins\n{}",
         calendar::to_text(&calendar, plan, &clocks, preview.now),
         text::duration(preview.settle),
-        beside::lines(plan)
+        errands::lines(plan)
     )
 }
 
@@ -399,6 +420,7 @@ mod tests {
                     unknown_for: SignedDuration::from_mins(30),
                     on_unknown: HoldOrRevert::Hold,
                     both_red: HoldOrRevert::Hold,
+                    measures: crate::engine::evidence::plan::Measures::default(),
                 },
                 windows: None,
                 notify: None,

@@ -13,6 +13,7 @@ use super::notice::Failing;
 use super::calendar::{self, Clocks};
 use super::{holds, text};
 use crate::engine::calendar::Calendar;
+use crate::engine::evidence::number::Number;
 use crate::engine::hold::HoldReason;
 use crate::engine::plan::Plan;
 use crate::engine::units::{CutoverName, Share, WeightPair};
@@ -49,6 +50,8 @@ pub struct Row {
     pub next_at: Option<Timestamp>,
     /// When Route 53 or `CloudWatch` was last read for it.
     pub observed_at: Option<Timestamp>,
+    /// The new side's share of the requests of the last hour, in percent, where they are counted.
+    pub observed_share: Option<Number>,
     /// What a person would approve, where a step waits for it.
     pub approval: Option<Evidence>,
     /// When what is to come can happen.
@@ -103,7 +106,7 @@ impl Row {
             .iter()
             .map(|reason| holds::because_json(reason, &self.name, now))
             .collect();
-        json!({
+        let mut shown = json!({
             "name": self.name.as_str(),
             "attempt": self.attempt,
             "phase": self.phase,
@@ -120,7 +123,20 @@ impl Row {
             "approval": self.approval.as_ref().map(Evidence::to_json),
             "notifications": self.failing.iter().map(Failing::to_json).collect::<Vec<_>>(),
             "coming": self.coming.as_ref().map(|coming| calendar::to_json(&coming.calendar, &coming.plan)),
-        })
+        });
+        if let Some(observed) = self.observed_share {
+            shown["observed_share"] = json!(observed);
+        }
+        shown
+    }
+
+    /// The share by the weights, and beside it the one of the requests where they are counted.
+    fn shares(&self) -> String {
+        let intended = text::share(self.intended_share);
+        match self.observed_share {
+            Some(observed) => format!("{intended} (seen: {observed}%)"),
+            None => intended,
+        }
     }
 
     /// Whether it waits for a person.
@@ -197,7 +213,7 @@ impl Row {
         vec![
             self.name.to_string(),
             text::bar(self.intended_share, BAR_CELLS),
-            text::share(self.intended_share),
+            self.shares(),
             format!("{}/{}", self.step, self.steps),
             self.weights(),
             format!("{}{paused}", self.phase),
@@ -414,6 +430,7 @@ mod tests {
             since: at("2026-11-20T23:00:00Z"),
             next_at: Some(at("2026-11-21T05:14:00Z")),
             observed_at: None,
+            observed_share: None,
             approval: None,
             coming: None,
             failing: Vec::new(),

@@ -9,6 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::cloudwatch::CloudWatch;
 use super::cloudwatch::describe::{ALARM_NAMES_MAX, DescribeAlarms, DescribeHistory};
+use super::cloudwatch::metrics::MetricKey;
+use super::cloudwatch::query::{DataStatus, QUERIES_MAX, RawQuery, RawStat};
+use crate::engine::evidence::number::Number;
+use crate::engine::evidence::plan::{Metric, Query};
+use crate::engine::evidence::reading::{Readings, SeriesReading};
+use crate::engine::evidence::wanted::Minutes;
 use crate::engine::observation::{AlarmReading, HistoryReading};
 use crate::engine::plan::Account;
 use crate::engine::units::AlarmId;
@@ -93,6 +99,36 @@ impl SimSignals {
             lock(&self.inner).answered = true;
         }
         faults
+    }
+
+    fn one_series(&self, region: &str, query: &Query, minutes: Minutes) -> SeriesReading {
+        let (queries, id) = raw_queries(query);
+        let now = self.clock.now();
+        let mut model = lock(&self.model);
+        let answer = model
+            .region(region, now)
+            .metric_data(&queries, minutes.from, minutes.until);
+        let results = match answer {
+            Ok(results) => results,
+            Err(error) => return SeriesReading::Unreadable(error.to_string()),
+        };
+        let Some(result) = results.into_iter().find(|result| result.id == id) else {
+            return SeriesReading::Unreadable("CloudWatch said nothing of it".to_owned());
+        };
+        if result.status != DataStatus::Complete {
+            return SeriesReading::Unreadable(result.status.text().to_owned());
+        }
+        let point = |(at, value): (Timestamp, f64)| {
+            let within = at >= minutes.from && at < minutes.until;
+            Number::new(value)
+                .filter(|_| within)
+                .map(|value| (at, value))
+        };
+        SeriesReading::Read {
+            from: minutes.from,
+            until: minutes.until,
+            points: result.points.into_iter().filter_map(point).collect(),
+        }
     }
 
     /// One page of `DescribeAlarms`: at most 100 names of one region.
@@ -198,10 +234,69 @@ impl Signals for SimSignals {
         }
     }
 
+    async fn read_series(&self, _account: &Account, wanted: &BTreeMap<Query, Minutes>) -> Readings {
+        let mut by_region: BTreeMap<&str, Vec<(&Query, Minutes)>> = BTreeMap::new();
+        for (query, minutes) in wanted {
+            let region = query.region.as_ref().unwrap_or(&self.default_region);
+            by_region.entry(region).or_default().push((query, *minutes));
+        }
+        let mut readings = Readings::new();
+        for (region, series) in by_region {
+            // An expression is sent with its inputs.
+            let sent = |(query, _): &(&Query, Minutes)| {
+                query.inputs.len() + usize::from(query.expression.is_some())
+            };
+            let calls = series.iter().map(sent).sum::<usize>().div_ceil(QUERIES_MAX);
+            let mut down = None;
+            for _ in 0..calls {
+                down = self.call("GetMetricData").await.down;
+            }
+            for (query, minutes) in series {
+                let reading = match &down {
+                    Some(why) => SeriesReading::Unreadable(why.clone()),
+                    None => self.one_series(region, query, minutes),
+                };
+                readings.insert(query.clone(), reading);
+            }
+        }
+        readings
+    }
+
     fn clock_skew(&self) -> Option<SignedDuration> {
         let inner = lock(&self.inner);
         inner.answered.then_some(inner.faults.skew)
     }
+}
+
+/// A series as `GetMetricData` is asked for it, and what its answer is called.
+fn raw_queries(query: &Query) -> (Vec<RawQuery>, String) {
+    let math = query.expression.is_some();
+    let input = |(name, metric): (&String, &Metric)| RawQuery {
+        id: name.clone(),
+        stat: Some(RawStat {
+            metric: MetricKey {
+                namespace: metric.namespace.clone(),
+                name: metric.metric.clone(),
+                dimensions: metric.dimensions.clone(),
+            },
+            period_secs: i64::from(query.period_mins) * 60,
+            statistic: metric.stat.clone(),
+            unit: None,
+        }),
+        returns_data: Some(!math),
+        ..RawQuery::default()
+    };
+    let mut queries: Vec<RawQuery> = query.inputs.iter().map(input).collect();
+    let mut id = query.inputs.keys().next().cloned().unwrap_or_default();
+    if let Some(expression) = &query.expression {
+        "resultOfAll".clone_into(&mut id);
+        queries.push(RawQuery {
+            id: id.clone(),
+            expression: Some(expression.clone()),
+            ..RawQuery::default()
+        });
+    }
+    (queries, id)
 }
 
 /// Locks; a holder that panicked leaves plain data behind, which is as good as any.

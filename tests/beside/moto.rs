@@ -32,7 +32,7 @@ events.put_rule(Name='nightly', ScheduleExpression='cron(0 3 * * ? *)', State='E
 scheduler.create_schedule_group(Name='reports')
 scheduler.create_schedule(Name='nightly', GroupName='reports', State='DISABLED', Description='the whole of it',
     ScheduleExpression='cron(0 12 * * ? *)', ScheduleExpressionTimezone='Asia/Tokyo',
-    StartDate='2026-01-01T00:00:00Z', EndDate='2036-01-01T00:00:00Z',
+    StartDate='2035-01-01T00:00:00Z', EndDate='2036-01-01T00:00:00Z',
     FlexibleTimeWindow={'Mode': 'FLEXIBLE', 'MaximumWindowInMinutes': 7},
     Target={'Arn': 'arn:aws:lambda:eu-west-1:1:function:x', 'RoleArn': 'arn:aws:iam::1:role/r', 'Input': '{\"a\": 1}',
             'RetryPolicy': {'MaximumEventAgeInSeconds': 120, 'MaximumRetryAttempts': 3}})

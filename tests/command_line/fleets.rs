@@ -61,6 +61,7 @@ fn the_fleet_is_resumed_only_after_something_went_back_by_itself() {
         },
         mode: RevertMode::Swap,
         shared: None,
+        seen: None,
     };
     desk.write("recipe-api", ago(10), vec![revert]);
     let resumed = desk.says("resume --fleet --reason looked");

@@ -97,6 +97,7 @@ pub(crate) fn plan(of: &PlanOf<'_>) -> PlanSource {
             unknown_for: SignedDuration::from_mins(5),
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Hold,
+            measures: cutover::engine::evidence::plan::Measures::default(),
         },
         windows: None,
         notify: None,
@@ -226,7 +227,7 @@ impl World {
             let mut cloudwatch = locked(&self.cloudwatch);
             cloudwatch.set_state(REGION, &gate.id.name, AlarmState::Ok, long_ago);
         }
-        let reading = FileReading::Plan(Box::new(source.clone()));
+        let reading = FileReading::Plan(Arc::new(source.clone()));
         locked(&self.files.0).insert(source.path.clone(), reading);
     }
 

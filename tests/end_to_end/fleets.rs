@@ -7,6 +7,11 @@ use crate::support::program::until;
 
 /// A service with one group and one alarm.
 fn service(scene: &Scene, name: &str) {
+    service_with(scene, name, Plan::default());
+}
+
+/// A service that takes its steps as this plan does.
+fn service_with(scene: &Scene, name: &str, like: Plan) {
     let host = format!("{name}.example.com");
     scene.add_group("example.com", &host, "CNAME");
     let gate = format!("{name}-5xx");
@@ -16,7 +21,7 @@ fn service(scene: &Scene, name: &str) {
         gates: vec![gate],
         fallbacks: Vec::new(),
         records: vec![("example.com".to_owned(), host, "CNAME")],
-        ..Plan::default()
+        ..like
     });
 }
 
@@ -56,4 +61,35 @@ fn a_directory_runs_in_its_order_within_its_limits_beside_a_broken_file() {
         .collect();
     assert_eq!(taken, ["first", "second", "third"]);
     assert_eq!(fleet[0]["event"]["type"], "fleet_settings_accepted");
+}
+
+#[test]
+fn plans_and_limits_that_come_change_and_go_are_followed_while_it_runs() {
+    let scene = Scene::empty();
+    service_with(&scene, "first", Plan::resting_at_first_step());
+    scene.write("plans/fleet.yaml", "max_in_flight: 1\n");
+    let mut run = scene.run("plans");
+    scene.wait_for_phase("first", "baking");
+
+    service(&scene, "second");
+    scene.wait_for_hold("second", "fleet_full");
+    scene.write("plans/fleet.yaml", "max_in_flight: 20\n");
+    scene.wait_for_phase("second", "completed");
+
+    let path = scene.path("plans/first.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    scene.wait_for_hold("first", "plan_unreadable");
+    scene.ok(&["skip-bake", "first", "--reason", "drill"]);
+    scene.wait_for_event("first", "step_completed", 1);
+    scene.red("first-5xx");
+    scene.wait_for_phase("first", "reverted");
+    assert_eq!(
+        scene.weights("example.com", "first.example.com", "CNAME"),
+        [(100, 0), (90, 10), (100, 0)],
+        "what is gone advances no more, and stays guarded"
+    );
+    scene.green("first-5xx");
+    scene.write("plans/first.yaml", &text);
+    assert_eq!(run.exit_code(), 20, "{}", run.log());
 }

@@ -1,5 +1,7 @@
 //! RULES I and I4: a step is taken in its window, and nothing else asks for it; approvals that do not come.
 
+use std::sync::Arc;
+
 use cutover::engine::event::{Event, RevertMode};
 use cutover::engine::hold::{HoldReason, RevertCause};
 use cutover::engine::observation::AlarmState;
@@ -173,7 +175,7 @@ fn a_window_that_never_opens_again_pages_and_an_amend_lets_it_go_on() {
     assert_eq!(opens_at(&world), None);
     assert_eq!(world.state().pages.len(), 1, "it needs a person");
     let amended = source(office());
-    world.file = cutover::engine::observation::FileReading::Plan(Box::new(amended.clone()));
+    world.file = cutover::engine::observation::FileReading::Plan(Arc::new(amended.clone()));
     world.ask(Event::PlanAmended {
         source: Box::new(amended),
         reason: None,

@@ -7,6 +7,10 @@ use cutover::engine::event::FailureClass;
 use cutover::engine::event::JobFailure;
 use cutover::engine::event::RevertMode;
 use cutover::engine::event::Target;
+use cutover::engine::evidence::gate::Unit;
+use cutover::engine::evidence::number::Number;
+use cutover::engine::evidence::sequential::Test;
+use cutover::engine::evidence::tally::{Latest, Tally};
 use cutover::engine::fleet::FleetSettings;
 use cutover::engine::fleet::SharedFate;
 use cutover::engine::hold::HaltReason;
@@ -147,6 +151,7 @@ fn plan() -> Plan {
             unknown_for: SignedDuration::from_mins(30),
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Revert,
+            measures: cutover::engine::evidence::plan::Measures::default(),
         },
         windows: None,
         notify: Some(Notify {
@@ -230,10 +235,26 @@ fn watching() -> Vec<Event> {
     vec![
         Event::StepHeld { because: holds() },
         Event::GateUnknown {
-            alarm: red.clone(),
+            alarm: red.clone().into(),
             reason: "CloudWatch did not answer".to_owned(),
         },
-        Event::GateKnown { alarm: red.clone() },
+        Event::GateKnown {
+            alarm: red.clone().into(),
+        },
+        Event::EvidenceCounted {
+            tally: Box::new(Tally {
+                until: time("2026-11-21T09:30:00Z"),
+                new_requests: 1_200,
+                old_requests: 22_800,
+                run: Some(Test::default().evidence()),
+                readings: vec![Latest {
+                    name: "error_rate".to_owned(),
+                    unit: Unit::Percent,
+                    new: Some(Number::from(1)),
+                    old: None,
+                }],
+            }),
+        },
         Event::AlarmJudged {
             alarm: red.clone(),
             transitioned_at: time("2026-11-21T09:30:00Z"),
@@ -259,8 +280,8 @@ pub(crate) fn holds() -> Vec<HoldReason> {
     vec![
         HoldReason::Halted {
             reason: HaltReason::BothRed {
-                gate: alarm("recipe-api-5xx-rate"),
-                fallback: alarm("recipe-api-eks-unhealthy-hosts"),
+                gate: alarm("recipe-api-5xx-rate").into(),
+                fallback: alarm("recipe-api-eks-unhealthy-hosts").into(),
             },
         },
         HoldReason::Drift {
@@ -343,6 +364,7 @@ fn reverting() -> Vec<Event> {
             },
             mode: RevertMode::Swap,
             shared: None,
+            seen: None,
         },
         Event::RevertPerformedUnjournaled {
             write_id: WriteId::from("w-3"),

@@ -100,6 +100,7 @@ fn directories_stand_for_the_plans_in_them() {
     for name in [
         "z.yml",
         "a.yaml",
+        "a.scenario.yaml",
         "b/c.yaml",
         "b/.d.yaml",
         "b/.hidden/e.yaml",

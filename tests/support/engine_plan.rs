@@ -49,6 +49,7 @@ pub(crate) fn plan(zones: &[usize], steps: &[(u8, i64, bool)]) -> Plan {
             unknown_for: SignedDuration::from_mins(30),
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Hold,
+            measures: cutover::engine::evidence::plan::Measures::default(),
         },
         windows: None,
         notify: None,

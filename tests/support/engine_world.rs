@@ -4,10 +4,12 @@
 //! invariants at every turn.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cutover::engine::check::{self, Checker};
 use cutover::engine::decide::{self, Decision, How, Order, Part, Purpose};
 use cutover::engine::event::{Envelope, Event, FailureClass, JOURNAL_VERSION, RevertMode};
+use cutover::engine::evidence::wanted;
 use cutover::engine::fleet::Fleet;
 use cutover::engine::fold;
 use cutover::engine::hold::HoldReason;
@@ -22,6 +24,7 @@ use cutover::engine::units::{AlarmId, ChangeId, ControllerId, Weight, WeightPair
 use cutover::engine::verdict;
 use jiff::{SignedDuration, Timestamp};
 
+use super::engine_flow::Flows;
 use super::engine_plan::{alarm, record, source};
 
 /// The most decisions of one round; more is a hot loop.
@@ -81,6 +84,8 @@ pub(crate) struct World {
     pub(crate) in_sync_after: SignedDuration,
     pub(crate) changes: BTreeMap<ChangeId, Timestamp>,
     pub(crate) lost_changes: BTreeSet<ChangeId>,
+    /// Both sides' requests, for plans that measure them.
+    pub(crate) flows: Flows,
     pub(crate) skew: Option<SignedDuration>,
     pub(crate) as_is: bool,
     pub(crate) controllers: Vec<Controller>,
@@ -116,7 +121,7 @@ impl World {
         let alarms = plan.alarms().map(|gate| (gate.id.clone(), green.clone()));
         let mut world = Self {
             now,
-            file: FileReading::Plan(Box::new(source(plan.clone()))),
+            file: FileReading::Plan(Arc::new(source(plan.clone()))),
             alarms: alarms.collect(),
             source: source(plan),
             groups,
@@ -129,6 +134,7 @@ impl World {
             in_sync_after: SignedDuration::from_secs(30),
             changes: BTreeMap::new(),
             lost_changes: BTreeSet::new(),
+            flows: Flows::default(),
             skew: Some(SignedDuration::ZERO),
             as_is: false,
             controllers: Vec::new(),
@@ -448,6 +454,10 @@ impl World {
     }
 
     fn set(&mut self, index: usize, pair: WeightPair) {
+        if let Some(share) = pair.share() {
+            let percent = share.whole_percent().unwrap_or(0);
+            self.flows.weigh(self.now, u32::from(percent));
+        }
         for member in &mut self.groups[index].1 {
             match member.set_identifier.as_str() {
                 "eks" => member.weight = pair.old,
@@ -469,12 +479,19 @@ impl World {
             verdict::needs_history(state, id, reading).then(|| (id.clone(), self.history(id)))
         };
         let histories = alarms.iter().filter_map(wanted).collect();
+        let series = wanted::wanted(state, self.now).into_iter();
+        let series = series.map(|(query, minutes)| {
+            let reading = self.flows.read(&query, minutes);
+            (query, reading)
+        });
+        let series = series.collect();
         let controller = &self.controllers[index];
         let mut observation = Observation {
             me: controller.id.clone(),
             groups: vec![GroupReading::NotRead; self.groups.len()],
             alarms,
             histories,
+            series,
             changes: BTreeMap::new(),
             file: self.file.clone(),
             in_flight: !controller.wire.is_empty(),
@@ -556,6 +573,7 @@ impl World {
             self.turn(&name, AlarmState::Ok);
         }
         self.cloudwatch_down = false;
+        self.flows.down = None;
         self.histories_down = false;
         self.missing.clear();
         self.unreadable_since = None;
@@ -563,7 +581,7 @@ impl World {
         self.zone_fates.clear();
         self.lost_changes.clear();
         self.skew = Some(SignedDuration::ZERO);
-        self.file = FileReading::Plan(Box::new(self.source.clone()));
+        self.file = FileReading::Plan(Arc::new(self.source.clone()));
     }
 
     /// The state is the fold of the journal.

@@ -149,10 +149,11 @@ fn reaction(
     };
     let cause = cause_of(&decided.event)?;
     let culprit = |id: &AlarmId| match cause {
-        RevertCause::AlarmRed { alarm }
-        | RevertCause::AlarmFlapped { alarm, .. }
-        | RevertCause::UnknownTooLong { alarm, .. } => alarm == id,
-        RevertCause::StepFailed { .. }
+        RevertCause::AlarmRed { alarm } | RevertCause::AlarmFlapped { alarm, .. } => alarm == id,
+        RevertCause::UnknownTooLong { alarm, .. } => *alarm == *id,
+        RevertCause::MeasureBeyond { .. }
+        | RevertCause::Worse { .. }
+        | RevertCause::StepFailed { .. }
         | RevertCause::ApprovalTimeout { .. }
         | RevertCause::HookFailed { .. }
         | RevertCause::Operator { .. }

@@ -275,7 +275,7 @@ impl PlanFiles for Script {
         let file = |source: &PlanSource| {
             (
                 source.path.clone(),
-                FileReading::Plan(Box::new(source.clone())),
+                FileReading::Plan(Arc::new(source.clone())),
             )
         };
         PlanFilesNow {

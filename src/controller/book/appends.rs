@@ -345,6 +345,7 @@ mod tests {
                 unknown_for: day,
                 on_unknown: HoldOrRevert::Hold,
                 both_red: HoldOrRevert::Hold,
+                measures: crate::engine::evidence::plan::Measures::default(),
             },
             windows: None,
             notify: None,

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::jobs;
-use super::{Invariant, Violation, approved, in_its_window, violation, zones_are_whole};
+use super::{Invariant, Violation, approved, in_its_window, measures, violation, zones_are_whole};
 use crate::engine::decide::{Decision, How, Order, Part, Purpose};
 use crate::engine::event::{Event, RevertMode};
 use crate::engine::fleet::Fleet;
@@ -20,9 +20,9 @@ const CLOCKS_DIFFER_BY: SignedDuration = SignedDuration::from_secs(60);
 /// Reads must have failed for this long before a revert is written blindly (RULES A5).
 const BLIND_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
-/// How one alarm looks in this round.
+/// How one gate looks in this round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
+pub(super) enum Look {
     Green,
     Red,
     Blind,
@@ -166,7 +166,27 @@ fn gates_are_green(state: &State, observation: &Observation) -> Result<(), Viola
             format!("it would advance with {} {look:?}", gate.id)
         })?;
     }
-    Ok(())
+    let gates = &state.plan().gates.measures;
+    for gate in &gates.metrics {
+        let (look, _) = measures::metric(state, &observation.series, gate);
+        let invariant = if look == Look::Blind {
+            Invariant::I5
+        } else {
+            Invariant::I1
+        };
+        claim(invariant, look == Look::Green, || {
+            format!("it would advance with {} {look:?}", gate.name)
+        })?;
+    }
+    let seen = measures::all_seen(state, &observation.series);
+    claim(Invariant::I5, seen, || {
+        "it would advance without having counted both sides".to_owned()
+    })?;
+    let enough = |gate| measures::enough_requests(state, &observation.series, gate);
+    let enough = gates.traffic.as_ref().is_none_or(enough);
+    claim(Invariant::I5, enough, || {
+        "it would advance although nobody came".to_owned()
+    })
 }
 
 /// I3: whatever else is decided, a failed gate is answered in the same decision.
@@ -179,21 +199,33 @@ fn failed_gates_are_answered(
         Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => true,
         Phase::Waiting | Phase::Completed | Phase::Reverting | Phase::Reverted => false,
     };
+    if !armed || state.first_write.is_none() {
+        return Ok(());
+    }
     let gates = &state.plan().gates;
     let red = |gate: &&AlarmGate| look(state, observation, gate) == Look::Red;
-    let Some(gate) = gates
+    let alarm = gates
         .alarms
         .iter()
         .find(red)
-        .filter(|_| armed && state.first_write.is_some())
-    else {
+        .map(|gate| gate.id.to_string());
+    let mut metrics = gates.measures.metrics.iter().map(|gate| {
+        let (look, old_too) = measures::metric(state, &observation.series, gate);
+        (gate, look == Look::Red, old_too)
+    });
+    let metric = metrics.clone().find(|(_, red, old_too)| *red && !*old_too);
+    let on_both = metrics.find(|(_, red, old_too)| *red && *old_too);
+    let alone = alarm.or_else(|| metric.map(|(gate, ..)| gate.name.clone()));
+    let shared = alone.is_none() && gates.both_red == HoldOrRevert::Hold;
+    let Some(gate) = alone.or_else(|| on_both.map(|(gate, ..)| gate.name.clone())) else {
         return Ok(());
     };
-    let burning = gates.both_red == HoldOrRevert::Hold
-        && gates.fallback_alarms.iter().any(|gate| {
-            let reading = observation.alarms.get(&gate.id);
-            is_alarm(reading) && !state.ignored.contains(&gate.id)
-        });
+    let burning = shared
+        || gates.both_red == HoldOrRevert::Hold
+            && gates.fallback_alarms.iter().any(|gate| {
+                let reading = observation.alarms.get(&gate.id);
+                is_alarm(reading) && !state.ignored.contains(&gate.id)
+            });
     let answered = match &state.halt {
         Some(HaltReason::Drift { .. }) => true,
         Some(HaltReason::BothRed { .. }) if burning => true,
@@ -204,7 +236,7 @@ fn failed_gates_are_answered(
         }),
     };
     claim(Invariant::I3, answered, || {
-        format!("gate {} failed and nothing would be done", gate.id)
+        format!("gate {gate} failed and nothing would be done")
     })
 }
 

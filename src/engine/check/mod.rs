@@ -1,4 +1,4 @@
-//! The invariants (`ARCHITECTURE.md`, I1 to I12), restated over the plan, the events, the readings and the world.
+//! The invariants (`ARCHITECTURE.md`, I1 to I13), restated over the plan, the events, the readings and the world.
 //!
 //! Nothing here asks the code that it checks: verdicts, bakes and fences are derived anew from readings and entries.
 //! Only the fold is shared, since the state is by definition the fold of the entries. Four callers: unit tests,
@@ -13,6 +13,7 @@
 mod decision;
 mod fleet;
 mod jobs;
+mod measures;
 
 pub use decision::decision;
 pub use fleet::{FleetChecker, journal};
@@ -450,6 +451,7 @@ fn is_ours_or_asked(reason: &HoldReason) -> bool {
             | HoldReason::BudgetSpent { .. }
             | HoldReason::Dependency { .. }
             | HoldReason::FleetFull { .. }
+            | HoldReason::TooFewRequests { .. }
             | HoldReason::JobsFiring { .. }
             | HoldReason::JobsRunning { .. }
             | HoldReason::WindowShut {

@@ -70,6 +70,7 @@ fn source() -> PlanSource {
                 unknown_for: SignedDuration::from_mins(30),
                 on_unknown: HoldOrRevert::Hold,
                 both_red: HoldOrRevert::Hold,
+                measures: crate::engine::evidence::plan::Measures::default(),
             },
             windows: None,
             notify: None,
@@ -177,6 +178,7 @@ fn revert() -> Event {
         },
         mode: RevertMode::Swap,
         shared: None,
+        seen: None,
     }
 }
 
@@ -186,8 +188,8 @@ fn reverted() -> State {
 
 fn halted() -> State {
     let reason = HaltReason::BothRed {
-        gate: alarm("gate"),
-        fallback: alarm("fallback"),
+        gate: alarm("gate").into(),
+        fallback: alarm("fallback").into(),
     };
     baking_and([Event::Halted { reason }])
 }

@@ -12,12 +12,13 @@ use super::turn;
 use super::watching;
 use super::{Decision, Order};
 use crate::engine::event::{Event, RevertMode};
+use crate::engine::evidence::gate::GateId;
+use crate::engine::evidence::judge;
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::observation::FileReading;
-use crate::engine::plan::HoldOrRevert;
+use crate::engine::plan::{HoldOrRevert, PlanSource};
 use crate::engine::record::GroupImage;
 use crate::engine::state::Phase;
-use crate::engine::units::AlarmId;
 use crate::engine::verdict::{self, Judgement};
 
 pub(super) fn decide(view: &View<'_>) -> Decision {
@@ -27,7 +28,7 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
             ..Decision::default()
         };
     }
-    let mut judgement = judge(view);
+    let mut judgement = judged_now(view);
     let mut learned = std::mem::take(&mut judgement.events);
     let mut decision = judged(view, &judgement);
     let intends = |event: &Event| matches!(event, Event::WeightChangeIntended { .. });
@@ -38,13 +39,36 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
             view.now,
         ));
     }
+    if let Some(counted) = counted(&judgement, &learned, &decision) {
+        learned.push(counted);
+    }
     decision.events.splice(0..0, learned);
     decision
 }
 
+/// What was counted for the gates of metrics, where something is decided by it: so that it can be judged again.
+fn counted(judgement: &Judgement, learned: &[Event], decision: &Decision) -> Option<Event> {
+    let told = |event: &Event| matches!(event, Event::EvidenceCounted { .. });
+    let weighs = |event: &Event| {
+        matches!(
+            event,
+            Event::WeightChangeIntended { .. }
+                | Event::StepCompleted { .. }
+                | Event::RevertIntended { .. }
+                | Event::Halted { .. }
+                | Event::Completed {}
+        )
+    };
+    let tally = judgement.weighed.tally.as_ref()?;
+    let wanted = decision.events.iter().any(weighs) && !learned.iter().any(told);
+    wanted.then(|| Event::EvidenceCounted {
+        tally: Box::new(tally.clone()),
+    })
+}
+
 /// What the gates say. A revert reads no alarms (RULES F1), and where drift halts it they decide nothing: that they were
 /// not read is no Unknown then.
-fn judge(view: &View<'_>) -> Judgement {
+fn judged_now(view: &View<'_>) -> Judgement {
     let people_only = matches!(view.state.halt, Some(HaltReason::Drift { .. }));
     if people_only && view.observation.alarms.is_empty() {
         return Judgement::default();
@@ -84,6 +108,7 @@ fn asked_back(view: &View<'_>) -> Option<Event> {
         cause,
         mode: rollback.mode,
         shared: None,
+        seen: None,
     })
 }
 
@@ -103,7 +128,7 @@ fn accept_plan(view: &View<'_>) -> Option<Event> {
     let fits =
         source.plan.name == view.state.name && (view.state.baseline.is_none() || same_records);
     (changed && fits).then(|| Event::PlanAccepted {
-        source: source.clone(),
+        source: Box::new(PlanSource::clone(source)),
     })
 }
 
@@ -144,6 +169,8 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
     }
     decision.because.extend(blockers);
     decision.gates_pass = watching::counts(view, judgement);
+    let seen = judgement.weighed.observed;
+    decision.observed_share = seen.and_then(|seen| seen.share);
     let thaws = view.fleet.frozen(view.now).and_then(|freeze| freeze.until);
     let wakes = decision.wake_at.into_iter().chain(thaws);
     decision.wake_at = wakes.chain(unknown_ends(view)).min();
@@ -188,10 +215,12 @@ pub(super) fn automatic_revert(
     view: &View<'_>,
     judgement: &Judgement,
     cause: RevertCause,
-    gate: Option<&AlarmId>,
+    gate: Option<&GateId>,
 ) -> Option<Event> {
     let closed = view.state.plan().gates.both_red == HoldOrRevert::Hold;
-    let Some(fallback) = judgement.fallbacks_red.first().filter(|_| closed) else {
+    let burning = judgement.fallbacks_red.first().map(GateId::from);
+    let on_both = gate.filter(|gate| judgement.fails_on_both(gate)).cloned();
+    let Some(fallback) = burning.or(on_both).filter(|_| closed) else {
         let write_id = view.next_write_id();
         let shared = gate.and_then(|_| view.fleet.shared_fate_at(&view.state.name, view.now));
         return Some(Event::RevertIntended {
@@ -199,12 +228,13 @@ pub(super) fn automatic_revert(
             cause,
             mode: RevertMode::Swap,
             shared,
+            seen: judge::attribution(view.state, &judgement.weighed, gate).map(Box::new),
         });
     };
     let reason = match (gate, cause) {
         (Some(gate), _) => HaltReason::BothRed {
             gate: gate.clone(),
-            fallback: fallback.clone(),
+            fallback,
         },
         (None, RevertCause::StepFailed { message }) => HaltReason::StepFailed { message },
         (None, _) => return None,

@@ -7,12 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::View;
 use super::jobs;
 use crate::engine::event::Event;
-use crate::engine::hold::{HaltReason, HoldReason};
+use crate::engine::evidence::gate::{GateId, GateKind};
+use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::observation::{FileReading, GroupReading};
 use crate::engine::plan::HoldOrRevert;
 use crate::engine::record::GroupImage;
 use crate::engine::state::State;
-use crate::engine::units::AlarmId;
 use crate::engine::verdict::{Judgement, Unknown, Verdict};
 
 /// How often the numbers of an unchanged hold are journaled at most (RULES E4).
@@ -29,7 +29,13 @@ pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> 
     let stale = state
         .held_at
         .is_none_or(|at| now.duration_since(at) >= NUMBERS_EVERY);
-    let news = subjects(because) != subjects(&state.held) || (stale && because != state.held);
+    let (wanted, known) = (subjects(because), subjects(&state.held));
+    // Two controllers that see different things, and calls that fail now and then, would fill the journal otherwise.
+    let comes_back =
+        |subject: &HoldReason| known.contains(subject) || state.has_ended_lately(subject, now);
+    let new = !wanted.iter().all(comes_back);
+    let ended = wanted.len() < known.len() && wanted.is_subset(&known);
+    let news = new || ended || (stale && because != state.held);
     news.then(|| Event::StepHeld {
         because: because.to_vec(),
     })
@@ -93,7 +99,14 @@ fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
         match verdict {
             Verdict::Pass => {}
             Verdict::Fail(_) if both_red => {}
+            Verdict::Fail(RevertCause::MeasureBeyond { gate, beyond }) => {
+                reasons.push(HoldReason::MeasureRed {
+                    gate: gate.clone(),
+                    beyond: beyond.clone(),
+                });
+            }
             Verdict::Fail(_) => reasons.push(HoldReason::AlarmRed { alarm }),
+            Verdict::NotJudged(reason) => reasons.push(reason.clone()),
             Verdict::Unknown(unknown) => {
                 if let Some(since) = unknown_too_long(view, since) {
                     reasons.push(HoldReason::UnknownTooLong {
@@ -117,6 +130,32 @@ fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
             }
         }
     }
+    once(reasons)
+}
+
+/// That too few came is said once, of the gate that says most of it, and not at all where it is said that they go
+/// elsewhere.
+fn once(mut reasons: Vec<HoldReason>) -> Vec<HoldReason> {
+    let weight = |reason: &HoldReason| {
+        if let HoldReason::TooFewRequests { gate, .. } = reason {
+            return Some(match gate.gate {
+                GateKind::Traffic => 2,
+                GateKind::Regression => 1,
+                GateKind::Alarm | GateKind::Metric | GateKind::Trend => 0,
+            });
+        }
+        matches!(reason, HoldReason::TrafficElsewhere { .. }).then_some(3)
+    };
+    let most = reasons.iter().filter_map(weight).max();
+    let mut said = false;
+    reasons.retain(|reason| {
+        let Some(mine) = weight(reason) else {
+            return true;
+        };
+        let first = Some(mine) == most && !said;
+        said |= first;
+        first
+    });
     reasons
 }
 
@@ -130,7 +169,7 @@ fn unknown_too_long(view: &View<'_>, since: Option<Timestamp>) -> Option<Timesta
 pub(super) fn unknown_reverts(
     view: &View<'_>,
     judgement: &Judgement,
-) -> Option<(AlarmId, Timestamp)> {
+) -> Option<(GateId, Timestamp)> {
     if view.state.plan().gates.on_unknown == HoldOrRevert::Hold || !view.state.has_started() {
         return None;
     }
@@ -147,10 +186,11 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     for (alarm, verdict) in &judgement.fallbacks {
         let alarm = alarm.clone();
-        let since = view.state.unknown.get(&alarm).copied();
+        let gate = GateId::from(&alarm);
+        let since = view.state.unknown.get(&gate).copied();
         if let (Verdict::Unknown(_), Some(since)) = (verdict, unknown_too_long(view, since)) {
             reasons.push(HoldReason::UnknownTooLong {
-                alarm: alarm.clone(),
+                alarm: gate.clone(),
                 since,
             });
         }
@@ -163,7 +203,7 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
             Verdict::Fail(_) => "it was in ALARM since the last reading".to_owned(),
             Verdict::Unknown(Unknown::Missing) => {
                 reasons.push(HoldReason::AlarmMissing {
-                    alarm,
+                    alarm: gate,
                     fallback: true,
                     since,
                 });
@@ -171,6 +211,8 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
             }
             Verdict::Unknown(Unknown::NoData) => "it is in INSUFFICIENT_DATA".to_owned(),
             Verdict::Unknown(Unknown::Other(message)) => message.clone(),
+            // Fallback alarms are alarms, which are never too little to judge.
+            Verdict::NotJudged(_) => continue,
         };
         reasons.push(HoldReason::FallbackUnknown { alarm, message });
     }

@@ -20,6 +20,7 @@ pub use watching::settle_time;
 use jiff::{SignedDuration, Timestamp};
 
 use super::event::Event;
+use super::evidence::number::Number;
 use super::fleet::Fleet;
 use super::hold::{HoldReason, RevertCause};
 use super::hooks::{Hook, HookId};
@@ -47,6 +48,8 @@ pub struct Decision {
     pub wake_at: Option<Timestamp>,
     /// Whether this was a reading at which every gate passed.
     pub gates_pass: bool,
+    /// The new side's share of the requests, in percent, where they are counted.
+    pub observed_share: Option<Number>,
 }
 
 impl Decision {

@@ -48,6 +48,7 @@ pub(super) fn after_completion(view: &View<'_>) -> Decision {
         cause,
         mode: rollback.mode,
         shared: None,
+        seen: None,
     })
 }
 
@@ -83,6 +84,7 @@ pub(super) fn late_write(view: &View<'_>) -> Decision {
         cause,
         mode: RevertMode::Swap,
         shared: None,
+        seen: None,
     })
 }
 
@@ -145,6 +147,7 @@ fn forced(view: &View<'_>, revert: &Revert) -> Option<Event> {
         cause: RevertCause::Operator { actor, reason },
         mode: RevertMode::Force,
         shared: None,
+        seen: None,
     })
 }
 

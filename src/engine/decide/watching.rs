@@ -236,6 +236,14 @@ pub(super) fn counts(view: &View<'_>, judgement: &Judgement) -> bool {
     judgement.passes() && view.state.drift.is_none() && holds::skew(view).is_none()
 }
 
+/// Whether this clock is no measure, and was none at the reading before. Who cannot tell the time neither counts nor stops
+/// others from counting: two controllers, one of them with a wrong clock, would start and stop the bake by turns. And a
+/// time that only the journal's last entry gives was put there by somebody's wrong clock: no bake ends by it.
+fn knows_no_time(view: &View<'_>) -> bool {
+    let was_wrong = view.observation.passed_at.is_none();
+    view.clock_went_back || (was_wrong && holds::skew(view).is_some())
+}
+
 pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReason]) -> Decision {
     let passing = counts(view, judgement);
     if view.state.bake.over {
@@ -243,6 +251,9 @@ pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReaso
     }
     if let Some(asked) = view.state.skip_requested {
         return skip(view, asked, passing);
+    }
+    if judgement.passes() && view.state.drift.is_none() && knows_no_time(view) {
+        return baking(view, false);
     }
     if !passing {
         let events = stop_clock(view, view.observation.passed_at);

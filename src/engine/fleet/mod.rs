@@ -290,7 +290,10 @@ pub fn is_in_flight(state: &State) -> bool {
 /// does not count (RULES I), nor what only finishes an earlier revert.
 fn setback(cause: &RevertCause) -> Option<bool> {
     match cause {
-        RevertCause::AlarmRed { .. } | RevertCause::AlarmFlapped { .. } => Some(true),
+        RevertCause::AlarmRed { .. }
+        | RevertCause::AlarmFlapped { .. }
+        | RevertCause::MeasureBeyond { .. }
+        | RevertCause::Worse { .. } => Some(true),
         RevertCause::UnknownTooLong { .. }
         | RevertCause::StepFailed { .. }
         | RevertCause::ApprovalTimeout { .. }

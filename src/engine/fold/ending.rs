@@ -86,6 +86,7 @@ impl State {
     /// A finished cutover holds for nothing.
     fn settle_holds(&mut self, at: Timestamp) {
         self.held.clear();
+        self.ended_holds.clear();
         self.held_at = Some(at);
         self.unknown.clear();
         self.skip_requested = None;

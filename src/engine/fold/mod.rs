@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::engine::event::{Envelope, Event, RevertMode};
-use crate::engine::hold::{HoldReason, RevertCause};
+use crate::engine::evidence::tally::Measured;
+use crate::engine::hold::{HoldReason, RevertCause, SAME_HOLD_WITHIN};
 use crate::engine::hooks::HookCalled;
 use crate::engine::jobs::{JobTurn, JobsState};
 use crate::engine::plan::PlanSource;
@@ -106,9 +107,12 @@ impl State {
                 .map(|reason| HoldReason::Halted { reason });
             let known = self.held.iter().chain(&halted);
             let known: BTreeSet<HoldReason> = known.map(HoldReason::subject).collect();
-            because
-                .iter()
-                .any(|reason| reason.pages() && !known.contains(&reason.subject()))
+            because.iter().any(|reason| {
+                let subject = reason.subject();
+                reason.pages()
+                    && !known.contains(&subject)
+                    && !self.has_ended_lately(&subject, entry.at)
+            })
         };
         let holds = matches!(&entry.event, Event::StepHeld { because } if news(because));
         if holds || entry.event.pages() {
@@ -206,8 +210,7 @@ impl State {
             Event::StepCompleted { step } => self.step_completed(*step),
             Event::BakeSkipDecided { step, skipped } => self.bake_skip_decided(*step, *skipped),
             Event::StepHeld { because } => {
-                self.held.clone_from(because);
-                self.held_at = Some(at);
+                self.hold(because, at);
                 self.approval_asked(because, at);
                 Ok(())
             }
@@ -217,6 +220,11 @@ impl State {
             }
             Event::GateKnown { alarm } => {
                 self.unknown.remove(alarm);
+                Ok(())
+            }
+            Event::EvidenceCounted { tally } => {
+                require(self.has_started(), "the cutover has not started")?;
+                self.measured.tally = Some((**tally).clone());
                 Ok(())
             }
             Event::AlarmJudged {
@@ -400,12 +408,16 @@ impl State {
             "the jobs differ, and have begun to move",
         )?;
         self.forget_changed_hooks(&source.plan.hooks);
-        self.source = source.clone();
+        let before = std::mem::replace(&mut self.source, source.clone());
+        let (measures, before) = (
+            &self.source.plan.gates.measures,
+            &before.plan.gates.measures,
+        );
+        self.measured.amended(measures, before);
         // Whoever changes the plan has seen that it waits: the term begins anew.
         self.approval_asked = None;
         let plan = &self.source.plan;
-        self.unknown
-            .retain(|alarm, _| plan.alarms().any(|gate| gate.id == *alarm));
+        self.unknown.retain(|gate, _| plan.gates.has(gate));
         Ok(())
     }
 
@@ -423,6 +435,7 @@ impl State {
         require(self.phase == Phase::Settling, "nothing is settling")?;
         require(step == self.verified_step, "another step is settling")?;
         self.bake = Bake::default();
+        self.measured.bake_started(at);
         self.enter(Phase::Baking, at);
         Ok(())
     }
@@ -480,6 +493,7 @@ impl State {
                 self.halt = None;
                 self.step = self.verified_step;
                 self.bake = Bake::default();
+                self.measured.bake_started(at);
                 self.enter(Phase::Baking, at);
                 Ok(())
             }
@@ -516,6 +530,7 @@ impl State {
             resubmission: None,
             bake: Bake::default(),
             unknown: BTreeMap::new(),
+            measured: Measured::default(),
             judged: BTreeMap::new(),
             ignored: BTreeSet::new(),
             approvals: BTreeMap::new(),
@@ -529,8 +544,21 @@ impl State {
             halt: None,
             held: Vec::new(),
             held_at: None,
+            ended_holds: BTreeMap::new(),
             pages: BTreeMap::new(),
         }
+    }
+
+    fn hold(&mut self, because: &[HoldReason], at: Timestamp) {
+        let subjects: BTreeSet<HoldReason> = because.iter().map(HoldReason::subject).collect();
+        let before = self.held.iter().map(HoldReason::subject);
+        let ended = before.filter(|subject| !subjects.contains(subject));
+        self.ended_holds.extend(ended.map(|subject| (subject, at)));
+        let lately =
+            |_: &HoldReason, ended: &mut Timestamp| at.duration_since(*ended) < SAME_HOLD_WITHIN;
+        self.ended_holds.retain(lately);
+        self.held = because.to_vec();
+        self.held_at = Some(at);
     }
 
     /// Forgets everything of the attempt before but the plan, the baseline and the pages not yet delivered.

@@ -59,6 +59,7 @@ impl State {
                 .insert(target.to);
         }
         if self.phase != Phase::Shifting {
+            self.measured.step_taken();
             self.changes.clear();
             self.resubmission = None;
             let same_try = self
@@ -167,6 +168,7 @@ impl State {
         self.abandoned_at = None;
         self.verified_step = step;
         self.verified = Some(images.to_vec());
+        self.measured.step_verified();
         self.bake = Bake::default();
         self.enter(Phase::Settling, at);
         Ok(())

@@ -18,7 +18,7 @@ pub struct Topic {
 
 /// The words that channels may ask for: types of events, and kinds of holds.
 #[rustfmt::skip]
-pub const KINDS: [&str; 75] = [
+pub const KINDS: [&str; 79] = [
     // Events that a person may want to hear of.
     "plan_accepted", "weight_change_intended", "weight_change_failed", "weight_change_abandoned", "weights_verified",
     "change_in_sync", "bake_started", "step_completed", "step_held", "gate_unknown", "gate_known", "alarm_judged",
@@ -33,7 +33,7 @@ pub const KINDS: [&str; 75] = [
     "no_data", "unknown", "unknown_too_long", "route53_unreadable", "preflight", "claimed", "clock", "plan_changed",
     "plan_unreadable", "journal_down", "break_glass", "fleet_unreadable", "budget_spent", "shared_fate", "frozen",
     "dependency", "fleet_full", "approval", "approval_overdue", "window_shut", "in_sync_late", "paused",
-    "jobs_both_off", "jobs_drift", "jobs_stuck", "jobs_running",
+    "measure_red", "traffic_elsewhere", "climbing", "not_judged", "jobs_both_off", "jobs_drift", "jobs_stuck", "jobs_running",
 ];
 
 /// What an entry says that was not known before. `held` is why its cutover stood still before the entry, `pages` whether
@@ -102,6 +102,7 @@ fn informs(event: &Event) -> bool {
         | Event::BaselineSeen { .. }
         | Event::PageSent { .. }
         | Event::BakeSkipRequested { .. }
+        | Event::EvidenceCounted { .. }
         | Event::HookIntended { .. }
         | Event::HookSucceeded { .. }
         | Event::JobSwitchIntended { .. }

@@ -10,6 +10,7 @@ use super::glyphs;
 use super::marks::{self, Stretch};
 use super::unit::Unit;
 use super::{Look, title};
+use crate::engine::evidence::gate::GateId;
 use crate::engine::units::AlarmId;
 use crate::report::text;
 
@@ -269,7 +270,9 @@ impl Frames<'_> {
             let red = self
                 .axis
                 .largest(self.scenes, |frame| is_red(frame, &gate.id));
-            let unknown = unknown.get(&gate.id).map_or(&[][..], Vec::as_slice);
+            let unknown = unknown
+                .get(&GateId::from(&gate.id))
+                .map_or(&[][..], Vec::as_slice);
             let cells: Vec<Cell> = red
                 .iter()
                 .enumerate()

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::film::Reel;
 use crate::engine::event::Event;
-use crate::engine::units::AlarmId;
+use crate::engine::evidence::gate::GateId;
 
 /// A stretch of time; without an end, to the end of the film.
 pub(super) type Stretch = (Timestamp, Option<Timestamp>);
@@ -42,9 +42,9 @@ pub(super) fn armed(reel: &Reel) -> Vec<Stretch> {
     stretches
 }
 
-/// When each alarm could not be judged.
-pub(super) fn unknown(reel: &Reel) -> BTreeMap<AlarmId, Vec<Stretch>> {
-    let mut stretches: BTreeMap<AlarmId, Vec<Stretch>> = BTreeMap::new();
+/// When each gate could not be judged.
+pub(super) fn unknown(reel: &Reel) -> BTreeMap<GateId, Vec<Stretch>> {
+    let mut stretches: BTreeMap<GateId, Vec<Stretch>> = BTreeMap::new();
     for entry in &reel.entries {
         match &entry.event {
             Event::GateUnknown { alarm, .. } => {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Look;
 use super::film::{Film, Reel};
 use super::verdict::{self, Verdict};
+use crate::engine::evidence::gate::GateId;
 use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::units::{AlarmId, CutoverName};
 use crate::report::{holds, text};
@@ -42,7 +43,9 @@ pub enum By {
     /// An alarm was red, also between two readings.
     Red(AlarmId),
     /// An alarm could not be judged for too long.
-    Unknown(AlarmId),
+    Unknown(GateId),
+    /// A gate of metrics failed.
+    Measured(GateId),
     /// A step failed.
     StepFailed,
     /// Nobody approved a step in time.
@@ -96,6 +99,9 @@ fn ended(verdict: &Verdict) -> Ended {
                 By::Red(alarm.clone())
             }
             RevertCause::UnknownTooLong { alarm, .. } => By::Unknown(alarm.clone()),
+            RevertCause::MeasureBeyond { gate, .. } | RevertCause::Worse { gate, .. } => {
+                By::Measured(gate.clone())
+            }
             RevertCause::StepFailed { .. } => By::StepFailed,
             RevertCause::ApprovalTimeout { .. } => By::ApprovalTimeout,
             RevertCause::HookFailed { .. } => By::HookFailed,
@@ -123,7 +129,8 @@ impl Ended {
         match self {
             Self::Completed => String::new(),
             Self::Reverted(By::Red(alarm)) => format!("alarm {alarm} was red"),
-            Self::Reverted(By::Unknown(alarm)) => format!("alarm {alarm} could not be judged"),
+            Self::Reverted(By::Unknown(gate)) => format!("{gate} could not be judged"),
+            Self::Reverted(By::Measured(gate)) => format!("{gate} failed"),
             Self::Reverted(By::StepFailed) => "a step failed".to_owned(),
             Self::Reverted(By::HookFailed) => "a hook failed".to_owned(),
             Self::Reverted(By::ApprovalTimeout) => "nobody approved in time".to_owned(),
@@ -138,7 +145,7 @@ impl Ended {
     /// The alarm that it was, if one.
     fn alarm(&self) -> Option<&AlarmId> {
         match self {
-            Self::Reverted(By::Red(alarm) | By::Unknown(alarm)) => Some(alarm),
+            Self::Reverted(By::Red(alarm)) => Some(alarm),
             Self::Completed | Self::Reverted(_) | Self::Held(_) => None,
         }
     }

@@ -55,6 +55,7 @@ fn plan() -> Plan {
             unknown_for: SignedDuration::from_mins(30),
             on_unknown: HoldOrRevert::Hold,
             both_red: HoldOrRevert::Hold,
+            measures: crate::engine::evidence::plan::Measures::default(),
         },
         windows: None,
         notify: None,
@@ -94,7 +95,7 @@ fn intended(step: u16, when: &str) -> (&str, Event) {
 /// Errors two hours into step 2, which go back within minutes; and half an hour without CloudWatch in step 1.
 fn story() -> Vec<Envelope> {
     let unknown = HoldReason::Unknown {
-        alarm: alarm("recipe-api-ecs-5xx-rate"),
+        alarm: alarm("recipe-api-ecs-5xx-rate").into(),
         message: "CloudWatch did not answer".to_owned(),
         since: Some(at("2026-12-01T12:00:20Z")),
     };
@@ -105,13 +106,14 @@ fn story() -> Vec<Envelope> {
         },
         mode: RevertMode::Swap,
         shared: None,
+        seen: None,
     };
     entries(vec![
         intended(1, "2026-12-01T00:00:00Z"),
         (
             "2026-12-01T12:00:20Z",
             Event::GateUnknown {
-                alarm: alarm("recipe-api-ecs-5xx-rate"),
+                alarm: alarm("recipe-api-ecs-5xx-rate").into(),
                 reason: "CloudWatch did not answer".to_owned(),
             },
         ),
@@ -124,7 +126,7 @@ fn story() -> Vec<Envelope> {
         (
             "2026-12-01T18:30:20Z",
             Event::GateKnown {
-                alarm: alarm("recipe-api-ecs-5xx-rate"),
+                alarm: alarm("recipe-api-ecs-5xx-rate").into(),
             },
         ),
         ("2026-12-01T18:30:20Z", Event::StepHeld { because: vec![] }),

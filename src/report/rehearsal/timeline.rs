@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::film::{Film, Reel};
 use super::{Look, verdict};
 use crate::engine::event::{Envelope, Event};
+use crate::engine::evidence::gate::GateId;
 use crate::engine::hold::HoldReason;
 use crate::engine::jobs::JobSide;
 use crate::report::{events, holds, text};
@@ -220,6 +221,7 @@ impl<'reel> Reader<'reel> {
             Event::PlanAccepted { .. }
             | Event::WeightChangeSubmitted { .. }
             | Event::ChangeInSync { .. }
+            | Event::EvidenceCounted { .. }
             | Event::BakeStarted { .. }
             | Event::GatesPassed {}
             | Event::BakeCounted { .. }
@@ -333,13 +335,13 @@ fn is_unusual(reason: &HoldReason) -> bool {
 
 /// Whether a gate that cannot be judged is named once more, as one that could not be for too long.
 fn is_said_by_another(reason: &HoldReason, all: &[HoldReason]) -> bool {
-    let (HoldReason::Unknown { alarm: named, .. }
-    | HoldReason::NoData { alarm: named, .. }
-    | HoldReason::AlarmMissing { alarm: named, .. }
-    | HoldReason::FallbackUnknown { alarm: named, .. }) = reason
-    else {
-        return false;
+    let named = match reason {
+        HoldReason::Unknown { alarm, .. }
+        | HoldReason::NoData { alarm, .. }
+        | HoldReason::AlarmMissing { alarm, .. } => alarm.clone(),
+        HoldReason::FallbackUnknown { alarm, .. } => GateId::from(alarm),
+        _ => return false,
     };
-    let longer = |other: &HoldReason| matches!(other, HoldReason::UnknownTooLong { alarm, .. } if alarm == named);
+    let longer = |other: &HoldReason| matches!(other, HoldReason::UnknownTooLong { alarm, .. } if *alarm == named);
     all.iter().any(longer)
 }

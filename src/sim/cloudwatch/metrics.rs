@@ -186,6 +186,23 @@ impl MetricStore {
         Ok(touched)
     }
 
+    /// Adds samples to one minute of a metric, as the service itself does for its own metrics.
+    pub(super) fn record(&mut self, metric: &MetricKey, at: i64, samples: &Samples) {
+        if !self.metrics.contains_key(metric) {
+            self.metrics.insert(metric.clone(), BTreeMap::new());
+        }
+        let Some(series) = self.metrics.get_mut(metric) else {
+            return;
+        };
+        series.entry(floor(at, 60)).or_default().merge(samples);
+        while series
+            .first_key_value()
+            .is_some_and(|(first, _)| *first < at - KEPT_SECS)
+        {
+            series.pop_first();
+        }
+    }
+
     /// Whether the metric has data in `[from, to)`. Times in seconds since the epoch.
     pub(super) fn has_data(&self, metric: &MetricKey, (from, to): (i64, i64)) -> bool {
         let series = self.metrics.get(metric).filter(|_| from < to);

@@ -30,8 +30,8 @@ use self::describe::{HISTORY_KEPT, bad_state};
 use self::error::{ApiError, check_count, check_length};
 use self::evaluate::next_evaluation;
 pub(in crate::sim) use self::evaluate::verdict;
-use self::metrics::{Datum, MetricKey, MetricStore};
-use self::query::{DataResult, Datapoint, RawQuery};
+use self::metrics::{Datum, MetricKey, MetricStore, Samples};
+use self::query::{DataResult, DataStatus, Datapoint, RawQuery};
 use self::rule::Rule;
 use crate::engine::observation::AlarmState;
 
@@ -56,6 +56,8 @@ pub struct Region {
     /// By alarm, oldest first; it outlives the alarm.
     history: BTreeMap<String, VecDeque<HistoryItem>>,
     store: MetricStore,
+    /// What series on a metric of this name are answered with, where it is not all of them.
+    statuses: BTreeMap<String, DataStatus>,
     /// When which alarm is evaluated next; the same as `due` of the alarms.
     schedule: BTreeSet<(Timestamp, String)>,
     /// Which alarms watch a metric.
@@ -256,6 +258,19 @@ impl Region {
         Ok(())
     }
 
+    /// Adds samples to the minute that begins at `at` (seconds since 1970), as load balancers do: nobody put them.
+    pub fn record(&mut self, metric: &MetricKey, at: i64, samples: &Samples) {
+        self.store.record(metric, at, samples);
+    }
+
+    /// From now on every series that stands on a metric of this name is answered with this status; none: as it is.
+    pub fn set_data_status(&mut self, metric: &str, status: Option<DataStatus>) {
+        match status {
+            Some(status) => drop(self.statuses.insert(metric.to_owned(), status)),
+            None => drop(self.statuses.remove(metric)),
+        }
+    }
+
     /// `GetMetricData` over `[start, end)`; each series oldest first.
     pub fn metric_data(
         &self,
@@ -263,7 +278,7 @@ impl Region {
         start: Timestamp,
         end: Timestamp,
     ) -> Result<Vec<DataResult>, ApiError> {
-        query::metric_data(&self.store, queries, (start, end))
+        query::metric_data(&self.store, &self.statuses, queries, (start, end))
     }
 
     /// `GetMetricStatistics` over `[start, end)`, oldest first.

@@ -10,7 +10,7 @@ use super::math::{Expression, Yield};
 use super::metrics::{MetricKey, MetricStat, MetricStore, floor};
 
 /// The most queries of one `GetMetricData`.
-const QUERIES_MAX: usize = 500;
+pub const QUERIES_MAX: usize = 500;
 /// The most datapoints of one `GetMetricStatistics`.
 const STATISTICS_DATAPOINTS_MAX: i64 = 1_440;
 /// The most metrics in one page of `ListMetrics`.
@@ -71,6 +71,42 @@ pub enum QuerySource {
     Expression(Expression),
 }
 
+/// How complete a series of the answer is (`StatusCode`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DataStatus {
+    /// All of it.
+    #[default]
+    Complete,
+    /// A part of it; the rest is not to be had now.
+    Partial,
+    /// It could not be computed.
+    InternalError,
+    /// The caller may not read it.
+    Forbidden,
+}
+
+impl DataStatus {
+    /// As it is written.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Complete => "Complete",
+            Self::Partial => "PartialData",
+            Self::InternalError => "InternalError",
+            Self::Forbidden => "Forbidden",
+        }
+    }
+
+    /// What is given of a series.
+    fn cut(self, mut points: Vec<(Timestamp, f64)>) -> Vec<(Timestamp, f64)> {
+        match self {
+            Self::Complete => {}
+            Self::Partial => points.truncate(points.len() / 2),
+            Self::InternalError | Self::Forbidden => points.clear(),
+        }
+        points
+    }
+}
+
 /// One series of the answer of `GetMetricData`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DataResult {
@@ -80,6 +116,8 @@ pub struct DataResult {
     pub label: String,
     /// Starts of periods with their values, oldest first.
     pub points: Vec<(Timestamp, f64)>,
+    /// How complete it is.
+    pub status: DataStatus,
 }
 
 impl DataQuery {
@@ -235,6 +273,25 @@ fn yield_of(
     }
 }
 
+/// The status of the first metric below a query that has one of its own.
+fn status_of(
+    statuses: &BTreeMap<String, DataStatus>,
+    queries: &[DataQuery],
+    query: &DataQuery,
+) -> DataStatus {
+    match &query.source {
+        QuerySource::Stat(stat) => statuses.get(&stat.metric.name).copied().unwrap_or_default(),
+        QuerySource::Expression(expression) => {
+            let ids = expression.ids();
+            let below = queries.iter().filter(|next| ids.contains(next.id.as_str()));
+            let mut below = below.map(|next| status_of(statuses, queries, next));
+            below
+                .find(|status| *status != DataStatus::Complete)
+                .unwrap_or_default()
+        }
+    }
+}
+
 /// The longest period among the metrics that a query stands on; a minute where there is none.
 fn period_of(queries: &[DataQuery], query: &DataQuery) -> i64 {
     match &query.source {
@@ -251,6 +308,7 @@ fn period_of(queries: &[DataQuery], query: &DataQuery) -> i64 {
 /// Runs `GetMetricData`.
 pub(super) fn metric_data(
     store: &MetricStore,
+    statuses: &BTreeMap<String, DataStatus>,
     raw: &[RawQuery],
     (start, end): (Timestamp, Timestamp),
 ) -> Result<Vec<DataResult>, ApiError> {
@@ -262,10 +320,14 @@ pub(super) fn metric_data(
     let results = queries
         .iter()
         .filter(|query| query.returns_data)
-        .map(|query| DataResult {
-            id: query.id.clone(),
-            label: query.label(),
-            points: stamped(series_of(store, &queries, query, range)),
+        .map(|query| {
+            let status = status_of(statuses, &queries, query);
+            DataResult {
+                id: query.id.clone(),
+                label: query.label(),
+                points: status.cut(stamped(series_of(store, &queries, query, range))),
+                status,
+            }
         });
     Ok(results.collect())
 }

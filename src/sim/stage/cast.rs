@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::feed::Feed;
 use super::watch::{Watch, alarms_of};
 use crate::engine::observation::AlarmState;
 use crate::engine::plan::Plan;
@@ -17,6 +18,8 @@ use crate::sim::traffic::TRACKS;
 pub(super) struct Cast {
     pub(super) name: CutoverName,
     pub(super) groups: Vec<Member>,
+    /// What CloudWatch is told of it.
+    pub(super) feed: Feed,
     /// All alarms of its plan.
     pub(super) alarms: Vec<AlarmId>,
     /// The metric alarms that this cutover's traffic feeds, as at the beginning.
@@ -84,6 +87,7 @@ impl Cast {
         Self {
             name: plan.name.clone(),
             groups: plan.records.iter().zip(zones).map(group).collect(),
+            feed: Feed::new(plan),
             alarms: of_plan.into_iter().map(|(id, _)| id).collect(),
             evaluated: watches
                 .iter()

@@ -12,6 +12,9 @@ use tokio::time::Instant;
 use super::trouble::Trouble;
 use super::{SharedStage, lock};
 use crate::engine::event::Envelope;
+use crate::engine::evidence::plan::Query;
+use crate::engine::evidence::reading::Readings;
+use crate::engine::evidence::wanted::Minutes;
 use crate::engine::observation::{AlarmReading, HistoryReading};
 use crate::engine::plan::Account;
 use crate::engine::units::{AlarmId, CutoverName};
@@ -98,6 +101,11 @@ impl Signals for StageSignals {
     ) -> HistoryReading {
         self.catch_up();
         self.signals.alarm_history(account, alarm, since).await
+    }
+
+    async fn read_series(&self, account: &Account, wanted: &BTreeMap<Query, Minutes>) -> Readings {
+        self.catch_up();
+        self.signals.read_series(account, wanted).await
     }
 
     fn clock_skew(&self) -> Option<SignedDuration> {

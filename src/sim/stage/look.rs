@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Stage, later};
 use crate::engine::state::{Phase, State};
 use crate::scenario::What;
+use crate::sim::traffic::MINUTE;
 
 /// The longest time without a look.
 const HORIZON: SignedDuration = SignedDuration::from_hours(1);
@@ -38,6 +39,11 @@ impl Stage {
             .rush
             .next_seen(horizon.as_second(), &self.casts, &self.troubles);
         let due = self.states().flat_map(|state| due(state, now)).min();
+        let counted = self.states().any(is_counted);
+        let due = due
+            .into_iter()
+            .chain(counted.then(|| next_minute(now)))
+            .min();
         let change = edge.into_iter().chain(seen).min();
         let around = change.map(|at| {
             let after = tick_from(last, interval, at).max(first);
@@ -99,6 +105,18 @@ fn due(state: &State, now: Timestamp) -> impl Iterator<Item = Timestamp> {
     let unknown: Vec<Timestamp> = unknown.map(|since| later(since, patience)).collect();
     let unknown = unknown.into_iter().filter(move |at| *at > now);
     checkpoint.into_iter().chain(unknown)
+}
+
+/// Whether something new can be read of this cutover's metrics with every minute.
+fn is_counted(state: &State) -> bool {
+    let measured = !state.plan().gates.measures.is_empty();
+    measured && state.has_started() && !state.phase.is_final()
+}
+
+/// The next full minute: what happened two minutes before it can then be read.
+fn next_minute(now: Timestamp) -> Timestamp {
+    let begun = now.as_second().div_euclid(MINUTE) * MINUTE;
+    Timestamp::from_second(begun + MINUTE).unwrap_or(now)
 }
 
 /// The first tick of the grid at or after `at`.

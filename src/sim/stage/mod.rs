@@ -11,6 +11,7 @@ pub mod trouble;
 pub mod watch;
 
 mod cast;
+mod feed;
 mod look;
 mod rush;
 
@@ -179,6 +180,8 @@ impl Stage {
         self.minute += MINUTE;
         for (index, outcome) in outcomes.into_iter().enumerate() {
             self.recordings[index].minute(&outcome.sample, &self.casts[index].red);
+            let feed = &self.casts[index].feed;
+            feed.tell(&mut self.signals.model(), &outcome.sample);
             for (id, seen) in outcome.seen {
                 if seen.breaching {
                     self.recordings[index].bad.push((seen.at, id.clone()));

@@ -126,13 +126,15 @@ fn step(
     *minute += MINUTE;
     let one = |(live, cast): (&mut Live, &Cast)| {
         let mut strains = [Strain::default(); 2];
-        let mut push = 1.0;
+        let (mut push, mut pinned) = (1.0, false);
         for trouble in troubles.iter().filter(|it| it.concerns(&cast.name)) {
             trouble.strain(from, &mut strains, &mut push);
+            pinned |= trouble.pins(from);
         }
         let conditions = Conditions {
             shares: cast.shares_at(from),
             push,
+            pinned,
             strains,
         };
         let sample = live.service.minute(from, &conditions);

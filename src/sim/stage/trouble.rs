@@ -112,7 +112,8 @@ impl Trouble {
                     *push += spike;
                 }
             }
-            What::CloudWatchDown
+            What::CallersPinned
+            | What::CloudWatchDown
             | What::Route53Down
             | What::Route53Throttled
             | What::ControllerKilled
@@ -132,6 +133,11 @@ impl Trouble {
             | What::RollbackForced
             | What::ApproveAfter(_) => {}
         }
+    }
+
+    /// Whether it keeps the requests where they were in the minute that begins at `from`.
+    pub fn pins(&self, from: i64) -> bool {
+        self.fault.what == What::CallersPinned && self.holds_in(from)
     }
 
     /// Whether it is something that a person does.

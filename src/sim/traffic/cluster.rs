@@ -20,6 +20,9 @@ const COLD: (f64, f64) = (0.1, 6.0);
 /// The load, in requests a minute, that even a cold cluster bears.
 const LUKEWARM: f64 = 5.0;
 
+/// The part of the memory that is in use where nothing leaks.
+const MEMORY_USED: f64 = 0.4;
+
 /// How many requests of an unhealthy cluster fail.
 const UNHEALTHY_ERRORS: f64 = 0.5;
 
@@ -61,6 +64,8 @@ pub struct Bearing {
     pub errors: f64,
     /// The 99th percentile of response times, in milliseconds.
     pub p99_ms: f64,
+    /// The part of its memory that is in use (0 to 1).
+    pub memory: f64,
 }
 
 impl Cluster {
@@ -98,6 +103,7 @@ impl Cluster {
             requests,
             errors: 1.0 - passing,
             p99_ms: self.spec.p99_ms * slower,
+            memory: self.memory(strain),
         }
     }
 
@@ -112,6 +118,14 @@ impl Cluster {
         let bitten = (self.leaked_for - bites_after) / LEAK_WORSENS_FOR;
         let bitten = bitten.clamp(0.0, 1.0);
         (bitten * LEAK_WORST.0, bitten * (LEAK_WORST.1 - 1.0))
+    }
+
+    /// What leaks fills the memory until it bites.
+    fn memory(&self, strain: &Strain) -> f64 {
+        let full = strain
+            .leak_bites_after
+            .map_or(0.0, |bites_after| self.leaked_for / bites_after.max(1.0));
+        MEMORY_USED + (1.0 - MEMORY_USED) * full.min(1.0)
     }
 
     fn cold(&mut self, requests: f64, strain: &Strain) -> (f64, f64) {

@@ -47,6 +47,8 @@ pub struct Conditions {
     pub shares: [f64; TRACKS],
     /// How many times the usual requests come.
     pub push: f64,
+    /// Whether everybody goes on calling the old side.
+    pub pinned: bool,
     /// What is wrong with the new and the old cluster.
     pub strains: [Strain; 2],
 }
@@ -107,7 +109,12 @@ impl Service {
     /// does not depend on the conditions.
     pub fn minute(&mut self, from: i64, conditions: &Conditions) -> Sample {
         let requests = self.demand.minute(from) * conditions.push;
-        let observed = self.resolvers.minute(from, &conditions.shares);
+        let answered = if conditions.pinned {
+            [0.0; TRACKS]
+        } else {
+            conditions.shares
+        };
+        let observed = self.resolvers.minute(from, &answered);
         let mut failed = [0.0; TRACKS];
         let mut sides = [Bearing::default(); 2];
         for (track, clusters) in self.clusters.iter_mut().enumerate() {
@@ -171,6 +178,7 @@ mod tests {
         Conditions {
             shares: [share, 0.0, share],
             push: 1.0,
+            pinned: false,
             strains: [Strain::default(), Strain::default()],
         }
     }

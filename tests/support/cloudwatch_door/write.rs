@@ -185,7 +185,7 @@ pub(super) fn data_result(result: &DataResult, ascending: bool) -> Cbor {
             "Values",
             points.iter().map(|(_, value)| Cbor::Float(*value)),
         )
-        .text("StatusCode", "Complete")
+        .text("StatusCode", result.status.text())
         .done()
 }
 

@@ -1,0 +1,339 @@
+//! Reading series with `GetMetricData`: as many as fit in a call, each metric once however many expressions use it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_cloudwatch::operation::get_metric_data::GetMetricDataOutput;
+use aws_sdk_cloudwatch::types::Dimension;
+use aws_sdk_cloudwatch::types::Metric as SdkMetric;
+use aws_sdk_cloudwatch::types::MetricDataQuery;
+use aws_sdk_cloudwatch::types::MetricStat;
+use aws_sdk_cloudwatch::types::StatusCode;
+use jiff::Timestamp;
+
+use crate::engine::evidence::number::Number;
+use crate::engine::evidence::plan::Metric;
+use crate::engine::evidence::plan::Query;
+use crate::engine::evidence::reading::Readings;
+use crate::engine::evidence::reading::SeriesReading;
+use crate::engine::evidence::wanted::Minutes;
+
+/// The most queries of a call. Source: `CloudWatch` API Reference, `GetMetricData`.
+pub(super) const QUERIES_PER_CALL: usize = 500;
+/// Fewer datapoints than the 100,800 of a call, for what pages add at their seams.
+const POINTS_PER_CALL: i64 = 90_000;
+
+/// One call in the making: what is sent, and which answer belongs to whom.
+#[derive(Debug, Default)]
+pub(super) struct Call {
+    /// Each metric of the call once, by its identifier; and whether its series is part of the answer.
+    metrics: BTreeMap<(Metric, u16), (String, bool)>,
+    /// Expressions over them.
+    expressions: Vec<(String, String)>,
+    /// What each wanted series is answered under.
+    answers: BTreeMap<Query, (String, Minutes)>,
+    points: i64,
+    minutes: Option<Minutes>,
+}
+
+/// Spreads series over as few calls as hold them. An expression and its inputs stay together.
+pub(super) fn pack(wanted: &BTreeMap<Query, Minutes>) -> Vec<Call> {
+    // Those that go as far back together: a call has one range, and the longest decides how many points there are.
+    let mut sorted: Vec<(&Query, Minutes)> = wanted
+        .iter()
+        .map(|(query, minutes)| (query, *minutes))
+        .collect();
+    sorted.sort_by_key(|(_, minutes)| std::cmp::Reverse(minutes.from));
+    let mut calls: Vec<Call> = Vec::new();
+    for (query, minutes) in sorted {
+        let fits = calls.last().is_some_and(|call| call.fits(query, minutes));
+        if !fits {
+            calls.push(Call::default());
+        }
+        if let Some(call) = calls.last_mut() {
+            call.add(query, minutes);
+        }
+    }
+    calls
+}
+
+impl Call {
+    fn size(&self) -> usize {
+        self.metrics.len() + self.expressions.len()
+    }
+
+    fn fits(&self, query: &Query, minutes: Minutes) -> bool {
+        let new = query.inputs.values().filter(|metric| {
+            let key = ((*metric).clone(), query.period_mins);
+            !self.metrics.contains_key(&key)
+        });
+        let more = new.count() + usize::from(query.expression.is_some());
+        let range = self.minutes.map_or(minutes, |all| together(all, minutes));
+        let series = i64::try_from(self.answers.len() + 1).unwrap_or(i64::MAX);
+        let points = series.saturating_mul(length(range) / 60);
+        self.size() + more <= QUERIES_PER_CALL && points.max(self.points) <= POINTS_PER_CALL
+    }
+
+    fn add(&mut self, query: &Query, minutes: Minutes) {
+        let mut renamed: BTreeMap<&str, String> = BTreeMap::new();
+        for (name, metric) in &query.inputs {
+            let next = format!("m{}", self.metrics.len());
+            let key = (metric.clone(), query.period_mins);
+            let (id, returned) = self.metrics.entry(key).or_insert((next, false));
+            *returned |= query.expression.is_none();
+            renamed.insert(name, id.clone());
+        }
+        let id = match &query.expression {
+            Some(expression) => {
+                let id = format!("e{}", self.expressions.len());
+                let text = with_names(expression, &renamed);
+                self.expressions.push((id.clone(), text));
+                Some(id)
+            }
+            None => renamed.into_values().next(),
+        };
+        let range = self.minutes.map_or(minutes, |all| together(all, minutes));
+        self.minutes = Some(range);
+        if let Some(id) = id {
+            self.answers.insert(query.clone(), (id, minutes));
+        }
+        let series = i64::try_from(self.answers.len()).unwrap_or(i64::MAX);
+        self.points = series.saturating_mul(length(range) / 60);
+    }
+
+    /// Who is answered.
+    pub(super) fn series(&self) -> impl Iterator<Item = &Query> {
+        self.answers.keys()
+    }
+
+    /// The range of the call.
+    pub(super) fn minutes(&self) -> Option<Minutes> {
+        self.minutes
+    }
+
+    /// What is sent.
+    pub(super) fn queries(&self) -> Vec<MetricDataQuery> {
+        let metrics = self
+            .metrics
+            .iter()
+            .map(|((metric, period), (id, returned))| {
+                let stat = MetricStat::builder()
+                    .metric(sdk_metric(metric))
+                    .period(i32::from(*period) * 60)
+                    .stat(&metric.stat)
+                    .build();
+                MetricDataQuery::builder()
+                    .id(id)
+                    .metric_stat(stat)
+                    .return_data(*returned)
+                    .build()
+            });
+        let expressions = self.expressions.iter().map(|(id, text)| {
+            MetricDataQuery::builder()
+                .id(id)
+                .expression(text)
+                .return_data(true)
+                .build()
+        });
+        metrics.chain(expressions).collect()
+    }
+
+    /// What the pages of the answer say of each series.
+    pub(super) fn readings(&self, answer: &Answer) -> Readings {
+        let reading = |(query, (id, minutes)): (&Query, &(String, Minutes))| {
+            (query.clone(), answer.reading(id, *minutes))
+        };
+        self.answers.iter().map(reading).collect()
+    }
+}
+
+/// The pages of an answer, put together.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    points: BTreeMap<String, BTreeMap<Timestamp, Number>>,
+    statuses: BTreeMap<String, Option<StatusCode>>,
+    messages: BTreeSet<String>,
+}
+
+impl Answer {
+    /// Takes a page in. The last page's status is the one that counts.
+    pub(super) fn take(&mut self, page: &GetMetricDataOutput) {
+        for message in page.messages() {
+            self.messages.extend(message.value().map(str::to_owned));
+        }
+        for result in page.metric_data_results() {
+            let Some(id) = result.id() else {
+                continue;
+            };
+            for message in result.messages() {
+                self.messages.extend(message.value().map(str::to_owned));
+            }
+            let points = self.points.entry(id.to_owned()).or_default();
+            for (at, value) in result.timestamps().iter().zip(result.values()) {
+                let at = super::cloudwatch::our_time(at);
+                points.extend(at.zip(Number::new(*value)));
+            }
+            self.statuses
+                .insert(id.to_owned(), result.status_code().cloned());
+        }
+    }
+
+    fn reading(&self, id: &str, minutes: Minutes) -> SeriesReading {
+        let why = match self.statuses.get(id) {
+            None => "CloudWatch said nothing of it",
+            Some(Some(StatusCode::Complete)) => {
+                let points = self.points.get(id).into_iter().flatten();
+                let within =
+                    |(at, _): &(&Timestamp, &Number)| **at >= minutes.from && **at < minutes.until;
+                return SeriesReading::Read {
+                    from: minutes.from,
+                    until: minutes.until,
+                    points: points
+                        .filter(within)
+                        .map(|(at, value)| (*at, *value))
+                        .collect(),
+                };
+            }
+            Some(Some(StatusCode::InternalError)) => {
+                "CloudWatch could not compute it (InternalError)"
+            }
+            Some(Some(StatusCode::PartialData)) => {
+                "CloudWatch gave a part of it only (PartialData)"
+            }
+            Some(Some(StatusCode::Forbidden)) => "it may not be read (Forbidden)",
+            Some(_) => "CloudWatch gave it a status that is not known",
+        };
+        let said: Vec<&str> = self.messages.iter().map(String::as_str).collect();
+        let more = if said.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", said.join("; "))
+        };
+        SeriesReading::Unreadable(format!("{why}{more}"))
+    }
+}
+
+fn together(one: Minutes, other: Minutes) -> Minutes {
+    Minutes {
+        from: one.from.min(other.from),
+        until: one.until.max(other.until),
+    }
+}
+
+fn length(minutes: Minutes) -> i64 {
+    minutes.until.duration_since(minutes.from).as_secs()
+}
+
+fn sdk_metric(metric: &Metric) -> SdkMetric {
+    let dimension =
+        |(name, value): (&String, &String)| Dimension::builder().name(name).value(value).build();
+    SdkMetric::builder()
+        .namespace(&metric.namespace)
+        .metric_name(&metric.metric)
+        .set_dimensions(Some(metric.dimensions.iter().map(dimension).collect()))
+        .build()
+}
+
+/// The expression with other names for its inputs; whole words only.
+fn with_names(expression: &str, names: &BTreeMap<&str, String>) -> String {
+    let is_word = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
+    let (mut renamed, mut rest) = (String::new(), expression);
+    while let Some(start) = rest.find(is_word) {
+        let (before, word) = rest.split_at(start);
+        let end = word.find(|sign: char| !is_word(sign)).unwrap_or(word.len());
+        let (word, after) = word.split_at(end);
+        renamed.push_str(before);
+        renamed.push_str(names.get(word).map_or(word, String::as_str));
+        rest = after;
+    }
+    renamed.push_str(rest);
+    renamed
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    fn metric(name: &str) -> Metric {
+        Metric {
+            namespace: "Test".to_owned(),
+            metric: name.to_owned(),
+            dimensions: BTreeMap::new(),
+            stat: "Sum".to_owned(),
+        }
+    }
+
+    fn query(expression: Option<&str>, inputs: &[(&str, &str)]) -> Query {
+        let input = |(name, of): &(&str, &str)| ((*name).to_owned(), metric(of));
+        Query {
+            region: None,
+            expression: expression.map(str::to_owned),
+            inputs: inputs.iter().map(input).collect(),
+            period_mins: 1,
+        }
+    }
+
+    fn minutes(count: i64) -> Minutes {
+        let until = Timestamp::from_second(1_800_000_000).unwrap();
+        Minutes {
+            from: until - SignedDuration::from_mins(count),
+            until,
+        }
+    }
+
+    #[test]
+    fn inputs_are_sent_once_and_expressions_use_their_new_names() {
+        let wanted = BTreeMap::from([
+            (query(None, &[("m", "requests")]), minutes(5)),
+            (query(None, &[("m", "errors")]), minutes(5)),
+            (
+                query(
+                    Some("100 * FILL(e, 0) / r"),
+                    &[("e", "errors"), ("r", "requests")],
+                ),
+                minutes(5),
+            ),
+        ]);
+        let calls = pack(&wanted);
+        assert_eq!(calls.len(), 1);
+        assert_eq!((calls[0].metrics.len(), calls[0].expressions.len()), (2, 1));
+        let (_, text) = &calls[0].expressions[0];
+        let id = |name: &str| calls[0].metrics[&(metric(name), 1)].0.clone();
+        assert_eq!(
+            *text,
+            format!("100 * FILL({}, 0) / {}", id("errors"), id("requests"))
+        );
+    }
+
+    #[test]
+    fn no_call_has_more_than_500_queries_and_no_expression_is_torn() {
+        let all = (0..400).map(|number| {
+            let (one, other) = (format!("a{number}"), format!("b{number}"));
+            let inputs = [("a", one.as_str()), ("b", other.as_str())];
+            (query(Some("a / b"), &inputs), minutes(5))
+        });
+        let calls = pack(&all.collect());
+        // Three queries each: 166 of them fit.
+        assert_eq!(calls.len(), 3);
+        for call in &calls {
+            assert!(call.size() <= QUERIES_PER_CALL);
+            assert_eq!(call.queries().len(), call.size());
+            assert_eq!(call.metrics.len(), 2 * call.expressions.len());
+        }
+    }
+
+    #[test]
+    fn long_ranges_do_not_share_a_call_with_too_many_others() {
+        let all = (0..500).map(|number| {
+            let name = format!("a{number}");
+            let back = if number < 10 { 1_500 } else { 5 };
+            (query(None, &[("m", name.as_str())]), minutes(back))
+        });
+        let calls = pack(&all.collect());
+        assert_eq!(calls.len(), 2);
+        for call in calls {
+            assert!(call.points <= POINTS_PER_CALL);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What a gate is called, whatever kind of gate it is.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::number::Number;
+use crate::engine::units::{AlarmId, Share};
+
+/// Names one gate of a plan. For an alarm it is written exactly as the alarm's own name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GateId {
+    /// What kind of gate.
+    #[serde(default, skip_serializing_if = "GateKind::is_alarm")]
+    pub gate: GateKind,
+    /// An alarm's region; none means the plan's, or the environment's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The alarm's name, the metric's, or what is measured.
+    pub name: String,
+}
+
+/// What kind of gate.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum GateKind {
+    /// A CloudWatch alarm.
+    #[default]
+    Alarm,
+    /// A metric with a bound.
+    Metric,
+    /// Whether the new side is worse than the old one.
+    Regression,
+    /// Whether the traffic moved, and whether there is enough of it.
+    Traffic,
+    /// Whether something climbs without end.
+    Trend,
+}
+
+impl GateKind {
+    fn is_alarm(&self) -> bool {
+        *self == Self::Alarm
+    }
+}
+
+impl GateId {
+    /// A gate that is no alarm.
+    pub fn of(gate: GateKind, name: &str) -> Self {
+        Self {
+            gate,
+            region: None,
+            name: name.to_owned(),
+        }
+    }
+
+    /// The alarm, if it is one.
+    pub fn alarm(&self) -> Option<AlarmId> {
+        self.gate.is_alarm().then(|| AlarmId {
+            region: self.region.clone(),
+            name: self.name.clone(),
+        })
+    }
+}
+
+impl From<AlarmId> for GateId {
+    fn from(alarm: AlarmId) -> Self {
+        Self {
+            gate: GateKind::Alarm,
+            region: alarm.region,
+            name: alarm.name,
+        }
+    }
+}
+
+impl From<&AlarmId> for GateId {
+    fn from(alarm: &AlarmId) -> Self {
+        alarm.clone().into()
+    }
+}
+
+impl PartialEq<AlarmId> for GateId {
+    fn eq(&self, alarm: &AlarmId) -> bool {
+        self.gate.is_alarm() && self.region == alarm.region && self.name == alarm.name
+    }
+}
+
+impl fmt::Display for GateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.region {
+            Some(region) => write!(f, "{} ({region})", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// What a number counts.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// The metric's own unit.
+    #[default]
+    Plain,
+    /// Percent.
+    Percent,
+    /// Milliseconds.
+    Millis,
+}
+
+/// A bound that a reading must not cross.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// Above it is bad.
+    Max(Number),
+    /// Below it is bad.
+    Min(Number),
+}
+
+impl Bound {
+    /// Whether a reading is on the bad side.
+    pub fn is_broken_by(self, value: Number) -> bool {
+        match self {
+            Self::Max(most) => value > most,
+            Self::Min(least) => value < least,
+        }
+    }
+
+    /// The worse of two readings.
+    pub fn worse(self, one: Number, other: Number) -> Number {
+        match self {
+            Self::Max(_) => one.max(other),
+            Self::Min(_) => one.min(other),
+        }
+    }
+}
+
+/// A metric beyond its bound.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Beyond {
+    /// The worst of the datapoints.
+    pub value: Number,
+    /// What must not be crossed.
+    pub bound: Bound,
+    /// What is counted.
+    #[serde(default)]
+    pub unit: Unit,
+    /// How many datapoints crossed it.
+    pub points: u32,
+    /// Out of how many that were looked at.
+    pub of: u32,
+    /// The same on the old side, as its worst datapoint; none where it is not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<Number>,
+}
+
+/// Both sides' requests, and how many of them went wrong.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Contrast {
+    /// Requests of the new side.
+    pub new_requests: u64,
+    /// Those that went wrong.
+    pub new_errors: u64,
+    /// Requests of the old side.
+    pub old_requests: u64,
+    /// Those that went wrong.
+    pub old_errors: u64,
+}
+
+/// What was seen at the moment of a revert, so that the entry explains itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Attribution {
+    /// The gate that failed; none where it was no gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateId>,
+    /// The step that was watched.
+    pub step: u16,
+    /// The new side's share by the weights.
+    pub intended: Share,
+    /// The new side's share of the requests in the last hour, in percent; none where they are not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Number>,
+    /// What each metric read when the step was taken, and now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<BeforeAfter>,
+    /// Whether the old side showed the same; none where it is not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_too: Option<bool>,
+}
+
+/// One metric before a step and after it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BeforeAfter {
+    /// The metric.
+    pub name: String,
+    /// What is counted.
+    #[serde(default)]
+    pub unit: Unit,
+    /// The new side when the step was taken; none where there was nothing to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Number>,
+    /// The new side now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Number>,
+    /// The old side now; none where it is not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<Number>,
+}

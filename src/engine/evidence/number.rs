@@ -1,0 +1,140 @@
+//! Numbers that were measured: they can be compared and kept, which bare floating point cannot.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::sequential::fixed::natural;
+
+/// A finite number. Compares and orders as numbers do; in JSON it is a number.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Number(f64);
+
+/// Infinite, or not a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not a finite number")]
+pub struct NotFinite;
+
+impl Number {
+    /// Zero.
+    pub const ZERO: Self = Self(0.0);
+
+    /// The number; none where it is infinite or none at all.
+    pub fn new(value: f64) -> Option<Self> {
+        // Minus zero would be another number than zero in the order below.
+        value.is_finite().then_some(Self(value + 0.0))
+    }
+
+    /// As [`Self::new`], to six significant digits: what is journaled reads back as the very same number.
+    pub fn rounded(value: f64) -> Option<Self> {
+        let shown = format!("{value:.5e}");
+        Self::new(shown.parse().ok()?)
+    }
+
+    /// As a bare number.
+    pub fn value(self) -> f64 {
+        self.0
+    }
+
+    /// The whole number next to it; zero below zero.
+    pub fn whole(self) -> u64 {
+        natural(self.0)
+    }
+}
+
+impl TryFrom<f64> for Number {
+    type Error = NotFinite;
+
+    fn try_from(value: f64) -> Result<Self, NotFinite> {
+        Self::new(value).ok_or(NotFinite)
+    }
+}
+
+impl From<Number> for f64 {
+    fn from(number: Number) -> Self {
+        number.0
+    }
+}
+
+impl From<u32> for Number {
+    fn from(number: u32) -> Self {
+        Self(f64::from(number))
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Number {}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Number {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl fmt::Display for Number {
+    /// Up to four significant digits, whole numbers in full: `0.1234`, `12.3`, `1200`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.0.abs();
+        let decimals = match size {
+            size if size >= 100.0 || size == 0.0 => 0,
+            size if size >= 10.0 => 1,
+            size if size >= 1.0 => 2,
+            size if size >= 0.1 => 3,
+            _ => 4,
+        };
+        let shown = format!("{:.decimals$}", self.0);
+        let shown = if shown.contains('.') {
+            shown.trim_end_matches('0').trim_end_matches('.')
+        } else {
+            &shown
+        };
+        f.write_str(shown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_shown_short() {
+        let shown = |value: f64| Number::new(value).unwrap().to_string();
+        assert_eq!(shown(0.0), "0");
+        assert_eq!(shown(0.012_34), "0.0123");
+        assert_eq!(shown(2.0), "2");
+        assert_eq!(shown(12.345), "12.3");
+        assert_eq!(shown(812.6), "813");
+        assert_eq!(Number::new(f64::NAN), None);
+        assert_eq!(Number::new(-0.0), Some(Number::ZERO));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_rounded_reads_back_as_the_same_number(value in -1e12_f64..1e12) {
+            let number = Number::rounded(value).unwrap();
+            let text = serde_json::to_string(&number).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Number>(&text).unwrap(), number);
+        }
+
+        #[test]
+        fn whole_numbers_survive(count in 0_u32..) {
+            prop_assert_eq!(Number::from(count).whole(), u64::from(count));
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! A series as it was read.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::number::Number;
+use super::plan::Query;
+
+/// What one round read of a series, or why it could not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SeriesReading {
+    /// `CloudWatch` answered, and completely.
+    Read {
+        /// The first minute that was asked for.
+        from: Timestamp,
+        /// The end of the last one.
+        until: Timestamp,
+        /// Datapoints by the start of their periods, all in `[from, until)`. A period without data has none.
+        points: BTreeMap<Timestamp, Number>,
+    },
+    /// `CloudWatch` did not answer, answered in part, or refused.
+    Unreadable(String),
+}
+
+/// The readings of one cutover.
+pub type Readings = BTreeMap<Query, SeriesReading>;
+
+/// `CloudWatch` has the newest minutes in part only: a minute is taken as complete so long after its end.
+///
+/// Source: measured by others for load balancers (Netflix Atlas reads them two minutes late).
+pub const COMPLETE_AFTER: SignedDuration = SignedDuration::from_mins(2);
+
+/// The end of the last period that is complete at `now`, for periods of so many minutes.
+pub fn complete_until(now: Timestamp, period_mins: u16) -> Timestamp {
+    let complete = now.checked_sub(COMPLETE_AFTER).unwrap_or(now);
+    floor(complete, period_mins)
+}
+
+/// The start of the period that a moment lies in; periods are aligned to the epoch, as `CloudWatch` aligns them.
+pub fn floor(at: Timestamp, period_mins: u16) -> Timestamp {
+    let period = 60 * i64::from(period_mins.max(1));
+    let second = at.as_second().div_euclid(period) * period;
+    Timestamp::from_second(second).unwrap_or(at)
+}
+
+/// The first period that begins at or after a moment.
+pub fn ceil(at: Timestamp, period_mins: u16) -> Timestamp {
+    let floor = floor(at, period_mins);
+    let period = SignedDuration::from_mins(i64::from(period_mins.max(1)));
+    if floor < at { floor + period } else { floor }
+}

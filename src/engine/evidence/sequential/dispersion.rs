@@ -1,0 +1,86 @@
+//! How much errors come in bursts, estimated from the old side.
+//!
+//! Errors rarely come one by one: a pod restarts, a database stalls, and dozens of requests fail together. A test that takes
+//! each error for a witness of its own hears one witness dozens of times. The *dispersion* says how many errors count as one:
+//! the variance of their number over its mean, 1 where they are independent (quasi-likelihood: `McCullagh` and Nelder,
+//! *Generalized Linear Models*, 1989, 4.5 and 9.2).
+//!
+//! It is taken from pairs of neighbouring quarters of an hour, so neither the daily curve nor an old side that gets better
+//! or worse over days counts as bursts. Of `s` errors in a pair with `n1` and `n2` requests, independent ones would fall
+//! into the first quarter binomially, so `(e1 n2 − e2 n1)² / (n1 n2)` is `s` on average (Pearson's statistic of a 2 × 2
+//! table, times `s`). The sum of the former over the sum of the latter is the estimate.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::fixed::float;
+use super::fixed::rounded;
+use super::fixed::signed;
+
+/// Requests of one side, and how many of them failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// All requests; never fewer than `errors`.
+    pub requests: u64,
+    /// Those that failed.
+    pub errors: u64,
+}
+
+impl Side {
+    /// Both added up.
+    pub(super) fn add(&mut self, other: Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.errors = self.errors.saturating_add(other.errors);
+    }
+
+    /// The share of requests that failed, from 0 to 1; 0 without requests.
+    pub fn rate(self) -> f64 {
+        if self.requests == 0 {
+            return 0.0;
+        }
+        float(self.errors) / float(self.requests)
+    }
+}
+
+/// Pairs of quarters of an hour, added up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Dispersion {
+    /// Pairs with errors.
+    pairs: u64,
+    /// Their errors.
+    errors: u64,
+    /// The squares that stand beside them, in thousandths.
+    squares: i64,
+}
+
+/// So many standard errors above its estimate the dispersion is assumed, because too small a one takes healthy services
+/// back, and too large a one costs time. Found by simulation (`benches/regression.rs`).
+const STANDARD_ERRORS: f64 = 1.5;
+
+impl Dispersion {
+    /// Adds a pair of quarters of an hour.
+    pub(super) fn add_pair(&mut self, first: Side, second: Side) {
+        let errors = first.errors.saturating_add(second.errors);
+        if errors == 0 || first.requests == 0 || second.requests == 0 {
+            return;
+        }
+        let (of_first, of_second) = (float(first.requests), float(second.requests));
+        let apart = float(first.errors) * of_second - float(second.errors) * of_first;
+        let square = rounded(apart * apart / (of_first * of_second) * 1_000.0);
+        self.pairs = self.pairs.saturating_add(1);
+        self.errors = self.errors.saturating_add(errors);
+        self.squares = self.squares.saturating_add(square);
+    }
+
+    /// How many errors count as one, at least 1, with the margin for how little it may have been estimated from. A mean of
+    /// `k` squares of normal numbers has the relative standard error `√(2/k)` (variance of χ² with `k` degrees of freedom).
+    pub(super) fn assumed(&self) -> f64 {
+        let estimate = if self.errors == 0 {
+            1.0
+        } else {
+            (signed(self.squares) / 1_000.0 / float(self.errors)).max(1.0)
+        };
+        let standard_error = (2.0 / (float(self.pairs) + 1.0)).sqrt();
+        estimate * (1.0 + STANDARD_ERRORS * standard_error)
+    }
+}

@@ -1,0 +1,264 @@
+//! The evidence: what looks add up to, in a bounded number of integers.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::ALTERNATIVES;
+use super::dispersion::Dispersion;
+use super::dispersion::Side;
+use super::fixed::float;
+use super::fixed::rounded;
+
+/// What one minute of traffic showed, on both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// The minute; seconds are cut off.
+    pub minute: Timestamp,
+    /// Requests to the new side.
+    pub new_requests: u64,
+    /// Requests to the new side that failed.
+    pub new_errors: u64,
+    /// Requests to the old side.
+    pub old_requests: u64,
+    /// Requests to the old side that failed.
+    pub old_errors: u64,
+}
+
+/// All looks so far. It is made by [`super::Test::evidence`], grows by [`Evidence::with`], and stays below 8 KiB as JSON,
+/// however long it goes on.
+///
+/// Looks may come in any order within six hours, and in any batches; the result is the same to the last digit. A minute
+/// counts once. One that comes more than six hours after a newer one does not count any more: give a batch to
+/// [`Evidence::with_all`], which sorts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The ratio that it is gathered against, in thousandths.
+    at_most: u32,
+    /// Half-hours of the old side that looks may still be added to, oldest first.
+    recent: Vec<HalfHour>,
+    /// How the errors of all half-hours before them were spread.
+    dispersion: Dispersion,
+    /// Minutes in which both sides had requests, oldest first.
+    spans: Vec<Span>,
+}
+
+/// Two neighbouring quarters of an hour of the old side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct HalfHour {
+    /// Half-hours since 1970.
+    index: i64,
+    /// A bit for each minute that was counted, on either side.
+    seen: u32,
+    quarters: [Side; 2],
+}
+
+/// Some hours in which both sides had requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Span {
+    /// Its first hour, in hours since 1970.
+    pub(super) hour: i64,
+    pub(super) new: Side,
+    pub(super) old: Side,
+    /// For each alternative, what is subtracted from the logarithm of its odds, in millionths (`mod.rs`).
+    pub(super) costs: [i64; ALTERNATIVES.len()],
+}
+
+/// So many half-hours, counted from the newest, stay open for looks that come late.
+const RECENT_HALF_HOURS: i64 = 12;
+
+/// Hours are kept one by one until they are as old as this many of them; then pairs, fours, eights as old as this many of
+/// theirs. So a fortnight has about 20 spans.
+const SPANS_A_SIZE: i64 = 2;
+
+/// The largest span: 2¹² hours, about half a year.
+const DOUBLINGS_MAX: u32 = 12;
+
+/// More requests a minute than any service has; above, they are cut off, so that nothing overflows in a century.
+const REQUESTS_MAX: u64 = 1_000_000_000;
+
+impl Evidence {
+    /// No evidence yet, against this ratio in thousandths.
+    pub(super) fn new(at_most: u32) -> Self {
+        Self {
+            at_most,
+            recent: Vec::new(),
+            dispersion: Dispersion::default(),
+            spans: Vec::new(),
+        }
+    }
+
+    /// The evidence with one more minute; unchanged if the minute was counted before.
+    #[must_use]
+    pub fn with(&self, look: &Look) -> Self {
+        let mut evidence = self.clone();
+        evidence.add(look);
+        evidence
+    }
+
+    /// The evidence with many more minutes, in whatever order.
+    #[must_use]
+    pub fn with_all(&self, looks: &[Look]) -> Self {
+        let mut sorted = looks.to_vec();
+        sorted.sort_by_key(|look| look.minute);
+        let mut evidence = self.clone();
+        for look in &sorted {
+            evidence.add(look);
+        }
+        evidence
+    }
+
+    /// Adds a minute. Of two different looks at one minute the first one counts.
+    pub fn add(&mut self, look: &Look) {
+        let minute = look.minute.as_second().div_euclid(60);
+        let new = side(look.new_requests, look.new_errors);
+        let old = side(look.old_requests, look.old_errors);
+        if !self.open(minute.div_euclid(30)) || !self.count_minute(minute, old) {
+            return;
+        }
+        if new.requests > 0 && old.requests > 0 {
+            self.compare(minute.div_euclid(60), new, old);
+        }
+    }
+
+    /// The ratio that it is gathered against, in thousandths.
+    pub(super) fn at_most(&self) -> u32 {
+        self.at_most
+    }
+
+    pub(super) fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// How many errors count as one ([`Dispersion::assumed`]).
+    pub(super) fn dispersion(&self) -> f64 {
+        let mut all = self.dispersion;
+        for half_hour in &self.recent {
+            let [first, second] = half_hour.quarters;
+            all.add_pair(first, second);
+        }
+        all.assumed()
+    }
+
+    /// Opens a half-hour, closing those that are too old by now. False if it is too old itself.
+    fn open(&mut self, index: i64) -> bool {
+        let newest = self
+            .recent
+            .last()
+            .map_or(index, |last| last.index.max(index));
+        let oldest = newest.saturating_sub(RECENT_HALF_HOURS);
+        if index <= oldest {
+            return false;
+        }
+        let closed = self.recent.partition_point(|half| half.index <= oldest);
+        for half_hour in self.recent.drain(..closed) {
+            let [first, second] = half_hour.quarters;
+            self.dispersion.add_pair(first, second);
+        }
+        if let Err(place) = self.recent.binary_search_by_key(&index, |half| half.index) {
+            let half_hour = HalfHour {
+                index,
+                seen: 0,
+                quarters: [Side::default(); 2],
+            };
+            self.recent.insert(place, half_hour);
+        }
+        true
+    }
+
+    /// Counts a minute of the old side. False if it was counted before.
+    fn count_minute(&mut self, minute: i64, old: Side) -> bool {
+        let index = minute.div_euclid(30);
+        let Ok(place) = self.recent.binary_search_by_key(&index, |half| half.index) else {
+            return false;
+        };
+        let half_hour = &mut self.recent[place];
+        let within = minute.rem_euclid(30);
+        let bit = 1_u32 << within;
+        if half_hour.seen & bit != 0 {
+            return false;
+        }
+        half_hour.seen |= bit;
+        half_hour.quarters[usize::from(within >= 15)].add(old);
+        true
+    }
+
+    /// Adds a minute in which both sides had requests.
+    fn compare(&mut self, hour: i64, new: Side, old: Side) {
+        let newest = self.spans.last().map(|last| last.hour);
+        if newest.is_none_or(|newest| newest < hour) {
+            self.merge_spans(hour);
+        }
+        let hour = first_hour(hour, newest.unwrap_or(hour).max(hour));
+        let span = Span {
+            hour,
+            new,
+            old,
+            costs: costs(self.at_most, new, old),
+        };
+        match self.spans.binary_search_by_key(&hour, |span| span.hour) {
+            Ok(place) => self.spans[place].add(&span),
+            Err(place) => self.spans.insert(place, span),
+        }
+    }
+
+    /// Makes the spans as large as they are once `newest` has been seen.
+    fn merge_spans(&mut self, newest: i64) {
+        let mut merged: Vec<Span> = Vec::with_capacity(self.spans.len() + 1);
+        for mut span in self.spans.drain(..) {
+            span.hour = first_hour(span.hour, newest);
+            match merged.last_mut() {
+                Some(last) if last.hour == span.hour => last.add(&span),
+                _ => merged.push(span),
+            }
+        }
+        self.spans = merged;
+    }
+}
+
+impl Span {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.new.add(other.new);
+        self.old.add(other.old);
+        for (cost, more) in self.costs.iter_mut().zip(other.costs) {
+            *cost = cost.saturating_add(more);
+        }
+    }
+}
+
+/// Requests and errors of a minute; where a load balancer counts more errors than requests (it leaves those out of
+/// `RequestCount` that it rejects itself), all requests failed.
+fn side(requests: u64, errors: u64) -> Side {
+    let errors = errors.min(REQUESTS_MAX);
+    Side {
+        requests: requests.min(REQUESTS_MAX).max(errors),
+        errors,
+    }
+}
+
+/// The first hour of the span that an hour belongs to, once `newest` has been seen. It depends on nothing else, and spans
+/// only ever grow together, so the order of looks makes no difference.
+fn first_hour(hour: i64, newest: i64) -> i64 {
+    let mut first = hour;
+    for doubling in 1..=DOUBLINGS_MAX {
+        let size = 1_i64 << doubling;
+        let start = hour.div_euclid(size).saturating_mul(size);
+        if start.saturating_add(size) > newest.saturating_sub(SPANS_A_SIZE * size) {
+            break;
+        }
+        first = start;
+    }
+    first
+}
+
+/// What the errors of a minute cost each alternative: see `mod.rs`.
+fn costs(at_most: u32, new: Side, old: Side) -> [i64; ALTERNATIVES.len()] {
+    let at_most = f64::from(at_most) / 1_000.0;
+    let errors = float(new.errors + old.errors);
+    let (to_new, to_old) = (float(new.requests), float(old.requests));
+    let just = at_most * to_new + to_old;
+    ALTERNATIVES.map(|times| {
+        let worse = times * at_most * to_new + to_old;
+        rounded(errors * (worse / just).ln() * 1_000_000.0)
+    })
+}

@@ -1,0 +1,194 @@
+//! What the test says, with its numbers and one line of words.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::dispersion::Side;
+use super::fixed::float;
+
+/// What the test says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "judgement", rename_all = "snake_case")]
+pub enum Judgement {
+    /// Not worse, as far as can be seen, and enough was seen.
+    Pass(Numbers),
+    /// Worse, and not by chance.
+    Fail(Numbers),
+    /// Too little was seen to tell.
+    NotJudged(Numbers),
+}
+
+/// The numbers behind a judgement. Integers, so that they can be compared and journaled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// The new side, in the minutes in which both sides had requests: since `since` for a failure, else of all time.
+    pub new: Side,
+    /// The old side, in the same minutes.
+    pub old: Side,
+    /// The hour in which these minutes began; none if there are none. For a failure: since when it has most likely been worse.
+    pub since: Option<Timestamp>,
+    /// How many times as often the new side failed, in thousandths; none if the old side did not fail at all.
+    pub times: Option<u64>,
+    /// How many times as often it may fail, in thousandths.
+    pub at_most: u64,
+    /// The odds against chance, to one.
+    pub odds: u64,
+    /// The odds from which on it fails, to one.
+    pub odds_needed: u64,
+    /// How many errors count as one, in thousandths, because they come in bursts.
+    pub dispersion: u64,
+    /// How many requests the new side needs in all until it can be judged, if it cannot yet and that can be told.
+    pub requests_needed: Option<u64>,
+}
+
+impl Judgement {
+    /// The numbers.
+    pub fn numbers(&self) -> &Numbers {
+        match self {
+            Self::Pass(numbers) | Self::Fail(numbers) | Self::NotJudged(numbers) => numbers,
+        }
+    }
+
+    /// One line for people, without a period.
+    pub fn words(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// Nobody is more convinced by larger odds.
+const ODDS_SHOWN_MAX: u64 = 1_000_000;
+
+impl fmt::Display for Judgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers = self.numbers();
+        if numbers.new.requests == 0 {
+            return f.write_str("nothing to judge yet: no minute in which both sides had requests");
+        }
+        match self {
+            Self::Pass(_) | Self::Fail(_) => {}
+            Self::NotJudged(_) => {
+                let seen = count(numbers.new.requests);
+                match numbers.requests_needed {
+                    Some(needed) => write!(
+                        f,
+                        "too little to judge, {seen} of about {} requests; so far ",
+                        estimate(needed)
+                    )?,
+                    None => write!(f, "too little to judge, {seen} requests; so far ")?,
+                }
+            }
+        }
+        compared(f, numbers)?;
+        if let (Self::Fail(_), Some(since)) = (self, numbers.since) {
+            write!(f, " since {}", since.strftime("%Y-%m-%d %H:%MZ"))?;
+        }
+        write!(
+            f,
+            " ({} vs {} of {} and {} requests); ",
+            percent(numbers.new.rate()),
+            percent(numbers.old.rate()),
+            count(numbers.new.requests),
+            count(numbers.old.requests),
+        )?;
+        let needed = grouped(numbers.odds_needed);
+        match numbers.odds {
+            0 | 1 => write!(f, "no odds against chance, {needed} : 1 are needed"),
+            ODDS_SHOWN_MAX.. => write!(
+                f,
+                "the odds against chance are above {} : 1, {needed} : 1 are needed",
+                grouped(ODDS_SHOWN_MAX)
+            ),
+            odds => write!(
+                f,
+                "the odds against chance are {} : 1, {needed} : 1 are needed",
+                grouped(odds)
+            ),
+        }
+    }
+}
+
+fn compared(f: &mut fmt::Formatter<'_>, numbers: &Numbers) -> fmt::Result {
+    match numbers.times {
+        _ if numbers.new.errors == 0 => f.write_str("new does not fail at all"),
+        None => f.write_str("new fails, and old does not at all"),
+        Some(times) => write!(
+            f,
+            "new fails {} × as often as old",
+            decimal(float(times) / 1_000.0)
+        ),
+    }
+}
+
+/// A share of requests, to two significant digits.
+fn percent(rate: f64) -> String {
+    let percent = rate * 100.0;
+    if percent == 0.0 {
+        return "0 %".to_owned();
+    }
+    for digits in 0..6 {
+        let shown = format!("{percent:.digits$}");
+        let significant = shown.trim_start_matches(['0', '.']).replace('.', "");
+        if significant.len() >= 2 {
+            return format!("{shown} %");
+        }
+    }
+    "0.00001 %".to_owned()
+}
+
+/// A factor, to one decimal; without, from 10 on.
+fn decimal(number: f64) -> String {
+    if number >= 9.95 {
+        return format!("{number:.0}");
+    }
+    if number < 0.95 {
+        return format!("{number:.2}");
+    }
+    format!("{number:.1}")
+}
+
+/// A number of requests, in round figures.
+fn count(number: u64) -> String {
+    let number = float(number);
+    let scales = [
+        (999.5e9, 1e12, "T"),
+        (999.5e6, 1e9, "G"),
+        (999.5e3, 1e6, "M"),
+        (9_999.5, 1e3, "k"),
+    ];
+    for (from, unit, letter) in scales {
+        if number >= from {
+            let scaled = number / unit;
+            return if scaled < 9.95 {
+                format!("{scaled:.1} {letter}")
+            } else {
+                format!("{scaled:.0} {letter}")
+            };
+        }
+    }
+    grouped(super::fixed::natural(number))
+}
+
+/// A number of requests that is not known exactly: rounded up to two digits.
+fn estimate(number: u64) -> String {
+    let mut unit = 1;
+    while number / unit >= 100 {
+        unit *= 10;
+    }
+    count(number.div_ceil(unit).saturating_mul(unit))
+}
+
+/// An integer with commas.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}

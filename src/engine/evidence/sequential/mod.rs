@@ -1,0 +1,269 @@
+//! Is the new side worse than the old one, by more than a few percent? A test that may be looked at every minute for weeks.
+//!
+//! # Why not simply compare
+//!
+//! A test with a fixed number of samples is wrong once with every twentieth look at p < .05. Looked at every minute for three
+//! days it takes back 38–49 % of the services that are well. This one is *always valid*: the chance that it ever fails a
+//! service that is well, however often and for however long it is looked at, is at most `alpha`.
+//!
+//! # The test
+//!
+//! Take a minute in which `e` requests failed, on either side, of `n_new` and `n_old`. If the new side's rate of errors
+//! is `t` times the old one's, each of the `e` is one of the new side with probability
+//!
+//! ```text
+//! q(t) = t·n_new / (t·n_new + n_old)
+//! ```
+//!
+//! whatever the rate itself is, so neither the time of day nor the share of the new side matters (Lindon and Malek,
+//! *Anytime-Valid Inference for Multinomial Count Data*, `NeurIPS` 2022, arXiv 2011.03567). Let `r` be the ratio that is
+//! still well (`at_most`). For a ratio `t > r`, the product over all minutes of
+//!
+//! ```text
+//! (q(t)/q(r))^e_new · ((1−q(t))/(1−q(r)))^e_old
+//! ```
+//!
+//! is, as long as the true ratio is at most `r`, a nonnegative supermartingale that starts at 1. Its logarithm is
+//!
+//! ```text
+//! Σ e_new·ln(t/r) − Σ e·ln((t·n_new + n_old)/(r·n_new + n_old))
+//! ```
+//!
+//! whose second sum is what a [`Span`](evidence::Span) calls costs. A weighted mean of such products is one too. It is taken
+//! over the ratios of [`ALTERNATIVES`], because nobody knows how much worse the new side will be, and over the hours at
+//! which it may have begun to be worse, because otherwise a service that was well for days would have to be ill for days
+//! until it is noticed (mixtures over beginnings: Shin, Ramdas and Rinaldo, *E-detectors*, arXiv 2203.03532). An hour that
+//! is the `i`th since the first comparison (from 0) weighs `1/((i+1)(i+2))`; all of them together weigh 1.
+//!
+//! That mean is the *odds* against chance. By Ville's inequality the chance that it ever reaches `1/alpha` is at most
+//! `alpha`. Then the gate fails.
+//!
+//! # Bursts
+//!
+//! All of that takes errors for independent. They come in bursts, so each logarithm is divided by the dispersion of the old
+//! side's errors ([`dispersion`]). That part is no theorem: it is measured by `benches/regression.rs`, whose table is in the
+//! README. A new side whose bursts are much larger than the old one's is worse, and is taken for it.
+//!
+//! # Too little
+//!
+//! Not failing is no proof of being well. The gate passes when it would have failed by now, had the new side failed
+//! [`SEEN_TIMES`] times as often as the old one, or [`SEEN_RATE`] of its requests, whichever is more. Before that it is not
+//! judged.
+
+mod dispersion;
+mod evidence;
+pub(super) mod fixed;
+mod judgement;
+
+use serde::Deserialize;
+use serde::Serialize;
+use thiserror::Error;
+
+pub use dispersion::Side;
+pub use evidence::Evidence;
+pub use evidence::Look;
+pub use judgement::Judgement;
+pub use judgement::Numbers;
+
+use evidence::Span;
+use fixed::float;
+use fixed::natural;
+use fixed::signed;
+use jiff::Timestamp;
+
+/// How many times `at_most` the new side may be worse: the alternatives that are held against it.
+pub const ALTERNATIVES: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
+
+/// The gate passes once it would have noticed that the new side fails so many times as often as the old one …
+pub const SEEN_TIMES: f64 = 5.0;
+
+/// … or this share of its requests, where that is more. Without it a service that never fails could never pass.
+pub const SEEN_RATE: f64 = 0.01;
+
+/// The test: how much worse is still well, and how seldom it may be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Test {
+    /// Thousandths.
+    at_most: u32,
+    /// Millionths.
+    alpha: u32,
+}
+
+/// Why there is no such test.
+#[derive(Debug, Clone, Copy, PartialEq, Error)]
+pub enum TestError {
+    /// The ratio.
+    #[error("`at_most` is {0}; it must be from 1 to 100 times")]
+    AtMost(f64),
+    /// The chance of being wrong.
+    #[error("`alpha` is {0}; it must be from 0.000001 to 0.1")]
+    Alpha(f64),
+}
+
+impl Default for Test {
+    /// 1.25 times as many errors are well; one service of a thousand that are well is taken back.
+    fn default() -> Self {
+        Self {
+            at_most: 1_250,
+            alpha: 1_000,
+        }
+    }
+}
+
+impl Test {
+    /// A test of these parameters: `at_most` to three decimals, from 1 to 100; `alpha` to six, from 0.000001 to 0.1.
+    pub fn new(at_most: f64, alpha: f64) -> Result<Self, TestError> {
+        if !(1.0..=100.0).contains(&at_most) {
+            return Err(TestError::AtMost(at_most));
+        }
+        if !(0.000_001..=0.1).contains(&alpha) {
+            return Err(TestError::Alpha(alpha));
+        }
+        let whole = |number| u32::try_from(natural(number)).unwrap_or(u32::MAX);
+        Ok(Self {
+            at_most: whole(at_most * 1_000.0),
+            alpha: whole(alpha * 1_000_000.0),
+        })
+    }
+
+    /// How many times as often the new side may fail.
+    pub fn at_most(self) -> f64 {
+        f64::from(self.at_most) / 1_000.0
+    }
+
+    /// The chance that a service that is well ever fails.
+    pub fn alpha(self) -> f64 {
+        f64::from(self.alpha) / 1_000_000.0
+    }
+
+    /// Where the evidence for this test begins. Give it the old side's last day first, for the bursts.
+    pub fn evidence(self) -> Evidence {
+        Evidence::new(self.at_most)
+    }
+
+    /// What the evidence proves. Evidence that was gathered for another `at_most` proves nothing: not judged.
+    pub fn judge(self, evidence: &Evidence) -> Judgement {
+        let dispersion = evidence.dispersion();
+        let threshold = -self.alpha().ln();
+        let spans = evidence.spans();
+        let mut all = Tally::default();
+        if spans.is_empty() || evidence.at_most() != self.at_most {
+            return Judgement::NotJudged(self.numbers(&all, f64::NEG_INFINITY, dispersion, None));
+        }
+        let (odds, worst) = Self::odds(spans, dispersion);
+        for span in spans {
+            all.add(span);
+        }
+        if odds >= threshold {
+            return Judgement::Fail(self.numbers(&worst, odds, dispersion, None));
+        }
+        let seen = self.would_be_seen(all.new, all.old) / dispersion;
+        let needed = threshold + PRIOR_COST;
+        if seen >= needed {
+            return Judgement::Pass(self.numbers(&all, odds, dispersion, None));
+        }
+        let requests = float(all.new.requests) * needed / seen.max(f64::MIN_POSITIVE);
+        Judgement::NotJudged(self.numbers(&all, odds, dispersion, Some(natural(requests))))
+    }
+
+    /// The natural logarithm of the odds against chance; −∞ without evidence.
+    pub fn log_odds(self, evidence: &Evidence) -> f64 {
+        Self::odds(evidence.spans(), evidence.dispersion()).0
+    }
+
+    /// The logarithm of the odds, and what was counted since the hour that speaks loudest.
+    fn odds(spans: &[Span], dispersion: f64) -> (f64, Tally) {
+        let first = spans.first().map_or(0, |span| span.hour);
+        let gains = ALTERNATIVES.map(f64::ln);
+        let mut terms = Vec::with_capacity(spans.len() * ALTERNATIVES.len());
+        let mut since = Tally::default();
+        let mut loudest = (f64::NEG_INFINITY, Tally::default());
+        for span in spans.iter().rev() {
+            since.add(span);
+            let hours = signed(span.hour.saturating_sub(first));
+            let weight = -((hours + 1.0) * (hours + 2.0)).ln() - ALTERNATIVES_COST;
+            let errors = float(since.new.errors);
+            for (gain, cost) in gains.iter().zip(since.costs) {
+                let term = (errors * gain - signed(cost) / 1_000_000.0) / dispersion + weight;
+                if term > loudest.0 {
+                    loudest = (term, since);
+                }
+                terms.push(term);
+            }
+        }
+        (log_of_sum(&terms), loudest.1)
+    }
+
+    /// What the logarithm of the odds would be, on average, with these requests and this rate of the old side, if the new
+    /// side failed as often as it should be seen. Of independent errors, at the share that the sums have: a share that
+    /// varied tells more than that (relative entropy is convex), never less.
+    fn would_be_seen(self, new: Side, old: Side) -> f64 {
+        let rate = (old.rate() * SEEN_TIMES * self.at_most()).clamp(SEEN_RATE, 1.0);
+        let (to_new, to_old) = (float(new.requests), float(old.requests));
+        let of_new = to_new * rate;
+        let errors = of_new + float(old.errors);
+        let just = self.at_most() * to_new + to_old;
+        let expected = ALTERNATIVES.map(|times| {
+            let worse = times * self.at_most() * to_new + to_old;
+            of_new * times.ln() - errors * (worse / just).ln()
+        });
+        expected.into_iter().fold(0.0, f64::max)
+    }
+
+    fn numbers(self, tally: &Tally, odds: f64, dispersion: f64, needed: Option<u64>) -> Numbers {
+        let ratio = tally.new.rate() / tally.old.rate();
+        Numbers {
+            new: tally.new,
+            old: tally.old,
+            since: tally.hour.and_then(|hour| {
+                let second = hour.saturating_mul(3_600);
+                Timestamp::from_second(second).ok()
+            }),
+            times: (tally.old.errors > 0).then(|| natural(ratio * 1_000.0)),
+            at_most: u64::from(self.at_most),
+            odds: natural(odds.exp()),
+            odds_needed: natural(1.0 / self.alpha()),
+            dispersion: natural(dispersion * 1_000.0),
+            requests_needed: needed,
+        }
+    }
+}
+
+/// What the choice among alternatives costs, as a logarithm: ln 7.
+const ALTERNATIVES_COST: f64 = 1.945_910_149_055_313;
+
+/// What that and the choice among beginnings costs those that began at the beginning, which weigh one half.
+const PRIOR_COST: f64 = ALTERNATIVES_COST + std::f64::consts::LN_2;
+
+/// What was counted since some hour.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    /// Hours since 1970; none if nothing was counted.
+    hour: Option<i64>,
+    new: Side,
+    old: Side,
+    costs: [i64; ALTERNATIVES.len()],
+}
+
+impl Tally {
+    fn add(&mut self, span: &Span) {
+        self.hour = Some(self.hour.map_or(span.hour, |hour| hour.min(span.hour)));
+        self.new.add(span.new);
+        self.old.add(span.old);
+        for (cost, more) in self.costs.iter_mut().zip(span.costs) {
+            *cost = cost.saturating_add(more);
+        }
+    }
+}
+
+/// The logarithm of a sum of exponentials, without overflow.
+fn log_of_sum(terms: &[f64]) -> f64 {
+    let largest = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if !largest.is_finite() {
+        return largest;
+    }
+    // What is smaller than the largest by e⁴⁰ does not show in 53 bits.
+    let shown = terms.iter().filter(|term| **term > largest - 40.0);
+    let sum: f64 = shown.map(|term| (term - largest).exp()).sum();
+    largest + sum.ln()
+}

@@ -1,0 +1,254 @@
+//! What the presets of a side know: names, dimensions and statistics of metrics, so that nobody has to look them up.
+//!
+//! Sources: Elastic Load Balancing User Guides, "`CloudWatch` metrics for your Application (Network) Load Balancer";
+//! `CloudWatch` User Guide, "Amazon ECS Container Insights metrics" and "Amazon EKS … Container Insights metrics".
+
+use std::collections::BTreeMap;
+
+use crate::engine::evidence::gate::Unit;
+use crate::engine::evidence::number::Number;
+use crate::engine::evidence::plan::Counted;
+use crate::engine::evidence::plan::Measure;
+use crate::engine::evidence::plan::Metric;
+use crate::engine::evidence::plan::Query;
+
+/// One side as the plan describes it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Side {
+    pub(super) region: Option<String>,
+    pub(super) alb: Option<Alb>,
+    /// A network load balancer, as in its ARN.
+    pub(super) nlb: Option<String>,
+    /// Cluster and service.
+    pub(super) ecs: Option<(String, String)>,
+    /// Cluster, namespace and service.
+    pub(super) eks: Option<(String, String, String)>,
+    /// Metrics of the plan's own.
+    pub(super) requests: Option<Metric>,
+    pub(super) errors: Option<Metric>,
+}
+
+/// An Application Load Balancer.
+#[derive(Debug, Clone)]
+pub(super) struct Alb {
+    pub(super) load_balancer: String,
+    pub(super) target_group: Option<String>,
+    pub(super) shared: bool,
+}
+
+/// What a side can be asked for by name, for messages.
+pub(super) const MEASURES: &[&str] = &[
+    "error_rate",
+    "p99",
+    "requests",
+    "memory",
+    "cpu",
+    "running",
+    "restarts",
+];
+
+const ALB: &str = "AWS/ApplicationELB";
+const NLB: &str = "AWS/NetworkELB";
+const ECS: &str = "ECS/ContainerInsights";
+const EKS: &str = "ContainerInsights";
+
+impl Side {
+    /// The side's requests, as a sum; empty where nothing counts them.
+    ///
+    /// `RequestCount` leaves out what the load balancer refused before it chose a target; without those an error rate may
+    /// exceed 100 %.
+    pub(super) fn requests(&self, period_mins: u16) -> Vec<Query> {
+        let metrics = if let Some(own) = &self.requests {
+            vec![own.clone()]
+        } else if let Some(alb) = &self.alb {
+            let mut metrics = vec![alb.metric("RequestCount", "Sum")];
+            metrics.extend(alb.own_errors());
+            metrics
+        } else if let Some(nlb) = &self.nlb {
+            vec![nlb_metric(nlb, "NewFlowCount")]
+        } else {
+            Vec::new()
+        };
+        self.queries(metrics, period_mins)
+    }
+
+    /// The requests that went wrong, as a sum.
+    pub(super) fn errors(&self, period_mins: u16) -> Vec<Query> {
+        let metrics = if let Some(own) = &self.errors {
+            vec![own.clone()]
+        } else if let (Some(alb), None) = (&self.alb, &self.requests) {
+            let mut metrics = vec![alb.metric("HTTPCode_Target_5XX_Count", "Sum")];
+            metrics.extend(alb.own_errors());
+            metrics
+        } else if let (Some(nlb), None) = (&self.nlb, &self.requests) {
+            vec![
+                nlb_metric(nlb, "TCP_Target_Reset_Count"),
+                nlb_metric(nlb, "TCP_ELB_Reset_Count"),
+            ]
+        } else {
+            Vec::new()
+        };
+        self.queries(metrics, period_mins)
+    }
+
+    /// The requests that took longer than this; none where nothing measures response times.
+    pub(super) fn slow(&self, over_ms: Number, period_mins: u16) -> Option<Query> {
+        let seconds = over_ms.value() / 1000.0;
+        let metric = self
+            .alb
+            .as_ref()?
+            .metric("TargetResponseTime", &format!("TC({seconds}:)"));
+        Some(self.query(metric, period_mins))
+    }
+
+    /// Both counts, for comparing; none where one of them is missing.
+    pub(super) fn counted(&self, slow_over_ms: Option<Number>) -> Option<Counted> {
+        let slow = slow_over_ms.map(|over| self.slow(over, 1));
+        let mut errors = self.errors(1);
+        errors.extend(match slow {
+            Some(slow) => Some(slow?),
+            None => None,
+        });
+        let requests = self.requests(1);
+        (!requests.is_empty() && !errors.is_empty()).then_some(Counted { requests, errors })
+    }
+
+    /// What a name stands for on this side; none where nothing of the side measures it.
+    pub(super) fn measure(&self, name: &str, period_mins: u16) -> Option<(Measure, Unit)> {
+        if name == "error_rate" {
+            let (errors, requests) = (self.errors(period_mins), self.requests(period_mins));
+            let known = !errors.is_empty() && !requests.is_empty();
+            return known.then_some((Measure::Rate { errors, requests }, Unit::Percent));
+        }
+        if is_percentile(name) {
+            let metric = self.alb.as_ref()?.metric("TargetResponseTime", name);
+            let query = self.query(metric, period_mins);
+            let times = Number::from(1000);
+            return Some((Measure::Series { query, times }, Unit::Millis));
+        }
+        let (query, unit) = match name {
+            "requests" => {
+                let mut all = self.requests(period_mins);
+                all.truncate(1);
+                (all.pop()?, Unit::Plain)
+            }
+            "memory" | "cpu" => (self.utilization(name, period_mins)?, Unit::Percent),
+            "running" | "restarts" => (self.containers(name, period_mins)?, Unit::Plain),
+            _ => return None,
+        };
+        let times = Number::from(1);
+        Some((Measure::Series { query, times }, unit))
+    }
+
+    /// Memory or processor in percent of what there is.
+    fn utilization(&self, name: &str, period_mins: u16) -> Option<Query> {
+        if let Some((cluster, service)) = &self.ecs {
+            let what = if name == "memory" { "Memory" } else { "Cpu" };
+            let of = |kind: &str| ecs_metric(cluster, service, &format!("{what}{kind}"));
+            let inputs = [("used", of("Utilized")), ("reserved", of("Reserved"))];
+            let named = |(id, metric): (&str, Metric)| (id.to_owned(), metric);
+            return Some(Query {
+                region: self.region.clone(),
+                expression: Some("100 * used / reserved".to_owned()),
+                inputs: inputs.into_iter().map(named).collect(),
+                period_mins,
+            });
+        }
+        let (cluster, namespace, service) = self.eks.as_ref()?;
+        let metric = format!("pod_{name}_utilization_over_pod_limit");
+        let pods = [
+            ("ClusterName", cluster),
+            ("Namespace", namespace),
+            ("PodName", service),
+        ];
+        Some(self.query(metric_of(EKS, &metric, &pods, "Average"), period_mins))
+    }
+
+    /// How many run, or were started again.
+    fn containers(&self, name: &str, period_mins: u16) -> Option<Query> {
+        let restarts = name == "restarts";
+        if let Some((cluster, service)) = &self.ecs {
+            let metric = if restarts {
+                ecs_metric(cluster, service, "RestartCount")
+            } else {
+                ecs_metric(cluster, service, "RunningTaskCount")
+            };
+            return Some(self.query(metric, period_mins));
+        }
+        let (cluster, namespace, service) = self.eks.as_ref()?;
+        let (metric, dimension, stat) = if restarts {
+            ("pod_number_of_container_restarts", "PodName", "Sum")
+        } else {
+            ("service_number_of_running_pods", "Service", "Average")
+        };
+        let pods = [
+            ("ClusterName", cluster),
+            ("Namespace", namespace),
+            (dimension, service),
+        ];
+        Some(self.query(metric_of(EKS, metric, &pods, stat), period_mins))
+    }
+
+    /// A metric as a series of this side.
+    pub(super) fn query(&self, metric: Metric, period_mins: u16) -> Query {
+        Query {
+            region: self.region.clone(),
+            expression: None,
+            inputs: BTreeMap::from([("m".to_owned(), metric)]),
+            period_mins,
+        }
+    }
+
+    fn queries(&self, metrics: Vec<Metric>, period_mins: u16) -> Vec<Query> {
+        let metrics = metrics.into_iter();
+        metrics
+            .map(|metric| self.query(metric, period_mins))
+            .collect()
+    }
+}
+
+impl Alb {
+    fn metric(&self, name: &str, stat: &str) -> Metric {
+        let mut dimensions = vec![("LoadBalancer", &self.load_balancer)];
+        dimensions.extend(
+            self.target_group
+                .as_ref()
+                .map(|group| ("TargetGroup", group)),
+        );
+        metric_of(ALB, name, &dimensions, stat)
+    }
+
+    /// What the load balancer itself answers with 5xx; it is counted for the load balancer as a whole only.
+    fn own_errors(&self) -> Option<Metric> {
+        let dimensions = [("LoadBalancer", &self.load_balancer)];
+        let metric = metric_of(ALB, "HTTPCode_ELB_5XX_Count", &dimensions, "Sum");
+        (!self.shared).then_some(metric)
+    }
+}
+
+fn nlb_metric(load_balancer: &String, name: &str) -> Metric {
+    metric_of(NLB, name, &[("LoadBalancer", load_balancer)], "Sum")
+}
+
+fn ecs_metric(cluster: &String, service: &String, name: &str) -> Metric {
+    let dimensions = [("ClusterName", cluster), ("ServiceName", service)];
+    metric_of(ECS, name, &dimensions, "Average")
+}
+
+fn metric_of(namespace: &str, name: &str, dimensions: &[(&str, &String)], stat: &str) -> Metric {
+    let dimension = |(name, value): &(&str, &String)| ((*name).to_owned(), (*value).clone());
+    Metric {
+        namespace: namespace.to_owned(),
+        metric: name.to_owned(),
+        dimensions: dimensions.iter().map(dimension).collect(),
+        stat: stat.to_owned(),
+    }
+}
+
+/// `p50` to `p99.9`.
+fn is_percentile(name: &str) -> bool {
+    let percent = name
+        .strip_prefix('p')
+        .and_then(|rest| rest.parse::<f64>().ok());
+    percent.is_some_and(|percent| percent > 0.0 && percent < 100.0)
+}

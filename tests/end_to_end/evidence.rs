@@ -1,0 +1,138 @@
+//! Gates of metrics over the wire: the program, the real SDK, and CloudWatch behind HTTP.
+
+use std::collections::BTreeMap;
+
+use cutover::sim::cloudwatch::metrics::{MetricKey, Samples};
+use cutover::sim::cloudwatch::query::DataStatus;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::scene::{NAME, PLAN, Plan, REGION, Scene};
+
+/// What is told in each minute of the last two hours and the next one.
+#[derive(Clone, Copy)]
+struct Minute {
+    requests: f64,
+    errors: f64,
+    seconds: f64,
+}
+
+const WELL: Minute = Minute {
+    requests: 1_000.0,
+    errors: 1.0,
+    seconds: 0.2,
+};
+
+fn tell(scene: &Scene, side: &str, minute: Minute) {
+    let now = scene.bed.now();
+    let mut world = scene.bed.world();
+    let region = world.cloudwatch.region(REGION, now);
+    let dimensions = |grouped: bool| {
+        let mut all = BTreeMap::from([("LoadBalancer".to_owned(), format!("app/{side}/1"))]);
+        if grouped {
+            all.insert("TargetGroup".to_owned(), format!("targetgroup/{side}/2"));
+        }
+        all
+    };
+    let mut put = |name: &str, grouped: bool, at: i64, value: f64, count: f64| {
+        let key = MetricKey {
+            namespace: "AWS/ApplicationELB".to_owned(),
+            name: name.to_owned(),
+            dimensions: dimensions(grouped),
+        };
+        let mut samples = Samples::default();
+        samples.add(value, count);
+        region.record(&key, at, &samples);
+    };
+    let first = now.as_second().div_euclid(60) * 60 - 120 * 60;
+    for minute_at in (0..180).map(|number| first + number * 60) {
+        put("RequestCount", true, minute_at, minute.requests, 1.0);
+        if minute.errors > 0.0 {
+            put(
+                "HTTPCode_Target_5XX_Count",
+                true,
+                minute_at,
+                minute.errors,
+                1.0,
+            );
+        }
+        put(
+            "TargetResponseTime",
+            true,
+            minute_at,
+            minute.seconds,
+            minute.requests,
+        );
+    }
+}
+
+fn plan(gates: &str) -> String {
+    let plan = Plan {
+        steps: vec![("50%", "1h", false), ("100%", "1h", false)],
+        ..Plan::default()
+    };
+    let sides = "  sides:
+    new: { alb: { load_balancer: app/ecs/1, target_group: targetgroup/ecs/2 } }
+    old: { alb: { load_balancer: app/eks/1, target_group: targetgroup/eks/2 } }
+";
+    format!("{}{sides}{gates}", plan.text())
+}
+
+fn scene(gates: &str) -> Scene {
+    let scene = Scene::new(&Plan::default());
+    scene.write(PLAN, &plan(gates));
+    scene
+}
+
+#[test]
+fn an_error_rate_beyond_its_bound_takes_the_traffic_back_over_the_wire() {
+    let scene =
+        scene("  metrics: [ { measure: error_rate, max: 5% }, { measure: p99, max: 900ms } ]\n");
+    tell(&scene, "eks", WELL);
+    tell(&scene, "ecs", WELL);
+    let run = scene.run(PLAN);
+    scene.wait_for_phase(NAME, "baking");
+    // What was read is not asked for again within the minute; a new process reads it.
+    drop(run);
+    tell(
+        &scene,
+        "ecs",
+        Minute {
+            errors: 200.0,
+            ..WELL
+        },
+    );
+    let mut run = scene.run(PLAN);
+    assert_eq!(run.exit_code(), 20, "{}", run.log());
+    let history = scene.history(NAME);
+    let back = history
+        .iter()
+        .map(|entry| &entry["event"])
+        .find(|event| event["type"] == "revert_intended")
+        .expect("it went back");
+    assert_eq!(back["cause"]["cause"], "measure_beyond");
+    assert_eq!(back["cause"]["gate"]["name"], "error_rate");
+    assert_eq!(back["seen"]["old_too"], json!(false));
+    assert_eq!(back["seen"]["step"], json!(1));
+    let counts = scene.bed.counts();
+    assert!(counts["GetMetricData"] >= 2, "{counts:?}");
+}
+
+#[test]
+fn a_metric_that_may_not_be_read_holds_the_start_with_its_reason() {
+    let scene = scene("  metrics: [ { measure: p99, max: 900ms } ]\n");
+    tell(&scene, "eks", WELL);
+    tell(&scene, "ecs", WELL);
+    {
+        let now: Timestamp = scene.bed.now();
+        let mut world = scene.bed.world();
+        let region = world.cloudwatch.region(REGION, now);
+        region.set_data_status("TargetResponseTime", Some(DataStatus::Forbidden));
+    }
+    let run = scene.run(PLAN);
+    let status = scene.wait_for_hold(NAME, "unknown");
+    let told = status["because"].to_string();
+    assert!(told.contains("Forbidden"), "{told}");
+    drop(run);
+    assert_eq!(scene.status(NAME)["phase"], "waiting");
+}

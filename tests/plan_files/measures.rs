@@ -1,0 +1,174 @@
+//! Gates that are judged from metrics, in the plan file.
+
+use cutover::engine::evidence::gate::{Bound, Unit};
+use cutover::engine::evidence::number::Number;
+use cutover::engine::evidence::plan::{Measure, Measures};
+use cutover::engine::evidence::sequential::Test;
+use cutover::plan_file;
+
+const PLAN: &str = "\
+version: 1
+name: recipe-api
+aws: { region: ap-northeast-1 }
+records: [ { zone: example.com, name: api.example.com, type: A, old: eks, new: ecs } ]
+steps: [ { weight: 5%, bake: 4h }, { weight: 100%, bake: 1d } ]
+gates:
+  alarms: [ recipe-api-5xx ]
+  fallback_alarms: [ recipe-api-eks ]
+  sides:
+    new:
+      alb: { load_balancer: app/ecs/1, target_group: targetgroup/ecs/2 }
+      ecs: { cluster: recipe, service: api }
+    old:
+      alb: { load_balancer: app/eks/3, target_group: targetgroup/eks/4, shared: true }
+";
+
+fn measures(gates: &str) -> Measures {
+    let text = format!("{PLAN}{gates}");
+    match plan_file::parse(&text, "plan.yaml") {
+        Ok(loaded) => loaded.source.plan.gates.measures,
+        Err(error) => panic!("{}", error.render(false)),
+    }
+}
+
+fn mistakes(gates: &str) -> Vec<(String, String)> {
+    let text = format!("{PLAN}{gates}");
+    let error = plan_file::parse(&text, "plan.yaml").unwrap_err();
+    let findings = error.findings.iter();
+    findings
+        .map(|finding| {
+            (
+                finding.message.clone(),
+                finding.help.clone().unwrap_or_default(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn the_error_rate_of_a_load_balancer_has_the_safe_denominator() {
+    let measures = measures("  metrics: [ { measure: error_rate, max: 1%, for: 2 of 3 } ]\n");
+    let gate = &measures.metrics[0];
+    assert_eq!(gate.name, "error_rate");
+    assert_eq!((gate.points, gate.of, gate.unit), (2, 3, Unit::Percent));
+    assert_eq!(gate.bound, Bound::Max(Number::from(1)));
+    let names = |measure: &Measure| -> Vec<String> {
+        let metrics = measure.queries().flat_map(|query| query.inputs.values());
+        metrics.map(|metric| metric.metric.clone()).collect()
+    };
+    let (target, elb) = ("HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count");
+    assert_eq!(names(&gate.new), [target, elb, "RequestCount", elb]);
+    // Whose a shared load balancer's own errors are, nobody knows.
+    assert_eq!(names(gate.old.as_ref().unwrap()), [target, "RequestCount"]);
+    for query in gate.new.queries() {
+        let metric = &query.inputs["m"];
+        assert_eq!(metric.dimensions["LoadBalancer"], "app/ecs/1");
+        let grouped = metric.dimensions.contains_key("TargetGroup");
+        assert_eq!(grouped, metric.metric != elb, "{metric:?}");
+        assert_eq!(query.region.as_deref(), Some("ap-northeast-1"));
+    }
+}
+
+#[test]
+fn everything_has_a_sensible_default() {
+    let measures = measures("  traffic: {}\n  regression: {}\n  trend: [ { measure: memory } ]\n");
+    let traffic = measures.traffic.unwrap();
+    assert_eq!(traffic.min_requests, 200);
+    assert_eq!(traffic.share_within, Number::from(50));
+    let regression = measures.regression.unwrap();
+    assert_eq!(regression.test, Test::default());
+    let trend = &measures.trends[0];
+    assert_eq!(
+        (trend.limit, trend.unit),
+        (Number::from(100), Unit::Percent)
+    );
+    assert_eq!(trend.within.as_hours(), 7 * 24);
+    assert_eq!(
+        trend.query.expression.as_deref(),
+        Some("100 * used / reserved")
+    );
+}
+
+#[test]
+fn slow_answers_can_count_as_errors() {
+    let measures = measures("  regression: { at_most: 2, alpha: 0.01, slow_over: 0.8s }\n");
+    let regression = measures.regression.unwrap();
+    let slow = &regression.new.errors.last().unwrap().inputs["m"];
+    assert_eq!(
+        (slow.metric.as_str(), slow.stat.as_str()),
+        ("TargetResponseTime", "TC(0.8:)")
+    );
+}
+
+#[test]
+fn metric_math_brings_its_inputs() {
+    let measures = measures(
+        "  metrics:
+    - name: checkouts
+      expression: 100 * FILL(failed, 0) / tried
+      inputs:
+        failed: { namespace: Recipe, metric: Failed, dimensions: { Cluster: ecs } }
+        tried: { namespace: Recipe, metric: Tried, dimensions: { Cluster: ecs } }
+      max: 2
+      every: 5m
+",
+    );
+    let gate = &measures.metrics[0];
+    assert_eq!((gate.every_mins, gate.points, gate.of), (5, 3, 5));
+    let Measure::Series { query, .. } = &gate.new else {
+        panic!("{gate:?}");
+    };
+    assert_eq!(query.inputs.len(), 2);
+    assert_eq!(query.period_mins, 5);
+}
+
+#[test]
+fn what_makes_no_sense_is_said_with_what_to_write() {
+    let wrong = |gates: &str| {
+        let mut found = mistakes(gates);
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.remove(0)
+    };
+    let (message, help) = wrong("  metrics: [ { measure: error_rate, max: 1 } ]\n");
+    assert_eq!(
+        (message.as_str(), help.as_str()),
+        ("`1` has no unit", "write `1%`")
+    );
+    let (message, _) = wrong("  metrics: [ { measure: p99, max: 1% } ]\n");
+    assert_eq!(message, "`1%` is no bound for this");
+    let (message, _) = wrong("  metrics: [ { measure: error_rat, max: 1% } ]\n");
+    assert_eq!(message, "there is no measure `error_rat`");
+    let (message, _) = wrong("  metrics: [ { measure: p99, max: 1s, for: 6 of 5 } ]\n");
+    assert!(message.starts_with("`6 of 5` does not say"), "{message}");
+    let (message, _) = wrong("  metrics: [ { measure: p99, max: 1s, every: 7m } ]\n");
+    assert!(message.starts_with("`every` must be"), "{message}");
+    let (message, _) = wrong("  metrics: [ { measure: p99, max: 1s, min: 1ms } ]\n");
+    assert!(message.contains("never both"), "{message}");
+    let (message, _) = wrong("  metrics: [ { max: 1s } ]\n");
+    assert!(message.contains("exactly one of"), "{message}");
+    let twice = "  metrics: [ { measure: p99, max: 1s }, { measure: p99, max: 2s } ]\n";
+    assert_eq!(wrong(twice).0, "`p99` is watched twice");
+    let (message, _) = wrong("  regression: { at_most: 0.5 }\n");
+    assert!(
+        message.starts_with("`at_most` must be a number from 1"),
+        "{message}"
+    );
+    let (message, help) = wrong("  trend: [ { measure: requests } ]\n");
+    assert_eq!(message, "this trend has no `limit`", "{help}");
+}
+
+#[test]
+fn sides_that_count_nothing_are_asked_for() {
+    let plan = PLAN.split("  sides:").next().unwrap();
+    let text = format!("{plan}  traffic: {{}}\n");
+    let error = plan_file::parse(&text, "plan.yaml").unwrap_err();
+    let message = "`traffic` needs to know where both sides count their requests";
+    assert_eq!(error.findings[0].message, message);
+    let arn = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/ecs/1";
+    let text = PLAN.replace("app/ecs/1", arn);
+    let error = plan_file::parse(&text, "plan.yaml").unwrap_err();
+    assert_eq!(
+        error.findings[0].help.as_deref(),
+        Some("write `load_balancer: app/ecs/1`")
+    );
+}

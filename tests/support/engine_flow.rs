@@ -1,0 +1,183 @@
+//! The requests of both sides in the engine's tiny world, as `CloudWatch` tells of them.
+
+use std::collections::BTreeMap;
+
+use cutover::engine::evidence::gate::{Bound, Unit};
+use cutover::engine::evidence::number::Number;
+use cutover::engine::evidence::plan::{
+    Counted, Measure, Measures, Metric, MetricGate, Query, RegressionGate, TrafficGate, TrendGate,
+};
+use cutover::engine::evidence::reading::SeriesReading;
+use cutover::engine::evidence::sequential::Test;
+use cutover::engine::evidence::wanted::Minutes;
+use jiff::{SignedDuration, Timestamp};
+
+/// What goes on from one moment on. Counts are per minute.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Flow {
+    /// All requests, both sides.
+    pub(crate) requests: u32,
+    /// The new side's part of them, in percent; none: as the weights say.
+    pub(crate) moved: Option<u32>,
+    /// Failed requests in ten thousand, on the new side and on the old one.
+    pub(crate) failing: [u32; 2],
+    /// What the new side's memory is at, in percent, and how much more of it in each hour.
+    pub(crate) memory: (u32, u32),
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self {
+            requests: 1_000,
+            moved: None,
+            failing: [10, 10],
+            memory: (40, 0),
+        }
+    }
+}
+
+/// All that ever flowed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Flows {
+    flows: BTreeMap<Timestamp, Flow>,
+    shares: BTreeMap<Timestamp, u32>,
+    /// Why nothing can be read.
+    pub(crate) down: Option<String>,
+    /// Errors are told only where there are some, as load balancers do.
+    pub(crate) sparse: bool,
+}
+
+impl Flows {
+    /// From now on it flows so.
+    pub(crate) fn turn(&mut self, at: Timestamp, flow: Flow) {
+        self.flows.insert(at, flow);
+    }
+
+    /// From now on the weights give the new side so many percent.
+    pub(crate) fn weigh(&mut self, at: Timestamp, percent: u32) {
+        self.shares.insert(at, percent);
+    }
+
+    fn at(&self, minute: Timestamp) -> (Flow, Timestamp, u32) {
+        let flow = self.flows.range(..=minute).next_back();
+        let (since, flow) = flow.map_or((minute, Flow::default()), |(at, flow)| (*at, *flow));
+        let share = self.shares.range(..=minute).next_back();
+        (flow, since, share.map_or(0, |(_, share)| *share))
+    }
+
+    /// A datapoint of the metric of this name.
+    fn value(&self, name: &str, minute: Timestamp) -> Option<f64> {
+        let (flow, since, share) = self.at(minute);
+        let new = flow.requests * flow.moved.unwrap_or(share) / 100;
+        let requests = [new, flow.requests - new];
+        let failed = |side: usize| f64::from(requests[side] * flow.failing[side] / 10_000);
+        let value = match name {
+            "new requests" => f64::from(requests[0]),
+            "old requests" => f64::from(requests[1]),
+            "new errors" => failed(0),
+            "old errors" => failed(1),
+            _ => {
+                let hours = minute.duration_since(since).as_secs_f64() / 3600.0;
+                f64::from(flow.memory.0) + hours * f64::from(flow.memory.1)
+            }
+        };
+        (value > 0.0 || !self.sparse).then_some(value)
+    }
+
+    /// A series as it is read.
+    pub(crate) fn read(&self, query: &Query, minutes: Minutes) -> SeriesReading {
+        if let Some(why) = &self.down {
+            return SeriesReading::Unreadable(why.clone());
+        }
+        let name = &query.inputs["m"].metric;
+        let period = query.period();
+        let mut points = BTreeMap::new();
+        let mut at = minutes.from;
+        while at < minutes.until {
+            points.extend(
+                self.value(name, at)
+                    .and_then(Number::new)
+                    .map(|value| (at, value)),
+            );
+            at += period;
+        }
+        SeriesReading::Read {
+            from: minutes.from,
+            until: minutes.until,
+            points,
+        }
+    }
+}
+
+/// A series of a minute's sums.
+pub(crate) fn series(name: &str, period_mins: u16) -> Query {
+    let metric = Metric {
+        namespace: "Test".to_owned(),
+        metric: name.to_owned(),
+        dimensions: BTreeMap::new(),
+        stat: "Sum".to_owned(),
+    };
+    Query {
+        region: None,
+        expression: None,
+        inputs: BTreeMap::from([("m".to_owned(), metric)]),
+        period_mins,
+    }
+}
+
+fn counted(side: &str) -> Counted {
+    Counted {
+        requests: vec![series(&format!("{side} requests"), 1)],
+        errors: vec![series(&format!("{side} errors"), 1)],
+    }
+}
+
+/// An error rate of both sides of at most `percent`, 3 of 5.
+pub(crate) fn error_rate(percent: u32) -> MetricGate {
+    let rate = |side: &str| {
+        let Counted { requests, errors } = counted(side);
+        Measure::Rate { errors, requests }
+    };
+    MetricGate {
+        name: "error_rate".to_owned(),
+        new: rate("new"),
+        old: Some(rate("old")),
+        requests: counted("new").requests,
+        bound: Bound::Max(Number::from(percent)),
+        unit: Unit::Percent,
+        points: 3,
+        of: 5,
+        every_mins: 1,
+        no_data_passes: false,
+    }
+}
+
+/// All gates of metrics: an error rate of 1 %, traffic, the comparison, memory.
+pub(crate) fn measures() -> Measures {
+    Measures {
+        metrics: vec![error_rate(1)],
+        traffic: Some(TrafficGate {
+            new: counted("new").requests,
+            old: counted("old").requests,
+            min_requests: 200,
+            share_within: Number::from(50),
+            every_mins: 1,
+        }),
+        regression: Some(RegressionGate {
+            new: counted("new"),
+            old: counted("old"),
+            test: Test::default(),
+            slow_over_ms: None,
+            every_mins: 1,
+        }),
+        trends: vec![TrendGate {
+            name: "memory".to_owned(),
+            query: series("new memory", 5),
+            times: Number::from(1),
+            requests: vec![series("new requests", 5)],
+            limit: Number::from(100),
+            unit: Unit::Percent,
+            within: SignedDuration::from_hours(7 * 24),
+        }],
+    }
+}
