@@ -521,12 +521,11 @@ pub trait Notifier: Send + Sync {
 
     /// Tells a channel. Returns what its adapter must know the next time, in the same stream. It ends within its own
     /// timeout; an error means that it is tried again.
-    async fn deliver(
-        &self,
-        delivery: &Delivery,
-    ) -> Result<Option<serde_json::Value>, Undelivered> {
+    async fn deliver(&self, delivery: &Delivery) -> Result<Option<serde_json::Value>, Undelivered> {
         let service = delivery.channel.via.service();
-        Err(Undelivered::because(format!("{service} is not reached from here")))
+        Err(Undelivered::because(format!(
+            "{service} is not reached from here"
+        )))
     }
 }
 

@@ -80,11 +80,7 @@ pub fn run(context: &mut Context<'_>, args: &NotifyTest) -> Result<Exit> {
     })
 }
 
-fn of_files(
-    context: &mut Context<'_>,
-    paths: &[&String],
-    everybody: &mut Everybody,
-) -> Result<()> {
+fn of_files(context: &mut Context<'_>, paths: &[&String], everybody: &mut Everybody) -> Result<()> {
     if paths.is_empty() {
         return Ok(());
     }
@@ -121,7 +117,13 @@ async fn of_journal(
             everybody.add(&name, notify);
         }
     }
-    if let Some(notify) = books.fleet.settings.notify.as_ref().filter(|_| names.is_empty()) {
+    if let Some(notify) = books
+        .fleet
+        .settings
+        .notify
+        .as_ref()
+        .filter(|_| names.is_empty())
+    {
         everybody.add(&crate::engine::fleet::stream(), notify);
     }
     Ok(())
@@ -167,7 +169,9 @@ fn test(name: &CutoverName, clock: &dyn Clock) -> Notice {
             actor: "cutover notify-test".to_owned(),
             version: JOURNAL_VERSION,
             // Never shown: a test is told as such.
-            event: Event::StepHeld { because: Vec::new() },
+            event: Event::StepHeld {
+                because: Vec::new(),
+            },
         },
         pages: false,
         standing: None,
@@ -188,8 +192,16 @@ fn show(context: &mut Context<'_>, tried: &[Tried]) -> Result<()> {
     }
     for tried in tried {
         let line = match &tried.outcome {
-            Ok(()) => format!("{} {}\n", text::styled(text::GOOD, "delivered"), tried.channel),
-            Err(why) => format!("{} {}: {why}\n", text::styled(text::BAD, "failed   "), tried.channel),
+            Ok(()) => format!(
+                "{} {}\n",
+                text::styled(text::GOOD, "delivered"),
+                tried.channel
+            ),
+            Err(why) => format!(
+                "{} {}: {why}\n",
+                text::styled(text::BAD, "failed   "),
+                tried.channel
+            ),
         };
         context.print(&line)?;
     }

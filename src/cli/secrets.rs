@@ -61,7 +61,13 @@ fn missing(notify: &Notify) -> Vec<String> {
     let of = |via: &Via| {
         let secrets = via.secrets().into_iter();
         let missing = secrets.filter_map(|kept| resolve(kept, &environment).err());
-        missing.map(|why| format!("{}: {why}", via.service())).collect::<Vec<_>>()
+        missing
+            .map(|why| format!("{}: {why}", via.service()))
+            .collect::<Vec<_>>()
     };
-    notify.channels.iter().flat_map(|channel| of(&channel.via)).collect()
+    notify
+        .channels
+        .iter()
+        .flat_map(|channel| of(&channel.via))
+        .collect()
 }

@@ -280,7 +280,12 @@ fn failing(books: &Books) -> Vec<Failing> {
             again_at: trouble.again_at,
         })
     };
-    books.cursors.iter().filter(known).filter_map(failing).collect()
+    books
+        .cursors
+        .iter()
+        .filter(known)
+        .filter_map(failing)
+        .collect()
 }
 
 fn of_stream(failing: &[Failing], stream: &CutoverName) -> Vec<Failing> {

@@ -156,7 +156,9 @@ impl Couriers {
             .range((stream.clone(), String::new())..)
             .take_while(|((other, _), _)| other == stream);
         let waits = |notice: &Arc<Notice>| notice.entry.seq == of;
-        !lines.into_iter().any(|(_, line)| line.queue.iter().any(waits))
+        !lines
+            .into_iter()
+            .any(|(_, line)| line.queue.iter().any(waits))
     }
 
     /// Takes reports and sees to it that what waits is tried again. Returns when something was delivered, or can be tried;

@@ -145,7 +145,9 @@ impl Controller {
     /// Whether a page that the pager has delivered is delivered altogether. A command's word is enough; where there is none,
     /// the channels must have it too.
     pub(super) fn is_told(&self, stream: &CutoverName, seq: u64) -> bool {
-        let command = self.notify(stream).is_some_and(|notify| !notify.command.is_empty());
+        let command = self
+            .notify(stream)
+            .is_some_and(|notify| !notify.command.is_empty());
         command || self.couriers.has_told(stream, seq)
     }
 
@@ -157,7 +159,10 @@ impl Controller {
 
     /// Hands what pages to the pager.
     pub(super) fn send_pages(&mut self) {
-        let paging = self.states().into_iter().map(|state| (&state.name, &state.pages));
+        let paging = self
+            .states()
+            .into_iter()
+            .map(|state| (&state.name, &state.pages));
         let mut paging: Vec<(CutoverName, BTreeMap<u64, Envelope>)> = paging
             .filter(|(_, pages)| !pages.is_empty())
             .map(|(name, pages)| (name.clone(), pages.clone()))

@@ -210,7 +210,10 @@ impl Journal for MemoryJournal {
             return Err(down("cursors"));
         }
         let key = (cursor.stream.clone(), cursor.channel.clone());
-        let stored = contents.cursors.get(&key).map_or(0, |stored| stored.revision);
+        let stored = contents
+            .cursors
+            .get(&key)
+            .map_or(0, |stored| stored.revision);
         let next = stored + 1 == cursor.revision;
         if next {
             contents.cursors.insert(key, cursor.clone());

@@ -250,7 +250,8 @@ impl Journal for SqliteJournal {
     }
 
     async fn cursors(&self) -> Result<Vec<Cursor>, JournalError> {
-        self.with("a read", READ_LIMIT, |connection| cursors::all(connection)).await
+        self.with("a read", READ_LIMIT, |connection| cursors::all(connection))
+            .await
     }
 }
 

@@ -12,15 +12,15 @@ use super::secret::Secret;
 use super::slack;
 use super::sns;
 use super::webhook;
-use crate::reach::http::Answer;
-use crate::reach::http::Client;
-use crate::reach::http::Request;
 use crate::engine::notify::Notice;
 use crate::engine::notify::Via;
 use crate::ports::Clock;
 use crate::ports::Delivery;
 use crate::ports::Topics;
 use crate::ports::Undelivered;
+use crate::reach::http::Answer;
+use crate::reach::http::Client;
+use crate::reach::http::Request;
 
 /// How long one request may take.
 const REQUEST_WITHIN: Duration = Duration::from_secs(8);

@@ -194,8 +194,7 @@ mod tests {
         let out = folder.path().join("page.json");
         let script = format!("cat > '{}'", out.display());
         assert_eq!(pager().page(&page(Some(&script))).await, Ok(()));
-        let got: Value =
-            serde_json::from_str(&std::fs::read_to_string(out).unwrap()).unwrap();
+        let got: Value = serde_json::from_str(&std::fs::read_to_string(out).unwrap()).unwrap();
         let expected = serde_json::json!({
             "idempotency_key": "recipe-api/17",
             "cutover": "recipe-api",

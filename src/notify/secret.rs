@@ -43,7 +43,10 @@ impl Secret {
     /// The text without this secret, and, where it is a URL, without what is telling of it: its path, its query, and their
     /// longer parts. Services like to repeat what they were asked.
     pub(super) fn hidden_in(&self, text: &str) -> String {
-        let path = self.0.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+        let path = self
+            .0
+            .split_once("://")
+            .and_then(|(_, rest)| rest.split_once('/'));
         let path = path.map(|(_, path)| path).unwrap_or_default();
         let long = path.split(['/', '?', '&', '=', '#']);
         let long = long.filter(|part| part.len() >= TELLING_BYTES_MIN);
@@ -88,7 +91,9 @@ pub fn resolve(kept: &SecretRef, environment: &Lookup) -> Result<Secret, String>
         return Err(format!("{kept} is empty"));
     }
     if secret.chars().any(char::is_control) {
-        return Err(format!("{kept} has line breaks or control characters in it"));
+        return Err(format!(
+            "{kept} has line breaks or control characters in it"
+        ));
     }
     Ok(Secret::new(secret))
 }
@@ -130,7 +135,10 @@ mod tests {
             format!("{:?}", Some(secret.clone())),
             serde_json::to_string(&secret).unwrap(),
         ];
-        assert!(shown.iter().all(|text| !text.contains("hunter2")), "{shown:?}");
+        assert!(
+            shown.iter().all(|text| !text.contains("hunter2")),
+            "{shown:?}"
+        );
         assert_eq!(secret.reveal(), "hunter2");
     }
 
@@ -145,7 +153,10 @@ mod tests {
             let shown = url.hidden_in(said);
             assert!(!shown.contains("abcdefgh"), "{shown}");
         }
-        assert_eq!(Secret::new("xoxb-1").hidden_in("bad xoxb-1"), "bad [secret]");
+        assert_eq!(
+            Secret::new("xoxb-1").hidden_in("bad xoxb-1"),
+            "bad [secret]"
+        );
         assert_eq!(url.hidden_in("HTTP 503: busy"), "HTTP 503: busy");
     }
 
@@ -163,7 +174,11 @@ mod tests {
         let found = resolve(&of(&path), &environment());
         assert_eq!(found, Ok(Secret::new("from a file")));
         std::fs::write(&path, " \n").unwrap();
-        assert!(resolve(&of(&path), &environment()).unwrap_err().ends_with("is empty"));
+        assert!(
+            resolve(&of(&path), &environment())
+                .unwrap_err()
+                .ends_with("is empty")
+        );
         std::fs::write(&path, "one\ntwo").unwrap();
         let refused = resolve(&of(&path), &environment()).unwrap_err();
         assert!(!refused.contains("two"), "{refused}");

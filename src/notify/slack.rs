@@ -21,7 +21,11 @@ use crate::ports::Undelivered;
 const TEXT_CHARS_MAX: usize = 3_500;
 
 /// What Slack says where a message can no longer be changed: a new one then takes its place.
-const GONE: [&str; 3] = ["message_not_found", "cant_update_message", "edit_window_closed"];
+const GONE: [&str; 3] = [
+    "message_not_found",
+    "cant_update_message",
+    "edit_window_closed",
+];
 
 /// Tells an incoming webhook.
 pub(super) async fn post(
@@ -140,11 +144,7 @@ impl Slack<'_> {
     }
 
     /// Makes the message true; none where it can no longer be changed.
-    async fn update(
-        &self,
-        parent: Parent,
-        headline: &str,
-    ) -> Result<Option<Parent>, Undelivered> {
+    async fn update(&self, parent: Parent, headline: &str) -> Result<Option<Parent>, Undelivered> {
         let message = json!({ "channel": parent.channel, "ts": parent.ts, "text": headline });
         match self.call("chat.update", &message).await {
             Ok(_) => Ok(Some(parent)),

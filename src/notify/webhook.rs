@@ -37,7 +37,10 @@ pub(super) async fn post(
     let mut hidden: Vec<Secret> = kept.into_iter().collect();
     let body = channels.event(notice).to_string();
     let id = notice.idempotency_key();
-    let mut headers = vec![("content-type", "application/cloudevents+json; charset=utf-8".to_owned())];
+    let mut headers = vec![(
+        "content-type",
+        "application/cloudevents+json; charset=utf-8".to_owned(),
+    )];
     if let Some(secret) = secret {
         let secret = resolve(secret, &channels.environment).map_err(Undelivered::because)?;
         let now = channels.clock.now().as_second();
@@ -62,12 +65,13 @@ pub(super) async fn post(
 /// The secret says that it is base64, and is not.
 fn sign(secret: &Secret, id: &str, at: i64, body: &str) -> Result<String, String> {
     let key = match secret.reveal().strip_prefix(BASE64_PREFIX) {
-        Some(encoded) => BASE64.decode(encoded)
+        Some(encoded) => BASE64
+            .decode(encoded)
             .map_err(|_| format!("the secret begins with {BASE64_PREFIX}, and is not base64"))?,
         None => secret.reveal().as_bytes().to_vec(),
     };
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key)
-        .expect("invariant: HMAC takes keys of any length");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(&key).expect("invariant: HMAC takes keys of any length");
     mac.update(format!("{id}.{at}.{body}").as_bytes());
     let code = mac.finalize().into_bytes();
     Ok(format!("v1,{}", BASE64.encode(code)))

@@ -34,16 +34,16 @@ const SECRET_KEYS: [&str; 6] = ["token", "key", "secret", "sig", "pass", "auth"]
 /// Who is told; none if anything is wrong with it, which the sink has then been told.
 pub(super) fn convert(raw: At<RawNotify>, sink: &mut Sink<'_>) -> Option<Notify> {
     let (span, raw) = (raw.span, raw.value?);
-    let nobody = raw.command.is_none()
-        && raw.slack.is_none()
-        && raw.sns.is_none()
-        && raw.webhook.is_none();
+    let nobody =
+        raw.command.is_none() && raw.slack.is_none() && raw.sns.is_none() && raw.webhook.is_none();
     if nobody {
         let help = "add `command: [ /usr/local/bin/page, sre ]`, `slack`, `sns` or `webhook`, or remove `notify`";
         sink.error(&span, "`notify` tells nobody", help);
         return None;
     }
-    let command = raw.command.map_or(Some(Vec::new()), |words| command(words, sink));
+    let command = raw
+        .command
+        .map_or(Some(Vec::new()), |words| command(words, sink));
     let mut all = Channels::default();
     for one in entries(raw.slack) {
         all.add(one, slack, sink);
@@ -109,16 +109,18 @@ fn command(command: At<Vec<At<String>>>, sink: &mut Sink<'_>) -> Option<Vec<Stri
 }
 
 fn slack(raw: RawSlack, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
-    let told = (
-        words(raw.on, "on", sink),
-        words(raw.except, "except", sink),
-    );
+    let told = (words(raw.on, "on", sink), words(raw.except, "except", sink));
     let via = match (raw.webhook, raw.token) {
         (Some(webhook), None) => {
             let webhook = kept(webhook, "webhook", "SLACK_WEBHOOK", sink);
             if let Some(channel) = &raw.channel {
-                let help = "remove it: a webhook belongs to one channel; with `token` you may choose";
-                sink.error(&channel.span, "`channel` means nothing beside `webhook`", help);
+                let help =
+                    "remove it: a webhook belongs to one channel; with `token` you may choose";
+                sink.error(
+                    &channel.span,
+                    "`channel` means nothing beside `webhook`",
+                    help,
+                );
             }
             Via::SlackWebhook { webhook: webhook? }
         }
@@ -155,10 +157,7 @@ fn slack(raw: RawSlack, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
 }
 
 fn sns(raw: RawSns, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
-    let told = (
-        words(raw.on, "on", sink),
-        words(raw.except, "except", sink),
-    );
+    let told = (words(raw.on, "on", sink), words(raw.except, "except", sink));
     let Some(topic) = raw.topic_arn else {
         let help = format!("add `{}`", keys::line_of("topic_arn"));
         sink.error(span, "`sns` has no `topic_arn`", &help);
@@ -172,10 +171,7 @@ fn sns(raw: RawSns, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
 }
 
 fn webhook(raw: RawWebhook, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
-    let told = (
-        words(raw.on, "on", sink),
-        words(raw.except, "except", sink),
-    );
+    let told = (words(raw.on, "on", sink), words(raw.except, "except", sink));
     let secret = match raw.secret {
         Some(secret) => Some(kept(secret, "secret", "WEBHOOK_SECRET", sink)?),
         None => None,
@@ -201,17 +197,17 @@ fn channel(via: Via, (on, except): Told) -> Option<Channel> {
     let on = on?;
     Some(Channel {
         via,
-        on: if on.is_empty() { vec![PAGE.to_owned()] } else { on },
+        on: if on.is_empty() {
+            vec![PAGE.to_owned()]
+        } else {
+            on
+        },
         except: except?,
     })
 }
 
 /// The words of `on` or `except`.
-fn words(
-    raw: Option<At<Several<String>>>,
-    key: &str,
-    sink: &mut Sink<'_>,
-) -> Option<Vec<String>> {
+fn words(raw: Option<At<Several<String>>>, key: &str, sink: &mut Sink<'_>) -> Option<Vec<String>> {
     let Some(raw) = raw else {
         return Some(Vec::new());
     };
@@ -220,7 +216,10 @@ fn words(
     let known: Vec<&str> = levels.iter().chain(&KINDS).copied().collect();
     let Several(entries) = raw.value?;
     if entries.is_empty() {
-        let help = format!("write for example `{}`, or remove the line", keys::line_of(key));
+        let help = format!(
+            "write for example `{}`, or remove the line",
+            keys::line_of(key)
+        );
         sink.error(&raw.span, format!("`{key}` lists nothing"), &help);
         return None;
     }
@@ -281,7 +280,10 @@ fn kept(text: At<String>, key: &str, example: &str, sink: &mut Sink<'_>) -> Opti
 }
 
 fn hide(text: &At<String>, sink: &mut Sink<'_>) {
-    let kept = text.value.as_deref().is_none_or(|text| text.parse::<SecretRef>().is_ok());
+    let kept = text
+        .value
+        .as_deref()
+        .is_none_or(|text| text.parse::<SecretRef>().is_ok());
     if !kept {
         sink.hide(&text.span);
     }
@@ -327,7 +329,11 @@ fn plain_url(text: At<String>, sink: &mut Sink<'_>) -> Option<String> {
     let local = ["localhost", "127.0.0.1", "[::1]"].contains(&name);
     if scheme == "http" && !local {
         let message = "what is sent there can be read on the way";
-        sink.warning(&text.span, message, "write `https://` if the other side can do it");
+        sink.warning(
+            &text.span,
+            message,
+            "write `https://` if the other side can do it",
+        );
     }
     Some(url)
 }
@@ -349,5 +355,8 @@ fn topic_arn(arn: &str) -> Result<(), Complaint> {
         return Ok(());
     }
     let message = format!("{} is not the ARN of an SNS topic", quote(arn));
-    Err((message, format!("write for example `{}`", keys::line_of("topic_arn"))))
+    Err((
+        message,
+        format!("write for example `{}`", keys::line_of("topic_arn")),
+    ))
 }

@@ -429,4 +429,3 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for SeveralVisitor<T> {
         Ok(Several(entries))
     }
 }
-

@@ -60,7 +60,10 @@ pub(super) fn holidays(list: At<Vec<At<WindowText>>>, sink: &mut Sink<'_>) -> Ve
         if entry.has_dates() {
             holidays.push(entry);
         } else {
-            let message = format!("{} is no holiday: it has no date", quote(&entry.to_string()));
+            let message = format!(
+                "{} is no holiday: it has no date",
+                quote(&entry.to_string())
+            );
             let help = "write dates, for example `2026-12-28..2027-01-04`; what comes back every week belongs to the \
                         `windows` of a plan, or of `defaults`";
             sink.error(&span, message, help);
@@ -79,7 +82,11 @@ pub(super) fn add_holidays(plan: &mut Plan, holidays: &[Entry], place: &Span, si
     windows.deny.extend(more);
     if windows.deny.len() > own.len() && !windows.can_open(SignedDuration::ZERO) {
         let message = "the window can never open: what the plan allows are holidays of the fleet";
-        sink.error(place, message, "allow other days; `holidays` of the fleet's file always win");
+        sink.error(
+            place,
+            message,
+            "allow other days; `holidays` of the fleet's file always win",
+        );
     }
 }
 

@@ -18,11 +18,16 @@ use crate::engine::units::CutoverName;
 pub fn line(notice: &Notice) -> String {
     let entry = &notice.entry;
     if notice.test {
-        return "a test of notifications, sent by `cutover notify-test`; nothing has happened".to_owned();
+        return "a test of notifications, sent by `cutover notify-test`; nothing has happened"
+            .to_owned();
     }
     match &entry.event {
         Event::StepHeld { because } => {
-            let worth = |pages: bool| because.iter().filter(move |reason| !pages || reason.pages());
+            let worth = |pages: bool| {
+                because
+                    .iter()
+                    .filter(move |reason| !pages || reason.pages())
+            };
             let lines: Vec<String> = worth(notice.pages)
                 .map(|reason| holds::hold(reason, &entry.cutover, entry.at))
                 .collect();
@@ -64,7 +69,10 @@ pub fn headline(notice: &Notice) -> String {
         Phase::Completed => "completed: all traffic is on the new cluster".to_owned(),
         Phase::Reverting => "going back to the old cluster".to_owned(),
         Phase::Reverted => "reverted: back on the old cluster".to_owned(),
-        Phase::Halted => format!("halted at step {} of {}: a person is needed", standing.step, standing.steps),
+        Phase::Halted => format!(
+            "halted at step {} of {}: a person is needed",
+            standing.step, standing.steps
+        ),
     };
     let paused = if standing.paused && !standing.phase.is_final() {
         " (paused)"

@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::approval::Evidence;
-use super::notice::Failing;
 use super::calendar::{self, Clocks};
+use super::notice::Failing;
 use super::{holds, text};
 use crate::engine::calendar::Calendar;
 use crate::engine::evidence::number::Number;

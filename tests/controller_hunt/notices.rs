@@ -63,7 +63,10 @@ fn told(world: &World) -> Vec<u64> {
 /// What was told, each the first time only.
 fn first_times(told: &[u64]) -> Vec<u64> {
     let mut seen = BTreeSet::new();
-    told.iter().copied().filter(|seq| seen.insert(*seq)).collect()
+    told.iter()
+        .copied()
+        .filter(|seq| seen.insert(*seq))
+        .collect()
 }
 
 fn is_over(world: &World) -> bool {
@@ -147,7 +150,10 @@ async fn a_dead_channel_delays_no_round_and_hears_of_everything_when_it_is_back(
     world.turn("errors", AlarmState::Alarm);
     let red_at = world.now();
     let decided = |world: &World| !world.entries("api", "revert_intended").is_empty();
-    assert!(world.until(15, decided).await, "a round later at the latest");
+    assert!(
+        world.until(15, decided).await,
+        "a round later at the latest"
+    );
     let after = world.entries("api", "revert_intended")[0].at;
     assert!(after.duration_since(red_at).as_secs() <= 11);
     assert!(told(&world).is_empty());

@@ -10,10 +10,14 @@ use cutover::engine::observation::{ChangeReading, FileReading};
 use cutover::engine::plan::{Account, ZoneRef};
 use cutover::engine::record::GroupName;
 use cutover::engine::units::{ChangeId, CutoverName, ZoneId};
-use cutover::ports::{Append, BreakGlass, CallError, Cursor, Delivery, Dns, GroupReadings, Heartbeat, Journal, JournalError, Notifier, Page, PlanFiles, PlanFilesNow, Position, RecordChange, Submitted, Undelivered, Urgency, Zone};
+use cutover::ports::{
+    Append, BreakGlass, CallError, Cursor, Delivery, Dns, GroupReadings, Heartbeat, Journal,
+    JournalError, Notifier, Page, PlanFiles, PlanFilesNow, Position, RecordChange, Submitted,
+    Undelivered, Urgency, Zone,
+};
 use cutover::sim::dns::SimDns;
-use serde_json::Value;
 use jiff::SignedDuration;
+use serde_json::Value;
 
 use super::world::{World, locked};
 

@@ -61,7 +61,9 @@ fn noteworthy(scene: &Scene) -> BTreeSet<u64> {
     ];
     let of_note = |entry: &Value| {
         let kind = entry["event"]["type"].as_str().expect("a type");
-        types.contains(&kind).then(|| entry["seq"].as_u64().expect("a number"))
+        types
+            .contains(&kind)
+            .then(|| entry["seq"].as_u64().expect("a number"))
     };
     scene.history(NAME).iter().filter_map(of_note).collect()
 }
@@ -74,7 +76,9 @@ fn everything_in(folder: &Path) -> String {
         if path.is_dir() {
             all.push_str(&everything_in(&path));
         } else if !path.ends_with("slack-url") {
-            all.push_str(&String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()));
+            all.push_str(&String::from_utf8_lossy(
+                &fs::read(&path).unwrap_or_default(),
+            ));
         }
     }
     all
@@ -141,21 +145,37 @@ fn every_channel_is_told_in_its_own_way_and_secrets_are_nowhere_else() {
 
     let posts = door.posted("/api/chat.postMessage");
     assert!(posts[0].json()["thread_ts"].is_null());
-    let ts = posts[1].json()["thread_ts"].as_str().expect("a reply").to_owned();
-    assert!(posts[1..].iter().all(|post| post.json()["thread_ts"] == ts.as_str()));
+    let ts = posts[1].json()["thread_ts"]
+        .as_str()
+        .expect("a reply")
+        .to_owned();
+    assert!(
+        posts[1..]
+            .iter()
+            .all(|post| post.json()["thread_ts"] == ts.as_str())
+    );
     assert_eq!(posts.len(), told.len() + 1);
     let updates = door.posted("/api/chat.update");
     let newest = updates.last().expect("an update").json();
-    assert_eq!((newest["ts"].as_str(), newest["channel"].as_str()), (Some(ts.as_str()), Some("C0123")));
+    assert_eq!(
+        (newest["ts"].as_str(), newest["channel"].as_str()),
+        (Some(ts.as_str()), Some("C0123"))
+    );
     let headline = newest["text"].as_str().expect("a text");
-    assert_eq!(headline, "api: completed: all traffic is on the new cluster");
+    assert_eq!(
+        headline,
+        "api: completed: all traffic is on the new cluster"
+    );
     let bearer = format!("Bearer {}", SECRETS[1]);
     assert_eq!(posts[0].headers["authorization"], bearer);
 
     let topics = door.posted("/sns");
     assert_eq!(topics.len(), told.len());
     let newest = &topics.last().expect("a publication").body;
-    assert!(newest.starts_with("Action=Publish&Version=2010-03-31"), "{newest}");
+    assert!(
+        newest.starts_with("Action=Publish&Version=2010-03-31"),
+        "{newest}"
+    );
     assert!(topics[0].headers["authorization"].contains("/eu-west-1/sns/aws4_request"));
 
     let written = everything_in(&scene.path("."));
@@ -193,7 +213,10 @@ fn killed_while_it_delivers_it_tells_everything_under_the_same_keys() {
     let posted = door.posted("/hook");
     assert!(everything().is_some(), "{:?}", seqs(&posted));
     let mut seen = BTreeSet::new();
-    let first: Vec<u64> = seqs(&posted).into_iter().filter(|seq| seen.insert(*seq)).collect();
+    let first: Vec<u64> = seqs(&posted)
+        .into_iter()
+        .filter(|seq| seen.insert(*seq))
+        .collect();
     assert!(first.is_sorted(), "{first:?}");
     for posted in &posted {
         let key = format!("{NAME}/{}", posted.json()["data"]["seq"]);
@@ -223,7 +246,9 @@ fn a_dead_endpoint_delays_nothing_and_is_shown_until_it_is_back() {
     let message = trouble["message"].as_str().expect("a message");
     assert!(message.starts_with("HTTP 503"), "{message}");
     let said = scene.ok(&["status"]).stdout;
-    let line = said.lines().find(|line| line.contains("notifications of api"));
+    let line = said
+        .lines()
+        .find(|line| line.contains("notifications of api"));
     let line = line.unwrap_or_else(|| panic!("{said}"));
     assert!(line.contains("has failed since"), "{line}");
     scene.red(GATES[0]);
@@ -239,18 +264,27 @@ fn a_dead_endpoint_delays_nothing_and_is_shown_until_it_is_back() {
         .iter()
         .map(|posted| posted.json()["text"].as_str().expect("a text").to_owned())
         .collect();
-    assert!(texts.last().expect("told").contains("reverted"), "{texts:#?}");
+    assert!(
+        texts.last().expect("told").contains("reverted"),
+        "{texts:#?}"
+    );
 }
 
 #[test]
 fn notify_test_says_what_each_channel_answered() {
     let door = PostDoor::start();
-    let notify = format!("  command: [ sh, -c, 'cat > told.json' ]\n{}", webhook(&door));
+    let notify = format!(
+        "  command: [ sh, -c, 'cat > told.json' ]\n{}",
+        webhook(&door)
+    );
     let scene = scene(&Plan::default(), &notify, &door);
     let said = scene.ok(&["notify-test", PLAN]);
     let lines: Vec<&str> = said.stdout.lines().collect();
     assert!(lines[0].starts_with("delivered command sh -c"), "{said:?}");
-    assert!(lines[1].starts_with("delivered webhook http://"), "{said:?}");
+    assert!(
+        lines[1].starts_with("delivered webhook http://"),
+        "{said:?}"
+    );
     let event = door.posted("/hook")[0].json();
     assert_eq!(event["type"], "cutover.notify_test");
     let told = fs::read_to_string(scene.path("told.json")).expect("the command ran");
@@ -274,17 +308,25 @@ fn notify_test_says_what_each_channel_answered() {
 fn a_secret_that_is_not_there_is_said_before_anything_starts() {
     let door = PostDoor::start();
     let scene = Scene::new(&Plan::resting_at_first_step());
-    let text = format!("{}notify:\n{}", Plan::resting_at_first_step().text(), webhook(&door));
+    let text = format!(
+        "{}notify:\n{}",
+        Plan::resting_at_first_step().text(),
+        webhook(&door)
+    );
     scene.write(PLAN, &text);
     let said = scene.say(&["run", PLAN, "--once"]);
     assert_eq!(said.code, Some(2), "{said:?}");
     assert!(
-        said.stderr.contains("api: webhook: the environment has no HOOK_SECRET"),
+        said.stderr
+            .contains("api: webhook: the environment has no HOOK_SECRET"),
         "{said:?}"
     );
     let said = scene.say(&["notify-test", PLAN]);
     assert_eq!(said.code, Some(1));
-    assert!(said.stdout.contains("the environment has no HOOK_SECRET"), "{said:?}");
+    assert!(
+        said.stdout.contains("the environment has no HOOK_SECRET"),
+        "{said:?}"
+    );
     // What is under way is guarded all the same.
     scene.set("HOOK_SECRET", SECRETS[0]);
     let run = scene.run(PLAN);
@@ -294,13 +336,20 @@ fn a_secret_that_is_not_there_is_said_before_anything_starts() {
     scene.red(GATES[0]);
     let mut run = scene.run(PLAN);
     assert_eq!(run.exit_code(), 20, "{}", scene.everything(NAME));
-    assert!(run.log().contains("nobody is told over a channel"), "{}", run.log());
+    assert!(
+        run.log().contains("nobody is told over a channel"),
+        "{}",
+        run.log()
+    );
 }
 
 #[test]
 fn a_secret_that_is_written_into_a_plan_is_refused_and_not_shown() {
     let door = PostDoor::start();
-    let literal = format!("  slack: {{ webhook: '{}' }}\n", door.url(&format!("/services/{}", SECRETS[2])));
+    let literal = format!(
+        "  slack: {{ webhook: '{}' }}\n",
+        door.url(&format!("/services/{}", SECRETS[2]))
+    );
     let scene = scene(&Plan::default(), &literal, &door);
     for format in ["human", "json"] {
         let said = scene.say(&["check", PLAN, "--format", format]);
@@ -325,7 +374,11 @@ print(topic)
 ",
     );
     let door = PostDoor::start();
-    let scene = scene(&Plan::default(), &format!("  sns: {{ topic_arn: '{made}' }}\n"), &door);
+    let scene = scene(
+        &Plan::default(),
+        &format!("  sns: {{ topic_arn: '{made}' }}\n"),
+        &door,
+    );
     scene.set("AWS_ENDPOINT_URL_SNS", &moto.endpoint());
     let said = scene.say(&["notify-test", PLAN]);
     assert_eq!(said.code, Some(0), "{said:?}");
@@ -341,9 +394,15 @@ print(json.dumps({'subject': body['Subject'], 'event': json.loads(body['Message'
     assert_eq!(got["event"]["type"], "cutover.notify_test");
     assert_eq!(got["attributes"]["level"]["Value"], "info");
     let subject = got["subject"].as_str().expect("a subject");
-    assert!(subject.starts_with("[info] api: a test of notifications"), "{subject}");
+    assert!(
+        subject.starts_with("[info] api: a test of notifications"),
+        "{subject}"
+    );
     scene.plan(&Plan::default());
-    let other = format!("{}notify: {{ sns: '{made}-not-there' }}\n", Plan::default().text());
+    let other = format!(
+        "{}notify: {{ sns: '{made}-not-there' }}\n",
+        Plan::default().text()
+    );
     scene.write(PLAN, &other);
     let said = scene.say(&["notify-test", PLAN]);
     assert_eq!(said.code, Some(1), "{said:?}");

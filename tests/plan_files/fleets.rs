@@ -266,7 +266,10 @@ fn holidays_are_denied_beside_a_plans_own_days_and_by_its_own_clock() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(denied, ["2026-12-24", "2026-12-28..2027-01-04"]);
-    assert_ne!(loaded.digest(), Fleet::new("max_in_flight: 3\n", &with_windows).digest());
+    assert_ne!(
+        loaded.digest(),
+        Fleet::new("max_in_flight: 3\n", &with_windows).digest()
+    );
     let without = Fleet::new(fleet, VALID).load().unwrap();
     assert_eq!(without.windows, None, "a plan without windows is not held");
     let defaults = format!("{fleet}defaults:\n  {windows}");
@@ -280,7 +283,13 @@ fn holidays_that_are_no_dates_or_leave_nothing_are_refused() {
     let found = plan_file::load_fleet(&fleet.path().join("fleet.yaml")).expect_err("it is refused");
     assert!(found.findings[0].message.contains("has no date"), "{found}");
     let windows = "windows: { time_zone: Asia/Tokyo, allow: [ \"2026-12-29\" ] }\n";
-    let fleet = Fleet::new("holidays: [ \"2026-12-28..2027-01-04\" ]\n", &format!("{VALID}{windows}"));
+    let fleet = Fleet::new(
+        "holidays: [ \"2026-12-28..2027-01-04\" ]\n",
+        &format!("{VALID}{windows}"),
+    );
     let found = fleet.load().unwrap_err();
-    assert!(found[0].message.contains("are holidays of the fleet"), "{found:#?}");
+    assert!(
+        found[0].message.contains("are holidays of the fleet"),
+        "{found:#?}"
+    );
 }

@@ -11,6 +11,7 @@ pub use secret_ref::MalformedRef;
 pub use secret_ref::SecretRef;
 pub use topics::KINDS;
 pub use topics::Topic;
+pub use topics::fresh;
 pub use topics::topics;
 
 use serde::{Deserialize, Serialize};
@@ -192,7 +193,11 @@ impl Notice {
 
     /// What it is about, for programs: the type of the event, or [`TEST`].
     pub fn kind(&self) -> &'static str {
-        if self.test { TEST } else { self.entry.event.label() }
+        if self.test {
+            TEST
+        } else {
+            self.entry.event.label()
+        }
     }
 }
 

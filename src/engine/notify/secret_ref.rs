@@ -35,8 +35,12 @@ impl FromStr for SecretRef {
     type Err = MalformedRef;
 
     fn from_str(text: &str) -> Result<Self, MalformedRef> {
-        let inner = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
-        let file = inner.filter(|inner| inner.starts_with("file:")).unwrap_or(text);
+        let inner = text
+            .strip_prefix("${")
+            .and_then(|rest| rest.strip_suffix('}'));
+        let file = inner
+            .filter(|inner| inner.starts_with("file:"))
+            .unwrap_or(text);
         if let Some(path) = file.strip_prefix("file:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             if path.starts_with('/') && path.len() > 1 {
