@@ -12,7 +12,7 @@ use crate::engine::event::{Envelope, Event, JOURNAL_VERSION, RevertMode};
 use crate::engine::fleet::{self, Fleet};
 use crate::engine::fold;
 use crate::engine::hold::{HoldReason, RevertCause};
-use crate::engine::notify::{Channel, Notice, Notify, Standing, topics};
+use crate::engine::notify::{Channel, Notice, Notify, Standing, fresh, topics};
 use crate::engine::state::State;
 use crate::engine::units::{ControllerId, CutoverName, WriteId};
 use crate::ports::{APPEND_EVENTS_MAX, Journal, JournalError, Position};
@@ -108,7 +108,7 @@ impl Book {
     fn note_notices(
         &mut self,
         notify: Option<Notify>,
-        held: &[HoldReason],
+        fresh: &[HoldReason],
         entry: &Envelope,
         pages: bool,
         standing: Option<Standing>,
@@ -116,7 +116,7 @@ impl Book {
         let (Some(notices), Some(notify)) = (&mut self.notices, notify) else {
             return;
         };
-        let topics = topics(held, entry, pages);
+        let topics = topics(fresh, entry, pages);
         let wanting = notify.channels.into_iter();
         let mut wanting = wanting.filter(|channel| channel.wants(&topics)).peekable();
         if wanting.peek().is_none() {
@@ -353,16 +353,15 @@ impl Book {
             return Ok(());
         }
         let before = state.as_ref().map(|state| state.phase);
-        let held = state.as_ref().filter(|_| self.notices.is_some());
-        let held = held.map(|state| state.held.clone()).unwrap_or_default();
+        let tells = self.notices.is_some();
+        let fresh = tells
+            .then(|| fresh(state.as_ref(), entry))
+            .unwrap_or_default();
         fold::apply(state, entry).map_err(|error| JournalError::Unusable(error.to_string()))?;
-        let told = state
-            .as_ref()
-            .filter(|_| self.notices.is_some())
-            .map(|after| {
-                let pages = after.pages.contains_key(&entry.seq);
-                (after.plan().notify.clone(), pages, Standing::of(after))
-            });
+        let told = state.as_ref().filter(|_| tells).map(|after| {
+            let pages = after.pages.contains_key(&entry.seq);
+            (after.plan().notify.clone(), pages, Standing::of(after))
+        });
         if let Some(after) = state {
             let in_flight = self.fleet.in_flight();
             self.fleet.note(entry, before, after);
@@ -370,7 +369,7 @@ impl Book {
             self.fleet_news |= ended || self.fleet.in_flight() < in_flight;
         }
         if let Some((notify, pages, standing)) = told {
-            self.note_notices(notify, &held, entry, pages, Some(standing));
+            self.note_notices(notify, &fresh, entry, pages, Some(standing));
         }
         if entry.actor != self.actor {
             if entry.actor.starts_with(CONTROLLER) {

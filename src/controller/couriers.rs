@@ -44,6 +44,8 @@ struct Line {
     tried: bool,
     /// Whether this controller looks after the stream.
     mine: bool,
+    /// Whether it waits for another process that delivers, or died while it did.
+    claimed: bool,
 }
 
 /// All lines.
@@ -82,6 +84,7 @@ impl Couriers {
                 told: 0,
                 tried: false,
                 mine: false,
+                claimed: false,
             });
             line.channel = channel;
             line.queue.push_back(notice);
@@ -140,9 +143,10 @@ impl Couriers {
         }));
     }
 
-    /// Whether nothing is on its way.
+    /// Whether nothing is on its way, and nothing waits for another process that may have died on it.
     pub(super) fn is_idle(&self) -> bool {
-        self.lines.values().all(|line| !line.busy)
+        let waits = |line: &Line| line.mine && line.claimed && !line.queue.is_empty();
+        self.lines.values().all(|line| !line.busy && !waits(line))
     }
 
     /// Whether a page has been delivered to every channel that is to get it.
@@ -179,6 +183,7 @@ impl Couriers {
             return;
         };
         line.busy = false;
+        line.claimed = report.claimed;
         line.told = line.told.max(report.told);
         line.queue.retain(|notice| notice.entry.seq > line.told);
         line.again = report.again_after.map(|wait| Instant::now() + wait);

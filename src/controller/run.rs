@@ -83,8 +83,8 @@ impl Controller {
             return Due::Only(BTreeSet::new());
         }
         let down = self.journal_trouble.is_some();
-        let wake = self.next_wake();
         loop {
+            let wake = wakes_at(self.next_wake());
             let look_again = self
                 .outside
                 .clock
@@ -105,7 +105,7 @@ impl Controller {
                 }
                 () = appended(&self.book, down) => return Due::Only(BTreeSet::new()),
                 () = look_again => return Due::All,
-                () = wakes_at(wake) => return Due::Only(self.woken()),
+                () = wake => return Due::Only(self.woken()),
                 () = self.couriers.next() => {
                     self.send_notices();
                     if self.has_told_pages() {

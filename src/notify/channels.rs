@@ -89,10 +89,11 @@ impl Channels {
         }
     }
 
-    /// Posts a body. The error names neither the address nor the headers, which may be secrets.
+    /// Posts a body. Neither the error nor the answer repeats what is `hidden`.
     pub(super) async fn post(
         &self,
         url: &Secret,
+        hidden: &[&Secret],
         headers: &[(&str, String)],
         body: String,
     ) -> Result<Answer, Undelivered> {
@@ -108,8 +109,17 @@ impl Channels {
             headers,
             body,
         };
-        let answered = self.http.send(request, REQUEST_WITHIN).await;
-        answered.map_err(|failure| Undelivered::because(failure.to_string()))
+        let hide = |text: String| {
+            let hidden = hidden.iter();
+            hidden.fold(text, |text, secret| secret.hidden_in(&text))
+        };
+        match self.http.send(request, REQUEST_WITHIN).await {
+            Ok(answer) => Ok(Answer {
+                body: hide(answer.body),
+                ..answer
+            }),
+            Err(failure) => Err(Undelivered::because(hide(failure.to_string()))),
+        }
     }
 
     /// What happened, with the cutover's name; a page is marked.

@@ -17,6 +17,9 @@ pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 /// The most bytes of a file that holds a secret.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
+/// Parts of a URL that are shorter than this tell nothing.
+const TELLING_BYTES_MIN: usize = 6;
+
 /// What is shown in the place of a secret.
 const SHOWN: &str = "[secret]";
 
@@ -33,6 +36,24 @@ impl Secret {
     /// The secret itself, to be sent to whom it belongs.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl Secret {
+    /// The text without this secret, and, where it is a URL, without what is telling of it: its path, its query, and their
+    /// longer parts. Services like to repeat what they were asked.
+    pub(super) fn hidden_in(&self, text: &str) -> String {
+        let path = self
+            .0
+            .split_once("://")
+            .and_then(|(_, rest)| rest.split_once('/'));
+        let path = path.map(|(_, path)| path).unwrap_or_default();
+        let long = path.split(['/', '?', '&', '=', '#']);
+        let long = long.filter(|part| part.len() >= TELLING_BYTES_MIN);
+        let parts = [self.0.as_str(), path].into_iter().chain(long);
+        parts
+            .filter(|part| !part.is_empty())
+            .fold(text.to_owned(), |text, part| text.replace(part, SHOWN))
     }
 }
 
@@ -119,6 +140,24 @@ mod tests {
             "{shown:?}"
         );
         assert_eq!(secret.reveal(), "hunter2");
+    }
+
+    #[test]
+    fn what_a_service_repeats_of_a_secret_is_hidden() {
+        let url = Secret::new("https://hooks.slack.com/services/T000/B000/abcdefgh");
+        for said in [
+            "no such hook: https://hooks.slack.com/services/T000/B000/abcdefgh",
+            "no route /services/T000/B000/abcdefgh",
+            "abcdefgh is gone",
+        ] {
+            let shown = url.hidden_in(said);
+            assert!(!shown.contains("abcdefgh"), "{shown}");
+        }
+        assert_eq!(
+            Secret::new("xoxb-1").hidden_in("bad xoxb-1"),
+            "bad [secret]"
+        );
+        assert_eq!(url.hidden_in("HTTP 503: busy"), "HTTP 503: busy");
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) async fn post(
     let text = format!("{}{}", marked(channels, notice), key(notice));
     let body = json!({ "text": text }).to_string();
     let headers = [("content-type", "application/json; charset=utf-8".to_owned())];
-    let answer = channels.post(&url, &headers, body).await?;
+    let answer = channels.post(&url, &[&url], &headers, body).await?;
     if is_success(&answer) {
         Ok(None)
     } else {
@@ -160,7 +160,8 @@ impl Slack<'_> {
             ("authorization", format!("Bearer {}", self.token.reveal())),
         ];
         let body = message.to_string();
-        let posted = self.channels.post(&url, &headers, body);
+        let hidden = [&self.token];
+        let posted = self.channels.post(&url, &hidden, &headers, body);
         let named = |undelivered: Undelivered| Undelivered {
             why: format!("{method}: {}", undelivered.why),
             ..undelivered

@@ -28,11 +28,13 @@ const BASE64_PREFIX: &str = "whsec_";
 pub(super) async fn post(
     channels: &Channels,
     delivery: &Delivery,
-    url: &Address,
+    address_of: &Address,
     secret: Option<&SecretRef>,
 ) -> Result<Option<Value>, Undelivered> {
     let notice = &delivery.notice;
-    let url = address(url, &channels.environment).map_err(Undelivered::because)?;
+    let url = address(address_of, &channels.environment).map_err(Undelivered::because)?;
+    let kept = matches!(address_of, Address::Kept(_)).then(|| url.clone());
+    let mut hidden: Vec<Secret> = kept.into_iter().collect();
     let body = channels.event(notice).to_string();
     let id = notice.idempotency_key();
     let mut headers = vec![(
@@ -45,9 +47,11 @@ pub(super) async fn post(
         let signed = sign(&secret, &id, now, &body).map_err(Undelivered::because)?;
         headers.push(("webhook-timestamp", now.to_string()));
         headers.push(("webhook-signature", signed));
+        hidden.push(secret);
     }
     headers.push(("webhook-id", id));
-    let answer = channels.post(&url, &headers, body).await?;
+    let hidden: Vec<&Secret> = hidden.iter().collect();
+    let answer = channels.post(&url, &hidden, &headers, body).await?;
     if is_success(&answer) {
         Ok(None)
     } else {

@@ -15,7 +15,7 @@ const DELIVER_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a claim lasts: longer than a delivery, and renewed with each. After a process was killed while it delivered, the
 /// next one waits for so long.
-const CLAIM: SignedDuration = SignedDuration::from_secs(15);
+const CLAIM: SignedDuration = SignedDuration::from_secs(12);
 
 /// The first wait after a failure; doubled each time.
 const BACKOFF_MIN: Duration = Duration::from_secs(2);
@@ -25,6 +25,9 @@ const BACKOFF_MAX: Duration = Duration::from_mins(5);
 
 /// How long a journal that did not answer is left alone.
 const JOURNAL_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// How often somebody else's claim is looked at.
+const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(3);
 
 /// How long somebody else's change of the cursor is left alone.
 const RIVAL_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -39,6 +42,8 @@ pub(super) struct Report {
     pub(super) told: u64,
     /// How long the rest is to wait; none where it need not.
     pub(super) again_after: Option<Duration>,
+    /// Whether it waits for somebody else who delivers, or has died while he did.
+    pub(super) claimed: bool,
 }
 
 /// What a trip takes along.
@@ -55,13 +60,27 @@ pub(super) struct RoundTrip {
     pub(super) patient: bool,
 }
 
-/// Why a trip ends before everything is delivered, and after how long the next one may begin.
-struct Stopped(Duration);
+/// That a trip ends before everything is delivered.
+struct Stopped {
+    /// After how long the next one may begin.
+    wait: Duration,
+    /// Whether somebody else delivers.
+    claimed: bool,
+}
+
+impl Stopped {
+    fn after(wait: Duration) -> Self {
+        Self {
+            wait,
+            claimed: false,
+        }
+    }
+}
 
 impl From<JournalError> for Stopped {
     fn from(error: JournalError) -> Self {
         tracing::debug!("a notification waits for the journal: {error}");
-        Self(JOURNAL_AGAIN_AFTER)
+        Self::after(JOURNAL_AGAIN_AFTER)
     }
 }
 
@@ -72,7 +91,8 @@ impl RoundTrip {
         let stopped = self.deliver_all(&mut told).await.err();
         Report {
             told,
-            again_after: stopped.map(|Stopped(wait)| wait),
+            again_after: stopped.as_ref().map(|stopped| stopped.wait),
+            claimed: stopped.is_some_and(|stopped| stopped.claimed),
         }
     }
 
@@ -117,13 +137,15 @@ impl RoundTrip {
         let until = |at: Timestamp| Duration::try_from(at.duration_since(now)).ok();
         let claimed = cursor.claim.as_ref().filter(|claim| claim.by != self.me);
         if let Some(wait) = claimed.and_then(|claim| until(claim.until)) {
-            // Never longer than a claim lasts, whatever the other one's clock says.
-            let most = Duration::try_from(CLAIM).unwrap_or_default();
-            return Err(Stopped(wait.clamp(RIVAL_AGAIN_AFTER, most)));
+            // Looked at again before it runs out: most end much earlier.
+            return Err(Stopped {
+                wait: wait.clamp(RIVAL_AGAIN_AFTER, CLAIM_AGAIN_AFTER),
+                claimed: true,
+            });
         }
         let trouble = cursor.trouble.as_ref().filter(|_| self.patient);
         match trouble.and_then(|trouble| until(trouble.again_at)) {
-            Some(wait) if !wait.is_zero() => Err(Stopped(wait.min(BACKOFF_MAX))),
+            Some(wait) if !wait.is_zero() => Err(Stopped::after(wait.min(BACKOFF_MAX))),
             _ => Ok(()),
         }
     }
@@ -180,7 +202,7 @@ impl RoundTrip {
             cursor.memo = undelivered.memo;
         }
         match self.put(&mut cursor).await {
-            Ok(()) => Stopped(wait),
+            Ok(()) => Stopped::after(wait),
             Err(stopped) => stopped,
         }
     }
@@ -190,7 +212,10 @@ impl RoundTrip {
         if self.outside.journal.put_cursor(cursor).await? {
             Ok(())
         } else {
-            Err(Stopped(RIVAL_AGAIN_AFTER))
+            Err(Stopped {
+                wait: RIVAL_AGAIN_AFTER,
+                claimed: true,
+            })
         }
     }
 

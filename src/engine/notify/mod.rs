@@ -11,6 +11,7 @@ pub use secret_ref::MalformedRef;
 pub use secret_ref::SecretRef;
 pub use topics::KINDS;
 pub use topics::Topic;
+pub use topics::fresh;
 pub use topics::topics;
 
 use serde::{Deserialize, Serialize};

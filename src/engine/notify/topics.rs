@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::engine::event::{Envelope, Event};
 use crate::engine::hold::HoldReason;
+use crate::engine::state::State;
 
 /// One thing that an entry says. An entry that says why nothing moves may say several.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Topic {
 
 /// The words that channels may ask for: types of events, and kinds of holds.
 #[rustfmt::skip]
-pub const KINDS: [&str; 75] = [
+pub const KINDS: [&str; 79] = [
     // Events that a person may want to hear of.
     "plan_accepted", "weight_change_intended", "weight_change_failed", "weight_change_abandoned", "weights_verified",
     "change_in_sync", "bake_started", "step_completed", "step_held", "gate_unknown", "gate_known", "alarm_judged",
@@ -33,27 +34,41 @@ pub const KINDS: [&str; 75] = [
     "no_data", "unknown", "unknown_too_long", "route53_unreadable", "preflight", "claimed", "clock", "plan_changed",
     "plan_unreadable", "journal_down", "break_glass", "fleet_unreadable", "budget_spent", "shared_fate", "frozen",
     "dependency", "fleet_full", "approval", "approval_overdue", "window_shut", "in_sync_late", "paused",
-    "jobs_both_off", "jobs_drift", "jobs_stuck", "jobs_running",
+    "measure_red", "traffic_elsewhere", "climbing", "too_few_requests", "jobs_both_off", "jobs_drift", "jobs_stuck", "jobs_running",
 ];
 
-/// What an entry says that was not known before. `held` is why its cutover stood still before the entry, `pages` whether
-/// the fold found that it wakes a person.
-pub fn topics(held: &[HoldReason], entry: &Envelope, pages: bool) -> Vec<Topic> {
+/// Why nothing moves, as far as an entry says it for the first time; nothing for other events. `before` is its cutover before
+/// the entry.
+pub fn fresh(before: Option<&State>, entry: &Envelope) -> Vec<HoldReason> {
     let Event::StepHeld { because } = &entry.event else {
-        return vec![Topic {
-            kinds: vec![entry.event.label()],
-            pages,
-            informs: informs(&entry.event),
-        }];
+        return Vec::new();
     };
+    let held = before.map_or(&[][..], |state| state.held.as_slice());
     let known: BTreeSet<HoldReason> = held.iter().map(HoldReason::subject).collect();
-    let news = |reason: &&HoldReason| !known.contains(&reason.subject());
+    let news = |reason: &&HoldReason| {
+        let subject = reason.subject();
+        let ended = before.is_some_and(|state| state.has_ended_lately(&subject, entry.at));
+        !known.contains(&subject) && !ended
+    };
+    because.iter().filter(news).cloned().collect()
+}
+
+/// What an entry says. `fresh` is what [`fresh`] found in it, `pages` whether the fold found that it wakes a person.
+pub fn topics(fresh: &[HoldReason], entry: &Envelope, pages: bool) -> Vec<Topic> {
+    let event = &entry.event;
+    if !matches!(event, Event::StepHeld { .. }) {
+        return vec![Topic {
+            kinds: vec![event.label()],
+            pages,
+            informs: informs(event),
+        }];
+    }
     let topic = |reason: &HoldReason| Topic {
-        kinds: vec![entry.event.label(), reason.kind()],
+        kinds: vec![event.label(), reason.kind()],
         pages: pages && reason.pages(),
         informs: !is_routine(reason),
     };
-    because.iter().filter(news).map(topic).collect()
+    fresh.iter().map(topic).collect()
 }
 
 /// Whether an event is worth knowing, for somebody who follows along: what moved, what people did, what went wrong.
@@ -103,6 +118,7 @@ fn informs(event: &Event) -> bool {
         | Event::BaselineSeen { .. }
         | Event::PageSent { .. }
         | Event::BakeSkipRequested { .. }
+        | Event::EvidenceCounted { .. }
         | Event::HookIntended { .. }
         | Event::HookSucceeded { .. }
         | Event::JobSwitchIntended { .. }
@@ -127,5 +143,6 @@ fn is_routine(reason: &HoldReason) -> bool {
             | HoldReason::Halted { .. }
             | HoldReason::JobsUnseen {}
             | HoldReason::JobsMoving { .. }
+            | HoldReason::HookRunning { .. }
     )
 }
