@@ -6,6 +6,7 @@ mod calls;
 mod fleets;
 mod jobs;
 mod journal_down;
+mod notices;
 mod outside;
 mod pages;
 mod scale;

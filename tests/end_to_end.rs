@@ -1,6 +1,7 @@
 //! The built program with the real SDKs against the HTTP test bed: what people see, from the plan file to the weights.
 
 mod alarms;
+mod backtests;
 mod beside;
 mod calls;
 mod crashes;
@@ -9,6 +10,7 @@ mod emergencies;
 mod evidence;
 mod fleets;
 mod ladder;
+mod notifications;
 mod operators;
 mod rollbacks;
 mod scene;

@@ -27,6 +27,7 @@ use super::cloudwatch::CloudWatchSignals;
 use super::date::ReplyDates;
 use super::jobs::EventJobs;
 use super::route53::Route53Dns;
+use super::sns::SnsTopics;
 use crate::engine::plan::Account;
 use crate::ports::Clock;
 
@@ -139,6 +140,8 @@ pub struct Aws {
     pub signals: CloudWatchSignals,
     /// EventBridge's rules and schedules.
     pub jobs: EventJobs,
+    /// Topics of SNS.
+    pub topics: SnsTopics,
 }
 
 /// Makes the adapters from the environment and the profile. Cannot fail, and fetches no credentials yet; where neither
@@ -149,7 +152,8 @@ pub async fn connect(options: Options) -> Aws {
     Aws {
         dns: Route53Dns::new(Arc::clone(&clients)),
         signals: CloudWatchSignals::new(Arc::clone(&clients)),
-        jobs: EventJobs::new(clients, clock),
+        jobs: EventJobs::new(Arc::clone(&clients), Arc::clone(&clock)),
+        topics: SnsTopics::new(clients, clock),
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::config::AwsClients;
+use super::signed::Body;
 use super::signed::Call;
 use super::signed::Signed;
 use crate::engine::event::FailureClass;
@@ -58,7 +59,7 @@ impl EventJobs {
             method: "POST",
             path: "/",
             target: Some(target),
-            body,
+            body: Body::Json(body),
         };
         self.signed.call(&aws.account, region, call).await
     }
@@ -79,7 +80,7 @@ impl EventJobs {
             method,
             path,
             target: None,
-            body,
+            body: Body::Json(body),
         };
         self.signed.call(&aws.account, region, call).await
     }

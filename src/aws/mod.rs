@@ -15,8 +15,10 @@
 //! | `zones.rs` | finding hosted zones |
 //! | `route53.rs` | the port `Dns` |
 //! | `cloudwatch.rs` | the port `Signals` |
-//! | `signed.rs` | signed JSON calls without an SDK client |
+//! | `signed.rs` | signed calls without an SDK client |
 //! | `jobs.rs` | rules and schedules for the port `Jobs` |
+//! | `sns.rs` | the port `Topics` |
+//! | `past.rs` | the port `Past` |
 
 mod budget;
 mod caller;
@@ -27,8 +29,10 @@ mod errors;
 mod images;
 mod jobs;
 mod metrics;
+mod past;
 mod route53;
 mod signed;
+mod sns;
 mod zone_reads;
 mod zones;
 
@@ -44,3 +48,4 @@ pub use errors::BatchFailure;
 pub use errors::batch_failures;
 pub use jobs::EventJobs;
 pub use route53::Route53Dns;
+pub use sns::SnsTopics;

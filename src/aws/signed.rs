@@ -1,4 +1,4 @@
-//! Signed JSON calls to AWS services whose SDK would cost more than the three operations that are needed.
+//! Signed calls to AWS services whose SDK would cost more than the few operations that are needed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,8 @@ use aws_types::service_config::ServiceConfigKey;
 use serde_json::Value;
 
 use super::config::AwsClients;
+use super::errors::presentable;
+use super::errors::unescaped;
 use crate::engine::event::FailureClass;
 use crate::engine::plan::Account;
 use crate::ports::CallError;
@@ -39,8 +41,44 @@ pub(super) struct Call<'call> {
     pub(super) path: &'call str,
     /// `X-Amz-Target`, where the service wants it.
     pub(super) target: Option<&'static str>,
-    /// What it carries; nothing where that is null.
-    pub(super) body: Value,
+    /// What it carries.
+    pub(super) body: Body,
+}
+
+/// What a call carries.
+pub(super) enum Body {
+    /// JSON; nothing where that is null.
+    Json(Value),
+    /// The fields of a form, for services that speak the Query protocol.
+    Form(Vec<(String, String)>),
+}
+
+impl Body {
+    fn text(&self) -> String {
+        match self {
+            Self::Json(Value::Null) => String::new(),
+            Self::Json(body) => body.to_string(),
+            Self::Form(fields) => {
+                let pair = |(name, value): &(String, String)| {
+                    format!("{}={}", escaped(name), escaped(value))
+                };
+                fields.iter().map(pair).collect::<Vec<_>>().join("&")
+            }
+        }
+    }
+}
+
+/// Percent-encodes all but the unreserved characters. Source: RFC 3986, section 2.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
 }
 
 /// Makes signed calls.
@@ -100,14 +138,14 @@ impl Signed {
         let credentials =
             credentials.map_err(|error| denied(format!("no credentials: {error}")))?;
         let identity: Identity = credentials.into();
-        let body = match &call.body {
-            Value::Null => String::new(),
-            body => body.to_string(),
-        };
+        let body = call.body.text();
         let mut headers: Vec<(String, String)> = Vec::new();
         if let Some(target) = call.target {
             headers.push(("content-type".into(), "application/x-amz-json-1.1".into()));
             headers.push(("x-amz-target".into(), target.into()));
+        } else if matches!(call.body, Body::Form(_)) {
+            let form = "application/x-www-form-urlencoded; charset=utf-8";
+            headers.push(("content-type".into(), form.into()));
         } else if !body.is_empty() {
             headers.push(("content-type".into(), "application/json".into()));
         }
@@ -128,7 +166,10 @@ impl Signed {
             };
             refused(class, failure.to_string())
         })?;
-        let value: Value = serde_json::from_str(&answer.body).unwrap_or(Value::Null);
+        let value = match &call.body {
+            Body::Json(_) => serde_json::from_str(&answer.body).unwrap_or(Value::Null),
+            Body::Form(_) => query_answer(&answer.body),
+        };
         if (200..300).contains(&answer.status) {
             return Ok(value);
         }
@@ -173,7 +214,7 @@ impl Signed {
 }
 
 /// The endpoint that the options or the environment name: the service's own (`AWS_ENDPOINT_URL_EVENTBRIDGE`,
-/// `AWS_ENDPOINT_URL_SCHEDULER`), or that of all services.
+/// `AWS_ENDPOINT_URL_SCHEDULER`, `AWS_ENDPOINT_URL_SNS`), or that of all services.
 fn endpoint_of(config: &SdkConfig, service: &str) -> Option<String> {
     let service_id = match service {
         "events" => "eventbridge",
@@ -199,6 +240,16 @@ fn suffix(region: &str) -> &'static str {
     }
 }
 
+/// The answer of the Query protocol as far as it is needed: the code and the message of an error.
+fn query_answer(xml: &str) -> Value {
+    let text = |tag: &str| {
+        let (_, inner) = xml.split_once(&format!("<{tag}>"))?;
+        let (text, _) = inner.split_once(&format!("</{tag}>"))?;
+        Some(unescaped(text))
+    };
+    serde_json::json!({ "code": text("Code"), "message": text("Message") })
+}
+
 /// What a refusal says, and of which kind it is.
 fn failed(
     operation: &'static str,
@@ -215,6 +266,9 @@ fn failed(
     let code = code.rsplit('#').next().unwrap_or_default();
     let code = code.split(':').next().unwrap_or_default().to_owned();
     let said = body["message"].as_str().or(body["Message"].as_str());
+    // What a service repeats of a request may hold a session token.
+    let said = said.map(presentable);
+    let said = said.as_deref();
     let message = match (code.as_str(), said) {
         ("", said) => format!("status {status}: {}", said.unwrap_or("no message")),
         (code, said) => format!("{code}: {}", said.unwrap_or("no message")),
@@ -231,6 +285,10 @@ fn failed(
         ("ConcurrentModificationException" | "ConflictException", _) => FailureClass::Conflict,
         (
             "AccessDeniedException"
+            | "AuthorizationError"
+            | "InvalidClientTokenId"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
             | "ExpiredTokenException"
             | "UnrecognizedClientException"
             | "InvalidSignatureException"

@@ -4,6 +4,7 @@ pub mod adopt_drift;
 pub mod amend;
 pub mod approve;
 pub mod args;
+pub mod backtest;
 pub mod books;
 pub mod check;
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod history;
 pub mod ignore_alarm;
 pub mod logging;
 pub mod names;
+pub mod notify_test;
 pub mod operate;
 pub mod outcome;
 pub mod plans;
@@ -24,6 +26,7 @@ pub mod preview;
 pub mod rehearse;
 pub mod rollback;
 pub mod run;
+pub mod secrets;
 pub mod status;
 pub mod watched_files;
 
@@ -81,6 +84,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Exit> {
         Command::Check(args) => check::run(context, args),
         Command::Preview(args) => preview::run(context, args),
         Command::Rehearse(args) => rehearse::run(context, args),
+        Command::Backtest(args) => backtest::run(context, args),
         Command::Run(args) => run::run(context, args),
         Command::Status(args) => status::run(context, args),
         Command::Approve(args) => approve::run(context, args),
@@ -103,6 +107,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Exit> {
         Command::AdoptDrift(args) => adopt_drift::run(context, args),
         Command::IgnoreAlarm(args) => ignore_alarm::run(context, args),
         Command::Rollback(args) => rollback::run(context, args),
+        Command::NotifyTest(args) => notify_test::run(context, args),
         Command::History(args) => history::run(context, args),
         Command::Schema(args) => generate::schema(context, args),
         Command::Completions { shell } => generate::completions(context, *shell),

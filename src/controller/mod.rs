@@ -4,6 +4,7 @@ pub mod batch;
 mod book;
 pub mod break_glass;
 mod claims;
+mod couriers;
 mod drift_checks;
 pub mod emergency;
 mod errands;
@@ -38,6 +39,7 @@ use crate::ports::{
 };
 
 use book::Book;
+use couriers::Couriers;
 use errands::Errands;
 use observe::{Eyes, Memory};
 use pager::Pager;
@@ -115,6 +117,7 @@ pub struct Controller {
     series: SeriesMemory,
     performer: Performer,
     pager: Pager,
+    couriers: Couriers,
     errands: Errands,
     /// The cutovers whose jobs were looked at since the last round.
     looked: BTreeSet<CutoverName>,
@@ -167,6 +170,10 @@ impl Controller {
             signals: Arc::clone(&outside.signals),
         };
         let performer = Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal));
+        let mut book = Book::new(Arc::clone(&outside.journal), &settings.me);
+        if outside.notifier.has_channels() {
+            book.keep_notices();
+        }
         Self {
             eyes,
             errands: Errands::new(
@@ -176,11 +183,12 @@ impl Controller {
                 performer.shared(),
             ),
             looked: BTreeSet::new(),
-            book: Book::new(Arc::clone(&outside.journal), &settings.me),
+            book,
             memory: Memory::default(),
             performer,
             series: SeriesMemory::default(),
             pager: Pager::new(Arc::clone(&outside.notifier)),
+            couriers: Couriers::new(outside.clone(), settings.me.clone()),
             notes: BTreeMap::new(),
             outcomes: Facts::new(),
             unrecorded: Vec::new(),

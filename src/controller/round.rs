@@ -71,6 +71,7 @@ impl Controller {
         self.keep_break_glass();
         self.look_at_jobs(&seen);
         self.send_pages();
+        self.send_notices();
         if *due == Due::All || self.may_beat() {
             self.beat().await;
         } else {

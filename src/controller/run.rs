@@ -83,28 +83,36 @@ impl Controller {
             return Due::Only(BTreeSet::new());
         }
         let down = self.journal_trouble.is_some();
-        let wake = wakes_at(self.next_wake());
-        let look_again = self
-            .outside
-            .clock
-            .look_again(looked_at, self.settings.interval);
-        tokio::select! {
-            biased;
-            outcome = self.performer.next() => {
-                self.note_outcome(outcome);
-                Due::Only(BTreeSet::new())
+        loop {
+            let wake = wakes_at(self.next_wake());
+            let look_again = self
+                .outside
+                .clock
+                .look_again(looked_at, self.settings.interval);
+            tokio::select! {
+                biased;
+                outcome = self.performer.next() => {
+                    self.note_outcome(outcome);
+                    return Due::Only(BTreeSet::new());
+                }
+                done = self.errands.next() => {
+                    self.note_done(done);
+                    return Due::Only(BTreeSet::new());
+                }
+                delivered = self.pager.next() => {
+                    self.delivered.push(delivered);
+                    return Due::Only(BTreeSet::new());
+                }
+                () = appended(&self.book, down) => return Due::Only(BTreeSet::new()),
+                () = look_again => return Due::All,
+                () = wake => return Due::Only(self.woken()),
+                () = self.couriers.next() => {
+                    self.send_notices();
+                    if self.has_told_pages() {
+                        return Due::Only(BTreeSet::new());
+                    }
+                }
             }
-            done = self.errands.next() => {
-                self.note_done(done);
-                Due::Only(BTreeSet::new())
-            }
-            delivered = self.pager.next() => {
-                self.delivered.push(delivered);
-                Due::Only(BTreeSet::new())
-            }
-            () = appended(&self.book, down) => Due::Only(BTreeSet::new()),
-            () = look_again => Due::All,
-            () = wake => Due::Only(self.woken()),
         }
     }
 
@@ -134,12 +142,18 @@ impl Controller {
     async fn finish(&mut self) -> Result<(), ControllerError> {
         let deadline = Instant::now() + FINISH_WITHIN;
         self.send_pages();
-        while !(self.performer.is_idle() && self.pager.is_idle() && self.errands.is_idle()) {
+        self.send_notices();
+        while !(self.performer.is_idle()
+            && self.pager.is_idle()
+            && self.errands.is_idle()
+            && self.couriers.is_idle())
+        {
             tokio::select! {
                 biased;
                 outcome = self.performer.next() => self.note_outcome(outcome),
                 done = self.errands.next() => self.note_done(done),
                 delivered = self.pager.next() => self.delivered.push(delivered),
+                () = self.couriers.next() => self.send_notices(),
                 () = tokio::time::sleep_until(deadline) => break,
             }
         }

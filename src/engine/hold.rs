@@ -517,6 +517,63 @@ impl HoldReason {
         }
     }
 
+    /// The reason's name as it stands in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RevertBlocked { .. } => "revert_blocked",
+            Self::Halted { .. } => "halted",
+            Self::JobsBothOff { .. } => "jobs_both_off",
+            Self::JobsDrift { .. } => "jobs_drift",
+            Self::JobsStuck { .. } => "jobs_stuck",
+            Self::HookFailed { .. } => "hook_failed",
+            Self::Drift { .. } => "drift",
+            Self::AlreadyAtBaseline { .. } => "already_at_baseline",
+            Self::AlarmRed { .. } => "alarm_red",
+            Self::MeasureRed { .. } => "measure_red",
+            Self::TrafficElsewhere { .. } => "traffic_elsewhere",
+            Self::Climbing { .. } => "climbing",
+            Self::FallbackRed { .. } => "fallback_red",
+            Self::MeasureRed { .. } => "measure_red",
+            Self::TrafficElsewhere { .. } => "traffic_elsewhere",
+            Self::Climbing { .. } => "climbing",
+            Self::TooFewRequests { .. } => "too_few_requests",
+            Self::FallbackUnknown { .. } => "fallback_unknown",
+            Self::AlarmMissing { .. } => "alarm_missing",
+            Self::NoData { .. } => "no_data",
+            Self::Unknown { .. } => "unknown",
+            Self::UnknownTooLong { .. } => "unknown_too_long",
+            Self::TooFewRequests { .. } => "too_few_requests",
+            Self::Route53Unreadable { .. } => "route53_unreadable",
+            Self::Preflight { .. } => "preflight",
+            Self::Claimed { .. } => "claimed",
+            Self::Clock { .. } => "clock",
+            Self::PlanChanged { .. } => "plan_changed",
+            Self::PlanUnreadable { .. } => "plan_unreadable",
+            Self::JournalDown { .. } => "journal_down",
+            Self::BreakGlass { .. } => "break_glass",
+            Self::FleetUnreadable { .. } => "fleet_unreadable",
+            Self::BudgetSpent { .. } => "budget_spent",
+            Self::SharedFate { .. } => "shared_fate",
+            Self::Frozen { .. } => "frozen",
+            Self::Dependency { .. } => "dependency",
+            Self::FleetFull { .. } => "fleet_full",
+            Self::Paused { .. } => "paused",
+            Self::Approval { .. } => "approval",
+            Self::ApprovalOverdue { .. } => "approval_overdue",
+            Self::WindowShut { .. } => "window_shut",
+            Self::JobsUnseen { .. } => "jobs_unseen",
+            Self::JobsFiring { .. } => "jobs_firing",
+            Self::JobsRunning { .. } => "jobs_running",
+            Self::JobsMoving { .. } => "jobs_moving",
+            Self::HookRunning { .. } => "hook_running",
+            Self::Shifting { .. } => "shifting",
+            Self::InSyncLate { .. } => "in_sync_late",
+            Self::Settling { .. } => "settling",
+            Self::Baking { .. } => "baking",
+            Self::Reverting { .. } => "reverting",
+        }
+    }
+
     /// The step whose approval it asks for, if it does.
     pub fn asks_approval(&self) -> Option<u16> {
         if let Self::Approval { step } | Self::ApprovalOverdue { step, .. } = self {

@@ -2,6 +2,7 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod backtest;
 pub mod calendar;
 pub mod check;
 pub mod commands;
@@ -13,6 +14,7 @@ pub mod fold;
 pub mod hold;
 pub mod hooks;
 pub mod jobs;
+pub mod notify;
 pub mod observation;
 pub mod plan;
 pub mod preflight;

@@ -9,6 +9,7 @@ use super::evidence::gate::{GateId, GateKind};
 use super::evidence::plan::Measures;
 use super::hooks::Hook;
 use super::jobs::JobSwitch;
+pub use super::notify::Notify;
 use super::record::GroupName;
 use super::units::{AlarmId, CutoverName, Share, WeightPair};
 use super::window::Windows;
@@ -175,13 +176,6 @@ pub enum HoldOrRevert {
     Hold,
     /// Take the traffic back.
     Revert,
-}
-
-/// Who is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notify {
-    /// A local command (argv, no shell) that gets the event as JSON on standard input.
-    pub command: Vec<String>,
 }
 
 /// A plan together with where it came from; what the journal keeps of it.

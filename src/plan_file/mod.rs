@@ -25,6 +25,7 @@ mod lint;
 mod load;
 mod measures;
 mod merge;
+mod notify;
 mod order;
 mod presets;
 mod raw;

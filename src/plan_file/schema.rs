@@ -14,6 +14,7 @@ use serde_json::json;
 use super::raw::RawFleet;
 use super::raw::RawPlan;
 use super::read::At;
+use super::read::Several;
 
 /// The JSON Schema (draft 2020-12) of a plan file. It knows shapes only; `cutover check` knows the rest.
 pub fn schema() -> Value {
@@ -119,5 +120,22 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         T::json_schema(generator)
+    }
+}
+
+/// A list, or its only entry by itself.
+impl<T: JsonSchema> JsonSchema for Several<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Several_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let entry = generator.subschema_for::<T>();
+        let list = json!({ "type": "array", "minItems": 1, "items": entry });
+        schemars::json_schema!({ "anyOf": [entry, list] })
     }
 }

@@ -40,6 +40,8 @@ pub struct Answer {
     pub status: u16,
     /// The header `x-amzn-errortype`, where there is one.
     pub error_type: Option<String>,
+    /// How long to wait before asking again, where the answer says so in seconds.
+    pub retry_after: Option<Duration>,
     /// What it carries.
     pub body: String,
 }
@@ -102,11 +104,14 @@ impl Client {
                 .await
                 .map_err(|error| Failure::NoAnswer(format!("no answer: {}", chain(&error))))?;
             let error_type = answer.headers().get("x-amzn-errortype").map(str::to_owned);
+            let retry_after = answer.headers().get("retry-after");
+            let retry_after = retry_after.and_then(|secs| secs.trim().parse().ok());
             let status = answer.status().as_u16();
             let body = read(answer.take_body()).await?;
             Ok(Answer {
                 status,
                 error_type,
+                retry_after: retry_after.map(Duration::from_secs),
                 body,
             })
         };

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::approval::Evidence;
 use super::calendar::{self, Clocks};
+use super::notice::Failing;
 use super::{holds, text};
 use crate::engine::calendar::Calendar;
 use crate::engine::evidence::number::Number;
@@ -55,6 +56,8 @@ pub struct Row {
     pub approval: Option<Evidence>,
     /// When what is to come can happen.
     pub coming: Option<Coming>,
+    /// The channels that cannot be told of it.
+    pub failing: Vec<Failing>,
 }
 
 /// When the steps to come can happen, for rows that show it.
@@ -118,6 +121,7 @@ impl Row {
             "observed_at": self.observed_at.map(text::rfc3339),
             "labels": self.labels,
             "approval": self.approval.as_ref().map(Evidence::to_json),
+            "notifications": self.failing.iter().map(Failing::to_json).collect::<Vec<_>>(),
             "coming": self.coming.as_ref().map(|coming| calendar::to_json(&coming.calendar, &coming.plan)),
         });
         if let Some(observed) = self.observed_share {
@@ -429,6 +433,7 @@ mod tests {
             observed_share: None,
             approval: None,
             coming: None,
+            failing: Vec::new(),
         }
     }
 

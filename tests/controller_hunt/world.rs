@@ -34,7 +34,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
 
 use super::beside::{Side, WiredHooks, WiredJobs};
-use super::outside::{Delays, Files, Glass, Knobs, People, WatchedJournal, Wire};
+use super::outside::{Delays, Files, Glass, Knobs, People, Told, WatchedJournal, Wire};
 use crate::support::engine_plan::gate;
 
 /// The region of all alarms.
@@ -128,6 +128,7 @@ pub(crate) struct World {
     pub(crate) files: Files,
     pub(crate) pages: Arc<Mutex<Vec<Page>>>,
     pub(crate) pages_fail: Arc<Mutex<bool>>,
+    pub(crate) channels: Arc<Mutex<Told>>,
     pub(crate) glass: Glass,
     pub(crate) witness: Arc<Mutex<Witness>>,
     pub(crate) interval: Duration,
@@ -174,6 +175,7 @@ impl World {
             files: Files::default(),
             pages: Arc::default(),
             pages_fail: Arc::default(),
+            channels: Arc::default(),
             glass: Glass::default(),
             witness: Arc::default(),
             interval: Duration::from_secs(10),
@@ -266,6 +268,7 @@ impl World {
             notifier: Arc::new(People {
                 pages: Arc::clone(&self.pages),
                 fail: Arc::clone(&self.pages_fail),
+                channels: Arc::clone(&self.channels),
             }),
             files: Some(Arc::new(self.files.clone())),
             break_glass: Some(Arc::new(self.glass.clone())),

@@ -156,6 +156,7 @@ fn plan() -> Plan {
         windows: None,
         notify: Some(Notify {
             command: vec!["/usr/local/bin/page".to_owned(), "--team=api".to_owned()],
+            channels: Vec::new(),
         }),
         hooks: Vec::new(),
         jobs: None,
@@ -275,7 +276,7 @@ fn watching() -> Vec<Event> {
     ]
 }
 
-fn holds() -> Vec<HoldReason> {
+pub(crate) fn holds() -> Vec<HoldReason> {
     vec![
         HoldReason::Halted {
             reason: HaltReason::BothRed {
@@ -429,6 +430,7 @@ fn of_the_fleet() -> Vec<Event> {
                 failure_budget: Some(1),
                 notify: Some(Notify {
                     command: vec!["page".to_owned(), "sre".to_owned()],
+                    channels: Vec::new(),
                 }),
             },
             path: "/plans/fleet.yaml".to_owned(),

@@ -121,7 +121,8 @@ fn accept_plan(view: &View<'_>) -> Option<Event> {
         return None;
     };
     // The path alone is no news: two machines may keep the same file at different places, and would take turns.
-    let changed = source.digest != view.state.source.digest;
+    let told_otherwise = source.plan.notify != view.state.plan().notify;
+    let changed = source.digest != view.state.source.digest || told_otherwise;
     // A baseline binds the records: it would not fit others.
     let same_records = source.plan.records == view.state.plan().records;
     let fits =
