@@ -9,7 +9,7 @@ use super::evidence::gate::{GateId, GateKind};
 use super::evidence::plan::Measures;
 use super::hooks::Hook;
 use super::jobs::JobSwitch;
-pub use super::notify::Notify;
+pub use crate::engine::notify::Notify;
 use super::record::GroupName;
 use super::units::{AlarmId, CutoverName, Share, WeightPair};
 use super::window::Windows;
