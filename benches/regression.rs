@@ -6,7 +6,8 @@
 //! each minute or for each five minutes (gamma-distributed rates: negative binomial counts). Each service has a seed of
 //! its own, so the table is the same on every machine.
 //!
-//! `healthy N` and `worse N` take one half of the table, with N services a cell; without arguments, all of it.
+//! `healthy N` and `worse N` take one half of the table, with N services a cell, `healthy N RATE` only the rows of so many
+//! requests a minute; without arguments, all of it.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
@@ -51,19 +52,21 @@ fn main() {
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
     let what = args.next();
     let number = args.next().and_then(|arg| arg.parse().ok());
+    let rate = args.next().and_then(|arg| arg.parse().ok());
+    let rates = rate.map_or_else(|| RATES.to_vec(), |rate| vec![rate]);
     if what.as_deref() != Some("worse") {
-        healthy(number.unwrap_or(HEALTHY));
+        healthy(number.unwrap_or(HEALTHY), &rates);
     }
     if what.as_deref() != Some("healthy") {
-        worse(number.unwrap_or(WORSE));
+        worse(number.unwrap_or(WORSE), &rates);
     }
 }
 
 /// Which share of the services that are well is taken back.
-fn healthy(services: u64) {
+fn healthy(services: u64, rates: &[f64]) {
     println!("taken back although well, of {services} services, in three days\n");
     heads("| requests a minute | errors |");
-    for rate in RATES {
+    for &rate in rates {
         for bursts in [ALONE, FIVES, TWENTIES, LONG] {
             let ends = play(services, rate, bursts, Trouble::None);
             print!("| {rate} | {bursts} |");
@@ -78,10 +81,10 @@ fn healthy(services: u64) {
 }
 
 /// After how many minutes a new side that is worse is taken back.
-fn worse(services: u64) {
+fn worse(services: u64, rates: &[f64]) {
     println!("minutes until half of {services} services that are worse are taken back\n");
     heads("| requests a minute | errors | worse |");
-    for rate in RATES {
+    for &rate in rates {
         for bursts in [ALONE, FIVES] {
             for times in [2.0, 5.0, 20.0] {
                 for from in [0, 2 * 24 * 60] {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::time::Instant;
 
+use crate::engine::backtest::Change;
 use crate::engine::event::{Envelope, Event, FailureClass};
 use crate::engine::evidence::plan::Query;
 use crate::engine::evidence::reading::{Readings, SeriesReading};
@@ -218,6 +219,20 @@ pub trait Signals: Send + Sync {
     /// The service's clock minus ours, as of now: the newest reply's time, carried on by the monotonic clock. None before
     /// the first reply.
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
+}
+
+/// What was: CloudWatch's memory. Read by backtests only, never by a controller.
+#[async_trait]
+pub trait Past: Send + Sync {
+    /// All changes of an alarm's state in `[since, until)`, oldest first. May take minutes for an alarm that changed
+    /// thousands of times: histories come in pages of 100, a few a second.
+    async fn alarm_changes(
+        &self,
+        account: &Account,
+        alarm: &AlarmId,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Change>, CallError>;
 }
 
 /// An append to one or more streams, all or nothing.

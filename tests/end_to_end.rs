@@ -1,6 +1,7 @@
 //! The built program with the real SDKs against the HTTP test bed: what people see, from the plan file to the weights.
 
 mod alarms;
+mod backtests;
 mod beside;
 mod calls;
 mod crashes;

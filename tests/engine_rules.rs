@@ -1,6 +1,7 @@
 //! The engine's rules, each as a claim about a small world (`engine_world`). Every append and every decision in here
 //! is also put before the invariants.
 
+mod backtest;
 mod clocks;
 mod drift;
 mod evidence;

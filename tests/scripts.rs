@@ -1,7 +1,8 @@
 //! Stories: what the program does when something goes wrong, as pages that an on-call engineer can read, and add one.
 //!
 //! A page in `tests/scripts/` (and README.md) has fenced blocks. One whose language is followed by a file name is that
-//! file. One that begins with `$ cutover rehearse` is played, and must print what stands below it. To add a page, write all
+//! file. One that begins with `$ cutover rehearse` or `$ cutover backtest` is played, and must print what stands
+//! below it. To add a page, write all
 //! but the output; to take what is printed now into all pages, and then to read the difference:
 //!
 //! ```sh
@@ -14,13 +15,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use cutover::cli::args::{Cli, Command};
+use cutover::cli::backtest;
 use cutover::cli::clock::SystemClock;
 use cutover::cli::context::{Context, Terminal};
 use cutover::cli::exit::Exit;
 use cutover::cli::rehearse;
 
-/// What a played block begins with.
-const PROMPT: &str = "$ cutover rehearse ";
+/// What played blocks begin with.
+const PROMPTS: [&str; 2] = ["$ cutover rehearse ", "$ cutover backtest "];
 
 /// As wide as a page is read.
 const WIDTH: usize = 100;
@@ -52,7 +54,7 @@ fn played(page: &str) -> String {
         if let Some((_, name)) = head.split_once(' ') {
             fs::write(folder.path().join(name), body).expect("the file can be written");
         }
-        match body.strip_prefix(PROMPT) {
+        match PROMPTS.iter().find(|prompt| body.starts_with(**prompt)) {
             Some(_) => {
                 let line = body.lines().next().unwrap_or_default();
                 shown = format!("{shown}{line}\n{}", output(line, folder.path()));
@@ -71,9 +73,6 @@ fn output(line: &str, folder: &Path) -> String {
     let words = words(line.trim_start_matches("$ "));
     let placed = words.iter().map(|word| placed(word, folder));
     let cli = Cli::try_parse_from(placed).unwrap_or_else(|error| panic!("{line}: {error}"));
-    let Command::Rehearse(args) = &cli.command else {
-        panic!("{line} is no rehearsal");
-    };
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut context = Context {
         global: cli.global,
@@ -86,7 +85,11 @@ fn output(line: &str, folder: &Path) -> String {
         },
         clock: SystemClock,
     };
-    let exit = rehearse::run(&mut context, args);
+    let exit = match &cli.command {
+        Command::Rehearse(args) => rehearse::run(&mut context, args),
+        Command::Backtest(args) => backtest::run(&mut context, args),
+        _ => panic!("{line} is neither a rehearsal nor a backtest"),
+    };
     let exit = exit.unwrap_or_else(|error| panic!("{line}: {error:#}"));
     let mut shown =
         anstream::adapter::strip_str(&String::from_utf8(out).expect("UTF-8")).to_string();
@@ -202,7 +205,8 @@ fn a_story_says_what_it_claims_and_why() {
             "{} says nothing",
             path.display()
         );
-        assert!(page.contains(PROMPT), "{} plays nothing", path.display());
+        let plays = PROMPTS.iter().any(|prompt| page.contains(*prompt));
+        assert!(plays, "{} plays nothing", path.display());
     }
 }
 

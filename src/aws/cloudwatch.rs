@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::operation::describe_alarms::DescribeAlarmsOutput;
 use aws_sdk_cloudwatch::types::AlarmHistoryItem;
 use aws_sdk_cloudwatch::types::AlarmType;
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::config::AlarmBudgets;
 use super::config::AwsClients;
 use super::config::READ_TIMEOUT;
 use super::errors::call_error;
@@ -58,7 +60,7 @@ const METRIC_PAGES_MAX: usize = 10;
 const HISTORY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A page waits for its turn as long as its reading may take altogether, which is bounded elsewhere.
 const TOKEN_WITHIN: Duration = Duration::from_mins(5);
-const NO_REGION: &str = "no AWS region: set aws.region in the plan or AWS_REGION";
+pub(super) const NO_REGION: &str = "no AWS region: set aws.region in the plan or AWS_REGION";
 
 /// `CloudWatch` behind the port. Clones share clients and budgets.
 #[derive(Debug, Clone)]
@@ -75,9 +77,19 @@ impl CloudWatchSignals {
     }
 
     /// The alarm's region, or else the environment's.
-    fn region_of(&self, alarm: &AlarmId) -> Option<String> {
+    pub(super) fn region_of(&self, alarm: &AlarmId) -> Option<String> {
         let own = alarm.region.as_deref();
         own.or(self.clients.region()).map(str::to_owned)
+    }
+
+    /// What reading histories takes: a client, and the budget of its calls.
+    pub(super) async fn history_access(
+        &self,
+        account: &Account,
+        region: &str,
+    ) -> (Client, Arc<AlarmBudgets>) {
+        let client = self.clients.cloudwatch(account, region).await;
+        (client, self.clients.alarm_budgets(account, region))
     }
 
     /// Reads all names of all regions, each page by the deadline or not at all.
@@ -310,16 +322,13 @@ impl Signals for CloudWatchSignals {
         let mut regions: BTreeMap<String, BTreeMap<Query, Minutes>> = BTreeMap::new();
         let mut readings = Readings::new();
         for (query, minutes) in wanted {
-            match query.region.as_deref().or(self.clients.region()) {
-                Some(region) => {
-                    let series = regions.entry(region.to_owned()).or_default();
-                    series.insert(query.clone(), *minutes);
-                }
-                None => {
-                    let unread = SeriesReading::Unreadable(NO_REGION.to_owned());
-                    readings.insert(query.clone(), unread);
-                }
-            }
+            let Some(region) = query.region.as_deref().or(self.clients.region()) else {
+                let unread = SeriesReading::Unreadable(NO_REGION.to_owned());
+                readings.insert(query.clone(), unread);
+                continue;
+            };
+            let series = regions.entry(region.to_owned()).or_default();
+            series.insert(query.clone(), *minutes);
         }
         let mut reads = JoinSet::new();
         for (region, series) in regions {
@@ -452,17 +461,20 @@ fn found(
 /// When the alarm entered ALARM by this item; none if it went elsewhere. An item that does not say is an error, for
 /// what cannot be judged must not pass.
 fn entry_into_alarm(item: &AlarmHistoryItem) -> Result<Option<Timestamp>, &'static str> {
-    let (before, after) = item
-        .history_data()
-        .and_then(states_from_data)
-        .or_else(|| item.history_summary().and_then(states_from_summary))
-        .ok_or("an item of the alarm's history does not say which state followed")?;
+    let (before, after) =
+        states(item).ok_or("an item of the alarm's history does not say which state followed")?;
     if after != "ALARM" || before.as_deref() == Some("ALARM") {
         return Ok(None);
     }
     let at = item.timestamp().and_then(our_time);
     at.map(Some)
         .ok_or("an item of the alarm's history has no time")
+}
+
+/// The states before and after, from wherever the item has them.
+pub(super) fn states(item: &AlarmHistoryItem) -> Option<(Option<String>, String)> {
+    let data = item.history_data().and_then(states_from_data);
+    data.or_else(|| item.history_summary().and_then(states_from_summary))
 }
 
 /// The states before and after from `{"oldState":{"stateValue":…},"newState":{"stateValue":…}}`.
@@ -488,12 +500,12 @@ pub(super) fn our_time(time: &DateTime) -> Option<Timestamp> {
     Timestamp::new(time.secs(), nanos).ok()
 }
 
-fn sdk_time(time: Timestamp) -> DateTime {
+pub(super) fn sdk_time(time: Timestamp) -> DateTime {
     // To the second, downwards: an item too many is dropped again, one too few would be a flap unseen.
     DateTime::from_secs(time.as_second() - i64::from(time.subsec_nanosecond() < 0))
 }
 
-fn endless(operation: &'static str) -> CallError {
+pub(super) fn endless(operation: &'static str) -> CallError {
     CallError::new(
         operation,
         FailureClass::Permanent,

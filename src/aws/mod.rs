@@ -18,6 +18,7 @@
 //! | `signed.rs` | signed calls without an SDK client |
 //! | `jobs.rs` | rules and schedules for the port `Jobs` |
 //! | `sns.rs` | the port `Topics` |
+//! | `past.rs` | the port `Past` |
 
 mod budget;
 mod caller;
@@ -28,6 +29,7 @@ mod errors;
 mod images;
 mod jobs;
 mod metrics;
+mod past;
 mod route53;
 mod signed;
 mod sns;

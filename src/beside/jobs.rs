@@ -68,7 +68,8 @@ impl Jobs for RealJobs {
                 namespace,
                 context,
             } => {
-                let place = kubectl::Place::new(&self.kubectl, context, namespace);
+                let place =
+                    kubectl::Place::new(&self.kubectl, context.as_ref(), namespace.as_ref());
                 kubectl::look(&place, name).await
             }
             JobHalf::Command { state, running, .. } => {
@@ -102,7 +103,8 @@ impl Jobs for RealJobs {
                 namespace,
                 context,
             } => {
-                let place = kubectl::Place::new(&self.kubectl, context, namespace);
+                let place =
+                    kubectl::Place::new(&self.kubectl, context.as_ref(), namespace.as_ref());
                 kubectl::turn(&place, name, on, key).await
             }
             JobHalf::Command { off, on: start, .. } => {

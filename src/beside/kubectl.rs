@@ -20,7 +20,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn new(program: &str, context: &Option<String>, namespace: &Option<String>) -> Self {
+    pub(super) fn new(program: &str, context: Option<&String>, namespace: Option<&String>) -> Self {
         let mut argv = vec![program.to_owned(), "--request-timeout=20s".to_owned()];
         argv.extend(context.iter().map(|context| format!("--context={context}")));
         argv.extend(namespace.iter().map(|name| format!("--namespace={name}")));

@@ -110,6 +110,9 @@ pub enum Command {
     /// Play plans against a simulated world, days in a moment
     #[command(after_help = help::REHEARSE)]
     Rehearse(Rehearse),
+    /// Play plans over the past: how often would they have gone back, and why
+    #[command(after_help = help::BACKTEST)]
+    Backtest(Backtest),
     /// Run the controller until every cutover has completed or gone back
     #[command(after_help = help::RUN)]
     Run(Run),
@@ -218,6 +221,35 @@ pub struct Rehearse {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub runs: Option<u32>,
     /// Leave the charts out
+    #[arg(long)]
+    pub no_charts: bool,
+    /// Draw with ASCII only
+    #[arg(long)]
+    pub ascii: bool,
+}
+
+/// Arguments of `backtest`.
+#[derive(Debug, Args)]
+pub struct Backtest {
+    /// Plan files, or directories of them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Since when, or how long ago [default: 14d]
+    #[arg(long, value_name = "TIME|DURATION", value_parser = past_moment)]
+    pub since: Option<Moment>,
+    /// Until when, or how long ago; now by default
+    #[arg(long, value_name = "TIME|DURATION", value_parser = past_moment)]
+    pub until: Option<Moment>,
+    /// How far the starts are apart
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = apart)]
+    pub every: SignedDuration,
+    /// Keep what was read in this file
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Take the past from this file; AWS is not asked
+    #[arg(long, value_name = "FILE", conflicts_with = "save")]
+    pub from: Option<PathBuf>,
+    /// Leave the strips out
     #[arg(long)]
     pub no_charts: bool,
     /// Draw with ASCII only
@@ -349,12 +381,12 @@ pub struct Unfreeze {
     pub reason: Option<String>,
 }
 
-/// A time, or how long from now.
+/// A time, or how long from now; for what has been, how long ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     /// This time.
     At(Timestamp),
-    /// This long from now.
+    /// This long from now, or ago.
     In(SignedDuration),
 }
 
@@ -367,6 +399,26 @@ fn moment(text: &str) -> Result<Moment, String> {
         "write a time such as `2026-12-28T09:00:00+09:00`, or a duration such as `4h`".to_owned()
     };
     duration(text).map(Moment::In).map_err(hint)
+}
+
+/// Reads a time or how long ago.
+fn past_moment(text: &str) -> Result<Moment, String> {
+    if let Ok(at) = text.parse() {
+        return Ok(Moment::At(at));
+    }
+    let hint = |_| {
+        "write a time such as `2026-11-07T09:00:00Z`, or how long ago, such as `14d`".to_owned()
+    };
+    duration(text).map(Moment::In).map_err(hint)
+}
+
+/// A duration that is a sensible distance between two starts.
+fn apart(text: &str) -> Result<SignedDuration, String> {
+    let length = duration(text)?;
+    if length < SignedDuration::from_mins(1) {
+        return Err("must be `1m` or more".to_owned());
+    }
+    Ok(length)
 }
 
 /// Arguments of commands on cutovers that need a reason.

@@ -8,6 +8,7 @@ A first walk:
   cutover check plan.yaml          is the plan valid?
   cutover rehearse plan.yaml       would it have done what I mean?
   cutover preview plan.yaml        what is in AWS, what would change, when?
+  cutover backtest plan.yaml       how often would it have gone back last week?
   cutover run plan.yaml            do it, and take it back if it fails
   cutover status                   where does it stand, and why?
   cutover rollback NAME            everything back, now
@@ -67,6 +68,18 @@ The charts are as wide as the terminal, or as COLUMNS says. README.md documents 
 
 Exit codes: 0 completed, 10 a plan is not valid, 20 reverted, 21 the revert did not end, 22 held or halted
 With --runs: 0 however they ended";
+
+/// Below `backtest --help`.
+pub const BACKTEST: &str = "\
+Starts each plan at every hour of the past, and decides as `run` would have, from the histories of its alarms. Reads CloudWatch, writes nothing; no journal is needed. Approvals are taken for given, and Route 53 for working. Gates that were never seen are named and left out.
+
+Examples:
+  cutover backtest plan.yaml
+  cutover backtest plan.yaml --since 7d --every 15m
+  cutover backtest plans/ --save past.json          keep the past, and read it again:
+  cutover backtest plans/ --from past.json --format json
+
+Exit codes: 0 done, however the starts ended; 2 usage, or a file that is no record; 10 a plan is not valid";
 
 /// Below `run --help`.
 pub const RUN: &str = "\

@@ -4,6 +4,7 @@ pub mod adopt_drift;
 pub mod amend;
 pub mod approve;
 pub mod args;
+pub mod backtest;
 pub mod books;
 pub mod check;
 pub mod clock;
@@ -83,6 +84,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Exit> {
         Command::Check(args) => check::run(context, args),
         Command::Preview(args) => preview::run(context, args),
         Command::Rehearse(args) => rehearse::run(context, args),
+        Command::Backtest(args) => backtest::run(context, args),
         Command::Run(args) => run::run(context, args),
         Command::Status(args) => status::run(context, args),
         Command::Approve(args) => approve::run(context, args),

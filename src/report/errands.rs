@@ -159,18 +159,12 @@ pub(super) fn remedy(reason: &HoldReason, name: &str) -> Option<String> {
 
 /// What a plan does beside the weights, indented, a line each; empty where it does nothing.
 pub(super) fn lines(plan: &Plan) -> String {
-    let mut lines = String::new();
+    let mut lines: Vec<String> = Vec::new();
     let mut jobs = jobs(plan).into_iter();
-    if let Some(moment) = jobs.next() {
-        lines.push_str(&format!("  jobs move {moment}\n"));
-    }
-    for job in jobs {
-        lines.push_str(&format!("    {job}\n"));
-    }
-    for hook in hooks(plan) {
-        lines.push_str(&format!("  {hook}\n"));
-    }
-    lines
+    lines.extend(jobs.next().map(|moment| format!("  jobs move {moment}\n")));
+    lines.extend(jobs.map(|job| format!("    {job}\n")));
+    lines.extend(hooks(plan).into_iter().map(|hook| format!("  {hook}\n")));
+    lines.concat()
 }
 
 /// What a plan calls on the way, a line each.

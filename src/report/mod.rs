@@ -4,6 +4,7 @@
 //! say the same thing. Nothing here reads a clock or writes to a terminal: `now` is an argument, text is the result.
 
 pub mod approval;
+pub mod backtest;
 pub mod calendar;
 pub mod check;
 pub mod errands;

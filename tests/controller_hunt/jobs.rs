@@ -83,8 +83,8 @@ fn every_hook() -> Vec<Hook> {
     .to_vec()
 }
 
-fn at_half() -> Option<SwitchAt> {
-    Some(SwitchAt::Step(Share::percent(50)))
+fn at_half() -> SwitchAt {
+    SwitchAt::Step(Share::percent(50))
 }
 
 fn play<F: Future<Output = ()>>(scene: impl FnOnce() -> F) {
@@ -109,7 +109,7 @@ fn on(world: &World, plan: &PlanSource, side: JobSide) -> usize {
 #[test]
 fn jobs_move_with_their_step_and_traffic_goes_on_behind_them() {
     play(|| async {
-        let plan = with_jobs(at_half(), 2, Vec::new());
+        let plan = with_jobs(Some(at_half()), 2, Vec::new());
         let world = World::new(std::slice::from_ref(&plan));
         let _process = world.start("one");
         assert!(
@@ -155,7 +155,7 @@ fn jobs_of_the_end_move_after_the_last_bake_and_before_it_is_completed() {
 #[test]
 fn a_revert_takes_the_jobs_back_and_its_weights_wait_for_none_of_it() {
     play(|| async {
-        let plan = with_jobs(at_half(), 2, every_hook());
+        let plan = with_jobs(Some(at_half()), 2, every_hook());
         let world = World::new(std::slice::from_ref(&plan));
         let _process = world.start("one");
         let moved = |world: &World| !world.entries("api", "jobs_moved").is_empty();
@@ -193,7 +193,7 @@ fn a_revert_takes_the_jobs_back_and_its_weights_wait_for_none_of_it() {
 #[test]
 fn a_controller_that_dies_between_the_halves_leaves_both_off_and_it_is_said() {
     play(|| async {
-        let plan = with_jobs(at_half(), 1, Vec::new());
+        let plan = with_jobs(Some(at_half()), 1, Vec::new());
         let world = World::new(std::slice::from_ref(&plan));
         let process = world.start("one");
         let off = |world: &World| !world.entries("api", "jobs_off").is_empty();
@@ -230,7 +230,7 @@ fn a_controller_that_dies_between_the_halves_leaves_both_off_and_it_is_said() {
 #[test]
 fn somebody_elses_switch_is_drift_and_is_not_written_over() {
     play(|| async {
-        let plan = with_jobs(at_half(), 1, Vec::new());
+        let plan = with_jobs(Some(at_half()), 1, Vec::new());
         let world = World::new(std::slice::from_ref(&plan));
         let _process = world.start("one");
         let off = |world: &World| !world.entries("api", "jobs_off").is_empty();
@@ -256,7 +256,7 @@ fn somebody_elses_switch_is_drift_and_is_not_written_over() {
 #[test]
 fn a_job_that_runs_on_both_sides_before_the_start_holds_it() {
     play(|| async {
-        let plan = with_jobs(at_half(), 1, Vec::new());
+        let plan = with_jobs(Some(at_half()), 1, Vec::new());
         let world = World::new(std::slice::from_ref(&plan));
         let new = plan.plan.jobs.as_ref().expect("jobs").jobs[0].new.clone();
         world.switch_by_others(&new, true);
@@ -272,7 +272,7 @@ fn a_job_that_runs_on_both_sides_before_the_start_holds_it() {
 #[test]
 fn what_still_runs_is_waited_for() {
     play(|| async {
-        let plan = with_jobs(at_half(), 1, Vec::new());
+        let plan = with_jobs(Some(at_half()), 1, Vec::new());
         let world = World::new(std::slice::from_ref(&plan));
         let old = plan.plan.jobs.as_ref().expect("jobs").jobs[0].old.clone();
         world.side.jobs.set(&old, |look| look.running = Some(3));

@@ -205,7 +205,7 @@ fn a_hold_that_comes_and_goes_pages_once_and_fills_no_journal() {
         world.tick(30);
     }
     let holds = world.count("step_held");
-    assert!(holds <= 14, "{holds} holds in an hour\n{}", world.story());
+    assert!(holds <= 20, "{holds} holds in an hour\n{}", world.story());
     let pages = world.state().pages.len();
     assert_eq!(pages, 1, "one page for one hold");
 }

@@ -12,7 +12,7 @@ use super::luck::Luck;
 use super::world::{World, locked};
 
 /// So many looks in a row see nothing new before a look waits for a change.
-const IDLE_LOOKS: u32 = 3;
+const IDLE_LOOKS: u32 = 1;
 
 /// The longest wait for a change: now and then somebody looks.
 const LOOK_AFTER_ALL: Duration = Duration::from_hours(7 * 24);

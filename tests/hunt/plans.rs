@@ -45,9 +45,9 @@ pub(crate) struct Drawn {
 
 /// One to six plans over the same few zones; now and then a fleet.
 pub(crate) fn draw(rng: &mut Rng) -> Drawn {
-    let (count, size) = match rng.u8(0..60) {
+    let (count, size) = match rng.u8(0..160) {
         0 => (rng.usize(60..=FLEET_MAX), Size::Fleet),
-        1..=4 => (rng.usize(8..=40), Size::Fleet),
+        1..=7 => (rng.usize(8..=40), Size::Fleet),
         _ => ([1, 1, 2, 3, 4, 6][rng.usize(0..6)], Size::Few),
     };
     let mut sources: Vec<PlanSource> = Vec::new();
@@ -106,12 +106,7 @@ fn plan(rng: &mut Rng, number: usize, size: Size) -> Plan {
         0 => SignedDuration::ZERO,
         _ => seconds(rng, 1, 3_600),
     });
-    let days = if size == Size::Fleet {
-        9
-    } else {
-        BAKE_DAYS_MAX
-    };
-    let steps = steps(rng, days);
+    let steps = steps(rng);
     let windows = (rng.u8(0..4) == 0).then(|| windows(rng, &steps, settle));
     Plan {
         labels: BTreeMap::new(),
@@ -190,7 +185,7 @@ fn group(name: &str, zone: usize, record_type: &str) -> Group {
     }
 }
 
-fn steps(rng: &mut Rng, days: i64) -> Vec<Step> {
+fn steps(rng: &mut Rng) -> Vec<Step> {
     let mut shares: Vec<u8> = LADDER.to_vec();
     rng.shuffle(&mut shares);
     shares.truncate(rng.usize(1..=5));
@@ -200,7 +195,7 @@ fn steps(rng: &mut Rng, days: i64) -> Vec<Step> {
         Step {
             share: Share::percent(share),
             pair: WeightPair::new(100 - share, share),
-            bake: seconds(rng, 5, days * DAY),
+            bake: seconds(rng, 5, BAKE_DAYS_MAX * DAY),
             approval,
             approval_timeout: (approval && rng.bool()).then(|| ApprovalTimeout {
                 after: seconds(rng, 5, 3 * DAY),

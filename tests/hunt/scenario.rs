@@ -14,14 +14,16 @@ use super::luck::Shared;
 use super::plans::{self, magnitude};
 use super::world::{Process, World, locked};
 
-/// The most disturbances of a scenario.
+/// The most disturbances of a scenario; fewer in a fleet, but this many may always be.
 const DISTURBANCES_MAX: u64 = 64;
+const DISTURBANCES_MIN: u64 = 12;
 
-/// Faults last no longer than this while nothing else happens; shorter in a fleet, where each look costs more.
+/// Faults last no longer than this while nothing else happens, and mostly a quarter of it; shorter in a fleet, where each
+/// look costs more.
 const TROUBLE_MINS_MAX: u64 = 20;
 
 /// The longest time in which nobody disturbs.
-const QUIET_DAYS_MAX: u64 = 20;
+const QUIET_DAYS_MAX: u64 = 60;
 
 /// A scenario under way.
 pub(super) struct Scenario {
@@ -77,7 +79,8 @@ impl Scenario {
 
     async fn go_through(&mut self, disturbances: usize) -> Result<End, String> {
         self.start();
-        let wanted = magnitude(&mut self.rng, 1, DISTURBANCES_MAX);
+        let most = (DISTURBANCES_MAX / self.many()).max(DISTURBANCES_MIN);
+        let wanted = magnitude(&mut self.rng, 1, most);
         let wanted = usize::try_from(wanted).expect("few");
         for _ in 0..wanted.min(disturbances) {
             self.let_time_pass().await;
@@ -109,8 +112,9 @@ impl Scenario {
             6..=7 => magnitude(&mut self.rng, 60_000, 1_800_000),
             _ => magnitude(&mut self.rng, 1_800_000, QUIET_DAYS_MAX * 86_400_000),
         };
-        let many = u64::try_from(self.sources.len()).expect("a count") / 6 + 1;
-        let trouble = magnitude(&mut self.rng, 100, TROUBLE_MINS_MAX * 60_000 / many);
+        let mostly = if self.rng.u8(0..8) == 0 { 1 } else { 4 };
+        let trouble = TROUBLE_MINS_MAX * 60_000 / self.many() / mostly;
+        let trouble = magnitude(&mut self.rng, 100, trouble);
         if millis <= trouble {
             return tokio::time::sleep(Duration::from_millis(millis)).await;
         }
@@ -120,6 +124,11 @@ impl Scenario {
         }
         self.world.moved();
         tokio::time::sleep(Duration::from_millis(millis - trouble)).await;
+    }
+
+    /// How much more a look costs than in a small scenario.
+    fn many(&self) -> u64 {
+        u64::try_from(self.sources.len()).expect("a count") / 8 + 1
     }
 
     pub(super) fn start(&mut self) {

@@ -4,7 +4,7 @@ mod film;
 mod many;
 mod operators;
 mod play;
-mod progress;
+pub(super) mod progress;
 
 pub use play::{Look, Troupe, play, play_with};
 

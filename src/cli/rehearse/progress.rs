@@ -1,4 +1,4 @@
-//! How far a long rehearsal has come, on standard error.
+//! How far something long has come, on standard error.
 
 use std::io::IsTerminal;
 use std::sync::mpsc;
@@ -23,7 +23,7 @@ const SPARSE: SignedDuration = SignedDuration::from_secs(15);
 const CELLS: usize = 40;
 
 /// Says where it stands: on a terminal in one line that changes, elsewhere in a line now and then.
-pub(super) struct Progress {
+pub(in crate::cli) struct Progress {
     live: bool,
     began: Timestamp,
     said: Option<Timestamp>,
@@ -31,7 +31,7 @@ pub(super) struct Progress {
 
 impl Progress {
     /// From now on.
-    pub(super) fn new(context: &Context<'_>) -> Self {
+    pub(in crate::cli) fn new(context: &Context<'_>) -> Self {
         Self {
             live: std::io::stderr().is_terminal(),
             began: context.clock.now(),
@@ -43,7 +43,7 @@ impl Progress {
     ///
     /// # Errors
     /// Standard error is closed.
-    pub(super) fn say(&mut self, context: &mut Context<'_>, words: &str) -> Result<()> {
+    pub(in crate::cli) fn say(&mut self, context: &mut Context<'_>, words: &str) -> Result<()> {
         let now = context.clock.now();
         let since = self.said.unwrap_or(self.began);
         let wait = match (self.live, self.said) {
@@ -69,7 +69,7 @@ impl Progress {
     ///
     /// # Errors
     /// Standard error is closed.
-    pub(super) fn end(self, context: &mut Context<'_>) -> Result<()> {
+    pub(in crate::cli) fn end(self, context: &mut Context<'_>) -> Result<()> {
         if self.live && self.said.is_some() {
             write!(context.err, "\r{:<CELLS$}\r", "")?;
             context.err.flush()?;

@@ -30,9 +30,12 @@ pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> 
         .held_at
         .is_none_or(|at| now.duration_since(at) >= NUMBERS_EVERY);
     let (wanted, known) = (subjects(because), subjects(&state.held));
-    // Two controllers that see different things, and calls that fail now and then, would fill the journal otherwise.
-    let comes_back =
-        |subject: &HoldReason| known.contains(subject) || state.has_ended_lately(subject, now);
+    // Two controllers that see different things, and calls that fail now and then, would fill the journal otherwise. That
+    // it came back is journaled in time for it to be the same hold, which pages nobody, when it comes back once more.
+    let quiet = |ended: &Timestamp| now.duration_since(*ended) < NUMBERS_EVERY;
+    let comes_back = |subject: &HoldReason| {
+        known.contains(subject) || state.ended_holds.get(subject).is_some_and(quiet)
+    };
     let new = !wanted.iter().all(comes_back);
     let ended = wanted.len() < known.len() && wanted.is_subset(&known);
     let news = new || ended || (stale && because != state.held);
@@ -199,7 +202,8 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
             continue;
         }
         let message = match verdict {
-            Verdict::Pass => continue,
+            // Fallback alarms are alarms, which are never too little to judge.
+            Verdict::Pass | Verdict::NotJudged(_) => continue,
             Verdict::Fail(_) => "it was in ALARM since the last reading".to_owned(),
             Verdict::Unknown(Unknown::Missing) => {
                 reasons.push(HoldReason::AlarmMissing {
@@ -211,8 +215,6 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
             }
             Verdict::Unknown(Unknown::NoData) => "it is in INSUFFICIENT_DATA".to_owned(),
             Verdict::Unknown(Unknown::Other(message)) => message.clone(),
-            // Fallback alarms are alarms, which are never too little to judge.
-            Verdict::NotJudged(_) => continue,
         };
         reasons.push(HoldReason::FallbackUnknown { alarm, message });
     }

@@ -156,13 +156,13 @@ fn looked(
     switch: &JobSwitch,
     side: JobSide,
     since: Timestamp,
-) -> Result<Vec<HalfLook>, Decision> {
+) -> Result<Vec<HalfLook>, Box<Decision>> {
     let since = since.max(view.now - FRESH);
     let mut looks = Vec::new();
     for (index, job) in switch.jobs.iter().enumerate() {
         let reading = view.observation.beside.jobs.get(&HalfId::new(index, side));
         let Some(reading) = reading.filter(|reading| reading.asked_at >= since) else {
-            return Err(moving(view));
+            return Err(Box::new(moving(view)));
         };
         match &reading.look {
             Ok(look) => looks.push(look.clone()),
@@ -173,7 +173,7 @@ fn looked(
                     side,
                     message: message.clone(),
                 });
-                return Err(hold);
+                return Err(Box::new(hold));
             }
         }
     }
@@ -269,7 +269,7 @@ fn unresolved(view: &View<'_>) -> Option<Decision> {
     }
     let looks = match looked(view, switch, turn.side, settled_at) {
         Ok(looks) => looks,
-        Err(hold) => return Some(hold),
+        Err(hold) => return Some(*hold),
     };
     let is_on = |job: &usize| looks.get(*job).is_some_and(|look| look.on);
     Some(Decision::of(Event::JobTurnResolved {
@@ -287,7 +287,7 @@ fn begin(view: &View<'_>, switch: &JobSwitch, blockers: &[HoldReason]) -> Decisi
     let since = view.now - FRESH;
     for side in [JobSide::Old, JobSide::New] {
         if let Err(wait) = looked(view, switch, side, since) {
-            return wait;
+            return *wait;
         }
     }
     hold.because.extend(unseen(view, switch));
@@ -391,7 +391,7 @@ fn leave(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
     let since = jobs.since.max(jobs.failed_at).unwrap_or(view.now);
     let looks = match looked(view, switch, side, since) {
         Ok(looks) => looks,
-        Err(hold) => return hold,
+        Err(hold) => return *hold,
     };
     let (mut turn, mut foreign) = (Vec::new(), false);
     for (index, look) in looks.iter().enumerate() {
@@ -423,7 +423,7 @@ fn arrive(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp) -
     let (jobs, left) = (&view.state.jobs, to.other());
     let looks = match looked(view, switch, left, off_at) {
         Ok(looks) => looks,
-        Err(hold) => return hold,
+        Err(hold) => return *hold,
     };
     let on: Vec<usize> = (0..looks.len()).filter(|index| looks[*index].on).collect();
     if !on.is_empty() {
@@ -464,7 +464,7 @@ fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
     let since = jobs.off_at.max(jobs.failed_at).unwrap_or(view.now);
     let looks = match looked(view, switch, to, since) {
         Ok(looks) => looks,
-        Err(hold) => return hold,
+        Err(hold) => return *hold,
     };
     let (mut turn, mut foreign, mut makes_up_until) = (Vec::new(), false, None);
     for (index, look) in looks.iter().enumerate() {

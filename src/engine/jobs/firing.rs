@@ -139,7 +139,7 @@ impl Cron {
             _ => return None,
         };
         // EventBridge counts weekdays from 1, crontabs from 0 and take 7 for Sunday too.
-        let first = if amazon { 1 } else { 0 };
+        let first = i16::from(amazon);
         let weekdays = field(weekday, first, 7, &WEEKDAYS, first)?;
         let years = match year {
             Some(year) => field(year, 1970, 2199, &[], 0)?,

@@ -111,6 +111,7 @@ fn informs(event: &Event) -> bool {
         | Event::BakeStarted { .. }
         | Event::GatesPassed {}
         | Event::BakeCounted { .. }
+        | Event::EvidenceCounted { .. }
         | Event::StepHeld { .. }
         | Event::AlarmJudged { .. }
         | Event::AlarmArmed { .. }

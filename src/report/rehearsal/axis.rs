@@ -7,13 +7,13 @@ use super::film::Frame;
 
 /// A stretch of time, cut into equal columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Axis {
+pub(in crate::report) struct Axis {
     /// The first column begins here.
-    pub(super) start: Timestamp,
+    pub(in crate::report) start: Timestamp,
     /// The last column ends here; later than `start`.
-    pub(super) end: Timestamp,
+    pub(in crate::report) end: Timestamp,
     /// How many columns, at least one.
-    pub(super) columns: usize,
+    pub(in crate::report) columns: usize,
 }
 
 /// The distances that marks may have, in minutes.
@@ -26,12 +26,12 @@ const LABEL_CELLS: i64 = 8;
 
 impl Axis {
     /// The column that a moment lies in; none outside.
-    pub(super) fn column(&self, at: Timestamp) -> Option<usize> {
+    pub(in crate::report) fn column(&self, at: Timestamp) -> Option<usize> {
         (at >= self.start && at <= self.end).then(|| self.nearest(at))
     }
 
     /// The column that a moment lies in, or the first or last one.
-    pub(super) fn nearest(&self, at: Timestamp) -> usize {
+    pub(in crate::report) fn nearest(&self, at: Timestamp) -> usize {
         let all = self.end.duration_since(self.start).as_millis().max(1);
         let passed = at.duration_since(self.start).as_millis().max(0);
         let columns = i128::try_from(self.columns).unwrap_or(1);
@@ -41,7 +41,7 @@ impl Axis {
 
     /// The largest value within each column. A frame stands for the time since the one before; before the first frame
     /// there is nothing.
-    pub(super) fn largest(
+    pub(in crate::report) fn largest(
         &self,
         frames: &[Frame],
         value: impl Fn(&Frame) -> f64,
@@ -63,7 +63,7 @@ impl Axis {
     }
 
     /// The marks below the chart, at round times of the zone: `╵09:00   ╵12-04   …`.
-    pub(super) fn marks(&self, zone: &TimeZone) -> String {
+    pub(in crate::report) fn marks(&self, zone: &TimeZone) -> String {
         let span = self.end.duration_since(self.start);
         let columns = i64::try_from(self.columns).unwrap_or(1).max(1);
         let wanted = (span.as_secs() * LABEL_CELLS / columns).div_euclid(60) + 1;

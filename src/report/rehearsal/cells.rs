@@ -6,13 +6,13 @@ use super::glyphs;
 use crate::report::text;
 
 /// One sign of a chart, in a style.
-pub(super) type Cell = (char, Style);
+pub(in crate::report) type Cell = (char, Style);
 
 /// No style at all.
-pub(super) const PLAIN: Style = Style::new();
+pub(in crate::report) const PLAIN: Style = Style::new();
 
 /// A cell of the share; both heights in eighths, the row counted from the bottom.
-pub(super) fn share_cell(observed: u16, intended: u16, row: u16) -> Cell {
+pub(in crate::report) fn share_cell(observed: u16, intended: u16, row: u16) -> Cell {
     // Differences of less than half a cell are noise.
     let beyond = observed > intended + 4 && row * 8 >= intended;
     let sign = glyphs::level(observed, row);
@@ -30,13 +30,13 @@ pub(super) fn share_cell(observed: u16, intended: u16, row: u16) -> Cell {
 const SHARE: Style = AnsiColor::Cyan.on_default();
 
 /// A cell of a strip of bars; red above the bound.
-pub(super) fn bar_cell(value: f64, top: f64, bound: f64) -> Cell {
+pub(in crate::report) fn bar_cell(value: f64, top: f64, bound: f64) -> Cell {
     let sign = glyphs::level(glyphs::eighths(value, top, 1), 0);
     (sign, if value > bound { text::BAD } else { PLAIN })
 }
 
 /// Cells as text; a style is written once for all the cells that it goes on over.
-pub(super) fn painted(cells: &[Cell]) -> String {
+pub(in crate::report) fn painted(cells: &[Cell]) -> String {
     let mut shown = String::new();
     for run in cells.chunk_by(|a, b| a.1 == b.1) {
         let signs: String = run.iter().map(|(sign, _)| *sign).collect();
@@ -51,7 +51,7 @@ pub(super) fn painted(cells: &[Cell]) -> String {
 }
 
 /// A name in at most so many cells; what is left out is in the middle, because names differ at their ends.
-pub(super) fn shortened(name: &str, cells: usize) -> String {
+pub(in crate::report) fn shortened(name: &str, cells: usize) -> String {
     let all = name.chars().count();
     if all <= cells {
         return name.to_owned();
@@ -64,7 +64,7 @@ pub(super) fn shortened(name: &str, cells: usize) -> String {
 }
 
 /// The beginning of a text, in at most so many cells.
-pub(super) fn begun(text: &str, cells: usize) -> String {
+pub(in crate::report) fn begun(text: &str, cells: usize) -> String {
     if text.chars().count() <= cells {
         return text.to_owned();
     }

@@ -6,29 +6,29 @@
 //! of block elements, which every terminal font has (the Braille of textplots it has not).
 
 /// Nothing to an eighth, two eighths … a full cell.
-pub(super) const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+pub(in crate::report) const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// An eighth of a bar's cell, two eighths … seven.
-pub(super) const PARTS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+pub(in crate::report) const PARTS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
 /// Requests went there although the weights say less: caches.
-pub(super) const BEYOND: char = '▒';
+pub(in crate::report) const BEYOND: char = '▒';
 /// The weights say so, and requests do not follow (yet).
-pub(super) const INTENDED: char = '─';
+pub(in crate::report) const INTENDED: char = '─';
 /// A gate that passes.
-pub(super) const PASS: char = '─';
+pub(in crate::report) const PASS: char = '─';
 /// An alarm that is red.
-pub(super) const RED: char = '█';
+pub(in crate::report) const RED: char = '█';
 /// A gate that cannot be judged.
-pub(super) const UNKNOWN: char = '?';
+pub(in crate::report) const UNKNOWN: char = '?';
 /// Before the first write and after the end nothing is watched.
-pub(super) const UNARMED: char = '·';
+pub(in crate::report) const UNARMED: char = '·';
 /// A fault begins.
-pub(super) const FAULT: char = '×';
+pub(in crate::report) const FAULT: char = '×';
 /// A fault lasts.
-pub(super) const LASTS: char = '━';
+pub(in crate::report) const LASTS: char = '━';
 /// The way back begins.
-pub(super) const BACK: char = '↩';
+pub(in crate::report) const BACK: char = '↩';
 
 /// The text without any sign beyond ASCII that this program drew; names from outside stay as they are.
 pub fn to_ascii(text: &str) -> String {
@@ -55,7 +55,7 @@ fn ascii(sign: char) -> char {
 }
 
 /// How many eighths of a column of `rows` cells a value fills. What is above zero shows.
-pub(super) fn eighths(value: f64, top: f64, rows: u16) -> u16 {
+pub(in crate::report) fn eighths(value: f64, top: f64, rows: u16) -> u16 {
     let all = rows * 8;
     if value <= 0.0 || top <= 0.0 {
         return 0;
@@ -65,7 +65,7 @@ pub(super) fn eighths(value: f64, top: f64, rows: u16) -> u16 {
 }
 
 /// The sign of one cell of a column: `row` counts from the bottom.
-pub(super) fn level(filled: u16, row: u16) -> char {
+pub(in crate::report) fn level(filled: u16, row: u16) -> char {
     let here = filled.saturating_sub(row * 8).min(8);
     LEVELS[usize::from(here)]
 }

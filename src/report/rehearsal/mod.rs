@@ -4,11 +4,11 @@
 //! the chart, the way back, the verdict.
 
 mod assumed;
-mod axis;
-mod cells;
+pub(super) mod axis;
+pub(super) mod cells;
 mod chart;
 pub mod film;
-mod glyphs;
+pub(super) mod glyphs;
 mod json;
 mod marks;
 mod names;

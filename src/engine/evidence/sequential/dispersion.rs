@@ -55,7 +55,12 @@ pub(super) struct Dispersion {
 
 /// So many standard errors above its estimate the dispersion is assumed, because too small a one takes healthy services
 /// back, and too large a one costs time. Found by simulation (`benches/regression.rs`).
-const STANDARD_ERRORS: f64 = 1.5;
+const STANDARD_ERRORS: f64 = 2.0;
+
+/// Before anything is known, errors are taken to come in bursts, and so many errors do not yet say otherwise. Without it the
+/// services with the fewest errors, of which least is known, would be taken back most often (same place).
+const PRIOR_ERRORS: f64 = 20.0;
+const PRIOR_DISPERSION: f64 = 5.0;
 
 impl Dispersion {
     /// Adds a pair of quarters of an hour.
@@ -72,15 +77,20 @@ impl Dispersion {
         self.squares = self.squares.saturating_add(square);
     }
 
-    /// How many errors count as one, at least 1, with the margin for how little it may have been estimated from. A mean of
-    /// `k` squares of normal numbers has the relative standard error `√(2/k)` (variance of χ² with `k` degrees of freedom).
+    /// How many errors count as one, at least 1, with the margin for how little it may have been estimated from.
+    ///
+    /// A mean of `k` squares of normal numbers has the relative variance `2/k` (variance of χ² with `k` degrees of
+    /// freedom). Where a pair has but one burst, the sizes of bursts count too: if they are exponential, their squares have
+    /// the relative variance `E[B⁴]/E[B²]² = 24/2² = 6`; with `m` bursts in a pair, `6/m`. That part grows with how
+    /// much of the dispersion is bursts, `1 − 1/φ`.
     pub(super) fn assumed(&self) -> f64 {
-        let estimate = if self.errors == 0 {
-            1.0
-        } else {
-            (signed(self.squares) / 1_000.0 / float(self.errors)).max(1.0)
-        };
-        let standard_error = (2.0 / (float(self.pairs) + 1.0)).sqrt();
+        let errors = float(self.errors) + PRIOR_ERRORS;
+        let squares = signed(self.squares) / 1_000.0 + PRIOR_ERRORS * PRIOR_DISPERSION;
+        let estimate = (squares / errors).max(1.0);
+        let pairs = float(self.pairs) + 1.0;
+        let bursts_a_pair = (errors / estimate / pairs).max(1.0);
+        let of_sizes = 6.0 * (1.0 - 1.0 / estimate) / bursts_a_pair;
+        let standard_error = ((2.0 + of_sizes) / pairs).sqrt();
         estimate * (1.0 + STANDARD_ERRORS * standard_error)
     }
 }

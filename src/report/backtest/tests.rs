@@ -1,0 +1,178 @@
+//! What backtests look like, in 80 columns, in a pipe, and as JSON.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::Look;
+use super::to_json;
+use super::to_text;
+use crate::engine::backtest::AlarmRecord;
+use crate::engine::backtest::Backtest;
+use crate::engine::backtest::Change;
+use crate::engine::backtest::Past;
+use crate::engine::backtest::RECORD_VERSION;
+use crate::engine::backtest::Record;
+use crate::engine::backtest::backtest;
+use crate::engine::evidence::plan::Measures;
+use crate::engine::observation::AlarmState;
+use crate::engine::plan::Account;
+use crate::engine::plan::AlarmGate;
+use crate::engine::plan::AwsSettings;
+use crate::engine::plan::Gates;
+use crate::engine::plan::HoldOrRevert;
+use crate::engine::plan::NoData;
+use crate::engine::plan::Plan;
+use crate::engine::plan::PlanSource;
+use crate::engine::plan::Step;
+use crate::engine::units::AlarmId;
+use crate::engine::units::CutoverName;
+use crate::engine::units::Share;
+use crate::engine::units::WeightPair;
+
+fn alarm(name: &str) -> AlarmId {
+    AlarmId {
+        region: None,
+        name: name.to_owned(),
+    }
+}
+
+fn source() -> PlanSource {
+    let gate = |name: &str| AlarmGate {
+        id: alarm(name),
+        no_data: NoData::Hold,
+    };
+    let step = |percent| Step {
+        share: Share::percent(percent),
+        pair: WeightPair::new(100 - percent, percent),
+        bake: SignedDuration::from_hours(24),
+        approval: false,
+        approval_timeout: None,
+    };
+    let plan = Plan {
+        name: CutoverName::from("recipe-api"),
+        description: None,
+        aws: AwsSettings::default(),
+        records: Vec::new(),
+        settle: Some(SignedDuration::from_mins(2)),
+        steps: vec![step(5), step(50), step(100)],
+        gates: Gates {
+            alarms: vec![
+                gate("recipe-api-ecs-5xx-rate"),
+                gate("recipe-api-ecs-p99-latency"),
+                gate("recipe-api-synthetics"),
+                gate("recipe-api-renamed"),
+            ],
+            fallback_alarms: vec![gate("recipe-api-eks-unhealthy-hosts")],
+            unknown_for: SignedDuration::from_mins(30),
+            on_unknown: HoldOrRevert::Hold,
+            both_red: HoldOrRevert::Hold,
+            measures: Measures::default(),
+        },
+        windows: None,
+        notify: None,
+        hooks: Vec::new(),
+        jobs: None,
+        labels: BTreeMap::new(),
+        after: Vec::new(),
+    };
+    PlanSource {
+        plan,
+        path: "/plans/recipe-api.yaml".to_owned(),
+        digest: String::new(),
+        text: String::new(),
+    }
+}
+
+fn since() -> Timestamp {
+    "2026-11-07T17:00:00Z".parse().unwrap()
+}
+
+fn past(changes: &[(i64, AlarmState)]) -> Past {
+    let change = |(minute, to): &(i64, AlarmState)| Change {
+        at: since() + SignedDuration::from_mins(*minute),
+        from: None,
+        to: *to,
+    };
+    Past::Known {
+        before: AlarmState::Ok,
+        changes: changes.iter().map(change).collect(),
+    }
+}
+
+/// Two weeks in which one alarm flapped twice and was red for long once, another had no data for an hour.
+fn tested(hours: i64) -> Backtest {
+    use AlarmState::{Alarm, InsufficientData, Ok};
+    let day = 24 * 60;
+    let errors = [
+        (2 * day, Alarm),
+        (2 * day + 4, Ok),
+        (5 * day, Alarm),
+        (5 * day + 42, Ok),
+        (11 * day, Alarm),
+        (11 * day + 3, Ok),
+    ];
+    let latency = [(8 * day, InsufficientData), (8 * day + 60, Ok)];
+    let blind = Past::Known {
+        before: InsufficientData,
+        changes: Vec::new(),
+    };
+    let pasts = [
+        ("recipe-api-ecs-5xx-rate", past(&errors)),
+        ("recipe-api-ecs-p99-latency", past(&latency)),
+        ("recipe-api-synthetics", blind),
+        ("recipe-api-renamed", Past::Missing),
+        ("recipe-api-eks-unhealthy-hosts", past(&[])),
+    ];
+    let alarms = pasts.map(|(name, past)| AlarmRecord {
+        account: Account::default(),
+        id: alarm(name),
+        past,
+    });
+    let record = Record {
+        version: RECORD_VERSION,
+        since: since(),
+        until: since() + SignedDuration::from_hours(hours),
+        alarms: alarms.into(),
+        series: Vec::new(),
+    };
+    backtest(&source(), &record, SignedDuration::from_hours(4))
+}
+
+fn look(width: Option<usize>) -> Look {
+    Look {
+        width,
+        zone: TimeZone::UTC,
+        charts: true,
+    }
+}
+
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+#[test]
+fn a_backtest_fits_into_eighty_columns_and_says_what_to_mend() {
+    let shown = plain(&to_text(&[tested(14 * 24)], &look(Some(80))));
+    for line in shown.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    insta::assert_snapshot!("backtest_80", shown);
+}
+
+#[test]
+fn a_short_record_says_that_nothing_could_go_through() {
+    let shown = plain(&to_text(&[tested(20)], &look(None)));
+    insta::assert_snapshot!("backtest_short", shown);
+}
+
+#[test]
+fn a_backtest_is_json_for_programs() {
+    let mut shown = to_json(&[tested(14 * 24)]);
+    let runs = shown[0]["runs"].as_array_mut().unwrap();
+    assert_eq!(runs.len(), 84);
+    runs.truncate(2);
+    insta::assert_json_snapshot!("backtest_json", shown);
+}
