@@ -78,7 +78,9 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
     let windows = raw
         .windows
         .and_then(|windows| windows::convert(windows, sink));
-    let notify = raw.notify.and_then(|notify| channels::convert(notify, sink));
+    let notify = raw
+        .notify
+        .and_then(|notify| channels::convert(notify, sink));
     let ladder = steps.as_deref().unwrap_or_default();
     let hooks = raw
         .hooks

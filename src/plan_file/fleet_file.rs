@@ -11,8 +11,8 @@ use std::rc::Rc;
 use crate::engine::fleet::FleetSettings;
 use crate::engine::window::Entry;
 
-use super::convert;
 use super::channels;
+use super::convert;
 use super::diagnostics::Finding;
 use super::diagnostics::PlanFileError;
 use super::diagnostics::Severity;

@@ -118,7 +118,6 @@ fn informs(event: &Event) -> bool {
         | Event::BaselineSeen { .. }
         | Event::PageSent { .. }
         | Event::BakeSkipRequested { .. }
-        | Event::EvidenceCounted { .. }
         | Event::HookIntended { .. }
         | Event::HookSucceeded { .. }
         | Event::JobSwitchIntended { .. }
