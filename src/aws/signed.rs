@@ -70,15 +70,14 @@ impl Body {
 
 /// Percent-encodes all but the unreserved characters. Source: RFC 3986, section 2.
 fn escaped(text: &str) -> String {
-    let mut escaped = String::new();
-    for byte in text.bytes() {
+    let encode = |byte: u8| {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            escaped.push(char::from(byte));
+            char::from(byte).to_string()
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            format!("%{byte:02X}")
         }
-    }
-    escaped
+    };
+    text.bytes().map(encode).collect()
 }
 
 /// Makes signed calls.

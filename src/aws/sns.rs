@@ -71,7 +71,12 @@ fn fields(publication: &Publication) -> Vec<(String, String)> {
         add(&format!("{entry}.Value.DataType"), "String");
         add(&format!("{entry}.Value.StringValue"), value);
     }
-    if publication.topic_arn.ends_with(".fifo") {
+    // Topics that keep order end so, in lower case.
+    let is_fifo = publication
+        .topic_arn
+        .rsplit_once('.')
+        .is_some_and(|(_, end)| end == "fifo");
+    if is_fifo {
         add("MessageGroupId", &publication.group);
         add("MessageDeduplicationId", &publication.deduplication);
     }

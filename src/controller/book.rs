@@ -354,9 +354,11 @@ impl Book {
         }
         let before = state.as_ref().map(|state| state.phase);
         let tells = self.notices.is_some();
-        let fresh = tells
-            .then(|| fresh(state.as_ref(), entry))
-            .unwrap_or_default();
+        let fresh = if tells {
+            fresh(state.as_ref(), entry)
+        } else {
+            Vec::new()
+        };
         fold::apply(state, entry).map_err(|error| JournalError::Unusable(error.to_string()))?;
         let told = state.as_ref().filter(|_| tells).map(|after| {
             let pages = after.pages.contains_key(&entry.seq);

@@ -9,10 +9,10 @@ use super::evidence::gate::{GateId, GateKind};
 use super::evidence::plan::Measures;
 use super::hooks::Hook;
 use super::jobs::JobSwitch;
-pub use super::notify::Notify;
 use super::record::GroupName;
 use super::units::{AlarmId, CutoverName, Share, WeightPair};
 use super::window::Windows;
+pub use crate::engine::notify::Notify;
 
 /// A plan that has passed all checks. Nothing in it can contradict itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

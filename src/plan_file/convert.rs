@@ -18,6 +18,7 @@ use crate::engine::plan::Plan;
 use crate::engine::units::AlarmId;
 use crate::engine::units::CutoverName;
 
+use super::channels;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
@@ -27,7 +28,6 @@ use super::hooks;
 use super::jobs;
 use super::keys;
 use super::measures;
-use super::notify;
 use super::raw::AlarmEntry;
 use super::raw::DurationText;
 use super::raw::RawAws;
@@ -78,7 +78,9 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
     let windows = raw
         .windows
         .and_then(|windows| windows::convert(windows, sink));
-    let notify = raw.notify.and_then(|notify| notify::convert(notify, sink));
+    let notify = raw
+        .notify
+        .and_then(|notify| channels::convert(notify, sink));
     let ladder = steps.as_deref().unwrap_or_default();
     let hooks = raw
         .hooks

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use crate::engine::fleet::FleetSettings;
 use crate::engine::window::Entry;
 
+use super::channels;
 use super::convert;
 use super::diagnostics::Finding;
 use super::diagnostics::PlanFileError;
@@ -21,7 +22,6 @@ use super::guardrails;
 use super::guardrails::Guardrails;
 use super::keys;
 use super::load::read_text;
-use super::notify;
 use super::raw::RawFleet;
 use super::read;
 use super::tree;
@@ -170,7 +170,7 @@ fn parts(text: &str, sink: &mut Sink<'_>) -> Option<Parts> {
     if let Some(defaults) = raw.defaults.and_then(|defaults| defaults.value) {
         told = defaults
             .notify
-            .and_then(|notify| notify::convert(notify, sink));
+            .and_then(|notify| channels::convert(notify, sink));
     }
     let settings = FleetSettings {
         max_in_flight,

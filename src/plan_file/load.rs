@@ -181,7 +181,9 @@ fn digest(plan: &Plan) -> String {
     let mut canonical = String::new();
     write_canonical(&value, &mut canonical);
     let digest = Sha256::digest(canonical.as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let hex = |digit: u8| char::from_digit(u32::from(digit), 16).unwrap_or_default();
+    let both = |byte: &u8| [hex(byte >> 4), hex(byte & 15)];
+    digest.iter().flat_map(both).collect()
 }
 
 /// Writes JSON without spaces and with sorted keys.

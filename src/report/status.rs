@@ -121,8 +121,8 @@ impl Row {
             "observed_at": self.observed_at.map(text::rfc3339),
             "labels": self.labels,
             "approval": self.approval.as_ref().map(Evidence::to_json),
-            "notifications": self.failing.iter().map(Failing::to_json).collect::<Vec<_>>(),
             "coming": self.coming.as_ref().map(|coming| calendar::to_json(&coming.calendar, &coming.plan)),
+            "notifications": self.failing.iter().map(Failing::to_json).collect::<Vec<_>>(),
         });
         if let Some(observed) = self.observed_share {
             shown["observed_share"] = json!(observed);

@@ -112,7 +112,7 @@ fn slack(raw: RawSlack, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
     let told = (words(raw.on, "on", sink), words(raw.except, "except", sink));
     let via = match (raw.webhook, raw.token) {
         (Some(webhook), None) => {
-            let webhook = kept(webhook, "webhook", "SLACK_WEBHOOK", sink);
+            let webhook = kept(&webhook, "webhook", "SLACK_WEBHOOK", sink);
             if let Some(channel) = &raw.channel {
                 let help =
                     "remove it: a webhook belongs to one channel; with `token` you may choose";
@@ -125,7 +125,7 @@ fn slack(raw: RawSlack, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
             Via::SlackWebhook { webhook: webhook? }
         }
         (None, Some(token)) => {
-            let token = kept(token, "token", "SLACK_TOKEN", sink);
+            let token = kept(&token, "token", "SLACK_TOKEN", sink);
             let help = "add `channel: \"#deploys\"`, or the channel's ID";
             let Some(channel) = raw.channel else {
                 sink.error(span, "`slack` has a `token`, and no `channel`", help);
@@ -173,7 +173,7 @@ fn sns(raw: RawSns, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
 fn webhook(raw: RawWebhook, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
     let told = (words(raw.on, "on", sink), words(raw.except, "except", sink));
     let secret = match raw.secret {
-        Some(secret) => Some(kept(secret, "secret", "WEBHOOK_SECRET", sink)?),
+        Some(secret) => Some(kept(&secret, "secret", "WEBHOOK_SECRET", sink)?),
         None => None,
     };
     let Some(url) = raw.url else {
@@ -183,7 +183,7 @@ fn webhook(raw: RawWebhook, span: &Span, sink: &mut Sink<'_>) -> Option<Channel>
     };
     let text = url.value.as_deref()?;
     let url = if text.starts_with('$') || text.starts_with("file:") {
-        Address::Kept(kept(url, "url", "WEBHOOK_URL", sink)?)
+        Address::Kept(kept(&url, "url", "WEBHOOK_URL", sink)?)
     } else {
         Address::Plain(plain_url(url, sink)?)
     };
@@ -251,7 +251,7 @@ fn closest(word: &str, known: &[&str]) -> String {
 }
 
 /// Where a secret stands; a secret itself is refused, and not shown.
-fn kept(text: At<String>, key: &str, example: &str, sink: &mut Sink<'_>) -> Option<SecretRef> {
+fn kept(text: &At<String>, key: &str, example: &str, sink: &mut Sink<'_>) -> Option<SecretRef> {
     let written = text.value.as_deref()?;
     let error = match written.parse() {
         Ok(kept) => return Some(kept),
@@ -274,7 +274,7 @@ fn kept(text: At<String>, key: &str, example: &str, sink: &mut Sink<'_>) -> Opti
             format!("write for example `{key}: file:/run/secrets/{key}`"),
         ),
     };
-    hide(&text, sink);
+    hide(text, sink);
     sink.error(&text.span, message, &help);
     None
 }
