@@ -191,7 +191,8 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
             continue;
         }
         let message = match verdict {
-            Verdict::Pass => continue,
+            // Fallback alarms are alarms, which are never too little to judge.
+            Verdict::Pass | Verdict::NotJudged(_) => continue,
             Verdict::Fail(_) => "it was in ALARM since the last reading".to_owned(),
             Verdict::Unknown(Unknown::Missing) => {
                 reasons.push(HoldReason::AlarmMissing {
@@ -203,8 +204,6 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
             }
             Verdict::Unknown(Unknown::NoData) => "it is in INSUFFICIENT_DATA".to_owned(),
             Verdict::Unknown(Unknown::Other(message)) => message.clone(),
-            // Fallback alarms are alarms, which are never too little to judge.
-            Verdict::NotJudged(_) => continue,
         };
         reasons.push(HoldReason::FallbackUnknown { alarm, message });
     }
