@@ -1,8 +1,8 @@
 //! How often each way of judging a new side takes back a service that is well, and how soon it notices one that is not:
 //! `cargo bench --bench regression`. Simulated; nothing is measured but the judging.
 //!
-//! Three days of looks, one a minute, after a day in which only the old side had traffic. Requests follow a daily curve; a
-//! tenth goes to the new side; one request of a thousand fails. Errors come alone, or in bursts whose size is drawn anew for
+//! Three days of looks, one a minute, after a day in which only the old side had traffic. Requests follow a daily curve; one
+//! of a thousand fails. Services that are well give the new side 1 %, 10 % and 50 %, a day each; those that are not, 10 %. Errors come alone, or in bursts whose size is drawn anew for
 //! each minute or for each five minutes (gamma-distributed rates: negative binomial counts). Each service has a seed of
 //! its own, so the table is the same on every machine.
 //!

@@ -43,6 +43,7 @@ pub(crate) enum Trouble {
 pub(crate) struct Service {
     rng: Rng,
     rate: f64,
+    shares: [f64; 3],
     bursts: Bursts,
     trouble: Trouble,
     minute: usize,
@@ -54,14 +55,21 @@ pub(crate) struct Service {
 /// The share of requests that fail where nothing is wrong.
 const FAILING: f64 = 0.001;
 
-/// The new side's share of the traffic.
-const SHARE: f64 = 0.1;
+/// The new side's share of the traffic on each day of a service that is worse.
+pub(crate) const STEADY: [f64; 3] = [0.1; 3];
+
+/// The same of a service that is well: it takes a step each day.
+pub(crate) const LADDER: [f64; 3] = [0.01, 0.1, 0.5];
 
 impl Service {
     pub(crate) fn new(seed: u64, rate: f64, bursts: Bursts, trouble: Trouble) -> Self {
         Self {
             rng: Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ rate.to_bits()),
             rate,
+            shares: match trouble {
+                Trouble::None => LADDER,
+                Trouble::Worse { .. } => STEADY,
+            },
             bursts,
             trouble,
             minute: 0,
@@ -77,7 +85,8 @@ impl Service {
 
     /// The next minute of the three days.
     pub(crate) fn next_minute(&mut self) -> Look {
-        self.minute(SHARE)
+        let day = (self.minute / DAY).clamp(1, 3) - 1;
+        self.minute(self.shares[day])
     }
 
     fn minute(&mut self, share: f64) -> Look {

@@ -22,13 +22,17 @@ use crate::engine::plan::Account;
 use crate::engine::plan::AlarmGate;
 use crate::engine::plan::AwsSettings;
 use crate::engine::plan::Gates;
+use crate::engine::plan::Group;
 use crate::engine::plan::HoldOrRevert;
 use crate::engine::plan::NoData;
 use crate::engine::plan::Plan;
 use crate::engine::plan::PlanSource;
 use crate::engine::plan::Step;
+use crate::engine::plan::ZoneRef;
+use crate::engine::record::GroupName;
 use crate::engine::units::AlarmId;
 use crate::engine::units::CutoverName;
+use crate::engine::units::DnsName;
 use crate::engine::units::Share;
 use crate::engine::units::WeightPair;
 
@@ -55,7 +59,18 @@ fn source() -> PlanSource {
         name: CutoverName::from("recipe-api"),
         description: None,
         aws: AwsSettings::default(),
-        records: Vec::new(),
+        records: vec![Group {
+            zone: ZoneRef {
+                zone: "example.com".to_owned(),
+                private: None,
+            },
+            name: GroupName {
+                name: DnsName::new("api.example.com"),
+                record_type: "A".to_owned(),
+            },
+            old: "eks".to_owned(),
+            new: "ecs".to_owned(),
+        }],
         settle: Some(SignedDuration::from_mins(2)),
         steps: vec![step(5), step(50), step(100)],
         gates: Gates {

@@ -55,7 +55,7 @@ pub(super) struct Dispersion {
 
 /// So many standard errors above its estimate the dispersion is assumed, because too small a one takes healthy services
 /// back, and too large a one costs time. Found by simulation (`benches/regression.rs`).
-const STANDARD_ERRORS: f64 = 2.0;
+const STANDARD_ERRORS: f64 = 1.5;
 
 /// Before anything is known, errors are taken to come in bursts, and so many errors do not yet say otherwise. Without it the
 /// services with the fewest errors, of which least is known, would be taken back most often (same place).

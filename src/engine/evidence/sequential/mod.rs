@@ -40,9 +40,23 @@
 //!
 //! # Bursts
 //!
-//! All of that takes errors for independent. They come in bursts, so each logarithm is divided by the dispersion of the old
-//! side's errors ([`dispersion`]). That part is no theorem: it is measured by `benches/regression.rs`, whose table is in the
-//! README. A new side whose bursts are much larger than the old one's is worse, and is taken for it.
+//! All of that takes errors for independent. They come in bursts. With the dispersion `φ` of the old side's errors
+//! ([`dispersion`]) the logarithm becomes
+//!
+//! ```text
+//! Σ e_new·g(t) − Σ e·ln((t·n_new + n_old)/(r·n_new + n_old))/φ
+//! g(t) = ln(1 + (1 − exp(−(t−1)(φ−1)/φ))/(φ−1))
+//! ```
+//!
+//! which is the one above for `φ = 1`. It comes from the moments of negative binomial numbers, Poisson numbers whose rate is
+//! itself gamma-distributed: `ln E exp(hX) = −μ/(φ−1)·ln(1 − (φ−1)(e^h − 1))` for the mean `μ` and the variance `φμ`. `g` is the
+//! `h` for which that is `μ(t−1)/φ`; the costs are `μ(t−1)/φ` at least, because `h` bends downwards. So the product is a
+//! supermartingale for negative binomial errors too, at every share, as long as `φ` is not too small. `g` never exceeds
+//! `ln(φ/(φ−1))`: one burst, however large an alternative it would speak for, is one witness. Dividing the whole logarithm by
+//! `φ` instead would let a single long burst decide at small shares.
+//!
+//! How well that holds where `φ` is estimated is measured by `benches/regression.rs`, whose table is in the README. A new side
+//! whose bursts are much larger than the old one's is worse, and is taken for it.
 //!
 //! # Too little
 //!
@@ -157,7 +171,7 @@ impl Test {
         if odds >= threshold {
             return Judgement::Fail(self.numbers(&worst, odds, dispersion, None));
         }
-        let seen = self.would_be_seen(all.new, all.old) / dispersion;
+        let seen = self.would_be_seen(all.new, all.old, dispersion);
         let needed = threshold + PRIOR_COST;
         if seen >= needed {
             return Judgement::Pass(self.numbers(&all, odds, dispersion, None));
@@ -174,7 +188,7 @@ impl Test {
     /// The logarithm of the odds, and what was counted since the hour that speaks loudest.
     fn odds(spans: &[Span], dispersion: f64) -> (f64, Tally) {
         let first = spans.first().map_or(0, |span| span.hour);
-        let gains = ALTERNATIVES.map(f64::ln);
+        let gains = ALTERNATIVES.map(|times| gain(times, dispersion));
         let mut terms = Vec::with_capacity(spans.len() * ALTERNATIVES.len());
         let mut since = Tally::default();
         let mut loudest = (f64::NEG_INFINITY, Tally::default());
@@ -184,7 +198,7 @@ impl Test {
             let weight = -((hours + 1.0) * (hours + 2.0)).ln() - ALTERNATIVES_COST;
             let errors = float(since.new.errors);
             for (gain, cost) in gains.iter().zip(since.costs) {
-                let term = (errors * gain - signed(cost) / 1_000_000.0) / dispersion + weight;
+                let term = errors * gain - signed(cost) / 1_000_000.0 / dispersion + weight;
                 if term > loudest.0 {
                     loudest = (term, since);
                 }
@@ -197,7 +211,7 @@ impl Test {
     /// What the logarithm of the odds would be, on average, with these requests and this rate of the old side, if the new
     /// side failed as often as it should be seen. Of independent errors, at the share that the sums have: a share that
     /// varied tells more than that (relative entropy is convex), never less.
-    fn would_be_seen(self, new: Side, old: Side) -> f64 {
+    fn would_be_seen(self, new: Side, old: Side, dispersion: f64) -> f64 {
         let rate = (old.rate() * SEEN_TIMES * self.at_most()).clamp(SEEN_RATE, 1.0);
         let (to_new, to_old) = (float(new.requests), float(old.requests));
         let of_new = to_new * rate;
@@ -205,7 +219,7 @@ impl Test {
         let just = self.at_most() * to_new + to_old;
         let expected = ALTERNATIVES.map(|times| {
             let worse = times * self.at_most() * to_new + to_old;
-            of_new * times.ln() - errors * (worse / just).ln()
+            of_new * gain(times, dispersion) - errors * (worse / just).ln() / dispersion
         });
         expected.into_iter().fold(0.0, f64::max)
     }
@@ -254,6 +268,17 @@ impl Tally {
             *cost = cost.saturating_add(more);
         }
     }
+}
+
+/// What an error of the new side adds to the logarithm of the odds of an alternative `times` as bad: `ln t` where errors are
+/// independent, and never more than about `1/φ` where they come in bursts (see the top).
+fn gain(times: f64, dispersion: f64) -> f64 {
+    let beyond = dispersion - 1.0;
+    if beyond < 1e-6 {
+        return times.ln();
+    }
+    let capped = 1.0 - (-(times - 1.0) * beyond / dispersion).exp();
+    (capped / beyond).ln_1p()
 }
 
 /// The logarithm of a sum of exponentials, without overflow.
