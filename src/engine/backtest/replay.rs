@@ -16,6 +16,7 @@ use crate::engine::event::Event;
 use crate::engine::event::JOURNAL_VERSION;
 use crate::engine::evidence::gate::GateId;
 use crate::engine::evidence::judge::weigh;
+use crate::engine::evidence::plan::Measure;
 use crate::engine::evidence::plan::Measures;
 use crate::engine::evidence::plan::Query;
 use crate::engine::evidence::plan::TREND_PERIOD_MINS;
@@ -416,7 +417,7 @@ pub fn queries(measures: &Measures) -> Vec<Query> {
     let mut queries: Vec<&Query> = Vec::new();
     for gate in &measures.metrics {
         queries.extend(gate.new.queries().chain(&gate.requests));
-        queries.extend(gate.old.iter().flat_map(|old| old.queries()));
+        queries.extend(gate.old.iter().flat_map(Measure::queries));
     }
     if let Some(gate) = &measures.traffic {
         queries.extend(gate.new.iter().chain(&gate.old));
@@ -471,10 +472,7 @@ fn groups(plan: &Plan) -> Vec<(ZoneId, Vec<RecordSet>)> {
 
 /// The approvals that a person would have to give now.
 fn approvals(state: &State, because: &[HoldReason]) -> Vec<Event> {
-    let asked = because.iter().filter_map(|reason| match reason {
-        HoldReason::Approval { step } => Some(*step),
-        _ => None,
-    });
+    let asked = because.iter().filter_map(HoldReason::asks_approval);
     let approve = |number: u16| {
         let step = state.plan().step(number)?;
         Some(Event::StepApproved {

@@ -8,6 +8,7 @@ mod tests;
 
 pub use json::to_json;
 
+use comfy_table::ContentArrangement;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use jiff::SignedDuration;
@@ -25,6 +26,7 @@ use crate::engine::backtest::FLAP_WITHIN;
 use crate::engine::backtest::GatePast;
 use crate::engine::backtest::Run;
 use crate::engine::backtest::Sight;
+use crate::engine::backtest::Stretch;
 use crate::engine::observation::AlarmState;
 
 /// How a backtest is shown.
@@ -53,7 +55,7 @@ pub fn to_text(backtests: &[Backtest], look: &Look) -> String {
 }
 
 fn one(test: &Backtest, look: &Look) -> String {
-    let mut blocks = vec![heading(test, look), gates(test)];
+    let mut blocks = vec![heading(test, look), gates(test, look)];
     if look.charts {
         blocks.extend(strips::to_text(test, look));
     }
@@ -77,14 +79,19 @@ fn heading(test: &Backtest, look: &Look) -> String {
         look.minute(test.until),
         text::duration(test.every),
     );
-    let first = format!("{}, had it run then: ", test.source.plan.name);
-    format!("{}{rest}", text::styled(text::TITLE, &first))
+    let first = format!("{}, had it run then:", test.source.plan.name);
+    let lines = text::wrap(&format!("{first} {rest}"), 0, look.width);
+    lines.replacen(&first, &text::styled(text::TITLE, &first), 1)
 }
 
-/// A line a gate.
-fn gates(test: &Backtest) -> String {
+/// A line a gate; those that take no part below.
+fn gates(test: &Backtest, look: &Look) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
+    if let Some(width) = look.width.and_then(|width| u16::try_from(width).ok()) {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(width.saturating_sub(4));
+    }
     table.set_header([
         "gate",
         "red",
@@ -94,24 +101,27 @@ fn gates(test: &Backtest) -> String {
         "no data",
         "took back",
     ]);
-    for gate in &test.gates {
+    let (seen, unseen): (Vec<&GatePast>, Vec<&GatePast>) =
+        test.gates.iter().partition(|gate| gate.sight.takes_part());
+    for gate in seen {
         table.add_row(gate_row(gate, test.runs.len()));
     }
     right_align(&mut table, &[1, 2, 3, 4, 5, 6]);
-    indented(&table).trim_end().to_owned()
+    let mut lines = vec![indented(&table).trim_end().to_owned()];
+    lines.extend(unseen.into_iter().map(|gate| {
+        let line = format!("{}: {}", name(gate), left_out(&gate.sight));
+        text::wrap(&line, 4, look.width)
+    }));
+    lines.join("\n")
+}
+
+fn name(gate: &GatePast) -> String {
+    let fallback = if gate.fallback { " (fallback)" } else { "" };
+    format!("{}{fallback}", gate.id)
 }
 
 fn gate_row(gate: &GatePast, starts: usize) -> Vec<String> {
-    let mut name = gate.id.to_string();
-    if gate.fallback {
-        name.push_str(" (fallback)");
-    }
     let dash = || "–".to_owned();
-    if !gate.sight.takes_part() {
-        let mut row = vec![format!("{name}: {}", left_out(&gate.sight))];
-        row.extend(std::iter::repeat_with(String::new).take(6));
-        return row;
-    }
     let some = |number: usize| {
         if number == 0 {
             dash()
@@ -126,9 +136,9 @@ fn gate_row(gate: &GatePast, starts: usize) -> Vec<String> {
             text::duration(length)
         }
     };
-    let longest = gate.visits().map(|visit| visit.length()).max();
+    let longest = gate.visits().map(Stretch::length).max();
     vec![
-        name,
+        name(gate),
         some(gate.visits().count()),
         time(gate.time_in(AlarmState::Alarm)),
         time(longest.unwrap_or_default()),
