@@ -9,7 +9,6 @@ mod round_trip;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -170,11 +169,17 @@ impl Couriers {
             .filter(|line| line.mine && !line.busy && !line.queue.is_empty())
             .filter_map(|line| line.again)
             .min();
-        let far = Instant::now() + Duration::from_hours(1);
+        let due = async {
+            match again {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            biased;
             // `sender` is ours, so the channel cannot be closed.
             Some((key, report)) = self.receiver.recv() => self.note(&key, &report),
-            () = tokio::time::sleep_until(again.unwrap_or(far)) => {}
+            () = due => {}
         }
     }
 

@@ -68,7 +68,7 @@ impl Clock for OwnClock {
         {
             let mut version = self.world.version.subscribe();
             let changed = version.wait_for(|version| *version != seen);
-            drop(tokio::time::timeout(LOOK_AFTER_ALL, changed).await);
+            drop(tokio::time::timeout_at(last + LOOK_AFTER_ALL, changed).await);
         }
         let gone = last.elapsed().as_nanos().div_ceil(interval.as_nanos());
         let ticks = u32::try_from(gone.max(1)).unwrap_or(u32::MAX);

@@ -28,9 +28,10 @@ pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     }
     let images = match images {
         Ok(images) => images,
-        Err(problems) => {
+        Err(mut because) => {
+            because.extend(turn::known_problems(view));
             return Decision {
-                because: problems,
+                because,
                 ..Decision::default()
             };
         }
