@@ -146,7 +146,7 @@ fn main() -> ExitCode {
         Some(broken) => {
             say(&broken.to_string());
             say("-- the same with fewer disturbances");
-            say(&hunt::shrink(broken).to_string());
+            say(&hunt::shrink(&broken).to_string());
             ExitCode::FAILURE
         }
     }

@@ -13,7 +13,7 @@ const FRESH: u32 = 6;
 
 fn hunt(seed: u64) {
     if let Err(broken) = play(seed) {
-        panic!("{}", shrink(broken));
+        panic!("{}", shrink(&broken));
     }
 }
 

@@ -108,7 +108,7 @@ fn spoil(members: &mut Vec<RecordSet>, kind: u8) {
         0 => first.unsupported.push("CidrRoutingConfig".to_owned()),
         1 => {
             let mut stranger = first.clone();
-            stranger.set_identifier = "stranger".to_owned();
+            "stranger".clone_into(&mut stranger.set_identifier);
             stranger.weight = Weight(50);
             members.push(stranger);
         }

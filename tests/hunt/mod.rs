@@ -99,7 +99,7 @@ fn play_some(seed: u64, disturbances: usize) -> Result<Played, Broken> {
 }
 
 /// The same failure with fewer disturbances, if there is one: by halves, then one by one.
-pub(crate) fn shrink(broken: Broken) -> Broken {
+pub(crate) fn shrink(broken: &Broken) -> Broken {
     let (mut shortest, mut least, mut most) = (broken.clone(), 0, 128);
     while least < most {
         let half = usize::midpoint(least, most);

@@ -51,6 +51,9 @@ pub(crate) enum AlarmSeen {
     Nothing,
 }
 
+/// The weights of a group as a process read them, and when; none where they could not be read.
+type Sighting = (Timestamp, Option<WeightPair>);
+
 /// Sees everything, in order.
 #[derive(Default)]
 pub(crate) struct Witness {
@@ -61,7 +64,7 @@ pub(crate) struct Witness {
     fleet: Fleet,
     fleet_checker: FleetChecker,
     owners: BTreeMap<ZoneId, BTreeMap<GroupName, (CutoverName, usize)>>,
-    reads: BTreeMap<(u32, CutoverName, usize), VecDeque<(Timestamp, Option<WeightPair>)>>,
+    reads: BTreeMap<(u32, CutoverName, usize), VecDeque<Sighting>>,
     alarms: BTreeMap<(u32, String), (Timestamp, AlarmSeen)>,
     heads: BTreeMap<(u32, CutoverName), usize>,
     births: BTreeMap<u32, Timestamp>,

@@ -210,9 +210,9 @@ impl World {
                 fail: Arc::clone(&self.pages_fail),
             }),
             files: (scope == Scope::Files)
-                .then(|| Arc::new(self.files.clone()) as Arc<dyn PlanFiles>),
+                .then(|| -> Arc<dyn PlanFiles> { Arc::new(self.files.clone()) }),
             break_glass: (scope == Scope::Files)
-                .then(|| Arc::new(self.glass.clone()) as Arc<dyn BreakGlass>),
+                .then(|| -> Arc<dyn BreakGlass> { Arc::new(self.glass.clone()) }),
             narrate: Arc::new(|_| String::new()),
             hooks: Arc::new(SimHooks),
             jobs: Arc::new(SimJobs::default()),
