@@ -3,11 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::reach::secret_file;
+
 /// Reads an environment variable.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
-
-/// The longest secret in a file, in bytes.
-const FILE_BYTES_MAX: usize = 64 * 1024;
 
 /// Puts secrets into texts, and remembers them, so that they can be taken out of others.
 #[derive(Clone)]
@@ -58,11 +57,7 @@ impl Secrets {
             let value = (self.environment)(name);
             return value.ok_or_else(|| format!("the environment variable {name} is not set"));
         };
-        let text = std::fs::read_to_string(path);
-        let text = text.map_err(|error| format!("the file {path} cannot be read: {error}"))?;
-        if text.len() > FILE_BYTES_MAX {
-            return Err(format!("the file {path} is too large for a secret"));
-        }
+        let text = secret_file::read(path)?;
         Ok(text.trim_end_matches(['\n', '\r']).to_owned())
     }
 

@@ -1,8 +1,6 @@
 //! Secrets: looked up when they are needed, and never shown.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -10,12 +8,10 @@ use serde::Serializer;
 
 use crate::engine::notify::Address;
 use crate::engine::notify::SecretRef;
+use crate::reach::secret_file;
 
 /// What stands in a variable of the environment; given from outside.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
-
-/// The most bytes of a file that holds a secret.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Parts of a URL that are shorter than this tell nothing.
 const TELLING_BYTES_MIN: usize = 6;
@@ -84,7 +80,7 @@ pub fn resolve(kept: &SecretRef, environment: &Lookup) -> Result<Secret, String>
         SecretRef::Environment(name) => {
             environment(name).ok_or_else(|| format!("the environment has no {name}"))?
         }
-        SecretRef::File(path) => read(path)?,
+        SecretRef::File(path) => secret_file::read(path)?,
     };
     let secret = found.trim();
     if secret.is_empty() {
@@ -107,15 +103,6 @@ pub(super) fn address(address: &Address, environment: &Lookup) -> Result<Secret,
         Address::Plain(url) => Ok(Secret::new(url.as_str())),
         Address::Kept(kept) => resolve(kept, environment),
     }
-}
-
-fn read(path: &str) -> Result<String, String> {
-    let failed = |error: std::io::Error| format!("the file {path} cannot be read: {error}");
-    let file = File::open(path).map_err(failed)?;
-    let mut text = String::new();
-    let mut limited = file.take(FILE_BYTES_MAX);
-    limited.read_to_string(&mut text).map_err(failed)?;
-    Ok(text)
 }
 
 #[cfg(test)]
