@@ -18,6 +18,7 @@ use aws_sdk_cloudwatch::types::StateValue;
 use aws_smithy_types::DateTime;
 use jiff::SignedDuration;
 use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -38,6 +39,7 @@ use crate::engine::observation::AlarmState;
 use crate::engine::observation::HistoryReading;
 use crate::engine::plan::Account;
 use crate::engine::units::AlarmId;
+use crate::ports::AlarmPage;
 use crate::ports::CallError;
 use crate::ports::Signals;
 use crate::ports::Urgency;
@@ -92,13 +94,14 @@ impl CloudWatchSignals {
         (client, self.clients.alarm_budgets(account, region))
     }
 
-    /// Reads all names of all regions, each page by the deadline or not at all.
+    /// Reads all names of all regions, each page by the deadline or not at all, and tells each as it comes.
     async fn read_pages(
         &self,
         account: &Account,
         names: BTreeMap<String, BTreeSet<String>>,
         deadline: Instant,
-    ) -> BTreeMap<(String, String), AlarmReading> {
+        told: &mut (dyn FnMut(&str, &BTreeMap<String, AlarmReading>) + Send),
+    ) {
         let mut reads = JoinSet::new();
         for (region, names) in names {
             let names: Vec<String> = names.into_iter().collect();
@@ -113,15 +116,63 @@ impl CloudWatchSignals {
                 });
             }
         }
-        let mut readings = BTreeMap::new();
         while let Some(finished) = reads.join_next().await {
+            // A panic leaves the page unread.
             let Ok((region, page, read)) = finished else {
                 continue;
             };
-            for name in page {
+            let of_name = |name: String| {
                 let reading = reading_of(&name, &read);
-                readings.insert((region.clone(), name), reading);
-            }
+                (name, reading)
+            };
+            told(&region, &page.into_iter().map(of_name).collect());
+        }
+    }
+
+    /// Reads alarms of all regions; every page is told when it is here.
+    async fn read_and_tell(
+        &self,
+        account: &Account,
+        wanted: &BTreeSet<AlarmId>,
+        tell: &mut (dyn FnMut(BTreeMap<AlarmId, AlarmReading>) + Send),
+    ) -> BTreeMap<AlarmId, AlarmReading> {
+        if wanted.is_empty() {
+            return BTreeMap::new();
+        }
+        let deadline = Instant::now() + alarms_within(wanted.len());
+        // An alarm may be named with its region and without.
+        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut ids: BTreeMap<(String, String), Vec<AlarmId>> = BTreeMap::new();
+        let mut readings = BTreeMap::new();
+        for alarm in wanted {
+            let Some(region) = self.region_of(alarm) else {
+                readings.insert(
+                    alarm.clone(),
+                    AlarmReading::Unreadable(NO_REGION.to_owned()),
+                );
+                continue;
+            };
+            let place = (region.clone(), alarm.name.clone());
+            ids.entry(place).or_default().push(alarm.clone());
+            names.entry(region).or_default().insert(alarm.name.clone());
+        }
+        let of_ids = |region: &str, page: &BTreeMap<String, AlarmReading>| {
+            let named = page.iter().flat_map(|(name, reading)| {
+                let ids = ids.get(&(region.to_owned(), name.clone()));
+                let ids = ids.into_iter().flatten();
+                ids.map(move |id| (id.clone(), reading.clone()))
+            });
+            named.collect::<BTreeMap<AlarmId, AlarmReading>>()
+        };
+        let mut told = |region: &str, page: &BTreeMap<String, AlarmReading>| {
+            let page = of_ids(region, page);
+            readings.extend(page.clone());
+            tell(page);
+        };
+        self.read_pages(account, names, deadline, &mut told).await;
+        for alarm in wanted {
+            let unread = || AlarmReading::Unreadable("not read".to_owned());
+            readings.entry(alarm.clone()).or_insert_with(unread);
         }
         readings
     }
@@ -270,26 +321,18 @@ impl Signals for CloudWatchSignals {
         account: &Account,
         wanted: &BTreeSet<AlarmId>,
     ) -> BTreeMap<AlarmId, AlarmReading> {
-        if wanted.is_empty() {
-            return BTreeMap::new();
-        }
-        let deadline = Instant::now() + alarms_within(wanted.len());
-        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for alarm in wanted {
-            if let Some(region) = self.region_of(alarm) {
-                names.entry(region).or_default().insert(alarm.name.clone());
-            }
-        }
-        let read = self.read_pages(account, names, deadline).await;
-        let answer = |alarm: &AlarmId| match self.region_of(alarm) {
-            None => AlarmReading::Unreadable(NO_REGION.to_owned()),
-            Some(region) => read
-                .get(&(region, alarm.name.clone()))
-                .cloned()
-                .unwrap_or_else(|| AlarmReading::Unreadable("not read".to_owned())),
-        };
-        let pairs = wanted.iter().map(|alarm| (alarm.clone(), answer(alarm)));
-        pairs.collect()
+        self.read_and_tell(account, wanted, &mut |_| {}).await
+    }
+
+    async fn read_alarms_by_page(
+        &self,
+        account: &Account,
+        wanted: &BTreeSet<AlarmId>,
+        told: &UnboundedSender<AlarmPage>,
+    ) -> BTreeMap<AlarmId, AlarmReading> {
+        // Nobody to tell means that nobody waits for the readings either.
+        let mut tell = |page| drop(told.send((account.clone(), page)));
+        self.read_and_tell(account, wanted, &mut tell).await
     }
 
     async fn alarm_history(

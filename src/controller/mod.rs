@@ -10,6 +10,7 @@ pub mod emergency;
 mod errands;
 mod files;
 mod fleet;
+mod looks;
 mod observe;
 mod pager;
 mod perform;
