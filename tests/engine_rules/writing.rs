@@ -68,13 +68,11 @@ fn a_controller_with_a_wrong_clock_does_not_give_up_what_another_is_about_to_sen
         world.start_controller();
         world.pass(10);
         world.round(0);
-        let right = world.now;
         world.pass(ahead);
         world.skew = Some(SignedDuration::from_secs(-ahead));
         world.round(1);
         assert_eq!(world.count("weight_change_abandoned"), 0, "{ahead} s ahead");
-        (world.now, world.skew) = (right, Some(SignedDuration::ZERO));
-        world.run_to_bake(1);
+        assert_eq!(world.count("revert_intended"), 0, "{ahead} s ahead");
     }
 }
 

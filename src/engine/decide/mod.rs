@@ -303,6 +303,16 @@ impl View<'_> {
         WriteId(format!("{attempt}-{}-{}", seq + 1, self.observation.me))
     }
 
+    /// The time by which it is judged what has taken too long: this machine's, unless AWS or the journal contradicts it.
+    /// A clock that jumped, here or where the last entry was written, takes nothing back for time that has not passed.
+    fn true_now(&self) -> Timestamp {
+        if self.clock_went_back() || holds::skew(self).is_some() {
+            self.aws_now()
+        } else {
+            self.now
+        }
+    }
+
     /// The image of a group as read in this round, or none.
     fn image(&self, index: usize) -> Option<GroupImage> {
         let group = self.state.plan().records.get(index)?;

@@ -62,7 +62,7 @@ fn failed(view: &View<'_>) -> Option<String> {
     let trouble = write
         .and_then(Write::trouble)
         .unwrap_or("not all groups could be written");
-    (view.now.duration_since(began) >= STEP_WITHIN)
+    (view.true_now().duration_since(began) >= STEP_WITHIN)
         .then(|| format!("not verified in all zones within 10 minutes: {trouble}"))
 }
 
@@ -192,7 +192,8 @@ fn finish_zones(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
                 step: view.state.step,
                 message: None,
             });
-            decision.wake_at = view.state.step_began_at.map(|began| began + STEP_WITHIN);
+            let over = view.state.step_began_at.map(|began| began + STEP_WITHIN);
+            decision.wake_at = over.filter(|at| *at > view.now);
             decision
         }
     }
