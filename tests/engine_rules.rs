@@ -2,6 +2,7 @@
 //! is also put before the invariants.
 
 mod backtest;
+mod checker;
 mod clocks;
 mod drift;
 mod evidence;

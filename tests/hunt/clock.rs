@@ -15,7 +15,7 @@ use super::world::{World, locked};
 const IDLE_LOOKS: u32 = 1;
 
 /// The longest wait for a change: now and then somebody looks.
-const LOOK_AFTER_ALL: Duration = Duration::from_hours(7 * 24);
+const LOOK_AFTER_ALL: Duration = Duration::from_hours(28 * 24);
 
 /// The clock of one process.
 pub(crate) struct OwnClock {

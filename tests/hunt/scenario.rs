@@ -105,11 +105,11 @@ impl Scenario {
         }
     }
 
-    /// Mostly moments, now and then days. Faults do not last through long times, because each look costs.
+    /// Mostly moments, often days: a plan takes weeks. Faults do not last through long times, because each look costs.
     async fn let_time_pass(&mut self) {
         let millis = match self.rng.u8(0..10) {
-            0..=5 => magnitude(&mut self.rng, 10, 60_000),
-            6..=7 => magnitude(&mut self.rng, 60_000, 1_800_000),
+            0..=4 => magnitude(&mut self.rng, 10, 60_000),
+            5..=6 => magnitude(&mut self.rng, 60_000, 1_800_000),
             _ => magnitude(&mut self.rng, 1_800_000, QUIET_DAYS_MAX * 86_400_000),
         };
         let mostly = if self.rng.u8(0..8) == 0 { 1 } else { 4 };

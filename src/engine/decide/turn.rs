@@ -58,7 +58,7 @@ fn approval(view: &View<'_>, step: u16) -> Option<HoldReason> {
 
 /// Since when the step waits, if that is longer than the plan allows.
 fn overdue_since(view: &View<'_>, step: u16) -> Option<Timestamp> {
-    let over = view.state.approval_ends_at(step)? <= view.now;
+    let over = view.state.approval_ends_at(step)? <= view.true_now();
     let (_, since) = view.state.approval_asked?;
     over.then_some(since)
 }
