@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::Controller;
 use super::perform::Shared;
-use super::{Controller, ControllerError};
 use crate::engine::decide::{self, Errand, HookCall, JOB_WITHIN, TurnOrder};
 use crate::engine::event::{Event, FailureClass, JobFailure};
 use crate::engine::hold::RevertCause;
@@ -50,6 +50,8 @@ pub(super) struct Errands {
     /// When the last look at them began.
     looked_at: BTreeMap<CutoverName, Timestamp>,
     looking: BTreeSet<CutoverName>,
+    /// Whether nothing more is begun: what is under way is waited for.
+    closed: bool,
     tasks: JoinSet<()>,
     sender: mpsc::UnboundedSender<Done>,
     receiver: mpsc::UnboundedReceiver<Done>,
@@ -93,6 +95,7 @@ impl Errands {
             readings: BTreeMap::new(),
             looked_at: BTreeMap::new(),
             looking: BTreeSet::new(),
+            closed: false,
             tasks: JoinSet::new(),
             sender,
             receiver,
@@ -104,13 +107,23 @@ impl Errands {
         Beside {
             jobs: self.readings.get(name).cloned().unwrap_or_default(),
             under_way: self.under_way.get(name).cloned().unwrap_or_default(),
-            hushed,
+            hushed: hushed || self.closed,
         }
     }
 
     /// Whether nothing is under way that has to be journaled.
     pub(super) fn is_idle(&self) -> bool {
         self.under_way.is_empty()
+    }
+
+    /// Whether no look is under way.
+    pub(super) fn has_looked(&self) -> bool {
+        self.looking.is_empty()
+    }
+
+    /// Begins nothing more.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
     }
 
     /// The next one that is done; waits for one.
@@ -192,7 +205,7 @@ impl Errands {
         let Some(switch) = &state.plan().jobs else {
             return;
         };
-        if !self.looking.insert(state.name.clone()) {
+        if self.closed || !self.looking.insert(state.name.clone()) {
             return;
         }
         self.looked_at.insert(state.name.clone(), now);
@@ -393,17 +406,5 @@ impl Controller {
                 self.errands.look(state, now);
             }
         }
-    }
-
-    /// Waits for what is done beside the weights, as long as it may take, and journals it.
-    pub(super) async fn finish_errands(&mut self, within: Duration) -> Result<(), ControllerError> {
-        let deadline = Instant::now() + within;
-        while !self.errands.is_idle() {
-            tokio::select! {
-                done = self.errands.next() => self.note_done(done),
-                () = tokio::time::sleep_until(deadline) => break,
-            }
-        }
-        self.record().await.map(drop)
     }
 }

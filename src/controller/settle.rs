@@ -294,7 +294,7 @@ impl Controller {
             let begun = self.begin_errands(name, turn.decision.errands);
             observation.beside.under_way.extend(begun);
         }
-        observation.beside.hushed = self.book.is_shadowed(name);
+        observation.beside.hushed |= self.book.is_shadowed(name);
         if let Some(order) = turn.decision.order {
             mine.order = Some((order, epoch));
             observation.in_flight = true;
