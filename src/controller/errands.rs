@@ -50,6 +50,8 @@ pub(super) struct Errands {
     /// When the last look at them began.
     looked_at: BTreeMap<CutoverName, Timestamp>,
     looking: BTreeSet<CutoverName>,
+    /// Whose look that is under way says nothing any more: jobs were switched since it began.
+    outdated: BTreeSet<CutoverName>,
     /// Whether nothing more is begun: what is under way is waited for.
     closed: bool,
     tasks: JoinSet<()>,
@@ -95,6 +97,7 @@ impl Errands {
             readings: BTreeMap::new(),
             looked_at: BTreeMap::new(),
             looking: BTreeSet::new(),
+            outdated: BTreeSet::new(),
             closed: false,
             tasks: JoinSet::new(),
             sender,
@@ -138,7 +141,10 @@ impl Errands {
     fn note(&mut self, done: Done) -> Done {
         while self.tasks.try_join_next().is_some() {}
         match &done {
-            Done::Answered(name, id, _) => {
+            Done::Answered(name, id, event) => {
+                if matches!(event, Event::JobTurnAnswered { .. }) {
+                    self.forget_looks(name);
+                }
                 let mine = self.under_way.get_mut(name);
                 if mine.is_some_and(|ids| ids.remove(id) && ids.is_empty()) {
                     self.under_way.remove(name);
@@ -146,10 +152,21 @@ impl Errands {
             }
             Done::Looked(name, readings) => {
                 self.looking.remove(name);
-                self.readings.insert(name.clone(), readings.clone());
+                if !self.outdated.remove(name) {
+                    self.readings.insert(name.clone(), readings.clone());
+                }
             }
         }
         done
+    }
+
+    /// What was seen before a switch says nothing about what came of it, whatever the clocks say.
+    fn forget_looks(&mut self, name: &CutoverName) {
+        self.readings.remove(name);
+        self.looked_at.remove(name);
+        if self.looking.contains(name) {
+            self.outdated.insert(name.clone());
+        }
     }
 
     /// Begins an errand that was journaled. Returns what identifies it.
@@ -157,6 +174,7 @@ impl Errands {
         let name = state.name.clone();
         let id = match errand {
             Errand::Turn(turn) => {
+                self.forget_looks(&name);
                 let id = turn.turn_id.clone();
                 let send_by = Instant::now() + monotonic(turn.send_by.duration_since(now));
                 let turner = Turner {

@@ -21,8 +21,8 @@ fn sides(world: &World, plan: &PlanSource) -> (usize, usize) {
 }
 
 fn held(world: &World, is: impl Fn(&HoldReason) -> bool) -> bool {
-    let state = world.state("api").expect("a state");
-    state.held.iter().any(is)
+    let state = world.state("api");
+    state.is_some_and(|state| state.held.iter().any(is))
 }
 
 fn has(world: &World, label: &str) -> bool {

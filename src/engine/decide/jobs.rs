@@ -86,8 +86,23 @@ fn moving(view: &View<'_>) -> Decision {
     let off_since = jobs.off_at.filter(|_| !jobs.moved);
     let mut hold = Decision::hold(HoldReason::JobsMoving { to, off_since });
     hold.because.extend(gap(view));
+    hold.because.extend(running(view, to.other()));
     hold.wake_at = Some(view.now + LOOK_MOVING);
     hold
+}
+
+/// That something of the side that is left still runs, as last seen. Where that side never was switched on, nothing can.
+fn running(view: &View<'_>, side: JobSide) -> Option<HoldReason> {
+    let (jobs, switch) = (&view.state.jobs, view.state.plan().jobs.as_ref()?);
+    let since = jobs.off_at.filter(|_| !jobs.moved)?;
+    let running = still_running(view, switch, side);
+    let ran = side == JobSide::Old || jobs.has_turned(side);
+    (ran && running > 0).then(|| HoldReason::JobsRunning {
+        side,
+        running,
+        since,
+        overdue: view.now.duration_since(since) >= switch.drain,
+    })
 }
 
 /// That both sides are off for longer than the switch takes by itself.
@@ -96,7 +111,7 @@ fn gap(view: &View<'_>) -> Option<HoldReason> {
     let since = jobs.off_at.filter(|_| !jobs.moved)?;
     let to = jobs.goal?;
     let standing = view.state.phase == Phase::Halted;
-    let allowed = if still_running(view, switch, to.other()) > 0 {
+    let allowed = if running(view, to.other()).is_some() {
         switch.wait.max(switch.drain)
     } else {
         switch.wait
@@ -367,16 +382,8 @@ fn arrive(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp) -
         }
         return foreign_hold(view, switch, left);
     }
-    let running: u32 = looks.iter().filter_map(|look| look.running).sum();
-    if ran && running > 0 {
-        let mut hold = moving(view);
-        hold.because.push(HoldReason::JobsRunning {
-            side: left,
-            running,
-            since: off_at,
-            overdue: view.now.duration_since(off_at) >= switch.drain,
-        });
-        return hold;
+    if running(view, left).is_some() {
+        return moving(view);
     }
     if since.is_none() {
         let mut hold = moving(view);
@@ -407,8 +414,9 @@ fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp
             .get(&half)
             .filter(|_| jobs.turned.contains(&half));
         match (look.on, known) {
-            (true, Some(true)) => {}
-            (true, _) => foreign |= to == JobSide::New,
+            // Also where it was not on when it was last read: what we sent may have landed late.
+            (true, Some(_)) => {}
+            (true, None) => foreign |= to == JobSide::New,
             (false, Some(true)) => foreign = true,
             (false, _) if ours => {
                 turn.push(index);
