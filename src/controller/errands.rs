@@ -1,6 +1,7 @@
 //! What is done beside the weights: jobs are looked at and switched, hooks are called. No round waits for any of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ pub(super) struct Errands {
     outdated: BTreeSet<CutoverName>,
     /// Whether nothing more is begun: what is under way is waited for.
     closed: bool,
+    prepared: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
     tasks: JoinSet<()>,
     sender: mpsc::UnboundedSender<Done>,
     receiver: mpsc::UnboundedReceiver<Done>,
@@ -99,6 +101,7 @@ impl Errands {
             looking: BTreeSet::new(),
             outdated: BTreeSet::new(),
             closed: false,
+            prepared: Vec::new(),
             tasks: JoinSet::new(),
             sender,
             receiver,
@@ -169,8 +172,8 @@ impl Errands {
         }
     }
 
-    /// Begins an errand that was journaled. Returns what identifies it.
-    fn begin(&mut self, state: &State, errand: Errand, epoch: u64, now: Timestamp) -> WriteId {
+    /// Prepares an errand that was journaled. Returns what identifies it.
+    fn prepare(&mut self, state: &State, errand: Errand, epoch: u64, now: Timestamp) -> WriteId {
         let name = state.name.clone();
         let id = match errand {
             Errand::Turn(turn) => {
@@ -186,7 +189,7 @@ impl Errands {
                     send_by,
                 };
                 let sender = self.sender.clone();
-                self.tasks.spawn(async move {
+                self.prepared.push(Box::pin(async move {
                     let turn_id = turn.turn_id.clone();
                     let failed = turner.turn(turn).await;
                     let event = Event::JobTurnAnswered {
@@ -196,7 +199,7 @@ impl Errands {
                     let done = Done::Answered(turner.cutover.clone(), turn_id, event);
                     // The receiver lives as long as the controller, and the task no longer.
                     sender.send(done).unwrap_or_default();
-                });
+                }));
                 id
             }
             Errand::Hook(call) => {
@@ -204,18 +207,26 @@ impl Errands {
                 let request = request(state, &call);
                 let (hooks, sender) = (Arc::clone(&self.hooks), self.sender.clone());
                 let of = name.clone();
-                self.tasks.spawn(async move {
+                self.prepared.push(Box::pin(async move {
                     let limit = request.timeout + SLACK;
                     let answer = tokio::time::timeout(limit, hooks.call(&request)).await;
                     let event = answered(&call, answer.ok());
                     let done = Done::Answered(of, call.call_id.clone(), event);
                     sender.send(done).unwrap_or_default();
-                });
+                }));
                 id
             }
         };
         self.under_way.entry(name).or_default().insert(id.clone());
         id
+    }
+
+    /// Begins what was prepared: when everything of this turn of decisions is journaled, since a change of jobs is not sent
+    /// where the journal has moved on.
+    pub(super) fn begin(&mut self) {
+        for errand in self.prepared.drain(..) {
+            self.tasks.spawn(errand);
+        }
     }
 
     /// Begins to look at all jobs of a cutover, unless that is under way.
@@ -388,8 +399,8 @@ fn answered(call: &HookCall, answer: Option<HookAnswer>) -> Event {
 }
 
 impl Controller {
-    /// Begins what was journaled to be done beside the weights. Returns what identifies it.
-    pub(super) fn begin_errands(
+    /// Prepares what was journaled to be done beside the weights. Returns what identifies it.
+    pub(super) fn prepare_errands(
         &mut self,
         name: &CutoverName,
         errands: Vec<Errand>,
@@ -399,8 +410,8 @@ impl Controller {
         let Some(state) = self.book.state(name) else {
             return BTreeSet::new();
         };
-        let begin = |errand| self.errands.begin(state, errand, epoch, now);
-        errands.into_iter().map(begin).collect()
+        let prepare = |errand| self.errands.prepare(state, errand, epoch, now);
+        errands.into_iter().map(prepare).collect()
     }
 
     /// Notes what came of an errand.

@@ -31,8 +31,9 @@ fn has(world: &World, label: &str) -> bool {
 
 /// Runs once a minute, as cron does, until it is over.
 async fn by_cron(world: &World, minutes: u32) {
-    for run in 0..minutes {
-        let (mut controller, ..) = world.controller(&format!("run-{run}"));
+    for _ in 0..minutes {
+        let run = format!("run-{}", world.now().as_second());
+        let (mut controller, ..) = world.controller(&run);
         controller.run_once().await.expect("a run");
         if phase(world).is_some_and(Phase::is_final) {
             return;
@@ -50,6 +51,12 @@ fn single_runs_see_the_jobs_and_move_them_there_and_back() {
         world.assert_unbroken();
         assert_eq!(phase(&world), Some(Phase::Completed));
         assert_eq!(sides(&world, &plan), (0, 2));
+        let unsent = |event: &Event| matches!(event, Event::JobTurnAnswered { failed, .. } if !failed.is_empty());
+        let answers = world.entries("api", "job_turn_answered");
+        assert!(
+            !answers.iter().any(|entry| unsent(&entry.event)),
+            "{answers:?}"
+        );
     });
     play(|| async {
         let plan = with_jobs(Some(at_half()), 2, Vec::new());
