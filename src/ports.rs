@@ -538,6 +538,9 @@ impl Undelivered {
     }
 }
 
+/// How long one delivery to a channel may take.
+pub const DELIVER_WITHIN: Duration = Duration::from_secs(17);
+
 /// Tells people.
 #[async_trait]
 pub trait Notifier: Send + Sync {
@@ -549,8 +552,8 @@ pub trait Notifier: Send + Sync {
         false
     }
 
-    /// Tells a channel. Returns what its adapter must know the next time, in the same stream. It ends within its own
-    /// timeout; an error means that it is tried again.
+    /// Tells a channel. Returns what its adapter must know the next time, in the same stream. It ends within
+    /// [`DELIVER_WITHIN`], so that what was done of it by then is known; an error means that it is tried again.
     async fn deliver(&self, delivery: &Delivery) -> Result<Option<serde_json::Value>, Undelivered> {
         let service = delivery.channel.via.service();
         Err(Undelivered::because(format!(

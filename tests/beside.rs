@@ -1,5 +1,6 @@
 //! Hooks and jobs for real: commands, HTTP, a `kubectl` that is a script, and AWS by an emulator of others.
 
+mod attached;
 mod hooks;
 mod kubectl;
 mod moto;

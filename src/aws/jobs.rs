@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::SignedDuration;
 use serde_json::Value;
 use serde_json::json;
 
@@ -206,7 +207,7 @@ fn rule_look(read: &Value) -> Result<HalfLook, CallError> {
         on,
         unfit,
         running: None,
-        firing: firing(&read["ScheduleExpression"], &Value::Null),
+        firing: firing(&read["ScheduleExpression"]),
     })
 }
 
@@ -217,19 +218,29 @@ fn schedule_look(read: &Value) -> Result<HalfLook, CallError> {
         Some("DISABLED") => false,
         Some(_) | None => return Err(strange("GetSchedule")),
     };
-    let zone = &read["ScheduleExpressionTimezone"];
+    let zone = read["ScheduleExpressionTimezone"].as_str();
+    // It is invoked somewhere in that window. Source: EventBridge Scheduler API Reference, `FlexibleTimeWindow`.
+    let window = &read["FlexibleTimeWindow"];
+    let minutes = window["MaximumWindowInMinutes"].as_u64();
+    let minutes = minutes.filter(|_| window["Mode"] == "FLEXIBLE");
+    let minutes = u32::try_from(minutes.unwrap_or_default()).unwrap_or(u32::MAX);
     Ok(HalfLook {
         on,
         unfit: None,
         running: None,
-        firing: firing(&read["ScheduleExpression"], zone),
+        firing: firing(&read["ScheduleExpression"]).map(|firing| Firing {
+            zone: zone.map(str::to_owned),
+            spread: SignedDuration::from_mins(i64::from(minutes)),
+            ..firing
+        }),
     })
 }
 
-fn firing(expression: &Value, zone: &Value) -> Option<Firing> {
+fn firing(expression: &Value) -> Option<Firing> {
     Some(Firing {
         expression: expression.as_str()?.to_owned(),
-        zone: zone.as_str().map(str::to_owned),
+        zone: None,
+        spread: SignedDuration::ZERO,
         catch_up: None,
     })
 }
@@ -273,6 +284,19 @@ mod tests {
                 key => assert_eq!(&written[key], value, "{key}"),
             }
         }
+    }
+
+    #[test]
+    fn a_schedule_may_start_as_late_as_its_window_says() {
+        let look = |window: Value| {
+            let read = json!({
+                "State": "ENABLED", "ScheduleExpression": "cron(0 3 * * ? *)", "FlexibleTimeWindow": window,
+            });
+            schedule_look(&read).unwrap().firing.unwrap().spread
+        };
+        let flexible = json!({ "Mode": "FLEXIBLE", "MaximumWindowInMinutes": 30 });
+        assert_eq!(look(flexible), SignedDuration::from_mins(30));
+        assert_eq!(look(json!({ "Mode": "OFF" })), SignedDuration::ZERO);
     }
 
     #[test]

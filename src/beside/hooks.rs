@@ -4,8 +4,6 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use super::secrets::Environment;
-use super::secrets::Secrets;
 use crate::engine::hooks::HookAction;
 use crate::ports::HookAnswer;
 use crate::ports::HookRequest;
@@ -13,6 +11,8 @@ use crate::ports::Hooks;
 use crate::reach::command;
 use crate::reach::command::Run;
 use crate::reach::http;
+use crate::reach::secrets::Environment;
+use crate::reach::secrets::Secrets;
 
 /// How much of a command's output is kept, in bytes.
 const KEPT_BYTES: u64 = 16 * 1024;

@@ -73,6 +73,7 @@ pub(super) async fn look(place: &Place, name: &str) -> Result<HalfLook, CallErro
         firing: Some(Firing {
             expression: read.spec.schedule,
             zone: read.spec.time_zone,
+            spread: SignedDuration::ZERO,
             catch_up: deadline.map(SignedDuration::from_secs),
         }),
         unfit,

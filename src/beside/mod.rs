@@ -3,4 +3,3 @@
 pub mod hooks;
 pub mod jobs;
 mod kubectl;
-pub mod secrets;

@@ -43,9 +43,18 @@ use exit::Exit;
 
 use crate::engine::commands;
 use crate::engine::state::State;
+use crate::reach::attached;
 
 /// Reads the command line, does what it says, and returns the exit code.
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments
+        .next()
+        .is_some_and(|first| first == attached::ATTACHED)
+    {
+        return attached::attend(arguments);
+    }
+    attached::enable();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error).into(),

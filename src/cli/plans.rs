@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::clock::SystemClock;
 use super::context::Context;
 use super::error::Expected;
 use super::watched_files::absolute;
@@ -14,6 +15,7 @@ use crate::engine::record::GroupName;
 use crate::engine::units::CutoverName;
 use crate::plan_file;
 use crate::plan_file::PlanFileError;
+use crate::ports::Clock;
 use crate::report::check::Checked;
 use crate::report::text;
 
@@ -168,6 +170,7 @@ fn look(paths: &[PathBuf]) -> Found {
         match plan_file::load(&file) {
             Err(error) => found.checked.push(refused(&path, &error)),
             Ok(loaded) => {
+                let loaded = loaded.judged_at(SystemClock.now(), &path);
                 found
                     .sources
                     .push((found.checked.len(), loaded.source.clone()));

@@ -7,7 +7,8 @@ use anyhow::Result;
 use super::error::Expected;
 use super::plans::Found;
 use crate::engine::notify::{Notify, Via};
-use crate::notify::{Lookup, resolve};
+use crate::notify::resolve;
+use crate::reach::secrets::Environment;
 
 /// A variable of the environment.
 #[expect(
@@ -57,7 +58,7 @@ pub fn require(found: &Found, under_way: bool) -> Result<()> {
 
 /// What is missing for the channels of a plan.
 fn missing(notify: &Notify) -> Vec<String> {
-    let environment: Lookup = Arc::new(variable);
+    let environment: Environment = Arc::new(variable);
     let of = |via: &Via| {
         let secrets = via.secrets().into_iter();
         let missing = secrets.filter_map(|kept| resolve(kept, &environment).err());

@@ -1,6 +1,7 @@
 //! What is done beside the weights: jobs are looked at and switched, hooks are called. No round waits for any of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::Controller;
 use super::perform::Shared;
-use super::{Controller, ControllerError};
 use crate::engine::decide::{self, Errand, HookCall, JOB_WITHIN, TurnOrder};
 use crate::engine::event::{Event, FailureClass, JobFailure};
 use crate::engine::hold::RevertCause;
@@ -50,6 +51,11 @@ pub(super) struct Errands {
     /// When the last look at them began.
     looked_at: BTreeMap<CutoverName, Timestamp>,
     looking: BTreeSet<CutoverName>,
+    /// Whose look that is under way says nothing any more: jobs were switched since it began.
+    outdated: BTreeSet<CutoverName>,
+    /// Whether nothing more is begun: what is under way is waited for.
+    closed: bool,
+    prepared: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
     tasks: JoinSet<()>,
     sender: mpsc::UnboundedSender<Done>,
     receiver: mpsc::UnboundedReceiver<Done>,
@@ -93,6 +99,9 @@ impl Errands {
             readings: BTreeMap::new(),
             looked_at: BTreeMap::new(),
             looking: BTreeSet::new(),
+            outdated: BTreeSet::new(),
+            closed: false,
+            prepared: Vec::new(),
             tasks: JoinSet::new(),
             sender,
             receiver,
@@ -104,13 +113,23 @@ impl Errands {
         Beside {
             jobs: self.readings.get(name).cloned().unwrap_or_default(),
             under_way: self.under_way.get(name).cloned().unwrap_or_default(),
-            hushed,
+            hushed: hushed || self.closed,
         }
     }
 
     /// Whether nothing is under way that has to be journaled.
     pub(super) fn is_idle(&self) -> bool {
         self.under_way.is_empty()
+    }
+
+    /// Whether no look is under way.
+    pub(super) fn has_looked(&self) -> bool {
+        self.looking.is_empty()
+    }
+
+    /// Begins nothing more.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
     }
 
     /// The next one that is done; waits for one.
@@ -125,7 +144,10 @@ impl Errands {
     fn note(&mut self, done: Done) -> Done {
         while self.tasks.try_join_next().is_some() {}
         match &done {
-            Done::Answered(name, id, _) => {
+            Done::Answered(name, id, event) => {
+                if matches!(event, Event::JobTurnAnswered { .. }) {
+                    self.forget_looks(name);
+                }
                 let mine = self.under_way.get_mut(name);
                 if mine.is_some_and(|ids| ids.remove(id) && ids.is_empty()) {
                     self.under_way.remove(name);
@@ -133,17 +155,29 @@ impl Errands {
             }
             Done::Looked(name, readings) => {
                 self.looking.remove(name);
-                self.readings.insert(name.clone(), readings.clone());
+                if !self.outdated.remove(name) {
+                    self.readings.insert(name.clone(), readings.clone());
+                }
             }
         }
         done
     }
 
-    /// Begins an errand that was journaled. Returns what identifies it.
-    fn begin(&mut self, state: &State, errand: Errand, epoch: u64, now: Timestamp) -> WriteId {
+    /// What was seen before a switch says nothing about what came of it, whatever the clocks say.
+    fn forget_looks(&mut self, name: &CutoverName) {
+        self.readings.remove(name);
+        self.looked_at.remove(name);
+        if self.looking.contains(name) {
+            self.outdated.insert(name.clone());
+        }
+    }
+
+    /// Prepares an errand that was journaled. Returns what identifies it.
+    fn prepare(&mut self, state: &State, errand: Errand, epoch: u64, now: Timestamp) -> WriteId {
         let name = state.name.clone();
         let id = match errand {
             Errand::Turn(turn) => {
+                self.forget_looks(&name);
                 let id = turn.turn_id.clone();
                 let send_by = Instant::now() + monotonic(turn.send_by.duration_since(now));
                 let turner = Turner {
@@ -155,7 +189,7 @@ impl Errands {
                     send_by,
                 };
                 let sender = self.sender.clone();
-                self.tasks.spawn(async move {
+                self.prepared.push(Box::pin(async move {
                     let turn_id = turn.turn_id.clone();
                     let failed = turner.turn(turn).await;
                     let event = Event::JobTurnAnswered {
@@ -165,7 +199,7 @@ impl Errands {
                     let done = Done::Answered(turner.cutover.clone(), turn_id, event);
                     // The receiver lives as long as the controller, and the task no longer.
                     sender.send(done).unwrap_or_default();
-                });
+                }));
                 id
             }
             Errand::Hook(call) => {
@@ -173,13 +207,13 @@ impl Errands {
                 let request = request(state, &call);
                 let (hooks, sender) = (Arc::clone(&self.hooks), self.sender.clone());
                 let of = name.clone();
-                self.tasks.spawn(async move {
+                self.prepared.push(Box::pin(async move {
                     let limit = request.timeout + SLACK;
                     let answer = tokio::time::timeout(limit, hooks.call(&request)).await;
                     let event = answered(&call, answer.ok());
                     let done = Done::Answered(of, call.call_id.clone(), event);
                     sender.send(done).unwrap_or_default();
-                });
+                }));
                 id
             }
         };
@@ -187,12 +221,20 @@ impl Errands {
         id
     }
 
+    /// Begins what was prepared: when everything of this turn of decisions is journaled, since a change of jobs is not sent
+    /// where the journal has moved on.
+    pub(super) fn begin(&mut self) {
+        for errand in self.prepared.drain(..) {
+            self.tasks.spawn(errand);
+        }
+    }
+
     /// Begins to look at all jobs of a cutover, unless that is under way.
     fn look(&mut self, state: &State, now: Timestamp) {
         let Some(switch) = &state.plan().jobs else {
             return;
         };
-        if !self.looking.insert(state.name.clone()) {
+        if self.closed || !self.looking.insert(state.name.clone()) {
             return;
         }
         self.looked_at.insert(state.name.clone(), now);
@@ -357,8 +399,8 @@ fn answered(call: &HookCall, answer: Option<HookAnswer>) -> Event {
 }
 
 impl Controller {
-    /// Begins what was journaled to be done beside the weights. Returns what identifies it.
-    pub(super) fn begin_errands(
+    /// Prepares what was journaled to be done beside the weights. Returns what identifies it.
+    pub(super) fn prepare_errands(
         &mut self,
         name: &CutoverName,
         errands: Vec<Errand>,
@@ -368,8 +410,8 @@ impl Controller {
         let Some(state) = self.book.state(name) else {
             return BTreeSet::new();
         };
-        let begin = |errand| self.errands.begin(state, errand, epoch, now);
-        errands.into_iter().map(begin).collect()
+        let prepare = |errand| self.errands.prepare(state, errand, epoch, now);
+        errands.into_iter().map(prepare).collect()
     }
 
     /// Notes what came of an errand.
@@ -393,17 +435,5 @@ impl Controller {
                 self.errands.look(state, now);
             }
         }
-    }
-
-    /// Waits for what is done beside the weights, as long as it may take, and journals it.
-    pub(super) async fn finish_errands(&mut self, within: Duration) -> Result<(), ControllerError> {
-        let deadline = Instant::now() + within;
-        while !self.errands.is_idle() {
-            tokio::select! {
-                done = self.errands.next() => self.note_done(done),
-                () = tokio::time::sleep_until(deadline) => break,
-            }
-        }
-        self.record().await.map(drop)
     }
 }

@@ -14,10 +14,14 @@ use crate::engine::hold::HaltReason;
 use crate::engine::state::{Phase, State};
 
 /// How long a controller that stops waits for what is on the wire (RULES A1: an operation takes at most 10 s), and for
-/// pages.
-const FINISH_WITHIN: Duration = Duration::from_secs(15);
+/// pages and channels (`DELIVER_WITHIN`).
+const FINISH_WITHIN: Duration = Duration::from_secs(18);
 
-/// How long a single round waits for hooks that it called and jobs that it switched: the longest that they may take.
+/// How long a single run goes on calling hooks and looking at jobs and switching them; what is left then is the next
+/// one's.
+const BEGINS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long it waits for what it began in that time: the longest that a hook may take, and some.
 const ERRANDS_WITHIN: Duration = Duration::from_mins(11);
 
 /// The shortest sleep: a bound on how fast rounds can follow each other.
@@ -67,13 +71,30 @@ impl Controller {
         }
     }
 
-    /// One round, and the end of what it began.
+    /// One round, and the end of what it began: what was seen of jobs, and what hooks and switches answered, is decided by
+    /// in the same run. While any of it is waited for there are rounds as in [`Controller::run`], so that alarms are
+    /// looked at.
     ///
     /// # Errors
     /// The journal cannot be used.
     pub async fn run_once(&mut self) -> Result<(), ControllerError> {
+        let began = Instant::now();
+        let mut looked_at = began;
         self.round(&Due::All).await?;
-        self.finish_errands(ERRANDS_WITHIN).await?;
+        while !(self.errands.is_idle() && self.errands.has_looked()) {
+            if began.elapsed() >= BEGINS_WITHIN {
+                self.errands.close();
+            }
+            let waited = tokio::time::timeout_at(began + ERRANDS_WITHIN, self.wait(looked_at));
+            let Ok(due) = waited.await else {
+                break;
+            };
+            if due == Due::All {
+                looked_at = Instant::now();
+            }
+            self.round(&due).await?;
+            self.refresh().await?;
+        }
         self.finish().await
     }
 

@@ -93,6 +93,7 @@ impl Controller {
             }
         }
         self.hand_over(orders);
+        self.errands.begin();
         Ok(())
     }
 
@@ -291,10 +292,10 @@ impl Controller {
         }
         // Only what the journal itself has taken is begun beside the weights.
         if journaled {
-            let begun = self.begin_errands(name, turn.decision.errands);
-            observation.beside.under_way.extend(begun);
+            let prepared = self.prepare_errands(name, turn.decision.errands);
+            observation.beside.under_way.extend(prepared);
         }
-        observation.beside.hushed = self.book.is_shadowed(name);
+        observation.beside.hushed |= self.book.is_shadowed(name);
         if let Some(order) = turn.decision.order {
             mine.order = Some((order, epoch));
             observation.in_flight = true;

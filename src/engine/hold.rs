@@ -1,5 +1,7 @@
 //! Why nothing happens: the reasons, with their numbers. The wording is `report`'s.
 
+mod subject;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +53,19 @@ pub enum HoldReason {
         side: JobSide,
         /// What was said.
         message: String,
+    },
+    /// A job cannot be looked at, so that nobody knows where it runs.
+    JobsUnread {
+        /// The job, by name.
+        job: String,
+        /// On which side.
+        side: JobSide,
+        /// What was said.
+        message: String,
+        /// Since when.
+        since: Timestamp,
+        /// Whether that is longer than the plan allows.
+        overdue: bool,
     },
     /// A hook failed, and all its tries.
     HookFailed {
@@ -295,6 +310,9 @@ pub enum HoldReason {
     JobsFiring {
         /// Until when.
         until: Timestamp,
+        /// Since when the switch waits for a gap; none where it is not begun anew.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Timestamp>,
     },
     /// What still runs on the side that was left is waited for.
     JobsRunning {
@@ -467,6 +485,7 @@ impl HoldReason {
             | Self::JobsBothOff { .. }
             | Self::JobsDrift { .. }
             | Self::JobsStuck { .. }
+            | Self::JobsUnread { overdue: true, .. }
             | Self::JobsRunning { overdue: true, .. }
             | Self::HookFailed { .. }
             | Self::Drift { .. }
@@ -507,6 +526,7 @@ impl HoldReason {
             }
             | Self::JobsUnseen {}
             | Self::JobsFiring { .. }
+            | Self::JobsUnread { overdue: false, .. }
             | Self::JobsRunning { overdue: false, .. }
             | Self::JobsMoving { .. }
             | Self::HookRunning { .. }
@@ -525,6 +545,7 @@ impl HoldReason {
             Self::JobsBothOff { .. } => "jobs_both_off",
             Self::JobsDrift { .. } => "jobs_drift",
             Self::JobsStuck { .. } => "jobs_stuck",
+            Self::JobsUnread { .. } => "jobs_unread",
             Self::HookFailed { .. } => "hook_failed",
             Self::Drift { .. } => "drift",
             Self::AlreadyAtBaseline { .. } => "already_at_baseline",
@@ -576,110 +597,5 @@ impl HoldReason {
             return Some(*step);
         }
         None
-    }
-
-    /// The same reason without its numbers: two holds differ when their subjects do.
-    #[must_use]
-    #[expect(
-        clippy::too_many_lines,
-        reason = "a table: one entry a reason, none left out"
-    )]
-    pub fn subject(&self) -> Self {
-        let mut subject = self.clone();
-        match &mut subject {
-            Self::AlarmMissing { since, .. } | Self::NoData { since, .. } => *since = None,
-            Self::Unknown { message, since, .. } => (*message, *since) = (String::new(), None),
-            Self::UnknownTooLong { since, .. } | Self::ApprovalOverdue { since, .. } => {
-                *since = Timestamp::UNIX_EPOCH;
-            }
-            Self::MeasureRed { beyond, .. } => {
-                (beyond.value, beyond.points, beyond.of, beyond.old) = (Number::ZERO, 0, 0, None);
-            }
-            Self::TooFewRequests {
-                requests, needed, ..
-            } => (*requests, *needed) = (0, None),
-            Self::TrafficElsewhere {
-                observed,
-                new_requests,
-                old_requests,
-                ..
-            } => (*observed, *new_requests, *old_requests) = (Number::ZERO, 0, 0),
-            Self::Climbing {
-                value,
-                per_hour,
-                reaches_at,
-                ..
-            } => {
-                (*value, *per_hour) = (Number::ZERO, Number::ZERO);
-                *reaches_at = Timestamp::UNIX_EPOCH;
-            }
-            Self::Baking {
-                until,
-                counted_secs,
-                ..
-            } => (*until, *counted_secs) = (None, 0),
-            Self::Settling { until, .. } => *until = None,
-            // That it never opens is another matter than when.
-            Self::WindowShut { opens_at, .. } => {
-                *opens_at = opens_at.and(Some(Timestamp::UNIX_EPOCH));
-            }
-            Self::Reverting { back, .. } => *back = 0,
-            Self::RevertBlocked { message }
-            | Self::Route53Unreadable { message, .. }
-            | Self::FallbackUnknown { message, .. }
-            | Self::JournalDown { message }
-            | Self::BreakGlass { message }
-            | Self::FleetUnreadable { message }
-            | Self::JobsStuck { message, .. }
-            | Self::Clock { message } => *message = String::new(),
-            Self::HookFailed { tries, message, .. } => {
-                (*tries, *message) = (0, String::new());
-            }
-            Self::JobsFiring { until } => *until = Timestamp::UNIX_EPOCH,
-            Self::JobsRunning { running, since, .. } => {
-                (*running, *since) = (0, Timestamp::UNIX_EPOCH);
-            }
-            Self::Shifting { message, .. } => *message = None,
-            Self::BudgetSpent {
-                spent,
-                budget,
-                since,
-                reverted,
-                ..
-            } => (*spent, *budget, *since, *reverted) = (0, 0, None, Vec::new()),
-            Self::SharedFate {
-                services,
-                named,
-                since,
-            } => (*services, *named, *since) = (0, Vec::new(), Timestamp::UNIX_EPOCH),
-            Self::Dependency {
-                phase, step, steps, ..
-            } => {
-                // On its way or not is a number; that it went back, or is not known, is not.
-                let unfinished = phase.filter(|phase| !phase.is_final());
-                *phase = unfinished.map_or(*phase, |_| Some(Phase::Waiting));
-                (*step, *steps) = (0, 0);
-            }
-            Self::FleetFull { in_flight, max } => (*in_flight, *max) = (0, 0),
-            Self::Halted { .. }
-            | Self::JobsBothOff { .. }
-            | Self::JobsDrift { .. }
-            | Self::JobsUnseen {}
-            | Self::JobsMoving { .. }
-            | Self::HookRunning { .. }
-            | Self::Drift { .. }
-            | Self::AlreadyAtBaseline {}
-            | Self::AlarmRed { .. }
-            | Self::FallbackRed { .. }
-            | Self::Preflight { .. }
-            | Self::Claimed { .. }
-            | Self::PlanChanged { .. }
-            | Self::PlanUnreadable { .. }
-            | Self::Frozen { .. }
-            | Self::Paused { .. }
-            | Self::Approval { .. }
-            | Self::InSyncLate { .. } => {}
-        }
-        subject
     }
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::json;
+use tokio::time::Instant;
 
-use super::secret::Lookup;
-use super::secret::Secret;
 use super::slack;
 use super::sns;
 use super::webhook;
+use crate::engine::notify::Address;
 use crate::engine::notify::Notice;
+use crate::engine::notify::SecretRef;
 use crate::engine::notify::Via;
 use crate::ports::Clock;
 use crate::ports::Delivery;
@@ -21,6 +22,8 @@ use crate::ports::Undelivered;
 use crate::reach::http::Answer;
 use crate::reach::http::Client;
 use crate::reach::http::Request;
+use crate::reach::secrets::Environment;
+use crate::reach::secrets::Secret;
 
 /// How long one request may take.
 const REQUEST_WITHIN: Duration = Duration::from_secs(8);
@@ -41,7 +44,7 @@ pub struct Words {
 #[derive(Clone)]
 pub struct Channels {
     http: Client,
-    pub(super) environment: Lookup,
+    pub(super) environment: Environment,
     pub(super) topics: Arc<dyn Topics>,
     pub(super) words: Words,
     pub(super) clock: Arc<dyn Clock>,
@@ -57,7 +60,7 @@ impl Channels {
     /// Connects channels: `environment` looks secrets up, `topics` publishes to SNS.
     pub fn new(
         words: Words,
-        environment: Lookup,
+        environment: Environment,
         topics: Arc<dyn Topics>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -97,6 +100,19 @@ impl Channels {
         headers: &[(&str, String)],
         body: String,
     ) -> Result<Answer, Undelivered> {
+        let until = Instant::now() + REQUEST_WITHIN;
+        self.post_until(until, url, hidden, headers, body).await
+    }
+
+    /// The same, and waits for the answer no longer than until then.
+    pub(super) async fn post_until(
+        &self,
+        until: Instant,
+        url: &Secret,
+        hidden: &[&Secret],
+        headers: &[(&str, String)],
+        body: String,
+    ) -> Result<Answer, Undelivered> {
         let mut headers: Vec<(String, String)> = headers
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value.clone()))
@@ -113,7 +129,8 @@ impl Channels {
             let hidden = hidden.iter();
             hidden.fold(text, |text, secret| secret.hidden_in(&text))
         };
-        match self.http.send(request, REQUEST_WITHIN).await {
+        let left = until.saturating_duration_since(Instant::now());
+        match self.http.send(request, left.min(REQUEST_WITHIN)).await {
             Ok(answer) => Ok(Answer {
                 body: hide(answer.body),
                 ..answer
@@ -155,6 +172,28 @@ impl Channels {
                 "event": slim(notice),
             },
         })
+    }
+}
+
+/// Looks a secret up.
+///
+/// # Errors
+/// It is not there, cannot be read, is empty or cannot be sent. Names where it was looked for.
+pub fn resolve(kept: &SecretRef, environment: &Environment) -> Result<Secret, String> {
+    match kept {
+        SecretRef::Environment(name) => Secret::variable(name, environment),
+        SecretRef::File(path) => Secret::file(path),
+    }
+}
+
+/// Looks an address up, which may be a secret.
+///
+/// # Errors
+/// As [`resolve`].
+pub(super) fn address(address: &Address, environment: &Environment) -> Result<Secret, String> {
+    match address {
+        Address::Plain(url) => Ok(Secret::new(url.as_str())),
+        Address::Kept(kept) => resolve(kept, environment),
     }
 }
 

@@ -6,16 +6,18 @@
 
 use serde_json::Value;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::channels::Channels;
 use super::channels::is_success;
 use super::channels::refused;
-use super::secret::Secret;
-use super::secret::resolve;
+use super::channels::resolve;
 use crate::engine::notify::Notice;
 use crate::engine::notify::SecretRef;
+use crate::ports::DELIVER_WITHIN;
 use crate::ports::Delivery;
 use crate::ports::Undelivered;
+use crate::reach::secrets::Secret;
 
 /// The most characters of a text; Slack shortens above 4,000 and refuses above 40,000.
 const TEXT_CHARS_MAX: usize = 3_500;
@@ -82,6 +84,7 @@ pub(super) async fn thread(
         channels,
         token,
         api,
+        until: Instant::now() + DELIVER_WITHIN,
     };
     let notice = &delivery.notice;
     let headline = escaped(&(channels.words.headline)(notice));
@@ -115,6 +118,8 @@ struct Slack<'a> {
     channels: &'a Channels,
     token: Secret,
     api: &'a str,
+    /// Until when all of it must be done, so that what was done of it is not forgotten.
+    until: Instant,
 }
 
 impl Slack<'_> {
@@ -161,7 +166,8 @@ impl Slack<'_> {
         ];
         let body = message.to_string();
         let hidden = [&self.token];
-        let posted = self.channels.post(&url, &hidden, &headers, body);
+        let channels = self.channels;
+        let posted = channels.post_until(self.until, &url, &hidden, &headers, body);
         let named = |undelivered: Undelivered| Undelivered {
             why: format!("{method}: {}", undelivered.why),
             ..undelivered

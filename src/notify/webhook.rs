@@ -11,15 +11,15 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use super::channels::Channels;
+use super::channels::address;
 use super::channels::is_success;
 use super::channels::refused;
-use super::secret::Secret;
-use super::secret::address;
-use super::secret::resolve;
+use super::channels::resolve;
 use crate::engine::notify::Address;
 use crate::engine::notify::SecretRef;
 use crate::ports::Delivery;
 use crate::ports::Undelivered;
+use crate::reach::secrets::Secret;
 
 /// What a secret begins with that is written in base64.
 const BASE64_PREFIX: &str = "whsec_";

@@ -23,13 +23,11 @@ use super::raw::RawSns;
 use super::raw::RawWebhook;
 use super::read::At;
 use super::read::Several;
+use super::secrets;
 use super::shapes::Complaint;
 
 /// Where Slack's API is.
 const SLACK_API: &str = "https://slack.com/api";
-
-/// Words in the keys of a URL's query behind which there is a secret.
-const SECRET_KEYS: [&str; 6] = ["token", "key", "secret", "sig", "pass", "auth"];
 
 /// Who is told; none if anything is wrong with it, which the sink has then been told.
 pub(super) fn convert(raw: At<RawNotify>, sink: &mut Sink<'_>) -> Option<Notify> {
@@ -258,6 +256,12 @@ fn kept(text: &At<String>, key: &str, example: &str, sink: &mut Sink<'_>) -> Opt
         Err(error) => error,
     };
     let (message, help) = match error {
+        MalformedRef::Literal if !may_be_secret(written) => (
+            format!("{} does not say where `{key}` stands", quote(written)),
+            format!(
+                "write for example `{key}: \"${{{example}}}\"`, or `{key}: file:/run/secrets/{key}`"
+            ),
+        ),
         MalformedRef::Literal => (
             format!("`{key}` holds the secret itself, which would be journaled with the plan"),
             format!(
@@ -279,11 +283,19 @@ fn kept(text: &At<String>, key: &str, example: &str, sink: &mut Sink<'_>) -> Opt
     None
 }
 
+/// Whether a text may be a secret: nobody's is a number, a yes or a no, or next to nothing.
+fn may_be_secret(text: &str) -> bool {
+    let word = text.trim().to_ascii_lowercase();
+    let plain = ["true", "false", "yes", "no", "on", "off", "null", "~"].contains(&word.as_str());
+    let number = word.len() < 8 && word.parse::<f64>().is_ok();
+    !(plain || number || word.len() < 4)
+}
+
 fn hide(text: &At<String>, sink: &mut Sink<'_>) {
     let kept = text
         .value
         .as_deref()
-        .is_none_or(|text| text.parse::<SecretRef>().is_ok());
+        .is_none_or(|text| text.parse::<SecretRef>().is_ok() || !may_be_secret(text));
     if !kept {
         sink.hide(&text.span);
     }
@@ -300,42 +312,18 @@ fn named(text: At<String>, key: &str, help: &str, sink: &mut Sink<'_>) -> Option
 
 /// A URL that is no secret.
 fn plain_url(text: At<String>, sink: &mut Sink<'_>) -> Option<String> {
-    let url = text.value?;
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", &url));
-    let host = rest.split(['/', '?', '#']).next().unwrap_or("");
-    let is_web = scheme == "https" || scheme == "http";
-    let odd = |c: char| c.is_whitespace() || c.is_control() || !c.is_ascii();
-    if !is_web || host.is_empty() || url.contains(odd) {
-        // Not repeated: a secret may have been meant.
+    let whole = text.value.as_deref()?;
+    if whole.contains("${") {
+        let message = "only all of a URL can stand elsewhere";
+        let help =
+            "put all of it there: `url: \"${WEBHOOK_URL}\"`, or `url: file:/run/secrets/url`";
         sink.hide(&text.span);
-        let message = "this is not a URL that can be posted to";
-        let help = "write for example `https://hooks.example.com/cutover`";
         sink.error(&text.span, message, help);
         return None;
     }
-    let query = rest.split_once('?').map_or("", |(_, query)| query);
-    let key = |pair: &str| pair.split('=').next().unwrap_or("").to_ascii_lowercase();
-    let secret = |pair: &str| SECRET_KEYS.iter().any(|word| key(pair).contains(word));
-    let slack = host.eq_ignore_ascii_case("hooks.slack.com");
-    if host.contains('@') || slack || query.split('&').any(secret) {
-        sink.hide(&text.span);
-        let message = "this URL holds a secret, which would be journaled with the plan";
-        let help = "write where it stands: `url: \"${WEBHOOK_URL}\"`, or `url: file:/run/secrets/url`; Slack's \
-                    webhooks go under `slack`";
-        sink.error(&text.span, message, help);
-        return None;
-    }
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let local = ["localhost", "127.0.0.1", "[::1]"].contains(&name);
-    if scheme == "http" && !local {
-        let message = "what is sent there can be read on the way";
-        sink.warning(
-            &text.span,
-            message,
-            "write `https://` if the other side can do it",
-        );
-    }
-    Some(url)
+    let help = "write where it stands: `url: \"${WEBHOOK_URL}\"`, or `url: file:/run/secrets/url`; Slack's \
+                webhooks go under `slack`";
+    secrets::url(text, help, sink)
 }
 
 /// The ARN of a topic. Source: Service Authorization Reference, resource types defined by Amazon SNS.

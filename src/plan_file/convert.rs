@@ -85,7 +85,10 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
     let hooks = raw
         .hooks
         .map_or_else(Vec::new, |hooks| hooks::convert(hooks, ladder, sink));
-    let jobs = raw.jobs.and_then(|jobs| jobs::convert(jobs, ladder, sink));
+    let region = aws.region.as_deref();
+    let jobs = raw
+        .jobs
+        .and_then(|jobs| jobs::convert(jobs, ladder, region, sink));
     if sink.has_errors() {
         return None;
     }

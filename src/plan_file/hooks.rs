@@ -1,5 +1,7 @@
 //! The `hooks` of a plan.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 
 use crate::engine::hooks::HOOK_RETRIES_MAX;
@@ -23,6 +25,7 @@ use super::raw_beside::RawHook;
 use super::raw_beside::RawHttp;
 use super::raw_beside::RawPoint;
 use super::read::At;
+use super::secrets;
 use super::steps;
 
 /// How long one try may take where the plan does not say.
@@ -33,15 +36,6 @@ const RETRIES_DEFAULT: u32 = 2;
 
 /// The most hooks of a plan.
 const HOOKS_MAX: usize = 50;
-
-/// Headers that carry secrets.
-const SECRET_HEADERS: [&str; 5] = [
-    "authorization",
-    "proxy-authorization",
-    "cookie",
-    "x-api-key",
-    "x-auth-token",
-];
 
 /// The hooks of a plan, in its order.
 pub(super) fn convert(
@@ -194,44 +188,55 @@ pub(super) fn argv(
         sink.error(&command.span, format!("`{key}` names no program"), &help);
         return None;
     }
+    secrets::arguments(words, sink);
     words.iter().map(|word| word.value.clone()).collect()
 }
 
 fn request(raw: &RawHttp, span: &Span, sink: &mut Sink<'_>) -> Option<HookAction> {
-    let url = require_in(raw.url.clone(), "url", "`http`", span, sink)?;
-    let text = url.value?;
-    let known = ["https://", "http://", "${"];
-    if !known.iter().any(|start| text.starts_with(start)) {
-        let message = format!("{} is not an HTTP address", quote(&text));
-        sink.error(
-            &url.span,
-            message,
-            "write for example `https://deploys.example.com/cutover`",
-        );
-    }
-    let host = text.split_once("://").map_or("", |(_, rest)| rest);
-    let host = host.split('/').next().unwrap_or_default();
-    if host.contains('@') && !host.contains("${") {
-        let message = "a password in an address would be journaled with the plan";
-        let help = "send it in a header that stands for an environment variable: `authorization: \"Bearer ${TOKEN}\"`";
-        sink.error(&url.span, message, help);
-    }
-    let mut headers = Vec::new();
     let written = raw
         .headers
         .as_ref()
         .and_then(|headers| headers.value.as_ref());
-    for (name, value) in written.into_iter().flatten() {
-        let Some(text) = &value.value else {
-            continue;
-        };
-        let name = name.to_ascii_lowercase();
-        if SECRET_HEADERS.contains(&name.as_str()) && !text.contains("${") {
-            let message = format!("`{name}` is written out, and a plan is journaled");
-            let help = "name an environment variable or a file instead: `\"Bearer ${TOKEN}\"`, `\"${file:/run/secrets/token}\"`";
-            sink.error(&value.span, message, help);
+    // Before anything is said: a finding shows the line, and with it what stands beside its place.
+    for value in written.into_iter().flat_map(BTreeMap::values) {
+        let kept = value.value.as_deref().is_none_or(secrets::stands);
+        if !kept {
+            sink.hide(&value.span);
         }
-        headers.push((name, text.clone()));
     }
-    Some(HookAction::Http { url: text, headers })
+    let url = require_in(raw.url.clone(), "url", "`http`", span, sink);
+    let help = "send it in a header that stands for an environment variable: `authorization: \"Bearer ${TOKEN}\"`; \
+                or write where it stands: `${NAME}`";
+    let url = url.and_then(|url| secrets::url(url, help, sink));
+    let mut headers = Vec::new();
+    for (name, value) in written.into_iter().flatten() {
+        if let Some(text) = &value.value {
+            header(name, text, &value.span, sink);
+            headers.push((name.to_ascii_lowercase(), text.clone()));
+        }
+    }
+    Some(HookAction::Http { url: url?, headers })
+}
+
+/// Whether a header can be sent, and holds no secret.
+fn header(name: &str, text: &str, place: &Span, sink: &mut Sink<'_>) {
+    // Source: RFC 9110, `token`.
+    let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if name.is_empty() || !name.chars().all(fits) {
+        let message = format!("{} is not the name of a header", quote(name));
+        let help = "names have letters, digits and `-`: `x-api-key`";
+        sink.error(place, message, help);
+    }
+    if text.chars().any(char::is_control) {
+        let message = "a header has no line breaks or control characters";
+        sink.error(place, message, "write it on one line");
+    }
+    if let Err((message, help)) = secrets::filled(text) {
+        sink.hide(place);
+        sink.error(place, message, help);
+    } else if secrets::is_telling(name) && !secrets::stands(text) {
+        let message = format!("{} is written out, and a plan is journaled", quote(name));
+        let help = "name an environment variable or a file instead: `\"Bearer ${TOKEN}\"`, `\"${file:/run/secrets/token}\"`";
+        sink.error(place, message, help);
+    }
 }

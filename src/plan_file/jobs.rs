@@ -36,7 +36,12 @@ const AWAY_DEFAULT: SignedDuration = SignedDuration::from_mins(5);
 const DRAIN_DEFAULT: SignedDuration = SignedDuration::from_hours(1);
 
 /// The switch of a plan; none where something is wrong with it, which the sink has then been told.
-pub(super) fn convert(jobs: At<RawJobs>, steps: &[Step], sink: &mut Sink<'_>) -> Option<JobSwitch> {
+pub(super) fn convert(
+    jobs: At<RawJobs>,
+    steps: &[Step],
+    region: Option<&str>,
+    sink: &mut Sink<'_>,
+) -> Option<JobSwitch> {
     let (span, raw) = (jobs.span, jobs.value?);
     let given = [("at", raw.at.is_some()), ("move", raw.jobs.is_some())];
     let help = "a switch of jobs is:\n  at: 50%\n  move:\n    - { name: nightly, old: { rule: nightly-eks }, new: { rule: nightly-ecs } }";
@@ -49,7 +54,7 @@ pub(super) fn convert(jobs: At<RawJobs>, steps: &[Step], sink: &mut Sink<'_>) ->
     let wait = time(raw.wait, "wait", false, WAIT_DEFAULT);
     let away = time(raw.away, "away", true, AWAY_DEFAULT);
     let drain = time(raw.drain, "drain", false, DRAIN_DEFAULT);
-    let jobs = raw.jobs.map(|jobs| list(jobs, sink))?;
+    let jobs = raw.jobs.map(|jobs| list(jobs, region, sink))?;
     Some(JobSwitch {
         at: at?,
         wait: wait?,
@@ -75,7 +80,7 @@ fn moment(at: &At<MomentText>, steps: &[Step], sink: &mut Sink<'_>) -> Option<Sw
     of_step(&at.span, &share, steps, sink).map(SwitchAt::Step)
 }
 
-fn list(jobs: At<Vec<At<RawJob>>>, sink: &mut Sink<'_>) -> Vec<Job> {
+fn list(jobs: At<Vec<At<RawJob>>>, region: Option<&str>, sink: &mut Sink<'_>) -> Vec<Job> {
     let (span, entries) = (jobs.span, jobs.value.unwrap_or_default());
     if entries.is_empty() {
         let help = "list at least one, or remove `jobs`: `- { name: nightly, old: { rule: nightly-eks }, new: { rule: nightly-ecs } }`";
@@ -112,7 +117,8 @@ fn list(jobs: At<Vec<At<RawJob>>>, sink: &mut Sink<'_>) -> Vec<Job> {
             );
         }
         for (half, place) in [&job.old, &job.new].into_iter().zip(places) {
-            if let Some(first) = halves.get(half) {
+            let half = spelled_out(half, region);
+            if let Some(first) = halves.get(&half) {
                 let message = "this is switched twice, and would be told to be on and off";
                 sink.conflict(
                     &place,
@@ -121,12 +127,48 @@ fn list(jobs: At<Vec<At<RawJob>>>, sink: &mut Sink<'_>) -> Vec<Job> {
                     (first, "first named here"),
                 );
             }
-            halves.insert(half.clone(), place);
+            halves.insert(half, place);
         }
         names.insert(job.name.clone(), span);
         converted.push(job);
     }
     converted
+}
+
+/// A half with all that counts where it says nothing, and without what says nothing of which one it is: two that are
+/// spelled alike are the same.
+fn spelled_out(half: &JobHalf, plans: Option<&str>) -> JobHalf {
+    let or_default = |text: &Option<String>| {
+        let text = text.as_deref().unwrap_or("default");
+        // A bus may be named by its ARN.
+        let tail = text
+            .split_once(":event-bus/")
+            .map_or(text, |(_, name)| name);
+        Some(tail.to_owned())
+    };
+    let of_plan = |region: &Option<String>| region.clone().or(plans.map(str::to_owned));
+    match half.clone() {
+        JobHalf::Rule {
+            name, bus, region, ..
+        } => JobHalf::Rule {
+            name,
+            bus: or_default(&bus),
+            region: of_plan(&region),
+            running: None,
+        },
+        JobHalf::Schedule {
+            name,
+            group,
+            region,
+            ..
+        } => JobHalf::Schedule {
+            name,
+            group: or_default(&group),
+            region: of_plan(&region),
+            running: None,
+        },
+        half @ (JobHalf::CronJob { .. } | JobHalf::Command { .. }) => half,
+    }
 }
 
 fn place<T>(part: Option<&At<T>>, whole: &Span) -> Span {

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use sha2::Digest;
 use sha2::Sha256;
@@ -16,6 +17,7 @@ use super::convert;
 use super::diagnostics::Finding;
 use super::diagnostics::PlanFileError;
 use super::diagnostics::Sink;
+use super::diagnostics::Span;
 use super::fleet_file;
 use super::fleet_file::FleetFile;
 use super::guardrails;
@@ -35,6 +37,25 @@ pub struct Loaded {
     pub fleet: Option<PathBuf>,
     /// Warnings, in the order of the file.
     pub warnings: Vec<Finding>,
+    /// Where its windows stand; none where they are the fleet's.
+    windows: Option<Span>,
+}
+
+impl Loaded {
+    /// The same with a warning where its windows never open again from `now` on: no step would ever be taken.
+    #[must_use]
+    pub fn judged_at(mut self, now: Timestamp, shown: &str) -> Self {
+        let windows = self.source.plan.windows.as_ref();
+        let over = windows.is_some_and(|windows| windows.opens_at(now).is_none());
+        if let Some(place) = self.windows.as_ref().filter(|_| over) {
+            let mut sink = Sink::new(shown, &self.source.text);
+            let message = "the windows are over: no step will ever be taken";
+            let help = "write dates that are to come, or take the dates out of `allow`";
+            sink.warning(place, message, help);
+            self.warnings.extend(sink.into_findings());
+        }
+        self
+    }
 }
 
 /// The largest file that is read. A plan of 100 records and 100 steps has some 20 KiB.
@@ -76,7 +97,8 @@ fn parse_as(
         return Err(too_large(shown, text.len()).into());
     }
     let mut sink = Sink::new(shown, text);
-    let plan = plan_of(text, fleet, &mut sink);
+    let read = plan_of(text, fleet, &mut sink);
+    let (plan, windows) = read.map_or((None, None), |(plan, windows)| (Some(plan), windows));
     let failed = sink.has_errors();
     let findings = sink.into_findings();
     match plan {
@@ -89,12 +111,18 @@ fn parse_as(
             },
             fleet: fleet.map(|fleet| fleet.path.clone()),
             warnings: findings,
+            windows: windows.filter(|place| place.end <= text.len()),
         }),
         _ => Err(PlanFileError { findings }),
     }
 }
 
-fn plan_of<'t>(text: &str, fleet: Option<&'t FleetFile>, sink: &mut Sink<'t>) -> Option<Plan> {
+/// The plan, and where its windows stand.
+fn plan_of<'t>(
+    text: &str,
+    fleet: Option<&'t FleetFile>,
+    sink: &mut Sink<'t>,
+) -> Option<(Plan, Option<Span>)> {
     let mut root = tree::read(text, sink)?;
     let mut base = 0;
     if let Some(fleet) = fleet {
@@ -111,7 +139,8 @@ fn plan_of<'t>(text: &str, fleet: Option<&'t FleetFile>, sink: &mut Sink<'t>) ->
         guardrails::check(&plan, &places, &fleet.guardrails, base, sink);
     }
     lint::lint(&plan, &places, sink);
-    Some(plan)
+    let windows = Some(places.windows).filter(|place| !place.is_empty());
+    Some((plan, windows))
 }
 
 /// Reads a file, but never more of it than a plan can have.

@@ -35,6 +35,7 @@ mod read;
 mod records;
 mod scenario;
 mod schema;
+mod secrets;
 mod shapes;
 mod steps;
 mod tree;

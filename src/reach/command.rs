@@ -10,6 +10,8 @@ use tokio::process::Child;
 use tokio::process::ChildStdin;
 use tokio::process::Command;
 
+use super::attached::attached;
+
 /// How long its output is still read once it has ended: something that it left running may hold it open.
 const OUTPUT_GRACE: Duration = Duration::from_millis(200);
 
@@ -50,11 +52,12 @@ pub struct Ran {
 /// # Errors
 /// Why it cannot be started, or that it took too long.
 pub async fn run(call: Run<'_>) -> Result<Ran, String> {
-    let Some((program, arguments)) = call.argv.split_first() else {
+    let Some(program) = call.argv.first() else {
         return Err("the command is empty".to_owned());
     };
-    let mut command = Command::new(program);
-    command.args(arguments).kill_on_drop(true);
+    let argv = attached(call.argv);
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]).kill_on_drop(true);
     command.envs(call.environment.iter().copied());
     command
         .stdin(Stdio::piped())

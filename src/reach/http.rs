@@ -86,6 +86,12 @@ impl Client {
     /// There is none; the message holds neither headers nor the address.
     pub async fn send(&self, request: Request, limit: Duration) -> Result<Answer, Failure> {
         let unsent = |_| Failure::NotSent("the address or a header is not valid".to_owned());
+        let host = request.url.split_once("://").map_or("", |(_, rest)| rest);
+        let host = host.split(['/', '?', '#']).next().unwrap_or("");
+        if host.contains('@') {
+            let why = "the address has a user and a password in it, which would not be sent: take them out";
+            return Err(Failure::NotSent(why.to_owned()));
+        }
         let mut sent = HttpRequest::new(SdkBody::from(request.body.clone()));
         sent.set_method(request.method).map_err(unsent)?;
         sent.set_uri(request.url.as_str()).map_err(unsent)?;
@@ -145,4 +151,29 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_in_an_address_is_refused_and_not_dropped() {
+        let request = Request {
+            method: "POST",
+            url: "http://ada:hunter2@127.0.0.1:9/x".to_owned(),
+            headers: Vec::new(),
+            body: String::new(),
+        };
+        let refused = Client::default()
+            .send(request, Duration::from_secs(1))
+            .await;
+        let Err(Failure::NotSent(why)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(
+            why.contains("user and a password") && !why.contains("hunter2"),
+            "{why}"
+        );
+    }
 }

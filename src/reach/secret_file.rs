@@ -17,7 +17,7 @@ const WITHIN: Duration = Duration::from_millis(500);
 /// # Errors
 /// That it cannot be read, is no regular file, is too large, is not UTF-8, or does not answer within half a second; with the
 /// path, never with what it holds.
-pub fn read(path: &str) -> Result<String, String> {
+pub(super) fn read(path: &str) -> Result<String, String> {
     let (sender, receiver) = mpsc::channel();
     let (place, failed) = (path.to_owned(), format!("the file {path} cannot be read"));
     std::thread::spawn(move || {

@@ -91,13 +91,23 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         HoldReason::JobsStuck { job, side, message } => {
             format!("job {job} of the {side} side: {message}")
         }
+        HoldReason::JobsUnread {
+            job,
+            side,
+            message,
+            since,
+            ..
+        } => format!(
+            "nobody can see whether job {job} of the {side} side is on, since {}: {message}",
+            time(*since, now)
+        ),
         HoldReason::HookFailed {
             hook,
             tries,
             message,
         } => format!("{hook} failed {tries} times: {message}"),
         HoldReason::JobsUnseen {} => "the jobs have not been looked at yet".to_owned(),
-        HoldReason::JobsFiring { until } => format!(
+        HoldReason::JobsFiring { until, .. } => format!(
             "jobs fire about now; the switch keeps away from that until {}",
             time(*until, now)
         ),
@@ -143,6 +153,10 @@ pub(super) fn remedy(reason: &HoldReason, name: &str) -> Option<String> {
         ),
         HoldReason::JobsDrift { .. } => {
             "nothing is written over it; switch them back by hand, and see who else writes them (CI, GitOps)"
+                .to_owned()
+        }
+        HoldReason::JobsUnread { .. } => {
+            "mend what looks at it: it is looked at again and again, and nothing advances before"
                 .to_owned()
         }
         HoldReason::JobsStuck { .. } => "mend it; it is looked at again and again".to_owned(),

@@ -131,6 +131,7 @@ fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         HoldReason::JobsBothOff { .. }
         | HoldReason::JobsDrift { .. }
         | HoldReason::JobsStuck { .. }
+        | HoldReason::JobsUnread { .. }
         | HoldReason::HookFailed { .. }
         | HoldReason::JobsUnseen {}
         | HoldReason::JobsFiring { .. }
@@ -292,6 +293,7 @@ fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
         HoldReason::JobsBothOff { .. }
         | HoldReason::JobsDrift { .. }
         | HoldReason::JobsStuck { .. }
+        | HoldReason::JobsUnread { .. }
         | HoldReason::HookFailed { .. }
         | HoldReason::JobsUnseen {}
         | HoldReason::JobsFiring { .. }

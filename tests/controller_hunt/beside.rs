@@ -27,6 +27,8 @@ pub(crate) struct Side {
 /// What goes wrong with jobs and hooks.
 #[derive(Default)]
 pub(crate) struct SideFaults {
+    /// No look at a job succeeds.
+    pub(crate) blind: bool,
     /// Calls of jobs go wrong now and then, drawn from this: one in so many.
     pub(crate) jobs: Option<(fastrand::Rng, u32)>,
     /// So do calls of hooks.
@@ -134,7 +136,13 @@ impl World {
 #[async_trait]
 impl Jobs for WiredJobs {
     async fn look(&self, aws: &AwsSettings, half: &JobHalf) -> Result<HalfLook, CallError> {
-        let fault = SideFaults::draw(&mut locked(&self.faults).jobs);
+        let (blind, fault) = {
+            let mut faults = locked(&self.faults);
+            (faults.blind, SideFaults::draw(&mut faults.jobs))
+        };
+        if blind {
+            return Err(CallError::new("Look", FailureClass::Denied, "denied"));
+        }
         match fault {
             Some((0 | 1, _)) => Err(CallError::new("Look", FailureClass::Throttled, "no answer")),
             Some((_, late)) => {

@@ -59,7 +59,7 @@ pub(super) fn with_jobs(at: Option<SwitchAt>, count: usize, hooks: Vec<Hook>) ->
     source(plan)
 }
 
-fn hook(at: HookPoint) -> Hook {
+pub(super) fn hook(at: HookPoint) -> Hook {
     Hook {
         at,
         step: None,
@@ -83,11 +83,11 @@ fn every_hook() -> Vec<Hook> {
     .to_vec()
 }
 
-fn at_half() -> SwitchAt {
+pub(super) fn at_half() -> SwitchAt {
     SwitchAt::Step(Share::percent(50))
 }
 
-fn play<F: Future<Output = ()>>(scene: impl FnOnce() -> F) {
+pub(super) fn play<F: Future<Output = ()>>(scene: impl FnOnce() -> F) {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -96,11 +96,11 @@ fn play<F: Future<Output = ()>>(scene: impl FnOnce() -> F) {
     runtime.block_on(scene());
 }
 
-fn phase(world: &World) -> Option<Phase> {
+pub(super) fn phase(world: &World) -> Option<Phase> {
     world.state("api").map(|state| state.phase)
 }
 
-fn on(world: &World, plan: &PlanSource, side: JobSide) -> usize {
+pub(super) fn on(world: &World, plan: &PlanSource, side: JobSide) -> usize {
     let mine = halves(&plan.plan);
     let of_side = mine.iter().filter(|(half, _)| half.side == side);
     of_side.filter(|(_, how)| world.is_on(how)).count()
@@ -392,7 +392,7 @@ fn a_hook_beside_a_revert_that_fails_is_told_and_holds_nothing() {
     });
 }
 
-fn called(world: &World) -> BTreeSet<String> {
+pub(super) fn called(world: &World) -> BTreeSet<String> {
     let calls = locked(&world.side.calls);
     calls.iter().map(|(key, _)| key.clone()).collect()
 }

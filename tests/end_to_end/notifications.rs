@@ -408,3 +408,24 @@ print(json.dumps({'subject': body['Subject'], 'event': json.loads(body['Message'
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.stdout.contains("Publish: NotFound"), "{said:?}");
 }
+
+#[test]
+fn slack_that_answers_slowly_gets_one_thread_and_each_message_once() {
+    let door = PostDoor::start();
+    // Two requests of a message together take longer than one may.
+    door.mood(Mood {
+        takes: Duration::from_secs(6),
+        ..Mood::default()
+    });
+    let notify = format!(
+        "  slack:\n    token: ${{SLACK_TOKEN}}\n    channel: '#deploys'\n    api: {}\n    on: completed\n",
+        door.url("/api")
+    );
+    let scene = scene(&Plan::default(), &notify, &door);
+    assert_eq!(scene.run(PLAN).exit_code(), 0, "{}", scene.everything(NAME));
+    let posts = door.posted("/api/chat.postMessage");
+    let replies = posts
+        .iter()
+        .filter(|post| !post.json()["thread_ts"].is_null());
+    assert_eq!((posts.len(), replies.count()), (2, 1));
+}

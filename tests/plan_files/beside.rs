@@ -98,18 +98,48 @@ fn hooks_that_make_no_sense_are_refused_with_a_hint() {
         ),
         (
             "{ at: after_step, http: { url: ftp://x } }",
-            "is not an HTTP address",
+            "this is not a URL that can be posted to",
             "https://",
         ),
         (
             "{ at: after_step, http: { url: \"https://u:p@x/y\" } }",
-            "a password in an address would be journaled with the plan",
-            "${TOKEN}",
+            "a user and a password in a URL would be journaled with the plan, and are not sent",
+            "a header",
         ),
         (
             "{ at: after_step, http: { url: https://x, headers: { authorization: Bearer abc } } }",
             "`authorization` is written out, and a plan is journaled",
             "${TOKEN}",
+        ),
+        (
+            "{ at: after_step, http: { url: \"https://x/y?token=abc\" } }",
+            "this URL holds a secret",
+            "${TOKEN}",
+        ),
+        (
+            "{ at: after_step, http: { url: \"https://x/${A\" } }",
+            "`${` is not closed",
+            "${NAME}",
+        ),
+        (
+            "{ at: after_step, http: { url: \"https://x/${a-b}\" } }",
+            "`${…}` names neither a variable nor a file",
+            "${file:/",
+        ),
+        (
+            "{ at: after_step, http: { url: https://x, headers: { x-a: \"Bearer ${A\" } } }",
+            "`${` is not closed",
+            "${NAME}",
+        ),
+        (
+            "{ at: after_step, http: { url: https://x, headers: { x-access-token: abc } } }",
+            "`x-access-token` is written out",
+            "${TOKEN}",
+        ),
+        (
+            "{ at: after_step, http: { url: https://x, headers: { \"bad header\": x } } }",
+            "`bad header` is not the name of a header",
+            "x-api-key",
         ),
     ];
     for (hook, message, help) in cases {
@@ -182,4 +212,46 @@ fn jobs_that_make_no_sense_are_refused_with_a_hint() {
         assert!(said.contains(message), "{end}: {said}");
         assert!(hint.contains(help), "{end}: {hint}");
     }
+}
+
+#[test]
+fn what_may_be_a_secret_of_a_hook_is_shown_nowhere() {
+    let hooks = [
+        "{ at: before_step, http: { url: \"https://x.example/f?token=hunter22\", headers: { x-a: hunter22, \"bad header\": x } } }",
+        "{ at: before_step, http: { url: \"https://u:hunter22@x.example/f\" } }",
+        "{ at: before_step, http: { url: \"${URL}\", headers: { authorization: \"Bearer hunter22 ${A\" } } }",
+        "{ at: before_step, http: { url: hunter22 } }",
+        "{ at: before_start, command: [ x, --token, hunter22, --password=hunter22 ], on_failure: revert }",
+    ];
+    for hook in hooks {
+        let found = findings(&format!("{VALID}hooks:\n  - {hook}\n"));
+        assert!(!found.is_empty(), "{hook}");
+        let shown = cutover::plan_file::render(&found, false);
+        let json = serde_json::to_string(&found).expect("JSON");
+        assert!(!shown.contains("hunter22"), "{shown}");
+        assert!(!json.contains("hunter22"), "{json}");
+    }
+}
+
+#[test]
+fn one_job_is_known_by_whatever_it_is_spelled() {
+    let pairs = [
+        ("{ rule: a }", "{ rule: a, bus: default, running: [ x ] }"),
+        ("{ schedule: a }", "{ schedule: a, group: default }"),
+        (
+            "{ rule: a, bus: \"arn:aws:events:eu-west-1:111111111111:event-bus/b\" }",
+            "{ rule: a, bus: b }",
+        ),
+    ];
+    for (old, new) in pairs {
+        let job = format!("{{ name: n, old: {old}, new: {new} }}");
+        let (_, said, _) = wrong(&format!("jobs:\n  at: complete\n  move: [ {job} ]\n"));
+        assert!(said.contains("this is switched twice"), "{job}: {said}");
+    }
+    let plan = format!(
+        "{VALID}aws: {{ region: eu-west-1 }}\njobs:\n  at: complete\n  move: [ {{ name: n, old: {{ rule: a }}, new: {{ rule: a, region: eu-west-1 }} }} ]\n"
+    );
+    let found = findings(&plan);
+    let twice = |finding: &cutover::plan_file::Finding| finding.message.contains("switched twice");
+    assert!(found.iter().any(twice), "{found:?}");
 }

@@ -260,3 +260,21 @@ fn an_approval_may_have_a_term() {
         "`on_timeout` cannot be `page`"
     );
 }
+
+#[test]
+fn windows_that_are_over_for_good_are_warned_about() {
+    let said = |body: &str, now: &str| {
+        let loaded = plan_file::parse(&windows(body), "plan.yaml").expect("a plan");
+        let before = loaded.warnings.len();
+        let judged = loaded.judged_at(now.parse().expect("a time"), "plan.yaml");
+        let more = judged.warnings[before..].first();
+        more.map(|finding| (finding.message.clone(), finding.line))
+    };
+    let dates = "time_zone: UTC, allow: [ \"2026-03-02..2026-03-04\" ]";
+    assert_eq!(said(dates, "2026-03-01T00:00:00Z"), None);
+    assert_eq!(said(dates, "2026-03-04T23:59:00Z"), None);
+    let over = "the windows are over: no step will ever be taken".to_owned();
+    assert_eq!(said(dates, "2026-03-05T00:00:00Z"), Some((over, Some(11))));
+    let weekly = "time_zone: UTC, allow: [ \"Mon-Fri 10:00-17:00\" ]";
+    assert_eq!(said(weekly, "2036-03-05T00:00:00Z"), None);
+}

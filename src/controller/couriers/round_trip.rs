@@ -8,14 +8,14 @@ use jiff::{SignedDuration, Timestamp};
 use super::LineKey;
 use crate::controller::Outside;
 use crate::engine::notify::{Channel, Notice};
-use crate::ports::{Claim, Cursor, Delivery, JournalError, Trouble, Undelivered};
+use crate::ports::{Claim, Cursor, DELIVER_WITHIN, Delivery, JournalError, Trouble, Undelivered};
 
-/// How long one delivery may take, whatever its adapter thinks.
-const DELIVER_WITHIN: Duration = Duration::from_secs(10);
+/// How much longer a delivery is waited for: its adapter ends it; this is for one that does not.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// How long a claim lasts: longer than a delivery, and renewed with each. After a process was killed while it delivered, the
 /// next one waits for so long.
-const CLAIM: SignedDuration = SignedDuration::from_secs(12);
+const CLAIM: SignedDuration = SignedDuration::from_secs(20);
 
 /// The first wait after a failure; doubled each time.
 const BACKOFF_MIN: Duration = Duration::from_secs(2);
@@ -161,7 +161,7 @@ impl RoundTrip {
             memo: cursor.memo.clone(),
         };
         let delivered = self.outside.notifier.deliver(&delivery);
-        tokio::time::timeout(DELIVER_WITHIN, delivered)
+        tokio::time::timeout(DELIVER_WITHIN + SLACK, delivered)
             .await
             .unwrap_or_else(|_| {
                 let secs = DELIVER_WITHIN.as_secs();

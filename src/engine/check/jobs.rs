@@ -192,14 +192,18 @@ pub(super) fn decision(
         }
         let off_at = state.jobs.off_at.filter(|at| *at <= now);
         claim(off_at.is_some(), "on before the other side's were read off")?;
+        let wait = state.plan().jobs.as_ref().map(|jobs| jobs.wait);
+        let ran = turn.side == JobSide::New || state.jobs.has_turned(JobSide::New);
+        let since = off_at.map(|at| at + wait.filter(|_| ran).unwrap_or_default());
         for (job, _) in &turn.halves {
             let other = HalfId::new(*job, turn.side.other());
             let reading = observation.beside.jobs.get(&other);
-            let seen_off = reading.is_some_and(|reading| {
-                let since_off = Some(reading.asked_at) >= off_at;
-                since_off && reading.look.as_ref().is_ok_and(|look| !look.on)
-            });
-            claim(seen_off, "on without seeing the other side off")?;
+            let reading = reading.filter(|reading| Some(reading.asked_at) >= since);
+            let look = reading.and_then(|reading| reading.look.as_ref().ok());
+            let is_off = look.is_some_and(|look| !look.on);
+            claim(is_off, "on without seeing the other side off, after `wait`")?;
+            let rests = look.is_some_and(|look| !ran || look.running.unwrap_or(0) == 0);
+            claim(rests, "on while the other side's still run")?;
         }
     }
     Ok(())

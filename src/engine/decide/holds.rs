@@ -20,13 +20,17 @@ const NUMBERS_EVERY: SignedDuration = SignedDuration::from_secs(600);
 
 /// The hold's entry, if it is worth one: its subject changed, or its numbers did some time ago.
 pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> Option<Event> {
+    // It lasts for as long as the first look of a process, which may see again what held before.
+    let lasting = |reason: &&HoldReason| !matches!(reason, HoldReason::JobsUnseen {});
+    let looks = because.contains(&HoldReason::JobsUnseen {});
+    let because: Vec<HoldReason> = because.iter().filter(lasting).cloned().collect();
     let subjects = |reasons: &[HoldReason]| -> BTreeSet<HoldReason> {
         reasons.iter().map(HoldReason::subject).collect()
     };
     let stale = state
         .held_at
         .is_none_or(|at| now.duration_since(at) >= NUMBERS_EVERY);
-    let (wanted, known) = (subjects(because), subjects(&state.held));
+    let (wanted, known) = (subjects(&because), subjects(&state.held));
     // Two controllers that see different things, and calls that fail now and then, would fill the journal otherwise. That
     // it came back is journaled in time for it to be the same hold, which pages nobody, when it comes back once more.
     let quiet = |ended: &Timestamp| now.duration_since(*ended) < NUMBERS_EVERY;
@@ -34,11 +38,9 @@ pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> 
         known.contains(subject) || state.ended_holds.get(subject).is_some_and(quiet)
     };
     let new = !wanted.iter().all(comes_back);
-    let ended = wanted.len() < known.len() && wanted.is_subset(&known);
+    let ended = wanted.len() < known.len() && wanted.is_subset(&known) && !looks;
     let news = new || ended || (stale && because != state.held);
-    news.then(|| Event::StepHeld {
-        because: because.to_vec(),
-    })
+    news.then_some(Event::StepHeld { because })
 }
 
 /// Everything that keeps the next step from being taken, but for the bake, the approval and the phase itself.

@@ -5,49 +5,33 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+mod looks;
+
 use super::watching;
 use super::{Decision, Errand, LATE, PERFORM_WITHIN, TurnOrder, View};
 use crate::engine::event::{Event, RevertMode};
 use crate::engine::hold::{HaltReason, HoldReason};
-use crate::engine::jobs::{HalfId, HalfLook, JobSide, JobSwitch, JobTurn, SwitchAt};
+use crate::engine::jobs::{Busy, HalfId, JobSide, JobSwitch, SwitchAt};
 use crate::engine::state::{Phase, State};
+
+pub(super) use looks::wants_look;
+use looks::{FRESH, LOOK_MOVING, drift, held_since, looked, still_running, unseen};
 
 /// How long a change of a job, or a look at it, may take: a command of ours is ended then.
 pub const JOB_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 
-/// A look may have begun this long ago where something is decided by it: it may itself take [`JOB_WITHIN`].
-const FRESH: SignedDuration = SignedDuration::from_secs(40);
-
-/// How often jobs are looked at while they move, and while they rest.
-const LOOK_MOVING: SignedDuration = SignedDuration::from_secs(5);
-const LOOK_RESTING: SignedDuration = SignedDuration::from_secs(60);
-
-/// How much longer than the plan's `wait` both sides may be off before somebody is woken.
+/// How much longer than the plan's `wait` both sides may be off before somebody is woken. For so long the way back waits
+/// until nothing is made up for that has run already, and no longer.
 const GAP_GRACE: SignedDuration = SignedDuration::from_mins(5);
+
+/// How long the switch is put off at least, where firing times of many jobs leave no gap between them.
+const FIRING_PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The longest wait between two tries, in seconds.
 const BACKOFF_MAX_SECS: i64 = 60;
 
 /// How many changes in a row must not have come about before somebody is woken.
 const FAILURES_TOLD: u32 = 3;
-
-/// Whether the jobs are to be looked at now, by a process that last began to at `looked_at`.
-pub(super) fn wants_look(state: &State, looked_at: Option<Timestamp>, now: Timestamp) -> bool {
-    if state.plan().jobs.is_none() || state.phase.is_final() {
-        return false;
-    }
-    let Some(looked_at) = looked_at else {
-        return true;
-    };
-    let jobs = &state.jobs;
-    let settled_at = jobs.turn.as_ref().map(JobTurn::settled_at);
-    if settled_at.is_some_and(|at| at <= now && looked_at < at) {
-        return true;
-    }
-    let resting = jobs.rest_on().is_some() && !is_due(state, now);
-    let every = if resting { LOOK_RESTING } else { LOOK_MOVING };
-    now.duration_since(looked_at) >= every
-}
 
 /// Whether the plan's moment for the switch has come, gates and windows aside.
 fn is_due(state: &State, now: Timestamp) -> bool {
@@ -82,7 +66,7 @@ pub(super) fn pending(view: &View<'_>) -> bool {
     is_due(view.state, view.now) && view.state.jobs.rest_on() != Some(JobSide::New)
 }
 
-/// What keeps steps from being taken: jobs that somebody else switched; before the start, jobs that cannot be seen.
+/// What keeps steps from being taken: jobs that somebody else switched, or that cannot be seen.
 pub(super) fn blockers(view: &View<'_>) -> Vec<HoldReason> {
     let Some(switch) = &view.state.plan().jobs else {
         return Vec::new();
@@ -91,93 +75,8 @@ pub(super) fn blockers(view: &View<'_>) -> Vec<HoldReason> {
     if let Some(rest) = view.state.jobs.rest_on() {
         reasons.extend(drift(view, switch, |half| half.side == rest));
     }
-    if !view.state.has_started() {
-        reasons.extend(unseen(view, switch));
-    }
+    reasons.extend(unseen(view, switch));
     reasons
-}
-
-/// The jobs that are not as `wanted`, as far as they could be seen.
-fn drift(
-    view: &View<'_>,
-    switch: &JobSwitch,
-    wanted: impl Fn(HalfId) -> bool,
-) -> Option<HoldReason> {
-    let (mut jobs, mut both_on) = (Vec::new(), Vec::new());
-    for (index, job) in switch.jobs.iter().enumerate() {
-        let halves = [JobSide::Old, JobSide::New].map(|side| HalfId::new(index, side));
-        let is_on = |half: &HalfId| seen(view, *half).map(|look| look.on);
-        let foreign = halves
-            .iter()
-            .any(|half| is_on(half).is_some_and(|on| on != wanted(*half)));
-        if foreign {
-            jobs.push(job.name.clone());
-            if halves.iter().all(|half| is_on(half) == Some(true)) {
-                both_on.push(job.name.clone());
-            }
-        }
-    }
-    (!jobs.is_empty()).then_some(HoldReason::JobsDrift { jobs, both_on })
-}
-
-/// The jobs that could not be looked at, or must not be switched.
-fn unseen(view: &View<'_>, switch: &JobSwitch) -> Vec<HoldReason> {
-    let mut reasons = Vec::new();
-    for (index, job) in switch.jobs.iter().enumerate() {
-        for side in [JobSide::Old, JobSide::New] {
-            let reading = view.observation.beside.jobs.get(&HalfId::new(index, side));
-            let message = match reading.map(|reading| &reading.look) {
-                None => {
-                    reasons.push(HoldReason::JobsUnseen {});
-                    continue;
-                }
-                Some(Err(message)) => message.clone(),
-                Some(Ok(look)) => match &look.unfit {
-                    Some(message) => message.clone(),
-                    None => continue,
-                },
-            };
-            let job = job.name.clone();
-            reasons.push(HoldReason::JobsStuck { job, side, message });
-        }
-    }
-    reasons.dedup();
-    reasons
-}
-
-/// A half as last seen, whenever that was.
-fn seen<'a>(view: &View<'a>, half: HalfId) -> Option<&'a HalfLook> {
-    view.observation.beside.jobs.get(&half)?.look.as_ref().ok()
-}
-
-/// All halves of a side, as seen by a look that began at `since` or later; or what is waited for.
-fn looked(
-    view: &View<'_>,
-    switch: &JobSwitch,
-    side: JobSide,
-    since: Timestamp,
-) -> Result<Vec<HalfLook>, Box<Decision>> {
-    let since = since.max(view.now - FRESH);
-    let mut looks = Vec::new();
-    for (index, job) in switch.jobs.iter().enumerate() {
-        let reading = view.observation.beside.jobs.get(&HalfId::new(index, side));
-        let Some(reading) = reading.filter(|reading| reading.asked_at >= since) else {
-            return Err(Box::new(moving(view)));
-        };
-        match &reading.look {
-            Ok(look) => looks.push(look.clone()),
-            Err(message) => {
-                let mut hold = moving(view);
-                hold.because.push(HoldReason::JobsStuck {
-                    job: job.name.clone(),
-                    side,
-                    message: message.clone(),
-                });
-                return Err(Box::new(hold));
-            }
-        }
-    }
-    Ok(looks)
 }
 
 /// That the jobs move, and how far they have come.
@@ -187,8 +86,23 @@ fn moving(view: &View<'_>) -> Decision {
     let off_since = jobs.off_at.filter(|_| !jobs.moved);
     let mut hold = Decision::hold(HoldReason::JobsMoving { to, off_since });
     hold.because.extend(gap(view));
+    hold.because.extend(running(view, to.other()));
     hold.wake_at = Some(view.now + LOOK_MOVING);
     hold
+}
+
+/// That something of the side that is left still runs, as last seen. Where that side never was switched on, nothing can.
+fn running(view: &View<'_>, side: JobSide) -> Option<HoldReason> {
+    let (jobs, switch) = (&view.state.jobs, view.state.plan().jobs.as_ref()?);
+    let since = jobs.off_at.filter(|_| !jobs.moved)?;
+    let running = still_running(view, switch, side);
+    let ran = side == JobSide::Old || jobs.has_turned(side);
+    (ran && running > 0).then(|| HoldReason::JobsRunning {
+        side,
+        running,
+        since,
+        overdue: view.now.duration_since(since) >= switch.drain,
+    })
 }
 
 /// That both sides are off for longer than the switch takes by itself.
@@ -197,10 +111,10 @@ fn gap(view: &View<'_>) -> Option<HoldReason> {
     let since = jobs.off_at.filter(|_| !jobs.moved)?;
     let to = jobs.goal?;
     let standing = view.state.phase == Phase::Halted;
-    let allowed = if jobs.drained {
-        switch.wait
-    } else {
+    let allowed = if running(view, to.other()).is_some() {
         switch.wait.max(switch.drain)
+    } else {
+        switch.wait
     };
     let late = view.now.duration_since(since) >= allowed + GAP_GRACE;
     (standing || late).then_some(HoldReason::JobsBothOff { to, since })
@@ -250,6 +164,27 @@ pub(super) fn back(view: &View<'_>) -> Option<Decision> {
     Some(drive(view, switch, JobSide::Old))
 }
 
+/// What keeps a revert from being over although its jobs were taken back: nobody has looked at them lately, or they are
+/// not as we left them. A change of ours that outlived its controller would be seen here.
+pub(super) fn astray(view: &View<'_>) -> Option<Decision> {
+    let switch = view.state.plan().jobs.as_ref()?;
+    let turned = &view.state.jobs.turned;
+    if turned.is_empty() {
+        return None;
+    }
+    for side in [JobSide::Old, JobSide::New] {
+        if let Err(wait) = looked(view, switch, side, view.now - FRESH) {
+            return Some(*wait);
+        }
+    }
+    let is_on = |half: &HalfId| looks::seen(view, *half).is_some_and(|look| look.on);
+    let ours = |half: HalfId| match turned.contains(&half) {
+        true => half.side == JobSide::Old,
+        false => is_on(&half),
+    };
+    drift(view, switch, ours).map(Decision::hold)
+}
+
 /// Whether this is the way back of a cutover, so that its jobs go back too.
 pub(super) fn goes_back(state: &State) -> bool {
     let halted = matches!(state.halt, Some(HaltReason::Drift { .. })) && state.revert.is_some();
@@ -293,9 +228,7 @@ fn begin(view: &View<'_>, switch: &JobSwitch, blockers: &[HoldReason]) -> Decisi
     hold.because.extend(unseen(view, switch));
     hold.because
         .extend(drift(view, switch, |half| half.side == JobSide::Old));
-    if let Some(until) = fires_until(view, switch) {
-        hold.because.push(HoldReason::JobsFiring { until });
-    }
+    hold.because.extend(fires_now(view, switch));
     if switch.at == SwitchAt::Complete {
         hold.because.extend(window_shut(view));
     }
@@ -323,14 +256,24 @@ fn window_shut(view: &View<'_>) -> Option<HoldReason> {
     })
 }
 
-/// Until when a firing is too near, on either side: what fires between the halves fires nowhere.
-fn fires_until(view: &View<'_>, switch: &JobSwitch) -> Option<Timestamp> {
+/// That a firing is too near, on either side: what fires between the halves fires nowhere. Where the firing times of many
+/// jobs leave no gap, the switch is put off for twice as long as any of them alone could, and then begun.
+fn fires_now(view: &View<'_>, switch: &JobSwitch) -> Option<HoldReason> {
     let away = switch.away.max(switch.wait);
     let halves = view.observation.beside.jobs.values();
     let looks = halves.filter_map(|reading| reading.look.as_ref().ok());
-    looks
-        .filter_map(|look| look.firing.as_ref()?.busy_until(view.now, away))
-        .max()
+    let busy = looks.filter_map(|look| look.firing.as_ref()?.busy(view.now, away));
+    let busy: Vec<Busy> = busy.collect();
+    let until = busy.iter().map(|busy| busy.until).max()?;
+    let longest = busy.iter().map(|busy| busy.lasts).max()?;
+    let patience = FIRING_PATIENCE.max(longest.saturating_add(longest));
+    let since = held_since(view, |reason| match reason {
+        HoldReason::JobsFiring { since, .. } => *since,
+        _ => None,
+    });
+    let waits = view.now.duration_since(since) < patience;
+    let since = Some(since);
+    waits.then_some(HoldReason::JobsFiring { until, since })
 }
 
 /// Goes on with what was begun.
@@ -418,10 +361,16 @@ fn leave(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
     order(view, switch, side, false, turn)
 }
 
-/// What still runs is waited for; then the side that is to be on is switched on and read on.
+/// The side that is left has been off for `wait`, and nothing of it runs any more; then the side that is to be on is
+/// switched on and read on.
 fn arrive(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp) -> Decision {
     let (jobs, left) = (&view.state.jobs, to.other());
-    let looks = match looked(view, switch, left, off_at) {
+    // Where that side never was switched on, nothing of it can run.
+    let ran = to == JobSide::New || jobs.has_turned(left);
+    let waited_at = if ran { off_at + switch.wait } else { off_at };
+    // What was switched off may still have started something meanwhile: only a look after that tells.
+    let since = Some(waited_at).filter(|at| *at <= view.now);
+    let looks = match looked(view, switch, left, since.unwrap_or(off_at)) {
         Ok(looks) => looks,
         Err(hold) => return *hold,
     };
@@ -433,35 +382,24 @@ fn arrive(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp) -
         }
         return foreign_hold(view, switch, left);
     }
-    // Where that side never was switched on, nothing of it can run.
-    let ran = to == JobSide::New || jobs.has_turned(left);
+    if running(view, left).is_some() {
+        return moving(view);
+    }
+    if since.is_none() {
+        let mut hold = moving(view);
+        hold.wake_at = Some(waited_at);
+        return hold;
+    }
     if !jobs.drained {
-        let running: u32 = looks.iter().filter_map(|look| look.running).sum();
-        if running == 0 || !ran {
-            return Decision::of(Event::JobsDrained { side: left });
-        }
-        let mut hold = moving(view);
-        hold.because.push(HoldReason::JobsRunning {
-            side: left,
-            running,
-            since: off_at,
-            overdue: view.now.duration_since(off_at) >= switch.drain,
-        });
-        return hold;
+        return Decision::of(Event::JobsDrained { side: left });
     }
-    let until = off_at + switch.wait;
-    if ran && view.now < until {
-        let mut hold = moving(view);
-        hold.wake_at = Some(until);
-        return hold;
-    }
-    switch_on(view, switch, to)
+    switch_on(view, switch, to, off_at)
 }
 
-/// The last part: the other side is off, drained, and was off for long enough.
-fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
+/// The last part: the other side was off for long enough, and is drained.
+fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp) -> Decision {
     let jobs = &view.state.jobs;
-    let since = jobs.off_at.max(jobs.failed_at).unwrap_or(view.now);
+    let since = jobs.failed_at.max(Some(off_at)).unwrap_or(off_at);
     let looks = match looked(view, switch, to, since) {
         Ok(looks) => looks,
         Err(hold) => return *hold,
@@ -476,13 +414,14 @@ fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
             .get(&half)
             .filter(|_| jobs.turned.contains(&half));
         match (look.on, known) {
-            (true, Some(true)) => {}
-            (true, _) => foreign |= to == JobSide::New,
+            // Also where it was not on when it was last read: what we sent may have landed late.
+            (true, Some(_)) => {}
+            (true, None) => foreign |= to == JobSide::New,
             (false, Some(true)) => foreign = true,
             (false, _) if ours => {
                 turn.push(index);
                 let firing = look.firing.as_ref();
-                let until = firing.and_then(|firing| firing.makes_up_until(view.now));
+                let until = firing.and_then(|firing| firing.makes_up_until(view.now, off_at));
                 makes_up_until = makes_up_until.max(until);
             }
             (false, _) => {}
@@ -494,9 +433,13 @@ fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
     if turn.is_empty() {
         return Decision::of(Event::JobsMoved { to });
     }
-    if let Some(until) = makes_up_until {
+    let ran = to == JobSide::New || jobs.has_turned(to.other());
+    let patient_until = (to == JobSide::Old).then_some(off_at + GAP_GRACE);
+    let until = makes_up_until.map(|until| patient_until.map_or(until, |most| until.min(most)));
+    if let Some(until) = until.filter(|until| ran && view.now < *until) {
         let mut hold = moving(view);
-        hold.because.push(HoldReason::JobsFiring { until });
+        hold.because
+            .push(HoldReason::JobsFiring { until, since: None });
         hold.wake_at = Some(until);
         return hold;
     }

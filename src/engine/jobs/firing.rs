@@ -16,9 +16,20 @@ pub struct Firing {
     pub expression: String,
     /// Whose clock it means; none means UTC.
     pub zone: Option<String>,
+    /// How much later than its time it may start (Scheduler: `FlexibleTimeWindow`); zero where it is punctual.
+    pub spread: SignedDuration,
     /// How long after a firing that was missed it is still made up for when it is switched on (Kubernetes:
     /// `startingDeadlineSeconds`); none where missed firings are not made up for.
     pub catch_up: Option<SignedDuration>,
+}
+
+/// That something fires about now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Busy {
+    /// Until when a switch keeps away from it.
+    pub until: Timestamp,
+    /// How long that is, from its beginning.
+    pub lasts: SignedDuration,
 }
 
 impl Firing {
@@ -32,25 +43,34 @@ impl Firing {
         self.search(now, false)
     }
 
-    /// Until when a switch must wait to be `away` from every firing; none if it need not. What fires more often than that
-    /// leaves no room has none to keep away from.
-    pub fn busy_until(&self, now: Timestamp, away: SignedDuration) -> Option<Timestamp> {
+    /// Whether a switch must wait, to be `away` from every firing; none if it need not. Before what makes up for a missed
+    /// firing is switched on, that firing must be so long ago: it ran on the side that is left. What fires so often that
+    /// this leaves no room keeps no switch away.
+    pub fn busy(&self, now: Timestamp, away: SignedDuration) -> Option<Busy> {
         let (last, next) = (self.last(now), self.next(now));
-        if let (Some(last), Some(next)) = (last, next)
-            && next.duration_since(last) <= away.saturating_mul(2)
-        {
-            return None;
-        }
-        if let Some(next) = next.filter(|next| next.duration_since(now) < away) {
-            return Some(next + away);
-        }
-        let last = last.filter(|last| now.duration_since(*last) < away)?;
-        Some(last + away)
+        let makes_up = self.catch_up.unwrap_or_default().max(away);
+        let lasts = |after| away.saturating_add(self.spread).saturating_add(after);
+        let has_room = |after: &SignedDuration| {
+            let apart = last.zip(next).map(|(last, next)| next.duration_since(last));
+            apart.is_none_or(|apart| apart > lasts(*after))
+        };
+        let after = [makes_up, away].into_iter().find(has_room)?;
+        let over = |firing: Timestamp| firing.checked_add(self.spread.saturating_add(after)).ok();
+        let ahead = next.filter(|next| next.duration_since(now) < away);
+        let until = match ahead {
+            Some(next) => over(next)?,
+            None => over(last?).filter(|until| *until > now)?,
+        };
+        let lasts = lasts(after);
+        Some(Busy { until, lasts })
     }
 
-    /// Until when switching it on would make it fire at once, for a firing that it missed while it was off.
-    pub fn makes_up_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let until = self.last(now)?.checked_add(self.catch_up?).ok()?;
+    /// Until when switching it on would make it fire at once, for a firing that it missed while it was off, and which the
+    /// other side ran: that has been off since `off_at`. What nobody ran is rightly made up for, so that this ends with the
+    /// next firing at the latest.
+    pub fn makes_up_until(&self, now: Timestamp, off_at: Timestamp) -> Option<Timestamp> {
+        let last = self.last(now).filter(|last| *last <= off_at)?;
+        let until = last.checked_add(self.catch_up?).ok()?;
         (until >= now).then(|| until + SignedDuration::from_secs(1))
     }
 
@@ -267,8 +287,14 @@ mod tests {
         Firing {
             expression: expression.to_owned(),
             zone: zone.map(str::to_owned),
+            spread: SignedDuration::ZERO,
             catch_up: None,
         }
+    }
+
+    fn busy(firing: &Firing, now: &str, away_mins: i64) -> Option<Timestamp> {
+        let busy = firing.busy(at(now), SignedDuration::from_mins(away_mins));
+        busy.map(|busy| busy.until)
     }
 
     #[test]
@@ -318,8 +344,7 @@ mod tests {
     #[test]
     fn a_switch_keeps_away_before_and_after_a_firing() {
         let nightly = firing("cron(0 3 * * ? *)", None);
-        let away = SignedDuration::from_mins(10);
-        let busy = |text: &str| nightly.busy_until(at(text), away);
+        let busy = |text: &str| busy(&nightly, text, 10);
         let over = Some(at("2026-03-05T03:10:00Z"));
         assert_eq!(busy("2026-03-05T02:50:00Z"), None);
         assert_eq!(busy("2026-03-05T02:50:01Z"), over);
@@ -329,20 +354,64 @@ mod tests {
     }
 
     #[test]
-    fn what_fires_all_the_time_cannot_be_kept_away_from() {
-        let often = firing("*/5 * * * *", None);
-        let away = SignedDuration::from_mins(10);
-        assert_eq!(often.busy_until(at("2026-03-05T02:59:00Z"), away), None);
+    fn a_flexible_window_belongs_to_the_firing() {
+        let mut nightly = firing("cron(0 3 * * ? *)", None);
+        nightly.spread = SignedDuration::from_mins(30);
+        let over = Some(at("2026-03-05T03:40:00Z"));
+        assert_eq!(busy(&nightly, "2026-03-05T02:49:00Z", 10), None);
+        assert_eq!(busy(&nightly, "2026-03-05T02:51:00Z", 10), over);
+        assert_eq!(busy(&nightly, "2026-03-05T03:39:00Z", 10), over);
+        assert_eq!(busy(&nightly, "2026-03-05T03:40:00Z", 10), None);
     }
 
     #[test]
-    fn a_missed_firing_is_made_up_for_until_its_deadline() {
+    fn a_switch_is_not_begun_while_the_other_side_would_make_up_for_what_was_run() {
         let mut nightly = firing("0 3 * * *", None);
-        let now = at("2026-03-05T03:04:00Z");
-        assert_eq!(nightly.makes_up_until(now), None);
+        nightly.catch_up = Some(SignedDuration::from_hours(1));
+        let over = Some(at("2026-03-05T04:00:00Z"));
+        assert_eq!(busy(&nightly, "2026-03-05T03:30:00Z", 10), over);
+        assert_eq!(busy(&nightly, "2026-03-05T04:00:00Z", 10), None);
+        // A day leaves no room before the next firing: it is kept away from that alone.
+        nightly.catch_up = Some(SignedDuration::from_hours(24));
+        assert_eq!(busy(&nightly, "2026-03-05T03:30:00Z", 10), None);
+        assert!(busy(&nightly, "2026-03-05T02:55:00Z", 10).is_some());
+    }
+
+    #[test]
+    fn what_fires_all_the_time_cannot_be_kept_away_from() {
+        let mut often = firing("*/5 * * * *", None);
+        assert_eq!(busy(&often, "2026-03-05T02:59:00Z", 10), None);
+        often.catch_up = Some(SignedDuration::from_mins(10));
+        let over = Some(at("2026-03-05T03:01:00Z"));
+        assert_eq!(busy(&often, "2026-03-05T02:59:01Z", 1), over);
+        assert_eq!(busy(&often, "2026-03-05T02:57:00Z", 1), None);
+    }
+
+    #[test]
+    fn a_firing_that_the_other_side_ran_is_made_up_for_until_its_deadline() {
+        let mut nightly = firing("0 3 * * *", None);
+        let (now, off_at) = (at("2026-03-05T03:04:00Z"), at("2026-03-05T03:01:00Z"));
+        assert_eq!(nightly.makes_up_until(now, off_at), None);
         nightly.catch_up = Some(SignedDuration::from_mins(5));
         let until = Some(at("2026-03-05T03:05:01Z"));
-        assert_eq!(nightly.makes_up_until(now), until);
-        assert_eq!(nightly.makes_up_until(at("2026-03-05T03:06:00Z")), None);
+        assert_eq!(nightly.makes_up_until(now, off_at), until);
+        let later = at("2026-03-05T03:06:00Z");
+        assert_eq!(nightly.makes_up_until(later, off_at), None);
+        // Nobody ran it: it is rightly made up for.
+        let earlier = at("2026-03-05T02:59:00Z");
+        assert_eq!(nightly.makes_up_until(now, earlier), None);
+    }
+
+    #[test]
+    fn what_fires_oftener_than_its_deadline_is_made_up_for_until_its_next_firing_only() {
+        let mut often = firing("* * * * *", None);
+        often.catch_up = Some(SignedDuration::from_secs(200));
+        let off_at = at("2026-03-05T03:00:30Z");
+        let soon = often.makes_up_until(at("2026-03-05T03:00:50Z"), off_at);
+        assert!(soon.is_some());
+        assert_eq!(
+            often.makes_up_until(at("2026-03-05T03:01:00Z"), off_at),
+            None
+        );
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::state::Answer;
 use super::units::{ControllerId, Share, WriteId};
 
-pub use firing::Firing;
+pub use firing::{Busy, Firing};
 
 /// A plan's `jobs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,117 @@
+//! What a hold is about: two holds are the same when their subjects are, whatever their numbers.
+
+use jiff::Timestamp;
+
+use super::HoldReason;
+use crate::engine::evidence::number::Number;
+use crate::engine::state::Phase;
+
+impl HoldReason {
+    /// The same reason without its numbers: two holds differ when their subjects do.
+    #[must_use]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table: one entry a reason, none left out"
+    )]
+    pub fn subject(&self) -> Self {
+        let mut subject = self.clone();
+        match &mut subject {
+            Self::AlarmMissing { since, .. } | Self::NoData { since, .. } => *since = None,
+            Self::Unknown { message, since, .. } => (*message, *since) = (String::new(), None),
+            Self::UnknownTooLong { since, .. } | Self::ApprovalOverdue { since, .. } => {
+                *since = Timestamp::UNIX_EPOCH;
+            }
+            Self::MeasureRed { beyond, .. } => {
+                (beyond.value, beyond.points, beyond.of, beyond.old) = (Number::ZERO, 0, 0, None);
+            }
+            Self::TooFewRequests {
+                requests, needed, ..
+            } => (*requests, *needed) = (0, None),
+            Self::TrafficElsewhere {
+                observed,
+                new_requests,
+                old_requests,
+                ..
+            } => (*observed, *new_requests, *old_requests) = (Number::ZERO, 0, 0),
+            Self::Climbing {
+                value,
+                per_hour,
+                reaches_at,
+                ..
+            } => {
+                (*value, *per_hour) = (Number::ZERO, Number::ZERO);
+                *reaches_at = Timestamp::UNIX_EPOCH;
+            }
+            Self::Baking {
+                until,
+                counted_secs,
+                ..
+            } => (*until, *counted_secs) = (None, 0),
+            Self::Settling { until, .. } => *until = None,
+            // That it never opens is another matter than when.
+            Self::WindowShut { opens_at, .. } => {
+                *opens_at = opens_at.and(Some(Timestamp::UNIX_EPOCH));
+            }
+            Self::Reverting { back, .. } => *back = 0,
+            Self::RevertBlocked { message }
+            | Self::Route53Unreadable { message, .. }
+            | Self::FallbackUnknown { message, .. }
+            | Self::JournalDown { message }
+            | Self::BreakGlass { message }
+            | Self::FleetUnreadable { message }
+            | Self::JobsStuck { message, .. }
+            | Self::Clock { message } => *message = String::new(),
+            Self::HookFailed { tries, message, .. } => {
+                (*tries, *message) = (0, String::new());
+            }
+            Self::JobsFiring { until, since } => (*until, *since) = (Timestamp::UNIX_EPOCH, None),
+            Self::JobsUnread { message, since, .. } => {
+                (*message, *since) = (String::new(), Timestamp::UNIX_EPOCH);
+            }
+            Self::JobsRunning { running, since, .. } => {
+                (*running, *since) = (0, Timestamp::UNIX_EPOCH);
+            }
+            Self::Shifting { message, .. } => *message = None,
+            Self::BudgetSpent {
+                spent,
+                budget,
+                since,
+                reverted,
+                ..
+            } => (*spent, *budget, *since, *reverted) = (0, 0, None, Vec::new()),
+            Self::SharedFate {
+                services,
+                named,
+                since,
+            } => (*services, *named, *since) = (0, Vec::new(), Timestamp::UNIX_EPOCH),
+            Self::Dependency {
+                phase, step, steps, ..
+            } => {
+                // On its way or not is a number; that it went back, or is not known, is not.
+                let unfinished = phase.filter(|phase| !phase.is_final());
+                *phase = unfinished.map_or(*phase, |_| Some(Phase::Waiting));
+                (*step, *steps) = (0, 0);
+            }
+            Self::FleetFull { in_flight, max } => (*in_flight, *max) = (0, 0),
+            Self::Halted { .. }
+            | Self::JobsBothOff { .. }
+            | Self::JobsDrift { .. }
+            | Self::JobsUnseen {}
+            | Self::JobsMoving { .. }
+            | Self::HookRunning { .. }
+            | Self::Drift { .. }
+            | Self::AlreadyAtBaseline {}
+            | Self::AlarmRed { .. }
+            | Self::FallbackRed { .. }
+            | Self::Preflight { .. }
+            | Self::Claimed { .. }
+            | Self::PlanChanged { .. }
+            | Self::PlanUnreadable { .. }
+            | Self::Frozen { .. }
+            | Self::Paused { .. }
+            | Self::Approval { .. }
+            | Self::InSyncLate { .. } => {}
+        }
+        subject
+    }
+}

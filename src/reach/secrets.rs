@@ -1,0 +1,226 @@
+//! Secrets: looked up where they stand when they are needed, put into texts, and never shown.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::secret_file;
+
+/// Reads a variable of the environment; given from outside.
+pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// What is shown in the place of a secret.
+const SHOWN: &str = "[secret]";
+
+/// Parts of a URL that are shorter than this tell nothing.
+const TELLING_BYTES_MIN: usize = 6;
+
+/// A secret. It can be used, and not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Looks up what stands in a variable.
+    ///
+    /// # Errors
+    /// As [`Self::found`], or that there is no such variable.
+    pub fn variable(name: &str, environment: &Environment) -> Result<Self, String> {
+        let found = environment(name).ok_or_else(|| format!("the environment has no {name}"))?;
+        Self::found(&found, &format!("${{{name}}}"))
+    }
+
+    /// Reads what stands in a file.
+    ///
+    /// # Errors
+    /// As [`Self::found`], or that the file cannot be read.
+    pub fn file(path: &str) -> Result<Self, String> {
+        Self::found(&secret_file::read(path)?, &format!("file:{path}"))
+    }
+
+    /// Keeps what was found at `place`, without white space around it.
+    ///
+    /// # Errors
+    /// It is empty, or has line breaks or control characters in it; with the place, never with what stands there.
+    fn found(text: &str, place: &str) -> Result<Self, String> {
+        let secret = text.trim();
+        if secret.is_empty() {
+            return Err(format!("{place} is empty"));
+        }
+        if secret.chars().any(char::is_control) {
+            return Err(format!(
+                "{place} has line breaks or control characters in it"
+            ));
+        }
+        Ok(Self::new(secret))
+    }
+
+    /// The secret itself, to be sent to whom it belongs.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// The text without this secret, and, where it is a URL, without what is telling of it: its path, its query, and their
+    /// longer parts. Services like to repeat what they were asked.
+    pub fn hidden_in(&self, text: &str) -> String {
+        let path = self
+            .0
+            .split_once("://")
+            .and_then(|(_, rest)| rest.split_once('/'));
+        let path = path.map(|(_, path)| path).unwrap_or_default();
+        let long = path.split(['/', '?', '&', '=', '#']);
+        let long = long.filter(|part| part.len() >= TELLING_BYTES_MIN);
+        let parts = [self.0.as_str(), path].into_iter().chain(long);
+        parts
+            .filter(|part| !part.is_empty())
+            .fold(text.to_owned(), |text, part| text.replace(part, SHOWN))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SHOWN)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SHOWN)
+    }
+}
+
+/// Puts secrets into texts, and remembers them, so that they can be taken out of others.
+#[derive(Clone)]
+pub struct Secrets {
+    environment: Environment,
+    used: Vec<Secret>,
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secrets").finish_non_exhaustive()
+    }
+}
+
+impl Secrets {
+    /// None are known yet.
+    pub fn new(environment: Environment) -> Self {
+        Self {
+            environment,
+            used: Vec::new(),
+        }
+    }
+
+    /// The text with everything put in that it stands for: `${NAME}` and `${file:PATH}`.
+    ///
+    /// # Errors
+    /// What is not there, by its name; or that something is not closed. The text is not repeated.
+    pub fn fill(&mut self, text: &str) -> Result<String, String> {
+        let (mut filled, mut rest) = (String::new(), text);
+        while let Some((before, after)) = rest.split_once("${") {
+            let (name, behind) = after.split_once('}').ok_or("`${` is not closed")?;
+            let secret = match name.strip_prefix("file:") {
+                Some(path) => Secret::file(path)?,
+                None => Secret::variable(name, &self.environment)?,
+            };
+            filled.push_str(before);
+            filled.push_str(secret.reveal());
+            self.used.push(secret);
+            rest = behind;
+        }
+        filled.push_str(rest);
+        Ok(filled)
+    }
+
+    /// The text without any secret that was put into another one.
+    pub fn redact(&self, text: &str) -> String {
+        let mut used: Vec<&Secret> = self.used.iter().collect();
+        // The longest first: one may be a part of another.
+        used.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
+        used.into_iter()
+            .fold(text.to_owned(), |text, secret| secret.hidden_in(&text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment() -> Environment {
+        Arc::new(|name| match name {
+            "TOKEN" => Some("s3cret\n".to_owned()),
+            "LONGER" => Some("s3cret-and-more".to_owned()),
+            "EMPTY" => Some(" \n".to_owned()),
+            "LINES" => Some("one\ntwo".to_owned()),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_secret_is_not_shown_by_anything_that_prints() {
+        let secret = Secret::new("hunter2");
+        let shown = [
+            format!("{secret}"),
+            format!("{secret:?}"),
+            format!("{:?}", Some(secret.clone())),
+        ];
+        assert!(
+            shown.iter().all(|text| !text.contains("hunter2")),
+            "{shown:?}"
+        );
+        assert_eq!(secret.reveal(), "hunter2");
+    }
+
+    #[test]
+    fn what_a_service_repeats_of_a_secret_is_hidden() {
+        let url = Secret::new("https://hooks.slack.com/services/T000/B000/abcdefgh");
+        for said in [
+            "no such hook: https://hooks.slack.com/services/T000/B000/abcdefgh",
+            "no route /services/T000/B000/abcdefgh",
+            "abcdefgh is gone",
+        ] {
+            let shown = url.hidden_in(said);
+            assert!(!shown.contains("abcdefgh"), "{shown}");
+        }
+        assert_eq!(
+            Secret::new("xoxb-1").hidden_in("bad xoxb-1"),
+            "bad [secret]"
+        );
+        assert_eq!(url.hidden_in("HTTP 503: busy"), "HTTP 503: busy");
+    }
+
+    #[test]
+    fn secrets_are_put_into_texts_and_taken_out_of_others() {
+        let mut secrets = Secrets::new(environment());
+        assert_eq!(secrets.fill("plain").unwrap(), "plain");
+        assert_eq!(secrets.fill("Bearer ${TOKEN}!").unwrap(), "Bearer s3cret!");
+        assert_eq!(secrets.fill("${LONGER}").unwrap(), "s3cret-and-more");
+        assert_eq!(
+            secrets.redact("s3cret-and-more s3cret"),
+            "[secret] [secret]"
+        );
+    }
+
+    #[test]
+    fn what_is_not_there_or_cannot_be_sent_is_named_and_not_shown() {
+        let why = |text: &str| Secrets::new(environment()).fill(text).unwrap_err();
+        assert_eq!(why("${NO_SUCH}"), "the environment has no NO_SUCH");
+        assert_eq!(why("${EMPTY}"), "${EMPTY} is empty");
+        assert!(why("${LINES}").contains("line breaks") && !why("${LINES}").contains("two"));
+        assert!(why("${file:/no/such/file}").contains("/no/such/file"));
+        assert_eq!(why("Bearer abc ${TOKEN"), "`${` is not closed");
+    }
+
+    #[test]
+    fn a_secret_in_a_file_is_read_without_its_last_line_break() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "from-a-file\n").unwrap();
+        let text = format!("${{file:{}}}", path.display());
+        let filled = Secrets::new(environment()).fill(&text);
+        assert_eq!(filled.unwrap(), "from-a-file");
+    }
+}

@@ -1,0 +1,59 @@
+//! Commands that end with the process that started them, however it ends.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::support::program::{pause, until};
+
+/// A shell that starts the command below a process of the built program, says so in `pids`, and waits.
+fn attached(folder: &std::path::Path, script: &str) -> Command {
+    let program = env!("CARGO_BIN_EXE_cutover");
+    let mut shell = Command::new("setsid");
+    shell.current_dir(folder).stdin(Stdio::null()).args([
+        "sh",
+        "-c",
+        &format!("setsid {program} __attached $$ sh -c '{script}'; echo $? > code"),
+    ]);
+    shell
+}
+
+#[test]
+fn a_command_and_what_it_started_end_with_a_parent_that_is_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let late = |name: &str| folder.path().join(name).exists();
+    let script = "(sleep 3; touch grandchild) & touch began; sleep 3; touch child";
+    let mut parent = attached(folder.path(), script).spawn().expect("a shell");
+    let began = until(|| late("began").then_some(()));
+    assert!(began.is_some(), "it never began");
+    parent.kill().expect("it can be killed");
+    parent.wait().expect("it is dead");
+    pause(Duration::from_secs(5));
+    assert!(!late("child"), "the command went on");
+    assert!(!late("grandchild"), "what it started went on");
+}
+
+#[test]
+fn a_command_is_given_its_input_and_ends_as_it_would_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let code = |script: &str| {
+        let ended = attached(folder.path(), script).status();
+        assert!(ended.expect("a shell").success());
+        let code = fs::read_to_string(folder.path().join("code")).expect("a code");
+        code.trim().to_owned()
+    };
+    assert_eq!(code("exit 0"), "0");
+    assert_eq!(code("exit 3"), "3");
+    assert_eq!(code("kill -9 $$"), "137");
+}
+
+#[test]
+fn whoever_comes_after_the_death_of_its_parent_starts_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    let mut orphan = Command::new(env!("CARGO_BIN_EXE_cutover"));
+    orphan.args(["__attached", "1", "touch"]).arg(&file);
+    let said = orphan.output().expect("it runs");
+    assert_eq!(said.status.code(), Some(127));
+    assert!(!file.exists());
+}
