@@ -18,6 +18,7 @@ use super::check::indented;
 use super::check::minimum_duration;
 use super::check::right_align;
 use super::holds;
+use super::rehearsal::cells::shortened;
 use super::text;
 use crate::engine::backtest::Backtest;
 use crate::engine::backtest::End;
@@ -39,6 +40,12 @@ pub struct Look {
 }
 
 impl Look {
+    /// A time to the minute, without its weekday: `2026-11-07 17:00`.
+    fn day(&self, at: Timestamp) -> String {
+        let zoned = at.to_zoned(self.zone.clone());
+        zoned.strftime("%Y-%m-%d %H:%M").to_string()
+    }
+
     /// A time to the minute: `Sat 2026-11-07 17:00`.
     fn minute(&self, at: Timestamp) -> String {
         let zoned = at.to_zoned(self.zone.clone());
@@ -53,7 +60,9 @@ pub fn to_text(backtests: &[Backtest], look: &Look) -> String {
 }
 
 fn one(test: &Backtest, look: &Look) -> String {
-    let mut blocks = vec![heading(test, look), gates(test)];
+    let mut blocks = vec![heading(test, look)];
+    blocks.extend(gates(test, look));
+    blocks.extend(left_out(test, look));
     if look.charts {
         blocks.extend(strips::to_text(test, look));
     }
@@ -73,16 +82,24 @@ fn heading(test: &Backtest, look: &Look) -> String {
     let zone = look.zone.iana_name().unwrap_or("UTC");
     let rest = format!(
         "{} to {} ({zone}), a start every {}",
-        look.minute(test.since),
-        look.minute(test.until),
+        look.day(test.since),
+        look.day(test.until),
         text::duration(test.every),
     );
-    let first = format!("{}, had it run then: ", test.source.plan.name);
-    format!("{}{rest}", text::styled(text::TITLE, &first))
+    let name = test.source.plan.name.as_str();
+    let line = text::wrap(&format!("{name}: {rest}"), 0, look.width);
+    let rest = line.strip_prefix(name).unwrap_or_default();
+    format!("{}{rest}", text::styled(text::TITLE, name))
 }
 
-/// A line a gate.
-fn gates(test: &Backtest) -> String {
+/// So many columns the numbers of a gate take.
+const NUMBER_CELLS: usize = 54;
+
+/// Names are not cut off below this.
+const NAME_CELLS_MIN: usize = 24;
+
+/// A line for each gate that takes part; none where no gate does.
+fn gates(test: &Backtest, look: &Look) -> Option<String> {
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_header([
@@ -94,24 +111,21 @@ fn gates(test: &Backtest) -> String {
         "no data",
         "took back",
     ]);
-    for gate in &test.gates {
-        table.add_row(gate_row(gate, test.runs.len()));
+    let cells = look.width.map(|width| width.saturating_sub(NUMBER_CELLS));
+    let cells = cells.map(|cells| cells.max(NAME_CELLS_MIN));
+    let seen = test.gates.iter().filter(|gate| gate.sight.takes_part());
+    for gate in seen.clone() {
+        let id = gate.id.to_string();
+        let name = cells.map_or_else(|| id.clone(), |cells| shortened(&id, cells));
+        table.add_row(gate_row(gate, name, test.runs.len()));
     }
     right_align(&mut table, &[1, 2, 3, 4, 5, 6]);
-    indented(&table).trim_end().to_owned()
+    let shown = indented(&table).trim_end().to_owned();
+    (seen.count() > 0).then_some(shown)
 }
 
-fn gate_row(gate: &GatePast, starts: usize) -> Vec<String> {
-    let mut name = gate.id.to_string();
-    if gate.fallback {
-        name.push_str(" (fallback)");
-    }
+fn gate_row(gate: &GatePast, name: String, starts: usize) -> Vec<String> {
     let dash = || "–".to_owned();
-    if !gate.sight.takes_part() {
-        let mut row = vec![format!("{name}: {}", left_out(&gate.sight))];
-        row.extend(std::iter::repeat_with(String::new).take(6));
-        return row;
-    }
     let some = |number: usize| {
         if number == 0 {
             dash()
@@ -134,27 +148,39 @@ fn gate_row(gate: &GatePast, starts: usize) -> Vec<String> {
         time(longest.unwrap_or_default()),
         some(gate.flaps()),
         time(gate.time_in(AlarmState::InsufficientData)),
-        match gate.reverted {
-            0 => dash(),
-            reverted => format!(
-                "{} of {}",
-                text::thousands(reverted),
-                text::thousands(starts)
-            ),
+        match (gate.fallback, gate.reverted) {
+            (true, _) => "way back".to_owned(),
+            (false, 0) => dash(),
+            (false, reverted) => {
+                format!(
+                    "{} of {}",
+                    text::thousands(reverted),
+                    text::thousands(starts)
+                )
+            }
         },
     ]
 }
 
-/// Why a gate takes no part.
-fn left_out(sight: &Sight) -> String {
-    match sight {
-        Sight::Seen => "it had data".to_owned(),
-        Sight::NeverData => "never had data; left out".to_owned(),
-        Sight::Missing => "CloudWatch does not know it; left out".to_owned(),
-        Sight::Unreadable(message) => format!("could not be read ({message}); left out"),
-        Sight::NotRecorded => "is not in the record; left out".to_owned(),
-        Sight::NotThen => "nobody moved traffic then; left out".to_owned(),
-    }
+/// The gates that take no part, and why.
+fn left_out(test: &Backtest, look: &Look) -> Option<String> {
+    let lines = test.gates.iter().filter_map(|gate| {
+        let why = match &gate.sight {
+            Sight::Seen => return None,
+            Sight::NeverData => "it never had data".to_owned(),
+            Sight::Missing => "CloudWatch does not know it".to_owned(),
+            Sight::Unreadable(message) => format!("it could not be read: {message}"),
+            Sight::NotRecorded => "the record has nothing of it".to_owned(),
+            Sight::NotThen => "nobody moved traffic then".to_owned(),
+        };
+        Some(text::wrap(
+            &format!("{} is left out: {why}", gate.id),
+            0,
+            look.width,
+        ))
+    });
+    let lines: Vec<String> = lines.collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// The first start in full.

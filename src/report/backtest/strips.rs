@@ -39,9 +39,7 @@ pub(super) fn to_text(test: &Backtest, look: &Look) -> Option<String> {
         let gates = test.gates.iter();
         gates.filter(|gate| gate.sight.takes_part() && !gate.stretches.is_empty())
     };
-    let longest = drawn()
-        .map(|gate| gate.id.name.chars().count())
-        .max()?;
+    let longest = drawn().map(|gate| gate.id.name.chars().count()).max()?;
     let names = longest.clamp("starts".len(), NAME_CELLS);
     let width = look.width.unwrap_or(WIDTH).clamp(WIDTH_MIN, WIDTH_MAX);
     let axis = Axis {
