@@ -275,7 +275,7 @@ fn ends(test: &Backtest, look: &Look) -> String {
 fn took(test: &Backtest) -> String {
     let took = test.took();
     match (took.first(), took.get(took.len() / 2), took.last()) {
-        (Some(least), Some(_), Some(most)) if least == most => {
+        (Some(least), Some(_), Some(most)) if text::duration(*least) == text::duration(*most) => {
             format!("Going through took {}.", text::duration(*least))
         }
         (Some(least), Some(middle), Some(most)) => format!(
@@ -295,8 +295,8 @@ fn took(test: &Backtest) -> String {
 /// A part in whole percent; what is above zero is not shown as nothing.
 fn percent(part: usize, whole: usize) -> String {
     match (part * 200 + whole) / (2 * whole.max(1)) {
-        0 if part > 0 => "under 1 %".to_owned(),
-        percent => format!("{percent} %"),
+        0 if part > 0 => "under 1%".to_owned(),
+        percent => format!("{percent}%"),
     }
 }
 
