@@ -18,6 +18,7 @@
 //! A folder is a layer; a layer names only those below it (`tests/layers.rs`). `ARCHITECTURE.md` draws the whole house.
 
 pub mod aws;
+pub mod beside;
 pub mod cli;
 pub mod controller;
 pub mod engine;
@@ -25,6 +26,7 @@ pub mod journal;
 pub mod notify;
 pub mod plan_file;
 pub mod ports;
+pub mod reach;
 pub mod report;
 pub mod scenario;
 pub mod sim;

@@ -15,8 +15,11 @@ use crate::engine::evidence::plan::Query;
 use crate::engine::evidence::reading::{Readings, SeriesReading};
 use crate::engine::evidence::wanted::Minutes;
 use crate::engine::fleet::FleetSettings;
+use crate::engine::hooks::HookAction;
+use crate::engine::jobs::{HalfLook, JobHalf};
+use crate::engine::notify::{Channel, Notice};
 use crate::engine::observation::{AlarmReading, ChangeReading, FileReading, HistoryReading};
-use crate::engine::plan::{Account, ZoneRef};
+use crate::engine::plan::{Account, AwsSettings, ZoneRef};
 use crate::engine::record::{GroupName, RecordSet};
 use crate::engine::units::{AlarmId, ChangeId, CutoverName, DnsName, ZoneId};
 
@@ -151,7 +154,8 @@ pub trait Dns: Send + Sync {
     /// Asks how far a change has come.
     async fn change_status(&self, account: &Account, change: &ChangeId) -> ChangeReading;
 
-    /// The service's clock minus ours, from the newest reply, if there was one.
+    /// The service's clock minus ours, as of now: the newest reply's time, carried on by the monotonic clock. None before
+    /// the first reply.
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 
@@ -212,7 +216,8 @@ pub trait Signals: Send + Sync {
         None
     }
 
-    /// The service's clock minus ours, from the newest reply, if there was one.
+    /// The service's clock minus ours, as of now: the newest reply's time, carried on by the monotonic clock. None before
+    /// the first reply.
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 
@@ -311,6 +316,85 @@ pub trait Journal: Send + Sync {
 
     /// All heartbeats, newest first.
     async fn heartbeats(&self) -> Result<Vec<Heartbeat>, JournalError>;
+
+    /// How far a channel has been told of a stream; none where nobody has begun. A journal that keeps no cursors has none.
+    async fn cursor(
+        &self,
+        _stream: &CutoverName,
+        _channel: &str,
+    ) -> Result<Option<Cursor>, JournalError> {
+        Ok(None)
+    }
+
+    /// Stores a cursor if the stored one has the revision before it ([`Cursor::revision`] less one; none is 0). False where
+    /// somebody else was faster, and always where a journal keeps no cursors: then nobody may deliver.
+    async fn put_cursor(&self, _cursor: &Cursor) -> Result<bool, JournalError> {
+        Ok(false)
+    }
+
+    /// All cursors, by stream and channel.
+    async fn cursors(&self) -> Result<Vec<Cursor>, JournalError> {
+        Ok(Vec::new())
+    }
+}
+
+/// How far a channel has been told of a stream; kept beside the events, and no part of the state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The stream.
+    pub stream: CutoverName,
+    /// [`Channel::id`].
+    pub channel: String,
+    /// Counted up at every change, from 1.
+    pub revision: u64,
+    /// The last entry that was delivered; 0 for none.
+    pub told: u64,
+    /// Who delivers now, if anybody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+    /// What goes wrong, since the last delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+    /// What the channel's adapter must know the next time. Holds no secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memo: Option<serde_json::Value>,
+}
+
+impl Cursor {
+    /// The cursor of a channel that has been told nothing.
+    pub fn new(stream: CutoverName, channel: String) -> Self {
+        Self {
+            stream,
+            channel,
+            revision: 0,
+            told: 0,
+            claim: None,
+            trouble: None,
+            memo: None,
+        }
+    }
+}
+
+/// That one process delivers, so that two do not both deliver everything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The process.
+    pub by: String,
+    /// Until when nobody else does.
+    pub until: Timestamp,
+}
+
+/// That a channel cannot be reached, or refuses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Since when.
+    pub since: Timestamp,
+    /// How often it was tried.
+    pub tries: u32,
+    /// What was said. Holds no secrets.
+    pub why: String,
+    /// When it is tried again.
+    pub again_at: Timestamp,
 }
 
 /// What a controller last saw; kept beside the events, and no part of the state.
@@ -349,6 +433,53 @@ pub struct Glance {
     pub observed_share: Option<crate::engine::evidence::number::Number>,
 }
 
+/// Batch jobs and consumers that are switched off on one side and on on the other. Every call ends within
+/// [`JOB_WITHIN`](crate::engine::decide::JOB_WITHIN), and so does whatever it started.
+#[async_trait]
+pub trait Jobs: Send + Sync {
+    /// Looks at one half. `aws` is the plan's, for where and as whom AWS is called.
+    async fn look(&self, aws: &AwsSettings, half: &JobHalf) -> Result<HalfLook, CallError>;
+
+    /// Switches one half on or off; it may be so already. An error of class `Transient` is ambiguous: it may have been
+    /// done. `key` is the same for this change alone.
+    async fn turn(
+        &self,
+        aws: &AwsSettings,
+        half: &JobHalf,
+        on: bool,
+        key: &str,
+    ) -> Result<(), CallError>;
+}
+
+/// A hook to call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookRequest {
+    /// What is called; its texts may stand in for secrets, which are put in right before the call.
+    pub action: HookAction,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// The idempotency key.
+    pub key: String,
+    /// The event, as JSON.
+    pub input: String,
+}
+
+/// What came of a call of a hook.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HookAnswer {
+    /// The beginning of what it said, without secrets.
+    pub output: String,
+    /// Why it failed, if it did. Holds no secrets.
+    pub failure: Option<String>,
+}
+
+/// Calls hooks.
+#[async_trait]
+pub trait Hooks: Send + Sync {
+    /// Calls one, once. Ends within its timeout, together with all that it started.
+    async fn call(&self, request: &HookRequest) -> HookAnswer;
+}
+
 /// Something that a person is woken for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
@@ -360,11 +491,84 @@ pub struct Page {
     pub command: Option<Vec<String>>,
 }
 
+/// What a channel is to be told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// The channel.
+    pub channel: Channel,
+    /// What it is about.
+    pub notice: Notice,
+    /// What the channel's adapter noted after the delivery before.
+    pub memo: Option<serde_json::Value>,
+}
+
+/// Why something was not delivered.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Undelivered {
+    /// What was said. Holds no secrets.
+    pub why: String,
+    /// When the channel wants to be asked again, if it said so.
+    pub again_after: Option<Duration>,
+    /// What is to be noted all the same, where a part of it was done.
+    pub memo: Option<serde_json::Value>,
+}
+
+impl Undelivered {
+    /// That nothing was done, and why.
+    pub fn because(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            ..Self::default()
+        }
+    }
+}
+
 /// Tells people.
 #[async_trait]
 pub trait Notifier: Send + Sync {
-    /// Delivers a page; an error means that it is tried again.
+    /// Delivers a page to the log and the plan's command; an error means that it is tried again.
     async fn page(&self, page: &Page) -> Result<(), String>;
+
+    /// Whether it reaches channels at all; those of a rehearsal are told nothing.
+    fn has_channels(&self) -> bool {
+        false
+    }
+
+    /// Tells a channel. Returns what its adapter must know the next time, in the same stream. It ends within its own
+    /// timeout; an error means that it is tried again.
+    async fn deliver(&self, delivery: &Delivery) -> Result<Option<serde_json::Value>, Undelivered> {
+        let service = delivery.channel.via.service();
+        Err(Undelivered::because(format!(
+            "{service} is not reached from here"
+        )))
+    }
+}
+
+/// A message for a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// The topic.
+    pub topic_arn: String,
+    /// ASCII without line breaks, at most 99 characters.
+    pub subject: String,
+    /// A JSON object with a text for each protocol.
+    pub message: String,
+    /// What subscriptions can filter by.
+    pub attributes: BTreeMap<&'static str, String>,
+    /// For FIFO topics: what stays in order.
+    pub group: String,
+    /// For FIFO topics: what is the same.
+    pub deduplication: String,
+}
+
+/// Publishes to topics: Amazon SNS.
+#[async_trait]
+pub trait Topics: Send + Sync {
+    /// Publishes a message, within its own timeout.
+    ///
+    /// # Errors
+    /// What SNS said, or why there is no answer.
+    async fn publish(&self, publication: &Publication) -> Result<(), String>;
 }
 
 /// The plan files that a controller was started with, as they are now.

@@ -289,6 +289,10 @@ pub enum What {
     Route53LosesReplies,
     /// The journal cannot be read or written.
     JournalDown,
+    /// Jobs can be neither looked at nor switched.
+    JobsDown,
+    /// Every hook fails.
+    HooksFail,
     /// A push notification brings many times the requests within seconds.
     Push {
         /// How many times.

@@ -1,10 +1,12 @@
 //! The real controller, hunted: simulated AWS, a journal in memory, virtual time, and everything going wrong.
 
+mod beside;
 mod breaking_glass;
 mod calls;
 mod fleets;
-mod hunt;
+mod jobs;
 mod journal_down;
+mod notices;
 mod outside;
 mod pages;
 mod scale;

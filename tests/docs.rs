@@ -140,6 +140,16 @@ fn the_plan_of_the_readme_is_valid_and_its_json_is_json() {
     let (plans, scenarios): (Vec<&str>, Vec<&str>) = others
         .into_iter()
         .partition(|block| block.contains("version:"));
+    // A part of a plan stands for itself and is tried under the page's own plan.
+    let keys = ["hooks:", "jobs:", "notify:"];
+    let is_part = |block: &&str| keys.iter().any(|key| block.starts_with(key));
+    let (parts, scenarios): (Vec<&str>, Vec<&str>) = scenarios.into_iter().partition(is_part);
+    assert_eq!(parts.len(), 4);
+    for part in parts {
+        let plan = format!("{}\n{part}\n", plans[0]);
+        let read = cutover::plan_file::parse(&plan, "README.md");
+        assert!(read.is_ok(), "{part}");
+    }
     for scenario in scenarios {
         let read = cutover::plan_file::parse_scenario(scenario, "README.md");
         assert!(read.is_ok(), "{scenario}");

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod backtests;
+mod beside;
 mod calls;
 mod crashes;
 mod drift;
@@ -9,6 +10,7 @@ mod emergencies;
 mod evidence;
 mod fleets;
 mod ladder;
+mod notifications;
 mod operators;
 mod rollbacks;
 mod scene;

@@ -1,5 +1,7 @@
 //! Whatever happens, the invariants hold; and once nothing fails any more, everything comes to an end.
 
+use std::sync::Arc;
+
 use cutover::engine::event::{Event, FailureClass, RevertMode};
 use cutover::engine::observation::{AlarmState, FileReading};
 use cutover::engine::plan::{ApprovalTimeout, HoldOrRevert, Plan};
@@ -210,7 +212,7 @@ fn act(world: &mut World, act: &Act) {
         Act::Skew(secs) => world.skew = Some(SignedDuration::from_secs(*secs)),
         Act::File(there) => {
             world.file = if *there {
-                FileReading::Plan(Box::new(world.source.clone()))
+                FileReading::Plan(Arc::new(world.source.clone()))
             } else {
                 FileReading::Removed
             };

@@ -8,16 +8,18 @@ use std::path::Path;
 use std::path::PathBuf;
 
 /// Each room and those that it may name besides itself.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("engine", &[]),
     ("scenario", &["engine"]),
     ("plan_file", &["scenario", "engine"]),
     ("ports", &["engine"]),
     ("report", &["engine"]),
     ("journal", &["ports", "engine"]),
-    ("aws", &["ports", "engine"]),
+    ("reach", &[]),
+    ("aws", &["reach", "ports", "engine"]),
     ("sim", &["scenario", "ports", "engine"]),
-    ("notify", &["ports", "engine"]),
+    ("notify", &["reach", "ports", "engine"]),
+    ("beside", &["reach", "ports", "engine"]),
     ("controller", &["ports", "engine"]),
     ("web", &["report", "ports", "engine"]),
     (
@@ -32,6 +34,8 @@ const ROOMS: [(&str, &[&str]); 12] = [
             "aws",
             "sim",
             "notify",
+            "reach",
+            "beside",
             "controller",
             "web",
         ],
@@ -40,7 +44,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
 
 /// Crates that only some rooms may name, by the beginning of their names.
 const OWNED_CRATES: [(&str, &[&str]); 3] = [
-    ("aws_", &["aws", "cli"]),
+    ("aws_", &["aws", "reach", "cli"]),
     ("rusqlite", &["journal"]),
     ("clap", &["cli"]),
 ];

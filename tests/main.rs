@@ -1,6 +1,7 @@
 //! One integration binary: a file a behaviour. Every further binary would cost a link of its own.
 
 mod aws_adapters;
+mod beside;
 mod command_line;
 mod contract;
 mod contract_cloudwatch;
@@ -9,6 +10,8 @@ mod docs;
 mod end_to_end;
 mod engine_properties;
 mod engine_rules;
+mod hunt;
+mod hunt_seeds;
 mod journal;
 mod layers;
 mod ministack;

@@ -1,5 +1,6 @@
 //! Plan files: what loads, what does not, and what a person is told.
 
+mod beside;
 mod fleets;
 mod measures;
 mod robustness;
@@ -420,7 +421,7 @@ fn what_belongs_to_aws_has_the_shape_that_aws_gives_it() {
         (
             "version: 1",
             "version: 1\nnotify: {}",
-            "add `command: [ /usr/local/bin/page, sre ]`",
+            "add `command: [ /usr/local/bin/page, sre ]`, `slack`, `sns` or `webhook`, or remove `notify`",
         ),
     ];
     told_to(&cases);
@@ -477,19 +478,6 @@ fn a_plan_that_nothing_watches_is_refused() {
     let help = "list at least one alarm of the new cluster: `alarms: [ recipe-api-5xx ]`";
     one_mistake("  alarms: [ recipe-api-5xx ]\n", "", (9, 3), message, help);
     one_mistake("[ recipe-api-5xx ]", "[]", (9, 11), message, help);
-}
-
-#[test]
-fn keys_of_later_versions_are_named_as_such() {
-    for key in ["hooks", "jobs"] {
-        let found = findings(&format!("{VALID}{key}: {{ a: [ b ] }}\n"));
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found[0].message, format!("`{key}` is not yet supported"));
-        assert_eq!((found[0].line, found[0].column), (Some(11), Some(1)));
-    }
-    let found = findings(&format!("{VALID}notify: {{ slack: x }}\n"));
-    assert_eq!(found.len(), 1);
-    assert_eq!(found[0].message, "`slack` is not yet supported");
 }
 
 #[test]

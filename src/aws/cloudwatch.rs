@@ -322,16 +322,13 @@ impl Signals for CloudWatchSignals {
         let mut regions: BTreeMap<String, BTreeMap<Query, Minutes>> = BTreeMap::new();
         let mut readings = Readings::new();
         for (query, minutes) in wanted {
-            match query.region.as_deref().or(self.clients.region()) {
-                Some(region) => {
-                    let series = regions.entry(region.to_owned()).or_default();
-                    series.insert(query.clone(), *minutes);
-                }
-                None => {
-                    let unread = SeriesReading::Unreadable(NO_REGION.to_owned());
-                    readings.insert(query.clone(), unread);
-                }
-            }
+            let Some(region) = query.region.as_deref().or(self.clients.region()) else {
+                let unread = SeriesReading::Unreadable(NO_REGION.to_owned());
+                readings.insert(query.clone(), unread);
+                continue;
+            };
+            let series = regions.entry(region.to_owned()).or_default();
+            series.insert(query.clone(), *minutes);
         }
         let mut reads = JoinSet::new();
         for (region, series) in regions {

@@ -25,7 +25,9 @@ use super::budget::Budget;
 use super::budget::Rate;
 use super::cloudwatch::CloudWatchSignals;
 use super::date::ReplyDates;
+use super::jobs::EventJobs;
 use super::route53::Route53Dns;
+use super::sns::SnsTopics;
 use crate::engine::plan::Account;
 use crate::ports::Clock;
 
@@ -136,15 +138,22 @@ pub struct Aws {
     pub dns: Route53Dns,
     /// `CloudWatch`.
     pub signals: CloudWatchSignals,
+    /// EventBridge's rules and schedules.
+    pub jobs: EventJobs,
+    /// Topics of SNS.
+    pub topics: SnsTopics,
 }
 
 /// Makes the adapters from the environment and the profile. Cannot fail, and fetches no credentials yet; where neither
 /// names a region, the machine's metadata is asked for it, for 2 s at most.
 pub async fn connect(options: Options) -> Aws {
+    let clock = Arc::clone(&options.clock);
     let clients = Arc::new(AwsClients::new(options).await);
     Aws {
         dns: Route53Dns::new(Arc::clone(&clients)),
-        signals: CloudWatchSignals::new(clients),
+        signals: CloudWatchSignals::new(Arc::clone(&clients)),
+        jobs: EventJobs::new(Arc::clone(&clients), Arc::clone(&clock)),
+        topics: SnsTopics::new(clients, clock),
     }
 }
 
@@ -260,7 +269,7 @@ impl AwsClients {
         Arc::clone(budget)
     }
 
-    async fn config(&self, account: &Account) -> SdkConfig {
+    pub(super) async fn config(&self, account: &Account) -> SdkConfig {
         let Some(role_arn) = &account.0 else {
             return self.ambient.clone();
         };

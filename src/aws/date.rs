@@ -13,6 +13,7 @@ use aws_smithy_types::config_bag::ConfigBag;
 use jiff::SignedDuration;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
+use tokio::time::Instant;
 
 use crate::ports::Clock;
 
@@ -26,7 +27,8 @@ pub(super) struct ReplyDates {
 #[derive(Debug, Clone, Copy)]
 struct Reply {
     server_time: Timestamp,
-    skew: SignedDuration,
+    /// When it came, by the clock that nobody sets.
+    at: Instant,
 }
 
 impl ReplyDates {
@@ -42,9 +44,12 @@ impl ReplyDates {
         Self::new(Arc::clone(&self.clock))
     }
 
-    /// AWS's clock minus ours at the newest reply.
+    /// AWS's clock minus ours, now: the newest reply's time goes on with the clock that nobody sets, so that a jump of ours
+    /// is seen before the next reply comes.
     pub(super) fn skew(&self) -> Option<SignedDuration> {
-        self.newest().map(|reply| reply.skew)
+        let reply = self.newest()?;
+        let theirs = reply.server_time.saturating_add(reply.at.elapsed()).ok()?;
+        Some(theirs.duration_since(self.clock.now()))
     }
 
     /// The `Date` of the newest reply.
@@ -58,9 +63,9 @@ impl ReplyDates {
 
     fn note(&self, date: &str) {
         if let Some(server_time) = parse(date) {
-            let skew = server_time.duration_since(self.clock.now());
+            let at = Instant::now();
             let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-            *newest = Some(Reply { server_time, skew });
+            *newest = Some(Reply { server_time, at });
         }
     }
 }

@@ -145,7 +145,7 @@ fn unwrapped_messages(response: Option<&HttpResponse>) -> Vec<String> {
 }
 
 /// Text of XML with its five entities resolved, and quotes as Route 53 writes them.
-fn unescaped(text: &str) -> String {
+pub(super) fn unescaped(text: &str) -> String {
     let entities = [
         ("&lt;", "<"),
         ("&gt;", ">"),
@@ -400,7 +400,7 @@ fn causes(error: &(dyn Error + 'static)) -> String {
 }
 
 /// A message on one line, of bearable length, without access keys and session tokens.
-fn presentable(message: &str) -> String {
+pub(super) fn presentable(message: &str) -> String {
     let without_request = message.split("The Canonical String").next();
     let words = without_request.unwrap_or(message).split_whitespace();
     let kept: Vec<_> = words

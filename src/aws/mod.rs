@@ -15,6 +15,9 @@
 //! | `zones.rs` | finding hosted zones |
 //! | `route53.rs` | the port `Dns` |
 //! | `cloudwatch.rs` | the port `Signals` |
+//! | `signed.rs` | signed calls without an SDK client |
+//! | `jobs.rs` | rules and schedules for the port `Jobs` |
+//! | `sns.rs` | the port `Topics` |
 //! | `past.rs` | the port `Past` |
 
 mod budget;
@@ -24,9 +27,12 @@ mod config;
 mod date;
 mod errors;
 mod images;
+mod jobs;
 mod metrics;
 mod past;
 mod route53;
+mod signed;
+mod sns;
 mod zone_reads;
 mod zones;
 
@@ -40,4 +46,6 @@ pub use config::Options;
 pub use config::connect;
 pub use errors::BatchFailure;
 pub use errors::batch_failures;
+pub use jobs::EventJobs;
 pub use route53::Route53Dns;
+pub use sns::SnsTopics;

@@ -152,6 +152,9 @@ pub enum Command {
     /// Take the traffic back to where it was before the cutover
     #[command(after_help = help::ROLLBACK)]
     Rollback(Rollback),
+    /// Send a test over every channel that plans or cutovers would be told by
+    #[command(after_help = help::NOTIFY_TEST)]
+    NotifyTest(NotifyTest),
     /// Show every entry of the journal about one cutover
     #[command(after_help = help::HISTORY)]
     History(History),
@@ -335,6 +338,14 @@ pub struct Names {
     /// Why, for the journal
     #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: Option<String>,
+}
+
+/// Arguments of `notify-test`.
+#[derive(Debug, Args)]
+pub struct NotifyTest {
+    /// Plan files or directories of them, or cutovers of the journal; all unfinished ones by default
+    #[arg(value_name = "PATH|NAME")]
+    pub of: Vec<String>,
 }
 
 /// Arguments of `resume`.

@@ -13,7 +13,7 @@ use crate::engine::fold::{IllegalEvent, apply};
 use crate::engine::state::State;
 use crate::engine::units::CutoverName;
 use crate::journal::{Open, open};
-use crate::ports::{Heartbeat, Journal, JournalError, Position};
+use crate::ports::{Cursor, Heartbeat, Journal, JournalError, Position};
 
 /// Opens the journal that the command line names.
 ///
@@ -39,6 +39,8 @@ pub struct Books {
     pub fleet: Fleet,
     /// All heartbeats, newest first.
     pub heartbeats: Vec<Heartbeat>,
+    /// How far channels have been told, by stream and channel.
+    pub cursors: Vec<Cursor>,
     states: BTreeMap<CutoverName, Option<State>>,
     damaged: BTreeMap<CutoverName, IllegalEvent>,
 }
@@ -52,6 +54,7 @@ impl Books {
         let (all, _) = journal.read_after(Position::default()).await?;
         let mut books = Self {
             heartbeats: journal.heartbeats().await?,
+            cursors: journal.cursors().await?,
             ..Self::default()
         };
         for entry in all {

@@ -212,6 +212,16 @@ Examples:
 
 Exit codes: 0 everything read back at the baseline, 2 no such cutover or not confirmed, 12 it has completed, 21 not finished within --timeout, 22 drift blocks it: look, then --force";
 
+/// Below `notify-test --help`.
+pub const NOTIFY_TEST: &str = "\
+Says what each channel answered. What is sent says that it is a test, and goes out whatever the channel is told `on`. The plan's command is run too. Secrets are those of this process: start it as the controller is started.
+
+Examples:
+  cutover notify-test plans/
+  cutover notify-test recipe-api
+
+Exit codes: 0 every channel took it, 1 one did not, 2 no such plan or cutover, or nobody to tell, 10 a plan is not valid";
+
 /// Below `history --help`.
 pub const HISTORY: &str = "\
 Examples:

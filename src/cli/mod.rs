@@ -18,6 +18,7 @@ pub mod history;
 pub mod ignore_alarm;
 pub mod logging;
 pub mod names;
+pub mod notify_test;
 pub mod operate;
 pub mod outcome;
 pub mod plans;
@@ -25,6 +26,7 @@ pub mod preview;
 pub mod rehearse;
 pub mod rollback;
 pub mod run;
+pub mod secrets;
 pub mod status;
 pub mod watched_files;
 
@@ -105,6 +107,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Exit> {
         Command::AdoptDrift(args) => adopt_drift::run(context, args),
         Command::IgnoreAlarm(args) => ignore_alarm::run(context, args),
         Command::Rollback(args) => rollback::run(context, args),
+        Command::NotifyTest(args) => notify_test::run(context, args),
         Command::History(args) => history::run(context, args),
         Command::Schema(args) => generate::schema(context, args),
         Command::Completions { shell } => generate::completions(context, *shell),

@@ -18,7 +18,7 @@ use crate::aws::{Options, connect};
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
 use crate::engine::fleet::FleetSettings;
 use crate::engine::fold::fold;
-use crate::engine::observation::{AlarmReading, FileReading, GroupReading, Observation};
+use crate::engine::observation::{AlarmReading, Beside, FileReading, GroupReading, Observation};
 use crate::engine::plan::{Group, HoldOrRevert, Plan, PlanSource};
 use crate::engine::preflight;
 use crate::engine::record::RecordSet;
@@ -203,6 +203,7 @@ impl Readings {
             break_glass_error: None,
             claimed: claimed(&plan, known),
             baseline_as_is: args.baseline_as_is.then(String::new),
+            beside: Beside::default(),
         };
         let problems = if state.has_started() {
             Vec::new()

@@ -13,14 +13,17 @@ use super::context::{Context, runtime};
 use super::exit::Exit;
 use super::outcome;
 use super::plans::{self, Found};
+use super::secrets;
 use super::watched_files::{BreakGlassDirectory, WatchedFiles, absolute};
 use crate::aws::{Options, connect};
+use crate::beside::hooks::RealHooks;
+use crate::beside::jobs::RealJobs;
 use crate::controller::{Controller, Ending, Outside, Scope, Settings};
 use crate::engine::event::Envelope;
 use crate::engine::units::{ControllerId, CutoverName};
 use crate::journal::Open;
-use crate::notify::{Pager, Wording};
-use crate::ports::{Clock, Journal};
+use crate::notify::{Channels, Pager, Wording, Words};
+use crate::ports::{Clock, Journal, Topics};
 use crate::report;
 use crate::report::check::Checked;
 
@@ -46,6 +49,7 @@ pub fn run(context: &mut Context<'_>, args: &Run) -> Result<Exit> {
             found.require_valid(context)?;
             return Ok(Exit::PlanInvalid);
         }
+        secrets::require(&found, !guarded.names.is_empty())?;
         for checked in found.checked.iter().filter(|checked| !checked.ok) {
             write!(context.err, "{}", checked.rendered)?;
         }
@@ -126,16 +130,28 @@ pub(super) async fn outside(context: &Context<'_>, journal: Arc<dyn Journal>) ->
     let clock: Arc<dyn Clock> = Arc::new(context.clock);
     let aws = connect(Options::from_environment(Arc::clone(&clock))).await;
     let narrate: Wording = Arc::new(|entry: &Envelope| report::events::event(&entry.event));
+    let channels = channels(Arc::new(aws.topics), Arc::clone(&clock));
     Outside {
         clock,
         dns: Arc::new(aws.dns),
         signals: Arc::new(aws.signals),
         journal,
-        notifier: Arc::new(Pager::new(Arc::clone(&narrate))),
+        notifier: Arc::new(Pager::new(Arc::clone(&narrate)).with_channels(channels)),
+        jobs: Arc::new(RealJobs::new(Arc::new(aws.jobs))),
+        hooks: Arc::new(RealHooks::new(Arc::new(secrets::variable))),
         files: None,
         break_glass: None,
         narrate,
     }
+}
+
+/// What tells channels, with the words of `report` and the secrets of this process.
+pub(super) fn channels(topics: Arc<dyn Topics>, clock: Arc<dyn Clock>) -> Channels {
+    let words = Words {
+        line: Arc::new(report::notice::line),
+        headline: Arc::new(report::notice::headline),
+    };
+    Channels::new(words, Arc::new(secrets::variable), topics, clock)
 }
 
 /// The settings of a new controller of this machine.

@@ -14,15 +14,18 @@ use super::error::Expected;
 use super::exit::Exit;
 use super::names::{has_labels, resolve};
 use crate::engine::calendar::Calendar;
+use crate::engine::fleet::is_fleet;
 use crate::engine::hold::HoldReason;
+use crate::engine::notify::Notify;
 use crate::engine::record::GroupImage;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, Share, WeightPair};
 use crate::journal::Open;
-use crate::ports::{Clock, Glance, Heartbeat, Journal};
+use crate::ports::{Clock, Cursor, Glance, Heartbeat, Journal};
 use crate::report;
 use crate::report::approval::Evidence;
 use crate::report::calendar::Clocks;
+use crate::report::notice::{self, Failing};
 use crate::report::status::{Coming, RecordRow, Row, Watch, to_json, to_text};
 use crate::report::text;
 
@@ -82,6 +85,7 @@ impl Seen {
             observed_at: None,
             approval: None,
             coming: None,
+            failing: Vec::new(),
             ..row.clone()
         });
         let fresh = self.watch == Watch::Fresh;
@@ -114,8 +118,10 @@ async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -
     let shown: Vec<&State> = books.whole().filter(asked).collect();
     let unfinished = shown.iter().filter(|state| !state.phase.is_final()).count();
     let detailed = !args.names.is_empty() || unfinished == 1;
+    let failing = failing(&books);
     let foreseen = |state: &State| Row {
         coming: coming(state, now, detailed),
+        failing: of_stream(&failing, &state.name),
         ..row(state, &glances, now)
     };
     let rows = shown
@@ -124,7 +130,8 @@ async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -
         .filter(|row| !args.needs_person || row.needs_person());
     let rows = rows.collect();
     let watch = watched(&books, now);
-    let fleet = fleet_lines(&books, now);
+    let mut fleet = fleet_lines(&books, now);
+    fleet.extend(notice::failing(&failing));
     Ok(Seen {
         rows,
         watch,
@@ -244,6 +251,48 @@ fn fleet_lines(books: &Books, now: Timestamp) -> Vec<String> {
     lines
 }
 
+/// The channels that cannot be told, of those that the plans have now.
+fn failing(books: &Books) -> Vec<Failing> {
+    let has = |notify: Option<&Notify>, id: &str| {
+        notify.is_some_and(|notify| notify.channels.iter().any(|channel| channel.id() == id))
+    };
+    let plans: BTreeMap<&CutoverName, Option<&Notify>> = books
+        .whole()
+        .map(|state| (&state.name, state.plan().notify.as_ref()))
+        .collect();
+    let fleets = books.fleet.settings.notify.as_ref();
+    let known = |cursor: &&Cursor| {
+        let notify = if is_fleet(&cursor.stream) {
+            fleets
+        } else {
+            plans.get(&cursor.stream).copied().flatten()
+        };
+        has(notify, &cursor.channel)
+    };
+    let failing = |cursor: &Cursor| {
+        let trouble = cursor.trouble.as_ref()?;
+        Some(Failing {
+            stream: cursor.stream.clone(),
+            channel: cursor.channel.clone(),
+            since: trouble.since,
+            tries: trouble.tries,
+            why: trouble.why.clone(),
+            again_at: trouble.again_at,
+        })
+    };
+    books
+        .cursors
+        .iter()
+        .filter(known)
+        .filter_map(failing)
+        .collect()
+}
+
+fn of_stream(failing: &[Failing], stream: &CutoverName) -> Vec<Failing> {
+    let own = failing.iter().filter(|one| one.stream == *stream);
+    own.cloned().collect()
+}
+
 /// When what is to come of it can happen, for whoever reads this here.
 fn coming(state: &State, now: Timestamp, shown: bool) -> Option<Coming> {
     let calendar = Calendar::of_state(state, now)?;
@@ -273,6 +322,7 @@ fn row(state: &State, glances: &Glances<'_>, now: Timestamp) -> Row {
     Row {
         approval: asked.and_then(|step| Evidence::of(state, step, now)),
         coming: None,
+        failing: Vec::new(),
         name: state.name.clone(),
         labels: plan.labels.clone(),
         attempt: state.attempt,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -169,7 +169,7 @@ fn read(path: &Path) -> FileReading {
         return FileReading::Removed;
     }
     match plan_file::load(path) {
-        Ok(loaded) => FileReading::Plan(Box::new(loaded.source)),
+        Ok(loaded) => FileReading::Plan(Arc::new(loaded.source)),
         Err(error) => FileReading::Unreadable(first_words(&error)),
     }
 }

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION, RevertMode};
 use crate::engine::fleet::{self, Fleet};
 use crate::engine::fold;
-use crate::engine::hold::RevertCause;
+use crate::engine::hold::{HoldReason, RevertCause};
+use crate::engine::notify::{Channel, Notice, Notify, Standing, fresh, topics};
 use crate::engine::state::State;
 use crate::engine::units::{ControllerId, CutoverName, WriteId};
 use crate::ports::{APPEND_EVENTS_MAX, Journal, JournalError, Position};
@@ -55,6 +56,8 @@ pub(super) struct Book {
     appends: u64,
     /// Entries folded since the last [`Book::take_news`], for the log.
     news: Vec<Envelope>,
+    /// What channels are to be told of entries folded since the last [`Book::take_notices`]; none where nobody asks.
+    notices: Option<Vec<(Channel, Arc<Notice>)>>,
 }
 
 /// A revert that the journal does not know of yet.
@@ -84,7 +87,48 @@ impl Book {
             rivals: BTreeMap::new(),
             appends: 0,
             news: Vec::new(),
+            notices: None,
         }
+    }
+
+    /// From now on what channels are to be told is kept for [`Book::take_notices`].
+    pub(super) fn keep_notices(&mut self) {
+        self.notices.get_or_insert_default();
+    }
+
+    /// What channels are to be told, in the order of the journal, since the last call.
+    pub(super) fn take_notices(&mut self) -> Vec<(Channel, Arc<Notice>)> {
+        self.notices
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// Notes whom an entry is to be told to.
+    fn note_notices(
+        &mut self,
+        notify: Option<Notify>,
+        fresh: &[HoldReason],
+        entry: &Envelope,
+        pages: bool,
+        standing: Option<Standing>,
+    ) {
+        let (Some(notices), Some(notify)) = (&mut self.notices, notify) else {
+            return;
+        };
+        let topics = topics(fresh, entry, pages);
+        let wanting = notify.channels.into_iter();
+        let mut wanting = wanting.filter(|channel| channel.wants(&topics)).peekable();
+        if wanting.peek().is_none() {
+            return;
+        }
+        let notice = Arc::new(Notice {
+            entry: entry.clone(),
+            pages,
+            standing,
+            test: false,
+        });
+        notices.extend(wanting.map(|channel| (channel, Arc::clone(&notice))));
     }
 
     /// Reads what has been appended since the last time, by whomever.
@@ -309,12 +353,25 @@ impl Book {
             return Ok(());
         }
         let before = state.as_ref().map(|state| state.phase);
+        let tells = self.notices.is_some();
+        let fresh = if tells {
+            fresh(state.as_ref(), entry)
+        } else {
+            Vec::new()
+        };
         fold::apply(state, entry).map_err(|error| JournalError::Unusable(error.to_string()))?;
+        let told = state.as_ref().filter(|_| tells).map(|after| {
+            let pages = after.pages.contains_key(&entry.seq);
+            (after.plan().notify.clone(), pages, Standing::of(after))
+        });
         if let Some(after) = state {
             let in_flight = self.fleet.in_flight();
             self.fleet.note(entry, before, after);
             let ended = after.phase.is_final() && before != Some(after.phase);
             self.fleet_news |= ended || self.fleet.in_flight() < in_flight;
+        }
+        if let Some((notify, pages, standing)) = told {
+            self.note_notices(notify, &fresh, entry, pages, Some(standing));
         }
         if entry.actor != self.actor {
             if entry.actor.starts_with(CONTROLLER) {
@@ -334,6 +391,9 @@ impl Book {
             return;
         }
         self.fleet.take(entry);
+        let pages = self.fleet.pages.contains_key(&entry.seq);
+        let notify = self.fleet.settings.notify.clone();
+        self.note_notices(notify, &[], entry, pages, None);
         if entry.actor != self.actor {
             self.fleet_news = true;
             self.fleet_by_others = entry.seq;

@@ -18,7 +18,14 @@ use crate::ports::{ChangeAction, RecordChange};
 /// The files for all cutovers between their first write and their end, by name: `ZONEID-01.json`, `-02` …, each within
 /// Route 53's limits.
 pub fn files<'a>(states: impl IntoIterator<Item = &'a State>) -> BTreeMap<String, String> {
-    let mut zones: BTreeMap<ZoneId, Vec<Vec<RecordChange>>> = BTreeMap::new();
+    written(&changes(states))
+}
+
+/// What the files say: the changes of each zone, by group.
+pub(super) type Changes = BTreeMap<ZoneId, Vec<Vec<RecordChange>>>;
+
+fn changes<'a>(states: impl IntoIterator<Item = &'a State>) -> Changes {
+    let mut zones = Changes::new();
     for state in states {
         for (index, baseline) in state.baseline.iter().flatten().enumerate() {
             let verified = state.verified.as_ref().and_then(|images| images.get(index));
@@ -36,8 +43,13 @@ pub fn files<'a>(states: impl IntoIterator<Item = &'a State>) -> BTreeMap<String
         }
     }
     zones
-        .into_iter()
-        .flat_map(|(zone, groups)| zone_files(&zone, groups))
+}
+
+/// The files, by their names.
+fn written(zones: &Changes) -> BTreeMap<String, String> {
+    zones
+        .iter()
+        .flat_map(|(zone, groups)| zone_files(zone, groups))
         .collect()
 }
 
@@ -92,8 +104,14 @@ impl Controller {
         if whole && starting.is_empty() && self.break_glass_of == made_of {
             return;
         }
-        let files = files(under_way());
+        let changes = changes(under_way());
         self.break_glass_of = made_of;
+        // Few entries change what the files say, and to write them takes longer than all the rest of a round.
+        let files = match self.break_glass_made.take() {
+            Some((of, files)) if of == changes => files,
+            Some(_) | None => written(&changes),
+        };
+        self.break_glass_made = Some((changes, files.clone()));
         // After a failure they are stored again, whatever is to be in them: that alone tells that it is over.
         if whole && self.break_glass_stored.as_ref() == Some(&files) {
             return;
@@ -127,16 +145,16 @@ fn started(state: &State, decision: &Decision) -> State {
     starting
 }
 
-fn zone_files(zone: &ZoneId, groups: Vec<Vec<RecordChange>>) -> Vec<(String, String)> {
+fn zone_files(zone: &ZoneId, groups: &[Vec<RecordChange>]) -> Vec<(String, String)> {
     let (mut batches, mut total): (Vec<Vec<RecordChange>>, Size) = (Vec::new(), Size::default());
     for group in groups {
-        let size = batch::size(&group);
+        let size = batch::size(group);
         let grown = total.plus(size);
         if let Some(last) = batches.last_mut().filter(|_| grown.fits()) {
-            last.extend(group);
+            last.extend(group.iter().cloned());
             total = grown;
         } else {
-            batches.push(group);
+            batches.push(group.clone());
             total = size;
         }
     }

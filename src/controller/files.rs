@@ -45,7 +45,7 @@ impl Controller {
                 (None, FileReading::Plan(source)) => {
                     let name = source.plan.name.clone();
                     if self.book.state(&name).is_none() {
-                        fresh.push((name.clone(), source.clone()));
+                        fresh.push((name.clone(), Box::new(PlanSource::clone(source))));
                     }
                     readings.entry(name).or_insert_with(|| reading.clone());
                 }

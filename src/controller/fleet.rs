@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::perform::Outcome;
 use super::{Controller, ControllerError, Scope};
 use crate::engine::decide::Order;
-use crate::engine::event::{Event, FailureClass};
+use crate::engine::event::{Envelope, Event, FailureClass};
 use crate::engine::fleet;
+use crate::engine::notify::{Channel, Notify};
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, ZoneId};
 use crate::ports::JournalError;
@@ -133,22 +134,69 @@ impl Controller {
         state.is_some_and(|state| state.pages.contains_key(&seq))
     }
 
+    /// Who is told about a stream.
+    fn notify(&self, stream: &CutoverName) -> Option<&Notify> {
+        if fleet::is_fleet(stream) {
+            return self.book.fleet().settings.notify.as_ref();
+        }
+        self.book.state(stream)?.plan().notify.as_ref()
+    }
+
+    /// Whether a page that the pager has delivered is delivered altogether. A command's word is enough; where there is none,
+    /// the channels must have it too.
+    pub(super) fn is_told(&self, stream: &CutoverName, seq: u64) -> bool {
+        let command = self
+            .notify(stream)
+            .is_some_and(|notify| !notify.command.is_empty());
+        command || self.couriers.has_told(stream, seq)
+    }
+
+    /// Whether a page that waited for its channels waits no more.
+    pub(super) fn has_told_pages(&self) -> bool {
+        let mut delivered = self.delivered.iter();
+        delivered.any(|(stream, seq)| self.is_told(stream, *seq))
+    }
+
     /// Hands what pages to the pager.
     pub(super) fn send_pages(&mut self) {
-        let paging: Vec<State> = self
+        let paging = self
             .states()
             .into_iter()
-            .filter(|state| !state.pages.is_empty())
-            .cloned()
+            .map(|state| (&state.name, &state.pages));
+        let mut paging: Vec<(CutoverName, BTreeMap<u64, Envelope>)> = paging
+            .filter(|(_, pages)| !pages.is_empty())
+            .map(|(name, pages)| (name.clone(), pages.clone()))
             .collect();
-        for state in &paging {
-            let notify = state.plan().notify.as_ref();
-            self.pager.deliver(&state.name, &state.pages, notify);
+        let fleets = &self.book.fleet().pages;
+        if self.settings.scope == Scope::Files && !fleets.is_empty() {
+            paging.push((fleet::stream(), fleets.clone()));
         }
-        let fleet = self.book.fleet();
-        if self.settings.scope == Scope::Files && !fleet.pages.is_empty() {
-            let notify = fleet.settings.notify.as_ref();
-            self.pager.deliver(&fleet::stream(), &fleet.pages, notify);
+        for (stream, mut pages) in paging {
+            // These wait for a channel, and are not told to the log and the command again.
+            pages.retain(|seq, _| !self.delivered.contains(&(stream.clone(), *seq)));
+            let command = self.notify(&stream).map(|notify| notify.command.clone());
+            let command = command.filter(|command| !command.is_empty());
+            self.pager.deliver(&stream, &pages, command.as_deref());
         }
+    }
+
+    /// Hands what channels are to be told to the couriers.
+    pub(super) fn send_notices(&mut self) {
+        let notices = self.book.take_notices();
+        self.couriers.take(notices);
+        let mut streams = BTreeMap::new();
+        for stream in self.couriers.waiting() {
+            let mine = if fleet::is_fleet(&stream) {
+                self.settings.scope == Scope::Files
+            } else {
+                self.is_mine(&stream)
+            };
+            if mine {
+                let channels = self.notify(&stream).map(|notify| &notify.channels);
+                let ids = channels.into_iter().flatten().map(Channel::id).collect();
+                streams.insert(stream, ids);
+            }
+        }
+        self.couriers.send(&streams);
     }
 }

@@ -4,8 +4,10 @@ pub mod batch;
 mod book;
 pub mod break_glass;
 mod claims;
+mod couriers;
 mod drift_checks;
 pub mod emergency;
+mod errands;
 mod files;
 mod fleet;
 mod observe;
@@ -32,10 +34,13 @@ use crate::engine::hold::HoldReason;
 use crate::engine::state::State;
 use crate::engine::units::{ControllerId, CutoverName};
 use crate::ports::{
-    BreakGlass, Clock, Dns, Glance, Journal, JournalError, Notifier, PlanFiles, Signals,
+    BreakGlass, Clock, Dns, Glance, Hooks, Jobs, Journal, JournalError, Notifier, PlanFiles,
+    Signals,
 };
 
 use book::Book;
+use couriers::Couriers;
+use errands::Errands;
 use observe::{Eyes, Memory};
 use pager::Pager;
 use perform::Performer;
@@ -56,6 +61,10 @@ pub struct Outside {
     pub journal: Arc<dyn Journal>,
     /// Who tells people.
     pub notifier: Arc<dyn Notifier>,
+    /// Batch jobs.
+    pub jobs: Arc<dyn Jobs>,
+    /// What plans have called.
+    pub hooks: Arc<dyn Hooks>,
     /// The plan files; none where nobody looks at them (a rollback).
     pub files: Option<Arc<dyn PlanFiles>>,
     /// Where the break-glass files are kept; none where nobody keeps them.
@@ -108,6 +117,10 @@ pub struct Controller {
     series: SeriesMemory,
     performer: Performer,
     pager: Pager,
+    couriers: Couriers,
+    errands: Errands,
+    /// The cutovers whose jobs were looked at since the last round.
+    looked: BTreeSet<CutoverName>,
     /// What this process remembers of each cutover between rounds; nothing that a decision could not do without.
     notes: BTreeMap<CutoverName, Note>,
     /// What came of writes since the last time that was journaled.
@@ -124,6 +137,8 @@ pub struct Controller {
     break_glass_stored: Option<BTreeMap<String, String>>,
     /// What the break-glass files were last made of: each cutover under way, and its last entry.
     break_glass_of: BTreeMap<CutoverName, u64>,
+    /// What the break-glass files were last made from, and they.
+    break_glass_made: Option<(break_glass::Changes, BTreeMap<String, String>)>,
     journal_trouble: Option<String>,
     caught_up: bool,
     /// Cutovers whose groups are to be read again in this round: another controller wrote since they were read.
@@ -154,13 +169,26 @@ impl Controller {
             dns: Arc::clone(&outside.dns),
             signals: Arc::clone(&outside.signals),
         };
+        let performer = Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal));
+        let mut book = Book::new(Arc::clone(&outside.journal), &settings.me);
+        if outside.notifier.has_channels() {
+            book.keep_notices();
+        }
         Self {
             eyes,
-            book: Book::new(Arc::clone(&outside.journal), &settings.me),
+            errands: Errands::new(
+                Arc::clone(&outside.clock),
+                Arc::clone(&outside.jobs),
+                Arc::clone(&outside.hooks),
+                performer.shared(),
+            ),
+            looked: BTreeSet::new(),
+            book,
             memory: Memory::default(),
+            performer,
             series: SeriesMemory::default(),
-            performer: Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal)),
             pager: Pager::new(Arc::clone(&outside.notifier)),
+            couriers: Couriers::new(outside.clone(), settings.me.clone()),
             notes: BTreeMap::new(),
             outcomes: Facts::new(),
             unrecorded: Vec::new(),
@@ -170,6 +198,7 @@ impl Controller {
             break_glass_error: None,
             break_glass_stored: None,
             break_glass_of: BTreeMap::new(),
+            break_glass_made: None,
             journal_trouble: None,
             caught_up: false,
             outdated: BTreeSet::new(),

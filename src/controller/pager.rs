@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::engine::event::Envelope;
-use crate::engine::plan::Notify;
+use crate::engine::notify;
 use crate::engine::units::CutoverName;
 use crate::ports::{Notifier, Page};
 
@@ -43,9 +43,8 @@ impl Pager {
         &mut self,
         stream: &CutoverName,
         pages: &BTreeMap<u64, Envelope>,
-        notify: Option<&Notify>,
+        command: Option<&[String]>,
     ) {
-        let command = notify.map(|notify| notify.command.clone());
         for (seq, entry) in pages {
             let key = (stream.clone(), *seq);
             let waits = self
@@ -56,7 +55,7 @@ impl Pager {
                 continue;
             }
             self.busy.insert(key.clone(), None);
-            let page = page(entry, command.clone());
+            let page = page(entry, command.map(<[String]>::to_vec));
             let (notifier, sender) = (Arc::clone(&self.notifier), self.sender.clone());
             drop(tokio::spawn(async move {
                 let delivered = notifier.page(&page).await;
@@ -97,7 +96,7 @@ impl Pager {
 
 fn page(entry: &Envelope, command: Option<Vec<String>>) -> Page {
     Page {
-        idempotency_key: format!("{}/{}", entry.cutover, entry.seq),
+        idempotency_key: notify::key(&entry.cutover, entry.seq),
         entry: entry.clone(),
         command,
     }

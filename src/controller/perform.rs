@@ -103,6 +103,11 @@ impl Performer {
         }
     }
 
+    /// What the writers share, for others that must not act on what the journal has moved on from.
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// Whether a write of this cutover is queued or on the wire.
     pub(super) fn is_under_way(&self, cutover: &CutoverName) -> bool {
         self.under_way.contains_key(cutover)

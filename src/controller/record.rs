@@ -56,6 +56,10 @@ impl Controller {
             .into_iter()
             .partition(|(name, of)| !self.book.is_shadowed(name) && self.is_undelivered(name, *of));
         drop(known);
+        let (due, waiting): (Vec<_>, Vec<_>) = due
+            .into_iter()
+            .partition(|(name, of)| self.is_told(name, *of));
+        self.delivered.extend(waiting);
         for pages in due.chunks(APPEND_EVENTS_MAX) {
             let sent =
                 |(name, of): &(CutoverName, u64)| (name.clone(), Event::PageSent { of: *of });

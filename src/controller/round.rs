@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::claims::Claims;
 use super::observe::{self, Reads, Seen};
 use super::{Controller, ControllerError};
-use crate::engine::check;
+use crate::engine::check::{self, Invariant};
 use crate::engine::decide::{self, Decision};
 use crate::engine::event::RevertMode;
 use crate::engine::fleet::Fleet;
@@ -47,6 +47,7 @@ impl Controller {
         self.keep_break_glass();
         let foreign = self.book.take_foreign();
         let freed = self.freed();
+        let looked = std::mem::take(&mut self.looked);
         let names: Vec<CutoverName> = self
             .states()
             .into_iter()
@@ -55,10 +56,12 @@ impl Controller {
                 Due::All => true,
                 Due::Only(names) => {
                     let told = foreign.contains(name) || answered.contains(name);
+                    let told = told || looked.contains(name);
                     told || names.contains(name) || freed.contains(name)
                 }
             })
             .collect();
+        let seen = names.clone();
         let (back, rest): (Vec<CutoverName>, Vec<CutoverName>) =
             names.into_iter().partition(|name| self.goes_back(name));
         self.pass(back, false).await?;
@@ -66,7 +69,9 @@ impl Controller {
         self.pass(rest, true).await?;
         self.tell_fleet_news().await?;
         self.keep_break_glass();
+        self.look_at_jobs(&seen);
         self.send_pages();
+        self.send_notices();
         if *due == Due::All || self.may_beat() {
             self.beat().await;
         } else {
@@ -302,7 +307,6 @@ impl Controller {
     fn blank(&self, name: &CutoverName, claims: &Claims) -> Option<Observation> {
         let state = self.book.state(name)?;
         let note = self.notes.get(name).cloned().unwrap_or_default();
-        let skews = [self.eyes.dns.clock_skew(), self.eyes.signals.clock_skew()];
         Some(Observation {
             me: self.settings.me.clone(),
             groups: vec![GroupReading::NotRead; state.plan().records.len()],
@@ -319,11 +323,18 @@ impl Controller {
             in_flight: self.performer.is_under_way(name),
             passed_at: note.passed_at,
             groups_read_at: note.groups_read_at,
-            clock_skew: skews.into_iter().flatten().max_by_key(|skew| skew.abs()),
+            clock_skew: self.clock_skew(),
             break_glass_error: self.break_glass_error.clone(),
             claimed: self.claimed(state, claims),
             baseline_as_is: self.settings.baseline_as_is.clone(),
+            beside: self.errands.beside(name, self.book.is_shadowed(name)),
         })
+    }
+
+    /// AWS's clock minus ours, as of now.
+    pub(super) fn clock_skew(&self) -> Option<SignedDuration> {
+        let skews = [self.eyes.dns.clock_skew(), self.eyes.signals.clock_skew()];
+        skews.into_iter().flatten().max_by_key(|skew| skew.abs())
     }
 
     pub(super) fn note_glance(
@@ -415,6 +426,14 @@ pub(super) fn lawful(
         return decision;
     };
     tracing::error!(page = true, cutover = %state.name, "an invariant does not hold: {violation}");
+    if violation.invariant == Invariant::I13 && decision.order.is_none() {
+        // It speaks of jobs alone: what would have them on twice is not done, also on the way back.
+        return Decision {
+            events: violation.halts(state).into_iter().collect(),
+            because: decision.because,
+            ..Decision::default()
+        };
+    }
     match violation.halts(state) {
         Some(event) => Decision {
             events: vec![event],

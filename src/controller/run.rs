@@ -17,6 +17,9 @@ use crate::engine::state::{Phase, State};
 /// pages.
 const FINISH_WITHIN: Duration = Duration::from_secs(15);
 
+/// How long a single round waits for hooks that it called and jobs that it switched: the longest that they may take.
+const ERRANDS_WITHIN: Duration = Duration::from_mins(11);
+
 /// The shortest sleep: a bound on how fast rounds can follow each other.
 const SLEEP_MIN: Duration = Duration::from_millis(20);
 
@@ -70,6 +73,7 @@ impl Controller {
     /// The journal cannot be used.
     pub async fn run_once(&mut self) -> Result<(), ControllerError> {
         self.round(&Due::All).await?;
+        self.finish_errands(ERRANDS_WITHIN).await?;
         self.finish().await
     }
 
@@ -79,33 +83,44 @@ impl Controller {
             return Due::Only(BTreeSet::new());
         }
         let down = self.journal_trouble.is_some();
-        let wake = self.next_wake().max(Instant::now() + SLEEP_MIN);
-        let look_again = self
-            .outside
-            .clock
-            .look_again(looked_at, self.settings.interval);
-        tokio::select! {
-            biased;
-            outcome = self.performer.next() => {
-                self.note_outcome(outcome);
-                Due::Only(BTreeSet::new())
+        loop {
+            let wake = wakes_at(self.next_wake());
+            let look_again = self
+                .outside
+                .clock
+                .look_again(looked_at, self.settings.interval);
+            tokio::select! {
+                biased;
+                outcome = self.performer.next() => {
+                    self.note_outcome(outcome);
+                    return Due::Only(BTreeSet::new());
+                }
+                done = self.errands.next() => {
+                    self.note_done(done);
+                    return Due::Only(BTreeSet::new());
+                }
+                delivered = self.pager.next() => {
+                    self.delivered.push(delivered);
+                    return Due::Only(BTreeSet::new());
+                }
+                () = appended(&self.book, down) => return Due::Only(BTreeSet::new()),
+                () = look_again => return Due::All,
+                () = wake => return Due::Only(self.woken()),
+                () = self.couriers.next() => {
+                    self.send_notices();
+                    if self.has_told_pages() {
+                        return Due::Only(BTreeSet::new());
+                    }
+                }
             }
-            delivered = self.pager.next() => {
-                self.delivered.push(delivered);
-                Due::Only(BTreeSet::new())
-            }
-            () = appended(&self.book, down) => Due::Only(BTreeSet::new()),
-            () = look_again => Due::All,
-            () = tokio::time::sleep_until(wake) => Due::Only(self.woken()),
         }
     }
 
-    /// When the first cutover wants to be decided again.
-    fn next_wake(&self) -> Instant {
+    /// When the first cutover wants to be decided again, if any does before the next look.
+    fn next_wake(&self) -> Option<Instant> {
         let now = self.now();
-        let far = Instant::now() + Duration::from_hours(1);
         let wakes = self.wakes().map(|(_, at)| instant(at, now));
-        wakes.chain(self.next_beat()).min().unwrap_or(far)
+        wakes.chain(self.next_beat()).min()
     }
 
     fn wakes(&self) -> impl Iterator<Item = (&crate::engine::units::CutoverName, Timestamp)> {
@@ -127,10 +142,18 @@ impl Controller {
     async fn finish(&mut self) -> Result<(), ControllerError> {
         let deadline = Instant::now() + FINISH_WITHIN;
         self.send_pages();
-        while !(self.performer.is_idle() && self.pager.is_idle()) {
+        self.send_notices();
+        while !(self.performer.is_idle()
+            && self.pager.is_idle()
+            && self.errands.is_idle()
+            && self.couriers.is_idle())
+        {
             tokio::select! {
+                biased;
                 outcome = self.performer.next() => self.note_outcome(outcome),
+                done = self.errands.next() => self.note_done(done),
                 delivered = self.pager.next() => self.delivered.push(delivered),
+                () = self.couriers.next() => self.send_notices(),
                 () = tokio::time::sleep_until(deadline) => break,
             }
         }
@@ -152,7 +175,8 @@ impl Controller {
             }
         };
         let recorded = self.outcomes.is_empty() && self.unrecorded.is_empty();
-        let settled = states.iter().all(over) && self.performer.is_idle();
+        let idle = self.performer.is_idle() && self.errands.is_idle();
+        let settled = states.iter().all(over) && idle;
         settled && recorded && self.journal_trouble.is_none()
     }
 }
@@ -164,6 +188,14 @@ async fn appended(book: &Book, down: bool) {
         tokio::time::sleep(JOURNAL_AGAIN_AFTER).await;
     }
     book.changed().await;
+}
+
+/// Returns at that time, or after the shortest sleep; never where there is no such time.
+async fn wakes_at(wake: Option<Instant>) {
+    match wake {
+        Some(at) => tokio::time::sleep_until(at.max(Instant::now() + SLEEP_MIN)).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn instant(at: Timestamp, now: Timestamp) -> Instant {

@@ -141,6 +141,8 @@ impl Controller {
         while mine.decisions < DECISIONS_MAX {
             mine.decisions += 1;
             self.drop_outdated(name, observation);
+            // The clock may have jumped since the round began, and now is asked of it again.
+            observation.clock_skew = self.clock_skew();
             let at = self.now();
             let state = self.book.state(name)?;
             let seq = state.seq;
@@ -200,9 +202,12 @@ impl Controller {
             let now = self.now();
             let answers = self.book.append_group(now, &group).await;
             let group: Vec<Turn> = turns.by_ref().take(group.len()).collect();
+            // Whoever writes after the append makes an order of it stale, also if that is read right away.
+            let epoch = |turn: &Turn| self.performer.epoch(&turn.draft.name);
+            let epochs: Vec<u64> = group.iter().map(epoch).collect();
             let steps = group.iter().any(|turn| turn.decision.takes_a_step());
             let stands = !steps || self.step_stands().await?;
-            for (answer, turn) in std::iter::zip(answers, group) {
+            for ((answer, turn), epoch) in answers.into_iter().zip(group).zip(epochs) {
                 let name = turn.draft.name.clone();
                 let Some((mine, observation)) = open.get_mut(&name).zip(seen.get_mut(&name)) else {
                     continue;
@@ -210,7 +215,7 @@ impl Controller {
                 if answer.is_ok() && !stands && turn.decision.takes_a_step() {
                     self.note_head(&name);
                     self.take_back_unsent(&name, turn.decision.order.as_ref());
-                } else if !self.turn_answered(turn, answer, mine, observation)? {
+                } else if !self.turn_answered(turn, answer, epoch, (mine, observation))? {
                     left.push(name);
                 }
             }
@@ -258,10 +263,11 @@ impl Controller {
         &mut self,
         turn: Turn,
         answer: Result<(), JournalError>,
-        mine: &mut Open,
-        observation: &mut Observation,
+        epoch: u64,
+        (mine, observation): (&mut Open, &mut Observation),
     ) -> Result<bool, ControllerError> {
         let (name, reverts, halts) = (&turn.draft.name, turn.reverts(), turn.halts());
+        let journaled = answer.is_ok();
         match answer {
             Ok(()) => self.journal_answered(Ok(()))?,
             Err(JournalError::Conflict { .. }) => {
@@ -283,8 +289,14 @@ impl Controller {
             self.performer.drop_queued(name);
             mine.order = None;
         }
+        // Only what the journal itself has taken is begun beside the weights.
+        if journaled {
+            let begun = self.begin_errands(name, turn.decision.errands);
+            observation.beside.under_way.extend(begun);
+        }
+        observation.beside.hushed = self.book.is_shadowed(name);
         if let Some(order) = turn.decision.order {
-            mine.order = Some((order, self.performer.epoch(name)));
+            mine.order = Some((order, epoch));
             observation.in_flight = true;
         }
         Ok(true)

@@ -190,6 +190,7 @@ impl Writer {
             tokio::time::sleep(wait).await;
         } else {
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(wait) => {}
                 () = self.shared.revert_queued(&self.place) => {}
             }

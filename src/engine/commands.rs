@@ -201,7 +201,12 @@ pub fn amend(state: &State, source: &PlanSource, reason: Option<&str>) -> Answer
         )?;
     }
     refuse_if(
-        state.source.digest == source.digest,
+        state.jobs.goal.is_some() && old.jobs != new.jobs,
+        "`jobs` differ, and have begun to move; roll back, or leave them as they were",
+    )?;
+    refuse_if(
+        // Neither the description nor who is told is part of the digest, and both may change too.
+        state.source.digest == source.digest && old == new,
         "the file says what the journal has already",
     )?;
     Ok(Event::PlanAmended {

@@ -11,6 +11,8 @@ use super::evidence::gate::{Attribution, GateId};
 use super::evidence::tally::Tally;
 use super::fleet::{FleetSettings, SharedFate};
 use super::hold::{HaltReason, HoldReason, RevertCause};
+use super::hooks::HookId;
+use super::jobs::JobSide;
 use super::plan::PlanSource;
 use super::record::GroupImage;
 use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WeightPair, WriteId, ZoneId};
@@ -333,6 +335,101 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// A hook is about to be called.
+    HookIntended {
+        /// Which.
+        hook: HookId,
+        /// Identifies this try in answers.
+        call_id: WriteId,
+        /// The only process that makes it.
+        owner: ControllerId,
+        /// The try, from 1.
+        #[serde(rename = "try")]
+        number: u32,
+        /// When it has ended, whatever comes of it; unanswered until then, it is made again, with the same key.
+        ends_by: Timestamp,
+    },
+    /// A hook answered that all is well.
+    HookSucceeded {
+        /// Which.
+        hook: HookId,
+        /// The try.
+        call_id: WriteId,
+        /// The beginning of what it said, without secrets.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        output: String,
+    },
+    /// A try of a hook failed.
+    HookFailed {
+        /// Which.
+        hook: HookId,
+        /// The try.
+        call_id: WriteId,
+        /// Why. Holds no secrets.
+        message: String,
+        /// The beginning of what it said, without secrets.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        output: String,
+        /// Whether that was the last try, and the cutover goes on without it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        given_up: bool,
+    },
+    /// The jobs are to move to a side, as one switch.
+    JobSwitchIntended {
+        /// The side that is to be on.
+        to: JobSide,
+    },
+    /// Jobs of one side are about to be switched.
+    JobTurnIntended {
+        /// Identifies it in answers.
+        turn_id: WriteId,
+        /// The only process that may send it.
+        owner: ControllerId,
+        /// The last moment at which it may be sent.
+        perform_by: Timestamp,
+        /// After this it can no longer take effect.
+        lands_by: Timestamp,
+        /// The side.
+        side: JobSide,
+        /// On, or off.
+        on: bool,
+        /// The jobs, by index.
+        jobs: Vec<usize>,
+    },
+    /// What came back for a change of jobs: all that are not named were accepted.
+    JobTurnAnswered {
+        /// The change.
+        turn_id: WriteId,
+        /// The jobs that were refused, or whose reply was lost.
+        #[serde(
+            default,
+            skip_serializing_if = "BTreeMap::is_empty",
+            deserialize_with = "by_index"
+        )]
+        failed: BTreeMap<usize, JobFailure>,
+    },
+    /// What a change of jobs came to was read back.
+    JobTurnResolved {
+        /// The change.
+        turn_id: WriteId,
+        /// Those of its jobs that are on now, by index; its others are off.
+        on: Vec<usize>,
+    },
+    /// Every job of the side that is left was read off. Until the other side's are on, neither runs.
+    JobsOff {
+        /// The side that is off.
+        side: JobSide,
+    },
+    /// Nothing of that side runs any more.
+    JobsDrained {
+        /// The side that is off.
+        side: JobSide,
+    },
+    /// Every job of a side was read on, and every one of the other off: the switch is done.
+    JobsMoved {
+        /// The side that is on.
+        to: JobSide,
+    },
     /// The limits of `fleet.yaml` were read, and are other than before. In `@fleet`, as all that follow.
     FleetSettingsAccepted {
         /// The limits.
@@ -378,6 +475,15 @@ pub enum Event {
         /// The reverts that no longer count: each cutover's, up to this entry of its stream.
         forgiven: BTreeMap<CutoverName, u64>,
     },
+}
+
+/// What became of one job of a change, where it was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobFailure {
+    /// What kind of failure.
+    pub class: FailureClass,
+    /// What was said. Holds no secrets.
+    pub message: String,
 }
 
 /// What kind of failure a refused or lost write is.
@@ -439,6 +545,16 @@ impl Event {
             Self::RetryRequested { .. } => "retry_requested",
             Self::PlanAmended { .. } => "plan_amended",
             Self::RollbackRequested { .. } => "rollback_requested",
+            Self::HookIntended { .. } => "hook_intended",
+            Self::HookSucceeded { .. } => "hook_succeeded",
+            Self::HookFailed { .. } => "hook_failed",
+            Self::JobSwitchIntended { .. } => "job_switch_intended",
+            Self::JobTurnIntended { .. } => "job_turn_intended",
+            Self::JobTurnAnswered { .. } => "job_turn_answered",
+            Self::JobTurnResolved { .. } => "job_turn_resolved",
+            Self::JobsOff { .. } => "jobs_off",
+            Self::JobsDrained { .. } => "jobs_drained",
+            Self::JobsMoved { .. } => "jobs_moved",
             Self::FleetSettingsAccepted { .. } => "fleet_settings_accepted",
             Self::FleetSlotTaken { .. } => "fleet_slot_taken",
             Self::FleetBudgetSpent { .. } => "fleet_budget_spent",
@@ -456,7 +572,8 @@ impl Event {
             // Whoever asked for it is awake, and is told by the command that asked.
             return !matches!(cause, RevertCause::Operator { .. });
         }
-        matches!(self, Self::Halted { .. } | Self::FleetBudgetSpent { .. })
+        let failed_for_good = matches!(self, Self::HookFailed { given_up: true, .. });
+        failed_for_good || matches!(self, Self::Halted { .. } | Self::FleetBudgetSpent { .. })
     }
 }
 

@@ -1,11 +1,13 @@
 //! Why nothing happens: the reasons, with their numbers. The wording is `report`'s.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::evidence::gate::{Beyond, GateId, Unit};
 use super::evidence::number::Number;
 use super::evidence::sequential::Judgement;
+use super::hooks::HookId;
+use super::jobs::JobSide;
 use super::record::GroupName;
 use super::state::Phase;
 use super::units::{AlarmId, ChangeId, CutoverName, Share, ZoneId};
@@ -26,6 +28,38 @@ pub enum HoldReason {
     Halted {
         /// Why it was halted.
         reason: HaltReason,
+    },
+    /// The jobs run on neither side, for longer than a switch takes.
+    JobsBothOff {
+        /// The side that is to be on.
+        to: JobSide,
+        /// Since when both are off.
+        since: Timestamp,
+    },
+    /// Somebody else switched these jobs.
+    JobsDrift {
+        /// The jobs, by name.
+        jobs: Vec<String>,
+        /// Those of them that are on on both sides.
+        both_on: Vec<String>,
+    },
+    /// The jobs cannot be read or switched.
+    JobsStuck {
+        /// The job, by name.
+        job: String,
+        /// On which side.
+        side: JobSide,
+        /// What was said.
+        message: String,
+    },
+    /// A hook failed, and all its tries.
+    HookFailed {
+        /// Which.
+        hook: HookId,
+        /// How often it was tried.
+        tries: u32,
+        /// What was said.
+        message: String,
     },
     /// Somebody else changed these groups.
     Drift {
@@ -255,6 +289,36 @@ pub enum HoldReason {
         /// Whether it must stay open until the bake is over.
         whole_bake: bool,
     },
+    /// The jobs have not been looked at yet.
+    JobsUnseen {},
+    /// Jobs fire about now; the switch keeps away from it.
+    JobsFiring {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// What still runs on the side that was left is waited for.
+    JobsRunning {
+        /// The side.
+        side: JobSide,
+        /// How many still run.
+        running: u32,
+        /// Since when they are waited for.
+        since: Timestamp,
+        /// Whether that is longer than the plan allows.
+        overdue: bool,
+    },
+    /// The jobs move.
+    JobsMoving {
+        /// The side that is to be on.
+        to: JobSide,
+        /// Since when both sides are off, if they are.
+        off_since: Option<Timestamp>,
+    },
+    /// A hook is being called.
+    HookRunning {
+        /// Which.
+        hook: HookId,
+    },
     /// The weights are being written and read back.
     Shifting {
         /// The step.
@@ -371,6 +435,13 @@ pub enum RevertCause {
         /// Since when it waited.
         since: Timestamp,
     },
+    /// A hook failed, and the plan says revert.
+    HookFailed {
+        /// Which.
+        hook: HookId,
+        /// What was said.
+        message: String,
+    },
     /// A person asked.
     Operator {
         /// Who.
@@ -382,6 +453,10 @@ pub enum RevertCause {
     LateWrite {},
 }
 
+/// A hold that comes back within this time after it ended is the same hold: it pages nobody again, and is not journaled
+/// oftener than numbers are. Twice what numbers take, so that two controllers that see different things agree.
+pub const SAME_HOLD_WITHIN: SignedDuration = SignedDuration::from_secs(20 * 60);
+
 impl HoldReason {
     /// Whether a person must do something before this hold can end, so that somebody is woken. For a spent budget it is
     /// the fleet that pages, once, and not every cutover that it holds.
@@ -389,6 +464,11 @@ impl HoldReason {
         match self {
             Self::RevertBlocked { .. }
             | Self::Halted { .. }
+            | Self::JobsBothOff { .. }
+            | Self::JobsDrift { .. }
+            | Self::JobsStuck { .. }
+            | Self::JobsRunning { overdue: true, .. }
+            | Self::HookFailed { .. }
             | Self::Drift { .. }
             | Self::AlreadyAtBaseline {}
             | Self::FallbackRed { .. }
@@ -425,10 +505,68 @@ impl HoldReason {
             | Self::WindowShut {
                 opens_at: Some(_), ..
             }
+            | Self::JobsUnseen {}
+            | Self::JobsFiring { .. }
+            | Self::JobsRunning { overdue: false, .. }
+            | Self::JobsMoving { .. }
+            | Self::HookRunning { .. }
             | Self::Shifting { .. }
             | Self::Settling { .. }
             | Self::Baking { .. }
             | Self::Reverting { .. } => false,
+        }
+    }
+
+    /// The reason's name as it stands in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RevertBlocked { .. } => "revert_blocked",
+            Self::Halted { .. } => "halted",
+            Self::JobsBothOff { .. } => "jobs_both_off",
+            Self::JobsDrift { .. } => "jobs_drift",
+            Self::JobsStuck { .. } => "jobs_stuck",
+            Self::HookFailed { .. } => "hook_failed",
+            Self::Drift { .. } => "drift",
+            Self::AlreadyAtBaseline { .. } => "already_at_baseline",
+            Self::AlarmRed { .. } => "alarm_red",
+            Self::MeasureRed { .. } => "measure_red",
+            Self::TrafficElsewhere { .. } => "traffic_elsewhere",
+            Self::Climbing { .. } => "climbing",
+            Self::FallbackRed { .. } => "fallback_red",
+            Self::TooFewRequests { .. } => "too_few_requests",
+            Self::FallbackUnknown { .. } => "fallback_unknown",
+            Self::AlarmMissing { .. } => "alarm_missing",
+            Self::NoData { .. } => "no_data",
+            Self::Unknown { .. } => "unknown",
+            Self::UnknownTooLong { .. } => "unknown_too_long",
+            Self::Route53Unreadable { .. } => "route53_unreadable",
+            Self::Preflight { .. } => "preflight",
+            Self::Claimed { .. } => "claimed",
+            Self::Clock { .. } => "clock",
+            Self::PlanChanged { .. } => "plan_changed",
+            Self::PlanUnreadable { .. } => "plan_unreadable",
+            Self::JournalDown { .. } => "journal_down",
+            Self::BreakGlass { .. } => "break_glass",
+            Self::FleetUnreadable { .. } => "fleet_unreadable",
+            Self::BudgetSpent { .. } => "budget_spent",
+            Self::SharedFate { .. } => "shared_fate",
+            Self::Frozen { .. } => "frozen",
+            Self::Dependency { .. } => "dependency",
+            Self::FleetFull { .. } => "fleet_full",
+            Self::Paused { .. } => "paused",
+            Self::Approval { .. } => "approval",
+            Self::ApprovalOverdue { .. } => "approval_overdue",
+            Self::WindowShut { .. } => "window_shut",
+            Self::JobsUnseen { .. } => "jobs_unseen",
+            Self::JobsFiring { .. } => "jobs_firing",
+            Self::JobsRunning { .. } => "jobs_running",
+            Self::JobsMoving { .. } => "jobs_moving",
+            Self::HookRunning { .. } => "hook_running",
+            Self::Shifting { .. } => "shifting",
+            Self::InSyncLate { .. } => "in_sync_late",
+            Self::Settling { .. } => "settling",
+            Self::Baking { .. } => "baking",
+            Self::Reverting { .. } => "reverting",
         }
     }
 
@@ -442,6 +580,10 @@ impl HoldReason {
 
     /// The same reason without its numbers: two holds differ when their subjects do.
     #[must_use]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table: one entry a reason, none left out"
+    )]
     pub fn subject(&self) -> Self {
         let mut subject = self.clone();
         match &mut subject {
@@ -488,7 +630,15 @@ impl HoldReason {
             | Self::JournalDown { message }
             | Self::BreakGlass { message }
             | Self::FleetUnreadable { message }
+            | Self::JobsStuck { message, .. }
             | Self::Clock { message } => *message = String::new(),
+            Self::HookFailed { tries, message, .. } => {
+                (*tries, *message) = (0, String::new());
+            }
+            Self::JobsFiring { until } => *until = Timestamp::UNIX_EPOCH,
+            Self::JobsRunning { running, since, .. } => {
+                (*running, *since) = (0, Timestamp::UNIX_EPOCH);
+            }
             Self::Shifting { message, .. } => *message = None,
             Self::BudgetSpent {
                 spent,
@@ -512,6 +662,11 @@ impl HoldReason {
             }
             Self::FleetFull { in_flight, max } => (*in_flight, *max) = (0, 0),
             Self::Halted { .. }
+            | Self::JobsBothOff { .. }
+            | Self::JobsDrift { .. }
+            | Self::JobsUnseen {}
+            | Self::JobsMoving { .. }
+            | Self::HookRunning { .. }
             | Self::Drift { .. }
             | Self::AlreadyAtBaseline {}
             | Self::AlarmRed { .. }

@@ -1,14 +1,16 @@
 //! What was seen in one round, for one cutover. Absence of data is itself an observation, never a default.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::evidence::reading::Readings;
+use super::jobs::{HalfId, HalfReading};
 use super::plan::PlanSource;
 use super::record::RecordSet;
-use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, ZoneId};
+use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WriteId, ZoneId};
 
 /// Everything that a decision may look at besides plan, state and time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub struct Observation {
     pub passed_at: Option<Timestamp>,
     /// When this process last read the groups before this round.
     pub groups_read_at: Option<Timestamp>,
-    /// AWS's clock minus ours, from the newest reply.
+    /// AWS's clock minus ours, as of the decision.
     pub clock_skew: Option<SignedDuration>,
     /// Why the break-glass files could not be written, if so.
     pub break_glass_error: Option<String>,
@@ -41,6 +43,19 @@ pub struct Observation {
     pub claimed: Vec<(usize, CutoverName)>,
     /// `run --baseline-as-is`, with its reason: start although the new side already has a share.
     pub baseline_as_is: Option<String>,
+    /// What is done and seen beside the weights.
+    pub beside: Beside,
+}
+
+/// What is done and seen beside the weights: jobs and hooks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// The plan's jobs as last looked at by this process.
+    pub jobs: BTreeMap<HalfId, HalfReading>,
+    /// What this process is carrying out: changes of jobs and calls of hooks.
+    pub under_way: BTreeSet<WriteId>,
+    /// Nothing may be begun: the journal does not know what this process does (RULES F2).
+    pub hushed: bool,
 }
 
 /// One group as read, or why not.
@@ -125,8 +140,8 @@ pub enum ChangeReading {
 pub enum FileReading {
     /// Nobody looks at the file in this process (`rollback`, for one).
     NotWatched,
-    /// It holds this plan.
-    Plan(Box<PlanSource>),
+    /// It holds this plan; shared, since every round has one of every cutover.
+    Plan(Arc<PlanSource>),
     /// It is gone.
     Removed,
     /// It cannot be read or does not hold a valid plan.

@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::gate::{GateId, GateKind};
 use super::evidence::plan::Measures;
+use super::hooks::Hook;
+use super::jobs::JobSwitch;
 use super::record::GroupName;
 use super::units::{AlarmId, CutoverName, Share, WeightPair};
 use super::window::Windows;
+pub use crate::engine::notify::Notify;
 
 /// A plan that has passed all checks. Nothing in it can contradict itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +45,12 @@ pub struct Plan {
     /// Who is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
+    /// What is called on the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
+    /// The batch jobs that move as one switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<JobSwitch>,
 }
 
 /// Where and as whom AWS is called.
@@ -169,13 +178,6 @@ pub enum HoldOrRevert {
     Revert,
 }
 
-/// Who is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notify {
-    /// A local command (argv, no shell) that gets the event as JSON on standard input.
-    pub command: Vec<String>,
-}
-
 /// A plan together with where it came from; what the journal keeps of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanSource {
@@ -221,6 +223,12 @@ impl Plan {
     /// How many steps there are.
     pub fn step_count(&self) -> u16 {
         u16::try_from(self.steps.len()).unwrap_or(u16::MAX)
+    }
+
+    /// The number of the step with this share.
+    pub fn step_of(&self, share: Share) -> Option<u16> {
+        let index = self.steps.iter().position(|step| step.share == share)?;
+        u16::try_from(index + 1).ok()
     }
 
     /// All alarms that are watched, gates first.

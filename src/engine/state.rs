@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::event::{Envelope, FailureClass, RevertMode, Target};
 use super::evidence::gate::GateId;
 use super::evidence::tally::Measured;
-use super::hold::{HaltReason, HoldReason, RevertCause};
+use super::hold::{HaltReason, HoldReason, RevertCause, SAME_HOLD_WITHIN};
+use super::hooks::{HookId, HookRun};
+use super::jobs::JobsState;
 use super::plan::{Plan, PlanSource};
 use super::record::GroupImage;
 use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WeightPair, WriteId, ZoneId};
@@ -133,12 +135,19 @@ pub struct State {
     pub rollback: Option<Rollback>,
     /// The revert that is under way, or the last one.
     pub revert: Option<Revert>,
+    /// How far each hook of this attempt has come.
+    pub hooks: BTreeMap<HookId, HookRun>,
+    /// How far the jobs have moved in this attempt.
+    pub jobs: JobsState,
     /// Why it is halted.
     pub halt: Option<HaltReason>,
     /// Why nothing moves, as last journaled.
     pub held: Vec<HoldReason>,
     /// When that was.
     pub held_at: Option<Timestamp>,
+    /// Subjects of holds that ended in this attempt, and when: one that comes back soon is the same hold, and wakes nobody
+    /// again.
+    pub ended_holds: BTreeMap<HoldReason, Timestamp>,
     /// The entries whose pages are not known to be delivered.
     pub pages: BTreeMap<u64, Envelope>,
 }
@@ -306,6 +315,12 @@ impl State {
     /// The plan in force.
     pub fn plan(&self) -> &Plan {
         &self.source.plan
+    }
+
+    /// Whether a hold on this ended so lately that one more is the same hold.
+    pub fn has_ended_lately(&self, subject: &HoldReason, now: Timestamp) -> bool {
+        let ended = self.ended_holds.get(subject);
+        ended.is_some_and(|at| now.duration_since(*at) < SAME_HOLD_WITHIN)
     }
 
     /// Whether this attempt has intended a write that may have reached Route 53.

@@ -16,6 +16,7 @@ use super::record::Head;
 use crate::engine::event::Envelope;
 use crate::engine::units::CutoverName;
 use crate::ports::Append;
+use crate::ports::Cursor;
 use crate::ports::Heartbeat;
 use crate::ports::Journal;
 use crate::ports::JournalError;
@@ -41,6 +42,7 @@ struct Contents {
     /// Where in `entries` each append lies, by its identifier.
     appends: BTreeMap<String, Range<usize>>,
     heartbeats: BTreeMap<String, Heartbeat>,
+    cursors: BTreeMap<(CutoverName, String), Cursor>,
     faults: Faults,
 }
 
@@ -191,5 +193,35 @@ impl Journal for MemoryJournal {
         let mut heartbeats: Vec<_> = self.readable()?.heartbeats.values().cloned().collect();
         heartbeats.sort_by_key(|heartbeat| std::cmp::Reverse(heartbeat.at));
         Ok(heartbeats)
+    }
+
+    async fn cursor(
+        &self,
+        stream: &CutoverName,
+        channel: &str,
+    ) -> Result<Option<Cursor>, JournalError> {
+        let key = (stream.clone(), channel.to_owned());
+        Ok(self.readable()?.cursors.get(&key).cloned())
+    }
+
+    async fn put_cursor(&self, cursor: &Cursor) -> Result<bool, JournalError> {
+        let mut contents = self.contents();
+        if contents.faults.appends_fail {
+            return Err(down("cursors"));
+        }
+        let key = (cursor.stream.clone(), cursor.channel.clone());
+        let stored = contents
+            .cursors
+            .get(&key)
+            .map_or(0, |stored| stored.revision);
+        let next = stored + 1 == cursor.revision;
+        if next {
+            contents.cursors.insert(key, cursor.clone());
+        }
+        Ok(next)
+    }
+
+    async fn cursors(&self) -> Result<Vec<Cursor>, JournalError> {
+        Ok(self.readable()?.cursors.values().cloned().collect())
     }
 }

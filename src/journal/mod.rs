@@ -3,6 +3,7 @@
 //! Both keep the same contract (`tests/journal.rs`): an append is conditional on the sequence number of every stream that
 //! it touches, atomic over them, and recognised when it comes twice. What both share is in `record`.
 
+mod cursors;
 mod disk;
 mod failure;
 mod memory;

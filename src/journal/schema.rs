@@ -49,6 +49,18 @@ CREATE TABLE heartbeats (
 ) STRICT;
 ";
 
+/// Came after the first files. It is made where it is missing, and its absence means that nobody has been told anything; so
+/// the version of the tables stays, and a program that does not know it can still read the file.
+const CURSORS: &str = "
+CREATE TABLE IF NOT EXISTS cursors (
+    stream   TEXT NOT NULL,
+    channel  TEXT NOT NULL,
+    revision INTEGER NOT NULL CHECK (revision > 0),
+    cursor   TEXT NOT NULL,
+    PRIMARY KEY (stream, channel)
+) STRICT, WITHOUT ROWID;
+";
+
 /// Opens the file at an absolute path, after making sure that it is a journal of ours, and whole.
 ///
 /// Until that is sure it is open for reading only, so that a file that is refused is never touched.
@@ -78,7 +90,23 @@ pub(super) fn connect(path: &Path, mode: Open) -> Result<(Connection, disk::File
         let why = format!("{} is read-only to this process", path.display());
         return Err(JournalError::Down(why));
     }
+    add_cursors(&writer).map_err(|error| failure::of_sqlite(path, &error))?;
     Ok((writer, file))
+}
+
+/// Brings the file of an earlier version up to date.
+fn add_cursors(writer: &Connection) -> rusqlite::Result<()> {
+    if has_cursors(writer)? {
+        return Ok(());
+    }
+    writer.execute_batch(&format!("BEGIN IMMEDIATE; {CURSORS} COMMIT;"))
+}
+
+/// Whether the table of cursors is there: a file that is open for reading only may be an earlier version's.
+pub(super) fn has_cursors(connection: &Connection) -> rusqlite::Result<bool> {
+    let mut query = connection
+        .prepare_cached("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'cursors'")?;
+    query.exists([])
 }
 
 fn missing(path: &Path) -> JournalError {
@@ -105,7 +133,7 @@ fn create(path: &Path) -> Result<(), JournalError> {
 fn lay_out(connection: &Connection) -> rusqlite::Result<()> {
     prepare_writer(connection)?;
     connection.execute_batch(&format!(
-        "BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        "BEGIN; {TABLES} {CURSORS} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
     ))
 }
 
@@ -163,5 +191,9 @@ fn verify(connection: &Connection, path: &Path) -> Result<(), JournalError> {
     connection.prepare(columns).map_err(of_sqlite)?;
     let columns = "SELECT controller, at_ms, heartbeat FROM heartbeats";
     connection.prepare(columns).map_err(of_sqlite)?;
+    if has_cursors(connection).map_err(of_sqlite)? {
+        let columns = "SELECT stream, channel, revision, cursor FROM cursors";
+        connection.prepare(columns).map_err(of_sqlite)?;
+    }
     Ok(())
 }

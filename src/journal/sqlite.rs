@@ -16,6 +16,7 @@ use rusqlite::params;
 use tokio::sync::Mutex;
 use tokio::sync::watch;
 
+use super::cursors;
 use super::disk::FileId;
 use super::failure;
 use super::open::Open;
@@ -25,6 +26,7 @@ use super::schema;
 use crate::engine::event::Envelope;
 use crate::engine::units::CutoverName;
 use crate::ports::Append;
+use crate::ports::Cursor;
 use crate::ports::Heartbeat;
 use crate::ports::Journal;
 use crate::ports::JournalError;
@@ -112,7 +114,7 @@ impl SqliteJournal {
 }
 
 /// What goes wrong on the connection: what the journal says, or what `SQLite` says.
-enum Failure {
+pub(super) enum Failure {
     Journal(JournalError),
     Sqlite(rusqlite::Error),
 }
@@ -226,6 +228,31 @@ impl Journal for SqliteJournal {
         });
         heartbeats.await
     }
+
+    async fn cursor(
+        &self,
+        stream: &CutoverName,
+        channel: &str,
+    ) -> Result<Option<Cursor>, JournalError> {
+        let (stream, channel) = (stream.as_str().to_owned(), channel.to_owned());
+        let cursor = self.with("a read", READ_LIMIT, move |connection| {
+            cursors::of(connection, &stream, &channel)
+        });
+        cursor.await
+    }
+
+    async fn put_cursor(&self, cursor: &Cursor) -> Result<bool, JournalError> {
+        let cursor = cursor.clone();
+        let put = self.with("a cursor", WRITE_LIMIT, move |connection| {
+            cursors::put(connection, &cursor)
+        });
+        put.await
+    }
+
+    async fn cursors(&self) -> Result<Vec<Cursor>, JournalError> {
+        self.with("a read", READ_LIMIT, |connection| cursors::all(connection))
+            .await
+    }
 }
 
 fn read_heads(
@@ -329,12 +356,12 @@ fn parse(at: &str, entry: &str) -> Result<jiff::Timestamp, Failure> {
     parsed.map_err(|error: jiff::Error| record::damaged(entry, &error.to_string()).into())
 }
 
-fn to_u64(value: i64, entry: &str) -> Result<u64, Failure> {
+pub(super) fn to_u64(value: i64, entry: &str) -> Result<u64, Failure> {
     let converted = u64::try_from(value);
     converted.map_err(|_| record::damaged(entry, &format!("{value} is below zero")).into())
 }
 
-fn not_json(error: &serde_json::Error) -> JournalError {
+pub(super) fn not_json(error: &serde_json::Error) -> JournalError {
     JournalError::Unusable(format!("this cannot be written as JSON: {error}"))
 }
 

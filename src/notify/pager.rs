@@ -9,12 +9,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
+use serde_json::Value;
 
+use super::channels::Channels;
+use super::channels::slim;
 use super::command;
 use crate::engine::event::Envelope;
-use crate::engine::event::Event;
+use crate::engine::notify::Notice;
+use crate::ports;
 use crate::ports::Notifier;
 use crate::ports::Page;
+use crate::ports::Undelivered;
 
 /// Words an entry for people. Given from outside, because all wording is `report`'s.
 pub type Wording = Arc<dyn Fn(&Envelope) -> String + Send + Sync>;
@@ -33,6 +38,7 @@ const LOGGED_MAX: usize = 1000;
 /// code 0 that it has delivered. It may get the same page twice, with the same `idempotency_key`.
 pub struct Pager {
     wording: Wording,
+    channels: Option<Channels>,
     /// The keys of the pages that were logged, oldest first.
     logged: Mutex<VecDeque<String>>,
 }
@@ -41,6 +47,26 @@ impl fmt::Debug for Pager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pager").finish_non_exhaustive()
     }
+}
+
+/// Runs a command as a page would, with a notice that is a test; its event has the type `notify_test`.
+///
+/// # Errors
+/// As for a page.
+pub async fn test_command(argv: &[String], notice: &Notice, message: &str) -> Result<(), String> {
+    let entry = &notice.entry;
+    let key = notice.idempotency_key();
+    let delivery = Delivery {
+        idempotency_key: &key,
+        cutover: entry.cutover.as_str(),
+        attempt: entry.attempt,
+        seq: entry.seq,
+        at: entry.at,
+        message,
+        event: slim(notice),
+    };
+    let json = serde_json::to_string(&delivery).map_err(|error| error.to_string())?;
+    command::run(argv, json + "\n", COMMAND_LIMIT).await
 }
 
 /// What a command gets on standard input. Its fields only grow.
@@ -53,7 +79,7 @@ struct Delivery<'page> {
     at: jiff::Timestamp,
     /// The event in one sentence, so that a command need not word it again.
     message: &'page str,
-    event: &'page Event,
+    event: Value,
 }
 
 impl Pager {
@@ -61,7 +87,17 @@ impl Pager {
     pub fn new(wording: Wording) -> Self {
         Self {
             wording,
+            channels: None,
             logged: Mutex::default(),
+        }
+    }
+
+    /// The same, that tells channels too.
+    #[must_use]
+    pub fn with_channels(self, channels: Channels) -> Self {
+        Self {
+            channels: Some(channels),
+            ..self
         }
     }
 
@@ -104,16 +140,28 @@ impl Notifier for Pager {
             seq: entry.seq,
             at: entry.at,
             message: &message,
-            event: &entry.event,
+            event: serde_json::to_value(&entry.event).map_err(|error| error.to_string())?,
         };
         let json = serde_json::to_string(&delivery).map_err(|error| error.to_string())?;
         command::run(argv, json + "\n", COMMAND_LIMIT).await
+    }
+
+    fn has_channels(&self) -> bool {
+        self.channels.is_some()
+    }
+
+    async fn deliver(&self, told: &ports::Delivery) -> Result<Option<Value>, Undelivered> {
+        match &self.channels {
+            Some(channels) => channels.deliver(told).await,
+            None => Err(Undelivered::because("no channel is reached from here")),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::event::Event;
     use crate::engine::hold::HaltReason;
 
     /// A page whose command is this shell script.
@@ -146,8 +194,7 @@ mod tests {
         let out = folder.path().join("page.json");
         let script = format!("cat > '{}'", out.display());
         assert_eq!(pager().page(&page(Some(&script))).await, Ok(()));
-        let got: serde_json::Value =
-            serde_json::from_str(&std::fs::read_to_string(out).unwrap()).unwrap();
+        let got: Value = serde_json::from_str(&std::fs::read_to_string(out).unwrap()).unwrap();
         let expected = serde_json::json!({
             "idempotency_key": "recipe-api/17",
             "cutover": "recipe-api",
@@ -198,7 +245,7 @@ mod tests {
         }
         let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
-        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        let line: Value = serde_json::from_str(text.trim()).unwrap();
         assert_eq!(line["level"], "ERROR");
         let fields = &line["fields"];
         assert_eq!(fields["page"], true);

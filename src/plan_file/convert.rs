@@ -14,16 +14,18 @@ use crate::engine::plan::BAKE_DAYS_MAX;
 use crate::engine::plan::Gates;
 use crate::engine::plan::HoldOrRevert;
 use crate::engine::plan::NoData;
-use crate::engine::plan::Notify;
 use crate::engine::plan::Plan;
 use crate::engine::units::AlarmId;
 use crate::engine::units::CutoverName;
 
+use super::channels;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
 use super::durations;
 use super::fleet_keys;
+use super::hooks;
+use super::jobs;
 use super::keys;
 use super::measures;
 use super::raw::AlarmEntry;
@@ -32,11 +34,9 @@ use super::raw::RawAws;
 use super::raw::RawChoice;
 use super::raw::RawGates;
 use super::raw::RawNoData;
-use super::raw::RawNotify;
 use super::raw::RawPlan;
 use super::raw::VersionText;
 use super::read::At;
-use super::read::Opaque;
 use super::records;
 use super::shapes;
 use super::shapes::Complaint;
@@ -51,7 +51,6 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
     if !version_is_known(raw.version.as_ref(), sink) {
         return None;
     }
-    refuse_later_keys(&raw, sink);
     require_keys(&raw, span, sink);
     let name = raw.name.and_then(|name| {
         let (span, name) = (name.span, name.value?.0);
@@ -79,7 +78,14 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
     let windows = raw
         .windows
         .and_then(|windows| windows::convert(windows, sink));
-    let notify = raw.notify.and_then(|notify| convert_notify(notify, sink));
+    let notify = raw
+        .notify
+        .and_then(|notify| channels::convert(notify, sink));
+    let ladder = steps.as_deref().unwrap_or_default();
+    let hooks = raw
+        .hooks
+        .map_or_else(Vec::new, |hooks| hooks::convert(hooks, ladder, sink));
+    let jobs = raw.jobs.and_then(|jobs| jobs::convert(jobs, ladder, sink));
     if sink.has_errors() {
         return None;
     }
@@ -95,6 +101,8 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
         gates: gates?,
         windows,
         notify,
+        hooks,
+        jobs,
     })
 }
 
@@ -137,19 +145,6 @@ fn require_keys(raw: &RawPlan, span: &Span, sink: &mut Sink<'_>) {
     let help = format!("add, for example:\n{}", lines.join("\n"));
     let start = span.start..span.start;
     require_all(&keys, "the plan", &help, &start, sink);
-}
-
-fn refuse_later_keys(raw: &RawPlan, sink: &mut Sink<'_>) {
-    refuse_later(&[("hooks", &raw.hooks), ("jobs", &raw.jobs)], sink);
-}
-
-pub(super) fn refuse_later(keys: &[(&str, &Option<At<Opaque>>)], sink: &mut Sink<'_>) {
-    for (key, at) in keys {
-        if let Some(at) = at {
-            let help = format!("remove it for now; {}", keys::instead_of(key));
-            sink.error(&at.span, format!("`{key}` is not yet supported"), &help);
-        }
-    }
 }
 
 fn aws_settings(raw: RawAws, sink: &mut Sink<'_>) -> AwsSettings {
@@ -267,34 +262,6 @@ pub(super) fn choice(raw: Option<At<RawChoice>>) -> HoldOrRevert {
         Some(RawChoice::Revert) => HoldOrRevert::Revert,
         Some(RawChoice::Hold) | None => HoldOrRevert::Hold,
     }
-}
-
-pub(super) fn convert_notify(raw: At<RawNotify>, sink: &mut Sink<'_>) -> Option<Notify> {
-    let (span, raw) = (raw.span, raw.value?);
-    let later = [
-        ("slack", &raw.slack),
-        ("sns", &raw.sns),
-        ("webhook", &raw.webhook),
-    ];
-    refuse_later(&later, sink);
-    if raw.command.is_none() && later.iter().any(|(_, at)| at.is_some()) {
-        return None;
-    }
-    let command = require_in(raw.command, "command", "`notify`", &span, sink)?;
-    let words = command.value?;
-    let empty = words.first().is_none_or(|program| {
-        let text = program.value.as_deref();
-        text.is_some_and(|text| text.trim().is_empty())
-    });
-    if empty {
-        let help = "write a program and its arguments: `command: [ /usr/local/bin/page, sre ]`";
-        sink.error(&command.span, "`command` names no program", help);
-    }
-    let command = words
-        .into_iter()
-        .map(|word| word.value)
-        .collect::<Option<_>>()?;
-    Some(Notify { command })
 }
 
 /// A duration of at most 90 days; zero only where that has a meaning.

@@ -198,6 +198,8 @@ pub(super) struct Sink<'t> {
     beside: Option<(&'t str, &'t str)>,
     findings: Vec<Finding>,
     dropped: usize,
+    /// Texts of the file that are never shown.
+    hidden: Vec<String>,
 }
 
 impl<'t> Sink<'t> {
@@ -208,6 +210,7 @@ impl<'t> Sink<'t> {
             beside: None,
             findings: Vec::new(),
             dropped: 0,
+            hidden: Vec::new(),
         }
     }
 
@@ -215,6 +218,15 @@ impl<'t> Sink<'t> {
     pub(super) fn beside(&mut self, path: &'t str, text: &'t str) -> usize {
         self.beside = Some((path, text));
         self.text.len() + 1
+    }
+
+    /// From now on what stands there is not shown, in no finding.
+    pub(super) fn hide(&mut self, span: &Span) {
+        let (_, _, excerpt) = self.locate(span);
+        let hidden = excerpt.text.get(excerpt.range).unwrap_or_default().trim();
+        if !hidden.is_empty() {
+            self.hidden.push(hidden.to_owned());
+        }
     }
 
     /// Records an error.
@@ -308,6 +320,12 @@ impl<'t> Sink<'t> {
 
     /// Everything that was found, in the order of the file.
     pub(super) fn into_findings(mut self) -> Vec<Finding> {
+        for finding in &mut self.findings {
+            let related = finding.related.as_mut().map(|related| &mut related.excerpt);
+            for excerpt in finding.excerpt.iter_mut().chain(related) {
+                excerpt.hide(&self.hidden);
+            }
+        }
         self.findings
             .sort_by_key(|finding| (finding.path != self.path, finding.line, finding.column));
         if self.dropped > 0 {
@@ -321,6 +339,13 @@ impl<'t> Sink<'t> {
 }
 
 impl Excerpt {
+    /// Puts stars in the place of texts, byte for byte, so that places in the line stay.
+    fn hide(&mut self, hidden: &[String]) {
+        for text in hidden {
+            self.text = self.text.replace(text, &"*".repeat(text.len()));
+        }
+    }
+
     fn new(line: &str, range: Range<usize>) -> Self {
         let (start, end) = (range.start.min(line.len()), range.end.min(line.len()));
         if line.len() <= LINE_BYTES_MAX {

@@ -25,13 +25,15 @@ pub struct FaultError {
 }
 
 /// What a line may begin with.
-const SUBJECTS: [&str; 14] = [
+const SUBJECTS: [&str; 16] = [
     "new",
     "old",
     "callers",
     "cloudwatch",
     "route53",
     "journal",
+    "jobs",
+    "hooks",
     "controller",
     "foreign",
     "alarm",
@@ -150,6 +152,8 @@ fn what<'w, 't>(words: &'w [&'t str]) -> Result<(What, &'w [&'t str]), FaultErro
         ("route53", ["busy", left @ ..]) => Ok((What::Route53Busy, left)),
         ("route53", ["loses", "replies", left @ ..]) => Ok((What::Route53LosesReplies, left)),
         ("journal", ["down", left @ ..]) => Ok((What::JournalDown, left)),
+        ("jobs", ["down", left @ ..]) => Ok((What::JobsDown, left)),
+        ("hooks", ["fail", left @ ..]) => Ok((What::HooksFail, left)),
         ("controller", ["killed", left @ ..]) => Ok((What::ControllerKilled, left)),
         ("foreign", ["write", pair, left @ ..]) => Ok((foreign_write(pair)?, left)),
         ("alarm", [name, "red", left @ ..]) => {
@@ -192,6 +196,8 @@ fn unknown(subject: &str, verb: Option<&str>) -> FaultError {
             "write `route53 down 20m at step 2`, or `throttled`, `busy`, `loses replies`".to_owned()
         }
         "journal" => "write `journal down 20m at step 2`".to_owned(),
+        "jobs" => "write `jobs down 20m at step 2`".to_owned(),
+        "hooks" => "write `hooks fail 20m at step 2`".to_owned(),
         "controller" => "write `controller killed at step 2 + 1h`".to_owned(),
         "foreign" => "write `foreign write 70/30 at step 2 + 1h`, old weight first".to_owned(),
         "alarm" => {

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::engine::fleet::FleetSettings;
+use crate::engine::window::Entry;
 
+use super::channels;
 use super::convert;
 use super::diagnostics::Finding;
 use super::diagnostics::PlanFileError;
@@ -25,6 +27,7 @@ use super::read;
 use super::tree;
 use super::tree::Node;
 use super::tree::Value;
+use super::windows;
 
 /// What a fleet's file may be called.
 const NAMES: [&str; 2] = ["fleet.yaml", "fleet.yml"];
@@ -49,6 +52,7 @@ pub(super) struct FleetFile {
     pub(super) settings: FleetSettings,
     pub(super) defaults: Option<Rc<Node>>,
     pub(super) guardrails: Guardrails,
+    pub(super) holidays: Vec<Entry>,
 }
 
 /// Whether a path is that of a fleet's file.
@@ -132,19 +136,20 @@ fn read_file(path: &Path) -> Result<FleetFile, PlanFileError> {
         .iter()
         .any(|finding| finding.severity == Severity::Error);
     match parts {
-        Some((settings, defaults, guardrails)) if !failed => Ok(FleetFile {
+        Some((settings, defaults, guardrails, holidays)) if !failed => Ok(FleetFile {
             path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
             shown,
             text,
             settings,
             defaults,
             guardrails,
+            holidays,
         }),
         _ => Err(PlanFileError { findings }),
     }
 }
 
-type Parts = (FleetSettings, Option<Rc<Node>>, Guardrails);
+type Parts = (FleetSettings, Option<Rc<Node>>, Guardrails, Vec<Entry>);
 
 fn parts(text: &str, sink: &mut Sink<'_>) -> Option<Parts> {
     let root = tree::read(text, sink)?;
@@ -160,25 +165,23 @@ fn parts(text: &str, sink: &mut Sink<'_>) -> Option<Parts> {
         .and_then(|text| count(&text, "failure_budget", sink));
     let guardrails = raw.guardrails.and_then(|guardrails| guardrails.value);
     let guardrails = guardrails.map(|raw| guardrails::convert(raw, sink));
-    let mut notify = None;
+    let holidays = raw.holidays.map(|list| windows::holidays(list, sink));
+    let mut told = None;
     if let Some(defaults) = raw.defaults.and_then(|defaults| defaults.value) {
-        convert::refuse_later(
-            &[("hooks", &defaults.hooks), ("jobs", &defaults.jobs)],
-            sink,
-        );
-        notify = defaults
+        told = defaults
             .notify
-            .and_then(|notify| convert::convert_notify(notify, sink));
+            .and_then(|notify| channels::convert(notify, sink));
     }
     let settings = FleetSettings {
         max_in_flight,
         failure_budget,
-        notify,
+        notify: told,
     };
     Some((
         settings,
         child(&root, "defaults"),
         guardrails.unwrap_or_default(),
+        holidays.unwrap_or_default(),
     ))
 }
 

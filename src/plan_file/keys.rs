@@ -1,26 +1,5 @@
 //! What to say about keys and words that the plan format does not know.
 
-/// Keys that a later version will read, and what they will be for.
-const LATER: [(&str, &str); 5] = [
-    (
-        "hooks",
-        "only `notify: { command: […] }` runs something of yours",
-    ),
-    ("jobs", "move batch jobs and queue consumers by hand"),
-    (
-        "slack",
-        "use `command: [ … ]`, a program of yours that gets the event as JSON",
-    ),
-    (
-        "sns",
-        "use `command: [ … ]`, a program of yours that gets the event as JSON",
-    ),
-    (
-        "webhook",
-        "use `command: [ … ]`, a program of yours that gets the event as JSON",
-    ),
-];
-
 /// What a fleet's file is called in messages.
 pub(super) const FLEET: &str = "the fleet's file";
 
@@ -40,6 +19,7 @@ const ELSEWHERE: [(&[&str], &str); 14] = [
             "fleet",
             "max_in_flight",
             "failure_budget",
+            "holidays",
             "defaults",
             "guardrails",
         ],
@@ -105,7 +85,7 @@ const ELSEWHERE: [(&[&str], &str); 14] = [
 ];
 
 /// What a key's line looks like, for somebody who got its shape wrong.
-const EXAMPLES: [(&str, &str); 68] = [
+const EXAMPLES: [(&str, &str); 96] = [
     ("version", "version: 1"),
     ("name", "name: recipe-api"),
     ("description", "description: Recipe API, EKS to ECS"),
@@ -162,6 +142,18 @@ const EXAMPLES: [(&str, &str); 68] = [
     ("alarms_at_least", "alarms_at_least: 2"),
     ("fallback_alarms_at_least", "fallback_alarms_at_least: 1"),
     ("command", "command: [ /usr/local/bin/page, sre ]"),
+    ("slack", "slack: \"${SLACK_WEBHOOK}\""),
+    ("sns", "sns: arn:aws:sns:eu-west-1:111111111111:cutovers"),
+    (
+        "topic_arn",
+        "topic_arn: arn:aws:sns:eu-west-1:111111111111:cutovers",
+    ),
+    ("webhook", "webhook: https://hooks.example.com/cutover"),
+    ("secret", "secret: \"${WEBHOOK_SECRET}\""),
+    ("token", "token: \"${SLACK_TOKEN}\""),
+    ("channel", "channel: \"#deploys\""),
+    ("except", "except: approval"),
+    ("holidays", "holidays: [ \"2026-12-28..2027-01-04\" ]"),
     (
         "sides",
         "sides: { new: { alb: { load_balancer: app/recipe-ecs/50dc6c495c0c9188 } } }",
@@ -219,6 +211,40 @@ const EXAMPLES: [(&str, &str); 68] = [
     ("trend", "trend: [ { measure: memory, limit: 100% } ]"),
     ("limit", "limit: 100%"),
     ("within", "within: 7d"),
+    (
+        "hooks",
+        "hooks: [ { at: before_start, command: [ /usr/local/bin/warm-up ] } ]",
+    ),
+    ("at", "at: before_step"),
+    ("step", "step: 50%"),
+    ("http", "http: { url: https://deploys.example.com/cutover }"),
+    ("url", "url: https://deploys.example.com/cutover"),
+    ("retries", "retries: 2"),
+    ("on_failure", "on_failure: hold"),
+    (
+        "jobs",
+        "jobs: { at: 50%, move: [ { name: nightly, old: { rule: nightly-eks }, new: { rule: nightly-ecs } } ] }",
+    ),
+    (
+        "move",
+        "move: [ { name: nightly, old: { rule: nightly-eks }, new: { rule: nightly-ecs } } ]",
+    ),
+    ("wait", "wait: 2m"),
+    ("away", "away: 5m"),
+    ("drain", "drain: 1h"),
+    ("rule", "rule: nightly-report"),
+    ("schedule", "schedule: nightly-report"),
+    ("cron_job", "cron_job: nightly-report"),
+    ("off", "off: [ /usr/local/bin/consumers, stop, orders ]"),
+    ("on", "on: [ /usr/local/bin/consumers, start, orders ]"),
+    (
+        "state",
+        "state: [ /usr/local/bin/consumers, state, orders ]",
+    ),
+    (
+        "running",
+        "running: [ /usr/local/bin/consumers, running, orders ]",
+    ),
 ];
 
 /// The key that a bare value stands for, in the entries that may be written so.
@@ -226,29 +252,21 @@ pub(super) fn shorthand(entry: &str) -> Option<&'static str> {
     match entry {
         "AlarmEntry" => Some("name"),
         "ApprovalEntry" => Some("approval"),
+        "RawSlack" => Some("webhook"),
+        "RawSns" => Some("topic_arn"),
+        "RawWebhook" => Some("url"),
         _ => None,
     }
 }
 
-/// What to do without a key of a later version.
-pub(super) fn instead_of(key: &str) -> &'static str {
-    let known = LATER.iter().find(|(later, _)| *later == key);
-    known.map_or("remove it", |(_, instead)| instead)
-}
-
 /// The message and the help for a key that is not known here.
 pub(super) fn unknown_key(key: &str, place: &str, fields: &[&str]) -> (String, String) {
-    let fields: Vec<&str> = fields
-        .iter()
-        .copied()
-        .filter(|field| place == "the scenario" || !is_later(field))
-        .collect();
     let message = format!("unknown key {}", super::diagnostics::quote(key));
     let elsewhere = ELSEWHERE.iter().find(|(keys, _)| keys.contains(&key));
-    let help = match (closest(key, &fields), elsewhere) {
+    let help = match (closest(key, fields), elsewhere) {
         (_, Some((_, place))) => (*place).to_owned(),
         (Some(field), None) => format!("did you mean `{field}`?"),
-        (None, None) => format!("the keys of {place} are {}", listed(&fields, "and")),
+        (None, None) => format!("the keys of {place} are {}", listed(fields, "and")),
     };
     (message, help)
 }
@@ -290,11 +308,6 @@ pub(super) fn example_of(what: &str) -> String {
 pub(super) fn line_of(key: &str) -> &str {
     let example = EXAMPLES.iter().find(|(known, _)| *known == key);
     example.map_or(key, |(_, example)| example)
-}
-
-/// Whether a later version will read this key.
-pub(super) fn is_later(key: &str) -> bool {
-    LATER.iter().any(|(later, _)| *later == key)
 }
 
 /// The field that a mistyped key most likely means.

@@ -22,6 +22,7 @@ pub(super) struct Places {
     pub(super) alarms: Span,
     pub(super) fallback_alarms: Span,
     whole_bake: Span,
+    pub(super) windows: Span,
 }
 
 /// A first step above this is not a careful one.
@@ -39,6 +40,7 @@ impl Places {
             gates: place(raw.gates.as_ref()),
             on_unknown: place(gates.and_then(|gates| gates.on_unknown.as_ref())),
             both_red: place(gates.and_then(|gates| gates.both_red.as_ref())),
+            windows: place(raw.windows.as_ref()),
             whole_bake: place(windows.and_then(|windows| windows.whole_bake.as_ref())),
             first_weight: place(first.and_then(|step| step.weight.as_ref())),
             steps: steps.into_iter().flatten().map(step_places).collect(),

@@ -24,6 +24,7 @@ use super::merge;
 use super::raw::RawPlan;
 use super::read;
 use super::tree;
+use super::windows;
 
 /// A plan that has passed all checks, and what a person should know about it all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,8 +105,9 @@ fn plan_of<'t>(text: &str, fleet: Option<&'t FleetFile>, sink: &mut Sink<'t>) ->
     }
     let raw: RawPlan = read::read(&root, "the plan", sink)?;
     let places = lint::Places::of(&raw);
-    let plan = convert::convert(raw, &root.span, sink)?;
+    let mut plan = convert::convert(raw, &root.span, sink)?;
     if let Some(fleet) = fleet {
+        windows::add_holidays(&mut plan, &fleet.holidays, &places.windows, sink);
         guardrails::check(&plan, &places, &fleet.guardrails, base, sink);
     }
     lint::lint(&plan, &places, sink);
@@ -178,7 +180,10 @@ fn digest(plan: &Plan) -> String {
     let value = serde_json::to_value(counted).expect("invariant: a plan has only text keys");
     let mut canonical = String::new();
     write_canonical(&value, &mut canonical);
-    format!("{:x}", Sha256::digest(canonical.as_bytes()))
+    let digest = Sha256::digest(canonical.as_bytes());
+    let hex = |digit: u8| char::from_digit(u32::from(digit), 16).unwrap_or_default();
+    let both = |byte: &u8| [hex(byte >> 4), hex(byte & 15)];
+    digest.iter().flat_map(both).collect()
 }
 
 /// Writes JSON without spaces and with sorted keys.

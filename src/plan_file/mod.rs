@@ -10,6 +10,7 @@
 //! No stage stops at a mistake: each tells a sink what is wrong and goes on with what is left, so one run names
 //! everything. [`load`] reads a file, [`parse`] a text, [`find`] turns paths into files, [`schema`] is for editors.
 
+mod channels;
 mod convert;
 mod diagnostics;
 mod durations;
@@ -18,6 +19,8 @@ mod find;
 mod fleet_file;
 mod fleet_keys;
 mod guardrails;
+mod hooks;
+mod jobs;
 mod keys;
 mod lint;
 mod load;
@@ -26,6 +29,7 @@ mod merge;
 mod order;
 mod presets;
 mod raw;
+mod raw_beside;
 mod raw_measures;
 mod read;
 mod records;

@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::raw_beside::RawHook;
+use super::raw_beside::RawJobs;
 use super::raw_measures::RawMetricGate;
 use super::raw_measures::RawRegression;
 use super::raw_measures::RawSides;
 use super::raw_measures::RawTrafficGate;
 use super::raw_measures::RawTrend;
 use super::read::At;
-use super::read::Opaque;
+use super::read::Several;
 
 /// One cutover: which weighted records move, in which steps, watched by which alarms.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -51,12 +53,11 @@ pub(super) struct RawPlan {
     pub(super) windows: Option<At<RawWindows>>,
     /// Who is told.
     pub(super) notify: Option<At<RawNotify>>,
-
-    // Keys of later versions: known, so that the message can say so.
-    #[schemars(skip)]
-    pub(super) hooks: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) jobs: Option<At<Opaque>>,
+    /// What of yours is called on the way.
+    #[schemars(length(max = 50))]
+    pub(super) hooks: Option<At<Vec<At<RawHook>>>>,
+    /// Batch jobs and consumers, which move as one switch.
+    pub(super) jobs: Option<At<RawJobs>>,
 }
 
 /// What is common to all plans in this directory and below it.
@@ -72,6 +73,8 @@ pub(super) struct RawFleet {
     pub(super) failure_budget: Option<At<CountText>>,
     /// What plans that do not say otherwise have: maps are merged, lists and values are replaced by the plan's own.
     pub(super) defaults: Option<At<RawDefaults>>,
+    /// Days on which no step is taken in any plan that has `windows`, by that plan's own clock; beside its own `deny`.
+    pub(super) holidays: Option<At<Vec<At<WindowText>>>>,
     /// What every plan must keep to; one that does not is not loaded.
     pub(super) guardrails: Option<At<RawGuardrails>>,
 }
@@ -99,11 +102,9 @@ pub(super) struct RawDefaults {
     pub(super) windows: Option<At<RawWindows>>,
     /// As in a plan.
     pub(super) notify: Option<At<RawNotify>>,
-
-    #[schemars(skip)]
-    pub(super) hooks: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) jobs: Option<At<Opaque>>,
+    /// As in a plan.
+    #[schemars(length(max = 50))]
+    pub(super) hooks: Option<At<Vec<At<RawHook>>>>,
 }
 
 /// The keys of `gates`, none of them required.
@@ -245,20 +246,68 @@ pub(super) struct AlarmEntry {
     pub(super) no_data: Option<At<RawNoData>>,
 }
 
-/// Who is told.
+/// Who is told. Channels are told of journal entries in order, at least once each.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawNotify {
-    /// A program and its arguments (no shell); it gets the event as JSON on standard input.
-    #[schemars(required, length(min = 1))]
+    /// A program and its arguments (no shell); it gets each page as JSON on standard input.
+    #[schemars(length(min = 1))]
     pub(super) command: Option<At<Vec<At<String>>>>,
+    /// Slack, by an incoming webhook or by a bot's token; one, or a list.
+    pub(super) slack: Option<At<Several<RawSlack>>>,
+    /// Amazon SNS topics; one, or a list.
+    pub(super) sns: Option<At<Several<RawSns>>>,
+    /// URLs that get a CloudEvent as JSON by POST; one, or a list.
+    pub(super) webhook: Option<At<Several<RawWebhook>>>,
+}
 
-    #[schemars(skip)]
-    pub(super) slack: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) sns: Option<At<Opaque>>,
-    #[schemars(skip)]
-    pub(super) webhook: Option<At<Opaque>>,
+/// A channel of Slack; as a text, its incoming webhook.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = super::schema::or_bare_text)]
+pub(super) struct RawSlack {
+    /// The incoming webhook: where its URL stands, `${NAME}` or `file:/path`.
+    pub(super) webhook: Option<At<String>>,
+    /// Instead of a webhook, where a bot's token stands: one message an attempt is kept true, entries are its replies.
+    pub(super) token: Option<At<String>>,
+    /// The channel that the bot writes to, by ID or name.
+    pub(super) channel: Option<At<String>>,
+    /// Where Slack's API is; by default `https://slack.com/api`.
+    pub(super) api: Option<At<String>>,
+    /// What it is told: `page` (the default), `info`, or kinds of events and holds.
+    pub(super) on: Option<At<Several<String>>>,
+    /// Kinds that it is not told all the same.
+    pub(super) except: Option<At<Several<String>>>,
+}
+
+/// A topic of Amazon SNS; as a text, its ARN.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = super::schema::or_bare_text)]
+pub(super) struct RawSns {
+    /// The topic. Its region is the one that is called.
+    #[schemars(required)]
+    pub(super) topic_arn: Option<At<String>>,
+    /// What it is told: `page` (the default), `info`, or kinds of events and holds.
+    pub(super) on: Option<At<Several<String>>>,
+    /// Kinds that it is not told all the same.
+    pub(super) except: Option<At<Several<String>>>,
+}
+
+/// A URL that gets CloudEvents; as a text, the URL alone.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = super::schema::or_bare_text)]
+pub(super) struct RawWebhook {
+    /// The URL, or where it stands if it is a secret: `${NAME}` or `file:/path`.
+    #[schemars(required)]
+    pub(super) url: Option<At<String>>,
+    /// Where the secret stands that requests are signed with (HMAC-SHA-256, as Standard Webhooks has it).
+    pub(super) secret: Option<At<String>>,
+    /// What it is told: `page` (the default), `info`, or kinds of events and holds.
+    pub(super) on: Option<At<Several<String>>>,
+    /// Kinds that it is not told all the same.
+    pub(super) except: Option<At<Several<String>>>,
 }
 
 /// That a person must approve the step before it is taken; as a map, for how long it waits.

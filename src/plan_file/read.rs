@@ -35,9 +35,9 @@ pub(super) struct At<T> {
     pub(super) value: Option<T>,
 }
 
-/// A key whose value does not matter.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Opaque;
+/// A list, or its only entry by itself.
+#[derive(Debug)]
+pub(super) struct Several<T>(pub(super) Vec<At<T>>);
 
 /// Makes the model of a tree.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(
@@ -57,6 +57,9 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(
 
 /// Under this name [`At`] asks the [`Reader`] for a value together with its place.
 const AT: &str = "$cutover::At";
+
+/// Under this name [`Several`] asks for a list of one where there is no list.
+const SEVERAL: &str = "$cutover::Several";
 
 struct Reader<'n, 's, 'p> {
     node: &'n Node,
@@ -151,12 +154,7 @@ impl Reader<'_, '_, '_> {
         let mut known = Vec::new();
         for (key, node) in entries {
             if fields.contains(&key.text.as_str()) {
-                let place = if keys::is_later(&key.text) {
-                    &key.span
-                } else {
-                    &node.span
-                };
-                known.push((key.text.as_str(), node.as_ref(), place));
+                known.push((key.text.as_str(), node.as_ref(), &node.span));
             } else {
                 let (message, help) = keys::unknown_key(&key.text, &self.what, fields);
                 self.sink.borrow_mut().error(&key.span, message, &help);
@@ -197,6 +195,13 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
                 reader: Some(self),
                 given: 0,
             })
+        } else if name == SEVERAL {
+            match &self.node.value {
+                Value::List(_) => self.deserialize_seq(visitor),
+                Value::Null | Value::Scalar(_) | Value::Map(_) => {
+                    visitor.visit_seq(OnlyAccess(Some(self)))
+                }
+            }
         } else {
             visitor.visit_newtype_struct(self)
         }
@@ -301,6 +306,21 @@ impl<'de> SeqAccess<'de> for AtAccess<'_, '_, '_> {
     }
 }
 
+/// Gives the value that is not in a list.
+struct OnlyAccess<'n, 's, 'p>(Option<Reader<'n, 's, 'p>>);
+
+impl<'de> SeqAccess<'de> for OnlyAccess<'_, '_, '_> {
+    type Error = Mistake;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Mistake> {
+        let reader = self.0.take();
+        reader.map(|reader| seed.deserialize(reader)).transpose()
+    }
+}
+
 struct ListAccess<'r, 'n, 's, 'p> {
     parent: &'r Reader<'n, 's, 'p>,
     entries: std::slice::Iter<'r, Rc<Node>>,
@@ -386,10 +406,26 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for AtVisitor<T> {
     }
 }
 
-impl<'de> Deserialize<'de> for Opaque {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Several<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_ignored_any(serde::de::IgnoredAny)
-            .map(|_| Self)
+        deserializer.deserialize_newtype_struct(SEVERAL, SeveralVisitor(PhantomData))
+    }
+}
+
+struct SeveralVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for SeveralVisitor<T> {
+    type Value = Several<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list, or one entry")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Several<T>, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = seq.next_element()? {
+            entries.push(entry);
+        }
+        Ok(Several(entries))
     }
 }

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::raw::RawFleet;
 use super::raw::RawPlan;
 use super::read::At;
+use super::read::Several;
 
 /// The JSON Schema (draft 2020-12) of a plan file. It knows shapes only; `cutover check` knows the rest.
 pub fn schema() -> Value {
@@ -46,6 +47,14 @@ pub(super) fn number(schema: &mut Schema) {
     schema.remove("type");
     let number = json!({ "type": "number", "minimum": 0 });
     let text = json!({ "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(%|ms|s)?$" });
+    schema.insert("anyOf".to_owned(), json!([number, text]));
+}
+
+/// As [`count`], with zero.
+pub(super) fn count_or_zero(schema: &mut Schema) {
+    schema.remove("type");
+    let number = json!({ "type": "integer", "minimum": 0 });
+    let text = json!({ "type": "string", "pattern": "^[0-9]+$" });
     schema.insert("anyOf".to_owned(), json!([number, text]));
 }
 
@@ -111,5 +120,22 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         T::json_schema(generator)
+    }
+}
+
+/// A list, or its only entry by itself.
+impl<T: JsonSchema> JsonSchema for Several<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Several_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let entry = generator.subschema_for::<T>();
+        let list = json!({ "type": "array", "minItems": 1, "items": entry });
+        schemars::json_schema!({ "anyOf": [entry, list] })
     }
 }

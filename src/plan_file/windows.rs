@@ -52,6 +52,44 @@ pub(super) fn convert(raw: At<RawWindows>, sink: &mut Sink<'_>) -> Option<Window
     Some(windows)
 }
 
+/// The holidays of a fleet: entries with dates.
+pub(super) fn holidays(list: At<Vec<At<WindowText>>>, sink: &mut Sink<'_>) -> Vec<Entry> {
+    let entries = entries(Some(list), "holidays", sink).unwrap_or_default();
+    let mut holidays = Vec::new();
+    for (span, entry) in entries {
+        if entry.has_dates() {
+            holidays.push(entry);
+        } else {
+            let message = format!(
+                "{} is no holiday: it has no date",
+                quote(&entry.to_string())
+            );
+            let help = "write dates, for example `2026-12-28..2027-01-04`; what comes back every week belongs to the \
+                        `windows` of a plan, or of `defaults`";
+            sink.error(&span, message, help);
+        }
+    }
+    holidays
+}
+
+/// Denies a plan the holidays of its fleet, by its own clock. A plan without windows has no clock, and is not held.
+pub(super) fn add_holidays(plan: &mut Plan, holidays: &[Entry], place: &Span, sink: &mut Sink<'_>) {
+    let Some(windows) = &mut plan.windows else {
+        return;
+    };
+    let own = windows.deny.clone();
+    let more = holidays.iter().filter(|day| !own.contains(day)).cloned();
+    windows.deny.extend(more);
+    if windows.deny.len() > own.len() && !windows.can_open(SignedDuration::ZERO) {
+        let message = "the window can never open: what the plan allows are holidays of the fleet";
+        sink.error(
+            place,
+            message,
+            "allow other days; `holidays` of the fleet's file always win",
+        );
+    }
+}
+
 /// Says of what `allow` covers and `deny` takes away altogether.
 fn openings(windows: &Windows, allowed: &[(Span, Entry)], span: &Span, sink: &mut Sink<'_>) {
     if !windows.can_open(SignedDuration::ZERO) {

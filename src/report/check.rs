@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::text;
+use super::{errands, text};
 use crate::engine::plan::{Plan, Step};
 use crate::engine::units::Share;
 use crate::engine::window::Entry;
@@ -111,7 +111,7 @@ fn summary(plan: &Plan) -> String {
         None => "and the records' TTL to settle, each step".to_owned(),
     };
     format!(
-        "  {}: {}, {}, {}, {}\n{}{}  at least {} from the first step to the end ({settle})\n",
+        "  {}: {}, {}, {}, {}\n{}{}{}  at least {} from the first step to the end ({settle})\n",
         text::styled(text::TITLE, plan.name.as_str()),
         text::count(plan.records.len(), "record"),
         text::count(plan.steps.len(), "step"),
@@ -119,6 +119,7 @@ fn summary(plan: &Plan) -> String {
         text::count(gates.fallback_alarms.len(), "fallback alarm"),
         ladder(plan),
         windows(plan),
+        errands::lines(plan),
         text::duration(minimum_duration(plan)),
     )
 }

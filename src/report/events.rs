@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{evidence, fleet, holds, text};
+use super::{errands, evidence, fleet, holds, text};
 use crate::engine::event::{Event, FailureClass, RevertMode, Target};
 use crate::engine::hold::HoldReason;
 use crate::engine::record::GroupImage;
@@ -121,6 +121,16 @@ pub fn event(event: &Event) -> String {
                 holds::cause(cause)
             )
         }
+        Event::HookIntended { .. }
+        | Event::HookSucceeded { .. }
+        | Event::HookFailed { .. }
+        | Event::JobSwitchIntended { .. }
+        | Event::JobTurnIntended { .. }
+        | Event::JobTurnAnswered { .. }
+        | Event::JobTurnResolved { .. }
+        | Event::JobsOff { .. }
+        | Event::JobsDrained { .. }
+        | Event::JobsMoved { .. } => errands::event(event),
         Event::FleetSettingsAccepted { .. }
         | Event::FleetSlotTaken { .. }
         | Event::FleetBudgetSpent { .. }

@@ -115,7 +115,7 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> Option<String
             needed: Some(needed),
             ..
         } => format!(
-            "{} of {} requests needed to judge; the bake clock stands",
+            "{} of {} requests needed to judge",
             thousands(*requests),
             thousands(*needed)
         ),

@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{evidence, fleet, text};
+use super::{errands, evidence, fleet, text};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::record::GroupName;
 use crate::engine::units::CutoverName;
@@ -128,6 +128,15 @@ fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         | HoldReason::Frozen { .. }
         | HoldReason::Dependency { .. }
         | HoldReason::FleetFull { .. } => fleet::fact(reason, now),
+        HoldReason::JobsBothOff { .. }
+        | HoldReason::JobsDrift { .. }
+        | HoldReason::JobsStuck { .. }
+        | HoldReason::HookFailed { .. }
+        | HoldReason::JobsUnseen {}
+        | HoldReason::JobsFiring { .. }
+        | HoldReason::JobsRunning { .. }
+        | HoldReason::JobsMoving { .. }
+        | HoldReason::HookRunning { .. } => errands::fact(reason, now),
         HoldReason::Paused { reason: None } => "paused".to_owned(),
         HoldReason::Paused {
             reason: Some(reason),
@@ -280,6 +289,15 @@ fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
         | HoldReason::Frozen { .. }
         | HoldReason::Dependency { .. }
         | HoldReason::FleetFull { .. } => return fleet::remedy(reason),
+        HoldReason::JobsBothOff { .. }
+        | HoldReason::JobsDrift { .. }
+        | HoldReason::JobsStuck { .. }
+        | HoldReason::HookFailed { .. }
+        | HoldReason::JobsUnseen {}
+        | HoldReason::JobsFiring { .. }
+        | HoldReason::JobsRunning { .. }
+        | HoldReason::JobsMoving { .. }
+        | HoldReason::HookRunning { .. } => return errands::remedy(reason, name.as_str()),
         HoldReason::MeasureRed { .. }
         | HoldReason::TrafficElsewhere { .. }
         | HoldReason::Climbing { .. }
@@ -368,6 +386,9 @@ pub fn cause(cause: &RevertCause) -> String {
             "nobody approved step {step}, which waited since {}, and the plan says to revert then",
             text::second(*since)
         ),
+        RevertCause::HookFailed { hook, message } => {
+            format!("{hook} failed ({message}), and the plan says to revert then")
+        }
         RevertCause::Operator { actor, reason } => match reason {
             Some(reason) => format!("{actor} asked for it: {reason}"),
             None => format!("{actor} asked for it"),
@@ -399,7 +420,7 @@ fn since_text(since: Option<Timestamp>, now: Option<Timestamp>) -> String {
 }
 
 /// A time, and how far away it is where that is known.
-fn time(at: Timestamp, now: Option<Timestamp>) -> String {
+pub(super) fn time(at: Timestamp, now: Option<Timestamp>) -> String {
     now.map_or_else(|| text::minute(at), |now| text::when(at, now))
 }
 

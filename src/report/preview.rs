@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::calendar::{self, Clocks};
 use super::check::step_json;
+use super::errands;
 use super::fleet::limits;
 use super::{evidence, holds, text};
 use crate::engine::calendar::Calendar;
@@ -342,9 +343,10 @@ fn steps_text(preview: &Preview) -> String {
     let (plan, calendar) = (&preview.plan, preview.calendar());
     let clocks = Clocks::of(plan, &preview.here);
     format!(
-        "{}   each step settles for {} before its bake begins\n",
+        "{}   each step settles for {} before its bake begins\n{}",
         calendar::to_text(&calendar, plan, &clocks, preview.now),
-        text::duration(preview.settle)
+        text::duration(preview.settle),
+        errands::lines(plan)
     )
 }
 
@@ -422,6 +424,8 @@ mod tests {
                 },
                 windows: None,
                 notify: None,
+                hooks: Vec::new(),
+                jobs: None,
             },
             path: "/plans/recipe-api.yaml".to_owned(),
             now: "2026-11-21T10:00:00Z".parse().unwrap(),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::approval::Evidence;
 use super::calendar::{self, Clocks};
+use super::notice::Failing;
 use super::{holds, text};
 use crate::engine::calendar::Calendar;
 use crate::engine::evidence::number::Number;
@@ -55,6 +56,8 @@ pub struct Row {
     pub approval: Option<Evidence>,
     /// When what is to come can happen.
     pub coming: Option<Coming>,
+    /// The channels that cannot be told of it.
+    pub failing: Vec<Failing>,
 }
 
 /// When the steps to come can happen, for rows that show it.
@@ -119,6 +122,7 @@ impl Row {
             "labels": self.labels,
             "approval": self.approval.as_ref().map(Evidence::to_json),
             "coming": self.coming.as_ref().map(|coming| calendar::to_json(&coming.calendar, &coming.plan)),
+            "notifications": self.failing.iter().map(Failing::to_json).collect::<Vec<_>>(),
         });
         if let Some(observed) = self.observed_share {
             shown["observed_share"] = json!(observed);
@@ -429,6 +433,7 @@ mod tests {
             observed_share: None,
             approval: None,
             coming: None,
+            failing: Vec::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The simulated world: a strict model of the rules of Route 53 and CloudWatch, with a clock that jumps.
 
+pub mod beside;
 pub mod cloudwatch;
 pub mod dns;
 pub mod fault;

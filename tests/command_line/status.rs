@@ -36,7 +36,8 @@ fn status_has_exactly_the_documented_fields() {
             "observed_at",
             "labels",
             "approval",
-            "coming"
+            "coming",
+            "notifications"
         ]
     );
     assert_eq!(row["phase"], "baking");

@@ -11,11 +11,13 @@ use cutover::engine::plan::{Account, ZoneRef};
 use cutover::engine::record::GroupName;
 use cutover::engine::units::{ChangeId, CutoverName, ZoneId};
 use cutover::ports::{
-    Append, BreakGlass, CallError, Dns, GroupReadings, Heartbeat, Journal, JournalError, Notifier,
-    Page, PlanFiles, PlanFilesNow, Position, RecordChange, Submitted, Urgency, Zone,
+    Append, BreakGlass, CallError, Cursor, Delivery, Dns, GroupReadings, Heartbeat, Journal,
+    JournalError, Notifier, Page, PlanFiles, PlanFilesNow, Position, RecordChange, Submitted,
+    Undelivered, Urgency, Zone,
 };
 use cutover::sim::dns::SimDns;
 use jiff::SignedDuration;
+use serde_json::Value;
 
 use super::world::{World, locked};
 
@@ -121,6 +123,28 @@ impl Journal for WatchedJournal {
 
     async fn changed(&self, position: Position) {
         self.world.journal.changed(position).await;
+    }
+
+    async fn cursor(
+        &self,
+        stream: &CutoverName,
+        channel: &str,
+    ) -> Result<Option<Cursor>, JournalError> {
+        self.delays.travel().await;
+        self.delays.fails(|faults| faults.reads_fail)?;
+        self.world.journal.cursor(stream, channel).await
+    }
+
+    async fn put_cursor(&self, cursor: &Cursor) -> Result<bool, JournalError> {
+        self.delays.travel().await;
+        self.delays.fails(|faults| faults.appends_fail)?;
+        let put = self.world.journal.put_cursor(cursor).await;
+        self.delays.fails(|faults| faults.replies_lost)?;
+        put
+    }
+
+    async fn cursors(&self) -> Result<Vec<Cursor>, JournalError> {
+        self.world.journal.cursors().await
     }
 
     async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), JournalError> {
@@ -234,6 +258,22 @@ impl PlanFiles for Files {
 pub(crate) struct People {
     pub(crate) pages: Arc<Mutex<Vec<Page>>>,
     pub(crate) fail: Arc<Mutex<bool>>,
+    pub(crate) channels: Arc<Mutex<Told>>,
+}
+
+/// What channels were told, and how they are.
+#[derive(Default)]
+pub(crate) struct Told {
+    /// What arrived, whether or not the answer did.
+    pub(crate) notices: Vec<Delivery>,
+    /// How long an answer takes.
+    pub(crate) takes: Duration,
+    /// Nothing arrives.
+    pub(crate) dead: bool,
+    /// What arrives is not answered.
+    pub(crate) mute: bool,
+    /// How often it was tried.
+    pub(crate) tries: usize,
 }
 
 #[async_trait]
@@ -245,6 +285,32 @@ impl Notifier for People {
         }
         locked(&self.pages).push(page.clone());
         Ok(())
+    }
+
+    fn has_channels(&self) -> bool {
+        true
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Result<Option<Value>, Undelivered> {
+        let takes = {
+            let mut channels = locked(&self.channels);
+            channels.tries += 1;
+            channels.takes
+        };
+        tokio::time::sleep(takes / 2).await;
+        let mute = {
+            let mut channels = locked(&self.channels);
+            if channels.dead {
+                return Err(Undelivered::because("nobody answers"));
+            }
+            channels.notices.push(delivery.clone());
+            channels.mute
+        };
+        tokio::time::sleep(takes / 2).await;
+        if mute {
+            return Err(Undelivered::because("the answer was lost"));
+        }
+        Ok(Some(Value::from(delivery.notice.entry.seq)))
     }
 }
 

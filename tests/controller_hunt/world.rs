@@ -33,7 +33,8 @@ use cutover::sim::world::SimClock;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
 
-use super::outside::{Delays, Files, Glass, Knobs, People, WatchedJournal, Wire};
+use super::beside::{Side, WiredHooks, WiredJobs};
+use super::outside::{Delays, Files, Glass, Knobs, People, Told, WatchedJournal, Wire};
 use crate::support::engine_plan::gate;
 
 /// The region of all alarms.
@@ -100,6 +101,8 @@ pub(crate) fn plan(of: &PlanOf<'_>) -> PlanSource {
         },
         windows: None,
         notify: None,
+        hooks: Vec::new(),
+        jobs: None,
     };
     source(plan)
 }
@@ -125,10 +128,12 @@ pub(crate) struct World {
     pub(crate) files: Files,
     pub(crate) pages: Arc<Mutex<Vec<Page>>>,
     pub(crate) pages_fail: Arc<Mutex<bool>>,
+    pub(crate) channels: Arc<Mutex<Told>>,
     pub(crate) glass: Glass,
     pub(crate) witness: Arc<Mutex<Witness>>,
     pub(crate) interval: Duration,
     pub(crate) knobs: Arc<Mutex<Knobs>>,
+    pub(crate) side: Side,
 }
 
 /// Sees everything, in order.
@@ -170,10 +175,12 @@ impl World {
             files: Files::default(),
             pages: Arc::default(),
             pages_fail: Arc::default(),
+            channels: Arc::default(),
             glass: Glass::default(),
             witness: Arc::default(),
             interval: Duration::from_secs(10),
             knobs: Arc::default(),
+            side: Side::of(sources),
         };
         for source in sources {
             world.add(source, start);
@@ -212,13 +219,15 @@ impl World {
             let key = (zone.clone(), group.name.clone());
             witness.owners.insert(key, (plan.name.clone(), index));
         }
-        witness.checkers.insert(plan.name.clone(), Checker::new());
+        let mut checker = Checker::new();
+        self.side.show(plan, &mut checker);
+        witness.checkers.insert(plan.name.clone(), checker);
         for gate in plan.alarms() {
             let long_ago = start - SignedDuration::from_hours(24);
             let mut cloudwatch = locked(&self.cloudwatch);
             cloudwatch.set_state(REGION, &gate.id.name, AlarmState::Ok, long_ago);
         }
-        let reading = FileReading::Plan(Box::new(source.clone()));
+        let reading = FileReading::Plan(Arc::new(source.clone()));
         locked(&self.files.0).insert(source.path.clone(), reading);
     }
 
@@ -259,9 +268,17 @@ impl World {
             notifier: Arc::new(People {
                 pages: Arc::clone(&self.pages),
                 fail: Arc::clone(&self.pages_fail),
+                channels: Arc::clone(&self.channels),
             }),
             files: Some(Arc::new(self.files.clone())),
             break_glass: Some(Arc::new(self.glass.clone())),
+            jobs: Arc::new(WiredJobs {
+                world: self.clone(),
+                faults: Arc::clone(&self.side.faults),
+            }),
+            hooks: Arc::new(WiredHooks {
+                world: self.clone(),
+            }),
             narrate: Arc::new(|entry| entry.event.label().to_owned()),
         };
         let settings = Settings {

@@ -39,6 +39,8 @@ pub(super) struct Plan {
     pub(super) fallbacks: Vec<String>,
     /// Zone, name and type.
     pub(super) records: Vec<(String, String, &'static str)>,
+    /// More of the file.
+    pub(super) more: String,
 }
 
 impl Default for Plan {
@@ -56,6 +58,7 @@ impl Default for Plan {
             gates: GATES.map(str::to_owned).to_vec(),
             fallbacks: vec![FALLBACK.to_owned()],
             records: GROUPS.map(record).to_vec(),
+            more: String::new(),
         }
     }
 }
@@ -97,6 +100,7 @@ impl Plan {
             let fallbacks = self.fallbacks.join(", ");
             lines.push(format!("  fallback_alarms: [{fallbacks}]"));
         }
+        lines.push(self.more.clone());
         lines.join("\n") + "\n"
     }
 }

@@ -110,7 +110,7 @@ fn a_gate_that_was_red_takes_back_what_was_under_way() {
     assert_eq!(
         *cause,
         RevertCause::AlarmRed {
-            alarm: alarm("errors").into()
+            alarm: alarm("errors")
         }
     );
     assert_eq!(tested.gates[0].reverted, 2);

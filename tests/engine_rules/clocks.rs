@@ -190,3 +190,40 @@ fn the_whole_way_takes_its_bakes_and_settling_and_no_more() {
     let took = world.now.duration_since(began_at);
     assert!(took <= SignedDuration::from_mins(124), "{took:#}");
 }
+
+#[test]
+fn a_hold_that_comes_and_goes_pages_once_and_fills_no_journal() {
+    let mut world = World::new(simple());
+    world.run_to_bake(1);
+    for minute in 0..120 {
+        // As when two controllers take turns, of which one has a wrong clock.
+        world.skew = Some(SignedDuration::from_secs(if minute % 2 == 0 {
+            90
+        } else {
+            0
+        }));
+        world.tick(30);
+    }
+    let holds = world.count("step_held");
+    assert!(holds <= 20, "{holds} holds in an hour\n{}", world.story());
+    let pages = world.state().pages.len();
+    assert_eq!(pages, 1, "one page for one hold");
+}
+
+#[test]
+fn a_controller_with_a_wrong_clock_does_not_stop_the_bake_of_one_with_a_right_one() {
+    let mut world = World::new(simple());
+    world.start_controller();
+    world.run_to_bake(1);
+    let before = world.count("bake_counted");
+    for _ in 0..60 {
+        world.pass(5);
+        world.skew = Some(SignedDuration::from_secs(90));
+        world.round(1);
+        world.pass(5);
+        world.skew = Some(SignedDuration::ZERO);
+        world.round(0);
+    }
+    let stops = world.count("bake_counted") - before;
+    assert!(stops <= 2, "{stops} stops\n{}", world.story());
+}

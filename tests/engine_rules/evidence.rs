@@ -279,7 +279,8 @@ fn what_climbs_without_end_holds_the_step_and_says_when_it_ends() {
     let mut plan = world.source.plan.clone();
     plan.steps[0].bake = SignedDuration::from_hours(12);
     let source = crate::support::engine_plan::source(plan);
-    world.file = cutover::engine::observation::FileReading::Plan(Box::new(source.clone()));
+    world.file =
+        cutover::engine::observation::FileReading::Plan(std::sync::Arc::new(source.clone()));
     let (source, reason) = (Box::new(source), None);
     world.ask(Event::PlanAmended { source, reason });
     world.run_minutes(4 * 60);

@@ -1,5 +1,7 @@
 //! RULES E and H: phases, people, plans that change.
 
+use std::sync::Arc;
+
 use cutover::engine::event::{Event, RevertMode};
 use cutover::engine::fold;
 use cutover::engine::hold::{HaltReason, RevertCause};
@@ -15,7 +17,7 @@ use crate::support::engine_world::{Fate, World};
 
 fn amended(world: &mut World, plan: Plan) {
     let source = source(plan);
-    world.file = FileReading::Plan(Box::new(source.clone()));
+    world.file = FileReading::Plan(Arc::new(source.clone()));
     world.ask(Event::PlanAmended {
         source: Box::new(source),
         reason: None,
@@ -261,10 +263,10 @@ fn replies_that_come_late_fold_in_every_phase() {
 fn before_the_first_write_the_file_is_the_plan_and_afterwards_only_amend_takes_it() {
     let mut world = World::new(plan(&[1], &[(10, 60, true), (100, 60, false)]));
     world.tick(10);
-    world.file = FileReading::Plan(Box::new(source(simple())));
+    world.file = FileReading::Plan(Arc::new(source(simple())));
     world.run_to_bake(1);
     assert_eq!(world.state().plan(), &simple());
-    world.file = FileReading::Plan(Box::new(source(plan(
+    world.file = FileReading::Plan(Arc::new(source(plan(
         &[1],
         &[(10, 5, false), (100, 5, false)],
     ))));
@@ -280,7 +282,7 @@ fn a_file_at_another_place_is_no_news() {
     let mut world = World::new(simple());
     let mut elsewhere = source(simple());
     elsewhere.path = "/srv/plans/api.yaml".to_owned();
-    world.file = FileReading::Plan(Box::new(elsewhere));
+    world.file = FileReading::Plan(Arc::new(elsewhere));
     world.ask(Event::PauseRequested { reason: None });
     world.run_minutes(5);
     assert_eq!(world.count("plan_accepted"), 1);

@@ -1,8 +1,12 @@
 //! RULES I and I4: a step is taken in its window, and nothing else asks for it; approvals that do not come.
 
+use std::sync::Arc;
+
+use cutover::engine::decide::decide;
 use cutover::engine::event::{Event, RevertMode};
+use cutover::engine::fleet::Fleet;
 use cutover::engine::hold::{HoldReason, RevertCause};
-use cutover::engine::observation::AlarmState;
+use cutover::engine::observation::{AlarmState, GroupReading};
 use cutover::engine::plan::{ApprovalTimeout, HoldOrRevert, Plan};
 use cutover::engine::state::Phase;
 use cutover::engine::units::WeightPair;
@@ -173,7 +177,7 @@ fn a_window_that_never_opens_again_pages_and_an_amend_lets_it_go_on() {
     assert_eq!(opens_at(&world), None);
     assert_eq!(world.state().pages.len(), 1, "it needs a person");
     let amended = source(office());
-    world.file = cutover::engine::observation::FileReading::Plan(Box::new(amended.clone()));
+    world.file = cutover::engine::observation::FileReading::Plan(Arc::new(amended.clone()));
     world.ask(Event::PlanAmended {
         source: Box::new(amended),
         reason: None,
@@ -215,6 +219,19 @@ fn while_a_start_waits_for_its_window_groups_are_read_once_a_minute_and_what_is_
     world.others_write(0, 100, 0);
     world.run_minutes(2);
     assert_eq!(kinds(&world), ["window_shut"]);
+}
+
+#[test]
+fn when_the_window_opens_what_is_wrong_stays_said_until_the_groups_are_read_again() {
+    let mut world = world_at(office(), "2026-03-02T09:00:00Z");
+    world.others_write(0, 0, 0);
+    world.run_minutes(1);
+    let mut observation = world.observe(0);
+    observation.groups.fill(GroupReading::NotRead);
+    let opens_at = opens_at(&world).expect("it opens on the next day");
+    let decision = decide(world.state(), &Fleet::default(), &observation, opens_at);
+    let known = |reason: &HoldReason| matches!(reason, HoldReason::Preflight { .. });
+    assert!(decision.because.iter().any(known), "{decision:?}");
 }
 
 /// The second step needs an approval within two hours.

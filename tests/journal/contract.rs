@@ -16,10 +16,13 @@ use cutover::journal::MemoryJournal;
 use cutover::journal::Open;
 use cutover::journal::open;
 use cutover::ports::Append;
+use cutover::ports::Claim;
+use cutover::ports::Cursor;
 use cutover::ports::Heartbeat;
 use cutover::ports::Journal;
 use cutover::ports::JournalError;
 use cutover::ports::Position;
+use cutover::ports::Trouble;
 use tempfile::TempDir;
 
 use super::append_one;
@@ -90,6 +93,9 @@ contract!(
     writers_that_race_lose_nothing_and_leave_no_gap,
     heartbeats_are_replaced_and_dropped_after_a_day,
     heartbeats_wake_nobody,
+    a_cursor_is_stored_only_over_the_revision_before_it,
+    of_two_who_claim_a_cursor_one_gets_it,
+    cursors_wake_nobody_and_are_no_entries,
 );
 
 async fn entries_are_numbered_from_one_and_read_back_in_order(place: &Place) {
@@ -383,6 +389,61 @@ async fn heartbeats_wake_nobody(place: &Place) {
         journal.read_after(Position(0)).await,
         Ok((Vec::new(), Position(0)))
     );
+}
+
+fn cursor(stream: &str, revision: u64, told: u64) -> Cursor {
+    Cursor {
+        revision,
+        told,
+        claim: Some(Claim {
+            by: "controller-1".to_owned(),
+            until: at(30),
+        }),
+        trouble: Some(Trouble {
+            since: at(1),
+            tries: 3,
+            why: "HTTP 503".to_owned(),
+            again_at: at(9),
+        }),
+        memo: Some(serde_json::json!({ "ts": "1.2" })),
+        ..Cursor::new(stream.into(), "slack ${SLACK}".to_owned())
+    }
+}
+
+async fn a_cursor_is_stored_only_over_the_revision_before_it(place: &Place) {
+    let journal = place.open();
+    let (api, id) = ("api".into(), "slack ${SLACK}");
+    assert_eq!(journal.cursor(&api, id).await, Ok(None));
+    assert_eq!(journal.put_cursor(&cursor("api", 2, 5)).await, Ok(false));
+    assert_eq!(journal.put_cursor(&cursor("api", 1, 5)).await, Ok(true));
+    assert_eq!(journal.put_cursor(&cursor("api", 1, 6)).await, Ok(false));
+    let other = place.open();
+    assert_eq!(other.cursor(&api, id).await, Ok(Some(cursor("api", 1, 5))));
+    assert_eq!(other.put_cursor(&cursor("api", 2, 7)).await, Ok(true));
+    assert_eq!(journal.put_cursor(&cursor("api", 2, 8)).await, Ok(false));
+    assert_eq!(other.put_cursor(&cursor("@fleet", 1, 1)).await, Ok(true));
+    let all = journal.cursors().await;
+    assert_eq!(all, Ok(vec![cursor("@fleet", 1, 1), cursor("api", 2, 7)]));
+    assert_eq!(journal.cursor(&api, "sns x").await, Ok(None));
+}
+
+async fn of_two_who_claim_a_cursor_one_gets_it(place: &Place) {
+    let mut claims = tokio::task::JoinSet::new();
+    for told in 0..8 {
+        let journal = place.open();
+        claims.spawn(async move { journal.put_cursor(&cursor("api", 1, told)).await });
+    }
+    let claims = claims.join_all().await;
+    let got = claims.iter().filter(|claim| **claim == Ok(true)).count();
+    assert_eq!(got, 1, "{claims:?}");
+}
+
+async fn cursors_wake_nobody_and_are_no_entries(place: &Place) {
+    let journal = place.open();
+    journal.put_cursor(&cursor("api", 1, 1)).await.unwrap();
+    let wait = tokio::time::timeout(Duration::from_millis(300), journal.changed(Position(0)));
+    assert!(wait.await.is_err());
+    assert_eq!(journal.head(&"api".into()).await, Ok(0));
 }
 
 #[tokio::test]

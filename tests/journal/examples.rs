@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cutover::engine::event::Event;
 use cutover::engine::event::FailureClass;
+use cutover::engine::event::JobFailure;
 use cutover::engine::event::RevertMode;
 use cutover::engine::event::Target;
 use cutover::engine::evidence::gate::Unit;
@@ -15,6 +16,9 @@ use cutover::engine::fleet::SharedFate;
 use cutover::engine::hold::HaltReason;
 use cutover::engine::hold::HoldReason;
 use cutover::engine::hold::RevertCause;
+use cutover::engine::hooks::HookId;
+use cutover::engine::hooks::HookPoint;
+use cutover::engine::jobs::JobSide;
 use cutover::engine::plan::Account;
 use cutover::engine::plan::AlarmGate;
 use cutover::engine::plan::AwsSettings;
@@ -46,7 +50,15 @@ use jiff::Timestamp;
 
 /// One event of every kind, in the order in which the engine declares them.
 pub(crate) fn events() -> Vec<Event> {
-    [moving(), watching(), reverting(), asked(), of_the_fleet()].concat()
+    [
+        moving(),
+        watching(),
+        reverting(),
+        asked(),
+        beside(),
+        of_the_fleet(),
+    ]
+    .concat()
 }
 
 fn time(text: &str) -> Timestamp {
@@ -144,7 +156,10 @@ fn plan() -> Plan {
         windows: None,
         notify: Some(Notify {
             command: vec!["/usr/local/bin/page".to_owned(), "--team=api".to_owned()],
+            channels: Vec::new(),
         }),
+        hooks: Vec::new(),
+        jobs: None,
     }
 }
 
@@ -261,7 +276,7 @@ fn watching() -> Vec<Event> {
     ]
 }
 
-fn holds() -> Vec<HoldReason> {
+pub(crate) fn holds() -> Vec<HoldReason> {
     vec![
         HoldReason::Halted {
             reason: HaltReason::BothRed {
@@ -279,6 +294,63 @@ fn holds() -> Vec<HoldReason> {
             until: Some(time("2026-11-22T09:00:00Z")),
             counted_secs: 600,
         },
+    ]
+}
+
+fn beside() -> Vec<Event> {
+    let hook = HookId {
+        point: HookPoint::BeforeStep,
+        step: 2,
+        index: 1,
+    };
+    let (call_id, turn_id) = (WriteId::from("h-1"), WriteId::from("j-1"));
+    vec![
+        Event::HookIntended {
+            hook,
+            call_id: call_id.clone(),
+            owner: ControllerId::from("controller-1"),
+            number: 1,
+            ends_by: time("2026-11-21T09:00:30Z"),
+        },
+        Event::HookSucceeded {
+            hook,
+            call_id: call_id.clone(),
+            output: "warm".to_owned(),
+        },
+        Event::HookFailed {
+            hook,
+            call_id,
+            message: "exit status: 3".to_owned(),
+            output: "no such deployment".to_owned(),
+            given_up: true,
+        },
+        Event::JobSwitchIntended { to: JobSide::New },
+        Event::JobTurnIntended {
+            turn_id: turn_id.clone(),
+            owner: ControllerId::from("controller-1"),
+            perform_by: time("2026-11-21T09:00:15Z"),
+            lands_by: time("2026-11-21T09:01:00Z"),
+            side: JobSide::Old,
+            on: false,
+            jobs: vec![0, 1],
+        },
+        Event::JobTurnAnswered {
+            turn_id: turn_id.clone(),
+            failed: BTreeMap::from([(
+                1,
+                JobFailure {
+                    class: FailureClass::Throttled,
+                    message: "DisableRule: Rate exceeded".to_owned(),
+                },
+            )]),
+        },
+        Event::JobTurnResolved {
+            turn_id,
+            on: vec![1],
+        },
+        Event::JobsOff { side: JobSide::Old },
+        Event::JobsDrained { side: JobSide::Old },
+        Event::JobsMoved { to: JobSide::New },
     ]
 }
 
@@ -358,6 +430,7 @@ fn of_the_fleet() -> Vec<Event> {
                 failure_budget: Some(1),
                 notify: Some(Notify {
                     command: vec!["page".to_owned(), "sre".to_owned()],
+                    channels: Vec::new(),
                 }),
             },
             path: "/plans/fleet.yaml".to_owned(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cutover::journal::Open;
 use cutover::journal::open;
+use cutover::ports::Cursor;
 use cutover::ports::Journal;
 use cutover::ports::JournalError;
 use cutover::ports::Position;
@@ -358,4 +359,24 @@ async fn processes_that_make_the_journal_at_once_share_one() {
         journal.append(append).await.expect("one journal");
     }
     assert_eq!(opened[0].head(&"api".into()).await, Ok(8));
+}
+
+#[tokio::test]
+async fn a_file_from_before_there_were_cursors_is_read_as_it_is_and_gets_them_when_it_is_written() {
+    let written = written().await;
+    tamper(&written.path, "DROP TABLE cursors");
+    let reader = open_at(&written.path, Open::ReadOnly).expect("an old file can be read");
+    assert_eq!(reader.cursors().await, Ok(Vec::new()));
+    assert_eq!(reader.cursor(&"api".into(), "slack").await, Ok(None));
+    drop(reader);
+    let writer = open_at(&written.path, Open::Existing).expect("an old file can be written");
+    let cursor = Cursor {
+        revision: 1,
+        told: 3,
+        ..Cursor::new("api".into(), "slack".to_owned())
+    };
+    assert_eq!(writer.put_cursor(&cursor).await, Ok(true));
+    let reader = open_at(&written.path, Open::ReadOnly).expect("a new file can be read");
+    assert_eq!(reader.cursors().await, Ok(vec![cursor]));
+    assert_eq!(reader.head(&"api".into()).await, Ok(3));
 }

@@ -87,3 +87,29 @@ fn the_fixture_of_old_entries_has_every_event() {
         );
     }
 }
+
+/// What the arms of a function of the engine give, from its source.
+fn words_of(source: &str, function: &str) -> Vec<String> {
+    let (_, body) = source.split_once(function).expect("the function is there");
+    let (body, _) = body.split_once("\n    }\n").expect("it ends");
+    let arms = body.lines().filter_map(|line| line.split_once("=> \""));
+    arms.map(|(_, word)| word.trim_end_matches("\",").to_owned())
+        .collect()
+}
+
+#[test]
+fn what_channels_may_ask_for_are_events_and_holds() {
+    let kinds = words_of(include_str!("../../src/engine/hold.rs"), "fn kind(");
+    assert!(
+        kinds.len() > 30,
+        "kind() is written otherwise now: {kinds:?}"
+    );
+    let known = [labels(), kinds].concat();
+    for kind in cutover::engine::notify::KINDS {
+        assert!(known.iter().any(|known| known == kind), "{kind} is nothing");
+    }
+    for hold in examples::holds() {
+        let json = serde_json::to_value(&hold).expect("JSON");
+        assert_eq!(json["kind"], hold.kind());
+    }
+}

@@ -250,3 +250,46 @@ fn the_schema_of_a_fleets_file_knows_its_keys() {
     }
     assert!(schema["properties"].get("windows").is_none());
 }
+
+#[test]
+fn holidays_are_denied_beside_a_plans_own_days_and_by_its_own_clock() {
+    let windows = "windows: { time_zone: Asia/Tokyo, allow: [ \"Mon-Fri 10:00-17:00\" ], deny: [ \"2026-12-24\" ] }\n";
+    let fleet = "holidays: [ \"2026-12-28..2027-01-04\", \"2026-12-24\" ]\n";
+    let with_windows = format!("{VALID}{windows}");
+    let loaded = Fleet::new(fleet, &with_windows);
+    let plan = loaded.load().unwrap();
+    let denied: Vec<String> = plan
+        .windows
+        .expect("windows")
+        .deny
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(denied, ["2026-12-24", "2026-12-28..2027-01-04"]);
+    assert_ne!(
+        loaded.digest(),
+        Fleet::new("max_in_flight: 3\n", &with_windows).digest()
+    );
+    let without = Fleet::new(fleet, VALID).load().unwrap();
+    assert_eq!(without.windows, None, "a plan without windows is not held");
+    let defaults = format!("{fleet}defaults:\n  {windows}");
+    let plan = Fleet::new(&defaults, VALID).load().unwrap();
+    assert_eq!(plan.windows.expect("windows").deny.len(), 2);
+}
+
+#[test]
+fn holidays_that_are_no_dates_or_leave_nothing_are_refused() {
+    let fleet = Fleet::new("holidays: [ \"Sat,Sun\" ]\n", VALID);
+    let found = plan_file::load_fleet(&fleet.path().join("fleet.yaml")).expect_err("it is refused");
+    assert!(found.findings[0].message.contains("has no date"), "{found}");
+    let windows = "windows: { time_zone: Asia/Tokyo, allow: [ \"2026-12-29\" ] }\n";
+    let fleet = Fleet::new(
+        "holidays: [ \"2026-12-28..2027-01-04\" ]\n",
+        &format!("{VALID}{windows}"),
+    );
+    let found = fleet.load().unwrap_err();
+    assert!(
+        found[0].message.contains("are holidays of the fleet"),
+        "{found:#?}"
+    );
+}

@@ -33,7 +33,7 @@ fn measures(gates: &str) -> Measures {
 
 fn mistakes(gates: &str) -> Vec<(String, String)> {
     let text = format!("{PLAN}{gates}");
-    let error = plan_file::parse(&text, "plan.yaml").unwrap_err();
+    let error = plan_file::parse(&text, "plan.yaml").expect_err("a mistake");
     let findings = error.findings.iter();
     findings
         .map(|finding| {

@@ -39,7 +39,7 @@ impl Default for Flow {
 /// All that ever flowed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Flows {
-    flows: BTreeMap<Timestamp, Flow>,
+    turns: BTreeMap<Timestamp, Flow>,
     shares: BTreeMap<Timestamp, u32>,
     /// Why nothing can be read.
     pub(crate) down: Option<String>,
@@ -50,7 +50,7 @@ pub(crate) struct Flows {
 impl Flows {
     /// From now on it flows so.
     pub(crate) fn turn(&mut self, at: Timestamp, flow: Flow) {
-        self.flows.insert(at, flow);
+        self.turns.insert(at, flow);
     }
 
     /// From now on the weights give the new side so many percent.
@@ -59,7 +59,7 @@ impl Flows {
     }
 
     fn at(&self, minute: Timestamp) -> (Flow, Timestamp, u32) {
-        let flow = self.flows.range(..=minute).next_back();
+        let flow = self.turns.range(..=minute).next_back();
         let (since, flow) = flow.map_or((minute, Flow::default()), |(at, flow)| (*at, *flow));
         let share = self.shares.range(..=minute).next_back();
         (flow, since, share.map_or(0, |(_, share)| *share))

@@ -53,6 +53,8 @@ pub(crate) fn plan(zones: &[usize], steps: &[(u8, i64, bool)]) -> Plan {
         },
         windows: None,
         notify: None,
+        hooks: Vec::new(),
+        jobs: None,
     }
 }
 

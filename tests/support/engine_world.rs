@@ -4,6 +4,7 @@
 //! invariants at every turn.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cutover::engine::check::{self, Checker};
 use cutover::engine::decide::{self, Decision, How, Order, Part, Purpose};
@@ -13,7 +14,8 @@ use cutover::engine::fleet::Fleet;
 use cutover::engine::fold;
 use cutover::engine::hold::HoldReason;
 use cutover::engine::observation::{
-    AlarmReading, AlarmState, ChangeReading, FileReading, GroupReading, HistoryReading, Observation,
+    AlarmReading, AlarmState, Beside, ChangeReading, FileReading, GroupReading, HistoryReading,
+    Observation,
 };
 use cutover::engine::plan::{Plan, PlanSource};
 use cutover::engine::record::RecordSet;
@@ -119,7 +121,7 @@ impl World {
         let alarms = plan.alarms().map(|gate| (gate.id.clone(), green.clone()));
         let mut world = Self {
             now,
-            file: FileReading::Plan(Box::new(source(plan.clone()))),
+            file: FileReading::Plan(Arc::new(source(plan.clone()))),
             alarms: alarms.collect(),
             source: source(plan),
             groups,
@@ -499,6 +501,7 @@ impl World {
             break_glass_error: None,
             claimed: Vec::new(),
             baseline_as_is: self.as_is.then(|| "as it is".to_owned()),
+            beside: Beside::default(),
         };
         let pending = state
             .changes
@@ -578,7 +581,7 @@ impl World {
         self.zone_fates.clear();
         self.lost_changes.clear();
         self.skew = Some(SignedDuration::ZERO);
-        self.file = FileReading::Plan(Box::new(self.source.clone()));
+        self.file = FileReading::Plan(Arc::new(self.source.clone()));
     }
 
     /// The state is the fold of the journal.

@@ -5,6 +5,8 @@ pub(crate) mod engine_flow;
 pub(crate) mod engine_plan;
 pub(crate) mod engine_world;
 pub(crate) mod ministack;
+pub(crate) mod moto;
+pub(crate) mod post_door;
 pub(crate) mod program;
 pub(crate) mod python;
 pub(crate) mod route53_door;

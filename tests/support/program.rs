@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) struct Program {
     folder: TempDir,
     endpoint: String,
+    environment: Mutex<Vec<(String, String)>>,
     runs: AtomicUsize,
 }
 
@@ -42,8 +44,15 @@ impl Program {
         Self {
             folder: tempfile::tempdir().expect("a folder can be made"),
             endpoint: endpoint.to_owned(),
+            environment: Mutex::default(),
             runs: AtomicUsize::new(0),
         }
+    }
+
+    /// Sets a variable for all commands from now on.
+    pub(crate) fn set(&self, name: &str, value: &str) {
+        let mut environment = self.environment.lock().expect("nobody panicked");
+        environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// A path in the folder.
@@ -185,6 +194,8 @@ impl Program {
             .env("AWS_ENDPOINT_URL", &self.endpoint)
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .stdin(Stdio::null());
+        let environment = self.environment.lock().expect("nobody panicked");
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command
     }
 }

@@ -48,16 +48,15 @@ const STARTS_MAX: i64 = 20_000;
 /// A plan is not valid, the time makes no sense, or the record cannot be read or kept.
 pub fn run(context: &mut Context<'_>, args: &args::Backtest) -> Result<Exit> {
     let sources = plans::find(&args.paths).require_valid(context)?;
-    let record = match &args.from {
-        Some(path) => narrowed(load(path)?, args)?,
-        None => {
-            let (since, until) = span(args, context.clock.now())?;
-            let clock = Arc::new(context.clock);
-            runtime()?.block_on(async {
-                let aws = connect(Options::from_environment(clock)).await;
-                past::read(context, &sources, &aws.signals, (since, until)).await
-            })?
-        }
+    let record = if let Some(path) = &args.from {
+        narrowed(load(path)?, args)?
+    } else {
+        let (since, until) = span(args, context.clock.now())?;
+        let clock = Arc::new(context.clock);
+        runtime()?.block_on(async {
+            let aws = connect(Options::from_environment(clock)).await;
+            past::read(context, &sources, &aws.signals, (since, until)).await
+        })?
     };
     if let Some(path) = &args.save {
         save(path, &record)?;

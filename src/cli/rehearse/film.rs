@@ -155,6 +155,7 @@ fn reaction(
         | RevertCause::Worse { .. }
         | RevertCause::StepFailed { .. }
         | RevertCause::ApprovalTimeout { .. }
+        | RevertCause::HookFailed { .. }
         | RevertCause::Operator { .. }
         | RevertCause::LateWrite {} => false,
     };

@@ -21,7 +21,9 @@ use crate::ports::{Clock, Notifier, Page, PlanFiles, PlanFilesNow};
 use crate::report;
 use crate::report::rehearsal::film::Film;
 use crate::scenario::{Scenario, What};
+use crate::sim::beside::SimJobs;
 use crate::sim::stage::doors::{StageClock, StageJournal, StageSignals, haunt};
+use crate::sim::stage::side_doors::{StageHooks, StageJobs};
 use crate::sim::stage::{SharedStage, Stage, lock};
 use crate::sim::world::{SimClock, World};
 
@@ -135,6 +137,15 @@ pub async fn play_with(
         }),
         journal: Arc::new(journal.clone()),
         notifier: Arc::new(Nobody),
+        jobs: Arc::new(StageJobs {
+            jobs: SimJobs::for_plans(&plans),
+            stage: Arc::clone(&stage),
+            clock: world.clock,
+        }),
+        hooks: Arc::new(StageHooks {
+            stage: Arc::clone(&stage),
+            clock: world.clock,
+        }),
         files: Some(Arc::new(Script(troupe))),
         break_glass: None,
         narrate: Arc::new(|entry| report::event(&entry.event)),
@@ -264,7 +275,7 @@ impl PlanFiles for Script {
         let file = |source: &PlanSource| {
             (
                 source.path.clone(),
-                FileReading::Plan(Box::new(source.clone())),
+                FileReading::Plan(Arc::new(source.clone())),
             )
         };
         PlanFilesNow {

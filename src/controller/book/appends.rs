@@ -349,6 +349,8 @@ mod tests {
             },
             windows: None,
             notify: None,
+            hooks: Vec::new(),
+            jobs: None,
             labels: BTreeMap::new(),
             after: Vec::new(),
         };

@@ -158,6 +158,7 @@ impl Run {
             | RevertCause::Worse { gate, .. } => Some(gate.clone()),
             RevertCause::StepFailed { .. }
             | RevertCause::ApprovalTimeout { .. }
+            | RevertCause::HookFailed { .. }
             | RevertCause::Operator { .. }
             | RevertCause::LateWrite {} => None,
         }

@@ -16,6 +16,7 @@ use crate::engine::event::Event;
 use crate::engine::event::JOURNAL_VERSION;
 use crate::engine::evidence::gate::GateId;
 use crate::engine::evidence::judge::weigh;
+use crate::engine::evidence::plan::Measure;
 use crate::engine::evidence::plan::Measures;
 use crate::engine::evidence::plan::Query;
 use crate::engine::evidence::plan::TREND_PERIOD_MINS;
@@ -31,6 +32,7 @@ use crate::engine::hold::HaltReason;
 use crate::engine::hold::HoldReason;
 use crate::engine::hold::RevertCause;
 use crate::engine::observation::AlarmReading;
+use crate::engine::observation::Beside;
 use crate::engine::observation::ChangeReading;
 use crate::engine::observation::FileReading;
 use crate::engine::observation::GroupReading;
@@ -212,7 +214,9 @@ impl<'a> Stage<'a> {
             reverted: None,
             me: ControllerId::from("backtest"),
         };
-        let source = Box::new(source.clone());
+        // What is done beside the weights leaves no trace in the past: hooks answer at once, and there are no jobs.
+        let mut source = Box::new(source.clone());
+        (source.plan.hooks, source.plan.jobs) = (Vec::new(), None);
         stage.append(Event::PlanAccepted { source });
         stage
     }
@@ -341,6 +345,7 @@ impl<'a> Stage<'a> {
             break_glass_error: None,
             claimed: Vec::new(),
             baseline_as_is: None,
+            beside: Beside::default(),
         };
         if decide::wants_groups(state, &self.fleet, &observation, self.now) {
             let read = |(zone, members): &(ZoneId, Vec<RecordSet>)| GroupReading::Read {
@@ -417,7 +422,7 @@ pub fn queries(measures: &Measures) -> Vec<Query> {
     let mut queries: Vec<&Query> = Vec::new();
     for gate in &measures.metrics {
         queries.extend(gate.new.queries().chain(&gate.requests));
-        queries.extend(gate.old.iter().flat_map(|old| old.queries()));
+        queries.extend(gate.old.iter().flat_map(Measure::queries));
     }
     if let Some(gate) = &measures.traffic {
         queries.extend(gate.new.iter().chain(&gate.old));
@@ -472,10 +477,7 @@ fn groups(plan: &Plan) -> Vec<(ZoneId, Vec<RecordSet>)> {
 
 /// The approvals that a person would have to give now.
 fn approvals(state: &State, because: &[HoldReason]) -> Vec<Event> {
-    let asked = because.iter().filter_map(|reason| match reason {
-        HoldReason::Approval { step } => Some(*step),
-        _ => None,
-    });
+    let asked = because.iter().filter_map(HoldReason::asks_approval);
     let approve = |number: u16| {
         let step = state.plan().step(number)?;
         Some(Event::StepApproved {

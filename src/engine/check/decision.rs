@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::jobs;
 use super::{Invariant, Violation, approved, in_its_window, measures, violation, zones_are_whole};
 use crate::engine::decide::{Decision, How, Order, Part, Purpose};
 use crate::engine::event::{Event, RevertMode};
@@ -27,7 +28,7 @@ pub(super) enum Look {
     Blind,
 }
 
-/// Whether a decision may be journaled and carried out: I1, I2, I3, I5, I8, I9, and I11 for the live loop.
+/// Whether a decision may be journaled and carried out: I1, I2, I3, I5, I8, I9, I13, and I11 for the live loop.
 ///
 /// # Errors
 /// The first invariant that the decision would break.
@@ -41,6 +42,7 @@ pub fn decision(
     let now = now.max(state.last_at);
     failed_gates_are_answered(state, observation, decision)?;
     finished_is_quiet(state, decision)?;
+    jobs::decision(state, observation, decision, now)?;
     for event in &decision.events {
         match event {
             Event::WeightChangeIntended { step, targets, .. } => {
@@ -249,7 +251,8 @@ fn finished_is_quiet(state: &State, decision: &Decision) -> Result<(), Violation
         | Phase::Reverting
         | Phase::Halted => false,
     };
-    let quiet = decision.events.is_empty() && decision.order.is_none();
+    let quiet =
+        decision.events.is_empty() && decision.order.is_none() && decision.errands.is_empty();
     claim(Invariant::I11, quiet || !over, || {
         format!("it is over, and would still do {:?}", decision.events)
     })

@@ -1,4 +1,4 @@
-//! The invariants (`ARCHITECTURE.md`, I1 to I12), restated over the plan, the events, the readings and the world.
+//! The invariants (`ARCHITECTURE.md`, I1 to I13), restated over the plan, the events, the readings and the world.
 //!
 //! Nothing here asks the code that it checks: verdicts, bakes and fences are derived anew from readings and entries.
 //! Only the fold is shared, since the state is by definition the fold of the entries. Four callers: unit tests,
@@ -12,6 +12,7 @@
 
 mod decision;
 mod fleet;
+mod jobs;
 mod measures;
 
 pub use decision::decision;
@@ -27,6 +28,7 @@ use super::decide;
 use super::event::{Envelope, Event, Target};
 use super::fold;
 use super::hold::{HaltReason, HoldReason};
+use super::jobs::HalfId;
 use super::record::GroupImage;
 use super::state::{Answer, Phase, State};
 use super::units::WeightPair;
@@ -58,6 +60,8 @@ pub enum Invariant {
     I11,
     /// Every hold names what it waits for; if that is a person, it has paged.
     I12,
+    /// A job runs on one side: old or new, never both by our hand.
+    I13,
 }
 
 impl fmt::Display for Invariant {
@@ -115,6 +119,7 @@ pub struct Checker {
     /// The steps of this attempt whose bake ended lawfully.
     baked: BTreeSet<u16>,
     paged: BTreeSet<HoldReason>,
+    jobs: jobs::Jobs,
 }
 
 /// The bake clock, counted from the entries.
@@ -144,6 +149,9 @@ impl Checker {
             Some(before) => self.against(before, entry),
             None => Vec::new(),
         };
+        if let Some(before) = &self.state {
+            broken.extend(self.jobs.entry(before, entry));
+        }
         self.count(entry);
         if let Err(error) = fold::apply(&mut self.state, entry) {
             broken.push(violation(Invariant::I6, error.to_string()));
@@ -191,12 +199,28 @@ impl Checker {
         self.foreign.insert(index);
     }
 
+    /// Takes a change of a job by us that took effect.
+    pub fn job_turned(&mut self, half: HalfId, on: bool) -> Violations {
+        self.jobs.turned(half, on)
+    }
+
+    /// Takes what a job is at the beginning.
+    pub fn job_found(&mut self, half: HalfId, on: bool) {
+        self.jobs.found(half, on);
+    }
+
+    /// Takes a change of a job by somebody else.
+    pub fn job_changed_by_others(&mut self, half: HalfId, on: bool) {
+        self.jobs.changed_by_others(half, on);
+    }
+
     /// The end of a run in which nothing fails any more and everything had time: where does it stand?
     pub fn finished(&self) -> Violations {
         let Some(state) = &self.state else {
             return Vec::new();
         };
-        match state.phase {
+        let mut broken = self.jobs.finished(state);
+        broken.extend(match state.phase {
             // A person may have adopted other weights than the last step's.
             Phase::Completed => self.all_at(state, "completed", |state, index| {
                 Some(state.verified.as_ref()?.get(index)?.pair())
@@ -211,7 +235,8 @@ impl Checker {
             | Phase::Baking
             | Phase::Reverting
             | Phase::Halted => self.waits_for_somebody(state),
-        }
+        });
+        broken
     }
 
     fn waits_for_somebody(&self, state: &State) -> Violations {
@@ -427,6 +452,8 @@ fn is_ours_or_asked(reason: &HoldReason) -> bool {
             | HoldReason::Dependency { .. }
             | HoldReason::FleetFull { .. }
             | HoldReason::TooFewRequests { .. }
+            | HoldReason::JobsFiring { .. }
+            | HoldReason::JobsRunning { .. }
             | HoldReason::WindowShut {
                 opens_at: Some(_),
                 ..

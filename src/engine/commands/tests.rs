@@ -74,6 +74,8 @@ fn source() -> PlanSource {
             },
             windows: None,
             notify: None,
+            hooks: Vec::new(),
+            jobs: None,
         },
         path: "/plans/api.yaml".to_owned(),
         digest: "d1".to_owned(),

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use super::View;
 use super::advance;
 use super::holds;
+use super::hooks;
+use super::jobs;
 use super::shifting;
 use super::turn;
 use super::watching;
@@ -14,7 +16,7 @@ use crate::engine::evidence::gate::GateId;
 use crate::engine::evidence::judge;
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::observation::FileReading;
-use crate::engine::plan::HoldOrRevert;
+use crate::engine::plan::{HoldOrRevert, PlanSource};
 use crate::engine::record::GroupImage;
 use crate::engine::state::Phase;
 use crate::engine::verdict::{self, Judgement};
@@ -119,13 +121,14 @@ fn accept_plan(view: &View<'_>) -> Option<Event> {
         return None;
     };
     // The path alone is no news: two machines may keep the same file at different places, and would take turns.
-    let changed = source.digest != view.state.source.digest;
+    let told_otherwise = source.plan.notify != view.state.plan().notify;
+    let changed = source.digest != view.state.source.digest || told_otherwise;
     // A baseline binds the records: it would not fit others.
     let same_records = source.plan.records == view.state.plan().records;
     let fits =
         source.plan.name == view.state.name && (view.state.baseline.is_none() || same_records);
     (changed && fits).then(|| Event::PlanAccepted {
-        source: source.clone(),
+        source: Box::new(PlanSource::clone(source)),
     })
 }
 
@@ -157,6 +160,13 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
         Phase::Halted => halted(view),
         Phase::Completed | Phase::Reverting | Phase::Reverted => Decision::default(),
     };
+    if decision.events.is_empty()
+        && decision.order.is_none()
+        && !jobs::goes_back(view.state)
+        && let Some(more) = jobs::forward(view, &blockers)
+    {
+        decision.add(more);
+    }
     decision.because.extend(blockers);
     decision.gates_pass = watching::counts(view, judgement);
     let seen = judgement.weighed.observed;
@@ -185,6 +195,11 @@ fn react(view: &View<'_>, judgement: &Judgement) -> Option<Event> {
     let timed_out = turn::timed_out(view);
     if let Some(event) = timed_out.and_then(|cause| automatic_revert(view, judgement, cause, None))
     {
+        return Some(event);
+    }
+    let hook_failed = hooks::reverts(view);
+    let reverted = hook_failed.and_then(|cause| automatic_revert(view, judgement, cause, None));
+    if let Some(event) = reverted {
         return Some(event);
     }
     let (alarm, since) = holds::unknown_reverts(view, judgement)?;
@@ -290,6 +305,14 @@ impl Decision {
             order: Some(order),
             ..Self::default()
         }
+    }
+
+    /// Takes up what another part has to say.
+    pub(super) fn add(&mut self, more: Self) {
+        self.events.extend(more.events);
+        self.errands.extend(more.errands);
+        self.because.extend(more.because);
+        self.wake_at = self.wake_at.into_iter().chain(more.wake_at).min();
     }
 
     pub(super) fn hold(reason: HoldReason) -> Self {

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use super::hooks;
 use super::turn;
 use super::{Decision, How, Order, PERFORM_WITHIN, Part, Purpose, View};
 use crate::engine::event::{Event, Target};
@@ -27,15 +28,19 @@ pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     }
     let images = match images {
         Ok(images) => images,
-        Err(problems) => {
+        Err(mut because) => {
+            because.extend(turn::known_problems(view));
             return Decision {
-                because: problems,
+                because,
                 ..Decision::default()
             };
         }
     };
     if !blockers.is_empty() {
         return Decision::default();
+    }
+    if let Some(called) = hooks::before_step(view, 1) {
+        return called;
     }
     let baseline = view.state.baseline.is_none().then(|| images.clone());
     let mut decision = intend(view, 1, &images, baseline);

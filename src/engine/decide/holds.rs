@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::View;
+use super::jobs;
 use crate::engine::event::Event;
 use crate::engine::evidence::gate::{GateId, GateKind};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
@@ -28,7 +29,16 @@ pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> 
     let stale = state
         .held_at
         .is_none_or(|at| now.duration_since(at) >= NUMBERS_EVERY);
-    let news = subjects(because) != subjects(&state.held) || (stale && because != state.held);
+    let (wanted, known) = (subjects(because), subjects(&state.held));
+    // Two controllers that see different things, and calls that fail now and then, would fill the journal otherwise. That
+    // it came back is journaled in time for it to be the same hold, which pages nobody, when it comes back once more.
+    let quiet = |ended: &Timestamp| now.duration_since(*ended) < NUMBERS_EVERY;
+    let comes_back = |subject: &HoldReason| {
+        known.contains(subject) || state.ended_holds.get(subject).is_some_and(quiet)
+    };
+    let new = !wanted.iter().all(comes_back);
+    let ended = wanted.len() < known.len() && wanted.is_subset(&known);
+    let news = new || ended || (stale && because != state.held);
     news.then(|| Event::StepHeld {
         because: because.to_vec(),
     })
@@ -38,6 +48,7 @@ pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> 
 pub(super) fn blockers(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     reasons.extend(drift(view));
+    reasons.extend(jobs::blockers(view));
     reasons.extend(gates(view, judgement));
     reasons.extend(fallbacks(view, judgement));
     reasons.extend(clock(view));

@@ -6,11 +6,14 @@
 mod active;
 mod advance;
 mod holds;
+mod hooks;
+mod jobs;
 mod reverting;
 mod shifting;
 mod turn;
 mod watching;
 
+pub use jobs::JOB_WITHIN;
 pub use turn::watched;
 pub use watching::settle_time;
 
@@ -19,7 +22,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::event::Event;
 use super::evidence::number::Number;
 use super::fleet::Fleet;
-use super::hold::HoldReason;
+use super::hold::{HoldReason, RevertCause};
+use super::hooks::{Hook, HookId};
+use super::jobs::{JobHalf, JobSide};
 use super::observation::{GroupReading, Observation};
 use super::preflight;
 use super::record::GroupImage;
@@ -35,6 +40,8 @@ pub struct Decision {
     pub fleet: Vec<Event>,
     /// What to write once they are appended; at most one order.
     pub order: Option<Order>,
+    /// What else to do once they are appended: changes of jobs, calls of hooks.
+    pub errands: Vec<Errand>,
     /// Why nothing moves; most urgent first.
     pub because: Vec<HoldReason>,
     /// When to decide again if nothing happens before.
@@ -105,6 +112,51 @@ pub enum How {
     Upsert,
 }
 
+/// Something to carry out beside the weights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Errand {
+    /// Switches jobs of one side.
+    Turn(TurnOrder),
+    /// Calls a hook.
+    Hook(Box<HookCall>),
+}
+
+/// A change of jobs to carry out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnOrder {
+    /// Identifies it in answers.
+    pub turn_id: WriteId,
+    /// The side.
+    pub side: JobSide,
+    /// On, or off.
+    pub on: bool,
+    /// The jobs, by index, and how each is switched.
+    pub halves: Vec<(usize, JobHalf)>,
+    /// The last moment at which it may be sent.
+    pub send_by: Timestamp,
+}
+
+/// A call of a hook to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookCall {
+    /// Which.
+    pub id: HookId,
+    /// Identifies this try in answers.
+    pub call_id: WriteId,
+    /// The idempotency key: the same for every try.
+    pub key: String,
+    /// The try, from 1.
+    pub number: u32,
+    /// Whether things go on without it if this try fails.
+    pub gives_up: bool,
+    /// What is called.
+    pub hook: Hook,
+    /// Why everything is taken back, where it is.
+    pub cause: Option<RevertCause>,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
 /// How long an intended write may be sent (RULES A1).
 pub const PERFORM_WITHIN: SignedDuration = SignedDuration::from_secs(15);
 
@@ -147,6 +199,10 @@ pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Time
             active::decide(&view)
         }
     };
+    // Weights first: what goes back beside them is asked for only when nothing is to be said about them.
+    if jobs::goes_back(state) && decision.events.is_empty() && decision.order.is_none() {
+        beside_a_revert(&view, &mut decision);
+    }
     if let (Phase::Reverting, Some(fate)) = (state.phase, fleet.shared_fate_of(&state.name)) {
         decision.because.push(HoldReason::SharedFate {
             services: fate.services,
@@ -162,6 +218,23 @@ pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Time
             .extend(holds::journal(state, &decision.because, at));
     }
     decision
+}
+
+/// Takes the jobs back and calls hooks, beside a revert.
+fn beside_a_revert(view: &View<'_>, decision: &mut Decision) {
+    for more in [hooks::before_revert(view), jobs::back(view)] {
+        if let Some(more) = more {
+            decision.add(more);
+        }
+        if !decision.events.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Whether the plan's jobs are to be looked at now, by a process that last began to at `looked_at`.
+pub fn wants_jobs(state: &State, looked_at: Option<Timestamp>, now: Timestamp) -> bool {
+    jobs::wants_look(state, looked_at, now.max(state.last_at))
 }
 
 /// Whether the groups must be read before this cutover can be decided. `observation` need not hold groups yet.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::hooks;
 use super::{BLIND_REVERT_AFTER, Decision, FENCE, How, LATE, Order, Part, Purpose, RESIDUE, View};
 use crate::engine::event::{Event, RevertMode};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
@@ -204,7 +205,10 @@ fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
             wake_at: Some(fence),
             ..hold
         },
-        None => Decision::of(Event::Reverted { cancelled: false }),
+        // The weights are back. What is left beside them is not forgotten by calling it the end.
+        None if !view.state.jobs.are_back() => hold,
+        None => hooks::after_revert(view)
+            .unwrap_or_else(|| Decision::of(Event::Reverted { cancelled: false })),
     }
 }
 

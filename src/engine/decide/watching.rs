@@ -6,6 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::advance;
 use super::holds;
+use super::hooks;
+use super::jobs;
 use super::turn;
 use super::{Decision, How, LATE, Order, PERFORM_WITHIN, Part, Purpose, STEP_WITHIN, View};
 use crate::engine::event::Event;
@@ -57,7 +59,7 @@ pub(super) fn settle(view: &View<'_>, judgement: &Judgement) -> Decision {
     if let Some(decision) = resubmit(view) {
         return decision;
     }
-    let Some(in_sync_at) = all_in_sync_at(view) else {
+    let Some(in_sync_at) = all_in_sync_at(view.state) else {
         let mut decision = Decision::hold(HoldReason::Settling { step, until: None });
         decision.because.extend(late_changes(view));
         decision.wake_at = Some(next_look(view));
@@ -71,6 +73,10 @@ pub(super) fn settle(view: &View<'_>, judgement: &Judgement) -> Decision {
         });
         decision.wake_at = Some(until).filter(|at| *at > view.now);
         return decision;
+    }
+    if jobs::pending(view) {
+        // The bake is to see the jobs where they will run.
+        return Decision::default();
     }
     let mut events = vec![Event::BakeStarted { step }];
     if counts(view, judgement) {
@@ -96,12 +102,11 @@ fn next_look(view: &View<'_>) -> Timestamp {
 }
 
 /// When the last change arrived everywhere, if all have and every group is part of one.
-fn all_in_sync_at(view: &View<'_>) -> Option<Timestamp> {
-    if !uncovered(view).is_empty() {
+fn all_in_sync_at(state: &State) -> Option<Timestamp> {
+    if !uncovered(state).is_empty() {
         return None;
     }
-    let times: Option<Vec<Timestamp>> = view
-        .state
+    let times: Option<Vec<Timestamp>> = state
         .changes
         .values()
         .map(|change| change.in_sync_at)
@@ -109,15 +114,20 @@ fn all_in_sync_at(view: &View<'_>) -> Option<Timestamp> {
     times?.into_iter().max()
 }
 
+/// When the settling that is under way is over, if every change has arrived and nothing has drifted.
+pub(super) fn settled_at(state: &State) -> Option<Timestamp> {
+    let in_sync_at = all_in_sync_at(state).filter(|_| state.drift.is_none());
+    Some(in_sync_at? + settle_time(state))
+}
+
 /// The groups of which no change is known that could be awaited.
-fn uncovered(view: &View<'_>) -> BTreeSet<usize> {
-    let covered: BTreeSet<usize> = view
-        .state
+fn uncovered(state: &State) -> BTreeSet<usize> {
+    let covered: BTreeSet<usize> = state
         .changes
         .values()
         .flat_map(|change| change.groups.iter().copied())
         .collect();
-    (0..view.groups())
+    (0..state.plan().records.len())
         .filter(|index| !covered.contains(index))
         .collect()
 }
@@ -135,7 +145,7 @@ fn lost_change<'a>(view: &View<'a>) -> Option<&'a ChangeId> {
 
 /// Whether a change must be submitted again, for which the groups must be read.
 pub(super) fn lacks_a_change(view: &View<'_>) -> bool {
-    !is_resubmitting(view) && (lost_change(view).is_some() || !uncovered(view).is_empty())
+    !is_resubmitting(view) && (lost_change(view).is_some() || !uncovered(view.state).is_empty())
 }
 
 fn is_resubmitting(view: &View<'_>) -> bool {
@@ -156,7 +166,7 @@ fn resubmit(view: &View<'_>) -> Option<Decision> {
     let lost = lost_change(view).cloned();
     let groups: Vec<usize> = match lost.as_ref().and_then(|id| view.state.changes.get(id)) {
         Some(change) => change.groups.clone(),
-        None => uncovered(view).into_iter().collect(),
+        None => uncovered(view.state).into_iter().collect(),
     };
     let part = |group: &usize| {
         let image = view.image(*group)?;
@@ -194,7 +204,7 @@ fn late_changes<'a>(view: &'a View<'_>) -> impl Iterator<Item = HoldReason> + 'a
             zone: change.zone.clone(),
         })
     });
-    let unnamed = uncovered(view).into_iter().find_map(|index| {
+    let unnamed = uncovered(view.state).into_iter().find_map(|index| {
         let image = view.state.verified.as_ref()?.get(index)?;
         is_late(view.state.phase_since).then(|| HoldReason::InSyncLate {
             change_id: ChangeId("not known".to_owned()),
@@ -226,6 +236,14 @@ pub(super) fn counts(view: &View<'_>, judgement: &Judgement) -> bool {
     judgement.passes() && view.state.drift.is_none() && holds::skew(view).is_none()
 }
 
+/// Whether this clock is no measure, and was none at the reading before. Who cannot tell the time neither counts nor stops
+/// others from counting: two controllers, one of them with a wrong clock, would start and stop the bake by turns. And a
+/// time that only the journal's last entry gives was put there by somebody's wrong clock: no bake ends by it.
+fn knows_no_time(view: &View<'_>) -> bool {
+    let was_wrong = view.observation.passed_at.is_none();
+    view.clock_went_back || (was_wrong && holds::skew(view).is_some())
+}
+
 pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReason]) -> Decision {
     let passing = counts(view, judgement);
     if view.state.bake.over {
@@ -233,6 +251,9 @@ pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReaso
     }
     if let Some(asked) = view.state.skip_requested {
         return skip(view, asked, passing);
+    }
+    if judgement.passes() && view.state.drift.is_none() && knows_no_time(view) {
+        return baking(view, false);
     }
     if !passing {
         let events = stop_clock(view, view.observation.passed_at);
@@ -244,7 +265,7 @@ pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReaso
     let Some(since) = view.state.bake.running_since else {
         return Decision::of(Event::GatesPassed {});
     };
-    if bake_is_over(view) && view.all_as_verified() {
+    if bake_is_over(view) && view.all_as_verified() && !jobs::pending(view) {
         return Decision::of(Event::StepCompleted {
             step: view.state.verified_step,
         });
@@ -275,7 +296,7 @@ pub(super) fn stop_clock(view: &View<'_>, last_well_at: Option<Timestamp>) -> Ve
 fn skip(view: &View<'_>, asked: u16, passing: bool) -> Decision {
     let step = view.state.verified_step;
     let skipped = asked == step && passing;
-    if skipped && !view.all_as_verified() {
+    if skipped && (!view.all_as_verified() || jobs::pending(view)) {
         return baking(view, passing);
     }
     let mut events = vec![Event::BakeSkipDecided {
@@ -319,6 +340,9 @@ fn baking(view: &View<'_>, passing: bool) -> Decision {
 fn after_bake(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     let next = view.state.verified_step + 1;
     let last = next > view.state.plan().step_count();
+    if let Some(called) = hooks::after_step(view, view.state.verified_step) {
+        return called;
+    }
     if !last && let Some(wait) = turn::wait(view, next) {
         return wait;
     }
@@ -326,8 +350,15 @@ fn after_bake(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     if !blockers.is_empty() || !view.all_as_verified() || busy {
         return Decision::default();
     }
+    if last && jobs::pending(view) {
+        return Decision::default();
+    }
     if last {
-        return Decision::of(Event::Completed {});
+        let called = hooks::completed(view);
+        return called.unwrap_or_else(|| Decision::of(Event::Completed {}));
+    }
+    if let Some(called) = hooks::before_step(view, next) {
+        return called;
     }
     let images: Vec<GroupImage> = view.state.verified.clone().unwrap_or_default();
     advance::intend(view, next, &images, None)

@@ -11,7 +11,7 @@ use crate::engine::units::{AlarmId, Share};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GateId {
     /// What kind of gate.
-    #[serde(default, skip_serializing_if = "GateKind::is_alarm")]
+    #[serde(default, skip_serializing_if = "is_alarm")]
     pub gate: GateKind,
     /// An alarm's region; none means the plan's, or the environment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,9 +40,17 @@ pub enum GateKind {
 }
 
 impl GateKind {
-    fn is_alarm(&self) -> bool {
-        *self == Self::Alarm
+    fn is_alarm(self) -> bool {
+        self == Self::Alarm
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_alarm(kind: &GateKind) -> bool {
+    kind.is_alarm()
 }
 
 impl GateId {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::plan::{Query, TREND_PERIOD_MINS};
+use super::plan::{Measure, Query, TREND_PERIOD_MINS};
 use super::reading::{complete_until, floor};
 use super::tally;
 use crate::engine::state::State;
@@ -53,7 +53,7 @@ pub fn wanted(state: &State, now: Timestamp) -> BTreeMap<Query, Minutes> {
     for gate in &measures.metrics {
         let until = complete_until(now, gate.every_mins);
         let minutes = back(until, gate.window());
-        let old = gate.old.iter().flat_map(|old| old.queries());
+        let old = gate.old.iter().flat_map(Measure::queries);
         let queries = gate.new.queries().chain(old).chain(&gate.requests);
         queries.for_each(|query| want(query, minutes));
     }

@@ -296,7 +296,8 @@ fn setback(cause: &RevertCause) -> Option<bool> {
         | RevertCause::Worse { .. } => Some(true),
         RevertCause::UnknownTooLong { .. }
         | RevertCause::StepFailed { .. }
-        | RevertCause::ApprovalTimeout { .. } => Some(false),
+        | RevertCause::ApprovalTimeout { .. }
+        | RevertCause::HookFailed { .. } => Some(false),
         RevertCause::Operator { .. } | RevertCause::LateWrite {} => None,
     }
 }

@@ -53,6 +53,7 @@ impl State {
             self.phase == Phase::Reverting
         };
         require(legal, "nothing is reverting")?;
+        require(self.jobs.are_back(), "the jobs are not back")?;
         // A write with all its answers cannot land any more; another one is looked for a while longer (RULES A4).
         if self.write.as_ref().is_some_and(Write::is_answered) {
             self.write = None;
@@ -85,6 +86,7 @@ impl State {
     /// A finished cutover holds for nothing.
     fn settle_holds(&mut self, at: Timestamp) {
         self.held.clear();
+        self.ended_holds.clear();
         self.held_at = Some(at);
         self.unknown.clear();
         self.skip_requested = None;

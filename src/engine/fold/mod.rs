@@ -1,5 +1,6 @@
 //! The fold: events in, state out. An event that cannot follow is a typed error, never a guess.
 
+mod beside;
 mod ending;
 mod writing;
 
@@ -10,7 +11,9 @@ use thiserror::Error;
 
 use crate::engine::event::{Envelope, Event, RevertMode};
 use crate::engine::evidence::tally::Measured;
-use crate::engine::hold::{HoldReason, RevertCause};
+use crate::engine::hold::{HoldReason, RevertCause, SAME_HOLD_WITHIN};
+use crate::engine::hooks::HookCalled;
+use crate::engine::jobs::{JobTurn, JobsState};
 use crate::engine::plan::PlanSource;
 use crate::engine::record::GroupImage;
 use crate::engine::state::{
@@ -104,9 +107,12 @@ impl State {
                 .map(|reason| HoldReason::Halted { reason });
             let known = self.held.iter().chain(&halted);
             let known: BTreeSet<HoldReason> = known.map(HoldReason::subject).collect();
-            because
-                .iter()
-                .any(|reason| reason.pages() && !known.contains(&reason.subject()))
+            because.iter().any(|reason| {
+                let subject = reason.subject();
+                reason.pages()
+                    && !known.contains(&subject)
+                    && !self.has_ended_lately(&subject, entry.at)
+            })
         };
         let holds = matches!(&entry.event, Event::StepHeld { because } if news(because));
         if holds || entry.event.pages() {
@@ -204,8 +210,7 @@ impl State {
             Event::StepCompleted { step } => self.step_completed(*step),
             Event::BakeSkipDecided { step, skipped } => self.bake_skip_decided(*step, *skipped),
             Event::StepHeld { because } => {
-                self.held.clone_from(because);
-                self.held_at = Some(at);
+                self.hold(because, at);
                 self.approval_asked(because, at);
                 Ok(())
             }
@@ -302,6 +307,60 @@ impl State {
                 self.skip_requested = Some(*step);
                 Ok(())
             }
+            Event::HookIntended {
+                hook,
+                call_id,
+                owner,
+                ends_by,
+                ..
+            } => {
+                let call = HookCalled {
+                    call_id: call_id.clone(),
+                    owner: owner.clone(),
+                    ends_by: *ends_by,
+                };
+                self.hook_intended(*hook, call)
+            }
+            Event::HookSucceeded { hook, call_id, .. } => {
+                self.hook_answered(*hook, call_id, None, at);
+                Ok(())
+            }
+            Event::HookFailed {
+                hook,
+                call_id,
+                message,
+                ..
+            } => {
+                self.hook_answered(*hook, call_id, Some(message), at);
+                Ok(())
+            }
+            Event::JobSwitchIntended { to } => self.job_switch_intended(*to, at),
+            Event::JobTurnIntended {
+                turn_id,
+                owner,
+                lands_by,
+                side,
+                on,
+                jobs,
+                ..
+            } => self.job_turn_intended(JobTurn {
+                turn_id: turn_id.clone(),
+                owner: owner.clone(),
+                lands_by: *lands_by,
+                side: *side,
+                on: *on,
+                jobs: jobs.clone(),
+                answers: BTreeMap::new(),
+                answered_at: None,
+            }),
+            Event::JobTurnAnswered { turn_id, failed } => {
+                self.job_turn_answered(turn_id, failed, at);
+                Ok(())
+            }
+            Event::JobTurnResolved { turn_id, on } => self.job_turn_resolved(turn_id, on, at),
+            Event::JobsOff { side } => self.jobs_off(*side, at),
+            Event::JobsDrained { side } => self.jobs_drained(*side),
+            Event::JobsMoved { to } => self.jobs_moved(*to),
             Event::FleetSettingsAccepted { .. }
             | Event::FleetSlotTaken { .. }
             | Event::FleetBudgetSpent { .. }
@@ -343,6 +402,12 @@ impl State {
             self.baseline.is_none() || same_records,
             "the records differ",
         )?;
+        let same_jobs = source.plan.jobs == self.plan().jobs;
+        require(
+            self.jobs.goal.is_none() || same_jobs,
+            "the jobs differ, and have begun to move",
+        )?;
+        self.forget_changed_hooks(&source.plan.hooks);
         let before = std::mem::replace(&mut self.source, source.clone());
         let (measures, before) = (
             &self.source.plan.gates.measures,
@@ -474,11 +539,26 @@ impl State {
             drift: None,
             rollback: None,
             revert: None,
+            hooks: BTreeMap::new(),
+            jobs: JobsState::default(),
             halt: None,
             held: Vec::new(),
             held_at: None,
+            ended_holds: BTreeMap::new(),
             pages: BTreeMap::new(),
         }
+    }
+
+    fn hold(&mut self, because: &[HoldReason], at: Timestamp) {
+        let subjects: BTreeSet<HoldReason> = because.iter().map(HoldReason::subject).collect();
+        let before = self.held.iter().map(HoldReason::subject);
+        let ended = before.filter(|subject| !subjects.contains(subject));
+        self.ended_holds.extend(ended.map(|subject| (subject, at)));
+        let lately =
+            |_: &HoldReason, ended: &mut Timestamp| at.duration_since(*ended) < SAME_HOLD_WITHIN;
+        self.ended_holds.retain(lately);
+        self.held = because.to_vec();
+        self.held_at = Some(at);
     }
 
     /// Forgets everything of the attempt before but the plan, the baseline and the pages not yet delivered.

@@ -120,6 +120,11 @@ impl Entry {
         })
     }
 
+    /// Whether it is about dates, and not about days of every week.
+    pub fn has_dates(&self) -> bool {
+        matches!(self.days, Days::Dates { .. })
+    }
+
     /// How long the range of times is, in minutes, if it runs over midnight.
     pub fn over_midnight(&self) -> Option<i32> {
         let Times { from, to } = self.times;

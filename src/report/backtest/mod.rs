@@ -26,6 +26,7 @@ use crate::engine::backtest::FLAP_WITHIN;
 use crate::engine::backtest::GatePast;
 use crate::engine::backtest::Run;
 use crate::engine::backtest::Sight;
+use crate::engine::backtest::Stretch;
 use crate::engine::observation::AlarmState;
 
 /// How a backtest is shown.
@@ -140,7 +141,7 @@ fn gate_row(gate: &GatePast, name: String, starts: usize) -> Vec<String> {
             text::duration(length)
         }
     };
-    let longest = gate.visits().map(|visit| visit.length()).max();
+    let longest = gate.visits().map(Stretch::length).max();
     vec![
         name,
         some(gate.visits().count()),

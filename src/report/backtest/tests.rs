@@ -88,6 +88,8 @@ fn source() -> PlanSource {
         },
         windows: None,
         notify: None,
+        hooks: Vec::new(),
+        jobs: None,
         labels: BTreeMap::new(),
         after: Vec::new(),
     };

@@ -50,6 +50,8 @@ pub enum By {
     StepFailed,
     /// Nobody approved a step in time.
     ApprovalTimeout,
+    /// A hook failed.
+    HookFailed,
     /// A person asked.
     Operator,
     /// A write of ours landed late.
@@ -102,6 +104,7 @@ fn ended(verdict: &Verdict) -> Ended {
             }
             RevertCause::StepFailed { .. } => By::StepFailed,
             RevertCause::ApprovalTimeout { .. } => By::ApprovalTimeout,
+            RevertCause::HookFailed { .. } => By::HookFailed,
             RevertCause::Operator { .. } => By::Operator,
             RevertCause::LateWrite {} => By::LateWrite,
         }),
@@ -129,6 +132,7 @@ impl Ended {
             Self::Reverted(By::Unknown(gate)) => format!("{gate} could not be judged"),
             Self::Reverted(By::Measured(gate)) => format!("{gate} failed"),
             Self::Reverted(By::StepFailed) => "a step failed".to_owned(),
+            Self::Reverted(By::HookFailed) => "a hook failed".to_owned(),
             Self::Reverted(By::ApprovalTimeout) => "nobody approved in time".to_owned(),
             Self::Reverted(By::Operator) => "a person asked for it".to_owned(),
             Self::Reverted(By::LateWrite) => "a write of ours landed late".to_owned(),

@@ -59,6 +59,8 @@ fn plan() -> Plan {
         },
         windows: None,
         notify: None,
+        hooks: Vec::new(),
+        jobs: None,
         labels: BTreeMap::new(),
         after: Vec::new(),
     }

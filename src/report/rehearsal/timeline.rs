@@ -8,6 +8,7 @@ use super::{Look, verdict};
 use crate::engine::event::{Envelope, Event};
 use crate::engine::evidence::gate::GateId;
 use crate::engine::hold::HoldReason;
+use crate::engine::jobs::JobSide;
 use crate::report::{events, holds, text};
 
 /// One line, or several that say the same.
@@ -161,6 +162,10 @@ impl<'reel> Reader<'reel> {
     }
 
     /// The line of an entry; none where it says nothing that another line does not say better.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table: one entry an event, none left out"
+    )]
     fn read(&mut self, entry: &Envelope) -> Option<(Sign, String)> {
         let said = || events::event(&entry.event);
         match &entry.event {
@@ -196,7 +201,11 @@ impl<'reel> Reader<'reel> {
                 self.step = 0;
                 Some((Sign::Back, said()))
             }
-            Event::Halted { .. } => Some((Sign::Page, said())),
+            Event::Halted { .. } | Event::HookFailed { given_up: true, .. } => {
+                Some((Sign::Page, said()))
+            }
+            Event::HookFailed { .. } => Some((Sign::Hold, said())),
+            Event::JobSwitchIntended { to: JobSide::Old } => Some((Sign::Back, said())),
             Event::Completed {} => Some((Sign::Forward, self.completed())),
             Event::DriftDetected { .. } => Some((Sign::World, said())),
             Event::DriftCleared {}
@@ -209,7 +218,11 @@ impl<'reel> Reader<'reel> {
             | Event::BakeSkipRequested { .. }
             | Event::RetryRequested { .. }
             | Event::PlanAmended { .. }
-            | Event::RollbackRequested { .. } => Some((Sign::Forward, said())),
+            | Event::RollbackRequested { .. }
+            | Event::HookSucceeded { .. }
+            | Event::JobSwitchIntended { to: JobSide::New }
+            | Event::JobsOff { .. }
+            | Event::JobsMoved { .. } => Some((Sign::Forward, said())),
             Event::PlanAccepted { .. }
             | Event::WeightChangeSubmitted { .. }
             | Event::ChangeInSync { .. }
@@ -223,6 +236,11 @@ impl<'reel> Reader<'reel> {
             | Event::AlarmJudged { .. }
             | Event::BaselineSeen { .. }
             | Event::PageSent { .. }
+            | Event::HookIntended { .. }
+            | Event::JobTurnIntended { .. }
+            | Event::JobTurnAnswered { .. }
+            | Event::JobTurnResolved { .. }
+            | Event::JobsDrained { .. }
             | Event::FleetSettingsAccepted { .. }
             | Event::FleetSlotTaken { .. }
             | Event::FleetBudgetSpent { .. }
@@ -312,6 +330,9 @@ fn is_unusual(reason: &HoldReason) -> bool {
             | HoldReason::Settling { .. }
             | HoldReason::Baking { .. }
             | HoldReason::Reverting { .. }
+            | HoldReason::JobsUnseen {}
+            | HoldReason::JobsMoving { .. }
+            | HoldReason::HookRunning { .. }
             | HoldReason::Paused { .. }
             | HoldReason::Halted { .. }
     )

@@ -68,6 +68,8 @@ impl Stage {
                         | What::Route53Busy
                         | What::Route53LosesReplies
                         | What::JournalDown
+                        | What::JobsDown
+                        | What::HooksFail
                         | What::AlarmMissing { .. }
                         | What::AlarmNoData { .. }
                         | What::AlarmUnclear { .. }

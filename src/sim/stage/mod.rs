@@ -6,6 +6,7 @@
 
 pub mod doors;
 pub mod record;
+pub mod side_doors;
 pub mod trouble;
 pub mod watch;
 

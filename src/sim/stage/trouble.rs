@@ -125,6 +125,8 @@ impl Trouble {
             | What::Route53Busy
             | What::Route53LosesReplies
             | What::JournalDown
+            | What::JobsDown
+            | What::HooksFail
             | What::Pause
             | What::Resume
             | What::Rollback

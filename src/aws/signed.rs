@@ -1,0 +1,304 @@
+//! Signed calls to AWS services whose SDK would cost more than the few operations that are needed.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use aws_config::SdkConfig;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_sigv4::http_request::SignableBody;
+use aws_sigv4::http_request::SignableRequest;
+use aws_sigv4::http_request::SigningSettings;
+use aws_sigv4::http_request::sign;
+use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::identity::Identity;
+use aws_types::service_config::ServiceConfigKey;
+use serde_json::Value;
+
+use super::config::AwsClients;
+use super::errors::presentable;
+use super::errors::unescaped;
+use crate::engine::event::FailureClass;
+use crate::engine::plan::Account;
+use crate::ports::CallError;
+use crate::ports::Clock;
+use crate::reach::http::Client;
+use crate::reach::http::Failure;
+use crate::reach::http::Request;
+
+/// One call in all, credentials included.
+const CALL_WITHIN: Duration = Duration::from_secs(10);
+
+/// A call to make.
+pub(super) struct Call<'call> {
+    /// Its name, for messages.
+    pub(super) operation: &'static str,
+    /// The service, as it stands in endpoints and signatures.
+    pub(super) service: &'static str,
+    /// `GET`, `POST` or `PUT`.
+    pub(super) method: &'static str,
+    /// The path, from `/` on, with what is asked.
+    pub(super) path: &'call str,
+    /// `X-Amz-Target`, where the service wants it.
+    pub(super) target: Option<&'static str>,
+    /// What it carries.
+    pub(super) body: Body,
+}
+
+/// What a call carries.
+pub(super) enum Body {
+    /// JSON; nothing where that is null.
+    Json(Value),
+    /// The fields of a form, for services that speak the Query protocol.
+    Form(Vec<(String, String)>),
+}
+
+impl Body {
+    fn text(&self) -> String {
+        match self {
+            Self::Json(Value::Null) => String::new(),
+            Self::Json(body) => body.to_string(),
+            Self::Form(fields) => {
+                let pair = |(name, value): &(String, String)| {
+                    format!("{}={}", escaped(name), escaped(value))
+                };
+                fields.iter().map(pair).collect::<Vec<_>>().join("&")
+            }
+        }
+    }
+}
+
+/// Percent-encodes all but the unreserved characters. Source: RFC 3986, section 2.
+fn escaped(text: &str) -> String {
+    let encode = |byte: u8| {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
+    text.bytes().map(encode).collect()
+}
+
+/// Makes signed calls.
+#[derive(Clone)]
+pub(super) struct Signed {
+    clients: Arc<AwsClients>,
+    clock: Arc<dyn Clock>,
+    http: Client,
+}
+
+impl Signed {
+    pub(super) fn new(clients: Arc<AwsClients>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clients,
+            clock,
+            http: Client::default(),
+        }
+    }
+
+    /// Calls once. An error of class `Transient` may have been done all the same.
+    pub(super) async fn call(
+        &self,
+        account: &Account,
+        region: Option<&str>,
+        call: Call<'_>,
+    ) -> Result<Value, CallError> {
+        let operation = call.operation;
+        let late = |_| {
+            let message = format!("no answer within {} s", CALL_WITHIN.as_secs());
+            CallError::new(operation, FailureClass::Transient, message)
+        };
+        let sent = tokio::time::timeout(CALL_WITHIN, self.send(account, region, call));
+        sent.await.map_err(late)?
+    }
+
+    async fn send(
+        &self,
+        account: &Account,
+        region: Option<&str>,
+        call: Call<'_>,
+    ) -> Result<Value, CallError> {
+        let refused = |class, message: String| CallError::new(call.operation, class, message);
+        let config = self.clients.config(account).await;
+        let region = region.map(str::to_owned).or_else(|| {
+            let region = config.region()?;
+            Some(region.as_ref().to_owned())
+        });
+        let region = region.unwrap_or_else(|| super::config::GLOBAL_REGION.to_owned());
+        let endpoint = match endpoint_of(&config, call.service) {
+            Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+            None => format!("https://{}.{region}.{}", call.service, suffix(&region)),
+        };
+        let provider = config.credentials_provider();
+        let denied = |message: String| refused(FailureClass::Denied, message);
+        let provider = provider.ok_or_else(|| denied("there are no credentials".to_owned()))?;
+        let credentials = provider.provide_credentials().await;
+        let credentials =
+            credentials.map_err(|error| denied(format!("no credentials: {error}")))?;
+        let identity: Identity = credentials.into();
+        let body = call.body.text();
+        let mut headers: Vec<(String, String)> = Vec::new();
+        if let Some(target) = call.target {
+            headers.push(("content-type".into(), "application/x-amz-json-1.1".into()));
+            headers.push(("x-amz-target".into(), target.into()));
+        } else if matches!(call.body, Body::Form(_)) {
+            let form = "application/x-www-form-urlencoded; charset=utf-8";
+            headers.push(("content-type".into(), form.into()));
+        } else if !body.is_empty() {
+            headers.push(("content-type".into(), "application/json".into()));
+        }
+        let url = format!("{endpoint}{}", call.path);
+        let added = self.signature(&identity, &region, &call, &url, &headers, &body);
+        headers.extend(added.map_err(|message| refused(FailureClass::Permanent, message))?);
+        let request = Request {
+            method: call.method,
+            url,
+            headers,
+            body,
+        };
+        let answer = self.http.send(request, CALL_WITHIN).await;
+        let answer = answer.map_err(|failure| {
+            let class = match &failure {
+                Failure::NotSent(_) => FailureClass::NotSent,
+                Failure::NoAnswer(_) => FailureClass::Transient,
+            };
+            refused(class, failure.to_string())
+        })?;
+        let value = match &call.body {
+            Body::Json(_) => serde_json::from_str(&answer.body).unwrap_or(Value::Null),
+            Body::Form(_) => query_answer(&answer.body),
+        };
+        if (200..300).contains(&answer.status) {
+            return Ok(value);
+        }
+        Err(failed(
+            call.operation,
+            answer.status,
+            answer.error_type.as_deref(),
+            &value,
+        ))
+    }
+
+    /// The headers that sign a request (Signature Version 4).
+    fn signature(
+        &self,
+        identity: &Identity,
+        region: &str,
+        call: &Call<'_>,
+        url: &str,
+        headers: &[(String, String)],
+        body: &str,
+    ) -> Result<Vec<(String, String)>, String> {
+        let params = v4::SigningParams::builder()
+            .identity(identity)
+            .region(region)
+            .name(call.service)
+            .time(SystemTime::from(self.clock.now()))
+            .settings(SigningSettings::default())
+            .build()
+            .map_err(|error| error.to_string())?;
+        let shown = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let body = SignableBody::Bytes(body.as_bytes());
+        let signable = SignableRequest::new(call.method, url, shown, body);
+        let signable = signable.map_err(|error| error.to_string())?;
+        let signed = sign(signable, &params.into()).map_err(|error| error.to_string())?;
+        let (added, _) = signed.into_parts().0.into_parts();
+        let pairs = added.iter();
+        let pairs = pairs.map(|header| (header.name().to_owned(), header.value().to_owned()));
+        Ok(pairs.collect())
+    }
+}
+
+/// The endpoint that the options or the environment name: the service's own (`AWS_ENDPOINT_URL_EVENTBRIDGE`,
+/// `AWS_ENDPOINT_URL_SCHEDULER`, `AWS_ENDPOINT_URL_SNS`), or that of all services.
+fn endpoint_of(config: &SdkConfig, service: &str) -> Option<String> {
+    let service_id = match service {
+        "events" => "eventbridge",
+        other => other,
+    };
+    let key = ServiceConfigKey::builder()
+        .service_id(service_id)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build();
+    let own = key
+        .ok()
+        .and_then(|key| config.service_config()?.load_config(key));
+    own.or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// The domain of a region's partition. Source: AWS General Reference, "Regional endpoints".
+fn suffix(region: &str) -> &'static str {
+    if region.starts_with("cn-") {
+        "amazonaws.com.cn"
+    } else {
+        "amazonaws.com"
+    }
+}
+
+/// The answer of the Query protocol as far as it is needed: the code and the message of an error.
+fn query_answer(xml: &str) -> Value {
+    let text = |tag: &str| {
+        let (_, inner) = xml.split_once(&format!("<{tag}>"))?;
+        let (text, _) = inner.split_once(&format!("</{tag}>"))?;
+        Some(unescaped(text))
+    };
+    serde_json::json!({ "code": text("Code"), "message": text("Message") })
+}
+
+/// What a refusal says, and of which kind it is.
+fn failed(
+    operation: &'static str,
+    status: u16,
+    error_type: Option<&str>,
+    body: &Value,
+) -> CallError {
+    let named = body["__type"]
+        .as_str()
+        .or(body["code"].as_str())
+        .or(error_type);
+    // `com.amazonaws.events#ResourceNotFoundException`, or the name with an address behind it.
+    let code = named.unwrap_or_default();
+    let code = code.rsplit('#').next().unwrap_or_default();
+    let code = code.split(':').next().unwrap_or_default().to_owned();
+    let said = body["message"].as_str().or(body["Message"].as_str());
+    // What a service repeats of a request may hold a session token.
+    let said = said.map(presentable);
+    let said = said.as_deref();
+    let message = match (code.as_str(), said) {
+        ("", said) => format!("status {status}: {}", said.unwrap_or("no message")),
+        (code, said) => format!("{code}: {}", said.unwrap_or("no message")),
+    };
+    let class = match (code.as_str(), status) {
+        (
+            "ThrottlingException"
+            | "Throttling"
+            | "TooManyRequestsException"
+            | "LimitExceededException",
+            _,
+        )
+        | (_, 429) => FailureClass::Throttled,
+        ("ConcurrentModificationException" | "ConflictException", _) => FailureClass::Conflict,
+        (
+            "AccessDeniedException"
+            | "AuthorizationError"
+            | "InvalidClientTokenId"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "ExpiredTokenException"
+            | "UnrecognizedClientException"
+            | "InvalidSignatureException"
+            | "MissingAuthenticationTokenException",
+            _,
+        )
+        | (_, 401 | 403) => FailureClass::Denied,
+        (_, 500..) => FailureClass::Transient,
+        _ => FailureClass::Permanent,
+    };
+    let mut error = CallError::new(operation, class, message);
+    error.code = Some(code).filter(|code| !code.is_empty());
+    error
+}

@@ -1,0 +1,171 @@
+//! Jobs for real: by commands and by `kubectl`; what is AWS's is handed on.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::hooks::KEY_VARIABLE;
+use super::kubectl;
+use crate::engine::decide::JOB_WITHIN;
+use crate::engine::event::FailureClass;
+use crate::engine::jobs::HalfLook;
+use crate::engine::jobs::JobHalf;
+use crate::engine::plan::AwsSettings;
+use crate::ports::CallError;
+use crate::ports::Jobs;
+use crate::reach::command;
+use crate::reach::command::Ran;
+use crate::reach::command::Run;
+
+/// How much of a command's output is kept, in bytes: a CronJob with its whole pod template fits.
+const KEPT_BYTES: u64 = 1024 * 1024;
+
+/// Every kind of job.
+#[derive(Clone)]
+pub struct RealJobs {
+    aws: Arc<dyn Jobs>,
+    kubectl: String,
+}
+
+impl fmt::Debug for RealJobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RealJobs").finish_non_exhaustive()
+    }
+}
+
+impl RealJobs {
+    /// Jobs of which `aws` knows those that are AWS's.
+    pub fn new(aws: Arc<dyn Jobs>) -> Self {
+        Self {
+            aws,
+            kubectl: "kubectl".to_owned(),
+        }
+    }
+
+    /// The same, with another program for `kubectl`.
+    #[must_use]
+    pub fn with_kubectl(mut self, program: &str) -> Self {
+        program.clone_into(&mut self.kubectl);
+        self
+    }
+}
+
+#[async_trait]
+impl Jobs for RealJobs {
+    async fn look(&self, aws: &AwsSettings, half: &JobHalf) -> Result<HalfLook, CallError> {
+        match half {
+            JobHalf::Rule { running, .. } | JobHalf::Schedule { running, .. } => {
+                let mut look = self.aws.look(aws, half).await?;
+                if let Some(running) = running {
+                    look.running = Some(count(running).await?);
+                }
+                Ok(look)
+            }
+            JobHalf::CronJob {
+                name,
+                namespace,
+                context,
+            } => {
+                let place =
+                    kubectl::Place::new(&self.kubectl, context.as_ref(), namespace.as_ref());
+                kubectl::look(&place, name).await
+            }
+            JobHalf::Command { state, running, .. } => {
+                let on = is_on(state).await?;
+                let running = match running {
+                    Some(running) => Some(count(running).await?),
+                    None => None,
+                };
+                Ok(HalfLook {
+                    on,
+                    running,
+                    ..HalfLook::default()
+                })
+            }
+        }
+    }
+
+    async fn turn(
+        &self,
+        aws: &AwsSettings,
+        half: &JobHalf,
+        on: bool,
+        key: &str,
+    ) -> Result<(), CallError> {
+        match half {
+            JobHalf::Rule { .. } | JobHalf::Schedule { .. } => {
+                self.aws.turn(aws, half, on, key).await
+            }
+            JobHalf::CronJob {
+                name,
+                namespace,
+                context,
+            } => {
+                let place =
+                    kubectl::Place::new(&self.kubectl, context.as_ref(), namespace.as_ref());
+                kubectl::turn(&place, name, on, key).await
+            }
+            JobHalf::Command { off, on: start, .. } => {
+                let (what, argv) = if on { ("on", start) } else { ("off", off) };
+                told(what, argv, key).await.map(drop)
+            }
+        }
+    }
+}
+
+/// Runs a command that asks something; what it fails with is worth asking again.
+pub(super) async fn asked(what: &'static str, argv: &[String]) -> Result<Ran, CallError> {
+    run(what, argv, "", FailureClass::Throttled).await
+}
+
+/// Runs a command that changes something; where it fails, it may have done so all the same.
+pub(super) async fn told(what: &'static str, argv: &[String], key: &str) -> Result<Ran, CallError> {
+    run(what, argv, key, FailureClass::Transient).await
+}
+
+async fn run(
+    what: &'static str,
+    argv: &[String],
+    key: &str,
+    class: FailureClass,
+) -> Result<Ran, CallError> {
+    let run = Run {
+        argv,
+        input: "",
+        environment: &[(KEY_VARIABLE, key)],
+        limit: Duration::try_from(JOB_WITHIN).unwrap_or_default(),
+        keep_bytes: KEPT_BYTES,
+    };
+    let ran = command::run(run).await;
+    let ran = ran.map_err(|why| CallError::new(what, class, why))?;
+    if ran.success {
+        Ok(ran)
+    } else {
+        Err(CallError::new(what, class, ran.failure))
+    }
+}
+
+async fn is_on(argv: &[String]) -> Result<bool, CallError> {
+    let ran = asked("state", argv).await?;
+    match ran.stdout.trim().to_ascii_lowercase().as_str() {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => {
+            let shown: String = other.chars().take(40).collect();
+            let message = format!("it printed {shown:?}, neither `on` nor `off`");
+            Err(CallError::new("state", FailureClass::Permanent, message))
+        }
+    }
+}
+
+async fn count(argv: &[String]) -> Result<u32, CallError> {
+    let ran = asked("running", argv).await?;
+    let text = ran.stdout.trim();
+    text.parse().map_err(|_| {
+        let shown: String = text.chars().take(40).collect();
+        let message = format!("it printed {shown:?}, which is no number");
+        CallError::new("running", FailureClass::Permanent, message)
+    })
+}

@@ -1,0 +1,87 @@
+//! Kubernetes CronJobs through `kubectl`: `suspend` is the switch.
+//!
+//! A CronJob without `startingDeadlineSeconds` is refused: when it is switched on again, Kubernetes makes up for a run that
+//! it missed meanwhile at once, however long ago that was. Source: Kubernetes documentation, "CronJob", "Schedule
+//! suspension" and "Deadline for delayed Job start".
+
+use jiff::SignedDuration;
+use serde::Deserialize;
+
+use super::jobs::asked;
+use super::jobs::told;
+use crate::engine::event::FailureClass;
+use crate::engine::jobs::Firing;
+use crate::engine::jobs::HalfLook;
+use crate::ports::CallError;
+
+/// Which cluster and namespace.
+pub(super) struct Place {
+    argv: Vec<String>,
+}
+
+impl Place {
+    pub(super) fn new(program: &str, context: Option<&String>, namespace: Option<&String>) -> Self {
+        let mut argv = vec![program.to_owned(), "--request-timeout=20s".to_owned()];
+        argv.extend(context.iter().map(|context| format!("--context={context}")));
+        argv.extend(namespace.iter().map(|name| format!("--namespace={name}")));
+        Self { argv }
+    }
+
+    fn call(&self, arguments: &[&str]) -> Vec<String> {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned());
+        self.argv.iter().cloned().chain(arguments).collect()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct CronJob {
+    spec: Spec,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    schedule: String,
+    time_zone: Option<String>,
+    suspend: Option<bool>,
+    starting_deadline_seconds: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    active: Vec<serde_json::Value>,
+}
+
+/// Looks at a CronJob.
+pub(super) async fn look(place: &Place, name: &str) -> Result<HalfLook, CallError> {
+    let argv = place.call(&["get", "cronjob", name, "--output=json"]);
+    let ran = asked("kubectl get cronjob", &argv).await?;
+    let read: CronJob = serde_json::from_str(&ran.stdout).map_err(|error| {
+        let message = format!("its answer cannot be read: {error}");
+        CallError::new("kubectl get cronjob", FailureClass::Permanent, message)
+    })?;
+    let deadline = read.spec.starting_deadline_seconds;
+    let unfit = deadline.is_none().then(|| {
+        "it has no startingDeadlineSeconds, so that Kubernetes would make up for a missed run at once when it is switched on; set it, for example to 200".to_owned()
+    });
+    Ok(HalfLook {
+        on: read.spec.suspend != Some(true),
+        running: u32::try_from(read.status.active.len()).ok(),
+        firing: Some(Firing {
+            expression: read.spec.schedule,
+            zone: read.spec.time_zone,
+            catch_up: deadline.map(SignedDuration::from_secs),
+        }),
+        unfit,
+    })
+}
+
+/// Suspends a CronJob, or lets it go on.
+pub(super) async fn turn(place: &Place, name: &str, on: bool, key: &str) -> Result<(), CallError> {
+    let patch = format!(r#"{{"spec":{{"suspend":{}}}}}"#, !on);
+    let argv = place.call(&["patch", "cronjob", name, "--type=merge", "--patch", &patch]);
+    told("kubectl patch cronjob", &argv, key).await.map(drop)
+}

@@ -1,0 +1,209 @@
+//! `cutover notify-test`: does a message get through, over every channel that would be told?
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::args::NotifyTest;
+use super::books::{Books, open_journal};
+use super::context::{Context, runtime};
+use super::error::Expected;
+use super::exit::Exit;
+use super::names::resolve;
+use super::plans;
+use super::run::channels;
+use crate::aws::{Options, connect};
+use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
+use crate::engine::notify::{Channel, Notice, Notify};
+use crate::engine::units::CutoverName;
+use crate::journal::Open;
+use crate::notify::{Channels, test_command};
+use crate::ports::{Clock, Delivery};
+use crate::report;
+use crate::report::text;
+
+/// Who is to be told, each once, and on whose behalf it is tried.
+#[derive(Default)]
+struct Everybody {
+    commands: BTreeMap<Vec<String>, CutoverName>,
+    channels: BTreeMap<String, (Channel, CutoverName)>,
+}
+
+impl Everybody {
+    fn add(&mut self, name: &CutoverName, notify: &Notify) {
+        if !notify.command.is_empty() {
+            let command = self.commands.entry(notify.command.clone());
+            command.or_insert_with(|| name.clone());
+        }
+        for channel in &notify.channels {
+            let known = self.channels.entry(channel.id());
+            known.or_insert_with(|| (channel.clone(), name.clone()));
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.commands.is_empty() && self.channels.is_empty()
+    }
+}
+
+/// What came of one channel.
+struct Tried {
+    channel: String,
+    outcome: Result<(), String>,
+}
+
+/// Sends a test over every channel.
+///
+/// # Errors
+/// There is no such plan or cutover, or nobody to tell.
+pub fn run(context: &mut Context<'_>, args: &NotifyTest) -> Result<Exit> {
+    runtime()?.block_on(async {
+        let (paths, names): (Vec<&String>, Vec<&String>) =
+            args.of.iter().partition(|of| Path::new(of).exists());
+        let mut everybody = Everybody::default();
+        of_files(context, &paths, &mut everybody)?;
+        if !names.is_empty() || args.of.is_empty() {
+            let names: Vec<String> = names.into_iter().cloned().collect();
+            of_journal(context, &names, &mut everybody).await?;
+        }
+        if everybody.is_empty() {
+            let hint = "give a plan `notify`: README.md has the shortest one for each channel";
+            return Err(Expected::usage("nobody is to be told", Some(hint)).into());
+        }
+        let tried = try_all(context, everybody).await;
+        show(context, &tried)?;
+        let failed = tried.iter().any(|tried| tried.outcome.is_err());
+        Ok(if failed { Exit::Unexpected } else { Exit::Done })
+    })
+}
+
+fn of_files(context: &mut Context<'_>, paths: &[&String], everybody: &mut Everybody) -> Result<()> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+    let found = plans::find(&paths);
+    let fleet = found.fleet.clone();
+    for source in found.require_valid(context)? {
+        if let Some(notify) = &source.plan.notify {
+            everybody.add(&source.plan.name, notify);
+        }
+    }
+    if let Some(notify) = fleet.and_then(|(_, settings)| settings.notify) {
+        everybody.add(&crate::engine::fleet::stream(), &notify);
+    }
+    Ok(())
+}
+
+async fn of_journal(
+    context: &mut Context<'_>,
+    names: &[String],
+    everybody: &mut Everybody,
+) -> Result<()> {
+    let journal = open_journal(context, Open::ReadOnly)?;
+    let books = Books::read(journal.as_ref()).await?;
+    let wanted: Vec<CutoverName> = if names.is_empty() {
+        let unfinished = books.whole().filter(|state| !state.phase.is_final());
+        unfinished.map(|state| state.name.clone()).collect()
+    } else {
+        let named = resolve(names, &books.names())?;
+        named.into_iter().map(|named| named.name).collect()
+    };
+    for name in wanted {
+        if let Some(notify) = &books.state(&name)?.plan().notify {
+            everybody.add(&name, notify);
+        }
+    }
+    if let Some(notify) = books
+        .fleet
+        .settings
+        .notify
+        .as_ref()
+        .filter(|_| names.is_empty())
+    {
+        everybody.add(&crate::engine::fleet::stream(), notify);
+    }
+    Ok(())
+}
+
+/// Tries all channels, one after the other: they are few, and a person waits for each line.
+async fn try_all(context: &Context<'_>, everybody: Everybody) -> Vec<Tried> {
+    let clock: Arc<dyn Clock> = Arc::new(context.clock);
+    let aws = connect(Options::from_environment(Arc::clone(&clock))).await;
+    let channels: Channels = channels(Arc::new(aws.topics), Arc::clone(&clock));
+    let mut tried = Vec::new();
+    for (argv, name) in everybody.commands {
+        let notice = test(&name, clock.as_ref());
+        let message = report::notice::headline(&notice);
+        tried.push(Tried {
+            channel: format!("command {}", argv.join(" ")),
+            outcome: test_command(&argv, &notice, &message).await,
+        });
+    }
+    for (id, (channel, name)) in everybody.channels {
+        let delivery = Delivery {
+            channel,
+            notice: test(&name, clock.as_ref()),
+            memo: None,
+        };
+        let delivered = channels.deliver(&delivery).await;
+        tried.push(Tried {
+            channel: id,
+            outcome: delivered.map(drop).map_err(|undelivered| undelivered.why),
+        });
+    }
+    tried
+}
+
+/// A notice of nothing.
+fn test(name: &CutoverName, clock: &dyn Clock) -> Notice {
+    Notice {
+        entry: Envelope {
+            cutover: name.clone(),
+            attempt: 1,
+            seq: 0,
+            at: clock.now(),
+            actor: "cutover notify-test".to_owned(),
+            version: JOURNAL_VERSION,
+            // Never shown: a test is told as such.
+            event: Event::StepHeld {
+                because: Vec::new(),
+            },
+        },
+        pages: false,
+        standing: None,
+        test: true,
+    }
+}
+
+fn show(context: &mut Context<'_>, tried: &[Tried]) -> Result<()> {
+    if context.json() {
+        let rows = tried.iter().map(|tried| {
+            json!({
+                "channel": tried.channel,
+                "ok": tried.outcome.is_ok(),
+                "message": tried.outcome.as_ref().err(),
+            })
+        });
+        return context.print_json(&Value::Array(rows.collect()));
+    }
+    for tried in tried {
+        let line = match &tried.outcome {
+            Ok(()) => format!(
+                "{} {}\n",
+                text::styled(text::GOOD, "delivered"),
+                tried.channel
+            ),
+            Err(why) => format!(
+                "{} {}: {why}\n",
+                text::styled(text::BAD, "failed   "),
+                tried.channel
+            ),
+        };
+        context.print(&line)?;
+    }
+    Ok(())
+}

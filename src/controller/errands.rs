@@ -1,0 +1,409 @@
+//! What is done beside the weights: jobs are looked at and switched, hooks are called. No round waits for any of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::perform::Shared;
+use super::{Controller, ControllerError};
+use crate::engine::decide::{self, Errand, HookCall, JOB_WITHIN, TurnOrder};
+use crate::engine::event::{Event, FailureClass, JobFailure};
+use crate::engine::hold::RevertCause;
+use crate::engine::hooks::{HOOK_OUTPUT_CHARS, HookPoint};
+use crate::engine::jobs::{HalfId, HalfReading, JobHalf, JobSide};
+use crate::engine::observation::Beside;
+use crate::engine::plan::AwsSettings;
+use crate::engine::state::State;
+use crate::engine::units::{CutoverName, WriteId};
+use crate::ports::{CallError, Clock, HookAnswer, HookRequest, Hooks, Jobs};
+
+/// How long the journal may take to say where a stream stands (RULES F2).
+const HEAD_WITHIN: Duration = Duration::from_secs(2);
+
+/// How much longer than its own limit a call is waited for: its adapter ends it; this is for one that does not.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// What came of an errand.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// A change of jobs, or a hook, has an answer, which is to be journaled.
+    Answered(CutoverName, WriteId, Event),
+    /// The jobs were looked at.
+    Looked(CutoverName, BTreeMap<HalfId, HalfReading>),
+}
+
+/// The errands of a process. They end with the controller.
+pub(super) struct Errands {
+    clock: Arc<dyn Clock>,
+    jobs: Arc<dyn Jobs>,
+    hooks: Arc<dyn Hooks>,
+    shared: Arc<Shared>,
+    under_way: BTreeMap<CutoverName, BTreeSet<WriteId>>,
+    /// The jobs of each cutover as last looked at.
+    readings: BTreeMap<CutoverName, BTreeMap<HalfId, HalfReading>>,
+    /// When the last look at them began.
+    looked_at: BTreeMap<CutoverName, Timestamp>,
+    looking: BTreeSet<CutoverName>,
+    tasks: JoinSet<()>,
+    sender: mpsc::UnboundedSender<Done>,
+    receiver: mpsc::UnboundedReceiver<Done>,
+}
+
+/// What a hook gets. Its fields only grow.
+#[derive(Debug, Serialize)]
+struct Input<'call> {
+    idempotency_key: &'call str,
+    hook: HookPoint,
+    cutover: &'call str,
+    attempt: u32,
+    /// The step that it is about, from 1; the step last intended where the hook belongs to none.
+    step: u16,
+    steps: u16,
+    /// That step's share of the new side, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share: Option<serde_json::Number>,
+    #[serde(rename = "try")]
+    number: u32,
+    /// When it was decided to call it.
+    at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'call RevertCause>,
+}
+
+impl Errands {
+    pub(super) fn new(
+        clock: Arc<dyn Clock>,
+        jobs: Arc<dyn Jobs>,
+        hooks: Arc<dyn Hooks>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        Self {
+            clock,
+            jobs,
+            hooks,
+            shared,
+            under_way: BTreeMap::new(),
+            readings: BTreeMap::new(),
+            looked_at: BTreeMap::new(),
+            looking: BTreeSet::new(),
+            tasks: JoinSet::new(),
+            sender,
+            receiver,
+        }
+    }
+
+    /// What a decision may know of them.
+    pub(super) fn beside(&self, name: &CutoverName, hushed: bool) -> Beside {
+        Beside {
+            jobs: self.readings.get(name).cloned().unwrap_or_default(),
+            under_way: self.under_way.get(name).cloned().unwrap_or_default(),
+            hushed,
+        }
+    }
+
+    /// Whether nothing is under way that has to be journaled.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// The next one that is done; waits for one.
+    pub(super) async fn next(&mut self) -> Done {
+        match self.receiver.recv().await {
+            Some(done) => self.note(done),
+            // `sender` is ours, so the channel cannot be closed.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn note(&mut self, done: Done) -> Done {
+        while self.tasks.try_join_next().is_some() {}
+        match &done {
+            Done::Answered(name, id, _) => {
+                let mine = self.under_way.get_mut(name);
+                if mine.is_some_and(|ids| ids.remove(id) && ids.is_empty()) {
+                    self.under_way.remove(name);
+                }
+            }
+            Done::Looked(name, readings) => {
+                self.looking.remove(name);
+                self.readings.insert(name.clone(), readings.clone());
+            }
+        }
+        done
+    }
+
+    /// Begins an errand that was journaled. Returns what identifies it.
+    fn begin(&mut self, state: &State, errand: Errand, epoch: u64, now: Timestamp) -> WriteId {
+        let name = state.name.clone();
+        let id = match errand {
+            Errand::Turn(turn) => {
+                let id = turn.turn_id.clone();
+                let send_by = Instant::now() + monotonic(turn.send_by.duration_since(now));
+                let turner = Turner {
+                    jobs: Arc::clone(&self.jobs),
+                    shared: Arc::clone(&self.shared),
+                    aws: state.plan().aws.clone(),
+                    cutover: name.clone(),
+                    epoch,
+                    send_by,
+                };
+                let sender = self.sender.clone();
+                self.tasks.spawn(async move {
+                    let turn_id = turn.turn_id.clone();
+                    let failed = turner.turn(turn).await;
+                    let event = Event::JobTurnAnswered {
+                        turn_id: turn_id.clone(),
+                        failed,
+                    };
+                    let done = Done::Answered(turner.cutover.clone(), turn_id, event);
+                    // The receiver lives as long as the controller, and the task no longer.
+                    sender.send(done).unwrap_or_default();
+                });
+                id
+            }
+            Errand::Hook(call) => {
+                let id = call.call_id.clone();
+                let request = request(state, &call);
+                let (hooks, sender) = (Arc::clone(&self.hooks), self.sender.clone());
+                let of = name.clone();
+                self.tasks.spawn(async move {
+                    let limit = request.timeout + SLACK;
+                    let answer = tokio::time::timeout(limit, hooks.call(&request)).await;
+                    let event = answered(&call, answer.ok());
+                    let done = Done::Answered(of, call.call_id.clone(), event);
+                    sender.send(done).unwrap_or_default();
+                });
+                id
+            }
+        };
+        self.under_way.entry(name).or_default().insert(id.clone());
+        id
+    }
+
+    /// Begins to look at all jobs of a cutover, unless that is under way.
+    fn look(&mut self, state: &State, now: Timestamp) {
+        let Some(switch) = &state.plan().jobs else {
+            return;
+        };
+        if !self.looking.insert(state.name.clone()) {
+            return;
+        }
+        self.looked_at.insert(state.name.clone(), now);
+        let halves = switch.jobs.iter().enumerate().flat_map(|(index, job)| {
+            let sides = [JobSide::Old, JobSide::New];
+            sides.map(|side| (HalfId::new(index, side), job.half(side).clone()))
+        });
+        let halves: Vec<(HalfId, JobHalf)> = halves.collect();
+        let (jobs, clock) = (Arc::clone(&self.jobs), Arc::clone(&self.clock));
+        let (aws, name) = (state.plan().aws.clone(), state.name.clone());
+        let sender = self.sender.clone();
+        self.tasks.spawn(async move {
+            let mut looks = JoinSet::new();
+            for (half, how) in halves {
+                let (jobs, aws, clock) = (Arc::clone(&jobs), aws.clone(), Arc::clone(&clock));
+                looks.spawn(async move {
+                    let asked_at = clock.now();
+                    let look = tokio::time::timeout(limit(), jobs.look(&aws, &how)).await;
+                    let look = match look {
+                        Ok(look) => look.map_err(|error| error.to_string()),
+                        Err(_) => Err(format!("no answer within {} s", JOB_WITHIN.as_secs())),
+                    };
+                    (half, HalfReading { asked_at, look })
+                });
+            }
+            let mut readings = BTreeMap::new();
+            while let Some(Ok((half, reading))) = looks.join_next().await {
+                readings.insert(half, reading);
+            }
+            sender
+                .send(Done::Looked(name, readings))
+                .unwrap_or_default();
+        });
+    }
+}
+
+/// Switches jobs of one side.
+struct Turner {
+    jobs: Arc<dyn Jobs>,
+    shared: Arc<Shared>,
+    aws: AwsSettings,
+    cutover: CutoverName,
+    epoch: u64,
+    send_by: Instant,
+}
+
+impl Turner {
+    /// Switches all of them at once; returns those that failed.
+    async fn turn(&self, turn: TurnOrder) -> BTreeMap<usize, JobFailure> {
+        if let Some(why) = self.stale().await {
+            let failure = JobFailure {
+                class: FailureClass::NotSent,
+                message: why.to_owned(),
+            };
+            let jobs = turn.halves.iter().map(|(job, _)| *job);
+            return jobs.map(|job| (job, failure.clone())).collect();
+        }
+        let mut calls = JoinSet::new();
+        for (job, half) in turn.halves {
+            let (jobs, aws) = (Arc::clone(&self.jobs), self.aws.clone());
+            let key = format!("{}/{}/{job}", self.cutover, turn.turn_id);
+            let on = turn.on;
+            calls.spawn(async move {
+                let call = jobs.turn(&aws, &half, on, &key);
+                let answer = tokio::time::timeout(limit(), call).await;
+                let late = |_| {
+                    let within = JOB_WITHIN.as_secs();
+                    let message = format!("no answer within {within} s");
+                    Err(CallError::new("Switch", FailureClass::Transient, message))
+                };
+                (job, answer.unwrap_or_else(late))
+            });
+        }
+        let mut failed = BTreeMap::new();
+        while let Some(Ok((job, answer))) = calls.join_next().await {
+            if let Err(error) = answer {
+                let failure = JobFailure {
+                    class: error.class,
+                    message: error.to_string(),
+                };
+                failed.insert(job, failure);
+            }
+        }
+        failed
+    }
+
+    /// Whether the change may no longer be sent: too late, or the journal has moved on (as RULES A1 has it for weights).
+    async fn stale(&self) -> Option<&'static str> {
+        let head = self.shared.journal.head(&self.cutover);
+        let head = tokio::time::timeout(HEAD_WITHIN, head).await;
+        let known = self.shared.known(&self.cutover);
+        match head {
+            Ok(Ok(head)) if head <= known.seq && known.epoch == self.epoch => {}
+            Ok(Ok(_)) => return Some("the journal has moved on"),
+            Ok(Err(_)) | Err(_) => return Some("the journal cannot be read"),
+        }
+        (Instant::now() >= self.send_by).then_some("its deadline has passed")
+    }
+}
+
+fn limit() -> Duration {
+    monotonic(JOB_WITHIN) + SLACK
+}
+
+fn monotonic(duration: SignedDuration) -> Duration {
+    duration.try_into().unwrap_or_default()
+}
+
+fn request(state: &State, call: &HookCall) -> HookRequest {
+    let step = if call.id.step > 0 {
+        call.id.step
+    } else {
+        state.step
+    };
+    let share = state.plan().step(step).map(|step| step.share.to_string());
+    let share = share.and_then(|share| share.trim_end_matches('%').parse().ok());
+    let input = Input {
+        idempotency_key: &call.key,
+        hook: call.id.point,
+        cutover: state.name.as_str(),
+        attempt: state.attempt,
+        step,
+        steps: state.plan().step_count(),
+        share,
+        number: call.number,
+        at: call.at,
+        cause: call.cause.as_ref(),
+    };
+    HookRequest {
+        action: call.hook.call.clone(),
+        timeout: monotonic(call.hook.timeout),
+        key: call.key.clone(),
+        input: serde_json::to_string(&input).unwrap_or_default(),
+    }
+}
+
+/// What is journaled of an answer; none came in time where there is none.
+fn answered(call: &HookCall, answer: Option<HookAnswer>) -> Event {
+    let (hook, call_id) = (call.id, call.call_id.clone());
+    let answer = answer.unwrap_or_else(|| HookAnswer {
+        output: String::new(),
+        failure: Some(format!(
+            "no answer within {} s",
+            call.hook.timeout.as_secs()
+        )),
+    });
+    let output: String = answer.output.chars().take(HOOK_OUTPUT_CHARS).collect();
+    match answer.failure {
+        None => Event::HookSucceeded {
+            hook,
+            call_id,
+            output,
+        },
+        Some(message) => Event::HookFailed {
+            hook,
+            call_id,
+            message: message.chars().take(HOOK_OUTPUT_CHARS).collect(),
+            output,
+            given_up: call.gives_up,
+        },
+    }
+}
+
+impl Controller {
+    /// Begins what was journaled to be done beside the weights. Returns what identifies it.
+    pub(super) fn begin_errands(
+        &mut self,
+        name: &CutoverName,
+        errands: Vec<Errand>,
+    ) -> BTreeSet<WriteId> {
+        let now = self.now();
+        let epoch = self.performer.epoch(name);
+        let Some(state) = self.book.state(name) else {
+            return BTreeSet::new();
+        };
+        let begin = |errand| self.errands.begin(state, errand, epoch, now);
+        errands.into_iter().map(begin).collect()
+    }
+
+    /// Notes what came of an errand.
+    pub(super) fn note_done(&mut self, done: Done) {
+        match done {
+            Done::Answered(name, _, event) => self.outcomes.push((name, event)),
+            Done::Looked(name, _) => drop(self.looked.insert(name)),
+        }
+    }
+
+    /// Looks at the jobs of those cutovers that want it.
+    pub(super) fn look_at_jobs(&mut self, names: &[CutoverName]) {
+        let now = self.now();
+        for name in names {
+            let Some(state) = self.book.state(name) else {
+                continue;
+            };
+            let waits = !state.has_started() && !self.book.fleet().holds(state, now).is_empty();
+            let looked_at = self.errands.looked_at.get(name).copied();
+            if !waits && decide::wants_jobs(state, looked_at, now) {
+                self.errands.look(state, now);
+            }
+        }
+    }
+
+    /// Waits for what is done beside the weights, as long as it may take, and journals it.
+    pub(super) async fn finish_errands(&mut self, within: Duration) -> Result<(), ControllerError> {
+        let deadline = Instant::now() + within;
+        while !self.errands.is_idle() {
+            tokio::select! {
+                done = self.errands.next() => self.note_done(done),
+                () = tokio::time::sleep_until(deadline) => break,
+            }
+        }
+        self.record().await.map(drop)
+    }
+}

@@ -1,0 +1,206 @@
+//! The switch of jobs: old or new, never both by our hand (I13).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{Invariant, Violation, Violations, one, violation};
+use crate::engine::decide::{Decision, Errand};
+use crate::engine::event::{Envelope, Event};
+use crate::engine::jobs::{HalfId, JobSide};
+use crate::engine::observation::Observation;
+use crate::engine::state::{Phase, State};
+
+/// The jobs of one cutover, followed over entries and effects.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Jobs {
+    /// The side whose jobs were all read off since anybody was last told to switch some of it on.
+    off: Option<(JobSide, Timestamp)>,
+    /// The change that is not read back.
+    turn: Option<(JobSide, bool)>,
+    /// The sides of which something was ever switched on by us, or was on at the beginning.
+    ran: BTreeSet<JobSide>,
+    /// What is on, in the world.
+    world: BTreeMap<HalfId, bool>,
+    /// The halves that somebody else switched last; what they are is not ours to answer for.
+    foreign: BTreeSet<HalfId>,
+}
+
+impl Jobs {
+    /// What an entry breaks, seen from the state before it.
+    pub(super) fn entry(&mut self, state: &State, entry: &Envelope) -> Violations {
+        match &entry.event {
+            Event::JobTurnIntended { side, on, .. } => self.intended(state, *side, *on, entry.at),
+            Event::JobTurnResolved { .. } => {
+                self.turn = None;
+                Vec::new()
+            }
+            Event::JobsOff { .. } if self.turn.is_some() => one(
+                Invariant::I13,
+                "a side was taken to be off while a change was under way",
+            ),
+            Event::JobsOff { side } => {
+                self.off = Some((*side, entry.at));
+                Vec::new()
+            }
+            Event::JobsMoved { to } => {
+                let untouched = *to == JobSide::Old && state.jobs.turned.is_empty();
+                let off = self.off.is_some_and(|(side, _)| side == to.other());
+                if off || untouched {
+                    Vec::new()
+                } else {
+                    one(Invariant::I13, "a switch ended without its other side off")
+                }
+            }
+            Event::Completed {}
+                if state.plan().jobs.is_some() && state.jobs.rest_on() != Some(JobSide::New) =>
+            {
+                one(
+                    Invariant::I13,
+                    "it has completed, but its jobs have not moved",
+                )
+            }
+            Event::Reverted { .. } if !state.jobs.are_back() => {
+                one(Invariant::I13, "it has reverted, but its jobs are not back")
+            }
+            Event::RetryRequested { .. } if state.phase == Phase::Reverted => {
+                let (world, foreign) = (self.world.clone(), self.foreign.clone());
+                *self = Self {
+                    world,
+                    foreign,
+                    ..Self::default()
+                };
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn intended(&mut self, state: &State, side: JobSide, on: bool, at: Timestamp) -> Violations {
+        let mut broken = Vec::new();
+        let mut claim = |holds: bool, message: &str| {
+            if !holds {
+                broken.push(violation(
+                    Invariant::I13,
+                    format!("the {side} side's jobs were to be switched {message}"),
+                ));
+            }
+        };
+        claim(self.turn.is_none(), "during another change");
+        if on {
+            let other = self.off.filter(|(off, _)| *off == side.other());
+            claim(other.is_some(), "on before the other side's were read off");
+            let wait = state.plan().jobs.as_ref().map(|jobs| jobs.wait);
+            let ran = side == JobSide::New || self.ran.contains(&JobSide::New);
+            let waited = other
+                .zip(wait)
+                .is_some_and(|((_, since), wait)| at.duration_since(since) >= wait);
+            claim(waited || !ran, "on before the plan's `wait` was over");
+            self.ran.insert(side);
+            self.off = self.off.filter(|(off, _)| *off != side);
+        }
+        self.turn = Some((side, on));
+        broken
+    }
+
+    /// Takes a change of ours that took effect.
+    pub(super) fn turned(&mut self, half: HalfId, on: bool) -> Violations {
+        self.world.insert(half, on);
+        self.foreign.remove(&half);
+        let other = HalfId::new(half.job, half.side.other());
+        let theirs = self.foreign.contains(&other);
+        if on && !theirs && self.world.get(&other) == Some(&true) {
+            let message = format!("job {} was switched on on both sides", half.job);
+            return vec![violation(Invariant::I13, message)];
+        }
+        Vec::new()
+    }
+
+    /// Takes what is there at the beginning.
+    pub(super) fn found(&mut self, half: HalfId, on: bool) {
+        self.world.insert(half, on);
+    }
+
+    /// Takes what somebody else did.
+    pub(super) fn changed_by_others(&mut self, half: HalfId, on: bool) {
+        self.world.insert(half, on);
+        self.foreign.insert(half);
+    }
+
+    /// Where the jobs of a finished cutover must be, as far as they are ours.
+    pub(super) fn finished(&self, state: &State) -> Violations {
+        let moved = state.jobs.rest_on();
+        let wanted = match state.phase {
+            Phase::Completed => moved,
+            Phase::Reverted => Some(JobSide::Old),
+            Phase::Waiting
+            | Phase::Shifting
+            | Phase::Settling
+            | Phase::Baking
+            | Phase::Reverting
+            | Phase::Halted => return Vec::new(),
+        };
+        let Some(wanted) = wanted else {
+            return one(Invariant::I13, "it is over, and its jobs are between");
+        };
+        let ours = self
+            .world
+            .iter()
+            .filter(|(half, _)| !self.foreign.contains(half));
+        let astray = ours.filter(|(half, on)| (half.side == wanted) != **on);
+        astray
+            .map(|(half, on)| {
+                let state = if *on { "on" } else { "off" };
+                let message = format!(
+                    "it is over, but job {} is {state} on the {} side",
+                    half.job, half.side
+                );
+                violation(Invariant::I13, message)
+            })
+            .collect()
+    }
+}
+
+/// I13: jobs are switched on only where the other side was seen off, now.
+pub(super) fn decision(
+    state: &State,
+    observation: &Observation,
+    decision: &Decision,
+    now: Timestamp,
+) -> Result<(), Violation> {
+    for errand in &decision.errands {
+        let Errand::Turn(turn) = errand else {
+            continue;
+        };
+        let intended = decision.events.iter().any(
+            |event| matches!(event, Event::JobTurnIntended { turn_id, .. } if *turn_id == turn.turn_id),
+        );
+        let claim = |holds: bool, message: &str| {
+            if holds {
+                return Ok(());
+            }
+            Err(violation(
+                Invariant::I13,
+                format!("the {} side's jobs would be switched {message}", turn.side),
+            ))
+        };
+        claim(intended, "without an entry in the journal")?;
+        claim(state.jobs.turn.is_none(), "during another change")?;
+        claim(!observation.beside.hushed, "although the journal is down")?;
+        if !turn.on {
+            continue;
+        }
+        let off_at = state.jobs.off_at.filter(|at| *at <= now);
+        claim(off_at.is_some(), "on before the other side's were read off")?;
+        for (job, _) in &turn.halves {
+            let other = HalfId::new(*job, turn.side.other());
+            let reading = observation.beside.jobs.get(&other);
+            let seen_off = reading.is_some_and(|reading| {
+                let since_off = Some(reading.asked_at) >= off_at;
+                since_off && reading.look.as_ref().is_ok_and(|look| !look.on)
+            });
+            claim(seen_off, "on without seeing the other side off")?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! How far channels have been told, in an `SQLite` file: a table beside the entries.
+
+use rusqlite::Connection;
+use rusqlite::OptionalExtension;
+use rusqlite::TransactionBehavior;
+use rusqlite::params;
+
+use super::schema::has_cursors;
+use super::sqlite::Failure;
+use super::sqlite::not_json;
+use crate::ports::Cursor;
+
+/// The cursor of a channel in a stream.
+pub(super) fn of(
+    connection: &Connection,
+    stream: &str,
+    channel: &str,
+) -> Result<Option<Cursor>, Failure> {
+    if !has_cursors(connection)? {
+        return Ok(None);
+    }
+    let mut query = connection
+        .prepare_cached("SELECT cursor FROM cursors WHERE stream = ?1 AND channel = ?2")?;
+    let text = query
+        .query_row([stream, channel], |row| row.get::<_, String>(0))
+        .optional()?;
+    text.map(|text| read(&text)).transpose()
+}
+
+/// All cursors. One that a newer version wrote otherwise is passed over: it is no history.
+pub(super) fn all(connection: &Connection) -> Result<Vec<Cursor>, Failure> {
+    if !has_cursors(connection)? {
+        return Ok(Vec::new());
+    }
+    let mut query =
+        connection.prepare_cached("SELECT cursor FROM cursors ORDER BY stream, channel")?;
+    let texts = query.query_map([], |row| row.get::<_, String>(0))?;
+    let mut cursors = Vec::new();
+    for text in texts {
+        cursors.extend(read(&text?).ok());
+    }
+    Ok(cursors)
+}
+
+/// Stores a cursor if the stored one has the revision before it.
+pub(super) fn put(connection: &mut Connection, cursor: &Cursor) -> Result<bool, Failure> {
+    let json = serde_json::to_string(cursor).map_err(|error| not_json(&error))?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let stored: Option<i64> = transaction
+        .prepare_cached("SELECT revision FROM cursors WHERE stream = ?1 AND channel = ?2")?
+        .query_row([cursor.stream.as_str(), &cursor.channel], |row| row.get(0))
+        .optional()?;
+    let revision = i64::try_from(cursor.revision).unwrap_or(i64::MAX);
+    if stored.unwrap_or(0) + 1 != revision {
+        return Ok(false);
+    }
+    transaction.execute(
+        "INSERT INTO cursors (stream, channel, revision, cursor) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (stream, channel) DO UPDATE SET revision = ?3, cursor = ?4",
+        params![cursor.stream.as_str(), cursor.channel, revision, json],
+    )?;
+    transaction.commit()?;
+    Ok(true)
+}
+
+fn read(text: &str) -> Result<Cursor, Failure> {
+    serde_json::from_str(text).map_err(|error| not_json(&error).into())
+}

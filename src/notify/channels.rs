@@ -1,0 +1,203 @@
+//! The channels of plans: secrets looked up, words put in, sent to the service that each is of.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::secret::Lookup;
+use super::secret::Secret;
+use super::slack;
+use super::sns;
+use super::webhook;
+use crate::engine::notify::Notice;
+use crate::engine::notify::Via;
+use crate::ports::Clock;
+use crate::ports::Delivery;
+use crate::ports::Topics;
+use crate::ports::Undelivered;
+use crate::reach::http::Answer;
+use crate::reach::http::Client;
+use crate::reach::http::Request;
+
+/// How long one request may take.
+const REQUEST_WITHIN: Duration = Duration::from_secs(8);
+
+/// The most characters of what a service said that are repeated.
+const SAID_CHARS_MAX: usize = 200;
+
+/// Words a notice for people. Given from outside, because all wording is `report`'s.
+#[derive(Clone)]
+pub struct Words {
+    /// What happened, in one line, without the cutover's name.
+    pub line: Arc<dyn Fn(&Notice) -> String + Send + Sync>,
+    /// Where the cutover stands, in one line, with its name.
+    pub headline: Arc<dyn Fn(&Notice) -> String + Send + Sync>,
+}
+
+/// All that it takes to tell channels.
+#[derive(Clone)]
+pub struct Channels {
+    http: Client,
+    pub(super) environment: Lookup,
+    pub(super) topics: Arc<dyn Topics>,
+    pub(super) words: Words,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Channels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channels").finish_non_exhaustive()
+    }
+}
+
+impl Channels {
+    /// Connects channels: `environment` looks secrets up, `topics` publishes to SNS.
+    pub fn new(
+        words: Words,
+        environment: Lookup,
+        topics: Arc<dyn Topics>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            http: Client::default(),
+            environment,
+            topics,
+            words,
+            clock,
+        }
+    }
+
+    /// Tells a channel. Returns what is to be known the next time.
+    ///
+    /// # Errors
+    /// What the service said, or why there is no answer; never a secret.
+    pub async fn deliver(&self, delivery: &Delivery) -> Result<Option<Value>, Undelivered> {
+        match &delivery.channel.via {
+            Via::SlackWebhook { webhook } => slack::post(self, delivery, webhook).await,
+            Via::SlackThread {
+                token,
+                channel,
+                api,
+            } => slack::thread(self, delivery, token, (channel, api)).await,
+            Via::Sns { topic_arn } => sns::publish(self, delivery, topic_arn).await,
+            Via::Webhook { url, secret } => {
+                webhook::post(self, delivery, url, secret.as_ref()).await
+            }
+        }
+    }
+
+    /// Posts a body. Neither the error nor the answer repeats what is `hidden`.
+    pub(super) async fn post(
+        &self,
+        url: &Secret,
+        hidden: &[&Secret],
+        headers: &[(&str, String)],
+        body: String,
+    ) -> Result<Answer, Undelivered> {
+        let mut headers: Vec<(String, String)> = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
+        let agent = concat!("cutover/", env!("CARGO_PKG_VERSION"));
+        headers.push(("user-agent".to_owned(), agent.to_owned()));
+        let request = Request {
+            method: "POST",
+            url: url.reveal().to_owned(),
+            headers,
+            body,
+        };
+        let hide = |text: String| {
+            let hidden = hidden.iter();
+            hidden.fold(text, |text, secret| secret.hidden_in(&text))
+        };
+        match self.http.send(request, REQUEST_WITHIN).await {
+            Ok(answer) => Ok(Answer {
+                body: hide(answer.body),
+                ..answer
+            }),
+            Err(failure) => Err(Undelivered::because(hide(failure.to_string()))),
+        }
+    }
+
+    /// What happened, with the cutover's name; a page is marked.
+    pub(super) fn text(&self, notice: &Notice) -> String {
+        format!("{}: {}", notice.entry.cutover, (self.words.line)(notice))
+    }
+
+    /// The notice as a `CloudEvent` (structured JSON). Its fields only grow.
+    ///
+    /// Source: `CloudEvents` 1.0.2, required and optional attributes.
+    pub(super) fn event(&self, notice: &Notice) -> Value {
+        let entry = &notice.entry;
+        json!({
+            "specversion": "1.0",
+            "id": notice.idempotency_key(),
+            "source": format!("cutover:{}", entry.cutover),
+            "type": format!("cutover.{}", notice.kind()),
+            "subject": entry.cutover,
+            "time": entry.at,
+            "datacontenttype": "application/json",
+            "data": {
+                "idempotency_key": notice.idempotency_key(),
+                "cutover": entry.cutover,
+                "attempt": entry.attempt,
+                "seq": entry.seq,
+                "at": entry.at,
+                "actor": entry.actor,
+                "level": level(notice),
+                "message": (self.words.line)(notice),
+                "phase": notice.standing.map(|standing| standing.phase.label()),
+                "step": notice.standing.map(|standing| standing.step),
+                "steps": notice.standing.map(|standing| standing.steps),
+                "event": slim(notice),
+            },
+        })
+    }
+}
+
+/// `page` or `info`.
+pub(super) fn level(notice: &Notice) -> &'static str {
+    if notice.pages { "page" } else { "info" }
+}
+
+/// The event, without the plan that it may carry: that has up to 1 MiB, more than services take.
+pub(super) fn slim(notice: &Notice) -> Value {
+    if notice.test {
+        return json!({ "type": notice.kind() });
+    }
+    let mut event = serde_json::to_value(&notice.entry.event).unwrap_or(Value::Null);
+    if let Some(source) = event.get_mut("source").and_then(Value::as_object_mut) {
+        source.remove("plan");
+        source.remove("text");
+    }
+    event
+}
+
+/// Whether an answer is of the 200s.
+pub(super) fn is_success(answer: &Answer) -> bool {
+    (200..300).contains(&answer.status)
+}
+
+/// What a service refused with.
+pub(super) fn refused(answer: &Answer) -> Undelivered {
+    let said: String = answer
+        .body
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(SAID_CHARS_MAX)
+        .collect();
+    let said = said.trim();
+    let why = match (answer.status, said) {
+        (300..=399, _) => format!("HTTP {}: redirects are not followed", answer.status),
+        (status, "") => format!("HTTP {status}"),
+        (status, said) => format!("HTTP {status}: {said}"),
+    };
+    Undelivered {
+        why,
+        again_after: answer.retry_after,
+        memo: None,
+    }
+}

@@ -1,0 +1,221 @@
+//! Slack: an incoming webhook, or a thread an attempt.
+//!
+//! With a token, an attempt is one message in the channel that is kept true, and everything that happens is a reply to it.
+//! The message is made true before the reply is sent: making it true twice does no harm, a reply twice would be read twice.
+//! Sources: Slack API, `chat.postMessage`, `chat.update`, Rate limits, Formatting text for app surfaces.
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::channels::Channels;
+use super::channels::is_success;
+use super::channels::refused;
+use super::secret::Secret;
+use super::secret::resolve;
+use crate::engine::notify::Notice;
+use crate::engine::notify::SecretRef;
+use crate::ports::Delivery;
+use crate::ports::Undelivered;
+
+/// The most characters of a text; Slack shortens above 4,000 and refuses above 40,000.
+const TEXT_CHARS_MAX: usize = 3_500;
+
+/// What Slack says where a message can no longer be changed: a new one then takes its place.
+const GONE: [&str; 3] = [
+    "message_not_found",
+    "cant_update_message",
+    "edit_window_closed",
+];
+
+/// Tells an incoming webhook.
+pub(super) async fn post(
+    channels: &Channels,
+    delivery: &Delivery,
+    webhook: &SecretRef,
+) -> Result<Option<Value>, Undelivered> {
+    let notice = &delivery.notice;
+    let url = resolve(webhook, &channels.environment).map_err(Undelivered::because)?;
+    let text = format!("{}{}", marked(channels, notice), key(notice));
+    let body = json!({ "text": text }).to_string();
+    let headers = [("content-type", "application/json; charset=utf-8".to_owned())];
+    let answer = channels.post(&url, &[&url], &headers, body).await?;
+    if is_success(&answer) {
+        Ok(None)
+    } else {
+        Err(refused(&answer))
+    }
+}
+
+/// The message of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parent {
+    attempt: u32,
+    channel: String,
+    ts: String,
+}
+
+impl Parent {
+    fn of(memo: Option<&Value>, attempt: u32) -> Option<Self> {
+        let memo = memo?;
+        let parent = Self {
+            attempt: u32::try_from(memo["attempt"].as_u64()?).ok()?,
+            channel: memo["channel"].as_str()?.to_owned(),
+            ts: memo["ts"].as_str()?.to_owned(),
+        };
+        (parent.attempt == attempt).then_some(parent)
+    }
+
+    fn memo(&self) -> Value {
+        json!({ "attempt": self.attempt, "channel": self.channel, "ts": self.ts })
+    }
+}
+
+/// Keeps the message of the attempt true, and replies to it.
+pub(super) async fn thread(
+    channels: &Channels,
+    delivery: &Delivery,
+    token: &SecretRef,
+    (channel, api): (&str, &str),
+) -> Result<Option<Value>, Undelivered> {
+    let token = resolve(token, &channels.environment).map_err(Undelivered::because)?;
+    let slack = Slack {
+        channels,
+        token,
+        api,
+    };
+    let notice = &delivery.notice;
+    let headline = escaped(&(channels.words.headline)(notice));
+    let known = Parent::of(delivery.memo.as_ref(), notice.entry.attempt);
+    let kept = match known {
+        Some(parent) => slack.update(parent, &headline).await?,
+        None => None,
+    };
+    let parent = match kept {
+        Some(parent) => parent,
+        None => slack.begin(notice, channel, &headline).await?,
+    };
+    let reply = json!({
+        "channel": parent.channel,
+        "thread_ts": parent.ts,
+        "text": format!("{}{}", marked(channels, notice), key(notice)),
+        // What wakes somebody is seen in the channel, too.
+        "reply_broadcast": notice.pages,
+        "unfurl_links": false,
+        "metadata": metadata(notice),
+    });
+    let replied = slack.call("chat.postMessage", &reply).await;
+    replied.map_err(|undelivered| Undelivered {
+        memo: Some(parent.memo()),
+        ..undelivered
+    })?;
+    Ok(Some(parent.memo()))
+}
+
+struct Slack<'a> {
+    channels: &'a Channels,
+    token: Secret,
+    api: &'a str,
+}
+
+impl Slack<'_> {
+    /// The first message of an attempt.
+    async fn begin(
+        &self,
+        notice: &Notice,
+        channel: &str,
+        headline: &str,
+    ) -> Result<Parent, Undelivered> {
+        let message = json!({
+            "channel": channel,
+            "text": headline,
+            "unfurl_links": false,
+            "metadata": metadata(notice),
+        });
+        let said = self.call("chat.postMessage", &message).await?;
+        let text = |key: &str| said[key].as_str().map(str::to_owned);
+        Ok(Parent {
+            attempt: notice.entry.attempt,
+            // Updates want the channel's ID, whatever the plan calls it.
+            channel: text("channel").unwrap_or_else(|| channel.to_owned()),
+            ts: text("ts").ok_or_else(|| {
+                Undelivered::because("chat.postMessage: the answer names no message")
+            })?,
+        })
+    }
+
+    /// Makes the message true; none where it can no longer be changed.
+    async fn update(&self, parent: Parent, headline: &str) -> Result<Option<Parent>, Undelivered> {
+        let message = json!({ "channel": parent.channel, "ts": parent.ts, "text": headline });
+        match self.call("chat.update", &message).await {
+            Ok(_) => Ok(Some(parent)),
+            Err(undelivered) if GONE.iter().any(|gone| undelivered.why.ends_with(gone)) => Ok(None),
+            Err(undelivered) => Err(undelivered),
+        }
+    }
+
+    async fn call(&self, method: &str, message: &Value) -> Result<Value, Undelivered> {
+        let url = Secret::new(format!("{}/{method}", self.api));
+        let headers = [
+            ("content-type", "application/json; charset=utf-8".to_owned()),
+            ("authorization", format!("Bearer {}", self.token.reveal())),
+        ];
+        let body = message.to_string();
+        let hidden = [&self.token];
+        let posted = self.channels.post(&url, &hidden, &headers, body);
+        let named = |undelivered: Undelivered| Undelivered {
+            why: format!("{method}: {}", undelivered.why),
+            ..undelivered
+        };
+        let answer = posted.await.map_err(named)?;
+        if !is_success(&answer) {
+            return Err(named(refused(&answer)));
+        }
+        let said: Value = serde_json::from_str(&answer.body)
+            .map_err(|_| named(Undelivered::because("the answer is not JSON")))?;
+        if said["ok"] == true {
+            return Ok(said);
+        }
+        let error = said["error"].as_str().unwrap_or("refused without a reason");
+        Err(named(Undelivered {
+            why: error.to_owned(),
+            again_after: answer.retry_after,
+            memo: None,
+        }))
+    }
+}
+
+/// What happened, marked if it wakes somebody.
+fn marked(channels: &Channels, notice: &Notice) -> String {
+    let text = escaped(&channels.text(notice));
+    if notice.pages {
+        format!(":rotating_light: *{text}*")
+    } else {
+        text
+    }
+}
+
+/// The key, small, so that whoever reads it twice sees that it is the same.
+fn key(notice: &Notice) -> String {
+    format!("  `{}`", notice.idempotency_key())
+}
+
+fn metadata(notice: &Notice) -> Value {
+    json!({
+        "event_type": "cutover",
+        "event_payload": { "idempotency_key": notice.idempotency_key() },
+    })
+}
+
+/// Escapes what Slack would take for markup of its own, and shortens.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for character in text.chars().take(TEXT_CHARS_MAX) {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,54 @@
+//! Amazon SNS: a text for people, an event for programs, attributes to filter by.
+//!
+//! Source: SNS API Reference, `Publish`.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::channels::Channels;
+use super::channels::level;
+use crate::ports::Delivery;
+use crate::ports::Publication;
+use crate::ports::Undelivered;
+
+/// The most characters of a subject.
+const SUBJECT_CHARS_MAX: usize = 99;
+
+/// The most characters of a text for people.
+const TEXT_CHARS_MAX: usize = 1_000;
+
+/// Tells a topic.
+pub(super) async fn publish(
+    channels: &Channels,
+    delivery: &Delivery,
+    topic_arn: &str,
+) -> Result<Option<Value>, Undelivered> {
+    let notice = &delivery.notice;
+    let text: String = channels.text(notice).chars().take(TEXT_CHARS_MAX).collect();
+    let event = channels.event(notice).to_string();
+    let key = notice.idempotency_key();
+    let publication = Publication {
+        topic_arn: topic_arn.to_owned(),
+        subject: subject(&format!("[{}] {text}", level(notice))),
+        // People read mail and short messages; all others get the event.
+        message: json!({ "default": event, "email": text, "sms": text }).to_string(),
+        attributes: BTreeMap::from([
+            ("cutover", notice.entry.cutover.to_string()),
+            ("event", notice.kind().to_owned()),
+            ("idempotency_key", key.clone()),
+            ("level", level(notice).to_owned()),
+        ]),
+        group: notice.entry.cutover.to_string(),
+        deduplication: key,
+    };
+    let published = channels.topics.publish(&publication).await;
+    published.map(|()| None).map_err(Undelivered::because)
+}
+
+/// A subject that SNS takes: it begins with a letter, a digit or punctuation, and has ASCII only.
+fn subject(text: &str) -> String {
+    let ascii = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
+    text.chars().map(ascii).take(SUBJECT_CHARS_MAX).collect()
+}

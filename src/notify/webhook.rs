@@ -1,0 +1,98 @@
+//! A POST of a `CloudEvent`, signed as Standard Webhooks has it, so that libraries of many languages can verify it.
+//!
+//! Sources: `CloudEvents` 1.0.2, HTTP protocol binding, structured mode; Standard Webhooks 1.0.0, signature scheme.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
+use hmac::Hmac;
+use hmac::KeyInit;
+use hmac::Mac;
+use serde_json::Value;
+use sha2::Sha256;
+
+use super::channels::Channels;
+use super::channels::is_success;
+use super::channels::refused;
+use super::secret::Secret;
+use super::secret::address;
+use super::secret::resolve;
+use crate::engine::notify::Address;
+use crate::engine::notify::SecretRef;
+use crate::ports::Delivery;
+use crate::ports::Undelivered;
+
+/// What a secret begins with that is written in base64.
+const BASE64_PREFIX: &str = "whsec_";
+
+/// Tells a webhook.
+pub(super) async fn post(
+    channels: &Channels,
+    delivery: &Delivery,
+    address_of: &Address,
+    secret: Option<&SecretRef>,
+) -> Result<Option<Value>, Undelivered> {
+    let notice = &delivery.notice;
+    let url = address(address_of, &channels.environment).map_err(Undelivered::because)?;
+    let kept = matches!(address_of, Address::Kept(_)).then(|| url.clone());
+    let mut hidden: Vec<Secret> = kept.into_iter().collect();
+    let body = channels.event(notice).to_string();
+    let id = notice.idempotency_key();
+    let mut headers = vec![(
+        "content-type",
+        "application/cloudevents+json; charset=utf-8".to_owned(),
+    )];
+    if let Some(secret) = secret {
+        let secret = resolve(secret, &channels.environment).map_err(Undelivered::because)?;
+        let now = channels.clock.now().as_second();
+        let signed = sign(&secret, &id, now, &body).map_err(Undelivered::because)?;
+        headers.push(("webhook-timestamp", now.to_string()));
+        headers.push(("webhook-signature", signed));
+        hidden.push(secret);
+    }
+    headers.push(("webhook-id", id));
+    let hidden: Vec<&Secret> = hidden.iter().collect();
+    let answer = channels.post(&url, &hidden, &headers, body).await?;
+    if is_success(&answer) {
+        Ok(None)
+    } else {
+        Err(refused(&answer))
+    }
+}
+
+/// The signature of a body, as the header has it.
+///
+/// # Errors
+/// The secret says that it is base64, and is not.
+fn sign(secret: &Secret, id: &str, at: i64, body: &str) -> Result<String, String> {
+    let key = match secret.reveal().strip_prefix(BASE64_PREFIX) {
+        Some(encoded) => BASE64
+            .decode(encoded)
+            .map_err(|_| format!("the secret begins with {BASE64_PREFIX}, and is not base64"))?,
+        None => secret.reveal().as_bytes().to_vec(),
+    };
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(&key).expect("invariant: HMAC takes keys of any length");
+    mac.update(format!("{id}.{at}.{body}").as_bytes());
+    let code = mac.finalize().into_bytes();
+    Ok(format!("v1,{}", BASE64.encode(code)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_the_one_of_the_specification() {
+        // The example of the reference libraries of Standard Webhooks.
+        let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let body = r#"{"test": 2432232314}"#;
+        let signed = sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body);
+        assert_eq!(
+            signed,
+            Ok("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=".to_owned())
+        );
+        let plain = Secret::new("hunter2");
+        assert_ne!(sign(&plain, "a", 1, "b"), sign(&plain, "a", 2, "b"));
+        assert!(sign(&Secret::new("whsec_*"), "a", 1, "b").is_err());
+    }
+}

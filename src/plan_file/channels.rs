@@ -1,0 +1,362 @@
+//! The `notify` of a plan: who is told, over which channels, and where their secrets stand.
+
+use std::collections::BTreeMap;
+
+use crate::engine::notify::Address;
+use crate::engine::notify::Channel;
+use crate::engine::notify::INFO;
+use crate::engine::notify::KINDS;
+use crate::engine::notify::MalformedRef;
+use crate::engine::notify::Notify;
+use crate::engine::notify::PAGE;
+use crate::engine::notify::SecretRef;
+use crate::engine::notify::Via;
+
+use super::convert::accept;
+use super::diagnostics::Sink;
+use super::diagnostics::Span;
+use super::diagnostics::quote;
+use super::keys;
+use super::raw::RawNotify;
+use super::raw::RawSlack;
+use super::raw::RawSns;
+use super::raw::RawWebhook;
+use super::read::At;
+use super::read::Several;
+use super::shapes::Complaint;
+
+/// Where Slack's API is.
+const SLACK_API: &str = "https://slack.com/api";
+
+/// Words in the keys of a URL's query behind which there is a secret.
+const SECRET_KEYS: [&str; 6] = ["token", "key", "secret", "sig", "pass", "auth"];
+
+/// Who is told; none if anything is wrong with it, which the sink has then been told.
+pub(super) fn convert(raw: At<RawNotify>, sink: &mut Sink<'_>) -> Option<Notify> {
+    let (span, raw) = (raw.span, raw.value?);
+    let nobody =
+        raw.command.is_none() && raw.slack.is_none() && raw.sns.is_none() && raw.webhook.is_none();
+    if nobody {
+        let help = "add `command: [ /usr/local/bin/page, sre ]`, `slack`, `sns` or `webhook`, or remove `notify`";
+        sink.error(&span, "`notify` tells nobody", help);
+        return None;
+    }
+    let command = raw
+        .command
+        .map_or(Some(Vec::new()), |words| command(words, sink));
+    let mut all = Channels::default();
+    for one in entries(raw.slack) {
+        all.add(one, slack, sink);
+    }
+    for one in entries(raw.sns) {
+        all.add(one, sns, sink);
+    }
+    for one in entries(raw.webhook) {
+        all.add(one, webhook, sink);
+    }
+    Some(Notify {
+        command: command?,
+        channels: all.channels,
+    })
+}
+
+fn entries<T>(several: Option<At<Several<T>>>) -> Vec<At<T>> {
+    let several = several.and_then(|several| several.value);
+    several.map_or_else(Vec::new, |Several(entries)| entries)
+}
+
+/// The channels so far, and where each was listed.
+#[derive(Default)]
+struct Channels {
+    channels: Vec<Channel>,
+    places: BTreeMap<String, Span>,
+}
+
+impl Channels {
+    fn add<T>(
+        &mut self,
+        one: At<T>,
+        convert: fn(T, &Span, &mut Sink<'_>) -> Option<Channel>,
+        sink: &mut Sink<'_>,
+    ) {
+        let span = one.span;
+        let converted = one.value.and_then(|raw| convert(raw, &span, sink));
+        let Some(channel) = converted else {
+            return;
+        };
+        let id = channel.id();
+        if let Some(first) = self.places.get(&id) {
+            let message = format!("the channel {} is listed twice", quote(&id));
+            let help = "write it once, with all that it is to be told under `on`";
+            sink.conflict(&span, message, help, (first, "first listed here"));
+        }
+        self.places.insert(id, span);
+        self.channels.push(channel);
+    }
+}
+
+fn command(command: At<Vec<At<String>>>, sink: &mut Sink<'_>) -> Option<Vec<String>> {
+    let words = command.value?;
+    let empty = words.first().is_none_or(|program| {
+        let text = program.value.as_deref();
+        text.is_some_and(|text| text.trim().is_empty())
+    });
+    if empty {
+        let help = "write a program and its arguments: `command: [ /usr/local/bin/page, sre ]`";
+        sink.error(&command.span, "`command` names no program", help);
+    }
+    words.into_iter().map(|word| word.value).collect()
+}
+
+fn slack(raw: RawSlack, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
+    let told = (words(raw.on, "on", sink), words(raw.except, "except", sink));
+    let via = match (raw.webhook, raw.token) {
+        (Some(webhook), None) => {
+            let webhook = kept(&webhook, "webhook", "SLACK_WEBHOOK", sink);
+            if let Some(channel) = &raw.channel {
+                let help =
+                    "remove it: a webhook belongs to one channel; with `token` you may choose";
+                sink.error(
+                    &channel.span,
+                    "`channel` means nothing beside `webhook`",
+                    help,
+                );
+            }
+            Via::SlackWebhook { webhook: webhook? }
+        }
+        (None, Some(token)) => {
+            let token = kept(&token, "token", "SLACK_TOKEN", sink);
+            let help = "add `channel: \"#deploys\"`, or the channel's ID";
+            let Some(channel) = raw.channel else {
+                sink.error(span, "`slack` has a `token`, and no `channel`", help);
+                return None;
+            };
+            let api = raw.api.and_then(|api| plain_url(api, sink));
+            let api = api.unwrap_or_else(|| SLACK_API.to_owned());
+            Via::SlackThread {
+                token: token?,
+                channel: named(channel, "channel", help, sink)?,
+                api: api.trim_end_matches('/').to_owned(),
+            }
+        }
+        (webhook, token) => {
+            let what = if webhook.is_some() && token.is_some() {
+                "`slack` has both `webhook` and `token`"
+            } else {
+                "`slack` has neither `webhook` nor `token`"
+            };
+            for both in [webhook, token].into_iter().flatten() {
+                hide(&both, sink);
+            }
+            let help = "write `webhook: ${SLACK_WEBHOOK}`; or `token: ${SLACK_TOKEN}` and `channel`, for a thread an attempt";
+            sink.error(span, what, help);
+            return None;
+        }
+    };
+    channel(via, told)
+}
+
+fn sns(raw: RawSns, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
+    let told = (words(raw.on, "on", sink), words(raw.except, "except", sink));
+    let Some(topic) = raw.topic_arn else {
+        let help = format!("add `{}`", keys::line_of("topic_arn"));
+        sink.error(span, "`sns` has no `topic_arn`", &help);
+        return None;
+    };
+    let arn = topic.value?;
+    if !accept(topic_arn(&arn), &topic.span, sink) {
+        return None;
+    }
+    channel(Via::Sns { topic_arn: arn }, told)
+}
+
+fn webhook(raw: RawWebhook, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
+    let told = (words(raw.on, "on", sink), words(raw.except, "except", sink));
+    let secret = match raw.secret {
+        Some(secret) => Some(kept(&secret, "secret", "WEBHOOK_SECRET", sink)?),
+        None => None,
+    };
+    let Some(url) = raw.url else {
+        let help = format!("add `{}`", keys::line_of("url"));
+        sink.error(span, "`webhook` has no `url`", &help);
+        return None;
+    };
+    let text = url.value.as_deref()?;
+    let url = if text.starts_with('$') || text.starts_with("file:") {
+        Address::Kept(kept(&url, "url", "WEBHOOK_URL", sink)?)
+    } else {
+        Address::Plain(plain_url(url, sink)?)
+    };
+    channel(Via::Webhook { url, secret }, told)
+}
+
+/// What a channel is told, and what not; none where that could not be read.
+type Told = (Option<Vec<String>>, Option<Vec<String>>);
+
+fn channel(via: Via, (on, except): Told) -> Option<Channel> {
+    let on = on?;
+    Some(Channel {
+        via,
+        on: if on.is_empty() {
+            vec![PAGE.to_owned()]
+        } else {
+            on
+        },
+        except: except?,
+    })
+}
+
+/// The words of `on` or `except`.
+fn words(raw: Option<At<Several<String>>>, key: &str, sink: &mut Sink<'_>) -> Option<Vec<String>> {
+    let Some(raw) = raw else {
+        return Some(Vec::new());
+    };
+    let mut all = Some(Vec::new());
+    let levels: &[&str] = if key == "on" { &[PAGE, INFO] } else { &[] };
+    let known: Vec<&str> = levels.iter().chain(&KINDS).copied().collect();
+    let Several(entries) = raw.value?;
+    if entries.is_empty() {
+        let help = format!(
+            "write for example `{}`, or remove the line",
+            keys::line_of(key)
+        );
+        sink.error(&raw.span, format!("`{key}` lists nothing"), &help);
+        return None;
+    }
+    for At { span, value } in entries {
+        let word = value.filter(|word| {
+            let fits = known.contains(&word.as_str());
+            if !fits {
+                let message = format!("{} is not something to be told of", quote(word));
+                sink.error(&span, message, &closest(word, &known));
+            }
+            fits
+        });
+        match (word, &mut all) {
+            (Some(word), Some(all)) => all.push(word),
+            _ => all = None,
+        }
+    }
+    all
+}
+
+fn closest(word: &str, known: &[&str]) -> String {
+    let likeness = |known: &&&str| strsim::damerau_levenshtein(word, known);
+    match known.iter().min_by_key(likeness) {
+        Some(near) if likeness(&near) * 3 <= near.len() => format!("did you mean `{near}`?"),
+        _ => "write `page`, `info`, or kinds of events and holds, for example `completed` or `approval`; \
+              README.md lists them"
+            .to_owned(),
+    }
+}
+
+/// Where a secret stands; a secret itself is refused, and not shown.
+fn kept(text: &At<String>, key: &str, example: &str, sink: &mut Sink<'_>) -> Option<SecretRef> {
+    let written = text.value.as_deref()?;
+    let error = match written.parse() {
+        Ok(kept) => return Some(kept),
+        Err(error) => error,
+    };
+    let (message, help) = match error {
+        MalformedRef::Literal => (
+            format!("`{key}` holds the secret itself, which would be journaled with the plan"),
+            format!(
+                "write where it stands: `{key}: \"${{{example}}}\"`, or `{key}: file:/run/secrets/{key}`; and take \
+                 this one for known"
+            ),
+        ),
+        MalformedRef::NotAName => (
+            format!("`{key}` does not name a variable of the environment"),
+            format!("write for example `{key}: \"${{{example}}}\"`"),
+        ),
+        MalformedRef::NotAbsolute => (
+            format!("`{key}` names no absolute path"),
+            format!("write for example `{key}: file:/run/secrets/{key}`"),
+        ),
+    };
+    hide(text, sink);
+    sink.error(&text.span, message, &help);
+    None
+}
+
+fn hide(text: &At<String>, sink: &mut Sink<'_>) {
+    let kept = text
+        .value
+        .as_deref()
+        .is_none_or(|text| text.parse::<SecretRef>().is_ok());
+    if !kept {
+        sink.hide(&text.span);
+    }
+}
+
+fn named(text: At<String>, key: &str, help: &str, sink: &mut Sink<'_>) -> Option<String> {
+    let value = text.value?;
+    if value.trim().is_empty() {
+        sink.error(&text.span, format!("`{key}` is empty"), help);
+        return None;
+    }
+    Some(value)
+}
+
+/// A URL that is no secret.
+fn plain_url(text: At<String>, sink: &mut Sink<'_>) -> Option<String> {
+    let url = text.value?;
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", &url));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or("");
+    let is_web = scheme == "https" || scheme == "http";
+    let odd = |c: char| c.is_whitespace() || c.is_control() || !c.is_ascii();
+    if !is_web || host.is_empty() || url.contains(odd) {
+        // Not repeated: a secret may have been meant.
+        sink.hide(&text.span);
+        let message = "this is not a URL that can be posted to";
+        let help = "write for example `https://hooks.example.com/cutover`";
+        sink.error(&text.span, message, help);
+        return None;
+    }
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    let key = |pair: &str| pair.split('=').next().unwrap_or("").to_ascii_lowercase();
+    let secret = |pair: &str| SECRET_KEYS.iter().any(|word| key(pair).contains(word));
+    let slack = host.eq_ignore_ascii_case("hooks.slack.com");
+    if host.contains('@') || slack || query.split('&').any(secret) {
+        sink.hide(&text.span);
+        let message = "this URL holds a secret, which would be journaled with the plan";
+        let help = "write where it stands: `url: \"${WEBHOOK_URL}\"`, or `url: file:/run/secrets/url`; Slack's \
+                    webhooks go under `slack`";
+        sink.error(&text.span, message, help);
+        return None;
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let local = ["localhost", "127.0.0.1", "[::1]"].contains(&name);
+    if scheme == "http" && !local {
+        let message = "what is sent there can be read on the way";
+        sink.warning(
+            &text.span,
+            message,
+            "write `https://` if the other side can do it",
+        );
+    }
+    Some(url)
+}
+
+/// The ARN of a topic. Source: Service Authorization Reference, resource types defined by Amazon SNS.
+fn topic_arn(arn: &str) -> Result<(), Complaint> {
+    let parts: Vec<&str> = arn.split(':').collect();
+    let is_topic = match parts.as_slice() {
+        ["arn", partition, "sns", region, account, name] => {
+            let digits = account.len() == 12 && account.chars().all(|c| c.is_ascii_digit());
+            let bare = name.strip_suffix(".fifo").unwrap_or(name);
+            let allowed = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+            let fits = !bare.is_empty() && name.len() <= 256 && bare.chars().all(allowed);
+            partition.starts_with("aws") && region.contains('-') && digits && fits
+        }
+        _ => false,
+    };
+    if is_topic {
+        return Ok(());
+    }
+    let message = format!("{} is not the ARN of an SNS topic", quote(arn));
+    Err((
+        message,
+        format!("write for example `{}`", keys::line_of("topic_arn")),
+    ))
+}

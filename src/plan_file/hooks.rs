@@ -1,0 +1,237 @@
+//! The `hooks` of a plan.
+
+use jiff::SignedDuration;
+
+use crate::engine::hooks::HOOK_RETRIES_MAX;
+use crate::engine::hooks::HOOK_TIMEOUT_MAX;
+use crate::engine::hooks::Hook;
+use crate::engine::hooks::HookAction;
+use crate::engine::hooks::HookPoint;
+use crate::engine::plan::HoldOrRevert;
+use crate::engine::plan::Step;
+use crate::engine::units::Share;
+
+use super::convert::choice;
+use super::convert::duration;
+use super::convert::require_in;
+use super::diagnostics::Sink;
+use super::diagnostics::Span;
+use super::diagnostics::quote;
+use super::raw::ShareText;
+use super::raw_beside::NumberText;
+use super::raw_beside::RawHook;
+use super::raw_beside::RawHttp;
+use super::raw_beside::RawPoint;
+use super::read::At;
+use super::steps;
+
+/// How long one try may take where the plan does not say.
+const TIMEOUT_DEFAULT: SignedDuration = SignedDuration::from_secs(30);
+
+/// How often it is tried again where the plan does not say.
+const RETRIES_DEFAULT: u32 = 2;
+
+/// The most hooks of a plan.
+const HOOKS_MAX: usize = 50;
+
+/// Headers that carry secrets.
+const SECRET_HEADERS: [&str; 5] = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "x-api-key",
+    "x-auth-token",
+];
+
+/// The hooks of a plan, in its order.
+pub(super) fn convert(
+    hooks: At<Vec<At<RawHook>>>,
+    steps: &[Step],
+    sink: &mut Sink<'_>,
+) -> Vec<Hook> {
+    let hooks = hooks.value.unwrap_or_default();
+    if let Some(first_too_many) = hooks.get(HOOKS_MAX) {
+        let message = format!("{} hooks are listed; {HOOKS_MAX} are the most", hooks.len());
+        sink.error(
+            &first_too_many.span,
+            message,
+            "let one hook do several things",
+        );
+    }
+    let entries = hooks.into_iter();
+    let converted = entries.filter_map(|entry| hook(entry.value?, &entry.span, steps, sink));
+    converted.collect()
+}
+
+fn hook(raw: RawHook, span: &Span, steps: &[Step], sink: &mut Sink<'_>) -> Option<Hook> {
+    let action = action(&raw, span, sink);
+    let point = require_in(raw.at, "at", "this hook", span, sink).and_then(|at| at.value);
+    let at = point.map(point_of);
+    let step = raw.step.and_then(|step| {
+        if at.is_some_and(|at| !at.has_step()) {
+            let message = "only `before_step` and `after_step` belong to a step";
+            sink.error(&step.span, message, "remove `step`");
+            return None;
+        }
+        of_step(&step.span, step.value.as_ref()?, steps, sink)
+    });
+    let timeout = raw.timeout.map_or(Some(TIMEOUT_DEFAULT), |timeout| {
+        let parsed = duration(&timeout, "timeout", false, sink)?;
+        if parsed > HOOK_TIMEOUT_MAX {
+            let help = "write `10m` or less; what takes longer is started by the hook, and asked for by another";
+            sink.error(&timeout.span, "a hook's `timeout` is at most 10m", help);
+        }
+        Some(parsed)
+    });
+    let retries = raw
+        .retries
+        .map_or(Some(RETRIES_DEFAULT), |text| retries(&text, sink));
+    let place = raw.on_failure.as_ref().map(|choice| choice.span.clone());
+    let on_failure = choice(raw.on_failure);
+    if let (Some(place), Some(at)) = (place, at) {
+        fits(at, on_failure, &place, sink);
+    }
+    Some(Hook {
+        at: at?,
+        step,
+        call: action?,
+        timeout: timeout?,
+        retries: retries?,
+        on_failure,
+    })
+}
+
+fn point_of(raw: RawPoint) -> HookPoint {
+    match raw {
+        RawPoint::BeforeStart => HookPoint::BeforeStart,
+        RawPoint::BeforeStep => HookPoint::BeforeStep,
+        RawPoint::AfterStep => HookPoint::AfterStep,
+        RawPoint::BeforeRevert => HookPoint::BeforeRevert,
+        RawPoint::AfterRevert => HookPoint::AfterRevert,
+        RawPoint::Completed => HookPoint::Completed,
+    }
+}
+
+/// Whether what happens after a failure makes sense at this point.
+fn fits(at: HookPoint, on_failure: HoldOrRevert, place: &Span, sink: &mut Sink<'_>) {
+    if !at.can_hold() {
+        let message = format!("at `{at}` there is nothing left to hold or to take back");
+        let help = "remove `on_failure`: when all tries fail somebody is told, and things go on";
+        sink.error(place, message, help);
+    } else if at == HookPoint::BeforeStart && on_failure == HoldOrRevert::Revert {
+        let message = "before the first step there is nothing to take back";
+        sink.error(
+            place,
+            message,
+            "write `on_failure: hold`, which pages a person",
+        );
+    }
+}
+
+/// The step that a weight means, which must be one of the plan's.
+pub(super) fn of_step(
+    span: &Span,
+    text: &ShareText,
+    steps: &[Step],
+    sink: &mut Sink<'_>,
+) -> Option<Share> {
+    let share = match steps::weights(text) {
+        Ok((share, _)) => share,
+        Err((message, help)) => {
+            sink.error(span, message, &help);
+            return None;
+        }
+    };
+    if steps.is_empty() || steps.iter().any(|step| step.share == share) {
+        return Some(share);
+    }
+    let known: Vec<String> = steps.iter().map(|step| step.share.to_string()).collect();
+    let message = format!("no step has the weight {share}");
+    sink.error(span, message, &format!("write one of {}", known.join(", ")));
+    None
+}
+
+fn retries(text: &At<NumberText>, sink: &mut Sink<'_>) -> Option<u32> {
+    let written = &text.value.as_ref()?.0;
+    let number: Option<u32> = written.parse().ok();
+    let number = number.filter(|number| *number <= HOOK_RETRIES_MAX);
+    if number.is_none() {
+        let message = format!("{} is not a number of retries", quote(written));
+        let help = format!("write a whole number from 0 to {HOOK_RETRIES_MAX}: `retries: 2`");
+        sink.error(&text.span, message, &help);
+    }
+    number
+}
+
+fn action(raw: &RawHook, span: &Span, sink: &mut Sink<'_>) -> Option<HookAction> {
+    match (&raw.command, &raw.http) {
+        (Some(command), None) => argv(command, "command", sink).map(HookAction::Command),
+        (None, Some(http)) => request(http.value.as_ref()?, &http.span, sink),
+        (None, None) => {
+            let help = "add `command: [ /usr/local/bin/warm-up ]`, or `http: { url: https://… }`";
+            sink.error(span, "this hook calls nothing", help);
+            None
+        }
+        (Some(_), Some(http)) => {
+            let help = "make two hooks of it";
+            sink.error(&http.span, "this hook calls two things", help);
+            None
+        }
+    }
+}
+
+/// A program and its arguments.
+pub(super) fn argv(
+    command: &At<Vec<At<String>>>,
+    key: &str,
+    sink: &mut Sink<'_>,
+) -> Option<Vec<String>> {
+    let words = command.value.as_ref()?;
+    let program = words.first().map(|program| program.value.as_deref());
+    if program.is_none_or(|program| program.is_some_and(|text| text.trim().is_empty())) {
+        let help =
+            format!("write a program and its arguments: `{key}: [ /usr/local/bin/{key}, orders ]`");
+        sink.error(&command.span, format!("`{key}` names no program"), &help);
+        return None;
+    }
+    words.iter().map(|word| word.value.clone()).collect()
+}
+
+fn request(raw: &RawHttp, span: &Span, sink: &mut Sink<'_>) -> Option<HookAction> {
+    let url = require_in(raw.url.clone(), "url", "`http`", span, sink)?;
+    let text = url.value?;
+    let known = ["https://", "http://", "${"];
+    if !known.iter().any(|start| text.starts_with(start)) {
+        let message = format!("{} is not an HTTP address", quote(&text));
+        sink.error(
+            &url.span,
+            message,
+            "write for example `https://deploys.example.com/cutover`",
+        );
+    }
+    let host = text.split_once("://").map_or("", |(_, rest)| rest);
+    let host = host.split('/').next().unwrap_or_default();
+    if host.contains('@') && !host.contains("${") {
+        let message = "a password in an address would be journaled with the plan";
+        let help = "send it in a header that stands for an environment variable: `authorization: \"Bearer ${TOKEN}\"`";
+        sink.error(&url.span, message, help);
+    }
+    let mut headers = Vec::new();
+    let written = raw
+        .headers
+        .as_ref()
+        .and_then(|headers| headers.value.as_ref());
+    for (name, value) in written.into_iter().flatten() {
+        let Some(text) = &value.value else {
+            continue;
+        };
+        let name = name.to_ascii_lowercase();
+        if SECRET_HEADERS.contains(&name.as_str()) && !text.contains("${") {
+            let message = format!("`{name}` is written out, and a plan is journaled");
+            let help = "name an environment variable or a file instead: `\"Bearer ${TOKEN}\"`, `\"${file:/run/secrets/token}\"`";
+            sink.error(&value.span, message, help);
+        }
+        headers.push((name, text.clone()));
+    }
+    Some(HookAction::Http { url: text, headers })
+}

@@ -1,0 +1,291 @@
+//! The `jobs` of a plan.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use crate::engine::jobs::JOBS_MAX;
+use crate::engine::jobs::Job;
+use crate::engine::jobs::JobHalf;
+use crate::engine::jobs::JobSwitch;
+use crate::engine::jobs::SwitchAt;
+use crate::engine::plan::Step;
+
+use super::convert::duration;
+use super::convert::require_all;
+use super::convert::require_in;
+use super::convert::shaped;
+use super::diagnostics::Sink;
+use super::diagnostics::Span;
+use super::diagnostics::quote;
+use super::hooks::argv;
+use super::hooks::of_step;
+use super::keys;
+use super::raw::DurationText;
+use super::raw::ShareText;
+use super::raw_beside::MomentText;
+use super::raw_beside::RawHalf;
+use super::raw_beside::RawJob;
+use super::raw_beside::RawJobs;
+use super::read::At;
+use super::shapes;
+
+/// What counts where the plan does not say.
+const WAIT_DEFAULT: SignedDuration = SignedDuration::from_mins(2);
+const AWAY_DEFAULT: SignedDuration = SignedDuration::from_mins(5);
+const DRAIN_DEFAULT: SignedDuration = SignedDuration::from_hours(1);
+
+/// The switch of a plan; none where something is wrong with it, which the sink has then been told.
+pub(super) fn convert(jobs: At<RawJobs>, steps: &[Step], sink: &mut Sink<'_>) -> Option<JobSwitch> {
+    let (span, raw) = (jobs.span, jobs.value?);
+    let given = [("at", raw.at.is_some()), ("move", raw.jobs.is_some())];
+    let help = "a switch of jobs is:\n  at: 50%\n  move:\n    - { name: nightly, old: { rule: nightly-eks }, new: { rule: nightly-ecs } }";
+    require_all(&given, "`jobs`", help, &span, sink);
+    let at = raw.at.and_then(|at| moment(&at, steps, sink));
+    let mut time = |text: Option<At<DurationText>>, key: &str, zero: bool, default| match text {
+        Some(text) => duration(&text, key, zero, sink),
+        None => Some(default),
+    };
+    let wait = time(raw.wait, "wait", false, WAIT_DEFAULT);
+    let away = time(raw.away, "away", true, AWAY_DEFAULT);
+    let drain = time(raw.drain, "drain", false, DRAIN_DEFAULT);
+    let jobs = raw.jobs.map(|jobs| list(jobs, sink))?;
+    Some(JobSwitch {
+        at: at?,
+        wait: wait?,
+        away: away?,
+        drain: drain?,
+        jobs,
+    })
+}
+
+fn moment(at: &At<MomentText>, steps: &[Step], sink: &mut Sink<'_>) -> Option<SwitchAt> {
+    let text = &at.value.as_ref()?.0;
+    if text == "complete" {
+        return Some(SwitchAt::Complete);
+    }
+    if !text.contains('%') {
+        let message = format!("{} is no moment for jobs to move", quote(text));
+        let help =
+            "write the weight of a step (`at: 50%`), or `at: complete` for after the last bake";
+        sink.error(&at.span, message, help);
+        return None;
+    }
+    let share = ShareText(text.clone());
+    of_step(&at.span, &share, steps, sink).map(SwitchAt::Step)
+}
+
+fn list(jobs: At<Vec<At<RawJob>>>, sink: &mut Sink<'_>) -> Vec<Job> {
+    let (span, entries) = (jobs.span, jobs.value.unwrap_or_default());
+    if entries.is_empty() {
+        let help = "list at least one, or remove `jobs`: `- { name: nightly, old: { rule: nightly-eks }, new: { rule: nightly-ecs } }`";
+        sink.error(&span, "no job is listed, so nothing would move", help);
+    }
+    if let Some(first_too_many) = entries.get(JOBS_MAX) {
+        let message = format!("{} jobs are listed; {JOBS_MAX} are the most", entries.len());
+        sink.error(
+            &first_too_many.span,
+            message,
+            "make another plan for the rest",
+        );
+    }
+    let (mut names, mut halves) = (BTreeMap::new(), BTreeMap::new());
+    let mut converted = Vec::new();
+    for At { span, value } in entries {
+        let Some(raw) = value else {
+            continue;
+        };
+        let places = [
+            place(raw.old.as_ref(), &span),
+            place(raw.new.as_ref(), &span),
+        ];
+        let Some(job) = job(raw, &span, sink) else {
+            continue;
+        };
+        if let Some(first) = names.get(&job.name) {
+            let message = format!("the job {} is listed twice", quote(&job.name));
+            sink.conflict(
+                &span,
+                message,
+                "give each job a name of its own",
+                (first, "first listed here"),
+            );
+        }
+        for (half, place) in [&job.old, &job.new].into_iter().zip(places) {
+            if let Some(first) = halves.get(half) {
+                let message = "this is switched twice, and would be told to be on and off";
+                sink.conflict(
+                    &place,
+                    message,
+                    "name what runs on the other side",
+                    (first, "first named here"),
+                );
+            }
+            halves.insert(half.clone(), place);
+        }
+        names.insert(job.name.clone(), span);
+        converted.push(job);
+    }
+    converted
+}
+
+fn place<T>(part: Option<&At<T>>, whole: &Span) -> Span {
+    part.map_or_else(|| whole.clone(), |part| part.span.clone())
+}
+
+fn job(raw: RawJob, span: &Span, sink: &mut Sink<'_>) -> Option<Job> {
+    let given = [
+        ("name", raw.name.is_some()),
+        ("old", raw.old.is_some()),
+        ("new", raw.new.is_some()),
+    ];
+    let help =
+        "a job is `{ name: nightly, old: { rule: nightly-eks }, new: { schedule: nightly-ecs } }`";
+    require_all(&given, "this job", help, span, sink);
+    let name = raw.name.and_then(|name| {
+        let text = name.value?;
+        if text.trim().is_empty() {
+            sink.error(
+                &name.span,
+                "a job has a name",
+                "write `name: nightly-report`",
+            );
+        }
+        Some(text)
+    });
+    let old = raw.old.and_then(|at| half(at.value?, &at.span, sink));
+    let new = raw.new.and_then(|at| half(at.value?, &at.span, sink));
+    Some(Job {
+        name: name?,
+        old: old?,
+        new: new?,
+    })
+}
+
+/// The keys that go with each kind.
+const KINDS: [(&str, &[&str]); 4] = [
+    ("rule", &["bus", "region", "running"]),
+    ("schedule", &["group", "region", "running"]),
+    ("cron_job", &["namespace", "context"]),
+    ("state", &["off", "on", "running"]),
+];
+
+fn half(raw: RawHalf, span: &Span, sink: &mut Sink<'_>) -> Option<JobHalf> {
+    let commands = raw.off.is_some() || raw.on.is_some() || raw.state.is_some();
+    let given = [
+        ("rule", raw.rule.is_some()),
+        ("schedule", raw.schedule.is_some()),
+        ("cron_job", raw.cron_job.is_some()),
+        ("state", commands),
+    ];
+    let kinds: Vec<&str> = given
+        .iter()
+        .filter(|(_, given)| *given)
+        .map(|(kind, _)| *kind)
+        .collect();
+    let [kind] = kinds.as_slice() else {
+        let message = if kinds.is_empty() {
+            "nothing says how this job is switched".to_owned()
+        } else {
+            format!(
+                "this job is switched in two ways: {}",
+                keys::listed(&kinds, "and")
+            )
+        };
+        let help = "write one of `rule: NAME`, `schedule: NAME`, `cron_job: NAME`, or the commands `off`, `on` and `state`";
+        sink.error(span, message, help);
+        return None;
+    };
+    belongs(kind, &raw, sink);
+    let running = raw
+        .running
+        .as_ref()
+        .map(|argv_of| argv(argv_of, "running", sink));
+    let blind = raw.running.is_none() && *kind != "cron_job";
+    if blind {
+        sink.warning(
+            span,
+            "nothing says whether what this job started still runs, so only `wait` is waited for",
+            "add `running: [ … ]`, a command that prints how many run",
+        );
+    }
+    let running = match running {
+        Some(running) => Some(running?),
+        None => None,
+    };
+    match *kind {
+        "rule" => Some(JobHalf::Rule {
+            name: named(raw.rule?, sink)?,
+            bus: raw.bus.and_then(|bus| named(bus, sink)),
+            region: shaped(raw.region, shapes::region, sink),
+            running,
+        }),
+        "schedule" => Some(JobHalf::Schedule {
+            name: named(raw.schedule?, sink)?,
+            group: raw.group.and_then(|group| named(group, sink)),
+            region: shaped(raw.region, shapes::region, sink),
+            running,
+        }),
+        "cron_job" => Some(JobHalf::CronJob {
+            name: named(raw.cron_job?, sink)?,
+            namespace: raw.namespace.and_then(|namespace| named(namespace, sink)),
+            context: raw.context.and_then(|context| context.value),
+        }),
+        _ => commands_of(raw, span, running, sink),
+    }
+}
+
+fn commands_of(
+    raw: RawHalf,
+    span: &Span,
+    running: Option<Vec<String>>,
+    sink: &mut Sink<'_>,
+) -> Option<JobHalf> {
+    let place = "this job";
+    let off = require_in(raw.off, "off", place, span, sink);
+    let on = require_in(raw.on, "on", place, span, sink);
+    let state = require_in(raw.state, "state", place, span, sink);
+    let off = argv(&off?, "off", sink);
+    let on = argv(&on?, "on", sink);
+    let state = argv(&state?, "state", sink);
+    Some(JobHalf::Command {
+        off: off?,
+        on: on?,
+        state: state?,
+        running,
+    })
+}
+
+/// Whether the other keys of a half belong to its kind.
+fn belongs(kind: &str, raw: &RawHalf, sink: &mut Sink<'_>) {
+    let mine = KINDS.iter().find(|(known, _)| *known == kind);
+    let mine = mine.map_or(&[][..], |(_, keys)| *keys);
+    let given = [
+        ("bus", raw.bus.as_ref().map(|at| &at.span)),
+        ("group", raw.group.as_ref().map(|at| &at.span)),
+        ("region", raw.region.as_ref().map(|at| &at.span)),
+        ("namespace", raw.namespace.as_ref().map(|at| &at.span)),
+        ("context", raw.context.as_ref().map(|at| &at.span)),
+        ("running", raw.running.as_ref().map(|at| &at.span)),
+    ];
+    for (key, span) in given {
+        if let Some(span) = span.filter(|_| !mine.contains(&key)) {
+            let kind = if kind == "state" { "commands" } else { kind };
+            let message = format!("`{key}` means nothing beside `{kind}`");
+            sink.error(span, message, "remove it");
+        }
+    }
+}
+
+/// A name without blanks, as AWS and Kubernetes have them.
+fn named(at: At<String>, sink: &mut Sink<'_>) -> Option<String> {
+    let text = at.value?;
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_./:".contains(letter);
+    if text.is_empty() || text.starts_with('-') || !text.chars().all(fits) {
+        let message = format!("{} is not a name", quote(&text));
+        let help = "names have letters, digits, `-`, `_` and `.`";
+        sink.error(&at.span, message, help);
+        return None;
+    }
+    Some(text)
+}

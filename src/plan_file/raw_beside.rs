@@ -1,0 +1,144 @@
+//! The parts of a plan file that are about what goes on beside the weights: hooks and jobs.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::raw::DurationText;
+use super::raw::RawChoice;
+use super::raw::ShareText;
+use super::read::At;
+
+/// Something of yours that is called at a moment of the cutover's life: a command or an HTTP request. At least once,
+/// always with the same idempotency key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHook {
+    /// When it is called.
+    #[schemars(required)]
+    pub(super) at: Option<At<RawPoint>>,
+    /// The step that it is meant for, by its weight; every step by default.
+    pub(super) step: Option<At<ShareText>>,
+    /// A program and its arguments (no shell); it gets the event as JSON on standard input.
+    #[schemars(length(min = 1))]
+    pub(super) command: Option<At<Vec<At<String>>>>,
+    /// An HTTP request: POST, with the event as JSON.
+    pub(super) http: Option<At<RawHttp>>,
+    /// How long one try may take; by default 30s, at most 10m.
+    pub(super) timeout: Option<At<DurationText>>,
+    /// How often it is tried again after it failed; by default 2, at most 10.
+    pub(super) retries: Option<At<NumberText>>,
+    /// What happens when all tries failed, before and after steps; by default `hold`, which pages a person.
+    pub(super) on_failure: Option<At<RawChoice>>,
+}
+
+/// When a hook is called.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawPoint {
+    /// Before the first write.
+    BeforeStart,
+    /// Before a step's weights are written.
+    BeforeStep,
+    /// After a step's bake.
+    AfterStep,
+    /// When a revert begins; it waits for nothing.
+    BeforeRevert,
+    /// When everything is back.
+    AfterRevert,
+    /// After the last bake.
+    Completed,
+}
+
+/// An HTTP request. `${NAME}` stands for an environment variable, `${file:PATH}` for a file's content.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHttp {
+    /// Where to, for example `https://deploys.example.com/hooks/cutover`.
+    #[schemars(required)]
+    pub(super) url: Option<At<String>>,
+    /// Headers, for example `authorization: "Bearer ${DEPLOYS_TOKEN}"`.
+    pub(super) headers: Option<At<BTreeMap<String, At<String>>>>,
+}
+
+/// Batch jobs and consumers that move as one switch: the old side's off, then the new side's on, never both.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawJobs {
+    /// When they move: with the step of this weight, before its bake; or `complete`, after the last bake.
+    #[schemars(required)]
+    pub(super) at: Option<At<MomentText>>,
+    /// How long neither side runs, at least; by default 2m.
+    pub(super) wait: Option<At<DurationText>>,
+    /// How far from a firing time the switch is begun, at least; by default 5m.
+    pub(super) away: Option<At<DurationText>>,
+    /// How long what still runs on the old side may take before somebody is woken; by default 1h.
+    pub(super) drain: Option<At<DurationText>>,
+    /// The jobs.
+    #[serde(rename = "move")]
+    #[schemars(required, length(min = 1, max = 50))]
+    pub(super) jobs: Option<At<Vec<At<RawJob>>>>,
+}
+
+/// One job: the same work on two sides.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawJob {
+    /// What people call it.
+    #[schemars(required, length(min = 1, max = 128))]
+    pub(super) name: Option<At<String>>,
+    /// How it is switched on the old cluster.
+    #[schemars(required)]
+    pub(super) old: Option<At<RawHalf>>,
+    /// How it is switched on the new cluster.
+    #[schemars(required)]
+    pub(super) new: Option<At<RawHalf>>,
+}
+
+/// How a job is switched on one side: `rule`, `schedule`, `cron_job`, or the commands `off`, `on` and `state`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHalf {
+    /// An EventBridge rule, by name.
+    #[schemars(length(min = 1, max = 64))]
+    pub(super) rule: Option<At<String>>,
+    /// The rule's event bus; by default `default`.
+    pub(super) bus: Option<At<String>>,
+    /// A schedule of EventBridge Scheduler, by name.
+    #[schemars(length(min = 1, max = 64))]
+    pub(super) schedule: Option<At<String>>,
+    /// The schedule's group; by default `default`.
+    pub(super) group: Option<At<String>>,
+    /// The region of the rule or schedule; by default the plan's.
+    pub(super) region: Option<At<String>>,
+    /// A Kubernetes CronJob, by name, switched with `kubectl`. It must have `startingDeadlineSeconds`.
+    #[schemars(length(min = 1, max = 253))]
+    pub(super) cron_job: Option<At<String>>,
+    /// The CronJob's namespace; by default the context's.
+    pub(super) namespace: Option<At<String>>,
+    /// The context of the kubeconfig; by default the current one.
+    pub(super) context: Option<At<String>>,
+    /// A command that switches it off. It may be called again when it is off already.
+    #[schemars(length(min = 1))]
+    pub(super) off: Option<At<Vec<At<String>>>>,
+    /// A command that switches it on. It may be called again when it is on already.
+    #[schemars(length(min = 1))]
+    pub(super) on: Option<At<Vec<At<String>>>>,
+    /// A command that prints `on` or `off`.
+    #[schemars(length(min = 1))]
+    pub(super) state: Option<At<Vec<At<String>>>>,
+    /// A command that prints how many of it run now.
+    #[schemars(length(min = 1))]
+    pub(super) running: Option<At<Vec<At<String>>>>,
+}
+
+/// A step's weight, or `complete`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(inline, extend("pattern" = r"^(complete|(100(\.0{1,6})?|[0-9]{1,2}(\.[0-9]{1,6})?) ?%)$"))]
+pub(super) struct MomentText(pub(super) String);
+
+/// A whole number.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(inline, transform = super::schema::count_or_zero)]
+pub(super) struct NumberText(pub(super) String);

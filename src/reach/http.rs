@@ -1,0 +1,148 @@
+//! Plain HTTP, over the client that the AWS SDK brings: one request, one answer, bounded in time and size. Redirects are
+//! not followed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+
+/// Until a connection stands.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest answer, in bytes.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// A request.
+#[derive(Clone)]
+pub struct Request {
+    /// `POST`, for example.
+    pub method: &'static str,
+    /// The whole address.
+    pub url: String,
+    /// Its headers; `Host` and `Content-Length` are added.
+    pub headers: Vec<(String, String)>,
+    /// What it carries.
+    pub body: String,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status, for example 200.
+    pub status: u16,
+    /// The header `x-amzn-errortype`, where there is one.
+    pub error_type: Option<String>,
+    /// How long to wait before asking again, where the answer says so in seconds.
+    pub retry_after: Option<Duration>,
+    /// What it carries.
+    pub body: String,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It was never sent.
+    NotSent(String),
+    /// It may have arrived.
+    NoAnswer(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::NotSent(message) | Self::NoAnswer(message)) = self;
+        f.write_str(message)
+    }
+}
+
+/// Sends requests.
+#[derive(Debug, Clone)]
+pub struct Client(Arc<Connector>);
+
+impl Default for Client {
+    fn default() -> Self {
+        let settings = HttpConnectorSettings::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build();
+        let connector = Connector::builder()
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+            .connector_settings(settings)
+            .build();
+        Self(Arc::new(connector))
+    }
+}
+
+impl Client {
+    /// Sends a request and waits for its answer, `limit` at most.
+    ///
+    /// # Errors
+    /// There is none; the message holds neither headers nor the address.
+    pub async fn send(&self, request: Request, limit: Duration) -> Result<Answer, Failure> {
+        let unsent = |_| Failure::NotSent("the address or a header is not valid".to_owned());
+        let mut sent = HttpRequest::new(SdkBody::from(request.body.clone()));
+        sent.set_method(request.method).map_err(unsent)?;
+        sent.set_uri(request.url.as_str()).map_err(unsent)?;
+        for (name, value) in &request.headers {
+            let headers = sent.headers_mut();
+            headers
+                .try_insert(name.to_ascii_lowercase(), value.clone())
+                .map_err(unsent)?;
+        }
+        let length = request.body.len().to_string();
+        sent.headers_mut().insert("content-length", length);
+        let exchange = async {
+            let mut answer = self
+                .0
+                .call(sent)
+                .await
+                .map_err(|error| Failure::NoAnswer(format!("no answer: {}", chain(&error))))?;
+            let error_type = answer.headers().get("x-amzn-errortype").map(str::to_owned);
+            let retry_after = answer.headers().get("retry-after");
+            let retry_after = retry_after.and_then(|secs| secs.trim().parse().ok());
+            let status = answer.status().as_u16();
+            let body = read(answer.take_body()).await?;
+            Ok(Answer {
+                status,
+                error_type,
+                retry_after: retry_after.map(Duration::from_secs),
+                body,
+            })
+        };
+        let late = |_| Failure::NoAnswer(format!("no answer within {} s", limit.as_secs()));
+        tokio::time::timeout(limit, exchange).await.map_err(late)?
+    }
+}
+
+/// Reads a body, up to the largest answer; the rest is left.
+async fn read(body: SdkBody) -> Result<String, Failure> {
+    let mut stream = ByteStream::new(body);
+    let mut bytes = Vec::new();
+    while let Some(frame) = stream.next().await {
+        let broke = |error| Failure::NoAnswer(format!("the answer broke off: {error}"));
+        let frame = frame.map_err(broke)?;
+        let room = ANSWER_BYTES_MAX.saturating_sub(bytes.len());
+        bytes.extend(frame.iter().take(room));
+        if bytes.len() == ANSWER_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// An error with its sources, since the outer one says little.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,82 @@
+//! Jobs and hooks of a simulated world: switches in memory, and calls that are only counted.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::engine::event::FailureClass;
+use crate::engine::jobs::{HalfLook, JobHalf};
+use crate::engine::plan::{AwsSettings, Plan};
+use crate::ports::{CallError, HookAnswer, HookRequest, Hooks, Jobs};
+
+/// The jobs of a world.
+#[derive(Debug, Clone, Default)]
+pub struct SimJobs(Arc<Mutex<BTreeMap<JobHalf, HalfLook>>>);
+
+impl SimJobs {
+    /// The jobs of these plans: the old side's on, the new side's off, nothing running.
+    pub fn for_plans<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Self {
+        let switches = plans.into_iter().filter_map(|plan| plan.jobs.as_ref());
+        let halves = switches.flat_map(|switch| &switch.jobs).flat_map(|job| {
+            let look = |on| HalfLook {
+                on,
+                running: Some(0),
+                ..HalfLook::default()
+            };
+            [
+                (job.old.clone(), look(true)),
+                (job.new.clone(), look(false)),
+            ]
+        });
+        Self(Arc::new(Mutex::new(halves.collect())))
+    }
+
+    /// Changes what a half looks like, by whomever.
+    pub fn set(&self, half: &JobHalf, change: impl FnOnce(&mut HalfLook)) {
+        change(self.lock().entry(half.clone()).or_default());
+    }
+
+    /// What a half looks like; none where there is no such job.
+    pub fn get(&self, half: &JobHalf) -> Option<HalfLook> {
+        self.lock().get(half).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<JobHalf, HalfLook>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn missing() -> CallError {
+    CallError::new("Look", FailureClass::Permanent, "there is no such job")
+}
+
+#[async_trait]
+impl Jobs for SimJobs {
+    async fn look(&self, _aws: &AwsSettings, half: &JobHalf) -> Result<HalfLook, CallError> {
+        self.get(half).ok_or_else(missing)
+    }
+
+    async fn turn(
+        &self,
+        _aws: &AwsSettings,
+        half: &JobHalf,
+        on: bool,
+        _key: &str,
+    ) -> Result<(), CallError> {
+        let mut jobs = self.lock();
+        jobs.get_mut(half).ok_or_else(missing)?.on = on;
+        Ok(())
+    }
+}
+
+/// Hooks that are never called: each of them says that all is well.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SimHooks;
+
+#[async_trait]
+impl Hooks for SimHooks {
+    async fn call(&self, _request: &HookRequest) -> HookAnswer {
+        HookAnswer::default()
+    }
+}

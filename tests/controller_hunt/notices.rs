@@ -1,0 +1,259 @@
+//! Channels are told of everything that they want: at least once, in order, and beside the rounds.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use cutover::engine::event::Envelope;
+use cutover::engine::notify::{Channel, Notify, Via};
+use cutover::engine::observation::AlarmState;
+use cutover::engine::plan::PlanSource;
+use cutover::engine::state::Phase;
+use cutover::ports::Journal;
+
+use super::world::{PlanOf, World, locked, plan, source};
+
+/// A plan that tells one channel everything of note.
+fn told_plan(on: &[&str]) -> PlanSource {
+    let mut plan = plan(&PlanOf {
+        name: "api",
+        zones: &[(0, 1)],
+        record_type: "CNAME",
+        steps: &[(10, 60), (50, 60), (100, 60)],
+        alarms: &["errors".to_owned()],
+        fallbacks: &[],
+    })
+    .plan;
+    plan.notify = Some(Notify {
+        command: Vec::new(),
+        channels: vec![Channel {
+            via: Via::Sns {
+                topic_arn: "arn:aws:sns:us-east-1:111111111111:t".to_owned(),
+            },
+            on: on.iter().map(|word| (*word).to_owned()).collect(),
+            except: Vec::new(),
+        }],
+    });
+    source(plan)
+}
+
+/// The entries that a channel is told of, by the world's own journal, as far as their labels say it.
+fn noteworthy(world: &World) -> Vec<u64> {
+    let labels = [
+        "plan_accepted",
+        "weights_verified",
+        "step_completed",
+        "completed",
+        "revert_intended",
+        "reverted",
+    ];
+    let mut entries: Vec<Envelope> = labels
+        .iter()
+        .flat_map(|label| world.entries("api", label))
+        .collect();
+    entries.sort_by_key(|entry| entry.seq);
+    entries.iter().map(|entry| entry.seq).collect()
+}
+
+fn told(world: &World) -> Vec<u64> {
+    let channels = locked(&world.channels);
+    let notices = channels.notices.iter();
+    notices.map(|told| told.notice.entry.seq).collect()
+}
+
+/// What was told, each the first time only.
+fn first_times(told: &[u64]) -> Vec<u64> {
+    let mut seen = BTreeSet::new();
+    told.iter()
+        .copied()
+        .filter(|seq| seen.insert(*seq))
+        .collect()
+}
+
+fn is_over(world: &World) -> bool {
+    world
+        .state("api")
+        .is_some_and(|state| state.phase.is_final())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_hears_of_everything_once_and_in_order_while_nothing_fails() {
+    let world = World::new(&[told_plan(&["info"])]);
+    let process = world.start("one");
+    assert!(world.until(600, is_over).await);
+    assert!(process.task.await.is_ok());
+    let heard = told(&world);
+    assert_eq!(heard, noteworthy(&world));
+    assert!(heard.len() >= 8, "{heard:?}");
+    let memos: Vec<_> = locked(&world.channels)
+        .notices
+        .iter()
+        .map(|told| told.memo.clone())
+        .collect();
+    assert_eq!(memos[0], None);
+    assert_eq!(memos[1], Some(heard[0].into()), "what it noted comes back");
+    world.assert_unbroken();
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_at_any_time_everything_is_told_in_order_under_one_key() {
+    for seed in 0..40 {
+        fastrand::seed(seed);
+        let world = World::new(&[told_plan(&["info"])]);
+        {
+            let mut channels = locked(&world.channels);
+            channels.takes = Duration::from_millis(fastrand::u64(0..4_000));
+        }
+        for life in 0..40 {
+            let process = world.start(&format!("life-{life}"));
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(0..30_000))).await;
+            process.task.abort();
+            locked(&world.channels).mute = fastrand::u8(0..4) == 0;
+            if is_over(&world) {
+                break;
+            }
+        }
+        locked(&world.channels).mute = false;
+        let process = world.start("last");
+        assert!(world.until(3_600, is_over).await, "seed {seed}");
+        assert!(process.task.await.is_ok(), "seed {seed}");
+        // What was on its way when a process died may have been told after what the next one told.
+        let heard = told(&world);
+        let every: BTreeSet<u64> = heard.iter().copied().collect();
+        let wanted: BTreeSet<u64> = noteworthy(&world).into_iter().collect();
+        let missing: Vec<_> = wanted.difference(&every).collect();
+        assert!(missing.is_empty(), "seed {seed}: {missing:?} of {wanted:?}");
+        let first = first_times(&heard);
+        assert!(first.is_sorted(), "seed {seed}: {heard:?}");
+        for told in &locked(&world.channels).notices {
+            let key = format!("api/{}", told.notice.entry.seq);
+            assert_eq!(told.notice.idempotency_key(), key);
+        }
+        world.assert_unbroken();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_channel_delays_no_round_and_hears_of_everything_when_it_is_back() {
+    let world = World::new(&[told_plan(&["info"])]);
+    {
+        let mut channels = locked(&world.channels);
+        channels.dead = true;
+        channels.takes = Duration::from_secs(9);
+    }
+    let process = world.start("one");
+    let baking = |world: &World| {
+        world
+            .state("api")
+            .is_some_and(|state| state.phase == Phase::Baking)
+    };
+    assert!(world.until(60, baking).await);
+    world.turn("errors", AlarmState::Alarm);
+    let red_at = world.now();
+    let decided = |world: &World| !world.entries("api", "revert_intended").is_empty();
+    assert!(
+        world.until(15, decided).await,
+        "a round later at the latest"
+    );
+    let after = world.entries("api", "revert_intended")[0].at;
+    assert!(after.duration_since(red_at).as_secs() <= 11);
+    assert!(told(&world).is_empty());
+    let cursors = world.journal.cursors().await.unwrap();
+    let trouble = cursors[0].trouble.clone().expect("it is known to fail");
+    assert_eq!(trouble.why, "nobody answers");
+    assert!(world.entries("api", "page_sent").is_empty());
+    // Ends although nobody could be told; the next one tells it.
+    assert!(world.until(600, is_over).await);
+    assert!(process.task.await.is_ok());
+    let tries = locked(&world.channels).tries;
+    assert!(tries < 20, "{tries} tries");
+    locked(&world.channels).dead = false;
+    locked(&world.channels).takes = Duration::ZERO;
+    assert!(world.start("two").task.await.is_ok());
+    assert_eq!(told(&world), noteworthy(&world));
+    let cursors = world.journal.cursors().await.unwrap();
+    assert_eq!(cursors[0].trouble, None);
+    assert_eq!(cursors[0].claim, None);
+    world.assert_unbroken();
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_between_tries_grow_and_a_new_process_tries_at_once() {
+    let world = World::new(&[told_plan(&["info"])]);
+    locked(&world.channels).dead = true;
+    let process = world.start("one");
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    let tries = locked(&world.channels).tries;
+    // After 0, 2, 6, 14, 30, 62 s.
+    assert!((5..=7).contains(&tries), "{tries} tries");
+    process.task.abort();
+    let again = world.start("two");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(locked(&world.channels).tries > tries);
+    again.task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_controllers_tell_everything_once() {
+    let world = World::new(&[told_plan(&["info"])]);
+    locked(&world.channels).takes = Duration::from_millis(300);
+    let (one, two) = (world.start("one"), world.start("two"));
+    assert!(world.until(900, is_over).await);
+    assert!(one.task.await.is_ok() && two.task.await.is_ok());
+    let heard = told(&world);
+    assert_eq!(first_times(&heard), heard, "twice");
+    assert!(heard.is_sorted());
+    let every: BTreeSet<u64> = heard.into_iter().collect();
+    assert!(noteworthy(&world).iter().all(|seq| every.contains(seq)));
+    world.assert_unbroken();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_counts_as_sent_when_the_channel_has_it_where_there_is_no_command() {
+    let world = World::new(&[told_plan(&["page"])]);
+    locked(&world.channels).dead = true;
+    let process = world.start("one");
+    let baking = |world: &World| {
+        world
+            .state("api")
+            .is_some_and(|state| state.phase == Phase::Baking)
+    };
+    assert!(world.until(60, baking).await);
+    world.turn("errors", AlarmState::Alarm);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(world.entries("api", "revert_intended").len(), 1);
+    assert!(world.entries("api", "page_sent").is_empty());
+    assert_eq!(locked(&world.pages).len(), 1, "the log has it, once");
+    process.task.abort();
+    locked(&world.channels).dead = false;
+    let process = world.start("two");
+    assert!(process.task.await.is_ok());
+    let reverts = world.entries("api", "revert_intended");
+    assert_eq!(told(&world), [reverts[0].seq]);
+    let two = world.start("three");
+    assert!(two.task.await.is_ok());
+    assert_eq!(world.entries("api", "page_sent").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_comes_later_hears_of_nothing_before_it() {
+    let mut silent = told_plan(&["info"]).plan;
+    let notify = silent.notify.take();
+    let world = World::new(&[source(silent.clone())]);
+    let process = world.start("one");
+    let baking = |world: &World| {
+        world
+            .state("api")
+            .is_some_and(|state| state.phase == Phase::Baking)
+    };
+    assert!(world.until(60, baking).await);
+    let loud = source(cutover::engine::plan::Plan { notify, ..silent });
+    let amended = cutover::engine::event::Event::PlanAmended {
+        source: Box::new(loud),
+        reason: None,
+    };
+    assert!(world.ask("api", amended).await);
+    assert!(world.until(900, |world| !told(world).is_empty()).await);
+    process.task.abort();
+    let amended = world.entries("api", "plan_amended")[0].seq;
+    assert_eq!(told(&world)[0], amended);
+}

@@ -1,0 +1,84 @@
+//! A process's wall clock: it may be wrong and jump. It looks again when there is something to be seen, and not before.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cutover::ports::Clock;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::luck::Luck;
+use super::world::{World, locked};
+
+/// So many looks in a row see nothing new before a look waits for a change.
+const IDLE_LOOKS: u32 = 1;
+
+/// The longest wait for a change: now and then somebody looks.
+const LOOK_AFTER_ALL: Duration = Duration::from_hours(7 * 24);
+
+/// The clock of one process.
+pub(crate) struct OwnClock {
+    world: World,
+    luck: Luck,
+    looks: Mutex<Looks>,
+}
+
+#[derive(Default)]
+struct Looks {
+    last: Option<Instant>,
+    version: u64,
+    idle: u32,
+}
+
+impl OwnClock {
+    pub(crate) fn new(world: World, luck: Luck) -> Self {
+        Self {
+            world,
+            luck,
+            looks: Mutex::default(),
+        }
+    }
+
+    /// Notes a look, if it is a new one. Returns the version that it saw, where nothing was new for some looks.
+    fn note(&self, last: Instant) -> Option<u64> {
+        let version = *self.world.version.borrow();
+        let mut looks = locked(&self.looks);
+        if looks.last != Some(last) {
+            let idle = looks.last.is_some() && looks.version == version;
+            looks.idle = if idle { looks.idle + 1 } else { 0 };
+            (looks.last, looks.version) = (Some(last), version);
+        }
+        (looks.idle >= IDLE_LOOKS).then_some(looks.version)
+    }
+}
+
+#[async_trait]
+impl Clock for OwnClock {
+    fn now(&self) -> Timestamp {
+        let offset = self.luck.clock_offset();
+        let now = self.world.now();
+        now.checked_add(offset).unwrap_or(now)
+    }
+
+    async fn look_again(&self, last: Instant, interval: Duration) {
+        self.luck.count_look();
+        if let Some(seen) = self.note(last)
+            && !self.luck.is_troubled()
+        {
+            let mut version = self.world.version.subscribe();
+            let changed = version.wait_for(|version| *version != seen);
+            drop(tokio::time::timeout_at(last + LOOK_AFTER_ALL, changed).await);
+        }
+        let gone = last.elapsed().as_nanos().div_ceil(interval.as_nanos());
+        let ticks = u32::try_from(gone.max(1)).unwrap_or(u32::MAX);
+        tokio::time::sleep_until(last + interval * ticks).await;
+    }
+}
+
+/// How far a clock jumps: mostly a little, now and then by weeks.
+pub(crate) fn jump(rng: &mut fastrand::Rng) -> SignedDuration {
+    let secs = super::plans::magnitude(rng, 1, 30 * 86_400);
+    let jump = SignedDuration::from_secs(i64::try_from(secs).expect("a month"));
+    if rng.bool() { jump } else { -jump }
+}

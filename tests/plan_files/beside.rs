@@ -1,0 +1,185 @@
+//! Hooks and jobs of plan files: what loads, and what a person is told about what does not.
+
+use cutover::engine::hooks::{HookAction, HookPoint};
+use cutover::engine::jobs::{JobHalf, SwitchAt};
+use cutover::engine::plan::HoldOrRevert;
+use cutover::engine::units::Share;
+use jiff::SignedDuration;
+
+use super::{VALID, findings, load};
+
+/// The one thing that is wrong with the plan that ends with this: its place, and what is said.
+fn wrong(end: &str) -> (Option<usize>, String, String) {
+    let found = findings(&format!("{VALID}{end}"));
+    let mut errors = found
+        .into_iter()
+        .filter(|finding| format!("{:?}", finding.severity) == "Error");
+    let first = errors.next().expect("an error");
+    let more: Vec<_> = errors.map(|finding| finding.message).collect();
+    assert!(more.is_empty(), "{} and {more:?}", first.message);
+    (first.line, first.message, first.help.unwrap_or_default())
+}
+
+#[test]
+fn hooks_are_read_with_their_defaults() {
+    let plan = load(&format!(
+        "{VALID}hooks:\n  - {{ at: before_start, command: [ /bin/warm, up ] }}\n  - at: before_step\n    step: 100%\n    \
+         http: {{ url: https://x.example/y, headers: {{ Authorization: \"Bearer ${{TOKEN}}\" }} }}\n    timeout: 5s\n    \
+         retries: 0\n    on_failure: revert\n"
+    ));
+    let [first, second] = plan.hooks.as_slice() else {
+        panic!("{:?}", plan.hooks);
+    };
+    assert_eq!(
+        (first.at, first.step, first.retries),
+        (HookPoint::BeforeStart, None, 2)
+    );
+    assert_eq!(first.timeout, SignedDuration::from_secs(30));
+    assert_eq!(
+        first.call,
+        HookAction::Command(vec!["/bin/warm".into(), "up".into()])
+    );
+    assert_eq!(
+        (second.step, second.retries),
+        (Some(Share::percent(100)), 0)
+    );
+    assert_eq!(second.on_failure, HoldOrRevert::Revert);
+    let HookAction::Http { headers, .. } = &second.call else {
+        panic!("{second:?}");
+    };
+    assert_eq!(
+        headers[0],
+        ("authorization".into(), "Bearer ${TOKEN}".into())
+    );
+}
+
+#[test]
+fn hooks_that_make_no_sense_are_refused_with_a_hint() {
+    let cases = [
+        (
+            "{ at: before_start }",
+            "this hook calls nothing",
+            "add `command",
+        ),
+        (
+            "{ at: completed, command: [ a ], on_failure: hold }",
+            "at `completed` there is nothing left to hold or to take back",
+            "remove `on_failure`",
+        ),
+        (
+            "{ at: before_start, command: [ a ], on_failure: revert }",
+            "before the first step there is nothing to take back",
+            "on_failure: hold",
+        ),
+        (
+            "{ at: before_start, command: [ a ], step: 5% }",
+            "only `before_step` and `after_step` belong to a step",
+            "remove `step`",
+        ),
+        (
+            "{ at: after_step, command: [ a ], step: 50% }",
+            "no step has the weight 50%",
+            "write one of 5%, 100%",
+        ),
+        (
+            "{ at: after_step, command: [ a ], timeout: 11m }",
+            "a hook's `timeout` is at most 10m",
+            "10m",
+        ),
+        (
+            "{ at: after_step, command: [ a ], retries: many }",
+            "is not a number of retries",
+            "retries: 2",
+        ),
+        (
+            "{ at: after_step, command: [] }",
+            "`command` names no program",
+            "command: [",
+        ),
+        (
+            "{ at: after_step, http: { url: ftp://x } }",
+            "is not an HTTP address",
+            "https://",
+        ),
+        (
+            "{ at: after_step, http: { url: \"https://u:p@x/y\" } }",
+            "a password in an address would be journaled with the plan",
+            "${TOKEN}",
+        ),
+        (
+            "{ at: after_step, http: { url: https://x, headers: { authorization: Bearer abc } } }",
+            "`authorization` is written out, and a plan is journaled",
+            "${TOKEN}",
+        ),
+    ];
+    for (hook, message, help) in cases {
+        let (line, said, hint) = wrong(&format!("hooks:\n  - {hook}\n"));
+        assert_eq!(line, Some(12), "{hook}");
+        assert!(said.contains(message), "{hook}: {said}");
+        assert!(hint.contains(help), "{hook}: {hint}");
+    }
+}
+
+#[test]
+fn jobs_are_read_with_their_defaults() {
+    let plan = load(&format!(
+        "{VALID}jobs:\n  at: 100%\n  move:\n    - {{ name: a, old: {{ rule: a-old, running: [ c ] }}, new: {{ schedule: a-new, \
+         group: g, running: [ c ] }} }}\n    - name: b\n      old: {{ cron_job: b, namespace: n, context: eks }}\n      new: {{ \
+         off: [ x, stop ], on: [ x, start ], state: [ x, state ], running: [ x, count ] }}\n"
+    ));
+    let jobs = plan.jobs.expect("jobs");
+    assert_eq!(jobs.at, SwitchAt::Step(Share::percent(100)));
+    assert_eq!(jobs.wait, SignedDuration::from_mins(2));
+    assert_eq!(jobs.away, SignedDuration::from_mins(5));
+    assert_eq!(jobs.drain, SignedDuration::from_hours(1));
+    assert!(matches!(&jobs.jobs[0].old, JobHalf::Rule { name, bus: None, .. } if name == "a-old"));
+    assert!(
+        matches!(&jobs.jobs[0].new, JobHalf::Schedule { group: Some(group), .. } if group == "g")
+    );
+    assert!(matches!(
+        &jobs.jobs[1].old,
+        JobHalf::CronJob {
+            context: Some(_),
+            ..
+        }
+    ));
+    assert!(matches!(&jobs.jobs[1].new, JobHalf::Command { .. }));
+    let plan = load(&format!(
+        "{VALID}jobs: {{ at: complete, move: [ {{ name: a, old: {{ cron_job: a }}, new: {{ cron_job: b }} }} ] }}\n"
+    ));
+    assert_eq!(plan.jobs.expect("jobs").at, SwitchAt::Complete);
+}
+
+#[test]
+fn jobs_that_make_no_sense_are_refused_with_a_hint() {
+    let job = |old: &str| {
+        format!(
+            "jobs:\n  at: complete\n  move:\n    - {{ name: a, old: {old}, new: {{ cron_job: new }} }}\n"
+        )
+    };
+    let cases = [
+        (job("{ off: [ a ], on: [ b ] }"), "this job has no `state`", "state: ["),
+        (job("{}"), "nothing says how this job is switched", "rule: NAME"),
+        (job("{ rule: a, cron_job: b }"), "switched in two ways", "write one of"),
+        (job("{ cron_job: a, group: g }"), "`group` means nothing beside `cron_job`", "remove it"),
+        (job("{ cron_job: \"a b\" }"), "is not a name", "letters"),
+        (job("{ cron_job: new }"), "switched twice", "the other side"),
+        ("jobs:\n  at: complete\n  move: []\n".to_owned(), "no job is listed", "list at least one"),
+        (
+            "jobs:\n  at: 50%\n  move: [ { name: a, old: { cron_job: a }, new: { cron_job: b } } ]\n".to_owned(),
+            "no step has the weight 50%",
+            "write one of 5%, 100%",
+        ),
+        (
+            "jobs:\n  at: 2\n  move: [ { name: a, old: { cron_job: a }, new: { cron_job: b } } ]\n".to_owned(),
+            "is no moment for jobs to move",
+            "at: complete",
+        ),
+    ];
+    for (end, message, help) in cases {
+        let (line, said, hint) = wrong(&end);
+        assert!(line > Some(11), "{end}");
+        assert!(said.contains(message), "{end}: {said}");
+        assert!(hint.contains(help), "{end}: {hint}");
+    }
+}
