@@ -5,6 +5,7 @@ mod backtest;
 mod clocks;
 mod drift;
 mod evidence;
+mod evidence_doubts;
 mod fleet;
 mod gates;
 mod phases;

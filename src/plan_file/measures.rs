@@ -30,6 +30,7 @@ use super::fleet_keys;
 use super::keys;
 use super::presets::Alb;
 use super::presets::Side;
+use super::raw::CountText;
 use super::raw::DurationText;
 use super::raw::RawGates;
 use super::raw::RawNoData;
@@ -53,6 +54,10 @@ const POINTS_MAX: u16 = 60;
 const EVERY_MAX: u16 = 60;
 /// Below this many requests of the new side a step's bake does not count, where the plan does not say.
 const MIN_REQUESTS: u32 = 200;
+/// A rate counts by itself where so many errors are within its bound, where the plan does not say.
+const ERRORS_WITHIN: f64 = 3.0;
+/// However low the bound is, that many requests are enough to tell.
+const MIN_REQUESTS_MAX: u64 = 10_000;
 /// How far the observed share may be from the intended one, in percent of it, where the plan does not say.
 const SHARE_WITHIN: u32 = 50;
 /// A climb that reaches its limit later than this is let be, where the plan does not say.
@@ -238,6 +243,7 @@ fn metric_gate(
     let (points, of) = points(raw.points.as_ref(), sink)?;
     let (new, known_unit) = resolved?;
     let (bound, unit) = fit_bound(bound?, known_unit, sink)?;
+    let min_requests = min_requests(raw.min_requests.as_ref(), &new, bound, sink)?;
     let name = name.or(custom);
     let no_data = raw.no_data.and_then(|at| at.value);
     Some(MetricGate {
@@ -250,8 +256,33 @@ fn metric_gate(
         points,
         of,
         every_mins: every_mins?,
+        min_requests,
         no_data_passes: matches!(no_data, Some(RawNoData::Pass)),
     })
+}
+
+/// How many requests a rate needs before it says anything by itself: without, one error in a quiet minute is a rate that
+/// no bound allows.
+fn min_requests(
+    text: Option<&At<CountText>>,
+    measure: &Measure,
+    bound: Bound,
+    sink: &mut Sink<'_>,
+) -> Option<u64> {
+    let rate = matches!(measure, Measure::Rate { .. });
+    match (text, bound) {
+        (Some(text), _) if rate => fleet_keys::count(text, "min_requests", sink).map(u64::from),
+        (Some(text), _) => {
+            let message = "`min_requests` is for `measure: error_rate`";
+            sink.error(&text.span, message, "remove it");
+            None
+        }
+        (None, Bound::Max(most)) if rate && most > Number::ZERO => {
+            let needed = (100.0 * ERRORS_WITHIN / most.value()).ceil();
+            Some(Number::rounded(needed)?.whole().min(MIN_REQUESTS_MAX))
+        }
+        (None, _) => Some(0),
+    }
 }
 
 fn require_name(name: Option<String>, span: &Span, sink: &mut Sink<'_>) -> Option<String> {
