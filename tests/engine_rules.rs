@@ -6,6 +6,7 @@ mod checker;
 mod clocks;
 mod drift;
 mod evidence;
+mod evidence_doubts;
 mod fleet;
 mod gates;
 mod phases;

@@ -28,11 +28,9 @@ use super::config::READ_TIMEOUT;
 use super::errors::call_error;
 use super::errors::no_token;
 use super::errors::too_late;
-use super::metrics;
 use crate::engine::event::FailureClass;
 use crate::engine::evidence::plan::Query;
 use crate::engine::evidence::reading::Readings;
-use crate::engine::evidence::reading::SeriesReading;
 use crate::engine::evidence::wanted::Minutes;
 use crate::engine::observation::AlarmReading;
 use crate::engine::observation::AlarmState;
@@ -44,10 +42,8 @@ use crate::ports::CallError;
 use crate::ports::Signals;
 use crate::ports::Urgency;
 use crate::ports::alarms_within;
-use crate::ports::series_within;
 
 const ALARMS: &str = "DescribeAlarms";
-const METRICS: &str = "GetMetricData";
 const HISTORY: &str = "DescribeAlarmHistory";
 /// The most names and the most results of a call. Source: `CloudWatch` API Reference, `DescribeAlarms`.
 const NAMES_PER_CALL: usize = 100;
@@ -56,8 +52,6 @@ const RECORDS_PER_PAGE: i32 = 100;
 const ALARM_PAGES_MAX: usize = 5;
 /// A thousand changes of state of one alarm since the first write.
 const HISTORY_PAGES_MAX: usize = 10;
-/// A call asks for no more datapoints than fit on one page; others may share it.
-const METRIC_PAGES_MAX: usize = 10;
 /// A whole `alarm_history`, waiting for tokens included.
 const HISTORY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A page waits for its turn as long as its reading may take altogether, which is bounded elsewhere.
@@ -67,7 +61,7 @@ pub(super) const NO_REGION: &str = "no AWS region: set aws.region in the plan or
 /// `CloudWatch` behind the port. Clones share clients and budgets.
 #[derive(Debug, Clone)]
 pub struct CloudWatchSignals {
-    clients: Arc<AwsClients>,
+    pub(super) clients: Arc<AwsClients>,
 }
 
 /// What one call's worth of names was read as; a name that is absent is not known to `CloudWatch`.
@@ -233,43 +227,6 @@ impl CloudWatchSignals {
             .collect()
     }
 
-    /// One call of `GetMetricData`, with all its pages.
-    async fn read_metrics(
-        &self,
-        account: &Account,
-        region: &str,
-        call: &metrics::Call,
-    ) -> Result<metrics::Answer, CallError> {
-        let client = self.clients.cloudwatch(account, region).await;
-        let budgets = self.clients.alarm_budgets(account, region);
-        let mut answer = metrics::Answer::default();
-        let Some(minutes) = call.minutes() else {
-            return Ok(answer);
-        };
-        let mut next_token = None;
-        for _ in 0..METRIC_PAGES_MAX {
-            let token = budgets
-                .metrics
-                .acquire(METRICS, Urgency::Normal, READ_TIMEOUT);
-            token.await.map_err(|waited| no_token(METRICS, waited))?;
-            let request = client
-                .get_metric_data()
-                .set_metric_data_queries(Some(call.queries()))
-                .start_time(sdk_time(minutes.from))
-                .end_time(sdk_time(minutes.until))
-                .scan_by(ScanBy::TimestampAscending)
-                .set_next_token(next_token);
-            let reply = request.send().await;
-            let reply = reply.map_err(|error| call_error(METRICS, &error))?;
-            answer.take(&reply);
-            match reply.next_token {
-                Some(token) if !token.is_empty() => next_token = Some(token),
-                _ => return Ok(answer),
-            }
-        }
-        Err(endless(METRICS))
-    }
-
     async fn read_history(
         &self,
         account: &Account,
@@ -361,42 +318,7 @@ impl Signals for CloudWatchSignals {
     }
 
     async fn read_series(&self, account: &Account, wanted: &BTreeMap<Query, Minutes>) -> Readings {
-        let deadline = Instant::now() + series_within(wanted.len());
-        let mut regions: BTreeMap<String, BTreeMap<Query, Minutes>> = BTreeMap::new();
-        let mut readings = Readings::new();
-        for (query, minutes) in wanted {
-            let Some(region) = query.region.as_deref().or(self.clients.region()) else {
-                let unread = SeriesReading::Unreadable(NO_REGION.to_owned());
-                readings.insert(query.clone(), unread);
-                continue;
-            };
-            let series = regions.entry(region.to_owned()).or_default();
-            series.insert(query.clone(), *minutes);
-        }
-        let mut reads = JoinSet::new();
-        for (region, series) in regions {
-            for call in metrics::pack(&series) {
-                let (signals, account) = (self.clone(), account.clone());
-                let region = region.clone();
-                reads.spawn(async move {
-                    let reading = signals.read_metrics(&account, &region, &call);
-                    let read = tokio::time::timeout_at(deadline, reading).await;
-                    let read = read.unwrap_or_else(|_| Err(too_late(METRICS, READ_TIMEOUT)));
-                    match read {
-                        Ok(answer) => call.readings(&answer),
-                        Err(error) => {
-                            let why = SeriesReading::Unreadable(error.to_string());
-                            let unread = call.series().map(|query| (query.clone(), why.clone()));
-                            unread.collect()
-                        }
-                    }
-                });
-            }
-        }
-        while let Some(joined) = reads.join_next().await {
-            readings.extend(joined.unwrap_or_default());
-        }
-        readings
+        self.series(account, wanted).await
     }
 
     async fn alarm_spans(

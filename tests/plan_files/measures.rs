@@ -158,6 +158,37 @@ fn what_makes_no_sense_is_said_with_what_to_write() {
 }
 
 #[test]
+fn metric_math_reads_nothing_but_its_inputs() {
+    let gate = |expression: &str, stat: &str| {
+        let metric = format!("{{ namespace: N, metric: A, stat: {stat} }}");
+        let text = format!(
+            "  metrics: [ {{ name: x, expression: \"{expression}\", inputs: {{ a: {metric} }}, max: 5 }} ]\n"
+        );
+        let found = mistakes(&text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.into_iter().next().unwrap()
+    };
+    let (message, help) = gate("100 * a / m1", "Sum");
+    assert_eq!(
+        message,
+        "the expression names `m1`, which is none of its inputs"
+    );
+    assert_eq!(help, "add `m1` to `inputs`, or name `a`");
+    let (message, help) = gate("a + SUM(METRICS())", "Sum");
+    assert!(message.starts_with("`METRICS()` takes every series"));
+    assert_eq!(help, "name the inputs: `SUM([a])`");
+    assert!(gate("a ++ ((", "Sum").0.contains("no counterpart"));
+    assert!(gate("SUMM(a)", "Sum").0.contains("no function `SUMM`"));
+    let (message, help) = gate("2 * a", "Summ");
+    assert_eq!(message, "CloudWatch has no statistic `Summ`");
+    assert!(help.starts_with("write `Sum`, `Average`"), "{help}");
+    assert!(gate("2 * a", "p101").0.contains("`p101`"));
+    // A word in quotes is no input.
+    let (message, _) = gate("SUM(SEARCH('{N} a', 'Sum', 60))", "Sum");
+    assert_eq!(message, "the expression does not use the input `a`");
+}
+
+#[test]
 fn sides_that_count_nothing_are_asked_for() {
     let plan = PLAN.split("  sides:").next().unwrap();
     let text = format!("{plan}  traffic: {{}}\n");
