@@ -65,26 +65,25 @@ impl AlarmReads {
         }
     }
 
-    /// Waits for more, and says which of it is red; none when all is here.
+    /// Waits for more, and says which of it is red; none when all is here. What is here already comes together.
     async fn next(&mut self) -> Option<BTreeSet<(Account, AlarmId)>> {
-        let (account, readings) = tokio::select! {
+        let mut next = tokio::select! {
             biased;
-            Some(page) = self.pages.recv() => page,
-            Some(joined) = self.tasks.join_next() => match joined {
-                Ok(all) => all,
-                // A panic of the adapter leaves its alarms unread, which is Unknown.
-                Err(_) => return Some(BTreeSet::new()),
-            },
+            Some(page) = self.pages.recv() => Some(page),
+            Some(joined) = self.tasks.join_next() => joined.ok(),
             else => return None,
         };
         let mut red = BTreeSet::new();
-        for (alarm, reading) in readings {
-            let key = (account.clone(), alarm);
-            if is_red(&reading) {
-                red.insert(key.clone());
+        while let Some((account, readings)) = next {
+            for (alarm, reading) in readings {
+                let key = (account.clone(), alarm);
+                if is_red(&reading) {
+                    red.insert(key.clone());
+                }
+                // What came in time counts, also where the rest did not.
+                self.arrived.entry(key).or_insert(reading);
             }
-            // What came in time counts, also where the rest did not.
-            self.arrived.entry(key).or_insert(reading);
+            next = self.pages.try_recv().ok();
         }
         Some(red)
     }
