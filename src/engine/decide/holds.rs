@@ -164,8 +164,7 @@ fn once(mut reasons: Vec<HoldReason>) -> Vec<HoldReason> {
 /// Since when a gate has been Unknown, if that is longer than the plan allows.
 fn unknown_too_long(view: &View<'_>, since: Option<Timestamp>) -> Option<Timestamp> {
     let allowed = view.state.plan().gates.unknown_for;
-    let now = view.true_now();
-    since.filter(|since| *since < now && now.duration_since(*since) >= allowed)
+    since.filter(|since| *since < view.now && view.elapsed(*since) >= allowed)
 }
 
 /// The gate that has been Unknown for too long in a plan that says `on_unknown: revert`, and since when.

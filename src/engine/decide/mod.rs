@@ -303,13 +303,19 @@ impl View<'_> {
         WriteId(format!("{attempt}-{}-{}", seq + 1, self.observation.me))
     }
 
-    /// The time by which it is judged what has taken too long: this machine's, unless AWS or the journal contradicts it.
-    /// A clock that jumped, here or where the last entry was written, takes nothing back for time that has not passed.
-    fn true_now(&self) -> Timestamp {
-        if self.clock_went_back() || holds::skew(self).is_some() {
-            self.aws_now()
+    /// How long ago something was, for what is given up or taken back when it takes too long: by this machine's clock, and
+    /// where AWS or the journal contradicts that one, no longer than by AWS's. A jump is no time that has passed.
+    fn elapsed(&self, since: Timestamp) -> SignedDuration {
+        let by_ours = self.now.duration_since(since);
+        if !self.clock_went_back() && holds::skew(self).is_none() {
+            return by_ours;
+        }
+        let by_aws = self.aws_now().duration_since(since);
+        // Nobody whose clock is right wrote what is so far ahead of AWS: only a wrong clock can tell how long ago it was.
+        if by_aws < -SKEW_MAX * 2 {
+            by_ours
         } else {
-            self.now
+            by_aws.min(by_ours)
         }
     }
 
