@@ -70,6 +70,18 @@ fn the_error_rate_of_a_load_balancer_has_the_safe_denominator() {
 }
 
 #[test]
+fn a_rate_needs_as_many_requests_as_three_errors_are_within_its_bound_of() {
+    let needed =
+        |gate: &str| measures(&format!("  metrics: [ {{ {gate} }} ]\n")).metrics[0].min_requests;
+    assert_eq!(needed("measure: error_rate, max: 2%"), 150);
+    assert_eq!(needed("measure: error_rate, max: 0.1%"), 3_000);
+    assert_eq!(needed("measure: error_rate, max: 2%, min_requests: 20"), 20);
+    assert_eq!(needed("measure: p99, max: 1s"), 0);
+    let found = mistakes("  metrics: [ { measure: p99, max: 1s, min_requests: 20 } ]\n");
+    assert_eq!(found[0].0, "`min_requests` is for `measure: error_rate`");
+}
+
+#[test]
 fn everything_has_a_sensible_default() {
     let measures = measures("  traffic: {}\n  regression: {}\n  trend: [ { measure: memory } ]\n");
     let traffic = measures.traffic.unwrap();
