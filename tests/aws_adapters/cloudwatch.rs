@@ -132,7 +132,7 @@ async fn each_page_is_told_when_it_is_here() {
     let signals = fake.aws().await.signals;
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let (account, wanted) = (ambient(), many(250));
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let reading = signals.read_alarms_by_page(&account, &wanted, &tell);
     let mut reading = std::pin::pin!(reading);
     let first = tokio::select! {
