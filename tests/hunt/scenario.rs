@@ -25,6 +25,9 @@ const TROUBLE_MINS_MAX: u64 = 20;
 /// The longest time in which nobody disturbs.
 const QUIET_DAYS_MAX: u64 = 60;
 
+/// In one scenario of so many a plan names an alarm that does not exist, until somebody makes it.
+const MISNAMED_OF: u8 = 16;
+
 /// A scenario under way.
 pub(super) struct Scenario {
     pub(super) rng: Rng,
@@ -51,6 +54,12 @@ impl Scenario {
         alarms.dedup();
         let world = World::new(&sources);
         *locked(&world.files.limits) = limits;
+        if rng.u8(0..MISNAMED_OF) == 0 {
+            let misnamed = &alarms[rng.usize(0..alarms.len())];
+            if let Some(alarm) = locked(&world.alarms).get_mut(misnamed) {
+                alarm.gone = true;
+            }
+        }
         Self {
             rng,
             world,
