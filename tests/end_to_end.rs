@@ -12,6 +12,7 @@ mod fleets;
 mod ladder;
 mod notifications;
 mod operators;
+mod people;
 mod rollbacks;
 mod scene;
 mod trouble;
