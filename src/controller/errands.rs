@@ -400,6 +400,7 @@ impl Controller {
         let deadline = Instant::now() + within;
         while !self.errands.is_idle() {
             tokio::select! {
+                biased;
                 done = self.errands.next() => self.note_done(done),
                 () = tokio::time::sleep_until(deadline) => break,
             }
