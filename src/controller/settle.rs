@@ -55,6 +55,12 @@ impl Turn {
         self.decision.goes_back()
     }
 
+    /// Whether the plan will be another one.
+    fn accepts(&self) -> bool {
+        let is_plan = |event: &Event| matches!(event, Event::PlanAccepted { .. });
+        self.draft.events.iter().any(is_plan)
+    }
+
     fn halts(&self) -> bool {
         let is_halt = |event: &Event| matches!(event, Event::Halted { .. });
         self.draft.events.iter().any(is_halt)
@@ -216,8 +222,15 @@ impl Controller {
                 if answer.is_ok() && !stands && turn.decision.takes_a_step() {
                     self.note_head(&name);
                     self.take_back_unsent(&name, turn.decision.order.as_ref());
-                } else if !self.turn_answered(turn, answer, epoch, (mine, observation))? {
-                    left.push(name);
+                    continue;
+                }
+                let accepts = turn.accepts();
+                if !self.turn_answered(turn, answer, epoch, (mine, observation))? || accepts {
+                    left.push(name.clone());
+                }
+                // What was read, was read for the plan before.
+                if accepts {
+                    seen.remove(&name);
                 }
             }
             self.note_strangers();

@@ -64,6 +64,10 @@ pub fn read_image(group: &Group, reading: &GroupReading) -> Result<GroupImage, O
             group: group.name.clone(),
             message: message.clone(),
         })),
+        // What was read for a plan that has changed since says nothing about the new one's records.
+        GroupReading::Read { members, .. } if members.iter().any(|it| !it.is_of(&group.name)) => {
+            Err(None)
+        }
         GroupReading::Read { zone, members, .. } => {
             image_of(group, zone, members).ok_or_else(|| refuse(missing(group, members)))
         }

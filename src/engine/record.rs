@@ -51,6 +51,11 @@ pub struct AliasTarget {
 }
 
 impl RecordSet {
+    /// Whether it is a member of this group, whatever its set identifier.
+    pub fn is_of(&self, group: &GroupName) -> bool {
+        self.record_type == group.record_type && DnsName::new(&self.name) == group.name
+    }
+
     /// The same image with another weight.
     #[must_use]
     pub fn with_weight(&self, weight: Weight) -> Self {

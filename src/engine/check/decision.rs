@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::jobs;
 use super::{Invariant, Violation, approved, in_its_window, measures, violation, zones_are_whole};
 use crate::engine::decide::{Decision, How, Order, Part, Purpose};
-use crate::engine::event::{Event, RevertMode};
+use crate::engine::event::{Event, RevertMode, Target};
 use crate::engine::fleet::Fleet;
 use crate::engine::hold::HaltReason;
 use crate::engine::observation::{
@@ -53,6 +53,10 @@ pub fn decision(
                 claim(Invariant::I9, whole, || {
                     format!("step {step} would move a part of a zone")
                 })?;
+                let own = targets.iter().all(|target| is_own(state, target));
+                claim(Invariant::I8, own, || {
+                    format!("step {step} would move a record that the plan does not name")
+                })?;
             }
             Event::StepCompleted { step } => bake_ended(state, observation, decision, *step, now)?,
             Event::BakeSkipDecided { skipped: true, .. } | Event::Completed {} => {
@@ -65,6 +69,15 @@ pub fn decision(
         Some(order) => lawful(state, observation, decision, order, now),
         None => Ok(()),
     }
+}
+
+/// Whether what a target would write is the group of the plan that it says.
+fn is_own(state: &State, target: &Target) -> bool {
+    let group = state.plan().records.get(target.group);
+    group.is_some_and(|group| {
+        let members = [&target.from.old, &target.from.new];
+        members.iter().all(|member| member.is_of(&group.name))
+    })
 }
 
 /// I1 and I5: everything that a rise needs, now.
