@@ -21,11 +21,11 @@ use std::thread;
 use rivals::judges;
 use service::{Bursts, MINUTES, Service, Trouble};
 
-/// Services a cell where they are well: so many that one of a thousand would be five of them.
-const HEALTHY: u64 = 5_000;
+/// Services a cell where they are well: so many that one of a thousand would be three of them.
+const HEALTHY: u64 = 3_000;
 
 /// Services a cell where they are not.
-const WORSE: u64 = 200;
+const WORSE: u64 = 100;
 
 /// Requests a minute, on both sides together.
 const RATES: [f64; 3] = [30.0, 600.0, 12_000.0];

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use crate::engine::backtest::Change;
@@ -185,6 +186,17 @@ pub trait Signals: Send + Sync {
         wanted: &BTreeSet<AlarmId>,
     ) -> BTreeMap<AlarmId, AlarmReading>;
 
+    /// As [`Signals::read_alarms`], and tells of each page when it is here: the service's quota lets thousands of alarms
+    /// through in seconds, and what is red on the first page waits for none of them.
+    async fn read_alarms_by_page(
+        &self,
+        account: &Account,
+        wanted: &BTreeSet<AlarmId>,
+        _told: &UnboundedSender<AlarmPage>,
+    ) -> BTreeMap<AlarmId, AlarmReading> {
+        self.read_alarms(account, wanted).await
+    }
+
     /// Reads when an alarm entered ALARM after `since`.
     async fn alarm_history(
         &self,
@@ -220,6 +232,9 @@ pub trait Signals: Send + Sync {
     /// the first reply.
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
+
+/// Some of an account's alarms, as they were read.
+pub type AlarmPage = (Account, BTreeMap<AlarmId, AlarmReading>);
 
 /// What was: CloudWatch's memory. Read by backtests only, never by a controller.
 #[async_trait]

@@ -4,3 +4,4 @@ mod cloudwatch;
 mod fake;
 mod route53_changes;
 mod route53_reads;
+mod series;

@@ -2,9 +2,11 @@
 //! is also put before the invariants.
 
 mod backtest;
+mod checker;
 mod clocks;
 mod drift;
 mod evidence;
+mod evidence_doubts;
 mod fleet;
 mod gates;
 mod phases;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cutover::engine::observation::AlarmState;
 use cutover::engine::units::DnsName;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::line;
 use crate::scene::{REGION, Scene, alarm_of, name_of, sleep};
@@ -38,8 +38,8 @@ pub(crate) fn measure(runs: usize, count: usize) {
         for at in at {
             let polls = calls
                 .iter()
-                .filter(|call| call.operation == "DescribeAlarms");
-            let poll = polls.map(|call| call.at).find(|poll| *poll >= red_at);
+                .filter(|call| call.operation == "DescribeAlarms" && call.at <= at);
+            let poll = began(polls.map(|call| call.at));
             whole.push(at.duration_since(red_at).as_secs_f64());
             seen.push(at.duration_since(poll.unwrap_or(red_at)).as_secs_f64());
         }
@@ -53,6 +53,19 @@ pub(crate) fn measure(runs: usize, count: usize) {
         percentile(&mut seen, 50),
         percentile(&mut seen, 99),
     ));
+}
+
+/// When the last round began to read alarms: its calls follow each other closely.
+fn began(polls: impl DoubleEndedIterator<Item = Timestamp>) -> Option<Timestamp> {
+    let mut polls = polls.rev();
+    let mut first = polls.next()?;
+    for poll in polls {
+        if first.duration_since(poll) > SignedDuration::from_secs(2) {
+            break;
+        }
+        first = poll;
+    }
+    Some(first)
 }
 
 /// When each of these services was written back.

@@ -18,6 +18,7 @@ use aws_sdk_cloudwatch::types::StateValue;
 use aws_smithy_types::DateTime;
 use jiff::SignedDuration;
 use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -27,25 +28,22 @@ use super::config::READ_TIMEOUT;
 use super::errors::call_error;
 use super::errors::no_token;
 use super::errors::too_late;
-use super::metrics;
 use crate::engine::event::FailureClass;
 use crate::engine::evidence::plan::Query;
 use crate::engine::evidence::reading::Readings;
-use crate::engine::evidence::reading::SeriesReading;
 use crate::engine::evidence::wanted::Minutes;
 use crate::engine::observation::AlarmReading;
 use crate::engine::observation::AlarmState;
 use crate::engine::observation::HistoryReading;
 use crate::engine::plan::Account;
 use crate::engine::units::AlarmId;
+use crate::ports::AlarmPage;
 use crate::ports::CallError;
 use crate::ports::Signals;
 use crate::ports::Urgency;
 use crate::ports::alarms_within;
-use crate::ports::series_within;
 
 const ALARMS: &str = "DescribeAlarms";
-const METRICS: &str = "GetMetricData";
 const HISTORY: &str = "DescribeAlarmHistory";
 /// The most names and the most results of a call. Source: `CloudWatch` API Reference, `DescribeAlarms`.
 const NAMES_PER_CALL: usize = 100;
@@ -54,8 +52,6 @@ const RECORDS_PER_PAGE: i32 = 100;
 const ALARM_PAGES_MAX: usize = 5;
 /// A thousand changes of state of one alarm since the first write.
 const HISTORY_PAGES_MAX: usize = 10;
-/// A call asks for no more datapoints than fit on one page; others may share it.
-const METRIC_PAGES_MAX: usize = 10;
 /// A whole `alarm_history`, waiting for tokens included.
 const HISTORY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A page waits for its turn as long as its reading may take altogether, which is bounded elsewhere.
@@ -65,7 +61,7 @@ pub(super) const NO_REGION: &str = "no AWS region: set aws.region in the plan or
 /// `CloudWatch` behind the port. Clones share clients and budgets.
 #[derive(Debug, Clone)]
 pub struct CloudWatchSignals {
-    clients: Arc<AwsClients>,
+    pub(super) clients: Arc<AwsClients>,
 }
 
 /// What one call's worth of names was read as; a name that is absent is not known to `CloudWatch`.
@@ -92,13 +88,14 @@ impl CloudWatchSignals {
         (client, self.clients.alarm_budgets(account, region))
     }
 
-    /// Reads all names of all regions, each page by the deadline or not at all.
+    /// Reads all names of all regions, each page by the deadline or not at all, and tells each as it comes.
     async fn read_pages(
         &self,
         account: &Account,
         names: BTreeMap<String, BTreeSet<String>>,
         deadline: Instant,
-    ) -> BTreeMap<(String, String), AlarmReading> {
+        told: &mut (dyn FnMut(&str, &BTreeMap<String, AlarmReading>) + Send),
+    ) {
         let mut reads = JoinSet::new();
         for (region, names) in names {
             let names: Vec<String> = names.into_iter().collect();
@@ -113,15 +110,63 @@ impl CloudWatchSignals {
                 });
             }
         }
-        let mut readings = BTreeMap::new();
         while let Some(finished) = reads.join_next().await {
+            // A panic leaves the page unread.
             let Ok((region, page, read)) = finished else {
                 continue;
             };
-            for name in page {
+            let of_name = |name: String| {
                 let reading = reading_of(&name, &read);
-                readings.insert((region.clone(), name), reading);
-            }
+                (name, reading)
+            };
+            told(&region, &page.into_iter().map(of_name).collect());
+        }
+    }
+
+    /// Reads alarms of all regions; every page is told when it is here.
+    async fn read_and_tell(
+        &self,
+        account: &Account,
+        wanted: &BTreeSet<AlarmId>,
+        tell: &mut (dyn FnMut(BTreeMap<AlarmId, AlarmReading>) + Send),
+    ) -> BTreeMap<AlarmId, AlarmReading> {
+        if wanted.is_empty() {
+            return BTreeMap::new();
+        }
+        let deadline = Instant::now() + alarms_within(wanted.len());
+        // An alarm may be named with its region and without.
+        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut ids: BTreeMap<(String, String), Vec<AlarmId>> = BTreeMap::new();
+        let mut readings = BTreeMap::new();
+        for alarm in wanted {
+            let Some(region) = self.region_of(alarm) else {
+                readings.insert(
+                    alarm.clone(),
+                    AlarmReading::Unreadable(NO_REGION.to_owned()),
+                );
+                continue;
+            };
+            let place = (region.clone(), alarm.name.clone());
+            ids.entry(place).or_default().push(alarm.clone());
+            names.entry(region).or_default().insert(alarm.name.clone());
+        }
+        let of_ids = |region: &str, page: &BTreeMap<String, AlarmReading>| {
+            let named = page.iter().flat_map(|(name, reading)| {
+                let ids = ids.get(&(region.to_owned(), name.clone()));
+                let ids = ids.into_iter().flatten();
+                ids.map(move |id| (id.clone(), reading.clone()))
+            });
+            named.collect::<BTreeMap<AlarmId, AlarmReading>>()
+        };
+        let mut told = |region: &str, page: &BTreeMap<String, AlarmReading>| {
+            let page = of_ids(region, page);
+            readings.extend(page.clone());
+            tell(page);
+        };
+        self.read_pages(account, names, deadline, &mut told).await;
+        for alarm in wanted {
+            let unread = || AlarmReading::Unreadable("not read".to_owned());
+            readings.entry(alarm.clone()).or_insert_with(unread);
         }
         readings
     }
@@ -182,43 +227,6 @@ impl CloudWatchSignals {
             .collect()
     }
 
-    /// One call of `GetMetricData`, with all its pages.
-    async fn read_metrics(
-        &self,
-        account: &Account,
-        region: &str,
-        call: &metrics::Call,
-    ) -> Result<metrics::Answer, CallError> {
-        let client = self.clients.cloudwatch(account, region).await;
-        let budgets = self.clients.alarm_budgets(account, region);
-        let mut answer = metrics::Answer::default();
-        let Some(minutes) = call.minutes() else {
-            return Ok(answer);
-        };
-        let mut next_token = None;
-        for _ in 0..METRIC_PAGES_MAX {
-            let token = budgets
-                .metrics
-                .acquire(METRICS, Urgency::Normal, READ_TIMEOUT);
-            token.await.map_err(|waited| no_token(METRICS, waited))?;
-            let request = client
-                .get_metric_data()
-                .set_metric_data_queries(Some(call.queries()))
-                .start_time(sdk_time(minutes.from))
-                .end_time(sdk_time(minutes.until))
-                .scan_by(ScanBy::TimestampAscending)
-                .set_next_token(next_token);
-            let reply = request.send().await;
-            let reply = reply.map_err(|error| call_error(METRICS, &error))?;
-            answer.take(&reply);
-            match reply.next_token {
-                Some(token) if !token.is_empty() => next_token = Some(token),
-                _ => return Ok(answer),
-            }
-        }
-        Err(endless(METRICS))
-    }
-
     async fn read_history(
         &self,
         account: &Account,
@@ -270,26 +278,18 @@ impl Signals for CloudWatchSignals {
         account: &Account,
         wanted: &BTreeSet<AlarmId>,
     ) -> BTreeMap<AlarmId, AlarmReading> {
-        if wanted.is_empty() {
-            return BTreeMap::new();
-        }
-        let deadline = Instant::now() + alarms_within(wanted.len());
-        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for alarm in wanted {
-            if let Some(region) = self.region_of(alarm) {
-                names.entry(region).or_default().insert(alarm.name.clone());
-            }
-        }
-        let read = self.read_pages(account, names, deadline).await;
-        let answer = |alarm: &AlarmId| match self.region_of(alarm) {
-            None => AlarmReading::Unreadable(NO_REGION.to_owned()),
-            Some(region) => read
-                .get(&(region, alarm.name.clone()))
-                .cloned()
-                .unwrap_or_else(|| AlarmReading::Unreadable("not read".to_owned())),
-        };
-        let pairs = wanted.iter().map(|alarm| (alarm.clone(), answer(alarm)));
-        pairs.collect()
+        self.read_and_tell(account, wanted, &mut |_| {}).await
+    }
+
+    async fn read_alarms_by_page(
+        &self,
+        account: &Account,
+        wanted: &BTreeSet<AlarmId>,
+        told: &UnboundedSender<AlarmPage>,
+    ) -> BTreeMap<AlarmId, AlarmReading> {
+        // Nobody to tell means that nobody waits for the readings either.
+        let mut tell = |page| drop(told.send((account.clone(), page)));
+        self.read_and_tell(account, wanted, &mut tell).await
     }
 
     async fn alarm_history(
@@ -318,42 +318,7 @@ impl Signals for CloudWatchSignals {
     }
 
     async fn read_series(&self, account: &Account, wanted: &BTreeMap<Query, Minutes>) -> Readings {
-        let deadline = Instant::now() + series_within(wanted.len());
-        let mut regions: BTreeMap<String, BTreeMap<Query, Minutes>> = BTreeMap::new();
-        let mut readings = Readings::new();
-        for (query, minutes) in wanted {
-            let Some(region) = query.region.as_deref().or(self.clients.region()) else {
-                let unread = SeriesReading::Unreadable(NO_REGION.to_owned());
-                readings.insert(query.clone(), unread);
-                continue;
-            };
-            let series = regions.entry(region.to_owned()).or_default();
-            series.insert(query.clone(), *minutes);
-        }
-        let mut reads = JoinSet::new();
-        for (region, series) in regions {
-            for call in metrics::pack(&series) {
-                let (signals, account) = (self.clone(), account.clone());
-                let region = region.clone();
-                reads.spawn(async move {
-                    let reading = signals.read_metrics(&account, &region, &call);
-                    let read = tokio::time::timeout_at(deadline, reading).await;
-                    let read = read.unwrap_or_else(|_| Err(too_late(METRICS, READ_TIMEOUT)));
-                    match read {
-                        Ok(answer) => call.readings(&answer),
-                        Err(error) => {
-                            let why = SeriesReading::Unreadable(error.to_string());
-                            let unread = call.series().map(|query| (query.clone(), why.clone()));
-                            unread.collect()
-                        }
-                    }
-                });
-            }
-        }
-        while let Some(joined) = reads.join_next().await {
-            readings.extend(joined.unwrap_or_default());
-        }
-        readings
+        self.series(account, wanted).await
     }
 
     async fn alarm_spans(

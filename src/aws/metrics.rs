@@ -10,11 +10,14 @@ use aws_sdk_cloudwatch::types::MetricStat;
 use aws_sdk_cloudwatch::types::StatusCode;
 use jiff::Timestamp;
 
+use crate::engine::evidence::math;
+use crate::engine::evidence::math::Piece;
 use crate::engine::evidence::number::Number;
 use crate::engine::evidence::plan::Metric;
 use crate::engine::evidence::plan::Query;
 use crate::engine::evidence::reading::Readings;
 use crate::engine::evidence::reading::SeriesReading;
+use crate::engine::evidence::reading::floor;
 use crate::engine::evidence::wanted::Minutes;
 
 /// The most queries of a call. Source: `CloudWatch` API Reference, `GetMetricData`.
@@ -25,6 +28,8 @@ const POINTS_PER_CALL: i64 = 90_000;
 /// One call in the making: what is sent, and which answer belongs to whom.
 #[derive(Debug, Default)]
 pub(super) struct Call {
+    /// How long its datapoints are, in minutes.
+    period_mins: u16,
     /// Each metric of the call once, by its identifier; and whether its series is part of the answer.
     metrics: BTreeMap<(Metric, u16), (String, bool)>,
     /// Expressions over them.
@@ -35,19 +40,28 @@ pub(super) struct Call {
     minutes: Option<Minutes>,
 }
 
-/// Spreads series over as few calls as hold them. An expression and its inputs stay together.
+/// Why a series may not be sent: in a call that it shares it would read what belongs to others. Plans are refused for it
+/// when they are read; this is for plans that were journaled before.
+pub(super) fn foreign(query: &Query) -> Option<String> {
+    let expression = query.expression.as_deref()?;
+    let mistake = math::mistake(expression, |word| query.inputs.contains_key(word))?;
+    Some(mistake.to_string())
+}
+
+/// Spreads series over as few calls as hold them. An expression and its inputs stay together, and a call has one period:
+/// its range must begin at the start of a period, or `CloudWatch` cuts datapoints otherwise than asked.
 pub(super) fn pack(wanted: &BTreeMap<Query, Minutes>) -> Vec<Call> {
     // Those that go as far back together: a call has one range, and the longest decides how many points there are.
     let mut sorted: Vec<(&Query, Minutes)> = wanted
         .iter()
-        .map(|(query, minutes)| (query, *minutes))
+        .map(|(query, minutes)| (query, from_whole_period(*minutes, query.period_mins)))
         .collect();
-    sorted.sort_by_key(|(_, minutes)| std::cmp::Reverse(minutes.from));
+    sorted.sort_by_key(|(query, minutes)| (query.period_mins, std::cmp::Reverse(minutes.from)));
     let mut calls: Vec<Call> = Vec::new();
     for (query, minutes) in sorted {
         let fits = calls.last().is_some_and(|call| call.fits(query, minutes));
         if !fits {
-            calls.push(Call::default());
+            calls.push(Call::of_period(query.period_mins));
         }
         if let Some(call) = calls.last_mut() {
             call.add(query, minutes);
@@ -57,6 +71,20 @@ pub(super) fn pack(wanted: &BTreeMap<Query, Minutes>) -> Vec<Call> {
 }
 
 impl Call {
+    fn of_period(period_mins: u16) -> Self {
+        Self {
+            period_mins,
+            ..Self::default()
+        }
+    }
+
+    /// How many datapoints so many series have over this range.
+    fn datapoints(&self, series: usize, range: Minutes) -> i64 {
+        let series = i64::try_from(series).unwrap_or(i64::MAX);
+        let secs = range.until.duration_since(range.from).as_secs();
+        series.saturating_mul(secs / (60 * i64::from(self.period_mins.max(1))))
+    }
+
     fn size(&self) -> usize {
         self.metrics.len() + self.expressions.len()
     }
@@ -68,9 +96,10 @@ impl Call {
         });
         let more = new.count() + usize::from(query.expression.is_some());
         let range = self.minutes.map_or(minutes, |all| together(all, minutes));
-        let series = i64::try_from(self.answers.len() + 1).unwrap_or(i64::MAX);
-        let points = series.saturating_mul(length(range) / 60);
-        self.size() + more <= QUERIES_PER_CALL && points.max(self.points) <= POINTS_PER_CALL
+        let points = self.datapoints(self.answers.len() + 1, range);
+        query.period_mins == self.period_mins
+            && self.size() + more <= QUERIES_PER_CALL
+            && points.max(self.points) <= POINTS_PER_CALL
     }
 
     fn add(&mut self, query: &Query, minutes: Minutes) {
@@ -96,13 +125,33 @@ impl Call {
         if let Some(id) = id {
             self.answers.insert(query.clone(), (id, minutes));
         }
-        let series = i64::try_from(self.answers.len()).unwrap_or(i64::MAX);
-        self.points = series.saturating_mul(length(range) / 60);
+        self.points = self.datapoints(self.answers.len(), range);
     }
 
-    /// Who is answered.
-    pub(super) fn series(&self) -> impl Iterator<Item = &Query> {
-        self.answers.keys()
+    /// Both halves of a call that was refused as a whole; none of a call for one series.
+    pub(super) fn halves(&self) -> Vec<Self> {
+        let all = self.answers.iter();
+        let all: Vec<(&Query, Minutes)> =
+            all.map(|(query, (_, minutes))| (query, *minutes)).collect();
+        if all.len() < 2 {
+            return Vec::new();
+        }
+        let (first, second) = all.split_at(all.len() / 2);
+        let half = |part: &[(&Query, Minutes)]| {
+            let part = part.iter();
+            pack(
+                &part
+                    .map(|(query, minutes)| ((*query).clone(), *minutes))
+                    .collect(),
+            )
+        };
+        half(first).into_iter().chain(half(second)).collect()
+    }
+
+    /// None of it was read.
+    pub(super) fn unread(&self, why: &str) -> Readings {
+        let unread = |query: &Query| (query.clone(), SeriesReading::Unreadable(why.to_owned()));
+        self.answers.keys().map(unread).collect()
     }
 
     /// The range of the call.
@@ -219,8 +268,12 @@ fn together(one: Minutes, other: Minutes) -> Minutes {
     }
 }
 
-fn length(minutes: Minutes) -> i64 {
-    minutes.until.duration_since(minutes.from).as_secs()
+/// These minutes from the start of a period on.
+fn from_whole_period(minutes: Minutes, period_mins: u16) -> Minutes {
+    Minutes {
+        from: floor(minutes.from, period_mins),
+        ..minutes
+    }
 }
 
 fn sdk_metric(metric: &Metric) -> SdkMetric {
@@ -233,20 +286,14 @@ fn sdk_metric(metric: &Metric) -> SdkMetric {
         .build()
 }
 
-/// The expression with other names for its inputs; whole words only.
+/// The expression with other names for its inputs.
 fn with_names(expression: &str, names: &BTreeMap<&str, String>) -> String {
-    let is_word = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
-    let (mut renamed, mut rest) = (String::new(), expression);
-    while let Some(start) = rest.find(is_word) {
-        let (before, word) = rest.split_at(start);
-        let end = word.find(|sign: char| !is_word(sign)).unwrap_or(word.len());
-        let (word, after) = word.split_at(end);
-        renamed.push_str(before);
-        renamed.push_str(names.get(word).map_or(word, String::as_str));
-        rest = after;
-    }
-    renamed.push_str(rest);
-    renamed
+    let pieces = math::pieces(expression).into_iter();
+    let renamed = pieces.map(|piece| match piece {
+        Piece::Word(word) => names.get(word).map_or(word, String::as_str),
+        Piece::Quoted(text) | Piece::Other(text) => text,
+    });
+    renamed.collect()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //! | `zones.rs` | finding hosted zones |
 //! | `route53.rs` | the port `Dns` |
 //! | `cloudwatch.rs` | the port `Signals` |
+//! | `metrics.rs`, `series.rs` | `GetMetricData` in full calls; one that is refused is cut in half |
 //! | `signed.rs` | signed calls without an SDK client |
 //! | `jobs.rs` | rules and schedules for the port `Jobs` |
 //! | `sns.rs` | the port `Topics` |
@@ -31,6 +32,7 @@ mod jobs;
 mod metrics;
 mod past;
 mod route53;
+mod series;
 mod signed;
 mod sns;
 mod zone_reads;

@@ -34,27 +34,43 @@ use crate::report::check::Checked;
 pub fn run(context: &mut Context<'_>, args: &Run) -> Result<Exit> {
     runtime()?.block_on(async {
         let journal = open_journal(context, Open::Create)?;
-        let books = Books::read(journal.as_ref()).await?;
-        let guarded = Guarded::of(&books);
-        let known: BTreeSet<CutoverName> = books.names().into_iter().collect();
-        let found = plans::find_beside(&args.paths, &known);
-        let wrong = found.checked.iter().filter(|checked| !checked.ok);
-        let file_refused = wrong.clone().any(|checked| !guarded.has(checked));
-        let strange = wrong
-            .filter(|checked| !guarded.has(checked))
-            .any(|checked| !guarded.is_beside(checked, &args.paths))
-            // Of a directory, one bad file does not stop the others; a path that holds no plan at all is a mistake.
-            && args.paths.iter().any(|path| !holds_a_plan(path, &found, &guarded));
-        if strange && !(args.once && found.checked.iter().any(|checked| checked.ok)) {
-            found.require_valid(context)?;
-            return Ok(Exit::PlanInvalid);
+        match start(context, args, journal.as_ref()).await? {
+            Start::Refused => Ok(Exit::PlanInvalid),
+            Start::Go { file_refused } => control(context, args, journal, file_refused).await,
         }
-        secrets::require(&found, !guarded.names.is_empty())?;
-        for checked in found.checked.iter().filter(|checked| !checked.ok) {
-            write!(context.err, "{}", checked.rendered)?;
-        }
-        control(context, args, journal, file_refused).await
     })
+}
+
+/// Whether the controller may start.
+enum Start {
+    /// The plans do not say what it should do; that was said.
+    Refused,
+    /// It may, even if a file is refused.
+    Go { file_refused: bool },
+}
+
+/// Looks at the plans before anything else. What it read is not kept: the controller reads for itself, for days.
+async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> Result<Start> {
+    let books = Books::read(journal).await?;
+    let guarded = Guarded::of(&books);
+    let known: BTreeSet<CutoverName> = books.names().into_iter().collect();
+    let found = plans::find_beside(&args.paths, &known);
+    let wrong = found.checked.iter().filter(|checked| !checked.ok);
+    let file_refused = wrong.clone().any(|checked| !guarded.has(checked));
+    let strange = wrong
+        .filter(|checked| !guarded.has(checked))
+        .any(|checked| !guarded.is_beside(checked, &args.paths))
+        // Of a directory, one bad file does not stop the others; a path that holds no plan at all is a mistake.
+        && args.paths.iter().any(|path| !holds_a_plan(path, &found, &guarded));
+    if strange && !(args.once && found.checked.iter().any(|checked| checked.ok)) {
+        found.require_valid(context)?;
+        return Ok(Start::Refused);
+    }
+    secrets::require(&found, !guarded.names.is_empty())?;
+    for checked in found.checked.iter().filter(|checked| !checked.ok) {
+        write!(context.err, "{}", checked.rendered)?;
+    }
+    Ok(Start::Go { file_refused })
 }
 
 /// The cutovers that are unfinished: no file that goes bad or away, theirs or another one, disarms them (RULES H1).

@@ -136,17 +136,17 @@ fn common(directory: &Path) -> Common {
 /// Plans that wait for each other in a circle would wait for ever, and say nothing about it. What waits for a cutover that
 /// nobody knows says so by itself.
 fn refuse_circles(files: &mut [(String, FileReading)]) {
-    let plans: Vec<Plan> = files
+    let plans: Vec<&Plan> = files
         .iter()
         .filter_map(|(_, reading)| match reading {
-            FileReading::Plan(source) => Some(source.plan.clone()),
+            FileReading::Plan(source) => Some(&source.plan),
             FileReading::NotWatched | FileReading::Removed | FileReading::Unreadable(_) => None,
         })
         .collect();
     if plans.iter().all(|plan| plan.after.is_empty()) {
         return;
     }
-    let wrong = plan_file::order(&plans.iter().collect::<Vec<_>>(), &BTreeSet::new());
+    let wrong = plan_file::order(&plans, &BTreeSet::new());
     for (_, reading) in files {
         let FileReading::Plan(source) = reading else {
             continue;

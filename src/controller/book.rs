@@ -36,7 +36,8 @@ pub(super) struct Book {
     /// Why the last append was not done, until the journal is read again. One that hangs would otherwise cost every
     /// cutover of a round its two seconds, and the last revert would wait for all of them.
     down: Option<String>,
-    states: BTreeMap<CutoverName, Option<State>>,
+    /// Boxed: a state is large, and a map's nodes are half empty.
+    states: BTreeMap<CutoverName, Box<Option<State>>>,
     /// What all of them, and `@fleet`, amount to.
     fleet: Fleet,
     /// The last entry of `@fleet` that somebody else wrote.
@@ -159,7 +160,12 @@ impl Book {
         if let Some(shadow) = self.shadows.get(name) {
             return Some(&shadow.state);
         }
-        self.states.get(name).and_then(Option::as_ref)
+        self.journaled(name)
+    }
+
+    /// As the journal has it, whatever was decided while it was down.
+    fn journaled(&self, name: &CutoverName) -> Option<&State> {
+        self.states.get(name)?.as_ref().as_ref()
     }
 
     pub(super) fn states(&self) -> impl Iterator<Item = &State> {
@@ -281,7 +287,7 @@ impl Book {
         let Some(shadow) = self.shadows.get(name) else {
             return Vec::new();
         };
-        let known = self.states.get(name).and_then(Option::as_ref);
+        let known = self.journaled(name);
         let known = known.and_then(|state| state.revert.as_ref());
         if known.is_some_and(|revert| revert.write_id == shadow.write_id) {
             return Vec::new();
@@ -349,6 +355,7 @@ impl Book {
         let order = u64::try_from(self.first.len()).unwrap_or(u64::MAX);
         self.first.entry(entry.cutover.clone()).or_insert(order);
         let state = self.states.entry(entry.cutover.clone()).or_default();
+        let state = state.as_mut();
         if state.as_ref().is_some_and(|state| state.seq >= entry.seq) {
             return Ok(());
         }

@@ -106,19 +106,14 @@ impl Controller {
         }
         let changes = changes(under_way());
         self.break_glass_of = made_of;
-        // Few entries change what the files say, and to write them takes longer than all the rest of a round.
-        let files = match self.break_glass_made.take() {
-            Some((of, files)) if of == changes => files,
-            Some(_) | None => written(&changes),
-        };
-        self.break_glass_made = Some((changes, files.clone()));
-        // After a failure they are stored again, whatever is to be in them: that alone tells that it is over.
-        if whole && self.break_glass_stored.as_ref() == Some(&files) {
+        // Few entries change what the files say, and to write them takes longer than all the rest of a round. After a
+        // failure they are stored again, whatever is to be in them: that alone tells that it is over.
+        if whole && self.break_glass_stored.as_ref() == Some(&changes) {
             return;
         }
-        match store.store(&files) {
+        match store.store(&written(&changes)) {
             Ok(()) => {
-                self.break_glass_stored = Some(files);
+                self.break_glass_stored = Some(changes);
                 self.break_glass_error = None;
             }
             Err(error) => {

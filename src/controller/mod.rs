@@ -10,6 +10,7 @@ pub mod emergency;
 mod errands;
 mod files;
 mod fleet;
+mod looks;
 mod observe;
 mod pager;
 mod perform;
@@ -134,11 +135,10 @@ pub struct Controller {
     /// The limits that the fleet's file held when this process last journaled them.
     offered: Option<FleetSettings>,
     break_glass_error: Option<String>,
-    break_glass_stored: Option<BTreeMap<String, String>>,
+    /// What the break-glass files say.
+    break_glass_stored: Option<break_glass::Changes>,
     /// What the break-glass files were last made of: each cutover under way, and its last entry.
     break_glass_of: BTreeMap<CutoverName, u64>,
-    /// What the break-glass files were last made from, and they.
-    break_glass_made: Option<(break_glass::Changes, BTreeMap<String, String>)>,
     journal_trouble: Option<String>,
     caught_up: bool,
     /// Cutovers whose groups are to be read again in this round: another controller wrote since they were read.
@@ -198,7 +198,6 @@ impl Controller {
             break_glass_error: None,
             break_glass_stored: None,
             break_glass_of: BTreeMap::new(),
-            break_glass_made: None,
             journal_trouble: None,
             caught_up: false,
             outdated: BTreeSet::new(),

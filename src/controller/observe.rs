@@ -8,15 +8,13 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use crate::engine::event::FailureClass;
-use crate::engine::observation::{
-    AlarmReading, ChangeReading, GroupReading, HistoryReading, Observation,
-};
+use crate::engine::observation::{ChangeReading, GroupReading, HistoryReading, Observation};
 use crate::engine::plan::{Account, ZoneRef};
 use crate::engine::record::GroupName;
 use crate::engine::state::{Phase, State};
-use crate::engine::units::{AlarmId, ChangeId, CutoverName, ZoneId};
+use crate::engine::units::{ChangeId, CutoverName, ZoneId};
 use crate::engine::verdict;
-use crate::ports::{CallError, Dns, GroupReadings, Signals, Urgency, alarms_within};
+use crate::ports::{CallError, Dns, GroupReadings, Signals, Urgency};
 
 /// The reads of a round take no longer than this; what is late is Unknown (RULES F1).
 const READ_WITHIN: Duration = Duration::from_secs(5);
@@ -39,82 +37,8 @@ pub(super) struct Eyes {
 /// One cutover's observation in the making.
 pub(super) type Seen = BTreeMap<CutoverName, Observation>;
 
-/// Reads the alarms of these cutovers, the histories of those that may have flapped, and how far their changes have
-/// come; `CloudWatch` and Route 53 are asked at once, so that one that hangs does not add to the other.
-pub(super) async fn signals_and_changes(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
-    let (readings, changes) = tokio::join!(
-        read_alarms(eyes, wanted_alarms(states)),
-        read_changes(eyes, states)
-    );
-    for state in states {
-        let account = &state.plan().aws.account;
-        let Some(observation) = seen.get_mut(&state.name) else {
-            continue;
-        };
-        for gate in state.plan().alarms() {
-            if let Some(reading) = readings.get(&(account.clone(), gate.id.clone())) {
-                observation.alarms.insert(gate.id.clone(), reading.clone());
-            }
-        }
-        for id in pending(state) {
-            if let Some(reading) = changes.get(&(account.clone(), id.clone())) {
-                observation.changes.insert(id.clone(), reading.clone());
-            }
-        }
-    }
-    histories(eyes, states, seen).await;
-}
-
-fn wanted_alarms(states: &[&State]) -> BTreeMap<Account, BTreeSet<AlarmId>> {
-    let mut wanted: BTreeMap<Account, BTreeSet<AlarmId>> = BTreeMap::new();
-    for state in states {
-        let alarms = state.plan().alarms().map(|gate| gate.id.clone());
-        wanted
-            .entry(state.plan().aws.account.clone())
-            .or_default()
-            .extend(alarms);
-    }
-    wanted
-}
-
-async fn read_alarms(
-    eyes: &Eyes,
-    wanted: BTreeMap<Account, BTreeSet<AlarmId>>,
-) -> BTreeMap<(Account, AlarmId), AlarmReading> {
-    let mut tasks = JoinSet::new();
-    for (account, alarms) in wanted {
-        let signals = Arc::clone(&eyes.signals);
-        tasks.spawn(async move {
-            let read = signals.read_alarms(&account, &alarms);
-            let readings = tokio::time::timeout(alarms_within(alarms.len()), read)
-                .await
-                .unwrap_or_else(|_| {
-                    let late =
-                        AlarmReading::Unreadable("CloudWatch did not answer in time".to_owned());
-                    alarms
-                        .iter()
-                        .map(|alarm| (alarm.clone(), late.clone()))
-                        .collect()
-                });
-            (account, readings)
-        });
-    }
-    let mut all = BTreeMap::new();
-    while let Some(joined) = tasks.join_next().await {
-        // A panic of the adapter leaves its alarms unread, which is Unknown.
-        let Ok((account, readings)) = joined else {
-            continue;
-        };
-        all.extend(
-            readings
-                .into_iter()
-                .map(|(alarm, reading)| ((account.clone(), alarm), reading)),
-        );
-    }
-    all
-}
-
-async fn histories(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
+/// Reads the histories of those alarms that may have flapped.
+pub(super) async fn histories(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
     let mut tasks = JoinSet::new();
     for state in states {
         let Some((observation, first_write)) = seen.get(&state.name).zip(state.first_write) else {
@@ -159,29 +83,53 @@ fn pending(state: &State) -> impl Iterator<Item = &ChangeId> {
     pending.filter(move |_| settling).map(|(id, _)| id)
 }
 
-/// Asks how far the changes of settling cutovers have come: once for each, however many cutovers were in its batch.
-async fn read_changes(
-    eyes: &Eyes,
+/// The changes of settling cutovers, on their way here: each asked for once, however many cutovers were in its batch.
+pub(super) struct ChangesRead(JoinSet<((Account, ChangeId), ChangeReading)>);
+
+impl ChangesRead {
+    pub(super) fn begin(eyes: &Eyes, states: &[&State]) -> Self {
+        let mut wanted = BTreeSet::new();
+        for state in states {
+            let account = &state.plan().aws.account;
+            wanted.extend(pending(state).map(|id| (account.clone(), id.clone())));
+        }
+        let mut tasks = JoinSet::new();
+        for (account, id) in wanted {
+            let dns = Arc::clone(&eyes.dns);
+            tasks.spawn(async move {
+                let reading = read_change(&dns, &account, &id).await;
+                ((account, id), reading)
+            });
+        }
+        Self(tasks)
+    }
+
+    pub(super) async fn finish(mut self) -> BTreeMap<(Account, ChangeId), ChangeReading> {
+        let mut readings = BTreeMap::new();
+        while let Some(joined) = self.0.join_next().await {
+            readings.extend(joined);
+        }
+        readings
+    }
+}
+
+/// Gives each cutover the readings of its own changes.
+pub(super) fn take_changes(
     states: &[&State],
-) -> BTreeMap<(Account, ChangeId), ChangeReading> {
-    let mut wanted = BTreeSet::new();
+    readings: &BTreeMap<(Account, ChangeId), ChangeReading>,
+    seen: &mut Seen,
+) {
     for state in states {
         let account = &state.plan().aws.account;
-        wanted.extend(pending(state).map(|id| (account.clone(), id.clone())));
+        let Some(observation) = seen.get_mut(&state.name) else {
+            continue;
+        };
+        for id in pending(state) {
+            if let Some(reading) = readings.get(&(account.clone(), id.clone())) {
+                observation.changes.insert(id.clone(), reading.clone());
+            }
+        }
     }
-    let mut tasks = JoinSet::new();
-    for (account, id) in wanted {
-        let dns = Arc::clone(&eyes.dns);
-        tasks.spawn(async move {
-            let reading = read_change(&dns, &account, &id).await;
-            ((account, id), reading)
-        });
-    }
-    let mut readings = BTreeMap::new();
-    while let Some(joined) = tasks.join_next().await {
-        readings.extend(joined);
-    }
-    readings
 }
 
 async fn read_change(dns: &Arc<dyn Dns>, account: &Account, id: &ChangeId) -> ChangeReading {

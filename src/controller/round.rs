@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::claims::Claims;
-use super::observe::{self, Reads, Seen};
+use super::observe::{Reads, Seen};
 use super::{Controller, ControllerError};
 use crate::engine::check::{self, Invariant};
 use crate::engine::decide::{self, Decision};
@@ -155,7 +155,7 @@ impl Controller {
     /// Observes, decides, journals and hands over, for some cutovers.
     async fn pass(
         &mut self,
-        names: Vec<CutoverName>,
+        mut names: Vec<CutoverName>,
         signals: bool,
     ) -> Result<(), ControllerError> {
         let claims = self.claims();
@@ -164,18 +164,18 @@ impl Controller {
             .filter_map(|name| Some((name.clone(), self.blank(name, &claims)?)))
             .collect();
         if signals {
-            let states: Vec<&State> = names
-                .iter()
-                .filter_map(|name| self.book.state(name))
-                .filter(|state| !state.phase.is_final())
-                .collect();
-            let now = self.outside.clock.now();
-            tokio::join!(
-                self.series.look(&self.eyes, &states, now),
-                observe::signals_and_changes(&self.eyes, &states, &mut seen)
-            );
-            self.series.hand_out(&states, &mut seen, now);
+            let answered = self.look(&names, &mut seen).await?;
+            names.retain(|name| !answered.contains(name));
         }
+        self.settle_seen(names, seen).await
+    }
+
+    /// Decides, journals and hands over, for cutovers whose signals are seen; reads the groups of those that want it.
+    pub(super) async fn settle_seen(
+        &mut self,
+        names: Vec<CutoverName>,
+        mut seen: Seen,
+    ) -> Result<(), ControllerError> {
         let now = self.now();
         let postponed = self.postponed(&names, &seen, now);
         let (mut todo, mut read) = (names, BTreeSet::new());

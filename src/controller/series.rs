@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::observe::{Eyes, Seen};
 use crate::engine::evidence::plan::Query;
-use crate::engine::evidence::reading::SeriesReading;
+use crate::engine::evidence::reading::{Readings, SeriesReading};
 use crate::engine::evidence::wanted::{Minutes, wanted};
 use crate::engine::plan::Account;
 use crate::engine::state::State;
@@ -24,9 +24,12 @@ pub(super) struct SeriesMemory {
     read: BTreeMap<(Account, Query), (Minutes, SeriesReading)>,
 }
 
+/// Series on their way here.
+pub(super) struct SeriesRead(JoinSet<(Account, BTreeMap<Query, Minutes>, Readings)>);
+
 impl SeriesMemory {
-    /// Reads what these cutovers want at `now` and do not know.
-    pub(super) async fn look(&mut self, eyes: &Eyes, states: &[&State], now: Timestamp) {
+    /// Begins to read what these cutovers want at `now` and do not know.
+    pub(super) fn begin(&self, eyes: &Eyes, states: &[&State], now: Timestamp) -> SeriesRead {
         let mut all: BTreeMap<Account, BTreeMap<Query, Minutes>> = BTreeMap::new();
         for state in states {
             let series = wanted(state, now);
@@ -42,7 +45,24 @@ impl SeriesMemory {
                 known.insert(query, both);
             }
         }
-        self.read(eyes, &all).await;
+        self.read_new(eyes, &all)
+    }
+
+    /// Waits for what is being read.
+    pub(super) async fn finish(&mut self, mut reads: SeriesRead, now: Timestamp) {
+        while let Some(joined) = reads.0.join_next().await {
+            // A panic of the adapter leaves its series unread, which is Unknown.
+            let Ok((account, asked, mut readings)) = joined else {
+                continue;
+            };
+            for (query, minutes) in asked {
+                let reading = readings.remove(&query).unwrap_or_else(|| {
+                    SeriesReading::Unreadable("CloudWatch did not answer in time".to_owned())
+                });
+                self.read
+                    .insert((account.clone(), query), (minutes, reading));
+            }
+        }
         self.read
             .retain(|_, (minutes, _)| now.duration_since(minutes.until) < FORGOTTEN_AFTER);
     }
@@ -62,7 +82,11 @@ impl SeriesMemory {
         }
     }
 
-    async fn read(&mut self, eyes: &Eyes, all: &BTreeMap<Account, BTreeMap<Query, Minutes>>) {
+    fn read_new(
+        &self,
+        eyes: &Eyes,
+        all: &BTreeMap<Account, BTreeMap<Query, Minutes>>,
+    ) -> SeriesRead {
         let mut tasks = JoinSet::new();
         for (account, series) in all {
             let news = |query: &Query, minutes: &Minutes| {
@@ -88,18 +112,6 @@ impl SeriesMemory {
                 (account, new, readings)
             });
         }
-        while let Some(joined) = tasks.join_next().await {
-            // A panic of the adapter leaves its series unread, which is Unknown.
-            let Ok((account, asked, mut readings)) = joined else {
-                continue;
-            };
-            for (query, minutes) in asked {
-                let reading = readings.remove(&query).unwrap_or_else(|| {
-                    SeriesReading::Unreadable("CloudWatch did not answer in time".to_owned())
-                });
-                self.read
-                    .insert((account.clone(), query), (minutes, reading));
-            }
-        }
+        SeriesRead(tasks)
     }
 }

@@ -176,6 +176,14 @@ pub enum HoldReason {
         /// How many are needed; none where that cannot be told.
         needed: Option<u64>,
     },
+    /// The old side has no requests any more, and too few were compared while it had some: whether the new one is worse can
+    /// no longer be told.
+    NeverCompared {
+        /// The gate.
+        gate: GateId,
+        /// How many requests of the new side were compared.
+        requests: u64,
+    },
     /// Route 53 cannot be read.
     Route53Unreadable {
         /// The group.
@@ -509,6 +517,7 @@ impl HoldReason {
             | Self::MeasureRed { .. }
             | Self::TrafficElsewhere { .. }
             | Self::Climbing { .. }
+            | Self::NeverCompared { .. }
             | Self::AlarmMissing { .. }
             | Self::InSyncLate { .. } => true,
             Self::FallbackUnknown { .. }
@@ -555,6 +564,7 @@ impl HoldReason {
             Self::Climbing { .. } => "climbing",
             Self::FallbackRed { .. } => "fallback_red",
             Self::TooFewRequests { .. } => "too_few_requests",
+            Self::NeverCompared { .. } => "never_compared",
             Self::FallbackUnknown { .. } => "fallback_unknown",
             Self::AlarmMissing { .. } => "alarm_missing",
             Self::NoData { .. } => "no_data",

@@ -328,6 +328,12 @@ impl State {
         self.first_write.is_some()
     }
 
+    /// Whether the old side gets nothing by the weights that were verified last.
+    pub fn old_is_idle(&self) -> bool {
+        let images = self.verified.as_ref();
+        images.is_some_and(|images| images.iter().all(|image| image.pair().old.0 == 0))
+    }
+
     /// The weights that group `index` was last meant to have: the baseline's when it goes back.
     pub fn intended_pair(&self, index: usize) -> Option<WeightPair> {
         let baseline = || {

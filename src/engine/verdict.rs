@@ -81,10 +81,6 @@ impl Judgement {
 /// Judges all gates and fallback alarms.
 pub fn judge(state: &State, observation: &Observation) -> Judgement {
     let mut judgement = Judgement::default();
-    let old_is_idle = state
-        .verified
-        .as_ref()
-        .is_some_and(|images| images.iter().all(|image| image.pair().old.0 == 0));
     for gate in &state.plan().gates.alarms {
         let verdict = judge_alarm(
             state,
@@ -99,7 +95,7 @@ pub fn judge(state: &State, observation: &Observation) -> Judgement {
     }
     for gate in &state.plan().gates.fallback_alarms {
         // At an old share of 0 the old side has no traffic, so it has no data (RULES C2).
-        let no_data = if old_is_idle {
+        let no_data = if state.old_is_idle() {
             NoData::Pass
         } else {
             gate.no_data

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -9,7 +10,7 @@ use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use jiff::SignedDuration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::record;
 use super::record::Head;
@@ -31,8 +32,9 @@ pub struct MemoryJournal {
 #[derive(Debug)]
 struct Shared {
     contents: Mutex<Contents>,
-    /// The newest position, for those who wait for it.
-    newest: watch::Sender<u64>,
+    /// Rings at every append. It wakes whoever waits in the order in which they came, which a `watch` channel does not:
+    /// rehearsals and hunts must play the same every time.
+    appended: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +66,7 @@ impl MemoryJournal {
     pub fn new() -> Self {
         let shared = Shared {
             contents: Mutex::default(),
-            newest: watch::Sender::new(0),
+            appended: Notify::new(),
         };
         Self {
             shared: Arc::new(shared),
@@ -147,7 +149,7 @@ impl Journal for MemoryJournal {
             return Err(down("appends"));
         }
         let written = contents.append(append)?;
-        self.shared.newest.send_replace(contents.newest().0);
+        self.shared.appended.notify_waiters();
         if contents.faults.replies_lost {
             return Err(down("replies"));
         }
@@ -170,9 +172,14 @@ impl Journal for MemoryJournal {
     }
 
     async fn changed(&self, position: Position) {
-        let mut newest = self.shared.newest.subscribe();
-        let appended = newest.wait_for(|newest| *newest > position.0).await;
-        appended.expect("invariant: the sender lives as long as this journal");
+        loop {
+            let mut appended = pin!(self.shared.appended.notified());
+            appended.as_mut().enable();
+            if self.contents().newest() > position {
+                return;
+            }
+            appended.await;
+        }
     }
 
     async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), JournalError> {

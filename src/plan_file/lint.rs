@@ -97,6 +97,17 @@ pub(super) fn lint(plan: &Plan, places: &Places, sink: &mut Sink<'_>) {
             "list an alarm of the old cluster: `fallback_alarms: [ recipe-api-old-unhealthy-hosts ]`",
         );
     }
+    let all_at_once = plan
+        .steps
+        .iter()
+        .all(|step| step.share == Share::percent(100));
+    if plan.gates.measures.regression.is_some() && all_at_once {
+        sink.warning(
+            &places.gates,
+            "`regression` has nothing to compare: the first step leaves the old cluster no traffic",
+            "add a step before it, for example `{ weight: 10%, bake: 4h }`",
+        );
+    }
     let first = plan.steps.first().map(|step| step.share);
     if let Some(share) = first.filter(|share| *share > Share::percent(FIRST_STEP_PERCENT_MAX)) {
         sink.warning(

@@ -1,6 +1,5 @@
 //! The gates of a plan that are judged from metrics: `sides`, `metrics`, `traffic`, `regression`, `trend`.
 
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
@@ -10,9 +9,7 @@ use crate::engine::evidence::gate::Unit;
 use crate::engine::evidence::number::Number;
 use crate::engine::evidence::plan::Measure;
 use crate::engine::evidence::plan::Measures;
-use crate::engine::evidence::plan::Metric;
 use crate::engine::evidence::plan::MetricGate;
-use crate::engine::evidence::plan::Query;
 use crate::engine::evidence::plan::RegressionGate;
 use crate::engine::evidence::plan::TREND_PERIOD_MINS;
 use crate::engine::evidence::plan::TrafficGate;
@@ -25,11 +22,15 @@ use super::convert::shaped;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
+use super::expressions::Source;
+use super::expressions::math;
+use super::expressions::metric;
+use super::expressions::plain;
 use super::fleet_keys;
 use super::keys;
 use super::presets::Alb;
-use super::presets::MEASURES;
 use super::presets::Side;
+use super::raw::CountText;
 use super::raw::DurationText;
 use super::raw::RawGates;
 use super::raw::RawNoData;
@@ -37,7 +38,6 @@ use super::raw::ShareText;
 use super::raw_measures::BoundText;
 use super::raw_measures::FactorText;
 use super::raw_measures::PointsText;
-use super::raw_measures::RawMetric;
 use super::raw_measures::RawMetricGate;
 use super::raw_measures::RawRegression;
 use super::raw_measures::RawSide;
@@ -54,6 +54,10 @@ const POINTS_MAX: u16 = 60;
 const EVERY_MAX: u16 = 60;
 /// Below this many requests of the new side a step's bake does not count, where the plan does not say.
 const MIN_REQUESTS: u32 = 200;
+/// A rate counts by itself where so many errors are within its bound, where the plan does not say.
+const ERRORS_WITHIN: f64 = 3.0;
+/// However low the bound is, that many requests are enough to tell.
+const MIN_REQUESTS_MAX: u64 = 10_000;
 /// How far the observed share may be from the intended one, in percent of it, where the plan does not say.
 const SHARE_WITHIN: u32 = 50;
 /// A climb that reaches its limit later than this is let be, where the plan does not say.
@@ -205,137 +209,6 @@ fn arns(side: &Side, span: &Span, sink: &mut Sink<'_>) {
     }
 }
 
-fn metric(at: At<RawMetric>, usual_stat: &str, sink: &mut Sink<'_>) -> Option<Metric> {
-    let (span, raw) = (at.span, at.value?);
-    let namespace = require_in(raw.namespace, "namespace", "this metric", &span, sink);
-    let metric = require_in(raw.metric, "metric", "this metric", &span, sink);
-    let dimensions = raw.dimensions.and_then(|at| at.value).unwrap_or_default();
-    let dimension = |(name, value): (String, At<String>)| Some((name, value.value?));
-    let stat = raw.stat.and_then(|at| at.value);
-    Some(Metric {
-        namespace: namespace?.value?,
-        metric: metric?.value?,
-        dimensions: dimensions.into_iter().filter_map(dimension).collect(),
-        stat: stat.unwrap_or_else(|| usual_stat.to_owned()),
-    })
-}
-
-/// How a gate names what it measures; exactly one of the three.
-struct Source {
-    measure: Option<At<String>>,
-    metric: Option<At<RawMetric>>,
-    expression: Option<At<String>>,
-    inputs: Option<At<BTreeMap<String, At<RawMetric>>>>,
-}
-
-impl Source {
-    /// What is measured of one side, and in which unit where that is known. None where there is nothing, or where it is
-    /// wrong, which the sink has then been told.
-    fn resolve(
-        self,
-        side: &Side,
-        period_mins: u16,
-        span: &Span,
-        sink: &mut Sink<'_>,
-    ) -> Option<(Measure, Option<Unit>)> {
-        match (self.measure, self.metric, self.expression) {
-            (Some(name), None, None) => {
-                let found = side.measure(name.value.as_ref()?, period_mins);
-                if found.is_none() {
-                    unmeasured(&name, sink);
-                }
-                found.map(|(measure, unit)| (measure, Some(unit)))
-            }
-            (None, Some(own), None) => {
-                let query = side.query(metric(own, "Sum", sink)?, period_mins);
-                Some((plain(query), None))
-            }
-            (None, None, Some(expression)) => {
-                let inputs = require_in(self.inputs, "inputs", "this gate", span, sink)?;
-                let query = math(&expression, inputs, side, period_mins, sink)?;
-                Some((plain(query), None))
-            }
-            _ => {
-                let message = "a gate needs exactly one of `measure`, `metric` and `expression`";
-                let help = format!("write for example `{}`", keys::line_of("measure"));
-                sink.error(span, message, &help);
-                None
-            }
-        }
-    }
-}
-
-fn plain(query: Query) -> Measure {
-    let times = Number::from(1);
-    Measure::Series { query, times }
-}
-
-fn unmeasured(name: &At<String>, sink: &mut Sink<'_>) {
-    let written = name.value.as_deref().unwrap_or_default();
-    let known = MEASURES.contains(&written) || written.starts_with('p');
-    let (message, help) = if known {
-        (
-            format!("nothing of the new side measures {}", quote(written)),
-            "add a preset that does to `sides: { new: … }`: `alb` has error_rate, p99 and requests, `nlb` error_rate \
-             and requests, `ecs` and `eks` have memory, cpu, running and restarts"
-                .to_owned(),
-        )
-    } else {
-        (
-            format!("there is no measure {}", quote(written)),
-            format!(
-                "write {}, or use `metric` or `expression`",
-                keys::listed(MEASURES, "or")
-            ),
-        )
-    };
-    sink.error(&name.span, message, &help);
-}
-
-/// Metric math: every input that it names, and no other.
-fn math(
-    expression: &At<String>,
-    inputs: At<BTreeMap<String, At<RawMetric>>>,
-    side: &Side,
-    period_mins: u16,
-    sink: &mut Sink<'_>,
-) -> Option<Query> {
-    let text = expression.value.as_ref()?;
-    let mut metrics = BTreeMap::new();
-    let words: BTreeSet<&str> = text
-        .split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_')
-        .collect();
-    for (name, input) in inputs.value? {
-        let first = name
-            .chars()
-            .next()
-            .is_some_and(|first| first.is_ascii_lowercase());
-        let shaped = name
-            .chars()
-            .all(|sign| sign.is_ascii_alphanumeric() || sign == '_');
-        if !first || !shaped {
-            let message = format!("{} cannot name an input", quote(&name));
-            let help = "a name begins with a lower-case letter, and has letters, digits and `_`";
-            sink.error(&input.span, message, help);
-        } else if !words.contains(name.as_str()) {
-            let message = format!("the expression does not use the input {}", quote(&name));
-            sink.error(&input.span, message, "use it, or remove it");
-        }
-        metrics.extend(metric(input, "Sum", sink).map(|metric| (name, metric)));
-    }
-    if metrics.is_empty() {
-        let help = keys::line_of("inputs");
-        sink.error(&inputs.span, "the expression has no inputs", help);
-        return None;
-    }
-    Some(Query {
-        region: side.region.clone(),
-        expression: Some(text.clone()),
-        inputs: metrics,
-        period_mins,
-    })
-}
-
 fn metric_gate(
     raw: RawMetricGate,
     span: &Span,
@@ -370,6 +243,7 @@ fn metric_gate(
     let (points, of) = points(raw.points.as_ref(), sink)?;
     let (new, known_unit) = resolved?;
     let (bound, unit) = fit_bound(bound?, known_unit, sink)?;
+    let min_requests = min_requests(raw.min_requests.as_ref(), &new, bound, sink)?;
     let name = name.or(custom);
     let no_data = raw.no_data.and_then(|at| at.value);
     Some(MetricGate {
@@ -382,8 +256,33 @@ fn metric_gate(
         points,
         of,
         every_mins: every_mins?,
+        min_requests,
         no_data_passes: matches!(no_data, Some(RawNoData::Pass)),
     })
+}
+
+/// How many requests a rate needs before it says anything by itself: without, one error in a quiet minute is a rate that
+/// no bound allows.
+fn min_requests(
+    text: Option<&At<CountText>>,
+    measure: &Measure,
+    bound: Bound,
+    sink: &mut Sink<'_>,
+) -> Option<u64> {
+    let rate = matches!(measure, Measure::Rate { .. });
+    match (text, bound) {
+        (Some(text), _) if rate => fleet_keys::count(text, "min_requests", sink).map(u64::from),
+        (Some(text), _) => {
+            let message = "`min_requests` is for `measure: error_rate`";
+            sink.error(&text.span, message, "remove it");
+            None
+        }
+        (None, Bound::Max(most)) if rate && most > Number::ZERO => {
+            let needed = (100.0 * ERRORS_WITHIN / most.value()).ceil();
+            Some(Number::rounded(needed)?.whole().min(MIN_REQUESTS_MAX))
+        }
+        (None, _) => Some(0),
+    }
 }
 
 fn require_name(name: Option<String>, span: &Span, sink: &mut Sink<'_>) -> Option<String> {

@@ -14,6 +14,7 @@ mod channels;
 mod convert;
 mod diagnostics;
 mod durations;
+mod expressions;
 mod faults;
 mod find;
 mod fleet_file;

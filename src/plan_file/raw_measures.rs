@@ -139,6 +139,9 @@ pub(super) struct RawMetricGate {
     pub(super) points: Option<At<PointsText>>,
     /// How long a datapoint is, and how often it is read; by default 1m, at most 1h.
     pub(super) every: Option<At<DurationText>>,
+    /// A rate of errors of fewer requests of the datapoint counts only together with those beside it; by default as many
+    /// as three errors are within the bound of: 150 where it is 2%.
+    pub(super) min_requests: Option<At<CountText>>,
     /// What no data at all means once traffic has moved; by default `hold`.
     pub(super) no_data: Option<At<RawNoData>>,
 }

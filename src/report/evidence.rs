@@ -80,6 +80,18 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> Option<String
         HoldReason::Climbing {
             gate: id,
             value,
+            limit,
+            unit,
+            ..
+        } if value >= limit => format!(
+            "{} on the new side is at its limit: {} of {}",
+            id.name,
+            number(*value, *unit),
+            number(*limit, *unit),
+        ),
+        HoldReason::Climbing {
+            gate: id,
+            value,
             per_hour,
             limit,
             unit,
@@ -101,6 +113,12 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> Option<String
                 number(*limit, *unit),
             )
         }
+        HoldReason::NeverCompared { gate: id, requests } => format!(
+            "{} cannot tell any more whether the new side is worse: the old side has no requests by the weights, and {} of \
+             the new side were compared before, which is too few",
+            gate(id),
+            text::count(size(*requests), "request")
+        ),
         HoldReason::TooFewRequests {
             gate: id,
             requests,
@@ -134,6 +152,9 @@ pub(super) fn remedy(reason: &HoldReason) -> Option<String> {
         }
         HoldReason::Climbing { .. } => {
             "look for a leak; the step is taken when it stops, or raise `limit` if this is well".to_owned()
+        }
+        HoldReason::NeverCompared { .. } => {
+            "judge for yourself: take `regression` out of the plan and amend it, or go back".to_owned()
         }
         _ => return None,
     })

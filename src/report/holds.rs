@@ -121,6 +121,7 @@ fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         HoldReason::MeasureRed { .. }
         | HoldReason::TrafficElsewhere { .. }
         | HoldReason::Climbing { .. }
+        | HoldReason::NeverCompared { .. }
         | HoldReason::TooFewRequests { .. } => evidence::fact(reason, now).unwrap_or_default(),
         HoldReason::FleetUnreadable { .. }
         | HoldReason::BudgetSpent { .. }
@@ -303,6 +304,7 @@ fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
         HoldReason::MeasureRed { .. }
         | HoldReason::TrafficElsewhere { .. }
         | HoldReason::Climbing { .. }
+        | HoldReason::NeverCompared { .. }
         | HoldReason::TooFewRequests { .. } => return evidence::remedy(reason),
         HoldReason::FallbackUnknown { .. }
         | HoldReason::NoData { .. }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::cloudwatch::CloudWatch;
 use super::cloudwatch::describe::{ALARM_NAMES_MAX, DescribeAlarms, DescribeHistory};
@@ -18,7 +19,7 @@ use crate::engine::evidence::wanted::Minutes;
 use crate::engine::observation::{AlarmReading, HistoryReading};
 use crate::engine::plan::Account;
 use crate::engine::units::AlarmId;
-use crate::ports::{Clock, Signals};
+use crate::ports::{AlarmPage, Clock, Signals};
 
 /// A model that several doors share.
 pub type SharedCloudWatch = Arc<Mutex<CloudWatch>>;
@@ -131,6 +132,21 @@ impl SimSignals {
         }
     }
 
+    /// The calls that these alarms take: of one region each, and of at most 100 names.
+    fn pages<'a>(&self, wanted: &'a BTreeSet<AlarmId>) -> Vec<(String, Vec<&'a AlarmId>)> {
+        let mut by_region: BTreeMap<String, Vec<&AlarmId>> = BTreeMap::new();
+        for alarm in wanted {
+            let region = self.region_of(alarm);
+            by_region.entry(region).or_default().push(alarm);
+        }
+        let pages = by_region.into_iter().flat_map(|(region, alarms)| {
+            let pages = alarms.chunks(ALARM_NAMES_MAX).map(<[_]>::to_vec);
+            let pages: Vec<_> = pages.map(|page| (region.clone(), page)).collect();
+            pages
+        });
+        pages.collect()
+    }
+
     /// One page of `DescribeAlarms`: at most 100 names of one region.
     async fn page(&self, region: &str, page: &[&AlarmId]) -> Vec<(AlarmId, AlarmReading)> {
         let faults = self.call("DescribeAlarms").await;
@@ -173,18 +189,25 @@ impl Signals for SimSignals {
         _account: &Account,
         wanted: &BTreeSet<AlarmId>,
     ) -> BTreeMap<AlarmId, AlarmReading> {
-        let mut by_region: BTreeMap<String, Vec<&AlarmId>> = BTreeMap::new();
-        for alarm in wanted {
-            by_region
-                .entry(self.region_of(alarm))
-                .or_default()
-                .push(alarm);
-        }
         let mut readings = BTreeMap::new();
-        for (region, alarms) in by_region {
-            for page in alarms.chunks(ALARM_NAMES_MAX) {
-                readings.extend(self.page(&region, page).await);
-            }
+        for (region, page) in self.pages(wanted) {
+            readings.extend(self.page(&region, &page).await);
+        }
+        readings
+    }
+
+    async fn read_alarms_by_page(
+        &self,
+        account: &Account,
+        wanted: &BTreeSet<AlarmId>,
+        told: &UnboundedSender<AlarmPage>,
+    ) -> BTreeMap<AlarmId, AlarmReading> {
+        let mut readings = BTreeMap::new();
+        for (region, page) in self.pages(wanted) {
+            let page: BTreeMap<_, _> = self.page(&region, &page).await.into_iter().collect();
+            readings.extend(page.clone());
+            // Nobody to tell means that nobody waits for the readings either.
+            drop(told.send((account.clone(), page)));
         }
         readings
     }

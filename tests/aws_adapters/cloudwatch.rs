@@ -127,6 +127,35 @@ async fn two_hundred_and_fifty_alarms_are_three_calls_for_both_types() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_page_is_told_when_it_is_here() {
+    let fake = Fake::new(|asked, _| alarms(&names(asked), &[], None));
+    let signals = fake.aws().await.signals;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (account, wanted) = (ambient(), many(250));
+    let began = Instant::now();
+    let reading = signals.read_alarms_by_page(&account, &wanted, &tell);
+    let mut reading = std::pin::pin!(reading);
+    let first = tokio::select! {
+        _ = &mut reading => panic!("a page is told before all of them are here"),
+        first = told.recv() => first.expect("a page"),
+    };
+    assert_eq!(first.1.len(), 100);
+    let at_first = began.elapsed();
+    let read = reading.await;
+    assert!(
+        began.elapsed() > at_first,
+        "the quota makes the others wait"
+    );
+    let (mut pages, mut all) = (1, first.1);
+    while let Ok((account, page)) = told.try_recv() {
+        assert_eq!(account, ambient());
+        pages += 1;
+        all.extend(page);
+    }
+    assert_eq!((pages, all), (3, read));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_absent_alarm_is_missing_and_a_composite_one_is_found() {
     let fake = Fake::new(|_, _| alarms(&["there".to_owned()], &["both".to_owned()], None));
     let signals = fake.aws().await.signals;

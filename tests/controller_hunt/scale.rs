@@ -1,11 +1,12 @@
 //! Fleets: cost grows with pages, not with services; what is looked at, and in which order, when there is much of it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cutover::controller::emergency::Emergency;
 use cutover::engine::event::{Event, RevertMode};
+use cutover::engine::observation::AlarmState;
 use cutover::engine::plan::{Account, PlanSource};
 use cutover::engine::record::{GroupImage, GroupName, RecordSet};
 use cutover::engine::state::Phase;
@@ -205,4 +206,40 @@ async fn a_quiet_round_of_a_thousand_services_is_thirty_calls_and_no_write() {
     }));
     process.task.abort();
     let _route53 = locked(&world.route53);
+}
+
+/// Thousands of alarms take seconds to read: the service's quota sees to that.
+#[tokio::test(start_paused = true)]
+async fn a_red_alarm_on_the_first_page_waits_for_no_other_page() {
+    let sources = services(250, 1);
+    let world = World::new(&sources);
+    let process = world.start("one");
+    baking(&world, &sources).await;
+    process
+        .signals
+        .faults(|faults| faults.delay = Duration::from_millis(1_500));
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let first_page = |_: &World| process.signals.calls()[ALARMS] % 3 == 1;
+    assert!(world.until(20, first_page).await, "a round has begun");
+    let before = process.signals.calls()[ALARMS];
+    let (pages, signals) = (Arc::new(Mutex::new(None)), process.signals.clone());
+    let at_write = Arc::clone(&pages);
+    process.dns.with_faults(|faults| {
+        faults.set_hook(Box::new(move |operation, _| {
+            if operation == CHANGE {
+                locked(&at_write).get_or_insert(signals.calls()[ALARMS]);
+            }
+            Vec::new()
+        }));
+    });
+    world.turn("svc0-0", AlarmState::Alarm);
+    let back = |world: &World| pair(world, &sources[0]) == WeightPair::new(100, 0);
+    assert!(world.until(20, back).await);
+    let pages = *locked(&pages);
+    assert!(
+        pages.is_some_and(|pages| pages < before + 2),
+        "the third page was not asked for yet: {before}, {pages:?}"
+    );
+    process.task.abort();
+    world.assert_unbroken();
 }

@@ -101,7 +101,7 @@ fn alarms_that_do_not_exist_or_never_had_data_are_named() {
     let said = scene.ok(&["backtest", PLAN, "--since", "2d"]);
     assert!(
         said.stdout
-            .contains("api-renamed: CloudWatch does not know it; left out"),
+            .contains("is left out: CloudWatch does not know it"),
         "{}",
         said.stdout
     );

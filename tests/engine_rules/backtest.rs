@@ -1,8 +1,8 @@
 //! The backtest: claims about plans that are started in a recorded past.
 
 use cutover::engine::backtest::{
-    AlarmRecord, Backtest, Change, End, Past, RECORD_VERSION, Record, RecordError, Run, Sight,
-    Week, backtest, replay,
+    AlarmRecord, Backtest, Change, End, Past, RECORD_VERSION, Record, RecordError, Run, SeriesPast,
+    SeriesRecord, Sight, Week, backtest, replay,
 };
 use cutover::engine::evidence::gate::GateId;
 use cutover::engine::hold::{HoldReason, RevertCause};
@@ -14,6 +14,7 @@ use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;
 
+use crate::support::engine_flow::{measures, series};
 use crate::support::engine_plan::{alarm, plan, source};
 
 use AlarmState::{Alarm, InsufficientData, Ok as Green};
@@ -327,5 +328,60 @@ proptest! {
             End::Halted { .. } => prop_assert!(false, "no fallback alarm was red"),
             End::Cut { .. } => {}
         }
+    }
+}
+
+#[test]
+fn a_record_that_nobody_can_have_written_is_refused_and_never_panics() {
+    let well = || record(48, Green, vec![change(10, Alarm), change(20, Green)]);
+    assert_eq!(well().check(), Ok(()));
+    let wrong = |change: &dyn Fn(&mut Record)| {
+        let mut record = well();
+        change(&mut record);
+        record.check().expect_err("it is refused").to_string()
+    };
+    let said = wrong(&|record| record.version = 0);
+    assert!(said.starts_with("it has version 0"), "{said}");
+    for (since, until) in [
+        ("-009999-01-02T02:00:00Z", "-009999-01-09T02:00:00Z"),
+        ("9999-12-29T00:00:00Z", "9999-12-30T20:00:00Z"),
+        ("0001-01-01T00:00:00Z", "9999-12-30T00:00:00Z"),
+    ] {
+        let said = wrong(&|record| {
+            (record.since, record.until) = (since.parse().unwrap(), until.parse().unwrap());
+        });
+        assert!(said.contains("not between 1970 and 2200"), "{said}");
+    }
+    let said = wrong(&|record| record.until = at(60 * 24 * 1_001));
+    assert!(said.contains("1000 are the most"), "{said}");
+    let said = wrong(&|record| {
+        let changes = vec![change(20, Green), change(10, Alarm)];
+        record.alarms[0].past = Past::Known {
+            before: Green,
+            changes,
+        };
+    });
+    assert!(said.starts_with("the changes of alarm errors"), "{said}");
+    let said = wrong(&|record| {
+        record.series.push(SeriesRecord {
+            account: Account::default(),
+            query: series("new requests", 60),
+            past: SeriesPast::Known {
+                from: Timestamp::MAX,
+                values: vec![None; 3],
+            },
+        });
+    });
+    assert!(said.contains("a series begins at"), "{said}");
+    // The outermost times that are taken, with gates that look back a day.
+    let mut plan = two_hours();
+    plan.gates.measures = measures();
+    for since in ["1970-01-01T00:00:00Z", "2199-12-01T00:00:00Z"] {
+        let since: Timestamp = since.parse().unwrap();
+        let mut record = record(1, Green, Vec::new());
+        (record.since, record.until) = (since, since + SignedDuration::from_hours(8));
+        record.check().expect("it is taken");
+        let told = backtest(&source(plan.clone()), &record, SignedDuration::MAX);
+        assert_eq!(told.runs.len(), 1);
     }
 }

@@ -1,13 +1,14 @@
 //! RULES D: clocks.
 
-use cutover::engine::event::Event;
+use cutover::engine::event::{Event, FailureClass};
 use cutover::engine::observation::AlarmState;
+use cutover::engine::plan::{ApprovalTimeout, HoldOrRevert};
 use cutover::engine::state::Phase;
 use jiff::SignedDuration;
 
 use super::{baking, kinds, simple};
 use crate::support::engine_plan::plan;
-use crate::support::engine_world::World;
+use crate::support::engine_world::{Fate, World};
 
 /// How long the bake of step 1 took from its beginning to its end, and the world then.
 fn bake_takes(mut world: World) -> SignedDuration {
@@ -112,6 +113,87 @@ fn a_clock_that_aws_contradicts_holds_and_measures_no_bake() {
     world.skew = Some(SignedDuration::ZERO);
     world.tick(10);
     assert_eq!(world.state().bake.counted, SignedDuration::from_mins(10));
+}
+
+/// A round an hour later by a clock that AWS contradicts, by as much.
+fn an_hour_ahead(world: &mut World) {
+    world.pass(3_600);
+    world.skew = Some(SignedDuration::from_hours(-1));
+    world.round(0);
+}
+
+#[test]
+fn a_wrong_clock_takes_no_step_back_for_time_that_has_not_passed() {
+    let mut world = World::new(plan(&[1, 1], &[(10, 60, false), (100, 60, false)]));
+    world
+        .zone_fates
+        .insert("Z1".into(), Fate::Refused(FailureClass::Throttled));
+    world.run_minutes(1);
+    an_hour_ahead(&mut world);
+    assert_eq!(world.phase(), Phase::Shifting);
+    world.pass(600);
+    world.round(0);
+    assert_eq!(
+        world.phase(),
+        Phase::Reverting,
+        "ten minutes are ten minutes"
+    );
+}
+
+#[test]
+fn a_wrong_clock_elsewhere_takes_nothing_back_here() {
+    let mut world = World::new(plan(&[1, 1], &[(10, 60, false), (100, 60, false)]));
+    world
+        .zone_fates
+        .insert("Z1".into(), Fate::Refused(FailureClass::Throttled));
+    world.run_minutes(1);
+    let right = world.now;
+    an_hour_ahead(&mut world);
+    (world.now, world.skew) = (right, Some(SignedDuration::ZERO));
+    world.round(0);
+    assert_eq!(world.phase(), Phase::Shifting);
+}
+
+#[test]
+fn a_wrong_clock_takes_nothing_back_for_what_was_unknown_for_a_moment() {
+    let mut plan = simple();
+    plan.gates.on_unknown = HoldOrRevert::Revert;
+    let mut world = World::new(plan);
+    world.run_to_bake(1);
+    world.cloudwatch_down = true;
+    world.tick(10);
+    an_hour_ahead(&mut world);
+    assert_eq!(world.phase(), Phase::Baking);
+    world.pass(30 * 60);
+    world.round(0);
+    assert_eq!(
+        world.phase(),
+        Phase::Reverting,
+        "half an hour is half an hour"
+    );
+}
+
+#[test]
+fn a_wrong_clock_takes_nothing_back_for_want_of_an_approval_that_is_not_overdue() {
+    let mut plan = plan(&[1], &[(10, 60, false), (100, 60, true)]);
+    plan.steps[1].approval_timeout = Some(ApprovalTimeout {
+        after: SignedDuration::from_mins(30),
+        on_timeout: HoldOrRevert::Revert,
+    });
+    let mut world = World::new(plan);
+    world.run_to_bake(1);
+    while world.count("step_completed") == 0 {
+        world.tick(10);
+    }
+    an_hour_ahead(&mut world);
+    assert_eq!(world.phase(), Phase::Baking);
+    world.pass(30 * 60);
+    world.round(0);
+    assert_eq!(
+        world.phase(),
+        Phase::Reverting,
+        "half an hour is half an hour"
+    );
 }
 
 #[test]

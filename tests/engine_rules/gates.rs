@@ -118,7 +118,7 @@ fn unknown_of_an_abandoned_start_does_not_count_in_the_next() {
     world.pass(10);
     world.round(0);
     world.crash(0);
-    world.pass(60);
+    world.pass(80);
     world.round(0);
     assert_eq!(world.phase(), Phase::Waiting);
     world.run_minutes(60);

@@ -56,6 +56,29 @@ fn nothing_and_one_side_alone_are_not_judged() {
 }
 
 #[test]
+fn how_many_requests_are_needed_is_told_only_where_it_can_be() {
+    let judgement = judge(&[look(0, (1, 0), (10, 10))]);
+    assert!(not_judged(&judgement));
+    assert_eq!(judgement.numbers().requests_needed, None);
+    let words = judgement.words();
+    assert!(
+        words.starts_with("too little to judge, 1 requests"),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_failure_is_not_dated_before_the_first_comparison() {
+    let looks: Vec<Look> = (40..400)
+        .map(|minute| look(minute, (1_000, 200), (9_000, 9)))
+        .collect();
+    let judgement = judge(&looks);
+    assert!(matches!(judgement, Judgement::Fail(_)));
+    let first = start() + SignedDuration::from_mins(40);
+    assert_eq!(judgement.numbers().since, Some(first));
+}
+
+#[test]
 fn few_requests_are_not_judged_and_more_of_them_pass() {
     let few = judge(&minutes(20, (60, 0), (540, 1)));
     assert!(not_judged(&few), "{few}");

@@ -43,21 +43,49 @@ fn a_lost_reply_is_read_back_and_gets_a_change_to_await() {
 }
 
 #[test]
-fn a_lost_intent_is_given_up_a_fence_after_its_deadline_and_decided_afresh() {
+fn a_lost_intent_is_given_up_once_no_clock_lets_it_land_and_decided_afresh() {
     let mut world = World::new(simple());
     world.pass(10);
     world.round(0);
     let intended_at = world.now;
     world.crash(0);
-    world.pass(29);
+    // 15 s to send it, 15 s for it to land, and the 60 s by which its owner's clock may be off unnoticed.
+    world.pass(89);
     world.round(0);
     assert_eq!(world.phase(), Phase::Shifting);
     world.pass(1);
     world.round(0);
     assert_eq!(world.count("weight_change_abandoned"), 1);
-    assert_eq!(world.now, intended_at + SignedDuration::from_secs(30));
+    assert_eq!(world.now, intended_at + SignedDuration::from_secs(90));
     world.run_to_bake(1);
     assert_eq!(world.count("weight_change_intended"), 2);
+}
+
+#[test]
+fn a_controller_with_a_wrong_clock_does_not_give_up_what_another_is_about_to_send() {
+    for ahead in [40, 3_600, 6 * 86_400] {
+        let mut world = World::new(simple());
+        world.start_controller();
+        world.pass(10);
+        world.round(0);
+        world.pass(ahead);
+        world.skew = Some(SignedDuration::from_secs(-ahead));
+        world.round(1);
+        assert_eq!(world.count("weight_change_abandoned"), 0, "{ahead} s ahead");
+        assert_eq!(world.count("revert_intended"), 0, "{ahead} s ahead");
+    }
+}
+
+#[test]
+fn a_wrong_clock_gives_up_a_lost_intent_when_the_time_has_come_by_the_clock_of_aws() {
+    let mut world = World::new(simple());
+    world.pass(10);
+    world.round(0);
+    world.crash(0);
+    world.pass(3_600);
+    world.skew = Some(SignedDuration::from_secs(90 - 3_600));
+    world.round(0);
+    assert_eq!(world.count("weight_change_abandoned"), 1);
 }
 
 #[test]

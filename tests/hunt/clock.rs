@@ -15,7 +15,7 @@ use super::world::{World, locked};
 const IDLE_LOOKS: u32 = 1;
 
 /// The longest wait for a change: now and then somebody looks.
-const LOOK_AFTER_ALL: Duration = Duration::from_hours(7 * 24);
+const LOOK_AFTER_ALL: Duration = Duration::from_hours(28 * 24);
 
 /// The clock of one process.
 pub(crate) struct OwnClock {
@@ -42,7 +42,7 @@ impl OwnClock {
 
     /// Notes a look, if it is a new one. Returns the version that it saw, where nothing was new for some looks.
     fn note(&self, last: Instant) -> Option<u64> {
-        let version = *self.world.version.borrow();
+        let version = self.world.version.now();
         let mut looks = locked(&self.looks);
         if looks.last != Some(last) {
             let idle = looks.last.is_some() && looks.version == version;
@@ -66,8 +66,7 @@ impl Clock for OwnClock {
         if let Some(seen) = self.note(last)
             && !self.luck.is_troubled()
         {
-            let mut version = self.world.version.subscribe();
-            let changed = version.wait_for(|version| *version != seen);
+            let changed = self.world.version.moves_on(seen);
             drop(tokio::time::timeout_at(last + LOOK_AFTER_ALL, changed).await);
         }
         let gone = last.elapsed().as_nanos().div_ceil(interval.as_nanos());

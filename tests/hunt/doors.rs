@@ -14,11 +14,13 @@ use cutover::engine::plan::{Account, ZoneRef};
 use cutover::engine::record::{GroupName, RecordSet};
 use cutover::engine::units::{AlarmId, ChangeId, CutoverName, Weight, ZoneId};
 use cutover::ports::{
-    Append, BreakGlass, CallError, Dns, GroupReadings, Heartbeat, Journal, JournalError, Notifier,
-    Page, PlanFiles, PlanFilesNow, Position, RecordChange, Signals, Submitted, Urgency, Zone,
+    AlarmPage, Append, BreakGlass, CallError, Dns, GroupReadings, Heartbeat, Journal, JournalError,
+    Notifier, Page, PlanFiles, PlanFilesNow, Position, RecordChange, Signals, Submitted, Urgency,
+    Zone,
 };
 use cutover::sim::dns::SimDns;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::luck::{Fate, Luck};
 use super::witness::AlarmSeen;
@@ -185,6 +187,25 @@ impl Signals for AlarmDoor {
             let now = self.world.now();
             locked(&self.world.witness).saw_alarm(self.luck.number, &id.name, seen, now);
             readings.insert(id.clone(), reading);
+        }
+        readings
+    }
+
+    /// In two calls, of which each may fail, hang or come late by itself.
+    async fn read_alarms_by_page(
+        &self,
+        account: &Account,
+        wanted: &BTreeSet<AlarmId>,
+        told: &UnboundedSender<AlarmPage>,
+    ) -> BTreeMap<AlarmId, AlarmReading> {
+        let mut rest = wanted.clone();
+        let half = rest.iter().nth(rest.len() / 2).cloned();
+        let second = half.map(|half| rest.split_off(&half)).unwrap_or_default();
+        let mut readings = BTreeMap::new();
+        for page in [rest, second].iter().filter(|page| !page.is_empty()) {
+            let page = self.read_alarms(account, page).await;
+            readings.extend(page.clone());
+            drop(told.send((account.clone(), page)));
         }
         readings
     }

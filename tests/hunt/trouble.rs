@@ -94,7 +94,7 @@ impl Scenario {
 
     fn alarm(&mut self) {
         let alarm = self.alarms[self.rng.usize(0..self.alarms.len())].clone();
-        let kind = self.rng.u8(0..10);
+        let kind = self.rng.u8(0..11);
         match kind {
             0 | 1 => self.world.turn(&alarm, AlarmState::Alarm),
             2 => self.world.turn(&alarm, AlarmState::InsufficientData),
@@ -107,7 +107,7 @@ impl Scenario {
                     alarm.evaluation = Some("EVALUATION_FAILURE".to_owned());
                 }
             }
-            5 => {
+            5 | 6 => {
                 if let Some(alarm) = locked(&self.world.alarms).get_mut(&alarm) {
                     alarm.gone = true;
                 }

@@ -17,6 +17,7 @@ use cutover::journal::MemoryJournal;
 use cutover::ports::{ChangeAction, Journal, Position, RecordChange};
 use cutover::sim::route53::Route53;
 use jiff::{SignedDuration, Timestamp};
+use tokio::task::{self, Id};
 
 /// More journal calls than this without any time passing is a hot loop.
 const CALLS_AT_ONCE_MAX: u64 = 60_000;
@@ -42,6 +43,9 @@ const APPENDED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 /// How many readings of a group are remembered for each process.
 const READS_KEPT: usize = 12;
 
+/// How many writers of a process are remembered that asked where a stream stands: more than there are zones.
+const WRITERS_KEPT: usize = 8;
+
 /// What a process last saw of an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AlarmSeen {
@@ -53,6 +57,9 @@ pub(crate) enum AlarmSeen {
 
 /// The weights of a group as a process read them, and when; none where they could not be read.
 type Sighting = (Timestamp, Option<WeightPair>);
+
+/// Who asked where a stream stands (each zone's writer is a task of its own), and how many entries there were then.
+type Asked = (Option<Id>, usize);
 
 /// Sees everything, in order.
 #[derive(Default)]
@@ -66,7 +73,7 @@ pub(crate) struct Witness {
     owners: BTreeMap<ZoneId, BTreeMap<GroupName, (CutoverName, usize)>>,
     reads: BTreeMap<(u32, CutoverName, usize), VecDeque<Sighting>>,
     alarms: BTreeMap<(u32, String), (Timestamp, AlarmSeen)>,
-    heads: BTreeMap<(u32, CutoverName), usize>,
+    heads: BTreeMap<(u32, CutoverName), VecDeque<Asked>>,
     births: BTreeMap<u32, Timestamp>,
     writes: usize,
     calls_at: Option<Timestamp>,
@@ -428,8 +435,13 @@ impl Witness {
 
     /// A process asks where a stream stands, and is about to be told.
     pub(crate) fn asked_head(&mut self, number: u32, stream: &CutoverName) {
-        let place = self.entries.len();
-        self.heads.insert((number, stream.clone()), place);
+        let asked = (task::try_id(), self.entries.len());
+        let all = self.heads.entry((number, stream.clone())).or_default();
+        all.retain(|(writer, _)| *writer != asked.0);
+        all.push_back(asked);
+        if all.len() > WRITERS_KEPT {
+            all.pop_front();
+        }
     }
 
     /// A process sends a batch. `blind` if its journal has failed it lately.
@@ -530,11 +542,10 @@ impl Witness {
         let Some((_, _, place)) = by_owner else {
             return;
         };
-        let head = self
-            .heads
-            .get(&(number, name.clone()))
-            .copied()
-            .unwrap_or(0);
+        let writer = task::try_id();
+        let asked = self.heads.get(&(number, name.clone())).into_iter();
+        let head = asked.flatten().find(|(by, _)| *by == writer);
+        let head = head.map_or(0, |(_, place)| *place);
         let between = self.entries.get(place + 1..head).unwrap_or_default();
         let stranger = between
             .iter()

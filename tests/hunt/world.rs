@@ -1,7 +1,8 @@
 //! One simulated Route 53, alarms, a journal and people, in virtual time; and the processes that live in it.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -23,7 +24,7 @@ use cutover::sim::route53::{
 };
 use cutover::sim::world::SimClock;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::clock::OwnClock;
@@ -66,7 +67,37 @@ pub(crate) struct World {
     /// Whether the plans are many.
     is_fleet: bool,
     /// Rises with everything that a controller might see.
-    pub(crate) version: Arc<watch::Sender<u64>>,
+    pub(crate) version: Arc<Version>,
+}
+
+/// A number that rises, for those who wait for it; they are woken in the order in which they came, every time.
+#[derive(Default)]
+pub(crate) struct Version {
+    number: AtomicU64,
+    rises: Notify,
+}
+
+impl Version {
+    pub(crate) fn now(&self) -> u64 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    fn rise(&self) {
+        self.number.fetch_add(1, Ordering::Relaxed);
+        self.rises.notify_waiters();
+    }
+
+    /// Returns when it is another than `seen`.
+    pub(crate) async fn moves_on(&self, seen: u64) {
+        loop {
+            let mut rises = pin!(self.rises.notified());
+            rises.as_mut().enable();
+            if self.now() != seen {
+                return;
+            }
+            rises.await;
+        }
+    }
 }
 
 /// One controller.
@@ -100,7 +131,7 @@ impl World {
             glass: Glass::default(),
             witness: Arc::default(),
             is_fleet: sources.len() >= FLEET_MIN,
-            version: Arc::new(watch::Sender::new(0)),
+            version: Arc::default(),
         };
         for source in sources {
             world.add(source, start);
@@ -156,7 +187,7 @@ impl World {
 
     /// Something changed that a controller might see.
     pub(crate) fn moved(&self) {
-        self.version.send_modify(|version| *version += 1);
+        self.version.rise();
     }
 
     /// Shows the witness what happened since the last time.

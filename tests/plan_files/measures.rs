@@ -70,6 +70,18 @@ fn the_error_rate_of_a_load_balancer_has_the_safe_denominator() {
 }
 
 #[test]
+fn a_rate_needs_as_many_requests_as_three_errors_are_within_its_bound_of() {
+    let needed =
+        |gate: &str| measures(&format!("  metrics: [ {{ {gate} }} ]\n")).metrics[0].min_requests;
+    assert_eq!(needed("measure: error_rate, max: 2%"), 150);
+    assert_eq!(needed("measure: error_rate, max: 0.1%"), 3_000);
+    assert_eq!(needed("measure: error_rate, max: 2%, min_requests: 20"), 20);
+    assert_eq!(needed("measure: p99, max: 1s"), 0);
+    let found = mistakes("  metrics: [ { measure: p99, max: 1s, min_requests: 20 } ]\n");
+    assert_eq!(found[0].0, "`min_requests` is for `measure: error_rate`");
+}
+
+#[test]
 fn everything_has_a_sensible_default() {
     let measures = measures("  traffic: {}\n  regression: {}\n  trend: [ { measure: memory } ]\n");
     let traffic = measures.traffic.unwrap();
@@ -155,6 +167,37 @@ fn what_makes_no_sense_is_said_with_what_to_write() {
     );
     let (message, help) = wrong("  trend: [ { measure: requests } ]\n");
     assert_eq!(message, "this trend has no `limit`", "{help}");
+}
+
+#[test]
+fn metric_math_reads_nothing_but_its_inputs() {
+    let gate = |expression: &str, stat: &str| {
+        let metric = format!("{{ namespace: N, metric: A, stat: {stat} }}");
+        let text = format!(
+            "  metrics: [ {{ name: x, expression: \"{expression}\", inputs: {{ a: {metric} }}, max: 5 }} ]\n"
+        );
+        let found = mistakes(&text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.into_iter().next().unwrap()
+    };
+    let (message, help) = gate("100 * a / m1", "Sum");
+    assert_eq!(
+        message,
+        "the expression names `m1`, which is none of its inputs"
+    );
+    assert_eq!(help, "add `m1` to `inputs`, or name `a`");
+    let (message, help) = gate("a + SUM(METRICS())", "Sum");
+    assert!(message.starts_with("`METRICS()` takes every series"));
+    assert_eq!(help, "name the inputs: `SUM([a])`");
+    assert!(gate("a ++ ((", "Sum").0.contains("no counterpart"));
+    assert!(gate("SUMM(a)", "Sum").0.contains("no function `SUMM`"));
+    let (message, help) = gate("2 * a", "Summ");
+    assert_eq!(message, "CloudWatch has no statistic `Summ`");
+    assert!(help.starts_with("write `Sum`, `Average`"), "{help}");
+    assert!(gate("2 * a", "p101").0.contains("`p101`"));
+    // A word in quotes is no input.
+    let (message, _) = gate("SUM(SEARCH('{N} a', 'Sum', 60))", "Sum");
+    assert_eq!(message, "the expression does not use the input `a`");
 }
 
 #[test]

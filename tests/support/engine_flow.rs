@@ -45,6 +45,10 @@ pub(crate) struct Flows {
     pub(crate) down: Option<String>,
     /// Errors are told only where there are some, as load balancers do.
     pub(crate) sparse: bool,
+    /// Of five minutes only the first two have datapoints.
+    pub(crate) gaps: bool,
+    /// The metric that has no datapoints from a moment on.
+    pub(crate) mute: Option<(&'static str, Timestamp)>,
 }
 
 impl Flows {
@@ -81,7 +85,11 @@ impl Flows {
                 f64::from(flow.memory.0) + hours * f64::from(flow.memory.1)
             }
         };
-        (value > 0.0 || !self.sparse).then_some(value)
+        let muted = self
+            .mute
+            .is_some_and(|(mute, from)| mute == name && minute >= from);
+        let gap = self.gaps && minute.as_second() / 60 % 5 >= 2;
+        (!muted && !gap && (value > 0.0 || !self.sparse)).then_some(value)
     }
 
     /// A series as it is read.
@@ -148,6 +156,7 @@ pub(crate) fn error_rate(percent: u32) -> MetricGate {
         points: 3,
         of: 5,
         every_mins: 1,
+        min_requests: 0,
         no_data_passes: false,
     }
 }

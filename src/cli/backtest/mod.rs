@@ -98,6 +98,9 @@ fn span(args: &args::Backtest, now: Timestamp) -> Result<(Timestamp, Timestamp)>
     if since >= until {
         return Err(Expected::usage("`--since` does not lie before `--until`", None).into());
     }
+    Record::between(since, until)
+        .check()
+        .map_err(|error| Expected::usage(format!("no such past can be read: {error}"), None))?;
     Ok((since, until))
 }
 

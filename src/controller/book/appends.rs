@@ -199,7 +199,7 @@ impl Book {
         if fleet::is_fleet(name) {
             return self.fleet.seq;
         }
-        let state = self.states.get(name).and_then(Option::as_ref);
+        let state = self.journaled(name);
         state.map_or(0, |state| state.seq)
     }
 
@@ -215,7 +215,7 @@ impl Book {
             return Err(JournalError::Down(why.clone()));
         }
         let entry = |(name, event): &(&CutoverName, &Event)| {
-            let state = self.states.get(*name).and_then(Option::as_ref);
+            let state = self.journaled(name);
             NewEntry {
                 cutover: (*name).clone(),
                 attempt: state.map_or(1, |state| state.attempt),

@@ -107,7 +107,10 @@ impl<'a> Prepared<'a> {
         let mut start = self.record.since;
         while judged && self.every.is_positive() && start < self.record.until {
             starts.push(start);
-            start += self.every;
+            let Ok(next) = start.checked_add(self.every) else {
+                break;
+            };
+            start = next;
         }
         starts
     }

@@ -37,12 +37,39 @@ pub struct Record {
     pub series: Vec<SeriesRecord>,
 }
 
+/// The longest record, in days. `CloudWatch` keeps metrics for 455.
+pub(super) const LENGTH_MAX_DAYS: i64 = 1_000;
+
 /// Why a record cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RecordError {
     /// A newer program wrote it.
     #[error("it has version {0}, and this program knows versions up to {RECORD_VERSION}")]
     Newer(u32),
+    /// No program wrote it.
+    #[error("it has version 0, which no program wrote; versions begin at 1")]
+    Zero,
+    /// A time that nobody can have recorded.
+    #[error("{what} {at}, which is not between 1970 and 2200")]
+    Absurd {
+        /// What is at that time, with its verb.
+        what: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// It is longer than anybody keeps.
+    #[error("it is {0} days long; {LENGTH_MAX_DAYS} are the most")]
+    TooLong(i64),
+    /// The changes of an alarm are not in order.
+    #[error(
+        "the changes of alarm {alarm} are not in the order of their times: {at} comes after a later one"
+    )]
+    Unsorted {
+        /// Which alarm.
+        alarm: AlarmId,
+        /// The first that is too late in the list.
+        at: Timestamp,
+    },
     /// It has no length.
     #[error("it ends at {until}, before it begins at {since}")]
     Backwards {
@@ -141,6 +168,17 @@ impl Stretch {
 }
 
 impl Record {
+    /// A record of this time with nothing in it yet.
+    pub fn between(since: Timestamp, until: Timestamp) -> Self {
+        Self {
+            version: RECORD_VERSION,
+            since,
+            until,
+            alarms: Vec::new(),
+            series: Vec::new(),
+        }
+    }
+
     /// Whether this program can use it.
     ///
     /// # Errors
@@ -149,9 +187,29 @@ impl Record {
         if self.version > RECORD_VERSION {
             return Err(RecordError::Newer(self.version));
         }
+        if self.version == 0 {
+            return Err(RecordError::Zero);
+        }
+        sensible("it begins at", self.since)?;
+        sensible("it ends at", self.until)?;
         if self.until <= self.since {
             let (since, until) = (self.since, self.until);
             return Err(RecordError::Backwards { since, until });
+        }
+        let days = self.until.duration_since(self.since).as_hours() / 24;
+        if days > LENGTH_MAX_DAYS {
+            return Err(RecordError::TooLong(days));
+        }
+        for alarm in &self.alarms {
+            alarm.check()?;
+        }
+        for series in &self.series {
+            if let SeriesPast::Known { from, values } = &series.past {
+                sensible("a series begins at", *from)?;
+                let count = i32::try_from(values.len()).unwrap_or(i32::MAX);
+                let end = from.checked_add(series.query.period() * count);
+                sensible("a series ends at", end.unwrap_or(Timestamp::MAX))?;
+            }
         }
         Ok(())
     }
@@ -167,6 +225,34 @@ impl Record {
         let same = |record: &&SeriesRecord| record.account == *account && record.query == *query;
         self.series.iter().find(same).map(|record| &record.past)
     }
+}
+
+impl AlarmRecord {
+    fn check(&self) -> Result<(), RecordError> {
+        let mut last = Timestamp::MIN;
+        for change in self.past.changes() {
+            sensible(&format!("alarm {} changes at", self.id), change.at)?;
+            if change.at < last {
+                let (alarm, at) = (self.id.clone(), change.at);
+                return Err(RecordError::Unsorted { alarm, at });
+            }
+            last = change.at;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a time is one at which there may have been something, far from where calendars end.
+fn sensible(what: &str, at: Timestamp) -> Result<(), RecordError> {
+    // 1970 to 2200: a day or a year before or after it is a time as well.
+    let years = Timestamp::UNIX_EPOCH.as_second()..7_258_118_400;
+    if years.contains(&at.as_second()) {
+        return Ok(());
+    }
+    Err(RecordError::Absurd {
+        what: what.to_owned(),
+        at,
+    })
 }
 
 impl SeriesPast {

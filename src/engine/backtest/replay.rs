@@ -162,6 +162,11 @@ pub fn replay(source: &PlanSource, record: &Record, start: Timestamp) -> Run {
             Some(_) | None => break,
         }
     }
+    stage.now = record.until;
+    stage.look();
+    if let Some(end) = stage.end() {
+        return stage.run(start, end);
+    }
     let end = End::Cut {
         step: stage.step(),
         because: std::mem::take(&mut stage.because),

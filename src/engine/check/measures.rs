@@ -14,21 +14,29 @@ pub(super) fn metric(state: &State, readings: &Readings, gate: &MetricGate) -> (
     if !all_read(needed, readings) {
         return (Look::Blind, false);
     }
-    let (bad, points) = count(readings, gate, &gate.new);
-    let old_bad = gate
+    let watched_from = state.measured.step_from;
+    let new = count(readings, gate, &gate.new, &gate.requests, watched_from);
+    let old = gate
         .old
         .as_ref()
         .filter(|old| all_read(old.queries(), readings));
-    let old_bad = old_bad.map_or(0, |old| count(readings, gate, old).0);
-    let enough = usize::from(gate.points);
-    let look = if bad >= enough {
+    let old = old.map(|old| count(readings, gate, old, &[], None));
+    let old_bad = old.is_some_and(|old| old.is_bad(gate)) && !old_has_no_weight(state);
+    let doubt = new.bad + new.faint + if gate.no_data_passes { 0 } else { new.missing };
+    let nothing = new.present == 0 && !gate.no_data_passes;
+    let look = if new.is_bad(gate) {
         Look::Red
-    } else if points == 0 && state.measured.step_from.is_some() && !gate.no_data_passes {
+    } else if watched_from.is_some() && (nothing || doubt >= usize::from(gate.points)) {
         Look::Blind
     } else {
         Look::Green
     };
-    (look, old_bad >= enough)
+    (look, old_bad)
+}
+
+fn old_has_no_weight(state: &State) -> bool {
+    let mut images = state.verified.iter().flatten().peekable();
+    images.peek().is_some() && images.all(|image| image.old.weight.0 == 0)
 }
 
 /// Whether everything that the plan measures was read, but for the old sides of metrics.
@@ -78,19 +86,61 @@ fn points(readings: &Readings, query: &Query) -> Vec<(Timestamp, f64)> {
     }
 }
 
-/// How many of the last N datapoints are beyond the bound, and how many there are.
-fn count(readings: &Readings, gate: &MetricGate, measure: &Measure) -> (usize, usize) {
+/// The last N datapoints of one side.
+#[derive(Default)]
+struct Counts {
+    present: usize,
+    bad: usize,
+    /// Beyond the bound, but of too few requests.
+    faint: usize,
+    missing: usize,
+    /// All of them together, as errors and requests.
+    all: (f64, f64),
+}
+
+impl Counts {
+    fn is_bad(&self, gate: &MetricGate) -> bool {
+        let (errors, requests) = self.all;
+        let together = requests > 0.0
+            && requests >= least(gate)
+            && crosses(gate.bound, 100.0 * errors / requests);
+        let faint = if together { self.faint } else { 0 };
+        self.bad + faint >= usize::from(gate.points)
+    }
+}
+
+fn least(gate: &MetricGate) -> f64 {
+    let least = u32::try_from(gate.min_requests).unwrap_or(u32::MAX);
+    f64::from(least)
+}
+
+/// What was rounded for the journal may differ in the seventh digit.
+fn crosses(bound: Bound, value: f64) -> bool {
+    let slack = 1e-5 * value.abs();
+    match bound {
+        Bound::Max(most) => value > most.value() + slack,
+        Bound::Min(least) => value < least.value() - slack,
+    }
+}
+
+fn count(
+    readings: &Readings,
+    gate: &MetricGate,
+    measure: &Measure,
+    known: &[Query],
+    watched_from: Option<Timestamp>,
+) -> Counts {
     let ends = measure
         .queries()
         .filter_map(|query| match readings.get(query) {
             Some(SeriesReading::Read { until, .. }) => Some(*until),
             Some(SeriesReading::Unreadable(_)) | None => None,
         });
+    let mut counts = Counts::default();
     let Some(end) = ends.min() else {
-        return (0, 0);
+        return counts;
     };
     let period = 60 * i64::from(gate.every_mins);
-    let (mut bad, mut present) = (0, 0);
     for back in 1..=i64::from(gate.of) {
         let Ok(at) = Timestamp::from_second(end.as_second() - back * period) else {
             continue;
@@ -99,25 +149,37 @@ fn count(readings: &Readings, gate: &MetricGate, measure: &Measure) -> (usize, u
             Some(SeriesReading::Read { points, .. }) => points.get(&at).map(|it| it.value()),
             Some(SeriesReading::Unreadable(_)) | None => None,
         };
+        let sum = |queries: &[Query]| -> f64 { queries.iter().filter_map(at_point).sum() };
+        let mut requests = f64::INFINITY;
         let value = match measure {
-            Measure::Series { query, times } => at_point(query).map(|value| value * times.value()),
-            Measure::Rate { errors, requests } => {
-                let sum = |queries: &[Query]| -> f64 { queries.iter().filter_map(at_point).sum() };
-                let all = sum(requests);
-                (all > 0.0).then(|| 100.0 * sum(errors) / all)
+            Measure::Series { query, times } => {
+                let sums = query.inputs.values().all(|metric| metric.stat == "Sum");
+                let counts = query.expression.is_none() && sums;
+                let none = counts && matches!(gate.bound, Bound::Max(_)) && sum(known) > 0.0;
+                let value = at_point(query).or(none.then_some(0.0));
+                value.map(|value| value * times.value())
+            }
+            Measure::Rate {
+                errors,
+                requests: all,
+            } => {
+                requests = sum(all);
+                counts.all.0 += sum(errors);
+                counts.all.1 += requests;
+                (requests > 0.0).then(|| 100.0 * sum(errors) / requests)
             }
         };
-        let Some(value) = value else {
-            continue;
-        };
-        present += 1;
-        // What was rounded for the journal may differ in the seventh digit.
-        let slack = 1e-5 * value.abs();
-        let crossed = match gate.bound {
-            Bound::Max(most) => value > most.value() + slack,
-            Bound::Min(least) => value < least.value() - slack,
-        };
-        bad += usize::from(crossed);
+        match value {
+            Some(value) => {
+                counts.present += 1;
+                let crossed = crosses(gate.bound, value);
+                let enough = requests >= least(gate);
+                counts.bad += usize::from(crossed && enough);
+                counts.faint += usize::from(crossed && !enough);
+            }
+            None if watched_from.is_some_and(|from| at >= from) => counts.missing += 1,
+            None => {}
+        }
     }
-    (bad, present)
+    counts
 }

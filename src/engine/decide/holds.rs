@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::View;
 use super::jobs;
+use super::{SKEW_MAX, View};
 use crate::engine::event::Event;
 use crate::engine::evidence::gate::{GateId, GateKind};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
@@ -17,9 +17,6 @@ use crate::engine::verdict::{Judgement, Unknown, Verdict};
 
 /// How often the numbers of an unchanged hold are journaled at most (RULES E4).
 const NUMBERS_EVERY: SignedDuration = SignedDuration::from_secs(600);
-
-/// How far AWS's clock and ours may differ (RULES D3).
-const SKEW_MAX: SignedDuration = SignedDuration::from_secs(60);
 
 /// The hold's entry, if it is worth one: its subject changed, or its numbers did some time ago.
 pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> Option<Event> {
@@ -167,7 +164,7 @@ fn once(mut reasons: Vec<HoldReason>) -> Vec<HoldReason> {
 /// Since when a gate has been Unknown, if that is longer than the plan allows.
 fn unknown_too_long(view: &View<'_>, since: Option<Timestamp>) -> Option<Timestamp> {
     let allowed = view.state.plan().gates.unknown_for;
-    since.filter(|since| *since < view.now && view.now.duration_since(*since) >= allowed)
+    since.filter(|since| *since < view.now && view.elapsed(*since) >= allowed)
 }
 
 /// The gate that has been Unknown for too long in a plan that says `on_unknown: revert`, and since when.
@@ -231,7 +228,7 @@ pub(super) fn skew(view: &View<'_>) -> Option<SignedDuration> {
 }
 
 fn clock(view: &View<'_>) -> Option<HoldReason> {
-    if view.clock_went_back {
+    if view.clock_went_back() {
         let message = format!(
             "this machine's clock is behind the journal's last entry ({})",
             view.now

@@ -189,7 +189,7 @@ pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Time
         fleet,
         observation,
         now: at,
-        clock_went_back: went_back(state, now),
+        clock: now,
     };
     let mut decision = match state.phase {
         Phase::Completed => reverting::after_completion(&view),
@@ -261,19 +261,18 @@ pub fn wants_groups(
                 fleet,
                 observation,
                 now,
-                clock_went_back: false,
+                clock: now,
             };
             due || state.drift.is_some() || active::wants_groups(&view)
         }
     }
 }
 
+/// How far AWS's clock and ours may differ (RULES D3).
+const SKEW_MAX: SignedDuration = SignedDuration::from_secs(60);
+
 /// A controller's clock may be a little behind the one that wrote the last entry; more than this holds (RULES D3).
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(1);
-
-fn went_back(state: &State, now: Timestamp) -> bool {
-    state.last_at.duration_since(now) > CLOCK_TOLERANCE
-}
 
 /// Everything that a decision looks at.
 struct View<'a> {
@@ -281,14 +280,43 @@ struct View<'a> {
     fleet: &'a Fleet,
     observation: &'a Observation,
     now: Timestamp,
-    clock_went_back: bool,
+    /// What this machine's clock says; `now` is never before the last entry.
+    clock: Timestamp,
 }
 
 impl View<'_> {
+    /// Whether this machine's clock is behind the one that wrote the last entry.
+    fn clock_went_back(&self) -> bool {
+        self.state.last_at.duration_since(self.clock) > CLOCK_TOLERANCE
+    }
+
+    /// What AWS's clock says, as far as it is known.
+    fn aws_now(&self) -> Timestamp {
+        let skew = self.observation.clock_skew;
+        skew.and_then(|skew| self.clock.checked_add(skew).ok())
+            .unwrap_or(self.now)
+    }
+
     /// An identifier for the write that the next entry intends: unique, because the append is conditional on `seq`.
     fn next_write_id(&self) -> WriteId {
         let State { attempt, seq, .. } = self.state;
         WriteId(format!("{attempt}-{}-{}", seq + 1, self.observation.me))
+    }
+
+    /// How long ago something was, for what is given up or taken back when it takes too long: by this machine's clock, and
+    /// where AWS or the journal contradicts that one, no longer than by AWS's. A jump is no time that has passed.
+    fn elapsed(&self, since: Timestamp) -> SignedDuration {
+        let by_ours = self.now.duration_since(since);
+        if !self.clock_went_back() && holds::skew(self).is_none() {
+            return by_ours;
+        }
+        let by_aws = self.aws_now().duration_since(since);
+        // Nobody whose clock is right wrote what is so far ahead of AWS: only a wrong clock can tell how long ago it was.
+        if by_aws < -SKEW_MAX * 2 {
+            by_ours
+        } else {
+            by_aws.min(by_ours)
+        }
     }
 
     /// The image of a group as read in this round, or none.

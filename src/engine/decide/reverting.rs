@@ -59,7 +59,7 @@ pub(super) fn late_write(view: &View<'_>) -> Decision {
         return Decision::default();
     };
     let ends_at = view.state.phase_since + RESIDUE;
-    if view.now > ends_at {
+    if view.elapsed(view.state.phase_since) > RESIDUE {
         return Decision::of(Event::WeightChangeAbandoned {
             write_id: write.write_id.clone(),
             moved: BTreeMap::new(),
@@ -74,7 +74,7 @@ pub(super) fn late_write(view: &View<'_>) -> Decision {
     });
     if !landed {
         return Decision {
-            wake_at: Some(ends_at),
+            wake_at: Some(ends_at).filter(|at| *at > view.now),
             ..Decision::default()
         };
     }

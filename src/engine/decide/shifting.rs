@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::active;
 use super::advance;
-use super::{Decision, LATE, STEP_WITHIN, View};
+use super::{Decision, LATE, SKEW_MAX, STEP_WITHIN, View};
 use crate::engine::event::Event;
 use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::record::GroupImage;
@@ -60,7 +62,7 @@ fn failed(view: &View<'_>) -> Option<String> {
     let trouble = write
         .and_then(Write::trouble)
         .unwrap_or("not all groups could be written");
-    (view.now.duration_since(began) >= STEP_WITHIN)
+    (view.elapsed(began) >= STEP_WITHIN)
         .then(|| format!("not verified in all zones within 10 minutes: {trouble}"))
 }
 
@@ -95,12 +97,25 @@ fn read_back(view: &View<'_>, write: &Write) -> Option<Decision> {
 
 /// Gives the write up, once it can no longer land and all its groups were read: what is read now is what there is.
 fn abandon(view: &View<'_>, write: &Write) -> Option<Decision> {
-    let settled = write.is_answered() || view.now >= write.perform_by + LATE;
+    let settled = write.is_answered() || view.now >= lands_until(view, write);
     if view.observation.in_flight || !settled {
         return None;
     }
     let reason = write.trouble().unwrap_or("nobody answered for it");
     Some(give_up(view, write, places(view, write)?, reason))
+}
+
+/// Until when the write may still land, by this process's clock. Its owner knows what it has sent; everybody else waits by
+/// AWS's clock, from which the owner's may have been off by as much as goes unnoticed: a wrong clock here must not give up
+/// what its owner is about to send (RULES A2, D3).
+fn lands_until(view: &View<'_>, write: &Write) -> Timestamp {
+    let until = write.perform_by + LATE;
+    if write.owner == view.observation.me {
+        return until;
+    }
+    let ahead = view.now.duration_since(view.aws_now());
+    let by_aws = until.saturating_add(SKEW_MAX + ahead);
+    by_aws.unwrap_or(Timestamp::MAX)
 }
 
 fn give_up(
@@ -177,7 +192,8 @@ fn finish_zones(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
                 step: view.state.step,
                 message: None,
             });
-            decision.wake_at = view.state.step_began_at.map(|began| began + STEP_WITHIN);
+            let over = view.state.step_began_at.map(|began| began + STEP_WITHIN);
+            decision.wake_at = over.filter(|at| *at > view.now);
             decision
         }
     }
@@ -189,7 +205,7 @@ fn waiting(view: &View<'_>, write: &Write) -> Decision {
         step: write.step,
         message,
     });
-    let looks = [write.perform_by, write.perform_by + LATE];
+    let looks = [write.perform_by, lands_until(view, write)];
     decision.wake_at = looks.into_iter().find(|at| *at > view.now);
     decision
 }

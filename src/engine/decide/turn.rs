@@ -58,9 +58,12 @@ fn approval(view: &View<'_>, step: u16) -> Option<HoldReason> {
 
 /// Since when the step waits, if that is longer than the plan allows.
 fn overdue_since(view: &View<'_>, step: u16) -> Option<Timestamp> {
-    let over = view.state.approval_ends_at(step)? <= view.now;
-    let (_, since) = view.state.approval_asked?;
-    over.then_some(since)
+    let timeout = view.state.plan().step(step)?.approval_timeout?;
+    let (_, since) = view
+        .state
+        .approval_asked
+        .filter(|(asked, _)| *asked == step)?;
+    (view.elapsed(since) >= timeout.after).then_some(since)
 }
 
 /// Why everything is taken back for want of an approval, where the plan says so.

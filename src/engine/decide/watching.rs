@@ -241,7 +241,7 @@ pub(super) fn counts(view: &View<'_>, judgement: &Judgement) -> bool {
 /// time that only the journal's last entry gives was put there by somebody's wrong clock: no bake ends by it.
 fn knows_no_time(view: &View<'_>) -> bool {
     let was_wrong = view.observation.passed_at.is_none();
-    view.clock_went_back || (was_wrong && holds::skew(view).is_some())
+    view.clock_went_back() || (was_wrong && holds::skew(view).is_some())
 }
 
 pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReason]) -> Decision {

@@ -1,18 +1,48 @@
 //! Metrics with bounds: M of the last N datapoints beyond, and the gate fails.
+//!
+//! A datapoint that is missing, or that too few requests make, could have been beyond as well. Where those that are beyond
+//! and those that may have been are M together, the gate does not pass.
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::gate::{Beyond, Bound};
 use super::judge::{Said, unread};
 use super::number::Number;
 use super::plan::{Measure, MetricGate, Query};
 use super::reading::{Readings, SeriesReading};
-use super::tally::{Latest, sums, total};
+use super::sequential::fixed::float;
+use super::tally::{Latest, sum, sums, total};
 use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::state::State;
 use crate::engine::verdict::{Unknown, Verdict};
+
+/// One side in the window.
+#[derive(Default)]
+struct Window {
+    /// The datapoints there are.
+    points: BTreeMap<Timestamp, Number>,
+    /// How many of them are beyond the bound, and of enough requests.
+    crossed: u16,
+    /// How many are beyond the bound, but of too few requests to tell.
+    faint: u16,
+    /// All of it as one datapoint, where that is beyond the bound and of enough requests.
+    pooled: Option<Number>,
+    /// How many periods that were watched have none, although requests were seen, or nobody counts requests.
+    lost: u16,
+    /// How many have none because there were no requests.
+    idle: u16,
+}
+
+impl Window {
+    /// Whether so many of them are beyond the bound as make the gate fail. Those that are too faint count where all of the
+    /// window is beyond it too.
+    fn fails(&self, gate: &MetricGate) -> bool {
+        let faint = self.pooled.map_or(0, |_| self.faint);
+        self.crossed + faint >= gate.points
+    }
+}
 
 /// What the gate says, and what it read.
 pub(super) fn judge(state: &State, readings: &Readings, gate: &MetricGate) -> Said {
@@ -30,21 +60,25 @@ pub(super) fn judge(state: &State, readings: &Readings, gate: &MetricGate) -> Sa
         let why = "it was not read".to_owned();
         return Said::only(Verdict::Unknown(Unknown::Other(why)));
     };
-    let new = datapoints(&gate.new, readings, range);
+    let watched_from = state.measured.step_from;
+    let new = look(gate, &gate.new, readings, range, watched_from);
     let old = gate.old.as_ref();
     let old = old.filter(|old| unread(old.queries(), readings).is_none());
-    let old = old.map(|old| datapoints(old, readings, range));
-    let newest = |points: &BTreeMap<Timestamp, Number>| points.values().next_back().copied();
+    let old = old.map(|old| look(gate, old, readings, range, None));
+    let newest = |window: &Window| window.points.values().next_back().copied();
     let latest = latest(newest(&new), old.as_ref().and_then(newest));
-    if new.is_empty() {
+    if new.points.is_empty() {
         let verdict = nothing(state, readings, gate, range);
         return Said::with(verdict, latest);
     }
-    let old_worst = old.as_ref().and_then(|old| worst(gate.bound, old));
+    let old_worst = old.as_ref().and_then(|old| worst(gate.bound, &old.points));
     let Some(beyond) = beyond(gate, &new, old_worst) else {
-        return Said::with(Verdict::Pass, latest);
+        // A step that is being written or settles has not shown anything yet.
+        let doubt = watched_from.and_then(|_| doubtful(readings, gate, &new, range));
+        return Said::with(doubt.unwrap_or(Verdict::Pass), latest);
     };
-    let old_too = old.is_some_and(|old| crossed(gate.bound, &old) >= usize::from(gate.points));
+    // Without a weight the old side has stragglers, which prove nothing about it.
+    let old_too = !state.old_is_idle() && old.is_some_and(|old| old.fails(gate));
     let gate = gate.id();
     let cause = RevertCause::MeasureBeyond { gate, beyond };
     Said {
@@ -67,15 +101,81 @@ fn window(
     Some((until.checked_sub(gate.window()).ok()?, until))
 }
 
+/// One side in the window. Periods that began before `watched_from` may lack a datapoint: nobody was sent there yet.
+fn look(
+    gate: &MetricGate,
+    measure: &Measure,
+    readings: &Readings,
+    range: (Timestamp, Timestamp),
+    watched_from: Option<Timestamp>,
+) -> Window {
+    let requests = requests(gate, measure);
+    let asked = sums(requests, readings, range);
+    let mut window = Window {
+        points: datapoints(gate, measure, readings, range),
+        pooled: pooled(gate, measure, readings, range),
+        ..Window::default()
+    };
+    let counted = !requests.is_empty();
+    let period = SignedDuration::from_mins(i64::from(gate.every_mins.max(1)));
+    let mut at = range.0;
+    while at < range.1 {
+        let here = asked.get(&at).copied().unwrap_or(Number::ZERO);
+        match window.points.get(&at) {
+            Some(value) if !gate.bound.is_broken_by(*value) => {}
+            Some(_) if here.value() < float(gate.min_requests) => window.faint += 1,
+            Some(_) => window.crossed += 1,
+            None if watched_from.is_none_or(|from| at < from) => {}
+            None if counted && here <= Number::ZERO => window.idle += 1,
+            None => window.lost += 1,
+        }
+        at += period;
+    }
+    window
+}
+
+/// The rate over all of the window, where that is beyond the bound and of enough requests.
+fn pooled(
+    gate: &MetricGate,
+    measure: &Measure,
+    readings: &Readings,
+    range: (Timestamp, Timestamp),
+) -> Option<Number> {
+    let Measure::Rate { errors, requests } = measure else {
+        return None;
+    };
+    let (wrong, all) = (sum(errors, readings, range), sum(requests, readings, range));
+    let rate = Number::rounded(100.0 * wrong / all)?;
+    (all >= float(gate.min_requests) && gate.bound.is_broken_by(rate)).then_some(rate)
+}
+
+/// What counts the requests of a measure; empty where nothing does.
+fn requests<'g>(gate: &'g MetricGate, measure: &'g Measure) -> &'g [Query] {
+    match measure {
+        Measure::Rate { requests, .. } => requests,
+        Measure::Series { .. } if *measure == gate.new => &gate.requests,
+        Measure::Series { .. } => &[],
+    }
+}
+
 /// The measure's datapoints in `[from, until)`.
 fn datapoints(
+    gate: &MetricGate,
     measure: &Measure,
     readings: &Readings,
     range: (Timestamp, Timestamp),
 ) -> BTreeMap<Timestamp, Number> {
     match measure {
         Measure::Series { query, times } => {
-            let all = sums(std::slice::from_ref(query), readings, range);
+            let mut all = sums(std::slice::from_ref(query), readings, range);
+            if is_count(query) && matches!(gate.bound, Bound::Max(_)) {
+                // A count that is not told is zero where requests were seen.
+                let asked = sums(requests(gate, measure), readings, range);
+                let seen = asked.into_iter().filter(|(_, all)| *all > Number::ZERO);
+                for (at, _) in seen {
+                    all.entry(at).or_insert(Number::ZERO);
+                }
+            }
             let scaled = |(at, value): (Timestamp, Number)| {
                 Some((at, Number::rounded(value.value() * times.value())?))
             };
@@ -95,6 +195,12 @@ fn datapoints(
     }
 }
 
+/// Whether a series is a sum, of which nothing is zero.
+fn is_count(query: &Query) -> bool {
+    let mut inputs = query.inputs.values();
+    query.expression.is_none() && inputs.all(|metric| metric.stat == "Sum")
+}
+
 /// No datapoint at all: too little to judge where nobody asked, and blindness where somebody did.
 fn nothing(
     state: &State,
@@ -106,44 +212,60 @@ fn nothing(
     if state.measured.step_from.is_none() || gate.no_data_passes {
         return Verdict::Pass;
     }
-    let known: &[Query] = match &gate.new {
-        Measure::Rate { requests, .. } => requests,
-        Measure::Series { .. } => &gate.requests,
-    };
-    let asked = total(known, readings, range);
-    if known.is_empty() || asked > 0 {
+    let known = requests(gate, &gate.new);
+    if known.is_empty() || total(known, readings, range) > 0 {
         return Verdict::Unknown(Unknown::NoData);
     }
-    Verdict::NotJudged(HoldReason::TooFewRequests {
+    Verdict::NotJudged(too_few(gate, 0))
+}
+
+/// Why the gate does not pass although it does not fail: datapoints that are missing or too faint could make it fail.
+fn doubtful(
+    readings: &Readings,
+    gate: &MetricGate,
+    new: &Window,
+    range: (Timestamp, Timestamp),
+) -> Option<Verdict> {
+    let missing = if gate.no_data_passes {
+        (0, 0)
+    } else {
+        (new.lost, new.idle)
+    };
+    let seen = new.crossed + new.faint;
+    if seen + missing.0 + missing.1 < gate.points {
+        return None;
+    }
+    if seen + missing.1 < gate.points {
+        let points = new.points.len();
+        let why = format!("only {points} of its last {} datapoints are there", gate.of);
+        return Some(Verdict::Unknown(Unknown::Other(why)));
+    }
+    let asked = total(requests(gate, &gate.new), readings, range);
+    Some(Verdict::NotJudged(too_few(gate, asked)))
+}
+
+fn too_few(gate: &MetricGate, requests: u64) -> HoldReason {
+    let needed = gate.min_requests * u64::from(gate.of);
+    HoldReason::TooFewRequests {
         gate: gate.id(),
-        requests: 0,
-        needed: None,
-    })
+        requests,
+        needed: (needed > requests).then_some(needed),
+    }
 }
 
 /// How the datapoints cross the bound, if enough of them do.
-fn beyond(
-    gate: &MetricGate,
-    points: &BTreeMap<Timestamp, Number>,
-    old: Option<Number>,
-) -> Option<Beyond> {
-    let crossed = crossed(gate.bound, points);
-    if crossed < usize::from(gate.points) {
+fn beyond(gate: &MetricGate, window: &Window, old: Option<Number>) -> Option<Beyond> {
+    if !window.fails(gate) {
         return None;
     }
     Some(Beyond {
-        value: worst(gate.bound, points)?,
+        value: worst(gate.bound, &window.points)?,
         bound: gate.bound,
         unit: gate.unit,
-        points: u32::try_from(crossed).unwrap_or(u32::MAX),
-        of: u32::try_from(points.len()).unwrap_or(u32::MAX),
+        points: u32::from(window.crossed + window.faint),
+        of: u32::try_from(window.points.len()).unwrap_or(u32::MAX),
         old,
     })
-}
-
-fn crossed(bound: Bound, points: &BTreeMap<Timestamp, Number>) -> usize {
-    let broken = |value: &&Number| bound.is_broken_by(**value);
-    points.values().filter(broken).count()
 }
 
 fn worst(bound: Bound, points: &BTreeMap<Timestamp, Number>) -> Option<Number> {

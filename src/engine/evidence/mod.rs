@@ -8,6 +8,7 @@
 
 pub mod gate;
 pub mod judge;
+pub mod math;
 pub mod number;
 pub mod plan;
 pub mod reading;

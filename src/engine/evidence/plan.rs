@@ -166,9 +166,20 @@ pub struct MetricGate {
     pub of: u16,
     /// How long a datapoint is, and so how often it is read, in minutes, 1 to 60.
     pub every_mins: u16,
+    /// A rate of fewer requests than this says nothing by itself.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub min_requests: u64,
     /// Whether having no data at all is as good as being within the bound.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_data_passes: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl MetricGate {

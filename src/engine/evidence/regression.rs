@@ -34,8 +34,13 @@ pub(super) fn judge(
         })),
         // A step that has just been taken has shown nothing yet; its bake has not begun.
         Judgement::NotJudged(_) if state.measured.step_from.is_none() => Said::only(Verdict::Pass),
-        // At 100 % the old side has no requests: there is nothing left to compare with, and what was seen before stands.
-        Judgement::NotJudged(_) if old_is_idle(state) => Said::only(Verdict::Pass),
+        // What was judged before the old side lost its requests stands; what was not never will be.
+        Judgement::NotJudged(numbers) if state.old_is_idle() => {
+            Said::only(Verdict::NotJudged(HoldReason::NeverCompared {
+                gate: id,
+                requests: numbers.new.requests,
+            }))
+        }
         Judgement::NotJudged(numbers) => {
             Said::only(Verdict::NotJudged(HoldReason::TooFewRequests {
                 gate: id,
@@ -44,10 +49,4 @@ pub(super) fn judge(
             }))
         }
     }
-}
-
-/// Whether the old side gets nothing by the weights.
-fn old_is_idle(state: &State) -> bool {
-    let images = state.verified.as_ref();
-    images.is_some_and(|images| images.iter().all(|image| image.pair().old.0 == 0))
 }

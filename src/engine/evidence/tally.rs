@@ -11,6 +11,7 @@ use super::plan::{Counted, Measures, Query};
 use super::reading::{Readings, SeriesReading, ceil, floor};
 use super::sequential::fixed::natural;
 use super::sequential::{Evidence, Look};
+use crate::engine::fold::FIRST_WRITE_SLACK;
 use crate::engine::state::State;
 
 /// How often the tally is journaled while nothing else happens. The minutes since then are read again, which costs
@@ -89,7 +90,11 @@ impl Measured {
 
     /// Another comparison than before is asked for: what was gathered for that one proves nothing.
     pub fn amended(&mut self, measures: &Measures, before: &Measures) {
-        if measures.regression != before.regression
+        let compared = |measures: &Measures| {
+            let gate = measures.regression.as_ref()?;
+            Some((gate.new.clone(), gate.old.clone(), gate.test.at_most()))
+        };
+        if compared(measures) != compared(before)
             && let Some(tally) = &mut self.tally
         {
             tally.run = None;
@@ -151,7 +156,17 @@ pub fn up_to_date(state: &State, readings: &Readings) -> Option<Tally> {
         tally.old_requests = tally.old_requests.saturating_add(of(&gate.old));
     }
     if let (Some(gate), Some(run)) = (&measures.regression, &mut tally.run) {
-        for look in looks(&gate.new, &gate.old, readings, range) {
+        let started = state.first_write.map(|at| ceil(at + FIRST_WRITE_SLACK, 1));
+        let idle_from = state.step_began_at.filter(|_| state.old_is_idle());
+        for mut look in looks(&gate.new, &gate.old, readings, range) {
+            // Without a weight the old side has stragglers, which prove nothing about it.
+            if idle_from.is_some_and(|from| look.minute >= from) {
+                continue;
+            }
+            // Whoever called the new side before the start was no part of the traffic: a test, a probe.
+            if started.is_none_or(|started| look.minute < started) {
+                (look.new_requests, look.new_errors) = (0, 0);
+            }
             run.add(&look);
         }
     }

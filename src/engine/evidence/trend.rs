@@ -1,5 +1,9 @@
 //! Does something on the new side climb without end? A leak is seen in what is left after each collection, so the lows of
 //! equal parts of the time are compared, and not the readings themselves.
+//!
+//! What climbs with the requests does not climb without end. Where requests are counted, and do not rise themselves, two
+//! hours tell. Where nobody counts them it takes [`LOAD_UNKNOWN_MIN`]: the steep part of a day's curve is no longer than
+//! that. Where they rise it takes a whole day. A hold for a climb that was the day's own ends by itself when the curve turns.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +24,9 @@ const PARTS: usize = 8;
 
 /// Shorter than this nothing is a trend: a cache that fills is none.
 const LOOKED_AT_MIN: SignedDuration = SignedDuration::from_hours(2);
+
+/// Where nobody counts requests, a shorter climb may be the morning's.
+const LOAD_UNKNOWN_MIN: SignedDuration = SignedDuration::from_hours(6);
 
 /// So long after the bake began the climb to more traffic is over.
 const WARMS_UP_FOR: SignedDuration = SignedDuration::from_mins(15);
@@ -43,24 +50,43 @@ pub(super) fn judge(state: &State, readings: &Readings, gate: &TrendGate) -> Sai
     else {
         return Said::only(Verdict::Pass);
     };
-    let from = (since + WARMS_UP_FOR).max(*until - TREND_OVER);
-    let looked_at = until.duration_since(from);
-    let seen = points.range(from..(*until).max(from)).next().is_some();
-    if !seen && looked_at >= BLIND_AFTER {
+    let lately = since.max(*until - BLIND_AFTER);
+    let newest = points.range(lately..(*until).max(lately));
+    let lowest = newest.map(|(_, value)| *value).min();
+    if lowest.is_none() && until.duration_since(since + WARMS_UP_FOR) >= BLIND_AFTER {
         return Said::only(Verdict::Unknown(Unknown::NoData));
     }
-    if looked_at < LOOKED_AT_MIN {
-        return Said::only(Verdict::Pass);
+    let from = (since + WARMS_UP_FOR).max(*until - TREND_OVER);
+    let looked_at = until.duration_since(from);
+    let climb = (looked_at >= LOOKED_AT_MIN)
+        .then(|| climb(gate, points, from, looked_at))
+        .flatten();
+    let lowest = lowest.map(|lowest| lowest.value() * gate.times.value());
+    if let Some(value) = lowest.filter(|value| *value >= gate.limit.value()) {
+        let per_hour = climb.map_or(0.0, |(_, per_hour)| per_hour);
+        return climbing(gate, value, per_hour, *until);
     }
-    let Some((value, per_hour)) = climb(gate, points, from, looked_at) else {
+    let Some((value, per_hour)) = climb else {
         return Said::only(Verdict::Pass);
     };
-    let whole_day = looked_at >= TREND_OVER - SignedDuration::from_mins(30);
-    let with_load = gate.requests.is_empty() || rises(&gate.requests, readings, from, looked_at);
-    if with_load && !whole_day {
+    let needed = if gate.requests.is_empty() {
+        LOAD_UNKNOWN_MIN
+    } else if rises(&gate.requests, readings, from, looked_at) {
+        TREND_OVER - SignedDuration::from_mins(30)
+    } else {
+        LOOKED_AT_MIN
+    };
+    if looked_at < needed {
         return Said::only(Verdict::Pass);
     }
-    reaches(gate, value, per_hour, *until)
+    let hours = (gate.limit.value() - value).max(0.0) / per_hour;
+    let left = SignedDuration::try_from_secs_f64(hours * 3600.0).ok();
+    let reaches_at = left
+        .filter(|left| *left <= gate.within)
+        .and_then(|left| until.checked_add(left).ok());
+    reaches_at.map_or(Said::only(Verdict::Pass), |at| {
+        climbing(gate, value, per_hour, at)
+    })
 }
 
 /// Whether the requests of the last third are clearly more than those of the first.
@@ -98,26 +124,20 @@ fn climb(
     let rising = lows.windows(2).filter(|pair| pair[1] > pair[0]).count();
     let (first, last) = (lows.first()?, lows.last()?);
     let climbed = last - first;
-    let clear = climbed >= CLIMB_MIN * gate.limit.value() && *last < gate.limit.value();
+    let clear = climbed > 0.0 && climbed >= CLIMB_MIN * gate.limit.value();
     let hours = (part * (count - 1)).as_secs_f64() / 3600.0;
     (clear && rising + 1 >= lows.len() - 1).then(|| (*last, climbed / hours))
 }
 
-/// When the climb ends, and whether that is soon enough to matter.
-fn reaches(gate: &TrendGate, value: f64, per_hour: f64, until: Timestamp) -> Said {
-    let hours = (gate.limit.value() - value) / per_hour;
-    let left = SignedDuration::try_from_secs_f64(hours * 3600.0).ok();
-    let left = left.filter(|left| *left <= gate.within);
-    let told = left.and_then(|left| {
-        let reaches_at = super::reading::floor(until.checked_add(left).ok()?, TREND_PERIOD_MINS);
-        Some(HoldReason::Climbing {
-            gate: gate.id(),
-            value: Number::rounded(value)?,
-            per_hour: Number::rounded(per_hour)?,
-            limit: gate.limit,
-            unit: gate.unit,
-            reaches_at,
-        })
-    });
-    Said::only(told.map_or(Verdict::Pass, Verdict::NotJudged))
+/// It is at its limit, or will be.
+fn climbing(gate: &TrendGate, value: f64, per_hour: f64, reaches_at: Timestamp) -> Said {
+    let rounded = |number| Number::rounded(number).unwrap_or(gate.limit);
+    Said::only(Verdict::NotJudged(HoldReason::Climbing {
+        gate: gate.id(),
+        value: rounded(value),
+        per_hour: rounded(per_hour),
+        limit: gate.limit,
+        unit: gate.unit,
+        reaches_at: super::reading::floor(reaches_at, TREND_PERIOD_MINS),
+    }))
 }

@@ -4,6 +4,8 @@ mod beside;
 mod ending;
 mod writing;
 
+pub use writing::FIRST_WRITE_SLACK;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;

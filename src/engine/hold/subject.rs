@@ -27,6 +27,7 @@ impl HoldReason {
             Self::TooFewRequests {
                 requests, needed, ..
             } => (*requests, *needed) = (0, None),
+            Self::NeverCompared { requests, .. } => *requests = 0,
             Self::TrafficElsewhere {
                 observed,
                 new_requests,

@@ -19,7 +19,7 @@ pub struct Topic {
 
 /// The words that channels may ask for: types of events, and kinds of holds.
 #[rustfmt::skip]
-pub const KINDS: [&str; 80] = [
+pub const KINDS: [&str; 81] = [
     // Events that a person may want to hear of.
     "plan_accepted", "weight_change_intended", "weight_change_failed", "weight_change_abandoned", "weights_verified",
     "change_in_sync", "bake_started", "step_completed", "step_held", "gate_unknown", "gate_known", "alarm_judged",
@@ -34,8 +34,8 @@ pub const KINDS: [&str; 80] = [
     "no_data", "unknown", "unknown_too_long", "route53_unreadable", "preflight", "claimed", "clock", "plan_changed",
     "plan_unreadable", "journal_down", "break_glass", "fleet_unreadable", "budget_spent", "shared_fate", "frozen",
     "dependency", "fleet_full", "approval", "approval_overdue", "window_shut", "in_sync_late", "paused",
-    "measure_red", "traffic_elsewhere", "climbing", "too_few_requests", "jobs_both_off", "jobs_drift", "jobs_stuck", "jobs_running",
-    "jobs_unread",
+    "measure_red", "traffic_elsewhere", "climbing", "too_few_requests", "never_compared", "jobs_both_off", "jobs_drift",
+    "jobs_stuck", "jobs_running", "jobs_unread",
 ];
 
 /// Why nothing moves, as far as an entry says it for the first time; nothing for other events. `before` is its cutover before

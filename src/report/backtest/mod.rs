@@ -8,7 +8,6 @@ mod tests;
 
 pub use json::to_json;
 
-use comfy_table::ContentArrangement;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use jiff::SignedDuration;
@@ -19,6 +18,7 @@ use super::check::indented;
 use super::check::minimum_duration;
 use super::check::right_align;
 use super::holds;
+use super::rehearsal::cells::shortened;
 use super::text;
 use crate::engine::backtest::Backtest;
 use crate::engine::backtest::End;
@@ -41,6 +41,12 @@ pub struct Look {
 }
 
 impl Look {
+    /// A time to the minute, without its weekday: `2026-11-07 17:00`.
+    fn day(&self, at: Timestamp) -> String {
+        let zoned = at.to_zoned(self.zone.clone());
+        zoned.strftime("%Y-%m-%d %H:%M").to_string()
+    }
+
     /// A time to the minute: `Sat 2026-11-07 17:00`.
     fn minute(&self, at: Timestamp) -> String {
         let zoned = at.to_zoned(self.zone.clone());
@@ -55,7 +61,9 @@ pub fn to_text(backtests: &[Backtest], look: &Look) -> String {
 }
 
 fn one(test: &Backtest, look: &Look) -> String {
-    let mut blocks = vec![heading(test, look), gates(test, look)];
+    let mut blocks = vec![heading(test, look)];
+    blocks.extend(gates(test, look));
+    blocks.extend(left_out(test, look));
     if look.charts {
         blocks.extend(strips::to_text(test, look));
     }
@@ -75,23 +83,26 @@ fn heading(test: &Backtest, look: &Look) -> String {
     let zone = look.zone.iana_name().unwrap_or("UTC");
     let rest = format!(
         "{} to {} ({zone}), a start every {}",
-        look.minute(test.since),
-        look.minute(test.until),
+        look.day(test.since),
+        look.day(test.until),
         text::duration(test.every),
     );
-    let first = format!("{}, had it run then:", test.source.plan.name);
-    let lines = text::wrap(&format!("{first} {rest}"), 0, look.width);
-    lines.replacen(&first, &text::styled(text::TITLE, &first), 1)
+    let name = test.source.plan.name.as_str();
+    let line = text::wrap(&format!("{name}: {rest}"), 0, look.width);
+    let rest = line.strip_prefix(name).unwrap_or_default();
+    format!("{}{rest}", text::styled(text::TITLE, name))
 }
 
-/// A line a gate; those that take no part below.
-fn gates(test: &Backtest, look: &Look) -> String {
+/// So many columns the numbers of a gate take.
+const NUMBER_CELLS: usize = 54;
+
+/// Names are not cut off below this.
+const NAME_CELLS_MIN: usize = 24;
+
+/// A line for each gate that takes part; none where no gate does.
+fn gates(test: &Backtest, look: &Look) -> Option<String> {
     let mut table = Table::new();
     table.load_style(NOTHING);
-    if let Some(width) = look.width.and_then(|width| u16::try_from(width).ok()) {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(width.saturating_sub(4));
-    }
     table.set_header([
         "gate",
         "red",
@@ -101,26 +112,20 @@ fn gates(test: &Backtest, look: &Look) -> String {
         "no data",
         "took back",
     ]);
-    let (seen, unseen): (Vec<&GatePast>, Vec<&GatePast>) =
-        test.gates.iter().partition(|gate| gate.sight.takes_part());
-    for gate in seen {
-        table.add_row(gate_row(gate, test.runs.len()));
+    let cells = look.width.map(|width| width.saturating_sub(NUMBER_CELLS));
+    let cells = cells.map(|cells| cells.max(NAME_CELLS_MIN));
+    let seen = test.gates.iter().filter(|gate| gate.sight.takes_part());
+    for gate in seen.clone() {
+        let id = gate.id.to_string();
+        let name = cells.map_or_else(|| id.clone(), |cells| shortened(&id, cells));
+        table.add_row(gate_row(gate, name, test.runs.len()));
     }
     right_align(&mut table, &[1, 2, 3, 4, 5, 6]);
-    let mut lines = vec![indented(&table).trim_end().to_owned()];
-    lines.extend(unseen.into_iter().map(|gate| {
-        let line = format!("{}: {}", name(gate), left_out(&gate.sight));
-        text::wrap(&line, 4, look.width)
-    }));
-    lines.join("\n")
+    let shown = indented(&table).trim_end().to_owned();
+    (seen.count() > 0).then_some(shown)
 }
 
-fn name(gate: &GatePast) -> String {
-    let fallback = if gate.fallback { " (fallback)" } else { "" };
-    format!("{}{fallback}", gate.id)
-}
-
-fn gate_row(gate: &GatePast, starts: usize) -> Vec<String> {
+fn gate_row(gate: &GatePast, name: String, starts: usize) -> Vec<String> {
     let dash = || "–".to_owned();
     let some = |number: usize| {
         if number == 0 {
@@ -138,33 +143,45 @@ fn gate_row(gate: &GatePast, starts: usize) -> Vec<String> {
     };
     let longest = gate.visits().map(Stretch::length).max();
     vec![
-        name(gate),
+        name,
         some(gate.visits().count()),
         time(gate.time_in(AlarmState::Alarm)),
         time(longest.unwrap_or_default()),
         some(gate.flaps()),
         time(gate.time_in(AlarmState::InsufficientData)),
-        match gate.reverted {
-            0 => dash(),
-            reverted => format!(
-                "{} of {}",
-                text::thousands(reverted),
-                text::thousands(starts)
-            ),
+        match (gate.fallback, gate.reverted) {
+            (true, _) => "way back".to_owned(),
+            (false, 0) => dash(),
+            (false, reverted) => {
+                format!(
+                    "{} of {}",
+                    text::thousands(reverted),
+                    text::thousands(starts)
+                )
+            }
         },
     ]
 }
 
-/// Why a gate takes no part.
-fn left_out(sight: &Sight) -> String {
-    match sight {
-        Sight::Seen => "it had data".to_owned(),
-        Sight::NeverData => "never had data; left out".to_owned(),
-        Sight::Missing => "CloudWatch does not know it; left out".to_owned(),
-        Sight::Unreadable(message) => format!("could not be read ({message}); left out"),
-        Sight::NotRecorded => "is not in the record; left out".to_owned(),
-        Sight::NotThen => "nobody moved traffic then; left out".to_owned(),
-    }
+/// The gates that take no part, and why.
+fn left_out(test: &Backtest, look: &Look) -> Option<String> {
+    let lines = test.gates.iter().filter_map(|gate| {
+        let why = match &gate.sight {
+            Sight::Seen => return None,
+            Sight::NeverData => "it never had data".to_owned(),
+            Sight::Missing => "CloudWatch does not know it".to_owned(),
+            Sight::Unreadable(message) => format!("it could not be read: {message}"),
+            Sight::NotRecorded => "the record has nothing of it".to_owned(),
+            Sight::NotThen => "nobody moved traffic then".to_owned(),
+        };
+        Some(text::wrap(
+            &format!("{} is left out: {why}", gate.id),
+            0,
+            look.width,
+        ))
+    });
+    let lines: Vec<String> = lines.collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// The first start in full.
@@ -259,7 +276,7 @@ fn ends(test: &Backtest, look: &Look) -> String {
 fn took(test: &Backtest) -> String {
     let took = test.took();
     match (took.first(), took.get(took.len() / 2), took.last()) {
-        (Some(least), Some(_), Some(most)) if least == most => {
+        (Some(least), Some(_), Some(most)) if text::duration(*least) == text::duration(*most) => {
             format!("Going through took {}.", text::duration(*least))
         }
         (Some(least), Some(middle), Some(most)) => format!(
@@ -279,8 +296,8 @@ fn took(test: &Backtest) -> String {
 /// A part in whole percent; what is above zero is not shown as nothing.
 fn percent(part: usize, whole: usize) -> String {
     match (part * 200 + whole) / (2 * whole.max(1)) {
-        0 if part > 0 => "under 1 %".to_owned(),
-        percent => format!("{percent} %"),
+        0 if part > 0 => "under 1%".to_owned(),
+        percent => format!("{percent}%"),
     }
 }
 

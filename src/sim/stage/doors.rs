@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ use crate::engine::evidence::wanted::Minutes;
 use crate::engine::observation::{AlarmReading, HistoryReading};
 use crate::engine::plan::Account;
 use crate::engine::units::{AlarmId, CutoverName};
-use crate::ports::{Append, Clock, Heartbeat, Journal, JournalError, Position, Signals};
+use crate::ports::{AlarmPage, Append, Clock, Heartbeat, Journal, JournalError, Position, Signals};
 use crate::scenario::What;
 use crate::sim::dns::SimDns;
 use crate::sim::fault::Fault;
@@ -91,6 +92,17 @@ impl Signals for StageSignals {
     ) -> BTreeMap<AlarmId, AlarmReading> {
         self.catch_up();
         self.signals.read_alarms(account, wanted).await
+    }
+
+    async fn read_alarms_by_page(
+        &self,
+        account: &Account,
+        wanted: &BTreeSet<AlarmId>,
+        told: &UnboundedSender<AlarmPage>,
+    ) -> BTreeMap<AlarmId, AlarmReading> {
+        self.catch_up();
+        let signals = &self.signals;
+        signals.read_alarms_by_page(account, wanted, told).await
     }
 
     async fn alarm_history(

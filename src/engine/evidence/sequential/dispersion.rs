@@ -55,11 +55,11 @@ pub(super) struct Dispersion {
 
 /// So many standard errors above its estimate the dispersion is assumed, because too small a one takes healthy services
 /// back, and too large a one costs time. Found by simulation (`benches/regression.rs`).
-const STANDARD_ERRORS: f64 = 1.5;
+const STANDARD_ERRORS: f64 = 0.5;
 
 /// Before anything is known, errors are taken to come in bursts, and so many errors do not yet say otherwise. Without it the
 /// services with the fewest errors, of which least is known, would be taken back most often (same place).
-const PRIOR_ERRORS: f64 = 20.0;
+const PRIOR_ERRORS: f64 = 10.0;
 const PRIOR_DISPERSION: f64 = 5.0;
 
 impl Dispersion {

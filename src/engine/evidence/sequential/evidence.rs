@@ -41,6 +41,9 @@ pub struct Evidence {
     dispersion: Dispersion,
     /// Minutes in which both sides had requests, oldest first.
     spans: Vec<Span>,
+    /// The first of these minutes, in minutes since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first: Option<i64>,
 }
 
 /// Two neighbouring quarters of an hour of the old side.
@@ -85,6 +88,7 @@ impl Evidence {
             recent: Vec::new(),
             dispersion: Dispersion::default(),
             spans: Vec::new(),
+            first: None,
         }
     }
 
@@ -117,6 +121,7 @@ impl Evidence {
             return;
         }
         if new.requests > 0 && old.requests > 0 {
+            self.first = Some(self.first.map_or(minute, |first| first.min(minute)));
             self.compare(minute.div_euclid(60), new, old);
         }
     }
@@ -124,6 +129,12 @@ impl Evidence {
     /// The ratio that it is gathered against, in thousandths.
     pub(super) fn at_most(&self) -> u32 {
         self.at_most
+    }
+
+    /// The first minute in which both sides had requests.
+    pub(super) fn first(&self) -> Option<Timestamp> {
+        let second = self.first?.checked_mul(60)?;
+        Timestamp::from_second(second).ok()
     }
 
     pub(super) fn spans(&self) -> &[Span] {

@@ -94,6 +94,9 @@ pub const SEEN_TIMES: f64 = 5.0;
 /// … or this share of its requests, where that is more. Without it a service that never fails could never pass.
 pub const SEEN_RATE: f64 = 0.01;
 
+/// That many times as many requests as there were are no estimate any more: how many are needed is not told.
+const TOLD_TIMES_MAX: f64 = 10_000.0;
+
 /// The test: how much worse is still well, and how seldom it may be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Test {
@@ -169,15 +172,20 @@ impl Test {
             all.add(span);
         }
         if odds >= threshold {
-            return Judgement::Fail(self.numbers(&worst, odds, dispersion, None));
+            let mut numbers = self.numbers(&worst, odds, dispersion, None);
+            // The first hour began before the first comparison did.
+            numbers.since = numbers.since.max(evidence.first());
+            return Judgement::Fail(numbers);
         }
         let seen = self.would_be_seen(all.new, all.old, dispersion);
         let needed = threshold + PRIOR_COST;
         if seen >= needed {
             return Judgement::Pass(self.numbers(&all, odds, dispersion, None));
         }
-        let requests = float(all.new.requests) * needed / seen.max(f64::MIN_POSITIVE);
-        Judgement::NotJudged(self.numbers(&all, odds, dispersion, Some(natural(requests))))
+        let times = (seen > 0.0).then(|| needed / seen);
+        let told = times.filter(|times| *times <= TOLD_TIMES_MAX);
+        let requests = told.map(|times| natural(float(all.new.requests) * times));
+        Judgement::NotJudged(self.numbers(&all, odds, dispersion, requests))
     }
 
     /// The natural logarithm of the odds against chance; −∞ without evidence.

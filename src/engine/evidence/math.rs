@@ -1,0 +1,224 @@
+//! Metric math as text: which words of an expression name a series. What it computes is `CloudWatch`'s business.
+//!
+//! Series of many cutovers are read in one call, in which every series has a name that all expressions may use. So an
+//! expression may name its own inputs and nothing else: what it does not define belongs to somebody else.
+//!
+//! Source: `CloudWatch` User Guide, "Using metric math"; API Reference, `MetricDataQuery` (an identifier begins with a
+//! lower-case letter, and has letters, digits and underscores).
+
+use std::fmt;
+
+/// The functions and the constants that metric math knows; all of them are upper-case, as no identifier is.
+const WORDS: &[&str] = &[
+    "ABS",
+    "AND",
+    "ANOMALY_DETECTION_BAND",
+    "ASC",
+    "AVG",
+    "CEIL",
+    "DATAPOINT_COUNT",
+    "DATE",
+    "DAY",
+    "DB_PERF_INSIGHTS",
+    "DESC",
+    "DIFF",
+    "DIFF_TIME",
+    "EPOCH",
+    "FILL",
+    "FIRST",
+    "FLOOR",
+    "HOUR",
+    "IF",
+    "INSIGHT_RULE_METRIC",
+    "LAMBDA",
+    "LAST",
+    "LINEAR",
+    "LOG",
+    "LOG10",
+    "MAX",
+    "METRIC_COUNT",
+    "MIN",
+    "MINUTE",
+    "MONTH",
+    "OR",
+    "PERIOD",
+    "RATE",
+    "REMOVE_EMPTY",
+    "REPEAT",
+    "RUNNING_SUM",
+    "SEARCH",
+    "SERVICE_QUOTA",
+    "SLICE",
+    "SORT",
+    "STDDEV",
+    "SUM",
+    "TIME_SERIES",
+    "YEAR",
+];
+
+/// Why an expression cannot be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mistake {
+    /// It names a series that it does not define.
+    Undefined(String),
+    /// It takes all series of the call.
+    Everything,
+    /// There is no such function.
+    NoFunction(String),
+    /// A bracket or a quote is not closed, or closes what was not opened.
+    Unclosed,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Undefined(name) => {
+                write!(
+                    f,
+                    "the expression names `{name}`, which is none of its inputs"
+                )
+            }
+            Self::Everything => f.write_str(
+                "`METRICS()` takes every series of the call, those of other cutovers too",
+            ),
+            Self::NoFunction(name) => write!(f, "metric math has no function `{name}`"),
+            Self::Unclosed => {
+                f.write_str("a bracket or a quote of the expression has no counterpart")
+            }
+        }
+    }
+}
+
+/// A piece of an expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'e> {
+    /// A word: the name of a series, or of a function.
+    Word(&'e str),
+    /// Text in quotes, with them.
+    Quoted(&'e str),
+    /// Numbers, operators, spaces.
+    Other(&'e str),
+}
+
+impl<'e> Piece<'e> {
+    /// As it is written.
+    pub fn text(self) -> &'e str {
+        match self {
+            Self::Word(text) | Self::Quoted(text) | Self::Other(text) => text,
+        }
+    }
+}
+
+/// The pieces of an expression, in order; together they are the expression.
+pub fn pieces(expression: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut rest = expression;
+    while let Some(first) = rest.chars().next() {
+        let is_word = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
+        let up_to =
+            |ends: &dyn Fn(char) -> bool| rest.find(|sign| ends(sign)).unwrap_or(rest.len());
+        let length = match first {
+            '\'' | '"' => {
+                let closes = rest[1..].find(first);
+                closes.map_or(rest.len(), |at| at + 2)
+            }
+            // `1e5` and `0.99` are numbers, no words.
+            '0'..='9' => up_to(&|sign| !is_word(sign) && sign != '.'),
+            _ if is_word(first) => up_to(&|sign| !is_word(sign)),
+            _ => up_to(&|sign| is_word(sign) || matches!(sign, '\'' | '"')),
+        };
+        let (piece, after) = rest.split_at(length);
+        pieces.push(match first {
+            '\'' | '"' => Piece::Quoted(piece),
+            '0'..='9' => Piece::Other(piece),
+            _ if is_word(first) => Piece::Word(piece),
+            _ => Piece::Other(piece),
+        });
+        rest = after;
+    }
+    pieces
+}
+
+/// The first mistake of an expression whose inputs are these, if it has one.
+pub fn mistake(expression: &str, is_input: impl Fn(&str) -> bool) -> Option<Mistake> {
+    let mut open: Vec<char> = Vec::new();
+    for piece in pieces(expression) {
+        match piece {
+            Piece::Word(word) if is_input(word) || WORDS.contains(&word) => {}
+            Piece::Word(word) if word.eq_ignore_ascii_case("METRICS") => {
+                return Some(Mistake::Everything);
+            }
+            Piece::Word(word) if word.starts_with(|first: char| first.is_ascii_uppercase()) => {
+                return Some(Mistake::NoFunction(word.to_owned()));
+            }
+            Piece::Word(word) => return Some(Mistake::Undefined(word.to_owned())),
+            Piece::Quoted(text) => {
+                let closed = text.len() > 1 && text.ends_with(&text[..1]);
+                if !closed {
+                    return Some(Mistake::Unclosed);
+                }
+            }
+            Piece::Other(text) => {
+                for sign in text.chars() {
+                    let closes = match sign {
+                        '(' | '[' | '{' => {
+                            open.push(sign);
+                            continue;
+                        }
+                        ')' => '(',
+                        ']' => '[',
+                        '}' => '{',
+                        _ => continue,
+                    };
+                    if open.pop() != Some(closes) {
+                        return Some(Mistake::Unclosed);
+                    }
+                }
+            }
+        }
+    }
+    (!open.is_empty()).then_some(Mistake::Unclosed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(expression: &str) -> Option<Mistake> {
+        mistake(expression, |word| ["failed", "tried", "e5"].contains(&word))
+    }
+
+    #[test]
+    fn an_expression_names_its_own_inputs_and_functions() {
+        for well in [
+            "100 * FILL(failed, 0) / tried",
+            "IF(tried > 1e5 AND failed>=0.5, failed/PERIOD(failed), 0)",
+            "SUM(SEARCH('{AWS/ECS,ClusterName} m1 METRICS', 'Sum', 60)) + failed",
+            "SORT([failed, tried], MAX, DESC, 1)",
+        ] {
+            assert_eq!(found(well), None, "{well}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_somebody_else_is_found() {
+        let undefined = |name: &str| Some(Mistake::Undefined(name.to_owned()));
+        assert_eq!(found("100 * failed / m1"), undefined("m1"));
+        assert_eq!(found("_x"), undefined("_x"));
+        assert_eq!(found("failed + SUM(METRICS())"), Some(Mistake::Everything));
+        assert_eq!(found("SUM(metrics('x'))"), Some(Mistake::Everything));
+        let none = Some(Mistake::NoFunction("SUMM".to_owned()));
+        assert_eq!(found("SUMM(failed)"), none);
+        for unclosed in ["failed ++ ((", "failed)", "SUM([failed)]", "SEARCH('x"] {
+            assert_eq!(found(unclosed), Some(Mistake::Unclosed), "{unclosed}");
+        }
+    }
+
+    #[test]
+    fn the_pieces_are_the_whole_expression() {
+        for text in ["100*a/b", "SEARCH('{a b}', \"c\")", "", "é+'", "1.5e3x a"] {
+            let joined: String = pieces(text).into_iter().map(Piece::text).collect();
+            assert_eq!(joined, text);
+        }
+    }
+}

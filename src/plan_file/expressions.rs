@@ -1,0 +1,303 @@
+//! What a gate measures, as it is written: a measure of a side's presets, a metric, or metric math.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use crate::engine::evidence::gate::Unit;
+use crate::engine::evidence::math;
+use crate::engine::evidence::math::Mistake;
+use crate::engine::evidence::math::Piece;
+use crate::engine::evidence::number::Number;
+use crate::engine::evidence::plan::Measure;
+use crate::engine::evidence::plan::Metric;
+use crate::engine::evidence::plan::Query;
+
+use super::convert::require_in;
+use super::diagnostics::Sink;
+use super::diagnostics::Span;
+use super::diagnostics::quote;
+use super::keys;
+use super::presets::MEASURES;
+use super::presets::Side;
+use super::raw_measures::RawMetric;
+use super::read::At;
+
+/// A metric of the plan's own, by this statistic where it names none.
+pub(super) fn metric(at: At<RawMetric>, usual_stat: &str, sink: &mut Sink<'_>) -> Option<Metric> {
+    let (span, raw) = (at.span, at.value?);
+    let namespace = require_in(raw.namespace, "namespace", "this metric", &span, sink);
+    let metric = require_in(raw.metric, "metric", "this metric", &span, sink);
+    let dimensions = raw.dimensions.and_then(|at| at.value).unwrap_or_default();
+    let dimension = |(name, value): (String, At<String>)| Some((name, value.value?));
+    let stat = raw.stat.map(|at| statistic(at, sink));
+    Some(Metric {
+        namespace: namespace?.value?,
+        metric: metric?.value?,
+        dimensions: dimensions.into_iter().filter_map(dimension).collect(),
+        stat: stat.unwrap_or_else(|| Some(usual_stat.to_owned()))?,
+    })
+}
+
+/// A statistic that `CloudWatch` knows: a wrong one would be refused together with all that is read in its call.
+fn statistic(at: At<String>, sink: &mut Sink<'_>) -> Option<String> {
+    let text = at.value?;
+    if is_statistic(&text) {
+        return Some(text);
+    }
+    let message = format!("CloudWatch has no statistic {}", quote(&text));
+    let help = "write `Sum`, `Average`, `Minimum`, `Maximum`, `SampleCount`, `IQM`, a percentile (`p99`), or a trimmed \
+                one (`tm99`, `TC(0.8:)`)";
+    sink.error(&at.span, message, help);
+    None
+}
+
+/// Source: `CloudWatch` User Guide, "`CloudWatch` statistics definitions".
+fn is_statistic(text: &str) -> bool {
+    let basic = ["SampleCount", "Average", "Sum", "Minimum", "Maximum", "IQM"];
+    if basic.contains(&text) {
+        return true;
+    }
+    if let Some(percent) = text.strip_prefix('p') {
+        return is_percentage(percent);
+    }
+    let Some((name, rest)) = text.split_at_checked(2) else {
+        return false;
+    };
+    let of_values = name.eq_ignore_ascii_case("PR");
+    let trimmed = ["TM", "TC", "TS", "WM"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known));
+    let inside = rest
+        .strip_prefix('(')
+        .and_then(|rest| rest.strip_suffix(')'));
+    match inside {
+        Some(inside) => (trimmed || of_values) && is_range(inside, of_values),
+        None => trimmed && is_percentage(rest),
+    }
+}
+
+/// `0.5:`, `:2`, `10%:90%`; never `:`.
+fn is_range(inside: &str, of_values: bool) -> bool {
+    let Some((low, high)) = inside.split_once(':') else {
+        return false;
+    };
+    let open = |bound: &str| bound.is_empty();
+    let percent = |bound: &str| bound.strip_suffix('%').is_some_and(is_percentage);
+    let value = |bound: &str| {
+        let number: Option<f64> = bound.parse().ok();
+        number.is_some_and(f64::is_finite)
+    };
+    let all = |fits: &dyn Fn(&str) -> bool| {
+        let bounds = [low, high];
+        bounds.iter().all(|bound| open(bound) || fits(bound))
+    };
+    !(open(low) && open(high)) && (all(&value) || (all(&percent) && !of_values))
+}
+
+/// 0 to 100, without a sign.
+fn is_percentage(text: &str) -> bool {
+    let plain = text
+        .bytes()
+        .all(|sign| sign.is_ascii_digit() || sign == b'.');
+    let percent: Option<f64> = text.parse().ok();
+    plain && percent.is_some_and(|percent| percent <= 100.0)
+}
+
+/// How a gate names what it measures; exactly one of the three.
+pub(super) struct Source {
+    pub(super) measure: Option<At<String>>,
+    pub(super) metric: Option<At<RawMetric>>,
+    pub(super) expression: Option<At<String>>,
+    pub(super) inputs: Option<At<BTreeMap<String, At<RawMetric>>>>,
+}
+
+impl Source {
+    /// What is measured of one side, and in which unit where that is known. None where there is nothing, or where it is
+    /// wrong, which the sink has then been told.
+    pub(super) fn resolve(
+        self,
+        side: &Side,
+        period_mins: u16,
+        span: &Span,
+        sink: &mut Sink<'_>,
+    ) -> Option<(Measure, Option<Unit>)> {
+        match (self.measure, self.metric, self.expression) {
+            (Some(name), None, None) => {
+                let found = side.measure(name.value.as_ref()?, period_mins);
+                if found.is_none() {
+                    unmeasured(&name, sink);
+                }
+                found.map(|(measure, unit)| (measure, Some(unit)))
+            }
+            (None, Some(own), None) => {
+                let query = side.query(metric(own, "Sum", sink)?, period_mins);
+                Some((plain(query), None))
+            }
+            (None, None, Some(expression)) => {
+                let inputs = require_in(self.inputs, "inputs", "this gate", span, sink)?;
+                let query = math(&expression, inputs, side, period_mins, sink)?;
+                Some((plain(query), None))
+            }
+            _ => {
+                let message = "a gate needs exactly one of `measure`, `metric` and `expression`";
+                let help = format!("write for example `{}`", keys::line_of("measure"));
+                sink.error(span, message, &help);
+                None
+            }
+        }
+    }
+}
+
+/// A series as it is.
+pub(super) fn plain(query: Query) -> Measure {
+    let times = Number::from(1);
+    Measure::Series { query, times }
+}
+
+fn unmeasured(name: &At<String>, sink: &mut Sink<'_>) {
+    let written = name.value.as_deref().unwrap_or_default();
+    let known = MEASURES.contains(&written) || written.starts_with('p');
+    let (message, help) = if known {
+        (
+            format!("nothing of the new side measures {}", quote(written)),
+            "add a preset that does to `sides: { new: … }`: `alb` has error_rate, p99 and requests, `nlb` error_rate \
+             and requests, `ecs` and `eks` have memory, cpu, running and restarts"
+                .to_owned(),
+        )
+    } else {
+        (
+            format!("there is no measure {}", quote(written)),
+            format!(
+                "write {}, or use `metric` or `expression`",
+                keys::listed(MEASURES, "or")
+            ),
+        )
+    };
+    sink.error(&name.span, message, &help);
+}
+
+/// Metric math: every input that it names, and no other.
+pub(super) fn math(
+    expression: &At<String>,
+    inputs: At<BTreeMap<String, At<RawMetric>>>,
+    side: &Side,
+    period_mins: u16,
+    sink: &mut Sink<'_>,
+) -> Option<Query> {
+    let text = expression.value.as_ref()?;
+    let mut metrics = BTreeMap::new();
+    let words: BTreeSet<&str> = math::pieces(text)
+        .into_iter()
+        .filter_map(|piece| match piece {
+            Piece::Word(word) => Some(word),
+            Piece::Quoted(_) | Piece::Other(_) => None,
+        })
+        .collect();
+    let mut names = BTreeSet::new();
+    for (name, input) in inputs.value? {
+        let first = name
+            .chars()
+            .next()
+            .is_some_and(|first| first.is_ascii_lowercase());
+        let shaped = name
+            .chars()
+            .all(|sign| sign.is_ascii_alphanumeric() || sign == '_');
+        if !first || !shaped {
+            let message = format!("{} cannot name an input", quote(&name));
+            let help = "a name begins with a lower-case letter, and has letters, digits and `_`";
+            sink.error(&input.span, message, help);
+        } else if !words.contains(name.as_str()) {
+            let message = format!("the expression does not use the input {}", quote(&name));
+            sink.error(&input.span, message, "use it, or remove it");
+        }
+        names.insert(name.clone());
+        metrics.extend(metric(input, "Sum", sink).map(|metric| (name, metric)));
+    }
+    if names.is_empty() {
+        let help = keys::line_of("inputs");
+        sink.error(&inputs.span, "the expression has no inputs", help);
+        return None;
+    }
+    if let Some(mistake) = math::mistake(text, |word| names.contains(word)) {
+        sink.error(
+            &expression.span,
+            mistake.to_string(),
+            &hint(&mistake, &names),
+        );
+        return None;
+    }
+    Some(Query {
+        region: side.region.clone(),
+        expression: Some(text.clone()),
+        inputs: metrics,
+        period_mins,
+    })
+}
+
+/// What to write instead.
+fn hint(mistake: &Mistake, inputs: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    match mistake {
+        Mistake::Undefined(name) => format!(
+            "add {} to `inputs`, or name {}",
+            quote(name),
+            keys::listed(&names, "or")
+        ),
+        Mistake::Everything => {
+            format!("name the inputs: `SUM([{}])`", names.join(", "))
+        }
+        Mistake::NoFunction(_) => {
+            "functions are written as CloudWatch writes them: `SUM`, `AVG`, `FILL`, `IF`, `RATE`"
+                .to_owned()
+        }
+        Mistake::Unclosed => "close it: `100 * FILL(failed, 0) / tried`".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_statistic;
+
+    #[test]
+    fn statistics_are_known_as_cloudwatch_writes_them() {
+        for known in [
+            "Sum",
+            "SampleCount",
+            "IQM",
+            "p0",
+            "p99",
+            "p99.9",
+            "p100",
+            "tm99",
+            "TM(10%:90%)",
+            "TC(0.8:)",
+            "ts(:0.5)",
+            "wm98",
+            "PR(:300)",
+            "PR(100:2000)",
+        ] {
+            assert!(is_statistic(known), "{known}");
+        }
+        for unknown in [
+            "",
+            "Summ",
+            "sum",
+            "p101",
+            "p-1",
+            "p",
+            "P99x",
+            "pp",
+            "TM",
+            "TM(:)",
+            "PR(1%:2%)",
+            "PR99",
+            "TC(0.8)",
+            "tm101",
+            "TC(nan:)",
+            "é",
+            "éé9",
+        ] {
+            assert!(!is_statistic(unknown), "{unknown}");
+        }
+    }
+}
