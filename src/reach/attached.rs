@@ -12,6 +12,12 @@ use std::sync::OnceLock;
 /// and the command.
 pub const ATTACHED: &str = "__attached";
 
+/// The exit code of a command that cannot be started, as shells have it.
+pub(super) const NOT_FOUND: u8 = 127;
+
+/// What is said, before why, of a command that cannot be started.
+pub(super) const NOT_STARTED: &str = "cannot be started: ";
+
 /// This program, as a process that it starts finds it; set where commands are to be attached.
 static PROGRAM: OnceLock<&str> = OnceLock::new();
 
@@ -40,8 +46,8 @@ pub fn attend(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             use std::io::Write;
             // As a shell has it: it cannot be started.
-            writeln!(std::io::stderr(), "it cannot be started: {error}").ok();
-            ExitCode::from(127)
+            writeln!(std::io::stderr(), "{NOT_STARTED}{error}").ok();
+            ExitCode::from(NOT_FOUND)
         }
     }
 }

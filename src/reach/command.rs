@@ -10,6 +10,8 @@ use tokio::process::Child;
 use tokio::process::ChildStdin;
 use tokio::process::Command;
 
+use super::attached::NOT_FOUND;
+use super::attached::NOT_STARTED;
 use super::attached::attached;
 
 /// How long its output is still read once it has ended: something that it left running may hold it open.
@@ -108,11 +110,15 @@ pub async fn run(call: Run<'_>) -> Result<Ran, String> {
     drop(talk);
     let stderr = String::from_utf8_lossy(&complained).into_owned();
     let shown: String = stderr.trim().chars().take(STDERR_SHOWN_CHARS).collect();
+    if status.code() == Some(i32::from(NOT_FOUND)) && shown.starts_with(NOT_STARTED) {
+        return Err(format!("`{program}` {shown}"));
+    }
+    let colon = if shown.is_empty() { "" } else { ": " };
     Ok(Ran {
         success: status.success(),
         stdout: String::from_utf8_lossy(&said).into_owned(),
         stderr,
-        failure: format!("`{program}` ended with {status}: {shown}"),
+        failure: format!("`{program}` ended with {status}{colon}{shown}"),
     })
 }
 

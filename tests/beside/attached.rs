@@ -57,3 +57,22 @@ fn whoever_comes_after_the_death_of_its_parent_starts_nothing() {
     assert_eq!(said.status.code(), Some(127));
     assert!(!file.exists());
 }
+
+#[test]
+fn a_command_that_is_not_there_is_said_to_be_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = "version: 1\nname: api\n\
+        records: [ { zone: example.com, name: a.example.com, type: A, old: eks, new: ecs } ]\n\
+        steps: [ { weight: 100%, bake: 1h } ]\ngates: { alarms: [ a ] }\n\
+        notify: { command: [ ./no-such-page ] }\n";
+    fs::write(folder.path().join("plan.yaml"), plan).expect("a file");
+    let mut test = Command::new(env!("CARGO_BIN_EXE_cutover"));
+    test.current_dir(folder.path())
+        .args(["notify-test", "plan.yaml"])
+        .env("AWS_REGION", "eu-west-1")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    let output = test.output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let wanted = "`./no-such-page` cannot be started: No such file or directory";
+    assert!(said.contains(wanted), "{said}");
+}

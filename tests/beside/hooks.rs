@@ -52,6 +52,8 @@ async fn a_command_that_fails_or_hangs_says_so() {
         failure.contains("exit status: 3: no such thing"),
         "{failure}"
     );
+    let silent = hooks().call(&request(shell("exit 3"))).await.failure;
+    assert_eq!(silent.as_deref(), Some("`sh` ended with exit status: 3"));
     let mut hanging = request(shell("sleep 60"));
     hanging.timeout = Duration::from_millis(300);
     let failure = hooks().call(&hanging).await.failure.expect("a failure");

@@ -178,9 +178,12 @@ pub(super) fn astray(view: &View<'_>) -> Option<Decision> {
         }
     }
     let is_on = |half: &HalfId| looks::seen(view, *half).is_some_and(|look| look.on);
-    let ours = |half: HalfId| match turned.contains(&half) {
-        true => half.side == JobSide::Old,
-        false => is_on(&half),
+    let ours = |half: HalfId| {
+        if turned.contains(&half) {
+            half.side == JobSide::Old
+        } else {
+            is_on(&half)
+        }
     };
     drift(view, switch, ours).map(Decision::hold)
 }
@@ -267,9 +270,11 @@ fn fires_now(view: &View<'_>, switch: &JobSwitch) -> Option<HoldReason> {
     let until = busy.iter().map(|busy| busy.until).max()?;
     let longest = busy.iter().map(|busy| busy.lasts).max()?;
     let patience = FIRING_PATIENCE.max(longest.saturating_add(longest));
-    let since = held_since(view, |reason| match reason {
-        HoldReason::JobsFiring { since, .. } => *since,
-        _ => None,
+    let since = held_since(view, |reason| {
+        let HoldReason::JobsFiring { since, .. } = reason else {
+            return None;
+        };
+        *since
     });
     let waits = view.now.duration_since(since) < patience;
     let since = Some(since);
@@ -414,9 +419,8 @@ fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp
             .get(&half)
             .filter(|_| jobs.turned.contains(&half));
         match (look.on, known) {
-            // Also where it was not on when it was last read: what we sent may have landed late.
-            (true, Some(_)) => {}
-            (true, None) => foreign |= to == JobSide::New,
+            // What was not on when it was last read may be on now: what we sent may have landed late.
+            (true, known) => foreign |= known.is_none() && to == JobSide::New,
             (false, Some(true)) => foreign = true,
             (false, _) if ours => {
                 turn.push(index);

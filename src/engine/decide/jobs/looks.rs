@@ -71,11 +71,12 @@ pub(super) fn unseen(view: &View<'_>, switch: &JobSwitch) -> Vec<HoldReason> {
                 None => reasons.push(unread_before(view, &job.name, side)),
                 Some(Err(message)) => reasons.push(unread(view, &job.name, side, message)),
                 Some(Ok(look)) => {
-                    reasons.extend(look.unfit.as_ref().map(|message| HoldReason::JobsStuck {
+                    let stuck = |message: &String| HoldReason::JobsStuck {
                         job: job.name.clone(),
                         side,
                         message: message.clone(),
-                    }))
+                    };
+                    reasons.extend(look.unfit.as_ref().map(stuck));
                 }
             }
         }
@@ -88,14 +89,9 @@ pub(super) fn unseen(view: &View<'_>, switch: &JobSwitch) -> Vec<HoldReason> {
 /// That a half cannot be looked at. Before the start, and where it is to go back, somebody is woken at once; on the way
 /// after the plan's `unknown_for`, as for an alarm.
 fn unread(view: &View<'_>, job: &str, side: JobSide, message: &str) -> HoldReason {
-    let since = held_since(view, |reason| match reason {
-        HoldReason::JobsUnread {
-            job: known,
-            side: on,
-            since,
-            ..
-        } if known == job && *on == side => Some(*since),
-        _ => None,
+    let since = held_since(view, |reason| {
+        let (_, since) = unread_half(reason, job, side)?;
+        Some(since)
     });
     let state = view.state;
     let urgent = !state.has_started() || super::goes_back(state);
@@ -110,16 +106,31 @@ fn unread(view: &View<'_>, job: &str, side: JobSide, message: &str) -> HoldReaso
 
 /// What is known of a half at which this process has not looked yet: that the last one could not, if so.
 fn unread_before(view: &View<'_>, name: &str, on: JobSide) -> HoldReason {
-    let message = view.state.held.iter().find_map(|reason| match reason {
-        HoldReason::JobsUnread {
-            job, side, message, ..
-        } if job == name && *side == on => Some(message),
-        _ => None,
-    });
+    let mut held = view.state.held.iter();
+    let message = held.find_map(|reason| Some(unread_half(reason, name, on)?.0));
     match message {
         Some(message) => unread(view, name, on, message),
         None => HoldReason::JobsUnseen {},
     }
+}
+
+/// What was said when this half could not be looked at, and since when, if the reason says so.
+fn unread_half<'a>(
+    reason: &'a HoldReason,
+    name: &str,
+    on: JobSide,
+) -> Option<(&'a String, Timestamp)> {
+    let HoldReason::JobsUnread {
+        job,
+        side,
+        message,
+        since,
+        ..
+    } = reason
+    else {
+        return None;
+    };
+    (job == name && *side == on).then_some((message, *since))
 }
 
 /// Since when a reason has been holding, by the journal; since now where it has not.
