@@ -232,3 +232,44 @@ impl Journal for MemoryJournal {
         Ok(self.readable()?.cursors.values().cloned().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::engine::event::Event;
+    use crate::ports::NewEntry;
+
+    #[tokio::test]
+    async fn those_who_wait_are_woken_in_the_order_in_which_they_came() {
+        let journal = MemoryJournal::new();
+        let woken: Arc<Mutex<Vec<u32>>> = Arc::default();
+        for number in 0..20 {
+            let (journal, woken) = (journal.clone(), Arc::clone(&woken));
+            tokio::spawn(async move {
+                journal.changed(Position::default()).await;
+                woken.lock().expect("nobody panics with it").push(number);
+            });
+        }
+        yield_now().await;
+        let stream = CutoverName::from("api");
+        let entry = NewEntry {
+            cutover: stream.clone(),
+            attempt: 1,
+            at: Timestamp::UNIX_EPOCH,
+            actor: "ada".to_owned(),
+            event: Event::PauseRequested { reason: None },
+        };
+        let append = Append {
+            expect: vec![(stream, 0)],
+            entries: vec![entry],
+            append_id: "1".to_owned(),
+        };
+        journal.append(append).await.expect("it is written");
+        yield_now().await;
+        let woken = woken.lock().expect("nobody panics with it").clone();
+        assert_eq!(woken, (0..20).collect::<Vec<u32>>());
+    }
+}
