@@ -37,6 +37,18 @@ impl Controller {
                 *known = state;
             }
         }
+        // Of two files with one name the one that the cutover came from stands, before it has started too.
+        let mut claimed: BTreeMap<CutoverName, String> = BTreeMap::new();
+        for (path, reading) in &looked.files {
+            if let FileReading::Plan(source) = reading
+                && self
+                    .book
+                    .state(&source.plan.name)
+                    .is_some_and(|it| it.source.path == *path)
+            {
+                claimed.insert(source.plan.name.clone(), path.clone());
+            }
+        }
         for (path, reading) in &looked.files {
             let of_path = by_path.get(path.as_str()).copied();
             let owner = of_path.filter(|state| started(state));
@@ -44,10 +56,16 @@ impl Controller {
                 (Some(owner), _) => drop(readings.insert(owner.name.clone(), reading.clone())),
                 (None, FileReading::Plan(source)) => {
                     let name = source.plan.name.clone();
+                    if let Some(other) = claimed.get(&name).filter(|other| *other != path) {
+                        let why = format!("another plan is called `{name}` too: {other}");
+                        refused.insert(path.clone(), why);
+                        continue;
+                    }
+                    claimed.insert(name.clone(), path.clone());
                     if self.book.state(&name).is_none() {
                         fresh.push((name.clone(), Box::new(PlanSource::clone(source))));
                     }
-                    readings.entry(name).or_insert_with(|| reading.clone());
+                    readings.insert(name, reading.clone());
                 }
                 (
                     None,

@@ -122,20 +122,23 @@ impl Controller {
         let mut looks = self.begin_looks(names);
         let (mut red, mut answered) = (BTreeSet::new(), BTreeSet::new());
         let mut answered_at: Option<Instant> = None;
-        while let Some(more) = looks.alarms.next().await {
-            red.extend(more);
-            let waits = answered_at.is_some_and(|at| at.elapsed() < ANSWER_EVERY);
-            if red.is_empty() || waits {
-                continue;
+        loop {
+            let more = looks.alarms.next().await;
+            let is_last = more.is_none();
+            red.extend(more.into_iter().flatten());
+            let waits = answered_at.is_some_and(|at| at.elapsed() < ANSWER_EVERY) && !is_last;
+            if !waits && !red.is_empty() {
+                let turned = self.turned_back(names, &red, &looks.alarms.arrived, seen, &answered);
+                if !turned.is_empty() {
+                    answered_at = Some(Instant::now());
+                    let names: Vec<CutoverName> = turned.keys().cloned().collect();
+                    answered.extend(names.iter().cloned());
+                    self.settle_seen(names, turned).await?;
+                }
             }
-            let turned = self.turned_back(names, &red, &looks.alarms.arrived, seen, &answered);
-            if turned.is_empty() {
-                continue;
+            if is_last {
+                break;
             }
-            answered_at = Some(Instant::now());
-            let names: Vec<CutoverName> = turned.keys().cloned().collect();
-            answered.extend(names.iter().cloned());
-            self.settle_seen(names, turned).await?;
         }
         self.finish_looks(looks, names, &answered, seen).await;
         Ok(answered)

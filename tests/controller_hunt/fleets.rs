@@ -1,14 +1,16 @@
 //! Many cutovers of one journal: limits that hold with two controllers, and a way back that none of them delays.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cutover::engine::event::Event;
 use cutover::engine::fleet::{self, FleetSettings};
-use cutover::engine::observation::AlarmState;
+use cutover::engine::observation::{AlarmState, FileReading};
 use cutover::engine::plan::PlanSource;
 use cutover::engine::state::Phase;
 use cutover::engine::units::{CutoverName, WeightPair};
 use cutover::ports::{Append, Journal, NewEntry};
+use jiff::SignedDuration;
 use tokio::runtime::Builder;
 
 use super::world::{PlanOf, World, locked, plan, source};
@@ -331,7 +333,7 @@ async fn scenario(seed: u64) {
                 born += 1;
             }
             5 => {
-                let until = Some(world.now() + jiff::SignedDuration::from_secs(rng.i64(1..120)));
+                let until = Some(world.now() + SignedDuration::from_secs(rng.i64(1..120)));
                 let reason = "sale".to_owned();
                 tell(&world, Event::FleetFrozen { until, reason }).await;
             }
@@ -363,4 +365,56 @@ async fn scenario(seed: u64) {
     world.assert_unbroken();
     let broken = locked(&world.witness).fleet.finished();
     assert!(broken.is_empty(), "{broken:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_changes_while_it_waits_moves_no_record_of_the_one_before() {
+    let mut sources = services(2, 86_400);
+    sources[1].plan.name = "other".into();
+    let world = World::new(&sources);
+    limit(&world, Some(0), None).await;
+    let process = world.start("one");
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let first = &sources[0];
+    assert!(held_by(&world, first.plan.name.as_str(), "fleet_full"));
+    // Its file names another record now, and at the same moment it may start.
+    let mut plan = first.plan.clone();
+    plan.records = sources[1].plan.records.clone();
+    let changed = source(plan);
+    {
+        let mut files = locked(&world.files.0);
+        files.remove(&sources[1].path);
+        files.insert(
+            changed.path.clone(),
+            FileReading::Plan(Arc::new(changed.clone())),
+        );
+    }
+    limit(&world, None, None).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let pair = |source: &PlanSource| super::calls::pair(&world, source);
+    assert_eq!(pair(first), WeightPair::new(100, 0), "no plan names it");
+    assert_ne!(pair(&changed), WeightPair::new(100, 0), "it has started");
+    process.task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_files_with_one_name_the_one_that_came_first_stands_and_the_other_is_refused() {
+    let sources = services(1, 86_400);
+    let world = World::new(&sources);
+    limit(&world, Some(0), None).await;
+    let process = world.start("one");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    // In the order of the paths it comes before.
+    let mut impostor = source(sources[0].plan.clone());
+    impostor.plan.steps[0].bake = SignedDuration::from_secs(1);
+    impostor.digest = "another".to_owned();
+    impostor.path = "/plans/aaa.yaml".to_owned();
+    locked(&world.files.0).insert(impostor.path.clone(), FileReading::Plan(Arc::new(impostor)));
+    limit(&world, None, None).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let state = world.state(&name(0)).expect("accepted");
+    assert_eq!(state.source, sources[0], "the plan that it was");
+    assert_eq!(world.entries(&name(0), "plan_accepted").len(), 1);
+    process.task.abort();
+    world.assert_unbroken();
 }
