@@ -113,6 +113,13 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> Option<String
                 number(*limit, *unit),
             )
         }
+        _ => return too_few(reason),
+    })
+}
+
+/// Too little came to judge by.
+fn too_few(reason: &HoldReason) -> Option<String> {
+    Some(match reason {
         HoldReason::NeverCompared { gate: id, requests } => format!(
             "{} cannot tell any more whether the new side is worse: the old side has no requests by the weights, and {} of \
              the new side were compared before, which is too few",

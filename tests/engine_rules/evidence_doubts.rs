@@ -108,7 +108,7 @@ fn an_error_in_a_quiet_minute_takes_nothing_back_and_is_no_pass() {
     assert_eq!(told, Some((25, Some(750))));
     // Without errors the same traffic passes.
     flow(&mut world, |flow| {
-        (flow.requests, flow.failing) = (50, [0, 0])
+        (flow.requests, flow.failing) = (50, [0, 0]);
     });
     world.run_to_bake(2);
 }

@@ -38,7 +38,7 @@ pub struct Record {
 }
 
 /// The longest record, in days. `CloudWatch` keeps metrics for 455.
-pub(super) const LENGTH_MAX_DAYS: i64 = 1_000;
+const LENGTH_MAX_DAYS: i64 = 1_000;
 
 /// Why a record cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

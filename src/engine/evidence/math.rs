@@ -115,8 +115,7 @@ pub fn pieces(expression: &str) -> Vec<Piece<'_>> {
     let mut rest = expression;
     while let Some(first) = rest.chars().next() {
         let is_word = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
-        let up_to =
-            |ends: &dyn Fn(char) -> bool| rest.find(|sign| ends(sign)).unwrap_or(rest.len());
+        let up_to = |ends: &dyn Fn(char) -> bool| rest.find(ends).unwrap_or(rest.len());
         let length = match first {
             '\'' | '"' => {
                 let closes = rest[1..].find(first);
