@@ -37,18 +37,7 @@ impl Controller {
                 *known = state;
             }
         }
-        // Of two files with one name the one that the cutover came from stands, before it has started too.
-        let mut claimed: BTreeMap<CutoverName, String> = BTreeMap::new();
-        for (path, reading) in &looked.files {
-            if let FileReading::Plan(source) = reading
-                && self
-                    .book
-                    .state(&source.plan.name)
-                    .is_some_and(|it| it.source.path == *path)
-            {
-                claimed.insert(source.plan.name.clone(), path.clone());
-            }
-        }
+        let mut claimed = self.came_from(&looked.files);
         for (path, reading) in &looked.files {
             let of_path = by_path.get(path.as_str()).copied();
             let owner = of_path.filter(|state| started(state));
@@ -97,6 +86,18 @@ impl Controller {
         }
         self.watched.refused = refused;
         self.accept(fresh).await
+    }
+
+    /// Of files with one name, the one that the cutover came from: that one stands, also before it has started.
+    fn came_from(&self, files: &[(String, FileReading)]) -> BTreeMap<CutoverName, String> {
+        let own = |(path, reading): &(String, FileReading)| {
+            let FileReading::Plan(source) = reading else {
+                return None;
+            };
+            let state = self.book.state(&source.plan.name)?;
+            (state.source.path == *path).then(|| (state.name.clone(), path.clone()))
+        };
+        files.iter().filter_map(own).collect()
     }
 
     /// Journals plans that are seen for the first time, many in an append.

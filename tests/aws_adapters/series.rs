@@ -116,7 +116,7 @@ fn series(number: usize, stat: &str, period_mins: u16) -> Query {
 }
 
 fn minutes(count: i64) -> Minutes {
-    let until = Timestamp::from_second(1_800_000_000).unwrap();
+    let until = Timestamp::from_second(1_800_000_000).expect("in range");
     Minutes {
         from: until - SignedDuration::from_mins(count),
         until,

@@ -374,7 +374,7 @@ async fn a_plan_that_changes_while_it_waits_moves_no_record_of_the_one_before() 
     let world = World::new(&sources);
     limit(&world, Some(0), None).await;
     let process = world.start("one");
-    tokio::time::sleep(Duration::from_secs(120)).await;
+    tokio::time::sleep(Duration::from_mins(2)).await;
     let first = &sources[0];
     assert!(held_by(&world, first.plan.name.as_str(), "fleet_full"));
     // Its file names another record now, and at the same moment it may start.
@@ -390,7 +390,7 @@ async fn a_plan_that_changes_while_it_waits_moves_no_record_of_the_one_before() 
         );
     }
     limit(&world, None, None).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let pair = |source: &PlanSource| super::calls::pair(&world, source);
     assert_eq!(pair(first), WeightPair::new(100, 0), "no plan names it");
     assert_ne!(pair(&changed), WeightPair::new(100, 0), "it has started");
@@ -411,7 +411,7 @@ async fn of_two_files_with_one_name_the_one_that_came_first_stands_and_the_other
     impostor.path = "/plans/aaa.yaml".to_owned();
     locked(&world.files.0).insert(impostor.path.clone(), FileReading::Plan(Arc::new(impostor)));
     limit(&world, None, None).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let state = world.state(&name(0)).expect("accepted");
     assert_eq!(state.source, sources[0], "the plan that it was");
     assert_eq!(world.entries(&name(0), "plan_accepted").len(), 1);

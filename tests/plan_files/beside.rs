@@ -96,6 +96,23 @@ fn hooks_that_make_no_sense_are_refused_with_a_hint() {
             "`command` names no program",
             "command: [",
         ),
+    ];
+    are_refused(&cases);
+}
+
+/// Each of these hooks, with what is said of it and a part of the hint.
+fn are_refused(cases: &[(&str, &str, &str)]) {
+    for (hook, message, help) in cases {
+        let (line, said, hint) = wrong(&format!("hooks:\n  - {hook}\n"));
+        assert_eq!(line, Some(12), "{hook}");
+        assert!(said.contains(message), "{hook}: {said}");
+        assert!(hint.contains(help), "{hook}: {hint}");
+    }
+}
+
+#[test]
+fn calls_of_hooks_that_are_broken_or_show_a_secret_are_refused_with_a_hint() {
+    let cases = [
         (
             "{ at: after_step, http: { url: ftp://x } }",
             "this is not a URL that can be posted to",
@@ -142,12 +159,7 @@ fn hooks_that_make_no_sense_are_refused_with_a_hint() {
             "x-api-key",
         ),
     ];
-    for (hook, message, help) in cases {
-        let (line, said, hint) = wrong(&format!("hooks:\n  - {hook}\n"));
-        assert_eq!(line, Some(12), "{hook}");
-        assert!(said.contains(message), "{hook}: {said}");
-        assert!(hint.contains(help), "{hook}: {hint}");
-    }
+    are_refused(&cases);
 }
 
 #[test]
