@@ -70,7 +70,7 @@ impl Aftermath {
         if pending.is_empty() {
             let unknown = "it is not known here which change took it back (a reply was lost, or somebody else wrote it); \
                            as a rule Route 53 answers with it everywhere within a minute";
-            return self.drained(context, unknown);
+            return self.drained(context, unknown, " at the earliest");
         }
         let all = pending.len();
         loop {
@@ -85,7 +85,7 @@ impl Aftermath {
             }
             pending = left;
             if pending.is_empty() {
-                return self.drained(context, "Route 53 answers with the baseline everywhere");
+                return self.drained(context, "Route 53 answers with the baseline everywhere", "");
             }
             let next = Instant::now() + ASK_EVERY;
             if next >= until {
@@ -94,19 +94,19 @@ impl Aftermath {
                     "{left} of {}: not known to be at all of Route 53's name servers yet",
                     counted(all, "batch")
                 );
-                return self.drained(context, &unknown);
+                return self.drained(context, &unknown, " at the earliest");
             }
             tokio::time::sleep_until(next).await;
         }
     }
 
-    fn drained(&self, context: &mut Context<'_>, how_far: &str) -> Result<()> {
+    fn drained(&self, context: &mut Context<'_>, how_far: &str, earliest: &str) -> Result<()> {
         let ttl = self.ttl();
         let at: Timestamp = context.clock.now().saturating_add(ttl)?;
         let at = at.round(Unit::Second).unwrap_or(at);
         context.note(&format!(
-            "INSYNC: {how_far}. From then on resolvers may hold older answers for their TTL ({} s): not before {}; \
-             connections that are open stay open",
+            "INSYNC: {how_far}. Resolvers may hold older answers for their TTL ({} s): until {}{earliest}; connections that \
+             are open stay open",
             ttl.as_secs(),
             text::rfc3339(at)
         ))

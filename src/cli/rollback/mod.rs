@@ -6,6 +6,7 @@ mod from_files;
 mod progress;
 mod stored;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,9 +32,9 @@ use crate::controller::{Controller, Scope, Settings};
 use crate::engine::commands::{RollbackNeed, rollback};
 use crate::engine::event::RevertMode;
 use crate::engine::state::{Phase, State};
-use crate::engine::units::CutoverName;
+use crate::engine::units::{CutoverName, ZoneId};
 use crate::ports::{BreakGlass, Clock};
-use crate::report::holds::hold;
+use crate::report::holds::hold_in;
 
 /// Where `run` keeps the break-glass files if nothing else is said.
 const BREAK_GLASS: &str = ".cutover/break-glass";
@@ -76,7 +77,7 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
             let states = named.iter().map(|named| desk.books.state(&named.name));
             let states = states.collect::<Result<Vec<State>>>()?;
             print_phases(context, states.iter())?;
-            return Ok(Exit::Done);
+            return passed_by(context, &desk, args.names.is_empty(), Exit::Done);
         }
         let states = going.iter().map(|(name, _)| desk.books.state(name));
         let states = states.collect::<Result<Vec<State>>>()?;
@@ -112,8 +113,25 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
         if let (true, Some((name, _))) = (names.is_empty(), going.first()) {
             need(args, &desk.books.state(name)?)?;
         }
-        take_back(context, &desk, args, &names, until).await
+        let exit = take_back(context, &desk, args, &names, until).await?;
+        let all = args.names.is_empty();
+        passed_by(context, &desk, all, exit)
     })
+}
+
+/// Where all were meant, those whose part of the journal is damaged were not taken back: says so.
+fn passed_by(context: &mut Context<'_>, desk: &Desk, all: bool, exit: Exit) -> Result<Exit> {
+    let damaged: Vec<_> = desk.books.damaged().filter(|_| all).collect();
+    if damaged.is_empty() {
+        return Ok(exit);
+    }
+    for error in damaged {
+        context.note(&format!(
+            "not taken back, its journal does not make sense: {error}"
+        ))?;
+    }
+    context.note(WITHOUT_JOURNAL)?;
+    Ok(exit.max(Exit::RevertUnfinished))
 }
 
 /// The cutovers that are named, or all unfinished ones.
@@ -280,6 +298,12 @@ async fn take_back(
         exit = Exit::RevertUnfinished;
     }
     let accepted = progress.accepted();
+    // Where somebody stopped it, or its time is over, it is asked once.
+    let until = if exit == Exit::RevertUnfinished {
+        Instant::now()
+    } else {
+        until
+    };
     if found.good > 0 || !accepted.is_empty() {
         aftermath
             .drain(context, dns.as_ref(), &accepted, until)
@@ -308,10 +332,12 @@ fn break_glass(context: &Context<'_>, args: &Rollback) -> Option<PathBuf> {
 /// What is back, and what is not.
 fn tell(context: &mut Context<'_>, states: &[&State], exit: Exit) -> Result<()> {
     for state in states.iter().filter(|state| state.phase != Phase::Reverted) {
+        let baseline = state.baseline.iter().flatten();
+        let zones: BTreeSet<ZoneId> = baseline.map(|image| image.zone.clone()).collect();
         let reasons: Vec<String> = state
             .held
             .iter()
-            .map(|reason| hold(reason, &state.name, context.clock.now()))
+            .map(|reason| hold_in(&zones, reason, &state.name, context.clock.now()))
             .collect();
         context.note(&format!(
             "{} is not back: {}",

@@ -129,7 +129,7 @@ impl Progress {
                 0 => String::new(),
                 more => format!(" (and {more} more)"),
             };
-            line = format!("{line}; refused: {name}{more}: {trouble}");
+            line = format!("{line}; not accepted: {name}{more}: {trouble}");
         }
         line
     }
