@@ -237,8 +237,8 @@ impl Writer {
             .iter()
             .cloned()
             .partition(|part| is_named(part, error));
-        if bad.is_empty() {
-            // Nobody is named: one group at a time.
+        if bad.is_empty() || (good.is_empty() && have_one_name(&bad)) {
+            // Nobody is named, or a name of which the message says no type: one group at a time.
             return one_by_one(&job);
         }
         self.shared.report_failed(zone, &job, &bad, error);
@@ -276,6 +276,13 @@ fn one_by_one(job: &Job) -> Vec<Vec<Job>> {
             }]
         })
         .collect()
+}
+
+/// Whether all groups are of one name, and differ in their types alone.
+fn have_one_name(parts: &[Part]) -> bool {
+    let mut names = parts.iter().map(|part| &part.image.old.name);
+    let first = names.next();
+    names.all(|name| Some(name) == first)
 }
 
 fn is_named(part: &Part, error: &CallError) -> bool {
