@@ -129,7 +129,8 @@ fn records(text: &[u8]) -> Option<BTreeSet<RecordKey>> {
         name: String,
         #[serde(rename = "Type")]
         record_type: String,
-        set_identifier: String,
+        #[serde(rename = "SetIdentifier")]
+        identifier: String,
     }
     let batch: Batch = serde_json::from_slice(text).ok()?;
     let key = |change: Change| {
@@ -138,7 +139,7 @@ fn records(text: &[u8]) -> Option<BTreeSet<RecordKey>> {
             name: DnsName::new(&set.name),
             record_type: set.record_type,
         };
-        (group, set.set_identifier)
+        (group, set.identifier)
     };
     Some(batch.changes.into_iter().map(key).collect())
 }
@@ -157,7 +158,7 @@ pub fn zone_of(name: &str) -> Option<ZoneId> {
 
 /// Whether a name is one that this directory's files have: `ZONEID-01.json`.
 fn is_ours(name: &str) -> bool {
-    name.ends_with(".json") && zone_of(name).is_some()
+    name.strip_suffix(".json").is_some() && zone_of(name).is_some()
 }
 
 /// Replaces a file so that a reader sees the old content or the new, never half of it.
