@@ -610,8 +610,31 @@ pub trait PlanFiles: Send + Sync {
     }
 }
 
+/// A record of a group: the group's name and type, and the record's set identifier.
+pub type RecordKey = (GroupName, String);
+
 /// Keeps the break-glass files: change batches that work without this program.
 pub trait BreakGlass: Send + Sync {
+    /// Puts every stored file aside that has a record which is not `known`, under a name that nothing here touches: it is
+    /// the way back of somebody whom this journal does not know. Returns where they are now. Asked once, before the first
+    /// [`store`](Self::store).
+    ///
+    /// # Errors
+    /// What went wrong, with the path.
+    fn keep_others(
+        &self,
+        known: &BTreeSet<RecordKey>,
+        now: Timestamp,
+    ) -> Result<Vec<String>, String> {
+        let _: (&BTreeSet<RecordKey>, Timestamp) = (known, now);
+        Ok(Vec::new())
+    }
+
+    /// Whether all that was stored last is still there; cheap.
+    fn are_there(&self) -> bool {
+        true
+    }
+
     /// Makes the stored files exactly these (name and content), each replaced atomically.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ pub fn run(context: &mut Context<'_>, args: &AdoptDrift) -> Result<Exit> {
         }
         question.push_str("take these records for the verified ones?");
         context.confirm("adopt-drift", args.yes, &question)?;
-        give(context, &desk, "adopt-drift", orders).await
+        give(context, desk, "adopt-drift", orders).await
     })
 }
 

@@ -38,6 +38,6 @@ pub fn run(context: &mut Context<'_>, args: &Amend) -> Result<Exit> {
                 commands::amend(state, source, reason)
             }));
         }
-        give(context, &desk, "amend", orders).await
+        give(context, desk, "amend", orders).await
     })
 }

@@ -37,7 +37,7 @@ pub fn run(context: &mut Context<'_>, args: &Approve) -> Result<Exit> {
             show(context, &desk.books.state(&order.named.name)?, args)?;
         }
         let caller = caller_arn(Options::from_environment(Arc::new(context.clock))).await;
-        give(context, &desk, "approve", orders(caller)).await
+        give(context, desk, "approve", orders(caller)).await
     })
 }
 

@@ -489,7 +489,7 @@ pub struct IgnoreAlarm {
 #[derive(Debug, Args)]
 pub struct Rollback {
     /// Cutovers, or patterns with * and ?
-    #[arg(value_name = "NAME", required_unless_present_any = ["all", "from", "selector"])]
+    #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// All unfinished cutovers of the journal
     #[arg(long, conflicts_with = "names")]

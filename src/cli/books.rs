@@ -41,6 +41,8 @@ pub struct Books {
     pub heartbeats: Vec<Heartbeat>,
     /// How far channels have been told, by stream and channel.
     pub cursors: Vec<Cursor>,
+    /// How far the journal has been read.
+    position: Position,
     states: BTreeMap<CutoverName, Option<State>>,
     damaged: BTreeMap<CutoverName, IllegalEvent>,
 }
@@ -51,16 +53,26 @@ impl Books {
     /// # Errors
     /// The journal cannot be read.
     pub async fn read(journal: &dyn Journal) -> Result<Self, JournalError> {
-        let (all, _) = journal.read_after(Position::default()).await?;
         let mut books = Self {
             heartbeats: journal.heartbeats().await?,
             cursors: journal.cursors().await?,
             ..Self::default()
         };
-        for entry in all {
-            books.take(entry);
-        }
+        books.refresh(journal).await?;
         Ok(books)
+    }
+
+    /// Reads what was appended since, by whomever; heartbeats and cursors stay as they were.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn refresh(&mut self, journal: &dyn Journal) -> Result<(), JournalError> {
+        let (fresh, position) = journal.read_after(self.position).await?;
+        for entry in fresh {
+            self.take(entry);
+        }
+        self.position = position;
+        Ok(())
     }
 
     fn take(&mut self, entry: Envelope) {

@@ -26,8 +26,8 @@ pub enum Expected {
     UnknownName {
         /// What was asked for.
         name: String,
-        /// What was probably meant.
-        suggestion: Option<String>,
+        /// What was probably meant, the likeliest first.
+        suggestions: Vec<String>,
         /// All names that there are.
         known: Vec<String>,
     },
@@ -85,12 +85,15 @@ impl Expected {
         match self {
             Self::Usage { hint, .. } => hint.iter().cloned().collect(),
             Self::UnknownName {
-                suggestion, known, ..
+                suggestions, known, ..
             } => {
-                let meant = suggestion
-                    .iter()
-                    .map(|name| format!("did you mean `{name}`?"));
-                meant.chain([known_names(known)]).collect()
+                let meant: Vec<String> =
+                    suggestions.iter().map(|name| format!("`{name}`")).collect();
+                vec![if meant.is_empty() {
+                    known_names(known)
+                } else {
+                    format!("did you mean {}?", meant.join(" or "))
+                }]
             }
             Self::JournalMissing { .. } => vec![
                 "`cutover run PATH…` creates it; `--journal URL` or CUTOVER_JOURNAL name another"
@@ -112,18 +115,11 @@ fn known_names(known: &[String]) -> String {
     if known.is_empty() {
         return "the journal has no cutovers yet".to_owned();
     }
-    let shown: Vec<&str> = known
-        .iter()
-        .take(NAMES_SHOWN_MAX)
-        .map(String::as_str)
-        .collect();
-    let rest = known.len() - shown.len();
-    let more = if rest > 0 {
-        format!(" and {rest} more")
-    } else {
-        String::new()
-    };
-    format!("the journal has {}{more}", shown.join(", "))
+    if known.len() > NAMES_SHOWN_MAX {
+        let many = known.len();
+        return format!("the journal has {many} cutovers: `cutover status` shows them");
+    }
+    format!("the journal has {}", known.join(", "))
 }
 
 /// Says on `err` what went wrong, with its causes and hints, and returns the exit code. A reader who went away

@@ -27,7 +27,7 @@ pub fn run(context: &mut Context<'_>, args: &IgnoreAlarm) -> Result<Exit> {
                 commands::ignore_alarm(state, &alarm, &args.reason)
             }));
         }
-        give(context, &desk, "ignore-alarm", orders).await
+        give(context, desk, "ignore-alarm", orders).await
     })
 }
 

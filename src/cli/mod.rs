@@ -6,6 +6,7 @@ pub mod approve;
 pub mod args;
 pub mod backtest;
 pub mod books;
+pub mod break_glass;
 pub mod check;
 pub mod clock;
 pub mod context;

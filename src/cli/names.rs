@@ -92,7 +92,7 @@ pub fn unknown(name: &str, known: &[CutoverName]) -> Expected {
     let known: Vec<String> = known.iter().map(CutoverName::to_string).collect();
     Expected::UnknownName {
         name: name.to_owned(),
-        suggestion: closest(name, &known),
+        suggestions: alike(name, &known),
         known,
     }
 }
@@ -100,14 +100,24 @@ pub fn unknown(name: &str, known: &[CutoverName]) -> Expected {
 /// Below this likeness (Jaro-Winkler, 0 to 1) a suggestion would mislead rather than help.
 const LIKENESS_MIN: f64 = 0.8;
 
+/// No more candidates than this are suggested.
+const ALIKE_MAX: usize = 3;
+
 /// The candidate that is most like `name`, if any is like it.
 pub fn closest(name: &str, candidates: &[String]) -> Option<String> {
-    candidates
+    alike(name, candidates).into_iter().next()
+}
+
+/// The candidates that are most like `name`, the likeliest first.
+fn alike(name: &str, candidates: &[String]) -> Vec<String> {
+    let mut alike: Vec<(f64, &String)> = candidates
         .iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate.clone())
+        .collect();
+    alike.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let alike = alike.into_iter().take(ALIKE_MAX);
+    alike.map(|(_, candidate)| candidate.clone()).collect()
 }
 
 #[cfg(test)]
@@ -150,9 +160,9 @@ mod tests {
     #[test]
     fn a_name_that_fits_nothing_is_answered_with_what_was_meant() {
         let error = resolve(&["recipe-ap".to_owned()], &known()).unwrap_err();
-        let Expected::UnknownName { suggestion, .. } = error else {
+        let Expected::UnknownName { suggestions, .. } = error else {
             panic!("{error}");
         };
-        assert_eq!(suggestion.as_deref(), Some("recipe-api"));
+        assert_eq!(suggestions, ["recipe-api", "recipe-web"]);
     }
 }

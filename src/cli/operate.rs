@@ -78,7 +78,8 @@ pub async fn order_all<'a>(
     let orders = resolve(names, &desk.books.names())?
         .into_iter()
         .map(|named| Order::new(named, decide.clone()));
-    give(context, &desk, command, orders.collect()).await
+    let orders = orders.collect();
+    give(context, desk, command, orders).await
 }
 
 /// Checks all orders, then appends them, and says what was written.
@@ -90,12 +91,12 @@ pub async fn order_all<'a>(
 /// The command applies to none, or the journal cannot be read or written.
 pub async fn give(
     context: &mut Context<'_>,
-    desk: &Desk,
+    mut desk: Desk,
     command: &'static str,
     orders: Vec<Order<'_>>,
 ) -> Result<Exit> {
-    let orders = check(context, desk, command, orders)?;
-    let written = write(context, desk, command, &orders).await?;
+    let orders = check(context, &desk, command, orders)?;
+    let written = write(context, &mut desk, command, &orders).await?;
     say(context, &written)?;
     if let Some(unwatched) = status::unwatched(&desk.books, context.clock.now()) {
         context.note(&format!(
@@ -105,78 +106,107 @@ pub async fn give(
     Ok(Exit::Done)
 }
 
-/// Appends orders that were checked, and returns what was written.
+/// Appends orders that were checked, many at once, and returns what was written. Where somebody else was faster, what
+/// is new in the journal is read; what still has to be written is decided afresh, and goes in smaller lots. One that only a pattern named and that applies no more is passed over.
 ///
 /// # Errors
-/// Somebody else was faster and the command applies no more, or the journal cannot be written.
+/// A command applies no more to a cutover that was named outright, somebody else is always faster, or the journal cannot
+/// be read or written. What was written before has been said then.
 pub async fn write(
     context: &mut Context<'_>,
-    desk: &Desk,
+    desk: &mut Desk,
     command: &'static str,
     orders: &[Order<'_>],
 ) -> Result<Vec<Envelope>> {
     let mut written: Vec<Envelope> = Vec::new();
-    for orders in orders.chunks(APPEND_EVENTS_MAX) {
-        match append_together(context, desk, orders).await {
-            Ok(Some(entries)) => {
-                written.extend(entries);
-                continue;
-            }
-            Ok(None) => {}
-            Err(error) => {
-                say(context, &written)?;
-                return Err(error);
-            }
-        }
-        for order in orders {
-            match append(context, desk, command, order).await {
-                Ok(entry) => written.extend(entry),
-                Err(error) => {
-                    // What was written before is said all the same.
-                    say(context, &written)?;
-                    return Err(error);
-                }
-            }
-        }
+    let done = write_all(context, desk, command, orders, &mut written).await;
+    if let Err(error) = done {
+        // What was written before is said all the same.
+        say(context, &written)?;
+        return Err(error);
     }
     Ok(written)
 }
 
-/// Appends the events of several orders at once; none where somebody else was faster with any of them, or where one
-/// does not apply: then each is looked at by itself.
-async fn append_together(
-    context: &Context<'_>,
-    desk: &Desk,
+async fn write_all(
+    context: &mut Context<'_>,
+    desk: &mut Desk,
+    command: &'static str,
     orders: &[Order<'_>],
-) -> Result<Option<Vec<Envelope>>> {
-    let (mut expect, mut entries) = (Vec::new(), Vec::new());
+    written: &mut Vec<Envelope>,
+) -> Result<()> {
+    let mut left: Vec<&Order<'_>> = orders.iter().collect();
+    for race in 0..=RACES_MAX {
+        let mut lost = Vec::new();
+        for lot in left.chunks((APPEND_EVENTS_MAX >> race).max(1)) {
+            let entries = entries(context, desk, command, lot)?;
+            if entries.is_empty() {
+                continue;
+            }
+            match append(desk, entries).await {
+                Ok(entries) => written.extend(entries),
+                Err(JournalError::Conflict { .. }) => {
+                    // Only what is new is read: the lots that follow are decided on it too.
+                    desk.books.refresh(desk.journal.as_ref()).await?;
+                    lost.extend_from_slice(lot);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if lost.is_empty() {
+            return Ok(());
+        }
+        left = lost;
+    }
+    let names: Vec<&str> = left.iter().map(|order| order.named.name.as_str()).collect();
+    Err(anyhow!(
+        "{} changed faster than this command could be written; try again",
+        names.join(", ")
+    ))
+}
+
+/// What is to be appended for some orders, with where each stream stood.
+fn entries(
+    context: &mut Context<'_>,
+    desk: &Desk,
+    command: &'static str,
+    orders: &[&Order<'_>],
+) -> Result<Vec<(u64, NewEntry)>> {
+    let mut entries = Vec::new();
     for order in orders {
         let state = desk.books.state(&order.named.name)?;
-        let Ok(decided) = decide(order, &state) else {
-            return Ok(None);
+        let decided = match decide(order, &state) {
+            Ok(decided) => decided,
+            Err(reason) if order.named.by_pattern => {
+                context.note(&format!("{} passed over: {reason}", state.name))?;
+                continue;
+            }
+            Err(reason) => return Err(refusal(command, order, &reason).into()),
         };
         let Some((event, attempt)) = decided else {
             continue;
         };
-        expect.push((state.name.clone(), state.seq));
-        entries.push(NewEntry {
+        let entry = NewEntry {
             cutover: state.name.clone(),
             attempt,
             at: context.clock.now().max(state.last_at),
             actor: actor(),
             event,
-        });
+        };
+        entries.push((state.seq, entry));
     }
+    Ok(entries)
+}
+
+/// One append, conditional on the states that it was decided on.
+async fn append(desk: &Desk, entries: Vec<(u64, NewEntry)>) -> Result<Vec<Envelope>, JournalError> {
+    let stood = |(seq, entry): &(u64, NewEntry)| (entry.cutover.clone(), *seq);
     let append = Append {
-        expect,
-        entries,
+        expect: entries.iter().map(stood).collect(),
+        entries: entries.into_iter().map(|(_, entry)| entry).collect(),
         append_id: format!("{:032x}", fastrand::u128(..)),
     };
-    match desk.journal.append(append).await {
-        Ok(written) => Ok(Some(written)),
-        Err(JournalError::Conflict { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    desk.journal.append(append).await
 }
 
 /// The orders that apply now.
@@ -236,47 +266,6 @@ fn decide(order: &Order<'_>, state: &State) -> Result<Option<(Event, u32)>, NotA
     Ok(Some((event, attempt)))
 }
 
-/// Appends one order's event, conditional on the state that it was decided on.
-async fn append(
-    context: &Context<'_>,
-    desk: &Desk,
-    command: &'static str,
-    order: &Order<'_>,
-) -> Result<Option<Envelope>> {
-    let mut state = desk.books.state(&order.named.name)?;
-    for _ in 0..=RACES_MAX {
-        let decided = decide(order, &state).map_err(|reason| refusal(command, order, &reason))?;
-        let Some((event, attempt)) = decided else {
-            return Ok(None);
-        };
-        let append = Append {
-            expect: vec![(state.name.clone(), state.seq)],
-            entries: vec![NewEntry {
-                cutover: state.name.clone(),
-                attempt,
-                at: context.clock.now().max(state.last_at),
-                actor: actor(),
-                event,
-            }],
-            append_id: format!("{:032x}", fastrand::u128(..)),
-        };
-        match desk.journal.append(append).await {
-            Ok(written) => {
-                return Ok(written.into_iter().next());
-            }
-            Err(JournalError::Conflict { .. }) => {
-                let books = Books::read(desk.journal.as_ref()).await?;
-                state = books.state(&order.named.name)?;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(anyhow!(
-        "{} changes faster than this command can be written; try again",
-        order.named.name
-    ))
-}
-
 /// Who gives commands here: `user@host`.
 pub fn actor() -> String {
     let host = whoami::fallible::hostname().unwrap_or_else(|_| "unknown".to_owned());
@@ -309,4 +298,163 @@ pub fn say(context: &mut Context<'_>, written: &[Envelope]) -> Result<()> {
         .map(|entry| format!("{}: {}\n", entry.cutover, report::event(&entry.event)))
         .collect();
     context.print(&lines.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::args::Cli;
+    use crate::cli::clock::SystemClock;
+    use crate::cli::context::Terminal;
+    use crate::engine::commands::{RollbackNeed, rollback};
+    use crate::engine::event::RevertMode;
+    use crate::engine::units::CutoverName;
+    use crate::journal::MemoryJournal;
+    use crate::plan_file;
+    use crate::ports::{Heartbeat, Position};
+
+    const PLAN: &str = "\
+version: 1
+name: NAME
+records: [ { zone: example.com, name: NAME.example.com, type: A, old: eks, new: ecs } ]
+steps: [ { weight: 100%, bake: 1h } ]
+gates: { alarms: [ red ] }
+";
+
+    /// A journal in which somebody else is faster: before each of the first `busy` appends he pauses its first cutover.
+    struct Contested {
+        inner: MemoryJournal,
+        busy: usize,
+        appends: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Journal for Contested {
+        async fn append(&self, append: Append) -> Result<Vec<Envelope>, JournalError> {
+            let count = self.appends.fetch_add(1, Ordering::Relaxed);
+            if count < self.busy {
+                let (name, seq) = append.expect[0].clone();
+                let pause = Event::PauseRequested { reason: None };
+                drop(journal_one(&self.inner, &name, seq, pause).await);
+            }
+            self.inner.append(append).await
+        }
+
+        async fn read_after(
+            &self,
+            position: Position,
+        ) -> Result<(Vec<Envelope>, Position), JournalError> {
+            self.inner.read_after(position).await
+        }
+
+        async fn head(&self, name: &CutoverName) -> Result<u64, JournalError> {
+            self.inner.head(name).await
+        }
+
+        async fn changed(&self, position: Position) {
+            self.inner.changed(position).await;
+        }
+
+        async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), JournalError> {
+            self.inner.beat(heartbeat).await
+        }
+
+        async fn heartbeats(&self) -> Result<Vec<Heartbeat>, JournalError> {
+            self.inner.heartbeats().await
+        }
+    }
+
+    async fn journal_one(
+        journal: &MemoryJournal,
+        name: &CutoverName,
+        seq: u64,
+        event: Event,
+    ) -> Result<Vec<Envelope>, JournalError> {
+        let entry = NewEntry {
+            cutover: name.clone(),
+            attempt: 1,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            actor: "bob@desk".to_owned(),
+            event,
+        };
+        let append = Append {
+            expect: vec![(name.clone(), seq)],
+            entries: vec![entry],
+            append_id: format!("bob {name} {seq}"),
+        };
+        journal.append(append).await
+    }
+
+    fn requested() -> Event {
+        Event::RollbackRequested {
+            mode: RevertMode::Swap,
+            reason: None,
+        }
+    }
+
+    fn order(name: &CutoverName) -> Order<'static> {
+        Order {
+            named: Named {
+                name: name.clone(),
+                by_pattern: true,
+            },
+            decide: Box::new(|state: &State| {
+                match rollback(state, RevertMode::Swap, false, None)? {
+                    RollbackNeed::Request(event) => Ok(Some(*event)),
+                    RollbackNeed::UnderWay | RollbackNeed::AlreadyBack => Ok(None),
+                }
+            }),
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_is_second_reads_once_and_asks_for_the_rest_in_full_lots() {
+        let names: Vec<CutoverName> = (0..400)
+            .map(|number| CutoverName(format!("svc{number:03}")))
+            .collect();
+        for (busy, faster, most) in [(0, 200, 11), (0, 400, 1), (4, 0, 30)] {
+            let inner = MemoryJournal::new();
+            for name in &names {
+                let text = PLAN.replace("NAME", name.as_str());
+                let source = plan_file::parse(&text, "/plan.yaml").unwrap().source;
+                let source = Box::new(source);
+                let accepted = Event::PlanAccepted { source };
+                journal_one(&inner, name, 0, accepted).await.unwrap();
+            }
+            let journal = Arc::new(Contested {
+                inner: inner.clone(),
+                busy,
+                appends: AtomicUsize::new(0),
+            });
+            let books = Books::read(journal.as_ref()).await.unwrap();
+            let mut desk = Desk {
+                journal: journal.clone(),
+                books,
+            };
+            for name in &names[..faster] {
+                journal_one(&inner, name, 1, requested()).await.unwrap();
+            }
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let mut context = Context {
+                global: Cli::parse_from(["cutover", "status"]).global,
+                out: &mut out,
+                err: &mut err,
+                terminal: Terminal::detect(None),
+                clock: SystemClock,
+            };
+            let orders: Vec<Order<'_>> = names.iter().map(order).collect();
+            let written = write(&mut context, &mut desk, "rollback", &orders).await;
+            assert_eq!(written.unwrap().len(), names.len() - faster);
+            let appends = journal.appends.load(Ordering::Relaxed);
+            assert!(appends <= most, "{appends} appends, {faster} were faster");
+            desk.books.refresh(journal.as_ref()).await.unwrap();
+            let asked = |name: &CutoverName| desk.books.state(name).unwrap().rollback.is_some();
+            assert!(names.iter().all(asked));
+        }
+    }
 }

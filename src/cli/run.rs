@@ -9,12 +9,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::Run;
 use super::books::{Books, open_journal};
+use super::break_glass::BreakGlassDirectory;
 use super::context::{Context, runtime};
 use super::exit::Exit;
 use super::outcome;
 use super::plans::{self, Found};
 use super::secrets;
-use super::watched_files::{BreakGlassDirectory, WatchedFiles, absolute};
+use super::watched_files::{WatchedFiles, absolute};
 use crate::aws::{Options, connect};
 use crate::beside::hooks::RealHooks;
 use crate::beside::jobs::RealJobs;
@@ -122,7 +123,7 @@ async fn control(
 ) -> Result<Exit> {
     let mut outside = outside(context, journal).await;
     outside.files = Some(Arc::new(WatchedFiles::new(&args.paths)));
-    outside.break_glass = Some(Arc::new(BreakGlassDirectory(args.break_glass.clone())));
+    outside.break_glass = Some(Arc::new(BreakGlassDirectory::new(args.break_glass.clone())));
     let as_is = args.reason.clone().filter(|_| args.baseline_as_is);
     let settings = Settings {
         interval: args.interval.try_into().unwrap_or_default(),

@@ -1,8 +1,7 @@
-//! The plan files as a running controller looks at them, and the break-glass directory that it keeps.
+//! The plan files as a running controller looks at them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -14,7 +13,7 @@ use crate::engine::observation::FileReading;
 use crate::engine::plan::Plan;
 use crate::plan_file;
 use crate::plan_file::Misordered;
-use crate::ports::{BreakGlass, PlanFiles, PlanFilesNow};
+use crate::ports::{PlanFiles, PlanFilesNow};
 
 /// Files are looked at no more often than this, however fast rounds follow each other.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -199,56 +198,6 @@ pub fn absolute(path: &Path) -> String {
     parts.display().to_string()
 }
 
-/// A directory of break-glass files.
-pub struct BreakGlassDirectory(pub PathBuf);
-
-impl BreakGlass for BreakGlassDirectory {
-    fn store(&self, files: &BTreeMap<String, String>) -> Result<(), String> {
-        let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-        fs::create_dir_all(&self.0).map_err(|error| failed(&self.0, error))?;
-        for (name, content) in files {
-            let path = self.0.join(name);
-            replace(&path, content).map_err(|error| failed(&path, error))?;
-        }
-        let names: BTreeSet<&str> = files.keys().map(String::as_str).collect();
-        for entry in fs::read_dir(&self.0)
-            .map_err(|error| failed(&self.0, error))?
-            .flatten()
-        {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if is_ours(&name) && !names.contains(name.as_str()) {
-                fs::remove_file(entry.path()).map_err(|error| failed(&entry.path(), error))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a name is one that this directory's files have: `ZONEID-01.json`.
-fn is_ours(name: &str) -> bool {
-    let number = name
-        .strip_suffix(".json")
-        .and_then(|stem| stem.rsplit_once('-'));
-    number.is_some_and(|(zone, number)| {
-        let is_zone = zone
-            .chars()
-            .all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit());
-        is_zone
-            && !zone.is_empty()
-            && number.len() >= 2
-            && number.bytes().all(|byte| byte.is_ascii_digit())
-    })
-}
-
-/// Replaces a file so that a reader sees the old content or the new, never half of it.
-fn replace(path: &Path, content: &str) -> std::io::Result<()> {
-    let draft = path.with_extension("json.new");
-    let mut file = fs::File::create(&draft)?;
-    file.write_all(content.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&draft, path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,13 +207,5 @@ mod tests {
         assert_eq!(absolute(Path::new("/plans/")), "/plans");
         assert_eq!(absolute(Path::new("/plans/./a.yaml")), "/plans/a.yaml");
         assert_eq!(absolute(Path::new("plans/")), absolute(Path::new("plans")));
-    }
-
-    #[test]
-    fn only_break_glass_files_are_removed() {
-        assert!(is_ours("Z0123456789ABC-01.json"));
-        assert!(!is_ours("notes-01.json"));
-        assert!(!is_ours("package.json"));
-        assert!(!is_ours("Z0123456789ABC-01.json.bak"));
     }
 }

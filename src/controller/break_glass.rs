@@ -1,7 +1,7 @@
 //! The break-glass files: change batches that `aws route53 change-resource-record-sets --change-batch file://…` takes as
 //! they are, so that the way back works without this program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::engine::event::Event;
 use crate::engine::record::RecordSet;
 use crate::engine::state::State;
 use crate::engine::units::{CutoverName, ZoneId};
-use crate::ports::{ChangeAction, RecordChange};
+use crate::ports::{BreakGlass, ChangeAction, RecordChange, RecordKey};
 
 /// The files for all cutovers between their first write and their end, by name: `ZONEID-01.json`, `-02` …, each within
 /// Route 53's limits.
@@ -90,9 +90,13 @@ impl Controller {
 
     /// Stores the files of all cutovers between first write and end, if they changed.
     fn store_break_glass(&mut self, starting: &[State]) {
-        let Some(store) = &self.outside.break_glass else {
+        let Some(store) = self.outside.break_glass.clone() else {
             return;
         };
+        if !self.caught_up {
+            // Before the journal was read nobody seems to be under way, and the files would be lost.
+            return;
+        }
         let under_way = || {
             let started = |state: &&State| state.has_started() && !state.phase.is_final();
             self.book.states().filter(started).chain(starting)
@@ -100,7 +104,9 @@ impl Controller {
         let made_of: BTreeMap<CutoverName, u64> = under_way()
             .map(|state| (state.name.clone(), state.seq))
             .collect();
-        let whole = self.break_glass_error.is_none() && self.break_glass_stored.is_some();
+        let whole = self.break_glass_error.is_none()
+            && self.break_glass_stored.is_some()
+            && store.are_there();
         if whole && starting.is_empty() && self.break_glass_of == made_of {
             return;
         }
@@ -111,7 +117,8 @@ impl Controller {
         if whole && self.break_glass_stored.as_ref() == Some(&changes) {
             return;
         }
-        match store.store(&written(&changes)) {
+        let kept = self.keep_others(store.as_ref());
+        match kept.and_then(|()| store.store(&written(&changes))) {
             Ok(()) => {
                 self.break_glass_stored = Some(changes);
                 self.break_glass_error = None;
@@ -121,6 +128,35 @@ impl Controller {
                 self.break_glass_error = Some(error);
             }
         }
+    }
+}
+
+impl Controller {
+    /// Before this process stores its first files: whatever lies there of cutovers that never wrote by this journal is the
+    /// only way back that those have.
+    fn keep_others(&self, store: &dyn BreakGlass) -> Result<(), String> {
+        if self.break_glass_stored.is_some() {
+            return Ok(());
+        }
+        let wrote = |state: &&State| state.has_started() || state.baseline.is_some();
+        let groups = self.book.states().filter(wrote);
+        let groups = groups.flat_map(|state| &state.plan().records);
+        let known: BTreeSet<RecordKey> = groups
+            .flat_map(|group| {
+                let members = [&group.old, &group.new];
+                members.map(|member| (group.name.clone(), member.clone()))
+            })
+            .collect();
+        let kept = store.keep_others(&known, self.now())?;
+        if !kept.is_empty() {
+            tracing::warn!(
+                page = true,
+                "break-glass files of cutovers that this journal does not know are kept as {}: if their journal is \
+                 lost, that is their way back: `cutover rollback --from FILE…`",
+                kept.join(", ")
+            );
+        }
+        Ok(())
     }
 }
 

@@ -199,7 +199,7 @@ impl Writer {
     }
 
     /// One bad record fails a whole batch: those that the message names are put aside, the rest is sent again; where it
-    /// names nobody, the batch is cut in half, between cutovers.
+    /// names nobody, the batch is cut in half, between cutovers; where it names everybody, nothing is sent again.
     fn put_aside(&self, mut jobs: Vec<Job>, error: &CallError) -> Vec<Vec<Job>> {
         if jobs.len() == 1 {
             return jobs
@@ -210,8 +210,14 @@ impl Writer {
         let (bad, good): (Vec<Job>, Vec<Job>) = jobs
             .into_iter()
             .partition(|job| job.parts.iter().any(|part| is_named(part, error)));
-        if bad.is_empty() || good.is_empty() {
-            let mut first = if bad.is_empty() { good } else { bad };
+        if good.is_empty() {
+            // Every one is named: our own write had landed, or a rival's did. Sent again they would all be refused again;
+            // each is read back and decided afresh.
+            self.fail(&bad, error);
+            return Vec::new();
+        }
+        if bad.is_empty() {
+            let mut first = good;
             let second = first.split_off(first.len() / 2);
             return vec![first, second];
         }
@@ -231,11 +237,14 @@ impl Writer {
             .iter()
             .cloned()
             .partition(|part| is_named(part, error));
-        if bad.is_empty() || good.is_empty() {
-            // Nobody is named, or everybody: one group at a time.
+        if bad.is_empty() || (good.is_empty() && have_one_name(&bad)) {
+            // Nobody is named, or a name of which the message says no type: one group at a time.
             return one_by_one(&job);
         }
         self.shared.report_failed(zone, &job, &bad, error);
+        if good.is_empty() {
+            return Vec::new();
+        }
         vec![vec![Job { parts: good, ..job }]]
     }
 
@@ -267,6 +276,13 @@ fn one_by_one(job: &Job) -> Vec<Vec<Job>> {
             }]
         })
         .collect()
+}
+
+/// Whether all groups are of one name, and differ in their types alone.
+fn have_one_name(parts: &[Part]) -> bool {
+    let mut names = parts.iter().map(|part| &part.image.old.name);
+    let first = names.next();
+    names.all(|name| Some(name) == first)
 }
 
 fn is_named(part: &Part, error: &CallError) -> bool {

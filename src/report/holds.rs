@@ -2,18 +2,47 @@
 //!
 //! A line says what is the case, with numbers and times, and then what to do about it, as a command that can be pasted.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{errands, evidence, fleet, text};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::record::GroupName;
-use crate::engine::units::CutoverName;
+use crate::engine::units::{CutoverName, ZoneId};
 use crate::engine::window::Zone;
 
-/// What applies the break-glass files when nothing of ours works (RULES E3).
-const BREAK_GLASS: &str = "by hand: `aws route53 change-resource-record-sets --hosted-zone-id ZONE --change-batch \
-                           file://ZONE-01.json` for each file in the break-glass directory";
+/// What applies the break-glass files of a zone when nothing of ours works (RULES E3).
+fn by_hand(zone: &str) -> String {
+    format!(
+        "it is tried without end; by hand: `aws route53 change-resource-record-sets --hosted-zone-id {zone} \
+         --change-batch file://{zone}-01.json` for each file in the break-glass directory"
+    )
+}
+
+/// As [`hold`], where it is known which hosted zones it is about.
+pub fn hold_in(
+    zones: &BTreeSet<ZoneId>,
+    reason: &HoldReason,
+    name: &CutoverName,
+    now: Timestamp,
+) -> String {
+    match (reason, zones.first()) {
+        (HoldReason::RevertBlocked { .. }, Some(zone)) => {
+            let fact = fact(reason, Some(now));
+            let others = zones.iter().skip(1).map(|zone| zone.0.as_str());
+            let others: Vec<&str> = others.collect();
+            let more = if others.is_empty() {
+                String::new()
+            } else {
+                format!(", and so for {}", others.join(", "))
+            };
+            format!("{fact}; {}{more}", by_hand(&zone.0))
+        }
+        _ => hold(reason, name, now),
+    }
+}
 
 /// Why the cutover `name` does not move, in one line: the fact, and what to do about it where anything is to be done.
 pub fn hold(reason: &HoldReason, name: &CutoverName, now: Timestamp) -> String {
@@ -235,7 +264,7 @@ fn baking(
 )]
 fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
     let remedy = match reason {
-        HoldReason::RevertBlocked { .. } => format!("it is tried without end; {BREAK_GLASS}"),
+        HoldReason::RevertBlocked { .. } => by_hand("ZONE"),
         HoldReason::Drift { .. } => format!(
             "put it back by hand, or take it as it is: `cutover adopt-drift {name} --reason …`, or take everything \
              back: `cutover rollback {name} --force`"
@@ -444,7 +473,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::units::{AlarmId, ChangeId, DnsName, ZoneId};
+    use crate::engine::units::{AlarmId, ChangeId, DnsName};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()

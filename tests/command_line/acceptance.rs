@@ -26,6 +26,36 @@ fn a_rollback_with_nothing_to_do_is_json_for_programs_all_the_same() {
 }
 
 #[test]
+fn a_rollback_that_cannot_begin_says_what_else_there_is() {
+    let mut desk = Desk::new();
+    let bare = desk.says("rollback");
+    assert_eq!(bare.code, 2);
+    for way in ["NAME…", "--all", "-l KEY=VALUE", "--from FILE…"] {
+        assert!(bare.err.contains(way), "{way}: {}", bare.err);
+    }
+    let from = "cutover rollback --from .cutover/break-glass/*.json";
+    let missing = desk.says("rollback --all --yes");
+    assert_eq!(missing.code, 2);
+    assert!(missing.err.contains(from), "{}", missing.err);
+    for number in 0..30 {
+        desk.accept(&format!("svc-{number}"), ago(60));
+    }
+    let near = desk.says("rollback svc-7x --yes").err;
+    assert!(near.contains("did you mean `svc-7`"), "{near}");
+    let far = desk.says("rollback zzz --yes").err;
+    assert!(far.contains("30 cutovers: `cutover status`"), "{far}");
+    assert!(
+        !near.contains("svc-19") && !far.contains("svc-1"),
+        "{near}{far}"
+    );
+    desk.journal = None;
+    std::fs::write(desk.path(".cutover/journal.db"), "no database at all").expect("a file");
+    let damaged = desk.says("rollback --all --yes");
+    assert_eq!(damaged.code, 1, "{}", damaged.err);
+    assert!(damaged.err.contains(from), "{}", damaged.err);
+}
+
+#[test]
 fn a_file_that_is_named_twice_is_one_file() {
     let desk = Desk::new();
     let checked = desk.says("check . plan.yaml ./plan.yaml --format json");

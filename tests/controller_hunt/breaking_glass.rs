@@ -91,3 +91,24 @@ async fn the_files_list_exactly_what_is_between_first_write_and_end() {
     process.task.abort();
     world.assert_unbroken();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_that_cannot_read_its_journal_yet_leaves_the_files_alone() {
+    let world = World::new(&[service("first")]);
+    let process = world.start("one");
+    let baking = |world: &World| {
+        let state = world.state("first");
+        state.is_some_and(|state| state.phase == Phase::Baking)
+    };
+    assert!(world.until(120, baking).await);
+    process.task.abort();
+    let before = world.glass.text();
+    assert!(before.contains("first-0.zone0.example"));
+    let (mut controller, _, _, delays) = world.controller("two");
+    delays.change(|faults| faults.reads_fail = true);
+    let task = tokio::spawn(async move { controller.run(std::future::pending()).await });
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    assert_eq!(world.glass.text(), before, "nobody seems to be under way");
+    task.abort();
+    world.assert_unbroken();
+}

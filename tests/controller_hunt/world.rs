@@ -364,6 +364,24 @@ impl World {
         }
     }
 
+    /// Somebody puts the groups of all these plans back to 100 and 0, in one batch a plan.
+    pub(crate) fn put_back(&self, sources: &[PlanSource]) {
+        let mut route53 = locked(&self.route53);
+        for group in sources.iter().flat_map(|source| &source.plan.records) {
+            let back = |(identifier, weight)| Change {
+                action: ChangeAction::Upsert,
+                record: record(&group.name, identifier, weight),
+            };
+            let batch = ChangeBatch {
+                comment: None,
+                changes: [("eks", 100), ("ecs", 0)].map(back).to_vec(),
+            };
+            let zone = &self.zones[&group.zone.zone];
+            let changed = route53.foreign_change(zone, &batch, self.now());
+            changed.expect("records");
+        }
+    }
+
     /// The entries of one cutover with this label.
     pub(crate) fn entries(&self, name: &str, label: &str) -> Vec<Envelope> {
         let witness = locked(&self.witness);

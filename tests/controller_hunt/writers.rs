@@ -154,6 +154,44 @@ async fn a_batch_that_keeps_being_throttled_is_cut_smaller() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_that_names_everybody_is_read_back_and_not_cut_to_pieces() {
+    let sources: Vec<PlanSource> = (0..40)
+        .map(|number| service(&format!("svc{number:02}"), 0))
+        .collect();
+    let world = World::new(&sources);
+    let process = world.start("one");
+    let all_in = |world: &World, phase: Phase| {
+        sources
+            .iter()
+            .all(|source| is_in(world, source.plan.name.as_str(), phase))
+    };
+    assert!(world.until(200, |world| all_in(world, Phase::Baking)).await);
+    // The revert is on its way when somebody uses the break-glass file: it arrives second, and every record has changed.
+    let late = Fault::Delay(Duration::from_secs(8));
+    process
+        .dns
+        .with_faults(|faults| faults.add(Some(CHANGE), late, Lasting::Calls(1)));
+    world.turn("errors", AlarmState::Alarm);
+    let decided = |world: &World| {
+        let name = sources[39].plan.name.as_str();
+        !world.entries(name, "revert_intended").is_empty()
+    };
+    assert!(world.until(30, decided).await);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    locked(&world.knobs).batches.clear();
+    world.put_back(&sources);
+    assert!(
+        world
+            .until(200, |world| all_in(world, Phase::Reverted))
+            .await
+    );
+    let batches = locked(&world.knobs).batches.clone();
+    assert!(batches.len() <= 3, "{} writes: {batches:?}", batches.len());
+    process.task.abort();
+    world.assert_unbroken();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_zone_that_hangs_keeps_no_other_zones_revert_waiting() {
     let sources = [service("stuck", 0), service("api", 1)];
     let world = World::new(&sources);

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use cutover::sim::fault::{Fault, Lasting};
+
 use super::scene::{LADDER, NAME, PLAN, Plan, Scene};
-use crate::support::program::files;
+use crate::support::program::{Said, files, until};
 use crate::support::python::python;
 
 const BREAK_GLASS: &str = ".cutover/break-glass";
@@ -108,4 +110,108 @@ fn a_rollback_shows_its_calls_and_leaves_no_stale_file() {
         assert!(said.stderr.contains(expected), "{expected}: {said:#?}");
     }
     assert_eq!(files(&scene.path(BREAK_GLASS)), Vec::<String>::new());
+}
+
+/// `rollback --from` with these files of the break-glass directory.
+fn from_files(scene: &Scene, kept: &[String], more: &[&str]) -> Said {
+    let paths: Vec<String> = kept
+        .iter()
+        .map(|file| format!("{BREAK_GLASS}/{file}"))
+        .collect();
+    let mut args = vec!["rollback", "--yes"];
+    args.extend(more);
+    args.push("--from");
+    args.extend(paths.iter().map(String::as_str));
+    scene.say(&args)
+}
+
+#[test]
+fn a_rollback_from_files_that_cannot_be_read_back_is_not_called_done() {
+    let (scene, kept) = abandoned();
+    let read = Some("ListResourceRecordSets");
+    scene.bed.fault(read, Fault::deny(), Lasting::Always);
+    let said = from_files(&scene, &kept, &[]);
+    assert_eq!(said.code, Some(21), "{said:#?}");
+    for name in [
+        "api.example.com A",
+        "api.example.com AAAA",
+        "api.example.net CNAME",
+    ] {
+        let line = format!("{name} cannot be read back");
+        assert!(said.stderr.contains(&line), "{line}: {said:#?}");
+    }
+    assert!(said.stderr.contains("0 of 3 groups"), "{said:#?}");
+    assert!(said.stderr.contains("INSYNC"), "{said:#?}");
+    assert_eq!(said.stdout, "");
+    scene.assert_weights(&[LADDER[0], LADDER[1], LADDER[0]]);
+}
+
+#[test]
+fn what_went_back_is_read_back_and_awaited_also_where_the_rest_did_not() {
+    let (scene, kept) = abandoned();
+    let change = Some("ChangeResourceRecordSets");
+    scene.bed.fault(change, Fault::deny(), Lasting::Calls(1));
+    let said = from_files(&scene, &kept, &["--timeout", "1s"]);
+    assert_eq!(said.code, Some(21), "{said:#?}");
+    for expected in [
+        "was not accepted",
+        "is not back: other weights",
+        "of 3 groups at the baseline",
+        "INSYNC",
+        "TTL (",
+    ] {
+        assert!(said.stderr.contains(expected), "{expected}: {said:#?}");
+    }
+}
+
+#[test]
+fn a_lost_reply_hides_neither_insync_nor_how_long_caches_hold() {
+    let (scene, _) = abandoned();
+    let change = Some("ChangeResourceRecordSets");
+    scene.bed.fault(change, Fault::LoseReply, Lasting::Calls(2));
+    let said = scene.ok(&["rollback", "--all", "--yes"]);
+    for expected in ["read back: 3 of 3 groups", "INSYNC", "TTL ("] {
+        assert!(said.stderr.contains(expected), "{expected}: {said:#?}");
+    }
+    scene.assert_weights(&[LADDER[0], LADDER[1], LADDER[0]]);
+}
+
+#[test]
+fn a_new_journal_keeps_the_way_back_of_the_lost_one() {
+    let (scene, before) = abandoned();
+    for file in files(&scene.path(".cutover")) {
+        if file.starts_with("journal.db") {
+            std::fs::remove_file(scene.path(&format!(".cutover/{file}"))).expect("the journal");
+        }
+    }
+    scene.add_group("example.com", "other.example.com", "A");
+    let other = Plan {
+        name: "other".to_owned(),
+        records: vec![(
+            "example.com".to_owned(),
+            "other.example.com".to_owned(),
+            "A",
+        )],
+        ..Plan::resting_at_first_step()
+    };
+    scene.plan(&other);
+    // The lost one's plan is there too, and is refused: this journal has no baseline of it.
+    let run = scene.run("plans");
+    scene.wait_for_phase("other", "baking");
+    let now = files(&scene.path(BREAK_GLASS));
+    let kept: Vec<String> = now
+        .iter()
+        .filter(|file| file.contains(".kept-"))
+        .cloned()
+        .collect();
+    assert_eq!((kept.len(), now.len()), (before.len(), before.len() + 1));
+    assert!(run.log().contains("are kept as"), "{}", run.log());
+    let current = now.iter().find(|file| !file.contains(".kept-"));
+    let current = scene.path(&format!("{BREAK_GLASS}/{}", current.expect("the new one")));
+    std::fs::remove_file(&current).expect("it is there");
+    until(|| current.exists().then_some(())).expect("it is written again");
+    run.kill();
+    let said = from_files(&scene, &kept, &[]);
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    scene.assert_weights(&[LADDER[0], LADDER[1], LADDER[0]]);
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Result;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, Unit};
 use tokio::time::Instant;
 
 use super::calls::counted;
@@ -18,6 +18,9 @@ use crate::report::text;
 
 /// How often Route 53 is asked how far a change has come. It takes a minute as a rule.
 const ASK_EVERY: Duration = Duration::from_secs(5);
+
+/// The last look takes no longer than this, however Route 53 answers.
+const READ_BACK_WITHIN: Duration = Duration::from_secs(30);
 
 /// The time for which an alias to a load balancer may be cached. Source: Route 53 Developer Guide, alias records.
 const ALIAS_TTL_SECS: u32 = 60;
@@ -65,7 +68,9 @@ impl Aftermath {
             pending.extend(changes.map(|change| (account.clone(), change.clone())));
         }
         if pending.is_empty() {
-            return Ok(());
+            let unknown = "it is not known here which change took it back (a reply was lost, or somebody else wrote it); \
+                           as a rule Route 53 answers with it everywhere within a minute";
+            return self.drained(context, unknown, " at the earliest");
         }
         let all = pending.len();
         loop {
@@ -80,61 +85,86 @@ impl Aftermath {
             }
             pending = left;
             if pending.is_empty() {
-                return self.drained(context);
+                return self.drained(context, "Route 53 answers with the baseline everywhere", "");
             }
             let next = Instant::now() + ASK_EVERY;
             if next >= until {
-                return context.note(&format!(
-                    "INSYNC: {} of {all} batches are not known to be at all of Route 53's name servers yet",
-                    pending.len()
-                ));
+                let left = pending.len();
+                let unknown = format!(
+                    "{left} of {}: not known to be at all of Route 53's name servers yet",
+                    counted(all, "batch")
+                );
+                return self.drained(context, &unknown, " at the earliest");
             }
             tokio::time::sleep_until(next).await;
         }
     }
 
-    fn drained(&self, context: &mut Context<'_>) -> Result<()> {
+    fn drained(&self, context: &mut Context<'_>, how_far: &str, earliest: &str) -> Result<()> {
         let ttl = self.ttl();
         let at: Timestamp = context.clock.now().saturating_add(ttl)?;
+        let at = at.round(Unit::Second).unwrap_or(at);
         context.note(&format!(
-            "INSYNC: Route 53 answers with the baseline everywhere. Resolvers may hold older answers for their TTL \
-             ({} s): until {}; connections that are open stay open",
+            "INSYNC: {how_far}. Resolvers may hold older answers for their TTL ({} s): until {}{earliest}; connections that \
+             are open stay open",
             ttl.as_secs(),
             text::rfc3339(at)
         ))
     }
 
-    /// Reads every group once more and says what came of it; false if one is not at the baseline. What cannot be read
-    /// now was read there before, or it would not have got this far.
+    /// Reads every group once more and says what came of it, naming those that are elsewhere or could not be read.
     ///
     /// # Errors
     /// Standard error cannot be written.
-    pub(super) async fn read_back(&self, context: &mut Context<'_>, dns: &dyn Dns) -> Result<bool> {
-        let (mut good, mut astray, mut all) = (0, 0, 0);
+    pub(super) async fn read_back(
+        &self,
+        context: &mut Context<'_>,
+        dns: &dyn Dns,
+    ) -> Result<Found> {
+        let mut found = Found::default();
+        let until = Instant::now() + READ_BACK_WITHIN;
         for ((account, zone), images) in &self.images {
             let wanted: BTreeSet<GroupName> = images.iter().map(group_name).collect();
-            let readings = dns
-                .read_groups(account, zone, &wanted, Urgency::Revert)
-                .await;
-            all += images.len();
+            let reading = dns.read_groups(account, zone, &wanted, Urgency::Revert);
+            let readings = tokio::time::timeout_at(until, reading).await;
+            let readings = readings.unwrap_or_default();
             for image in images {
                 let name = group_name(image);
                 match readings.get(&name) {
-                    Some(Ok(records)) if is_at(image, records) => good += 1,
-                    Some(Err(error)) => context.note(&format!("{name} cannot be read: {error}"))?,
-                    Some(Ok(_)) | None => {
-                        astray += 1;
+                    Some(Ok(records)) if is_at(image, records) => found.good += 1,
+                    Some(Ok(_)) => {
+                        found.astray += 1;
                         context.note(&format!("{name} is not back: other weights are there"))?;
+                    }
+                    Some(Err(error)) => {
+                        found.unread += 1;
+                        context.note(&format!("{name} cannot be read back: {error}"))?;
+                    }
+                    None => {
+                        found.unread += 1;
+                        context.note(&format!("{name} cannot be read back: no answer in time"))?;
                     }
                 }
             }
         }
+        let all = found.good + found.astray + found.unread;
         if all > 0 {
-            let all = counted(all, "group");
+            let (good, all) = (found.good, counted(all, "group"));
             context.note(&format!("read back: {good} of {all} at the baseline"))?;
         }
-        Ok(astray == 0)
+        Ok(found)
     }
+}
+
+/// What a last look at Route 53 found.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Found {
+    /// Groups at their baseline.
+    pub(super) good: usize,
+    /// Groups with other weights.
+    pub(super) astray: usize,
+    /// Groups that could not be read.
+    pub(super) unread: usize,
 }
 
 /// Whether both members have their weights.

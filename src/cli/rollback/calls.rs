@@ -60,8 +60,8 @@ impl Calls {
             groups += of_zone;
             batches += calls;
             lines.push(format!(
-                "zone {zone}: {} groups ({} records) in {}\n",
-                of_zone,
+                "zone {zone}: {} ({} records) in {}\n",
+                counted(*of_zone, "group"),
                 of_zone * 2,
                 counted(*calls, "write call")
             ));

@@ -4,7 +4,9 @@ mod aftermath;
 mod calls;
 mod from_files;
 mod progress;
+mod stored;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::cli::args::Rollback;
+use crate::cli::break_glass::BreakGlassDirectory;
 use crate::cli::context::{Context, runtime};
 use crate::cli::error::Expected;
 use crate::cli::exit::Exit;
@@ -25,17 +28,19 @@ use aftermath::Aftermath;
 use calls::{Calls, groups_shown};
 use progress::Progress;
 
-use crate::cli::watched_files::BreakGlassDirectory;
 use crate::controller::{Controller, Scope, Settings};
 use crate::engine::commands::{RollbackNeed, rollback};
 use crate::engine::event::RevertMode;
 use crate::engine::state::{Phase, State};
-use crate::engine::units::CutoverName;
+use crate::engine::units::{CutoverName, ZoneId};
 use crate::ports::{BreakGlass, Clock};
-use crate::report::holds::hold;
+use crate::report::holds::hold_in;
 
 /// Where `run` keeps the break-glass files if nothing else is said.
 const BREAK_GLASS: &str = ".cutover/break-glass";
+
+/// What to do where the journal is of no use.
+const WITHOUT_JOURNAL: &str = "without the journal: `cutover rollback --from .cutover/break-glass/*.json` writes the stored records back";
 
 /// How often a rollback looks while nothing else wakes it.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -48,8 +53,16 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
     if !args.from.is_empty() {
         return from_files::run(context, args);
     }
+    if args.names.is_empty() && args.selector.is_empty() && !args.all {
+        let hint = "`cutover rollback NAME…`, `--all`, `-l KEY=VALUE`, or without the journal `--from FILE…`";
+        return Err(Expected::usage("it is not said what is to go back", Some(hint)).into());
+    }
     runtime()?.block_on(async {
-        let desk = Desk::open(context).await?;
+        let desk = Desk::open(context).await;
+        if desk.is_err() {
+            context.note(WITHOUT_JOURNAL)?;
+        }
+        let mut desk = desk?;
         let named = wanted(&desk, args)?;
         let going = needs(context, &desk, args, &named)?;
         if going.is_empty() {
@@ -64,7 +77,7 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
             let states = named.iter().map(|named| desk.books.state(&named.name));
             let states = states.collect::<Result<Vec<State>>>()?;
             print_phases(context, states.iter())?;
-            return Ok(Exit::Done);
+            return passed_by(context, &desk, args.names.is_empty(), Exit::Done);
         }
         let states = going.iter().map(|(name, _)| desk.books.state(name));
         let states = states.collect::<Result<Vec<State>>>()?;
@@ -80,10 +93,45 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
         if args.yes {
             context.note(calls.trim_end())?;
         }
-        request(context, &desk, args, &going).await?;
-        let names: Vec<CutoverName> = going.into_iter().map(|(name, _)| name).collect();
-        take_back(context, &desk, args, &names).await
+        let until = Instant::now() + args.timeout.try_into().unwrap_or_default();
+        let asking = request(context, &mut desk, args, &going);
+        let asked = tokio::time::timeout_at(until, asking).await;
+        let Ok(asked) = asked else {
+            context.note(
+                "the journal did not take all requests in time; what it took any controller goes on with: run this again",
+            )?;
+            return Ok(Exit::RevertUnfinished);
+        };
+        asked?;
+        // Whatever completed while this was being asked for is nothing to wait for.
+        let goes = |name: &CutoverName| {
+            let state = desk.books.state(name);
+            state.is_ok_and(|state| need(args, &state).is_ok())
+        };
+        let names = going.iter().map(|(name, _)| name);
+        let names: Vec<CutoverName> = names.filter(|name| goes(name)).cloned().collect();
+        if let (true, Some((name, _))) = (names.is_empty(), going.first()) {
+            need(args, &desk.books.state(name)?)?;
+        }
+        let exit = take_back(context, &desk, args, &names, until).await?;
+        let all = args.names.is_empty();
+        passed_by(context, &desk, all, exit)
     })
+}
+
+/// Where all were meant, those whose part of the journal is damaged were not taken back: says so.
+fn passed_by(context: &mut Context<'_>, desk: &Desk, all: bool, exit: Exit) -> Result<Exit> {
+    let damaged: Vec<_> = desk.books.damaged().filter(|_| all).collect();
+    if damaged.is_empty() {
+        return Ok(exit);
+    }
+    for error in damaged {
+        context.note(&format!(
+            "not taken back, its journal does not make sense: {error}"
+        ))?;
+    }
+    context.note(WITHOUT_JOURNAL)?;
+    Ok(exit.max(Exit::RevertUnfinished))
 }
 
 /// The cutovers that are named, or all unfinished ones.
@@ -163,7 +211,7 @@ fn needs(
 /// Journals the requests. From here on any controller takes the traffic back, whatever becomes of this process.
 async fn request(
     context: &mut Context<'_>,
-    desk: &Desk,
+    desk: &mut Desk,
     args: &Rollback,
     going: &[(CutoverName, bool)],
 ) -> Result<()> {
@@ -172,7 +220,8 @@ async fn request(
         .map(|(name, _)| Order {
             named: Named {
                 name: name.clone(),
-                by_pattern: false,
+                // One that ended while others were asked for must not stop the rest.
+                by_pattern: true,
             },
             decide: Box::new(|state: &State| {
                 match rollback(
@@ -206,11 +255,11 @@ async fn take_back(
     desk: &Desk,
     args: &Rollback,
     names: &[CutoverName],
+    until: Instant,
 ) -> Result<Exit> {
-    let until = Instant::now() + args.timeout.try_into().unwrap_or_default();
     let mut outside = outside(context, Arc::clone(&desk.journal)).await;
     outside.break_glass = break_glass(context, args)
-        .map(|directory| -> Arc<dyn BreakGlass> { Arc::new(BreakGlassDirectory(directory)) });
+        .map(|directory| -> Arc<dyn BreakGlass> { Arc::new(BreakGlassDirectory::new(directory)) });
     let states = names.iter().map(|name| desk.books.state(name));
     let (mut aftermath, mut groups) = (Aftermath::default(), 0);
     for state in states {
@@ -243,11 +292,19 @@ async fn take_back(
         told = progress.tell(context) => told?,
     }
     let mut exit = outcome::of_rollback(controller.states()).unwrap_or(Exit::RevertUnfinished);
-    if exit == Exit::Done {
-        if !aftermath.read_back(context, dns.as_ref()).await? {
-            exit = Exit::RevertUnfinished;
-        }
-        let accepted = progress.accepted();
+    let found = aftermath.read_back(context, dns.as_ref()).await?;
+    if exit == Exit::Done && found.astray > 0 {
+        // What cannot be read now was read at its baseline before, or the journal would not say that it is back.
+        exit = Exit::RevertUnfinished;
+    }
+    let accepted = progress.accepted();
+    // Where somebody stopped it, or its time is over, it is asked once.
+    let until = if exit == Exit::RevertUnfinished {
+        Instant::now()
+    } else {
+        until
+    };
+    if found.good > 0 || !accepted.is_empty() {
         aftermath
             .drain(context, dns.as_ref(), &accepted, until)
             .await?;
@@ -275,10 +332,12 @@ fn break_glass(context: &Context<'_>, args: &Rollback) -> Option<PathBuf> {
 /// What is back, and what is not.
 fn tell(context: &mut Context<'_>, states: &[&State], exit: Exit) -> Result<()> {
     for state in states.iter().filter(|state| state.phase != Phase::Reverted) {
+        let baseline = state.baseline.iter().flatten();
+        let zones: BTreeSet<ZoneId> = baseline.map(|image| image.zone.clone()).collect();
         let reasons: Vec<String> = state
             .held
             .iter()
-            .map(|reason| hold(reason, &state.name, context.clock.now()))
+            .map(|reason| hold_in(&zones, reason, &state.name, context.clock.now()))
             .collect();
         context.note(&format!(
             "{} is not back: {}",

@@ -21,10 +21,13 @@ pub(super) struct Progress(Arc<Mutex<Seen>>);
 #[derive(Default)]
 struct Seen {
     wanted: usize,
+    /// How many groups have been submitted, each counted once.
     submitted: usize,
+    groups: BTreeSet<(CutoverName, usize)>,
     accepted: BTreeMap<ZoneId, BTreeSet<ChangeId>>,
     back: BTreeSet<CutoverName>,
-    trouble: Option<String>,
+    /// What was refused last of each cutover, until it is submitted or back.
+    trouble: BTreeMap<CutoverName, String>,
 }
 
 impl Progress {
@@ -47,13 +50,20 @@ impl Progress {
                 change_id,
                 ..
             } => {
-                seen.submitted += groups.len();
+                let of = |group: &usize| (entry.cutover.clone(), *group);
+                seen.groups.extend(groups.iter().map(of));
+                seen.submitted = seen.groups.len();
                 let changes = seen.accepted.entry(zone.clone()).or_default();
                 changes.insert(change_id.clone());
-                seen.trouble = None;
+                seen.trouble.remove(&entry.cutover);
             }
-            Event::WeightChangeFailed { message, .. } => seen.trouble = Some(message.clone()),
-            Event::Reverted { .. } => drop(seen.back.insert(entry.cutover.clone())),
+            Event::WeightChangeFailed { message, .. } => {
+                seen.trouble.insert(entry.cutover.clone(), message.clone());
+            }
+            Event::Reverted { .. } => {
+                seen.trouble.remove(&entry.cutover);
+                seen.back.insert(entry.cutover.clone());
+            }
             // Nothing else says how far it has come.
             _ => {}
         }
@@ -100,7 +110,7 @@ impl Progress {
 
     fn line(&self) -> String {
         let seen = self.seen();
-        if seen.submitted == 0 && seen.trouble.is_none() {
+        if seen.submitted == 0 && seen.trouble.is_empty() {
             return String::new();
         }
         let batches = seen.accepted.values().map(BTreeSet::len).sum();
@@ -114,8 +124,12 @@ impl Progress {
         if !seen.back.is_empty() {
             line = format!("{line}; {} back", counted(seen.back.len(), "cutover"));
         }
-        if let Some(trouble) = &seen.trouble {
-            line = format!("{line}; refused: {trouble}");
+        if let Some((name, trouble)) = seen.trouble.first_key_value() {
+            let more = match seen.trouble.len() - 1 {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            line = format!("{line}; not accepted: {name}{more}: {trouble}");
         }
         line
     }

@@ -1,0 +1,267 @@
+//! Break-glass files as they are read: which records they put back, and why one is refused before anything is written.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::cli::break_glass::zone_of;
+use crate::cli::error::Expected;
+use crate::engine::record::{AliasTarget, GroupImage, RecordSet};
+use crate::engine::units::{DnsName, Weight, ZoneId};
+
+/// A change batch as the AWS command line takes it, as far as ours have it.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct Batch {
+    #[serde(rename = "Comment")]
+    _comment: Option<String>,
+    changes: Vec<Change>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct Change {
+    action: String,
+    resource_record_set: Set,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct Set {
+    name: String,
+    #[serde(rename = "Type")]
+    record_type: String,
+    #[serde(rename = "SetIdentifier")]
+    identifier: String,
+    weight: u8,
+    #[serde(rename = "TTL")]
+    ttl: Option<u32>,
+    #[serde(default)]
+    resource_records: Vec<ValueOf>,
+    alias_target: Option<Alias>,
+    health_check_id: Option<String>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct ValueOf {
+    value: String,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Alias {
+    #[serde(rename = "HostedZoneId")]
+    zone_id: String,
+    #[serde(rename = "DNSName")]
+    dns_name: String,
+    #[serde(rename = "EvaluateTargetHealth")]
+    evaluate_target_health: bool,
+}
+
+/// A file that is refused: what is wrong, and what to write instead.
+type Refusal = (String, &'static str);
+
+/// The groups of all files, each once.
+///
+/// # Errors
+/// A file cannot be read, is none of ours, or would not lead back: nothing of any file is written then.
+pub(super) fn read_all(paths: &[PathBuf]) -> Result<Vec<GroupImage>, Expected> {
+    let mut groups: BTreeMap<(ZoneId, DnsName, String), (GroupImage, &Path)> = BTreeMap::new();
+    for path in paths {
+        let refuse = |(why, instead): Refusal| {
+            Expected::usage(format!("{}: {why}", path.display()), Some(instead))
+        };
+        for image in read(path).map_err(refuse)? {
+            let (name, kind) = (DnsName::new(&image.old.name), image.old.record_type.clone());
+            let key = (image.zone.clone(), name, kind);
+            if let Some((before, other)) = groups.get(&key) {
+                if *before == image {
+                    continue;
+                }
+                let (name, kind, other) =
+                    (&image.old.name, &image.old.record_type, other.display());
+                let why = format!("{name} {kind} is in {other} too, and differs");
+                return Err(refuse((
+                    why,
+                    "leave out the file, or the change, that is out of date",
+                )));
+            }
+            groups.insert(key, (image, path));
+        }
+    }
+    Ok(groups.into_values().map(|(image, _)| image).collect())
+}
+
+/// The groups of one file: `ZONEID-01.json`, pairs of records that belong together.
+fn read(path: &Path) -> Result<Vec<GroupImage>, Refusal> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let zone = name.and_then(zone_of).ok_or_else(|| {
+        let why = "no hosted zone follows from its name".to_owned();
+        let instead =
+            "name it as `run` does, by the zone's ID and a number: Z0123456789ABC-01.json";
+        (why, instead)
+    })?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let instead =
+            "name the files as they lie in the break-glass directory: .cutover/break-glass/*.json";
+        (error.to_string(), instead)
+    })?;
+    pairs(&zone, &text)
+}
+
+/// The groups of a change batch for this zone.
+fn pairs(zone: &ZoneId, text: &str) -> Result<Vec<GroupImage>, Refusal> {
+    let batch: Batch = serde_json::from_str(text).map_err(|error| {
+        let why = format!("it is not a break-glass file: {error}");
+        (why, "a break-glass file is a change batch with two weighted records a group, as `run` writes it")
+    })?;
+    if batch.changes.is_empty() {
+        let why = "it is not a break-glass file: its `Changes` are empty".to_owned();
+        return Err((why, "leave it out, or name the file that has the records"));
+    }
+    let mut images = Vec::new();
+    for (index, pair) in batch.changes.chunks(2).enumerate() {
+        let at = |change: &Change, offset: usize| {
+            let set = &change.resource_record_set;
+            let (name, kind, identifier) = (&set.name, &set.record_type, &set.identifier);
+            format!(
+                "change {} ({name} {kind} {identifier})",
+                index * 2 + offset + 1
+            )
+        };
+        for (offset, change) in pair.iter().enumerate() {
+            if change.action != "UPSERT" {
+                let why = format!("{} is a {}", at(change, offset), change.action);
+                return Err((
+                    why,
+                    "write `\"Action\": \"UPSERT\"`: nothing else is sent from a file",
+                ));
+            }
+        }
+        let alone = |change: &Change| {
+            let why = format!("{} stands alone: a group is two records", at(change, 0));
+            (
+                why,
+                "write the group's other record right behind it, or take the change out",
+            )
+        };
+        let [old, new] = pair else {
+            return Err(pair.first().map(alone).unwrap_or_default());
+        };
+        let (old, new) = (record(old), record(new));
+        let same = (DnsName::new(&old.name), &old.record_type)
+            == (DnsName::new(&new.name), &new.record_type);
+        if !same || old.set_identifier == new.set_identifier {
+            return Err(alone(&pair[0]));
+        }
+        if (old.weight, new.weight) == (Weight(0), Weight(0)) {
+            let why = format!("{}: both weights of the group are 0", at(&pair[0], 0));
+            return Err((
+                why,
+                "write the weights from before the cutover, for example 100 and 0",
+            ));
+        }
+        images.push(GroupImage {
+            zone: zone.clone(),
+            old,
+            new,
+            others: Vec::new(),
+        });
+    }
+    Ok(images)
+}
+
+fn record(change: &Change) -> RecordSet {
+    let set = change.resource_record_set.clone();
+    let values = set.resource_records.into_iter().map(|value| value.value);
+    RecordSet {
+        name: set.name,
+        record_type: set.record_type,
+        set_identifier: set.identifier,
+        weight: Weight(set.weight),
+        ttl: set.ttl,
+        values: values.collect(),
+        alias: set.alias_target.map(|alias| AliasTarget {
+            zone_id: alias.zone_id,
+            dns_name: alias.dns_name,
+            evaluate_target_health: alias.evaluate_target_health,
+        }),
+        health_check_id: set.health_check_id,
+        unsupported: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(action: &str, name: &str, identifier: &str, weight: u8) -> String {
+        format!(
+            r#"{{"Action":"{action}","ResourceRecordSet":{{"Name":"{name}","Type":"A","SetIdentifier":"{identifier}",
+            "Weight":{weight},"TTL":5,"ResourceRecords":[{{"Value":"192.0.2.1"}}]}}}}"#
+        )
+    }
+
+    fn refusal(changes: &[String]) -> (String, &'static str) {
+        let text = format!(r#"{{"Changes":[{}]}}"#, changes.join(","));
+        pairs(&ZoneId::from("Z1"), &text).expect_err("it is refused")
+    }
+
+    #[test]
+    fn a_file_that_would_not_lead_back_is_refused_with_the_place_and_what_to_write() {
+        let up = |name: &str, identifier: &str, weight| change("UPSERT", name, identifier, weight);
+        let pair = [up("a.", "eks", 100), up("a.", "ecs", 0)];
+        let with = |more: &[String]| [pair.as_slice(), more].concat();
+        for (changes, place, wrong, instead) in [
+            (
+                with(&[up("b.", "eks", 100)]),
+                "change 3 (b. A eks)",
+                "alone",
+                "right behind",
+            ),
+            (
+                with(&[up("b.", "eks", 100), up("c.", "eks", 100)]),
+                "change 3 (b. A eks)",
+                "alone",
+                "right behind",
+            ),
+            (
+                with(&[up("b.", "eks", 100), up("b.", "eks", 0)]),
+                "change 3",
+                "alone",
+                "right behind",
+            ),
+            (
+                with(&[up("b.", "eks", 0), up("b.", "ecs", 0)]),
+                "change 3",
+                "are 0",
+                "100 and 0",
+            ),
+            (
+                vec![up("a.", "eks", 1), change("DELETE", "a.", "ecs", 0)],
+                "change 2 (a. A ecs)",
+                "DELETE",
+                "UPSERT",
+            ),
+            (Vec::new(), "Changes", "empty", "leave it out"),
+        ] {
+            let (why, what) = refusal(&changes);
+            assert!(why.contains(place) && why.contains(wrong), "{why}");
+            assert!(what.contains(instead), "{what}");
+        }
+        let text = format!(r#"{{"Changes":[{}]}}"#, pair.join(","));
+        let images = pairs(&ZoneId::from("Z1"), &text).expect("it is whole");
+        assert_eq!(images.len(), 1);
+    }
+
+    #[test]
+    fn a_name_from_which_no_zone_follows_is_refused() {
+        for name in ["batch.json", "my-Z1-01.json", "Z1.json", "-01.json"] {
+            let (why, what) = read(Path::new(name)).expect_err("it is refused");
+            assert!(why.contains("no hosted zone follows"), "{name}: {why}");
+            assert!(what.contains("Z0123456789ABC-01.json"), "{what}");
+        }
+    }
+}
