@@ -24,6 +24,11 @@ const WELL: Minute = Minute {
 };
 
 fn tell(scene: &Scene, side: &str, minute: Minute) {
+    tell_up_to(scene, side, minute, 60);
+}
+
+/// As [`tell`], up to so many minutes from now.
+fn tell_up_to(scene: &Scene, side: &str, minute: Minute, ahead: i64) {
     let now = scene.bed.now();
     let mut world = scene.bed.world();
     let region = world.cloudwatch.region(REGION, now);
@@ -45,7 +50,7 @@ fn tell(scene: &Scene, side: &str, minute: Minute) {
         region.record(&key, at, &samples);
     };
     let first = now.as_second().div_euclid(60) * 60 - 120 * 60;
-    for minute_at in (0..180).map(|number| first + number * 60) {
+    for minute_at in (0..120 + ahead).map(|number| first + number * 60) {
         put("RequestCount", true, minute_at, minute.requests, 1.0);
         if minute.errors > 0.0 {
             put(
@@ -135,4 +140,78 @@ fn a_metric_that_may_not_be_read_holds_the_start_with_its_reason() {
     assert!(told.contains("Forbidden"), "{told}");
     drop(run);
     assert_eq!(scene.status(NAME)["phase"], "waiting");
+}
+
+#[test]
+fn a_percentile_beyond_its_bound_takes_the_traffic_back_over_the_wire() {
+    let scene = scene("  metrics: [ { measure: p99, max: 900ms } ]\n");
+    tell(&scene, "eks", WELL);
+    tell(&scene, "ecs", WELL);
+    let run = scene.run(PLAN);
+    scene.wait_for_phase(NAME, "baking");
+    drop(run);
+    let slow = Minute {
+        seconds: 2.0,
+        ..WELL
+    };
+    tell(&scene, "ecs", slow);
+    let mut run = scene.run(PLAN);
+    assert_eq!(run.exit_code(), 20, "{}", run.log());
+    let history = scene.history(NAME);
+    let back = history.iter().map(|entry| &entry["event"]);
+    let back = back.filter(|event| event["type"] == "revert_intended");
+    let gates: Vec<_> = back
+        .map(|event| event["cause"]["gate"]["name"].clone())
+        .collect();
+    assert_eq!(gates, [json!("p99")]);
+}
+
+#[test]
+fn data_that_are_late_are_not_judged_and_count_when_they_are_there() {
+    let scene = scene("  metrics: [ { measure: p99, max: 900ms } ]\n");
+    tell(&scene, "eks", WELL);
+    tell_up_to(&scene, "ecs", WELL, -10);
+    let run = scene.run(PLAN);
+    scene.wait_for_phase(NAME, "baking");
+    let status = scene.wait_for_hold(NAME, "too_few_requests");
+    assert!(status["because"].to_string().contains("p99"), "{status}");
+    drop(run);
+    tell(&scene, "ecs", WELL);
+    let _run = scene.run(PLAN);
+    scene.wait_for("the bake counts", NAME, |status| {
+        let because = status["because"].as_array().into_iter().flatten();
+        let kinds: Vec<_> = because.map(|reason| reason["kind"].clone()).collect();
+        kinds == [json!("baking")]
+    });
+}
+
+#[test]
+fn partial_data_are_unknown_with_their_reason() {
+    let scene = scene("  metrics: [ { measure: p99, max: 900ms } ]\n");
+    tell(&scene, "eks", WELL);
+    tell(&scene, "ecs", WELL);
+    {
+        let now: Timestamp = scene.bed.now();
+        let mut world = scene.bed.world();
+        let region = world.cloudwatch.region(REGION, now);
+        region.set_data_status("TargetResponseTime", Some(DataStatus::Partial));
+    }
+    let run = scene.run(PLAN);
+    let status = scene.wait_for_hold(NAME, "unknown");
+    assert!(
+        status["because"].to_string().contains("PartialData"),
+        "{status}"
+    );
+    drop(run);
+}
+
+#[test]
+fn where_nobody_came_the_bake_waits_for_requests() {
+    let scene = scene("  traffic: { min_requests: 200 }\n");
+    tell(&scene, "eks", WELL);
+    let run = scene.run(PLAN);
+    scene.wait_for_phase(NAME, "baking");
+    let status = scene.wait_for_hold(NAME, "too_few_requests");
+    assert!(status["because"].to_string().contains("200"), "{status}");
+    drop(run);
 }
