@@ -128,7 +128,7 @@ impl SimSignals {
         SeriesReading::Read {
             from: minutes.from,
             until: minutes.until,
-            points: result.points.into_iter().filter_map(point).collect(),
+            points: Arc::new(result.points.into_iter().filter_map(point).collect()),
         }
     }
 
