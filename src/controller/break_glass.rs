@@ -129,9 +129,7 @@ impl Controller {
             }
         }
     }
-}
 
-impl Controller {
     /// Before this process stores its first files: whatever lies there of cutovers that never wrote by this journal is the
     /// only way back that those have.
     fn keep_others(&self, store: &dyn BreakGlass) -> Result<(), String> {
