@@ -70,7 +70,7 @@ pub fn fleet_path(directory: &Path) -> Result<Option<PathBuf>, PlanFileError> {
     let mut found: Vec<PathBuf> = Vec::new();
     for above in directory.ancestors().take(LEVELS_MAX) {
         let here = NAMES.iter().map(|name| above.join(name));
-        found.extend(here.filter(|path| path.is_file()));
+        found.extend(here.filter(|path| is_there(path)));
         if above.join(".git").exists() {
             break;
         }
@@ -84,6 +84,12 @@ pub fn fleet_path(directory: &Path) -> Result<Option<PathBuf>, PlanFileError> {
         return Err(Finding::about_file(&nearest.display().to_string(), message, help).into());
     }
     Ok(found.pop())
+}
+
+/// Whether something lies there that is meant to be a fleet's file, also if it cannot be read: a link that leads nowhere must
+/// not lift guardrails.
+fn is_there(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_dir())
 }
 
 /// Loads a fleet's file.
