@@ -32,6 +32,10 @@ use super::windows;
 /// What a fleet's file may be called.
 const NAMES: [&str; 2] = ["fleet.yaml", "fleet.yml"];
 
+/// What to write into an empty one.
+const BEGIN: &str = "start with `version: 1`, which is all that a fleet without limits needs; then what the plans have in \
+     common, for example `max_in_flight: 10`";
+
 /// How many directories above a plan are looked into.
 const LEVELS_MAX: usize = 16;
 
@@ -120,13 +124,13 @@ pub(super) fn of_plan(plan: &Path) -> Result<Option<FleetFile>, PlanFileError> {
         let shown = path.display();
         let message = format!("the fleet's file that applies to this plan, {shown}, is not valid");
         // Its own findings are its own: a thousand plans need not repeat them.
-        let first = error
-            .findings
-            .first()
-            .map(|finding| finding.message.as_str());
+        let first = error.findings.first().map(|finding| {
+            let line = finding.line.map(|line| format!("line {line}: "));
+            format!("{}{}", line.unwrap_or_default(), finding.message)
+        });
         let help = format!(
             "mend that file first: {}",
-            first.unwrap_or("see `cutover check`")
+            first.as_deref().unwrap_or("see `cutover check`")
         );
         Finding::about_file(&plan.display().to_string(), message, &help).into()
     })
@@ -158,7 +162,7 @@ fn read_file(path: &Path) -> Result<FleetFile, PlanFileError> {
 type Parts = (FleetSettings, Option<Rc<Node>>, Guardrails, Vec<Entry>);
 
 fn parts(text: &str, sink: &mut Sink<'_>) -> Option<Parts> {
-    let root = tree::read(text, sink)?;
+    let root = tree::read(text, BEGIN, sink)?;
     let raw: RawFleet = read::read(&root, keys::FLEET, sink)?;
     if !convert::version_is_known(raw.version.as_ref(), sink) {
         return None;

@@ -58,6 +58,9 @@ impl Loaded {
     }
 }
 
+/// What to write into an empty plan.
+pub(super) const BEGIN: &str = "start with `version: 1`; the example plans show the rest";
+
 /// The largest file that is read. A plan of 100 records and 100 steps has some 20 KiB.
 pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -123,7 +126,7 @@ fn plan_of<'t>(
     fleet: Option<&'t FleetFile>,
     sink: &mut Sink<'t>,
 ) -> Option<(Plan, Option<Span>)> {
-    let mut root = tree::read(text, sink)?;
+    let mut root = tree::read(text, BEGIN, sink)?;
     let mut base = 0;
     if let Some(fleet) = fleet {
         base = sink.beside(&fleet.shown, &fleet.text);
