@@ -135,8 +135,13 @@ fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             format!("{group} is already moved by the unfinished cutover {by}")
         }
         HoldReason::Clock { message } => format!("the clock cannot be trusted: {message}"),
-        HoldReason::PlanChanged { path } => format!(
-            "the plan file {path} has changed; the plan in the journal stays in force, gates armed"
+        HoldReason::PlanChanged { path, records } => format!(
+            "the {} has changed; the plan in the journal stays in force, gates armed",
+            if *records {
+                format!("list of records in the plan file {path}")
+            } else {
+                format!("plan file {path}")
+            }
         ),
         HoldReason::PlanUnreadable { path, message } => format!(
             "the plan file {path} cannot be used: {message}; the plan in the journal stays in force, gates armed"
@@ -295,7 +300,11 @@ fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
         HoldReason::Clock { .. } => {
             "set this machine's clock right; reverts still go out".to_owned()
         }
-        HoldReason::PlanChanged { path } => format!(
+        HoldReason::PlanChanged { records: true, .. } => format!(
+            "a cutover keeps its records: put the old ones back; or end this one (`cutover rollback {name}`), and give \
+             the file another `name`, so that a cutover of its own begins with the new ones"
+        ),
+        HoldReason::PlanChanged { path, .. } => format!(
             "take the new one: `cutover amend {}`, or put the old one back",
             quoted(path)
         ),
@@ -584,7 +593,14 @@ mod tests {
             HoldReason::Clock {
                 message: "90s apart".to_owned(),
             },
-            HoldReason::PlanChanged { path: path() },
+            HoldReason::PlanChanged {
+                path: path(),
+                records: false,
+            },
+            HoldReason::PlanChanged {
+                path: path(),
+                records: true,
+            },
             HoldReason::PlanUnreadable {
                 path: path(),
                 message: message(),
