@@ -57,10 +57,21 @@ pub fn hold(reason: &HoldReason, name: &CutoverName, now: Timestamp) -> String {
 ///
 /// A field of the reason that is itself called `message` (what a service said) is `detail` here.
 pub fn because_json(reason: &HoldReason, name: &CutoverName, now: Timestamp) -> Value {
+    because_json_in(&BTreeSet::new(), reason, name, now)
+}
+
+/// As [`because_json`], where it is known which hosted zones it is about.
+pub fn because_json_in(
+    zones: &BTreeSet<ZoneId>,
+    reason: &HoldReason,
+    name: &CutoverName,
+    now: Timestamp,
+) -> Value {
     let mut object = serde_json::Map::new();
     let fields = serde_json::to_value(reason).unwrap_or(Value::Null);
     object.insert("kind".to_owned(), fields["kind"].clone());
-    object.insert("message".to_owned(), Value::from(hold(reason, name, now)));
+    let message = hold_in(zones, reason, name, now);
+    object.insert("message".to_owned(), Value::from(message));
     if let Value::Object(fields) = fields {
         for (key, value) in fields {
             match key.as_str() {
