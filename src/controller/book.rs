@@ -38,6 +38,8 @@ pub(super) struct Book {
     down: Option<String>,
     /// Boxed: a state is large, and a map's nodes are half empty.
     states: BTreeMap<CutoverName, Box<Option<State>>>,
+    /// What the first entry of all tells this journal by; none while it is empty.
+    born: Option<String>,
     /// What all of them, and `@fleet`, amount to.
     fleet: Fleet,
     /// The last entry of `@fleet` that somebody else wrote.
@@ -78,6 +80,7 @@ impl Book {
             position: Position::default(),
             down: None,
             states: BTreeMap::new(),
+            born: None,
             fleet: Fleet::default(),
             fleet_by_others: 0,
             fleet_news: false,
@@ -149,6 +152,11 @@ impl Book {
         }
         self.position = position;
         Ok(())
+    }
+
+    /// What tells this journal from every other one, wherever it lies.
+    pub(super) fn born(&self) -> &str {
+        self.born.as_deref().unwrap_or_default()
     }
 
     /// Returns when somebody appended something that has not been read.
@@ -348,6 +356,10 @@ impl Book {
 
     /// Folds an entry, unless it is known already.
     fn take(&mut self, entry: &Envelope) -> Result<(), JournalError> {
+        self.born.get_or_insert_with(|| {
+            let (at, of, by) = (entry.at, &entry.cutover, &entry.actor);
+            format!("{at} with {of}, by {by}")
+        });
         if fleet::is_fleet(&entry.cutover) {
             self.take_fleets(entry);
             return Ok(());
