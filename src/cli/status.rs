@@ -262,12 +262,12 @@ fn failing(books: &Books) -> Vec<Failing> {
         .collect();
     let fleets = books.fleet.settings.notify.as_ref();
     let known = |cursor: &&Cursor| {
-        let notify = if is_fleet(&cursor.stream) {
-            fleets
-        } else {
-            plans.get(&cursor.stream).copied().flatten()
-        };
-        has(notify, &cursor.channel)
+        let channel = &cursor.channel;
+        if is_fleet(&cursor.stream) {
+            // What the fleet tells in its plans' stead is told to their channels too.
+            return has(fleets, channel) || plans.values().any(|plan| has(*plan, channel));
+        }
+        has(plans.get(&cursor.stream).copied().flatten(), channel)
     };
     let failing = |cursor: &Cursor| {
         let trouble = cursor.trouble.as_ref()?;

@@ -404,6 +404,23 @@ impl Book {
         Ok(())
     }
 
+    /// Who is told of an entry of `@fleet`: those whom the fleet's file names, and those of the cutovers that it stands for.
+    fn fleets_notify(&self, entry: &Envelope) -> Option<Notify> {
+        let mut notify = self.fleet.settings.notify.clone();
+        for name in self.fleet.held_by(entry.seq) {
+            let own = self
+                .journaled(name)
+                .and_then(|state| state.plan().notify.as_ref());
+            for channel in own.into_iter().flat_map(|own| &own.channels) {
+                let channels = &mut notify.get_or_insert_default().channels;
+                if !channels.contains(channel) {
+                    channels.push(channel.clone());
+                }
+            }
+        }
+        notify
+    }
+
     /// Takes an entry of `@fleet`. One that makes no sense holds steps; it stops nothing from going back.
     fn take_fleets(&mut self, entry: &Envelope) {
         if entry.seq <= self.fleet.seq {
@@ -411,7 +428,7 @@ impl Book {
         }
         self.fleet.take(entry);
         let pages = self.fleet.pages.contains_key(&entry.seq);
-        let notify = self.fleet.settings.notify.clone();
+        let notify = self.fleets_notify(entry);
         self.note_notices(notify, &[], entry, pages, None);
         if entry.actor != self.actor {
             self.fleet_news = true;

@@ -122,17 +122,16 @@ pub(super) fn of_plan(plan: &Path) -> Result<Option<FleetFile>, PlanFileError> {
     };
     read_file(&path).map(Some).map_err(|error| {
         let shown = path.display();
-        let message = format!("the fleet's file that applies to this plan, {shown}, is not valid");
-        // Its own findings are its own: a thousand plans need not repeat them.
-        let first = error.findings.first().map(|finding| {
-            let line = finding.line.map(|line| format!("line {line}: "));
-            format!("{}{}", line.unwrap_or_default(), finding.message)
-        });
-        let help = format!(
-            "mend that file first: {}",
-            first.as_deref().unwrap_or("see `cutover check`")
-        );
-        Finding::about_file(&plan.display().to_string(), message, &help).into()
+        let mut message =
+            format!("the fleet's file that applies to this plan, {shown}, is not valid");
+        // Its own findings are its own: a thousand plans need not repeat them. The first one is named, for pages.
+        if let Some(first) = error.findings.first() {
+            let line = first.line.map(|line| format!("line {line}: "));
+            let line = line.unwrap_or_default();
+            message = format!("{message}: {line}{}", first.message);
+        }
+        let help = "mend that file first; `cutover check` shows all that is wrong with it";
+        Finding::about_file(&plan.display().to_string(), message, help).into()
     })
 }
 

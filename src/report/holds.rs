@@ -89,7 +89,7 @@ pub fn because_json_in(
     clippy::too_many_lines,
     reason = "a table: one entry a reason, none left out"
 )]
-fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
+pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
     match reason {
         HoldReason::RevertBlocked { message } => format!("the revert cannot finish: {message}"),
         HoldReason::Halted { reason } => halt_fact(reason),
@@ -278,7 +278,7 @@ fn baking(
     clippy::too_many_lines,
     reason = "a table: one entry a reason, none left out"
 )]
-fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
+pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
     let remedy = match reason {
         HoldReason::RevertBlocked { .. } => by_hand("ZONE"),
         HoldReason::Drift { .. } => format!(
