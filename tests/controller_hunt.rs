@@ -5,6 +5,7 @@ mod breaking_glass;
 mod calls;
 mod fleets;
 mod jobs;
+mod jobs_hunt;
 mod jobs_seldom;
 mod journal_down;
 mod notices;
