@@ -9,6 +9,8 @@ mod evidence;
 mod evidence_doubts;
 mod fleet;
 mod gates;
+mod hooks;
+mod jobs;
 mod phases;
 mod regression;
 mod windows;
