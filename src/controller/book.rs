@@ -38,6 +38,8 @@ pub(super) struct Book {
     down: Option<String>,
     /// Boxed: a state is large, and a map's nodes are half empty.
     states: BTreeMap<CutoverName, Box<Option<State>>>,
+    /// What the first entry of all tells this journal by; none while it is empty.
+    born: Option<String>,
     /// What all of them, and `@fleet`, amount to.
     fleet: Fleet,
     /// The last entry of `@fleet` that somebody else wrote.
@@ -71,6 +73,7 @@ impl Book {
             position: Position::default(),
             down: None,
             states: BTreeMap::new(),
+            born: None,
             fleet: Fleet::default(),
             fleet_by_others: 0,
             fleet_news: false,
@@ -145,6 +148,11 @@ impl Book {
         Ok(())
     }
 
+    /// What tells this journal from every other one, wherever it lies.
+    pub(super) fn born(&self) -> &str {
+        self.born.as_deref().unwrap_or_default()
+    }
+
     /// Returns when somebody appended something that has not been read.
     pub(super) async fn changed(&self) {
         self.journal.changed(self.position).await;
@@ -216,6 +224,10 @@ impl Book {
 
     /// Folds an entry, unless it is known already.
     fn take(&mut self, entry: &Envelope) -> Result<(), JournalError> {
+        self.born.get_or_insert_with(|| {
+            let (at, of, by) = (entry.at, &entry.cutover, &entry.actor);
+            format!("{at} with {of}, by {by}")
+        });
         if fleet::is_fleet(&entry.cutover) {
             self.take_fleets(entry);
             return Ok(());
@@ -262,6 +274,23 @@ impl Book {
         Ok(())
     }
 
+    /// Who is told of an entry of `@fleet`: those whom the fleet's file names, and those of the cutovers that it stands for.
+    fn fleets_notify(&self, entry: &Envelope) -> Option<Notify> {
+        let mut notify = self.fleet.settings.notify.clone();
+        for name in self.fleet.held_by(entry.seq) {
+            let own = self
+                .journaled(name)
+                .and_then(|state| state.plan().notify.as_ref());
+            for channel in own.into_iter().flat_map(|own| &own.channels) {
+                let channels = &mut notify.get_or_insert_default().channels;
+                if !channels.contains(channel) {
+                    channels.push(channel.clone());
+                }
+            }
+        }
+        notify
+    }
+
     /// Takes an entry of `@fleet`. One that makes no sense holds steps; it stops nothing from going back.
     fn take_fleets(&mut self, entry: &Envelope) {
         if entry.seq <= self.fleet.seq {
@@ -269,7 +298,7 @@ impl Book {
         }
         self.fleet.take(entry);
         let pages = self.fleet.pages.contains_key(&entry.seq);
-        let notify = self.fleet.settings.notify.clone();
+        let notify = self.fleets_notify(entry);
         self.note_notices(notify, &[], entry, pages, None);
         if entry.actor != self.actor {
             self.fleet_news = true;
