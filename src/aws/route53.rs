@@ -246,7 +246,7 @@ impl Route53Dns {
             return Err(CallError::new(CHANGE, FailureClass::Transient, message));
         };
         Ok(Submitted {
-            change_id: ChangeId(info.id.trim_start_matches("/change/").to_owned()),
+            change_id: ChangeId::from(info.id.trim_start_matches("/change/").to_owned()),
             server_time: dates.server_time(),
         })
     }

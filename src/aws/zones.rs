@@ -180,7 +180,7 @@ fn ambiguous(name: &DnsName, zones: &[&Zone], private: Option<bool>) -> CallErro
 
 fn zone(zone: &HostedZone) -> Zone {
     Zone {
-        id: ZoneId(zone.id.trim_start_matches("/hostedzone/").to_owned()),
+        id: ZoneId::from(zone.id.trim_start_matches("/hostedzone/").to_owned()),
         name: DnsName::new(&zone.name),
         private: zone.config.as_ref().is_some_and(|it| it.private_zone),
         record_count: zone

@@ -247,7 +247,8 @@ pub fn zone_of(name: &str) -> Option<ZoneId> {
         .all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit());
     let is_number = number.len() >= 2 && number.bytes().all(|byte| byte.is_ascii_digit());
     let fits = is_zone && !zone.is_empty() && is_number;
-    (fits && (after.is_empty() || after.starts_with(".kept-"))).then(|| ZoneId(zone.to_owned()))
+    (fits && (after.is_empty() || after.starts_with(".kept-")))
+        .then(|| ZoneId::from(zone.to_owned()))
 }
 
 /// Whether a name is one that this directory's files have: `ZONEID-01.json`.

@@ -416,7 +416,7 @@ gates: { alarms: [ red ] }
     #[tokio::test]
     async fn whoever_is_second_reads_once_and_asks_for_the_rest_in_full_lots() {
         let names: Vec<CutoverName> = (0..400)
-            .map(|number| CutoverName(format!("svc{number:03}")))
+            .map(|number| CutoverName::from(format!("svc{number:03}")))
             .collect();
         for (busy, faster, most) in [(0, 200, 11), (0, 400, 1), (4, 0, 30)] {
             let inner = MemoryJournal::new();

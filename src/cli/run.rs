@@ -174,7 +174,7 @@ pub(super) fn channels(topics: Arc<dyn Topics>, clock: Arc<dyn Clock>) -> Channe
 /// The settings of a new controller of this machine.
 pub(super) fn settings(scope: Scope) -> Settings {
     Settings {
-        me: ControllerId(format!("{:012x}", fastrand::u64(..) >> 16)),
+        me: ControllerId::from(format!("{:012x}", fastrand::u64(..) >> 16)),
         host: whoami::fallible::hostname().unwrap_or_else(|_| "unknown".to_owned()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         interval: std::time::Duration::from_secs(10),

@@ -50,6 +50,8 @@ pub(super) struct Book {
     first: BTreeMap<CutoverName, u64>,
     /// What goes back while the journal takes nothing: where each stands by what was decided and came of it meanwhile.
     shadows: BTreeMap<CutoverName, Shadow>,
+    /// How many entries were folded, ever.
+    folded: u64,
     /// Cutovers that a person wrote about since the last [`Book::take_foreign`].
     foreign: BTreeSet<CutoverName>,
     /// Cutovers that anybody else wrote about since the last [`Book::take_strangers`].
@@ -77,6 +79,7 @@ impl Book {
             fleet_news: false,
             first: BTreeMap::new(),
             shadows: BTreeMap::new(),
+            folded: 0,
             foreign: BTreeSet::new(),
             strangers: BTreeSet::new(),
             rivals: BTreeMap::new(),
@@ -168,6 +171,11 @@ impl Book {
         self.states.keys().filter_map(|name| self.state(name))
     }
 
+    /// Equal numbers mean that no state has changed in between. None while one may change unseen: in memory only.
+    pub(super) fn edition(&self) -> Option<u64> {
+        self.shadows.is_empty().then_some(self.folded)
+    }
+
     /// All cutovers, as far as they concern each other.
     pub(super) fn fleet(&self) -> &Fleet {
         &self.fleet
@@ -240,6 +248,7 @@ impl Book {
         };
         fold::apply(state, entry).map_err(|error| JournalError::Unusable(error.to_string()))?;
         shadows::yield_to(&mut self.shadows, &entry.cutover);
+        self.folded += 1;
         let told = state.as_ref().filter(|_| tells).map(|after| {
             let pages = after.pages.contains_key(&entry.seq);
             (after.plan().notify.clone(), pages, Standing::of(after))

@@ -10,6 +10,7 @@ use crate::controller::observe::Seen;
 use crate::controller::{Controller, batch, round};
 use crate::engine::decide::{Decision, How, Part};
 use crate::engine::event::Event;
+use crate::engine::observation::GroupReading;
 use crate::engine::record::RecordSet;
 use crate::engine::state::State;
 use crate::engine::units::{CutoverName, ZoneId};
@@ -70,7 +71,16 @@ impl Controller {
         let now = self.now();
         let starting = names.iter().filter_map(|name| {
             let state = self.book.state(name).filter(|state| !state.has_started())?;
-            let decision = round::lawful(state, self.book.fleet(), seen.get(name)?, now);
+            let seen = seen.get(name)?;
+            // Nobody starts without having read all groups, and most of those that wait have read none.
+            if seen
+                .groups
+                .iter()
+                .any(|it| !matches!(it, GroupReading::Read { .. }))
+            {
+                return None;
+            }
+            let decision = round::lawful(state, self.book.fleet(), seen, now);
             let starts = self.starts(name, &decision);
             starts.then(|| started(state, &decision))
         });
@@ -111,17 +121,18 @@ impl Controller {
             let started = |state: &&State| state.has_started() && !state.phase.is_final();
             self.book.states().filter(started).chain(starting)
         };
-        let made_of: BTreeMap<CutoverName, u64> = under_way()
-            .map(|state| (state.name.clone(), state.seq))
-            .collect();
         let whole = self.break_glass_error.is_none()
             && self.break_glass_stored.is_some()
             && store.are_there();
-        if whole && starting.is_empty() && self.break_glass_of == made_of {
+        // Both in the order of their names.
+        let known = self.break_glass_of.iter().map(|(name, seq)| (name, *seq));
+        let same = || under_way().map(|state| (&state.name, state.seq)).eq(known);
+        if whole && starting.is_empty() && same() {
             return;
         }
         let changes = changes(under_way());
-        self.break_glass_of = made_of;
+        let made_of = under_way().map(|state| (state.name.clone(), state.seq));
+        self.break_glass_of = made_of.collect();
         // Few entries change what the files say, and to write them takes longer than all the rest of a round. After a
         // failure they are stored again, whatever is to be in them: that alone tells that it is over.
         if whole && self.break_glass_stored.as_ref() == Some(&changes) {

@@ -8,11 +8,11 @@ use crate::engine::state::State;
 use crate::engine::units::CutoverName;
 
 /// The unfinished cutovers that have a group of some name, and which of their groups it is.
-pub(super) type Claims = BTreeMap<GroupName, Vec<(CutoverName, usize)>>;
+pub(super) type Claims<'a> = BTreeMap<&'a GroupName, Vec<(&'a CutoverName, usize)>>;
 
 impl Controller {
     /// Which unfinished cutovers have a group of each name, if any has not started.
-    pub(super) fn claims(&self) -> Claims {
+    pub(super) fn claims(&self) -> Claims<'_> {
         let mut claims = Claims::new();
         let unfinished = || self.book.states().filter(|state| !state.phase.is_final());
         if unfinished().all(State::has_started) {
@@ -20,27 +20,27 @@ impl Controller {
         }
         for state in unfinished() {
             for (index, group) in state.plan().records.iter().enumerate() {
-                let names = claims.entry(group.name.clone()).or_default();
-                names.push((state.name.clone(), index));
+                let names = claims.entry(&group.name).or_default();
+                names.push((&state.name, index));
             }
         }
         claims
     }
 
     /// The groups of a cutover that has not started which another, earlier one already moves.
-    pub(super) fn claimed(&self, state: &State, claims: &Claims) -> Vec<(usize, CutoverName)> {
+    pub(super) fn claimed(&self, state: &State, claims: &Claims<'_>) -> Vec<(usize, CutoverName)> {
         let mut claimed = Vec::new();
         if state.has_started() {
             return claimed;
         }
         for (index, group) in state.plan().records.iter().enumerate() {
             for (name, theirs) in claims.get(&group.name).into_iter().flatten() {
-                let Some(rival) = self.book.state(name).filter(|_| *name != state.name) else {
+                let Some(rival) = self.book.state(name).filter(|_| **name != state.name) else {
                     continue;
                 };
                 let earlier = rival.has_started() || self.book.came_first(name, &state.name);
                 if earlier && self.same_zone((state, index), (rival, *theirs)) {
-                    claimed.push((index, name.clone()));
+                    claimed.push((index, (*name).clone()));
                 }
             }
         }
@@ -52,7 +52,6 @@ impl Controller {
         if let (Some(here), Some(there)) = (zone(mine), zone(theirs)) {
             return here == there;
         }
-        let named = |(state, index): (&State, usize)| state.plan().records[index].zone.clone();
-        named(mine) == named(theirs)
+        mine.0.plan().records[mine.1].zone == theirs.0.plan().records[theirs.1].zone
     }
 }

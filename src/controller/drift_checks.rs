@@ -68,9 +68,7 @@ impl Controller {
         let Some((state, observation)) = self.book.state(name).zip(seen.get(name)) else {
             return false;
         };
-        let mut just_read = observation.clone();
-        just_read.groups_read_at = Some(now);
-        may_wait(state) && !decide::wants_groups(state, self.book.fleet(), &just_read, now)
+        may_wait(state) && !decide::wants_groups_at_once(state, self.book.fleet(), observation, now)
     }
 }
 

@@ -35,7 +35,7 @@ impl Emergency {
     ) -> Self {
         let label = |image: &GroupImage| {
             let (name, kind) = (&image.old.name, &image.old.record_type);
-            CutoverName(format!("{name} {kind} of {}", image.zone))
+            CutoverName::from(format!("{name} {kind} of {}", image.zone))
         };
         let left = images
             .into_iter()
@@ -54,7 +54,7 @@ impl Emergency {
     /// `watch` sees this after every answer.
     pub async fn send(&mut self, now: Timestamp, mut watch: impl FnMut(&Self)) {
         let order = |image: &GroupImage| Order {
-            write_id: WriteId("break-glass".to_owned()),
+            write_id: WriteId::from("break-glass"),
             purpose: Purpose::Revert,
             parts: vec![Part {
                 group: 0,

@@ -10,6 +10,7 @@ use crate::engine::observation::FileReading;
 use crate::engine::plan::PlanSource;
 use crate::engine::state::State;
 use crate::engine::units::CutoverName;
+use crate::ports::PlanFilesNow;
 
 /// The plan files as last looked at, by the cutover that each belongs to.
 #[derive(Debug, Default)]
@@ -17,6 +18,9 @@ pub(super) struct Watched {
     pub(super) readings: BTreeMap<CutoverName, FileReading>,
     /// The files that hold no plan and that no cutover came from, and why: they stop nobody else.
     pub(super) refused: BTreeMap<String, String>,
+    /// What this was made of, where the same files and the same states will come to the same: what was read, and the
+    /// edition of the book.
+    made_of: Option<(PlanFilesNow, u64)>,
 }
 
 impl Controller {
@@ -26,6 +30,11 @@ impl Controller {
             return Ok(());
         };
         let looked = files.look();
+        let edition = self.book.edition();
+        let known = self.watched.made_of.as_ref();
+        if known.is_some_and(|(files, of)| edition == Some(*of) && *files == looked) {
+            return Ok(());
+        }
         let mut readings = BTreeMap::new();
         let (mut fresh, mut refused) = (Vec::new(), BTreeMap::new());
         // Of several cutovers that came from one file, the one under way is guarded; else the first by name.
@@ -85,6 +94,9 @@ impl Controller {
             }
         }
         self.watched.refused = refused;
+        // What is journaled now, or is to be tried again, is another edition.
+        let settled = fresh.is_empty();
+        self.watched.made_of = edition.filter(|_| settled).map(|of| (looked, of));
         self.accept(fresh).await
     }
 

@@ -304,9 +304,9 @@ impl Controller {
     }
 
     /// What is known before anything is read.
-    fn blank(&self, name: &CutoverName, claims: &Claims) -> Option<Observation> {
+    fn blank(&self, name: &CutoverName, claims: &Claims<'_>) -> Option<Observation> {
         let state = self.book.state(name)?;
-        let note = self.notes.get(name).cloned().unwrap_or_default();
+        let note = self.notes.get(name);
         Some(Observation {
             me: self.settings.me.clone(),
             groups: vec![GroupReading::NotRead; state.plan().records.len()],
@@ -321,8 +321,8 @@ impl Controller {
                 .cloned()
                 .unwrap_or(FileReading::NotWatched),
             in_flight: self.performer.is_under_way(name),
-            passed_at: note.passed_at,
-            groups_read_at: note.groups_read_at,
+            passed_at: note.and_then(|note| note.passed_at),
+            groups_read_at: note.and_then(|note| note.groups_read_at),
             clock_skew: self.clock_skew(),
             break_glass_error: self.break_glass_error.clone(),
             claimed: self.claimed(state, claims),

@@ -53,16 +53,15 @@ pub struct AliasTarget {
 impl RecordSet {
     /// Whether it is a member of this group, whatever its set identifier.
     pub fn is_of(&self, group: &GroupName) -> bool {
-        self.record_type == group.record_type && DnsName::new(&self.name) == group.name
+        self.record_type == group.record_type && group.name.is_written(&self.name)
     }
 
     /// The same image with another weight.
     #[must_use]
     pub fn with_weight(&self, weight: Weight) -> Self {
-        Self {
-            weight,
-            ..self.clone()
-        }
+        let mut image = self.clone();
+        image.weight = weight;
+        image
     }
 
     /// Whether both images are the same but for the weight.
@@ -113,11 +112,9 @@ impl GroupImage {
     /// The same images with other weights.
     #[must_use]
     pub fn with_pair(&self, pair: WeightPair) -> Self {
-        Self {
-            old: self.old.with_weight(pair.old),
-            new: self.new.with_weight(pair.new),
-            ..self.clone()
-        }
+        let mut image = self.clone();
+        (image.old.weight, image.new.weight) = (pair.old, pair.new);
+        image
     }
 
     /// Whether everything but the weights of the two members is the same, membership of the group included.

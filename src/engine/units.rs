@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 /// The new side's share of the traffic, in percent, kept as an exact decimal (millionths of a percent).
@@ -217,13 +218,36 @@ fn closest_ratio(share: Share) -> WeightPair {
     best.0
 }
 
-/// Makes a text newtype that is transparent in JSON.
+/// What all texts have that clones share.
+macro_rules! shared_text {
+    ($name:ident) => {
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&&*self.0).finish()
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer).map(|text| Self(text.into()))
+            }
+        }
+    };
+}
+
+/// Makes a text newtype that is a text in JSON, as it stands. A clone shares the text: names go everywhere, and every
+/// round copies each of them many times.
 macro_rules! text_newtype {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(pub String);
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The text.
@@ -240,9 +264,17 @@ macro_rules! text_newtype {
 
         impl From<&str> for $name {
             fn from(text: &str) -> Self {
-                Self(text.to_owned())
+                Self(text.into())
             }
         }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(text.into())
+            }
+        }
+
+        shared_text!($name);
     };
 }
 
@@ -268,9 +300,12 @@ text_newtype! {
 }
 
 /// A DNS name in the one form that names are compared in: lower case, no trailing dot, `*` for `\052`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct DnsName(String);
+///
+/// A clone shares the text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DnsName(Arc<str>);
+
+shared_text!(DnsName);
 
 impl DnsName {
     /// Normalises a name.
@@ -280,7 +315,16 @@ impl DnsName {
     pub fn new(name: &str) -> Self {
         let lower = name.trim().to_ascii_lowercase();
         let bare = lower.strip_suffix('.').unwrap_or(&lower);
-        Self(bare.replace("\\052", "*"))
+        if bare.contains('\\') {
+            return Self(bare.replace("\\052", "*").into());
+        }
+        Self(bare.into())
+    }
+
+    /// Whether `written`, in whatever form, is this name.
+    pub fn is_written(&self, written: &str) -> bool {
+        // What Route 53 returns is mostly this very text and a dot.
+        written.strip_suffix('.') == Some(self.as_str()) || Self::new(written) == *self
     }
 
     /// The normalised text.
@@ -293,7 +337,7 @@ impl DnsName {
         self.0 == zone.0
             || self
                 .0
-                .strip_suffix(&zone.0)
+                .strip_suffix(zone.as_str())
                 .is_some_and(|head| head.ends_with('.'))
     }
 }

@@ -340,7 +340,7 @@ fn read_row(row: &Row<'_>) -> Result<(Position, Envelope), Failure> {
         u32::try_from(value).map_err(|_| record::damaged(&entry, &format!("{value} is no number")))
     };
     let envelope = Envelope {
-        cutover: CutoverName(stream),
+        cutover: CutoverName::from(stream),
         attempt: number(row.get(4)?)?,
         seq: to_u64(seq, &entry)?,
         at: parse(row.get_ref(3)?.as_str().unwrap_or_default(), &entry)?,

@@ -54,7 +54,7 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
     require_keys(&raw, span, sink);
     let name = raw.name.and_then(|name| {
         let (span, name) = (name.span, name.value?.0);
-        accept(shapes::cutover_name(&name), &span, sink).then_some(CutoverName(name))
+        accept(shapes::cutover_name(&name), &span, sink).then_some(CutoverName::from(name))
     });
     let labels = raw
         .labels

@@ -67,7 +67,7 @@ pub fn fault(line: &str) -> Result<Fault, FaultError> {
         Some((name, rest)) => {
             let checked = shapes::cutover_name(name.trim());
             checked.map_err(|(message, help)| FaultError { message, help })?;
-            (Some(CutoverName(name.trim().to_owned())), rest)
+            (Some(CutoverName::from(name.trim().to_owned())), rest)
         }
         None => (None, text),
     };

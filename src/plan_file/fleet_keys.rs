@@ -70,7 +70,7 @@ pub(super) fn after(
         let (span, Some(NameText(name))) = (name.span, name.value) else {
             continue;
         };
-        let known = CutoverName(name);
+        let known = CutoverName::from(name);
         if !accept(shapes::cutover_name(known.as_str()), &span, sink) {
             continue;
         }

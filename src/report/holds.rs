@@ -37,14 +37,14 @@ pub fn hold_in(
     match (reason, zones.first()) {
         (HoldReason::RevertBlocked { .. }, Some(zone)) => {
             let fact = fact(reason, Some(now));
-            let others = zones.iter().skip(1).map(|zone| zone.0.as_str());
+            let others = zones.iter().skip(1).map(|zone| zone.as_str());
             let others: Vec<&str> = others.collect();
             let more = if others.is_empty() {
                 String::new()
             } else {
                 format!(", and so for {}", others.join(", "))
             };
-            format!("{fact}; {}{more}", by_hand(&zone.0))
+            format!("{fact}; {}{more}", by_hand(zone.as_str()))
         }
         _ => hold(reason, name, now),
     }

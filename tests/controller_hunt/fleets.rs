@@ -240,7 +240,7 @@ async fn a_third_service_that_fails_within_minutes_says_that_it_looks_like_one_c
     assert_eq!(shared(1), None);
     let fate = shared(2).expect("the third one says so");
     assert_eq!(fate.services, 3);
-    assert_eq!(fate.named, [0, 1, 2].map(|it| CutoverName(name(it))));
+    assert_eq!(fate.named, [0, 1, 2].map(|it| CutoverName::from(name(it))));
 }
 
 /// Frozen, budget spent, and an entry in `@fleet` that makes no sense: the way back takes as long as ever.
@@ -312,7 +312,7 @@ async fn scenario(seed: u64) {
     let mut sources = services(number, rng.i64(20..120));
     for (index, it) in sources.iter_mut().enumerate().skip(1) {
         if rng.u8(..) < 60 {
-            it.plan.after = vec![CutoverName(name(rng.usize(..index)))];
+            it.plan.after = vec![CutoverName::from(name(rng.usize(..index)))];
         }
     }
     let sources: Vec<PlanSource> = sources.into_iter().map(|it| source(it.plan)).collect();

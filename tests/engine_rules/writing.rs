@@ -224,7 +224,7 @@ fn a_refused_step_is_tried_every_ten_seconds_and_taken_back_after_ten_minutes() 
 #[test]
 fn a_denied_step_is_taken_back_at_once() {
     let mut world = two_zones();
-    let zone = ZoneId("Z1".to_owned());
+    let zone = ZoneId::from("Z1");
     world
         .zone_fates
         .insert(zone, Fate::Refused(FailureClass::Denied));
@@ -238,7 +238,7 @@ fn a_denied_step_is_taken_back_at_once() {
 
 #[test]
 fn of_two_zones_half_moved_the_rest_follows_or_all_is_taken_back() {
-    let zone = ZoneId("Z1".to_owned());
+    let zone = ZoneId::from("Z1");
     let mut world = two_zones();
     let throttled = Fate::Refused(FailureClass::Throttled);
     world.zone_fates.insert(zone.clone(), throttled);

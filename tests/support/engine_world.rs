@@ -113,7 +113,7 @@ impl World {
             .map(|group| {
                 let name = &group.name.name;
                 let members = vec![record(name, "ecs", 0), record(name, "eks", 100)];
-                (ZoneId(group.zone.zone.clone()), members)
+                (ZoneId::from(group.zone.zone.clone()), members)
             })
             .collect();
         let long_ago = now - SignedDuration::from_hours(48);
@@ -167,7 +167,7 @@ impl World {
     pub(crate) fn start_controller(&mut self) {
         self.processes += 1;
         self.controllers.push(Controller {
-            id: ControllerId(format!("ctl-{}", self.processes)),
+            id: ControllerId::from(format!("ctl-{}", self.processes)),
             wire: Vec::new(),
             passed_at: None,
             read_at: None,
@@ -425,7 +425,7 @@ impl World {
                 if fate == Fate::ReplyLost {
                     return self.reply_failed(order, zone, &fit, FailureClass::Transient);
                 }
-                let change_id = ChangeId(format!("C{}", self.changes.len() + 1));
+                let change_id = ChangeId::from(format!("C{}", self.changes.len() + 1));
                 self.changes.insert(change_id.clone(), self.now);
                 let event = Event::WeightChangeSubmitted {
                     write_id: order.write_id.clone(),

@@ -381,7 +381,7 @@ impl<'a> Stage<'a> {
             zones.entry(zone.clone()).or_default().push(part.group);
         }
         for (zone, groups) in zones {
-            let change_id = ChangeId(format!("C{}", self.submitted.len() + 1));
+            let change_id = ChangeId::from(format!("C{}", self.submitted.len() + 1));
             self.submitted.insert(change_id.clone(), self.now);
             self.append(Event::WeightChangeSubmitted {
                 write_id: order.write_id.clone(),
@@ -470,7 +470,7 @@ fn groups(plan: &Plan) -> Vec<(ZoneId, Vec<RecordSet>)> {
             unsupported: Vec::new(),
         };
         let members = vec![member(&group.new, 0), member(&group.old, 100)];
-        (ZoneId(group.zone.zone.clone()), members)
+        (ZoneId::from(group.zone.zone.clone()), members)
     });
     groups.collect()
 }

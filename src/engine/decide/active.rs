@@ -78,19 +78,26 @@ fn judged_now(view: &View<'_>) -> Judgement {
 
 /// Whether something but the groups is ready for the next move, so that only they are missing.
 pub(super) fn wants_groups(view: &View<'_>) -> bool {
-    let judgement = verdict::judge(view.state, view.observation);
-    let clear = holds::blockers(view, &judgement).is_empty();
     match view.state.phase {
         Phase::Waiting => turn::wait(view, 1).is_none(),
         Phase::Settling => watching::lacks_a_change(view),
         Phase::Baking => {
-            (clear && watching::bake_is_over(view) && !watching::waits_for_its_turn(view))
-                || view.state.skip_requested.is_some()
+            view.state.skip_requested.is_some()
                 || view.state.write.is_some()
+                || (watching::bake_is_over(view)
+                    && !watching::waits_for_its_turn(view)
+                    && is_clear(view))
         }
         Phase::Halted => view.state.write.is_some(),
         Phase::Shifting | Phase::Completed | Phase::Reverting | Phase::Reverted => false,
     }
+}
+
+/// Whether nothing but the bake, the approval and the phase keeps the next step from being taken. Asked last: it costs
+/// more than all the rest.
+fn is_clear(view: &View<'_>) -> bool {
+    let judgement = verdict::judge(view.state, view.observation);
+    holds::blockers(view, &judgement).is_empty()
 }
 
 fn asked_back(view: &View<'_>) -> Option<Event> {

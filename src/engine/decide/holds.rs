@@ -22,6 +22,9 @@ const NUMBERS_EVERY: SignedDuration = SignedDuration::from_secs(600);
 pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> Option<Event> {
     // It lasts for as long as the first look of a process, which may see again what held before.
     let lasting = |reason: &&HoldReason| !matches!(reason, HoldReason::JobsUnseen {});
+    if because.iter().filter(lasting).eq(&state.held) {
+        return None;
+    }
     let looks = because.contains(&HoldReason::JobsUnseen {});
     let because: Vec<HoldReason> = because.iter().filter(lasting).cloned().collect();
     let subjects = |reasons: &[HoldReason]| -> BTreeSet<HoldReason> {

@@ -244,10 +244,33 @@ pub fn wants_groups(
     observation: &Observation,
     now: Timestamp,
 ) -> bool {
-    let now = now.max(state.last_at);
+    let at = now.max(state.last_at);
     let due = observation
         .groups_read_at
-        .is_none_or(|at| now.duration_since(at) >= DRIFT_CHECK_EVERY);
+        .is_none_or(|read_at| at.duration_since(read_at) >= DRIFT_CHECK_EVERY);
+    wants_groups_if(due, state, fleet, observation, now)
+}
+
+/// Whether the groups must be read before this cutover can be decided, however lately they were read for nothing but
+/// drift.
+pub fn wants_groups_at_once(
+    state: &State,
+    fleet: &Fleet,
+    observation: &Observation,
+    now: Timestamp,
+) -> bool {
+    wants_groups_if(false, state, fleet, observation, now)
+}
+
+/// `due`: whether it is time to look for drift.
+fn wants_groups_if(
+    due: bool,
+    state: &State,
+    fleet: &Fleet,
+    observation: &Observation,
+    now: Timestamp,
+) -> bool {
+    let now = now.max(state.last_at);
     match state.phase {
         Phase::Completed => false,
         Phase::Reverted => {
@@ -300,7 +323,7 @@ impl View<'_> {
     /// An identifier for the write that the next entry intends: unique, because the append is conditional on `seq`.
     fn next_write_id(&self) -> WriteId {
         let State { attempt, seq, .. } = self.state;
-        WriteId(format!("{attempt}-{}-{}", seq + 1, self.observation.me))
+        WriteId::from(format!("{attempt}-{}-{}", seq + 1, self.observation.me))
     }
 
     /// How long ago something was, for what is given up or taken back when it takes too long: by this machine's clock, and

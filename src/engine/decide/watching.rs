@@ -207,7 +207,7 @@ fn late_changes<'a>(view: &'a View<'_>) -> impl Iterator<Item = HoldReason> + 'a
     let unnamed = uncovered(view.state).into_iter().find_map(|index| {
         let image = view.state.verified.as_ref()?.get(index)?;
         is_late(view.state.phase_since).then(|| HoldReason::InSyncLate {
-            change_id: ChangeId("not known".to_owned()),
+            change_id: ChangeId::from("not known"),
             zone: image.zone.clone(),
         })
     });

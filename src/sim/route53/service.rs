@@ -225,7 +225,7 @@ impl Route53 {
 
     /// Notes a submitted change, PENDING for as long as the settings say.
     pub(super) fn submit(&mut self, comment: Option<String>, now: Timestamp) -> ChangeInfo {
-        let id = ChangeId(self.next_id('C'));
+        let id = ChangeId::from(self.next_id('C'));
         let in_sync_at = now.saturating_add(self.settings.propagation).unwrap_or(now);
         let change = StoredChange {
             submitted_at: now,

@@ -180,7 +180,7 @@ impl Route53 {
             return Err(Route53Error::new(409, "HostedZoneAlreadyExists", message));
         }
         let mut zone = HostedZone {
-            id: ZoneId(self.next_id('Z')),
+            id: ZoneId::from(self.next_id('Z')),
             account: new.account,
             name: stored,
             caller_reference: new.caller_reference,
