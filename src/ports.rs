@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::time::Instant;
 
 use crate::engine::backtest::Change;
@@ -179,22 +179,29 @@ pub fn series_within(count: usize) -> Duration {
 /// Alarms: CloudWatch, or the simulated one. Every call ends within its own timeout.
 #[async_trait]
 pub trait Signals: Send + Sync {
-    /// Reads alarms, metric and composite, in pages of 100 names per region. Every wanted alarm is a key of the answer.
-    async fn read_alarms(
-        &self,
-        account: &Account,
-        wanted: &BTreeSet<AlarmId>,
-    ) -> BTreeMap<AlarmId, AlarmReading>;
-
-    /// As [`Signals::read_alarms`], and tells of each page when it is here: the service's quota lets thousands of alarms
-    /// through in seconds, and what is red on the first page waits for none of them.
+    /// Reads alarms, metric and composite, in pages of 100 names per region, and tells of each page when it is here: the
+    /// service's quota lets thousands of alarms through in seconds, and what is red on the first page waits for none of
+    /// them. Every wanted alarm is told once.
     async fn read_alarms_by_page(
         &self,
         account: &Account,
         wanted: &BTreeSet<AlarmId>,
-        _told: &UnboundedSender<AlarmPage>,
+        told: &UnboundedSender<AlarmPage>,
+    );
+
+    /// Reads alarms, all of them. Every wanted alarm is a key of the answer.
+    async fn read_alarms(
+        &self,
+        account: &Account,
+        wanted: &BTreeSet<AlarmId>,
     ) -> BTreeMap<AlarmId, AlarmReading> {
-        self.read_alarms(account, wanted).await
+        let (told, mut pages) = mpsc::unbounded_channel();
+        self.read_alarms_by_page(account, wanted, &told).await;
+        let mut readings = BTreeMap::new();
+        while let Ok((_, page)) = pages.try_recv() {
+            readings.extend(page);
+        }
+        readings
     }
 
     /// Reads when an alarm entered ALARM after `since`.
@@ -234,7 +241,7 @@ pub trait Signals: Send + Sync {
 }
 
 /// Some of an account's alarms, as they were read.
-pub type AlarmPage = (Account, BTreeMap<AlarmId, AlarmReading>);
+pub type AlarmPage = (Account, Vec<(AlarmId, AlarmReading)>);
 
 /// What was: CloudWatch's memory. Read by backtests only, never by a controller.
 #[async_trait]

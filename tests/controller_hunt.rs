@@ -4,6 +4,7 @@ mod beside;
 mod breaking_glass;
 mod calls;
 mod fleets;
+mod held_together;
 mod jobs;
 mod jobs_hunt;
 mod jobs_seldom;

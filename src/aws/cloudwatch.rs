@@ -71,87 +71,54 @@ impl CloudWatchSignals {
         own.or(self.clients.region()).map(str::to_owned)
     }
 
-    /// Reads all names of all regions, each page by the deadline or not at all, and tells each as it comes.
-    async fn read_pages(
-        &self,
-        account: &Account,
-        names: BTreeMap<String, BTreeSet<String>>,
-        deadline: Instant,
-        told: &mut (dyn FnMut(&str, &BTreeMap<String, AlarmReading>) + Send),
-    ) {
-        let mut reads = JoinSet::new();
-        for (region, names) in names {
-            let names: Vec<String> = names.into_iter().collect();
-            for page in names.chunks(NAMES_PER_CALL) {
-                let (signals, account) = (self.clone(), account.clone());
-                let (region, page) = (region.clone(), page.to_vec());
-                reads.spawn(async move {
-                    let reading = signals.read_page(&account, &region, &page);
-                    let read = tokio::time::timeout_at(deadline, reading).await;
-                    let read = read.unwrap_or_else(|_| Err(too_late(ALARMS, READ_TIMEOUT)));
-                    (region, page, read)
-                });
-            }
+    /// The calls that these alarms take, each with its region: none where nobody says which.
+    fn pages(&self, wanted: &BTreeSet<AlarmId>) -> Vec<(Option<String>, Vec<AlarmId>)> {
+        let mut regions: BTreeMap<Option<String>, Vec<AlarmId>> = BTreeMap::new();
+        for alarm in wanted {
+            let region = self.region_of(alarm);
+            regions.entry(region).or_default().push(alarm.clone());
         }
-        while let Some(finished) = reads.join_next().await {
-            // A panic leaves the page unread.
-            let Ok((region, page, read)) = finished else {
-                continue;
-            };
-            let of_name = |name: String| {
-                let reading = reading_of(&name, &read);
-                (name, reading)
-            };
-            told(&region, &page.into_iter().map(of_name).collect());
+        let mut pages = Vec::new();
+        for (region, mut alarms) in regions {
+            // An alarm may be named with its region and without: together it is asked for once.
+            alarms.sort_by(|one, other| one.name.cmp(&other.name));
+            let chunks = alarms.chunks(NAMES_PER_CALL);
+            pages.extend(chunks.map(|page| (region.clone(), page.to_vec())));
         }
+        pages
     }
 
-    /// Reads alarms of all regions; every page is told when it is here.
-    async fn read_and_tell(
+    /// Reads a page's alarms by the deadline, or says why not.
+    async fn read_alarms_of(
         &self,
         account: &Account,
-        wanted: &BTreeSet<AlarmId>,
-        tell: &mut (dyn FnMut(BTreeMap<AlarmId, AlarmReading>) + Send),
-    ) -> BTreeMap<AlarmId, AlarmReading> {
-        if wanted.is_empty() {
-            return BTreeMap::new();
-        }
-        let deadline = Instant::now() + alarms_within(wanted.len());
-        // An alarm may be named with its region and without.
-        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let mut ids: BTreeMap<(String, String), Vec<AlarmId>> = BTreeMap::new();
-        let mut readings = BTreeMap::new();
-        for alarm in wanted {
-            let Some(region) = self.region_of(alarm) else {
-                readings.insert(
-                    alarm.clone(),
-                    AlarmReading::Unreadable(NO_REGION.to_owned()),
-                );
-                continue;
-            };
-            let place = (region.clone(), alarm.name.clone());
-            ids.entry(place).or_default().push(alarm.clone());
-            names.entry(region).or_default().insert(alarm.name.clone());
-        }
-        let of_ids = |region: &str, page: &BTreeMap<String, AlarmReading>| {
-            let named = page.iter().flat_map(|(name, reading)| {
-                let ids = ids.get(&(region.to_owned(), name.clone()));
-                let ids = ids.into_iter().flatten();
-                ids.map(move |id| (id.clone(), reading.clone()))
-            });
-            named.collect::<BTreeMap<AlarmId, AlarmReading>>()
+        region: Option<&str>,
+        page: Vec<AlarmId>,
+        deadline: Instant,
+    ) -> Vec<(AlarmId, AlarmReading)> {
+        let read = match region {
+            Some(region) => {
+                let mut names: Vec<String> = page.iter().map(|alarm| alarm.name.clone()).collect();
+                names.dedup();
+                let reading = self.read_page(account, region, &names);
+                let read = tokio::time::timeout_at(deadline, reading).await;
+                read.unwrap_or_else(|_| Err(too_late(ALARMS, READ_TIMEOUT)))
+                    .map_err(|error| error.to_string())
+            }
+            None => Err(NO_REGION.to_owned()),
         };
-        let mut told = |region: &str, page: &BTreeMap<String, AlarmReading>| {
-            let page = of_ids(region, page);
-            readings.extend(page.clone());
-            tell(page);
+        let reading = |alarm: &AlarmId| match &read {
+            Ok(readings) => {
+                let found = readings.get(&alarm.name).cloned();
+                found.unwrap_or(AlarmReading::Missing)
+            }
+            Err(why) => AlarmReading::Unreadable(why.clone()),
         };
-        self.read_pages(account, names, deadline, &mut told).await;
-        for alarm in wanted {
-            let unread = || AlarmReading::Unreadable("not read".to_owned());
-            readings.entry(alarm.clone()).or_insert_with(unread);
-        }
-        readings
+        let told = page.into_iter().map(|alarm| {
+            let reading = reading(&alarm);
+            (alarm, reading)
+        });
+        told.collect()
     }
 
     async fn read_page(&self, account: &Account, region: &str, names: &[String]) -> PageReadings {
@@ -213,23 +180,24 @@ impl CloudWatchSignals {
 
 #[async_trait]
 impl Signals for CloudWatchSignals {
-    async fn read_alarms(
-        &self,
-        account: &Account,
-        wanted: &BTreeSet<AlarmId>,
-    ) -> BTreeMap<AlarmId, AlarmReading> {
-        self.read_and_tell(account, wanted, &mut |_| {}).await
-    }
-
     async fn read_alarms_by_page(
         &self,
         account: &Account,
         wanted: &BTreeSet<AlarmId>,
         told: &UnboundedSender<AlarmPage>,
-    ) -> BTreeMap<AlarmId, AlarmReading> {
-        // Nobody to tell means that nobody waits for the readings either.
-        let mut tell = |page| drop(told.send((account.clone(), page)));
-        self.read_and_tell(account, wanted, &mut tell).await
+    ) {
+        let deadline = Instant::now() + alarms_within(wanted.len());
+        let mut reads = JoinSet::new();
+        for (region, page) in self.pages(wanted) {
+            let (signals, account, told) = (self.clone(), account.clone(), told.clone());
+            reads.spawn(async move {
+                let reading = signals.read_alarms_of(&account, region.as_deref(), page, deadline);
+                let page = reading.await;
+                // Nobody to tell means that nobody waits for the readings either.
+                drop(told.send((account, page)));
+            });
+        }
+        while reads.join_next().await.is_some() {}
     }
 
     async fn alarm_history(
@@ -305,13 +273,6 @@ fn span_of(alarm: &MetricAlarm) -> Option<SignedDuration> {
     let period = alarm.period().or(of_metrics)?;
     let secs = i64::from(period).checked_mul(i64::from(alarm.evaluation_periods()?))?;
     Some(SignedDuration::from_secs(secs))
-}
-
-fn reading_of(name: &str, read: &PageReadings) -> AlarmReading {
-    match read {
-        Ok(readings) => readings.get(name).cloned().unwrap_or(AlarmReading::Missing),
-        Err(error) => AlarmReading::Unreadable(error.to_string()),
-    }
 }
 
 fn collect(reply: &DescribeAlarmsOutput, readings: &mut BTreeMap<String, AlarmReading>) {

@@ -1,6 +1,7 @@
 //! Reading series with `GetMetricData`: as many as fit in a call, each metric once however many expressions use it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use aws_sdk_cloudwatch::operation::get_metric_data::GetMetricDataOutput;
 use aws_sdk_cloudwatch::types::Dimension;
@@ -233,13 +234,11 @@ impl Answer {
                 let points = self.points.get(id).into_iter().flatten();
                 let within =
                     |(at, _): &(&Timestamp, &Number)| **at >= minutes.from && **at < minutes.until;
+                let points = points.filter(within).map(|(at, value)| (*at, *value));
                 return SeriesReading::Read {
                     from: minutes.from,
                     until: minutes.until,
-                    points: points
-                        .filter(within)
-                        .map(|(at, value)| (*at, *value))
-                        .collect(),
+                    points: Arc::new(points.collect()),
                 };
             }
             Some(Some(StatusCode::InternalError)) => {
@@ -301,6 +300,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
+    use crate::engine::evidence::plan::Series;
 
     fn metric(name: &str) -> Metric {
         Metric {
@@ -313,12 +313,12 @@ mod tests {
 
     fn query(expression: Option<&str>, inputs: &[(&str, &str)]) -> Query {
         let input = |(name, of): &(&str, &str)| ((*name).to_owned(), metric(of));
-        Query {
+        Query::from(Series {
             region: None,
             expression: expression.map(str::to_owned),
             inputs: inputs.iter().map(input).collect(),
             period_mins: 1,
-        }
+        })
     }
 
     fn minutes(count: i64) -> Minutes {

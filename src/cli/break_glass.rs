@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -14,11 +16,24 @@ use crate::engine::units::{DnsName, ZoneId};
 use crate::ports::{BreakGlass, RecordKey};
 
 /// A directory of break-glass files: `ZONEID-01.json` … Other files in it are never touched.
+///
+/// Two journals may share it: whose a file is stands in its `Comment`. Where one has a zone's first number, the other takes
+/// the next one that is free, and who finds his own gone writes it again.
 pub struct BreakGlassDirectory {
     path: PathBuf,
-    /// The files that were stored last; none before the first time.
-    stored: Mutex<Option<BTreeSet<String>>>,
+    stored: Mutex<Option<Stored>>,
 }
+
+/// What was stored last.
+struct Stored {
+    /// Each file as it lay there then.
+    files: BTreeMap<String, Stamp>,
+    /// What this journal's files say of themselves; none where it has not stored any.
+    comment: Option<String>,
+}
+
+/// What tells that a file was replaced: its number in the file system, when it was written, its length.
+type Stamp = Option<(u64, SystemTime, u64)>;
 
 impl BreakGlassDirectory {
     /// Nothing is read or written yet.
@@ -41,6 +56,36 @@ impl BreakGlassDirectory {
             .flatten()
             .map(|entry| entry.file_name().to_string_lossy().into_owned());
         Ok(names.filter(|name| is_ours(name)).collect())
+    }
+
+    fn stamp(&self, name: &str) -> Stamp {
+        let metadata = fs::metadata(self.path.join(name)).ok()?;
+        Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
+    }
+
+    /// What a file that lies there says of itself; none where it does not, or is gone.
+    fn comment(&self, name: &str) -> Option<String> {
+        comment(&fs::read(self.path.join(name)).ok()?)
+    }
+
+    /// The files that are this journal's to replace or remove.
+    fn mine(&self, stored: Option<&Stored>, now: Option<&str>) -> Result<BTreeSet<String>, String> {
+        let there = self.names()?;
+        let Some(stored) = stored else {
+            // What others own was put aside, unless they came since: then it says so.
+            let others = |name: &String| {
+                let theirs = self.comment(name).filter(|theirs| theirs.contains(OWNED));
+                now.is_some() && theirs.is_some_and(|theirs| Some(theirs.as_str()) != now)
+            };
+            return Ok(there.into_iter().filter(|name| !others(name)).collect());
+        };
+        let own = now.or(stored.comment.as_deref());
+        let mine = |name: &String| {
+            let untouched = stored.files.get(name);
+            let untouched = untouched.is_some_and(|stamp| *stamp == self.stamp(name));
+            untouched || (own.is_some() && self.comment(name).as_deref() == own)
+        };
+        Ok(there.into_iter().filter(mine).collect())
     }
 }
 
@@ -67,18 +112,22 @@ impl BreakGlass for BreakGlassDirectory {
 
     fn store(&self, files: &BTreeMap<String, String>) -> Result<(), String> {
         fs::create_dir_all(&self.path).map_err(|error| failed(&self.path, &error))?;
-        for (name, content) in files {
-            let path = self.path.join(name);
-            replace(&path, content).map_err(|error| failed(&path, &error))?;
-        }
         let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
-        // Files that came since are another journal's.
-        let mine = match &*stored {
-            Some(stored) => stored.clone(),
-            None => self.names()?,
-        };
-        let names: BTreeSet<String> = files.keys().cloned().collect();
-        for name in mine.difference(&names) {
+        let comment = files
+            .values()
+            .next()
+            .and_then(|text| comment(text.as_bytes()));
+        let mine = self.mine(stored.as_ref(), comment.as_deref())?;
+        let taken: BTreeSet<String> = self.names()?.difference(&mine).cloned().collect();
+        let mut written = BTreeMap::new();
+        for (name, content) in files {
+            let name = free(name, &taken, &written);
+            let path = self.path.join(&name);
+            replace(&path, content).map_err(|error| failed(&path, &error))?;
+            let stamp = self.stamp(&name);
+            written.insert(name, stamp);
+        }
+        for name in mine.iter().filter(|name| !written.contains_key(*name)) {
             let path = self.path.join(name);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -87,15 +136,60 @@ impl BreakGlass for BreakGlassDirectory {
                 Ok(()) | Err(_) => {}
             }
         }
-        *stored = Some(names);
+        let before = stored.take().and_then(|before| before.comment);
+        *stored = Some(Stored {
+            files: written,
+            comment: comment.or(before),
+        });
         Ok(())
     }
 
     fn are_there(&self) -> bool {
-        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut names = stored.iter().flatten();
-        names.all(|name| self.path.join(name).exists())
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Stored { files, comment }) = &mut *stored else {
+            return true;
+        };
+        for (name, stamp) in files {
+            let now = self.stamp(name);
+            if now == *stamp && now.is_some() {
+                continue;
+            }
+            // Another controller of this journal may have replaced it; another journal's file is none of ours.
+            let text = self.comment(name);
+            if now.is_none() || (comment.is_some() && text != *comment) {
+                return false;
+            }
+            *stamp = now;
+        }
+        true
     }
+}
+
+/// What the comment of a file has that names its journal.
+const OWNED: &str = "; journal begun ";
+
+/// The first number of a file's zone, from its own on, that nobody else has.
+fn free(name: &str, taken: &BTreeSet<String>, written: &BTreeMap<String, Stamp>) -> String {
+    let Some((zone, number)) = name
+        .strip_suffix(".json")
+        .and_then(|stem| stem.rsplit_once('-'))
+        .and_then(|(zone, number)| Some((zone, number.parse::<u32>().ok()?)))
+    else {
+        return name.to_owned();
+    };
+    let mut names = (number..).map(|number| format!("{zone}-{number:02}.json"));
+    let is_free = |name: &String| !taken.contains(name) && !written.contains_key(name);
+    names.find(is_free).unwrap_or_else(|| name.to_owned())
+}
+
+/// What a change batch says of itself.
+fn comment(text: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Batch {
+        comment: Option<String>,
+    }
+    serde_json::from_slice::<Batch>(text).ok()?.comment
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> String {
@@ -163,7 +257,8 @@ fn is_ours(name: &str) -> bool {
 
 /// Replaces a file so that a reader sees the old content or the new, never half of it.
 fn replace(path: &Path, content: &str) -> std::io::Result<()> {
-    let draft = path.with_extension("json.new");
+    // Another process may write at the same moment.
+    let draft = path.with_extension(format!("json.new-{}", std::process::id()));
     let mut file = fs::File::create(&draft)?;
     file.write_all(content.as_bytes())?;
     file.sync_all()?;
@@ -175,11 +270,22 @@ mod tests {
     use super::*;
 
     fn batch(name: &str) -> String {
+        batch_of("", name)
+    }
+
+    /// As a controller of this journal writes it.
+    fn batch_of(journal: &str, name: &str) -> String {
         let set = |identifier: &str| {
             serde_json::json!({ "Action": "UPSERT", "ResourceRecordSet": {
                 "Name": name, "Type": "A", "SetIdentifier": identifier, "Weight": 1 } })
         };
-        serde_json::json!({ "Changes": [set("eks"), set("ecs")] }).to_string()
+        let comment = match journal {
+            "" => "cutover break-glass: back to the baseline".to_owned(),
+            journal => {
+                format!("cutover break-glass: back to the baseline; journal begun {journal}")
+            }
+        };
+        serde_json::json!({ "Comment": comment, "Changes": [set("eks"), set("ecs")] }).to_string()
     }
 
     fn known(name: &str) -> BTreeSet<RecordKey> {
@@ -189,6 +295,10 @@ mod tests {
     fn files(names: &[(&str, &str)]) -> BTreeMap<String, String> {
         let file = |(name, of): &(&str, &str)| ((*name).to_owned(), batch(of));
         names.iter().map(file).collect()
+    }
+
+    fn files_of(journal: &str, name: &str, of: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(name.to_owned(), batch_of(journal, of))])
     }
 
     fn there(folder: &Path) -> Vec<String> {
@@ -247,14 +357,52 @@ mod tests {
             BreakGlassDirectory::new(folder.path().to_owned()),
         );
         one.store(&files(&[])).unwrap();
-        two.store(&files(&[("Z2-01.json", "b.example.com.")]))
+        two.store(&files_of("two", "Z2-01.json", "b.example.com."))
             .unwrap();
-        one.store(&files(&[("Z1-01.json", "a.example.com.")]))
+        one.store(&files_of("one", "Z1-01.json", "a.example.com."))
             .unwrap();
         one.store(&files(&[])).unwrap();
         assert_eq!(there(folder.path()), ["Z2-01.json"]);
         assert!(one.are_there() && two.are_there());
         fs::remove_file(folder.path().join("Z2-01.json")).unwrap();
         assert!(one.are_there() && !two.are_there());
+    }
+    #[test]
+    fn two_journals_that_move_records_of_one_zone_never_overwrite_each_others_way_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+        let directory = || BreakGlassDirectory::new(folder.path().to_owned());
+        let text = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        let of = |journal: &str, name: &str| files_of(journal, "Z1-01.json", name);
+        let (one, two) = (directory(), directory());
+        let (a, b) = (of("one", "a."), of("two", "b."));
+        one.store(&a).unwrap();
+        // The other one starts, and does not know that somebody watches over what it finds there.
+        assert_eq!(two.keep_others(&known("b."), now).unwrap().len(), 1);
+        two.store(&b).unwrap();
+        assert!(
+            !one.are_there() && two.are_there(),
+            "whose it is gone writes it again"
+        );
+        one.store(&a).unwrap();
+        assert!(one.are_there() && two.are_there());
+        assert!(text("Z1-01.json").contains("b.") && text("Z1-02.json").contains("a."));
+        // Each end and start rewrites one's own, and nothing else.
+        two.store(&of("two", "b-2.")).unwrap();
+        one.store(&of("one", "a-2.")).unwrap();
+        assert!(text("Z1-01.json").contains("b-2.") && text("Z1-02.json").contains("a-2."));
+        assert!(one.are_there() && two.are_there());
+        two.store(&BTreeMap::new()).unwrap();
+        assert!(one.are_there() && text("Z1-02.json").contains("a-2."));
+        one.store(&a).unwrap();
+        let live = |name: &String| !name.contains(".kept-");
+        let left: Vec<String> = there(folder.path()).into_iter().filter(live).collect();
+        assert_eq!(left, ["Z1-01.json"], "alone again, it has the first number");
+        // A second controller of the same journal replaces what is theirs in common.
+        let second = directory();
+        second.store(&of("one", "a-3.")).unwrap();
+        assert!(one.are_there(), "it is this journal's");
+        one.store(&BTreeMap::new()).unwrap();
+        assert!(!there(folder.path()).iter().any(live));
     }
 }

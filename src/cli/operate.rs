@@ -107,7 +107,8 @@ pub async fn give(
 }
 
 /// Appends orders that were checked, many at once, and returns what was written. Where somebody else was faster, what
-/// is new in the journal is read; what still has to be written is decided afresh, and goes in smaller lots. One that only a pattern named and that applies no more is passed over.
+/// is new in the journal is read; what still has to be written is decided afresh, and goes in smaller lots. One that only
+/// a pattern named and that applies no more is passed over.
 ///
 /// # Errors
 /// A command applies no more to a cutover that was named outright, somebody else is always faster, or the journal cannot

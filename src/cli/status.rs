@@ -19,7 +19,7 @@ use crate::engine::hold::HoldReason;
 use crate::engine::notify::Notify;
 use crate::engine::record::GroupImage;
 use crate::engine::state::{Phase, State};
-use crate::engine::units::{CutoverName, Share, WeightPair};
+use crate::engine::units::{CutoverName, Share, WeightPair, ZoneId};
 use crate::journal::Open;
 use crate::ports::{Clock, Cursor, Glance, Heartbeat, Journal};
 use crate::report;
@@ -262,12 +262,12 @@ fn failing(books: &Books) -> Vec<Failing> {
         .collect();
     let fleets = books.fleet.settings.notify.as_ref();
     let known = |cursor: &&Cursor| {
-        let notify = if is_fleet(&cursor.stream) {
-            fleets
-        } else {
-            plans.get(&cursor.stream).copied().flatten()
-        };
-        has(notify, &cursor.channel)
+        let channel = &cursor.channel;
+        if is_fleet(&cursor.stream) {
+            // What the fleet tells in its plans' stead is told to their channels too.
+            return has(fleets, channel) || plans.values().any(|plan| has(*plan, channel));
+        }
+        has(plans.get(&cursor.stream).copied().flatten(), channel)
     };
     let failing = |cursor: &Cursor| {
         let trouble = cursor.trouble.as_ref()?;
@@ -336,6 +336,7 @@ fn row(state: &State, glances: &Glances<'_>, now: Timestamp) -> Row {
         steps: plan.step_count(),
         intended_share: intended_share(state),
         records: records(state, glance),
+        zones: zones(state),
         because,
         since: state.phase_since,
         next_at: fresh
@@ -370,6 +371,12 @@ fn records(state: &State, glance: Option<&Glance>) -> Vec<RecordRow> {
             }
         })
         .collect()
+}
+
+/// The zones of the groups, once the baseline tells them.
+fn zones(state: &State) -> BTreeSet<ZoneId> {
+    let baseline = state.baseline.iter().flatten();
+    baseline.map(|image| image.zone.clone()).collect()
 }
 
 fn journaled(state: &State, index: usize) -> Option<WeightPair> {

@@ -29,6 +29,8 @@ struct Looked {
     at: Option<Instant>,
     now: Option<PlanFilesNow>,
     known: BTreeMap<PathBuf, Known>,
+    /// The fleet's file that last applied to the plans of each directory.
+    applied: BTreeMap<PathBuf, PathBuf>,
     /// The fleets' files that apply, each as it was when it could last be read.
     fleets: BTreeMap<PathBuf, (Stamp, Option<plan_file::Fleet>)>,
 }
@@ -70,6 +72,10 @@ impl PlanFiles for WatchedFiles {
             let common = commons
                 .entry(directory)
                 .or_insert_with_key(|path| common(path));
+            if let Some(fleet) = looked.gone(&path, common) {
+                files.push((absolute(&path), without(&path, fleet)));
+                continue;
+            }
             let stamp = (stamp(&path), common.clone());
             let known = looked
                 .known
@@ -105,12 +111,29 @@ impl PlanFiles for WatchedFiles {
 }
 
 impl Looked {
-    /// Reads the fleets' files that changed. One that cannot be read keeps the limits that it had.
+    /// The fleet's file that applied to a plan and is gone, with nothing in its place: what it asked for would be lifted
+    /// without anybody saying so.
+    fn gone(&self, plan: &Path, common: &Common) -> Option<&PathBuf> {
+        let nothing = matches!(common, Ok(None));
+        let directory = plan.parent().unwrap_or(Path::new(""));
+        self.applied.get(directory).filter(|_| nothing)
+    }
+
+    /// Reads the fleets' files that changed. One that cannot be read, or is gone, keeps the limits that it had.
     fn read_fleets(&mut self, commons: &BTreeMap<PathBuf, Common>) {
-        let wanted: BTreeMap<PathBuf, Stamp> = commons
-            .values()
-            .filter_map(|common| common.clone().ok().flatten())
-            .collect();
+        let mut wanted: BTreeMap<PathBuf, Stamp> = BTreeMap::new();
+        for (directory, common) in commons {
+            if let Ok(Some((path, stamp))) = common {
+                wanted.insert(path.clone(), *stamp);
+                self.applied.insert(directory.clone(), path.clone());
+            }
+        }
+        for (directory, common) in commons {
+            let gone = self.applied.get(directory).filter(|_| *common == Ok(None));
+            if let Some(path) = gone {
+                wanted.entry(path.clone()).or_insert(None);
+            }
+        }
         self.fleets.retain(|path, _| wanted.contains_key(path));
         for (path, stamp) in wanted {
             let known = self.fleets.get(&path);
@@ -173,6 +196,18 @@ fn read(path: &Path) -> FileReading {
     }
 }
 
+/// What a plan is without the fleet's file that applied to it: nothing to go by, until somebody has said what is meant.
+fn without(plan: &Path, fleet: &Path) -> FileReading {
+    if !plan.exists() {
+        return FileReading::Removed;
+    }
+    FileReading::Unreadable(format!(
+        "the fleet's file that applied to it, {}, is gone, and its guardrails, defaults and limits would go with it: put \
+         it back (`version: 1` alone asks for nothing), or start `cutover run` anew to go on without it",
+        fleet.display()
+    ))
+}
+
 fn first_words(error: &plan_file::PlanFileError) -> String {
     let first = error
         .findings
@@ -207,5 +242,76 @@ mod tests {
         assert_eq!(absolute(Path::new("/plans/")), "/plans");
         assert_eq!(absolute(Path::new("/plans/./a.yaml")), "/plans/a.yaml");
         assert_eq!(absolute(Path::new("plans/")), absolute(Path::new("plans")));
+    }
+    /// A directory with two plans, what is watched of it, and the fleet's file.
+    fn fleet(name: &str) -> (tempfile::TempDir, WatchedFiles, PathBuf) {
+        const PLAN: &str = "version: 1\nrecords: [ { zone: a.com, name: b.a.com, type: A, old: x, new: y } ]\n\
+                            steps: [ { weight: 100%, bake: 1h } ]\ngates: { alarms: [ red ] }\n";
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join(".git")).unwrap();
+        for service in ["one", "two"] {
+            let path = folder.path().join(format!("{service}.yaml"));
+            fs::write(path, format!("{PLAN}name: {service}\n")).unwrap();
+        }
+        let path = folder.path().join(name);
+        fs::write(
+            &path,
+            "max_in_flight: 1\nguardrails: { bake_at_least: 1h }\n",
+        )
+        .unwrap();
+        let watched = WatchedFiles::new(&[folder.path().to_owned()]);
+        (folder, watched, path)
+    }
+
+    async fn look(watched: &WatchedFiles) -> Vec<FileReading> {
+        tokio::time::advance(LOOK_EVERY).await;
+        let files = watched.look().files.into_iter();
+        files.map(|(_, reading)| reading).collect()
+    }
+
+    fn are_plans(readings: &[FileReading]) -> bool {
+        let is_plan = |reading: &FileReading| matches!(reading, FileReading::Plan(_));
+        readings.len() == 2 && readings.iter().all(is_plan)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fleets_file_that_goes_away_lifts_neither_guardrails_nor_limits() {
+        let (folder, watched, path) = fleet("fleet.yaml");
+        assert!(are_plans(&look(&watched).await));
+        let limits = watched.fleet();
+        assert!(limits.is_some());
+        let text = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        // A plan that the guardrails forbid comes at the same moment.
+        let new = fs::read_to_string(folder.path().join("one.yaml")).unwrap();
+        let new = new.replace("1h", "1m").replace("name: one", "name: new");
+        fs::write(folder.path().join("new.yaml"), new).unwrap();
+        for _ in 0..3 {
+            let readings = look(&watched).await;
+            assert_eq!(readings.len(), 3);
+            for reading in readings {
+                let FileReading::Unreadable(why) = reading else {
+                    panic!("{reading:?}");
+                };
+                assert!(why.contains("fleet.yaml, is gone"), "{why}");
+                assert!(why.contains("put it back") && why.contains("anew"), "{why}");
+            }
+            assert_eq!(watched.fleet(), limits);
+        }
+        fs::remove_file(folder.path().join("new.yaml")).unwrap();
+        fs::write(&path, &text).unwrap();
+        assert!(are_plans(&look(&watched).await), "put back, they go on");
+        fs::remove_file(&path).unwrap();
+        let anew = WatchedFiles::new(&[folder.path().to_owned()]);
+        assert!(are_plans(&look(&anew).await), "started anew, without it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fleets_file_that_another_takes_the_place_of_is_not_missed() {
+        let (folder, watched, path) = fleet("fleet.yaml");
+        assert!(are_plans(&look(&watched).await));
+        fs::rename(&path, folder.path().join("fleet.yml")).unwrap();
+        assert!(are_plans(&look(&watched).await), "another is in its place");
+        assert!(watched.fleet().is_some());
     }
 }

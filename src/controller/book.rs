@@ -1,23 +1,23 @@
 //! The book: what the journal says about every cutover, folded, and the way to add to it.
 
 mod appends;
+mod shadows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use crate::engine::event::{Envelope, Event, JOURNAL_VERSION, RevertMode};
+use crate::engine::event::Envelope;
 use crate::engine::fleet::{self, Fleet};
 use crate::engine::fold;
-use crate::engine::hold::{HoldReason, RevertCause};
+use crate::engine::hold::HoldReason;
 use crate::engine::notify::{Channel, Notice, Notify, Standing, fresh, topics};
 use crate::engine::state::State;
-use crate::engine::units::{ControllerId, CutoverName, WriteId};
-use crate::ports::{APPEND_EVENTS_MAX, Journal, JournalError, Position};
+use crate::engine::units::{ControllerId, CutoverName};
+use crate::ports::{Journal, JournalError, Position};
 
 pub(super) use appends::{Draft, groups};
+use shadows::Shadow;
 
 /// An append that takes longer means that the journal is down (RULES F2).
 const APPEND_WITHIN: Duration = Duration::from_secs(2);
@@ -38,6 +38,8 @@ pub(super) struct Book {
     down: Option<String>,
     /// Boxed: a state is large, and a map's nodes are half empty.
     states: BTreeMap<CutoverName, Box<Option<State>>>,
+    /// What the first entry of all tells this journal by; none while it is empty.
+    born: Option<String>,
     /// What all of them, and `@fleet`, amount to.
     fleet: Fleet,
     /// The last entry of `@fleet` that somebody else wrote.
@@ -46,7 +48,7 @@ pub(super) struct Book {
     fleet_news: bool,
     /// Where each cutover stands in the order of their first entries.
     first: BTreeMap<CutoverName, u64>,
-    /// Reverts that were decided while the journal was down, by the state they were decided in and what came of them.
+    /// What goes back while the journal takes nothing: where each stands by what was decided and came of it meanwhile.
     shadows: BTreeMap<CutoverName, Shadow>,
     /// Cutovers that a person wrote about since the last [`Book::take_foreign`].
     foreign: BTreeSet<CutoverName>,
@@ -61,15 +63,6 @@ pub(super) struct Book {
     notices: Option<Vec<(Channel, Arc<Notice>)>>,
 }
 
-/// A revert that the journal does not know of yet.
-struct Shadow {
-    state: State,
-    write_id: WriteId,
-    cause: RevertCause,
-    mode: RevertMode,
-    decided_at: Timestamp,
-}
-
 impl Book {
     pub(super) fn new(journal: Arc<dyn Journal>, me: &ControllerId) -> Self {
         Self {
@@ -78,6 +71,7 @@ impl Book {
             position: Position::default(),
             down: None,
             states: BTreeMap::new(),
+            born: None,
             fleet: Fleet::default(),
             fleet_by_others: 0,
             fleet_news: false,
@@ -151,16 +145,18 @@ impl Book {
         Ok(())
     }
 
+    /// What tells this journal from every other one, wherever it lies.
+    pub(super) fn born(&self) -> &str {
+        self.born.as_deref().unwrap_or_default()
+    }
+
     /// Returns when somebody appended something that has not been read.
     pub(super) async fn changed(&self) {
         self.journal.changed(self.position).await;
     }
 
     pub(super) fn state(&self, name: &CutoverName) -> Option<&State> {
-        if let Some(shadow) = self.shadows.get(name) {
-            return Some(&shadow.state);
-        }
-        self.journaled(name)
+        self.shadowed(name).or_else(|| self.journaled(name))
     }
 
     /// As the journal has it, whatever was decided while it was down.
@@ -218,136 +214,12 @@ impl Book {
         std::mem::take(&mut self.news)
     }
 
-    /// Notes a revert that the journal cannot take now. What follows is folded in memory until it can.
-    pub(super) fn shadow(&mut self, name: &CutoverName, at: Timestamp, events: &[Event]) {
-        let intent = events.iter().find_map(|event| match event {
-            Event::RevertIntended {
-                write_id,
-                cause,
-                mode,
-                ..
-            } => Some((write_id.clone(), cause.clone(), *mode)),
-            _ => None,
-        });
-        let Some(state) = self.state(name).cloned() else {
-            return;
-        };
-        if let (Some((write_id, cause, mode)), false) = (intent, self.shadows.contains_key(name)) {
-            let shadow = Shadow {
-                state,
-                write_id,
-                cause,
-                mode,
-                decided_at: at,
-            };
-            self.shadows.insert(name.clone(), shadow);
-        }
-        let Some(shadow) = self.shadows.get_mut(name) else {
-            return;
-        };
-        for event in events {
-            let mut state = Some(shadow.state.clone());
-            let entry = Envelope {
-                cutover: name.clone(),
-                attempt: shadow.state.attempt,
-                seq: shadow.state.seq + 1,
-                at,
-                actor: self.actor.clone(),
-                version: JOURNAL_VERSION,
-                event: event.clone(),
-            };
-            if let (Ok(()), Some(state)) = (fold::apply(&mut state, &entry), state) {
-                shadow.state = state;
-            }
-        }
-    }
-
-    /// Whether a revert of this cutover is not journaled yet.
-    pub(super) fn is_shadowed(&self, name: &CutoverName) -> bool {
-        self.shadows.contains_key(name)
-    }
-
-    /// Journals a revert that was performed while the journal was down; the journal's state is then what counts.
-    async fn reveal(&mut self, name: &CutoverName, at: Timestamp) -> Result<(), JournalError> {
-        let events = self.unjournaled(name);
-        if !events.is_empty() {
-            let events: Vec<(&CutoverName, &Event)> =
-                events.iter().map(|event| (name, event)).collect();
-            let append_id = self.next_append_id();
-            self.append_events(at, &events, &BTreeSet::new(), append_id)
-                .await?;
-        }
-        self.shadows.remove(name);
-        Ok(())
-    }
-
-    /// What the journal does not know of a cutover's revert; nothing where there is no such revert, or where only the
-    /// reply was lost.
-    fn unjournaled(&self, name: &CutoverName) -> Vec<Event> {
-        let Some(shadow) = self.shadows.get(name) else {
-            return Vec::new();
-        };
-        let known = self.journaled(name);
-        let known = known.and_then(|state| state.revert.as_ref());
-        if known.is_some_and(|revert| revert.write_id == shadow.write_id) {
-            return Vec::new();
-        }
-        let (write_id, cause) = (shadow.write_id.clone(), shadow.cause.clone());
-        let mut events = vec![Event::RevertPerformedUnjournaled {
-            write_id: write_id.clone(),
-            cause: cause.clone(),
-            decided_at: shadow.decided_at,
-        }];
-        if shadow.mode == RevertMode::Force {
-            // Else a drift would stop what a person forced.
-            events.push(Event::RevertIntended {
-                write_id,
-                cause,
-                mode: shadow.mode,
-                shared: None,
-                seen: None,
-            });
-        }
-        events
-    }
-
-    /// Tries to journal every revert that is not journaled yet, many in an append; whoever loses a race goes alone.
-    pub(super) async fn reveal_all(&mut self, at: Timestamp) -> Result<(), JournalError> {
-        let names: Vec<CutoverName> = self.shadows.keys().cloned().collect();
-        for names in names.chunks(APPEND_EVENTS_MAX / 2) {
-            let events: Vec<(&CutoverName, Event)> = names
-                .iter()
-                .flat_map(|name| {
-                    let events = self.unjournaled(name);
-                    events.into_iter().map(move |event| (name, event))
-                })
-                .collect();
-            let events: Vec<(&CutoverName, &Event)> =
-                events.iter().map(|(name, event)| (*name, event)).collect();
-            let append_id = self.next_append_id();
-            let appended = if events.is_empty() {
-                Ok(())
-            } else {
-                self.append_events(at, &events, &BTreeSet::new(), append_id)
-                    .await
-            };
-            match appended {
-                Ok(()) => names
-                    .iter()
-                    .for_each(|name| drop(self.shadows.remove(name))),
-                Err(JournalError::Conflict { .. }) => {
-                    for name in names {
-                        self.reveal(name, at).await?;
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
     /// Folds an entry, unless it is known already.
     fn take(&mut self, entry: &Envelope) -> Result<(), JournalError> {
+        self.born.get_or_insert_with(|| {
+            let (at, of, by) = (entry.at, &entry.cutover, &entry.actor);
+            format!("{at} with {of}, by {by}")
+        });
         if fleet::is_fleet(&entry.cutover) {
             self.take_fleets(entry);
             return Ok(());
@@ -367,6 +239,7 @@ impl Book {
             Vec::new()
         };
         fold::apply(state, entry).map_err(|error| JournalError::Unusable(error.to_string()))?;
+        shadows::yield_to(&mut self.shadows, &entry.cutover);
         let told = state.as_ref().filter(|_| tells).map(|after| {
             let pages = after.pages.contains_key(&entry.seq);
             (after.plan().notify.clone(), pages, Standing::of(after))
@@ -392,6 +265,23 @@ impl Book {
         Ok(())
     }
 
+    /// Who is told of an entry of `@fleet`: those whom the fleet's file names, and those of the cutovers that it stands for.
+    fn fleets_notify(&self, entry: &Envelope) -> Option<Notify> {
+        let mut notify = self.fleet.settings.notify.clone();
+        for name in self.fleet.held_by(entry.seq) {
+            let own = self
+                .journaled(name)
+                .and_then(|state| state.plan().notify.as_ref());
+            for channel in own.into_iter().flat_map(|own| &own.channels) {
+                let channels = &mut notify.get_or_insert_default().channels;
+                if !channels.contains(channel) {
+                    channels.push(channel.clone());
+                }
+            }
+        }
+        notify
+    }
+
     /// Takes an entry of `@fleet`. One that makes no sense holds steps; it stops nothing from going back.
     fn take_fleets(&mut self, entry: &Envelope) {
         if entry.seq <= self.fleet.seq {
@@ -399,7 +289,7 @@ impl Book {
         }
         self.fleet.take(entry);
         let pages = self.fleet.pages.contains_key(&entry.seq);
-        let notify = self.fleet.settings.notify.clone();
+        let notify = self.fleets_notify(entry);
         self.note_notices(notify, &[], entry, pages, None);
         if entry.actor != self.actor {
             self.fleet_news = true;

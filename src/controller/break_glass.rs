@@ -18,7 +18,7 @@ use crate::ports::{BreakGlass, ChangeAction, RecordChange, RecordKey};
 /// The files for all cutovers between their first write and their end, by name: `ZONEID-01.json`, `-02` …, each within
 /// Route 53's limits.
 pub fn files<'a>(states: impl IntoIterator<Item = &'a State>) -> BTreeMap<String, String> {
-    written(&changes(states))
+    written(&changes(states), "")
 }
 
 /// What the files say: the changes of each zone, by group.
@@ -46,12 +46,22 @@ fn changes<'a>(states: impl IntoIterator<Item = &'a State>) -> Changes {
 }
 
 /// The files, by their names.
-fn written(zones: &Changes) -> BTreeMap<String, String> {
+fn written(zones: &Changes, journal: &str) -> BTreeMap<String, String> {
+    let begun = if journal.is_empty() {
+        String::new()
+    } else {
+        format!("; journal begun {journal}")
+    };
+    let comment = format!("cutover break-glass: back to the baseline{begun}");
+    let comment: String = comment.chars().take(COMMENT_CHARS_MAX).collect();
     zones
         .iter()
-        .flat_map(|(zone, groups)| zone_files(zone, groups))
+        .flat_map(|(zone, groups)| zone_files(zone, groups, &comment))
         .collect()
 }
+
+/// The most characters of a change batch's comment (AWS, `ChangeBatch`).
+const COMMENT_CHARS_MAX: usize = 256;
 
 impl Controller {
     /// Stores the files of all that is about to start, in one go: one by one, a thousand starts would write them a
@@ -118,7 +128,7 @@ impl Controller {
             return;
         }
         let kept = self.keep_others(store.as_ref());
-        match kept.and_then(|()| store.store(&written(&changes))) {
+        match kept.and_then(|()| store.store(&written(&changes, self.book.born()))) {
             Ok(()) => {
                 self.break_glass_stored = Some(changes);
                 self.break_glass_error = None;
@@ -129,9 +139,7 @@ impl Controller {
             }
         }
     }
-}
 
-impl Controller {
     /// Before this process stores its first files: whatever lies there of cutovers that never wrote by this journal is the
     /// only way back that those have.
     fn keep_others(&self, store: &dyn BreakGlass) -> Result<(), String> {
@@ -176,7 +184,7 @@ fn started(state: &State, decision: &Decision) -> State {
     starting
 }
 
-fn zone_files(zone: &ZoneId, groups: &[Vec<RecordChange>]) -> Vec<(String, String)> {
+fn zone_files(zone: &ZoneId, groups: &[Vec<RecordChange>], comment: &str) -> Vec<(String, String)> {
     let (mut batches, mut total): (Vec<Vec<RecordChange>>, Size) = (Vec::new(), Size::default());
     for group in groups {
         let size = batch::size(group);
@@ -191,8 +199,7 @@ fn zone_files(zone: &ZoneId, groups: &[Vec<RecordChange>]) -> Vec<(String, Strin
     }
     let file = |(index, changes): (usize, &Vec<RecordChange>)| {
         let changes: Vec<Value> = changes.iter().map(change).collect();
-        let batch =
-            json!({ "Comment": "cutover break-glass: back to the baseline", "Changes": changes });
+        let batch = json!({ "Comment": comment, "Changes": changes });
         (
             format!("{zone}-{:02}.json", index + 1),
             format!("{batch:#}\n"),

@@ -15,6 +15,9 @@ use crate::ports::JournalError;
 /// How often an append to `@fleet` is tried again after somebody else was faster, in one round (RULES F1).
 const RACES_MAX: usize = 5;
 
+/// How many pieces of news about the fleet are told in one round: more than there are causes that many can have at once.
+const NEWS_MAX: usize = 8;
+
 impl Controller {
     /// Journals the limits of the fleet's file where they changed: before anything starts that they may forbid, and after
     /// everything that is known to go back.
@@ -42,11 +45,17 @@ impl Controller {
         Ok(())
     }
 
-    /// Journals that the budget is spent, which pages. Whoever loses the race finds it done in the next round.
+    /// Journals that the budget is spent, or that many are held by one cause, which pages. Whoever loses the race finds it
+    /// done in the next round.
     pub(super) async fn tell_fleet_news(&mut self) -> Result<(), ControllerError> {
-        let news = self.book.fleet().news();
-        if let Some(news) = news.filter(|_| self.settings.scope == Scope::Files) {
-            self.append_fleet(news).await?;
+        for _ in 0..NEWS_MAX {
+            let news = self.book.fleet().news();
+            let Some(news) = news.filter(|_| self.settings.scope == Scope::Files) else {
+                break;
+            };
+            if !self.append_fleet(news).await? {
+                break;
+            }
         }
         Ok(())
     }
@@ -134,6 +143,35 @@ impl Controller {
         state.is_some_and(|state| state.pages.contains_key(&seq))
     }
 
+    /// Whether the fleet pages for an entry, and reaches everybody whom its plan names: of one cause one page is enough.
+    fn is_paged_for(&self, stream: &CutoverName, seq: u64) -> bool {
+        let told = self.book.fleet().paged_by(stream, seq);
+        let wanted = self.notify(stream);
+        told.is_some_and(|told| told.iter().all(|entry| self.reaches(*entry, wanted)))
+    }
+
+    /// Whether whom an entry of `@fleet` is told to are also those.
+    fn reaches(&self, entry: u64, wanted: Option<&Notify>) -> bool {
+        let mut told = self.told_of(entry);
+        wanted.is_none() || told.any(|notify| Some(notify) == wanted)
+    }
+
+    /// Whom an entry of `@fleet` is told to: those whom the fleet's file names, and those of the cutovers that it is about.
+    fn told_of(&self, entry: u64) -> impl Iterator<Item = &Notify> {
+        let fleet = self.book.fleet();
+        let held = fleet.held_by(entry).filter_map(|name| self.notify(name));
+        fleet.settings.notify.iter().chain(held)
+    }
+
+    /// The commands that page an entry of a stream, each once.
+    fn commands(&self, stream: &CutoverName, seq: u64) -> BTreeSet<&[String]> {
+        let own = self.notify(stream);
+        let told = fleet::is_fleet(stream).then(|| self.told_of(seq));
+        let all = own.into_iter().chain(told.into_iter().flatten());
+        let all = all.map(|notify| notify.command.as_slice());
+        all.filter(|command| !command.is_empty()).collect()
+    }
+
     /// Who is told about a stream.
     fn notify(&self, stream: &CutoverName) -> Option<&Notify> {
         if fleet::is_fleet(stream) {
@@ -145,10 +183,8 @@ impl Controller {
     /// Whether a page that the pager has delivered is delivered altogether. A command's word is enough; where there is none,
     /// the channels must have it too.
     pub(super) fn is_told(&self, stream: &CutoverName, seq: u64) -> bool {
-        let command = self
-            .notify(stream)
-            .is_some_and(|notify| !notify.command.is_empty());
-        command || self.couriers.has_told(stream, seq)
+        let command = !self.commands(stream, seq).is_empty();
+        command || self.is_paged_for(stream, seq) || self.couriers.has_told(stream, seq)
     }
 
     /// Whether a page that waited for its channels waits no more.
@@ -171,18 +207,48 @@ impl Controller {
         if self.settings.scope == Scope::Files && !fleets.is_empty() {
             paging.push((fleet::stream(), fleets.clone()));
         }
-        for (stream, mut pages) in paging {
-            // These wait for a channel, and are not told to the log and the command again.
-            pages.retain(|seq, _| !self.delivered.contains(&(stream.clone(), *seq)));
-            let command = self.notify(&stream).map(|notify| notify.command.clone());
-            let command = command.filter(|command| !command.is_empty());
-            self.pager.deliver(&stream, &pages, command.as_deref());
+        for (stream, pages) in paging {
+            for entry in pages.into_values() {
+                self.send_page(&stream, &entry);
+            }
         }
+    }
+
+    fn send_page(&mut self, stream: &CutoverName, entry: &Envelope) {
+        let page = (stream.clone(), entry.seq);
+        // These wait for a channel, and are not told to the log and the command again.
+        if self.delivered.contains(&page) {
+            return;
+        }
+        if self.is_paged_for(stream, entry.seq) {
+            let fleet = self.book.fleet();
+            let told = fleet.paged_by(stream, entry.seq).into_iter().flatten();
+            if told.into_iter().all(|seq| !fleet.pages.contains_key(seq)) {
+                self.delivered.push(page);
+            }
+            return;
+        }
+        let commands = self.commands(stream, entry.seq);
+        let commands = commands.into_iter().map(<[String]>::to_vec).collect();
+        self.pager.deliver(page, entry, commands);
+    }
+
+    /// The channels that may be told of a stream; of the fleet also those of its plans, for what it tells in their stead.
+    fn channels(&self, stream: &CutoverName) -> impl Iterator<Item = &Channel> {
+        let plans = fleet::is_fleet(stream).then(|| self.book.states());
+        let plans = plans.into_iter().flatten();
+        let plans = plans.filter_map(|state| state.plan().notify.as_ref());
+        let all = self.notify(stream).into_iter().chain(plans);
+        all.flat_map(|notify| &notify.channels)
     }
 
     /// Hands what channels are to be told to the couriers.
     pub(super) fn send_notices(&mut self) {
-        let notices = self.book.take_notices();
+        let mut notices = self.book.take_notices();
+        notices.retain(|(_, notice)| {
+            let entry = &notice.entry;
+            !(notice.pages && self.is_paged_for(&entry.cutover, entry.seq))
+        });
         self.couriers.take(notices);
         let mut streams = BTreeMap::new();
         for stream in self.couriers.waiting() {
@@ -192,8 +258,7 @@ impl Controller {
                 self.is_mine(&stream)
             };
             if mine {
-                let channels = self.notify(&stream).map(|notify| &notify.channels);
-                let ids = channels.into_iter().flatten().map(Channel::id).collect();
+                let ids = self.channels(&stream).map(Channel::id).collect();
                 streams.insert(stream, ids);
             }
         }

@@ -14,7 +14,7 @@ use crate::controller::series::SeriesRead;
 use crate::controller::{Controller, ControllerError, round};
 use crate::engine::event::Event;
 use crate::engine::observation::{AlarmReading, AlarmState};
-use crate::engine::plan::Account;
+use crate::engine::plan::{Account, AlarmGate};
 use crate::engine::state::State;
 use crate::engine::units::{AlarmId, CutoverName};
 use crate::ports::{AlarmPage, alarms_within};
@@ -23,7 +23,7 @@ use crate::ports::{AlarmPage, alarms_within};
 /// services that turn red at once would read a zone thirty times over.
 const ANSWER_EVERY: Duration = Duration::from_secs(1);
 
-type Alarms = BTreeMap<(Account, AlarmId), AlarmReading>;
+type Alarms = BTreeMap<Account, BTreeMap<AlarmId, AlarmReading>>;
 
 /// Readings on their way here. Whatever is still on its way is given up with it.
 pub(super) struct Looks {
@@ -35,7 +35,8 @@ pub(super) struct Looks {
 
 /// Alarms on their way here.
 struct AlarmReads {
-    tasks: JoinSet<AlarmPage>,
+    /// Given up when this is dropped.
+    _tasks: JoinSet<()>,
     pages: UnboundedReceiver<AlarmPage>,
     arrived: Alarms,
 }
@@ -55,11 +56,14 @@ impl AlarmReads {
             tasks.spawn(async move {
                 let read = signals.read_alarms_by_page(&account, &alarms, &told);
                 let read = tokio::time::timeout(alarms_within(alarms.len()), read).await;
-                (account, read.unwrap_or_else(|_| late(&alarms)))
+                if read.is_err() {
+                    // Whatever came in time counts all the same.
+                    drop(told.send((account, late(alarms))));
+                }
             });
         }
         Self {
-            tasks,
+            _tasks: tasks,
             pages,
             arrived: Alarms::new(),
         }
@@ -67,31 +71,27 @@ impl AlarmReads {
 
     /// Waits for more, and says which of it is red; none when all is here. What is here already comes together.
     async fn next(&mut self) -> Option<BTreeSet<(Account, AlarmId)>> {
-        let mut next = tokio::select! {
-            biased;
-            Some(page) = self.pages.recv() => Some(page),
-            Some(joined) = self.tasks.join_next() => joined.ok(),
-            else => return None,
-        };
+        let mut page = self.pages.recv().await?;
         let mut red = BTreeSet::new();
-        while let Some((account, readings)) = next {
+        loop {
+            let (account, readings) = page;
+            let reds = readings.iter().filter(|(_, reading)| is_red(reading));
+            red.extend(reds.map(|(alarm, _)| (account.clone(), alarm.clone())));
+            let arrived = self.arrived.entry(account).or_default();
             for (alarm, reading) in readings {
-                let key = (account.clone(), alarm);
-                if is_red(&reading) {
-                    red.insert(key.clone());
-                }
-                // What came in time counts, also where the rest did not.
-                self.arrived.entry(key).or_insert(reading);
+                arrived.entry(alarm).or_insert(reading);
             }
-            next = self.pages.try_recv().ok();
+            match self.pages.try_recv() {
+                Ok(next) => page = next,
+                Err(_) => return Some(red),
+            }
         }
-        Some(red)
     }
 }
 
-fn late(alarms: &BTreeSet<AlarmId>) -> BTreeMap<AlarmId, AlarmReading> {
+fn late(alarms: BTreeSet<AlarmId>) -> Vec<(AlarmId, AlarmReading)> {
     let late = || AlarmReading::Unreadable("CloudWatch did not answer in time".to_owned());
-    alarms.iter().map(|alarm| (alarm.clone(), late())).collect()
+    alarms.into_iter().map(|alarm| (alarm, late())).collect()
 }
 
 fn is_red(reading: &AlarmReading) -> bool {
@@ -101,14 +101,14 @@ fn is_red(reading: &AlarmReading) -> bool {
     *state == AlarmState::Alarm
 }
 
-/// What has arrived of a cutover's alarms; none if one is missing.
-fn alarms_of(arrived: &Alarms, state: &State) -> Option<BTreeMap<AlarmId, AlarmReading>> {
-    let account = &state.plan().aws.account;
-    let reading = |id: &AlarmId| arrived.get(&(account.clone(), id.clone())).cloned();
+/// What has arrived of a cutover's alarms.
+fn alarms_of(arrived: &Alarms, state: &State) -> BTreeMap<AlarmId, AlarmReading> {
+    let Some(arrived) = arrived.get(&state.plan().aws.account) else {
+        return BTreeMap::new();
+    };
+    let reading = |id: &AlarmId| Some((id.clone(), arrived.get(id)?.clone()));
     let alarms = state.plan().alarms();
-    alarms
-        .map(|gate| Some((gate.id.clone(), reading(&gate.id)?)))
-        .collect()
+    alarms.filter_map(|gate| reading(&gate.id)).collect()
 }
 
 impl Controller {
@@ -183,7 +183,9 @@ impl Controller {
                 continue;
             }
             let alarms = alarms_of(arrived, state);
-            let Some((alarms, blank)) = alarms.zip(seen.get(&state.name)) else {
+            let is_here = |gate: &AlarmGate| alarms.contains_key(&gate.id);
+            let are_all_here = state.plan().alarms().all(is_here);
+            let Some(blank) = seen.get(&state.name).filter(|_| are_all_here) else {
                 continue;
             };
             let mut observation = blank.clone();
@@ -206,23 +208,11 @@ impl Controller {
     ) {
         let changes = looks.changes.finish().await;
         self.series.finish(looks.series, looks.at).await;
-        let names: Vec<CutoverName> = names.to_vec();
-        let states: Vec<&State> = names
-            .iter()
-            .filter(|name| !answered.contains(*name))
-            .filter_map(|name| self.book.state(name))
-            .filter(|state| !state.phase.is_final())
-            .collect();
+        let mut states = self.unfinished(names);
+        states.retain(|state| !answered.contains(&state.name));
         for state in &states {
             if let Some(observation) = seen.get_mut(&state.name) {
-                let account = &state.plan().aws.account;
-                for gate in state.plan().alarms() {
-                    let key = (account.clone(), gate.id.clone());
-                    let reading = looks.alarms.arrived.get(&key).cloned();
-                    observation
-                        .alarms
-                        .extend(reading.map(|reading| (key.1, reading)));
-                }
+                observation.alarms = alarms_of(&looks.alarms.arrived, state);
             }
         }
         observe::take_changes(&states, &changes, seen);

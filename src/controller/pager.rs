@@ -18,13 +18,26 @@ const AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// A delivered page: the cutover, and the entry that paged.
 pub(super) type Delivered = (CutoverName, u64);
 
+/// A page on its way to one command; without one the log is enough.
+type Part = (Delivered, Option<Vec<String>>);
+
+/// How far a part has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It is on its way.
+    Sent,
+    /// It failed, and waits for another try until then.
+    Failed(Instant),
+    /// It is delivered, which has yet to be journaled; if that takes longer, it is sent again then.
+    Done(Instant),
+}
+
 /// The pages that are being delivered.
 pub(super) struct Pager {
     notifier: Arc<dyn Notifier>,
-    /// Pages that are on their way, or that wait for another try until then.
-    busy: BTreeMap<Delivered, Option<Instant>>,
-    sender: mpsc::UnboundedSender<(Delivered, bool)>,
-    receiver: mpsc::UnboundedReceiver<(Delivered, bool)>,
+    parts: BTreeMap<Part, Way>,
+    sender: mpsc::UnboundedSender<(Part, bool)>,
+    receiver: mpsc::UnboundedReceiver<(Part, bool)>,
 }
 
 impl Pager {
@@ -32,65 +45,78 @@ impl Pager {
         let (sender, receiver) = mpsc::unbounded_channel();
         Self {
             notifier,
-            busy: BTreeMap::new(),
+            parts: BTreeMap::new(),
             sender,
             receiver,
         }
     }
 
-    /// Starts to deliver those pages of a stream that are not on their way.
-    pub(super) fn deliver(
-        &mut self,
-        stream: &CutoverName,
-        pages: &BTreeMap<u64, Envelope>,
-        command: Option<&[String]>,
-    ) {
-        for (seq, entry) in pages {
-            let key = (stream.clone(), *seq);
-            let waits = self
-                .busy
-                .get(&key)
-                .is_some_and(|until| until.is_none_or(|at| Instant::now() < at));
-            if waits {
-                continue;
+    /// Starts to deliver a page to these commands, or to the log where there are none, as far as it is not on its way.
+    pub(super) fn deliver(&mut self, of: Delivered, entry: &Envelope, commands: Vec<Vec<String>>) {
+        let parts: Vec<Part> = if commands.is_empty() {
+            vec![(of.clone(), None)]
+        } else {
+            let part = |command| (of.clone(), Some(command));
+            commands.into_iter().map(part).collect()
+        };
+        let now = Instant::now();
+        // Whoever has it waits for those who do not have it yet, however long that takes.
+        let all_done = self.is_delivered(&of);
+        for part in parts {
+            let waits = match self.parts.get(&part) {
+                None => false,
+                Some(Way::Sent) => true,
+                Some(Way::Failed(until)) => now < *until,
+                Some(Way::Done(until)) => !all_done || now < *until,
+            };
+            if !waits {
+                self.send(part, entry);
             }
-            self.busy.insert(key.clone(), None);
-            let page = page(entry, command.map(<[String]>::to_vec));
-            let (notifier, sender) = (Arc::clone(&self.notifier), self.sender.clone());
-            drop(tokio::spawn(async move {
-                let delivered = notifier.page(&page).await;
-                if let Err(error) = &delivered {
-                    tracing::warn!(cutover = %page.entry.cutover, "a page was not delivered: {error}");
-                }
-                sender.send((key, delivered.is_ok())).unwrap_or_default();
-            }));
         }
+    }
+
+    fn send(&mut self, part: Part, entry: &Envelope) {
+        let page = page(entry, part.1.clone());
+        self.parts.insert(part.clone(), Way::Sent);
+        let (notifier, sender) = (Arc::clone(&self.notifier), self.sender.clone());
+        drop(tokio::spawn(async move {
+            let delivered = notifier.page(&page).await;
+            if let Err(error) = &delivered {
+                tracing::warn!(cutover = %page.entry.cutover, "a page was not delivered: {error}");
+            }
+            sender.send((part, delivered.is_ok())).unwrap_or_default();
+        }));
+    }
+
+    /// Whether every part of a page is delivered.
+    fn is_delivered(&self, of: &Delivered) -> bool {
+        let from = self.parts.range((of.clone(), None)..);
+        let mut parts = from.take_while(|((other, _), _)| other == of);
+        parts.all(|(_, way)| matches!(way, Way::Done(_)))
     }
 
     /// Whether no page is on its way.
     pub(super) fn is_idle(&self) -> bool {
-        self.busy.values().all(Option::is_some)
+        self.parts.values().all(|way| *way != Way::Sent)
     }
 
-    /// The next delivered page; waits for one.
+    /// The next page that is delivered to all who are to get it; waits for one.
     pub(super) async fn next(&mut self) -> Delivered {
         loop {
             match self.receiver.recv().await {
-                Some((key, true)) => return self.done(key),
-                Some((key, false)) => {
-                    self.busy.insert(key, Some(Instant::now() + AGAIN_AFTER));
+                Some((part, delivered)) => {
+                    let again = Instant::now() + AGAIN_AFTER;
+                    let way = if delivered { Way::Done } else { Way::Failed };
+                    let of = part.0.clone();
+                    self.parts.insert(part, way(again));
+                    if delivered && self.is_delivered(&of) {
+                        return of;
+                    }
                 }
                 // `sender` is ours, so the channel cannot be closed.
                 None => std::future::pending().await,
             }
         }
-    }
-
-    /// The page is not sent again for a while: that it was delivered has yet to be journaled.
-    fn done(&mut self, key: Delivered) -> Delivered {
-        self.busy
-            .insert(key.clone(), Some(Instant::now() + AGAIN_AFTER));
-        key
     }
 }
 

@@ -94,12 +94,8 @@ impl Controller {
                 Err(JournalError::Conflict { .. }) => self.refresh().await?,
                 Err(error) => {
                     self.journal_answered(Err(error))?;
-                    let (shadowed, left): (Facts, Facts) = facts
-                        .into_iter()
-                        .partition(|(name, _)| self.book.is_shadowed(name));
-                    for (name, event) in &shadowed {
-                        self.book.shadow(name, now, std::slice::from_ref(event));
-                    }
+                    let mut left = facts;
+                    left.retain(|(name, event)| !self.book.shadow_fact(name, now, event));
                     return Ok(left);
                 }
             }

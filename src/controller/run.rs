@@ -195,7 +195,9 @@ impl Controller {
                 back && state.rollback.is_none()
             }
         };
+        let known = |state: &&State| !self.book.is_shadowed(&state.name);
         let recorded = self.outcomes.is_empty() && self.unrecorded.is_empty();
+        let recorded = recorded && states.iter().all(known);
         let idle = self.performer.is_idle() && self.errands.is_idle();
         let settled = states.iter().all(over) && idle;
         settled && recorded && self.journal_trouble.is_none()

@@ -290,12 +290,11 @@ impl Controller {
             }
             Err(error) => {
                 self.journal_answered(Err(error))?;
-                if !reverts && !self.book.is_shadowed(name) {
+                // A revert never waits for the journal.
+                if !self.book.shadow(name, turn.at, &turn.draft.events) {
                     self.note_glance(name, &turn.decision, observation, turn.at);
                     return Ok(false);
                 }
-                // A revert never waits for the journal.
-                self.book.shadow(name, turn.at, &turn.draft.events);
             }
         }
         self.note_head(name);

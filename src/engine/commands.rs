@@ -190,7 +190,11 @@ pub fn amend(state: &State, source: &PlanSource, reason: Option<&str>) -> Answer
     )?;
     refuse_if(
         old.records != new.records,
-        "`records` differ, and cannot change; roll back and start another cutover",
+        &format!(
+            "`records` differ, and a cutover keeps its records; put the old ones back, or end this one (`cutover rollback \
+             {}`) and give the file another `name`, so that a cutover of its own begins",
+            old.name
+        ),
     )?;
     for number in 1..=state.step {
         let pair = |step: Option<&Step>| step.map(|step| step.pair);

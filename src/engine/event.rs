@@ -454,6 +454,17 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shared: Option<SharedFate>,
     },
+    /// Several cutovers wait for a person, by what looks like one cause: this pages, and their own holds need not.
+    FleetHeld {
+        /// The hold of the first of those that are named.
+        reason: HoldReason,
+        /// How many there are.
+        services: usize,
+        /// The first of them, by name.
+        named: Vec<CutoverName>,
+        /// When the first one began that nobody was told of.
+        since: Timestamp,
+    },
     /// A person froze the fleet: nothing advances.
     FleetFrozen {
         /// Until when; none until somebody unfreezes.
@@ -558,6 +569,7 @@ impl Event {
             Self::FleetSettingsAccepted { .. } => "fleet_settings_accepted",
             Self::FleetSlotTaken { .. } => "fleet_slot_taken",
             Self::FleetBudgetSpent { .. } => "fleet_budget_spent",
+            Self::FleetHeld { .. } => "fleet_held",
             Self::FleetFrozen { .. } => "fleet_frozen",
             Self::FleetUnfrozen { .. } => "fleet_unfrozen",
             Self::FleetResumed { .. } => "fleet_resumed",
@@ -573,7 +585,8 @@ impl Event {
             return !matches!(cause, RevertCause::Operator { .. });
         }
         let failed_for_good = matches!(self, Self::HookFailed { given_up: true, .. });
-        failed_for_good || matches!(self, Self::Halted { .. } | Self::FleetBudgetSpent { .. })
+        let fleets = matches!(self, Self::FleetBudgetSpent { .. } | Self::FleetHeld { .. });
+        failed_for_good || fleets || matches!(self, Self::Halted { .. })
     }
 }
 

@@ -214,6 +214,9 @@ pub enum HoldReason {
     PlanChanged {
         /// The file.
         path: String,
+        /// Whether its records are others than those that the baseline is of, which no cutover can change to.
+        #[serde(default, skip_serializing_if = "is_false")]
+        records: bool,
     },
     /// The plan file is gone or cannot be read.
     PlanUnreadable {
@@ -382,6 +385,14 @@ pub enum HoldReason {
         /// Of how many.
         groups: usize,
     },
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Why a cutover is halted.

@@ -19,6 +19,7 @@ pub mod observation;
 pub mod plan;
 pub mod preflight;
 pub mod record;
+pub mod shared;
 pub mod state;
 pub mod units;
 pub mod verdict;

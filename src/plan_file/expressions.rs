@@ -10,7 +10,7 @@ use crate::engine::evidence::math::Piece;
 use crate::engine::evidence::number::Number;
 use crate::engine::evidence::plan::Measure;
 use crate::engine::evidence::plan::Metric;
-use crate::engine::evidence::plan::Query;
+use crate::engine::evidence::plan::{Query, Series};
 
 use super::convert::require_in;
 use super::diagnostics::Sink;
@@ -226,12 +226,12 @@ pub(super) fn math(
         );
         return None;
     }
-    Some(Query {
+    Some(Query::from(Series {
         region: side.region.clone(),
         expression: Some(text.clone()),
         inputs: metrics,
         period_mins,
-    })
+    }))
 }
 
 /// What to write instead.

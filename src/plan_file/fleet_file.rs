@@ -32,6 +32,10 @@ use super::windows;
 /// What a fleet's file may be called.
 const NAMES: [&str; 2] = ["fleet.yaml", "fleet.yml"];
 
+/// What to write into an empty one.
+const BEGIN: &str = "start with `version: 1`, which is all that a fleet without limits needs; then what the plans have in \
+     common, for example `max_in_flight: 10`";
+
 /// How many directories above a plan are looked into.
 const LEVELS_MAX: usize = 16;
 
@@ -70,7 +74,7 @@ pub fn fleet_path(directory: &Path) -> Result<Option<PathBuf>, PlanFileError> {
     let mut found: Vec<PathBuf> = Vec::new();
     for above in directory.ancestors().take(LEVELS_MAX) {
         let here = NAMES.iter().map(|name| above.join(name));
-        found.extend(here.filter(|path| path.is_file()));
+        found.extend(here.filter(|path| is_there(path)));
         if above.join(".git").exists() {
             break;
         }
@@ -84,6 +88,12 @@ pub fn fleet_path(directory: &Path) -> Result<Option<PathBuf>, PlanFileError> {
         return Err(Finding::about_file(&nearest.display().to_string(), message, help).into());
     }
     Ok(found.pop())
+}
+
+/// Whether something lies there that is meant to be a fleet's file, also if it cannot be read: a link that leads nowhere must
+/// not lift guardrails.
+fn is_there(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_dir())
 }
 
 /// Loads a fleet's file.
@@ -112,17 +122,16 @@ pub(super) fn of_plan(plan: &Path) -> Result<Option<FleetFile>, PlanFileError> {
     };
     read_file(&path).map(Some).map_err(|error| {
         let shown = path.display();
-        let message = format!("the fleet's file that applies to this plan, {shown}, is not valid");
-        // Its own findings are its own: a thousand plans need not repeat them.
-        let first = error
-            .findings
-            .first()
-            .map(|finding| finding.message.as_str());
-        let help = format!(
-            "mend that file first: {}",
-            first.unwrap_or("see `cutover check`")
-        );
-        Finding::about_file(&plan.display().to_string(), message, &help).into()
+        let mut message =
+            format!("the fleet's file that applies to this plan, {shown}, is not valid");
+        // Its own findings are its own: a thousand plans need not repeat them. The first one is named, for pages.
+        if let Some(first) = error.findings.first() {
+            let line = first.line.map(|line| format!("line {line}: "));
+            let line = line.unwrap_or_default();
+            message = format!("{message}: {line}{}", first.message);
+        }
+        let help = "mend that file first; `cutover check` shows all that is wrong with it";
+        Finding::about_file(&plan.display().to_string(), message, help).into()
     })
 }
 
@@ -152,7 +161,7 @@ fn read_file(path: &Path) -> Result<FleetFile, PlanFileError> {
 type Parts = (FleetSettings, Option<Rc<Node>>, Guardrails, Vec<Entry>);
 
 fn parts(text: &str, sink: &mut Sink<'_>) -> Option<Parts> {
-    let root = tree::read(text, sink)?;
+    let root = tree::read(text, BEGIN, sink)?;
     let raw: RawFleet = read::read(&root, keys::FLEET, sink)?;
     if !convert::version_is_known(raw.version.as_ref(), sink) {
         return None;

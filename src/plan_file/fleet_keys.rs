@@ -95,6 +95,17 @@ pub(super) fn count(text: &At<CountText>, key: &str, sink: &mut Sink<'_>) -> Opt
     let written = &text.value.as_ref()?.0;
     match written.parse::<u32>() {
         Ok(number) if number > 0 => Some(number),
+        Err(_) if !written.is_empty() && written.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let message = format!(
+                "`{key}` is {}, and {} is the most that can be counted",
+                quote(written),
+                u32::MAX
+            );
+            let line = keys::line_of(key);
+            let help = format!("write for example `{line}`, or leave the key out");
+            sink.error(&text.span, message, &help);
+            None
+        }
         Ok(_) | Err(_) => {
             let message = format!(
                 "`{key}` must be a whole number of at least 1, but it is {}",

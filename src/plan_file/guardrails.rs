@@ -10,6 +10,7 @@ use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::durations;
 use super::fleet_keys::count;
+use super::keys;
 use super::lint::Places;
 use super::raw::RawGuardrails;
 use super::raw::ShareText;
@@ -42,15 +43,28 @@ pub(super) fn convert(raw: RawGuardrails, sink: &mut Sink<'_>) -> Guardrails {
         Some((bake, text.span))
     });
     Guardrails {
-        first_step_at_most: raw.first_step_at_most.and_then(|text| share(text, sink)),
-        step_at_most: raw.step_at_most.and_then(|text| share(text, sink)),
+        first_step_at_most: raw
+            .first_step_at_most
+            .and_then(|text| share(text, "first_step_at_most", sink)),
+        step_at_most: raw
+            .step_at_most
+            .and_then(|text| share(text, "step_at_most", sink)),
         bake_at_least,
         alarms_at_least,
         fallback_alarms_at_least,
     }
 }
 
-fn share(text: At<ShareText>, sink: &mut Sink<'_>) -> Option<(Share, Span)> {
+fn share(text: At<ShareText>, key: &str, sink: &mut Sink<'_>) -> Option<(Share, Span)> {
+    if text.value.as_ref()?.0.parse() == Ok(Share::ZERO) {
+        let message = format!("`{key}` of 0% allows no step at all, so no plan could keep to it");
+        let help = format!(
+            "write for example `{}`, or leave it out",
+            keys::line_of(key)
+        );
+        sink.error(&text.span, message, &help);
+        return None;
+    }
     match steps::weights(text.value.as_ref()?) {
         Ok((share, _)) => Some((share, text.span)),
         Err((message, help)) => {

@@ -58,6 +58,9 @@ impl Loaded {
     }
 }
 
+/// What to write into an empty plan.
+pub(super) const BEGIN: &str = "start with `version: 1`; the example plans show the rest";
+
 /// The largest file that is read. A plan of 100 records and 100 steps has some 20 KiB.
 pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -123,7 +126,7 @@ fn plan_of<'t>(
     fleet: Option<&'t FleetFile>,
     sink: &mut Sink<'t>,
 ) -> Option<(Plan, Option<Span>)> {
-    let mut root = tree::read(text, sink)?;
+    let mut root = tree::read(text, BEGIN, sink)?;
     let mut base = 0;
     if let Some(fleet) = fleet {
         base = sink.beside(&fleet.shown, &fleet.text);
@@ -150,12 +153,18 @@ pub(super) fn read_bytes(path: &Path, shown: &str) -> Result<Vec<u8>, PlanFileEr
         let help = "check the path, and that this user may read it";
         PlanFileError::from(Finding::about_file(shown, message, help))
     };
-    let file = File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
+    // Before it is opened: to open a pipe waits until somebody writes into it.
+    let metadata = std::fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
         let help = "name the plan files in it";
         return Err(Finding::about_file(shown, "this is a directory", help).into());
     }
+    if !metadata.is_file() {
+        let message = "this is a pipe, a socket or a device, and not a file";
+        let help = "name a file, or take it away if it lies among the plans";
+        return Err(Finding::about_file(shown, message, help).into());
+    }
+    let file = File::open(path).map_err(failed)?;
     if metadata.len() > FILE_BYTES_MAX {
         return Err(too_large(shown, metadata.len()).into());
     }

@@ -10,7 +10,7 @@ use crate::engine::evidence::number::Number;
 use crate::engine::evidence::plan::Counted;
 use crate::engine::evidence::plan::Measure;
 use crate::engine::evidence::plan::Metric;
-use crate::engine::evidence::plan::Query;
+use crate::engine::evidence::plan::{Query, Series};
 
 /// One side as the plan describes it.
 #[derive(Debug, Clone, Default)]
@@ -147,12 +147,12 @@ impl Side {
             let of = |kind: &str| ecs_metric(cluster, service, &format!("{what}{kind}"));
             let inputs = [("used", of("Utilized")), ("reserved", of("Reserved"))];
             let named = |(id, metric): (&str, Metric)| (id.to_owned(), metric);
-            return Some(Query {
+            return Some(Query::from(Series {
                 region: self.region.clone(),
                 expression: Some("100 * used / reserved".to_owned()),
                 inputs: inputs.into_iter().map(named).collect(),
                 period_mins,
-            });
+            }));
         }
         let (cluster, namespace, service) = self.eks.as_ref()?;
         let metric = format!("pod_{name}_utilization_over_pod_limit");
@@ -191,12 +191,12 @@ impl Side {
 
     /// A metric as a series of this side.
     pub(super) fn query(&self, metric: Metric, period_mins: u16) -> Query {
-        Query {
+        Query::from(Series {
             region: self.region.clone(),
             expression: None,
             inputs: BTreeMap::from([("m".to_owned(), metric)]),
             period_mins,
-        }
+        })
     }
 
     fn queries(&self, metrics: Vec<Metric>, period_mins: u16) -> Vec<Query> {

@@ -124,7 +124,7 @@ pub fn load_scenario(path: &Path) -> Result<Scenario, PlanFileError> {
 pub fn parse_scenario(text: &str, path: &str) -> Result<Scenario, PlanFileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sink = Sink::new(path, text);
-    let raw = tree::read(text, &mut sink)
+    let raw = tree::read(text, load::BEGIN, &mut sink)
         .and_then(|root| read::read::<RawScenario>(&root, "the scenario", &mut sink));
     let scenario = raw.map(|raw| convert(raw, &mut sink));
     let failed = sink.has_errors();

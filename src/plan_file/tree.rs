@@ -58,8 +58,9 @@ const NODES_MAX: usize = 50_000;
 /// The deepest nesting of lists and maps. A plan needs five.
 const DEPTH_MAX: usize = 32;
 
-/// Reads the one document of a plan file; none if something was wrong that leaves nothing to go on with.
-pub(super) fn read(text: &str, sink: &mut Sink<'_>) -> Option<Rc<Node>> {
+/// Reads the one document of a file; none if something was wrong that leaves nothing to go on with. `begin` is what to write
+/// where nothing is in it.
+pub(super) fn read(text: &str, begin: &str, sink: &mut Sink<'_>) -> Option<Rc<Node>> {
     let options = granit_parser::options! {
         emit_unresolved_aliases: true,
         flow_nesting_limit: DEPTH_MAX,
@@ -75,7 +76,7 @@ pub(super) fn read(text: &str, sink: &mut Sink<'_>) -> Option<Rc<Node>> {
     match builder.document() {
         Ok(root) => Some(root),
         Err(stop) => {
-            builder.explain(stop);
+            builder.explain(stop, begin);
             None
         }
     }
@@ -263,14 +264,10 @@ impl<'t> Builder<'t, '_, '_> {
             .error(span, message, "remove the tag; plans are plain YAML");
     }
 
-    fn explain(&mut self, stop: Stop) {
+    fn explain(&mut self, stop: Stop, begin: &str) {
         let end = self.length..self.length;
         match stop {
-            Stop::Empty => self.sink.error(
-                &(0..0),
-                "the file is empty",
-                "start with `version: 1`; the example plans show the rest",
-            ),
+            Stop::Empty => self.sink.error(&(0..0), "the file is empty", begin),
             Stop::SecondDocument(span) => self.sink.error(
                 &span,
                 "a second document begins here",

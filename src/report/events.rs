@@ -134,6 +134,7 @@ pub fn event(event: &Event) -> String {
         Event::FleetSettingsAccepted { .. }
         | Event::FleetSlotTaken { .. }
         | Event::FleetBudgetSpent { .. }
+        | Event::FleetHeld { .. }
         | Event::FleetFrozen { .. }
         | Event::FleetUnfrozen { .. }
         | Event::FleetResumed { .. } => fleet::event(event),

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::text;
+use super::{holds, text};
 use crate::engine::event::Event;
-use crate::engine::fleet::{Fleet, FleetSettings, SharedFate};
+use crate::engine::fleet::{Fleet, FleetSettings, HeldTogether, SharedFate};
 use crate::engine::hold::HoldReason;
 use crate::engine::state::Phase;
 use crate::engine::units::CutoverName;
@@ -102,6 +102,12 @@ pub(super) fn event(event: &Event) -> String {
                 names(reverted, *spent)
             )
         }
+        Event::FleetHeld {
+            reason,
+            services,
+            named,
+            ..
+        } => held(reason, *services, named, None),
         Event::FleetFrozen { until, reason } => frozen(*until, reason, None),
         Event::FleetUnfrozen { reason: None } => "fleet unfrozen".to_owned(),
         Event::FleetUnfrozen {
@@ -116,6 +122,26 @@ pub(super) fn event(event: &Event) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// Several cutovers that wait for a person together: who, why the first of them, and what to do.
+fn held(
+    reason: &HoldReason,
+    services: usize,
+    named: &[CutoverName],
+    now: Option<Timestamp>,
+) -> String {
+    let who = names(named, services);
+    let Some(first) = named.first() else {
+        return holds::fact(reason, now);
+    };
+    let fact = holds::fact(reason, now);
+    let remedy = holds::remedy(reason, first).map(|remedy| format!("; {remedy}"));
+    format!(
+        "{services} services ({who}) are held, and it looks like one cause; {first}: {fact}{}; all of them: `cutover status \
+         --needs-person`",
+        remedy.unwrap_or_default()
+    )
 }
 
 /// `; it looks like one cause: …`, for the end of a line about a failed gate.
@@ -141,7 +167,16 @@ pub fn lines(fleet: &Fleet, now: Timestamp) -> Vec<String> {
         let fact = fact(reason, Some(now));
         remedy(reason).map_or_else(|| fact.clone(), |remedy| format!("{fact}; {remedy}"))
     };
-    reasons.iter().map(line).collect()
+    let together = fleet.held_together();
+    let together = together.iter().map(|held_now: &HeldTogether| {
+        held(
+            &held_now.reason,
+            held_now.services,
+            &held_now.named,
+            Some(now),
+        )
+    });
+    reasons.iter().map(line).chain(together).collect()
 }
 
 /// The limits, in a few words.

@@ -63,10 +63,21 @@ pub fn hold(reason: &HoldReason, name: &CutoverName, now: Timestamp) -> String {
 ///
 /// A field of the reason that is itself called `message` (what a service said) is `detail` here.
 pub fn because_json(reason: &HoldReason, name: &CutoverName, now: Timestamp) -> Value {
+    because_json_in(&BTreeSet::new(), reason, name, now)
+}
+
+/// As [`because_json`], where it is known which hosted zones it is about.
+pub fn because_json_in(
+    zones: &BTreeSet<ZoneId>,
+    reason: &HoldReason,
+    name: &CutoverName,
+    now: Timestamp,
+) -> Value {
     let mut object = serde_json::Map::new();
     let fields = serde_json::to_value(reason).unwrap_or(Value::Null);
     object.insert("kind".to_owned(), fields["kind"].clone());
-    object.insert("message".to_owned(), Value::from(hold(reason, name, now)));
+    let message = hold_in(zones, reason, name, now);
+    object.insert("message".to_owned(), Value::from(message));
     if let Value::Object(fields) = fields {
         for (key, value) in fields {
             match key.as_str() {
@@ -84,7 +95,7 @@ pub fn because_json(reason: &HoldReason, name: &CutoverName, now: Timestamp) -> 
     clippy::too_many_lines,
     reason = "a table: one entry a reason, none left out"
 )]
-fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
+pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
     match reason {
         HoldReason::RevertBlocked { message } => format!("the revert cannot finish: {message}"),
         HoldReason::Halted { reason } => halt_fact(reason),
@@ -141,8 +152,13 @@ fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             format!("{group} is already moved by the unfinished cutover {by}")
         }
         HoldReason::Clock { message } => format!("the clock cannot be trusted: {message}"),
-        HoldReason::PlanChanged { path } => format!(
-            "the plan file {path} has changed; the plan in the journal stays in force, gates armed"
+        HoldReason::PlanChanged { path, records } => format!(
+            "the {} has changed; the plan in the journal stays in force, gates armed",
+            if *records {
+                format!("list of records in the plan file {path}")
+            } else {
+                format!("plan file {path}")
+            }
         ),
         HoldReason::PlanUnreadable { path, message } => format!(
             "the plan file {path} cannot be used: {message}; the plan in the journal stays in force, gates armed"
@@ -268,7 +284,7 @@ fn baking(
     clippy::too_many_lines,
     reason = "a table: one entry a reason, none left out"
 )]
-fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
+pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
     let remedy = match reason {
         HoldReason::RevertBlocked { .. } => by_hand("ZONE"),
         HoldReason::Drift { .. } => format!(
@@ -301,7 +317,11 @@ fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
         HoldReason::Clock { .. } => {
             "set this machine's clock right; reverts still go out".to_owned()
         }
-        HoldReason::PlanChanged { path } => format!(
+        HoldReason::PlanChanged { records: true, .. } => format!(
+            "a cutover keeps its records: put the old ones back; or end this one (`cutover rollback {name}`), and give \
+             the file another `name`, so that a cutover of its own begins with the new ones"
+        ),
+        HoldReason::PlanChanged { path, .. } => format!(
             "take the new one: `cutover amend {}`, or put the old one back",
             quoted(path)
         ),
@@ -509,7 +529,14 @@ mod tests {
             HoldReason::Clock {
                 message: "90s apart".to_owned(),
             },
-            HoldReason::PlanChanged { path: path() },
+            HoldReason::PlanChanged {
+                path: path(),
+                records: false,
+            },
+            HoldReason::PlanChanged {
+                path: path(),
+                records: true,
+            },
             HoldReason::PlanUnreadable {
                 path: path(),
                 message: message(),

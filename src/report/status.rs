@@ -1,6 +1,6 @@
 //! Where everything stands, and why: the rows of `cutover status`, as JSON and as text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anstyle::Style;
 use comfy_table::Table;
@@ -16,7 +16,7 @@ use crate::engine::calendar::Calendar;
 use crate::engine::evidence::number::Number;
 use crate::engine::hold::HoldReason;
 use crate::engine::plan::Plan;
-use crate::engine::units::{CutoverName, Share, WeightPair};
+use crate::engine::units::{CutoverName, Share, WeightPair, ZoneId};
 
 /// How wide the share's bar is, in cells.
 const BAR_CELLS: u32 = 10;
@@ -42,6 +42,8 @@ pub struct Row {
     pub intended_share: Share,
     /// The groups, in the plan's order.
     pub records: Vec<RecordRow>,
+    /// The hosted zones that they are in, as far as they are known: from the first write on.
+    pub zones: BTreeSet<ZoneId>,
     /// Why nothing moves; most urgent first.
     pub because: Vec<HoldReason>,
     /// When the phase began.
@@ -104,7 +106,7 @@ impl Row {
         let because: Vec<Value> = self
             .because
             .iter()
-            .map(|reason| holds::because_json(reason, &self.name, now))
+            .map(|reason| holds::because_json_in(&self.zones, reason, &self.name, now))
             .collect();
         let mut shown = json!({
             "name": self.name.as_str(),
@@ -392,7 +394,8 @@ fn groups(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
         for (_, row, line) in members {
             shown.push(format!(" {}", line.trim_end()));
             for reason in &row.because {
-                shown.push(text::wrap(&holds::hold(reason, &row.name, now), 6, width));
+                let line = holds::hold_in(&row.zones, reason, &row.name, now);
+                shown.push(text::wrap(&line, 6, width));
             }
             shown.extend(row.foresight(now, width));
         }
@@ -426,6 +429,7 @@ mod tests {
                 record_type: "A".to_owned(),
                 weights: (step > 0).then(|| WeightPair::new(100 - percent, percent)),
             }],
+            zones: BTreeSet::new(),
             because,
             since: at("2026-11-20T23:00:00Z"),
             next_at: Some(at("2026-11-21T05:14:00Z")),

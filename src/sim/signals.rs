@@ -128,7 +128,7 @@ impl SimSignals {
         SeriesReading::Read {
             from: minutes.from,
             until: minutes.until,
-            points: result.points.into_iter().filter_map(point).collect(),
+            points: Arc::new(result.points.into_iter().filter_map(point).collect()),
         }
     }
 
@@ -184,32 +184,17 @@ impl SimSignals {
 
 #[async_trait]
 impl Signals for SimSignals {
-    async fn read_alarms(
-        &self,
-        _account: &Account,
-        wanted: &BTreeSet<AlarmId>,
-    ) -> BTreeMap<AlarmId, AlarmReading> {
-        let mut readings = BTreeMap::new();
-        for (region, page) in self.pages(wanted) {
-            readings.extend(self.page(&region, &page).await);
-        }
-        readings
-    }
-
     async fn read_alarms_by_page(
         &self,
         account: &Account,
         wanted: &BTreeSet<AlarmId>,
         told: &UnboundedSender<AlarmPage>,
-    ) -> BTreeMap<AlarmId, AlarmReading> {
-        let mut readings = BTreeMap::new();
+    ) {
         for (region, page) in self.pages(wanted) {
-            let page: BTreeMap<_, _> = self.page(&region, &page).await.into_iter().collect();
-            readings.extend(page.clone());
+            let page = self.page(&region, &page).await;
             // Nobody to tell means that nobody waits for the readings either.
             drop(told.send((account.clone(), page)));
         }
-        readings
     }
 
     async fn alarm_history(

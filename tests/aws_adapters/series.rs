@@ -8,7 +8,7 @@ use aws_smithy_cbor::Encoder;
 use aws_smithy_cbor::data::Type;
 use aws_smithy_types::DateTime;
 use cutover::engine::evidence::plan::Metric;
-use cutover::engine::evidence::plan::Query;
+use cutover::engine::evidence::plan::{Query, Series};
 use cutover::engine::evidence::reading::SeriesReading;
 use cutover::engine::evidence::wanted::Minutes;
 use cutover::ports::Signals;
@@ -107,12 +107,12 @@ fn series(number: usize, stat: &str, period_mins: u16) -> Query {
         dimensions: BTreeMap::new(),
         stat: stat.to_owned(),
     };
-    Query {
+    Query::from(Series {
         region: None,
         expression: None,
         inputs: BTreeMap::from([("m".to_owned(), metric)]),
         period_mins,
-    }
+    })
 }
 
 fn minutes(count: i64) -> Minutes {
@@ -195,8 +195,10 @@ async fn what_may_not_be_read_at_all_is_not_asked_for_in_parts() {
 async fn an_expression_that_names_somebody_elses_series_is_not_sent() {
     let fake = strict();
     let signals = fake.aws().await.signals;
-    let mut foreign = series(1, "Sum", 1);
-    foreign.expression = Some("m / m1".to_owned());
+    let foreign = Query::from(Series {
+        expression: Some("m / m1".to_owned()),
+        ..(*series(1, "Sum", 1)).clone()
+    });
     let wanted = BTreeMap::from([
         (foreign.clone(), minutes(5)),
         (series(2, "Sum", 1), minutes(5)),

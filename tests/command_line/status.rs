@@ -144,3 +144,32 @@ fn status_of_an_unknown_name_suggests_the_right_one() {
     );
     assert_eq!(desk.says("status recipe-*").code, 0);
 }
+
+#[test]
+fn a_blocked_revert_prints_a_command_that_names_its_hosted_zone() {
+    let mut desk = Desk::new();
+    desk.bake("recipe-api", ago(30));
+    let revert = Event::RevertIntended {
+        write_id: WriteId::from("w2"),
+        cause: RevertCause::StepFailed {
+            message: "denied".to_owned(),
+        },
+        mode: RevertMode::Swap,
+        shared: None,
+        seen: None,
+    };
+    let message = "Route 53 does not answer".to_owned();
+    let because = vec![HoldReason::RevertBlocked { message }];
+    desk.write(
+        "recipe-api",
+        ago(2),
+        vec![revert, Event::StepHeld { because }],
+    );
+    let command = "--hosted-zone-id Z1 --change-batch file://Z1-01.json";
+    for line in ["status", "status --format json"] {
+        let shown = desk.says(line).out;
+        let words: Vec<&str> = shown.split_whitespace().collect();
+        assert!(words.join(" ").contains(command), "{line}: {shown}");
+        assert!(!shown.contains("ZONE"), "{line}: {shown}");
+    }
+}

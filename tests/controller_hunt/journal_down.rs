@@ -1,5 +1,7 @@
 //! The journal is down, hangs, or loses its replies; the way back stays open.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cutover::engine::observation::AlarmState;
@@ -8,7 +10,7 @@ use cutover::engine::state::Phase;
 use cutover::engine::units::WeightPair;
 use cutover::sim::fault::{Fault, Lasting};
 
-use super::world::{PlanOf, World, locked, plan};
+use super::world::{PlanOf, Process, World, locked, plan};
 
 fn services(count: usize, zones: usize) -> Vec<PlanSource> {
     let service = |number: usize| {
@@ -164,5 +166,91 @@ async fn a_journal_that_cannot_be_read_is_not_asked_in_a_loop() {
     let paused = cutover::engine::event::Event::PauseRequested { reason: None };
     assert!(world.ask("svc000", paused).await);
     tokio::time::sleep(Duration::from_mins(1)).await;
+    world.assert_unbroken();
+}
+
+/// More tries than this and Route 53 gives in: a loop without any wait would never end.
+const REFUSALS_MAX: usize = 200;
+
+/// From now on Route 53 refuses every change until it is told otherwise; how many it has refused.
+fn refuse_changes(process: &Process) -> Arc<AtomicUsize> {
+    let refused = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&refused);
+    process.dns.with_faults(|faults| {
+        faults.set_hook(Box::new(move |operation, _| {
+            let change = operation == "ChangeResourceRecordSets";
+            if !change || count.load(Ordering::Relaxed) >= REFUSALS_MAX {
+                return Vec::new();
+            }
+            count.fetch_add(1, Ordering::Relaxed);
+            vec![Fault::unavailable()]
+        }));
+    });
+    refused
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revert_that_is_journaled_waits_between_its_tries_while_the_journal_refuses_appends() {
+    let sources = services(1, 1);
+    let world = World::new(&sources);
+    let process = world.start("one");
+    baking(&world, &sources).await;
+    let refused = refuse_changes(&process);
+    world.turn("errors", AlarmState::Alarm);
+    let intended = |world: &World| !world.entries("svc000", "revert_intended").is_empty();
+    assert!(world.until(11, intended).await);
+    process.delays.change(|faults| faults.appends_fail = true);
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    let tries = refused.load(Ordering::Relaxed);
+    assert!(
+        (6..=12).contains(&tries),
+        "after 1, 2, 4 … 60 s, not {tries} times in five minutes"
+    );
+    process.dns.with_faults(cutover::sim::fault::Faults::clear);
+    let back = |world: &World| all_back(world, &sources);
+    assert!(
+        world.until(61, back).await,
+        "it goes back while the journal is still down"
+    );
+    process.delays.change(|faults| faults.appends_fail = false);
+    let reverted = |world: &World| {
+        let state = world.state("svc000");
+        state.is_some_and(|state| state.phase == Phase::Reverted)
+    };
+    assert!(world.until(60, reverted).await, "recorded when it is back");
+    let times = |label: &str| world.entries("svc000", label).len();
+    assert_eq!(times("revert_performed_unjournaled"), 0);
+    assert_eq!(times("weight_change_submitted"), 2, "the step, the revert");
+    world.assert_unbroken();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revert_that_is_journaled_is_written_blindly_where_neither_records_nor_appends_work() {
+    let sources = services(1, 1);
+    let world = World::new(&sources);
+    let process = world.start("one");
+    baking(&world, &sources).await;
+    let refused = refuse_changes(&process);
+    world.turn("errors", AlarmState::Alarm);
+    let tried = |_: &World| refused.load(Ordering::Relaxed) > 1;
+    assert!(world.until(20, tried).await);
+    process.delays.change(|faults| faults.appends_fail = true);
+    process.dns.with_faults(|faults| {
+        faults.clear();
+        let list = Some("ListResourceRecordSets");
+        faults.add(list, Fault::unavailable(), Lasting::Always);
+    });
+    let back = |world: &World| all_back(world, &sources);
+    assert!(
+        world.until(30, back).await,
+        "neither the hold nor the trouble can be journaled, and nothing waits for that"
+    );
+    process.dns.with_faults(cutover::sim::fault::Faults::clear);
+    process.delays.change(|faults| faults.appends_fail = false);
+    let reverted = |world: &World| {
+        let state = world.state("svc000");
+        state.is_some_and(|state| state.phase == Phase::Reverted)
+    };
+    assert!(world.until(60, reverted).await);
     world.assert_unbroken();
 }

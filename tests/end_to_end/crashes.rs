@@ -108,17 +108,17 @@ fn two_controllers_on_one_journal_end_as_one() {
         assert_eq!(run.exit_code(), 0, "{}", scene.everything(NAME));
     }
     scene.assert_weights(&LADDER);
-    for (event, times) in [
-        ("plan_accepted", 1),
-        ("weight_change_intended", 3),
-        ("weights_verified", 3),
-        ("bake_started", 3),
-        ("step_completed", 3),
-        ("completed", 1),
-    ] {
-        let counted = scene.count(NAME, event);
-        assert_eq!(counted, times, "{event}\n{}", scene.everything(NAME));
-    }
+    let count = |event| scene.count(NAME, event);
+    // An entry of the one between the other's intent and its sending keeps it from being sent (RULES A1).
+    let written = count("weight_change_intended") - count("weight_change_abandoned");
+    let counted = ["plan_accepted", "weights_verified", "bake_started"].map(count);
+    let ended = ["step_completed", "completed"].map(count);
+    assert_eq!(
+        (written, counted, ended),
+        (3, [1, 3, 3], [3, 1]),
+        "{}",
+        scene.everything(NAME)
+    );
 }
 
 #[test]

@@ -4,16 +4,19 @@
 use std::fs;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::scene::{NAME, PLAN, Plan, Scene};
 use crate::beside::script;
 use crate::support::program::pause;
 
-/// A CronJob in each of two contexts, whose `suspend` is a file; to change it takes as long as the file `slow` says.
+/// A CronJob in each of two contexts, whose `suspend` is a file; to change it takes as long as the file `slow` says. It
+/// fires far from now, as the file `schedule` says: a switch would wait otherwise.
 const KUBECTL: &str = r#"
 for word in "$@"; do case "$word" in --context=*) of=${word#--context=} ;; esac; done
 case "$*" in
   *"get cronjob reindex"*)
-    printf '{"spec":{"schedule":"* * * * *","suspend":%s,"startingDeadlineSeconds":200}}' "$(cat "$of")" ;;
+    printf '{"spec":{"schedule":"%s","suspend":%s,"startingDeadlineSeconds":200}}' "$(cat schedule)" "$(cat "$of")" ;;
   *'{"spec":{"suspend":true}}') touch begun; sleep "$(cat slow)"; echo true > "$of" ;;
   *'{"spec":{"suspend":false}}') sleep "$(cat slow)"; echo false > "$of" ;;
 esac
@@ -40,6 +43,8 @@ fn scene() -> Scene {
     for (file, text) in [("eks", "false"), ("ecs", "true"), ("slow", "4")] {
         scene.write(file, text);
     }
+    let fires = scene.bed.now() + SignedDuration::from_hours(12);
+    scene.write("schedule", &fires.strftime("%M %H * * *").to_string());
     let folder = scene.path("kubectl");
     let folder = folder.parent().expect("a folder").display().to_string();
     scene.set("PATH", &format!("{folder}:/usr/bin:/bin"));

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use cutover::engine::commands;
 use cutover::engine::event::{Event, RevertMode};
 use cutover::engine::fold;
-use cutover::engine::hold::{HaltReason, RevertCause};
+use cutover::engine::hold::{HaltReason, HoldReason, RevertCause};
 use cutover::engine::observation::{AlarmState, FileReading};
 use cutover::engine::plan::Plan;
 use cutover::engine::state::Phase;
 use cutover::engine::units::WeightPair;
+use cutover::report::holds;
 use jiff::SignedDuration;
 
 use super::{baking, halt, kinds, simple};
@@ -275,6 +277,38 @@ fn before_the_first_write_the_file_is_the_plan_and_afterwards_only_amend_takes_i
     assert_eq!(world.state().step, 1);
     world.turn("errors", AlarmState::Alarm);
     world.run_to(Phase::Reverted);
+}
+
+#[test]
+fn other_records_after_a_revert_are_held_with_a_way_out_that_leads_out() {
+    let mut world = baking();
+    world.roll_back(RevertMode::Swap);
+    world.run_to(Phase::Reverted);
+    let mut edited = simple();
+    edited.records[0].old = "eks-2".to_owned();
+    world.file = FileReading::Plan(Arc::new(source(edited.clone())));
+    world.ask(Event::RetryRequested { reason: None });
+    world.run_minutes(5);
+    let state = world.state().clone();
+    let path = state.source.path.clone();
+    let records = true;
+    assert_eq!(state.held, [HoldReason::PlanChanged { path, records }]);
+    let words = holds::hold(&state.held[0], &state.name, world.now);
+    assert!(!words.contains("amend"), "which would refuse it: {words}");
+    let refused = commands::amend(&state, &source(edited), None).unwrap_err();
+    for words in [words, refused.to_string()] {
+        let end = format!("`cutover rollback {}`", state.name);
+        assert!(words.contains("put the old ones back"), "{words}");
+        assert!(
+            words.contains(&end) && words.contains("another `name`"),
+            "{words}"
+        );
+    }
+    let mut put_back = world;
+    put_back.file = FileReading::Plan(Arc::new(source(simple())));
+    put_back.run_to_bake(1);
+    put_back.roll_back(RevertMode::Swap);
+    put_back.run_to(Phase::Reverted);
 }
 
 #[test]

@@ -145,21 +145,18 @@ impl AlarmDoor {
             evaluation,
         }
     }
-}
 
-#[async_trait]
-impl Signals for AlarmDoor {
-    async fn read_alarms(
+    /// One call, which may fail, hang or come late.
+    async fn page<'a>(
         &self,
-        _account: &Account,
-        wanted: &BTreeSet<AlarmId>,
-    ) -> BTreeMap<AlarmId, AlarmReading> {
+        wanted: impl Iterator<Item = &'a AlarmId>,
+    ) -> Vec<(AlarmId, AlarmReading)> {
         self.luck.call().await;
         let (delay, fails) = self.luck.alarms();
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        let mut readings = BTreeMap::new();
+        let mut readings = Vec::new();
         for id in wanted {
             let reading = if fails {
                 AlarmReading::Unreadable("no answer".to_owned())
@@ -186,28 +183,28 @@ impl Signals for AlarmDoor {
             };
             let now = self.world.now();
             locked(&self.world.witness).saw_alarm(self.luck.number, &id.name, seen, now);
-            readings.insert(id.clone(), reading);
+            readings.push((id.clone(), reading));
         }
         readings
     }
+}
 
-    /// In two calls, of which each may fail, hang or come late by itself.
+#[async_trait]
+impl Signals for AlarmDoor {
+    /// In two calls.
     async fn read_alarms_by_page(
         &self,
         account: &Account,
         wanted: &BTreeSet<AlarmId>,
         told: &UnboundedSender<AlarmPage>,
-    ) -> BTreeMap<AlarmId, AlarmReading> {
-        let mut rest = wanted.clone();
-        let half = rest.iter().nth(rest.len() / 2).cloned();
-        let second = half.map(|half| rest.split_off(&half)).unwrap_or_default();
-        let mut readings = BTreeMap::new();
-        for page in [rest, second].iter().filter(|page| !page.is_empty()) {
-            let page = self.read_alarms(account, page).await;
-            readings.extend(page.clone());
-            drop(told.send((account.clone(), page)));
+    ) {
+        let half = wanted.len() / 2;
+        for (skipped, taken) in [(0, half), (half, wanted.len() - half)] {
+            if taken > 0 {
+                let page = self.page(wanted.iter().skip(skipped).take(taken)).await;
+                drop(told.send((account.clone(), page)));
+            }
         }
-        readings
     }
 
     async fn alarm_history(

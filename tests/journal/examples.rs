@@ -448,6 +448,15 @@ fn of_the_fleet() -> Vec<Event> {
                 since: time("2026-11-21T09:29:00Z"),
             }),
         },
+        Event::FleetHeld {
+            reason: HoldReason::Route53Unreadable {
+                group: group_name(),
+                message: "ListResourceRecordSets: access denied".to_owned(),
+            },
+            services: 400,
+            named: names.to_vec(),
+            since: time("2026-11-21T09:29:00Z"),
+        },
         Event::FleetFrozen {
             until: Some(time("2026-11-21T18:00:00Z")),
             reason: "sale".to_owned(),

@@ -187,6 +187,43 @@ fn a_broken_fleets_file_refuses_its_plans_in_one_line() {
 }
 
 #[test]
+fn a_fleets_file_that_is_empty_or_asks_for_what_cannot_be_is_told_where_and_what_to_write() {
+    let told = |text: &str| {
+        let fleet = Fleet::new(text, VALID);
+        let error = plan_file::load_fleet(&fleet.path().join("fleet.yaml")).unwrap_err();
+        assert_eq!(error.findings.len(), 1, "{error}");
+        let first = error.findings[0].clone();
+        let plans = fleet.load().unwrap_err();
+        let named = plans[0].message.contains(&first.message);
+        assert!(named, "its plans name it: {}", plans[0].message);
+        (first.line, first.message, first.help.unwrap())
+    };
+    let (_, message, help) = told("# nothing yet\n");
+    assert_eq!(message, "the file is empty");
+    assert!(help.starts_with("start with `version: 1`"), "{help}");
+    assert!(help.contains("`max_in_flight: 10`"), "{help}");
+    assert!(!help.contains("example plans"), "{help}");
+    let (line, message, help) = told("failure_budget: 1\nmax_in_flight: 99999999999\n");
+    assert_eq!(line, Some(2));
+    let most = "`max_in_flight` is `99999999999`, and 4294967295 is the most that can be counted";
+    assert_eq!(message, most);
+    assert_eq!(
+        help,
+        "write for example `max_in_flight: 10`, or leave the key out"
+    );
+    for key in ["step_at_most", "first_step_at_most"] {
+        let (line, message, help) = told(&format!("guardrails:\n  {key}: 0%\n"));
+        assert_eq!(line, Some(2));
+        let none = format!("`{key}` of 0% allows no step at all, so no plan could keep to it");
+        assert_eq!(message, none);
+        assert!(
+            help.starts_with(&format!("write for example `{key}: ")),
+            "{help}"
+        );
+    }
+}
+
+#[test]
 fn keys_of_the_fleet_are_sent_there() {
     let findings = super::findings(&format!("{VALID}max_in_flight: 3\n"));
     assert_eq!(

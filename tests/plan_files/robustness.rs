@@ -59,6 +59,55 @@ fn files_that_are_no_plans_say_so() {
 }
 
 #[test]
+fn a_pipe_or_a_device_among_the_plans_is_refused_and_never_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe.yaml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let device = directory.path().join("device.yaml");
+    std::os::unix::fs::symlink("/dev/zero", &device).unwrap();
+    let found = plan_file::find(&[directory.path().to_owned()]).unwrap();
+    assert_eq!(
+        found,
+        [device, pipe.clone()],
+        "they are named, not passed over"
+    );
+    let fleets = directory.path().join("fleet");
+    fs::create_dir_all(fleets.join(".git")).unwrap();
+    fs::write(fleets.join("plan.yaml"), VALID).unwrap();
+    fs::rename(&pipe, fleets.join("fleet.yaml")).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let paths = [
+        found[0].clone(),
+        fleets.join("fleet.yaml"),
+        fleets.join("plan.yaml"),
+    ];
+    std::thread::spawn(move || {
+        for path in paths {
+            let error = plan_file::load(&path).unwrap_err();
+            sender.send(error.to_string()).unwrap();
+        }
+    });
+    for _ in 0..3 {
+        let told = receiver.recv_timeout(std::time::Duration::from_secs(20));
+        let told = told.expect("nobody waits for a writer");
+        let what = "this is a pipe, a socket or a device, and not a file";
+        assert!(told.contains(what), "{told}");
+    }
+}
+
+#[test]
+fn a_link_to_a_fleets_file_that_leads_nowhere_lifts_no_guardrails() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = directory.path().join("plan.yaml");
+    fs::write(&plan, VALID).unwrap();
+    let link = directory.path().join("fleet.yaml");
+    std::os::unix::fs::symlink("elsewhere.yaml", &link).unwrap();
+    let error = plan_file::load(&plan).unwrap_err();
+    assert!(error.to_string().contains("is not valid"), "{error}");
+}
+
+#[test]
 fn files_that_cannot_be_read_say_so() {
     let directory = tempfile::tempdir().unwrap();
     let told = |name: &str, bytes: Option<&[u8]>| {

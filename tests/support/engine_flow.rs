@@ -1,11 +1,13 @@
 //! The requests of both sides in the engine's tiny world, as `CloudWatch` tells of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cutover::engine::evidence::gate::{Bound, Unit};
 use cutover::engine::evidence::number::Number;
 use cutover::engine::evidence::plan::{
-    Counted, Measure, Measures, Metric, MetricGate, Query, RegressionGate, TrafficGate, TrendGate,
+    Counted, Measure, Measures, Metric, MetricGate, Query, RegressionGate, Series, TrafficGate,
+    TrendGate,
 };
 use cutover::engine::evidence::reading::SeriesReading;
 use cutover::engine::evidence::sequential::Test;
@@ -116,7 +118,7 @@ impl Flows {
         SeriesReading::Read {
             from: minutes.from,
             until: minutes.until,
-            points,
+            points: Arc::new(points),
         }
     }
 }
@@ -129,12 +131,12 @@ pub(crate) fn series(name: &str, period_mins: u16) -> Query {
         dimensions: BTreeMap::new(),
         stat: "Sum".to_owned(),
     };
-    Query {
+    Query::from(Series {
         region: None,
         expression: None,
         inputs: BTreeMap::from([("m".to_owned(), metric)]),
         period_mins,
-    }
+    })
 }
 
 fn counted(side: &str) -> Counted {

@@ -150,7 +150,7 @@ fn add(
     match reading {
         Some(SeriesReading::Read { points: more, .. }) => {
             if let Some(Ok(known)) = points.get_mut(&query) {
-                known.extend(more);
+                known.extend(more.iter());
             }
         }
         Some(SeriesReading::Unreadable(message)) => drop(points.insert(query, Err(message))),

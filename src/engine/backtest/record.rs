@@ -1,6 +1,7 @@
 //! What was recorded: every change of state of some alarms over some time, and some series. It can be kept in a file.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::SignedDuration;
 use jiff::Timestamp;
@@ -318,7 +319,7 @@ impl SeriesPast {
         SeriesReading::Read {
             from: minutes.from,
             until: minutes.until,
-            points,
+            points: Arc::new(points),
         }
     }
 }

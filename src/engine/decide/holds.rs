@@ -248,7 +248,10 @@ fn plan_file(view: &View<'_>) -> Option<HoldReason> {
     match &view.observation.file {
         FileReading::NotWatched => None,
         FileReading::Plan(source) => {
-            (source.digest != view.state.source.digest).then_some(HoldReason::PlanChanged { path })
+            let others = source.plan.records != view.state.plan().records;
+            let records = others && view.state.baseline.is_some();
+            let changed = source.digest != view.state.source.digest;
+            changed.then_some(HoldReason::PlanChanged { path, records })
         }
         FileReading::Removed => {
             let message = "the file is gone; the journal's copy is in force".to_owned();

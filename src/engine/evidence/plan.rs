@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::gate::{Bound, GateId, GateKind, Unit};
 use super::number::Number;
 use super::sequential::Test;
+use crate::engine::shared::Shared;
 
 /// Everything that is watched besides alarms.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,9 +89,12 @@ pub struct Metric {
     pub stat: String,
 }
 
+/// A series that is asked for. The same one is a key in every round, so that its copies are shared.
+pub type Query = Shared<Series>;
+
 /// One series: a statistic of a metric, or metric math over several.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Query {
+pub struct Series {
     /// The region; none means the environment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
@@ -103,7 +107,7 @@ pub struct Query {
     pub period_mins: u16,
 }
 
-impl Query {
+impl Series {
     /// A datapoint's length.
     pub fn period(&self) -> SignedDuration {
         SignedDuration::from_mins(i64::from(self.period_mins.max(1)))

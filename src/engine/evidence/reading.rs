@@ -1,6 +1,7 @@
 //! A series as it was read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -17,7 +18,8 @@ pub enum SeriesReading {
         /// The end of the last one.
         until: Timestamp,
         /// Datapoints by the start of their periods, all in `[from, until)`. A period without data has none.
-        points: BTreeMap<Timestamp, Number>,
+        /// Shared, for every round hands them on.
+        points: Arc<BTreeMap<Timestamp, Number>>,
     },
     /// `CloudWatch` did not answer, answered in part, or refused.
     Unreadable(String),

@@ -6,13 +6,16 @@
 //! order: what `resume --fleet` forgives is named entry by entry.
 
 pub mod commands;
+mod held;
 mod holds;
 mod shared_fate;
 
+pub use held::HeldTogether;
 pub use shared_fate::SharedFate;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use held::Held;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +128,7 @@ pub struct Fleet {
     setbacks: BTreeMap<CutoverName, BTreeMap<u64, Setback>>,
     /// Up to which entry a cutover's reverts no longer count.
     forgiven: BTreeMap<CutoverName, u64>,
+    held: Held,
 }
 
 impl Fleet {
@@ -173,6 +177,7 @@ impl Fleet {
                 self.announced = None;
             }
             Event::FleetBudgetSpent { spent, .. } => self.announced = Some(*spent),
+            Event::FleetHeld { reason, since, .. } => self.held.tell(entry.seq, reason, *since),
             // Who is in flight is told by the cutovers' own entries; this one only decides races.
             Event::FleetSlotTaken { .. } => {}
             Event::PageSent { of } => drop(self.pages.remove(of)),
@@ -198,6 +203,7 @@ impl Fleet {
                 of.insert(entry.seq, setback);
             }
         }
+        self.held.note(entry, after);
         if is_in_flight(after) {
             self.in_flight.insert(after.name.clone());
         } else {
@@ -252,8 +258,23 @@ impl Fleet {
         self.freeze.as_ref().filter(holds)
     }
 
-    /// What is to be appended to `@fleet` by whoever notices it first: that the budget is spent, once, which pages.
+    /// What is to be appended to `@fleet` by whoever notices it first, and pages, once: that the budget is spent, and that
+    /// many wait for a person by what looks like one cause.
     pub fn news(&self) -> Option<Event> {
+        self.spent_news().or_else(|| self.held_news())
+    }
+
+    fn held_news(&self) -> Option<Event> {
+        let (together, since) = self.held.news()?;
+        Some(Event::FleetHeld {
+            reason: together.reason,
+            services: together.services,
+            named: together.named,
+            since,
+        })
+    }
+
+    fn spent_news(&self) -> Option<Event> {
         let budget = self.budget_spent()?;
         let known = usize::try_from(budget).unwrap_or(usize::MAX);
         if self.announced.is_some_and(|announced| announced >= known) {

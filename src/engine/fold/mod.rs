@@ -366,6 +366,7 @@ impl State {
             Event::FleetSettingsAccepted { .. }
             | Event::FleetSlotTaken { .. }
             | Event::FleetBudgetSpent { .. }
+            | Event::FleetHeld { .. }
             | Event::FleetFrozen { .. }
             | Event::FleetUnfrozen { .. }
             | Event::FleetResumed { .. } => Err("it belongs to the fleet's stream".to_owned()),

@@ -3,10 +3,90 @@
 use jiff::Timestamp;
 
 use super::HoldReason;
+use crate::engine::evidence::gate::{GateId, GateKind};
 use crate::engine::evidence::number::Number;
+use crate::engine::record::GroupName;
 use crate::engine::state::Phase;
+use crate::engine::units::DnsName;
 
 impl HoldReason {
+    /// The cause that several cutovers may be held by at once: the same reason without what is each one's own. None where a
+    /// hold is a matter of each, and above all where something cannot go back.
+    #[must_use]
+    pub fn common(&self) -> Option<Self> {
+        let nothing = String::new;
+        Some(match self {
+            Self::Route53Unreadable { .. } => Self::Route53Unreadable {
+                group: GroupName {
+                    name: DnsName::new(""),
+                    record_type: nothing(),
+                },
+                message: nothing(),
+            },
+            Self::PlanChanged { .. } => Self::PlanChanged {
+                path: nothing(),
+                records: false,
+            },
+            Self::PlanUnreadable { .. } => Self::PlanUnreadable {
+                path: nothing(),
+                message: nothing(),
+            },
+            Self::UnknownTooLong { .. } => Self::UnknownTooLong {
+                alarm: GateId {
+                    gate: GateKind::Alarm,
+                    region: None,
+                    name: nothing(),
+                },
+                since: Timestamp::UNIX_EPOCH,
+            },
+            Self::AlarmRed { .. }
+            | Self::FallbackRed { .. }
+            | Self::AlarmMissing { .. }
+            | Self::Clock { .. }
+            | Self::BreakGlass { .. }
+            | Self::FleetUnreadable { .. } => self.subject(),
+            Self::RevertBlocked { .. }
+            | Self::Halted { .. }
+            | Self::JobsBothOff { .. }
+            | Self::JobsDrift { .. }
+            | Self::JobsStuck { .. }
+            | Self::JobsUnread { .. }
+            | Self::HookFailed { .. }
+            | Self::Drift { .. }
+            | Self::AlreadyAtBaseline {}
+            | Self::MeasureRed { .. }
+            | Self::TrafficElsewhere { .. }
+            | Self::Climbing { .. }
+            | Self::TooFewRequests { .. }
+            | Self::NeverCompared { .. }
+            | Self::FallbackUnknown { .. }
+            | Self::NoData { .. }
+            | Self::Unknown { .. }
+            | Self::Preflight { .. }
+            | Self::Claimed { .. }
+            | Self::JournalDown { .. }
+            | Self::BudgetSpent { .. }
+            | Self::SharedFate { .. }
+            | Self::Frozen { .. }
+            | Self::Dependency { .. }
+            | Self::FleetFull { .. }
+            | Self::Paused { .. }
+            | Self::Approval { .. }
+            | Self::ApprovalOverdue { .. }
+            | Self::WindowShut { .. }
+            | Self::JobsUnseen {}
+            | Self::JobsFiring { .. }
+            | Self::JobsRunning { .. }
+            | Self::JobsMoving { .. }
+            | Self::HookRunning { .. }
+            | Self::Shifting { .. }
+            | Self::InSyncLate { .. }
+            | Self::Settling { .. }
+            | Self::Baking { .. }
+            | Self::Reverting { .. } => return None,
+        })
+    }
+
     /// The same reason without its numbers: two holds differ when their subjects do.
     #[must_use]
     #[expect(

@@ -19,7 +19,7 @@ pub struct Topic {
 
 /// The words that channels may ask for: types of events, and kinds of holds.
 #[rustfmt::skip]
-pub const KINDS: [&str; 81] = [
+pub const KINDS: [&str; 82] = [
     // Events that a person may want to hear of.
     "plan_accepted", "weight_change_intended", "weight_change_failed", "weight_change_abandoned", "weights_verified",
     "change_in_sync", "bake_started", "step_completed", "step_held", "gate_unknown", "gate_known", "alarm_judged",
@@ -28,7 +28,7 @@ pub const KINDS: [&str; 81] = [
     "step_approved", "bake_skip_requested", "bake_skip_decided", "retry_requested", "plan_amended",
     "rollback_requested", "hook_intended", "hook_succeeded", "hook_failed", "job_switch_intended", "jobs_off",
     "jobs_drained", "jobs_moved", "fleet_settings_accepted", "fleet_budget_spent", "fleet_frozen", "fleet_unfrozen",
-    "fleet_resumed",
+    "fleet_held", "fleet_resumed",
     // Why nothing moves.
     "revert_blocked", "drift", "already_at_baseline", "alarm_red", "fallback_red", "fallback_unknown", "alarm_missing",
     "no_data", "unknown", "unknown_too_long", "route53_unreadable", "preflight", "claimed", "clock", "plan_changed",
@@ -57,6 +57,14 @@ pub fn fresh(before: Option<&State>, entry: &Envelope) -> Vec<HoldReason> {
 /// What an entry says. `fresh` is what [`fresh`] found in it, `pages` whether the fold found that it wakes a person.
 pub fn topics(fresh: &[HoldReason], entry: &Envelope, pages: bool) -> Vec<Topic> {
     let event = &entry.event;
+    if let Event::FleetHeld { reason, .. } = event {
+        // It stands for what the cutovers themselves would say.
+        return vec![Topic {
+            kinds: vec![event.label(), "step_held", reason.kind()],
+            pages,
+            informs: informs(event),
+        }];
+    }
     if !matches!(event, Event::StepHeld { .. }) {
         return vec![Topic {
             kinds: vec![event.label()],
@@ -99,6 +107,7 @@ fn informs(event: &Event) -> bool {
         | Event::RollbackRequested { .. }
         | Event::FleetSettingsAccepted { .. }
         | Event::FleetBudgetSpent { .. }
+        | Event::FleetHeld { .. }
         | Event::HookFailed { .. }
         | Event::JobsMoved { .. }
         | Event::FleetFrozen { .. }

@@ -244,6 +244,7 @@ impl<'reel> Reader<'reel> {
             | Event::FleetSettingsAccepted { .. }
             | Event::FleetSlotTaken { .. }
             | Event::FleetBudgetSpent { .. }
+            | Event::FleetHeld { .. }
             | Event::FleetFrozen { .. }
             | Event::FleetUnfrozen { .. }
             | Event::FleetResumed { .. } => None,

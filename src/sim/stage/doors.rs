@@ -16,7 +16,7 @@ use crate::engine::event::Envelope;
 use crate::engine::evidence::plan::Query;
 use crate::engine::evidence::reading::Readings;
 use crate::engine::evidence::wanted::Minutes;
-use crate::engine::observation::{AlarmReading, HistoryReading};
+use crate::engine::observation::HistoryReading;
 use crate::engine::plan::Account;
 use crate::engine::units::{AlarmId, CutoverName};
 use crate::ports::{AlarmPage, Append, Clock, Heartbeat, Journal, JournalError, Position, Signals};
@@ -85,24 +85,15 @@ impl StageSignals {
 
 #[async_trait]
 impl Signals for StageSignals {
-    async fn read_alarms(
-        &self,
-        account: &Account,
-        wanted: &BTreeSet<AlarmId>,
-    ) -> BTreeMap<AlarmId, AlarmReading> {
-        self.catch_up();
-        self.signals.read_alarms(account, wanted).await
-    }
-
     async fn read_alarms_by_page(
         &self,
         account: &Account,
         wanted: &BTreeSet<AlarmId>,
         told: &UnboundedSender<AlarmPage>,
-    ) -> BTreeMap<AlarmId, AlarmReading> {
+    ) {
         self.catch_up();
         let signals = &self.signals;
-        signals.read_alarms_by_page(account, wanted, told).await
+        signals.read_alarms_by_page(account, wanted, told).await;
     }
 
     async fn alarm_history(
