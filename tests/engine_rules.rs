@@ -11,6 +11,7 @@ mod fleet;
 mod gates;
 mod hooks;
 mod jobs;
+mod objections;
 mod phases;
 mod regression;
 mod windows;

@@ -16,7 +16,7 @@ use crate::support::engine_plan::{alarm, plan};
 use crate::support::engine_world::{Fate, World};
 
 /// What the first controller sees and decides now.
-fn decides(world: &mut World) -> (Observation, Decision) {
+pub(super) fn decides(world: &mut World) -> (Observation, Decision) {
     let observation = world.observe(0);
     let decision = decide::decide(world.state(), &world.fleet, &observation, world.now);
     (observation, decision)
@@ -35,7 +35,7 @@ fn breaks(world: &World, observation: &Observation, decision: &Decision) -> Opti
 }
 
 /// The decision that takes step 2, made at the end of the bake of step 1, and what was seen for it.
-fn second_step(mut world: World) -> (World, Observation, Decision) {
+pub(super) fn second_step(mut world: World) -> (World, Observation, Decision) {
     world.run_to_bake(1);
     loop {
         world.pass(10);

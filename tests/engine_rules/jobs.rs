@@ -25,7 +25,7 @@ fn steps() -> Plan {
 }
 
 /// So many jobs, which move with the step of 50 %.
-fn at_half(count: usize) -> World {
+pub(super) fn at_half(count: usize) -> World {
     World::new(with_jobs(
         steps(),
         SwitchAt::Step(Share::percent(50)),
@@ -34,7 +34,7 @@ fn at_half(count: usize) -> World {
 }
 
 /// Ticks of a second until an event of this name is journaled.
-fn run_until(world: &mut World, label: &str) {
+pub(super) fn run_until(world: &mut World, label: &str) {
     let before = world.count(label);
     for _ in 0..20_000 {
         if world.count(label) > before {
@@ -46,7 +46,7 @@ fn run_until(world: &mut World, label: &str) {
 }
 
 /// A world whose one job is off on the old side and not yet on on the new one.
-fn between() -> World {
+pub(super) fn between() -> World {
     let mut world = at_half(1);
     world.run_to_bake(1);
     run_until(&mut world, "jobs_off");
@@ -55,7 +55,7 @@ fn between() -> World {
 }
 
 /// A world whose jobs have moved.
-fn moved(count: usize) -> World {
+pub(super) fn moved(count: usize) -> World {
     let mut world = at_half(count);
     world.run_to_bake(1);
     run_until(&mut world, "jobs_moved");
