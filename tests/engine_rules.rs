@@ -14,6 +14,7 @@ mod jobs;
 mod objections;
 mod phases;
 mod regression;
+mod values;
 mod windows;
 mod writing;
 
