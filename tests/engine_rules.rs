@@ -1,5 +1,6 @@
 //! The engine's rules, each as a claim about a small world (`engine_world`). Every append and every decision in here
-//! is also put before the invariants.
+//! is also put before the invariants. Nothing but the engine is named here, so that `.ci/mutants` can build it without the
+//! rest.
 
 mod backtest;
 mod checker;
@@ -14,6 +15,7 @@ mod jobs;
 mod objections;
 mod phases;
 mod regression;
+mod values;
 mod windows;
 mod writing;
 

@@ -11,7 +11,8 @@ use jiff::SignedDuration;
 
 use super::{cause, halt, kinds};
 use crate::support::engine_flow::{
-    Flow, STEPS, error_rate, flow, measured, series, with_metric, with_regression, with_trend,
+    Flow, STEPS, error_rate, flow, measured, series, with_metric, with_regression, with_traffic,
+    with_trend,
 };
 use crate::support::engine_world::World;
 
@@ -246,4 +247,38 @@ fn who_called_the_new_side_before_the_start_is_not_compared() {
     let now = world.now;
     world.flows.turn(now, Flow::default());
     world.run_to(Phase::Completed);
+}
+
+#[test]
+fn a_metric_below_its_least_takes_the_traffic_back_and_one_above_it_does_not() {
+    let gate = MetricGate {
+        name: "memory".to_owned(),
+        new: Measure::Series {
+            query: series("new memory", 1),
+            times: Number::from(1),
+        },
+        old: None,
+        requests: Vec::new(),
+        bound: Bound::Min(Number::from(30)),
+        ..error_rate(1)
+    };
+    let mut world = World::new(measured(&STEPS, with_metric(gate)));
+    world.run_to_bake(1);
+    flow(&mut world, |flow| flow.memory = (30, 0));
+    world.run_minutes(20);
+    assert_eq!(kinds(&world), ["baking"]);
+    flow(&mut world, |flow| flow.memory = (29, 0));
+    world.run_to(Phase::Reverted);
+    assert!(matches!(cause(&world), RevertCause::MeasureBeyond { .. }));
+}
+
+#[test]
+fn resolvers_are_given_time_before_the_share_is_compared() {
+    let mut world = World::new(measured(&STEPS, with_traffic()));
+    flow(&mut world, |flow| flow.moved = Some(1));
+    world.run_to_bake(1);
+    world.run_minutes(8);
+    assert!(!kinds(&world).contains(&"traffic_elsewhere".to_owned()));
+    world.run_minutes(12);
+    assert!(kinds(&world).contains(&"traffic_elsewhere".to_owned()));
 }
