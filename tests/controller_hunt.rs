@@ -6,6 +6,7 @@ mod calls;
 mod fleets;
 mod held_together;
 mod jobs;
+mod jobs_hunt;
 mod jobs_seldom;
 mod journal_down;
 mod notices;

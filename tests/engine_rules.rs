@@ -9,17 +9,21 @@ mod evidence;
 mod evidence_doubts;
 mod fleet;
 mod gates;
+mod hooks;
+mod jobs;
+mod objections;
 mod phases;
 mod regression;
 mod windows;
 mod writing;
 
-use cutover::engine::event::Event;
+use cutover::engine::event::{Event, RevertMode};
 use cutover::engine::hold::{HaltReason, RevertCause};
 use cutover::engine::plan::Plan;
+use cutover::engine::state::Phase;
 
 use crate::support::engine_plan::plan;
-use crate::support::engine_world::World;
+use crate::support::engine_world::{Fate, World};
 
 /// One group, steps of 10 % and 100 % with an hour's bake each.
 fn simple() -> Plan {
@@ -30,6 +34,19 @@ fn simple() -> Plan {
 fn baking() -> World {
     let mut world = World::new(simple());
     world.run_to_bake(1);
+    world
+}
+
+/// A world whose first write met this fate, and which was rolled back at once.
+fn taken_back(fate: Fate) -> World {
+    let mut world = World::new(simple());
+    world.fate = fate;
+    world.pass(10);
+    world.round(0);
+    world.perform(0);
+    world.fate = Fate::Accepted;
+    world.roll_back(RevertMode::Swap);
+    world.run_to(Phase::Reverted);
     world
 }
 

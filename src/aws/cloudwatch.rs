@@ -6,14 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::operation::describe_alarms::DescribeAlarmsOutput;
-use aws_sdk_cloudwatch::types::AlarmHistoryItem;
 use aws_sdk_cloudwatch::types::AlarmType;
 use aws_sdk_cloudwatch::types::CompositeAlarm;
-use aws_sdk_cloudwatch::types::HistoryItemType;
 use aws_sdk_cloudwatch::types::MetricAlarm;
-use aws_sdk_cloudwatch::types::ScanBy;
 use aws_sdk_cloudwatch::types::StateValue;
 use aws_smithy_types::DateTime;
 use jiff::SignedDuration;
@@ -22,7 +18,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::config::AlarmBudgets;
+use super::alarm_history::HISTORY;
 use super::config::AwsClients;
 use super::config::READ_TIMEOUT;
 use super::errors::call_error;
@@ -44,14 +40,11 @@ use crate::ports::Urgency;
 use crate::ports::alarms_within;
 
 const ALARMS: &str = "DescribeAlarms";
-const HISTORY: &str = "DescribeAlarmHistory";
 /// The most names and the most results of a call. Source: `CloudWatch` API Reference, `DescribeAlarms`.
 const NAMES_PER_CALL: usize = 100;
 const RECORDS_PER_PAGE: i32 = 100;
 /// 100 names fit on one page; more would mean that the pages do not end.
 const ALARM_PAGES_MAX: usize = 5;
-/// A thousand changes of state of one alarm since the first write.
-const HISTORY_PAGES_MAX: usize = 10;
 /// A whole `alarm_history`, waiting for tokens included.
 const HISTORY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A page waits for its turn as long as its reading may take altogether, which is bounded elsewhere.
@@ -76,16 +69,6 @@ impl CloudWatchSignals {
     pub(super) fn region_of(&self, alarm: &AlarmId) -> Option<String> {
         let own = alarm.region.as_deref();
         own.or(self.clients.region()).map(str::to_owned)
-    }
-
-    /// What reading histories takes: a client, and the budget of its calls.
-    pub(super) async fn history_access(
-        &self,
-        account: &Account,
-        region: &str,
-    ) -> (Client, Arc<AlarmBudgets>) {
-        let client = self.clients.cloudwatch(account, region).await;
-        (client, self.clients.alarm_budgets(account, region))
     }
 
     /// The calls that these alarms take, each with its region: none where nobody says which.
@@ -192,49 +175,6 @@ impl CloudWatchSignals {
         alarms
             .filter_map(|alarm| Some((alarm.alarm_name()?.to_owned(), span_of(alarm)?)))
             .collect()
-    }
-
-    async fn read_history(
-        &self,
-        account: &Account,
-        region: &str,
-        alarm: &str,
-        since: Timestamp,
-    ) -> Result<Vec<Timestamp>, CallError> {
-        let client = self.clients.cloudwatch(account, region).await;
-        let budgets = self.clients.alarm_budgets(account, region);
-        let mut entered = Vec::new();
-        let mut next_token = None;
-        for _ in 0..HISTORY_PAGES_MAX {
-            let token = budgets
-                .history
-                .acquire(HISTORY, Urgency::Normal, READ_TIMEOUT);
-            token.await.map_err(|waited| no_token(HISTORY, waited))?;
-            let request = client
-                .describe_alarm_history()
-                .alarm_name(alarm)
-                .alarm_types(AlarmType::MetricAlarm)
-                .alarm_types(AlarmType::CompositeAlarm)
-                .history_item_type(HistoryItemType::StateUpdate)
-                .start_date(sdk_time(since))
-                .scan_by(ScanBy::TimestampAscending)
-                .max_records(RECORDS_PER_PAGE)
-                .set_next_token(next_token);
-            let reply = request.send().await;
-            let reply = reply.map_err(|error| call_error(HISTORY, &error))?;
-            for item in reply.alarm_history_items() {
-                entered.extend(entry_into_alarm(item).map_err(unreadable_item)?);
-            }
-            match reply.next_token {
-                Some(token) if !token.is_empty() => next_token = Some(token),
-                _ => {
-                    entered.retain(|at| *at >= since);
-                    entered.sort_unstable();
-                    return Ok(entered);
-                }
-            }
-        }
-        Err(endless(HISTORY))
     }
 }
 
@@ -384,43 +324,6 @@ fn found(
     }
 }
 
-/// When the alarm entered ALARM by this item; none if it went elsewhere. An item that does not say is an error, for
-/// what cannot be judged must not pass.
-fn entry_into_alarm(item: &AlarmHistoryItem) -> Result<Option<Timestamp>, &'static str> {
-    let (before, after) =
-        states(item).ok_or("an item of the alarm's history does not say which state followed")?;
-    if after != "ALARM" || before.as_deref() == Some("ALARM") {
-        return Ok(None);
-    }
-    let at = item.timestamp().and_then(our_time);
-    at.map(Some)
-        .ok_or("an item of the alarm's history has no time")
-}
-
-/// The states before and after, from wherever the item has them.
-pub(super) fn states(item: &AlarmHistoryItem) -> Option<(Option<String>, String)> {
-    let data = item.history_data().and_then(states_from_data);
-    data.or_else(|| item.history_summary().and_then(states_from_summary))
-}
-
-/// The states before and after from `{"oldState":{"stateValue":…},"newState":{"stateValue":…}}`.
-fn states_from_data(data: &str) -> Option<(Option<String>, String)> {
-    let data: serde_json::Value = serde_json::from_str(data).ok()?;
-    let state = |key: &str| {
-        let value = data.get(key)?.get("stateValue")?;
-        value.as_str().map(str::to_owned)
-    };
-    Some((state("oldState"), state("newState")?))
-}
-
-/// The states before and after from `Alarm updated from OK to ALARM`.
-fn states_from_summary(summary: &str) -> Option<(Option<String>, String)> {
-    let (_, states) = summary.split_once("from ")?;
-    let (before, after) = states.split_once(" to ")?;
-    let word = |text: &str| text.split_whitespace().next().map(str::to_owned);
-    Some((word(before), word(after)?))
-}
-
 pub(super) fn our_time(time: &DateTime) -> Option<Timestamp> {
     let nanos = i32::try_from(time.subsec_nanos()).ok()?;
     Timestamp::new(time.secs(), nanos).ok()
@@ -439,43 +342,9 @@ pub(super) fn endless(operation: &'static str) -> CallError {
     )
 }
 
-fn unreadable_item(message: &'static str) -> CallError {
-    CallError::new(HISTORY, FailureClass::Permanent, message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn item(data: Option<&str>, summary: Option<&str>) -> AlarmHistoryItem {
-        AlarmHistoryItem::builder()
-            .timestamp(DateTime::from_secs(1_000))
-            .set_history_data(data.map(str::to_owned))
-            .set_history_summary(summary.map(str::to_owned))
-            .build()
-    }
-
-    #[test]
-    fn an_entry_into_alarm_is_read_from_data_or_summary() {
-        let entered = Ok(Some(Timestamp::from_second(1_000).unwrap()));
-        let data =
-            r#"{"version":"1.0","oldState":{"stateValue":"OK"},"newState":{"stateValue":"ALARM"}}"#;
-        assert_eq!(entry_into_alarm(&item(Some(data), None)), entered);
-        let summary = "Alarm updated from INSUFFICIENT_DATA to ALARM";
-        assert_eq!(entry_into_alarm(&item(None, Some(summary))), entered);
-        assert_eq!(
-            entry_into_alarm(&item(Some("{}"), Some(summary))),
-            entered,
-            "data that says nothing falls back to the summary"
-        );
-    }
-
-    #[test]
-    fn leaving_alarm_is_no_entry_and_silence_is_an_error() {
-        let summary = "Alarm updated from ALARM to OK";
-        assert_eq!(entry_into_alarm(&item(None, Some(summary))), Ok(None));
-        assert!(entry_into_alarm(&item(None, None)).is_err());
-    }
 
     #[test]
     fn the_transition_counts_before_the_update() {

@@ -15,12 +15,14 @@
 //! | `zones.rs` | finding hosted zones |
 //! | `route53.rs` | the port `Dns` |
 //! | `cloudwatch.rs` | the port `Signals` |
+//! | `alarm_history.rs` | what states an alarm went into |
 //! | `metrics.rs`, `series.rs` | `GetMetricData` in full calls; one that is refused is cut in half |
 //! | `signed.rs` | signed calls without an SDK client |
 //! | `jobs.rs` | rules and schedules for the port `Jobs` |
 //! | `sns.rs` | the port `Topics` |
 //! | `past.rs` | the port `Past` |
 
+mod alarm_history;
 mod budget;
 mod caller;
 mod cloudwatch;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::engine::record::GroupName;
 use crate::engine::units::{DnsName, ZoneId};
@@ -184,12 +184,8 @@ fn free(name: &str, taken: &BTreeSet<String>, written: &BTreeMap<String, Stamp>)
 
 /// What a change batch says of itself.
 fn comment(text: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Batch {
-        comment: Option<String>,
-    }
-    serde_json::from_slice::<Batch>(text).ok()?.comment
+    let batch: Value = serde_json::from_slice(text).ok()?;
+    batch.get("Comment")?.as_str().map(str::to_owned)
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> String {
@@ -205,37 +201,20 @@ fn aside(path: &Path, now: Timestamp) -> PathBuf {
     names.find(|name| !name.exists()).unwrap_or(plain)
 }
 
-/// The records that a change batch is about, as far as whose they are is asked.
+/// The records that a change batch is about, as far as whose they are is asked; whether it leads back is another question
+/// (`rollback/stored.rs`).
 fn records(text: &[u8]) -> Option<BTreeSet<RecordKey>> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Batch {
-        changes: Vec<Change>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Change {
-        resource_record_set: Set,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Set {
-        name: String,
-        #[serde(rename = "Type")]
-        record_type: String,
-        #[serde(rename = "SetIdentifier")]
-        identifier: String,
-    }
-    let batch: Batch = serde_json::from_slice(text).ok()?;
-    let key = |change: Change| {
-        let set = change.resource_record_set;
+    let batch: Value = serde_json::from_slice(text).ok()?;
+    let key = |change: &Value| {
+        let set = change.get("ResourceRecordSet")?;
+        let word = |key: &str| set.get(key)?.as_str().map(str::to_owned);
         let group = GroupName {
-            name: DnsName::new(&set.name),
-            record_type: set.record_type,
+            name: DnsName::new(&word("Name")?),
+            record_type: word("Type")?,
         };
-        (group, set.identifier)
+        Some((group, word("SetIdentifier")?))
     };
-    Some(batch.changes.into_iter().map(key).collect())
+    batch.get("Changes")?.as_array()?.iter().map(key).collect()
 }
 
 /// The zone that a file's name stands for: `ZONEID-01.json`, also where something was appended when it was kept aside.

@@ -163,13 +163,10 @@ impl Controller {
         fleet.settings.notify.iter().chain(held)
     }
 
-    /// The commands that page an entry of a stream, each once.
-    fn commands(&self, stream: &CutoverName, seq: u64) -> BTreeSet<&[String]> {
-        let own = self.notify(stream);
-        let told = fleet::is_fleet(stream).then(|| self.told_of(seq));
-        let all = own.into_iter().chain(told.into_iter().flatten());
-        let all = all.map(|notify| notify.command.as_slice());
-        all.filter(|command| !command.is_empty()).collect()
+    /// The command that pages what concerns a stream, if one does.
+    fn command(&self, stream: &CutoverName) -> Option<&[String]> {
+        let command = self.notify(stream)?.command.as_slice();
+        (!command.is_empty()).then_some(command)
     }
 
     /// Who is told about a stream.
@@ -183,8 +180,9 @@ impl Controller {
     /// Whether a page that the pager has delivered is delivered altogether. A command's word is enough; where there is none,
     /// the channels must have it too.
     pub(super) fn is_told(&self, stream: &CutoverName, seq: u64) -> bool {
-        let command = !self.commands(stream, seq).is_empty();
-        command || self.is_paged_for(stream, seq) || self.couriers.has_told(stream, seq)
+        self.command(stream).is_some()
+            || self.is_paged_for(stream, seq)
+            || self.couriers.has_told(stream, seq)
     }
 
     /// Whether a page that waited for its channels waits no more.
@@ -193,8 +191,17 @@ impl Controller {
         delivered.any(|(stream, seq)| self.is_told(stream, *seq))
     }
 
-    /// Hands what pages to the pager.
+    /// Hands what pages to the pager. Only in a round, which tells first what concerns many.
     pub(super) fn send_pages(&mut self) {
+        self.see_to_pages(true);
+    }
+
+    /// Notes what the pager has delivered.
+    pub(super) fn note_delivered(&mut self) {
+        self.see_to_pages(false);
+    }
+
+    fn see_to_pages(&mut self, send: bool) {
         let paging = self
             .states()
             .into_iter()
@@ -209,28 +216,37 @@ impl Controller {
         }
         for (stream, pages) in paging {
             for entry in pages.into_values() {
-                self.send_page(&stream, &entry);
+                self.see_to_page(&stream, &entry, send);
             }
         }
     }
 
-    fn send_page(&mut self, stream: &CutoverName, entry: &Envelope) {
+    /// Hands a page to the pager, until it is known to be delivered.
+    ///
+    /// Where the fleet pages for it, its command gets that entry, once for all who have the same command. Another
+    /// controller's word that the fleet's page was sent says nothing about it: that one may look after other plans.
+    fn see_to_page(&mut self, stream: &CutoverName, entry: &Envelope, send: bool) {
         let page = (stream.clone(), entry.seq);
         // These wait for a channel, and are not told to the log and the command again.
         if self.delivered.contains(&page) {
             return;
         }
-        if self.is_paged_for(stream, entry.seq) {
-            let fleet = self.book.fleet();
-            let told = fleet.paged_by(stream, entry.seq).into_iter().flatten();
-            if told.into_iter().all(|seq| !fleet.pages.contains_key(seq)) {
-                self.delivered.push(page);
-            }
-            return;
+        let fleet = self.book.fleet();
+        let told = self.is_paged_for(stream, entry.seq);
+        let told = told.then(|| fleet.paged_by(stream, entry.seq)).flatten();
+        let told = told.into_iter().flatten();
+        let mut entries: Vec<Envelope> = told.filter_map(|seq| fleet.told(*seq)).cloned().collect();
+        if entries.is_empty() {
+            entries.push(entry.clone());
         }
-        let commands = self.commands(stream, entry.seq);
-        let commands = commands.into_iter().map(<[String]>::to_vec).collect();
-        self.pager.deliver(page, entry, commands);
+        let command = self.command(stream).map(<[String]>::to_vec);
+        let mut delivered = true;
+        for entry in &entries {
+            delivered &= self.pager.deliver(entry, command.as_deref(), send);
+        }
+        if delivered {
+            self.delivered.push(page);
+        }
     }
 
     /// The channels that may be told of a stream; of the fleet also those of its plans, for what it tells in their stead.
@@ -242,7 +258,7 @@ impl Controller {
         all.flat_map(|notify| &notify.channels)
     }
 
-    /// Hands what channels are to be told to the couriers.
+    /// Hands what channels are to be told to the couriers. Only in a round, which tells first what concerns many.
     pub(super) fn send_notices(&mut self) {
         let mut notices = self.book.take_notices();
         notices.retain(|(_, notice)| {
@@ -250,6 +266,11 @@ impl Controller {
             !(notice.pages && self.is_paged_for(&entry.cutover, entry.seq))
         });
         self.couriers.take(notices);
+        self.pass_notices_on();
+    }
+
+    /// Has the couriers go on with what they have.
+    pub(super) fn pass_notices_on(&mut self) {
         let mut streams = BTreeMap::new();
         for stream in self.couriers.waiting() {
             let mine = if fleet::is_fleet(&stream) {

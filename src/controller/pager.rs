@@ -28,8 +28,8 @@ enum Way {
     Sent,
     /// It failed, and waits for another try until then.
     Failed(Instant),
-    /// It is delivered, which has yet to be journaled; if that takes longer, it is sent again then.
-    Done(Instant),
+    /// It is delivered.
+    Done,
 }
 
 /// The pages that are being delivered.
@@ -51,31 +51,25 @@ impl Pager {
         }
     }
 
-    /// Starts to deliver a page to these commands, or to the log where there are none, as far as it is not on its way.
-    pub(super) fn deliver(&mut self, of: Delivered, entry: &Envelope, commands: Vec<Vec<String>>) {
-        let parts: Vec<Part> = if commands.is_empty() {
-            vec![(of.clone(), None)]
-        } else {
-            let part = |command| (of.clone(), Some(command));
-            commands.into_iter().map(part).collect()
-        };
-        let now = Instant::now();
-        // Whoever has it waits for those who do not have it yet, however long that takes.
-        let all_done = self.is_delivered(&of);
-        for part in parts {
-            let waits = match self.parts.get(&part) {
-                None => false,
-                Some(Way::Sent) => true,
-                Some(Way::Failed(until)) => now < *until,
-                Some(Way::Done(until)) => !all_done || now < *until,
-            };
-            if !waits {
-                self.send(part, entry);
-            }
+    /// Says whether an entry is delivered to a command, or to the log where there is none; starts to where it is not and
+    /// `send` says so. One process delivers it once, however many pages it stands for.
+    pub(super) fn deliver(
+        &mut self,
+        entry: &Envelope,
+        command: Option<&[String]>,
+        send: bool,
+    ) -> bool {
+        let part = (
+            (entry.cutover.clone(), entry.seq),
+            command.map(<[String]>::to_vec),
+        );
+        match self.parts.get(&part) {
+            Some(Way::Done) => return true,
+            Some(Way::Sent) => return false,
+            Some(Way::Failed(until)) if Instant::now() < *until => return false,
+            Some(Way::Failed(_)) | None if !send => return false,
+            Some(Way::Failed(_)) | None => {}
         }
-    }
-
-    fn send(&mut self, part: Part, entry: &Envelope) {
         let page = page(entry, part.1.clone());
         self.parts.insert(part.clone(), Way::Sent);
         let (notifier, sender) = (Arc::clone(&self.notifier), self.sender.clone());
@@ -86,13 +80,7 @@ impl Pager {
             }
             sender.send((part, delivered.is_ok())).unwrap_or_default();
         }));
-    }
-
-    /// Whether every part of a page is delivered.
-    fn is_delivered(&self, of: &Delivered) -> bool {
-        let from = self.parts.range((of.clone(), None)..);
-        let mut parts = from.take_while(|((other, _), _)| other == of);
-        parts.all(|(_, way)| matches!(way, Way::Done(_)))
+        false
     }
 
     /// Whether no page is on its way.
@@ -100,23 +88,33 @@ impl Pager {
         self.parts.values().all(|way| *way != Way::Sent)
     }
 
-    /// The next page that is delivered to all who are to get it; waits for one.
-    pub(super) async fn next(&mut self) -> Delivered {
+    /// Returns when something was delivered; [`Pager::deliver`] then says so. What has come by then comes together: a
+    /// thousand pages are no thousand rounds.
+    pub(super) async fn next(&mut self) {
         loop {
-            match self.receiver.recv().await {
-                Some((part, delivered)) => {
-                    let again = Instant::now() + AGAIN_AFTER;
-                    let way = if delivered { Way::Done } else { Way::Failed };
-                    let of = part.0.clone();
-                    self.parts.insert(part, way(again));
-                    if delivered && self.is_delivered(&of) {
-                        return of;
-                    }
-                }
-                // `sender` is ours, so the channel cannot be closed.
-                None => std::future::pending().await,
+            // `sender` is ours, so the channel cannot be closed.
+            let Some(first) = self.receiver.recv().await else {
+                return std::future::pending().await;
+            };
+            let mut delivered = self.came_back(first);
+            while let Ok(more) = self.receiver.try_recv() {
+                delivered |= self.came_back(more);
+            }
+            if delivered {
+                return;
             }
         }
+    }
+
+    /// Notes what came of a part; whether it was delivered.
+    fn came_back(&mut self, (part, delivered): (Part, bool)) -> bool {
+        let way = if delivered {
+            Way::Done
+        } else {
+            Way::Failed(Instant::now() + AGAIN_AFTER)
+        };
+        self.parts.insert(part, way);
+        delivered
     }
 }
 

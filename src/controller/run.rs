@@ -120,15 +120,15 @@ impl Controller {
                     self.note_done(done);
                     return Due::Only(BTreeSet::new());
                 }
-                delivered = self.pager.next() => {
-                    self.delivered.push(delivered);
+                () = self.pager.next() => {
+                    self.note_delivered();
                     return Due::Only(BTreeSet::new());
                 }
                 () = appended(&self.book, down) => return Due::Only(BTreeSet::new()),
                 () = look_again => return Due::All,
                 () = wake => return Due::Only(self.woken()),
                 () = self.couriers.next() => {
-                    self.send_notices();
+                    self.pass_notices_on();
                     if self.has_told_pages() {
                         return Due::Only(BTreeSet::new());
                     }
@@ -173,7 +173,7 @@ impl Controller {
                 biased;
                 outcome = self.performer.next() => self.note_outcome(outcome),
                 done = self.errands.next() => self.note_done(done),
-                delivered = self.pager.next() => self.delivered.push(delivered),
+                () = self.pager.next() => self.note_delivered(),
                 () = self.couriers.next() => self.send_notices(),
                 () = tokio::time::sleep_until(deadline) => break,
             }

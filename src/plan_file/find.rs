@@ -1,5 +1,6 @@
 //! Paths on the command line → plan files.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
@@ -34,6 +35,8 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, PlanFileError> {
 #[derive(Default)]
 struct Search {
     files: Vec<PathBuf>,
+    /// The same, to be asked.
+    known: BTreeSet<PathBuf>,
     findings: Vec<Finding>,
 }
 
@@ -102,7 +105,7 @@ impl Search {
     }
 
     fn file(&mut self, path: &Path) {
-        if !self.files.iter().any(|file| file == path) {
+        if self.known.insert(path.to_owned()) {
             self.files.push(path.to_owned());
         }
     }

@@ -8,10 +8,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{errands, evidence, fleet, text};
-use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
+use crate::engine::hold::HoldReason;
 use crate::engine::record::GroupName;
 use crate::engine::units::{CutoverName, ZoneId};
 use crate::engine::window::Zone;
+
+mod stopped;
+
+pub(super) use stopped::halt_fact;
+use stopped::halt_remedy;
+pub use stopped::{cause, halt};
 
 /// What applies the break-glass files of a zone when nothing of ours works (RULES E3).
 fn by_hand(zone: &str) -> String {
@@ -368,88 +374,6 @@ pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> 
     Some(remedy)
 }
 
-/// Why the cutover `name` is halted and what a person can do, in one line.
-pub fn halt(reason: &HaltReason, name: &CutoverName) -> String {
-    format!("{}; {}", halt_fact(reason), halt_remedy(reason, name))
-}
-
-/// Why a cutover is halted.
-pub(super) fn halt_fact(reason: &HaltReason) -> String {
-    match reason {
-        HaltReason::BothRed { gate, fallback } if gate == fallback => format!(
-            "halted: {} is beyond its bound on both sides, so going back would not help",
-            evidence::gate(gate)
-        ),
-        HaltReason::BothRed { gate, fallback } => format!(
-            "halted: {} and fallback alarm {fallback} are both red, so neither cluster is known to be good",
-            evidence::gate(gate)
-        ),
-        HaltReason::Drift { groups } => format!(
-            "halted: somebody else changed {}, and going back would overwrite that",
-            list(groups)
-        ),
-        HaltReason::StepFailed { message } => format!(
-            "halted: a step failed ({message}) and a red fallback alarm forbids taking it back"
-        ),
-        HaltReason::Invariant { message } => {
-            format!("halted: an invariant of this program does not hold ({message})")
-        }
-    }
-}
-
-/// What a person can do about a halt.
-fn halt_remedy(reason: &HaltReason, name: &CutoverName) -> String {
-    match reason {
-        HaltReason::BothRed { .. } => {
-            format!("take the traffic back anyway: `cutover rollback {name}`")
-        }
-        HaltReason::Drift { .. } => {
-            format!("look at it, then: `cutover rollback {name} --force`")
-        }
-        HaltReason::StepFailed { .. } => {
-            format!("`cutover rollback {name}`, or once mended `cutover retry {name}`")
-        }
-        HaltReason::Invariant { .. } => format!(
-            "gates stay armed; `cutover rollback {name}`, and please report it with `cutover history {name}`"
-        ),
-    }
-}
-
-/// Why the traffic is taken back, in one line.
-pub fn cause(cause: &RevertCause) -> String {
-    match cause {
-        RevertCause::AlarmRed { alarm } => format!("alarm {alarm} is red"),
-        RevertCause::AlarmFlapped { alarm, at } => format!(
-            "alarm {alarm} was red between two readings, at {}",
-            text::second(*at)
-        ),
-        RevertCause::UnknownTooLong { alarm, since } => format!(
-            "{} could not be judged since {}, and the plan says to revert then",
-            evidence::gate(alarm),
-            text::second(*since)
-        ),
-        RevertCause::MeasureBeyond { gate, beyond } => {
-            format!("{} is {}", evidence::gate(gate), evidence::beyond(beyond))
-        }
-        RevertCause::Worse { judgement, .. } => {
-            format!("the new side is worse than the old one: {judgement}")
-        }
-        RevertCause::StepFailed { message } => format!("the step failed: {message}"),
-        RevertCause::ApprovalTimeout { step, since } => format!(
-            "nobody approved step {step}, which waited since {}, and the plan says to revert then",
-            text::second(*since)
-        ),
-        RevertCause::HookFailed { hook, message } => {
-            format!("{hook} failed ({message}), and the plan says to revert then")
-        }
-        RevertCause::Operator { actor, reason } => match reason {
-            Some(reason) => format!("{actor} asked for it: {reason}"),
-            None => format!("{actor} asked for it"),
-        },
-        RevertCause::LateWrite {} => "a write of ours landed after the revert had ended".to_owned(),
-    }
-}
-
 /// A hold with absolute times and without advice: for entries that are read long after.
 pub(super) fn short(reason: &HoldReason) -> String {
     fact(reason, None)
@@ -493,6 +417,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::engine::hold::HaltReason;
     use crate::engine::units::{AlarmId, ChangeId, DnsName};
 
     fn at(text: &str) -> Timestamp {

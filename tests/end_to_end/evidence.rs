@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cutover::sim::cloudwatch::metrics::{MetricKey, Samples};
 use cutover::sim::cloudwatch::query::DataStatus;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::scene::{NAME, PLAN, Plan, REGION, Scene};
 
@@ -89,32 +89,35 @@ fn scene(gates: &str) -> Scene {
     scene
 }
 
-#[test]
-fn an_error_rate_beyond_its_bound_takes_the_traffic_back_over_the_wire() {
-    let scene =
-        scene("  metrics: [ { measure: error_rate, max: 5% }, { measure: p99, max: 900ms } ]\n");
+/// Takes step 1 while both sides are well, then goes on while the new side is like this, until all is taken back;
+/// returns with what each revert was intended.
+fn taken_back(gates: &str, bad: Minute) -> (Scene, Vec<Value>) {
+    let scene = scene(gates);
     tell(&scene, "eks", WELL);
     tell(&scene, "ecs", WELL);
     let run = scene.run(PLAN);
     scene.wait_for_phase(NAME, "baking");
     // What was read is not asked for again within the minute; a new process reads it.
     drop(run);
-    tell(
-        &scene,
-        "ecs",
-        Minute {
-            errors: 200.0,
-            ..WELL
-        },
-    );
+    tell(&scene, "ecs", bad);
     let mut run = scene.run(PLAN);
     assert_eq!(run.exit_code(), 20, "{}", run.log());
     let history = scene.history(NAME);
-    let back = history
-        .iter()
-        .map(|entry| &entry["event"])
-        .find(|event| event["type"] == "revert_intended")
-        .expect("it went back");
+    let events = history.iter().map(|entry| &entry["event"]);
+    let reverts = events.filter(|event| event["type"] == "revert_intended");
+    let reverts = reverts.cloned().collect();
+    (scene, reverts)
+}
+
+#[test]
+fn an_error_rate_beyond_its_bound_takes_the_traffic_back_over_the_wire() {
+    let gates = "  metrics: [ { measure: error_rate, max: 5% }, { measure: p99, max: 900ms } ]\n";
+    let failing = Minute {
+        errors: 200.0,
+        ..WELL
+    };
+    let (scene, reverts) = taken_back(gates, failing);
+    let back = reverts.first().expect("it went back");
     assert_eq!(back["cause"]["cause"], "measure_beyond");
     assert_eq!(back["cause"]["gate"]["name"], "error_rate");
     assert_eq!(back["seen"]["old_too"], json!(false));
@@ -144,26 +147,16 @@ fn a_metric_that_may_not_be_read_holds_the_start_with_its_reason() {
 
 #[test]
 fn a_percentile_beyond_its_bound_takes_the_traffic_back_over_the_wire() {
-    let scene = scene("  metrics: [ { measure: p99, max: 900ms } ]\n");
-    tell(&scene, "eks", WELL);
-    tell(&scene, "ecs", WELL);
-    let run = scene.run(PLAN);
-    scene.wait_for_phase(NAME, "baking");
-    drop(run);
     let slow = Minute {
         seconds: 2.0,
         ..WELL
     };
-    tell(&scene, "ecs", slow);
-    let mut run = scene.run(PLAN);
-    assert_eq!(run.exit_code(), 20, "{}", run.log());
-    let history = scene.history(NAME);
-    let back = history.iter().map(|entry| &entry["event"]);
-    let back = back.filter(|event| event["type"] == "revert_intended");
-    let gates: Vec<_> = back
-        .map(|event| event["cause"]["gate"]["name"].clone())
+    let (_scene, reverts) = taken_back("  metrics: [ { measure: p99, max: 900ms } ]\n", slow);
+    let gates: Vec<_> = reverts
+        .iter()
+        .map(|revert| &revert["cause"]["gate"]["name"])
         .collect();
-    assert_eq!(gates, [json!("p99")]);
+    assert_eq!(gates, ["p99"]);
 }
 
 #[test]

@@ -11,12 +11,12 @@ use cutover::engine::state::Phase;
 use cutover::engine::units::{AlarmId, WeightPair};
 use jiff::SignedDuration;
 
-use super::{baking, kinds, simple};
+use super::{baking, kinds, simple, taken_back};
 use crate::support::engine_plan::{alarm, plan};
 use crate::support::engine_world::{Fate, World};
 
 /// What the first controller sees and decides now.
-fn decides(world: &mut World) -> (Observation, Decision) {
+pub(super) fn decides(world: &mut World) -> (Observation, Decision) {
     let observation = world.observe(0);
     let decision = decide::decide(world.state(), &world.fleet, &observation, world.now);
     (observation, decision)
@@ -35,7 +35,7 @@ fn breaks(world: &World, observation: &Observation, decision: &Decision) -> Opti
 }
 
 /// The decision that takes step 2, made at the end of the bake of step 1, and what was seen for it.
-fn second_step(mut world: World) -> (World, Observation, Decision) {
+pub(super) fn second_step(mut world: World) -> (World, Observation, Decision) {
     world.run_to_bake(1);
     loop {
         world.pass(10);
@@ -150,14 +150,7 @@ fn groups_are_wanted_once_a_minute_in_a_bake_and_never_after_the_end() {
 
 #[test]
 fn whoever_looks_for_a_late_write_wakes_when_it_need_not_be_looked_for_any_more() {
-    let mut world = World::new(simple());
-    world.fate = Fate::RequestLost;
-    world.pass(10);
-    world.round(0);
-    world.perform(0);
-    world.fate = Fate::Accepted;
-    world.roll_back(RevertMode::Swap);
-    world.run_to(Phase::Reverted);
+    let mut world = taken_back(Fate::RequestLost);
     let ends_at = world.state().phase_since + SignedDuration::from_mins(15);
     let (_, decision) = decides(&mut world);
     assert_eq!(decision.wake_at, Some(ends_at));

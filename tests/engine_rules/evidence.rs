@@ -3,56 +3,16 @@
 use cutover::engine::event::Event;
 use cutover::engine::evidence::plan::Measures;
 use cutover::engine::hold::{HaltReason, HoldReason, RevertCause};
-use cutover::engine::plan::{HoldOrRevert, Plan};
+use cutover::engine::plan::HoldOrRevert;
 use cutover::engine::state::Phase;
 use jiff::SignedDuration;
 
 use super::{cause, halt, kinds};
-use crate::support::engine_flow::{Flow, error_rate, measures};
-use crate::support::engine_plan::plan;
+use crate::support::engine_flow::{
+    STEPS, error_rate, flow, measured, measures, with_metric, with_regression, with_traffic,
+    with_trend,
+};
 use crate::support::engine_world::World;
-
-/// Steps of 10 % and 100 %, an hour each, with these measures.
-fn measured(measures: Measures) -> Plan {
-    let mut plan = plan(&[1], &[(10, 60, false), (100, 60, false)]);
-    plan.gates.measures = measures;
-    plan
-}
-
-fn only_metrics() -> Measures {
-    Measures {
-        metrics: vec![error_rate(1)],
-        ..Measures::default()
-    }
-}
-
-fn only_traffic() -> Measures {
-    Measures {
-        traffic: measures().traffic,
-        ..Measures::default()
-    }
-}
-
-fn only_regression() -> Measures {
-    Measures {
-        regression: measures().regression,
-        ..Measures::default()
-    }
-}
-
-fn only_trend() -> Measures {
-    Measures {
-        trends: measures().trends,
-        ..Measures::default()
-    }
-}
-
-fn flow(world: &mut World, change: impl FnOnce(&mut Flow)) {
-    let mut flow = Flow::default();
-    change(&mut flow);
-    let now = world.now;
-    world.flows.turn(now, flow);
-}
 
 /// What the last revert was explained with.
 fn seen(world: &World) -> cutover::engine::evidence::gate::Attribution {
@@ -66,7 +26,7 @@ fn seen(world: &World) -> cutover::engine::evidence::gate::Attribution {
 
 #[test]
 fn a_healthy_service_passes_all_gates_to_the_end() {
-    let mut world = World::new(measured(measures()));
+    let mut world = World::new(measured(&STEPS, measures()));
     world.run_to(Phase::Completed);
     assert_eq!(world.count("revert_intended"), 0);
     world.assert_folds();
@@ -74,10 +34,13 @@ fn a_healthy_service_passes_all_gates_to_the_end() {
 
 #[test]
 fn a_metric_beyond_its_bound_takes_the_traffic_back_and_says_all_that_was_seen() {
-    let mut world = World::new(measured(Measures {
-        regression: None,
-        ..measures()
-    }));
+    let mut world = World::new(measured(
+        &STEPS,
+        Measures {
+            regression: None,
+            ..measures()
+        },
+    ));
     world.run_to_bake(1);
     world.run_minutes(30);
     flow(&mut world, |flow| flow.failing[0] = 500);
@@ -106,7 +69,7 @@ fn a_metric_beyond_its_bound_takes_the_traffic_back_and_says_all_that_was_seen()
 
 #[test]
 fn two_bad_minutes_of_five_are_no_reason() {
-    let mut world = World::new(measured(only_metrics()));
+    let mut world = World::new(measured(&STEPS, with_metric(error_rate(1))));
     world.run_to_bake(1);
     for _ in 0..5 {
         flow(&mut world, |flow| flow.failing[0] = 500);
@@ -120,7 +83,7 @@ fn two_bad_minutes_of_five_are_no_reason() {
 
 #[test]
 fn what_is_as_bad_on_the_old_side_halts_and_reverts_once_the_old_side_is_well() {
-    let mut world = World::new(measured(only_metrics()));
+    let mut world = World::new(measured(&STEPS, with_metric(error_rate(1))));
     world.run_to_bake(1);
     flow(&mut world, |flow| flow.failing = [500, 600]);
     world.run_minutes(10);
@@ -134,7 +97,7 @@ fn what_is_as_bad_on_the_old_side_halts_and_reverts_once_the_old_side_is_well() 
 
 #[test]
 fn both_red_revert_takes_it_back_all_the_same() {
-    let mut plan = measured(only_metrics());
+    let mut plan = measured(&STEPS, with_metric(error_rate(1)));
     plan.gates.both_red = HoldOrRevert::Revert;
     let mut world = World::new(plan);
     world.run_to_bake(1);
@@ -145,7 +108,7 @@ fn both_red_revert_takes_it_back_all_the_same() {
 
 #[test]
 fn a_series_that_cannot_be_read_is_unknown_with_its_reason() {
-    let mut plan = measured(only_metrics());
+    let mut plan = measured(&STEPS, with_metric(error_rate(1)));
     plan.gates.on_unknown = HoldOrRevert::Revert;
     let mut world = World::new(plan);
     world.flows.down = Some("Forbidden: no permission".to_owned());
@@ -165,7 +128,7 @@ fn a_series_that_cannot_be_read_is_unknown_with_its_reason() {
 
 #[test]
 fn errors_that_are_not_told_are_none_where_requests_were_and_nothing_is_judged_where_none_were() {
-    let mut world = World::new(measured(only_metrics()));
+    let mut world = World::new(measured(&STEPS, with_metric(error_rate(1))));
     world.flows.sparse = true;
     flow(&mut world, |flow| flow.failing = [0, 0]);
     world.run_to_bake(1);
@@ -185,7 +148,7 @@ fn errors_that_are_not_told_are_none_where_requests_were_and_nothing_is_judged_w
 
 #[test]
 fn a_bake_does_not_count_before_enough_came() {
-    let mut world = World::new(measured(only_traffic()));
+    let mut world = World::new(measured(&STEPS, with_traffic()));
     flow(&mut world, |flow| flow.requests = 10);
     world.run_to_bake(1);
     world.run_minutes(90);
@@ -200,7 +163,7 @@ fn a_bake_does_not_count_before_enough_came() {
 
 #[test]
 fn a_restart_forgets_nothing_that_was_counted() {
-    let mut world = World::new(measured(only_traffic()));
+    let mut world = World::new(measured(&STEPS, with_traffic()));
     flow(&mut world, |flow| flow.requests = 10);
     world.run_to_bake(1);
     world.run_minutes(150);
@@ -212,7 +175,7 @@ fn a_restart_forgets_nothing_that_was_counted() {
 
 #[test]
 fn traffic_that_does_not_move_holds_with_numbers_and_pages() {
-    let mut world = World::new(measured(only_traffic()));
+    let mut world = World::new(measured(&STEPS, with_traffic()));
     flow(&mut world, |flow| flow.moved = Some(1));
     world.run_to_bake(1);
     world.run_minutes(30);
@@ -232,7 +195,7 @@ fn traffic_that_does_not_move_holds_with_numbers_and_pages() {
 
 #[test]
 fn a_new_side_twice_as_bad_is_taken_back_however_low_its_errors_are() {
-    let mut world = World::new(measured(only_regression()));
+    let mut world = World::new(measured(&STEPS, with_regression()));
     flow(&mut world, |flow| {
         (flow.requests, flow.failing) = (100_000, [40, 20]);
     });
@@ -249,7 +212,7 @@ fn a_new_side_twice_as_bad_is_taken_back_however_low_its_errors_are() {
 
 #[test]
 fn the_comparison_goes_over_steps_and_restarts() {
-    let mut world = World::new(measured(only_regression()));
+    let mut world = World::new(measured(&STEPS, with_regression()));
     world.run_to_bake(1);
     for _ in 0..4 {
         world.run_minutes(10);
@@ -273,7 +236,7 @@ fn the_comparison_goes_over_steps_and_restarts() {
 
 #[test]
 fn what_climbs_without_end_holds_the_step_and_says_when_it_ends() {
-    let mut world = World::new(measured(only_trend()));
+    let mut world = World::new(measured(&STEPS, with_trend(true)));
     world.run_to_bake(1);
     flow(&mut world, |flow| flow.memory = (40, 3));
     let mut plan = world.source.plan.clone();
@@ -299,7 +262,7 @@ fn what_climbs_without_end_holds_the_step_and_says_when_it_ends() {
 
 #[test]
 fn a_plan_without_measures_asks_for_nothing_and_journals_nothing_of_it() {
-    let mut world = World::new(measured(Measures::default()));
+    let mut world = World::new(measured(&STEPS, Measures::default()));
     world.run_to(Phase::Completed);
     assert_eq!(world.count("evidence_counted"), 0);
     let asked = cutover::engine::evidence::wanted::wanted(world.state(), world.now);
@@ -321,13 +284,12 @@ mod pure {
     use proptest::prelude::{ProptestConfig, prop_assert_eq};
     use proptest::proptest;
 
-    use super::measured;
-    use crate::support::engine_flow::{Flow, Flows, measures};
+    use crate::support::engine_flow::{Flow, Flows, STEPS, measured, measures};
     use crate::support::engine_world::World;
 
     /// A world whose first step has just begun to bake, and its state.
     fn begun() -> (World, State) {
-        let mut world = World::new(measured(measures()));
+        let mut world = World::new(measured(&STEPS, measures()));
         world.run_to_bake(1);
         let state = world.state().clone();
         (world, state)

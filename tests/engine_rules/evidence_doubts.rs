@@ -3,33 +3,17 @@
 use cutover::engine::event::Event;
 use cutover::engine::evidence::gate::Bound;
 use cutover::engine::evidence::number::Number;
-use cutover::engine::evidence::plan::{Measure, Measures, MetricGate};
+use cutover::engine::evidence::plan::{Measure, MetricGate};
 use cutover::engine::evidence::sequential::Test;
 use cutover::engine::hold::{HoldReason, RevertCause};
-use cutover::engine::plan::Plan;
 use cutover::engine::state::Phase;
 use jiff::SignedDuration;
 
 use super::{cause, halt, kinds};
-use crate::support::engine_flow::{Flow, error_rate, measures, series};
-use crate::support::engine_plan::plan;
+use crate::support::engine_flow::{
+    Flow, STEPS, error_rate, flow, measured, series, with_metric, with_regression, with_trend,
+};
 use crate::support::engine_world::World;
-
-/// These steps, each a share and a bake in minutes, with these measures.
-fn measured(steps: &[(u8, i64, bool)], measures: Measures) -> Plan {
-    let mut plan = plan(&[1], steps);
-    plan.gates.measures = measures;
-    plan
-}
-
-const STEPS: [(u8, i64, bool); 2] = [(10, 60, false), (100, 60, false)];
-
-fn with_metric(gate: MetricGate) -> Measures {
-    Measures {
-        metrics: vec![gate],
-        ..Measures::default()
-    }
-}
 
 /// At most 2 % of at least 150 requests.
 fn careful() -> MetricGate {
@@ -37,31 +21,6 @@ fn careful() -> MetricGate {
         min_requests: 150,
         ..error_rate(2)
     }
-}
-
-fn with_trend(requests: bool) -> Measures {
-    let mut trends = measures().trends;
-    if !requests {
-        trends[0].requests.clear();
-    }
-    Measures {
-        trends,
-        ..Measures::default()
-    }
-}
-
-fn with_regression() -> Measures {
-    Measures {
-        regression: measures().regression,
-        ..Measures::default()
-    }
-}
-
-fn flow(world: &mut World, change: impl FnOnce(&mut Flow)) {
-    let mut flow = Flow::default();
-    change(&mut flow);
-    let now = world.now;
-    world.flows.turn(now, flow);
 }
 
 #[test]

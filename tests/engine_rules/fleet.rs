@@ -40,7 +40,7 @@ fn limit(world: &mut World, max_in_flight: Option<u32>, failure_budget: Option<u
 }
 
 /// Another cutover of the journal, at the end of the entries of `world`; its fleet becomes this one's.
-fn beside(world: &World, mut plan: cutover::engine::plan::Plan) -> World {
+pub(super) fn beside(world: &World, mut plan: cutover::engine::plan::Plan) -> World {
     plan.name = CutoverName::from("other");
     let mut other = World::new(plan);
     other.now = world.now;

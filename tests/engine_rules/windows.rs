@@ -17,7 +17,7 @@ use super::{cause, kinds};
 use crate::support::engine_plan::{plan, source};
 use crate::support::engine_world::{Fate, World};
 
-fn windows(zone: &str, allow: &[&str], deny: &[&str]) -> Windows {
+pub(super) fn windows(zone: &str, allow: &[&str], deny: &[&str]) -> Windows {
     let entries = |texts: &[&str]| {
         let entries = texts.iter().map(|text| text.parse());
         entries.collect::<Result<_, _>>().expect("entries")

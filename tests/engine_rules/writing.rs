@@ -6,7 +6,7 @@ use cutover::engine::state::Phase;
 use cutover::engine::units::{WeightPair, ZoneId};
 use jiff::SignedDuration;
 
-use super::{baking, cause, kinds, simple};
+use super::{baking, cause, kinds, simple, taken_back};
 use crate::support::engine_plan::plan;
 use crate::support::engine_world::{Fate, World};
 
@@ -130,14 +130,7 @@ fn a_revert_waits_for_a_lost_intent_until_its_deadline_and_fifteen_seconds() {
 
 #[test]
 fn a_write_that_lands_during_the_revert_is_taken_back_before_it_ends() {
-    let mut world = World::new(simple());
-    world.fate = Fate::Late(14);
-    world.pass(10);
-    world.round(0);
-    world.perform(0);
-    world.fate = Fate::Accepted;
-    world.roll_back(RevertMode::Swap);
-    world.run_to(Phase::Reverted);
+    let world = taken_back(Fate::Late(14));
     assert_eq!(world.pair(0), pair(100, 0));
 }
 
@@ -158,14 +151,7 @@ fn with_nothing_unresolved_the_confirming_reads_are_five_seconds_apart() {
 #[test]
 fn a_write_that_lands_after_the_revert_is_reverted_again_for_fifteen_minutes() {
     for (landing_secs, again) in [(10 * 60, true), (17 * 60, false)] {
-        let mut world = World::new(simple());
-        world.fate = Fate::Late(landing_secs);
-        world.pass(10);
-        world.round(0);
-        world.perform(0);
-        world.fate = Fate::Accepted;
-        world.roll_back(RevertMode::Swap);
-        world.run_to(Phase::Reverted);
+        let mut world = taken_back(Fate::Late(landing_secs));
         world.run_minutes(20);
         assert_eq!(world.phase(), Phase::Reverted);
         assert_eq!(world.count("reverted"), if again { 2 } else { 1 });
@@ -178,14 +164,7 @@ fn a_write_that_lands_after_the_revert_is_reverted_again_for_fifteen_minutes() {
 
 #[test]
 fn a_write_that_nobody_looks_for_any_more_leaves_the_way_free_for_a_retry() {
-    let mut world = World::new(simple());
-    world.fate = Fate::RequestLost;
-    world.pass(10);
-    world.round(0);
-    world.perform(0);
-    world.fate = Fate::Accepted;
-    world.roll_back(RevertMode::Swap);
-    world.run_to(Phase::Reverted);
+    let mut world = taken_back(Fate::RequestLost);
     assert!(world.state().write.is_some());
     world.run_minutes(16);
     assert!(world.state().write.is_none());

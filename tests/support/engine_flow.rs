@@ -12,7 +12,11 @@ use cutover::engine::evidence::plan::{
 use cutover::engine::evidence::reading::SeriesReading;
 use cutover::engine::evidence::sequential::Test;
 use cutover::engine::evidence::wanted::Minutes;
+use cutover::engine::plan::Plan;
 use jiff::{SignedDuration, Timestamp};
+
+use super::engine_plan::plan;
+use super::engine_world::World;
 
 /// What goes on from one moment on. Counts are per minute.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -191,4 +195,58 @@ pub(crate) fn measures() -> Measures {
             within: SignedDuration::from_hours(7 * 24),
         }],
     }
+}
+
+/// Two steps of an hour's bake each.
+pub(crate) const STEPS: [(u8, i64, bool); 2] = [(10, 60, false), (100, 60, false)];
+
+/// One group over these steps (`engine_plan::plan`), with these measures.
+pub(crate) fn measured(steps: &[(u8, i64, bool)], measures: Measures) -> Plan {
+    let mut plan = plan(&[1], steps);
+    plan.gates.measures = measures;
+    plan
+}
+
+/// Only a metric.
+pub(crate) fn with_metric(gate: MetricGate) -> Measures {
+    Measures {
+        metrics: vec![gate],
+        ..Measures::default()
+    }
+}
+
+/// Only the observed share.
+pub(crate) fn with_traffic() -> Measures {
+    Measures {
+        traffic: measures().traffic,
+        ..Measures::default()
+    }
+}
+
+/// Only the comparison.
+pub(crate) fn with_regression() -> Measures {
+    Measures {
+        regression: measures().regression,
+        ..Measures::default()
+    }
+}
+
+/// Only the memory, and the requests beside it where they are wanted.
+pub(crate) fn with_trend(requests: bool) -> Measures {
+    let mut trends = measures().trends;
+    if !requests {
+        trends[0].requests.clear();
+    }
+    Measures {
+        trends,
+        ..Measures::default()
+    }
+}
+
+/// From now on it flows as usual but for this change.
+pub(crate) fn flow(world: &mut World, change: impl FnOnce(&mut Flow)) {
+    let mut flow = Flow::default();
+    change(&mut flow);
+    let now = world.now;
+    world.flows.turn(now, flow);
 }

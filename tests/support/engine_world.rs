@@ -14,8 +14,7 @@ use cutover::engine::fleet::Fleet;
 use cutover::engine::fold;
 use cutover::engine::hold::HoldReason;
 use cutover::engine::observation::{
-    AlarmReading, AlarmState, Beside, ChangeReading, FileReading, GroupReading, HistoryReading,
-    Observation,
+    AlarmReading, AlarmState, ChangeReading, FileReading, GroupReading, HistoryReading, Observation,
 };
 use cutover::engine::plan::{Plan, PlanSource};
 use cutover::engine::record::RecordSet;
@@ -24,6 +23,7 @@ use cutover::engine::units::{AlarmId, ChangeId, ControllerId, Weight, WeightPair
 use cutover::engine::verdict;
 use jiff::{SignedDuration, Timestamp};
 
+use super::engine_beside::{Aside, Hands};
 use super::engine_flow::Flows;
 use super::engine_plan::{alarm, record, source};
 
@@ -63,6 +63,8 @@ pub(crate) struct Controller {
     wire: Vec<(Order, usize)>,
     passed_at: Option<Timestamp>,
     read_at: Option<Timestamp>,
+    /// What it does beside the weights.
+    pub(crate) hands: Hands,
     /// The last decision of its last round.
     pub(crate) last: Decision,
 }
@@ -86,6 +88,8 @@ pub(crate) struct World {
     pub(crate) lost_changes: BTreeSet<ChangeId>,
     /// Both sides' requests, for plans that measure them.
     pub(crate) flows: Flows,
+    /// Jobs and hooks, for plans that have some.
+    pub(crate) aside: Aside,
     pub(crate) skew: Option<SignedDuration>,
     pub(crate) as_is: bool,
     pub(crate) controllers: Vec<Controller>,
@@ -135,6 +139,10 @@ impl World {
             changes: BTreeMap::new(),
             lost_changes: BTreeSet::new(),
             flows: Flows::default(),
+            aside: Aside {
+                hooks_fail: Some(false),
+                ..Aside::default()
+            },
             skew: Some(SignedDuration::ZERO),
             as_is: false,
             controllers: Vec::new(),
@@ -148,6 +156,7 @@ impl World {
         for index in 0..world.groups.len() {
             world.checker.changed_by_others(index, world.pair(index));
         }
+        world.find_jobs();
         world.start_controller();
         let source = Box::new(world.source.clone());
         world.append("controller", Event::PlanAccepted { source });
@@ -162,6 +171,7 @@ impl World {
             wire: Vec::new(),
             passed_at: None,
             read_at: None,
+            hands: Hands::default(),
             last: Decision::default(),
         });
     }
@@ -345,6 +355,8 @@ impl World {
                 observation.in_flight = true;
             }
             self.fleet_entries.extend(decision.fleet.iter().cloned());
+            self.controllers[index].hands.take(&decision.errands);
+            observation.beside = self.observe_beside(index);
             let id = self.controllers[index].id.to_string();
             for event in &decision.events {
                 self.append(&id, event.clone());
@@ -381,6 +393,7 @@ impl World {
                 }
             }
         }
+        self.perform_beside(index);
     }
 
     fn send(&mut self, order: &Order, zone: &ZoneId, parts: &[Part]) {
@@ -485,6 +498,8 @@ impl World {
             (query, reading)
         });
         let series = series.collect();
+        let beside = self.observe_beside(index);
+        let state = self.state();
         let controller = &self.controllers[index];
         let mut observation = Observation {
             me: controller.id.clone(),
@@ -501,7 +516,7 @@ impl World {
             break_glass_error: None,
             claimed: Vec::new(),
             baseline_as_is: self.as_is.then(|| "as it is".to_owned()),
-            beside: Beside::default(),
+            beside,
         };
         let pending = state
             .changes

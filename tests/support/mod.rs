@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub(crate) mod cloudwatch_door;
+pub(crate) mod engine_beside;
 pub(crate) mod engine_flow;
 pub(crate) mod engine_plan;
 pub(crate) mod engine_world;

@@ -41,6 +41,8 @@ struct Begun {
 /// A cause that the fleet has paged for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Told {
+    /// The fleet's entry, which stands for theirs.
+    entry: Envelope,
     cause: HoldReason,
     since: Timestamp,
     /// Who was held by it then.
@@ -97,7 +99,9 @@ impl Held {
         let name = &entry.cutover;
         if let Event::PageSent { of } = &entry.event {
             let begun = self.begun.get_mut(name).and_then(|all| all.get_mut(of));
-            begun.into_iter().for_each(|begun| begun.delivered = true);
+            if let Some(begun) = begun {
+                begun.delivered = true;
+            }
         }
         if let Event::StepHeld { because } = &entry.event {
             let paging = because.iter().filter(|reason| reason.pages());
@@ -150,11 +154,12 @@ impl Held {
     }
 
     /// Takes note that the fleet pages for a cause.
-    pub(super) fn tell(&mut self, seq: u64, reason: &HoldReason, since: Timestamp) {
+    pub(super) fn tell(&mut self, entry: &Envelope, reason: &HoldReason, since: Timestamp) {
         let Some(cause) = reason.common() else {
             return;
         };
         let mut told = Told {
+            entry: entry.clone(),
             cause,
             since,
             members: BTreeSet::new(),
@@ -166,7 +171,7 @@ impl Held {
                 told.members.insert(name.clone());
             }
         }
-        self.told.insert(seq, told);
+        self.told.insert(entry.seq, told);
         let mut begun = std::mem::take(&mut self.begun);
         for begun in begun.values_mut().flat_map(BTreeMap::values_mut) {
             if begun.is_open() {
@@ -208,6 +213,11 @@ impl Fleet {
     pub fn paged_by(&self, name: &CutoverName, seq: u64) -> Option<&BTreeSet<u64>> {
         let begun = self.held.begun.get(name)?.get(&seq)?;
         Some(&begun.told_by).filter(|told| !told.is_empty())
+    }
+
+    /// An entry of `@fleet` that pages for cutovers.
+    pub fn told(&self, seq: u64) -> Option<&Envelope> {
+        Some(&self.held.told.get(&seq)?.entry)
     }
 
     /// The cutovers that an entry of `@fleet` told of.

@@ -177,7 +177,7 @@ impl Fleet {
                 self.announced = None;
             }
             Event::FleetBudgetSpent { spent, .. } => self.announced = Some(*spent),
-            Event::FleetHeld { reason, since, .. } => self.held.tell(entry.seq, reason, *since),
+            Event::FleetHeld { reason, since, .. } => self.held.tell(entry, reason, *since),
             // Who is in flight is told by the cutovers' own entries; this one only decides races.
             Event::FleetSlotTaken { .. } => {}
             Event::PageSent { of } => drop(self.pages.remove(of)),

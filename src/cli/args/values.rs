@@ -1,0 +1,189 @@
+//! Values of the command line, from their text: times, durations, labels, phases, words.
+
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, Zoned};
+
+use crate::engine::state::Phase;
+
+/// When a rehearsal begins, and the zone in which its times are shown.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The moment.
+    pub at: Timestamp,
+    /// The zone that it was written in.
+    pub zone: TimeZone,
+}
+
+/// Reads a moment with its zone: `2026-12-01T09:00+09:00`, `2026-12-01T09:00[Asia/Tokyo]`, `2026-12-01T00:00Z`.
+pub(super) fn start(text: &str) -> Result<Start, String> {
+    let example = "write for example `2026-12-01T09:00+09:00`, or `2026-12-01T09:00[Asia/Tokyo]`";
+    if let Ok(zoned) = text.parse::<Zoned>() {
+        return Ok(Start {
+            at: zoned.timestamp(),
+            zone: zoned.time_zone().clone(),
+        });
+    }
+    let at = text.parse::<Timestamp>().map_err(|_| example.to_owned())?;
+    let pieces = Pieces::parse(text).map_err(|_| example.to_owned())?;
+    let offset = pieces.to_numeric_offset().unwrap_or(Offset::UTC);
+    let zone = if offset == Offset::UTC {
+        TimeZone::UTC
+    } else {
+        TimeZone::fixed(offset)
+    };
+    Ok(Start { at, zone })
+}
+
+/// A time, or how long from now; for what has been, how long ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// This time.
+    At(Timestamp),
+    /// This long from now, or ago.
+    In(SignedDuration),
+}
+
+/// Reads a time or a duration.
+pub(super) fn moment(text: &str) -> Result<Moment, String> {
+    if let Ok(at) = text.parse() {
+        return Ok(Moment::At(at));
+    }
+    let hint = |_| {
+        "write a time such as `2026-12-28T09:00:00+09:00`, or a duration such as `4h`".to_owned()
+    };
+    duration(text).map(Moment::In).map_err(hint)
+}
+
+/// Reads a time or how long ago.
+pub(super) fn past_moment(text: &str) -> Result<Moment, String> {
+    if let Ok(at) = text.parse() {
+        return Ok(Moment::At(at));
+    }
+    let hint = |_| {
+        "write a time such as `2026-11-07T09:00:00Z`, or how long ago, such as `14d`".to_owned()
+    };
+    duration(text).map(Moment::In).map_err(hint)
+}
+
+/// A duration that is a sensible distance between two starts.
+pub(super) fn apart(text: &str) -> Result<SignedDuration, String> {
+    let length = duration(text)?;
+    if length < SignedDuration::from_mins(1) {
+        return Err("must be `1m` or more".to_owned());
+    }
+    Ok(length)
+}
+
+/// Reads a duration as plan files have it: `90s`, `15m`, `1d 12h`; a day is 24 h.
+///
+/// # Errors
+/// The text is no duration, is not above zero, or has months or years.
+pub fn duration(text: &str) -> Result<SignedDuration, String> {
+    let example = "write for example `90s`, `15m` or `1d 12h`";
+    let span: Span = text.parse().map_err(|_| example.to_owned())?;
+    let length = span
+        .to_duration(SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| example.to_owned())?;
+    if length <= SignedDuration::ZERO {
+        return Err("must be above zero".to_owned());
+    }
+    Ok(length)
+}
+
+/// A label that is asked for.
+pub type Label = (String, String);
+
+/// Reads a label.
+pub(super) fn label(text: &str) -> Result<Label, String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| "write for example `team=search`".to_owned())?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Reads a phase.
+pub(super) fn phase(text: &str) -> Result<Phase, String> {
+    let known = |phase: &&Phase| phase.label() == text;
+    let labels: Vec<&str> = Phase::ALL.iter().map(|phase| phase.label()).collect();
+    let unknown = || format!("the phases are {}", labels.join(", "));
+    Phase::ALL.iter().find(known).copied().ok_or_else(unknown)
+}
+
+/// How long to wait: a duration, or `0s` for not at all.
+pub(super) fn patience(text: &str) -> Result<SignedDuration, String> {
+    if text.trim() == "0s" {
+        return Ok(SignedDuration::ZERO);
+    }
+    duration(text)
+}
+
+/// A duration that is a sensible distance between two looks at AWS.
+pub(super) fn interval(text: &str) -> Result<SignedDuration, String> {
+    let length = duration(text)?;
+    if length < INTERVAL_MIN || length > INTERVAL_MAX {
+        return Err("must be from `100ms` to `5m`".to_owned());
+    }
+    Ok(length)
+}
+
+/// Below this, a controller would do nothing but look. What its calls may take of the account's quota is bounded apart.
+const INTERVAL_MIN: SignedDuration = SignedDuration::from_millis(100);
+/// Above this, an alarm would be seen later than most alarms evaluate.
+const INTERVAL_MAX: SignedDuration = SignedDuration::from_secs(300);
+
+/// The URL of a journal, as far as can be told without looking for it.
+pub(super) fn journal_url(text: &str) -> Result<String, String> {
+    match text.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => Ok(text.to_owned()),
+        Some(("memory", "")) => Ok(text.to_owned()),
+        Some(("dynamodb", _)) => {
+            Err("journals in DynamoDB are not yet supported; write `sqlite:PATH`".to_owned())
+        }
+        _ => Err("write `sqlite:PATH`".to_owned()),
+    }
+}
+
+/// A reason that says something.
+pub(super) fn words(text: &str) -> Result<String, String> {
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Err("must say something".to_owned());
+    }
+    Ok(trimmed.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_keeps_the_zone_that_it_was_written_in() {
+        let shown = |text: &str| {
+            let start = start(text).unwrap();
+            start.at.to_zoned(start.zone).to_string()
+        };
+        assert_eq!(
+            shown("2026-12-01T09:00+09:00"),
+            "2026-12-01T09:00:00+09:00[+09:00]"
+        );
+        assert_eq!(
+            shown("2026-12-01T09:00[Asia/Tokyo]"),
+            "2026-12-01T09:00:00+09:00[Asia/Tokyo]"
+        );
+        assert_eq!(shown("2026-12-01T09:00Z"), "2026-12-01T09:00:00+00:00[UTC]");
+        assert!(start("2026-12-01T09:00").is_err(), "no zone at all");
+    }
+
+    #[test]
+    fn durations_are_read_as_in_plan_files() {
+        assert_eq!(duration("1d 12h"), Ok(SignedDuration::from_hours(36)));
+        assert_eq!(duration("15m"), Ok(SignedDuration::from_mins(15)));
+        for wrong in ["", "15", "-1h", "0s", "1mo", "soon"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(patience("0s"), Ok(SignedDuration::ZERO));
+        assert!(patience("-1s").is_err());
+        assert!(interval("10s").is_ok() && interval("10ms").is_err() && interval("1h").is_err());
+    }
+}

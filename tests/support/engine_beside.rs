@@ -1,0 +1,271 @@
+//! Jobs and hooks in the engine's tiny world: what is on, who is called, and how that fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cutover::engine::decide::{self, Errand, HookCall, TurnOrder};
+use cutover::engine::event::{Event, FailureClass, JobFailure};
+use cutover::engine::hooks::{Hook, HookAction, HookPoint};
+use cutover::engine::jobs::{
+    HalfId, HalfLook, HalfReading, Job, JobHalf, JobSide, JobSwitch, SwitchAt,
+};
+use cutover::engine::observation::Beside;
+use cutover::engine::plan::{HoldOrRevert, Plan};
+use cutover::engine::units::WriteId;
+use jiff::{SignedDuration, Timestamp};
+
+use super::engine_world::World;
+
+/// How a change of jobs ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum TurnFate {
+    /// Done and answered.
+    #[default]
+    Done,
+    /// Refused, not done.
+    Refused,
+    /// Done, the reply lost.
+    ReplyLost,
+    /// Answered, and nothing came of it.
+    Ignored,
+    /// Under way, and not done before the test says so.
+    Slow,
+}
+
+/// What is beside the weights.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Aside {
+    /// Every half as it is.
+    pub(crate) halves: BTreeMap<HalfId, HalfLook>,
+    /// Why no job can be looked at, if so.
+    pub(crate) unseen: Option<String>,
+    /// How changes of jobs end.
+    pub(crate) turns: TurnFate,
+    /// Whether hooks fail; none: they are under way, and do not end.
+    pub(crate) hooks_fail: Option<bool>,
+    /// What hooks were called with, and when.
+    pub(crate) calls: Vec<(Timestamp, HookCall)>,
+    /// The changes of jobs that were sent, and when.
+    pub(crate) turned: Vec<(Timestamp, JobSide, bool)>,
+    /// The journal does not know what the process does.
+    pub(crate) hushed: bool,
+}
+
+/// What one process does and has seen beside the weights.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hands {
+    errands: Vec<Errand>,
+    under_way: BTreeSet<WriteId>,
+    looked_at: Option<Timestamp>,
+    looks: BTreeMap<HalfId, HalfReading>,
+}
+
+impl Hands {
+    /// Takes what a decision wants done.
+    pub(crate) fn take(&mut self, errands: &[Errand]) {
+        for errand in errands {
+            self.under_way.insert(match errand {
+                Errand::Turn(turn) => turn.turn_id.clone(),
+                Errand::Hook(call) => call.call_id.clone(),
+            });
+        }
+        self.errands.extend(errands.iter().cloned());
+    }
+}
+
+impl World {
+    /// The plan's jobs are on where they are before a cutover.
+    pub(crate) fn find_jobs(&mut self) {
+        let jobs = self
+            .source
+            .plan
+            .jobs
+            .as_ref()
+            .map_or(0, |switch| switch.jobs.len());
+        for job in 0..jobs {
+            for side in [JobSide::Old, JobSide::New] {
+                let (half, on) = (HalfId::new(job, side), side == JobSide::Old);
+                self.checker.job_found(half, on);
+                let look = HalfLook {
+                    on,
+                    ..HalfLook::default()
+                };
+                self.aside.halves.insert(half, look);
+            }
+        }
+    }
+
+    /// Whether a job is on, on the old side and on the new one.
+    pub(crate) fn job(&self, job: usize) -> (bool, bool) {
+        let on = |side| self.aside.halves[&HalfId::new(job, side)].on;
+        (on(JobSide::Old), on(JobSide::New))
+    }
+
+    /// A half, to change what is seen of it.
+    pub(crate) fn half(&mut self, job: usize, side: JobSide) -> &mut HalfLook {
+        let half = self.aside.halves.get_mut(&HalfId::new(job, side));
+        half.expect("a job of the plan")
+    }
+
+    /// Somebody else switches a job.
+    pub(crate) fn switch_by_others(&mut self, job: usize, side: JobSide, on: bool) {
+        self.half(job, side).on = on;
+        self.checker
+            .job_changed_by_others(HalfId::new(job, side), on);
+    }
+
+    /// What a process knows of jobs and hooks now; it looks where the engine wants it to.
+    pub(crate) fn observe_beside(&mut self, index: usize) -> Beside {
+        let (state, now) = (self.state(), self.now);
+        let wants = decide::wants_jobs(state, self.controllers[index].hands.looked_at, now);
+        let look = |look: &HalfLook| HalfReading {
+            asked_at: now,
+            look: match &self.aside.unseen {
+                Some(why) => Err(why.clone()),
+                None => Ok(look.clone()),
+            },
+        };
+        let looks = self
+            .aside
+            .halves
+            .iter()
+            .map(|(half, seen)| (*half, look(seen)));
+        let looks: Option<BTreeMap<_, _>> = wants.then(|| looks.collect());
+        let hands = &mut self.controllers[index].hands;
+        if let Some(looks) = looks {
+            (hands.looks, hands.looked_at) = (looks, Some(now));
+        }
+        Beside {
+            jobs: hands.looks.clone(),
+            under_way: hands.under_way.clone(),
+            hushed: self.aside.hushed,
+        }
+    }
+
+    /// Does what a process has to do beside the weights.
+    pub(crate) fn perform_beside(&mut self, index: usize) {
+        for errand in std::mem::take(&mut self.controllers[index].hands.errands) {
+            let (id, answer) = match &errand {
+                Errand::Turn(turn) => (&turn.turn_id, self.turn_jobs(turn)),
+                Errand::Hook(call) => (&call.call_id, self.call_hook(call)),
+            };
+            match answer {
+                Some(event) => {
+                    self.append("controller", event);
+                    let hands = &mut self.controllers[index].hands;
+                    hands.under_way.remove(id);
+                    // What was seen before the answer is not what is there after it.
+                    (hands.looks, hands.looked_at) = (BTreeMap::new(), None);
+                }
+                None => self.controllers[index].hands.errands.push(errand),
+            }
+        }
+    }
+
+    fn turn_jobs(&mut self, turn: &TurnOrder) -> Option<Event> {
+        let fate = self.aside.turns;
+        if fate == TurnFate::Slow {
+            return None;
+        }
+        if matches!(fate, TurnFate::Done | TurnFate::ReplyLost) {
+            self.aside.turned.push((self.now, turn.side, turn.on));
+            for (job, _) in &turn.halves {
+                let half = HalfId::new(*job, turn.side);
+                self.half(*job, turn.side).on = turn.on;
+                let broken = self.checker.job_turned(half, turn.on);
+                assert!(broken.is_empty(), "{broken:?}\n{}", self.story());
+            }
+        }
+        let failure = match fate {
+            TurnFate::Refused => Some((FailureClass::Denied, "not allowed")),
+            TurnFate::ReplyLost => Some((FailureClass::Transient, "no answer")),
+            TurnFate::Done | TurnFate::Ignored | TurnFate::Slow => None,
+        };
+        let failed = |(class, message): (FailureClass, &str)| JobFailure {
+            class,
+            message: message.to_owned(),
+        };
+        let failed = failure.map(failed).into_iter();
+        let of_all = failed.flat_map(|failed| {
+            turn.halves
+                .iter()
+                .map(move |(job, _)| (*job, failed.clone()))
+        });
+        Some(Event::JobTurnAnswered {
+            turn_id: turn.turn_id.clone(),
+            failed: of_all.collect(),
+        })
+    }
+
+    fn call_hook(&mut self, call: &HookCall) -> Option<Event> {
+        let known = self
+            .aside
+            .calls
+            .iter()
+            .any(|(_, made)| made.call_id == call.call_id);
+        if !known {
+            self.aside.calls.push((self.now, call.clone()));
+        }
+        let (hook, call_id, output) = (call.id, call.call_id.clone(), String::new());
+        Some(if self.aside.hooks_fail? {
+            Event::HookFailed {
+                hook,
+                call_id,
+                message: "exit code 1".to_owned(),
+                output,
+                given_up: call.gives_up,
+            }
+        } else {
+            Event::HookSucceeded {
+                hook,
+                call_id,
+                output,
+            }
+        })
+    }
+
+    /// The keys of all calls of hooks, in order.
+    pub(crate) fn keys(&self) -> Vec<&str> {
+        self.aside
+            .calls
+            .iter()
+            .map(|(_, call)| call.key.as_str())
+            .collect()
+    }
+}
+
+/// The plan with so many jobs that move at `at`: `wait` a minute, `away` a minute, `drain` ten.
+pub(crate) fn with_jobs(mut plan: Plan, at: SwitchAt, count: usize) -> Plan {
+    let half = |side: &str, index: usize| JobHalf::Rule {
+        name: format!("{side}-{index}"),
+        bus: None,
+        region: None,
+        running: None,
+    };
+    let job = |index: usize| Job {
+        name: format!("job-{index}"),
+        old: half("old", index),
+        new: half("new", index),
+    };
+    plan.jobs = Some(JobSwitch {
+        at,
+        wait: SignedDuration::from_mins(1),
+        away: SignedDuration::from_mins(1),
+        drain: SignedDuration::from_mins(10),
+        jobs: (0..count).map(job).collect(),
+    });
+    plan
+}
+
+/// The plan with a hook at each of these points: half a minute a try, two more tries, then it holds.
+pub(crate) fn with_hooks(mut plan: Plan, points: &[HookPoint]) -> Plan {
+    let hook = |at: &HookPoint| Hook {
+        at: *at,
+        step: None,
+        call: HookAction::Command(vec!["/bin/true".to_owned()]),
+        timeout: SignedDuration::from_secs(30),
+        retries: 2,
+        on_failure: HoldOrRevert::Hold,
+    };
+    plan.hooks = points.iter().map(hook).collect();
+    plan
+}
