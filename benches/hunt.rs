@@ -17,6 +17,11 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use hunt::{Broken, Played};
+use mimalloc::MiMalloc;
+
+/// A round is made of small texts and maps; this makes them in about two thirds of the time.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Plays scenarios of the real controller in a simulated world until an invariant breaks.
 #[derive(Parser)]

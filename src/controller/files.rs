@@ -95,8 +95,7 @@ impl Controller {
         }
         self.watched.refused = refused;
         // What is journaled now, or is to be tried again, is another edition.
-        let settled = fresh.is_empty();
-        self.watched.made_of = edition.filter(|_| settled).map(|of| (looked, of));
+        self.watched.made_of = edition.filter(|_| fresh.is_empty()).map(|of| (looked, of));
         self.accept(fresh).await
     }
 

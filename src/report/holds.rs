@@ -37,7 +37,7 @@ pub fn hold_in(
     match (reason, zones.first()) {
         (HoldReason::RevertBlocked { .. }, Some(zone)) => {
             let fact = fact(reason, Some(now));
-            let others = zones.iter().skip(1).map(|zone| zone.as_str());
+            let others = zones.iter().skip(1).map(ZoneId::as_str);
             let others: Vec<&str> = others.collect();
             let more = if others.is_empty() {
                 String::new()
