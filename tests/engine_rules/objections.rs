@@ -360,8 +360,8 @@ fn objects(world: &World, event: Event) -> bool {
 
 fn turn_on(world: &World, side: JobSide) -> Event {
     Event::JobTurnIntended {
-        turn_id: WriteId("1-99-ctl".to_owned()),
-        owner: ControllerId("ctl".to_owned()),
+        turn_id: WriteId::from("1-99-ctl"),
+        owner: ControllerId::from("ctl"),
         perform_by: world.now,
         lands_by: world.now,
         side,
