@@ -331,7 +331,7 @@ fn comes_to_an_end(world: &mut World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn invariants_hold_whatever_happens_and_everything_ends(plan in plans(), acts in vec(acts(), 1..60)) {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use cutover::engine::commands;
-use cutover::engine::event::{Event, RevertMode};
+use cutover::engine::event::{Event, FailureClass, RevertMode};
 use cutover::engine::fold;
 use cutover::engine::hold::{HaltReason, HoldReason, RevertCause};
 use cutover::engine::observation::{AlarmState, FileReading};
 use cutover::engine::plan::Plan;
 use cutover::engine::state::Phase;
-use cutover::engine::units::WeightPair;
+use cutover::engine::units::{WeightPair, ZoneId};
 use jiff::SignedDuration;
 
 use super::{baking, halt, kinds, simple};
@@ -90,6 +90,21 @@ fn an_amend_of_the_step_voids_its_approval() {
     world.run_minutes(70);
     assert_eq!(kinds(&world), ["approval"]);
     assert_eq!(world.state().step, 1);
+}
+
+#[test]
+fn what_moved_in_one_zone_is_finished_in_all_though_an_amend_asks_for_its_approval_now() {
+    let mut world = World::new(plan(&[1, 1], &[(10, 60, false), (100, 60, false)]));
+    let throttled = Fate::Refused(FailureClass::Throttled);
+    world.zone_fates.insert(ZoneId::from("Z1"), throttled);
+    world.run_minutes(1);
+    amended(
+        &mut world,
+        plan(&[1, 1], &[(10, 60, true), (100, 60, false)]),
+    );
+    world.zone_fates.clear();
+    world.run_to_bake(1);
+    assert_eq!(world.pair(1), world.pair(0));
 }
 
 #[test]

@@ -327,7 +327,9 @@ impl Checker {
         );
         claim(Invariant::I1, state.paused.is_none(), "during a pause");
         claim(Invariant::I1, state.halt.is_none(), "while halted");
-        claim(Invariant::I1, approved(state, step), "without its approval");
+        // Begun with it, a step is finished in all its zones, also where an amend asks for an approval meanwhile.
+        let approved = goes_on || approved(state, step);
+        claim(Invariant::I1, approved, "without its approval");
         claim(
             Invariant::I1,
             in_its_window(state, step, decided_at),
