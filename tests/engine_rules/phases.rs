@@ -171,7 +171,7 @@ fn a_step_that_failed_into_a_red_fallback_halts_and_reverts_when_a_gate_fails_la
         world.pass(10);
         world.round(0);
     }
-    world.fate = Fate::Refused(cutover::engine::event::FailureClass::Denied);
+    world.fate = Fate::Refused(FailureClass::Denied);
     world.perform(0);
     world.fate = Fate::Accepted;
     world.turn("fallback", AlarmState::Alarm);
