@@ -40,6 +40,9 @@ const UNNOTICED_JUMP: SignedDuration = SignedDuration::from_secs(61);
 /// An entry is written up to this long after it was decided.
 const APPENDED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
+/// An append that hangs arrives up to this long after it was sent (`Luck::append`).
+const ARRIVES_WITHIN: SignedDuration = SignedDuration::from_secs(20);
+
 /// How many readings of a group are remembered for each process.
 const READS_KEPT: usize = 12;
 
@@ -249,7 +252,9 @@ impl Witness {
                 track.intended = process(&entry.actor).map(|number| (now, number, place));
             }
             Event::BakeStarted { .. } | Event::RetryRequested { .. } => {
-                (track.bake_began, track.skipped) = (Some(now), false);
+                // It counts from the reading that it was decided by, however late a hung append arrives.
+                let decided_at = entry.at.clamp(now - ARRIVES_WITHIN, now);
+                (track.bake_began, track.skipped) = (Some(decided_at), false);
             }
             Event::BakeSkipDecided { skipped: true, .. } => track.skipped = true,
             Event::RevertIntended { .. } | Event::RevertPerformedUnjournaled { .. } => {
