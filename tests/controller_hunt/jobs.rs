@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cutover::engine::event::Event;
 use cutover::engine::hold::HoldReason;
-use cutover::engine::hooks::{Hook, HookAction, HookPoint};
-use cutover::engine::jobs::{Job, JobHalf, JobSide, JobSwitch, SwitchAt};
+use cutover::engine::hooks::{Hook, HookPoint};
+use cutover::engine::jobs::{JobSide, SwitchAt};
 use cutover::engine::observation::AlarmState;
 use cutover::engine::plan::{HoldOrRevert, PlanSource};
 use cutover::engine::state::Phase;
@@ -17,6 +17,7 @@ use tokio::runtime::Builder;
 
 use super::beside::halves;
 use super::world::{PlanOf, World, locked, plan, source};
+use crate::support::engine_beside::{self, EVERY_POINT, hook};
 
 /// A plan with jobs that move at `at`, and these hooks.
 pub(super) fn with_jobs(at: Option<SwitchAt>, count: usize, hooks: Vec<Hook>) -> PlanSource {
@@ -29,50 +30,15 @@ pub(super) fn with_jobs(at: Option<SwitchAt>, count: usize, hooks: Vec<Hook>) ->
         fallbacks: &[],
     };
     let mut plan = plan(&of).plan;
-    let half = |side: &str, index: usize| JobHalf::Rule {
-        name: format!("{side}-{index}"),
-        bus: None,
-        region: None,
-        running: None,
-    };
-    let job = |index: usize| Job {
-        name: format!("job-{index}"),
-        old: half("old", index),
-        new: half("new", index),
-    };
-    plan.jobs = at.map(|at| JobSwitch {
-        at,
-        wait: SignedDuration::from_secs(60),
-        away: SignedDuration::from_secs(60),
-        drain: SignedDuration::from_mins(10),
-        jobs: (0..count).map(job).collect(),
-    });
+    if let Some(at) = at {
+        plan = engine_beside::with_jobs(plan, at, count);
+    }
     plan.hooks = hooks;
     source(plan)
 }
 
-pub(super) fn hook(at: HookPoint) -> Hook {
-    Hook {
-        at,
-        step: None,
-        call: HookAction::Command(vec!["/bin/true".to_owned()]),
-        timeout: SignedDuration::from_secs(30),
-        retries: 2,
-        on_failure: HoldOrRevert::Hold,
-    }
-}
-
 pub(super) fn every_hook() -> Vec<Hook> {
-    [
-        HookPoint::BeforeStart,
-        HookPoint::BeforeStep,
-        HookPoint::AfterStep,
-        HookPoint::BeforeRevert,
-        HookPoint::AfterRevert,
-        HookPoint::Completed,
-    ]
-    .map(hook)
-    .to_vec()
+    EVERY_POINT.map(hook).to_vec()
 }
 
 pub(super) fn at_half() -> SwitchAt {

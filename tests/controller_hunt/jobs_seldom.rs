@@ -13,8 +13,9 @@ use cutover::engine::state::Phase;
 use cutover::engine::units::WeightPair;
 use jiff::SignedDuration;
 
-use super::jobs::{at_half, hook, on, phase, play, with_jobs};
+use super::jobs::{at_half, on, phase, play, with_jobs};
 use super::world::{World, locked};
+use crate::support::engine_beside::hook;
 
 fn sides(world: &World, plan: &PlanSource) -> (usize, usize) {
     (on(world, plan, JobSide::Old), on(world, plan, JobSide::New))

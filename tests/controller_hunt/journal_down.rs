@@ -48,6 +48,13 @@ fn all_back(world: &World, sources: &[PlanSource]) -> bool {
         .all(|group| world.pair(&group.zone.zone, &group.name) == WeightPair::new(100, 0))
 }
 
+fn all_reverted(world: &World, sources: &[PlanSource]) -> bool {
+    all(sources, |name| {
+        let state = world.state(name);
+        state.is_some_and(|state| state.phase == Phase::Reverted)
+    })
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_revert_goes_out_within_the_round_while_the_journal_is_down() {
     let sources = services(2, 2);
@@ -61,13 +68,7 @@ async fn a_revert_goes_out_within_the_round_while_the_journal_is_down() {
     assert!(world.entries("svc000", "revert_intended").is_empty());
     tokio::time::sleep(Duration::from_mins(1)).await;
     process.delays.change(|faults| faults.appends_fail = false);
-    let reverted = |world: &World| {
-        all(&sources, |name| {
-            world
-                .state(name)
-                .is_some_and(|state| state.phase == Phase::Reverted)
-        })
-    };
+    let reverted = |world: &World| all_reverted(world, &sources);
     assert!(world.until(60, reverted).await, "recorded when it is back");
     for source in &sources {
         let name = source.plan.name.as_str();
@@ -95,9 +96,7 @@ async fn a_journal_that_hangs_delays_fifty_reverts_no_more_than_one() {
         .delays
         .change(|faults| faults.takes = Duration::ZERO);
     tokio::time::sleep(Duration::from_mins(2)).await;
-    assert!(all(&sources, |name| world
-        .state(name)
-        .is_some_and(|state| state.phase == Phase::Reverted)));
+    assert!(all_reverted(&world, &sources));
     world.assert_unbroken();
 }
 
@@ -213,10 +212,7 @@ async fn a_revert_that_is_journaled_waits_between_its_tries_while_the_journal_re
         "it goes back while the journal is still down"
     );
     process.delays.change(|faults| faults.appends_fail = false);
-    let reverted = |world: &World| {
-        let state = world.state("svc000");
-        state.is_some_and(|state| state.phase == Phase::Reverted)
-    };
+    let reverted = |world: &World| all_reverted(world, &sources);
     assert!(world.until(60, reverted).await, "recorded when it is back");
     let times = |label: &str| world.entries("svc000", label).len();
     assert_eq!(times("revert_performed_unjournaled"), 0);
@@ -247,10 +243,7 @@ async fn a_revert_that_is_journaled_is_written_blindly_where_neither_records_nor
     );
     process.dns.with_faults(cutover::sim::fault::Faults::clear);
     process.delays.change(|faults| faults.appends_fail = false);
-    let reverted = |world: &World| {
-        let state = world.state("svc000");
-        state.is_some_and(|state| state.phase == Phase::Reverted)
-    };
+    let reverted = |world: &World| all_reverted(world, &sources);
     assert!(world.until(60, reverted).await);
     world.assert_unbroken();
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::scene::{NAME, PLAN, Plan, REGION, Scene};
+use crate::support::program::Running;
 
 /// What is told in each minute of the last two hours and the next one.
 #[derive(Clone, Copy)]
@@ -109,6 +110,22 @@ fn taken_back(gates: &str, bad: Minute) -> (Scene, Vec<Value>) {
     (scene, reverts)
 }
 
+/// A start where `CloudWatch` answers so for response times, although both sides are well; returns with what holds it.
+fn blind(answer: DataStatus) -> (Scene, Running, Value) {
+    let scene = scene("  metrics: [ { measure: p99, max: 900ms } ]\n");
+    tell(&scene, "eks", WELL);
+    tell(&scene, "ecs", WELL);
+    {
+        let now: Timestamp = scene.bed.now();
+        let mut world = scene.bed.world();
+        let region = world.cloudwatch.region(REGION, now);
+        region.set_data_status("TargetResponseTime", Some(answer));
+    }
+    let run = scene.run(PLAN);
+    let status = scene.wait_for_hold(NAME, "unknown");
+    (scene, run, status)
+}
+
 #[test]
 fn an_error_rate_beyond_its_bound_takes_the_traffic_back_over_the_wire() {
     let gates = "  metrics: [ { measure: error_rate, max: 5% }, { measure: p99, max: 900ms } ]\n";
@@ -128,17 +145,7 @@ fn an_error_rate_beyond_its_bound_takes_the_traffic_back_over_the_wire() {
 
 #[test]
 fn a_metric_that_may_not_be_read_holds_the_start_with_its_reason() {
-    let scene = scene("  metrics: [ { measure: p99, max: 900ms } ]\n");
-    tell(&scene, "eks", WELL);
-    tell(&scene, "ecs", WELL);
-    {
-        let now: Timestamp = scene.bed.now();
-        let mut world = scene.bed.world();
-        let region = world.cloudwatch.region(REGION, now);
-        region.set_data_status("TargetResponseTime", Some(DataStatus::Forbidden));
-    }
-    let run = scene.run(PLAN);
-    let status = scene.wait_for_hold(NAME, "unknown");
+    let (scene, run, status) = blind(DataStatus::Forbidden);
     let told = status["because"].to_string();
     assert!(told.contains("Forbidden"), "{told}");
     drop(run);
@@ -180,17 +187,7 @@ fn data_that_are_late_are_not_judged_and_count_when_they_are_there() {
 
 #[test]
 fn partial_data_are_unknown_with_their_reason() {
-    let scene = scene("  metrics: [ { measure: p99, max: 900ms } ]\n");
-    tell(&scene, "eks", WELL);
-    tell(&scene, "ecs", WELL);
-    {
-        let now: Timestamp = scene.bed.now();
-        let mut world = scene.bed.world();
-        let region = world.cloudwatch.region(REGION, now);
-        region.set_data_status("TargetResponseTime", Some(DataStatus::Partial));
-    }
-    let run = scene.run(PLAN);
-    let status = scene.wait_for_hold(NAME, "unknown");
+    let (_scene, run, status) = blind(DataStatus::Partial);
     assert!(
         status["because"].to_string().contains("PartialData"),
         "{status}"

@@ -9,7 +9,7 @@ use cutover::engine::state::Phase;
 use cutover::engine::units::{Share, WeightPair};
 
 use super::{cause, kinds, simple};
-use crate::support::engine_beside::with_hooks;
+use crate::support::engine_beside::{EVERY_POINT, with_hooks};
 use crate::support::engine_world::World;
 
 fn hooked(points: &[HookPoint]) -> World {
@@ -32,14 +32,7 @@ fn ticks(world: &mut World, seconds: usize) {
 
 #[test]
 fn every_hook_is_called_once_in_its_place() {
-    let mut world = hooked(&[
-        HookPoint::BeforeStart,
-        HookPoint::BeforeStep,
-        HookPoint::AfterStep,
-        HookPoint::BeforeRevert,
-        HookPoint::AfterRevert,
-        HookPoint::Completed,
-    ]);
+    let mut world = hooked(&EVERY_POINT);
     world.run_to(Phase::Completed);
     assert_eq!(
         world.keys(),

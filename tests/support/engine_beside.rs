@@ -256,16 +256,30 @@ pub(crate) fn with_jobs(mut plan: Plan, at: SwitchAt, count: usize) -> Plan {
     plan
 }
 
-/// The plan with a hook at each of these points: half a minute a try, two more tries, then it holds.
-pub(crate) fn with_hooks(mut plan: Plan, points: &[HookPoint]) -> Plan {
-    let hook = |at: &HookPoint| Hook {
-        at: *at,
+/// Every point that a hook can be called at, in the order of a cutover's life.
+pub(crate) const EVERY_POINT: [HookPoint; 6] = [
+    HookPoint::BeforeStart,
+    HookPoint::BeforeStep,
+    HookPoint::AfterStep,
+    HookPoint::BeforeRevert,
+    HookPoint::AfterRevert,
+    HookPoint::Completed,
+];
+
+/// A hook: half a minute a try, two more tries, then it holds.
+pub(crate) fn hook(at: HookPoint) -> Hook {
+    Hook {
+        at,
         step: None,
         call: HookAction::Command(vec!["/bin/true".to_owned()]),
         timeout: SignedDuration::from_secs(30),
         retries: 2,
         on_failure: HoldOrRevert::Hold,
-    };
-    plan.hooks = points.iter().map(hook).collect();
+    }
+}
+
+/// The plan with a hook at each of these points.
+pub(crate) fn with_hooks(mut plan: Plan, points: &[HookPoint]) -> Plan {
+    plan.hooks = points.iter().copied().map(hook).collect();
     plan
 }
