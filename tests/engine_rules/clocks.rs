@@ -1,6 +1,8 @@
 //! RULES D: clocks.
 
-use cutover::engine::event::{Event, FailureClass};
+use cutover::engine::check;
+use cutover::engine::decide::{self, Decision};
+use cutover::engine::event::{Event, FailureClass, RevertMode};
 use cutover::engine::observation::AlarmState;
 use cutover::engine::plan::{ApprovalTimeout, HoldOrRevert};
 use cutover::engine::state::Phase;
@@ -202,6 +204,34 @@ fn a_clock_that_went_back_holds_and_hinders_no_revert() {
     world.turn("errors", AlarmState::Alarm);
     world.tick(10);
     assert_eq!(world.phase(), Phase::Reverting);
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_makes_no_second_reading_of_the_first() {
+    let mut world = baking();
+    world.roll_back(RevertMode::Swap);
+    while world.count("weight_change_submitted") < 2 {
+        world.tick(1);
+    }
+    let observation = world.observe(0);
+    let seen = decide::decide(world.state(), &world.fleet, &observation, world.now);
+    let baseline_seen = Event::BaselineSeen {
+        at: Some(world.now),
+    };
+    assert_eq!(seen.events, [baseline_seen.clone()]);
+    world.append("controller", baseline_seen);
+    world.now += SignedDuration::from_secs(16);
+    let jumped = decide::decide(world.state(), &world.fleet, &observation, world.now);
+    assert_eq!(jumped.events, []);
+    let again_at = world.now + SignedDuration::from_secs(5);
+    assert_eq!(jumped.wake_at, Some(again_at));
+    let ended = Decision {
+        events: vec![Event::Reverted { cancelled: false }],
+        ..Decision::default()
+    };
+    assert!(check::decision(world.state(), &world.fleet, &observation, &ended, world.now).is_err());
+    world.round(0);
+    assert_eq!(world.phase(), Phase::Reverted, "it was read again");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::jobs;
-use super::{Invariant, Violation, approved, in_its_window, measures, violation, zones_are_whole};
+use super::{Invariant, READS_APART, Violation};
+use super::{approved, in_its_window, measures, violation, zones_are_whole};
 use crate::engine::decide::{Decision, How, Order, Part, Purpose};
 use crate::engine::event::{Event, RevertMode, Target};
 use crate::engine::fleet::Fleet;
@@ -28,7 +29,7 @@ pub(super) enum Look {
     Blind,
 }
 
-/// Whether a decision may be journaled and carried out: I1, I2, I3, I5, I8, I9, I13, and I11 for the live loop.
+/// Whether a decision may be journaled and carried out: I1, I2, I3, I5, I8, I9, I10, I13, and I11 for the live loop.
 ///
 /// # Errors
 /// The first invariant that the decision would break.
@@ -62,6 +63,7 @@ pub fn decision(
             Event::BakeSkipDecided { skipped: true, .. } | Event::Completed {} => {
                 gates_are_green(state, observation)?;
             }
+            Event::Reverted { cancelled: false } => was_read_twice(state, observation)?,
             _ => {}
         }
     }
@@ -359,6 +361,24 @@ fn swaps_what_was_read(observation: &Observation, part: &Part) -> Result<(), Vio
             "group {} would be written from images that were not read",
             part.group
         )
+    })
+}
+
+/// I10: what a revert ends by was read when its first reading had been journaled for a while.
+fn was_read_twice(state: &State, observation: &Observation) -> Result<(), Violation> {
+    let seen_at = state
+        .revert
+        .as_ref()
+        .and_then(|revert| revert.baseline_seen);
+    let again = (0..state.plan().records.len()).all(|index| {
+        matches!(
+            observation.groups.get(index),
+            Some(GroupReading::Read { at, .. })
+                if seen_at.is_some_and(|seen_at| at.duration_since(seen_at) >= READS_APART)
+        )
+    });
+    claim(Invariant::I10, again, || {
+        "it would call reverted what it read only once".to_owned()
     })
 }
 

@@ -200,15 +200,15 @@ fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
     let Some(seen_at) = revert.baseline_seen else {
         return Decision::of(Event::BaselineSeen { at: Some(view.now) });
     };
-    let fence = may_land_until(view).max(Some(seen_at + FENCE));
-    match fence.filter(|fence| view.now < *fence) {
-        Some(fence) => Decision {
-            wake_at: Some(fence),
+    let fence = (seen_at + FENCE).max(may_land_until(view).unwrap_or(seen_at));
+    match read_again(view, fence) {
+        Err(look_at) => Decision {
+            wake_at: Some(look_at),
             ..hold
         },
         // The weights are back. What is left beside them is not forgotten by calling it the end.
-        None if !view.state.jobs.are_back() => hold,
-        None => {
+        Ok(()) if !view.state.jobs.are_back() => hold,
+        Ok(()) => {
             let astray = jobs::astray(view).map(|mut wait| {
                 wait.because.extend(hold.because);
                 wait
@@ -217,6 +217,22 @@ fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
                 .or_else(|| hooks::after_revert(view))
                 .unwrap_or_else(|| Decision::of(Event::Reverted { cancelled: false }))
         }
+    }
+}
+
+/// Whether all that this round knows of the groups was read behind the fence, or when to read them for that. The time of the
+/// decision says nothing about it: a clock that jumps ahead after the first reading would make a second one of it.
+fn read_again(view: &View<'_>, fence: Timestamp) -> Result<(), Timestamp> {
+    let behind = |group: &GroupReading| match group {
+        GroupReading::Read { at, .. } => *at >= fence,
+        GroupReading::NotRead | GroupReading::Unreadable { .. } => false,
+    };
+    if view.now < fence {
+        Err(fence)
+    } else if view.observation.groups.iter().all(behind) {
+        Ok(())
+    } else {
+        Err(view.now + FENCE)
     }
 }
 
