@@ -1,7 +1,10 @@
 //! What a round asks CloudWatch for, on its way here: alarms a page at a time, series and changes beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::controller::observe::{self, ChangesRead, Eyes, Seen};
+use crate::controller::reading::Reading;
 use crate::controller::series::SeriesRead;
 use crate::controller::{Controller, ControllerError, round};
 use crate::engine::event::Event;
@@ -89,6 +93,22 @@ impl AlarmReads {
     }
 }
 
+/// Those who go back because of a red alarm, before everything else is seen: what is seen of them, and their groups.
+struct Answer {
+    reading: Reading,
+    seen: Seen,
+}
+
+/// Waits until groups of one of these have arrived, and says of which.
+async fn any_arrives(answers: &mut [Answer]) -> usize {
+    poll_fn(|context| {
+        let mut each = answers.iter_mut();
+        let first = each.position(|it| pin!(it.reading.arrives()).poll(context).is_ready());
+        first.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
+}
+
 fn late(alarms: BTreeSet<AlarmId>) -> Vec<(AlarmId, AlarmReading)> {
     let late = || AlarmReading::Unreadable("CloudWatch did not answer in time".to_owned());
     alarms.into_iter().map(|alarm| (alarm, late())).collect()
@@ -121,27 +141,63 @@ impl Controller {
     ) -> Result<BTreeSet<CutoverName>, ControllerError> {
         let mut looks = self.begin_looks(names);
         let (mut red, mut answered) = (BTreeSet::new(), BTreeSet::new());
+        let mut answers: Vec<Answer> = Vec::new();
         let mut answered_at: Option<Instant> = None;
-        loop {
-            let more = looks.alarms.next().await;
-            let is_last = more.is_none();
-            red.extend(more.into_iter().flatten());
-            let waits = answered_at.is_some_and(|at| at.elapsed() < ANSWER_EVERY) && !is_last;
-            if !waits && !red.is_empty() {
-                let turned = self.turned_back(names, &red, &looks.alarms.arrived, seen, &answered);
-                if !turned.is_empty() {
-                    answered_at = Some(Instant::now());
-                    let names: Vec<CutoverName> = turned.keys().cloned().collect();
-                    answered.extend(names.iter().cloned());
-                    self.settle_seen(names, turned).await?;
+        let mut is_last = false;
+        while !is_last || !answers.is_empty() {
+            tokio::select! {
+                biased;
+                more = looks.alarms.next(), if !is_last => {
+                    is_last = more.is_none();
+                    red.extend(more.into_iter().flatten());
+                }
+                // A zone that hangs keeps nobody waiting whose alarm turns red meanwhile.
+                index = any_arrives(&mut answers), if !answers.is_empty() => {
+                    self.go_on(&mut answers, index).await?;
+                    continue;
                 }
             }
-            if is_last {
-                break;
+            let waits = answered_at.is_some_and(|at| at.elapsed() < ANSWER_EVERY) && !is_last;
+            if waits || red.is_empty() {
+                continue;
+            }
+            let turned = self.turned_back(names, &red, &looks.alarms.arrived, seen, &answered);
+            if !turned.is_empty() {
+                answered_at = Some(Instant::now());
+                answered.extend(turned.keys().cloned());
+                answers.push(self.answer(turned).await?);
             }
         }
         self.finish_looks(looks, names, &answered, seen).await;
         Ok(answered)
+    }
+
+    /// Decides and journals that these go back, and starts to read the groups that are to be written.
+    async fn answer(&mut self, mut turned: Seen) -> Result<Answer, ControllerError> {
+        let names: Vec<CutoverName> = turned.keys().cloned().collect();
+        self.settle_all(&names, &mut turned).await?;
+        let now = self.now();
+        let wants = |name: &CutoverName| self.wants_groups(name, &turned, now);
+        let reading = names.into_iter().filter(wants).collect();
+        Ok(Answer {
+            reading: self.begin_reading(reading).await,
+            seen: turned,
+        })
+    }
+
+    /// Writes what has arrived of an answer's groups.
+    async fn go_on(
+        &mut self,
+        answers: &mut Vec<Answer>,
+        index: usize,
+    ) -> Result<(), ControllerError> {
+        let Some(answer) = answers.get_mut(index) else {
+            return Ok(());
+        };
+        self.settle_arrived(&mut answer.reading, &mut answer.seen)
+            .await?;
+        answers.retain(|answer| !answer.reading.is_over());
+        Ok(())
     }
 
     fn unfinished(&self, names: &[CutoverName]) -> Vec<&State> {

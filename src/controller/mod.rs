@@ -14,6 +14,7 @@ mod looks;
 mod observe;
 mod pager;
 mod perform;
+mod reading;
 mod record;
 mod round;
 mod run;

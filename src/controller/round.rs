@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::claims::Claims;
-use super::observe::{Reads, Seen};
+use super::observe::Seen;
 use super::{Controller, ControllerError};
 use crate::engine::check::{self, Invariant};
 use crate::engine::decide::{self, Decision};
@@ -241,58 +241,6 @@ impl Controller {
         observed.is_some_and(|(state, observation)| {
             decide::wants_groups(state, fleet, observation, now)
         })
-    }
-
-    /// Reads the groups of some cutovers, and settles each as soon as all of its zones have answered.
-    async fn read_and_settle(
-        &mut self,
-        mut names: Vec<CutoverName>,
-        seen: &mut Seen,
-        read: &mut BTreeSet<CutoverName>,
-    ) -> Result<(), ControllerError> {
-        if names.is_empty() {
-            return Ok(());
-        }
-        let now = self.now();
-        let states: Vec<&State> = names
-            .iter()
-            .filter_map(|name| self.book.state(name))
-            .collect();
-        let rivals: BTreeMap<CutoverName, u64> = names
-            .iter()
-            .map(|name| (name.clone(), self.book.rival_seq(name)))
-            .collect();
-        let mut reads = self.memory.begin(&self.eyes, &states, now).await;
-        loop {
-            let more = reads.next().await;
-            let (ready, waiting): (Vec<CutoverName>, Vec<CutoverName>) =
-                names.into_iter().partition(|name| {
-                    let state = self.book.state(name);
-                    state.is_none_or(|state| self.memory.has_arrived(&reads, state))
-                });
-            for name in &ready {
-                self.take_groups(name, &reads, seen, now);
-                let note = self.notes.entry(name.clone()).or_default();
-                note.groups_read_after = rivals.get(name).copied().unwrap_or(0);
-            }
-            read.extend(ready.iter().cloned());
-            self.settle_all(&ready, seen).await?;
-            names = waiting;
-            if !more || names.is_empty() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn take_groups(&mut self, name: &CutoverName, reads: &Reads, seen: &mut Seen, now: Timestamp) {
-        let Some((state, observation)) = self.book.state(name).zip(seen.get_mut(name)) else {
-            return;
-        };
-        observation.groups = self.memory.groups(reads, state);
-        let is_read = |reading: &GroupReading| matches!(reading, GroupReading::Read { .. });
-        let complete = observation.groups.iter().all(is_read);
-        let note = self.notes.entry(name.clone()).or_default();
-        note.groups_read_at = complete.then_some(now);
     }
 
     pub(super) fn starts(&self, name: &CutoverName, decision: &Decision) -> bool {

@@ -14,7 +14,7 @@ use cutover::engine::units::{AlarmId, Weight, WeightPair};
 use cutover::ports::{Dns, Signals, Urgency};
 
 use super::calls::{baking, pair, services};
-use super::world::{PlanOf, REGION, World, locked, plan};
+use super::world::{PlanOf, Process, REGION, World, locked, plan};
 use super::writers::println_for_people;
 
 const CHANGE: &str = "ChangeResourceRecordSets";
@@ -208,6 +208,18 @@ async fn a_quiet_round_of_a_thousand_services_is_thirty_calls_and_no_write() {
     let _route53 = locked(&world.route53);
 }
 
+/// Makes every page of alarms take so long, and waits until the first page of a round is asked for.
+async fn slow_pages(world: &World, process: &Process, page: Duration) {
+    process.signals.faults(|faults| faults.delay = page);
+    let asked = || process.signals.calls()[ALARMS];
+    let mut before = None;
+    while before.replace(asked()) != Some(asked()) {
+        tokio::time::sleep(page * 2).await;
+    }
+    let quiet = asked();
+    assert!(world.until(20, |_| asked() == quiet + 1).await);
+}
+
 /// Thousands of alarms take seconds to read: the service's quota sees to that.
 #[tokio::test(start_paused = true)]
 async fn a_red_alarm_on_the_first_page_waits_for_no_other_page() {
@@ -215,12 +227,7 @@ async fn a_red_alarm_on_the_first_page_waits_for_no_other_page() {
     let world = World::new(&sources);
     let process = world.start("one");
     baking(&world, &sources).await;
-    process
-        .signals
-        .faults(|faults| faults.delay = Duration::from_millis(1_500));
-    tokio::time::sleep(Duration::from_secs(30)).await;
-    let first_page = |_: &World| process.signals.calls()[ALARMS] % 3 == 1;
-    assert!(world.until(20, first_page).await, "a round has begun");
+    slow_pages(&world, &process, Duration::from_millis(1_500)).await;
     let before = process.signals.calls()[ALARMS];
     let (pages, signals) = (Arc::new(Mutex::new(None)), process.signals.clone());
     let at_write = Arc::clone(&pages);
@@ -240,6 +247,44 @@ async fn a_red_alarm_on_the_first_page_waits_for_no_other_page() {
         pages.is_some_and(|pages| pages < before + 2),
         "the third page was not asked for yet: {before}, {pages:?}"
     );
+    process.task.abort();
+    world.assert_unbroken();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_that_hangs_keeps_no_alarm_of_a_later_page_waiting() {
+    let service = |number: usize| {
+        plan(&PlanOf {
+            name: &format!("svc{number:03}"),
+            zones: &[(usize::from(number > 0), 1)],
+            record_type: "CNAME",
+            steps: &[(10, 86_400), (100, 60)],
+            alarms: &[format!("errors-{number:03}")],
+            fallbacks: &[],
+        })
+    };
+    let sources: Vec<PlanSource> = (0..250).map(service).collect();
+    let world = World::new(&sources);
+    let process = world.start("one");
+    baking(&world, &sources).await;
+    slow_pages(&world, &process, Duration::from_millis(1_500)).await;
+    locked(&world.knobs).hanging = Some(world.zones["zone0.example"].clone());
+    world.turn("errors-000", AlarmState::Alarm);
+    world.turn("errors-249", AlarmState::Alarm);
+    let red_at = world.now();
+    let back = |world: &World| pair(world, &sources[249]) == WeightPair::new(100, 0);
+    assert!(world.until(20, back).await);
+    let took = world.now().duration_since(red_at);
+    println_for_people(&format!(
+        "on the third page, beside a zone that hangs: {took:#}"
+    ));
+    assert!(
+        took.as_millis() < 4_900,
+        "three pages, and no five seconds more: {took:#}"
+    );
+    locked(&world.knobs).hanging = None;
+    let first = |world: &World| pair(world, &sources[0]) == WeightPair::new(100, 0);
+    assert!(world.until(20, first).await);
     process.task.abort();
     world.assert_unbroken();
 }
