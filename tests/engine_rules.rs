@@ -9,6 +9,8 @@ mod drift;
 mod evidence;
 mod evidence_doubts;
 mod fleet;
+mod folding;
+mod following;
 mod gates;
 mod hooks;
 mod jobs;

@@ -391,8 +391,7 @@ impl State {
     }
 
     fn plan_accepted(&mut self, source: &PlanSource) -> Taken {
-        let unstarted = self.phase == Phase::Waiting && !self.has_started();
-        require(unstarted, "the cutover has started")?;
+        require(self.phase == Phase::Waiting, "the cutover has started")?;
         self.source = source.clone();
         Ok(())
     }
