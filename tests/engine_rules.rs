@@ -19,6 +19,7 @@ mod looking;
 mod objections;
 mod phases;
 mod regression;
+mod switch;
 mod values;
 mod windows;
 mod writing;
