@@ -18,6 +18,7 @@ mod jobs;
 mod looking;
 mod objections;
 mod phases;
+mod preflight;
 mod regression;
 mod switch;
 mod values;

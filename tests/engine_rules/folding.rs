@@ -1,7 +1,9 @@
 //! What entries leave behind in the state, and what they leave alone.
 
 use cutover::engine::event::{Event, FailureClass, RevertMode};
+use cutover::engine::fold;
 use cutover::engine::hold::HoldReason;
+use cutover::engine::plan::{ApprovalTimeout, HoldOrRevert};
 use cutover::engine::state::Phase;
 use cutover::engine::units::WriteId;
 use jiff::SignedDuration;
@@ -197,4 +199,42 @@ fn since_when_a_gate_is_unknown_is_not_told_anew() {
     world.append("controller", unknown());
     let since: Vec<_> = world.state().unknown.values().copied().collect();
     assert_eq!(since, [first]);
+}
+
+#[test]
+fn no_entry_takes_the_time_of_the_journal_back() {
+    let mut world = baking();
+    world.roll_back(RevertMode::Swap);
+    world.run_to(Phase::Reverted);
+    let mut entry = world.journal.last().expect("a journal").clone();
+    let last_at = entry.at;
+    for event in [
+        Event::PauseRequested { reason: None },
+        Event::RetryRequested { reason: None },
+    ] {
+        (entry.seq, entry.event) = (world.state().seq + 1, event);
+        entry.at = last_at - SignedDuration::from_secs(30);
+        let mut state = Some(world.state().clone());
+        fold::apply(&mut state, &entry).expect("it can follow");
+        let state = state.expect("it was there before");
+        assert_eq!((state.seq, state.last_at), (entry.seq, last_at));
+    }
+}
+
+#[test]
+fn an_approval_may_be_given_until_its_term_from_when_it_was_asked_for() {
+    let mut asks = plan(&[1], &[(10, 60, true), (100, 60, true)]);
+    asks.steps[0].approval_timeout = Some(ApprovalTimeout {
+        after: SignedDuration::from_hours(2),
+        on_timeout: HoldOrRevert::Hold,
+    });
+    let mut world = World::new(asks);
+    let term = |world: &World| [1, 2].map(|step| world.state().approval_ends_at(step));
+    assert_eq!(term(&world), [None, None], "it was not asked for");
+    world.tick(10);
+    let ends_at = world.now + SignedDuration::from_hours(2);
+    assert_eq!(term(&world), [Some(ends_at), None]);
+    let because = vec![HoldReason::Approval { step: 2 }];
+    world.append("controller", Event::StepHeld { because });
+    assert_eq!(term(&world), [None, None], "the second step has no term");
 }

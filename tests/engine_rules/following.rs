@@ -11,6 +11,7 @@ use cutover::engine::jobs::{JobSide, SwitchAt};
 use cutover::engine::plan::Plan;
 use cutover::engine::state::{Phase, State};
 use cutover::engine::units::{CutoverName, Share};
+use jiff::SignedDuration;
 
 use super::{baking, simple};
 use crate::support::engine_beside::{TurnFate, with_jobs};
@@ -436,6 +437,9 @@ fn jobs_move_one_way_at_a_time_in_the_order_of_the_switch() {
     let mut waiting = moving();
     waiting.ask(Event::PauseRequested { reason: None });
     refused(&waiting, [(to(JobSide::New), way)]);
+    let mut others = world.state().plan().clone();
+    others.jobs = None;
+    assert!(after(&world, amended(others.clone())).is_ok());
     // The first try comes to nothing, so that the old side is still on.
     world.aside.turns = TurnFate::Ignored;
     until(&mut world, "job_turn_resolved");
@@ -489,8 +493,9 @@ fn jobs_move_one_way_at_a_time_in_the_order_of_the_switch() {
         ],
     );
     until(&mut world, "jobs_moved");
-    let mut others = world.state().plan().clone();
-    others.jobs = None;
+    let mut longer = world.state().plan().clone();
+    longer.steps[1].bake = SignedDuration::from_hours(9);
+    assert!(after(&world, amended(longer)).is_ok(), "the jobs stay");
     refused(
         &world,
         [

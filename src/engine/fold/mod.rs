@@ -569,7 +569,6 @@ impl State {
         let fresh = Self::waiting(name, self.attempt + 1, source, at);
         let (baseline, pages) = (self.baseline.take(), std::mem::take(&mut self.pages));
         *self = Self {
-            seq: self.seq,
             last_at: self.last_at,
             baseline,
             pages,
