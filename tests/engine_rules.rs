@@ -2,6 +2,7 @@
 //! is also put before the invariants. Nothing but the engine is named here, so that `.ci/mutants` can build it without the
 //! rest.
 
+mod back;
 mod backtest;
 mod checker;
 mod clocks;
@@ -20,6 +21,7 @@ mod objections;
 mod phases;
 mod preflight;
 mod regression;
+mod steps;
 mod switch;
 mod values;
 mod windows;

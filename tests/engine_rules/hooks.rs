@@ -218,3 +218,13 @@ fn an_amended_hook_is_called_anew_and_one_that_stays_is_not() {
     let keys = world.keys();
     assert_eq!(keys[2..], ["api/1/1/after_step/2"]);
 }
+
+#[test]
+fn a_hook_that_fails_after_a_step_holds_where_the_plan_does_not_say_revert() {
+    let mut world = hooked(&[HookPoint::AfterStep]);
+    world.run_to_bake(1);
+    world.aside.hooks_fail = Some(true);
+    world.run_minutes(70);
+    assert_eq!((world.phase(), world.state().step), (Phase::Baking, 1));
+    assert_eq!(kinds(&world), ["hook_failed"]);
+}
