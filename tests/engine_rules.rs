@@ -2,6 +2,7 @@
 //! is also put before the invariants. Nothing but the engine is named here, so that `.ci/mutants` can build it without the
 //! rest.
 
+mod back;
 mod backtest;
 mod checker;
 mod clocks;
@@ -9,12 +10,19 @@ mod drift;
 mod evidence;
 mod evidence_doubts;
 mod fleet;
+mod folding;
+mod following;
 mod gates;
+mod holds;
 mod hooks;
 mod jobs;
+mod looking;
 mod objections;
 mod phases;
+mod preflight;
 mod regression;
+mod steps;
+mod switch;
 mod values;
 mod windows;
 mod writing;

@@ -287,7 +287,7 @@ fn adoptable(
 pub fn ignore_alarm(state: &State, alarm: &AlarmId, reason: &str) -> Answer {
     unfinished(state)?;
     refuse_if(
-        state.has_started() || state.phase != Phase::Waiting,
+        state.phase != Phase::Waiting,
         "it has started, and from the first write on every gate counts",
     )?;
     let gates = &state.plan().gates;

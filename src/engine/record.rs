@@ -63,11 +63,6 @@ impl RecordSet {
         image.weight = weight;
         image
     }
-
-    /// Whether both images are the same but for the weight.
-    pub fn same_but_weight(&self, other: &Self) -> bool {
-        self.with_weight(other.weight) == *other
-    }
 }
 
 /// A group's name and type: what is unique in a zone.

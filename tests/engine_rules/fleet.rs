@@ -39,6 +39,12 @@ fn limit(world: &mut World, max_in_flight: Option<u32>, failure_budget: Option<u
     tell(world, Event::FleetSettingsAccepted { settings, path });
 }
 
+/// Freezes the fleet, until somebody ends that.
+pub(super) fn freeze(world: &mut World) {
+    let frozen = commands::freeze(&world.fleet, None, "sale", world.now).unwrap();
+    tell(world, frozen);
+}
+
 /// Another cutover of the journal, at the end of the entries of `world`; its fleet becomes this one's.
 pub(super) fn beside(world: &World, mut plan: cutover::engine::plan::Plan) -> World {
     plan.name = CutoverName::from("other");

@@ -1,12 +1,14 @@
 //! RULES C: gates.
 
-use cutover::engine::event::Event;
+use cutover::engine::event::{Envelope, Event};
 use cutover::engine::hold::{HaltReason, RevertCause};
 use cutover::engine::observation::AlarmState;
 use cutover::engine::plan::{HoldOrRevert, NoData};
 use cutover::engine::state::Phase;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{baking, cause, halt, kinds, simple};
+use crate::support::engine_flow::{STEPS, error_rate, flow, measured, with_metric};
 use crate::support::engine_plan::{alarm, plan};
 use crate::support::engine_world::World;
 
@@ -322,4 +324,109 @@ fn an_ignored_alarm_lets_the_start_pass_until_it_is_first_green() {
     world.turn("errors", AlarmState::Alarm);
     world.tick(10);
     assert_eq!(world.phase(), Phase::Reverting);
+}
+
+/// Since when and how an alarm was judged, each time.
+fn judged(world: &World) -> Vec<(Timestamp, bool)> {
+    let of_entry = |entry: &Envelope| match &entry.event {
+        Event::AlarmJudged {
+            transitioned_at,
+            red,
+            ..
+        } => Some((*transitioned_at, *red)),
+        _ => None,
+    };
+    world.journal.iter().filter_map(of_entry).collect()
+}
+
+#[test]
+fn a_red_alarm_is_journaled_with_its_time_although_it_was_judged_before() {
+    let mut world = baking();
+    world.run_minutes(5);
+    world.turn("errors", AlarmState::InsufficientData);
+    let blind_at = world.now;
+    world.tick(10);
+    world.turn("errors", AlarmState::Alarm);
+    let red_at = world.now;
+    world.tick(10);
+    assert_eq!(judged(&world), [(blind_at, false), (red_at, true)]);
+}
+
+#[test]
+fn a_start_journals_what_alarms_went_through_in_the_ten_minutes_before_it() {
+    for (ago, seen) in [(599, true), (600, false)] {
+        let mut world = World::new(simple());
+        let changed_at = world.now;
+        for alarm in world.alarms.values_mut() {
+            alarm.since = changed_at;
+        }
+        world.pass(ago);
+        world.round(0);
+        let expected = vec![(changed_at, false); if seen { 3 } else { 0 }];
+        assert_eq!(judged(&world), expected, "{ago} s ago");
+    }
+}
+
+#[test]
+fn what_changed_with_the_first_write_by_the_clock_of_aws_is_no_flap() {
+    for (after, flaps) in [(0, false), (1, true)] {
+        let mut world = baking();
+        let first_write = world.state().first_write.expect("it has begun");
+        let at = first_write + SignedDuration::from_secs(after);
+        let errors = world.alarms.get_mut(&alarm("errors")).expect("an alarm");
+        (errors.since, errors.entered) = (at, vec![at]);
+        world.tick(10);
+        assert_eq!(world.phase() == Phase::Reverting, flaps, "{after} s after");
+    }
+}
+
+#[test]
+fn a_visit_to_alarm_that_was_judged_is_not_the_reason_of_a_later_change() {
+    let mut world = baking();
+    let first_write = world.state().first_write.expect("it has begun");
+    world.run_minutes(5);
+    let errors = world.alarms.get_mut(&alarm("errors")).expect("an alarm");
+    // It entered ALARM in the moment up to which all had been judged, and has only lost its data since.
+    (errors.since, errors.entered) = (world.now, vec![first_write]);
+    world.tick(10);
+    assert_eq!(world.phase(), Phase::Baking);
+    assert_eq!(world.count("alarm_judged"), 1);
+}
+
+#[test]
+fn that_a_gate_is_known_again_is_journaled_once() {
+    let mut world = baking();
+    world.missing.insert(alarm("errors"));
+    world.run_minutes(2);
+    assert_eq!(
+        (world.count("gate_unknown"), world.count("gate_known")),
+        (1, 0)
+    );
+    world.missing.clear();
+    world.run_minutes(2);
+    assert_eq!(
+        (world.count("gate_unknown"), world.count("gate_known")),
+        (1, 1)
+    );
+    assert!(world.state().unknown.is_empty());
+    world.missing.insert(alarm("errors"));
+    world.run_minutes(29);
+    assert!(
+        !kinds(&world).contains(&"unknown_too_long".to_owned()),
+        "it counts anew"
+    );
+}
+
+#[test]
+fn what_fails_on_both_sides_halts_and_what_fails_on_the_new_one_too_takes_it_back() {
+    let mut world = World::new(measured(&STEPS, with_metric(error_rate(1))));
+    world.run_to_bake(1);
+    world.run_minutes(20);
+    flow(&mut world, |flow| flow.failing = [500, 500]);
+    world.run_minutes(20);
+    assert!(matches!(halt(&world), Some(HaltReason::BothRed { .. })));
+    world.turn("errors", AlarmState::Alarm);
+    world.tick(10);
+    let alarm = alarm("errors");
+    assert_eq!(cause(&world), RevertCause::AlarmRed { alarm });
 }

@@ -1,6 +1,7 @@
 //! Hooks: each in its place, at least once, with one key; traffic waits for none of them.
 
 use cutover::engine::decide::HookCall;
+use cutover::engine::event::Event;
 use cutover::engine::hold::{HoldReason, RevertCause};
 use cutover::engine::hooks::HookPoint;
 use cutover::engine::observation::AlarmState;
@@ -10,6 +11,7 @@ use cutover::engine::units::{Share, WeightPair};
 
 use super::{cause, kinds, simple};
 use crate::support::engine_beside::{EVERY_POINT, with_hooks};
+use crate::support::engine_plan::source;
 use crate::support::engine_world::World;
 
 fn hooked(points: &[HookPoint]) -> World {
@@ -197,4 +199,32 @@ fn nothing_is_called_while_the_journal_is_down() {
     assert_eq!(kinds(&world), ["hook_running"]);
     world.aside.hushed = false;
     world.run_to_bake(1);
+}
+
+#[test]
+fn an_amended_hook_is_called_anew_and_one_that_stays_is_not() {
+    let mut world = hooked(&[HookPoint::AfterStep, HookPoint::AfterStep]);
+    world.run_to_bake(1);
+    world.ask(Event::PauseRequested { reason: None });
+    world.run_minutes(61);
+    assert_eq!(world.aside.calls.len(), 2);
+    let mut plan = world.state().plan().clone();
+    plan.hooks[1].timeout = jiff::SignedDuration::from_secs(60);
+    world.ask(Event::PlanAmended {
+        source: Box::new(source(plan)),
+        reason: None,
+    });
+    world.run_minutes(1);
+    let keys = world.keys();
+    assert_eq!(keys[2..], ["api/1/1/after_step/2"]);
+}
+
+#[test]
+fn a_hook_that_fails_after_a_step_holds_where_the_plan_does_not_say_revert() {
+    let mut world = hooked(&[HookPoint::AfterStep]);
+    world.run_to_bake(1);
+    world.aside.hooks_fail = Some(true);
+    world.run_minutes(70);
+    assert_eq!((world.phase(), world.state().step), (Phase::Baking, 1));
+    assert_eq!(kinds(&world), ["hook_failed"]);
 }

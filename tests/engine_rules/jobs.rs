@@ -16,11 +16,11 @@ use crate::support::engine_beside::{TurnFate, with_hooks, with_jobs};
 use crate::support::engine_plan::plan;
 use crate::support::engine_world::World;
 
-const OLD_ONLY: (bool, bool) = (true, false);
-const NEITHER: (bool, bool) = (false, false);
-const NEW_ONLY: (bool, bool) = (false, true);
+pub(super) const OLD_ONLY: (bool, bool) = (true, false);
+pub(super) const NEITHER: (bool, bool) = (false, false);
+pub(super) const NEW_ONLY: (bool, bool) = (false, true);
 
-fn steps() -> Plan {
+pub(super) fn steps() -> Plan {
     plan(&[1], &[(10, 60, false), (50, 60, false), (100, 60, false)])
 }
 
@@ -63,7 +63,7 @@ pub(super) fn moved(count: usize) -> World {
 }
 
 /// When an event of this name was journaled, each time.
-fn times(world: &World, label: &str) -> Vec<Timestamp> {
+pub(super) fn times(world: &World, label: &str) -> Vec<Timestamp> {
     let entries = world.journal.iter();
     let mine = entries.filter(|entry| entry.event.label() == label);
     mine.map(|entry| entry.at).collect()
@@ -76,7 +76,7 @@ fn about_jobs(world: &World) -> Vec<&str> {
 }
 
 /// The reason that says this of the jobs, as far as it holds.
-fn held<T>(world: &World, of: impl FnMut(&HoldReason) -> Option<T>) -> Option<T> {
+pub(super) fn held<T>(world: &World, of: impl FnMut(&HoldReason) -> Option<T>) -> Option<T> {
     world.because().iter().find_map(of)
 }
 

@@ -362,6 +362,9 @@ impl World {
                 self.append(&id, event.clone());
             }
             if decision.events.is_empty() {
+                let ahead = |at: Timestamp| at > self.now.max(self.state().last_at);
+                let wakes = decision.wake_at.is_none_or(ahead);
+                assert!(wakes, "it wakes at once, again and again\n{}", self.story());
                 self.controllers[index].passed_at = decision.gates_pass.then_some(self.now);
                 self.controllers[index].last = decision;
                 break;

@@ -6,6 +6,7 @@ use super::*;
 use crate::engine::event::{Envelope, JOURNAL_VERSION, Target};
 use crate::engine::fold::fold;
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
+use crate::engine::jobs::{JobSide, JobSwitch, SwitchAt};
 use crate::engine::plan::{
     Account, AlarmGate, AwsSettings, Gates, Group, HoldOrRevert, NoData, Plan, ZoneRef,
 };
@@ -288,7 +289,58 @@ fn an_amend_leaves_name_records_and_taken_steps_alone() {
     assert!(changed(&|source| source.plan.name = CutoverName::from("other")).is_err());
     assert!(changed(&|source| source.plan.records[0].old = "x".to_owned()).is_err());
     assert!(amend(&state, &source(), None).is_err(), "nothing changed");
+    assert!(changed(&|_| {}).is_ok(), "what it stands for changed");
+    let described = changed(&|source| {
+        source.digest = "d1".to_owned();
+        source.plan.description = Some("more words".to_owned());
+    });
+    assert!(described.is_ok(), "no part of the digest");
     assert!(amend(&reverted(), &source(), None).is_err());
+}
+
+#[test]
+fn jobs_are_amended_until_they_have_begun_to_move() {
+    let jobs = |at| JobSwitch {
+        at,
+        wait: SignedDuration::ZERO,
+        away: SignedDuration::ZERO,
+        drain: SignedDuration::ZERO,
+        jobs: Vec::new(),
+    };
+    let mut state = after(baking());
+    state.source.plan.jobs = Some(jobs(SwitchAt::Complete));
+    let mut others = state.source.clone();
+    others.plan.jobs = Some(jobs(SwitchAt::Step(Share::percent(50))));
+    let mut bakes = state.source.clone();
+    bakes.plan.steps[1].bake = SignedDuration::from_hours(9);
+    assert!(amend(&state, &others, None).is_ok());
+    state.jobs.goal = Some(JobSide::New);
+    assert!(amend(&state, &others, None).is_err());
+    assert!(
+        amend(&state, &bakes, None).is_ok(),
+        "they stay as they were"
+    );
+}
+
+#[test]
+fn a_third_member_with_weight_is_not_adopted_and_one_without_is() {
+    for (weight, adopted) in [(0, true), (1, false)] {
+        let mut image = image(97, 3);
+        let third = image.new.with_weight(Weight(weight));
+        image.others.push(third);
+        let groups = BTreeMap::from([(0, Some(image))]);
+        let state = baking_and([Event::DriftDetected { groups }]);
+        assert_eq!(adopt_drift(&state, "x").is_ok(), adopted, "{weight}");
+    }
+}
+
+#[test]
+fn a_step_that_was_taken_is_not_to_be_approved_ahead() {
+    // An amend may ask for its approval when it has been taken already.
+    let mut state = after(baking());
+    state.source.plan.steps[0].approval = true;
+    let refused = approve(&state, None, "x").unwrap_err();
+    assert!(refused.0.contains("--step 2"), "{refused}");
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn asked_back(view: &View<'_>) -> Option<Event> {
 
 /// Before the first write the file is the plan; after it, only `amend` takes a changed one.
 fn accept_plan(view: &View<'_>) -> Option<Event> {
-    if view.state.phase != Phase::Waiting || view.state.has_started() {
+    if view.state.phase != Phase::Waiting {
         return None;
     }
     let FileReading::Plan(source) = &view.observation.file else {

@@ -42,8 +42,7 @@ pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> 
     };
     let new = !wanted.iter().all(comes_back);
     let ended = wanted.len() < known.len() && wanted.is_subset(&known) && !looks;
-    let news = new || ended || (stale && because != state.held);
-    news.then_some(Event::StepHeld { because })
+    (new || ended || stale).then_some(Event::StepHeld { because })
 }
 
 /// Everything that keeps the next step from being taken, but for the bake, the approval and the phase itself.

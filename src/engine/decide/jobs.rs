@@ -127,7 +127,7 @@ pub(super) fn forward(view: &View<'_>, blockers: &[HoldReason]) -> Option<Decisi
     match view.state.phase {
         Phase::Settling | Phase::Baking if pending(view) => {}
         // What was begun is finished, also where the step that it belongs to was amended.
-        Phase::Settling | Phase::Baking if begun && !view.state.jobs.moved => {}
+        Phase::Settling | Phase::Baking if begun => {}
         Phase::Halted => return gap(view).map(Decision::hold),
         Phase::Waiting
         | Phase::Shifting
@@ -454,11 +454,9 @@ fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp
 fn foreign_hold(view: &View<'_>, switch: &JobSwitch, side: JobSide) -> Decision {
     let jobs = &view.state.jobs;
     let mut hold = moving(view);
-    let wanted = |half: HalfId| match jobs.known.get(&half) {
-        Some(on) => *on,
-        None if jobs.goal == Some(JobSide::New) => half.side == JobSide::Old,
-        None => half.side == side && side == JobSide::Old,
-    };
+    let on_before = |half: HalfId| side == JobSide::Old && half.side == JobSide::Old;
+    let known = |half: HalfId| jobs.known.get(&half).copied();
+    let wanted = |half: HalfId| known(half).unwrap_or_else(|| on_before(half));
     let drifted = drift(view, switch, wanted);
     hold.because.push(drifted.unwrap_or(HoldReason::JobsDrift {
         jobs: Vec::new(),

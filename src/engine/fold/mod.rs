@@ -391,8 +391,7 @@ impl State {
     }
 
     fn plan_accepted(&mut self, source: &PlanSource) -> Taken {
-        let unstarted = self.phase == Phase::Waiting && !self.has_started();
-        require(unstarted, "the cutover has started")?;
+        require(self.phase == Phase::Waiting, "the cutover has started")?;
         self.source = source.clone();
         Ok(())
     }
@@ -570,7 +569,6 @@ impl State {
         let fresh = Self::waiting(name, self.attempt + 1, source, at);
         let (baseline, pages) = (self.baseline.take(), std::mem::take(&mut self.pages));
         *self = Self {
-            seq: self.seq,
             last_at: self.last_at,
             baseline,
             pages,

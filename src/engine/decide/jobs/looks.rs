@@ -33,7 +33,8 @@ pub(in crate::engine::decide) fn wants_look(
         return true;
     }
     let going_back = state.phase == Phase::Reverting && jobs.goal.is_some();
-    let resting = jobs.rest_on().is_some() && !is_due(state, now) && !going_back;
+    let moves_soon = jobs.rest_on() != Some(JobSide::New) && is_due(state, now);
+    let resting = jobs.rest_on().is_some() && !moves_soon && !going_back;
     let every = if resting { LOOK_RESTING } else { LOOK_MOVING };
     now.duration_since(looked_at) >= every
 }
