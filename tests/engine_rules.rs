@@ -17,6 +17,7 @@ mod objections;
 mod odds;
 mod phases;
 mod regression;
+mod tallies;
 mod trends;
 mod values;
 mod windows;
