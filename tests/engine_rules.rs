@@ -15,6 +15,7 @@ mod jobs;
 mod metrics;
 mod objections;
 mod odds;
+mod pasts;
 mod phases;
 mod regression;
 mod tallies;
