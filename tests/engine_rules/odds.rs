@@ -132,6 +132,21 @@ fn how_many_requests_it_takes_is_told_from_what_would_be_seen() {
 }
 
 #[test]
+fn how_many_times_as_often_is_told_where_the_old_side_fails_at_all() {
+    for (new, old, wanted) in [
+        ((1_000, 10), (2_000, 10), Some(2_000)),
+        ((3_000, 10), (1_000, 10), Some(333)),
+        ((1_000, 0), (1_000, 1), Some(0)),
+        ((1_000, 10), (1_000, 0), None),
+    ] {
+        let judged = test(1.5).judge(&even(1.5).with(&look(0, new, old)));
+        let numbers = judged.numbers();
+        assert_eq!(numbers.times, wanted, "{judged}");
+        assert_eq!((numbers.at_most, numbers.odds_needed), (1_500, 1_000));
+    }
+}
+
+#[test]
 fn the_older_hours_are_the_coarser_they_are_remembered() {
     // At 00:00 begins a span of 32 hours, and of 64 hours one did 32 hours before. Hours are kept one by one for two
     // hours, then in pairs for two pairs, and so on.

@@ -11,7 +11,7 @@ use cutover::engine::evidence::reading::{Readings, SeriesReading, ceil, complete
 use cutover::engine::evidence::sequential::Test;
 use cutover::engine::evidence::tally::{Latest, Measured, Tally, count_from, is_due};
 use cutover::engine::evidence::wanted::wanted;
-use cutover::engine::state::State;
+use cutover::engine::state::{Phase, State};
 use cutover::engine::units::{AlarmId, Share};
 use jiff::{SignedDuration, Timestamp};
 
@@ -191,6 +191,16 @@ fn a_steps_requests_count_from_its_bake_on_and_on_top_of_what_was_journaled() {
     state.measured.step_from = None;
     assert_eq!(counted(&state, &readings), (0, 0, until), "it settles");
     assert_eq!(weigh(&accepted(with_traffic()), &readings).tally, None);
+}
+
+#[test]
+fn a_step_that_settles_has_no_requests_of_its_own_yet() {
+    let mut world = World::new(measured(&STEPS, with_traffic()));
+    world.run_to_bake(1);
+    assert!(world.state().measured.step_from.is_some());
+    world.run_to(Phase::Settling);
+    assert_eq!(world.state().verified_step, 2);
+    assert_eq!(world.state().measured.step_from, None);
 }
 
 #[test]
