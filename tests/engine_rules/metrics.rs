@@ -112,7 +112,8 @@ fn said(verdict: &Verdict) -> String {
 fn a_rate_fails_where_enough_of_its_minutes_are_beyond_the_bound_or_may_be() {
     let state = baking(with_metric(rate()));
     let errors = series("new errors", 1);
-    let some = |values: [i32; 5]| values.map(|value| Some(f64::from(value)).filter(|it| *it >= 0.0));
+    let some =
+        |values: [i32; 5]| values.map(|value| Some(f64::from(value)).filter(|it| *it >= 0.0));
     // Requests and errors of five minutes; -1 where there is no datapoint.
     for (requests, wrong, wanted) in [
         ([1_000; 5], [10; 5], "pass"),
@@ -124,18 +125,42 @@ fn a_rate_fails_where_enough_of_its_minutes_are_beyond_the_bound_or_may_be() {
         // A hundred requests are enough.
         ([100; 5], [0, 0, 2, 2, 2], "2 in 3 of 5"),
         // Too few in one minute: it counts where all five together are beyond the bound.
-        ([1_000, 1_000, 1_000, 99, 1_000], [0, 0, 11, 2, 30], "3 in 3 of 5"),
-        ([1_000, 1_000, 1_000, 99, 1_000], [0, 0, 11, 2, 11], "4099 requests of 0"),
+        (
+            [1_000, 1_000, 1_000, 99, 1_000],
+            [0, 0, 11, 2, 30],
+            "3 in 3 of 5",
+        ),
+        (
+            [1_000, 1_000, 1_000, 99, 1_000],
+            [0, 0, 11, 2, 11],
+            "4099 requests of 0",
+        ),
         ([99; 5], [0, 0, 2, 2, 2], "2.02 in 3 of 5"),
         ([20, 20, 20, 20, 20], [0, 0, 2, 1, 2], "10 in 3 of 5"),
         ([20, 20, 20, 20, 19], [0, 0, 2, 1, 2], "99 requests of 500"),
         // No requests: such minutes may make it fail, and say so where they would.
-        ([1_000, 1_000, 1_000, 1_000, -1], [0, 0, 11, 11, -1], "4000 requests of 0"),
-        ([1_000, 1_000, 1_000, 1_000, 0], [0, 0, 11, 11, 0], "4000 requests of 0"),
+        (
+            [1_000, 1_000, 1_000, 1_000, -1],
+            [0, 0, 11, 11, -1],
+            "4000 requests of 0",
+        ),
+        (
+            [1_000, 1_000, 1_000, 1_000, 0],
+            [0, 0, 11, 11, 0],
+            "4000 requests of 0",
+        ),
         ([1_000, 1_000, 1_000, 1_000, -1], [0, 0, 0, 11, -1], "pass"),
         ([1_000, 1_000, 1_000, -1, -1], [0, 0, 0, -1, -1], "pass"),
-        ([1_000, 1_000, -1, -1, -1], [0, 0, -1, -1, -1], "2000 requests of 0"),
-        ([50, 50, -1, -1, -1], [0, 0, -1, -1, -1], "100 requests of 500"),
+        (
+            [1_000, 1_000, -1, -1, -1],
+            [0, 0, -1, -1, -1],
+            "2000 requests of 0",
+        ),
+        (
+            [50, 50, -1, -1, -1],
+            [0, 0, -1, -1, -1],
+            "100 requests of 500",
+        ),
         ([-1; 5], [-1; 5], "0 requests of 500"),
     ] {
         let readings = last(&state, some(requests), (&errors, some(wrong)));
@@ -149,16 +174,29 @@ fn a_level_that_is_missing_where_requests_were_seen_makes_it_unknown() {
     let gate = level();
     let query = gate.new.queries().next().expect("one").clone();
     let state = baking(with_metric(gate));
-    let some = |values: [i32; 5]| values.map(|value| Some(f64::from(value)).filter(|it| *it >= 0.0));
+    let some =
+        |values: [i32; 5]| values.map(|value| Some(f64::from(value)).filter(|it| *it >= 0.0));
     let four = "only 4 of its last 5 datapoints are there";
     for (requests, level, wanted) in [
         ([1_000; 5], [50; 5], "pass"),
         ([1_000; 5], [51, 0, 70, 0, 60], "70 in 3 of 5"),
         ([1_000; 5], [0, 0, 51, 51, -1], four),
         ([1_000; 5], [0, 0, 0, 51, -1], "pass"),
-        ([1_000, 1_000, 1_000, 1_000, 0], [0, 0, 51, 51, -1], "4000 requests of 0"),
-        ([1_000, 1_000, 1_000, 1_000, 0], [0, 0, 51, -1, -1], "only 3 of its last 5 datapoints are there"),
-        ([1_000; 5], [0, 0, -1, -1, -1], "only 2 of its last 5 datapoints are there"),
+        (
+            [1_000, 1_000, 1_000, 1_000, 0],
+            [0, 0, 51, 51, -1],
+            "4000 requests of 0",
+        ),
+        (
+            [1_000, 1_000, 1_000, 1_000, 0],
+            [0, 0, 51, -1, -1],
+            "only 3 of its last 5 datapoints are there",
+        ),
+        (
+            [1_000; 5],
+            [0, 0, -1, -1, -1],
+            "only 2 of its last 5 datapoints are there",
+        ),
         ([1_000; 5], [0, 0, 0, -1, -1], "pass"),
         ([1_000; 5], [-1; 5], "no data"),
         ([0; 5], [-1; 5], "0 requests of 0"),
@@ -234,8 +272,14 @@ fn what_fails_says_what_it_read_in_the_units_of_the_bound_on_both_sides() {
     let until = begun(&state) + SignedDuration::from_mins(20);
     let mut readings = Readings::from([
         // The first of them is older than five minutes.
-        (series("new seconds", 1), read(until, &[9.0, 0.1, 0.1, 0.6, 0.7, 0.51].map(Some))),
-        (series("old seconds", 1), read(until, &[8.0, 0.2, 0.6, 0.6, 0.3, 0.4].map(Some))),
+        (
+            series("new seconds", 1),
+            read(until, &[9.0, 0.1, 0.1, 0.6, 0.7, 0.51].map(Some)),
+        ),
+        (
+            series("old seconds", 1),
+            read(until, &[8.0, 0.2, 0.6, 0.6, 0.3, 0.4].map(Some)),
+        ),
     ]);
     let said = weigh(&state, &readings);
     let Verdict::Fail(RevertCause::MeasureBeyond { beyond, .. }) = &said.gates[0].1 else {
@@ -252,7 +296,10 @@ fn what_fails_says_what_it_read_in_the_units_of_the_bound_on_both_sides() {
     assert_eq!(*beyond, wanted);
     assert!(said.old_too.is_empty(), "two of five are none");
     let latest = &said.tally.expect("it has started").readings[0];
-    assert_eq!((latest.new, latest.old), (Some(Number::from(510)), Some(Number::from(400))));
+    assert_eq!(
+        (latest.new, latest.old),
+        (Some(Number::from(510)), Some(Number::from(400)))
+    );
     // An old side that cannot be read takes no part; a new one makes it unknown.
     let down = SeriesReading::Unreadable("Throttling".to_owned());
     readings.insert(series("old seconds", 1), down.clone());
@@ -303,7 +350,8 @@ fn the_observed_share_is_that_of_the_last_hour_or_since_the_bake_began() {
     let state = baking(with_traffic());
     let since = begun(&state);
     let hours = |new: &[f64], old: &[f64], until: Timestamp| {
-        let some = |values: &[f64]| read(until, &values.iter().copied().map(Some).collect::<Vec<_>>());
+        let some =
+            |values: &[f64]| read(until, &values.iter().copied().map(Some).collect::<Vec<_>>());
         Readings::from([
             (series("new requests", 1), some(new)),
             (series("old requests", 1), some(old)),
@@ -333,8 +381,14 @@ fn the_observed_share_is_that_of_the_last_hour_or_since_the_bake_began() {
     let sooner = until - SignedDuration::from_mins(1);
     uneven.insert(series("old requests", 1), read(sooner, &[Some(30.0)]));
     let seen = observed(&state, &uneven).expect("it was read");
-    assert_eq!((seen.new_requests, seen.old_requests, seen.until), (0, 30, sooner));
-    uneven.insert(series("old requests", 1), SeriesReading::Unreadable("no".to_owned()));
+    assert_eq!(
+        (seen.new_requests, seen.old_requests, seen.until),
+        (0, 30, sooner)
+    );
+    uneven.insert(
+        series("old requests", 1),
+        SeriesReading::Unreadable("no".to_owned()),
+    );
     assert_eq!(observed(&state, &uneven), None);
 }
 
@@ -388,7 +442,9 @@ fn what_is_compared_or_counted_must_all_have_been_read() {
         let state = baking(measures);
         let until = begun(&state) + SignedDuration::from_mins(20);
         let minutes = [Some(500.0); 20];
-        let all = names.iter().map(|name| (series(name, 1), read(until, &minutes)));
+        let all = names
+            .iter()
+            .map(|name| (series(name, 1), read(until, &minutes)));
         let all: Readings = all.collect();
         assert!(!matches!(verdict(&state, &all), Verdict::Unknown(_)));
         for name in names {

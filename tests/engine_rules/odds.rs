@@ -65,7 +65,8 @@ fn how_many_errors_count_as_one_is_told_by_neighbouring_quarters_of_an_hour() {
 }
 
 #[test]
-fn what_was_seen_of_bursts_stays_when_its_hours_are_over_and_what_comes_later_still_counts_for_six() {
+fn what_was_seen_of_bursts_stays_when_its_hours_are_over_and_what_comes_later_still_counts_for_six()
+{
     let pair = [old(0, 1_000, 30), old(15, 1_000, 10)];
     let evidence = Test::default().evidence().with_all(&pair);
     let told = |evidence: &Evidence| Test::default().judge(evidence).numbers().dispersion;
@@ -143,6 +144,22 @@ fn how_many_times_as_often_is_told_where_the_old_side_fails_at_all() {
         let numbers = judged.numbers();
         assert_eq!(numbers.times, wanted, "{judged}");
         assert_eq!((numbers.at_most, numbers.odds_needed), (1_500, 1_000));
+    }
+}
+
+#[test]
+fn where_more_errors_than_requests_are_counted_all_requests_failed_and_there_are_bounds() {
+    for (new, wanted) in [
+        ((10, 25), (25, 25)),
+        ((25, 25), (25, 25)),
+        ((25, 10), (25, 10)),
+        ((1_000_000_001, 1), (1_000_000_000, 1)),
+        ((1, 1_000_000_001), (1_000_000_000, 1_000_000_000)),
+    ] {
+        let looks = [look(0, new, (100, 1)), look(1, (0, 50), (0, 0))];
+        let judged = test(1.25).judge(&test(1.25).evidence().with_all(&looks));
+        let counted = judged.numbers().new;
+        assert_eq!((counted.requests, counted.errors), wanted, "{new:?}");
     }
 }
 
@@ -286,7 +303,10 @@ fn how_many_requests_are_needed_is_rounded_up_to_two_digits() {
         since: Some(start()),
         ..numbers((50, 1), (100, 1))
     };
-    let (since, told) = (" since 2026-12-01 00:00Z (", Judgement::Fail(failed.clone()));
+    let (since, told) = (
+        " since 2026-12-01 00:00Z (",
+        Judgement::Fail(failed.clone()),
+    );
     assert!(told.words().contains(since));
     assert!(!Judgement::Pass(failed).words().contains(since));
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cutover::engine::backtest::{
-    AlarmRecord, Backtest, Change, End, Ends, GatePast, Past, Prepared, Record, Run, SeriesPast, SeriesRecord, Sight,
-    Stretch, backtest, queries, replay,
+    AlarmRecord, Backtest, Change, End, Ends, GatePast, Past, Prepared, Record, Run, SeriesPast,
+    SeriesRecord, Sight, Stretch, backtest, queries, replay,
 };
 use cutover::engine::evidence::number::Number;
 use cutover::engine::evidence::plan::{Measures, Query};
@@ -27,7 +27,10 @@ fn at(minute: i64) -> Timestamp {
 }
 
 fn some(values: &[u32]) -> Vec<Option<Number>> {
-    values.iter().map(|value| Some(Number::from(*value))).collect()
+    values
+        .iter()
+        .map(|value| Some(Number::from(*value)))
+        .collect()
 }
 
 fn known(from: Timestamp, values: Vec<Option<Number>>) -> SeriesPast {
@@ -45,7 +48,11 @@ fn kept(query: Query, past: SeriesPast) -> SeriesRecord {
 /// So many hours of a plan's three alarms, which were green but for the changes of `errors`.
 fn record(hours: i64, changes: Vec<Change>) -> Record {
     let mut record = Record::between(at(0), at(60 * hours));
-    for (name, changes) in [("errors", changes), ("latency", vec![]), ("fallback", vec![])] {
+    for (name, changes) in [
+        ("errors", changes),
+        ("latency", vec![]),
+        ("fallback", vec![]),
+    ] {
         record.alarms.push(AlarmRecord {
             account: Account::default(),
             id: alarm(name),
@@ -276,10 +283,17 @@ fn a_metric_beyond_its_bound_takes_back_what_was_under_way_in_the_minute_in_whic
         (Green, 215, 600),
     ];
     assert_eq!(minutes(&gate.stretches), wanted);
-    let reverted: Vec<&Run> = tested.runs.iter().filter(|run| run.reverted_by().is_some()).collect();
+    let reverted: Vec<&Run> = tested
+        .runs
+        .iter()
+        .filter(|run| run.reverted_by().is_some())
+        .collect();
     let told = reverted.iter().map(|run| match &run.end {
         End::Reverted { at, step, cause } => {
-            assert!(matches!(cause, RevertCause::MeasureBeyond { .. }), "{cause:?}");
+            assert!(
+                matches!(cause, RevertCause::MeasureBeyond { .. }),
+                "{cause:?}"
+            );
             (run.start, *at, *step)
         }
         other => panic!("{other:?}"),
@@ -306,7 +320,10 @@ fn a_gate_of_five_minutes_is_asked_every_five_minutes() {
     ];
     assert_eq!(minutes(&tested.gates[3].stretches), wanted);
     let run = replay(&source(plan), &ten_hours(), at(150));
-    let End::Reverted { at: reverted_at, .. } = run.end else {
+    let End::Reverted {
+        at: reverted_at, ..
+    } = run.end
+    else {
         panic!("{run:?}");
     };
     assert_eq!(reverted_at, at(207));
@@ -343,7 +360,10 @@ fn what_could_be_seen_of_each_gate_of_metrics_is_told_apart() {
     assert_eq!(sights(&none), [Seen, Seen, NotThen, NeverData]);
     let why = || "Throttling".to_owned();
     let down = set("old requests", 1, SeriesPast::Unreadable(why()));
-    assert_eq!(sights(&down), [Seen, Sight::Unreadable(why()), NotThen, Seen]);
+    assert_eq!(
+        sights(&down),
+        [Seen, Sight::Unreadable(why()), NotThen, Seen]
+    );
     let mut nothing = all.clone();
     nothing.series.clear();
     let wanted = [NotRecorded, NotRecorded, NotThen, NotRecorded];
@@ -358,13 +378,20 @@ fn only_what_has_a_state_at_a_moment_is_drawn_and_only_what_was_seen() {
         record
     };
     let seen = gates(plan(), &short(ten_hours()));
-    let drawn = |gates: &[GatePast]| gates.iter().map(|it| it.stretches.len()).collect::<Vec<_>>();
+    let drawn = |gates: &[GatePast]| {
+        gates
+            .iter()
+            .map(|it| it.stretches.len())
+            .collect::<Vec<_>>()
+    };
     // The metric as above; the comparison and the traffic have none. The first five minutes of memory are there at 7.
     assert_eq!(drawn(&seen), [4, 0, 0, 2]);
     let memory = [(InsufficientData, 0, 7), (Green, 7, 220)];
     assert_eq!(minutes(&seen[3].stretches), memory);
     let mut blind = ten_hours();
-    blind.series.retain(|it| it.query != series("new memory", 5));
+    blind
+        .series
+        .retain(|it| it.query != series("new memory", 5));
     assert_eq!(drawn(&gates(plan(), &short(blind))), [4, 0, 0, 0]);
 }
 
@@ -382,7 +409,9 @@ fn a_comparison_of_which_one_side_was_never_seen_takes_no_part_and_one_that_was_
     // 5 % of the new side's requests and none of the old one's, once it has begun.
     assert_eq!(reverted(&ten_hours()), Some("regression".to_owned()));
     let mut one_side = ten_hours();
-    one_side.series.retain(|it| it.query != series("old requests", 1));
+    one_side
+        .series
+        .retain(|it| it.query != series("old requests", 1));
     assert_eq!(reverted(&one_side), None);
     let run = replay(&source(plan.clone()), &one_side, at(180));
     let End::Cut { step: 0, because } = &run.end else {
@@ -400,7 +429,10 @@ fn the_series_of_a_plan_are_named_once_each() {
             .collect()
     };
     let told = |names: &[(&str, u16)]| -> Vec<(String, u16)> {
-        names.iter().map(|(name, mins)| ((*name).to_owned(), *mins)).collect()
+        names
+            .iter()
+            .map(|(name, mins)| ((*name).to_owned(), *mins))
+            .collect()
     };
     let wanted = [
         ("new errors", 1),

@@ -31,7 +31,9 @@ fn mins(minutes: i64) -> SignedDuration {
 
 /// A plan with these measures that was asked to begin at 09:00:00.
 fn accepted(measures: Measures) -> State {
-    let mut state = World::new(measured(&STEPS, Measures::default())).state().clone();
+    let mut state = World::new(measured(&STEPS, Measures::default()))
+        .state()
+        .clone();
     state.source.plan.gates.measures = measures;
     state
 }
@@ -180,9 +182,15 @@ fn a_steps_requests_count_from_its_bake_on_and_on_top_of_what_was_journaled() {
     // Up to where all of it was read; and nothing where some of it was not.
     let mut uneven = readings.clone();
     let sooner = time("09:25:00");
-    uneven.insert(series("old requests", 1), each(time("09:00:00"), sooner, 90));
+    uneven.insert(
+        series("old requests", 1),
+        each(time("09:00:00"), sooner, 90),
+    );
     assert_eq!(counted(&state, &uneven), (57, 520, sooner));
-    uneven.insert(series("old requests", 1), SeriesReading::Unreadable("no".to_owned()));
+    uneven.insert(
+        series("old requests", 1),
+        SeriesReading::Unreadable("no".to_owned()),
+    );
     assert_eq!(counted(&state, &uneven), (7, 70, time("09:20:00")));
     // What was read before is not counted twice.
     state.measured.tally = Some(journaled(until, 7, 70));
@@ -216,7 +224,11 @@ fn several_series_of_a_side_are_added_up_and_one_without_a_datapoint_adds_nothin
         panic!("it was read");
     };
     let from = time("09:00:00");
-    let few = SeriesReading::Read { from, until, points };
+    let few = SeriesReading::Read {
+        from,
+        until,
+        points,
+    };
     readings.insert(series("more requests", 1), few);
     let weighed = weigh(&state, &readings);
     assert_eq!(weighed.tally.expect("it was counted").new_requests, 215);
@@ -292,9 +304,13 @@ fn an_amended_comparison_begins_anew_only_where_something_else_is_compared() {
         tally.run.is_some()
     };
     assert!(amended(&|_| {}));
-    assert!(amended(&|gate| gate.test = Test::new(1.25, 0.01).expect("a test")));
+    assert!(amended(
+        &|gate| gate.test = Test::new(1.25, 0.01).expect("a test")
+    ));
     assert!(amended(&|gate| gate.every_mins = 5));
-    assert!(!amended(&|gate| gate.test = Test::new(1.5, 0.001).expect("a test")));
+    assert!(!amended(
+        &|gate| gate.test = Test::new(1.5, 0.001).expect("a test")
+    ));
     assert!(!amended(&|gate| gate.new.errors.clear()));
     assert!(!amended(&|gate| gate.old.requests.clear()));
 }
@@ -349,9 +365,18 @@ fn a_gate_is_written_as_its_name_with_a_region_where_it_has_one_and_only_alarms_
     for (gate, json) in [
         (alarm("errors").into(), r#"{"name":"errors"}"#),
         (TrafficGate::id(), r#"{"gate":"traffic","name":"traffic"}"#),
-        (RegressionGate::id(), r#"{"gate":"regression","name":"regression"}"#),
-        (GateId::of(GateKind::Trend, "memory"), r#"{"gate":"trend","name":"memory"}"#),
-        (error_rate(1).id(), r#"{"gate":"metric","name":"error_rate"}"#),
+        (
+            RegressionGate::id(),
+            r#"{"gate":"regression","name":"regression"}"#,
+        ),
+        (
+            GateId::of(GateKind::Trend, "memory"),
+            r#"{"gate":"trend","name":"memory"}"#,
+        ),
+        (
+            error_rate(1).id(),
+            r#"{"gate":"metric","name":"error_rate"}"#,
+        ),
     ] {
         assert_eq!(gate.alarm().is_some(), json.starts_with(r#"{"name""#));
         assert_eq!(serde_json::to_string(&gate).expect("JSON"), json);

@@ -97,7 +97,14 @@ fn a_climb_is_that_of_the_lows_and_ends_where_it_reaches_the_limit() {
     assert_eq!(told(120, &climb), Some((45.25, 3.0, 18 * 60 + 15)));
     assert_eq!(told(115, &climb), None, "two hours are the least");
     // What is thrown away again, between the lows, is no climb and no fall.
-    let saw = |hours: f64| climb(hours) + if (hours * 12.0) % 3.0 > 0.5 { 30.0 } else { 0.0 };
+    let saw = |hours: f64| {
+        climb(hours)
+            + if (hours * 12.0) % 3.0 > 0.5 {
+                30.0
+            } else {
+                0.0
+            }
+    };
     assert_eq!(told(120, &saw), Some((45.25, 3.0, 18 * 60 + 15)));
     // Two percent of the limit, from the first low to the last, are the least.
     let slow = |hours: f64| 40.0 + hours * 2.0 / 1.75;
@@ -105,10 +112,21 @@ fn a_climb_is_that_of_the_lows_and_ends_where_it_reaches_the_limit() {
     assert_eq!(told(120, &|hours| 40.0 + hours * 1.99 / 1.75), None);
     assert_eq!(told(120, &|hours| 60.0 - hours), None);
     // One low of the eight may be below the one before it, and two may not.
-    let dip = |at: f64, depth: f64| move |hours: f64| if (hours - at).abs() < 0.01 { depth } else { 0.0 };
+    let dip = |at: f64, depth: f64| {
+        move |hours: f64| {
+            if (hours - at).abs() < 0.01 {
+                depth
+            } else {
+                0.0
+            }
+        }
+    };
     let (first, second) = (dip(0.5, 2.0), dip(1.25, 2.0));
     assert!(told(120, &|hours| climb(hours) - first(hours)).is_some());
-    assert_eq!(told(120, &|hours| climb(hours) - first(hours) - second(hours)), None);
+    assert_eq!(
+        told(120, &|hours| climb(hours) - first(hours) - second(hours)),
+        None
+    );
 }
 
 #[test]
@@ -193,7 +211,10 @@ fn what_has_been_at_its_limit_for_half_an_hour_is_there_whether_or_not_it_climbs
     // With a climb, it says how steep: all of the last half hour is above the limit.
     let until = from + mins(240);
     let readings = Readings::from([
-        (memory(), read(from, until, |hours| Some(93.0 + 2.0 * hours))),
+        (
+            memory(),
+            read(from, until, |hours| Some(93.0 + 2.0 * hours)),
+        ),
         (requests(), read(from, until, |_| Some(1_000.0))),
     ]);
     let told = climbing(&verdict(&state, &readings), until);
@@ -215,7 +236,8 @@ fn a_trend_without_a_datapoint_for_half_an_hour_is_blind_and_a_young_one_is_not(
         let until = from + mins(now);
         let told = |hours: f64| {
             let minute = hours * 60.0;
-            last.filter(|last| (minute - f64::from(*last)).abs() < 1.0).map(|_| 50.0)
+            last.filter(|last| (minute - f64::from(*last)).abs() < 1.0)
+                .map(|_| 50.0)
         };
         let readings = Readings::from([(memory(), read(from, until, told))]);
         assert_eq!(verdict(&state, &readings), wanted, "{last:?} at {now}");
@@ -242,8 +264,17 @@ fn a_climb_with_a_hole_of_an_eighth_is_none_and_what_was_before_the_bake_does_no
     let dots = |hours: f64| (!(0.51..0.74).contains(&hours)).then_some(40.0 + 3.0 * hours);
     assert_eq!(told(&dots, from), Some((45.25, 3.0, 18 * 60 + 15)));
     // Two hours more, in which it fell steeply.
-    let fell = |hours: f64| Some(if hours < 1.99 { 90.0 - 20.0 * hours } else { 34.0 + 3.0 * hours });
-    assert_eq!(told(&fell, from - mins(120)), Some((45.25, 3.0, 18 * 60 + 15)));
+    let fell = |hours: f64| {
+        Some(if hours < 1.99 {
+            90.0 - 20.0 * hours
+        } else {
+            34.0 + 3.0 * hours
+        })
+    };
+    assert_eq!(
+        told(&fell, from - mins(120)),
+        Some((45.25, 3.0, 18 * 60 + 15))
+    );
 }
 
 #[test]
@@ -251,7 +282,9 @@ fn all_gates_are_weighed_in_the_order_of_the_plan() {
     let (state, from) = baking(measures());
     let until = from + mins(30);
     let names = ["new requests", "old requests", "new errors", "old errors"];
-    let all = names.iter().map(|name| (series(name, 1), read(from, until, |_| Some(0.0))));
+    let all = names
+        .iter()
+        .map(|name| (series(name, 1), read(from, until, |_| Some(0.0))));
     let mut readings: Readings = all.collect();
     readings.insert(memory(), read(from, until, |_| Some(10.0)));
     readings.insert(requests(), read(from, until, |_| Some(0.0)));
