@@ -111,6 +111,11 @@ fn a_climb_is_that_of_the_lows_and_ends_where_it_reaches_the_limit() {
     assert!(told(120, &slow).is_some());
     assert_eq!(told(120, &|hours| 40.0 + hours * 1.99 / 1.75), None);
     assert_eq!(told(120, &|hours| 60.0 - hours), None);
+    // What rises once and stays is no climb either.
+    assert_eq!(
+        told(120, &|hours| if hours < 0.99 { 40.0 } else { 60.0 }),
+        None
+    );
     // One low of the eight may be below the one before it, and two may not.
     let dip = |at: f64, depth: f64| {
         move |hours: f64| {
