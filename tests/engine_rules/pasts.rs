@@ -306,6 +306,18 @@ fn a_metric_beyond_its_bound_takes_back_what_was_under_way_in_the_minute_in_whic
 }
 
 #[test]
+fn nobody_asks_a_past_whether_its_traffic_followed_the_weights() {
+    let mut plan = rate();
+    plan.gates.measures.traffic = measures().traffic;
+    let source = source(plan);
+    let past = ten_hours();
+    let prepared = Prepared::new(&source, &past, SignedDuration::from_hours(1));
+    // Half of it went to the new side all the time.
+    let run = prepared.replay(at(240));
+    assert!(matches!(run.end, End::Completed { .. }), "{run:?}");
+}
+
+#[test]
 fn a_gate_of_five_minutes_is_asked_every_five_minutes() {
     let mut plan = rate();
     let gate = &mut plan.gates.measures.metrics[0];
