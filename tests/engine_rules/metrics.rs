@@ -79,7 +79,7 @@ fn rate() -> MetricGate {
 fn level() -> MetricGate {
     let mut bare = (*series("new latency", 1)).clone();
     for metric in bare.inputs.values_mut() {
-        metric.stat = "Average".to_owned();
+        "Average".clone_into(&mut metric.stat);
     }
     MetricGate {
         new: Measure::Series {
