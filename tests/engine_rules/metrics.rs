@@ -157,6 +157,11 @@ fn a_rate_fails_where_enough_of_its_minutes_are_beyond_the_bound_or_may_be() {
             "2000 requests of 0",
         ),
         (
+            [250, 250, -1, -1, -1],
+            [0, 0, -1, -1, -1],
+            "500 requests of 0",
+        ),
+        (
             [50, 50, -1, -1, -1],
             [0, 0, -1, -1, -1],
             "100 requests of 500",
@@ -313,6 +318,41 @@ fn what_fails_says_what_it_read_in_the_units_of_the_bound_on_both_sides() {
     assert_eq!(verdict(&state, &readings), unknown("Throttling"));
     readings.remove(&series("new seconds", 1));
     assert_eq!(verdict(&state, &readings), unknown("it was not read"));
+}
+
+#[test]
+fn the_new_sides_requests_say_nothing_of_a_count_of_the_old_side() {
+    let count = |side: &str| Measure::Series {
+        query: series(&format!("{side} errors"), 1),
+        times: Number::from(1),
+    };
+    let state = baking(with_metric(MetricGate {
+        new: count("new"),
+        old: Some(count("old")),
+        min_requests: 0,
+        ..rate()
+    }));
+    let told = [None, None, Some(7.0), None, None];
+    let query = series("new errors", 1);
+    let mut readings = last(&state, [Some(1_000.0); 5], (&query, told));
+    let until = begun(&state) + SignedDuration::from_mins(20);
+    readings.insert(series("old errors", 1), read(until, &told));
+    let tally = weigh(&state, &readings).tally.expect("it has started");
+    let latest = &tally.readings[0];
+    let wanted = (Some(Number::ZERO), Some(Number::from(7)));
+    assert_eq!((latest.new, latest.old), wanted);
+}
+
+#[test]
+fn a_step_that_settles_is_not_held_for_what_was_compared_so_far() {
+    let mut state = baking(with_regression());
+    let until = begun(&state) + SignedDuration::from_mins(20);
+    let names = ["new requests", "new errors", "old requests", "old errors"];
+    let all = names.map(|name| (series(name, 1), read(until, &[Some(1.0); 10])));
+    let readings = Readings::from(all);
+    assert_eq!(said(&verdict(&state, &readings)), "10 requests of 0");
+    state.measured.step_from = None;
+    assert_eq!(verdict(&state, &readings), Verdict::Pass);
 }
 
 #[test]
