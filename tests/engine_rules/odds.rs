@@ -164,6 +164,19 @@ fn where_more_errors_than_requests_are_counted_all_requests_failed_and_there_are
 }
 
 #[test]
+fn only_minutes_in_which_both_sides_had_requests_are_compared() {
+    let looks = [
+        look(0, (1_000, 10), (2_000, 20)),
+        look(1, (500, 5), (0, 0)),
+        look(2, (0, 0), (700, 7)),
+    ];
+    let judged = test(1.25).judge(&test(1.25).evidence().with_all(&looks));
+    let [new, old] = [judged.numbers().new, judged.numbers().old];
+    assert_eq!((new.requests, new.errors), (1_000, 10));
+    assert_eq!((old.requests, old.errors), (2_000, 20));
+}
+
+#[test]
 fn the_older_hours_are_the_coarser_they_are_remembered() {
     // At 00:00 begins a span of 32 hours, and of 64 hours one did 32 hours before. Hours are kept one by one for two
     // hours, then in pairs for two pairs, and so on.
@@ -243,6 +256,7 @@ fn how_many_times_as_often_is_told_to_a_tenth_or_in_whole_numbers() {
     for (times, wanted) in [
         (40, "0.04"),
         (940, "0.94"),
+        (950, "0.95"),
         (960, "1.0"),
         (9_940, "9.9"),
         (9_950, "10"),
