@@ -237,9 +237,8 @@ pub(super) fn seen_part(source: &PlanSource, gates: &[GatePast]) -> PlanSource {
     let measures = &mut seen.plan.gates.measures;
     measures.metrics.retain(|gate| takes_part(&gate.id()));
     measures.trends.retain(|gate| takes_part(&gate.id()));
-    if !takes_part(&TrafficGate::id()) {
-        measures.traffic = None;
-    }
+    // It is always [`Sight::NotThen`].
+    measures.traffic = None;
     if !takes_part(&RegressionGate::id()) {
         measures.regression = None;
     }

@@ -186,7 +186,6 @@ struct Stage<'a> {
     fleet: Fleet,
     began_at: Option<Timestamp>,
     passed_at: Option<Timestamp>,
-    read_at: Option<Timestamp>,
     because: Vec<HoldReason>,
     wake_at: Option<Timestamp>,
     reverted: Option<RevertCause>,
@@ -208,7 +207,6 @@ impl<'a> Stage<'a> {
             fleet: Fleet::default(),
             began_at: None,
             passed_at: None,
-            read_at: None,
             because: Vec::new(),
             wake_at: None,
             reverted: None,
@@ -239,13 +237,6 @@ impl<'a> Stage<'a> {
             let Some(state) = &self.state else { return };
             let observation = self.observe(state);
             let decision = decide::decide(state, &self.fleet, &observation, self.now);
-            if observation
-                .groups
-                .iter()
-                .any(|group| *group != GroupReading::NotRead)
-            {
-                self.read_at = Some(self.now);
-            }
             let approvals: Vec<Event> = approvals(state, &decision.because);
             let quiet = decision.events.is_empty() && approvals.is_empty();
             for event in decision.events.into_iter().chain(approvals) {
@@ -340,7 +331,8 @@ impl<'a> Stage<'a> {
             file: FileReading::NotWatched,
             in_flight: false,
             passed_at: self.passed_at,
-            groups_read_at: self.read_at,
+            // Nobody else writes: there is no drift to look for.
+            groups_read_at: Some(self.now),
             clock_skew: Some(SignedDuration::ZERO),
             break_glass_error: None,
             claimed: Vec::new(),

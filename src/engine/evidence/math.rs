@@ -194,6 +194,7 @@ mod tests {
             "IF(tried > 1e5 AND failed>=0.5, failed/PERIOD(failed), 0)",
             "SUM(SEARCH('{AWS/ECS,ClusterName} m1 METRICS', 'Sum', 60)) + failed",
             "SORT([failed, tried], MAX, DESC, 1)",
+            "SEARCH('a ) of (', \"'\", 60) + {failed}",
         ] {
             assert_eq!(found(well), None, "{well}");
         }
@@ -208,9 +209,56 @@ mod tests {
         assert_eq!(found("SUM(metrics('x'))"), Some(Mistake::Everything));
         let none = Some(Mistake::NoFunction("SUMM".to_owned()));
         assert_eq!(found("SUMM(failed)"), none);
-        for unclosed in ["failed ++ ((", "failed)", "SUM([failed)]", "SEARCH('x"] {
+        for unclosed in [
+            "failed ++ ((",
+            "failed)",
+            "SUM([failed)]",
+            "SEARCH('x",
+            "failed + 'x",
+            "failed + '",
+            "{failed",
+            "failed}",
+            "failed]",
+        ] {
             assert_eq!(found(unclosed), Some(Mistake::Unclosed), "{unclosed}");
         }
+    }
+
+    #[test]
+    fn a_mistake_names_what_is_wrong() {
+        let said = |expression: &str| found(expression).map(|mistake| mistake.to_string());
+        for (expression, wanted) in [
+            (
+                "failed / m1",
+                "the expression names `m1`, which is none of its inputs",
+            ),
+            (
+                "SUM(METRICS())",
+                "`METRICS()` takes every series of the call, those of other cutovers too",
+            ),
+            ("SUMM(failed)", "metric math has no function `SUMM`"),
+            (
+                "(failed",
+                "a bracket or a quote of the expression has no counterpart",
+            ),
+        ] {
+            assert_eq!(said(expression).as_deref(), Some(wanted));
+        }
+    }
+
+    #[test]
+    fn numbers_are_no_words_and_what_is_quoted_is_one_piece() {
+        let wanted = [
+            Piece::Other("0.99"),
+            Piece::Other("*"),
+            Piece::Word("m_1"),
+            Piece::Other("+"),
+            Piece::Other("1.5e3"),
+            Piece::Other(" "),
+            Piece::Quoted("'a \"(b'"),
+            Piece::Quoted("\"c"),
+        ];
+        assert_eq!(pieces("0.99*m_1+1.5e3 'a \"(b'\"c"), wanted);
     }
 
     #[test]

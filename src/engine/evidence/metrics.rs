@@ -187,8 +187,8 @@ fn datapoints(
             let rate = |(at, all): (Timestamp, Number)| {
                 // Where requests were seen, errors that were not are none.
                 let wrong = errors.get(&at).copied().unwrap_or(Number::ZERO);
-                let rate = Number::rounded(100.0 * wrong.value() / all.value())?;
-                (all > Number::ZERO).then_some((at, rate))
+                // Where none were, the rate is no number.
+                Some((at, Number::rounded(100.0 * wrong.value() / all.value())?))
             };
             requests.into_iter().filter_map(rate).collect()
         }

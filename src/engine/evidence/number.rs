@@ -116,12 +116,27 @@ mod tests {
     fn numbers_are_shown_short() {
         let shown = |value: f64| Number::new(value).unwrap().to_string();
         assert_eq!(shown(0.0), "0");
-        assert_eq!(shown(0.012_34), "0.0123");
-        assert_eq!(shown(2.0), "2");
-        assert_eq!(shown(12.345), "12.3");
-        assert_eq!(shown(812.6), "813");
+        for (value, wanted) in [
+            (0.012_34, "0.0123"),
+            (0.1, "0.1"),
+            (0.123_45, "0.123"),
+            (1.0, "1"),
+            (1.236, "1.24"),
+            (-1.236, "-1.24"),
+            (9.996, "10"),
+            (10.0, "10"),
+            (12.345, "12.3"),
+            (100.4, "100"),
+            (812.6, "813"),
+            (1200.0, "1200"),
+        ] {
+            assert_eq!(shown(value), wanted);
+        }
         assert_eq!(Number::new(f64::NAN), None);
         assert_eq!(Number::new(-0.0), Some(Number::ZERO));
+        assert_ne!(Number::new(0.5), Some(Number::ZERO));
+        assert_eq!(Number::rounded(0.123_456_7), Number::new(0.123_457));
+        assert_eq!(Number::rounded(f64::INFINITY), None);
     }
 
     proptest! {

@@ -145,9 +145,7 @@ pub fn up_to_date(state: &State, readings: &Readings) -> Option<Tally> {
     if let Some(gate) = &measures.regression {
         tally.run.get_or_insert_with(|| gate.test.evidence());
     }
-    let Some(until) = covered(counts(measures), readings).filter(|until| *until > from) else {
-        return Some(tally);
-    };
+    let until = covered(counts(measures), readings).map_or(from, |until| until.max(from));
     let range = (from, until);
     if let (Some(gate), Some(since)) = (&measures.traffic, state.measured.step_from) {
         let step = (from.max(since), until);

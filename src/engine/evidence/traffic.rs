@@ -52,11 +52,12 @@ pub fn observed(state: &State, readings: &Readings) -> Option<Observed> {
     let from = from.max(since.unwrap_or(from)).min(until);
     let of = |queries| total(queries, readings, (from, until));
     let (new, old) = (of(&gate.new), of(&gate.old));
-    let share = (new + old > 0).then(|| 100.0 * float(new) / float(new.saturating_add(old)));
+    let share = 100.0 * float(new) / float(new.saturating_add(old));
     Some(Observed {
         new_requests: new,
         old_requests: old,
-        share: share.and_then(Number::rounded),
+        // Without any requests it is no number.
+        share: Number::rounded(share),
         from,
         until,
     })

@@ -124,7 +124,7 @@ fn climb(
     let rising = lows.windows(2).filter(|pair| pair[1] > pair[0]).count();
     let (first, last) = (lows.first()?, lows.last()?);
     let climbed = last - first;
-    let clear = climbed > 0.0 && climbed >= CLIMB_MIN * gate.limit.value();
+    let clear = climbed >= CLIMB_MIN * gate.limit.value();
     let hours = (part * (count - 1)).as_secs_f64() / 3600.0;
     (clear && rising + 1 >= lows.len() - 1).then(|| (*last, climbed / hours))
 }

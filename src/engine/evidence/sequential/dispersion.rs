@@ -77,7 +77,7 @@ impl Dispersion {
         self.squares = self.squares.saturating_add(square);
     }
 
-    /// How many errors count as one, at least 1, with the margin for how little it may have been estimated from.
+    /// How many errors count as one, more than 1, with the margin for how little it may have been estimated from.
     ///
     /// A mean of `k` squares of normal numbers has the relative variance `2/k` (variance of χ² with `k` degrees of
     /// freedom). Where a pair has but one burst, the sizes of bursts count too: if they are exponential, their squares have

@@ -12,7 +12,7 @@ pub(super) fn rounded(number: f64) -> i64 {
     }
     let bits = size.min(LARGEST).to_bits();
     // IEEE 754 binary64: 11 bits of exponent, biased by 1023, over 52 bits of mantissa with a hidden first bit.
-    let mantissa = (bits & ((1 << 52) - 1)) | (1 << 52);
+    let mantissa = (bits & ((1 << 52) - 1)) + (1 << 52);
     let exponent = (bits >> 52) & 0x7ff;
     let units = if exponent >= 1075 {
         mantissa << (exponent - 1075)
@@ -20,7 +20,11 @@ pub(super) fn rounded(number: f64) -> i64 {
         mantissa >> (1075 - exponent)
     };
     let units = i64::try_from(units).unwrap_or(i64::MAX);
-    if number < 0.0 { -units } else { units }
+    if number.is_sign_negative() {
+        -units
+    } else {
+        units
+    }
 }
 
 /// The nearest natural number.
@@ -38,7 +42,7 @@ pub(in crate::engine::evidence) fn float(number: u64) -> f64 {
 /// The number in floating point, exact to 53 bits.
 pub(super) fn signed(number: i64) -> f64 {
     let size = float(number.unsigned_abs());
-    if number < 0 { -size } else { size }
+    if number.is_negative() { -size } else { size }
 }
 
 #[cfg(test)]

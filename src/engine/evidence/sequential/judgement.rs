@@ -138,12 +138,12 @@ fn percent(rate: f64) -> String {
     "0.00001 %".to_owned()
 }
 
-/// A factor, to one decimal; without, from 10 on.
+/// A factor, to one decimal; to two where it would not round to 1 at least; without, from 10 on.
 fn decimal(number: f64) -> String {
     if number >= 9.95 {
         return format!("{number:.0}");
     }
-    if number < 0.95 {
+    if number <= 0.95 {
         return format!("{number:.2}");
     }
     format!("{number:.1}")

@@ -182,9 +182,10 @@ impl Test {
         if seen >= needed {
             return Judgement::Pass(self.numbers(&all, odds, dispersion, None));
         }
-        let times = (seen > 0.0).then(|| needed / seen);
-        let told = times.filter(|times| *times <= TOLD_TIMES_MAX);
-        let requests = told.map(|times| natural(float(all.new.requests) * times));
+        // Infinite where nothing would be seen.
+        let times = needed / seen;
+        let told = times <= TOLD_TIMES_MAX;
+        let requests = told.then(|| natural(float(all.new.requests) * times));
         Judgement::NotJudged(self.numbers(&all, odds, dispersion, requests))
     }
 
@@ -278,13 +279,11 @@ impl Tally {
     }
 }
 
-/// What an error of the new side adds to the logarithm of the odds of an alternative `times` as bad: `ln t` where errors are
-/// independent, and never more than about `1/φ` where they come in bursts (see the top).
+/// What an error of the new side adds to the logarithm of the odds of an alternative `times` as bad: nearly `ln t` where
+/// errors are independent, and never more than about `1/φ` where they come in bursts (see the top). The dispersion is above 1,
+/// because it has a margin.
 fn gain(times: f64, dispersion: f64) -> f64 {
     let beyond = dispersion - 1.0;
-    if beyond < 1e-6 {
-        return times.ln();
-    }
     let capped = 1.0 - (-(times - 1.0) * beyond / dispersion).exp();
     (capped / beyond).ln_1p()
 }
@@ -295,8 +294,6 @@ fn log_of_sum(terms: &[f64]) -> f64 {
     if !largest.is_finite() {
         return largest;
     }
-    // What is smaller than the largest by e⁴⁰ does not show in 53 bits.
-    let shown = terms.iter().filter(|term| **term > largest - 40.0);
-    let sum: f64 = shown.map(|term| (term - largest).exp()).sum();
+    let sum: f64 = terms.iter().map(|term| (term - largest).exp()).sum();
     largest + sum.ln()
 }
