@@ -3,9 +3,11 @@
 //! rest.
 
 mod backtest;
+mod calendars;
 mod checker;
 mod clocks;
 mod drift;
+mod entries;
 mod evidence;
 mod evidence_doubts;
 mod fleet;
@@ -13,8 +15,12 @@ mod gates;
 mod hooks;
 mod jobs;
 mod objections;
+mod objections_metrics;
+mod objections_reverts;
 mod phases;
 mod regression;
+mod telling;
+mod together;
 mod values;
 mod windows;
 mod writing;

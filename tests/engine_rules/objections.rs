@@ -24,16 +24,16 @@ use crate::support::engine_world::World;
 
 /// A decision, all that it was made from, and when.
 #[derive(Clone)]
-struct Case {
-    state: State,
-    fleet: Fleet,
-    observation: Observation,
-    decision: Decision,
-    now: Timestamp,
+pub(super) struct Case {
+    pub(super) state: State,
+    pub(super) fleet: Fleet,
+    pub(super) observation: Observation,
+    pub(super) decision: Decision,
+    pub(super) now: Timestamp,
 }
 
 impl Case {
-    fn new((world, observation, decision): (World, Observation, Decision)) -> Self {
+    pub(super) fn new((world, observation, decision): (World, Observation, Decision)) -> Self {
         let case = Self {
             state: world.state().clone(),
             fleet: world.fleet.clone(),
@@ -45,27 +45,27 @@ impl Case {
         case
     }
 
-    fn broken(&self) -> Option<Invariant> {
+    pub(super) fn broken(&self) -> Option<Invariant> {
         let (state, fleet, seen) = (&self.state, &self.fleet, &self.observation);
         let judged = check::decision(state, fleet, seen, &self.decision, self.now);
         judged.err().map(|violation| violation.invariant)
     }
 
     /// Which invariant it breaks when this was otherwise.
-    fn but(&self, change: impl FnOnce(&mut Self)) -> Option<Invariant> {
+    pub(super) fn but(&self, change: impl FnOnce(&mut Self)) -> Option<Invariant> {
         let mut case = self.clone();
         change(&mut case);
         case.broken()
     }
 
-    fn alarm(&mut self, name: &str) -> &mut AlarmReading {
+    pub(super) fn alarm(&mut self, name: &str) -> &mut AlarmReading {
         let reading = self.observation.alarms.get_mut(&alarm(name));
         reading.expect("the plan has the alarm")
     }
 }
 
 /// A step of one cutover, at the end of the bake before it.
-fn step_of(plan: Plan) -> Case {
+pub(super) fn step_of(plan: Plan) -> Case {
     Case::new(second_step(World::new(plan)))
 }
 
