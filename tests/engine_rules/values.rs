@@ -224,7 +224,7 @@ fn a_share_is_a_number_of_percent_and_whole_ones_are_known() {
     assert_eq!(Share::percent(12).millionths(), 12_000_000);
     let smallest: Share = "0.390625%".parse().expect("a share");
     assert_eq!(smallest.millionths(), 390_625);
-    assert_eq!(smallest.as_percent(), 0.390_625);
+    assert_eq!(smallest.as_percent().to_string(), "0.390625");
     assert_eq!(smallest.whole_percent(), None);
     assert_eq!(Share::percent(12).whole_percent(), Some(12));
     assert_eq!(
