@@ -385,6 +385,12 @@ fn entries_that_switch_jobs_on_too_early_are_objected_to() {
     );
     let moved = moved(1);
     assert!(objects(&moved, turn_on(&moved, JobSide::Old)));
+    // A retry after a halt is the same attempt: what was read off is off.
+    let message = "denied".to_owned();
+    let reason = HaltReason::StepFailed { message };
+    world.append("controller", Event::Halted { reason });
+    world.ask(Event::RetryRequested { reason: None });
+    assert!(!objects(&world, turn_on(&world, JobSide::New)));
 }
 
 #[test]
@@ -412,8 +418,31 @@ fn entries_that_end_a_switch_without_its_reasons_are_objected_to() {
     let moved = moved(1);
     assert!(!objects(&moved, Event::Completed {}));
     assert!(objects(&moved, reverted));
+    assert!(
+        objects(&moved, Event::JobsMoved { to: old }),
+        "the new side is not off"
+    );
+    let untouched = at_half(1);
+    assert!(objects(&untouched, Event::JobsMoved { to: new }));
+    assert!(!objects(&untouched, Event::JobsMoved { to: old }));
     let between = between();
     assert!(!objects(&between, Event::JobsMoved { to: new }));
+}
+
+#[test]
+fn another_attempt_reads_its_jobs_anew_and_remembers_what_is_on() {
+    let mut world = moved(1);
+    world.turn("errors", AlarmState::Alarm);
+    world.run_to(Phase::Reverted);
+    let retried = |mut world: World| {
+        world.ask(Event::RetryRequested { reason: None });
+        let (old, new) = (turn_on(&world, JobSide::Old), HalfId::new(0, JobSide::New));
+        assert!(objects(&world, old), "the new side was read off before");
+        world.checker.job_turned(new, true).len()
+    };
+    assert_eq!(retried(world.clone()), 1, "the old side is on");
+    world.switch_by_others(0, JobSide::Old, true);
+    assert_eq!(retried(world), 0, "by another's hand");
 }
 
 #[test]

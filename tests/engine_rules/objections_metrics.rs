@@ -190,6 +190,11 @@ fn what_is_as_bad_on_the_old_side_may_halt_and_what_is_not_goes_back() {
     };
     assert_eq!(both(idle), RED, "what has no weight is no measure");
     assert_eq!(both(|case| case.decision.events.clear()), RED);
+    let theirs = |case: &mut Case| {
+        case.rates("new", &[FINE; 5]);
+        case.decision.events.clear();
+    };
+    assert_eq!(both(theirs), None, "what is bad on the old side only");
 }
 
 /// A step over one series with this bound, and as it is read.

@@ -192,7 +192,7 @@ fn a_hold_is_news_once_and_again_when_it_comes_back_late() {
             },
         )
     };
-    assert_eq!(news(&world), [drift.clone()]);
+    assert_eq!(news(&world), std::slice::from_ref(&drift));
     world.append("controller", held.clone());
     assert_eq!(news(&world), [], "it is known");
     let because = Vec::new();

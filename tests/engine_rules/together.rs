@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cutover::engine::check::FleetChecker;
 use cutover::engine::event::{Envelope, Event, JOURNAL_VERSION, RevertMode};
 use cutover::engine::evidence::gate::GateId;
 use cutover::engine::fleet::{self, Fleet, FleetSettings, SharedFate, commands};
@@ -21,6 +22,7 @@ use crate::support::engine_world::World;
 struct Many {
     fleet: Fleet,
     states: BTreeMap<CutoverName, State>,
+    checker: FleetChecker,
     now: Timestamp,
 }
 
@@ -39,6 +41,7 @@ impl Many {
         let mut many = Self {
             fleet: Fleet::default(),
             states: BTreeMap::new(),
+            checker: FleetChecker::new(),
             now: world.now,
         };
         for name in names {
@@ -55,6 +58,7 @@ impl Many {
     }
 
     fn take(&mut self, entry: &Envelope) {
+        assert_eq!(self.checker.entry(entry), []);
         let mut state = self.states.remove(&entry.cutover);
         let before = state.as_ref().map(|state| state.phase);
         fold::apply(&mut state, entry).expect("it can follow");
@@ -93,6 +97,7 @@ impl Many {
         let seq = self.fleet.seq + 1;
         let entry = self.envelope(fleet::stream(), seq, event);
         self.fleet.take(&entry);
+        assert_eq!(self.checker.entry(&entry), []);
         seq
     }
 
@@ -247,7 +252,7 @@ fn a_matter_of_its_own_pages_by_itself_and_says_the_rest_with_it() {
     // What was known before is not new with what comes later.
     let mut many = Many::waiting(&["a", "b", "c"]);
     for name in ["a", "b", "c"] {
-        many.holds(name, &[own.clone()]);
+        many.holds(name, std::slice::from_ref(&own));
     }
     many.pass(60);
     for name in ["a", "b", "c"] {
@@ -415,6 +420,27 @@ fn a_person_forgives_what_went_back_up_to_an_entry_and_no_more() {
 }
 
 #[test]
+fn the_fleets_checker_forgives_what_a_person_forgave() {
+    for (earlier, unpaged) in [(0, 0), (1, 1)] {
+        let mut many = Many::baking(&["a"]);
+        let settings = FleetSettings {
+            failure_budget: Some(1),
+            ..FleetSettings::default()
+        };
+        let path = "/plans/fleet.yaml".to_owned();
+        many.fleet_says(Event::FleetSettingsAccepted { settings, path });
+        let a = many.reverts("a", alarm_red());
+        assert_eq!(many.checker.finished().len(), 1, "nobody was woken");
+        many.tell();
+        assert_eq!(many.checker.finished(), []);
+        let forgiven = [(CutoverName::from("a"), a - earlier)].into();
+        let reason = "why".to_owned();
+        many.fleet_says(Event::FleetResumed { reason, forgiven });
+        assert_eq!(many.checker.finished().len(), unpaged);
+    }
+}
+
+#[test]
 fn a_spent_budget_is_told_once_until_the_fleet_is_resumed() {
     let mut many = Many::baking(&["a", "b", "c"]);
     let settings = |failure_budget| FleetSettings {
@@ -448,6 +474,19 @@ fn a_spent_budget_is_told_once_until_the_fleet_is_resumed() {
     many.reverts("c", alarm_red());
     many.fleet_says(accepted(1));
     assert_eq!(spent(&many), Some((1, 1)), "and so is a new one");
+}
+
+#[test]
+fn a_freeze_is_over_at_the_moment_that_it_names() {
+    let mut many = Many::waiting(&["a"]);
+    let until = many.now + SignedDuration::from_hours(1);
+    many.fleet_says(Event::FleetFrozen {
+        until: Some(until),
+        reason: "sale".to_owned(),
+    });
+    let before = until - SignedDuration::from_secs(1);
+    assert!(many.fleet.frozen(before).is_some());
+    assert_eq!(many.fleet.frozen(until), None);
 }
 
 #[test]

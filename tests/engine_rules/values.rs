@@ -254,6 +254,7 @@ fn a_share_is_a_number_of_percent_and_whole_ones_are_known() {
     assert_eq!(quarter.share(), "25%".parse().ok());
     assert_eq!(WeightPair::new(2, 1).share(), "33.333333%".parse().ok());
     assert_eq!(WeightPair::new(1, 2).share(), "66.666667%".parse().ok());
+    assert_eq!(WeightPair::new(1, 6).share(), "85.714286%".parse().ok());
     assert_eq!(WeightPair::new(0, 0).share(), None);
     assert_eq!(WeightPair::new(0, 255).share(), Some(Share::FULL));
     for (one, other, more) in [
@@ -379,4 +380,34 @@ fn jobs_rest_where_they_are_until_a_switch_begins_and_where_it_went_when_it_is_d
         ("old", "new")
     );
     assert_eq!((old.other(), new.other()), (new, old));
+}
+
+#[test]
+fn a_hold_is_journaled_without_what_is_not_so() {
+    let changed = |records: bool| {
+        let path = "/plans/api.yaml".to_owned();
+        serde_json::json!(HoldReason::PlanChanged { path, records })
+    };
+    let plain = serde_json::json!({"kind": "plan_changed", "path": "/plans/api.yaml"});
+    assert_eq!(changed(false), plain);
+    assert_eq!(changed(true)["records"], true);
+}
+
+#[test]
+fn to_wait_for_one_on_its_way_is_one_hold_and_for_one_that_went_back_another() {
+    let on = |phase: Option<Phase>, step: u16| {
+        let on = CutoverName::from("other");
+        let steps = 3;
+        HoldReason::Dependency {
+            on,
+            phase,
+            step,
+            steps,
+        }
+    };
+    let waiting = on(Some(Phase::Waiting), 0).subject();
+    assert_eq!(on(Some(Phase::Baking), 2).subject(), waiting);
+    let reverted = on(Some(Phase::Reverted), 2).subject();
+    assert_eq!(reverted, on(Some(Phase::Reverted), 1).subject());
+    assert!(reverted != waiting && on(None, 0).subject() != waiting);
 }

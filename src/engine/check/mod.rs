@@ -16,7 +16,7 @@ mod jobs;
 mod measures;
 
 pub use decision::decision;
-pub use fleet::{FleetChecker, journal};
+pub use fleet::FleetChecker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
