@@ -79,6 +79,7 @@ mod tests {
         assert_eq!(one.cmp(&copy), Ordering::Equal);
         assert_eq!(one.cmp(&equal), Ordering::Equal);
         assert_eq!(one.cmp(&other), Ordering::Less);
+        assert!(one < other && other > copy);
     }
 
     #[test]

@@ -220,6 +220,7 @@ fn whose_credentials_a_plan_uses_is_journaled_where_they_are_not_the_environment
             ..AwsSettings::default()
         };
         let text = serde_json::to_string(&plan).expect("a plan is JSON");
+        assert_eq!(text.contains("account"), role.is_some());
         let back = serde_json::from_str(&text).expect("a plan can be read back");
         assert_eq!(plan, back);
     }

@@ -24,16 +24,16 @@ use crate::support::engine_world::World;
 
 /// A decision, all that it was made from, and when.
 #[derive(Clone)]
-struct Case {
-    state: State,
-    fleet: Fleet,
-    observation: Observation,
-    decision: Decision,
-    now: Timestamp,
+pub(super) struct Case {
+    pub(super) state: State,
+    pub(super) fleet: Fleet,
+    pub(super) observation: Observation,
+    pub(super) decision: Decision,
+    pub(super) now: Timestamp,
 }
 
 impl Case {
-    fn new((world, observation, decision): (World, Observation, Decision)) -> Self {
+    pub(super) fn new((world, observation, decision): (World, Observation, Decision)) -> Self {
         let case = Self {
             state: world.state().clone(),
             fleet: world.fleet.clone(),
@@ -45,27 +45,27 @@ impl Case {
         case
     }
 
-    fn broken(&self) -> Option<Invariant> {
+    pub(super) fn broken(&self) -> Option<Invariant> {
         let (state, fleet, seen) = (&self.state, &self.fleet, &self.observation);
         let judged = check::decision(state, fleet, seen, &self.decision, self.now);
         judged.err().map(|violation| violation.invariant)
     }
 
     /// Which invariant it breaks when this was otherwise.
-    fn but(&self, change: impl FnOnce(&mut Self)) -> Option<Invariant> {
+    pub(super) fn but(&self, change: impl FnOnce(&mut Self)) -> Option<Invariant> {
         let mut case = self.clone();
         change(&mut case);
         case.broken()
     }
 
-    fn alarm(&mut self, name: &str) -> &mut AlarmReading {
+    pub(super) fn alarm(&mut self, name: &str) -> &mut AlarmReading {
         let reading = self.observation.alarms.get_mut(&alarm(name));
         reading.expect("the plan has the alarm")
     }
 }
 
 /// A step of one cutover, at the end of the bake before it.
-fn step_of(plan: Plan) -> Case {
+pub(super) fn step_of(plan: Plan) -> Case {
     Case::new(second_step(World::new(plan)))
 }
 
@@ -385,6 +385,12 @@ fn entries_that_switch_jobs_on_too_early_are_objected_to() {
     );
     let moved = moved(1);
     assert!(objects(&moved, turn_on(&moved, JobSide::Old)));
+    // A retry after a halt is the same attempt: what was read off is off.
+    let message = "denied".to_owned();
+    let reason = HaltReason::StepFailed { message };
+    world.append("controller", Event::Halted { reason });
+    world.ask(Event::RetryRequested { reason: None });
+    assert!(!objects(&world, turn_on(&world, JobSide::New)));
 }
 
 #[test]
@@ -412,8 +418,31 @@ fn entries_that_end_a_switch_without_its_reasons_are_objected_to() {
     let moved = moved(1);
     assert!(!objects(&moved, Event::Completed {}));
     assert!(objects(&moved, reverted));
+    assert!(
+        objects(&moved, Event::JobsMoved { to: old }),
+        "the new side is not off"
+    );
+    let untouched = at_half(1);
+    assert!(objects(&untouched, Event::JobsMoved { to: new }));
+    assert!(!objects(&untouched, Event::JobsMoved { to: old }));
     let between = between();
     assert!(!objects(&between, Event::JobsMoved { to: new }));
+}
+
+#[test]
+fn another_attempt_reads_its_jobs_anew_and_remembers_what_is_on() {
+    let mut world = moved(1);
+    world.turn("errors", AlarmState::Alarm);
+    world.run_to(Phase::Reverted);
+    let retried = |mut world: World| {
+        world.ask(Event::RetryRequested { reason: None });
+        let (old, new) = (turn_on(&world, JobSide::Old), HalfId::new(0, JobSide::New));
+        assert!(objects(&world, old), "the new side was read off before");
+        world.checker.job_turned(new, true).len()
+    };
+    assert_eq!(retried(world.clone()), 1, "the old side is on");
+    world.switch_by_others(0, JobSide::Old, true);
+    assert_eq!(retried(world), 0, "by another's hand");
 }
 
 #[test]

@@ -4,17 +4,21 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cutover::engine::decide;
-use cutover::engine::event::Event;
+use cutover::engine::event::{Event, FailureClass};
 use cutover::engine::evidence::gate::GateId;
 use cutover::engine::evidence::plan::Measures;
 use cutover::engine::hold::HoldReason;
+use cutover::engine::hooks::{HookId, HookPoint};
+use cutover::engine::jobs::{HalfId, JobSide, JobTurn, JobsState};
 use cutover::engine::observation::{AlarmState, FileReading};
-use cutover::engine::record::GroupName;
-use cutover::engine::state::Phase;
-use cutover::engine::units::{AlarmId, CutoverName, DnsName};
+use cutover::engine::record::{GroupImage, GroupName};
+use cutover::engine::state::{Answer, Phase};
+use cutover::engine::units::{AlarmId, CutoverName, DnsName, Share, WeightPair};
+use jiff::{SignedDuration, Timestamp};
 
 use super::checker::decides;
 use super::{baking, kinds, simple};
+use crate::support::engine_beside;
 use crate::support::engine_flow::{STEPS, error_rate, flow, measured, measures, with_metric};
 use crate::support::engine_flow::{with_regression, with_traffic};
 use crate::support::engine_plan::{alarm, record, source};
@@ -181,4 +185,229 @@ fn an_early_comparison_waits_for_requests_and_does_not_despair() {
     world.run_to_bake(1);
     world.run_minutes(5);
     assert_eq!(kinds(&world), ["too_few_requests", "baking"]);
+}
+
+#[test]
+fn a_hook_is_called_by_its_place_in_the_plan_and_its_point() {
+    let hook = |point: HookPoint, step: u16| HookId {
+        point,
+        step,
+        index: 2,
+    };
+    let (start, step) = (
+        hook(HookPoint::BeforeStart, 0),
+        hook(HookPoint::AfterStep, 3),
+    );
+    assert_eq!(start.to_string(), "hook 2 (before_start)");
+    assert_eq!(step.to_string(), "hook 2 (after_step, step 3)");
+    let api = CutoverName::from("api");
+    assert_eq!(start.key(&api, 1), "api/1/0/before_start/2");
+    assert_eq!(step.key(&api, 4), "api/4/3/after_step/2");
+    for (point, label, can_hold, has_step) in [
+        (HookPoint::BeforeStart, "before_start", true, false),
+        (HookPoint::BeforeStep, "before_step", true, true),
+        (HookPoint::AfterStep, "after_step", true, true),
+        (HookPoint::BeforeRevert, "before_revert", false, false),
+        (HookPoint::AfterRevert, "after_revert", false, false),
+        (HookPoint::Completed, "completed", false, false),
+    ] {
+        assert_eq!(point.to_string(), label);
+        assert_eq!(serde_json::json!(point), label);
+        assert_eq!((point.can_hold(), point.has_step()), (can_hold, has_step));
+    }
+    assert_eq!(engine_beside::hook(HookPoint::Completed).tries(), 3);
+}
+
+#[test]
+fn a_share_is_a_number_of_percent_and_whole_ones_are_known() {
+    assert_eq!(Share::percent(200), Share::FULL);
+    assert_eq!(Share::percent(12).millionths(), 12_000_000);
+    let smallest: Share = "0.390625%".parse().expect("a share");
+    assert_eq!(smallest.millionths(), 390_625);
+    assert_eq!(smallest.as_percent().to_string(), "0.390625");
+    assert_eq!(smallest.whole_percent(), None);
+    assert_eq!(Share::percent(12).whole_percent(), Some(12));
+    assert_eq!(
+        "12.50%".parse::<Share>().expect("a share").to_string(),
+        "12.5%"
+    );
+    assert_eq!(
+        " 7 % ".parse::<Share>().expect("a share"),
+        Share::percent(7)
+    );
+    for (text, said) in [
+        ("5", "`5` has no unit; write `5%`"),
+        ("five", "`five` is not a percentage; write for example `5%`"),
+        ("100.000001%", "`100.000001%` is not between 0% and 100%"),
+        ("99999999999%", "`99999999999%` is not between 0% and 100%"),
+        ("-5%", "`-5%` is not between 0% and 100%"),
+        ("-x%", "`-x%` is not a percentage; write for example `5%`"),
+        ("0.1234567%", "`0.1234567%` has more than six decimals"),
+    ] {
+        assert_eq!(
+            text.parse::<Share>().expect_err("no share").to_string(),
+            said
+        );
+    }
+    let quarter = WeightPair::new(3, 1);
+    assert_eq!((quarter.sum(), quarter.to_string().as_str()), (4, "3/1"));
+    assert_eq!(quarter.share(), "25%".parse().ok());
+    assert_eq!(WeightPair::new(2, 1).share(), "33.333333%".parse().ok());
+    assert_eq!(WeightPair::new(1, 2).share(), "66.666667%".parse().ok());
+    assert_eq!(WeightPair::new(1, 6).share(), "85.714286%".parse().ok());
+    assert_eq!(WeightPair::new(0, 0).share(), None);
+    assert_eq!(WeightPair::new(0, 255).share(), Some(Share::FULL));
+    for (one, other, more) in [
+        ((90, 10), (91, 9), true),
+        ((90, 10), (9, 1), false),
+        ((9, 1), (90, 10), false),
+        ((100, 0), (99, 1), false),
+        ((0, 1), (1, 255), true),
+    ] {
+        let pair = |(old, new)| WeightPair::new(old, new);
+        assert_eq!(pair(one).gives_new_more_than(pair(other)), more, "{one:?}");
+    }
+}
+
+#[test]
+fn a_name_is_the_same_however_it_is_written_and_lies_in_its_zone() {
+    let name = DnsName::new("*.Api.example.com.");
+    assert_eq!(name.to_string(), "*.api.example.com");
+    for written in [
+        "*.api.example.com",
+        "\\052.api.example.com.",
+        "*.API.example.com.",
+    ] {
+        assert!(name.is_written(written), "{written}");
+    }
+    assert!(!name.is_written("api.example.com."));
+    for (zone, inside) in [
+        ("example.com", true),
+        ("*.api.example.com", true),
+        ("ample.com", false),
+        ("www.example.com", false),
+    ] {
+        assert_eq!(name.is_in_zone(&DnsName::new(zone)), inside, "{zone}");
+    }
+}
+
+#[test]
+fn a_plans_steps_are_found_by_number_and_by_share() {
+    let plan = simple();
+    let share = |number: u16| plan.step(number).map(|step| step.share);
+    assert_eq!((share(0), share(3)), (None, None));
+    assert_eq!(share(1), Some(Share::percent(10)));
+    assert_eq!(plan.step_count(), 2);
+    assert_eq!(plan.step_of(Share::percent(10)), Some(1));
+    assert_eq!(plan.step_of(Share::FULL), Some(2));
+    assert_eq!(plan.step_of(Share::percent(50)), None);
+    let alarms: Vec<&str> = plan.alarms().map(|gate| gate.id.name.as_str()).collect();
+    assert_eq!(alarms, ["errors", "latency", "fallback"]);
+}
+
+#[test]
+fn an_image_differs_by_anything_but_its_weights() {
+    let name = DnsName::new("api.example.com");
+    let (old, new) = (record(&name, "eks", 90), record(&name, "ecs", 10));
+    let mut other = record(&name, "eks", 1);
+    assert!(old.same_but_weight(&other));
+    other.ttl = Some(61);
+    assert!(!old.same_but_weight(&other));
+    let image = GroupImage {
+        zone: "Z1".into(),
+        old,
+        new,
+        others: Vec::new(),
+    };
+    let mut moved = image.with_pair(WeightPair::new(1, 2));
+    assert_eq!(moved.pair(), WeightPair::new(1, 2));
+    assert!(image.same_but_pair(&moved));
+    moved.others.push(record(&name, "third", 0));
+    assert!(!image.same_but_pair(&moved), "the group has another member");
+}
+
+#[test]
+fn a_change_of_jobs_is_settled_when_every_answer_is_sure_and_says_what_went_wrong() {
+    let at: Timestamp = "2026-03-02T01:00:00Z".parse().expect("a timestamp");
+    let lands_by = at + SignedDuration::from_mins(1);
+    let refused = || Answer::Refused(FailureClass::Denied, "not allowed".to_owned());
+    let lost = || Answer::Lost("no answer".to_owned());
+    let turn = |answers: Vec<Answer>, answered: bool| JobTurn {
+        turn_id: "1-9-ctl".into(),
+        owner: "ctl".into(),
+        lands_by,
+        side: JobSide::Old,
+        on: false,
+        jobs: vec![0, 1],
+        answers: (0..).zip(answers).collect(),
+        answered_at: answered.then_some(at),
+    };
+    for (answers, settled_at, trouble) in [
+        (vec![Answer::Accepted, Answer::Accepted], at, None),
+        (vec![Answer::Accepted, refused()], at, Some("not allowed")),
+        (vec![Answer::Accepted, lost()], lands_by, Some("no answer")),
+    ] {
+        let answered = turn(answers, true);
+        assert_eq!(answered.settled_at(), settled_at);
+        assert_eq!(answered.trouble(), trouble);
+    }
+    assert_eq!(turn(Vec::new(), false).settled_at(), lands_by);
+}
+
+#[test]
+fn jobs_rest_where_they_are_until_a_switch_begins_and_where_it_went_when_it_is_done() {
+    let jobs = |goal: Option<JobSide>, moved: bool| JobsState {
+        goal,
+        moved,
+        ..JobsState::default()
+    };
+    let (old, new) = (JobSide::Old, JobSide::New);
+    for (goal, moved, are_back, rest_on) in [
+        (None, false, true, Some(old)),
+        (Some(new), false, false, None),
+        (Some(new), true, false, Some(new)),
+        (Some(old), false, false, None),
+        (Some(old), true, true, Some(old)),
+    ] {
+        let jobs = jobs(goal, moved);
+        assert_eq!((jobs.are_back(), jobs.rest_on()), (are_back, rest_on));
+    }
+    let mut jobs = jobs(Some(new), false);
+    jobs.turned.insert(HalfId::new(3, old));
+    assert!(jobs.has_turned(old) && !jobs.has_turned(new));
+    assert_eq!(
+        (old.to_string().as_str(), new.to_string().as_str()),
+        ("old", "new")
+    );
+    assert_eq!((old.other(), new.other()), (new, old));
+}
+
+#[test]
+fn a_hold_is_journaled_without_what_is_not_so() {
+    let changed = |records: bool| {
+        let path = "/plans/api.yaml".to_owned();
+        serde_json::json!(HoldReason::PlanChanged { path, records })
+    };
+    let plain = serde_json::json!({"kind": "plan_changed", "path": "/plans/api.yaml"});
+    assert_eq!(changed(false), plain);
+    assert_eq!(changed(true)["records"], true);
+}
+
+#[test]
+fn to_wait_for_one_on_its_way_is_one_hold_and_for_one_that_went_back_another() {
+    let on = |phase: Option<Phase>, step: u16| {
+        let on = CutoverName::from("other");
+        let steps = 3;
+        HoldReason::Dependency {
+            on,
+            phase,
+            step,
+            steps,
+        }
+    };
+    let waiting = on(Some(Phase::Waiting), 0).subject();
+    assert_eq!(on(Some(Phase::Baking), 2).subject(), waiting);
+    let reverted = on(Some(Phase::Reverted), 2).subject();
+    assert_eq!(reverted, on(Some(Phase::Reverted), 1).subject());
+    assert!(reverted != waiting && on(None, 0).subject() != waiting);
 }

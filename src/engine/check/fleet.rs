@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Invariant, Violation, Violations, one, violation};
+use super::{Invariant, Violations, one, violation};
 use crate::engine::event::{Envelope, Event};
 use crate::engine::fleet;
 use crate::engine::fold;
@@ -173,18 +173,4 @@ impl FleetChecker {
         );
         broken
     }
-}
-
-/// Puts a whole journal before the checker.
-///
-/// # Errors
-/// The first violation.
-pub fn journal(entries: &[Envelope]) -> Result<(), Violation> {
-    let mut checker = FleetChecker::new();
-    for entry in entries {
-        if let Some(broken) = checker.entry(entry).into_iter().next() {
-            return Err(broken);
-        }
-    }
-    Ok(())
 }

@@ -101,9 +101,8 @@ struct Counts {
 impl Counts {
     fn is_bad(&self, gate: &MetricGate) -> bool {
         let (errors, requests) = self.all;
-        let together = requests > 0.0
-            && requests >= least(gate)
-            && crosses(gate.bound, 100.0 * errors / requests);
+        // Without any requests there is no rate, and none of it is faint.
+        let together = requests >= least(gate) && crosses(gate.bound, 100.0 * errors / requests);
         let faint = if together { self.faint } else { 0 };
         self.bad + faint >= usize::from(gate.points)
     }

@@ -16,7 +16,7 @@ mod jobs;
 mod measures;
 
 pub use decision::decision;
-pub use fleet::{FleetChecker, journal};
+pub use fleet::FleetChecker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -298,7 +298,6 @@ impl Checker {
                 Invariant::I10,
                 "it was cancelled after a write was intended",
             ),
-            _ if entry.seq != state.seq + 1 => one(Invariant::I6, "an entry is missing"),
             _ => Vec::new(),
         }
     }
@@ -400,11 +399,11 @@ impl Checker {
     /// Follows the bake clock.
     fn count(&mut self, entry: &Envelope) {
         match &entry.event {
-            Event::BakeStarted { .. } | Event::RetryRequested { .. } => {
+            Event::BakeStarted { .. } => self.bake = BakeClock::default(),
+            // Another attempt bakes all its steps, and after a halt the last one bakes again (RULES E5).
+            Event::RetryRequested { .. } => {
                 self.bake = BakeClock::default();
-                if matches!(&self.state, Some(state) if state.phase == Phase::Reverted) {
-                    self.baked.clear();
-                }
+                self.baked.clear();
             }
             Event::GatesPassed {} => self.bake.since = Some(entry.at),
             Event::BakeCounted { until, running } => {

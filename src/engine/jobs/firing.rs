@@ -395,7 +395,15 @@ mod tests {
         nightly.catch_up = Some(SignedDuration::from_mins(5));
         let until = Some(at("2026-03-05T03:05:01Z"));
         assert_eq!(nightly.makes_up_until(now, off_at), until);
-        let later = at("2026-03-05T03:06:00Z");
+        let last = at("2026-03-05T03:05:00Z");
+        assert_eq!(nightly.makes_up_until(last, off_at), until);
+        let just = at("2026-03-05T03:00:00Z");
+        assert_eq!(
+            nightly.makes_up_until(now, just),
+            until,
+            "it ran as it went off"
+        );
+        let later = at("2026-03-05T03:05:01Z");
         assert_eq!(nightly.makes_up_until(later, off_at), None);
         // Nobody ran it: it is rightly made up for.
         let earlier = at("2026-03-05T02:59:00Z");
@@ -413,5 +421,115 @@ mod tests {
             often.makes_up_until(at("2026-03-05T03:01:00Z"), off_at),
             None
         );
+    }
+
+    #[test]
+    fn the_last_firing_is_the_one_at_this_moment_or_before_it() {
+        let now = at("2026-03-04T10:30:00Z");
+        for (expression, last) in [
+            ("cron(30 10 * * ? *)", Some("2026-03-04T10:30:00Z")),
+            ("cron(31 10 * * ? *)", Some("2026-03-03T10:31:00Z")),
+            ("*/20 * * * *", Some("2026-03-04T10:20:00Z")),
+            ("0 0 29 2 *", Some("2024-02-29T00:00:00Z")),
+            ("0 0 31 12 *", Some("2025-12-31T00:00:00Z")),
+            ("cron(0 0 1 1 ? 2027)", None),
+            ("at(2026-03-04T10:30:00)", Some("2026-03-04T10:30:00Z")),
+            ("at(2026-03-04T10:30:01)", None),
+        ] {
+            let firing = firing(expression, None);
+            assert_eq!(firing.last(now), last.map(at), "{expression}");
+        }
+        // A leap day is eight years away where the century has none.
+        let leap = firing("0 0 29 2 *", None);
+        let next = leap.next(at("2096-02-29T00:00:00Z"));
+        assert_eq!(next, Some(at("2104-02-29T00:00:00Z")));
+        let last = leap.last(at("2104-02-28T23:59:59Z"));
+        assert_eq!(last, Some(at("2096-02-29T00:00:00Z")));
+    }
+
+    #[test]
+    fn fields_are_lists_ranges_steps_and_names() {
+        // A Wednesday.
+        let now = at("2026-03-04T10:30:00Z");
+        let next = |expression: &str| firing(expression, None).next(now);
+        for (expression, fires) in [
+            ("5,50 10 * * *", "2026-03-04T10:50:00Z"),
+            ("50,5 10 * * *", "2026-03-04T10:50:00Z"),
+            ("0-10 * * * *", "2026-03-04T11:00:00Z"),
+            ("10-59/25 10 * * *", "2026-03-04T10:35:00Z"),
+            ("40/10 10 * * *", "2026-03-04T10:40:00Z"),
+            ("0 */6 * * *", "2026-03-04T12:00:00Z"),
+            ("0 0 * apr *", "2026-04-01T00:00:00Z"),
+            ("0 0 * 12 *", "2026-12-01T00:00:00Z"),
+            ("0 0 * * sat", "2026-03-07T00:00:00Z"),
+            ("0 0 * * 4-5", "2026-03-05T00:00:00Z"),
+            ("0 0 31 * *", "2026-03-31T00:00:00Z"),
+            ("0 23 4 3 *", "2026-03-04T23:00:00Z"),
+            ("cron(0 0 ? * 7 *)", "2026-03-07T00:00:00Z"),
+            ("cron(0 0 ? * SUN *)", "2026-03-08T00:00:00Z"),
+            ("cron(0 0 1 1 ? 2028-2030)", "2028-01-01T00:00:00Z"),
+            ("cron(0 0 1 1 ? 2199)", "2199-01-01T00:00:00Z"),
+            ("@daily", "2026-03-05T00:00:00Z"),
+            ("@midnight", "2026-03-05T00:00:00Z"),
+            ("@weekly", "2026-03-08T00:00:00Z"),
+            ("@monthly", "2026-04-01T00:00:00Z"),
+            ("@yearly", "2027-01-01T00:00:00Z"),
+            ("@annually", "2027-01-01T00:00:00Z"),
+        ] {
+            // What is further away than any leap day is not looked for.
+            let found = (!expression.contains("2199")).then(|| at(fires));
+            assert_eq!(next(expression), found, "{expression}");
+        }
+        for wrong in [
+            "60 * * * *",
+            "* 24 * * *",
+            "* * 0 * *",
+            "* * 32 * *",
+            "* * * 0 *",
+            "* * * 13 *",
+            "* * * * 8",
+            "cron(* * ? * 0 *)",
+            "cron(* * ? * 8 *)",
+            "cron(0 0 1 1 ? 1969)",
+            "cron(0 3 * * ? *",
+            "cron(0 3 * * ?)",
+            "10-5 * * * *",
+            "*/0 * * * *",
+            "*/x * * * *",
+            "15W * * * *",
+            "@never",
+        ] {
+            assert_eq!(next(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn of_a_firing_that_is_near_it_is_told_how_long_a_switch_keeps_away() {
+        let mut nightly = firing("0 3 * * *", None);
+        nightly.spread = SignedDuration::from_mins(5);
+        nightly.catch_up = Some(SignedDuration::from_mins(30));
+        let away = SignedDuration::from_mins(10);
+        let busy = |now: &str| {
+            let busy = nightly.busy(at(now), away)?;
+            Some((busy.until, busy.lasts.as_mins()))
+        };
+        // From ten minutes before it: itself, five minutes of spread, thirty in which it is made up for.
+        let all = Some((at("2026-03-05T03:35:00Z"), 45));
+        assert_eq!(busy("2026-03-05T02:50:00Z"), None);
+        assert_eq!(busy("2026-03-05T02:50:01Z"), all);
+        assert_eq!(busy("2026-03-05T03:34:59Z"), all);
+        assert_eq!(busy("2026-03-05T03:35:00Z"), None);
+        // What is made up for for less than `away` keeps away for that.
+        let mut often = firing("0 * * * *", None);
+        often.catch_up = Some(SignedDuration::from_mins(1));
+        let busy = often.busy(at("2026-03-05T03:05:00Z"), away).unwrap();
+        assert_eq!(
+            (busy.until, busy.lasts.as_mins()),
+            (at("2026-03-05T03:10:00Z"), 20)
+        );
+        // An hour has room for 59 minutes of it, and not for 60.
+        let away = |mins| SignedDuration::from_mins(mins);
+        assert!(often.busy(at("2026-03-05T03:05:00Z"), away(29)).is_some());
+        assert_eq!(often.busy(at("2026-03-05T03:05:00Z"), away(30)), None);
     }
 }

@@ -168,7 +168,7 @@ impl Windows {
         Some((pieces.filter(|(from, to)| from < to).collect(), end))
     }
 
-    /// The minutes of a civil day that are open, in order, with gaps between them.
+    /// The minutes of a civil day that are open, in order. What ends where it begins, or before, is nothing.
     fn minutes_of(&self, date: Date) -> Vec<(i32, i32)> {
         let allowed = if self.allow.is_empty() {
             vec![(0, DAY)]
@@ -179,18 +179,11 @@ impl Windows {
         let mut open = Vec::new();
         for (from, to) in allowed {
             let mut at = from;
-            for (shut, again) in denied
-                .iter()
-                .filter(|(shut, again)| from < *again && *shut < to)
-            {
-                if at < *shut {
-                    open.push((at, *shut));
-                }
-                at = *again;
+            for (shut, again) in &denied {
+                open.push((at, to.min(*shut)));
+                at = at.max(*again);
             }
-            if at < to {
-                open.push((at, to));
-            }
+            open.push((at, to));
         }
         open
     }

@@ -227,3 +227,84 @@ fn windows_are_journaled_as_they_are_written() {
     assert_eq!(serde_json::from_value::<Windows>(json).unwrap(), windows);
     assert!("Asia/Tokio".parse::<Zone>().is_err());
 }
+
+#[test]
+fn a_zone_is_known_by_its_name_as_the_database_writes_it() {
+    let zone = |name: &str| name.parse::<Zone>();
+    let tokyo = zone("asia/tokyo").unwrap();
+    assert_eq!(tokyo.name(), "Asia/Tokyo");
+    assert_eq!((tokyo.to_string(), format!("{tokyo:?}")), {
+        let (name, debug) = ("Asia/Tokyo", "Zone(Asia/Tokyo)");
+        (name.to_owned(), debug.to_owned())
+    });
+    let berlin = zone("Europe/Berlin").unwrap();
+    assert!(tokyo == zone("Asia/Tokyo").unwrap() && tokyo != berlin && tokyo < berlin);
+    assert_eq!(
+        (Zone::utc().name(), Zone::utc()),
+        ("UTC", zone("UTC").unwrap())
+    );
+    assert!(Zone::names().any(|name| name == "Asia/Tokyo"));
+    let unknown = zone("Asia/Tokio").unwrap_err().to_string();
+    assert_eq!(unknown, "there is no time zone Asia/Tokio");
+    let noon = at("2026-12-07T03:00:00Z");
+    assert_eq!(tokyo.wall(noon).to_string(), "2026-12-07T12:00:00");
+    assert_eq!(tokyo.instant(tokyo.wall(noon)), noon);
+}
+
+#[test]
+fn an_entry_says_whether_it_has_dates_and_how_far_it_runs_over_midnight() {
+    for (text, dates, over) in [
+        ("Mon-Fri", false, None),
+        ("10:00-24:00", false, None),
+        ("Mon 22:00-02:00", false, Some(240)),
+        ("23:30-00:15", false, Some(45)),
+        ("2026-12-31", true, None),
+        ("2026-12-31 12:00-11:59", true, Some(1_439)),
+    ] {
+        let entry: Entry = text.parse().unwrap();
+        assert_eq!(
+            (entry.has_dates(), entry.over_midnight()),
+            (dates, over),
+            "{text}"
+        );
+        assert_eq!(entry.to_string(), text);
+    }
+}
+
+#[test]
+fn what_is_denied_at_the_edges_or_several_times_is_taken_out_once() {
+    let day = at("2026-12-07T00:00:00Z");
+    let open = |allow: &[&str], deny: &[&str]| {
+        let windows = windows("UTC", allow, deny);
+        let mut found = Vec::new();
+        let (mut from, end) = (day, day + hours(24));
+        while let Some(open) = windows.opens_at(from).filter(|open| *open < end) {
+            let shut = windows.closes_at(open).unwrap_or(end).min(end);
+            let hour = |at: Timestamp| at.duration_since(day).as_hours();
+            found.push((hour(open), hour(shut)));
+            from = shut;
+        }
+        found
+    };
+    let office = ["08:00-18:00"];
+    assert_eq!(open(&office, &[]), [(8, 18)]);
+    assert_eq!(open(&office, &["08:00-10:00", "16:00-18:00"]), [(10, 16)]);
+    assert_eq!(open(&office, &["06:00-08:00", "18:00-20:00"]), [(8, 18)]);
+    assert_eq!(open(&office, &["06:00-09:00", "17:00-20:00"]), [(9, 17)]);
+    assert_eq!(
+        open(&office, &["10:00-14:00", "11:00-12:00"]),
+        [(8, 10), (14, 18)]
+    );
+    assert_eq!(
+        open(&office, &["10:00-12:00", "12:00-14:00"]),
+        [(8, 10), (14, 18)]
+    );
+    assert_eq!(open(&["08:00-10:00", "10:00-12:00"], &[]), [(8, 12)]);
+    assert_eq!(open(&["08:00-11:00", "09:00-10:00"], &[]), [(8, 11)]);
+    assert_eq!(
+        open(&["08:00-10:00", "14:00-16:00"], &["09:00-15:00"]),
+        [(8, 9), (15, 16)]
+    );
+    assert_eq!(open(&[], &["00:00-06:00", "22:00-24:00"]), [(6, 22)]);
+    assert_eq!(open(&["20:00-04:00"], &[]), [(0, 4), (20, 24)]);
+}
