@@ -218,7 +218,7 @@ fn a_clock_that_jumps_ahead_makes_no_second_reading_of_the_first() {
     let baseline_seen = Event::BaselineSeen {
         at: Some(world.now),
     };
-    assert_eq!(seen.events, [baseline_seen.clone()]);
+    assert_eq!(seen.events, std::slice::from_ref(&baseline_seen));
     world.append("controller", baseline_seen);
     world.now += SignedDuration::from_secs(16);
     let jumped = decide::decide(world.state(), &world.fleet, &observation, world.now);

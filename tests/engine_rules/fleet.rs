@@ -41,8 +41,8 @@ fn limit(world: &mut World, max_in_flight: Option<u32>, failure_budget: Option<u
 
 /// Freezes the fleet, until somebody ends that.
 pub(super) fn freeze(world: &mut World) {
-    let frozen = commands::freeze(&world.fleet, None, "sale", world.now).unwrap();
-    tell(world, frozen);
+    let frozen = commands::freeze(&world.fleet, None, "sale", world.now);
+    tell(world, frozen.expect("it is not frozen"));
 }
 
 /// Another cutover of the journal, at the end of the entries of `world`; its fleet becomes this one's.

@@ -206,6 +206,12 @@ fn before_the_start_nothing_of_a_step_or_a_revert_can_have_happened() {
             ),
         ],
     );
+    assert!(after(&world, intended(&baking)).is_ok());
+}
+
+#[test]
+fn before_the_start_nothing_is_counted_nor_adopted_and_the_fleets_entries_are_not_ours() {
+    let world = World::new(simple());
     let counted = Event::BakeCounted {
         until: world.now,
         running: false,
@@ -226,7 +232,6 @@ fn before_the_start_nothing_of_a_step_or_a_revert_can_have_happened() {
             (frozen, "it belongs to the fleet's stream"),
         ],
     );
-    assert!(after(&world, intended(&baking)).is_ok());
 }
 
 #[test]
@@ -439,7 +444,15 @@ fn jobs_move_one_way_at_a_time_in_the_order_of_the_switch() {
     refused(&waiting, [(to(JobSide::New), way)]);
     let mut others = world.state().plan().clone();
     others.jobs = None;
-    assert!(after(&world, amended(others.clone())).is_ok());
+    assert!(after(&world, amended(others)).is_ok());
+}
+
+#[test]
+fn the_side_that_is_left_is_off_and_drained_before_the_other_is_switched_on() {
+    let to = |to: JobSide| Event::JobSwitchIntended { to };
+    let way = "jobs do not move that way in this phase";
+    let mut world = moving();
+    world.run_to_bake(1);
     // The first try comes to nothing, so that the old side is still on.
     world.aside.turns = TurnFate::Ignored;
     until(&mut world, "job_turn_resolved");
@@ -492,7 +505,15 @@ fn jobs_move_one_way_at_a_time_in_the_order_of_the_switch() {
             ),
         ],
     );
+}
+
+#[test]
+fn jobs_that_have_moved_move_no_further_and_stay_in_the_plan() {
+    let mut world = moving();
+    world.run_to_bake(1);
     until(&mut world, "jobs_moved");
+    let mut others = world.state().plan().clone();
+    others.jobs = None;
     let mut longer = world.state().plan().clone();
     longer.steps[1].bake = SignedDuration::from_hours(9);
     assert!(after(&world, amended(longer)).is_ok(), "the jobs stay");

@@ -2,7 +2,7 @@
 
 use cutover::engine::decide::{self, Decision};
 use cutover::engine::event::{Event, FailureClass, RevertMode};
-use cutover::engine::jobs::SwitchAt;
+use cutover::engine::jobs::{JobTurn, SwitchAt};
 use cutover::engine::observation::{AlarmState, GroupReading, Observation};
 use cutover::engine::plan::HoldOrRevert;
 use cutover::engine::state::Phase;
@@ -228,12 +228,7 @@ fn jobs_are_looked_at_every_minute_at_rest_and_every_five_seconds_while_they_mov
         world.tick(1);
     }
     every(&world, 5);
-    let settled_at = world
-        .state()
-        .jobs
-        .turn
-        .as_ref()
-        .map(|turn| turn.settled_at());
+    let settled_at = world.state().jobs.turn.as_ref().map(JobTurn::settled_at);
     world.now = settled_at.expect("it may land until then");
     assert!(wants(&world, Some(1)), "now it shows what came of it");
     assert!(!wants(&world, Some(0)), "it has been looked at since");

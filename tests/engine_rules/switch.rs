@@ -4,7 +4,7 @@
 use cutover::engine::decide;
 use cutover::engine::event::{Event, RevertMode};
 use cutover::engine::hold::HoldReason;
-use cutover::engine::jobs::{Firing, JobSide, SwitchAt};
+use cutover::engine::jobs::{Firing, HalfId, JobSide, SwitchAt};
 use cutover::engine::observation::AlarmState;
 use cutover::engine::state::Phase;
 use cutover::engine::units::Share;
@@ -30,8 +30,8 @@ fn drifted(world: &World) -> Option<(Vec<String>, Vec<String>)> {
     })
 }
 
-fn only(job: &str) -> Option<(Vec<String>, Vec<String>)> {
-    Some((vec![job.to_owned()], Vec::new()))
+fn only(job: &str) -> (Vec<String>, Vec<String>) {
+    (vec![job.to_owned()], Vec::new())
 }
 
 /// A world whose jobs are to be switched now, and held back by a pause.
@@ -212,7 +212,7 @@ fn what_was_read_off_and_is_on_again_is_somebody_elses_doing() {
     world.switch_by_others(0, JobSide::Old, true);
     world.run_minutes(5);
     assert_eq!(world.job(0), OLD_ONLY);
-    assert_eq!(drifted(&world), only("job-0"));
+    assert_eq!(drifted(&world), Some(only("job-0")));
     world.switch_by_others(0, JobSide::Old, false);
     run_until(&mut world, "jobs_moved");
 }
@@ -227,7 +227,7 @@ fn what_was_read_on_and_is_off_again_is_somebody_elses_doing() {
     world.switch_by_others(0, JobSide::New, false);
     world.run_minutes(5);
     assert_eq!(world.job(0), NEITHER);
-    assert_eq!(drifted(&world), only("job-0"));
+    assert_eq!(drifted(&world), Some(only("job-0")));
     world.switch_by_others(0, JobSide::New, true);
     run_until(&mut world, "jobs_moved");
 }
@@ -239,7 +239,7 @@ fn what_is_off_before_it_was_told_to_be_is_somebody_elses_doing() {
     world.append("ctl-1", Event::JobSwitchIntended { to: JobSide::New });
     world.run_minutes(2);
     assert_eq!(world.count("job_turn_intended"), 0);
-    assert_eq!(drifted(&world), only("job-0"));
+    assert_eq!(drifted(&world), Some(only("job-0")));
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn what_somebody_switched_on_between_the_halves_is_left_on_by_all_but_force() {
     world.switch_by_others(0, JobSide::New, true);
     world.run_minutes(3);
     assert_eq!(world.count("jobs_moved"), 0, "not ours, and not yet due");
-    assert_eq!(drifted(&world), only("job-0"));
+    assert_eq!(drifted(&world), Some(only("job-0")));
     for (mode, after) in [(RevertMode::Swap, NEW_ONLY), (RevertMode::Force, OLD_ONLY)] {
         let mut world = world.clone();
         world.roll_back(mode);
@@ -257,7 +257,7 @@ fn what_somebody_switched_on_between_the_halves_is_left_on_by_all_but_force() {
         let ended = mode == RevertMode::Force;
         assert_eq!(world.phase() == Phase::Reverted, ended, "{mode:?}");
         if !ended {
-            assert_eq!(drifted(&world), only("job-0"));
+            assert_eq!(drifted(&world), Some(only("job-0")));
         }
     }
 }
@@ -404,4 +404,31 @@ fn jobs_that_cannot_be_seen_wake_somebody_after_exactly_unknown_for_and_on_the_w
     back.tick(5);
     assert_eq!(back.phase(), Phase::Reverting);
     assert_eq!(overdue(&back).map(|(overdue, _)| overdue), Some(true));
+}
+
+#[test]
+fn each_half_that_cannot_be_seen_is_told_with_its_own_time() {
+    let mut world = at_half(2);
+    world.run_to_bake(1);
+    let mut observation = world.observe(0);
+    let mut blind = Vec::new();
+    for (job, side) in [(0, JobSide::Old), (0, JobSide::New), (1, JobSide::Old)] {
+        world.pass(10);
+        let half = HalfId::new(job, side);
+        let reading = observation.beside.jobs.get_mut(&half);
+        reading.expect("a job of the plan").look = Err("no answer".to_owned());
+        blind.push((format!("job-{job}"), side, world.now));
+        let decision = decide::decide(world.state(), &world.fleet, &observation, world.now);
+        for event in decision.events {
+            world.append("ctl-1", event);
+        }
+        let unread = world.state().held.iter().filter_map(|reason| match reason {
+            HoldReason::JobsUnread {
+                job, side, since, ..
+            } => Some((job.clone(), *side, *since)),
+            _ => None,
+        });
+        let unread: Vec<_> = unread.collect();
+        assert_eq!(unread, blind);
+    }
 }
