@@ -9,7 +9,7 @@ use cutover::engine::units::WeightPair;
 use jiff::{SignedDuration, Timestamp};
 
 use super::checker::decides;
-use super::{baking, kinds, taken_back};
+use super::{baking, kinds, simple, taken_back};
 use crate::support::engine_plan::plan;
 use crate::support::engine_world::{Fate, World};
 
@@ -189,6 +189,27 @@ fn drift_halts_no_revert_while_something_of_ours_may_land_or_is_not_read() {
     assert_eq!(world.phase(), Phase::Halted);
     assert_eq!(world.pair(0), back());
     assert_eq!(kinds(&world), ["halted"]);
+}
+
+#[test]
+fn drift_halts_no_revert_until_a_lost_write_can_land_no_more() {
+    let mut world = World::new(simple());
+    world.fate = Fate::RequestLost;
+    world.pass(10);
+    world.round(0);
+    world.perform(0);
+    let intended_at = world.now;
+    world.fate = Fate::Accepted;
+    world.others_write(0, 50, 50);
+    world.roll_back(RevertMode::Swap);
+    for _ in 0..60 {
+        world.tick(1);
+        if world.phase() == Phase::Halted {
+            break;
+        }
+    }
+    // It may be sent for 15 s, and land for 15 s more.
+    assert_eq!(world.now, intended_at + secs(30));
 }
 
 #[test]

@@ -68,6 +68,17 @@ fn what_holds_the_step_holds_its_switch_which_is_looked_for_every_five_seconds()
 }
 
 #[test]
+fn while_neither_side_runs_it_is_told_since_when() {
+    let mut world = between();
+    world.tick(1);
+    let told = held(&world, |reason| match reason {
+        HoldReason::JobsMoving { off_since, .. } => Some(*off_since),
+        _ => None,
+    });
+    assert_eq!(told, Some(times(&world, "jobs_off").first().copied()));
+}
+
+#[test]
 fn a_switch_is_begun_by_looks_of_the_last_forty_seconds_only() {
     for (age, begins) in [(40, true), (41, false)] {
         let mut world = due(1);
