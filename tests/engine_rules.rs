@@ -71,6 +71,17 @@ fn taken_back(fate: Fate) -> World {
     world
 }
 
+/// A world whose start was called off before its first write.
+fn called_off() -> World {
+    let mut world = World::new(simple());
+    world.ask(Event::PauseRequested { reason: None });
+    world.tick(10);
+    world.roll_back(RevertMode::Swap);
+    world.tick(10);
+    assert_eq!(world.phase(), Phase::Reverted);
+    world
+}
+
 /// Why the last revert began.
 fn cause(world: &World) -> RevertCause {
     let mut entries = world.journal.iter().rev();

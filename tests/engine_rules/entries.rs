@@ -1,7 +1,7 @@
 //! What no journal may say, and where no world may end: the invariants over entries and their effects.
 
 use cutover::engine::check::Violation;
-use cutover::engine::event::{Envelope, Event, JOURNAL_VERSION, RevertMode, Target};
+use cutover::engine::event::{Event, RevertMode, Target};
 use cutover::engine::evidence::gate::GateId;
 use cutover::engine::hold::{HaltReason, HoldReason};
 use cutover::engine::jobs::JobSide;
@@ -13,22 +13,14 @@ use cutover::engine::window::{Windows, Zone};
 use jiff::{SignedDuration, Timestamp};
 
 use super::checker::second_step;
+use super::objections::violations;
 use super::{baking, simple, taken_back, windows};
 use crate::support::engine_plan::{alarm, plan, source};
 use crate::support::engine_world::{Fate, World};
 
 /// What the checker says of this entry, besides what the fold refuses by itself.
 fn says(world: &World, event: Event) -> Vec<String> {
-    let entry = Envelope {
-        cutover: world.state().name.clone(),
-        attempt: world.state().attempt,
-        seq: world.state().seq + 1,
-        at: world.now,
-        actor: "controller".to_owned(),
-        version: JOURNAL_VERSION,
-        event,
-    };
-    let broken = world.checker.clone().entry(&entry);
+    let broken = violations(world, event);
     let said = broken.iter().map(Violation::to_string);
     said.filter(|said| !said.contains("cannot follow"))
         .collect()

@@ -13,7 +13,7 @@ use cutover::engine::state::{Phase, State};
 use cutover::engine::units::{CutoverName, Share};
 use jiff::SignedDuration;
 
-use super::{baking, simple};
+use super::{baking, called_off, simple};
 use crate::support::engine_beside::{TurnFate, with_jobs};
 use crate::support::engine_plan::{alarm, plan, source};
 use crate::support::engine_world::World;
@@ -356,12 +356,7 @@ fn after_the_end_only_a_person_or_a_late_write_begins_anything() {
 
 #[test]
 fn a_start_that_was_called_off_takes_no_other_plan_and_is_not_begun() {
-    let mut world = World::new(simple());
-    world.ask(Event::PauseRequested { reason: None });
-    world.tick(10);
-    world.roll_back(RevertMode::Swap);
-    world.tick(10);
-    assert_eq!(world.phase(), Phase::Reverted);
+    let world = called_off();
     let taken = "the step cannot be taken in this phase";
     refused(
         &world,

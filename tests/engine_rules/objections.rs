@@ -1,6 +1,6 @@
 //! The invariants object to what the engine would never decide: a net that lets everything through looks like a good one.
 
-use cutover::engine::check::{self, FleetChecker, Invariant};
+use cutover::engine::check::{self, FleetChecker, Invariant, Violation};
 use cutover::engine::decide::{Decision, Errand};
 use cutover::engine::event::{Envelope, Event, JOURNAL_VERSION};
 use cutover::engine::fleet::{self, Fleet, FleetSettings, Freeze};
@@ -341,8 +341,8 @@ fn a_job_that_would_be_switched_unjournaled_or_during_another_switch_is_objected
     };
 }
 
-/// Whether the checker objects to this entry for the jobs' sake.
-fn objects(world: &World, event: Event) -> bool {
+/// What the checker says of this entry, if it came next.
+pub(super) fn violations(world: &World, event: Event) -> Vec<Violation> {
     let entry = Envelope {
         cutover: world.state().name.clone(),
         attempt: world.state().attempt,
@@ -352,8 +352,12 @@ fn objects(world: &World, event: Event) -> bool {
         version: JOURNAL_VERSION,
         event,
     };
-    let broken = world.checker.clone().entry(&entry);
-    broken
+    world.checker.clone().entry(&entry)
+}
+
+/// Whether the checker objects to this entry for the jobs' sake.
+fn objects(world: &World, event: Event) -> bool {
+    violations(world, event)
         .iter()
         .any(|violation| violation.invariant == Invariant::I13)
 }

@@ -4,22 +4,9 @@
 use cutover::engine::evidence::sequential::{
     Evidence, Judgement, Look, Numbers, Side, Test, TestError,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
-fn start() -> Timestamp {
-    "2026-12-01T00:00:00Z".parse().expect("a time")
-}
-
-/// Requests and errors of the new side, and of the old one, so many minutes after the start.
-fn look(minute: i64, new: (u64, u64), old: (u64, u64)) -> Look {
-    Look {
-        minute: start() + SignedDuration::from_mins(minute),
-        new_requests: new.0,
-        new_errors: new.1,
-        old_requests: old.0,
-        old_errors: old.1,
-    }
-}
+use super::regression::{look, start};
 
 /// The old side alone.
 fn old(minute: i64, requests: u64, errors: u64) -> Look {

@@ -12,7 +12,7 @@ use cutover::engine::state::Phase;
 use cutover::engine::units::{WeightPair, ZoneId};
 use jiff::SignedDuration;
 
-use super::{baking, halt, kinds, simple};
+use super::{baking, called_off, halt, kinds, simple};
 use crate::support::engine_plan::{alarm, plan, source};
 use crate::support::engine_world::{Fate, World};
 
@@ -39,12 +39,7 @@ fn a_pause_lets_a_sent_change_be_verified_and_a_revert_go_on() {
 
 #[test]
 fn a_rollback_before_the_first_write_cancels_without_one() {
-    let mut world = World::new(simple());
-    world.ask(Event::PauseRequested { reason: None });
-    world.tick(10);
-    world.roll_back(RevertMode::Swap);
-    world.tick(10);
-    assert_eq!(world.phase(), Phase::Reverted);
+    let world = called_off();
     assert!(world.changes.is_empty());
 }
 

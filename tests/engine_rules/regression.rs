@@ -14,12 +14,12 @@ mod service;
 
 use service::{Bursts, MINUTES, Service, Trouble};
 
-fn start() -> Timestamp {
+pub(super) fn start() -> Timestamp {
     "2026-12-01T00:00:00Z".parse().expect("a time")
 }
 
 /// New requests and errors, old requests and errors, so many minutes after the start.
-fn look(minute: i64, new: (u64, u64), old: (u64, u64)) -> Look {
+pub(super) fn look(minute: i64, new: (u64, u64), old: (u64, u64)) -> Look {
     Look {
         minute: start() + SignedDuration::from_mins(minute),
         new_requests: new.0,
