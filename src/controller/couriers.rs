@@ -10,13 +10,15 @@ mod round_trip;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Outside;
 use crate::engine::notify::{Channel, Notice};
 use crate::engine::units::{ControllerId, CutoverName};
 
+pub(super) use round_trip::CLAIM_FOR;
 use round_trip::{Report, RoundTrip};
 
 /// How many messages are on their way to one channel at once, over all streams: a fleet that goes back must not be taken
@@ -54,20 +56,18 @@ pub(super) struct Couriers {
     lines: BTreeMap<LineKey, Line>,
     /// How many more messages may be on their way to each channel.
     doors: BTreeMap<String, Arc<Semaphore>>,
-    sender: mpsc::UnboundedSender<(LineKey, Report)>,
-    receiver: mpsc::UnboundedReceiver<(LineKey, Report)>,
+    /// What is on its way. It ends with the controller.
+    trips: JoinSet<(LineKey, Report)>,
 }
 
 impl Couriers {
     pub(super) fn new(outside: Outside, me: ControllerId) -> Self {
-        let (sender, receiver) = mpsc::unbounded_channel();
         Self {
             outside,
             me,
             lines: BTreeMap::new(),
             doors: BTreeMap::new(),
-            sender,
-            receiver,
+            trips: JoinSet::new(),
         }
     }
 
@@ -132,14 +132,11 @@ impl Couriers {
             patient: line.tried,
         };
         line.tried = true;
-        let sender = self.sender.clone();
-        drop(tokio::spawn(async move {
+        self.trips.spawn(async move {
             // The door is never closed.
-            let permit = door.acquire_owned().await;
-            let report = trip.go().await;
-            drop(permit);
-            sender.send((key, report)).unwrap_or_default();
-        }));
+            let _permit = door.acquire_owned().await;
+            (key, trip.go().await)
+        });
     }
 
     /// Whether nothing is on its way, and nothing waits for another process that may have died on it.
@@ -177,8 +174,8 @@ impl Couriers {
         };
         tokio::select! {
             biased;
-            // `sender` is ours, so the channel cannot be closed.
-            Some((key, report)) = self.receiver.recv() => self.note(&key, &report),
+            // A trip does not panic, and only the end of the controller cuts one short.
+            Some(Ok((key, report))) = self.trips.join_next() => self.note(&key, &report),
             () = due => {}
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::engine::event::Envelope;
@@ -36,18 +36,16 @@ enum Way {
 pub(super) struct Pager {
     notifier: Arc<dyn Notifier>,
     parts: BTreeMap<Part, Way>,
-    sender: mpsc::UnboundedSender<(Part, bool)>,
-    receiver: mpsc::UnboundedReceiver<(Part, bool)>,
+    /// What is on its way. It ends with the controller.
+    deliveries: JoinSet<(Part, bool)>,
 }
 
 impl Pager {
     pub(super) fn new(notifier: Arc<dyn Notifier>) -> Self {
-        let (sender, receiver) = mpsc::unbounded_channel();
         Self {
             notifier,
             parts: BTreeMap::new(),
-            sender,
-            receiver,
+            deliveries: JoinSet::new(),
         }
     }
 
@@ -72,14 +70,14 @@ impl Pager {
         }
         let page = page(entry, part.1.clone());
         self.parts.insert(part.clone(), Way::Sent);
-        let (notifier, sender) = (Arc::clone(&self.notifier), self.sender.clone());
-        drop(tokio::spawn(async move {
+        let notifier = Arc::clone(&self.notifier);
+        self.deliveries.spawn(async move {
             let delivered = notifier.page(&page).await;
             if let Err(error) = &delivered {
                 tracing::warn!(cutover = %page.entry.cutover, "a page was not delivered: {error}");
             }
-            sender.send((part, delivered.is_ok())).unwrap_or_default();
-        }));
+            (part, delivered.is_ok())
+        });
         false
     }
 
@@ -92,12 +90,11 @@ impl Pager {
     /// thousand pages are no thousand rounds.
     pub(super) async fn next(&mut self) {
         loop {
-            // `sender` is ours, so the channel cannot be closed.
-            let Some(first) = self.receiver.recv().await else {
+            let Some(first) = self.deliveries.join_next().await else {
                 return std::future::pending().await;
             };
             let mut delivered = self.came_back(first);
-            while let Ok(more) = self.receiver.try_recv() {
+            while let Some(more) = self.deliveries.try_join_next() {
                 delivered |= self.came_back(more);
             }
             if delivered {
@@ -107,7 +104,11 @@ impl Pager {
     }
 
     /// Notes what came of a part; whether it was delivered.
-    fn came_back(&mut self, (part, delivered): (Part, bool)) -> bool {
+    fn came_back(&mut self, joined: Result<(Part, bool), JoinError>) -> bool {
+        // A delivery does not panic, and only the end of the controller cuts one short.
+        let Ok((part, delivered)) = joined else {
+            return false;
+        };
         let way = if delivered {
             Way::Done
         } else {

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::book::Book;
+use super::couriers::CLAIM_FOR;
 use super::round::Due;
 use super::{Controller, ControllerError, Scope};
 use crate::engine::hold::HaltReason;
@@ -16,6 +17,10 @@ use crate::engine::state::{Phase, State};
 /// How long a controller that stops waits for what is on the wire (RULES A1: an operation takes at most 10 s), and for
 /// pages and channels (`DELIVER_WITHIN`).
 const FINISH_WITHIN: Duration = Duration::from_secs(18);
+
+/// How long one does that nobody asked to stop: nobody may come after it to tell what another, which was killed while it
+/// delivered, keeps to itself until its claim runs out.
+const LAST_WORDS_WITHIN: Duration = CLAIM_FOR.saturating_add(FINISH_WITHIN);
 
 /// How long a single run goes on calling hooks and looking at jobs and switching them; what is left then is the next
 /// one's.
@@ -56,14 +61,14 @@ impl Controller {
             // A round is never cut short: stopping waits for its end, which is bounded.
             self.round(&due).await?;
             if self.is_over() {
-                self.finish().await?;
+                self.finish(LAST_WORDS_WITHIN).await?;
                 return Ok(Ending::Finished);
             }
             self.refresh().await?;
             due = tokio::select! {
                 biased;
                 () = &mut stop => {
-                    self.finish().await?;
+                    self.finish(FINISH_WITHIN).await?;
                     return Ok(Ending::Stopped);
                 }
                 due = self.wait(looked_at) => due,
@@ -95,7 +100,7 @@ impl Controller {
             self.round(&due).await?;
             self.refresh().await?;
         }
-        self.finish().await
+        self.finish(LAST_WORDS_WITHIN).await
     }
 
     /// Waits for what is worth a round.
@@ -160,8 +165,8 @@ impl Controller {
     }
 
     /// Waits for what is on the wire, and journals what came of it.
-    async fn finish(&mut self) -> Result<(), ControllerError> {
-        let deadline = Instant::now() + FINISH_WITHIN;
+    async fn finish(&mut self, within: Duration) -> Result<(), ControllerError> {
+        let deadline = Instant::now() + within;
         self.send_pages();
         self.send_notices();
         while !(self.performer.is_idle()

@@ -133,6 +133,22 @@ async fn killed_at_any_time_everything_is_told_in_order_under_one_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn killed_while_it_tells_of_the_end_the_next_one_waits_for_its_claim_and_tells_it() {
+    let world = World::new(&[told_plan(&["info"])]);
+    locked(&world.channels).takes = Duration::from_secs(4);
+    let process = world.start("one");
+    assert!(world.until(900, is_over).await);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    process.task.abort();
+    let end = world.entries("api", "completed")[0].seq;
+    assert!(!told(&world).contains(&end), "it was killed too late");
+    let last = world.start("last");
+    assert!(last.task.await.is_ok());
+    assert_eq!(first_times(&told(&world)), noteworthy(&world));
+    world.assert_unbroken();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_channel_delays_no_round_and_hears_of_everything_when_it_is_back() {
     let world = World::new(&[told_plan(&["info"])]);
     {

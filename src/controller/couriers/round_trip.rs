@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::LineKey;
 use crate::controller::Outside;
@@ -15,7 +15,7 @@ const SLACK: Duration = Duration::from_secs(1);
 
 /// How long a claim lasts: longer than a delivery, and renewed with each. After a process was killed while it delivered, the
 /// next one waits for so long.
-const CLAIM: SignedDuration = SignedDuration::from_secs(20);
+pub(in crate::controller) const CLAIM_FOR: Duration = Duration::from_secs(20);
 
 /// The first wait after a failure; doubled each time.
 const BACKOFF_MIN: Duration = Duration::from_secs(2);
@@ -223,7 +223,7 @@ impl RoundTrip {
         let now = self.now();
         Claim {
             by: self.me.clone(),
-            until: now.saturating_add(CLAIM).unwrap_or(now),
+            until: now.saturating_add(CLAIM_FOR).unwrap_or(now),
         }
     }
 
