@@ -153,7 +153,8 @@ impl Controller {
                 }
                 // A zone that hangs keeps nobody waiting whose alarm turns red meanwhile.
                 index = any_arrives(&mut answers), if !answers.is_empty() => {
-                    self.go_on(&mut answers, index).await?;
+                    let answer = answers.swap_remove(index);
+                    answers.extend(self.go_on(answer).await?);
                     continue;
                 }
             }
@@ -185,19 +186,11 @@ impl Controller {
         })
     }
 
-    /// Writes what has arrived of an answer's groups.
-    async fn go_on(
-        &mut self,
-        answers: &mut Vec<Answer>,
-        index: usize,
-    ) -> Result<(), ControllerError> {
-        let Some(answer) = answers.get_mut(index) else {
-            return Ok(());
-        };
+    /// Writes what has arrived of an answer's groups, and gives back what still waits for some.
+    async fn go_on(&mut self, mut answer: Answer) -> Result<Option<Answer>, ControllerError> {
         self.settle_arrived(&mut answer.reading, &mut answer.seen)
             .await?;
-        answers.retain(|answer| !answer.reading.is_over());
-        Ok(())
+        Ok((!answer.reading.is_over()).then_some(answer))
     }
 
     fn unfinished(&self, names: &[CutoverName]) -> Vec<&State> {
