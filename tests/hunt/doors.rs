@@ -78,11 +78,15 @@ impl Dns for Wire {
         let (dns, account, zone) = (self.dns.clone(), account.clone(), zone.clone());
         let (changes, comment) = (changes.to_vec(), comment.to_owned());
         let world = self.world.clone();
+        let is_untold = self.luck.has_lost_journal();
         let sent = tokio::spawn(async move {
             let answer = dns
                 .change(&account, &zone, &changes, &comment, urgency)
                 .await;
             world.sync();
+            if is_untold && answer.is_ok() {
+                locked(&world.witness).untold(&zone, &changes);
+            }
             answer
         });
         let lost = CallError::new("ChangeResourceRecordSets", FailureClass::Transient, "lost");

@@ -110,6 +110,27 @@ fn process(actor: &str) -> Option<u32> {
     actor.strip_prefix("controller ctl-")?.parse().ok()
 }
 
+/// What a batch makes of each group, and whether it does so whatever is there.
+fn by_group(changes: &[RecordChange]) -> BTreeMap<GroupName, (Vec<RecordSet>, bool)> {
+    let mut groups: BTreeMap<GroupName, (Vec<RecordSet>, bool)> = BTreeMap::new();
+    for change in changes {
+        let group = GroupName {
+            name: DnsName::new(&change.record.name),
+            record_type: change.record.record_type.clone(),
+        };
+        let (images, overwrites) = groups.entry(group).or_default();
+        match change.action {
+            ChangeAction::Delete => {}
+            ChangeAction::Create => images.push(change.record.clone()),
+            ChangeAction::Upsert => {
+                images.push(change.record.clone());
+                *overwrites = true;
+            }
+        }
+    }
+    groups
+}
+
 fn pair_of(members: &[RecordSet]) -> Option<WeightPair> {
     let weight = |identifier: &str| {
         let mut found = members.iter().filter(|it| it.set_identifier == identifier);
@@ -458,23 +479,7 @@ impl Witness {
         now: Timestamp,
         blind: bool,
     ) {
-        let mut groups: BTreeMap<GroupName, (Vec<RecordSet>, bool)> = BTreeMap::new();
-        for change in changes {
-            let group = GroupName {
-                name: DnsName::new(&change.record.name),
-                record_type: change.record.record_type.clone(),
-            };
-            let (images, overwrites) = groups.entry(group).or_default();
-            match change.action {
-                ChangeAction::Delete => {}
-                ChangeAction::Create => images.push(change.record.clone()),
-                ChangeAction::Upsert => {
-                    images.push(change.record.clone());
-                    *overwrites = true;
-                }
-            }
-        }
-        for (group, (images, overwrites)) in groups {
+        for (group, (images, overwrites)) in by_group(changes) {
             let owner = self.owner(zone, &group);
             let Some((name, index)) = owner else {
                 self.claim(false, now, || {
@@ -499,6 +504,20 @@ impl Witness {
                 });
             } else {
                 self.may_step(&state, number, (index, pair), now);
+            }
+        }
+    }
+
+    /// A process took these back whose journal is gone for good. Nobody will ever tell those who have the journal: another
+    /// may have completed it meanwhile, and to them it is a stranger's change.
+    pub(crate) fn untold(&mut self, zone: &ZoneId, changes: &[RecordChange]) {
+        for (group, (images, _)) in by_group(changes) {
+            let owner = self.owner(zone, &group).zip(pair_of(&images));
+            let Some(((name, index), pair)) = owner else {
+                continue;
+            };
+            if let Some(track) = self.cutovers.get_mut(&name) {
+                track.checker.changed_by_others(index, pair);
             }
         }
     }
