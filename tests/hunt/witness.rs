@@ -1,20 +1,20 @@
 //! Sees every entry, write, reading and request of all processes, in the order in which they truly happened, and says what
 //! is broken: by the checkers of the invariants, and by laws of its own that only somebody who sees the world can hold.
 
+mod judge;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use cutover::engine::check::{Checker, FleetChecker, Violation};
-use cutover::engine::event::{Envelope, Event, RevertMode};
+use cutover::engine::event::{Envelope, Event};
 use cutover::engine::fleet::{self, Fleet};
-use cutover::engine::hold::HaltReason;
-use cutover::engine::plan::{AlarmGate, NoData};
-use cutover::engine::record::{GroupImage, GroupName, RecordSet};
+use cutover::engine::record::{GroupName, RecordSet};
 use cutover::engine::state::{Phase, State};
-use cutover::engine::units::{CutoverName, DnsName, WeightPair, ZoneId};
+use cutover::engine::units::{CutoverName, WeightPair, ZoneId};
 use cutover::journal::MemoryJournal;
-use cutover::ports::{ChangeAction, Journal, Position, RecordChange};
+use cutover::ports::{Journal, Position};
 use cutover::sim::route53::Route53;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::{self, Id};
@@ -25,20 +25,8 @@ const CALLS_AT_ONCE_MAX: u64 = 60_000;
 /// A stream that is longer grows without end.
 const ENTRIES_MAX: u64 = 4_000;
 
-/// A step may be sent for 15 s (RULES A1); a second more for clocks that differ a little.
-const SENT_WITHIN: SignedDuration = SignedDuration::from_secs(16);
-
-/// Reads must have failed for this long before a revert is written blindly (RULES A5).
-const BLIND_AFTER: SignedDuration = SignedDuration::from_secs(10);
-
-/// A round decides from readings that are no older than this: reads take up to 5 s, twice, and appends 2 s.
-const READINGS_LAST: SignedDuration = SignedDuration::from_secs(25);
-
 /// Clocks that differ by less are not noticed (RULES D3).
 const UNNOTICED_JUMP: SignedDuration = SignedDuration::from_secs(61);
-
-/// An entry is written up to this long after it was decided.
-const APPENDED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// An append that hangs arrives up to this long after it was sent (`Luck::append`).
 const ARRIVES_WITHIN: SignedDuration = SignedDuration::from_secs(20);
@@ -108,27 +96,6 @@ impl Track {
 /// The number of the process that wrote an entry, if one did.
 fn process(actor: &str) -> Option<u32> {
     actor.strip_prefix("controller ctl-")?.parse().ok()
-}
-
-/// What a batch makes of each group, and whether it does so whatever is there.
-fn by_group(changes: &[RecordChange]) -> BTreeMap<GroupName, (Vec<RecordSet>, bool)> {
-    let mut groups: BTreeMap<GroupName, (Vec<RecordSet>, bool)> = BTreeMap::new();
-    for change in changes {
-        let group = GroupName {
-            name: DnsName::new(&change.record.name),
-            record_type: change.record.record_type.clone(),
-        };
-        let (images, overwrites) = groups.entry(group).or_default();
-        match change.action {
-            ChangeAction::Delete => {}
-            ChangeAction::Create => images.push(change.record.clone()),
-            ChangeAction::Upsert => {
-                images.push(change.record.clone());
-                *overwrites = true;
-            }
-        }
-    }
-    groups
 }
 
 fn pair_of(members: &[RecordSet]) -> Option<WeightPair> {
@@ -298,142 +265,6 @@ impl Witness {
         }
     }
 
-    /// Judges an entry by what its writer really saw.
-    fn judge(&mut self, entry: &Envelope, now: Timestamp) {
-        let name = &entry.cutover;
-        if let Event::Halted {
-            reason: HaltReason::Invariant { message },
-        } = &entry.event
-        {
-            self.broken
-                .push(format!("{now} {name}: it stopped itself: {message}"));
-        }
-        let telling = matches!(
-            &entry.event,
-            Event::WeightChangeIntended { .. }
-                | Event::WeightsVerified { .. }
-                | Event::BaselineSeen { at: Some(_) }
-                | Event::Reverted { cancelled: false }
-                | Event::StepCompleted { .. }
-                | Event::Completed {}
-        );
-        let Some(number) = process(&entry.actor).filter(|_| telling) else {
-            return;
-        };
-        let Some(state) = self.state(name).cloned() else {
-            return;
-        };
-        match &entry.event {
-            Event::WeightChangeIntended { step, .. } => {
-                self.advances_seeing(&state, number, now);
-                self.rises_in_its_window(&state, *step, now);
-            }
-            Event::WeightsVerified { images, .. } => {
-                let since = self.cutovers[name].intended.map(|(at, _, _)| at);
-                let pairs: Vec<_> = images.iter().map(GroupImage::pair).collect();
-                self.was_read(&state, number, since, &pairs, now, "verified");
-            }
-            Event::BaselineSeen { at: Some(_) } => {
-                let pairs = baseline(&state);
-                self.was_read(&state, number, None, &pairs, now, "seen at the baseline");
-            }
-            Event::Reverted { cancelled: false } => {
-                let since = self.cutovers[name].baseline_seen;
-                let pairs = baseline(&state);
-                self.was_read(
-                    &state,
-                    number,
-                    since,
-                    &pairs,
-                    now,
-                    "read for the second time",
-                );
-            }
-            Event::StepCompleted { step } => {
-                self.advances_seeing(&state, number, now);
-                self.has_baked(&state, *step, now);
-            }
-            Event::Completed {} => self.advances_seeing(&state, number, now),
-            _ => {}
-        }
-    }
-
-    /// Every group was really read so by that process, after `since`.
-    fn was_read(
-        &mut self,
-        state: &State,
-        number: u32,
-        since: Option<Timestamp>,
-        pairs: &[WeightPair],
-        now: Timestamp,
-        what: &str,
-    ) {
-        for (index, pair) in pairs.iter().enumerate() {
-            let reads = self.reads.get(&(number, state.name.clone(), index));
-            let fits = |(at, read): &(Timestamp, Option<WeightPair>)| {
-                Some(*at) >= since && *read == Some(*pair)
-            };
-            let was = reads.is_some_and(|reads| reads.iter().any(fits));
-            self.claim(was, now, || {
-                format!(
-                    "{}: group {index} is {what} at {pair}, unread by ctl-{number}",
-                    state.name
-                )
-            });
-        }
-    }
-
-    /// What the process last saw of each gate allows it to go on, by the words of RULES C alone.
-    fn advances_seeing(&mut self, state: &State, number: u32, now: Timestamp) {
-        let gates = state.plan().gates.alarms.clone();
-        for AlarmGate { id, no_data } in gates {
-            let seen = self.alarms.get(&(number, id.name.clone())).copied();
-            let fresh = seen.is_some_and(|(at, _)| now.duration_since(at) <= READINGS_LAST);
-            let well = match seen.map(|(_, seen)| seen) {
-                Some(AlarmSeen::Green) => true,
-                Some(AlarmSeen::NoData) => !state.has_started() || no_data == NoData::Pass,
-                Some(AlarmSeen::Red) => state.ignored.contains(&id),
-                Some(AlarmSeen::Nothing) | None => false,
-            };
-            self.claim(fresh && well, now, || {
-                format!(
-                    "{}: it goes on, and ctl-{number} last saw {id} as {seen:?}",
-                    state.name
-                )
-            });
-        }
-    }
-
-    /// By true time, and by what the wall shows then: whoever cannot tell the time to a minute takes no step.
-    fn rises_in_its_window(&mut self, state: &State, step: u16, now: Timestamp) {
-        let Some(windows) = &state.plan().windows else {
-            return;
-        };
-        let goes_on = state.phase == Phase::Shifting && step == state.step;
-        let off = self.jumped.min(UNNOTICED_JUMP) + SENT_WITHIN;
-        let open = [now - off, now, now + off]
-            .iter()
-            .any(|at| windows.is_open(*at));
-        self.claim(goes_on || open, now, || {
-            format!("{}: step {step} is taken outside its window", state.name)
-        });
-    }
-
-    /// A bake is as long as the plan says by true time, however clocks jump.
-    fn has_baked(&mut self, state: &State, step: u16, now: Timestamp) {
-        let track = &self.cutovers[&state.name];
-        let began = track.bake_began;
-        let wanted = state.plan().step(step).map(|step| step.bake);
-        let took = began.map(|began| now.duration_since(began) + self.jumped + APPENDED_WITHIN);
-        let whole = track.skipped || took >= wanted;
-        self.claim(whole, now, || {
-            format!(
-                "{}: step {step} baked for {took:?} of {wanted:?}",
-                state.name
-            )
-        });
-    }
-
     pub(crate) fn read(
         &mut self,
         number: u32,
@@ -468,116 +299,6 @@ impl Witness {
         if all.len() > WRITERS_KEPT {
             all.pop_front();
         }
-    }
-
-    /// A process sends a batch. `blind` if its journal has failed it lately.
-    pub(crate) fn sent(
-        &mut self,
-        number: u32,
-        zone: &ZoneId,
-        changes: &[RecordChange],
-        now: Timestamp,
-        blind: bool,
-    ) {
-        for (group, (images, overwrites)) in by_group(changes) {
-            let owner = self.owner(zone, &group);
-            let Some((name, index)) = owner else {
-                self.claim(false, now, || {
-                    format!("{group} is nobody's, and was written")
-                });
-                continue;
-            };
-            let Some(state) = self.state(&name).cloned() else {
-                self.claim(false, now, || {
-                    format!("{name} is not known, and was written")
-                });
-                continue;
-            };
-            let pair = pair_of(&images);
-            if overwrites {
-                self.may_overwrite(&state, number, index, now);
-            }
-            if pair.is_some() && pair == baseline(&state).get(index).copied() {
-                let journaled = self.cutovers[&name].reverts > 0;
-                self.claim(journaled || blind, now, || {
-                    format!("{name}: group {index} is sent back, and no entry says so")
-                });
-            } else {
-                self.may_step(&state, number, (index, pair), now);
-            }
-        }
-    }
-
-    /// A process took these back whose journal is gone for good. Nobody will ever tell those who have the journal: another
-    /// may have completed it meanwhile, and to them it is a stranger's change.
-    pub(crate) fn untold(&mut self, zone: &ZoneId, changes: &[RecordChange]) {
-        for (group, (images, _)) in by_group(changes) {
-            let owner = self.owner(zone, &group).zip(pair_of(&images));
-            let Some(((name, index), pair)) = owner else {
-                continue;
-            };
-            if let Some(track) = self.cutovers.get_mut(&name) {
-                track.checker.changed_by_others(index, pair);
-            }
-        }
-    }
-
-    /// Only by force or blindly (RULES A5).
-    fn may_overwrite(&mut self, state: &State, number: u32, index: usize, now: Timestamp) {
-        let forced = |mode: RevertMode| mode == RevertMode::Force;
-        let by_force = state
-            .revert
-            .as_ref()
-            .is_some_and(|revert| forced(revert.mode))
-            || state
-                .rollback
-                .as_ref()
-                .is_some_and(|rollback| forced(rollback.mode));
-        let reads = self.reads.get(&(number, state.name.clone(), index));
-        let last = reads.and_then(VecDeque::back).map(|(at, _)| *at);
-        let last = last.or(self.births.get(&number).copied()).unwrap_or(now);
-        let unseen = now.duration_since(last) + self.jumped >= BLIND_AFTER;
-        self.claim(by_force || unseen, now, || {
-            format!("{}: group {index} is overwritten, read {last}", state.name)
-        });
-    }
-
-    /// A step is journaled, its owner's, in time, and sent after the head was read and found unchanged (RULES A1).
-    fn may_step(
-        &mut self,
-        state: &State,
-        number: u32,
-        (index, pair): (usize, Option<WeightPair>),
-        now: Timestamp,
-    ) {
-        let name = &state.name;
-        let meant = state.write.as_ref().is_some_and(|write| {
-            let mut targets = write.targets.iter();
-            targets.any(|target| target.group == index && Some(target.to) == pair)
-        });
-        let verified = state.verified.as_ref().and_then(|images| images.get(index));
-        let again = state.resubmission.is_some() && verified.map(GroupImage::pair) == pair;
-        let intended = self.cutovers[name].intended;
-        let by_owner = intended.filter(|(_, owner, _)| *owner == number);
-        let in_time = by_owner.is_some_and(|(at, _, _)| now.duration_since(at) <= SENT_WITHIN);
-        self.claim((meant || again) && in_time, now, || {
-            format!("{name}: ctl-{number} sends group {index} to {pair:?}; intended: {intended:?}")
-        });
-        let Some((_, _, place)) = by_owner else {
-            return;
-        };
-        let writer = task::try_id();
-        let asked = self.heads.get(&(number, name.clone())).into_iter();
-        let head = asked.flatten().find(|(by, _)| *by == writer);
-        let head = head.map_or(0, |(_, place)| *place);
-        let between = self.entries.get(place + 1..head).unwrap_or_default();
-        let stranger = between
-            .iter()
-            .find(|(_, entry)| entry.cutover == *name && process(&entry.actor) != Some(number));
-        let moved = stranger.map(|(_, entry)| entry.seq);
-        self.claim(head > place && moved.is_none(), now, || {
-            format!("{name}: ctl-{number} sends a step unfenced (#{moved:?} came between)")
-        });
     }
 
     /// A clock jumps. Small jumps are not noticed, and large ones for a moment.
@@ -626,9 +347,4 @@ impl Witness {
         }
         hasher.finish()
     }
-}
-
-fn baseline(state: &State) -> Vec<WeightPair> {
-    let images = state.baseline.iter().flatten();
-    images.map(GroupImage::pair).collect()
 }
