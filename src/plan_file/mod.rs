@@ -8,7 +8,7 @@
 //! the plan's tree, so that everything after that knows one plan, and still every place.
 //!
 //! No stage stops at a mistake: each tells a sink what is wrong and goes on with what is left, so one run names
-//! everything. [`load`] reads a file, [`parse`] a text, [`find`] turns paths into files, [`schema`] is for editors.
+//! everything. [`load()`] reads a file, [`parse`] a text, [`find()`] turns paths into files, [`schema()`] is for editors.
 
 mod channels;
 mod convert;

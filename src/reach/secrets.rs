@@ -27,7 +27,7 @@ impl Secret {
     /// Looks up what stands in a variable.
     ///
     /// # Errors
-    /// As [`Self::found`], or that there is no such variable.
+    /// It is empty, has line breaks or control characters in it, or there is no such variable.
     pub fn variable(name: &str, environment: &Environment) -> Result<Self, String> {
         let found = environment(name).ok_or_else(|| format!("the environment has no {name}"))?;
         Self::found(&found, &format!("${{{name}}}"))
@@ -36,7 +36,7 @@ impl Secret {
     /// Reads what stands in a file.
     ///
     /// # Errors
-    /// As [`Self::found`], or that the file cannot be read.
+    /// It is empty, has line breaks or control characters in it, or the file cannot be read.
     pub fn file(path: &str) -> Result<Self, String> {
         Self::found(&secret_file::read(path)?, &format!("file:{path}"))
     }

@@ -1,7 +1,7 @@
 //! Had this plan run then: the plan is started at every hour of a recorded past, and judged as it would be today.
 //!
 //! There is no second judge. Each start is decided by [`crate::engine::decide`] and folded like any cutover; only Route 53 is
-//! replaced, by one in which every write works, and the alarms are read from the [`record`]. So what reverts here would have
+//! replaced, by one in which every write works, and the alarms are read from the `record`. So what reverts here would have
 //! reverted there: red alarms, flaps between two looks, gates that were unknown for too long, windows that were shut.
 //!
 //! What a record cannot say is what the new side would have done under traffic that it did not have. A backtest answers how

@@ -2,7 +2,7 @@
 //!
 //! Nothing here asks the code that it checks: verdicts, bakes and fences are derived anew from readings and entries.
 //! Only the fold is shared, since the state is by definition the fold of the entries. Four callers: unit tests,
-//! property tests, the simulator after every event, and the live loop, which looks at a decision with [`decision`]
+//! property tests, the simulator after every event, and the live loop, which looks at a decision with [`decision()`]
 //! before it is journaled; [`Violation::halts`] is its answer.
 
 #![expect(

@@ -14,7 +14,7 @@ pub(super) const WITHIN: SignedDuration = SignedDuration::from_mins(10);
 /// How many services must fail.
 pub(super) const SERVICES_MIN: usize = 3;
 
-/// Gates of several services failed within [`WITHIN`].
+/// Gates of several services failed within ten minutes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SharedFate {
     /// How many.

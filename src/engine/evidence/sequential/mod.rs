@@ -29,7 +29,7 @@
 //! Σ e_new·ln(t/r) − Σ e·ln((t·n_new + n_old)/(r·n_new + n_old))
 //! ```
 //!
-//! whose second sum is what a [`Span`](evidence::Span) calls costs. A weighted mean of such products is one too. It is taken
+//! whose second sum is what a `Span` calls costs. A weighted mean of such products is one too. It is taken
 //! over the ratios of [`ALTERNATIVES`], because nobody knows how much worse the new side will be, and over the hours at
 //! which it may have begun to be worse, because otherwise a service that was well for days would have to be ill for days
 //! until it is noticed (mixtures over beginnings: Shin, Ramdas and Rinaldo, *E-detectors*, arXiv 2203.03532). An hour that
@@ -41,7 +41,7 @@
 //! # Bursts
 //!
 //! All of that takes errors for independent. They come in bursts. With the dispersion `φ` of the old side's errors
-//! ([`dispersion`]) the logarithm becomes
+//! (`dispersion`) the logarithm becomes
 //!
 //! ```text
 //! Σ e_new·g(t) − Σ e·ln((t·n_new + n_old)/(r·n_new + n_old))/φ
