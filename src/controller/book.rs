@@ -168,7 +168,8 @@ impl Book {
     }
 
     pub(super) fn states(&self) -> impl Iterator<Item = &State> {
-        self.states.keys().filter_map(|name| self.state(name))
+        let journaled = self.states.iter();
+        journaled.filter_map(|(name, state)| self.shadowed(name).or(state.as_ref().as_ref()))
     }
 
     /// Equal numbers mean that no state has changed in between. None while one may change unseen: in memory only.

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use super::book::Book;
 use super::couriers::CLAIM_FOR;
 use super::round::Due;
-use super::{Controller, ControllerError, Scope};
+use super::{Controller, ControllerError, Note, Scope};
 use crate::engine::hold::HaltReason;
 use crate::engine::state::{Phase, State};
+use crate::engine::units::CutoverName;
 
 /// How long a controller that stops waits for what is on the wire (RULES A1: an operation takes at most 10 s), and for
 /// pages and channels (`DELIVER_WITHIN`).
@@ -144,22 +145,29 @@ impl Controller {
 
     /// When the first cutover wants to be decided again, if any does before the next look.
     fn next_wake(&self) -> Option<Instant> {
+        let mut first: Option<Timestamp> = None;
+        // Whose it is costs more to say than when it is, and this is asked at every wake-up.
+        for (name, at) in self.wakes() {
+            if first.is_none_or(|first| at < first) && self.is_mine(name) {
+                first = Some(at);
+            }
+        }
         let now = self.now();
-        let wakes = self.wakes().map(|(_, at)| instant(at, now));
-        wakes.chain(self.next_beat()).min()
+        let first = first.map(|at| instant(at, now));
+        first.into_iter().chain(self.next_beat()).min()
     }
 
-    fn wakes(&self) -> impl Iterator<Item = (&crate::engine::units::CutoverName, Timestamp)> {
-        self.notes
-            .iter()
-            .filter(|(name, _)| self.is_mine(name))
-            .filter_map(|(name, note)| Some((name, note.glance.as_ref()?.next_at?)))
+    /// When each cutover that was ever looked after wants to be decided again.
+    fn wakes(&self) -> impl Iterator<Item = (&CutoverName, Timestamp)> {
+        let at = |note: &Note| note.glance.as_ref()?.next_at;
+        let notes = self.notes.iter();
+        notes.filter_map(move |(name, note)| Some((name, at(note)?)))
     }
 
-    fn woken(&self) -> BTreeSet<crate::engine::units::CutoverName> {
+    fn woken(&self) -> BTreeSet<CutoverName> {
         let now = self.now();
         self.wakes()
-            .filter(|(_, at)| *at <= now)
+            .filter(|(name, at)| *at <= now && self.is_mine(name))
             .map(|(name, _)| name.clone())
             .collect()
     }
