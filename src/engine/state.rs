@@ -301,8 +301,8 @@ pub struct Revert {
     pub at: Timestamp,
     /// When all groups were first read at the baseline.
     pub baseline_seen: Option<Timestamp>,
-    /// The groups that Route 53 accepted a write of.
-    pub submitted: BTreeSet<usize>,
+    /// The groups that Route 53 accepted a write of, and when it last did.
+    pub submitted: BTreeMap<usize, Timestamp>,
     /// The last refusal or loss, for people.
     pub trouble: Option<String>,
     /// How many refusals and losses there were since something last moved.

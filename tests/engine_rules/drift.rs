@@ -130,6 +130,27 @@ fn a_revert_leaves_somebody_elses_weights_alone_unless_forced() {
 }
 
 #[test]
+fn force_overwrites_what_somebody_keeps_writing_ever_more_seldom_and_says_why() {
+    let mut world = baking();
+    world.roll_back(RevertMode::Force);
+    let overwritten = |world: &mut World, secs: usize| {
+        let before = world.count("weight_change_submitted");
+        for _ in 0..secs {
+            world.others_write(0, 50, 50);
+            world.tick(1);
+        }
+        world.count("weight_change_submitted") - before
+    };
+    let first_minute = overwritten(&mut world, 60);
+    assert!((4..=9).contains(&first_minute), "{first_minute}");
+    assert_eq!(kinds(&world)[0], "revert_blocked");
+    let hour = overwritten(&mut world, 3_600);
+    assert!((50..=62).contains(&hour), "{hour}");
+    world.run_to(Phase::Reverted);
+    assert_eq!(world.pair(0), pair(100, 0));
+}
+
+#[test]
 fn weights_found_at_the_baseline_are_not_written_over() {
     let mut world = baking();
     world.others_write(0, 100, 0);

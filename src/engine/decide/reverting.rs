@@ -24,6 +24,9 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 /// within a second (DESIGN section 11).
 const LOOK_AT_ONCE: SignedDuration = SignedDuration::from_millis(200);
 
+/// What force has overwritten for so long, and is read otherwise all the same, is told.
+const STUBBORN_AFTER: SignedDuration = SignedDuration::from_secs(5);
+
 /// Where a group stands on the way back.
 enum Place {
     /// At the baseline's weights.
@@ -124,7 +127,7 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
         LOOK_AGAIN
     };
     let mut decision = Decision {
-        because: blocked(revert, &places),
+        because: blocked(revert, &places).into_iter().collect(),
         wake_at: retry_at.or(Some(view.now + look)),
         ..Decision::default()
     };
@@ -264,16 +267,26 @@ fn halt(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Event> {
     })
 }
 
-fn blocked(revert: &Revert, places: &[Place]) -> Vec<HoldReason> {
+fn blocked(revert: &Revert, places: &[Place]) -> Option<HoldReason> {
     let unreadable = places
         .iter()
         .any(|place| matches!(place, Place::Unseen(Some(_))));
-    let message = match (&revert.trouble, unreadable) {
-        (Some(trouble), _) if revert.failures > 0 => trouble.clone(),
-        (_, true) => "Route 53 cannot be read".to_owned(),
-        (_, false) => return Vec::new(),
+    let stubborn = places.iter().enumerate().any(|(index, place)| {
+        let last = revert.submitted.get(&index);
+        let tried = last.is_some_and(|last| last.duration_since(revert.at) >= STUBBORN_AFTER);
+        revert.mode == RevertMode::Force && matches!(place, Place::Foreign) && tried
+    });
+    let message = match &revert.trouble {
+        Some(trouble) if revert.failures > 0 => trouble,
+        _ if unreadable => "Route 53 cannot be read",
+        _ if stubborn => {
+            "records were overwritten, and are read otherwise all the same: somebody keeps writing them, or a third one stands in their group"
+        }
+        _ => return None,
     };
-    vec![HoldReason::RevertBlocked { message }]
+    Some(HoldReason::RevertBlocked {
+        message: message.to_owned(),
+    })
 }
 
 /// When the next try is due after failures: 1, 2, 4 … seconds later.
@@ -282,6 +295,15 @@ fn retry_at(revert: &Revert) -> Option<Timestamp> {
     let doublings = revert.failures.saturating_sub(1).min(6);
     let wait = (1_i64 << doublings).min(BACKOFF_MAX_SECS);
     Some(failed_at + SignedDuration::from_secs(wait))
+}
+
+/// When force may overwrite again what it has overwritten and is read otherwise all the same: somebody else keeps writing it,
+/// or a third record stands in the group. The waits double as those after a refusal do; a first time is due at any time.
+fn overwritten_again_at(revert: &Revert, index: usize) -> Option<Timestamp> {
+    let last = *revert.submitted.get(&index)?;
+    let (least, most) = (1, BACKOFF_MAX_SECS);
+    let wait = last.duration_since(revert.at).as_secs().clamp(least, most);
+    Some(last + SignedDuration::from_secs(wait))
 }
 
 fn order(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Order> {
@@ -294,7 +316,8 @@ fn order(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Order> {
         let blind = |since: &Option<Timestamp>| {
             since.is_some_and(|since| view.now.duration_since(since) >= BLIND_REVERT_AFTER)
         };
-        let waiting = revert.submitted.contains(&index);
+        let waiting = revert.submitted.contains_key(&index);
+        let overwrites = force && overwritten_again_at(revert, index) <= Some(view.now);
         match place {
             Place::Ours(image) if !force => {
                 parts.push(Part {
@@ -304,7 +327,9 @@ fn order(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Order> {
                     how: How::Swap,
                 });
             }
-            Place::Ours(_) | Place::Foreign if force => parts.extend(upsert(view, index, to)),
+            Place::Ours(_) | Place::Foreign if overwrites => {
+                parts.extend(upsert(view, index, to));
+            }
             Place::Unseen(since) if !waiting && (force || blind(since)) => {
                 parts.extend(upsert(view, index, to));
             }

@@ -1,6 +1,6 @@
 //! The fold of reverts, halts and ends.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
@@ -25,7 +25,7 @@ impl State {
             mode,
             at,
             baseline_seen: None,
-            submitted: BTreeSet::new(),
+            submitted: BTreeMap::new(),
             trouble: None,
             failures: 0,
             failed_at: None,

@@ -83,7 +83,7 @@ impl State {
         change: Change,
         date: Timestamp,
     ) {
-        let groups = change.groups.clone();
+        let (groups, at) = (change.groups.clone(), change.submitted_at);
         if self.answer(write_id, &groups, &Answer::Accepted) {
             if self.verified_step == 0 {
                 let first = date - FIRST_WRITE_SLACK;
@@ -94,7 +94,9 @@ impl State {
         } else if self.is_resubmission(write_id) {
             self.changes.insert(change_id.clone(), change);
         } else if let Some(revert) = self.revert_of(write_id) {
-            revert.submitted.extend(groups);
+            revert
+                .submitted
+                .extend(groups.into_iter().map(|group| (group, at)));
             (revert.failures, revert.failed_at, revert.trouble) = (0, None, None);
         }
     }
