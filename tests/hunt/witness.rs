@@ -236,6 +236,8 @@ impl Witness {
             return;
         };
         match &entry.event {
+            // It writes nothing: what was read since the write before it counts.
+            Event::WeightChangeIntended { targets, .. } if targets.is_empty() => {}
             Event::WeightChangeIntended { .. } | Event::ChangeLost { .. } => {
                 track.intended = process(&entry.actor).map(|number| (now, number, place));
             }
