@@ -280,7 +280,7 @@ fn blocked(revert: &Revert, places: &[Place]) -> Option<HoldReason> {
         Some(trouble) if revert.failures > 0 => trouble,
         _ if unreadable => "Route 53 cannot be read",
         _ if stubborn => {
-            "records were overwritten, and are read otherwise all the same: somebody keeps writing them, or a third one stands in their group"
+            "records were overwritten, and are read otherwise all the same: somebody keeps writing them"
         }
         _ => return None,
     };
@@ -297,8 +297,8 @@ fn retry_at(revert: &Revert) -> Option<Timestamp> {
     Some(failed_at + SignedDuration::from_secs(wait))
 }
 
-/// When force may overwrite again what it has overwritten and is read otherwise all the same: somebody else keeps writing it,
-/// or a third record stands in the group. The waits double as those after a refusal do; a first time is due at any time.
+/// When force may overwrite again what it has overwritten and is read otherwise all the same: somebody else keeps writing it.
+/// The waits double as those after a refusal do; a first time is due at any time.
 fn overwritten_again_at(revert: &Revert, index: usize) -> Option<Timestamp> {
     let last = *revert.submitted.get(&index)?;
     let (least, most) = (1, BACKOFF_MAX_SECS);
