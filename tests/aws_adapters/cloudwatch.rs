@@ -220,7 +220,9 @@ async fn a_failed_page_leaves_only_its_own_names_unreadable() {
         .iter()
         .filter_map(|(id, reading)| match reading {
             AlarmReading::Denied(why) => Some((id.name.as_str(), why.as_str())),
-            AlarmReading::Unreadable(_) | AlarmReading::Found { .. } | AlarmReading::Missing => None,
+            AlarmReading::Unreadable(_) | AlarmReading::Found { .. } | AlarmReading::Missing => {
+                None
+            }
         })
         .collect();
     assert_eq!(unreadable.len(), 100);
@@ -360,7 +362,10 @@ async fn entries_into_alarm_since_the_first_write_are_collected_over_pages() {
 async fn a_history_that_is_too_long_is_unreadable_and_one_that_is_refused_denied() {
     let endless = Fake::new(|_, _| history(&[(2_000, "OK", "ALARM")], Some("more")));
     let refused = Fake::new(|_, _| cbor_error(403, "AccessDenied", "not authorized"));
-    let cases = [(endless, "too long", 10, false), (refused, "AccessDenied", 1, true)];
+    let cases = [
+        (endless, "too long", 10, false),
+        (refused, "AccessDenied", 1, true),
+    ];
     for (fake, part, calls, is_denied) in cases {
         let signals = fake.aws().await.signals;
         let since = Timestamp::from_second(1_000).unwrap();

@@ -96,7 +96,10 @@ fn a_longer_hosted_zone_of_the_account_refuses_the_start() {
     let (preview, code) = previewed(&scene);
     assert_eq!(code, Some(11), "{preview:#}");
     let problem = preview["problems"][0]["message"].as_str().unwrap_or("");
-    assert!(problem.contains("hosted zone web.example.com ("), "{preview:#}");
+    assert!(
+        problem.contains("hosted zone web.example.com ("),
+        "{preview:#}"
+    );
 }
 
 #[test]
@@ -108,7 +111,10 @@ fn an_alias_to_a_record_of_the_zone_settles_for_that_records_ttl() {
     let zone = scene.zone("example.com").to_string();
     let ends = ["old", "new"].map(|side| {
         let name = format!("{side}-end.example.com");
-        (ChangeAction::Create, plain(&name, "A", 3_600, &["192.0.2.1"]))
+        (
+            ChangeAction::Create,
+            plain(&name, "A", 3_600, &["192.0.2.1"]),
+        )
     });
     write(&scene, ends.into());
     let members = [("eks", "old", 100), ("ecs", "new", 0)].map(|(identifier, side, weight)| {
@@ -163,7 +169,10 @@ fn a_fallback_alarm_without_data_holds_the_start() {
     scene.set_alarm(FALLBACK, AlarmState::InsufficientData);
     let said = scene.say(&["preview", PLAN]);
     assert_eq!(said.code, Some(0), "{said:#?}");
-    assert!(said.stdout.contains("an alarm holds the start"), "{said:#?}");
+    assert!(
+        said.stdout.contains("an alarm holds the start"),
+        "{said:#?}"
+    );
     let _run = scene.run(PLAN);
     let status = scene.wait_for_hold(NAME, "fallback_unknown");
     assert_eq!(status["phase"], "waiting");
@@ -209,18 +218,29 @@ fn external_dns_and_one_target_on_both_sides_are_warned_about_once() {
     };
     write(
         &scene,
-        vec![(ChangeAction::Create, txt), member("eks", 100), member("ecs", 0)],
+        vec![
+            (ChangeAction::Create, txt),
+            member("eks", 100),
+            member("ecs", 0),
+        ],
     );
     let (preview, code) = previewed(&scene);
     assert_eq!(code, Some(0), "{preview:#}");
     let warnings = preview["warnings"].to_string();
     assert!(warnings.contains("ExternalDNS owns it"), "{warnings}");
-    assert!(warnings.contains("both point to one.example.org"), "{warnings}");
+    assert!(
+        warnings.contains("both point to one.example.org"),
+        "{warnings}"
+    );
     let run = scene.run(PLAN);
     scene.wait_for_phase(NAME, "baking");
     let log = run.log();
     assert_eq!(log.matches("ExternalDNS owns it").count(), 1, "{log}");
-    assert_eq!(log.matches("both point to one.example.org").count(), 1, "{log}");
+    assert_eq!(
+        log.matches("both point to one.example.org").count(),
+        1,
+        "{log}"
+    );
     let group = GroupName {
         name: DnsName::new(HOST),
         record_type: "CNAME".to_owned(),
@@ -247,7 +267,11 @@ fn a_preview_shows_when_it_would_start_and_where_it_stands() {
     let _run = scene.run(PLAN);
     scene.wait_for_phase(NAME, "baking");
     let said = scene.say(&["preview", PLAN]);
-    assert!(said.stdout.contains("it is baking at step 1 of 3"), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("it is baking at step 1 of 3"),
+        "{}",
+        said.stdout
+    );
 }
 
 #[test]

@@ -80,7 +80,11 @@ fn a_twin_that_only_the_new_side_answers_refuses_the_start() {
     world.groups[0].1[0].values.clear();
     world.groups[0].1[0].alias = alias("Z9", &format!("dualstack.{lb}"));
     let (refused, warned) = said(&mut world);
-    assert_eq!((refused.len(), warned.len()), (1, 0), "{refused:?} {warned:?}");
+    assert_eq!(
+        (refused.len(), warned.len()),
+        (1, 0),
+        "{refused:?} {warned:?}"
+    );
     assert!(refused[0].contains("AAAA record is answered by the new side only"));
     assert!(refused[0].contains(lb), "{refused:?}");
 }
@@ -97,7 +101,11 @@ fn a_weighted_twin_is_judged_by_the_members_that_are_answered() {
     };
     let refused = |members: Vec<RecordSet>| said(&mut among(members)).0.len();
     assert_eq!(refused(vec![member("eks", 0), member("ecs", 1)]), 1);
-    assert_eq!(refused(vec![member("ecs", 0)]), 1, "all weights 0: it is answered");
+    assert_eq!(
+        refused(vec![member("ecs", 0)]),
+        1,
+        "all weights 0: it is answered"
+    );
     assert_eq!(refused(vec![member("eks", 1), member("ecs", 1)]), 0);
     assert_eq!(refused(vec![member("eks", 1), member("ecs", 0)]), 0);
 }
@@ -156,7 +164,8 @@ fn a_longer_hosted_zone_refuses_the_start() {
 
 #[test]
 fn external_dns_is_found_under_every_name_that_it_uses_and_no_other() {
-    let owner = "\"heritage=external-dns,external-dns/owner=prod,external-dns/resource=ingress/a/b\"";
+    let owner =
+        "\"heritage=external-dns,external-dns/owner=prod,external-dns/resource=ingress/a/b\"";
     let warned = |name: &str, more: &[&str]| {
         let mut records = vec![other(name, "TXT", &[owner])];
         records.extend(more.iter().map(|name| other(name, "A", &["192.0.2.9"])));
@@ -246,7 +255,11 @@ fn a_weighted_alias_settles_for_the_ttl_of_the_records_that_it_ends_at() {
         .filter(|event| matches!(event, Event::AliasTtlsRead { .. }))
         .collect();
     let ttls = vec![ttl("new.zone0.example"), ttl("old.zone0.example")];
-    assert_eq!(read, [&Event::AliasTtlsRead { ttls }], "once, with the start");
+    assert_eq!(
+        read,
+        [&Event::AliasTtlsRead { ttls }],
+        "once, with the start"
+    );
     assert_eq!(
         decide::settle_time(world.state()),
         SignedDuration::from_hours(1)
@@ -307,7 +320,11 @@ fn a_fallback_alarm_without_data_holds_the_start_while_the_old_side_has_all() {
     world.alarms.get_mut(&alarm("fallback")).unwrap().state = AlarmState::Ok;
     world.alarms.get_mut(&alarm("errors")).unwrap().state = AlarmState::InsufficientData;
     world.tick(10);
-    assert_ne!(world.phase(), Phase::Waiting, "the new side has no data yet");
+    assert_ne!(
+        world.phase(),
+        Phase::Waiting,
+        "the new side has no data yet"
+    );
 }
 
 /// The holds of a decision about what was changed in the observation.
