@@ -17,6 +17,7 @@ use thiserror::Error;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::time::Instant;
 
+use crate::engine::around::{ALIASES_MAX, unread_targets};
 use crate::engine::backtest::Change;
 use crate::engine::event::FailureClass;
 use crate::engine::evidence::plan::Query;
@@ -132,6 +133,31 @@ pub struct Submitted {
     pub server_time: Option<Timestamp>,
 }
 
+/// The types of record sets that tell what stands around a name.
+pub const AROUND_TYPES: [&str; 7] = ["A", "AAAA", "CNAME", "HTTPS", "NS", "SVCB", "TXT"];
+
+/// Reads the record sets that aliases to records of this zone lead to, and the records themselves.
+///
+/// # Errors
+/// A call that failed.
+pub async fn follow_aliases(
+    dns: &dyn Dns,
+    account: &Account,
+    zone: &ZoneId,
+    mut records: Vec<RecordSet>,
+) -> Result<Vec<RecordSet>, CallError> {
+    let mut asked = BTreeSet::new();
+    for _ in 0..ALIASES_MAX {
+        let mut unread = unread_targets(&records, zone);
+        unread.retain(|name| asked.insert(name.clone()));
+        if unread.is_empty() {
+            break;
+        }
+        records.extend(dns.read_around(account, zone, &unread).await?);
+    }
+    Ok(records)
+}
+
 /// The record sets of the groups that were asked for.
 pub type GroupReadings = BTreeMap<GroupName, Result<Vec<RecordSet>, CallError>>;
 
@@ -151,6 +177,34 @@ pub trait Dns: Send + Sync {
         wanted: &BTreeSet<GroupName>,
         urgency: Urgency,
     ) -> GroupReadings;
+
+    /// Reads what stands around names of one zone, before a start: every record set of these names that may matter, in as
+    /// few calls as groups; further ones of the zone where they come in the same pages.
+    async fn read_around(
+        &self,
+        account: &Account,
+        zone: &ZoneId,
+        names: &BTreeSet<DnsName>,
+    ) -> Result<Vec<RecordSet>, CallError> {
+        let group = |name: &DnsName, record_type: &str| GroupName {
+            name: name.clone(),
+            record_type: record_type.to_owned(),
+        };
+        let groups = |name| AROUND_TYPES.map(|record_type| group(name, record_type));
+        let wanted: BTreeSet<GroupName> = names.iter().flat_map(groups).collect();
+        let read = self.read_groups(account, zone, &wanted, Urgency::Normal);
+        let mut records = Vec::new();
+        for members in read.await.into_values() {
+            records.extend(members?);
+        }
+        Ok(records)
+    }
+
+    /// Finds the account's hosted zones of the same kind whose names end with this zone's, itself left out: a page of 100,
+    /// or a few.
+    async fn zones_below(&self, _account: &Account, _zone: &Zone) -> Result<Vec<Zone>, CallError> {
+        Ok(Vec::new())
+    }
 
     /// Submits one batch, atomically, in one attempt. An error of class `Transient` is ambiguous: the change may have
     /// been applied.
@@ -231,8 +285,9 @@ pub trait Signals: Send + Sync {
         wanted.keys().map(unread).collect()
     }
 
-    /// How long each alarm looks back before it turns red: its period times its evaluation periods. Composite alarms,
-    /// and alarms that cannot be read, have no such time and are left out. For previews; not asked in rounds.
+    /// How long each alarm looks back before it turns red: its period times its evaluation periods; a composite one as long
+    /// as the slowest alarm that it is made of. Alarms that cannot be read are left out. For previews, and once before a
+    /// start; not asked in rounds.
     async fn alarm_spans(
         &self,
         _account: &Account,

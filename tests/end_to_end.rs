@@ -13,6 +13,7 @@ mod ladder;
 mod notifications;
 mod operators;
 mod people;
+mod preflight;
 mod rollbacks;
 mod scene;
 mod trouble;

@@ -2,6 +2,7 @@
 //! is also put before the invariants. Nothing but the engine is named here, so that `.ci/mutants` can build it without the
 //! rest.
 
+mod around;
 mod back;
 mod backtest;
 mod calendars;

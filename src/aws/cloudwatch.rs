@@ -49,6 +49,9 @@ const ALARM_PAGES_MAX: usize = 5;
 const HISTORY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A page waits for its turn as long as its reading may take altogether, which is bounded elsewhere.
 const TOKEN_WITHIN: Duration = Duration::from_mins(5);
+/// How deep composite alarms are followed into composite alarms.
+const COMPOSITE_LEVELS_MAX: usize = 5;
+
 pub(super) const NO_REGION: &str = "no AWS region: set aws.region in the plan or AWS_REGION";
 
 /// `CloudWatch` behind the port. Clones share clients and budgets.
@@ -103,16 +106,18 @@ impl CloudWatchSignals {
                 let reading = self.read_page(account, region, &names);
                 let read = tokio::time::timeout_at(deadline, reading).await;
                 read.unwrap_or_else(|_| Err(too_late(ALARMS, READ_TIMEOUT)))
-                    .map_err(|error| error.to_string())
             }
-            None => Err(NO_REGION.to_owned()),
+            None => Err(CallError::new(ALARMS, FailureClass::Permanent, NO_REGION)),
         };
         let reading = |alarm: &AlarmId| match &read {
             Ok(readings) => {
                 let found = readings.get(&alarm.name).cloned();
                 found.unwrap_or(AlarmReading::Missing)
             }
-            Err(why) => AlarmReading::Unreadable(why.clone()),
+            Err(error) if error.class == FailureClass::Denied => {
+                AlarmReading::Denied(error.to_string())
+            }
+            Err(error) => AlarmReading::Unreadable(error.to_string()),
         };
         let told = page.into_iter().map(|alarm| {
             let reading = reading(&alarm);
@@ -150,31 +155,75 @@ impl CloudWatchSignals {
         Err(endless(ALARMS))
     }
 
-    /// The spans of up to [`NAMES_PER_CALL`] metric alarms of one region; none of those that cannot be read.
+    /// The spans of alarms of one region, and of all alarms that composite ones are made of; nothing of those that cannot
+    /// be read.
     async fn read_spans(
         &self,
         account: &Account,
         region: &str,
         names: &[String],
     ) -> BTreeMap<String, SignedDuration> {
+        let (mut spans, mut rules) = (BTreeMap::new(), BTreeMap::new());
+        let mut asked: BTreeSet<String> = BTreeSet::new();
+        let mut next: BTreeSet<String> = names.iter().cloned().collect();
+        for _ in 0..COMPOSITE_LEVELS_MAX {
+            next.retain(|name| asked.insert(name.clone()));
+            let wanted: Vec<String> = std::mem::take(&mut next).into_iter().collect();
+            for page in wanted.chunks(NAMES_PER_CALL) {
+                let definitions = self.read_definitions(account, region, page).await;
+                for definition in definitions {
+                    match definition {
+                        Definition::Span(name, span) => drop(spans.insert(name, span)),
+                        Definition::Rule(name, children) => {
+                            next.extend(children.iter().cloned());
+                            rules.insert(name, children);
+                        }
+                    }
+                }
+            }
+            if next.is_empty() {
+                break;
+            }
+        }
+        composite_spans(spans, &rules)
+    }
+
+    /// How up to [`NAMES_PER_CALL`] alarms of one region look back; nothing of those that cannot be read.
+    async fn read_definitions(
+        &self,
+        account: &Account,
+        region: &str,
+        names: &[String],
+    ) -> Vec<Definition> {
         let client = self.clients.cloudwatch(account, region).await;
         let budgets = self.clients.alarm_budgets(account, region);
         let token = budgets
             .alarms
             .acquire(ALARMS, Urgency::Normal, READ_TIMEOUT);
         if token.await.is_err() {
-            return BTreeMap::new();
+            return Vec::new();
         }
         let request = client
             .describe_alarms()
             .set_alarm_names(Some(names.to_vec()))
             .alarm_types(AlarmType::MetricAlarm)
+            .alarm_types(AlarmType::CompositeAlarm)
             .max_records(RECORDS_PER_PAGE);
-        let reply = request.send().await;
-        let alarms = reply.iter().flat_map(DescribeAlarmsOutput::metric_alarms);
-        alarms
-            .filter_map(|alarm| Some((alarm.alarm_name()?.to_owned(), span_of(alarm)?)))
-            .collect()
+        let Ok(reply) = request.send().await else {
+            return Vec::new();
+        };
+        let mut definitions = Vec::new();
+        for alarm in reply.metric_alarms() {
+            if let (Some(name), Some(span)) = (alarm.alarm_name(), span_of(alarm)) {
+                definitions.push(Definition::Span(name.to_owned(), span));
+            }
+        }
+        for alarm in reply.composite_alarms() {
+            if let (Some(name), Some(rule)) = (alarm.alarm_name(), alarm.alarm_rule()) {
+                definitions.push(Definition::Rule(name.to_owned(), children_of(rule)));
+            }
+        }
+        definitions
     }
 }
 
@@ -215,6 +264,9 @@ impl Signals for CloudWatchSignals {
                 .await
             {
                 Ok(entered) => HistoryReading::EnteredAlarm(entered),
+                Err(error) if error.class == FailureClass::Denied => {
+                    HistoryReading::Denied(error.to_string())
+                }
                 Err(error) => HistoryReading::Unreadable(error.to_string()),
             }
         };
@@ -261,6 +313,67 @@ impl Signals for CloudWatchSignals {
     fn clock_skew(&self) -> Option<SignedDuration> {
         self.clients.cloudwatch_dates.skew()
     }
+}
+
+/// How an alarm looks back.
+enum Definition {
+    /// A metric alarm, and for how long.
+    Span(String, SignedDuration),
+    /// A composite one, and the alarms that its rule names.
+    Rule(String, BTreeSet<String>),
+}
+
+/// The alarms that a composite alarm's rule names: `ALARM("a") AND NOT OK(arn:…:alarm:b)`.
+///
+/// Source: `CloudWatch` API Reference, `PutCompositeAlarm`, `AlarmRule`.
+fn children_of(rule: &str) -> BTreeSet<String> {
+    let mut children = BTreeSet::new();
+    let mut rest = rule;
+    while let Some((before, after)) = rest.split_once('(') {
+        rest = after;
+        let word = before.trim_end();
+        let asks = ["ALARM", "OK", "INSUFFICIENT_DATA"];
+        if !asks.iter().any(|state| word.ends_with(state)) {
+            continue;
+        }
+        let after = after.trim_start();
+        let quote = after
+            .chars()
+            .next()
+            .filter(|first| matches!(first, '"' | '\''));
+        let child = match quote {
+            Some(quote) => after[1..].split_once(quote),
+            None => after.split_once(')'),
+        };
+        let Some((child, left)) = child else {
+            break;
+        };
+        let name = child.rsplit_once(":alarm:").map_or(child, |(_, name)| name);
+        children.insert(name.trim().to_owned());
+        rest = left;
+    }
+    children
+}
+
+/// The spans of metric alarms, and of composite ones: as long as that of the slowest alarm that each is made of.
+fn composite_spans(
+    mut spans: BTreeMap<String, SignedDuration>,
+    rules: &BTreeMap<String, BTreeSet<String>>,
+) -> BTreeMap<String, SignedDuration> {
+    // Each pass settles the composite alarms of one more level; a ring of them settles too.
+    for _ in 0..COMPOSITE_LEVELS_MAX {
+        let before = spans.clone();
+        for (name, children) in rules {
+            let slowest = children.iter().filter_map(|child| before.get(child)).max();
+            if let Some(slowest) = slowest {
+                spans.insert(name.clone(), *slowest);
+            }
+        }
+        if spans == before {
+            break;
+        }
+    }
+    spans
 }
 
 /// The period, or the longest one of a metric math, times the evaluation periods.
@@ -345,6 +458,30 @@ pub(super) fn endless(operation: &'static str) -> CallError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rules_children_are_found_in_every_form() {
+        let rule = "ALARM(\"a (1)\") AND (NOT OK(b) OR INSUFFICIENT_DATA('c')) AND TRUE AND \
+                    ALARM(arn:aws:cloudwatch:eu-central-1:123456789012:alarm:d)";
+        let expected = ["a (1)", "b", "c", "d"].map(str::to_owned);
+        assert_eq!(children_of(rule), BTreeSet::from(expected));
+        assert!(children_of("TRUE").is_empty());
+    }
+
+    #[test]
+    fn a_composite_alarm_is_as_slow_as_its_slowest_child_through_all_levels() {
+        let minutes = SignedDuration::from_mins;
+        let spans = [("a", 5), ("b", 60)];
+        let spans = spans.map(|(name, mins)| (name.to_owned(), minutes(mins)));
+        let rule = |name: &str, children: &[&str]| {
+            let children = children.iter().map(|child| (*child).to_owned());
+            (name.to_owned(), children.collect())
+        };
+        let rules = [rule("top", &["a", "middle"]), rule("middle", &["b", "top"])];
+        let spans = composite_spans(spans.into(), &rules.into());
+        assert_eq!(spans["top"], minutes(60));
+        assert_eq!(spans["middle"], minutes(60));
+    }
 
     #[test]
     fn the_transition_counts_before_the_update() {

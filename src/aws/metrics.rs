@@ -11,6 +11,7 @@ use aws_sdk_cloudwatch::types::MetricStat;
 use aws_sdk_cloudwatch::types::StatusCode;
 use jiff::Timestamp;
 
+use crate::engine::event::FailureClass;
 use crate::engine::evidence::math;
 use crate::engine::evidence::math::Piece;
 use crate::engine::evidence::number::Number;
@@ -20,6 +21,7 @@ use crate::engine::evidence::reading::Readings;
 use crate::engine::evidence::reading::SeriesReading;
 use crate::engine::evidence::reading::floor;
 use crate::engine::evidence::wanted::Minutes;
+use crate::ports::CallError;
 
 /// The most queries of a call. Source: `CloudWatch` API Reference, `GetMetricData`.
 pub(super) const QUERIES_PER_CALL: usize = 500;
@@ -150,9 +152,17 @@ impl Call {
     }
 
     /// None of it was read.
-    pub(super) fn unread(&self, why: &str) -> Readings {
-        let unread = |query: &Query| (query.clone(), SeriesReading::Unreadable(why.to_owned()));
-        self.answers.keys().map(unread).collect()
+    pub(super) fn unread(&self, error: &CallError) -> Readings {
+        let why = error.to_string();
+        let reading = if error.class == FailureClass::Denied {
+            SeriesReading::Denied(why)
+        } else {
+            SeriesReading::Unreadable(why)
+        };
+        let queries = self.answers.keys();
+        queries
+            .map(|query| (query.clone(), reading.clone()))
+            .collect()
     }
 
     /// The range of the call.

@@ -40,6 +40,7 @@ use crate::engine::observation::ChangeReading;
 use crate::engine::plan::Account;
 use crate::engine::plan::ZoneRef;
 use crate::engine::record::GroupName;
+use crate::engine::record::RecordSet;
 use crate::engine::units::ChangeId;
 use crate::engine::units::DnsName;
 use crate::engine::units::ZoneId;
@@ -55,6 +56,7 @@ const CHANGE: &str = "ChangeResourceRecordSets";
 const STATUS: &str = "GetChange";
 const READ: &str = "ListResourceRecordSets";
 const FIND: &str = "GetHostedZone";
+const ZONES: &str = "ListHostedZonesByName";
 /// The most characters of a batch's comment. Source: Route 53 API Reference, `ResourceDescription`.
 const COMMENT_CHARS_MAX: usize = 256;
 /// A whole `read_groups`: 34 pages of a zone of 10,000 record sets at 10 a second, with room to spare.
@@ -63,6 +65,8 @@ const READ_GROUPS_TIMEOUT: Duration = Duration::from_secs(30);
 const FIND_ZONE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A whole `change_status`, waiting for a token and for credentials included.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Up to so many record sets, three pages, a zone is looked around in as a whole.
+const SMALL_ZONE_RECORDS: u64 = 900;
 /// How long a zone's size is believed. It only decides which way of reading is tried.
 const ZONE_SIZE_VALID: Duration = Duration::from_mins(10);
 /// How long the size is waited for; what it decides must still be read within a round's 5 s.
@@ -254,7 +258,7 @@ impl Route53Dns {
     async fn status(&self, account: &Account, change: &ChangeId) -> ChangeReading {
         let session = self.session(account).await;
         if let Err(error) = session.token(STATUS, Urgency::Normal).await {
-            return ChangeReading::Unreadable(error.to_string());
+            return unread(&error);
         }
         let request = session.client.get_change().id(change.as_str());
         match request.send().await {
@@ -266,7 +270,7 @@ impl Route53Dns {
             },
             Err(error) => match error.as_service_error() {
                 Some(GetChangeError::NoSuchChange(_)) => ChangeReading::Unknown,
-                _ => ChangeReading::Unreadable(call_error(STATUS, &error).to_string()),
+                _ => unread(&call_error(STATUS, &error)),
             },
         }
     }
@@ -305,6 +309,38 @@ impl Dns for Route53Dns {
         readings
     }
 
+    async fn read_around(
+        &self,
+        account: &Account,
+        zone: &ZoneId,
+        names: &BTreeSet<DnsName>,
+    ) -> Result<Vec<RecordSet>, CallError> {
+        let session = self.session(account).await;
+        let key = (account.clone(), zone.clone());
+        let urgency = Urgency::Normal;
+        let size = self.zone_size(&session, &key, names.len(), urgency).await;
+        let reader = ZoneReader {
+            session,
+            zone: zone.clone(),
+            urgency,
+        };
+        // A zone of few pages is read whole: records whose names nobody can guess are among them.
+        let whole = size.is_some_and(|size| {
+            size <= SMALL_ZONE_RECORDS || whole_zone_is_cheaper(names.len(), size)
+        });
+        if whole {
+            return reader.read_whole().await;
+        }
+        reader.read_all_types(names).await
+    }
+
+    async fn zones_below(&self, account: &Account, zone: &Zone) -> Result<Vec<Zone>, CallError> {
+        let session = self.session(account).await;
+        tokio::time::timeout(FIND_ZONE_TIMEOUT, zones::below(&session, zone))
+            .await
+            .unwrap_or_else(|_| Err(too_late(ZONES, FIND_ZONE_TIMEOUT)))
+    }
+
     async fn change(
         &self,
         account: &Account,
@@ -332,6 +368,18 @@ impl Dns for Route53Dns {
 
     fn clock_skew(&self) -> Option<SignedDuration> {
         self.clients.route53_dates.skew()
+    }
+}
+
+/// Why a change's status is not known.
+fn unread(error: &CallError) -> ChangeReading {
+    match error.class {
+        FailureClass::Denied => ChangeReading::Denied(error.to_string()),
+        FailureClass::Transient
+        | FailureClass::Throttled
+        | FailureClass::Conflict
+        | FailureClass::Permanent
+        | FailureClass::NotSent => ChangeReading::Unreadable(error.to_string()),
     }
 }
 

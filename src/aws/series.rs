@@ -89,7 +89,7 @@ impl CloudWatchSignals {
                 Vec::new()
             };
             if halves.is_empty() {
-                readings.extend(call.unread(&error.to_string()));
+                readings.extend(call.unread(&error));
             } else {
                 cuts += 1;
             }

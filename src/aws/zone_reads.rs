@@ -25,6 +25,7 @@ use crate::engine::record::GroupName;
 use crate::engine::record::RecordSet;
 use crate::engine::units::DnsName;
 use crate::engine::units::ZoneId;
+use crate::ports::AROUND_TYPES;
 use crate::ports::CallError;
 use crate::ports::Urgency;
 
@@ -150,6 +151,37 @@ impl ZoneReader {
             }
         }
         read
+    }
+
+    /// Reads every record set of these names, a call a name, side by side.
+    pub(super) async fn read_all_types(
+        &self,
+        names: &BTreeSet<DnsName>,
+    ) -> Result<Vec<RecordSet>, CallError> {
+        let types = AROUND_TYPES.map(str::to_owned);
+        let types = BTreeSet::from(types);
+        let wanted = names.iter().map(|name| (name.clone(), types.clone()));
+        let mut records = Vec::new();
+        for read in self.read_names(wanted.collect()).await.into_values() {
+            records.extend(read?.into_values().flatten());
+        }
+        Ok(records)
+    }
+
+    /// Reads every record set of the zone.
+    pub(super) async fn read_whole(&self) -> Result<Vec<RecordSet>, CallError> {
+        let mut records = Vec::new();
+        let mut cursor = Cursor::default();
+        for _ in 0..ZONE_PAGES_MAX {
+            let page = self.page(&cursor, ZONE_PAGE).await?;
+            records.extend(page.records.iter().map(image));
+            match page.next {
+                None => return Ok(records),
+                Some(next) if next == cursor => return Err(self.stuck()),
+                Some(next) => cursor = next,
+            }
+        }
+        Err(self.stuck())
     }
 
     /// Reads the wanted types of one name.

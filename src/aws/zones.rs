@@ -104,6 +104,41 @@ async fn by_name(session: &Session, name: &DnsName) -> Result<Vec<Zone>, CallErr
     ))
 }
 
+/// All zones of the same kind whose names end with this zone's, itself left out.
+///
+/// Zones are listed by their labels from the right, so that they follow this one without a gap.
+pub(super) async fn below(session: &Session, zone: &Zone) -> Result<Vec<Zone>, CallError> {
+    let mut below = Vec::new();
+    let (mut start_name, mut start_id) = (zone.name.as_str().to_owned(), None);
+    for _ in 0..PAGES_MAX {
+        session.token(BY_NAME, Urgency::Normal).await?;
+        let request = session
+            .client
+            .list_hosted_zones_by_name()
+            .dns_name(&start_name)
+            .set_hosted_zone_id(start_id.take());
+        let reply = request.send().await;
+        let reply = reply.map_err(|error| call_error(BY_NAME, &error))?;
+        for other in reply.hosted_zones().iter().map(self::zone) {
+            if !other.name.is_in_zone(&zone.name) {
+                return Ok(below);
+            }
+            if other.name != zone.name && other.private == zone.private {
+                below.push(other);
+            }
+        }
+        match &reply.next_dns_name {
+            Some(next) if reply.is_truncated => {
+                start_name.clone_from(next);
+                start_id.clone_from(&reply.next_hosted_zone_id);
+            }
+            _ => return Ok(below),
+        }
+    }
+    // A thousand zones and more: those that were met are known.
+    Ok(below)
+}
+
 /// Says that no zone fits, and which ones come close.
 async fn none_fits(
     session: &Session,

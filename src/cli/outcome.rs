@@ -47,7 +47,7 @@ fn is_refused(held: &[HoldReason]) -> bool {
     held.iter().any(|reason| {
         matches!(
             reason,
-            HoldReason::Preflight { .. } | HoldReason::Claimed { .. }
+            HoldReason::Preflight { .. } | HoldReason::Claimed { .. } | HoldReason::Denied { .. }
         )
     })
 }

@@ -15,25 +15,36 @@ use super::error::Expected;
 use super::exit::Exit;
 use super::plans;
 use crate::aws::{Options, connect};
+use crate::controller::around_now;
+use crate::engine::around::{self, AliasTtls, AroundReading};
+use crate::engine::decide;
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
-use crate::engine::fleet::FleetSettings;
+use crate::engine::evidence::plan::{Metric, Query};
+use crate::engine::evidence::reading::{Readings as Series, SeriesReading};
+use crate::engine::evidence::wanted::{Minutes, wanted};
+use crate::engine::fleet::{Fleet, FleetSettings};
 use crate::engine::fold::fold;
-use crate::engine::observation::{AlarmReading, Beside, FileReading, GroupReading, Observation};
+use crate::engine::hold::HoldReason;
+use crate::engine::observation::{
+    AlarmReading, Beside, ChangeReading, FileReading, GroupReading, HistoryReading, Observation,
+};
 use crate::engine::plan::{Group, HoldOrRevert, Plan, PlanSource};
 use crate::engine::preflight;
 use crate::engine::record::RecordSet;
-use crate::engine::state::State;
-use crate::engine::units::{AlarmId, ControllerId, CutoverName, ZoneId};
+use crate::engine::state::{Phase, State};
+use crate::engine::units::{AlarmId, ChangeId, ControllerId, CutoverName, ZoneId};
+use crate::engine::warnings;
 use crate::journal::Open;
 use crate::plan_file;
 use crate::ports::{CallError, Clock, Dns, Signals, Urgency};
-use crate::report::preview::{AlarmView, GroupView, Preview, to_json, to_text};
+use crate::report::preview::{AlarmView, GroupView, Preview, Standing, to_json, to_text};
 use crate::report::text;
 
-/// What an alias to a load balancer is answered with: its records live 60 s.
-///
-/// Source: Route 53 Developer Guide, choosing between alias and non-alias records.
-const ALIAS_TTL_SECS: u32 = 60;
+/// How far back series are looked for: a healthy service has had a request in the last hour.
+const METRICS_OVER: SignedDuration = SignedDuration::from_hours(1);
+
+/// A change that nobody has made: whoever may ask is told that there is none.
+const NO_CHANGE: &str = "C00000000000000000000";
 
 /// Previews plans against AWS.
 ///
@@ -59,7 +70,7 @@ pub async fn preview(
     dns: &dyn Dns,
     signals: &dyn Signals,
 ) -> Result<Exit> {
-    let known = known_states(context, sources).await?;
+    let (known, fleet) = known_states(context, sources).await?;
     let now = context.clock.now();
     let mut previews = Vec::new();
     for source in sources {
@@ -70,10 +81,17 @@ pub async fn preview(
             },
             None => fresh_state(source, now)?,
         };
-        let readings = Readings::take(&source.plan, dns, signals, now).await;
-        let fleet = fleet_of(source);
-        let preview = readings.into_preview(args, &state, &known, now);
-        previews.push(Preview { fleet, ..preview });
+        let readings = Readings::take(&state, dns, signals, now).await;
+        let limits = fleet_of(source);
+        let mut fleet = fleet.clone();
+        if let Some(limits) = &limits {
+            fleet.settings = limits.clone();
+        }
+        let preview = readings.into_preview(args, &state, (&known, &fleet), now);
+        previews.push(Preview {
+            fleet: limits,
+            ..preview
+        });
     }
     if context.json() {
         context.print_json(&to_json(&previews))?;
@@ -116,15 +134,18 @@ async fn known_names(context: &Context<'_>) -> Result<BTreeSet<CutoverName>> {
 async fn known_states(
     context: &mut Context<'_>,
     sources: &[PlanSource],
-) -> Result<BTreeMap<CutoverName, State>> {
+) -> Result<(BTreeMap<CutoverName, State>, Fleet)> {
     let journal = match open_journal(context, Open::ReadOnly) {
         Ok(journal) => journal,
         Err(error) => match error.downcast_ref::<Expected>() {
-            Some(Expected::JournalMissing { .. }) => return Ok(BTreeMap::new()),
+            Some(Expected::JournalMissing { .. }) => {
+                return Ok((BTreeMap::new(), Fleet::default()));
+            }
             _ => return Err(error),
         },
     };
-    let (states, _) = Books::read(journal.as_ref()).await?.states();
+    let books = Books::read(journal.as_ref()).await?;
+    let (states, _) = books.states();
     for source in sources {
         if let Some(state) = states.get(&source.plan.name) {
             let name = &source.plan.name;
@@ -132,7 +153,7 @@ async fn known_states(
             context.note(&format!("the journal knows {name}: it is {phase}"))?;
         }
     }
-    Ok(states)
+    Ok((states, books.fleet))
 }
 
 /// The state of a cutover that has only been accepted.
@@ -154,46 +175,51 @@ fn fresh_state(source: &PlanSource, now: Timestamp) -> Result<State> {
 /// What was read for one plan.
 struct Readings {
     groups: Vec<(GroupReading, Option<ZoneId>)>,
+    around: Vec<AroundReading>,
     alarms: BTreeMap<AlarmId, AlarmReading>,
+    series: Series,
     spans: BTreeMap<AlarmId, SignedDuration>,
+    /// What the credentials may not do that will be needed later.
+    denied: Vec<HoldReason>,
     credentials_expire_at: Option<Timestamp>,
 }
 
 impl Readings {
-    async fn take(plan: &Plan, dns: &dyn Dns, signals: &dyn Signals, now: Timestamp) -> Self {
-        let mut groups = Vec::new();
+    async fn take(state: &State, dns: &dyn Dns, signals: &dyn Signals, now: Timestamp) -> Self {
+        let plan = state.plan();
+        let (mut groups, mut around) = (Vec::new(), Vec::new());
         for group in &plan.records {
-            groups.push(read_group(plan, group, dns, now).await);
+            let (reading, zone_id, surroundings) = read_group(plan, group, dns, now).await;
+            groups.push((reading, zone_id));
+            around.push(surroundings);
         }
-        let wanted: BTreeSet<AlarmId> = plan.alarms().map(|gate| gate.id.clone()).collect();
-        let alarms = signals.read_alarms(&plan.aws.account, &wanted).await;
-        let spans = signals.alarm_spans(&plan.aws.account, &wanted).await;
+        let account = &plan.aws.account;
+        let alarms: BTreeSet<AlarmId> = plan.alarms().map(|gate| gate.id.clone()).collect();
         Self {
             groups,
-            alarms,
-            spans,
+            around,
+            alarms: signals.read_alarms(account, &alarms).await,
+            series: read_series(state, signals, now).await,
+            spans: signals.alarm_spans(account, &alarms).await,
+            denied: probe(plan, dns, signals, now).await,
             credentials_expire_at: signals.credentials_expire_at().await,
         }
     }
 
-    fn into_preview(
-        self,
+    fn observation(
+        &self,
+        plan: &Plan,
         args: &args::Preview,
-        state: &State,
         known: &BTreeMap<CutoverName, State>,
-        now: Timestamp,
-    ) -> Preview {
-        let plan = state.plan().clone();
-        let observation = Observation {
+    ) -> Observation {
+        let groups = self.groups.iter();
+        Observation {
             me: ControllerId::from("preview"),
-            groups: self
-                .groups
-                .iter()
-                .map(|(reading, _)| reading.clone())
-                .collect(),
-            alarms: BTreeMap::new(),
+            groups: groups.map(|(reading, _)| reading.clone()).collect(),
+            around: self.around.clone(),
+            alarms: self.alarms.clone(),
             histories: BTreeMap::new(),
-            series: BTreeMap::new(),
+            series: self.series.clone(),
             changes: BTreeMap::new(),
             file: FileReading::NotWatched,
             in_flight: false,
@@ -201,42 +227,131 @@ impl Readings {
             groups_read_at: None,
             clock_skew: None,
             break_glass_error: None,
-            claimed: claimed(&plan, known),
+            claimed: claimed(plan, known),
             baseline_as_is: args.baseline_as_is.then(String::new),
             beside: Beside::default(),
-        };
-        let problems = if state.has_started() {
-            Vec::new()
-        } else {
-            preflight::images(state, &observation)
-                .err()
-                .unwrap_or_default()
-        };
+        }
+    }
+
+    fn into_preview(
+        self,
+        args: &args::Preview,
+        state: &State,
+        (known, fleet): (&BTreeMap<CutoverName, State>, &Fleet),
+        now: Timestamp,
+    ) -> Preview {
+        let plan = state.plan().clone();
+        let observation = self.observation(&plan, args, known);
+        let (mut problems, mut holds) = (Vec::new(), Vec::new());
+        if state.phase == Phase::Waiting {
+            let refused = preflight::images(state, &observation).err();
+            problems = refused.unwrap_or_default();
+            let because = decide::decide(state, fleet, &observation, now).because;
+            for reason in because {
+                if matches!(reason, HoldReason::Denied { .. }) {
+                    problems.push(reason);
+                } else if !problems.contains(&reason) && !looks_only(&reason) {
+                    holds.push(reason);
+                }
+            }
+        }
+        problems.extend(self.denied);
+        problems.sort();
+        problems.dedup();
         let groups: Vec<GroupView> = plan
             .records
             .iter()
             .zip(self.groups)
             .map(|(group, (reading, zone_id))| view(group, reading, zone_id))
             .collect();
-        let settle = plan.settle.unwrap_or_else(|| largest_ttl(&groups));
-        let mut warnings = warnings(&plan, &groups);
-        warnings.extend(short_bakes(&plan, &self.spans));
+        let settle = match plan.settle {
+            Some(settle) => settle,
+            None => largest_ttl(&observation, &plan),
+        };
+        let mut warned = of_plan(&plan, &groups);
+        warned.extend(short_settle(&plan, &observation));
+        warned.extend(warnings::around(&plan, &observation));
+        warned.extend(warnings::short_bakes(&plan, &self.spans));
+        warned.extend(silent_series(&plan, &self.series));
         if let Some(at) = self.credentials_expire_at {
-            warnings.extend(short_credentials(&plan, settle, now, at));
+            warned.extend(short_credentials(&plan, settle, now, at));
         }
         Preview {
             fleet: None,
-            warnings,
+            warnings: warned,
             path: state.source.path.clone(),
             alarms: alarm_views(&plan, &self.alarms),
+            standing: standing(state),
             plan,
             now,
             here: here(),
             groups,
             settle,
             problems,
+            holds,
         }
     }
+}
+
+/// Whether a hold lasts for the first look of a process only, which a preview is not.
+fn looks_only(reason: &HoldReason) -> bool {
+    matches!(reason, HoldReason::JobsUnseen {})
+}
+
+/// Where a cutover stands that has begun.
+fn standing(state: &State) -> Option<Standing> {
+    if state.phase == Phase::Waiting {
+        return None;
+    }
+    Some(Standing {
+        phase: state.phase,
+        step: state.step,
+        since: state.phase_since,
+        because: state.held.clone(),
+    })
+}
+
+/// Reads the series that a round would read, and more of them: the last hour.
+async fn read_series(state: &State, signals: &dyn Signals, now: Timestamp) -> Series {
+    let mut series = wanted(state, now);
+    if series.is_empty() {
+        return Series::new();
+    }
+    for minutes in series.values_mut() {
+        let from = minutes.until.checked_sub(METRICS_OVER);
+        *minutes = Minutes {
+            from: minutes.from.min(from.unwrap_or(minutes.from)),
+            until: minutes.until,
+        };
+    }
+    let account = &state.plan().aws.account;
+    signals.read_series(account, &series).await
+}
+
+/// Asks for what is needed only later: how far a change has come, and when an alarm changed its state.
+async fn probe(
+    plan: &Plan,
+    dns: &dyn Dns,
+    signals: &dyn Signals,
+    now: Timestamp,
+) -> Vec<HoldReason> {
+    let account = &plan.aws.account;
+    let mut denied = Vec::new();
+    let change = ChangeId::from(NO_CHANGE);
+    if let ChangeReading::Denied(message) = dns.change_status(account, &change).await {
+        denied.push(decide::denied_hold(decide::GET_CHANGE, &message));
+    }
+    let mut regions = BTreeSet::new();
+    for gate in plan.alarms() {
+        if !regions.insert(gate.id.region.clone()) {
+            continue;
+        }
+        let history = signals.alarm_history(account, &gate.id, now).await;
+        if let HistoryReading::Denied(message) = history {
+            denied.push(decide::denied_hold(decide::ALARM_HISTORY, &message));
+        }
+    }
+    denied
 }
 
 async fn read_group(
@@ -244,34 +359,38 @@ async fn read_group(
     group: &Group,
     dns: &dyn Dns,
     now: Timestamp,
-) -> (GroupReading, Option<ZoneId>) {
+) -> (GroupReading, Option<ZoneId>, AroundReading) {
     let account = &plan.aws.account;
     let zone = match dns.find_zone(account, &group.zone).await {
         Ok(zone) => zone,
-        Err(error) => return (unreadable(&error, now), None),
+        Err(error) => return (unreadable(&error, now), None, AroundReading::NotRead),
     };
+    let id = zone.id.clone();
     let wanted = BTreeSet::from([group.name.clone()]);
     let mut read = dns
-        .read_groups(account, &zone.id, &wanted, Urgency::Normal)
+        .read_groups(account, &id, &wanted, Urgency::Normal)
         .await;
     let reading = match read.remove(&group.name) {
         Some(Ok(members)) => GroupReading::Read {
-            zone: zone.id.clone(),
+            zone: id.clone(),
             members,
             at: now,
         },
         Some(Err(error)) => unreadable(&error, now),
         None => GroupReading::NotRead,
     };
-    (reading, Some(zone.id))
+    let around = around_now(dns, account, &group.zone, zone, &group.name).await;
+    (reading, Some(id), around)
 }
 
 fn unreadable(error: &CallError, now: Timestamp) -> GroupReading {
     use crate::engine::event::FailureClass;
+    let denied = error.class == FailureClass::Denied;
     GroupReading::Unreadable {
         message: error.to_string(),
-        permanent: matches!(error.class, FailureClass::Permanent | FailureClass::Denied),
+        permanent: denied || error.class == FailureClass::Permanent,
         since: now,
+        denied: denied.then(|| format!("route53:{}", error.operation)),
     }
 }
 
@@ -293,9 +412,10 @@ fn claimed(plan: &Plan, known: &BTreeMap<CutoverName, State>) -> Vec<(usize, Cut
 }
 
 fn view(group: &Group, reading: GroupReading, zone_id: Option<ZoneId>) -> GroupView {
-    let members = match reading {
-        GroupReading::Read { members, .. } => members,
-        GroupReading::NotRead | GroupReading::Unreadable { .. } => Vec::new(),
+    let (members, unread) = match reading {
+        GroupReading::Read { members, .. } => (members, None),
+        GroupReading::NotRead => (Vec::new(), Some("Route 53 did not answer".to_owned())),
+        GroupReading::Unreadable { message, .. } => (Vec::new(), Some(message)),
     };
     GroupView {
         name: group.name.clone(),
@@ -304,6 +424,7 @@ fn view(group: &Group, reading: GroupReading, zone_id: Option<ZoneId>) -> GroupV
         old: group.old.clone(),
         new: group.new.clone(),
         members,
+        unread,
     }
 }
 
@@ -325,47 +446,93 @@ fn alarm_views(plan: &Plan, readings: &BTreeMap<AlarmId, AlarmReading>) -> Vec<A
         .collect()
 }
 
-fn ttl(record: &RecordSet) -> u32 {
-    record.ttl.unwrap_or(ALIAS_TTL_SECS)
+/// How long resolvers may go on with an old answer (RULES D2, L11).
+fn largest_ttl(observation: &Observation, plan: &Plan) -> SignedDuration {
+    let groups = plan.records.iter().enumerate();
+    let ttls = groups.filter_map(|(index, group)| group_ttl(observation, index, group));
+    let longest = ttls.max().unwrap_or(around::AWS_ALIAS_TTL_SECS);
+    SignedDuration::from_secs(i64::from(longest))
 }
 
-/// How long resolvers may go on with an old answer (RULES D2).
-fn largest_ttl(groups: &[GroupView]) -> SignedDuration {
-    let ttls = groups
-        .iter()
-        .flat_map(|group| group.members.iter().map(ttl));
-    SignedDuration::from_secs(i64::from(ttls.max().unwrap_or(ALIAS_TTL_SECS)))
+/// How long answers of a group are kept, in seconds, if it could be read.
+fn group_ttl(observation: &Observation, index: usize, group: &Group) -> Option<u32> {
+    let image = preflight::read_image(group, observation.groups.get(index)?).ok()?;
+    let known = match observation.around.get(index) {
+        Some(AroundReading::Read(around)) => around::alias_ttls(&image, &around.records),
+        Some(AroundReading::NotRead | AroundReading::Unreadable { .. }) | None => AliasTtls::new(),
+    };
+    Some(around::group_ttl_secs(&image, &known))
 }
 
-/// What CloudWatch may need on top of an alarm's own span until the alarm is red: late data, and its evaluation.
-const ALARM_DELAY: SignedDuration = SignedDuration::from_mins(5);
-
-/// Bakes that end before a bad step could have turned an alarm red (RULES K).
-fn short_bakes(plan: &Plan, spans: &BTreeMap<AlarmId, SignedDuration>) -> Vec<String> {
+/// A plan's `settle` that is over before resolvers have seen a step.
+fn short_settle(plan: &Plan, observation: &Observation) -> Vec<String> {
+    let Some(settle) = plan.settle else {
+        return Vec::new();
+    };
     let mut warnings = Vec::new();
-    for (alarm, span) in spans {
-        let needed = *span + ALARM_DELAY;
-        let short = (1_u16..).zip(&plan.steps);
-        let short: Vec<String> = short
-            .filter(|(_, step)| step.bake < needed)
-            .map(|(number, _)| number.to_string())
-            .collect();
-        if !short.is_empty() {
-            let (steps, are) = if short.len() == 1 {
-                ("bake of step", "is")
-            } else {
-                ("bakes of steps", "are")
-            };
+    for (index, group) in plan.records.iter().enumerate() {
+        let ttl = group_ttl(observation, index, group).unwrap_or(0);
+        let ttl = SignedDuration::from_secs(i64::from(ttl));
+        if settle < ttl {
             warnings.push(format!(
-                "the {steps} {} {are} too short for alarm {alarm}, which may need {} to turn red: {} of data \
-                 and 5m until they are seen",
-                short.join(", "),
-                text::duration(needed),
-                text::duration(*span),
+                "{}: `settle` is shorter than the TTL of {}, so a bake begins before resolvers have seen the step",
+                group.name,
+                text::duration(ttl)
             ));
         }
     }
     warnings
+}
+
+/// Series of the gates' metrics in which there was nothing for an hour: before the start nobody would know a name that is
+/// wrong from a service that is quiet.
+fn silent_series(plan: &Plan, series: &Series) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (query, _) in plan.gates.measures.queries() {
+        let said = match series.get(query) {
+            Some(SeriesReading::Read { points, .. }) if points.is_empty() => {
+                let hint = if query.inputs.values().any(is_container_insights) {
+                    "turn on Container Insights, or check the names"
+                } else {
+                    "check the names, unless nobody has used it yet"
+                };
+                format!("has no data in the last hour; {hint}")
+            }
+            Some(SeriesReading::Read { .. } | SeriesReading::Denied(_)) => continue,
+            Some(SeriesReading::Unreadable(why)) => format!("cannot be read: {why}"),
+            None => "was not read".to_owned(),
+        };
+        let warning = format!("the metric {} {said}", shown(query));
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+    warnings
+}
+
+fn is_container_insights(metric: &Metric) -> bool {
+    metric.namespace.contains("ContainerInsights")
+}
+
+/// A series for people: its metrics, with their dimensions.
+fn shown(query: &Query) -> String {
+    let metric = |metric: &Metric| {
+        let dimensions = metric.dimensions.iter();
+        let dimensions: Vec<String> = dimensions
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        format!(
+            "{} {} ({})",
+            metric.namespace,
+            metric.metric,
+            dimensions.join(", ")
+        )
+    };
+    let inputs: Vec<String> = query.inputs.values().map(metric).collect();
+    match (&query.expression, inputs.is_empty()) {
+        (Some(expression), true) => expression.clone(),
+        (Some(_) | None, _) => inputs.join(" and "),
+    }
 }
 
 /// Credentials that end before the step after the first (RULES K).
@@ -388,7 +555,7 @@ fn short_credentials(
 }
 
 /// What may be regretted later, as far as the records and the plan show it (RULES K).
-fn warnings(plan: &Plan, groups: &[GroupView]) -> Vec<String> {
+fn of_plan(plan: &Plan, groups: &[GroupView]) -> Vec<String> {
     let mut warnings = Vec::new();
     if plan.gates.on_unknown == HoldOrRevert::Revert {
         warnings.push(
@@ -429,15 +596,6 @@ fn warnings(plan: &Plan, groups: &[GroupView]) -> Vec<String> {
                 ));
             }
         }
-        let longest = group.members.iter().map(ttl).max().unwrap_or(0);
-        let settle = plan.settle.map(|settle| settle.as_secs());
-        if settle.is_some_and(|settle| settle < i64::from(longest)) {
-            warnings.push(format!(
-                "{}: `settle` is shorter than the TTL of {}, so a bake begins before resolvers have seen the step",
-                group.name,
-                text::duration(SignedDuration::from_secs(i64::from(longest)))
-            ));
-        }
     }
     warnings
 }
@@ -465,11 +623,11 @@ gates: { alarms: [ errors, latency ] }
             (alarm, SignedDuration::from_mins(mins))
         };
         let fits = BTreeMap::from([span("errors", 5)]);
-        let warned = short_bakes(&plan, &fits);
+        let warned = warnings::short_bakes(&plan, &fits);
         assert_eq!(warned.len(), 1);
         assert!(warned[0].contains("step 2 is too short for alarm errors"));
         let long = BTreeMap::from([span("errors", 6), span("latency", 90)]);
-        let warned = short_bakes(&plan, &long);
+        let warned = warnings::short_bakes(&plan, &long);
         assert!(warned[0].contains("steps 1, 2 are"), "{warned:?}");
         assert!(warned[1].contains("steps 1, 2, 3 are"), "{warned:?}");
     }

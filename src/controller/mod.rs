@@ -20,6 +20,7 @@ mod round;
 mod run;
 mod series;
 mod settle;
+mod surveys;
 mod zone_writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,8 @@ use perform::Performer;
 use record::Facts;
 pub use run::Ending;
 use series::SeriesMemory;
+use surveys::Warnings;
+pub use surveys::around_now;
 
 /// What a controller is connected to.
 #[derive(Clone)]
@@ -117,6 +120,7 @@ pub struct Controller {
     book: Book,
     memory: Memory,
     series: SeriesMemory,
+    warnings: Warnings,
     performer: Performer,
     pager: Pager,
     couriers: Couriers,
@@ -190,6 +194,7 @@ impl Controller {
             memory: Memory::default(),
             performer,
             series: SeriesMemory::default(),
+            warnings: Warnings::default(),
             pager: Pager::new(Arc::clone(&outside.notifier)),
             couriers: Couriers::new(outside.clone(), settings.me.clone()),
             notes: BTreeMap::new(),

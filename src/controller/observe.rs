@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use super::surveys::{self, Place, Surveys, Wanted};
+use crate::engine::around::AroundReading;
 use crate::engine::event::FailureClass;
 use crate::engine::observation::{ChangeReading, GroupReading, HistoryReading, Observation};
-use crate::engine::plan::{Account, ZoneRef};
+use crate::engine::plan::{Account, Group, ZoneRef};
 use crate::engine::record::GroupName;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{ChangeId, CutoverName, ZoneId};
 use crate::engine::verdict;
-use crate::ports::{CallError, Dns, GroupReadings, Signals, Urgency};
+use crate::ports::{CallError, Dns, GroupReadings, Signals, Urgency, Zone};
 
 /// The reads of a round take no longer than this; what is late is Unknown (RULES F1).
 const READ_WITHIN: Duration = Duration::from_secs(5);
@@ -22,9 +25,10 @@ const READ_WITHIN: Duration = Duration::from_secs(5);
 /// What a process remembers of Route 53 from round to round: nothing that a decision could not do without.
 #[derive(Default)]
 pub(super) struct Memory {
-    zones: BTreeMap<(Account, ZoneRef), ZoneId>,
+    zones: BTreeMap<(Account, ZoneRef), Zone>,
     zone_errors: BTreeMap<(Account, ZoneRef), CallError>,
     unreadable_since: BTreeMap<(CutoverName, usize), Timestamp>,
+    surveys: Surveys,
 }
 
 /// The outside world, as far as it is read.
@@ -156,12 +160,57 @@ impl Memory {
                 }
             }
         }
+        let wanted_around = self.wanted_around(states);
         Reads {
             at: now,
+            around_under_way: wanted_around.keys().cloned().collect(),
+            around: self.surveys.begin(&eyes.dns, wanted_around, now),
+            around_by: Instant::now() + READ_WITHIN,
             under_way: wanted.keys().cloned().collect(),
             tasks: read_groups(eyes, wanted),
             arrived: BTreeMap::new(),
         }
+    }
+
+    /// The zones that are to be looked at before something starts in them, and for which groups.
+    fn wanted_around(&self, states: &[&State]) -> BTreeMap<Place, Wanted> {
+        let mut wanted: BTreeMap<Place, Wanted> = BTreeMap::new();
+        for state in states {
+            if !surveys::wants(state) {
+                continue;
+            }
+            let account = &state.plan().aws.account;
+            for (index, group) in state.plan().records.iter().enumerate() {
+                let Some(zone) = self.zone_of(state, index) else {
+                    continue;
+                };
+                let found = self.zones.get(&(account.clone(), group.zone.clone()));
+                let entry = wanted.entry((account.clone(), zone));
+                let entry = entry.or_insert_with(|| Wanted {
+                    named: group.zone.clone(),
+                    zone: found.cloned(),
+                    groups: BTreeSet::new(),
+                });
+                entry.groups.insert(group.name.clone());
+            }
+        }
+        wanted
+    }
+
+    /// What stands around a cutover's groups, as far as it is known.
+    pub(super) fn around(&self, state: &State) -> Vec<AroundReading> {
+        let account = &state.plan().aws.account;
+        let reading = |(index, group): (usize, &Group)| match self.zone_of(state, index) {
+            Some(zone) => self.surveys.reading(&(account.clone(), zone), &group.name),
+            None => AroundReading::NotRead,
+        };
+        state
+            .plan()
+            .records
+            .iter()
+            .enumerate()
+            .map(reading)
+            .collect()
     }
 
     /// Whether every zone of a cutover is known, so that nothing must be looked up before it is read.
@@ -172,9 +221,14 @@ impl Memory {
     /// Whether nothing that a cutover waits for is still being read.
     pub(super) fn has_arrived(&self, reads: &Reads, state: &State) -> bool {
         let account = &state.plan().aws.account;
+        let starts = state.phase == Phase::Waiting && surveys::wants(state);
         (0..state.plan().records.len())
             .filter_map(|index| self.zone_of(state, index))
-            .all(|zone| !reads.under_way.contains(&(account.clone(), zone)))
+            .all(|zone| {
+                let place = (account.clone(), zone);
+                let looks = starts && reads.around_under_way.contains(&place);
+                !reads.under_way.contains(&place) && !looks
+            })
     }
 
     /// A cutover's groups as they were read.
@@ -193,7 +247,7 @@ impl Memory {
         let group = state.plan().records.get(index)?;
         self.zones
             .get(&(state.plan().aws.account.clone(), group.zone.clone()))
-            .cloned()
+            .map(|zone| zone.id.clone())
     }
 
     async fn find_zones(&mut self, eyes: &Eyes, states: &[&State]) {
@@ -217,7 +271,7 @@ impl Memory {
         }
         while let Some(joined) = tasks.join_next().await {
             match joined {
-                Ok((place, Ok(found))) => drop(self.zones.insert(place, found.id)),
+                Ok((place, Ok(found))) => drop(self.zones.insert(place, found)),
                 Ok((place, Err(error))) => drop(self.zone_errors.insert(place, error)),
                 // A panic of the adapter leaves the zone unfound: it is looked for again.
                 Err(_) => {}
@@ -264,6 +318,7 @@ impl Memory {
             Err(error) => GroupReading::Unreadable {
                 permanent: matches!(error.class, FailureClass::Permanent | FailureClass::Denied),
                 message: error.to_string(),
+                denied: denied_action(&error),
                 since: *self.unreadable_since.entry(key).or_insert(now),
             },
         }
@@ -278,14 +333,35 @@ pub(super) struct Reads {
     under_way: BTreeSet<(Account, ZoneId)>,
     tasks: ReadTasks,
     arrived: BTreeMap<(Account, ZoneId), GroupReadings>,
+    /// The zones that starts wait to be looked around in; until `around_by`, then in the next round.
+    around_under_way: BTreeSet<Place>,
+    around: JoinSet<Place>,
+    around_by: Instant,
 }
 
 impl Reads {
     /// Waits for the next zones; false when there are no more. Those that are there already come together.
     pub(super) async fn next(&mut self) -> bool {
-        let Some(joined) = self.tasks.join_next().await else {
-            self.under_way.clear();
-            return false;
+        let joined = tokio::select! {
+            biased;
+            Some(joined) = self.tasks.join_next() => joined,
+            Some(looked) = self.around.join_next() => {
+                if let Ok(place) = looked {
+                    self.around_under_way.remove(&place);
+                }
+                return true;
+            }
+            () = tokio::time::sleep_until(self.around_by), if !self.around.is_empty() => {
+                self.around.abort_all();
+                self.around = JoinSet::new();
+                self.around_under_way.clear();
+                return true;
+            }
+            else => {
+                self.under_way.clear();
+                self.around_under_way.clear();
+                return false;
+            }
         };
         // A panic of the adapter leaves its zone unread until all others have arrived.
         let mut next = Some(joined);
@@ -320,6 +396,14 @@ fn read_groups(
         });
     }
     tasks
+}
+
+/// The action that a call was denied, as policies name it.
+pub(super) fn denied_action(error: &CallError) -> Option<String> {
+    if error.class != FailureClass::Denied {
+        return None;
+    }
+    Some(format!("route53:{}", error.operation))
 }
 
 fn urgency(state: &State) -> Urgency {

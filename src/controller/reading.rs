@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use super::observe::{Reads, Seen};
 use super::{Controller, ControllerError};
 use crate::engine::observation::GroupReading;
-use crate::engine::state::State;
+use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
+use crate::engine::warnings;
 
 /// Groups of some cutovers on their way here. What is still on its way is given up with it.
 pub(super) struct Reading {
@@ -54,6 +55,7 @@ impl Controller {
             .filter_map(|name| self.book.state(name))
             .collect();
         let rivals: Vec<u64> = names.iter().map(|name| self.book.rival_seq(name)).collect();
+        self.warnings.ask(&self.eyes.signals, &states);
         let reads = self.memory.begin(&self.eyes, &states, at).await;
         Reading {
             names: std::iter::zip(names, rivals).collect(),
@@ -88,6 +90,11 @@ impl Controller {
             return;
         };
         observation.groups = self.memory.groups(&reading.reads, state);
+        observation.around = self.memory.around(state);
+        if state.phase == Phase::Waiting {
+            let found = warnings::around(state.plan(), observation);
+            self.warnings.tell(name, found);
+        }
         let is_read = |reading: &GroupReading| matches!(reading, GroupReading::Read { .. });
         let complete = observation.groups.iter().all(is_read);
         let note = self.notes.entry(name.clone()).or_default();

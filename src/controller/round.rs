@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::claims::Claims;
 use super::observe::Seen;
 use super::{Controller, ControllerError};
+use crate::engine::around::AroundReading;
 use crate::engine::check::{self, Invariant};
 use crate::engine::decide::{self, Decision};
 use crate::engine::event::RevertMode;
@@ -79,6 +80,7 @@ impl Controller {
             self.beat_owed = true;
         }
         self.log_news();
+        self.warnings.tell_spans();
         Ok(())
     }
 
@@ -291,6 +293,7 @@ impl Controller {
         Some(Observation {
             me: self.settings.me.clone(),
             groups: vec![GroupReading::NotRead; state.plan().records.len()],
+            around: vec![AroundReading::NotRead; state.plan().records.len()],
             alarms: BTreeMap::new(),
             histories: BTreeMap::new(),
             series: BTreeMap::new(),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::around::AliasTtl;
 use super::evidence::gate::{Attribution, GateId};
 use super::evidence::tally::Tally;
 use super::fleet::{FleetSettings, SharedFate};
@@ -151,6 +152,11 @@ pub enum Event {
     ChangeInSync {
         /// The change.
         change_id: ChangeId,
+    },
+    /// The TTLs of aliases to records of their own zone were read: resolvers keep answers for so long.
+    AliasTtlsRead {
+        /// The TTLs.
+        ttls: Vec<AliasTtl>,
     },
     /// Settling is over; the bake clock may run.
     BakeStarted {
@@ -536,6 +542,7 @@ impl Event {
             Self::WeightChangeAbandoned { .. } => "weight_change_abandoned",
             Self::WeightsVerified { .. } => "weights_verified",
             Self::ChangeLost { .. } => "change_lost",
+            Self::AliasTtlsRead { .. } => "alias_ttls_read",
             Self::ChangeInSync { .. } => "change_in_sync",
             Self::BakeStarted { .. } => "bake_started",
             Self::GatesPassed {} => "gates_passed",

@@ -76,6 +76,15 @@ pub enum HoldReason {
         /// What was said.
         message: String,
     },
+    /// AWS denies a call that the cutover needs.
+    Denied {
+        /// The action, for example `route53:GetChange`.
+        action: String,
+        /// What it is needed for.
+        needed_for: String,
+        /// What was said.
+        message: String,
+    },
     /// Somebody else changed these groups.
     Drift {
         /// The groups.
@@ -507,6 +516,7 @@ impl HoldReason {
             | Self::JobsUnread { overdue: true, .. }
             | Self::JobsRunning { overdue: true, .. }
             | Self::HookFailed { .. }
+            | Self::Denied { .. }
             | Self::Drift { .. }
             | Self::AlreadyAtBaseline {}
             | Self::FallbackRed { .. }
@@ -567,6 +577,7 @@ impl HoldReason {
             Self::JobsStuck { .. } => "jobs_stuck",
             Self::JobsUnread { .. } => "jobs_unread",
             Self::HookFailed { .. } => "hook_failed",
+            Self::Denied { .. } => "denied",
             Self::Drift { .. } => "drift",
             Self::AlreadyAtBaseline { .. } => "already_at_baseline",
             Self::AlarmRed { .. } => "alarm_red",

@@ -2,6 +2,7 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod around;
 pub mod backtest;
 pub mod calendar;
 pub mod check;
@@ -23,4 +24,5 @@ pub mod shared;
 pub mod state;
 pub mod units;
 pub mod verdict;
+pub mod warnings;
 pub mod window;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::around::AroundReading;
 use super::evidence::reading::Readings;
 use super::jobs::{HalfId, HalfReading};
 use super::plan::PlanSource;
@@ -19,6 +20,8 @@ pub struct Observation {
     pub me: ControllerId,
     /// The plan's groups, in the plan's order.
     pub groups: Vec<GroupReading>,
+    /// What stands around the groups, in the plan's order; asked for before the start only. Empty where nobody looks.
+    pub around: Vec<AroundReading>,
     /// The alarms that were asked for.
     pub alarms: BTreeMap<AlarmId, AlarmReading>,
     /// When alarms that may have flapped entered ALARM; only for those that were asked for.
@@ -80,6 +83,8 @@ pub enum GroupReading {
         permanent: bool,
         /// Since when this group could not be read.
         since: Timestamp,
+        /// The action that was denied, if one was.
+        denied: Option<String>,
     },
 }
 
@@ -99,6 +104,8 @@ pub enum AlarmReading {
     Missing,
     /// CloudWatch did not answer, or refused.
     Unreadable(String),
+    /// The credentials may not read alarms, or are not valid.
+    Denied(String),
 }
 
 /// The three states of an alarm.
@@ -120,6 +127,8 @@ pub enum HistoryReading {
     EnteredAlarm(Vec<Timestamp>),
     /// CloudWatch did not answer, or refused.
     Unreadable(String),
+    /// The credentials may not read the history, or are not valid.
+    Denied(String),
 }
 
 /// A submitted change as read.
@@ -133,6 +142,8 @@ pub enum ChangeReading {
     Unknown,
     /// Route 53 did not answer, or refused.
     Unreadable(String),
+    /// The credentials may not ask, or are not valid.
+    Denied(String),
 }
 
 /// The plan file as it is now.

@@ -1,5 +1,6 @@
 //! Whether a cutover may start, judged from what Route 53 holds (RULES B2, DESIGN section 7).
 
+use super::around::{self, Around, AroundReading};
 use super::hold::HoldReason;
 use super::observation::{GroupReading, Observation};
 use super::plan::{Group, Plan};
@@ -18,6 +19,7 @@ pub fn images(
     let as_is = observation.baseline_as_is.is_some();
     let mut problems = claims(state.plan(), observation);
     let mut found = Vec::new();
+    let mut looked = true;
     for (index, group) in state.plan().records.iter().enumerate() {
         let baseline = state.baseline.as_ref().and_then(|images| images.get(index));
         match observation
@@ -28,17 +30,54 @@ pub fn images(
             None => {}
             Some(Err(reason)) => problems.extend(reason),
             Some(Ok(image)) => {
-                problems.extend(refusals(state.plan(), group, &image, baseline, as_is));
+                match around_of(group, index, observation) {
+                    Ok(around) => {
+                        let seen = (group, &image, around);
+                        problems.extend(refusals(state.plan(), seen, baseline, as_is));
+                    }
+                    Err(reason) => {
+                        looked = false;
+                        problems.extend(reason);
+                    }
+                }
                 found.push(image);
             }
         }
     }
     problems.extend(twice(state.plan(), &found));
     let complete = found.len() == state.plan().records.len();
-    if problems.is_empty() && complete {
+    if problems.is_empty() && complete && looked {
         Ok(found)
     } else {
         Err(problems)
+    }
+}
+
+/// What stands around a group; none where nobody looks (a process that never starts anything).
+///
+/// # Errors
+/// Why it is not known: not read yet (no reason), denied (a reason of its own), or not readable.
+fn around_of<'a>(
+    group: &Group,
+    index: usize,
+    observation: &'a Observation,
+) -> Result<Option<&'a Around>, Option<HoldReason>> {
+    match observation.around.get(index) {
+        None => Ok(None),
+        Some(AroundReading::Read(around)) => Ok(Some(around.as_ref())),
+        Some(
+            AroundReading::NotRead
+            | AroundReading::Unreadable {
+                denied: Some(_), ..
+            },
+        ) => Err(None),
+        Some(AroundReading::Unreadable {
+            message,
+            denied: None,
+        }) => Err(Some(HoldReason::Route53Unreadable {
+            group: group.name.clone(),
+            message: format!("what stands beside it: {message}"),
+        })),
     }
 }
 
@@ -54,7 +93,11 @@ pub fn read_image(group: &Group, reading: &GroupReading) -> Result<GroupImage, O
         })
     };
     match reading {
-        GroupReading::NotRead => Err(None),
+        // What is denied is a reason of its own.
+        GroupReading::NotRead
+        | GroupReading::Unreadable {
+            denied: Some(_), ..
+        } => Err(None),
         GroupReading::Unreadable {
             message,
             permanent: true,
@@ -128,8 +171,7 @@ fn claims(plan: &Plan, observation: &Observation) -> Vec<HoldReason> {
 
 fn refusals(
     plan: &Plan,
-    group: &Group,
-    image: &GroupImage,
+    (group, image, around): (&Group, &GroupImage, Option<&Around>),
     baseline: Option<&GroupImage>,
     as_is: bool,
 ) -> Vec<HoldReason> {
@@ -149,8 +191,9 @@ fn refusals(
             other.set_identifier, other.weight.0
         ));
     }
-    if image.old.ttl != image.new.ttl {
-        messages.push("the members' TTLs differ; give all members of the group one TTL".to_owned());
+    messages.extend(around::ttls_differ(image, around));
+    if let Some(around) = around {
+        messages.extend(around::refusals(plan, group, image, around));
     }
     messages.extend(weights_refused(plan, image.pair(), baseline, as_is));
     messages

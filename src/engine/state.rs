@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::around::AliasTtls;
 use super::event::{Envelope, FailureClass, RevertMode, Target};
 use super::evidence::gate::GateId;
 use super::evidence::tally::Measured;
@@ -105,6 +106,8 @@ pub struct State {
     pub baseline: Option<Vec<GroupImage>>,
     /// The images last verified in this attempt (before the first verification: as read for the first write).
     pub verified: Option<Vec<GroupImage>>,
+    /// The TTLs of aliases to records of their own zone.
+    pub alias_ttls: AliasTtls,
     /// Every pair of weights that this attempt intended, by group: what a revert may overwrite.
     pub intended: BTreeMap<usize, BTreeSet<WeightPair>>,
     /// When this attempt first wrote, by AWS's clock, less a minute; alarms that changed later may have flapped.

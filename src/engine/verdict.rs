@@ -32,6 +32,8 @@ pub enum Unknown {
     Missing,
     /// The alarm is in INSUFFICIENT_DATA.
     NoData,
+    /// The credentials may not read it; in words.
+    Denied(String),
     /// Anything else, in words.
     Other(String),
 }
@@ -82,19 +84,20 @@ impl Judgement {
 pub fn judge(state: &State, observation: &Observation) -> Judgement {
     let mut judgement = Judgement::default();
     for gate in &state.plan().gates.alarms {
-        let verdict = judge_alarm(
-            state,
-            observation,
-            gate,
-            gate.no_data,
-            &mut judgement.events,
-        );
+        // Before the start the new side has no traffic, so it has no data (RULES C2).
+        let no_data = if state.has_started() {
+            gate.no_data
+        } else {
+            NoData::Pass
+        };
+        let verdict = judge_alarm(state, observation, gate, no_data, &mut judgement.events);
         let id = GateId::from(&gate.id);
         note_unknown(state, &id, &verdict, &mut judgement.events);
         judgement.gates.push((id, verdict));
     }
     for gate in &state.plan().gates.fallback_alarms {
-        // At an old share of 0 the old side has no traffic, so it has no data (RULES C2).
+        // At an old share of 0 the old side has no traffic, so it has no data (RULES C2). Before the start it has all of it
+        // (RULES L14).
         let no_data = if state.old_is_idle() {
             NoData::Pass
         } else {
@@ -157,6 +160,7 @@ fn judge_alarm(
         None => unknown("it was not read"),
         Some(AlarmReading::Missing) => Verdict::Unknown(Unknown::Missing),
         Some(AlarmReading::Unreadable(message)) => unknown(message),
+        Some(AlarmReading::Denied(message)) => Verdict::Unknown(Unknown::Denied(message.clone())),
         Some(AlarmReading::Found {
             state: AlarmState::Alarm,
             transitioned_at,
@@ -178,8 +182,7 @@ fn judge_alarm(
             if let Some(evaluation) = evaluation {
                 return unknown(&format!("its EvaluationState is {evaluation}"));
             }
-            let blind = *alarm_state == AlarmState::InsufficientData && state.has_started();
-            if blind && no_data == NoData::Hold {
+            if *alarm_state == AlarmState::InsufficientData && no_data == NoData::Hold {
                 return Verdict::Unknown(Unknown::NoData);
             }
             Verdict::Pass
@@ -301,6 +304,9 @@ fn judge_flap(
             let why = format!("its history cannot be read: {message}");
             return Some(Verdict::Unknown(Unknown::Other(why)));
         }
+        Some(HistoryReading::Denied(message)) => {
+            return Some(Verdict::Unknown(Unknown::Denied(message.clone())));
+        }
         Some(HistoryReading::EnteredAlarm(entries)) => entries,
     };
     let entered = entries
@@ -332,7 +338,7 @@ fn note_unknown(state: &State, alarm: &GateId, verdict: &Verdict, events: &mut V
             let reason = match unknown {
                 Unknown::Missing => "CloudWatch does not know it".to_owned(),
                 Unknown::NoData => "it is in INSUFFICIENT_DATA".to_owned(),
-                Unknown::Other(why) => why.clone(),
+                Unknown::Denied(why) | Unknown::Other(why) => why.clone(),
             };
             events.push(Event::GateUnknown {
                 alarm: alarm.clone(),

@@ -63,6 +63,12 @@ pub fn event(event: &Event) -> String {
         Event::ChangeInSync { change_id } => {
             format!("change {change_id} is on all of Route 53's servers")
         }
+        Event::AliasTtlsRead { ttls } => {
+            let each = ttls.iter();
+            let each = each.map(|ttl| format!("{} for {} s", ttl.target, ttl.ttl_secs));
+            let each: Vec<String> = each.collect();
+            format!("resolvers keep answers of aliases: {}", each.join(", "))
+        }
         Event::BakeStarted { step } => format!("bake of step {step} started"),
         Event::GatesPassed {} => "all gates pass; the bake clock runs".to_owned(),
         Event::BakeCounted { until, running } => format!(

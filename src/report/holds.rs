@@ -99,6 +99,11 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
     match reason {
         HoldReason::RevertBlocked { message } => format!("the revert cannot finish: {message}"),
         HoldReason::Halted { reason } => halt_fact(reason),
+        HoldReason::Denied {
+            action,
+            needed_for,
+            message,
+        } => format!("AWS denies {action}, which is needed {needed_for}: {message}"),
         HoldReason::Drift { groups } => format!("somebody else changed {}", list(groups)),
         HoldReason::AlreadyAtBaseline {} => {
             "somebody put the weights back to the baseline".to_owned()
@@ -287,6 +292,9 @@ fn baking(
 pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
     let remedy = match reason {
         HoldReason::RevertBlocked { .. } => by_hand("ZONE"),
+        HoldReason::Denied { action, .. } => format!(
+            "let these credentials call `{action}`, or renew them if they are no longer valid; it is asked again by itself"
+        ),
         HoldReason::Drift { .. } => format!(
             "put it back by hand, or take it as it is: `cutover adopt-drift {name} --reason …`, or take everything \
              back: `cutover rollback {name} --force`"

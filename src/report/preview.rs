@@ -12,11 +12,13 @@ use super::errands;
 use super::fleet::limits;
 use super::{evidence, holds, text};
 use crate::engine::calendar::Calendar;
+use crate::engine::evidence::gate::GateKind;
 use crate::engine::fleet::FleetSettings;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::{AlarmReading, AlarmState};
 use crate::engine::plan::Plan;
 use crate::engine::record::{GroupName, RecordSet};
+use crate::engine::state::Phase;
 use crate::engine::units::{AlarmId, CutoverName, ZoneId};
 
 /// Everything that was seen for one plan.
@@ -40,8 +42,25 @@ pub struct Preview {
     pub fleet: Option<FleetSettings>,
     /// Why the start is refused.
     pub problems: Vec<HoldReason>,
+    /// Why it would not start now although nothing refuses it.
+    pub holds: Vec<HoldReason>,
+    /// Where it stands, if it has begun.
+    pub standing: Option<Standing>,
     /// What may be regretted later.
     pub warnings: Vec<String>,
+}
+
+/// Where a cutover stands that has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its phase.
+    pub phase: Phase,
+    /// The step that it last took.
+    pub step: u16,
+    /// Since when it is in this phase.
+    pub since: Timestamp,
+    /// Why it does not move, as last journaled.
+    pub because: Vec<HoldReason>,
 }
 
 /// One weighted group as Route 53 has it.
@@ -59,6 +78,8 @@ pub struct GroupView {
     pub new: String,
     /// All record sets with this name and type.
     pub members: Vec<RecordSet>,
+    /// Why they could not be read, if so.
+    pub unread: Option<String>,
 }
 
 /// One alarm as CloudWatch has it.
@@ -78,25 +99,58 @@ impl Preview {
         !self.problems.is_empty()
     }
 
-    /// Whether an alarm holds the start: red, missing, or not to be judged. No data is none yet (RULES C2).
+    /// Whether an alarm holds the start: red, missing, or not to be judged. No data is none yet (RULES C2), unless it is the
+    /// old side's, which has all the traffic (RULES L14).
     fn is_held(&self) -> bool {
-        let clear = |alarm: &AlarmView| {
-            matches!(
-                alarm.reading,
-                AlarmReading::Found {
-                    state: AlarmState::Ok | AlarmState::InsufficientData,
-                    evaluation: None,
-                    ..
-                }
-            )
-        };
-        !self.alarms.iter().all(clear)
+        self.holds.iter().any(is_of_alarm)
     }
 
     /// Each step's earliest time.
     fn calendar(&self) -> Calendar {
-        Calendar::of_plan(&self.plan, self.settle, self.now)
+        let thaws = self.holds.iter().filter_map(thaws_at).max();
+        let from = thaws.unwrap_or(self.now).max(self.now);
+        Calendar::of_plan(&self.plan, self.settle, from)
     }
+
+    /// When it would start; none if nobody can tell, because something other than time must change first.
+    fn starts_at(&self) -> Option<Timestamp> {
+        let by_time = |reason| thaws_at(reason).is_some() || is_window(reason);
+        if self.refused() || self.standing.is_some() || !self.holds.iter().all(by_time) {
+            return None;
+        }
+        self.calendar().steps.first()?.taken_at
+    }
+}
+
+fn is_of_alarm(reason: &HoldReason) -> bool {
+    if let HoldReason::NoData { alarm, .. } | HoldReason::Unknown { alarm, .. } = reason {
+        return alarm.gate == GateKind::Alarm;
+    }
+    matches!(
+        reason,
+        HoldReason::AlarmRed { .. }
+            | HoldReason::AlarmMissing { .. }
+            | HoldReason::FallbackRed { .. }
+            | HoldReason::FallbackUnknown { .. }
+    )
+}
+
+/// When a freeze ends that keeps it from starting.
+fn thaws_at(reason: &HoldReason) -> Option<Timestamp> {
+    if let HoldReason::Frozen { until, .. } = reason {
+        return *until;
+    }
+    None
+}
+
+fn is_window(reason: &HoldReason) -> bool {
+    matches!(
+        reason,
+        HoldReason::WindowShut {
+            opens_at: Some(_),
+            ..
+        }
+    )
 }
 
 /// All previews as JSON. Only grows.
@@ -131,16 +185,28 @@ fn all_to_json(preview: &Preview) -> Value {
             step
         })
         .collect();
-    let problems: Vec<Value> = preview
-        .problems
-        .iter()
-        .map(|reason| holds::because_json(reason, name, preview.now))
-        .collect();
+    let because = |reasons: &[HoldReason]| -> Vec<Value> {
+        let each = reasons.iter();
+        each.map(|reason| holds::because_json(reason, name, preview.now))
+            .collect()
+    };
+    let problems = because(&preview.problems);
+    let standing = preview.standing.as_ref().map(|standing| {
+        json!({
+            "phase": standing.phase,
+            "step": standing.step,
+            "since": text::rfc3339(standing.since),
+            "because": because(&standing.because),
+        })
+    });
     json!({
         "name": name.as_str(),
         "path": preview.path,
         "refused": preview.refused(),
         "problems": problems,
+        "holds": because(&preview.holds),
+        "starts_at": preview.starts_at().map(text::rfc3339),
+        "standing": standing,
         "warnings": preview.warnings,
         "records": preview.groups.iter().map(group_json).collect::<Vec<Value>>(),
         "alarms": preview.alarms.iter().map(alarm_json).collect::<Vec<Value>>(),
@@ -165,6 +231,7 @@ fn group_json(group: &GroupView) -> Value {
         "old": group.old,
         "new": group.new,
         "members": group.members,
+        "unread": group.unread,
     })
 }
 
@@ -175,6 +242,7 @@ fn alarm_json(alarm: &AlarmView) -> Value {
         } => (json!(state), json!(evaluation)),
         AlarmReading::Missing => (json!("MISSING"), Value::Null),
         AlarmReading::Unreadable(message) => (json!("UNREADABLE"), json!(message)),
+        AlarmReading::Denied(message) => (json!("DENIED"), json!(message)),
     };
     json!({
         "name": alarm.id.name,
@@ -195,6 +263,11 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     for problem in &preview.problems {
         let line = holds::hold(problem, &preview.plan.name, preview.now);
         shown.push_str(&marked(text::BAD, "problem", &line, width));
+    }
+    let standing = preview.standing.iter().flat_map(|it| &it.because);
+    for hold in preview.holds.iter().chain(standing) {
+        let line = holds::hold(hold, &preview.plan.name, preview.now);
+        shown.push_str(&marked(text::WARN, "held", &line, width));
     }
     for warning in &preview.warnings {
         shown.push_str(&marked(text::WARN, "warning", warning, width));
@@ -224,14 +297,40 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     shown.push_str(&alarms_text(&preview.alarms, preview.now));
     shown.push_str("\n  steps, at the earliest\n");
     shown.push_str(&steps_text(preview));
-    let verdict = if preview.refused() {
-        text::styled(text::BAD, "preflight refuses the start")
-    } else if preview.is_held() {
-        text::styled(text::WARN, "an alarm holds the start; nothing was written")
-    } else {
-        text::styled(text::GOOD, "could start now; nothing was written")
+    format!("{shown}\n  {}\n", verdict(preview))
+}
+
+/// Whether it would start now, or when, or where it stands.
+fn verdict(preview: &Preview) -> String {
+    if let Some(standing) = &preview.standing {
+        let step = match standing.step {
+            0 => String::new(),
+            step => format!(" at step {step} of {}", preview.plan.step_count()),
+        };
+        let since = text::when(standing.since, preview.now);
+        let line = format!(
+            "it is {}{step}, since {since}; this preview wrote nothing",
+            standing.phase.label()
+        );
+        return text::styled(text::TITLE, &line);
+    }
+    if preview.refused() {
+        return text::styled(text::BAD, "preflight refuses the start");
+    }
+    if preview.is_held() {
+        return text::styled(text::WARN, "an alarm holds the start; nothing was written");
+    }
+    if preview.holds.is_empty() {
+        return text::styled(text::GOOD, "could start now; nothing was written");
+    }
+    let line = match preview.starts_at() {
+        Some(at) => format!(
+            "would not start now, but at {} at the earliest; nothing was written",
+            text::when(at, preview.now)
+        ),
+        None => "would not start now; nothing was written".to_owned(),
     };
-    format!("{shown}\n  {verdict}\n")
+    text::styled(text::WARN, &line)
 }
 
 fn marked(style: anstyle::Style, mark: &str, line: &str, width: Option<usize>) -> String {
@@ -262,8 +361,10 @@ fn group_text(group: &GroupView) -> String {
         ]);
     }
     let mut lines = vec![format!("   {}, {zone}", group.name)];
-    if group.members.is_empty() {
-        lines.push("     no record sets".to_owned());
+    match &group.unread {
+        Some(why) => lines.push(format!("     cannot be read: {why}")),
+        None if group.members.is_empty() => lines.push("     no record sets".to_owned()),
+        None => {}
     }
     lines.extend(table.lines().map(|line| format!("    {}", line.trim_end())));
     lines.join("\n") + "\n"
@@ -305,7 +406,7 @@ fn alarms_text(alarms: &[AlarmView], now: Timestamp) -> String {
         table.add_row([
             kind.to_owned(),
             alarm.id.to_string(),
-            alarm_state(&alarm.reading, now),
+            alarm_state(alarm, now),
         ]);
     }
     let lines: Vec<String> = table
@@ -315,8 +416,8 @@ fn alarms_text(alarms: &[AlarmView], now: Timestamp) -> String {
     lines.concat()
 }
 
-fn alarm_state(reading: &AlarmReading, now: Timestamp) -> String {
-    match reading {
+fn alarm_state(alarm: &AlarmView, now: Timestamp) -> String {
+    match &alarm.reading {
         AlarmReading::Found {
             state,
             transitioned_at,
@@ -325,6 +426,9 @@ fn alarm_state(reading: &AlarmReading, now: Timestamp) -> String {
             let state = match state {
                 AlarmState::Ok => "OK",
                 AlarmState::Alarm => "ALARM: the start is held while it is red",
+                AlarmState::InsufficientData if alarm.fallback => {
+                    "no data: nobody can tell how the old side is"
+                }
                 AlarmState::InsufficientData => "no data yet",
             };
             let since = transitioned_at
@@ -335,7 +439,9 @@ fn alarm_state(reading: &AlarmReading, now: Timestamp) -> String {
             format!("{state}{since}{evaluation}")
         }
         AlarmReading::Missing => "not found: the start is held until it exists".to_owned(),
-        AlarmReading::Unreadable(message) => format!("cannot be read: {message}"),
+        AlarmReading::Unreadable(message) | AlarmReading::Denied(message) => {
+            format!("cannot be read: {message}")
+        }
     }
 }
 
@@ -441,6 +547,7 @@ mod tests {
                 old: "eks".to_owned(),
                 new: "ecs".to_owned(),
                 members: vec![member("eks", 100), member("ecs", 0)],
+                unread: None,
             }],
             alarms: vec![
                 alarm("recipe-api-5xx-rate", false, ok),
@@ -451,6 +558,8 @@ mod tests {
                 group: Some(name),
                 message: "the members' TTLs differ".to_owned(),
             }],
+            holds: Vec::new(),
+            standing: None,
             warnings: vec!["`on_unknown: revert`".to_owned()],
         }
     }

@@ -234,6 +234,53 @@ impl Dns for SimDns {
         readings
     }
 
+    async fn read_around(
+        &self,
+        account: &Account,
+        zone: &ZoneId,
+        _names: &BTreeSet<DnsName>,
+    ) -> Result<Vec<RecordSet>, CallError> {
+        const OPERATION: &str = "ListResourceRecordSets";
+        let mut records = Vec::new();
+        let mut page = 0;
+        loop {
+            let passage = self.enter(OPERATION, account, |_| {}).await?;
+            let outcome = match self.model().zone(account, zone) {
+                Ok(zone) => Ok(zone
+                    .records()
+                    .skip(page * PAGE_RECORDS)
+                    .take(PAGE_RECORDS)
+                    .map(StoredRecord::to_record_set)
+                    .collect::<Vec<_>>()),
+                Err(error) => Err(error),
+            };
+            let read = self.leave(OPERATION, &passage, outcome)?;
+            let is_last = read.len() < PAGE_RECORDS;
+            records.extend(read);
+            if is_last {
+                return Ok(records);
+            }
+            page += 1;
+        }
+    }
+
+    async fn zones_below(&self, account: &Account, zone: &Zone) -> Result<Vec<Zone>, CallError> {
+        const OPERATION: &str = "ListHostedZonesByName";
+        let passage = self.enter(OPERATION, account, |_| {}).await?;
+        let below = |other: &Zone| {
+            other.name != zone.name
+                && other.name.is_in_zone(&zone.name)
+                && other.private == zone.private
+        };
+        let zones = self
+            .model()
+            .zones_of(account)
+            .map(described)
+            .filter(below)
+            .collect();
+        self.leave(OPERATION, &passage, Ok(zones))
+    }
+
     async fn change(
         &self,
         account: &Account,
@@ -268,14 +315,14 @@ impl Dns for SimDns {
         const OPERATION: &str = "GetChange";
         let passage = match self.enter(OPERATION, account, |_| {}).await {
             Ok(passage) => passage,
-            Err(error) => return ChangeReading::Unreadable(error.to_string()),
+            Err(error) => return unread(&error),
         };
         let outcome = self.model().change_info(change, self.clock.now());
         match self.leave(OPERATION, &passage, outcome) {
             Ok(info) if info.in_sync => ChangeReading::InSync,
             Ok(_) => ChangeReading::Pending,
             Err(error) if error.code.as_deref() == Some("NoSuchChange") => ChangeReading::Unknown,
-            Err(error) => ChangeReading::Unreadable(error.to_string()),
+            Err(error) => unread(&error),
         }
     }
 
@@ -283,6 +330,14 @@ impl Dns for SimDns {
         let door = locked(&self.door);
         door.replied.then_some(door.skew)
     }
+}
+
+/// Why a change's status is not known.
+fn unread(error: &CallError) -> ChangeReading {
+    if error.class == FailureClass::Denied {
+        return ChangeReading::Denied(error.to_string());
+    }
+    ChangeReading::Unreadable(error.to_string())
 }
 
 /// The group's members as the engine has them.

@@ -219,8 +219,10 @@ async fn a_failed_page_leaves_only_its_own_names_unreadable() {
     let unreadable: Vec<_> = read
         .iter()
         .filter_map(|(id, reading)| match reading {
-            AlarmReading::Unreadable(why) => Some((id.name.as_str(), why.as_str())),
-            AlarmReading::Found { .. } | AlarmReading::Missing => None,
+            AlarmReading::Denied(why) => Some((id.name.as_str(), why.as_str())),
+            AlarmReading::Unreadable(_) | AlarmReading::Found { .. } | AlarmReading::Missing => {
+                None
+            }
         })
         .collect();
     assert_eq!(unreadable.len(), 100);
@@ -357,18 +359,24 @@ async fn entries_into_alarm_since_the_first_write_are_collected_over_pages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_history_that_is_too_long_or_refused_is_unreadable() {
+async fn a_history_that_is_too_long_is_unreadable_and_one_that_is_refused_denied() {
     let endless = Fake::new(|_, _| history(&[(2_000, "OK", "ALARM")], Some("more")));
     let refused = Fake::new(|_, _| cbor_error(403, "AccessDenied", "not authorized"));
-    let cases = [(endless, "too long", 10), (refused, "AccessDenied", 1)];
-    for (fake, part, calls) in cases {
+    let cases = [
+        (endless, "too long", 10, false),
+        (refused, "AccessDenied", 1, true),
+    ];
+    for (fake, part, calls, is_denied) in cases {
         let signals = fake.aws().await.signals;
         let since = Timestamp::from_second(1_000).unwrap();
         let read = signals.alarm_history(&ambient(), &alarm("a"), since).await;
-        assert!(
-            matches!(&read, HistoryReading::Unreadable(why) if why.contains(part)),
-            "{read:?}"
-        );
+        let said = match &read {
+            HistoryReading::Unreadable(why) => Some((why, false)),
+            HistoryReading::Denied(why) => Some((why, true)),
+            HistoryReading::EnteredAlarm(_) => None,
+        };
+        let fits = said.is_some_and(|(why, denied)| why.contains(part) && denied == is_denied);
+        assert!(fits, "{read:?}");
         assert_eq!(fake.calls(), calls);
     }
 }

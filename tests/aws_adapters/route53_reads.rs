@@ -392,6 +392,6 @@ async fn a_change_is_pending_in_sync_or_unknown() {
         ChangeReading::Unknown,
     ];
     assert_eq!(seen[..3], known);
-    assert!(matches!(&seen[3], ChangeReading::Unreadable(why) if why.contains("AccessDenied")));
+    assert!(matches!(&seen[3], ChangeReading::Denied(why) if why.contains("AccessDenied")));
     assert_eq!(dns.clock_skew().unwrap().as_secs(), 5);
 }

@@ -139,7 +139,7 @@ fn strict() -> Fake {
 
 fn unreadable(reading: &SeriesReading) -> Option<&str> {
     match reading {
-        SeriesReading::Unreadable(why) => Some(why),
+        SeriesReading::Unreadable(why) | SeriesReading::Denied(why) => Some(why),
         SeriesReading::Read { .. } => None,
     }
 }
@@ -187,7 +187,8 @@ async fn what_may_not_be_read_at_all_is_not_asked_for_in_parts() {
         .map(|number| (series(number, "Sum", 1), minutes(5)))
         .collect();
     let read = signals.read_series(&ambient(), &wanted).await;
-    assert!(read.values().all(|reading| unreadable(reading).is_some()));
+    let denied = |reading: &SeriesReading| matches!(reading, SeriesReading::Denied(_));
+    assert!(read.values().all(denied));
     assert_eq!(fake.calls(), 1);
 }
 

@@ -215,6 +215,7 @@ fn only_before_the_start_is_what_can_never_be_read_a_matter_of_the_preflight() {
             message: "no such zone".to_owned(),
             permanent,
             since: world.now,
+            denied: None,
         });
         let decision = decide::decide(world.state(), &world.fleet, &observation, world.now);
         let preflight = |reason: &HoldReason| match reason {

@@ -65,7 +65,9 @@ impl Case {
     fn until(&self) -> Timestamp {
         match self.observation.series.values().next() {
             Some(SeriesReading::Read { until, .. }) => *until,
-            Some(SeriesReading::Unreadable(_)) | None => panic!("it was read"),
+            Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => {
+                panic!("it was read")
+            }
         }
     }
 }

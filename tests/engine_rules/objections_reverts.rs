@@ -192,6 +192,7 @@ fn a_revert_is_written_unseen_after_ten_seconds_or_by_force() {
                     message: "no answer".to_owned(),
                     permanent: false,
                     since: case.now - SignedDuration::from_secs(secs),
+                    denied: None,
                 };
             }
             if forced {

@@ -133,7 +133,7 @@ fn datapoints_are_kept_one_a_period_and_come_back_as_they_were_read() {
                 assert_eq!((read_from, read_until), (from, until));
                 Arc::unwrap_or_clone(points)
             }
-            SeriesReading::Unreadable(why) => panic!("{why}"),
+            SeriesReading::Unreadable(why) | SeriesReading::Denied(why) => panic!("{why}"),
         }
     };
     let query = series("new errors", 1);

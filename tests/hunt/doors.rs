@@ -189,7 +189,8 @@ impl AlarmDoor {
                 } => AlarmSeen::Red,
                 AlarmReading::Found { .. }
                 | AlarmReading::Missing
-                | AlarmReading::Unreadable(_) => AlarmSeen::Nothing,
+                | AlarmReading::Unreadable(_)
+                | AlarmReading::Denied(_) => AlarmSeen::Nothing,
             };
             let now = self.world.now();
             locked(&self.world.witness).saw_alarm(self.luck.number, &id.name, seen, now);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cutover::engine::around::AliasTtl;
 use cutover::engine::event::Event;
 use cutover::engine::event::FailureClass;
 use cutover::engine::event::JobFailure;
@@ -221,6 +222,16 @@ fn moving() -> Vec<Event> {
             groups: vec![0],
         },
         Event::ChangeInSync { change_id },
+        Event::AliasTtlsRead {
+            ttls: vec![AliasTtl {
+                zone: ZoneId::from("Z0123456789ABCDEFGHIJ"),
+                target: GroupName {
+                    name: DnsName::new("new.example.com"),
+                    record_type: "A".to_owned(),
+                },
+                ttl_secs: 3_600,
+            }],
+        },
         Event::BakeStarted { step: 1 },
         Event::GatesPassed {},
         Event::BakeCounted {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cutover::engine::around::AroundReading;
 use cutover::engine::check::{self, Checker};
 use cutover::engine::decide::{self, Decision, How, Order, Part, Purpose};
 use cutover::engine::event::{Envelope, Event, FailureClass, JOURNAL_VERSION, RevertMode};
@@ -76,6 +77,8 @@ pub(crate) struct World {
     pub(crate) source: PlanSource,
     pub(crate) file: FileReading,
     pub(crate) groups: Vec<(ZoneId, Vec<RecordSet>)>,
+    /// What stands around the groups; empty where nobody looks.
+    pub(crate) around: Vec<AroundReading>,
     pub(crate) alarms: BTreeMap<AlarmId, Alarm>,
     pub(crate) cloudwatch_down: bool,
     pub(crate) histories_down: bool,
@@ -129,6 +132,7 @@ impl World {
             alarms: alarms.collect(),
             source: source(plan),
             groups,
+            around: Vec::new(),
             cloudwatch_down: false,
             histories_down: false,
             missing: BTreeSet::new(),
@@ -507,6 +511,7 @@ impl World {
         let mut observation = Observation {
             me: controller.id.clone(),
             groups: vec![GroupReading::NotRead; self.groups.len()],
+            around: self.around.clone(),
             alarms,
             histories,
             series,
@@ -546,6 +551,7 @@ impl World {
                 message: "Route 53 does not answer".to_owned(),
                 permanent: false,
                 since,
+                denied: None,
             },
             None => GroupReading::Read {
                 zone,

@@ -153,7 +153,9 @@ fn add(
                 known.extend(more.iter());
             }
         }
-        Some(SeriesReading::Unreadable(message)) => drop(points.insert(query, Err(message))),
+        Some(SeriesReading::Unreadable(message) | SeriesReading::Denied(message)) => {
+            drop(points.insert(query, Err(message)))
+        }
         None => drop(points.insert(query, Err("it was not read".to_owned()))),
     }
 }

@@ -9,11 +9,12 @@ use tokio::time::Instant;
 
 use super::calls::counted;
 use crate::cli::context::Context;
+use crate::engine::around::{self, AliasTtls};
 use crate::engine::observation::ChangeReading;
 use crate::engine::plan::Account;
 use crate::engine::record::{GroupImage, GroupName, RecordSet};
 use crate::engine::units::{ChangeId, DnsName, ZoneId};
-use crate::ports::{Clock, Dns, Urgency};
+use crate::ports::{Clock, Dns, Urgency, follow_aliases};
 use crate::report::text;
 
 /// How often Route 53 is asked how far a change has come. It takes a minute as a rule.
@@ -22,9 +23,6 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 /// The last look takes no longer than this, however Route 53 answers.
 const READ_BACK_WITHIN: Duration = Duration::from_secs(30);
 
-/// The time for which an alias to a load balancer may be cached. Source: Route 53 Developer Guide, alias records.
-const ALIAS_TTL_SECS: u32 = 60;
-
 /// A zone, and the credentials that it is read with.
 type Place = (Account, ZoneId);
 
@@ -32,6 +30,8 @@ type Place = (Account, ZoneId);
 #[derive(Default)]
 pub(super) struct Aftermath {
     images: BTreeMap<Place, Vec<GroupImage>>,
+    /// The TTLs of aliases to records of their own zone.
+    ttls: AliasTtls,
 }
 
 impl Aftermath {
@@ -45,10 +45,37 @@ impl Aftermath {
 
     /// How long answers from before may be cached, by those who keep to it.
     fn ttl(&self) -> SignedDuration {
-        let records = self.images.values().flatten();
-        let ttls = records.flat_map(|image| [&image.old, &image.new].map(|record| record.ttl));
-        let longest = ttls.map(|ttl| ttl.unwrap_or(ALIAS_TTL_SECS)).max();
-        SignedDuration::from_secs(longest.unwrap_or(ALIAS_TTL_SECS).into())
+        let images = self.images.values().flatten();
+        let longest = images.map(|image| around::group_ttl_secs(image, &self.ttls));
+        let longest = longest.max().unwrap_or(around::AWS_ALIAS_TTL_SECS);
+        SignedDuration::from_secs(longest.into())
+    }
+
+    /// Takes the TTLs of aliases as the journal knows them.
+    pub(super) fn add_ttls(&mut self, ttls: &AliasTtls) {
+        let ttls = ttls.iter().map(|(target, ttl)| (target.clone(), *ttl));
+        self.ttls.extend(ttls);
+    }
+
+    /// Reads the TTLs of aliases that nobody has journaled. What cannot be read counts as an alias to AWS.
+    async fn learn_ttls(&mut self, dns: &dyn Dns) {
+        let until = Instant::now() + READ_BACK_WITHIN;
+        for ((account, zone), images) in &self.images {
+            let mut lacking = images.iter();
+            if !lacking.any(|image| around::lacks_ttl(image, &self.ttls)) {
+                continue;
+            }
+            let members = images.iter().flat_map(|image| [&image.old, &image.new]);
+            let members: Vec<RecordSet> = members.cloned().collect();
+            let reading = follow_aliases(dns, account, zone, members);
+            let Ok(Ok(records)) = tokio::time::timeout_at(until, reading).await else {
+                continue;
+            };
+            for image in images {
+                let ttls = around::alias_ttls(image, &records);
+                self.ttls.extend(ttls);
+            }
+        }
     }
 
     /// Waits until every change is answered everywhere, and says until when caches may hold what was there before.
@@ -56,12 +83,13 @@ impl Aftermath {
     /// # Errors
     /// Standard error cannot be written.
     pub(super) async fn drain(
-        &self,
+        &mut self,
         context: &mut Context<'_>,
         dns: &dyn Dns,
         accepted: &BTreeMap<ZoneId, BTreeSet<ChangeId>>,
         until: Instant,
     ) -> Result<()> {
+        self.learn_ttls(dns).await;
         let mut pending: BTreeSet<(Account, ChangeId)> = BTreeSet::new();
         for (account, zone) in self.images.keys() {
             let changes = accepted.get(zone).into_iter().flatten();
@@ -80,7 +108,8 @@ impl Aftermath {
                     ChangeReading::InSync => {}
                     ChangeReading::Pending
                     | ChangeReading::Unknown
-                    | ChangeReading::Unreadable(_) => drop(left.insert((account, change))),
+                    | ChangeReading::Unreadable(_)
+                    | ChangeReading::Denied(_) => drop(left.insert((account, change))),
                 }
             }
             pending = left;

@@ -330,7 +330,9 @@ impl Past {
     pub fn of(now: &AlarmReading, mut changes: Vec<Change>, since: Timestamp) -> Self {
         let (state, transitioned_at) = match now {
             AlarmReading::Missing => return Self::Missing,
-            AlarmReading::Unreadable(message) => return Self::Unreadable(message.clone()),
+            AlarmReading::Unreadable(message) | AlarmReading::Denied(message) => {
+                return Self::Unreadable(message.clone());
+            }
             AlarmReading::Found {
                 state,
                 transitioned_at,

@@ -324,6 +324,7 @@ impl<'a> Stage<'a> {
         let mut observation = Observation {
             me: self.me.clone(),
             groups: vec![GroupReading::NotRead; self.groups.len()],
+            around: Vec::new(),
             alarms,
             histories,
             series: self.readings(state),

@@ -430,7 +430,9 @@ fn look(state: &State, observation: &Observation, gate: &AlarmGate) -> Look {
     let moved = state.first_write.is_some() && *transitioned_at > since && !ignored;
     if moved {
         match observation.histories.get(&gate.id) {
-            None | Some(HistoryReading::Unreadable(_)) => return Look::Blind,
+            None | Some(HistoryReading::Unreadable(_) | HistoryReading::Denied(_)) => {
+                return Look::Blind;
+            }
             Some(HistoryReading::EnteredAlarm(entries)) => {
                 if entries.iter().any(|entry| Some(*entry) > since) {
                     return Look::Red;

@@ -82,7 +82,7 @@ fn points(readings: &Readings, query: &Query) -> Vec<(Timestamp, f64)> {
             let bare = points.iter().map(|(at, value)| (*at, value.value()));
             bare.collect()
         }
-        Some(SeriesReading::Unreadable(_)) | None => Vec::new(),
+        Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => Vec::new(),
     }
 }
 
@@ -133,7 +133,7 @@ fn count(
         .queries()
         .filter_map(|query| match readings.get(query) {
             Some(SeriesReading::Read { until, .. }) => Some(*until),
-            Some(SeriesReading::Unreadable(_)) | None => None,
+            Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => None,
         });
     let mut counts = Counts::default();
     let Some(end) = ends.min() else {
@@ -146,7 +146,7 @@ fn count(
         };
         let at_point = |query: &Query| match readings.get(query) {
             Some(SeriesReading::Read { points, .. }) => points.get(&at).map(|it| it.value()),
-            Some(SeriesReading::Unreadable(_)) | None => None,
+            Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => None,
         };
         let sum = |queries: &[Query]| -> f64 { queries.iter().filter_map(at_point).sum() };
         let mut requests = f64::INFINITY;

@@ -11,6 +11,7 @@ use super::shifting;
 use super::turn;
 use super::watching;
 use super::{Decision, Order};
+use crate::engine::around::{self, AliasTtl, AliasTtls, AroundReading};
 use crate::engine::event::{Event, RevertMode};
 use crate::engine::evidence::gate::GateId;
 use crate::engine::evidence::judge;
@@ -39,11 +40,40 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
             view.now,
         ));
     }
+    learned.extend(alias_ttls(view, &decision));
     if let Some(counted) = counted(&judgement, &learned, &decision) {
         learned.push(counted);
     }
     decision.events.splice(0..0, learned);
     decision
+}
+
+/// The TTLs of aliases that the journal does not know yet: with the start, and when images with other aliases are there.
+fn alias_ttls(view: &View<'_>, decision: &Decision) -> Option<Event> {
+    if !view.state.has_started() && !decision.takes_a_step() {
+        return None;
+    }
+    let mut news = AliasTtls::new();
+    for (index, reading) in view.observation.around.iter().enumerate() {
+        if let AroundReading::Read(around) = reading
+            && let Some(image) = view.image(index)
+        {
+            news.extend(around::alias_ttls(&image, &around.records));
+        }
+    }
+    news.retain(|target, ttl| view.state.alias_ttls.get(target) != Some(ttl));
+    if news.is_empty() {
+        return None;
+    }
+    let ttls = news.into_iter();
+    let ttls = ttls.map(|((zone, target), ttl_secs)| AliasTtl {
+        zone,
+        target,
+        ttl_secs,
+    });
+    Some(Event::AliasTtlsRead {
+        ttls: ttls.collect(),
+    })
 }
 
 /// What was counted for the gates of metrics, where something is decided by it: so that it can be judged again.

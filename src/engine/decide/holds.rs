@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::denied;
 use super::jobs;
 use super::{SKEW_MAX, View};
 use crate::engine::event::Event;
@@ -54,6 +55,7 @@ pub(super) fn blockers(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason
     reasons.extend(fallbacks(view, judgement));
     reasons.extend(clock(view));
     reasons.extend(plan_file(view));
+    reasons.extend(denied::holds(view));
     reasons.extend(unreadable(view));
     reasons.extend(view.fleet.holds(view.state, view.now));
     if let Some(pause) = &view.state.paused {
@@ -102,6 +104,10 @@ fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
         let since = view.state.unknown.get(&alarm).copied();
         match verdict {
             Verdict::Pass => {}
+            Verdict::Unknown(Unknown::Denied(_)) => {
+                // What is denied is a reason of its own.
+                reasons.extend(too_long(view, &alarm, since));
+            }
             Verdict::Fail(_) if both_red => {}
             Verdict::Fail(RevertCause::MeasureBeyond { gate, beyond }) => {
                 reasons.push(HoldReason::MeasureRed {
@@ -112,12 +118,7 @@ fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
             Verdict::Fail(_) => reasons.push(HoldReason::AlarmRed { alarm }),
             Verdict::NotJudged(reason) => reasons.push(reason.clone()),
             Verdict::Unknown(unknown) => {
-                if let Some(since) = unknown_too_long(view, since) {
-                    reasons.push(HoldReason::UnknownTooLong {
-                        alarm: alarm.clone(),
-                        since,
-                    });
-                }
+                reasons.extend(too_long(view, &alarm, since));
                 reasons.push(match unknown {
                     Unknown::Missing => HoldReason::AlarmMissing {
                         alarm,
@@ -125,7 +126,7 @@ fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
                         since,
                     },
                     Unknown::NoData => HoldReason::NoData { alarm, since },
-                    Unknown::Other(message) => HoldReason::Unknown {
+                    Unknown::Denied(message) | Unknown::Other(message) => HoldReason::Unknown {
                         alarm,
                         message: message.clone(),
                         since,
@@ -135,6 +136,15 @@ fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
         }
     }
     once(reasons)
+}
+
+/// That a gate has been Unknown for longer than the plan allows, if it has.
+fn too_long(view: &View<'_>, gate: &GateId, since: Option<Timestamp>) -> Option<HoldReason> {
+    let since = unknown_too_long(view, since)?;
+    Some(HoldReason::UnknownTooLong {
+        alarm: gate.clone(),
+        since,
+    })
 }
 
 /// That too few came is said once, of the gate that says most of it, and not at all where it is said that they go
@@ -192,11 +202,8 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
         let alarm = alarm.clone();
         let gate = GateId::from(&alarm);
         let since = view.state.unknown.get(&gate).copied();
-        if let (Verdict::Unknown(_), Some(since)) = (verdict, unknown_too_long(view, since)) {
-            reasons.push(HoldReason::UnknownTooLong {
-                alarm: gate.clone(),
-                since,
-            });
+        if let Verdict::Unknown(_) = verdict {
+            reasons.extend(too_long(view, &gate, since));
         }
         if judgement.fallbacks_red.contains(&alarm) {
             reasons.push(HoldReason::FallbackRed { alarm });
@@ -204,7 +211,9 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
         }
         let message = match verdict {
             // Fallback alarms are alarms, which are never too little to judge.
-            Verdict::Pass | Verdict::NotJudged(_) => continue,
+            Verdict::Pass | Verdict::NotJudged(_) | Verdict::Unknown(Unknown::Denied(_)) => {
+                continue;
+            }
             Verdict::Fail(_) => "it was in ALARM since the last reading".to_owned(),
             Verdict::Unknown(Unknown::Missing) => {
                 reasons.push(HoldReason::AlarmMissing {
@@ -268,6 +277,10 @@ fn plan_file(view: &View<'_>) -> Option<HoldReason> {
 
 fn unreadable(view: &View<'_>) -> Vec<HoldReason> {
     let reason = |(index, reading): (usize, &GroupReading)| match reading {
+        // What is denied is a reason of its own.
+        GroupReading::Unreadable {
+            denied: Some(_), ..
+        } => None,
         GroupReading::Unreadable {
             message, permanent, ..
         } => {

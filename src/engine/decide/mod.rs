@@ -5,6 +5,7 @@
 
 mod active;
 mod advance;
+mod denied;
 mod holds;
 mod hooks;
 mod jobs;
@@ -13,6 +14,7 @@ mod shifting;
 mod turn;
 mod watching;
 
+pub use denied::{ALARM_HISTORY, DESCRIBE_ALARMS, GET_CHANGE, METRIC_DATA, hold as denied_hold};
 pub use jobs::JOB_WITHIN;
 pub use turn::watched;
 pub use watching::settle_time;
@@ -202,6 +204,9 @@ pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Time
     // Weights first: what goes back beside them is asked for only when nothing is to be said about them.
     if jobs::goes_back(state) && decision.events.is_empty() && decision.order.is_none() {
         beside_a_revert(&view, &mut decision);
+    }
+    if state.phase == Phase::Reverting {
+        decision.because.extend(denied::holds(&view));
     }
     if let (Phase::Reverting, Some(fate)) = (state.phase, fleet.shared_fate_of(&state.name)) {
         decision.because.push(HoldReason::SharedFate {

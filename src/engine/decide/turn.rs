@@ -91,7 +91,9 @@ pub(super) fn known_problems(view: &View<'_>) -> Vec<HoldReason> {
     let of_groups = |reason: &&HoldReason| {
         matches!(
             reason,
-            HoldReason::Preflight { .. } | HoldReason::Route53Unreadable { .. }
+            HoldReason::Preflight { .. }
+                | HoldReason::Route53Unreadable { .. }
+                | HoldReason::Denied { .. }
         )
     };
     view.state.held.iter().filter(of_groups).cloned().collect()

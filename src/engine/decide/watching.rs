@@ -10,6 +10,7 @@ use super::hooks;
 use super::jobs;
 use super::turn;
 use super::{Decision, How, LATE, Order, PERFORM_WITHIN, Part, Purpose, STEP_WITHIN, View};
+use crate::engine::around;
 use crate::engine::event::Event;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::ChangeReading;
@@ -21,19 +22,15 @@ use crate::engine::verdict::Judgement;
 /// How often a running bake clock is written down, so that a crash followed by a blind moment costs little.
 const CHECKPOINT_EVERY: SignedDuration = SignedDuration::from_secs(3600);
 
-/// Route 53 serves an alias to a load balancer with this TTL. Source: Route 53 API Reference, `AliasTarget`.
-const ALIAS_TTL: SignedDuration = SignedDuration::from_secs(60);
-
 /// How long resolvers are given: the plan's `settle`, or the largest TTL of the groups.
 pub fn settle_time(state: &State) -> SignedDuration {
-    let ttl = |image: &GroupImage| {
-        image
-            .old
-            .ttl
-            .map_or(ALIAS_TTL, |ttl| SignedDuration::from_secs(i64::from(ttl)))
-    };
-    let largest = || state.verified.iter().flatten().map(ttl).max();
-    state.plan().settle.or_else(largest).unwrap_or(ALIAS_TTL)
+    if let Some(settle) = state.plan().settle {
+        return settle;
+    }
+    let images = state.verified.iter().flatten();
+    let longest = images.map(|image| around::group_ttl_secs(image, &state.alias_ttls));
+    let longest = longest.max().unwrap_or(around::AWS_ALIAS_TTL_SECS);
+    SignedDuration::from_secs(i64::from(longest))
 }
 
 pub(super) fn settle(view: &View<'_>, judgement: &Judgement) -> Decision {
@@ -198,7 +195,12 @@ fn resubmit(view: &View<'_>) -> Option<Decision> {
 fn late_changes<'a>(view: &'a View<'_>) -> impl Iterator<Item = HoldReason> + 'a {
     let is_late = |since: Timestamp| view.now.duration_since(since) >= STEP_WITHIN;
     let changes = view.state.changes.iter().filter_map(move |(id, change)| {
-        let late = change.in_sync_at.is_none() && is_late(change.submitted_at);
+        // That nobody may ask is a reason of its own.
+        let denied = matches!(
+            view.observation.changes.get(id),
+            Some(ChangeReading::Denied(_))
+        );
+        let late = change.in_sync_at.is_none() && is_late(change.submitted_at) && !denied;
         late.then(|| HoldReason::InSyncLate {
             change_id: id.clone(),
             zone: change.zone.clone(),

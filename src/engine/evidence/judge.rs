@@ -127,6 +127,7 @@ pub(super) fn unread<'q>(
     queries.find_map(|query| match readings.get(query) {
         Some(SeriesReading::Read { .. }) => None,
         Some(SeriesReading::Unreadable(why)) => Some(Unknown::Other(why.clone())),
+        Some(SeriesReading::Denied(why)) => Some(Unknown::Denied(why.clone())),
         None => Some(Unknown::Other("it was not read".to_owned())),
     })
 }

@@ -95,7 +95,7 @@ fn window(
 ) -> Option<(Timestamp, Timestamp)> {
     let ends = measure.queries().map(|query| match readings.get(query) {
         Some(SeriesReading::Read { until, .. }) => Some(*until),
-        Some(SeriesReading::Unreadable(_)) | None => None,
+        Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => None,
     });
     let until = ends.min().flatten()?;
     Some((until.checked_sub(gate.window()).ok()?, until))

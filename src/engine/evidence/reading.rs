@@ -23,6 +23,8 @@ pub enum SeriesReading {
     },
     /// `CloudWatch` did not answer, answered in part, or refused.
     Unreadable(String),
+    /// The credentials may not read metrics, or are not valid.
+    Denied(String),
 }
 
 /// The readings of one cutover.

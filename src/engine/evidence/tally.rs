@@ -176,7 +176,7 @@ pub fn up_to_date(state: &State, readings: &Readings) -> Option<Tally> {
 fn covered<'q>(queries: impl Iterator<Item = &'q Query>, readings: &Readings) -> Option<Timestamp> {
     let mut ends = queries.map(|query| match readings.get(query) {
         Some(SeriesReading::Read { until, .. }) => Some(*until),
-        Some(SeriesReading::Unreadable(_)) | None => None,
+        Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => None,
     });
     let first = ends.next()??;
     ends.try_fold(first, |least, end| Some(least.min(end?)))
@@ -246,7 +246,7 @@ pub(super) fn sum(
         .iter()
         .filter_map(|query| match readings.get(query) {
             Some(SeriesReading::Read { points, .. }) => Some(points),
-            Some(SeriesReading::Unreadable(_)) | None => None,
+            Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => None,
         });
     points
         .flat_map(|points| points.range(from..until.max(from)))

@@ -42,7 +42,7 @@ pub fn observed(state: &State, readings: &Readings) -> Option<Observed> {
     for query in gate.new.iter().chain(&gate.old) {
         match readings.get(query)? {
             SeriesReading::Read { until, .. } => ends.push(*until),
-            SeriesReading::Unreadable(_) => return None,
+            SeriesReading::Unreadable(_) | SeriesReading::Denied(_) => return None,
         }
     }
     let until = ends.into_iter().min()?;

@@ -211,6 +211,13 @@ impl State {
                 }
                 Ok(())
             }
+            Event::AliasTtlsRead { ttls } => {
+                for ttl in ttls {
+                    let target = (ttl.zone.clone(), ttl.target.clone());
+                    self.alias_ttls.insert(target, ttl.ttl_secs);
+                }
+                Ok(())
+            }
             Event::BakeStarted { step } => self.bake_started(*step, at),
             Event::GatesPassed {} => self.gates_passed(at),
             Event::BakeCounted { until, running } => self.bake_counted(*until, *running),
@@ -515,6 +522,7 @@ impl State {
             abandoned_at: None,
             baseline: None,
             verified: None,
+            alias_ttls: BTreeMap::new(),
             intended: BTreeMap::new(),
             first_write: None,
             write: None,

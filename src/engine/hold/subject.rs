@@ -48,6 +48,7 @@ impl HoldReason {
             | Self::AlarmMissing { .. }
             | Self::Clock { .. }
             | Self::BreakGlass { .. }
+            | Self::Denied { .. }
             | Self::FleetUnreadable { .. } => self.subject(),
             Self::RevertBlocked { .. }
             | Self::Halted { .. }
@@ -145,6 +146,7 @@ impl HoldReason {
             | Self::BreakGlass { message }
             | Self::FleetUnreadable { message }
             | Self::JobsStuck { message, .. }
+            | Self::Denied { message, .. }
             | Self::Clock { message } => *message = String::new(),
             Self::HookFailed { tries, message, .. } => {
                 (*tries, *message) = (0, String::new());

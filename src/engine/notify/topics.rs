@@ -119,6 +119,7 @@ fn informs(event: &Event) -> bool {
         | Event::WeightChangeFailed { .. }
         | Event::ChangeLost { .. }
         | Event::ChangeInSync { .. }
+        | Event::AliasTtlsRead { .. }
         | Event::BakeStarted { .. }
         | Event::GatesPassed {}
         | Event::BakeCounted { .. }

@@ -226,6 +226,7 @@ impl<'reel> Reader<'reel> {
             Event::PlanAccepted { .. }
             | Event::WeightChangeSubmitted { .. }
             | Event::ChangeInSync { .. }
+            | Event::AliasTtlsRead { .. }
             | Event::EvidenceCounted { .. }
             | Event::BakeStarted { .. }
             | Event::GatesPassed {}

@@ -1,0 +1,504 @@
+//! What stands around a group's name in DNS: the other types of the name, what takes the name away, who else writes it,
+//! and how long its answers really live (RULES L11, L12).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::{Group, Plan};
+use super::record::{AliasTarget, GroupImage, GroupName, RecordSet};
+use super::units::{DnsName, ZoneId};
+
+/// Route 53 answers an alias to an AWS resource with this TTL, in seconds.
+///
+/// Source: Route 53 Developer Guide, choosing between alias and non-alias records.
+pub const AWS_ALIAS_TTL_SECS: u32 = 60;
+
+/// How many aliases are followed from one to the next. Nobody chains more, and each costs a look.
+pub const ALIASES_MAX: usize = 8;
+
+/// The types that clients ask for when they connect to a name.
+const TWINS: [&str; 4] = ["A", "AAAA", "HTTPS", "SVCB"];
+
+/// What ExternalDNS writes into the TXT records that say what it owns.
+///
+/// Source: ExternalDNS, registry of TXT records.
+const EXTERNAL_DNS: &str = "heritage=external-dns";
+
+/// What was read around the names of one zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Around {
+    /// The zone's name.
+    pub zone: DnsName,
+    /// Record sets of the zone: all of the names of [`names`], and more where they came in the same pages.
+    pub records: Vec<RecordSet>,
+    /// Hosted zones of the same kind (public or private) whose names end with this zone's name.
+    pub longer: Vec<(ZoneId, DnsName)>,
+    /// Why the hosted zones could not be listed, if so.
+    pub longer_unread: Option<String>,
+}
+
+/// What is known of the surroundings of one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AroundReading {
+    /// Not here yet.
+    NotRead,
+    /// What was read; shared by all groups of the zone.
+    Read(Arc<Around>),
+    /// Route 53 did not answer, or refused.
+    Unreadable {
+        /// What it said.
+        message: String,
+        /// The action that it denied, if it denied one.
+        denied: Option<String>,
+    },
+}
+
+/// The TTL that an alias to a record of its own zone is answered with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasTtl {
+    /// The zone.
+    pub zone: ZoneId,
+    /// The record that the alias names.
+    pub target: GroupName,
+    /// The TTL of the record that it ends at, in seconds; the largest, where there are several.
+    pub ttl_secs: u32,
+}
+
+/// TTLs by the record that an alias names.
+pub type AliasTtls = BTreeMap<(ZoneId, GroupName), u32>;
+
+/// The names whose record sets tell what stands around a name: itself, the names between it and its zone, and where
+/// ExternalDNS keeps what it owns.
+pub fn names(group: &GroupName, zone: &DnsName) -> BTreeSet<DnsName> {
+    let mut names = between(&group.name, zone);
+    names.insert(group.name.clone());
+    names.insert(ownership(group));
+    names
+}
+
+/// The name at which ExternalDNS says that it owns a record, by default.
+fn ownership(group: &GroupName) -> DnsName {
+    let kind = group.record_type.to_ascii_lowercase();
+    DnsName::new(&format!("{kind}-{}", group.name))
+}
+
+/// The name and its parents, up to the zone's own name, which is not among them.
+fn between(name: &DnsName, zone: &DnsName) -> BTreeSet<DnsName> {
+    let mut names = BTreeSet::new();
+    let mut name = name.clone();
+    while name != *zone && name.is_in_zone(zone) {
+        let parent = name.as_str().split_once('.');
+        let parent = parent.map(|(_, parent)| DnsName::new(parent));
+        names.insert(name);
+        let Some(parent) = parent else {
+            break;
+        };
+        name = parent;
+    }
+    names
+}
+
+/// The record of its own zone that an alias names, if it names one.
+fn target_in_zone(record: &RecordSet, zone: &ZoneId) -> Option<GroupName> {
+    let alias = record.alias.as_ref()?;
+    if alias.zone_id != zone.as_str() {
+        return None;
+    }
+    Some(GroupName {
+        name: DnsName::new(&alias.dns_name),
+        record_type: record.record_type.clone(),
+    })
+}
+
+/// The names that aliases of these records point to and that are not among them: to be read next.
+pub fn unread_targets(records: &[RecordSet], zone: &ZoneId) -> BTreeSet<DnsName> {
+    let known: BTreeSet<DnsName> = records.iter().map(name_of).collect();
+    let mut unread = BTreeSet::new();
+    for record in records {
+        if let Some(target) = target_in_zone(record, zone)
+            && !known.contains(&target.name)
+        {
+            unread.insert(target.name);
+        }
+    }
+    unread
+}
+
+fn name_of(record: &RecordSet) -> DnsName {
+    DnsName::new(&record.name)
+}
+
+/// How long resolvers keep a record's answers, in seconds: its TTL, or what its alias is answered with.
+pub fn ttl_secs(record: &RecordSet, known: &AliasTtls) -> u32 {
+    match (&record.alias, record.ttl) {
+        (None, Some(ttl)) => ttl,
+        (Some(alias), _) => {
+            let target = key(alias, &record.record_type);
+            known.get(&target).copied().unwrap_or(AWS_ALIAS_TTL_SECS)
+        }
+        (None, None) => AWS_ALIAS_TTL_SECS,
+    }
+}
+
+/// How long resolvers keep answers of either member, in seconds.
+pub fn group_ttl_secs(image: &GroupImage, known: &AliasTtls) -> u32 {
+    ttl_secs(&image.old, known).max(ttl_secs(&image.new, known))
+}
+
+fn key(alias: &AliasTarget, record_type: &str) -> (ZoneId, GroupName) {
+    let target = GroupName {
+        name: DnsName::new(&alias.dns_name),
+        record_type: record_type.to_owned(),
+    };
+    (ZoneId::from(alias.zone_id.as_str()), target)
+}
+
+/// Whether a member is an alias to a record of its own zone whose TTL is not known.
+pub fn lacks_ttl(image: &GroupImage, known: &AliasTtls) -> bool {
+    let unknown = |member: &RecordSet| {
+        target_in_zone(member, &image.zone)
+            .is_some_and(|target| !known.contains_key(&(image.zone.clone(), target)))
+    };
+    unknown(&image.old) || unknown(&image.new)
+}
+
+/// The TTLs of a group's aliases to records of its own zone.
+pub fn alias_ttls(image: &GroupImage, records: &[RecordSet]) -> AliasTtls {
+    let mut ttls = AliasTtls::new();
+    for member in [&image.old, &image.new] {
+        if let Some(target) = target_in_zone(member, &image.zone) {
+            let ttl = end_ttl(&target, &image.zone, records);
+            ttls.insert((image.zone.clone(), target), ttl);
+        }
+    }
+    ttls
+}
+
+/// The largest TTL of the records that an alias ends at. A loop, and a record that is not there, add nothing.
+fn end_ttl(target: &GroupName, zone: &ZoneId, records: &[RecordSet]) -> u32 {
+    let mut longest = None;
+    let mut met = BTreeSet::new();
+    let mut next = vec![target.clone()];
+    while let Some(target) = next.pop() {
+        if !met.insert(target.clone()) || met.len() > ALIASES_MAX {
+            continue;
+        }
+        for record in records.iter().filter(|record| record.is_of(&target)) {
+            match target_in_zone(record, zone) {
+                Some(further) => next.push(further),
+                None => longest = longest.max(Some(ttl_secs(record, &AliasTtls::new()))),
+            }
+        }
+    }
+    longest.unwrap_or(AWS_ALIAS_TTL_SECS)
+}
+
+/// Why the start is refused: what stands around this group makes its weights mean nothing, or not everything.
+pub(super) fn refusals(
+    plan: &Plan,
+    group: &Group,
+    image: &GroupImage,
+    around: &Around,
+) -> Vec<String> {
+    let mut messages = Vec::new();
+    messages.extend(taken_away(group, around));
+    for twin in twins(plan, group, around) {
+        if side(&twin, image) == Some(Side::New) {
+            messages.push(format!(
+                "its {} record is answered by the new side only ({}): clients that ask for it are there already; add \
+                 {} records of both sides to the plan, or delete that record until the cutover has completed",
+                twin.record_type,
+                shown(&twin.live),
+                twin.record_type
+            ));
+        }
+    }
+    messages
+}
+
+/// What takes the name away from this zone.
+fn taken_away(group: &Group, around: &Around) -> Option<String> {
+    let path = between(&group.name.name, &around.zone);
+    let delegates = |record: &&RecordSet| {
+        record.record_type == "NS" && path.contains(&DnsName::new(&record.name))
+    };
+    let longest = around
+        .longer
+        .iter()
+        .filter(|(_, zone)| group.name.name.is_in_zone(zone))
+        .max_by_key(|(_, zone)| zone.as_str().len());
+    if let Some((id, zone)) = longest {
+        return Some(format!(
+            "hosted zone {zone} ({id}) answers for it, not {}: nobody would see what is written here; write \
+             `zone: {zone}` in the plan",
+            around.zone
+        ));
+    }
+    let delegation = around.records.iter().find(delegates)?;
+    let child = name_of(delegation);
+    Some(format!(
+        "NS records delegate {child} to other name servers ({}): nobody would see what is written in {}; name the \
+         hosted zone of {child} in the plan",
+        delegation.values.join(", "),
+        around.zone
+    ))
+}
+
+/// What may be regretted later, as far as it shows around a group.
+pub fn warnings(plan: &Plan, group: &Group, image: &GroupImage, around: &Around) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let name = &group.name;
+    for twin in twins(plan, group, around) {
+        if side(&twin, image) == Some(Side::New) {
+            continue;
+        }
+        warnings.push(format!(
+            "{name}: the plan leaves out the name's {kind} record ({}): clients that ask for {kind} do not move; list it \
+             in `records`, if it is to move too",
+            shown(&twin.live),
+            kind = twin.record_type,
+        ));
+    }
+    warnings.extend(owners(group, around));
+    if let Some(target) = one_target(image) {
+        warnings.push(format!(
+            "{name}: `{}` and `{}` both point to {target}: the weights move nothing; correct one of them",
+            group.old, group.new
+        ));
+    }
+    if let Some(why) = &around.longer_unread {
+        warnings.push(format!(
+            "{name}: nobody can tell whether a longer hosted zone than {} answers for it: {why}",
+            around.zone
+        ));
+    }
+    warnings
+}
+
+/// The target that both members have, if they have one target.
+fn one_target(image: &GroupImage) -> Option<String> {
+    let (old, new) = (targets(&image.old), targets(&image.new));
+    if old.is_empty() || old != new {
+        return None;
+    }
+    Some(Vec::from_iter(old).join(", "))
+}
+
+/// What ExternalDNS says that it owns of a group's records.
+fn owners(group: &Group, around: &Around) -> Option<String> {
+    let records = around.records.iter();
+    let mut owned = records.filter(|record| owns(record, &group.name, around));
+    let record = owned.next()?;
+    Some(format!(
+        "{}: ExternalDNS owns it ({} TXT says {}): it may write the weights and targets again that it wants; let it leave \
+         this name alone until the cutover has completed",
+        group.name,
+        name_of(record),
+        record.values.join(" ")
+    ))
+}
+
+/// Whether a record says that ExternalDNS owns this group: at the name itself, with the type before it, or with a prefix
+/// that was configured.
+fn owns(record: &RecordSet, group: &GroupName, around: &Around) -> bool {
+    let says = |value: &String| value.contains(EXTERNAL_DNS);
+    if record.record_type != "TXT" || !record.values.iter().any(says) {
+        return false;
+    }
+    let owner = name_of(record);
+    if owner == group.name || owner == ownership(group) {
+        return true;
+    }
+    let Some(prefix) = owner.as_str().strip_suffix(group.name.as_str()) else {
+        return false;
+    };
+    if !prefix.ends_with(['-', '_', '.']) {
+        return false;
+    }
+    // `my-api` ends with `api` too: then it is that record's, whose type may stand before the name.
+    let kinds = ["a-", "aaaa-", "cname-"].iter();
+    let bare = kinds.filter_map(|kind| owner.as_str().strip_prefix(kind));
+    let mut others: BTreeSet<DnsName> = bare.map(DnsName::new).collect();
+    others.remove(&group.name);
+    others.insert(owner);
+    let other = |it: &RecordSet| it.record_type != "TXT" && others.contains(&name_of(it));
+    !around.records.iter().any(other)
+}
+
+/// The records of another type that a name has and the plan does not move.
+struct Twin {
+    record_type: String,
+    /// Those that are answered.
+    live: Vec<RecordSet>,
+}
+
+/// The name's twins that the plan leaves out; told once, with the first of the plan's groups of the name.
+fn twins(plan: &Plan, group: &Group, around: &Around) -> Vec<Twin> {
+    let same = |other: &&Group| other.name.name == group.name.name && other.zone == group.zone;
+    let first = plan.records.iter().find(same);
+    if first.is_some_and(|first| first.name != group.name) {
+        return Vec::new();
+    }
+    let mut twins = Vec::new();
+    for record_type in TWINS {
+        let planned = |other: &Group| other.name.record_type == record_type;
+        if plan.records.iter().filter(same).any(planned) {
+            continue;
+        }
+        let name = GroupName {
+            name: group.name.name.clone(),
+            record_type: record_type.to_owned(),
+        };
+        let is_member = |record: &&RecordSet| record.is_of(&name) && !leads_nowhere(record);
+        let members: Vec<&RecordSet> = around.records.iter().filter(is_member).collect();
+        // Members that all have weight 0 are answered alike.
+        let weighted = members.iter().any(|member| member.weight.0 > 0);
+        let answered = |member: &&&RecordSet| !weighted || member.weight.0 > 0;
+        let live: Vec<RecordSet> = members
+            .iter()
+            .filter(answered)
+            .map(|member| RecordSet::clone(member))
+            .collect();
+        if !live.is_empty() {
+            twins.push(Twin {
+                record_type: record_type.to_owned(),
+                live,
+            });
+        }
+    }
+    twins
+}
+
+/// Whether a record only says how to connect to the name's own addresses, which move.
+fn leads_nowhere(record: &RecordSet) -> bool {
+    let by_value = matches!(record.record_type.as_str(), "HTTPS" | "SVCB");
+    by_value && record.alias.is_none() && targets(record).is_empty()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Old,
+    New,
+}
+
+/// The side that all answers of a twin come from, if it is one.
+fn side(twin: &Twin, image: &GroupImage) -> Option<Side> {
+    let mut sides = twin.live.iter().map(|record| side_of(record, image));
+    let first = sides.next()??;
+    sides.all(|side| side == Some(first)).then_some(first)
+}
+
+/// The side that a record belongs to: by its targets, or else by its set identifier.
+fn side_of(record: &RecordSet, image: &GroupImage) -> Option<Side> {
+    let mine = targets(record);
+    let (old, new) = (targets(&image.old), targets(&image.new));
+    let (is_old, is_new) = (!mine.is_disjoint(&old), !mine.is_disjoint(&new));
+    if is_old != is_new {
+        return Some(if is_new { Side::New } else { Side::Old });
+    }
+    if is_old {
+        return None;
+    }
+    let identifier = record.set_identifier.as_str();
+    if identifier == image.new.set_identifier {
+        Some(Side::New)
+    } else if identifier == image.old.set_identifier {
+        Some(Side::Old)
+    } else {
+        None
+    }
+}
+
+/// Where a record leads, in a form in which the same place looks the same.
+fn targets(record: &RecordSet) -> BTreeSet<String> {
+    if let Some(alias) = &record.alias {
+        return BTreeSet::from([plain(&alias.dns_name)]);
+    }
+    let mut targets = BTreeSet::new();
+    for value in &record.values {
+        if matches!(record.record_type.as_str(), "HTTPS" | "SVCB") {
+            targets.extend(service_targets(value));
+        } else {
+            targets.insert(plain(value));
+        }
+    }
+    targets
+}
+
+/// The name and the addresses of `1 target. alpn=h2 ipv4hint=192.0.2.1,192.0.2.2`; a target of `.` is the name itself.
+fn service_targets(value: &str) -> Vec<String> {
+    let mut words = value.split_whitespace().skip(1);
+    let mut targets = Vec::new();
+    if let Some(target) = words.next()
+        && target != "."
+    {
+        targets.push(plain(target));
+    }
+    for word in words {
+        if let Some((key, addresses)) = word.split_once('=')
+            && matches!(key, "ipv4hint" | "ipv6hint")
+        {
+            let addresses = addresses.trim_matches('"').split(',');
+            targets.extend(addresses.map(plain));
+        }
+    }
+    targets
+}
+
+/// A name without its trailing dot and without `dualstack.`, which leads to the same load balancer.
+fn plain(name: &str) -> String {
+    let name = DnsName::new(name);
+    let name = name.as_str();
+    name.strip_prefix("dualstack.").unwrap_or(name).to_owned()
+}
+
+/// Where records lead, for people.
+fn shown(records: &[RecordSet]) -> String {
+    let mut places = BTreeSet::new();
+    for record in records {
+        match &record.alias {
+            Some(alias) => drop(places.insert(plain(&alias.dns_name))),
+            None => places.extend(record.values.iter().cloned()),
+        }
+    }
+    Vec::from_iter(places).join(", ")
+}
+
+/// Why the members' answers live for different times in caches, and what can be done about it; none if they do not.
+pub(super) fn ttls_differ(image: &GroupImage, around: Option<&Around>) -> Option<String> {
+    let known = around.map(|around| alias_ttls(image, &around.records));
+    let known = known.unwrap_or_default();
+    let (old, new) = (ttl_secs(&image.old, &known), ttl_secs(&image.new, &known));
+    if old == new {
+        return None;
+    }
+    if image.old.alias.is_none() && image.new.alias.is_none() {
+        return Some("the members' TTLs differ; give all members of the group one TTL".to_owned());
+    }
+    // The TTL of an alias is not one's own to set: what it ends at is, unless that is AWS's.
+    let (member, ttl, wanted) = match (is_fixed(&image.old, image), is_fixed(&image.new, image)) {
+        (true, _) => (&image.new, new, old),
+        (_, true) => (&image.old, old, new),
+        _ if image.old.alias.is_some() => (&image.new, new, old),
+        _ => (&image.old, old, new),
+    };
+    let set = match target_in_zone(member, &image.zone) {
+        Some(target) => format!(
+            "the TTL of {target}, to which `{}` points,",
+            member.set_identifier
+        ),
+        None => format!("the TTL of `{}`", member.set_identifier),
+    };
+    Some(format!(
+        "answers of `{}` are kept for {old} s and those of `{}` for {new} s, so that the share would not be what the weights \
+         say; set {set} to {wanted} (it is {ttl})",
+        image.old.set_identifier, image.new.set_identifier
+    ))
+}
+
+/// Whether nobody can set the TTL of a member: it is an alias to AWS.
+fn is_fixed(member: &RecordSet, image: &GroupImage) -> bool {
+    member.alias.is_some() && target_in_zone(member, &image.zone).is_none()
+}

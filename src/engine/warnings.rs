@@ -1,0 +1,56 @@
+//! What may be regretted later, as far as the plan and what was read before the start show it (RULES K, L12).
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use super::around::{self, AroundReading};
+use super::observation::Observation;
+use super::plan::Plan;
+use super::preflight;
+use super::units::AlarmId;
+
+/// What CloudWatch may need on top of an alarm's own span until the alarm is red: late data, and its evaluation.
+const ALARM_DELAY: SignedDuration = SignedDuration::from_mins(5);
+
+/// Bakes that end before a bad step could have turned an alarm red. `spans` says how long each alarm looks back; a composite
+/// one as long as the slowest of its children.
+pub fn short_bakes(plan: &Plan, spans: &BTreeMap<AlarmId, SignedDuration>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (alarm, span) in spans {
+        let needed = *span + ALARM_DELAY;
+        let short = (1_u16..).zip(&plan.steps);
+        let short: Vec<String> = short
+            .filter(|(_, step)| step.bake < needed)
+            .map(|(number, _)| number.to_string())
+            .collect();
+        if short.is_empty() {
+            continue;
+        }
+        let (steps, are) = if short.len() == 1 {
+            ("bake of step", "is")
+        } else {
+            ("bakes of steps", "are")
+        };
+        warnings.push(format!(
+            "the {steps} {} {are} too short for alarm {alarm}, which may need {needed:#} to turn red: {span:#} of data \
+             and 5m until they are seen",
+            short.join(", "),
+        ));
+    }
+    warnings
+}
+
+/// What stands around the groups and does not refuse the start.
+pub fn around(plan: &Plan, observation: &Observation) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let seen = observation.groups.iter().zip(&observation.around);
+    for (group, (reading, around)) in plan.records.iter().zip(seen) {
+        if let (Ok(image), AroundReading::Read(around)) =
+            (preflight::read_image(group, reading), around)
+        {
+            warnings.extend(around::warnings(plan, group, &image, around));
+        }
+    }
+    warnings
+}
