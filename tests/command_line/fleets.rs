@@ -254,3 +254,20 @@ fn a_circle_of_many_plans_is_said_once_with_a_few_names() {
     assert_eq!(said.code, 10);
     assert_eq!(said.err.matches("goes round in a circle").count(), 1);
 }
+
+#[test]
+fn a_rehearsal_refuses_faults_that_can_never_happen() {
+    let desk = Desk::new();
+    std::fs::create_dir_all(desk.path("plans/.git")).expect("a directory");
+    std::fs::write(desk.path("plans/a.yaml"), PLAN).expect("a file");
+    for (fault, why) in [
+        ("new errors 20% at step 9", "there is no step 9"),
+        ("alarm nope red", "no plan has an alarm `nope`"),
+        ("new outage at 50000h", "is cut off"),
+        ("other: new outage", "no plan is called `other`"),
+    ] {
+        let said = desk.says_words(&["rehearse", "plans/a.yaml", "--fault", fault]);
+        assert_eq!(said.code, 2, "{fault}: {}", said.err);
+        assert!(said.err.contains(why), "{fault}: {}", said.err);
+    }
+}
