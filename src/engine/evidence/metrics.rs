@@ -117,10 +117,11 @@ fn failed_before(
     gate: &MetricGate,
     newest: Timestamp,
 ) -> Option<(Timestamp, Timestamp)> {
-    let since = state.first_write.max(state.measured.violations_from);
-    let since = since
-        .filter(|_| state.has_started())?
-        .max(newest - READ_AGAIN);
+    if !state.has_started() {
+        return None;
+    }
+    let since = state.first_write.max(state.measured.violations_from)?;
+    let since = since.max(newest - READ_AGAIN);
     let fails = |range| look(gate, &gate.new, readings, range, None).fails(gate);
     let all = look(
         gate,
