@@ -14,7 +14,7 @@ use crate::engine::plan::{Plan, PlanSource};
 use crate::engine::record::GroupName;
 use crate::engine::units::CutoverName;
 use crate::plan_file;
-use crate::plan_file::PlanFileError;
+use crate::plan_file::{Circle, Misorder, PlanFileError};
 use crate::ports::Clock;
 use crate::report::check::Checked;
 use crate::report::text;
@@ -119,13 +119,40 @@ impl Found {
             .filter_map(|file| file.plan.clone())
             .collect();
         let wrong = plan_file::order(&plans.iter().collect::<Vec<_>>(), known);
-        for file in &mut self.checked {
-            let Some(name) = file.plan.as_ref().map(|plan| plan.name.clone()) else {
-                continue;
-            };
-            for problem in wrong.get(&name).into_iter().flatten() {
-                file.clash(&problem.message(), problem.help());
+        if wrong.is_empty() {
+            return;
+        }
+        let mut files: BTreeMap<CutoverName, usize> = BTreeMap::new();
+        for (index, file) in self.checked.iter().enumerate() {
+            if let Some(plan) = &file.plan {
+                files.entry(plan.name.clone()).or_insert(index);
             }
+        }
+        for (name, others) in &wrong.unknown {
+            for other in others {
+                if let Some(index) = files.get(name) {
+                    let message = Misorder::unknown_message(other);
+                    self.checked[*index].clash(&message, Misorder::UNKNOWN_HELP);
+                }
+            }
+        }
+        for circle in &wrong.circles {
+            self.refuse_circle(circle, &files);
+        }
+    }
+
+    /// Refuses the plans of a circle; what is wrong is said once, with the first of them.
+    fn refuse_circle(&mut self, circle: &Circle, files: &BTreeMap<CutoverName, usize>) {
+        let mut members = circle.members.iter().filter_map(|name| files.get(name));
+        let Some(first) = members.next() else {
+            return;
+        };
+        self.checked[*first].clash(&circle.message(), Circle::HELP);
+        let told_at = self.checked[*first].path.clone();
+        for index in members {
+            let file = &mut self.checked[*index];
+            file.ok = false;
+            file.told_at = Some(told_at.clone());
         }
     }
 }
@@ -180,6 +207,7 @@ fn look(paths: &[PathBuf]) -> Found {
                     ok: true,
                     findings: loaded.warnings.iter().map(finding_json).collect(),
                     rendered: plan_file::render(&loaded.warnings, true),
+                    told_at: None,
                 });
             }
         }
@@ -199,6 +227,7 @@ fn refused(path: &str, error: &PlanFileError) -> Checked {
         ok: false,
         findings: error.findings.iter().map(finding_json).collect(),
         rendered: error.render(true),
+        told_at: None,
     }
 }
 

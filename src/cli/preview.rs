@@ -224,6 +224,7 @@ impl Readings {
             file: FileReading::NotWatched,
             in_flight: false,
             passed_at: None,
+            passed_for: None,
             groups_read_at: None,
             clock_skew: None,
             break_glass_error: None,

@@ -62,7 +62,7 @@ async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> 
         .filter(|checked| !guarded.has(checked))
         .any(|checked| !guarded.is_beside(checked, &args.paths))
         // Of a directory, one bad file does not stop the others; a path that holds no plan at all is a mistake.
-        && args.paths.iter().any(|path| !holds_a_plan(path, &found, &guarded));
+        && holds_no_plan(&args.paths, &found, &guarded);
     if strange && !(args.once && found.checked.iter().any(|checked| checked.ok)) {
         found.require_valid(context)?;
         return Ok(Start::Refused);
@@ -80,13 +80,22 @@ struct Guarded {
     names: BTreeSet<CutoverName>,
 }
 
-/// Whether a path of the command line stands for a valid plan, or for the file of an unfinished cutover.
-fn holds_a_plan(path: &Path, found: &Found, guarded: &Guarded) -> bool {
-    let root = PathBuf::from(absolute(path));
-    let valid = found.checked.iter().filter(|checked| checked.ok);
-    let below =
-        |checked: &Checked| PathBuf::from(absolute(checked.path.as_ref())).starts_with(&root);
-    valid.into_iter().any(below) || guarded.paths.iter().any(|one| one.starts_with(&root))
+/// Returns true if one of the paths of the command line stands neither for a valid plan nor for the file of an unfinished
+/// cutover.
+fn holds_no_plan(paths: &[PathBuf], found: &Found, guarded: &Guarded) -> bool {
+    let mut plans = guarded.paths.clone();
+    for checked in found.checked.iter().filter(|checked| checked.ok) {
+        plans.insert(absolute(checked.path.as_ref()).into());
+    }
+    let mut roots = paths.iter().map(|path| PathBuf::from(absolute(path)));
+    roots.any(|root| !has_below(&plans, &root))
+}
+
+/// Returns true if one of the paths is `root` or lies below it. Paths are ordered by their parts, so that those below a
+/// directory follow it: there may be thousands of them, and as many roots.
+fn has_below(paths: &BTreeSet<PathBuf>, root: &Path) -> bool {
+    let mut from_root = paths.range(root.to_path_buf()..);
+    from_root.next().is_some_and(|path| path.starts_with(root))
 }
 
 impl Guarded {
@@ -101,17 +110,14 @@ impl Guarded {
     fn has(&self, checked: &Checked) -> bool {
         let path = absolute(checked.path.as_ref());
         let named = checked.plan.as_ref().map(|plan| &plan.name);
-        self.paths.iter().any(|guarded| guarded.starts_with(&path))
-            || named.is_some_and(|name| self.names.contains(name))
+        has_below(&self.paths, path.as_ref()) || named.is_some_and(|name| self.names.contains(name))
     }
 
     /// Whether the file stands in a directory that was asked for and that has the file of one of them.
     fn is_beside(&self, checked: &Checked, asked: &[PathBuf]) -> bool {
         let path = PathBuf::from(absolute(checked.path.as_ref()));
         let mut asked = asked.iter().map(|asked| absolute(asked));
-        asked.any(|asked| {
-            path.starts_with(&asked) && self.paths.iter().any(|one| one.starts_with(&asked))
-        })
+        asked.any(|asked| path.starts_with(&asked) && has_below(&self.paths, asked.as_ref()))
     }
 }
 

@@ -14,6 +14,7 @@ use super::error::Expected;
 use super::exit::Exit;
 use super::names::{has_labels, resolve};
 use crate::engine::calendar::Calendar;
+use crate::engine::fleet::NAMED_MAX;
 use crate::engine::fleet::is_fleet;
 use crate::engine::hold::HoldReason;
 use crate::engine::notify::Notify;
@@ -245,8 +246,19 @@ fn fleet_lines(books: &Books, now: Timestamp) -> Vec<String> {
         .filter(|heartbeat| is_fresh(heartbeat, now));
     let refused: BTreeMap<&String, &String> =
         fresh.flat_map(|heartbeat| &heartbeat.refused).collect();
+    let mut by_reason: BTreeMap<&String, Vec<&str>> = BTreeMap::new();
     for (path, why) in refused {
-        lines.push(format!("refused: {path}: {why}; see `cutover check`"));
+        by_reason.entry(why).or_default().push(path);
+    }
+    for (why, paths) in by_reason {
+        let named = paths[..paths.len().min(NAMED_MAX)].join(", ");
+        let more = match paths.len().saturating_sub(NAMED_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        lines.push(format!(
+            "refused: {named}{more}: {why}; see `cutover check`"
+        ));
     }
     lines
 }

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use crate::engine::fleet::FleetSettings;
 use crate::engine::observation::FileReading;
 use crate::engine::plan::Plan;
+use crate::engine::units::CutoverName;
 use crate::plan_file;
-use crate::plan_file::Misordered;
 use crate::ports::{PlanFiles, PlanFilesNow};
 
 /// Files are looked at no more often than this, however fast rounds follow each other.
@@ -169,14 +169,17 @@ fn refuse_circles(files: &mut [(String, FileReading)]) {
         return;
     }
     let wrong = plan_file::order(&plans, &BTreeSet::new());
+    let mut refused: BTreeMap<&CutoverName, String> = BTreeMap::new();
+    for circle in &wrong.circles {
+        let message = circle.message();
+        refused.extend(circle.members.iter().map(|name| (name, message.clone())));
+    }
     for (_, reading) in files {
         let FileReading::Plan(source) = reading else {
             continue;
         };
-        let problems = wrong.get(&source.plan.name).into_iter().flatten();
-        let mut circles = problems.filter(|problem| matches!(problem, Misordered::Circle(_)));
-        if let Some(circle) = circles.next() {
-            *reading = FileReading::Unreadable(circle.message());
+        if let Some(message) = refused.get(&source.plan.name) {
+            *reading = FileReading::Unreadable(message.clone());
         }
     }
 }

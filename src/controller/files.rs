@@ -6,6 +6,7 @@ use std::path::Path;
 use super::book::{self, Draft};
 use super::{Controller, ControllerError, Scope};
 use crate::engine::event::Event;
+use crate::engine::fleet::NAMED_MAX;
 use crate::engine::observation::FileReading;
 use crate::engine::plan::PlanSource;
 use crate::engine::state::State;
@@ -88,11 +89,7 @@ impl Controller {
             }
         }
         self.watched.readings = readings;
-        for (path, why) in &refused {
-            if self.watched.refused.get(path) != Some(why) {
-                tracing::error!(path, "this plan file is refused, the others go on: {why}");
-            }
-        }
+        log_refused(&self.watched.refused, &refused);
         self.watched.refused = refused;
         // What is journaled now, or is to be tried again, is another edition.
         self.watched.made_of = edition.filter(|_| fresh.is_empty()).map(|of| (looked, of));
@@ -125,5 +122,32 @@ impl Controller {
             self.note_strangers();
         }
         Ok(())
+    }
+}
+
+/// Logs the files that are refused now and were not before, or for another reason: a line for each reason, since one
+/// mistake (a circle of `after`, for one) may concern thousands of them.
+fn log_refused(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) {
+    let mut fresh: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (path, why) in now {
+        if before.get(path) != Some(why) {
+            fresh.entry(why).or_default().push(path);
+        }
+    }
+    for (why, paths) in fresh {
+        match paths.as_slice() {
+            [path] => {
+                tracing::error!(path, "this plan file is refused, the others go on: {why}");
+            }
+            paths => {
+                let count = paths.len();
+                let paths = paths[..count.min(NAMED_MAX)].join(", ");
+                tracing::error!(
+                    paths,
+                    count,
+                    "{count} plan files are refused, the others go on: {why}"
+                );
+            }
+        }
     }
 }

@@ -161,6 +161,8 @@ pub struct Controller {
 struct Note {
     /// The last reading at which all gates passed, if the last reading was one.
     passed_at: Option<Timestamp>,
+    /// The same moment by the monotonic clock.
+    passed_by: Option<Instant>,
     /// When its groups were last read, all of them.
     groups_read_at: Option<Timestamp>,
     /// What another controller had written last when its groups were read.

@@ -306,6 +306,7 @@ impl Controller {
                 .unwrap_or(FileReading::NotWatched),
             in_flight: self.performer.is_under_way(name),
             passed_at: note.and_then(|note| note.passed_at),
+            passed_for: self.passed_for(name),
             groups_read_at: note.and_then(|note| note.groups_read_at),
             clock_skew: self.clock_skew(),
             break_glass_error: self.break_glass_error.clone(),
@@ -313,6 +314,12 @@ impl Controller {
             baseline_as_is: self.settings.baseline_as_is.clone(),
             beside: self.errands.beside(name, self.book.is_shadowed(name)),
         })
+    }
+
+    /// How long ago all gates of a cutover were last seen to pass, by the monotonic clock.
+    pub(super) fn passed_for(&self, name: &CutoverName) -> Option<SignedDuration> {
+        let passed_by = self.notes.get(name)?.passed_by?;
+        passed_by.elapsed().try_into().ok()
     }
 
     /// AWS's clock minus ours, as of now.
@@ -333,7 +340,11 @@ impl Controller {
         };
         let weights = weights(state, observation);
         let note = self.notes.entry(name.clone()).or_default();
-        note.passed_at = decision.gates_pass.then_some(now);
+        (note.passed_at, note.passed_by) = if decision.gates_pass {
+            (Some(now), Some(Instant::now()))
+        } else {
+            (None, None)
+        };
         let before = note.glance.take();
         let keep = |(index, pair): (usize, Option<WeightPair>)| {
             pair.or_else(|| {

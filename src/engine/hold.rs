@@ -176,6 +176,17 @@ pub enum HoldReason {
         /// Since when.
         since: Timestamp,
     },
+    /// Datapoints of a metric are beyond its bound, but not so many yet that the gate fails: the next step waits.
+    MeasureNear {
+        /// The gate.
+        gate: GateId,
+        /// The worst datapoint, and how many there are beyond the bound.
+        beyond: Beyond,
+        /// How many make the gate fail.
+        needed: u32,
+        /// How long a datapoint is, in minutes.
+        every_mins: u16,
+    },
     /// The new side had too few requests for a gate to judge.
     TooFewRequests {
         /// The gate.
@@ -544,6 +555,7 @@ impl HoldReason {
             Self::FallbackUnknown { .. }
             | Self::NoData { .. }
             | Self::Unknown { .. }
+            | Self::MeasureNear { .. }
             | Self::TooFewRequests { .. }
             | Self::BudgetSpent { .. }
             | Self::SharedFate { .. }
@@ -585,6 +597,7 @@ impl HoldReason {
             Self::TrafficElsewhere { .. } => "traffic_elsewhere",
             Self::Climbing { .. } => "climbing",
             Self::FallbackRed { .. } => "fallback_red",
+            Self::MeasureNear { .. } => "measure_near",
             Self::TooFewRequests { .. } => "too_few_requests",
             Self::NeverCompared { .. } => "never_compared",
             Self::FallbackUnknown { .. } => "fallback_unknown",

@@ -36,6 +36,8 @@ pub struct Observation {
     pub in_flight: bool,
     /// The last reading of this process at which all gates passed, if the reading before this one did.
     pub passed_at: Option<Timestamp>,
+    /// How long ago that really was, by this process's monotonic clock as of the decision: a wall clock may be set.
+    pub passed_for: Option<SignedDuration>,
     /// When this process last read the groups before this round.
     pub groups_read_at: Option<Timestamp>,
     /// AWS's clock minus ours, as of the decision.

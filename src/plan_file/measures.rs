@@ -258,6 +258,7 @@ fn metric_gate(
         every_mins: every_mins?,
         min_requests,
         no_data_passes: matches!(no_data, Some(RawNoData::Pass)),
+        delay_mins: delay_mins(raw.delay.as_ref(), sink)?,
     })
 }
 
@@ -330,6 +331,26 @@ fn every(text: Option<&At<DurationText>>, usual: u16, sink: &mut Sink<'_>) -> Op
     if fits.is_none() {
         let message = "`every` must be a number of minutes that divides an hour";
         let help = "write `1m`, `5m`, `10m`, `15m`, `30m` or `1h`";
+        sink.error(&text.span, message, help);
+    }
+    fits
+}
+
+/// The longest `delay`, in minutes.
+const DELAY_MAX: u16 = 60;
+
+/// How late a metric's datapoints arrive; without, they are complete when all others are.
+fn delay_mins(text: Option<&At<DurationText>>, sink: &mut Sink<'_>) -> Option<u16> {
+    let Some(text) = text else {
+        return Some(0);
+    };
+    let length = duration(text, "delay", true, sink)?;
+    let minutes = u16::try_from(length.as_mins()).ok();
+    let fits = minutes.filter(|minutes| length.as_secs() % 60 == 0 && *minutes <= DELAY_MAX);
+    if fits.is_none() {
+        let message = "`delay` must be whole minutes, at most an hour";
+        let help =
+            "write for example `delay: 8m`; a metric that comes later than that needs an alarm";
         sink.error(&text.span, message, help);
     }
     fits

@@ -144,6 +144,9 @@ pub(super) struct RawMetricGate {
     pub(super) min_requests: Option<At<CountText>>,
     /// What no data at all means once traffic has moved; by default `hold`.
     pub(super) no_data: Option<At<RawNoData>>,
+    /// How late its datapoints arrive, in whole minutes, for example `8m`; by default they are complete after 2m, at most
+    /// 1h.
+    pub(super) delay: Option<At<DurationText>>,
 }
 
 /// Did the traffic move, and is there enough of it to judge by?

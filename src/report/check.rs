@@ -23,6 +23,8 @@ pub struct Checked {
     pub findings: Vec<Value>,
     /// The findings, as a compiler would print them.
     pub rendered: String,
+    /// The file with whose findings it is said why this one is refused too; none where its own findings say it.
+    pub told_at: Option<String>,
 }
 
 impl Checked {
@@ -55,13 +57,14 @@ pub fn minimum_duration(plan: &Plan) -> SignedDuration {
     })
 }
 
-/// All files as JSON: an array of `{path, ok, name, findings, steps, minimum_secs}`.
+/// All files as JSON: an array of `{path, ok, name, findings, steps, minimum_secs}`, and `told_at` where another file's
+/// findings say why this one is refused.
 pub fn to_json(checked: &[Checked]) -> Value {
     checked
         .iter()
         .map(|checked| {
             let plan = checked.plan.as_ref();
-            json!({
+            let mut row = json!({
                 "path": checked.path,
                 "ok": checked.ok,
                 "name": plan.map(|plan| plan.name.as_str()),
@@ -70,7 +73,11 @@ pub fn to_json(checked: &[Checked]) -> Value {
                     plan.steps.iter().map(step_json).collect::<Vec<Value>>()
                 }),
                 "minimum_secs": plan.map(|plan| minimum_duration(plan).as_secs()),
-            })
+            });
+            if let Some(told_at) = &checked.told_at {
+                row["told_at"] = json!(told_at);
+            }
+            row
         })
         .collect()
 }
@@ -99,7 +106,11 @@ pub fn to_text(checked: &Checked) -> String {
     };
     let plan = checked.plan.as_ref().filter(|_| checked.ok);
     let summary = plan.map_or_else(String::new, summary);
-    format!("{findings}{}: {verdict}\n{summary}", checked.path)
+    let told_at = match &checked.told_at {
+        Some(path) => format!(" (it is in the circle that is named with {path})"),
+        None => String::new(),
+    };
+    format!("{findings}{}: {verdict}{told_at}\n{summary}", checked.path)
 }
 
 /// What a plan amounts to.

@@ -117,6 +117,28 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> Option<String
     })
 }
 
+/// Datapoints are beyond the bound, but not so many yet that everything is taken back.
+fn near(id: &GateId, beyond: &Beyond, needed: u32, every_mins: u16) -> String {
+    let (bound, limit) = match beyond.bound {
+        Bound::Max(limit) => ("max", limit),
+        Bound::Min(limit) => ("min", limit),
+    };
+    let datapoints = if every_mins == 1 {
+        "minutes"
+    } else {
+        "datapoints"
+    };
+    format!(
+        "{} was {} ({bound} {}) in {} of {needed} {datapoints} that make it fail: no step is taken until it is well for all \
+         of the last {}",
+        gate(id),
+        number(beyond.value, beyond.unit),
+        number(limit, beyond.unit),
+        beyond.points,
+        beyond.of,
+    )
+}
+
 /// Too little came to judge by.
 fn too_few(reason: &HoldReason) -> Option<String> {
     Some(match reason {
@@ -126,6 +148,12 @@ fn too_few(reason: &HoldReason) -> Option<String> {
             gate(id),
             text::count(size(*requests), "request")
         ),
+        HoldReason::MeasureNear {
+            gate: id,
+            beyond,
+            needed,
+            every_mins,
+        } => near(id, beyond, *needed, *every_mins),
         HoldReason::TooFewRequests {
             gate: id,
             requests,
@@ -136,13 +164,14 @@ fn too_few(reason: &HoldReason) -> Option<String> {
             text::count(size(*requests), "request")
         ),
         HoldReason::TooFewRequests {
+            gate: id,
             requests,
             needed: Some(needed),
-            ..
         } => format!(
-            "{} of {} requests needed to judge",
+            "{} of {} requests needed to judge {}",
             thousands(*requests),
-            thousands(*needed)
+            thousands(*needed),
+            gate(id)
         ),
         _ => return None,
     })

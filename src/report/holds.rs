@@ -178,6 +178,7 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         | HoldReason::TrafficElsewhere { .. }
         | HoldReason::Climbing { .. }
         | HoldReason::NeverCompared { .. }
+        | HoldReason::MeasureNear { .. }
         | HoldReason::TooFewRequests { .. } => evidence::fact(reason, now).unwrap_or_default(),
         HoldReason::FleetUnreadable { .. }
         | HoldReason::BudgetSpent { .. }
@@ -368,6 +369,7 @@ pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> 
         | HoldReason::TrafficElsewhere { .. }
         | HoldReason::Climbing { .. }
         | HoldReason::NeverCompared { .. }
+        | HoldReason::MeasureNear { .. }
         | HoldReason::TooFewRequests { .. } => return evidence::remedy(reason),
         HoldReason::FallbackUnknown { .. }
         | HoldReason::NoData { .. }

@@ -212,3 +212,62 @@ fn the_status_of_a_thousand_is_whole() {
         &said.out[..200]
     );
 }
+
+#[test]
+fn a_circle_of_many_plans_is_said_once_with_a_few_names() {
+    let desk = Desk::new();
+    std::fs::create_dir_all(desk.path("plans/.git")).expect("a directory");
+    for number in 0..60 {
+        let name = format!("svc-{number:02}");
+        let after = format!("svc-{:02}", (number + 1) % 60);
+        let text = PLAN
+            .replace("recipe-api", &name)
+            .replace("api.example.com", &format!("{name}.example.com"));
+        let path = desk.path(&format!("plans/{name}.yaml"));
+        std::fs::write(path, format!("{text}after: [ {after} ]\n")).expect("a file");
+    }
+    let said = desk.says("check plans");
+    assert_eq!(said.code, 10);
+    assert_eq!(said.out.matches("goes round in a circle").count(), 1);
+    let line = said.out.lines().find(|line| line.contains("goes round"));
+    let line = line.expect("the circle");
+    assert_eq!(line.matches("svc-").count(), 10, "{line}");
+    assert!(line.contains("(51 more)"), "{line}");
+    assert!(said.err.contains("60 of 60 plan files"), "{}", said.err);
+    let rows = desk.says("check plans --format json").json();
+    let rows = rows.as_array().expect("rows");
+    let told: Vec<&Value> = rows
+        .iter()
+        .filter(|row| {
+            row["findings"]
+                .as_array()
+                .is_some_and(|all| !all.is_empty())
+        })
+        .collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(rows[5]["ok"], false);
+    assert_eq!(rows[5]["told_at"], rows[0]["path"]);
+    let said = desk.says("preview plans");
+    assert_eq!(said.code, 10);
+    assert_eq!(said.err.matches("goes round in a circle").count(), 1);
+    let said = desk.says("run plans --once");
+    assert_eq!(said.code, 10);
+    assert_eq!(said.err.matches("goes round in a circle").count(), 1);
+}
+
+#[test]
+fn a_rehearsal_refuses_faults_that_can_never_happen() {
+    let desk = Desk::new();
+    std::fs::create_dir_all(desk.path("plans/.git")).expect("a directory");
+    std::fs::write(desk.path("plans/a.yaml"), PLAN).expect("a file");
+    for (fault, why) in [
+        ("new errors 20% at step 9", "there is no step 9"),
+        ("alarm nope red", "no plan has an alarm `nope`"),
+        ("new outage at 50000h", "is cut off"),
+        ("other: new outage", "no plan is called `other`"),
+    ] {
+        let said = desk.says_words(&["rehearse", "plans/a.yaml", "--fault", fault]);
+        assert_eq!(said.code, 2, "{fault}: {}", said.err);
+        assert!(said.err.contains(why), "{fault}: {}", said.err);
+    }
+}

@@ -418,3 +418,44 @@ async fn of_two_files_with_one_name_the_one_that_came_first_stands_and_the_other
     process.task.abort();
     world.assert_unbroken();
 }
+
+/// A service that bakes, beside so many that each wait for the next one, the last for the first.
+fn beside_a_circle(count: usize) -> Vec<PlanSource> {
+    let mut sources = services(count + 1, 86_400);
+    for number in 1..=count {
+        let next = if number == count { 1 } else { number + 1 };
+        let mut plan = sources[number].plan.clone();
+        plan.after = vec![CutoverName::from(name(next))];
+        sources[number] = source(plan);
+    }
+    sources
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_circle_of_after_is_held_once_and_delays_no_revert() {
+    let sources = beside_a_circle(400);
+    let world = World::new(&sources);
+    let process = world.start("one");
+    let bakes = |world: &World| {
+        let state = world.state(&name(0));
+        state.is_some_and(|state| state.phase == Phase::Baking)
+    };
+    assert!(world.until(300, bakes).await);
+    let entries = |world: &World| locked(&world.witness).entries.len();
+    let before = entries(&world);
+    tokio::time::sleep(Duration::from_mins(15)).await;
+    world.sync();
+    assert!(entries(&world) <= before + 2);
+    for number in 1..=400 {
+        let held = world.entries(&name(number), "step_held");
+        assert_eq!(held.len(), 1, "{} is held", name(number));
+    }
+    world.turn(&alarm(0), AlarmState::Alarm);
+    let red_at = world.now();
+    let reverts = |world: &World| !world.entries(&name(0), "revert_intended").is_empty();
+    assert!(world.until(15, reverts).await);
+    let took = world.now().duration_since(red_at);
+    assert!(took <= SignedDuration::from_secs(11), "{took:#}");
+    process.task.abort();
+    world.assert_unbroken();
+}

@@ -336,3 +336,84 @@ fn a_controller_with_a_wrong_clock_does_not_stop_the_bake_of_one_with_a_right_on
     let stops = world.count("bake_counted") - before;
     assert!(stops <= 2, "{stops} stops\n{}", world.story());
 }
+
+/// How long the bake of step 1 really took, where the clock is set after ten minutes of it, and AWS says nothing of it.
+fn bake_really_takes(set_by: SignedDuration, aws_says_so: bool) -> SignedDuration {
+    let mut world = baking();
+    let began_at = world.state().phase_since;
+    world.run_minutes(10);
+    world.set_clock(set_by);
+    if aws_says_so {
+        world.skew = Some(-set_by);
+    }
+    let (mut rounds, ended) = (0, "step_completed");
+    while world.count(ended) == 0 && rounds < 2_000 {
+        rounds += 1;
+        world.tick(10);
+        if rounds == 30 {
+            world.skew = Some(SignedDuration::ZERO);
+        }
+    }
+    world.now.duration_since(began_at) - world.clock_set_by
+}
+
+#[test]
+fn a_clock_that_is_set_ends_no_bake_and_shortens_none() {
+    let bake = SignedDuration::from_mins(60);
+    // The reading that notices it counts nothing, nor does the one after it, which starts the clock anew.
+    let most = bake + SignedDuration::from_secs(30);
+    for seconds in [5, 45, 59, 600, 3_000, 7_200, 1_000_000] {
+        let took = bake_really_takes(SignedDuration::from_secs(seconds), false);
+        assert!(
+            (bake..=most).contains(&took),
+            "set by {seconds} s: {took:#}"
+        );
+    }
+    for seconds in [-5, -45, -59, -300] {
+        let took = bake_really_takes(SignedDuration::from_secs(seconds), false);
+        assert!(took >= bake, "set by {seconds} s: {took:#}");
+        // Up to the journal's last entry the clock tells no time.
+        let most = most + SignedDuration::from_secs(-seconds);
+        assert!(took <= most, "set by {seconds} s: {took:#}");
+    }
+    for seconds in [61, 600, 7_200] {
+        let took = bake_really_takes(SignedDuration::from_secs(seconds), true);
+        assert!(took >= bake, "AWS contradicts {seconds} s: {took:#}");
+    }
+}
+
+#[test]
+fn what_was_counted_before_a_clock_was_set_stands() {
+    let mut world = baking();
+    world.run_minutes(10);
+    world.set_clock(SignedDuration::from_hours(5));
+    world.tick(10);
+    let bake = &world.state().bake;
+    assert_eq!(bake.counted, SignedDuration::from_mins(10));
+    assert_eq!(bake.running_since, None);
+    world.tick(10);
+    world.run_minutes(5);
+    let counted = world.state().bake.counted_at(world.now);
+    assert_eq!(counted, SignedDuration::from_mins(15));
+}
+
+#[test]
+fn the_checker_refuses_a_bake_that_ends_by_a_clock_that_was_set() {
+    let mut world = baking();
+    world.run_minutes(10);
+    world.set_clock(SignedDuration::from_hours(5));
+    let observation = world.observe(0);
+    let decision = Decision {
+        events: vec![Event::StepCompleted { step: 1 }],
+        ..Decision::default()
+    };
+    let checked = check::decision(
+        world.state(),
+        &world.fleet,
+        &observation,
+        &decision,
+        world.now,
+    );
+    let violation = checked.expect_err("it has baked for ten minutes");
+    assert_eq!(violation.invariant, check::Invariant::I1);
+}

@@ -495,3 +495,79 @@ fn what_is_compared_or_counted_must_all_have_been_read() {
         }
     }
 }
+
+/// Twenty minutes of a thousand requests each, of which the last one is the newest; errors by the minute.
+fn twenty(state: &State, errors: [u32; 20]) -> Readings {
+    let until = state.measured.step_from.expect("a bake") + SignedDuration::from_mins(30);
+    let points = |value: &dyn Fn(usize) -> u32| SeriesReading::Read {
+        from: until - SignedDuration::from_mins(20),
+        until,
+        points: Arc::new(
+            (0..20)
+                .map(|index| {
+                    let ago = SignedDuration::from_mins(20 - i64::try_from(index).expect("small"));
+                    (until - ago, Number::from(value(index)))
+                })
+                .collect(),
+        ),
+    };
+    BTreeMap::from([
+        (series("new requests", 1), points(&|_| 1_000)),
+        (series("new errors", 1), points(&|index| errors[index])),
+    ])
+}
+
+fn errors_at(minutes: &[usize]) -> [u32; 20] {
+    let mut errors = [0; 20];
+    for minute in minutes {
+        errors[*minute] = 60;
+    }
+    errors
+}
+
+#[test]
+fn a_violation_that_is_found_afterwards_fails_the_gate_although_the_newest_datapoints_are_fine() {
+    let state = baking(with_metric(rate()));
+    for (minutes, wanted) in [
+        (vec![17, 18, 19], "6 in 3 of 5"),
+        // Three of five, ten minutes ago.
+        (vec![6, 8, 10], "6 in 3 of 5"),
+        (vec![6, 8, 11], "pass"),
+        // Its window ended more than a quarter of an hour ago.
+        (vec![0, 1, 2], "pass"),
+    ] {
+        let readings = twenty(&state, errors_at(&minutes));
+        assert_eq!(said(&verdict(&state, &readings)), wanted, "{minutes:?}");
+    }
+}
+
+#[test]
+fn a_metric_that_comes_late_is_judged_without_its_newest_minutes() {
+    let late = MetricGate {
+        delay_mins: 8,
+        ..rate()
+    };
+    let state = baking(with_metric(late));
+    // The last eight minutes are not complete.
+    let readings = twenty(&state, errors_at(&[12, 13, 14, 15, 16, 17, 18, 19]));
+    assert_eq!(said(&verdict(&state, &readings)), "pass");
+    let readings = twenty(&state, errors_at(&[9, 10, 11]));
+    assert_eq!(said(&verdict(&state, &readings)), "6 in 3 of 5");
+}
+
+#[test]
+fn a_violation_that_is_not_yet_m_of_n_lets_the_gate_pass_and_holds_the_step() {
+    let state = baking(with_metric(rate()));
+    let weighed = weigh(&state, &twenty(&state, errors_at(&[19])));
+    assert_eq!(weighed.gates[0].1, Verdict::Pass);
+    let [HoldReason::MeasureNear { beyond, needed, .. }] = weighed.near.as_slice() else {
+        panic!("{:?}", weighed.near);
+    };
+    assert_eq!(
+        (beyond.value, beyond.points, *needed),
+        (Number::from(6), 1, 3)
+    );
+    // It is over when it is out of the window.
+    let weighed = weigh(&state, &twenty(&state, errors_at(&[14])));
+    assert!(weighed.near.is_empty(), "{:?}", weighed.near);
+}

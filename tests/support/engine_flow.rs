@@ -164,6 +164,7 @@ pub(crate) fn error_rate(percent: u32) -> MetricGate {
         every_mins: 1,
         min_requests: 0,
         no_data_passes: false,
+        delay_mins: 0,
     }
 }
 

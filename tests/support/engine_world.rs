@@ -63,6 +63,8 @@ pub(crate) struct Controller {
     id: ControllerId,
     wire: Vec<(Order, usize)>,
     passed_at: Option<Timestamp>,
+    /// By how much the wall clock had been set by then.
+    passed_after: SignedDuration,
     read_at: Option<Timestamp>,
     /// What it does beside the weights.
     pub(crate) hands: Hands,
@@ -74,6 +76,8 @@ pub(crate) struct Controller {
 #[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) now: Timestamp,
+    /// By how much the machine's wall clock was set, of which no time really passed.
+    pub(crate) clock_set_by: SignedDuration,
     pub(crate) source: PlanSource,
     pub(crate) file: FileReading,
     pub(crate) groups: Vec<(ZoneId, Vec<RecordSet>)>,
@@ -128,6 +132,7 @@ impl World {
         let alarms = plan.alarms().map(|gate| (gate.id.clone(), green.clone()));
         let mut world = Self {
             now,
+            clock_set_by: SignedDuration::ZERO,
             file: FileReading::Plan(Arc::new(source(plan.clone()))),
             alarms: alarms.collect(),
             source: source(plan),
@@ -174,6 +179,7 @@ impl World {
             id: ControllerId::from(format!("ctl-{}", self.processes)),
             wire: Vec::new(),
             passed_at: None,
+            passed_after: SignedDuration::ZERO,
             read_at: None,
             hands: Hands::default(),
             last: Decision::default(),
@@ -290,6 +296,12 @@ impl World {
         &self.controllers[0].last.because
     }
 
+    /// Somebody sets the machine's wall clock.
+    pub(crate) fn set_clock(&mut self, by: SignedDuration) {
+        self.now += by;
+        self.clock_set_by += by;
+    }
+
     /// Time passes, then every controller does a round, performs, and does so again for the replies.
     pub(crate) fn tick(&mut self, secs: i64) {
         self.pass(secs);
@@ -370,6 +382,7 @@ impl World {
                 let wakes = decision.wake_at.is_none_or(ahead);
                 assert!(wakes, "it wakes at once, again and again\n{}", self.story());
                 self.controllers[index].passed_at = decision.gates_pass.then_some(self.now);
+                self.controllers[index].passed_after = self.clock_set_by;
                 self.controllers[index].last = decision;
                 break;
             }
@@ -519,6 +532,10 @@ impl World {
             file: self.file.clone(),
             in_flight: !controller.wire.is_empty(),
             passed_at: controller.passed_at,
+            passed_for: controller.passed_at.map(|at| {
+                let set_by = self.clock_set_by - controller.passed_after;
+                self.now.duration_since(at) - set_by
+            }),
             groups_read_at: controller.read_at,
             clock_skew: self.skew,
             break_glass_error: None,

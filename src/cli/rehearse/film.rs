@@ -47,6 +47,9 @@ pub(super) async fn develop(
         .iter()
         .map(|plan| reel(world, &stage, plan, &entries, start))
         .collect();
+    let comes_late = |trouble: &&Trouble| trouble.from.is_none_or(|from| from > end);
+    let never = stage.troubles().iter().filter(comes_late);
+    let never: Vec<String> = never.map(|trouble| trouble.fault.text.clone()).collect();
     let faults = stage.troubles().iter();
     // What people do is in the journal.
     let faults = faults.filter(|trouble| !trouble.is_of_people());
@@ -61,6 +64,7 @@ pub(super) async fn develop(
         end,
         assumed,
         faults: faults.filter_map(trouble).collect(),
+        never,
         reels,
         calls,
     })

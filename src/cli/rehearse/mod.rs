@@ -1,5 +1,6 @@
 //! `cutover rehearse`: the same controller over a simulated world.
 
+mod faults;
 mod film;
 mod many;
 mod operators;
@@ -43,6 +44,7 @@ pub fn run(context: &mut Context<'_>, args: &Rehearse) -> Result<Exit> {
             None => context.clock.now(),
         },
     };
+    faults::require_possible(&play.troupe, &play.scenario, play.start)?;
     let look = rehearsal::Look {
         width: context.terminal.width,
         zone: match &args.start {
@@ -101,8 +103,12 @@ fn drawn(args: &Rehearse, shown: String) -> String {
     }
 }
 
-/// How the rehearsal ended, as `run` would say it: the gravest of its cutovers' ends.
+/// How the rehearsal ended, as `run` would say it: the gravest of its cutovers' ends. A fault that never happened proves
+/// nothing, so that this is not what was asked for.
 fn exit(film: &Film) -> Exit {
+    if !film.never.is_empty() {
+        return Exit::Usage;
+    }
     let exits = film.reels.iter().map(|reel| match reel.phase {
         Phase::Completed => Exit::Done,
         Phase::Reverted => Exit::Reverted,

@@ -61,6 +61,11 @@ impl From<Vec<PlanSource>> for Troupe {
 }
 
 impl Troupe {
+    /// When a rehearsal that does not come to an end is cut off, after its start.
+    pub(super) fn cut_off(&self) -> SignedDuration {
+        cut_off_after(self.length())
+    }
+
     /// How long it takes if nothing holds it, settling aside. Where some wait for others, as if each waited for all.
     fn length(&self) -> SignedDuration {
         let lengths = self.sources.iter().map(|source| length(&source.plan));
@@ -150,7 +155,7 @@ pub async fn play_with(
         break_glass: None,
         narrate: Arc::new(|entry| report::event(&entry.event)),
     };
-    let longest = longest.saturating_mul(2).saturating_add(GRACE);
+    let longest = cut_off_after(longest);
     let deadline = Instant::now() + Duration::try_from(longest).unwrap_or_default();
     let quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
     let ended = tokio::select! {
@@ -163,6 +168,10 @@ pub async fn play_with(
     let end = world.clock.now();
     lock(&stage).play_out(end);
     film::develop(&world, &stage, &journal, &plans, (seed, start, end)).await
+}
+
+fn cut_off_after(length: SignedDuration) -> SignedDuration {
+    length.saturating_mul(2).saturating_add(GRACE)
 }
 
 /// Runs controllers one after the other, each until it is killed, the last until all is over or the deadline.

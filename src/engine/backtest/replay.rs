@@ -332,6 +332,7 @@ impl<'a> Stage<'a> {
             file: FileReading::NotWatched,
             in_flight: false,
             passed_at: self.passed_at,
+            passed_for: None,
             // Nobody else writes: there is no drift to look for.
             groups_read_at: Some(self.now),
             clock_skew: Some(SignedDuration::ZERO),

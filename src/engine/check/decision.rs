@@ -169,7 +169,9 @@ fn bake_ended(
     let running = state
         .bake
         .running_since
-        .map_or(SignedDuration::ZERO, |since| now.duration_since(since));
+        .map_or(SignedDuration::ZERO, |since| {
+            ran_for(observation, since, now)
+        });
     let wanted = state.plan().step(step).map(|step| step.bake);
     let counted = state.bake.counted + running;
     claim(Invariant::I1, at_its_share(state), || {
@@ -179,6 +181,19 @@ fn bake_ended(
     claim(Invariant::I1, whole, || {
         format!("the bake of step {step} would end after {counted:#}")
     })
+}
+
+/// How long a bake has run since `since`: by the wall clock, and no longer than really passed, where this process has
+/// measured it. The two clocks are never read at quite the same moment.
+fn ran_for(observation: &Observation, since: Timestamp, now: Timestamp) -> SignedDuration {
+    let by_wall = now.duration_since(since);
+    match (observation.passed_at, observation.passed_for) {
+        (Some(at), Some(really)) if since <= at => {
+            let really = at.duration_since(since) + really + SignedDuration::from_secs(1);
+            by_wall.min(really)
+        }
+        (Some(_) | None, Some(_) | None) => by_wall,
+    }
 }
 
 fn gates_are_green(state: &State, observation: &Observation) -> Result<(), Violation> {

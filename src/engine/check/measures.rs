@@ -15,12 +15,17 @@ pub(super) fn metric(state: &State, readings: &Readings, gate: &MetricGate) -> (
         return (Look::Blind, false);
     }
     let watched_from = state.measured.step_from;
-    let new = count(readings, gate, &gate.new, &gate.requests, watched_from);
+    let looks_at = |ago| count(readings, gate, &gate.new, &gate.requests, watched_from, ago);
+    // The newest window that is bad, also if it ended some minutes ago; else the newest.
+    let earlier = earlier_windows(state, readings, gate);
+    let ago = (0..=earlier).find(|ago| looks_at(*ago).is_bad(gate));
+    let ago = ago.unwrap_or(0);
+    let new = looks_at(ago);
     let old = gate
         .old
         .as_ref()
         .filter(|old| all_read(old.queries(), readings));
-    let old = old.map(|old| count(readings, gate, old, &[], None));
+    let old = old.map(|old| count(readings, gate, old, &[], None, ago));
     let old_bad = old.is_some_and(|old| old.is_bad(gate)) && !old_has_no_weight(state);
     let doubt = new.bad + new.faint + if gate.no_data_passes { 0 } else { new.missing };
     let nothing = new.present == 0 && !gate.no_data_passes;
@@ -122,26 +127,53 @@ fn crosses(bound: Bound, value: f64) -> bool {
     }
 }
 
+fn period(gate: &MetricGate) -> i64 {
+    60 * i64::from(gate.every_mins.max(1))
+}
+
+/// The second at which the newest window ends: with a datapoint, and the gate's delay before what was read.
+fn end(readings: &Readings, gate: &MetricGate, measure: &Measure) -> Option<i64> {
+    let ends = measure
+        .queries()
+        .filter_map(|query| match readings.get(query) {
+            Some(SeriesReading::Read { until, .. }) => Some(until.as_second()),
+            Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => None,
+        });
+    let end = ends.min()? - 60 * i64::from(gate.delay_mins);
+    Some(end - end.rem_euclid(period(gate)))
+}
+
+/// How many windows before the newest one count: those of the last quarter of an hour that ended after the first write,
+/// and after a person let the cutover go on.
+fn earlier_windows(state: &State, readings: &Readings, gate: &MetricGate) -> i64 {
+    let Some(end) = end(readings, gate, &gate.new) else {
+        return 0;
+    };
+    let Some(since) = state.first_write.max(state.measured.violations_from) else {
+        return 0;
+    };
+    if state.first_write.is_none() {
+        return 0;
+    }
+    let since = since.as_second().max(end - 15 * 60);
+    ((end - since - 1) / period(gate)).max(0)
+}
+
 fn count(
     readings: &Readings,
     gate: &MetricGate,
     measure: &Measure,
     known: &[Query],
     watched_from: Option<Timestamp>,
+    ago: i64,
 ) -> Counts {
-    let ends = measure
-        .queries()
-        .filter_map(|query| match readings.get(query) {
-            Some(SeriesReading::Read { until, .. }) => Some(*until),
-            Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => None,
-        });
     let mut counts = Counts::default();
-    let Some(end) = ends.min() else {
+    let Some(end) = end(readings, gate, measure) else {
         return counts;
     };
-    let period = 60 * i64::from(gate.every_mins);
+    let period = period(gate);
     for back in 1..=i64::from(gate.of) {
-        let Ok(at) = Timestamp::from_second(end.as_second() - back * period) else {
+        let Ok(at) = Timestamp::from_second(end - (ago + back) * period) else {
             continue;
         };
         let at_point = |query: &Query| match readings.get(query) {

@@ -478,6 +478,7 @@ fn is_ours_or_asked(reason: &HoldReason) -> bool {
             | HoldReason::Dependency { .. }
             | HoldReason::FleetFull { .. }
             | HoldReason::TooFewRequests { .. }
+            | HoldReason::MeasureNear { .. }
             | HoldReason::JobsFiring { .. }
             | HoldReason::JobsRunning { .. }
             | HoldReason::WindowShut {

@@ -135,6 +135,7 @@ fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
             }
         }
     }
+    reasons.extend(judgement.weighed.near.iter().cloned());
     once(reasons)
 }
 

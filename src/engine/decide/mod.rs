@@ -319,6 +319,17 @@ impl View<'_> {
         self.state.last_at.duration_since(self.clock) > CLOCK_TOLERANCE
     }
 
+    /// Returns true if this machine's wall clock was set since the last reading at which all gates passed: it has moved on
+    /// by another time than really passed. What it says then measures no bake, whether AWS contradicts it or not.
+    fn clock_was_set(&self) -> bool {
+        let (Some(at), Some(really)) = (self.observation.passed_at, self.observation.passed_for)
+        else {
+            return false;
+        };
+        let by_wall = self.clock.duration_since(at);
+        (by_wall - really).abs() > CLOCK_TOLERANCE
+    }
+
     /// What AWS's clock says, as far as it is known.
     fn aws_now(&self) -> Timestamp {
         let skew = self.observation.clock_skew;

@@ -254,6 +254,14 @@ pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReaso
     if let Some(asked) = view.state.skip_requested {
         return skip(view, asked, passing);
     }
+    if view.clock_was_set() {
+        // What was counted before it was set stands, and the next reading starts the clock anew.
+        let events = stop_clock(view, view.observation.passed_at);
+        return Decision {
+            events,
+            ..baking(view, false)
+        };
+    }
     if judgement.passes() && view.state.drift.is_none() && knows_no_time(view) {
         return baking(view, false);
     }

@@ -6,6 +6,7 @@ use super::plan::{Query, RegressionGate, TrafficGate};
 use super::reading::{Readings, SeriesReading};
 use super::tally::{self, Latest, Tally};
 use super::{metrics, regression, traffic, trend};
+use crate::engine::hold::HoldReason;
 use crate::engine::state::State;
 use crate::engine::units::Share;
 use crate::engine::verdict::{Unknown, Verdict};
@@ -20,6 +21,8 @@ pub(super) struct Said {
     pub(super) old_too: bool,
     /// What it read, if it is a metric.
     pub(super) latest: Option<Latest>,
+    /// What keeps the next step from being taken although the gate passes.
+    pub(super) near: Option<HoldReason>,
 }
 
 impl Said {
@@ -28,6 +31,7 @@ impl Said {
             verdict,
             old_too: false,
             latest: None,
+            near: None,
         }
     }
 
@@ -46,7 +50,9 @@ pub struct Weighed {
     pub gates: Vec<(GateId, Verdict)>,
     /// Those that fail on the old side too.
     pub old_too: Vec<GateId>,
-    /// What was counted so far, with what the metrics read; none before the first write.
+    /// Metrics with datapoints beyond their bounds, but not so many yet that the gate fails: no step is taken meanwhile.
+    pub near: Vec<HoldReason>,
+    /// What was counted of minutes that change no more, with what the metrics read; none before the first write.
     pub tally: Option<Tally>,
     /// The share of the requests; none where they are not counted.
     pub observed: Option<Observed>,
@@ -58,18 +64,19 @@ pub fn weigh(state: &State, readings: &Readings) -> Weighed {
     if measures.is_empty() {
         return Weighed::default();
     }
-    let mut tally = tally::up_to_date(state, readings);
+    let counted = tally::up_to_date(state, readings);
+    let tally = counted.as_ref().map(|counted| &counted.all);
     let seen = observed(state, readings);
     let mut said: Vec<(GateId, Said)> = Vec::new();
     for gate in &measures.metrics {
         said.push((gate.id(), metrics::judge(state, readings, gate)));
     }
     if let Some(gate) = &measures.regression {
-        let judged = regression::judge(state, readings, gate, tally.as_ref());
+        let judged = regression::judge(state, readings, gate, tally);
         said.push((RegressionGate::id(), judged));
     }
     if let Some(gate) = &measures.traffic {
-        let judged = traffic::judge(state, readings, gate, tally.as_ref(), seen.as_ref());
+        let judged = traffic::judge(state, readings, gate, tally, seen.as_ref());
         said.push((TrafficGate::id(), judged));
     }
     for gate in &measures.trends {
@@ -82,15 +89,16 @@ pub fn weigh(state: &State, readings: &Readings) -> Weighed {
     let mut latest = Vec::new();
     for (id, said) in said {
         latest.extend(said.latest);
+        weighed.near.extend(said.near);
         if said.old_too {
             weighed.old_too.push(id.clone());
         }
         weighed.gates.push((id, said.verdict));
     }
-    if let Some(tally) = &mut tally {
-        tally.readings = latest;
-    }
-    weighed.tally = tally;
+    weighed.tally = counted.map(|counted| Tally {
+        readings: latest,
+        ..counted.settled
+    });
     weighed
 }
 

@@ -2,16 +2,19 @@
 //!
 //! A datapoint that is missing, or that too few requests make, could have been beyond as well. Where those that are beyond
 //! and those that may have been are M together, the gate does not pass.
+//!
+//! Datapoints come late, and change. The windows that ended in the last minutes ([`READ_AGAIN`]) are judged anew at each
+//! look, so that M of N that are found beyond the bound afterwards fail the gate too.
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::gate::{Beyond, Bound};
 use super::judge::{Said, unread};
 use super::number::Number;
 use super::plan::{Measure, MetricGate, Query};
-use super::reading::{Readings, SeriesReading};
+use super::reading::{READ_AGAIN, Readings, SeriesReading, ceil, floor};
 use super::sequential::fixed::float;
 use super::tally::{Latest, sum, sums, total};
 use crate::engine::hold::{HoldReason, RevertCause};
@@ -56,10 +59,13 @@ pub(super) fn judge(state: &State, readings: &Readings, gate: &MetricGate) -> Sa
     if let Some(why) = unread(queries, readings) {
         return Said::only(Verdict::Unknown(why));
     }
-    let Some(range) = window(&gate.new, readings, gate) else {
+    let Some(end) = judged_until(&gate.new, readings, gate) else {
         let why = "it was not read".to_owned();
         return Said::only(Verdict::Unknown(Unknown::Other(why)));
     };
+    let newest_range = (end - gate.window(), end);
+    // What fails now says more than what failed minutes ago.
+    let range = failed_before(state, readings, gate, end).unwrap_or(newest_range);
     let watched_from = state.measured.step_from;
     let new = look(gate, &gate.new, readings, range, watched_from);
     let old = gate.old.as_ref();
@@ -75,7 +81,10 @@ pub(super) fn judge(state: &State, readings: &Readings, gate: &MetricGate) -> Sa
     let Some(beyond) = beyond(gate, &new, old_worst) else {
         // A step that is being written or settles has not shown anything yet.
         let doubt = watched_from.and_then(|_| doubtful(readings, gate, &new, range));
-        return Said::with(doubt.unwrap_or(Verdict::Pass), latest);
+        return Said {
+            near: near(gate, &new, old_worst),
+            ..Said::with(doubt.unwrap_or(Verdict::Pass), latest)
+        };
     };
     // Without a weight the old side has stragglers, which prove nothing about it.
     let old_too = !state.old_is_idle() && old.is_some_and(|old| old.fails(gate));
@@ -87,18 +96,73 @@ pub(super) fn judge(state: &State, readings: &Readings, gate: &MetricGate) -> Sa
     }
 }
 
-/// The datapoints that are looked at: the N before the end of what was read.
-fn window(
-    measure: &Measure,
-    readings: &Readings,
-    gate: &MetricGate,
-) -> Option<(Timestamp, Timestamp)> {
+/// The end of the datapoints that are looked at: of what was read, less the gate's delay.
+fn judged_until(measure: &Measure, readings: &Readings, gate: &MetricGate) -> Option<Timestamp> {
     let ends = measure.queries().map(|query| match readings.get(query) {
         Some(SeriesReading::Read { until, .. }) => Some(*until),
         Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => None,
     });
     let until = ends.min().flatten()?;
-    Some((until.checked_sub(gate.window()).ok()?, until))
+    Some(floor(
+        until.checked_sub(gate.delay()).ok()?,
+        gate.every_mins,
+    ))
+}
+
+/// An earlier window of this attempt that fails, among those that are read again, unless the newest one fails: its
+/// datapoints came late or changed, or nobody looked then.
+fn failed_before(
+    state: &State,
+    readings: &Readings,
+    gate: &MetricGate,
+    newest: Timestamp,
+) -> Option<(Timestamp, Timestamp)> {
+    if !state.has_started() {
+        return None;
+    }
+    let since = state.first_write.max(state.measured.violations_from)?;
+    let since = since.max(newest - READ_AGAIN);
+    let fails = |range| look(gate, &gate.new, readings, range, None).fails(gate);
+    let all = look(
+        gate,
+        &gate.new,
+        readings,
+        (since - gate.window(), newest),
+        None,
+    );
+    if all.crossed + all.faint < gate.points || fails((newest - gate.window(), newest)) {
+        return None;
+    }
+    let mut end = newest - gate.period();
+    while end > since {
+        let range = (end - gate.window(), end);
+        if fails(range) {
+            return Some(range);
+        }
+        end -= gate.period();
+    }
+    None
+}
+
+/// Datapoints are beyond the bound, but not so many yet that the gate fails: no step is taken on top of that.
+fn near(gate: &MetricGate, window: &Window, old: Option<Number>) -> Option<HoldReason> {
+    if window.crossed == 0 {
+        return None;
+    }
+    let beyond = Beyond {
+        value: worst(gate.bound, &window.points)?,
+        bound: gate.bound,
+        unit: gate.unit,
+        points: u32::from(window.crossed),
+        of: u32::from(gate.of),
+        old,
+    };
+    Some(HoldReason::MeasureNear {
+        gate: gate.id(),
+        beyond,
+        needed: u32::from(gate.points),
+        every_mins: gate.every_mins,
+    })
 }
 
 /// One side in the window. Periods that began before `watched_from` may lack a datapoint: nobody was sent there yet.
@@ -117,8 +181,9 @@ fn look(
         ..Window::default()
     };
     let counted = !requests.is_empty();
-    let period = SignedDuration::from_mins(i64::from(gate.every_mins.max(1)));
-    let mut at = range.0;
+    let period = gate.period();
+    // Ranges that do not end with a period of the gate begin with a part of one.
+    let mut at = ceil(range.0, gate.every_mins);
     while at < range.1 {
         let here = asked.get(&at).copied().unwrap_or(Number::ZERO);
         match window.points.get(&at) {

@@ -176,6 +176,17 @@ pub struct MetricGate {
     /// Whether having no data at all is as good as being within the bound.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_data_passes: bool,
+    /// How many minutes late its datapoints arrive, 0 to 60: what is looked back over ends that much earlier.
+    #[serde(default, skip_serializing_if = "is_no_delay")]
+    pub delay_mins: u16,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_no_delay(minutes: &u16) -> bool {
+    *minutes == 0
 }
 
 #[expect(
@@ -190,6 +201,16 @@ impl MetricGate {
     /// The gate's name among all gates.
     pub fn id(&self) -> GateId {
         GateId::of(GateKind::Metric, &self.name)
+    }
+
+    /// How late its datapoints arrive.
+    pub fn delay(&self) -> SignedDuration {
+        SignedDuration::from_mins(i64::from(self.delay_mins))
+    }
+
+    /// The length of a datapoint.
+    pub fn period(&self) -> SignedDuration {
+        SignedDuration::from_mins(i64::from(self.every_mins.max(1)))
     }
 
     /// What it looks back over.

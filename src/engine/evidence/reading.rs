@@ -35,6 +35,9 @@ pub type Readings = BTreeMap<Query, SeriesReading>;
 /// Source: measured by others for load balancers (Netflix Atlas reads them two minutes late).
 pub const COMPLETE_AFTER: SignedDuration = SignedDuration::from_mins(2);
 
+/// How long a datapoint may still change: so much of each series is read again at each look, and judged anew.
+pub const READ_AGAIN: SignedDuration = SignedDuration::from_mins(15);
+
 /// The end of the last period that is complete at `now`, for periods of so many minutes.
 pub fn complete_until(now: Timestamp, period_mins: u16) -> Timestamp {
     let complete = now.checked_sub(COMPLETE_AFTER).unwrap_or(now);

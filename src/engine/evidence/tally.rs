@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::gate::{BeforeAfter, Unit};
 use super::number::Number;
 use super::plan::{Counted, Measures, Query};
-use super::reading::{Readings, SeriesReading, ceil, floor};
+use super::reading::{READ_AGAIN, Readings, SeriesReading, ceil, floor};
 use super::sequential::fixed::natural;
 use super::sequential::{Evidence, Look};
 use crate::engine::fold::FIRST_WRITE_SLACK;
@@ -65,6 +65,8 @@ pub struct Measured {
     pub step_from: Option<Timestamp>,
     /// What the metrics read when the current step was taken.
     pub before: Vec<Latest>,
+    /// Violations that ended before this were answered: a person let the cutover go on after a halt.
+    pub violations_from: Option<Timestamp>,
 }
 
 impl Measured {
@@ -127,11 +129,20 @@ fn counts(measures: &Measures) -> impl Iterator<Item = &Query> {
     traffic.chain(compared)
 }
 
+/// What was counted, as it is judged by and as it is journaled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpToDate {
+    /// Every minute that was read.
+    pub all: Tally,
+    /// The minutes that change no more ([`READ_AGAIN`]); later ones are read again, and count as they are then.
+    pub settled: Tally,
+}
+
 /// The tally with every minute that was read since it was journaled; as it is where not everything was. None before the
 /// first write, and where nothing is counted.
 ///
 /// A minute counts once whatever the readings were cut like: only minutes from the tally's end on are taken, in order.
-pub fn up_to_date(state: &State, readings: &Readings) -> Option<Tally> {
+pub fn up_to_date(state: &State, readings: &Readings) -> Option<UpToDate> {
     let measures = &state.plan().gates.measures;
     let from = count_from(state)?;
     let begins = || Tally {
@@ -146,9 +157,19 @@ pub fn up_to_date(state: &State, readings: &Readings) -> Option<Tally> {
         tally.run.get_or_insert_with(|| gate.test.evidence());
     }
     let until = covered(counts(measures), readings).map_or(from, |until| until.max(from));
-    let range = (from, until);
+    let settled = count(tally, state, readings, until - READ_AGAIN);
+    Some(UpToDate {
+        all: count(settled.clone(), state, readings, until),
+        settled,
+    })
+}
+
+/// Adds the minutes from the tally's end to `until`, if there are any.
+fn count(mut tally: Tally, state: &State, readings: &Readings, until: Timestamp) -> Tally {
+    let measures = &state.plan().gates.measures;
+    let range = (tally.until, until.max(tally.until));
     if let (Some(gate), Some(since)) = (&measures.traffic, state.measured.step_from) {
-        let step = (from.max(since), until);
+        let step = (range.0.max(since), range.1);
         let of = |queries: &[Query]| total(queries, readings, step);
         tally.new_requests = tally.new_requests.saturating_add(of(&gate.new));
         tally.old_requests = tally.old_requests.saturating_add(of(&gate.old));
@@ -168,8 +189,8 @@ pub fn up_to_date(state: &State, readings: &Readings) -> Option<Tally> {
             run.add(&look);
         }
     }
-    tally.until = until;
-    Some(tally)
+    tally.until = range.1;
+    tally
 }
 
 /// The end of what was read of all these series; none where one of them was not, or where there are none.

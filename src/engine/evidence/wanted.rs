@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::plan::{Measure, Query, TREND_PERIOD_MINS};
-use super::reading::{complete_until, floor};
+use super::reading::{READ_AGAIN, complete_until, floor};
 use super::tally;
 use crate::engine::state::State;
 
@@ -52,7 +52,18 @@ pub fn wanted(state: &State, now: Timestamp) -> BTreeMap<Query, Minutes> {
     };
     for gate in &measures.metrics {
         let until = complete_until(now, gate.every_mins);
-        let minutes = back(until, gate.window());
+        let again = if state.has_started() {
+            READ_AGAIN
+        } else {
+            SignedDuration::ZERO
+        };
+        // The window's end may lie up to a period before the delay, for it ends with a datapoint.
+        let late = if gate.delay_mins == 0 {
+            SignedDuration::ZERO
+        } else {
+            gate.delay() + gate.period()
+        };
+        let minutes = back(until, gate.window() + again + late);
         let old = gate.old.iter().flat_map(Measure::queries);
         let queries = gate.new.queries().chain(old).chain(&gate.requests);
         queries.for_each(|query| want(query, minutes));

@@ -492,6 +492,7 @@ impl State {
                 self.step = self.verified_step;
                 self.bake = Bake::default();
                 self.measured.bake_started(at);
+                self.measured.violations_from = Some(at);
                 self.enter(Phase::Baking, at);
                 Ok(())
             }

@@ -62,6 +62,7 @@ impl HoldReason {
             | Self::MeasureRed { .. }
             | Self::TrafficElsewhere { .. }
             | Self::Climbing { .. }
+            | Self::MeasureNear { .. }
             | Self::TooFewRequests { .. }
             | Self::NeverCompared { .. }
             | Self::FallbackUnknown { .. }
@@ -106,7 +107,7 @@ impl HoldReason {
             Self::UnknownTooLong { since, .. } | Self::ApprovalOverdue { since, .. } => {
                 *since = Timestamp::UNIX_EPOCH;
             }
-            Self::MeasureRed { beyond, .. } => {
+            Self::MeasureRed { beyond, .. } | Self::MeasureNear { beyond, .. } => {
                 (beyond.value, beyond.points, beyond.of, beyond.old) = (Number::ZERO, 0, 0, None);
             }
             Self::TooFewRequests {

@@ -23,6 +23,8 @@ pub struct Film {
     pub assumed: BTreeMap<AlarmId, Meaning>,
     /// What went wrong in the world, as the scenario asked for it.
     pub faults: Vec<Trouble>,
+    /// Faults that never happened: their moments did not come before the end.
+    pub never: Vec<String>,
     /// Each cutover's part.
     pub reels: Vec<Reel>,
     /// How often each operation of AWS was called.

@@ -21,6 +21,7 @@ pub fn to_json(film: &Film) -> Value {
         "end": text::rfc3339(film.end),
         "assumed": assumed(film),
         "faults": film.faults,
+        "never_happened": film.never,
         "cutovers": film.reels.iter().map(|reel| cutover(film, reel)).collect::<Vec<_>>(),
         "calls": film.calls,
         "writes": count("ChangeResourceRecordSets"),

@@ -100,6 +100,12 @@ pub fn to_text(film: &Film, look: &Look) -> String {
         blocks.extend(reaction::to_text(reel));
         blocks.push(verdict::to_text(film, reel, look));
     }
+    for fault in &film.never {
+        blocks.push(format!(
+            "{}: {fault} (everything had come to an end before its moment; choose an earlier one)",
+            text::styled(text::BAD, "never happened")
+        ));
+    }
     let mut shown = blocks.join("\n\n");
     shown.push('\n');
     shown

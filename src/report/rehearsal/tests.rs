@@ -221,6 +221,7 @@ fn film() -> Film {
             from: at("2026-12-02T08:35:00Z"),
             until: None,
         }],
+        never: Vec::new(),
         reels: vec![reel],
         calls: [("ChangeResourceRecordSets".to_owned(), 3)].into(),
     }

@@ -1,0 +1,162 @@
+//! Faults and alarms of a rehearsal that can never come: better said before it than after.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::play::Troupe;
+use crate::cli::error::Expected;
+use crate::engine::fleet::NAMED_MAX;
+use crate::engine::plan::Plan;
+use crate::report::text;
+use crate::scenario::{Fault, Scenario, What, When};
+
+/// Refuses what cannot happen in a rehearsal of these plans.
+///
+/// # Errors
+/// The first fault, or alarm of the scenario, that concerns nothing in the plans, with what to write instead.
+pub(super) fn require_possible(
+    troupe: &Troupe,
+    scenario: &Scenario,
+    start: Timestamp,
+) -> Result<(), Expected> {
+    let plans: Vec<&Plan> = troupe.sources.iter().map(|source| &source.plan).collect();
+    for alarm in &scenario.alarms {
+        let mut rules = scenario
+            .alarms
+            .iter()
+            .filter_map(|other| other.rule.as_ref());
+        if !has_alarm(&plans, &alarm.name) && !rules.any(|rule| rule.contains(&alarm.name)) {
+            let message = format!("the scenario's alarm `{}` is in no plan", alarm.name);
+            return Err(Expected::usage(message, Some(&alarms(&plans))));
+        }
+    }
+    for fault in &scenario.faults {
+        if let Err((why, help)) = is_possible(fault, &plans, scenario, troupe.cut_off(), start) {
+            let message = format!("the fault `{}` can never happen: {why}", fault.text);
+            return Err(Expected::usage(message, Some(&help)));
+        }
+    }
+    Ok(())
+}
+
+/// Why a fault can never happen, and what to write instead.
+fn is_possible(
+    fault: &Fault,
+    plans: &[&Plan],
+    scenario: &Scenario,
+    cut_off: SignedDuration,
+    start: Timestamp,
+) -> Result<(), (String, String)> {
+    let mut mine = plans.to_vec();
+    if let Some(name) = &fault.cutover {
+        mine.retain(|plan| plan.name == *name);
+        if mine.is_empty() {
+            let names = plans.iter().map(|plan| plan.name.to_string()).collect();
+            let why = format!("no plan is called `{name}`");
+            return Err((why, format!("the plans are called {}", listed(names))));
+        }
+    }
+    let after = match fault.when {
+        Some(When::Step { number, plus }) => {
+            let most = mine.iter().map(|plan| plan.step_count()).max().unwrap_or(0);
+            if number > most {
+                let steps = text::count(usize::from(most), "step");
+                let help = format!("write a step from 1 to {most}");
+                return Err((format!("there is no step {number}, only {steps}"), help));
+            }
+            plus
+        }
+        Some(When::After(after)) => after,
+        Some(When::At(at)) => at.duration_since(start),
+        None => SignedDuration::ZERO,
+    };
+    if after > cut_off {
+        let most = text::duration(cut_off);
+        let why = format!("the rehearsal is cut off {most} after its start");
+        return Err((why, "write an earlier time, or `at step 3 + 2h`".to_owned()));
+    }
+    concerns_something(&fault.what, &mine, scenario)
+}
+
+/// Why nothing in the plans can be hit by this, and what to write instead.
+fn concerns_something(
+    what: &What,
+    plans: &[&Plan],
+    scenario: &Scenario,
+) -> Result<(), (String, String)> {
+    match what {
+        What::AlarmRed { alarm }
+        | What::AlarmMissing { alarm }
+        | What::AlarmNoData { alarm }
+        | What::AlarmUnclear { alarm } => {
+            let known = scenario.alarms.iter().any(|other| other.name == *alarm);
+            if known || has_alarm(plans, alarm) {
+                return Ok(());
+            }
+            let why = format!("no plan has an alarm `{alarm}`");
+            Err((why, alarms(plans)))
+        }
+        What::ApproveAfter(_) => {
+            let mut steps = plans.iter().flat_map(|plan| &plan.steps);
+            if steps.any(|step| step.approval) {
+                return Ok(());
+            }
+            let help = "leave it out, or let a step of the plan say `approval: true`";
+            Err(("no step needs an approval".to_owned(), help.to_owned()))
+        }
+        What::Errors { .. }
+        | What::Latency { .. }
+        | What::Leak { .. }
+        | What::Outage { .. }
+        | What::SlowStart { .. }
+        | What::Capacity { .. }
+        | What::Unhealthy { .. }
+        | What::CallersPinned
+        | What::CloudWatchDown
+        | What::Route53Down
+        | What::Route53Throttled
+        | What::ControllerKilled
+        | What::ForeignWrite { .. }
+        | What::Route53Busy
+        | What::Route53LosesReplies
+        | What::JournalDown
+        | What::JobsDown
+        | What::HooksFail
+        | What::Push { .. }
+        | What::Pause
+        | What::Resume
+        | What::Rollback
+        | What::RollbackForced => Ok(()),
+    }
+}
+
+fn has_alarm(plans: &[&Plan], name: &str) -> bool {
+    let mut alarms = plans.iter().flat_map(|plan| plan.alarms());
+    alarms.any(|gate| gate.id.name == name)
+}
+
+/// The alarms that a fault may be about.
+fn alarms(plans: &[&Plan]) -> String {
+    let known = plans.iter().flat_map(|plan| plan.alarms());
+    let names: BTreeSet<String> = known.map(|gate| gate.id.name.clone()).collect();
+    if names.is_empty() {
+        return "the plans have no alarms".to_owned();
+    }
+    format!(
+        "the plans' alarms are {}",
+        listed(names.into_iter().collect())
+    )
+}
+
+/// A few names, and how many more there are.
+fn listed(names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(NAMED_MAX);
+    let shown: Vec<String> = names.into_iter().take(NAMED_MAX).collect();
+    let shown = format!("`{}`", shown.join("`, `"));
+    if more == 0 {
+        shown
+    } else {
+        format!("{shown} and {more} more")
+    }
+}
