@@ -124,8 +124,18 @@ async fn known_states(
             _ => return Err(error),
         },
     };
-    let (states, _) = Books::read(journal.as_ref()).await?.states();
+    let books = Books::read(journal.as_ref()).await?;
+    let states = books
+        .states()
+        .map(|state| (state.name.clone(), state.clone()));
+    let states: BTreeMap<CutoverName, State> = states.collect();
     for source in sources {
+        if let Some(damage) = books.fleet().damage(&source.plan.name) {
+            let (name, entry, why) = (&source.plan.name, damage.entry, &damage.why);
+            context.note(&format!(
+                "the journal of {name} is damaged: entry {entry} cannot be used: {why}; this is from before it"
+            ))?;
+        }
         if let Some(state) = states.get(&source.plan.name) {
             let name = &source.plan.name;
             let phase = state.phase.label();

@@ -120,6 +120,28 @@ pub(super) fn event(event: &Event) -> String {
                 names(&of, forgiven.len())
             )
         }
+        Event::CutoverDamaged { of, entry, why } => {
+            let reason = HoldReason::JournalDamaged {
+                entry: *entry,
+                message: why.clone(),
+            };
+            let fact = holds::fact(&reason, None);
+            let remedy = holds::remedy(&reason, of).unwrap_or_default();
+            format!("{of}: {fact}; {remedy}")
+        }
+        Event::DamagedTakenBack {
+            of,
+            back,
+            groups,
+            reason,
+        } => {
+            let why = reason.as_ref().map(|reason| format!(": {reason}"));
+            format!(
+                "the stored baseline of {of}, whose journal is damaged, was written: {back} of {} read back at it{}",
+                text::count(*groups, "group"),
+                why.unwrap_or_default()
+            )
+        }
         _ => String::new(),
     }
 }

@@ -97,6 +97,10 @@ pub fn because_json_in(
 )]
 pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
     match reason {
+        HoldReason::JournalDamaged { entry, message } => format!(
+            "entry {entry} of its journal cannot be used: {message}; its gates are not armed: it is neither stepped nor \
+             taken back by itself"
+        ),
         HoldReason::RevertBlocked { message } => format!("the revert cannot finish: {message}"),
         HoldReason::Halted { reason } => halt_fact(reason),
         HoldReason::Drift { groups } => format!("somebody else changed {}", list(groups)),
@@ -286,6 +290,10 @@ fn baking(
 )]
 pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
     let remedy = match reason {
+        HoldReason::JournalDamaged { .. } => format!(
+            "if a newer cutover wrote it, run that version; to send the traffic back: `cutover rollback {name}`; until \
+             then only `rollback`, `status` and `history` work for {name}"
+        ),
         HoldReason::RevertBlocked { .. } => by_hand("ZONE"),
         HoldReason::Drift { .. } => format!(
             "put it back by hand, or take it as it is: `cutover adopt-drift {name} --reason …`, or take everything \

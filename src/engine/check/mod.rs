@@ -1,4 +1,4 @@
-//! The invariants (`ARCHITECTURE.md`, I1 to I13), restated over the plan, the events, the readings and the world.
+//! The invariants (`ARCHITECTURE.md`, I1 to I15), restated over the plan, the events, the readings and the world.
 //!
 //! Nothing here asks the code that it checks: verdicts, bakes and fences are derived anew from readings and entries.
 //! Only the fold is shared, since the state is by definition the fold of the entries. Four callers: unit tests,
@@ -62,6 +62,8 @@ pub enum Invariant {
     I12,
     /// A job runs on one side: old or new, never both by our hand.
     I13,
+    /// Trouble in one stream stays there: that cutover is left alone and somebody is paged; all others go on.
+    I15,
 }
 
 impl fmt::Display for Invariant {

@@ -48,7 +48,11 @@ impl Fleet {
         state.plan().after.iter().filter_map(|on| {
             let member = self.member(on);
             let phase = member.map(|member| member.phase);
-            (phase != Some(Phase::Completed)).then(|| HoldReason::Dependency {
+            // Where a damaged one stands now nobody knows.
+            if phase == Some(Phase::Completed) && self.damage(on).is_none() {
+                return None;
+            }
+            Some(HoldReason::Dependency {
                 on: on.clone(),
                 phase,
                 step: member.map_or(0, |member| member.step),

@@ -49,7 +49,8 @@ impl HoldReason {
             | Self::Clock { .. }
             | Self::BreakGlass { .. }
             | Self::FleetUnreadable { .. } => self.subject(),
-            Self::RevertBlocked { .. }
+            Self::JournalDamaged { .. }
+            | Self::RevertBlocked { .. }
             | Self::Halted { .. }
             | Self::JobsBothOff { .. }
             | Self::JobsDrift { .. }
@@ -138,7 +139,8 @@ impl HoldReason {
                 *opens_at = opens_at.and(Some(Timestamp::UNIX_EPOCH));
             }
             Self::Reverting { back, .. } => *back = 0,
-            Self::RevertBlocked { message }
+            Self::JournalDamaged { message, .. }
+            | Self::RevertBlocked { message }
             | Self::Route53Unreadable { message, .. }
             | Self::FallbackUnknown { message, .. }
             | Self::JournalDown { message }

@@ -65,6 +65,14 @@ pub fn topics(fresh: &[HoldReason], entry: &Envelope, pages: bool) -> Vec<Topic>
             informs: informs(event),
         }];
     }
+    if matches!(event, Event::CutoverDamaged { .. }) {
+        // The hold is told by an entry of the fleet because nothing may be written to the cutover's own stream.
+        return vec![Topic {
+            kinds: vec![event.label(), "step_held", "journal_damaged"],
+            pages,
+            informs: informs(event),
+        }];
+    }
     if !matches!(event, Event::StepHeld { .. }) {
         return vec![Topic {
             kinds: vec![event.label()],
@@ -110,6 +118,8 @@ fn informs(event: &Event) -> bool {
         | Event::FleetHeld { .. }
         | Event::HookFailed { .. }
         | Event::JobsMoved { .. }
+        | Event::CutoverDamaged { .. }
+        | Event::DamagedTakenBack { .. }
         | Event::FleetFrozen { .. }
         | Event::FleetUnfrozen { .. }
         | Event::FleetResumed { .. } => true,
@@ -136,7 +146,8 @@ fn informs(event: &Event) -> bool {
         | Event::JobTurnResolved { .. }
         | Event::JobsOff { .. }
         | Event::JobsDrained { .. }
-        | Event::FleetSlotTaken { .. } => false,
+        | Event::FleetSlotTaken { .. }
+        | Event::Unreadable { .. } => false,
     }
 }
 
