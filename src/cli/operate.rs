@@ -331,7 +331,6 @@ mod tests {
     use crate::cli::context::Terminal;
     use crate::engine::commands::{RollbackNeed, rollback};
     use crate::engine::event::RevertMode;
-    use crate::engine::units::CutoverName;
     use crate::journal::MemoryJournal;
     use crate::plan_file;
     use crate::ports::{Heartbeat, Position};

@@ -286,6 +286,9 @@ pub enum HoldReason {
         step: u16,
         /// How many it has.
         steps: u16,
+        /// Whether its journal is damaged, so that it may stand elsewhere by now.
+        #[serde(default, skip_serializing_if = "is_false")]
+        damaged: bool,
     },
     /// As many cutovers are under way as may be.
     FleetFull {

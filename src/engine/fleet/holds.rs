@@ -49,7 +49,8 @@ impl Fleet {
             let member = self.member(on);
             let phase = member.map(|member| member.phase);
             // Where a damaged one stands now nobody knows.
-            if phase == Some(Phase::Completed) && self.damage(on).is_none() {
+            let damaged = self.damage(on).is_some();
+            if phase == Some(Phase::Completed) && !damaged {
                 return None;
             }
             Some(HoldReason::Dependency {
@@ -57,6 +58,7 @@ impl Fleet {
                 phase,
                 step: member.map_or(0, |member| member.step),
                 steps: member.map_or(0, |member| member.steps),
+                damaged,
             })
         })
     }
