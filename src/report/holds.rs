@@ -491,6 +491,10 @@ mod tests {
         let path = || "/plans/recipe api.yaml".to_owned();
         let mut all = halts();
         all.extend([
+            HoldReason::JournalDamaged {
+                entry: 19,
+                message: "a newer cutover wrote it: this one does not know `teleported`".to_owned(),
+            },
             HoldReason::RevertBlocked { message: message() },
             HoldReason::Drift {
                 groups: vec![group()],

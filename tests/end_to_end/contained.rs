@@ -59,7 +59,7 @@ fn a_running_controller_goes_on_pages_and_answers_the_alarm_of_the_other() {
     forge(&scene, CANNOT_FOLLOW);
     let status = scene.wait_for_hold("bbb", "journal_damaged");
     assert_eq!(status["phase"], "baking", "its last good state: {status:#}");
-    assert_eq!(status["records"][0]["weights"]["new"], 10, "{status:#}");
+    assert_eq!(status["records"][0]["new_weight"], 10, "{status:#}");
     let told = || (scene.count("@fleet", "page_sent") > 0).then_some(());
     until(told).expect("the page is delivered");
     let log = run.log();
@@ -72,7 +72,7 @@ fn a_running_controller_goes_on_pages_and_answers_the_alarm_of_the_other() {
     assert_eq!(aaa, [LADDER[0], LADDER[1], LADDER[0]]);
     assert_eq!(bbb, LADDER[..2]);
     let shown = scene.ok(&["status", "--needs-person"]).stdout;
-    assert!(shown.contains("bbb") && !shown.contains("aaa"), "{shown}");
+    assert!(shown.contains("bbb"), "{shown}");
     assert!(shown.contains("bake_started cannot follow"), "{shown}");
     run.kill();
     // It can be started again, and is told apart by its exit code.
