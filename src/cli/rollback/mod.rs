@@ -306,6 +306,7 @@ async fn take_back(
         told = progress.tell(context) => told?,
     }
     let mut exit = outcome::of_rollback(controller.states()).unwrap_or(Exit::RevertUnfinished);
+    exit = exit.max(outcome::of_damaged(controller.damaged()));
     let found = aftermath.read_back(context, dns.as_ref()).await?;
     if exit == Exit::Done && found.astray > 0 {
         // What cannot be read now was read at its baseline before, or the journal would not say that it is back.
