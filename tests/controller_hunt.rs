@@ -3,6 +3,7 @@
 mod beside;
 mod breaking_glass;
 mod calls;
+mod contained;
 mod fleets;
 mod held_together;
 mod jobs;

@@ -4,6 +4,7 @@ mod alarms;
 mod backtests;
 mod beside;
 mod calls;
+mod contained;
 mod crashes;
 mod drift;
 mod emergencies;

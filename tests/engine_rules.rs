@@ -8,6 +8,7 @@ mod backtest;
 mod calendars;
 mod checker;
 mod clocks;
+mod contained;
 mod drift;
 mod entries;
 mod evidence;

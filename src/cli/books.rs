@@ -6,10 +6,10 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::context::Context;
-use super::error::{Expected, illegal};
+use super::error::Expected;
 use crate::engine::event::Envelope;
-use crate::engine::fleet::{self, Fleet};
-use crate::engine::fold::{IllegalEvent, apply};
+use crate::engine::fleet::{self, Damage, Fleet};
+use crate::engine::ledger::Ledger;
 use crate::engine::state::State;
 use crate::engine::units::CutoverName;
 use crate::journal::{Open, open};
@@ -35,16 +35,14 @@ pub struct Books {
     pub entries: BTreeMap<CutoverName, Vec<Envelope>>,
     /// The entries of `@fleet`, in order.
     pub fleet_entries: Vec<Envelope>,
-    /// All cutovers, as far as they concern each other.
-    pub fleet: Fleet,
     /// All heartbeats, newest first.
     pub heartbeats: Vec<Heartbeat>,
     /// How far channels have been told, by stream and channel.
     pub cursors: Vec<Cursor>,
     /// How far the journal has been read.
     position: Position,
-    states: BTreeMap<CutoverName, Option<State>>,
-    damaged: BTreeMap<CutoverName, IllegalEvent>,
+    /// All entries, folded.
+    ledger: Ledger,
 }
 
 impl Books {
@@ -76,22 +74,18 @@ impl Books {
     }
 
     fn take(&mut self, entry: Envelope) {
+        self.ledger.take(&entry);
         if fleet::is_fleet(&entry.cutover) {
-            self.fleet.take(&entry);
             self.fleet_entries.push(entry);
             return;
         }
         let name = entry.cutover.clone();
-        if !self.damaged.contains_key(&name) {
-            let state = self.states.entry(name.clone()).or_default();
-            let before = state.as_ref().map(|state| state.phase);
-            match (apply(state, &entry), &state) {
-                (Ok(()), Some(after)) => self.fleet.note(&entry, before, after),
-                (Ok(()), None) => {}
-                (Err(error), _) => drop(self.damaged.insert(name.clone(), error)),
-            }
-        }
         self.entries.entry(name).or_default().push(entry);
+    }
+
+    /// All cutovers, as far as they concern each other.
+    pub fn fleet(&self) -> &Fleet {
+        self.ledger.fleet()
     }
 
     /// All cutovers.
@@ -102,32 +96,39 @@ impl Books {
     /// One cutover's state.
     ///
     /// # Errors
-    /// There is no such cutover, or its entries make no sense.
+    /// There is no such cutover, or its part of the journal is damaged.
     pub fn state(&self, name: &CutoverName) -> Result<State> {
-        let unknown = || super::names::unknown(name.as_str(), &self.names());
-        if let Some(error) = self.damaged.get(name) {
-            return Err(illegal(error.clone()));
+        if let Some(damage) = self.fleet().damage(name) {
+            return Err(Expected::JournalDamaged {
+                name: name.to_string(),
+                entry: damage.entry,
+                why: damage.why.clone(),
+            }
+            .into());
         }
-        let state = self.states.get(name).and_then(Option::as_ref);
-        Ok(state.ok_or_else(unknown)?.clone())
+        match self.ledger.state(name) {
+            Some(state) => Ok(state.clone()),
+            None => Err(super::names::unknown(name.as_str(), &self.names()).into()),
+        }
     }
 
-    /// The states of all cutovers, and what could not be folded: one damaged stream must not hide the others.
-    pub fn states(&self) -> (BTreeMap<CutoverName, State>, Vec<IllegalEvent>) {
-        let whole = self
-            .whole()
-            .map(|state| (state.name.clone(), state.clone()));
-        (whole.collect(), self.damaged.values().cloned().collect())
+    /// One cutover's state; for a damaged one the last good one, if there is one.
+    pub fn last_good(&self, name: &CutoverName) -> Option<&State> {
+        self.ledger.state(name)
     }
 
-    /// The states of all cutovers that could be folded.
+    /// The states of all cutovers that could be folded to the end.
     pub fn whole(&self) -> impl Iterator<Item = &State> {
-        let whole = |(name, state)| (!self.damaged.contains_key(name)).then_some(state);
-        self.states.iter().filter_map(whole).flatten()
+        self.ledger.whole()
     }
 
-    /// The cutovers whose entries make no sense.
-    pub fn damaged(&self) -> impl Iterator<Item = &IllegalEvent> {
-        self.damaged.values()
+    /// The states of all cutovers; of damaged ones the last good ones.
+    pub fn states(&self) -> impl Iterator<Item = &State> {
+        self.ledger.states()
+    }
+
+    /// The cutovers whose part of the journal is damaged, and why.
+    pub fn damaged(&self) -> impl Iterator<Item = (&CutoverName, &Damage)> {
+        self.fleet().damaged()
     }
 }

@@ -6,7 +6,6 @@ use std::io::Write;
 use thiserror::Error;
 
 use super::exit::Exit;
-use crate::engine::fold::IllegalEvent;
 use crate::ports::JournalError;
 use crate::report::text;
 
@@ -50,6 +49,16 @@ pub enum Expected {
         /// Why not.
         reason: String,
     },
+    /// An entry of the cutover's stream cannot be read or cannot follow (RULES L4).
+    #[error("the journal of {name} is damaged: entry {entry} cannot be used: {why}")]
+    JournalDamaged {
+        /// The cutover.
+        name: String,
+        /// The first entry that cannot be used.
+        entry: u64,
+        /// Why not.
+        why: String,
+    },
     /// It asks first, and cannot.
     #[error("`{0}` asks before it acts, and there is no terminal to ask on")]
     NoTerminal(&'static str),
@@ -76,7 +85,7 @@ impl Expected {
             | Self::NoTerminal(_)
             | Self::Declined => Exit::Usage,
             Self::PlansInvalid(_) => Exit::PlanInvalid,
-            Self::DoesNotApply { .. } => Exit::DoesNotApply,
+            Self::DoesNotApply { .. } | Self::JournalDamaged { .. } => Exit::DoesNotApply,
         }
     }
 
@@ -103,6 +112,10 @@ impl Expected {
             Self::DoesNotApply { name, .. } => {
                 vec![format!("nothing was written; see `cutover status {name}`")]
             }
+            Self::JournalDamaged { name, .. } => vec![format!(
+                "nothing was written; if a newer cutover wrote the entry, run that version; to send the traffic back: \
+                 `cutover rollback {name}`"
+            )],
             Self::PlansInvalid(_) | Self::Declined => Vec::new(),
         }
     }
@@ -155,9 +168,4 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .downcast_ref::<io::Error>()
             .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
-}
-
-/// A journal that the fold refuses is damaged, or was written by something else.
-pub fn illegal(error: IllegalEvent) -> anyhow::Error {
-    anyhow::Error::new(error).context("the journal does not make sense")
 }

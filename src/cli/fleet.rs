@@ -58,7 +58,7 @@ fn give(
 ) -> Result<Exit> {
     runtime()?.block_on(async {
         let desk = Desk::open(context).await?;
-        let mut fleet = desk.books.fleet.clone();
+        let mut fleet = desk.books.fleet().clone();
         for _ in 0..=RACES_MAX {
             let now = context.clock.now();
             let event = decide(&fleet, now).map_err(|reason| Expected::DoesNotApply {
@@ -84,7 +84,7 @@ fn give(
                     return Ok(Exit::Done);
                 }
                 Err(JournalError::Conflict { .. }) => {
-                    fleet = Books::read(desk.journal.as_ref()).await?.fleet;
+                    fleet = Books::read(desk.journal.as_ref()).await?.fleet().clone();
                 }
                 Err(error) => return Err(error.into()),
             }

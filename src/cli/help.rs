@@ -91,7 +91,7 @@ Examples:
   cutover run plans/ --once                  for cron or a scheduled task
 
 Exit codes: 0 all completed, or stopped by a signal; 20 any reverted; 10 a plan is not valid
-With --once also: 11 preflight refuses a start, 21 a revert is not finished, 22 any is halted";
+With --once also: 11 preflight refuses a start, 21 a revert is not finished, 22 any is halted or its journal is damaged";
 
 /// Below `status --help`.
 pub const STATUS: &str = "\
@@ -210,7 +210,7 @@ Examples:
   cutover rollback recipe-api --force        over foreign changes too
   cutover rollback --from .cutover/break-glass/*.json      without the journal
 
-Exit codes: 0 everything read back at the baseline, 2 no such cutover or not confirmed, 12 it has completed, 21 not finished within --timeout, 22 drift blocks it: look, then --force";
+Exit codes: 0 everything read back at the baseline, 2 no such cutover or not confirmed, 12 it has completed, 21 not finished within --timeout, 22 drift blocks it: look, then --force; or a journal is damaged, and the stored baseline was written";
 
 /// Below `notify-test --help`.
 pub const NOTIFY_TEST: &str = "\

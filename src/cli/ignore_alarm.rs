@@ -22,7 +22,11 @@ pub fn run(context: &mut Context<'_>, args: &IgnoreAlarm) -> Result<Exit> {
         let named = resolve(std::slice::from_ref(&args.name), &desk.books.names())?;
         let mut orders = Vec::new();
         for named in named {
-            let alarm = find(&desk.books.state(&named.name)?, &args.alarm)?;
+            // Whether anything may be written about a damaged one is asked later.
+            let alarm = match desk.books.last_good(&named.name) {
+                Some(state) => find(state, &args.alarm)?,
+                None => find(&desk.books.state(&named.name)?, &args.alarm)?,
+            };
             orders.push(Order::new(named, move |state: &State| {
                 commands::ignore_alarm(state, &alarm, &args.reason)
             }));

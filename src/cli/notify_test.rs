@@ -106,19 +106,21 @@ async fn of_journal(
     let journal = open_journal(context, Open::ReadOnly)?;
     let books = Books::read(journal.as_ref()).await?;
     let wanted: Vec<CutoverName> = if names.is_empty() {
-        let unfinished = books.whole().filter(|state| !state.phase.is_final());
+        let unfinished = books.states().filter(|state| !state.phase.is_final());
         unfinished.map(|state| state.name.clone()).collect()
     } else {
         let named = resolve(names, &books.names())?;
         named.into_iter().map(|named| named.name).collect()
     };
     for name in wanted {
-        if let Some(notify) = &books.state(&name)?.plan().notify {
+        // A page about a damaged cutover goes where its last good plan says.
+        let state = books.last_good(&name);
+        if let Some(notify) = state.and_then(|state| state.plan().notify.as_ref()) {
             everybody.add(&name, notify);
         }
     }
     if let Some(notify) = books
-        .fleet
+        .fleet()
         .settings
         .notify
         .as_ref()

@@ -15,6 +15,7 @@ use crate::engine::commands::{Answer, NotApplicable};
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
 use crate::engine::fold::apply;
 use crate::engine::state::State;
+use crate::engine::units::CutoverName;
 use crate::journal::Open;
 use crate::ports::{APPEND_EVENTS_MAX, Append, Clock, Journal, JournalError, NewEntry};
 use crate::report;
@@ -61,6 +62,15 @@ impl Desk {
         let journal = open_journal(context, Open::Existing)?;
         let books = Books::read(journal.as_ref()).await?;
         Ok(Self { journal, books })
+    }
+
+    /// Why nothing may be written about a cutover, if its part of the journal is damaged.
+    fn damaged(&self, name: &CutoverName) -> Option<NotApplicable> {
+        let damage = self.books.fleet().damage(name)?;
+        let (entry, why) = (damage.entry, &damage.why);
+        Some(NotApplicable(format!(
+            "entry {entry} of its journal cannot be used: {why}; only `rollback`, `status` and `history` work for it"
+        )))
     }
 }
 
@@ -175,6 +185,9 @@ fn entries(
 ) -> Result<Vec<(u64, NewEntry)>> {
     let mut entries = Vec::new();
     for order in orders {
+        if order.named.by_pattern && desk.damaged(&order.named.name).is_some() {
+            continue;
+        }
         let state = desk.books.state(&order.named.name)?;
         let decided = match decide(order, &state) {
             Ok(decided) => decided,
@@ -223,6 +236,10 @@ pub fn check<'a>(
     let mut fit = Vec::new();
     let mut passed_over = Vec::new();
     for order in orders {
+        if let (true, Some(reason)) = (order.named.by_pattern, desk.damaged(&order.named.name)) {
+            passed_over.push((order, reason));
+            continue;
+        }
         let state = desk.books.state(&order.named.name)?;
         match decide(&order, &state) {
             Ok(_) => fit.push(order),
@@ -314,7 +331,6 @@ mod tests {
     use crate::cli::context::Terminal;
     use crate::engine::commands::{RollbackNeed, rollback};
     use crate::engine::event::RevertMode;
-    use crate::engine::units::CutoverName;
     use crate::journal::MemoryJournal;
     use crate::plan_file;
     use crate::ports::{Heartbeat, Position};

@@ -3,6 +3,7 @@
 use super::exit::Exit;
 use crate::engine::hold::{HaltReason, HoldReason};
 use crate::engine::state::{Phase, State};
+use crate::engine::units::CutoverName;
 
 /// How `run` ends: only when every cutover is over. None: it goes on, also where one is halted.
 pub fn of_run<'a>(states: impl IntoIterator<Item = &'a State>) -> Option<Exit> {
@@ -20,6 +21,14 @@ pub fn of_run<'a>(states: impl IntoIterator<Item = &'a State>) -> Option<Exit> {
         }
     }
     Some(exit)
+}
+
+/// What damaged cutovers make of an exit code: each of them needs a person, as a halted one does (RULES L4).
+pub fn of_damaged<'a>(mut damaged: impl Iterator<Item = &'a CutoverName>) -> Exit {
+    match damaged.next() {
+        Some(_) => Exit::Halted,
+        None => Exit::Done,
+    }
 }
 
 /// How `run --once` ends: the gravest thing that is the case after the round. A red alarm or a shut window before the
@@ -74,7 +83,6 @@ mod tests {
     use super::*;
     use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
     use crate::engine::fold::fold;
-    use crate::engine::units::CutoverName;
     use crate::plan_file;
 
     const PLAN: &str = "\

@@ -145,15 +145,24 @@ async fn known_states(
         },
     };
     let books = Books::read(journal.as_ref()).await?;
-    let (states, _) = books.states();
+    let states = books
+        .states()
+        .map(|state| (state.name.clone(), state.clone()));
+    let states: BTreeMap<CutoverName, State> = states.collect();
     for source in sources {
+        if let Some(damage) = books.fleet().damage(&source.plan.name) {
+            let (name, entry, why) = (&source.plan.name, damage.entry, &damage.why);
+            context.note(&format!(
+                "the journal of {name} is damaged: entry {entry} cannot be used: {why}; this is from before it"
+            ))?;
+        }
         if let Some(state) = states.get(&source.plan.name) {
             let name = &source.plan.name;
             let phase = state.phase.label();
             context.note(&format!("the journal knows {name}: it is {phase}"))?;
         }
     }
-    Ok((states, books.fleet))
+    Ok((states, books.fleet().clone()))
 }
 
 /// The state of a cutover that has only been accepted.

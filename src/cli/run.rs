@@ -100,7 +100,7 @@ fn has_below(paths: &BTreeSet<PathBuf>, root: &Path) -> bool {
 
 impl Guarded {
     fn of(books: &Books) -> Self {
-        let unfinished = books.whole().filter(|state| !state.phase.is_final());
+        let unfinished = books.states().filter(|state| !state.phase.is_final());
         let all = unfinished.map(|state| (state.source.path.clone().into(), state.name.clone()));
         let (paths, names) = all.unzip();
         Self { paths, names }
@@ -139,12 +139,16 @@ async fn control(
     let mut controller = Controller::new(outside, settings);
     if args.once {
         controller.run_once().await?;
-        return Ok(outcome::of_round(controller.states(), file_refused));
+        let exit = outcome::of_round(controller.states(), file_refused);
+        return Ok(exit.max(outcome::of_damaged(controller.damaged())));
     }
     tracing::info!("watching; a first SIGTERM or Ctrl-C stops cleanly, a second one at once");
     match controller.run(stop_signal()?).await? {
         Ending::Stopped => Ok(Exit::Done),
-        Ending::Finished => Ok(outcome::of_run(controller.states()).unwrap_or(Exit::Done)),
+        Ending::Finished => {
+            let exit = outcome::of_run(controller.states()).unwrap_or(Exit::Done);
+            Ok(exit.max(outcome::of_damaged(controller.damaged())))
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::ports::{Clock, Cursor, Glance, Heartbeat, Journal};
 use crate::report;
 use crate::report::approval::Evidence;
 use crate::report::calendar::Clocks;
+use crate::report::holds;
 use crate::report::notice::{self, Failing};
 use crate::report::status::{Coming, RecordRow, Row, Watch, to_json, to_text};
 use crate::report::text;
@@ -97,11 +98,6 @@ impl Seen {
 async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -> Result<Seen> {
     let books = Books::read(journal).await?;
     let now = context.clock.now();
-    for error in books.damaged() {
-        context.note(&format!(
-            "left out, the journal does not make sense: {error}"
-        ))?;
-    }
     let wanted: Option<BTreeSet<CutoverName>> = if args.names.is_empty() {
         None
     } else {
@@ -116,14 +112,15 @@ async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -
             && (args.phase.is_empty() || args.phase.contains(&state.phase))
             && has_labels(state.plan(), &args.selector)
     };
-    let shown: Vec<&State> = books.whole().filter(asked).collect();
+    let shown: Vec<&State> = books.states().filter(asked).collect();
+    say_blank(context, &books, wanted.as_ref())?;
     let unfinished = shown.iter().filter(|state| !state.phase.is_final()).count();
     let detailed = !args.names.is_empty() || unfinished == 1;
     let failing = failing(&books);
     let foreseen = |state: &State| Row {
-        coming: coming(state, now, detailed),
+        coming: coming(&books, state, now, detailed),
         failing: of_stream(&failing, &state.name),
-        ..row(state, &glances, now)
+        ..row(&books, state, &glances, now)
     };
     let rows = shown
         .into_iter()
@@ -184,7 +181,7 @@ fn is_fresh(heartbeat: &Heartbeat, now: Timestamp) -> bool {
 
 /// Whether anybody watches what is unfinished.
 fn watched(books: &Books, now: Timestamp) -> Watch {
-    let unfinished = books.whole().any(|state| !state.phase.is_final());
+    let unfinished = books.states().any(|state| !state.phase.is_final());
     let unfinished = unfinished || books.damaged().next().is_some();
     let newest = books.heartbeats.iter().map(|heartbeat| heartbeat.at).max();
     let fresh = books
@@ -239,7 +236,7 @@ impl<'a> Glances<'a> {
 
 /// What is to be said about the fleet as a whole, and about files that a controller cannot use.
 fn fleet_lines(books: &Books, now: Timestamp) -> Vec<String> {
-    let mut lines = report::fleet::lines(&books.fleet, now);
+    let mut lines = report::fleet::lines(books.fleet(), now);
     let fresh = books
         .heartbeats
         .iter()
@@ -269,10 +266,10 @@ fn failing(books: &Books) -> Vec<Failing> {
         notify.is_some_and(|notify| notify.channels.iter().any(|channel| channel.id() == id))
     };
     let plans: BTreeMap<&CutoverName, Option<&Notify>> = books
-        .whole()
+        .states()
         .map(|state| (&state.name, state.plan().notify.as_ref()))
         .collect();
-    let fleets = books.fleet.settings.notify.as_ref();
+    let fleets = books.fleet().settings.notify.as_ref();
     let known = |cursor: &&Cursor| {
         let channel = &cursor.channel;
         if is_fleet(&cursor.stream) {
@@ -306,7 +303,10 @@ fn of_stream(failing: &[Failing], stream: &CutoverName) -> Vec<Failing> {
 }
 
 /// When what is to come of it can happen, for whoever reads this here.
-fn coming(state: &State, now: Timestamp, shown: bool) -> Option<Coming> {
+fn coming(books: &Books, state: &State, now: Timestamp, shown: bool) -> Option<Coming> {
+    if books.fleet().damage(&state.name).is_some() {
+        return None;
+    }
     let calendar = Calendar::of_state(state, now)?;
     let plan = state.plan().clone();
     Some(Coming {
@@ -317,8 +317,24 @@ fn coming(state: &State, now: Timestamp, shown: bool) -> Option<Coming> {
     })
 }
 
-/// One cutover's row (RULES J).
-fn row(state: &State, glances: &Glances<'_>, now: Timestamp) -> Row {
+/// Says of which cutovers there is nothing to show, because the first entry of their stream cannot be used.
+fn say_blank(
+    context: &mut Context<'_>,
+    books: &Books,
+    wanted: Option<&BTreeSet<CutoverName>>,
+) -> Result<()> {
+    for (name, damage) in books.damaged() {
+        let asked = wanted.is_none_or(|wanted| wanted.contains(name));
+        if asked && books.last_good(name).is_none() {
+            let reason = holds::hold(&damage.hold(), name, context.clock.now());
+            context.note(&format!("{name}: {reason}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// One cutover's row; of a damaged one what it was last known to be (RULES J, L4).
+fn row(books: &Books, state: &State, glances: &Glances<'_>, now: Timestamp) -> Row {
     let plan = state.plan();
     let known = glances.0.get(&state.name).copied();
     // A look from before the phase began says nothing about it.
@@ -329,7 +345,11 @@ fn row(state: &State, glances: &Glances<'_>, now: Timestamp) -> Row {
         .filter(|(fresh, _)| *fresh)
         .map(|(_, glance)| glance);
     let glance = current.map(|(_, glance)| glance);
-    let because = because(state, fresh);
+    let damage = books.fleet().damage(&state.name);
+    let because = match damage {
+        Some(damage) => vec![damage.hold()],
+        None => because(state, fresh),
+    };
     let asked = because.iter().find_map(HoldReason::asks_approval);
     Row {
         approval: asked.and_then(|step| Evidence::of(state, step, now)),

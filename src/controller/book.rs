@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use crate::engine::event::Envelope;
 use crate::engine::fleet::{self, Fleet};
-use crate::engine::fold;
 use crate::engine::hold::HoldReason;
+use crate::engine::ledger::{Ledger, Took};
 use crate::engine::notify::{Channel, Notice, Notify, Standing, fresh, topics};
-use crate::engine::state::State;
+use crate::engine::state::{Phase, State};
 use crate::engine::units::{ControllerId, CutoverName};
 use crate::ports::{Journal, JournalError, Position};
 
@@ -36,12 +36,10 @@ pub(super) struct Book {
     /// Why the last append was not done, until the journal is read again. One that hangs would otherwise cost every
     /// cutover of a round its two seconds, and the last revert would wait for all of them.
     down: Option<String>,
-    /// Boxed: a state is large, and a map's nodes are half empty.
-    states: BTreeMap<CutoverName, Box<Option<State>>>,
+    /// All that was read, folded.
+    ledger: Ledger,
     /// What the first entry of all tells this journal by; none while it is empty.
     born: Option<String>,
-    /// What all of them, and `@fleet`, amount to.
-    fleet: Fleet,
     /// The last entry of `@fleet` that somebody else wrote.
     fleet_by_others: u64,
     /// Whether somebody who waits for the fleet may go on, since the last [`Book::take_fleet_news`].
@@ -58,6 +56,8 @@ pub(super) struct Book {
     strangers: BTreeSet<CutoverName>,
     /// The last entry of each stream that another controller wrote.
     rivals: BTreeMap<CutoverName, u64>,
+    /// The streams that turned out to be damaged since the last [`Book::take_damaged`].
+    damaged: BTreeSet<CutoverName>,
     appends: u64,
     /// Entries folded since the last [`Book::take_news`], for the log.
     news: Vec<Envelope>,
@@ -72,9 +72,8 @@ impl Book {
             actor: format!("{CONTROLLER}{me}"),
             position: Position::default(),
             down: None,
-            states: BTreeMap::new(),
+            ledger: Ledger::default(),
             born: None,
-            fleet: Fleet::default(),
             fleet_by_others: 0,
             fleet_news: false,
             first: BTreeMap::new(),
@@ -83,6 +82,7 @@ impl Book {
             foreign: BTreeSet::new(),
             strangers: BTreeSet::new(),
             rivals: BTreeMap::new(),
+            damaged: BTreeSet::new(),
             appends: 0,
             news: Vec::new(),
             notices: None,
@@ -142,7 +142,7 @@ impl Book {
             .map_err(|_| JournalError::Down(format!("not read within {} s", within.as_secs())))??;
         self.down = None;
         for entry in &entries {
-            self.take(entry)?;
+            self.take(entry);
         }
         self.position = position;
         Ok(())
@@ -164,12 +164,22 @@ impl Book {
 
     /// As the journal has it, whatever was decided while it was down.
     fn journaled(&self, name: &CutoverName) -> Option<&State> {
-        self.states.get(name)?.as_ref().as_ref()
+        self.ledger.state(name)
     }
 
     pub(super) fn states(&self) -> impl Iterator<Item = &State> {
-        let journaled = self.states.iter();
-        journaled.filter_map(|(name, state)| self.shadowed(name).or(state.as_ref().as_ref()))
+        let journaled = self.ledger.states();
+        journaled.map(|state| self.shadowed(&state.name).unwrap_or(state))
+    }
+
+    /// Whether a stream cannot be followed any further. Its cutover keeps its last good state, and nothing may be appended.
+    pub(super) fn is_damaged(&self, name: &CutoverName) -> bool {
+        self.ledger.is_damaged(name)
+    }
+
+    /// The streams that turned out to be damaged since the last call.
+    pub(super) fn take_damaged(&mut self) -> BTreeSet<CutoverName> {
+        std::mem::take(&mut self.damaged)
     }
 
     /// Equal numbers mean that no state has changed in between. None while one may change unseen: in memory only.
@@ -179,7 +189,7 @@ impl Book {
 
     /// All cutovers, as far as they concern each other.
     pub(super) fn fleet(&self) -> &Fleet {
-        &self.fleet
+        self.ledger.fleet()
     }
 
     /// Whether a slot became free, a cutover ended, or somebody wrote about the fleet since the last call.
@@ -224,45 +234,41 @@ impl Book {
     }
 
     /// Folds an entry, unless it is known already.
-    fn take(&mut self, entry: &Envelope) -> Result<(), JournalError> {
+    fn take(&mut self, entry: &Envelope) {
         self.born.get_or_insert_with(|| {
             let (at, of, by) = (entry.at, &entry.cutover, &entry.actor);
             format!("{at} with {of}, by {by}")
         });
-        if fleet::is_fleet(&entry.cutover) {
-            self.take_fleets(entry);
-            return Ok(());
+        if !fleet::is_fleet(&entry.cutover) {
+            let order = u64::try_from(self.first.len()).unwrap_or(u64::MAX);
+            self.first.entry(entry.cutover.clone()).or_insert(order);
         }
-        let order = u64::try_from(self.first.len()).unwrap_or(u64::MAX);
-        self.first.entry(entry.cutover.clone()).or_insert(order);
-        let state = self.states.entry(entry.cutover.clone()).or_default();
-        let state = state.as_mut();
-        if state.as_ref().is_some_and(|state| state.seq >= entry.seq) {
-            return Ok(());
-        }
-        let before = state.as_ref().map(|state| state.phase);
         let tells = self.notices.is_some();
         let fresh = if tells {
-            fresh(state.as_ref(), entry)
+            fresh(self.ledger.state(&entry.cutover), entry)
         } else {
             Vec::new()
         };
-        fold::apply(state, entry).map_err(|error| JournalError::Unusable(error.to_string()))?;
-        shadows::yield_to(&mut self.shadows, &entry.cutover);
+        let in_flight = self.ledger.fleet().in_flight();
+        match self.ledger.take(entry) {
+            Took::Known => return,
+            Took::Fleet => {
+                self.note_fleets(entry);
+                return;
+            }
+            Took::Folded { before } => {
+                shadows::yield_to(&mut self.shadows, &entry.cutover);
+                self.note_folded(entry, before, in_flight, &fresh);
+            }
+            Took::Damages => {
+                // Nothing that was decided of it in memory may reach the journal any more.
+                self.shadows.remove(&entry.cutover);
+                self.damaged.insert(entry.cutover.clone());
+                self.fleet_news = true;
+            }
+            Took::Behind => {}
+        }
         self.folded += 1;
-        let told = state.as_ref().filter(|_| tells).map(|after| {
-            let pages = after.pages.contains_key(&entry.seq);
-            (after.plan().notify.clone(), pages, Standing::of(after))
-        });
-        if let Some(after) = state {
-            let in_flight = self.fleet.in_flight();
-            self.fleet.note(entry, before, after);
-            let ended = after.phase.is_final() && before != Some(after.phase);
-            self.fleet_news |= ended || self.fleet.in_flight() < in_flight;
-        }
-        if let Some((notify, pages, standing)) = told {
-            self.note_notices(notify, &fresh, entry, pages, Some(standing));
-        }
         if entry.actor != self.actor {
             if entry.actor.starts_with(CONTROLLER) {
                 self.rivals.insert(entry.cutover.clone(), entry.seq);
@@ -272,13 +278,33 @@ impl Book {
             self.strangers.insert(entry.cutover.clone());
         }
         self.news.push(entry.clone());
-        Ok(())
+    }
+
+    /// Notes whom a cutover's entry is to be told to, and whether somebody who waits may go on by it.
+    fn note_folded(
+        &mut self,
+        entry: &Envelope,
+        before: Option<Phase>,
+        in_flight: usize,
+        fresh: &[HoldReason],
+    ) {
+        let Some(after) = self.ledger.state(&entry.cutover) else {
+            return;
+        };
+        let ended = after.phase.is_final() && before != Some(after.phase);
+        self.fleet_news |= ended || self.ledger.fleet().in_flight() < in_flight;
+        if self.notices.is_none() {
+            return;
+        }
+        let pages = after.pages.contains_key(&entry.seq);
+        let (notify, standing) = (after.plan().notify.clone(), Standing::of(after));
+        self.note_notices(notify, fresh, entry, pages, Some(standing));
     }
 
     /// Who is told of an entry of `@fleet`: those whom the fleet's file names, and those of the cutovers that it stands for.
     fn fleets_notify(&self, entry: &Envelope) -> Option<Notify> {
-        let mut notify = self.fleet.settings.notify.clone();
-        for name in self.fleet.held_by(entry.seq) {
+        let mut notify = self.fleet().settings.notify.clone();
+        for name in self.fleet().held_by(entry.seq) {
             let own = self
                 .journaled(name)
                 .and_then(|state| state.plan().notify.as_ref());
@@ -292,13 +318,9 @@ impl Book {
         notify
     }
 
-    /// Takes an entry of `@fleet`. One that makes no sense holds steps; it stops nothing from going back.
-    fn take_fleets(&mut self, entry: &Envelope) {
-        if entry.seq <= self.fleet.seq {
-            return;
-        }
-        self.fleet.take(entry);
-        let pages = self.fleet.pages.contains_key(&entry.seq);
+    /// Notes an entry of `@fleet`. One that makes no sense holds steps; it stops nothing from going back.
+    fn note_fleets(&mut self, entry: &Envelope) {
+        let pages = self.fleet().pages.contains_key(&entry.seq);
         let notify = self.fleets_notify(entry);
         self.note_notices(notify, &[], entry, pages, None);
         if entry.actor != self.actor {

@@ -61,7 +61,7 @@ impl Controller {
                         continue;
                     }
                     claimed.insert(name.clone(), path.clone());
-                    if self.book.state(&name).is_none() {
+                    if self.book.state(&name).is_none() && !self.book.is_damaged(&name) {
                         fresh.push((name.clone(), Box::new(PlanSource::clone(source))));
                     }
                     readings.insert(name, reading.clone());

@@ -170,6 +170,17 @@ impl Controller {
         (!command.is_empty()).then_some(command)
     }
 
+    /// The commands that page an entry. Of a damaged cutover `@fleet` tells, to the command of its plan too.
+    fn commands(&self, stream: &CutoverName, seq: u64) -> BTreeSet<&[String]> {
+        let mut commands: BTreeSet<&[String]> = self.command(stream).into_iter().collect();
+        if fleet::is_fleet(stream)
+            && let Some(damaged) = self.book.fleet().damage_told(seq)
+        {
+            commands.extend(self.command(damaged));
+        }
+        commands
+    }
+
     /// Who is told about a stream.
     fn notify(&self, stream: &CutoverName) -> Option<&Notify> {
         if fleet::is_fleet(stream) {
@@ -181,7 +192,7 @@ impl Controller {
     /// Whether a page that the pager has delivered is delivered altogether. A command's word is enough; where there is none,
     /// the channels must have it too.
     pub(super) fn is_told(&self, stream: &CutoverName, seq: u64) -> bool {
-        self.command(stream).is_some()
+        !self.commands(stream, seq).is_empty()
             || self.is_paged_for(stream, seq)
             || self.couriers.has_told(stream, seq)
     }
@@ -206,6 +217,7 @@ impl Controller {
         let paging = self
             .states()
             .into_iter()
+            .filter(|state| !self.book.is_damaged(&state.name))
             .map(|state| (&state.name, &state.pages));
         let mut paging: Vec<(CutoverName, BTreeMap<u64, Envelope>)> = paging
             .filter(|(_, pages)| !pages.is_empty())
@@ -240,10 +252,17 @@ impl Controller {
         if entries.is_empty() {
             entries.push(entry.clone());
         }
-        let command = self.command(stream).map(<[String]>::to_vec);
+        let commands = self.commands(stream, entry.seq).into_iter();
+        let mut commands: Vec<Option<Vec<String>>> =
+            commands.map(|command| Some(command.to_vec())).collect();
+        if commands.is_empty() {
+            commands.push(None);
+        }
         let mut delivered = true;
         for entry in &entries {
-            delivered &= self.pager.deliver(entry, command.as_deref(), send);
+            for command in &commands {
+                delivered &= self.pager.deliver(entry, command.as_deref(), send);
+            }
         }
         if delivered {
             self.delivered.push(page);

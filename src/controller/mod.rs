@@ -227,6 +227,14 @@ impl Controller {
             .collect()
     }
 
+    /// The cutovers that this controller looks after whose stream of the journal is damaged.
+    pub fn damaged(&self) -> impl Iterator<Item = &CutoverName> {
+        let damaged = self.book.fleet().damaged();
+        damaged
+            .map(|(name, _)| name)
+            .filter(|name| self.is_mine(name))
+    }
+
     /// All cutovers of the journal, as far as they concern each other.
     pub fn fleet(&self) -> &Fleet {
         self.book.fleet()

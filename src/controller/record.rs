@@ -77,10 +77,15 @@ impl Controller {
     /// Appends facts together; returns those that the journal cannot take now.
     async fn write_down(
         &mut self,
-        facts: Facts,
+        mut facts: Facts,
         append_id: &str,
     ) -> Result<Facts, ControllerError> {
         for _ in 0..RACES_MAX {
+            // Nothing is written to a damaged stream, and what concerns others must not wait for it.
+            facts.retain(|(name, _)| !self.book.is_damaged(name));
+            if facts.is_empty() {
+                return Ok(facts);
+            }
             let now = self.now();
             let id = append_id.to_owned();
             match self.book.append_facts(now, &facts, id).await {

@@ -104,6 +104,13 @@ impl Controller {
             self.performer.note_foreign(&name);
             self.note_head(&name);
         }
+        for name in self.book.take_damaged() {
+            tracing::error!(
+                cutover = %name,
+                "its journal is damaged: it is neither stepped nor taken back by itself; all others go on"
+            );
+            self.performer.drop_queued(&name);
+        }
     }
 
     /// Notes whether the journal is up; only a journal that can never be used is an error.
@@ -421,6 +428,13 @@ pub(super) fn lawful(
         return decision;
     };
     tracing::error!(page = true, cutover = %state.name, "an invariant does not hold: {violation}");
+    if violation.invariant == Invariant::I15 {
+        // Nothing may be written to its stream, not even that.
+        return Decision {
+            because: decision.because,
+            ..Decision::default()
+        };
+    }
     if violation.invariant == Invariant::I13 && decision.order.is_none() {
         // It speaks of jobs alone: what would have them on twice is not done, also on the way back.
         return Decision {

@@ -205,7 +205,8 @@ impl Controller {
                 let drifted = matches!(state.halt, Some(HaltReason::Drift { .. }));
                 let back =
                     state.phase == Phase::Reverted || (state.phase == Phase::Halted && drifted);
-                back && state.rollback.is_none()
+                // What became damaged meanwhile can be taken back only by writing its stored baseline.
+                (back && state.rollback.is_none()) || self.book.is_damaged(&state.name)
             }
         };
         let known = |state: &&State| !self.book.is_shadowed(&state.name);

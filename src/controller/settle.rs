@@ -324,6 +324,9 @@ impl Controller {
             let Some(state) = self.book.state(&name) else {
                 continue;
             };
+            if self.book.is_damaged(&name) {
+                continue; // What it was decided from is no longer known to be so.
+            }
             let label = match order.purpose {
                 Purpose::Revert => format!("{name} revert #{}", state.seq),
                 Purpose::Step | Purpose::Resubmit => {

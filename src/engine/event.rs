@@ -502,6 +502,34 @@ pub enum Event {
         /// The reverts that no longer count: each cutover's, up to this entry of its stream.
         forgiven: BTreeMap<CutoverName, u64>,
     },
+    /// An entry of a cutover's stream cannot be read or cannot follow. This pages; nothing more is written to that stream.
+    CutoverDamaged {
+        /// The cutover.
+        of: CutoverName,
+        /// The first entry of its stream that cannot be used.
+        entry: u64,
+        /// Why not.
+        why: String,
+    },
+    /// A person had the stored baseline of a cutover with a damaged stream written to Route 53.
+    DamagedTakenBack {
+        /// The cutover.
+        of: CutoverName,
+        /// How many groups were read back at the baseline.
+        back: usize,
+        /// How many groups there are.
+        groups: usize,
+        /// Why it was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// Stands for an entry that this program cannot read: its type or its version is newer, or its text is damaged. It is made
+    /// by reading and is never written.
+    #[serde(skip_deserializing)]
+    Unreadable {
+        /// Why it cannot be read.
+        why: String,
+    },
 }
 
 /// What became of one job of a change, where it was not accepted.
@@ -591,6 +619,9 @@ impl Event {
             Self::FleetFrozen { .. } => "fleet_frozen",
             Self::FleetUnfrozen { .. } => "fleet_unfrozen",
             Self::FleetResumed { .. } => "fleet_resumed",
+            Self::CutoverDamaged { .. } => "cutover_damaged",
+            Self::DamagedTakenBack { .. } => "damaged_taken_back",
+            Self::Unreadable { .. } => "unreadable",
         }
     }
 
@@ -603,7 +634,10 @@ impl Event {
             return !matches!(cause, RevertCause::Operator { .. });
         }
         let failed_for_good = matches!(self, Self::HookFailed { given_up: true, .. });
-        let fleets = matches!(self, Self::FleetBudgetSpent { .. } | Self::FleetHeld { .. });
+        let fleets = matches!(
+            self,
+            Self::FleetBudgetSpent { .. } | Self::FleetHeld { .. } | Self::CutoverDamaged { .. }
+        );
         failed_for_good || fleets || matches!(self, Self::Halted { .. })
     }
 }

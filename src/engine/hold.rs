@@ -21,6 +21,13 @@ use super::window::Zone;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum HoldReason {
+    /// An entry of its journal cannot be read or cannot follow: it is neither stepped nor reverted by itself.
+    JournalDamaged {
+        /// The first entry that cannot be used.
+        entry: u64,
+        /// Why not.
+        message: String,
+    },
     /// A revert cannot be finished yet.
     RevertBlocked {
         /// What stands in the way.
@@ -299,6 +306,9 @@ pub enum HoldReason {
         step: u16,
         /// How many it has.
         steps: u16,
+        /// Whether its journal is damaged, so that it may stand elsewhere by now.
+        #[serde(default, skip_serializing_if = "is_false")]
+        damaged: bool,
     },
     /// As many cutovers are under way as may be.
     FleetFull {
@@ -519,7 +529,8 @@ impl HoldReason {
     /// the fleet that pages, once, and not every cutover that it holds.
     pub fn pages(&self) -> bool {
         match self {
-            Self::RevertBlocked { .. }
+            Self::JournalDamaged { .. }
+            | Self::RevertBlocked { .. }
             | Self::Halted { .. }
             | Self::JobsBothOff { .. }
             | Self::JobsDrift { .. }
@@ -582,6 +593,7 @@ impl HoldReason {
     /// The reason's name as it stands in JSON.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::JournalDamaged { .. } => "journal_damaged",
             Self::RevertBlocked { .. } => "revert_blocked",
             Self::Halted { .. } => "halted",
             Self::JobsBothOff { .. } => "jobs_both_off",

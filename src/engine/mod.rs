@@ -15,6 +15,7 @@ pub mod fold;
 pub mod hold;
 pub mod hooks;
 pub mod jobs;
+pub mod ledger;
 pub mod notify;
 pub mod observation;
 pub mod plan;

@@ -95,35 +95,69 @@ pub(super) fn seal(
     Ok(append.entries.into_iter().map(number).collect())
 }
 
-/// Reads the stored JSON of an entry's event; `entry` names the entry in messages.
-///
-/// # Errors
-/// `Unusable`: the entry, or something in it, is of a newer cutover; or its text is damaged.
-pub(super) fn read_event(version: i64, json: &str, entry: &str) -> Result<Event, JournalError> {
-    if version > i64::from(JOURNAL_VERSION) {
-        return Err(JournalError::Unusable(format!(
-            "{entry} was written by a newer cutover (entry version {version}; this one reads up to {JOURNAL_VERSION})"
-        )));
-    }
-    if version < 1 {
-        return Err(damaged(entry, &format!("version {version} never was")));
-    }
-    serde_json::from_str(json).map_err(|error| {
-        let message = error.to_string();
-        // Within one version fields and variants are only ever added, so that a variant that is not known here (of the
-        // event, or of a reason inside it) was added later. The text is serde's own, `Error::unknown_variant`.
-        if error.is_data() && message.starts_with("unknown variant") {
-            let name = message.split('`').nth(1).unwrap_or("?");
-            JournalError::Unusable(format!(
-                "{entry} was written by a newer cutover: this one does not know `{name}`"
-            ))
-        } else {
-            damaged(entry, &message)
-        }
-    })
+/// An entry as it is stored, but for its stream and its number.
+pub(super) struct Stored<'a> {
+    pub(super) at: &'a str,
+    pub(super) attempt: i64,
+    pub(super) actor: &'a str,
+    pub(super) version: i64,
+    /// JSON.
+    pub(super) event: &'a str,
 }
 
-/// The error for an entry that cannot be what was once written.
-pub(super) fn damaged(entry: &str, why: &str) -> JournalError {
-    JournalError::Unusable(format!("{entry} is damaged: {why}"))
+impl Stored<'_> {
+    /// Reads the entry. What cannot be read becomes [`Event::Unreadable`] in its place, so that its stream is damaged from
+    /// there on and no other one is.
+    pub(super) fn read(&self, stream: CutoverName, seq: u64) -> Envelope {
+        let event = self.event();
+        let attempt = u32::try_from(self.attempt);
+        let at = self.at.parse::<Timestamp>();
+        let event = match (event, &attempt, &at) {
+            (Ok(event), Ok(_), Ok(_)) => event,
+            (Err(why), _, _) => Event::Unreadable { why },
+            (Ok(_), Err(_), _) => Event::Unreadable {
+                why: damaged(&format!("attempt {} never was", self.attempt)),
+            },
+            (Ok(_), Ok(_), Err(error)) => Event::Unreadable {
+                why: damaged(&error.to_string()),
+            },
+        };
+        Envelope {
+            cutover: stream,
+            attempt: attempt.unwrap_or_default(),
+            seq,
+            at: at.unwrap_or(Timestamp::UNIX_EPOCH),
+            actor: self.actor.to_owned(),
+            version: u32::try_from(self.version).unwrap_or_default(),
+            event,
+        }
+    }
+
+    /// The event, or why it cannot be read: it, or something in it, is of a newer cutover; or its text is damaged.
+    fn event(&self) -> Result<Event, String> {
+        let version = self.version;
+        if version > i64::from(JOURNAL_VERSION) {
+            return Err(format!(
+                "a newer cutover wrote it (entry version {version}; this one reads up to {JOURNAL_VERSION})"
+            ));
+        }
+        if version < 1 {
+            return Err(damaged(&format!("version {version} never was")));
+        }
+        serde_json::from_str(self.event).map_err(|error| {
+            let message = error.to_string();
+            // Within one version fields and variants are only ever added, so that a variant that is not known here (of the
+            // event, or of a reason inside it) was added later. The text is serde's own, `Error::unknown_variant`.
+            if error.is_data() && message.starts_with("unknown variant") {
+                let name = message.split('`').nth(1).unwrap_or("?");
+                format!("a newer cutover wrote it: this one does not know `{name}`")
+            } else {
+                damaged(&message)
+            }
+        })
+    }
+}
+
+fn damaged(why: &str) -> String {
+    format!("it is damaged: {why}")
 }

@@ -278,7 +278,8 @@ fn read_head(connection: &Connection, stream: &CutoverName) -> Result<Head, Fail
     let entry = format!("entry {seq} of {stream}");
     Ok(Head {
         seq: to_u64(seq, &entry)?,
-        at: Some(parse(&at, &entry)?),
+        // A time that cannot be read orders nothing; who reads the entry finds it damaged.
+        at: at.parse().ok(),
     })
 }
 
@@ -326,39 +327,29 @@ fn select(
     Ok(entries)
 }
 
+/// Reads one entry. One that is newer or damaged is read as [`Event::Unreadable`](crate::engine::event::Event::Unreadable):
+/// the others of its stream, and all other streams, do not depend on it.
 fn read_row(row: &Row<'_>) -> Result<(Position, Envelope), Failure> {
     let stream: String = row.get(1)?;
     let seq: i64 = row.get(2)?;
-    let version: i64 = row.get(6)?;
     let entry = format!("entry {seq} of {stream}");
-    let event = record::read_event(
-        version,
-        row.get_ref(7)?.as_str().unwrap_or_default(),
-        &entry,
-    )?;
-    let number = |value: i64| {
-        u32::try_from(value).map_err(|_| record::damaged(&entry, &format!("{value} is no number")))
+    let stored = record::Stored {
+        at: row.get_ref(3)?.as_str().unwrap_or_default(),
+        attempt: row.get(4)?,
+        actor: row.get_ref(5)?.as_str().unwrap_or_default(),
+        version: row.get(6)?,
+        event: row.get_ref(7)?.as_str().unwrap_or_default(),
     };
-    let envelope = Envelope {
-        cutover: CutoverName::from(stream),
-        attempt: number(row.get(4)?)?,
-        seq: to_u64(seq, &entry)?,
-        at: parse(row.get_ref(3)?.as_str().unwrap_or_default(), &entry)?,
-        actor: row.get(5)?,
-        version: number(version)?,
-        event,
-    };
+    let seq = to_u64(seq, &entry)?;
+    let envelope = stored.read(CutoverName::from(stream), seq);
     Ok((Position(to_u64(row.get(0)?, &entry)?), envelope))
-}
-
-fn parse(at: &str, entry: &str) -> Result<jiff::Timestamp, Failure> {
-    let parsed = at.parse();
-    parsed.map_err(|error: jiff::Error| record::damaged(entry, &error.to_string()).into())
 }
 
 pub(super) fn to_u64(value: i64, entry: &str) -> Result<u64, Failure> {
     let converted = u64::try_from(value);
-    converted.map_err(|_| record::damaged(entry, &format!("{value} is below zero")).into())
+    converted.map_err(|_| {
+        JournalError::Unusable(format!("{entry} is damaged: {value} is below zero")).into()
+    })
 }
 
 pub(super) fn not_json(error: &serde_json::Error) -> JournalError {

@@ -146,7 +146,10 @@ pub fn event(event: &Event) -> String {
         | Event::FleetHeld { .. }
         | Event::FleetFrozen { .. }
         | Event::FleetUnfrozen { .. }
-        | Event::FleetResumed { .. } => fleet::event(event),
+        | Event::FleetResumed { .. }
+        | Event::CutoverDamaged { .. }
+        | Event::DamagedTakenBack { .. } => fleet::event(event),
+        Event::Unreadable { why } => format!("an entry that this version cannot read: {why}"),
         Event::RevertPerformedUnjournaled {
             cause, decided_at, ..
         } => format!(

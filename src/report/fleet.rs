@@ -51,7 +51,15 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             phase,
             step,
             steps,
-        } => format!("after {on}: {}", dependency(*phase, *step, *steps)),
+            damaged,
+        } => {
+            let stands = dependency(*phase, *step, *steps);
+            if *damaged {
+                format!("after {on}: its journal is damaged; as last known, {stands}")
+            } else {
+                format!("after {on}: {stands}")
+            }
+        }
         HoldReason::FleetFull { in_flight, max } => {
             format!("the fleet is full: {in_flight} of {max} in flight")
         }
@@ -72,6 +80,9 @@ pub(super) fn remedy(reason: &HoldReason) -> Option<String> {
             Some("look at what they share before you look at each".to_owned())
         }
         HoldReason::Frozen { .. } => Some("go on: `cutover unfreeze`".to_owned()),
+        HoldReason::Dependency {
+            on, damaged: true, ..
+        } => Some(format!("see why: `cutover status {on}`")),
         HoldReason::Dependency { on, phase, .. } => match phase {
             None => Some("start it too, or take it out of `after`".to_owned()),
             Some(Phase::Reverted) => Some(format!("try it again: `cutover retry {on}`")),
@@ -118,6 +129,28 @@ pub(super) fn event(event: &Event) -> String {
             format!(
                 "fleet resumed, the reverts of {} no longer count: {reason}",
                 names(&of, forgiven.len())
+            )
+        }
+        Event::CutoverDamaged { of, entry, why } => {
+            let reason = HoldReason::JournalDamaged {
+                entry: *entry,
+                message: why.clone(),
+            };
+            let fact = holds::fact(&reason, None);
+            let remedy = holds::remedy(&reason, of).unwrap_or_default();
+            format!("{of}: {fact}; {remedy}")
+        }
+        Event::DamagedTakenBack {
+            of,
+            back,
+            groups,
+            reason,
+        } => {
+            let why = reason.as_ref().map(|reason| format!(": {reason}"));
+            format!(
+                "the stored baseline of {of}, whose journal is damaged, was written: {back} of {} read back at it{}",
+                text::count(*groups, "group"),
+                why.unwrap_or_default()
             )
         }
         _ => String::new(),

@@ -97,6 +97,10 @@ pub fn because_json_in(
 )]
 pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
     match reason {
+        HoldReason::JournalDamaged { entry, message } => format!(
+            "entry {entry} of its journal cannot be used: {message}; its gates are not armed: it is neither stepped nor \
+             taken back by itself"
+        ),
         HoldReason::RevertBlocked { message } => format!("the revert cannot finish: {message}"),
         HoldReason::Halted { reason } => halt_fact(reason),
         HoldReason::Denied {
@@ -292,6 +296,10 @@ fn baking(
 )]
 pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
     let remedy = match reason {
+        HoldReason::JournalDamaged { .. } => format!(
+            "if a newer cutover wrote it, run that version; to send the traffic back: `cutover rollback {name}`; until \
+             then only `rollback`, `status` and `history` work for {name}"
+        ),
         HoldReason::RevertBlocked { .. } => by_hand("ZONE"),
         HoldReason::Denied { action, .. } => format!(
             "let these credentials call `{action}`, or renew them if they are no longer valid; it is asked again by itself"
@@ -493,6 +501,10 @@ mod tests {
         let path = || "/plans/recipe api.yaml".to_owned();
         let mut all = halts();
         all.extend([
+            HoldReason::JournalDamaged {
+                entry: 19,
+                message: "a newer cutover wrote it: this one does not know `teleported`".to_owned(),
+            },
             HoldReason::RevertBlocked { message: message() },
             HoldReason::Drift {
                 groups: vec![group()],

@@ -14,6 +14,7 @@ use cutover::controller::{Controller, ControllerError, Ending, Outside, Scope, S
 use cutover::engine::check::{Checker, FleetChecker};
 use cutover::engine::event::{Envelope, Event};
 use cutover::engine::fleet::is_fleet;
+use cutover::engine::ledger::{Ledger, Took};
 use cutover::engine::observation::{AlarmState, FileReading};
 use cutover::engine::plan::{
     Account, AwsSettings, Gates, Group, HoldOrRevert, Plan, PlanSource, Step, ZoneRef,
@@ -141,6 +142,7 @@ pub(crate) struct World {
 pub(crate) struct Witness {
     pub(crate) checkers: BTreeMap<CutoverName, Checker>,
     pub(crate) fleet: FleetChecker,
+    ledger: Ledger,
     pub(crate) broken: Vec<String>,
     pub(crate) entries: Vec<Envelope>,
     owners: BTreeMap<(ZoneId, GroupName), (CutoverName, usize)>,
@@ -448,6 +450,10 @@ impl Witness {
                 self.broken.push(format!("the fleet: {violation}"));
             }
             if is_fleet(&entry.cutover) {
+                self.entries.push(entry);
+                continue;
+            }
+            if matches!(self.ledger.take(&entry), Took::Damages | Took::Behind) {
                 self.entries.push(entry);
                 continue;
             }

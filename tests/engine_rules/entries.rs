@@ -460,6 +460,7 @@ fn rests(now: Timestamp) -> Vec<HoldReason> {
             phase: Some(Phase::Baking),
             step: 1,
             steps: 2,
+            damaged: false,
         },
         HoldReason::FleetFull {
             in_flight: 1,

@@ -140,6 +140,7 @@ fn a_start_waits_for_what_it_comes_after() {
         phase: None,
         step: 0,
         steps: 0,
+        damaged: false,
     };
     assert_eq!(third.because(), [unknown]);
     assert_eq!(third.state().pages.len(), 1, "a person must do something");

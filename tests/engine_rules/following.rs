@@ -25,7 +25,14 @@ pub(super) fn after(world: &World, event: Event) -> Result<State, String> {
     let mut state = Some(world.state().clone());
     match fold::apply(&mut state, &entry) {
         Ok(()) => Ok(state.expect("it was there before")),
-        Err(illegal) => Err(illegal.why),
+        Err(illegal) => {
+            assert_eq!(
+                state.as_ref(),
+                Some(world.state()),
+                "what is refused changes nothing"
+            );
+            Err(illegal.why)
+        }
     }
 }
 

@@ -399,6 +399,7 @@ fn to_wait_for_one_on_its_way_is_one_hold_and_for_one_that_went_back_another() {
             phase,
             step,
             steps,
+            damaged: false,
         }
     };
     let waiting = on(Some(Phase::Waiting), 0).subject();

@@ -312,7 +312,10 @@ impl Journal for JournalDoor {
             self.luck.freeze();
         }
         self.reads().await?;
-        self.world.journal.read_after(position).await
+        let read = self.world.journal.read_after(position).await?;
+        self.world.sync();
+        locked(&self.world.witness).has_read(self.luck.number, now);
+        Ok(read)
     }
 
     async fn head(&self, stream: &CutoverName) -> Result<u64, JournalError> {

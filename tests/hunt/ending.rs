@@ -119,6 +119,10 @@ impl Scenario {
     /// A cutover whose gates would take it back, if it is one now.
     fn armed(&self, index: usize) -> Option<State> {
         let name = &self.sources[index].plan.name;
+        let damaged = locked(&self.world.witness).fleet().damage(name).is_some();
+        if damaged {
+            return None;
+        }
         self.world.state(name).filter(is_armed)
     }
 
@@ -180,10 +184,22 @@ impl Scenario {
         Ok(())
     }
 
+    /// A damaged one is left as it is: nothing more is to come of it.
     fn has_ended(&self, name: &CutoverName) -> bool {
         let witness = locked(&self.world.witness);
         let state = witness.state(name);
-        state.is_some_and(|state| state.phase.is_final())
+        state.is_some_and(|state| state.phase.is_final()) || witness.fleet().damage(name).is_some()
+    }
+
+    /// I15: a page has told of a damaged one.
+    fn is_told_damaged(&self, name: &CutoverName) -> Result<(), String> {
+        let told = locked(&self.world.pages).iter().any(
+            |page| matches!(&page.entry.event, Event::CutoverDamaged { of, .. } if of == name),
+        );
+        if told {
+            return Ok(());
+        }
+        self.fail(&format!("{name}: nobody was told that it is damaged"))
     }
 
     /// A person ends what holds all: a freeze, a spent budget, limits.
@@ -234,6 +250,10 @@ impl Scenario {
         let Some(state) = self.world.state(name) else {
             return self.fail(&format!("{name} was never seen"));
         };
+        let damaged = locked(&self.world.witness).fleet().damage(name).is_some();
+        if damaged {
+            return self.is_told_damaged(name);
+        }
         let unfinished = {
             let witness = locked(&self.world.witness);
             let mut checkers = witness.checkers();

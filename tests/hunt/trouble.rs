@@ -22,6 +22,9 @@ use super::world::{locked, record};
 /// At most so many controllers live at once.
 const CONTROLLERS_MAX: usize = 3;
 
+/// At most so many streams are damaged.
+const DAMAGED_MAX: usize = 2;
+
 impl Scenario {
     /// One more thing happens, or several at once.
     pub(super) async fn disturb(&mut self) -> Result<(), String> {
@@ -37,7 +40,7 @@ impl Scenario {
     }
 
     async fn one(&mut self) -> Result<(), String> {
-        match self.rng.u8(0..32) {
+        match self.rng.u8(0..33) {
             0 | 1 if self.processes.len() < CONTROLLERS_MAX => self.start(),
             2..=5 => self.kill(),
             6..=9 => self.alarm(),
@@ -57,6 +60,7 @@ impl Scenario {
             22 | 23 => self.clock_jumps(),
             24 | 25 => self.drill().await?,
             26 => self.fleet_person().await,
+            32 => self.damage().await,
             _ => self.person().await,
         }
         self.world.moved();
@@ -255,6 +259,30 @@ impl Scenario {
         };
         self.world.file(&source.path, reading);
         self.note(&format!("file of {}: {kind}", source.plan.name));
+    }
+
+    /// A newer version writes what this one cannot read, or a bug writes what cannot follow. Now and then only: the cutover is
+    /// left alone from then on, and the others are to be hunted too.
+    async fn damage(&mut self) {
+        let source = &self.sources[self.rng.usize(0..self.sources.len())];
+        let (seldom, newer) = (self.rng.u8(0..4) == 0, self.rng.bool());
+        let Some(state) = self.world.state(&source.plan.name) else {
+            return;
+        };
+        let damaged = locked(&self.world.witness).damaged().count();
+        if !seldom || damaged >= DAMAGED_MAX {
+            return;
+        }
+        let event = if newer {
+            Event::Unreadable {
+                why: "a newer cutover wrote it: this one does not know `teleported`".to_owned(),
+            }
+        } else {
+            let step = state.plan().step_count() + 7;
+            Event::BakeStarted { step }
+        };
+        self.note(&format!("{}: damaged by {}", state.name, event.label()));
+        self.world.damage(&state, event).await;
     }
 
     /// A person asks for something, as the command line would.

@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use cutover::engine::check::{Checker, FleetChecker, Violation};
 use cutover::engine::event::{Envelope, Event};
-use cutover::engine::fleet::{self, Fleet};
+use cutover::engine::fleet::Fleet;
+use cutover::engine::ledger::{Ledger, Took};
 use cutover::engine::record::{GroupName, RecordSet};
 use cutover::engine::state::{Phase, State};
 use cutover::engine::units::{CutoverName, WeightPair, ZoneId};
@@ -59,7 +60,9 @@ pub(crate) struct Witness {
     /// The entries, with the true time at which they were written.
     pub(crate) entries: Vec<(Timestamp, Envelope)>,
     cutovers: BTreeMap<CutoverName, Track>,
-    fleet: Fleet,
+    ledger: Ledger,
+    /// Since when a process knows that a stream is damaged.
+    left_alone: BTreeMap<(u32, CutoverName), Timestamp>,
     fleet_checker: FleetChecker,
     owners: BTreeMap<ZoneId, BTreeMap<GroupName, (CutoverName, usize)>>,
     reads: BTreeMap<(u32, CutoverName, usize), VecDeque<Sighting>>,
@@ -133,7 +136,7 @@ impl Witness {
 
     /// All cutovers, as far as they concern each other.
     pub(crate) fn fleet(&self) -> &Fleet {
-        &self.fleet
+        self.ledger.fleet()
     }
 
     /// What is wrong with the fleet at the end.
@@ -208,16 +211,11 @@ impl Witness {
 
     fn take(&mut self, entry: &Envelope, now: Timestamp) {
         let mut broken = self.fleet_checker.entry(entry);
-        if fleet::is_fleet(&entry.cutover) {
-            self.fleet.take(entry);
-        } else {
+        // What damages a stream, and what comes after it, says nothing about where the cutover is.
+        if matches!(self.ledger.take(entry), Took::Folded { .. }) {
             self.judge(entry, now);
             let track = self.cutovers.entry(entry.cutover.clone()).or_default();
-            let before = track.state().map(|state| state.phase);
             broken.extend(track.checker.entry(entry));
-            if let Some(after) = track.checker.state() {
-                self.fleet.note(entry, before, after);
-            }
             self.note(entry, now);
         }
         for violation in broken {
@@ -290,6 +288,19 @@ impl Witness {
             Some(last) => *last = (now, seen),
             None => drop(self.alarms.insert((number, alarm.to_owned()), (now, seen))),
         }
+    }
+
+    /// A process has read the journal to its end.
+    pub(crate) fn has_read(&mut self, number: u32, now: Timestamp) {
+        let damaged: Vec<CutoverName> = self.damaged().cloned().collect();
+        for name in damaged {
+            self.left_alone.entry((number, name)).or_insert(now);
+        }
+    }
+
+    /// The cutovers whose stream cannot be followed.
+    pub(crate) fn damaged(&self) -> impl Iterator<Item = &CutoverName> {
+        self.ledger.fleet().damaged().map(|(name, _)| name)
     }
 
     /// A process asks where a stream stands, and is about to be told.

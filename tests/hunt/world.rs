@@ -36,6 +36,9 @@ use super::witness::Witness;
 /// How often a controller looks at everything.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
 
+/// Who writes what no controller of this version would.
+const ANOTHER_PROGRAM: &str = "another program";
+
 /// So many plans are a fleet.
 const FLEET_MIN: usize = 8;
 
@@ -306,18 +309,36 @@ impl World {
         self.append(&fleet::stream(), 1, seq, event).await;
     }
 
+    /// Another program writes to a stream what this one cannot read or follow.
+    pub(crate) async fn damage(&self, state: &State, event: Event) {
+        let (name, actor) = (&state.name, ANOTHER_PROGRAM);
+        self.append_as(actor, name, (state.attempt, state.seq), event)
+            .await;
+    }
+
     async fn append(&self, stream: &CutoverName, attempt: u32, seq: u64, event: Event) {
+        self.append_as("ada@desk", stream, (attempt, seq), event)
+            .await;
+    }
+
+    async fn append_as(
+        &self,
+        actor: &str,
+        stream: &CutoverName,
+        (attempt, seq): (u32, u64),
+        event: Event,
+    ) {
         let entry = NewEntry {
             cutover: stream.clone(),
             attempt,
             at: self.now(),
-            actor: "ada@desk".to_owned(),
+            actor: actor.to_owned(),
             event,
         };
         let append = Append {
             expect: vec![(stream.clone(), seq)],
             entries: vec![entry],
-            append_id: format!("ada {stream} {seq}"),
+            append_id: format!("{actor} {stream} {seq}"),
         };
         let answer = self.journal.append(append).await;
         drop(answer);

@@ -291,6 +291,10 @@ fn watching() -> Vec<Event> {
 
 pub(crate) fn holds() -> Vec<HoldReason> {
     vec![
+        HoldReason::JournalDamaged {
+            entry: 19,
+            message: "bake_started cannot follow: that step was not verified".to_owned(),
+        },
         HoldReason::Halted {
             reason: HaltReason::BothRed {
                 gate: alarm("recipe-api-5xx-rate").into(),
@@ -480,6 +484,17 @@ fn of_the_fleet() -> Vec<Event> {
         Event::FleetResumed {
             reason: "bad image".to_owned(),
             forgiven: [(CutoverName::from("recipe-api"), 18)].into(),
+        },
+        Event::CutoverDamaged {
+            of: CutoverName::from("recipe-api"),
+            entry: 19,
+            why: "bake_started cannot follow: that step was not verified".to_owned(),
+        },
+        Event::DamagedTakenBack {
+            of: CutoverName::from("recipe-api"),
+            back: 1,
+            groups: 2,
+            reason: Some("incident 42".to_owned()),
         },
     ]
 }

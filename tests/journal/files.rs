@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cutover::engine::event::Event;
 use cutover::journal::Open;
 use cutover::journal::open;
 use cutover::ports::Cursor;
@@ -198,49 +199,77 @@ async fn a_damaged_journal_is_refused_untouched() {
 }
 
 #[tokio::test]
-async fn entries_of_a_newer_cutover_are_refused_as_such() {
+async fn an_entry_of_a_newer_cutover_is_read_as_unreadable_in_its_place_and_no_other_is() {
     for (column, value) in [
         ("version", "2"),
         ("event", r#"'{"type":"teleported","to":"mars"}'"#),
+        ("event", r#"'{"type":"unreadable","why":"x"}'"#),
         (
             "event",
             r#"'{"type":"step_held","because":[{"kind":"eclipse"}]}'"#,
         ),
     ] {
-        let message = read_tampered(column, value).await;
-        assert!(message.contains("entry 2 of api"), "{message}");
-        assert!(message.contains("newer cutover"), "{message}");
+        let why = read_tampered(column, value).await;
+        assert!(why.contains("newer cutover"), "{value}: {why}");
     }
 }
 
 #[tokio::test]
-async fn damaged_entries_are_named_by_stream_and_number() {
+async fn a_damaged_entry_is_read_as_unreadable_in_its_place_and_no_other_is() {
     for (column, value) in [
         ("event", r#"'{"type":"bake_sta'"#),
         ("event", r#"'{"type":"bake_started"}'"#),
+        ("event", "''"),
         ("at", "'yesterday'"),
         ("version", "0"),
         ("attempt", "-1"),
     ] {
-        let message = read_tampered(column, value).await;
-        assert!(message.contains("entry 2 of api is damaged"), "{message}");
+        let why = read_tampered(column, value).await;
+        assert!(why.starts_with("it is damaged: "), "{value}: {why}");
     }
 }
 
-/// Reads a journal whose second entry was changed by force, and returns what it says.
+/// Reads a journal whose second entry of one stream was changed by force, and returns why that cannot be read. All others
+/// are read as they were, also those of other streams, and both streams can still be appended to.
 async fn read_tampered(column: &str, value: &str) -> String {
     let journal = written().await;
+    let opened = open_at(&journal.path, Open::Existing).expect("opens");
+    let append = append_one("web", 0, "web");
+    opened.append(append).await.expect("written");
+    let (before, _) = opened.read_after(Position(0)).await.expect("read");
+    drop(opened);
     tamper(
         &journal.path,
         &format!(
             "DROP TRIGGER events_are_not_changed; UPDATE events SET {column} = {value} WHERE seq = 2;"
         ),
     );
-    let opened = open_at(&journal.path, Open::ReadOnly).expect("the file itself is whole");
-    match opened.read_after(Position(0)).await {
-        Err(JournalError::Unusable(message)) => message,
+    let opened = open_at(&journal.path, Open::Existing).expect("the file itself is whole");
+    let (mut after, _) = opened.read_after(Position(0)).await.expect("all is read");
+    assert_eq!(after.len(), before.len());
+    let spoilt = after.remove(1);
+    assert_eq!((spoilt.cutover.as_str(), spoilt.seq), ("api", 2));
+    assert_eq!([&before[..1], &before[2..]].concat(), after);
+    for (stream, head) in [("web", 1), ("api", 3)] {
+        let append = append_one(stream, head, &format!("{stream} after"));
+        opened.append(append).await.expect("written");
+    }
+    match spoilt.event {
+        Event::Unreadable { why } => why,
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_stream_whose_last_entry_has_no_time_can_be_appended_to() {
+    let journal = written().await;
+    tamper(
+        &journal.path,
+        "DROP TRIGGER events_are_not_changed; UPDATE events SET at = 'soon' WHERE seq = 3;",
+    );
+    let opened = open_at(&journal.path, Open::Existing).expect("opens");
+    let append = append_one("api", 3, "after");
+    assert_eq!(opened.append(append).await.expect("written")[0].seq, 4);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod aftermath;
 mod calls;
+mod damaged;
 mod from_files;
 mod progress;
 mod stored;
@@ -26,6 +27,7 @@ use crate::cli::outcome;
 use crate::cli::run::{outside, settings, stop_signal};
 use aftermath::Aftermath;
 use calls::{Calls, groups_shown};
+use damaged::Damaged;
 use progress::Progress;
 
 use crate::controller::{Controller, Scope, Settings};
@@ -63,9 +65,10 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
             context.note(WITHOUT_JOURNAL)?;
         }
         let mut desk = desk?;
-        let named = wanted(&desk, args)?;
+        let mut named = wanted(&desk, args)?;
+        let damaged = damaged::meant(&desk, args, &mut named)?;
         let going = needs(context, &desk, args, &named)?;
-        if going.is_empty() {
+        if going.is_empty() && damaged.is_empty() {
             let note = if named.is_empty() && !args.selector.is_empty() {
                 "no unfinished cutover has these labels"
             } else if named.is_empty() {
@@ -76,62 +79,74 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
             context.note(note)?;
             let states = named.iter().map(|named| desk.books.state(&named.name));
             let states = states.collect::<Result<Vec<State>>>()?;
-            print_phases(context, states.iter())?;
-            return passed_by(context, &desk, args.names.is_empty(), Exit::Done);
+            print_phases(context, states.iter(), &damaged)?;
+            return Ok(Exit::Done);
         }
         let states = going.iter().map(|(name, _)| desk.books.state(name));
         let states = states.collect::<Result<Vec<State>>>()?;
-        let calls = Calls::of_states(&states, mode(args)).shown();
+        let calls = if states.is_empty() {
+            String::new()
+        } else {
+            Calls::of_states(&states, mode(args)).shown()
+        };
         let force = if args.force {
             ", over whatever is there"
         } else {
             ""
         };
         let groups = groups_shown(&states);
-        let question = format!("{groups}{calls}take the traffic back{force}?");
+        let stored = damaged.question();
+        let question = format!("{groups}{calls}{stored}take the traffic back{force}?");
         context.confirm("rollback", args.yes, &question)?;
         if args.yes {
-            context.note(calls.trim_end())?;
+            context.note(format!("{calls}{stored}").trim_end())?;
         }
         let until = Instant::now() + args.timeout.try_into().unwrap_or_default();
-        let asking = request(context, &mut desk, args, &going);
-        let asked = tokio::time::timeout_at(until, asking).await;
-        let Ok(asked) = asked else {
-            context.note(
-                "the journal did not take all requests in time; what it took any controller goes on with: run this again",
-            )?;
-            return Ok(Exit::RevertUnfinished);
-        };
-        asked?;
-        // Whatever completed while this was being asked for is nothing to wait for.
-        let goes = |name: &CutoverName| {
-            let state = desk.books.state(name);
-            state.is_ok_and(|state| need(args, &state).is_ok())
-        };
-        let names = going.iter().map(|(name, _)| name);
-        let names: Vec<CutoverName> = names.filter(|name| goes(name)).cloned().collect();
-        if let (true, Some((name, _))) = (names.is_empty(), going.first()) {
-            need(args, &desk.books.state(name)?)?;
-        }
-        let exit = take_back(context, &desk, args, &names, until).await?;
-        let all = args.names.is_empty();
-        passed_by(context, &desk, all, exit)
+        let stored = Arc::clone(&desk.journal);
+        let dns = outside(context, stored).await.dns;
+        let clock = context.clock;
+        // Neither waits for the other.
+        let (gone, ()) = tokio::join!(
+            go(context, &mut desk, args, (&going, &damaged), until),
+            damaged.write(Arc::clone(&dns), &clock, until),
+        );
+        let told = damaged.tell(context, &desk, args, dns.as_ref()).await?;
+        Ok(gone?.max(told))
     })
 }
 
-/// Where all were meant, those whose part of the journal is damaged were not taken back: says so.
-fn passed_by(context: &mut Context<'_>, desk: &Desk, all: bool, exit: Exit) -> Result<Exit> {
-    let damaged: Vec<_> = desk.books.damaged().filter(|_| all).collect();
-    if damaged.is_empty() {
-        return Ok(exit);
+/// Journals the requests of those whose streams are whole, and takes them back.
+async fn go(
+    context: &mut Context<'_>,
+    desk: &mut Desk,
+    args: &Rollback,
+    (going, damaged): (&[(CutoverName, bool)], &Damaged),
+    until: Instant,
+) -> Result<Exit> {
+    if going.is_empty() {
+        print_phases(context, std::iter::empty(), damaged)?;
+        return Ok(Exit::Done);
     }
-    for error in damaged {
-        context.note(&format!(
-            "not taken back, its journal does not make sense: {error}"
-        ))?;
+    let asking = request(context, desk, args, going);
+    let asked = tokio::time::timeout_at(until, asking).await;
+    let Ok(asked) = asked else {
+        context.note(
+            "the journal did not take all requests in time; what it took any controller goes on with: run this again",
+        )?;
+        return Ok(Exit::RevertUnfinished);
+    };
+    asked?;
+    // Whatever completed while this was being asked for is nothing to wait for.
+    let goes = |name: &CutoverName| {
+        let state = desk.books.state(name);
+        state.is_ok_and(|state| need(args, &state).is_ok())
+    };
+    let names = going.iter().map(|(name, _)| name);
+    let names: Vec<CutoverName> = names.filter(|name| goes(name)).cloned().collect();
+    if let (true, Some((name, _))) = (names.is_empty(), going.first()) {
+        need(args, &desk.books.state(name)?)?;
     }
-    context.note(WITHOUT_JOURNAL)?;
-    Ok(exit.max(Exit::RevertUnfinished))
+    take_back(context, desk, args, (&names, damaged), until).await
 }
 
 /// The cutovers that are named, or all unfinished ones.
@@ -140,8 +155,7 @@ fn wanted(desk: &Desk, args: &Rollback) -> Result<Vec<Named>, Expected> {
     if !args.names.is_empty() {
         let mut named = resolve(&args.names, &desk.books.names())?;
         let left_out = |named: &Named| {
-            let mut states = desk.books.whole();
-            let state = states.find(|state| state.name == named.name);
+            let state = desk.books.last_good(&named.name);
             state.is_some_and(|state| !labelled(state))
         };
         named.retain(|named| !left_out(named));
@@ -254,7 +268,7 @@ async fn take_back(
     context: &mut Context<'_>,
     desk: &Desk,
     args: &Rollback,
-    names: &[CutoverName],
+    (names, damaged): (&[CutoverName], &Damaged),
     until: Instant,
 ) -> Result<Exit> {
     let mut outside = outside(context, Arc::clone(&desk.journal)).await;
@@ -293,6 +307,7 @@ async fn take_back(
         told = progress.tell(context) => told?,
     }
     let mut exit = outcome::of_rollback(controller.states()).unwrap_or(Exit::RevertUnfinished);
+    exit = exit.max(outcome::of_damaged(controller.damaged()));
     let found = aftermath.read_back(context, dns.as_ref()).await?;
     if exit == Exit::Done && found.astray > 0 {
         // What cannot be read now was read at its baseline before, or the journal would not say that it is back.
@@ -310,7 +325,7 @@ async fn take_back(
             .drain(context, dns.as_ref(), &accepted, until)
             .await?;
     }
-    tell(context, &controller.states(), exit)?;
+    tell(context, &controller.states(), damaged, exit)?;
     Ok(exit)
 }
 
@@ -331,7 +346,7 @@ fn break_glass(context: &Context<'_>, args: &Rollback) -> Option<PathBuf> {
 }
 
 /// What is back, and what is not.
-fn tell(context: &mut Context<'_>, states: &[&State], exit: Exit) -> Result<()> {
+fn tell(context: &mut Context<'_>, states: &[&State], damaged: &Damaged, exit: Exit) -> Result<()> {
     for state in states.iter().filter(|state| state.phase != Phase::Reverted) {
         let baseline = state.baseline.iter().flatten();
         let zones: BTreeSet<ZoneId> = baseline.map(|image| image.zone.clone()).collect();
@@ -350,7 +365,7 @@ fn tell(context: &mut Context<'_>, states: &[&State], exit: Exit) -> Result<()> 
         context.note("the request stays in the journal: any controller goes on with it")?;
     }
     if context.json() {
-        return print_phases(context, states.iter().copied());
+        return print_phases(context, states.iter().copied(), damaged);
     }
     for state in states.iter().filter(|state| state.phase == Phase::Reverted) {
         let how = if state.baseline.is_some() {
@@ -367,10 +382,12 @@ fn tell(context: &mut Context<'_>, states: &[&State], exit: Exit) -> Result<()> 
 fn print_phases<'s>(
     context: &mut Context<'_>,
     states: impl Iterator<Item = &'s State>,
+    damaged: &Damaged,
 ) -> Result<()> {
     if !context.json() {
         return Ok(());
     }
     let phase = |state: &State| json!({ "name": state.name, "phase": state.phase.label() });
-    context.print_json(&states.map(phase).collect())
+    let rows = states.map(phase).chain(damaged.rows());
+    context.print_json(&rows.collect())
 }

@@ -124,7 +124,8 @@ impl Book {
             let revealed = self.reveal(&draft.name, at).await;
             return Some(revealed.err().unwrap_or_else(|| self.lost(draft)));
         }
-        self.is_stale(draft).then(|| self.lost(draft))
+        let stale = self.is_stale(draft) || self.is_damaged(&draft.name);
+        stale.then(|| self.lost(draft))
     }
 
     /// Whether something that a draft was decided from has moved since.
@@ -196,11 +197,7 @@ impl Book {
 
     /// Where a stream stands, as far as it was read.
     pub(in crate::controller) fn seq(&self, name: &CutoverName) -> u64 {
-        if fleet::is_fleet(name) {
-            return self.fleet.seq;
-        }
-        let state = self.journaled(name);
-        state.map_or(0, |state| state.seq)
+        self.ledger.seq(name)
     }
 
     /// One append, conditional on what this book has read of each stream in it, and of `others`.
@@ -245,7 +242,10 @@ impl Book {
         if let Err(JournalError::Down(why)) = &written {
             self.down = Some(why.clone());
         }
-        written?.iter().try_for_each(|entry| self.take(entry))
+        for entry in &written? {
+            self.take(entry);
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use super::{approved, at_its_share, goes_on, in_its_window, measures, violation,
 use crate::engine::decide::{Decision, How, Order, Part, Purpose};
 use crate::engine::event::{Event, RevertMode, Target};
 use crate::engine::fleet::Fleet;
-use crate::engine::hold::HaltReason;
+use crate::engine::hold::{HaltReason, HoldReason};
 use crate::engine::observation::{
     AlarmReading, AlarmState, FileReading, GroupReading, HistoryReading, Observation,
 };
@@ -30,7 +30,7 @@ pub(super) enum Look {
     Blind,
 }
 
-/// Whether a decision may be journaled and carried out: I1, I2, I3, I5, I8, I9, I10, I13, I14, and I11 for the live loop.
+/// Whether a decision may be journaled and carried out: I1, I2, I3, I5, I8, I9, I10, I13, I14, I15, and I11 for the live loop.
 ///
 /// # Errors
 /// The first invariant that the decision would break.
@@ -41,6 +41,9 @@ pub fn decision(
     decision: &Decision,
     now: Timestamp,
 ) -> Result<(), Violation> {
+    if fleet.damage(&state.name).is_some() {
+        return is_left_alone(decision);
+    }
     let now = now.max(state.last_at);
     failed_gates_are_answered(state, observation, decision)?;
     finished_is_quiet(state, decision)?;
@@ -79,6 +82,21 @@ pub fn decision(
         Some(order) => lawful(state, observation, decision, order, now),
         None => Ok(()),
     }
+}
+
+/// I15: nothing is journaled or done for a cutover whose stream cannot be followed, and it is said why.
+fn is_left_alone(decision: &Decision) -> Result<(), Violation> {
+    let quiet = decision.events.is_empty()
+        && decision.fleet.is_empty()
+        && decision.order.is_none()
+        && decision.errands.is_empty();
+    claim(Invariant::I15, quiet, || {
+        "a cutover with a damaged stream would be moved".to_owned()
+    })?;
+    let said = |reason: &HoldReason| matches!(reason, HoldReason::JournalDamaged { .. });
+    claim(Invariant::I15, decision.because.iter().any(said), || {
+        "a cutover with a damaged stream would be shown as if nothing were wrong".to_owned()
+    })
 }
 
 /// Whether what a target would write is the group of the plan that it says.

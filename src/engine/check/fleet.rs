@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::{Invariant, Violations, one, violation};
 use crate::engine::event::{Envelope, Event};
 use crate::engine::fleet;
-use crate::engine::fold;
 use crate::engine::hold::RevertCause;
+use crate::engine::ledger::{Ledger, Took};
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, WriteId};
 
@@ -23,10 +23,14 @@ enum Frozen {
 
 /// Watches a whole journal: is fed every entry, in the order of the journal, and says what the fleet must not do: take a
 /// step that begins more cutovers than may be in flight, send one that was journaled after the failure budget was spent, take
-/// one during a freeze, or a first one before what it comes after has completed.
+/// one during a freeze, or a first one before what it comes after has completed; and write to a damaged stream (I15).
 #[derive(Debug, Clone, Default)]
 pub struct FleetChecker {
-    states: BTreeMap<CutoverName, Option<State>>,
+    ledger: Ledger,
+    /// Who wrote the entry that damaged a stream.
+    damaged_by: BTreeMap<CutoverName, String>,
+    /// The damaged streams, with their entries, of which `@fleet` tells.
+    told: BTreeSet<(CutoverName, u64)>,
     max_in_flight: Option<u32>,
     failure_budget: Option<u32>,
     frozen: Frozen,
@@ -49,6 +53,9 @@ impl FleetChecker {
             self.own(entry);
             return Vec::new();
         }
+        if self.ledger.is_damaged(&entry.cutover) {
+            return self.behind(entry);
+        }
         let broken = match &entry.event {
             Event::WeightChangeIntended { step, write_id, .. } => {
                 if self.is_spent() {
@@ -69,15 +76,47 @@ impl FleetChecker {
             _ => Vec::new(),
         };
         self.count(entry);
-        let state = self.states.entry(entry.cutover.clone()).or_default();
-        if let Err(error) = fold::apply(state, entry) {
-            return one(Invariant::I6, &error.to_string());
+        match self.ledger.take(entry) {
+            Took::Folded { .. } | Took::Fleet | Took::Behind => broken,
+            Took::Known => one(Invariant::I6, "an entry has the number of one before it"),
+            Took::Damages => self.damages(entry),
         }
-        broken
     }
 
-    /// Takes the end of a run: whoever waits for a person because the budget is spent waits for one who was paged.
+    /// Somebody else may write what this program cannot read or follow; its own controllers may not.
+    fn damages(&mut self, entry: &Envelope) -> Violations {
+        let (name, actor) = (entry.cutover.clone(), entry.actor.clone());
+        let newer = matches!(entry.event, Event::Unreadable { .. });
+        let ours = actor.starts_with("controller ") && !newer;
+        self.damaged_by.insert(name.clone(), actor);
+        if let (true, Some(damage)) = (ours, self.ledger.fleet().damage(&name)) {
+            return one(Invariant::I6, &damage.why);
+        }
+        Vec::new()
+    }
+
+    /// I15: whoever damaged the stream may know how to go on with it; nobody else does.
+    fn behind(&mut self, entry: &Envelope) -> Violations {
+        self.ledger.take(entry);
+        if self.damaged_by.get(&entry.cutover) == Some(&entry.actor) {
+            return Vec::new();
+        }
+        let message = format!(
+            "{} wrote to the damaged stream of {}",
+            entry.actor, entry.cutover
+        );
+        one(Invariant::I15, &message)
+    }
+
+    /// Takes the end of a run: whoever waits for a person because the budget is spent, or because a stream is damaged, waits
+    /// for one who was paged.
     pub fn finished(&self) -> Violations {
+        for (name, damage) in self.ledger.fleet().damaged() {
+            if !self.told.contains(&(name.clone(), damage.entry)) {
+                let message = format!("nobody was woken for the damaged stream of {name}");
+                return one(Invariant::I15, &message);
+            }
+        }
         if self.is_spent() && !self.paged {
             return one(Invariant::I12, "nobody was woken for the spent budget");
         }
@@ -91,7 +130,7 @@ impl FleetChecker {
             Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Reverting => true,
             Phase::Halted => state.first_write.is_some(),
         };
-        self.states.values().flatten().filter(begun).count()
+        self.ledger.states().filter(begun).count()
     }
 
     fn own(&mut self, entry: &Envelope) {
@@ -105,6 +144,7 @@ impl FleetChecker {
             }
             Event::FleetUnfrozen { .. } => self.frozen = Frozen::No,
             Event::FleetBudgetSpent { .. } => self.paged = true,
+            Event::CutoverDamaged { of, entry, .. } => drop(self.told.insert((of.clone(), *entry))),
             Event::FleetResumed { forgiven, .. } => {
                 let forgiven = |name: &CutoverName, seq: u64| {
                     forgiven.get(name).is_some_and(|up_to| seq <= *up_to)
@@ -122,7 +162,7 @@ impl FleetChecker {
         else {
             return;
         };
-        let known = self.states.get(&entry.cutover).and_then(Option::as_ref);
+        let known = self.ledger.state(&entry.cutover);
         let going = known.is_some_and(|state| state.phase == Phase::Reverting);
         let asked = matches!(
             cause,
@@ -154,7 +194,7 @@ impl FleetChecker {
             Frozen::UntilTold => false,
         };
         claim(thawed, "while the fleet was frozen");
-        let state = self.states.get(&entry.cutover).and_then(Option::as_ref);
+        let state = self.ledger.state(&entry.cutover);
         let Some(state) = state.filter(|state| state.phase == Phase::Waiting) else {
             return broken;
         };
@@ -164,8 +204,9 @@ impl FleetChecker {
         let free = most.is_none_or(|most| self.in_flight() < most);
         claim(free, "with as many in flight as may be");
         let completed = |on: &CutoverName| {
-            let other = self.states.get(on).and_then(Option::as_ref);
+            let other = self.ledger.state(on);
             other.is_some_and(|other| other.phase == Phase::Completed)
+                && !self.ledger.is_damaged(on)
         };
         claim(
             state.plan().after.iter().all(completed),

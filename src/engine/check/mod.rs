@@ -1,4 +1,4 @@
-//! The invariants (`ARCHITECTURE.md`, I1 to I14), restated over the plan, the events, the readings and the world.
+//! The invariants (`ARCHITECTURE.md`, I1 to I15), restated over the plan, the events, the readings and the world.
 //!
 //! Nothing here asks the code that it checks: verdicts, bakes and fences are derived anew from readings and entries.
 //! Only the fold is shared, since the state is by definition the fold of the entries. Four callers: unit tests,
@@ -66,6 +66,8 @@ pub enum Invariant {
     /// Gates are armed from the moment a step's write may have been applied until the end. A share that this attempt did not
     /// verify is drift, never `waiting`.
     I14,
+    /// Trouble in one stream stays there: that cutover is left alone and somebody is paged; all others go on.
+    I15,
 }
 
 impl fmt::Display for Invariant {

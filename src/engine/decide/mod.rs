@@ -185,6 +185,13 @@ pub const BLIND_REVERT_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// A decision for which [`Decision::takes_a_step`] holds is appended conditional on `@fleet` standing at `fleet.seq`, and a
 /// start also on the streams that it waits for. No other decision asks for either.
 pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Timestamp) -> Decision {
+    if let Some(damage) = fleet.damage(&state.name) {
+        // This is only where it was last known to stand: a newer version's controller may be at work (I15).
+        return Decision {
+            because: vec![damage.hold()],
+            ..Decision::default()
+        };
+    }
     let at = now.max(state.last_at);
     let view = View {
         state,
@@ -275,6 +282,9 @@ fn wants_groups_if(
     observation: &Observation,
     now: Timestamp,
 ) -> bool {
+    if fleet.damage(&state.name).is_some() {
+        return due; // For people to see.
+    }
     let now = now.max(state.last_at);
     match state.phase {
         Phase::Completed => false,

@@ -220,10 +220,11 @@ impl Fleet {
         Some(&self.held.told.get(&seq)?.entry)
     }
 
-    /// The cutovers that an entry of `@fleet` told of.
+    /// The cutovers that an entry of `@fleet` told of, in the stead of their own streams.
     pub fn held_by(&self, seq: u64) -> impl Iterator<Item = &CutoverName> {
         let told = self.held.told.get(&seq);
-        told.into_iter().flat_map(|told| &told.members)
+        let together = told.into_iter().flat_map(|told| &told.members);
+        together.chain(self.damage_told(seq))
     }
 
     /// The cutovers that now wait for a person together, by cause.

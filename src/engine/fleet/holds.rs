@@ -48,11 +48,17 @@ impl Fleet {
         state.plan().after.iter().filter_map(|on| {
             let member = self.member(on);
             let phase = member.map(|member| member.phase);
-            (phase != Some(Phase::Completed)).then(|| HoldReason::Dependency {
+            // Where a damaged one stands now nobody knows.
+            let damaged = self.damage(on).is_some();
+            if phase == Some(Phase::Completed) && !damaged {
+                return None;
+            }
+            Some(HoldReason::Dependency {
                 on: on.clone(),
                 phase,
                 step: member.map_or(0, |member| member.step),
                 steps: member.map_or(0, |member| member.steps),
+                damaged,
             })
         })
     }

@@ -6,15 +6,18 @@
 //! order: what `resume --fleet` forgives is named entry by entry.
 
 pub mod commands;
+mod damage;
 mod held;
 mod holds;
 mod shared_fate;
 
+pub use damage::Damage;
 pub use held::HeldTogether;
 pub use shared_fate::SharedFate;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use damage::Damaged;
 use held::Held;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -129,6 +132,7 @@ pub struct Fleet {
     /// Up to which entry a cutover's reverts no longer count.
     forgiven: BTreeMap<CutoverName, u64>,
     held: Held,
+    damaged: Damaged,
 }
 
 impl Fleet {
@@ -178,6 +182,14 @@ impl Fleet {
             }
             Event::FleetBudgetSpent { spent, .. } => self.announced = Some(*spent),
             Event::FleetHeld { reason, since, .. } => self.held.tell(entry, reason, *since),
+            Event::CutoverDamaged {
+                of, entry: of_it, ..
+            } => {
+                self.damaged.tell(entry.seq, of, *of_it);
+            }
+            // What a person had written is for the record.
+            Event::DamagedTakenBack { .. } => {}
+            Event::Unreadable { why } => self.trouble = Some(why.clone()),
             // Who is in flight is told by the cutovers' own entries; this one only decides races.
             Event::FleetSlotTaken { .. } => {}
             Event::PageSent { of } => drop(self.pages.remove(of)),
@@ -258,10 +270,12 @@ impl Fleet {
         self.freeze.as_ref().filter(holds)
     }
 
-    /// What is to be appended to `@fleet` by whoever notices it first, and pages, once: that the budget is spent, and that
-    /// many wait for a person by what looks like one cause.
+    /// What is to be appended to `@fleet` by whoever notices it first, and pages, once: that the budget is spent, that a
+    /// cutover's stream is damaged, and that many wait for a person by what looks like one cause.
     pub fn news(&self) -> Option<Event> {
-        self.spent_news().or_else(|| self.held_news())
+        self.spent_news()
+            .or_else(|| self.damaged.news())
+            .or_else(|| self.held_news())
     }
 
     fn held_news(&self) -> Option<Event> {

@@ -54,7 +54,7 @@ pub fn fold<'a>(
 /// Applies one more entry.
 ///
 /// # Errors
-/// The entry cannot follow; the state is then of no more use.
+/// The entry cannot follow; the state is as it was before it.
 pub fn apply(state: &mut Option<State>, entry: &Envelope) -> Result<(), IllegalEvent> {
     let illegal = |why: String| IllegalEvent {
         cutover: entry.cutover.clone(),
@@ -92,15 +92,18 @@ pub(super) type Taken = Result<(), String>;
 
 impl State {
     fn take(&mut self, entry: &Envelope) -> Taken {
-        self.note_page(entry);
+        let pages = self.would_page(entry);
         self.take_event(entry)?;
+        if pages {
+            self.pages.insert(entry.seq, entry.clone());
+        }
         self.seq = entry.seq;
         self.last_at = self.last_at.max(entry.at);
         Ok(())
     }
 
-    /// Remembers that an entry pages, until a delivery is journaled. A hold pages only for what is new in it.
-    fn note_page(&mut self, entry: &Envelope) {
+    /// Whether an entry pages, and is remembered until a delivery is journaled. A hold pages only for what is new in it.
+    fn would_page(&self, entry: &Envelope) -> bool {
         let news = |because: &[HoldReason]| {
             // That it halted has paged already, as an event.
             let halted = self
@@ -117,9 +120,7 @@ impl State {
             })
         };
         let holds = matches!(&entry.event, Event::StepHeld { because } if news(because));
-        if holds || entry.event.pages() {
-            self.pages.insert(entry.seq, entry.clone());
-        }
+        holds || entry.event.pages()
     }
 
     #[expect(
@@ -379,7 +380,10 @@ impl State {
             | Event::FleetHeld { .. }
             | Event::FleetFrozen { .. }
             | Event::FleetUnfrozen { .. }
-            | Event::FleetResumed { .. } => Err("it belongs to the fleet's stream".to_owned()),
+            | Event::FleetResumed { .. }
+            | Event::CutoverDamaged { .. }
+            | Event::DamagedTakenBack { .. } => Err("it belongs to the fleet's stream".to_owned()),
+            Event::Unreadable { why } => Err(why.clone()),
             Event::RetryRequested { .. } => self.retry_requested(at),
             Event::RollbackRequested { mode, reason } => {
                 let actor = entry.actor.clone();

@@ -50,7 +50,8 @@ impl HoldReason {
             | Self::BreakGlass { .. }
             | Self::Denied { .. }
             | Self::FleetUnreadable { .. } => self.subject(),
-            Self::RevertBlocked { .. }
+            Self::JournalDamaged { .. }
+            | Self::RevertBlocked { .. }
             | Self::Halted { .. }
             | Self::JobsBothOff { .. }
             | Self::JobsDrift { .. }
@@ -140,7 +141,8 @@ impl HoldReason {
                 *opens_at = opens_at.and(Some(Timestamp::UNIX_EPOCH));
             }
             Self::Reverting { back, .. } => *back = 0,
-            Self::RevertBlocked { message }
+            Self::JournalDamaged { message, .. }
+            | Self::RevertBlocked { message }
             | Self::Route53Unreadable { message, .. }
             | Self::FallbackUnknown { message, .. }
             | Self::JournalDown { message }

@@ -19,7 +19,7 @@ pub struct Topic {
 
 /// The words that channels may ask for: types of events, and kinds of holds.
 #[rustfmt::skip]
-pub const KINDS: [&str; 82] = [
+pub const KINDS: [&str; 85] = [
     // Events that a person may want to hear of.
     "plan_accepted", "weight_change_intended", "weight_change_failed", "weight_change_abandoned", "weights_verified",
     "change_in_sync", "bake_started", "step_completed", "step_held", "gate_unknown", "gate_known", "alarm_judged",
@@ -28,9 +28,9 @@ pub const KINDS: [&str; 82] = [
     "step_approved", "bake_skip_requested", "bake_skip_decided", "retry_requested", "plan_amended",
     "rollback_requested", "hook_intended", "hook_succeeded", "hook_failed", "job_switch_intended", "jobs_off",
     "jobs_drained", "jobs_moved", "fleet_settings_accepted", "fleet_budget_spent", "fleet_frozen", "fleet_unfrozen",
-    "fleet_held", "fleet_resumed",
+    "fleet_held", "fleet_resumed", "cutover_damaged", "damaged_taken_back",
     // Why nothing moves.
-    "revert_blocked", "drift", "already_at_baseline", "alarm_red", "fallback_red", "fallback_unknown", "alarm_missing",
+    "journal_damaged", "revert_blocked", "drift", "already_at_baseline", "alarm_red", "fallback_red", "fallback_unknown", "alarm_missing",
     "no_data", "unknown", "unknown_too_long", "route53_unreadable", "preflight", "claimed", "clock", "plan_changed",
     "plan_unreadable", "journal_down", "break_glass", "fleet_unreadable", "budget_spent", "shared_fate", "frozen",
     "dependency", "fleet_full", "approval", "approval_overdue", "window_shut", "in_sync_late", "paused",
@@ -61,6 +61,14 @@ pub fn topics(fresh: &[HoldReason], entry: &Envelope, pages: bool) -> Vec<Topic>
         // It stands for what the cutovers themselves would say.
         return vec![Topic {
             kinds: vec![event.label(), "step_held", reason.kind()],
+            pages,
+            informs: informs(event),
+        }];
+    }
+    if matches!(event, Event::CutoverDamaged { .. }) {
+        // The hold is told by an entry of the fleet because nothing may be written to the cutover's own stream.
+        return vec![Topic {
+            kinds: vec![event.label(), "step_held", "journal_damaged"],
             pages,
             informs: informs(event),
         }];
@@ -111,6 +119,8 @@ fn informs(event: &Event) -> bool {
         | Event::FleetHeld { .. }
         | Event::HookFailed { .. }
         | Event::JobsMoved { .. }
+        | Event::CutoverDamaged { .. }
+        | Event::DamagedTakenBack { .. }
         | Event::FleetFrozen { .. }
         | Event::FleetUnfrozen { .. }
         | Event::FleetResumed { .. } => true,
@@ -138,7 +148,8 @@ fn informs(event: &Event) -> bool {
         | Event::JobTurnResolved { .. }
         | Event::JobsOff { .. }
         | Event::JobsDrained { .. }
-        | Event::FleetSlotTaken { .. } => false,
+        | Event::FleetSlotTaken { .. }
+        | Event::Unreadable { .. } => false,
     }
 }
 

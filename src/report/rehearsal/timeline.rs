@@ -249,7 +249,10 @@ impl<'reel> Reader<'reel> {
             | Event::FleetHeld { .. }
             | Event::FleetFrozen { .. }
             | Event::FleetUnfrozen { .. }
-            | Event::FleetResumed { .. } => None,
+            | Event::FleetResumed { .. }
+            | Event::CutoverDamaged { .. }
+            | Event::DamagedTakenBack { .. }
+            | Event::Unreadable { .. } => None,
         }
     }
 

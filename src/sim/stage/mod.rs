@@ -25,7 +25,7 @@ use self::record::Recording;
 use self::rush::Rush;
 use self::trouble::Trouble;
 use crate::engine::event::{Envelope, Event};
-use crate::engine::fold;
+use crate::engine::ledger::{Ledger, Took};
 use crate::engine::observation::AlarmState;
 use crate::engine::plan::Plan;
 use crate::engine::state::State;
@@ -55,7 +55,7 @@ pub struct Stage {
     edges: BTreeMap<(Timestamp, u64), Edge>,
     serial: u64,
     writes_seen: usize,
-    states: BTreeMap<CutoverName, Option<State>>,
+    ledger: Ledger,
     recordings: Vec<Recording>,
     restless_until: Timestamp,
 }
@@ -111,7 +111,7 @@ impl Stage {
             edges: BTreeMap::new(),
             serial: 0,
             writes_seen: 0,
-            states: BTreeMap::new(),
+            ledger: Ledger::default(),
             recordings,
             restless_until: start,
         };
@@ -356,12 +356,8 @@ impl Stage {
 
     /// Follows the journal.
     pub fn note(&mut self, entry: &Envelope) {
-        let state = self.states.entry(entry.cutover.clone()).or_default();
         // An append whose reply was lost is answered again.
-        if state.as_ref().is_some_and(|state| state.seq >= entry.seq) {
-            return;
-        }
-        if fold::apply(state, entry).is_err() {
+        if !matches!(self.ledger.take(entry), Took::Folded { .. }) {
             return;
         }
         let named = |cast: &Cast| cast.name == entry.cutover;
@@ -377,7 +373,8 @@ impl Stage {
                 }
             }
             Event::RevertIntended { .. } | Event::RevertPerformedUnjournaled { .. } => {
-                let would_end = state.as_ref().map(|state| would_end(state, entry.at));
+                let state = self.ledger.state(&entry.cutover);
+                let would_end = state.map(|state| would_end(state, entry.at));
                 self.casts[index].reverting_from(entry.at);
                 self.recordings[index].reverting(entry.at, would_end);
                 self.rush.forget(self.minute, &self.casts, &self.troubles);
@@ -402,7 +399,7 @@ impl Stage {
 
     /// The folded journal.
     pub fn states(&self) -> impl Iterator<Item = &State> {
-        self.states.values().flatten()
+        self.ledger.states()
     }
 
     /// What goes wrong, armed or not.

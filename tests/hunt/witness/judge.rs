@@ -7,7 +7,7 @@ use cutover::engine::hold::HaltReason;
 use cutover::engine::plan::{AlarmGate, NoData};
 use cutover::engine::record::{GroupImage, GroupName, RecordSet};
 use cutover::engine::state::{Phase, State};
-use cutover::engine::units::{DnsName, WeightPair, ZoneId};
+use cutover::engine::units::{CutoverName, DnsName, WeightPair, ZoneId};
 use cutover::ports::{ChangeAction, RecordChange};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task;
@@ -225,6 +225,7 @@ impl Witness {
                 });
                 continue;
             };
+            self.is_left_alone(&name, number, now);
             let pair = pair_of(&images);
             if overwrites {
                 self.may_overwrite(&state, number, index, now);
@@ -238,6 +239,17 @@ impl Witness {
                 self.may_step(&state, number, (index, pair), now);
             }
         }
+    }
+
+    /// I15: who knows that a stream is damaged sends nothing for its cutover, but for what was on its way already.
+    fn is_left_alone(&mut self, name: &CutoverName, number: u32, now: Timestamp) {
+        let since = self.left_alone.get(&(number, name.clone())).copied();
+        let under_way = since.is_none_or(|since| now.duration_since(since) <= READINGS_LAST);
+        self.claim(under_way, now, || {
+            format!(
+                "{name}: ctl-{number} writes, and knows since {since:?} that its stream is damaged"
+            )
+        });
     }
 
     /// A process took these back whose journal is gone for good. Nobody will ever tell those who have the journal: another

@@ -1,0 +1,120 @@
+//! The ledger: the whole journal, folded. Everybody who follows a journal does it here.
+//!
+//! Trouble stays where it is (I15): a stream with an entry that cannot be read or cannot follow is damaged from there on and
+//! keeps its last good state. All other streams are folded as if it were not there.
+
+use std::collections::BTreeMap;
+
+use super::event::{Envelope, Event};
+use super::fleet::{self, Damage, Fleet};
+use super::fold::{self, IllegalEvent};
+use super::state::{Phase, State};
+use super::units::CutoverName;
+
+/// The states of all cutovers, and what they amount to together.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    /// Boxed: a state is large, and a map's nodes are half empty. None: its first entry could not be used.
+    states: BTreeMap<CutoverName, Box<Option<State>>>,
+    fleet: Fleet,
+}
+
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Took {
+    /// It was folded before.
+    Known,
+    /// It is one of `@fleet`.
+    Fleet,
+    /// It was folded.
+    Folded {
+        /// The cutover's phase before it; none for the first one.
+        before: Option<Phase>,
+    },
+    /// It cannot be used, and its stream is damaged from here on.
+    Damages,
+    /// Its stream was damaged before, so that it means nothing.
+    Behind,
+}
+
+impl Ledger {
+    /// Takes the next entry of its stream. Entries of different streams may come in any order.
+    pub fn take(&mut self, entry: &Envelope) -> Took {
+        if fleet::is_fleet(&entry.cutover) {
+            if entry.seq <= self.fleet.seq {
+                return Took::Known;
+            }
+            self.fleet.take(entry);
+            return Took::Fleet;
+        }
+        if let Some(damage) = self.fleet.damage(&entry.cutover) {
+            if entry.seq <= damage.head {
+                return Took::Known;
+            }
+            self.fleet.note_behind(&entry.cutover, entry.seq);
+            return Took::Behind;
+        }
+        let state = self.states.entry(entry.cutover.clone()).or_default();
+        let state = state.as_mut();
+        if state.as_ref().is_some_and(|state| state.seq >= entry.seq) {
+            return Took::Known;
+        }
+        let before = state.as_ref().map(|state| state.phase);
+        if let Err(error) = fold::apply(state, entry) {
+            let damage = Damage {
+                entry: entry.seq,
+                why: why(&entry.event, error),
+                head: entry.seq,
+            };
+            self.fleet.note_damage(&entry.cutover, damage);
+            return Took::Damages;
+        }
+        if let Some(after) = state {
+            self.fleet.note(entry, before, after);
+        }
+        Took::Folded { before }
+    }
+
+    /// Where a cutover stands; for a damaged one, where it stood last.
+    pub fn state(&self, name: &CutoverName) -> Option<&State> {
+        self.states.get(name)?.as_ref().as_ref()
+    }
+
+    /// Where all cutovers stand; for damaged ones, where they stood last.
+    pub fn states(&self) -> impl Iterator<Item = &State> {
+        self.states.values().filter_map(|state| (**state).as_ref())
+    }
+
+    /// The cutovers whose streams can be followed.
+    pub fn whole(&self) -> impl Iterator<Item = &State> {
+        self.states().filter(|state| !self.is_damaged(&state.name))
+    }
+
+    /// All cutovers, as far as they concern each other; also which of them are damaged, and why.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Whether a stream cannot be followed any further.
+    pub fn is_damaged(&self, name: &CutoverName) -> bool {
+        self.fleet.damage(name).is_some()
+    }
+
+    /// The last entry of a stream that was taken; 0 where there is none.
+    pub fn seq(&self, name: &CutoverName) -> u64 {
+        if fleet::is_fleet(name) {
+            return self.fleet.seq;
+        }
+        if let Some(damage) = self.fleet.damage(name) {
+            return damage.head;
+        }
+        self.state(name).map_or(0, |state| state.seq)
+    }
+}
+
+fn why(event: &Event, error: IllegalEvent) -> String {
+    if let Event::Unreadable { why } = event {
+        return why.clone();
+    }
+    format!("{} cannot follow: {}", error.event, error.why)
+}
