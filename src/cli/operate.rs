@@ -407,7 +407,7 @@ gates: { alarms: [ red ] }
             decide: Box::new(|state: &State| {
                 match rollback(state, RevertMode::Swap, false, None)? {
                     RollbackNeed::Request(event) => Ok(Some(*event)),
-                    RollbackNeed::UnderWay | RollbackNeed::AlreadyBack => Ok(None),
+                    RollbackNeed::UnderWay | RollbackNeed::Ended => Ok(None),
                 }
             }),
         }

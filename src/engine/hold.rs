@@ -12,6 +12,7 @@ use super::hooks::HookId;
 use super::jobs::JobSide;
 use super::record::GroupName;
 use super::state::Phase;
+use super::strays::Stray;
 use super::units::{AlarmId, ChangeId, CutoverName, Share, ZoneId};
 use super::window::Zone;
 
@@ -30,6 +31,11 @@ pub enum HoldReason {
     Halted {
         /// Why it was halted.
         reason: HaltReason,
+    },
+    /// The weights are back, and members that the baseline did not have get a part of the traffic.
+    OthersHoldWeight {
+        /// These, with what they get.
+        members: Vec<Stray>,
     },
     /// The jobs run on neither side, for longer than a switch takes.
     JobsBothOff {
@@ -501,6 +507,7 @@ impl HoldReason {
         match self {
             Self::RevertBlocked { .. }
             | Self::Halted { .. }
+            | Self::OthersHoldWeight { .. }
             | Self::JobsBothOff { .. }
             | Self::JobsDrift { .. }
             | Self::JobsStuck { .. }
@@ -562,6 +569,7 @@ impl HoldReason {
         match self {
             Self::RevertBlocked { .. } => "revert_blocked",
             Self::Halted { .. } => "halted",
+            Self::OthersHoldWeight { .. } => "others_hold_weight",
             Self::JobsBothOff { .. } => "jobs_both_off",
             Self::JobsDrift { .. } => "jobs_drift",
             Self::JobsStuck { .. } => "jobs_stuck",

@@ -190,7 +190,7 @@ fn needs(
         match need(args, &desk.books.state(&named.name)?) {
             Ok(RollbackNeed::Request(_)) => going.push((named.name.clone(), true)),
             Ok(RollbackNeed::UnderWay) => going.push((named.name.clone(), false)),
-            Ok(RollbackNeed::AlreadyBack) => {
+            Ok(RollbackNeed::Ended) => {
                 back += 1;
                 context.note(&format!("{} is at its baseline already", named.name))?;
             }
@@ -232,7 +232,7 @@ async fn request(
                 )? {
                     RollbackNeed::Request(event) => Ok(Some(*event)),
                     // Somebody else asked for it in the meantime.
-                    RollbackNeed::UnderWay | RollbackNeed::AlreadyBack => Ok(None),
+                    RollbackNeed::UnderWay | RollbackNeed::Ended => Ok(None),
                 }
             }),
         })

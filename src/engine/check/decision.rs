@@ -257,7 +257,7 @@ fn failed_gates_are_answered(
 
 fn finished_is_quiet(state: &State, decision: &Decision) -> Result<(), Violation> {
     let over = match state.phase {
-        Phase::Reverted => state.write.is_none(),
+        Phase::Reverted => state.write.is_none() && state.rollback.is_none(),
         Phase::Completed => state.rollback.is_none(),
         Phase::Waiting
         | Phase::Shifting

@@ -390,7 +390,7 @@ fn a_rollback_is_asked_for_once_and_force_adds_to_it() {
     }
     assert_eq!(
         ask(&reverted(), RevertMode::Swap),
-        RollbackNeed::AlreadyBack
+        RollbackNeed::Ended
     );
 }
 
