@@ -34,6 +34,7 @@ mod tallies;
 mod telling;
 mod together;
 mod trends;
+mod truth;
 mod values;
 mod windows;
 mod writing;

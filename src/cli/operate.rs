@@ -129,7 +129,11 @@ pub async fn write(
     Ok(written)
 }
 
-async fn write_all(
+/// As [`write`], and says nothing: what was written is in `written`, also where the rest was not.
+///
+/// # Errors
+/// As [`write`].
+pub async fn write_all(
     context: &mut Context<'_>,
     desk: &mut Desk,
     command: &'static str,

@@ -23,7 +23,7 @@ use crate::cli::context::{Context, runtime};
 use crate::cli::error::Expected;
 use crate::cli::exit::Exit;
 use crate::cli::names::{Named, has_labels, resolve};
-use crate::cli::operate::{Desk, Order, say, write};
+use crate::cli::operate::{Desk, Order, say, write, write_all};
 use crate::cli::run::{outside, settings, stop_signal};
 use aftermath::Aftermath;
 use calls::{Calls, counted, groups_shown};
@@ -471,7 +471,8 @@ async fn note_strays(context: &mut Context<'_>, desk: &mut Desk, standings: &[St
             }),
         });
     }
-    let writing = write(context, desk, "rollback", &orders);
+    let mut written = Vec::new();
+    let writing = write_all(context, desk, "rollback", &orders, &mut written);
     let _best_effort = tokio::time::timeout(NOTE_WITHIN, writing).await;
 }
 

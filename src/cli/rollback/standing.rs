@@ -20,6 +20,9 @@ use crate::report::holds;
 /// The reading takes no longer than this, however Route 53 answers.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 
+/// Looking up the zones of what never started takes no longer than this: nothing of it has to go back.
+const FIND_WITHIN: Duration = Duration::from_secs(5);
+
 /// An answer that leaves a member out is asked for once more, this much later (RULES M5).
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
@@ -51,7 +54,7 @@ pub(super) struct Standing {
 /// Reads all groups of some cutovers, now.
 pub(super) async fn read(dns: &dyn Dns, states: &[State]) -> Vec<Standing> {
     let until = Instant::now() + READ_WITHIN;
-    let zones = find_zones(dns, states, until).await;
+    let zones = find_zones(dns, states, Instant::now() + FIND_WITHIN).await;
     let standings = read_once(dns, states, &zones, until).await;
     if !standings.iter().any(Standing::lacks_a_member) {
         return standings;
@@ -204,7 +207,7 @@ impl Standing {
     /// The members beside the baseline's that hold weight; none while not all groups were read.
     pub(super) fn known_strays(&self) -> Option<&[Stray]> {
         let unread = |seen: &GroupSeen| matches!(seen.place, Place::Unread(_));
-        (!self.groups.iter().any(unread)).then_some(&self.strays)
+        (!self.groups.iter().any(unread)).then_some(self.strays.as_slice())
     }
 
     /// What was found of every group that is not back, a line each.
@@ -254,34 +257,34 @@ impl Standing {
         }
     }
 
-    /// The line of the result, for a cutover that is over.
+    /// The line of the result, for a cutover that is over; none for one that is not.
     pub(super) fn line(&self) -> Option<String> {
         let name = &self.state.name;
         let (back, all) = self.back();
-        let how = match (self.state.phase, self.exit()) {
-            (Phase::Reverted, Exit::Done) if self.state.baseline.is_none() => {
-                "cancelled; it had not started, and nothing was written to Route 53".to_owned()
-            }
-            (Phase::Reverted, Exit::Halted) if self.state.baseline.is_none() => format!(
+        let exit = self.exit();
+        let known = self.state.baseline.is_some();
+        let how = if !self.state.phase.is_final() || exit == Exit::DoesNotApply {
+            return None;
+        } else if exit == Exit::Done && known {
+            "at the baseline, read back".to_owned()
+        } else if exit == Exit::Done {
+            "cancelled; it had not started, and nothing was written to Route 53".to_owned()
+        } else if !known {
+            format!(
                 "cancelled; it had not started, and nothing was written to Route 53; but the new side has a part of the \
                  traffic ({}), and the journal knows no baseline to go back to: set the weights in Route 53 by hand",
                 self.pairs()
-            ),
-            (Phase::Reverted | Phase::Completed, Exit::Done) => {
-                "at the baseline, read back".to_owned()
-            }
-            (Phase::Reverted, Exit::Halted) if back == all => {
-                holds::strays(&self.strays)
-            }
-            (Phase::Reverted, Exit::Halted) => format!(
+            )
+        } else if exit == Exit::RevertUnfinished {
+            format!("not known to be at the baseline: {back} of {all} groups were read there")
+        } else if back == all {
+            holds::strays(&self.strays)
+        } else {
+            format!(
                 "not at the baseline: {back} of {all} groups are ({}); look at them, then write the baseline over what is \
                  there: `cutover rollback {name} --force`",
                 self.pairs()
-            ),
-            (Phase::Reverted, _) => {
-                format!("not known to be at the baseline: {back} of {all} groups were read there")
-            }
-            _ => return None,
+            )
         };
         Some(format!("{name}: {how}"))
     }
@@ -340,4 +343,122 @@ fn missing(group: &Group, members: &[RecordSet]) -> String {
         return "no such record set is there".to_owned();
     }
     format!("member {} is not there", gone.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
+    use crate::engine::fold::fold;
+    use crate::engine::record::GroupImage;
+    use crate::engine::units::{CutoverName, Weight};
+    use crate::plan_file;
+
+    const PLAN: &str = "\
+version: 1
+name: a
+records: [ { zone: example.com, name: a.example.com, type: A, old: eks, new: ecs } ]
+steps: [ { weight: 100%, bake: 1h } ]
+gates: { alarms: [ red ] }
+";
+
+    fn member(identifier: &str, weight: u8) -> RecordSet {
+        RecordSet {
+            name: "a.example.com.".to_owned(),
+            record_type: "A".to_owned(),
+            set_identifier: identifier.to_owned(),
+            weight: Weight(weight),
+            ttl: Some(60),
+            values: vec!["192.0.2.1".to_owned()],
+            alias: None,
+            health_check_id: None,
+            unsupported: Vec::new(),
+        }
+    }
+
+    fn zone() -> ZoneId {
+        ZoneId::from("Z1")
+    }
+
+    /// A cutover in this phase, with the baseline 100/0 if it has one.
+    fn state(phase: Phase, known: bool) -> State {
+        let accepted = Envelope {
+            cutover: CutoverName::from("a"),
+            attempt: 1,
+            seq: 1,
+            at: Timestamp::UNIX_EPOCH,
+            actor: String::new(),
+            version: JOURNAL_VERSION,
+            event: Event::PlanAccepted {
+                source: Box::new(plan_file::parse(PLAN, "a.yaml").unwrap().source),
+            },
+        };
+        let mut state = fold([&accepted]).unwrap().unwrap();
+        state.phase = phase;
+        let image = GroupImage {
+            zone: zone(),
+            old: member("eks", 100),
+            new: member("ecs", 0),
+            others: Vec::new(),
+        };
+        state.baseline = known.then(|| vec![image]);
+        state
+    }
+
+    fn found(state: &State, read: Result<Vec<RecordSet>, String>) -> Standing {
+        let mut standing = Standing {
+            state: state.clone(),
+            groups: Vec::new(),
+            strays: Vec::new(),
+        };
+        let group = state.plan().records[0].clone();
+        standing.take(0, &group, read.map(|members| (zone(), members)));
+        standing
+    }
+
+    #[test]
+    fn back_is_said_only_of_what_was_read_there() {
+        let pair = |old, new| Ok(vec![member("eks", old), member("ecs", new)]);
+        let unread = || Err("no answer".to_owned());
+        for (phase, known, read, exit, said) in [
+            (Phase::Reverted, true, pair(100, 0), Exit::Done, "at the baseline, read back"),
+            (Phase::Reverted, true, pair(0, 100), Exit::Halted, "--force"),
+            (Phase::Reverted, true, Ok(Vec::new()), Exit::Halted, "not at the baseline"),
+            (Phase::Reverted, true, unread(), Exit::RevertUnfinished, "not known"),
+            (Phase::Reverted, false, pair(100, 0), Exit::Done, "cancelled"),
+            (Phase::Reverted, false, pair(0, 100), Exit::Halted, "by hand"),
+            (Phase::Reverted, false, unread(), Exit::Done, "cancelled"),
+            (Phase::Completed, true, pair(100, 0), Exit::Done, "at the baseline, read back"),
+        ] {
+            let standing = found(&state(phase, known), read);
+            assert_eq!(standing.exit(), exit, "{phase:?} {said}");
+            let line = standing.line().unwrap();
+            assert!(line.contains(said), "{line}");
+            let claims = line.contains("at the baseline, read back");
+            assert_eq!(claims, exit == Exit::Done && known, "{line}");
+        }
+        let completed = found(&state(Phase::Completed, true), pair(0, 100));
+        assert_eq!(completed.exit(), Exit::DoesNotApply);
+        let going = found(&state(Phase::Reverting, true), pair(100, 0));
+        assert_eq!(going.exit(), Exit::RevertUnfinished);
+    }
+
+    #[test]
+    fn a_member_beside_the_baseline_needs_a_person_and_is_named() {
+        let members = vec![
+            member("eks", 100),
+            member("ecs", 0),
+            member("cluster-old", 75),
+            member("cluster-new", 25),
+        ];
+        let standing = found(&state(Phase::Reverted, true), Ok(members));
+        assert_eq!(standing.exit(), Exit::Halted);
+        let line = standing.line().unwrap();
+        for part in ["`cluster-new`", "25 of 200", "12.5%", "192.0.2.1", "37.5%"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        assert_eq!(standing.to_json()["others"][1]["weight"], 25);
+    }
 }

@@ -10,7 +10,7 @@ use super::{Decision, LATE, SKEW_MAX, STEP_WITHIN, View};
 use crate::engine::event::Event;
 use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::record::GroupImage;
-use crate::engine::state::Write;
+use crate::engine::state::{Answer, Write};
 use crate::engine::verdict::Judgement;
 
 /// Where a group of an unresolved write stands.
@@ -39,7 +39,9 @@ pub(super) fn decide(view: &View<'_>, judgement: &Judgement, blockers: &[HoldRea
         }
     }
     match &view.state.write {
-        Some(write) => abandon(view, write).unwrap_or_else(|| waiting(view, write)),
+        Some(write) => put_back(view, write)
+            .or_else(|| abandon(view, write))
+            .unwrap_or_else(|| waiting(view, write)),
         None => finish_zones(view, blockers),
     }
 }
@@ -93,6 +95,33 @@ fn read_back(view: &View<'_>, write: &Write) -> Option<Decision> {
         .is_empty()
         .then(|| abandon(view, write))
         .flatten()
+}
+
+/// Route 53 accepted groups of the first step that are read as they were before it: somebody put them back. That is never
+/// written over (RULES B4, L7), and the gates stay armed. Where nothing was accepted, the write may never have arrived.
+fn put_back(view: &View<'_>, write: &Write) -> Option<Decision> {
+    if view.state.verified_step > 0 || view.observation.in_flight {
+        return None;
+    }
+    let mut groups = Vec::new();
+    for (index, place) in places(view, write)? {
+        let accepted = write.answers.get(&index) == Some(&Answer::Accepted);
+        if accepted && matches!(place, Place::Before) {
+            let group = view.state.plan().records.get(index)?;
+            groups.push(group.name.clone());
+        }
+    }
+    if groups.is_empty() {
+        return None;
+    }
+    let baseline = view.state.baseline.as_ref()?;
+    let is_back = |(index, image): (usize, &GroupImage)| {
+        view.image(index).map(|found| found.pair()) == Some(image.pair())
+    };
+    if baseline.iter().enumerate().all(is_back) {
+        return Some(Decision::hold(HoldReason::AlreadyAtBaseline {}));
+    }
+    Some(Decision::hold(HoldReason::Drift { groups }))
 }
 
 /// Gives the write up, once it can no longer land and all its groups were read: what is read now is what there is.
