@@ -30,6 +30,7 @@ impl State {
             foreign: None,
             submitted: BTreeMap::new(),
             trouble: None,
+            failed_class: None,
             failures: 0,
             failed_at: None,
         });
