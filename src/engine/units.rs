@@ -65,7 +65,10 @@ impl Share {
         if all == 0 {
             return Self::ZERO;
         }
-        let (all, scaled) = (u64::from(all), u64::from(weight.0) * u64::from(Self::FULL.0));
+        let (all, scaled) = (
+            u64::from(all),
+            u64::from(weight.0) * u64::from(Self::FULL.0),
+        );
         u32::try_from((scaled + all / 2) / all).map_or(Self::FULL, Self)
     }
 

@@ -221,7 +221,10 @@ fn a_rollback_from_files_is_told_to_the_journal_that_is_at_hand() {
     let (scene, kept) = abandoned();
     let said = from_files(&scene, &kept, &[]);
     assert_eq!(said.code, Some(0), "{said:#?}");
-    assert!(said.stderr.contains("has the rollback too, for api"), "{said:#?}");
+    assert!(
+        said.stderr.contains("has the rollback too, for api"),
+        "{said:#?}"
+    );
     for record in ["`eks` weight 100", "`ecs` weight 0"] {
         assert!(said.stderr.contains(record), "{record}: {said:#?}");
     }
@@ -236,7 +239,10 @@ fn a_name_beside_the_files_takes_only_that_cutovers_groups() {
     let (scene, kept) = abandoned();
     let file = format!("{BREAK_GLASS}/{}", kept[0]);
     let said = scene.ok(&["rollback", "--yes", "--from", &file, NAME]);
-    assert!(said.stdout.contains("at the baseline, read back"), "{said:#?}");
+    assert!(
+        said.stdout.contains("at the baseline, read back"),
+        "{said:#?}"
+    );
     let said = scene.say(&["rollback", "--yes", "--from", &file, "other"]);
     assert_eq!(said.code, Some(2), "{said:#?}");
     assert!(said.stderr.contains("leave out the name"), "{said:#?}");

@@ -121,7 +121,8 @@ fn a_reverted_cutover_is_back_only_if_it_is_read_there_now() {
     assert_eq!(said.code, Some(22), "{said:#?}");
     assert!(said.stdout.contains("2 of 3 groups"), "{said:#?}");
     assert!(said.stdout.contains("--force"), "{said:#?}");
-    let found = "api.example.net CNAME is not back: other weights are there: 0/100 (old/new), not 100/0";
+    let found =
+        "api.example.net CNAME is not back: other weights are there: 0/100 (old/new), not 100/0";
     assert!(said.stderr.contains(found), "{said:#?}");
     let said = scene.ok(&["rollback", NAME, "--yes", "--force"]);
     assert!(said.stdout.contains("api: at the baseline"), "{said:#?}");
@@ -139,8 +140,14 @@ fn a_cutover_that_waits_is_not_called_back_while_its_records_are_elsewhere() {
     scene.ok(&["retry", NAME]);
     let said = scene.say(&["rollback", NAME, "--yes"]);
     assert_eq!(said.code, Some(22), "{said:#?}");
-    assert!(!said.stdout.contains("at the baseline, read back"), "{said:#?}");
-    assert!(said.stderr.contains("2 of 3 groups at the baseline"), "{said:#?}");
+    assert!(
+        !said.stdout.contains("at the baseline, read back"),
+        "{said:#?}"
+    );
+    assert!(
+        said.stderr.contains("2 of 3 groups at the baseline"),
+        "{said:#?}"
+    );
     assert_eq!(scene.status(NAME)["phase"], "reverted");
     scene.ok(&["rollback", NAME, "--yes", "--force"]);
     assert_eq!(scene.cname_weights().last(), Some(&LADDER[0]));

@@ -160,7 +160,10 @@ fn a_first_step_that_was_accepted_and_put_back_is_not_written_again() {
     world.turn("errors", AlarmState::Alarm);
     world.run_to(Phase::Reverted);
     assert_eq!(world.changes.len(), writes, "nothing was written");
-    let reverted = world.journal.iter().rfind(|entry| entry.event.label() == "reverted");
+    let reverted = world
+        .journal
+        .iter()
+        .rfind(|entry| entry.event.label() == "reverted");
     let reverted = reverted.map(|entry| entry.event.clone());
     assert_eq!(reverted, Some(Event::Reverted { cancelled: false }));
 }

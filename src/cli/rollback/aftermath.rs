@@ -132,7 +132,9 @@ impl Aftermath {
             for image in images {
                 let name = group_name(image);
                 if let Some(Ok(records)) = readings.get(&name) {
-                    found.strays.extend(strays(&name, image, &as_read(image, records)));
+                    found
+                        .strays
+                        .extend(strays(&name, image, &as_read(image, records)));
                 }
                 match readings.get(&name) {
                     Some(Ok(records)) if is_at(image, records) => found.good += 1,

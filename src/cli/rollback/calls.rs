@@ -107,7 +107,10 @@ fn group_lines(state: &State) -> Vec<String> {
             let back = baseline.pair();
             if state.phase == Phase::Reverted {
                 // What is there now is not what was last intended: that is why it is asked for.
-                return format!("{}: {}: whatever is there → {back}\n", state.name, group.name);
+                return format!(
+                    "{}: {}: whatever is there → {back}\n",
+                    state.name, group.name
+                );
             }
             format!("{}: {}: weights {now} → {back}\n", state.name, group.name)
         })

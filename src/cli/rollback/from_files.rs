@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::aftermath::Aftermath;
 use super::calls::{Calls, counted};
+use super::journaled::{self, Telling, Told};
 use super::progress::Progress;
 use super::stored;
-use super::journaled::{self, Telling, Told};
 use crate::cli::args::Rollback;
 use crate::cli::context::{Context, runtime};
 use crate::cli::error::Expected;
@@ -42,8 +42,7 @@ pub(super) fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
         let records = records_shown(&images);
         refuse_rises(&images, args.force, &records)?;
         let calls = Calls::of_images(&images, true).shown();
-        let question =
-            format!("{records}{calls}write these records over whatever is there?");
+        let question = format!("{records}{calls}write these records over whatever is there?");
         context.confirm("rollback", args.yes, &question)?;
         if args.yes {
             context.note(format!("{records}{calls}").trim_end())?;
@@ -101,11 +100,7 @@ fn records_shown(images: &[GroupImage]) -> String {
         for record in [&image.old, &image.new] {
             lines.push_str(&format!(
                 "zone {}: {} {} `{}` weight {}\n",
-                image.zone,
-                record.name,
-                record.record_type,
-                record.set_identifier,
-                record.weight.0
+                image.zone, record.name, record.record_type, record.set_identifier, record.weight.0
             ));
         }
     }
@@ -117,7 +112,10 @@ fn refuse_rises(images: &[GroupImage], force: bool, records: &str) -> Result<(),
     if force {
         return Ok(());
     }
-    let Some(image) = images.iter().find(|image| image.old.weight < image.new.weight) else {
+    let Some(image) = images
+        .iter()
+        .find(|image| image.old.weight < image.new.weight)
+    else {
         return Ok(());
     };
     let why = format!(

@@ -77,7 +77,12 @@ pub(super) enum Told {
 impl Telling {
     /// Begins to write down that everybody whose groups these are goes back. Compare-and-swap is enough for the controllers:
     /// it is this process that overwrites.
-    pub(super) fn begin(url: &str, images: &[GroupImage], reason: Option<&str>, now: Timestamp) -> Self {
+    pub(super) fn begin(
+        url: &str,
+        images: &[GroupImage],
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Self {
         let places: BTreeSet<Place> = images.iter().map(place).collect();
         let (url, reason) = (url.to_owned(), reason.map(str::to_owned));
         let (answer, answered) = oneshot::channel();

@@ -151,7 +151,12 @@ impl Standing {
         standing
     }
 
-    fn take(&mut self, index: usize, group: &Group, read: Result<(ZoneId, Vec<RecordSet>), String>) {
+    fn take(
+        &mut self,
+        index: usize,
+        group: &Group,
+        read: Result<(ZoneId, Vec<RecordSet>), String>,
+    ) {
         let mut seen = GroupSeen {
             group: group.clone(),
             pair: None,
@@ -186,9 +191,8 @@ impl Standing {
     }
 
     fn lacks_a_member(&self) -> bool {
-        let lacks = |seen: &GroupSeen| {
-            seen.pair.is_none() && matches!(seen.place, Place::Elsewhere(_))
-        };
+        let lacks =
+            |seen: &GroupSeen| seen.pair.is_none() && matches!(seen.place, Place::Elsewhere(_));
         self.groups.iter().any(lacks)
     }
 
@@ -423,14 +427,50 @@ gates: { alarms: [ red ] }
         let pair = |old, new| Ok(vec![member("eks", old), member("ecs", new)]);
         let unread = || Err("no answer".to_owned());
         for (phase, known, read, exit, said) in [
-            (Phase::Reverted, true, pair(100, 0), Exit::Done, "at the baseline, read back"),
+            (
+                Phase::Reverted,
+                true,
+                pair(100, 0),
+                Exit::Done,
+                "at the baseline, read back",
+            ),
             (Phase::Reverted, true, pair(0, 100), Exit::Halted, "--force"),
-            (Phase::Reverted, true, Ok(Vec::new()), Exit::Halted, "not at the baseline"),
-            (Phase::Reverted, true, unread(), Exit::RevertUnfinished, "not known"),
-            (Phase::Reverted, false, pair(100, 0), Exit::Done, "cancelled"),
-            (Phase::Reverted, false, pair(0, 100), Exit::Halted, "by hand"),
+            (
+                Phase::Reverted,
+                true,
+                Ok(Vec::new()),
+                Exit::Halted,
+                "not at the baseline",
+            ),
+            (
+                Phase::Reverted,
+                true,
+                unread(),
+                Exit::RevertUnfinished,
+                "not known",
+            ),
+            (
+                Phase::Reverted,
+                false,
+                pair(100, 0),
+                Exit::Done,
+                "cancelled",
+            ),
+            (
+                Phase::Reverted,
+                false,
+                pair(0, 100),
+                Exit::Halted,
+                "by hand",
+            ),
             (Phase::Reverted, false, unread(), Exit::Done, "cancelled"),
-            (Phase::Completed, true, pair(100, 0), Exit::Done, "at the baseline, read back"),
+            (
+                Phase::Completed,
+                true,
+                pair(100, 0),
+                Exit::Done,
+                "at the baseline, read back",
+            ),
         ] {
             let standing = found(&state(phase, known), read);
             assert_eq!(standing.exit(), exit, "{phase:?} {said}");

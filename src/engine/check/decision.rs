@@ -428,12 +428,14 @@ fn strays_are_named(
                 let mut others = image.others.iter();
                 others.any(|it| it.set_identifier == *identifier && it.weight == member.weight)
             });
-            let said = named.iter().any(|stray| {
-                stray.set_identifier == *identifier && stray.group == group.name
-            });
-            claim(Invariant::I10, own || member.weight.0 == 0 || before || said, || {
-                format!("it would call back what `{identifier}` has a part of")
-            })?;
+            let said = named
+                .iter()
+                .any(|stray| stray.set_identifier == *identifier && stray.group == group.name);
+            claim(
+                Invariant::I10,
+                own || member.weight.0 == 0 || before || said,
+                || format!("it would call back what `{identifier}` has a part of"),
+            )?;
         }
     }
     Ok(())

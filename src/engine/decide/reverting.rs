@@ -200,8 +200,7 @@ fn place(view: &View<'_>, revert: &Revert, index: usize) -> Place {
 /// Whether an earlier reading found the same in this group. What is read now is what was noted last.
 fn agrees(revert: &Revert, index: usize, read_at: Timestamp) -> bool {
     revert.foreign.as_ref().is_some_and(|seen| {
-        seen.groups.contains_key(&index)
-            && read_at.duration_since(seen.read_at) >= READINGS_APART
+        seen.groups.contains_key(&index) && read_at.duration_since(seen.read_at) >= READINGS_APART
     })
 }
 
@@ -224,9 +223,8 @@ fn foreign_seen(view: &View<'_>, revert: &Revert) -> Option<Event> {
         read_at = read_at.max(Some(*at));
         let image = view.image(index);
         let pair = image.as_ref().map(GroupImage::pair);
-        let known = pair.is_some_and(|pair| {
-            Some(pair) == baseline(view, index) || is_ours(view, index, pair)
-        });
+        let known = pair
+            .is_some_and(|pair| Some(pair) == baseline(view, index) || is_ours(view, index, pair));
         if !known {
             groups.insert(index, image);
         }
@@ -423,11 +421,7 @@ fn order(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Order> {
             Place::Unseen(since) if !waiting && (force || blind(since)) => {
                 parts.extend(upsert(view, index, to));
             }
-            Place::Back
-            | Place::Ours(_)
-            | Place::Foreign
-            | Place::Doubtful
-            | Place::Unseen(_) => {}
+            Place::Back | Place::Ours(_) | Place::Foreign | Place::Doubtful | Place::Unseen(_) => {}
         }
     }
     let write_id = revert.write_id.clone();
