@@ -269,7 +269,7 @@ fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
     let fence = (seen_at + FENCE).max(may_land_until(view).unwrap_or(seen_at));
     match read_again(view, fence) {
         Err(look_at) => Decision {
-            wake_at: Some(look_at),
+            wake_at: Some(full_second(look_at)),
             ..hold
         },
         // The weights are back. What is left beside them is not forgotten by calling it the end.
@@ -302,6 +302,16 @@ fn ends(view: &View<'_>) -> Decision {
     }
     decision.events.push(Event::Reverted { cancelled: false });
     decision
+}
+
+/// The next full second: reverts that began within the same second share the pages of their confirming look.
+fn full_second(at: Timestamp) -> Timestamp {
+    let whole = Timestamp::from_second(at.as_second()).unwrap_or(at);
+    if whole < at {
+        whole + SignedDuration::from_secs(1)
+    } else {
+        at
+    }
 }
 
 /// Whether all that this round knows of the groups was read behind the fence, or when to read them for that. The time of the
