@@ -36,6 +36,7 @@ mod tallies;
 mod telling;
 mod together;
 mod trends;
+mod truth;
 mod values;
 mod windows;
 mod writing;

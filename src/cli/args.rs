@@ -430,12 +430,13 @@ pub struct Rollback {
     /// All unfinished cutovers of the journal
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
-    /// Write these break-glass files instead (ZONEID-01.json …); needs no journal
+    /// Write these break-glass files instead (ZONEID-01.json …); needs no journal. A NAME beside them takes only that cutover's
+    /// groups, which needs one
     #[arg(
         long,
         value_name = "FILE",
         num_args = 1..,
-        conflicts_with_all = ["names", "all", "selector", "force", "include_completed", "reason"]
+        conflicts_with_all = ["all", "selector", "include_completed"]
     )]
     pub from: Vec<PathBuf>,
     /// Of the unfinished ones, or of those that are named, only those with this label; may be given more than once

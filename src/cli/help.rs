@@ -209,8 +209,9 @@ Examples:
   cutover rollback --all --yes
   cutover rollback recipe-api --force        over foreign changes too
   cutover rollback --from .cutover/break-glass/*.json      without the journal
+  cutover rollback --from .cutover/break-glass/*.json recipe-api      only its groups, if the journal can tell them
 
-Exit codes: 0 everything read back at the baseline, 2 no such cutover or not confirmed, 12 it has completed, 21 not finished within --timeout, 22 drift blocks it: look, then --force; or a journal is damaged, and the stored baseline was written";
+Exit codes: 0 everything read at the baseline now, 2 no such cutover, not confirmed, or a file gives the new side more than the old one, 12 it has completed and is not at its baseline, 21 not finished within --timeout or not readable, 22 drift blocks it, somebody wrote since it went back, or other members hold weight: look, then --force; or a journal is damaged, and the stored baseline was written";
 
 /// Below `notify-test --help`.
 pub const NOTIFY_TEST: &str = "\

@@ -139,7 +139,11 @@ pub async fn write(
     Ok(written)
 }
 
-async fn write_all(
+/// As [`write`], and says nothing: what was written is in `written`, also where the rest was not.
+///
+/// # Errors
+/// As [`write`].
+pub async fn write_all(
     context: &mut Context<'_>,
     desk: &mut Desk,
     command: &'static str,
@@ -423,7 +427,7 @@ gates: { alarms: [ red ] }
             decide: Box::new(|state: &State| {
                 match rollback(state, RevertMode::Swap, false, None)? {
                     RollbackNeed::Request(event) => Ok(Some(*event)),
-                    RollbackNeed::UnderWay | RollbackNeed::AlreadyBack => Ok(None),
+                    RollbackNeed::UnderWay | RollbackNeed::Ended => Ok(None),
                 }
             }),
         }

@@ -1,7 +1,7 @@
 //! From where the cutovers ended to the exit code (RULES J).
 
 use super::exit::Exit;
-use crate::engine::hold::{HaltReason, HoldReason};
+use crate::engine::hold::HoldReason;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
 
@@ -59,21 +59,6 @@ fn is_refused(held: &[HoldReason]) -> bool {
             HoldReason::Preflight { .. } | HoldReason::Claimed { .. } | HoldReason::Denied { .. }
         )
     })
-}
-
-/// How `rollback` ends. None: it is not over yet; at the timeout that is [`Exit::RevertUnfinished`].
-pub fn of_rollback<'a>(states: impl IntoIterator<Item = &'a State>) -> Option<Exit> {
-    let mut exit = Some(Exit::Done);
-    for state in states {
-        match (state.phase, &state.halt) {
-            (Phase::Reverted, _) => {}
-            (Phase::Halted, Some(HaltReason::Drift { .. })) if state.rollback.is_none() => {
-                return Some(Exit::Halted);
-            }
-            _ => exit = None,
-        }
-    }
-    exit
 }
 
 #[cfg(test)]
@@ -146,17 +131,5 @@ gates: { alarms: [ red ] }
             message: String::new(),
         }];
         assert_eq!(of_round([&refused], true), Exit::PreflightRefused);
-    }
-
-    #[test]
-    fn a_rollback_ends_when_all_are_back_or_drift_blocks_one() {
-        assert_eq!(of_rollback(&states(&[Phase::Reverted])), Some(Exit::Done));
-        assert_eq!(
-            of_rollback(&states(&[Phase::Reverted, Phase::Reverting])),
-            None
-        );
-        let mut drifted = state(Phase::Halted);
-        drifted.halt = Some(HaltReason::Drift { groups: vec![] });
-        assert_eq!(of_rollback([&drifted]), Some(Exit::Halted));
     }
 }

@@ -428,7 +428,7 @@ fn journaled(state: &State, index: usize) -> Option<WeightPair> {
 /// Why nothing moves: from a fresh look, else from the journal; without what commands have settled since.
 fn because(state: &State, fresh: Option<&Glance>) -> Vec<HoldReason> {
     if state.phase.is_final() {
-        return Vec::new();
+        return after_the_end(state).into_iter().collect();
     }
     let held_now = state.held_at.is_some_and(|at| at >= state.phase_since);
     let mut because = match fresh {
@@ -454,6 +454,15 @@ fn because(state: &State, fresh: Option<&Glance>) -> Vec<HoldReason> {
         }
     }
     because
+}
+
+/// What is over holds for nothing, but traffic may still go where it was not before.
+fn after_the_end(state: &State) -> Option<HoldReason> {
+    if state.strays.is_empty() {
+        return None;
+    }
+    let members = state.strays.clone();
+    Some(HoldReason::OthersHoldWeight { members })
 }
 
 /// What the phase itself says, where nobody has said more.

@@ -200,7 +200,7 @@ impl Controller {
     fn is_over(&self) -> bool {
         let states = self.states();
         let over = |state: &&State| match self.settings.scope {
-            Scope::Files => state.phase.is_final(),
+            Scope::Files => state.phase.is_final() && state.rollback.is_none(),
             Scope::Rollback(_) => {
                 let drifted = matches!(state.halt, Some(HaltReason::Drift { .. }));
                 let back =

@@ -28,8 +28,8 @@ pub enum RollbackNeed {
     Request(Box<Event>),
     /// It was asked for already, or the traffic is going back already.
     UnderWay,
-    /// Everything is at the baseline already.
-    AlreadyBack,
+    /// It is over, and nothing is to be asked for: only Route 53 can tell whether it is at its baseline.
+    Ended,
 }
 
 /// Pauses: nothing advances, gates stay armed.
@@ -154,6 +154,7 @@ pub fn retry(state: &State, reason: Option<&str>) -> Answer {
                 state.write.is_some(),
                 "a write of the old attempt is not resolved yet; try again in some minutes",
             )?;
+            refuse_if(state.rollback.is_some(), "a rollback was asked for")?;
             Ok(event)
         }
         Phase::Halted => {
@@ -332,7 +333,9 @@ pub fn rollback(
         };
     }
     match state.phase {
-        Phase::Reverted => Ok(RollbackNeed::AlreadyBack),
+        // What somebody wrote since is overwritten by force alone, and only if it is known with what.
+        Phase::Reverted if mode == RevertMode::Force && state.baseline.is_some() => request,
+        Phase::Reverted => Ok(RollbackNeed::Ended),
         Phase::Reverting => match &state.revert {
             Some(revert) if forces_more(revert.mode) => request,
             _ => Ok(RollbackNeed::UnderWay),

@@ -16,6 +16,7 @@ use super::hooks::HookId;
 use super::jobs::JobSide;
 use super::plan::PlanSource;
 use super::record::GroupImage;
+use super::strays::Stray;
 use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WeightPair, WriteId, ZoneId};
 
 /// One journal entry: an event, and who wrote it when.
@@ -270,6 +271,20 @@ pub enum Event {
     BaselineSeen {
         /// When they were read; none takes an earlier reading back.
         at: Option<Timestamp>,
+    },
+    /// On the way back groups were read at weights that are not ours, or without a member; or no longer are. A second reading
+    /// must agree before that halts the revert.
+    ForeignWeightsSeen {
+        /// What was read, by the group's index; none where a member is gone. Empty takes an earlier reading back.
+        #[serde(deserialize_with = "by_index")]
+        groups: BTreeMap<usize, Option<GroupImage>>,
+        /// When they were read, by the reader's clock.
+        read_at: Timestamp,
+    },
+    /// After a revert, members that the baseline did not have were read with weight; or none are any longer.
+    StrayWeightsFound {
+        /// These; empty takes an earlier reading back.
+        members: Vec<Stray>,
     },
     /// Every group was read at the baseline twice, a fence apart.
     Reverted {
@@ -590,6 +605,8 @@ impl Event {
             Self::RevertIntended { .. } => "revert_intended",
             Self::RevertPerformedUnjournaled { .. } => "revert_performed_unjournaled",
             Self::BaselineSeen { .. } => "baseline_seen",
+            Self::ForeignWeightsSeen { .. } => "foreign_weights_seen",
+            Self::StrayWeightsFound { .. } => "stray_weights_found",
             Self::Reverted { .. } => "reverted",
             Self::Halted { .. } => "halted",
             Self::Completed {} => "completed",
@@ -632,6 +649,9 @@ impl Event {
         {
             // Whoever asked for it is awake, and is told by the command that asked.
             return !matches!(cause, RevertCause::Operator { .. });
+        }
+        if let Self::StrayWeightsFound { members } = self {
+            return !members.is_empty();
         }
         let failed_for_good = matches!(self, Self::HookFailed { given_up: true, .. });
         let fleets = matches!(

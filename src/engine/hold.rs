@@ -12,6 +12,7 @@ use super::hooks::HookId;
 use super::jobs::JobSide;
 use super::record::GroupName;
 use super::state::Phase;
+use super::strays::Stray;
 use super::units::{AlarmId, ChangeId, CutoverName, Share, ZoneId};
 use super::window::Zone;
 
@@ -37,6 +38,11 @@ pub enum HoldReason {
     Halted {
         /// Why it was halted.
         reason: HaltReason,
+    },
+    /// The weights are back, and members that the baseline did not have get a part of the traffic.
+    OthersHoldWeight {
+        /// These, with what they get.
+        members: Vec<Stray>,
     },
     /// The jobs run on neither side, for longer than a switch takes.
     JobsBothOff {
@@ -532,6 +538,7 @@ impl HoldReason {
             Self::JournalDamaged { .. }
             | Self::RevertBlocked { .. }
             | Self::Halted { .. }
+            | Self::OthersHoldWeight { .. }
             | Self::JobsBothOff { .. }
             | Self::JobsDrift { .. }
             | Self::JobsStuck { .. }
@@ -596,6 +603,7 @@ impl HoldReason {
             Self::JournalDamaged { .. } => "journal_damaged",
             Self::RevertBlocked { .. } => "revert_blocked",
             Self::Halted { .. } => "halted",
+            Self::OthersHoldWeight { .. } => "others_hold_weight",
             Self::JobsBothOff { .. } => "jobs_both_off",
             Self::JobsDrift { .. } => "jobs_drift",
             Self::JobsStuck { .. } => "jobs_stuck",

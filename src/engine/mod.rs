@@ -23,6 +23,7 @@ pub mod preflight;
 pub mod record;
 pub mod shared;
 pub mod state;
+pub mod strays;
 pub mod units;
 pub mod verdict;
 pub mod warnings;

@@ -16,6 +16,7 @@ use super::hooks::{HookId, HookRun};
 use super::jobs::JobsState;
 use super::plan::{Plan, PlanSource};
 use super::record::GroupImage;
+use super::strays::Stray;
 use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WeightPair, WriteId, ZoneId};
 
 /// Where a cutover is in its life.
@@ -140,6 +141,8 @@ pub struct State {
     pub rollback: Option<Rollback>,
     /// The revert that is under way, or the last one.
     pub revert: Option<Revert>,
+    /// The members beside the baseline's that held weight when the groups were last read after a revert.
+    pub strays: Vec<Stray>,
     /// How far each hook of this attempt has come.
     pub hooks: BTreeMap<HookId, HookRun>,
     /// How far the jobs have moved in this attempt.
@@ -315,6 +318,8 @@ pub struct Revert {
     pub at: Timestamp,
     /// When all groups were first read at the baseline.
     pub baseline_seen: Option<Timestamp>,
+    /// What somebody else had there when it was last read, if that was so.
+    pub foreign: Option<ForeignSeen>,
     /// The groups that Route 53 accepted a write of, and when it last did.
     pub submitted: BTreeMap<usize, Timestamp>,
     /// The last refusal or loss, for people.
@@ -325,6 +330,15 @@ pub struct Revert {
     pub failures: u32,
     /// When the last one was.
     pub failed_at: Option<Timestamp>,
+}
+
+/// What somebody else had in some groups on the way back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignSeen {
+    /// The images, by the group's index; none where a member was gone.
+    pub groups: BTreeMap<usize, Option<GroupImage>>,
+    /// When they were first read so, by the reader's clock.
+    pub read_at: Timestamp,
 }
 
 impl State {

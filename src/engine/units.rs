@@ -60,6 +60,18 @@ impl Share {
     /// All traffic.
     pub const FULL: Self = Self(100 * MILLIONTHS);
 
+    /// A weight's share of the weights of a whole group, rounded; none of nothing is [`Share::ZERO`].
+    pub fn of(weight: Weight, all: u32) -> Self {
+        if all == 0 {
+            return Self::ZERO;
+        }
+        let (all, scaled) = (
+            u64::from(all),
+            u64::from(weight.0) * u64::from(Self::FULL.0),
+        );
+        u32::try_from((scaled + all / 2) / all).map_or(Self::FULL, Self)
+    }
+
     /// A whole number of percent; more than 100 becomes 100.
     pub fn percent(percent: u8) -> Self {
         Self(u32::from(percent.min(100)) * MILLIONTHS)

@@ -163,6 +163,17 @@ pub fn event(event: &Event) -> String {
         Event::BaselineSeen { at: None } => {
             "not all groups are at the baseline any more".to_owned()
         }
+        Event::ForeignWeightsSeen { groups, .. } if groups.is_empty() => {
+            "somebody else's weights are gone; the revert goes on".to_owned()
+        }
+        Event::ForeignWeightsSeen { groups, .. } => format!(
+            "{} read at weights that are not ours; they are read again",
+            text::count(groups.len(), "group")
+        ),
+        Event::StrayWeightsFound { members } if members.is_empty() => {
+            "no other member holds weight any longer".to_owned()
+        }
+        Event::StrayWeightsFound { members } => holds::strays(members),
         Event::Reverted { cancelled: true } => "cancelled before the first write".to_owned(),
         Event::Reverted { cancelled: false } => {
             "reverted: every group read at the baseline twice".to_owned()

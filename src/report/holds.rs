@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{errands, evidence, fleet, text};
 use crate::engine::hold::HoldReason;
 use crate::engine::record::GroupName;
+use crate::engine::strays::Stray;
 use crate::engine::units::{CutoverName, ZoneId};
 use crate::engine::window::Zone;
 
@@ -108,6 +109,7 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             needed_for,
             message,
         } => format!("AWS denies {action}, which is needed {needed_for}: {message}"),
+        HoldReason::OthersHoldWeight { members } => strays(members),
         HoldReason::Drift { groups } => format!("somebody else changed {}", list(groups)),
         HoldReason::AlreadyAtBaseline {} => {
             "somebody put the weights back to the baseline".to_owned()
@@ -308,6 +310,9 @@ pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> 
             "put it back by hand, or take it as it is: `cutover adopt-drift {name} --reason …`, or take everything \
              back: `cutover rollback {name} --force`"
         ),
+        HoldReason::OthersHoldWeight { .. } => format!(
+            "set their weights to 0 in Route 53, or delete them; then `cutover rollback {name}` reads the records again"
+        ),
         HoldReason::AlreadyAtBaseline {} => {
             format!("nothing is written over them; end it: `cutover rollback {name}`")
         }
@@ -401,6 +406,36 @@ pub(super) fn short(reason: &HoldReason) -> String {
 pub(super) fn kind(reason: &HoldReason) -> String {
     let value = serde_json::to_value(reason).unwrap_or(Value::Null);
     value["kind"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The most members that one line names.
+const STRAYS_NAMED: usize = 10;
+
+/// Who holds weight beside the baseline, with share and target.
+pub fn strays(members: &[Stray]) -> String {
+    let mut named: Vec<String> = members
+        .iter()
+        .take(STRAYS_NAMED)
+        .map(|member| {
+            format!(
+                "{}: `{}` has weight {} of {} ({}) and points to {}",
+                member.group,
+                member.set_identifier,
+                member.weight.0,
+                member.of,
+                text::share(member.share()),
+                member.target
+            )
+        })
+        .collect();
+    let more = members.len().saturating_sub(STRAYS_NAMED);
+    if more > 0 {
+        named.push(format!("and {more} more"));
+    }
+    format!(
+        "the weights are back, but members that the baseline did not have still get traffic: {}",
+        named.join("; ")
+    )
 }
 
 /// Some groups, separated by commas.

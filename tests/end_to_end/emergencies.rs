@@ -215,3 +215,51 @@ fn a_new_journal_keeps_the_way_back_of_the_lost_one() {
     assert_eq!(said.code, Some(0), "{said:#?}");
     scene.assert_weights(&[LADDER[0], LADDER[1], LADDER[0]]);
 }
+
+#[test]
+fn a_rollback_from_files_is_told_to_the_journal_that_is_at_hand() {
+    let (scene, kept) = abandoned();
+    let said = from_files(&scene, &kept, &[]);
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    assert!(
+        said.stderr.contains("has the rollback too, for api"),
+        "{said:#?}"
+    );
+    for record in ["`eks` weight 100", "`ecs` weight 0"] {
+        assert!(said.stderr.contains(record), "{record}: {said:#?}");
+    }
+    assert_eq!(scene.count(NAME, "rollback_requested"), 1);
+    let mut run = scene.run(PLAN);
+    assert_eq!(run.exit_code(), 20, "{}", run.log());
+    scene.assert_weights(&[LADDER[0], LADDER[1], LADDER[0]]);
+}
+
+#[test]
+fn a_name_beside_the_files_takes_only_that_cutovers_groups() {
+    let (scene, kept) = abandoned();
+    let file = format!("{BREAK_GLASS}/{}", kept[0]);
+    let said = scene.ok(&["rollback", "--yes", "--from", &file, NAME]);
+    assert!(
+        said.stdout.contains("at the baseline, read back"),
+        "{said:#?}"
+    );
+    let said = scene.say(&["rollback", "--yes", "--from", &file, "other"]);
+    assert_eq!(said.code, Some(2), "{said:#?}");
+    assert!(said.stderr.contains("leave out the name"), "{said:#?}");
+}
+
+#[test]
+fn a_file_that_gives_the_new_side_more_is_refused_without_force() {
+    let (scene, kept) = abandoned();
+    let path = scene.path(&format!("{BREAK_GLASS}/{}", kept[0]));
+    let text = std::fs::read_to_string(&path).expect("it is there");
+    let turned = text
+        .replace("\"Weight\": 100", "\"Weight\": 1")
+        .replace("\"Weight\": 0", "\"Weight\": 99");
+    assert_ne!(text, turned, "{text}");
+    std::fs::write(&path, turned).expect("it is written");
+    let said = from_files(&scene, &kept[..1], &[]);
+    assert_eq!(said.code, Some(2), "{said:#?}");
+    assert!(said.stderr.contains("that does not lead back"), "{said:#?}");
+    scene.assert_weights(&LADDER[..2]);
+}

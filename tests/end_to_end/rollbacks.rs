@@ -105,3 +105,50 @@ fn a_rollback_beside_a_controller_is_carried_out_once() {
         assert_eq!(scene.count(NAME, event), 1, "{}", scene.everything(NAME));
     }
 }
+
+/// A cutover that took one step and went back, and whose records somebody has given to the new side since.
+fn given_away() -> Scene {
+    let scene = abandoned();
+    scene.ok(&["rollback", NAME, "--yes"]);
+    scene.foreign_weights(0, 100);
+    scene
+}
+
+#[test]
+fn a_reverted_cutover_is_back_only_if_it_is_read_there_now() {
+    let scene = given_away();
+    let said = scene.say(&["rollback", NAME, "--yes"]);
+    assert_eq!(said.code, Some(22), "{said:#?}");
+    assert!(said.stdout.contains("2 of 3 groups"), "{said:#?}");
+    assert!(said.stdout.contains("--force"), "{said:#?}");
+    let found =
+        "api.example.net CNAME is not back: other weights are there: 0/100 (old/new), not 100/0";
+    assert!(said.stderr.contains(found), "{said:#?}");
+    let said = scene.ok(&["rollback", NAME, "--yes", "--force"]);
+    assert!(said.stdout.contains("api: at the baseline"), "{said:#?}");
+    assert_eq!(scene.cname_weights().last(), Some(&LADDER[0]));
+    assert_eq!(scene.count(NAME, "reverted"), 2);
+    let again = scene.ok(&["rollback", NAME, "--yes", "--format", "json"]);
+    let rows: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(rows[0]["back"], true, "{again:#?}");
+    assert_eq!(rows[0]["records"][2]["old_weight"], 100, "{again:#?}");
+}
+
+#[test]
+fn a_cutover_that_waits_is_not_called_back_while_its_records_are_elsewhere() {
+    let scene = given_away();
+    scene.ok(&["retry", NAME]);
+    let said = scene.say(&["rollback", NAME, "--yes"]);
+    assert_eq!(said.code, Some(22), "{said:#?}");
+    assert!(
+        !said.stdout.contains("at the baseline, read back"),
+        "{said:#?}"
+    );
+    assert!(
+        said.stderr.contains("2 of 3 groups at the baseline"),
+        "{said:#?}"
+    );
+    assert_eq!(scene.status(NAME)["phase"], "reverted");
+    scene.ok(&["rollback", NAME, "--yes", "--force"]);
+    assert_eq!(scene.cname_weights().last(), Some(&LADDER[0]));
+}

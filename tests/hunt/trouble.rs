@@ -353,6 +353,6 @@ impl Scenario {
 pub(super) fn rollback(state: &State, mode: RevertMode) -> Option<Event> {
     match commands::rollback(state, mode, true, None) {
         Ok(RollbackNeed::Request(event)) => Some(*event),
-        Ok(RollbackNeed::UnderWay | RollbackNeed::AlreadyBack) | Err(_) => None,
+        Ok(RollbackNeed::UnderWay | RollbackNeed::Ended) | Err(_) => None,
     }
 }

@@ -36,6 +36,7 @@ use cutover::engine::record::AliasTarget;
 use cutover::engine::record::GroupImage;
 use cutover::engine::record::GroupName;
 use cutover::engine::record::RecordSet;
+use cutover::engine::strays::Stray;
 use cutover::engine::units::AlarmId;
 use cutover::engine::units::ChangeId;
 use cutover::engine::units::ControllerId;
@@ -390,6 +391,19 @@ fn reverting() -> Vec<Event> {
         },
         Event::BaselineSeen {
             at: Some(time("2026-11-21T09:32:00Z")),
+        },
+        Event::ForeignWeightsSeen {
+            groups: BTreeMap::from([(0, None)]),
+            read_at: time("2026-11-21T09:31:30Z"),
+        },
+        Event::StrayWeightsFound {
+            members: vec![Stray {
+                group: group_name(),
+                set_identifier: "cluster-new".to_owned(),
+                weight: Weight(25),
+                of: 200,
+                target: "new.example.org".to_owned(),
+            }],
         },
         Event::Reverted { cancelled: false },
         Event::Halted {

@@ -149,6 +149,6 @@ async fn perform(journal: &StageJournal, stage: &SharedStage, now: Timestamp, du
 fn rollback(state: &State, mode: RevertMode) -> Option<Event> {
     match commands::rollback(state, mode, false, Some("rehearsed")) {
         Ok(RollbackNeed::Request(event)) => Some(*event),
-        Ok(RollbackNeed::UnderWay | RollbackNeed::AlreadyBack) | Err(_) => None,
+        Ok(RollbackNeed::UnderWay | RollbackNeed::Ended) | Err(_) => None,
     }
 }

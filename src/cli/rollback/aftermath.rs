@@ -13,7 +13,8 @@ use crate::engine::around::{self, AliasTtls};
 use crate::engine::observation::ChangeReading;
 use crate::engine::plan::Account;
 use crate::engine::record::{GroupImage, GroupName, RecordSet};
-use crate::engine::units::{ChangeId, DnsName, ZoneId};
+use crate::engine::strays::{Stray, strays};
+use crate::engine::units::{ChangeId, DnsName, Weight, ZoneId};
 use crate::ports::{Clock, Dns, Urgency, follow_aliases};
 use crate::report::text;
 
@@ -159,11 +160,17 @@ impl Aftermath {
             let readings = readings.unwrap_or_default();
             for image in images {
                 let name = group_name(image);
+                if let Some(Ok(records)) = readings.get(&name) {
+                    found
+                        .strays
+                        .extend(strays(&name, image, &as_read(image, records)));
+                }
                 match readings.get(&name) {
                     Some(Ok(records)) if is_at(image, records) => found.good += 1,
-                    Some(Ok(_)) => {
+                    Some(Ok(records)) => {
                         found.astray += 1;
-                        context.note(&format!("{name} is not back: other weights are there"))?;
+                        let what = elsewhere(image, records);
+                        context.note(&format!("{name} is not back: {what}"))?;
                     }
                     Some(Err(error)) => {
                         found.unread += 1;
@@ -186,7 +193,7 @@ impl Aftermath {
 }
 
 /// What a last look at Route 53 found.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Found {
     /// Groups at their baseline.
     pub(super) good: usize,
@@ -194,6 +201,40 @@ pub(super) struct Found {
     pub(super) astray: usize,
     /// Groups that could not be read.
     pub(super) unread: usize,
+    /// Members beside those of the files that hold weight.
+    pub(super) strays: Vec<Stray>,
+}
+
+/// A group as it was read. A member that is gone stands as it is stored, with weight 0.
+fn as_read(image: &GroupImage, records: &[RecordSet]) -> GroupImage {
+    let own = |member: &RecordSet| {
+        let mut found = records.iter();
+        let found = found.find(|record| record.set_identifier == member.set_identifier);
+        found.map_or_else(|| member.with_weight(Weight(0)), RecordSet::clone)
+    };
+    let (old, new) = (own(&image.old), own(&image.new));
+    let mut others = records.to_vec();
+    others.retain(|record| {
+        record.set_identifier != old.set_identifier && record.set_identifier != new.set_identifier
+    });
+    GroupImage {
+        zone: image.zone.clone(),
+        old,
+        new,
+        others,
+    }
+}
+
+/// What is there instead of the stored weights.
+fn elsewhere(image: &GroupImage, records: &[RecordSet]) -> String {
+    for member in [&image.old, &image.new] {
+        let there = |record: &RecordSet| record.set_identifier == member.set_identifier;
+        if !records.iter().any(there) {
+            return format!("member `{}` is not there", member.set_identifier);
+        }
+    }
+    let (found, wanted) = (as_read(image, records).pair(), image.pair());
+    format!("other weights are there: {found} (old/new), not {wanted}")
 }
 
 /// Whether both members have their weights.

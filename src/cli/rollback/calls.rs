@@ -6,7 +6,7 @@ use crate::controller::batch;
 use crate::engine::decide::{How, Part};
 use crate::engine::event::RevertMode;
 use crate::engine::record::GroupImage;
-use crate::engine::state::State;
+use crate::engine::state::{Phase, State};
 use crate::engine::units::ZoneId;
 
 /// So many groups are named; of more it is only said how many there are.
@@ -105,6 +105,13 @@ fn group_lines(state: &State) -> Vec<String> {
         .map(|(index, (group, baseline))| {
             let now = state.intended_pair(index).unwrap_or(baseline.pair());
             let back = baseline.pair();
+            if state.phase == Phase::Reverted {
+                // What is there now is not what was last intended: that is why it is asked for.
+                return format!(
+                    "{}: {}: whatever is there → {back}\n",
+                    state.name, group.name
+                );
+            }
             format!("{}: {}: weights {now} → {back}\n", state.name, group.name)
         })
         .collect()

@@ -1,5 +1,6 @@
 //! `cutover rollback --from FILE…`: the way back without the journal, from break-glass files.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,17 +9,21 @@ use tokio::time::Instant;
 
 use super::aftermath::Aftermath;
 use super::calls::{Calls, counted};
+use super::journaled::{self, Telling, Told};
 use super::progress::Progress;
 use super::stored;
 use crate::cli::args::Rollback;
 use crate::cli::context::{Context, runtime};
+use crate::cli::error::Expected;
 use crate::cli::exit::Exit;
 use crate::cli::run::outside;
 use crate::controller::emergency::Emergency;
 use crate::engine::plan::Account;
 use crate::engine::record::GroupImage;
+use crate::engine::units::CutoverName;
 use crate::journal::MemoryJournal;
 use crate::ports::Clock;
+use crate::report::holds;
 
 /// The first wait before what was refused is sent again; it doubles up to the longest.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -28,16 +33,124 @@ const AGAIN_AFTER_MAX: Duration = Duration::from_mins(1);
 /// Shows what would be written, asks, and writes it until Route 53 has all of it.
 ///
 /// # Errors
-/// A file is none of ours, or nobody confirms.
+/// A file is none of ours, gives the old side less than the new one, or nobody confirms.
 pub(super) fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
-    let images = stored::read_all(&args.from)?;
-    let question = Calls::of_images(&images, true).shown();
-    let question = format!("{question}write the stored records over whatever is there?");
-    context.confirm("rollback", args.yes, &question)?;
-    if args.yes {
-        context.note(Calls::of_images(&images, true).shown().trim_end())?;
+    let (files, names) = files_and_names(args);
+    let images = stored::read_all(&files)?;
+    runtime()?.block_on(async {
+        let images = only_of(context, images, &names).await?;
+        let records = records_shown(&images);
+        refuse_rises(&images, args.force, &records)?;
+        let calls = Calls::of_images(&images, true).shown();
+        let question = format!("{records}{calls}write these records over whatever is there?");
+        context.confirm("rollback", args.yes, &question)?;
+        if args.yes {
+            context.note(format!("{records}{calls}").trim_end())?;
+        }
+        write(context, args, images).await
+    })
+}
+
+/// `--from` takes everything behind it: what is no file and has no file's name is a cutover's.
+fn files_and_names(args: &Rollback) -> (Vec<PathBuf>, Vec<String>) {
+    let (mut files, mut names) = (Vec::new(), args.names.clone());
+    for path in &args.from {
+        let text = path.to_string_lossy();
+        let looks_like_one = text.contains(".json") || text.contains('/') || path.exists();
+        if looks_like_one {
+            files.push(path.clone());
+        } else {
+            names.push(text.into_owned());
+        }
     }
-    runtime()?.block_on(write(context, args, images))
+    (files, names)
+}
+
+/// The groups of the cutovers that are named; all where none is.
+async fn only_of(
+    context: &Context<'_>,
+    images: Vec<GroupImage>,
+    names: &[String],
+) -> Result<Vec<GroupImage>> {
+    if names.is_empty() {
+        return Ok(images);
+    }
+    let named = names.join(", ");
+    let all = "leave out the name: then all groups of the files are written";
+    let Some(groups) = journaled::groups_of(&context.global.journal, names).await else {
+        let why = format!(
+            "a break-glass file does not say whose groups it has, and the journal at {} cannot tell which are {named}'s",
+            context.global.journal
+        );
+        return Err(Expected::usage(why, Some(all)).into());
+    };
+    let mut own = images;
+    own.retain(|image| groups.contains(&journaled::place(image)));
+    if own.is_empty() {
+        let why = format!("the files have no group of {named}");
+        return Err(Expected::usage(why, Some(all)).into());
+    }
+    Ok(own)
+}
+
+/// Every record that would be written, with its weight (RULES M9).
+fn records_shown(images: &[GroupImage]) -> String {
+    let mut lines = String::new();
+    for image in images {
+        for record in [&image.old, &image.new] {
+            lines.push_str(&format!(
+                "zone {}: {} {} `{}` weight {}\n",
+                image.zone, record.name, record.record_type, record.set_identifier, record.weight.0
+            ));
+        }
+    }
+    lines
+}
+
+/// A file that gives the old side less than the new one leads forward: only force writes that.
+fn refuse_rises(images: &[GroupImage], force: bool, records: &str) -> Result<(), Expected> {
+    if force {
+        return Ok(());
+    }
+    let Some(image) = images
+        .iter()
+        .find(|image| image.old.weight < image.new.weight)
+    else {
+        return Ok(());
+    };
+    let why = format!(
+        "{records}{} {} would give the old side (`{}`) {} and the new side (`{}`) {}: that does not lead back",
+        image.old.name,
+        image.old.record_type,
+        image.old.set_identifier,
+        image.old.weight.0,
+        image.new.set_identifier,
+        image.new.weight.0
+    );
+    Err(Expected::usage(
+        why,
+        Some("nothing was written; correct the file, or add `--force` if that is meant"),
+    ))
+}
+
+/// What a journal that is at hand says of it.
+async fn tell_of_journal(context: &mut Context<'_>, telling: Telling) -> Result<()> {
+    let journal = context.global.journal.clone();
+    match telling.end().await {
+        Told::NoJournal => Ok(()),
+        Told::Cutovers(names) if names.is_empty() => Ok(()),
+        Told::Cutovers(names) => {
+            let names: Vec<&str> = names.iter().map(CutoverName::as_str).collect();
+            context.note(&format!(
+                "the journal at {journal} has the rollback too, for {}: its controllers end these cutovers",
+                names.join(", ")
+            ))
+        }
+        Told::Failed(why) => context.note(&format!(
+            "the journal at {journal} does not have the rollback ({why}): stop its controllers, or they may take the next \
+             step; when it answers again: `cutover rollback NAME`"
+        )),
+    }
 }
 
 async fn write(
@@ -49,6 +162,9 @@ async fn write(
     let account = Account::default();
     let journal = Arc::new(MemoryJournal::new());
     let dns = outside(context, journal.clone()).await.dns;
+    let now = context.clock.now();
+    let reason = args.reason.as_deref();
+    let telling = Telling::begin(&context.global.journal, &images, reason, now);
     let mut aftermath = Aftermath::default();
     aftermath.add(&account, images.iter().cloned());
     let progress = Progress::of(images.len());
@@ -88,6 +204,11 @@ async fn write(
         aftermath
             .drain(context, dns.as_ref(), accepted, until)
             .await?;
+    }
+    tell_of_journal(context, telling).await?;
+    if !found.strays.is_empty() {
+        context.print(&format!("{}\n", holds::strays(&found.strays)))?;
+        return Ok(Exit::Halted);
     }
     if emergency.left().next().is_none() && found.astray + found.unread == 0 {
         let written = counted(found.good, "group");

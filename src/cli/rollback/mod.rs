@@ -4,7 +4,9 @@ mod aftermath;
 mod calls;
 mod damaged;
 mod from_files;
+mod journaled;
 mod progress;
+mod standing;
 mod stored;
 
 use std::collections::BTreeSet;
@@ -22,17 +24,19 @@ use crate::cli::context::{Context, runtime};
 use crate::cli::error::Expected;
 use crate::cli::exit::Exit;
 use crate::cli::names::{Named, has_labels, resolve};
-use crate::cli::operate::{Desk, Order, say, write};
+use crate::cli::operate::{Desk, Order, say, write, write_all};
 use crate::cli::outcome;
 use crate::cli::run::{outside, settings, stop_signal};
 use aftermath::Aftermath;
-use calls::{Calls, groups_shown};
+use calls::{Calls, counted, groups_shown};
 use damaged::Damaged;
 use progress::Progress;
+use standing::Standing;
 
 use crate::controller::{Controller, Scope, Settings};
 use crate::engine::commands::{RollbackNeed, rollback};
-use crate::engine::event::RevertMode;
+use crate::engine::event::{Event, RevertMode};
+use crate::engine::record::GroupName;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, ZoneId};
 use crate::ports::{BreakGlass, Clock};
@@ -43,6 +47,9 @@ const BREAK_GLASS: &str = ".cutover/break-glass";
 
 /// What to do where the journal is of no use.
 const WITHOUT_JOURNAL: &str = "without the journal: `cutover rollback --from .cutover/break-glass/*.json` writes the stored records back";
+
+/// How long the journal may take for what was found at the end.
+const NOTE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often a rollback looks while nothing else wakes it.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -67,21 +74,15 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
         let mut desk = desk?;
         let mut named = wanted(&desk, args)?;
         let damaged = damaged::meant(&desk, args, &mut named)?;
-        let going = needs(context, &desk, args, &named)?;
-        if going.is_empty() && damaged.is_empty() {
-            let note = if named.is_empty() && !args.selector.is_empty() {
-                "no unfinished cutover has these labels"
-            } else if named.is_empty() {
-                "no cutover is unfinished"
-            } else {
-                "everything that was named is at its baseline already"
-            };
-            context.note(note)?;
-            let states = named.iter().map(|named| desk.books.state(&named.name));
-            let states = states.collect::<Result<Vec<State>>>()?;
-            print_phases(context, states.iter(), &damaged)?;
-            return Ok(Exit::Done);
+        let mut sorted = sort(context, &desk, args, &named)?;
+        refuse_completed(context, &desk, args, &mut sorted).await?;
+        if sorted.going.is_empty() && damaged.is_empty() {
+            return look_only(context, &mut desk, args, sorted).await;
         }
+        for (_, error) in sorted.over {
+            context.note(&format!("passed over: {error}"))?;
+        }
+        let (going, ended) = (sorted.going, sorted.ended);
         let states = going.iter().map(|(name, _)| desk.books.state(name));
         let states = states.collect::<Result<Vec<State>>>()?;
         let calls = if states.is_empty() {
@@ -102,12 +103,11 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
             context.note(format!("{calls}{stored}").trim_end())?;
         }
         let until = Instant::now() + args.timeout.try_into().unwrap_or_default();
-        let stored = Arc::clone(&desk.journal);
-        let dns = outside(context, stored).await.dns;
+        let dns = outside(context, Arc::clone(&desk.journal)).await.dns;
         let clock = context.clock;
         // Neither waits for the other.
         let (gone, ()) = tokio::join!(
-            go(context, &mut desk, args, (&going, &damaged), until),
+            go(context, &mut desk, args, (&going, &ended, &damaged), until),
             damaged.write(Arc::clone(&dns), &clock, until),
         );
         let told = damaged.tell(context, &desk, args, dns.as_ref()).await?;
@@ -120,12 +120,15 @@ async fn go(
     context: &mut Context<'_>,
     desk: &mut Desk,
     args: &Rollback,
-    (going, damaged): (&[(CutoverName, bool)], &Damaged),
+    (going, ended, damaged): (&[(CutoverName, bool)], &[CutoverName], &Damaged),
     until: Instant,
 ) -> Result<Exit> {
     if going.is_empty() {
-        print_phases(context, std::iter::empty(), damaged)?;
-        return Ok(Exit::Done);
+        let states = ended.iter().map(|name| desk.books.state(name));
+        let states = states.collect::<Result<Vec<State>>>()?;
+        let standings = read_now(context, desk, &states).await;
+        note_strays(context, desk, &standings).await;
+        return tell(context, &standings, damaged);
     }
     let asking = request(context, desk, args, going);
     let asked = tokio::time::timeout_at(until, asking).await;
@@ -146,7 +149,7 @@ async fn go(
     if let (true, Some((name, _))) = (names.is_empty(), going.first()) {
         need(args, &desk.books.state(name)?)?;
     }
-    take_back(context, desk, args, (&names, damaged), until).await
+    take_back(context, desk, args, (&names, ended, damaged), until).await
 }
 
 /// The cutovers that are named, or all unfinished ones.
@@ -191,35 +194,155 @@ fn need(args: &Rollback, state: &State) -> Result<RollbackNeed, Expected> {
     })
 }
 
-/// The cutovers that are to go back, and whether that must be journaled first. Those that only a pattern named and that
-/// have completed are passed over.
-fn needs(
+/// The cutovers that were named, by what a rollback means for each.
+#[derive(Default)]
+struct Sorted {
+    /// They go back; whether that must be journaled first.
+    going: Vec<(CutoverName, bool)>,
+    /// They are over: only Route 53 can tell whether they are back.
+    ended: Vec<CutoverName>,
+    /// They have completed, were named outright, and that they too should go back was not said.
+    completed: Vec<(CutoverName, Expected)>,
+    /// The same, of those that only a pattern named: they are passed over.
+    over: Vec<(CutoverName, Expected)>,
+}
+
+fn sort(
     context: &mut Context<'_>,
     desk: &Desk,
     args: &Rollback,
     named: &[Named],
-) -> Result<Vec<(CutoverName, bool)>> {
-    let (mut going, mut back, mut over) = (Vec::new(), 0_usize, None);
+) -> Result<Sorted, anyhow::Error> {
+    let mut sorted = Sorted::default();
     for named in named {
-        match need(args, &desk.books.state(&named.name)?) {
-            Ok(RollbackNeed::Request(_)) => going.push((named.name.clone(), true)),
-            Ok(RollbackNeed::UnderWay) => going.push((named.name.clone(), false)),
-            Ok(RollbackNeed::AlreadyBack) => {
-                back += 1;
-                context.note(&format!("{} is at its baseline already", named.name))?;
+        let state = desk.books.state(&named.name)?;
+        let name = named.name.clone();
+        match need(args, &state) {
+            Ok(RollbackNeed::Request(_)) => {
+                overlap(desk, &state)?;
+                sorted.going.push((name, true));
             }
-            Err(error) if named.by_pattern => {
-                context.note(&format!("passed over: {error}"))?;
-                over = Some(error);
+            Ok(RollbackNeed::UnderWay) => sorted.going.push((name, false)),
+            Ok(RollbackNeed::Ended) => {
+                context.note(&format!("{name} is reverted already; its records are read"))?;
+                sorted.ended.push(name);
             }
+            Err(error) if named.by_pattern => sorted.over.push((name, error)),
+            Err(error) if state.phase == Phase::Completed => sorted.completed.push((name, error)),
             Err(error) => return Err(error.into()),
         }
     }
-    match over {
-        // A pattern that names only what has completed asks for something that does not apply.
-        Some(error) if going.is_empty() && back == 0 => Err(error.into()),
-        _ => Ok(going),
+    Ok(sorted)
+}
+
+/// What has ended is not written over where another cutover moves the same records now.
+fn overlap(desk: &Desk, state: &State) -> Result<(), Expected> {
+    if state.phase != Phase::Reverted {
+        return Ok(());
     }
+    let groups: BTreeSet<(&ZoneId, &GroupName)> = owned(state).collect();
+    for other in desk.books.whole() {
+        let moves = other.has_started() && !other.phase.is_final() && other.name != state.name;
+        if moves && owned(other).any(|group| groups.contains(&group)) {
+            return Err(Expected::DoesNotApply {
+                command: "rollback",
+                name: state.name.to_string(),
+                reason: format!(
+                    "{other} moves the same records now; take that one back: `cutover rollback {other}`",
+                    other = other.name
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The groups of a cutover and their zones, as far as a baseline tells them.
+fn owned(state: &State) -> impl Iterator<Item = (&ZoneId, &GroupName)> {
+    let baseline = state.baseline.iter().flatten();
+    let groups = baseline.zip(&state.plan().records);
+    groups.map(|(image, group)| (&image.zone, &group.name))
+}
+
+/// Of those that have completed and were named outright, one that is not at its baseline stops everything, before
+/// anything is written, with what was found (RULES L6). The others need nothing more.
+async fn refuse_completed(
+    context: &mut Context<'_>,
+    desk: &Desk,
+    args: &Rollback,
+    sorted: &mut Sorted,
+) -> Result<()> {
+    if sorted.completed.is_empty() {
+        return Ok(());
+    }
+    let names = sorted.completed.iter().map(|(name, _)| name);
+    let states = names.map(|name| desk.books.state(name));
+    let states = states.collect::<Result<Vec<State>>>()?;
+    let standings = read_now(context, desk, &states).await;
+    for standing in standings {
+        if !standing.is_back() {
+            for line in standing.found() {
+                context.note(&line)?;
+            }
+            need(args, &standing.state)?;
+        }
+    }
+    let back = std::mem::take(&mut sorted.completed);
+    sorted.ended.extend(back.into_iter().map(|(name, _)| name));
+    Ok(())
+}
+
+async fn read_now(context: &Context<'_>, desk: &Desk, states: &[State]) -> Vec<Standing> {
+    let outside = outside(context, Arc::clone(&desk.journal)).await;
+    standing::read(outside.dns.as_ref(), states).await
+}
+
+/// Nothing is to go back: where everything that was named stands, as read now.
+async fn look_only(
+    context: &mut Context<'_>,
+    desk: &mut Desk,
+    args: &Rollback,
+    sorted: Sorted,
+) -> Result<Exit> {
+    let nothing = sorted.ended.is_empty() && sorted.over.is_empty();
+    if nothing {
+        let note = if args.selector.is_empty() {
+            "no cutover is unfinished"
+        } else {
+            "no unfinished cutover has these labels"
+        };
+        context.note(note)?;
+        if context.json() {
+            context.print_json(&json!([]))?;
+        }
+        return Ok(Exit::Done);
+    }
+    let mut standings = Vec::new();
+    let over: Vec<CutoverName> = sorted.over.iter().map(|(name, _)| name.clone()).collect();
+    let names = sorted.ended.iter().chain(&over);
+    let states = names.map(|name| desk.books.state(name));
+    let states = states.collect::<Result<Vec<State>>>()?;
+    for standing in read_now(context, desk, &states).await {
+        if over.contains(&standing.state.name) && !standing.is_back() {
+            for line in standing.found() {
+                context.note(&line)?;
+            }
+        } else {
+            standings.push(standing);
+        }
+    }
+    for (name, error) in sorted.over {
+        if standings.iter().any(|standing| standing.state.name == name) {
+            continue;
+        }
+        if standings.is_empty() {
+            // A pattern that names only what has completed asks for something that does not apply.
+            return Err(error.into());
+        }
+        context.note(&format!("passed over: {error}"))?;
+    }
+    note_strays(context, desk, &standings).await;
+    tell(context, &standings, &Damaged::default())
 }
 
 /// Journals the requests. From here on any controller takes the traffic back, whatever becomes of this process.
@@ -246,7 +369,7 @@ async fn request(
                 )? {
                     RollbackNeed::Request(event) => Ok(Some(*event)),
                     // Somebody else asked for it in the meantime.
-                    RollbackNeed::UnderWay | RollbackNeed::AlreadyBack => Ok(None),
+                    RollbackNeed::UnderWay | RollbackNeed::Ended => Ok(None),
                 }
             }),
         })
@@ -260,15 +383,15 @@ async fn request(
 }
 
 /// Takes the traffic back from this process: the controller over the named cutovers, until
-/// [`super::outcome::of_rollback`] has an answer or `args.timeout` has passed.
+/// every one is back or cannot be without a person, or `args.timeout` has passed.
 ///
 /// # Errors
 /// The journal cannot be used.
 async fn take_back(
     context: &mut Context<'_>,
-    desk: &Desk,
+    desk: &mut Desk,
     args: &Rollback,
-    (names, damaged): (&[CutoverName], &Damaged),
+    (names, ended, damaged): (&[CutoverName], &[CutoverName], &Damaged),
     until: Instant,
 ) -> Result<Exit> {
     let mut outside = outside(context, Arc::clone(&desk.journal)).await;
@@ -281,7 +404,6 @@ async fn take_back(
         let baseline = state.baseline.iter().flatten();
         groups += baseline.clone().count();
         aftermath.add(&state.plan().aws.account, baseline.cloned());
-        aftermath.add_ttls(&state.alias_ttls);
     }
     let progress = Progress::of(groups);
     let (watching, narrate) = (progress.clone(), Arc::clone(&outside.narrate));
@@ -306,27 +428,69 @@ async fn take_back(
         ended = controller.run(stop) => drop(ended?),
         told = progress.tell(context) => told?,
     }
-    let mut exit = outcome::of_rollback(controller.states()).unwrap_or(Exit::RevertUnfinished);
-    exit = exit.max(outcome::of_damaged(controller.damaged()));
-    let found = aftermath.read_back(context, dns.as_ref()).await?;
-    if exit == Exit::Done && found.astray > 0 {
-        // What cannot be read now was read at its baseline before, or the journal would not say that it is back.
-        exit = Exit::RevertUnfinished;
+    let mut states: Vec<State> = controller.states().into_iter().cloned().collect();
+    for name in ended {
+        states.push(desk.books.state(name)?);
+    }
+    let standings = standing::read(dns.as_ref(), &states).await;
+    for standing in &standings {
+        for line in standing.found() {
+            context.note(&line)?;
+        }
+    }
+    let counts = standings.iter().map(Standing::back);
+    let (good, all) = counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    if groups > 0 {
+        let all = counted(all, "group");
+        context.note(&format!("read back: {good} of {all} at the baseline"))?;
     }
     let accepted = progress.accepted();
     // Where somebody stopped it, or its time is over, it is asked once.
-    let until = if exit == Exit::RevertUnfinished {
+    let unfinished = |standing: &Standing| standing.exit() == Exit::RevertUnfinished;
+    let until = if standings.iter().any(unfinished) {
         Instant::now()
     } else {
         until
     };
-    if found.good > 0 || !accepted.is_empty() {
+    if groups > 0 && (good > 0 || !accepted.is_empty()) {
         aftermath
             .drain(context, dns.as_ref(), &accepted, until)
             .await?;
     }
-    tell(context, &controller.states(), damaged, exit)?;
-    Ok(exit)
+    note_strays(context, desk, &standings).await;
+    let broke = outcome::of_damaged(controller.damaged());
+    Ok(say_standings(context, &standings, damaged)?.max(broke))
+}
+
+/// Writes down who holds weight beside the baseline of what has ended, where that is news: `status` shows it. The journal
+/// may be down; that changes nothing about what was found.
+async fn note_strays(context: &mut Context<'_>, desk: &mut Desk, standings: &[Standing]) {
+    let mut orders: Vec<Order<'_>> = Vec::new();
+    for standing in standings {
+        let Some(strays) = standing.known_strays() else {
+            continue;
+        };
+        if standing.state.phase != Phase::Reverted || standing.state.strays == strays {
+            continue;
+        }
+        let members = strays.to_vec();
+        orders.push(Order {
+            named: Named {
+                name: standing.state.name.clone(),
+                by_pattern: true,
+            },
+            decide: Box::new(move |state: &State| {
+                if state.phase != Phase::Reverted || state.strays == members {
+                    return Ok(None);
+                }
+                let members = members.clone();
+                Ok(Some(Event::StrayWeightsFound { members }))
+            }),
+        });
+    }
+    let mut written = Vec::new();
+    let writing = write_all(context, desk, "rollback", &orders, &mut written);
+    let _best_effort = tokio::time::timeout(NOTE_WITHIN, writing).await;
 }
 
 /// The directory of break-glass files that this journal's controllers keep: the one that is named, or the default one,
@@ -345,9 +509,31 @@ fn break_glass(context: &Context<'_>, args: &Rollback) -> Option<PathBuf> {
     (beside && directory.is_dir()).then(|| directory.to_owned())
 }
 
-/// What is back, and what is not.
-fn tell(context: &mut Context<'_>, states: &[&State], damaged: &Damaged, exit: Exit) -> Result<()> {
-    for state in states.iter().filter(|state| state.phase != Phase::Reverted) {
+/// What was found, line by line, and where everything that was named stands.
+fn tell(context: &mut Context<'_>, standings: &[Standing], damaged: &Damaged) -> Result<Exit> {
+    for standing in standings {
+        for line in standing.found() {
+            context.note(&line)?;
+        }
+    }
+    say_standings(context, standings, damaged)
+}
+
+/// Where everything that was named stands: all of it by one reading.
+fn say_standings(
+    context: &mut Context<'_>,
+    standings: &[Standing],
+    damaged: &Damaged,
+) -> Result<Exit> {
+    let mut exit = Exit::Done;
+    let mut waits = false;
+    for standing in standings {
+        let state = &standing.state;
+        exit = exit.max(standing.exit());
+        if state.phase.is_final() {
+            continue;
+        }
+        waits = true;
         let baseline = state.baseline.iter().flatten();
         let zones: BTreeSet<ZoneId> = baseline.map(|image| image.zone.clone()).collect();
         let reasons: Vec<String> = state
@@ -361,33 +547,17 @@ fn tell(context: &mut Context<'_>, states: &[&State], damaged: &Damaged, exit: E
             reasons.join("; ")
         ))?;
     }
-    if exit == Exit::RevertUnfinished {
+    if waits && exit == Exit::RevertUnfinished {
         context.note("the request stays in the journal: any controller goes on with it")?;
     }
     if context.json() {
-        return print_phases(context, states.iter().copied(), damaged);
+        let shown = standings.iter().map(Standing::to_json);
+        let shown = shown.chain(damaged.rows()).collect();
+        context.print_json(&shown)?;
+        return Ok(exit);
     }
-    for state in states.iter().filter(|state| state.phase == Phase::Reverted) {
-        let how = if state.baseline.is_some() {
-            "at the baseline, read back"
-        } else {
-            "cancelled; it had not started, and nothing was written to Route 53"
-        };
-        context.print(&format!("{}: {how}\n", state.name))?;
+    for line in standings.iter().filter_map(Standing::line) {
+        context.print(&format!("{line}\n"))?;
     }
-    Ok(())
-}
-
-/// The result for programs: where everything that was named stands.
-fn print_phases<'s>(
-    context: &mut Context<'_>,
-    states: impl Iterator<Item = &'s State>,
-    damaged: &Damaged,
-) -> Result<()> {
-    if !context.json() {
-        return Ok(());
-    }
-    let phase = |state: &State| json!({ "name": state.name, "phase": state.phase.label() });
-    let rows = states.map(phase).chain(damaged.rows());
-    context.print_json(&rows.collect())
+    Ok(exit)
 }

@@ -22,6 +22,9 @@ const CLOCKS_DIFFER_BY: SignedDuration = SignedDuration::from_secs(60);
 /// Reads must have failed for this long before a revert is written blindly (RULES A5).
 const BLIND_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
+/// Two readings of a drift that halts a revert are this far apart (RULES M5).
+const LOOKS_AGREE: SignedDuration = SignedDuration::from_secs(2);
+
 /// How one gate looks in this round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
@@ -74,7 +77,13 @@ pub fn decision(
             Event::BakeSkipDecided { skipped: true, .. } | Event::Completed {} => {
                 gates_are_green(state, observation)?;
             }
-            Event::Reverted { cancelled: false } => was_read_twice(state, observation)?,
+            Event::Reverted { cancelled: false } => {
+                was_read_twice(state, observation)?;
+                strays_are_named(state, observation, decision)?;
+            }
+            Event::Halted {
+                reason: HaltReason::Drift { .. },
+            } if state.phase == Phase::Reverting => drifted_twice(state, observation)?,
             _ => {}
         }
     }
@@ -302,7 +311,7 @@ fn failed_gates_are_answered(
 
 fn finished_is_quiet(state: &State, decision: &Decision) -> Result<(), Violation> {
     let over = match state.phase {
-        Phase::Reverted => state.write.is_none(),
+        Phase::Reverted => state.write.is_none() && state.rollback.is_none(),
         Phase::Completed => state.rollback.is_none(),
         Phase::Waiting
         | Phase::Shifting
@@ -425,6 +434,61 @@ fn was_read_twice(state: &State, observation: &Observation) -> Result<(), Violat
     });
     claim(Invariant::I10, again, || {
         "it would call reverted what it read only once".to_owned()
+    })
+}
+
+/// I10: whoever gets a part of the traffic beside the baseline's members is named before a revert is called back.
+fn strays_are_named(
+    state: &State,
+    observation: &Observation,
+    decision: &Decision,
+) -> Result<(), Violation> {
+    let mut named = state.strays.as_slice();
+    for event in &decision.events {
+        if let Event::StrayWeightsFound { members } = event {
+            named = members;
+        }
+    }
+    for (index, group) in state.plan().records.iter().enumerate() {
+        let Some(GroupReading::Read { members, .. }) = observation.groups.get(index) else {
+            continue;
+        };
+        let baseline = state.baseline.as_ref().and_then(|all| all.get(index));
+        for member in members {
+            let identifier = &member.set_identifier;
+            let own = *identifier == group.old || *identifier == group.new;
+            let before = baseline.is_some_and(|image| {
+                let mut others = image.others.iter();
+                others.any(|it| it.set_identifier == *identifier && it.weight == member.weight)
+            });
+            let said = named
+                .iter()
+                .any(|stray| stray.set_identifier == *identifier && stray.group == group.name);
+            claim(
+                Invariant::I10,
+                own || member.weight.0 == 0 || before || said,
+                || format!("it would call back what `{identifier}` has a part of"),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// I4: one odd answer halts no revert: an earlier reading, two seconds before, found somebody else's weights too.
+fn drifted_twice(state: &State, observation: &Observation) -> Result<(), Violation> {
+    let seen = state.revert.as_ref();
+    let seen = seen.and_then(|revert| revert.foreign.as_ref());
+    let agrees = seen.is_some_and(|seen| {
+        let mut groups = seen.groups.keys();
+        groups.any(|index| {
+            matches!(
+                observation.groups.get(*index),
+                Some(GroupReading::Read { at, .. }) if at.duration_since(seen.read_at) >= LOOKS_AGREE
+            )
+        })
+    });
+    claim(Invariant::I4, agrees, || {
+        "it would halt a revert by one reading".to_owned()
     })
 }
 

@@ -133,7 +133,8 @@ fn is_clear(view: &View<'_>) -> bool {
 fn asked_back(view: &View<'_>) -> Option<Event> {
     let rollback = view.state.rollback.as_ref()?;
     // A start that was given up may have been sent all the same: only reading back tells that nothing moved.
-    if view.state.intended.is_empty() {
+    let forced = rollback.mode == RevertMode::Force && view.state.baseline.is_some();
+    if view.state.intended.is_empty() && !forced {
         return Some(Event::Reverted { cancelled: true });
     }
     let cause = RevertCause::Operator {

@@ -201,8 +201,9 @@ pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Time
         clock: now,
     };
     let mut decision = match state.phase {
-        Phase::Completed => reverting::after_completion(&view),
-        Phase::Reverted => reverting::late_write(&view),
+        Phase::Completed | Phase::Reverted => {
+            reverting::asked_again(&view).unwrap_or_else(|| reverting::late_write(&view))
+        }
         Phase::Reverting => reverting::decide(&view),
         Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => {
             active::decide(&view)

@@ -11,7 +11,8 @@ use crate::engine::event::{Event, FailureClass, RevertMode};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::observation::GroupReading;
 use crate::engine::record::GroupImage;
-use crate::engine::state::Revert;
+use crate::engine::state::{Phase, Revert};
+use crate::engine::strays::strays;
 use crate::engine::units::WeightPair;
 
 /// The longest wait between two tries, in seconds (RULES E3).
@@ -29,6 +30,9 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 /// within a second (DESIGN section 11).
 const LOOK_AT_ONCE: SignedDuration = SignedDuration::from_millis(200);
 
+/// How far apart two readings are that must agree before somebody else's weights halt a revert (RULES M5).
+const READINGS_APART: SignedDuration = SignedDuration::from_secs(2);
+
 /// What force has overwritten for so long, and is read otherwise all the same, is told.
 const STUBBORN_AFTER: SignedDuration = SignedDuration::from_secs(5);
 
@@ -38,32 +42,34 @@ enum Place {
     Back,
     /// At weights that this attempt intended.
     Ours(Box<GroupImage>),
-    /// At somebody else's, or a member is gone.
+    /// At somebody else's, or a member is gone, by two readings or where force overwrites it.
     Foreign,
+    /// At somebody else's by one reading: one answer may be odd.
+    Doubtful,
     /// Not read; since when reading fails, if it does.
     Unseen(Option<Timestamp>),
 }
 
-/// A person may take back what was completed.
-pub(super) fn after_completion(view: &View<'_>) -> Decision {
-    let Some(rollback) = &view.state.rollback else {
-        return Decision::default();
-    };
+/// A person may take back what was completed, and once more what went back before (RULES L6).
+pub(super) fn asked_again(view: &View<'_>) -> Option<Decision> {
+    let rollback = view.state.rollback.as_ref()?;
+    view.state.baseline.as_ref()?;
     let (actor, reason) = (rollback.actor.clone(), rollback.reason.clone());
     let cause = RevertCause::Operator { actor, reason };
     let write_id = view.next_write_id();
-    Decision::of(Event::RevertIntended {
+    Some(Decision::of(Event::RevertIntended {
         write_id,
         cause,
         mode: rollback.mode,
         shared: None,
         seen: None,
-    })
+    }))
 }
 
-/// A process that was frozen before it sent may still send: for a while exactly that write is looked for (RULES A4).
+/// A process that was frozen before it sent may still send: for a while after a revert exactly that write is looked for
+/// (RULES A4).
 pub(super) fn late_write(view: &View<'_>) -> Decision {
-    let Some(write) = &view.state.write else {
+    let (Some(write), Phase::Reverted) = (&view.state.write, view.state.phase) else {
         return Decision::default();
     };
     let ends_at = view.state.phase_since + RESIDUE;
@@ -105,7 +111,12 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
     if let Some(event) = forced(view, revert) {
         return Decision::of(event);
     }
-    let places: Vec<Place> = (0..view.groups()).map(|index| place(view, index)).collect();
+    if let Some(event) = foreign_seen(view, revert) {
+        return Decision::of(event);
+    }
+    let places: Vec<Place> = (0..view.groups())
+        .map(|index| place(view, revert, index))
+        .collect();
     let back = places
         .iter()
         .filter(|place| matches!(place, Place::Back))
@@ -116,7 +127,7 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
     let seen_before = revert.baseline_seen.is_some();
     let left = places
         .iter()
-        .any(|place| matches!(place, Place::Ours(_) | Place::Foreign));
+        .any(|place| matches!(place, Place::Ours(_) | Place::Foreign | Place::Doubtful));
     if seen_before && left {
         return Decision::of(Event::BaselineSeen { at: None });
     }
@@ -124,9 +135,10 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
         return Decision::of(event);
     }
     let retry_at = retry_at(revert).filter(|at| *at > view.now);
-    let unread = places
-        .iter()
-        .all(|place| matches!(place, Place::Unseen(None)));
+    let unread = (0..places.len()).all(|index| !view.was_read(index))
+        && places
+            .iter()
+            .all(|place| matches!(place, Place::Unseen(None)));
     let look = if unread && !view.observation.in_flight {
         LOOK_AT_ONCE
     } else {
@@ -169,16 +181,61 @@ fn baseline(view: &View<'_>, index: usize) -> Option<WeightPair> {
         .map(GroupImage::pair)
 }
 
-fn place(view: &View<'_>, index: usize) -> Place {
-    match view.observation.groups.get(index) {
-        None | Some(GroupReading::NotRead) => Place::Unseen(None),
-        Some(GroupReading::Unreadable { since, .. }) => Place::Unseen(Some(*since)),
-        Some(GroupReading::Read { .. }) => match view.image(index) {
-            Some(image) if Some(image.pair()) == baseline(view, index) => Place::Back,
-            Some(image) if is_ours(view, index, image.pair()) => Place::Ours(Box::new(image)),
-            Some(_) | None => Place::Foreign,
-        },
+fn place(view: &View<'_>, revert: &Revert, index: usize) -> Place {
+    let read_at = match view.observation.groups.get(index) {
+        None | Some(GroupReading::NotRead) => return Place::Unseen(None),
+        Some(GroupReading::Unreadable { since, .. }) => return Place::Unseen(Some(*since)),
+        Some(GroupReading::Read { at, .. }) => *at,
+    };
+    match view.image(index) {
+        Some(image) if Some(image.pair()) == baseline(view, index) => Place::Back,
+        Some(image) if is_ours(view, index, image.pair()) => Place::Ours(Box::new(image)),
+        _ if revert.mode == RevertMode::Force || agrees(revert, index, read_at) => Place::Foreign,
+        Some(_) => Place::Doubtful,
+        // A member that one answer leaves out may be there all the same.
+        None => Place::Unseen(None),
     }
+}
+
+/// Whether an earlier reading found the same in this group. What is read now is what was noted last.
+fn agrees(revert: &Revert, index: usize, read_at: Timestamp) -> bool {
+    revert.foreign.as_ref().is_some_and(|seen| {
+        seen.groups.contains_key(&index) && read_at.duration_since(seen.read_at) >= READINGS_APART
+    })
+}
+
+/// Notes what somebody else has in the groups, for the next reading to agree with or not; nothing if that is noted. Force
+/// asks nobody.
+fn foreign_seen(view: &View<'_>, revert: &Revert) -> Option<Event> {
+    if revert.mode == RevertMode::Force {
+        return None;
+    }
+    let noted = revert.foreign.as_ref();
+    let mut groups: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
+    let mut read_at: Option<Timestamp> = None;
+    for index in 0..view.groups() {
+        let Some(GroupReading::Read { at, .. }) = view.observation.groups.get(index) else {
+            if let Some(known) = noted.and_then(|noted| noted.groups.get(&index)) {
+                groups.insert(index, known.clone());
+            }
+            continue;
+        };
+        read_at = read_at.max(Some(*at));
+        let image = view.image(index);
+        let pair = image.as_ref().map(GroupImage::pair);
+        let known = pair
+            .is_some_and(|pair| Some(pair) == baseline(view, index) || is_ours(view, index, pair));
+        if !known {
+            groups.insert(index, image);
+        }
+    }
+    let read_at = read_at?;
+    let same = match noted {
+        // A clock that went back makes a new first reading of it.
+        Some(noted) => noted.groups == groups && read_at >= noted.read_at,
+        None => groups.is_empty(),
+    };
+    (!same).then_some(Event::ForeignWeightsSeen { groups, read_at })
 }
 
 /// Whether this attempt intended these weights for that group, or a person adopted them (RULES B3).
@@ -224,9 +281,27 @@ fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
             });
             astray
                 .or_else(|| hooks::after_revert(view))
-                .unwrap_or_else(|| Decision::of(Event::Reverted { cancelled: false }))
+                .unwrap_or_else(|| ends(view))
         }
     }
+}
+
+/// The end, and who holds weight beside the baseline: that traffic has not come back.
+fn ends(view: &View<'_>) -> Decision {
+    let mut members = Vec::new();
+    let groups = view.state.plan().records.iter();
+    let baseline = view.state.baseline.iter().flatten();
+    for (index, (group, baseline)) in groups.zip(baseline).enumerate() {
+        if let Some(image) = view.image(index) {
+            members.extend(strays(&group.name, baseline, &image));
+        }
+    }
+    let mut decision = Decision::default();
+    if members != view.state.strays {
+        decision.events.push(Event::StrayWeightsFound { members });
+    }
+    decision.events.push(Event::Reverted { cancelled: false });
+    decision
 }
 
 /// The next full second: reverts that began within the same second share the pages of their confirming look.
@@ -269,7 +344,7 @@ fn halt(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Event> {
     }
     let busy = places
         .iter()
-        .any(|place| matches!(place, Place::Ours(_) | Place::Unseen(_)));
+        .any(|place| matches!(place, Place::Ours(_) | Place::Doubtful | Place::Unseen(_)));
     if busy {
         return None;
     }
@@ -356,7 +431,7 @@ fn order(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Order> {
             Place::Unseen(since) if !waiting && (force || blind(since)) => {
                 parts.extend(upsert(view, index, to));
             }
-            Place::Back | Place::Ours(_) | Place::Foreign | Place::Unseen(_) => {}
+            Place::Back | Place::Ours(_) | Place::Foreign | Place::Doubtful | Place::Unseen(_) => {}
         }
     }
     let write_id = revert.write_id.clone();

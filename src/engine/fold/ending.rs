@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use super::{Taken, require};
 use crate::engine::event::RevertMode;
 use crate::engine::hold::{HaltReason, RevertCause};
-use crate::engine::state::{Phase, Revert, State, Write};
+use crate::engine::record::GroupImage;
+use crate::engine::state::{ForeignSeen, Phase, Revert, State, Write};
+use crate::engine::strays::Stray;
 use crate::engine::units::WriteId;
 
 impl State {
@@ -25,6 +27,7 @@ impl State {
             mode,
             at,
             baseline_seen: None,
+            foreign: None,
             submitted: BTreeMap::new(),
             trouble: None,
             failed_class: None,
@@ -32,6 +35,7 @@ impl State {
             failed_at: None,
         });
         self.rollback = None;
+        self.strays = Vec::new();
         self.halt = None;
         self.drift = None;
         self.resubmission = None;
@@ -44,6 +48,25 @@ impl State {
         if let Some(revert) = &mut self.revert {
             revert.baseline_seen = at;
         }
+        Ok(())
+    }
+
+    pub(super) fn foreign_weights_seen(
+        &mut self,
+        groups: &BTreeMap<usize, Option<GroupImage>>,
+        read_at: Timestamp,
+    ) -> Taken {
+        require(self.phase == Phase::Reverting, "nothing is reverting")?;
+        let revert = self.revert.as_mut().ok_or("nothing is reverting")?;
+        let groups = groups.clone();
+        revert.foreign = (!groups.is_empty()).then_some(ForeignSeen { groups, read_at });
+        Ok(())
+    }
+
+    pub(super) fn stray_weights_found(&mut self, members: &[Stray]) -> Taken {
+        let back = matches!(self.phase, Phase::Reverting | Phase::Reverted);
+        require(back, "nothing went back")?;
+        self.strays = members.to_vec();
         Ok(())
     }
 

@@ -281,6 +281,10 @@ impl State {
                 write_id, cause, ..
             } => self.begin_revert(write_id, cause, RevertMode::Swap, at),
             Event::BaselineSeen { at } => self.baseline_seen(*at),
+            Event::ForeignWeightsSeen { groups, read_at } => {
+                self.foreign_weights_seen(groups, *read_at)
+            }
+            Event::StrayWeightsFound { members } => self.stray_weights_found(members),
             Event::Reverted { cancelled } => self.reverted(*cancelled, at),
             Event::Halted { reason } => self.halted(reason, at),
             Event::Completed {} => self.completed(at),
@@ -544,6 +548,7 @@ impl State {
             drift: None,
             rollback: None,
             revert: None,
+            strays: Vec::new(),
             hooks: BTreeMap::new(),
             jobs: JobsState::default(),
             halt: None,

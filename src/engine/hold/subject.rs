@@ -7,7 +7,7 @@ use crate::engine::evidence::gate::{GateId, GateKind};
 use crate::engine::evidence::number::Number;
 use crate::engine::record::GroupName;
 use crate::engine::state::Phase;
-use crate::engine::units::DnsName;
+use crate::engine::units::{DnsName, Weight};
 
 impl HoldReason {
     /// The cause that several cutovers may be held by at once: the same reason without what is each one's own. None where a
@@ -53,6 +53,7 @@ impl HoldReason {
             Self::JournalDamaged { .. }
             | Self::RevertBlocked { .. }
             | Self::Halted { .. }
+            | Self::OthersHoldWeight { .. }
             | Self::JobsBothOff { .. }
             | Self::JobsDrift { .. }
             | Self::JobsStuck { .. }
@@ -153,6 +154,11 @@ impl HoldReason {
             | Self::Clock { message } => *message = String::new(),
             Self::HookFailed { tries, message, .. } => {
                 (*tries, *message) = (0, String::new());
+            }
+            Self::OthersHoldWeight { members } => {
+                for member in members {
+                    (member.weight, member.of) = (Weight(0), 0);
+                }
             }
             Self::JobsFiring { until, since } => (*until, *since) = (Timestamp::UNIX_EPOCH, None),
             Self::JobsUnread { message, since, .. } => {

@@ -201,9 +201,12 @@ impl<'reel> Reader<'reel> {
                 self.step = 0;
                 Some((Sign::Back, said()))
             }
-            Event::Halted { .. } | Event::HookFailed { given_up: true, .. } => {
-                Some((Sign::Page, said()))
+            Event::StrayWeightsFound { members } if members.is_empty() => {
+                Some((Sign::World, said()))
             }
+            Event::StrayWeightsFound { .. }
+            | Event::Halted { .. }
+            | Event::HookFailed { given_up: true, .. } => Some((Sign::Page, said())),
             Event::HookFailed { .. } => Some((Sign::Hold, said())),
             Event::JobSwitchIntended { to: JobSide::Old } => Some((Sign::Back, said())),
             Event::Completed {} => Some((Sign::Forward, self.completed())),
@@ -237,6 +240,7 @@ impl<'reel> Reader<'reel> {
             | Event::GateKnown { .. }
             | Event::AlarmJudged { .. }
             | Event::BaselineSeen { .. }
+            | Event::ForeignWeightsSeen { .. }
             | Event::PageSent { .. }
             | Event::HookIntended { .. }
             | Event::JobTurnIntended { .. }

@@ -1,0 +1,504 @@
+//! The last reading of a rollback: the line on standard output, the notes on standard error and the exit code all come from
+//! it (RULES L6).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::cli::exit::Exit;
+use crate::engine::plan::{Account, Group, ZoneRef};
+use crate::engine::preflight;
+use crate::engine::record::{GroupName, RecordSet};
+use crate::engine::state::{Phase, State};
+use crate::engine::strays::{Stray, strays};
+use crate::engine::units::{WeightPair, ZoneId};
+use crate::ports::{Dns, GroupReadings, Urgency};
+use crate::report::holds;
+
+/// The reading takes no longer than this, however Route 53 answers.
+const READ_WITHIN: Duration = Duration::from_secs(30);
+
+/// Looking up the zones of what never started takes no longer than this: nothing of it has to go back.
+const FIND_WITHIN: Duration = Duration::from_secs(5);
+
+/// An answer that leaves a member out is asked for once more, this much later (RULES M5).
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// Where a group was found.
+enum Place {
+    /// At the baseline's weights.
+    Back,
+    /// At other weights, or without a member: in words.
+    Elsewhere(String),
+    /// Not read, and why.
+    Unread(String),
+}
+
+/// One group as it was found.
+struct GroupSeen {
+    group: Group,
+    pair: Option<WeightPair>,
+    place: Place,
+}
+
+/// One cutover as it was found.
+pub(super) struct Standing {
+    /// The cutover as the journal has it.
+    pub(super) state: State,
+    groups: Vec<GroupSeen>,
+    strays: Vec<Stray>,
+}
+
+/// Reads all groups of some cutovers, now.
+pub(super) async fn read(dns: &dyn Dns, states: &[State]) -> Vec<Standing> {
+    let until = Instant::now() + READ_WITHIN;
+    let zones = find_zones(dns, states, Instant::now() + FIND_WITHIN).await;
+    let standings = read_once(dns, states, &zones, until).await;
+    if !standings.iter().any(Standing::lacks_a_member) {
+        return standings;
+    }
+    tokio::time::sleep(READ_AGAIN_AFTER).await;
+    read_once(dns, states, &zones, until).await
+}
+
+type Zones = BTreeMap<(Account, ZoneRef), Result<ZoneId, String>>;
+
+/// The zones of the groups of which no baseline tells them.
+async fn find_zones(dns: &dyn Dns, states: &[State], until: Instant) -> Zones {
+    let mut zones = Zones::new();
+    for state in states.iter().filter(|state| state.baseline.is_none()) {
+        for group in &state.plan().records {
+            let place = (state.plan().aws.account.clone(), group.zone.clone());
+            if zones.contains_key(&place) {
+                continue;
+            }
+            let found = tokio::time::timeout_at(until, dns.find_zone(&place.0, &place.1)).await;
+            let found = match found {
+                Ok(Ok(zone)) => Ok(zone.id),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("no answer in time".to_owned()),
+            };
+            zones.insert(place, found);
+        }
+    }
+    zones
+}
+
+fn zone_of(state: &State, index: usize, zones: &Zones) -> Result<ZoneId, String> {
+    if let Some(image) = state.baseline.as_ref().and_then(|all| all.get(index)) {
+        return Ok(image.zone.clone());
+    }
+    let unknown = || Err("its hosted zone is not known".to_owned());
+    let Some(group) = state.plan().records.get(index) else {
+        return unknown();
+    };
+    let place = (state.plan().aws.account.clone(), group.zone.clone());
+    zones.get(&place).cloned().unwrap_or_else(unknown)
+}
+
+async fn read_once(
+    dns: &dyn Dns,
+    states: &[State],
+    zones: &Zones,
+    until: Instant,
+) -> Vec<Standing> {
+    let mut wanted: BTreeMap<(Account, ZoneId), BTreeSet<GroupName>> = BTreeMap::new();
+    for state in states {
+        for (index, group) in state.plan().records.iter().enumerate() {
+            if let Ok(zone) = zone_of(state, index, zones) {
+                let place = (state.plan().aws.account.clone(), zone);
+                wanted.entry(place).or_default().insert(group.name.clone());
+            }
+        }
+    }
+    let mut readings: BTreeMap<(Account, ZoneId), GroupReadings> = BTreeMap::new();
+    for ((account, zone), names) in wanted {
+        let reading = dns.read_groups(&account, &zone, &names, Urgency::Revert);
+        if let Ok(read) = tokio::time::timeout_at(until, reading).await {
+            readings.insert((account, zone), read);
+        }
+    }
+    let standing = |state: &State| Standing::of(state, zones, &readings);
+    states.iter().map(standing).collect()
+}
+
+impl Standing {
+    fn of(
+        state: &State,
+        zones: &Zones,
+        readings: &BTreeMap<(Account, ZoneId), GroupReadings>,
+    ) -> Self {
+        let mut standing = Self {
+            state: state.clone(),
+            groups: Vec::new(),
+            strays: Vec::new(),
+        };
+        for (index, group) in state.plan().records.iter().enumerate() {
+            let zone = zone_of(state, index, zones);
+            let read = zone.and_then(|zone| {
+                let place = (state.plan().aws.account.clone(), zone.clone());
+                let answer = readings.get(&place).and_then(|all| all.get(&group.name));
+                match answer {
+                    Some(Ok(members)) => Ok((zone, members.clone())),
+                    Some(Err(error)) => Err(error.to_string()),
+                    None => Err("no answer in time".to_owned()),
+                }
+            });
+            standing.take(index, group, read);
+        }
+        standing
+    }
+
+    fn take(
+        &mut self,
+        index: usize,
+        group: &Group,
+        read: Result<(ZoneId, Vec<RecordSet>), String>,
+    ) {
+        let mut seen = GroupSeen {
+            group: group.clone(),
+            pair: None,
+            place: Place::Back,
+        };
+        let baseline = self.state.baseline.as_ref().and_then(|all| all.get(index));
+        match read {
+            Err(why) => seen.place = Place::Unread(why),
+            Ok((zone, members)) => match preflight::image_of(group, &zone, &members) {
+                None => seen.place = Place::Elsewhere(missing(group, &members)),
+                Some(image) => {
+                    let pair = image.pair();
+                    seen.pair = Some(pair);
+                    // Without a baseline, back is where a start would begin: nothing on the new side.
+                    let is_back = match baseline {
+                        Some(baseline) => pair == baseline.pair(),
+                        None => pair.new.0 == 0,
+                    };
+                    if !is_back {
+                        let wanted = baseline.map(|image| format!(", not {}", image.pair()));
+                        let wanted = wanted.unwrap_or_default();
+                        let why = format!("other weights are there: {pair} (old/new){wanted}");
+                        seen.place = Place::Elsewhere(why);
+                    }
+                    if let Some(baseline) = baseline {
+                        self.strays.extend(strays(&group.name, baseline, &image));
+                    }
+                }
+            },
+        }
+        self.groups.push(seen);
+    }
+
+    fn lacks_a_member(&self) -> bool {
+        let lacks =
+            |seen: &GroupSeen| seen.pair.is_none() && matches!(seen.place, Place::Elsewhere(_));
+        self.groups.iter().any(lacks)
+    }
+
+    /// How many groups are at the baseline, and of how many.
+    pub(super) fn back(&self) -> (usize, usize) {
+        let back = |seen: &&GroupSeen| matches!(seen.place, Place::Back);
+        (self.groups.iter().filter(back).count(), self.groups.len())
+    }
+
+    /// Whether everything is at the baseline, and nobody else holds weight.
+    pub(super) fn is_back(&self) -> bool {
+        let (back, all) = self.back();
+        back == all && self.strays.is_empty()
+    }
+
+    /// The members beside the baseline's that hold weight; none while not all groups were read.
+    pub(super) fn known_strays(&self) -> Option<&[Stray]> {
+        let unread = |seen: &GroupSeen| matches!(seen.place, Place::Unread(_));
+        (!self.groups.iter().any(unread)).then_some(self.strays.as_slice())
+    }
+
+    /// What was found of every group that is not back, a line each.
+    pub(super) fn found(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for seen in &self.groups {
+            let name = &seen.group.name;
+            match &seen.place {
+                Place::Back => {}
+                Place::Elsewhere(why) => lines.push(format!("{name} is not back: {why}")),
+                Place::Unread(why) => lines.push(format!("{name} cannot be read back: {why}")),
+            }
+        }
+        if !self.strays.is_empty() {
+            lines.push(holds::strays(&self.strays));
+        }
+        lines
+    }
+
+    /// How a rollback of this cutover ends, by what was read.
+    pub(super) fn exit(&self) -> Exit {
+        let astray = |seen: &GroupSeen| matches!(seen.place, Place::Elsewhere(_));
+        let unread = |seen: &GroupSeen| matches!(seen.place, Place::Unread(_));
+        match self.state.phase {
+            Phase::Completed if self.is_back() => Exit::Done,
+            Phase::Completed => Exit::DoesNotApply,
+            // Nothing was written, and it is not known to what: only that the new side has a part needs a person.
+            Phase::Reverted if self.state.baseline.is_none() => {
+                let shares = |seen: &GroupSeen| seen.pair.is_some_and(|pair| pair.new.0 > 0);
+                if self.groups.iter().any(shares) {
+                    Exit::Halted
+                } else {
+                    Exit::Done
+                }
+            }
+            Phase::Reverted if self.groups.iter().any(astray) => Exit::Halted,
+            Phase::Reverted if self.groups.iter().any(unread) => Exit::RevertUnfinished,
+            Phase::Reverted if self.strays.is_empty() => Exit::Done,
+            Phase::Reverted => Exit::Halted,
+            Phase::Halted if self.state.rollback.is_none() => Exit::Halted,
+            Phase::Waiting
+            | Phase::Shifting
+            | Phase::Settling
+            | Phase::Baking
+            | Phase::Reverting
+            | Phase::Halted => Exit::RevertUnfinished,
+        }
+    }
+
+    /// The line of the result, for a cutover that is over; none for one that is not.
+    pub(super) fn line(&self) -> Option<String> {
+        let name = &self.state.name;
+        let (back, all) = self.back();
+        let exit = self.exit();
+        let known = self.state.baseline.is_some();
+        let how = if !self.state.phase.is_final() || exit == Exit::DoesNotApply {
+            return None;
+        } else if exit == Exit::Done && known {
+            "at the baseline, read back".to_owned()
+        } else if exit == Exit::Done {
+            "cancelled; it had not started, and nothing was written to Route 53".to_owned()
+        } else if !known {
+            format!(
+                "cancelled; it had not started, and nothing was written to Route 53; but the new side has a part of the \
+                 traffic ({}), and the journal knows no baseline to go back to: set the weights in Route 53 by hand",
+                self.pairs()
+            )
+        } else if exit == Exit::RevertUnfinished {
+            format!("not known to be at the baseline: {back} of {all} groups were read there")
+        } else if back == all {
+            holds::strays(&self.strays)
+        } else {
+            format!(
+                "not at the baseline: {back} of {all} groups are ({}); look at them, then write the baseline over what is \
+                 there: `cutover rollback {name} --force`",
+                self.pairs()
+            )
+        };
+        Some(format!("{name}: {how}"))
+    }
+
+    /// The weights of the groups as read, each pair once.
+    fn pairs(&self) -> String {
+        let pairs = self.groups.iter().filter_map(|seen| seen.pair);
+        let pairs: BTreeSet<String> = pairs.map(|pair| pair.to_string()).collect();
+        if pairs.is_empty() {
+            return "a member is not there".to_owned();
+        }
+        let pairs: Vec<String> = pairs.into_iter().collect();
+        format!("weights {} (old/new)", pairs.join(", "))
+    }
+
+    /// The result for programs.
+    pub(super) fn to_json(&self) -> Value {
+        let record = |seen: &GroupSeen| {
+            json!({
+                "zone": seen.group.zone.zone,
+                "name": seen.group.name.name.to_string(),
+                "type": seen.group.name.record_type,
+                "old_weight": seen.pair.map(|pair| pair.old.0),
+                "new_weight": seen.pair.map(|pair| pair.new.0),
+                "back": match seen.place {
+                    Place::Back => Some(true),
+                    Place::Elsewhere(_) => Some(false),
+                    Place::Unread(_) => None,
+                },
+            })
+        };
+        let records: Vec<Value> = self.groups.iter().map(record).collect();
+        json!({
+            "name": self.state.name,
+            "phase": self.state.phase.label(),
+            "back": self.exit() == Exit::Done,
+            "records": records,
+            "others": self.strays,
+        })
+    }
+}
+
+/// Which of the two members is not there.
+fn missing(group: &Group, members: &[RecordSet]) -> String {
+    let there = |identifier: &String| {
+        members
+            .iter()
+            .any(|member| member.set_identifier == *identifier)
+    };
+    let gone: Vec<String> = [&group.old, &group.new]
+        .into_iter()
+        .filter(|identifier| !there(identifier))
+        .map(|identifier| format!("`{identifier}`"))
+        .collect();
+    if members.is_empty() {
+        return "no such record set is there".to_owned();
+    }
+    format!("member {} is not there", gone.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
+    use crate::engine::fold::fold;
+    use crate::engine::record::GroupImage;
+    use crate::engine::units::{CutoverName, Weight};
+    use crate::plan_file;
+
+    const PLAN: &str = "\
+version: 1
+name: a
+records: [ { zone: example.com, name: a.example.com, type: A, old: eks, new: ecs } ]
+steps: [ { weight: 100%, bake: 1h } ]
+gates: { alarms: [ red ] }
+";
+
+    fn member(identifier: &str, weight: u8) -> RecordSet {
+        RecordSet {
+            name: "a.example.com.".to_owned(),
+            record_type: "A".to_owned(),
+            set_identifier: identifier.to_owned(),
+            weight: Weight(weight),
+            ttl: Some(60),
+            values: vec!["192.0.2.1".to_owned()],
+            alias: None,
+            health_check_id: None,
+            unsupported: Vec::new(),
+        }
+    }
+
+    fn zone() -> ZoneId {
+        ZoneId::from("Z1")
+    }
+
+    /// A cutover in this phase, with the baseline 100/0 if it has one.
+    fn state(phase: Phase, known: bool) -> State {
+        let accepted = Envelope {
+            cutover: CutoverName::from("a"),
+            attempt: 1,
+            seq: 1,
+            at: Timestamp::UNIX_EPOCH,
+            actor: String::new(),
+            version: JOURNAL_VERSION,
+            event: Event::PlanAccepted {
+                source: Box::new(plan_file::parse(PLAN, "a.yaml").unwrap().source),
+            },
+        };
+        let mut state = fold([&accepted]).unwrap().unwrap();
+        state.phase = phase;
+        let image = GroupImage {
+            zone: zone(),
+            old: member("eks", 100),
+            new: member("ecs", 0),
+            others: Vec::new(),
+        };
+        state.baseline = known.then(|| vec![image]);
+        state
+    }
+
+    fn found(state: &State, read: Result<Vec<RecordSet>, String>) -> Standing {
+        let mut standing = Standing {
+            state: state.clone(),
+            groups: Vec::new(),
+            strays: Vec::new(),
+        };
+        let group = state.plan().records[0].clone();
+        standing.take(0, &group, read.map(|members| (zone(), members)));
+        standing
+    }
+
+    #[test]
+    fn back_is_said_only_of_what_was_read_there() {
+        let pair = |old, new| Ok(vec![member("eks", old), member("ecs", new)]);
+        let unread = || Err("no answer".to_owned());
+        for (phase, known, read, exit, said) in [
+            (
+                Phase::Reverted,
+                true,
+                pair(100, 0),
+                Exit::Done,
+                "at the baseline, read back",
+            ),
+            (Phase::Reverted, true, pair(0, 100), Exit::Halted, "--force"),
+            (
+                Phase::Reverted,
+                true,
+                Ok(Vec::new()),
+                Exit::Halted,
+                "not at the baseline",
+            ),
+            (
+                Phase::Reverted,
+                true,
+                unread(),
+                Exit::RevertUnfinished,
+                "not known",
+            ),
+            (
+                Phase::Reverted,
+                false,
+                pair(100, 0),
+                Exit::Done,
+                "cancelled",
+            ),
+            (
+                Phase::Reverted,
+                false,
+                pair(0, 100),
+                Exit::Halted,
+                "by hand",
+            ),
+            (Phase::Reverted, false, unread(), Exit::Done, "cancelled"),
+            (
+                Phase::Completed,
+                true,
+                pair(100, 0),
+                Exit::Done,
+                "at the baseline, read back",
+            ),
+        ] {
+            let standing = found(&state(phase, known), read);
+            assert_eq!(standing.exit(), exit, "{phase:?} {said}");
+            let line = standing.line().unwrap();
+            assert!(line.contains(said), "{line}");
+            let claims = line.contains("at the baseline, read back");
+            assert_eq!(claims, exit == Exit::Done && known, "{line}");
+        }
+        let completed = found(&state(Phase::Completed, true), pair(0, 100));
+        assert_eq!(completed.exit(), Exit::DoesNotApply);
+        let going = found(&state(Phase::Reverting, true), pair(100, 0));
+        assert_eq!(going.exit(), Exit::RevertUnfinished);
+    }
+
+    #[test]
+    fn a_member_beside_the_baseline_needs_a_person_and_is_named() {
+        let members = vec![
+            member("eks", 100),
+            member("ecs", 0),
+            member("cluster-old", 75),
+            member("cluster-new", 25),
+        ];
+        let standing = found(&state(Phase::Reverted, true), Ok(members));
+        assert_eq!(standing.exit(), Exit::Halted);
+        let line = standing.line().unwrap();
+        for part in ["`cluster-new`", "25 of 200", "12.5%", "192.0.2.1", "37.5%"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        assert_eq!(standing.to_json()["others"][1]["weight"], 25);
+    }
+}
