@@ -97,7 +97,7 @@ fn who_holds_weight_beside_the_baseline_is_named_with_share_and_target_and_pages
     assert_eq!((strays[0].weight, strays[0].of), (Weight(25), 125));
     assert_eq!(strays[0].share(), Share::percent(20));
     assert_eq!(strays[0].target, "192.0.2.99");
-    let found = world.journal.iter();
+    let mut found = world.journal.iter();
     let found = found.rfind(|entry| entry.event.label() == "stray_weights_found");
     let found = found.expect("it is journaled");
     assert!(found.event.pages());

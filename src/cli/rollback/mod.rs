@@ -404,6 +404,7 @@ async fn take_back(
         let baseline = state.baseline.iter().flatten();
         groups += baseline.clone().count();
         aftermath.add(&state.plan().aws.account, baseline.cloned());
+        aftermath.add_ttls(&state.alias_ttls);
     }
     let progress = Progress::of(groups);
     let (watching, narrate) = (progress.clone(), Arc::clone(&outside.narrate));
