@@ -1,16 +1,28 @@
 //! From where the cutovers ended to the exit code (RULES J).
 
+use std::collections::BTreeSet;
+
 use super::exit::Exit;
 use crate::engine::hold::{HaltReason, HoldReason};
 use crate::engine::state::{Phase, State};
+use crate::engine::units::CutoverName;
 
-/// How `run` ends: only when every cutover is over. None: it goes on, also where one is halted.
-pub fn of_run<'a>(states: impl IntoIterator<Item = &'a State>) -> Option<Exit> {
+/// How `run` ends: only when every cutover is over. None: it goes on, also where one is halted. `used` are those whose
+/// names are those of other plans now.
+pub fn of_run<'a>(
+    states: impl IntoIterator<Item = &'a State>,
+    used: &BTreeSet<CutoverName>,
+) -> Option<Exit> {
     let mut exit = Exit::Done;
     for state in states {
         match state.phase {
+            Phase::Completed | Phase::Reverted | Phase::Abandoned
+                if used.contains(&state.name) =>
+            {
+                exit = exit.max(Exit::PreflightRefused);
+            }
             Phase::Completed => {}
-            Phase::Reverted => exit = Exit::Reverted,
+            Phase::Reverted | Phase::Abandoned => exit = exit.max(Exit::Reverted),
             Phase::Waiting
             | Phase::Shifting
             | Phase::Settling
@@ -24,7 +36,11 @@ pub fn of_run<'a>(states: impl IntoIterator<Item = &'a State>) -> Option<Exit> {
 
 /// How `run --once` ends: the gravest thing that is the case after the round. A red alarm or a shut window before the
 /// start is no refusal.
-pub fn of_round<'a>(states: impl IntoIterator<Item = &'a State>, file_refused: bool) -> Exit {
+pub fn of_round<'a>(
+    states: impl IntoIterator<Item = &'a State>,
+    used: &BTreeSet<CutoverName>,
+    file_refused: bool,
+) -> Exit {
     let from_files = if file_refused {
         Exit::PlanInvalid
     } else {
@@ -33,7 +49,10 @@ pub fn of_round<'a>(states: impl IntoIterator<Item = &'a State>, file_refused: b
     let exits = states.into_iter().map(|state| match state.phase {
         Phase::Halted => Exit::Halted,
         Phase::Reverting => Exit::RevertUnfinished,
-        Phase::Reverted => Exit::Reverted,
+        Phase::Completed | Phase::Reverted | Phase::Abandoned if used.contains(&state.name) => {
+            Exit::PreflightRefused
+        }
+        Phase::Reverted | Phase::Abandoned => Exit::Reverted,
         Phase::Waiting if is_refused(&state.held) => Exit::PreflightRefused,
         Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Completed => {
             Exit::Done
@@ -58,6 +77,8 @@ pub fn of_rollback<'a>(states: impl IntoIterator<Item = &'a State>) -> Option<Ex
     for state in states {
         match (state.phase, &state.halt) {
             (Phase::Reverted, _) => {}
+            // Somebody abandoned it meanwhile: nobody takes it back.
+            (Phase::Abandoned, _) => return Some(Exit::Halted),
             (Phase::Halted, Some(HaltReason::Drift { .. })) if state.rollback.is_none() => {
                 return Some(Exit::Halted);
             }

@@ -15,9 +15,11 @@ use super::error::Expected;
 use super::exit::Exit;
 use super::plans;
 use crate::aws::{Options, connect};
+use crate::engine::decide::name_used;
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
 use crate::engine::fleet::FleetSettings;
 use crate::engine::fold::fold;
+use crate::engine::hold::HoldReason;
 use crate::engine::observation::{AlarmReading, Beside, FileReading, GroupReading, Observation};
 use crate::engine::plan::{Group, HoldOrRevert, Plan, PlanSource};
 use crate::engine::preflight;
@@ -72,7 +74,10 @@ pub async fn preview(
         };
         let readings = Readings::take(&source.plan, dns, signals, now).await;
         let fleet = fleet_of(source);
-        let preview = readings.into_preview(args, &state, &known, now);
+        let file = FileReading::Plan(Arc::new(source.clone()));
+        let ended = known.get(&source.plan.name);
+        let used = ended.and_then(|ended| name_used(ended, &file));
+        let preview = readings.into_preview(args, &state, &known, used, now);
         previews.push(Preview { fleet, ..preview });
     }
     if context.json() {
@@ -181,6 +186,7 @@ impl Readings {
         args: &args::Preview,
         state: &State,
         known: &BTreeMap<CutoverName, State>,
+        used: Option<HoldReason>,
         now: Timestamp,
     ) -> Preview {
         let plan = state.plan().clone();
@@ -205,7 +211,9 @@ impl Readings {
             baseline_as_is: args.baseline_as_is.then(String::new),
             beside: Beside::default(),
         };
-        let problems = if state.has_started() {
+        let problems = if let Some(used) = used {
+            vec![used]
+        } else if state.has_started() {
             Vec::new()
         } else {
             preflight::images(state, &observation)

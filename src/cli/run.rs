@@ -133,12 +133,16 @@ async fn control(
     let mut controller = Controller::new(outside, settings);
     if args.once {
         controller.run_once().await?;
-        return Ok(outcome::of_round(controller.states(), file_refused));
+        let used = controller.names_used();
+        return Ok(outcome::of_round(controller.states(), &used, file_refused));
     }
     tracing::info!("watching; a first SIGTERM or Ctrl-C stops cleanly, a second one at once");
     match controller.run(stop_signal()?).await? {
         Ending::Stopped => Ok(Exit::Done),
-        Ending::Finished => Ok(outcome::of_run(controller.states()).unwrap_or(Exit::Done)),
+        Ending::Finished => {
+            let ended = outcome::of_run(controller.states(), &controller.names_used());
+            Ok(ended.unwrap_or(Exit::Done))
+        }
     }
 }
 

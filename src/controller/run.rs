@@ -203,8 +203,16 @@ impl Controller {
             Scope::Files => state.phase.is_final(),
             Scope::Rollback(_) => {
                 let drifted = matches!(state.halt, Some(HaltReason::Drift { .. }));
-                let back =
-                    state.phase == Phase::Reverted || (state.phase == Phase::Halted && drifted);
+                let back = match state.phase {
+                    Phase::Reverted | Phase::Abandoned => true,
+                    Phase::Halted => drifted,
+                    Phase::Waiting
+                    | Phase::Shifting
+                    | Phase::Settling
+                    | Phase::Baking
+                    | Phase::Completed
+                    | Phase::Reverting => false,
+                };
                 back && state.rollback.is_none()
             }
         };

@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{errands, evidence, fleet, text};
-use crate::engine::hold::HoldReason;
+use super::{drifted, errands, evidence, fleet, text};
+use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::record::GroupName;
-use crate::engine::units::{CutoverName, ZoneId};
+use crate::engine::state::Phase;
+use crate::engine::units::{CutoverName, Share, ZoneId};
 use crate::engine::window::Zone;
 
 mod stopped;
@@ -99,11 +100,20 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
     match reason {
         HoldReason::RevertBlocked { message } => format!("the revert cannot finish: {message}"),
         HoldReason::Halted { reason } => halt_fact(reason),
-        HoldReason::Drift { groups } => format!("somebody else changed {}", list(groups)),
+        HoldReason::Drift { groups, found, .. } => {
+            format!("somebody else changed {}", drifted::changed(groups, found))
+        }
         HoldReason::AlreadyAtBaseline {} => {
             "somebody put the weights back to the baseline".to_owned()
         }
-        HoldReason::AlarmRed { alarm } => format!("not started: alarm {alarm} is red"),
+        HoldReason::AlarmRed {
+            alarm,
+            started: false,
+        } => format!("not started: alarm {alarm} is red"),
+        HoldReason::AlarmRed {
+            alarm,
+            started: true,
+        } => format!("alarm {alarm} is red"),
         HoldReason::FallbackRed { alarm } => format!(
             "fallback alarm {alarm} is red: the old cluster may not be able to take the traffic back"
         ),
@@ -148,11 +158,15 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             Some(group) => format!("start refused for {group}: {message}"),
             None => format!("start refused: {message}"),
         },
+        HoldReason::NameUsed { path, phase, .. } => format!(
+            "the plan file {path} is refused: its name is that of a cutover that is {}, and it is another plan",
+            phase.label()
+        ),
         HoldReason::Claimed { group, by } => {
             format!("{group} is already moved by the unfinished cutover {by}")
         }
         HoldReason::Clock { message } => format!("the clock cannot be trusted: {message}"),
-        HoldReason::PlanChanged { path, records } => format!(
+        HoldReason::PlanChanged { path, records, .. } => format!(
             "the {} has changed; the plan in the journal stays in force, gates armed",
             if *records {
                 format!("list of records in the plan file {path}")
@@ -160,7 +174,7 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
                 format!("plan file {path}")
             }
         ),
-        HoldReason::PlanUnreadable { path, message } => format!(
+        HoldReason::PlanUnreadable { path, message, .. } => format!(
             "the plan file {path} cannot be used: {message}; the plan in the journal stays in force, gates armed"
         ),
         HoldReason::JournalDown { message } => {
@@ -219,6 +233,9 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             "taking the traffic back: {back} of {} back",
             text::count(*groups, "group")
         ),
+        HoldReason::Reverted {
+            cause, share, at, ..
+        } => reverted(cause.as_ref(), *share, *at, now),
     }
 }
 
@@ -279,6 +296,32 @@ fn baking(
     }
 }
 
+/// A cutover that went back, and why.
+fn reverted(
+    why: Option<&RevertCause>,
+    share: Share,
+    at: Timestamp,
+    now: Option<Timestamp>,
+) -> String {
+    match why {
+        None => format!("cancelled before the first write, {}", time(at, now)),
+        Some(why) => format!(
+            "went back from {} on the new side, {}: {}",
+            text::share(share),
+            time(at, now),
+            cause(why)
+        ),
+    }
+}
+
+/// How a cutover that went back is tried again.
+fn try_again(unresolved: bool, name: &CutoverName) -> String {
+    if unresolved {
+        return "a write of it is still looked for; it can be tried again some minutes later".to_owned();
+    }
+    format!("once mended, try it again: `cutover retry {name}`")
+}
+
 /// What to do about it; none where it passes by itself.
 #[expect(
     clippy::too_many_lines,
@@ -287,14 +330,16 @@ fn baking(
 pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
     let remedy = match reason {
         HoldReason::RevertBlocked { .. } => by_hand("ZONE"),
-        HoldReason::Drift { .. } => format!(
-            "put it back by hand, or take it as it is: `cutover adopt-drift {name} --reason …`, or take everything \
-             back: `cutover rollback {name} --force`"
-        ),
+        HoldReason::Drift {
+            found, adoption, ..
+        } => drifted::remedy(found, *adoption, name.as_str()),
         HoldReason::AlreadyAtBaseline {} => {
             format!("nothing is written over them; end it: `cutover rollback {name}`")
         }
-        HoldReason::AlarmRed { alarm } => format!(
+        HoldReason::AlarmRed {
+            alarm,
+            started: false,
+        } => format!(
             "wait for green, or start all the same: `cutover ignore-alarm {name} {} --reason …`",
             quoted(&alarm.to_string())
         ),
@@ -311,6 +356,13 @@ pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> 
         HoldReason::Route53Unreadable { .. } => {
             "check the credentials and Route 53's health".to_owned()
         }
+        HoldReason::NameUsed {
+            phase: Phase::Reverted,
+            unresolved,
+            ..
+        } => format!("{}, which takes this file", try_again(*unresolved, name)),
+        HoldReason::NameUsed { .. } => "give the new cutover another `name`".to_owned(),
+        HoldReason::Reverted { unresolved, .. } => try_again(*unresolved, name),
         HoldReason::Claimed { by, .. } => {
             format!("it starts when that one has ended: `cutover status {by}`")
         }
@@ -321,10 +373,15 @@ pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> 
             "a cutover keeps its records: put the old ones back; or end this one (`cutover rollback {name}`), and give \
              the file another `name`, so that a cutover of its own begins with the new ones"
         ),
+        HoldReason::PlanChanged {
+            refused: Some(refused),
+            ..
+        } => format!("put the old one back; `amend` does not take this one: {refused}"),
         HoldReason::PlanChanged { path, .. } => format!(
             "take the new one: `cutover amend {}`, or put the old one back",
             quoted(path)
         ),
+        HoldReason::PlanUnreadable { gone: true, .. } => "put the file back".to_owned(),
         HoldReason::PlanUnreadable { path, .. } => {
             format!("see what is wrong: `cutover check {}`", quoted(path))
         }
@@ -361,7 +418,8 @@ pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> 
         | HoldReason::Climbing { .. }
         | HoldReason::NeverCompared { .. }
         | HoldReason::TooFewRequests { .. } => return evidence::remedy(reason),
-        HoldReason::FallbackUnknown { .. }
+        HoldReason::AlarmRed { started: true, .. }
+        | HoldReason::FallbackUnknown { .. }
         | HoldReason::NoData { .. }
         | HoldReason::Unknown { .. }
         | HoldReason::Preflight { .. }

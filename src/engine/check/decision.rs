@@ -60,7 +60,7 @@ pub fn decision(
                 })?;
             }
             Event::StepCompleted { step } => bake_ended(state, observation, decision, *step, now)?,
-            Event::BakeSkipDecided { skipped: true, .. } | Event::Completed {} => {
+            Event::BakeSkipDecided { skipped: true, .. } | Event::Completed { .. } => {
                 gates_are_green(state, observation)?;
             }
             Event::Reverted { cancelled: false } => was_read_twice(state, observation)?,
@@ -212,7 +212,11 @@ fn failed_gates_are_answered(
 ) -> Result<(), Violation> {
     let armed = match state.phase {
         Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => true,
-        Phase::Waiting | Phase::Completed | Phase::Reverting | Phase::Reverted => false,
+        Phase::Waiting
+        | Phase::Completed
+        | Phase::Reverting
+        | Phase::Reverted
+        | Phase::Abandoned => false,
     };
     if !armed || state.first_write.is_none() {
         return Ok(());
@@ -259,6 +263,7 @@ fn finished_is_quiet(state: &State, decision: &Decision) -> Result<(), Violation
     let over = match state.phase {
         Phase::Reverted => state.write.is_none(),
         Phase::Completed => state.rollback.is_none(),
+        Phase::Abandoned => true,
         Phase::Waiting
         | Phase::Shifting
         | Phase::Settling

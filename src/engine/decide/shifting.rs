@@ -142,7 +142,7 @@ fn give_up(
     }];
     // Before anything of ours is there, a foreign group is a matter for the preflight.
     if begun && !foreign.is_empty() {
-        events.push(Event::DriftDetected { groups: foreign });
+        events.push(view.drift_detected(foreign));
     }
     Decision {
         events,
@@ -200,7 +200,8 @@ fn finish_zones(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
 }
 
 fn waiting(view: &View<'_>, write: &Write) -> Decision {
-    let message = write.trouble().map(str::to_owned);
+    let last = view.state.abandoned_for.as_deref();
+    let message = write.trouble().or(last).map(str::to_owned);
     let mut decision = Decision::hold(HoldReason::Shifting {
         step: write.step,
         message,

@@ -247,8 +247,9 @@ impl State {
                 self.ignored.remove(alarm);
                 Ok(())
             }
-            Event::DriftDetected { groups } => {
+            Event::DriftDetected { groups, members } => {
                 self.drift = Some(groups.clone());
+                self.found = members.clone();
                 Ok(())
             }
             Event::DriftCleared {} => {
@@ -272,7 +273,9 @@ impl State {
             Event::BaselineSeen { at } => self.baseline_seen(*at),
             Event::Reverted { cancelled } => self.reverted(*cancelled, at),
             Event::Halted { reason } => self.halted(reason, at),
-            Event::Completed {} => self.completed(at),
+            Event::Completed { adopted: None } => self.completed(at),
+            Event::Completed { adopted: Some(_) } => self.completed_as_found(at),
+            Event::Abandoned { .. } => self.abandoned(at),
             Event::PageSent { of } => {
                 self.pages.remove(of);
                 Ok(())
@@ -504,7 +507,8 @@ impl State {
             | Phase::Settling
             | Phase::Baking
             | Phase::Completed
-            | Phase::Reverting => Err("there is nothing to retry".to_owned()),
+            | Phase::Reverting
+            | Phase::Abandoned => Err("there is nothing to retry".to_owned()),
         }
     }
 
@@ -523,6 +527,7 @@ impl State {
             verified_step: 0,
             step_began_at: None,
             abandoned_at: None,
+            abandoned_for: None,
             baseline: None,
             verified: None,
             intended: BTreeMap::new(),
@@ -539,6 +544,7 @@ impl State {
             approval_asked: None,
             skip_requested: None,
             drift: None,
+            found: BTreeMap::new(),
             rollback: None,
             revert: None,
             hooks: BTreeMap::new(),
