@@ -16,9 +16,7 @@ pub fn of_run<'a>(
     let mut exit = Exit::Done;
     for state in states {
         match state.phase {
-            Phase::Completed | Phase::Reverted | Phase::Abandoned
-                if used.contains(&state.name) =>
-            {
+            Phase::Completed | Phase::Reverted | Phase::Abandoned if used.contains(&state.name) => {
                 exit = exit.max(Exit::PreflightRefused);
             }
             Phase::Completed => {}
@@ -129,7 +127,7 @@ gates: { alarms: [ red ] }
 
     #[test]
     fn a_run_ends_only_when_everything_is_over() {
-        let run = |phases: &[Phase]| of_run(&states(phases));
+        let run = |phases: &[Phase]| of_run(&states(phases), &BTreeSet::new());
         assert_eq!(run(&[Phase::Completed]), Some(Exit::Done));
         assert_eq!(
             run(&[Phase::Reverted, Phase::Completed]),
@@ -141,7 +139,8 @@ gates: { alarms: [ red ] }
 
     #[test]
     fn a_round_ends_with_the_gravest_thing() {
-        let round = |phases: &[Phase], refused| of_round(&states(phases), refused);
+        let round =
+            |phases: &[Phase], refused| of_round(&states(phases), &BTreeSet::new(), refused);
         assert_eq!(round(&[Phase::Waiting, Phase::Baking], false), Exit::Done);
         assert_eq!(round(&[Phase::Baking], true), Exit::PlanInvalid);
         assert_eq!(round(&[Phase::Reverted], true), Exit::Reverted);
@@ -158,7 +157,10 @@ gates: { alarms: [ red ] }
             group: None,
             message: String::new(),
         }];
-        assert_eq!(of_round([&refused], true), Exit::PreflightRefused);
+        assert_eq!(
+            of_round([&refused], &BTreeSet::new(), true),
+            Exit::PreflightRefused
+        );
     }
 
     #[test]
@@ -169,7 +171,10 @@ gates: { alarms: [ red ] }
             None
         );
         let mut drifted = state(Phase::Halted);
-        drifted.halt = Some(HaltReason::Drift { groups: vec![] });
+        drifted.halt = Some(HaltReason::Drift {
+            groups: vec![],
+            found: Vec::new(),
+        });
         assert_eq!(of_rollback([&drifted]), Some(Exit::Halted));
     }
 }

@@ -266,7 +266,10 @@ pub fn adopt_drift(state: &State, reason: &str) -> Answer {
             .get(*index)
             .map_or_else(|| format!("group {index}"), |group| group.name.to_string());
         let Some(image) = image else {
-            return refuse(not_adopted(&group, astray.iter().find(|it| it.group.name.to_string() == group)));
+            return refuse(not_adopted(
+                &group,
+                astray.iter().find(|it| it.group.name.to_string() == group),
+            ));
         };
         adoptable(&group, image, most)?;
         images.insert(*index, image.clone());
@@ -297,9 +300,9 @@ fn not_adopted(group: &str, astray: Option<&Astray>) -> String {
             "a member of {group} is gone; put it back by hand, or `rollback --force` creates it again and gives the old side \
              ({force_leads_to}) its traffic back, or `abandon` the cutover"
         ),
-        Some(Found::Both { .. }) | None => format!(
-            "a member of {group} is gone; put it back by hand, or `abandon` the cutover"
-        ),
+        Some(Found::Both { .. }) | None => {
+            format!("a member of {group} is gone; put it back by hand, or `abandon` the cutover")
+        }
     }
 }
 

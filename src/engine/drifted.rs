@@ -77,7 +77,11 @@ const OTHER_POLICIES: [&str; 7] = [
 /// The policy of a record that is not weighted; none for a weighted one.
 pub fn other_policy(record: &RecordSet) -> Option<&str> {
     let of_policy = |field: &&String| OTHER_POLICIES.contains(&field.as_str());
-    record.unsupported.iter().find(of_policy).map(String::as_str)
+    record
+        .unsupported
+        .iter()
+        .find(of_policy)
+        .map(String::as_str)
 }
 
 /// Where a record leads: its alias, or its values.
@@ -173,9 +177,15 @@ fn both(verified: &GroupImage, image: &GroupImage) -> Found {
     for (before, now) in [(&verified.old, &image.old), (&verified.new, &image.new)] {
         let identifier = &now.set_identifier;
         let fields = [
-            ("target", before.values != now.values || before.alias != now.alias),
+            (
+                "target",
+                before.values != now.values || before.alias != now.alias,
+            ),
             ("TTL", before.ttl != now.ttl),
-            ("health check", before.health_check_id != now.health_check_id),
+            (
+                "health check",
+                before.health_check_id != now.health_check_id,
+            ),
             ("other fields", before.unsupported != now.unsupported),
         ];
         for (field, differs) in fields {

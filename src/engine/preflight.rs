@@ -1,7 +1,7 @@
 //! Whether a cutover may start, judged from what Route 53 holds (RULES B2, DESIGN section 7).
 
-use super::hold::HoldReason;
 use super::drifted::{other_policy, target, unweighted};
+use super::hold::HoldReason;
 use super::observation::{GroupReading, Observation};
 use super::plan::{Group, Plan};
 use super::record::{GroupImage, RecordSet};
@@ -167,7 +167,9 @@ fn refusals(
     if image.old.ttl != image.new.ttl {
         messages.push("the members' TTLs differ; give all members of the group one TTL".to_owned());
     }
-    let weighted = [&image.old, &image.new].iter().all(|it| other_policy(it).is_none());
+    let weighted = [&image.old, &image.new]
+        .iter()
+        .all(|it| other_policy(it).is_none());
     if weighted {
         messages.extend(weights_refused(plan, image.pair(), baseline, as_is));
     }

@@ -89,10 +89,15 @@ pub(super) fn remedy(found: &[Astray], adoption: Adoption, name: &str) -> String
 
 /// How everything goes back over what somebody else wrote, and how to leave it.
 pub(super) fn back_or_leave(found: &[Astray], name: &str) -> String {
-    let leave = format!("end the cutover here and write nothing: `cutover abandon {name} --reason …`");
+    let leave =
+        format!("end the cutover here and write nothing: `cutover abandon {name} --reason …`");
     for astray in found {
         if let Found::Unweighted { policy, .. } = &astray.found {
-            let what = if policy == "simple" { "simple" } else { "other" };
+            let what = if policy == "simple" {
+                "simple"
+            } else {
+                "other"
+            };
             return format!(
                 "{leave} (no weighted record can be written beside the {what} record: `cutover rollback {name} --force` \
                  works only after that record was deleted)"
@@ -160,7 +165,8 @@ fn behind(left: &LeftBehind) -> String {
             text::second(*until)
         ),
         LeftBehind::Revert {} => {
-            "the revert that was under way, of which a write may still land within a minute".to_owned()
+            "the revert that was under way, of which a write may still land within a minute"
+                .to_owned()
         }
         LeftBehind::Jobs { jobs, on } => {
             let place = match on {

@@ -317,7 +317,8 @@ fn reverted(
 /// How a cutover that went back is tried again.
 fn try_again(unresolved: bool, name: &CutoverName) -> String {
     if unresolved {
-        return "a write of it is still looked for; it can be tried again some minutes later".to_owned();
+        return "a write of it is still looked for; it can be tried again some minutes later"
+            .to_owned();
     }
     format!("once mended, try it again: `cutover retry {name}`")
 }
@@ -521,9 +522,11 @@ mod tests {
             },
             HaltReason::Drift {
                 groups: vec![group()],
+                found: Vec::new(),
             },
             HaltReason::StepFailed {
                 message: message.clone(),
+                verified: false,
             },
             HaltReason::Invariant { message },
         ];
@@ -544,10 +547,13 @@ mod tests {
             HoldReason::RevertBlocked { message: message() },
             HoldReason::Drift {
                 groups: vec![group()],
+                found: Vec::new(),
+                adoption: crate::engine::drifted::Adoption::Refused,
             },
             HoldReason::AlreadyAtBaseline {},
             HoldReason::AlarmRed {
                 alarm: alarm().into(),
+                started: false,
             },
             HoldReason::FallbackRed { alarm: fallback() },
             HoldReason::FallbackUnknown {
@@ -590,14 +596,17 @@ mod tests {
             HoldReason::PlanChanged {
                 path: path(),
                 records: false,
+                refused: None,
             },
             HoldReason::PlanChanged {
                 path: path(),
                 records: true,
+                refused: None,
             },
             HoldReason::PlanUnreadable {
                 path: path(),
                 message: message(),
+                gone: false,
             },
             HoldReason::JournalDown { message: message() },
             HoldReason::BreakGlass { message: message() },

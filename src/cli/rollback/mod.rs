@@ -4,6 +4,7 @@ mod aftermath;
 mod calls;
 mod from_files;
 mod progress;
+mod recreated;
 mod stored;
 
 use std::collections::BTreeSet;
@@ -81,7 +82,8 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
         }
         let states = going.iter().map(|(name, _)| desk.books.state(name));
         let states = states.collect::<Result<Vec<State>>>()?;
-        let calls = Calls::of_states(&states, mode(args)).shown();
+        let mut calls = Calls::of_states(&states, mode(args)).shown();
+        calls.push_str(&recreated::recreated(&states, args.force));
         let force = if args.force {
             ", over whatever is there"
         } else {

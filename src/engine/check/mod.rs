@@ -301,8 +301,13 @@ impl Checker {
             {
                 one(Invariant::I1, "it completed without the last bake")
             }
-            Event::Completed { adopted: Some(_) } if state.astray().is_empty() && state.halt.is_none() => {
-                one(Invariant::I1, "it completed early, although nothing had drifted")
+            Event::Completed { adopted: Some(_) }
+                if state.astray().is_empty() && state.halt.is_none() =>
+            {
+                one(
+                    Invariant::I1,
+                    "it completed early, although nothing had drifted",
+                )
             }
             Event::Reverted { cancelled: false } => self.reverted(state, entry.at),
             Event::Reverted { cancelled: true } if !state.intended.is_empty() => one(

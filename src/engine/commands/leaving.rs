@@ -24,7 +24,12 @@ fn left_behind(state: &State) -> Vec<LeftBehind> {
     let mut left = Vec::new();
     let astray = found(state);
     if state.has_started() {
-        for (group, image) in state.plan().records.iter().zip(state.verified.iter().flatten()) {
+        for (group, image) in state
+            .plan()
+            .records
+            .iter()
+            .zip(state.verified.iter().flatten())
+        {
             match astray.iter().find(|astray| astray.group == group.name) {
                 Some(astray) => left.push(LeftBehind::Changed {
                     astray: astray.clone(),
@@ -88,7 +93,10 @@ pub(super) fn complete_as_found(
     for astray in &found {
         refuse_if(
             !astray.is_the_end() && !as_stepped(state, astray),
-            &format!("{} has changed in another way; see `cutover status`", astray.group),
+            &format!(
+                "{} has changed in another way; see `cutover status`",
+                astray.group
+            ),
         )?;
     }
     let halted_back = matches!(state.halt, Some(HaltReason::Drift { .. }));
@@ -117,7 +125,10 @@ pub(super) fn complete_as_found(
 
 /// Whether a group with both members gives the new side what the last step does.
 fn as_stepped(state: &State, astray: &Astray) -> bool {
-    let last: Option<WeightPair> = state.plan().step(state.plan().step_count()).map(|step| step.pair);
+    let last: Option<WeightPair> = state
+        .plan()
+        .step(state.plan().step_count())
+        .map(|step| step.pair);
     match &astray.found {
         Found::Both { weights, changed } => Some(*weights) == last && changed.is_empty(),
         Found::Gone { .. } | Found::Unweighted { .. } => false,

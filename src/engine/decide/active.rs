@@ -171,7 +171,7 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
         Phase::Halted => halted(view),
         Phase::Completed | Phase::Reverting | Phase::Reverted | Phase::Abandoned => {
             Decision::default()
-        },
+        }
     };
     if decision.events.is_empty()
         && decision.order.is_none()

@@ -203,9 +203,7 @@ impl<'reel> Reader<'reel> {
             }
             Event::Halted { .. }
             | Event::Abandoned { .. }
-            | Event::HookFailed { given_up: true, .. } => {
-                Some((Sign::Page, said()))
-            }
+            | Event::HookFailed { given_up: true, .. } => Some((Sign::Page, said())),
             Event::HookFailed { .. } => Some((Sign::Hold, said())),
             Event::JobSwitchIntended { to: JobSide::Old } => Some((Sign::Back, said())),
             Event::Completed { .. } => Some((Sign::Forward, self.completed())),
