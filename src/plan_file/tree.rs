@@ -147,7 +147,8 @@ impl<'t> Builder<'t, '_, '_> {
                     format!("write `&{name}` at the value that it stands for, further up")
                 };
                 self.sink.error(&span, message, &help);
-                (Node::new(span, Value::Null), 0)
+                // Whoever reads the value next has no second complaint about it.
+                (Node::new(span, Value::Scalar(format!("*{name}"))), 0)
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), &span);

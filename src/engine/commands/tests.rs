@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::engine::event::{Envelope, JOURNAL_VERSION, Target};
 use crate::engine::fold::fold;
-use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
+use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::jobs::{JobSide, JobSwitch, SwitchAt};
 use crate::engine::plan::{
     Account, AlarmGate, AwsSettings, Gates, Group, HoldOrRevert, NoData, Plan, ZoneRef,
