@@ -93,7 +93,6 @@ mod tests {
     use super::*;
     use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
     use crate::engine::fold::fold;
-    use crate::engine::units::CutoverName;
     use crate::plan_file;
 
     const PLAN: &str = "\
