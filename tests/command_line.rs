@@ -508,6 +508,7 @@ fn what_must_be_confirmed_never_waits_without_a_terminal() {
     desk.bake("recipe-api", ago(30));
     let drift = Event::DriftDetected {
         groups: BTreeMap::from([(0, Some(image(98, 2)))]),
+        members: BTreeMap::new(),
     };
     desk.write("recipe-api", ago(20), vec![drift]);
     let before = desk.says("history recipe-api").out;

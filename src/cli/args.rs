@@ -151,6 +151,9 @@ pub enum Command {
     /// Accept what somebody else changed as the new starting point
     #[command(after_help = help::ADOPT_DRIFT)]
     AdoptDrift(AdoptDrift),
+    /// End a cutover as it stands: nothing is written, and its names are free
+    #[command(after_help = help::ABANDON)]
+    Abandon(Abandon),
     /// Start although an alarm is red, until it is first green
     #[command(after_help = help::IGNORE_ALARM)]
     IgnoreAlarm(IgnoreAlarm),
@@ -407,6 +410,20 @@ pub struct AdoptDrift {
     pub yes: bool,
 }
 
+/// Arguments of `abandon`.
+#[derive(Debug, Args)]
+pub struct Abandon {
+    /// Cutovers, or patterns with * and ?
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT", value_parser = words)]
+    pub reason: String,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
 /// Arguments of `ignore-alarm`.
 #[derive(Debug, Args)]
 pub struct IgnoreAlarm {
@@ -493,6 +510,7 @@ mod tests {
             "approve a",
             "skip-bake a",
             "adopt-drift a",
+            "abandon a",
             "ignore-alarm a b",
             "run p --baseline-as-is",
             "approve a --reason=",

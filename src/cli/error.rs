@@ -9,6 +9,9 @@ use super::exit::Exit;
 use crate::ports::JournalError;
 use crate::report::text;
 
+/// What stands for a name where a command is about the fleet as a whole.
+pub const THE_FLEET: &str = "the fleet";
+
 /// An error that a person can do something about.
 #[derive(Debug, Error)]
 pub enum Expected {
@@ -105,10 +108,14 @@ impl Expected {
                 }]
             }
             Self::JournalMissing { .. } => vec![
-                "`cutover run PATH…` creates it; `--journal URL` or CUTOVER_JOURNAL name another"
+                "name the journal with `--journal URL` or CUTOVER_JOURNAL; only `cutover run PATH…` makes a new one, and \
+                 a new one knows no cutover"
                     .to_owned(),
             ],
             Self::NoTerminal(_) => vec!["add `--yes` if that is meant".to_owned()],
+            Self::DoesNotApply { name, .. } if name == THE_FLEET => {
+                vec!["nothing was written; see `cutover status`".to_owned()]
+            }
             Self::DoesNotApply { name, .. } => {
                 vec![format!("nothing was written; see `cutover status {name}`")]
             }

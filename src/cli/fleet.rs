@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::args::{Freeze, Moment, Resume, Unfreeze};
 use super::books::Books;
 use super::context::{Context, runtime};
-use super::error::Expected;
+use super::error::{Expected, THE_FLEET};
 use super::exit::Exit;
 use super::operate::{Desk, RACES_MAX, actor, say};
 use crate::engine::commands::Answer;
@@ -63,7 +63,7 @@ fn give(
             let now = context.clock.now();
             let event = decide(&fleet, now).map_err(|reason| Expected::DoesNotApply {
                 command,
-                name: "the fleet".to_owned(),
+                name: THE_FLEET.to_owned(),
                 reason: reason.to_string(),
             })?;
             let entry = NewEntry {

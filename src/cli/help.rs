@@ -183,12 +183,21 @@ Exit codes: 0 taken, 2 no such cutover, 10 a plan is not valid, 12 it may not ch
 
 /// Below `adopt-drift --help`.
 pub const ADOPT_DRIFT: &str = "\
-Takes the records as they are now for the verified ones. The weights that a revert goes back to stay. Asks first; without a terminal, --yes is needed.
+Takes the records as they are now for the verified ones. The weights that a revert goes back to stay. In the last step, if the old member is gone or the record leads to the new side without weights, it completes the cutover instead, and there is no way back. Asks first; without a terminal, --yes is needed.
 
 Examples:
   cutover adopt-drift recipe-api --reason 'health check added by the network team'
 
-Exit codes: 0 adopted, 2 no such cutover or not confirmed, 12 nothing has drifted, or it cannot be adopted";
+Exit codes: 0 adopted or completed, 2 no such cutover or not confirmed, 12 nothing has drifted, or it cannot be adopted";
+
+/// Below `abandon --help`.
+pub const ABANDON: &str = "\
+For a cutover that can neither go on nor back. Nothing is written to Route 53, jobs stay where they are, and no gate is watched any more; says what is left where. Its names are free for other cutovers, its place in the fleet too; what comes `after` it goes on holding, since it never completes. Asks first; without a terminal, --yes is needed.
+
+Examples:
+  cutover abandon recipe-api --reason 'terraform owns the record now' --yes
+
+Exit codes: 0 abandoned, 2 no such cutover or not confirmed, 12 it is over";
 
 /// Below `ignore-alarm --help`.
 pub const IGNORE_ALARM: &str = "\

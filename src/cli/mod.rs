@@ -1,5 +1,6 @@
 //! The command line: one file a command; the only place where everything meets.
 
+pub mod abandon;
 pub mod adopt_drift;
 pub mod amend;
 pub mod approve;
@@ -115,6 +116,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Exit> {
         }),
         Command::Amend(args) => amend::run(context, args),
         Command::AdoptDrift(args) => adopt_drift::run(context, args),
+        Command::Abandon(args) => abandon::run(context, args),
         Command::IgnoreAlarm(args) => ignore_alarm::run(context, args),
         Command::Rollback(args) => rollback::run(context, args),
         Command::NotifyTest(args) => notify_test::run(context, args),

@@ -1,17 +1,26 @@
 //! From where the cutovers ended to the exit code (RULES J).
 
+use std::collections::BTreeSet;
+
 use super::exit::Exit;
 use crate::engine::hold::HoldReason;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
 
-/// How `run` ends: only when every cutover is over. None: it goes on, also where one is halted.
-pub fn of_run<'a>(states: impl IntoIterator<Item = &'a State>) -> Option<Exit> {
+/// How `run` ends: only when every cutover is over. None: it goes on, also where one is halted. `used` are those whose
+/// names are those of other plans now.
+pub fn of_run<'a>(
+    states: impl IntoIterator<Item = &'a State>,
+    used: &BTreeSet<CutoverName>,
+) -> Option<Exit> {
     let mut exit = Exit::Done;
     for state in states {
         match state.phase {
+            Phase::Completed | Phase::Reverted | Phase::Abandoned if used.contains(&state.name) => {
+                exit = exit.max(Exit::PreflightRefused);
+            }
             Phase::Completed => {}
-            Phase::Reverted => exit = Exit::Reverted,
+            Phase::Reverted | Phase::Abandoned => exit = exit.max(Exit::Reverted),
             Phase::Waiting
             | Phase::Shifting
             | Phase::Settling
@@ -33,7 +42,11 @@ pub fn of_damaged<'a>(mut damaged: impl Iterator<Item = &'a CutoverName>) -> Exi
 
 /// How `run --once` ends: the gravest thing that is the case after the round. A red alarm or a shut window before the
 /// start is no refusal.
-pub fn of_round<'a>(states: impl IntoIterator<Item = &'a State>, file_refused: bool) -> Exit {
+pub fn of_round<'a>(
+    states: impl IntoIterator<Item = &'a State>,
+    used: &BTreeSet<CutoverName>,
+    file_refused: bool,
+) -> Exit {
     let from_files = if file_refused {
         Exit::PlanInvalid
     } else {
@@ -42,7 +55,10 @@ pub fn of_round<'a>(states: impl IntoIterator<Item = &'a State>, file_refused: b
     let exits = states.into_iter().map(|state| match state.phase {
         Phase::Halted => Exit::Halted,
         Phase::Reverting => Exit::RevertUnfinished,
-        Phase::Reverted => Exit::Reverted,
+        Phase::Completed | Phase::Reverted | Phase::Abandoned if used.contains(&state.name) => {
+            Exit::PreflightRefused
+        }
+        Phase::Reverted | Phase::Abandoned => Exit::Reverted,
         Phase::Waiting if is_refused(&state.held) => Exit::PreflightRefused,
         Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Completed => {
             Exit::Done
@@ -101,7 +117,7 @@ gates: { alarms: [ red ] }
 
     #[test]
     fn a_run_ends_only_when_everything_is_over() {
-        let run = |phases: &[Phase]| of_run(&states(phases));
+        let run = |phases: &[Phase]| of_run(&states(phases), &BTreeSet::new());
         assert_eq!(run(&[Phase::Completed]), Some(Exit::Done));
         assert_eq!(
             run(&[Phase::Reverted, Phase::Completed]),
@@ -113,7 +129,8 @@ gates: { alarms: [ red ] }
 
     #[test]
     fn a_round_ends_with_the_gravest_thing() {
-        let round = |phases: &[Phase], refused| of_round(&states(phases), refused);
+        let round =
+            |phases: &[Phase], refused| of_round(&states(phases), &BTreeSet::new(), refused);
         assert_eq!(round(&[Phase::Waiting, Phase::Baking], false), Exit::Done);
         assert_eq!(round(&[Phase::Baking], true), Exit::PlanInvalid);
         assert_eq!(round(&[Phase::Reverted], true), Exit::Reverted);
@@ -130,6 +147,9 @@ gates: { alarms: [ red ] }
             group: None,
             message: String::new(),
         }];
-        assert_eq!(of_round([&refused], true), Exit::PreflightRefused);
+        assert_eq!(
+            of_round([&refused], &BTreeSet::new(), true),
+            Exit::PreflightRefused
+        );
     }
 }

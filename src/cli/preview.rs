@@ -17,7 +17,7 @@ use super::plans;
 use crate::aws::{Options, connect};
 use crate::controller::around_now;
 use crate::engine::around::{self, AliasTtls, AroundReading};
-use crate::engine::decide;
+use crate::engine::decide::{self, name_used};
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
 use crate::engine::evidence::plan::{Metric, Query};
 use crate::engine::evidence::reading::{Readings as Series, SeriesReading};
@@ -87,7 +87,10 @@ pub async fn preview(
         if let Some(limits) = &limits {
             fleet.settings = limits.clone();
         }
-        let preview = readings.into_preview(args, &state, (&known, &fleet), now);
+        let file = FileReading::Plan(Arc::new(source.clone()));
+        let ended = known.get(&source.plan.name);
+        let used = ended.and_then(|ended| name_used(ended, &file));
+        let preview = readings.into_preview(args, &state, (&known, &fleet), used, now);
         previews.push(Preview {
             fleet: limits,
             ..preview
@@ -248,6 +251,7 @@ impl Readings {
         args: &args::Preview,
         state: &State,
         (known, fleet): (&BTreeMap<CutoverName, State>, &Fleet),
+        used: Option<HoldReason>,
         now: Timestamp,
     ) -> Preview {
         let plan = state.plan().clone();
@@ -265,6 +269,7 @@ impl Readings {
                 }
             }
         }
+        problems.extend(used);
         problems.extend(self.denied);
         problems.sort();
         problems.dedup();

@@ -139,14 +139,16 @@ async fn control(
     let mut controller = Controller::new(outside, settings);
     if args.once {
         controller.run_once().await?;
-        let exit = outcome::of_round(controller.states(), file_refused);
+        let used = controller.names_used();
+        let exit = outcome::of_round(controller.states(), &used, file_refused);
         return Ok(exit.max(outcome::of_damaged(controller.damaged())));
     }
     tracing::info!("watching; a first SIGTERM or Ctrl-C stops cleanly, a second one at once");
     match controller.run(stop_signal()?).await? {
         Ending::Stopped => Ok(Exit::Done),
         Ending::Finished => {
-            let exit = outcome::of_run(controller.states()).unwrap_or(Exit::Done);
+            let ended = outcome::of_run(controller.states(), &controller.names_used());
+            let exit = ended.unwrap_or(Exit::Done);
             Ok(exit.max(outcome::of_damaged(controller.damaged())))
         }
     }

@@ -46,10 +46,16 @@ pub fn run(context: &mut Context<'_>, args: &Status) -> Result<Exit> {
         Ok(journal) => journal,
         Err(error) => match error.downcast_ref::<Expected>() {
             Some(Expected::JournalMissing { place }) => {
-                let note = format!("no journal at {place}; `cutover run PATH…` creates it");
-                context.note(&note)?;
-                // In either format, as the rule has it.
-                context.print("[]\n")?;
+                context.note(&format!(
+                    "no journal at {place}, so that no cutover is known; name another with `--journal URL` or \
+                     CUTOVER_JOURNAL, or begin with `cutover run PATH…`, which makes one"
+                ))?;
+                // In either format, as the rule has it; brackets tell a person on a terminal nothing.
+                if context.json() || !context.terminal.out {
+                    context.print("[]\n")?;
+                } else {
+                    context.print("no cutover to show\n")?;
+                }
                 return Ok(Exit::Done);
             }
             _ => return Err(error),
@@ -363,7 +369,13 @@ fn row(books: &Books, state: &State, glances: &Glances<'_>, now: Timestamp) -> R
         step: match state.phase {
             Phase::Completed => plan.step_count(),
             Phase::Reverted => 0,
-            _ => state.step,
+            Phase::Waiting
+            | Phase::Shifting
+            | Phase::Settling
+            | Phase::Baking
+            | Phase::Reverting
+            | Phase::Halted
+            | Phase::Abandoned => state.step,
         },
         steps: plan.step_count(),
         intended_share: intended_share(state),
@@ -428,7 +440,13 @@ fn journaled(state: &State, index: usize) -> Option<WeightPair> {
 /// Why nothing moves: from a fresh look, else from the journal; without what commands have settled since.
 fn because(state: &State, fresh: Option<&Glance>) -> Vec<HoldReason> {
     if state.phase.is_final() {
-        return after_the_end(state).into_iter().collect();
+        let mut because: Vec<HoldReason> = reverted(state).into_iter().collect();
+        because.extend(after_the_end(state));
+        let seen = fresh.iter().flat_map(|glance| &glance.because);
+        because.extend(seen.cloned());
+        because.sort();
+        because.dedup();
+        return because;
     }
     let held_now = state.held_at.is_some_and(|at| at >= state.phase_since);
     let mut because = match fresh {
@@ -465,11 +483,27 @@ fn after_the_end(state: &State) -> Option<HoldReason> {
     Some(HoldReason::OthersHoldWeight { members })
 }
 
+/// Why a cutover went back, if it did.
+fn reverted(state: &State) -> Option<HoldReason> {
+    if state.phase != Phase::Reverted {
+        return None;
+    }
+    let revert = state.revert.as_ref();
+    let step = revert.and_then(|revert| state.plan().step(revert.step));
+    let share = step.and_then(|step| step.pair.share());
+    Some(HoldReason::Reverted {
+        cause: revert.map(|revert| revert.cause.clone()),
+        share: share.unwrap_or(Share::ZERO),
+        at: state.phase_since,
+        unresolved: state.write.is_some(),
+    })
+}
+
 /// What the phase itself says, where nobody has said more.
 fn phase_hold(state: &State) -> Option<HoldReason> {
     let step = state.step;
     match state.phase {
-        Phase::Waiting | Phase::Completed | Phase::Reverted => None,
+        Phase::Waiting | Phase::Completed | Phase::Reverted | Phase::Abandoned => None,
         Phase::Shifting => Some(HoldReason::Shifting {
             step,
             message: state

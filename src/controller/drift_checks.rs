@@ -80,6 +80,7 @@ fn may_wait(state: &State) -> bool {
         | Phase::Shifting
         | Phase::Completed
         | Phase::Reverting
-        | Phase::Reverted => false,
+        | Phase::Reverted
+        | Phase::Abandoned => false,
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::book::{self, Draft};
 use super::{Controller, ControllerError, Scope};
+use crate::engine::decide::name_used;
 use crate::engine::event::Event;
 use crate::engine::fleet::NAMED_MAX;
 use crate::engine::observation::FileReading;
@@ -94,6 +95,19 @@ impl Controller {
         // What is journaled now, or is to be tried again, is another edition.
         self.watched.made_of = edition.filter(|_| fresh.is_empty()).map(|of| (looked, of));
         self.accept(fresh).await
+    }
+
+    /// The cutovers that are over, and whose names stand in files that are other plans (RULES L9).
+    pub fn names_used(&self) -> BTreeSet<CutoverName> {
+        let mut used = BTreeSet::new();
+        for state in self.book.states() {
+            if let Some(file) = self.watched.readings.get(&state.name)
+                && name_used(state, file).is_some()
+            {
+                used.insert(state.name.clone());
+            }
+        }
+        used
     }
 
     /// Of files with one name, the one that the cutover came from: that one stands, also before it has started.

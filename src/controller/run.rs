@@ -203,8 +203,16 @@ impl Controller {
             Scope::Files => state.phase.is_final() && state.rollback.is_none(),
             Scope::Rollback(_) => {
                 let drifted = matches!(state.halt, Some(HaltReason::Drift { .. }));
-                let back =
-                    state.phase == Phase::Reverted || (state.phase == Phase::Halted && drifted);
+                let back = match state.phase {
+                    Phase::Reverted | Phase::Abandoned => true,
+                    Phase::Halted => drifted,
+                    Phase::Waiting
+                    | Phase::Shifting
+                    | Phase::Settling
+                    | Phase::Baking
+                    | Phase::Completed
+                    | Phase::Reverting => false,
+                };
                 // What became damaged meanwhile can be taken back only by writing its stored baseline.
                 (back && state.rollback.is_none()) || self.book.is_damaged(&state.name)
             }

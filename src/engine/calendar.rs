@@ -62,7 +62,11 @@ impl Calendar {
                 };
                 (step + 1, ready_at)
             }
-            Phase::Completed | Phase::Reverting | Phase::Reverted | Phase::Halted => return None,
+            Phase::Completed
+            | Phase::Reverting
+            | Phase::Reverted
+            | Phase::Halted
+            | Phase::Abandoned => return None,
         };
         Some(Self::from_step(plan, next, settle, ready_at))
     }

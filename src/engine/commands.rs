@@ -3,11 +3,17 @@
 //! Every function answers with the one event to append, or says why the command does not apply. Nothing is written
 //! here: the caller appends, conditional on the sequence number of the state that was looked at.
 
+mod leaving;
+
+pub use leaving::abandon;
+
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use super::drifted::{Adoption, Astray, Found};
 use super::event::{Event, RevertMode};
+use super::hold::HaltReason;
 use super::plan::{PlanSource, Step};
 use super::record::GroupImage;
 use super::state::{Phase, State};
@@ -131,6 +137,15 @@ pub fn skip_bake(state: &State, reason: &str) -> Answer {
     )?;
     refuse_if(state.bake.over, "the bake is over already")?;
     refuse_if(
+        state.drift.is_some(),
+        "the records have drifted, and a bake is skipped only if nothing else holds; see `cutover status`",
+    )?;
+    refuse_if(
+        state.bake.running_since.is_none(),
+        "the bake clock stands: not all gates passed when they were last looked at, and a bake is skipped only if all \
+         do; see `cutover status`",
+    )?;
+    refuse_if(
         state.skip_requested == Some(state.step),
         "the skip was asked for already; the controller decides it at its next round",
     )?;
@@ -169,7 +184,8 @@ pub fn retry(state: &State, reason: Option<&str>) -> Answer {
         | Phase::Settling
         | Phase::Baking
         | Phase::Completed
-        | Phase::Reverting => refuse(format!(
+        | Phase::Reverting
+        | Phase::Abandoned => refuse(format!(
             "it is {}; only a reverted or halted cutover can be tried again",
             state.phase.label()
         )),
@@ -230,9 +246,18 @@ pub fn adopt_drift(state: &State, reason: &str) -> Answer {
         state.phase == Phase::Reverting,
         "the traffic is going back; `rollback --force` overwrites the drift",
     )?;
+    if let Some(end) = leaving::complete_as_found(state, reason)? {
+        return Ok(end);
+    }
     let Some(drift) = &state.drift else {
-        return refuse("nothing has drifted".to_owned());
+        return refuse(match &state.halt {
+            Some(HaltReason::Drift { .. }) => {
+                "it is halted on its way back; `rollback --force` overwrites the drift, `abandon` leaves it".to_owned()
+            }
+            Some(_) | None => "nothing has drifted".to_owned(),
+        });
     };
+    let astray = state.astray();
     let most = state.plan().step(state.step).map(|step| step.pair);
     let mut images: BTreeMap<usize, GroupImage> = BTreeMap::new();
     for (index, image) in drift {
@@ -242,7 +267,10 @@ pub fn adopt_drift(state: &State, reason: &str) -> Answer {
             .get(*index)
             .map_or_else(|| format!("group {index}"), |group| group.name.to_string());
         let Some(image) = image else {
-            return refuse(format!("a member of {group} is gone; put it back by hand"));
+            return refuse(not_adopted(
+                &group,
+                astray.iter().find(|it| it.group.name.to_string() == group),
+            ));
         };
         adoptable(&group, image, most)?;
         images.insert(*index, image.clone());
@@ -251,6 +279,32 @@ pub fn adopt_drift(state: &State, reason: &str) -> Answer {
         images,
         reason: reason.to_owned(),
     })
+}
+
+/// What [`adopt_drift`] does in this state.
+pub fn adoption(state: &State) -> Adoption {
+    match adopt_drift(state, "") {
+        Ok(Event::Completed { .. }) => Adoption::Completes,
+        Ok(_) => Adoption::GoesOn,
+        Err(_) => Adoption::Refused,
+    }
+}
+
+/// Why a group without both members is not taken as it is, and what works instead.
+fn not_adopted(group: &str, astray: Option<&Astray>) -> String {
+    match astray.map(|astray| &astray.found) {
+        Some(Found::Unweighted { policy, .. }) => format!(
+            "{group} has a record without weights ({policy}) now, and no weighted record can stand beside it; delete that \
+             record and `rollback --force`, or `abandon` the cutover"
+        ),
+        Some(Found::Gone { force_leads_to, .. }) => format!(
+            "a member of {group} is gone; put it back by hand, or `rollback --force` creates it again and gives the old side \
+             ({force_leads_to}) its traffic back, or `abandon` the cutover"
+        ),
+        Some(Found::Both { .. }) | None => {
+            format!("a member of {group} is gone; put it back by hand, or `abandon` the cutover")
+        }
+    }
 }
 
 /// Whether one group may be taken as it is.
@@ -354,6 +408,10 @@ pub fn rollback(
         Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => {
             request
         }
+        Phase::Abandoned => refuse(
+            "it was abandoned, and its names may be another cutover's; set the weights by hand"
+                .to_owned(),
+        ),
     }
 }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::around::AliasTtl;
+use super::drifted::Astray;
 use super::evidence::gate::{Attribution, GateId};
 use super::evidence::tally::Tally;
 use super::fleet::{FleetSettings, SharedFate};
@@ -15,7 +16,7 @@ use super::hold::{HaltReason, HoldReason, RevertCause};
 use super::hooks::HookId;
 use super::jobs::JobSide;
 use super::plan::PlanSource;
-use super::record::GroupImage;
+use super::record::{GroupImage, GroupName, RecordSet};
 use super::strays::Stray;
 use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WeightPair, WriteId, ZoneId};
 
@@ -232,6 +233,13 @@ pub enum Event {
         /// What was read, by the group's index; none where a member is gone.
         #[serde(deserialize_with = "by_index")]
         groups: BTreeMap<usize, Option<GroupImage>>,
+        /// All records of the name and type, of groups without both members.
+        #[serde(
+            default,
+            skip_serializing_if = "BTreeMap::is_empty",
+            deserialize_with = "by_index"
+        )]
+        members: BTreeMap<usize, Vec<RecordSet>>,
     },
     /// All groups are again as last verified.
     DriftCleared {},
@@ -297,8 +305,20 @@ pub enum Event {
         /// Why.
         reason: HaltReason,
     },
-    /// The last step's bake is over.
-    Completed {},
+    /// The last step's bake is over; or a person took what was found in the last step for the end.
+    Completed {
+        /// What the person took, where the old side is gone: there is no way back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        adopted: Option<Box<AdoptedEnd>>,
+    },
+    /// A person ended the cutover as it stood: nothing more is written, and its names are free.
+    Abandoned {
+        /// Why.
+        reason: String,
+        /// What was left, and where.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<LeftBehind>,
+    },
     /// A page for the entry `of` was delivered.
     PageSent {
         /// The entry that pages.
@@ -547,6 +567,54 @@ pub enum Event {
     },
 }
 
+/// What a person took for the end of a cutover.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptedEnd {
+    /// Why.
+    pub reason: String,
+    /// The groups that are not as the last step left them.
+    pub found: Vec<Astray>,
+}
+
+/// Something that an abandoned cutover leaves as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "left", rename_all = "snake_case")]
+pub enum LeftBehind {
+    /// A group, at the weights that were last read.
+    Weights {
+        /// The group.
+        group: GroupName,
+        /// Its weights.
+        weights: WeightPair,
+    },
+    /// A group that somebody else changed.
+    Changed {
+        /// What is there.
+        astray: Astray,
+    },
+    /// A write that is not resolved may still land.
+    Write {
+        /// The step that it was for.
+        step: u16,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// The revert that was under way: a write of it may still land within a minute.
+    Revert {},
+    /// The jobs.
+    Jobs {
+        /// The jobs, by name.
+        jobs: Vec<String>,
+        /// The side that they run on; none while they are between.
+        on: Option<JobSide>,
+    },
+    /// A hook that was called and has not answered.
+    Hook {
+        /// Which.
+        hook: HookId,
+    },
+}
+
 /// What became of one job of a change, where it was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobFailure {
@@ -609,7 +677,8 @@ impl Event {
             Self::StrayWeightsFound { .. } => "stray_weights_found",
             Self::Reverted { .. } => "reverted",
             Self::Halted { .. } => "halted",
-            Self::Completed {} => "completed",
+            Self::Completed { .. } => "completed",
+            Self::Abandoned { .. } => "abandoned",
             Self::PageSent { .. } => "page_sent",
             Self::PauseRequested { .. } => "pause_requested",
             Self::ResumeRequested { .. } => "resume_requested",
@@ -658,7 +727,7 @@ impl Event {
             self,
             Self::FleetBudgetSpent { .. } | Self::FleetHeld { .. } | Self::CutoverDamaged { .. }
         );
-        failed_for_good || fleets || matches!(self, Self::Halted { .. })
+        failed_for_good || fleets || matches!(self, Self::Halted { .. } | Self::Abandoned { .. })
     }
 }
 

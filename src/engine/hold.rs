@@ -5,6 +5,7 @@ mod subject;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::drifted::{Adoption, Astray};
 use super::evidence::gate::{Beyond, GateId, Unit};
 use super::evidence::number::Number;
 use super::evidence::sequential::Judgement;
@@ -102,20 +103,32 @@ pub enum HoldReason {
     Drift {
         /// The groups.
         groups: Vec<GroupName>,
+        /// What was expected of each, and what is there.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        found: Vec<Astray>,
+        /// What `adopt-drift` does now.
+        #[serde(default, skip_serializing_if = "Adoption::is_refused")]
+        adoption: Adoption,
     },
     /// Somebody put the weights back to the baseline.
     AlreadyAtBaseline {},
-    /// An alarm is red before the start.
+    /// An alarm is red: before the start, or where drift halted it and only people decide.
     AlarmRed {
         /// The alarm.
         alarm: GateId,
+        /// Whether the cutover has started.
+        #[serde(default, skip_serializing_if = "is_false")]
+        started: bool,
     },
-    /// A metric is beyond its bound before the start.
+    /// A metric is beyond its bound: before the start, or where drift halted it and only people decide.
     MeasureRed {
         /// The gate.
         gate: GateId,
         /// By how much.
         beyond: Beyond,
+        /// Whether the cutover has started.
+        #[serde(default, skip_serializing_if = "is_false")]
+        started: bool,
     },
     /// The traffic is not where the weights say.
     TrafficElsewhere {
@@ -231,6 +244,16 @@ pub enum HoldReason {
         /// Why, and what to do about it.
         message: String,
     },
+    /// A plan file has the name of a cutover that has ended, and is another plan than that one's.
+    NameUsed {
+        /// The file.
+        path: String,
+        /// How that cutover ended.
+        phase: Phase,
+        /// Whether `retry` is refused for now: a write of it is still looked for.
+        #[serde(default, skip_serializing_if = "is_false")]
+        unresolved: bool,
+    },
     /// Another unfinished cutover moves this group.
     Claimed {
         /// The group.
@@ -250,6 +273,9 @@ pub enum HoldReason {
         /// Whether its records are others than those that the baseline is of, which no cutover can change to.
         #[serde(default, skip_serializing_if = "is_false")]
         records: bool,
+        /// Why `amend` does not take it, if so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
     },
     /// The plan file is gone or cannot be read.
     PlanUnreadable {
@@ -257,6 +283,9 @@ pub enum HoldReason {
         path: String,
         /// Why.
         message: String,
+        /// Whether there is no such file any more.
+        #[serde(default, skip_serializing_if = "is_false")]
+        gone: bool,
     },
     /// The journal cannot be written.
     JournalDown {
@@ -421,6 +450,18 @@ pub enum HoldReason {
         /// Of how many.
         groups: usize,
     },
+    /// It went back, or its start was cancelled. Only ever shown: nothing is held.
+    Reverted {
+        /// Why; none where nothing had been written.
+        cause: Option<RevertCause>,
+        /// The new side's share that it went back from.
+        share: Share,
+        /// When it was back.
+        at: Timestamp,
+        /// Whether `retry` is refused for now: a write of it is still looked for.
+        #[serde(default, skip_serializing_if = "is_false")]
+        unresolved: bool,
+    },
 }
 
 #[expect(
@@ -446,11 +487,17 @@ pub enum HaltReason {
     Drift {
         /// The groups.
         groups: Vec<GroupName>,
+        /// What was expected of each, and what is there.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        found: Vec<Astray>,
     },
     /// A step failed and a red fallback alarm forbids taking it back.
     StepFailed {
         /// What failed.
         message: String,
+        /// Whether a step of this attempt was read back, which `retry` can go on from.
+        #[serde(default, skip_serializing_if = "is_false")]
+        verified: bool,
     },
     /// An invariant of this program does not hold.
     Invariant {
@@ -460,7 +507,7 @@ pub enum HaltReason {
 }
 
 /// Why the traffic is taken back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "cause", rename_all = "snake_case")]
 pub enum RevertCause {
     /// An alarm is red.
@@ -556,10 +603,14 @@ impl HoldReason {
             | Self::PlanUnreadable { .. }
             | Self::JournalDown { .. }
             | Self::Preflight { .. }
+            | Self::NameUsed { .. }
             | Self::Claimed { .. }
             | Self::BreakGlass { .. }
             | Self::FleetUnreadable { .. }
-            | Self::Dependency { phase: None, .. }
+            | Self::Dependency {
+                phase: None | Some(Phase::Abandoned),
+                ..
+            }
             | Self::Approval { .. }
             | Self::ApprovalOverdue { .. }
             | Self::WindowShut { opens_at: None, .. }
@@ -570,6 +621,10 @@ impl HoldReason {
             | Self::NeverCompared { .. }
             | Self::AlarmMissing { .. }
             | Self::InSyncLate { .. } => true,
+            // Whoever asked for it knows, and a start that was cancelled was asked for.
+            Self::Reverted { cause, .. } => {
+                !matches!(cause, None | Some(RevertCause::Operator { .. }))
+            }
             Self::FallbackUnknown { .. }
             | Self::NoData { .. }
             | Self::Unknown { .. }
@@ -627,6 +682,7 @@ impl HoldReason {
             Self::UnknownTooLong { .. } => "unknown_too_long",
             Self::Route53Unreadable { .. } => "route53_unreadable",
             Self::Preflight { .. } => "preflight",
+            Self::NameUsed { .. } => "name_used",
             Self::Claimed { .. } => "claimed",
             Self::Clock { .. } => "clock",
             Self::PlanChanged { .. } => "plan_changed",
@@ -653,6 +709,7 @@ impl HoldReason {
             Self::Settling { .. } => "settling",
             Self::Baking { .. } => "baking",
             Self::Reverting { .. } => "reverting",
+            Self::Reverted { .. } => "reverted",
         }
     }
 

@@ -8,6 +8,7 @@ pub mod calendar;
 pub mod check;
 pub mod commands;
 pub mod decide;
+pub mod drifted;
 pub mod event;
 pub mod evidence;
 pub mod fleet;

@@ -1,6 +1,7 @@
 //! Whether a cutover may start, judged from what Route 53 holds (RULES B2, DESIGN section 7).
 
 use super::around::{self, Around, AroundReading};
+use super::drifted::{other_policy, target, unweighted};
 use super::hold::HoldReason;
 use super::observation::{GroupReading, Observation};
 use super::plan::{Group, Plan};
@@ -137,6 +138,20 @@ pub fn image_of(group: &Group, zone: &ZoneId, members: &[RecordSet]) -> Option<G
 }
 
 fn missing(group: &Group, members: &[RecordSet]) -> String {
+    if let Some((record, policy)) = members.iter().find_map(unweighted) {
+        return format!(
+            "has {} that leads to {}; cutover moves weighted records only: replace it with two weighted records with the \
+             set identifiers `{}` (weight 100) and `{}` (weight 0), in one change",
+            if policy == "simple" {
+                "a simple record (no weights)".to_owned()
+            } else {
+                format!("a record of another routing policy ({policy})")
+            },
+            target(record),
+            group.old,
+            group.new
+        );
+    }
     if members.is_empty() {
         return format!(
             "there is no record set {}; create two weighted records with the set identifiers `{}` and `{}`",
@@ -195,7 +210,12 @@ fn refusals(
     if let Some(around) = around {
         messages.extend(around::refusals(plan, group, image, around));
     }
-    messages.extend(weights_refused(plan, image.pair(), baseline, as_is));
+    let weighted = [&image.old, &image.new]
+        .iter()
+        .all(|it| other_policy(it).is_none());
+    if weighted {
+        messages.extend(weights_refused(plan, image.pair(), baseline, as_is));
+    }
     messages
         .into_iter()
         .map(|message| HoldReason::Preflight {
@@ -211,10 +231,15 @@ fn weights_refused(
     baseline: Option<&GroupImage>,
     as_is: bool,
 ) -> Option<String> {
+    if pair.sum() == 0 {
+        return Some(format!(
+            "the weights are {pair} (old/new): Route 53 then answers with either side; set them to 100/0"
+        ));
+    }
     if pair.old.0 == 0 {
         return Some(format!(
-            "the weights are {pair} (old/new): the old side has none; give it all the traffic first, \
-             for example 100/0"
+            "the weights are {pair} (old/new): all traffic is on the new side already; if `old` and `new` are swapped in \
+             the plan, swap them, else there is nothing to cut over"
         ));
     }
     if let Some(baseline) = baseline {

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::around::AliasTtls;
+use super::drifted::Astray;
 use super::event::{Envelope, FailureClass, RevertMode, Target};
 use super::evidence::gate::GateId;
 use super::evidence::tally::Measured;
@@ -15,7 +16,7 @@ use super::hold::{HaltReason, HoldReason, RevertCause, SAME_HOLD_WITHIN};
 use super::hooks::{HookId, HookRun};
 use super::jobs::JobsState;
 use super::plan::{Plan, PlanSource};
-use super::record::GroupImage;
+use super::record::{GroupImage, RecordSet};
 use super::strays::Stray;
 use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WeightPair, WriteId, ZoneId};
 
@@ -39,11 +40,13 @@ pub enum Phase {
     Reverted,
     /// A person must settle something.
     Halted,
+    /// A person ended it as it stood; nothing more is written.
+    Abandoned,
 }
 
 impl Phase {
     /// All phases, in the order of a life.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Waiting,
         Self::Shifting,
         Self::Settling,
@@ -52,6 +55,7 @@ impl Phase {
         Self::Reverting,
         Self::Reverted,
         Self::Halted,
+        Self::Abandoned,
     ];
 
     /// The phase's name as it stands in JSON.
@@ -65,12 +69,21 @@ impl Phase {
             Self::Reverting => "reverting",
             Self::Reverted => "reverted",
             Self::Halted => "halted",
+            Self::Abandoned => "abandoned",
         }
     }
 
     /// Whether the cutover is over.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Completed | Self::Reverted)
+        match self {
+            Self::Completed | Self::Reverted | Self::Abandoned => true,
+            Self::Waiting
+            | Self::Shifting
+            | Self::Settling
+            | Self::Baking
+            | Self::Reverting
+            | Self::Halted => false,
+        }
     }
 }
 
@@ -103,6 +116,8 @@ pub struct State {
     pub step_began_at: Option<Timestamp>,
     /// When a write that Route 53 was asked for was given up, if the last one was.
     pub abandoned_at: Option<Timestamp>,
+    /// What was said of that write.
+    pub abandoned_for: Option<String>,
     /// The images that a revert goes back to, in the plan's order.
     pub baseline: Option<Vec<GroupImage>>,
     /// The images last verified in this attempt (before the first verification: as read for the first write).
@@ -137,6 +152,8 @@ pub struct State {
     pub skip_requested: Option<u16>,
     /// What somebody else changed, by group; a member that is gone has no image.
     pub drift: Option<BTreeMap<usize, Option<GroupImage>>>,
+    /// All records of the drifted groups that are without one of their members.
+    pub found: BTreeMap<usize, Vec<RecordSet>>,
     /// The rollback that a person asked for and that is not yet under way.
     pub rollback: Option<Rollback>,
     /// The revert that is under way, or the last one.
@@ -316,6 +333,8 @@ pub struct Revert {
     pub mode: RevertMode,
     /// When it was decided.
     pub at: Timestamp,
+    /// The step whose weights it takes back.
+    pub step: u16,
     /// When all groups were first read at the baseline.
     pub baseline_seen: Option<Timestamp>,
     /// What somebody else had there when it was last read, if that was so.
@@ -345,6 +364,19 @@ impl State {
     /// The plan in force.
     pub fn plan(&self) -> &Plan {
         &self.source.plan
+    }
+
+    /// What somebody else made of this cutover's groups since they were last verified.
+    pub fn astray(&self) -> Vec<Astray> {
+        let mut all = Vec::new();
+        for (index, image) in self.drift.iter().flatten() {
+            let verified = self.verified.as_ref().and_then(|images| images.get(*index));
+            if let (Some(group), Some(verified)) = (self.plan().records.get(*index), verified) {
+                let members = self.found.get(index).map_or(&[][..], Vec::as_slice);
+                all.push(Astray::of(group, verified, image.as_ref(), members));
+            }
+        }
+        all
     }
 
     /// Whether a hold on this ended so lately that one more is the same hold.
@@ -393,7 +425,8 @@ impl State {
             | Phase::Settling
             | Phase::Baking
             | Phase::Completed
-            | Phase::Halted => self
+            | Phase::Halted
+            | Phase::Abandoned => self
                 .plan()
                 .step(self.step)
                 .map(|step| step.pair)

@@ -141,9 +141,14 @@ impl<'t> Builder<'t, '_, '_> {
             Event::Alias(anchor) => return Ok(self.alias(anchor, span)),
             Event::UnresolvedAlias(name) => {
                 let message = format!("the alias {} has no anchor before it", quote(&name));
-                let help = format!("write `&{name}` at the value that it stands for, further up");
+                let help = if name.contains('.') {
+                    format!("a name that begins with `*` is written in quotes: `\"*{name}\"`")
+                } else {
+                    format!("write `&{name}` at the value that it stands for, further up")
+                };
                 self.sink.error(&span, message, &help);
-                (Node::new(span, Value::Null), 0)
+                // Whoever reads the value next has no second complaint about it.
+                (Node::new(span, Value::Scalar(format!("*{name}"))), 0)
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), &span);

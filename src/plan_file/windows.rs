@@ -146,6 +146,17 @@ fn time_zone(text: &At<String>, sink: &mut Sink<'_>) -> Option<Zone> {
 /// The zone that was most likely meant. An abbreviation has no rules: the place that has them must be named.
 fn closest_zone(name: &str) -> String {
     let lower = name.to_lowercase().replace(' ', "_");
+    // The names `Etc/GMT+9` count westwards: what is most like an offset is the opposite of what is meant.
+    let offset = |prefix: &str| {
+        lower
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.starts_with(['+', '-']))
+    };
+    if offset("gmt") || offset("utc") || offset("") {
+        return "an offset has no rules for summer time; write the place whose clock is meant, for example `Asia/Tokyo` or \
+                `Europe/Berlin`"
+            .to_owned();
+    }
     let likeness = |zone: &String| {
         let zone = zone.to_lowercase();
         let city = zone.rsplit('/').next().unwrap_or("").to_owned();

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{errands, evidence, fleet, holds, text};
+use super::{drifted, errands, evidence, fleet, holds, text};
 use crate::engine::event::{Event, FailureClass, RevertMode, Target};
 use crate::engine::hold::HoldReason;
 use crate::engine::record::GroupImage;
@@ -105,7 +105,7 @@ pub fn event(event: &Event) -> String {
             format!("red alarm {alarm} ignored for the start: {reason}")
         }
         Event::AlarmArmed { alarm } => format!("ignored alarm {alarm} is green; it counts now"),
-        Event::DriftDetected { groups } => format!(
+        Event::DriftDetected { groups, .. } => format!(
             "somebody else changed {}",
             text::count(groups.len(), "group")
         ),
@@ -179,7 +179,11 @@ pub fn event(event: &Event) -> String {
             "reverted: every group read at the baseline twice".to_owned()
         }
         Event::Halted { reason } => holds::halt_fact(reason),
-        Event::Completed {} => "completed".to_owned(),
+        Event::Completed { adopted: None } => "completed".to_owned(),
+        Event::Completed {
+            adopted: Some(adopted),
+        } => drifted::completed(adopted),
+        Event::Abandoned { reason, left } => drifted::abandoned(reason, left),
         Event::PageSent { of } => format!("page for entry {of} delivered"),
         Event::PauseRequested { reason } => with_reason("paused", reason.as_deref()),
         Event::ResumeRequested { reason } => with_reason("resumed", reason.as_deref()),

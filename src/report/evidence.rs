@@ -62,8 +62,10 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> Option<String
         HoldReason::MeasureRed {
             gate: id,
             beyond: by,
+            started,
         } => {
-            format!("not started: {} is {}", gate(id), beyond(by))
+            let not_started = if *started { "" } else { "not started: " };
+            format!("{not_started}{} is {}", gate(id), beyond(by))
         }
         HoldReason::TrafficElsewhere {
             intended,
@@ -180,7 +182,7 @@ fn too_few(reason: &HoldReason) -> Option<String> {
 /// What to do about it.
 pub(super) fn remedy(reason: &HoldReason) -> Option<String> {
     Some(match reason {
-        HoldReason::MeasureRed { .. } => "wait until it is well, or change the plan".to_owned(),
+        HoldReason::MeasureRed { started: false, .. } => "wait until it is well, or change the plan".to_owned(),
         HoldReason::TrafficElsewhere { .. } => {
             "look at who still calls the old side (caches, long connections, pinned addresses), or widen `share_within` \
              where few callers make it coarse"

@@ -86,6 +86,10 @@ pub(super) fn remedy(reason: &HoldReason) -> Option<String> {
         HoldReason::Dependency { on, phase, .. } => match phase {
             None => Some("start it too, or take it out of `after`".to_owned()),
             Some(Phase::Reverted) => Some(format!("try it again: `cutover retry {on}`")),
+            Some(Phase::Abandoned) => Some(
+                "it will not complete: take it out of `after`, or give its place to another cutover"
+                    .to_owned(),
+            ),
             Some(Phase::Halted) => Some(format!("see why: `cutover status {on}`")),
             Some(_) => None,
         },
@@ -265,6 +269,7 @@ fn dependency(phase: Option<Phase>, step: u16, steps: u16) -> String {
         Some(Phase::Completed) => "it has completed".to_owned(),
         Some(Phase::Reverting) => "it is going back".to_owned(),
         Some(Phase::Reverted) => "it went back".to_owned(),
+        Some(Phase::Abandoned) => "it was abandoned".to_owned(),
         Some(Phase::Halted) => format!("it is halted at step {step} of {steps}"),
     }
 }

@@ -86,10 +86,11 @@ fn sorted(entries: &[Envelope]) -> Vec<&Envelope> {
 /// The colour of what went well, went back, or stopped.
 fn coloured(event: &Event, line: &str) -> String {
     match event {
-        Event::Completed {} | Event::StepCompleted { .. } => text::styled(text::GOOD, line),
+        Event::Completed { .. } | Event::StepCompleted { .. } => text::styled(text::GOOD, line),
         Event::RevertIntended { .. }
         | Event::RevertPerformedUnjournaled { .. }
         | Event::Halted { .. }
+        | Event::Abandoned { .. }
         | Event::DriftDetected { .. } => text::styled(text::BAD, line),
         Event::WeightChangeFailed { .. } | Event::WeightChangeAbandoned { .. } => {
             text::styled(text::WARN, line)

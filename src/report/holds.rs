@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{errands, evidence, fleet, text};
-use crate::engine::hold::HoldReason;
+use super::{drifted, errands, evidence, fleet, text};
+use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::record::GroupName;
+use crate::engine::state::Phase;
 use crate::engine::strays::Stray;
-use crate::engine::units::{CutoverName, ZoneId};
+use crate::engine::units::{CutoverName, Share, ZoneId};
 use crate::engine::window::Zone;
 
 mod stopped;
@@ -110,11 +111,20 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             message,
         } => format!("AWS denies {action}, which is needed {needed_for}: {message}"),
         HoldReason::OthersHoldWeight { members } => strays(members),
-        HoldReason::Drift { groups } => format!("somebody else changed {}", list(groups)),
+        HoldReason::Drift { groups, found, .. } => {
+            format!("somebody else changed {}", drifted::changed(groups, found))
+        }
         HoldReason::AlreadyAtBaseline {} => {
             "somebody put the weights back to the baseline".to_owned()
         }
-        HoldReason::AlarmRed { alarm } => format!("not started: alarm {alarm} is red"),
+        HoldReason::AlarmRed {
+            alarm,
+            started: false,
+        } => format!("not started: alarm {alarm} is red"),
+        HoldReason::AlarmRed {
+            alarm,
+            started: true,
+        } => format!("alarm {alarm} is red"),
         HoldReason::FallbackRed { alarm } => format!(
             "fallback alarm {alarm} is red: the old cluster may not be able to take the traffic back"
         ),
@@ -159,11 +169,15 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             Some(group) => format!("start refused for {group}: {message}"),
             None => format!("start refused: {message}"),
         },
+        HoldReason::NameUsed { path, phase, .. } => format!(
+            "the plan file {path} is refused: its name is that of a cutover that is {}, and it is another plan",
+            phase.label()
+        ),
         HoldReason::Claimed { group, by } => {
             format!("{group} is already moved by the unfinished cutover {by}")
         }
         HoldReason::Clock { message } => format!("the clock cannot be trusted: {message}"),
-        HoldReason::PlanChanged { path, records } => format!(
+        HoldReason::PlanChanged { path, records, .. } => format!(
             "the {} has changed; the plan in the journal stays in force, gates armed",
             if *records {
                 format!("list of records in the plan file {path}")
@@ -171,7 +185,7 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
                 format!("plan file {path}")
             }
         ),
-        HoldReason::PlanUnreadable { path, message } => format!(
+        HoldReason::PlanUnreadable { path, message, .. } => format!(
             "the plan file {path} cannot be used: {message}; the plan in the journal stays in force, gates armed"
         ),
         HoldReason::JournalDown { message } => {
@@ -231,6 +245,9 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             "taking the traffic back: {back} of {} back",
             text::count(*groups, "group")
         ),
+        HoldReason::Reverted {
+            cause, share, at, ..
+        } => reverted(cause.as_ref(), *share, *at, now),
     }
 }
 
@@ -291,6 +308,33 @@ fn baking(
     }
 }
 
+/// A cutover that went back, and why.
+fn reverted(
+    why: Option<&RevertCause>,
+    share: Share,
+    at: Timestamp,
+    now: Option<Timestamp>,
+) -> String {
+    match why {
+        None => format!("cancelled before the first write, {}", time(at, now)),
+        Some(why) => format!(
+            "went back from {} on the new side, {}: {}",
+            text::share(share),
+            time(at, now),
+            cause(why)
+        ),
+    }
+}
+
+/// How a cutover that went back is tried again.
+fn try_again(unresolved: bool, name: &CutoverName) -> String {
+    if unresolved {
+        return "a write of it is still looked for; it can be tried again some minutes later"
+            .to_owned();
+    }
+    format!("once mended, try it again: `cutover retry {name}`")
+}
+
 /// What to do about it; none where it passes by itself.
 #[expect(
     clippy::too_many_lines,
@@ -306,17 +350,19 @@ pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> 
         HoldReason::Denied { action, .. } => format!(
             "let these credentials call `{action}`, or renew them if they are no longer valid; it is asked again by itself"
         ),
-        HoldReason::Drift { .. } => format!(
-            "put it back by hand, or take it as it is: `cutover adopt-drift {name} --reason …`, or take everything \
-             back: `cutover rollback {name} --force`"
-        ),
         HoldReason::OthersHoldWeight { .. } => format!(
             "set their weights to 0 in Route 53, or delete them; then `cutover rollback {name}` reads the records again"
         ),
+        HoldReason::Drift {
+            found, adoption, ..
+        } => drifted::remedy(found, *adoption, name.as_str()),
         HoldReason::AlreadyAtBaseline {} => {
             format!("nothing is written over them; end it: `cutover rollback {name}`")
         }
-        HoldReason::AlarmRed { alarm } => format!(
+        HoldReason::AlarmRed {
+            alarm,
+            started: false,
+        } => format!(
             "wait for green, or start all the same: `cutover ignore-alarm {name} {} --reason …`",
             quoted(&alarm.to_string())
         ),
@@ -333,6 +379,13 @@ pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> 
         HoldReason::Route53Unreadable { .. } => {
             "check the credentials and Route 53's health".to_owned()
         }
+        HoldReason::NameUsed {
+            phase: Phase::Reverted,
+            unresolved,
+            ..
+        } => format!("{}, which takes this file", try_again(*unresolved, name)),
+        HoldReason::NameUsed { .. } => "give the new cutover another `name`".to_owned(),
+        HoldReason::Reverted { unresolved, .. } => try_again(*unresolved, name),
         HoldReason::Claimed { by, .. } => {
             format!("it starts when that one has ended: `cutover status {by}`")
         }
@@ -343,10 +396,15 @@ pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> 
             "a cutover keeps its records: put the old ones back; or end this one (`cutover rollback {name}`), and give \
              the file another `name`, so that a cutover of its own begins with the new ones"
         ),
+        HoldReason::PlanChanged {
+            refused: Some(refused),
+            ..
+        } => format!("put the old one back; `amend` does not take this one: {refused}"),
         HoldReason::PlanChanged { path, .. } => format!(
             "take the new one: `cutover amend {}`, or put the old one back",
             quoted(path)
         ),
+        HoldReason::PlanUnreadable { gone: true, .. } => "put the file back".to_owned(),
         HoldReason::PlanUnreadable { path, .. } => {
             format!("see what is wrong: `cutover check {}`", quoted(path))
         }
@@ -384,7 +442,8 @@ pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> 
         | HoldReason::NeverCompared { .. }
         | HoldReason::MeasureNear { .. }
         | HoldReason::TooFewRequests { .. } => return evidence::remedy(reason),
-        HoldReason::FallbackUnknown { .. }
+        HoldReason::AlarmRed { started: true, .. }
+        | HoldReason::FallbackUnknown { .. }
         | HoldReason::NoData { .. }
         | HoldReason::Unknown { .. }
         | HoldReason::Preflight { .. }
@@ -516,9 +575,11 @@ mod tests {
             },
             HaltReason::Drift {
                 groups: vec![group()],
+                found: Vec::new(),
             },
             HaltReason::StepFailed {
                 message: message.clone(),
+                verified: false,
             },
             HaltReason::Invariant { message },
         ];
@@ -543,10 +604,13 @@ mod tests {
             HoldReason::RevertBlocked { message: message() },
             HoldReason::Drift {
                 groups: vec![group()],
+                found: Vec::new(),
+                adoption: crate::engine::drifted::Adoption::Refused,
             },
             HoldReason::AlreadyAtBaseline {},
             HoldReason::AlarmRed {
                 alarm: alarm().into(),
+                started: false,
             },
             HoldReason::FallbackRed { alarm: fallback() },
             HoldReason::FallbackUnknown {
@@ -589,14 +653,17 @@ mod tests {
             HoldReason::PlanChanged {
                 path: path(),
                 records: false,
+                refused: None,
             },
             HoldReason::PlanChanged {
                 path: path(),
                 records: true,
+                refused: None,
             },
             HoldReason::PlanUnreadable {
                 path: path(),
                 message: message(),
+                gone: false,
             },
             HoldReason::JournalDown { message: message() },
             HoldReason::BreakGlass { message: message() },

@@ -7,6 +7,7 @@ pub mod approval;
 pub mod backtest;
 pub mod calendar;
 pub mod check;
+pub mod drifted;
 pub mod errands;
 pub mod events;
 mod evidence;

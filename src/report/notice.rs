@@ -69,6 +69,10 @@ pub fn headline(notice: &Notice) -> String {
         Phase::Completed => "completed: all traffic is on the new cluster".to_owned(),
         Phase::Reverting => "going back to the old cluster".to_owned(),
         Phase::Reverted => "reverted: back on the old cluster".to_owned(),
+        Phase::Abandoned => format!(
+            "abandoned at step {} of {}: nothing more is written",
+            standing.step, standing.steps
+        ),
         Phase::Halted => format!(
             "halted at step {} of {}: a person is needed",
             standing.step, standing.steps

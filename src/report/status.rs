@@ -153,7 +153,7 @@ impl Row {
             "halted" => Urgency::Person,
             _ if paged => Urgency::Person,
             "reverting" => Urgency::Back,
-            "completed" | "reverted" => Urgency::Ended,
+            "completed" | "reverted" | "abandoned" => Urgency::Ended,
             _ if self.paused => Urgency::Paused,
             "waiting" => Urgency::Waiting,
             _ => Urgency::Moving,

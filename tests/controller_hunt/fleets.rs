@@ -261,7 +261,7 @@ async fn nothing_about_the_fleet_delays_a_revert() {
         },
     )
     .await;
-    tell(&world, Event::Completed {}).await;
+    tell(&world, Event::Completed { adopted: None }).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
     assert_eq!(
         count(&world, &sources, Phase::Baking),

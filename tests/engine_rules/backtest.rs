@@ -131,7 +131,8 @@ fn an_alarm_that_is_red_at_the_start_holds_it_until_it_is_green() {
     assert_eq!(
         because[0],
         HoldReason::AlarmRed {
-            alarm: alarm("errors").into()
+            alarm: alarm("errors").into(),
+            started: false
         }
     );
 }

@@ -150,7 +150,10 @@ fn what_is_over_going_back_or_halted_has_no_calendar() {
     world.run_to_bake(1);
     let mut halted = world.clone();
     let message = "denied".to_owned();
-    let reason = HaltReason::StepFailed { message };
+    let reason = HaltReason::StepFailed {
+        message,
+        verified: false,
+    };
     halted.append("controller", Event::Halted { reason });
     assert_eq!(next(&halted), None);
     let mut completed = world.clone();

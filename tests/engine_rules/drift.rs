@@ -116,7 +116,7 @@ fn a_revert_leaves_somebody_elses_weights_alone_unless_forced() {
         "what has not drifted is taken back"
     );
     assert_eq!(world.pair(1), pair(50, 50));
-    let Some(HaltReason::Drift { groups }) = halt(&world) else {
+    let Some(HaltReason::Drift { groups, .. }) = halt(&world) else {
         panic!("not halted by drift: {:?}", halt(&world));
     };
     assert_eq!(groups.len(), 1, "only the rest is named");

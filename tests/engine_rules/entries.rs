@@ -60,7 +60,10 @@ fn amended(world: &World, plan: Plan) -> World {
 
 fn halted() -> Event {
     let message = "denied".to_owned();
-    let reason = HaltReason::StepFailed { message };
+    let reason = HaltReason::StepFailed {
+        message,
+        verified: false,
+    };
     Event::Halted { reason }
 }
 
@@ -85,6 +88,7 @@ fn a_step_is_journaled_only_where_nothing_is_against_it() {
         (
             Event::DriftDetected {
                 groups: [(0, None)].into(),
+                members: BTreeMap::new(),
             },
             vec!["I8: step 2 was intended over a drift"],
         ),
@@ -310,7 +314,7 @@ fn a_cutover_ends_only_after_its_last_bake_or_whole_revert() {
     let mut last = World::new(simple());
     last.run_to_bake(2);
     let unbaked = "I1: it completed without the last bake";
-    assert_eq!(says(&last, Event::Completed {}), [unbaked]);
+    assert_eq!(says(&last, Event::Completed { adopted: None }), [unbaked]);
     let cancelled = Event::Reverted { cancelled: true };
     let written = "I10: it was cancelled after a write was intended";
     assert_eq!(says(&last, cancelled.clone()), [written]);

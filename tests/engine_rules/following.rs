@@ -206,7 +206,10 @@ fn before_the_start_nothing_of_a_step_or_a_revert_can_have_happened() {
             (revert(red()), "nothing was ever written"),
             (Event::BaselineSeen { at: None }, "nothing is reverting"),
             (Event::Reverted { cancelled: false }, "nothing is reverting"),
-            (Event::Completed {}, "the last bake is not over"),
+            (
+                Event::Completed { adopted: None },
+                "the last bake is not over",
+            ),
             (
                 Event::RetryRequested { reason: None },
                 "there is nothing to retry",
@@ -266,7 +269,10 @@ fn in_a_bake_only_its_own_step_ends_and_the_plan_keeps_its_name_and_records() {
             (Event::StepCompleted { step: 2 }, "another step is baking"),
             (skip_decided(2, true), "that step is not baking"),
             (Event::Reverted { cancelled: true }, "nothing is reverting"),
-            (Event::Completed {}, "the last bake is not over"),
+            (
+                Event::Completed { adopted: None },
+                "the last bake is not over",
+            ),
             (lost(), "nothing is settling"),
             (
                 Event::RetryRequested { reason: None },
@@ -291,7 +297,13 @@ fn a_step_follows_the_one_before_it_when_its_bake_is_over() {
     for number in [1, 3] {
         refused(&world, [(intended_for(&world, number), why)]);
     }
-    refused(&world, [(Event::Completed {}, "the last bake is not over")]);
+    refused(
+        &world,
+        [(
+            Event::Completed { adopted: None },
+            "the last bake is not over",
+        )],
+    );
 }
 
 #[test]

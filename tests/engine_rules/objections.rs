@@ -93,6 +93,7 @@ fn a_step_against_what_a_person_said_is_objected_to() {
     assert_eq!(rolled_back, Some(Invariant::I1));
     let halt = HaltReason::StepFailed {
         message: "denied".to_owned(),
+        verified: false,
     };
     let halted = case.but(|case| case.state.halt = Some(halt));
     assert_eq!(halted, Some(Invariant::I1));
@@ -391,7 +392,10 @@ fn entries_that_switch_jobs_on_too_early_are_objected_to() {
     assert!(objects(&moved, turn_on(&moved, JobSide::Old)));
     // A retry after a halt is the same attempt: what was read off is off.
     let message = "denied".to_owned();
-    let reason = HaltReason::StepFailed { message };
+    let reason = HaltReason::StepFailed {
+        message,
+        verified: false,
+    };
     world.append("controller", Event::Halted { reason });
     world.ask(Event::RetryRequested { reason: None });
     assert!(!objects(&world, turn_on(&world, JobSide::New)));
@@ -414,13 +418,13 @@ fn entries_that_end_a_switch_without_its_reasons_are_objected_to() {
         "the old side is not off"
     );
     assert!(
-        objects(&slow, Event::Completed {}),
+        objects(&slow, Event::Completed { adopted: None }),
         "the jobs have not moved"
     );
     let reverted = Event::Reverted { cancelled: false };
     assert!(objects(&slow, reverted.clone()), "the jobs are not back");
     let moved = moved(1);
-    assert!(!objects(&moved, Event::Completed {}));
+    assert!(!objects(&moved, Event::Completed { adopted: None }));
     assert!(objects(&moved, reverted));
     assert!(
         objects(&moved, Event::JobsMoved { to: old }),

@@ -62,7 +62,7 @@ fn a_bake_that_ends_too_early_or_unseen_is_objected_to() {
     for event in [
         Event::StepCompleted { step: 1 },
         skipped,
-        Event::Completed {},
+        Event::Completed { adopted: None },
     ] {
         case.decision.events = vec![event];
         assert_eq!(case.broken(), None);
@@ -267,9 +267,13 @@ fn a_red_gate_is_answered_by_a_revert_or_by_a_halt_where_both_sides_burn() {
         gate: gate(),
         fallback: gate(),
     };
-    let drift = || HaltReason::Drift { groups: Vec::new() };
+    let drift = || HaltReason::Drift {
+        groups: Vec::new(),
+        found: Vec::new(),
+    };
     let failed = || HaltReason::StepFailed {
         message: "denied".to_owned(),
+        verified: false,
     };
     let silent = Some(Invariant::I3);
     assert_eq!(case.but(|case| case.decision.events.clear()), silent);

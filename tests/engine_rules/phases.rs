@@ -301,7 +301,14 @@ fn other_records_after_a_revert_are_held_with_a_way_out_that_leads_out() {
     let state = world.state().clone();
     let path = state.source.path.clone();
     let records = true;
-    assert_eq!(state.held, [HoldReason::PlanChanged { path, records }]);
+    assert_eq!(
+        state.held,
+        [HoldReason::PlanChanged {
+            path,
+            records,
+            refused: None
+        }]
+    );
     let refused = commands::amend(&state, &source(edited), None).unwrap_err();
     let words = refused.to_string();
     let end = format!("`cutover rollback {}`", state.name);

@@ -55,7 +55,7 @@ fn who_follows_along_hears_what_moved_what_people_did_and_what_went_wrong() {
     let worth = [
         Event::DriftCleared {},
         Event::StepCompleted { step: 1 },
-        Event::Completed {},
+        Event::Completed { adopted: None },
         Event::Reverted { cancelled: false },
         Event::GateKnown { alarm: id().into() },
         Event::AlarmIgnored {
@@ -164,6 +164,7 @@ fn what_the_fleet_tells_goes_by_the_words_of_what_it_stands_for() {
     let event = Event::FleetHeld {
         reason: HoldReason::AlarmRed {
             alarm: alarm("errors").into(),
+            started: false,
         },
         services: 3,
         named: Vec::new(),
@@ -206,7 +207,10 @@ fn a_hold_is_news_once_and_again_when_it_comes_back_late() {
 #[test]
 fn every_word_that_a_channel_may_ask_for_is_an_events_or_a_holds() {
     let gone = Event::Halted {
-        reason: HaltReason::Drift { groups: Vec::new() },
+        reason: HaltReason::Drift {
+            groups: Vec::new(),
+            found: Vec::new(),
+        },
     };
     for label in [gone.label(), "reverted", "alarm_red", "jobs_both_off"] {
         assert!(KINDS.contains(&label), "{label}");
@@ -279,7 +283,7 @@ fn a_channel_is_known_by_its_service_and_its_address_and_names_its_secrets() {
 #[test]
 fn a_notice_has_one_key_and_says_where_the_cutover_stands() {
     let mut notice = Notice {
-        entry: entry(Event::Completed {}),
+        entry: entry(Event::Completed { adopted: None }),
         pages: false,
         standing: None,
         test: false,

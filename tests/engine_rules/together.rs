@@ -149,6 +149,7 @@ fn texts(names: &[CutoverName]) -> Vec<String> {
 fn red(name: &str) -> HoldReason {
     HoldReason::AlarmRed {
         alarm: GateId::from(&alarm(name)),
+        started: false,
     }
 }
 
@@ -557,7 +558,7 @@ fn entries_of_the_fleet_that_make_no_sense_are_trouble_and_known_ones_are_not() 
     let mut gap = many.fleet.clone();
     gap.take(&many.envelope(fleet::stream(), 4, frozen()));
     assert_eq!(gap.trouble.as_deref(), Some("entry 4 follows entry 2"));
-    many.fleet_says(Event::Completed {});
+    many.fleet_says(Event::Completed { adopted: None });
     let trouble = "entry 3 is a completed, which is a cutover's";
     assert_eq!(many.fleet.trouble.as_deref(), Some(trouble));
 }

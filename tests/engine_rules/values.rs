@@ -382,7 +382,11 @@ fn jobs_rest_where_they_are_until_a_switch_begins_and_where_it_went_when_it_is_d
 fn a_hold_is_journaled_without_what_is_not_so() {
     let changed = |records: bool| {
         let path = "/plans/api.yaml".to_owned();
-        serde_json::json!(HoldReason::PlanChanged { path, records })
+        serde_json::json!(HoldReason::PlanChanged {
+            path,
+            records,
+            refused: None
+        })
     };
     let plain = serde_json::json!({"kind": "plan_changed", "path": "/plans/api.yaml"});
     assert_eq!(changed(false), plain);

@@ -149,7 +149,7 @@ async fn an_append_over_two_streams_is_all_or_nothing(place: &Place) {
         expect: vec![("api".into(), 0), ("@fleet".into(), fleet)],
         entries: vec![
             entry("api", 0, Event::BakeStarted { step: 1 }),
-            entry("@fleet", 0, Event::Completed {}),
+            entry("@fleet", 0, Event::Completed { adopted: None }),
             entry("api", 0, Event::GatesPassed {}),
         ],
         append_id: format!("both-{fleet}"),
@@ -242,7 +242,7 @@ async fn an_append_must_say_where_each_of_its_streams_stands(place: &Place) {
     let mut unconditional = append_one("api", 0, "a");
     unconditional
         .entries
-        .push(entry("web", 0, Event::Completed {}));
+        .push(entry("web", 0, Event::Completed { adopted: None }));
     let refused = journal.append(unconditional).await.unwrap_err();
     assert!(refused.to_string().contains("stream web"), "{refused}");
     let mut twice = append_one("api", 0, "b");

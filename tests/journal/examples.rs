@@ -281,6 +281,7 @@ fn watching() -> Vec<Event> {
         Event::AlarmArmed { alarm: red },
         Event::DriftDetected {
             groups: BTreeMap::from([(0, Some(image(50, 50))), (1, None)]),
+            members: BTreeMap::new(),
         },
         Event::DriftCleared {},
         Event::DriftAdopted {
@@ -304,6 +305,8 @@ pub(crate) fn holds() -> Vec<HoldReason> {
         },
         HoldReason::Drift {
             groups: vec![group_name()],
+            found: Vec::new(),
+            adoption: cutover::engine::drifted::Adoption::Refused,
         },
         HoldReason::AlreadyAtBaseline {},
         HoldReason::Approval { step: 2 },
@@ -409,9 +412,10 @@ fn reverting() -> Vec<Event> {
         Event::Halted {
             reason: HaltReason::Drift {
                 groups: vec![group_name()],
+                found: Vec::new(),
             },
         },
-        Event::Completed {},
+        Event::Completed { adopted: None },
         Event::PageSent { of: 21 },
     ]
 }

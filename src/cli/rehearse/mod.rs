@@ -111,7 +111,7 @@ fn exit(film: &Film) -> Exit {
     }
     let exits = film.reels.iter().map(|reel| match reel.phase {
         Phase::Completed => Exit::Done,
-        Phase::Reverted => Exit::Reverted,
+        Phase::Reverted | Phase::Abandoned => Exit::Reverted,
         Phase::Reverting => Exit::RevertUnfinished,
         Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => {
             Exit::Halted

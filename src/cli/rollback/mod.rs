@@ -6,6 +6,7 @@ mod damaged;
 mod from_files;
 mod journaled;
 mod progress;
+mod recreated;
 mod standing;
 mod stored;
 
@@ -85,11 +86,12 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
         let (going, ended) = (sorted.going, sorted.ended);
         let states = going.iter().map(|(name, _)| desk.books.state(name));
         let states = states.collect::<Result<Vec<State>>>()?;
-        let calls = if states.is_empty() {
+        let mut calls = if states.is_empty() {
             String::new()
         } else {
             Calls::of_states(&states, mode(args)).shown()
         };
+        calls.push_str(&recreated::recreated(&states, args.force));
         let force = if args.force {
             ", over whatever is there"
         } else {

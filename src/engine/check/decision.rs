@@ -74,7 +74,7 @@ pub fn decision(
                     "a bake would count at another share than its step's".to_owned()
                 })?;
             }
-            Event::BakeSkipDecided { skipped: true, .. } | Event::Completed {} => {
+            Event::BakeSkipDecided { skipped: true, .. } | Event::Completed { .. } => {
                 gates_are_green(state, observation)?;
             }
             Event::Reverted { cancelled: false } => {
@@ -266,7 +266,11 @@ fn failed_gates_are_answered(
 ) -> Result<(), Violation> {
     let armed = match state.phase {
         Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => true,
-        Phase::Waiting | Phase::Completed | Phase::Reverting | Phase::Reverted => false,
+        Phase::Waiting
+        | Phase::Completed
+        | Phase::Reverting
+        | Phase::Reverted
+        | Phase::Abandoned => false,
     };
     if !armed || state.first_write.is_none() {
         return Ok(());
@@ -313,6 +317,7 @@ fn finished_is_quiet(state: &State, decision: &Decision) -> Result<(), Violation
     let over = match state.phase {
         Phase::Reverted => state.write.is_none() && state.rollback.is_none(),
         Phase::Completed => state.rollback.is_none(),
+        Phase::Abandoned => true,
         Phase::Waiting
         | Phase::Shifting
         | Phase::Settling

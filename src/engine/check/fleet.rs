@@ -126,7 +126,7 @@ impl FleetChecker {
     /// How many cutovers are between their first step and their end.
     pub fn in_flight(&self) -> usize {
         let begun = |state: &&State| match state.phase {
-            Phase::Waiting | Phase::Completed | Phase::Reverted => false,
+            Phase::Waiting | Phase::Completed | Phase::Reverted | Phase::Abandoned => false,
             Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Reverting => true,
             Phase::Halted => state.first_write.is_some(),
         };

@@ -52,7 +52,7 @@ impl Jobs {
                     one(Invariant::I13, "a switch ended without its other side off")
                 }
             }
-            Event::Completed {}
+            Event::Completed { .. }
                 if state.plan().jobs.is_some() && state.jobs.rest_on() != Some(JobSide::New) =>
             {
                 one(
@@ -138,7 +138,9 @@ impl Jobs {
             | Phase::Settling
             | Phase::Baking
             | Phase::Reverting
-            | Phase::Halted => return Vec::new(),
+            | Phase::Halted
+            // Where they are left is told when it is abandoned.
+            | Phase::Abandoned => return Vec::new(),
         };
         let Some(wanted) = wanted else {
             return one(Invariant::I13, "it is over, and its jobs are between");

@@ -92,7 +92,11 @@ impl Violation {
     pub fn halts(&self, state: &State) -> Option<Event> {
         let advances = match state.phase {
             Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking => true,
-            Phase::Completed | Phase::Reverting | Phase::Reverted | Phase::Halted => false,
+            Phase::Completed
+            | Phase::Reverting
+            | Phase::Reverted
+            | Phase::Halted
+            | Phase::Abandoned => false,
         };
         advances.then(|| Event::Halted {
             reason: HaltReason::Invariant {
@@ -232,6 +236,8 @@ impl Checker {
                 Some(state.verified.as_ref()?.get(index)?.pair())
             }),
             Phase::Reverted if state.intended.is_empty() => Vec::new(),
+            // Its weights are left where they were.
+            Phase::Abandoned => Vec::new(),
             Phase::Reverted => self.all_at(state, "reverted", |state, index| {
                 Some(state.baseline.as_ref()?.get(index)?.pair())
             }),
@@ -316,8 +322,18 @@ impl Checker {
                 ..
             } => self.intended(state, *step, targets, *perform_by),
             Event::StepCompleted { step } => self.step_completed(state, *step, entry.at),
-            Event::Completed {} if !self.baked.contains(&state.plan().step_count()) => {
+            Event::Completed { adopted: None }
+                if !self.baked.contains(&state.plan().step_count()) =>
+            {
                 one(Invariant::I1, "it completed without the last bake")
+            }
+            Event::Completed { adopted: Some(_) }
+                if state.astray().is_empty() && state.halt.is_none() =>
+            {
+                one(
+                    Invariant::I1,
+                    "it completed early, although nothing had drifted",
+                )
             }
             Event::Reverted { cancelled: false } => self.reverted(state, entry.at),
             Event::Reverted { cancelled: true } if !state.intended.is_empty() => one(

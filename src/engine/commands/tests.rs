@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::engine::event::{Envelope, JOURNAL_VERSION, Target};
 use crate::engine::fold::fold;
-use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
+use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::jobs::{JobSide, JobSwitch, SwitchAt};
 use crate::engine::plan::{
     Account, AlarmGate, AwsSettings, Gates, Group, HoldOrRevert, NoData, Plan, ZoneRef,
@@ -197,7 +197,10 @@ fn halted() -> State {
 
 fn drifted(old: u8, new: u8) -> State {
     let groups = BTreeMap::from([(0, Some(image(old, new)))]);
-    baking_and([Event::DriftDetected { groups }])
+    baking_and([Event::DriftDetected {
+        groups,
+        members: BTreeMap::new(),
+    }])
 }
 
 #[test]
@@ -329,7 +332,10 @@ fn a_third_member_with_weight_is_not_adopted_and_one_without_is() {
         let third = image.new.with_weight(Weight(weight));
         image.others.push(third);
         let groups = BTreeMap::from([(0, Some(image))]);
-        let state = baking_and([Event::DriftDetected { groups }]);
+        let state = baking_and([Event::DriftDetected {
+            groups,
+            members: BTreeMap::new(),
+        }]);
         assert_eq!(adopt_drift(&state, "x").is_ok(), adopted, "{weight}");
     }
 }
@@ -352,6 +358,7 @@ fn drift_is_adopted_only_if_the_new_side_gets_no_more() {
     assert!(adopt_drift(&after(baking()), "x").is_err());
     let gone = baking_and([Event::DriftDetected {
         groups: BTreeMap::from([(0, None)]),
+        members: BTreeMap::new(),
     }]);
     assert!(adopt_drift(&gone, "x").is_err());
 }

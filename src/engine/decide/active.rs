@@ -86,7 +86,7 @@ fn counted(judgement: &Judgement, learned: &[Event], decision: &Decision) -> Opt
                 | Event::StepCompleted { .. }
                 | Event::RevertIntended { .. }
                 | Event::Halted { .. }
-                | Event::Completed {}
+                | Event::Completed { .. }
         )
     };
     let tally = judgement.weighed.tally.as_ref()?;
@@ -119,7 +119,11 @@ pub(super) fn wants_groups(view: &View<'_>) -> bool {
                     && is_clear(view))
         }
         Phase::Halted => view.state.write.is_some(),
-        Phase::Shifting | Phase::Completed | Phase::Reverting | Phase::Reverted => false,
+        Phase::Shifting
+        | Phase::Completed
+        | Phase::Reverting
+        | Phase::Reverted
+        | Phase::Abandoned => false,
     }
 }
 
@@ -199,7 +203,9 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
             shifting::left_over(view).unwrap_or_else(|| watching::bake(view, judgement, &blockers))
         }
         Phase::Halted => halted(view),
-        Phase::Completed | Phase::Reverting | Phase::Reverted => Decision::default(),
+        Phase::Completed | Phase::Reverting | Phase::Reverted | Phase::Abandoned => {
+            Decision::default()
+        }
     };
     if decision.events.is_empty()
         && decision.order.is_none()
@@ -290,7 +296,10 @@ pub(super) fn automatic_revert(
             gate: gate.clone(),
             fallback,
         },
-        (None, RevertCause::StepFailed { message }) => HaltReason::StepFailed { message },
+        (None, RevertCause::StepFailed { message }) => HaltReason::StepFailed {
+            message,
+            verified: view.state.verified_step > 0,
+        },
         (None, _) => return None,
     };
     // The alarms of a fire may take turns: that it burns on both sides has been said.
@@ -350,10 +359,17 @@ fn drift(view: &View<'_>) -> Option<Event> {
     }
     match (&view.state.drift, drifted.is_empty()) {
         (Some(_), true) => Some(Event::DriftCleared {}),
-        (known, false) if known.as_ref() != Some(&drifted) => {
-            Some(Event::DriftDetected { groups: drifted })
+        (None, true) => None,
+        (known, false) => {
+            let event = view.drift_detected(drifted);
+            let same = match (&event, known) {
+                (Event::DriftDetected { groups, members }, Some(known)) => {
+                    groups == known && *members == view.state.found
+                }
+                _ => false,
+            };
+            if same { None } else { Some(event) }
         }
-        _ => None,
     }
 }
 

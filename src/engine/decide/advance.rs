@@ -65,7 +65,10 @@ pub(super) fn intend(
     if let Some(again_at) = again_at.filter(|at| *at > view.now) {
         let mut decision = Decision::hold(HoldReason::Shifting {
             step: number,
-            message: Some("the last try was given up; the next one follows".to_owned()),
+            message: Some(match &view.state.abandoned_for {
+                Some(why) => format!("{why}; it is tried again"),
+                None => "the last try was given up; the next one follows".to_owned(),
+            }),
         });
         decision.wake_at = Some(again_at);
         return decision;

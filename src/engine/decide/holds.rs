@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::denied;
 use super::jobs;
 use super::{SKEW_MAX, View};
+use crate::engine::commands::{adoption, amend};
 use crate::engine::event::Event;
 use crate::engine::evidence::gate::{GateId, GateKind};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
@@ -92,6 +93,8 @@ fn drift(view: &View<'_>) -> Option<HoldReason> {
     let name = |index: &usize| records.get(*index).map(|group| group.name.clone());
     Some(HoldReason::Drift {
         groups: drifted.keys().filter_map(name).collect(),
+        found: view.state.astray(),
+        adoption: adoption(view.state),
     })
 }
 
@@ -99,6 +102,7 @@ fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     // What halted it says already that the gate is red, and that no start is being held.
     let both_red = matches!(view.state.halt, Some(HaltReason::BothRed { .. }));
+    let started = view.state.has_started();
     for (alarm, verdict) in &judgement.gates {
         let alarm = alarm.clone();
         let since = view.state.unknown.get(&alarm).copied();
@@ -113,9 +117,10 @@ fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
                 reasons.push(HoldReason::MeasureRed {
                     gate: gate.clone(),
                     beyond: beyond.clone(),
+                    started,
                 });
             }
-            Verdict::Fail(_) => reasons.push(HoldReason::AlarmRed { alarm }),
+            Verdict::Fail(_) => reasons.push(HoldReason::AlarmRed { alarm, started }),
             Verdict::NotJudged(reason) => reasons.push(reason.clone()),
             Verdict::Unknown(unknown) => {
                 reasons.extend(too_long(view, &alarm, since));
@@ -262,16 +267,31 @@ fn plan_file(view: &View<'_>) -> Option<HoldReason> {
         FileReading::Plan(source) => {
             let others = source.plan.records != view.state.plan().records;
             let records = others && view.state.baseline.is_some();
-            let changed = source.digest != view.state.source.digest;
-            changed.then_some(HoldReason::PlanChanged { path, records })
+            if source.digest == view.state.source.digest {
+                return None;
+            }
+            let refused = match amend(view.state, source, None) {
+                Ok(_) => None,
+                Err(reason) => Some(reason.to_string()),
+            };
+            Some(HoldReason::PlanChanged {
+                path,
+                records,
+                refused,
+            })
         }
         FileReading::Removed => {
             let message = "the file is gone; the journal's copy is in force".to_owned();
-            Some(HoldReason::PlanUnreadable { path, message })
+            Some(HoldReason::PlanUnreadable {
+                path,
+                message,
+                gone: true,
+            })
         }
         FileReading::Unreadable(message) => Some(HoldReason::PlanUnreadable {
             path,
             message: message.clone(),
+            gone: false,
         }),
     }
 }

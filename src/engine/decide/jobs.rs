@@ -50,7 +50,8 @@ fn is_due(state: &State, now: Timestamp) -> bool {
                 | Phase::Completed
                 | Phase::Reverting
                 | Phase::Reverted
-                | Phase::Halted => false,
+                | Phase::Halted
+                | Phase::Abandoned => false,
             };
             taken && settled
         }
@@ -135,7 +136,8 @@ pub(super) fn forward(view: &View<'_>, blockers: &[HoldReason]) -> Option<Decisi
         | Phase::Baking
         | Phase::Completed
         | Phase::Reverting
-        | Phase::Reverted => return None,
+        | Phase::Reverted
+        | Phase::Abandoned => return None,
     }
     if let Some(decision) = unresolved(view) {
         return Some(decision);

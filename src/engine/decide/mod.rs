@@ -19,6 +19,8 @@ pub use jobs::JOB_WITHIN;
 pub use turn::watched;
 pub use watching::settle_time;
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::event::Event;
@@ -27,9 +29,9 @@ use super::fleet::Fleet;
 use super::hold::{HoldReason, RevertCause};
 use super::hooks::{Hook, HookId};
 use super::jobs::{JobHalf, JobSide};
-use super::observation::{GroupReading, Observation};
+use super::observation::{FileReading, GroupReading, Observation};
 use super::preflight;
-use super::record::GroupImage;
+use super::record::{GroupImage, RecordSet};
 use super::state::{Phase, State};
 use super::units::{WeightPair, WriteId};
 
@@ -205,6 +207,8 @@ pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Time
             reverting::asked_again(&view).unwrap_or_else(|| reverting::late_write(&view))
         }
         Phase::Reverting => reverting::decide(&view),
+        // Nothing more is written, whatever is there.
+        Phase::Abandoned => Decision::default(),
         Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => {
             active::decide(&view)
         }
@@ -223,6 +227,7 @@ pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Time
             since: fate.since,
         });
     }
+    decision.because.extend(name_used(state, &observation.file));
     decision.because.sort();
     decision.because.dedup();
     if decision.events.is_empty() && !state.phase.is_final() {
@@ -231,6 +236,24 @@ pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Time
             .extend(holds::journal(state, &decision.because, at));
     }
     decision
+}
+
+/// A plan file that has the name of this cutover, which is over, and is another plan (RULES L9).
+pub fn name_used(state: &State, file: &FileReading) -> Option<HoldReason> {
+    let FileReading::Plan(source) = file else {
+        return None;
+    };
+    if !state.phase.is_final()
+        || source.plan.name != state.name
+        || source.digest == state.source.digest
+    {
+        return None;
+    }
+    Some(HoldReason::NameUsed {
+        path: source.path.clone(),
+        phase: state.phase,
+        unresolved: state.write.is_some(),
+    })
 }
 
 /// Takes the jobs back and calls hooks, beside a revert.
@@ -288,7 +311,7 @@ fn wants_groups_if(
     }
     let now = now.max(state.last_at);
     match state.phase {
-        Phase::Completed => false,
+        Phase::Completed | Phase::Abandoned => false,
         Phase::Reverted => {
             state.write.is_some() && now.duration_since(state.phase_since) <= RESIDUE
         }
@@ -393,6 +416,27 @@ impl View<'_> {
             .iter()
             .enumerate()
             .all(|(index, image)| self.image(index).as_ref() == Some(image))
+    }
+
+    /// Tells of groups that somebody else changed, and of those without both members what is there instead.
+    fn drift_detected(&self, groups: BTreeMap<usize, Option<GroupImage>>) -> Event {
+        let mut members = BTreeMap::new();
+        for (index, image) in &groups {
+            if image.is_none()
+                && let Some(found) = self.members(*index)
+            {
+                members.insert(*index, found.to_vec());
+            }
+        }
+        Event::DriftDetected { groups, members }
+    }
+
+    /// All records of a group's name and type, as read in this round or, where it was not read, as known.
+    fn members(&self, index: usize) -> Option<&[RecordSet]> {
+        if let Some(GroupReading::Read { members, .. }) = self.observation.groups.get(index) {
+            return Some(members);
+        }
+        self.state.found.get(&index).map(Vec::as_slice)
     }
 
     fn groups(&self) -> usize {

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::hooks;
 use super::jobs;
 use super::{BLIND_REVERT_AFTER, Decision, FENCE, How, LATE, Order, Part, Purpose, RESIDUE, View};
+use crate::engine::drifted::Astray;
 use crate::engine::event::{Event, FailureClass, RevertMode};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::observation::GroupReading;
@@ -339,7 +340,7 @@ fn may_land_until(view: &View<'_>) -> Option<Timestamp> {
 /// Only drift halts a revert, and only when everything else is back.
 fn halt(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Event> {
     let landing = may_land_until(view).is_some_and(|until| view.now < until);
-    if revert.mode == RevertMode::Force || view.observation.in_flight || landing {
+    if view.observation.in_flight || landing {
         return None;
     }
     let busy = places
@@ -348,14 +349,35 @@ fn halt(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Event> {
     if busy {
         return None;
     }
-    let name = |(index, place): (usize, &Place)| {
-        let group = view.state.plan().records.get(index)?;
-        matches!(place, Place::Foreign).then(|| group.name.clone())
-    };
-    let groups = places.iter().enumerate().filter_map(name).collect();
+    let (mut groups, mut found) = (Vec::new(), Vec::new());
+    for (index, place) in places.iter().enumerate() {
+        if let (Place::Foreign, Some(group)) = (place, view.state.plan().records.get(index)) {
+            groups.push(group.name.clone());
+            found.extend(astray(view, index));
+        }
+    }
+    // Force goes on for as long as it can write; a record that no weighted one can stand beside ends that.
+    if revert.mode == RevertMode::Force && found.iter().any(Astray::yields_to_force) {
+        return None;
+    }
     Some(Event::Halted {
-        reason: HaltReason::Drift { groups },
+        reason: HaltReason::Drift { groups, found },
     })
+}
+
+/// What somebody else made of a group, as read in this round.
+fn astray(view: &View<'_>, index: usize) -> Option<Astray> {
+    let group = view.state.plan().records.get(index)?;
+    let verified = view.state.verified.as_ref().and_then(|all| all.get(index));
+    let verified = verified.or_else(|| view.state.baseline.as_ref()?.get(index))?;
+    let image = view.image(index);
+    let members = view.members(index).unwrap_or_default();
+    Some(Astray::of(group, verified, image.as_ref(), members))
+}
+
+/// Whether a write of weighted records is refused for as long as nobody deletes what is there.
+fn defies_force(view: &View<'_>, index: usize) -> bool {
+    astray(view, index).is_some_and(|astray| !astray.yields_to_force())
 }
 
 fn blocked(revert: &Revert, places: &[Place]) -> Option<HoldReason> {
@@ -425,7 +447,7 @@ fn order(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Order> {
                     how: How::Swap,
                 });
             }
-            Place::Ours(_) | Place::Foreign if overwrites => {
+            Place::Ours(_) | Place::Foreign if overwrites && !defies_force(view, index) => {
                 parts.extend(upsert(view, index, to));
             }
             Place::Unseen(since) if !waiting && (force || blind(since)) => {

@@ -178,7 +178,7 @@ fn give_up(write: &Write, places: BTreeMap<usize, Place>) -> Decision {
     let mut events = Vec::new();
     // The drift comes first: an attempt that has drifted has begun, and does not go back to its start.
     if !drifted.is_empty() {
-        events.push(Event::DriftDetected { groups: drifted });
+        events.push(view.drift_detected(drifted));
     }
     events.push(Event::WeightChangeAbandoned {
         write_id: write.write_id.clone(),
@@ -306,7 +306,8 @@ fn finish_zones(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
 }
 
 fn waiting(view: &View<'_>, write: &Write) -> Decision {
-    let message = write.trouble().map(str::to_owned);
+    let last = view.state.abandoned_for.as_deref();
+    let message = write.trouble().or(last).map(str::to_owned);
     let mut decision = Decision::hold(HoldReason::Shifting {
         step: write.step,
         message,

@@ -365,7 +365,7 @@ fn after_bake(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     }
     if last {
         let called = hooks::completed(view);
-        return called.unwrap_or_else(|| Decision::of(Event::Completed {}));
+        return called.unwrap_or_else(|| Decision::of(Event::Completed { adopted: None }));
     }
     if let Some(called) = hooks::before_step(view, next) {
         return called;

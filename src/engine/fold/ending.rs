@@ -26,6 +26,7 @@ impl State {
             cause: cause.clone(),
             mode,
             at,
+            step: self.step_taken_back(cause),
             baseline_seen: None,
             foreign: None,
             submitted: BTreeMap::new(),
@@ -41,6 +42,16 @@ impl State {
         self.resubmission = None;
         self.enter(Phase::Reverting, at);
         Ok(())
+    }
+
+    /// The step whose weights a revert takes back. A late write lands after the revert of its step.
+    fn step_taken_back(&self, cause: &RevertCause) -> u16 {
+        match (cause, &self.write, &self.revert) {
+            (RevertCause::LateWrite {}, Some(write), _) => write.step,
+            // Force goes on with what a gentle revert began.
+            (_, _, Some(before)) if self.phase == Phase::Reverting => before.step,
+            _ => self.step,
+        }
     }
 
     pub(super) fn baseline_seen(&mut self, at: Option<Timestamp>) -> Taken {
@@ -105,6 +116,41 @@ impl State {
         self.settle_holds(at);
         self.enter(Phase::Completed, at);
         Ok(())
+    }
+
+    /// A person took what was found in the last step for the end: the old side is gone, and with it the way back.
+    pub(super) fn completed_as_found(&mut self, at: Timestamp) -> Taken {
+        let last = self.verified_step == self.plan().step_count();
+        let under_way = match self.phase {
+            Phase::Settling | Phase::Baking | Phase::Halted => true,
+            Phase::Waiting
+            | Phase::Shifting
+            | Phase::Completed
+            | Phase::Reverting
+            | Phase::Reverted
+            | Phase::Abandoned => false,
+        };
+        require(last && under_way, "it is not in its last step")?;
+        require(self.write.is_none(), "a write is unresolved")?;
+        self.baseline = None;
+        self.end(Phase::Completed, at);
+        Ok(())
+    }
+
+    pub(super) fn abandoned(&mut self, at: Timestamp) -> Taken {
+        require(!self.phase.is_final(), "the cutover is over")?;
+        self.write = None;
+        self.end(Phase::Abandoned, at);
+        Ok(())
+    }
+
+    /// Ends it as it stands: what was asked for and what stood in the way no longer matter.
+    fn end(&mut self, phase: Phase, at: Timestamp) {
+        self.rollback = None;
+        self.halt = None;
+        self.drift = None;
+        self.settle_holds(at);
+        self.enter(phase, at);
     }
 
     /// A finished cutover holds for nothing.

@@ -261,7 +261,11 @@ impl State {
                 self.ignored.remove(alarm);
                 Ok(())
             }
-            Event::DriftDetected { groups } => self.drift_detected(groups, at),
+            Event::DriftDetected { groups, members } => {
+                self.drift_detected(groups, at)?;
+                self.found = members.clone();
+                Ok(())
+            }
             Event::DriftCleared {} => {
                 self.drift_cleared(at);
                 Ok(())
@@ -287,7 +291,9 @@ impl State {
             Event::StrayWeightsFound { members } => self.stray_weights_found(members),
             Event::Reverted { cancelled } => self.reverted(*cancelled, at),
             Event::Halted { reason } => self.halted(reason, at),
-            Event::Completed {} => self.completed(at),
+            Event::Completed { adopted: None } => self.completed(at),
+            Event::Completed { adopted: Some(_) } => self.completed_as_found(at),
+            Event::Abandoned { .. } => self.abandoned(at),
             Event::PageSent { of } => {
                 self.pages.remove(of);
                 Ok(())
@@ -509,7 +515,8 @@ impl State {
             | Phase::Settling
             | Phase::Baking
             | Phase::Completed
-            | Phase::Reverting => Err("there is nothing to retry".to_owned()),
+            | Phase::Reverting
+            | Phase::Abandoned => Err("there is nothing to retry".to_owned()),
         }
     }
 
@@ -529,6 +536,7 @@ impl State {
             writing_again: false,
             step_began_at: None,
             abandoned_at: None,
+            abandoned_for: None,
             baseline: None,
             verified: None,
             alias_ttls: BTreeMap::new(),
@@ -546,6 +554,7 @@ impl State {
             approval_asked: None,
             skip_requested: None,
             drift: None,
+            found: BTreeMap::new(),
             rollback: None,
             revert: None,
             strays: Vec::new(),

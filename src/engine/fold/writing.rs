@@ -33,7 +33,8 @@ impl State {
             | Phase::Completed
             | Phase::Reverting
             | Phase::Reverted
-            | Phase::Halted => false,
+            | Phase::Halted
+            | Phase::Abandoned => false,
         };
         require(follows, "the step cannot be taken in this phase")?;
         require(
@@ -156,6 +157,8 @@ impl State {
                 *slot = image.clone();
             }
         }
+        let trouble = self.write.as_ref().and_then(Write::trouble);
+        self.abandoned_for = trouble.map(str::to_owned);
         self.write = None;
         self.abandoned_at = tried.then_some(at);
         // A first step that somebody changed has begun: its gates stay armed (I14).
@@ -190,7 +193,7 @@ impl State {
         self.require_write(write_id)?;
         require(self.phase == Phase::Shifting, "nothing is shifting")?;
         self.write = None;
-        self.abandoned_at = None;
+        (self.abandoned_at, self.abandoned_for) = (None, None);
         self.verified_step = step;
         self.writing_again = false;
         self.verified = Some(images.to_vec());

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::HoldReason;
+use super::{HaltReason, HoldReason};
+use crate::engine::drifted::Adoption;
 use crate::engine::evidence::gate::{GateId, GateKind};
 use crate::engine::evidence::number::Number;
 use crate::engine::record::GroupName;
@@ -30,10 +31,12 @@ impl HoldReason {
             Self::PlanChanged { .. } => Self::PlanChanged {
                 path: nothing(),
                 records: false,
+                refused: None,
             },
             Self::PlanUnreadable { .. } => Self::PlanUnreadable {
                 path: nothing(),
                 message: nothing(),
+                gone: false,
             },
             Self::UnknownTooLong { .. } => Self::UnknownTooLong {
                 alarm: GateId {
@@ -71,6 +74,7 @@ impl HoldReason {
             | Self::NoData { .. }
             | Self::Unknown { .. }
             | Self::Preflight { .. }
+            | Self::NameUsed { .. }
             | Self::Claimed { .. }
             | Self::JournalDown { .. }
             | Self::BudgetSpent { .. }
@@ -91,7 +95,8 @@ impl HoldReason {
             | Self::InSyncLate { .. }
             | Self::Settling { .. }
             | Self::Baking { .. }
-            | Self::Reverting { .. } => return None,
+            | Self::Reverting { .. }
+            | Self::Reverted { .. } => return None,
         })
     }
 
@@ -142,6 +147,7 @@ impl HoldReason {
                 *opens_at = opens_at.and(Some(Timestamp::UNIX_EPOCH));
             }
             Self::Reverting { back, .. } => *back = 0,
+            Self::Reverted { at, .. } => *at = Timestamp::UNIX_EPOCH,
             Self::JournalDamaged { message, .. }
             | Self::RevertBlocked { message }
             | Self::Route53Unreadable { message, .. }
@@ -189,19 +195,25 @@ impl HoldReason {
                 (*step, *steps) = (0, 0);
             }
             Self::FleetFull { in_flight, max } => (*in_flight, *max) = (0, 0),
+            Self::Drift {
+                found, adoption, ..
+            } => (*found, *adoption) = (Vec::new(), Adoption::Refused),
+            Self::PlanChanged { refused, .. } => *refused = None,
+            Self::Halted {
+                reason: HaltReason::Drift { found, .. },
+            } => *found = Vec::new(),
             Self::Halted { .. }
             | Self::JobsBothOff { .. }
             | Self::JobsDrift { .. }
             | Self::JobsUnseen {}
             | Self::JobsMoving { .. }
             | Self::HookRunning { .. }
-            | Self::Drift { .. }
             | Self::AlreadyAtBaseline {}
             | Self::AlarmRed { .. }
             | Self::FallbackRed { .. }
             | Self::Preflight { .. }
+            | Self::NameUsed { .. }
             | Self::Claimed { .. }
-            | Self::PlanChanged { .. }
             | Self::PlanUnreadable { .. }
             | Self::Frozen { .. }
             | Self::Paused { .. }

@@ -51,14 +51,14 @@ fn a_channel_for_pages_hears_what_wakes_and_one_for_information_hears_both() {
         assert!(!told(channel, Event::GatesPassed {}, false));
         assert!(!told(channel, Event::PageSent { of: 3 }, false));
     }
-    assert!(!told(&pages, Event::Completed {}, false));
-    assert!(told(&infos, Event::Completed {}, false));
+    assert!(!told(&pages, Event::Completed { adopted: None }, false));
+    assert!(told(&infos, Event::Completed { adopted: None }, false));
 }
 
 #[test]
 fn kinds_add_to_what_a_channel_hears_and_exceptions_take_away() {
     let some = channel(&[PAGE, "completed", "bake_started"], &["approval"]);
-    assert!(told(&some, Event::Completed {}, false));
+    assert!(told(&some, Event::Completed { adopted: None }, false));
     assert!(told(&some, Event::BakeStarted { step: 1 }, false));
     assert!(!told(&some, Event::StepCompleted { step: 1 }, false));
     let (approval, drift) = (

@@ -19,12 +19,12 @@ pub struct Topic {
 
 /// The words that channels may ask for: types of events, and kinds of holds.
 #[rustfmt::skip]
-pub const KINDS: [&str; 87] = [
+pub const KINDS: [&str; 89] = [
     // Events that a person may want to hear of.
     "plan_accepted", "weight_change_intended", "weight_change_failed", "weight_change_abandoned", "weights_verified",
     "change_in_sync", "bake_started", "step_completed", "step_held", "gate_unknown", "gate_known", "alarm_judged",
     "alarm_ignored", "alarm_armed", "drift_detected", "drift_cleared", "drift_adopted", "revert_intended",
-    "revert_performed_unjournaled", "stray_weights_found", "reverted", "halted", "completed", "pause_requested", "resume_requested",
+    "revert_performed_unjournaled", "stray_weights_found", "reverted", "halted", "completed", "abandoned", "pause_requested", "resume_requested",
     "step_approved", "bake_skip_requested", "bake_skip_decided", "retry_requested", "plan_amended",
     "rollback_requested", "hook_intended", "hook_succeeded", "hook_failed", "job_switch_intended", "jobs_off",
     "jobs_drained", "jobs_moved", "fleet_settings_accepted", "fleet_budget_spent", "fleet_frozen", "fleet_unfrozen",
@@ -35,7 +35,7 @@ pub const KINDS: [&str; 87] = [
     "plan_unreadable", "journal_down", "break_glass", "fleet_unreadable", "budget_spent", "shared_fate", "frozen",
     "dependency", "fleet_full", "approval", "approval_overdue", "window_shut", "in_sync_late", "paused",
     "measure_red", "traffic_elsewhere", "climbing", "too_few_requests", "never_compared", "jobs_both_off", "jobs_drift",
-    "jobs_stuck", "jobs_running", "jobs_unread", "others_hold_weight",
+    "jobs_stuck", "jobs_running", "jobs_unread", "others_hold_weight", "name_used",
 ];
 
 /// Why nothing moves, as far as an entry says it for the first time; nothing for other events. `before` is its cutover before
@@ -116,7 +116,8 @@ fn informs(event: &Event) -> bool {
         | Event::StrayWeightsFound { .. }
         | Event::Reverted { .. }
         | Event::Halted { .. }
-        | Event::Completed {}
+        | Event::Completed { .. }
+        | Event::Abandoned { .. }
         | Event::PauseRequested { .. }
         | Event::ResumeRequested { .. }
         | Event::StepApproved { .. }

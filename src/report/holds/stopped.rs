@@ -1,9 +1,9 @@
 //! Why it stopped, and why it went back.
 
-use super::list;
+use crate::engine::drifted::Astray;
 use crate::engine::hold::{HaltReason, RevertCause};
 use crate::engine::units::CutoverName;
-use crate::report::{evidence, text};
+use crate::report::{drifted, evidence, text};
 
 /// Why the cutover `name` is halted and what a person can do, in one line.
 pub fn halt(reason: &HaltReason, name: &CutoverName) -> String {
@@ -21,11 +21,18 @@ pub(in crate::report) fn halt_fact(reason: &HaltReason) -> String {
             "halted: {} and fallback alarm {fallback} are both red, so neither cluster is known to be good",
             evidence::gate(gate)
         ),
-        HaltReason::Drift { groups } => format!(
-            "halted: somebody else changed {}, and going back would overwrite that",
-            list(groups)
-        ),
-        HaltReason::StepFailed { message } => format!(
+        HaltReason::Drift { groups, found } => {
+            let over = if found.iter().all(Astray::yields_to_force) {
+                "and going back would overwrite that"
+            } else {
+                "and going back cannot be written beside that"
+            };
+            format!(
+                "halted: somebody else changed {}, {over}",
+                drifted::changed(groups, found)
+            )
+        }
+        HaltReason::StepFailed { message, .. } => format!(
             "halted: a step failed ({message}) and a red fallback alarm forbids taking it back"
         ),
         HaltReason::Invariant { message } => {
@@ -40,10 +47,14 @@ pub(super) fn halt_remedy(reason: &HaltReason, name: &CutoverName) -> String {
         HaltReason::BothRed { .. } => {
             format!("take the traffic back anyway: `cutover rollback {name}`")
         }
-        HaltReason::Drift { .. } => {
-            format!("look at it, then: `cutover rollback {name} --force`")
-        }
-        HaltReason::StepFailed { .. } => {
+        HaltReason::Drift { found, .. } => format!(
+            "look at it, then {}",
+            drifted::back_or_leave(found, name.as_str())
+        ),
+        HaltReason::StepFailed {
+            verified: false, ..
+        } => format!("take what was written back: `cutover rollback {name}`"),
+        HaltReason::StepFailed { verified: true, .. } => {
             format!("`cutover rollback {name}`, or once mended `cutover retry {name}`")
         }
         HaltReason::Invariant { .. } => format!(

@@ -32,7 +32,7 @@ pub(super) fn armed(reel: &Reel) -> Vec<Stretch> {
             Event::WeightChangeIntended { .. } => {
                 since.get_or_insert(entry.at);
             }
-            Event::Reverted { .. } | Event::Completed {} => {
+            Event::Reverted { .. } | Event::Completed { .. } | Event::Abandoned { .. } => {
                 stretches.extend(since.take().map(|since| (since, Some(entry.at))));
             }
             _ => {}
@@ -56,7 +56,7 @@ pub(super) fn unknown(reel: &Reel) -> BTreeMap<GateId, Vec<Stretch>> {
                     open.1.get_or_insert(entry.at);
                 }
             }
-            Event::Reverted { .. } | Event::Completed {} => {
+            Event::Reverted { .. } | Event::Completed { .. } | Event::Abandoned { .. } => {
                 for open in stretches.values_mut().flatten() {
                     open.1.get_or_insert(entry.at);
                 }

@@ -206,10 +206,11 @@ impl<'reel> Reader<'reel> {
             }
             Event::StrayWeightsFound { .. }
             | Event::Halted { .. }
+            | Event::Abandoned { .. }
             | Event::HookFailed { given_up: true, .. } => Some((Sign::Page, said())),
             Event::HookFailed { .. } => Some((Sign::Hold, said())),
             Event::JobSwitchIntended { to: JobSide::Old } => Some((Sign::Back, said())),
-            Event::Completed {} => Some((Sign::Forward, self.completed())),
+            Event::Completed { .. } => Some((Sign::Forward, self.completed())),
             Event::DriftDetected { .. } => Some((Sign::World, said())),
             Event::DriftCleared {}
             | Event::DriftAdopted { .. }

@@ -32,7 +32,9 @@ impl Verdict {
             | Phase::Settling
             | Phase::Baking
             | Phase::Reverting
-            | Phase::Halted => Self::Held(because(reel)),
+            | Phase::Halted
+            // Nobody abandons a rehearsal.
+            | Phase::Abandoned => Self::Held(because(reel)),
         }
     }
 

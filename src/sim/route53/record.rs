@@ -129,7 +129,7 @@ impl StoredRecord {
     /// The image as the engine has it. What the engine cannot write back is named in `unsupported`.
     pub fn to_record_set(&self) -> RecordSet {
         let present = [
-            (self.routing() == Routing::Simple, "simple routing"),
+            (self.routing() == Routing::Simple, "simple"),
             (self.region.is_some(), "Region"),
             (self.failover.is_some(), "Failover"),
             (self.geo.is_some(), "GeoLocation"),

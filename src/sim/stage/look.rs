@@ -90,7 +90,7 @@ fn is_moving(state: &State) -> bool {
         Phase::Settling => pending || state.changes.is_empty(),
         Phase::Waiting => state.rollback.is_some(),
         Phase::Baking | Phase::Halted => state.write.is_some() || state.rollback.is_some(),
-        Phase::Completed | Phase::Reverted => false,
+        Phase::Completed | Phase::Reverted | Phase::Abandoned => false,
     }
 }
 

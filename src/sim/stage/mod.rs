@@ -379,7 +379,9 @@ impl Stage {
                 self.recordings[index].reverting(entry.at, would_end);
                 self.rush.forget(self.minute, &self.casts, &self.troubles);
             }
-            Event::Completed {} | Event::Reverted { .. } => self.recordings[index].over(entry.at),
+            Event::Completed { .. } | Event::Reverted { .. } | Event::Abandoned { .. } => {
+                self.recordings[index].over(entry.at)
+            }
             _ => {}
         }
     }

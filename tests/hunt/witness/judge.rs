@@ -45,7 +45,7 @@ impl Witness {
                 | Event::BaselineSeen { at: Some(_) }
                 | Event::Reverted { cancelled: false }
                 | Event::StepCompleted { .. }
-                | Event::Completed {}
+                | Event::Completed { .. }
         );
         let Some(number) = process(&entry.actor).filter(|_| telling) else {
             return;
@@ -86,7 +86,7 @@ impl Witness {
                 self.advances_seeing(&state, number, now);
                 self.has_baked(&state, *step, now);
             }
-            Event::Completed {} => self.advances_seeing(&state, number, now),
+            Event::Completed { .. } => self.advances_seeing(&state, number, now),
             _ => {}
         }
     }

@@ -18,7 +18,7 @@ use super::fixed::rounded;
 use super::fixed::signed;
 
 /// Requests of one side, and how many of them failed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Side {
     /// All requests; never fewer than `errors`.
     pub requests: u64,

@@ -10,7 +10,7 @@ use super::dispersion::Side;
 use super::fixed::float;
 
 /// What the test says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "judgement", rename_all = "snake_case")]
 pub enum Judgement {
     /// Not worse, as far as can be seen, and enough was seen.
@@ -22,7 +22,7 @@ pub enum Judgement {
 }
 
 /// The numbers behind a judgement. Integers, so that they can be compared and journaled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Numbers {
     /// The new side, in the minutes in which both sides had requests: since `since` for a failure, else of all time.
     pub new: Side,

@@ -1,0 +1,26 @@
+//! What `rollback --force` creates again, and where the traffic goes then (RULES L8).
+
+use crate::engine::drifted::Astray;
+use crate::engine::hold::HaltReason;
+use crate::engine::state::State;
+use crate::report::drifted::recreates;
+
+/// A line for each group of which a record is gone, as the journal knows it: said before anybody confirms.
+pub(super) fn recreated(states: &[State], forced: bool) -> String {
+    if !forced {
+        return String::new();
+    }
+    let mut lines = String::new();
+    for state in states {
+        let halted: &[Astray] = match &state.halt {
+            Some(HaltReason::Drift { found, .. }) => found,
+            Some(_) | None => &[],
+        };
+        let now = state.astray();
+        let known = if now.is_empty() { halted } else { &now };
+        for line in recreates(known) {
+            lines.push_str(&format!("{}: --force {line}\n", state.name));
+        }
+    }
+    lines
+}

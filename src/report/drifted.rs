@@ -1,0 +1,186 @@
+//! The words for what somebody else made of a group, and for what an abandoned cutover leaves.
+
+use super::text;
+use crate::engine::drifted::{Adoption, Astray, Found, SetWeight};
+use crate::engine::event::{AdoptedEnd, LeftBehind};
+use crate::engine::record::GroupName;
+
+/// How many groups or jobs a line names at most.
+const NAMED_MAX: usize = 10;
+
+/// Which groups changed, with what was expected and what is there where that is known.
+pub(super) fn changed(groups: &[GroupName], found: &[Astray]) -> String {
+    let shown: Vec<String> = if found.is_empty() {
+        groups.iter().map(GroupName::to_string).collect()
+    } else {
+        found.iter().map(astray).collect()
+    };
+    let separator = if found.is_empty() { ", " } else { "; " };
+    some(&shown, separator)
+}
+
+/// At most ten of these, and how many more there are.
+fn some(all: &[String], separator: &str) -> String {
+    let shown: Vec<&str> = all.iter().take(NAMED_MAX).map(String::as_str).collect();
+    let shown = shown.join(separator);
+    match all.len().saturating_sub(NAMED_MAX) {
+        0 => shown,
+        more => format!("{shown}{separator}and {more} more"),
+    }
+}
+
+/// One group: what was expected, and what is there.
+pub fn astray(astray: &Astray) -> String {
+    let Astray {
+        group,
+        expected,
+        found,
+    } = astray;
+    let there = match found {
+        Found::Both { weights, changed } if changed.is_empty() => weights.to_string(),
+        Found::Both { weights, changed } if weights == expected => {
+            format!("the same weights, but another {}", changed.join(", "))
+        }
+        Found::Both { weights, changed } => {
+            format!("{weights}, and another {}", changed.join(", "))
+        }
+        Found::Gone { missing, there, .. } => {
+            let missing: Vec<String> = missing.iter().map(|it| format!("`{it}`")).collect();
+            format!("{} gone, {}", missing.join(" and "), members(there))
+        }
+        Found::Unweighted { policy, target, .. } if policy == "simple" => {
+            format!("a simple record (no weights) that leads to {target}")
+        }
+        Found::Unweighted { policy, target, .. } => {
+            format!("a record of another routing policy ({policy}) that leads to {target}")
+        }
+    };
+    format!("{group}: expected {expected} (old/new), found {there}")
+}
+
+fn members(there: &[SetWeight]) -> String {
+    if there.is_empty() {
+        return "no record left".to_owned();
+    }
+    let member = |it: &SetWeight| format!("`{}` with weight {}", it.set_identifier, it.weight.0);
+    let all: Vec<String> = there.iter().map(member).collect();
+    some(&all, ", ")
+}
+
+/// What a person can do about drift of an unfinished cutover that is not going back.
+pub(super) fn remedy(found: &[Astray], adoption: Adoption, name: &str) -> String {
+    let mut ways = Vec::new();
+    match adoption {
+        Adoption::GoesOn => ways.push(format!(
+            "put it back by hand, or take it as it is: `cutover adopt-drift {name} --reason …`"
+        )),
+        Adoption::Completes => ways.push(format!(
+            "nothing but the new side is left: complete the cutover as it is, without a way back: `cutover adopt-drift \
+             {name} --reason …`"
+        )),
+        Adoption::Refused => {}
+    }
+    ways.push(back_or_leave(found, name));
+    if ways.len() == 1 {
+        return format!("put it back by hand, or {}", ways.concat());
+    }
+    ways.join(", or ")
+}
+
+/// How everything goes back over what somebody else wrote, and how to leave it.
+pub(super) fn back_or_leave(found: &[Astray], name: &str) -> String {
+    let leave =
+        format!("end the cutover here and write nothing: `cutover abandon {name} --reason …`");
+    for astray in found {
+        if let Found::Unweighted { policy, .. } = &astray.found {
+            let what = if policy == "simple" {
+                "simple"
+            } else {
+                "other"
+            };
+            return format!(
+                "{leave} (no weighted record can be written beside the {what} record: `cutover rollback {name} --force` \
+                 works only after that record was deleted)"
+            );
+        }
+    }
+    let back = match recreates(found).as_slice() {
+        [] => format!("take everything back: `cutover rollback {name} --force`"),
+        gone => format!(
+            "take everything back: `cutover rollback {name} --force` {}",
+            some(gone, "; ")
+        ),
+    };
+    format!("{back}, or {leave}")
+}
+
+/// What force would create again, and where the traffic goes then; empty where no record is gone.
+pub fn recreates(found: &[Astray]) -> Vec<String> {
+    let mut all = Vec::new();
+    for astray in found {
+        if let Found::Gone {
+            missing,
+            force_leads_to,
+            ..
+        } = &astray.found
+        {
+            let missing: Vec<String> = missing.iter().map(|it| format!("`{it}`")).collect();
+            all.push(format!(
+                "creates {} of {} again and sends its traffic to {force_leads_to}",
+                missing.join(" and "),
+                astray.group
+            ));
+        }
+    }
+    all
+}
+
+/// An end that a person took.
+pub(super) fn completed(adopted: &AdoptedEnd) -> String {
+    format!(
+        "completed as found, without a way back: {} ({})",
+        adopted.reason,
+        changed(&[], &adopted.found)
+    )
+}
+
+/// A cutover that a person abandoned.
+pub(super) fn abandoned(reason: &str, left: &[LeftBehind]) -> String {
+    let left: Vec<String> = left.iter().map(behind).collect();
+    let left = if left.is_empty() {
+        "nothing of it is in Route 53".to_owned()
+    } else {
+        format!("left as it is: {}", some(&left, "; "))
+    };
+    format!("abandoned, nothing more is written: {reason}; {left}")
+}
+
+/// One thing that is left.
+fn behind(left: &LeftBehind) -> String {
+    match left {
+        LeftBehind::Weights { group, weights } => format!("{group} at {weights} (old/new)"),
+        LeftBehind::Changed { astray: found } => astray(found),
+        LeftBehind::Write { step, until } => format!(
+            "a write of step {step} that may still land until {}",
+            text::second(*until)
+        ),
+        LeftBehind::Revert {} => {
+            "the revert that was under way, of which a write may still land within a minute"
+                .to_owned()
+        }
+        LeftBehind::Jobs { jobs, on } => {
+            let place = match on {
+                Some(side) => format!("on the {side} side"),
+                None => "on neither side for certain".to_owned(),
+            };
+            format!("{} {place}", jobs_named(jobs))
+        }
+        LeftBehind::Hook { hook } => format!("{hook}, called and not answered"),
+    }
+}
+
+/// `job nightly-bill`, or `jobs a, b`.
+pub(super) fn jobs_named(jobs: &[String]) -> String {
+    let noun = if jobs.len() == 1 { "job" } else { "jobs" };
+    format!("{noun} {}", some(jobs, ", "))
+}
