@@ -254,8 +254,8 @@ fn applies(state: &State, words: &[&str]) -> Result<(), NotApplicable> {
         "adopt-drift" => adopt_drift(state, "x").map(drop),
         "retry" => retry(state, None).map(drop),
         "rollback" => match rollback(state, mode, false, None)? {
-            RollbackNeed::AlreadyBack => Err(NotApplicable("already back".to_owned())),
-            RollbackNeed::Request(_) | RollbackNeed::UnderWay => Ok(()),
+            // Of what has ended the records are read.
+            RollbackNeed::Ended | RollbackNeed::Request(_) | RollbackNeed::UnderWay => Ok(()),
         },
         "resume" => cutover::engine::commands::resume(state, None).map(drop),
         "ignore-alarm" => {

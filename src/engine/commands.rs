@@ -408,6 +408,8 @@ pub fn rollback(
         Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => {
             request
         }
+        // Where its records are is read, and nothing is written.
+        Phase::Abandoned if mode == RevertMode::Swap => Ok(RollbackNeed::Ended),
         Phase::Abandoned => refuse(
             "it was abandoned, and its names may be another cutover's; set the weights by hand"
                 .to_owned(),

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::{drifted, errands, evidence, fleet, text};
 use crate::engine::hold::{HoldReason, RevertCause};
-use crate::engine::record::GroupName;
 use crate::engine::state::Phase;
 use crate::engine::strays::Stray;
 use crate::engine::units::{CutoverName, Share, ZoneId};
@@ -495,12 +494,6 @@ pub fn strays(members: &[Stray]) -> String {
         "the weights are back, but members that the baseline did not have still get traffic: {}",
         named.join("; ")
     )
-}
-
-/// Some groups, separated by commas.
-pub(super) fn list(groups: &[GroupName]) -> String {
-    let names: Vec<String> = groups.iter().map(GroupName::to_string).collect();
-    names.join(", ")
 }
 
 /// ` since TIME (…)`, or nothing.

@@ -1,5 +1,7 @@
 //! What no journal may say, and where no world may end: the invariants over entries and their effects.
 
+use std::collections::BTreeMap;
+
 use cutover::engine::check::Violation;
 use cutover::engine::event::{Event, RevertMode, Target};
 use cutover::engine::evidence::gate::GateId;

@@ -247,10 +247,17 @@ impl Standing {
                     Exit::Done
                 }
             }
-            Phase::Reverted if self.groups.iter().any(astray) => Exit::Halted,
-            Phase::Reverted if self.groups.iter().any(unread) => Exit::RevertUnfinished,
-            Phase::Reverted if self.strays.is_empty() => Exit::Done,
-            Phase::Reverted => Exit::Halted,
+            Phase::Reverted | Phase::Abandoned => {
+                if self.groups.iter().any(astray) {
+                    Exit::Halted
+                } else if self.groups.iter().any(unread) {
+                    Exit::RevertUnfinished
+                } else if self.strays.is_empty() {
+                    Exit::Done
+                } else {
+                    Exit::Halted
+                }
+            }
             Phase::Halted if self.state.rollback.is_none() => Exit::Halted,
             Phase::Waiting
             | Phase::Shifting
@@ -283,6 +290,12 @@ impl Standing {
             format!("not known to be at the baseline: {back} of {all} groups were read there")
         } else if back == all {
             holds::strays(&self.strays)
+        } else if self.state.phase == Phase::Abandoned {
+            format!(
+                "it was abandoned, and {back} of {all} groups are at the baseline ({}); nothing is written: set the weights in \
+                 Route 53 by hand",
+                self.pairs()
+            )
         } else {
             format!(
                 "not at the baseline: {back} of {all} groups are ({}); look at them, then write the baseline over what is \

@@ -76,7 +76,7 @@ pub(super) fn decision(
 
 fn is_called_drift(decision: &Decision, index: usize) -> bool {
     decision.events.iter().any(
-        |event| matches!(event, Event::DriftDetected { groups } if groups.contains_key(&index)),
+        |event| matches!(event, Event::DriftDetected { groups, .. } if groups.contains_key(&index)),
     )
 }
 

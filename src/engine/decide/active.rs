@@ -329,7 +329,7 @@ fn begun_after_all(view: &View<'_>) -> Option<Event> {
     if drifted.is_empty() {
         return None;
     }
-    Some(Event::DriftDetected { groups: drifted })
+    Some(view.drift_detected(drifted))
 }
 
 /// What changed in the groups behind our back since the last look, or no longer is.

@@ -131,7 +131,7 @@ fn abandon(view: &View<'_>, write: &Write) -> Option<Decision> {
     if view.observation.in_flight || !settled {
         return None;
     }
-    Some(give_up(write, places(view, write)?))
+    Some(give_up(view, write, places(view, write)?))
 }
 
 /// Until when the write may still land, by this process's clock. Its owner knows what it has sent; everybody else waits by
@@ -149,7 +149,7 @@ fn lands_until(view: &View<'_>, write: &Write) -> Timestamp {
 
 /// The entries that give a write up. Nothing happened only if every group is read at the image before. A group at anything
 /// else, and one that Route 53 had accepted and that is back at the image before, was changed by somebody else (RULES L1).
-fn give_up(write: &Write, places: BTreeMap<usize, Place>) -> Decision {
+fn give_up(view: &View<'_>, write: &Write, places: BTreeMap<usize, Place>) -> Decision {
     let (mut moved, mut landed) = (BTreeMap::new(), Vec::new());
     let mut drifted: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
     for (index, place) in places {
