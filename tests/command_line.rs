@@ -223,6 +223,7 @@ impl Desk {
             },
             Event::ChangeInSync { change_id },
             Event::BakeStarted { step: 1 },
+            Event::GatesPassed {},
         ];
         self.write(name, since, events);
     }

@@ -36,9 +36,10 @@ fn kinds(world: &World) -> Vec<&'static str> {
     world.because().iter().map(HoldReason::kind).collect()
 }
 
-/// A world in its last bake.
+/// A world in its last bake, whose members lead to two places.
 fn last_bake() -> World {
     let mut world = World::new(simple());
+    world.groups[0].1[0].values = vec!["192.0.2.4".to_owned()];
     world.run_to_bake(2);
     world
 }

@@ -117,6 +117,8 @@ impl CloudWatchSignals {
             Err(error) if error.class == FailureClass::Denied => {
                 AlarmReading::Denied(error.to_string())
             }
+            // Nothing was called that could be named.
+            Err(error) if region.is_none() => AlarmReading::Unreadable(error.message.clone()),
             Err(error) => AlarmReading::Unreadable(error.to_string()),
         };
         let told = page.into_iter().map(|alarm| {

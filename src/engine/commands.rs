@@ -269,7 +269,7 @@ pub fn adopt_drift(state: &State, reason: &str) -> Answer {
         let Some(image) = image else {
             return refuse(not_adopted(
                 &group,
-                astray.iter().find(|it| it.group.name.to_string() == group),
+                astray.iter().find(|it| it.group.to_string() == group),
             ));
         };
         adoptable(&group, image, most)?;

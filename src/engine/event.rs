@@ -2,13 +2,18 @@
 //!
 //! Names are a noun and a past participle; `type` in JSON is the same in snake case. Fields are only ever added.
 
+mod failure;
+mod left;
+
+pub use failure::{FailureClass, JobFailure};
+pub use left::{AdoptedEnd, LeftBehind};
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::around::AliasTtl;
-use super::drifted::Astray;
 use super::evidence::gate::{Attribution, GateId};
 use super::evidence::tally::Tally;
 use super::fleet::{FleetSettings, SharedFate};
@@ -16,7 +21,7 @@ use super::hold::{HaltReason, HoldReason, RevertCause};
 use super::hooks::HookId;
 use super::jobs::JobSide;
 use super::plan::PlanSource;
-use super::record::{GroupImage, GroupName, RecordSet};
+use super::record::{GroupImage, RecordSet};
 use super::strays::Stray;
 use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WeightPair, WriteId, ZoneId};
 
@@ -565,81 +570,6 @@ pub enum Event {
         /// Why it cannot be read.
         why: String,
     },
-}
-
-/// What a person took for the end of a cutover.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AdoptedEnd {
-    /// Why.
-    pub reason: String,
-    /// The groups that are not as the last step left them.
-    pub found: Vec<Astray>,
-}
-
-/// Something that an abandoned cutover leaves as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "left", rename_all = "snake_case")]
-pub enum LeftBehind {
-    /// A group, at the weights that were last read.
-    Weights {
-        /// The group.
-        group: GroupName,
-        /// Its weights.
-        weights: WeightPair,
-    },
-    /// A group that somebody else changed.
-    Changed {
-        /// What is there.
-        astray: Astray,
-    },
-    /// A write that is not resolved may still land.
-    Write {
-        /// The step that it was for.
-        step: u16,
-        /// Until when.
-        until: Timestamp,
-    },
-    /// The revert that was under way: a write of it may still land within a minute.
-    Revert {},
-    /// The jobs.
-    Jobs {
-        /// The jobs, by name.
-        jobs: Vec<String>,
-        /// The side that they run on; none while they are between.
-        on: Option<JobSide>,
-    },
-    /// A hook that was called and has not answered.
-    Hook {
-        /// Which.
-        hook: HookId,
-    },
-}
-
-/// What became of one job of a change, where it was not accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobFailure {
-    /// What kind of failure.
-    pub class: FailureClass,
-    /// What was said. Holds no secrets.
-    pub message: String,
-}
-
-/// What kind of failure a refused or lost write is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureClass {
-    /// Worth trying again: timeouts, server errors, a lost reply.
-    Transient,
-    /// Too many calls; worth trying again later.
-    Throttled,
-    /// The credentials may not do this, or are no longer valid.
-    Denied,
-    /// The records are not as they were read.
-    Conflict,
-    /// Asking again cannot help.
-    Permanent,
-    /// It was never sent: the deadline had passed or the journal had moved on.
-    NotSent,
 }
 
 impl Event {

@@ -121,7 +121,7 @@ pub fn judge(state: &State, observation: &Observation) -> Judgement {
         judgement.gates.push((id.clone(), verdict.clone()));
     }
     if let Some(tally) = weighed
-        .tally
+        .settled
         .as_ref()
         .filter(|tally| tally::is_due(state, tally))
     {

@@ -523,6 +523,7 @@ mod tests {
 
     use super::*;
     use crate::engine::hold::HaltReason;
+    use crate::engine::record::GroupName;
     use crate::engine::units::{AlarmId, ChangeId, DnsName};
 
     fn at(text: &str) -> Timestamp {

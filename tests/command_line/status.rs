@@ -108,7 +108,9 @@ fn status_after_a_revert_shows_the_baseline() {
         (&row["phase"], &row["step"]),
         (&"reverted".into(), &0.into())
     );
-    assert_eq!(row["because"], serde_json::json!([]));
+    // It says why it went back, and from which share.
+    assert_eq!(row["because"][0]["kind"], "reverted");
+    assert_eq!(row["because"].as_array().map(Vec::len), Some(1));
     assert_eq!(row["records"][0]["old_weight"], 100);
 }
 

@@ -387,7 +387,8 @@ fn what_was_counted_before_a_clock_was_set_stands() {
     let mut world = baking();
     world.run_minutes(10);
     world.set_clock(SignedDuration::from_hours(5));
-    world.tick(10);
+    world.pass(10);
+    world.round(0);
     let bake = &world.state().bake;
     assert_eq!(bake.counted, SignedDuration::from_mins(10));
     assert_eq!(bake.running_since, None);

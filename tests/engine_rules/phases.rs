@@ -301,12 +301,17 @@ fn other_records_after_a_revert_are_held_with_a_way_out_that_leads_out() {
     let state = world.state().clone();
     let path = state.source.path.clone();
     let records = true;
+    // `amend` would be refused, and the hold says why.
+    let world_refused = commands::amend(&state, &source(edited.clone()), None)
+        .err()
+        .map(|refused| refused.to_string());
+    assert!(world_refused.is_some());
     assert_eq!(
         state.held,
         [HoldReason::PlanChanged {
             path,
             records,
-            refused: None
+            refused: world_refused,
         }]
     );
     let refused = commands::amend(&state, &source(edited), None).unwrap_err();

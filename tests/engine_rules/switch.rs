@@ -422,6 +422,7 @@ fn each_half_that_cannot_be_seen_is_told_with_its_own_time() {
     let mut world = at_half(2);
     world.run_to_bake(1);
     let mut observation = world.observe(0);
+    observation.passed_for = None;
     let mut blind = Vec::new();
     for (job, side) in [(0, JobSide::Old), (0, JobSide::New), (1, JobSide::Old)] {
         world.pass(10);

@@ -6,6 +6,7 @@ use cutover::engine::around::AliasTtl;
 use cutover::engine::event::Event;
 use cutover::engine::event::FailureClass;
 use cutover::engine::event::JobFailure;
+use cutover::engine::event::LeftBehind;
 use cutover::engine::event::RevertMode;
 use cutover::engine::event::Target;
 use cutover::engine::evidence::gate::Unit;
@@ -222,7 +223,6 @@ fn moving() -> Vec<Event> {
             change_id: Some(change_id.clone()),
             groups: vec![0],
         },
-        Event::ChangeInSync { change_id },
         Event::AliasTtlsRead {
             ttls: vec![AliasTtl {
                 zone: ZoneId::from("Z0123456789ABCDEFGHIJ"),
@@ -233,6 +233,7 @@ fn moving() -> Vec<Event> {
                 ttl_secs: 3_600,
             }],
         },
+        Event::ChangeInSync { change_id },
         Event::BakeStarted { step: 1 },
         Event::GatesPassed {},
         Event::BakeCounted {
@@ -416,6 +417,10 @@ fn reverting() -> Vec<Event> {
             },
         },
         Event::Completed { adopted: None },
+        Event::Abandoned {
+            reason: "terraform owns it".to_owned(),
+            left: vec![LeftBehind::Revert {}],
+        },
         Event::PageSent { of: 21 },
     ]
 }

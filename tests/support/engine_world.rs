@@ -470,15 +470,26 @@ impl World {
         self.append("controller", event);
     }
 
+    /// Route 53 refuses a weighted record beside one without weights.
     fn fits(&self, part: &Part) -> bool {
         let members = &self.groups[part.group].1;
-        part.how == How::Upsert
+        let weighted = members
+            .iter()
+            .all(|member| !member.unsupported.contains(&"simple".to_owned()));
+        (part.how == How::Upsert && weighted)
             || (members.contains(&part.image.old) && members.contains(&part.image.new))
     }
 
     fn write(&mut self, part: &Part) -> bool {
         if !self.fits(part) {
             return false;
+        }
+        for image in [&part.image.old, &part.image.new] {
+            let members = &mut self.groups[part.group].1;
+            let is_there = |it: &RecordSet| it.set_identifier == image.set_identifier;
+            if !members.iter().any(is_there) {
+                members.push(image.clone());
+            }
         }
         self.set(part.group, part.to);
         let broken = self.checker.applied(part.group, part.to);

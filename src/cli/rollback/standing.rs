@@ -334,10 +334,16 @@ impl Standing {
             })
         };
         let records: Vec<Value> = self.groups.iter().map(record).collect();
+        let unread = |seen: &GroupSeen| matches!(seen.place, Place::Unread(_));
+        let back = if self.groups.iter().any(unread) {
+            None
+        } else {
+            Some(self.is_back())
+        };
         json!({
             "name": self.state.name,
             "phase": self.state.phase.label(),
-            "back": self.exit() == Exit::Done,
+            "back": back,
             "records": records,
             "others": self.strays,
         })

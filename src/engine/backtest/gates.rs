@@ -190,7 +190,7 @@ fn sight(plan: &Plan, record: &Record, queries: &[&Query]) -> Sight {
 
 /// What each gate of metrics said, asked every so many minutes.
 fn judged(source: &PlanSource, record: &Record, every_mins: u16) -> Vec<(GateId, Vec<Stretch>)> {
-    let Some(state) = replay::watching(source, record) else {
+    let Some(mut state) = replay::watching(source, record) else {
         return Vec::new();
     };
     let period = SignedDuration::from_mins(i64::from(every_mins.max(1)));
@@ -198,6 +198,8 @@ fn judged(source: &PlanSource, record: &Record, every_mins: u16) -> Vec<(GateId,
     let mut at = record.since;
     while at < record.until {
         let until = (at + period).min(record.until);
+        // What failed earlier was answered then.
+        state.measured.violations_from = Some(at);
         for (id, verdict) in replay::weigh_at(&state, record, at) {
             let state = match verdict {
                 Verdict::Pass => AlarmState::Ok,

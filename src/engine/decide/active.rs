@@ -89,7 +89,7 @@ fn counted(judgement: &Judgement, learned: &[Event], decision: &Decision) -> Opt
                 | Event::Completed { .. }
         )
     };
-    let tally = judgement.weighed.tally.as_ref()?;
+    let tally = judgement.weighed.settled.as_ref()?;
     let wanted = decision.events.iter().any(weighs) && !learned.iter().any(told);
     wanted.then(|| Event::EvidenceCounted {
         tally: Box::new(tally.clone()),

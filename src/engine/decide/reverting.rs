@@ -191,7 +191,9 @@ fn place(view: &View<'_>, revert: &Revert, index: usize) -> Place {
     match view.image(index) {
         Some(image) if Some(image.pair()) == baseline(view, index) => Place::Back,
         Some(image) if is_ours(view, index, image.pair()) => Place::Ours(Box::new(image)),
-        _ if revert.mode == RevertMode::Force || agrees(revert, index, read_at) => Place::Foreign,
+        _ if agrees(revert, index, read_at) => Place::Foreign,
+        _ if defies_force(view, index) => Place::Doubtful,
+        _ if revert.mode == RevertMode::Force => Place::Foreign,
         Some(_) => Place::Doubtful,
         // A member that one answer leaves out may be there all the same.
         None => Place::Unseen(None),
@@ -206,11 +208,9 @@ fn agrees(revert: &Revert, index: usize, read_at: Timestamp) -> bool {
 }
 
 /// Notes what somebody else has in the groups, for the next reading to agree with or not; nothing if that is noted. Force
-/// asks nobody.
+/// asks nobody, unless no weighted record can be written over what is there.
 fn foreign_seen(view: &View<'_>, revert: &Revert) -> Option<Event> {
-    if revert.mode == RevertMode::Force {
-        return None;
-    }
+    let forces = revert.mode == RevertMode::Force;
     let noted = revert.foreign.as_ref();
     let mut groups: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
     let mut read_at: Option<Timestamp> = None;
@@ -226,7 +226,8 @@ fn foreign_seen(view: &View<'_>, revert: &Revert) -> Option<Event> {
         let pair = image.as_ref().map(GroupImage::pair);
         let known = pair
             .is_some_and(|pair| Some(pair) == baseline(view, index) || is_ours(view, index, pair));
-        if !known {
+        let yields = forces && !defies_force(view, index);
+        if !known && !yields {
             groups.insert(index, image);
         }
     }

@@ -52,7 +52,9 @@ pub struct Weighed {
     pub old_too: Vec<GateId>,
     /// Metrics with datapoints beyond their bounds, but not so many yet that the gate fails: no step is taken meanwhile.
     pub near: Vec<HoldReason>,
-    /// What was counted of minutes that change no more, with what the metrics read; none before the first write.
+    /// What was counted of minutes that change no more, with what the metrics read: what is journaled.
+    pub settled: Option<Tally>,
+    /// What was counted so far, with what the metrics read; none before the first write.
     pub tally: Option<Tally>,
     /// The share of the requests; none where they are not counted.
     pub observed: Option<Observed>,
@@ -95,10 +97,16 @@ pub fn weigh(state: &State, readings: &Readings) -> Weighed {
         }
         weighed.gates.push((id, said.verdict));
     }
-    weighed.tally = counted.map(|counted| Tally {
-        readings: latest,
-        ..counted.settled
-    });
+    if let Some(counted) = counted {
+        weighed.settled = Some(Tally {
+            readings: latest.clone(),
+            ..counted.settled
+        });
+        weighed.tally = Some(Tally {
+            readings: latest,
+            ..counted.all
+        });
+    }
     weighed
 }
 
