@@ -57,7 +57,7 @@ fn put(world: &mut World, records: Vec<RecordSet>) {
     world.around = vec![AroundReading::Read(Arc::new(around))];
 }
 
-/// The same, with another target on the old side.
+/// The same, with another target on the new side.
 fn apart(records: Vec<RecordSet>) -> World {
     let mut world = among(records);
     world.groups[0].1[0].values = vec!["192.0.2.4".to_owned()];
@@ -128,7 +128,7 @@ fn a_twin_that_the_plan_leaves_out_is_warned_about_unless_it_moves_with_the_name
     assert_eq!(warned(other(NAME, "HTTPS", &["1 . alpn=h2"])), [""; 0]);
     assert_eq!(warned(other(NAME, "TXT", &["\"v=spf1\""])), [""; 0]);
     // The hint is the new side's address alone.
-    let hint = other(NAME, "HTTPS", &["1 . ipv4hint=192.0.2.3"]);
+    let hint = other(NAME, "HTTPS", &["1 . ipv4hint=192.0.2.4"]);
     assert_eq!(said(&mut apart(vec![hint])).0.len(), 1);
 }
 
