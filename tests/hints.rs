@@ -92,12 +92,16 @@ fn an_abandoned_cutover_writes_nothing_more_and_pages() {
 
 #[test]
 fn every_unfinished_phase_is_abandoned_and_none_that_is_over() {
-    let mut halted = baking();
-    halted.others_write(0, 50, 50);
-    halted.roll_back(RevertMode::Swap);
-    halted.run_to(Phase::Halted);
-    for world in [World::new(simple()), baking(), last_bake(), halted] {
-        let mut world = world;
+    let halted = || {
+        let mut halted = baking();
+        halted.others_write(0, 50, 50);
+        halted.roll_back(RevertMode::Swap);
+        halted.run_to(Phase::Halted);
+        halted
+    };
+    let starts: [fn() -> World; 4] = [|| World::new(simple()), baking, last_bake, halted];
+    for start in starts {
+        let mut world = start();
         world.tick(10);
         let over = abandoned(world);
         assert_eq!(over.phase(), Phase::Abandoned);
@@ -280,7 +284,7 @@ fn no_hint_proposes_a_command_that_would_be_refused() {
     let meddles: [(&str, Meddle); 7] = [
         ("nothing", |_| {}),
         ("more to the new side", |world| {
-            world.others_write(0, 50, 50)
+            world.others_write(0, 50, 50);
         }),
         ("less to the new side", |world| world.others_write(0, 99, 1)),
         ("no weights", |world| world.others_write(0, 0, 0)),

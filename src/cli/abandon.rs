@@ -30,7 +30,8 @@ pub fn run(context: &mut Context<'_>, args: &Abandon) -> Result<Exit> {
         for order in &orders {
             let state = desk.books.state(&order.named.name)?;
             if let Ok(event) = abandon(&state) {
-                question.push_str(&format!("{}: {}\n", state.name, report::event(&event)));
+                let line = format!("{}: {}\n", state.name, report::event(&event));
+                question.push_str(&line);
             }
         }
         question.push_str("end it as it stands, without writing anything?");

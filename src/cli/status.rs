@@ -492,7 +492,7 @@ fn reverted(state: &State) -> Option<HoldReason> {
     let step = revert.and_then(|revert| state.plan().step(revert.step));
     let share = step.and_then(|step| step.pair.share());
     Some(HoldReason::Reverted {
-        cause: revert.map(|revert| revert.cause.clone()),
+        cause: revert.map(|revert| Box::new(revert.cause.clone())),
         share: share.unwrap_or(Share::ZERO),
         at: state.phase_since,
         unresolved: state.write.is_some(),

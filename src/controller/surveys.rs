@@ -23,7 +23,7 @@ use crate::engine::warnings;
 use crate::ports::{CallError, Dns, Signals, Zone, follow_aliases};
 
 /// A survey takes no longer than this: 34 pages of a zone of 10,000 record sets, and their turns among other calls.
-const SURVEY_WITHIN: Duration = Duration::from_secs(60);
+const SURVEY_WITHIN: Duration = Duration::from_mins(1);
 
 /// How often a survey is tried before it counts as failed, and the pause before it is tried again.
 const TRIES: u32 = 3;
@@ -239,11 +239,14 @@ pub(super) fn wants(state: &State) -> bool {
 pub(super) struct Warnings {
     told: BTreeSet<(CutoverName, String)>,
     asked: BTreeSet<CutoverName>,
-    spans: JoinSet<(
-        Vec<(CutoverName, Arc<Plan>)>,
-        BTreeMap<AlarmId, SignedDuration>,
-    )>,
+    spans: JoinSet<Spans>,
 }
+
+/// Plans, and how long their alarms look back.
+type Spans = (
+    Vec<(CutoverName, Arc<Plan>)>,
+    BTreeMap<AlarmId, SignedDuration>,
+);
 
 impl Warnings {
     /// Asks how long the alarms of starts look back, once for each cutover.

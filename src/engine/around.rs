@@ -21,9 +21,9 @@ pub const ALIASES_MAX: usize = 8;
 /// The types that clients ask for when they connect to a name.
 const TWINS: [&str; 4] = ["A", "AAAA", "HTTPS", "SVCB"];
 
-/// What ExternalDNS writes into the TXT records that say what it owns.
+/// What `ExternalDNS` writes into the TXT records that say what it owns.
 ///
-/// Source: ExternalDNS, registry of TXT records.
+/// Source: `ExternalDNS`, registry of TXT records.
 const EXTERNAL_DNS: &str = "heritage=external-dns";
 
 /// What was read around the names of one zone.
@@ -70,7 +70,7 @@ pub struct AliasTtl {
 pub type AliasTtls = BTreeMap<(ZoneId, GroupName), u32>;
 
 /// The names whose record sets tell what stands around a name: itself, the names between it and its zone, and where
-/// ExternalDNS keeps what it owns.
+/// `ExternalDNS` keeps what it owns.
 pub fn names(group: &GroupName, zone: &DnsName) -> BTreeSet<DnsName> {
     let mut names = between(&group.name, zone);
     names.insert(group.name.clone());
@@ -78,7 +78,7 @@ pub fn names(group: &GroupName, zone: &DnsName) -> BTreeSet<DnsName> {
     names
 }
 
-/// The name at which ExternalDNS says that it owns a record, by default.
+/// The name at which `ExternalDNS` says that it owns a record, by default.
 fn ownership(group: &GroupName) -> DnsName {
     let kind = group.record_type.to_ascii_lowercase();
     DnsName::new(&format!("{kind}-{}", group.name))
@@ -286,7 +286,7 @@ fn one_target(image: &GroupImage) -> Option<String> {
     Some(Vec::from_iter(old).join(", "))
 }
 
-/// What ExternalDNS says that it owns of a group's records.
+/// What `ExternalDNS` says that it owns of a group's records.
 fn owners(group: &Group, around: &Around) -> Option<String> {
     let records = around.records.iter();
     let mut owned = records.filter(|record| owns(record, &group.name, around));
@@ -300,7 +300,7 @@ fn owners(group: &Group, around: &Around) -> Option<String> {
     ))
 }
 
-/// Whether a record says that ExternalDNS owns this group: at the name itself, with the type before it, or with a prefix
+/// Whether a record says that `ExternalDNS` owns this group: at the name itself, with the type before it, or with a prefix
 /// that was configured.
 fn owns(record: &RecordSet, group: &GroupName, around: &Around) -> bool {
     let says = |value: &String| value.contains(EXTERNAL_DNS);

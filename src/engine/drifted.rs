@@ -115,10 +115,6 @@ pub enum Adoption {
 
 impl Adoption {
     /// Whether the command is refused.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde asks with a reference"
-    )]
     pub fn is_refused(&self) -> bool {
         *self == Self::Refused
     }

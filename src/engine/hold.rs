@@ -209,7 +209,7 @@ pub enum HoldReason {
         /// The gate.
         gate: GateId,
         /// The worst datapoint, and how many there are beyond the bound.
-        beyond: Beyond,
+        beyond: Box<Beyond>,
         /// How many make the gate fail.
         needed: u32,
         /// How long a datapoint is, in minutes.
@@ -455,7 +455,7 @@ pub enum HoldReason {
     /// It went back, or its start was cancelled. Only ever shown: nothing is held.
     Reverted {
         /// Why; none where nothing had been written.
-        cause: Option<RevertCause>,
+        cause: Option<Box<RevertCause>>,
         /// The new side's share that it went back from.
         share: Share,
         /// When it was back.
@@ -523,7 +523,7 @@ impl HoldReason {
             | Self::InSyncLate { .. } => true,
             // Whoever asked for it knows, and a start that was cancelled was asked for.
             Self::Reverted { cause, .. } => {
-                !matches!(cause, None | Some(RevertCause::Operator { .. }))
+                !matches!(cause.as_deref(), None | Some(RevertCause::Operator { .. }))
             }
             Self::FallbackUnknown { .. }
             | Self::NoData { .. }

@@ -63,7 +63,7 @@ impl Ledger {
         if let Err(error) = fold::apply(state, entry) {
             let damage = Damage {
                 entry: entry.seq,
-                why: why(&entry.event, error),
+                why: why(&entry.event, &error),
                 head: entry.seq,
             };
             self.fleet.note_damage(&entry.cutover, damage);
@@ -112,7 +112,7 @@ impl Ledger {
     }
 }
 
-fn why(event: &Event, error: IllegalEvent) -> String {
+fn why(event: &Event, error: &IllegalEvent) -> String {
     if let Event::Unreadable { why } = event {
         return why.clone();
     }

@@ -8,14 +8,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{drifted, errands, evidence, fleet, text};
-use crate::engine::hold::{HoldReason, RevertCause};
+use crate::engine::hold::HoldReason;
 use crate::engine::state::Phase;
-use crate::engine::strays::Stray;
-use crate::engine::units::{CutoverName, Share, ZoneId};
+use crate::engine::units::{CutoverName, ZoneId};
 use crate::engine::window::Zone;
 
+mod ended;
 mod stopped;
 
+pub use ended::strays;
+use ended::{reverted, try_again};
 pub(super) use stopped::halt_fact;
 use stopped::halt_remedy;
 pub use stopped::{cause, halt};
@@ -246,7 +248,7 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         ),
         HoldReason::Reverted {
             cause, share, at, ..
-        } => reverted(cause.as_ref(), *share, *at, now),
+        } => reverted(cause.as_deref(), *share, *at, now),
     }
 }
 
@@ -305,33 +307,6 @@ fn baking(
         ),
         None => format!("baking step {step}: the bake clock stands at {counted}"),
     }
-}
-
-/// A cutover that went back, and why.
-fn reverted(
-    why: Option<&RevertCause>,
-    share: Share,
-    at: Timestamp,
-    now: Option<Timestamp>,
-) -> String {
-    match why {
-        None => format!("cancelled before the first write, {}", time(at, now)),
-        Some(why) => format!(
-            "went back from {} on the new side, {}: {}",
-            text::share(share),
-            time(at, now),
-            cause(why)
-        ),
-    }
-}
-
-/// How a cutover that went back is tried again.
-fn try_again(unresolved: bool, name: &CutoverName) -> String {
-    if unresolved {
-        return "a write of it is still looked for; it can be tried again some minutes later"
-            .to_owned();
-    }
-    format!("once mended, try it again: `cutover retry {name}`")
 }
 
 /// What to do about it; none where it passes by itself.
@@ -464,36 +439,6 @@ pub(super) fn short(reason: &HoldReason) -> String {
 pub(super) fn kind(reason: &HoldReason) -> String {
     let value = serde_json::to_value(reason).unwrap_or(Value::Null);
     value["kind"].as_str().unwrap_or_default().to_owned()
-}
-
-/// The most members that one line names.
-const STRAYS_NAMED: usize = 10;
-
-/// Who holds weight beside the baseline, with share and target.
-pub fn strays(members: &[Stray]) -> String {
-    let mut named: Vec<String> = members
-        .iter()
-        .take(STRAYS_NAMED)
-        .map(|member| {
-            format!(
-                "{}: `{}` has weight {} of {} ({}) and points to {}",
-                member.group,
-                member.set_identifier,
-                member.weight.0,
-                member.of,
-                text::share(member.share()),
-                member.target
-            )
-        })
-        .collect();
-    let more = members.len().saturating_sub(STRAYS_NAMED);
-    if more > 0 {
-        named.push(format!("and {more} more"));
-    }
-    format!(
-        "the weights are back, but members that the baseline did not have still get traffic: {}",
-        named.join("; ")
-    )
 }
 
 /// ` since TIME (…)`, or nothing.

@@ -422,11 +422,11 @@ async fn of_two_files_with_one_name_the_one_that_came_first_stands_and_the_other
 /// A service that bakes, beside so many that each wait for the next one, the last for the first.
 fn beside_a_circle(count: usize) -> Vec<PlanSource> {
     let mut sources = services(count + 1, 86_400);
-    for number in 1..=count {
+    for (number, waiting) in sources.iter_mut().enumerate().skip(1) {
         let next = if number == count { 1 } else { number + 1 };
-        let mut plan = sources[number].plan.clone();
+        let mut plan = waiting.plan.clone();
         plan.after = vec![CutoverName::from(name(next))];
-        sources[number] = source(plan);
+        *waiting = source(plan);
     }
     sources
 }

@@ -1,10 +1,12 @@
 //! One stream of the journal is damaged: what the program does with all others, and what works for that one.
 
+use std::time::Duration;
+
 use cutover::sim::fault::{Fault, Lasting};
 use rusqlite::Connection;
 
 use super::scene::{LADDER, Plan, Scene};
-use crate::support::program::{Running, until};
+use crate::support::program::{Running, pause, until};
 
 const GROUPS: [(&str, &str, &str); 2] = [
     ("example.com", "aaa.example.com", "A"),
@@ -35,7 +37,7 @@ fn two_bake() -> (Scene, Running) {
 /// Appends an entry to the stream of `bbb` as another program would.
 fn forge(scene: &Scene, event: &str) {
     let journal = Connection::open(scene.path(".cutover/journal.db")).expect("the journal");
-    let wait = std::time::Duration::from_secs(5);
+    let wait = Duration::from_secs(5);
     journal.busy_timeout(wait).expect("it is set");
     let forged = journal.execute(
         "INSERT INTO events (stream, seq, at, attempt, actor, version, append_id, event)
@@ -77,7 +79,7 @@ fn a_running_controller_goes_on_pages_and_answers_the_alarm_of_the_other() {
     run.kill();
     // It can be started again, and is told apart by its exit code.
     let mut again = scene.run("plans");
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    pause(Duration::from_secs(3));
     assert!(again.is_alive(), "{}", again.log());
     again.kill();
     let once = scene.say(&["run", "plans", "--once"]);

@@ -32,12 +32,12 @@ fn other(name: &str, record_type: &str, values: &[&str]) -> RecordSet {
     }
 }
 
-fn alias(zone: &str, name: &str) -> Option<AliasTarget> {
-    Some(AliasTarget {
+fn alias(zone: &str, name: &str) -> AliasTarget {
+    AliasTarget {
         zone_id: zone.to_owned(),
         dns_name: format!("{name}."),
         evaluate_target_health: false,
-    })
+    }
 }
 
 /// A world in which this stands beside the group.
@@ -82,10 +82,10 @@ fn said(world: &mut World) -> (Vec<String>, Vec<String>) {
 fn a_twin_that_only_the_new_side_answers_refuses_the_start() {
     let lb = "ecs.eu-central-1.elb.amazonaws.com";
     let mut twin = other(NAME, "AAAA", &[]);
-    twin.alias = alias("Z9", lb);
+    twin.alias = Some(alias("Z9", lb));
     let mut world = among(vec![twin]);
     world.groups[0].1[0].values.clear();
-    world.groups[0].1[0].alias = alias("Z9", &format!("dualstack.{lb}"));
+    world.groups[0].1[0].alias = Some(alias("Z9", &format!("dualstack.{lb}")));
     let (refused, warned) = said(&mut world);
     assert_eq!(
         (refused.len(), warned.len()),
@@ -221,7 +221,7 @@ fn no_start_before_the_surroundings_are_read() {
 /// Both members are aliases to records of the zone: the new one by way of another alias and two weighted records.
 fn aliased() -> World {
     let mut chain = other("new.zone0.example", "A", &[]);
-    chain.alias = alias("Z0", "end.zone0.example");
+    chain.alias = Some(alias("Z0", "end.zone0.example"));
     let weighted = |identifier: &str, ttl: u32| RecordSet {
         ttl: Some(ttl),
         ..record(&DnsName::new("end.zone0.example"), identifier, 1)
@@ -232,7 +232,7 @@ fn aliased() -> World {
     let mut world = among([vec![chain, old], ends.to_vec()].concat());
     for (member, name) in world.groups[0].1.iter_mut().zip(["new", "old"]) {
         (member.ttl, member.values) = (None, Vec::new());
-        member.alias = alias("Z0", &format!("{name}.zone0.example"));
+        member.alias = Some(alias("Z0", &format!("{name}.zone0.example")));
     }
     world
 }
@@ -272,7 +272,7 @@ fn a_weighted_alias_settles_for_the_ttl_of_the_records_that_it_ends_at() {
 fn a_ring_of_aliases_ends() {
     let mut world = aliased();
     let mut ring = other("new.zone0.example", "A", &[]);
-    ring.alias = alias("Z0", "new.zone0.example");
+    ring.alias = Some(alias("Z0", "new.zone0.example"));
     put(&mut world, vec![ring]);
     world.run_to(Phase::Settling);
     assert_eq!(
@@ -286,7 +286,7 @@ fn beside_a_load_balancer(ttl: u32) -> Vec<String> {
     let mut world = among(Vec::new());
     let members = &mut world.groups[0].1;
     (members[0].ttl, members[0].values) = (None, Vec::new());
-    members[0].alias = alias("Z9", "ecs.eu-central-1.elb.amazonaws.com");
+    members[0].alias = Some(alias("Z9", "ecs.eu-central-1.elb.amazonaws.com"));
     members[1].ttl = Some(ttl);
     said(&mut world).0
 }
@@ -305,7 +305,7 @@ fn a_record_of_a_minute_beside_an_alias_to_aws_is_accepted_and_one_of_five_is_no
 #[test]
 fn the_ttl_that_is_to_change_is_that_of_the_record_behind_the_alias() {
     let mut world = aliased();
-    world.groups[0].1[0].alias = alias("Z9", "ecs.eu-central-1.elb.amazonaws.com");
+    world.groups[0].1[0].alias = Some(alias("Z9", "ecs.eu-central-1.elb.amazonaws.com"));
     let (refused, _) = said(&mut world);
     assert_eq!(refused.len(), 1);
     let hint = "set the TTL of old.zone0.example A, to which `eks` points, to 60 (it is 3600)";

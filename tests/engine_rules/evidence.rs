@@ -311,7 +311,7 @@ mod pure {
         for (now, counts) in at {
             let folded = state.as_ref().expect("a state");
             last = weigh(folded, &read(flows, folded, *now));
-            let Some(tally) = last.tally.clone().filter(|_| *counts) else {
+            let Some(tally) = last.settled.clone().filter(|_| *counts) else {
                 continue;
             };
             let entry = Envelope {

@@ -16,7 +16,7 @@ fn back() -> WeightPair {
 /// Somebody adds a member of weight 25 to the first group, beside the two.
 fn add_stray(world: &mut World) {
     let mut stray = world.groups[0].1[0].clone();
-    stray.set_identifier = "cluster-new".to_owned();
+    "cluster-new".clone_into(&mut stray.set_identifier);
     stray.weight = Weight(25);
     stray.values = vec!["192.0.2.99".to_owned()];
     stray.alias = None;

@@ -154,7 +154,7 @@ fn add(
             }
         }
         Some(SeriesReading::Unreadable(message) | SeriesReading::Denied(message)) => {
-            drop(points.insert(query, Err(message)))
+            drop(points.insert(query, Err(message)));
         }
         None => drop(points.insert(query, Err("it was not read".to_owned()))),
     }

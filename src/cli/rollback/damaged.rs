@@ -98,7 +98,7 @@ impl Damaged {
             return String::new();
         }
         let names: Vec<&str> = self.back.iter().map(|state| state.name.as_str()).collect();
-        let images = self.back.iter().flat_map(|state| images(state));
+        let images = self.back.iter().flat_map(images);
         let calls = Calls::of_images(images, true).shown();
         format!(
             "{calls}the journal of {} is damaged: the stored baseline is written over whatever is there\n",

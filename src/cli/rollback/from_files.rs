@@ -98,10 +98,11 @@ fn records_shown(images: &[GroupImage]) -> String {
     let mut lines = String::new();
     for image in images {
         for record in [&image.old, &image.new] {
-            lines.push_str(&format!(
+            let line = format!(
                 "zone {}: {} {} `{}` weight {}\n",
                 image.zone, record.name, record.record_type, record.set_identifier, record.weight.0
-            ));
+            );
+            lines.push_str(&line);
         }
     }
     lines

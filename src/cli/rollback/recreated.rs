@@ -19,7 +19,8 @@ pub(super) fn recreated(states: &[State], forced: bool) -> String {
         let now = state.astray();
         let known = if now.is_empty() { halted } else { &now };
         for line in recreates(known) {
-            lines.push_str(&format!("{}: --force {line}\n", state.name));
+            let line = format!("{}: --force {line}\n", state.name);
+            lines.push_str(&line);
         }
     }
     lines

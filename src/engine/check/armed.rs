@@ -9,12 +9,19 @@ use crate::engine::observation::{GroupReading, Observation};
 use crate::engine::record::{GroupImage, RecordSet};
 use crate::engine::state::{Answer, Phase, State, Write};
 
-/// The two members of a group as read in this round: none if it was not read, an inner none if one of them is gone.
+fn was_read(observation: &Observation, index: usize) -> bool {
+    matches!(
+        observation.groups.get(index),
+        Some(GroupReading::Read { .. })
+    )
+}
+
+/// The two members of a group as read in this round; none if it was not read or one of them is gone.
 fn members<'a>(
     state: &State,
     observation: &'a Observation,
     index: usize,
-) -> Option<Option<(&'a RecordSet, &'a RecordSet)>> {
+) -> Option<(&'a RecordSet, &'a RecordSet)> {
     let group = state.plan().records.get(index)?;
     let GroupReading::Read { members, .. } = observation.groups.get(index)? else {
         return None;
@@ -28,7 +35,7 @@ fn members<'a>(
             new = Some(member);
         }
     }
-    Some(old.zip(new))
+    old.zip(new)
 }
 
 /// Checks that a share which nobody verified is called drift.
@@ -43,7 +50,7 @@ pub(super) fn decision(
         {
             for target in &write.targets {
                 let seen = members(state, observation, target.group);
-                let unchanged = seen.flatten() == Some((&target.from.old, &target.from.new))
+                let unchanged = seen == Some((&target.from.old, &target.from.new))
                     && !write.is_accepted(target.group);
                 let known =
                     moved.contains_key(&target.group) || is_called_drift(decision, target.group);
@@ -61,13 +68,11 @@ pub(super) fn decision(
         return Ok(());
     }
     for (index, image) in state.baseline.iter().flatten().enumerate() {
-        let Some(seen) = members(state, observation, index) else {
-            continue;
-        };
+        let seen = members(state, observation, index);
         let same = seen.is_some_and(|(old, new)| {
             (old.weight, new.weight) == (image.old.weight, image.new.weight)
         });
-        if !same {
+        if was_read(observation, index) && !same {
             return Err(unarmed(index));
         }
     }

@@ -474,7 +474,7 @@ impl Checker {
             }
             Event::Halted { reason } => {
                 let reason = reason.clone();
-                self.paged.insert(HoldReason::Halted { reason });
+                self.paged.insert(HoldReason::Halted { reason }.subject());
             }
             _ => {}
         }

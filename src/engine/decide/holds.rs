@@ -300,10 +300,10 @@ fn unreadable(view: &View<'_>) -> Vec<HoldReason> {
     let reason = |(index, reading): (usize, &GroupReading)| match reading {
         // What is denied is a reason of its own.
         GroupReading::Unreadable {
-            denied: Some(_), ..
-        } => None,
-        GroupReading::Unreadable {
-            message, permanent, ..
+            message,
+            permanent,
+            denied: None,
+            ..
         } => {
             let group = view.state.plan().records.get(index)?.name.clone();
             let refused = *permanent && !view.state.has_started();
@@ -319,7 +319,11 @@ fn unreadable(view: &View<'_>) -> Vec<HoldReason> {
                 }
             })
         }
-        GroupReading::NotRead | GroupReading::Read { .. } => None,
+        GroupReading::Unreadable {
+            denied: Some(_), ..
+        }
+        | GroupReading::NotRead
+        | GroupReading::Read { .. } => None,
     };
     view.observation
         .groups

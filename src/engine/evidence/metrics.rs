@@ -159,7 +159,7 @@ fn near(gate: &MetricGate, window: &Window, old: Option<Number>) -> Option<HoldR
     };
     Some(HoldReason::MeasureNear {
         gate: gate.id(),
-        beyond,
+        beyond: Box::new(beyond),
         needed: u32::from(gate.points),
         every_mins: gate.every_mins,
     })

@@ -187,11 +187,10 @@ impl Fleet {
             } => {
                 self.damaged.tell(entry.seq, of, *of_it);
             }
-            // What a person had written is for the record.
-            Event::DamagedTakenBack { .. } => {}
             Event::Unreadable { why } => self.trouble = Some(why.clone()),
-            // Who is in flight is told by the cutovers' own entries; this one only decides races.
-            Event::FleetSlotTaken { .. } => {}
+            // Who is in flight is told by the cutovers' own entries, and this one only decides races; what a person had
+            // written is for the record.
+            Event::FleetSlotTaken { .. } | Event::DamagedTakenBack { .. } => {}
             Event::PageSent { of } => drop(self.pages.remove(of)),
             other => {
                 self.trouble = Some(format!(

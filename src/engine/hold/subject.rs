@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{HaltReason, HoldReason};
 use crate::engine::drifted::Adoption;
-use crate::engine::evidence::gate::{GateId, GateKind};
+use crate::engine::evidence::gate::{Beyond, GateId, GateKind};
 use crate::engine::evidence::number::Number;
 use crate::engine::record::GroupName;
 use crate::engine::state::Phase;
@@ -114,9 +114,8 @@ impl HoldReason {
             Self::UnknownTooLong { since, .. } | Self::ApprovalOverdue { since, .. } => {
                 *since = Timestamp::UNIX_EPOCH;
             }
-            Self::MeasureRed { beyond, .. } | Self::MeasureNear { beyond, .. } => {
-                (beyond.value, beyond.points, beyond.of, beyond.old) = (Number::ZERO, 0, 0, None);
-            }
+            Self::MeasureRed { beyond, .. } => without_numbers(beyond),
+            Self::MeasureNear { beyond, .. } => without_numbers(beyond),
             Self::TooFewRequests {
                 requests, needed, ..
             } => (*requests, *needed) = (0, None),
@@ -222,4 +221,8 @@ impl HoldReason {
         }
         subject
     }
+}
+
+fn without_numbers(beyond: &mut Beyond) {
+    (beyond.value, beyond.points, beyond.of, beyond.old) = (Number::ZERO, 0, 0, None);
 }

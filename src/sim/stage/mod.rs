@@ -380,7 +380,7 @@ impl Stage {
                 self.rush.forget(self.minute, &self.casts, &self.troubles);
             }
             Event::Completed { .. } | Event::Reverted { .. } | Event::Abandoned { .. } => {
-                self.recordings[index].over(entry.at)
+                self.recordings[index].over(entry.at);
             }
             _ => {}
         }
