@@ -11,7 +11,8 @@ use crate::engine::event::Envelope;
 use crate::engine::fleet::{self, Fleet};
 use crate::engine::fold;
 use crate::engine::hold::HoldReason;
-use crate::engine::notify::{Channel, Notice, Notify, Standing, fresh, topics};
+use crate::engine::notify::{Channel, Notice, Notify, Standing, follow_ups, fresh, topics};
+use crate::engine::paged::Paged;
 use crate::engine::state::State;
 use crate::engine::units::{ControllerId, CutoverName};
 use crate::ports::{Journal, JournalError, Position};
@@ -27,6 +28,28 @@ const CATCH_UP_WITHIN: Duration = Duration::from_mins(1);
 
 /// How the actor of a controller's entries begins.
 const CONTROLLER: &str = "controller ";
+
+/// What an entry says that its cutover did not say before.
+#[derive(Default)]
+struct Tidings {
+    /// Why nothing moves, as far as it is new.
+    fresh: Vec<HoldReason>,
+    /// Holds that are back so soon that they page nobody again.
+    again: Vec<HoldReason>,
+    /// What is over that people were woken for.
+    settles: Vec<Paged>,
+}
+
+impl Tidings {
+    /// What an entry says after `before`.
+    fn of(before: Option<&State>, entry: &Envelope) -> Self {
+        Self {
+            fresh: fresh(before, entry),
+            again: before.map_or_else(Vec::new, |before| before.pages_again(entry)),
+            settles: before.map_or_else(Vec::new, |before| before.settles(entry)),
+        }
+    }
+}
 
 /// The folded journal.
 pub(super) struct Book {
@@ -106,7 +129,7 @@ impl Book {
     fn note_notices(
         &mut self,
         notify: Option<Notify>,
-        fresh: &[HoldReason],
+        tidings: Tidings,
         entry: &Envelope,
         pages: bool,
         standing: Option<Standing>,
@@ -114,7 +137,8 @@ impl Book {
         let (Some(notices), Some(notify)) = (&mut self.notices, notify) else {
             return;
         };
-        let topics = topics(fresh, entry, pages);
+        let mut topics = topics(&tidings.fresh, entry, pages);
+        topics.extend(follow_ups(entry, &tidings.settles, &tidings.again));
         let wanting = notify.channels.into_iter();
         let mut wanting = wanting.filter(|channel| channel.wants(&topics)).peekable();
         if wanting.peek().is_none() {
@@ -123,6 +147,7 @@ impl Book {
         let notice = Arc::new(Notice {
             entry: entry.clone(),
             pages,
+            settles: tidings.settles,
             standing,
             test: false,
         });
@@ -242,10 +267,10 @@ impl Book {
         }
         let before = state.as_ref().map(|state| state.phase);
         let tells = self.notices.is_some();
-        let fresh = if tells {
-            fresh(state.as_ref(), entry)
+        let tidings = if tells {
+            Tidings::of(state.as_ref(), entry)
         } else {
-            Vec::new()
+            Tidings::default()
         };
         fold::apply(state, entry).map_err(|error| JournalError::Unusable(error.to_string()))?;
         shadows::yield_to(&mut self.shadows, &entry.cutover);
@@ -261,7 +286,7 @@ impl Book {
             self.fleet_news |= ended || self.fleet.in_flight() < in_flight;
         }
         if let Some((notify, pages, standing)) = told {
-            self.note_notices(notify, &fresh, entry, pages, Some(standing));
+            self.note_notices(notify, tidings, entry, pages, Some(standing));
         }
         if entry.actor != self.actor {
             if entry.actor.starts_with(CONTROLLER) {
@@ -297,10 +322,14 @@ impl Book {
         if entry.seq <= self.fleet.seq {
             return;
         }
+        let tidings = Tidings {
+            settles: self.fleet.settles(&entry.event),
+            ..Tidings::default()
+        };
         self.fleet.take(entry);
         let pages = self.fleet.pages.contains_key(&entry.seq);
         let notify = self.fleets_notify(entry);
-        self.note_notices(notify, &[], entry, pages, None);
+        self.note_notices(notify, tidings, entry, pages, None);
         if entry.actor != self.actor {
             self.fleet_news = true;
             self.fleet_by_others = entry.seq;

@@ -148,6 +148,8 @@ pub struct Controller {
     beat_at: Option<Instant>,
     /// Something was seen since then.
     beat_owed: bool,
+    /// It has done its last round.
+    ended: bool,
 }
 
 /// What a process remembers of one cutover between rounds.
@@ -204,6 +206,7 @@ impl Controller {
             outdated: BTreeSet::new(),
             beat_at: None,
             beat_owed: false,
+            ended: false,
             outside,
             settings,
         }

@@ -16,6 +16,7 @@ pub mod hooks;
 pub mod jobs;
 pub mod notify;
 pub mod observation;
+pub mod paged;
 pub mod plan;
 pub mod preflight;
 pub mod record;

@@ -220,6 +220,14 @@ pub(super) fn is_success(answer: &Answer) -> bool {
     (200..300).contains(&answer.status)
 }
 
+/// Whether a refusal is an answer to this message, whenever it is sent: the 400s, without those that ask for another try
+/// (408 Request Timeout, 429 Too Many Requests).
+///
+/// Source: RFC 9110, section 15.5; RFC 6585, section 4.
+fn is_for_good(status: u16) -> bool {
+    (400..500).contains(&status) && status != 408 && status != 429
+}
+
 /// What a service refused with.
 pub(super) fn refused(answer: &Answer) -> Undelivered {
     let said: String = answer
@@ -236,6 +244,7 @@ pub(super) fn refused(answer: &Answer) -> Undelivered {
     };
     Undelivered {
         why,
+        for_good: is_for_good(answer.status),
         again_after: answer.retry_after,
         memo: None,
     }

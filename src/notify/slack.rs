@@ -29,6 +29,27 @@ const GONE: [&str; 3] = [
     "edit_window_closed",
 ];
 
+/// What Slack says where the same message may be taken later; everything else is an answer to this message for good
+/// (`invalid_auth`, `channel_not_found`, `msg_too_long` …).
+///
+/// Source: Slack API, `chat.postMessage` and `chat.update`, Errors; Rate limits.
+const PASSING: [&str; 11] = [
+    "ratelimited",
+    "rate_limited",
+    "message_limit_exceeded",
+    "internal_error",
+    "fatal_error",
+    "service_unavailable",
+    "request_timeout",
+    "team_added_to_org",
+    "org_login_required",
+    "accesslimited",
+    UNEXPLAINED,
+];
+
+/// What stands for a refusal without a word.
+const UNEXPLAINED: &str = "refused without a reason";
+
 /// Tells an incoming webhook.
 pub(super) async fn post(
     channels: &Channels,
@@ -181,9 +202,10 @@ impl Slack<'_> {
         if said["ok"] == true {
             return Ok(said);
         }
-        let error = said["error"].as_str().unwrap_or("refused without a reason");
+        let error = said["error"].as_str().unwrap_or(UNEXPLAINED);
         Err(named(Undelivered {
             why: error.to_owned(),
+            for_good: !PASSING.contains(&error),
             again_after: answer.retry_after,
             memo: None,
         }))

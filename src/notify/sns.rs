@@ -43,8 +43,8 @@ pub(super) async fn publish(
         group: notice.entry.cutover.to_string(),
         deduplication: key,
     };
-    let published = channels.topics.publish(&publication).await;
-    published.map(|()| None).map_err(Undelivered::because)
+    channels.topics.publish(&publication).await?;
+    Ok(None)
 }
 
 /// A subject that SNS takes: it begins with a letter, a digit or punctuation, and has ASCII only.

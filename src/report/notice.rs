@@ -9,10 +9,30 @@ use serde_json::json;
 use super::events;
 use super::holds;
 use super::text;
-use crate::engine::event::Event;
+use crate::engine::event::{Envelope, Event};
 use crate::engine::notify::Notice;
+use crate::engine::paged::Paged;
 use crate::engine::state::Phase;
 use crate::engine::units::CutoverName;
+
+/// A page, or the end of one, in one line, without the cutover's name.
+pub fn page(entry: &Envelope, settles: &[Paged]) -> String {
+    match &entry.event {
+        Event::StepHeld { .. } if !settles.is_empty() => over(settles),
+        event => events::event(event),
+    }
+}
+
+/// What people were woken for and is over.
+fn over(settles: &[Paged]) -> String {
+    let mut facts: Vec<String> = Vec::new();
+    for paged in settles {
+        if let Paged::Hold(reason) = paged {
+            facts.push(holds::fact(reason, None));
+        }
+    }
+    format!("resolved: {}", facts.join(" · "))
+}
 
 /// What happened, in one line, without the cutover's name. Of holds it says what to do about them, too.
 pub fn line(notice: &Notice) -> String {
@@ -22,6 +42,9 @@ pub fn line(notice: &Notice) -> String {
             .to_owned();
     }
     match &entry.event {
+        Event::StepHeld { .. } if !notice.settles.is_empty() && !notice.pages => {
+            over(&notice.settles)
+        }
         Event::StepHeld { because } => {
             let worth = |pages: bool| {
                 because

@@ -16,6 +16,7 @@ use crate::engine::evidence::tally::Measured;
 use crate::engine::hold::{HoldReason, RevertCause, SAME_HOLD_WITHIN};
 use crate::engine::hooks::HookCalled;
 use crate::engine::jobs::{JobTurn, JobsState};
+use crate::engine::paged::{OpenPages, Settled};
 use crate::engine::plan::PlanSource;
 use crate::engine::record::GroupImage;
 use crate::engine::state::{
@@ -99,27 +100,23 @@ impl State {
         Ok(())
     }
 
-    /// Remembers that an entry pages, until a delivery is journaled. A hold pages only for what is new in it.
+    /// Remembers that an entry pages, until a delivery is journaled, and what people were woken for, until it is over. A hold
+    /// pages only for what is new in it.
     fn note_page(&mut self, entry: &Envelope) {
-        let news = |because: &[HoldReason]| {
-            // That it halted has paged already, as an event.
-            let halted = self
-                .halt
-                .clone()
-                .map(|reason| HoldReason::Halted { reason });
-            let known = self.held.iter().chain(&halted);
-            let known: BTreeSet<HoldReason> = known.map(HoldReason::subject).collect();
-            because.iter().any(|reason| {
-                let subject = reason.subject();
-                reason.pages()
-                    && !known.contains(&subject)
-                    && !self.has_ended_lately(&subject, entry.at)
-            })
-        };
-        let holds = matches!(&entry.event, Event::StepHeld { because } if news(because));
-        if holds || entry.event.pages() {
+        let anew = self.pages_anew(entry);
+        if !anew.is_empty() || entry.event.pages() {
             self.pages.insert(entry.seq, entry.clone());
         }
+        let of = self.settles(entry);
+        let commanded = self.plan().notify.as_ref();
+        // Channels keep count of what they were told by themselves.
+        if !of.is_empty() && commanded.is_some_and(|notify| !notify.command.is_empty()) {
+            let entry = entry.clone();
+            self.settled.insert(entry.seq, Settled { entry, of });
+        }
+        let again = self.pages_again(entry);
+        let paging: Vec<HoldReason> = anew.into_iter().chain(again).collect();
+        self.open_pages.take(&entry.event, &paging);
     }
 
     #[expect(
@@ -273,8 +270,9 @@ impl State {
             Event::Reverted { cancelled } => self.reverted(*cancelled, at),
             Event::Halted { reason } => self.halted(reason, at),
             Event::Completed {} => self.completed(at),
-            Event::PageSent { of } => {
+            Event::PageSent { of, .. } => {
                 self.pages.remove(of);
+                self.settled.remove(of);
                 Ok(())
             }
             Event::PauseRequested { reason } => {
@@ -548,6 +546,8 @@ impl State {
             held_at: None,
             ended_holds: BTreeMap::new(),
             pages: BTreeMap::new(),
+            open_pages: OpenPages::default(),
+            settled: BTreeMap::new(),
         }
     }
 
@@ -568,10 +568,12 @@ impl State {
         let (name, source) = (self.name.clone(), self.source.clone());
         let fresh = Self::waiting(name, self.attempt + 1, source, at);
         let (baseline, pages) = (self.baseline.take(), std::mem::take(&mut self.pages));
+        let settled = std::mem::take(&mut self.settled);
         *self = Self {
             last_at: self.last_at,
             baseline,
             pages,
+            settled,
             ..fresh
         };
     }
