@@ -328,6 +328,21 @@ impl State {
         ended.is_some_and(|at| now.duration_since(*at) < SAME_HOLD_WITHIN)
     }
 
+    /// The hooks that have failed as often as they are tried, and hold.
+    pub fn failed_hooks(&self) -> Vec<HookId> {
+        let mut failed = Vec::new();
+        for (id, run) in &self.hooks {
+            let index = usize::try_from(id.index).ok();
+            let index = index.and_then(|index| index.checked_sub(1));
+            let hook = index.and_then(|index| self.plan().hooks.get(index));
+            let over = hook.is_some_and(|hook| run.failures >= hook.tries());
+            if over && !run.done && id.point.can_hold() {
+                failed.push(*id);
+            }
+        }
+        failed
+    }
+
     /// The holds in an entry that wake a person: what pages, and is new in it.
     pub fn pages_anew(&self, entry: &Envelope) -> Vec<HoldReason> {
         let Event::StepHeld { because } = &entry.event else {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::shorten;
 use super::slack;
 use super::sns;
 use super::webhook;
@@ -15,6 +16,7 @@ use crate::engine::notify::Address;
 use crate::engine::notify::Notice;
 use crate::engine::notify::SecretRef;
 use crate::engine::notify::Via;
+use crate::engine::paged::Paged;
 use crate::ports::Clock;
 use crate::ports::Delivery;
 use crate::ports::Topics;
@@ -144,12 +146,12 @@ impl Channels {
         format!("{}: {}", notice.entry.cutover, (self.words.line)(notice))
     }
 
-    /// The notice as a `CloudEvent` (structured JSON). Its fields only grow.
+    /// The notice as a `CloudEvent` (structured JSON), no longer than services take. Its fields only grow.
     ///
     /// Source: `CloudEvents` 1.0.2, required and optional attributes.
     pub(super) fn event(&self, notice: &Notice) -> Value {
         let entry = &notice.entry;
-        json!({
+        let mut event = json!({
             "specversion": "1.0",
             "id": notice.idempotency_key(),
             "source": format!("cutover:{}", entry.cutover),
@@ -171,7 +173,12 @@ impl Channels {
                 "steps": notice.standing.map(|standing| standing.steps),
                 "event": slim(notice),
             },
-        })
+        });
+        if !notice.settles.is_empty() {
+            let resolves: Vec<&str> = notice.settles.iter().map(Paged::kind).collect();
+            event["data"]["resolves"] = json!(resolves);
+        }
+        shorten::event(event)
     }
 }
 

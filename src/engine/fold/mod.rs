@@ -490,6 +490,7 @@ impl State {
             }
             Phase::Halted => {
                 require(self.verified_step > 0, "no step was ever verified")?;
+                self.forget_failures_of_hooks();
                 self.halt = None;
                 self.step = self.verified_step;
                 self.bake = Bake::default();
@@ -497,12 +498,13 @@ impl State {
                 self.enter(Phase::Baking, at);
                 Ok(())
             }
-            Phase::Waiting
-            | Phase::Shifting
-            | Phase::Settling
-            | Phase::Baking
-            | Phase::Completed
-            | Phase::Reverting => Err("there is nothing to retry".to_owned()),
+            Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking => {
+                let failed = !self.failed_hooks().is_empty();
+                require(failed, "there is nothing to retry")?;
+                self.forget_failures_of_hooks();
+                Ok(())
+            }
+            Phase::Completed | Phase::Reverting => Err("there is nothing to retry".to_owned()),
         }
     }
 
