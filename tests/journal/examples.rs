@@ -381,7 +381,7 @@ fn reverting() -> Vec<Event> {
             },
         },
         Event::Completed {},
-        Event::PageSent { of: 21 },
+        Event::PageSent { of: 21, logged_only: false, skipped: Vec::new() },
     ]
 }
 
