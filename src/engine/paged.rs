@@ -136,3 +136,53 @@ fn ends(event: &Event, subject: &HoldReason) -> bool {
     let drift_is_over = matches!(event, Event::DriftCleared {} | Event::DriftAdopted { .. });
     drift_is_over && matches!(subject, HoldReason::Drift { .. })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(because: &[HoldReason]) -> Event {
+        Event::StepHeld {
+            because: because.to_vec(),
+        }
+    }
+
+    fn kinds(settled: &[Paged]) -> Vec<&'static str> {
+        settled.iter().map(Paged::kind).collect()
+    }
+
+    #[test]
+    fn an_approval_that_is_given_settles_its_page_and_no_other() {
+        let mut open = OpenPages::default();
+        let asked = [HoldReason::Approval { step: 2 }];
+        open.take(&held(&asked), &asked);
+        let approved = |step| Event::StepApproved {
+            step,
+            pair: crate::engine::units::WeightPair::new(50, 50),
+            bake_secs: 60,
+            reason: "seen".to_owned(),
+            caller_arn: None,
+        };
+        assert!(open.settled_by(&approved(3)).is_empty());
+        assert_eq!(kinds(&open.settled_by(&approved(2))), ["approval"]);
+        open.take(&approved(2), &[]);
+        assert!(open.is_empty());
+    }
+
+    #[test]
+    fn the_end_of_a_revert_settles_all_and_what_it_outdid_is_not_said_to_be_over_before() {
+        let mut open = OpenPages::default();
+        let asked = [HoldReason::Approval { step: 2 }];
+        open.take(&held(&asked), &asked);
+        let revert = Event::Halted {
+            reason: crate::engine::hold::HaltReason::Invariant {
+                message: "x".to_owned(),
+            },
+        };
+        open.take(&revert, &[]);
+        assert!(open.settled_by(&held(&[])).is_empty());
+        let end = Event::Reverted { cancelled: false };
+        assert_eq!(kinds(&open.settled_by(&end)), ["halted", "approval"]);
+        assert_eq!(Paged::Hold(asked[0].clone()).kinds(), ["step_held", "approval"]);
+    }
+}
