@@ -15,7 +15,8 @@ mod values;
 pub(super) use values::SHORTENED;
 pub use values::{Label, Moment, Start, duration};
 use values::{
-    any_words, apart, interval, journal_url, label, moment, past_moment, patience, phase, start, words,
+    any_words, apart, interval, journal_url, label, moment, past_moment, patience, phase, start,
+    words,
 };
 
 /// Move production traffic from an old cluster to a new one by stepping Route 53 weights, and take it back by itself

@@ -8,8 +8,8 @@ use anyhow::{Result, anyhow};
 use jiff::{SignedDuration, Timestamp};
 
 use super::args;
-use super::check::SAY_WHO_IS_TOLD;
 use super::books::{Books, open_journal};
+use super::check::SAY_WHO_IS_TOLD;
 use super::clock::here;
 use super::context::{Context, runtime};
 use super::error::Expected;
@@ -80,9 +80,14 @@ pub async fn preview(
     let silent = |source: &&PlanSource| source.plan.notify.is_none();
     let silent: Vec<&PlanSource> = sources.iter().filter(silent).collect();
     if let Some(first) = silent.first() {
-        let names: Vec<String> = silent.iter().map(|source| source.plan.name.to_string()).collect();
+        let names: Vec<String> = silent
+            .iter()
+            .map(|source| source.plan.name.to_string())
+            .collect();
         let warning = format!("{}; {SAY_WHO_IS_TOLD}", silence(&names));
-        let of = previews.iter_mut().find(|preview| preview.plan.name == first.plan.name);
+        let of = previews
+            .iter_mut()
+            .find(|preview| preview.plan.name == first.plan.name);
         if let Some(preview) = of {
             preview.warnings.push(warning);
         }

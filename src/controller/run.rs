@@ -120,7 +120,11 @@ impl Controller {
             self.round(&due).await?;
             self.refresh().await?;
         }
-        let owes = if self.owed().is_empty() { None } else { Some(until) };
+        let owes = if self.owed().is_empty() {
+            None
+        } else {
+            Some(until)
+        };
         self.end(owes, LAST_WORDS_WITHIN).await
     }
 
@@ -287,7 +291,11 @@ impl Controller {
 
 /// A list of names.
 fn names(names: &BTreeSet<String>) -> String {
-    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Returns when somebody appended something; while the journal is down, what is new stays new, and is asked for no more

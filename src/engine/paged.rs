@@ -183,6 +183,9 @@ mod tests {
         assert!(open.settled_by(&held(&[])).is_empty());
         let end = Event::Reverted { cancelled: false };
         assert_eq!(kinds(&open.settled_by(&end)), ["halted", "approval"]);
-        assert_eq!(Paged::Hold(asked[0].clone()).kinds(), ["step_held", "approval"]);
+        assert_eq!(
+            Paged::Hold(asked[0].clone()).kinds(),
+            ["step_held", "approval"]
+        );
     }
 }

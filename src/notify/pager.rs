@@ -193,9 +193,7 @@ mod tests {
     }
 
     fn pager() -> Pager {
-        Pager::new(Arc::new(|page| {
-            format!("{} is halted", page.entry.cutover)
-        }))
+        Pager::new(Arc::new(|page| format!("{} is halted", page.entry.cutover)))
     }
 
     #[tokio::test]

@@ -248,7 +248,9 @@ fn escaped(text: &str) -> String {
             return escaped;
         }
         // A character becomes five at most.
-        chars_max = chars_max.min(text.chars().count()).saturating_sub(over.div_ceil(5));
+        chars_max = chars_max
+            .min(text.chars().count())
+            .saturating_sub(over.div_ceil(5));
     }
 }
 

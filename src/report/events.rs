@@ -206,7 +206,9 @@ pub fn event(event: &Event) -> String {
 /// Who was told of an entry.
 fn page_sent(of: u64, logged_only: bool, skipped: &[String]) -> String {
     if logged_only {
-        return format!("page for entry {of} logged only: the plan has no `notify` that gets pages");
+        return format!(
+            "page for entry {of} logged only: the plan has no `notify` that gets pages"
+        );
     }
     if skipped.is_empty() {
         return format!("page for entry {of} delivered");

@@ -103,7 +103,11 @@ fn who_follows_along_hears_what_moved_what_people_did_and_what_went_wrong() {
         },
         Event::AlarmArmed { alarm: id() },
         Event::BaselineSeen { at: None },
-        Event::PageSent { of: 3, logged_only: false, skipped: Vec::new() },
+        Event::PageSent {
+            of: 3,
+            logged_only: false,
+            skipped: Vec::new(),
+        },
         Event::JobsOff { side: JobSide::Old },
         Event::FleetSlotTaken {
             of: CutoverName::from("api"),

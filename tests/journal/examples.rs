@@ -383,7 +383,11 @@ fn reverting() -> Vec<Event> {
             },
         },
         Event::Completed {},
-        Event::PageSent { of: 21, logged_only: false, skipped: Vec::new() },
+        Event::PageSent {
+            of: 21,
+            logged_only: false,
+            skipped: Vec::new(),
+        },
     ]
 }
 

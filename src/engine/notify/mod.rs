@@ -135,7 +135,8 @@ impl Channel {
         let level = |word: &str| self.on.iter().any(|own| own == word);
         topics.iter().any(|topic| {
             if topic.follows.as_ref().is_some_and(|page| self.got(page)) {
-                return !named(&self.except, topic);
+                // `except` is about what wakes somebody: whoever was woken is told the end (RULES L10).
+                return true;
             }
             let asked = level(INFO) || (level(PAGE) && topic.pages) || named(&self.on, topic);
             let worth = topic.pages || topic.informs || named(&self.on, topic);

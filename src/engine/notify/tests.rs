@@ -49,7 +49,15 @@ fn a_channel_for_pages_hears_what_wakes_and_one_for_information_hears_both() {
     for channel in [&pages, &infos] {
         assert!(told(channel, halted(), true));
         assert!(!told(channel, Event::GatesPassed {}, false));
-        assert!(!told(channel, Event::PageSent { of: 3, logged_only: false, skipped: Vec::new() }, false));
+        assert!(!told(
+            channel,
+            Event::PageSent {
+                of: 3,
+                logged_only: false,
+                skipped: Vec::new()
+            },
+            false
+        ));
     }
     assert!(!told(&pages, Event::Completed {}, false));
     assert!(told(&infos, Event::Completed {}, false));
