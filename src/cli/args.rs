@@ -142,7 +142,7 @@ pub enum Command {
     /// End the freeze of the fleet
     #[command(after_help = help::UNFREEZE)]
     Unfreeze(Unfreeze),
-    /// Try a reverted cutover again, or leave Halted
+    /// Try a reverted cutover again, leave Halted, or call a failed hook again
     #[command(after_help = help::RETRY)]
     Retry(Names),
     /// End the bake of the current step now, if all gates pass

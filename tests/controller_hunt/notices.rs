@@ -314,6 +314,56 @@ async fn what_a_service_refuses_for_good_is_tried_five_times_and_later_ones_foll
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_overtakes_what_is_refused_before_it() {
+    let world = World::new(&[told_plan(&["info"])]);
+    locked(&world.channels).refuses = vec!["weights_verified"];
+    let process = world.start("one");
+    let verified = |world: &World| !world.entries("api", "weights_verified").is_empty();
+    assert!(world.until(60, verified).await);
+    world.turn("errors", AlarmState::Alarm);
+    let paged = |world: &World| {
+        let reverts = world.entries("api", "revert_intended");
+        reverts
+            .first()
+            .is_some_and(|revert| told(world).contains(&revert.seq))
+    };
+    assert!(world.until(30, paged).await, "{:?}", told(&world));
+    let tries = locked(&world.channels).refused.len();
+    assert!(
+        (1..5).contains(&tries),
+        "refused {tries} times, and not skipped"
+    );
+    assert!(process.task.await.is_ok());
+    let heard = told(&world);
+    assert_eq!(
+        heard.len(),
+        first_times(&heard).len(),
+        "nothing twice: {heard:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_run_waits_a_minute_for_its_pages_and_no_longer() {
+    let world = reverting(&["page"], |world| locked(&world.channels).dead = true).await;
+    let process = world.start("one");
+    assert!(world.until(120, is_over).await);
+    process.task.abort();
+    let (mut controller, ..) = world.controller("two");
+    let began = tokio::time::Instant::now();
+    controller.run_once().await.expect("a run");
+    let waited = began.elapsed();
+    let bounds = Duration::from_secs(40)..=Duration::from_secs(65);
+    assert!(bounds.contains(&waited), "{waited:?}");
+    assert_eq!(controller.owed().len(), 1);
+    assert!(told(&world).is_empty());
+    locked(&world.channels).dead = false;
+    let (mut controller, ..) = world.controller("three");
+    controller.run_once().await.expect("a run");
+    assert!(controller.owed().is_empty());
+    assert_eq!(told(&world).len(), 2, "the page, and its end");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_page_that_is_refused_for_good_is_not_called_delivered() {
     let refuse = |world: &World| locked(&world.channels).refuses = vec!["revert_intended"];
     let world = reverting(&["page"], refuse).await;

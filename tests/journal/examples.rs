@@ -388,6 +388,11 @@ fn reverting() -> Vec<Event> {
             logged_only: false,
             skipped: Vec::new(),
         },
+        Event::PageSent {
+            of: 22,
+            logged_only: true,
+            skipped: vec!["slack ${SLACK}".to_owned()],
+        },
     ]
 }
 

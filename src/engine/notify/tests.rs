@@ -81,6 +81,18 @@ fn kinds_add_to_what_a_channel_hears_and_exceptions_take_away() {
 }
 
 #[test]
+fn who_got_a_page_is_told_its_end_and_nobody_else_whatever_on_and_except_say() {
+    let ended = entry(Event::Reverted { cancelled: false });
+    let mut topics = topics(&[], &ended, false);
+    topics.extend(follow_ups(&ended, &[Paged::Event("revert_intended")], &[]));
+    assert!(channel(&[PAGE], &[]).wants(&topics));
+    assert!(channel(&[PAGE], &["reverted"]).wants(&topics));
+    assert!(channel(&["revert_intended"], &[]).wants(&topics));
+    assert!(!channel(&[PAGE], &["revert_intended"]).wants(&topics));
+    assert!(!channel(&["drift"], &[]).wants(&topics));
+}
+
+#[test]
 fn a_hold_that_was_known_and_one_that_is_routine_are_no_news() {
     let infos = channel(&[INFO], &[]);
     let shut = HoldReason::Paused { reason: None };
