@@ -385,11 +385,6 @@ fn reverting() -> Vec<Event> {
         Event::Completed {},
         Event::PageSent {
             of: 21,
-            logged_only: false,
-            skipped: Vec::new(),
-        },
-        Event::PageSent {
-            of: 22,
             logged_only: true,
             skipped: vec!["slack ${SLACK}".to_owned()],
         },
