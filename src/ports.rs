@@ -32,7 +32,7 @@ pub use beside::{HookAnswer, HookRequest, Hooks, Jobs};
 pub use files::{BreakGlass, PlanFiles, PlanFilesNow, RecordKey};
 pub use journal::{
     APPEND_EVENTS_MAX, Append, Claim, Cursor, Glance, Heartbeat, Journal, JournalError, NewEntry,
-    Position, Trouble,
+    Position, Skipped, Trouble,
 };
 pub use people::{DELIVER_WITHIN, Delivery, Notifier, Page, Publication, Topics, Undelivered};
 
@@ -70,6 +70,8 @@ pub struct CallError {
     pub class: FailureClass,
     /// The service's error code, where there was one.
     pub code: Option<String>,
+    /// The HTTP status of the answer, where it is known that there was one.
+    pub status: Option<u16>,
     /// What was said. Holds no secrets.
     pub message: String,
     /// The groups of a refused batch that the message names; empty where it names none. Without them the rest of the
@@ -84,6 +86,7 @@ impl CallError {
             operation,
             class,
             code: None,
+            status: None,
             message: message.into(),
             culprits: Vec::new(),
         }

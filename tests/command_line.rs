@@ -239,6 +239,7 @@ impl Desk {
         };
         let heartbeat = Heartbeat {
             refused: BTreeMap::new(),
+            ended: false,
             controller: "c1".to_owned(),
             host: "host".to_owned(),
             version: "0.1.0".to_owned(),

@@ -300,5 +300,6 @@ fn failed(
     };
     let mut error = CallError::new(operation, class, message);
     error.code = Some(code).filter(|code| !code.is_empty());
+    error.status = Some(status);
     error
 }

@@ -9,10 +9,13 @@ use super::config::AwsClients;
 use super::signed::Body;
 use super::signed::Call;
 use super::signed::Signed;
+use crate::engine::event::FailureClass;
 use crate::engine::plan::Account;
+use crate::ports::CallError;
 use crate::ports::Clock;
 use crate::ports::Publication;
 use crate::ports::Topics;
+use crate::ports::Undelivered;
 
 /// The version of the API. Source: SNS API Reference.
 const VERSION: &str = "2010-03-31";
@@ -39,7 +42,7 @@ impl SnsTopics {
 
 #[async_trait]
 impl Topics for SnsTopics {
-    async fn publish(&self, publication: &Publication) -> Result<(), String> {
+    async fn publish(&self, publication: &Publication) -> Result<(), Undelivered> {
         // Topics live in the region that their ARN names, whichever is ours.
         let region = publication.topic_arn.split(':').nth(3);
         let call = Call {
@@ -51,8 +54,38 @@ impl Topics for SnsTopics {
             body: Body::Form(fields(publication)),
         };
         let published = self.signed.call(&Account::default(), region, call).await;
-        published.map(drop).map_err(|error| error.to_string())
+        published.map(drop).map_err(|error| Undelivered {
+            for_good: is_for_good(&error),
+            ..Undelivered::because(error.to_string())
+        })
     }
+}
+
+/// What SNS says where the same message may be taken later, although it is one of the 400s: it is throttled, or what it was
+/// signed with has run out and is replaced by itself.
+///
+/// Source: SNS API Reference, `Publish`, Errors and Common Errors.
+const PASSING: [&str; 9] = [
+    "Throttled",
+    "ThrottledException",
+    "KMSThrottling",
+    "KMSThrottlingException",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "RequestExpired",
+    "ExpiredToken",
+    "ExpiredTokenException",
+];
+
+/// Whether SNS answered that it does not take this message, whenever it is sent.
+fn is_for_good(error: &CallError) -> bool {
+    let Some(status) = error.status else {
+        // Nobody answered, or nothing was asked: there were no credentials.
+        return false;
+    };
+    let code = error.code.as_deref().unwrap_or_default();
+    let passes = error.class == FailureClass::Throttled || PASSING.contains(&code);
+    (400..500).contains(&status) && status != 408 && status != 429 && !passes
 }
 
 /// The parameters of the call, as the Query protocol has them.

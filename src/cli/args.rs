@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{StringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use jiff::SignedDuration;
@@ -11,9 +12,11 @@ use crate::engine::state::Phase;
 
 mod values;
 
+pub(super) use values::SHORTENED;
 pub use values::{Label, Moment, Start, duration};
 use values::{
-    apart, interval, journal_url, label, moment, past_moment, patience, phase, start, words,
+    any_words, apart, interval, journal_url, label, moment, past_moment, patience, phase, start,
+    words,
 };
 
 /// Move production traffic from an old cluster to a new one by stepping Route 53 weights, and take it back by itself
@@ -139,7 +142,7 @@ pub enum Command {
     /// End the freeze of the fleet
     #[command(after_help = help::UNFREEZE)]
     Unfreeze(Unfreeze),
-    /// Try a reverted cutover again, or leave Halted
+    /// Try a reverted cutover again, leave Halted, or call a failed hook again
     #[command(after_help = help::RETRY)]
     Retry(Names),
     /// End the bake of the current step now, if all gates pass
@@ -472,7 +475,7 @@ pub struct Rollback {
     #[arg(long, value_name = "DIR")]
     pub break_glass: Option<PathBuf>,
     /// Why, for the journal
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = StringValueParser::new().map(any_words))]
     pub reason: Option<String>,
     /// Do not ask
     #[arg(long, short)]

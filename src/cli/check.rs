@@ -6,15 +6,30 @@ use super::args::Paths;
 use super::context::Context;
 use super::exit::Exit;
 use super::plans;
-use crate::report::check::{to_json, to_text};
+use crate::report;
+use crate::report::check::{Checked, to_json, to_text};
 use crate::report::fleet;
+
+/// What to do where nobody is told of pages.
+pub(super) const SAY_WHO_IS_TOLD: &str = "add `notify`, for example `notify: { slack: \"${SLACK_WEBHOOK}\" }`, to the plan or to \
+     `defaults` of `fleet.yaml`";
+
+/// Says once, whatever the number of plans, that pages reach nobody.
+fn warn_of_silence(checked: &mut [Checked]) {
+    let silent: Vec<String> = checked.iter().filter_map(Checked::silent).collect();
+    let first = checked.iter_mut().find(|one| one.silent().is_some());
+    if let Some(first) = first {
+        first.warn(&report::check::silence(&silent), SAY_WHO_IS_TOLD);
+    }
+}
 
 /// Checks plan files. Findings are the result, so they go to standard output.
 ///
 /// # Errors
 /// A plan is not valid.
 pub fn run(context: &mut Context<'_>, args: &Paths) -> Result<Exit> {
-    let found = plans::find(&args.paths);
+    let mut found = plans::find(&args.paths);
+    warn_of_silence(&mut found.checked);
     if context.json() {
         context.print_json(&to_json(&found.checked))?;
     } else {

@@ -157,11 +157,12 @@ Exit codes: 0 journaled, 2 no such journal, 12 the fleet is not frozen";
 /// Below `retry --help`.
 pub const RETRY: &str = "\
 Reverted: a new attempt from step 1, with the plan file as it is then. Halted: back to baking the last verified step, with the clock at zero.
+A hook that has failed for good and holds the cutover is called again at once.
 
 Examples:
   cutover retry recipe-api --reason 'memory leak mended in 1.4.2'
 
-Exit codes: 0 asked, 2 no such cutover, 12 it is neither reverted nor halted";
+Exit codes: 0 asked, 2 no such cutover, 12 it is neither reverted nor halted, and no hook has failed";
 
 /// Below `skip-bake --help`.
 pub const SKIP_BAKE: &str = "\

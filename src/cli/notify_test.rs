@@ -176,6 +176,7 @@ fn test(name: &CutoverName, clock: &dyn Clock) -> Notice {
             },
         },
         pages: false,
+        settles: Vec::new(),
         standing: None,
         test: true,
     }

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::args;
 use super::books::{Books, open_journal};
+use super::check::SAY_WHO_IS_TOLD;
 use super::clock::here;
 use super::context::{Context, runtime};
 use super::error::Expected;
@@ -37,6 +38,7 @@ use crate::engine::warnings;
 use crate::journal::Open;
 use crate::plan_file;
 use crate::ports::{CallError, Clock, Dns, Signals, Urgency};
+use crate::report::check::silence;
 use crate::report::preview::{AlarmView, GroupView, Preview, Standing, to_json, to_text};
 use crate::report::text;
 
@@ -95,6 +97,21 @@ pub async fn preview(
             fleet: limits,
             ..preview
         });
+    }
+    let silent = |source: &&PlanSource| source.plan.notify.is_none();
+    let silent: Vec<&PlanSource> = sources.iter().filter(silent).collect();
+    if let Some(first) = silent.first() {
+        let names: Vec<String> = silent
+            .iter()
+            .map(|source| source.plan.name.to_string())
+            .collect();
+        let warning = format!("{}; {SAY_WHO_IS_TOLD}", silence(&names));
+        let of = previews
+            .iter_mut()
+            .find(|preview| preview.plan.name == first.plan.name);
+        if let Some(preview) = of {
+            preview.warnings.push(warning);
+        }
     }
     if context.json() {
         context.print_json(&to_json(&previews))?;

@@ -24,7 +24,7 @@ use crate::engine::event::Envelope;
 use crate::engine::units::{ControllerId, CutoverName};
 use crate::journal::Open;
 use crate::notify::{Channels, Pager, Wording, Words};
-use crate::ports::{Clock, Journal, Topics};
+use crate::ports::{Clock, Journal, Page, Topics};
 use crate::report;
 use crate::report::check::Checked;
 
@@ -158,20 +158,24 @@ async fn control(
 pub(super) async fn outside(context: &Context<'_>, journal: Arc<dyn Journal>) -> Outside {
     let clock: Arc<dyn Clock> = Arc::new(context.clock);
     let aws = connect(Options::from_environment(Arc::clone(&clock))).await;
-    let narrate: Wording = Arc::new(|entry: &Envelope| report::events::event(&entry.event));
     let channels = channels(Arc::new(aws.topics), Arc::clone(&clock));
     Outside {
         clock,
         dns: Arc::new(aws.dns),
         signals: Arc::new(aws.signals),
         journal,
-        notifier: Arc::new(Pager::new(Arc::clone(&narrate)).with_channels(channels)),
+        notifier: Arc::new(Pager::new(page_wording()).with_channels(channels)),
         jobs: Arc::new(RealJobs::new(Arc::new(aws.jobs))),
         hooks: Arc::new(RealHooks::new(Arc::new(secrets::variable))),
         files: None,
         break_glass: None,
-        narrate,
+        narrate: Arc::new(|entry: &Envelope| report::events::event(&entry.event)),
     }
+}
+
+/// The words of pages and of their ends.
+fn page_wording() -> Wording {
+    Arc::new(|page: &Page| report::notice::page(&page.entry, &page.settles))
 }
 
 /// What tells channels, with the words of `report` and the secrets of this process.

@@ -27,7 +27,7 @@ use crate::report;
 use crate::report::approval::Evidence;
 use crate::report::calendar::Clocks;
 use crate::report::holds;
-use crate::report::notice::{self, Failing};
+use crate::report::notice::{self, Failing, PassedOver};
 use crate::report::status::{Coming, RecordRow, Row, Watch, to_json, to_text};
 use crate::report::text;
 
@@ -94,6 +94,7 @@ impl Seen {
             approval: None,
             coming: None,
             failing: Vec::new(),
+            passed_over: Vec::new(),
             ..row.clone()
         });
         let fresh = self.watch == Watch::Fresh;
@@ -122,10 +123,16 @@ async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -
     say_blank(context, &books, wanted.as_ref())?;
     let unfinished = shown.iter().filter(|state| !state.phase.is_final()).count();
     let detailed = !args.names.is_empty() || unfinished == 1;
-    let failing = failing(&books);
+    let failing = failing(&books, now);
+    let passed_over = passed_over(&books, now);
     let foreseen = |state: &State| Row {
         coming: coming(&books, state, now, detailed),
         failing: of_stream(&failing, &state.name),
+        passed_over: passed_over
+            .iter()
+            .filter(|one| one.stream == state.name)
+            .cloned()
+            .collect(),
         ..row(&books, state, &glances, now)
     };
     let rows = shown
@@ -136,6 +143,7 @@ async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -
     let watch = watched(&books, now);
     let mut fleet = fleet_lines(&books, now);
     fleet.extend(notice::failing(&failing));
+    fleet.extend(passed_over.iter().map(PassedOver::line));
     Ok(Seen {
         rows,
         watch,
@@ -266,41 +274,73 @@ fn fleet_lines(books: &Books, now: Timestamp) -> Vec<String> {
     lines
 }
 
+/// Whether a plan, or for the fleet any of them, has the channel of a cursor now.
+fn is_told(books: &Books, cursor: &Cursor) -> bool {
+    let has = |notify: Option<&Notify>| {
+        let mut channels = notify.into_iter().flat_map(|notify| &notify.channels);
+        channels.any(|channel| channel.id() == cursor.channel)
+    };
+    let mut plans = books.whole();
+    if is_fleet(&cursor.stream) {
+        // What the fleet tells in its plans' stead is told to their channels too.
+        let fleets = books.fleet().settings.notify.as_ref();
+        return has(fleets) || plans.any(|state| has(state.plan().notify.as_ref()));
+    }
+    plans.any(|state| state.name == cursor.stream && has(state.plan().notify.as_ref()))
+}
+
 /// The channels that cannot be told, of those that the plans have now.
-fn failing(books: &Books) -> Vec<Failing> {
-    let has = |notify: Option<&Notify>, id: &str| {
-        notify.is_some_and(|notify| notify.channels.iter().any(|channel| channel.id() == id))
-    };
-    let plans: BTreeMap<&CutoverName, Option<&Notify>> = books
-        .states()
-        .map(|state| (&state.name, state.plan().notify.as_ref()))
-        .collect();
-    let fleets = books.fleet().settings.notify.as_ref();
-    let known = |cursor: &&Cursor| {
-        let channel = &cursor.channel;
-        if is_fleet(&cursor.stream) {
-            // What the fleet tells in its plans' stead is told to their channels too.
-            return has(fleets, channel) || plans.values().any(|plan| has(*plan, channel));
+fn failing(books: &Books, now: Timestamp) -> Vec<Failing> {
+    let mut failing = Vec::new();
+    for cursor in &books.cursors {
+        if let Some(trouble) = &cursor.trouble
+            && is_told(books, cursor)
+        {
+            failing.push(Failing {
+                stream: cursor.stream.clone(),
+                channel: cursor.channel.clone(),
+                since: trouble.since,
+                tries: trouble.tries,
+                why: trouble.why.clone(),
+                again_at: trouble.again_at,
+                attended: is_attended(books, &cursor.stream, now),
+            });
         }
-        has(plans.get(&cursor.stream).copied().flatten(), channel)
-    };
-    let failing = |cursor: &Cursor| {
-        let trouble = cursor.trouble.as_ref()?;
-        Some(Failing {
+    }
+    failing
+}
+
+/// Whether a controller runs that tells channels of a stream.
+fn is_attended(books: &Books, stream: &CutoverName, now: Timestamp) -> bool {
+    books.heartbeats.iter().any(|heartbeat| {
+        let its = is_fleet(stream) || heartbeat.cutovers.contains_key(stream);
+        its && !heartbeat.ended && is_fresh(heartbeat, now)
+    })
+}
+
+/// How long it is said that a channel never took an entry.
+const PASSED_OVER_SHOWN: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// The channels that never took some entries lately, of those that the plans have now.
+fn passed_over(books: &Books, now: Timestamp) -> Vec<PassedOver> {
+    let mut all = Vec::new();
+    for cursor in &books.cursors {
+        let Some(last) = cursor.skipped.last() else {
+            continue;
+        };
+        if now.duration_since(last.at) > PASSED_OVER_SHOWN || !is_told(books, cursor) {
+            continue;
+        }
+        all.push(PassedOver {
             stream: cursor.stream.clone(),
             channel: cursor.channel.clone(),
-            since: trouble.since,
-            tries: trouble.tries,
-            why: trouble.why.clone(),
-            again_at: trouble.again_at,
-        })
-    };
-    books
-        .cursors
-        .iter()
-        .filter(known)
-        .filter_map(failing)
-        .collect()
+            entries: cursor.skipped.iter().map(|one| one.seq).collect(),
+            page: cursor.skipped.iter().any(|one| one.page),
+            at: last.at,
+            why: last.why.clone(),
+        });
+    }
+    all
 }
 
 fn of_stream(failing: &[Failing], stream: &CutoverName) -> Vec<Failing> {
@@ -361,6 +401,7 @@ fn row(books: &Books, state: &State, glances: &Glances<'_>, now: Timestamp) -> R
         approval: asked.and_then(|step| Evidence::of(state, step, now)),
         coming: None,
         failing: Vec::new(),
+        passed_over: Vec::new(),
         name: state.name.clone(),
         labels: plan.labels.clone(),
         attempt: state.attempt,

@@ -11,7 +11,8 @@ use crate::engine::event::Envelope;
 use crate::engine::fleet::{self, Fleet};
 use crate::engine::hold::HoldReason;
 use crate::engine::ledger::{Ledger, Took};
-use crate::engine::notify::{Channel, Notice, Notify, Standing, fresh, topics};
+use crate::engine::notify::{Channel, Notice, Notify, Standing, follow_ups, fresh, topics};
+use crate::engine::paged::Paged;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{ControllerId, CutoverName};
 use crate::ports::{Journal, JournalError, Position};
@@ -27,6 +28,28 @@ const CATCH_UP_WITHIN: Duration = Duration::from_mins(1);
 
 /// How the actor of a controller's entries begins.
 const CONTROLLER: &str = "controller ";
+
+/// What an entry says that its cutover did not say before.
+#[derive(Default)]
+struct Tidings {
+    /// Why nothing moves, as far as it is new.
+    fresh: Vec<HoldReason>,
+    /// Holds that are back so soon that they page nobody again.
+    again: Vec<HoldReason>,
+    /// What is over that people were woken for.
+    settles: Vec<Paged>,
+}
+
+impl Tidings {
+    /// What an entry says after `before`.
+    fn of(before: Option<&State>, entry: &Envelope) -> Self {
+        Self {
+            fresh: fresh(before, entry),
+            again: before.map_or_else(Vec::new, |before| before.pages_again(entry)),
+            settles: before.map_or_else(Vec::new, |before| before.settles(entry)),
+        }
+    }
+}
 
 /// The folded journal.
 pub(super) struct Book {
@@ -106,7 +129,7 @@ impl Book {
     fn note_notices(
         &mut self,
         notify: Option<Notify>,
-        fresh: &[HoldReason],
+        tidings: Tidings,
         entry: &Envelope,
         pages: bool,
         standing: Option<Standing>,
@@ -114,7 +137,8 @@ impl Book {
         let (Some(notices), Some(notify)) = (&mut self.notices, notify) else {
             return;
         };
-        let topics = topics(fresh, entry, pages);
+        let mut topics = topics(&tidings.fresh, entry, pages);
+        topics.extend(follow_ups(entry, &tidings.settles, &tidings.again));
         let wanting = notify.channels.into_iter();
         let mut wanting = wanting.filter(|channel| channel.wants(&topics)).peekable();
         if wanting.peek().is_none() {
@@ -123,6 +147,7 @@ impl Book {
         let notice = Arc::new(Notice {
             entry: entry.clone(),
             pages,
+            settles: tidings.settles,
             standing,
             test: false,
         });
@@ -244,21 +269,26 @@ impl Book {
             self.first.entry(entry.cutover.clone()).or_insert(order);
         }
         let tells = self.notices.is_some();
-        let fresh = if tells {
-            fresh(self.ledger.state(&entry.cutover), entry)
+        let tidings = if tells && fleet::is_fleet(&entry.cutover) {
+            Tidings {
+                settles: self.fleet().settles(&entry.event),
+                ..Tidings::default()
+            }
+        } else if tells {
+            Tidings::of(self.ledger.state(&entry.cutover), entry)
         } else {
-            Vec::new()
+            Tidings::default()
         };
         let in_flight = self.ledger.fleet().in_flight();
         match self.ledger.take(entry) {
             Took::Known => return,
             Took::Fleet => {
-                self.note_fleets(entry);
+                self.note_fleets(entry, tidings);
                 return;
             }
             Took::Folded { before } => {
                 shadows::yield_to(&mut self.shadows, &entry.cutover);
-                self.note_folded(entry, before, in_flight, &fresh);
+                self.note_folded(entry, before, in_flight, tidings);
             }
             Took::Damages => {
                 // Nothing that was decided of it in memory may reach the journal any more.
@@ -286,7 +316,7 @@ impl Book {
         entry: &Envelope,
         before: Option<Phase>,
         in_flight: usize,
-        fresh: &[HoldReason],
+        tidings: Tidings,
     ) {
         let Some(after) = self.ledger.state(&entry.cutover) else {
             return;
@@ -298,7 +328,7 @@ impl Book {
         }
         let pages = after.pages.contains_key(&entry.seq);
         let (notify, standing) = (after.plan().notify.clone(), Standing::of(after));
-        self.note_notices(notify, fresh, entry, pages, Some(standing));
+        self.note_notices(notify, tidings, entry, pages, Some(standing));
     }
 
     /// Who is told of an entry of `@fleet`: those whom the fleet's file names, and those of the cutovers that it stands for.
@@ -319,10 +349,10 @@ impl Book {
     }
 
     /// Notes an entry of `@fleet`. One that makes no sense holds steps; it stops nothing from going back.
-    fn note_fleets(&mut self, entry: &Envelope) {
+    fn note_fleets(&mut self, entry: &Envelope, tidings: Tidings) {
         let pages = self.fleet().pages.contains_key(&entry.seq);
         let notify = self.fleets_notify(entry);
-        self.note_notices(notify, &[], entry, pages, None);
+        self.note_notices(notify, tidings, entry, pages, None);
         if entry.actor != self.actor {
             self.fleet_news = true;
             self.fleet_by_others = entry.seq;

@@ -19,7 +19,7 @@ use crate::engine::notify::{Channel, Notice};
 use crate::engine::units::{ControllerId, CutoverName};
 
 pub(super) use round_trip::CLAIM_FOR;
-use round_trip::{Report, RoundTrip};
+use round_trip::{Report, RoundTrip, Told};
 
 /// How many messages are on their way to one channel at once, over all streams: a fleet that goes back must not be taken
 /// for an attack.
@@ -39,8 +39,10 @@ struct Line {
     busy: bool,
     /// When it is tried again, where it has to wait.
     again: Option<Instant>,
-    /// The last entry that this process has delivered, whatever the journal knows of it.
-    told: u64,
+    /// What this process knows to be delivered or passed over, whatever the journal knows of it.
+    told: Told,
+    /// The entries that the service never took.
+    skipped: BTreeSet<u64>,
     /// Whether this process has tried it.
     tried: bool,
     /// Whether this controller looks after the stream.
@@ -56,6 +58,8 @@ pub(super) struct Couriers {
     lines: BTreeMap<LineKey, Line>,
     /// How many more messages may be on their way to each channel.
     doors: BTreeMap<String, Arc<Semaphore>>,
+    /// The pages that some channel wants and that are not journaled as delivered.
+    pages: BTreeSet<(CutoverName, u64)>,
     /// What is on its way. It ends with the controller.
     trips: JoinSet<(LineKey, Report)>,
 }
@@ -67,8 +71,14 @@ impl Couriers {
             me,
             lines: BTreeMap::new(),
             doors: BTreeMap::new(),
+            pages: BTreeSet::new(),
             trips: JoinSet::new(),
         }
+    }
+
+    /// Notes that some channel wants a page.
+    pub(super) fn expect(&mut self, stream: &CutoverName, seq: u64) {
+        self.pages.insert((stream.clone(), seq));
     }
 
     /// Queues what channels are to be told.
@@ -80,12 +90,17 @@ impl Couriers {
                 queue: VecDeque::new(),
                 busy: false,
                 again: None,
-                told: 0,
+                told: Told::default(),
+                skipped: BTreeSet::new(),
                 tried: false,
                 mine: false,
                 claimed: false,
             });
             line.channel = channel;
+            if notice.is_urgent() {
+                // It waits for nothing that failed before it.
+                line.again = None;
+            }
             line.queue.push_back(notice);
         }
     }
@@ -121,13 +136,15 @@ impl Couriers {
         let door = self.doors.entry(key.1.clone());
         let door = Arc::clone(door.or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_MAX))));
         line.busy = true;
+        let (notices, left_behind) = line.load();
         let trip = RoundTrip {
             outside: self.outside.clone(),
             me: self.me.to_string(),
             key: key.clone(),
             channel: line.channel.clone(),
-            notices: line.queue.iter().take(IN_ONE_GO_MAX).cloned().collect(),
-            told: line.told,
+            notices,
+            left_behind,
+            told: line.told.clone(),
             // A process that has just been started may have been started because the cause was mended.
             patient: line.tried,
         };
@@ -143,6 +160,38 @@ impl Couriers {
     pub(super) fn is_idle(&self) -> bool {
         let waits = |line: &Line| line.mine && line.claimed && !line.queue.is_empty();
         self.lines.values().all(|line| !line.busy && !waits(line))
+    }
+
+    /// The channels that this controller still owes a page, or the end of one.
+    pub(super) fn owed(&self) -> BTreeSet<&str> {
+        let mut owed = BTreeSet::new();
+        for ((_, channel), line) in &self.lines {
+            if line.mine && line.queue.iter().any(|notice| notice.is_urgent()) {
+                owed.insert(channel.as_str());
+            }
+        }
+        owed
+    }
+
+    /// Whether any channel wants a page that was taken.
+    pub(super) fn wants(&self, page: &(CutoverName, u64)) -> bool {
+        self.pages.contains(page)
+    }
+
+    /// Forgets a page that the journal knows to be delivered.
+    pub(super) fn forget(&mut self, page: &(CutoverName, u64)) {
+        self.pages.remove(page);
+    }
+
+    /// The channels that never took an entry.
+    pub(super) fn skipped(&self, (stream, seq): &(CutoverName, u64)) -> Vec<String> {
+        let mut skipped = Vec::new();
+        for ((other, channel), line) in &self.lines {
+            if other == stream && line.skipped.contains(seq) {
+                skipped.push(channel.clone());
+            }
+        }
+        skipped
     }
 
     /// Whether a page has been delivered to every channel that is to get it.
@@ -175,24 +224,45 @@ impl Couriers {
         tokio::select! {
             biased;
             // A trip does not panic, and only the end of the controller cuts one short.
-            Some(Ok((key, report))) = self.trips.join_next() => self.note(&key, &report),
+            Some(Ok((key, report))) = self.trips.join_next() => self.note(&key, report),
             () = due => {}
         }
     }
 
-    fn note(&mut self, key: &LineKey, report: &Report) {
+    fn note(&mut self, key: &LineKey, report: Report) {
         let Some(line) = self.lines.get_mut(key) else {
             return;
         };
         line.busy = false;
         line.claimed = report.claimed;
-        line.told = line.told.max(report.told);
-        line.queue.retain(|notice| notice.entry.seq > line.told);
+        line.told.absorb(report.told);
+        line.skipped.extend(report.skipped);
+        let told = &line.told;
+        line.queue.retain(|notice| !told.has(notice.entry.seq));
         line.again = report.again_after.map(|wait| Instant::now() + wait);
     }
 }
 
 impl Line {
+    /// What a trip takes along, in order: the first of the queue, and what is urgent in the rest. With it the first entry that
+    /// is left behind.
+    fn load(&self) -> (Vec<Arc<Notice>>, Option<u64>) {
+        let mut load = Vec::new();
+        let mut left_behind = None;
+        let mut urgent = 0;
+        for (index, notice) in self.queue.iter().enumerate() {
+            if index < IN_ONE_GO_MAX {
+                load.push(Arc::clone(notice));
+            } else if notice.is_urgent() && urgent < IN_ONE_GO_MAX {
+                urgent += 1;
+                load.push(Arc::clone(notice));
+            } else if left_behind.is_none() {
+                left_behind = Some(notice.entry.seq);
+            }
+        }
+        (load, left_behind)
+    }
+
     fn is_due(&self, now: Instant) -> bool {
         self.mine && !self.busy && !self.queue.is_empty() && self.again.is_none_or(|at| at <= now)
     }

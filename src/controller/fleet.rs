@@ -2,18 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::SignedDuration;
+
 use super::perform::Outcome;
 use super::{Controller, ControllerError, Scope};
 use crate::engine::decide::Order;
 use crate::engine::event::{Envelope, Event, FailureClass};
 use crate::engine::fleet;
 use crate::engine::notify::{Channel, Notify};
+use crate::engine::paged::Settled;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, ZoneId};
 use crate::ports::JournalError;
 
 /// How often an append to `@fleet` is tried again after somebody else was faster, in one round (RULES F1).
 const RACES_MAX: usize = 5;
+
+/// How long after it something that is over is still told to a command that has not been told. A program of a version that
+/// told commands of pages only leaves those of years.
+const SETTLED_TOLD_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 
 /// How many pieces of news about the fleet are told in one round: more than there are causes that many can have at once.
 const NEWS_MAX: usize = 8;
@@ -144,6 +151,17 @@ impl Controller {
         state.is_some_and(|state| state.pages.contains_key(&seq))
     }
 
+    /// Whether the journal is still to know that a page, or the end of one, was delivered.
+    pub(super) fn is_unrecorded(&self, stream: &CutoverName, seq: u64) -> bool {
+        let settled = if fleet::is_fleet(stream) {
+            self.book.fleet().settled.contains_key(&seq)
+        } else {
+            let state = self.book.state(stream);
+            state.is_some_and(|state| state.settled.contains_key(&seq))
+        };
+        settled || self.is_undelivered(stream, seq)
+    }
+
     /// Whether the fleet pages for an entry, and reaches everybody whom its plan names: of one cause one page is enough.
     fn is_paged_for(&self, stream: &CutoverName, seq: u64) -> bool {
         let told = self.book.fleet().paged_by(stream, seq);
@@ -197,6 +215,30 @@ impl Controller {
             || self.couriers.has_told(stream, seq)
     }
 
+    /// What the journal is to know of a page that was delivered, or of the end of one.
+    pub(super) fn page_sent(&self, page: &(CutoverName, u64)) -> Event {
+        let (stream, seq) = page;
+        Event::PageSent {
+            of: *seq,
+            logged_only: self.is_undelivered(stream, *seq) && self.is_logged_only(page),
+            skipped: self.couriers.skipped(page),
+        }
+    }
+
+    /// Whether nobody but the log is told of a page.
+    fn is_logged_only(&self, page: &(CutoverName, u64)) -> bool {
+        let (stream, seq) = page;
+        if self.command(stream).is_some() {
+            return false;
+        }
+        if self.channels(stream).next().is_none() {
+            return true;
+        }
+        // One that the fleet pages for has channels that the fleet's page goes to.
+        let tells = self.outside.notifier.has_channels();
+        tells && !self.is_paged_for(stream, *seq) && !self.couriers.wants(page)
+    }
+
     /// Whether a page that waited for its channels waits no more.
     pub(super) fn has_told_pages(&self) -> bool {
         let mut delivered = self.delivered.iter();
@@ -214,24 +256,92 @@ impl Controller {
     }
 
     fn see_to_pages(&mut self, send: bool) {
-        let paging = self
-            .states()
-            .into_iter()
-            .filter(|state| !self.book.is_damaged(&state.name))
-            .map(|state| (&state.name, &state.pages));
-        let mut paging: Vec<(CutoverName, BTreeMap<u64, Envelope>)> = paging
-            .filter(|(_, pages)| !pages.is_empty())
-            .map(|(name, pages)| (name.clone(), pages.clone()))
-            .collect();
-        let fleets = &self.book.fleet().pages;
-        if self.settings.scope == Scope::Files && !fleets.is_empty() {
-            paging.push((fleet::stream(), fleets.clone()));
-        }
-        for (stream, pages) in paging {
+        for (stream, pages) in self.pages() {
             for entry in pages.into_values() {
                 self.see_to_page(&stream, &entry, send);
             }
         }
+        for (stream, settled) in self.settled() {
+            self.see_to_settled(&stream, &settled, send);
+        }
+    }
+
+    /// The entries that page and whose pages are not known to be delivered.
+    fn pages(&self) -> Vec<(CutoverName, BTreeMap<u64, Envelope>)> {
+        let mut pages = Vec::new();
+        for state in self.states() {
+            if !state.pages.is_empty() && !self.book.is_damaged(&state.name) {
+                pages.push((state.name.clone(), state.pages.clone()));
+            }
+        }
+        let fleets = &self.book.fleet().pages;
+        if self.settings.scope == Scope::Files && !fleets.is_empty() {
+            pages.push((fleet::stream(), fleets.clone()));
+        }
+        pages
+    }
+
+    /// The entries that settle what paged, and of which a command is to be told. One that pages itself is told as such.
+    fn settled(&self) -> Vec<(CutoverName, Settled)> {
+        let now = self.now();
+        let mut all: Vec<(CutoverName, &Settled)> = Vec::new();
+        for state in self.states() {
+            if self.book.is_damaged(&state.name) {
+                continue;
+            }
+            let own = state.settled.values();
+            all.extend(own.map(|settled| (state.name.clone(), settled)));
+        }
+        if self.settings.scope == Scope::Files {
+            let own = self.book.fleet().settled.values();
+            all.extend(own.map(|settled| (fleet::stream(), settled)));
+        }
+        let mut due = Vec::new();
+        for (stream, settled) in all {
+            let entry = &settled.entry;
+            let late = now.duration_since(entry.at) > SETTLED_TOLD_WITHIN;
+            if !late && !self.is_undelivered(&stream, entry.seq) {
+                due.push((stream, settled.clone()));
+            }
+        }
+        due
+    }
+
+    /// Hands an entry that settles what paged to the command that got the page, until it is known to be delivered.
+    fn see_to_settled(&mut self, stream: &CutoverName, settled: &Settled, send: bool) {
+        let page = (stream.clone(), settled.entry.seq);
+        let Some(command) = self.command(stream).map(<[String]>::to_vec) else {
+            return;
+        };
+        if self.delivered.contains(&page) {
+            return;
+        }
+        let (entry, of) = (&settled.entry, settled.of.as_slice());
+        if self.pager.deliver(entry, of, Some(&command), send) {
+            self.delivered.push(page);
+        }
+    }
+
+    /// Whom a page, or the end of one, could not be delivered to so far: channels by their names, commands by their program.
+    pub fn owed(&self) -> BTreeSet<String> {
+        let channels = self.couriers.owed().into_iter();
+        let mut owed: BTreeSet<String> = channels.map(str::to_owned).collect();
+        let mut told: Vec<(CutoverName, u64)> = Vec::new();
+        for (stream, pages) in self.pages() {
+            told.extend(pages.into_keys().map(|seq| (stream.clone(), seq)));
+        }
+        for (stream, settled) in self.settled() {
+            told.push((stream, settled.entry.seq));
+        }
+        for page in told {
+            let program = self.command(&page.0).and_then(<[String]>::first);
+            if let Some(program) = program
+                && !self.delivered.contains(&page)
+            {
+                owed.insert(format!("command {program}"));
+            }
+        }
+        owed
     }
 
     /// Hands a page to the pager, until it is known to be delivered.
@@ -261,7 +371,7 @@ impl Controller {
         let mut delivered = true;
         for entry in &entries {
             for command in &commands {
-                delivered &= self.pager.deliver(entry, command.as_deref(), send);
+                delivered &= self.pager.deliver(entry, &[], command.as_deref(), send);
             }
         }
         if delivered {
@@ -285,6 +395,12 @@ impl Controller {
             let entry = &notice.entry;
             !(notice.pages && self.is_paged_for(&entry.cutover, entry.seq))
         });
+        for (_, notice) in &notices {
+            let entry = &notice.entry;
+            if notice.pages && self.is_undelivered(&entry.cutover, entry.seq) {
+                self.couriers.expect(&entry.cutover, entry.seq);
+            }
+        }
         self.couriers.take(notices);
         self.pass_notices_on();
     }

@@ -154,6 +154,8 @@ pub struct Controller {
     beat_at: Option<Instant>,
     /// Something was seen since then.
     beat_owed: bool,
+    /// It has done its last round.
+    ended: bool,
 }
 
 /// What a process remembers of one cutover between rounds.
@@ -214,6 +216,7 @@ impl Controller {
             read_back_later: BTreeSet::new(),
             beat_at: None,
             beat_owed: false,
+            ended: false,
             outside,
             settings,
         }

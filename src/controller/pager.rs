@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::engine::event::Envelope;
 use crate::engine::notify;
+use crate::engine::paged::Paged;
 use crate::engine::units::CutoverName;
 use crate::ports::{Notifier, Page};
 
@@ -54,6 +55,7 @@ impl Pager {
     pub(super) fn deliver(
         &mut self,
         entry: &Envelope,
+        settles: &[Paged],
         command: Option<&[String]>,
         send: bool,
     ) -> bool {
@@ -68,7 +70,12 @@ impl Pager {
             Some(Way::Failed(_)) | None if !send => return false,
             Some(Way::Failed(_)) | None => {}
         }
-        let page = page(entry, part.1.clone());
+        let page = Page {
+            idempotency_key: notify::key(&entry.cutover, entry.seq),
+            entry: entry.clone(),
+            settles: settles.to_vec(),
+            command: part.1.clone(),
+        };
         self.parts.insert(part.clone(), Way::Sent);
         let notifier = Arc::clone(&self.notifier);
         self.deliveries.spawn(async move {
@@ -116,13 +123,5 @@ impl Pager {
         };
         self.parts.insert(part, way);
         delivered
-    }
-}
-
-fn page(entry: &Envelope, command: Option<Vec<String>>) -> Page {
-    Page {
-        idempotency_key: notify::key(&entry.cutover, entry.seq),
-        entry: entry.clone(),
-        command,
     }
 }

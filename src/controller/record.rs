@@ -54,21 +54,25 @@ impl Controller {
         let delivered = std::mem::take(&mut self.delivered);
         let (due, known): (Vec<_>, Vec<_>) = delivered
             .into_iter()
-            .partition(|(name, of)| !self.book.is_shadowed(name) && self.is_undelivered(name, *of));
+            .partition(|(name, of)| !self.book.is_shadowed(name) && self.is_unrecorded(name, *of));
         drop(known);
         let (due, waiting): (Vec<_>, Vec<_>) = due
             .into_iter()
             .partition(|(name, of)| self.is_told(name, *of));
         self.delivered.extend(waiting);
         for pages in due.chunks(APPEND_EVENTS_MAX) {
-            let sent =
-                |(name, of): &(CutoverName, u64)| (name.clone(), Event::PageSent { of: *of });
+            let mut facts = Facts::new();
+            for page in pages {
+                facts.push((page.0.clone(), self.page_sent(page)));
+            }
             let append_id = self.book.next_append_id();
-            let left = self
-                .write_down(pages.iter().map(sent).collect(), &append_id)
-                .await?;
-            if !left.is_empty() {
-                self.delivered.extend(pages.iter().cloned());
+            let left = self.write_down(facts, &append_id).await?;
+            for page in pages {
+                if left.is_empty() {
+                    self.couriers.forget(page);
+                } else {
+                    self.delivered.push(page.clone());
+                }
             }
         }
         Ok(())

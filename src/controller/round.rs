@@ -402,6 +402,7 @@ impl Controller {
             at: self.now(),
             interval_secs: self.settings.interval.as_secs(),
             cutovers: self.states().iter().filter_map(glance).collect(),
+            ended: self.ended,
             refused: self.watched.refused.clone(),
         };
         self.beat_owed = false;

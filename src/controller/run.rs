@@ -30,6 +30,12 @@ const BEGINS_WITHIN: Duration = Duration::from_secs(30);
 /// How long it waits for what it began in that time: the longest that a hook may take, and some.
 const ERRANDS_WITHIN: Duration = Duration::from_mins(11);
 
+/// How long a controller that has nothing else to do tries on to deliver pages (RULES L10).
+const PAGES_WITHIN: Duration = Duration::from_mins(15);
+
+/// How long a single run does (RULES L10).
+const PAGES_WITHIN_ONCE: Duration = Duration::from_mins(1);
+
 /// The shortest sleep: a bound on how fast rounds can follow each other.
 const SLEEP_MIN: Duration = Duration::from_millis(20);
 
@@ -54,6 +60,7 @@ impl Controller {
         let mut stop = pin!(stop);
         let mut due = Due::All;
         let mut looked_at = Instant::now();
+        let mut tells_until = None;
         loop {
             // From its beginning: a round that takes long does not make the next one later.
             if due == Due::All {
@@ -61,8 +68,9 @@ impl Controller {
             }
             // A round is never cut short: stopping waits for its end, which is bounded.
             self.round(&due).await?;
-            if self.is_over() {
-                self.finish(LAST_WORDS_WITHIN).await?;
+            tells_until = self.tells_until(tells_until);
+            if self.is_over() && tells_until.is_none_or(|until| until <= Instant::now()) {
+                self.end(tells_until, LAST_WORDS_WITHIN).await?;
                 return Ok(Ending::Finished);
             }
             self.refresh().await?;
@@ -72,7 +80,7 @@ impl Controller {
                     self.finish(FINISH_WITHIN).await?;
                     return Ok(Ending::Stopped);
                 }
-                due = self.wait(looked_at) => due,
+                due = self.wait(looked_at, tells_until) => due,
             };
         }
     }
@@ -91,7 +99,8 @@ impl Controller {
             if began.elapsed() >= BEGINS_WITHIN {
                 self.errands.close();
             }
-            let waited = tokio::time::timeout_at(began + ERRANDS_WITHIN, self.wait(looked_at));
+            let waited = self.wait(looked_at, None);
+            let waited = tokio::time::timeout_at(began + ERRANDS_WITHIN, waited);
             let Ok(due) = waited.await else {
                 break;
             };
@@ -101,17 +110,77 @@ impl Controller {
             self.round(&due).await?;
             self.refresh().await?;
         }
-        self.finish(LAST_WORDS_WITHIN).await
+        // Meanwhile there are rounds, so that a revert waits for no page.
+        let until = Instant::now() + (PAGES_WITHIN_ONCE - FINISH_WITHIN);
+        while !self.owed().is_empty() && Instant::now() < until {
+            let due = self.wait(looked_at, Some(until)).await;
+            if due == Due::All {
+                looked_at = Instant::now();
+            }
+            self.round(&due).await?;
+            self.refresh().await?;
+        }
+        let owes = if self.owed().is_empty() {
+            None
+        } else {
+            Some(until)
+        };
+        self.end(owes, LAST_WORDS_WITHIN).await
     }
 
-    /// Waits for what is worth a round.
-    async fn wait(&mut self, looked_at: Instant) -> Due {
+    /// Until when a controller that has nothing else to do tries on to deliver pages; none where it owes none, and where it
+    /// only takes back what somebody waits for. `before` is what was said of it the last time.
+    fn tells_until(&self, before: Option<Instant>) -> Option<Instant> {
+        if self.settings.scope != Scope::Files || !self.is_over() {
+            return None;
+        }
+        let owed = self.owed();
+        if owed.is_empty() {
+            return None;
+        }
+        if before.is_some() {
+            return before;
+        }
+        tracing::info!(
+            "nothing is left to do but to deliver pages, for {} minutes at most: {}",
+            PAGES_WITHIN.as_secs() / 60,
+            names(&owed)
+        );
+        Some(Instant::now() + (PAGES_WITHIN - FINISH_WITHIN))
+    }
+
+    /// Ends: whoever owes a page waits for what is on its way, and says what was not delivered.
+    async fn end(
+        &mut self,
+        owes: Option<Instant>,
+        within: Duration,
+    ) -> Result<(), ControllerError> {
+        let within = if owes.is_some() {
+            FINISH_WITHIN
+        } else {
+            within
+        };
+        self.finish(within).await?;
+        let owed = self.owed();
+        if self.settings.scope == Scope::Files && !owed.is_empty() {
+            tracing::error!(
+                page = true,
+                "ends with pages undelivered to {}; `cutover run` on this journal tries again",
+                names(&owed)
+            );
+        }
+        Ok(())
+    }
+
+    /// Waits for what is worth a round, until `tells_until` at most.
+    async fn wait(&mut self, looked_at: Instant, tells_until: Option<Instant>) -> Due {
         if self.book.has_foreign() || self.book.has_fleet_news() {
             return Due::Only(BTreeSet::new());
         }
         let down = self.journal_trouble.is_some();
         loop {
             let wake = wakes_at(self.next_wake());
+            let told_enough = wakes_at(tells_until);
             let look_again = self
                 .outside
                 .clock
@@ -133,9 +202,11 @@ impl Controller {
                 () = appended(&self.book, down) => return Due::Only(BTreeSet::new()),
                 () = look_again => return Due::All,
                 () = wake => return Due::Only(self.woken()),
+                () = told_enough => return Due::Only(BTreeSet::new()),
                 () = self.couriers.next() => {
                     self.pass_notices_on();
-                    if self.has_told_pages() {
+                    let is_done = tells_until.is_some() && self.owed().is_empty();
+                    if is_done || self.has_told_pages() {
                         return Due::Only(BTreeSet::new());
                     }
                 }
@@ -192,6 +263,7 @@ impl Controller {
             }
         }
         self.record().await?;
+        self.ended = true;
         self.beat().await;
         self.log_news();
         Ok(())
@@ -224,6 +296,15 @@ impl Controller {
         let settled = states.iter().all(over) && idle;
         settled && recorded && self.journal_trouble.is_none()
     }
+}
+
+/// A list of names.
+fn names(names: &BTreeSet<String>) -> String {
+    names
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Returns when somebody appended something; while the journal is down, what is new stays new, and is asked for no more

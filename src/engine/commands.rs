@@ -155,10 +155,10 @@ pub fn skip_bake(state: &State, reason: &str) -> Answer {
     })
 }
 
-/// Begins another attempt after a revert, or leaves Halted.
+/// Begins another attempt after a revert, leaves Halted, or calls a hook again that has failed for good and holds.
 ///
 /// # Errors
-/// The cutover is neither, a write of the old attempt is unresolved, or there is no verified step to go back to.
+/// There is none of these, a write of the old attempt is unresolved, or there is no verified step to go back to.
 pub fn retry(state: &State, reason: Option<&str>) -> Answer {
     let event = Event::RetryRequested {
         reason: reason.map(str::to_owned),
@@ -179,6 +179,11 @@ pub fn retry(state: &State, reason: Option<&str>) -> Answer {
             )?;
             Ok(event)
         }
+        Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking
+            if !state.failed_hooks().is_empty() =>
+        {
+            Ok(event)
+        }
         Phase::Waiting
         | Phase::Shifting
         | Phase::Settling
@@ -186,7 +191,7 @@ pub fn retry(state: &State, reason: Option<&str>) -> Answer {
         | Phase::Completed
         | Phase::Reverting
         | Phase::Abandoned => refuse(format!(
-            "it is {}; only a reverted or halted cutover can be tried again",
+            "it is {}; only a reverted or halted cutover, or a hook that failed, can be tried again",
             state.phase.label()
         )),
     }

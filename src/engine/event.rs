@@ -324,10 +324,16 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         left: Vec<LeftBehind>,
     },
-    /// A page for the entry `of` was delivered.
+    /// A page for the entry `of` was delivered, as far as it could be; or its end was told to the plan's command.
     PageSent {
-        /// The entry that pages.
+        /// The entry that pages, or that settles what paged.
         of: u64,
+        /// Whether nobody but the log was told: neither a command nor a channel gets the page.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        logged_only: bool,
+        /// The channels that refused it for good, and were passed over.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        skipped: Vec<String>,
     },
     /// A person paused the cutover.
     PauseRequested {

@@ -19,6 +19,7 @@ pub mod jobs;
 pub mod ledger;
 pub mod notify;
 pub mod observation;
+pub mod paged;
 pub mod plan;
 pub mod preflight;
 pub mod record;

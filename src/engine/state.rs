@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::around::AliasTtls;
 use super::drifted::Astray;
-use super::event::{Envelope, FailureClass, RevertMode, Target};
+use super::event::{Envelope, Event, FailureClass, RevertMode, Target};
 use super::evidence::gate::GateId;
 use super::evidence::tally::Measured;
 use super::hold::{HaltReason, HoldReason, RevertCause, SAME_HOLD_WITHIN};
 use super::hooks::{HookId, HookRun};
 use super::jobs::JobsState;
+use super::paged::{OpenPages, Paged, Settled};
 use super::plan::{Plan, PlanSource};
 use super::record::{GroupImage, RecordSet};
 use super::strays::Stray;
@@ -175,6 +176,10 @@ pub struct State {
     pub ended_holds: BTreeMap<HoldReason, Timestamp>,
     /// The entries whose pages are not known to be delivered.
     pub pages: BTreeMap<u64, Envelope>,
+    /// What people were woken for and is not over.
+    pub open_pages: OpenPages,
+    /// The entries that settle such a thing, and of which the plan's command is not known to have been told.
+    pub settled: BTreeMap<u64, Settled>,
 }
 
 /// A person's pause.
@@ -383,6 +388,69 @@ impl State {
     pub fn has_ended_lately(&self, subject: &HoldReason, now: Timestamp) -> bool {
         let ended = self.ended_holds.get(subject);
         ended.is_some_and(|at| now.duration_since(*at) < SAME_HOLD_WITHIN)
+    }
+
+    /// The hooks that have failed as often as they are tried, and hold.
+    pub fn failed_hooks(&self) -> Vec<HookId> {
+        let mut failed = Vec::new();
+        for (id, run) in &self.hooks {
+            let index = usize::try_from(id.index).ok();
+            let index = index.and_then(|index| index.checked_sub(1));
+            let hook = index.and_then(|index| self.plan().hooks.get(index));
+            let over = hook.is_some_and(|hook| run.failures >= hook.tries());
+            if over && !run.done && id.point.can_hold() {
+                failed.push(*id);
+            }
+        }
+        failed
+    }
+
+    /// The holds in an entry that wake a person: what pages, and is new in it.
+    pub fn pages_anew(&self, entry: &Envelope) -> Vec<HoldReason> {
+        let Event::StepHeld { because } = &entry.event else {
+            return Vec::new();
+        };
+        // That it halted has paged already, as an event.
+        let halted = self.halt.clone();
+        let halted = halted.map(|reason| HoldReason::Halted { reason });
+        let known = self.held.iter().chain(&halted);
+        let known: BTreeSet<HoldReason> = known.map(HoldReason::subject).collect();
+        let mut anew = Vec::new();
+        for reason in because {
+            let subject = reason.subject();
+            let same = known.contains(&subject) || self.has_ended_lately(&subject, entry.at);
+            if reason.pages() && !same {
+                anew.push(reason.clone());
+            }
+        }
+        anew
+    }
+
+    /// The holds in an entry that woke people, were said to be over, and are back so soon that they wake nobody again.
+    pub fn pages_again(&self, entry: &Envelope) -> Vec<HoldReason> {
+        let is_back = |reason: &&HoldReason| {
+            let halted = matches!(reason, HoldReason::Halted { .. });
+            reason.pages() && !halted && !self.open_pages.has(&reason.subject())
+        };
+        if let Event::StepHeld { because } = &entry.event {
+            let anew = self.pages_anew(entry);
+            let back = because.iter().filter(is_back);
+            return back
+                .filter(|reason| !anew.contains(reason))
+                .cloned()
+                .collect();
+        }
+        if matches!(entry.event, Event::DriftDetected { .. }) {
+            let drift = |reason: &&HoldReason| matches!(reason, HoldReason::Drift { .. });
+            let held = self.held.iter().filter(drift);
+            return held.filter(is_back).cloned().collect();
+        }
+        Vec::new()
+    }
+
+    /// What an entry settles of what people were woken for.
+    pub fn settles(&self, entry: &Envelope) -> Vec<Paged> {
+        self.open_pages.settled_by(&entry.event)
     }
 
     /// Whether this attempt has intended a write that may have reached Route 53.

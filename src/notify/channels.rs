@@ -8,6 +8,7 @@ use serde_json::Value;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::shorten;
 use super::slack;
 use super::sns;
 use super::webhook;
@@ -15,6 +16,7 @@ use crate::engine::notify::Address;
 use crate::engine::notify::Notice;
 use crate::engine::notify::SecretRef;
 use crate::engine::notify::Via;
+use crate::engine::paged::Paged;
 use crate::ports::Clock;
 use crate::ports::Delivery;
 use crate::ports::Topics;
@@ -144,12 +146,12 @@ impl Channels {
         format!("{}: {}", notice.entry.cutover, (self.words.line)(notice))
     }
 
-    /// The notice as a `CloudEvent` (structured JSON). Its fields only grow.
+    /// The notice as a `CloudEvent` (structured JSON), no longer than services take. Its fields only grow.
     ///
     /// Source: `CloudEvents` 1.0.2, required and optional attributes.
     pub(super) fn event(&self, notice: &Notice) -> Value {
         let entry = &notice.entry;
-        json!({
+        let mut event = json!({
             "specversion": "1.0",
             "id": notice.idempotency_key(),
             "source": format!("cutover:{}", entry.cutover),
@@ -171,7 +173,12 @@ impl Channels {
                 "steps": notice.standing.map(|standing| standing.steps),
                 "event": slim(notice),
             },
-        })
+        });
+        if !notice.settles.is_empty() {
+            let resolves: Vec<&str> = notice.settles.iter().map(Paged::kind).collect();
+            event["data"]["resolves"] = json!(resolves);
+        }
+        shorten::event(event)
     }
 }
 
@@ -220,6 +227,14 @@ pub(super) fn is_success(answer: &Answer) -> bool {
     (200..300).contains(&answer.status)
 }
 
+/// Whether a refusal is an answer to this message, whenever it is sent: the 400s, without those that ask for another try
+/// (408 Request Timeout, 429 Too Many Requests).
+///
+/// Source: RFC 9110, section 15.5; RFC 6585, section 4.
+fn is_for_good(status: u16) -> bool {
+    (400..500).contains(&status) && status != 408 && status != 429
+}
+
 /// What a service refused with.
 pub(super) fn refused(answer: &Answer) -> Undelivered {
     let said: String = answer
@@ -236,6 +251,7 @@ pub(super) fn refused(answer: &Answer) -> Undelivered {
     };
     Undelivered {
         why,
+        for_good: is_for_good(answer.status),
         again_after: answer.retry_after,
         memo: None,
     }

@@ -3,6 +3,7 @@
 mod channels;
 mod command;
 mod pager;
+mod shorten;
 mod slack;
 mod sns;
 mod webhook;

@@ -14,15 +14,15 @@ use serde_json::Value;
 use super::channels::Channels;
 use super::channels::slim;
 use super::command;
-use crate::engine::event::Envelope;
 use crate::engine::notify::Notice;
+use crate::engine::paged::Paged;
 use crate::ports;
 use crate::ports::Notifier;
 use crate::ports::Page;
 use crate::ports::Undelivered;
 
-/// Words an entry for people. Given from outside, because all wording is `report`'s.
-pub type Wording = Arc<dyn Fn(&Envelope) -> String + Send + Sync>;
+/// Words a page, or the end of one, for people. Given from outside, because all wording is `report`'s.
+pub type Wording = Arc<dyn Fn(&Page) -> String + Send + Sync>;
 
 /// How long a command may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
@@ -63,6 +63,7 @@ pub async fn test_command(argv: &[String], notice: &Notice, message: &str) -> Re
         seq: entry.seq,
         at: entry.at,
         message,
+        resolves: Vec::new(),
         event: slim(notice),
     };
     let json = serde_json::to_string(&delivery).map_err(|error| error.to_string())?;
@@ -79,6 +80,9 @@ struct Delivery<'page> {
     at: jiff::Timestamp,
     /// The event in one sentence, so that a command need not word it again.
     message: &'page str,
+    /// What the entry settles of what was paged before, by kind; empty for a page.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    resolves: Vec<&'static str>,
     event: Value,
 }
 
@@ -119,8 +123,9 @@ impl Pager {
 impl Notifier for Pager {
     async fn page(&self, page: &Page) -> Result<(), String> {
         let entry = &page.entry;
-        let message = (self.wording)(entry);
-        if self.is_first(&page.idempotency_key) {
+        let message = (self.wording)(page);
+        // That something is over wakes nobody; the entry itself is in the log.
+        if page.settles.is_empty() && self.is_first(&page.idempotency_key) {
             tracing::error!(
                 page = true,
                 cutover = %entry.cutover,
@@ -140,6 +145,7 @@ impl Notifier for Pager {
             seq: entry.seq,
             at: entry.at,
             message: &message,
+            resolves: page.settles.iter().map(Paged::kind).collect(),
             event: serde_json::to_value(&entry.event).map_err(|error| error.to_string())?,
         };
         let json = serde_json::to_string(&delivery).map_err(|error| error.to_string())?;
@@ -161,6 +167,7 @@ impl Notifier for Pager {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::event::Envelope;
     use crate::engine::event::Event;
     use crate::engine::hold::HaltReason;
 
@@ -180,12 +187,13 @@ mod tests {
                 },
             },
             idempotency_key: "recipe-api/17".to_owned(),
+            settles: Vec::new(),
             command: script.map(|script| ["sh", "-c", script].map(str::to_owned).to_vec()),
         }
     }
 
     fn pager() -> Pager {
-        Pager::new(Arc::new(|entry| format!("{} is halted", entry.cutover)))
+        Pager::new(Arc::new(|page| format!("{} is halted", page.entry.cutover)))
     }
 
     #[tokio::test]

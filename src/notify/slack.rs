@@ -12,6 +12,7 @@ use super::channels::Channels;
 use super::channels::is_success;
 use super::channels::refused;
 use super::channels::resolve;
+use super::shorten;
 use crate::engine::notify::Notice;
 use crate::engine::notify::SecretRef;
 use crate::ports::DELIVER_WITHIN;
@@ -19,7 +20,10 @@ use crate::ports::Delivery;
 use crate::ports::Undelivered;
 use crate::reach::secrets::Secret;
 
-/// The most characters of a text; Slack shortens above 4,000 and refuses above 40,000.
+/// The most characters of a text, mark and key aside. Slack refuses an update above 4,000 (`msg_too_long`), asks for no more
+/// in any text, and cuts above 40,000.
+///
+/// Source: Slack API, `chat.update`, Errors; `chat.postMessage`, Truncating content.
 const TEXT_CHARS_MAX: usize = 3_500;
 
 /// What Slack says where a message can no longer be changed: a new one then takes its place.
@@ -28,6 +32,27 @@ const GONE: [&str; 3] = [
     "cant_update_message",
     "edit_window_closed",
 ];
+
+/// What Slack says where the same message may be taken later; everything else is an answer to this message for good
+/// (`invalid_auth`, `channel_not_found`, `msg_too_long` …).
+///
+/// Source: Slack API, `chat.postMessage` and `chat.update`, Errors; Rate limits.
+const PASSING: [&str; 11] = [
+    "ratelimited",
+    "rate_limited",
+    "message_limit_exceeded",
+    "internal_error",
+    "fatal_error",
+    "service_unavailable",
+    "request_timeout",
+    "team_added_to_org",
+    "org_login_required",
+    "accesslimited",
+    UNEXPLAINED,
+];
+
+/// What stands for a refusal without a word.
+const UNEXPLAINED: &str = "refused without a reason";
 
 /// Tells an incoming webhook.
 pub(super) async fn post(
@@ -181,9 +206,10 @@ impl Slack<'_> {
         if said["ok"] == true {
             return Ok(said);
         }
-        let error = said["error"].as_str().unwrap_or("refused without a reason");
+        let error = said["error"].as_str().unwrap_or(UNEXPLAINED);
         Err(named(Undelivered {
             why: error.to_owned(),
+            for_good: !PASSING.contains(&error),
             again_after: answer.retry_after,
             memo: None,
         }))
@@ -212,10 +238,25 @@ fn metadata(notice: &Notice) -> Value {
     })
 }
 
-/// Escapes what Slack would take for markup of its own, and shortens.
+/// Escapes what Slack would take for markup of its own, and shortens: what is escaped counts as Slack counts it.
 fn escaped(text: &str) -> String {
+    let mut chars_max = TEXT_CHARS_MAX;
+    loop {
+        let escaped = escape(&shorten::text(text, chars_max));
+        let over = escaped.chars().count().saturating_sub(TEXT_CHARS_MAX);
+        if over == 0 {
+            return escaped;
+        }
+        // A character becomes five at most.
+        chars_max = chars_max
+            .min(text.chars().count())
+            .saturating_sub(over.div_ceil(5));
+    }
+}
+
+fn escape(text: &str) -> String {
     let mut escaped = String::new();
-    for character in text.chars().take(TEXT_CHARS_MAX) {
+    for character in text.chars() {
         match character {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
@@ -224,4 +265,21 @@ fn escaped(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_as_long_as_slack_takes_it_once_it_is_escaped() {
+        assert_eq!(escaped("a < b & c"), "a &lt; b &amp; c");
+        for long in ["&".repeat(105_000), "x".repeat(105_000)] {
+            let short = escaped(&long);
+            let chars = short.chars().count();
+            assert!(chars <= TEXT_CHARS_MAX, "{chars}");
+            assert!(chars > TEXT_CHARS_MAX / 2, "{chars}");
+            assert!(short.ends_with(shorten::MARK));
+        }
+    }
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::channels::Channels;
 use super::channels::level;
+use super::shorten;
 use crate::ports::Delivery;
 use crate::ports::Publication;
 use crate::ports::Undelivered;
@@ -26,7 +27,7 @@ pub(super) async fn publish(
     topic_arn: &str,
 ) -> Result<Option<Value>, Undelivered> {
     let notice = &delivery.notice;
-    let text: String = channels.text(notice).chars().take(TEXT_CHARS_MAX).collect();
+    let text = shorten::text(&channels.text(notice), TEXT_CHARS_MAX);
     let event = channels.event(notice).to_string();
     let key = notice.idempotency_key();
     let publication = Publication {
@@ -43,8 +44,8 @@ pub(super) async fn publish(
         group: notice.entry.cutover.to_string(),
         deduplication: key,
     };
-    let published = channels.topics.publish(&publication).await;
-    published.map(|()| None).map_err(Undelivered::because)
+    channels.topics.publish(&publication).await?;
+    Ok(None)
 }
 
 /// A subject that SNS takes: it begins with a letter, a digit or punctuation, and has ASCII only.

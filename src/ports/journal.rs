@@ -1,6 +1,6 @@
 //! The journal: appending to it, reading it, and what is kept beside its entries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -124,8 +124,17 @@ pub struct Cursor {
     pub channel: String,
     /// Counted up at every change, from 1.
     pub revision: u64,
-    /// The last entry that was delivered; 0 for none.
+    /// The last entry that was delivered or passed over, with all before it; 0 for none.
     pub told: u64,
+    /// Entries behind it that overtook others and were delivered or passed over.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub ahead: BTreeSet<u64>,
+    /// How often the service answered that it does not take an entry, by entry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refusals: BTreeMap<u64, u32>,
+    /// The last entries that were passed over because the service never took them, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
     /// Who delivers now, if anybody does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
@@ -145,6 +154,9 @@ impl Cursor {
             channel,
             revision: 0,
             told: 0,
+            ahead: BTreeSet::new(),
+            refusals: BTreeMap::new(),
+            skipped: Vec::new(),
             claim: None,
             trouble: None,
             memo: None,
@@ -161,6 +173,20 @@ pub struct Claim {
     pub until: Timestamp,
 }
 
+/// An entry that a service never took, so that it was passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// The entry.
+    pub seq: u64,
+    /// Whether it wakes a person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub page: bool,
+    /// When it was passed over.
+    pub at: Timestamp,
+    /// What was said. Holds no secrets.
+    pub why: String,
+}
+
 /// That a channel cannot be reached, or refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
@@ -172,6 +198,9 @@ pub struct Trouble {
     pub why: String,
     /// When it is tried again.
     pub again_at: Timestamp,
+    /// The entry that was tried last; 0 where an older version wrote this.
+    #[serde(default)]
+    pub of: u64,
 }
 
 /// What a controller last saw; kept beside the events, and no part of the state.
@@ -189,6 +218,9 @@ pub struct Heartbeat {
     pub interval_secs: u64,
     /// What it sees, by cutover.
     pub cutovers: BTreeMap<CutoverName, Glance>,
+    /// Whether it has ended: then it does nothing more, however late this is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
     /// The plan files that it cannot use and that no unfinished cutover came from, and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<String, String>,

@@ -7,14 +7,17 @@ use async_trait::async_trait;
 
 use crate::engine::event::Envelope;
 use crate::engine::notify::{Channel, Notice};
+use crate::engine::paged::Paged;
 
-/// Something that a person is woken for.
+/// Something that a person is woken for, or its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// The entry that pages.
+    /// The entry that pages, or that settles what paged.
     pub entry: Envelope,
     /// Stable over retries: the same entry always has the same key.
     pub idempotency_key: String,
+    /// What the entry settles of what people were woken for; empty for one that wakes them.
+    pub settles: Vec<Paged>,
     /// The command of the plan's `notify`, if it has one.
     pub command: Option<Vec<String>>,
 }
@@ -35,6 +38,8 @@ pub struct Delivery {
 pub struct Undelivered {
     /// What was said. Holds no secrets.
     pub why: String,
+    /// Whether the service answered that it does not take this message: the same message is refused again.
+    pub for_good: bool,
     /// When the channel wants to be asked again, if it said so.
     pub again_after: Option<Duration>,
     /// What is to be noted all the same, where a part of it was done.
@@ -99,5 +104,5 @@ pub trait Topics: Send + Sync {
     ///
     /// # Errors
     /// What SNS said, or why there is no answer.
-    async fn publish(&self, publication: &Publication) -> Result<(), String>;
+    async fn publish(&self, publication: &Publication) -> Result<(), Undelivered>;
 }

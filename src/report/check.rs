@@ -28,6 +28,34 @@ pub struct Checked {
 }
 
 impl Checked {
+    /// The name of its plan, if that is valid and tells nobody of pages.
+    pub fn silent(&self) -> Option<String> {
+        let plan = self.plan.as_ref()?;
+        if self.ok && plan.notify.is_none() {
+            return Some(plan.name.to_string());
+        }
+        None
+    }
+
+    /// Adds something that is not wrong, and is not what most want.
+    pub fn warn(&mut self, message: &str, help: &str) {
+        self.findings.push(json!({
+            "severity": "warning",
+            "path": self.path,
+            "line": null,
+            "column": null,
+            "message": message,
+            "help": help,
+            "related": null,
+        }));
+        if !self.rendered.is_empty() {
+            self.rendered.push('\n');
+        }
+        let (warning, path) = (text::styled(text::WARN, "warning"), &self.path);
+        let shown = format!("{warning}: {message}\n --> {path}\n  = help: {help}\n");
+        self.rendered.push_str(&shown);
+    }
+
     /// Adds something that is wrong with this plan beside the others.
     pub fn clash(&mut self, message: &str, help: &str) {
         self.ok = false;
@@ -47,6 +75,20 @@ impl Checked {
         let clash = format!("{error}: {message}\n --> {path}\n  = help: {help}\n");
         self.rendered.push_str(&clash);
     }
+}
+
+/// How many names a message lists (RULES M8).
+const NAMES_MAX: usize = 10;
+
+/// That plans tell nobody of pages.
+pub fn silence(names: &[String]) -> String {
+    let named = names.iter().take(NAMES_MAX).map(String::as_str);
+    let mut list = named.collect::<Vec<_>>().join(", ");
+    if names.len() > NAMES_MAX {
+        let more = text::thousands(names.len() - NAMES_MAX);
+        list.push_str(&format!(" and {more} more"));
+    }
+    format!("no `notify`: pages of {list} are lines in the log only, and wake nobody")
 }
 
 /// How long a plan takes if nothing holds: all bakes, and the settling where the plan says how long it is.

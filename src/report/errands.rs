@@ -161,7 +161,7 @@ pub(super) fn remedy(reason: &HoldReason, name: &str) -> Option<String> {
         }
         HoldReason::JobsStuck { .. } => "mend it; it is looked at again and again".to_owned(),
         HoldReason::HookFailed { .. } => format!(
-            "mend what it calls: it is tried again every few minutes; or take it out of the plan: `cutover amend PATH`, or take everything back: `cutover rollback {name}`"
+            "mend what it calls, then `cutover retry {name}`: it is tried again at once, and every few minutes without it; or take it out of the plan: `cutover amend PATH`, or take everything back: `cutover rollback {name}`"
         ),
         HoldReason::JobsRunning { overdue: true, .. } => {
             "end what still runs, or wait for it: the other side is not switched on before".to_owned()

@@ -184,7 +184,11 @@ pub fn event(event: &Event) -> String {
             adopted: Some(adopted),
         } => drifted::completed(adopted),
         Event::Abandoned { reason, left } => drifted::abandoned(reason, left),
-        Event::PageSent { of } => format!("page for entry {of} delivered"),
+        Event::PageSent {
+            of,
+            logged_only,
+            skipped,
+        } => page_sent(*of, *logged_only, skipped),
         Event::PauseRequested { reason } => with_reason("paused", reason.as_deref()),
         Event::ResumeRequested { reason } => with_reason("resumed", reason.as_deref()),
         Event::StepApproved {
@@ -221,6 +225,20 @@ pub fn event(event: &Event) -> String {
             reason.as_deref(),
         ),
     }
+}
+
+/// Who was told of an entry.
+fn page_sent(of: u64, logged_only: bool, skipped: &[String]) -> String {
+    if logged_only {
+        return format!(
+            "page for entry {of} logged only: the plan has no `notify` that gets pages"
+        );
+    }
+    if skipped.is_empty() {
+        return format!("page for entry {of} delivered");
+    }
+    let skipped = skipped.join(", ");
+    format!("page for entry {of} sent; refused for good and skipped by: {skipped}")
 }
 
 /// The weights before and after, once where all groups move alike.

@@ -9,10 +9,30 @@ use serde_json::json;
 use super::events;
 use super::holds;
 use super::text;
-use crate::engine::event::Event;
+use crate::engine::event::{Envelope, Event};
 use crate::engine::notify::Notice;
+use crate::engine::paged::Paged;
 use crate::engine::state::Phase;
 use crate::engine::units::CutoverName;
+
+/// A page, or the end of one, in one line, without the cutover's name.
+pub fn page(entry: &Envelope, settles: &[Paged]) -> String {
+    match &entry.event {
+        Event::StepHeld { .. } if !settles.is_empty() => over(settles),
+        event => events::event(event),
+    }
+}
+
+/// What people were woken for and is over.
+fn over(settles: &[Paged]) -> String {
+    let mut facts: Vec<String> = Vec::new();
+    for paged in settles {
+        if let Paged::Hold(reason) = paged {
+            facts.push(holds::fact(reason, None));
+        }
+    }
+    format!("resolved: {}", facts.join(" · "))
+}
 
 /// What happened, in one line, without the cutover's name. Of holds it says what to do about them, too.
 pub fn line(notice: &Notice) -> String {
@@ -22,6 +42,9 @@ pub fn line(notice: &Notice) -> String {
             .to_owned();
     }
     match &entry.event {
+        Event::StepHeld { .. } if !notice.settles.is_empty() && !notice.pages => {
+            over(&notice.settles)
+        }
         Event::StepHeld { because } => {
             let worth = |pages: bool| {
                 because
@@ -101,6 +124,53 @@ pub struct Failing {
     pub why: String,
     /// When it is tried again.
     pub again_at: Timestamp,
+    /// Whether a controller runs that tries it.
+    pub attended: bool,
+}
+
+/// A channel that never took some entries of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    /// The stream.
+    pub stream: CutoverName,
+    /// The channel, as the plan names it.
+    pub channel: String,
+    /// The entries, as far as they are remembered.
+    pub entries: Vec<u64>,
+    /// Whether one of them pages.
+    pub page: bool,
+    /// When the last one was passed over.
+    pub at: Timestamp,
+    /// What was said of the last one.
+    pub why: String,
+}
+
+impl PassedOver {
+    /// As JSON has it. Its fields only grow.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "channel": self.channel,
+            "entries": self.entries,
+            "page": self.page,
+            "at": text::rfc3339(self.at),
+            "message": self.why,
+        })
+    }
+
+    /// In one line.
+    pub fn line(&self) -> String {
+        let count = text::count(self.entries.len(), "notification");
+        let entries: Vec<String> = self.entries.iter().map(u64::to_string).collect();
+        let page = if self.page { ", a page among them" } else { "" };
+        format!(
+            "notifications of {}: {} refused {count} for good, skipped (entries {}){page}, last at {}: {}",
+            self.stream,
+            self.channel,
+            entries.join(", "),
+            text::second(self.at),
+            self.why
+        )
+    }
 }
 
 impl Failing {
@@ -111,28 +181,33 @@ impl Failing {
             "failing_since": text::rfc3339(self.since),
             "tries": self.tries,
             "message": self.why,
-            "again_at": text::rfc3339(self.again_at),
+            "again_at": if self.attended { Some(text::rfc3339(self.again_at)) } else { None },
         })
     }
 }
 
 /// Channels that fail, a line a channel and cause.
 pub fn failing(all: &[Failing]) -> Vec<String> {
-    let mut by_cause: BTreeMap<(&str, &str), (Timestamp, BTreeSet<&str>)> = BTreeMap::new();
+    let mut by_cause: BTreeMap<(&str, &str, bool), (Timestamp, BTreeSet<&str>)> = BTreeMap::new();
     for one in all {
-        let entry = by_cause.entry((one.channel.as_str(), one.why.as_str()));
+        let entry = by_cause.entry((one.channel.as_str(), one.why.as_str(), one.attended));
         let (since, streams) = entry.or_insert((one.since, BTreeSet::new()));
         *since = (*since).min(one.since);
         streams.insert(one.stream.as_str());
     }
-    let line = |((channel, why), (since, streams)): (_, (Timestamp, BTreeSet<&str>))| {
+    let line = |((channel, why, attended), (since, streams)): (_, (Timestamp, BTreeSet<&str>))| {
         let streams: Vec<&str> = streams.into_iter().collect();
         let waiting = match streams.as_slice() {
             [only] => (*only).to_owned(),
             many => format!("{} cutovers", text::thousands(many.len())),
         };
+        let then = if attended {
+            "and is tried again"
+        } else {
+            "and nobody tries again now; `cutover run` on this journal does"
+        };
         format!(
-            "notifications of {waiting}: {channel} has failed since {}, and is tried again: {why}",
+            "notifications of {waiting}: {channel} has failed since {}, {then}: {why}",
             text::second(since)
         )
     };

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::approval::Evidence;
 use super::calendar::{self, Clocks};
-use super::notice::Failing;
+use super::notice::{Failing, PassedOver};
 use super::{holds, text};
 use crate::engine::calendar::Calendar;
 use crate::engine::evidence::number::Number;
@@ -60,6 +60,8 @@ pub struct Row {
     pub coming: Option<Coming>,
     /// The channels that cannot be told of it.
     pub failing: Vec<Failing>,
+    /// The channels that never took some of its entries.
+    pub passed_over: Vec<PassedOver>,
 }
 
 /// When the steps to come can happen, for rows that show it.
@@ -125,6 +127,7 @@ impl Row {
             "approval": self.approval.as_ref().map(Evidence::to_json),
             "coming": self.coming.as_ref().map(|coming| calendar::to_json(&coming.calendar, &coming.plan)),
             "notifications": self.failing.iter().map(Failing::to_json).collect::<Vec<_>>(),
+            "notifications_skipped": self.passed_over.iter().map(PassedOver::to_json).collect::<Vec<_>>(),
         });
         if let Some(observed) = self.observed_share {
             shown["observed_share"] = json!(observed);
@@ -438,6 +441,7 @@ mod tests {
             approval: None,
             coming: None,
             failing: Vec::new(),
+            passed_over: Vec::new(),
         }
     }
 

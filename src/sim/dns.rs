@@ -400,6 +400,7 @@ fn refused(operation: &'static str, error: &Route53Error) -> CallError {
         operation,
         class: error.class(),
         code: Some(error.code.clone()),
+        status: None,
         message: error.message.clone(),
         culprits: Vec::new(),
     }

@@ -37,7 +37,8 @@ fn status_has_exactly_the_documented_fields() {
             "labels",
             "approval",
             "coming",
-            "notifications"
+            "notifications",
+            "notifications_skipped"
         ]
     );
     assert_eq!(row["phase"], "baking");

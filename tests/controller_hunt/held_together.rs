@@ -42,10 +42,13 @@ fn command(word: &str) -> Notify {
     }
 }
 
-/// How often each command was run for each page.
+/// How often each command was run for each page; ends of pages aside.
 fn pages(world: &World) -> BTreeMap<(String, String), usize> {
     let mut counted = BTreeMap::new();
     for page in locked(&world.pages).iter() {
+        if !page.settles.is_empty() {
+            continue;
+        }
         let command = page.command.clone().unwrap_or_default().join(" ");
         let key = (page.idempotency_key.clone(), command);
         *counted.entry(key).or_default() += 1;

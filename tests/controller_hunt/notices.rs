@@ -185,7 +185,11 @@ async fn a_dead_channel_delays_no_round_and_hears_of_everything_when_it_is_back(
     locked(&world.channels).dead = false;
     locked(&world.channels).takes = Duration::ZERO;
     assert!(world.start("two").task.await.is_ok());
-    assert_eq!(told(&world), noteworthy(&world));
+    let mut heard = told(&world);
+    let page = world.entries("api", "revert_intended")[0].seq;
+    assert_eq!(heard[0], page, "a page overtakes what fails before it");
+    heard.sort_unstable();
+    assert_eq!(heard, noteworthy(&world), "nothing twice, nothing lost");
     let cursors = world.journal.cursors().await.unwrap();
     assert_eq!(cursors[0].trouble, None);
     assert_eq!(cursors[0].claim, None);
@@ -244,10 +248,136 @@ async fn a_page_counts_as_sent_when_the_channel_has_it_where_there_is_no_command
     let process = world.start("two");
     assert!(process.task.await.is_ok());
     let reverts = world.entries("api", "revert_intended");
-    assert_eq!(told(&world), [reverts[0].seq]);
+    let ends = world.entries("api", "reverted");
+    // Whoever was woken is told the end, too (RULES L10).
+    assert_eq!(told(&world), [reverts[0].seq, ends[0].seq]);
     let two = world.start("three");
     assert!(two.task.await.is_ok());
+    assert_eq!(told(&world).len(), 2, "nothing twice");
     assert_eq!(world.entries("api", "page_sent").len(), 1);
+}
+
+/// A world whose only cutover has a red gate while it bakes, and whose channels are as `mood` makes them.
+async fn reverting(on: &[&str], mood: impl FnOnce(&World)) -> World {
+    let world = World::new(&[told_plan(on)]);
+    mood(&world);
+    let baking = |world: &World| {
+        let state = world.state("api");
+        state.is_some_and(|state| state.phase == Phase::Baking)
+    };
+    let process = world.start("first");
+    assert!(world.until(60, baking).await);
+    process.task.abort();
+    world.turn("errors", AlarmState::Alarm);
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_does_not_end_before_its_pages_are_delivered() {
+    let world = reverting(&["page"], |world| locked(&world.channels).dead = true).await;
+    let process = world.start("one");
+    assert!(world.until(120, is_over).await);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert!(!process.task.is_finished(), "it owes a page");
+    locked(&world.channels).dead = false;
+    assert!(process.task.await.is_ok());
+    assert_eq!(told(&world).len(), 2, "the page, and its end");
+    assert_eq!(world.entries("api", "page_sent").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_waits_a_quarter_of_an_hour_for_its_pages_and_no_longer() {
+    let world = reverting(&["page"], |world| locked(&world.channels).dead = true).await;
+    let process = world.start("one");
+    assert!(world.until(120, is_over).await);
+    let over = tokio::time::Instant::now();
+    assert!(process.task.await.is_ok());
+    let waited = over.elapsed();
+    let bounds = Duration::from_mins(14)..=Duration::from_mins(15) + Duration::from_secs(5);
+    assert!(bounds.contains(&waited), "{waited:?}");
+    assert!(told(&world).is_empty());
+    let beats = world.journal.heartbeats().await.unwrap();
+    assert!(beats[0].ended, "`status` can tell that nobody tries again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_service_refuses_for_good_is_tried_five_times_and_later_ones_follow() {
+    let refuse = |world: &World| locked(&world.channels).refuses = vec!["plan_accepted"];
+    let world = reverting(&["info"], refuse).await;
+    let process = world.start("one");
+    assert!(process.task.await.is_ok());
+    let refused = locked(&world.channels).refused.clone();
+    assert_eq!(refused, [1; 5]);
+    let heard = told(&world);
+    let end = world.entries("api", "reverted")[0].seq;
+    assert!(heard.contains(&end), "{heard:?}");
+    let cursors = world.journal.cursors().await.unwrap();
+    let skipped: Vec<u64> = cursors[0].skipped.iter().map(|one| one.seq).collect();
+    assert_eq!(skipped, [1]);
+    assert_eq!(cursors[0].trouble, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_overtakes_what_is_refused_before_it() {
+    let world = World::new(&[told_plan(&["info"])]);
+    locked(&world.channels).refuses = vec!["weights_verified"];
+    let process = world.start("one");
+    let verified = |world: &World| !world.entries("api", "weights_verified").is_empty();
+    assert!(world.until(60, verified).await);
+    world.turn("errors", AlarmState::Alarm);
+    let paged = |world: &World| {
+        let reverts = world.entries("api", "revert_intended");
+        reverts
+            .first()
+            .is_some_and(|revert| told(world).contains(&revert.seq))
+    };
+    assert!(world.until(30, paged).await, "{:?}", told(&world));
+    let tries = locked(&world.channels).refused.len();
+    assert!(
+        (1..5).contains(&tries),
+        "refused {tries} times, and not skipped"
+    );
+    assert!(process.task.await.is_ok());
+    let heard = told(&world);
+    assert_eq!(
+        heard.len(),
+        first_times(&heard).len(),
+        "nothing twice: {heard:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_run_waits_a_minute_for_its_pages_and_no_longer() {
+    let world = reverting(&["page"], |world| locked(&world.channels).dead = true).await;
+    let process = world.start("one");
+    assert!(world.until(120, is_over).await);
+    process.task.abort();
+    let (mut controller, ..) = world.controller("two");
+    let began = tokio::time::Instant::now();
+    controller.run_once().await.expect("a run");
+    let waited = began.elapsed();
+    let bounds = Duration::from_secs(40)..=Duration::from_secs(65);
+    assert!(bounds.contains(&waited), "{waited:?}");
+    assert_eq!(controller.owed().len(), 1);
+    assert!(told(&world).is_empty());
+    locked(&world.channels).dead = false;
+    let (mut controller, ..) = world.controller("three");
+    controller.run_once().await.expect("a run");
+    assert!(controller.owed().is_empty());
+    assert_eq!(told(&world).len(), 2, "the page, and its end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_is_refused_for_good_is_not_called_delivered() {
+    let refuse = |world: &World| locked(&world.channels).refuses = vec!["revert_intended"];
+    let world = reverting(&["page"], refuse).await;
+    let process = world.start("one");
+    assert!(process.task.await.is_ok());
+    let sent = world.entries("api", "page_sent");
+    let json = serde_json::to_value(&sent[0].event).unwrap();
+    assert_eq!(json["skipped"].as_array().map(Vec::len), Some(1), "{json}");
+    let ends = world.entries("api", "reverted");
+    assert_eq!(told(&world), [ends[0].seq]);
 }
 
 #[tokio::test(start_paused = true)]

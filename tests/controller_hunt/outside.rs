@@ -270,6 +270,10 @@ pub(crate) struct Told {
     pub(crate) takes: Duration,
     /// Nothing arrives.
     pub(crate) dead: bool,
+    /// The entries that were, each time.
+    pub(crate) refused: Vec<u64>,
+    /// Types of events that are refused for good.
+    pub(crate) refuses: Vec<&'static str>,
     /// What arrives is not answered.
     pub(crate) mute: bool,
     /// How often it was tried.
@@ -302,6 +306,13 @@ impl Notifier for People {
             let mut channels = locked(&self.channels);
             if channels.dead {
                 return Err(Undelivered::because("nobody answers"));
+            }
+            if channels.refuses.contains(&delivery.notice.kind()) {
+                channels.refused.push(delivery.notice.entry.seq);
+                return Err(Undelivered {
+                    for_good: true,
+                    ..Undelivered::because("HTTP 413")
+                });
             }
             channels.notices.push(delivery.clone());
             channels.mute

@@ -253,11 +253,13 @@ fn a_dead_endpoint_delays_nothing_and_is_shown_until_it_is_back() {
     assert!(line.contains("has failed since"), "{line}");
     scene.red(GATES[0]);
     scene.wait_for_phase(NAME, "reverted");
+    // It owes a page (RULES L10).
+    pause(Duration::from_secs(6));
+    assert!(run.is_alive(), "{}", scene.everything(NAME));
+    door.mood(Mood::default());
     assert_eq!(run.exit_code(), 20, "{}", scene.everything(NAME));
     assert!(!scene.logs().contains(SECRETS[2]), "{}", scene.logs());
     assert!(!said.contains(SECRETS[2]), "{said}");
-    door.mood(Mood::default());
-    assert_eq!(scene.run(PLAN).exit_code(), 20);
     assert_eq!(scene.status(NAME)["notifications"], serde_json::json!([]));
     let texts: Vec<String> = door
         .posted("/services/")
@@ -268,6 +270,45 @@ fn a_dead_endpoint_delays_nothing_and_is_shown_until_it_is_back() {
         texts.last().expect("told").contains("reverted"),
         "{texts:#?}"
     );
+}
+
+#[test]
+fn who_was_woken_by_a_revert_is_told_that_the_traffic_is_back() {
+    let door = PostDoor::start();
+    let plan = Plan::resting_at_first_step();
+    let default = format!("  webhook: {{ url: '{}' }}\n", door.url("/hook"));
+    let scene = scene(&plan, &default, &door);
+    let mut run = scene.run(PLAN);
+    scene.wait_for_phase(NAME, "baking");
+    scene.red(GATES[0]);
+    assert_eq!(run.exit_code(), 20, "{}", scene.everything(NAME));
+    let told: Vec<Value> = door.posted("/hook").iter().map(Posted::json).collect();
+    let kinds: Vec<&str> = told
+        .iter()
+        .filter_map(|event| event["type"].as_str())
+        .collect();
+    assert_eq!(kinds, ["cutover.revert_intended", "cutover.reverted"]);
+    let message = told[0]["data"]["message"].as_str().expect("a message");
+    assert!(message.contains("revert: alarm"), "{message}");
+    let resolves = serde_json::json!(["revert_intended"]);
+    assert_eq!(told[1]["data"]["resolves"], resolves, "{}", told[1]);
+    let history = scene.ok(&["history", NAME]).stdout;
+    assert!(!history.contains("logged only"), "{history}");
+}
+
+#[test]
+fn a_plan_that_tells_nobody_is_warned_about_and_its_pages_are_logged_only() {
+    let plan = Plan::resting_at_first_step();
+    let scene = Scene::new(&plan);
+    scene.write(PLAN, &plan.text());
+    let checked = scene.ok(&["check", PLAN]).stdout;
+    assert!(checked.contains("no `notify`: pages of api"), "{checked}");
+    let mut run = scene.run(PLAN);
+    scene.wait_for_phase(NAME, "baking");
+    scene.red(GATES[0]);
+    assert_eq!(run.exit_code(), 20, "{}", scene.everything(NAME));
+    let history = scene.ok(&["history", NAME]).stdout;
+    assert!(history.contains("logged only"), "{history}");
 }
 
 #[test]
@@ -335,7 +376,10 @@ fn a_secret_that_is_not_there_is_said_before_anything_starts() {
     scene.set("HOOK_SECRET", "");
     scene.red(GATES[0]);
     let mut run = scene.run(PLAN);
-    assert_eq!(run.exit_code(), 20, "{}", scene.everything(NAME));
+    scene.wait_for_phase(NAME, "reverted");
+    // It owes the page that it cannot deliver, and can be stopped all the same (RULES L10).
+    run.terminate();
+    assert_eq!(run.exit_code(), 0, "{}", scene.everything(NAME));
     assert!(
         run.log().contains("nobody is told over a channel"),
         "{}",

@@ -147,7 +147,14 @@ fn a_hold_wakes_people_once_in_twenty_minutes_and_a_halt_not_twice() {
     world.append("controller", held(vec![HoldReason::Halted { reason }]));
     assert_eq!(pages(&world), 3, "that it halted has been said");
     let first = *world.state().pages.keys().next().expect("a page");
-    world.append("notifier", Event::PageSent { of: first });
+    world.append(
+        "notifier",
+        Event::PageSent {
+            of: first,
+            logged_only: false,
+            skipped: Vec::new(),
+        },
+    );
     assert_eq!(pages(&world), 2);
 }
 

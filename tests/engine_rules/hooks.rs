@@ -1,5 +1,6 @@
 //! Hooks: each in its place, at least once, with one key; traffic waits for none of them.
 
+use cutover::engine::commands;
 use cutover::engine::decide::HookCall;
 use cutover::engine::event::Event;
 use cutover::engine::hold::{HoldReason, RevertCause};
@@ -227,4 +228,39 @@ fn a_hook_that_fails_after_a_step_holds_where_the_plan_does_not_say_revert() {
     world.run_minutes(70);
     assert_eq!((world.phase(), world.state().step), (Phase::Baking, 1));
     assert_eq!(kinds(&world), ["hook_failed"]);
+}
+
+#[test]
+fn a_retry_calls_a_hook_that_failed_for_good_again_at_once_and_none_that_is_tried_still() {
+    let mut world = hooked(&[HookPoint::BeforeStep]);
+    world.aside.hooks_fail = Some(true);
+    ticks(&mut world, 2);
+    assert!(
+        commands::retry(world.state(), None).is_err(),
+        "it is tried still"
+    );
+    ticks(&mut world, 8);
+    assert_eq!(apart(&world), [1, 2]);
+    let asked = commands::retry(world.state(), None).expect("a failed hook holds");
+    world.ask(asked);
+    world.aside.hooks_fail = Some(false);
+    ticks(&mut world, 2);
+    assert_eq!(world.aside.calls.len(), 4);
+    let again = commands::retry(world.state(), None);
+    assert!(again.is_err(), "no hook has failed");
+}
+
+#[test]
+fn a_retry_of_a_hook_leaves_the_bake_as_it_is() {
+    let mut world = hooked(&[HookPoint::AfterStep]);
+    world.run_to_bake(1);
+    world.aside.hooks_fail = Some(true);
+    world.run_minutes(70);
+    let bake = world.state().bake.clone();
+    let asked = commands::retry(world.state(), None).expect("a failed hook holds");
+    world.ask(asked);
+    assert_eq!((world.phase(), &world.state().bake), (Phase::Baking, &bake));
+    world.aside.hooks_fail = Some(false);
+    world.run_minutes(3);
+    assert_eq!(world.state().step, 2);
 }

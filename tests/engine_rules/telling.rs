@@ -103,7 +103,11 @@ fn who_follows_along_hears_what_moved_what_people_did_and_what_went_wrong() {
         },
         Event::AlarmArmed { alarm: id() },
         Event::BaselineSeen { at: None },
-        Event::PageSent { of: 3 },
+        Event::PageSent {
+            of: 3,
+            logged_only: false,
+            skipped: Vec::new(),
+        },
         Event::JobsOff { side: JobSide::Old },
         Event::FleetSlotTaken {
             of: CutoverName::from("api"),
@@ -285,6 +289,7 @@ fn a_notice_has_one_key_and_says_where_the_cutover_stands() {
     let mut notice = Notice {
         entry: entry(Event::Completed { adopted: None }),
         pages: false,
+        settles: Vec::new(),
         standing: None,
         test: false,
     };

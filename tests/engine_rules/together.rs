@@ -228,7 +228,14 @@ fn what_was_delivered_one_by_one_is_told_together_only_for_one_that_was_not() {
     let mut many = Many::waiting(&["a", "b", "c", "d"]);
     for name in ["a", "b", "c"] {
         let of = many.holds(name, &[red("errors")]);
-        many.says(name, Event::PageSent { of });
+        many.says(
+            name,
+            Event::PageSent {
+                of,
+                logged_only: false,
+                skipped: Vec::new(),
+            },
+        );
     }
     assert_eq!(many.news(), None);
     many.pass(60);
@@ -463,7 +470,11 @@ fn a_spent_budget_is_told_once_until_the_fleet_is_resumed() {
     assert_eq!(spent(&many), Some((1, 1)));
     let told = many.tell();
     assert!(many.fleet.pages.contains_key(&told));
-    many.fleet_says(Event::PageSent { of: told });
+    many.fleet_says(Event::PageSent {
+        of: told,
+        logged_only: false,
+        skipped: Vec::new(),
+    });
     assert!(many.fleet.pages.is_empty());
     many.reverts("b", alarm_red());
     assert_eq!(spent(&many), None, "one more is no news");

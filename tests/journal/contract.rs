@@ -353,6 +353,7 @@ async fn writers_that_race_lose_nothing_and_leave_no_gap(place: &Place) {
 fn heartbeat(controller: &str, secs: i64) -> Heartbeat {
     Heartbeat {
         refused: BTreeMap::new(),
+        ended: false,
         controller: controller.to_owned(),
         host: "host".to_owned(),
         version: "0.1.0".to_owned(),
@@ -404,6 +405,7 @@ fn cursor(stream: &str, revision: u64, told: u64) -> Cursor {
             tries: 3,
             why: "HTTP 503".to_owned(),
             again_at: at(9),
+            of: 3,
         }),
         memo: Some(serde_json::json!({ "ts": "1.2" })),
         ..Cursor::new(stream.into(), "slack ${SLACK}".to_owned())

@@ -144,18 +144,56 @@ pub(super) fn journal_url(text: &str) -> Result<String, String> {
     }
 }
 
+/// The longest reason, in bytes (RULES M8): it is sent to people with every entry that repeats it.
+pub(super) const REASON_BYTES_MAX: usize = 2_048;
+
+/// Stands for the rest of a reason that was too long.
+pub(in crate::cli) const SHORTENED: &str = "… (shortened)";
+
 /// A reason that says something.
 pub(super) fn words(text: &str) -> Result<String, String> {
     let trimmed = text.trim();
     if trimmed.is_empty() {
         return Err("must say something".to_owned());
     }
+    if trimmed.len() > REASON_BYTES_MAX {
+        return Err(format!(
+            "has {} bytes; write at most {REASON_BYTES_MAX}, and link to the rest",
+            trimmed.len()
+        ));
+    }
     Ok(trimmed.to_owned())
+}
+
+/// A reason of a rollback, which never fails for its words: one that is too long is shortened, with [`SHORTENED`] at its end.
+pub(super) fn any_words(text: String) -> String {
+    if text.len() <= REASON_BYTES_MAX {
+        return text;
+    }
+    let mut end = REASON_BYTES_MAX - SHORTENED.len();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let (kept, _) = text.split_at(end);
+    format!("{kept}{SHORTENED}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_that_is_too_long_is_refused_and_a_rollbacks_is_shortened() {
+        let fits = "é".repeat(REASON_BYTES_MAX / 2);
+        assert_eq!(words(&fits).as_deref(), Ok(fits.as_str()));
+        assert_eq!(any_words(fits.clone()), fits);
+        let long = format!("a{fits}");
+        let refused = words(&long).unwrap_err();
+        assert!(refused.contains("2049 bytes"), "{refused}");
+        let kept = any_words(long);
+        assert!(kept.len() <= REASON_BYTES_MAX);
+        assert!(kept.ends_with("é… (shortened)"), "{kept}");
+    }
 
     #[test]
     fn a_start_keeps_the_zone_that_it_was_written_in() {

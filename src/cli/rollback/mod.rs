@@ -19,7 +19,7 @@ use anyhow::Result;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::cli::args::Rollback;
+use crate::cli::args::{Rollback, SHORTENED};
 use crate::cli::break_glass::BreakGlassDirectory;
 use crate::cli::context::{Context, runtime};
 use crate::cli::error::Expected;
@@ -73,6 +73,11 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
             context.note(WITHOUT_JOURNAL)?;
         }
         let mut desk = desk?;
+        if let Some(reason) = &args.reason
+            && reason.ends_with(SHORTENED)
+        {
+            context.note("the reason is longer than 2 KiB; its beginning is kept")?;
+        }
         let mut named = wanted(&desk, args)?;
         let damaged = damaged::meant(&desk, args, &mut named)?;
         let mut sorted = sort(context, &desk, args, &named)?;

@@ -439,12 +439,19 @@ impl Checker {
         broken
     }
 
+    /// Whether a retry begins something anew: another attempt, or the last bake.
+    fn leaves_its_phase(&self) -> bool {
+        let phase = self.state.as_ref().map(|state| state.phase);
+        matches!(phase, Some(Phase::Reverted | Phase::Halted))
+    }
+
     /// Follows the bake clock.
     fn count(&mut self, entry: &Envelope) {
         match &entry.event {
             Event::BakeStarted { .. } => self.bake = BakeClock::default(),
-            // Another attempt bakes all its steps, and after a halt the last one bakes again (RULES E5).
-            Event::RetryRequested { .. } => {
+            // Another attempt bakes all its steps, and after a halt the last one bakes again (RULES E5). A hook that is called
+            // again changes no bake.
+            Event::RetryRequested { .. } if self.leaves_its_phase() => {
                 self.bake = BakeClock::default();
                 self.baked.clear();
             }

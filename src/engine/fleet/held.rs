@@ -97,7 +97,7 @@ impl Held {
     /// Takes note of a cutover's entry.
     pub(super) fn note(&mut self, entry: &Envelope, after: &State) {
         let name = &entry.cutover;
-        if let Event::PageSent { of } = &entry.event {
+        if let Event::PageSent { of, .. } = &entry.event {
             let begun = self.begun.get_mut(name).and_then(|all| all.get_mut(of));
             if let Some(begun) = begun {
                 begun.delivered = true;

@@ -24,9 +24,13 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Envelope, Event};
 use super::hold::RevertCause;
+use super::paged::{Paged, Settled};
 use super::plan::Notify;
 use super::state::{Phase, State};
 use super::units::CutoverName;
+
+/// The label of the entry that says that the failure budget is spent.
+const BUDGET_SPENT: &str = "fleet_budget_spent";
 
 /// The stream that the fleet's own entries are in. No cutover can be called so.
 pub const FLEET_STREAM: &str = "@fleet";
@@ -122,6 +126,8 @@ pub struct Fleet {
     pub resumed_at: Option<Timestamp>,
     /// Entries of `@fleet` that page and whose pages are not known to be delivered.
     pub pages: BTreeMap<u64, Envelope>,
+    /// The entries that settle what paged, and of which the fleet's command is not known to have been told.
+    pub settled: BTreeMap<u64, Settled>,
     /// Why `@fleet` cannot be understood, if so: then nothing advances, and everything can still go back.
     pub trouble: Option<String>,
     /// How many reverts had been counted when the spent budget was last announced.
@@ -148,6 +154,12 @@ impl Fleet {
         self.last_at = self.last_at.max(Some(entry.at));
         if entry.event.pages() {
             self.pages.insert(entry.seq, entry.clone());
+        }
+        let of = self.settles(&entry.event);
+        let commanded = self.settings.notify.as_ref();
+        if !of.is_empty() && commanded.is_some_and(|notify| !notify.command.is_empty()) {
+            let entry = entry.clone();
+            self.settled.insert(entry.seq, Settled { entry, of });
         }
         self.take_event(entry);
     }
@@ -191,7 +203,10 @@ impl Fleet {
             // Who is in flight is told by the cutovers' own entries, and this one only decides races; what a person had
             // written is for the record.
             Event::FleetSlotTaken { .. } | Event::DamagedTakenBack { .. } => {}
-            Event::PageSent { of } => drop(self.pages.remove(of)),
+            Event::PageSent { of, .. } => {
+                self.pages.remove(of);
+                self.settled.remove(of);
+            }
             other => {
                 self.trouble = Some(format!(
                     "entry {} is a {}, which is a cutover's",
@@ -200,6 +215,14 @@ impl Fleet {
                 ));
             }
         }
+    }
+
+    /// What an entry of `@fleet` settles of what it woke people for: whoever resumes the fleet gives it its budget back.
+    pub fn settles(&self, event: &Event) -> Vec<Paged> {
+        if matches!(event, Event::FleetResumed { .. }) && self.announced.is_some() {
+            return vec![Paged::Event(BUDGET_SPENT)];
+        }
+        Vec::new()
     }
 
     /// Takes note of a cutover after one more of its entries; `before` is its phase before it.

@@ -43,6 +43,15 @@ impl State {
         }
     }
 
+    /// A hook that has failed for good, and holds, has all its tries again, from now on.
+    pub(super) fn forget_failures_of_hooks(&mut self) {
+        for id in self.failed_hooks() {
+            if let Some(run) = self.hooks.get_mut(&id) {
+                (run.failures, run.failed) = (0, None);
+            }
+        }
+    }
+
     /// A hook that is another one now has not been called.
     pub(super) fn forget_changed_hooks(&mut self, hooks: &[Hook]) {
         let place = |id: &HookId| usize::try_from(id.index).ok()?.checked_sub(1);

@@ -17,6 +17,7 @@ use crate::engine::evidence::tally::Measured;
 use crate::engine::hold::{HoldReason, RevertCause, SAME_HOLD_WITHIN};
 use crate::engine::hooks::HookCalled;
 use crate::engine::jobs::{JobTurn, JobsState};
+use crate::engine::paged::{OpenPages, Paged, Settled};
 use crate::engine::plan::PlanSource;
 use crate::engine::state::{
     Approval, Bake, Change, Pause, Phase, Resubmission, Rollback, State, Write,
@@ -90,37 +91,55 @@ fn begin(entry: &Envelope) -> Result<State, String> {
 
 pub(super) type Taken = Result<(), String>;
 
+/// What an entry does to pages.
+struct Paging {
+    pages: bool,
+    /// The entries that it settles, if a command is told of that.
+    settles: Vec<Paged>,
+    /// What people are woken for by it.
+    woken: Vec<HoldReason>,
+}
+
 impl State {
     fn take(&mut self, entry: &Envelope) -> Taken {
-        let pages = self.would_page(entry);
+        let paging = self.paging(entry);
         self.take_event(entry)?;
-        if pages {
-            self.pages.insert(entry.seq, entry.clone());
-        }
+        self.note_paging(entry, paging);
         self.seq = entry.seq;
         self.last_at = self.last_at.max(entry.at);
         Ok(())
     }
 
-    /// Whether an entry pages, and is remembered until a delivery is journaled. A hold pages only for what is new in it.
-    fn would_page(&self, entry: &Envelope) -> bool {
-        let news = |because: &[HoldReason]| {
-            // That it halted has paged already, as an event.
-            let halted = self
-                .halt
-                .clone()
-                .map(|reason| HoldReason::Halted { reason });
-            let known = self.held.iter().chain(&halted);
-            let known: BTreeSet<HoldReason> = known.map(HoldReason::subject).collect();
-            because.iter().any(|reason| {
-                let subject = reason.subject();
-                reason.pages()
-                    && !known.contains(&subject)
-                    && !self.has_ended_lately(&subject, entry.at)
-            })
+    /// What an entry does to pages: whether it pages, what it settles, and what people were woken for by it. A hold pages only
+    /// for what is new in it. Read off before the entry is taken, so that one that cannot follow changes nothing.
+    fn paging(&self, entry: &Envelope) -> Paging {
+        let anew = self.pages_anew(entry);
+        let pages = !anew.is_empty() || entry.event.pages();
+        let again = self.pages_again(entry);
+        let commanded = self.plan().notify.as_ref();
+        // Channels keep count of what they were told by themselves.
+        let settles = if commanded.is_some_and(|notify| !notify.command.is_empty()) {
+            self.settles(entry)
+        } else {
+            Vec::new()
         };
-        let holds = matches!(&entry.event, Event::StepHeld { because } if news(because));
-        holds || entry.event.pages()
+        Paging {
+            pages,
+            settles,
+            woken: anew.into_iter().chain(again).collect(),
+        }
+    }
+
+    /// Remembers that an entry pages, until a delivery is journaled, and what people were woken for, until it is over.
+    fn note_paging(&mut self, entry: &Envelope, paging: Paging) {
+        if paging.pages {
+            self.pages.insert(entry.seq, entry.clone());
+        }
+        if !paging.settles.is_empty() {
+            let (entry, of) = (entry.clone(), paging.settles);
+            self.settled.insert(entry.seq, Settled { entry, of });
+        }
+        self.open_pages.take(&entry.event, &paging.woken);
     }
 
     #[expect(
@@ -294,8 +313,9 @@ impl State {
             Event::Completed { adopted: None } => self.completed(at),
             Event::Completed { adopted: Some(_) } => self.completed_as_found(at),
             Event::Abandoned { .. } => self.abandoned(at),
-            Event::PageSent { of } => {
+            Event::PageSent { of, .. } => {
                 self.pages.remove(of);
+                self.settled.remove(of);
                 Ok(())
             }
             Event::PauseRequested { reason } => {
@@ -502,6 +522,7 @@ impl State {
             }
             Phase::Halted => {
                 require(self.verified_step > 0, "no step was ever verified")?;
+                self.forget_failures_of_hooks();
                 self.halt = None;
                 self.step = self.verified_step;
                 self.bake = Bake::default();
@@ -510,13 +531,15 @@ impl State {
                 self.enter(Phase::Baking, at);
                 Ok(())
             }
-            Phase::Waiting
-            | Phase::Shifting
-            | Phase::Settling
-            | Phase::Baking
-            | Phase::Completed
-            | Phase::Reverting
-            | Phase::Abandoned => Err("there is nothing to retry".to_owned()),
+            Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking => {
+                let failed = !self.failed_hooks().is_empty();
+                require(failed, "there is nothing to retry")?;
+                self.forget_failures_of_hooks();
+                Ok(())
+            }
+            Phase::Completed | Phase::Reverting | Phase::Abandoned => {
+                Err("there is nothing to retry".to_owned())
+            }
         }
     }
 
@@ -565,6 +588,8 @@ impl State {
             held_at: None,
             ended_holds: BTreeMap::new(),
             pages: BTreeMap::new(),
+            open_pages: OpenPages::default(),
+            settled: BTreeMap::new(),
         }
     }
 
@@ -585,10 +610,12 @@ impl State {
         let (name, source) = (self.name.clone(), self.source.clone());
         let fresh = Self::waiting(name, self.attempt + 1, source, at);
         let (baseline, pages) = (self.baseline.take(), std::mem::take(&mut self.pages));
+        let settled = std::mem::take(&mut self.settled);
         *self = Self {
             last_at: self.last_at,
             baseline,
             pages,
+            settled,
             ..fresh
         };
     }

@@ -11,12 +11,14 @@ pub use secret_ref::MalformedRef;
 pub use secret_ref::SecretRef;
 pub use topics::KINDS;
 pub use topics::Topic;
+pub use topics::follow_ups;
 pub use topics::fresh;
 pub use topics::topics;
 
 use serde::{Deserialize, Serialize};
 
 use super::event::Envelope;
+use super::paged::Paged;
 use super::state::{Phase, State};
 use super::units::{CutoverName, Share};
 
@@ -132,10 +134,25 @@ impl Channel {
         };
         let level = |word: &str| self.on.iter().any(|own| own == word);
         topics.iter().any(|topic| {
+            if topic.follows.as_ref().is_some_and(|page| self.got(page)) {
+                // `except` is about what wakes somebody: whoever was woken is told the end (RULES L10).
+                return true;
+            }
             let asked = level(INFO) || (level(PAGE) && topic.pages) || named(&self.on, topic);
             let worth = topic.pages || topic.informs || named(&self.on, topic);
             asked && worth && !named(&self.except, topic)
         })
+    }
+
+    /// Whether it was told of a page that went by these words.
+    fn got(&self, kinds: &[&'static str]) -> bool {
+        let page = Topic {
+            kinds: kinds.to_vec(),
+            pages: true,
+            informs: false,
+            follows: None,
+        };
+        self.wants(&[page])
     }
 }
 
@@ -175,6 +192,8 @@ pub struct Notice {
     pub entry: Envelope,
     /// Whether it wakes a person.
     pub pages: bool,
+    /// What it settles of what people were woken for.
+    pub settles: Vec<Paged>,
     /// Where its cutover stood after it; none for the fleet's own.
     pub standing: Option<Standing>,
     /// Whether nothing has happened, and only the channel is tried.
@@ -189,6 +208,11 @@ impl Notice {
             return format!("{}/test-{}", entry.cutover, entry.at.as_millisecond());
         }
         key(&entry.cutover, entry.seq)
+    }
+
+    /// Whether it overtakes others: it wakes somebody, or tells whoever was woken that it is over.
+    pub fn is_urgent(&self) -> bool {
+        self.pages || !self.settles.is_empty()
     }
 
     /// What it is about, for programs: the type of the event, or [`TEST`].

@@ -49,7 +49,15 @@ fn a_channel_for_pages_hears_what_wakes_and_one_for_information_hears_both() {
     for channel in [&pages, &infos] {
         assert!(told(channel, halted(), true));
         assert!(!told(channel, Event::GatesPassed {}, false));
-        assert!(!told(channel, Event::PageSent { of: 3 }, false));
+        assert!(!told(
+            channel,
+            Event::PageSent {
+                of: 3,
+                logged_only: false,
+                skipped: Vec::new()
+            },
+            false
+        ));
     }
     assert!(!told(&pages, Event::Completed { adopted: None }, false));
     assert!(told(&infos, Event::Completed { adopted: None }, false));
@@ -70,6 +78,18 @@ fn kinds_add_to_what_a_channel_hears_and_exceptions_take_away() {
     let asked = channel(&["approval"], &[]);
     assert!(told(&asked, held(&[approval]), true));
     assert!(!told(&asked, halted(), true));
+}
+
+#[test]
+fn who_got_a_page_is_told_its_end_and_nobody_else_whatever_on_and_except_say() {
+    let ended = entry(Event::Reverted { cancelled: false });
+    let mut topics = topics(&[], &ended, false);
+    topics.extend(follow_ups(&ended, &[Paged::Event("revert_intended")], &[]));
+    assert!(channel(&[PAGE], &[]).wants(&topics));
+    assert!(channel(&[PAGE], &["reverted"]).wants(&topics));
+    assert!(channel(&["revert_intended"], &[]).wants(&topics));
+    assert!(!channel(&[PAGE], &["revert_intended"]).wants(&topics));
+    assert!(!channel(&["drift"], &[]).wants(&topics));
 }
 
 #[test]

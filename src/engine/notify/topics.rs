@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::engine::event::{Envelope, Event};
 use crate::engine::hold::HoldReason;
+use crate::engine::paged::Paged;
 use crate::engine::state::State;
 
 /// One thing that an entry says. An entry that says why nothing moves may say several.
@@ -15,6 +16,8 @@ pub struct Topic {
     pub pages: bool,
     /// Whether it is worth knowing without being asked for by name.
     pub informs: bool,
+    /// The words of an earlier page that it says the end of, or that it is back: whoever got that page gets this, too.
+    pub follows: Option<Vec<&'static str>>,
 }
 
 /// The words that channels may ask for: types of events, and kinds of holds.
@@ -63,6 +66,7 @@ pub fn topics(fresh: &[HoldReason], entry: &Envelope, pages: bool) -> Vec<Topic>
             kinds: vec![event.label(), "step_held", reason.kind()],
             pages,
             informs: informs(event),
+            follows: None,
         }];
     }
     if matches!(event, Event::CutoverDamaged { .. }) {
@@ -71,6 +75,7 @@ pub fn topics(fresh: &[HoldReason], entry: &Envelope, pages: bool) -> Vec<Topic>
             kinds: vec![event.label(), "step_held", "journal_damaged"],
             pages,
             informs: informs(event),
+            follows: None,
         }];
     }
     if let Event::StrayWeightsFound { members } = event {
@@ -80,6 +85,7 @@ pub fn topics(fresh: &[HoldReason], entry: &Envelope, pages: bool) -> Vec<Topic>
             kinds: vec![event.label(), reason.kind()],
             pages,
             informs: informs(event),
+            follows: None,
         }];
     }
     if !matches!(event, Event::StepHeld { .. }) {
@@ -87,14 +93,42 @@ pub fn topics(fresh: &[HoldReason], entry: &Envelope, pages: bool) -> Vec<Topic>
             kinds: vec![event.label()],
             pages,
             informs: informs(event),
+            follows: None,
         }];
     }
     let topic = |reason: &HoldReason| Topic {
         kinds: vec![event.label(), reason.kind()],
         pages: pages && reason.pages(),
         informs: !is_routine(reason),
+        follows: None,
     };
     fresh.iter().map(topic).collect()
+}
+
+/// What an entry says to those who were woken: what it settles, and which holds are back so soon that they page nobody
+/// again.
+pub fn follow_ups(entry: &Envelope, settles: &[Paged], again: &[HoldReason]) -> Vec<Topic> {
+    let mut topics = Vec::new();
+    for paged in settles {
+        topics.push(follow_up(entry, paged));
+    }
+    for reason in again {
+        topics.push(follow_up(entry, &Paged::Hold(reason.clone())));
+    }
+    topics
+}
+
+fn follow_up(entry: &Envelope, paged: &Paged) -> Topic {
+    let mut kinds = vec![entry.event.label()];
+    if matches!(entry.event, Event::StepHeld { .. }) {
+        kinds.push(paged.kind());
+    }
+    Topic {
+        kinds,
+        pages: false,
+        informs: false,
+        follows: Some(paged.kinds()),
+    }
 }
 
 /// Whether an event is worth knowing, for somebody who follows along: what moved, what people did, what went wrong.
