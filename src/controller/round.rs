@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::claims::Claims;
 use super::observe::Seen;
-use super::{Controller, ControllerError};
+use super::{Controller, ControllerError, Scope};
 use crate::engine::around::AroundReading;
 use crate::engine::check::{self, Invariant};
 use crate::engine::decide::{self, Decision};
@@ -105,11 +105,17 @@ impl Controller {
             self.note_head(&name);
         }
         for name in self.book.take_damaged() {
-            tracing::error!(
-                cutover = %name,
-                "its journal is damaged: it is neither stepped nor taken back by itself; all others go on"
-            );
             self.performer.drop_queued(&name);
+            let concerned = match &self.settings.scope {
+                Scope::Files => true,
+                Scope::Rollback(names) => names.contains(&name),
+            };
+            if concerned {
+                tracing::error!(
+                    cutover = %name,
+                    "its journal is damaged: it is neither stepped nor taken back by itself; all others go on"
+                );
+            }
         }
     }
 
