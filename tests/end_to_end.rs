@@ -14,5 +14,5 @@ mod notifications;
 mod operators;
 mod people;
 mod rollbacks;
-mod scene;
+pub(crate) mod scene;
 mod trouble;

@@ -14,6 +14,7 @@ mod hunt;
 mod hunt_seeds;
 mod journal;
 mod layers;
+mod misery;
 mod ministack;
 mod plan_files;
 mod rehearsal;

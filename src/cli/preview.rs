@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::args;
 use super::books::{Books, open_journal};
 use super::clock::here;
-use super::context::{Context, runtime};
+use super::context::{Context, block_on};
 use super::error::Expected;
 use super::exit::Exit;
 use super::plans;
@@ -40,7 +40,7 @@ const ALIAS_TTL_SECS: u32 = 60;
 /// # Errors
 /// A plan is not valid, or the start is refused.
 pub fn run(context: &mut Context<'_>, args: &args::Preview) -> Result<Exit> {
-    runtime()?.block_on(async {
+    block_on(async {
         let known = known_names(context).await?;
         let sources = plans::find_beside(&args.paths, &known).require_valid(context)?;
         let aws = connect(Options::from_environment(Arc::new(context.clock))).await;

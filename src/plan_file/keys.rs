@@ -221,6 +221,7 @@ const EXAMPLES: [(&str, &str); 96] = [
     ("url", "url: https://deploys.example.com/cutover"),
     ("retries", "retries: 2"),
     ("on_failure", "on_failure: hold"),
+    ("detach", "detach: true"),
     (
         "jobs",
         "jobs: { at: 50%, move: [ { name: nightly, old: { rule: nightly-eks }, new: { rule: nightly-ecs } } ] }",

@@ -55,6 +55,7 @@ pub use fleet_file::fleet_path;
 pub use fleet_file::load as load_fleet;
 pub use load::Loaded;
 pub use load::load;
+pub use load::load_below;
 pub use load::parse;
 pub use order::Misordered;
 pub use order::order;

@@ -11,7 +11,7 @@ use super::calls::{Calls, counted};
 use super::progress::Progress;
 use super::stored;
 use crate::cli::args::Rollback;
-use crate::cli::context::{Context, runtime};
+use crate::cli::context::{Context, block_on};
 use crate::cli::exit::Exit;
 use crate::cli::run::outside;
 use crate::controller::emergency::Emergency;
@@ -37,7 +37,7 @@ pub(super) fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
     if args.yes {
         context.note(Calls::of_images(&images, true).shown().trim_end())?;
     }
-    runtime()?.block_on(write(context, args, images))
+    block_on(write(context, args, images))
 }
 
 async fn write(

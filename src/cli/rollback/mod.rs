@@ -16,14 +16,16 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::cli::args::Rollback;
-use crate::cli::break_glass::BreakGlassDirectory;
-use crate::cli::context::{Context, runtime};
+use crate::cli::break_glass::BreakGlassBeside;
+use crate::cli::context::{Context, block_on};
 use crate::cli::error::Expected;
 use crate::cli::exit::Exit;
 use crate::cli::names::{Named, has_labels, resolve};
 use crate::cli::operate::{Desk, Order, say, write};
 use crate::cli::outcome;
-use crate::cli::run::{outside, settings, stop_signal};
+use crate::cli::output::Output;
+use crate::cli::run::{outside, settings};
+use crate::cli::signals::Stopping;
 use aftermath::Aftermath;
 use calls::{Calls, groups_shown};
 use progress::Progress;
@@ -49,7 +51,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// No such cutover, nobody confirms, it has completed; or the journal cannot be read.
-pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
+pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Result<Exit> {
     if !args.from.is_empty() {
         return from_files::run(context, args);
     }
@@ -57,7 +59,7 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
         let hint = "`cutover rollback NAME…`, `--all`, `-l KEY=VALUE`, or without the journal `--from FILE…`";
         return Err(Expected::usage("it is not said what is to go back", Some(hint)).into());
     }
-    runtime()?.block_on(async {
+    block_on(async {
         let desk = Desk::open(context).await;
         if desk.is_err() {
             context.note(WITHOUT_JOURNAL)?;
@@ -113,7 +115,7 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
         if let (true, Some((name, _))) = (names.is_empty(), going.first()) {
             need(args, &desk.books.state(name)?)?;
         }
-        let exit = take_back(context, &desk, args, &names, until).await?;
+        let exit = take_back(context, &desk, args, &names, until, output).await?;
         let all = args.names.is_empty();
         passed_by(context, &desk, all, exit)
     })
@@ -256,10 +258,11 @@ async fn take_back(
     args: &Rollback,
     names: &[CutoverName],
     until: Instant,
+    output: &Output,
 ) -> Result<Exit> {
     let mut outside = outside(context, Arc::clone(&desk.journal)).await;
     outside.break_glass = break_glass(context, args)
-        .map(|directory| -> Arc<dyn BreakGlass> { Arc::new(BreakGlassDirectory::new(directory)) });
+        .map(|directory| -> Arc<dyn BreakGlass> { Arc::new(BreakGlassBeside::new(directory)) });
     let states = names.iter().map(|name| desk.books.state(name));
     let (mut aftermath, mut groups) = (Aftermath::default(), 0);
     for state in states {
@@ -283,7 +286,12 @@ async fn take_back(
             ..settings(scope)
         },
     );
-    let stop = stop_signal()?;
+    let stopping = Stopping {
+        on_hangup: false,
+        hung: Exit::RevertUnfinished,
+        output: output.clone(),
+    };
+    let stop = stopping.signal()?;
     let stop = async {
         tokio::select! { () = stop => {}, () = tokio::time::sleep_until(until) => {} }
     };
