@@ -197,7 +197,9 @@ impl Output {
         self.0.drain(Which::Out);
         let error = self.0.queues().out.error.take();
         if let Some(error) = error.filter(|error| error.kind() != ErrorKind::BrokenPipe) {
-            let said = format!("warning: standard output cannot be written, part of it is lost: {error}\n");
+            let said = format!(
+                "warning: standard output cannot be written, part of it is lost: {error}\n"
+            );
             self.0.push(Which::Err, said.as_bytes());
         }
         self.0.drain(Which::Err);
@@ -249,9 +251,7 @@ impl Shared {
             }
             Patience::None => {
                 let waits = |queues: &mut Queues| !queues.of(which).is_drained();
-                let waited = self
-                    .changed
-                    .wait_timeout_while(queues, FLUSH_WITHIN, waits);
+                let waited = self.changed.wait_timeout_while(queues, FLUSH_WITHIN, waits);
                 drop(waited);
             }
         }
@@ -315,7 +315,9 @@ fn write_on(shared: &Shared, which: Which, mut target: impl Write, plain: bool) 
         // A command that waits for its reader must not wait here for itself.
         if lost > 0 && shared.patience == Patience::None {
             let stream = which.name();
-            tracing::warn!("{lost} messages were lost while {stream} could not be written or nobody read it");
+            tracing::warn!(
+                "{lost} messages were lost while {stream} could not be written or nobody read it"
+            );
         }
     }
 }

@@ -77,7 +77,7 @@ impl Found {
             if !seen.insert(path.clone()) {
                 continue;
             }
-            match plan_file::load_fleet(&path, root) {
+            match plan_file::load_fleet_below(&path, root) {
                 Err(error) => self
                     .checked
                     .push(refused(&path.display().to_string(), &error)),

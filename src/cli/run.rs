@@ -47,7 +47,9 @@ pub fn run(context: &mut Context<'_>, args: &Run, output: &Output) -> Result<Exi
         let journal = open_journal(context, Open::Create)?;
         match start(context, args, journal.as_ref()).await? {
             Start::Refused => Ok(Exit::PlanInvalid),
-            Start::Go { file_refused } => control(context, args, journal, file_refused, output).await,
+            Start::Go { file_refused } => {
+                control(context, args, journal, file_refused, output).await
+            }
         }
     })
 }
@@ -221,7 +223,7 @@ pub(super) fn settings(scope: Scope) -> Settings {
         me: ControllerId::from(format!("{:012x}", fastrand::u64(..) >> 16)),
         host: whoami::fallible::hostname().unwrap_or_else(|_| "unknown".to_owned()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        interval: std::time::Duration::from_secs(10),
+        interval: Duration::from_secs(10),
         baseline_as_is: None,
         scope,
     }

@@ -107,7 +107,10 @@ impl PlanFiles for WatchedFiles {
         if is_due {
             *looked_at = Some(Instant::now());
             let asked: Vec<_> = self.shelves.iter().map(Shelf::ask).collect();
-            let fresh = self.shelves.iter().all(|shelf| locked(&shelf.found).is_some());
+            let fresh = self
+                .shelves
+                .iter()
+                .all(|shelf| locked(&shelf.found).is_some());
             let mut left = if fresh { WAIT } else { FIRST_WAIT };
             for answer in asked.into_iter().flatten() {
                 // One that hangs is waited for; those behind it have had the same time.
@@ -261,7 +264,7 @@ impl Looked {
                 continue;
             }
             let before = self.fleets.remove(&path).and_then(|(_, fleet)| fleet);
-            let fleet = plan_file::load_fleet(&path, &root).ok().or(before);
+            let fleet = plan_file::load_fleet_below(&path, &root).ok().or(before);
             self.fleets.insert(path, (stamp, fleet));
         }
     }
@@ -442,7 +445,10 @@ mod tests {
         // As on a file system that hangs: the look that begins now does not end.
         let hung = Arc::clone(&watched.shelves[0].looked);
         let hung = locked(&hung);
-        assert!(are_plans(&look(&watched).await), "what was read last counts for a while");
+        assert!(
+            are_plans(&look(&watched).await),
+            "what was read last counts for a while"
+        );
         tokio::time::advance(LATE_AFTER).await;
         for reading in look(&watched).await {
             let FileReading::Unreadable(why) = reading else {

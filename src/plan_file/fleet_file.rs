@@ -97,11 +97,19 @@ fn is_there(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_dir())
 }
 
-/// Loads a fleet's file. It may be a link to a file in its own directory, or below `root` if it lies there.
+/// Loads a fleet's file. It may be a link to a file in its own directory.
 ///
 /// # Errors
 /// Everything that is wrong with it, or why it cannot be read.
-pub fn load(path: &Path, root: &Path) -> Result<Fleet, PlanFileError> {
+pub fn load(path: &Path) -> Result<Fleet, PlanFileError> {
+    load_below(path, directory_of(path))
+}
+
+/// Loads a fleet's file. It may be a link to a file below `root` if it lies there itself.
+///
+/// # Errors
+/// Everything that is wrong with it, or why it cannot be read.
+pub fn load_below(path: &Path, root: &Path) -> Result<Fleet, PlanFileError> {
     let file = read_file(path, root)?;
     Ok(Fleet {
         path: file.path,

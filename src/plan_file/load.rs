@@ -173,7 +173,8 @@ pub(super) fn read_bytes(path: &Path, root: &Path, shown: &str) -> Result<Vec<u8
             Finding::about_file(shown, error.to_string(), help)
         }
         Err(error @ Unread::LeadsOut(_)) => {
-            let help = "name the file that it leads to, or put a copy of it in the place of the link";
+            let help =
+                "name the file that it leads to, or put a copy of it in the place of the link";
             Finding::about_file(shown, error.to_string(), help)
         }
         Err(Unread::TooLarge(_)) => {

@@ -53,6 +53,7 @@ pub use find::find;
 pub use fleet_file::Fleet;
 pub use fleet_file::fleet_path;
 pub use fleet_file::load as load_fleet;
+pub use fleet_file::load_below as load_fleet_below;
 pub use load::Loaded;
 pub use load::load;
 pub use load::load_below;

@@ -41,7 +41,12 @@ pub(super) fn attached(argv: &[String], detach: bool) -> Vec<String> {
     if let Some(program) = PROGRAM.get() {
         let rest = if detach { DETACH } else { END };
         let parent = std::process::id().to_string();
-        all.extend([(*program).to_owned(), ATTACHED.to_owned(), parent, rest.to_owned()]);
+        all.extend([
+            (*program).to_owned(),
+            ATTACHED.to_owned(),
+            parent,
+            rest.to_owned(),
+        ]);
     }
     all.extend_from_slice(argv);
     all
@@ -151,7 +156,9 @@ fn children() -> Vec<rustix::process::Pid> {
         let Ok(id) = name.parse() else { continue };
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
         // `proc(5)`: after the program's name, which may hold anything, come the state and the parent.
-        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
+        let parent = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_whitespace().nth(1));
         if parent == Some(me.as_str()) {
             children.extend(rustix::process::Pid::from_raw(id));
         }

@@ -28,7 +28,9 @@ pub fn directory(path: &Path) -> io::Result<()> {
         // The umask may have taken more away.
         Ok(()) => fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE)),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent = path
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
             directory(parent.ok_or(error)?)?;
             directory(path)
         }
@@ -43,7 +45,11 @@ pub fn directory(path: &Path) -> io::Result<()> {
 /// The operating system refuses, or something lies there.
 pub fn file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(FILE_MODE).open(path)?;
+    let file = options
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(path)?;
     file.set_permissions(Permissions::from_mode(FILE_MODE))?;
     Ok(file)
 }
@@ -98,7 +104,10 @@ mod tests {
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
         replace(&path, b"new").unwrap();
-        assert_eq!((mode(&path), fs::read(&path).unwrap()), (0o600, b"new".to_vec()));
+        assert_eq!(
+            (mode(&path), fs::read(&path).unwrap()),
+            (0o600, b"new".to_vec())
+        );
         assert_eq!(fs::read_dir(&deep).unwrap().count(), 1, "no draft is left");
     }
 

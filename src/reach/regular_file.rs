@@ -110,7 +110,10 @@ mod tests {
             let told = why(&inside.join(out), &inside);
             assert!(told.contains("a link that leads out of"), "{out}: {told}");
         }
-        assert_eq!(read(&inside.join("out.yaml"), None, 100).unwrap(), b"secret");
+        assert_eq!(
+            read(&inside.join("out.yaml"), None, 100).unwrap(),
+            b"secret"
+        );
     }
 
     #[test]

@@ -40,7 +40,8 @@ fn what_a_command_leaves_behind_ends_with_it_unless_it_is_detached() {
         // One in the group, and one in a session of its own.
         let script = "(sleep 2; touch group) & setsid sh -c \"sleep 2; touch session\" & exit 0";
         let program = env!("CARGO_BIN_EXE_cutover");
-        let command = format!("setsid {program} __attached $$ {rest} sh -c '{script}'; echo $? > code");
+        let command =
+            format!("setsid {program} __attached $$ {rest} sh -c '{script}'; echo $? > code");
         let mut shell = Command::new("sh");
         shell.current_dir(folder.path()).stdin(Stdio::null());
         let ended = shell.args(["-c", &command]).status().expect("a shell");

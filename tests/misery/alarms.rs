@@ -80,7 +80,11 @@ fn files_that_are_pipes_hold_up_no_answer() {
     let (scene, mut run) = running(Stream::Kept, Stream::Kept, &[]);
     let glass = scene.path(".cutover/break-glass");
     let file = crate::support::program::files(&glass).remove(0);
-    for path in [glass.join(file), scene.path("plans/api.yaml"), scene.path("plans/new.yaml")] {
+    for path in [
+        glass.join(file),
+        scene.path("plans/api.yaml"),
+        scene.path("plans/new.yaml"),
+    ] {
         std::fs::remove_file(&path).unwrap_or_default();
         let made = std::process::Command::new("mkfifo").arg(&path).status();
         assert!(made.expect("mkfifo").success());

@@ -61,7 +61,12 @@ fn a_command_that_reads_or_judges_ends_as_if_its_output_were_read() {
             .collect();
         for (args, code, started) in &mut all {
             let ended = started.code();
-            assert_eq!(ended, Some(*code), "{args:?} {out:?} {err:?}: {}", started.said());
+            assert_eq!(
+                ended,
+                Some(*code),
+                "{args:?} {out:?} {err:?}: {}",
+                started.said()
+            );
         }
     }
 }
@@ -87,7 +92,12 @@ fn a_command_that_writes_does_it_whoever_reads() {
             .collect();
         for (index, started) in started.iter_mut().enumerate() {
             let (world, scene) = (WORLDS[index], &scenes[index]);
-            assert_eq!(started.code(), Some(0), "{args:?} {world:?}: {}", started.said());
+            assert_eq!(
+                started.code(),
+                Some(0),
+                "{args:?} {world:?}: {}",
+                started.said()
+            );
             assert_eq!(scene.count(NAME, event), 1, "{args:?} {world:?}");
         }
     }

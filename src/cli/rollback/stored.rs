@@ -125,7 +125,12 @@ fn text(path: &Path) -> Result<String, String> {
     });
     let bytes = match read {
         Some(read) => read.map_err(|error| error.to_string())?,
-        None => return Err(format!("it does not answer within {} s", READ_WITHIN.as_secs())),
+        None => {
+            return Err(format!(
+                "it does not answer within {} s",
+                READ_WITHIN.as_secs()
+            ));
+        }
     };
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
