@@ -24,19 +24,28 @@ const FILE_MODE: u32 = 0o600;
 /// # Errors
 /// The operating system refuses, or something else lies there.
 pub fn directory(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
-        // The umask may have taken more away.
-        Ok(()) => fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE)),
+    let made = match make(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let parent = path
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty());
-            directory(parent.ok_or(error)?)?;
-            directory(path)
+            match path.parent() {
+                Some(above) if !above.as_os_str().is_empty() && !above.exists() => {
+                    directory(above)?
+                }
+                Some(_) | None => return Err(error),
+            }
+            make(path)
         }
+        made => made,
+    };
+    match made {
         Err(_) if path.is_dir() => Ok(()),
-        Err(error) => Err(error),
+        made => made,
     }
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(DIRECTORY_MODE).create(path)?;
+    // The umask may have taken more away.
+    fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE))
 }
 
 /// Makes a file that was not there. A link of that name is not followed.

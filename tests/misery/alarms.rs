@@ -94,6 +94,30 @@ fn files_that_are_pipes_hold_up_no_answer() {
 }
 
 #[test]
+fn a_controller_whose_journal_is_locked_goes_back_and_stops_when_it_is_asked() {
+    let (scene, mut run) = running(Stream::Kept, Stream::Kept, &[]);
+    let journal = rusqlite::Connection::open(scene.path(".cutover/journal.db"));
+    let journal = journal.expect("the journal");
+    journal.execute_batch("BEGIN IMMEDIATE").expect("a lock");
+    scene.red(GATES[0]);
+    let back = until(|| {
+        let weights = scene.all_weights();
+        let back = weights.iter().all(|all| all.last() == Some(&(100, 0)));
+        back.then_some(())
+    });
+    assert!(back.is_some(), "{}", run.said());
+    let before = run.age();
+    run.signal(Signal::TERM);
+    // 1: something hangs. 0: the journal said in time that it cannot be written.
+    assert!(matches!(run.code(), Some(0 | 1)), "{}", run.said());
+    assert!(
+        run.age() - before < Duration::from_secs(20),
+        "{}",
+        run.said()
+    );
+}
+
+#[test]
 fn a_rollback_outlives_its_terminal() {
     let scene = Scene::new(&Plan::resting_at_first_step());
     let run = scene.run(PLAN);

@@ -50,6 +50,8 @@ fn baking() -> Scene {
 fn a_command_that_reads_or_judges_ends_as_if_its_output_were_read() {
     let scene = baking();
     scene.write("plans/bad.yaml", "version: 1\nname: bad\n");
+    // A device without end in the place of a time zone.
+    scene.set("TZ", "/dev/zero");
     for (out, err) in WORLDS {
         // Whoever is for its reader waits for it.
         if out == Stream::Unread {
@@ -67,6 +69,60 @@ fn a_command_that_reads_or_judges_ends_as_if_its_output_were_read() {
                 "{args:?} {out:?} {err:?}: {}",
                 started.said()
             );
+        }
+    }
+}
+
+#[test]
+fn a_link_to_what_is_no_plan_shows_nothing_of_it() {
+    let scene = Scene::new(&Plan::default());
+    scene.write(".aws/credentials", "aws_secret_access_key = hunter2\n");
+    for (link, target) in [
+        ("plans/link.yaml", "../.aws/credentials"),
+        ("plans/fleet.yaml", "../.aws/credentials"),
+    ] {
+        std::os::unix::fs::symlink(target, scene.path(link)).expect("a link");
+        let said = scene.say(&["check", "plans"]);
+        assert_eq!(said.code, Some(10), "{said:?}");
+        let all = format!("{}{}", said.stdout, said.stderr);
+        assert!(all.contains("leads out of"), "{all}");
+        assert!(!all.contains("hunter2"), "{all}");
+        std::fs::remove_file(scene.path(link)).expect("a link");
+    }
+}
+
+#[test]
+fn what_the_program_keeps_is_its_owners_alone_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let scene = Scene::new(&Plan::resting_at_first_step());
+    let mut shell = std::process::Command::new("sh");
+    let program = scene.command(&[]);
+    shell.current_dir(scene.path(".")).env_clear();
+    shell.envs(
+        program
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let run = format!(
+        "umask 000; exec {} run plans --interval 1s",
+        env!("CARGO_BIN_EXE_cutover")
+    );
+    shell.args(["-c", &run]);
+    let _run = start(shell, Stream::Kept, Stream::Kept);
+    scene.wait_for_phase(NAME, "baking");
+    let mode = |path: &std::path::Path| {
+        let metadata = std::fs::metadata(path).expect("it is there");
+        metadata.permissions().mode() & 0o777
+    };
+    let glass = scene.path(".cutover/break-glass");
+    for folder in [scene.path(".cutover"), glass.clone()] {
+        assert_eq!(mode(&folder), 0o700, "{folder:?}");
+        for file in crate::support::program::files(&folder) {
+            let path = folder.join(file);
+            if path.is_file() {
+                assert_eq!(mode(&path), 0o600, "{path:?}");
+            }
         }
     }
 }
