@@ -96,7 +96,6 @@ impl Stopping {
 
     #[expect(
         clippy::disallowed_methods,
-        clippy::exit,
         reason = "something hangs, or a person asked twice; the journal is made for that"
     )]
     fn leave(&self, code: u8) {

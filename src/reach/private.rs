@@ -28,7 +28,7 @@ pub fn directory(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             match path.parent() {
                 Some(above) if !above.as_os_str().is_empty() && !above.exists() => {
-                    directory(above)?
+                    directory(above)?;
                 }
                 Some(_) | None => return Err(error),
             }
