@@ -419,8 +419,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let made = std::process::Command::new("mkfifo").arg(path("Z1-01.json"));
-        assert!({ made }.status().unwrap().success());
+        let pipe = path("Z1-01.json");
+        let made = std::process::Command::new("mkfifo").arg(pipe).status();
+        assert!(made.unwrap().success());
         let large = fs::File::create(path("Z2-01.json")).unwrap();
         large.set_len(3 * 1024 * 1024 * 1024).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", path("Z3-01.json")).unwrap();

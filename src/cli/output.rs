@@ -399,7 +399,7 @@ mod tests {
     #[test]
     fn a_reader_that_does_not_read_is_not_waited_for_and_what_is_lost_is_counted() {
         let (output, gate) = (Output::of(Patience::None), Gate::default());
-        output.serve(Which::Err, gate.clone(), true);
+        output.serve(Which::Err, gate.clone(), false);
         let line = [b'x'; 64 * 1024];
         for _ in 0..100 {
             output.err().write_all(&line).unwrap();

@@ -105,7 +105,7 @@ mod tests {
         let text = read(&inside.join("plan.yaml"), Some(&inside), 100).unwrap();
         assert_eq!(text, b"plan");
         symlink(&secret, inside.join("out.yaml")).unwrap();
-        symlink("../secret", inside.join("..2026/out.yaml")).unwrap();
+        symlink("../../secret", inside.join("..2026/out.yaml")).unwrap();
         for out in ["out.yaml", "..data/out.yaml", "../secret"] {
             let told = why(&inside.join(out), &inside);
             assert!(told.contains("a link that leads out of"), "{out}: {told}");
