@@ -16,5 +16,5 @@ mod operators;
 mod people;
 mod preflight;
 mod rollbacks;
-mod scene;
+pub(crate) mod scene;
 mod trouble;

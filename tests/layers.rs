@@ -11,10 +11,10 @@ use std::path::PathBuf;
 const ROOMS: [(&str, &[&str]); 14] = [
     ("engine", &[]),
     ("scenario", &["engine"]),
-    ("plan_file", &["scenario", "engine"]),
+    ("plan_file", &["reach", "scenario", "engine"]),
     ("ports", &["engine"]),
     ("report", &["engine"]),
-    ("journal", &["ports", "engine"]),
+    ("journal", &["reach", "ports", "engine"]),
     ("reach", &[]),
     ("aws", &["reach", "ports", "engine"]),
     ("sim", &["scenario", "ports", "engine"]),

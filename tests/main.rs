@@ -16,6 +16,7 @@ mod hunt_seeds;
 mod journal;
 mod layers;
 mod ministack;
+mod misery;
 mod plan_files;
 mod rehearsal;
 mod scripts;

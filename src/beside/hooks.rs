@@ -56,6 +56,7 @@ impl RealHooks {
             environment: &[(KEY_VARIABLE, &request.key)],
             limit: request.timeout,
             keep_bytes: KEPT_BYTES,
+            detach: request.detach,
         };
         match command::run(run).await {
             Ok(ran) => HookAnswer {

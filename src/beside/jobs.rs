@@ -107,9 +107,15 @@ impl Jobs for RealJobs {
                     kubectl::Place::new(&self.kubectl, context.as_ref(), namespace.as_ref());
                 kubectl::turn(&place, name, on, key).await
             }
-            JobHalf::Command { off, on: start, .. } => {
+            JobHalf::Command {
+                off,
+                on: start,
+                detach,
+                ..
+            } => {
                 let (what, argv) = if on { ("on", start) } else { ("off", off) };
-                told(what, argv, key).await.map(drop)
+                let class = FailureClass::Transient;
+                run(what, argv, key, class, *detach).await.map(drop)
             }
         }
     }
@@ -117,12 +123,12 @@ impl Jobs for RealJobs {
 
 /// Runs a command that asks something; what it fails with is worth asking again.
 pub(super) async fn asked(what: &'static str, argv: &[String]) -> Result<Ran, CallError> {
-    run(what, argv, "", FailureClass::Throttled).await
+    run(what, argv, "", FailureClass::Throttled, false).await
 }
 
 /// Runs a command that changes something; where it fails, it may have done so all the same.
 pub(super) async fn told(what: &'static str, argv: &[String], key: &str) -> Result<Ran, CallError> {
-    run(what, argv, key, FailureClass::Transient).await
+    run(what, argv, key, FailureClass::Transient, false).await
 }
 
 async fn run(
@@ -130,6 +136,7 @@ async fn run(
     argv: &[String],
     key: &str,
     class: FailureClass,
+    detach: bool,
 ) -> Result<Ran, CallError> {
     let run = Run {
         argv,
@@ -137,6 +144,7 @@ async fn run(
         environment: &[(KEY_VARIABLE, key)],
         limit: Duration::try_from(JOB_WITHIN).unwrap_or_default(),
         keep_bytes: KEPT_BYTES,
+        detach,
     };
     let ran = command::run(run).await;
     let ran = ran.map_err(|why| CallError::new(what, class, why))?;

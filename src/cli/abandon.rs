@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::args::Abandon;
-use super::context::{Context, runtime};
+use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::names::resolve;
 use super::operate::{Desk, Order, check, give};
@@ -16,7 +16,7 @@ use crate::report;
 /// # Errors
 /// One is over, or nobody confirms.
 pub fn run(context: &mut Context<'_>, args: &Abandon) -> Result<Exit> {
-    runtime()?.block_on(async {
+    block_on(async {
         let desk = Desk::open(context).await?;
         let named = resolve(&args.names, &desk.books.names())?;
         let abandon = |state: &State| commands::abandon(state, &args.reason);

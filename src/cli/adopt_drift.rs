@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::args::AdoptDrift;
-use super::context::{Context, runtime};
+use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::names::resolve;
 use super::operate::{Desk, Order, check, give};
@@ -15,7 +15,7 @@ use crate::engine::state::State;
 /// # Errors
 /// Nothing drifted, it cannot be adopted, or nobody confirms.
 pub fn run(context: &mut Context<'_>, args: &AdoptDrift) -> Result<Exit> {
-    runtime()?.block_on(async {
+    block_on(async {
         let desk = Desk::open(context).await?;
         let named = resolve(&args.names, &desk.books.names())?;
         let adopt = |state: &State| commands::adopt_drift(state, &args.reason);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::args::Amend;
-use super::context::{Context, runtime};
+use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::names::{Named, unknown};
 use super::operate::{Desk, Order, give};
@@ -19,7 +19,7 @@ use crate::engine::units::CutoverName;
 /// A plan is not valid, names no cutover of the journal, or may not change so.
 pub fn run(context: &mut Context<'_>, args: &Amend) -> Result<Exit> {
     let reason = args.reason.as_deref();
-    runtime()?.block_on(async {
+    block_on(async {
         let desk = Desk::open(context).await?;
         let known = desk.books.names();
         let names: BTreeSet<CutoverName> = known.iter().cloned().collect();

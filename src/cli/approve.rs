@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::args::Approve;
-use super::context::{Context, runtime};
+use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::names::resolve;
 use super::operate::{Desk, Order, check, give};
@@ -21,7 +21,7 @@ use crate::report::approval::Evidence;
 /// # Errors
 /// The command does not apply, or the journal cannot be read or written.
 pub fn run(context: &mut Context<'_>, args: &Approve) -> Result<Exit> {
-    runtime()?.block_on(async {
+    block_on(async {
         let desk = Desk::open(context).await?;
         let named = resolve(&args.names, &desk.books.names())?;
         let orders = |caller_arn: Option<String>| {

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -14,6 +13,15 @@ use serde_json::Value;
 use crate::engine::record::GroupName;
 use crate::engine::units::{DnsName, ZoneId};
 use crate::ports::{BreakGlass, RecordKey};
+use crate::reach::aside::Aside;
+use crate::reach::regular_file::Unread;
+use crate::reach::{private, regular_file};
+
+/// The largest file that is read (RULES M3). 1,000 records with long values have less.
+pub(super) const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// How long a round waits for the directory. What takes longer is as if it could not be written.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// A directory of break-glass files: `ZONEID-01.json` … Other files in it are never touched.
 ///
@@ -58,14 +66,18 @@ impl BreakGlassDirectory {
         Ok(names.filter(|name| is_ours(name)).collect())
     }
 
+    fn read(&self, name: &str) -> Result<Vec<u8>, Unread> {
+        regular_file::read(&self.path.join(name), Some(&self.path), FILE_BYTES_MAX)
+    }
+
     fn stamp(&self, name: &str) -> Stamp {
-        let metadata = fs::metadata(self.path.join(name)).ok()?;
+        let metadata = fs::symlink_metadata(self.path.join(name)).ok()?;
         Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
     }
 
     /// What a file that lies there says of itself; none where it does not, or is gone.
     fn comment(&self, name: &str) -> Option<String> {
-        comment(&fs::read(self.path.join(name)).ok()?)
+        comment(&self.read(name).ok()?)
     }
 
     /// The files that are this journal's to replace or remove.
@@ -98,8 +110,17 @@ impl BreakGlass for BreakGlassDirectory {
         let mut kept = Vec::new();
         for name in self.names()? {
             let path = self.path.join(&name);
-            let text = fs::read(&path).map_err(|error| failed(&path, &error))?;
-            // What cannot be read is nobody's whom this journal knows.
+            // What is no file of records is nobody's whom this journal knows.
+            let text = match self.read(&name) {
+                Ok(text) => text,
+                Err(Unread::Io(error)) => return Err(failed(&path, &error)),
+                Err(
+                    Unread::Directory
+                    | Unread::NotRegular
+                    | Unread::TooLarge(_)
+                    | Unread::LeadsOut(_),
+                ) => Vec::new(),
+            };
             if records(&text).is_some_and(|records| records.is_subset(known)) {
                 continue;
             }
@@ -111,7 +132,7 @@ impl BreakGlass for BreakGlassDirectory {
     }
 
     fn store(&self, files: &BTreeMap<String, String>) -> Result<(), String> {
-        fs::create_dir_all(&self.path).map_err(|error| failed(&self.path, &error))?;
+        private::directory(&self.path).map_err(|error| failed(&self.path, &error))?;
         let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
         let comment = files
             .values()
@@ -123,7 +144,7 @@ impl BreakGlass for BreakGlassDirectory {
         for (name, content) in files {
             let name = free(name, &taken, &written);
             let path = self.path.join(&name);
-            replace(&path, content).map_err(|error| failed(&path, &error))?;
+            private::replace(&path, content.as_bytes()).map_err(|error| failed(&path, &error))?;
             let stamp = self.stamp(&name);
             written.insert(name, stamp);
         }
@@ -136,6 +157,7 @@ impl BreakGlass for BreakGlassDirectory {
                 Ok(()) | Err(_) => {}
             }
         }
+        private::sync_directory(&self.path).map_err(|error| failed(&self.path, &error))?;
         let before = stored.take().and_then(|before| before.comment);
         *stored = Some(Stored {
             files: written,
@@ -162,6 +184,79 @@ impl BreakGlass for BreakGlassDirectory {
             *stamp = now;
         }
         true
+    }
+}
+
+/// A directory of break-glass files beside the rounds: one that does not answer holds none of them up (RULES M3).
+pub struct BreakGlassBeside {
+    directory: Arc<BreakGlassDirectory>,
+    aside: Aside,
+    /// What came of the last storing, and of which files: one that took too long need not be done again.
+    last: Arc<Mutex<Option<Attempt>>>,
+}
+
+/// The files that were to be stored, and what came of it.
+type Attempt = (BTreeMap<String, String>, Result<(), String>);
+
+impl BreakGlassBeside {
+    /// Nothing is read or written yet.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            directory: Arc::new(BreakGlassDirectory::new(path)),
+            aside: Aside::default(),
+            last: Arc::default(),
+        }
+    }
+
+    fn within<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&BreakGlassDirectory) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let directory = Arc::clone(&self.directory);
+        let done = self.aside.within(WAIT, move || work(&directory));
+        done.ok_or_else(|| {
+            let path = self.directory.path.display();
+            format!("{path} does not answer: look at the file system that it lies on")
+        })
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Attempt>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BreakGlass for BreakGlassBeside {
+    fn keep_others(
+        &self,
+        known: &BTreeSet<RecordKey>,
+        now: Timestamp,
+    ) -> Result<Vec<String>, String> {
+        let known = known.clone();
+        self.within(move |directory| directory.keep_others(&known, now))?
+    }
+
+    fn store(&self, files: &BTreeMap<String, String>) -> Result<(), String> {
+        // What is under way is waited for by the next round.
+        if !self.aside.is_busy()
+            && let Some((stored, result)) = self.last().take()
+            && stored == *files
+        {
+            return result;
+        }
+        let (files, last) = (files.clone(), Arc::clone(&self.last));
+        let stored = self.within(move |directory| {
+            let result = directory.store(&files);
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = Some((files, result.clone()));
+            result
+        });
+        if stored.is_ok() {
+            *self.last() = None;
+        }
+        stored?
+    }
+
+    fn are_there(&self) -> bool {
+        self.within(BreakGlassDirectory::are_there).unwrap_or(false)
     }
 }
 
@@ -233,16 +328,6 @@ pub fn zone_of(name: &str) -> Option<ZoneId> {
 /// Whether a name is one that this directory's files have: `ZONEID-01.json`.
 fn is_ours(name: &str) -> bool {
     name.strip_suffix(".json").is_some() && zone_of(name).is_some()
-}
-
-/// Replaces a file so that a reader sees the old content or the new, never half of it.
-fn replace(path: &Path, content: &str) -> std::io::Result<()> {
-    // Another process may write at the same moment.
-    let draft = path.with_extension(format!("json.new-{}", std::process::id()));
-    let mut file = fs::File::create(&draft)?;
-    file.write_all(content.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&draft, path)
 }
 
 #[cfg(test)]
@@ -327,6 +412,44 @@ mod tests {
             "Z2-01.json".to_owned(),
         ];
         assert_eq!(there(folder.path()), expected);
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_large_is_put_aside_and_never_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let pipe = path("Z1-01.json");
+        let made = std::process::Command::new("mkfifo").arg(pipe).status();
+        assert!(made.unwrap().success());
+        let large = fs::File::create(path("Z2-01.json")).unwrap();
+        large.set_len(3 * 1024 * 1024 * 1024).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", path("Z3-01.json")).unwrap();
+        let mine = BreakGlassBeside::new(folder.path().to_owned());
+        assert_eq!(mine.keep_others(&known("a."), now).unwrap().len(), 3);
+        mine.store(&files(&[("Z1-01.json", "a.")])).unwrap();
+        assert!(mine.are_there());
+    }
+
+    #[test]
+    fn a_directory_that_does_not_answer_is_waited_for_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mine = BreakGlassBeside::new(folder.path().to_owned());
+        mine.store(&files(&[("Z1-01.json", "a.")])).unwrap();
+        // As on a file system that hangs: what begins now does not end.
+        let directory = Arc::clone(&mine.directory);
+        let hung = directory.stored.lock().unwrap();
+        assert!(!mine.are_there());
+        for _ in 0..100 {
+            let error = mine.store(&files(&[("Z1-01.json", "b.")])).unwrap_err();
+            assert!(error.contains("does not answer"), "{error}");
+        }
+        drop(hung);
+        while mine.aside.is_busy() {
+            std::thread::yield_now();
+        }
+        mine.store(&files(&[("Z1-01.json", "b.")])).unwrap();
+        assert!(mine.are_there());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::Result;
 use serde_json::Value;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 use super::args::{Format, Global};
 use super::clock::SystemClock;
@@ -58,8 +58,7 @@ impl Context<'_> {
 
     /// Writes a result as it is.
     pub fn print(&mut self, text: &str) -> Result<()> {
-        self.out.write_all(text.as_bytes())?;
-        Ok(self.out.flush()?)
+        Ok(self.out.write_all(text.as_bytes())?)
     }
 
     /// Writes a result for programs.
@@ -71,8 +70,9 @@ impl Context<'_> {
 
     /// Says something that is no result.
     pub fn note(&mut self, text: &str) -> Result<()> {
-        writeln!(self.err, "{} {text}", text::styled(text::FAINT, "note:"))?;
-        Ok(())
+        // At once, so that no line of the log comes in between.
+        let line = format!("{} {text}\n", text::styled(text::FAINT, "note:"));
+        Ok(self.err.write_all(line.as_bytes())?)
     }
 
     /// Asks before something is done that cannot be taken back. Never waits where nobody can answer.
@@ -89,7 +89,8 @@ impl Context<'_> {
         write!(self.err, "{question} [y/N] ")?;
         self.err.flush()?;
         let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer)?;
+        // A terminal that went away says nothing, and that is no.
+        drop(std::io::stdin().lock().read_line(&mut answer));
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),
             _ => Err(Expected::Declined.into()),
@@ -97,10 +98,13 @@ impl Context<'_> {
     }
 }
 
-/// The runtime of a command that does one thing at a time.
+/// Does a command's work, one thing at a time. A thread that hangs in a file does not hold up the end (RULES M4).
 ///
 /// # Errors
-/// The operating system refuses.
-pub fn runtime() -> Result<Runtime> {
-    Ok(Builder::new_current_thread().enable_all().build()?)
+/// The work's own, or the operating system refuses.
+pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
 }

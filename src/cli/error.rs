@@ -1,6 +1,5 @@
 //! Errors in two tiers: expected ones, each with its exit code and hints; and all others, which end with 1.
 
-use std::io;
 use std::io::Write;
 
 use thiserror::Error;
@@ -142,12 +141,8 @@ fn known_names(known: &[String]) -> String {
     format!("the journal has {}", known.join(", "))
 }
 
-/// Says on `err` what went wrong, with its causes and hints, and returns the exit code. A reader who went away
-/// (`cutover history … | head`) is no error.
+/// Says on `err` what went wrong, with its causes and hints, and returns the exit code.
 pub fn report(error: &anyhow::Error, err: &mut dyn Write) -> Exit {
-    if is_broken_pipe(error) {
-        return Exit::Done;
-    }
     let mut lines = vec![format!("{} {error}", text::styled(text::BAD, "error:"))];
     let causes = error.chain().skip(1);
     lines.extend(causes.map(|cause| format!("  caused by: {cause}")));
@@ -169,10 +164,3 @@ fn unforeseen(error: &anyhow::Error) -> Exit {
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    })
-}

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::args::{Freeze, Moment, Resume, Unfreeze};
 use super::books::Books;
-use super::context::{Context, runtime};
+use super::context::{Context, block_on};
 use super::error::{Expected, THE_FLEET};
 use super::exit::Exit;
 use super::operate::{Desk, RACES_MAX, actor, say};
@@ -56,7 +56,7 @@ fn give(
     command: &'static str,
     decide: impl Fn(&Fleet, Timestamp) -> Answer,
 ) -> Result<Exit> {
-    runtime()?.block_on(async {
+    block_on(async {
         let desk = Desk::open(context).await?;
         let mut fleet = desk.books.fleet().clone();
         for _ in 0..=RACES_MAX {

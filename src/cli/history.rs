@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::args::History;
 use super::books::{Books, open_journal};
-use super::context::{Context, runtime};
+use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::names;
 use crate::engine::fleet::is_fleet;
@@ -18,7 +18,7 @@ use crate::report::history::{to_json, to_text};
 /// There is no such cutover or journal, or the journal cannot be read.
 pub fn run(context: &mut Context<'_>, args: &History) -> Result<Exit> {
     let journal = open_journal(context, Open::ReadOnly)?;
-    let books = runtime()?.block_on(Books::read(journal.as_ref()))?;
+    let books = block_on(async { Ok(Books::read(journal.as_ref()).await?) })?;
     let name = CutoverName::from(args.name.as_str());
     let entries = if is_fleet(&name) {
         &books.fleet_entries

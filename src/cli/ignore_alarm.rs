@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::args::IgnoreAlarm;
-use super::context::{Context, runtime};
+use super::context::{Context, block_on};
 use super::error::Expected;
 use super::exit::Exit;
 use super::names::{closest, resolve};
@@ -17,7 +17,7 @@ use crate::engine::units::AlarmId;
 /// # Errors
 /// The plan has no such alarm, or it has several; the cutover has started.
 pub fn run(context: &mut Context<'_>, args: &IgnoreAlarm) -> Result<Exit> {
-    runtime()?.block_on(async {
+    block_on(async {
         let desk = Desk::open(context).await?;
         let named = resolve(std::slice::from_ref(&args.name), &desk.books.names())?;
         let mut orders = Vec::new();

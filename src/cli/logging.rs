@@ -1,4 +1,4 @@
-//! The log: to standard error, for people or programs.
+//! The log: to standard error, for people or programs. It never blocks `run` and never ends it (`output.rs`, RULES M2).
 
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Result;
@@ -6,12 +6,13 @@ use tracing_subscriber::EnvFilter;
 
 use super::args::{Command, Format, Global};
 use super::error::Expected;
+use super::output::Output;
 
 /// Starts the log. `run` says what it does; all others only what goes wrong (`rollback` tells of its progress by itself).
 ///
 /// # Errors
 /// The filter cannot be read.
-pub fn start(global: &Global, command: &Command) -> Result<()> {
+pub fn start(global: &Global, command: &Command, output: &Output) -> Result<()> {
     let talks = matches!(command, Command::Run(_) | Command::Rehearse(_));
     let filter = match &global.log_filter {
         Some(filter) if !filter.is_empty() => filter.clone(),
@@ -23,9 +24,11 @@ pub fn start(global: &Global, command: &Command) -> Result<()> {
             Some("write for example `cutover=debug`"),
         )
     })?;
+    let err = output.err();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(move || err.clone())
+        .log_internal_errors(false)
         .with_target(global.verbose > 0);
     let colours = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
     let started = match global.log_format {

@@ -23,16 +23,17 @@ pub mod names;
 pub mod notify_test;
 pub mod operate;
 pub mod outcome;
+pub mod output;
 pub mod plans;
 pub mod preview;
 pub mod rehearse;
 pub mod rollback;
 pub mod run;
 pub mod secrets;
+pub mod signals;
 pub mod status;
 pub mod watched_files;
 
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -40,8 +41,9 @@ use clap::Parser;
 
 use args::{Cli, Command};
 use clock::SystemClock;
-use context::{Context, Terminal, runtime};
+use context::{Context, Terminal, block_on};
 use exit::Exit;
+use output::{Output, Patience};
 
 use crate::engine::commands;
 use crate::engine::state::State;
@@ -61,7 +63,8 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error).into(),
     };
-    let (mut out, mut err) = (anstream::stdout().lock(), anstream::stderr());
+    let output = Output::start(patience(&cli.command));
+    let (mut out, mut err) = (output.out(), output.err());
     let mut context = Context {
         terminal: Terminal::detect(cli.global.width.as_deref()),
         global: cli.global,
@@ -69,34 +72,63 @@ pub fn main() -> ExitCode {
         err: &mut err,
         clock: SystemClock,
     };
-    let ended = logging::start(&context.global, &cli.command)
-        .and_then(|()| dispatch(&mut context, &cli.command));
-    match ended {
-        Ok(exit) => exit.into(),
-        Err(error) => error::report(&error, context.err).into(),
+    let ended = logging::start(&context.global, &cli.command, &output)
+        .and_then(|()| signals::outlive(&cli.command))
+        .and_then(|()| dispatch(&mut context, &cli.command, &output));
+    let exit = match ended {
+        Ok(exit) => exit,
+        Err(error) => error::report(&error, context.err),
+    };
+    output.finish();
+    exit.into()
+}
+
+/// Commands that read and tell wait for their reader. One that writes, or goes on for days, waits for nobody (RULES M1).
+fn patience(command: &Command) -> Patience {
+    match command {
+        Command::Check(_)
+        | Command::Preview(_)
+        | Command::Rehearse(_)
+        | Command::Backtest(_)
+        | Command::Status(_)
+        | Command::History(_)
+        | Command::Schema(_)
+        | Command::Completions { .. }
+        | Command::Man => Patience::ForReader,
+        Command::Run(_)
+        | Command::Approve(_)
+        | Command::Pause(_)
+        | Command::Freeze(_)
+        | Command::Unfreeze(_)
+        | Command::Resume(_)
+        | Command::Retry(_)
+        | Command::SkipBake(_)
+        | Command::Amend(_)
+        | Command::AdoptDrift(_)
+        | Command::IgnoreAlarm(_)
+        | Command::Abandon(_)
+        | Command::Rollback(_)
+        | Command::NotifyTest(_) => Patience::None,
     }
 }
 
-/// Help and version are no errors, nor is a reader who went away.
+/// Help and version are no errors; whether they can be written changes nothing (RULES M1).
 fn not_parsed(error: &clap::Error) -> Exit {
-    let printed = error.print();
-    let unread = printed.is_err_and(|error| error.kind() != ErrorKind::BrokenPipe);
-    if unread {
-        Exit::Unexpected
-    } else if error.use_stderr() {
+    error.print().unwrap_or_default();
+    if error.use_stderr() {
         Exit::Usage
     } else {
         Exit::Done
     }
 }
 
-fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Exit> {
+fn dispatch(context: &mut Context<'_>, command: &Command, output: &Output) -> Result<Exit> {
     match command {
         Command::Check(args) => check::run(context, args),
         Command::Preview(args) => preview::run(context, args),
         Command::Rehearse(args) => rehearse::run(context, args),
         Command::Backtest(args) => backtest::run(context, args),
-        Command::Run(args) => run::run(context, args),
+        Command::Run(args) => run::run(context, args, output),
         Command::Status(args) => status::run(context, args),
         Command::Approve(args) => approve::run(context, args),
         Command::Pause(args) => operate(context, "pause", &args.names, |state| {
@@ -118,7 +150,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Exit> {
         Command::AdoptDrift(args) => adopt_drift::run(context, args),
         Command::Abandon(args) => abandon::run(context, args),
         Command::IgnoreAlarm(args) => ignore_alarm::run(context, args),
-        Command::Rollback(args) => rollback::run(context, args),
+        Command::Rollback(args) => rollback::run(context, args, output),
         Command::NotifyTest(args) => notify_test::run(context, args),
         Command::History(args) => history::run(context, args),
         Command::Schema(args) => generate::schema(context, args),
@@ -133,5 +165,5 @@ fn operate(
     names: &[String],
     decide: impl Fn(&State) -> commands::Answer + Clone,
 ) -> Result<Exit> {
-    runtime()?.block_on(operate::order_all(context, command, names, decide))
+    block_on(operate::order_all(context, command, names, decide))
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::args::NotifyTest;
 use super::books::{Books, open_journal};
-use super::context::{Context, runtime};
+use super::context::{Context, block_on};
 use super::error::Expected;
 use super::exit::Exit;
 use super::names::resolve;
@@ -60,7 +60,7 @@ struct Tried {
 /// # Errors
 /// There is no such plan or cutover, or nobody to tell.
 pub fn run(context: &mut Context<'_>, args: &NotifyTest) -> Result<Exit> {
-    runtime()?.block_on(async {
+    block_on(async {
         let (paths, names): (Vec<&String>, Vec<&String>) =
             args.of.iter().partition(|of| Path::new(of).exists());
         let mut everybody = Everybody::default();

@@ -16,6 +16,7 @@ use crate::engine::units::CutoverName;
 use crate::plan_file;
 use crate::plan_file::{Circle, Misorder, PlanFileError};
 use crate::ports::Clock;
+use crate::reach::regular_file::directory_of;
 use crate::report::check::Checked;
 use crate::report::text;
 
@@ -61,10 +62,14 @@ impl Found {
 
 impl Found {
     /// Reads the fleets' files that apply, each once. What is wrong with one is said once, and not with each plan.
-    fn take_fleets(&mut self, files: &[PathBuf]) {
-        let directories: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+    fn take_fleets(&mut self, files: &[Below]) {
+        let mut directories: BTreeMap<&Path, &Path> = BTreeMap::new();
+        for file in files {
+            let directory = directory_of(&file.path);
+            directories.entry(directory).or_insert(&file.root);
+        }
         let mut seen = BTreeSet::new();
-        for directory in directories {
+        for (directory, root) in directories {
             // That there are two is said with each plan, which is what it is about.
             let Ok(Some(path)) = plan_file::fleet_path(directory) else {
                 continue;
@@ -72,7 +77,7 @@ impl Found {
             if !seen.insert(path.clone()) {
                 continue;
             }
-            match plan_file::load_fleet(&path) {
+            match plan_file::load_fleet_below(&path, root) {
                 Err(error) => self
                     .checked
                     .push(refused(&path.display().to_string(), &error)),
@@ -105,10 +110,16 @@ impl Found {
             let top = fleet.and_then(|path| path.parent().map(Path::to_owned));
             directories.extend(top.or(own));
         }
-        let files = plan_file::find(&directories.into_iter().collect::<Vec<_>>());
-        let loaded = files.unwrap_or_default().into_iter();
-        let plans = loaded.filter_map(|file| plan_file::load(&file).ok());
-        plans.map(|loaded| loaded.source.plan.name).collect()
+        let mut names = BTreeSet::new();
+        for directory in directories {
+            let files = plan_file::find(std::slice::from_ref(&directory));
+            for file in files.unwrap_or_default() {
+                if let Ok(loaded) = plan_file::load_below(&file, &directory) {
+                    names.insert(loaded.source.plan.name);
+                }
+            }
+        }
+        names
     }
 
     /// Refuses the plans that could never start because of `after`; `known` are cutovers that may be waited for too.
@@ -172,6 +183,25 @@ pub fn find_beside(paths: &[PathBuf], known: &BTreeSet<CutoverName>) -> Found {
     found
 }
 
+/// A plan file, and the directory that no link of it may lead out of.
+pub(super) struct Below {
+    pub(super) path: PathBuf,
+    pub(super) root: PathBuf,
+}
+
+impl Below {
+    /// A file that was found by a path of the command line: the file itself, or a directory.
+    pub(super) fn of(path: PathBuf, named: &Path) -> Self {
+        let root = if path == named {
+            directory_of(named)
+        } else {
+            named
+        };
+        let root = root.to_owned();
+        Self { path, root }
+    }
+}
+
 /// Looks at all plan files that the paths stand for.
 fn look(paths: &[PathBuf]) -> Found {
     let mut found = Found {
@@ -179,10 +209,10 @@ fn look(paths: &[PathBuf]) -> Found {
         sources: Vec::new(),
         fleet: None,
     };
-    let mut files: Vec<PathBuf> = Vec::new();
+    let mut files: Vec<Below> = Vec::new();
     for path in paths {
         match plan_file::find(std::slice::from_ref(path)) {
-            Ok(more) => files.extend(more),
+            Ok(more) => files.extend(more.into_iter().map(|file| Below::of(file, path))),
             Err(error) => found
                 .checked
                 .push(refused(&path.display().to_string(), &error)),
@@ -190,11 +220,11 @@ fn look(paths: &[PathBuf]) -> Found {
     }
     // One file may be named twice, outright and by its directory.
     let mut seen = BTreeSet::new();
-    files.retain(|file| seen.insert(absolute(file)));
+    files.retain(|file| seen.insert(absolute(&file.path)));
     found.take_fleets(&files);
     for file in files {
-        let path = file.display().to_string();
-        match plan_file::load(&file) {
+        let path = file.path.display().to_string();
+        match plan_file::load_below(&file.path, &file.root) {
             Err(error) => found.checked.push(refused(&path, &error)),
             Ok(loaded) => {
                 let loaded = loaded.judged_at(SystemClock.now(), &path);

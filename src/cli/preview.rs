@@ -11,7 +11,7 @@ use super::args;
 use super::books::{Books, open_journal};
 use super::check::SAY_WHO_IS_TOLD;
 use super::clock::here;
-use super::context::{Context, runtime};
+use super::context::{Context, block_on};
 use super::error::Expected;
 use super::exit::Exit;
 use super::plans;
@@ -53,7 +53,7 @@ const NO_CHANGE: &str = "C00000000000000000000";
 /// # Errors
 /// A plan is not valid, or the start is refused.
 pub fn run(context: &mut Context<'_>, args: &args::Preview) -> Result<Exit> {
-    runtime()?.block_on(async {
+    block_on(async {
         let known = known_names(context).await?;
         let sources = plans::find_beside(&args.paths, &known).require_valid(context)?;
         let aws = connect(Options::from_environment(Arc::new(context.clock))).await;

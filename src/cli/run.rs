@@ -3,18 +3,21 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::Run;
 use super::books::{Books, open_journal};
-use super::break_glass::BreakGlassDirectory;
-use super::context::{Context, runtime};
+use super::break_glass::BreakGlassBeside;
+use super::context::{Context, block_on};
+use super::error::Expected;
 use super::exit::Exit;
 use super::outcome;
+use super::output::Output;
 use super::plans::{self, Found};
 use super::secrets;
+use super::signals::Stopping;
 use super::watched_files::{WatchedFiles, absolute};
 use crate::aws::{Options, connect};
 use crate::beside::hooks::RealHooks;
@@ -25,19 +28,28 @@ use crate::engine::units::{ControllerId, CutoverName};
 use crate::journal::Open;
 use crate::notify::{Channels, Pager, Wording, Words};
 use crate::ports::{Clock, Journal, Page, Topics};
+use crate::reach::aside::Aside;
 use crate::report;
 use crate::report::check::Checked;
+
+/// How long the plans may take to be read at the start.
+const READ_WITHIN: Duration = Duration::from_secs(60);
+
+/// The same if a cutover is under way: its alarms must be looked at.
+const READ_WITHIN_UNDER_WAY: Duration = Duration::from_secs(2);
 
 /// Runs the controller over the plans.
 ///
 /// # Errors
 /// A plan is not valid and matches no unfinished cutover, or the journal cannot be made.
-pub fn run(context: &mut Context<'_>, args: &Run) -> Result<Exit> {
-    runtime()?.block_on(async {
+pub fn run(context: &mut Context<'_>, args: &Run, output: &Output) -> Result<Exit> {
+    block_on(async {
         let journal = open_journal(context, Open::Create)?;
         match start(context, args, journal.as_ref()).await? {
             Start::Refused => Ok(Exit::PlanInvalid),
-            Start::Go { file_refused } => control(context, args, journal, file_refused).await,
+            Start::Go { file_refused } => {
+                control(context, args, journal, file_refused, output).await
+            }
         }
     })
 }
@@ -55,7 +67,16 @@ async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> 
     let books = Books::read(journal).await?;
     let guarded = Guarded::of(&books);
     let known: BTreeSet<CutoverName> = books.names().into_iter().collect();
-    let found = plans::find_beside(&args.paths, &known);
+    let paths = args.paths.clone();
+    let limit = if guarded.names.is_empty() {
+        READ_WITHIN
+    } else {
+        READ_WITHIN_UNDER_WAY
+    };
+    let found = Aside::default().within(limit, move || plans::find_beside(&paths, &known));
+    let Some(found) = found else {
+        return silent(args, &guarded);
+    };
     let wrong = found.checked.iter().filter(|checked| !checked.ok);
     let file_refused = wrong.clone().any(|checked| !guarded.has(checked));
     let strange = wrong
@@ -72,6 +93,25 @@ async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> 
         write!(context.err, "{}", checked.rendered)?;
     }
     Ok(Start::Go { file_refused })
+}
+
+/// Goes on without the plans if a cutover of theirs is under way: the journal knows it, and its gates are armed.
+///
+/// # Errors
+/// None is.
+fn silent(args: &Run, guarded: &Guarded) -> Result<Start> {
+    let mut roots = args.paths.iter().map(|path| PathBuf::from(absolute(path)));
+    if roots.any(|root| guarded.paths.iter().any(|path| path.starts_with(&root))) {
+        tracing::error!(
+            page = true,
+            "the plan files do not answer: the cutovers that are under way go on from the journal"
+        );
+        return Ok(Start::Go {
+            file_refused: false,
+        });
+    }
+    let hint = Some("look at the file system that they lie on");
+    Err(Expected::usage("the plan files do not answer", hint).into())
 }
 
 /// The cutovers that are unfinished: no file that goes bad or away, theirs or another one, disarms them (RULES H1).
@@ -126,10 +166,11 @@ async fn control(
     args: &Run,
     journal: Arc<dyn Journal>,
     file_refused: bool,
+    output: &Output,
 ) -> Result<Exit> {
     let mut outside = outside(context, journal).await;
     outside.files = Some(Arc::new(WatchedFiles::new(&args.paths)));
-    outside.break_glass = Some(Arc::new(BreakGlassDirectory::new(args.break_glass.clone())));
+    outside.break_glass = Some(Arc::new(BreakGlassBeside::new(args.break_glass.clone())));
     let as_is = args.reason.clone().filter(|_| args.baseline_as_is);
     let settings = Settings {
         interval: args.interval.try_into().unwrap_or_default(),
@@ -144,7 +185,12 @@ async fn control(
         return Ok(exit.max(outcome::of_damaged(controller.damaged())));
     }
     tracing::info!("watching; a first SIGTERM or Ctrl-C stops cleanly, a second one at once");
-    match controller.run(stop_signal()?).await? {
+    let stopping = Stopping {
+        on_hangup: true,
+        hung: Exit::Unexpected,
+        output: output.clone(),
+    };
+    match controller.run(stopping.signal()?).await? {
         Ending::Stopped => Ok(Exit::Done),
         Ending::Finished => {
             let ended = outcome::of_run(controller.states(), &controller.names_used());
@@ -193,36 +239,8 @@ pub(super) fn settings(scope: Scope) -> Settings {
         me: ControllerId::from(format!("{:012x}", fastrand::u64(..) >> 16)),
         host: whoami::fallible::hostname().unwrap_or_else(|_| "unknown".to_owned()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        interval: std::time::Duration::from_secs(10),
+        interval: Duration::from_secs(10),
         baseline_as_is: None,
         scope,
     }
-}
-
-/// Ready at the first SIGTERM or SIGINT. A second one ends the process at once: what is journaled is enough to go on.
-///
-/// # Errors
-/// The operating system refuses.
-pub(super) fn stop_signal() -> Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let (stop, stopped) = tokio::sync::oneshot::channel();
-    drop(tokio::spawn(async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        tracing::info!("stopping after what is on the wire; once more to stop at once");
-        stop.send(()).unwrap_or_default();
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        leave_at_once();
-    }));
-    Ok(async move { stopped.await.unwrap_or_default() })
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    clippy::exit,
-    reason = "a second signal ends the process at once, by request; the journal is made for that"
-)]
-fn leave_at_once() {
-    // 128 + SIGINT, as shells have it.
-    std::process::exit(130);
 }

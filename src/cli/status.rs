@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::args::Status;
 use super::books::{Books, open_journal};
 use super::clock::here;
-use super::context::{Context, runtime};
+use super::context::{Context, block_on};
 use super::error::Expected;
 use super::exit::Exit;
 use super::names::{has_labels, resolve};
@@ -61,7 +61,7 @@ pub fn run(context: &mut Context<'_>, args: &Status) -> Result<Exit> {
             _ => return Err(error),
         },
     };
-    runtime()?.block_on(async {
+    block_on(async {
         if args.watch {
             tokio::select! {
                 shown = watch(context, journal.as_ref(), args) => shown,

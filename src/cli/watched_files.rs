@@ -3,31 +3,62 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::plans::Below;
 use crate::engine::fleet::FleetSettings;
 use crate::engine::observation::FileReading;
 use crate::engine::plan::Plan;
 use crate::engine::units::CutoverName;
 use crate::plan_file;
 use crate::ports::{PlanFiles, PlanFilesNow};
+use crate::reach::aside::Aside;
+use crate::reach::regular_file::directory_of;
 
 /// Files are looked at no more often than this, however fast rounds follow each other.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Plan files, read again when they change.
+/// How long a round waits for what is read beside it. What comes later is the next round's.
+const WAIT: Duration = Duration::from_millis(250);
+
+/// The same while nothing has been read yet.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+
+/// After this long files that do not answer count as unreadable (RULES M3).
+const LATE_AFTER: Duration = Duration::from_secs(2);
+
+/// Plan files, read again when they change: beside the rounds, so that no file system holds one up.
 pub struct WatchedFiles {
     paths: Vec<PathBuf>,
-    looked: Mutex<Looked>,
+    shelves: Vec<Shelf>,
+    looked_at: Mutex<Option<Instant>>,
+}
+
+/// Paths that are read together: a directory, or the files of one. Each has a thread of its own.
+struct Shelf {
+    paths: Vec<PathBuf>,
+    aside: Aside,
+    /// What is remembered between looks; only the look that is under way holds it.
+    looked: Arc<Mutex<Looked>>,
+    found: Arc<Mutex<Option<Read>>>,
+    /// When the look began that has not answered yet.
+    asked_at: Mutex<Option<Instant>>,
+}
+
+/// What a look has read.
+#[derive(Clone, Default)]
+struct Read {
+    files: Vec<(PathBuf, FileReading)>,
+    /// The fleets' files that apply, each as it was when it could last be read.
+    fleets: Vec<plan_file::Fleet>,
 }
 
 #[derive(Default)]
 struct Looked {
-    at: Option<Instant>,
-    now: Option<PlanFilesNow>,
     known: BTreeMap<PathBuf, Known>,
     /// The fleet's file that last applied to the plans of each directory.
     applied: BTreeMap<PathBuf, PathBuf>,
@@ -50,67 +81,159 @@ type Stamp = Option<(SystemTime, u64)>;
 impl WatchedFiles {
     /// Watches these files and directories.
     pub fn new(paths: &[PathBuf]) -> Self {
+        let mut shelves: Vec<(PathBuf, Vec<PathBuf>)> = Vec::new();
+        for path in paths {
+            // By its name: to ask the file system may already hang.
+            let is_file = path.extension().is_some();
+            let place = if is_file { directory_of(path) } else { path };
+            match shelves.iter_mut().find(|(known, _)| known == place) {
+                Some((_, shelf)) => shelf.push(path.clone()),
+                None => shelves.push((place.to_owned(), vec![path.clone()])),
+            }
+        }
+        let shelves = shelves.into_iter().map(|(_, paths)| Shelf::new(paths));
         Self {
             paths: paths.to_vec(),
-            looked: Mutex::default(),
+            shelves: shelves.collect(),
+            looked_at: Mutex::default(),
         }
     }
 }
 
 impl PlanFiles for WatchedFiles {
     fn look(&self) -> PlanFilesNow {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(at), Some(now)) = (looked.at, &looked.now)
-            && at.elapsed() < LOOK_EVERY
-        {
-            return now.clone();
-        }
-        let mut files = Vec::new();
-        let mut commons: BTreeMap<PathBuf, Common> = BTreeMap::new();
-        for path in self.paths.iter().flat_map(found) {
-            let directory = path.parent().unwrap_or(Path::new("")).to_owned();
-            let common = commons
-                .entry(directory)
-                .or_insert_with_key(|path| common(path));
-            if let Some(fleet) = looked.gone(&path, common) {
-                files.push((absolute(&path), without(&path, fleet)));
-                continue;
+        let mut looked_at = locked(&self.looked_at);
+        let is_due = looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
+        if is_due {
+            *looked_at = Some(Instant::now());
+            let asked: Vec<_> = self.shelves.iter().map(Shelf::ask).collect();
+            let fresh = self
+                .shelves
+                .iter()
+                .all(|shelf| locked(&shelf.found).is_some());
+            let mut left = if fresh { WAIT } else { FIRST_WAIT };
+            for answer in asked.into_iter().flatten() {
+                // One that hangs is waited for; those behind it have had the same time.
+                if answer.recv_timeout(left).is_err() {
+                    left = Duration::ZERO;
+                }
             }
-            let stamp = (stamp(&path), common.clone());
-            let known = looked
-                .known
-                .get(&path)
-                .filter(|known| known.stamp == stamp && stamp.0.is_some());
-            let reading = known.map_or_else(|| read(&path), |known| known.reading.clone());
-            files.push((absolute(&path), reading.clone()));
-            looked.known.insert(path, Known { stamp, reading });
+        }
+        let mut files: Vec<(String, FileReading)> = Vec::new();
+        for shelf in &self.shelves {
+            files.extend(shelf.files());
         }
         refuse_circles(&mut files);
-        looked.read_fleets(&commons);
-        let now = PlanFilesNow {
+        PlanFilesNow {
             roots: self.paths.iter().map(|path| absolute(path)).collect(),
             files,
-        };
-        looked.at = Some(Instant::now());
-        looked.now = Some(now.clone());
-        now
+        }
     }
 
     fn fleet(&self) -> Option<(String, FleetSettings)> {
-        let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut fleets = looked
-            .fleets
-            .values()
-            .filter_map(|(_, fleet)| fleet.as_ref());
-        let first = fleets.next()?;
-        let settings = fleets.fold(first.settings.clone(), |strictest, fleet| {
-            strictest.strictest(fleet.settings.clone())
-        });
-        Some((first.path.display().to_string(), settings))
+        let mut fleets: BTreeMap<PathBuf, FleetSettings> = BTreeMap::new();
+        for shelf in &self.shelves {
+            for fleet in locked(&shelf.found).iter().flat_map(|found| &found.fleets) {
+                fleets.insert(fleet.path.clone(), fleet.settings.clone());
+            }
+        }
+        let mut fleets = fleets.into_iter();
+        let (path, first) = fleets.next()?;
+        let settings = fleets.fold(first, |strictest, (_, fleet)| strictest.strictest(fleet));
+        Some((path.display().to_string(), settings))
     }
 }
 
+impl Shelf {
+    fn new(paths: Vec<PathBuf>) -> Self {
+        Self {
+            paths,
+            aside: Aside::default(),
+            looked: Arc::default(),
+            found: Arc::default(),
+            asked_at: Mutex::default(),
+        }
+    }
+
+    /// Begins a look, unless the last one is still under way. Returns what tells of its end.
+    fn ask(&self) -> Option<Receiver<()>> {
+        let (paths, looked) = (self.paths.clone(), Arc::clone(&self.looked));
+        let found = Arc::clone(&self.found);
+        let asked = self.aside.begin(move || {
+            let read = locked(&looked).look(&paths);
+            *locked(&found) = Some(read);
+        })?;
+        *locked(&self.asked_at) = Some(Instant::now());
+        Some(asked)
+    }
+
+    /// What was read last; if that is too long ago, that it cannot be read.
+    fn files(&self) -> Vec<(String, FileReading)> {
+        let found = locked(&self.found).clone();
+        let asked_at = *locked(&self.asked_at);
+        let late = asked_at.is_some_and(|at| at.elapsed() >= LATE_AFTER) && self.aside.is_busy();
+        let Some(found) = found else {
+            let silent = self.paths.iter().map(|path| (absolute(path), silent(path)));
+            return silent.collect();
+        };
+        let mut files = Vec::new();
+        for (path, reading) in found.files {
+            let reading = if late { silent(&path) } else { reading };
+            files.push((absolute(&path), reading));
+        }
+        files
+    }
+}
+
+/// What is known of a file that does not answer.
+fn silent(path: &Path) -> FileReading {
+    FileReading::Unreadable(format!(
+        "{} does not answer: look at the file system that it lies on",
+        path.display()
+    ))
+}
+
+/// A panic elsewhere leaves what is known whole.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Looked {
+    /// Reads what has changed. Blocks for as long as the file system takes.
+    fn look(&mut self, paths: &[PathBuf]) -> Read {
+        let mut files = Vec::new();
+        let mut commons: BTreeMap<PathBuf, (Common, PathBuf)> = BTreeMap::new();
+        for root in paths {
+            for file in found(root).into_iter().map(|path| Below::of(path, root)) {
+                let directory = file.path.parent().unwrap_or(Path::new("")).to_owned();
+                let (common, _) = commons
+                    .entry(directory)
+                    .or_insert_with_key(|path| (common(path), file.root.clone()));
+                if let Some(fleet) = self.gone(&file.path, common) {
+                    let reading = without(&file.path, fleet);
+                    files.push((file.path, reading));
+                    continue;
+                }
+                let stamp = (stamp(&file.path), common.clone());
+                let known = self.known.get(&file.path);
+                let reading = match known {
+                    Some(known) if known.stamp == stamp && stamp.0.is_some() => {
+                        known.reading.clone()
+                    }
+                    Some(_) | None => read(&file),
+                };
+                files.push((file.path.clone(), reading.clone()));
+                self.known.insert(file.path, Known { stamp, reading });
+            }
+        }
+        self.read_fleets(&commons);
+        let fleets = self.fleets.values();
+        Read {
+            files,
+            fleets: fleets.filter_map(|(_, fleet)| fleet.clone()).collect(),
+        }
+    }
+
     /// The fleet's file that applied to a plan and is gone, with nothing in its place: what it asked for would be lifted
     /// without anybody saying so.
     fn gone(&self, plan: &Path, common: &Common) -> Option<&PathBuf> {
@@ -120,28 +243,28 @@ impl Looked {
     }
 
     /// Reads the fleets' files that changed. One that cannot be read, or is gone, keeps the limits that it had.
-    fn read_fleets(&mut self, commons: &BTreeMap<PathBuf, Common>) {
-        let mut wanted: BTreeMap<PathBuf, Stamp> = BTreeMap::new();
-        for (directory, common) in commons {
+    fn read_fleets(&mut self, commons: &BTreeMap<PathBuf, (Common, PathBuf)>) {
+        let mut wanted: BTreeMap<PathBuf, (Stamp, PathBuf)> = BTreeMap::new();
+        for (directory, (common, root)) in commons {
             if let Ok(Some((path, stamp))) = common {
-                wanted.insert(path.clone(), *stamp);
+                wanted.insert(path.clone(), (*stamp, root.clone()));
                 self.applied.insert(directory.clone(), path.clone());
             }
         }
-        for (directory, common) in commons {
-            let gone = self.applied.get(directory).filter(|_| *common == Ok(None));
-            if let Some(path) = gone {
-                wanted.entry(path.clone()).or_insert(None);
+        for (directory, (common, root)) in commons {
+            let gone = self.applied.get(directory);
+            if let (Some(path), Ok(None)) = (gone, common) {
+                wanted.entry(path.clone()).or_insert((None, root.clone()));
             }
         }
         self.fleets.retain(|path, _| wanted.contains_key(path));
-        for (path, stamp) in wanted {
+        for (path, (stamp, root)) in wanted {
             let known = self.fleets.get(&path);
             if known.is_some_and(|(known, _)| *known == stamp) {
                 continue;
             }
             let before = self.fleets.remove(&path).and_then(|(_, fleet)| fleet);
-            let fleet = plan_file::load_fleet(&path).ok().or(before);
+            let fleet = plan_file::load_fleet_below(&path, &root).ok().or(before);
             self.fleets.insert(path, (stamp, fleet));
         }
     }
@@ -189,11 +312,11 @@ fn found(path: &PathBuf) -> Vec<PathBuf> {
     plan_file::find(std::slice::from_ref(path)).unwrap_or_else(|_| vec![path.clone()])
 }
 
-fn read(path: &Path) -> FileReading {
-    if !path.exists() {
+fn read(file: &Below) -> FileReading {
+    if !file.path.exists() {
         return FileReading::Removed;
     }
-    match plan_file::load(path) {
+    match plan_file::load_below(&file.path, &file.root) {
         Ok(loaded) => FileReading::Plan(Arc::new(loaded.source)),
         Err(error) => FileReading::Unreadable(first_words(&error)),
     }
@@ -316,5 +439,31 @@ mod tests {
         fs::rename(&path, folder.path().join("fleet.yml")).unwrap();
         assert!(are_plans(&look(&watched).await), "another is in its place");
         assert!(watched.fleet().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn files_that_do_not_answer_hold_up_one_look_and_are_unreadable_then() {
+        let (_folder, watched, _) = fleet("fleet.yaml");
+        assert!(are_plans(&look(&watched).await));
+        // As on a file system that hangs: the look that begins now does not end.
+        let hung = Arc::clone(&watched.shelves[0].looked);
+        let hung = locked(&hung);
+        assert!(
+            are_plans(&look(&watched).await),
+            "what was read last counts for a while"
+        );
+        tokio::time::advance(LATE_AFTER).await;
+        for reading in look(&watched).await {
+            let FileReading::Unreadable(why) = reading else {
+                panic!("{reading:?}");
+            };
+            assert!(why.contains("does not answer"), "{why}");
+        }
+        assert!(watched.fleet().is_some(), "its limits stay");
+        drop(hung);
+        while watched.shelves[0].aside.is_busy() {
+            std::thread::yield_now();
+        }
+        assert!(are_plans(&look(&watched).await), "it answers again");
     }
 }

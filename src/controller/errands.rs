@@ -368,6 +368,7 @@ fn request(state: &State, call: &HookCall) -> HookRequest {
         timeout: monotonic(call.hook.timeout),
         key: call.key.clone(),
         input: serde_json::to_string(&input).unwrap_or_default(),
+        detach: call.hook.detach,
     }
 }
 

@@ -84,9 +84,9 @@ impl Controller {
         for state in self.book.states().filter(|state| !state.phase.is_final()) {
             let mut above = Path::new(&state.source.path).ancestors();
             if above.any(|above| roots.contains(above)) {
-                readings
-                    .entry(state.name.clone())
-                    .or_insert(FileReading::Removed);
+                let reading = unread_above(&state.source.path, &looked.files);
+                let reading = reading.unwrap_or(FileReading::Removed);
+                readings.entry(state.name.clone()).or_insert(reading);
             }
         }
         self.watched.readings = readings;
@@ -164,4 +164,15 @@ fn log_refused(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>
             }
         }
     }
+}
+
+/// That a directory above a file cannot be read, if that was found instead of the files in it: the file is not gone then.
+fn unread_above(path: &str, files: &[(String, FileReading)]) -> Option<FileReading> {
+    for (found, reading) in files {
+        let is_unread = matches!(reading, FileReading::Unreadable(_));
+        if is_unread && found != path && Path::new(path).starts_with(found) {
+            return Some(reading.clone());
+        }
+    }
+    None
 }

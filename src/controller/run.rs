@@ -16,12 +16,12 @@ use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
 
 /// How long a controller that stops waits for what is on the wire (RULES A1: an operation takes at most 10 s), and for
-/// pages and channels (`DELIVER_WITHIN`).
-const FINISH_WITHIN: Duration = Duration::from_secs(18);
+/// pages and channels. With what is journaled after it, it ends before `cli/signals.rs` ends the process.
+const FINISH_WITHIN: Duration = Duration::from_secs(12);
 
 /// How long one does that nobody asked to stop: nobody may come after it to tell what another, which was killed while it
 /// delivered, keeps to itself until its claim runs out.
-const LAST_WORDS_WITHIN: Duration = CLAIM_FOR.saturating_add(FINISH_WITHIN);
+const LAST_WORDS_WITHIN: Duration = CLAIM_FOR.saturating_add(Duration::from_secs(18));
 
 /// How long a single run goes on calling hooks and looking at jobs and switching them; what is left then is the next
 /// one's.

@@ -76,6 +76,9 @@ pub struct Hook {
     pub retries: u32,
     /// What happens when all tries failed.
     pub on_failure: HoldOrRevert,
+    /// What the command leaves behind goes on without it; else it is ended with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub detach: bool,
 }
 
 /// What a hook calls. Texts may hold `${NAME}` and `${file:PATH}`, which are put in when it is called and never kept.

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::ports::JournalError;
+use crate::reach::private;
 
 /// The absolute form of a path, symbolic links left as they are.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, JournalError> {
@@ -81,13 +82,13 @@ impl FileId {
     }
 }
 
-/// Makes the folders above a new journal.
+/// Makes the folders above a new journal: this user's alone.
 ///
 /// # Errors
 /// `Down`.
 pub(super) fn make_folder(path: &Path) -> Result<PathBuf, JournalError> {
     let folder = path.parent().unwrap_or(path).to_owned();
-    fs::create_dir_all(&folder).map_err(|error| cannot_create(path, &error))?;
+    private::directory(&folder).map_err(|error| cannot_create(path, &error))?;
     Ok(folder)
 }
 
@@ -103,6 +104,15 @@ pub(super) fn publish(finished: &Path, path: &Path, folder: &Path) -> Result<(),
     }
     let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|error| cannot_create(path, &error))
+}
+
+/// Makes the empty file that a new journal is written into: this user's alone, as are those that `SQLite` lays beside it.
+///
+/// # Errors
+/// `Down`.
+pub(super) fn make_draft(draft: &Path, path: &Path) -> Result<(), JournalError> {
+    let made = private::file(draft);
+    made.map(drop).map_err(|error| cannot_create(path, &error))
 }
 
 fn cannot_create(path: &Path, error: &io::Error) -> JournalError {

@@ -117,8 +117,8 @@ fn missing(path: &Path) -> JournalError {
 fn create(path: &Path) -> Result<(), JournalError> {
     let folder = disk::make_folder(path)?;
     let draft = folder.join(format!(".journal-draft-{:016x}", fastrand::u64(..)));
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    let made = open_file(&draft, flags).and_then(|connection| {
+    disk::make_draft(&draft, path)?;
+    let made = open_file(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|connection| {
         lay_out(&connection).map_err(|error| failure::of_sqlite(path, &error))?;
         let closed = connection.close();
         closed.map_err(|(_, error)| failure::of_sqlite(path, &error))

@@ -20,6 +20,7 @@ pub(super) async fn run(argv: &[String], input: String, limit: Duration) -> Resu
         environment: &[],
         limit,
         keep_bytes: KEPT_BYTES,
+        detach: false,
     };
     let ran = command::run(run).await?;
     if ran.success {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use crate::engine::fleet::FleetSettings;
 use crate::engine::window::Entry;
+use crate::reach::regular_file::directory_of;
 
 use super::channels;
 use super::convert;
@@ -96,12 +97,20 @@ fn is_there(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_dir())
 }
 
-/// Loads a fleet's file.
+/// Loads a fleet's file. It may be a link to a file in its own directory.
 ///
 /// # Errors
 /// Everything that is wrong with it, or why it cannot be read.
 pub fn load(path: &Path) -> Result<Fleet, PlanFileError> {
-    let file = read_file(path)?;
+    load_below(path, directory_of(path))
+}
+
+/// Loads a fleet's file. It may be a link to a file below `root` if it lies there itself.
+///
+/// # Errors
+/// Everything that is wrong with it, or why it cannot be read.
+pub fn load_below(path: &Path, root: &Path) -> Result<Fleet, PlanFileError> {
+    let file = read_file(path, root)?;
     Ok(Fleet {
         path: file.path,
         settings: file.settings,
@@ -112,7 +121,7 @@ pub fn load(path: &Path) -> Result<Fleet, PlanFileError> {
 ///
 /// # Errors
 /// There are two, or it is not valid: then the plan is not either.
-pub(super) fn of_plan(plan: &Path) -> Result<Option<FleetFile>, PlanFileError> {
+pub(super) fn of_plan(plan: &Path, root: &Path) -> Result<Option<FleetFile>, PlanFileError> {
     let plan_path = std::path::absolute(plan).unwrap_or_else(|_| plan.to_owned());
     let Some(directory) = plan_path.parent() else {
         return Ok(None);
@@ -120,7 +129,7 @@ pub(super) fn of_plan(plan: &Path) -> Result<Option<FleetFile>, PlanFileError> {
     let Some(path) = fleet_path(directory)? else {
         return Ok(None);
     };
-    read_file(&path).map(Some).map_err(|error| {
+    read_file(&path, root).map(Some).map_err(|error| {
         let shown = path.display();
         let mut message =
             format!("the fleet's file that applies to this plan, {shown}, is not valid");
@@ -135,9 +144,15 @@ pub(super) fn of_plan(plan: &Path) -> Result<Option<FleetFile>, PlanFileError> {
     })
 }
 
-fn read_file(path: &Path) -> Result<FleetFile, PlanFileError> {
+fn read_file(path: &Path, root: &Path) -> Result<FleetFile, PlanFileError> {
     let shown = path.display().to_string();
-    let text = read_text(path, &shown)?;
+    let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    let root = if path.starts_with(&root) {
+        root.as_path()
+    } else {
+        directory_of(path)
+    };
+    let text = read_text(path, root, &shown)?;
     let mut sink = Sink::new(&shown, &text);
     let parts = parts(&text, &mut sink);
     let findings = sink.into_findings();

@@ -85,6 +85,13 @@ fn hook(raw: RawHook, span: &Span, steps: &[Step], sink: &mut Sink<'_>) -> Optio
     if let (Some(place), Some(at)) = (place, at) {
         fits(at, on_failure, &place, sink);
     }
+    let detach = raw.detach.and_then(|detach| {
+        if raw.http.is_some() {
+            let message = "`detach` means nothing beside `http`";
+            sink.error(&detach.span, message, "remove it");
+        }
+        detach.value
+    });
     Some(Hook {
         at: at?,
         step,
@@ -92,6 +99,7 @@ fn hook(raw: RawHook, span: &Span, steps: &[Step], sink: &mut Sink<'_>) -> Optio
         timeout: timeout?,
         retries: retries?,
         on_failure,
+        detach: detach.unwrap_or(false),
     })
 }
 

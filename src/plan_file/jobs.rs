@@ -209,7 +209,7 @@ const KINDS: [(&str, &[&str]); 4] = [
     ("rule", &["bus", "region", "running"]),
     ("schedule", &["group", "region", "running"]),
     ("cron_job", &["namespace", "context"]),
-    ("state", &["off", "on", "running"]),
+    ("state", &["off", "on", "running", "detach"]),
 ];
 
 fn half(raw: RawHalf, span: &Span, sink: &mut Sink<'_>) -> Option<JobHalf> {
@@ -290,11 +290,13 @@ fn commands_of(
     let off = argv(&off?, "off", sink);
     let on = argv(&on?, "on", sink);
     let state = argv(&state?, "state", sink);
+    let detach = raw.detach.and_then(|detach| detach.value);
     Some(JobHalf::Command {
         off: off?,
         on: on?,
         state: state?,
         running,
+        detach: detach.unwrap_or(false),
     })
 }
 
@@ -309,6 +311,7 @@ fn belongs(kind: &str, raw: &RawHalf, sink: &mut Sink<'_>) {
         ("namespace", raw.namespace.as_ref().map(|at| &at.span)),
         ("context", raw.context.as_ref().map(|at| &at.span)),
         ("running", raw.running.as_ref().map(|at| &at.span)),
+        ("detach", raw.detach.as_ref().map(|at| &at.span)),
     ];
     for (key, span) in given {
         if let Some(span) = span.filter(|_| !mine.contains(&key)) {

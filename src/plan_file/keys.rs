@@ -85,7 +85,7 @@ const ELSEWHERE: [(&[&str], &str); 14] = [
 ];
 
 /// What a key's line looks like, for somebody who got its shape wrong.
-const EXAMPLES: [(&str, &str); 96] = [
+const EXAMPLES: [(&str, &str); 97] = [
     ("version", "version: 1"),
     ("name", "name: recipe-api"),
     ("description", "description: Recipe API, EKS to ECS"),
@@ -221,6 +221,7 @@ const EXAMPLES: [(&str, &str); 96] = [
     ("url", "url: https://deploys.example.com/cutover"),
     ("retries", "retries: 2"),
     ("on_failure", "on_failure: hold"),
+    ("detach", "detach: true"),
     (
         "jobs",
         "jobs: { at: 50%, move: [ { name: nightly, old: { rule: nightly-eks }, new: { rule: nightly-ecs } } ] }",

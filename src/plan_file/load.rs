@@ -1,7 +1,5 @@
 //! Files and texts → plans.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -12,6 +10,9 @@ use sha2::Sha256;
 
 use crate::engine::plan::Plan;
 use crate::engine::plan::PlanSource;
+use crate::reach::regular_file;
+use crate::reach::regular_file::Unread;
+use crate::reach::regular_file::directory_of;
 
 use super::convert;
 use super::diagnostics::Finding;
@@ -64,20 +65,28 @@ pub(super) const BEGIN: &str = "start with `version: 1`; the example plans show 
 /// The largest file that is read. A plan of 100 records and 100 steps has some 20 KiB.
 pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Loads a plan file.
+/// Loads a plan file that was named itself. It may be a link to a file in its own directory, and not to one elsewhere.
 ///
 /// # Errors
 /// Everything that is wrong with the file, or why it cannot be read.
 pub fn load(path: &Path) -> Result<Loaded, PlanFileError> {
+    load_below(path, directory_of(path))
+}
+
+/// Loads a plan file that was found below a directory. It may be a link to a file below that directory.
+///
+/// # Errors
+/// Everything that is wrong with the file, or why it cannot be read.
+pub fn load_below(path: &Path, root: &Path) -> Result<Loaded, PlanFileError> {
     let shown = path.display().to_string();
-    let text = read_text(path, &shown)?;
-    let fleet = fleet_file::of_plan(path)?;
+    let text = read_text(path, root, &shown)?;
+    let fleet = fleet_file::of_plan(path, root)?;
     parse_as(&text, &shown, path, fleet.as_ref())
 }
 
-/// The text of a file, within bounds.
-pub(super) fn read_text(path: &Path, shown: &str) -> Result<String, PlanFileError> {
-    let text = decode(read_bytes(path, shown)?, shown)?;
+/// The text of a file, within bounds, and not from outside of the directory.
+pub(super) fn read_text(path: &Path, root: &Path, shown: &str) -> Result<String, PlanFileError> {
+    let text = decode(read_bytes(path, root, shown)?, shown)?;
     Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
@@ -146,32 +155,34 @@ fn plan_of<'t>(
     Some((plan, windows))
 }
 
-/// Reads a file, but never more of it than a plan can have.
-pub(super) fn read_bytes(path: &Path, shown: &str) -> Result<Vec<u8>, PlanFileError> {
-    let failed = |error: std::io::Error| {
-        let message = format!("the file cannot be read: {error}");
-        let help = "check the path, and that this user may read it";
-        PlanFileError::from(Finding::about_file(shown, message, help))
+/// Reads a file, but never more of it than a plan can have, and nothing from outside of the directory.
+pub(super) fn read_bytes(path: &Path, root: &Path, shown: &str) -> Result<Vec<u8>, PlanFileError> {
+    let read = regular_file::read(path, Some(root), FILE_BYTES_MAX);
+    let finding = match read {
+        Ok(bytes) => return Ok(bytes),
+        Err(Unread::Io(error)) => {
+            let message = format!("the file cannot be read: {error}");
+            let help = "check the path, and that this user may read it";
+            Finding::about_file(shown, message, help)
+        }
+        Err(error @ Unread::Directory) => {
+            Finding::about_file(shown, error.to_string(), "name the plan files in it")
+        }
+        Err(error @ Unread::NotRegular) => {
+            let help = "name a file, or take it away if it lies among the plans";
+            Finding::about_file(shown, error.to_string(), help)
+        }
+        Err(error @ Unread::LeadsOut(_)) => {
+            let help =
+                "name the file that it leads to, or put a copy of it in the place of the link";
+            Finding::about_file(shown, error.to_string(), help)
+        }
+        Err(Unread::TooLarge(_)) => {
+            let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+            too_large(shown, length.max(FILE_BYTES_MAX + 1))
+        }
     };
-    // Before it is opened: to open a pipe waits until somebody writes into it.
-    let metadata = std::fs::metadata(path).map_err(failed)?;
-    if metadata.is_dir() {
-        let help = "name the plan files in it";
-        return Err(Finding::about_file(shown, "this is a directory", help).into());
-    }
-    if !metadata.is_file() {
-        let message = "this is a pipe, a socket or a device, and not a file";
-        let help = "name a file, or take it away if it lies among the plans";
-        return Err(Finding::about_file(shown, message, help).into());
-    }
-    let file = File::open(path).map_err(failed)?;
-    if metadata.len() > FILE_BYTES_MAX {
-        return Err(too_large(shown, metadata.len()).into());
-    }
-    let mut bytes = Vec::new();
-    let mut limited = file.take(FILE_BYTES_MAX + 1);
-    limited.read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
+    Err(finding.into())
 }
 
 pub(super) fn too_large(shown: &str, bytes: impl std::fmt::Display) -> Finding {

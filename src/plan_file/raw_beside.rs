@@ -31,6 +31,8 @@ pub(super) struct RawHook {
     pub(super) retries: Option<At<NumberText>>,
     /// What happens when all tries failed, before and after steps; by default `hold`, which pages a person.
     pub(super) on_failure: Option<At<RawChoice>>,
+    /// `true` lets what the command started in the background go on; by default it is ended with the command.
+    pub(super) detach: Option<At<bool>>,
 }
 
 /// When a hook is called.
@@ -131,6 +133,8 @@ pub(super) struct RawHalf {
     /// A command that prints how many of it run now.
     #[schemars(length(min = 1))]
     pub(super) running: Option<At<Vec<At<String>>>>,
+    /// `true` lets what `off` and `on` started in the background go on; by default it is ended with them.
+    pub(super) detach: Option<At<bool>>,
 }
 
 /// A step's weight, or `complete`.

@@ -20,6 +20,7 @@ use super::read;
 use super::read::At;
 use super::shapes::Complaint;
 use super::tree;
+use crate::reach::regular_file::directory_of;
 use crate::scenario::Alarm;
 use crate::scenario::Cluster;
 use crate::scenario::Evaluation;
@@ -112,7 +113,7 @@ enum RawMissing {
 /// Everything that is wrong with the file, or why it cannot be read.
 pub fn load_scenario(path: &Path) -> Result<Scenario, PlanFileError> {
     let shown = path.display().to_string();
-    let bytes = load::read_bytes(path, &shown)?;
+    let bytes = load::read_bytes(path, directory_of(path), &shown)?;
     let text = load::decode(bytes, &shown)?;
     parse_scenario(&text, &shown)
 }

@@ -38,6 +38,8 @@ pub struct HookRequest {
     pub key: String,
     /// The event, as JSON.
     pub input: String,
+    /// What a command leaves behind goes on without it.
+    pub detach: bool,
 }
 
 /// What came of a call of a hook.

@@ -9,8 +9,14 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 
 /// The first argument by which this program knows that it is to watch over a command: then come its parent's process id,
-/// and the command.
+/// what becomes of all that the command leaves behind ([`END`] or [`DETACH`]), and the command.
 pub const ATTACHED: &str = "__attached";
+
+/// What the command leaves behind is ended with it (RULES M12).
+pub const END: &str = "end";
+
+/// What the command leaves behind goes on.
+pub const DETACH: &str = "detach";
 
 /// The exit code of a command that cannot be started, as shells have it.
 pub(super) const NOT_FOUND: u8 = 127;
@@ -30,12 +36,20 @@ pub fn enable() {
 }
 
 /// The argv that runs this one attached, where that is wanted.
-pub(super) fn attached(argv: &[String]) -> Vec<String> {
-    let before = PROGRAM.get().map_or_else(Vec::new, |program| {
+pub(super) fn attached(argv: &[String], detach: bool) -> Vec<String> {
+    let mut all = Vec::new();
+    if let Some(program) = PROGRAM.get() {
+        let rest = if detach { DETACH } else { END };
         let parent = std::process::id().to_string();
-        vec![(*program).to_owned(), ATTACHED.to_owned(), parent]
-    });
-    before.into_iter().chain(argv.iter().cloned()).collect()
+        all.extend([
+            (*program).to_owned(),
+            ATTACHED.to_owned(),
+            parent,
+            rest.to_owned(),
+        ]);
+    }
+    all.extend_from_slice(argv);
+    all
 }
 
 /// Runs a command and ends as it ends, or ends it when the parent dies. `arguments` come after [`ATTACHED`].
@@ -56,10 +70,12 @@ pub fn attend(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn watched(arguments: &[OsString]) -> std::io::Result<u8> {
     use std::os::unix::process::ExitStatusExt;
 
-    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+    use rustix::process::{
+        Signal, getpid, getppid, set_child_subreaper, set_parent_process_death_signal,
+    };
     use tokio::signal::unix::{SignalKind, signal};
 
-    let [parent, program, rest @ ..] = arguments else {
+    let [parent, left, program, rest @ ..] = arguments else {
         return Err(std::io::ErrorKind::InvalidInput.into());
     };
     let parent: Option<i32> = parent.to_str().and_then(|text| text.parse().ok());
@@ -72,15 +88,26 @@ fn watched(arguments: &[OsString]) -> std::io::Result<u8> {
         if getppid().map(|pid| pid.as_raw_nonzero().get()) != parent {
             return Err(std::io::Error::other("whoever wanted it is gone"));
         }
+        let ends_rest = left != DETACH;
+        if ends_rest {
+            // Whatever loses its parent below here becomes this process's child, also from another session.
+            set_child_subreaper(Some(getpid()))?;
+        }
         let mut child = tokio::process::Command::new(program).args(rest).spawn()?;
         tokio::select! {
             status = child.wait() => {
                 let status = status?;
+                if ends_rest {
+                    end_children().await;
+                }
                 let signal = status.signal().map(|signal| signal.saturating_add(128));
                 let code = status.code().or(signal);
                 Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
             }
             _ = orphaned.recv() => {
+                if ends_rest {
+                    end_children().await;
+                }
                 end_all();
                 child.kill().await?;
                 Ok(u8::MAX)
@@ -92,6 +119,51 @@ fn watched(arguments: &[OsString]) -> std::io::Result<u8> {
 #[cfg(not(target_os = "linux"))]
 fn watched(_: &[OsString]) -> std::io::Result<u8> {
     Err(std::io::ErrorKind::Unsupported.into())
+}
+
+/// How often the children are looked for: what they started becomes a child of this process only when they end.
+#[cfg(target_os = "linux")]
+const LOOKS_MAX: usize = 1000;
+
+/// Ends all children of this process, and what becomes its child by that.
+#[cfg(target_os = "linux")]
+async fn end_children() {
+    use rustix::process::{Signal, WaitOptions, kill_process, waitpid};
+
+    for _ in 0..LOOKS_MAX {
+        match waitpid(None, WaitOptions::NOHANG) {
+            // One was reaped; there may be more.
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                for child in children() {
+                    kill_process(child, Signal::KILL).ok();
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+            // There is none.
+            Err(_) => return,
+        }
+    }
+}
+
+/// The children of this process. None of them is reaped meanwhile, so that their ids are their own.
+#[cfg(target_os = "linux")]
+fn children() -> Vec<rustix::process::Pid> {
+    let me = std::process::id().to_string();
+    let mut children = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Ok(id) = name.parse() else { continue };
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // `proc(5)`: after the program's name, which may hold anything, come the state and the parent.
+        let parent = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_whitespace().nth(1));
+        if parent == Some(me.as_str()) {
+            children.extend(rustix::process::Pid::from_raw(id));
+        }
+    }
+    children
 }
 
 /// Ends everything in this process's group, and so this process, if the group is its own.

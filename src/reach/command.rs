@@ -34,6 +34,8 @@ pub struct Run<'call> {
     /// How much of its standard output and error is kept, in bytes each; the rest is read and thrown away, so that
     /// nobody blocks.
     pub keep_bytes: u64,
+    /// Whether what it started goes on once it has ended in time; else that is ended with it.
+    pub detach: bool,
 }
 
 /// How a command ended.
@@ -49,7 +51,8 @@ pub struct Ran {
     pub failure: String,
 }
 
-/// Runs a command, and waits until it ends, or ends it at the limit with all that it started. So does dropping this.
+/// Runs a command, and waits until it ends, or ends it at the limit; and then all that it started, unless it was told to
+/// `detach` that. So does dropping this.
 ///
 /// # Errors
 /// Why it cannot be started, or that it took too long.
@@ -57,7 +60,7 @@ pub async fn run(call: Run<'_>) -> Result<Ran, String> {
     let Some(program) = call.argv.first() else {
         return Err("the command is empty".to_owned());
     };
-    let argv = attached(call.argv);
+    let argv = attached(call.argv, call.detach);
     let mut command = Command::new(&argv[0]);
     command.args(&argv[1..]).kill_on_drop(true);
     command.envs(call.environment.iter().copied());
@@ -101,7 +104,13 @@ pub async fn run(call: Run<'_>) -> Result<Ran, String> {
         let limit = call.limit.as_secs();
         return Err(format!("`{program}` did not end within {limit} s"));
     };
-    group.disarm();
+    if call.detach || argv.len() > call.argv.len() {
+        // If it ran attached, the process that watched over it has ended the rest.
+        group.disarm();
+    } else {
+        // The leader was reaped a moment ago: as long as anything is left in the group, its id stays its own.
+        group.kill();
+    }
     let status = status.map_err(|error| format!("`{program}`: {error}"))?;
     if talking {
         // Whether or not the rest comes in time, what was read until now is kept.
@@ -160,7 +169,7 @@ impl Group {
         Self {}
     }
 
-    /// The leader was reaped: its id may be somebody else's now.
+    /// Nothing is left to end, or it is not to be ended; and the leader's id may be somebody else's now.
     fn disarm(&mut self) {
         #[cfg(unix)]
         {
@@ -168,7 +177,7 @@ impl Group {
         }
     }
 
-    /// Ends every process of the group. Called only before the leader is reaped, while its id is still its own.
+    /// Ends every process of the group. Called before the leader is reaped or right after it, while its id is still its own.
     fn kill(&mut self) {
         #[cfg(unix)]
         if let Some(leader) = self.leader.take()

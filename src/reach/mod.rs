@@ -1,8 +1,11 @@
 //! Calls that leave this process and are no AWS SDK's: commands, bounded in time and output, plain HTTP,
-//! and the files of secrets.
+//! the files of secrets, and the file system where it may hang or belong to others.
 
+pub mod aside;
 pub mod attached;
 pub mod command;
 pub mod http;
+pub mod private;
+pub mod regular_file;
 mod secret_file;
 pub mod secrets;

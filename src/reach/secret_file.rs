@@ -1,9 +1,15 @@
 //! Reading a secret's file without letting it hold anybody up.
 
-use std::fs::File;
-use std::io::Read;
-use std::sync::mpsc;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
+
+use super::aside::Aside;
+use super::regular_file;
+use super::regular_file::Unread;
 
 /// The longest secret in a file, in bytes.
 const BYTES_MAX: u64 = 64 * 1024;
@@ -12,38 +18,35 @@ const BYTES_MAX: u64 = 64 * 1024;
 /// keep them.
 const WITHIN: Duration = Duration::from_millis(500);
 
-/// The text of a file, at most 64 KiB.
+/// The reading of each file. One that hangs is waited for once, and takes one thread, however often it is asked for.
+static READING: Mutex<BTreeMap<String, Arc<Aside>>> = Mutex::new(BTreeMap::new());
+
+/// The text of a file, at most 64 KiB. Links are followed wherever they lead: the path was written down for this file.
 ///
 /// # Errors
 /// That it cannot be read, is no regular file, is too large, is not UTF-8, or does not answer within half a second; with the
 /// path, never with what it holds.
 pub(super) fn read(path: &str) -> Result<String, String> {
-    let (sender, receiver) = mpsc::channel();
+    let aside = {
+        let mut reading = READING.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(reading.entry(path.to_owned()).or_default())
+    };
     let (place, failed) = (path.to_owned(), format!("the file {path} cannot be read"));
-    std::thread::spawn(move || {
-        // Nobody listens any more where this came too late.
-        sender.send(text(&place)).unwrap_or_default();
-    });
-    match receiver.recv_timeout(WITHIN) {
-        Ok(Ok(text)) => Ok(text),
-        Ok(Err(why)) => Err(format!("{failed}: {why}")),
-        Err(_) => Err(format!("{failed}: it does not answer")),
+    match aside.within(WITHIN, move || text(&place)) {
+        Some(Ok(text)) => Ok(text),
+        Some(Err(why)) => Err(format!("{failed}: {why}")),
+        None => Err(format!("{failed}: it does not answer")),
     }
 }
 
 fn text(path: &str) -> Result<String, String> {
-    let why = |error: std::io::Error| error.to_string();
-    // Before it is opened: to open a pipe waits for whoever writes into it.
-    if !std::fs::metadata(path).map_err(why)?.is_file() {
-        return Err("it is no regular file".to_owned());
-    }
-    let mut text = String::new();
-    let mut limited = File::open(path).map_err(why)?.take(BYTES_MAX + 1);
-    limited.read_to_string(&mut text).map_err(why)?;
-    if u64::try_from(text.len()).is_ok_and(|length| length > BYTES_MAX) {
-        return Err("it is too large for a secret".to_owned());
-    }
-    Ok(text)
+    let read = regular_file::read(Path::new(path), None, BYTES_MAX);
+    let bytes = read.map_err(|error| match error {
+        Unread::Directory | Unread::NotRegular => "it is no regular file".to_owned(),
+        Unread::TooLarge(_) => "it is too large for a secret".to_owned(),
+        Unread::Io(_) | Unread::LeadsOut(_) => error.to_string(),
+    })?;
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ fn attached(folder: &std::path::Path, script: &str) -> Command {
     shell.current_dir(folder).stdin(Stdio::null()).args([
         "sh",
         "-c",
-        &format!("setsid {program} __attached $$ sh -c '{script}'; echo $? > code"),
+        &format!("setsid {program} __attached $$ end sh -c '{script}'; echo $? > code"),
     ]);
     shell
 }
@@ -31,6 +31,32 @@ fn a_command_and_what_it_started_end_with_a_parent_that_is_killed() {
     pause(Duration::from_secs(5));
     assert!(!late("child"), "the command went on");
     assert!(!late("grandchild"), "what it started went on");
+}
+
+#[test]
+fn what_a_command_leaves_behind_ends_with_it_unless_it_is_detached() {
+    for (rest, goes_on) in [("end", false), ("detach", true)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        // One in the group, and one in a session of its own.
+        let script = "(sleep 2; touch group) & setsid sh -c \"sleep 2; touch session\" & exit 0";
+        let program = env!("CARGO_BIN_EXE_cutover");
+        let command =
+            format!("setsid {program} __attached $$ {rest} sh -c '{script}'; echo $? > code");
+        let mut shell = Command::new("sh");
+        shell.current_dir(folder.path()).stdin(Stdio::null());
+        let ended = shell.args(["-c", &command]).status().expect("a shell");
+        assert!(ended.success());
+        let code = fs::read_to_string(folder.path().join("code")).expect("a code");
+        assert_eq!(code.trim(), "0");
+        let there = |name: &str| folder.path().join(name).exists();
+        if goes_on {
+            let both = until(|| (there("group") && there("session")).then_some(()));
+            assert!(both.is_some(), "what was detached was ended");
+        } else {
+            pause(Duration::from_secs(4));
+            assert!(!there("group") && !there("session"), "it went on");
+        }
+    }
 }
 
 #[test]
@@ -52,7 +78,7 @@ fn whoever_comes_after_the_death_of_its_parent_starts_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("file");
     let mut orphan = Command::new(env!("CARGO_BIN_EXE_cutover"));
-    orphan.args(["__attached", "1", "touch"]).arg(&file);
+    orphan.args(["__attached", "1", "end", "touch"]).arg(&file);
     let said = orphan.output().expect("it runs");
     assert_eq!(said.status.code(), Some(127));
     assert!(!file.exists());

@@ -21,6 +21,7 @@ fn request(action: HookAction) -> HookRequest {
         timeout: Duration::from_secs(5),
         key: "api/1/2/before_step/1".to_owned(),
         input: r#"{"hook":"before_step"}"#.to_owned(),
+        detach: false,
     }
 }
 

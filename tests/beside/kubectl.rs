@@ -114,6 +114,7 @@ async fn commands_say_whether_a_job_is_on_and_how_many_run() {
         )),
         state: shell(format!("cut -d' ' -f1 '{}'", file.display())),
         running: Some(shell("echo 3".to_owned())),
+        detach: false,
     };
     let (jobs, aws) = (
         RealJobs::new(Arc::new(SimJobs::default())),

@@ -15,32 +15,32 @@ use crate::support::program::Program;
 use crate::support::server::TestBed;
 
 /// The cutover of most tests.
-pub(super) const NAME: &str = "api";
+pub(crate) const NAME: &str = "api";
 /// Where its alarms are.
-pub(super) const REGION: &str = "eu-west-1";
+pub(crate) const REGION: &str = "eu-west-1";
 /// Its gates.
-pub(super) const GATES: [&str; 2] = ["api-5xx", "api-p99"];
+pub(crate) const GATES: [&str; 2] = ["api-5xx", "api-p99"];
 /// Its fallback alarm.
-pub(super) const FALLBACK: &str = "old-unhealthy";
+pub(crate) const FALLBACK: &str = "old-unhealthy";
 /// The file of its plan.
-pub(super) const PLAN: &str = "plans/api.yaml";
+pub(crate) const PLAN: &str = "plans/api.yaml";
 /// Its ladder, with the start.
-pub(super) const LADDER: [(u8, u8); 4] = [(100, 0), (90, 10), (50, 50), (0, 100)];
+pub(crate) const LADDER: [(u8, u8); 4] = [(100, 0), (90, 10), (50, 50), (0, 100)];
 
 /// A plan file in the making. Its groups are those of the scene.
 #[derive(Debug, Clone)]
-pub(super) struct Plan {
-    pub(super) name: String,
+pub(crate) struct Plan {
+    pub(crate) name: String,
     /// Weight, bake, and whether a person must approve.
-    pub(super) steps: Vec<(&'static str, &'static str, bool)>,
-    pub(super) settle: &'static str,
-    pub(super) role_arn: Option<String>,
-    pub(super) gates: Vec<String>,
-    pub(super) fallbacks: Vec<String>,
+    pub(crate) steps: Vec<(&'static str, &'static str, bool)>,
+    pub(crate) settle: &'static str,
+    pub(crate) role_arn: Option<String>,
+    pub(crate) gates: Vec<String>,
+    pub(crate) fallbacks: Vec<String>,
     /// Zone, name and type.
-    pub(super) records: Vec<(String, String, &'static str)>,
+    pub(crate) records: Vec<(String, String, &'static str)>,
     /// More of the file.
-    pub(super) more: String,
+    pub(crate) more: String,
 }
 
 impl Default for Plan {
@@ -65,7 +65,7 @@ impl Default for Plan {
 
 impl Plan {
     /// Only the first step's bake differs: it never ends within a test.
-    pub(super) fn resting_at_first_step() -> Self {
+    pub(crate) fn resting_at_first_step() -> Self {
         Self {
             steps: vec![
                 ("10%", "1h", false),
@@ -76,7 +76,7 @@ impl Plan {
         }
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut lines = vec!["version: 1".to_owned(), format!("name: {}", self.name)];
         if let Some(role_arn) = &self.role_arn {
             lines.push(format!("aws: {{ role_arn: '{role_arn}' }}"));
@@ -113,10 +113,10 @@ const GROUPS: [(&str, &str, &str); 3] = [
 ];
 
 /// A world with two zones and three green alarms, and the program beside it.
-pub(super) struct Scene {
+pub(crate) struct Scene {
     // Dropped first: the program must not outlive what it talks to.
     program: Program,
-    pub(super) bed: TestBed,
+    pub(crate) bed: TestBed,
     zones: BTreeMap<String, ZoneId>,
 }
 
@@ -130,7 +130,7 @@ impl Deref for Scene {
 
 impl Scene {
     /// The world, and the plan in its file.
-    pub(super) fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan) -> Self {
         let scene = Self::empty();
         for (zone, name, kind) in GROUPS {
             scene.add_group(zone, name, kind);
@@ -143,7 +143,7 @@ impl Scene {
     }
 
     /// The two zones, without records and alarms.
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let bed = TestBed::start();
         let zones = ["example.com", "example.net"].map(|name| {
             let new = NewZone {
@@ -162,12 +162,12 @@ impl Scene {
     }
 
     /// Writes a plan to its file.
-    pub(super) fn plan(&self, plan: &Plan) {
+    pub(crate) fn plan(&self, plan: &Plan) {
         self.write(&format!("plans/{}.yaml", plan.name), &plan.text());
     }
 
     /// A weighted group at 100 and 0: aliases for addresses, or else a value.
-    pub(super) fn add_group(&self, zone: &str, name: &str, kind: &str) {
+    pub(crate) fn add_group(&self, zone: &str, name: &str, kind: &str) {
         let members = [("eks", 100), ("ecs", 0)].map(|(identifier, weight)| {
             let target = format!("{identifier}.example.org.");
             let record = match kind {
@@ -184,35 +184,35 @@ impl Scene {
     }
 
     /// An alarm that has been green for an hour.
-    pub(super) fn add_alarm(&self, name: &str) {
+    pub(crate) fn add_alarm(&self, name: &str) {
         let at = self.bed.now() - SignedDuration::from_hours(1);
         let model = &mut self.bed.world().cloudwatch;
         model.set_state(REGION, name, AlarmState::Ok, at);
     }
 
     /// Puts an alarm into a state, now.
-    pub(super) fn set_alarm(&self, name: &str, state: AlarmState) {
+    pub(crate) fn set_alarm(&self, name: &str, state: AlarmState) {
         let now = self.bed.now();
         let model = &mut self.bed.world().cloudwatch;
         model.set_state(REGION, name, state, now);
     }
 
     /// Turns an alarm red.
-    pub(super) fn red(&self, name: &str) {
+    pub(crate) fn red(&self, name: &str) {
         self.set_alarm(name, AlarmState::Alarm);
     }
 
     /// Turns an alarm green.
-    pub(super) fn green(&self, name: &str) {
+    pub(crate) fn green(&self, name: &str) {
         self.set_alarm(name, AlarmState::Ok);
     }
 
-    pub(super) fn zone(&self, name: &str) -> &ZoneId {
+    pub(crate) fn zone(&self, name: &str) -> &ZoneId {
         self.zones.get(name).expect("a zone of the scene")
     }
 
     /// All weights that a group ever had, the first ones included, as old and new.
-    pub(super) fn weights(&self, zone: &str, name: &str, kind: &str) -> Vec<(u8, u8)> {
+    pub(crate) fn weights(&self, zone: &str, name: &str, kind: &str) -> Vec<(u8, u8)> {
         let world = self.bed.world();
         let group = group_name(name, kind);
         let writes = world.route53.weight_writes_of(self.zone(zone), &group);
@@ -225,12 +225,12 @@ impl Scene {
     }
 
     /// All weights that each group of the scene ever had.
-    pub(super) fn all_weights(&self) -> [Vec<(u8, u8)>; 3] {
+    pub(crate) fn all_weights(&self) -> [Vec<(u8, u8)>; 3] {
         GROUPS.map(|(zone, name, kind)| self.weights(zone, name, kind))
     }
 
     /// Checks all weights that each group of the scene ever had.
-    pub(super) fn assert_weights(&self, expected: &[(u8, u8)]) {
+    pub(crate) fn assert_weights(&self, expected: &[(u8, u8)]) {
         for (zone, name, kind) in GROUPS {
             let written = self.weights(zone, name, kind);
             let everything = || self.everything(NAME);
@@ -239,7 +239,7 @@ impl Scene {
     }
 
     /// All record sets, as they are now.
-    pub(super) fn images(&self) -> Vec<StoredRecord> {
+    pub(crate) fn images(&self) -> Vec<StoredRecord> {
         let world = self.bed.world();
         let zones = self.zones.values().map(|id| {
             let zone = world.route53.zone(&Account::default(), id);
@@ -250,7 +250,7 @@ impl Scene {
     }
 
     /// Sets both weights of the CNAME group at once, as somebody else would.
-    pub(super) fn foreign_weights(&self, old: u8, new: u8) {
+    pub(crate) fn foreign_weights(&self, old: u8, new: u8) {
         let (zone, name, kind) = GROUPS[2];
         let now = self.bed.now();
         let world = &mut self.bed.world().route53;
@@ -274,13 +274,13 @@ impl Scene {
     }
 
     /// The weights of the CNAME group that were ever there.
-    pub(super) fn cname_weights(&self) -> Vec<(u8, u8)> {
+    pub(crate) fn cname_weights(&self) -> Vec<(u8, u8)> {
         let (zone, name, kind) = GROUPS[2];
         self.weights(zone, name, kind)
     }
 
     /// How often an operation was called.
-    pub(super) fn calls(&self, operation: &str) -> usize {
+    pub(crate) fn calls(&self, operation: &str) -> usize {
         self.bed.counts().get(operation).copied().unwrap_or(0)
     }
 }

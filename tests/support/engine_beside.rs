@@ -275,6 +275,7 @@ pub(crate) fn hook(at: HookPoint) -> Hook {
         timeout: SignedDuration::from_secs(30),
         retries: 2,
         on_failure: HoldOrRevert::Hold,
+        detach: false,
     }
 }
 

@@ -181,7 +181,7 @@ impl Program {
         format!("{}{}\n{}", history.stdout, history.stderr, self.logs())
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
         command
             .args(args)

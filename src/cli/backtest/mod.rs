@@ -19,7 +19,7 @@ use jiff::tz::TimeZone;
 use super::args;
 use super::args::Moment;
 use super::context::Context;
-use super::context::runtime;
+use super::context::block_on;
 use super::error::Expected;
 use super::exit::Exit;
 use super::plans;
@@ -53,7 +53,7 @@ pub fn run(context: &mut Context<'_>, args: &args::Backtest) -> Result<Exit> {
     } else {
         let (since, until) = span(args, context.clock.now())?;
         let clock = Arc::new(context.clock);
-        runtime()?.block_on(async {
+        block_on(async {
             let aws = connect(Options::from_environment(clock)).await;
             past::read(context, &sources, &aws.signals, (since, until)).await
         })?

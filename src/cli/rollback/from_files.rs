@@ -13,7 +13,7 @@ use super::journaled::{self, Telling, Told};
 use super::progress::Progress;
 use super::stored;
 use crate::cli::args::Rollback;
-use crate::cli::context::{Context, runtime};
+use crate::cli::context::{Context, block_on};
 use crate::cli::error::Expected;
 use crate::cli::exit::Exit;
 use crate::cli::run::outside;
@@ -37,7 +37,7 @@ const AGAIN_AFTER_MAX: Duration = Duration::from_mins(1);
 pub(super) fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
     let (files, names) = files_and_names(args);
     let images = stored::read_all(&files)?;
-    runtime()?.block_on(async {
+    block_on(async {
         let images = only_of(context, images, &names).await?;
         let records = records_shown(&images);
         refuse_rises(&images, args.force, &records)?;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::cli::books::Books;
-use crate::cli::context::runtime;
+use crate::cli::context::block_on;
 use crate::cli::operate::{RACES_MAX, actor};
 use crate::engine::commands::{RollbackNeed, rollback};
 use crate::engine::event::RevertMode;
@@ -47,10 +47,11 @@ pub(super) async fn groups_of(url: &str, names: &[String]) -> Option<BTreeSet<Pl
 }
 
 fn read_groups(url: &str, names: &[String]) -> Option<BTreeSet<Place>> {
-    let books = runtime().ok()?.block_on(async {
-        let journal = open(url, Open::ReadOnly).ok()?;
-        Books::read(journal.as_ref()).await.ok()
-    })?;
+    let books = block_on(async {
+        let journal = open(url, Open::ReadOnly)?;
+        Ok(Books::read(journal.as_ref()).await?)
+    });
+    let books = books.ok()?;
     let named = crate::cli::names::resolve(names, &books.names()).ok()?;
     let mut places = BTreeSet::new();
     for state in books.whole() {
@@ -87,10 +88,9 @@ impl Telling {
         let (url, reason) = (url.to_owned(), reason.map(str::to_owned));
         let (answer, answered) = oneshot::channel();
         std::thread::spawn(move || {
-            let told = match runtime() {
-                Ok(runtime) => runtime.block_on(tell(&url, &places, reason.as_deref(), now)),
-                Err(error) => Err(JournalError::Down(error.to_string())),
-            };
+            let telling = async { Ok(tell(&url, &places, reason.as_deref(), now).await) };
+            let told = block_on(telling);
+            let told = told.unwrap_or_else(|error| Err(JournalError::Down(error.to_string())));
             answer.send(told)
         });
         Self(answered)

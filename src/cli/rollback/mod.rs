@@ -20,14 +20,16 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::cli::args::{Rollback, SHORTENED};
-use crate::cli::break_glass::BreakGlassDirectory;
-use crate::cli::context::{Context, runtime};
+use crate::cli::break_glass::BreakGlassBeside;
+use crate::cli::context::{Context, block_on};
 use crate::cli::error::Expected;
 use crate::cli::exit::Exit;
 use crate::cli::names::{Named, has_labels, resolve};
 use crate::cli::operate::{Desk, Order, say, write, write_all};
 use crate::cli::outcome;
-use crate::cli::run::{outside, settings, stop_signal};
+use crate::cli::output::Output;
+use crate::cli::run::{outside, settings};
+use crate::cli::signals::Stopping;
 use aftermath::Aftermath;
 use calls::{Calls, counted, groups_shown};
 use damaged::Damaged;
@@ -59,7 +61,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// No such cutover, nobody confirms, it has completed; or the journal cannot be read.
-pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
+pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Result<Exit> {
     if !args.from.is_empty() {
         return from_files::run(context, args);
     }
@@ -67,7 +69,7 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
         let hint = "`cutover rollback NAME…`, `--all`, `-l KEY=VALUE`, or without the journal `--from FILE…`";
         return Err(Expected::usage("it is not said what is to go back", Some(hint)).into());
     }
-    runtime()?.block_on(async {
+    block_on(async {
         let desk = Desk::open(context).await;
         if desk.is_err() {
             context.note(WITHOUT_JOURNAL)?;
@@ -114,7 +116,7 @@ pub fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
         let clock = context.clock;
         // Neither waits for the other.
         let (gone, ()) = tokio::join!(
-            go(context, &mut desk, args, (&going, &ended, &damaged), until),
+            go(context, &mut desk, args, (&going, &ended, &damaged), until, output),
             damaged.write(Arc::clone(&dns), &clock, until),
         );
         let told = damaged.tell(context, &desk, args, dns.as_ref()).await?;
@@ -129,6 +131,7 @@ async fn go(
     args: &Rollback,
     (going, ended, damaged): (&[(CutoverName, bool)], &[CutoverName], &Damaged),
     until: Instant,
+    output: &Output,
 ) -> Result<Exit> {
     if going.is_empty() {
         let states = ended.iter().map(|name| desk.books.state(name));
@@ -156,7 +159,7 @@ async fn go(
     if let (true, Some((name, _))) = (names.is_empty(), going.first()) {
         need(args, &desk.books.state(name)?)?;
     }
-    take_back(context, desk, args, (&names, ended, damaged), until).await
+    take_back(context, desk, args, (&names, ended, damaged), until, output).await
 }
 
 /// The cutovers that are named, or all unfinished ones.
@@ -400,10 +403,11 @@ async fn take_back(
     args: &Rollback,
     (names, ended, damaged): (&[CutoverName], &[CutoverName], &Damaged),
     until: Instant,
+    output: &Output,
 ) -> Result<Exit> {
     let mut outside = outside(context, Arc::clone(&desk.journal)).await;
     outside.break_glass = break_glass(context, args)
-        .map(|directory| -> Arc<dyn BreakGlass> { Arc::new(BreakGlassDirectory::new(directory)) });
+        .map(|directory| -> Arc<dyn BreakGlass> { Arc::new(BreakGlassBeside::new(directory)) });
     let states = names.iter().map(|name| desk.books.state(name));
     let (mut aftermath, mut groups) = (Aftermath::default(), 0);
     for state in states {
@@ -428,7 +432,12 @@ async fn take_back(
             ..settings(scope)
         },
     );
-    let stop = stop_signal()?;
+    let stopping = Stopping {
+        on_hangup: false,
+        hung: Exit::RevertUnfinished,
+        output: output.clone(),
+    };
+    let stop = stopping.signal()?;
     let stop = async {
         tokio::select! { () = stop => {}, () = tokio::time::sleep_until(until) => {} }
     };

@@ -2,13 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::cli::break_glass::zone_of;
+use crate::cli::break_glass::{FILE_BYTES_MAX, zone_of};
 use crate::cli::error::Expected;
 use crate::engine::record::{AliasTarget, GroupImage, RecordSet};
 use crate::engine::units::{DnsName, Weight, ZoneId};
+use crate::reach::aside::Aside;
+use crate::reach::regular_file::{self, directory_of};
+
+/// How long a file may take.
+const READ_WITHIN: Duration = Duration::from_secs(5);
 
 /// A change batch as the AWS command line takes it, as far as ours have it.
 #[derive(Clone, Deserialize)]
@@ -103,12 +109,30 @@ fn read(path: &Path) -> Result<Vec<GroupImage>, Refusal> {
             "name it as `run` does, by the zone's ID and a number: Z0123456789ABC-01.json";
         (why, instead)
     })?;
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = text(path).map_err(|why| {
         let instead =
             "name the files as they lie in the break-glass directory: .cutover/break-glass/*.json";
-        (error.to_string(), instead)
+        (why, instead)
     })?;
     pairs(&zone, &text)
+}
+
+/// The text of a file: a regular one, within bounds, not from outside of its directory, and in time (RULES M3).
+fn text(path: &Path) -> Result<String, String> {
+    let place = path.to_owned();
+    let read = Aside::default().within(READ_WITHIN, move || {
+        regular_file::read(&place, Some(directory_of(&place)), FILE_BYTES_MAX)
+    });
+    let bytes = match read {
+        Some(read) => read.map_err(|error| error.to_string())?,
+        None => {
+            return Err(format!(
+                "it does not answer within {} s",
+                READ_WITHIN.as_secs()
+            ));
+        }
+    };
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
 
 /// The groups of a change batch for this zone.

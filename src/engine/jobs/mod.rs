@@ -117,6 +117,9 @@ pub enum JobHalf {
         /// Prints how many of it run now.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         running: Option<Vec<String>>,
+        /// What `off` and `on` leave behind goes on without them; else it is ended with them.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        detach: bool,
     },
 }
 

@@ -1,0 +1,459 @@
+//! Standard output and standard error: written by threads of their own, so that nobody who acts waits for a reader
+//! (RULES M1, M2).
+//!
+//! What a command prints, notes and logs is put into a bounded queue. A thread for each of the two streams writes it. If a
+//! stream cannot be written (closed pipe, full disk, lost terminal), the text is lost, and the command goes on.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anstream::adapter::strip_bytes;
+use anstream::{AutoStream, ColorChoice};
+
+/// How much text waits for a reader, in bytes for each stream.
+const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How long a command that acts waits at its end, or before it asks, until its output is written.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long one stream waits for what was said on the other before, so that the two keep their order on a terminal.
+const ORDER_WITHIN: Duration = Duration::from_millis(200);
+
+/// How long the writer waits if the stream says that it would block.
+const AGAIN_AFTER: Duration = Duration::from_millis(10);
+
+/// What happens if nobody reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// The command waits until there is room, as `cat` does: its output is all that it is for.
+    ForReader,
+    /// The command never waits; what finds no room is dropped and counted.
+    None,
+}
+
+/// The two streams of this process.
+#[derive(Clone)]
+pub struct Output(Arc<Shared>);
+
+/// One of the two streams. Writing to it never fails.
+#[derive(Clone)]
+pub struct Stream {
+    shared: Arc<Shared>,
+    which: Which,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Out,
+    Err,
+}
+
+struct Shared {
+    patience: Patience,
+    queues: Mutex<Queues>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queues {
+    out: Queue,
+    err: Queue,
+}
+
+/// What waits for one stream.
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Piece>,
+    bytes: usize,
+    /// How many texts have been queued so far.
+    queued: u64,
+    /// How many of them have been written or given up.
+    ended: u64,
+    /// The other stream waits in vain for this one.
+    stuck: bool,
+    /// No thread writes this stream.
+    unserved: bool,
+    /// How many texts were lost since that was last said.
+    lost: u64,
+    /// Why the last one that was lost could not be written.
+    error: Option<io::Error>,
+}
+
+struct Piece {
+    text: Vec<u8>,
+    /// How many texts had been queued for the other stream before this one.
+    after: u64,
+}
+
+impl Queues {
+    fn of(&mut self, which: Which) -> &mut Queue {
+        match which {
+            Which::Out => &mut self.out,
+            Which::Err => &mut self.err,
+        }
+    }
+}
+
+impl Queue {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.waiting.is_empty() || self.bytes + bytes <= QUEUE_BYTES_MAX
+    }
+
+    fn is_drained(&self) -> bool {
+        self.ended == self.queued
+    }
+}
+
+impl Which {
+    fn other(self) -> Self {
+        match self {
+            Self::Out => Self::Err,
+            Self::Err => Self::Out,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Out => "standard output",
+            Self::Err => "standard error",
+        }
+    }
+
+    /// The stream itself, past the buffer and the lock of the standard library.
+    fn file(self) -> io::Result<File> {
+        let owned = match self {
+            Self::Out => io::stdout().as_fd().try_clone_to_owned(),
+            Self::Err => io::stderr().as_fd().try_clone_to_owned(),
+        };
+        owned.map(File::from)
+    }
+
+    /// Returns true if styles must be taken out of what is written there.
+    fn is_plain(self) -> bool {
+        let choice = match self {
+            Self::Out => AutoStream::choice(&io::stdout()),
+            Self::Err => AutoStream::choice(&io::stderr()),
+        };
+        choice == ColorChoice::Never
+    }
+}
+
+impl Output {
+    /// Starts the writers.
+    pub fn start(patience: Patience) -> Self {
+        let output = Self::of(patience);
+        for which in [Which::Out, Which::Err] {
+            match which.file() {
+                Ok(file) => output.serve(which, file, which.is_plain()),
+                Err(_) => output.0.queues().of(which).unserved = true,
+            }
+        }
+        output
+    }
+
+    fn of(patience: Patience) -> Self {
+        Self(Arc::new(Shared {
+            patience,
+            queues: Mutex::default(),
+            changed: Condvar::new(),
+        }))
+    }
+
+    /// Writes a stream from a thread of its own. Without one its texts are lost.
+    fn serve(&self, which: Which, target: impl Write + Send + 'static, plain: bool) {
+        let shared = Arc::clone(&self.0);
+        let writer = thread::Builder::new().name(which.name().to_owned());
+        let started = writer.spawn(move || write_on(&shared, which, target, plain));
+        if started.is_err() {
+            self.0.queues().of(which).unserved = true;
+        }
+    }
+
+    /// Where results go.
+    pub fn out(&self) -> Stream {
+        self.stream(Which::Out)
+    }
+
+    /// Where messages and the log go.
+    pub fn err(&self) -> Stream {
+        self.stream(Which::Err)
+    }
+
+    fn stream(&self, which: Which) -> Stream {
+        Stream {
+            shared: Arc::clone(&self.0),
+            which,
+        }
+    }
+
+    /// Waits until everything is written, a command that acts no longer than a second. Says on standard error if standard
+    /// output could not be written, unless its reader just went away.
+    pub fn finish(&self) {
+        self.0.drain(Which::Out);
+        let error = self.0.queues().out.error.take();
+        if let Some(error) = error.filter(|error| error.kind() != ErrorKind::BrokenPipe) {
+            let said = format!(
+                "warning: standard output cannot be written, part of it is lost: {error}\n"
+            );
+            self.0.push(Which::Err, said.as_bytes());
+        }
+        self.0.drain(Which::Err);
+    }
+}
+
+impl Shared {
+    /// A panic elsewhere leaves the queues whole.
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, queues: MutexGuard<'a, Queues>) -> MutexGuard<'a, Queues> {
+        let waited = self.changed.wait(queues);
+        waited.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, which: Which, text: &[u8]) {
+        let mut queues = self.queues();
+        if self.patience == Patience::ForReader {
+            while !queues.of(which).has_room(text.len()) && !queues.of(which).unserved {
+                queues = self.wait(queues);
+            }
+        }
+        let after = queues.of(which.other()).queued;
+        let queue = queues.of(which);
+        if queue.unserved || !queue.has_room(text.len()) {
+            queue.lost += 1;
+            return;
+        }
+        queue.bytes += text.len();
+        queue.queued += 1;
+        queue.waiting.push_back(Piece {
+            text: text.to_vec(),
+            after,
+        });
+        drop(queues);
+        self.changed.notify_all();
+    }
+
+    /// Waits until everything that was queued for a stream is written or given up.
+    fn drain(&self, which: Which) {
+        let mut queues = self.queues();
+        match self.patience {
+            Patience::ForReader => {
+                while !queues.of(which).is_drained() {
+                    queues = self.wait(queues);
+                }
+            }
+            Patience::None => {
+                let waits = |queues: &mut Queues| !queues.of(which).is_drained();
+                let waited = self.changed.wait_timeout_while(queues, FLUSH_WITHIN, waits);
+                drop(waited);
+            }
+        }
+    }
+
+    /// The next text for a stream, after what was said on the other one before it.
+    fn next(&self, which: Which) -> Vec<u8> {
+        let mut queues = self.queues();
+        let piece = loop {
+            match queues.of(which).waiting.pop_front() {
+                Some(piece) => break piece,
+                None => queues = self.wait(queues),
+            }
+        };
+        let behind = |queues: &mut Queues| {
+            let other = queues.of(which.other());
+            other.ended < piece.after && !other.stuck && !other.unserved
+        };
+        let waited = self
+            .changed
+            .wait_timeout_while(queues, ORDER_WITHIN, behind);
+        let (mut queues, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            // It is asked again once it has written something.
+            queues.of(which.other()).stuck = true;
+        }
+        piece.text
+    }
+
+    /// Notes how a text ended. Returns how many were lost before, if this one was written.
+    fn ended(&self, which: Which, bytes: usize, written: io::Result<()>) -> u64 {
+        let mut queues = self.queues();
+        let queue = queues.of(which);
+        queue.bytes -= bytes;
+        queue.ended += 1;
+        queue.stuck = false;
+        let lost = match written {
+            Ok(()) => std::mem::take(&mut queue.lost),
+            Err(error) => {
+                queue.lost += 1;
+                queue.error = Some(error);
+                0
+            }
+        };
+        drop(queues);
+        self.changed.notify_all();
+        lost
+    }
+}
+
+/// Writes what is queued for a stream, for as long as the process lives.
+fn write_on(shared: &Shared, which: Which, mut target: impl Write, plain: bool) {
+    loop {
+        let text = shared.next(which);
+        let written = if plain {
+            write_all(&mut target, &strip_bytes(&text).into_vec())
+        } else {
+            write_all(&mut target, &text)
+        };
+        let lost = shared.ended(which, text.len(), written);
+        // A command that waits for its reader must not wait here for itself.
+        if lost > 0 && shared.patience == Patience::None {
+            let stream = which.name();
+            tracing::warn!(
+                "{lost} messages were lost while {stream} could not be written or nobody read it"
+            );
+        }
+    }
+}
+
+/// As [`Write::write_all`], but waits if the stream is of those that would block.
+fn write_all(target: &mut impl Write, mut text: &[u8]) -> io::Result<()> {
+    while !text.is_empty() {
+        match target.write(text) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => text = text.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                thread::park_timeout(AGAIN_AFTER);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+impl Write for Stream {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.shared.push(self.which, text);
+        Ok(text.len())
+    }
+
+    /// Waits as [`Output::finish`] does.
+    fn flush(&mut self) -> io::Result<()> {
+        self.shared.drain(self.which);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Accepts nothing until it is let go, and then keeps everything.
+    #[derive(Clone, Default)]
+    struct Gate(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+
+    impl Gate {
+        fn open(&self) {
+            self.0.0.lock().unwrap().0 = true;
+            self.0.1.notify_all();
+        }
+
+        fn text(&self) -> String {
+            String::from_utf8(self.0.0.lock().unwrap().1.clone()).unwrap()
+        }
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            let held = self.0.0.lock().unwrap();
+            let mut held = self.0.1.wait_while(held, |(open, _)| !*open).unwrap();
+            held.1.extend_from_slice(text);
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Refuses everything, as a full disk does.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_does_not_read_is_not_waited_for_and_what_is_lost_is_counted() {
+        let (output, gate) = (Output::of(Patience::None), Gate::default());
+        output.serve(Which::Err, gate.clone(), false);
+        let line = [b'x'; 64 * 1024];
+        for _ in 0..100 {
+            output.err().write_all(&line).unwrap();
+        }
+        let lost = output.0.queues().err.lost;
+        assert!((30..=40).contains(&lost), "{lost} of 100 found no room");
+        gate.open();
+        output.finish();
+        let kept = 100 - usize::try_from(lost).unwrap();
+        assert_eq!(gate.text().len(), kept * line.len());
+        assert_eq!(output.0.queues().err.lost, 0, "it was said");
+    }
+
+    #[test]
+    fn a_command_that_is_for_its_reader_loses_nothing() {
+        let (output, gate) = (Output::of(Patience::ForReader), Gate::default());
+        output.serve(Which::Out, gate.clone(), true);
+        let line = [b'x'; 64 * 1024];
+        let mut out = output.out();
+        let writer = thread::spawn(move || {
+            for _ in 0..100 {
+                out.write_all(&line).unwrap();
+            }
+        });
+        gate.open();
+        writer.join().unwrap();
+        output.finish();
+        assert_eq!(gate.text().len(), 100 * line.len());
+    }
+
+    #[test]
+    fn the_two_streams_keep_their_order() {
+        let (output, both) = (Output::of(Patience::None), Gate::default());
+        output.serve(Which::Out, both.clone(), true);
+        output.serve(Which::Err, both.clone(), true);
+        for number in 0..50 {
+            writeln!(output.out(), "{number}").unwrap();
+            output.err().write_all(b"note\n").unwrap();
+        }
+        both.open();
+        output.finish();
+        let expected: String = (0..50).map(|number| format!("{number}\nnote\n")).collect();
+        assert_eq!(both.text(), expected);
+    }
+
+    #[test]
+    fn a_full_disk_fails_nothing_and_is_said_at_the_end() {
+        let (output, err) = (Output::of(Patience::ForReader), Gate::default());
+        output.serve(Which::Out, Full, true);
+        output.serve(Which::Err, err.clone(), true);
+        err.open();
+        output.out().write_all(b"result\n").unwrap();
+        output.finish();
+        let said = err.text();
+        assert!(said.contains("standard output cannot be written"), "{said}");
+    }
+}

@@ -1,0 +1,83 @@
+//! Work that may hang, in a thread of its own: a file system that does not answer holds nobody up (RULES M3).
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::sync::mpsc::Receiver;
+use std::thread;
+use std::time::Duration;
+
+/// Does one piece of work at a time. One that hangs takes one thread, and no more.
+#[derive(Debug, Default)]
+pub struct Aside {
+    busy: Arc<AtomicBool>,
+}
+
+impl Aside {
+    /// Begins a piece of work and returns what will have its result; none if the one before is still under way, or no
+    /// thread can be had.
+    pub fn begin<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<Receiver<T>> {
+        if self.busy.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        let (sender, receiver) = mpsc::channel();
+        let done = Done(Arc::clone(&self.busy));
+        let started = thread::Builder::new().spawn(move || {
+            let result = work();
+            // Before the result: whoever has it may go on at once.
+            drop(done);
+            // Nobody listens any more if this came too late.
+            sender.send(result).unwrap_or_default();
+        });
+        started.ok().map(|_| receiver)
+    }
+
+    /// Returns true while a piece of work is under way.
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    /// Does a piece of work, and waits for its result within the limit. What comes later is lost.
+    pub fn within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        self.begin(work)?.recv_timeout(limit).ok()
+    }
+}
+
+/// Frees the place of a piece of work, also if it panicked or never began.
+struct Done(Arc<AtomicBool>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hangs_is_waited_for_once_and_takes_one_thread() {
+        let aside = Aside::default();
+        let (go_on, wait) = mpsc::channel::<()>();
+        let limit = Duration::from_millis(20);
+        let hung = aside.within(limit, move || wait.recv().is_ok());
+        assert_eq!(hung, None);
+        assert_eq!(aside.within(limit, || true), None, "the first still hangs");
+        drop(go_on);
+        while aside.is_busy() {
+            thread::yield_now();
+        }
+        let patient = Duration::from_secs(60);
+        assert_eq!(aside.within(patient, || 1), Some(1));
+        assert_eq!(aside.within(patient, || 2), Some(2));
+    }
+}

@@ -1,0 +1,143 @@
+//! Where the output of a command goes, and how a command is started there.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::program::until;
+
+/// What becomes of both streams of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stream {
+    /// It is written to a file.
+    Kept,
+    /// The reader of the pipe has ended.
+    Closed,
+    /// The disk is full.
+    Full,
+    /// The pipe is full, and nobody reads it.
+    Unread,
+}
+
+/// What must be kept for as long as the command runs.
+pub(super) struct Held(Option<OwnedFd>);
+
+impl Stream {
+    /// The command's end of it.
+    fn open(self, kept: &std::path::Path) -> (Stdio, Held) {
+        match self {
+            Self::Kept => {
+                let file = File::create(kept).expect("a file can be made");
+                (file.into(), Held(None))
+            }
+            Self::Closed => {
+                let (read, write) = pipe();
+                drop(read);
+                (write.into(), Held(None))
+            }
+            Self::Full => {
+                let full = OpenOptions::new().write(true).open("/dev/full");
+                (full.expect("a device").into(), Held(None))
+            }
+            Self::Unread => {
+                let (read, write) = pipe();
+                fill(&write);
+                (write.into(), Held(Some(read)))
+            }
+        }
+    }
+}
+
+fn pipe() -> (OwnedFd, OwnedFd) {
+    let (read, write) = std::io::pipe().expect("a pipe");
+    (read.into(), write.into())
+}
+
+/// Fills a pipe to its last byte.
+fn fill(write: &OwnedFd) {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
+    let flags = fcntl_getfl(write).expect("flags");
+    fcntl_setfl(write, flags | OFlags::NONBLOCK).expect("flags");
+    while rustix::io::write(write, &[b'x'; 4096]).is_ok() {}
+    while rustix::io::write(write, b"x").is_ok() {}
+    fcntl_setfl(write, flags).expect("flags");
+}
+
+/// A command that was started, and its streams.
+pub(super) struct Started {
+    child: Child,
+    held: [Held; 2],
+    kept: std::path::PathBuf,
+    began: Instant,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "waits for real processes, outside any runtime"
+)]
+pub(super) fn start(mut command: Command, out: Stream, err: Stream) -> Started {
+    let folder = command.get_current_dir().expect("a folder").to_owned();
+    let kept = folder.join(format!("kept-{:08x}", fastrand::u32(..)));
+    let (stdout, held_out) = out.open(&kept.with_extension("out"));
+    let (stderr, held_err) = err.open(&kept.with_extension("err"));
+    let child = command.stdout(stdout).stderr(stderr).spawn();
+    Started {
+        child: child.expect("the program starts"),
+        held: [held_out, held_err],
+        kept,
+        began: Instant::now(),
+    }
+}
+
+impl Started {
+    /// Its exit code; none if a signal ended it.
+    pub(super) fn code(&mut self) -> Option<i32> {
+        let ended = until(|| self.child.try_wait().expect("a child can be waited for"));
+        ended.expect("it ends").code()
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).expect("a process id");
+        let pid = Pid::from_raw(id).expect("a process id is above zero");
+        kill_process(pid, signal).expect("a child can be signalled");
+    }
+
+    pub(super) fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// How long ago it was started.
+    pub(super) fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// What it has said, as far as that was kept.
+    pub(super) fn said(&self) -> String {
+        let read = |end: &str| std::fs::read_to_string(self.kept.with_extension(end));
+        let (out, err) = (read("out"), read("err"));
+        format!("{}{}", out.unwrap_or_default(), err.unwrap_or_default())
+    }
+
+    /// Reads what nobody had read, and returns how many bytes of it the command wrote.
+    pub(super) fn read_at_last(&mut self, which: usize) -> Vec<u8> {
+        let mut text = Vec::new();
+        if let Some(read) = self.held[which].0.take() {
+            File::from(read).read_to_end(&mut text).expect("a pipe");
+        }
+        text.retain(|byte| *byte != b'x');
+        text
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(drop).unwrap_or_default();
+    }
+}
