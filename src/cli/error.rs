@@ -163,4 +163,3 @@ fn unforeseen(error: &anyhow::Error) -> Exit {
         | None => Exit::Unexpected,
     }
 }
-

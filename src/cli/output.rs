@@ -357,7 +357,10 @@ mod tests {
 
     /// Accepts nothing until it is let go, and then keeps everything.
     #[derive(Clone, Default)]
-    struct Gate(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Gate(Arc<Gated>);
+
+    /// Whether it is open and what it keeps, and who waits for that.
+    type Gated = (Mutex<(bool, Vec<u8>)>, Condvar);
 
     impl Gate {
         fn open(&self) {
@@ -400,7 +403,7 @@ mod tests {
     fn a_reader_that_does_not_read_is_not_waited_for_and_what_is_lost_is_counted() {
         let (output, gate) = (Output::of(Patience::None), Gate::default());
         output.serve(Which::Err, gate.clone(), false);
-        let line = [b'x'; 64 * 1024];
+        let line = vec![b'x'; 64 * 1024];
         for _ in 0..100 {
             output.err().write_all(&line).unwrap();
         }
@@ -417,7 +420,8 @@ mod tests {
     fn a_command_that_is_for_its_reader_loses_nothing() {
         let (output, gate) = (Output::of(Patience::ForReader), Gate::default());
         output.serve(Which::Out, gate.clone(), true);
-        let line = [b'x'; 64 * 1024];
+        let line = vec![b'x'; 64 * 1024];
+        let size = line.len();
         let mut out = output.out();
         let writer = thread::spawn(move || {
             for _ in 0..100 {
@@ -427,7 +431,7 @@ mod tests {
         gate.open();
         writer.join().unwrap();
         output.finish();
-        assert_eq!(gate.text().len(), 100 * line.len());
+        assert_eq!(gate.text().len(), 100 * size);
     }
 
     #[test]
@@ -441,7 +445,11 @@ mod tests {
         }
         both.open();
         output.finish();
-        let expected: String = (0..50).map(|number| format!("{number}\nnote\n")).collect();
+        let mut expected = String::new();
+        for number in 0..50 {
+            expected += &number.to_string();
+            expected += "\nnote\n";
+        }
         assert_eq!(both.text(), expected);
     }
 

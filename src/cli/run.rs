@@ -33,7 +33,7 @@ use crate::report;
 use crate::report::check::Checked;
 
 /// How long the plans may take to be read at the start.
-const READ_WITHIN: Duration = Duration::from_secs(60);
+const READ_WITHIN: Duration = Duration::from_mins(1);
 
 /// The same if a cutover is under way: its alarms must be looked at.
 const READ_WITHIN_UNDER_WAY: Duration = Duration::from_secs(2);

@@ -235,7 +235,7 @@ impl Couriers {
         };
         line.busy = false;
         line.claimed = report.claimed;
-        line.told.absorb(report.told);
+        line.told.absorb(&report.told);
         line.skipped.extend(report.skipped);
         let told = &line.told;
         line.queue.retain(|notice| !told.has(notice.entry.seq));

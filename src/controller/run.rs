@@ -111,7 +111,7 @@ impl Controller {
             self.refresh().await?;
         }
         // Meanwhile there are rounds, so that a revert waits for no page.
-        let until = Instant::now() + (PAGES_WITHIN_ONCE - FINISH_WITHIN);
+        let until = Instant::now() + PAGES_WITHIN_ONCE.saturating_sub(FINISH_WITHIN);
         while !self.owed().is_empty() && Instant::now() < until {
             let due = self.wait(looked_at, Some(until)).await;
             if due == Due::All {
@@ -146,7 +146,7 @@ impl Controller {
             PAGES_WITHIN.as_secs() / 60,
             names(&owed)
         );
-        Some(Instant::now() + (PAGES_WITHIN - FINISH_WITHIN))
+        Some(Instant::now() + PAGES_WITHIN.saturating_sub(FINISH_WITHIN))
     }
 
     /// Ends: whoever owes a page waits for what is on its way, and says what was not delivered.

@@ -76,7 +76,7 @@ mod tests {
         while aside.is_busy() {
             thread::yield_now();
         }
-        let patient = Duration::from_secs(60);
+        let patient = Duration::from_mins(1);
         assert_eq!(aside.within(patient, || 1), Some(1));
         assert_eq!(aside.within(patient, || 2), Some(2));
     }

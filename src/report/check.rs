@@ -86,7 +86,9 @@ pub fn silence(names: &[String]) -> String {
     let mut list = named.collect::<Vec<_>>().join(", ");
     if names.len() > NAMES_MAX {
         let more = text::thousands(names.len() - NAMES_MAX);
-        list.push_str(&format!(" and {more} more"));
+        list.push_str(" and ");
+        list.push_str(&more);
+        list.push_str(" more");
     }
     format!("no `notify`: pages of {list} are lines in the log only, and wake nobody")
 }

@@ -33,6 +33,7 @@ pub(crate) struct Plan {
     pub(crate) name: String,
     /// Weight, bake, and whether a person must approve.
     pub(crate) steps: Vec<(&'static str, &'static str, bool)>,
+    /// Nothing leaves the key out.
     pub(crate) settle: &'static str,
     pub(crate) role_arn: Option<String>,
     pub(crate) gates: Vec<String>,
@@ -85,7 +86,9 @@ impl Plan {
         lines.extend(self.records.iter().map(|(zone, name, kind)| {
             format!("  - {{ zone: {zone}, name: {name}, type: {kind}, old: eks, new: ecs }}")
         }));
-        lines.push(format!("settle: {}", self.settle));
+        if !self.settle.is_empty() {
+            lines.push(format!("settle: {}", self.settle));
+        }
         lines.push("steps:".to_owned());
         lines.extend(self.steps.iter().map(|(weight, bake, approval)| {
             let approval = if *approval {

@@ -116,7 +116,14 @@ pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Resul
         let clock = context.clock;
         // Neither waits for the other.
         let (gone, ()) = tokio::join!(
-            go(context, &mut desk, args, (&going, &ended, &damaged), until, output),
+            go(
+                context,
+                &mut desk,
+                args,
+                (&going, &ended, &damaged),
+                until,
+                output
+            ),
             damaged.write(Arc::clone(&dns), &clock, until),
         );
         let told = damaged.tell(context, &desk, args, dns.as_ref()).await?;
@@ -455,11 +462,8 @@ async fn take_back(
             context.note(&line)?;
         }
     }
-    let counts = standings.iter().map(Standing::back);
-    let (good, all) = counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     if groups > 0 {
-        let all = counted(all, "group");
-        context.note(&format!("read back: {good} of {all} at the baseline"))?;
+        context.note(&read_back(&standings))?;
     }
     let accepted = progress.accepted();
     // Where somebody stopped it, or its time is over, it is asked once.
@@ -469,7 +473,7 @@ async fn take_back(
     } else {
         until
     };
-    if groups > 0 && (good > 0 || !accepted.is_empty()) {
+    if groups > 0 && (standings.iter().any(Standing::has_a_part_back) || !accepted.is_empty()) {
         aftermath
             .drain(context, dns.as_ref(), &accepted, until)
             .await?;
@@ -477,6 +481,14 @@ async fn take_back(
     note_strays(context, desk, &standings).await;
     let broke = outcome::of_damaged(controller.damaged());
     Ok(say_standings(context, &standings, damaged)?.max(broke))
+}
+
+/// How many groups were found at their baseline.
+fn read_back(standings: &[Standing]) -> String {
+    let counts = standings.iter().map(Standing::back);
+    let (good, all) = counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let all = counted(all, "group");
+    format!("read back: {good} of {all} at the baseline")
 }
 
 /// Writes down who holds weight beside the baseline of what has ended, where that is news: `status` shows it. The journal

@@ -202,6 +202,11 @@ impl Standing {
         (self.groups.iter().filter(back).count(), self.groups.len())
     }
 
+    /// Whether some of it is at the baseline.
+    pub(super) fn has_a_part_back(&self) -> bool {
+        self.back().0 > 0
+    }
+
     /// Whether everything is at the baseline, and nobody else holds weight.
     pub(super) fn is_back(&self) -> bool {
         let (back, all) = self.back();

@@ -66,7 +66,7 @@ impl Told {
     }
 
     /// Takes over what a trip knows.
-    pub(super) fn absorb(&mut self, trip: Self) {
+    pub(super) fn absorb(&mut self, trip: &Self) {
         self.merge(trip.up_to, &trip.ahead);
     }
 
