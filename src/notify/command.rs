@@ -20,7 +20,8 @@ pub(super) async fn run(argv: &[String], input: String, limit: Duration) -> Resu
         environment: &[],
         limit,
         keep_bytes: KEPT_BYTES,
-        detach: false,
+        // Only what hooks and jobs leave behind is ended with them.
+        detach: true,
     };
     let ran = command::run(run).await?;
     if ran.success {
