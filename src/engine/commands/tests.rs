@@ -257,7 +257,10 @@ fn steps_that_need_no_approval_or_are_taken_or_do_not_exist_are_not_approved() {
 #[test]
 fn only_a_bake_is_skipped_and_only_once() {
     assert!(skip_bake(&after(shifting()), "x").is_err());
-    assert!(skip_bake(&after(baking()), "x").is_err(), "its clock stands");
+    assert!(
+        skip_bake(&after(baking()), "x").is_err(),
+        "its clock stands"
+    );
     let event = skip_bake(&baking_and([Event::GatesPassed {}]), "x").unwrap();
     assert!(skip_bake(&baking_and([Event::GatesPassed {}, event]), "x").is_err());
 }
