@@ -165,9 +165,11 @@ impl Readings {
         for group in &plan.records {
             groups.push(read_group(plan, group, dns, now).await);
         }
-        let wanted: BTreeSet<AlarmId> = plan.alarms().map(|gate| gate.id.clone()).collect();
-        let alarms = signals.read_alarms(&plan.aws.account, &wanted).await;
-        let spans = signals.alarm_spans(&plan.aws.account, &wanted).await;
+        let (mut alarms, mut spans) = (BTreeMap::new(), BTreeMap::new());
+        for (account, wanted) in plan.alarms_by_account() {
+            alarms.extend(signals.read_alarms(&account, &wanted).await);
+            spans.extend(signals.alarm_spans(&account, &wanted).await);
+        }
         Self {
             groups,
             alarms,

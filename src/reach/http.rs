@@ -2,17 +2,16 @@
 //! not followed.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
+
+use super::net;
 
 /// Until a connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,18 +63,20 @@ impl fmt::Display for Failure {
 
 /// Sends requests.
 #[derive(Debug, Clone)]
-pub struct Client(Arc<Connector>);
+pub struct Client(SharedHttpConnector);
 
 impl Default for Client {
     fn default() -> Self {
         let settings = HttpConnectorSettings::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .build();
-        let connector = Connector::builder()
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .connector_settings(settings)
-            .build();
-        Self(Arc::new(connector))
+        Self(SharedHttpConnector::new(net::connector(settings)))
+    }
+}
+
+impl From<SharedHttpConnector> for Client {
+    fn from(connector: SharedHttpConnector) -> Self {
+        Self(connector)
     }
 }
 
@@ -150,7 +151,7 @@ fn chain(error: &dyn std::error::Error) -> String {
         text = format!("{text}: {inner}");
         source = inner.source();
     }
-    text
+    net::explained(text)
 }
 
 #[cfg(test)]

@@ -174,18 +174,18 @@ fn jobs_are_read_with_their_defaults() {
     assert_eq!(jobs.wait, SignedDuration::from_mins(2));
     assert_eq!(jobs.away, SignedDuration::from_mins(5));
     assert_eq!(jobs.drain, SignedDuration::from_hours(1));
-    assert!(matches!(&jobs.jobs[0].old, JobHalf::Rule { name, bus: None, .. } if name == "a-old"));
+    assert!(matches!(&jobs.jobs[0].old, Some(JobHalf::Rule { name, bus: None, .. }) if name == "a-old"));
     assert!(
-        matches!(&jobs.jobs[0].new, JobHalf::Schedule { group: Some(group), .. } if group == "g")
+        matches!(&jobs.jobs[0].new, Some(JobHalf::Schedule { group: Some(group), .. }) if group == "g")
     );
     assert!(matches!(
         &jobs.jobs[1].old,
-        JobHalf::CronJob {
+        Some(JobHalf::CronJob {
             context: Some(_),
             ..
-        }
+        })
     ));
-    assert!(matches!(&jobs.jobs[1].new, JobHalf::Command { .. }));
+    assert!(matches!(&jobs.jobs[1].new, Some(JobHalf::Command { .. })));
     let plan = load(&format!(
         "{VALID}jobs: {{ at: complete, move: [ {{ name: a, old: {{ cron_job: a }}, new: {{ cron_job: b }} }} ] }}\n"
     ));

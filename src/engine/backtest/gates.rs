@@ -98,7 +98,7 @@ pub(super) fn of(source: &PlanSource, record: &Record) -> Vec<GatePast> {
 }
 
 fn of_alarm(plan: &Plan, gate: &AlarmGate, fallback: bool, record: &Record) -> GatePast {
-    let past = record.past(&plan.aws.account, &gate.id);
+    let past = record.past(plan.account_of(&gate.id), &gate.id);
     let stretches = past.map_or_else(Vec::new, |past| past.stretches(record.since, record.until));
     let blind = |stretch: &Stretch| stretch.state == AlarmState::InsufficientData;
     GatePast {

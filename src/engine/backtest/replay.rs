@@ -195,7 +195,7 @@ struct Stage<'a> {
 impl<'a> Stage<'a> {
     fn new(source: &PlanSource, record: &'a Record, now: Timestamp) -> Self {
         let plan = &source.plan;
-        let past = |id: &AlarmId| Some((id.clone(), record.past(&plan.aws.account, id)?));
+        let past = |id: &AlarmId| Some((id.clone(), record.past(plan.account_of(id), id)?));
         let mut stage = Self {
             now,
             pasts: plan.alarms().filter_map(|gate| past(&gate.id)).collect(),
