@@ -15,6 +15,7 @@ mod hunt_seeds;
 mod journal;
 mod layers;
 mod ministack;
+mod network;
 mod plan_files;
 mod rehearsal;
 mod scripts;

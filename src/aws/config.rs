@@ -355,7 +355,9 @@ fn without_profile_files(loader: ConfigLoader) -> ConfigLoader {
 fn within(ambient: &SdkConfig, account: &Account) -> SdkConfig {
     let role = account.role_arn.as_deref().and_then(partition_of_arn);
     let wanted = account.partition.as_deref().or(role);
-    let here = ambient.region().map(|region| partition_of_region(region.as_ref()));
+    let here = ambient
+        .region()
+        .map(|region| partition_of_region(region.as_ref()));
     let home = match wanted {
         Some(wanted) if Some(wanted) != here => partition::home(wanted),
         Some(_) | None => None,

@@ -116,7 +116,9 @@ fn texts(variable: Variable<'_>) -> Result<(), UnfitVariable> {
         let text = variable(name).unwrap_or_default();
         if text.chars().any(char::is_control) {
             let problem = "holds a control character, a line break for example";
-            let remedy = format!("set {name} again without it; a file that ends in a line break is a common cause");
+            let remedy = format!(
+                "set {name} again without it; a file that ends in a line break is a common cause"
+            );
             return Err(unfit(name, problem, remedy));
         }
         let region = name.ends_with("REGION");
@@ -139,7 +141,8 @@ fn endpoints(variable: Variable<'_>) -> Result<(), UnfitVariable> {
         let Some(url) = variable(name) else {
             continue;
         };
-        let remedy = format!("unset {name}, or set it to an address, for example https://HOST:PORT");
+        let remedy =
+            format!("unset {name}, or set it to an address, for example https://HOST:PORT");
         if url.trim().is_empty() {
             return Err(unfit(name, "is empty", remedy));
         }
@@ -185,11 +188,7 @@ fn exists(path: &str) -> bool {
     std::path::Path::new(path).exists()
 }
 
-fn unfit(
-    name: &str,
-    problem: impl Into<String>,
-    remedy: impl Into<String>,
-) -> UnfitVariable {
+fn unfit(name: &str, problem: impl Into<String>, remedy: impl Into<String>) -> UnfitVariable {
     UnfitVariable {
         name: name.to_owned(),
         problem: problem.into(),
@@ -222,7 +221,14 @@ mod tests {
             assert!(!format!("{unfit:?}").contains("hunter2"), "{unfit:?}");
         }
         for name in ENDPOINTS {
-            for value in ["", " ", "localhost:4566", "http://", "https:///x", "http://a b"] {
+            for value in [
+                "",
+                " ",
+                "localhost:4566",
+                "http://",
+                "https:///x",
+                "http://a b",
+            ] {
                 refused(name, value);
             }
         }

@@ -348,9 +348,7 @@ mod tests {
     #[test]
     fn a_start_date_that_is_past_is_left_out() {
         let now = Timestamp::from_second(1_750_000_000).unwrap();
-        let read = |at: Value| {
-            json!({ "State": "ENABLED", "StartDate": at, "ScheduleExpression": "rate(1 hour)" })
-        };
+        let read = |at: Value| json!({ "State": "ENABLED", "StartDate": at, "ScheduleExpression": "rate(1 hour)" });
         for past in [json!(1.7e9), json!(1_700_000_000), json!(1_749_999_999.5)] {
             let written = with_state(read(past), false, None, now).unwrap();
             assert!(written.get("StartDate").is_none(), "{written}");
@@ -373,10 +371,14 @@ mod tests {
         assert!(past.contains("EndDate 2023-11-14"), "{past}");
         assert_eq!(over("cron(0 3 * * ? *)", "UTC", json!(1.9e9)), None);
         assert!(over("at(2026-11-21T09:00:00)", "UTC", none.clone()).is_some());
-        assert_eq!(over("at(2026-11-21T09:00:00)", "America/New_York", none.clone()), None);
+        assert_eq!(
+            over("at(2026-11-21T09:00:00)", "America/New_York", none.clone()),
+            None
+        );
         assert!(over("cron(0 3 * * ? 2020)", "UTC", none.clone()).is_some());
         assert_eq!(over("rate(5 minutes)", "UTC", none), None);
-        let rule = json!({ "State": "DISABLED", "ScheduleExpression": "cron(0 3 1 1 ? 2024-2026)" });
+        let rule =
+            json!({ "State": "DISABLED", "ScheduleExpression": "cron(0 3 1 1 ? 2024-2026)" });
         assert!(rule_look(&rule, now).unwrap().over.is_some());
     }
 

@@ -31,7 +31,10 @@ pub(super) fn home(partition: &str) -> Option<Region> {
 pub(super) async fn domain(region: &str) -> Option<String> {
     let params = Params::builder().region(region).use_global_endpoint(false);
     let params = params.build().ok()?;
-    let endpoint = DefaultResolver::new().resolve_endpoint(&params).await.ok()?;
+    let endpoint = DefaultResolver::new()
+        .resolve_endpoint(&params)
+        .await
+        .ok()?;
     let prefix = format!("https://sts.{region}.");
     endpoint.url().strip_prefix(&prefix).map(str::to_owned)
 }

@@ -239,8 +239,7 @@ impl Errands {
         }
         self.looked_at.insert(state.name.clone(), now);
         let halves = switch.halves().into_iter();
-        let halves: Vec<(HalfId, JobHalf)> =
-            halves.map(|(id, half)| (id, half.clone())).collect();
+        let halves: Vec<(HalfId, JobHalf)> = halves.map(|(id, half)| (id, half.clone())).collect();
         let (jobs, clock) = (Arc::clone(&self.jobs), Arc::clone(&self.clock));
         let (aws, name) = (state.plan().aws.clone(), state.name.clone());
         let sender = self.sender.clone();

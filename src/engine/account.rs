@@ -123,7 +123,9 @@ impl Account {
 
 /// The partition of a region. A region that no prefix fits is a commercial one.
 pub fn partition_of_region(region: &str) -> &'static str {
-    let known = PREFIXES.iter().find(|(prefix, _)| region.starts_with(prefix));
+    let known = PREFIXES
+        .iter()
+        .find(|(prefix, _)| region.starts_with(prefix));
     known.map_or(COMMERCIAL, |(_, partition)| partition)
 }
 
@@ -135,7 +137,11 @@ pub fn partition_of_arn(arn: &str) -> Option<&str> {
 /// The account's number in an ARN, if it has one.
 pub fn number_of_arn(arn: &str) -> Option<&str> {
     let number = arn.split(':').nth(4)?;
-    if number.is_empty() { None } else { Some(number) }
+    if number.is_empty() {
+        None
+    } else {
+        Some(number)
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +155,11 @@ mod tests {
         assert_eq!(account.number(), Some("111111111111"));
         assert_eq!(serde_json::to_string(&account).unwrap(), old);
         assert_eq!(serde_json::to_string(&Account::default()).unwrap(), "null");
-        assert!(serde_json::from_str::<Account>("null").unwrap().is_ambient());
+        assert!(
+            serde_json::from_str::<Account>("null")
+                .unwrap()
+                .is_ambient()
+        );
     }
 
     #[test]

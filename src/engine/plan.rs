@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+pub use super::account::Account;
 use super::evidence::gate::{GateId, GateKind};
 use super::evidence::plan::Measures;
 use super::hooks::Hook;
@@ -12,7 +13,6 @@ use super::jobs::JobSwitch;
 use super::record::GroupName;
 use super::units::{AlarmId, CutoverName, Share, WeightPair};
 use super::window::Windows;
-pub use super::account::Account;
 pub use crate::engine::notify::Notify;
 
 /// A plan that has passed all checks. Nothing in it can contradict itself.
@@ -67,7 +67,6 @@ pub struct AwsSettings {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub others: BTreeMap<String, Account>,
 }
-
 
 /// How the plan names its hosted zone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -236,7 +235,10 @@ impl Plan {
         let mut by_account: BTreeMap<Account, BTreeSet<AlarmId>> = BTreeMap::new();
         for gate in self.alarms() {
             let account = self.account_of(&gate.id).clone();
-            by_account.entry(account).or_default().insert(gate.id.clone());
+            by_account
+                .entry(account)
+                .or_default()
+                .insert(gate.id.clone());
         }
         by_account
     }

@@ -385,7 +385,11 @@ pub(crate) fn in_another_account(name: &str) -> Option<(&str, &str)> {
     let (head, bare) = name.split_once(":alarm:")?;
     let mut parts = head.strip_prefix("arn:")?.split(':');
     let number = parts.nth(3)?;
-    if number.is_empty() { None } else { Some((number, bare)) }
+    if number.is_empty() {
+        None
+    } else {
+        Some((number, bare))
+    }
 }
 
 /// An alarm's name for people, with its account if that is not the plan's, and its region if there is one.

@@ -53,8 +53,9 @@ pub(super) fn alarm_id(
     }
     match (number.as_deref(), of_role) {
         (Some(number), Some(of_role)) if number != of_role => {
-            let message =
-                format!("the alarm is in account {number}, and `role_arn` is a role of account {of_role}");
+            let message = format!(
+                "the alarm is in account {number}, and `role_arn` is a role of account {of_role}"
+            );
             let help = format!("name a role of account {number}");
             sink.error(span, message, &help);
             return None;

@@ -122,7 +122,8 @@ fn list(jobs: At<Vec<At<RawJob>>>, region: Option<&str>, sink: &mut Sink<'_>) ->
         let before = converted.len();
         converted.extend(in_pairs(job));
         if before <= JOBS_MAX && converted.len() > JOBS_MAX {
-            let message = format!("more than {JOBS_MAX} jobs are listed, each entry of a list counted");
+            let message =
+                format!("more than {JOBS_MAX} jobs are listed, each entry of a list counted");
             sink.error(&span, message, "make another plan for the rest");
         }
     }
@@ -193,7 +194,13 @@ fn spelled_out(half: &JobHalf, plans: Option<&str>) -> JobHalf {
 fn job(raw: RawJob, span: &Span, sink: &mut Sink<'_>) -> Option<Listed> {
     let help =
         "a job is `{ name: nightly, old: { rule: nightly-eks }, new: { schedule: nightly-ecs } }`";
-    require_all(&[("name", raw.name.is_some())], "this job", help, span, sink);
+    require_all(
+        &[("name", raw.name.is_some())],
+        "this job",
+        help,
+        span,
+        sink,
+    );
     if raw.old.is_none() && raw.new.is_none() {
         let message = "this job has neither `old` nor `new`, so nothing would be switched";
         sink.error(span, message, help);

@@ -74,8 +74,7 @@ fn builder(
     settings: Option<HttpConnectorSettings>,
     components: Option<&RuntimeComponents>,
 ) -> Connector {
-    let mut builder =
-        ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+    let mut builder = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
     builder.set_connector_settings(settings);
     if let Some(components) = components {
         builder.set_sleep_impl(components.sleep_impl());
