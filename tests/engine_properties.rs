@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cutover::engine::commands;
 use cutover::engine::event::{Event, FailureClass, RevertMode};
 use cutover::engine::observation::{AlarmState, FileReading};
 use cutover::engine::plan::{ApprovalTimeout, HoldOrRevert, Plan};
@@ -283,24 +284,8 @@ fn ask(world: &mut World, command: Command) {
 
 fn adopt(world: &mut World) {
     let state = world.state();
-    let Some(drift) = state.drift.clone() else {
-        return;
-    };
-    let most = state.plan().step(state.step).map(|step| step.pair);
-    let fits = drift.values().all(|image| {
-        let pair = image.as_ref().map(GroupImage::pair);
-        pair.is_some_and(|pair| {
-            pair.sum() > 0 && most.is_some_and(|most| !pair.gives_new_more_than(most))
-        })
-    });
-    if fits {
-        let images = drift
-            .into_iter()
-            .filter_map(|(index, image)| Some((index, image?)));
-        world.ask(Event::DriftAdopted {
-            images: images.collect(),
-            reason: "on purpose".to_owned(),
-        });
+    if let Ok(event) = commands::adopt_drift(state, "on purpose") {
+        world.ask(event);
     }
 }
 

@@ -121,6 +121,10 @@ pub enum Event {
         /// The groups that did move, with their images.
         #[serde(deserialize_with = "by_index")]
         moved: BTreeMap<usize, GroupImage>,
+        /// The groups that Route 53 had accepted and that somebody else changed before they were read back. The step's
+        /// weights are what is expected of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        landed: Vec<usize>,
         /// Why it was given up.
         reason: String,
     },
@@ -161,6 +165,12 @@ pub enum Event {
         until: Timestamp,
         /// Whether they still do.
         running: bool,
+    },
+    /// A group has another share than the step that settles or bakes: its weights are written again, and its bake begins
+    /// anew.
+    StepReopened {
+        /// The step.
+        step: u16,
     },
     /// The step's bake is over and every gate passed.
     StepCompleted {
@@ -530,6 +540,7 @@ impl Event {
             Self::BakeStarted { .. } => "bake_started",
             Self::GatesPassed {} => "gates_passed",
             Self::BakeCounted { .. } => "bake_counted",
+            Self::StepReopened { .. } => "step_reopened",
             Self::StepCompleted { .. } => "step_completed",
             Self::StepHeld { .. } => "step_held",
             Self::GateUnknown { .. } => "gate_unknown",

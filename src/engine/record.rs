@@ -112,6 +112,18 @@ impl GroupImage {
         image
     }
 
+    /// Returns true if every member has the same weight as in `other`, so that traffic is split in the same way.
+    pub fn has_shares_of(&self, other: &Self) -> bool {
+        let more = |image: &Self| -> u32 {
+            image
+                .others
+                .iter()
+                .map(|member| u32::from(member.weight.0))
+                .sum()
+        };
+        self.pair() == other.pair() && more(self) == more(other)
+    }
+
     /// Whether everything but the weights of the two members is the same, membership of the group included.
     pub fn same_but_pair(&self, other: &Self) -> bool {
         self.with_pair(other.pair()) == *other

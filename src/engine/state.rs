@@ -95,6 +95,8 @@ pub struct State {
     pub step: u16,
     /// The last step of this attempt whose weights were read back in all groups; 0 for none.
     pub verified_step: u16,
+    /// Set while the last verified step is written again, because a group has another share (RULES L5).
+    pub writing_again: bool,
     /// When the current step was first intended.
     pub step_began_at: Option<Timestamp>,
     /// When a write that Route 53 was asked for was given up, if the last one was.
@@ -178,6 +180,10 @@ pub struct Write {
     pub targets: Vec<Target>,
     /// What came back, by group.
     pub answers: BTreeMap<usize, Answer>,
+    /// How often a reply to it was lost.
+    pub losses: u32,
+    /// When a reply was last lost; by the journal's clock.
+    pub lost_at: Option<Timestamp>,
 }
 
 /// What came back for one group of a write.
@@ -200,6 +206,11 @@ impl Write {
                 Some(Answer::Accepted | Answer::Refused(..))
             )
         })
+    }
+
+    /// Returns true if Route 53 accepted this group's part: it took effect, whatever is read afterwards.
+    pub fn is_accepted(&self, group: usize) -> bool {
+        self.answers.get(&group) == Some(&Answer::Accepted)
     }
 
     /// The last refusal or loss, for people.
@@ -305,6 +316,8 @@ pub struct Revert {
     pub submitted: BTreeMap<usize, Timestamp>,
     /// The last refusal or loss, for people.
     pub trouble: Option<String>,
+    /// What kind of failure the last one was.
+    pub failed_class: Option<FailureClass>,
     /// How many refusals and losses there were since something last moved.
     pub failures: u32,
     /// When the last one was.
@@ -326,6 +339,20 @@ impl State {
     /// Whether this attempt has intended a write that may have reached Route 53.
     pub fn has_started(&self) -> bool {
         self.first_write.is_some()
+    }
+
+    /// Returns true if every group was last verified at the weights of the last verified step: its bake counts only then.
+    pub fn is_at_its_share(&self) -> bool {
+        let pair = self.plan().step(self.verified_step).map(|step| step.pair);
+        let mut images = self.verified.iter().flatten();
+        images.all(|image| Some(image.pair()) == pair)
+    }
+
+    /// Returns true if some group was last verified at the weights of the step that is being taken.
+    pub fn has_moved_in_step(&self) -> bool {
+        let pair = self.plan().step(self.step).map(|step| step.pair);
+        let mut images = self.verified.iter().flatten();
+        images.any(|image| Some(image.pair()) == pair)
     }
 
     /// Whether the old side gets nothing by the weights that were verified last.

@@ -70,6 +70,9 @@ pub fn event(event: &Event) -> String {
             text::second(*until),
             if *running { "goes on" } else { "stands" }
         ),
+        Event::StepReopened { step } => {
+            format!("step {step} is written again: a group has another share; its bake begins anew")
+        }
         Event::StepCompleted { step } => format!("step {step} completed"),
         Event::StepHeld { because } => held(because),
         Event::GateUnknown { alarm, reason } => {

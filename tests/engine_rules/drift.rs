@@ -1,12 +1,15 @@
 //! RULES B: baseline and drift.
 
+use cutover::engine::commands;
 use cutover::engine::event::{Event, RevertMode};
 use cutover::engine::hold::HaltReason;
 use cutover::engine::observation::AlarmState;
+use cutover::engine::plan::Plan;
 use cutover::engine::state::Phase;
 use cutover::engine::units::{Weight, WeightPair};
 use jiff::SignedDuration;
 
+use super::windows::windows;
 use super::{baking, halt, kinds, simple};
 use crate::support::engine_plan::plan;
 use crate::support::engine_world::{Fate, World};
@@ -163,24 +166,23 @@ fn weights_found_at_the_baseline_are_not_written_over() {
     assert_eq!(world.changes.len(), writes, "it ends without a write");
 }
 
+/// A person takes what was read for what is wanted.
+fn adopt(world: &mut World) {
+    let event = commands::adopt_drift(world.state(), "on purpose");
+    world.ask(event.expect("it can be adopted"));
+}
+
 #[test]
 fn adopted_drift_becomes_the_verified_image_and_keeps_the_baselines_weights() {
     let mut world = baking();
-    world.others_write(0, 95, 5);
     for member in &mut world.groups[0].1 {
         member.ttl = Some(20);
     }
     world.run_minutes(2);
-    let drift = world.state().drift.clone().expect("it drifted");
-    let images = drift
-        .into_iter()
-        .filter_map(|(index, image)| Some((index, image?)));
-    world.ask(Event::DriftAdopted {
-        images: images.collect(),
-        reason: "on purpose".to_owned(),
-    });
+    adopt(&mut world);
     world.tick(10);
     assert_eq!(kinds(&world), ["baking"]);
+    assert_eq!(world.count("weight_change_intended"), 1);
     world.roll_back(RevertMode::Swap);
     world.run_to(Phase::Reverted);
     assert_eq!(world.pair(0), pair(100, 0));
@@ -188,16 +190,150 @@ fn adopted_drift_becomes_the_verified_image_and_keeps_the_baselines_weights() {
 }
 
 #[test]
-fn a_start_that_others_overtook_is_given_up_and_judged_by_the_preflight() {
+fn a_smaller_share_that_is_adopted_is_raised_to_the_steps_again_and_bakes_anew() {
+    let mut world = baking();
+    let bake = world.state().plan().steps[0].bake;
+    world.run_minutes(20);
+    world.others_write(0, 95, 5);
+    world.groups[0].1[1].health_check_id = Some("hc-1".to_owned());
+    world.run_minutes(2);
+    adopt(&mut world);
+    let adopted_at = world.now;
+    world.tick(10);
+    assert_eq!(world.count("step_reopened"), 1);
+    world.tick(10);
+    assert_eq!(world.pair(0), pair(90, 10));
+    assert_eq!(
+        world.groups[0].1[1].health_check_id.as_deref(),
+        Some("hc-1")
+    );
+    world.run_to_bake(1);
+    world.run_to_bake(2);
+    assert!(world.now.duration_since(adopted_at) > bake);
+    world.run_to(Phase::Completed);
+    assert_eq!(world.count("step_completed"), 2);
+}
+
+#[test]
+fn a_smaller_share_that_is_adopted_outside_the_window_waits_for_it() {
+    let morning = windows("Asia/Tokyo", &["Mon-Fri 10:00-10:30"], &[]);
+    let mut world = World::new(Plan {
+        windows: Some(morning),
+        ..simple()
+    });
+    world.run_to_bake(1);
+    world.run_minutes(40);
+    world.others_write(0, 95, 5);
+    world.run_minutes(2);
+    adopt(&mut world);
+    world.run_minutes(5);
+    assert_eq!(kinds(&world), ["window_shut"]);
+    assert_eq!(world.pair(0), pair(95, 5));
+    world.turn("errors", AlarmState::Alarm);
+    world.run_to(Phase::Reverted);
+    assert_eq!(world.pair(0), pair(100, 0));
+}
+
+#[test]
+fn a_first_step_that_somebody_overwrites_before_it_is_read_back_is_drift_with_gates_armed() {
+    let mut world = World::new(simple());
+    world.pass(10);
+    world.round(0);
+    world.perform(0);
+    world.others_write(0, 90, 92);
+    world.tick(10);
+    assert_eq!(world.phase(), Phase::Shifting);
+    assert_eq!(kinds(&world), ["drift"]);
+    // For hours, if need be.
+    world.run_minutes(90);
+    assert_eq!(kinds(&world), ["drift"]);
+    world.turn("errors", AlarmState::Alarm);
+    world.run_to(Phase::Halted);
+    assert!(matches!(world.state().halt, Some(HaltReason::Drift { .. })));
+    assert_eq!(world.pair(0), pair(90, 92));
+    world.roll_back(RevertMode::Force);
+    world.run_to(Phase::Reverted);
+    assert_eq!(world.pair(0), pair(100, 0));
+}
+
+#[test]
+fn a_first_step_that_somebody_overwrites_goes_on_when_its_weights_are_put_back() {
+    let mut world = World::new(simple());
+    world.pass(10);
+    world.round(0);
+    world.perform(0);
+    world.others_write(0, 90, 92);
+    world.tick(10);
+    world.others_write(0, 90, 10);
+    world.run_to_bake(1);
+    assert_eq!(world.changes.len(), 1, "it is not written again");
+    world.run_to(Phase::Completed);
+}
+
+#[test]
+fn a_first_step_that_somebody_takes_back_is_not_taken_again() {
+    let mut world = World::new(simple());
+    world.pass(10);
+    world.round(0);
+    world.perform(0);
+    // By the break-glass file, before it was read back.
+    world.others_write(0, 100, 0);
+    world.run_minutes(30);
+    assert_eq!(kinds(&world), ["already_at_baseline"]);
+    assert_eq!(world.changes.len(), 1);
+    world.turn("errors", AlarmState::Alarm);
+    world.run_to(Phase::Reverted);
+    assert_eq!(world.changes.len(), 1, "it ends without a write");
+}
+
+#[test]
+fn a_later_step_that_somebody_takes_back_before_it_is_read_back_is_drift() {
+    let mut world = World::new(simple());
+    world.run_to_bake(1);
+    while world.count("weight_change_intended") < 2 {
+        world.pass(10);
+        world.round(0);
+    }
+    world.perform(0);
+    world.others_write(0, 90, 10);
+    world.run_minutes(20);
+    assert_eq!(kinds(&world), ["drift"]);
+    assert_eq!(world.pair(0), pair(90, 10));
+    assert_eq!(world.phase(), Phase::Shifting);
+}
+
+#[test]
+fn a_start_that_others_overtook_has_begun_and_is_drift_until_they_put_it_back() {
     let mut world = World::new(simple());
     world.pass(10);
     world.round(0);
     world.others_write(0, 60, 40);
     world.perform(0);
     world.tick(10);
-    assert_eq!(world.phase(), Phase::Waiting);
-    assert_eq!(kinds(&world), ["preflight"]);
+    assert_eq!(world.phase(), Phase::Shifting);
+    assert_eq!(kinds(&world), ["drift"]);
     assert_eq!(world.pair(0), pair(60, 40));
+    world.others_write(0, 100, 0);
+    world.run_to_bake(1);
+    assert_eq!(world.pair(0), pair(90, 10));
+}
+
+#[test]
+fn a_start_that_was_given_up_and_lands_while_it_waits_is_drift_with_gates_armed() {
+    let mut world = World::new(simple());
+    world.fate = Fate::Late(120);
+    world.pass(10);
+    world.round(0);
+    world.perform(0);
+    world.fate = Fate::Accepted;
+    world.ask(Event::PauseRequested { reason: None });
+    world.run_minutes(1);
+    assert_eq!(world.phase(), Phase::Waiting);
+    world.run_minutes(5);
+    assert_eq!(kinds(&world), ["drift", "paused"]);
+    world.turn("errors", AlarmState::Alarm);
+    world.run_to(Phase::Reverted);
+    assert_eq!(world.pair(0), pair(100, 0));
 }
 
 #[test]
@@ -212,7 +348,7 @@ fn a_rollback_of_an_abandoned_start_looks_whether_it_landed_after_all() {
     world.run_minutes(5);
     assert_eq!(
         (world.phase(), world.pair(0)),
-        (Phase::Waiting, pair(90, 10))
+        (Phase::Shifting, pair(90, 10))
     );
     world.roll_back(RevertMode::Swap);
     world.run_to(Phase::Reverted);

@@ -295,6 +295,7 @@ fn a_write_is_resolved_before_the_next_one_and_by_its_own_name() {
     let other = Event::WeightChangeAbandoned {
         write_id: "other".into(),
         moved: BTreeMap::new(),
+        landed: Vec::new(),
         reason: String::new(),
     };
     refused(

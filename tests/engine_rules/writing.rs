@@ -2,6 +2,7 @@
 
 use cutover::engine::event::{Event, FailureClass, RevertMode};
 use cutover::engine::hold::RevertCause;
+use cutover::engine::observation::AlarmState;
 use cutover::engine::state::Phase;
 use cutover::engine::units::{WeightPair, ZoneId};
 use jiff::SignedDuration;
@@ -336,6 +337,112 @@ fn a_revert_that_is_refused_stays_reverting_backs_off_and_pages() {
     assert!(kinds(&world).contains(&"revert_blocked".to_owned()));
     let failures = world.count("weight_change_failed");
     assert!((60..80).contains(&failures), "{failures} tries in an hour");
+    world.fate = Fate::Accepted;
+    world.run_to(Phase::Reverted);
+}
+
+#[test]
+fn a_connection_that_breaks_before_the_effect_costs_a_step_seconds() {
+    let mut world = World::new(simple());
+    world.fate = Fate::RequestLost;
+    world.pass(10);
+    world.round(0);
+    world.perform(0);
+    world.fate = Fate::Accepted;
+    let lost_at = world.now;
+    while world.phase() != Phase::Settling {
+        world.tick(1);
+    }
+    assert!(world.now <= lost_at + SignedDuration::from_secs(5));
+    assert_eq!(
+        world.count("weight_change_intended"),
+        1,
+        "it is the same write"
+    );
+    world.run_to(Phase::Completed);
+}
+
+#[test]
+fn a_write_that_is_lost_again_and_again_is_sent_a_few_times_within_its_term() {
+    let mut world = World::new(simple());
+    world.fate = Fate::RequestLost;
+    world.pass(10);
+    world.round(0);
+    world.perform(0);
+    for _ in 0..29 {
+        world.tick(1);
+    }
+    assert_eq!(world.phase(), Phase::Shifting);
+    // At once, and 1, 2, 4 and 8 seconds after the try before it.
+    assert_eq!(world.count("weight_change_failed"), 4);
+    world.tick(2);
+    assert_eq!(world.count("weight_change_abandoned"), 1);
+}
+
+#[test]
+fn only_the_owner_sends_a_lost_write_again_and_never_over_what_somebody_wrote_or_while_something_holds()
+ {
+    let lost = || {
+        let mut world = World::new(simple());
+        world.start_controller();
+        world.fate = Fate::RequestLost;
+        world.pass(10);
+        world.round(0);
+        world.perform(0);
+        world.fate = Fate::Accepted;
+        world.pass(2);
+        world
+    };
+    let mut other = lost();
+    other.round(1);
+    other.perform(1);
+    assert_eq!(other.changes.len(), 0);
+    let mut overwritten = lost();
+    overwritten.others_write(0, 70, 30);
+    overwritten.tick(1);
+    assert_eq!(overwritten.changes.len(), 0);
+    let mut paused = lost();
+    paused.ask(Event::PauseRequested { reason: None });
+    paused.tick(1);
+    assert_eq!(paused.changes.len(), 0);
+    let mut red = lost();
+    red.turn("errors", AlarmState::Alarm);
+    red.run_to(Phase::Reverted);
+    assert_eq!(red.changes.len(), 0);
+}
+
+#[test]
+fn a_write_that_was_lost_and_then_refused_may_still_land() {
+    let mut world = World::new(simple());
+    world.fate = Fate::Late(25);
+    world.pass(10);
+    world.round(0);
+    world.perform(0);
+    world.fate = Fate::Refused(FailureClass::Throttled);
+    for _ in 0..10 {
+        world.tick(1);
+    }
+    assert_eq!(world.count("weight_change_abandoned"), 0);
+    world.fate = Fate::Accepted;
+    world.run_to(Phase::Completed);
+}
+
+#[test]
+fn a_revert_that_fails_in_transport_is_tried_every_five_seconds_for_ten_minutes() {
+    let mut world = baking();
+    world.fate = Fate::RequestLost;
+    world.roll_back(RevertMode::Swap);
+    let (mut tries, mut last) = (0, world.now);
+    for second in 0..1200 {
+        world.tick(1);
+        if world.count("weight_change_failed") > tries {
+            let apart = world.now.duration_since(last).as_secs();
+            let most = if second < 600 { 5 } else { 61 };
+            assert!(apart <= most, "{apart} s apart after {second} s");
+            (tries, last) = (world.count("weight_change_failed"), world.now);
+        }
+    }
+    assert!((150..180).contains(&tries), "{tries} tries");
     world.fate = Fate::Accepted;
     world.run_to(Phase::Reverted);
 }

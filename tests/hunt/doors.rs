@@ -79,11 +79,17 @@ impl Dns for Wire {
         let (changes, comment) = (changes.to_vec(), comment.to_owned());
         let world = self.world.clone();
         let is_untold = self.luck.has_lost_journal();
+        let overtaken = self.luck.overtaken();
         let sent = tokio::spawn(async move {
             let answer = dns
                 .change(&account, &zone, &changes, &comment, urgency)
                 .await;
             world.sync();
+            if let (true, Some((old, new)), Some(first)) =
+                (answer.is_ok(), overtaken, changes.first())
+            {
+                world.overtake(&zone, &first.record, (old, new));
+            }
             if is_untold && answer.is_ok() {
                 locked(&world.witness).untold(&zone, &changes);
             }

@@ -39,6 +39,8 @@ pub(crate) struct Troubles {
     pub(crate) route53: u32,
     /// Readings of groups that hold what cannot be represented, or a stranger.
     pub(crate) garbage: u32,
+    /// Writes that somebody overwrites before they are read back.
+    pub(crate) overtaken: u32,
     /// Calls to `CloudWatch` that fail.
     pub(crate) alarms: u32,
     /// Alarms that are read as nobody expects.
@@ -187,6 +189,7 @@ impl Luck {
         let Troubles {
             route53,
             garbage,
+            overtaken,
             alarms,
             odd_alarms,
             appends,
@@ -194,7 +197,7 @@ impl Luck {
             journal_full,
             journal_takes,
         } = inner.troubles;
-        let odds = route53 + garbage + alarms + odd_alarms + appends + reads;
+        let odds = route53 + garbage + overtaken + alarms + odd_alarms + appends + reads;
         odds > 0 || journal_full || !journal_takes.is_zero()
     }
 
@@ -219,6 +222,15 @@ impl Luck {
             6 => Fault::error(400, "PriorRequestNotComplete", "not complete"),
             _ => Fault::Delay(Duration::from_millis(inner.rng.u64(1..13_500))),
         }]
+    }
+
+    /// The weights that somebody else gives a group right after it was written, if somebody does.
+    pub(crate) fn overtaken(&self) -> Option<(u8, u8)> {
+        if !self.hit(|troubles| troubles.overtaken) {
+            return None;
+        }
+        let kind = self.inner().rng.usize(0..4);
+        Some([(100, 0), (90, 92), (77, 7), (0, 100)][kind])
     }
 
     /// Whether a group is read as garbage, and as which.

@@ -158,12 +158,16 @@ impl Scenario {
     }
 
     fn route53_trouble(&mut self) {
-        let (kind, odds) = (self.rng.u8(0..4), self.rng.u32(1..20));
+        let (kind, odds) = (self.rng.u8(0..6), self.rng.u32(1..20));
         for process in &self.processes {
             process.luck.change(|troubles| match kind {
                 0 | 1 => troubles.route53 = odds,
                 2 => troubles.garbage = odds,
-                _ => (troubles.route53, troubles.garbage) = (0, 0),
+                3 => troubles.overtaken = odds,
+                _ => {
+                    (troubles.route53, troubles.garbage) = (0, 0);
+                    troubles.overtaken = 0;
+                }
             });
         }
         self.note(&format!("Route 53 {kind} 1/{odds}"));

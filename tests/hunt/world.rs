@@ -12,9 +12,9 @@ use cutover::engine::event::Event;
 use cutover::engine::fleet;
 use cutover::engine::observation::{AlarmState, FileReading};
 use cutover::engine::plan::PlanSource;
-use cutover::engine::record::GroupName;
+use cutover::engine::record::{GroupName, RecordSet};
 use cutover::engine::state::State;
-use cutover::engine::units::{ControllerId, CutoverName, ZoneId};
+use cutover::engine::units::{ControllerId, CutoverName, DnsName, Weight, ZoneId};
 use cutover::journal::MemoryJournal;
 use cutover::ports::{Append, BreakGlass, ChangeAction, Clock, Journal, NewEntry, Page, PlanFiles};
 use cutover::sim::beside::{SimHooks, SimJobs};
@@ -203,6 +203,22 @@ impl World {
             drop(witness);
             self.moved();
         }
+    }
+
+    /// Somebody else gives a group other weights, right after it was written.
+    pub(crate) fn overtake(&self, zone: &ZoneId, written: &RecordSet, (old, new): (u8, u8)) {
+        let now = self.now();
+        let group = GroupName {
+            name: DnsName::new(&written.name),
+            record_type: written.record_type.clone(),
+        };
+        let mut route53 = locked(&self.route53);
+        for (identifier, weight) in [("eks", old), ("ecs", new)] {
+            // Route 53 may refuse, and then nothing happens.
+            drop(route53.foreign_weight(zone, &group, identifier, Weight(weight), now));
+        }
+        drop(route53);
+        self.sync();
     }
 
     /// Starts a controller.

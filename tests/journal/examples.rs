@@ -208,6 +208,7 @@ fn moving() -> Vec<Event> {
         Event::WeightChangeAbandoned {
             write_id: write_id.clone(),
             moved: BTreeMap::from([(0, image(95, 5))]),
+            landed: vec![1],
             reason: "the deadline had passed".to_owned(),
         },
         Event::WeightsVerified {
@@ -227,6 +228,7 @@ fn moving() -> Vec<Event> {
             until: time("2026-11-21T10:00:00.123456789Z"),
             running: true,
         },
+        Event::StepReopened { step: 1 },
         Event::StepCompleted { step: 1 },
     ]
 }

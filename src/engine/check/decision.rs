@@ -2,9 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::armed;
 use super::jobs;
 use super::{Invariant, READS_APART, Violation};
-use super::{approved, in_its_window, measures, violation, zones_are_whole};
+use super::{approved, at_its_share, goes_on, in_its_window, measures, violation, zones_are_whole};
 use crate::engine::decide::{Decision, How, Order, Part, Purpose};
 use crate::engine::event::{Event, RevertMode, Target};
 use crate::engine::fleet::Fleet;
@@ -29,7 +30,7 @@ pub(super) enum Look {
     Blind,
 }
 
-/// Whether a decision may be journaled and carried out: I1, I2, I3, I5, I8, I9, I10, I13, and I11 for the live loop.
+/// Whether a decision may be journaled and carried out: I1, I2, I3, I5, I8, I9, I10, I13, I14, and I11 for the live loop.
 ///
 /// # Errors
 /// The first invariant that the decision would break.
@@ -44,6 +45,7 @@ pub fn decision(
     failed_gates_are_answered(state, observation, decision)?;
     finished_is_quiet(state, decision)?;
     jobs::decision(state, observation, decision, now)?;
+    armed::decision(state, observation, decision)?;
     for event in &decision.events {
         match event {
             Event::WeightChangeIntended { step, targets, .. } => {
@@ -60,6 +62,12 @@ pub fn decision(
                 })?;
             }
             Event::StepCompleted { step } => bake_ended(state, observation, decision, *step, now)?,
+            Event::GatesPassed {} | Event::BakeCounted { running: true, .. } => {
+                let bakes = matches!(state.phase, Phase::Settling | Phase::Baking);
+                claim(Invariant::I1, !bakes || at_its_share(state), || {
+                    "a bake would count at another share than its step's".to_owned()
+                })?;
+            }
             Event::BakeSkipDecided { skipped: true, .. } | Event::Completed {} => {
                 gates_are_green(state, observation)?;
             }
@@ -90,10 +98,11 @@ fn rise(state: &State, observation: &Observation, step: u16) -> Result<(), Viola
             format!("step {step} would be taken {what}")
         })
     };
-    let goes_on = state.phase == Phase::Shifting && step == state.step;
+    let goes_on = goes_on(state, step);
+    let again = state.phase == Phase::Shifting && step == state.step;
     let next = state.phase == Phase::Baking && state.bake.over && step == state.verified_step + 1;
     let starts = state.phase == Phase::Waiting && step == 1;
-    need(goes_on || next || starts, "before its turn")?;
+    need(again || next || starts, "before its turn")?;
     need(state.paused.is_none(), "during a pause")?;
     need(state.halt.is_none(), "while halted")?;
     need(state.rollback.is_none(), "after a rollback was asked for")?;
@@ -163,6 +172,9 @@ fn bake_ended(
         .map_or(SignedDuration::ZERO, |since| now.duration_since(since));
     let wanted = state.plan().step(step).map(|step| step.bake);
     let counted = state.bake.counted + running;
+    claim(Invariant::I1, at_its_share(state), || {
+        format!("the bake of step {step} would end at another share than the step's")
+    })?;
     let whole = skipped || wanted.is_some_and(|wanted| counted >= wanted);
     claim(Invariant::I1, whole, || {
         format!("the bake of step {step} would end after {counted:#}")
@@ -291,7 +303,8 @@ fn lawful(
                 let intended = decision.events.iter().any(|event| {
                     matches!(event, Event::WeightChangeIntended { write_id, .. } if *write_id == order.write_id)
                 });
-                claim(Invariant::I6, intended, || {
+                let again = armed::may_resend(state, observation, order, now);
+                claim(Invariant::I6, intended || again, || {
                     "a step would be written that is not journaled".to_owned()
                 })?;
                 swaps_what_was_read(observation, part)?;

@@ -1,4 +1,4 @@
-//! The invariants (`ARCHITECTURE.md`, I1 to I13), restated over the plan, the events, the readings and the world.
+//! The invariants (`ARCHITECTURE.md`, I1 to I14), restated over the plan, the events, the readings and the world.
 //!
 //! Nothing here asks the code that it checks: verdicts, bakes and fences are derived anew from readings and entries.
 //! Only the fold is shared, since the state is by definition the fold of the entries. Four callers: unit tests,
@@ -10,6 +10,7 @@
     reason = "a law speaks of a few events, and is silent on all others, future ones too"
 )]
 
+mod armed;
 mod decision;
 mod fleet;
 mod jobs;
@@ -62,6 +63,9 @@ pub enum Invariant {
     I12,
     /// A job runs on one side: old or new, never both by our hand.
     I13,
+    /// Gates are armed from the moment a step's write may have been applied until the end. A share that this attempt did not
+    /// verify is drift, never `waiting`.
+    I14,
 }
 
 impl fmt::Display for Invariant {
@@ -236,6 +240,26 @@ impl Checker {
             | Phase::Reverting
             | Phase::Halted => self.waits_for_somebody(state),
         });
+        broken.extend(self.unarmed(state));
+        broken
+    }
+
+    /// I14: nothing that was ever written waits for its start at another share than the baseline's.
+    fn unarmed(&self, state: &State) -> Violations {
+        if state.phase != Phase::Waiting || state.intended.is_empty() {
+            return Vec::new();
+        }
+        let mut broken = Vec::new();
+        for (index, pair) in &self.world {
+            let wanted = state
+                .baseline
+                .as_ref()
+                .and_then(|images| images.get(*index));
+            if wanted.map(GroupImage::pair) != Some(*pair) {
+                let message = format!("it waits for its start, and group {index} is at {pair}");
+                broken.push(violation(Invariant::I14, message));
+            }
+        }
         broken
     }
 
@@ -317,8 +341,9 @@ impl Checker {
                 broken.push(violation(invariant, message));
             }
         };
-        let goes_on = state.phase == Phase::Shifting && step == state.step;
-        let baked = step == 1 || goes_on || self.baked.contains(&(step - 1));
+        let goes_on = goes_on(state, step);
+        let again = state.phase == Phase::Shifting && step == state.verified_step;
+        let baked = step == 1 || goes_on || again || self.baked.contains(&(step - 1));
         claim(
             Invariant::I1,
             baked,
@@ -481,6 +506,21 @@ fn zones_are_whole(state: &State, targets: &[Target]) -> bool {
 }
 
 /// Whether a step has the approval that it needs, given for the step as it is now.
+/// Whether a step is under way: some group has its weights, so that the others may follow whatever the clock says.
+fn goes_on(state: &State, step: u16) -> bool {
+    let pair = state.plan().step(step).map(|step| step.pair);
+    let mut images = state.verified.iter().flatten();
+    let moved = images.any(|image| Some(image.pair()) == pair);
+    state.phase == Phase::Shifting && step == state.step && moved
+}
+
+/// I1: a bake counts only while every group was verified at the step's own weights.
+fn at_its_share(state: &State) -> bool {
+    let pair = state.plan().step(state.verified_step).map(|step| step.pair);
+    let mut images = state.verified.iter().flatten();
+    images.all(|image| Some(image.pair()) == pair)
+}
+
 fn approved(state: &State, number: u16) -> bool {
     let Some(step) = state.plan().step(number) else {
         return false;
@@ -497,7 +537,7 @@ fn in_its_window(state: &State, number: u16, at: Timestamp) -> bool {
     let Some(windows) = &state.plan().windows else {
         return true;
     };
-    let goes_on = state.phase == Phase::Shifting && number == state.step;
+    let goes_on = goes_on(state, number);
     if goes_on || !windows.whole_bake {
         return goes_on || windows.is_open(at);
     }

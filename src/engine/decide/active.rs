@@ -156,6 +156,9 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
             ..Decision::default()
         };
     }
+    if let Some(event) = reopened(view) {
+        return Decision::of(event);
+    }
     let blockers = holds::blockers(view, judgement);
     let mut decision = match view.state.phase {
         Phase::Waiting => advance::start(view, &blockers),
@@ -182,6 +185,19 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
     let wakes = decision.wake_at.into_iter().chain(thaws);
     decision.wake_at = wakes.chain(unknown_ends(view)).min();
     decision
+}
+
+/// Reopens the step that settles or bakes if a group was verified, or adopted, at another share than the step's: a bake
+/// counts only at its own share (RULES L5).
+fn reopened(view: &View<'_>) -> Option<Event> {
+    let watched = matches!(view.state.phase, Phase::Settling | Phase::Baking);
+    let undecided = view.state.write.is_some() || view.state.drift.is_some();
+    if !watched || undecided || view.state.is_at_its_share() {
+        return None;
+    }
+    Some(Event::StepReopened {
+        step: view.state.verified_step,
+    })
 }
 
 /// When a gate will have been Unknown for too long.
@@ -254,10 +270,32 @@ pub(super) fn automatic_revert(
     (!said).then_some(Event::Halted { reason })
 }
 
+/// Finds a share that nobody verified in a cutover that waits for its start and has sent a write before: that write, or
+/// somebody else's, has taken effect after all (I14).
+fn begun_after_all(view: &View<'_>) -> Option<Event> {
+    if view.state.phase != Phase::Waiting || view.state.intended.is_empty() {
+        return None;
+    }
+    let mut drifted: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
+    for (index, wanted) in view.state.baseline.iter().flatten().enumerate() {
+        let seen = view.image(index);
+        let same = seen
+            .as_ref()
+            .is_some_and(|image| image.has_shares_of(wanted));
+        if view.was_read(index) && !same {
+            drifted.insert(index, seen);
+        }
+    }
+    if drifted.is_empty() {
+        return None;
+    }
+    Some(Event::DriftDetected { groups: drifted })
+}
+
 /// What changed in the groups behind our back since the last look, or no longer is.
 fn drift(view: &View<'_>) -> Option<Event> {
     let (Some(verified), None) = (&view.state.verified, &view.state.write) else {
-        return None;
+        return begun_after_all(view);
     };
     // There the groups that were taken back differ from what was verified, by our own hand.
     if matches!(view.state.halt, Some(HaltReason::Drift { .. })) {

@@ -277,7 +277,8 @@ fn wants_groups_if(
             state.write.is_some() && now.duration_since(state.phase_since) <= RESIDUE
         }
         Phase::Reverting | Phase::Shifting => !observation.in_flight,
-        Phase::Waiting if !fleet.holds(state, now).is_empty() => false,
+        // What was once sent may be there after all (I14).
+        Phase::Waiting if state.intended.is_empty() && !fleet.holds(state, now).is_empty() => false,
         Phase::Waiting | Phase::Settling | Phase::Baking | Phase::Halted => {
             let view = View {
                 state,

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::hooks;
 use super::jobs;
 use super::{BLIND_REVERT_AFTER, Decision, FENCE, How, LATE, Order, Part, Purpose, RESIDUE, View};
-use crate::engine::event::{Event, RevertMode};
+use crate::engine::event::{Event, FailureClass, RevertMode};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::observation::GroupReading;
 use crate::engine::record::GroupImage;
@@ -16,6 +16,11 @@ use crate::engine::units::WeightPair;
 
 /// The longest wait between two tries, in seconds (RULES E3).
 const BACKOFF_MAX_SECS: i64 = 60;
+
+/// For how long after it was decided a revert that fails in transport is tried often, and the longest wait between two such
+/// tries, in seconds: with the time that a round takes they are at most five seconds apart (RULES L3).
+const EAGER_FOR: SignedDuration = SignedDuration::from_mins(10);
+const EAGER_BACKOFF_MAX_SECS: i64 = 4;
 
 /// How soon a revert that is not at its end looks again.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
@@ -66,6 +71,7 @@ pub(super) fn late_write(view: &View<'_>) -> Decision {
         return Decision::of(Event::WeightChangeAbandoned {
             write_id: write.write_id.clone(),
             moved: BTreeMap::new(),
+            landed: Vec::new(),
             reason: "it did not land within 15 minutes after the revert".to_owned(),
         });
     }
@@ -289,11 +295,18 @@ fn blocked(revert: &Revert, places: &[Place]) -> Option<HoldReason> {
     })
 }
 
-/// When the next try is due after failures: 1, 2, 4 … seconds later.
+/// When the next try is due after failures: 1, 2, 4 … seconds later. If only the transport fails, the waits stay short at
+/// first: nothing says that Route 53 wants to be left alone.
 fn retry_at(revert: &Revert) -> Option<Timestamp> {
     let failed_at = revert.failed_at?;
+    let transport = revert.failed_class == Some(FailureClass::Transient);
+    let longest = if transport && failed_at.duration_since(revert.at) < EAGER_FOR {
+        EAGER_BACKOFF_MAX_SECS
+    } else {
+        BACKOFF_MAX_SECS
+    };
     let doublings = revert.failures.saturating_sub(1).min(6);
-    let wait = (1_i64 << doublings).min(BACKOFF_MAX_SECS);
+    let wait = (1_i64 << doublings).min(longest);
     Some(failed_at + SignedDuration::from_secs(wait))
 }
 

@@ -27,6 +27,7 @@ impl State {
             baseline_seen: None,
             submitted: BTreeMap::new(),
             trouble: None,
+            failed_class: None,
             failures: 0,
             failed_at: None,
         });

@@ -1,6 +1,7 @@
 //! The fold: events in, state out. An event that cannot follow is a typed error, never a guess.
 
 mod beside;
+mod drift;
 mod ending;
 mod writing;
 
@@ -17,7 +18,6 @@ use crate::engine::hold::{HoldReason, RevertCause, SAME_HOLD_WITHIN};
 use crate::engine::hooks::HookCalled;
 use crate::engine::jobs::{JobTurn, JobsState};
 use crate::engine::plan::PlanSource;
-use crate::engine::record::GroupImage;
 use crate::engine::state::{
     Approval, Bake, Change, Pause, Phase, Resubmission, Rollback, State, Write,
 };
@@ -146,6 +146,8 @@ impl State {
                     step: *step,
                     targets: targets.clone(),
                     answers: BTreeMap::new(),
+                    losses: 0,
+                    lost_at: None,
                 };
                 self.weight_change_intended(write, baseline.as_ref(), at)
             }
@@ -181,8 +183,11 @@ impl State {
                 Ok(())
             }
             Event::WeightChangeAbandoned {
-                write_id, moved, ..
-            } => self.weight_change_abandoned(write_id, moved, at),
+                write_id,
+                moved,
+                landed,
+                ..
+            } => self.weight_change_abandoned(write_id, moved, landed, at),
             Event::WeightsVerified {
                 write_id,
                 step,
@@ -209,6 +214,7 @@ impl State {
             Event::BakeStarted { step } => self.bake_started(*step, at),
             Event::GatesPassed {} => self.gates_passed(at),
             Event::BakeCounted { until, running } => self.bake_counted(*until, *running),
+            Event::StepReopened { step } => self.step_reopened(*step, at),
             Event::StepCompleted { step } => self.step_completed(*step),
             Event::BakeSkipDecided { step, skipped } => self.bake_skip_decided(*step, *skipped),
             Event::StepHeld { because } => {
@@ -247,15 +253,12 @@ impl State {
                 self.ignored.remove(alarm);
                 Ok(())
             }
-            Event::DriftDetected { groups } => {
-                self.drift = Some(groups.clone());
-                Ok(())
-            }
+            Event::DriftDetected { groups } => self.drift_detected(groups, at),
             Event::DriftCleared {} => {
-                self.drift = None;
+                self.drift_cleared(at);
                 Ok(())
             }
-            Event::DriftAdopted { images, .. } => self.drift_adopted(images),
+            Event::DriftAdopted { images, .. } => self.drift_adopted(images, at),
             Event::RevertIntended {
                 write_id,
                 cause,
@@ -470,20 +473,6 @@ impl State {
         Ok(())
     }
 
-    fn drift_adopted(&mut self, images: &BTreeMap<usize, GroupImage>) -> Taken {
-        require(self.drift.is_some(), "nothing has drifted")?;
-        for (index, image) in images {
-            if let Some(verified) = self.verified.as_mut().and_then(|all| all.get_mut(*index)) {
-                *verified = image.clone();
-            }
-            if let Some(baseline) = self.baseline.as_mut().and_then(|all| all.get_mut(*index)) {
-                *baseline = image.with_pair(baseline.pair());
-            }
-        }
-        self.drift = None;
-        Ok(())
-    }
-
     fn retry_requested(&mut self, at: Timestamp) -> Taken {
         match self.phase {
             Phase::Reverted => {
@@ -521,6 +510,7 @@ impl State {
             paused: None,
             step: 0,
             verified_step: 0,
+            writing_again: false,
             step_began_at: None,
             abandoned_at: None,
             baseline: None,

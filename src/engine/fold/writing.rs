@@ -58,7 +58,7 @@ impl State {
                 .or_default()
                 .insert(target.to);
         }
-        if self.phase != Phase::Shifting {
+        if self.phase != Phase::Shifting || !self.has_moved_in_step() {
             self.measured.step_taken();
             self.changes.clear();
             self.resubmission = None;
@@ -118,11 +118,16 @@ impl State {
             | FailureClass::NotSent => Answer::Refused(class, message.to_owned()),
         };
         if self.answer(write_id, groups, &answer) {
+            if let (Answer::Lost(_), Some(write)) = (&answer, &mut self.write) {
+                write.losses = write.losses.saturating_add(1);
+                write.lost_at = Some(at);
+            }
             return;
         }
         // A resubmission stays noted: its other zones may still answer, and the next one does not follow at once.
         if let Some(revert) = self.revert_of(write_id) {
             revert.trouble = Some(message.to_owned());
+            revert.failed_class = Some(class);
             revert.failures = revert.failures.saturating_add(1);
             revert.failed_at = Some(at);
         }
@@ -132,9 +137,11 @@ impl State {
         &mut self,
         write_id: &WriteId,
         moved: &BTreeMap<usize, GroupImage>,
+        landed: &[usize],
         at: Timestamp,
     ) -> Taken {
         self.require_write(write_id)?;
+        self.expect_landed(landed);
         // Where nobody answered, the owner died: that was no try of Route 53.
         let tried = self
             .write
@@ -151,10 +158,26 @@ impl State {
         }
         self.write = None;
         self.abandoned_at = tried.then_some(at);
-        if self.phase == Phase::Shifting && !self.has_moved_in_step() {
+        // A first step that somebody changed has begun: its gates stay armed (I14).
+        let begun = self.has_moved_in_step() || (self.verified_step == 0 && self.drift.is_some());
+        if self.phase == Phase::Shifting && !begun {
             self.step_back(at);
         }
         Ok(())
+    }
+
+    /// What Route 53 accepted took effect: from now on the step's weights are expected of these groups.
+    fn expect_landed(&mut self, landed: &[usize]) {
+        let (Some(write), Some(verified)) = (&self.write, &mut self.verified) else {
+            return;
+        };
+        for target in &write.targets {
+            if landed.contains(&target.group)
+                && let Some(slot) = verified.get_mut(target.group)
+            {
+                *slot = target.from.with_pair(target.to);
+            }
+        }
     }
 
     pub(super) fn weights_verified(
@@ -169,6 +192,7 @@ impl State {
         self.write = None;
         self.abandoned_at = None;
         self.verified_step = step;
+        self.writing_again = false;
         self.verified = Some(images.to_vec());
         self.measured.step_verified();
         self.bake = Bake::default();
@@ -189,24 +213,15 @@ impl State {
         Ok(())
     }
 
-    /// Whether some group already has the current step's weights.
-    fn has_moved_in_step(&self) -> bool {
-        let pair = self.plan().step(self.step).map(|step| step.pair);
-        self.verified
-            .iter()
-            .flatten()
-            .any(|image| Some(image.pair()) == pair)
-    }
-
     /// Goes back to where the step was decided from: it is decided afresh.
-    fn step_back(&mut self, at: Timestamp) {
+    pub(super) fn step_back(&mut self, at: Timestamp) {
         self.step = self.verified_step;
         if self.verified_step == 0 {
             self.first_write = None;
             self.verified = None;
             self.unknown.clear();
             self.enter(Phase::Waiting, at);
-        } else {
+        } else if !self.writing_again {
             self.enter(Phase::Baking, at);
         }
     }
@@ -220,9 +235,14 @@ impl State {
         else {
             return false;
         };
-        write
-            .answers
-            .extend(groups.iter().map(|group| (*group, answer.clone())));
+        for group in groups {
+            let known = write.answers.get(group);
+            // A write whose reply was lost may land although it was sent again and refused.
+            let doubtful = matches!(known, Some(Answer::Lost(_))) && *answer != Answer::Accepted;
+            if !doubtful {
+                write.answers.insert(*group, answer.clone());
+            }
+        }
         true
     }
 

@@ -86,6 +86,7 @@ fn informs(event: &Event) -> bool {
         Event::PlanAccepted { .. }
         | Event::WeightChangeAbandoned { .. }
         | Event::WeightsVerified { .. }
+        | Event::StepReopened { .. }
         | Event::StepCompleted { .. }
         | Event::GateUnknown { .. }
         | Event::GateKnown { .. }

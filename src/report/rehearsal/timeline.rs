@@ -230,6 +230,7 @@ impl<'reel> Reader<'reel> {
             | Event::BakeStarted { .. }
             | Event::GatesPassed {}
             | Event::BakeCounted { .. }
+            | Event::StepReopened { .. }
             | Event::StepCompleted { .. }
             | Event::GateUnknown { .. }
             | Event::GateKnown { .. }

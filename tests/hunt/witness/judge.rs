@@ -40,6 +40,7 @@ impl Witness {
         let telling = matches!(
             &entry.event,
             Event::WeightChangeIntended { .. }
+                | Event::WeightChangeAbandoned { .. }
                 | Event::WeightsVerified { .. }
                 | Event::BaselineSeen { at: Some(_) }
                 | Event::Reverted { cancelled: false }
@@ -56,6 +57,9 @@ impl Witness {
             Event::WeightChangeIntended { step, .. } => {
                 self.advances_seeing(&state, number, now);
                 self.rises_in_its_window(&state, *step, now);
+            }
+            Event::WeightChangeAbandoned { moved, .. } if state.phase == Phase::Shifting => {
+                self.was_unchanged(&state, number, moved, now);
             }
             Event::WeightsVerified { images, .. } => {
                 let since = self.cutovers[name].intended.map(|(at, _, _)| at);
@@ -84,6 +88,41 @@ impl Witness {
             }
             Event::Completed {} => self.advances_seeing(&state, number, now),
             _ => {}
+        }
+    }
+
+    /// A write that is given up has moved a group, somebody else has, or that process read the group as it was before (I14).
+    fn was_unchanged(
+        &mut self,
+        state: &State,
+        number: u32,
+        moved: &BTreeMap<usize, GroupImage>,
+        now: Timestamp,
+    ) {
+        let since = self.cutovers[&state.name].intended.map(|(at, _, _)| at);
+        let targets = state.write.as_ref().map(|write| write.targets.clone());
+        for target in targets.into_iter().flatten() {
+            let index = target.group;
+            let drifted = state
+                .drift
+                .as_ref()
+                .is_some_and(|drift| drift.contains_key(&index));
+            if drifted || moved.contains_key(&index) {
+                continue;
+            }
+            let before = Some(target.from.pair());
+            let reads = self.reads.get(&(number, state.name.clone(), index));
+            let was = reads.is_some_and(|reads| {
+                reads
+                    .iter()
+                    .any(|(at, read)| Some(*at) >= since && *read == before)
+            });
+            self.claim(was, now, || {
+                format!(
+                    "{}: group {index} is called untouched at {before:?}, unread by ctl-{number}",
+                    state.name
+                )
+            });
         }
     }
 
