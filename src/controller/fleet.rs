@@ -85,6 +85,7 @@ impl Controller {
             let outcome = Outcome {
                 cutover: name.clone(),
                 groups: groups.len(),
+                reverted_in: None,
                 event: Event::WeightChangeFailed {
                     write_id: order.write_id.clone(),
                     zone,

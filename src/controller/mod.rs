@@ -144,6 +144,8 @@ pub struct Controller {
     caught_up: bool,
     /// Cutovers whose groups are to be read again in this round: another controller wrote since they were read.
     outdated: BTreeSet<CutoverName>,
+    /// Reverts whose read-back waits until every other revert of their zones is sent.
+    read_back_later: BTreeSet<CutoverName>,
     /// When the last heartbeat was left.
     beat_at: Option<Instant>,
     /// Something was seen since then.
@@ -202,6 +204,7 @@ impl Controller {
             journal_trouble: None,
             caught_up: false,
             outdated: BTreeSet::new(),
+            read_back_later: BTreeSet::new(),
             beat_at: None,
             beat_owed: false,
             outside,

@@ -46,6 +46,8 @@ pub(super) struct Outcome {
     pub(super) event: Event,
     /// How many groups it is about; they are no longer under way.
     pub(super) groups: usize,
+    /// Its zone, if it was a revert's.
+    pub(super) reverted_in: Option<ZoneId>,
 }
 
 /// The queues of all zones.
@@ -54,6 +56,8 @@ pub(super) struct Performer {
     outcomes: mpsc::UnboundedReceiver<Outcome>,
     /// How many groups of each cutover are queued or on the wire.
     under_way: BTreeMap<CutoverName, usize>,
+    /// How many groups of reverts are queued or on the wire, by zone.
+    reverting: BTreeMap<ZoneId, usize>,
     /// The zones' writers; they end with the controller.
     writers: JoinSet<()>,
 }
@@ -99,6 +103,7 @@ impl Performer {
             shared: Arc::new(shared),
             outcomes,
             under_way: BTreeMap::new(),
+            reverting: BTreeMap::new(),
             writers: JoinSet::new(),
         }
     }
@@ -111,6 +116,11 @@ impl Performer {
     /// Whether a write of this cutover is queued or on the wire.
     pub(super) fn is_under_way(&self, cutover: &CutoverName) -> bool {
         self.under_way.contains_key(cutover)
+    }
+
+    /// Returns true while a revert in this zone is queued or on the wire.
+    pub(super) fn is_reverting_in(&self, zone: &ZoneId) -> bool {
+        self.reverting.contains_key(zone)
     }
 
     /// Whether nothing is queued or on the wire.
@@ -204,11 +214,9 @@ impl Performer {
     }
 
     fn note(&mut self, outcome: Outcome) -> Outcome {
-        if let Some(count) = self.under_way.get_mut(&outcome.cutover) {
-            *count = count.saturating_sub(outcome.groups);
-            if *count == 0 {
-                self.under_way.remove(&outcome.cutover);
-            }
+        count_down(&mut self.under_way, &outcome.cutover, outcome.groups);
+        if let Some(zone) = &outcome.reverted_in {
+            count_down(&mut self.reverting, zone, outcome.groups);
         }
         outcome
     }
@@ -216,6 +224,9 @@ impl Performer {
     fn enqueue(&mut self, place: Place, job: Job) {
         while self.writers.try_join_next().is_some() {}
         let reverts = job.purpose == Purpose::Revert;
+        if reverts {
+            *self.reverting.entry(place.1.clone()).or_default() += job.parts.len();
+        }
         let mut queues = lock(&self.shared.queues);
         let queue = queues.entry(place.clone()).or_default();
         queue.jobs.push(job);
@@ -292,7 +303,7 @@ impl Shared {
             change_id: submitted.change_id.clone(),
             server_time: submitted.server_time,
         };
-        self.report(job, &job.parts, event);
+        self.report(zone, job, &job.parts, event);
     }
 
     /// Reports that these parts of a job failed.
@@ -310,7 +321,7 @@ impl Shared {
             class: error.class,
             message: error.to_string(),
         };
-        self.report(job, parts, event);
+        self.report(zone, job, parts, event);
     }
 
     pub(super) fn report_unsent(&self, zone: &ZoneId, job: &Job, why: &str) {
@@ -321,17 +332,32 @@ impl Shared {
             class: FailureClass::NotSent,
             message: why.to_owned(),
         };
-        self.report(job, &job.parts, event);
+        self.report(zone, job, &job.parts, event);
     }
 
-    fn report(&self, job: &Job, parts: &[Part], event: Event) {
+    fn report(&self, zone: &ZoneId, job: &Job, parts: &[Part], event: Event) {
+        let reverted_in = match job.purpose {
+            Purpose::Revert => Some(zone.clone()),
+            Purpose::Step | Purpose::Resubmit => None,
+        };
         let outcome = Outcome {
             cutover: job.cutover.clone(),
             event,
             groups: parts.len(),
+            reverted_in,
         };
         // The receiver lives as long as the controller; after it there is nobody to tell.
         self.outcomes.send(outcome).unwrap_or_default();
+    }
+}
+
+/// Takes some off a count; a key whose count is zero is gone.
+fn count_down<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K, by: usize) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(by);
+        if *count == 0 {
+            counts.remove(key);
+        }
     }
 }
 

@@ -48,6 +48,7 @@ impl Controller {
         let foreign = self.book.take_foreign();
         let freed = self.freed();
         let looked = std::mem::take(&mut self.looked);
+        let read_backs = self.free_read_backs();
         let names: Vec<CutoverName> = self
             .states()
             .into_iter()
@@ -56,7 +57,7 @@ impl Controller {
                 Due::All => true,
                 Due::Only(names) => {
                     let told = foreign.contains(name) || answered.contains(name);
-                    let told = told || looked.contains(name);
+                    let told = told || looked.contains(name) || read_backs.contains(name);
                     told || names.contains(name) || freed.contains(name)
                 }
             })
@@ -178,13 +179,20 @@ impl Controller {
     ) -> Result<(), ControllerError> {
         let now = self.now();
         let postponed = self.postponed(&names, &seen, now);
+        for name in &names {
+            if self.reads_back_later(name) {
+                self.read_back_later.insert(name.clone());
+            }
+        }
         let (mut todo, mut read) = (names, BTreeSet::new());
         for _ in 0..READS_MAX {
             let now = self.now();
             let wants = |controller: &Self, name: &CutoverName, seen: &Seen, now| {
                 let waits =
                     postponed.contains(name) && controller.only_looks_for_drift(name, seen, now);
-                !waits && controller.wants_groups(name, seen, now)
+                !waits
+                    && !controller.reads_back_later(name)
+                    && controller.wants_groups(name, seen, now)
             };
             let (reading, ready): (Vec<CutoverName>, Vec<CutoverName>) =
                 todo.iter().cloned().partition(|name| {
@@ -217,6 +225,31 @@ impl Controller {
             }
         }
         Ok(())
+    }
+
+    /// Returns true if nothing but its read-backs is left of a revert, and another revert in one of its zones is not sent yet:
+    /// the calls that a read-back takes are the ones that the unsent write needs (RULES L3).
+    fn reads_back_later(&self, name: &CutoverName) -> bool {
+        let Some(state) = self.book.state(name) else {
+            return false;
+        };
+        let (Some(revert), Phase::Reverting) = (&state.revert, state.phase) else {
+            return false;
+        };
+        if revert.submitted.is_empty() || revert.failures > 0 || state.rollback.is_some() {
+            return false;
+        }
+        let mut images = state.baseline.iter().flatten();
+        images.any(|image| self.performer.is_reverting_in(&image.zone))
+    }
+
+    /// The reverts that waited for others to be sent, and whose read-backs are now due: together, so that they share pages.
+    fn free_read_backs(&mut self) -> BTreeSet<CutoverName> {
+        let (later, free) = std::mem::take(&mut self.read_back_later)
+            .into_iter()
+            .partition(|name| self.reads_back_later(name));
+        self.read_back_later = later;
+        free
     }
 
     /// Whether a person's force has not been written yet: that needs no reading first.

@@ -12,6 +12,7 @@ use cutover::engine::record::{GroupImage, GroupName, RecordSet};
 use cutover::engine::state::Phase;
 use cutover::engine::units::{AlarmId, Weight, WeightPair};
 use cutover::ports::{Dns, Signals, Urgency};
+use cutover::sim::fault::{Fault, Lasting};
 
 use super::calls::{baking, pair, services};
 use super::world::{PlanOf, Process, REGION, World, locked, plan};
@@ -127,6 +128,52 @@ async fn a_forced_rollback_is_written_before_anything_is_read() {
     world.assert_unbroken();
 }
 
+/// The calls that a read-back takes are the ones that unsent reverts of the zone need (RULES L3).
+#[tokio::test(start_paused = true)]
+async fn no_read_back_begins_while_a_revert_of_the_zone_is_unsent() {
+    let sources = services(600, 1);
+    let world = World::new(&sources);
+    let process = world.start("one");
+    baking(&world, &sources).await;
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&calls);
+    process.dns.with_faults(|faults| {
+        faults.add(
+            None,
+            Fault::Delay(Duration::from_millis(20)),
+            Lasting::Always,
+        );
+        faults.set_hook(Box::new(move |operation, _| {
+            locked(&noted).push(operation.to_owned());
+            Vec::new()
+        }));
+    });
+    for source in &sources {
+        let mode = RevertMode::Swap;
+        let event = Event::RollbackRequested { mode, reason: None };
+        world.ask(source.plan.name.as_str(), event).await;
+    }
+    let back = |world: &World| {
+        let mut states = sources
+            .iter()
+            .map(|source| world.state(source.plan.name.as_str()));
+        states.all(|state| state.is_some_and(|state| state.phase == Phase::Reverted))
+    };
+    assert!(world.until(60, back).await);
+    let calls = locked(&calls).clone();
+    let of = |wanted: &str| calls.iter().filter(|call| call.as_str() == wanted).count();
+    let (writes, lists) = (of(CHANGE), of(LIST));
+    println_for_people(&format!("600 services: {writes} {CHANGE}, {lists} {LIST}"));
+    let first = calls.iter().position(|call| call == CHANGE);
+    let last = calls.iter().rposition(|call| call == CHANGE);
+    let between = &calls[first.expect("a write")..last.expect("a write")];
+    assert!(between.iter().all(|call| call == CHANGE), "{between:?}");
+    // The zone's five pages are read before the writes, and once for each of the two confirming looks.
+    assert_eq!(lists, 3 * 5);
+    process.task.abort();
+    world.assert_unbroken();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_forced_rollback_does_not_wait_for_reads_that_hang() {
     let sources = services(1, 1);
@@ -134,7 +181,6 @@ async fn a_forced_rollback_does_not_wait_for_reads_that_hang() {
     let process = world.start("one");
     baking(&world, &sources).await;
     process.dns.with_faults(|faults| {
-        use cutover::sim::fault::{Fault, Lasting};
         let hangs = Fault::Delay(Duration::from_mins(1));
         faults.add(Some(LIST), hangs, Lasting::Always);
     });

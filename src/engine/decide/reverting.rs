@@ -212,7 +212,7 @@ fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
     let fence = (seen_at + FENCE).max(may_land_until(view).unwrap_or(seen_at));
     match read_again(view, fence) {
         Err(look_at) => Decision {
-            wake_at: Some(look_at),
+            wake_at: Some(full_second(look_at)),
             ..hold
         },
         // The weights are back. What is left beside them is not forgotten by calling it the end.
@@ -226,6 +226,16 @@ fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
                 .or_else(|| hooks::after_revert(view))
                 .unwrap_or_else(|| Decision::of(Event::Reverted { cancelled: false }))
         }
+    }
+}
+
+/// The next full second: reverts that began within the same second share the pages of their confirming look.
+fn full_second(at: Timestamp) -> Timestamp {
+    let whole = Timestamp::from_second(at.as_second()).unwrap_or(at);
+    if whole < at {
+        whole + SignedDuration::from_secs(1)
+    } else {
+        at
     }
 }
 
