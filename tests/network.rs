@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::BufRead as _;
 use std::io::BufReader;
+use std::io::Read as _;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
@@ -14,9 +15,12 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use rustls::ServerConfig;
+use rustls::ServerConnection;
+use rustls::StreamOwned;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
 
 /// A proxy that notes which places it is asked for, and lets nobody through.
 struct Proxy {
@@ -179,65 +183,47 @@ fn channels_are_reached_through_the_proxy_but_not_what_no_proxy_names() {
     );
 }
 
-/// A server with a certificate of an authority of its own, which counts the connections that trusted it.
+/// The certificate of the tests' authority, which signed `localhost.pem`; both are valid for a hundred years.
+const AUTHORITY: &str = include_str!("fixtures/tls/authority.pem");
+
+/// A server whose certificate a private authority signed; it counts the connections that trusted it.
 struct TlsServer {
     port: u16,
     trusted: Arc<AtomicUsize>,
-    authority: String,
 }
 
 impl TlsServer {
     fn start() -> Self {
-        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let issuer = rcgen::CertifiedIssuer::self_signed(params, key).expect("an authority");
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
-        let leaf = leaf.signed_by(&key, &issuer).expect("a certificate");
-        let secret = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+        let certificate =
+            CertificateDer::from_pem_slice(include_bytes!("fixtures/tls/localhost.pem"));
+        let key = PrivateKeyDer::from_pem_slice(include_bytes!("fixtures/tls/localhost.key"));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], secret)
+            .with_single_cert(
+                vec![certificate.expect("a certificate")],
+                key.expect("a key"),
+            )
             .expect("a certificate with its key");
+        let config = Arc::new(config);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let trusted = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&trusted);
-        thread::spawn(move || serve(listener, TlsAcceptor::from(Arc::new(config)), &counted));
-        Self {
-            port,
-            trusted,
-            authority: issuer.pem(),
-        }
-    }
-}
-
-fn serve(listener: TcpListener, acceptor: TlsAcceptor, trusted: &AtomicUsize) {
-    listener.set_nonblocking(true).expect("a listener");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-        while let Ok((stream, _)) = listener.accept().await {
-            let Ok(mut stream) = acceptor.accept(stream).await else {
-                continue;
-            };
-            // With TLS 1.3 only a request shows that the certificate was trusted.
-            let mut byte = [0; 1];
-            if tokio::io::AsyncReadExt::read(&mut stream, &mut byte)
-                .await
-                .is_ok_and(|read| read > 0)
-            {
-                trusted.fetch_add(1, Ordering::Relaxed);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let session = ServerConnection::new(Arc::clone(&config)).expect("a session");
+                // With TLS 1.3 only a request shows that the certificate was trusted.
+                let mut tls = StreamOwned::new(session, stream);
+                if tls.read(&mut [0; 1]).is_ok_and(|read| read > 0) {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
             }
-        }
-    });
+        });
+        Self { port, trusted }
+    }
 }
 
 #[test]
@@ -245,7 +231,7 @@ fn a_private_authority_is_trusted_by_aws_ca_bundle_and_blamed_without_it() {
     let (folder, server) = (tempfile::tempdir().unwrap(), TlsServer::start());
     write_plan(folder.path(), "aws: { region: eu-west-1 }\n");
     let bundle = folder.path().join("ca.pem");
-    fs::write(&bundle, &server.authority).expect("a file");
+    fs::write(&bundle, AUTHORITY).expect("a file");
     let endpoint = format!("https://localhost:{}", server.port);
     let mut preview = program(folder.path(), &["preview", "plan.yaml"]);
     preview.env("AWS_ENDPOINT_URL", &endpoint);

@@ -188,6 +188,10 @@ impl Signed {
             };
             refused(class, failure.to_string())
         })?;
+        if answer.cut {
+            let message = "the reply is larger than 1 MiB, and was not read".to_owned();
+            return Err(refused(FailureClass::Transient, message));
+        }
         let value = match &call.body {
             Body::Json(_) => serde_json::from_str(&answer.body).unwrap_or(Value::Null),
             Body::Form(_) => query_answer(&answer.body),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::account::Account;
 use super::evidence::gate::{GateId, GateKind};
-use super::evidence::plan::Measures;
+use super::evidence::plan::{Measures, Query};
 use super::hooks::Hook;
 use super::jobs::JobSwitch;
 use super::record::GroupName;
@@ -228,6 +228,11 @@ impl Plan {
         let other = alarm.account_number();
         let other = other.and_then(|number| self.aws.others.get(number));
         other.unwrap_or(&self.aws.account)
+    }
+
+    /// The account that a series is read in.
+    pub fn account_of_series<'a>(&'a self, query: &'a Query) -> &'a Account {
+        query.account.as_ref().unwrap_or(&self.aws.account)
     }
 
     /// All alarms that are watched, by the account that they are read in.

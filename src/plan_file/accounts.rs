@@ -47,9 +47,8 @@ pub(super) fn alarm_id(
         }
     }
     let of_role = named.role_arn.as_deref().and_then(number_of_arn);
-    if named.external_id.is_some() && named.role_arn.is_none() {
-        let message = "`external_id` means nothing without `role_arn`";
-        sink.error(span, message, "add `role_arn`, or remove `external_id`");
+    if named.role_arn.is_none() {
+        refuse_lone_external_id(named.external_id.as_deref(), span, sink);
     }
     match (number.as_deref(), of_role) {
         (Some(number), Some(of_role)) if number != of_role => {
@@ -85,6 +84,29 @@ pub(super) fn alarm_id(
         aws.others.insert(number.clone(), account);
     }
     Some(AlarmId::in_account(&number, region.as_deref(), bare))
+}
+
+/// The account of a role that stands beside a side's metrics; none means the plan's.
+pub(super) fn of_role(
+    role_arn: Option<String>,
+    external_id: Option<String>,
+    region: Option<&str>,
+    span: &Span,
+    sink: &mut Sink<'_>,
+) -> Option<Account> {
+    if role_arn.is_none() {
+        refuse_lone_external_id(external_id.as_deref(), span, sink);
+        return None;
+    }
+    Some(Account::new(role_arn, external_id, region))
+}
+
+/// Refuses an external ID that no role stands beside.
+fn refuse_lone_external_id(external_id: Option<&str>, span: &Span, sink: &mut Sink<'_>) {
+    if external_id.is_some() {
+        let message = "`external_id` means nothing without `role_arn`";
+        sink.error(span, message, "add `role_arn`, or remove `external_id`");
+    }
 }
 
 /// Says of which alarms nobody knows how to read them: they are in another account, and no role is given for it.

@@ -85,8 +85,8 @@ async fn scenario(seed: u64) {
 }
 
 /// Takes a side away from some jobs: several become one, and some run on one side only.
-fn one_sided(source: &mut PlanSource, rng: &mut fastrand::Rng) {
-    let mut plan = source.plan.clone();
+fn one_sided(planned: &mut PlanSource, rng: &mut fastrand::Rng) {
+    let mut plan = planned.plan.clone();
     for job in plan.jobs.iter_mut().flat_map(|switch| &mut switch.jobs) {
         match rng.u8(0..4) {
             0 => job.old = None,
@@ -94,7 +94,7 @@ fn one_sided(source: &mut PlanSource, rng: &mut fastrand::Rng) {
             _ => {}
         }
     }
-    *source = source(plan);
+    *planned = source(plan);
 }
 
 impl Hunt {

@@ -133,7 +133,7 @@ fn plan() -> Plan {
         aws: AwsSettings {
             region: Some("ap-northeast-1".to_owned()),
             account: Account::of_role("arn:aws:iam::111111111111:role/cutover"),
-            others: std::collections::BTreeMap::new(),
+            others: BTreeMap::new(),
         },
         records: vec![Group {
             zone: ZoneRef {

@@ -161,9 +161,10 @@ fn add(
 fn wanted_series(sources: &[PlanSource]) -> BTreeMap<Account, BTreeSet<Query>> {
     let mut wanted: BTreeMap<Account, BTreeSet<Query>> = BTreeMap::new();
     for source in sources {
-        let queries = queries(&source.plan.gates.measures);
-        let account = source.plan.aws.account.clone();
-        wanted.entry(account).or_default().extend(queries);
+        for query in queries(&source.plan.gates.measures) {
+            let account = source.plan.account_of_series(&query).clone();
+            wanted.entry(account).or_default().insert(query);
+        }
     }
     wanted
 }

@@ -175,7 +175,7 @@ fn needed(gate: &MetricGate) -> Vec<&Query> {
 fn sight(plan: &Plan, record: &Record, queries: &[&Query]) -> Sight {
     let mut pasts = Vec::new();
     for query in queries {
-        match record.series(&plan.aws.account, query) {
+        match record.series(plan.account_of_series(query), query) {
             None => return Sight::NotRecorded,
             Some(SeriesPast::Unreadable(message)) => return Sight::Unreadable(message.clone()),
             Some(past) => pasts.push(past),

@@ -61,7 +61,7 @@ fn source() -> PlanSource {
             aws: AwsSettings {
                 region: None,
                 account: Account::default(),
-                others: std::collections::BTreeMap::new(),
+                others: BTreeMap::new(),
             },
             records,
             settle: None,
