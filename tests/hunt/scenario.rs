@@ -88,6 +88,9 @@ impl Scenario {
 
     async fn go_through(&mut self, disturbances: usize) -> Result<End, String> {
         self.start();
+        if self.rng.u8(0..4) == 0 {
+            self.overtakers(2);
+        }
         let most = (DISTURBANCES_MAX / self.many()).max(DISTURBANCES_MIN);
         let wanted = magnitude(&mut self.rng, 1, most);
         let wanted = usize::try_from(wanted).expect("few");

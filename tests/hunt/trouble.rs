@@ -173,6 +173,14 @@ impl Scenario {
         self.note(&format!("Route 53 {kind} 1/{odds}"));
     }
 
+    /// From now on somebody overwrites one in so many writes before they are read back.
+    pub(super) fn overtakers(&mut self, odds: u32) {
+        for process in &self.processes {
+            process.luck.change(|troubles| troubles.overtaken = odds);
+        }
+        self.note(&format!("somebody overwrites what is written, 1/{odds}"));
+    }
+
     fn alarm_trouble(&mut self) {
         let (kind, odds) = (self.rng.u8(0..3), self.rng.u32(1..12));
         for process in &self.processes {
