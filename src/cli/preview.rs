@@ -222,14 +222,17 @@ impl Readings {
             groups.push((reading, zone_id));
             around.push(surroundings);
         }
-        let account = &plan.aws.account;
-        let alarms: BTreeSet<AlarmId> = plan.alarms().map(|gate| gate.id.clone()).collect();
+        let (mut readings, mut spans) = (BTreeMap::new(), BTreeMap::new());
+        for (account, wanted) in plan.alarms_by_account() {
+            readings.extend(signals.read_alarms(&account, &wanted).await);
+            spans.extend(signals.alarm_spans(&account, &wanted).await);
+        }
         Self {
             groups,
             around,
-            alarms: signals.read_alarms(account, &alarms).await,
+            alarms: readings,
             series: read_series(state, signals, now).await,
-            spans: signals.alarm_spans(account, &alarms).await,
+            spans,
             denied: probe(plan, dns, signals, now).await,
             credentials_expire_at: signals.credentials_expire_at().await,
         }

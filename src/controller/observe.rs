@@ -53,7 +53,8 @@ pub(super) async fn histories(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
                 continue;
             }
             let signals = Arc::clone(&eyes.signals);
-            let (account, alarm) = (state.plan().aws.account.clone(), alarm.clone());
+            let account = state.plan().account_of(alarm).clone();
+            let alarm = alarm.clone();
             let name = state.name.clone();
             tasks.spawn(async move {
                 let read = signals.alarm_history(&account, &alarm, first_write);

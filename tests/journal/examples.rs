@@ -135,7 +135,8 @@ fn plan() -> Plan {
         description: Some("EKS to ECS".to_owned()),
         aws: AwsSettings {
             region: Some("ap-northeast-1".to_owned()),
-            account: Account(Some("arn:aws:iam::111111111111:role/cutover".to_owned())),
+            account: Account::of_role("arn:aws:iam::111111111111:role/cutover"),
+            others: BTreeMap::new(),
         },
         records: vec![Group {
             zone: ZoneRef {

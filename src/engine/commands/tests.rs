@@ -60,7 +60,8 @@ fn source() -> PlanSource {
             description: None,
             aws: AwsSettings {
                 region: None,
-                account: Account(None),
+                account: Account::default(),
+                others: BTreeMap::new(),
             },
             records,
             settle: None,
