@@ -600,3 +600,39 @@ fn the_plans_region_or_role_decides_the_partition() {
         assert_eq!(plan.aws.account.partition.as_deref(), partition, "{aws}");
     }
 }
+
+#[test]
+fn a_record_of_another_accounts_zone_has_a_role_of_its_own() {
+    let (network, web) = (
+        "arn:aws:iam::111111111111:role/net",
+        "arn:aws:iam::222222222222:role/zones",
+    );
+    let record = |zone: &str, beside: &str| {
+        format!("{{ zone: {zone}, name: api.{zone}, type: A, old: eks, new: ecs{beside} }}")
+    };
+    let text = |beside: &str| {
+        let records = format!(
+            "[ {}, {}, {} ]",
+            record("example.com", ""),
+            record("example.org", &format!(", role_arn: '{web}', external_id: web-2")),
+            record("example.org", beside).replace("api.", "www."),
+        );
+        format!(
+            "version: 1\nname: api\naws: {{ role_arn: '{network}' }}\nrecords: {records}\n\
+             steps: [ {{ weight: 100%, bake: 1h }} ]\ngates: {{ alarms: [ api-5xx ] }}\n"
+        )
+    };
+    let plan = load(&text(&format!(", role_arn: '{web}', external_id: web-2")));
+    let number = |index: usize| plan.account_of_group(index).number();
+    assert_eq!(number(0), Some("111111111111"));
+    assert_eq!(number(1), Some("222222222222"));
+    let external_id = plan.account_of_group(2).external_id.as_deref();
+    assert_eq!(external_id, Some("web-2"));
+    let found = findings(&text(""));
+    assert_eq!(
+        found[0].message, "two records of example.org have different roles",
+        "{found:?}"
+    );
+    let found = findings(&text(", external_id: web-2"));
+    assert!(found[0].message.contains("`external_id`"), "{found:?}");
+}

@@ -128,7 +128,6 @@ fn not_parsed(error: &clap::Error) -> Exit {
 fn prepare(command: &Command) -> Result<()> {
     let goes_out = match command {
         Command::Preview(_)
-        | Command::Abandon(_)
         | Command::Backtest(_)
         | Command::Run(_)
         | Command::Approve(_)
@@ -145,6 +144,7 @@ fn prepare(command: &Command) -> Result<()> {
         | Command::SkipBake(_)
         | Command::Amend(_)
         | Command::AdoptDrift(_)
+        | Command::Abandon(_)
         | Command::IgnoreAlarm(_)
         | Command::History(_)
         | Command::Schema(_)

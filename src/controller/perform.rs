@@ -145,24 +145,24 @@ impl Performer {
         self.shared.known(cutover).epoch
     }
 
-    /// Queues an order, split by zone.
+    /// Queues an order, split by zone. `account_of` says in which account the zone of a part's group is.
     pub(super) fn perform(
         &mut self,
         cutover: &CutoverName,
-        account: &Account,
+        account_of: impl Fn(usize) -> Account,
         order: &Order,
         epoch: u64,
         label: &str,
         now: Timestamp,
     ) {
-        let mut zones: BTreeMap<ZoneId, Vec<Part>> = BTreeMap::new();
+        let mut zones: BTreeMap<(Account, ZoneId), Vec<Part>> = BTreeMap::new();
         for part in &order.parts {
             zones
-                .entry(part.image.zone.clone())
+                .entry((account_of(part.group), part.image.zone.clone()))
                 .or_default()
                 .push(part.clone());
         }
-        for (zone, parts) in zones {
+        for (place, parts) in zones {
             let job = Job {
                 cutover: cutover.clone(),
                 write_id: order.write_id.clone(),
@@ -176,7 +176,7 @@ impl Performer {
                 throttled: 0,
             };
             *self.under_way.entry(cutover.clone()).or_default() += job.parts.len();
-            self.enqueue((account.clone(), zone), job);
+            self.enqueue(place, job);
         }
     }
 

@@ -90,6 +90,9 @@ pub struct Group {
     pub old: String,
     /// The new cluster's set identifier.
     pub new: String,
+    /// The account that the hosted zone is in, where that is not the plan's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
 }
 
 /// One step of the ladder.
@@ -221,6 +224,13 @@ impl Plan {
     pub fn step_of(&self, share: Share) -> Option<u16> {
         let index = self.steps.iter().position(|step| step.share == share)?;
         u16::try_from(index + 1).ok()
+    }
+
+    /// The account that a group's hosted zone is in. The plan's own for a group that the plan does not have.
+    pub fn account_of_group(&self, index: usize) -> &Account {
+        let group = self.records.get(index);
+        let other = group.and_then(|group| group.account.as_ref());
+        other.unwrap_or(&self.aws.account)
     }
 
     /// The account that an alarm is read in.

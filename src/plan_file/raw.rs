@@ -174,6 +174,10 @@ pub(super) struct RawRecord {
     /// The set identifier of the new cluster's record.
     #[schemars(required, length(min = 1, max = 128))]
     pub(super) new: Option<At<String>>,
+    /// A role to assume in the hosted zone's account, where that is not the plan's.
+    pub(super) role_arn: Option<At<String>>,
+    /// What that role's trust policy asks for as `sts:ExternalId`.
+    pub(super) external_id: Option<At<String>>,
 }
 
 /// One step: the new cluster's share, and how long it is watched there.

@@ -72,6 +72,7 @@ pub(crate) fn plan(of: &PlanOf<'_>) -> PlanSource {
                 },
                 old: "eks".to_owned(),
                 new: "ecs".to_owned(),
+                account: None,
             });
         }
     }

@@ -146,6 +146,7 @@ fn plan() -> Plan {
             name: group_name(),
             old: "eks".to_owned(),
             new: "ecs".to_owned(),
+            account: None,
         }],
         settle: Some(SignedDuration::from_secs(120)),
         steps: vec![step(5, false), step(100, true)],

@@ -207,7 +207,7 @@ fn jobs_that_make_no_sense_are_refused_with_a_hint() {
         (job("{ rule: a, cron_job: b }"), "switched in two ways", "write one of"),
         (job("{ cron_job: a, group: g }"), "`group` means nothing beside `cron_job`", "remove it"),
         (job("{ cron_job: \"a b\" }"), "is not a name", "letters"),
-        (job("{ cron_job: new }"), "switched twice", "the other side"),
+        (job("{ cron_job: new }"), "switched twice", "on the side where it runs"),
         ("jobs:\n  at: complete\n  move: []\n".to_owned(), "no job is listed", "list at least one"),
         (
             "jobs:\n  at: 50%\n  move: [ { name: a, old: { cron_job: a }, new: { cron_job: b } } ]\n".to_owned(),

@@ -51,6 +51,7 @@ fn source() -> PlanSource {
         },
         old: "eks".to_owned(),
         new: "ecs".to_owned(),
+        account: None,
     }];
     PlanSource {
         plan: Plan {
