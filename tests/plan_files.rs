@@ -614,7 +614,10 @@ fn a_record_of_another_accounts_zone_has_a_role_of_its_own() {
         let records = format!(
             "[ {}, {}, {} ]",
             record("example.com", ""),
-            record("example.org", &format!(", role_arn: '{web}', external_id: web-2")),
+            record(
+                "example.org",
+                &format!(", role_arn: '{web}', external_id: web-2")
+            ),
             record("example.org", beside).replace("api.", "www."),
         );
         format!(

@@ -2,9 +2,10 @@
 //! It is refused at the start, by name (RULES L16, M8, M11). No value is repeated, for it may be a secret.
 
 use std::fmt;
+use std::path::Path;
 
 use crate::reach::net;
-use crate::reach::small_file;
+use crate::reach::regular_file;
 
 /// The largest configuration file or token of AWS, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -105,7 +106,7 @@ pub fn prepare(variable: Variable<'_>) -> Result<(), UnfitVariable> {
     match variable("AWS_CA_BUNDLE") {
         Some(path) if !path.is_empty() => net::trust(&path).map_err(|why| {
             let remedy = "name a file that holds the certificates of the authorities to trust, in PEM, or unset AWS_CA_BUNDLE";
-            unfit("AWS_CA_BUNDLE", format!("cannot be used: {path} {why}"), remedy)
+            unfit("AWS_CA_BUNDLE", format!("cannot be used: {path}: {why}"), remedy)
         }),
         Some(_) | None => Ok(()),
     }
@@ -158,7 +159,7 @@ fn endpoints(variable: Variable<'_>) -> Result<(), UnfitVariable> {
 
 fn files(variable: Variable<'_>) -> Result<(), UnfitVariable> {
     let check = |name: &str, path: &str| {
-        small_file::check(path, FILE_BYTES_MAX).map_err(|why| {
+        regular_file::check(Path::new(path), FILE_BYTES_MAX).map_err(|why| {
             let remedy = format!("set {name} to a regular file, or unset it");
             unfit(name, format!("cannot be used: {path} {why}"), remedy)
         })
@@ -185,7 +186,7 @@ fn files(variable: Variable<'_>) -> Result<(), UnfitVariable> {
 }
 
 fn exists(path: &str) -> bool {
-    std::path::Path::new(path).exists()
+    Path::new(path).exists()
 }
 
 fn unfit(name: &str, problem: impl Into<String>, remedy: impl Into<String>) -> UnfitVariable {

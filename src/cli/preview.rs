@@ -17,6 +17,7 @@ use super::exit::Exit;
 use super::plans;
 use crate::aws::{Options, connect};
 use crate::controller::around_now;
+use crate::engine::account::Account;
 use crate::engine::around::{self, AliasTtls, AroundReading};
 use crate::engine::decide::{self, name_used};
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
@@ -29,7 +30,6 @@ use crate::engine::hold::HoldReason;
 use crate::engine::observation::{
     AlarmReading, Beside, ChangeReading, FileReading, GroupReading, HistoryReading, Observation,
 };
-use crate::engine::account::Account;
 use crate::engine::plan::{Group, HoldOrRevert, Plan, PlanSource};
 use crate::engine::preflight;
 use crate::engine::record::RecordSet;

@@ -80,6 +80,8 @@ pub(super) struct Head {
     pub(super) seq: u64,
     /// How often somebody else has written to it. A step that was queued before is stale (RULES A1).
     pub(super) epoch: u64,
+    /// Whether a person has ended the cutover as it stands: nothing more is written, not even what is queued for its way back.
+    pub(super) abandoned: bool,
 }
 
 #[derive(Default)]
@@ -138,6 +140,12 @@ impl Performer {
     pub(super) fn note_foreign(&self, cutover: &CutoverName) {
         let mut heads = lock(&self.shared.heads);
         heads.entry(cutover.clone()).or_default().epoch += 1;
+    }
+
+    /// Tells the writers that a person has ended a cutover as it stands.
+    pub(super) fn note_abandoned(&self, cutover: &CutoverName) {
+        let mut heads = lock(&self.shared.heads);
+        heads.entry(cutover.clone()).or_default().abandoned = true;
     }
 
     /// How often somebody else has written to a stream.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::account::Account;
 use super::around::AliasTtls;
 use super::drifted::Astray;
 use super::event::{Envelope, Event, FailureClass, RevertMode, Target};
@@ -16,7 +17,6 @@ use super::hold::{HaltReason, HoldReason, RevertCause, SAME_HOLD_WITHIN};
 use super::hooks::{HookId, HookRun};
 use super::jobs::JobsState;
 use super::paged::{OpenPages, Paged, Settled};
-use super::account::Account;
 use super::plan::{Plan, PlanSource};
 use super::record::{GroupImage, RecordSet};
 use super::strays::Stray;

@@ -10,4 +10,3 @@ pub mod private;
 pub mod regular_file;
 mod secret_file;
 pub mod secrets;
-pub mod small_file;

@@ -4,6 +4,7 @@
 //! `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are read in upper and lower case. `AWS_CA_BUNDLE` names a file
 //! of certificates that are trusted besides the system's.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use aws_smithy_http_client::Builder;
@@ -30,7 +31,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::small_file;
+use super::regular_file;
 
 /// The largest reply of AWS that is read, in bytes (RULES M8). A larger one is a failed call.
 pub const REPLY_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -46,7 +47,8 @@ static TRUSTED: OnceLock<TlsContext> = OnceLock::new();
 /// # Errors
 /// The file cannot be read, or holds no certificate.
 pub fn trust(path: &str) -> Result<(), String> {
-    let pem = small_file::read(path, BUNDLE_BYTES_MAX)?;
+    let pem = regular_file::read(Path::new(path), None, BUNDLE_BYTES_MAX)
+        .map_err(|why| format!("cannot be read: {why}"))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| format!("is not PEM: {error}"))?;
