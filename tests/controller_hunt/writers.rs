@@ -293,12 +293,14 @@ async fn records_in_zones_of_two_accounts_move_together_and_back() {
         written
     };
     let there = WeightPair::new(90, 10);
-    assert_eq!(pairs(&world), [there; 2], "one write in each zone");
+    let back = WeightPair::new(100, 0);
+    let made_and_moved = [back, back, there, there];
+    assert_eq!(pairs(&world), made_and_moved, "one write in each zone");
     world.turn("errors", AlarmState::Alarm);
     let is_back = |world: &World| is_in(world, "svc", Phase::Reverted);
     assert!(world.until(300, is_back).await);
-    let back = WeightPair::new(100, 0);
-    assert_eq!(pairs(&world), [there, there, back, back]);
+    let all = [back, back, there, there, back, back];
+    assert_eq!(pairs(&world), all);
     process.task.abort();
     world.assert_unbroken();
 }
