@@ -8,11 +8,13 @@
 
 pub mod gate;
 pub mod judge;
+pub mod least;
 pub mod math;
 pub mod number;
 pub mod plan;
 pub mod reading;
 pub mod sequential;
+pub mod share;
 pub mod tally;
 pub mod wanted;
 
