@@ -27,6 +27,7 @@ mod objections;
 mod objections_metrics;
 mod objections_reverts;
 mod odds;
+mod outlook;
 mod pasts;
 mod phases;
 mod preflight;

@@ -319,6 +319,9 @@ fn too_few(gate: &MetricGate, requests: u64) -> HoldReason {
         gate: gate.id(),
         requests,
         needed: (needed > requests).then_some(needed),
+        over_mins: Some(u32::from(gate.of.max(1)) * u32::from(gate.every_mins.max(1))),
+        // More do not come by waiting: the window moves on.
+        judged_at: None,
     }
 }
 

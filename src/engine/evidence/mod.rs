@@ -11,6 +11,7 @@ pub mod judge;
 pub mod least;
 pub mod math;
 pub mod number;
+pub mod outlook;
 pub mod plan;
 pub mod reading;
 pub mod sequential;

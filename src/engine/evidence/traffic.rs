@@ -8,7 +8,7 @@ use super::plan::TrafficGate;
 use super::reading::{Readings, SeriesReading};
 use super::sequential::fixed::float;
 use super::share::Draws;
-use super::tally::{Tally, total};
+use super::tally::{Tally, came_at, total};
 use super::wanted::SHARE_OVER;
 use crate::engine::hold::HoldReason;
 use crate::engine::state::State;
@@ -93,15 +93,17 @@ pub(super) fn judge(
         }
     }
     let requests = tally.map_or(0, |tally| tally.new_requests);
-    Said::only(if requests < gate.min_requests {
-        Verdict::NotJudged(HoldReason::TooFewRequests {
-            gate: TrafficGate::id(),
-            requests,
-            needed: Some(gate.min_requests),
-        })
-    } else {
-        Verdict::Pass
-    })
+    if requests >= gate.min_requests {
+        return Said::only(Verdict::Pass);
+    }
+    let missing = gate.min_requests - requests;
+    Said::only(Verdict::NotJudged(HoldReason::TooFewRequests {
+        gate: TrafficGate::id(),
+        requests,
+        needed: Some(gate.min_requests),
+        over_mins: None,
+        judged_at: came_at(&gate.new, readings, since, missing),
+    }))
 }
 
 /// The traffic is not where the weights say, beyond what chance and resolvers make of it.
