@@ -50,7 +50,8 @@ pub(super) fn to_json(outlook: &Outlook, step: u16) -> Value {
 /// Gates that cannot judge a step before its bake is over.
 pub fn warnings(outlook: &Outlook, plan: &Plan) -> Vec<String> {
     let late = outlook.gates.iter().filter(|gate| gate.is_too_late(plan));
-    late.filter_map(|gate| warning(gate, outlook, plan)).collect()
+    late.filter_map(|gate| warning(gate, outlook, plan))
+        .collect()
 }
 
 fn warning(gate: &GateOutlook, outlook: &Outlook, plan: &Plan) -> Option<String> {
@@ -67,7 +68,9 @@ fn warning(gate: &GateOutlook, outlook: &Outlook, plan: &Plan) -> Option<String>
         && expected < needed
     {
         let shown = match gate.errors_show {
-            Some(errors) => format!("; until then it fails only if more than {errors} requests fail in that time"),
+            Some(errors) => format!(
+                "; until then it fails only if more than {errors} requests fail in that time"
+            ),
             None => String::new(),
         };
         return Some(format!(
@@ -78,7 +81,9 @@ fn warning(gate: &GateOutlook, outlook: &Outlook, plan: &Plan) -> Option<String>
         ));
     }
     let Some(after) = gate.after else {
-        return Some(format!("{of_step}: {named} cannot judge at {rate} requests a minute: take it out, or judge for yourself"));
+        return Some(format!(
+            "{of_step}: {named} cannot judge at {rate} requests a minute: take it out, or judge for yourself"
+        ));
     };
     let Some(needed) = gate.needed else {
         return Some(format!(
@@ -88,7 +93,9 @@ fn warning(gate: &GateOutlook, outlook: &Outlook, plan: &Plan) -> Option<String>
     };
     let waits = match gate.gate.gate {
         GateKind::Traffic => "the bake does not count before",
-        GateKind::Regression | GateKind::Alarm | GateKind::Metric | GateKind::Trend => "the next step waits that long",
+        GateKind::Regression | GateKind::Alarm | GateKind::Metric | GateKind::Trend => {
+            "the next step waits that long"
+        }
     };
     Some(format!(
         "{of_step}: the bake is too short for {named}, which needs {} requests of the new side: about {} at {rate} requests a minute in \
@@ -99,14 +106,17 @@ fn warning(gate: &GateOutlook, outlook: &Outlook, plan: &Plan) -> Option<String>
 }
 
 fn share(plan: &Plan, step: u16) -> String {
-    plan.step(step).map_or_else(String::new, |step| step.share.to_string())
+    plan.step(step)
+        .map_or_else(String::new, |step| step.share.to_string())
 }
 
 fn needs(gate: &GateOutlook) -> String {
     match (gate.needed, gate.over_mins) {
         (None, _) => String::new(),
         (Some(needed), None) => format!("{} requests", evidence::thousands(needed)),
-        (Some(needed), Some(mins)) => format!("{} requests in {mins}m", evidence::thousands(needed)),
+        (Some(needed), Some(mins)) => {
+            format!("{} requests in {mins}m", evidence::thousands(needed))
+        }
     }
 }
 

@@ -18,8 +18,10 @@ fn hour(requests: u32, errors: u32) -> Readings {
     let until = from + SignedDuration::from_hours(1);
     let points = |value: u32| {
         let minutes = (0..60).map(|minute| from + SignedDuration::from_mins(minute));
-        let points: BTreeMap<Timestamp, Number> =
-            minutes.filter(|_| value > 0).map(|at| (at, Number::from(value))).collect();
+        let points: BTreeMap<Timestamp, Number> = minutes
+            .filter(|_| value > 0)
+            .map(|at| (at, Number::from(value)))
+            .collect();
         SeriesReading::Read {
             from,
             until,
@@ -66,12 +68,27 @@ fn each_gate_of_each_step_has_a_time() {
     let rows = rows(&seen);
     let row = |step, gate: &str, needed, after| (step, gate.to_owned(), needed, after);
     // 500 requests in five minutes are fewer than 1,000; all of them are more.
-    assert!(rows.contains(&row(1, "error_rate", Some(1_000), None)), "{rows:?}");
-    assert!(rows.contains(&row(2, "error_rate", Some(1_000), Some(7))), "{rows:?}");
+    assert!(
+        rows.contains(&row(1, "error_rate", Some(1_000), None)),
+        "{rows:?}"
+    );
+    assert!(
+        rows.contains(&row(2, "error_rate", Some(1_000), Some(7))),
+        "{rows:?}"
+    );
     // 200 requests at 100 a minute, and two minutes until they can be read.
-    assert!(rows.contains(&row(1, "traffic", Some(200), Some(4))), "{rows:?}");
-    assert!(rows.contains(&row(2, "traffic", Some(200), Some(3))), "{rows:?}");
-    assert!(rows.contains(&row(1, "memory", None, Some(122))), "{rows:?}");
+    assert!(
+        rows.contains(&row(1, "traffic", Some(200), Some(4))),
+        "{rows:?}"
+    );
+    assert!(
+        rows.contains(&row(2, "traffic", Some(200), Some(3))),
+        "{rows:?}"
+    );
+    assert!(
+        rows.contains(&row(1, "memory", None, Some(122))),
+        "{rows:?}"
+    );
     let compared: Vec<_> = rows.iter().filter(|row| row.1 == "regression").collect();
     let [(1, _, Some(needed), Some(after))] = compared.as_slice() else {
         panic!("{compared:?}");
@@ -87,12 +104,22 @@ fn a_bake_that_is_over_before_is_too_short() {
         let plan = plan(measures);
         let seen = outlook(&plan, &hour(requests, 0)).expect("the old side is counted");
         let gates = seen.gates.iter().filter(|gate| gate.is_too_late(&plan));
-        gates.map(|gate| (gate.step, gate.gate.to_string())).collect()
+        gates
+            .map(|gate| (gate.step, gate.gate.to_string()))
+            .collect()
     };
     // 200 requests take 58 minutes and 2, or 60 and 2.
     assert_eq!(late(35, with_traffic()), []);
     assert_eq!(late(33, with_traffic()), [(1, "traffic".to_owned())]);
-    let rate = |requests| late(requests, Measures { metrics: all().metrics, ..Measures::default() });
+    let rate = |requests| {
+        late(
+            requests,
+            Measures {
+                metrics: all().metrics,
+                ..Measures::default()
+            },
+        )
+    };
     assert_eq!(rate(2_000), []);
     assert_eq!(rate(1_999), [(1, "error_rate".to_owned())]);
 }

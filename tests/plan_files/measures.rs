@@ -109,7 +109,11 @@ fn a_min_requests_that_chance_can_cross_is_warned_about_with_numbers() {
     );
     let (message, _) = warned("max: 1%, min_requests: 800").expect("it is warned about");
     assert!(message.contains("up to 10 of 1,000 weeks"), "{message}");
-    for enough in ["max: 1%", "max: 1%, min_requests: 1000", "max: 1%, min_requests: 5000"] {
+    for enough in [
+        "max: 1%",
+        "max: 1%, min_requests: 1000",
+        "max: 1%, min_requests: 5000",
+    ] {
         assert_eq!(warned(enough), None, "{enough}");
     }
 }

@@ -108,9 +108,10 @@ impl Counts {
     fn is_bad(&self, gate: &MetricGate) -> bool {
         let (errors, requests) = self.all;
         // Without any requests there is no rate, and none of it is faint.
-        let shown = errors_that_show(gate).is_some_and(|most| errors > most);
-        let enough = requests >= least(gate) || shown;
-        let together = enough && crosses(gate.bound, 100.0 * errors / requests);
+        let crossed = crosses(gate.bound, 100.0 * errors / requests);
+        let together = crossed
+            && (requests >= least(gate)
+                || errors_that_show(gate).is_some_and(|most| errors > most));
         let faint = if together { self.faint } else { 0 };
         self.bad + faint >= usize::from(gate.points)
     }

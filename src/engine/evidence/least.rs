@@ -194,7 +194,11 @@ fn at_least_of(least: u16, of: u16, chance: f64) -> f64 {
             } else {
                 counts[count] * (1.0 - chance)
             };
-            let comes = if count == 0 { 0.0 } else { counts[count - 1] * chance };
+            let comes = if count == 0 {
+                0.0
+            } else {
+                counts[count - 1] * chance
+            };
             counts[count] = stays + comes;
         }
     }

@@ -213,9 +213,13 @@ fn pooled(
     };
     let (wrong, all) = (sum(errors, readings, range), sum(requests, readings, range));
     let rate = Number::rounded(100.0 * wrong / all)?;
-    let enough =
-        all >= float(gate.min_requests) || errors_that_show(gate).is_some_and(|most| wrong > most);
-    (enough && gate.bound.is_broken_by(rate)).then_some(rate)
+    if !gate.bound.is_broken_by(rate) {
+        return None;
+    }
+    if all < float(gate.min_requests) && errors_that_show(gate).is_none_or(|most| wrong <= most) {
+        return None;
+    }
+    Some(rate)
 }
 
 /// What counts the requests of a measure; empty where nothing does.

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::gate::{GateId, GateKind};
+use super::gate::GateId;
 use super::least::errors_within;
 use super::number::Number;
 use super::plan::{Measure, Measures, MetricGate, Query, RegressionGate, TrafficGate};
@@ -72,14 +72,23 @@ pub fn outlook(plan: &Plan, readings: &Readings) -> Option<Outlook> {
         let of_metrics = measures.metrics.iter();
         gates.extend(of_metrics.map(|gate| of_metric(gate, number, of_new)));
         if let Some(gate) = &measures.regression {
-            gates.extend(of_regression(gate, (number, share), of_new, (readings, range)));
+            gates.extend(of_regression(
+                gate,
+                (number, share),
+                of_new,
+                (readings, range),
+            ));
         }
         if let Some(gate) = &measures.traffic {
             gates.push(of_traffic(gate, number, of_new));
         }
         gates.extend(measures.trends.iter().map(|gate| {
             let counts = !gate.requests.is_empty();
-            let after = if counts { LOOKED_AT_MIN } else { LOAD_UNKNOWN_MIN };
+            let after = if counts {
+                LOOKED_AT_MIN
+            } else {
+                LOAD_UNKNOWN_MIN
+            };
             at_once(number, gate.id(), after)
         }));
     }
@@ -98,10 +107,15 @@ fn counted(measures: &Measures) -> Option<Vec<Query>> {
     if let Some(gate) = &measures.regression {
         return both(&gate.new.requests, &gate.old.requests);
     }
-    measures.metrics.iter().find_map(|gate| match (&gate.new, &gate.old) {
-        (Measure::Rate { requests: new, .. }, Some(Measure::Rate { requests: old, .. })) => both(new, old),
-        (Measure::Rate { .. } | Measure::Series { .. }, _) => None,
-    })
+    measures
+        .metrics
+        .iter()
+        .find_map(|gate| match (&gate.new, &gate.old) {
+            (Measure::Rate { requests: new, .. }, Some(Measure::Rate { requests: old, .. })) => {
+                both(new, old)
+            }
+            (Measure::Rate { .. } | Measure::Series { .. }, _) => None,
+        })
 }
 
 /// A gate that needs no requests.
@@ -168,7 +182,7 @@ fn of_regression(
     Some(GateOutlook {
         needed,
         after: needed.and_then(|needed| takes(needed, of_new)),
-        ..at_once(step, GateId::of(GateKind::Regression, super::plan::REGRESSION), SignedDuration::ZERO)
+        ..at_once(step, RegressionGate::id(), SignedDuration::ZERO)
     })
 }
 

@@ -27,6 +27,8 @@
 //! [`STEADY`] on with e^−`STEADY`: a bound that is itself some ten times the true chance. How often that is wrong in
 //! a week is measured by the tests.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::number::Number;
@@ -63,17 +65,24 @@ impl Draws {
         seen: &Observed,
     ) -> Self {
         let range = (seen.from, seen.until);
-        let (new, old) = (sums(&gate.new, readings, range), sums(&gate.old, readings, range));
+        let (new, old) = (
+            sums(&gate.new, readings, range),
+            sums(&gate.old, readings, range),
+        );
         let (mut requests, mut squares) = (0.0, 0.0);
-        for minute in old.keys().chain(new.keys().filter(|at| !old.contains_key(*at))) {
-            let of = |side: &std::collections::BTreeMap<Timestamp, Number>| {
-                side.get(minute).map_or(0.0, |number| number.value())
-            };
-            let both = of(&new) + of(&old);
+        for minute in old
+            .keys()
+            .chain(new.keys().filter(|at| !old.contains_key(*at)))
+        {
+            let both = at(&new, minute) + at(&old, minute);
             requests += both;
             squares += both * both;
         }
-        let minutes = if squares > 0.0 { requests * requests / squares } else { 0.0 };
+        let minutes = if squares > 0.0 {
+            requests * requests / squares
+        } else {
+            0.0
+        };
         Self {
             requests,
             minutes,
@@ -95,6 +104,10 @@ impl Draws {
         let least = (after_mins * std::f64::consts::LN_2).min(STEADY);
         self.effective() * divergence(observed, intended) > least
     }
+}
+
+fn at(side: &BTreeMap<Timestamp, Number>, minute: &Timestamp) -> f64 {
+    side.get(minute).map_or(0.0, |number| number.value())
 }
 
 /// How long resolvers keep an answer of any group, in seconds.

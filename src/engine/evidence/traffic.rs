@@ -124,7 +124,9 @@ fn elsewhere(
     let proven = is_off(gate, share.value(), wanted)
         && (proves(hour, share.value(), wanted, after_mins)
             || step.is_some_and(|(draws, share)| {
-                share < wanted && is_off(gate, share, wanted) && proves(draws, share, wanted, after_mins)
+                share < wanted
+                    && is_off(gate, share, wanted)
+                    && proves(draws, share, wanted, after_mins)
             }));
     if !proven {
         return None;
