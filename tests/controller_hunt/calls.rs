@@ -263,6 +263,7 @@ fn measured(count: usize) -> Vec<PlanSource> {
                 stat: "Sum".to_owned(),
             };
             let series = Series {
+                account: None,
                 region: None,
                 expression: None,
                 inputs: BTreeMap::from([("m".to_owned(), metric)]),
