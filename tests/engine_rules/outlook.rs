@@ -121,7 +121,7 @@ fn a_bake_that_is_over_before_is_too_short() {
         )
     };
     assert_eq!(rate(2_000), []);
-    assert_eq!(rate(1_999), [(1, "error_rate".to_owned())]);
+    assert_eq!(rate(1_998), [(1, "error_rate".to_owned())]);
 }
 
 #[test]

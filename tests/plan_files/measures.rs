@@ -108,7 +108,7 @@ fn a_min_requests_that_chance_can_cross_is_warned_about_with_numbers() {
         "write `min_requests: 1000`, or leave it out, which is the same: then it is at most 1 of 1,000 weeks"
     );
     let (message, _) = warned("max: 1%, min_requests: 800").expect("it is warned about");
-    assert!(message.contains("up to 10 of 1,000 weeks"), "{message}");
+    assert!(message.contains("up to 3 of 1,000 weeks"), "{message}");
     for enough in [
         "max: 1%",
         "max: 1%, min_requests: 1000",
