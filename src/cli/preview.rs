@@ -21,6 +21,7 @@ use crate::engine::account::Account;
 use crate::engine::around::{self, AliasTtls, AroundReading};
 use crate::engine::decide::{self, name_used};
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
+use crate::engine::evidence::outlook::outlook;
 use crate::engine::evidence::plan::{Metric, Query};
 use crate::engine::evidence::reading::{Readings as Series, SeriesReading};
 use crate::engine::evidence::wanted::{Minutes, wanted};
@@ -39,6 +40,7 @@ use crate::engine::warnings;
 use crate::journal::Open;
 use crate::plan_file;
 use crate::ports::{CallError, Clock, Dns, Signals, Urgency};
+use crate::report;
 use crate::report::check::silence;
 use crate::report::preview::{AlarmView, GroupView, Preview, Standing, to_json, to_text};
 use crate::report::text;
@@ -310,6 +312,14 @@ impl Readings {
         warned.extend(warnings::around(&plan, &observation));
         warned.extend(warnings::short_bakes(&plan, &self.spans));
         warned.extend(silent_series(&plan, &self.series));
+        let standing = standing(state);
+        let outlook = match standing {
+            Some(_) => None,
+            None => outlook(&plan, &self.series),
+        };
+        if let Some(seen) = &outlook {
+            warned.extend(report::outlook::warnings(seen, &plan));
+        }
         if let Some(at) = self.credentials_expire_at {
             warned.extend(short_credentials(&plan, settle, now, at));
         }
@@ -318,7 +328,7 @@ impl Readings {
             warnings: warned,
             path: state.source.path.clone(),
             alarms: alarm_views(&plan, &self.alarms),
-            standing: standing(state),
+            standing,
             plan,
             now,
             here: here(),
@@ -326,6 +336,7 @@ impl Readings {
             settle,
             problems,
             holds,
+            outlook,
         }
     }
 }

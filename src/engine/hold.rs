@@ -223,6 +223,12 @@ pub enum HoldReason {
         requests: u64,
         /// How many are needed; none where that cannot be told.
         needed: Option<u64>,
+        /// In how many minutes they are needed; none: in the step, or in the whole cutover, as the gate counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        over_mins: Option<u32>,
+        /// About when the gate can judge if as many come as now; none where that cannot be told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        judged_at: Option<Timestamp>,
     },
     /// The old side has no requests any more, and too few were compared while it had some: whether the new one is worse can
     /// no longer be told.

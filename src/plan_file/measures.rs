@@ -6,6 +6,10 @@ use jiff::SignedDuration;
 
 use crate::engine::evidence::gate::Bound;
 use crate::engine::evidence::gate::Unit;
+use crate::engine::evidence::least::FALSE_REVERTS;
+use crate::engine::evidence::least::HEALTHY;
+use crate::engine::evidence::least::false_reverts;
+use crate::engine::evidence::least::least_requests;
 use crate::engine::evidence::number::Number;
 use crate::engine::evidence::plan::Measure;
 use crate::engine::evidence::plan::Measures;
@@ -55,10 +59,6 @@ const POINTS_MAX: u16 = 60;
 const EVERY_MAX: u16 = 60;
 /// Below this many requests of the new side a step's bake does not count, where the plan does not say.
 const MIN_REQUESTS: u32 = 200;
-/// A rate counts by itself where so many errors are within its bound, where the plan does not say.
-const ERRORS_WITHIN: f64 = 3.0;
-/// However low the bound is, that many requests are enough to tell.
-const MIN_REQUESTS_MAX: u64 = 10_000;
 /// How far the observed share may be from the intended one, in percent of it, where the plan does not say.
 const SHARE_WITHIN: u32 = 50;
 /// A climb that reaches its limit later than this is let be, where the plan does not say.
@@ -247,10 +247,10 @@ fn metric_gate(
     let (points, of) = points(raw.points.as_ref(), sink)?;
     let (new, known_unit) = resolved?;
     let (bound, unit) = fit_bound(bound?, known_unit, sink)?;
-    let min_requests = min_requests(raw.min_requests.as_ref(), &new, bound, sink)?;
+    let min_requests = min_requests(raw.min_requests.as_ref(), &new, (bound, period), sink)?;
     let name = name.or(custom);
     let no_data = raw.no_data.and_then(|at| at.value);
-    Some(MetricGate {
+    let gate = MetricGate {
         name: require_name(name, span, sink)?,
         new,
         old,
@@ -263,15 +263,46 @@ fn metric_gate(
         min_requests,
         no_data_passes: matches!(no_data, Some(RawNoData::Pass)),
         delay_mins: delay_mins(raw.delay.as_ref(), sink)?,
-    })
+    };
+    if let Some(written) = &raw.min_requests {
+        warn_of_chance(&gate, &written.span, sink);
+    }
+    Some(gate)
+}
+
+/// Warns of a `min_requests` so low that chance takes healthy services back.
+fn warn_of_chance(gate: &MetricGate, written: &Span, sink: &mut Sink<'_>) {
+    let Bound::Max(most) = gate.bound else {
+        return;
+    };
+    let chance = false_reverts(gate);
+    let Some(least) = least_requests(most, gate.every_mins) else {
+        return;
+    };
+    if chance <= FALSE_REVERTS || gate.min_requests >= least {
+        return;
+    }
+    let weeks: u32 = if chance < 0.1 { 1_000 } else { 100 };
+    let reverted = (chance * f64::from(weeks)).ceil();
+    let weeks = if weeks == 1_000 { "1,000" } else { "100" };
+    let usual = most.value() * HEALTHY;
+    let message = format!(
+        "`min_requests: {}` is too few for `max: {most}%`: up to {reverted} of {weeks} weeks in which {usual}% of the requests \
+         fail, which is taken for healthy, would end with a revert by chance",
+        gate.min_requests
+    );
+    let help = format!(
+        "write `min_requests: {least}`, or leave it out, which is the same: then it is at most 1 of 1,000 weeks"
+    );
+    sink.warning(written, message, &help);
 }
 
 /// How many requests a rate needs before it says anything by itself: without, one error in a quiet minute is a rate that
-/// no bound allows.
+/// no bound allows. Where the plan does not say, so many that healthy services are left alone.
 fn min_requests(
     text: Option<&At<CountText>>,
     measure: &Measure,
-    bound: Bound,
+    (bound, every_mins): (Bound, u16),
     sink: &mut Sink<'_>,
 ) -> Option<u64> {
     let rate = matches!(measure, Measure::Rate { .. });
@@ -282,11 +313,8 @@ fn min_requests(
             sink.error(&text.span, message, "remove it");
             None
         }
-        (None, Bound::Max(most)) if rate && most > Number::ZERO => {
-            let needed = (100.0 * ERRORS_WITHIN / most.value()).ceil();
-            Some(Number::rounded(needed)?.whole().min(MIN_REQUESTS_MAX))
-        }
-        (None, _) => Some(0),
+        (None, Bound::Max(most)) if rate => Some(least_requests(most, every_mins).unwrap_or(0)),
+        (None, Bound::Max(_) | Bound::Min(_)) => Some(0),
     }
 }
 

@@ -52,7 +52,8 @@ fn size(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-fn thousands(count: u64) -> String {
+/// A number with a comma after each thousand.
+pub(super) fn thousands(count: u64) -> String {
     text::thousands(size(count))
 }
 
@@ -115,7 +116,7 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> Option<String
                 number(*limit, *unit),
             )
         }
-        _ => return too_few(reason),
+        _ => return too_few(reason, now),
     })
 }
 
@@ -142,7 +143,7 @@ fn near(id: &GateId, beyond: &Beyond, needed: u32, every_mins: u16) -> String {
 }
 
 /// Too little came to judge by.
-fn too_few(reason: &HoldReason) -> Option<String> {
+fn too_few(reason: &HoldReason, now: Option<Timestamp>) -> Option<String> {
     Some(match reason {
         HoldReason::NeverCompared { gate: id, requests } => format!(
             "{} cannot tell any more whether the new side is worse: the old side has no requests by the weights, and {} of \
@@ -160,6 +161,7 @@ fn too_few(reason: &HoldReason) -> Option<String> {
             gate: id,
             requests,
             needed: None,
+            ..
         } => format!(
             "{} has too little to judge by: {} of the new side",
             gate(id),
@@ -169,14 +171,41 @@ fn too_few(reason: &HoldReason) -> Option<String> {
             gate: id,
             requests,
             needed: Some(needed),
+            over_mins,
+            judged_at,
         } => format!(
-            "{} of {} requests needed to judge {}",
+            "{} of {} requests needed to judge {}{}{}",
             thousands(*requests),
             thousands(*needed),
-            gate(id)
+            gate(id),
+            counted_over(id, *over_mins),
+            judged(*judged_at, now),
         ),
         _ => return None,
     })
+}
+
+/// In which time a gate counts requests.
+fn counted_over(id: &GateId, over_mins: Option<u32>) -> String {
+    match (id.gate, over_mins) {
+        (_, Some(1)) => " in one minute".to_owned(),
+        (_, Some(minutes)) => format!(" in {minutes} minutes"),
+        (GateKind::Traffic, None) => " in this step".to_owned(),
+        (GateKind::Regression, None) => " in the whole cutover".to_owned(),
+        (GateKind::Alarm | GateKind::Metric | GateKind::Trend, None) => String::new(),
+    }
+}
+
+/// When a gate can judge.
+fn judged(at: Option<Timestamp>, now: Option<Timestamp>) -> String {
+    let Some(at) = at else {
+        return String::new();
+    };
+    let at = match now {
+        Some(now) => text::when(at, now),
+        None => text::minute(at),
+    };
+    format!("; at the present rate that is at about {at}")
 }
 
 /// What to do about it.

@@ -15,6 +15,7 @@ pub mod fleet;
 pub mod history;
 pub mod holds;
 pub mod notice;
+pub mod outlook;
 pub mod preview;
 pub mod rehearsal;
 pub mod status;

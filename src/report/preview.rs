@@ -10,9 +10,10 @@ use super::calendar::{self, Clocks};
 use super::check::step_json;
 use super::errands;
 use super::fleet::limits;
-use super::{evidence, holds, text};
+use super::{evidence, holds, outlook, text};
 use crate::engine::calendar::Calendar;
 use crate::engine::evidence::gate::GateKind;
+use crate::engine::evidence::outlook::Outlook;
 use crate::engine::fleet::FleetSettings;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::{AlarmReading, AlarmState};
@@ -48,6 +49,8 @@ pub struct Preview {
     pub standing: Option<Standing>,
     /// What may be regretted later.
     pub warnings: Vec<String>,
+    /// When gates of metrics could judge; none where that cannot be told, or it has begun.
+    pub outlook: Option<Outlook>,
 }
 
 /// Where a cutover stands that has begun.
@@ -166,6 +169,12 @@ fn one_to_json(preview: &Preview) -> Value {
             "reads_a_day": reads,
             "usd_a_day": evidence::dollars(reads),
         });
+    }
+    if let Some(seen) = &preview.outlook {
+        shown["metrics"]["requests_a_minute"] = json!(seen.a_minute);
+        for (number, step) in (1_u16..=preview.plan.step_count()).zip(0_usize..) {
+            shown["steps"][step]["gates"] = outlook::to_json(seen, number);
+        }
     }
     shown
 }
@@ -297,6 +306,9 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     shown.push_str(&alarms_text(&preview.alarms, preview.now));
     shown.push_str("\n  steps, at the earliest\n");
     shown.push_str(&steps_text(preview));
+    if let Some(seen) = &preview.outlook {
+        shown.push_str(&outlook::to_text(seen, &preview.plan));
+    }
     format!("{shown}\n  {}\n", verdict(preview))
 }
 
@@ -561,6 +573,7 @@ mod tests {
             holds: Vec::new(),
             standing: None,
             warnings: vec!["`on_unknown: revert`".to_owned()],
+            outlook: None,
         }
     }
 

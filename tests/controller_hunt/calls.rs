@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use cutover::controller::Controller;
 use cutover::engine::event::{Event, RevertMode};
+use cutover::engine::evidence::gate::{Bound, Unit};
+use cutover::engine::evidence::number::Number;
+use cutover::engine::evidence::plan::{Measure, Metric, MetricGate, Query, Series};
 use cutover::engine::plan::{Account, PlanSource};
 use cutover::engine::state::Phase;
 use cutover::engine::units::{Weight, WeightPair};
@@ -246,4 +249,71 @@ async fn timed(controller: &mut Controller) -> Duration {
     let began = std::time::Instant::now();
     controller.run_once().await.expect("a round");
     began.elapsed()
+}
+
+/// Services with four series each: requests and errors of both sides.
+fn measured(count: usize) -> Vec<PlanSource> {
+    let mut sources = services(count, 1);
+    for (number, source) in (0..).zip(&mut sources) {
+        let series = |name: &str| {
+            let metric = Metric {
+                namespace: "Test".to_owned(),
+                metric: name.to_owned(),
+                dimensions: BTreeMap::from([("Service".to_owned(), format!("svc{number}"))]),
+                stat: "Sum".to_owned(),
+            };
+            let series = Series {
+                account: None,
+                region: None,
+                expression: None,
+                inputs: BTreeMap::from([("m".to_owned(), metric)]),
+                period_mins: 1,
+            };
+            vec![Query::from(series)]
+        };
+        let rate = |side: &str| Measure::Rate {
+            errors: series(&format!("{side} errors")),
+            requests: series(&format!("{side} requests")),
+        };
+        source.plan.gates.measures.metrics = vec![MetricGate {
+            name: "error_rate".to_owned(),
+            new: rate("new"),
+            old: Some(rate("old")),
+            requests: series("new requests"),
+            bound: Bound::Max(Number::from(1)),
+            unit: Unit::Percent,
+            points: 3,
+            of: 5,
+            every_mins: 1,
+            min_requests: 1_000,
+            no_data_passes: true,
+            delay_mins: 0,
+        }];
+    }
+    sources
+}
+
+/// The calls of `GetMetricData` that so many services take in three quiet minutes.
+async fn metric_calls(count: usize) -> u64 {
+    let sources = measured(count);
+    let world = World::new(&sources);
+    let process = world.start("one");
+    baking(&world, &sources).await;
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    let before = process.signals.calls()["GetMetricData"];
+    tokio::time::sleep(Duration::from_mins(3)).await;
+    let after = process.signals.calls()["GetMetricData"];
+    process.task.abort();
+    after - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_are_asked_for_once_a_minute_in_pages_of_five_hundred() {
+    for (services, pages) in [(1, 1), (125, 1), (126, 2)] {
+        let calls = metric_calls(services).await;
+        println_for_people(&format!(
+            "{services} services: {calls} GetMetricData in three minutes"
+        ));
+        assert_eq!(calls, 3 * pages, "{services}");
+    }
 }

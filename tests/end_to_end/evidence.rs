@@ -205,3 +205,77 @@ fn where_nobody_came_the_bake_waits_for_requests() {
     assert!(status["because"].to_string().contains("200"), "{status}");
     drop(run);
 }
+
+/// The preview as JSON, and as it is shown.
+fn previewed(scene: &Scene) -> (Value, String) {
+    let said = scene.say(&["preview", PLAN, "--format", "json"]);
+    let all: Value = serde_json::from_str(&said.stdout).expect("a preview is JSON");
+    (all[0].clone(), scene.say(&["preview", PLAN]).stdout)
+}
+
+#[test]
+fn a_preview_says_which_metrics_have_no_data_and_what_may_be_wrong_with_their_names() {
+    let scene = scene("  traffic: {}\n  metrics: [ { measure: running, min: 1 } ]\n");
+    let misspelt = plan("  traffic: {}\n  metrics: [ { measure: running, min: 1 } ]\n")
+        .replace("app/eks/1", "app/eks-typo/1")
+        .replace(
+            "new: { alb:",
+            "new: { ecs: { cluster: shop, service: web }, alb:",
+        );
+    scene.write(PLAN, &misspelt);
+    tell_up_to(&scene, "eks", WELL, 0);
+    tell_up_to(&scene, "ecs", WELL, 0);
+    let (preview, _) = previewed(&scene);
+    let warnings: Vec<&str> = preview["warnings"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let said = |part: &str| {
+        let found = warnings.iter().find(|warning| warning.contains(part));
+        *found.unwrap_or_else(|| panic!("{part} in {warnings:#?}"))
+    };
+    let typo = said("LoadBalancer=app/eks-typo/1, TargetGroup=targetgroup/eks/2");
+    assert!(
+        typo.contains("has no data in the last hour; check the names"),
+        "{typo}"
+    );
+    let insights = said("ECS/ContainerInsights RunningTaskCount");
+    assert!(
+        insights.contains("turn on Container Insights, or check the names"),
+        "{insights}"
+    );
+    assert!(
+        !warnings
+            .iter()
+            .any(|warning| warning.contains("app/ecs/1") && warning.contains("RequestCount"))
+    );
+}
+
+#[test]
+fn a_preview_foresees_when_each_gate_can_judge_and_warns_of_short_bakes() {
+    let gates =
+        "  metrics: [ { measure: error_rate, max: 1% } ]\n  traffic: { min_requests: 40000 }\n";
+    let scene = scene(gates);
+    // The old side alone has traffic: 1,000 requests a minute.
+    tell_up_to(&scene, "eks", WELL, 0);
+    let (preview, shown) = previewed(&scene);
+    let gates = &preview["steps"][0]["gates"];
+    assert_eq!(gates[0]["gate"]["name"], "error_rate", "{preview:#}");
+    assert_eq!(gates[0]["judges_after_secs"], 7 * 60);
+    assert_eq!(gates[1]["gate"]["name"], "traffic");
+    assert_eq!(gates[1]["requests_needed"], 40_000);
+    // 500 a minute of the new side: 80 minutes, within a bake of 60.
+    let after = gates[1]["judges_after_secs"].as_i64().expect("a number");
+    assert!((80 * 60..=86 * 60).contains(&after), "{after}");
+    let warnings = preview["warnings"].to_string();
+    assert!(
+        warnings.contains("step 1 (50%, bake 1h): the bake is too short for the traffic, which needs 40,000 requests"),
+        "{warnings}"
+    );
+    assert!(
+        shown.contains("requests a minute, as many as in the last hour"),
+        "{shown}"
+    );
+}

@@ -476,6 +476,8 @@ fn rests(now: Timestamp) -> Vec<HoldReason> {
             gate: gate(),
             requests: 1,
             needed: None,
+            over_mins: Some(5),
+            judged_at: Some(now),
         },
         HoldReason::JobsFiring {
             until: now,

@@ -441,7 +441,9 @@ fn traffic_is_elsewhere_beyond_the_tolerance_once_there_is_enough_of_it_and_reso
         (10, 249.0, 4_751.0, "4.98"),
         (9, 249.0, 4_751.0, "pass"),
         (10, 750.0, 4_250.0, "pass"),
-        (10, 751.0, 4_249.0, "15.02"),
+        // Above by half is chance for a little longer than below.
+        (10, 751.0, 4_249.0, "pass"),
+        (30, 751.0, 4_249.0, "15.02"),
         (10, 200.0, 299.0, "pass"),
         (10, 200.0, 300.0, "40"),
         (10, 0.0, 499.0, "0 requests of 200"),
@@ -450,7 +452,16 @@ fn traffic_is_elsewhere_beyond_the_tolerance_once_there_is_enough_of_it_and_reso
         (10, 200.0, 1_800.0, "pass"),
     ] {
         let until = begun(&state) + SignedDuration::from_mins(minutes);
-        let told = match verdict(&state, &both(until, new, old)) {
+        let each = |all: f64| {
+            let share = all / f64::from(i32::try_from(minutes).expect("few"));
+            let count = usize::try_from(minutes).expect("few");
+            read(until, &vec![Some(share); count])
+        };
+        let readings = Readings::from([
+            (series("new requests", 1), each(new)),
+            (series("old requests", 1), each(old)),
+        ]);
+        let told = match verdict(&state, &readings) {
             Verdict::NotJudged(HoldReason::TrafficElsewhere {
                 intended,
                 observed,
@@ -570,4 +581,55 @@ fn a_violation_that_is_not_yet_m_of_n_lets_the_gate_pass_and_holds_the_step() {
     // It is over when it is out of the window.
     let weighed = weigh(&state, &twenty(&state, errors_at(&[14])));
     assert!(weighed.near.is_empty(), "{:?}", weighed.near);
+}
+
+#[test]
+fn a_window_of_too_few_requests_fails_by_more_errors_than_enough_requests_would_allow() {
+    let state = baking(with_metric(MetricGate {
+        min_requests: 1_000,
+        ..rate()
+    }));
+    let errors = series("new errors", 1);
+    let some = |values: [i32; 5]| values.map(|value| Some(f64::from(value)));
+    for (requests, wrong, wanted) in [
+        // Ten errors are 1 % of a thousand requests.
+        ([60; 5], [2; 5], "300 requests of 5000"),
+        ([60; 5], [2, 2, 2, 2, 3], "5 in 5 of 5"),
+        ([60; 5], [12; 5], "20 in 5 of 5"),
+        ([5; 5], [5; 5], "100 in 5 of 5"),
+        // Fewer than three minutes are not three of five.
+        ([60; 5], [0, 0, 0, 20, 20], "pass"),
+    ] {
+        let readings = last(&state, some(requests), (&errors, some(wrong)));
+        let told = said(&verdict(&state, &readings));
+        assert_eq!(told, wanted, "{requests:?} {wrong:?}");
+    }
+}
+
+#[test]
+fn how_long_it_takes_until_enough_came_is_estimated_from_what_comes() {
+    let state = baking(with_traffic());
+    let until = begun(&state) + SignedDuration::from_mins(40);
+    let told = |new: f64| {
+        let minutes = vec![Some(new); 40];
+        let readings = Readings::from([
+            (series("new requests", 1), read(until, &minutes)),
+            (series("old requests", 1), read(until, &[Some(9.0); 40])),
+        ]);
+        match verdict(&state, &readings) {
+            Verdict::NotJudged(HoldReason::TooFewRequests {
+                requests,
+                needed,
+                over_mins,
+                judged_at,
+                ..
+            }) => (requests, needed, over_mins, judged_at),
+            other => panic!("{other:?}"),
+        }
+    };
+    let later = until + SignedDuration::from_mins(160);
+    assert_eq!(told(1.0), (40, Some(200), None, Some(later)));
+    let later = until + SignedDuration::from_mins(27);
+    assert_eq!(told(3.0), (120, Some(200), None, Some(later)));
+    assert_eq!(told(0.0), (0, Some(200), None, None));
 }

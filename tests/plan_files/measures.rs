@@ -70,15 +70,52 @@ fn the_error_rate_of_a_load_balancer_has_the_safe_denominator() {
 }
 
 #[test]
-fn a_rate_needs_as_many_requests_as_three_errors_are_within_its_bound_of() {
+fn a_rate_needs_as_many_requests_as_leave_healthy_services_alone() {
     let needed =
         |gate: &str| measures(&format!("  metrics: [ {{ {gate} }} ]\n")).metrics[0].min_requests;
-    assert_eq!(needed("measure: error_rate, max: 2%"), 150);
-    assert_eq!(needed("measure: error_rate, max: 0.1%"), 3_000);
+    assert_eq!(needed("measure: error_rate, max: 2%"), 500);
+    assert_eq!(needed("measure: error_rate, max: 1%"), 1_000);
+    assert_eq!(needed("measure: error_rate, max: 0.01%"), 100_000);
+    // Fewer datapoints in a week are fewer chances.
+    assert_eq!(needed("measure: error_rate, max: 1%, every: 5m"), 800);
     assert_eq!(needed("measure: error_rate, max: 2%, min_requests: 20"), 20);
     assert_eq!(needed("measure: p99, max: 1s"), 0);
     let found = mistakes("  metrics: [ { measure: p99, max: 1s, min_requests: 20 } ]\n");
     assert_eq!(found[0].0, "`min_requests` is for `measure: error_rate`");
+}
+
+#[test]
+fn a_min_requests_that_chance_can_cross_is_warned_about_with_numbers() {
+    let warned = |gate: &str| {
+        let text = format!("{PLAN}  metrics: [ {{ measure: error_rate, {gate} }} ]\n");
+        let warnings = plan_file::parse(&text, "plan.yaml").unwrap().warnings;
+        let mut said: Vec<(String, String)> = warnings
+            .into_iter()
+            .filter(|finding| finding.message.contains("min_requests"))
+            .map(|finding| (finding.message, finding.help.unwrap_or_default()))
+            .collect();
+        assert!(said.len() < 2, "{said:?}");
+        said.pop()
+    };
+    let (message, help) = warned("max: 1%, min_requests: 300").expect("it is warned about");
+    assert_eq!(
+        message,
+        "`min_requests: 300` is too few for `max: 1%`: up to 100 of 100 weeks in which 0.1% of the requests fail, which is \
+         taken for healthy, would end with a revert by chance"
+    );
+    assert_eq!(
+        help,
+        "write `min_requests: 1000`, or leave it out, which is the same: then it is at most 1 of 1,000 weeks"
+    );
+    let (message, _) = warned("max: 1%, min_requests: 800").expect("it is warned about");
+    assert!(message.contains("up to 3 of 1,000 weeks"), "{message}");
+    for enough in [
+        "max: 1%",
+        "max: 1%, min_requests: 1000",
+        "max: 1%, min_requests: 5000",
+    ] {
+        assert_eq!(warned(enough), None, "{enough}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod cloudwatch_door;
 pub(crate) mod engine_beside;
 pub(crate) mod engine_flow;
+pub(crate) mod engine_luck;
 pub(crate) mod engine_plan;
 pub(crate) mod engine_world;
 pub(crate) mod ministack;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::decision::Look;
 use crate::engine::evidence::gate::Bound;
+use crate::engine::evidence::least::errors_that_show;
 use crate::engine::evidence::plan::{Measure, MetricGate, Query, TrafficGate};
 use crate::engine::evidence::reading::{Readings, SeriesReading};
 use crate::engine::state::State;
@@ -107,7 +108,10 @@ impl Counts {
     fn is_bad(&self, gate: &MetricGate) -> bool {
         let (errors, requests) = self.all;
         // Without any requests there is no rate, and none of it is faint.
-        let together = requests >= least(gate) && crosses(gate.bound, 100.0 * errors / requests);
+        let crossed = crosses(gate.bound, 100.0 * errors / requests);
+        let together = crossed
+            && (requests >= least(gate)
+                || errors_that_show(gate).is_some_and(|most| errors > most));
         let faint = if together { self.faint } else { 0 };
         self.bad + faint >= usize::from(gate.points)
     }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::gate::{Beyond, Bound};
 use super::judge::{Said, unread};
+use super::least::errors_that_show;
 use super::number::Number;
 use super::plan::{Measure, MetricGate, Query};
 use super::reading::{READ_AGAIN, Readings, SeriesReading, ceil, floor};
@@ -30,7 +31,7 @@ struct Window {
     crossed: u16,
     /// How many are beyond the bound, but of too few requests to tell.
     faint: u16,
-    /// All of it as one datapoint, where that is beyond the bound and of enough requests.
+    /// All of it as one datapoint, where that is beyond the bound, and of enough requests or errors.
     pooled: Option<Number>,
     /// How many periods that were watched have none, although requests were seen, or nobody counts requests.
     lost: u16,
@@ -199,7 +200,8 @@ fn look(
     window
 }
 
-/// The rate over all of the window, where that is beyond the bound and of enough requests.
+/// The rate over all of the window, where that is beyond the bound, and of enough requests or of so many errors that it would
+/// be beyond the bound with enough requests too.
 fn pooled(
     gate: &MetricGate,
     measure: &Measure,
@@ -211,7 +213,13 @@ fn pooled(
     };
     let (wrong, all) = (sum(errors, readings, range), sum(requests, readings, range));
     let rate = Number::rounded(100.0 * wrong / all)?;
-    (all >= float(gate.min_requests) && gate.bound.is_broken_by(rate)).then_some(rate)
+    if !gate.bound.is_broken_by(rate) {
+        return None;
+    }
+    if all < float(gate.min_requests) && errors_that_show(gate).is_none_or(|most| wrong <= most) {
+        return None;
+    }
+    Some(rate)
 }
 
 /// What counts the requests of a measure; empty where nothing does.
@@ -315,6 +323,9 @@ fn too_few(gate: &MetricGate, requests: u64) -> HoldReason {
         gate: gate.id(),
         requests,
         needed: (needed > requests).then_some(needed),
+        over_mins: Some(u32::from(gate.of.max(1)) * u32::from(gate.every_mins.max(1))),
+        // More do not come by waiting: the window moves on.
+        judged_at: None,
     }
 }
 

@@ -8,11 +8,14 @@
 
 pub mod gate;
 pub mod judge;
+pub mod least;
 pub mod math;
 pub mod number;
+pub mod outlook;
 pub mod plan;
 pub mod reading;
 pub mod sequential;
+pub mod share;
 pub mod tally;
 pub mod wanted;
 

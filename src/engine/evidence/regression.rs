@@ -4,7 +4,7 @@ use super::judge::{Said, unread};
 use super::plan::RegressionGate;
 use super::reading::Readings;
 use super::sequential::Judgement;
-use super::tally::Tally;
+use super::tally::{Tally, came_at};
 use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::state::State;
 use crate::engine::verdict::Verdict;
@@ -42,10 +42,18 @@ pub(super) fn judge(
             }))
         }
         Judgement::NotJudged(numbers) => {
+            let (requests, needed) = (numbers.new.requests, numbers.requests_needed);
+            let missing = needed.map(|needed| needed.saturating_sub(requests));
+            let since = state.measured.step_from;
+            let judged_at = missing
+                .zip(since)
+                .and_then(|(missing, since)| came_at(&gate.new.requests, readings, since, missing));
             Said::only(Verdict::NotJudged(HoldReason::TooFewRequests {
                 gate: id,
-                requests: numbers.new.requests,
-                needed: numbers.requests_needed,
+                requests,
+                needed,
+                over_mins: None,
+                judged_at,
             }))
         }
     }

@@ -9,7 +9,7 @@ use super::gate::{BeforeAfter, Unit};
 use super::number::Number;
 use super::plan::{Counted, Measures, Query};
 use super::reading::{READ_AGAIN, Readings, SeriesReading, ceil, floor};
-use super::sequential::fixed::natural;
+use super::sequential::fixed::{float, natural};
 use super::sequential::{Evidence, Look};
 use crate::engine::fold::FIRST_WRITE_SLACK;
 use crate::engine::state::State;
@@ -39,6 +39,12 @@ pub struct Tally {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub readings: Vec<Latest>,
 }
+
+/// How many requests come is taken from so long a time.
+const RATE_OVER: SignedDuration = SignedDuration::from_hours(1);
+
+/// What would come later than this is not foreseen.
+const FORESEEN_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 /// What a metric read last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,7 +210,7 @@ fn covered<'q>(queries: impl Iterator<Item = &'q Query>, readings: &Readings) ->
 }
 
 /// The minutes of both sides in `[from, until)`, in order.
-fn looks(
+pub(super) fn looks(
     new: &Counted,
     old: &Counted,
     readings: &Readings,
@@ -278,6 +284,44 @@ pub(super) fn sum(
 /// As [`sum`], as a whole number.
 pub(super) fn total(queries: &[Query], readings: &Readings, range: (Timestamp, Timestamp)) -> u64 {
     natural(sum(queries, readings, range))
+}
+
+/// About when so many more requests will have come, if they come as in the last [`RATE_OVER`] (and since `since`); none where nothing
+/// comes, or not within [`FORESEEN_MAX`].
+pub(super) fn came_at(
+    queries: &[Query],
+    readings: &Readings,
+    since: Timestamp,
+    missing: u64,
+) -> Option<Timestamp> {
+    let (from, until) = read_over(queries, readings)?;
+    let from = from.max(since).max(until.checked_sub(RATE_OVER).ok()?);
+    let came = sum(queries, readings, (from, until));
+    let mins = until.duration_since(from).as_secs_f64() / 60.0;
+    if came <= 0.0 || mins <= 0.0 {
+        return None;
+    }
+    let more = float(missing) * mins / came;
+    if more > FORESEEN_MAX.as_secs_f64() / 60.0 {
+        return None;
+    }
+    let more = i64::try_from(natural(more.ceil())).ok()?;
+    until.checked_add(SignedDuration::from_mins(more)).ok()
+}
+
+/// The minutes that all of these series were read over; none where one was not.
+pub(super) fn read_over(queries: &[Query], readings: &Readings) -> Option<(Timestamp, Timestamp)> {
+    let mut over: Option<(Timestamp, Timestamp)> = None;
+    for query in queries {
+        let SeriesReading::Read { from, until, .. } = readings.get(query)? else {
+            return None;
+        };
+        over = Some(match over {
+            None => (*from, *until),
+            Some((first, last)) => (first.max(*from), last.min(*until)),
+        });
+    }
+    over
 }
 
 /// Whether it is time to journal the tally although nothing else happens: when the old side's last day is in it, and from

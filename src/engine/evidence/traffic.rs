@@ -7,7 +7,8 @@ use super::number::Number;
 use super::plan::TrafficGate;
 use super::reading::{Readings, SeriesReading};
 use super::sequential::fixed::float;
-use super::tally::{Tally, total};
+use super::share::Draws;
+use super::tally::{Tally, came_at, total};
 use super::wanted::SHARE_OVER;
 use crate::engine::hold::HoldReason;
 use crate::engine::state::State;
@@ -17,8 +18,11 @@ use crate::engine::verdict::Verdict;
 /// The share is not judged before the bake is so old: a resolver that asked right before the change keeps its answer.
 const SHARE_AFTER: SignedDuration = SignedDuration::from_mins(10);
 
-/// The share is judged where by the weights so many requests had to come: fewer differ by half from chance alone.
+/// The share is judged where by the weights so many requests had to come.
 const EXPECTED_MIN: f64 = 50.0;
+
+/// So many uneven minutes count as one: push notifications bring most of an hour's requests within minutes.
+const UNEVEN: f64 = 3.0;
 
 /// Requests of both sides over some time, and the share that they make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,42 +85,85 @@ pub(super) fn judge(
     let (Some(since), Some(intended)) = (state.measured.step_from, intended) else {
         return Said::only(Verdict::Pass);
     };
-    let elsewhere = seen.and_then(|seen| elsewhere(gate, seen, since, intended));
-    if let Some(elsewhere) = elsewhere {
-        return Said::only(Verdict::NotJudged(elsewhere));
+    if let Some(seen) = seen {
+        let hour = Draws::of(state, readings, gate, seen);
+        let step = tally.and_then(|tally| so_far(tally, hour, since));
+        if let Some(elsewhere) = elsewhere(gate, seen, (hour, step), (since, intended)) {
+            return Said::only(Verdict::NotJudged(elsewhere));
+        }
     }
     let requests = tally.map_or(0, |tally| tally.new_requests);
-    Said::only(if requests < gate.min_requests {
-        Verdict::NotJudged(HoldReason::TooFewRequests {
-            gate: TrafficGate::id(),
-            requests,
-            needed: Some(gate.min_requests),
-        })
-    } else {
-        Verdict::Pass
-    })
+    if requests >= gate.min_requests {
+        return Said::only(Verdict::Pass);
+    }
+    let missing = gate.min_requests - requests;
+    Said::only(Verdict::NotJudged(HoldReason::TooFewRequests {
+        gate: TrafficGate::id(),
+        requests,
+        needed: Some(gate.min_requests),
+        over_mins: None,
+        judged_at: came_at(&gate.new, readings, since, missing),
+    }))
 }
 
 /// The traffic is not where the weights say, beyond what chance and resolvers make of it.
 fn elsewhere(
     gate: &TrafficGate,
     seen: &Observed,
-    since: Timestamp,
-    intended: Share,
+    (hour, step): (Draws, Option<(Draws, f64)>),
+    (since, intended): (Timestamp, Share),
 ) -> Option<HoldReason> {
     let share = seen.share?;
     let wanted = intended.as_percent();
-    let all = float(seen.new_requests.saturating_add(seen.old_requests));
-    let early = seen.until.duration_since(since) < SHARE_AFTER;
-    if early || all * wanted / 100.0 < EXPECTED_MIN {
+    let age = seen.until.duration_since(since);
+    if age < SHARE_AFTER {
         return None;
     }
-    let off = (share.value() - wanted).abs() * 100.0 / wanted;
-    (off > gate.share_within.value()).then(|| HoldReason::TrafficElsewhere {
+    let after_mins = age.as_secs_f64() / 60.0;
+    // An hour proves nothing of the smallest shares; all of the step does in time.
+    let proven = is_off(gate, share.value(), wanted)
+        && (proves(hour, share.value(), wanted, after_mins)
+            || step.is_some_and(|(draws, share)| {
+                share < wanted
+                    && is_off(gate, share, wanted)
+                    && proves(draws, share, wanted, after_mins)
+            }));
+    if !proven {
+        return None;
+    }
+    Some(HoldReason::TrafficElsewhere {
         intended,
         observed: share,
         within: gate.share_within,
         new_requests: seen.new_requests,
         old_requests: seen.old_requests,
     })
+}
+
+/// Whether a share is further from the intended one than the plan allows; both in percent.
+fn is_off(gate: &TrafficGate, observed: f64, wanted: f64) -> bool {
+    (observed - wanted).abs() * 100.0 / wanted > gate.share_within.value()
+}
+
+/// Whether there was enough to tell, and it is more than chance; shares in percent.
+fn proves(draws: Draws, observed: f64, wanted: f64, after_mins: f64) -> bool {
+    draws.requests * wanted / 100.0 >= EXPECTED_MIN
+        && draws.rule_out_chance(observed / 100.0, wanted / 100.0, after_mins)
+}
+
+/// All of the step so far, and the new side's share of it in percent; none without requests. How its minutes differed is not
+/// kept: they count as a part of themselves.
+fn so_far(tally: &Tally, hour: Draws, since: Timestamp) -> Option<(Draws, f64)> {
+    let (new, old) = (float(tally.new_requests), float(tally.old_requests));
+    let requests = new + old;
+    if requests <= 0.0 {
+        return None;
+    }
+    let minutes = tally.until.duration_since(since).as_secs_f64() / 60.0;
+    let draws = Draws {
+        requests,
+        minutes: minutes.max(0.0) / UNEVEN,
+        ..hour
+    };
+    Some((draws, 100.0 * new / requests))
 }

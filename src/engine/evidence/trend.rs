@@ -23,10 +23,10 @@ use crate::engine::verdict::{Unknown, Verdict};
 const PARTS: usize = 8;
 
 /// Shorter than this nothing is a trend: a cache that fills is none.
-const LOOKED_AT_MIN: SignedDuration = SignedDuration::from_hours(2);
+pub(super) const LOOKED_AT_MIN: SignedDuration = SignedDuration::from_hours(2);
 
 /// Where nobody counts requests, a shorter climb may be the morning's.
-const LOAD_UNKNOWN_MIN: SignedDuration = SignedDuration::from_hours(6);
+pub(super) const LOAD_UNKNOWN_MIN: SignedDuration = SignedDuration::from_hours(6);
 
 /// So long after the bake began the climb to more traffic is over.
 const WARMS_UP_FOR: SignedDuration = SignedDuration::from_mins(15);

@@ -117,8 +117,11 @@ impl HoldReason {
             Self::MeasureRed { beyond, .. } => without_numbers(beyond),
             Self::MeasureNear { beyond, .. } => without_numbers(beyond),
             Self::TooFewRequests {
-                requests, needed, ..
-            } => (*requests, *needed) = (0, None),
+                requests,
+                needed,
+                judged_at,
+                ..
+            } => (*requests, *needed, *judged_at) = (0, None, None),
             Self::NeverCompared { requests, .. } => *requests = 0,
             Self::TrafficElsewhere {
                 observed,

@@ -97,6 +97,9 @@ pub const SEEN_RATE: f64 = 0.01;
 /// That many times as many requests as there were are no estimate any more: how many are needed is not told.
 const TOLD_TIMES_MAX: f64 = 10_000.0;
 
+/// So many requests are taken for an estimate of how many it takes: what they tell grows with their number.
+const MANY: f64 = 1e9;
+
 /// The test: how much worse is still well, and how seldom it may be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Test {
@@ -187,6 +190,22 @@ impl Test {
         let told = times <= TOLD_TIMES_MAX;
         let requests = told.then(|| natural(float(all.new.requests) * times));
         Judgement::NotJudged(self.numbers(&all, odds, dispersion, requests))
+    }
+
+    /// About how many requests of the new side it takes until this test can judge, if that has this share (0 to 1) of them
+    /// and the old side fails as it did; none where nothing can be told.
+    pub fn requests_needed(self, evidence: &Evidence, share: f64, old: Side) -> Option<u64> {
+        let side = |share: f64| Side {
+            requests: natural(share * MANY),
+            errors: natural(share * MANY * old.rate()),
+        };
+        let (new, old) = (side(share), side(1.0 - share));
+        let seen = self.would_be_seen(new, old, evidence.dispersion());
+        let times = (-self.alpha().ln() + PRIOR_COST) / seen;
+        if !(times > 0.0 && times <= TOLD_TIMES_MAX) {
+            return None;
+        }
+        Some(natural(float(new.requests) * times))
     }
 
     /// The natural logarithm of the odds against chance; −∞ without evidence.

@@ -1,0 +1,230 @@
+//! How many requests a rate needs before it is judged, so that a service that is well is left alone.
+//!
+//! # What is well
+//!
+//! A bound is set well above what is usual: a side is taken for well if its requests fail a tenth ([`HEALTHY`]) as often as
+//! the bound allows, each on its own. Of `n` requests, whose errors the bound `b` allows to be `x = b·n`, `x/10` fail on
+//! average, and their number is Poisson.
+//!
+//! # The least number
+//!
+//! A gate looks at all of its window together, or at its datapoints one by one; in both it takes more errors than are
+//! within the bound to fail. Let `m` be the most that are within the bound of so many requests: `m ≤ b·n < m + 1`. Then it
+//! takes `m + 1` errors, and on average there are fewer than `(m + 1)/10`. The worst case is just below the next whole number,
+//! and it gets rarer as `m` grows:
+//!
+//! ```text
+//! P(Poisson((m + 1)/10) ≥ m + 1)
+//! ```
+//!
+//! There are as many looks in a week as the week has datapoints. So [`errors_within`] is the least `m` for which that chance
+//! times the looks of a week is at most [`FALSE_REVERTS`], and [`least_requests`] are those of which the bound allows `m`
+//! errors. It holds at every size of traffic, because fewer requests are not judged and more are worse cases of a larger `m`,
+//! and for every "M of N", because M datapoints beyond the bound are rarer than one, or one is enough.
+//!
+//! For datapoints of a minute, `m` is 10: 1,000 requests for 1 %, 500 for 2 %.
+//!
+//! # Fewer requests
+//!
+//! A window of fewer requests is judged as if those that are missing had all been well: more than `m` errors are as rare
+//! among fewer requests. So an outage is seen however few requests there are.
+
+use super::gate::Bound;
+use super::number::Number;
+use super::plan::{Measure, MetricGate};
+use super::sequential::fixed::{float, natural};
+
+/// What part of the errors that a bound allows a healthy side has.
+pub const HEALTHY: f64 = 0.1;
+
+/// Of so many healthy weeks one may be taken back.
+pub const FALSE_REVERTS: f64 = 0.001;
+
+/// The minutes of a week.
+const WEEK_MINS: f64 = 7.0 * 24.0 * 60.0;
+
+/// More errors than this within a bound make chance so rare that it is not computed.
+const ERRORS_MAX: u64 = 40;
+
+/// A chance below this is none: one of the terms of a sum that is compared with 1 in 10 million.
+const NEGLIGIBLE: f64 = 1e-18;
+
+/// How many errors a bound must allow before a rate is judged, for datapoints of so many minutes.
+pub fn errors_within(every_mins: u16) -> u64 {
+    let mut errors = 1;
+    while errors < ERRORS_MAX {
+        let worst = float(errors + 1);
+        if looks(every_mins) * at_least(errors + 1, worst * HEALTHY) <= FALSE_REVERTS {
+            break;
+        }
+        errors += 1;
+    }
+    errors
+}
+
+/// The least number of requests of which a rate is judged: those of which this many percent are [`errors_within`]. None for a
+/// bound of zero, which no number of requests makes safe, and for one that no rate can cross.
+pub fn least_requests(max: Number, every_mins: u16) -> Option<u64> {
+    if max <= Number::ZERO {
+        return None;
+    }
+    let needed = 100.0 * float(errors_within(every_mins)) / max.value();
+    Some(natural(needed.ceil()))
+}
+
+/// More errors than this show that a window is beyond the bound although it has fewer requests than the gate needs: even
+/// if the missing requests had all been well. None for what is not a rate with a maximum.
+pub fn errors_that_show(gate: &MetricGate) -> Option<f64> {
+    let max = maximum(gate)?;
+    let within = float(gate.min_requests) * max / 100.0;
+    Some(within.max(float(errors_within(gate.every_mins))))
+}
+
+/// The chance that a healthy side is taken back within a week by this gate, at the size of traffic at which that is most
+/// likely; zero for what is not a rate with a maximum.
+pub fn false_reverts(gate: &MetricGate) -> f64 {
+    let Some(max) = maximum(gate) else {
+        return 0.0;
+    };
+    let least = float(gate.min_requests) * max / 100.0;
+    let of = f64::from(gate.of.max(1));
+    let first = natural(least.floor());
+    let mut worst = 0.0_f64;
+    for errors in first..first + ERRORS_MAX {
+        // Just below the next whole number, of the window and of one datapoint.
+        let just_below = float(errors + 1) * (1.0 - 1e-9);
+        worst = worst.max(a_look(gate, just_below / of));
+        worst = worst.max(a_look(gate, just_below));
+    }
+    // Just below what a datapoint, or the window, needs.
+    worst = worst.max(a_look(gate, least * (1.0 - 1e-9)));
+    worst = worst.max(a_look(gate, least * (1.0 - 1e-9) / of));
+    (looks(gate.every_mins) * worst).min(1.0)
+}
+
+/// As [`false_reverts`], of a side that has so many requests in each datapoint.
+pub fn false_reverts_at(gate: &MetricGate, requests: u64) -> f64 {
+    let Some(max) = maximum(gate) else {
+        return 0.0;
+    };
+    let allowed = float(requests) * max / 100.0;
+    (looks(gate.every_mins) * a_look(gate, allowed)).min(1.0)
+}
+
+/// The bound in percent, if the gate is a rate of errors with a maximum above zero.
+fn maximum(gate: &MetricGate) -> Option<f64> {
+    match (&gate.new, gate.bound) {
+        (Measure::Rate { .. }, Bound::Max(most)) if most > Number::ZERO => Some(most.value()),
+        (Measure::Rate { .. } | Measure::Series { .. }, Bound::Max(_) | Bound::Min(_)) => None,
+    }
+}
+
+/// How often a gate is judged anew in a week.
+fn looks(every_mins: u16) -> f64 {
+    WEEK_MINS / f64::from(every_mins.max(1))
+}
+
+/// The chance that one look fails a healthy side whose bound allows `allowed` errors in each datapoint, and that it is this
+/// look which does: the newest datapoint must have an error.
+fn a_look(gate: &MetricGate, allowed: f64) -> f64 {
+    let max = maximum(gate).unwrap_or(100.0);
+    let least = float(gate.min_requests) * max / 100.0;
+    let mean = allowed * HEALTHY;
+    // So many errors are beyond the bound.
+    let beyond = natural(allowed.floor()) + 1;
+    if beyond > ERRORS_MAX {
+        return 0.0;
+    }
+    if allowed >= least {
+        let one = at_least(beyond, mean);
+        return one * at_least_of(gate.points.max(1) - 1, gate.of.max(1) - 1, one);
+    }
+    let all = allowed * f64::from(gate.of.max(1));
+    let mut together = natural(all.floor()) + 1;
+    if all < least {
+        let shown = errors_that_show(gate).unwrap_or(least);
+        together = together.max(natural(shown.floor()) + 1);
+    }
+    if together > ERRORS_MAX {
+        return 0.0;
+    }
+    together_at_least(gate, mean, (beyond, together))
+}
+
+/// The chance that at least M of the N datapoints have `beyond` errors each, and all of them `together`.
+fn together_at_least(gate: &MetricGate, mean: f64, (beyond, together): (u64, u64)) -> f64 {
+    let index = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let (points, width) = (usize::from(gate.points.max(1)), index(together) + 1);
+    let chances: Vec<f64> = (0..together).map(|errors| exactly(errors, mean)).collect();
+    let rest = at_least(together, mean);
+    // By how many datapoints are beyond the bound, and how many errors there are, both cut off where it does not matter.
+    let mut state = vec![vec![0.0; width]; points + 1];
+    state[0][0] = 1.0;
+    for datapoint in 0..gate.of.max(1) {
+        let mut next = vec![vec![0.0; width]; points + 1];
+        for (count, row) in state.iter().enumerate() {
+            for (sum, before) in row.iter().enumerate() {
+                if *before <= 0.0 {
+                    continue;
+                }
+                for (errors, chance) in (0_u64..).zip(chances.iter().chain([&rest])) {
+                    // The newest datapoint has an error.
+                    if *chance < NEGLIGIBLE || (datapoint == 0 && errors == 0) {
+                        continue;
+                    }
+                    let crossed = usize::from(errors >= beyond);
+                    let sum = (sum + index(errors)).min(width - 1);
+                    next[(count + crossed).min(points)][sum] += before * chance;
+                }
+            }
+        }
+        state = next;
+    }
+    state[points][width - 1]
+}
+
+/// The chance that at least `least` of `of` happen, each with this chance.
+fn at_least_of(least: u16, of: u16, chance: f64) -> f64 {
+    let mut counts = vec![0.0; usize::from(least) + 1];
+    counts[0] = 1.0;
+    for _ in 0..of {
+        for count in (0..counts.len()).rev() {
+            let stays = if count + 1 == counts.len() {
+                counts[count]
+            } else {
+                counts[count] * (1.0 - chance)
+            };
+            let comes = if count == 0 {
+                0.0
+            } else {
+                counts[count - 1] * chance
+            };
+            counts[count] = stays + comes;
+        }
+    }
+    counts[usize::from(least)]
+}
+
+/// The chance of exactly so many, if they are Poisson with this mean.
+fn exactly(number: u64, mean: f64) -> f64 {
+    let mut chance = (-mean).exp();
+    for factor in 1..=number {
+        chance *= mean / float(factor);
+    }
+    chance
+}
+
+/// The chance of at least so many, if they are Poisson with this mean.
+fn at_least(number: u64, mean: f64) -> f64 {
+    let mut term = exactly(number, mean);
+    let (mut sum, mut next) = (0.0, number);
+    while term > sum * 1e-12 || float(next) < mean {
+        sum += term;
+        next += 1;
+        term *= mean / float(next);
+        if term <= 0.0 {
+            break;
+        }
+    }
+    sum.min(1.0)
+}
