@@ -5,6 +5,7 @@ use aws_sdk_route53::types::HostedZone;
 use super::errors::call_error;
 use super::route53::Session;
 use crate::engine::event::FailureClass;
+use crate::engine::lists;
 use crate::engine::plan::ZoneRef;
 use crate::engine::units::DnsName;
 use crate::engine::units::ZoneId;
@@ -208,7 +209,7 @@ fn ambiguous(name: &DnsName, zones: &[&Zone], private: Option<bool>) -> CallErro
     let message = format!(
         "{} hosted zones are named {name}: {}; {way_out}",
         zones.len(),
-        listed.join(", ")
+        lists::some(&listed, ", ")
     );
     permanent(BY_NAME, message)
 }

@@ -11,6 +11,7 @@ use crate::engine::evidence::number::Number;
 use crate::engine::evidence::plan::Measure;
 use crate::engine::evidence::plan::Metric;
 use crate::engine::evidence::plan::{Query, Series};
+use crate::engine::lists;
 
 use super::convert::require_in;
 use super::diagnostics::Sink;
@@ -244,7 +245,7 @@ fn hint(mistake: &Mistake, inputs: &BTreeSet<String>) -> String {
             keys::listed(&names, "or")
         ),
         Mistake::Everything => {
-            format!("name the inputs: `SUM([{}])`", names.join(", "))
+            format!("name the inputs: `SUM([{}])`", lists::some(&names, ", "))
         }
         Mistake::NoFunction(_) => {
             "functions are written as CloudWatch writes them: `SUM`, `AVG`, `FILL`, `IF`, `RATE`"

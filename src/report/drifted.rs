@@ -3,10 +3,8 @@
 use super::text;
 use crate::engine::drifted::{Adoption, Astray, Found, SetWeight};
 use crate::engine::event::{AdoptedEnd, LeftBehind};
+use crate::engine::lists::some;
 use crate::engine::record::GroupName;
-
-/// How many groups or jobs a line names at most.
-const NAMED_MAX: usize = 10;
 
 /// Which groups changed, with what was expected and what is there where that is known.
 pub(super) fn changed(groups: &[GroupName], found: &[Astray]) -> String {
@@ -19,16 +17,6 @@ pub(super) fn changed(groups: &[GroupName], found: &[Astray]) -> String {
     some(&shown, separator)
 }
 
-/// At most ten of these, and how many more there are.
-fn some(all: &[String], separator: &str) -> String {
-    let shown: Vec<&str> = all.iter().take(NAMED_MAX).map(String::as_str).collect();
-    let shown = shown.join(separator);
-    match all.len().saturating_sub(NAMED_MAX) {
-        0 => shown,
-        more => format!("{shown}{separator}and {more} more"),
-    }
-}
-
 /// One group: what was expected, and what is there.
 pub fn astray(astray: &Astray) -> String {
     let Astray {
@@ -39,14 +27,14 @@ pub fn astray(astray: &Astray) -> String {
     let there = match found {
         Found::Both { weights, changed } if changed.is_empty() => weights.to_string(),
         Found::Both { weights, changed } if weights == expected => {
-            format!("the same weights, but another {}", changed.join(", "))
+            format!("the same weights, but another {}", some(changed, ", "))
         }
         Found::Both { weights, changed } => {
-            format!("{weights}, and another {}", changed.join(", "))
+            format!("{weights}, and another {}", some(changed, ", "))
         }
         Found::Gone { missing, there, .. } => {
             let missing: Vec<String> = missing.iter().map(|it| format!("`{it}`")).collect();
-            format!("{} gone, {}", missing.join(" and "), members(there))
+            format!("{} gone, {}", some(&missing, " and "), members(there))
         }
         Found::Unweighted { policy, target, .. } if policy == "simple" => {
             format!("a simple record (no weights) that leads to {target}")
@@ -127,7 +115,7 @@ pub fn recreates(found: &[Astray]) -> Vec<String> {
             let missing: Vec<String> = missing.iter().map(|it| format!("`{it}`")).collect();
             all.push(format!(
                 "creates {} of {} again and sends its traffic to {force_leads_to}",
-                missing.join(" and "),
+                some(&missing, " and "),
                 astray.group
             ));
         }

@@ -5,6 +5,8 @@ use jiff::SignedDuration;
 use super::{drifted, errands, evidence, fleet, holds, text};
 use crate::engine::event::{Event, FailureClass, RevertMode, Target};
 use crate::engine::hold::HoldReason;
+use crate::engine::lists;
+use crate::engine::notify::channel_shown;
 use crate::engine::record::GroupImage;
 
 /// One line for an event, without time and actor.
@@ -67,7 +69,10 @@ pub fn event(event: &Event) -> String {
             let each = ttls.iter();
             let each = each.map(|ttl| format!("{} for {} s", ttl.target, ttl.ttl_secs));
             let each: Vec<String> = each.collect();
-            format!("resolvers keep answers of aliases: {}", each.join(", "))
+            format!(
+                "resolvers keep answers of aliases: {}",
+                lists::some(&each, ", ")
+            )
         }
         Event::BakeStarted { step } => format!("bake of step {step} started"),
         Event::GatesPassed {} => "all gates pass; the bake clock runs".to_owned(),
@@ -237,7 +242,8 @@ fn page_sent(of: u64, logged_only: bool, skipped: &[String]) -> String {
     if skipped.is_empty() {
         return format!("page for entry {of} delivered");
     }
-    let skipped = skipped.join(", ");
+    let skipped: Vec<String> = skipped.iter().map(|id| channel_shown(id)).collect();
+    let skipped = lists::some(&skipped, ", ");
     format!("page for entry {of} sent; refused for good and skipped by: {skipped}")
 }
 
@@ -251,7 +257,7 @@ fn moves(targets: &[Target]) -> String {
     shown.dedup();
     format!(
         "weights {} in {}",
-        shown.join(", "),
+        lists::some(&shown, ", "),
         text::count(targets.len(), "group")
     )
 }
@@ -266,7 +272,7 @@ fn pairs(images: &[GroupImage]) -> String {
     shown.dedup();
     format!(
         "{} in {}",
-        shown.join(", "),
+        lists::some(&shown, ", "),
         text::count(images.len(), "group")
     )
 }
@@ -277,7 +283,7 @@ fn held(because: &[HoldReason]) -> String {
         return "nothing holds any more".to_owned();
     }
     let kinds: Vec<String> = because.iter().map(holds::short).collect();
-    format!("held: {}", kinds.join("; "))
+    format!("held: {}", lists::some(&kinds, "; "))
 }
 
 /// What came of a write, as the end of `write of … …`.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{drifted, errands, evidence, fleet, text};
 use crate::engine::hold::HoldReason;
+use crate::engine::lists;
 use crate::engine::state::Phase;
 use crate::engine::units::{CutoverName, ZoneId};
 use crate::engine::window::Zone;
@@ -45,7 +46,7 @@ pub fn hold_in(
             let more = if others.is_empty() {
                 String::new()
             } else {
-                format!(", and so for {}", others.join(", "))
+                format!(", and so for {}", lists::some(&others, ", "))
             };
             format!("{fact}; {}{more}", by_hand(zone.as_str()))
         }
