@@ -88,11 +88,12 @@ impl<W: Write> Write for JsonLines<W> {
     }
 }
 
-/// Others' targets stay quiet longer than our own: the AWS SDK logs much.
+/// Others' targets stay quiet longer than our own: the AWS SDK logs much, and what its credential providers warn of comes
+/// back as the failure of a call, in words.
 fn default_filter(talks: bool, verbose: u8) -> &'static str {
     match (verbose, talks) {
-        (0, false) => "warn",
-        (0, true) => "warn,cutover=info",
+        (0, false) => "warn,aws_config=error",
+        (0, true) => "warn,aws_config=error,cutover=info",
         (1, _) => "info,cutover=debug",
         _ => "debug,cutover=trace",
     }

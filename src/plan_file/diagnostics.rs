@@ -251,6 +251,19 @@ impl<'t> Sink<'t> {
         self.hidden_places.push(whole.clone());
     }
 
+    /// The same for a part of what stands there, if it is written as it is.
+    pub(super) fn hide_within(&mut self, whole: &Span, part: &str) {
+        let (_, text, span) = self.file_of(whole);
+        let (start, end) = (floor_char(text, span.start), floor_char(text, span.end));
+        let written = text.get(start..end).unwrap_or_default();
+        if let Some(at) = written.find(part)
+            && !part.is_empty()
+        {
+            let from = whole.start + at;
+            self.hidden_places.push(from..from + part.len());
+        }
+    }
+
     /// The same for a text, wherever it stands. A very short one could be a part of any word.
     pub(super) fn hide_text(&mut self, text: &str) {
         for line in text.lines() {

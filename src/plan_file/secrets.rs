@@ -121,6 +121,14 @@ pub(super) fn url(text: At<String>, help: &str, sink: &mut Sink<'_>) -> Option<S
         sink.error(&text.span, message, help);
         return None;
     }
+    // Of what is written out, the scheme and the host are shown.
+    let shown = secret_text::url_shown(&written);
+    if let Some(path) = written.strip_prefix(&shown)
+        && path.len() > 1
+        && !path.starts_with("/${")
+    {
+        sink.hide_within(&text.span, path);
+    }
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let local = ["localhost", "127.0.0.1", "[::1]"].contains(&name);
     if scheme == "http" && !local {

@@ -56,7 +56,7 @@ fn members(there: &[SetWeight]) -> String {
 }
 
 /// What a person can do about drift of an unfinished cutover that is not going back.
-pub(super) fn remedy(found: &[Astray], adoption: Adoption, name: &str) -> String {
+pub(super) fn remedy(found: &[Astray], adoption: Adoption, name: &str, zone: &str) -> String {
     let mut ways = Vec::new();
     match adoption {
         Adoption::GoesOn => ways.push(format!(
@@ -68,7 +68,7 @@ pub(super) fn remedy(found: &[Astray], adoption: Adoption, name: &str) -> String
         )),
         Adoption::Refused => {}
     }
-    ways.push(back_or_leave(found, name));
+    ways.push(back_or_leave(found, name, zone));
     if ways.len() == 1 {
         return format!("put it back by hand, or {}", ways.concat());
     }
@@ -76,7 +76,7 @@ pub(super) fn remedy(found: &[Astray], adoption: Adoption, name: &str) -> String
 }
 
 /// How everything goes back over what somebody else wrote, and how to leave it.
-pub(super) fn back_or_leave(found: &[Astray], name: &str) -> String {
+pub(super) fn back_or_leave(found: &[Astray], name: &str, zone: &str) -> String {
     let leave =
         format!("end the cutover here and write nothing: `cutover abandon {name} --reason …`");
     for astray in found {
@@ -88,7 +88,8 @@ pub(super) fn back_or_leave(found: &[Astray], name: &str) -> String {
             };
             return format!(
                 "{leave} (no weighted record can be written beside the {what} record: `cutover rollback {name} --force` \
-                 works only after that record was deleted)"
+                 works only after that record was deleted: {})",
+                deletion(zone, &astray.group)
             );
         }
     }
@@ -100,6 +101,20 @@ pub(super) fn back_or_leave(found: &[Astray], name: &str) -> String {
         ),
     };
     format!("{back}, or {leave}")
+}
+
+/// What deletes a record that nothing can be written beside. Until the weighted records are there again, the name has no answer.
+pub fn deletion(zone: &str, group: &GroupName) -> String {
+    // Route 53 lists an asterisk as its octal code.
+    let name = group.name.as_str().replace('*', "\\052");
+    let kind = &group.record_type;
+    let found = format!(
+        "aws route53 list-resource-record-sets --hosted-zone-id {zone} --output json --query \"{{Changes: \
+         ResourceRecordSets[?Name=='{name}.' && Type=='{kind}'].{{Action: 'DELETE', ResourceRecordSet: @}}}}\""
+    );
+    format!(
+        "`aws route53 change-resource-record-sets --hosted-zone-id {zone} --change-batch \"$({found})\"`"
+    )
 }
 
 /// What force would create again, and where the traffic goes then; empty where no record is gone.
@@ -127,7 +142,7 @@ pub fn recreates(found: &[Astray]) -> Vec<String> {
 pub(super) fn completed(adopted: &AdoptedEnd) -> String {
     format!(
         "completed as found, without a way back: {} ({})",
-        adopted.reason,
+        text::reason(&adopted.reason),
         changed(&[], &adopted.found)
     )
 }
@@ -140,6 +155,7 @@ pub(super) fn abandoned(reason: &str, left: &[LeftBehind]) -> String {
     } else {
         format!("left as it is: {}", some(&left, "; "))
     };
+    let reason = text::reason(reason);
     format!("abandoned, nothing more is written: {reason}; {left}")
 }
 

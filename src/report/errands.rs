@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::drifted::jobs_named;
 use super::holds::time;
 use super::text;
 use crate::engine::event::Event;
@@ -41,11 +42,20 @@ pub(super) fn event(event: &Event) -> String {
         Event::JobSwitchIntended { to: JobSide::Old } => {
             "jobs go back to the old side: first the new side's are switched off".to_owned()
         }
-        Event::JobTurnIntended { side, on, jobs, .. } => format!(
-            "{} of the {side} side: switching {}",
-            text::count(jobs.len(), "job"),
-            on_off(*on)
-        ),
+        Event::JobTurnIntended {
+            side,
+            on,
+            jobs,
+            names,
+            ..
+        } => {
+            let what = if names.is_empty() {
+                text::count(jobs.len(), "job")
+            } else {
+                jobs_named(names)
+            };
+            format!("{what} of the {side} side: switching {}", on_off(*on))
+        }
         Event::JobTurnAnswered { failed, .. } if failed.is_empty() => {
             "the switching of jobs was accepted".to_owned()
         }
@@ -117,6 +127,7 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         HoldReason::JobsRunning {
             side,
             running,
+            jobs,
             since,
             overdue,
         } => {
@@ -127,7 +138,7 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             };
             format!(
                 "{} of the {side} side still running since {}{longer}",
-                text::count(usize::try_from(*running).unwrap_or(usize::MAX), "job"),
+                still_running(*running, jobs),
                 time(*since, now)
             )
         }
@@ -144,6 +155,18 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         ),
         HoldReason::HookRunning { hook } => format!("{hook} is being called"),
         _ => String::new(),
+    }
+}
+
+/// `job nightly`, or `3 runs of job nightly`.
+fn still_running(running: u32, jobs: &[String]) -> String {
+    let running = usize::try_from(running).unwrap_or(usize::MAX);
+    if jobs.is_empty() {
+        text::count(running, "job")
+    } else if jobs.len() == running {
+        jobs_named(jobs)
+    } else {
+        format!("{} of {}", text::count(running, "run"), jobs_named(jobs))
     }
 }
 

@@ -107,7 +107,10 @@ pub fn event(event: &Event) -> String {
             }
         ),
         Event::AlarmIgnored { alarm, reason } => {
-            format!("red alarm {alarm} ignored for the start: {reason}")
+            format!(
+                "red alarm {alarm} ignored for the start: {}",
+                text::reason(reason)
+            )
         }
         Event::AlarmArmed { alarm } => format!("ignored alarm {alarm} is green; it counts now"),
         Event::DriftDetected { groups, .. } => format!(
@@ -116,8 +119,9 @@ pub fn event(event: &Event) -> String {
         ),
         Event::DriftCleared {} => "all groups are again as last verified".to_owned(),
         Event::DriftAdopted { images, reason } => format!(
-            "drift of {} taken as it is: {reason}",
-            text::count(images.len(), "group")
+            "drift of {} taken as it is: {}",
+            text::count(images.len(), "group"),
+            text::reason(reason)
         ),
         Event::RevertIntended {
             cause,
@@ -203,14 +207,18 @@ pub fn event(event: &Event) -> String {
             reason,
             caller_arn,
         } => format!(
-            "step {step} approved (weights {pair}, bake {}){}: {reason}",
+            "step {step} approved (weights {pair}, bake {}){}: {}",
             text::duration(SignedDuration::from_secs(*bake_secs)),
             caller_arn
                 .as_ref()
-                .map_or_else(String::new, |arn| format!(" by {arn}"))
+                .map_or_else(String::new, |arn| format!(" by {arn}")),
+            text::reason(reason)
         ),
         Event::BakeSkipRequested { step, reason } => {
-            format!("skip of the bake of step {step} requested: {reason}")
+            format!(
+                "skip of the bake of step {step} requested: {}",
+                text::reason(reason)
+            )
         }
         Event::BakeSkipDecided { step, skipped } => format!(
             "bake of step {step} {}",
@@ -308,5 +316,8 @@ fn forced(mode: RevertMode) -> &'static str {
 
 /// `what: reason`, or `what`.
 fn with_reason(what: &str, reason: Option<&str>) -> String {
-    reason.map_or_else(|| what.to_owned(), |reason| format!("{what}: {reason}"))
+    match reason {
+        Some(reason) => format!("{what}: {}", text::reason(reason)),
+        None => what.to_owned(),
+    }
 }

@@ -133,6 +133,18 @@ pub fn thousands(number: usize) -> String {
     shown
 }
 
+/// The longest reason that is shown, in bytes (RULES M8). The command line takes no longer one; old entries may have some.
+const REASON_BYTES_MAX: usize = 2_048;
+
+/// A person's reason, shortened if it is too long; JSON has it whole.
+pub fn reason(reason: &str) -> String {
+    if reason.len() <= REASON_BYTES_MAX {
+        return reason.to_owned();
+    }
+    let end = reason.floor_char_boundary(REASON_BYTES_MAX);
+    format!("{}… (shortened)", &reason[..end])
+}
+
 /// One or many: `1 plan`, `3 plans`.
 pub fn count(number: usize, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
@@ -227,6 +239,28 @@ mod tests {
         assert_eq!(share(Share::percent(25)), "25%");
         assert_eq!(share("33.333333%".parse().unwrap()), "33.33%");
         assert_eq!(share("0.5%".parse().unwrap()), "0.5%");
+    }
+
+    #[test]
+    fn a_reason_is_shown_up_to_two_kibibytes() {
+        let fits = "x".repeat(2_048);
+        assert_eq!(reason(&fits), fits);
+        let shown = reason(&"é".repeat(52_500));
+        assert!(
+            shown.len() < 2_100 && shown.ends_with("é… (shortened)"),
+            "{}",
+            shown.len()
+        );
+    }
+
+    #[test]
+    fn others_break_no_line_and_set_no_style() {
+        let nasty = "a\nb\u{1b}[31mc";
+        assert_eq!(wrap(nasty, 2, None), r"  a\nb\u{1b}[31mc");
+        assert_eq!(
+            styled(TITLE, "a\u{1b}[31mc"),
+            "\u{1b}[1ma\\u{1b}[31mc\u{1b}[0m"
+        );
     }
 
     #[test]

@@ -173,6 +173,7 @@ async fn write(
     let progress = Progress::of(images.len());
     let mut emergency = Emergency::new(Arc::clone(&dns), journal, account, images);
     let (mut told, mut wait) = (String::new(), AGAIN_AFTER);
+    let mut explained = false;
     loop {
         let now = context.clock.now();
         let sending = emergency.send(now, |so_far| progress.set(so_far.done(), so_far.accepted()));
@@ -191,6 +192,10 @@ async fn write(
                 context.note(&format!("{group} was not accepted: {why}"))?;
             }
             break;
+        }
+        if !explained {
+            explained = true;
+            aftermath.tell_obstacles(context, dns.as_ref()).await?;
         }
         let left = counted(emergency.left().count(), "group");
         context.note(&format!(
