@@ -310,7 +310,10 @@ fn secrets_in_commands_are_refused_by_the_patterns_of_headers() {
                 "jobs:\n  at: complete\n  move: [ {{ name: n, old: {{ off: {command}, on: [ x ], state: [ x ], running: [ x ] }}, new: {{ rule: a, running: [ x ] }} }} ]\n"
             ),
         ] {
-            let found = findings(&format!("{VALID}{place}"));
+            let found = match cutover::plan_file::parse(&format!("{VALID}{place}"), "plan.yaml") {
+                Ok(loaded) => loaded.warnings,
+                Err(error) => error.findings,
+            };
             let said = found
                 .iter()
                 .any(|one| one.message.contains("this holds a secret"));
