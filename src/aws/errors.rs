@@ -16,6 +16,7 @@ use crate::engine::event::FailureClass;
 use crate::engine::record::GroupName;
 use crate::engine::units::DnsName;
 use crate::ports::CallError;
+use crate::reach::net;
 
 /// The most of a message that is kept, in characters; a batch of hundreds can fail in hundreds of ways.
 const MESSAGE_CHARS_MAX: usize = 2_000;
@@ -217,13 +218,13 @@ fn service_failure<E: ProvideErrorMetadata>(
 }
 
 /// The code without a shape's namespace or a suffix, as some protocols have it.
-fn bare_code(code: &str) -> String {
+pub(super) fn bare_code(code: &str) -> String {
     let local = code.rsplit_once('#').map_or(code, |(_, local)| local);
     local.split(':').next().unwrap_or(local).to_owned()
 }
 
 /// The class of an error code; none for a code that says nothing by itself.
-fn class_of_code(code: &str) -> Option<FailureClass> {
+pub(super) fn class_of_code(code: &str) -> Option<FailureClass> {
     let class = match code {
         "Throttling"
         | "ThrottlingException"
@@ -234,6 +235,7 @@ fn class_of_code(code: &str) -> Option<FailureClass> {
         | "RequestLimitExceeded"
         | "TooManyRequests"
         | "TooManyRequestsException"
+        | "LimitExceededException"
         | "BandwidthLimitExceeded"
         | "SlowDown" => FailureClass::Throttled,
         "InvalidClientTokenId"
@@ -249,13 +251,17 @@ fn class_of_code(code: &str) -> Option<FailureClass> {
         | "AuthFailure"
         | "UnauthorizedOperation"
         | "NotAuthorized"
+        | "AuthorizationError"
+        | "AuthorizationErrorException"
         | "RequestExpired"
         | "RequestTimeTooSkewed"
         | "OptInRequired" => FailureClass::Denied,
         _ if code.starts_with("AccessDenied") || code.starts_with("ExpiredToken") => {
             FailureClass::Denied
         }
-        "InvalidChangeBatch" => FailureClass::Conflict,
+        "InvalidChangeBatch" | "ConcurrentModificationException" | "ConflictException" => {
+            FailureClass::Conflict
+        }
         "NoSuchHostedZone"
         | "NoSuchHealthCheck"
         | "NoSuchChange"
@@ -279,7 +285,7 @@ fn class_of_code(code: &str) -> Option<FailureClass> {
     Some(class)
 }
 
-fn class_of_status(status: Option<u16>) -> FailureClass {
+pub(super) fn class_of_status(status: Option<u16>) -> FailureClass {
     match status {
         Some(401 | 403) => FailureClass::Denied,
         Some(429) => FailureClass::Throttled,
@@ -343,7 +349,7 @@ where
 }
 
 /// Credentials could not be had. Only a provider that did not answer is worth another try.
-fn credentials_failure(error: &CredentialsError) -> (FailureClass, String) {
+pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, String) {
     if let Some(refused) = find_cause::<AssumeRoleError>(error) {
         return role_failure(refused);
     }
@@ -351,6 +357,11 @@ fn credentials_failure(error: &CredentialsError) -> (FailureClass, String) {
         .source()
         .map_or_else(String::new, |source| format!(": {}", causes(source)));
     let unreached = find_cause::<ConnectorError>(error).is_some();
+    if why.contains("AWS_CA_BUNDLE") {
+        // The credentials are not to blame.
+        let message = format!("AWS's service of credentials cannot be reached{why}");
+        return (FailureClass::Transient, message);
+    }
     match error {
         CredentialsError::CredentialsNotLoaded(_) => (
             FailureClass::Denied,
@@ -425,7 +436,7 @@ fn causes(error: &(dyn Error + 'static)) -> String {
             said.push(text);
         }
     }
-    said.join(": ")
+    net::explained(said.join(": "))
 }
 
 /// A message on one line, of bearable length, without access keys and session tokens.
