@@ -274,6 +274,16 @@ impl<'t> Sink<'t> {
         }
     }
 
+    /// The same for what looks like a secret in a text.
+    pub(super) fn hide_secrets(&mut self, text: &str) {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        for found in secret_text::find(&words) {
+            if let Some(word) = words.get(found.word) {
+                self.hide_text(&word[found.range]);
+            }
+        }
+    }
+
     /// The same for all that a part of the file holds, but for what only says where a secret is.
     pub(super) fn hide_values(&mut self, node: &Node) {
         match &node.value {

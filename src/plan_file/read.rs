@@ -141,6 +141,8 @@ impl Reader<'_, '_, '_> {
         let nested = matches!(self.node.value, Value::List(_) | Value::Map(_));
         if self.guarded && (nested || secrets::may_be_guarded(what)) {
             sink.hide_values(self.node);
+        } else if let Value::Scalar(text) = &self.node.value {
+            sink.hide_secrets(text);
         }
         sink.error(self.place, message, &help);
         Err(Mistake::Recorded)

@@ -11,7 +11,7 @@ use super::read::At;
 const GUARDED: [&str; 4] = ["notify", "hooks", "jobs", "sources"];
 
 /// Keys whose values are secrets, or hold some.
-const HOLDING: [&str; 5] = ["slack", "webhook", "url", "headers", "command"];
+const HOLDING: [&str; 4] = ["slack", "webhook", "url", "headers"];
 
 /// Returns true if what stands behind this key has to do with secrets.
 pub(super) fn is_guarded(key: &str) -> bool {

@@ -20,7 +20,7 @@ fn is_clean(text: &str) -> bool {
 #[test]
 fn a_reason_acts_on_no_terminal_and_makes_no_line_of_its_own() {
     let scene = Scene::new(&Plan::resting_at_first_step());
-    let text = scene.run(PLAN);
+    let run = scene.run(PLAN);
     scene.wait_for_phase(NAME, "baking");
     let said = scene.ok(&["pause", NAME, "--reason", NASTY]);
     assert!(
@@ -31,11 +31,13 @@ fn a_reason_acts_on_no_terminal_and_makes_no_line_of_its_own() {
     for args in [vec!["history", NAME], vec!["status"]] {
         let said = scene.ok(&args);
         assert!(is_clean(&said.stdout), "{:?}", said.stdout);
-        let forged = said
-            .stdout
-            .lines()
-            .filter(|line| line.starts_with("    9  forged"));
-        assert_eq!(forged.count(), 0, "{}", said.stdout);
+        let is_forged = |line: &&str| line.starts_with("    9  forged");
+        assert_eq!(
+            said.stdout.lines().filter(is_forged).count(),
+            0,
+            "{}",
+            said.stdout
+        );
         assert!(
             said.stdout.contains(r"first\n    9  forged\u{1b}[2J"),
             "{}",
@@ -49,19 +51,36 @@ fn a_reason_acts_on_no_terminal_and_makes_no_line_of_its_own() {
     assert_eq!(paused.expect("it is there")["event"]["reason"], NASTY);
     let raw = scene.ok(&["history", NAME, "--format", "json"]).stdout;
     assert!(is_clean(&raw), "{raw:?}");
-    let log = || Some(text.log()).filter(|log| log.contains("forged"));
+    run.kill();
+}
+
+/// A scene whose plan file has a nasty name, which the log names, and what the log says in a format.
+fn log_of_a_nasty_path(format: &str) -> String {
+    let plan = Plan::resting_at_first_step();
+    let scene = Scene::new(&plan);
+    scene.write(&format!("odd/{NASTY}.yaml"), &plan.text());
+    let run = scene.start(&["run", "odd", "--interval", "1s", "--log-format", format]);
+    let log = || Some(run.log()).filter(|log| log.contains("plan accepted"));
     let log = until(log).expect("it is logged");
+    run.kill();
+    log
+}
+
+#[test]
+fn a_field_of_the_log_acts_on_no_terminal_and_makes_no_line_of_its_own() {
+    let log = log_of_a_nasty_path("human");
     assert!(is_clean(&log), "{log:?}");
-    text.kill();
-    let json = scene.start(&["run", PLAN, "--interval", "1s", "--log-format", "json"]);
-    scene.ok(&["resume", NAME, "--reason", NASTY]);
-    let log = || Some(json.log()).filter(|log| log.contains("resumed"));
-    let log = until(log).expect("it is logged");
+    assert!(log.contains(r"first\n    9  forged\u{1b}[2J"), "{log}");
+    let log = log_of_a_nasty_path("json");
+    assert!(is_clean(&log), "{log:?}");
+    let mut seen = false;
     for line in log.lines() {
         let line: Value = serde_json::from_str(line).expect("a line of JSON");
         let message = line["message"].as_str().expect("a message");
         assert!(is_clean(message) && !message.contains('\n'), "{message:?}");
+        seen |= message.contains(r"first\n    9  forged\u{1b}[2J");
     }
+    assert!(seen, "{log}");
 }
 
 #[test]

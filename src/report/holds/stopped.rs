@@ -93,7 +93,7 @@ pub fn cause(cause: &RevertCause) -> String {
             format!("{hook} failed ({message}), and the plan says to revert then")
         }
         RevertCause::Operator { actor, reason } => match reason {
-            Some(reason) => format!("{actor} asked for it: {reason}"),
+            Some(reason) => format!("{actor} asked for it: {}", text::reason(reason)),
             None => format!("{actor} asked for it"),
         },
         RevertCause::LateWrite {} => "a write of ours landed after the revert had ended".to_owned(),
