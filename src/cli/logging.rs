@@ -131,10 +131,9 @@ mod tests {
 
     fn log_nasty() {
         tracing::error!(shown = %NASTY, quoted = NASTY, debug = ?NASTY, number = 7, "it said: {NASTY}");
-        tracing::error!(
-            error = &io::Error::other(NASTY) as &dyn std::error::Error,
-            "plain"
-        );
+        let error = io::Error::other(NASTY);
+        let error: &dyn std::error::Error = &error;
+        tracing::error!(error, "plain");
     }
 
     fn is_clean(text: &str) -> bool {

@@ -46,7 +46,8 @@ pub fn json(text: &str) -> String {
         }
         let mut units = [0; 2];
         for unit in character.encode_utf16(&mut units) {
-            shown.push_str(&format!("\\u{unit:04x}"));
+            let escape = format!("\\u{unit:04x}");
+            shown.push_str(&escape);
         }
     }
     shown
@@ -72,7 +73,10 @@ pub fn json_log_line(line: &str) -> String {
                 let code = u32::from_str_radix(&digits, 16).ok();
                 match code.and_then(char::from_u32) {
                     Some(character) => push_in_json(&mut shown, character),
-                    None => shown.push_str(&format!("\\u{digits}")),
+                    None => {
+                        shown.push_str(r"\u");
+                        shown.push_str(&digits);
+                    }
                 }
             }
             Some(other) => {

@@ -24,7 +24,7 @@ pub(super) fn may_be_guarded(key: &str) -> bool {
     let meant = GUARDED.iter().chain(&HOLDING);
     let likeness = |meant: &&str| strsim::damerau_levenshtein(&key, meant);
     let closest = meant
-        .map(|meant| likeness(&meant))
+        .map(|meant| likeness(meant))
         .min()
         .unwrap_or(usize::MAX);
     closest * 3 <= key.len() || is_telling(&key)

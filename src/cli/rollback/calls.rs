@@ -60,7 +60,7 @@ impl Calls {
         for (zone, (of_zone, calls)) in &self.zones {
             groups += of_zone;
             batches += calls;
-            lines.push(line(format!(
+            lines.push(line(&format!(
                 "zone {zone}: {} ({} records) in {}",
                 counted(*of_zone, "group"),
                 of_zone * 2,
@@ -99,7 +99,7 @@ pub(super) fn groups_shown(states: &[State]) -> String {
 
 fn group_lines(state: &State) -> Vec<String> {
     let Some(baseline) = &state.baseline else {
-        return vec![line(format!(
+        return vec![line(&format!(
             "{}: not started; it is cancelled",
             state.name
         ))];
@@ -111,12 +111,12 @@ fn group_lines(state: &State) -> Vec<String> {
             let back = baseline.pair();
             if state.phase == Phase::Reverted {
                 // What is there now is not what was last intended: that is why it is asked for.
-                return line(format!(
+                return line(&format!(
                     "{}: {}: whatever is there → {back}",
                     state.name, group.name
                 ));
             }
-            line(format!(
+            line(&format!(
                 "{}: {}: weights {now} → {back}",
                 state.name, group.name
             ))
@@ -125,8 +125,8 @@ fn group_lines(state: &State) -> Vec<String> {
 }
 
 /// One line, with its end; what is others' in it cannot break it.
-fn line(text: String) -> String {
-    one_line(&text) + "\n"
+fn line(text: &str) -> String {
+    one_line(text) + "\n"
 }
 
 /// A number and its noun.
