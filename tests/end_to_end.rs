@@ -18,3 +18,4 @@ mod preflight;
 mod rollbacks;
 pub(crate) mod scene;
 mod trouble;
+mod words;

@@ -10,7 +10,7 @@ mod checker;
 mod clocks;
 mod contained;
 mod drift;
-mod entries;
+pub(crate) mod entries;
 mod evidence;
 mod evidence_doubts;
 mod fleet;

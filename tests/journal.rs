@@ -1,7 +1,7 @@
 //! The journal: one contract for both kinds, what only a file can suffer, and the format of entries.
 
 mod contract;
-mod examples;
+pub(crate) mod examples;
 mod files;
 mod records;
 

@@ -10,6 +10,7 @@ mod docs;
 mod end_to_end;
 mod engine_properties;
 mod engine_rules;
+mod foreign_text;
 mod hints;
 mod hunt;
 mod hunt_seeds;

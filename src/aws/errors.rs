@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_route53::operation::change_resource_record_sets::ChangeResourceRecordSetsError;
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -349,6 +350,9 @@ where
 
 /// Credentials could not be had. Only a provider that did not answer is worth another try.
 pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, String) {
+    if let Some(refused) = find_cause::<AssumeRoleError>(error) {
+        return role_failure(refused);
+    }
     let why = error
         .source()
         .map_or_else(String::new, |source| format!(": {}", causes(source)));
@@ -380,6 +384,31 @@ pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, St
             format!("no AWS credentials: the provider refused or failed{why}"),
         ),
     }
+}
+
+/// STS did not give a role's credentials. Who asked for which role is in its message.
+fn role_failure(refused: &AssumeRoleError) -> (FailureClass, String) {
+    let code = refused.meta().code().unwrap_or("no code");
+    let said = presentable(refused.meta().message().unwrap_or_default());
+    let class = class_of_code(code).unwrap_or(FailureClass::Denied);
+    if !code.starts_with("AccessDenied") {
+        return (class, format!("the role cannot be assumed: {code}: {said}"));
+    }
+    let word_after = |mark: &str| {
+        let (_, rest) = said.split_once(mark)?;
+        rest.split_whitespace().next()
+    };
+    let role = match word_after("on resource: ") {
+        Some(role) => format!("the role {role}"),
+        None => "the role of the plan (`role_arn`)".to_owned(),
+    };
+    let principal = word_after("User: ").unwrap_or("whoever runs this");
+    let what = format!(
+        "{role} cannot be assumed by {principal} ({code}): check that the role exists, that its trust policy names that \
+         principal (and the plan's external ID, if it asks for one), and that a policy of the principal allows \
+         sts:AssumeRole on the role"
+    );
+    (class, what)
 }
 
 /// The first cause of a type, the error itself included.

@@ -21,6 +21,7 @@ use crate::engine::evidence::reading::Readings;
 use crate::engine::evidence::reading::SeriesReading;
 use crate::engine::evidence::reading::floor;
 use crate::engine::evidence::wanted::Minutes;
+use crate::engine::lists;
 use crate::ports::CallError;
 
 /// The most queries of a call. Source: `CloudWatch` API Reference, `GetMetricData`.
@@ -264,7 +265,7 @@ impl Answer {
         let more = if said.is_empty() {
             String::new()
         } else {
-            format!(": {}", said.join("; "))
+            format!(": {}", lists::some(&said, "; "))
         };
         SeriesReading::Unreadable(format!("{why}{more}"))
     }

@@ -6,6 +6,7 @@ use super::errors::call_error;
 use super::guard::called;
 use super::route53::Session;
 use crate::engine::event::FailureClass;
+use crate::engine::lists;
 use crate::engine::plan::ZoneRef;
 use crate::engine::units::DnsName;
 use crate::engine::units::ZoneId;
@@ -209,7 +210,7 @@ fn ambiguous(name: &DnsName, zones: &[&Zone], private: Option<bool>) -> CallErro
     let message = format!(
         "{} hosted zones are named {name}: {}; {way_out}",
         zones.len(),
-        listed.join(", ")
+        lists::some(&listed, ", ")
     );
     permanent(BY_NAME, message)
 }

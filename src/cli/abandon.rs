@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::names::resolve;
 use super::operate::{Desk, Order, check, give};
 use crate::engine::commands;
+use crate::engine::foreign_text::one_line;
 use crate::engine::state::State;
 use crate::report;
 
@@ -30,8 +31,9 @@ pub fn run(context: &mut Context<'_>, args: &Abandon) -> Result<Exit> {
         for order in &orders {
             let state = desk.books.state(&order.named.name)?;
             if let Ok(event) = abandon(&state) {
-                let line = format!("{}: {}\n", state.name, report::event(&event));
-                question.push_str(&line);
+                let line = format!("{}: {}", state.name, report::event(&event));
+                question.push_str(&one_line(&line));
+                question.push('\n');
             }
         }
         question.push_str("end it as it stands, without writing anything?");

@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::names::resolve;
 use super::operate::{Desk, Order, check, give};
 use crate::engine::commands;
+use crate::engine::foreign_text::one_line;
 use crate::engine::state::State;
 
 /// Shows what drifted, asks, and adopts it.
@@ -55,7 +56,8 @@ fn drift_shown(state: &State) -> String {
             Some(before) if !before.same_but_pair(image) => ", other fields changed too",
             _ => "",
         };
-        shown.push(format!("{}: {name}: {weights}{fields}\n", state.name));
+        let line = format!("{}: {name}: {weights}{fields}", state.name);
+        shown.push(one_line(&line) + "\n");
     }
     shown.concat()
 }

@@ -37,7 +37,8 @@ pub fn run(context: &mut Context<'_>, args: &Paths) -> Result<Exit> {
         context.print(&shown.join("\n"))?;
         if let Some((path, settings)) = &found.fleet {
             let limits = fleet::limits(settings);
-            context.print(&format!("\nfleet: {limits}, from {}\n", path.display()))?;
+            context.print("\n")?;
+            context.print_line(&format!("fleet: {limits}, from {}", path.display()))?;
         }
     }
     if found.all_ok() {

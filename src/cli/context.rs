@@ -9,6 +9,7 @@ use tokio::runtime::Builder;
 use super::args::{Format, Global};
 use super::clock::SystemClock;
 use super::error::Expected;
+use crate::engine::foreign_text;
 use crate::report::text;
 
 /// Where a command writes, and what it was told.
@@ -56,23 +57,43 @@ impl Context<'_> {
         self.global.format == Format::Json
     }
 
-    /// Writes a result as it is.
+    /// Writes a result. Nothing in it acts on a terminal, whoever's text it is (RULES M6).
     pub fn print(&mut self, text: &str) -> Result<()> {
-        Ok(self.out.write_all(text.as_bytes())?)
+        Ok(self.out.write_all(foreign_text::lines(text).as_bytes())?)
+    }
+
+    /// Writes a result of one line.
+    pub fn print_line(&mut self, text: &str) -> Result<()> {
+        self.print(&(foreign_text::one_line(text) + "\n"))
+    }
+
+    /// Wipes the screen of a terminal.
+    pub fn wipe(&mut self) -> Result<()> {
+        Ok(self.out.write_all(b"\x1b[H\x1b[2J")?)
     }
 
     /// Writes a result for programs.
     pub fn print_json(&mut self, value: &Value) -> Result<()> {
-        let mut shown = serde_json::to_string_pretty(value)?;
+        let mut shown = foreign_text::json(&serde_json::to_string_pretty(value)?);
         shown.push('\n');
-        self.print(&shown)
+        Ok(self.out.write_all(shown.as_bytes())?)
     }
 
-    /// Says something that is no result.
+    /// Says something that is no result, on one line.
     pub fn note(&mut self, text: &str) -> Result<()> {
+        self.note_lines(&foreign_text::one_line(text))
+    }
+
+    /// Says something that is no result, on lines that are ours: what is others' in them was escaped before.
+    pub fn note_lines(&mut self, text: &str) -> Result<()> {
         // At once, so that no line of the log comes in between.
-        let line = format!("{} {text}\n", text::styled(text::FAINT, "note:"));
-        Ok(self.err.write_all(line.as_bytes())?)
+        let note = text::styled(text::FAINT, "note:");
+        self.say(&format!("{note} {text}\n"))
+    }
+
+    /// Writes messages to standard error, as [`Self::print`] does.
+    pub fn say(&mut self, text: &str) -> Result<()> {
+        Ok(self.err.write_all(foreign_text::lines(text).as_bytes())?)
     }
 
     /// Asks before something is done that cannot be taken back. Never waits where nobody can answer.
@@ -86,7 +107,7 @@ impl Context<'_> {
         if !self.terminal.can_ask {
             return Err(Expected::NoTerminal(command).into());
         }
-        write!(self.err, "{question} [y/N] ")?;
+        self.say(&format!("{question} [y/N] "))?;
         self.err.flush()?;
         let mut answer = String::new();
         // A terminal that went away says nothing, and that is no.

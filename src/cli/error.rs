@@ -5,6 +5,8 @@ use std::io::Write;
 use thiserror::Error;
 
 use super::exit::Exit;
+use crate::engine::foreign_text::one_line;
+use crate::engine::lists::NAMED_MAX;
 use crate::ports::JournalError;
 use crate::report::text;
 
@@ -127,14 +129,11 @@ impl Expected {
     }
 }
 
-/// The most names that a hint lists.
-const NAMES_SHOWN_MAX: usize = 20;
-
 fn known_names(known: &[String]) -> String {
     if known.is_empty() {
         return "the journal has no cutovers yet".to_owned();
     }
-    if known.len() > NAMES_SHOWN_MAX {
+    if known.len() > NAMED_MAX {
         let many = known.len();
         return format!("the journal has {many} cutovers: `cutover status` shows them");
     }
@@ -143,13 +142,17 @@ fn known_names(known: &[String]) -> String {
 
 /// Says on `err` what went wrong, with its causes and hints, and returns the exit code.
 pub fn report(error: &anyhow::Error, err: &mut dyn Write) -> Exit {
-    let mut lines = vec![format!("{} {error}", text::styled(text::BAD, "error:"))];
-    let causes = error.chain().skip(1);
-    lines.extend(causes.map(|cause| format!("  caused by: {cause}")));
+    let what = one_line(&error.to_string());
+    let mut lines = vec![format!("{} {what}", text::styled(text::BAD, "error:"))];
+    for cause in error.chain().skip(1) {
+        lines.push(format!("  caused by: {}", one_line(&cause.to_string())));
+    }
     let expected = error.downcast_ref::<Expected>();
     let hints = expected.map(Expected::hints).unwrap_or_default();
     let hint = text::styled(text::WARN, "hint:");
-    lines.extend(hints.iter().map(|advice| format!("{hint} {advice}")));
+    for advice in &hints {
+        lines.push(format!("{hint} {}", one_line(advice)));
+    }
     // Nothing is left to tell a person who closed standard error.
     writeln!(err, "{}", lines.join("\n")).ok();
     expected.map_or_else(|| unforeseen(error), Expected::exit)

@@ -9,6 +9,7 @@ use super::exit::Exit;
 use super::names::{closest, resolve};
 use super::operate::{Desk, Order, give};
 use crate::engine::commands;
+use crate::engine::lists;
 use crate::engine::state::State;
 use crate::engine::units::AlarmId;
 
@@ -47,7 +48,7 @@ fn find(state: &State, asked: &str) -> Result<AlarmId, Expected> {
         [one] => Ok((**one).clone()),
         [] => {
             let hint = closest(asked, &shown).map_or_else(
-                || format!("its alarms are {}", shown.join(", ")),
+                || format!("its alarms are {}", lists::some(&shown, ", ")),
                 |alarm| format!("did you mean `{alarm}`?"),
             );
             let message = format!("the plan of {} has no alarm `{asked}`", state.name);
@@ -56,7 +57,7 @@ fn find(state: &State, asked: &str) -> Result<AlarmId, Expected> {
         several => {
             let shown: Vec<String> = several.iter().map(ToString::to_string).collect();
             let message = format!("the plan of {} has several alarms `{asked}`", state.name);
-            let hint = format!("name one of them: `{}`", shown.join("`, `"));
+            let hint = format!("name one of them: `{}`", lists::some(&shown, "`, `"));
             Err(Expected::usage(message, Some(&hint)))
         }
     }

@@ -1,12 +1,25 @@
-//! The log: to standard error, for people or programs. It never blocks `run` and never ends it (`output.rs`, RULES M2).
+//! The log: to standard error, for people or programs. It never blocks `run` and never ends it (`output.rs`, RULES M2), and
+//! nothing that others wrote acts on a terminal or passes for a line of its own (RULES M6).
+
+use std::fmt;
+use std::fmt::Debug;
+use std::io;
+use std::io::Write;
 
 use anstream::{AutoStream, ColorChoice};
+use anstyle::Style;
 use anyhow::Result;
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::format::debug_fn;
 
 use super::args::{Command, Format, Global};
 use super::error::Expected;
 use super::output::Output;
+use crate::engine::foreign_text::json_log_line;
+use crate::engine::foreign_text::one_line;
 
 /// Starts the log. `run` says what it does; all others only what goes wrong (`rollback` tells of its progress by itself).
 ///
@@ -27,23 +40,164 @@ pub fn start(global: &Global, command: &Command, output: &Output) -> Result<()> 
     let err = output.err();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(move || err.clone())
         .log_internal_errors(false)
         .with_target(global.verbose > 0);
-    let colours = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
+    let colours = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
     let started = match global.log_format {
-        Format::Human => builder.with_ansi(colours).try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
+        Format::Human => builder
+            .with_writer(move || err.clone())
+            .with_ansi(colours)
+            .fmt_fields(debug_fn(field).delimited(" "))
+            .try_init(),
+        Format::Json => builder
+            .with_writer(move || JsonLines(err.clone()))
+            .json()
+            .flatten_event(true)
+            .try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))
 }
 
-/// Others' targets stay quiet longer than our own: the AWS SDK logs much.
+/// Writes one field of a line for people.
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
+    let value = one_line(&format!("{value:?}"));
+    if field.name() == "message" {
+        return writer.write_str(&value);
+    }
+    let (name, sign) = if writer.has_ansi_escapes() {
+        (Style::new().italic(), Style::new().dimmed())
+    } else {
+        (Style::new(), Style::new())
+    };
+    let key = field.name().trim_start_matches("r#");
+    write!(writer, "{name}{key}{name:#}{sign}={sign:#}{value}")
+}
+
+/// Gets each line of a log for programs in one piece, and passes it on escaped.
+struct JsonLines<W>(W);
+
+impl<W: Write> Write for JsonLines<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let shown = json_log_line(&String::from_utf8_lossy(line));
+        self.0.write_all(shown.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Others' targets stay quiet longer than our own: the AWS SDK logs much, and what its credential providers warn of comes
+/// back as the failure of a call, in words.
 fn default_filter(talks: bool, verbose: u8) -> &'static str {
     match (verbose, talks) {
-        (0, false) => "warn",
-        (0, true) => "warn,cutover=info",
+        (0, false) => "warn,aws_config=error",
+        (0, true) => "warn,aws_config=error,cutover=info",
         (1, _) => "info,cutover=debug",
         _ => "debug,cutover=trace",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Collects what is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const NASTY: &str = "a\n2026-01-01 forged\u{1b}[31mred\u{9b}2J\u{7f}\u{202e}\u{200b}\"q";
+
+    fn log_nasty() {
+        tracing::error!(shown = %NASTY, quoted = NASTY, debug = ?NASTY, number = 7, "it said: {NASTY}");
+        let error = io::Error::other(NASTY);
+        let error: &dyn std::error::Error = &error;
+        tracing::error!(error, "plain");
+    }
+
+    fn is_clean(text: &str) -> bool {
+        !text.contains(|c: char| c.is_control() || "\u{202e}\u{200b}".contains(c))
+    }
+
+    #[test]
+    fn no_field_of_a_log_for_people_acts_on_a_terminal_or_makes_a_line() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .fmt_fields(debug_fn(field).delimited(" "))
+            .finish();
+        tracing::subscriber::with_default(subscriber, log_nasty);
+        let text = log.text();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.lines().all(is_clean), "{text:?}");
+        let shown = r"it said: a\n2026-01-01 forged\u{1b}[31mred\u{9b}2J\u{7f}\u{202e}\u{200b}";
+        assert!(text.contains(shown), "{text}");
+        assert!(
+            text.contains(r"shown=a\n2026") && text.contains("number=7"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn styles_of_a_log_are_ours_alone() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(true)
+            .fmt_fields(debug_fn(field).delimited(" "))
+            .finish();
+        tracing::subscriber::with_default(subscriber, log_nasty);
+        let text = log.text();
+        assert!(
+            text.contains("\u{1b}[3mnumber\u{1b}[0m\u{1b}[2m=\u{1b}[0m7"),
+            "{text:?}"
+        );
+        assert!(!text.contains("\u{1b}[31mred"), "{text:?}");
+    }
+
+    #[test]
+    fn no_field_of_a_log_for_programs_has_more_than_its_words() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || JsonLines(writer.clone()))
+            .json()
+            .flatten_event(true)
+            .finish();
+        tracing::subscriber::with_default(subscriber, log_nasty);
+        let text = log.text();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.lines().all(is_clean), "{text:?}");
+        let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!(line["number"], 7);
+        for key in ["message", "shown", "quoted", "debug"] {
+            let value = line[key].as_str().unwrap();
+            assert!(is_clean(value), "{key}: {value:?}");
+            assert!(value.contains(r"\u{202e}"), "{key}: {value:?}");
+        }
     }
 }

@@ -34,6 +34,7 @@ pub mod signals;
 pub mod status;
 pub mod watched_files;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -48,6 +49,7 @@ use output::{Output, Patience};
 
 use crate::aws::environment;
 use crate::engine::commands;
+use crate::engine::foreign_text;
 use crate::engine::state::State;
 use crate::reach::attached;
 
@@ -116,10 +118,15 @@ fn patience(command: &Command) -> Patience {
 
 /// Help and version are no errors; whether they can be written changes nothing (RULES M1).
 fn not_parsed(error: &clap::Error) -> Exit {
-    error.print().unwrap_or_default();
     if error.use_stderr() {
+        // It repeats words of the command line, which may be names of files.
+        let said = foreign_text::lines(&error.render().ansi().to_string());
+        anstream::stderr()
+            .write_all(said.as_bytes())
+            .unwrap_or_default();
         Exit::Usage
     } else {
+        error.print().unwrap_or_default();
         Exit::Done
     }
 }

@@ -17,7 +17,9 @@ use super::plans;
 use super::run::channels;
 use crate::aws::{Options, connect};
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
-use crate::engine::notify::{Channel, Notice, Notify};
+use crate::engine::foreign_text::one_line;
+use crate::engine::notify::{Channel, Notice, Notify, channel_shown};
+use crate::engine::secret_text::command_shown;
 use crate::engine::units::CutoverName;
 use crate::journal::Open;
 use crate::notify::{Channels, test_command};
@@ -141,7 +143,7 @@ async fn try_all(context: &Context<'_>, everybody: Everybody) -> Vec<Tried> {
         let notice = test(&name, clock.as_ref());
         let message = report::notice::headline(&notice);
         tried.push(Tried {
-            channel: format!("command {}", argv.join(" ")),
+            channel: format!("command {}", command_shown(&argv)),
             outcome: test_command(&argv, &notice, &message).await,
         });
     }
@@ -153,7 +155,7 @@ async fn try_all(context: &Context<'_>, everybody: Everybody) -> Vec<Tried> {
         };
         let delivered = channels.deliver(&delivery).await;
         tried.push(Tried {
-            channel: id,
+            channel: channel_shown(&id),
             outcome: delivered.map(drop).map_err(|undelivered| undelivered.why),
         });
     }
@@ -198,12 +200,13 @@ fn show(context: &mut Context<'_>, tried: &[Tried]) -> Result<()> {
             Ok(()) => format!(
                 "{} {}\n",
                 text::styled(text::GOOD, "delivered"),
-                tried.channel
+                one_line(&tried.channel)
             ),
             Err(why) => format!(
-                "{} {}: {why}\n",
+                "{} {}: {}\n",
                 text::styled(text::BAD, "failed   "),
-                tried.channel
+                one_line(&tried.channel),
+                one_line(why)
             ),
         };
         context.print(&line)?;

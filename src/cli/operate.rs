@@ -14,6 +14,8 @@ use super::status;
 use crate::engine::commands::{Answer, NotApplicable};
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
 use crate::engine::fold::apply;
+use crate::engine::foreign_text::one_line;
+use crate::engine::lists;
 use crate::engine::state::State;
 use crate::engine::units::CutoverName;
 use crate::journal::Open;
@@ -176,7 +178,7 @@ pub async fn write_all(
     let names: Vec<&str> = left.iter().map(|order| order.named.name.as_str()).collect();
     Err(anyhow!(
         "{} changed faster than this command could be written; try again",
-        names.join(", ")
+        lists::some(&names, ", ")
     ))
 }
 
@@ -317,7 +319,10 @@ pub fn say(context: &mut Context<'_>, written: &[Envelope]) -> Result<()> {
     }
     let lines: Vec<String> = written
         .iter()
-        .map(|entry| format!("{}: {}\n", entry.cutover, report::event(&entry.event)))
+        .map(|entry| {
+            let line = format!("{}: {}", entry.cutover, report::event(&entry.event));
+            one_line(&line) + "\n"
+        })
         .collect();
     context.print(&lines.concat())
 }

@@ -46,7 +46,7 @@ impl Found {
             return Ok(sources.collect());
         }
         for checked in &self.checked {
-            write!(context.err, "{}", checked.rendered)?;
+            context.say(&checked.rendered)?;
         }
         Err(self.refusal().into())
     }

@@ -90,7 +90,7 @@ async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> 
     }
     secrets::require(&found, !guarded.names.is_empty())?;
     for checked in found.checked.iter().filter(|checked| !checked.ok) {
-        write!(context.err, "{}", checked.rendered)?;
+        context.say(&checked.rendered)?;
     }
     Ok(Start::Go { file_refused })
 }

@@ -17,7 +17,7 @@ use crate::engine::calendar::Calendar;
 use crate::engine::fleet::NAMED_MAX;
 use crate::engine::fleet::is_fleet;
 use crate::engine::hold::HoldReason;
-use crate::engine::notify::Notify;
+use crate::engine::notify::{Notify, channel_shown};
 use crate::engine::record::GroupImage;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, Share, WeightPair, ZoneId};
@@ -171,7 +171,7 @@ async fn watch(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) 
     loop {
         let seen = look(context, journal, args).await?;
         if context.terminal.out && !context.json() {
-            context.print("\x1b[H\x1b[2J")?;
+            context.wipe()?;
             show(context, &seen)?;
             let footer = format!("\n{}, every 2s; Ctrl-C ends\n", text::second(seen.now));
             context.print(&text::styled(text::FAINT, &footer))?;
@@ -298,7 +298,7 @@ fn failing(books: &Books, now: Timestamp) -> Vec<Failing> {
         {
             failing.push(Failing {
                 stream: cursor.stream.clone(),
-                channel: cursor.channel.clone(),
+                channel: channel_shown(&cursor.channel),
                 since: trouble.since,
                 tries: trouble.tries,
                 why: trouble.why.clone(),
@@ -333,7 +333,7 @@ fn passed_over(books: &Books, now: Timestamp) -> Vec<PassedOver> {
         }
         all.push(PassedOver {
             stream: cursor.stream.clone(),
-            channel: cursor.channel.clone(),
+            channel: channel_shown(&cursor.channel),
             entries: cursor.skipped.iter().map(|one| one.seq).collect(),
             page: cursor.skipped.iter().any(|one| one.page),
             at: last.at,

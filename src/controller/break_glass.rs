@@ -10,6 +10,7 @@ use crate::controller::observe::Seen;
 use crate::controller::{Controller, batch, round};
 use crate::engine::decide::{Decision, How, Part};
 use crate::engine::event::Event;
+use crate::engine::lists;
 use crate::engine::observation::GroupReading;
 use crate::engine::record::RecordSet;
 use crate::engine::state::State;
@@ -172,7 +173,7 @@ impl Controller {
                 page = true,
                 "break-glass files of cutovers that this journal does not know are kept as {}: if their journal is \
                  lost, that is their way back: `cutover rollback --from FILE…`",
-                kept.join(", ")
+                lists::some(&kept, ", ")
             );
         }
         Ok(())

@@ -12,6 +12,8 @@ use super::couriers::CLAIM_FOR;
 use super::round::Due;
 use super::{Controller, ControllerError, Note, Scope};
 use crate::engine::hold::HaltReason;
+use crate::engine::lists;
+use crate::engine::notify::channel_shown;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
 
@@ -314,13 +316,10 @@ impl Controller {
     }
 }
 
-/// A list of names.
+/// A list of channels.
 fn names(names: &BTreeSet<String>) -> String {
-    names
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join(", ")
+    let names: Vec<String> = names.iter().map(|name| channel_shown(name)).collect();
+    lists::some(&names, ", ")
 }
 
 /// Returns when somebody appended something; while the journal is down, what is new stays new, and is asked for no more

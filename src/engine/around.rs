@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::lists;
 use super::plan::{Group, Plan};
 use super::record::{AliasTarget, GroupImage, GroupName, RecordSet};
 use super::units::{DnsName, ZoneId};
@@ -241,7 +242,7 @@ fn taken_away(group: &Group, around: &Around) -> Option<String> {
     Some(format!(
         "NS records delegate {child} to other name servers ({}): nobody would see what is written in {}; name the \
          hosted zone of {child} in the plan",
-        delegation.values.join(", "),
+        lists::some(&delegation.values, ", "),
         around.zone
     ))
 }
@@ -283,7 +284,7 @@ fn one_target(image: &GroupImage) -> Option<String> {
     if old.is_empty() || old != new {
         return None;
     }
-    Some(Vec::from_iter(old).join(", "))
+    Some(lists::some(&Vec::from_iter(old), ", "))
 }
 
 /// What `ExternalDNS` says that it owns of a group's records.
@@ -463,7 +464,7 @@ fn shown(records: &[RecordSet]) -> String {
             None => places.extend(record.values.iter().cloned()),
         }
     }
-    Vec::from_iter(places).join(", ")
+    lists::some(&Vec::from_iter(places), ", ")
 }
 
 /// Why the members' answers live for different times in caches, and what can be done about it; none if they do not.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::lists;
 use super::plan::Group;
 use super::record::{GroupImage, GroupName, RecordSet};
 use super::units::{Weight, WeightPair};
@@ -88,7 +89,7 @@ pub fn other_policy(record: &RecordSet) -> Option<&str> {
 pub fn target(record: &RecordSet) -> String {
     match &record.alias {
         Some(alias) => format!("ALIAS {}", alias.dns_name.trim_end_matches('.')),
-        None => record.values.join(", "),
+        None => lists::some(&record.values, ", "),
     }
 }
 

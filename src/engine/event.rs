@@ -457,6 +457,9 @@ pub enum Event {
         on: bool,
         /// The jobs, by index.
         jobs: Vec<usize>,
+        /// Their names; empty in old entries.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        names: Vec<String>,
     },
     /// What came back for a change of jobs: all that are not named were accepted.
     JobTurnAnswered {

@@ -404,6 +404,9 @@ pub enum HoldReason {
         side: JobSide,
         /// How many still run.
         running: u32,
+        /// The jobs that they are of; empty in old entries.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        jobs: Vec<String>,
         /// Since when they are waited for.
         since: Timestamp,
         /// Whether that is longer than the plan allows.

@@ -3,6 +3,7 @@
 use super::around::{self, Around, AroundReading};
 use super::drifted::{other_policy, target, unweighted};
 use super::hold::HoldReason;
+use super::lists;
 use super::observation::{GroupReading, Observation};
 use super::plan::{Group, Plan};
 use super::record::{GroupImage, RecordSet};
@@ -169,7 +170,7 @@ fn missing(group: &Group, members: &[RecordSet]) -> String {
         "needs members `{}` and `{}`, but holds {}; correct `old` and `new` in the plan, or the records",
         group.old,
         group.new,
-        there.join(", ")
+        lists::some(&there, ", ")
     )
 }
 
@@ -196,7 +197,7 @@ fn refusals(
             messages.push(format!(
                 "`{}` has {}, which cutover cannot write back; it only moves plain weighted records",
                 member.set_identifier,
-                member.unsupported.join(", ")
+                lists::some(&member.unsupported, ", ")
             ));
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::lists;
 use super::record::{GroupImage, GroupName, RecordSet};
 use super::units::{Share, Weight};
 
@@ -54,6 +55,6 @@ pub fn strays(group: &GroupName, baseline: &GroupImage, image: &GroupImage) -> V
 fn target(member: &RecordSet) -> String {
     match &member.alias {
         Some(alias) => alias.dns_name.trim_end_matches('.').to_owned(),
-        None => member.values.join(", "),
+        None => lists::some(&member.values, ", "),
     }
 }

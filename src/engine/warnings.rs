@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::around::{self, AroundReading};
+use super::lists;
 use super::observation::Observation;
 use super::plan::Plan;
 use super::preflight;
@@ -35,7 +36,7 @@ pub fn short_bakes(plan: &Plan, spans: &BTreeMap<AlarmId, SignedDuration>) -> Ve
         warnings.push(format!(
             "the {steps} {} {are} too short for alarm {alarm}, which may need {needed:#} to turn red: {span:#} of data \
              and 5m until they are seen",
-            short.join(", "),
+            lists::some(&short, ", "),
         ));
     }
     warnings

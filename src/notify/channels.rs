@@ -12,6 +12,7 @@ use super::shorten;
 use super::slack;
 use super::sns;
 use super::webhook;
+use crate::engine::foreign_text::one_line;
 use crate::engine::notify::Address;
 use crate::engine::notify::Notice;
 use crate::engine::notify::SecretRef;
@@ -141,9 +142,15 @@ impl Channels {
         }
     }
 
-    /// What happened, with the cutover's name; a page is marked.
+    /// What happened, with the cutover's name, for a service that shows it to people as it is (RULES M6).
     pub(super) fn text(&self, notice: &Notice) -> String {
-        format!("{}: {}", notice.entry.cutover, (self.words.line)(notice))
+        let line = (self.words.line)(notice);
+        one_line(&format!("{}: {line}", notice.entry.cutover))
+    }
+
+    /// Where the cutover stands, likewise.
+    pub(super) fn headline(&self, notice: &Notice) -> String {
+        one_line(&(self.words.headline)(notice))
     }
 
     /// The notice as a `CloudEvent` (structured JSON), no longer than services take. Its fields only grow.

@@ -51,6 +51,9 @@ const PASSING: [&str; 11] = [
     UNEXPLAINED,
 ];
 
+/// The most characters of an error that are repeated.
+const ERROR_CHARS_MAX: usize = 200;
+
 /// What stands for a refusal without a word.
 const UNEXPLAINED: &str = "refused without a reason";
 
@@ -112,7 +115,7 @@ pub(super) async fn thread(
         until: Instant::now() + DELIVER_WITHIN,
     };
     let notice = &delivery.notice;
-    let headline = escaped(&(channels.words.headline)(notice));
+    let headline = escaped(&channels.headline(notice));
     let known = Parent::of(delivery.memo.as_ref(), notice.entry.attempt);
     let kept = match known {
         Some(parent) => slack.update(parent, &headline).await?,
@@ -208,7 +211,7 @@ impl Slack<'_> {
         }
         let error = said["error"].as_str().unwrap_or(UNEXPLAINED);
         Err(named(Undelivered {
-            why: error.to_owned(),
+            why: shorten::text(&self.token.hidden_in(error), ERROR_CHARS_MAX),
             for_good: !PASSING.contains(&error),
             again_after: answer.retry_after,
             memo: None,

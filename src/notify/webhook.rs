@@ -17,6 +17,7 @@ use super::channels::refused;
 use super::channels::resolve;
 use crate::engine::notify::Address;
 use crate::engine::notify::SecretRef;
+use crate::engine::secret_text::is_key;
 use crate::ports::Delivery;
 use crate::ports::Undelivered;
 use crate::reach::secrets::Secret;
@@ -33,8 +34,11 @@ pub(super) async fn post(
 ) -> Result<Option<Value>, Undelivered> {
     let notice = &delivery.notice;
     let url = address(address_of, &channels.environment).map_err(Undelivered::because)?;
-    let kept = matches!(address_of, Address::Kept(_)).then(|| url.clone());
-    let mut hidden: Vec<Secret> = kept.into_iter().collect();
+    let mut hidden: Vec<Secret> = Vec::new();
+    match address_of {
+        Address::Plain(plain) if !is_key(plain) => {}
+        Address::Plain(_) | Address::Kept(_) => hidden.push(url.clone()),
+    }
     let body = channels.event(notice).to_string();
     let id = notice.idempotency_key();
     let mut headers = vec![(

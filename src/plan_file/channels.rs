@@ -11,6 +11,7 @@ use crate::engine::notify::Notify;
 use crate::engine::notify::PAGE;
 use crate::engine::notify::SecretRef;
 use crate::engine::notify::Via;
+use crate::engine::notify::channel_shown;
 
 use super::convert::accept;
 use super::diagnostics::Sink;
@@ -84,7 +85,7 @@ impl Channels {
         };
         let id = channel.id();
         if let Some(first) = self.places.get(&id) {
-            let message = format!("the channel {} is listed twice", quote(&id));
+            let message = format!("the channel {} is listed twice", quote(&channel_shown(&id)));
             let help = "write it once, with all that it is to be told under `on`";
             sink.conflict(&span, message, help, (first, "first listed here"));
         }
@@ -103,6 +104,7 @@ fn command(command: At<Vec<At<String>>>, sink: &mut Sink<'_>) -> Option<Vec<Stri
         let help = "write a program and its arguments: `command: [ /usr/local/bin/page, sre ]`";
         sink.error(&command.span, "`command` names no program", help);
     }
+    secrets::arguments(&words, sink);
     words.into_iter().map(|word| word.value).collect()
 }
 

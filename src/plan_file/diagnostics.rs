@@ -1,5 +1,7 @@
 //! Findings: what is wrong with a file, where, and what to write instead; and how that is printed.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -10,6 +12,14 @@ use annotate_snippets::Origin;
 use annotate_snippets::Renderer;
 use annotate_snippets::Snippet;
 use serde::Serialize;
+
+use crate::engine::foreign_text::one_line;
+use crate::engine::notify::SecretRef;
+use crate::engine::secret_text;
+
+use super::secrets;
+use super::tree::Node;
+use super::tree::Value;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -70,6 +80,8 @@ pub struct PlanFileError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Excerpt {
     text: String,
+    /// Where it begins, as places do.
+    at: usize,
     range: Range<usize>,
     /// Whether the line was so long that `text` is only a part of it.
     cropped: bool,
@@ -83,6 +95,9 @@ const FINDINGS_MAX: usize = 200;
 
 /// Longer lines are cropped around the place that is meant.
 const LINE_BYTES_MAX: usize = 1000;
+
+/// Shorter texts are hidden where they stand, and not looked for elsewhere.
+const HIDDEN_BYTES_MIN: usize = 4;
 
 /// Longer texts of the file are shortened when they are quoted in a message.
 const QUOTE_CHARS_MAX: usize = 60;
@@ -108,18 +123,23 @@ impl Finding {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let mut group = Group::with_title(level.primary_title(&self.message));
+        let (message, path) = (one_line(&self.message), one_line(&self.path));
+        let mut group = Group::with_title(level.primary_title(&message));
         group = match (&self.excerpt, self.line, self.column) {
             (Some(excerpt), Some(line), Some(column)) => {
                 let kind = AnnotationKind::Primary;
-                with_excerpt(group, &self.path, (line, column), excerpt, kind, None)
+                with_excerpt(group, &path, (line, column), excerpt, kind, None)
             }
-            _ => group.element(Origin::path(&self.path)),
+            _ => group.element(Origin::path(&path)),
         };
-        if let Some(related) = &self.related {
+        let related = self.related.as_ref().map(|related| {
+            let (path, message) = (one_line(&related.path), one_line(&related.message));
+            (related, path, message)
+        });
+        if let Some((related, path, message)) = &related {
             let place = (related.line, related.column);
-            let (kind, label) = (AnnotationKind::Context, Some(related.message.as_str()));
-            group = with_excerpt(group, &related.path, place, &related.excerpt, kind, label);
+            let (kind, label) = (AnnotationKind::Context, Some(message.as_str()));
+            group = with_excerpt(group, path, place, &related.excerpt, kind, label);
         }
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help));
@@ -198,8 +218,10 @@ pub(super) struct Sink<'t> {
     beside: Option<(&'t str, &'t str)>,
     findings: Vec<Finding>,
     dropped: usize,
-    /// Texts of the file that are never shown.
-    hidden: Vec<String>,
+    /// Places in the file that are never shown.
+    hidden_places: Vec<Span>,
+    /// Texts that are never shown, wherever they stand.
+    hidden: BTreeSet<String>,
 }
 
 impl<'t> Sink<'t> {
@@ -210,7 +232,8 @@ impl<'t> Sink<'t> {
             beside: None,
             findings: Vec::new(),
             dropped: 0,
-            hidden: Vec::new(),
+            hidden_places: Vec::new(),
+            hidden: BTreeSet::new(),
         }
     }
 
@@ -220,12 +243,66 @@ impl<'t> Sink<'t> {
         self.text.len() + 1
     }
 
-    /// From now on what stands there is not shown, in no finding.
-    pub(super) fn hide(&mut self, span: &Span) {
-        let (_, _, excerpt) = self.locate(span);
-        let hidden = excerpt.text.get(excerpt.range).unwrap_or_default().trim();
-        if !hidden.is_empty() {
-            self.hidden.push(hidden.to_owned());
+    /// What stands there is not shown, in no finding, whenever that was made.
+    pub(super) fn hide(&mut self, whole: &Span) {
+        let (_, text, span) = self.file_of(whole);
+        let (start, end) = (floor_char(text, span.start), floor_char(text, span.end));
+        self.hide_text(text.get(start..end).unwrap_or_default());
+        self.hidden_places.push(whole.clone());
+    }
+
+    /// The same for a part of what stands there, if it is written as it is.
+    pub(super) fn hide_within(&mut self, whole: &Span, part: &str) {
+        let (_, text, span) = self.file_of(whole);
+        let (start, end) = (floor_char(text, span.start), floor_char(text, span.end));
+        let written = text.get(start..end).unwrap_or_default();
+        if let Some(at) = written.find(part)
+            && !part.is_empty()
+        {
+            let from = whole.start + at;
+            self.hidden_places.push(from..from + part.len());
+        }
+    }
+
+    /// The same for a text, wherever it stands. A very short one could be a part of any word.
+    pub(super) fn hide_text(&mut self, text: &str) {
+        for line in text.lines() {
+            let hidden = line.trim().trim_matches(['"', '\'']);
+            if hidden.len() >= HIDDEN_BYTES_MIN {
+                self.hidden.insert(hidden.to_owned());
+            }
+        }
+    }
+
+    /// The same for what looks like a secret in a text.
+    pub(super) fn hide_secrets(&mut self, text: &str) {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        for found in secret_text::find(&words) {
+            if let Some(word) = words.get(found.word) {
+                self.hide_text(&word[found.range]);
+            }
+        }
+    }
+
+    /// The same for all that a part of the file holds, but for what only says where a secret is.
+    pub(super) fn hide_values(&mut self, node: &Node) {
+        match &node.value {
+            Value::Null => {}
+            Value::Scalar(text) if secrets::stands(text) || text.parse::<SecretRef>().is_ok() => {}
+            Value::Scalar(text) => {
+                self.hide_text(text);
+                self.hide(&node.span);
+            }
+            Value::List(entries) => {
+                for entry in entries {
+                    self.hide_values(entry);
+                }
+            }
+            Value::Map(entries) => {
+                for (_, entry) in entries {
+                    self.hide_values(entry);
+                }
+            }
         }
     }
 
@@ -283,18 +360,25 @@ impl<'t> Sink<'t> {
         });
     }
 
-    /// The file of a span, the 1-based line and column of its start, and the line itself.
-    fn locate(&self, span: &Span) -> (&'t str, (usize, usize), Excerpt) {
+    /// The file of a span, its text, and the span in it.
+    fn file_of(&self, span: &Span) -> (&'t str, &'t str, Span) {
         let base = self.text.len() + 1;
-        let (path, text, span) = match self.beside {
+        match self.beside {
             Some((path, text)) if span.start >= base => (
                 path,
                 text,
                 span.start - base..span.end.max(span.start) - base,
             ),
-            _ => (self.path, self.text, span.clone()),
-        };
+            Some(_) | None => (self.path, self.text, span.clone()),
+        }
+    }
+
+    /// The path of a span's file, the 1-based line and column of its start, and the line itself.
+    fn locate(&self, span: &Span) -> (&'t str, (usize, usize), Excerpt) {
+        let whole = span;
+        let (path, text, span) = self.file_of(whole);
         let start = floor_char(text, span.start);
+        let shift = whole.start - span.start;
         let before = &text[..start];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.matches('\n').count() + 1;
@@ -303,7 +387,8 @@ impl<'t> Sink<'t> {
         let text = rest.split('\n').next().unwrap_or("").trim_end_matches('\r');
         let from = start - line_start;
         let until = floor_char(text, span.end.max(start) - line_start).max(from.min(text.len()));
-        (path, (line, column), Excerpt::new(text, from..until))
+        let excerpt = Excerpt::new(text, line_start + shift, from..until);
+        (path, (line, column), excerpt)
     }
 
     /// Forgets everything: the file is not what it was taken for.
@@ -320,10 +405,21 @@ impl<'t> Sink<'t> {
 
     /// Everything that was found, in the order of the file.
     pub(super) fn into_findings(mut self) -> Vec<Finding> {
+        // The longest first: one may be a part of another.
+        let mut hidden: Vec<String> = self.hidden.into_iter().collect();
+        hidden.sort_by_key(|text| Reverse(text.len()));
+        let places = &self.hidden_places;
         for finding in &mut self.findings {
-            let related = finding.related.as_mut().map(|related| &mut related.excerpt);
-            for excerpt in finding.excerpt.iter_mut().chain(related) {
-                excerpt.hide(&self.hidden);
+            hide_in_message(&mut finding.message, &hidden);
+            if let Some(help) = &mut finding.help {
+                hide_in_message(help, &hidden);
+            }
+            if let Some(excerpt) = &mut finding.excerpt {
+                excerpt.hide(places, &hidden);
+            }
+            if let Some(related) = &mut finding.related {
+                hide_in_message(&mut related.message, &hidden);
+                related.excerpt.hide(places, &hidden);
             }
         }
         self.findings
@@ -339,18 +435,40 @@ impl<'t> Sink<'t> {
 }
 
 impl Excerpt {
-    /// Puts stars in the place of texts, byte for byte, so that places in the line stay.
-    fn hide(&mut self, hidden: &[String]) {
-        for text in hidden {
-            self.text = self.text.replace(text, &"*".repeat(text.len()));
+    /// Puts stars in the place of texts, and of what looks like a secret all the same; byte for byte, so that places in the
+    /// line stay.
+    fn hide(&mut self, places: &[Span], hidden: &[String]) {
+        let stars = |text: &str| "*".repeat(text.len());
+        let mut parts = Vec::new();
+        for place in places {
+            let start = place.start.max(self.at) - self.at;
+            let end = place.end.max(self.at) - self.at;
+            let (start, end) = (floor_char(&self.text, start), floor_char(&self.text, end));
+            if start < end {
+                parts.push(start..end);
+            }
         }
+        self.text = secret_text::starred(&self.text, parts, stars);
+        for text in hidden {
+            self.text = self.text.replace(text, &stars(text));
+        }
+        let found = secret_text::find(&[format!(" {}", self.text)]);
+        let mut parts = Vec::new();
+        for one in found {
+            if one.certain {
+                // Without the blank that makes it a text of several words.
+                parts.push(one.range.start.saturating_sub(1)..one.range.end.saturating_sub(1));
+            }
+        }
+        self.text = secret_text::starred(&self.text, parts, stars);
     }
 
-    fn new(line: &str, range: Range<usize>) -> Self {
+    fn new(line: &str, at: usize, range: Range<usize>) -> Self {
         let (start, end) = (range.start.min(line.len()), range.end.min(line.len()));
         if line.len() <= LINE_BYTES_MAX {
             return Self {
                 text: line.to_owned(),
+                at,
                 range: start..end,
                 cropped: false,
             };
@@ -359,6 +477,7 @@ impl Excerpt {
         let until = floor_char(line, (start + 120).min(line.len()));
         Self {
             text: line[from..until].to_owned(),
+            at: at + from,
             range: start - from..end.min(until) - from,
             cropped: true,
         }
@@ -370,20 +489,21 @@ fn floor_char(text: &str, byte: usize) -> usize {
     text.floor_char_boundary(byte.min(text.len()))
 }
 
+/// Puts stars in the place of texts, also where they are quoted and shortened.
+fn hide_in_message(message: &mut String, hidden: &[String]) {
+    for text in hidden {
+        let quoted = quote(text);
+        *message = message.replace(&quoted, "`***`").replace(text, "***");
+    }
+}
+
 /// A text of the file in backticks, short enough for a message and without control characters.
 pub(super) fn quote(text: &str) -> String {
-    let mut quoted = String::from("`");
-    for character in text.chars().take(QUOTE_CHARS_MAX) {
-        if character.is_control() {
-            quoted.extend(character.escape_default());
-        } else {
-            quoted.push(character);
-        }
-    }
+    let begin: String = text.chars().take(QUOTE_CHARS_MAX).collect();
     let more = if text.chars().nth(QUOTE_CHARS_MAX).is_some() {
         "…"
     } else {
         ""
     };
-    quoted + more + "`"
+    format!("`{}{more}`", one_line(&begin))
 }

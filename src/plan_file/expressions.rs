@@ -11,7 +11,9 @@ use crate::engine::evidence::number::Number;
 use crate::engine::evidence::plan::Measure;
 use crate::engine::evidence::plan::Metric;
 use crate::engine::evidence::plan::{Query, Series};
+use crate::engine::lists;
 
+use super::convert::accept;
 use super::convert::require_in;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
@@ -21,6 +23,7 @@ use super::presets::MEASURES;
 use super::presets::Side;
 use super::raw_measures::RawMetric;
 use super::read::At;
+use super::shapes;
 
 /// A metric of the plan's own, by this statistic where it names none.
 pub(super) fn metric(at: At<RawMetric>, usual_stat: &str, sink: &mut Sink<'_>) -> Option<Metric> {
@@ -28,6 +31,16 @@ pub(super) fn metric(at: At<RawMetric>, usual_stat: &str, sink: &mut Sink<'_>) -
     let namespace = require_in(raw.namespace, "namespace", "this metric", &span, sink);
     let metric = require_in(raw.metric, "metric", "this metric", &span, sink);
     let dimensions = raw.dimensions.and_then(|at| at.value).unwrap_or_default();
+    let written = [&namespace, &metric].into_iter().flatten();
+    for text in written.chain(dimensions.values()) {
+        if let Some(name) = &text.value {
+            accept(
+                shapes::without_controls(name, "CloudWatch"),
+                &text.span,
+                sink,
+            );
+        }
+    }
     let dimension = |(name, value): (String, At<String>)| Some((name, value.value?));
     let stat = raw.stat.map(|at| statistic(at, sink));
     Some(Metric {
@@ -245,7 +258,7 @@ fn hint(mistake: &Mistake, inputs: &BTreeSet<String>) -> String {
             keys::listed(&names, "or")
         ),
         Mistake::Everything => {
-            format!("name the inputs: `SUM([{}])`", names.join(", "))
+            format!("name the inputs: `SUM([{}])`", lists::some(&names, ", "))
         }
         Mistake::NoFunction(_) => {
             "functions are written as CloudWatch writes them: `SUM`, `AVG`, `FILL`, `IF`, `RATE`"

@@ -21,6 +21,7 @@ use crate::engine::evidence::plan::TrendGate;
 use crate::engine::evidence::sequential::Test;
 
 use super::accounts;
+use super::convert::accept;
 use super::convert::duration;
 use super::convert::require_in;
 use super::convert::shaped;
@@ -153,13 +154,16 @@ fn side(raw: Option<At<RawSide>>, region: Option<&str>, sink: &mut Sink<'_>) -> 
     let external_id = shaped(raw.external_id, shapes::external_id, sink);
     side.account = accounts::of_role(role_arn, external_id, side.region.as_deref(), &span, sink);
     let mut text = |value: Option<At<String>>, key: &str, place: &str, span: &Span| {
-        require_in(value, key, place, span, sink).and_then(|at| at.value)
+        let at = require_in(value, key, place, span, sink)?;
+        named(at, sink)
     };
     side.alb = raw.alb.and_then(|at| {
         let (span, alb) = (at.span, at.value?);
         Some(Alb {
             load_balancer: text(alb.load_balancer, "load_balancer", "`alb`", &span)?,
-            target_group: alb.target_group.and_then(|at| at.value),
+            target_group: alb
+                .target_group
+                .and_then(|at| text(Some(at), "target_group", "`alb`", &span)),
             shared: alb.shared.and_then(|at| at.value).unwrap_or(false),
         })
     });
@@ -182,6 +186,20 @@ fn side(raw: Option<At<RawSide>>, region: Option<&str>, sink: &mut Sink<'_>) -> 
     side.requests = raw.requests.and_then(|at| metric(at, "Sum", sink));
     side.errors = raw.errors.and_then(|at| metric(at, "Sum", sink));
     side
+}
+
+/// A name that is a dimension of a metric.
+fn named(at: At<String>, sink: &mut Sink<'_>) -> Option<String> {
+    let name = at.value?;
+    if accept(
+        shapes::without_controls(&name, "CloudWatch"),
+        &at.span,
+        sink,
+    ) {
+        Some(name)
+    } else {
+        None
+    }
 }
 
 /// Load balancers and target groups are named by the end of their ARNs.

@@ -24,6 +24,7 @@ use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
 use super::keys;
+use super::secrets;
 use super::tree::Key;
 use super::tree::Node;
 use super::tree::Value;
@@ -51,6 +52,7 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(
         place: &root.span,
         what: what.to_owned(),
         sink: &sink,
+        guarded: false,
     };
     T::deserialize(reader).ok()
 }
@@ -68,6 +70,8 @@ struct Reader<'n, 's, 'p> {
     /// What is being read, for messages: `` `bake` ``.
     what: String,
     sink: &'n RefCell<&'s mut Sink<'p>>,
+    /// It is in a part of the file that has to do with secrets: values that nobody understands are not shown.
+    guarded: bool,
 }
 
 /// A mistake on its way up. It is in the sink already, unless serde has just made it.
@@ -133,7 +137,14 @@ impl Reader<'_, '_, '_> {
             Value::Map(_) => format!("{what} must be {expected}, but it is a map"),
         };
         let help = keys::example_of(what);
-        self.sink.borrow_mut().error(self.place, message, &help);
+        let mut sink = self.sink.borrow_mut();
+        let nested = matches!(self.node.value, Value::List(_) | Value::Map(_));
+        if self.guarded && (nested || secrets::may_be_guarded(what)) {
+            sink.hide_values(self.node);
+        } else if let Value::Scalar(text) = &self.node.value {
+            sink.hide_secrets(text);
+        }
+        sink.error(self.place, message, &help);
         Err(Mistake::Recorded)
     }
 
@@ -157,7 +168,11 @@ impl Reader<'_, '_, '_> {
                 known.push((key.text.as_str(), node.as_ref(), &node.span));
             } else {
                 let (message, help) = keys::unknown_key(&key.text, &self.what, fields);
-                self.sink.borrow_mut().error(&key.span, message, &help);
+                let mut sink = self.sink.borrow_mut();
+                if self.guarded || secrets::may_be_guarded(&key.text) {
+                    sink.hide_values(node);
+                }
+                sink.error(&key.span, message, &help);
             }
         }
         known
@@ -341,6 +356,7 @@ impl<'de> SeqAccess<'de> for ListAccess<'_, '_, '_, '_> {
             place: &node.span,
             what: format!("an entry of {}", self.parent.what),
             sink: self.parent.sink,
+            guarded: self.parent.guarded,
         };
         seed.deserialize(reader).map(Some)
     }
@@ -370,6 +386,7 @@ where
             place,
             what: format!("`{key}`"),
             sink: self.parent.sink,
+            guarded: self.parent.guarded || secrets::is_guarded(key),
         });
         let key: StrDeserializer<'_, Mistake> = key.into_deserializer();
         seed.deserialize(key).map(Some)

@@ -1,34 +1,55 @@
 //! Texts of a plan that a secret may stand in: it is refused where it is written out, and shown nowhere.
 
 use crate::engine::notify::SecretRef;
+use crate::engine::secret_text;
+pub(super) use crate::engine::secret_text::is_telling;
 
 use super::diagnostics::Sink;
 use super::read::At;
 
-/// What is in the names of arguments, headers and keys of a URL's query behind which there is a secret.
-const TELLING: [&str; 11] = [
-    "token",
-    "secret",
-    "passw",
-    "passphrase",
-    "authori",
-    "authen",
-    "apikey",
-    "cookie",
-    "credential",
-    "signature",
-    "session",
-];
+/// The parts of a file that have to do with secrets (RULES M7).
+const GUARDED: [&str; 4] = ["notify", "hooks", "jobs", "sources"];
 
-/// The same, as whole words of a name.
-const TELLING_WORDS: [&str; 5] = ["key", "sig", "pass", "pwd", "auth"];
+/// Keys whose values are secrets, or hold some.
+const HOLDING: [&str; 4] = ["slack", "webhook", "url", "headers"];
 
-/// Whether a secret belongs behind this name.
-pub(super) fn is_telling(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
-    let telling = TELLING.iter().any(|part| name.contains(part));
-    name != "idempotency-key" && (telling || words.any(|word| TELLING_WORDS.contains(&word)))
+/// Returns true if what stands behind this key has to do with secrets.
+pub(super) fn is_guarded(key: &str) -> bool {
+    GUARDED.contains(&key)
+}
+
+/// Returns true if a key that is not known here, or holds something of another kind, may have a secret behind it.
+pub(super) fn may_be_guarded(key: &str) -> bool {
+    let key = key.trim_matches('`').to_ascii_lowercase();
+    let meant = GUARDED.iter().chain(&HOLDING);
+    let likeness = |meant: &&str| strsim::damerau_levenshtein(&key, meant);
+    let closest = meant
+        .map(|meant| likeness(meant))
+        .min()
+        .unwrap_or(usize::MAX);
+    closest * 3 <= key.len() || is_telling(&key)
+}
+
+/// Hides values of a text that is no YAML, so that nobody knows what they are: those in parts that have to do with secrets.
+pub(super) fn hide_unread(text: &str, sink: &mut Sink<'_>) {
+    let (mut guarded, mut at) = (false, 0);
+    for line in text.split_inclusive('\n') {
+        let end = at + line.trim_end().len();
+        let is_key = line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '"' || c == '\'');
+        if is_key {
+            let key = line.split(':').next().unwrap_or_default();
+            let key = key.trim().trim_matches(['"', '\'']);
+            guarded = key == "defaults" || may_be_guarded(key);
+        }
+        if guarded {
+            let value = line
+                .find(':')
+                .or_else(|| line.find('-'))
+                .map_or(0, |sign| sign + 1);
+            sink.hide(&(at + value..end.max(at + value)));
+        }
+        at += line.len();
+    }
 }
 
 /// Whether a text stands for something, `${NAME}` or `${file:/path}`, all or part of it.
@@ -92,12 +113,21 @@ pub(super) fn url(text: At<String>, help: &str, sink: &mut Sink<'_>) -> Option<S
         sink.error(&text.span, message, help);
         return None;
     }
-    let slack = host.eq_ignore_ascii_case("hooks.slack.com");
-    if slack || queries(&written).any(|(key, value)| is_telling(key) && !stands(value)) {
+    if secret_text::is_key(&written)
+        || queries(&written).any(|(key, value)| is_telling(key) && !stands(value))
+    {
         sink.hide(&text.span);
         let message = "this URL holds a secret, which would be journaled with the plan";
         sink.error(&text.span, message, help);
         return None;
+    }
+    // Of what is written out, the scheme and the host are shown.
+    let shown = secret_text::url_shown(&written);
+    if let Some(path) = written.strip_prefix(&shown)
+        && path.len() > 1
+        && !path.starts_with("/${")
+    {
+        sink.hide_within(&text.span, path);
     }
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let local = ["localhost", "127.0.0.1", "[::1]"].contains(&name);
@@ -116,51 +146,38 @@ fn queries(url: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter_map(|pair| pair.split_once('='))
 }
 
-/// Warns about arguments of a command that look like secrets, and shows them nowhere.
+/// Refuses arguments of a command that are secrets, warns about those that may be, and shows neither anywhere.
 pub(super) fn arguments(words: &[At<String>], sink: &mut Sink<'_>) {
-    let mut telling = false;
-    for word in words {
-        let Some(text) = word.value.as_deref() else {
+    let texts: Vec<&str> = words
+        .iter()
+        .map(|word| word.value.as_deref().unwrap_or_default())
+        .collect();
+    let found = secret_text::find(&texts);
+    for one in &found {
+        if let Some(text) = texts.get(one.word) {
+            sink.hide_text(&text[one.range.clone()]);
+        }
+    }
+    for (index, word) in words.iter().enumerate() {
+        let mut of_word = found.iter().filter(|one| one.word == index);
+        let Some(first) = of_word.next() else {
             continue;
         };
-        let (flag, value) = text.split_once('=').unwrap_or((text, ""));
-        let is_flag = flag.starts_with('-') && is_telling(flag);
-        if (telling && !text.starts_with('-')) || (is_flag && !value.is_empty()) {
-            sink.hide(&word.span);
+        let help =
+            "a command has the controller's environment: let it read a variable or a file there";
+        if first.certain || of_word.any(|one| one.certain) {
+            let message = "this holds a secret, which would be journaled with the plan";
+            sink.error(&word.span, message, help);
+        } else {
             let message = "this looks like a secret, and would be journaled with the plan";
-            let help = "a command has the controller's environment: let it read a variable or a file there";
             sink.warning(&word.span, message, help);
         }
-        telling = is_flag && value.is_empty();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_tell_whether_a_secret_belongs_behind_them() {
-        let telling = [
-            "Authorization",
-            "x-api-key",
-            "apiKey",
-            "--db-password",
-            "cookie",
-            "sig",
-            "X-Auth",
-        ];
-        assert!(telling.iter().all(|name| is_telling(name)));
-        let harmless = [
-            "content-type",
-            "idempotency-key",
-            "x-author",
-            "design",
-            "monkey",
-            "signal",
-        ];
-        assert!(!harmless.iter().any(|name| is_telling(name)));
-    }
 
     #[test]
     fn only_a_whole_reference_stands_for_something() {

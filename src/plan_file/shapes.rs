@@ -1,6 +1,7 @@
 //! The shapes of names: what can be said about them without asking AWS. Each check returns what is wrong and what to
 //! write.
 
+use crate::engine::foreign_text::one_line;
 use crate::engine::units::DnsName;
 
 use super::diagnostics::quote;
@@ -145,7 +146,7 @@ pub(super) fn dns_name(name: &str) -> Result<(), Complaint> {
     if let Some((_, host)) = name.split_once("://") {
         let host = host.split(['/', ':']).next().unwrap_or("");
         let message = format!("{shown} is an address, not a DNS name");
-        return Err((message, format!("write `{host}`")));
+        return Err((message, format!("write `{}`", one_line(host))));
     }
     if !name.is_ascii() {
         let message = format!("{shown} has letters that the DNS does not know");
@@ -200,6 +201,7 @@ pub(super) fn set_identifier(identifier: &str) -> Result<(), Complaint> {
     if characters == 0 {
         return Err(("the set identifier is empty".to_owned(), help));
     }
+    without_controls(identifier, "Route 53")?;
     if characters > SET_IDENTIFIER_CHARS_MAX {
         let message = format!(
             "the set identifier has {characters} characters; Route 53 takes {SET_IDENTIFIER_CHARS_MAX} at most"
@@ -207,6 +209,22 @@ pub(super) fn set_identifier(identifier: &str) -> Result<(), Complaint> {
         return Err((message, help));
     }
     Ok(())
+}
+
+/// A name in a service of AWS, none of which takes control characters. Sources: `CloudWatch` API Reference, `PutMetricAlarm` and
+/// `Dimension`; Route 53's API is XML 1.0, which cannot hold them.
+pub(super) fn without_controls(name: &str, service: &str) -> Result<(), Complaint> {
+    if !name.contains(|c: char| c.is_ascii_control()) {
+        return Ok(());
+    }
+    let message = format!(
+        "{} has control characters or line breaks, which {service} does not take",
+        quote(name)
+    );
+    Err((
+        message,
+        "write the name on one line, without them".to_owned(),
+    ))
 }
 
 /// An alarm's name.
@@ -217,6 +235,7 @@ pub(super) fn alarm_name(name: &str) -> Result<(), Complaint> {
         let help = "write the alarm's name, exactly as CloudWatch has it".to_owned();
         return Err((format!("{} is not the name of an alarm", quote(name)), help));
     }
+    without_controls(name, "CloudWatch")?;
     if characters > ALARM_NAME_CHARS_MAX {
         let message = format!(
             "the alarm's name has {characters} characters; CloudWatch takes {ALARM_NAME_CHARS_MAX} at most"

@@ -21,6 +21,7 @@ use granit_parser::Tag;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
+use super::secrets;
 
 /// A value and the bytes that it was written in.
 #[derive(Debug)]
@@ -76,6 +77,7 @@ pub(super) fn read(text: &str, begin: &str, sink: &mut Sink<'_>) -> Option<Rc<No
     match builder.document() {
         Ok(root) => Some(root),
         Err(stop) => {
+            secrets::hide_unread(text, builder.sink);
             builder.explain(stop, begin);
             None
         }

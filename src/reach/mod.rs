@@ -4,6 +4,7 @@
 pub mod aside;
 pub mod attached;
 pub mod command;
+mod forms;
 pub mod http;
 pub mod net;
 pub mod private;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::forms;
 use super::secret_file;
 
 /// Reads a variable of the environment; given from outside.
@@ -63,20 +64,24 @@ impl Secret {
         &self.0
     }
 
-    /// The text without this secret, and, where it is a URL, without what is telling of it: its path, its query, and their
-    /// longer parts. Services like to repeat what they were asked.
+    /// The text without this secret, and, if it is a URL, without what is telling of it: its path, its query, and their
+    /// longer parts. Services like to repeat what they were asked, and escape or encode it (RULES M7).
     pub fn hidden_in(&self, text: &str) -> String {
         let path = self
             .0
             .split_once("://")
             .and_then(|(_, rest)| rest.split_once('/'));
         let path = path.map(|(_, path)| path).unwrap_or_default();
-        let long = path.split(['/', '?', '&', '=', '#']);
-        let long = long.filter(|part| part.len() >= TELLING_BYTES_MIN);
-        let parts = [self.0.as_str(), path].into_iter().chain(long);
-        parts
-            .filter(|part| !part.is_empty())
-            .fold(text.to_owned(), |text, part| text.replace(part, SHOWN))
+        let mut shown = text.to_owned();
+        for part in [self.0.as_str(), path] {
+            shown = forms::hidden_in(&shown, part, SHOWN);
+        }
+        for part in path.split(['/', '?', '&', '=', '#']) {
+            if part.len() >= TELLING_BYTES_MIN {
+                shown = forms::hidden_in(&shown, part, SHOWN);
+            }
+        }
+        shown
     }
 }
 
@@ -190,6 +195,55 @@ mod tests {
             "bad [secret]"
         );
         assert_eq!(url.hidden_in("HTTP 503: busy"), "HTTP 503: busy");
+    }
+
+    #[test]
+    fn a_secret_is_hidden_in_whatever_form_a_service_repeats_it() {
+        let token = Secret::new("xoxb-1/hunter&2+é");
+        for said in [
+            "xoxb-1/hunter&2+é",
+            r"xoxb-1\/hunter&2+\u00e9",
+            r"\u0078\u006f\u0078\u0062-1/hunter\u00262+\u00E9",
+            r"xoxb-1\\/hunter\\u00262+é",
+            "xoxb-1%2Fhunter%262%2b%C3%A9",
+            "%78%6f%78%62%2d1%2fhunter%262%2B%c3%a9",
+            "xoxb-1%252Fhunter%25262%252B%25C3%25A9",
+            "xoxb-1/hunter&amp;2+&eacute;",
+            "xoxb-1&#47;hunter&#38;2&#x2B;&#233;",
+            "xoxb-1/hunter\\u0026amp;2+é",
+            // Base64 of it, of a header with it, and of a user and it.
+            "eG94Yi0xL2h1bnRlciYyK8Op",
+            "QmVhcmVyIHhveGItMS9odW50ZXImMivDqQ==",
+            "dTp4b3hiLTEvaHVudGVyJjIrw6k=",
+            "dTp4b3hiLTEvaHVudGVyJjIrw6k%3D",
+        ] {
+            let shown = token.hidden_in(&format!("it said: {said}!"));
+            assert!(
+                shown.starts_with("it said: ") && shown.ends_with('!'),
+                "{shown}"
+            );
+            assert!(shown.contains("[secret]"), "{said}: {shown}");
+            let left = ["hunter", "xoxb", "hunt", "aHVudG", "h1bnRl", "odW50"];
+            assert!(
+                !left.iter().any(|part| shown.contains(part)),
+                "{said}: {shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_text_without_the_secret_stays_as_it_is() {
+        let token = Secret::new("xoxb-1/hunter");
+        for said in [
+            "100 % of it\\n &amp; more &#38; \\u0041 %41 \\",
+            "",
+            "%",
+            "\\u12",
+            "&;&#;&#x;&#xffffffff;%zz é 日本",
+        ] {
+            assert_eq!(token.hidden_in(said), said);
+        }
+        assert_eq!(Secret::new("").hidden_in("abc"), "abc");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::text;
 use crate::engine::evidence::gate::GateId;
+use crate::engine::lists;
 use crate::engine::plan::HoldOrRevert;
 use crate::engine::state::State;
 use crate::engine::units::{Share, WeightPair};
@@ -138,7 +139,7 @@ impl Evidence {
         let judged = if unknown.is_empty() {
             "none red since the first step".to_owned()
         } else {
-            unknown.join(", ")
+            lists::some(&unknown, ", ")
         };
         format!(
             "seen so far: step {step} baked {} of {}; {gates}, {judged}",

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{errands, text};
+use crate::engine::foreign_text::one_line;
 use crate::engine::plan::{Plan, Step};
 use crate::engine::units::Share;
 use crate::engine::window::Entry;
@@ -51,8 +52,12 @@ impl Checked {
         if !self.rendered.is_empty() {
             self.rendered.push('\n');
         }
-        let (warning, path) = (text::styled(text::WARN, "warning"), &self.path);
-        let shown = format!("{warning}: {message}\n --> {path}\n  = help: {help}\n");
+        let shown = finding(
+            &text::styled(text::WARN, "warning"),
+            message,
+            &self.path,
+            help,
+        );
         self.rendered.push_str(&shown);
     }
 
@@ -71,10 +76,15 @@ impl Checked {
         if !self.rendered.is_empty() {
             self.rendered.push('\n');
         }
-        let (error, path) = (text::styled(text::BAD, "error"), &self.path);
-        let clash = format!("{error}: {message}\n --> {path}\n  = help: {help}\n");
+        let clash = finding(&text::styled(text::BAD, "error"), message, &self.path, help);
         self.rendered.push_str(&clash);
     }
+}
+
+/// A finding about a whole file, as a compiler would print it.
+fn finding(severity: &str, message: &str, path: &str, help: &str) -> String {
+    let (message, path, help) = (one_line(message), one_line(path), one_line(help));
+    format!("{severity}: {message}\n --> {path}\n  = help: {help}\n")
 }
 
 /// How many names a message lists (RULES M8).
@@ -151,10 +161,14 @@ pub fn to_text(checked: &Checked) -> String {
     let plan = checked.plan.as_ref().filter(|_| checked.ok);
     let summary = plan.map_or_else(String::new, summary);
     let told_at = match &checked.told_at {
-        Some(path) => format!(" (it is in the circle that is named with {path})"),
+        Some(path) => format!(
+            " (it is in the circle that is named with {})",
+            one_line(path)
+        ),
         None => String::new(),
     };
-    format!("{findings}{}: {verdict}{told_at}\n{summary}", checked.path)
+    let path = one_line(&checked.path);
+    format!("{findings}{path}: {verdict}{told_at}\n{summary}")
 }
 
 /// What a plan amounts to.

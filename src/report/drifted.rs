@@ -3,10 +3,8 @@
 use super::text;
 use crate::engine::drifted::{Adoption, Astray, Found, SetWeight};
 use crate::engine::event::{AdoptedEnd, LeftBehind};
+use crate::engine::lists::some;
 use crate::engine::record::GroupName;
-
-/// How many groups or jobs a line names at most.
-const NAMED_MAX: usize = 10;
 
 /// Which groups changed, with what was expected and what is there where that is known.
 pub(super) fn changed(groups: &[GroupName], found: &[Astray]) -> String {
@@ -19,16 +17,6 @@ pub(super) fn changed(groups: &[GroupName], found: &[Astray]) -> String {
     some(&shown, separator)
 }
 
-/// At most ten of these, and how many more there are.
-fn some(all: &[String], separator: &str) -> String {
-    let shown: Vec<&str> = all.iter().take(NAMED_MAX).map(String::as_str).collect();
-    let shown = shown.join(separator);
-    match all.len().saturating_sub(NAMED_MAX) {
-        0 => shown,
-        more => format!("{shown}{separator}and {more} more"),
-    }
-}
-
 /// One group: what was expected, and what is there.
 pub fn astray(astray: &Astray) -> String {
     let Astray {
@@ -39,14 +27,14 @@ pub fn astray(astray: &Astray) -> String {
     let there = match found {
         Found::Both { weights, changed } if changed.is_empty() => weights.to_string(),
         Found::Both { weights, changed } if weights == expected => {
-            format!("the same weights, but another {}", changed.join(", "))
+            format!("the same weights, but another {}", some(changed, ", "))
         }
         Found::Both { weights, changed } => {
-            format!("{weights}, and another {}", changed.join(", "))
+            format!("{weights}, and another {}", some(changed, ", "))
         }
         Found::Gone { missing, there, .. } => {
             let missing: Vec<String> = missing.iter().map(|it| format!("`{it}`")).collect();
-            format!("{} gone, {}", missing.join(" and "), members(there))
+            format!("{} gone, {}", some(&missing, " and "), members(there))
         }
         Found::Unweighted { policy, target, .. } if policy == "simple" => {
             format!("a simple record (no weights) that leads to {target}")
@@ -68,7 +56,7 @@ fn members(there: &[SetWeight]) -> String {
 }
 
 /// What a person can do about drift of an unfinished cutover that is not going back.
-pub(super) fn remedy(found: &[Astray], adoption: Adoption, name: &str) -> String {
+pub(super) fn remedy(found: &[Astray], adoption: Adoption, name: &str, zone: &str) -> String {
     let mut ways = Vec::new();
     match adoption {
         Adoption::GoesOn => ways.push(format!(
@@ -80,7 +68,7 @@ pub(super) fn remedy(found: &[Astray], adoption: Adoption, name: &str) -> String
         )),
         Adoption::Refused => {}
     }
-    ways.push(back_or_leave(found, name));
+    ways.push(back_or_leave(found, name, zone));
     if ways.len() == 1 {
         return format!("put it back by hand, or {}", ways.concat());
     }
@@ -88,7 +76,7 @@ pub(super) fn remedy(found: &[Astray], adoption: Adoption, name: &str) -> String
 }
 
 /// How everything goes back over what somebody else wrote, and how to leave it.
-pub(super) fn back_or_leave(found: &[Astray], name: &str) -> String {
+pub(super) fn back_or_leave(found: &[Astray], name: &str, zone: &str) -> String {
     let leave =
         format!("end the cutover here and write nothing: `cutover abandon {name} --reason …`");
     for astray in found {
@@ -100,7 +88,8 @@ pub(super) fn back_or_leave(found: &[Astray], name: &str) -> String {
             };
             return format!(
                 "{leave} (no weighted record can be written beside the {what} record: `cutover rollback {name} --force` \
-                 works only after that record was deleted)"
+                 works only after that record was deleted: {})",
+                deletion(zone, &astray.group)
             );
         }
     }
@@ -112,6 +101,20 @@ pub(super) fn back_or_leave(found: &[Astray], name: &str) -> String {
         ),
     };
     format!("{back}, or {leave}")
+}
+
+/// What deletes a record that nothing can be written beside. Until the weighted records are there again, the name has no answer.
+pub fn deletion(zone: &str, group: &GroupName) -> String {
+    // Route 53 lists an asterisk as its octal code.
+    let name = group.name.as_str().replace('*', "\\052");
+    let kind = &group.record_type;
+    let found = format!(
+        "aws route53 list-resource-record-sets --hosted-zone-id {zone} --output json --query \"{{Changes: \
+         ResourceRecordSets[?Name=='{name}.' && Type=='{kind}'].{{Action: 'DELETE', ResourceRecordSet: @}}}}\""
+    );
+    format!(
+        "`aws route53 change-resource-record-sets --hosted-zone-id {zone} --change-batch \"$({found})\"`"
+    )
 }
 
 /// What force would create again, and where the traffic goes then; empty where no record is gone.
@@ -127,7 +130,7 @@ pub fn recreates(found: &[Astray]) -> Vec<String> {
             let missing: Vec<String> = missing.iter().map(|it| format!("`{it}`")).collect();
             all.push(format!(
                 "creates {} of {} again and sends its traffic to {force_leads_to}",
-                missing.join(" and "),
+                some(&missing, " and "),
                 astray.group
             ));
         }
@@ -139,7 +142,7 @@ pub fn recreates(found: &[Astray]) -> Vec<String> {
 pub(super) fn completed(adopted: &AdoptedEnd) -> String {
     format!(
         "completed as found, without a way back: {} ({})",
-        adopted.reason,
+        text::reason(&adopted.reason),
         changed(&[], &adopted.found)
     )
 }
@@ -152,6 +155,7 @@ pub(super) fn abandoned(reason: &str, left: &[LeftBehind]) -> String {
     } else {
         format!("left as it is: {}", some(&left, "; "))
     };
+    let reason = text::reason(reason);
     format!("abandoned, nothing more is written: {reason}; {left}")
 }
 

@@ -2,13 +2,17 @@
 
 use jiff::Timestamp;
 
+use super::drifted::jobs_named;
 use super::holds::time;
 use super::text;
 use crate::engine::event::Event;
+use crate::engine::foreign_text::one_line;
 use crate::engine::hold::HoldReason;
 use crate::engine::hooks::{HookAction, HookId, HookPoint};
 use crate::engine::jobs::{JobHalf, JobSide, JobSwitch, SwitchAt};
+use crate::engine::lists;
 use crate::engine::plan::{HoldOrRevert, Plan};
+use crate::engine::secret_text::{command_shown, url_shown};
 
 /// One line for an event about hooks or jobs.
 pub(super) fn event(event: &Event) -> String {
@@ -38,11 +42,20 @@ pub(super) fn event(event: &Event) -> String {
         Event::JobSwitchIntended { to: JobSide::Old } => {
             "jobs go back to the old side: first the new side's are switched off".to_owned()
         }
-        Event::JobTurnIntended { side, on, jobs, .. } => format!(
-            "{} of the {side} side: switching {}",
-            text::count(jobs.len(), "job"),
-            on_off(*on)
-        ),
+        Event::JobTurnIntended {
+            side,
+            on,
+            jobs,
+            names,
+            ..
+        } => {
+            let what = if names.is_empty() {
+                text::count(jobs.len(), "job")
+            } else {
+                jobs_named(names)
+            };
+            format!("{what} of the {side} side: switching {}", on_off(*on))
+        }
         Event::JobTurnAnswered { failed, .. } if failed.is_empty() => {
             "the switching of jobs was accepted".to_owned()
         }
@@ -81,12 +94,12 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             time(*since, now)
         ),
         HoldReason::JobsDrift { jobs, both_on } if both_on.is_empty() => {
-            format!("somebody else switched {}", jobs.join(", "))
+            format!("somebody else switched {}", lists::some(jobs, ", "))
         }
         HoldReason::JobsDrift { jobs, both_on } => format!(
             "somebody else switched {}; ON ON BOTH SIDES: {}",
-            jobs.join(", "),
-            both_on.join(", ")
+            lists::some(jobs, ", "),
+            lists::some(both_on, ", ")
         ),
         HoldReason::JobsStuck { job, side, message } => {
             format!("job {job} of the {side} side: {message}")
@@ -114,6 +127,7 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         HoldReason::JobsRunning {
             side,
             running,
+            jobs,
             since,
             overdue,
         } => {
@@ -124,7 +138,7 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             };
             format!(
                 "{} of the {side} side still running since {}{longer}",
-                text::count(usize::try_from(*running).unwrap_or(usize::MAX), "job"),
+                still_running(*running, jobs),
                 time(*since, now)
             )
         }
@@ -141,6 +155,18 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         ),
         HoldReason::HookRunning { hook } => format!("{hook} is being called"),
         _ => String::new(),
+    }
+}
+
+/// `job nightly`, or `3 runs of job nightly`.
+fn still_running(running: u32, jobs: &[String]) -> String {
+    let running = usize::try_from(running).unwrap_or(usize::MAX);
+    if jobs.is_empty() {
+        text::count(running, "job")
+    } else if jobs.len() == running {
+        jobs_named(jobs)
+    } else {
+        format!("{} of {}", text::count(running, "run"), jobs_named(jobs))
     }
 }
 
@@ -176,8 +202,12 @@ pub(super) fn lines(plan: &Plan) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut jobs = jobs(plan).into_iter();
     lines.extend(jobs.next().map(|moment| format!("  jobs move {moment}\n")));
-    lines.extend(jobs.map(|job| format!("    {job}\n")));
-    lines.extend(hooks(plan).into_iter().map(|hook| format!("  {hook}\n")));
+    lines.extend(jobs.map(|job| format!("    {}\n", one_line(&job))));
+    lines.extend(
+        hooks(plan)
+            .iter()
+            .map(|hook| format!("  {}\n", one_line(hook))),
+    );
     lines.concat()
 }
 
@@ -241,11 +271,11 @@ fn moment(plan: &Plan, switch: &JobSwitch) -> String {
     }
 }
 
-/// What a hook calls. Where texts stand in for secrets they are shown as they are written.
+/// What a hook calls, without what looks like a secret (RULES M7). Texts that stand for one are shown as they are written.
 fn action(action: &HookAction) -> String {
     match action {
-        HookAction::Command(argv) => format!("`{}`", argv.join(" ")),
-        HookAction::Http { url, .. } => format!("POST {url}"),
+        HookAction::Command(argv) => format!("`{}`", command_shown(argv)),
+        HookAction::Http { url, .. } => format!("POST {}", url_shown(url)),
     }
 }
 

@@ -5,6 +5,8 @@ use jiff::SignedDuration;
 use super::{drifted, errands, evidence, fleet, holds, text};
 use crate::engine::event::{Event, FailureClass, RevertMode, Target};
 use crate::engine::hold::HoldReason;
+use crate::engine::lists;
+use crate::engine::notify::channel_shown;
 use crate::engine::record::GroupImage;
 
 /// One line for an event, without time and actor.
@@ -67,7 +69,10 @@ pub fn event(event: &Event) -> String {
             let each = ttls.iter();
             let each = each.map(|ttl| format!("{} for {} s", ttl.target, ttl.ttl_secs));
             let each: Vec<String> = each.collect();
-            format!("resolvers keep answers of aliases: {}", each.join(", "))
+            format!(
+                "resolvers keep answers of aliases: {}",
+                lists::some(&each, ", ")
+            )
         }
         Event::BakeStarted { step } => format!("bake of step {step} started"),
         Event::GatesPassed {} => "all gates pass; the bake clock runs".to_owned(),
@@ -102,7 +107,10 @@ pub fn event(event: &Event) -> String {
             }
         ),
         Event::AlarmIgnored { alarm, reason } => {
-            format!("red alarm {alarm} ignored for the start: {reason}")
+            format!(
+                "red alarm {alarm} ignored for the start: {}",
+                text::reason(reason)
+            )
         }
         Event::AlarmArmed { alarm } => format!("ignored alarm {alarm} is green; it counts now"),
         Event::DriftDetected { groups, .. } => format!(
@@ -111,8 +119,9 @@ pub fn event(event: &Event) -> String {
         ),
         Event::DriftCleared {} => "all groups are again as last verified".to_owned(),
         Event::DriftAdopted { images, reason } => format!(
-            "drift of {} taken as it is: {reason}",
-            text::count(images.len(), "group")
+            "drift of {} taken as it is: {}",
+            text::count(images.len(), "group"),
+            text::reason(reason)
         ),
         Event::RevertIntended {
             cause,
@@ -198,14 +207,18 @@ pub fn event(event: &Event) -> String {
             reason,
             caller_arn,
         } => format!(
-            "step {step} approved (weights {pair}, bake {}){}: {reason}",
+            "step {step} approved (weights {pair}, bake {}){}: {}",
             text::duration(SignedDuration::from_secs(*bake_secs)),
             caller_arn
                 .as_ref()
-                .map_or_else(String::new, |arn| format!(" by {arn}"))
+                .map_or_else(String::new, |arn| format!(" by {arn}")),
+            text::reason(reason)
         ),
         Event::BakeSkipRequested { step, reason } => {
-            format!("skip of the bake of step {step} requested: {reason}")
+            format!(
+                "skip of the bake of step {step} requested: {}",
+                text::reason(reason)
+            )
         }
         Event::BakeSkipDecided { step, skipped } => format!(
             "bake of step {step} {}",
@@ -237,7 +250,8 @@ fn page_sent(of: u64, logged_only: bool, skipped: &[String]) -> String {
     if skipped.is_empty() {
         return format!("page for entry {of} delivered");
     }
-    let skipped = skipped.join(", ");
+    let skipped: Vec<String> = skipped.iter().map(|id| channel_shown(id)).collect();
+    let skipped = lists::some(&skipped, ", ");
     format!("page for entry {of} sent; refused for good and skipped by: {skipped}")
 }
 
@@ -251,7 +265,7 @@ fn moves(targets: &[Target]) -> String {
     shown.dedup();
     format!(
         "weights {} in {}",
-        shown.join(", "),
+        lists::some(&shown, ", "),
         text::count(targets.len(), "group")
     )
 }
@@ -266,7 +280,7 @@ fn pairs(images: &[GroupImage]) -> String {
     shown.dedup();
     format!(
         "{} in {}",
-        shown.join(", "),
+        lists::some(&shown, ", "),
         text::count(images.len(), "group")
     )
 }
@@ -277,7 +291,7 @@ fn held(because: &[HoldReason]) -> String {
         return "nothing holds any more".to_owned();
     }
     let kinds: Vec<String> = because.iter().map(holds::short).collect();
-    format!("held: {}", kinds.join("; "))
+    format!("held: {}", lists::some(&kinds, "; "))
 }
 
 /// What came of a write, as the end of `write of … …`.
@@ -302,5 +316,8 @@ fn forced(mode: RevertMode) -> &'static str {
 
 /// `what: reason`, or `what`.
 fn with_reason(what: &str, reason: Option<&str>) -> String {
-    reason.map_or_else(|| what.to_owned(), |reason| format!("{what}: {reason}"))
+    match reason {
+        Some(reason) => format!("{what}: {}", text::reason(reason)),
+        None => what.to_owned(),
+    }
 }

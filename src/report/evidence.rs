@@ -9,6 +9,7 @@ use crate::engine::evidence::gate::{Attribution, Beyond, Bound, GateId, GateKind
 use crate::engine::evidence::number::Number;
 use crate::engine::evidence::tally::Tally;
 use crate::engine::hold::HoldReason;
+use crate::engine::lists;
 
 /// A gate by its kind and name: `alarm recipe-api-5xx`, `metric error_rate`.
 pub(super) fn gate(gate: &GateId) -> String {
@@ -255,7 +256,7 @@ pub(super) fn attribution(seen: &Attribution) -> String {
         Some(false) => parts.push("the old side does not show it".to_owned()),
         None => {}
     }
-    format!(" [{}]", parts.join("; "))
+    format!(" [{}]", lists::some(&parts, "; "))
 }
 
 /// What was counted so far.

@@ -127,12 +127,13 @@ pub(super) fn event(event: &Event) -> String {
         Event::FleetUnfrozen { reason: None } => "fleet unfrozen".to_owned(),
         Event::FleetUnfrozen {
             reason: Some(reason),
-        } => format!("fleet unfrozen: {reason}"),
+        } => format!("fleet unfrozen: {}", text::reason(reason)),
         Event::FleetResumed { reason, forgiven } => {
             let of = forgiven.keys().take(NAMES_MAX).cloned().collect::<Vec<_>>();
             format!(
-                "fleet resumed, the reverts of {} no longer count: {reason}",
-                names(&of, forgiven.len())
+                "fleet resumed, the reverts of {} no longer count: {}",
+                names(&of, forgiven.len()),
+                text::reason(reason)
             )
         }
         Event::CutoverDamaged { of, entry, why } => {
@@ -150,7 +151,8 @@ pub(super) fn event(event: &Event) -> String {
             groups,
             reason,
         } => {
-            let why = reason.as_ref().map(|reason| format!(": {reason}"));
+            let why = reason.as_deref().map(text::reason);
+            let why = why.map(|reason| format!(": {reason}"));
             format!(
                 "the stored baseline of {of}, whose journal is damaged, was written: {back} of {} read back at it{}",
                 text::count(*groups, "group"),
@@ -234,6 +236,7 @@ pub fn limits(settings: &FleetSettings) -> String {
 
 /// A freeze, in one line.
 pub fn frozen(until: Option<Timestamp>, reason: &str, now: Option<Timestamp>) -> String {
+    let reason = text::reason(reason);
     match until {
         Some(until) => format!("the fleet is frozen until {}: {reason}", time(until, now)),
         None => format!("the fleet is frozen until somebody unfreezes it: {reason}"),

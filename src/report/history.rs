@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{events, text};
 use crate::engine::event::{Envelope, Event};
+use crate::engine::foreign_text::one_line;
 
 /// All entries as JSON: an array of `{seq, at, actor, attempt, event: {type, …}}`, by (attempt, seq) (RULES J).
 pub fn to_json(entries: &[Envelope]) -> Value {
@@ -27,7 +28,7 @@ pub fn to_text(entries: &[Envelope], width: Option<usize>) -> String {
     let entries = sorted(entries);
     let actor_cells = entries
         .iter()
-        .map(|entry| entry.actor.chars().count())
+        .map(|entry| one_line(&entry.actor).chars().count())
         .max()
         .unwrap_or(0)
         .min(ACTOR_CELLS_MAX);
@@ -52,7 +53,7 @@ pub fn to_text(entries: &[Envelope], width: Option<usize>) -> String {
             "{:>5}  {}  {:<actor_cells$}  ",
             entry.seq,
             text::second(entry.at),
-            cut(&entry.actor)
+            cut(&one_line(&entry.actor))
         );
         let indent = head.chars().count();
         let line = text::wrap(&events::event(&entry.event), indent, width);

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{drifted, errands, evidence, fleet, text};
 use crate::engine::hold::HoldReason;
+use crate::engine::lists;
 use crate::engine::state::Phase;
 use crate::engine::units::{CutoverName, ZoneId};
 use crate::engine::window::Zone;
@@ -45,18 +46,26 @@ pub fn hold_in(
             let more = if others.is_empty() {
                 String::new()
             } else {
-                format!(", and so for {}", others.join(", "))
+                format!(", and so for {}", lists::some(&others, ", "))
             };
             format!("{fact}; {}{more}", by_hand(zone.as_str()))
         }
+        (_, Some(zone)) if zones.len() == 1 => with_remedy(reason, name, now, zone.as_str()),
         _ => hold(reason, name, now),
     }
 }
 
+/// What stands for a hosted zone that is not known here.
+const ZONE: &str = "ZONE";
+
 /// Why the cutover `name` does not move, in one line: the fact, and what to do about it where anything is to be done.
 pub fn hold(reason: &HoldReason, name: &CutoverName, now: Timestamp) -> String {
+    with_remedy(reason, name, now, ZONE)
+}
+
+fn with_remedy(reason: &HoldReason, name: &CutoverName, now: Timestamp, zone: &str) -> String {
     let fact = fact(reason, Some(now));
-    match remedy(reason, name) {
+    match remedy_in(reason, name, zone) {
         Some(remedy) => format!("{fact}; {remedy}"),
         None => fact,
     }
@@ -220,7 +229,7 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
         HoldReason::Paused { reason: None } => "paused".to_owned(),
         HoldReason::Paused {
             reason: Some(reason),
-        } => format!("paused: {reason}"),
+        } => format!("paused: {}", text::reason(reason)),
         HoldReason::Approval { step } => format!("waiting for approval of step {step}"),
         HoldReason::ApprovalOverdue { step, since } => format!(
             "step {step} waits for its approval since {}, longer than the plan's `timeout`",
@@ -310,17 +319,22 @@ fn baking(
 }
 
 /// What to do about it; none where it passes by itself.
+pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
+    remedy_in(reason, name, ZONE)
+}
+
+/// As [`remedy`], of a cutover whose records are in this hosted zone.
 #[expect(
     clippy::too_many_lines,
     reason = "a table: one entry a reason, none left out"
 )]
-pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> {
+fn remedy_in(reason: &HoldReason, name: &CutoverName, zone: &str) -> Option<String> {
     let remedy = match reason {
         HoldReason::JournalDamaged { .. } => format!(
             "if a newer cutover wrote it, run that version; to send the traffic back: `cutover rollback {name}`; until \
              then only `rollback`, `status` and `history` work for {name}"
         ),
-        HoldReason::RevertBlocked { .. } => by_hand("ZONE"),
+        HoldReason::RevertBlocked { .. } => by_hand(zone),
         HoldReason::Denied { action, .. } => format!(
             "let these credentials call `{action}`, or renew them if they are no longer valid; it is asked again by itself"
         ),
@@ -329,7 +343,7 @@ pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> 
         ),
         HoldReason::Drift {
             found, adoption, ..
-        } => drifted::remedy(found, *adoption, name.as_str()),
+        } => drifted::remedy(found, *adoption, name.as_str(), zone),
         HoldReason::AlreadyAtBaseline {} => {
             format!("nothing is written over them; end it: `cutover rollback {name}`")
         }
@@ -397,7 +411,7 @@ pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> 
             format!("approve: `cutover approve {name} --step {step} --reason …`")
         }
         HoldReason::InSyncLate { .. } => "see Route 53's health; it goes on waiting".to_owned(),
-        HoldReason::Halted { reason } => halt_remedy(reason, name),
+        HoldReason::Halted { reason } => halt_remedy(reason, name, zone),
         HoldReason::FleetUnreadable { .. }
         | HoldReason::BudgetSpent { .. }
         | HoldReason::SharedFate { .. }

@@ -10,6 +10,7 @@ use super::events;
 use super::holds;
 use super::text;
 use crate::engine::event::{Envelope, Event};
+use crate::engine::lists;
 use crate::engine::notify::Notice;
 use crate::engine::paged::Paged;
 use crate::engine::state::Phase;
@@ -31,7 +32,7 @@ fn over(settles: &[Paged]) -> String {
             facts.push(holds::fact(reason, None));
         }
     }
-    format!("resolved: {}", facts.join(" · "))
+    format!("resolved: {}", lists::some(&facts, " · "))
 }
 
 /// What happened, in one line, without the cutover's name. Of holds it says what to do about them, too.
@@ -57,7 +58,7 @@ pub fn line(notice: &Notice) -> String {
             if lines.is_empty() {
                 events::event(&entry.event)
             } else {
-                lines.join(" · ")
+                lists::some(&lines, " · ")
             }
         }
         event => events::event(event),

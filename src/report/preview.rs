@@ -15,7 +15,9 @@ use crate::engine::calendar::Calendar;
 use crate::engine::evidence::gate::GateKind;
 use crate::engine::evidence::outlook::Outlook;
 use crate::engine::fleet::FleetSettings;
+use crate::engine::foreign_text::one_line;
 use crate::engine::hold::HoldReason;
+use crate::engine::lists;
 use crate::engine::observation::{AlarmReading, AlarmState};
 use crate::engine::plan::Plan;
 use crate::engine::record::{GroupName, RecordSet};
@@ -267,7 +269,7 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     let mut shown = format!(
         "{} ({})\n",
         text::styled(text::TITLE, preview.plan.name.as_str()),
-        preview.path
+        one_line(&preview.path)
     );
     for problem in &preview.problems {
         let line = holds::hold(problem, &preview.plan.name, preview.now);
@@ -283,7 +285,10 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     }
     if !preview.plan.after.is_empty() {
         let after: Vec<&str> = preview.plan.after.iter().map(CutoverName::as_str).collect();
-        let line = format!("starts when these have completed: {}", after.join(", "));
+        let line = format!(
+            "starts when these have completed: {}",
+            lists::some(&after, ", ")
+        );
         shown.push_str(&marked(text::TITLE, "after", &line, width));
     }
     if let Some(fleet) = &preview.fleet {
@@ -366,15 +371,15 @@ fn group_text(group: &GroupView) -> String {
         };
         table.add_row([
             role.to_owned(),
-            member.set_identifier.clone(),
+            one_line(&member.set_identifier),
             format!("weight {}", member.weight.0),
-            target(member),
-            health(member),
+            one_line(&target(member)),
+            one_line(&health(member)),
         ]);
     }
-    let mut lines = vec![format!("   {}, {zone}", group.name)];
+    let mut lines = vec![one_line(&format!("   {}, {zone}", group.name))];
     match &group.unread {
-        Some(why) => lines.push(format!("     cannot be read: {why}")),
+        Some(why) => lines.push(format!("     cannot be read: {}", one_line(why))),
         None if group.members.is_empty() => lines.push("     no record sets".to_owned()),
         None => {}
     }
@@ -386,8 +391,8 @@ fn group_text(group: &GroupView) -> String {
 fn target(member: &RecordSet) -> String {
     match (&member.alias, member.ttl) {
         (Some(alias), _) => format!("alias {}", alias.dns_name),
-        (None, Some(ttl)) => format!("TTL {ttl}s {}", member.values.join(" ")),
-        (None, None) => member.values.join(" "),
+        (None, Some(ttl)) => format!("TTL {ttl}s {}", lists::some(&member.values, " ")),
+        (None, None) => lists::some(&member.values, " "),
     }
 }
 
@@ -405,7 +410,10 @@ fn health(member: &RecordSet) -> String {
         parts.push("evaluates target health".to_owned());
     }
     if !member.unsupported.is_empty() {
-        parts.push(format!("unsupported: {}", member.unsupported.join(", ")));
+        parts.push(format!(
+            "unsupported: {}",
+            lists::some(&member.unsupported, ", ")
+        ));
     }
     parts.join(", ")
 }
@@ -417,8 +425,8 @@ fn alarms_text(alarms: &[AlarmView], now: Timestamp) -> String {
         let kind = if alarm.fallback { "fallback" } else { "gate" };
         table.add_row([
             kind.to_owned(),
-            alarm.id.to_string(),
-            alarm_state(alarm, now),
+            one_line(&alarm.id.to_string()),
+            one_line(&alarm_state(alarm, now)),
         ]);
     }
     let lines: Vec<String> = table

@@ -14,6 +14,7 @@ use super::notice::{Failing, PassedOver};
 use super::{holds, text};
 use crate::engine::calendar::Calendar;
 use crate::engine::evidence::number::Number;
+use crate::engine::foreign_text::one_line;
 use crate::engine::hold::HoldReason;
 use crate::engine::plan::Plan;
 use crate::engine::units::{CutoverName, Share, WeightPair, ZoneId};
@@ -216,7 +217,7 @@ impl Row {
         );
         let since = SignedDuration::from_secs(now.duration_since(self.since).as_secs());
         vec![
-            self.name.to_string(),
+            one_line(self.name.as_str()),
             text::bar(self.intended_share, BAR_CELLS),
             self.shares(),
             format!("{}/{}", self.step, self.steps),

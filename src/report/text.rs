@@ -4,6 +4,7 @@ use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::engine::foreign_text::one_line;
 use crate::engine::units::Share;
 
 /// What needs a person, and what failed.
@@ -17,9 +18,10 @@ pub const TITLE: Style = Style::new().bold();
 /// What may be skipped in reading.
 pub const FAINT: Style = Style::new().dimmed();
 
-/// Text in a style. Whoever writes to something that is not a terminal strips it again.
+/// Lines in a style, with no other one in them (RULES M6). Whoever writes to something that is not a terminal strips it again.
 pub fn styled(style: Style, text: &str) -> String {
-    format!("{style}{text}{style:#}")
+    let lines: Vec<String> = text.split('\n').map(one_line).collect();
+    format!("{style}{}{style:#}", lines.join("\n"))
 }
 
 /// A length of time in its two largest units: `1d 4h`, `2h 14m`, `45s`. Below zero is shown as `0s`.
@@ -131,6 +133,18 @@ pub fn thousands(number: usize) -> String {
     shown
 }
 
+/// The longest reason that is shown, in bytes (RULES M8). The command line takes no longer one; old entries may have some.
+const REASON_BYTES_MAX: usize = 2_048;
+
+/// A person's reason, shortened if it is too long; JSON has it whole.
+pub fn reason(reason: &str) -> String {
+    if reason.len() <= REASON_BYTES_MAX {
+        return reason.to_owned();
+    }
+    let end = reason.floor_char_boundary(REASON_BYTES_MAX);
+    format!("{}… (shortened)", &reason[..end])
+}
+
 /// One or many: `1 plan`, `3 plans`.
 pub fn count(number: usize, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
@@ -139,15 +153,17 @@ pub fn count(number: usize, noun: &str) -> String {
 
 /// Breaks text at spaces so that no line, indentation included, is longer than `width`. Without a width, nothing is
 /// broken: a line that goes into a pipe is one line. A command in backticks is one word, so that it can be pasted; a word
-/// that is too long stands alone.
+/// that is too long stands alone. Line breaks and the like that are in the text already are others', and are escaped
+/// (RULES M6); styles are put in afterwards.
 pub fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
+    let text = one_line(text);
     let margin = " ".repeat(indent);
     let Some(width) = width else {
         return format!("{margin}{text}");
     };
     let room = width.saturating_sub(indent).max(20);
     let mut lines: Vec<String> = vec![String::new()];
-    for word in words(text) {
+    for word in words(&text) {
         let fits = lines.last().is_some_and(|line| {
             line.is_empty() || line.chars().count() + 1 + word.chars().count() <= room
         });
@@ -223,6 +239,28 @@ mod tests {
         assert_eq!(share(Share::percent(25)), "25%");
         assert_eq!(share("33.333333%".parse().unwrap()), "33.33%");
         assert_eq!(share("0.5%".parse().unwrap()), "0.5%");
+    }
+
+    #[test]
+    fn a_reason_is_shown_up_to_two_kibibytes() {
+        let fits = "x".repeat(2_048);
+        assert_eq!(reason(&fits), fits);
+        let shown = reason(&"é".repeat(52_500));
+        assert!(
+            shown.len() < 2_100 && shown.ends_with("é… (shortened)"),
+            "{}",
+            shown.len()
+        );
+    }
+
+    #[test]
+    fn others_break_no_line_and_set_no_style() {
+        let nasty = "a\nb\u{1b}[31mc";
+        assert_eq!(wrap(nasty, 2, None), r"  a\nb\u{1b}[31mc");
+        assert_eq!(
+            styled(TITLE, "a\u{1b}[31mc"),
+            "\u{1b}[1ma\\u{1b}[31mc\u{1b}[0m"
+        );
     }
 
     #[test]

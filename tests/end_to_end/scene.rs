@@ -109,7 +109,7 @@ impl Plan {
 }
 
 /// The groups of the scene: an alias pair, and a CNAME in another zone.
-const GROUPS: [(&str, &str, &str); 3] = [
+pub(crate) const GROUPS: [(&str, &str, &str); 3] = [
     ("example.com", "api.example.com", "A"),
     ("example.com", "api.example.com", "AAAA"),
     ("example.net", "api.example.net", "CNAME"),
@@ -288,7 +288,7 @@ impl Scene {
     }
 }
 
-fn group_name(name: &str, kind: &str) -> GroupName {
+pub(crate) fn group_name(name: &str, kind: &str) -> GroupName {
     GroupName {
         name: DnsName::new(name),
         record_type: kind.to_owned(),

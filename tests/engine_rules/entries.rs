@@ -438,7 +438,7 @@ fn may_rest(reason: HoldReason) -> bool {
 }
 
 /// What a world may rest on at `now`: a person, others, or time.
-fn rests(now: Timestamp) -> Vec<HoldReason> {
+pub(crate) fn rests(now: Timestamp) -> Vec<HoldReason> {
     let on = || CutoverName::from("other");
     let zone = || -> Zone { "UTC".parse().expect("a zone") };
     let shut = |opens_at| HoldReason::WindowShut {
@@ -486,6 +486,7 @@ fn rests(now: Timestamp) -> Vec<HoldReason> {
         HoldReason::JobsRunning {
             side: JobSide::Old,
             running: 1,
+            jobs: vec!["nightly".to_owned()],
             since: now,
             overdue: false,
         },

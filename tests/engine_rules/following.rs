@@ -412,6 +412,7 @@ fn turn(world: &World, side: JobSide, on: bool, jobs: Vec<usize>) -> Event {
         side,
         on,
         jobs,
+        names: Vec::new(),
     }
 }
 

@@ -372,6 +372,7 @@ fn turn_on(world: &World, side: JobSide) -> Event {
         side,
         on: true,
         jobs: vec![0],
+        names: Vec::new(),
     }
 }
 

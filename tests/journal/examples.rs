@@ -357,6 +357,7 @@ fn beside() -> Vec<Event> {
             side: JobSide::Old,
             on: false,
             jobs: vec![0, 1],
+            names: vec!["nightly".to_owned(), "hourly".to_owned()],
         },
         Event::JobTurnAnswered {
             turn_id: turn_id.clone(),

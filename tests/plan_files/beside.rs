@@ -236,6 +236,19 @@ fn what_may_be_a_secret_of_a_hook_is_shown_nowhere() {
         "{ at: before_step, http: { url: \"${URL}\", headers: { authorization: \"Bearer hunter22 ${A\" } } }",
         "{ at: before_step, http: { url: hunter22 } }",
         "{ at: before_start, command: [ x, --token, hunter22, --password=hunter22 ], on_failure: revert }",
+        "{ at: before_start, command: [ sh, -c, \"TOKEN=hunter22 x\" ] }",
+        "{ at: before_start, command: [ sh, -c, \"curl -H 'Authorization: Bearer hunter22' x\" ] }",
+        "{ at: before_start, command: [ curl, \"https://discord.com/api/webhooks/1/hunter22\" ] }",
+        "{ at: before_start, command: [ x, --key, hunter22 ], retires: 2 }",
+        "{ at: before_start, command: \"x --token hunter22\" }",
+        "{ at: before_start, comand: [ x, hunter22 ] }",
+        "{ at: before_start, tokn: hunter22 }",
+        "{ at: before_start, name: hunter22, command: [ x ] }",
+        "{ at: before_start, http: { url: https://x.example, header: { x-a: hunter22 } } }",
+        "{ at: before_start, http: { url: [ hunter22 ] } }",
+        "{ at: before_start, http: { url: https://x.example/hunter22, headers: { \"a b\": x } } }",
+        "{ at: before_start, http: { url: https://x.webhook.office.com/webhookb2/hunter22 } }",
+        "{ at: before_start, command: [ x ], timeout: { a: hunter22 } }",
     ];
     for hook in hooks {
         let found = findings(&format!("{VALID}hooks:\n  - {hook}\n"));
@@ -268,6 +281,112 @@ fn one_job_is_known_by_whatever_it_is_spelled() {
     let found = findings(&plan);
     let twice = |finding: &cutover::plan_file::Finding| finding.message.contains("switched twice");
     assert!(found.iter().any(twice), "{found:?}");
+}
+
+#[test]
+fn secrets_in_commands_are_refused_by_the_patterns_of_headers() {
+    for (command, refused) in [
+        ("[ x, --token, hunter22 ]", true),
+        ("[ x, --api-key=hunter22 ]", true),
+        ("[ env, API_TOKEN=hunter22, x ]", true),
+        ("[ sh, -c, 'TOKEN=hunter22 curl x' ]", true),
+        ("[ curl, -H, 'X-Api-Key: hunter22' ]", true),
+        ("[ curl, 'https://u:hunter22@x.example/' ]", true),
+        ("[ curl, 'https://x.example/?token=hunter22' ]", true),
+        (
+            "[ curl, 'https://hooks.slack.com/services/T/B/hunter22' ]",
+            true,
+        ),
+        ("[ x, xoxb-1-hunter22 ]", true),
+        ("[ x, --token-file, /run/secrets/token ]", false),
+        (
+            "[ sh, -c, 'curl -H \"Authorization: Bearer $TOKEN\" x' ]",
+            false,
+        ),
+        ("[ x, --secret-id, prod/db ]", false),
+    ] {
+        for place in [
+            format!("hooks: [ {{ at: before_start, command: {command} }} ]\n"),
+            format!("notify: {{ command: {command} }}\n"),
+            format!(
+                "jobs:\n  at: complete\n  move: [ {{ name: n, old: {{ off: {command}, on: [ x ], state: [ x ], running: [ x ] }}, new: {{ rule: a, running: [ x ] }} }} ]\n"
+            ),
+        ] {
+            let found = match cutover::plan_file::parse(&format!("{VALID}{place}"), "plan.yaml") {
+                Ok(loaded) => loaded.warnings,
+                Err(error) => error.findings,
+            };
+            let said = found
+                .iter()
+                .any(|one| one.message.contains("this holds a secret"));
+            assert_eq!(said, refused, "{place}: {found:#?}");
+            let shown = cutover::plan_file::render(&found, false);
+            assert!(!shown.contains("hunter22"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn values_of_misspelt_keys_are_shown_nowhere() {
+    for end in [
+        "notify: { slak: https://x.example/hunter22 }\n",
+        "notify: { slack: { tokn: hunter22, channel: x } }\n",
+        "notify: { webhook: { url: https://x.example/a, secrt: hunter22, on: nonsense } }\n",
+        "notify: { webhook: { url: https://x.example/hunter22, on: nonsense } }\n",
+        "notify: https://x.example/hunter22\n",
+        "notify:\n  slack:\n    tokn: |\n      hunter22\n      hunter22\n    onn: page\n",
+        "notfy: { slack: hunter22 }\n",
+        "hoks: [ { at: before_start, http: { url: hunter22 } } ]\n",
+        "jobs: { at: complete, move: [ { name: n, old: { password: hunter22 }, new: { rule: a } } ] }\n",
+        "notify: { webhook: { url: hunter22, [ } }\n",
+        "notify:\n  slack:\n    tokn: hunter22\n   webhook: x\n",
+        "nme: x\nnotify: { slack: { token: hunter22, token: hunter22 } }\n",
+        "api_key: hunter22\n",
+    ] {
+        let found = findings(&format!("{VALID}{end}"));
+        assert!(!found.is_empty(), "{end}");
+        let shown = cutover::plan_file::render(&found, false);
+        let json = serde_json::to_string(&found).expect("JSON");
+        assert!(!shown.contains("hunter22"), "{end}: {shown}");
+        assert!(!json.contains("hunter22"), "{end}: {json}");
+    }
+}
+
+#[test]
+fn names_with_control_characters_are_refused_and_shown_harmless() {
+    for (key, end) in [
+        ("an alarm", "gates: { alarms: [ \"a\\nb\\e[31m\" ] }\n"),
+        (
+            "a load balancer",
+            "gates: { alarms: [ a ], sides: { new: { alb: { load_balancer: \"app/a\\eb/1\" } } } }\n",
+        ),
+        (
+            "a metric",
+            "gates: { metrics: [ { metric: { namespace: \"A\\eB\", metric: b, dimensions: { c: d } }, name: n, max: 1 } ] }\n",
+        ),
+        (
+            "a dimension",
+            "gates: { metrics: [ { metric: { namespace: AB, metric: b, dimensions: { c: \"d\\x7f\" } }, name: n, max: 1 } ] }\n",
+        ),
+    ] {
+        let text = VALID.split("gates:").next().expect("the beginning");
+        let found = findings(&format!("{text}{end}"));
+        let said = found
+            .iter()
+            .any(|one| one.message.contains("control characters"));
+        assert!(said, "{key}: {found:#?}");
+        let shown = cutover::plan_file::render(&found, false);
+        assert!(
+            !shown.contains(|c: char| c.is_control() && c != '\n'),
+            "{shown:?}"
+        );
+    }
+    let text = VALID.replace("old: eks", "old: \"e\\eks\"");
+    let found = findings(&text);
+    let said = found
+        .iter()
+        .any(|one| one.message.contains("control characters"));
+    assert!(said, "{found:#?}");
 }
 
 #[test]

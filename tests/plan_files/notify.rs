@@ -98,6 +98,10 @@ fn a_secret_that_was_written_down_is_refused_and_shown_nowhere() {
         format!("webhook: https://user:{SECRET}@x.example/"),
         format!("webhook: https://x.example/h?token={SECRET}"),
         format!("webhook: hooks.slack.com/services/{SECRET}"),
+        format!("webhook: https://discord.com/api/webhooks/1/{SECRET}"),
+        format!("webhook: https://contoso.webhook.office.com/webhookb2/{SECRET}"),
+        format!("webhook: https://events.pagerduty.com/integration/{SECRET}/enqueue"),
+        format!("webhook: https://prod-1.westus.logic.azure.com/workflows/{SECRET}"),
     ] {
         let text = format!("{VALID}notify: {{ {notify} }}\n");
         let error = plan_file::parse(&text, "plan.yaml").expect_err("it is refused");

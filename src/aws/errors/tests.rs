@@ -1,3 +1,5 @@
+use aws_smithy_types::body::SdkBody;
+
 use super::*;
 
 fn group(name: &str, record_type: &str) -> GroupName {
@@ -138,4 +140,56 @@ fn messages_hold_no_secrets() {
 fn long_messages_are_cut() {
     let shown = presentable(&"word ".repeat(2_000));
     assert_eq!(shown.chars().count(), MESSAGE_CHARS_MAX + 1);
+}
+
+/// What is said of credentials that STS did not give.
+fn role_refused(code: &str, message: &str) -> (FailureClass, String) {
+    let meta = aws_smithy_types::error::ErrorMetadata::builder()
+        .code(code)
+        .message(message)
+        .build();
+    let refused = AssumeRoleError::generic(meta);
+    let response = HttpResponse::new(403.try_into().unwrap(), SdkBody::empty());
+    let refused: SdkError<AssumeRoleError, HttpResponse> =
+        SdkError::service_error(refused, response);
+    credentials_failure(&CredentialsError::provider_error(refused))
+}
+
+#[test]
+fn a_role_that_cannot_be_assumed_is_named_with_who_asked_and_what_to_check() {
+    let (class, said) = role_refused(
+        "AccessDenied",
+        "User: arn:aws:iam::111111111111:user/ci is not authorized to perform: sts:AssumeRole on resource: \
+         arn:aws:iam::222222222222:role/cutover",
+    );
+    assert_eq!(class, FailureClass::Denied);
+    assert!(
+        said.starts_with(
+            "the role arn:aws:iam::222222222222:role/cutover cannot be assumed by arn:aws:iam::111111111111:user/ci"
+        ),
+        "{said}"
+    );
+    assert!(
+        said.contains("trust policy") && said.contains("sts:AssumeRole"),
+        "{said}"
+    );
+    let (_, silent) = role_refused("AccessDenied", "Access denied");
+    assert!(
+        silent.starts_with("the role of the plan (`role_arn`) cannot be assumed by whoever"),
+        "{silent}"
+    );
+    let (class, expired) = role_refused("ExpiredTokenException", "The security token is expired");
+    assert_eq!(class, FailureClass::Denied);
+    assert_eq!(
+        expired,
+        "the role cannot be assumed: ExpiredTokenException: The security token is expired"
+    );
+    let (class, _) = role_refused("Throttling", "Rate exceeded");
+    assert_eq!(class, FailureClass::Throttled);
+    for said in [said, silent, expired] {
+        assert!(
+            !said.contains("Error {") && !said.contains("no AWS credentials"),
+            "{said}"
+        );
+    }
 }

@@ -146,7 +146,7 @@ fn scenario(context: &mut Context<'_>, args: &Rehearse) -> Result<Scenario> {
         Some(path) => match plan_file::load_scenario(path) {
             Ok(scenario) => scenario,
             Err(error) => {
-                write!(context.err, "{}", error.render(true))?;
+                context.say(&error.render(true))?;
                 let path = path.display();
                 return Err(Expected::PlansInvalid(format!("{path} is not valid")).into());
             }

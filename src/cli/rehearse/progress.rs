@@ -10,6 +10,7 @@ use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::context::Context;
+use crate::engine::foreign_text::one_line;
 use crate::ports::Clock as _;
 use crate::report::text;
 
@@ -56,6 +57,7 @@ impl Progress {
         }
         self.said = Some(now);
         let took = text::duration(now.duration_since(self.began));
+        let words = one_line(words);
         if self.live {
             // Spaces wipe out what was there, also where escape sequences are unwanted.
             write!(context.err, "\r{:<CELLS$}", format!("{words}, {took}"))?;

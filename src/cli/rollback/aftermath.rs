@@ -10,12 +10,14 @@ use tokio::time::Instant;
 use super::calls::counted;
 use crate::cli::context::Context;
 use crate::engine::around::{self, AliasTtls};
+use crate::engine::drifted::{other_policy, target};
 use crate::engine::observation::ChangeReading;
 use crate::engine::plan::Account;
 use crate::engine::record::{GroupImage, GroupName, RecordSet};
 use crate::engine::strays::{Stray, strays};
 use crate::engine::units::{ChangeId, DnsName, Weight, ZoneId};
-use crate::ports::{Clock, Dns, Urgency, follow_aliases};
+use crate::ports::{Clock, Dns, GroupReadings, Urgency, follow_aliases};
+use crate::report::drifted::deletion;
 use crate::report::text;
 
 /// How often Route 53 is asked how far a change has come. It takes a minute as a rule.
@@ -142,6 +144,32 @@ impl Aftermath {
         ))
     }
 
+    /// Says which groups cannot be written, because of what stands there.
+    ///
+    /// # Errors
+    /// Standard error cannot be written.
+    pub(super) async fn tell_obstacles(
+        &self,
+        context: &mut Context<'_>,
+        dns: &dyn Dns,
+    ) -> Result<()> {
+        let until = Instant::now() + READ_BACK_WITHIN;
+        for (place, images) in &self.images {
+            let readings = read(dns, place, images, until).await;
+            for image in images {
+                let name = group_name(image);
+                if let Some(Ok(records)) = readings.get(&name)
+                    && let Some(obstacle) = obstacle(image, records)
+                {
+                    context.note(&format!(
+                        "{name}: {obstacle}; the group is tried again by itself"
+                    ))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Reads every group once more and says what came of it, naming those that are elsewhere or could not be read.
     ///
     /// # Errors
@@ -153,11 +181,8 @@ impl Aftermath {
     ) -> Result<Found> {
         let mut found = Found::default();
         let until = Instant::now() + READ_BACK_WITHIN;
-        for ((account, zone), images) in &self.images {
-            let wanted: BTreeSet<GroupName> = images.iter().map(group_name).collect();
-            let reading = dns.read_groups(account, zone, &wanted, Urgency::Revert);
-            let readings = tokio::time::timeout_at(until, reading).await;
-            let readings = readings.unwrap_or_default();
+        for (place, images) in &self.images {
+            let readings = read(dns, place, images, until).await;
             for image in images {
                 let name = group_name(image);
                 if let Some(Ok(records)) = readings.get(&name) {
@@ -190,6 +215,19 @@ impl Aftermath {
         }
         Ok(found)
     }
+}
+
+/// The images' groups in Route 53, as far as they can be read in time.
+async fn read(
+    dns: &dyn Dns,
+    (account, zone): &Place,
+    images: &[GroupImage],
+    until: Instant,
+) -> GroupReadings {
+    let wanted: BTreeSet<GroupName> = images.iter().map(group_name).collect();
+    let reading = dns.read_groups(account, zone, &wanted, Urgency::Revert);
+    let readings = tokio::time::timeout_at(until, reading).await;
+    readings.unwrap_or_default()
 }
 
 /// What a last look at Route 53 found.
@@ -225,8 +263,31 @@ fn as_read(image: &GroupImage, records: &[RecordSet]) -> GroupImage {
     }
 }
 
+/// What keeps weighted records from being written, if something does, and how to take it away.
+fn obstacle(image: &GroupImage, records: &[RecordSet]) -> Option<String> {
+    for record in records {
+        let Some(policy) = other_policy(record) else {
+            continue;
+        };
+        let what = if policy == "simple" {
+            "a simple record (no weights)".to_owned()
+        } else {
+            format!("a record of another routing policy ({policy})")
+        };
+        return Some(format!(
+            "{what} that leads to {} stands there, and no weighted record can be written beside it; delete it: {}",
+            target(record),
+            deletion(image.zone.as_str(), &group_name(image))
+        ));
+    }
+    None
+}
+
 /// What is there instead of the stored weights.
 fn elsewhere(image: &GroupImage, records: &[RecordSet]) -> String {
+    if let Some(obstacle) = obstacle(image, records) {
+        return format!("{obstacle}; then run this again");
+    }
     for member in [&image.old, &image.new] {
         let there = |record: &RecordSet| record.set_identifier == member.set_identifier;
         if !records.iter().any(there) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::controller::batch;
 use crate::engine::decide::{How, Part};
 use crate::engine::event::RevertMode;
+use crate::engine::foreign_text::one_line;
 use crate::engine::record::GroupImage;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::ZoneId;
@@ -59,12 +60,12 @@ impl Calls {
         for (zone, (of_zone, calls)) in &self.zones {
             groups += of_zone;
             batches += calls;
-            lines.push(format!(
-                "zone {zone}: {} ({} records) in {}\n",
+            lines.push(line(&format!(
+                "zone {zone}: {} ({} records) in {}",
                 counted(*of_zone, "group"),
                 of_zone * 2,
                 counted(*calls, "write call")
-            ));
+            )));
         }
         let more = lines.len().saturating_sub(LINES_MAX);
         lines.truncate(LINES_MAX);
@@ -98,7 +99,10 @@ pub(super) fn groups_shown(states: &[State]) -> String {
 
 fn group_lines(state: &State) -> Vec<String> {
     let Some(baseline) = &state.baseline else {
-        return vec![format!("{}: not started; it is cancelled\n", state.name)];
+        return vec![line(&format!(
+            "{}: not started; it is cancelled",
+            state.name
+        ))];
     };
     let groups = state.plan().records.iter().zip(baseline).enumerate();
     groups
@@ -107,14 +111,22 @@ fn group_lines(state: &State) -> Vec<String> {
             let back = baseline.pair();
             if state.phase == Phase::Reverted {
                 // What is there now is not what was last intended: that is why it is asked for.
-                return format!(
-                    "{}: {}: whatever is there → {back}\n",
+                return line(&format!(
+                    "{}: {}: whatever is there → {back}",
                     state.name, group.name
-                );
+                ));
             }
-            format!("{}: {}: weights {now} → {back}\n", state.name, group.name)
+            line(&format!(
+                "{}: {}: weights {now} → {back}",
+                state.name, group.name
+            ))
         })
         .collect()
+}
+
+/// One line, with its end; what is others' in it cannot break it.
+fn line(text: &str) -> String {
+    one_line(text) + "\n"
 }
 
 /// A number and its noun.

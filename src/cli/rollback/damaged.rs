@@ -18,6 +18,8 @@ use crate::cli::operate::{Desk, actor};
 use crate::controller::emergency::Emergency;
 use crate::engine::event::Event;
 use crate::engine::fleet;
+use crate::engine::foreign_text::one_line;
+use crate::engine::lists;
 use crate::engine::record::GroupImage;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
@@ -97,12 +99,12 @@ impl Damaged {
         if self.back.is_empty() {
             return String::new();
         }
-        let names: Vec<&str> = self.back.iter().map(|state| state.name.as_str()).collect();
         let images = self.back.iter().flat_map(images);
         let calls = Calls::of_images(images, true).shown();
+        let names: Vec<&str> = self.back.iter().map(|state| state.name.as_str()).collect();
+        let named = one_line(&lists::some(&names, ", "));
         format!(
-            "{calls}the journal of {} is damaged: the stored baseline is written over whatever is there\n",
-            names.join(", ")
+            "{calls}the journal of {named} is damaged: the stored baseline is written over whatever is there\n"
         )
     }
 
@@ -173,7 +175,7 @@ impl Damaged {
             if context.json() {
                 context.note(&said)?;
             } else {
-                context.print(&format!("{said}\n"))?;
+                context.print_line(&said)?;
             }
             let event = Event::DamagedTakenBack {
                 of: name.clone(),

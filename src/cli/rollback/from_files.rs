@@ -18,6 +18,8 @@ use crate::cli::error::Expected;
 use crate::cli::exit::Exit;
 use crate::cli::run::outside;
 use crate::controller::emergency::Emergency;
+use crate::engine::foreign_text::one_line;
+use crate::engine::lists;
 use crate::engine::plan::Account;
 use crate::engine::record::GroupImage;
 use crate::engine::units::CutoverName;
@@ -40,12 +42,17 @@ pub(super) fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
     block_on(async {
         let images = only_of(context, images, &names).await?;
         let records = records_shown(&images);
-        refuse_rises(&images, args.force, &records)?;
+        if !args.force
+            && let Some(rise) = rise(&images)
+        {
+            context.note_lines(records.trim_end())?;
+            return Err(rise.into());
+        }
         let calls = Calls::of_images(&images, true).shown();
         let question = format!("{records}{calls}write these records over whatever is there?");
         context.confirm("rollback", args.yes, &question)?;
         if args.yes {
-            context.note(format!("{records}{calls}").trim_end())?;
+            context.note_lines(format!("{records}{calls}").trim_end())?;
         }
         write(context, args, images).await
     })
@@ -75,7 +82,7 @@ async fn only_of(
     if names.is_empty() {
         return Ok(images);
     }
-    let named = names.join(", ");
+    let named = lists::some(names, ", ");
     let all = "leave out the name: then all groups of the files are written";
     let Some(groups) = journaled::groups_of(&context.global.journal, names).await else {
         let why = format!(
@@ -99,28 +106,23 @@ fn records_shown(images: &[GroupImage]) -> String {
     for image in images {
         for record in [&image.old, &image.new] {
             let line = format!(
-                "zone {}: {} {} `{}` weight {}\n",
+                "zone {}: {} {} `{}` weight {}",
                 image.zone, record.name, record.record_type, record.set_identifier, record.weight.0
             );
-            lines.push_str(&line);
+            lines.push_str(&one_line(&line));
+            lines.push('\n');
         }
     }
     lines
 }
 
-/// A file that gives the old side less than the new one leads forward: only force writes that.
-fn refuse_rises(images: &[GroupImage], force: bool, records: &str) -> Result<(), Expected> {
-    if force {
-        return Ok(());
-    }
-    let Some(image) = images
+/// Why a file that gives the old side less than the new one is not written: it leads forward (RULES M9).
+fn rise(images: &[GroupImage]) -> Option<Expected> {
+    let image = images
         .iter()
-        .find(|image| image.old.weight < image.new.weight)
-    else {
-        return Ok(());
-    };
+        .find(|image| image.old.weight < image.new.weight)?;
     let why = format!(
-        "{records}{} {} would give the old side (`{}`) {} and the new side (`{}`) {}: that does not lead back",
+        "{} {} would give the old side (`{}`) {} and the new side (`{}`) {}: that does not lead back",
         image.old.name,
         image.old.record_type,
         image.old.set_identifier,
@@ -128,7 +130,7 @@ fn refuse_rises(images: &[GroupImage], force: bool, records: &str) -> Result<(),
         image.new.set_identifier,
         image.new.weight.0
     );
-    Err(Expected::usage(
+    Some(Expected::usage(
         why,
         Some("nothing was written; correct the file, or add `--force` if that is meant"),
     ))
@@ -142,9 +144,9 @@ async fn tell_of_journal(context: &mut Context<'_>, telling: Telling) -> Result<
         Told::Cutovers(names) if names.is_empty() => Ok(()),
         Told::Cutovers(names) => {
             let names: Vec<&str> = names.iter().map(CutoverName::as_str).collect();
+            let names = lists::some(&names, ", ");
             context.note(&format!(
-                "the journal at {journal} has the rollback too, for {}: its controllers end these cutovers",
-                names.join(", ")
+                "the journal at {journal} has the rollback too, for {names}: its controllers end these cutovers"
             ))
         }
         Told::Failed(why) => context.note(&format!(
@@ -174,6 +176,7 @@ async fn write(
     let progress = Progress::of(placed.len());
     let mut emergency = Emergency::new(Arc::clone(&dns), journal, placed);
     let (mut told, mut wait) = (String::new(), AGAIN_AFTER);
+    let mut explained = false;
     loop {
         let now = context.clock.now();
         let sending = emergency.send(now, |so_far| progress.set(so_far.done(), so_far.accepted()));
@@ -193,6 +196,10 @@ async fn write(
             }
             break;
         }
+        if !explained {
+            explained = true;
+            aftermath.tell_obstacles(context, dns.as_ref()).await?;
+        }
         let left = counted(emergency.left().count(), "group");
         context.note(&format!(
             "{left} not accepted; again in {} s",
@@ -211,12 +218,12 @@ async fn write(
     }
     tell_of_journal(context, telling).await?;
     if !found.strays.is_empty() {
-        context.print(&format!("{}\n", holds::strays(&found.strays)))?;
+        context.print_line(&holds::strays(&found.strays))?;
         return Ok(Exit::Halted);
     }
     if emergency.left().next().is_none() && found.astray + found.unread == 0 {
         let written = counted(found.good, "group");
-        context.print(&format!("{written}: at the baseline, read back\n"))?;
+        context.print_line(&format!("{written}: at the baseline, read back"))?;
         return Ok(Exit::Done);
     }
     Ok(Exit::RevertUnfinished)

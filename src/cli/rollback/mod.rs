@@ -30,6 +30,7 @@ use crate::cli::outcome;
 use crate::cli::output::Output;
 use crate::cli::run::{outside, settings};
 use crate::cli::signals::Stopping;
+use crate::engine::lists;
 use aftermath::Aftermath;
 use calls::{Calls, counted, groups_shown};
 use damaged::Damaged;
@@ -113,7 +114,7 @@ pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Resul
         let question = format!("{groups}{calls}{stored}take the traffic back{force}?");
         context.confirm("rollback", args.yes, &question)?;
         if args.yes {
-            context.note(format!("{calls}{stored}").trim_end())?;
+            context.note_lines(format!("{calls}{stored}").trim_end())?;
         }
         let until = Instant::now() + args.timeout.try_into().unwrap_or_default();
         let dns = outside(context, Arc::clone(&desk.journal)).await.dns;
@@ -591,7 +592,8 @@ fn say_standings(
         } else {
             "it is not back"
         };
-        context.note(&format!("{}: {how}: {}", state.name, reasons.join("; ")))?;
+        let why = lists::some(&reasons, "; ");
+        context.note(&format!("{}: {how}: {why}", state.name))?;
     }
     if waits && exit == Exit::RevertUnfinished {
         context.note("the request stays in the journal: any controller goes on with it")?;
@@ -603,7 +605,7 @@ fn say_standings(
         return Ok(exit);
     }
     for line in standings.iter().filter_map(Standing::line) {
-        context.print(&format!("{line}\n"))?;
+        context.print_line(&line)?;
     }
     Ok(exit)
 }

@@ -1,6 +1,7 @@
 //! What `rollback --force` creates again, and where the traffic goes then (RULES L8).
 
 use crate::engine::drifted::Astray;
+use crate::engine::foreign_text::one_line;
 use crate::engine::hold::HaltReason;
 use crate::engine::state::State;
 use crate::report::drifted::recreates;
@@ -19,8 +20,8 @@ pub(super) fn recreated(states: &[State], forced: bool) -> String {
         let now = state.astray();
         let known = if now.is_empty() { halted } else { &now };
         for line in recreates(known) {
-            let line = format!("{}: --force {line}\n", state.name);
-            lines.push_str(&line);
+            lines.push_str(&one_line(&format!("{}: --force {line}", state.name)));
+            lines.push('\n');
         }
     }
     lines

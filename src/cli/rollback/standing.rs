@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::cli::exit::Exit;
+use crate::engine::lists;
 use crate::engine::plan::{Account, Group, ZoneRef};
 use crate::engine::preflight;
 use crate::engine::record::{GroupName, RecordSet};
@@ -322,7 +323,7 @@ impl Standing {
             return "a member is not there".to_owned();
         }
         let pairs: Vec<String> = pairs.into_iter().collect();
-        format!("weights {} (old/new)", pairs.join(", "))
+        format!("weights {} (old/new)", lists::some(&pairs, ", "))
     }
 
     /// The result for programs.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::LineKey;
 use crate::controller::Outside;
-use crate::engine::notify::{Channel, Notice};
+use crate::engine::notify::{Channel, Notice, channel_shown};
 use crate::ports::{
     Claim, Cursor, DELIVER_WITHIN, Delivery, JournalError, Skipped, Trouble, Undelivered,
 };
@@ -261,7 +261,7 @@ impl RoundTrip {
         if failed.is_some() && !still {
             cursor.trouble = None;
             let (stream, channel) = &self.key;
-            tracing::info!(channel = %channel, cutover = %stream, "notifications are delivered again");
+            tracing::info!(channel = %channel_shown(channel), cutover = %stream, "notifications are delivered again");
         }
     }
 
@@ -278,7 +278,7 @@ impl RoundTrip {
         let why = shortened(why);
         let (stream, channel) = &self.key;
         tracing::error!(
-            channel = %channel,
+            channel = %channel_shown(channel),
             cutover = %stream,
             seq,
             page = notice.pages,
@@ -340,9 +340,9 @@ impl RoundTrip {
         let wait = backoff(failures, undelivered.again_after);
         let (stream, channel) = &self.key;
         if tries == 0 {
-            tracing::warn!(channel = %channel, cutover = %stream, "a notification was not delivered, and is tried again: {why}");
+            tracing::warn!(channel = %channel_shown(channel), cutover = %stream, "a notification was not delivered, and is tried again: {why}");
         } else {
-            tracing::debug!(channel = %channel, cutover = %stream, tries, "a notification was not delivered: {why}");
+            tracing::debug!(channel = %channel_shown(channel), cutover = %stream, tries, "a notification was not delivered: {why}");
         }
         cursor.trouble = Some(Trouble {
             since,

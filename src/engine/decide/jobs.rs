@@ -96,11 +96,12 @@ fn moving(view: &View<'_>) -> Decision {
 fn running(view: &View<'_>, side: JobSide) -> Option<HoldReason> {
     let (jobs, switch) = (&view.state.jobs, view.state.plan().jobs.as_ref()?);
     let since = jobs.off_at.filter(|_| !jobs.moved)?;
-    let running = still_running(view, switch, side);
+    let (running, names) = still_running(view, switch, side);
     let ran = side == JobSide::Old || jobs.has_turned(side);
     (ran && running > 0).then(|| HoldReason::JobsRunning {
         side,
         running,
+        jobs: names,
         since,
         overdue: view.now.duration_since(since) >= switch.drain,
     })
@@ -491,6 +492,8 @@ fn order(
     }
     let turn_id = view.next_write_id();
     let perform_by = view.now + PERFORM_WITHIN;
+    let named = jobs.iter().filter_map(|index| switch.jobs.get(*index));
+    let names: Vec<String> = named.map(|job| job.name.clone()).collect();
     let half = |index: &usize| {
         let job = switch.jobs.get(*index)?;
         Some((*index, job.half(side)?.clone()))
@@ -511,6 +514,7 @@ fn order(
             side,
             on,
             jobs,
+            names,
         }],
         errands: vec![Errand::Turn(turn)],
         ..Decision::default()

@@ -334,8 +334,7 @@ impl Fleet {
     }
 }
 
-/// How many cutovers are named where there may be hundreds.
-pub const NAMED_MAX: usize = 10;
+pub use super::lists::NAMED_MAX;
 
 /// Whether a cutover is between its first step and its end.
 pub fn is_in_flight(state: &State) -> bool {

@@ -172,9 +172,12 @@ impl HoldReason {
             Self::JobsUnread { message, since, .. } => {
                 (*message, *since) = (String::new(), Timestamp::UNIX_EPOCH);
             }
-            Self::JobsRunning { running, since, .. } => {
-                (*running, *since) = (0, Timestamp::UNIX_EPOCH);
-            }
+            Self::JobsRunning {
+                running,
+                since,
+                jobs,
+                ..
+            } => (*running, *since, *jobs) = (0, Timestamp::UNIX_EPOCH, Vec::new()),
             Self::Shifting { message, .. } => *message = None,
             Self::BudgetSpent {
                 spent,

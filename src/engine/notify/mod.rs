@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Envelope;
 use super::paged::Paged;
+use super::secret_text::url_shown;
 use super::state::{Phase, State};
 use super::units::{CutoverName, Share};
 
@@ -109,6 +110,14 @@ impl Via {
                 url.into_iter().chain(secret).collect()
             }
         }
+    }
+}
+
+/// A channel's name as people see it: of a webhook's URL the scheme and the host (RULES M7).
+pub fn channel_shown(id: &str) -> String {
+    match id.split_once(' ') {
+        Some(("webhook", address)) => format!("webhook {}", url_shown(address)),
+        Some(_) | None => id.to_owned(),
     }
 }
 

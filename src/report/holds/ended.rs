@@ -4,18 +4,15 @@ use jiff::Timestamp;
 
 use super::{cause, time};
 use crate::engine::hold::RevertCause;
+use crate::engine::lists;
 use crate::engine::strays::Stray;
 use crate::engine::units::{CutoverName, Share};
 use crate::report::text;
 
-/// The most members that one line names.
-const STRAYS_NAMED: usize = 10;
-
 /// Who holds weight beside the baseline, with share and target.
 pub fn strays(members: &[Stray]) -> String {
-    let mut named: Vec<String> = members
+    let named: Vec<String> = members
         .iter()
-        .take(STRAYS_NAMED)
         .map(|member| {
             format!(
                 "{}: `{}` has weight {} of {} ({}) and points to {}",
@@ -28,13 +25,9 @@ pub fn strays(members: &[Stray]) -> String {
             )
         })
         .collect();
-    let more = members.len().saturating_sub(STRAYS_NAMED);
-    if more > 0 {
-        named.push(format!("and {more} more"));
-    }
     format!(
         "the weights are back, but members that the baseline did not have still get traffic: {}",
-        named.join("; ")
+        lists::some(&named, "; ")
     )
 }
 

@@ -1,5 +1,6 @@
 //! Why it stopped, and why it went back.
 
+use super::ZONE;
 use crate::engine::drifted::Astray;
 use crate::engine::hold::{HaltReason, RevertCause};
 use crate::engine::units::CutoverName;
@@ -7,7 +8,8 @@ use crate::report::{drifted, evidence, text};
 
 /// Why the cutover `name` is halted and what a person can do, in one line.
 pub fn halt(reason: &HaltReason, name: &CutoverName) -> String {
-    format!("{}; {}", halt_fact(reason), halt_remedy(reason, name))
+    let remedy = halt_remedy(reason, name, ZONE);
+    format!("{}; {remedy}", halt_fact(reason))
 }
 
 /// Why a cutover is halted.
@@ -42,14 +44,14 @@ pub(in crate::report) fn halt_fact(reason: &HaltReason) -> String {
 }
 
 /// What a person can do about a halt.
-pub(super) fn halt_remedy(reason: &HaltReason, name: &CutoverName) -> String {
+pub(super) fn halt_remedy(reason: &HaltReason, name: &CutoverName, zone: &str) -> String {
     match reason {
         HaltReason::BothRed { .. } => {
             format!("take the traffic back anyway: `cutover rollback {name}`")
         }
         HaltReason::Drift { found, .. } => format!(
             "look at it, then {}",
-            drifted::back_or_leave(found, name.as_str())
+            drifted::back_or_leave(found, name.as_str(), zone)
         ),
         HaltReason::StepFailed {
             verified: false, ..
@@ -91,7 +93,7 @@ pub fn cause(cause: &RevertCause) -> String {
             format!("{hook} failed ({message}), and the plan says to revert then")
         }
         RevertCause::Operator { actor, reason } => match reason {
-            Some(reason) => format!("{actor} asked for it: {reason}"),
+            Some(reason) => format!("{actor} asked for it: {}", text::reason(reason)),
             None => format!("{actor} asked for it"),
         },
         RevertCause::LateWrite {} => "a write of ours landed after the revert had ended".to_owned(),

@@ -9,6 +9,7 @@ use crate::engine::event::{Envelope, Event};
 use crate::engine::evidence::gate::GateId;
 use crate::engine::hold::HoldReason;
 use crate::engine::jobs::JobSide;
+use crate::engine::lists;
 use crate::report::{events, holds, text};
 
 /// One line, or several that say the same.
@@ -324,7 +325,10 @@ impl<'reel> Reader<'reel> {
         let reasons: Vec<String> = unusual.iter().map(holds::short).collect();
         let sign = if page { Sign::Page } else { Sign::Hold };
         let paged = if page { " (somebody is paged)" } else { "" };
-        Some((sign, format!("held: {}{paged}", reasons.join("; "))))
+        Some((
+            sign,
+            format!("held: {}{paged}", lists::some(&reasons, "; ")),
+        ))
     }
 
     fn knew(&self, reason: &HoldReason) -> bool {

@@ -7,6 +7,7 @@ use super::film::{Film, Reel, Tally};
 use super::{Look, title};
 use crate::engine::event::Event;
 use crate::engine::hold::{HoldReason, RevertCause};
+use crate::engine::lists;
 use crate::engine::state::Phase;
 use crate::report::{holds, text};
 
@@ -106,7 +107,7 @@ pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> String {
             let why = if reasons.is_empty() {
                 String::new()
             } else {
-                format!(" because {}", reasons.join("; "))
+                format!(" because {}", lists::some(&reasons, "; "))
             };
             let phase = reel.phase.label();
             (text::BAD, format!("held: still {phase} after {took}{why}"))

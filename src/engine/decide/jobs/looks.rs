@@ -152,10 +152,21 @@ pub(super) fn held_since(
 }
 
 /// How many of a side are known to run.
-pub(super) fn still_running(view: &View<'_>, switch: &JobSwitch, side: JobSide) -> u32 {
-    let halves = (0..switch.jobs.len()).map(|job| HalfId::new(job, side));
-    let running = halves.filter_map(|half| seen(view, half)?.running);
-    running.fold(0, u32::saturating_add)
+pub(super) fn still_running(
+    view: &View<'_>,
+    switch: &JobSwitch,
+    side: JobSide,
+) -> (u32, Vec<String>) {
+    let (mut all, mut names) = (0_u32, Vec::new());
+    for (index, job) in switch.jobs.iter().enumerate() {
+        let look = seen(view, HalfId::new(index, side));
+        let running = look.and_then(|look| look.running).unwrap_or(0);
+        if running > 0 {
+            all = all.saturating_add(running);
+            names.push(job.name.clone());
+        }
+    }
+    (all, names)
 }
 
 /// A half as last seen, whenever that was.

@@ -1,0 +1,204 @@
+//! Text of others (reasons, names, messages of services, outputs of commands, file names) is shown so that it cannot act on
+//! a terminal, hide a part of itself or pass for lines of ours (RULES M6).
+//!
+//! Escaping twice changes nothing, so that a text may pass here as often as it likes.
+
+/// Of all styles, those that programs of ours use: bold, faint, italic, underlined and the colours of letters.
+const STYLES: [&str; 6] = ["0", "1", "2", "3", "4", "39"];
+
+/// The text on one line: control characters, line breaks, and what is invisible or turns the direction of writing are escaped.
+pub fn one_line(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        push(&mut shown, character);
+    }
+    shown
+}
+
+/// Lines of ours that may have text of others in them: as [`one_line`], but line breaks, tabs and styles stay.
+///
+/// This is the last net, not the first: whoever puts text of others into a line of several escapes it with [`one_line`].
+pub fn lines(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        if let Some(style) = style(rest) {
+            shown.push_str(style);
+            rest = &rest[style.len()..];
+            continue;
+        }
+        match character {
+            '\n' | '\t' => shown.push(character),
+            _ => push(&mut shown, character),
+        }
+        rest = &rest[character.len_utf8()..];
+    }
+    shown
+}
+
+/// JSON for a terminal: the same value, with what a terminal would act on written as JSON escapes.
+pub fn json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character == '\n' || !is_escaped(character) {
+            shown.push(character);
+            continue;
+        }
+        let mut units = [0; 2];
+        for unit in character.encode_utf16(&mut units) {
+            let escape = format!("\\u{unit:04x}");
+            shown.push_str(&escape);
+        }
+    }
+    shown
+}
+
+/// A line of JSON whose values are for people, as a log has it: what is escaped in it stays escaped once it is read.
+pub fn json_log_line(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut characters = line.trim_end_matches('\n').chars();
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            push_in_json(&mut shown, character);
+            continue;
+        }
+        match characters.next() {
+            Some('n') => shown.push_str(r"\\n"),
+            Some('r') => shown.push_str(r"\\r"),
+            Some('t') => shown.push_str(r"\\t"),
+            Some('b') => shown.push_str(r"\\u{8}"),
+            Some('f') => shown.push_str(r"\\u{c}"),
+            Some('u') => {
+                let digits: String = characters.by_ref().take(4).collect();
+                let code = u32::from_str_radix(&digits, 16).ok();
+                match code.and_then(char::from_u32) {
+                    Some(character) => push_in_json(&mut shown, character),
+                    None => {
+                        shown.push_str(r"\u");
+                        shown.push_str(&digits);
+                    }
+                }
+            }
+            Some(other) => {
+                shown.push('\\');
+                shown.push(other);
+            }
+            None => shown.push_str(r"\\"),
+        }
+    }
+    shown.push('\n');
+    shown
+}
+
+/// Adds a character to the inside of a JSON string, visibly escaped if it must not be shown as it is.
+fn push_in_json(shown: &mut String, character: char) {
+    if is_escaped(character) {
+        shown.push('\\');
+    }
+    push(shown, character);
+}
+
+fn push(shown: &mut String, character: char) {
+    match character {
+        '\n' => shown.push_str(r"\n"),
+        '\r' => shown.push_str(r"\r"),
+        '\t' => shown.push_str(r"\t"),
+        _ if is_escaped(character) => shown.extend(character.escape_unicode()),
+        _ => shown.push(character),
+    }
+}
+
+/// Returns true if a character acts on a terminal, is invisible, breaks a line or turns the direction of writing.
+///
+/// Source: Unicode 16, general categories Cc and Cf (without the marks of some scripts, which are seen), Zl and Zp, and the
+/// letters that are blank.
+fn is_escaped(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The escape sequence that the text begins with, if it sets one of [`STYLES`] or the colour of letters.
+fn style(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("\u{1b}[")?;
+    let (codes, _) = rest.split_once('m')?;
+    for code in codes.split(';') {
+        let colour = matches!(code.as_bytes(), [b'3' | b'9', b'0'..=b'7']);
+        if !colour && !STYLES.contains(&code) {
+            return None;
+        }
+    }
+    text.get(.."\u{1b}[m".len() + codes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Some of each kind: C0, DEL, C1, line breaks, directions, zero width.
+    const NASTY: &str = "a\u{1b}[2J\u{7}\r\n\t\u{7f}\u{9b}31m\u{85}\u{2028}\u{202e}\u{2066}\u{200b}\u{feff}\u{ad}\u{e0041}z";
+
+    #[test]
+    fn text_of_others_is_one_line_that_says_what_is_in_it() {
+        let shown = one_line(NASTY);
+        assert_eq!(
+            shown,
+            r"a\u{1b}[2J\u{7}\r\n\t\u{7f}\u{9b}31m\u{85}\u{2028}\u{202e}\u{2066}\u{200b}\u{feff}\u{ad}\u{e0041}z"
+        );
+        assert_eq!(one_line(&shown), shown, "twice is once");
+        assert!(!shown.chars().any(is_escaped));
+    }
+
+    #[test]
+    fn letters_of_all_scripts_stay_as_they_are() {
+        let text = "café – 日本語 عربى हिन्दी ⚠️ é 100 % █░ “x” `a\\b`";
+        assert_eq!(one_line(text), text);
+        assert_eq!(lines(text), text);
+        assert_eq!(json(text), text);
+    }
+
+    #[test]
+    fn lines_of_ours_keep_their_breaks_and_styles_and_nothing_else() {
+        let ours = "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m two\n\tlines \u{1b}[1;94m|\u{1b}[0m";
+        assert_eq!(lines(ours), ours);
+        let hidden = "\u{1b}[8mhidden\u{1b}[0m \u{1b}[31;7mturned \u{1b}]0;title\u{7} \u{1b}[1";
+        assert_eq!(
+            lines(hidden),
+            "\\u{1b}[8mhidden\u{1b}[0m \\u{1b}[31;7mturned \\u{1b}]0;title\\u{7} \\u{1b}[1"
+        );
+    }
+
+    #[test]
+    fn json_keeps_its_value_and_has_nothing_that_acts_on_a_terminal() {
+        let text = json(
+            &format!("[\n  {:?}\n]", "\u{7f}\u{9b}")
+                .replace("\\u{7f}\\u{9b}", "\u{7f}\u{9b}\u{202e}\u{e0041}"),
+        );
+        assert_eq!(text, "[\n  \"\\u007f\\u009b\\u202e\\udb40\\udc41\"\n]");
+    }
+
+    #[test]
+    fn a_line_of_a_json_log_stays_json_and_its_values_stay_escaped() {
+        let line = "{\"message\":\"a\\nb\\u001b[2J\\\"q\\\\n \u{202e}\\u00e9\\b\",\"n\":1}\n";
+        let shown = json_log_line(line);
+        assert_eq!(
+            shown,
+            "{\"message\":\"a\\\\nb\\\\u{1b}[2J\\\"q\\\\n \\\\u{202e}é\\\\u{8}\",\"n\":1}\n"
+        );
+    }
+}

@@ -1,0 +1,218 @@
+//! The forms in which a text comes back from a service: as it is, escaped as in JSON, URLs or HTML, once or several times
+//! over, or in base64.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+/// How often one escape may stand in another.
+const LEVELS_MAX: usize = 4;
+
+/// Shorter pieces of base64 would be found by chance.
+const ENCODED_BYTES_MIN: usize = 6;
+
+/// The longest name of a character in HTML that is known here, and the longest number.
+const ENTITY_BYTES_MAX: usize = 10;
+
+/// The text with `shown` in the place of `hidden`, in whatever form that stands there.
+pub(super) fn hidden_in(text: &str, hidden: &str, shown: &str) -> String {
+    if hidden.is_empty() {
+        return text.to_owned();
+    }
+    let mut parts: Vec<(usize, usize)> = Vec::new();
+    let wanted = decoded_wholly(plain(hidden));
+    let encoded: Vec<Vec<u8>> = encodings(hidden).collect();
+    let mut letters = plain(text);
+    for _ in 0..=LEVELS_MAX {
+        find(&letters, hidden.as_bytes(), &mut parts);
+        find(&letters, &wanted, &mut parts);
+        for form in &encoded {
+            find(&letters, form, &mut parts);
+        }
+        let Some(next) = decoded(&letters) else {
+            break;
+        };
+        letters = next;
+    }
+    parts.sort_unstable();
+    let (mut kept, mut at) = (String::new(), 0);
+    for (start, end) in parts {
+        if start < at {
+            // It is a part of the one before, or reaches over its end.
+            at = at.max(end);
+            continue;
+        }
+        kept.push_str(text.get(at..start).unwrap_or_default());
+        kept.push_str(shown);
+        at = end;
+    }
+    kept.push_str(text.get(at..).unwrap_or_default());
+    kept
+}
+
+/// A byte, and where in the text that stands for it begins and ends.
+#[derive(Debug, Clone, Copy)]
+struct Letter {
+    byte: u8,
+    start: usize,
+    end: usize,
+}
+
+/// A text as it is. All bytes of a character stand for the whole of it, so that no character is cut.
+fn plain(text: &str) -> Vec<Letter> {
+    let mut letters = Vec::new();
+    for (start, character) in text.char_indices() {
+        push(&mut letters, character, start, start + character.len_utf8());
+    }
+    letters
+}
+
+fn push(letters: &mut Vec<Letter>, character: char, start: usize, end: usize) {
+    let mut bytes = [0; 4];
+    for byte in character.encode_utf8(&mut bytes).bytes() {
+        letters.push(Letter { byte, start, end });
+    }
+}
+
+/// Notes all places where bytes stand.
+fn find(letters: &[Letter], wanted: &[u8], parts: &mut Vec<(usize, usize)>) {
+    for window in letters.windows(wanted.len().max(1)) {
+        let same = window
+            .iter()
+            .zip(wanted)
+            .all(|(letter, byte)| letter.byte == *byte);
+        if let ([first, ..], [.., last], true) = (window, window, same) {
+            parts.push((first.start, last.end));
+        }
+    }
+}
+
+fn decoded_wholly(mut letters: Vec<Letter>) -> Vec<u8> {
+    for _ in 0..LEVELS_MAX {
+        match decoded(&letters) {
+            Some(next) => letters = next,
+            None => break,
+        }
+    }
+    letters.iter().map(|letter| letter.byte).collect()
+}
+
+/// The text with one level of escapes resolved; none if there is none.
+fn decoded(letters: &[Letter]) -> Option<Vec<Letter>> {
+    let mut next = Vec::with_capacity(letters.len());
+    let (mut at, mut any) = (0, false);
+    while let Some(letter) = letters.get(at) {
+        let rest = &letters[at..];
+        let (meant, length) = match letter.byte {
+            b'\\' => of_json(rest),
+            b'%' => of_url(rest),
+            b'&' => of_html(rest),
+            _ => (None, 0),
+        };
+        let Some(meant) = meant else {
+            next.push(*letter);
+            at += 1;
+            continue;
+        };
+        any = true;
+        let (start, end) = (letter.start, letters[at + length - 1].end);
+        match meant {
+            Meant::Byte(byte) => next.push(Letter { byte, start, end }),
+            Meant::Character(character) => push(&mut next, character, start, end),
+        }
+        at += length;
+    }
+    any.then_some(next)
+}
+
+/// What an escape means.
+enum Meant {
+    Byte(u8),
+    Character(char),
+}
+
+/// `\n`, `\/`, `\u0041`, `\x41`, and how long it is.
+fn of_json(rest: &[Letter]) -> (Option<Meant>, usize) {
+    let Some(sign) = rest.get(1) else {
+        return (None, 0);
+    };
+    let digits = match sign.byte {
+        b'u' => 4,
+        b'x' => 2,
+        b'n' => return (Some(Meant::Byte(b'\n')), 2),
+        b't' => return (Some(Meant::Byte(b'\t')), 2),
+        b'r' => return (Some(Meant::Byte(b'\r')), 2),
+        b'/' | b'"' | b'\\' | b'\'' => return (Some(Meant::Byte(sign.byte)), 2),
+        _ => return (None, 0),
+    };
+    let code = number(rest.get(2..2 + digits).unwrap_or_default(), 16);
+    (
+        code.and_then(char::from_u32).map(Meant::Character),
+        2 + digits,
+    )
+}
+
+/// `%41`, and how long it is.
+fn of_url(rest: &[Letter]) -> (Option<Meant>, usize) {
+    let code = number(rest.get(1..3).unwrap_or_default(), 16);
+    let byte = code.and_then(|code| u8::try_from(code).ok());
+    (byte.map(Meant::Byte), 3)
+}
+
+/// `&amp;`, `&#65;`, `&#x41;`, and how long it is.
+fn of_html(rest: &[Letter]) -> (Option<Meant>, usize) {
+    let near = &rest[..rest.len().min(ENTITY_BYTES_MAX)];
+    let Some(end) = near.iter().position(|letter| letter.byte == b';') else {
+        return (None, 0);
+    };
+    let inner = &rest[1..end];
+    let name: Vec<u8> = inner.iter().map(|letter| letter.byte).collect();
+    let character = match name.as_slice() {
+        b"amp" => Some('&'),
+        b"lt" => Some('<'),
+        b"gt" => Some('>'),
+        b"quot" => Some('"'),
+        b"apos" => Some('\''),
+        b"sol" => Some('/'),
+        b"plus" => Some('+'),
+        b"equals" => Some('='),
+        b"eacute" => Some('é'),
+        [b'#', b'x' | b'X', ..] => number(&inner[2..], 16).and_then(char::from_u32),
+        [b'#', ..] => number(&inner[1..], 10).and_then(char::from_u32),
+        _ => None,
+    };
+    (character.map(Meant::Character), end + 1)
+}
+
+fn number(digits: &[Letter], radix: u32) -> Option<u32> {
+    if digits.is_empty() {
+        return None;
+    }
+    let mut number: u32 = 0;
+    for letter in digits {
+        let digit = char::from(letter.byte).to_digit(radix)?;
+        number = number.checked_mul(radix)?.checked_add(digit)?;
+    }
+    Some(number)
+}
+
+/// What base64 makes of a text, whatever stands before and behind it: without the letters that depend on that.
+fn encodings(hidden: &str) -> impl Iterator<Item = Vec<u8>> {
+    let mut forms = Vec::new();
+    for before in 0..3 {
+        let mut bytes = vec![0; before];
+        bytes.extend(hidden.as_bytes());
+        let bits = bytes.len() * 8;
+        let encoded = BASE64_STANDARD.encode(&bytes);
+        let first = (before * 8).div_ceil(6);
+        let Some(form) = encoded.get(first..bits / 6) else {
+            continue;
+        };
+        if form.len() < ENCODED_BYTES_MIN {
+            continue;
+        }
+        forms.push(form.as_bytes().to_vec());
+        let in_urls = form.replace('+', "-").replace('/', "_");
+        forms.push(in_urls.into_bytes());
+    }
+    forms.into_iter()
+}

@@ -1,0 +1,194 @@
+//! Text of others, in every place where it can get into an output, does nothing there (RULES M6); and it is short (RULES M8).
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use cutover::engine::event::Envelope;
+use cutover::engine::event::Event;
+use cutover::engine::hold::HoldReason;
+use cutover::engine::units::CutoverName;
+use cutover::engine::units::Share;
+use cutover::report::history;
+use cutover::report::status;
+use cutover::report::status::Row;
+use cutover::report::status::Watch;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::journal::examples;
+
+/// A line break that forges a line, an escape that erases the screen, C1, a bell, DEL, directions, zero width.
+const NASTY: &str = "x\n    9  2026-01-01 00:00:00Z  root  completed\u{1b}[2J\u{1b}[31m\u{9b}31m\u{7}\u{7f}\u{85}\u{2028}\u{202e}\u{2066}\u{200b}\u{feff}\ry";
+
+fn now() -> Timestamp {
+    "2026-11-21T12:00:00Z".parse().expect("a time")
+}
+
+/// Returns true if a text has nothing but letters, line breaks, and the styles of reports.
+fn is_clean(text: &str) -> bool {
+    let plain = anstream_free(text);
+    let hidden = "\u{2028}\u{202e}\u{2066}\u{200b}\u{feff}";
+    !plain.contains(|c: char| (c.is_control() && c != '\n') || hidden.contains(c))
+}
+
+/// The text without the styles that reports set.
+fn anstream_free(text: &str) -> String {
+    let mut plain = text.to_owned();
+    for style in ["0", "1", "2", "31", "32", "33"] {
+        plain = plain.replace(&format!("\u{1b}[{style}m"), "");
+    }
+    plain
+}
+
+/// The value with one of its texts nasty, for each of its texts.
+fn spoiled(value: &Value) -> Vec<Value> {
+    let mut all = Vec::new();
+    match value {
+        Value::String(_) => all.push(Value::from(NASTY)),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                for bad in spoiled(item) {
+                    let mut items = items.clone();
+                    items[index] = bad;
+                    all.push(Value::Array(items));
+                }
+            }
+        }
+        Value::Object(fields) => {
+            for (key, field) in fields {
+                for bad in spoiled(field) {
+                    let mut fields = fields.clone();
+                    fields.insert(key.clone(), bad);
+                    all.push(Value::Object(fields));
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+    all
+}
+
+fn entry(event: Event) -> Envelope {
+    Envelope {
+        cutover: CutoverName::from("api"),
+        attempt: 1,
+        seq: 8,
+        at: now(),
+        actor: "ops@box".to_owned(),
+        version: 1,
+        event,
+    }
+}
+
+#[test]
+fn no_text_of_any_entry_forges_a_line_of_history_or_acts_on_the_terminal() {
+    let mut tried = BTreeSet::new();
+    let mut count = 0;
+    for event in examples::events() {
+        let value = serde_json::to_value(&event).expect("JSON");
+        for bad in spoiled(&value) {
+            let Ok(event) = serde_json::from_value::<Event>(bad) else {
+                continue;
+            };
+            count += 1;
+            tried.insert(event.label());
+            for width in [None, Some(80)] {
+                let shown = history::to_text(&[entry(event.clone())], width);
+                assert!(is_clean(&shown), "{shown:?}");
+                let heads = anstream_free(&shown);
+                let heads = heads.lines().filter(|line| line.starts_with("    "));
+                let forged = heads.clone().filter(|line| line.starts_with("    9"));
+                assert_eq!(forged.count(), 0, "{shown}");
+                if width.is_none() {
+                    assert_eq!(shown.lines().count(), 2, "{shown}");
+                }
+            }
+        }
+    }
+    assert!(
+        count > 200 && tried.len() > 35,
+        "{count} texts of {tried:?}"
+    );
+}
+
+#[test]
+fn who_wrote_an_entry_forges_no_line_either() {
+    let mut one = entry(Event::GatesPassed {});
+    one.actor = NASTY.to_owned();
+    let shown = history::to_text(&[one.clone()], None);
+    assert_eq!(shown.lines().count(), 2, "{shown}");
+    assert!(is_clean(&shown), "{shown:?}");
+    let json = history::to_json(&[one]);
+    assert_eq!(json[0]["actor"], NASTY, "JSON has the original");
+}
+
+fn row(name: &str, because: Vec<HoldReason>) -> Row {
+    Row {
+        name: CutoverName::from(name),
+        labels: BTreeMap::new(),
+        attempt: 1,
+        phase: "baking",
+        paused: false,
+        step: 1,
+        steps: 3,
+        intended_share: Share::percent(5),
+        records: Vec::new(),
+        zones: BTreeSet::new(),
+        because,
+        since: now(),
+        next_at: None,
+        observed_at: None,
+        observed_share: None,
+        approval: None,
+        coming: None,
+        failing: Vec::new(),
+        passed_over: Vec::new(),
+    }
+}
+
+#[test]
+fn no_text_of_any_hold_makes_a_line_of_status_or_acts_on_the_terminal() {
+    let mut count = 0;
+    let mut holds = crate::engine_rules::entries::rests(now());
+    holds.push(HoldReason::Halted {
+        reason: cutover::engine::hold::HaltReason::Invariant {
+            message: "x".to_owned(),
+        },
+    });
+    holds.push(HoldReason::RevertBlocked {
+        message: "x".to_owned(),
+    });
+    for hold in holds {
+        let value = serde_json::to_value(&hold).expect("JSON");
+        for bad in spoiled(&value) {
+            let Ok(hold) = serde_json::from_value::<HoldReason>(bad) else {
+                continue;
+            };
+            count += 1;
+            let rows = [row("api", vec![hold])];
+            let shown = status::to_text(&rows, &[], Watch::Fresh, now(), None);
+            assert!(is_clean(&shown), "{shown:?}");
+            assert_eq!(shown.lines().count(), 4, "{shown}");
+        }
+    }
+    assert!(count > 5, "{count} texts");
+    let rows = [row(NASTY, Vec::new())];
+    let fleet = [NASTY.to_owned()];
+    let shown = status::to_text(&rows, &fleet, Watch::Fresh, now(), None);
+    assert!(is_clean(&shown), "{shown:?}");
+    assert_eq!(shown.lines().count(), 5, "{shown}");
+}
+
+#[test]
+fn a_reason_of_105_kilobytes_is_shown_in_two() {
+    let reason = Some("r".repeat(105_000));
+    let event = Event::PauseRequested {
+        reason: reason.clone(),
+    };
+    let shown = history::to_text(&[entry(event)], None);
+    assert!(shown.len() < 2_300, "{}", shown.len());
+    assert!(shown.contains("… (shortened)"), "{shown}");
+    let rows = [row("api", vec![HoldReason::Paused { reason }])];
+    let shown = status::to_text(&rows, &[], Watch::Fresh, now(), None);
+    assert!(shown.len() < 2_600, "{}", shown.len());
+}
