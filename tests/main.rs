@@ -10,6 +10,8 @@ mod docs;
 mod end_to_end;
 mod engine_properties;
 mod engine_rules;
+mod fuzz;
+mod fuzz_seeds;
 mod hints;
 mod hunt;
 mod hunt_seeds;

@@ -73,7 +73,7 @@ type Refusal = (String, &'static str);
 ///
 /// # Errors
 /// A file cannot be read, is none of ours, or would not lead back: nothing of any file is written then.
-pub(super) fn read_all(paths: &[PathBuf]) -> Result<Vec<GroupImage>, Expected> {
+pub fn read_all(paths: &[PathBuf]) -> Result<Vec<GroupImage>, Expected> {
     let mut groups: BTreeMap<(ZoneId, DnsName, String), (GroupImage, &Path)> = BTreeMap::new();
     for path in paths {
         let refuse = |(why, instead): Refusal| {
