@@ -29,7 +29,7 @@ use super::{Play, mutate, plans};
 const STARTS_MAX: i64 = 3;
 
 /// Longer records are only read: see [`STARTS_MAX`].
-const REPLAYED_DAYS_MAX: i64 = 10;
+const REPLAYED_DAYS_MAX: i64 = 4;
 
 /// A break-glass file as `run` writes it.
 fn batch() -> Value {
