@@ -173,7 +173,7 @@ pub(super) fn entries(play: &mut Play) -> Result<(), String> {
         used(state, &ledger, rng);
     }
     report::fleet::lines(ledger.fleet(), plans::now());
-    if rng.u8(0..64) == 0 {
+    if rng.u8(..) == 0 {
         return run_on(&envelopes, rng);
     }
     Ok(())
