@@ -19,6 +19,7 @@ mod journal;
 mod layers;
 mod ministack;
 mod misery;
+mod network;
 mod plan_files;
 mod rehearsal;
 mod scripts;

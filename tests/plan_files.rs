@@ -405,8 +405,8 @@ fn what_belongs_to_aws_has_the_shape_that_aws_gives_it() {
         ),
         (
             "recipe-api-5xx",
-            "'arn:aws:cloudwatch:eu-west-1:111111111111:alarm:a'",
-            "write `{ name: a, region: eu-west-1 }`",
+            "'arn:aws:sns:eu-west-1:111111111111:alarm:a'",
+            "write for example `arn:aws:cloudwatch:eu-west-1:111111111111:alarm:api-5xx`, or the alarm's name alone",
         ),
         (
             "version: 1",
@@ -523,4 +523,119 @@ fn a_finding_in_a_very_long_line_keeps_its_place() {
 fn the_schema_knows_every_key_of_the_examples() {
     let schema = plan_file::schema();
     insta::assert_json_snapshot!(schema);
+}
+
+#[test]
+fn an_alarm_of_another_account_is_named_by_its_arn_and_read_with_a_role_of_its_own() {
+    let own =
+        "version: 1\naws: { role_arn: 'arn:aws:iam::111111111111:role/net', external_id: net-1 }";
+    let arn = "arn:aws:cloudwatch:eu-west-1:222222222222:alarm:errors";
+    let gates = format!(
+        "{{ name: '{arn}', role_arn: 'arn:aws:iam::222222222222:role/reads', external_id: web-2 }}, \
+         'arn:aws:cloudwatch:eu-west-1:222222222222:alarm:slow', \
+         'arn:aws:cloudwatch:us-east-1:111111111111:alarm:errors', \
+         {{ name: errors, region: eu-west-1, role_arn: 'arn:aws:iam::333333333333:role/reads' }}"
+    );
+    let text = VALID
+        .replace("version: 1", own)
+        .replace("recipe-api-5xx", &gates);
+    let plan = load(&text);
+    assert_eq!(plan.aws.account.external_id.as_deref(), Some("net-1"));
+    let ids: Vec<_> = plan.gates.alarms.iter().map(|gate| &gate.id).collect();
+    let account = |index: usize| plan.account_of(ids[index]);
+    assert_eq!(account(0).number(), Some("222222222222"));
+    assert_eq!(account(0).external_id.as_deref(), Some("web-2"));
+    assert_eq!(account(1), account(0), "one role for each account");
+    assert_eq!(account(2), &plan.aws.account);
+    assert_eq!(
+        ids[2].name, "errors",
+        "the plan's own account is not spelled out"
+    );
+    assert_eq!(ids[2].region.as_deref(), Some("us-east-1"));
+    assert_eq!(account(3).number(), Some("333333333333"));
+    assert_ne!(ids[0], ids[3], "two accounts may have alarms of one name");
+    assert_eq!(
+        (ids[0].bare_name(), ids[3].bare_name()),
+        ("errors", "errors")
+    );
+    assert_eq!(ids[0].to_string(), "errors (222222222222, eu-west-1)");
+    let accounts = plan.alarms_by_account();
+    assert_eq!(accounts.len(), 3, "{accounts:?}");
+}
+
+#[test]
+fn an_alarm_of_another_account_without_a_role_is_refused_with_the_remedy() {
+    let own = "version: 1\naws: { role_arn: 'arn:aws:iam::111111111111:role/net' }";
+    let theirs = "'arn:aws:cloudwatch:eu-west-1:222222222222:alarm:errors'";
+    let text = VALID
+        .replace("version: 1", own)
+        .replace("recipe-api-5xx", theirs);
+    let found = findings(&text);
+    assert!(found[0].message.contains("222222222222"), "{found:?}");
+    assert!(
+        found[0]
+            .help
+            .as_deref()
+            .unwrap_or_default()
+            .contains("role_arn: arn:aws:iam::222222222222:role/"),
+        "{found:?}"
+    );
+    let wrong = "{ name: 'arn:aws:cloudwatch:eu-west-1:222222222222:alarm:errors', role_arn: 'arn:aws:iam::333333333333:role/x' }";
+    let found = findings(&VALID.replace("recipe-api-5xx", wrong));
+    assert!(found[0].message.contains("333333333333"), "{found:?}");
+}
+
+#[test]
+fn the_plans_region_or_role_decides_the_partition() {
+    for (aws, partition) in [
+        ("{ region: cn-north-1 }", Some("aws-cn")),
+        (
+            "{ role_arn: 'arn:aws-us-gov:iam::111111111111:role/x' }",
+            Some("aws-us-gov"),
+        ),
+        ("{ region: eusc-de-east-1 }", Some("aws-eusc")),
+        ("{ region: eu-west-1 }", None),
+    ] {
+        let plan = load(&VALID.replace("version: 1", &format!("version: 1\naws: {aws}")));
+        assert_eq!(plan.aws.account.partition.as_deref(), partition, "{aws}");
+    }
+}
+
+#[test]
+fn a_record_of_another_accounts_zone_has_a_role_of_its_own() {
+    let (network, web) = (
+        "arn:aws:iam::111111111111:role/net",
+        "arn:aws:iam::222222222222:role/zones",
+    );
+    let record = |zone: &str, beside: &str| {
+        format!("{{ zone: {zone}, name: api.{zone}, type: A, old: eks, new: ecs{beside} }}")
+    };
+    let text = |beside: &str| {
+        let records = format!(
+            "[ {}, {}, {} ]",
+            record("example.com", ""),
+            record(
+                "example.org",
+                &format!(", role_arn: '{web}', external_id: web-2")
+            ),
+            record("example.org", beside).replace("api.", "www."),
+        );
+        format!(
+            "version: 1\nname: api\naws: {{ role_arn: '{network}' }}\nrecords: {records}\n\
+             steps: [ {{ weight: 100%, bake: 1h }} ]\ngates: {{ alarms: [ api-5xx ] }}\n"
+        )
+    };
+    let plan = load(&text(&format!(", role_arn: '{web}', external_id: web-2")));
+    let number = |index: usize| plan.account_of_group(index).number();
+    assert_eq!(number(0), Some("111111111111"));
+    assert_eq!(number(1), Some("222222222222"));
+    let external_id = plan.account_of_group(2).external_id.as_deref();
+    assert_eq!(external_id, Some("web-2"));
+    let found = findings(&text(""));
+    assert_eq!(
+        found[0].message, "two records of example.org have different roles",
+        "{found:?}"
+    );
+    let found = findings(&text(", external_id: web-2"));
+    assert!(found[0].message.contains("`external_id`"), "{found:?}");
 }

@@ -15,6 +15,7 @@ use super::cloudwatch::sdk_time;
 use super::config::READ_TIMEOUT;
 use super::errors::call_error;
 use super::errors::no_token;
+use super::guard::called;
 use crate::engine::event::FailureClass;
 use crate::engine::plan::Account;
 use crate::ports::CallError;
@@ -76,7 +77,7 @@ impl CloudWatchSignals {
                 .scan_by(ScanBy::TimestampAscending)
                 .max_records(RECORDS_PER_PAGE)
                 .set_next_token(next_token);
-            let reply = request.send().await;
+            let reply = called(request.send()).await;
             let reply = reply.map_err(|error| call_error(HISTORY, &error))?;
             for item in reply.alarm_history_items() {
                 updates.extend(read(item)?);

@@ -24,6 +24,10 @@ use super::config::READ_TIMEOUT;
 use super::errors::call_error;
 use super::errors::no_token;
 use super::errors::too_late;
+use super::guard::believed;
+use super::guard::called;
+use crate::engine::account::Account;
+use crate::engine::account::number_of_arn;
 use crate::engine::event::FailureClass;
 use crate::engine::evidence::plan::Query;
 use crate::engine::evidence::reading::Readings;
@@ -31,7 +35,6 @@ use crate::engine::evidence::wanted::Minutes;
 use crate::engine::observation::AlarmReading;
 use crate::engine::observation::AlarmState;
 use crate::engine::observation::HistoryReading;
-use crate::engine::plan::Account;
 use crate::engine::units::AlarmId;
 use crate::ports::AlarmPage;
 use crate::ports::CallError;
@@ -61,7 +64,7 @@ pub struct CloudWatchSignals {
 }
 
 /// What one call's worth of names was read as; a name that is absent is not known to `CloudWatch`.
-type PageReadings = Result<BTreeMap<String, AlarmReading>, CallError>;
+type PageReadings = Result<BTreeMap<String, FoundAlarm>, CallError>;
 
 impl CloudWatchSignals {
     pub(super) fn new(clients: Arc<AwsClients>) -> Self {
@@ -84,7 +87,7 @@ impl CloudWatchSignals {
         let mut pages = Vec::new();
         for (region, mut alarms) in regions {
             // An alarm may be named with its region and without: together it is asked for once.
-            alarms.sort_by(|one, other| one.name.cmp(&other.name));
+            alarms.sort_by(|one, other| one.bare_name().cmp(other.bare_name()));
             let chunks = alarms.chunks(NAMES_PER_CALL);
             pages.extend(chunks.map(|page| (region.clone(), page.to_vec())));
         }
@@ -101,7 +104,8 @@ impl CloudWatchSignals {
     ) -> Vec<(AlarmId, AlarmReading)> {
         let read = match region {
             Some(region) => {
-                let mut names: Vec<String> = page.iter().map(|alarm| alarm.name.clone()).collect();
+                let names = page.iter().map(|alarm| alarm.bare_name().to_owned());
+                let mut names: Vec<String> = names.collect();
                 names.dedup();
                 let reading = self.read_page(account, region, &names);
                 let read = tokio::time::timeout_at(deadline, reading).await;
@@ -111,8 +115,8 @@ impl CloudWatchSignals {
         };
         let reading = |alarm: &AlarmId| match &read {
             Ok(readings) => {
-                let found = readings.get(&alarm.name).cloned();
-                found.unwrap_or(AlarmReading::Missing)
+                let found = readings.get(alarm.bare_name());
+                found.map_or(AlarmReading::Missing, |found| found.of(alarm))
             }
             Err(error) if error.class == FailureClass::Denied => {
                 AlarmReading::Denied(error.to_string())
@@ -146,7 +150,7 @@ impl CloudWatchSignals {
                 .alarm_types(AlarmType::CompositeAlarm)
                 .max_records(RECORDS_PER_PAGE)
                 .set_next_token(next_token);
-            let reply = request.send().await;
+            let reply = called(request.send()).await;
             let reply = reply.map_err(|error| call_error(ALARMS, &error))?;
             collect(&reply, &mut readings);
             match reply.next_token {
@@ -211,7 +215,7 @@ impl CloudWatchSignals {
             .alarm_types(AlarmType::MetricAlarm)
             .alarm_types(AlarmType::CompositeAlarm)
             .max_records(RECORDS_PER_PAGE);
-        let Ok(reply) = request.send().await else {
+        let Ok(reply) = called(request.send()).await else {
             return Vec::new();
         };
         let mut definitions = Vec::new();
@@ -262,7 +266,7 @@ impl Signals for CloudWatchSignals {
                 return HistoryReading::Unreadable(NO_REGION.to_owned());
             };
             match self
-                .read_history(account, &region, &alarm.name, since)
+                .read_history(account, &region, alarm.bare_name(), since)
                 .await
             {
                 Ok(entered) => HistoryReading::EnteredAlarm(entered),
@@ -297,11 +301,12 @@ impl Signals for CloudWatchSignals {
         let mut spans = BTreeMap::new();
         for (region, alarms) in regions {
             for page in alarms.chunks(NAMES_PER_CALL) {
-                let names: Vec<String> = page.iter().map(|alarm| alarm.name.clone()).collect();
+                let names = page.iter().map(|alarm| alarm.bare_name().to_owned());
+                let names: Vec<String> = names.collect();
                 let read = self.read_spans(account, &region, &names).await;
                 let pairs = page
                     .iter()
-                    .filter_map(|alarm| Some(((*alarm).clone(), *read.get(&alarm.name)?)));
+                    .filter_map(|alarm| Some(((*alarm).clone(), *read.get(alarm.bare_name())?)));
                 spans.extend(pairs);
             }
         }
@@ -390,14 +395,38 @@ fn span_of(alarm: &MetricAlarm) -> Option<SignedDuration> {
     Some(SignedDuration::from_secs(secs))
 }
 
-fn collect(reply: &DescribeAlarmsOutput, readings: &mut BTreeMap<String, AlarmReading>) {
-    let metric = reply.metric_alarms().iter();
-    let metric = metric.map(|alarm| (alarm.alarm_name(), metric_reading(alarm)));
-    let composite = reply.composite_alarms().iter();
-    let composite = composite.map(|alarm| (alarm.alarm_name(), composite_reading(alarm)));
-    for (name, reading) in metric.chain(composite) {
-        if let Some(name) = name {
-            readings.insert(name.to_owned(), reading);
+/// An alarm of a reply.
+struct FoundAlarm {
+    reading: AlarmReading,
+    arn: Option<String>,
+}
+
+impl FoundAlarm {
+    /// The reading of a wanted alarm. One of the same name in another account than the wanted one says nothing about it.
+    fn of(&self, wanted: &AlarmId) -> AlarmReading {
+        let here = self.arn.as_deref().and_then(number_of_arn);
+        match (wanted.account_number(), here) {
+            (Some(wanted), Some(here)) if wanted != here => AlarmReading::Unreadable(format!(
+                "the alarm is in account {wanted}, and was looked for in account {here}: give the alarm `role_arn`, a role of account {wanted}"
+            )),
+            (Some(_) | None, Some(_) | None) => self.reading.clone(),
+        }
+    }
+}
+
+fn collect(reply: &DescribeAlarmsOutput, readings: &mut BTreeMap<String, FoundAlarm>) {
+    for alarm in reply.metric_alarms() {
+        let reading = metric_reading(alarm);
+        let arn = alarm.alarm_arn().map(str::to_owned);
+        if let Some(name) = alarm.alarm_name() {
+            readings.insert(name.to_owned(), FoundAlarm { reading, arn });
+        }
+    }
+    for alarm in reply.composite_alarms() {
+        let reading = composite_reading(alarm);
+        let arn = alarm.alarm_arn().map(str::to_owned);
+        if let Some(name) = alarm.alarm_name() {
+            readings.insert(name.to_owned(), FoundAlarm { reading, arn });
         }
     }
 }
@@ -441,7 +470,7 @@ fn found(
 
 pub(super) fn our_time(time: &DateTime) -> Option<Timestamp> {
     let nanos = i32::try_from(time.subsec_nanos()).ok()?;
-    Timestamp::new(time.secs(), nanos).ok()
+    Timestamp::new(time.secs(), nanos).ok().and_then(believed)
 }
 
 pub(super) fn sdk_time(time: Timestamp) -> DateTime {

@@ -25,11 +25,17 @@ use super::budget::Budget;
 use super::budget::Rate;
 use super::cloudwatch::CloudWatchSignals;
 use super::date::ReplyDates;
+use super::guard::believed;
+use super::guard::caught;
 use super::jobs::EventJobs;
+use super::partition;
 use super::route53::Route53Dns;
 use super::sns::SnsTopics;
-use crate::engine::plan::Account;
+use crate::engine::account::Account;
+use crate::engine::account::partition_of_arn;
+use crate::engine::account::partition_of_region;
 use crate::ports::Clock;
+use crate::reach::net;
 
 /// Until a connection stands.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -205,9 +211,12 @@ impl AwsClients {
     /// When the environment's credentials expire, as their provider says it.
     pub(super) async fn credentials_expire_at(&self) -> Option<Timestamp> {
         let provider = self.ambient.credentials_provider()?;
-        let credentials = tokio::time::timeout(READ_TIMEOUT, provider.provide_credentials());
-        let credentials = credentials.await.ok()?.ok()?;
-        Timestamp::try_from(credentials.expiry()?).ok()
+        let credentials = caught(provider.provide_credentials());
+        let credentials = tokio::time::timeout(READ_TIMEOUT, credentials);
+        let credentials = credentials.await.ok()??.ok()?;
+        Timestamp::try_from(credentials.expiry()?)
+            .ok()
+            .and_then(believed)
     }
 
     /// The account's Route 53 client. Its reads are retried; a change must say otherwise.
@@ -270,14 +279,18 @@ impl AwsClients {
     }
 
     pub(super) async fn config(&self, account: &Account) -> SdkConfig {
-        let Some(role_arn) = &account.0 else {
+        if account.is_ambient() {
             return self.ambient.clone();
-        };
+        }
         let mut accounts = self.accounts.lock().await;
         if let Some(config) = accounts.get(account) {
             return config.clone();
         }
-        let config = assuming(&self.ambient, role_arn).await;
+        let base = within(&self.ambient, account);
+        let config = match &account.role_arn {
+            Some(role_arn) => assuming(&base, role_arn, account.external_id.as_deref()).await,
+            None => base,
+        };
         accounts.insert(account.clone(), config.clone());
         config
     }
@@ -289,9 +302,12 @@ async fn region(options: &Options) -> Option<Region> {
         return options.region.clone().map(Region::new);
     }
     let lookup = DefaultRegionChain::builder().build();
-    tokio::time::timeout(REGION_TIMEOUT, lookup.region())
-        .await
-        .unwrap_or_default()
+    let found = tokio::time::timeout(REGION_TIMEOUT, lookup.region()).await;
+    // An empty variable names no region, and must not become a part of an address.
+    match found {
+        Ok(Some(region)) if !region.as_ref().is_empty() => Some(region),
+        Ok(_) | Err(_) => None,
+    }
 }
 
 /// Reads the environment and the profile, or takes the options alone. Credentials are not fetched yet.
@@ -312,9 +328,10 @@ pub(super) async fn load(options: &Options, region: Option<Region>) -> SdkConfig
     if let Some(endpoint_url) = &options.endpoint_url {
         loader = loader.endpoint_url(endpoint_url);
     }
-    if let Some(client) = &options.http_client {
-        loader = loader.http_client(client.clone());
-    }
+    loader = loader.http_client(match &options.http_client {
+        Some(client) => net::bounded(client.clone()),
+        None => net::sdk_client(),
+    });
     match &options.credentials {
         Some(credentials) => loader = loader.credentials_provider(credentials.clone()),
         None if options.isolated => loader = loader.no_credentials(),
@@ -334,13 +351,30 @@ fn without_profile_files(loader: ConfigLoader) -> ConfigLoader {
     loader.profile_files(empty.build())
 }
 
+/// The same, in the account's partition. The region decides the partition of STS and of Route 53.
+fn within(ambient: &SdkConfig, account: &Account) -> SdkConfig {
+    let role = account.role_arn.as_deref().and_then(partition_of_arn);
+    let wanted = account.partition.as_deref().or(role);
+    let here = ambient
+        .region()
+        .map(|region| partition_of_region(region.as_ref()));
+    let home = match wanted {
+        Some(wanted) if Some(wanted) != here => partition::home(wanted),
+        Some(_) | None => None,
+    };
+    match home {
+        Some(home) => ambient.to_builder().region(home).build(),
+        None => ambient.clone(),
+    }
+}
+
 /// The same, with a role assumed with its credentials.
-async fn assuming(ambient: &SdkConfig, role_arn: &str) -> SdkConfig {
-    let provider = AssumeRoleProvider::builder(role_arn)
-        .session_name(SESSION_NAME)
-        .configure(ambient)
-        .build()
-        .await;
+async fn assuming(ambient: &SdkConfig, role_arn: &str, external_id: Option<&str>) -> SdkConfig {
+    let mut role = AssumeRoleProvider::builder(role_arn).session_name(SESSION_NAME);
+    if let Some(external_id) = external_id {
+        role = role.external_id(external_id);
+    }
+    let provider = role.configure(ambient).build().await;
     ambient
         .to_builder()
         .credentials_provider(SharedCredentialsProvider::new(provider))

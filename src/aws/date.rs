@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use tokio::time::Instant;
 
+use super::guard::believed;
 use crate::ports::Clock;
 
 /// Notes the `Date` of each reply that passes. Clones share what they note.
@@ -62,7 +63,8 @@ impl ReplyDates {
     }
 
     fn note(&self, date: &str) {
-        if let Some(server_time) = parse(date) {
+        // A time that nobody believes would only overflow in what is computed from it.
+        if let Some(server_time) = parse(date).and_then(believed) {
             let at = Instant::now();
             let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
             *newest = Some(Reply { server_time, at });

@@ -15,6 +15,7 @@ use crate::engine::event::FailureClass;
 use crate::engine::record::GroupName;
 use crate::engine::units::DnsName;
 use crate::ports::CallError;
+use crate::reach::net;
 
 /// The most of a message that is kept, in characters; a batch of hundreds can fail in hundreds of ways.
 const MESSAGE_CHARS_MAX: usize = 2_000;
@@ -216,13 +217,13 @@ fn service_failure<E: ProvideErrorMetadata>(
 }
 
 /// The code without a shape's namespace or a suffix, as some protocols have it.
-fn bare_code(code: &str) -> String {
+pub(super) fn bare_code(code: &str) -> String {
     let local = code.rsplit_once('#').map_or(code, |(_, local)| local);
     local.split(':').next().unwrap_or(local).to_owned()
 }
 
 /// The class of an error code; none for a code that says nothing by itself.
-fn class_of_code(code: &str) -> Option<FailureClass> {
+pub(super) fn class_of_code(code: &str) -> Option<FailureClass> {
     let class = match code {
         "Throttling"
         | "ThrottlingException"
@@ -233,6 +234,7 @@ fn class_of_code(code: &str) -> Option<FailureClass> {
         | "RequestLimitExceeded"
         | "TooManyRequests"
         | "TooManyRequestsException"
+        | "LimitExceededException"
         | "BandwidthLimitExceeded"
         | "SlowDown" => FailureClass::Throttled,
         "InvalidClientTokenId"
@@ -248,13 +250,17 @@ fn class_of_code(code: &str) -> Option<FailureClass> {
         | "AuthFailure"
         | "UnauthorizedOperation"
         | "NotAuthorized"
+        | "AuthorizationError"
+        | "AuthorizationErrorException"
         | "RequestExpired"
         | "RequestTimeTooSkewed"
         | "OptInRequired" => FailureClass::Denied,
         _ if code.starts_with("AccessDenied") || code.starts_with("ExpiredToken") => {
             FailureClass::Denied
         }
-        "InvalidChangeBatch" => FailureClass::Conflict,
+        "InvalidChangeBatch" | "ConcurrentModificationException" | "ConflictException" => {
+            FailureClass::Conflict
+        }
         "NoSuchHostedZone"
         | "NoSuchHealthCheck"
         | "NoSuchChange"
@@ -278,7 +284,7 @@ fn class_of_code(code: &str) -> Option<FailureClass> {
     Some(class)
 }
 
-fn class_of_status(status: Option<u16>) -> FailureClass {
+pub(super) fn class_of_status(status: Option<u16>) -> FailureClass {
     match status {
         Some(401 | 403) => FailureClass::Denied,
         Some(429) => FailureClass::Throttled,
@@ -342,11 +348,16 @@ where
 }
 
 /// Credentials could not be had. Only a provider that did not answer is worth another try.
-fn credentials_failure(error: &CredentialsError) -> (FailureClass, String) {
+pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, String) {
     let why = error
         .source()
         .map_or_else(String::new, |source| format!(": {}", causes(source)));
     let unreached = find_cause::<ConnectorError>(error).is_some();
+    if why.contains("AWS_CA_BUNDLE") {
+        // The credentials are not to blame.
+        let message = format!("AWS's service of credentials cannot be reached{why}");
+        return (FailureClass::Transient, message);
+    }
     match error {
         CredentialsError::CredentialsNotLoaded(_) => (
             FailureClass::Denied,
@@ -396,7 +407,7 @@ fn causes(error: &(dyn Error + 'static)) -> String {
             said.push(text);
         }
     }
-    said.join(": ")
+    net::explained(said.join(": "))
 }
 
 /// A message on one line, of bearable length, without access keys and session tokens.

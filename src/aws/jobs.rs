@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::SignedDuration;
+use jiff::Timestamp;
 use serde_json::Value;
 use serde_json::json;
 
 use super::config::AwsClients;
+use super::errors::presentable;
 use super::signed::Body;
 use super::signed::Call;
 use super::signed::Signed;
@@ -30,6 +32,7 @@ const NOT_WRITTEN_BACK: [&str; 4] = ["Arn", "CreationDate", "LastModificationDat
 #[derive(Clone)]
 pub struct EventJobs {
     signed: Signed,
+    clock: Arc<dyn Clock>,
 }
 
 impl fmt::Debug for EventJobs {
@@ -41,7 +44,8 @@ impl fmt::Debug for EventJobs {
 impl EventJobs {
     pub(super) fn new(clients: Arc<AwsClients>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            signed: Signed::new(clients, clock),
+            signed: Signed::new(clients, Arc::clone(&clock)),
+            clock,
         }
     }
 
@@ -110,7 +114,7 @@ impl Jobs for EventJobs {
                 let body = rule(name, bus.as_ref());
                 let target = "AWSEvents.DescribeRule";
                 let read = self.events(aws, region.as_ref(), "DescribeRule", target, body);
-                rule_look(&read.await?)
+                rule_look(&read.await?, self.clock.now())
             }
             JobHalf::Schedule {
                 name,
@@ -119,7 +123,7 @@ impl Jobs for EventJobs {
                 ..
             } => {
                 let read = self.get_schedule(aws, region.as_ref(), name, group.as_ref());
-                schedule_look(&read.await?)
+                schedule_look(&read.await?, self.clock.now())
             }
             JobHalf::CronJob { .. } | JobHalf::Command { .. } => Err(not_ours()),
         }
@@ -161,7 +165,7 @@ impl Jobs for EventJobs {
                         }
                         error
                     })?;
-                let body = with_state(read, on, group.as_ref())?;
+                let body = with_state(read, on, group.as_ref(), self.clock.now())?;
                 let path = format!("/schedules/{name}");
                 let operation = "UpdateSchedule";
                 let done = self.schedules(aws, region.as_ref(), operation, "PUT", &path, body);
@@ -188,7 +192,7 @@ fn strange(operation: &'static str) -> CallError {
     CallError::new(operation, FailureClass::Permanent, message)
 }
 
-fn rule_look(read: &Value) -> Result<HalfLook, CallError> {
+fn rule_look(read: &Value, now: Timestamp) -> Result<HalfLook, CallError> {
     let state = read["State"].as_str().unwrap_or_default();
     let unfit = match (state, read["ManagedBy"].as_str()) {
         (_, Some(owner)) => Some(format!("it belongs to {owner}, which switches it itself")),
@@ -203,15 +207,17 @@ fn rule_look(read: &Value) -> Result<HalfLook, CallError> {
         state if state.starts_with("ENABLED") => true,
         _ => return Err(strange("DescribeRule")),
     };
+    let firing = firing(&read["ScheduleExpression"]);
     Ok(HalfLook {
         on,
         unfit,
+        over: over(firing.as_ref(), now),
         running: None,
-        firing: firing(&read["ScheduleExpression"]),
+        firing,
     })
 }
 
-fn schedule_look(read: &Value) -> Result<HalfLook, CallError> {
+fn schedule_look(read: &Value, now: Timestamp) -> Result<HalfLook, CallError> {
     let on = match read["State"].as_str() {
         // Without it a schedule is enabled. Source: EventBridge Scheduler API Reference, `State`.
         Some("ENABLED") | None if read.is_object() => true,
@@ -224,15 +230,24 @@ fn schedule_look(read: &Value) -> Result<HalfLook, CallError> {
     let minutes = window["MaximumWindowInMinutes"].as_u64();
     let minutes = minutes.filter(|_| window["Mode"] == "FLEXIBLE");
     let minutes = u32::try_from(minutes.unwrap_or_default()).unwrap_or(u32::MAX);
+    let firing = firing(&read["ScheduleExpression"]).map(|firing| Firing {
+        zone: zone.map(str::to_owned),
+        spread: SignedDuration::from_mins(i64::from(minutes)),
+        ..firing
+    });
+    let ended = match time_of(&read["EndDate"]) {
+        Some(end) if end <= now => Some(format!(
+            "its EndDate {} is past, so it never fires again: give it a later EndDate, or take it out of the plan",
+            end.strftime("%Y-%m-%d %H:%M UTC")
+        )),
+        Some(_) | None => None,
+    };
     Ok(HalfLook {
         on,
         unfit: None,
+        over: ended.or_else(|| over(firing.as_ref(), now)),
         running: None,
-        firing: firing(&read["ScheduleExpression"]).map(|firing| Firing {
-            zone: zone.map(str::to_owned),
-            spread: SignedDuration::from_mins(i64::from(minutes)),
-            ..firing
-        }),
+        firing,
     })
 }
 
@@ -245,13 +260,42 @@ fn firing(expression: &Value) -> Option<Firing> {
     })
 }
 
-/// The schedule as it was read, with another state.
-fn with_state(read: Value, on: bool, group: Option<&String>) -> Result<Value, CallError> {
+/// Why something that fires by this expression never fires again, if so.
+fn over(firing: Option<&Firing>, now: Timestamp) -> Option<String> {
+    let firing = firing?;
+    if !firing.is_over(now) {
+        return None;
+    }
+    let expression = presentable(&firing.expression);
+    Some(format!(
+        "its time {expression} is past, so it never fires again: give it a time to come, or take it out of the plan"
+    ))
+}
+
+/// A time as Scheduler writes it: seconds since 1970, with a fraction. It is read to the second, downwards.
+fn time_of(value: &Value) -> Option<Timestamp> {
+    let number = value.as_number()?.to_string();
+    let seconds = number.parse::<f64>().ok()?;
+    let span = SignedDuration::try_from_secs_f64(seconds.floor()).ok()?;
+    Timestamp::from_duration(span).ok()
+}
+
+/// The schedule as it was read, with another state. A StartDate that is past is left out: `UpdateSchedule` refuses one
+/// that is more than five minutes ago, and a schedule that has started needs none.
+fn with_state(
+    read: Value,
+    on: bool,
+    group: Option<&String>,
+    now: Timestamp,
+) -> Result<Value, CallError> {
     let Value::Object(mut fields) = read else {
         return Err(strange("GetSchedule"));
     };
     for key in NOT_WRITTEN_BACK {
         fields.remove(key);
+    }
+    if time_of(&fields.get("StartDate").cloned().unwrap_or_default()).is_some_and(|at| at <= now) {
+        fields.remove("StartDate");
     }
     let state = if on { "ENABLED" } else { "DISABLED" };
     fields.insert("State".to_owned(), Value::from(state));
@@ -276,7 +320,8 @@ mod tests {
             "ActionAfterCompletion": "NONE", "Target": { "Arn": "a", "RoleArn": "r", "Input": "{}" },
             "OfAYearToCome": [1, { "x": null }],
         });
-        let written = with_state(read.clone(), false, None).unwrap();
+        let now = Timestamp::from_second(1_750_000_000).unwrap();
+        let written = with_state(read.clone(), false, None, now).unwrap();
         for (key, value) in read.as_object().unwrap() {
             match key.as_str() {
                 "State" => assert_eq!(written[key], "DISABLED"),
@@ -292,7 +337,8 @@ mod tests {
             let read = json!({
                 "State": "ENABLED", "ScheduleExpression": "cron(0 3 * * ? *)", "FlexibleTimeWindow": window,
             });
-            schedule_look(&read).unwrap().firing.unwrap().spread
+            let now = Timestamp::from_second(1_750_000_000).unwrap();
+            schedule_look(&read, now).unwrap().firing.unwrap().spread
         };
         let flexible = json!({ "Mode": "FLEXIBLE", "MaximumWindowInMinutes": 30 });
         assert_eq!(look(flexible), SignedDuration::from_mins(30));
@@ -300,8 +346,46 @@ mod tests {
     }
 
     #[test]
+    fn a_start_date_that_is_past_is_left_out() {
+        let now = Timestamp::from_second(1_750_000_000).unwrap();
+        let read = |at: Value| json!({ "State": "ENABLED", "StartDate": at, "ScheduleExpression": "rate(1 hour)" });
+        for past in [json!(1.7e9), json!(1_700_000_000), json!(1_749_999_999.5)] {
+            let written = with_state(read(past), false, None, now).unwrap();
+            assert!(written.get("StartDate").is_none(), "{written}");
+        }
+        let written = with_state(read(json!(1.8e9)), false, None, now).unwrap();
+        assert_eq!(written["StartDate"], json!(1.8e9));
+    }
+
+    #[test]
+    fn what_never_fires_again_says_so() {
+        let now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+        let over = |expression: &str, zone: &str, end: Value| {
+            let read = json!({
+                "State": "DISABLED", "ScheduleExpression": expression, "ScheduleExpressionTimezone": zone, "EndDate": end,
+            });
+            schedule_look(&read, now).unwrap().over
+        };
+        let none = Value::Null;
+        let past = over("cron(0 3 * * ? *)", "UTC", json!(1.7e9)).unwrap();
+        assert!(past.contains("EndDate 2023-11-14"), "{past}");
+        assert_eq!(over("cron(0 3 * * ? *)", "UTC", json!(1.9e9)), None);
+        assert!(over("at(2026-11-21T09:00:00)", "UTC", none.clone()).is_some());
+        assert_eq!(
+            over("at(2026-11-21T09:00:00)", "America/New_York", none.clone()),
+            None
+        );
+        assert!(over("cron(0 3 * * ? 2020)", "UTC", none.clone()).is_some());
+        assert_eq!(over("rate(5 minutes)", "UTC", none), None);
+        let rule =
+            json!({ "State": "DISABLED", "ScheduleExpression": "cron(0 3 1 1 ? 2024-2026)" });
+        assert!(rule_look(&rule, now).unwrap().over.is_some());
+    }
+
+    #[test]
     fn a_rule_that_cannot_be_switched_back_is_refused() {
-        let look = |read: Value| rule_look(&read);
+        let now = Timestamp::from_second(1_750_000_000).unwrap();
+        let look = |read: Value| rule_look(&read, now);
         assert!(look(json!({ "State": "DISABLED" })).is_ok_and(|look| !look.on));
         let all = look(json!({ "State": "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS" }));
         assert!(all.is_ok_and(|look| look.on && look.unfit.is_some()));

@@ -325,6 +325,7 @@ mod tests {
         let input = |(name, of): &(&str, &str)| ((*name).to_owned(), metric(of));
         Query::from(Series {
             region: None,
+            account: None,
             expression: expression.map(str::to_owned),
             inputs: inputs.iter().map(input).collect(),
             period_mins: 1,

@@ -8,7 +8,10 @@
 //! | `config.rs` | options, timeouts and retries, clients |
 //! | `caller.rs` | as whom AWS knows the person who approves |
 //! | `budget.rs` | token buckets: how often we may call, and that reverts go first |
+//! | `environment.rs` | what is refused of the environment at the start |
 //! | `date.rs` | AWS's clock, from the `Date` of every reply |
+//! | `partition.rs` | the partition and the domain of a region |
+//! | `guard.rs` | a panic of the SDK is a failed call |
 //! | `errors.rs` | what kind of failure it is, in words without secrets |
 //! | `images.rs` | SDK record sets to images and back |
 //! | `zone_reads.rs` | reading groups in the fewest calls |
@@ -28,10 +31,13 @@ mod caller;
 mod cloudwatch;
 mod config;
 mod date;
+pub mod environment;
 mod errors;
+mod guard;
 mod images;
 mod jobs;
 mod metrics;
+mod partition;
 mod past;
 mod route53;
 mod series;

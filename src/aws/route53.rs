@@ -30,6 +30,7 @@ use super::errors::call_error;
 use super::errors::change_error;
 use super::errors::no_token;
 use super::errors::too_late;
+use super::guard::called;
 use super::images::sdk_change;
 use super::zone_reads::ZoneReader;
 use super::zone_reads::types_by_name;
@@ -239,7 +240,7 @@ impl Route53Dns {
             .customize()
             .config_override(once)
             .interceptor(dates.clone());
-        let reply = request.send().await.map_err(|error| {
+        let reply = called(request.send()).await.map_err(|error| {
             let failed = change_error(CHANGE, &error, groups);
             self.forget_if_gone(zone, &failed);
             failed
@@ -261,7 +262,7 @@ impl Route53Dns {
             return unread(&error);
         }
         let request = session.client.get_change().id(change.as_str());
-        match request.send().await {
+        match called(request.send()).await {
             Ok(reply) => match reply.change_info().map(|info| &info.status) {
                 Some(ChangeStatus::Insync) => ChangeReading::InSync,
                 Some(ChangeStatus::Pending) => ChangeReading::Pending,

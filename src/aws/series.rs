@@ -15,6 +15,7 @@ use super::config::READ_TIMEOUT;
 use super::errors::call_error;
 use super::errors::no_token;
 use super::errors::too_late;
+use super::guard::called;
 use super::metrics;
 use super::metrics::Answer;
 use super::metrics::Call;
@@ -126,7 +127,7 @@ impl CloudWatchSignals {
                 .end_time(sdk_time(minutes.until))
                 .scan_by(ScanBy::TimestampAscending)
                 .set_next_token(next_token);
-            let reply = request.send().await;
+            let reply = called(request.send()).await;
             let reply = reply.map_err(|error| call_error(METRICS, &error))?;
             answer.take(&reply);
             match reply.next_token {

@@ -16,8 +16,14 @@ use aws_types::service_config::ServiceConfigKey;
 use serde_json::Value;
 
 use super::config::AwsClients;
+use super::errors::bare_code;
+use super::errors::class_of_code;
+use super::errors::class_of_status;
+use super::errors::credentials_failure;
 use super::errors::presentable;
 use super::errors::unescaped;
+use super::guard::caught;
+use super::partition;
 use crate::engine::event::FailureClass;
 use crate::engine::plan::Account;
 use crate::ports::CallError;
@@ -128,14 +134,31 @@ impl Signed {
         let region = region.unwrap_or_else(|| super::config::GLOBAL_REGION.to_owned());
         let endpoint = match endpoint_of(&config, call.service) {
             Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-            None => format!("https://{}.{region}.{}", call.service, suffix(&region)),
+            None => {
+                let domain = partition::domain(&region).await;
+                let domain = domain.ok_or_else(|| {
+                    let message = format!("{region} is not the name of a region");
+                    refused(FailureClass::Permanent, message)
+                })?;
+                format!("https://{}.{region}.{domain}", call.service)
+            }
         };
         let provider = config.credentials_provider();
         let denied = |message: String| refused(FailureClass::Denied, message);
         let provider = provider.ok_or_else(|| denied("there are no credentials".to_owned()))?;
-        let credentials = provider.provide_credentials().await;
-        let credentials =
-            credentials.map_err(|error| denied(format!("no credentials: {error}")))?;
+        let credentials = caught(provider.provide_credentials()).await;
+        let credentials = credentials.ok_or_else(|| {
+            let message = "the AWS SDK failed while it fetched credentials".to_owned();
+            refused(FailureClass::NotSent, message)
+        })?;
+        let credentials = credentials.map_err(|error| {
+            let (class, message) = credentials_failure(&error);
+            if class == FailureClass::Transient {
+                // The call itself has not left.
+                return refused(FailureClass::NotSent, presentable(&message));
+            }
+            refused(class, presentable(&message))
+        })?;
         let identity: Identity = credentials.into();
         let body = call.body.text();
         let mut headers: Vec<(String, String)> = Vec::new();
@@ -165,6 +188,10 @@ impl Signed {
             };
             refused(class, failure.to_string())
         })?;
+        if answer.cut {
+            let message = "the reply is larger than 1 MiB, and was not read".to_owned();
+            return Err(refused(FailureClass::Transient, message));
+        }
         let value = match &call.body {
             Body::Json(_) => serde_json::from_str(&answer.body).unwrap_or(Value::Null),
             Body::Form(_) => query_answer(&answer.body),
@@ -230,15 +257,6 @@ fn endpoint_of(config: &SdkConfig, service: &str) -> Option<String> {
     own.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
-/// The domain of a region's partition. Source: AWS General Reference, "Regional endpoints".
-fn suffix(region: &str) -> &'static str {
-    if region.starts_with("cn-") {
-        "amazonaws.com.cn"
-    } else {
-        "amazonaws.com"
-    }
-}
-
 /// The answer of the Query protocol as far as it is needed: the code and the message of an error.
 fn query_answer(xml: &str) -> Value {
     let text = |tag: &str| {
@@ -261,9 +279,7 @@ fn failed(
         .or(body["code"].as_str())
         .or(error_type);
     // `com.amazonaws.events#ResourceNotFoundException`, or the name with an address behind it.
-    let code = named.unwrap_or_default();
-    let code = code.rsplit('#').next().unwrap_or_default();
-    let code = code.split(':').next().unwrap_or_default().to_owned();
+    let code = bare_code(named.unwrap_or_default());
     let said = body["message"].as_str().or(body["Message"].as_str());
     // What a service repeats of a request may hold a session token.
     let said = said.map(presentable);
@@ -272,34 +288,9 @@ fn failed(
         ("", said) => format!("status {status}: {}", said.unwrap_or("no message")),
         (code, said) => format!("{code}: {}", said.unwrap_or("no message")),
     };
-    let class = match (code.as_str(), status) {
-        (
-            "ThrottlingException"
-            | "Throttling"
-            | "TooManyRequestsException"
-            | "LimitExceededException",
-            _,
-        )
-        | (_, 429) => FailureClass::Throttled,
-        ("ConcurrentModificationException" | "ConflictException", _) => FailureClass::Conflict,
-        (
-            "AccessDeniedException"
-            | "AuthorizationError"
-            | "InvalidClientTokenId"
-            | "SignatureDoesNotMatch"
-            | "ExpiredToken"
-            | "ExpiredTokenException"
-            | "UnrecognizedClientException"
-            | "InvalidSignatureException"
-            | "MissingAuthenticationTokenException",
-            _,
-        )
-        | (_, 401 | 403) => FailureClass::Denied,
-        (_, 500..) => FailureClass::Transient,
-        _ => FailureClass::Permanent,
-    };
+    let class = class_of_code(&code).unwrap_or_else(|| class_of_status(Some(status)));
     let mut error = CallError::new(operation, class, message);
-    error.code = Some(code).filter(|code| !code.is_empty());
+    error.code = if code.is_empty() { None } else { Some(code) };
     error.status = Some(status);
     error
 }

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::errors::call_error;
+use super::guard::called;
 use super::images::group_name;
 use super::images::image;
 use super::route53::Session;
@@ -317,7 +318,7 @@ impl ZoneReader {
             .set_start_record_type(start.record_type.clone())
             .set_start_record_identifier(start.identifier.clone())
             .max_items(max_items);
-        let reply = request.send().await;
+        let reply = called(request.send()).await;
         let reply = reply.map_err(|error| call_error(LIST, &error))?;
         let next = reply.is_truncated.then(|| Cursor {
             name: reply.next_record_name.clone(),

@@ -3,6 +3,7 @@
 use aws_sdk_route53::types::HostedZone;
 
 use super::errors::call_error;
+use super::guard::called;
 use super::route53::Session;
 use crate::engine::event::FailureClass;
 use crate::engine::plan::ZoneRef;
@@ -61,7 +62,7 @@ pub(super) async fn by_id(
 ) -> Result<Zone, CallError> {
     session.token(BY_ID, urgency).await?;
     let request = session.client.get_hosted_zone().id(id.as_str());
-    let reply = request.send().await;
+    let reply = called(request.send()).await;
     let reply = reply.map_err(|error| call_error(BY_ID, &error))?;
     reply
         .hosted_zone()
@@ -80,7 +81,7 @@ async fn by_name(session: &Session, name: &DnsName) -> Result<Vec<Zone>, CallErr
             .list_hosted_zones_by_name()
             .dns_name(&start_name)
             .set_hosted_zone_id(start_id.take());
-        let reply = request.send().await;
+        let reply = called(request.send()).await;
         let reply = reply.map_err(|error| call_error(BY_NAME, &error))?;
         let mut same = reply.hosted_zones().iter().map(zone);
         let goes_on = same.all(|zone| {
@@ -174,7 +175,7 @@ async fn nearest(session: &Session, name: &DnsName) -> Vec<String> {
         return Vec::new();
     }
     let request = session.client.list_hosted_zones_by_name();
-    let Ok(reply) = request.dns_name(parent).send().await else {
+    let Ok(reply) = called(request.dns_name(parent).send()).await else {
         return Vec::new();
     };
     let mut scored: Vec<(f64, String)> = Vec::new();

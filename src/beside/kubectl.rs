@@ -77,6 +77,7 @@ pub(super) async fn look(place: &Place, name: &str) -> Result<HalfLook, CallErro
             catch_up: deadline.map(SignedDuration::from_secs),
         }),
         unfit,
+        over: None,
     })
 }
 

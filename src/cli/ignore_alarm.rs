@@ -38,7 +38,9 @@ pub fn run(context: &mut Context<'_>, args: &IgnoreAlarm) -> Result<Exit> {
 /// The alarm of the plan that is meant, by its name or as `NAME (REGION)`.
 fn find(state: &State, asked: &str) -> Result<AlarmId, Expected> {
     let all: Vec<&AlarmId> = state.plan().alarms().map(|gate| &gate.id).collect();
-    let fits = |alarm: &&&AlarmId| alarm.name == asked || alarm.to_string() == asked;
+    let fits = |alarm: &&&AlarmId| {
+        alarm.bare_name() == asked || alarm.name == asked || alarm.to_string() == asked
+    };
     let fitting: Vec<&&AlarmId> = all.iter().filter(fits).collect();
     let shown: Vec<String> = all.iter().map(ToString::to_string).collect();
     match fitting.as_slice() {

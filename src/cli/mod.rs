@@ -42,9 +42,11 @@ use clap::Parser;
 use args::{Cli, Command};
 use clock::SystemClock;
 use context::{Context, Terminal, block_on};
+use error::Expected;
 use exit::Exit;
 use output::{Output, Patience};
 
+use crate::aws::environment;
 use crate::engine::commands;
 use crate::engine::state::State;
 use crate::reach::attached;
@@ -122,7 +124,44 @@ fn not_parsed(error: &clap::Error) -> Exit {
     }
 }
 
+/// Makes sure that the environment can be used, before a command goes out to the network.
+fn prepare(command: &Command) -> Result<()> {
+    let goes_out = match command {
+        Command::Preview(_)
+        | Command::Backtest(_)
+        | Command::Run(_)
+        | Command::Approve(_)
+        | Command::Rollback(_)
+        | Command::NotifyTest(_) => true,
+        Command::Check(_)
+        | Command::Rehearse(_)
+        | Command::Status(_)
+        | Command::Pause(_)
+        | Command::Freeze(_)
+        | Command::Unfreeze(_)
+        | Command::Resume(_)
+        | Command::Retry(_)
+        | Command::SkipBake(_)
+        | Command::Amend(_)
+        | Command::AdoptDrift(_)
+        | Command::Abandon(_)
+        | Command::IgnoreAlarm(_)
+        | Command::History(_)
+        | Command::Schema(_)
+        | Command::Completions { .. }
+        | Command::Man => false,
+    };
+    if !goes_out {
+        return Ok(());
+    }
+    environment::prepare(&secrets::variable).map_err(|unfit| {
+        let remedy = unfit.remedy.clone();
+        Expected::usage(unfit.to_string(), Some(&remedy)).into()
+    })
+}
+
 fn dispatch(context: &mut Context<'_>, command: &Command, output: &Output) -> Result<Exit> {
+    prepare(command)?;
     match command {
         Command::Check(args) => check::run(context, args),
         Command::Preview(args) => preview::run(context, args),

@@ -17,6 +17,7 @@ use super::exit::Exit;
 use super::plans;
 use crate::aws::{Options, connect};
 use crate::controller::around_now;
+use crate::engine::account::Account;
 use crate::engine::around::{self, AliasTtls, AroundReading};
 use crate::engine::decide::{self, name_used};
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
@@ -217,19 +218,23 @@ impl Readings {
     async fn take(state: &State, dns: &dyn Dns, signals: &dyn Signals, now: Timestamp) -> Self {
         let plan = state.plan();
         let (mut groups, mut around) = (Vec::new(), Vec::new());
-        for group in &plan.records {
-            let (reading, zone_id, surroundings) = read_group(plan, group, dns, now).await;
+        for (index, group) in plan.records.iter().enumerate() {
+            let account = plan.account_of_group(index);
+            let (reading, zone_id, surroundings) = read_group(account, group, dns, now).await;
             groups.push((reading, zone_id));
             around.push(surroundings);
         }
-        let account = &plan.aws.account;
-        let alarms: BTreeSet<AlarmId> = plan.alarms().map(|gate| gate.id.clone()).collect();
+        let (mut readings, mut spans) = (BTreeMap::new(), BTreeMap::new());
+        for (account, wanted) in plan.alarms_by_account() {
+            readings.extend(signals.read_alarms(&account, &wanted).await);
+            spans.extend(signals.alarm_spans(&account, &wanted).await);
+        }
         Self {
             groups,
             around,
-            alarms: signals.read_alarms(account, &alarms).await,
+            alarms: readings,
             series: read_series(state, signals, now).await,
-            spans: signals.alarm_spans(account, &alarms).await,
+            spans,
             denied: probe(plan, dns, signals, now).await,
             credentials_expire_at: signals.credentials_expire_at().await,
         }
@@ -345,19 +350,22 @@ fn standing(state: &State) -> Option<Standing> {
 
 /// Reads the series that a round would read, and more of them: the last hour.
 async fn read_series(state: &State, signals: &dyn Signals, now: Timestamp) -> Series {
-    let mut series = wanted(state, now);
-    if series.is_empty() {
-        return Series::new();
-    }
-    for minutes in series.values_mut() {
-        let from = minutes.until.checked_sub(METRICS_OVER);
-        *minutes = Minutes {
-            from: minutes.from.min(from.unwrap_or(minutes.from)),
+    let mut by_account: BTreeMap<Account, BTreeMap<Query, Minutes>> = BTreeMap::new();
+    for (query, minutes) in wanted(state, now) {
+        let hour = minutes.until.checked_sub(METRICS_OVER);
+        let minutes = Minutes {
+            from: minutes.from.min(hour.unwrap_or(minutes.from)),
             until: minutes.until,
         };
+        let account = state.plan().account_of_series(&query).clone();
+        let of_account = by_account.entry(account).or_default();
+        of_account.insert(query, minutes);
     }
-    let account = &state.plan().aws.account;
-    signals.read_series(account, &series).await
+    let mut series = Series::new();
+    for (account, wanted) in by_account {
+        series.extend(signals.read_series(&account, &wanted).await);
+    }
+    series
 }
 
 /// Asks for what is needed only later: how far a change has come, and when an alarm changed its state.
@@ -367,15 +375,22 @@ async fn probe(
     signals: &dyn Signals,
     now: Timestamp,
 ) -> Vec<HoldReason> {
-    let account = &plan.aws.account;
     let mut denied = Vec::new();
     let change = ChangeId::from(NO_CHANGE);
-    if let ChangeReading::Denied(message) = dns.change_status(account, &change).await {
-        denied.push(decide::denied_hold(decide::GET_CHANGE, &message));
+    let mut accounts = BTreeSet::new();
+    for index in 0..plan.records.len() {
+        let account = plan.account_of_group(index);
+        if !accounts.insert(account) {
+            continue;
+        }
+        if let ChangeReading::Denied(message) = dns.change_status(account, &change).await {
+            denied.push(decide::denied_hold(decide::GET_CHANGE, &message));
+        }
     }
-    let mut regions = BTreeSet::new();
+    let mut places = BTreeSet::new();
     for gate in plan.alarms() {
-        if !regions.insert(gate.id.region.clone()) {
+        let account = plan.account_of(&gate.id);
+        if !places.insert((account, gate.id.region.clone())) {
             continue;
         }
         let history = signals.alarm_history(account, &gate.id, now).await;
@@ -387,12 +402,11 @@ async fn probe(
 }
 
 async fn read_group(
-    plan: &Plan,
+    account: &Account,
     group: &Group,
     dns: &dyn Dns,
     now: Timestamp,
 ) -> (GroupReading, Option<ZoneId>, AroundReading) {
-    let account = &plan.aws.account;
     let zone = match dns.find_zone(account, &group.zone).await {
         Ok(zone) => zone,
         Err(error) => return (unreadable(&error, now), None, AroundReading::NotRead),

@@ -38,7 +38,7 @@ impl Controller {
             }
             let place = self.book.state(name).and_then(|state| {
                 let zone = self.memory.zone_of(state, 0)?;
-                Some((&state.plan().aws.account, zone))
+                Some((state.plan().account_of_group(0), zone))
             });
             if let Some(place) = place {
                 let read_at = self.notes.get(name).and_then(|note| note.groups_read_at);

@@ -14,36 +14,42 @@ use crate::engine::record::GroupImage;
 use crate::engine::units::{ChangeId, CutoverName, WriteId, ZoneId};
 use crate::ports::{Dns, Journal};
 
+/// A group that Route 53 has not accepted yet.
+struct Unsent {
+    account: Account,
+    image: GroupImage,
+    why: Option<String>,
+}
+
 /// Groups that are to be written as they are stored, until Route 53 has accepted each.
 pub struct Emergency {
-    account: Account,
     performer: Performer,
     /// What Route 53 has not accepted yet, and what it said of it last. Each group stands for itself, so that one bad
     /// record holds nobody back.
-    left: BTreeMap<CutoverName, (GroupImage, Option<String>)>,
+    left: BTreeMap<CutoverName, Unsent>,
     accepted: BTreeMap<ZoneId, BTreeSet<ChangeId>>,
     done: usize,
 }
 
 impl Emergency {
-    /// Nothing is sent yet. The journal is never written: a write of this kind needs none, and the writers want one.
+    /// Takes each group with the account of its zone. Nothing is sent yet. The journal is never written: a write of this kind needs none, and the writers want one.
     pub fn new(
         dns: Arc<dyn Dns>,
         journal: Arc<dyn Journal>,
-        account: Account,
-        images: Vec<GroupImage>,
+        images: Vec<(Account, GroupImage)>,
     ) -> Self {
-        let label = |image: &GroupImage| {
-            let (name, kind) = (&image.old.name, &image.old.record_type);
-            CutoverName::from(format!("{name} {kind} of {}", image.zone))
-        };
-        let left = images
-            .into_iter()
-            .map(|image| (label(&image), (image, None)));
+        let mut left = BTreeMap::new();
+        for (account, image) in images {
+            let unsent = Unsent {
+                account,
+                image,
+                why: None,
+            };
+            left.insert(label(&unsent.image), unsent);
+        }
         Self {
-            account,
             performer: Performer::new(dns, journal),
-            left: left.collect(),
+            left,
             accepted: BTreeMap::new(),
             done: 0,
         }
@@ -64,10 +70,11 @@ impl Emergency {
             }],
             send_by: None,
         };
-        for (name, (image, _)) in &self.left {
-            let account = &self.account;
+        for (name, unsent) in &self.left {
+            let order = order(&unsent.image);
+            let account_of = |_| unsent.account.clone();
             self.performer
-                .perform(name, account, &order(image), 0, name.as_str(), now);
+                .perform(name, account_of, &order, 0, name.as_str(), now);
         }
         while !self.performer.is_idle() {
             let outcome = self.performer.next().await;
@@ -80,8 +87,8 @@ impl Emergency {
                     self.done += 1;
                 }
                 Event::WeightChangeFailed { message, .. } => {
-                    if let Some((_, why)) = self.left.get_mut(&outcome.cutover) {
-                        *why = Some(message);
+                    if let Some(unsent) = self.left.get_mut(&outcome.cutover) {
+                        unsent.why = Some(message);
                     }
                 }
                 // The writers report nothing else.
@@ -103,9 +110,15 @@ impl Emergency {
 
     /// What is not accepted, and why.
     pub fn left(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.left.iter().map(|(name, (_, why))| {
-            let why = why.as_deref().unwrap_or("it was not answered");
+        self.left.iter().map(|(name, unsent)| {
+            let why = unsent.why.as_deref().unwrap_or("it was not answered");
             (name.as_str(), why)
         })
     }
+}
+
+/// How a group is named while it stands for itself.
+fn label(image: &GroupImage) -> CutoverName {
+    let (name, kind) = (&image.old.name, &image.old.record_type);
+    CutoverName::from(format!("{name} {kind} of {}", image.zone))
 }

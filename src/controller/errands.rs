@@ -17,7 +17,7 @@ use crate::engine::decide::{self, Errand, HookCall, JOB_WITHIN, TurnOrder};
 use crate::engine::event::{Event, FailureClass, JobFailure};
 use crate::engine::hold::RevertCause;
 use crate::engine::hooks::{HOOK_OUTPUT_CHARS, HookPoint};
-use crate::engine::jobs::{HalfId, HalfReading, JobHalf, JobSide};
+use crate::engine::jobs::{HalfId, HalfReading, JobHalf};
 use crate::engine::observation::Beside;
 use crate::engine::plan::AwsSettings;
 use crate::engine::state::State;
@@ -238,11 +238,8 @@ impl Errands {
             return;
         }
         self.looked_at.insert(state.name.clone(), now);
-        let halves = switch.jobs.iter().enumerate().flat_map(|(index, job)| {
-            let sides = [JobSide::Old, JobSide::New];
-            sides.map(|side| (HalfId::new(index, side), job.half(side).clone()))
-        });
-        let halves: Vec<(HalfId, JobHalf)> = halves.collect();
+        let halves = switch.halves().into_iter();
+        let halves: Vec<(HalfId, JobHalf)> = halves.map(|(id, half)| (id, half.clone())).collect();
         let (jobs, clock) = (Arc::clone(&self.jobs), Arc::clone(&self.clock));
         let (aws, name) = (state.plan().aws.clone(), state.name.clone());
         let sender = self.sender.clone();

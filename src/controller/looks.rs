@@ -49,9 +49,9 @@ impl AlarmReads {
     fn begin(eyes: &Eyes, states: &[&State]) -> Self {
         let mut wanted: BTreeMap<Account, BTreeSet<AlarmId>> = BTreeMap::new();
         for state in states {
-            let alarms = state.plan().alarms().map(|gate| gate.id.clone());
-            let account = state.plan().aws.account.clone();
-            wanted.entry(account).or_default().extend(alarms);
+            for (account, alarms) in state.plan().alarms_by_account() {
+                wanted.entry(account).or_default().extend(alarms);
+            }
         }
         let (told, pages) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
@@ -123,12 +123,15 @@ fn is_red(reading: &AlarmReading) -> bool {
 
 /// What has arrived of a cutover's alarms.
 fn alarms_of(arrived: &Alarms, state: &State) -> BTreeMap<AlarmId, AlarmReading> {
-    let Some(arrived) = arrived.get(&state.plan().aws.account) else {
-        return BTreeMap::new();
-    };
-    let reading = |id: &AlarmId| Some((id.clone(), arrived.get(id)?.clone()));
-    let alarms = state.plan().alarms();
-    alarms.filter_map(|gate| reading(&gate.id)).collect()
+    let plan = state.plan();
+    let mut alarms = BTreeMap::new();
+    for gate in plan.alarms() {
+        let of_account = arrived.get(plan.account_of(&gate.id));
+        if let Some(reading) = of_account.and_then(|arrived| arrived.get(&gate.id)) {
+            alarms.insert(gate.id.clone(), reading.clone());
+        }
+    }
+    alarms
 }
 
 impl Controller {
@@ -222,9 +225,11 @@ impl Controller {
         let now = self.now();
         let mut turned = Seen::new();
         for state in self.unfinished(names) {
-            let account = &state.plan().aws.account;
-            let mut ids = state.plan().gates.alarms.iter().map(|gate| gate.id.clone());
-            let concerns = ids.any(|id| red.contains(&(account.clone(), id)));
+            let plan = state.plan();
+            let concerns = plan.gates.alarms.iter().any(|gate| {
+                let account = plan.account_of(&gate.id).clone();
+                red.contains(&(account, gate.id.clone()))
+            });
             if !concerns
                 || answered.contains(&state.name)
                 || !state.plan().gates.measures.is_empty()

@@ -12,7 +12,7 @@ use super::surveys::{self, Place, Surveys, Wanted};
 use crate::engine::around::AroundReading;
 use crate::engine::event::FailureClass;
 use crate::engine::observation::{ChangeReading, GroupReading, HistoryReading, Observation};
-use crate::engine::plan::{Account, Group, ZoneRef};
+use crate::engine::plan::{Account, ZoneRef};
 use crate::engine::record::GroupName;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{ChangeId, CutoverName, ZoneId};
@@ -53,7 +53,8 @@ pub(super) async fn histories(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
                 continue;
             }
             let signals = Arc::clone(&eyes.signals);
-            let (account, alarm) = (state.plan().aws.account.clone(), alarm.clone());
+            let account = state.plan().account_of(alarm).clone();
+            let alarm = alarm.clone();
             let name = state.name.clone();
             tasks.spawn(async move {
                 let read = signals.alarm_history(&account, &alarm, first_write);
@@ -78,13 +79,16 @@ pub(super) async fn histories(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
 }
 
 /// The changes of a settling cutover that are not known to be everywhere.
-fn pending(state: &State) -> impl Iterator<Item = &ChangeId> {
-    let settling = state.phase == Phase::Settling;
-    let pending = state
-        .changes
-        .iter()
-        .filter(|(_, change)| change.in_sync_at.is_none());
-    pending.filter(move |_| settling).map(|(id, _)| id)
+fn pending(state: &State) -> Vec<(&ChangeId, &Account)> {
+    let mut pending = Vec::new();
+    if state.phase == Phase::Settling {
+        for (id, change) in &state.changes {
+            if change.in_sync_at.is_none() {
+                pending.push((id, state.account_of(change)));
+            }
+        }
+    }
+    pending
 }
 
 /// The changes of settling cutovers, on their way here: each asked for once, however many cutovers were in its batch.
@@ -94,8 +98,9 @@ impl ChangesRead {
     pub(super) fn begin(eyes: &Eyes, states: &[&State]) -> Self {
         let mut wanted = BTreeSet::new();
         for state in states {
-            let account = &state.plan().aws.account;
-            wanted.extend(pending(state).map(|id| (account.clone(), id.clone())));
+            for (id, account) in pending(state) {
+                wanted.insert((account.clone(), id.clone()));
+            }
         }
         let mut tasks = JoinSet::new();
         for (account, id) in wanted {
@@ -124,11 +129,10 @@ pub(super) fn take_changes(
     seen: &mut Seen,
 ) {
     for state in states {
-        let account = &state.plan().aws.account;
         let Some(observation) = seen.get_mut(&state.name) else {
             continue;
         };
-        for id in pending(state) {
+        for (id, account) in pending(state) {
             if let Some(reading) = readings.get(&(account.clone(), id.clone())) {
                 observation.changes.insert(id.clone(), reading.clone());
             }
@@ -153,7 +157,7 @@ impl Memory {
             let urgency = urgency(state);
             for (index, group) in state.plan().records.iter().enumerate() {
                 if let Some(zone) = self.zone_of(state, index) {
-                    let place = (state.plan().aws.account.clone(), zone);
+                    let place = (state.plan().account_of_group(index).clone(), zone);
                     let entry = wanted.entry(place).or_insert((BTreeSet::new(), urgency));
                     entry.0.insert(group.name.clone());
                     entry.1 = entry.1.min(urgency);
@@ -179,11 +183,11 @@ impl Memory {
             if !surveys::wants(state) {
                 continue;
             }
-            let account = &state.plan().aws.account;
             for (index, group) in state.plan().records.iter().enumerate() {
                 let Some(zone) = self.zone_of(state, index) else {
                     continue;
                 };
+                let account = state.plan().account_of_group(index);
                 let found = self.zones.get(&(account.clone(), group.zone.clone()));
                 let entry = wanted.entry((account.clone(), zone));
                 let entry = entry.or_insert_with(|| Wanted {
@@ -199,18 +203,17 @@ impl Memory {
 
     /// What stands around a cutover's groups, as far as it is known.
     pub(super) fn around(&self, state: &State) -> Vec<AroundReading> {
-        let account = &state.plan().aws.account;
-        let reading = |(index, group): (usize, &Group)| match self.zone_of(state, index) {
-            Some(zone) => self.surveys.reading(&(account.clone(), zone), &group.name),
-            None => AroundReading::NotRead,
-        };
-        state
-            .plan()
-            .records
-            .iter()
-            .enumerate()
-            .map(reading)
-            .collect()
+        let mut around = Vec::new();
+        for (index, group) in state.plan().records.iter().enumerate() {
+            around.push(match self.zone_of(state, index) {
+                Some(zone) => {
+                    let account = state.plan().account_of_group(index).clone();
+                    self.surveys.reading(&(account, zone), &group.name)
+                }
+                None => AroundReading::NotRead,
+            });
+        }
+        around
     }
 
     /// Whether every zone of a cutover is known, so that nothing must be looked up before it is read.
@@ -220,12 +223,11 @@ impl Memory {
 
     /// Whether nothing that a cutover waits for is still being read.
     pub(super) fn has_arrived(&self, reads: &Reads, state: &State) -> bool {
-        let account = &state.plan().aws.account;
         let starts = state.phase == Phase::Waiting && surveys::wants(state);
         (0..state.plan().records.len())
-            .filter_map(|index| self.zone_of(state, index))
-            .all(|zone| {
-                let place = (account.clone(), zone);
+            .filter_map(|index| Some((index, self.zone_of(state, index)?)))
+            .all(|(index, zone)| {
+                let place = (state.plan().account_of_group(index).clone(), zone);
                 let looks = starts && reads.around_under_way.contains(&place);
                 !reads.under_way.contains(&place) && !looks
             })
@@ -246,7 +248,10 @@ impl Memory {
         }
         let group = state.plan().records.get(index)?;
         self.zones
-            .get(&(state.plan().aws.account.clone(), group.zone.clone()))
+            .get(&(
+                state.plan().account_of_group(index).clone(),
+                group.zone.clone(),
+            ))
             .map(|zone| zone.id.clone())
     }
 
@@ -255,7 +260,8 @@ impl Memory {
         for state in states {
             for (index, group) in state.plan().records.iter().enumerate() {
                 if self.zone_of(state, index).is_none() {
-                    unknown.insert((state.plan().aws.account.clone(), group.zone.clone()));
+                    let account = state.plan().account_of_group(index).clone();
+                    unknown.insert((account, group.zone.clone()));
                 }
             }
         }
@@ -289,7 +295,7 @@ impl Memory {
         let Some(group) = state.plan().records.get(index) else {
             return GroupReading::NotRead;
         };
-        let account = state.plan().aws.account.clone();
+        let account = state.plan().account_of_group(index).clone();
         let key = (state.name.clone(), index);
         let outcome = match self.zone_of(state, index) {
             None => Err(self

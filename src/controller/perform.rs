@@ -80,6 +80,8 @@ pub(super) struct Head {
     pub(super) seq: u64,
     /// How often somebody else has written to it. A step that was queued before is stale (RULES A1).
     pub(super) epoch: u64,
+    /// Whether a person has ended the cutover as it stands: nothing more is written, not even what is queued for its way back.
+    pub(super) abandoned: bool,
 }
 
 #[derive(Default)]
@@ -140,29 +142,35 @@ impl Performer {
         heads.entry(cutover.clone()).or_default().epoch += 1;
     }
 
+    /// Tells the writers that a person has ended a cutover as it stands.
+    pub(super) fn note_abandoned(&self, cutover: &CutoverName) {
+        let mut heads = lock(&self.shared.heads);
+        heads.entry(cutover.clone()).or_default().abandoned = true;
+    }
+
     /// How often somebody else has written to a stream.
     pub(super) fn epoch(&self, cutover: &CutoverName) -> u64 {
         self.shared.known(cutover).epoch
     }
 
-    /// Queues an order, split by zone.
+    /// Queues an order, split by zone. `account_of` says in which account the zone of a part's group is.
     pub(super) fn perform(
         &mut self,
         cutover: &CutoverName,
-        account: &Account,
+        account_of: impl Fn(usize) -> Account,
         order: &Order,
         epoch: u64,
         label: &str,
         now: Timestamp,
     ) {
-        let mut zones: BTreeMap<ZoneId, Vec<Part>> = BTreeMap::new();
+        let mut zones: BTreeMap<(Account, ZoneId), Vec<Part>> = BTreeMap::new();
         for part in &order.parts {
             zones
-                .entry(part.image.zone.clone())
+                .entry((account_of(part.group), part.image.zone.clone()))
                 .or_default()
                 .push(part.clone());
         }
-        for (zone, parts) in zones {
+        for (place, parts) in zones {
             let job = Job {
                 cutover: cutover.clone(),
                 write_id: order.write_id.clone(),
@@ -176,7 +184,7 @@ impl Performer {
                 throttled: 0,
             };
             *self.under_way.entry(cutover.clone()).or_default() += job.parts.len();
-            self.enqueue((account.clone(), zone), job);
+            self.enqueue(place, job);
         }
     }
 

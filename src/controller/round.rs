@@ -102,6 +102,10 @@ impl Controller {
     pub(super) fn note_strangers(&mut self) {
         for name in self.book.take_strangers() {
             self.performer.note_foreign(&name);
+            let state = self.book.state(&name);
+            if state.is_some_and(|state| state.phase == Phase::Abandoned) {
+                self.performer.note_abandoned(&name);
+            }
             self.note_head(&name);
         }
         for name in self.book.take_damaged() {

@@ -32,12 +32,9 @@ impl SeriesMemory {
     pub(super) fn begin(&self, eyes: &Eyes, states: &[&State], now: Timestamp) -> SeriesRead {
         let mut all: BTreeMap<Account, BTreeMap<Query, Minutes>> = BTreeMap::new();
         for state in states {
-            let series = wanted(state, now);
-            if series.is_empty() {
-                continue;
-            }
-            let known = all.entry(state.plan().aws.account.clone()).or_default();
-            for (query, minutes) in series {
+            for (query, minutes) in wanted(state, now) {
+                let account = state.plan().account_of_series(&query).clone();
+                let known = all.entry(account).or_default();
                 let both = known.get(&query).map_or(minutes, |other| Minutes {
                     from: minutes.from.min(other.from),
                     until: minutes.until.max(other.until),
@@ -74,7 +71,8 @@ impl SeriesMemory {
                 continue;
             };
             for query in wanted(state, now).into_keys() {
-                let key = (state.plan().aws.account.clone(), query);
+                let account = state.plan().account_of_series(&query).clone();
+                let key = (account, query);
                 if let Some((_, reading)) = self.read.get(&key) {
                     observation.series.insert(key.1, reading.clone());
                 }

@@ -333,9 +333,9 @@ impl Controller {
                     format!("{name} step {} #{}", state.step, state.seq)
                 }
             };
-            let account = state.plan().aws.account.clone();
+            let account_of = |group| state.plan().account_of_group(group).clone();
             self.performer
-                .perform(&name, &account, &order, epoch, &label, now);
+                .perform(&name, account_of, &order, epoch, &label, now);
         }
     }
 }

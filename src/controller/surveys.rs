@@ -254,10 +254,13 @@ impl Warnings {
         let mut fresh: BTreeMap<Account, Vec<(CutoverName, Arc<Plan>)>> = BTreeMap::new();
         for state in states {
             let waits = state.phase == Phase::Waiting && !state.has_started();
-            let (account, plan) = (&state.plan().aws.account, state.plan());
-            if waits && plan.alarms().next().is_some() && self.asked.insert(state.name.clone()) {
-                let plan = (state.name.clone(), Arc::new(plan.clone()));
-                fresh.entry(account.clone()).or_default().push(plan);
+            if !waits || !self.asked.insert(state.name.clone()) {
+                continue;
+            }
+            let plan = Arc::new(state.plan().clone());
+            for account in plan.alarms_by_account().into_keys() {
+                let plan = (state.name.clone(), Arc::clone(&plan));
+                fresh.entry(account).or_default().push(plan);
             }
         }
         for (account, plans) in fresh {

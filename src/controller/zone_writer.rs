@@ -110,6 +110,9 @@ impl Writer {
     }
 
     async fn stale(&self, job: &Job) -> Option<&'static str> {
+        if self.shared.known(&job.cutover).abandoned {
+            return Some("the cutover was abandoned");
+        }
         if job.purpose == Purpose::Revert {
             return None;
         }

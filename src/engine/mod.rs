@@ -2,6 +2,7 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod account;
 pub mod around;
 pub mod backtest;
 pub mod calendar;

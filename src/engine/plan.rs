@@ -1,12 +1,13 @@
 //! A validated plan: what `plan_file` makes of the YAML, and what the journal keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+pub use super::account::Account;
 use super::evidence::gate::{GateId, GateKind};
-use super::evidence::plan::Measures;
+use super::evidence::plan::{Measures, Query};
 use super::hooks::Hook;
 use super::jobs::JobSwitch;
 use super::record::GroupName;
@@ -62,18 +63,9 @@ pub struct AwsSettings {
     /// The account, by the role that is assumed in it.
     #[serde(default, skip_serializing_if = "Account::is_ambient")]
     pub account: Account,
-}
-
-/// The credentials that a call is made with: the environment's own, or a role assumed with them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Account(pub Option<String>);
-
-impl Account {
-    /// Whether these are the environment's own credentials.
-    pub fn is_ambient(&self) -> bool {
-        self.0.is_none()
-    }
+    /// Other accounts in which alarms are read, by their numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<String, Account>,
 }
 
 /// How the plan names its hosted zone.
@@ -98,6 +90,9 @@ pub struct Group {
     pub old: String,
     /// The new cluster's set identifier.
     pub new: String,
+    /// The account that the hosted zone is in, where that is not the plan's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
 }
 
 /// One step of the ladder.
@@ -229,6 +224,38 @@ impl Plan {
     pub fn step_of(&self, share: Share) -> Option<u16> {
         let index = self.steps.iter().position(|step| step.share == share)?;
         u16::try_from(index + 1).ok()
+    }
+
+    /// The account that a group's hosted zone is in. The plan's own for a group that the plan does not have.
+    pub fn account_of_group(&self, index: usize) -> &Account {
+        let group = self.records.get(index);
+        let other = group.and_then(|group| group.account.as_ref());
+        other.unwrap_or(&self.aws.account)
+    }
+
+    /// The account that an alarm is read in.
+    pub fn account_of(&self, alarm: &AlarmId) -> &Account {
+        let other = alarm.account_number();
+        let other = other.and_then(|number| self.aws.others.get(number));
+        other.unwrap_or(&self.aws.account)
+    }
+
+    /// The account that a series is read in.
+    pub fn account_of_series<'a>(&'a self, query: &'a Query) -> &'a Account {
+        query.account.as_ref().unwrap_or(&self.aws.account)
+    }
+
+    /// All alarms that are watched, by the account that they are read in.
+    pub fn alarms_by_account(&self) -> BTreeMap<Account, BTreeSet<AlarmId>> {
+        let mut by_account: BTreeMap<Account, BTreeSet<AlarmId>> = BTreeMap::new();
+        for gate in self.alarms() {
+            let account = self.account_of(&gate.id).clone();
+            by_account
+                .entry(account)
+                .or_default()
+                .insert(gate.id.clone());
+        }
+        by_account
     }
 
     /// All alarms that are watched, gates first.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::account::Account;
 use super::around::AliasTtls;
 use super::drifted::Astray;
 use super::event::{Envelope, Event, FailureClass, RevertMode, Target};
@@ -369,6 +370,22 @@ impl State {
     /// The plan in force.
     pub fn plan(&self) -> &Plan {
         &self.source.plan
+    }
+
+    /// The account that a change was sent in.
+    pub fn account_of(&self, change: &Change) -> &Account {
+        let group = change.groups.first().copied().unwrap_or_default();
+        self.plan().account_of_group(group)
+    }
+
+    /// The images to go back to, each with the account of its zone. Nothing before the first intent.
+    pub fn way_back(&self) -> Vec<(Account, GroupImage)> {
+        let mut images = Vec::new();
+        for (index, image) in self.baseline.iter().flatten().enumerate() {
+            let account = self.plan().account_of_group(index).clone();
+            images.push((account, image.clone()));
+        }
+        images
     }
 
     /// What somebody else made of this cutover's groups since they were last verified.

@@ -366,16 +366,57 @@ pub struct AlarmId {
     /// The region; none means the region of the plan, or of the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// The alarm's name, exactly as CloudWatch has it (case counts).
+    /// The alarm's name, exactly as CloudWatch has it (case counts). Of an alarm in another account than the plan's, its
+    /// ARN, so that two accounts may have alarms of one name.
     pub name: String,
+}
+
+impl AlarmId {
+    /// An alarm of another account than the plan's.
+    pub fn in_account(number: &str, region: Option<&str>, name: &str) -> Self {
+        let place = region.unwrap_or_default();
+        Self {
+            region: region.map(str::to_owned),
+            name: format!("arn:aws:cloudwatch:{place}:{number}:alarm:{name}"),
+        }
+    }
+
+    /// The name that CloudWatch knows in the alarm's account.
+    pub fn bare_name(&self) -> &str {
+        in_another_account(&self.name).map_or(&self.name, |(_, name)| name)
+    }
+
+    /// The number of the account, if it is not the plan's.
+    pub fn account_number(&self) -> Option<&str> {
+        in_another_account(&self.name).map(|(number, _)| number)
+    }
+}
+
+/// The account's number and the bare name, of an alarm that is named by its ARN.
+pub(crate) fn in_another_account(name: &str) -> Option<(&str, &str)> {
+    let (head, bare) = name.split_once(":alarm:")?;
+    let mut parts = head.strip_prefix("arn:")?.split(':');
+    let number = parts.nth(3)?;
+    if number.is_empty() {
+        None
+    } else {
+        Some((number, bare))
+    }
+}
+
+/// An alarm's name for people, with its account if that is not the plan's, and its region if there is one.
+pub(crate) fn shown_alarm(name: &str, region: Option<&str>) -> String {
+    match (in_another_account(name), region) {
+        (Some((number, bare)), Some(region)) => format!("{bare} ({number}, {region})"),
+        (Some((number, bare)), None) => format!("{bare} ({number})"),
+        (None, Some(region)) => format!("{name} ({region})"),
+        (None, None) => name.to_owned(),
+    }
 }
 
 impl fmt::Display for AlarmId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.region {
-            Some(region) => write!(f, "{} ({region})", self.name),
-            None => f.write_str(&self.name),
-        }
+        f.write_str(&shown_alarm(&self.name, self.region.as_deref()))
     }
 }
 

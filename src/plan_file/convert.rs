@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use crate::engine::plan::Account;
+use crate::engine::account::Account;
 use crate::engine::plan::AlarmGate;
 use crate::engine::plan::AwsSettings;
 use crate::engine::plan::BAKE_DAYS_MAX;
@@ -18,6 +18,8 @@ use crate::engine::plan::Plan;
 use crate::engine::units::AlarmId;
 use crate::engine::units::CutoverName;
 
+use super::accounts;
+use super::accounts::NamedAlarm;
 use super::channels;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
@@ -63,7 +65,7 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
         fleet_keys::after(after, name.as_ref(), sink)
     });
     let aws = raw.aws.and_then(|aws| aws.value);
-    let aws = aws.map_or_else(AwsSettings::default, |aws| aws_settings(aws, sink));
+    let mut aws = aws.map_or_else(AwsSettings::default, |aws| aws_settings(aws, sink));
     let records = raw
         .records
         .and_then(|records| records::convert(records, sink));
@@ -73,7 +75,7 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
     let steps = raw.steps.and_then(|steps| steps::convert(steps, sink));
     let gates = raw.gates.and_then(|gates| {
         let span = gates.span;
-        convert_gates(gates.value?, &span, aws.region.as_deref(), sink)
+        convert_gates(gates.value?, &span, &mut aws, sink)
     });
     let windows = raw
         .windows
@@ -151,19 +153,24 @@ fn require_keys(raw: &RawPlan, span: &Span, sink: &mut Sink<'_>) {
 }
 
 fn aws_settings(raw: RawAws, sink: &mut Sink<'_>) -> AwsSettings {
+    let region = shaped(raw.region, shapes::region, sink);
+    let role_arn = shaped(raw.role_arn, shapes::role_arn, sink);
+    let external_id = shaped(raw.external_id, shapes::external_id, sink);
+    let account = Account::new(role_arn, external_id, region.as_deref());
     AwsSettings {
-        region: shaped(raw.region, shapes::region, sink),
-        account: Account(shaped(raw.role_arn, shapes::role_arn, sink)),
+        region,
+        account,
+        others: BTreeMap::new(),
     }
 }
 
 fn convert_gates(
     mut raw: RawGates,
     span: &Span,
-    region: Option<&str>,
+    aws: &mut AwsSettings,
     sink: &mut Sink<'_>,
 ) -> Option<Gates> {
-    let measures = measures::convert(&mut raw, region, sink);
+    let measures = measures::convert(&mut raw, aws.region.as_deref(), sink);
     let mut seen = BTreeMap::new();
     let none_listed = |alarms: &At<Vec<_>>| alarms.value.as_ref().is_some_and(Vec::is_empty);
     if raw.alarms.as_ref().is_none_or(none_listed) {
@@ -171,11 +178,12 @@ fn convert_gates(
         no_alarms(place, sink);
     }
     let alarms = raw.alarms.map_or_else(Vec::new, |alarms| {
-        convert_alarms(alarms, "alarms", region, &mut seen, sink)
+        convert_alarms(alarms, "alarms", aws, &mut seen, sink)
     });
     let fallback_alarms = raw.fallback_alarms.map_or_else(Vec::new, |alarms| {
-        convert_alarms(alarms, "fallback_alarms", region, &mut seen, sink)
+        convert_alarms(alarms, "fallback_alarms", aws, &mut seen, sink)
     });
+    accounts::require_roles(&seen, aws, sink);
     let unknown_for = raw
         .unknown_for
         .map_or(Some(UNKNOWN_FOR_DEFAULT), |unknown_for| {
@@ -205,7 +213,7 @@ type Seen = BTreeMap<AlarmId, (Span, &'static str)>;
 fn convert_alarms(
     alarms: At<Vec<At<AlarmEntry>>>,
     key: &'static str,
-    region: Option<&str>,
+    aws: &mut AwsSettings,
     seen: &mut Seen,
     sink: &mut Sink<'_>,
 ) -> Vec<AlarmGate> {
@@ -214,7 +222,7 @@ fn convert_alarms(
         let span = entry.span;
         let Some(gate) = entry
             .value
-            .and_then(|raw| convert_alarm(raw, &span, region, sink))
+            .and_then(|raw| convert_alarm(raw, &span, aws, sink))
         else {
             continue;
         };
@@ -243,20 +251,25 @@ fn convert_alarms(
 fn convert_alarm(
     raw: AlarmEntry,
     span: &Span,
-    region: Option<&str>,
+    aws: &mut AwsSettings,
     sink: &mut Sink<'_>,
 ) -> Option<AlarmGate> {
     let name = require_in(raw.name, "name", "this alarm", span, sink)
         .and_then(|name| shaped(Some(name), shapes::alarm_name, sink));
+    let role_arn = shaped(raw.role_arn, shapes::role_arn, sink);
+    let external_id = shaped(raw.external_id, shapes::external_id, sink);
     let own_region = shaped(raw.region, shapes::region, sink);
     let no_data = match raw.no_data.and_then(|no_data| no_data.value) {
         Some(RawNoData::Pass) => NoData::Pass,
         Some(RawNoData::Hold) | None => NoData::Hold,
     };
-    let id = AlarmId {
-        region: own_region.or_else(|| region.map(str::to_owned)),
+    let named = NamedAlarm {
         name: name?,
+        region: own_region.or_else(|| aws.region.clone()),
+        role_arn,
+        external_id,
     };
+    let id = accounts::alarm_id(named, aws, span, sink)?;
     Some(AlarmGate { id, no_data })
 }
 

@@ -228,6 +228,7 @@ pub(super) fn math(
     }
     Some(Query::from(Series {
         region: side.region.clone(),
+        account: side.account.clone(),
         expression: Some(text.clone()),
         inputs: metrics,
         period_mins,

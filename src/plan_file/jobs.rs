@@ -28,6 +28,7 @@ use super::raw_beside::RawHalf;
 use super::raw_beside::RawJob;
 use super::raw_beside::RawJobs;
 use super::read::At;
+use super::read::Several;
 use super::shapes;
 
 /// What counts where the plan does not say.
@@ -86,24 +87,12 @@ fn list(jobs: At<Vec<At<RawJob>>>, region: Option<&str>, sink: &mut Sink<'_>) ->
         let help = "list at least one, or remove `jobs`: `- { name: nightly, old: { rule: nightly-eks }, new: { rule: nightly-ecs } }`";
         sink.error(&span, "no job is listed, so nothing would move", help);
     }
-    if let Some(first_too_many) = entries.get(JOBS_MAX) {
-        let message = format!("{} jobs are listed; {JOBS_MAX} are the most", entries.len());
-        sink.error(
-            &first_too_many.span,
-            message,
-            "make another plan for the rest",
-        );
-    }
     let (mut names, mut halves) = (BTreeMap::new(), BTreeMap::new());
     let mut converted = Vec::new();
     for At { span, value } in entries {
         let Some(raw) = value else {
             continue;
         };
-        let places = [
-            place(raw.old.as_ref(), &span),
-            place(raw.new.as_ref(), &span),
-        ];
         let Some(job) = job(raw, &span, sink) else {
             continue;
         };
@@ -116,23 +105,54 @@ fn list(jobs: At<Vec<At<RawJob>>>, region: Option<&str>, sink: &mut Sink<'_>) ->
                 (first, "first listed here"),
             );
         }
-        for (half, place) in [&job.old, &job.new].into_iter().zip(places) {
+        for (half, place) in job.old.iter().chain(&job.new) {
             let half = spelled_out(half, region);
             if let Some(first) = halves.get(&half) {
                 let message = "this is switched twice, and would be told to be on and off";
                 sink.conflict(
-                    &place,
+                    place,
                     message,
-                    "name what runs on the other side",
+                    "name each rule, schedule, CronJob or command once, on the side where it runs",
                     (first, "first named here"),
                 );
             }
-            halves.insert(half, place);
+            halves.insert(half, place.clone());
         }
-        names.insert(job.name.clone(), span);
-        converted.push(job);
+        names.insert(job.name.clone(), span.clone());
+        let before = converted.len();
+        converted.extend(in_pairs(job));
+        if before <= JOBS_MAX && converted.len() > JOBS_MAX {
+            let message =
+                format!("more than {JOBS_MAX} jobs are listed, each entry of a list counted");
+            sink.error(&span, message, "make another plan for the rest");
+        }
     }
     converted
+}
+
+/// A job as it is written: each side may be several.
+struct Listed {
+    name: String,
+    old: Vec<(JobHalf, Span)>,
+    new: Vec<(JobHalf, Span)>,
+}
+
+/// The job as the engine has it: one half a side, and a job of its own for each further entry of a list.
+fn in_pairs(listed: Listed) -> Vec<Job> {
+    let mut old = listed.old.into_iter().map(|(half, _)| half);
+    let mut new = listed.new.into_iter().map(|(half, _)| half);
+    let mut jobs = Vec::new();
+    loop {
+        let (old, new) = (old.next(), new.next());
+        if old.is_none() && new.is_none() {
+            return jobs;
+        }
+        let name = match jobs.len() {
+            0 => listed.name.clone(),
+            before => format!("{} ({})", listed.name, before + 1),
+        };
+        jobs.push(Job { name, old, new });
+    }
 }
 
 /// A half with all that counts where it says nothing, and without what says nothing of which one it is: two that are
@@ -171,19 +191,21 @@ fn spelled_out(half: &JobHalf, plans: Option<&str>) -> JobHalf {
     }
 }
 
-fn place<T>(part: Option<&At<T>>, whole: &Span) -> Span {
-    part.map_or_else(|| whole.clone(), |part| part.span.clone())
-}
-
-fn job(raw: RawJob, span: &Span, sink: &mut Sink<'_>) -> Option<Job> {
-    let given = [
-        ("name", raw.name.is_some()),
-        ("old", raw.old.is_some()),
-        ("new", raw.new.is_some()),
-    ];
+fn job(raw: RawJob, span: &Span, sink: &mut Sink<'_>) -> Option<Listed> {
     let help =
         "a job is `{ name: nightly, old: { rule: nightly-eks }, new: { schedule: nightly-ecs } }`";
-    require_all(&given, "this job", help, span, sink);
+    require_all(
+        &[("name", raw.name.is_some())],
+        "this job",
+        help,
+        span,
+        sink,
+    );
+    if raw.old.is_none() && raw.new.is_none() {
+        let message = "this job has neither `old` nor `new`, so nothing would be switched";
+        sink.error(span, message, help);
+        return None;
+    }
     let name = raw.name.and_then(|name| {
         let text = name.value?;
         if text.trim().is_empty() {
@@ -195,13 +217,35 @@ fn job(raw: RawJob, span: &Span, sink: &mut Sink<'_>) -> Option<Job> {
         }
         Some(text)
     });
-    let old = raw.old.and_then(|at| half(at.value?, &at.span, sink));
-    let new = raw.new.and_then(|at| half(at.value?, &at.span, sink));
-    Some(Job {
+    let old = side(raw.old, "old", sink);
+    let new = side(raw.new, "new", sink);
+    Some(Listed {
         name: name?,
         old: old?,
         new: new?,
     })
+}
+
+/// The entries of one side; empty if the job has none there.
+fn side(
+    several: Option<At<Several<RawHalf>>>,
+    key: &str,
+    sink: &mut Sink<'_>,
+) -> Option<Vec<(JobHalf, Span)>> {
+    let Some(At { span, value }) = several else {
+        return Some(Vec::new());
+    };
+    let Several(entries) = value?;
+    if entries.is_empty() {
+        let message = format!("`{key}` lists nothing");
+        sink.error(&span, message, "list at least one, or remove the key");
+        return None;
+    }
+    let mut halves = Vec::new();
+    for entry in entries {
+        halves.push((half(entry.value?, &entry.span, sink)?, entry.span));
+    }
+    Some(halves)
 }
 
 /// The keys that go with each kind.

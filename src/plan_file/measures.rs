@@ -16,6 +16,7 @@ use crate::engine::evidence::plan::TrafficGate;
 use crate::engine::evidence::plan::TrendGate;
 use crate::engine::evidence::sequential::Test;
 
+use super::accounts;
 use super::convert::duration;
 use super::convert::require_in;
 use super::convert::shaped;
@@ -148,6 +149,9 @@ fn side(raw: Option<At<RawSide>>, region: Option<&str>, sink: &mut Sink<'_>) -> 
         return side;
     };
     side.region = shaped(raw.region, shapes::region, sink).or(side.region);
+    let role_arn = shaped(raw.role_arn, shapes::role_arn, sink);
+    let external_id = shaped(raw.external_id, shapes::external_id, sink);
+    side.account = accounts::of_role(role_arn, external_id, side.region.as_deref(), &span, sink);
     let mut text = |value: Option<At<String>>, key: &str, place: &str, span: &Span| {
         require_in(value, key, place, span, sink).and_then(|at| at.value)
     };

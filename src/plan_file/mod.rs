@@ -10,6 +10,7 @@
 //! No stage stops at a mistake: each tells a sink what is wrong and goes on with what is left, so one run names
 //! everything. [`load()`] reads a file, [`parse`] a text, [`find()`] turns paths into files, [`schema()`] is for editors.
 
+mod accounts;
 mod channels;
 mod convert;
 mod diagnostics;

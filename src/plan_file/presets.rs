@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::engine::account::Account;
 use crate::engine::evidence::gate::Unit;
 use crate::engine::evidence::number::Number;
 use crate::engine::evidence::plan::Counted;
@@ -16,6 +17,8 @@ use crate::engine::evidence::plan::{Query, Series};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Side {
     pub(super) region: Option<String>,
+    /// The account of its metrics; none means the plan's.
+    pub(super) account: Option<Account>,
     pub(super) alb: Option<Alb>,
     /// A network load balancer, as in its ARN.
     pub(super) nlb: Option<String>,
@@ -149,6 +152,7 @@ impl Side {
             let named = |(id, metric): (&str, Metric)| (id.to_owned(), metric);
             return Some(Query::from(Series {
                 region: self.region.clone(),
+                account: self.account.clone(),
                 expression: Some("100 * used / reserved".to_owned()),
                 inputs: inputs.into_iter().map(named).collect(),
                 period_mins,
@@ -193,6 +197,7 @@ impl Side {
     pub(super) fn query(&self, metric: Metric, period_mins: u16) -> Query {
         Query::from(Series {
             region: self.region.clone(),
+            account: self.account.clone(),
             expression: None,
             inputs: BTreeMap::from([("m".to_owned(), metric)]),
             period_mins,

@@ -148,6 +148,8 @@ pub(super) struct RawAws {
     pub(super) region: Option<At<String>>,
     /// A role to assume, for example `arn:aws:iam::111111111111:role/cutover`.
     pub(super) role_arn: Option<At<String>>,
+    /// What the role's trust policy asks for as `sts:ExternalId`.
+    pub(super) external_id: Option<At<String>>,
 }
 
 /// One weighted group: two record sets of one name and type.
@@ -172,6 +174,10 @@ pub(super) struct RawRecord {
     /// The set identifier of the new cluster's record.
     #[schemars(required, length(min = 1, max = 128))]
     pub(super) new: Option<At<String>>,
+    /// A role to assume in the hosted zone's account, where that is not the plan's.
+    pub(super) role_arn: Option<At<String>>,
+    /// What that role's trust policy asks for as `sts:ExternalId`.
+    pub(super) external_id: Option<At<String>>,
 }
 
 /// One step: the new cluster's share, and how long it is watched there.
@@ -237,11 +243,15 @@ pub(super) struct RawGates {
 #[serde(deny_unknown_fields)]
 #[schemars(transform = super::schema::or_bare_text)]
 pub(super) struct AlarmEntry {
-    /// The alarm's name, exactly as CloudWatch has it.
-    #[schemars(required, length(min = 1, max = 255))]
+    /// The alarm's name, exactly as CloudWatch has it, or its ARN.
+    #[schemars(required, length(min = 1, max = 320))]
     pub(super) name: Option<At<String>>,
     /// Its region, where that is not the plan's.
     pub(super) region: Option<At<String>>,
+    /// A role to assume in the alarm's account, where that is not the plan's.
+    pub(super) role_arn: Option<At<String>>,
+    /// What that role's trust policy asks for as `sts:ExternalId`.
+    pub(super) external_id: Option<At<String>>,
     /// What INSUFFICIENT_DATA means once traffic has moved; by default `hold`.
     pub(super) no_data: Option<At<RawNoData>>,
 }

@@ -9,6 +9,7 @@ use super::raw::DurationText;
 use super::raw::RawChoice;
 use super::raw::ShareText;
 use super::read::At;
+use super::read::Several;
 
 /// Something of yours that is called at a moment of the cutover's life: a command or an HTTP request. At least once,
 /// always with the same idempotency key.
@@ -83,19 +84,17 @@ pub(super) struct RawJobs {
     pub(super) jobs: Option<At<Vec<At<RawJob>>>>,
 }
 
-/// One job: the same work on two sides.
+/// One job: the same work on two sides, or work that runs on one of them only.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawJob {
     /// What people call it.
     #[schemars(required, length(min = 1, max = 128))]
     pub(super) name: Option<At<String>>,
-    /// How it is switched on the old cluster.
-    #[schemars(required)]
-    pub(super) old: Option<At<RawHalf>>,
-    /// How it is switched on the new cluster.
-    #[schemars(required)]
-    pub(super) new: Option<At<RawHalf>>,
+    /// How it is switched on the old cluster; a list if it is several there. Without it, the job begins with the cutover.
+    pub(super) old: Option<At<Several<RawHalf>>>,
+    /// How it is switched on the new cluster; a list if it is several there. Without it, the job ends with the cutover.
+    pub(super) new: Option<At<Several<RawHalf>>>,
 }
 
 /// How a job is switched on one side: `rule`, `schedule`, `cron_job`, or the commands `off`, `on` and `state`.

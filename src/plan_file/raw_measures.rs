@@ -31,6 +31,10 @@ pub(super) struct RawSides {
 pub(super) struct RawSide {
     /// The region of its metrics, where that is not the plan's.
     pub(super) region: Option<At<String>>,
+    /// A role to assume in the account of its metrics, where that is not the plan's.
+    pub(super) role_arn: Option<At<String>>,
+    /// What that role's trust policy asks for as `sts:ExternalId`.
+    pub(super) external_id: Option<At<String>>,
     /// An Application Load Balancer: requests, errors, response times.
     pub(super) alb: Option<At<RawAlb>>,
     /// A Network Load Balancer: connections for requests, resets for errors.

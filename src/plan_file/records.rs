@@ -1,11 +1,13 @@
 //! The `records` of a plan.
 
+use crate::engine::account::Account;
 use crate::engine::plan::GROUPS_MAX;
 use crate::engine::plan::Group;
 use crate::engine::plan::ZoneRef;
 use crate::engine::record::GroupName;
 use crate::engine::units::DnsName;
 
+use super::accounts;
 use super::convert::accept;
 use super::convert::require_all;
 use super::convert::shaped;
@@ -35,7 +37,7 @@ pub(super) fn convert(records: At<Vec<At<RawRecord>>>, sink: &mut Sink<'_>) -> O
         );
         sink.error(&first_too_many.span, message, "split the plan into several");
     }
-    let mut groups = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
     let mut identities = Vec::<(Span, Identity)>::new();
     for record in records.into_iter().take(GROUPS_MAX) {
         let At { span, value } = record;
@@ -43,10 +45,12 @@ pub(super) fn convert(records: At<Vec<At<RawRecord>>>, sink: &mut Sink<'_>) -> O
             continue;
         };
         require_keys(&raw, &span, sink);
+        let account = account(&mut raw, &span, sink);
         let members = members(raw.old.take(), raw.new.take(), &span, sink);
         let Some((zone, name)) = identity(raw, &span, sink) else {
             continue;
         };
+        one_role_a_zone(&zone, account.as_ref(), &groups, &span, sink);
         compare(&(zone.clone(), name.clone()), &span, &identities, sink);
         identities.push((span, (zone.clone(), name.clone())));
         if let Some((old, new)) = members {
@@ -55,10 +59,34 @@ pub(super) fn convert(records: At<Vec<At<RawRecord>>>, sink: &mut Sink<'_>) -> O
                 name,
                 old,
                 new,
+                account,
             });
         }
     }
     Some(groups)
+}
+
+/// The account of the record's zone, if a role stands beside the record.
+fn account(raw: &mut RawRecord, span: &Span, sink: &mut Sink<'_>) -> Option<Account> {
+    let role_arn = shaped(raw.role_arn.take(), shapes::role_arn, sink);
+    let external_id = shaped(raw.external_id.take(), shapes::external_id, sink);
+    accounts::of_role(role_arn, external_id, None, span, sink)
+}
+
+/// Refuses two roles for records of one zone: they move in one change, and a change is sent by one role.
+fn one_role_a_zone(
+    zone: &ZoneRef,
+    account: Option<&Account>,
+    known: &[Group],
+    span: &Span,
+    sink: &mut Sink<'_>,
+) {
+    let of_zone = known.iter().find(|group| group.zone == *zone);
+    if of_zone.is_some_and(|group| group.account.as_ref() != account) {
+        let message = format!("two records of {} have different roles", zone.zone);
+        let help = "give all records of one zone the same `role_arn` and `external_id`";
+        sink.error(span, message, help);
+    }
 }
 
 /// What is unique about a group.

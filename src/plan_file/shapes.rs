@@ -211,15 +211,8 @@ pub(super) fn set_identifier(identifier: &str) -> Result<(), Complaint> {
 
 /// An alarm's name.
 pub(super) fn alarm_name(name: &str) -> Result<(), Complaint> {
-    if let Some((head, alarm)) = name.split_once(":alarm:") {
-        let region = head.split(':').nth(3).unwrap_or("");
-        let message = format!("{} is an ARN; alarms are listed by name", quote(name));
-        return Err((
-            message,
-            format!("write `{{ name: {alarm}, region: {region} }}`"),
-        ));
-    }
-    let characters = name.chars().count();
+    let bare = name.split_once(":alarm:").map_or(name, |(_, bare)| bare);
+    let characters = bare.chars().count();
     if characters == 0 || name.trim() != name {
         let help = "write the alarm's name, exactly as CloudWatch has it".to_owned();
         return Err((format!("{} is not the name of an alarm", quote(name)), help));
@@ -231,4 +224,18 @@ pub(super) fn alarm_name(name: &str) -> Result<(), Complaint> {
         return Err((message, "write the name that is in CloudWatch".to_owned()));
     }
     Ok(())
+}
+
+/// The longest external ID. Source: STS API Reference, `AssumeRole`: 2 to 1,224 characters.
+const EXTERNAL_ID_CHARS: std::ops::RangeInclusive<usize> = 2..=1_224;
+
+/// What a role's trust policy asks for.
+pub(super) fn external_id(text: &str) -> Result<(), Complaint> {
+    let character = |c: char| c.is_ascii_alphanumeric() || "_+=,.@:/-\\".contains(c);
+    if EXTERNAL_ID_CHARS.contains(&text.len()) && text.chars().all(character) {
+        return Ok(());
+    }
+    let message = format!("{} is not an external ID", quote(text));
+    let help = "write what the role's trust policy has under `sts:ExternalId`".to_owned();
+    Err((message, help))
 }

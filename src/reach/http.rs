@@ -2,17 +2,16 @@
 //! not followed.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
+
+use super::net;
 
 /// Until a connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,8 +41,10 @@ pub struct Answer {
     pub error_type: Option<String>,
     /// How long to wait before asking again, where the answer says so in seconds.
     pub retry_after: Option<Duration>,
-    /// What it carries.
+    /// What it carries, the first MiB of it.
     pub body: String,
+    /// Whether there was more than the body holds.
+    pub cut: bool,
 }
 
 /// Why there is no answer.
@@ -64,18 +65,20 @@ impl fmt::Display for Failure {
 
 /// Sends requests.
 #[derive(Debug, Clone)]
-pub struct Client(Arc<Connector>);
+pub struct Client(SharedHttpConnector);
 
 impl Default for Client {
     fn default() -> Self {
         let settings = HttpConnectorSettings::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .build();
-        let connector = Connector::builder()
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .connector_settings(settings)
-            .build();
-        Self(Arc::new(connector))
+        Self(SharedHttpConnector::new(net::connector(settings)))
+    }
+}
+
+impl From<SharedHttpConnector> for Client {
+    fn from(connector: SharedHttpConnector) -> Self {
+        Self(connector)
     }
 }
 
@@ -113,12 +116,13 @@ impl Client {
             let retry_after = answer.headers().get("retry-after");
             let retry_after = retry_after.and_then(|secs| secs.trim().parse().ok());
             let status = answer.status().as_u16();
-            let body = read(answer.take_body()).await?;
+            let (body, cut) = read(answer.take_body()).await?;
             Ok(Answer {
                 status,
                 error_type,
                 retry_after: retry_after.map(Duration::from_secs),
                 body,
+                cut,
             })
         };
         let late = |_| Failure::NoAnswer(format!("no answer within {} s", limit.as_secs()));
@@ -126,20 +130,22 @@ impl Client {
     }
 }
 
-/// Reads a body, up to the largest answer; the rest is left.
-async fn read(body: SdkBody) -> Result<String, Failure> {
+/// Reads a body, up to the largest answer, and says whether something was left.
+async fn read(body: SdkBody) -> Result<(String, bool), Failure> {
     let mut stream = ByteStream::new(body);
     let mut bytes = Vec::new();
+    let mut cut = false;
     while let Some(frame) = stream.next().await {
         let broke = |error| Failure::NoAnswer(format!("the answer broke off: {error}"));
         let frame = frame.map_err(broke)?;
         let room = ANSWER_BYTES_MAX.saturating_sub(bytes.len());
         bytes.extend(frame.iter().take(room));
-        if bytes.len() == ANSWER_BYTES_MAX {
+        if frame.len() > room {
+            cut = true;
             break;
         }
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), cut))
 }
 
 /// An error with its sources, since the outer one says little.
@@ -150,7 +156,7 @@ fn chain(error: &dyn std::error::Error) -> String {
         text = format!("{text}: {inner}");
         source = inner.source();
     }
-    text
+    net::explained(text)
 }
 
 #[cfg(test)]
@@ -175,5 +181,15 @@ mod tests {
             why.contains("user and a password") && !why.contains("hunter2"),
             "{why}"
         );
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_larger_than_the_bound_says_that_it_was_cut() {
+        let whole = read(SdkBody::from(vec![b'a'; ANSWER_BYTES_MAX])).await;
+        let (text, cut) = whole.unwrap();
+        assert_eq!((text.len(), cut), (ANSWER_BYTES_MAX, false));
+        let larger = read(SdkBody::from(vec![b'a'; ANSWER_BYTES_MAX + 1])).await;
+        let (text, cut) = larger.unwrap();
+        assert_eq!((text.len(), cut), (ANSWER_BYTES_MAX, true));
     }
 }

@@ -1,10 +1,11 @@
-//! Calls that leave this process and are no AWS SDK's: commands, bounded in time and output, plain HTTP,
-//! the files of secrets, and the file system where it may hang or belong to others.
+//! Calls that leave this process: commands, bounded in time and output, plain HTTP, the one way out to the network that
+//! the AWS SDK takes too; the files of secrets, and the file system where it may hang or belong to others.
 
 pub mod aside;
 pub mod attached;
 pub mod command;
 pub mod http;
+pub mod net;
 pub mod private;
 pub mod regular_file;
 mod secret_file;

@@ -40,7 +40,7 @@ pub enum Unread {
 /// See [`Unread`]. Nothing of the file is read, unless it grew beyond the limit meanwhile.
 pub fn read(path: &Path, within: Option<&Path>, bytes_max: u64) -> Result<Vec<u8>, Unread> {
     // Before it is opened: to open a device may do something.
-    check(&std::fs::metadata(path)?, bytes_max)?;
+    check(path, bytes_max)?;
     let real = std::fs::canonicalize(path)?;
     if let Some(directory) = within
         && !real.starts_with(std::fs::canonicalize(directory)?)
@@ -51,7 +51,7 @@ pub fn read(path: &Path, within: Option<&Path>, bytes_max: u64) -> Result<Vec<u8
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = rustix::fs::open(&real, flags, Mode::empty());
     let file = File::from(opened.map_err(io::Error::from)?);
-    check(&file.metadata()?, bytes_max)?;
+    fits(&file.metadata()?, bytes_max)?;
     let mut bytes = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > bytes_max) {
@@ -60,7 +60,15 @@ pub fn read(path: &Path, within: Option<&Path>, bytes_max: u64) -> Result<Vec<u8
     Ok(bytes)
 }
 
-fn check(metadata: &std::fs::Metadata, bytes_max: u64) -> Result<(), Unread> {
+/// Makes sure that a file can be read in one go: it is a regular one of at most `bytes_max` bytes. Links are followed.
+///
+/// # Errors
+/// See [`Unread`].
+pub fn check(path: &Path, bytes_max: u64) -> Result<(), Unread> {
+    fits(&std::fs::metadata(path)?, bytes_max)
+}
+
+fn fits(metadata: &std::fs::Metadata, bytes_max: u64) -> Result<(), Unread> {
     if metadata.is_dir() {
         return Err(Unread::Directory);
     }

@@ -221,12 +221,12 @@ pub fn jobs(plan: &Plan) -> Vec<String> {
         text::duration(switch.away)
     )];
     for job in &switch.jobs {
-        lines.push(format!(
-            "{}: {} → {}",
-            job.name,
-            half(&job.old),
-            half(&job.new)
-        ));
+        lines.push(match (&job.old, &job.new) {
+            (Some(old), Some(new)) => format!("{}: {} → {}", job.name, half(old), half(new)),
+            (Some(old), None) => format!("{}: {} → off", job.name, half(old)),
+            (None, Some(new)) => format!("{}: off → {}", job.name, half(new)),
+            (None, None) => job.name.clone(),
+        });
     }
     lines
 }

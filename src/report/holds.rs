@@ -350,6 +350,10 @@ pub(super) fn remedy(reason: &HoldReason, name: &CutoverName) -> Option<String> 
         HoldReason::UnknownTooLong { .. } => format!(
             "see why CloudWatch cannot tell; take the traffic back: `cutover rollback {name}`"
         ),
+        // A certificate that is not trusted has its own remedy in the message, and no fault of credentials.
+        HoldReason::Route53Unreadable { message, .. } if message.contains("AWS_CA_BUNDLE") => {
+            "then try again".to_owned()
+        }
         HoldReason::Route53Unreadable { .. } => {
             "check the credentials and Route 53's health".to_owned()
         }

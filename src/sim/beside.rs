@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::engine::event::FailureClass;
-use crate::engine::jobs::{HalfLook, JobHalf};
+use crate::engine::jobs::{HalfLook, JobHalf, JobSide, JobSwitch};
 use crate::engine::plan::{AwsSettings, Plan};
 use crate::ports::{CallError, HookAnswer, HookRequest, Hooks, Jobs};
 
@@ -18,16 +18,13 @@ impl SimJobs {
     /// The jobs of these plans: the old side's on, the new side's off, nothing running.
     pub fn for_plans<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Self {
         let switches = plans.into_iter().filter_map(|plan| plan.jobs.as_ref());
-        let halves = switches.flat_map(|switch| &switch.jobs).flat_map(|job| {
-            let look = |on| HalfLook {
-                on,
+        let halves = switches.flat_map(JobSwitch::halves).map(|(id, half)| {
+            let look = HalfLook {
+                on: id.side == JobSide::Old,
                 running: Some(0),
                 ..HalfLook::default()
             };
-            [
-                (job.old.clone(), look(true)),
-                (job.new.clone(), look(false)),
-            ]
+            (half.clone(), look)
         });
         Self(Arc::new(Mutex::new(halves.collect())))
     }

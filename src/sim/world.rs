@@ -74,9 +74,10 @@ impl World {
         let (mut route53, mut cloudwatch) = (Route53::new(Settings::default()), CloudWatch::new());
         let mut zones = BTreeMap::new();
         for plan in plans {
-            for group in &plan.records {
-                let zone = zone(&mut route53, &mut zones, &plan.aws.account, group, start)?;
-                records(&mut route53, &plan.aws.account, &zone, group, start)?;
+            for (index, group) in plan.records.iter().enumerate() {
+                let account = plan.account_of_group(index);
+                let zone = zone(&mut route53, &mut zones, account, group, start)?;
+                records(&mut route53, account, &zone, group, start)?;
             }
             for gate in plan.alarms() {
                 let region = gate.id.region.as_deref().unwrap_or(DEFAULT_REGION);

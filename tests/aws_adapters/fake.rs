@@ -48,6 +48,8 @@ pub(super) struct Asked {
 /// What the script says.
 pub(super) enum Answer {
     Reply(u16, &'static str, Vec<u8>),
+    /// A reply of Route 53 with this `Date`.
+    Dated(&'static str, Vec<u8>),
     /// Nobody ever answers.
     Silence,
     /// The connection breaks before a reply.
@@ -148,24 +150,24 @@ impl HttpConnector for Fake {
             log.push(asked.clone());
             log.len() - 1
         };
-        match (self.script)(&asked, count) {
-            Answer::Silence => HttpConnectorFuture::new(std::future::pending()),
-            Answer::Lost => HttpConnectorFuture::ready(Err(ConnectorError::io(
-                "connection reset by peer".into(),
-            ))),
-            Answer::Reply(status, content_type, body) => {
-                let status = status.try_into().expect("a valid status");
-                let mut response = HttpResponse::new(status, SdkBody::from(body));
-                response.headers_mut().insert("date", DATE);
-                response.headers_mut().insert("content-type", content_type);
-                if content_type == "application/cbor" {
-                    response
-                        .headers_mut()
-                        .insert("smithy-protocol", "rpc-v2-cbor");
-                }
-                HttpConnectorFuture::ready(Ok(response))
+        let (status, content_type, date, body) = match (self.script)(&asked, count) {
+            Answer::Silence => return HttpConnectorFuture::new(std::future::pending()),
+            Answer::Lost => {
+                let lost = ConnectorError::io("connection reset by peer".into());
+                return HttpConnectorFuture::ready(Err(lost));
             }
+            Answer::Reply(status, content_type, body) => (status, content_type, DATE, body),
+            Answer::Dated(date, body) => (200, "text/xml", date, body),
+        };
+        let status = status.try_into().expect("a valid status");
+        let mut response = HttpResponse::new(status, SdkBody::from(body));
+        let headers = response.headers_mut();
+        headers.insert("date", date);
+        headers.insert("content-type", content_type);
+        if content_type == "application/cbor" {
+            headers.insert("smithy-protocol", "rpc-v2-cbor");
         }
+        HttpConnectorFuture::ready(Ok(response))
     }
 }
 

@@ -395,3 +395,34 @@ async fn a_change_is_pending_in_sync_or_unknown() {
     assert!(matches!(&seen[3], ChangeReading::Denied(why) if why.contains("AccessDenied")));
     assert_eq!(dns.clock_skew().unwrap().as_secs(), 5);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_change_id_that_no_address_can_hold_is_a_failed_call_and_no_panic() {
+    let fake = Fake::new(|_, _| xml_error(404, "NoSuchChange", "Could not find resource"));
+    let dns = fake.aws().await.dns;
+    let change = ChangeId::from("C".repeat(70_000));
+    let seen = dns.change_status(&ambient(), &change).await;
+    assert!(matches!(seen, ChangeReading::Unreadable(_)), "{seen:?}");
+    assert_eq!(fake.calls(), 0, "nothing can be sent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_of_the_year_9999_sets_no_clock_and_is_no_panic() {
+    let fake = Fake::new(|_, count| {
+        let info = "<ChangeInfo><Id>/change/C1</Id><Status>INSYNC</Status>\
+                    <SubmittedAt>9999-12-31T23:59:59.999Z</SubmittedAt></ChangeInfo>";
+        let Answer::Reply(_, _, body) = xml("GetChangeResponse", info) else {
+            panic!("xml is a reply");
+        };
+        match count {
+            0 => Answer::Dated("Fri, 31 Dec 9999 23:59:59 GMT", body),
+            _ => Answer::Dated("no date at all", body),
+        }
+    });
+    let dns = fake.aws().await.dns;
+    for _ in 0..2 {
+        let seen = dns.change_status(&ambient(), &ChangeId::from("C1")).await;
+        assert_eq!(seen, ChangeReading::InSync);
+        assert_eq!(dns.clock_skew(), None);
+    }
+}

@@ -109,6 +109,7 @@ fn series(number: usize, stat: &str, period_mins: u16) -> Query {
     };
     Query::from(Series {
         region: None,
+        account: None,
         expression: None,
         inputs: BTreeMap::from([("m".to_owned(), metric)]),
         period_mins,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cutover::engine::check::Checker;
 use cutover::engine::event::FailureClass;
-use cutover::engine::jobs::{HalfId, HalfLook, JobHalf, JobSide};
+use cutover::engine::jobs::{HalfId, HalfLook, JobHalf, JobSwitch};
 use cutover::engine::plan::{AwsSettings, Plan, PlanSource};
 use cutover::engine::units::CutoverName;
 use cutover::ports::{CallError, HookAnswer, HookRequest, Hooks, Jobs};
@@ -79,14 +79,8 @@ impl Side {
 
 /// Every half of a plan's jobs.
 pub(crate) fn halves(plan: &Plan) -> Vec<(HalfId, JobHalf)> {
-    let jobs = plan
-        .jobs
-        .iter()
-        .flat_map(|switch| switch.jobs.iter().enumerate());
-    let sides = |(index, job): (usize, &cutover::engine::jobs::Job)| {
-        [JobSide::Old, JobSide::New].map(|side| (HalfId::new(index, side), job.half(side).clone()))
-    };
-    jobs.flat_map(sides).collect()
+    let halves = plan.jobs.iter().flat_map(JobSwitch::halves);
+    halves.map(|(id, half)| (id, half.clone())).collect()
 }
 
 /// Jobs over a wire: what was sent arrives although its sender died.

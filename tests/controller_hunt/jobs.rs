@@ -193,7 +193,10 @@ fn somebody_elses_switch_is_drift_and_is_not_written_over() {
         let _process = world.start("one");
         let off = |world: &World| !world.entries("api", "jobs_off").is_empty();
         assert!(world.until(3_600, off).await);
-        let old = plan.plan.jobs.as_ref().expect("jobs").jobs[0].old.clone();
+        let old = plan.plan.jobs.as_ref().expect("jobs").jobs[0]
+            .old
+            .clone()
+            .expect("a half");
         world.switch_by_others(&old, true);
         tokio::time::sleep(Duration::from_mins(20)).await;
         world.assert_unbroken();
@@ -216,7 +219,10 @@ fn a_job_that_runs_on_both_sides_before_the_start_holds_it() {
     play(|| async {
         let plan = with_jobs(Some(at_half()), 1, Vec::new());
         let world = World::new(std::slice::from_ref(&plan));
-        let new = plan.plan.jobs.as_ref().expect("jobs").jobs[0].new.clone();
+        let new = plan.plan.jobs.as_ref().expect("jobs").jobs[0]
+            .new
+            .clone()
+            .expect("a half");
         world.switch_by_others(&new, true);
         let _process = world.start("one");
         tokio::time::sleep(Duration::from_mins(20)).await;
@@ -232,7 +238,10 @@ fn what_still_runs_is_waited_for() {
     play(|| async {
         let plan = with_jobs(Some(at_half()), 1, Vec::new());
         let world = World::new(std::slice::from_ref(&plan));
-        let old = plan.plan.jobs.as_ref().expect("jobs").jobs[0].old.clone();
+        let old = plan.plan.jobs.as_ref().expect("jobs").jobs[0]
+            .old
+            .clone()
+            .expect("a half");
         world.side.jobs.set(&old, |look| look.running = Some(3));
         let _process = world.start("one");
         let off = |world: &World| !world.entries("api", "jobs_off").is_empty();

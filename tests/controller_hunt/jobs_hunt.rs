@@ -14,7 +14,7 @@ use cutover::engine::units::Share;
 use super::beside::{SideFaults, halves};
 use super::jobs::{called, every_hook, play, with_jobs};
 use super::outside::JournalFaults;
-use super::world::{Process, World, locked};
+use super::world::{Process, World, locked, source};
 
 /// The seeds of every run, besides a fresh one.
 const SEEDS: std::ops::Range<u64> = 0..10;
@@ -61,7 +61,10 @@ async fn scenario(seed: u64) {
         _ => SwitchAt::Step(Share::percent(50)),
     };
     let hooks = if rng.bool() { every_hook() } else { Vec::new() };
-    let plan = with_jobs(Some(at), rng.usize(1..4), hooks);
+    let mut plan = with_jobs(Some(at), rng.usize(1..4), hooks);
+    if rng.bool() {
+        one_sided(&mut plan, &mut rng);
+    }
     let world = World::new(std::slice::from_ref(&plan));
     let mut hunt = Hunt {
         rng,
@@ -79,6 +82,19 @@ async fn scenario(seed: u64) {
         hunt.something_happens().await;
     }
     hunt.peace().await;
+}
+
+/// Takes a side away from some jobs: several become one, and some run on one side only.
+fn one_sided(planned: &mut PlanSource, rng: &mut fastrand::Rng) {
+    let mut plan = planned.plan.clone();
+    for job in plan.jobs.iter_mut().flat_map(|switch| &mut switch.jobs) {
+        match rng.u8(0..4) {
+            0 => job.old = None,
+            1 => job.new = None,
+            _ => {}
+        }
+    }
+    *planned = source(plan);
 }
 
 impl Hunt {

@@ -142,7 +142,10 @@ fn what_starts_while_neither_side_is_on_is_waited_for() {
     play(|| async {
         let plan = with_jobs(Some(at_half()), 1, Vec::new());
         let world = World::new(std::slice::from_ref(&plan));
-        let old = plan.plan.jobs.as_ref().expect("jobs").jobs[0].old.clone();
+        let old = plan.plan.jobs.as_ref().expect("jobs").jobs[0]
+            .old
+            .clone()
+            .expect("a half");
         world.side.jobs.set(&old, |look| look.running = Some(0));
         let _process = world.start("one");
         assert!(world.until(3_600, |world| has(world, "jobs_off")).await);
@@ -175,7 +178,7 @@ fn jobs_that_fire_all_the_time_move_there_and_back() {
         let plan = with_jobs(Some(at_half()), 1, Vec::new());
         let world = World::new(std::slice::from_ref(&plan));
         let job = plan.plan.jobs.as_ref().expect("jobs").jobs[0].clone();
-        for half in [&job.old, &job.new] {
+        for half in job.old.iter().chain(&job.new) {
             world
                 .side
                 .jobs
@@ -215,7 +218,9 @@ fn jobs_whose_firings_leave_no_gap_together_are_moved_after_a_while() {
             world
                 .side
                 .jobs
-                .set(&job.old, |look| look.firing = Some(firing));
+                .set(job.old.as_ref().expect("a half"), |look| {
+                    look.firing = Some(firing)
+                });
         }
         let _process = world.start("one");
         let fires = |reason: &HoldReason| matches!(reason, HoldReason::JobsFiring { .. });
@@ -245,7 +250,9 @@ fn the_way_back_does_not_wait_for_long_for_what_would_be_made_up_for() {
         world
             .side
             .jobs
-            .set(&job.old, |look| look.firing = Some(daily));
+            .set(job.old.as_ref().expect("a half"), |look| {
+                look.firing = Some(daily)
+            });
         world.turn("errors", AlarmState::Alarm);
         let back = |world: &World| phase(world) == Some(Phase::Reverted);
         assert!(world.until(600, back).await);
@@ -265,7 +272,10 @@ fn a_revert_is_not_over_while_a_job_that_it_took_back_is_on_again() {
         world.turn("errors", AlarmState::Alarm);
         let taken_back = |world: &World| world.entries("api", "jobs_moved").len() == 2;
         assert!(world.until(600, taken_back).await);
-        let new = plan.plan.jobs.as_ref().expect("jobs").jobs[0].new.clone();
+        let new = plan.plan.jobs.as_ref().expect("jobs").jobs[0]
+            .new
+            .clone()
+            .expect("a half");
         world.switch_by_others(&new, true);
         tokio::time::sleep(Duration::from_mins(10)).await;
         assert_eq!(phase(&world), Some(Phase::Reverting), "both sides are on");

@@ -67,16 +67,17 @@ async fn calls_of(count: usize) -> (u64, u64, u64) {
                 let member = members.find(|member| member.set_identifier == identifier);
                 member.expect("both members").clone()
             };
-            images.push(GroupImage {
+            let image = GroupImage {
                 zone: zone.clone(),
                 old: member("eks").with_weight(Weight(90)),
                 new: member("ecs").with_weight(Weight(10)),
                 others: Vec::new(),
-            });
+            };
+            images.push((account.clone(), image));
         }
     }
     let journal = Arc::new(world.journal.clone());
-    let mut emergency = Emergency::new(Arc::new(dns.clone()), journal, account, images);
+    let mut emergency = Emergency::new(Arc::new(dns.clone()), journal, images);
     emergency.send(world.now(), |_| {}).await;
     assert_eq!(emergency.left().count(), 0);
     assert_eq!(emergency.done(), count);

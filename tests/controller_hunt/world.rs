@@ -72,6 +72,7 @@ pub(crate) fn plan(of: &PlanOf<'_>) -> PlanSource {
                 },
                 old: "eks".to_owned(),
                 new: "ecs".to_owned(),
+                account: None,
             });
         }
     }
@@ -203,6 +204,7 @@ impl World {
                     let new = NewZone {
                         name: group.zone.zone.clone(),
                         caller_reference: group.zone.zone.clone(),
+                        account: plan.account_of_group(index).clone(),
                         ..NewZone::default()
                     };
                     route53.create_zone(new, start).expect("a zone").0

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use cutover::engine::event::Event;
 use cutover::engine::observation::{AlarmState, FileReading};
-use cutover::engine::plan::PlanSource;
+use cutover::engine::plan::{Account, PlanSource};
 use cutover::engine::state::Phase;
 use cutover::engine::units::WeightPair;
 use cutover::sim::fault::{Fault, Lasting};
 
-use super::world::{PlanOf, World, locked, plan};
+use super::calls::baking;
+use super::world::{PlanOf, World, locked, plan, source};
 
 const CHANGE: &str = "ChangeResourceRecordSets";
 
@@ -263,4 +264,74 @@ async fn a_revert_waits_at_most_ten_seconds_for_its_own_write() {
 )]
 pub(crate) fn println_for_people(line: &str) {
     eprintln!("{line}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_in_zones_of_two_accounts_move_together_and_back() {
+    let mut moved = plan(&PlanOf {
+        name: "svc",
+        zones: &[(0, 1), (1, 1)],
+        record_type: "CNAME",
+        steps: &[(10, 86_400), (100, 60)],
+        alarms: &["errors".to_owned()],
+        fallbacks: &[],
+    })
+    .plan;
+    let theirs = Account::of_role("arn:aws:iam::222222222222:role/zones");
+    moved.records[1].account = Some(theirs);
+    let sources = [source(moved)];
+    // The model denies every call that is made in another account than the zone's.
+    let world = World::new(&sources);
+    let process = world.start("one");
+    baking(&world, &sources).await;
+    let pairs = |world: &World| {
+        let route53 = locked(&world.route53);
+        let writes = route53.weight_writes().iter();
+        let written: Vec<_> = writes
+            .filter_map(|write| write.pair("eks", "ecs"))
+            .collect();
+        written
+    };
+    let there = WeightPair::new(90, 10);
+    let back = WeightPair::new(100, 0);
+    let made_and_moved = [back, back, there, there];
+    assert_eq!(pairs(&world), made_and_moved, "one write in each zone");
+    world.turn("errors", AlarmState::Alarm);
+    let is_back = |world: &World| is_in(world, "svc", Phase::Reverted);
+    assert!(world.until(300, is_back).await);
+    let all = [back, back, there, there, back, back];
+    assert_eq!(pairs(&world), all);
+    process.task.abort();
+    world.assert_unbroken();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_revert_is_not_sent_once_its_cutover_is_abandoned() {
+    let source = service("api", 0);
+    let world = World::new(std::slice::from_ref(&source));
+    let process = world.start("one");
+    let bakes = |world: &World| is_in(world, "api", Phase::Baking);
+    assert!(world.until(120, bakes).await);
+    process
+        .dns
+        .with_faults(|faults| faults.add(Some(CHANGE), Fault::throttle(), Lasting::Always));
+    world.turn("errors", AlarmState::Alarm);
+    let decided = |world: &World| !world.entries("api", "revert_intended").is_empty();
+    assert!(world.until(60, decided).await);
+    let there = pair(&world, &source);
+    let event = Event::Abandoned {
+        reason: "the zone is handed over".to_owned(),
+        left: Vec::new(),
+    };
+    world.ask("api", event).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    process.dns.with_faults(cutover::sim::fault::Faults::clear);
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(
+        pair(&world, &source),
+        there,
+        "what is abandoned is not written"
+    );
+    process.task.abort();
+    world.assert_unbroken();
 }

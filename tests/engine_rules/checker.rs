@@ -216,7 +216,8 @@ fn whose_credentials_a_plan_uses_is_journaled_where_they_are_not_the_environment
     for role in [None, Some("arn:aws:iam::111111111111:role/cutover")] {
         let mut plan = simple();
         plan.aws = AwsSettings {
-            account: Account(role.map(str::to_owned)),
+            account: role.map(Account::of_role).unwrap_or_default(),
+            others: std::collections::BTreeMap::new(),
             ..AwsSettings::default()
         };
         let text = serde_json::to_string(&plan).expect("a plan is JSON");

@@ -497,3 +497,69 @@ fn an_approval_that_is_asked_for_does_not_hold_the_jobs_of_the_step_before() {
     world.run_minutes(120);
     assert_eq!(world.job(0), NEW_ONLY);
 }
+
+/// Three old jobs become one, and one begins with the cutover.
+fn several() -> World {
+    let mut plan = with_jobs(steps(), SwitchAt::Step(Share::percent(50)), 4);
+    let switch = plan.jobs.as_mut().expect("jobs");
+    switch.jobs[1].new = None;
+    switch.jobs[2].new = None;
+    switch.jobs[3].old = None;
+    World::new(plan)
+}
+
+#[test]
+fn all_of_a_list_are_off_before_any_of_the_other_side_is_on() {
+    let mut world = several();
+    world.run_to_bake(1);
+    run_until(&mut world, "jobs_moved");
+    let turns: Vec<_> = world
+        .aside
+        .turned
+        .iter()
+        .map(|(_, side, on)| (*side, *on))
+        .collect();
+    assert_eq!(turns, [(JobSide::Old, false), (JobSide::New, true)]);
+    for (job, side, on) in [
+        (0, JobSide::Old, false),
+        (1, JobSide::Old, false),
+        (2, JobSide::Old, false),
+        (0, JobSide::New, true),
+        (3, JobSide::New, true),
+    ] {
+        assert_eq!(world.half(job, side).on, on, "{job} {side}");
+    }
+}
+
+#[test]
+fn one_of_a_list_that_somebody_switched_on_again_keeps_the_other_side_off() {
+    let mut world = several();
+    world.run_to_bake(1);
+    run_until(&mut world, "jobs_off");
+    world.switch_by_others(2, JobSide::Old, true);
+    world.run_minutes(10);
+    assert!(!world.half(0, JobSide::New).on, "{}", world.story());
+    assert!(!world.half(3, JobSide::New).on, "{}", world.story());
+    assert!(!world.state().pages.is_empty());
+}
+
+#[test]
+fn what_can_never_fire_again_holds_the_start_and_nothing_after_it() {
+    let mut world = at_half(1);
+    let over = || Some("its EndDate is past".to_owned());
+    world.half(0, JobSide::New).over = over();
+    world.run_minutes(2);
+    let stuck = held(&world, |reason| match reason {
+        HoldReason::JobsStuck { side, message, .. } => Some((*side, message.clone())),
+        _ => None,
+    });
+    assert_eq!(
+        stuck,
+        Some((JobSide::New, "its EndDate is past".to_owned()))
+    );
+    assert_eq!(world.phase(), Phase::Waiting);
+    world.half(0, JobSide::New).over = None;
+    world.run_to_bake(1);
+    world.half(0, JobSide::Old).over = over();
+    run_until(&mut world, "jobs_moved");
+}

@@ -167,7 +167,7 @@ fn datapoints_are_kept_one_a_period_and_come_back_as_they_were_read() {
 #[test]
 fn a_past_is_found_by_account_and_by_name() {
     let here = Account::default();
-    let there = Account(Some("there".to_owned()));
+    let there = Account::of_role("there");
     let mut record = ten_hours();
     let query = series("new errors", 1);
     assert!(record.series(&here, &query).is_some());

@@ -182,6 +182,7 @@ fn group(name: &str, zone: usize, record_type: &str) -> Group {
         },
         old: "eks".to_owned(),
         new: "ecs".to_owned(),
+        account: None,
     }
 }
 

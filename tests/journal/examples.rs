@@ -135,7 +135,8 @@ fn plan() -> Plan {
         description: Some("EKS to ECS".to_owned()),
         aws: AwsSettings {
             region: Some("ap-northeast-1".to_owned()),
-            account: Account(Some("arn:aws:iam::111111111111:role/cutover".to_owned())),
+            account: Account::of_role("arn:aws:iam::111111111111:role/cutover"),
+            others: BTreeMap::new(),
         },
         records: vec![Group {
             zone: ZoneRef {
@@ -145,6 +146,7 @@ fn plan() -> Plan {
             name: group_name(),
             old: "eks".to_owned(),
             new: "ecs".to_owned(),
+            account: None,
         }],
         settle: Some(SignedDuration::from_secs(120)),
         steps: vec![step(5, false), step(100, true)],

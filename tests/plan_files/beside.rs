@@ -174,18 +174,20 @@ fn jobs_are_read_with_their_defaults() {
     assert_eq!(jobs.wait, SignedDuration::from_mins(2));
     assert_eq!(jobs.away, SignedDuration::from_mins(5));
     assert_eq!(jobs.drain, SignedDuration::from_hours(1));
-    assert!(matches!(&jobs.jobs[0].old, JobHalf::Rule { name, bus: None, .. } if name == "a-old"));
     assert!(
-        matches!(&jobs.jobs[0].new, JobHalf::Schedule { group: Some(group), .. } if group == "g")
+        matches!(&jobs.jobs[0].old, Some(JobHalf::Rule { name, bus: None, .. }) if name == "a-old")
+    );
+    assert!(
+        matches!(&jobs.jobs[0].new, Some(JobHalf::Schedule { group: Some(group), .. }) if group == "g")
     );
     assert!(matches!(
         &jobs.jobs[1].old,
-        JobHalf::CronJob {
+        Some(JobHalf::CronJob {
             context: Some(_),
             ..
-        }
+        })
     ));
-    assert!(matches!(&jobs.jobs[1].new, JobHalf::Command { .. }));
+    assert!(matches!(&jobs.jobs[1].new, Some(JobHalf::Command { .. })));
     let plan = load(&format!(
         "{VALID}jobs: {{ at: complete, move: [ {{ name: a, old: {{ cron_job: a }}, new: {{ cron_job: b }} }} ] }}\n"
     ));
@@ -205,7 +207,7 @@ fn jobs_that_make_no_sense_are_refused_with_a_hint() {
         (job("{ rule: a, cron_job: b }"), "switched in two ways", "write one of"),
         (job("{ cron_job: a, group: g }"), "`group` means nothing beside `cron_job`", "remove it"),
         (job("{ cron_job: \"a b\" }"), "is not a name", "letters"),
-        (job("{ cron_job: new }"), "switched twice", "the other side"),
+        (job("{ cron_job: new }"), "switched twice", "on the side where it runs"),
         ("jobs:\n  at: complete\n  move: []\n".to_owned(), "no job is listed", "list at least one"),
         (
             "jobs:\n  at: 50%\n  move: [ { name: a, old: { cron_job: a }, new: { cron_job: b } } ]\n".to_owned(),
@@ -266,4 +268,43 @@ fn one_job_is_known_by_whatever_it_is_spelled() {
     let found = findings(&plan);
     let twice = |finding: &cutover::plan_file::Finding| finding.message.contains("switched twice");
     assert!(found.iter().any(twice), "{found:?}");
+}
+
+#[test]
+fn a_job_may_list_several_of_a_side_or_have_one_side_only() {
+    let plan = load(&format!(
+        "{VALID}jobs:\n  at: complete\n  move:\n    - {{ name: reports, old: [ {{ rule: a, running: [ c ] }}, {{ rule: b, running: [ c ] }} ], new: {{ \
+         schedule: all, running: [ c ] }} }}\n    - {{ name: gone, old: {{ cron_job: gone }} }}\n    - {{ name: born, new: [ {{ cron_job: born }} ] }}\n"
+    ));
+    let jobs = plan.jobs.expect("jobs");
+    let shape: Vec<_> = jobs
+        .jobs
+        .iter()
+        .map(|job| (job.name.as_str(), job.old.is_some(), job.new.is_some()))
+        .collect();
+    assert_eq!(
+        shape,
+        [
+            ("reports", true, true),
+            ("reports (2)", true, false),
+            ("gone", true, false),
+            ("born", false, true),
+        ]
+    );
+    for (job, why) in [
+        ("{ name: a }", "neither `old` nor `new`"),
+        ("{ name: a, old: [] }", "`old` lists nothing"),
+        (
+            "{ name: a, old: [ { cron_job: x }, { cron_job: x } ] }",
+            "switched twice",
+        ),
+    ] {
+        let found = findings(&format!(
+            "{VALID}jobs: {{ at: complete, move: [ {job} ] }}\n"
+        ));
+        assert!(
+            found.iter().any(|it| it.message.contains(why)),
+            "{job}: {found:?}"
+        );
+    }
 }

@@ -215,3 +215,29 @@ fn sides_that_count_nothing_are_asked_for() {
         Some("write `load_balancer: app/ecs/1`")
     );
 }
+
+#[test]
+fn each_side_is_measured_in_an_account_of_its_own() {
+    let role = "arn:aws:iam::222222222222:role/reads";
+    let there = format!("    old:\n      role_arn: {role}\n      external_id: web-2\n");
+    let text = PLAN.replace("    old:\n", &there);
+    let text = format!("{text}  metrics: [ {{ measure: error_rate, max: 1%, for: 2 of 3 }} ]\n");
+    let plan = plan_file::parse(&text, "plan.yaml").unwrap().source.plan;
+    let gate = &plan.gates.measures.metrics[0];
+    for query in gate.new.queries() {
+        assert_eq!(plan.account_of_series(query), &plan.aws.account);
+    }
+    for query in gate.old.as_ref().unwrap().queries() {
+        let account = plan.account_of_series(query);
+        assert_eq!(account.role_arn.as_deref(), Some(role));
+        assert_eq!(account.external_id.as_deref(), Some("web-2"));
+    }
+    // The journal keeps it.
+    let kept = serde_json::to_string(&plan).unwrap();
+    let read: cutover::engine::plan::Plan = serde_json::from_str(&kept).unwrap();
+    assert_eq!(read, plan);
+    let lone = PLAN.replace("    old:\n", "    old:\n      external_id: web-2\n");
+    let error = plan_file::parse(&lone, "plan.yaml").unwrap_err();
+    let message = "`external_id` means nothing without `role_arn`";
+    assert_eq!(error.findings[0].message, message);
+}

@@ -75,22 +75,16 @@ impl Hands {
 impl World {
     /// The plan's jobs are on where they are before a cutover.
     pub(crate) fn find_jobs(&mut self) {
-        let jobs = self
-            .source
-            .plan
-            .jobs
-            .as_ref()
-            .map_or(0, |switch| switch.jobs.len());
-        for job in 0..jobs {
-            for side in [JobSide::Old, JobSide::New] {
-                let (half, on) = (HalfId::new(job, side), side == JobSide::Old);
-                self.checker.job_found(half, on);
-                let look = HalfLook {
-                    on,
-                    ..HalfLook::default()
-                };
-                self.aside.halves.insert(half, look);
-            }
+        let switch = self.source.plan.jobs.as_ref();
+        let halves = switch.map(JobSwitch::halves).unwrap_or_default();
+        for (half, _) in halves {
+            let on = half.side == JobSide::Old;
+            self.checker.job_found(half, on);
+            let look = HalfLook {
+                on,
+                ..HalfLook::default()
+            };
+            self.aside.halves.insert(half, look);
         }
     }
 
@@ -243,8 +237,8 @@ pub(crate) fn with_jobs(mut plan: Plan, at: SwitchAt, count: usize) -> Plan {
     };
     let job = |index: usize| Job {
         name: format!("job-{index}"),
-        old: half("old", index),
-        new: half("new", index),
+        old: Some(half("old", index)),
+        new: Some(half("new", index)),
     };
     plan.jobs = Some(JobSwitch {
         at,

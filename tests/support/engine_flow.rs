@@ -133,6 +133,7 @@ pub(crate) fn series(name: &str, period_mins: u16) -> Query {
     };
     Query::from(Series {
         region: None,
+        account: None,
         expression: None,
         inputs: BTreeMap::from([("m".to_owned(), metric)]),
         period_mins,

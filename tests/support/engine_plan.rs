@@ -24,6 +24,7 @@ pub(crate) fn plan(zones: &[usize], steps: &[(u8, i64, bool)]) -> Plan {
                 },
                 old: "eks".to_owned(),
                 new: "ecs".to_owned(),
+                account: None,
             });
         }
     }

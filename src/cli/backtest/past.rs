@@ -51,9 +51,9 @@ pub(super) async fn read<S: Signals + Past>(
 ) -> Result<Record> {
     let mut wanted: BTreeMap<Account, BTreeSet<AlarmId>> = BTreeMap::new();
     for source in sources {
-        let alarms = source.plan.alarms().map(|gate| gate.id.clone());
-        let account = source.plan.aws.account.clone();
-        wanted.entry(account).or_default().extend(alarms);
+        for (account, alarms) in source.plan.alarms_by_account() {
+            wanted.entry(account).or_default().extend(alarms);
+        }
     }
     let series = wanted_series(sources).values().map(BTreeSet::len).sum();
     context.note(&announcement(&wanted, series, (since, until)))?;
@@ -163,9 +163,10 @@ fn add(
 fn wanted_series(sources: &[PlanSource]) -> BTreeMap<Account, BTreeSet<Query>> {
     let mut wanted: BTreeMap<Account, BTreeSet<Query>> = BTreeMap::new();
     for source in sources {
-        let queries = queries(&source.plan.gates.measures);
-        let account = source.plan.aws.account.clone();
-        wanted.entry(account).or_default().extend(queries);
+        for query in queries(&source.plan.gates.measures) {
+            let account = source.plan.account_of_series(&query).clone();
+            wanted.entry(account).or_default().insert(query);
+        }
     }
     wanted
 }

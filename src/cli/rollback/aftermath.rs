@@ -36,10 +36,10 @@ pub(super) struct Aftermath {
 }
 
 impl Aftermath {
-    /// Adds images that Route 53 is to be at, weights included.
-    pub(super) fn add(&mut self, account: &Account, images: impl IntoIterator<Item = GroupImage>) {
-        for image in images {
-            let place = (account.clone(), image.zone.clone());
+    /// Adds images that Route 53 is to be at, weights included, each with the account of its zone.
+    pub(super) fn add(&mut self, images: impl IntoIterator<Item = (Account, GroupImage)>) {
+        for (account, image) in images {
+            let place = (account, image.zone.clone());
             self.images.entry(place).or_default().push(image);
         }
     }

@@ -115,10 +115,8 @@ impl Damaged {
     /// Writes the stored baselines until Route 53 has accepted all of them or the time is over.
     pub(super) async fn write(&self, dns: Arc<dyn Dns>, clock: &dyn Clock, until: Instant) {
         let one = |state: &State| {
-            let images = images(state).cloned().collect();
-            let account = state.plan().aws.account.clone();
             let journal = Arc::new(MemoryJournal::new());
-            Emergency::new(Arc::clone(&dns), journal, account, images)
+            Emergency::new(Arc::clone(&dns), journal, state.way_back())
         };
         let mut writers: Vec<Emergency> = self.back.iter().map(one).collect();
         let mut wait = AGAIN_AFTER;
@@ -158,7 +156,7 @@ impl Damaged {
         }
         for state in &self.back {
             let mut aftermath = Aftermath::default();
-            aftermath.add(&state.plan().aws.account, images(state).cloned());
+            aftermath.add(state.way_back());
             let found = aftermath.read_back(context, dns).await?;
             let groups = images(state).count();
             let shown = counted(groups, "group");

@@ -160,16 +160,19 @@ async fn write(
     images: Vec<GroupImage>,
 ) -> Result<Exit> {
     let until = Instant::now() + args.timeout.try_into().unwrap_or_default();
-    let account = Account::default();
     let journal = Arc::new(MemoryJournal::new());
     let dns = outside(context, journal.clone()).await.dns;
     let now = context.clock.now();
     let reason = args.reason.as_deref();
     let telling = Telling::begin(&context.global.journal, &images, reason, now);
     let mut aftermath = Aftermath::default();
-    aftermath.add(&account, images.iter().cloned());
-    let progress = Progress::of(images.len());
-    let mut emergency = Emergency::new(Arc::clone(&dns), journal, account, images);
+    let mut placed = Vec::new();
+    for image in images {
+        placed.push((Account::default(), image));
+    }
+    aftermath.add(placed.iter().cloned());
+    let progress = Progress::of(placed.len());
+    let mut emergency = Emergency::new(Arc::clone(&dns), journal, placed);
     let (mut told, mut wait) = (String::new(), AGAIN_AFTER);
     loop {
         let now = context.clock.now();

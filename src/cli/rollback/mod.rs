@@ -419,9 +419,9 @@ async fn take_back(
     let (mut aftermath, mut groups) = (Aftermath::default(), 0);
     for state in states {
         let state = state?;
-        let baseline = state.baseline.iter().flatten();
-        groups += baseline.clone().count();
-        aftermath.add(&state.plan().aws.account, baseline.cloned());
+        let way_back = state.way_back();
+        groups += way_back.len();
+        aftermath.add(way_back);
         aftermath.add_ttls(&state.alias_ttls);
     }
     let progress = Progress::of(groups);

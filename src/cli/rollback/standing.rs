@@ -69,8 +69,9 @@ type Zones = BTreeMap<(Account, ZoneRef), Result<ZoneId, String>>;
 async fn find_zones(dns: &dyn Dns, states: &[State], until: Instant) -> Zones {
     let mut zones = Zones::new();
     for state in states.iter().filter(|state| state.baseline.is_none()) {
-        for group in &state.plan().records {
-            let place = (state.plan().aws.account.clone(), group.zone.clone());
+        for (index, group) in state.plan().records.iter().enumerate() {
+            let account = state.plan().account_of_group(index).clone();
+            let place = (account, group.zone.clone());
             if zones.contains_key(&place) {
                 continue;
             }
@@ -94,7 +95,8 @@ fn zone_of(state: &State, index: usize, zones: &Zones) -> Result<ZoneId, String>
     let Some(group) = state.plan().records.get(index) else {
         return unknown();
     };
-    let place = (state.plan().aws.account.clone(), group.zone.clone());
+    let account = state.plan().account_of_group(index).clone();
+    let place = (account, group.zone.clone());
     zones.get(&place).cloned().unwrap_or_else(unknown)
 }
 
@@ -108,7 +110,7 @@ async fn read_once(
     for state in states {
         for (index, group) in state.plan().records.iter().enumerate() {
             if let Ok(zone) = zone_of(state, index, zones) {
-                let place = (state.plan().aws.account.clone(), zone);
+                let place = (state.plan().account_of_group(index).clone(), zone);
                 wanted.entry(place).or_default().insert(group.name.clone());
             }
         }
@@ -138,7 +140,8 @@ impl Standing {
         for (index, group) in state.plan().records.iter().enumerate() {
             let zone = zone_of(state, index, zones);
             let read = zone.and_then(|zone| {
-                let place = (state.plan().aws.account.clone(), zone.clone());
+                let account = state.plan().account_of_group(index).clone();
+                let place = (account, zone.clone());
                 let answer = readings.get(&place).and_then(|all| all.get(&group.name));
                 match answer {
                     Some(Ok(members)) => Ok((zone, members.clone())),

@@ -98,7 +98,7 @@ pub(super) fn of(source: &PlanSource, record: &Record) -> Vec<GatePast> {
 }
 
 fn of_alarm(plan: &Plan, gate: &AlarmGate, fallback: bool, record: &Record) -> GatePast {
-    let past = record.past(&plan.aws.account, &gate.id);
+    let past = record.past(plan.account_of(&gate.id), &gate.id);
     let stretches = past.map_or_else(Vec::new, |past| past.stretches(record.since, record.until));
     let blind = |stretch: &Stretch| stretch.state == AlarmState::InsufficientData;
     GatePast {
@@ -175,7 +175,7 @@ fn needed(gate: &MetricGate) -> Vec<&Query> {
 fn sight(plan: &Plan, record: &Record, queries: &[&Query]) -> Sight {
     let mut pasts = Vec::new();
     for query in queries {
-        match record.series(&plan.aws.account, query) {
+        match record.series(plan.account_of_series(query), query) {
             None => return Sight::NotRecorded,
             Some(SeriesPast::Unreadable(message)) => return Sight::Unreadable(message.clone()),
             Some(past) => pasts.push(past),

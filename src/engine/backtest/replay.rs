@@ -195,7 +195,7 @@ struct Stage<'a> {
 impl<'a> Stage<'a> {
     fn new(source: &PlanSource, record: &'a Record, now: Timestamp) -> Self {
         let plan = &source.plan;
-        let past = |id: &AlarmId| Some((id.clone(), record.past(&plan.aws.account, id)?));
+        let past = |id: &AlarmId| Some((id.clone(), record.past(plan.account_of(id), id)?));
         let mut stage = Self {
             now,
             pasts: plan.alarms().filter_map(|gate| past(&gate.id)).collect(),
@@ -436,8 +436,13 @@ pub fn queries(measures: &Measures) -> Vec<Query> {
 
 fn series<'a>(plan: &Plan, record: &'a Record) -> BTreeMap<Query, &'a SeriesPast> {
     let queries = queries(&plan.gates.measures).into_iter();
-    let past = |query: Query| Some((query.clone(), record.series(&plan.aws.account, &query)?));
-    queries.filter_map(past).collect()
+    let mut known = BTreeMap::new();
+    for query in queries {
+        if let Some(past) = record.series(plan.account_of_series(&query), &query) {
+            known.insert(query, past);
+        }
+    }
+    known
 }
 
 /// How often the first of these is read again, in minutes.

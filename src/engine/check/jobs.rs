@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Invariant, Violation, Violations, one, violation};
 use crate::engine::decide::{Decision, Errand};
 use crate::engine::event::{Envelope, Event};
-use crate::engine::jobs::{HalfId, JobSide};
+use crate::engine::jobs::{HalfId, JobSide, JobSwitch};
 use crate::engine::observation::Observation;
 use crate::engine::state::{Phase, State};
 
@@ -107,11 +107,18 @@ impl Jobs {
     pub(super) fn turned(&mut self, half: HalfId, on: bool) -> Violations {
         self.world.insert(half, on);
         self.foreign.remove(&half);
-        let other = HalfId::new(half.job, half.side.other());
-        let theirs = self.foreign.contains(&other);
-        if on && !theirs && self.world.get(&other) == Some(&true) {
-            let message = format!("job {} was switched on on both sides", half.job);
-            return vec![violation(Invariant::I13, message)];
+        if !on {
+            return Vec::new();
+        }
+        // Any job of the other side, and not only its own other half: eight rules may have become one.
+        for (other, runs) in &self.world {
+            if other.side != half.side && *runs && !self.foreign.contains(other) {
+                let message = format!(
+                    "job {} was switched on while job {} was on on the other side",
+                    half.job, other.job
+                );
+                return vec![violation(Invariant::I13, message)];
+            }
         }
         Vec::new()
     }
@@ -197,8 +204,12 @@ pub(super) fn decision(
         let wait = state.plan().jobs.as_ref().map(|jobs| jobs.wait);
         let ran = turn.side == JobSide::New || state.jobs.has_turned(JobSide::New);
         let since = off_at.map(|at| at + wait.filter(|_| ran).unwrap_or_default());
-        for (job, _) in &turn.halves {
-            let other = HalfId::new(*job, turn.side.other());
+        let switch = state.plan().jobs.as_ref();
+        let halves = switch.map(JobSwitch::halves).unwrap_or_default();
+        for (other, _) in halves {
+            if other.side == turn.side {
+                continue;
+            }
             let reading = observation.beside.jobs.get(&other);
             let reading = reading.filter(|reading| Some(reading.asked_at) >= since);
             let look = reading.and_then(|reading| reading.look.as_ref().ok());

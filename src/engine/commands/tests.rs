@@ -51,6 +51,7 @@ fn source() -> PlanSource {
         },
         old: "eks".to_owned(),
         new: "ecs".to_owned(),
+        account: None,
     }];
     PlanSource {
         plan: Plan {
@@ -60,7 +61,8 @@ fn source() -> PlanSource {
             description: None,
             aws: AwsSettings {
                 region: None,
-                account: Account(None),
+                account: Account::default(),
+                others: BTreeMap::new(),
             },
             records,
             settle: None,

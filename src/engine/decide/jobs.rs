@@ -211,7 +211,7 @@ fn unresolved(view: &View<'_>) -> Option<Decision> {
         Ok(looks) => looks,
         Err(hold) => return Some(*hold),
     };
-    let is_on = |job: &usize| looks.get(*job).is_some_and(|look| look.on);
+    let is_on = |job: &usize| looks.get(job).is_some_and(|look| look.on);
     Some(Decision::of(Event::JobTurnResolved {
         turn_id: turn.turn_id.clone(),
         on: turn.jobs.iter().copied().filter(is_on).collect(),
@@ -344,8 +344,8 @@ fn leave(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
         Err(hold) => return *hold,
     };
     let (mut turn, mut foreign) = (Vec::new(), false);
-    for (index, look) in looks.iter().enumerate() {
-        let half = HalfId::new(index, side);
+    for (index, look) in &looks {
+        let half = HalfId::new(*index, side);
         if look.on {
             let expected = match to {
                 JobSide::New => jobs.known.get(&half) != Some(&false),
@@ -354,7 +354,7 @@ fn leave(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
                 }
             };
             foreign |= !expected;
-            turn.push(index);
+            turn.push(*index);
         } else {
             foreign |= to == JobSide::New && !jobs.turned.contains(&half);
         }
@@ -381,7 +381,12 @@ fn arrive(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp) -
         Ok(looks) => looks,
         Err(hold) => return *hold,
     };
-    let on: Vec<usize> = (0..looks.len()).filter(|index| looks[*index].on).collect();
+    let mut on = Vec::new();
+    for (index, look) in &looks {
+        if look.on {
+            on.push(*index);
+        }
+    }
     if !on.is_empty() {
         // Never both: what came on again is somebody else's doing.
         if is_forced(view) {
@@ -412,8 +417,8 @@ fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp
         Err(hold) => return *hold,
     };
     let (mut turn, mut foreign, mut makes_up_until) = (Vec::new(), false, None);
-    for (index, look) in looks.iter().enumerate() {
-        let half = HalfId::new(index, to);
+    for (index, look) in &looks {
+        let half = HalfId::new(*index, to);
         // On the way back only what we switched off is switched on again.
         let ours = to == JobSide::New || jobs.turned.contains(&half);
         let known = jobs
@@ -425,7 +430,7 @@ fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp
             (true, known) => foreign |= known.is_none() && to == JobSide::New,
             (false, Some(true)) => foreign = true,
             (false, _) if ours => {
-                turn.push(index);
+                turn.push(*index);
                 let firing = look.firing.as_ref();
                 let until = firing.and_then(|firing| firing.makes_up_until(view.now, off_at));
                 makes_up_until = makes_up_until.max(until);
@@ -488,7 +493,7 @@ fn order(
     let perform_by = view.now + PERFORM_WITHIN;
     let half = |index: &usize| {
         let job = switch.jobs.get(*index)?;
-        Some((*index, job.half(side).clone()))
+        Some((*index, job.half(side)?.clone()))
     };
     let turn = TurnOrder {
         turn_id: turn_id.clone(),

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::number::Number;
-use crate::engine::units::{AlarmId, Share};
+use crate::engine::units::{AlarmId, Share, shown_alarm};
 
 /// Names one gate of a plan. For an alarm it is written exactly as the alarm's own name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -96,10 +96,7 @@ impl PartialEq<AlarmId> for GateId {
 
 impl fmt::Display for GateId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.region {
-            Some(region) => write!(f, "{} ({region})", self.name),
-            None => f.write_str(&self.name),
-        }
+        f.write_str(&shown_alarm(&self.name, self.region.as_deref()))
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::gate::{Bound, GateId, GateKind, Unit};
 use super::number::Number;
 use super::sequential::Test;
+use crate::engine::account::Account;
 use crate::engine::shared::Shared;
 
 /// Everything that is watched besides alarms.
@@ -31,12 +32,14 @@ pub struct Measures {
 impl Measures {
     /// How many metrics are asked for in a day, each time counted: what `CloudWatch` charges by.
     pub fn reads_a_day(&self) -> u64 {
-        let mut reads: BTreeMap<(Option<&String>, &Metric, u16), u64> = BTreeMap::new();
+        let mut reads: BTreeMap<(Option<&Account>, Option<&String>, &Metric, u16), u64> =
+            BTreeMap::new();
         for (query, every_mins) in self.queries() {
             let mine = 24 * 60 / u64::from(every_mins.max(1));
             // The inputs of an expression are charged for, the expression itself is not.
             for metric in query.inputs.values() {
-                let key = (query.region.as_ref(), metric, query.period_mins);
+                let place = (query.account.as_ref(), query.region.as_ref());
+                let key = (place.0, place.1, metric, query.period_mins);
                 let known = reads.entry(key).or_default();
                 *known = mine.max(*known);
             }
@@ -98,6 +101,9 @@ pub struct Series {
     /// The region; none means the environment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// The account that it is read in; none means the plan's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
     /// Metric math over the inputs; none: the only input itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expression: Option<String>,

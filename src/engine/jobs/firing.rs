@@ -74,6 +74,24 @@ impl Firing {
         (until >= now).then(|| until + SignedDuration::from_secs(1))
     }
 
+    /// Returns true if it never fires again: a single time that is past, or a last year that is over. An expression that
+    /// cannot be read may fire.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        let Some(rules) = self.rules() else {
+            return false;
+        };
+        if let Some(once) = self.once(&rules) {
+            let last = once.checked_add(self.spread).unwrap_or(once);
+            return last <= now;
+        }
+        let years = Cron::parse(&self.expression).and_then(|cron| cron.years);
+        let Some(last) = years.and_then(|years| years.into_iter().max()) else {
+            return false;
+        };
+        let this_year = rules.to_datetime(now).year();
+        last < this_year || (last == this_year && self.search(now, true).is_none())
+    }
+
     fn search(&self, now: Timestamp, forward: bool) -> Option<Timestamp> {
         let rules = self.rules()?;
         if let Some(once) = self.once(&rules) {

@@ -25,7 +25,7 @@ pub struct JobSwitch {
     pub away: SignedDuration,
     /// How long what still runs on the side that is left may take before somebody is woken.
     pub drain: SignedDuration,
-    /// The jobs, 1 to [`JOBS_MAX`].
+    /// The jobs, 1 to [`JOBS_MAX`], each entry of a list counted.
     pub jobs: Vec<Job>,
 }
 
@@ -42,24 +42,44 @@ pub enum SwitchAt {
     Complete,
 }
 
-/// One job: the same work on two sides.
+/// One job: the same work on two sides, or work of one side only.
+///
+/// A plan's job may list several of a side (eight rules become one). Each further one is a job of its own here: all of
+/// a plan's jobs leave one side before any of them is switched on at the other, so that no pair needs to be told apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// For people.
     pub name: String,
-    /// On the old side.
-    pub old: JobHalf,
-    /// On the new side.
-    pub new: JobHalf,
+    /// On the old side; none if it runs on the new side only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<JobHalf>,
+    /// On the new side; none if it runs on the old side only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<JobHalf>,
 }
 
 impl Job {
-    /// The half of a side.
-    pub fn half(&self, side: JobSide) -> &JobHalf {
+    /// The half of a side, if the job has one there.
+    pub fn half(&self, side: JobSide) -> Option<&JobHalf> {
         match side {
-            JobSide::Old => &self.old,
-            JobSide::New => &self.new,
+            JobSide::Old => self.old.as_ref(),
+            JobSide::New => self.new.as_ref(),
         }
+    }
+}
+
+impl JobSwitch {
+    /// Every half of every job.
+    pub fn halves(&self) -> Vec<(HalfId, &JobHalf)> {
+        let mut halves = Vec::new();
+        for (index, job) in self.jobs.iter().enumerate() {
+            for side in [JobSide::Old, JobSide::New] {
+                if let Some(half) = job.half(side) {
+                    halves.push((HalfId::new(index, side), half));
+                }
+            }
+        }
+        halves
     }
 }
 
@@ -194,6 +214,9 @@ pub struct HalfLook {
     pub firing: Option<Firing>,
     /// Why it must not be switched, if so.
     pub unfit: Option<String>,
+    /// Why it can never fire again, if so. Such a job is refused before the first write; one that ends under way is
+    /// switched as any other.
+    pub over: Option<String>,
 }
 
 /// How far the switch has come in this attempt.

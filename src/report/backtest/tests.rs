@@ -70,6 +70,7 @@ fn source() -> PlanSource {
             },
             old: "eks".to_owned(),
             new: "ecs".to_owned(),
+            account: None,
         }],
         settle: Some(SignedDuration::from_mins(2)),
         steps: vec![step(5), step(50), step(100)],

@@ -476,7 +476,7 @@ fn quotas_let_50_calls_through_at_once_and_10_a_second_after_that() {
         (error.status, error.message.as_str()),
         (400, "Rate exceeded")
     );
-    let other = Account(Some("arn:aws:iam::222222222222:role/other".to_owned()));
+    let other = Account::of_role("arn:aws:iam::222222222222:role/other");
     model.admit(&other, "GetChange", at(11)).unwrap();
 }
 
@@ -542,7 +542,7 @@ fn a_foreign_write_is_kept_apart_from_ours() {
 #[test]
 fn zones_belong_to_accounts_and_names_may_repeat() {
     let (mut model, zone) = service();
-    let theirs = Account(Some("arn:aws:iam::222222222222:role/other".to_owned()));
+    let theirs = Account::of_role("arn:aws:iam::222222222222:role/other");
     let new = |account: &Account, reference: &str| NewZone {
         account: account.clone(),
         name: "example.com".to_owned(),

@@ -1,5 +1,7 @@
 //! Looks at jobs: when they are taken, and what is not known without them. Not seen is not well.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{JOB_WITHIN, is_due, moving};
@@ -67,6 +69,9 @@ pub(super) fn unseen(view: &View<'_>, switch: &JobSwitch) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     for (index, job) in switch.jobs.iter().enumerate() {
         for side in [JobSide::Old, JobSide::New] {
+            if job.half(side).is_none() {
+                continue;
+            }
             let reading = view.observation.beside.jobs.get(&HalfId::new(index, side));
             match reading.map(|reading| &reading.look) {
                 None => reasons.push(unread_before(view, &job.name, side)),
@@ -78,6 +83,9 @@ pub(super) fn unseen(view: &View<'_>, switch: &JobSwitch) -> Vec<HoldReason> {
                         message: message.clone(),
                     };
                     reasons.extend(look.unfit.as_ref().map(stuck));
+                    if !view.state.has_started() {
+                        reasons.extend(look.over.as_ref().map(stuck));
+                    }
                 }
             }
         }
@@ -155,22 +163,27 @@ pub(super) fn seen<'a>(view: &View<'a>, half: HalfId) -> Option<&'a HalfLook> {
     view.observation.beside.jobs.get(&half)?.look.as_ref().ok()
 }
 
-/// All halves of a side, as seen by a look that began at `since` or later; or what is waited for.
+/// All halves of a side by job, as seen by a look that began at `since` or later; or what is waited for.
 pub(super) fn looked(
     view: &View<'_>,
     switch: &JobSwitch,
     side: JobSide,
     since: Timestamp,
-) -> Result<Vec<HalfLook>, Box<Decision>> {
+) -> Result<BTreeMap<usize, HalfLook>, Box<Decision>> {
     let since = since.max(view.now - FRESH);
-    let mut looks = Vec::new();
+    let mut looks = BTreeMap::new();
     for (index, job) in switch.jobs.iter().enumerate() {
+        if job.half(side).is_none() {
+            continue;
+        }
         let reading = view.observation.beside.jobs.get(&HalfId::new(index, side));
         let Some(reading) = reading.filter(|reading| reading.asked_at >= since) else {
             return Err(Box::new(moving(view)));
         };
         match &reading.look {
-            Ok(look) => looks.push(look.clone()),
+            Ok(look) => {
+                looks.insert(index, look.clone());
+            }
             Err(message) => {
                 let mut hold = moving(view);
                 hold.because.push(unread(view, &job.name, side, message));

@@ -1,0 +1,233 @@
+//! The one way out to the network: every connection of the program, the AWS SDK's too, goes through the proxy and trusts
+//! the certificates that the environment names (RULES L16).
+//!
+//! `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are read in upper and lower case. `AWS_CA_BUNDLE` names a file
+//! of certificates that are trusted besides the system's.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::ConnectorBuilder;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::TlsContext;
+use aws_smithy_http_client::tls::TrustStore;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::http::HttpClient;
+use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_runtime_api::client::http::HttpConnectorFuture;
+use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::BodyExt;
+use http_body_util::Limited;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::regular_file;
+
+/// The largest reply of AWS that is read, in bytes (RULES M8). A larger one is a failed call.
+pub const REPLY_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// The largest file of certificates, in bytes. The whole bundle of a Linux system has 200 KiB.
+const BUNDLE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The certificates of `AWS_CA_BUNDLE`, set once at the start.
+static TRUSTED: OnceLock<TlsContext> = OnceLock::new();
+
+/// Trusts the certificates of a file besides the system's, in every connection from now on.
+///
+/// # Errors
+/// The file cannot be read, or holds no certificate.
+pub fn trust(path: &str) -> Result<(), String> {
+    let pem = regular_file::read(Path::new(path), None, BUNDLE_BYTES_MAX)
+        .map_err(|why| format!("cannot be read: {why}"))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| format!("is not PEM: {error}"))?;
+        roots
+            .add(certificate)
+            .map_err(|error| format!("holds a certificate that cannot be used: {error}"))?;
+    }
+    if roots.is_empty() {
+        return Err("holds no certificate".to_owned());
+    }
+    let store = TrustStore::default().with_pem_certificate(pem);
+    let context = TlsContext::builder().with_trust_store(store).build();
+    let context = context.map_err(|error| format!("cannot be used: {error}"))?;
+    // Whoever comes second in one process has read the same environment.
+    TRUSTED.set(context).ok();
+    Ok(())
+}
+
+/// A connector for one kind of use.
+pub(super) fn connector(settings: HttpConnectorSettings) -> Connector {
+    builder(Some(settings), None)
+}
+
+fn builder(
+    settings: Option<HttpConnectorSettings>,
+    components: Option<&RuntimeComponents>,
+) -> Connector {
+    let mut builder = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+    builder.set_connector_settings(settings);
+    if let Some(components) = components {
+        builder.set_sleep_impl(components.sleep_impl());
+    }
+    builder.set_proxy_config(Some(ProxyConfig::from_env()));
+    if let Some(context) = TRUSTED.get() {
+        builder.set_tls_context(context.clone());
+    }
+    builder.build()
+}
+
+/// The client of the AWS SDK: the same way out, and no reply above [`REPLY_BYTES_MAX`].
+pub fn sdk_client() -> SharedHttpClient {
+    let client = Builder::new()
+        .build_with_connector_fn(|settings, components| builder(settings.cloned(), components));
+    bounded(client)
+}
+
+/// A client whose replies end with an error after [`REPLY_BYTES_MAX`].
+pub fn bounded(client: SharedHttpClient) -> SharedHttpClient {
+    SharedHttpClient::new(Bounded(client))
+}
+
+#[derive(Debug)]
+struct Bounded(SharedHttpClient);
+
+impl HttpClient for Bounded {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let connector = self.0.http_connector(settings, components);
+        SharedHttpConnector::new(BoundedConnector(connector))
+    }
+}
+
+#[derive(Debug)]
+struct BoundedConnector(SharedHttpConnector);
+
+impl HttpConnector for BoundedConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let reply = self.0.call(request);
+        HttpConnectorFuture::new(async move {
+            let reply = reply.await?;
+            Ok(reply.map(limited))
+        })
+    }
+}
+
+/// A body that ends with an error after [`REPLY_BYTES_MAX`].
+fn limited(body: SdkBody) -> SdkBody {
+    body.map_preserve_contents(|body| {
+        let limited = Limited::new(body, REPLY_BYTES_MAX);
+        SdkBody::from_body_1_x(limited.map_err(|error| -> BoxError {
+            if error.is::<http_body_util::LengthLimitError>() {
+                let most = REPLY_BYTES_MAX / 1024 / 1024;
+                return format!("the reply is larger than {most} MiB").into();
+            }
+            error
+        }))
+    })
+}
+
+/// What a failed connection says, with the remedy if the server's certificate was refused.
+pub fn explained(text: String) -> String {
+    // Source: `rustls::Error::InvalidCertificate`, Display.
+    if !text.contains("invalid peer certificate") || text.contains("AWS_CA_BUNDLE") {
+        return text;
+    }
+    format!(
+        "the server's certificate is not trusted ({text}); if a proxy or a private authority issued it, set AWS_CA_BUNDLE \
+         to a PEM file with that authority's certificate"
+    )
+}
+
+/// Whether an address of a proxy can be used: `host:port`, `http://…` or `https://…`, with a user and a password if need be.
+///
+/// # Errors
+/// It cannot. The message does not repeat it, for it may hold a password.
+pub fn check_proxy(address: &str) -> Result<(), &'static str> {
+    if address.is_empty() {
+        return Ok(());
+    }
+    let plain = |letter: char| letter.is_ascii_graphic();
+    if !address.chars().all(plain) {
+        return Err("has a blank or a control character in it");
+    }
+    let rest = match address.split_once("://") {
+        Some(("http" | "https", rest)) => rest,
+        Some(_) => return Err("is neither http:// nor https://"),
+        None => address,
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        Some(_) | None => (host, None),
+    };
+    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    if name.is_empty() || !port_fits {
+        return Err("names no host and port");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_a_proxy_is_checked_without_repeating_it() {
+        for fit in [
+            "",
+            "proxy:3128",
+            "http://proxy.example.com:3128",
+            "https://ada:hunter2@proxy:8443/",
+            "http://[::1]:3128",
+            "http://10.0.0.1",
+        ] {
+            assert_eq!(check_proxy(fit), Ok(()), "{fit}");
+        }
+        for unfit in [
+            "http://",
+            "socks5://proxy:1080",
+            "http://proxy:0",
+            "http://proxy:http",
+            "http://ada:hunter2@",
+            "http://proxy :3128",
+            "http://proxy:3128\n",
+        ] {
+            let why = check_proxy(unfit).unwrap_err();
+            assert!(!why.contains("hunter2"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_refused_certificate_names_the_remedy() {
+        let text = "dispatch failure: invalid peer certificate: UnknownIssuer".to_owned();
+        let explained = explained(text);
+        assert!(explained.contains("AWS_CA_BUNDLE") && explained.contains("UnknownIssuer"));
+        assert_eq!(super::explained("timed out".to_owned()), "timed out");
+    }
+
+    #[tokio::test]
+    async fn a_reply_without_end_is_an_error_and_not_a_shorter_reply() {
+        let at_most = limited(SdkBody::from(vec![b'x'; REPLY_BYTES_MAX]));
+        let whole = at_most.collect().await.unwrap().to_bytes();
+        assert_eq!(whole.len(), REPLY_BYTES_MAX);
+        let too_much = limited(SdkBody::from(vec![b'x'; REPLY_BYTES_MAX + 1]));
+        let error = too_much.collect().await.unwrap_err();
+        assert_eq!(error.to_string(), "the reply is larger than 32 MiB");
+    }
+}
