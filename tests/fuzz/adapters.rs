@@ -277,6 +277,7 @@ fn series(rng: &mut Rng) -> Query {
     };
     let expression = rng.bool().then(|| "100 * m / m".to_owned());
     Query::from(Series {
+        account: None,
         region: None,
         expression,
         inputs: BTreeMap::from([("m".to_owned(), metric)]),

@@ -24,7 +24,9 @@ impl Envelope {
         if let Some(time) = times.find(|time| !SECS.contains(&time.as_second())) {
             return Some(format!("the time {time} cannot be right"));
         }
-        let length = lengths.into_iter().find(|length| !LENGTHS.contains(length))?;
+        let length = lengths
+            .into_iter()
+            .find(|length| !LENGTHS.contains(length))?;
         Some(format!("a length of {length:#} cannot be right"))
     }
 }
@@ -39,7 +41,9 @@ fn counted(event: &Event) -> (Vec<Timestamp>, Vec<SignedDuration>) {
         Event::WeightChangeSubmitted { server_time, .. } => server_time.iter().copied().collect(),
         Event::BakeCounted { until, .. } => vec![*until],
         Event::EvidenceCounted { tally } => vec![tally.until],
-        Event::AlarmJudged { transitioned_at, .. } => vec![*transitioned_at],
+        Event::AlarmJudged {
+            transitioned_at, ..
+        } => vec![*transitioned_at],
         Event::RevertPerformedUnjournaled { decided_at, .. } => vec![*decided_at],
         Event::BaselineSeen { at } => at.iter().copied().collect(),
         Event::ForeignWeightsSeen { read_at, .. } => vec![*read_at],
