@@ -32,6 +32,7 @@ impl Envelope {
 }
 
 /// The times and lengths of an event that are counted with. When a freeze ends is only ever compared.
+#[expect(clippy::too_many_lines, reason = "one line an event")]
 fn counted(event: &Event) -> (Vec<Timestamp>, Vec<SignedDuration>) {
     let times = match event {
         Event::PlanAccepted { source } | Event::PlanAmended { source, .. } => {
