@@ -19,8 +19,9 @@ mod hunt;
 mod support;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus};
@@ -49,7 +50,7 @@ const BYTES_MAX: usize = 256 << 20;
 const LOOK: Duration = Duration::from_millis(250);
 
 /// How often it is said how far it is.
-const SAY: Duration = Duration::from_secs(60);
+const SAY: Duration = Duration::from_mins(1);
 
 /// How many finds are told in full.
 const TOLD_MAX: usize = 20;
@@ -176,9 +177,11 @@ impl Total {
         let mut words = format!("{inputs} inputs in {:.0} s", took.as_secs_f64());
         for (room, (inputs, all, longest)) in &self.rooms {
             let all = all.as_secs_f64();
-            words.push_str(&format!(
+            write!(
+                words,
                 "; {room} {inputs} in {all:.0} s, the longest {longest:.1?}"
-            ));
+            )
+            .unwrap_or_default();
         }
         words
     }

@@ -93,7 +93,7 @@ fn services(route53: Route53, cloudwatch: CloudWatch) -> Services {
 fn times(
     play: &mut Play,
     services: Services,
-    call: impl AsyncFn(&Aws, &Wire, &mut Rng),
+    call: &impl AsyncFn(&Aws, &Wire, &mut Rng),
 ) -> Result<(), String> {
     let of = play.rng.u32(1..4);
     let wire = Wire::new(services, play.rng.fork(), of);
@@ -123,7 +123,7 @@ pub(super) fn route53(play: &mut Play) -> Result<(), String> {
     times(
         play,
         services(route53, CloudWatch::new()),
-        async |aws, wire, rng| {
+        &async |aws: &Aws, wire: &Wire, rng: &mut Rng| {
             read_or_write(aws, wire, &zone, rng).await;
         },
     )
@@ -225,7 +225,11 @@ fn watched() -> CloudWatch {
 /// Replies of `CloudWatch`.
 pub(super) fn cloudwatch(play: &mut Play) -> Result<(), String> {
     let services = services(zone().0, watched());
-    times(play, services, async |aws, _, rng| watch(aws, rng).await)
+    times(
+        play,
+        services,
+        &async |aws: &Aws, _: &Wire, rng: &mut Rng| watch(aws, rng).await,
+    )
 }
 
 async fn watch(aws: &Aws, rng: &mut Rng) {

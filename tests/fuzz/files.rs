@@ -152,12 +152,12 @@ fn recorded(source: &PlanSource) -> Value {
 }
 
 /// Records of backtests.
-pub(super) fn record(play: &mut Play) -> Result<(), String> {
+pub(super) fn record(play: &mut Play) {
     let rng = &mut play.rng;
     let texts = &plans::corpus().plans;
     let text = &texts[rng.usize(0..texts.len())];
     let Ok(loaded) = plan_file::parse(text, "plan.yaml") else {
-        return Ok(());
+        return;
     };
     let mut value = recorded(&loaded.source);
     let whole = value.clone();
@@ -168,14 +168,14 @@ pub(super) fn record(play: &mut Play) -> Result<(), String> {
     }
     play.input = text;
     let Ok(record) = serde_json::from_str::<Record>(&play.input) else {
-        return Ok(());
+        return;
     };
     if record.check().is_err() {
-        return Ok(());
+        return;
     }
     let length = record.until.duration_since(record.since).as_secs();
     if length > REPLAYED_DAYS_MAX * 86_400 {
-        return Ok(());
+        return;
     }
     let apart = length / STARTS_MAX;
     let every = SignedDuration::from_secs(apart.max(3_600));
@@ -187,7 +187,6 @@ pub(super) fn record(play: &mut Play) -> Result<(), String> {
     };
     report::backtest::to_text(&backtests, &look);
     report::backtest::to_json(&backtests);
-    Ok(())
 }
 
 const COMMANDS: [&str; 12] = [
@@ -221,11 +220,10 @@ pub(super) fn words(play: &mut Play) -> Result<(), String> {
     }
     play.input = words.join(" ");
     let argv = std::iter::once("cutover".to_owned()).chain(words);
-    match Cli::try_parse_from(argv) {
-        Ok(_) => Ok(()),
-        Err(error) if error.render().to_string().is_empty() => {
-            Err("it is refused without a word".to_owned())
-        }
-        Err(_) => Ok(()),
+    if let Err(error) = Cli::try_parse_from(argv)
+        && error.render().to_string().is_empty()
+    {
+        return Err("it is refused without a word".to_owned());
     }
+    Ok(())
 }

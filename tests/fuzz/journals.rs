@@ -405,7 +405,8 @@ pub(super) fn database(play: &mut Play) -> Result<(), String> {
         }
         Ok(())
     });
-    play.input = story.iter().map(|entry| format!("{entry}\n")).collect();
+    let lines: Vec<String> = story.iter().map(Value::to_string).collect();
+    play.input = lines.join("\n");
     ended
 }
 

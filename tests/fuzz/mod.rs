@@ -217,7 +217,10 @@ fn enter(room: Room, play: &mut Play) -> Result<(), String> {
         Room::Fleets => plans::fleet(play),
         Room::Scenarios => plans::scenario(play),
         Room::BreakGlass => files::break_glass(play),
-        Room::Records => files::record(play),
+        Room::Records => {
+            files::record(play);
+            Ok(())
+        }
         Room::Entries => journals::entries(play),
         Room::Databases => journals::database(play),
         Room::Words => files::words(play),

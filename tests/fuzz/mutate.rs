@@ -3,6 +3,8 @@
 //! Texts are changed where their structure is (lines, numbers, words, indentation), bytes where lengths and tags stand, and
 //! JSON as a tree. Now and then something enormous is put in.
 
+use std::fmt::Write as _;
+
 use fastrand::Rng;
 use serde_json::Value;
 
@@ -440,9 +442,9 @@ fn laughs(rng: &mut Rng) -> String {
     let mut text = "a0: &a0 [lol, lol]\n".to_owned();
     for level in 1..depth {
         let alias = format!("*a{}, ", level - 1).repeat(width);
-        text.push_str(&format!("a{level}: &a{level} [{alias}]\n"));
+        writeln!(text, "a{level}: &a{level} [{alias}]").unwrap_or_default();
     }
-    text.push_str(&format!("labels: *a{}\n", depth - 1));
+    writeln!(text, "labels: *a{}", depth - 1).unwrap_or_default();
     text
 }
 

@@ -96,7 +96,7 @@ pub(super) fn corpus() -> &'static Corpus {
 }
 
 /// A plan with what the examples have in different files.
-const EVERYTHING: &str = r##"version: 1
+const EVERYTHING: &str = r#"version: 1
 name: every-thing
 description: &d |
   Two lines
@@ -138,7 +138,7 @@ hooks:
     timeout: 5s
     retries: 0
     on_failure: revert
-"##;
+"#;
 
 const FLEETS: [&str; 2] = [
     "version: 1\nmax_in_flight: 3\nfailure_budget: 2\n",
@@ -154,11 +154,11 @@ guardrails: { step_at_most: 50%, bake_at_least: 30m }
 const SCENARIOS: [&str; 3] = [
     "faults: [ new errors 20% at step 3 + 2h, cloudwatch down 40m at step 2, controller killed at step 1 ]\n",
     "traffic: { requests: 1200/min, swing: 20%, noise: 5% }\nfaults:\n  - new latency 900ms at step 2 + 1h for 3h\n",
-    r#"new: { capacity: 500/min, p99: 120ms, errors: 0.1% }
+    r"new: { capacity: 500/min, p99: 120ms, errors: 0.1% }
 resolvers: { count: 200, stragglers: 1% }
 alarms:
   - { name: api-5xx, measures: errors, above: 1%, watches: new, period: 1m, datapoints: 3/5, missing: breaching }
-"#,
+",
 ];
 
 /// A runtime whose clock jumps.

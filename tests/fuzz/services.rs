@@ -70,7 +70,7 @@ fn door() -> &'static Door {
 fn answer(mut stream: TcpStream, answer: &[u8]) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     let mut asked = Vec::new();
-    let mut part = [0_u8; 65_536];
+    let mut part = vec![0_u8; 65_536];
     loop {
         let count = stream.read(&mut part)?;
         asked.extend_from_slice(&part[..count]);

@@ -13,8 +13,8 @@ use super::plans;
 
 /// The one message about a text.
 fn said(text: &str) -> String {
-    let error = plan_file::parse(text, "plan.yaml").unwrap_err();
-    error.to_string()
+    let parsed = plan_file::parse(text, "plan.yaml");
+    parsed.expect_err("it is no plan").to_string()
 }
 
 #[test]
