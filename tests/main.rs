@@ -11,6 +11,8 @@ mod end_to_end;
 mod engine_properties;
 mod engine_rules;
 mod foreign_text;
+mod fuzz;
+mod fuzz_seeds;
 mod hints;
 mod hunt;
 mod hunt_seeds;

@@ -20,6 +20,9 @@ use crate::reach::net;
 
 /// The most of a message that is kept, in characters; a batch of hundreds can fail in hundreds of ways.
 const MESSAGE_CHARS_MAX: usize = 2_000;
+
+/// The most characters of an error's code and of a request's identifier. The longest code that AWS gives has some 50.
+const CODE_CHARS_MAX: usize = 100;
 /// How deep a chain of causes is followed.
 const CAUSES_MAX: usize = 16;
 
@@ -208,7 +211,10 @@ fn service_failure<E: ProvideErrorMetadata>(
         _ => format!("{code}: {said}"),
     });
     let message = match meta.extra("aws_request_id") {
-        Some(id) => format!("{shown} (request {id})"),
+        Some(id) => {
+            let id: String = id.chars().take(CODE_CHARS_MAX).collect();
+            format!("{shown} (request {id})")
+        }
         None => shown,
     };
     CallError {
@@ -217,10 +223,11 @@ fn service_failure<E: ProvideErrorMetadata>(
     }
 }
 
-/// The code without a shape's namespace or a suffix, as some protocols have it.
+/// The beginning of a code, without a shape's namespace or a suffix, as some protocols have it.
 pub(super) fn bare_code(code: &str) -> String {
     let local = code.rsplit_once('#').map_or(code, |(_, local)| local);
-    local.split(':').next().unwrap_or(local).to_owned()
+    let bare = local.split(':').next().unwrap_or(local);
+    bare.chars().take(CODE_CHARS_MAX).collect()
 }
 
 /// The class of an error code; none for a code that says nothing by itself.

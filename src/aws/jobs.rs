@@ -192,10 +192,26 @@ fn strange(operation: &'static str) -> CallError {
     CallError::new(operation, FailureClass::Permanent, message)
 }
 
+/// The longest texts that AWS gives. What is longer is no answer of AWS, and is not kept or repeated whole (RULES M8); an
+/// expression that was cut is one that cannot be read.
+///
+/// Source: EventBridge Scheduler API Reference, `ScheduleExpression` (256) and `ScheduleExpressionTimezone` (50); EventBridge
+/// API Reference, `ManagedBy` (128).
+const EXPRESSION_CHARS_MAX: usize = 256;
+const ZONE_CHARS_MAX: usize = 50;
+const OWNER_CHARS_MAX: usize = 128;
+
+fn within(text: &str, chars_max: usize) -> String {
+    text.chars().take(chars_max).collect()
+}
+
 fn rule_look(read: &Value, now: Timestamp) -> Result<HalfLook, CallError> {
     let state = read["State"].as_str().unwrap_or_default();
     let unfit = match (state, read["ManagedBy"].as_str()) {
-        (_, Some(owner)) => Some(format!("it belongs to {owner}, which switches it itself")),
+        (_, Some(owner)) => {
+            let owner = within(owner, OWNER_CHARS_MAX);
+            Some(format!("it belongs to {owner}, which switches it itself"))
+        }
         ("ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS", None) => Some(
             "its state is ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS, which EnableRule would not bring back"
                 .to_owned(),
@@ -231,7 +247,7 @@ fn schedule_look(read: &Value, now: Timestamp) -> Result<HalfLook, CallError> {
     let minutes = minutes.filter(|_| window["Mode"] == "FLEXIBLE");
     let minutes = u32::try_from(minutes.unwrap_or_default()).unwrap_or(u32::MAX);
     let firing = firing(&read["ScheduleExpression"]).map(|firing| Firing {
-        zone: zone.map(str::to_owned),
+        zone: zone.map(|zone| within(zone, ZONE_CHARS_MAX)),
         spread: SignedDuration::from_mins(i64::from(minutes)),
         ..firing
     });
@@ -253,7 +269,7 @@ fn schedule_look(read: &Value, now: Timestamp) -> Result<HalfLook, CallError> {
 
 fn firing(expression: &Value) -> Option<Firing> {
     Some(Firing {
-        expression: expression.as_str()?.to_owned(),
+        expression: within(expression.as_str()?, EXPRESSION_CHARS_MAX),
         zone: None,
         spread: SignedDuration::ZERO,
         catch_up: None,
@@ -380,6 +396,24 @@ mod tests {
         let rule =
             json!({ "State": "DISABLED", "ScheduleExpression": "cron(0 3 1 1 ? 2024-2026)" });
         assert!(rule_look(&rule, now).unwrap().over.is_some());
+    }
+
+    #[test]
+    fn texts_that_are_longer_than_any_of_aws_are_not_kept_whole() {
+        let (now, long) = (
+            Timestamp::from_second(1_750_000_000).unwrap(),
+            "x".repeat(100_000),
+        );
+        let rule = json!({ "State": "ENABLED", "ManagedBy": long, "ScheduleExpression": long });
+        let look = rule_look(&rule, now).unwrap();
+        assert!(look.unfit.unwrap().len() < 200);
+        assert_eq!(look.firing.unwrap().expression.len(), 256);
+        let schedule = json!({ "ScheduleExpression": long, "ScheduleExpressionTimezone": long });
+        let firing = schedule_look(&schedule, now).unwrap().firing.unwrap();
+        assert_eq!(
+            (firing.expression.len(), firing.zone.unwrap().len()),
+            (256, 50)
+        );
     }
 
     #[test]

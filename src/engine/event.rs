@@ -2,6 +2,7 @@
 //!
 //! Names are a noun and a past participle; `type` in JSON is the same in snake case. Fields are only ever added.
 
+mod believed;
 mod failure;
 mod left;
 

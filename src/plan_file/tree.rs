@@ -28,7 +28,7 @@ use super::secrets;
 pub(super) struct Node {
     pub(super) span: Span,
     pub(super) value: Value,
-    /// How many nodes this one stands for, aliases followed.
+    /// How many nodes this one stands for, aliases followed; a long text counts as several.
     pub(super) size: usize,
 }
 
@@ -55,6 +55,9 @@ pub(super) struct Key {
 /// The most nodes of a plan, aliases followed: this is what disarms an alias bomb. A plan of 100 records and 100 steps
 /// has about 2,000.
 const NODES_MAX: usize = 50_000;
+
+/// So many bytes of text count as one more node: else one long text that is used again and again fills the memory.
+const TEXT_BYTES_PER_NODE: usize = 64;
 
 /// The deepest nesting of lists and maps. A plan needs five.
 const DEPTH_MAX: usize = 32;
@@ -222,7 +225,7 @@ impl<'t> Builder<'t, '_, '_> {
             let key = self.node(event, span.clone())?;
             let (event, value_span) = self.next()?;
             let mut value = self.node(event, value_span)?;
-            size = grow(size, &value)?;
+            size = grow(grow(size, &key)?, &value)?;
             let Some(key) = self.key(&key, span) else {
                 continue;
             };
@@ -282,8 +285,10 @@ impl<'t> Builder<'t, '_, '_> {
             ),
             Stop::TooLarge(span) => self.sink.error(
                 &span,
-                format!("the plan has more than {NODES_MAX} values once its aliases are followed"),
-                "write the plan without aliases that are made of aliases",
+                format!(
+                    "the plan has more than {NODES_MAX} values once its aliases are followed; a long text counts as several"
+                ),
+                "write the plan without aliases of long texts, and without aliases that are made of aliases",
             ),
             Stop::Malformed(error) => {
                 let marker = error.marker();
@@ -304,7 +309,10 @@ impl<'t> Builder<'t, '_, '_> {
 
 impl Node {
     fn new(span: Span, value: Value) -> Self {
-        let size = 1;
+        let size = match &value {
+            Value::Scalar(text) => 1 + text.len() / TEXT_BYTES_PER_NODE,
+            Value::Null | Value::List(_) | Value::Map(_) => 1,
+        };
         Self { span, value, size }
     }
 }

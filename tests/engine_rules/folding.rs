@@ -1,12 +1,13 @@
 //! What entries leave behind in the state, and what they leave alone.
 
-use cutover::engine::event::{Event, FailureClass, RevertMode};
+use cutover::engine::event::{Envelope, Event, FailureClass, RevertMode};
+use cutover::engine::fleet;
 use cutover::engine::fold;
 use cutover::engine::hold::HoldReason;
 use cutover::engine::plan::{ApprovalTimeout, HoldOrRevert};
 use cutover::engine::state::Phase;
 use cutover::engine::units::WriteId;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::following::{after, amended, halted, intended};
 use super::{baking, simple};
@@ -226,6 +227,63 @@ fn no_entry_takes_the_time_of_the_journal_back() {
         let state = state.expect("it was there before");
         assert_eq!((state.seq, state.last_at), (entry.seq, last_at));
     }
+}
+
+#[test]
+fn times_at_the_end_of_the_calendar_and_endless_lengths_damage_a_stream_and_end_no_controller() {
+    let world = baking();
+    let mut entry = world.journal.last().expect("a journal").clone();
+    (entry.seq, entry.event) = (world.state().seq + 1, Event::GatesPassed {});
+    let refused = |entry: &Envelope| {
+        let mut state = Some(world.state().clone());
+        let illegal = fold::apply(&mut state, entry).expect_err("it cannot be counted with");
+        assert_eq!(state.as_ref(), Some(world.state()), "it changes nothing");
+        illegal.why
+    };
+    for at in [Timestamp::MAX, Timestamp::MIN] {
+        entry.at = at;
+        assert_eq!(refused(&entry), format!("the time {at} cannot be right"));
+    }
+    entry.at = world.now;
+    entry.event = Event::BakeCounted {
+        until: Timestamp::MAX,
+        running: true,
+    };
+    assert_eq!(
+        refused(&entry),
+        format!("the time {} cannot be right", Timestamp::MAX)
+    );
+    for (settle, shown) in [
+        (SignedDuration::MAX, "a length of 2562047788015215h"),
+        (-SignedDuration::from_secs(1), "a length of 1s ago"),
+    ] {
+        let mut plan = world.state().plan().clone();
+        plan.settle = Some(settle);
+        entry.event = amended(plan);
+        let why = refused(&entry);
+        assert!(
+            why.starts_with(shown) && why.ends_with("cannot be right"),
+            "{why}"
+        );
+    }
+}
+
+#[test]
+fn an_entry_of_the_fleet_with_such_a_time_is_told_as_its_trouble() {
+    let mut world = baking();
+    let mut entry = world.journal.last().expect("a journal").clone();
+    (entry.cutover, entry.seq, entry.at) = (fleet::stream(), world.fleet.seq + 1, Timestamp::MAX);
+    entry.event = Event::FleetUnfrozen { reason: None };
+    let last_at = world.fleet.last_at;
+    world.fleet.take(&entry);
+    assert!(
+        world
+            .fleet
+            .trouble
+            .as_ref()
+            .is_some_and(|why| why.contains("cannot be right"))
+    );
+    assert_eq!(world.fleet.last_at, last_at);
 }
 
 #[test]

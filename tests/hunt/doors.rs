@@ -18,7 +18,6 @@ use cutover::ports::{
     Notifier, Page, PlanFiles, PlanFilesNow, Position, RecordChange, Signals, Submitted, Urgency,
     Zone,
 };
-use cutover::sim::dns::SimDns;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -28,7 +27,7 @@ use super::world::{World, locked};
 
 /// Route 53 over a wire: a request that was sent arrives although its sender died.
 pub(crate) struct Wire {
-    pub(crate) dns: SimDns,
+    pub(crate) dns: Arc<dyn Dns>,
     pub(crate) world: World,
     pub(crate) luck: Luck,
 }
@@ -75,7 +74,7 @@ impl Dns for Wire {
         let now = self.world.now();
         let blind = self.luck.journal_failed_within(Duration::from_secs(20));
         locked(&self.world.witness).sent(self.luck.number, zone, changes, now, blind);
-        let (dns, account, zone) = (self.dns.clone(), account.clone(), zone.clone());
+        let (dns, account, zone) = (Arc::clone(&self.dns), account.clone(), zone.clone());
         let (changes, comment) = (changes.to_vec(), comment.to_owned());
         let world = self.world.clone();
         let is_untold = self.luck.has_lost_journal();
@@ -173,30 +172,35 @@ impl AlarmDoor {
             } else {
                 self.look(&id.name)
             };
-            let seen = match &reading {
-                AlarmReading::Found {
-                    evaluation: None,
-                    state,
-                    ..
-                } => match state {
-                    AlarmState::Ok => AlarmSeen::Green,
-                    AlarmState::Alarm => AlarmSeen::Red,
-                    AlarmState::InsufficientData => AlarmSeen::NoData,
-                },
-                AlarmReading::Found {
-                    state: AlarmState::Alarm,
-                    ..
-                } => AlarmSeen::Red,
-                AlarmReading::Found { .. }
-                | AlarmReading::Missing
-                | AlarmReading::Unreadable(_)
-                | AlarmReading::Denied(_) => AlarmSeen::Nothing,
-            };
+            let seen = seen(&reading);
             let now = self.world.now();
             locked(&self.world.witness).saw_alarm(self.luck.number, &id.name, seen, now);
             readings.push((id.clone(), reading));
         }
         readings
+    }
+}
+
+/// What a process makes of a reading.
+pub(crate) fn seen(reading: &AlarmReading) -> AlarmSeen {
+    match reading {
+        AlarmReading::Found {
+            evaluation: None,
+            state,
+            ..
+        } => match state {
+            AlarmState::Ok => AlarmSeen::Green,
+            AlarmState::Alarm => AlarmSeen::Red,
+            AlarmState::InsufficientData => AlarmSeen::NoData,
+        },
+        AlarmReading::Found {
+            state: AlarmState::Alarm,
+            ..
+        } => AlarmSeen::Red,
+        AlarmReading::Found { .. }
+        | AlarmReading::Missing
+        | AlarmReading::Unreadable(_)
+        | AlarmReading::Denied(_) => AlarmSeen::Nothing,
     }
 }
 

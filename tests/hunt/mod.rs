@@ -5,14 +5,14 @@
 //! `tests/main.rs` plays some seeds, `benches/hunt.rs` plays for hours. A seed plays the same every time.
 
 mod clock;
-mod doors;
+pub(crate) mod doors;
 mod ending;
-mod luck;
-mod plans;
+pub(crate) mod luck;
+pub(crate) mod plans;
 mod scenario;
 mod trouble;
-mod witness;
-mod world;
+pub(crate) mod witness;
+pub(crate) mod world;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -16,7 +16,9 @@ use cutover::engine::record::{GroupName, RecordSet};
 use cutover::engine::state::State;
 use cutover::engine::units::{ControllerId, CutoverName, DnsName, Weight, ZoneId};
 use cutover::journal::MemoryJournal;
-use cutover::ports::{Append, BreakGlass, ChangeAction, Clock, Journal, NewEntry, Page, PlanFiles};
+use cutover::ports::{
+    Append, BreakGlass, ChangeAction, Clock, Dns, Journal, NewEntry, Page, PlanFiles, Signals,
+};
 use cutover::sim::beside::{SimHooks, SimJobs};
 use cutover::sim::dns::SimDns;
 use cutover::sim::route53::{
@@ -233,24 +235,36 @@ impl World {
         rng: fastrand::Rng,
     ) -> Process {
         let luck = Luck::new(number, Arc::clone(shared), rng);
-        let clock: Arc<dyn Clock> = Arc::new(OwnClock::new(self.clone(), luck.clone()));
         let dns = SimDns::new(Arc::clone(&self.route53), Arc::new(self.clock));
         let hook = luck.clone();
         dns.with_faults(|faults| {
             faults.set_hook(Box::new(move |operation, _| hook.route53(operation)));
         });
+        let signals = AlarmDoor {
+            world: self.clone(),
+            luck: luck.clone(),
+        };
+        self.start_over(luck, scope, Arc::new(dns), Arc::new(signals))
+    }
+
+    /// Starts a controller that reaches Route 53 and alarms in some other way.
+    pub(crate) fn start_over(
+        &self,
+        luck: Luck,
+        scope: Scope,
+        dns: Arc<dyn Dns>,
+        signals: Arc<dyn Signals>,
+    ) -> Process {
+        let number = luck.number;
         locked(&self.witness).born(number, self.now());
         let outside = Outside {
-            clock,
+            clock: Arc::new(OwnClock::new(self.clone(), luck.clone())),
             dns: Arc::new(Wire {
-                dns: dns.clone(),
+                dns,
                 world: self.clone(),
                 luck: luck.clone(),
             }),
-            signals: Arc::new(AlarmDoor {
-                world: self.clone(),
-                luck: luck.clone(),
-            }),
+            signals,
             journal: Arc::new(JournalDoor {
                 world: self.clone(),
                 luck: luck.clone(),

@@ -11,6 +11,28 @@ use serde_json::Value;
 use super::VALID;
 use super::plans;
 
+/// The one message about a text.
+fn said(text: &str) -> String {
+    let parsed = plan_file::parse(text, "plan.yaml");
+    parsed.expect_err("it is no plan").to_string()
+}
+
+#[test]
+fn a_long_text_that_is_used_again_and_again_is_refused_before_it_fills_the_memory() {
+    let long = "x".repeat(500_000);
+    let values = format!("a: &a {long}\nb: [ {} ]\n", "*a, ".repeat(40_000));
+    let inside = format!("a: &a [ {long} ]\nb: [ {} ]\n", "*a, ".repeat(40_000));
+    let keys: String = (0..30_000).map(|_| "*a : 1\n").collect();
+    let keys = format!("a: &a {long}\nb: [ {{ *a : 1 }} ]\n{keys}");
+    for text in [values, inside, keys] {
+        let said = said(&text);
+        assert!(said.contains("more than 50000 values"), "{said}");
+    }
+    // A text that is long once is no plan either, for other reasons.
+    let said = said(&format!("version: 1\ndescription: {long}\n"));
+    assert!(!said.contains("more than 50000 values"), "{said}");
+}
+
 #[test]
 fn files_that_are_no_plans_say_so() {
     let bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n\

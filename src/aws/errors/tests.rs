@@ -122,6 +122,11 @@ fn codes_have_their_class() {
 }
 
 #[test]
+fn a_code_that_is_longer_than_any_is_cut() {
+    assert_eq!(bare_code(&"Ä".repeat(100_000)), "Ä".repeat(100));
+}
+
+#[test]
 fn messages_hold_no_secrets() {
     let token = "IQoJb3JpZ2luX2VjE".repeat(12);
     let message = format!(

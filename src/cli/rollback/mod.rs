@@ -8,7 +8,7 @@ mod journaled;
 mod progress;
 mod recreated;
 mod standing;
-mod stored;
+pub mod stored;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

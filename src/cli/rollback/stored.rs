@@ -67,13 +67,13 @@ struct Alias {
 }
 
 /// A file that is refused: what is wrong, and what to write instead.
-type Refusal = (String, &'static str);
+pub type Refusal = (String, &'static str);
 
 /// The groups of all files, each once.
 ///
 /// # Errors
 /// A file cannot be read, is none of ours, or would not lead back: nothing of any file is written then.
-pub(super) fn read_all(paths: &[PathBuf]) -> Result<Vec<GroupImage>, Expected> {
+pub fn read_all(paths: &[PathBuf]) -> Result<Vec<GroupImage>, Expected> {
     let mut groups: BTreeMap<(ZoneId, DnsName, String), (GroupImage, &Path)> = BTreeMap::new();
     for path in paths {
         let refuse = |(why, instead): Refusal| {
@@ -114,7 +114,7 @@ fn read(path: &Path) -> Result<Vec<GroupImage>, Refusal> {
             "name the files as they lie in the break-glass directory: .cutover/break-glass/*.json";
         (why, instead)
     })?;
-    pairs(&zone, &text)
+    groups(&zone, &text)
 }
 
 /// The text of a file: a regular one, within bounds, not from outside of its directory, and in time (RULES M3).
@@ -136,7 +136,7 @@ fn text(path: &Path) -> Result<String, String> {
 }
 
 /// The groups of a change batch for this zone.
-fn pairs(zone: &ZoneId, text: &str) -> Result<Vec<GroupImage>, Refusal> {
+pub fn groups(zone: &ZoneId, text: &str) -> Result<Vec<GroupImage>, Refusal> {
     let batch: Batch = serde_json::from_str(text).map_err(|error| {
         let why = format!("it is not a break-glass file: {error}");
         (why, "a break-glass file is a change batch with two weighted records a group, as `run` writes it")
@@ -230,7 +230,7 @@ mod tests {
 
     fn refusal(changes: &[String]) -> (String, &'static str) {
         let text = format!(r#"{{"Changes":[{}]}}"#, changes.join(","));
-        pairs(&ZoneId::from("Z1"), &text).expect_err("it is refused")
+        groups(&ZoneId::from("Z1"), &text).expect_err("it is refused")
     }
 
     #[test]
@@ -276,7 +276,7 @@ mod tests {
             assert!(what.contains(instead), "{what}");
         }
         let text = format!(r#"{{"Changes":[{}]}}"#, pair.join(","));
-        let images = pairs(&ZoneId::from("Z1"), &text).expect("it is whole");
+        let images = groups(&ZoneId::from("Z1"), &text).expect("it is whole");
         assert_eq!(images.len(), 1);
     }
 

@@ -151,6 +151,10 @@ impl Fleet {
             self.trouble = Some(format!("entry {} follows entry {}", entry.seq, self.seq));
         }
         self.seq = entry.seq;
+        if let Some(why) = entry.unbelievable() {
+            self.trouble = Some(why);
+            return;
+        }
         self.last_at = self.last_at.max(Some(entry.at));
         if entry.event.pages() {
             self.pages.insert(entry.seq, entry.clone());

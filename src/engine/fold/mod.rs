@@ -63,6 +63,9 @@ pub fn apply(state: &mut Option<State>, entry: &Envelope) -> Result<(), IllegalE
         event: entry.event.label(),
         why,
     };
+    if let Some(why) = entry.unbelievable() {
+        return Err(illegal(why));
+    }
     let Some(before) = state else {
         *state = Some(begin(entry).map_err(illegal)?);
         return Ok(());
