@@ -228,7 +228,7 @@ pub trait Dns: Send + Sync {
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 
-/// How long reading so many alarms of one account may take: 5 s (RULES F1), and 200 ms more for every page of 100 beyond
+/// How long reading so many alarms of one account may take: 5 s (semantics F1), and 200 ms more for every page of 100 beyond
 /// the 25 that the service's quota lets through in that time. A fleet of thousands is then seen late rather than never.
 pub fn alarms_within(count: usize) -> Duration {
     let more = count.div_ceil(100).saturating_sub(25);
@@ -236,7 +236,7 @@ pub fn alarms_within(count: usize) -> Duration {
     Duration::from_secs(5) + Duration::from_millis(200).saturating_mul(more)
 }
 
-/// How long reading so many series of one account may take: 5 s (RULES F1), and 100 ms more for every call of 500 beyond
+/// How long reading so many series of one account may take: 5 s (semantics F1), and 100 ms more for every call of 500 beyond
 /// the 50 that the service's quota lets through in that time.
 pub fn series_within(count: usize) -> Duration {
     let more = count.div_ceil(500).saturating_sub(50);

@@ -1,4 +1,4 @@
-//! Text of others, in every place where it can get into an output, does nothing there (RULES M6); and it is short (RULES M8).
+//! Text of others, in every place where it can get into an output, does nothing there (semantics M6); and it is short (semantics M8).
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! RULES L8 and L9: ways out that work, ended names, and hints that hold what they promise.
+//! semantics L8 and L9: ways out that work, ended names, and hints that hold what they promise.
 
 use cutover::engine::commands::{
     NotApplicable, RollbackNeed, abandon, adopt_drift, ignore_alarm, retry, rollback, skip_bake,

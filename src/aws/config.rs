@@ -39,13 +39,13 @@ use crate::reach::net;
 
 /// Until a connection stands.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A read in all, retries included: a round's reads have 5 s (RULES F1).
+/// A read in all, retries included: a round's reads have 5 s (semantics F1).
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// One attempt of a read, so that a hung connection leaves time for another attempt.
 pub(super) const READ_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_400);
 /// Attempts of a read by the SDK, the first included.
 pub(super) const READ_ATTEMPTS_MAX: u32 = 3;
-/// A change in all, waiting for a token included (RULES A1): whoever writes may count on no request leaving later.
+/// A change in all, waiting for a token included (semantics A1): whoever writes may count on no request leaving later.
 pub(super) const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of which waiting for a token at most; what is left must be enough for an answer.
 pub(super) const CHANGE_WAIT_MAX: Duration = Duration::from_secs(5);

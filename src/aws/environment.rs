@@ -1,5 +1,5 @@
 //! What the AWS SDK cannot bear of the environment: it would panic, hang, fill the memory, or sign what nobody accepts.
-//! It is refused at the start, by name (RULES L16, M8, M11). No value is repeated, for it may be a secret.
+//! It is refused at the start, by name (semantics L16, M8, M11). No value is repeated, for it may be a secret.
 
 use std::fmt;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A panic of the SDK is a failed call (RULES M11), and no time of a reply is so far away that sums with it overflow.
+//! A panic of the SDK is a failed call (semantics M11), and no time of a reply is so far away that sums with it overflow.
 
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;

@@ -192,7 +192,7 @@ fn strange(operation: &'static str) -> CallError {
     CallError::new(operation, FailureClass::Permanent, message)
 }
 
-/// The longest texts that AWS gives. What is longer is no answer of AWS, and is not kept or repeated whole (RULES M8); an
+/// The longest texts that AWS gives. What is longer is no answer of AWS, and is not kept or repeated whole (semantics M8); an
 /// expression that was cut is one that cannot be read.
 ///
 /// Source: EventBridge Scheduler API Reference, `ScheduleExpression` (256) and `ScheduleExpressionTimezone` (50); EventBridge

@@ -75,7 +75,7 @@ const ZONE_SIZE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Up to so many names are read one by one without asking for the zone's size.
 const NAMES_WITHOUT_SIZE: usize = 2;
 /// The same for a revert: no more than are read at once out of the tokens kept for reverts. A rollback of many more, in a
-/// process that knows nothing yet, would wait for tokens where a few pages of the zone hold everything (RULES A5).
+/// process that knows nothing yet, would wait for tokens where a few pages of the zone hold everything (semantics A5).
 const NAMES_WITHOUT_SIZE_IN_REVERT: usize = 5;
 
 /// Route 53 behind the port. Clones share clients, budgets and what is known of zones.
@@ -228,7 +228,7 @@ impl Route53Dns {
             .unwrap_or(Err(WaitedTooLong(CHANGE_WAIT_MAX)))
             .map_err(|waited| no_token(CHANGE, waited))?;
         let left = deadline.saturating_duration_since(Instant::now());
-        // The SDK's own retry of a change whose reply was lost would report a conflict with ourselves (RULES A1).
+        // The SDK's own retry of a change whose reply was lost would report a conflict with ourselves (semantics A1).
         let once = Config::builder()
             .retry_config(RetryConfig::standard().with_max_attempts(1))
             .timeout_config(change_timeouts(left));

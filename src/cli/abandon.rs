@@ -1,4 +1,4 @@
-//! `cutover abandon`: end a cutover as it stands, without writing anything (RULES L8).
+//! `cutover abandon`: end a cutover as it stands, without writing anything (semantics L8).
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! `cutover adopt-drift`: accept what somebody else changed (RULES B5).
+//! `cutover adopt-drift`: accept what somebody else changed (semantics B5).
 
 use anyhow::Result;
 

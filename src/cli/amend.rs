@@ -1,4 +1,4 @@
-//! `cutover amend`: take changed plan files into cutovers that are under way (RULES H2).
+//! `cutover amend`: take changed plan files into cutovers that are under way (semantics H2).
 
 use std::collections::BTreeSet;
 

@@ -17,7 +17,7 @@ use crate::reach::aside::Aside;
 use crate::reach::regular_file::Unread;
 use crate::reach::{private, regular_file};
 
-/// The largest file that is read (RULES M3). 1,000 records with long values have less.
+/// The largest file that is read (semantics M3). 1,000 records with long values have less.
 pub(super) const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// How long a round waits for the directory. What takes longer is as if it could not be written.
@@ -187,7 +187,7 @@ impl BreakGlass for BreakGlassDirectory {
     }
 }
 
-/// A directory of break-glass files beside the rounds: one that does not answer holds none of them up (RULES M3).
+/// A directory of break-glass files beside the rounds: one that does not answer holds none of them up (semantics M3).
 pub struct BreakGlassBeside {
     directory: Arc<BreakGlassDirectory>,
     aside: Aside,

@@ -57,7 +57,7 @@ impl Context<'_> {
         self.global.format == Format::Json
     }
 
-    /// Writes a result. Nothing in it acts on a terminal, whoever's text it is (RULES M6).
+    /// Writes a result. Nothing in it acts on a terminal, whoever's text it is (semantics M6).
     pub fn print(&mut self, text: &str) -> Result<()> {
         Ok(self.out.write_all(foreign_text::lines(text).as_bytes())?)
     }
@@ -119,7 +119,7 @@ impl Context<'_> {
     }
 }
 
-/// Does a command's work, one thing at a time. A thread that hangs in a file does not hold up the end (RULES M4).
+/// Does a command's work, one thing at a time. A thread that hangs in a file does not hold up the end (semantics M4).
 ///
 /// # Errors
 /// The work's own, or the operating system refuses.

@@ -34,7 +34,7 @@ pub enum Expected {
         /// All names that there are.
         known: Vec<String>,
     },
-    /// There is no journal (RULES G2).
+    /// There is no journal (semantics G2).
     #[error("no journal at {place}")]
     JournalMissing {
         /// Where it was looked for; an absolute path if it is a file.
@@ -53,7 +53,7 @@ pub enum Expected {
         /// Why not.
         reason: String,
     },
-    /// An entry of the cutover's stream cannot be read or cannot follow (RULES L4).
+    /// An entry of the cutover's stream cannot be read or cannot follow (semantics L4).
     #[error("the journal of {name} is damaged: entry {entry} cannot be used: {why}")]
     JournalDamaged {
         /// The cutover.

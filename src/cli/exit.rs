@@ -1,4 +1,4 @@
-//! Exit codes: documented, and constant over versions (DESIGN section 9, RULES J).
+//! Exit codes: documented, and constant over versions (DESIGN section 9, semantics J).
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `cutover ignore-alarm`: start although an alarm is red (RULES C5).
+//! `cutover ignore-alarm`: start although an alarm is red (semantics C5).
 
 use anyhow::Result;
 

@@ -1,5 +1,5 @@
-//! The log: to standard error, for people or programs. It never blocks `run` and never ends it (`output.rs`, RULES M2), and
-//! nothing that others wrote acts on a terminal or passes for a line of its own (RULES M6).
+//! The log: to standard error, for people or programs. It never blocks `run` and never ends it (`output.rs`, semantics M2), and
+//! nothing that others wrote acts on a terminal or passes for a line of its own (semantics M6).
 
 use std::fmt;
 use std::fmt::Debug;

@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// Commands that read and tell wait for their reader. One that writes, or goes on for days, waits for nobody (RULES M1).
+/// Commands that read and tell wait for their reader. One that writes, or goes on for days, waits for nobody (semantics M1).
 fn patience(command: &Command) -> Patience {
     match command {
         Command::Check(_)
@@ -116,7 +116,7 @@ fn patience(command: &Command) -> Patience {
     }
 }
 
-/// Help and version are no errors; whether they can be written changes nothing (RULES M1).
+/// Help and version are no errors; whether they can be written changes nothing (semantics M1).
 fn not_parsed(error: &clap::Error) -> Exit {
     if error.use_stderr() {
         // It repeats words of the command line, which may be names of files.

@@ -23,7 +23,7 @@ use crate::ports::{APPEND_EVENTS_MAX, Append, Clock, Journal, JournalError, NewE
 use crate::report;
 use crate::report::text;
 
-/// How often an append is tried again after somebody else was faster (RULES F1).
+/// How often an append is tried again after somebody else was faster (semantics F1).
 pub(super) const RACES_MAX: u32 = 5;
 
 /// What a command means for one state: an event, nothing more to do, or why it does not apply.
@@ -56,7 +56,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Opens and reads the journal. It must exist: only `run` makes one (RULES G2).
+    /// Opens and reads the journal. It must exist: only `run` makes one (semantics G2).
     ///
     /// # Errors
     /// It is not there, or cannot be read.

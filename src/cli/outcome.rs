@@ -1,4 +1,4 @@
-//! From where the cutovers ended to the exit code (RULES J).
+//! From where the cutovers ended to the exit code (semantics J).
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ pub fn of_run<'a>(
     Some(exit)
 }
 
-/// What damaged cutovers make of an exit code: each of them needs a person, as a halted one does (RULES L4).
+/// What damaged cutovers make of an exit code: each of them needs a person, as a halted one does (semantics L4).
 pub fn of_damaged<'a>(mut damaged: impl Iterator<Item = &'a CutoverName>) -> Exit {
     match damaged.next() {
         Some(_) => Exit::Halted,

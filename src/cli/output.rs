@@ -1,5 +1,5 @@
 //! Standard output and standard error: written by threads of their own, so that nobody who acts waits for a reader
-//! (RULES M1, M2).
+//! (semantics M1, M2).
 //!
 //! What a command prints, notes and logs is put into a bounded queue. A thread for each of the two streams writes it. If a
 //! stream cannot be written (closed pipe, full disk, lost terminal), the text is lost, and the command goes on.

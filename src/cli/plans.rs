@@ -261,7 +261,7 @@ fn refused(path: &str, error: &PlanFileError) -> Checked {
     }
 }
 
-/// Two plans with one name, or that move one group, cannot run beside each other (RULES I).
+/// Two plans with one name, or that move one group, cannot run beside each other (semantics I).
 fn clashes(checked: &mut [Checked]) {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     let mut groups: BTreeMap<(String, GroupName), String> = BTreeMap::new();

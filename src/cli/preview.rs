@@ -503,7 +503,7 @@ fn alarm_views(plan: &Plan, readings: &BTreeMap<AlarmId, AlarmReading>) -> Vec<A
         .collect()
 }
 
-/// How long resolvers may go on with an old answer (RULES D2, L11).
+/// How long resolvers may go on with an old answer (semantics D2, L11).
 fn largest_ttl(observation: &Observation, plan: &Plan) -> SignedDuration {
     let groups = plan.records.iter().enumerate();
     let ttls = groups.filter_map(|(index, group)| group_ttl(observation, index, group));
@@ -592,7 +592,7 @@ fn shown(query: &Query) -> String {
     }
 }
 
-/// Credentials that end before the step after the first (RULES K).
+/// Credentials that end before the step after the first (semantics K).
 fn short_credentials(
     plan: &Plan,
     settle: SignedDuration,
@@ -611,7 +611,7 @@ fn short_credentials(
     })
 }
 
-/// What may be regretted later, as far as the records and the plan show it (RULES K).
+/// What may be regretted later, as far as the records and the plan show it (semantics K).
 fn of_plan(plan: &Plan, groups: &[GroupView]) -> Vec<String> {
     let mut warnings = Vec::new();
     if plan.gates.on_unknown == HoldOrRevert::Revert {

@@ -114,7 +114,7 @@ fn silent(args: &Run, guarded: &Guarded) -> Result<Start> {
     Err(Expected::usage("the plan files do not answer", hint).into())
 }
 
-/// The cutovers that are unfinished: no file that goes bad or away, theirs or another one, disarms them (RULES H1).
+/// The cutovers that are unfinished: no file that goes bad or away, theirs or another one, disarms them (semantics H1).
 struct Guarded {
     paths: BTreeSet<PathBuf>,
     names: BTreeSet<CutoverName>,

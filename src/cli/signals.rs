@@ -1,4 +1,4 @@
-//! What signals do to this process (RULES M1, M4).
+//! What signals do to this process (semantics M1, M4).
 
 use std::io;
 use std::sync::mpsc;
@@ -16,7 +16,7 @@ use super::exit::Exit;
 use super::output::Output;
 
 /// How long a process that was asked to stop takes at most, whatever hangs. Together with the last words it is below the 20 s
-/// of RULES M4.
+/// of semantics M4.
 const STOP_WITHIN: Duration = Duration::from_secs(17);
 
 /// What a second signal ends the process with: 128 + SIGINT, as shells have it.

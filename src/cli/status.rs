@@ -34,13 +34,13 @@ use crate::report::text;
 /// How often `--watch` looks again.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A heartbeat is fresh for at least this long, however short the interval (RULES G3).
+/// A heartbeat is fresh for at least this long, however short the interval (semantics G3).
 const FRESH_SECS_MIN: u64 = 60;
 
 /// Shows the status, once or until Ctrl-C.
 ///
 /// # Errors
-/// A name that is not in the journal, or a journal that cannot be read. A missing journal is none (RULES G2).
+/// A name that is not in the journal, or a journal that cannot be read. A missing journal is none (semantics G2).
 pub fn run(context: &mut Context<'_>, args: &Status) -> Result<Exit> {
     let journal = match open_journal(context, Open::ReadOnly) {
         Ok(journal) => journal,
@@ -379,7 +379,7 @@ fn say_blank(
     Ok(())
 }
 
-/// One cutover's row; of a damaged one what it was last known to be (RULES J, L4).
+/// One cutover's row; of a damaged one what it was last known to be (semantics J, L4).
 fn row(books: &Books, state: &State, glances: &Glances<'_>, now: Timestamp) -> Row {
     let plan = state.plan();
     let known = glances.0.get(&state.name).copied();

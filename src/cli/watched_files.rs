@@ -28,7 +28,7 @@ const WAIT: Duration = Duration::from_millis(250);
 /// The same while nothing has been read yet.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 
-/// After this long files that do not answer count as unreadable (RULES M3).
+/// After this long files that do not answer count as unreadable (semantics M3).
 const LATE_AFTER: Duration = Duration::from_secs(2);
 
 /// Plan files, read again when they change: beside the rounds, so that no file system holds one up.

@@ -20,7 +20,7 @@ use crate::ports::{Journal, JournalError, Position};
 pub(super) use appends::{Draft, groups};
 use shadows::Shadow;
 
-/// An append that takes longer means that the journal is down (RULES F2).
+/// An append that takes longer means that the journal is down (semantics F2).
 const APPEND_WITHIN: Duration = Duration::from_secs(2);
 
 /// The first read is of the whole journal, before which nothing can be guarded; it may take longer.

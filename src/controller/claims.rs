@@ -1,4 +1,4 @@
-//! One group may be in one unfinished cutover of a journal (RULES I): who has which.
+//! One group may be in one unfinished cutover of a journal (semantics I): who has which.
 
 use std::collections::BTreeMap;
 

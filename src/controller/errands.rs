@@ -24,7 +24,7 @@ use crate::engine::state::State;
 use crate::engine::units::{CutoverName, WriteId};
 use crate::ports::{CallError, Clock, HookAnswer, HookRequest, Hooks, Jobs};
 
-/// How long the journal may take to say where a stream stands (RULES F2).
+/// How long the journal may take to say where a stream stands (semantics F2).
 const HEAD_WITHIN: Duration = Duration::from_secs(2);
 
 /// How much longer than its own limit a call is waited for: its adapter ends it; this is for one that does not.
@@ -318,7 +318,7 @@ impl Turner {
         failed
     }
 
-    /// Whether the change may no longer be sent: too late, or the journal has moved on (as RULES A1 has it for weights).
+    /// Whether the change may no longer be sent: too late, or the journal has moved on (as semantics A1 has it for weights).
     async fn stale(&self) -> Option<&'static str> {
         let head = self.shared.journal.head(&self.cutover);
         let head = tokio::time::timeout(HEAD_WITHIN, head).await;

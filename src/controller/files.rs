@@ -1,4 +1,4 @@
-//! The plan files: which cutover each belongs to, and which are seen for the first time (RULES H1).
+//! The plan files: which cutover each belongs to, and which are seen for the first time (semantics H1).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -97,7 +97,7 @@ impl Controller {
         self.accept(fresh).await
     }
 
-    /// The cutovers that are over, and whose names stand in files that are other plans (RULES L9).
+    /// The cutovers that are over, and whose names stand in files that are other plans (semantics L9).
     pub fn names_used(&self) -> BTreeSet<CutoverName> {
         let mut used = BTreeSet::new();
         for state in self.book.states() {

@@ -15,7 +15,7 @@ use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, ZoneId};
 use crate::ports::JournalError;
 
-/// How often an append to `@fleet` is tried again after somebody else was faster, in one round (RULES F1).
+/// How often an append to `@fleet` is tried again after somebody else was faster, in one round (semantics F1).
 const RACES_MAX: usize = 5;
 
 /// How long after it something that is over is still told to a command that has not been told. A program of a version that

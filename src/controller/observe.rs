@@ -19,7 +19,7 @@ use crate::engine::units::{ChangeId, CutoverName, ZoneId};
 use crate::engine::verdict;
 use crate::ports::{CallError, Dns, GroupReadings, Signals, Urgency, Zone};
 
-/// The reads of a round take no longer than this; what is late is Unknown (RULES F1).
+/// The reads of a round take no longer than this; what is late is Unknown (semantics F1).
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a process remembers of Route 53 from round to round: nothing that a decision could not do without.

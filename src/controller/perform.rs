@@ -78,7 +78,7 @@ pub(super) struct Shared {
 pub(super) struct Head {
     /// Its last entry.
     pub(super) seq: u64,
-    /// How often somebody else has written to it. A step that was queued before is stale (RULES A1).
+    /// How often somebody else has written to it. A step that was queued before is stale (semantics A1).
     pub(super) epoch: u64,
     /// Whether a person has ended the cutover as it stands: nothing more is written, not even what is queued for its way back.
     pub(super) abandoned: bool,

@@ -8,7 +8,7 @@ use crate::engine::event::Event;
 use crate::engine::units::CutoverName;
 use crate::ports::{APPEND_EVENTS_MAX, JournalError};
 
-/// How many lost races of the append a fact may have before it waits for the next round (RULES F1).
+/// How many lost races of the append a fact may have before it waits for the next round (semantics F1).
 const RACES_MAX: usize = 5;
 
 /// Facts that are appended together, each under its cutover.

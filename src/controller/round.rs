@@ -1,4 +1,4 @@
-//! One round: journal and commands, then what goes back, then the rest (RULES F).
+//! One round: journal and commands, then what goes back, then the rest (semantics F).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -247,7 +247,7 @@ impl Controller {
     }
 
     /// Returns true if nothing but its read-backs is left of a revert, and another revert in one of its zones is not sent yet:
-    /// the calls that a read-back takes are the ones that the unsent write needs (RULES L3).
+    /// the calls that a read-back takes are the ones that the unsent write needs (semantics L3).
     fn reads_back_later(&self, name: &CutoverName) -> bool {
         let Some(state) = self.book.state(name) else {
             return false;

@@ -21,7 +21,7 @@ use crate::engine::units::CutoverName;
 /// reading, behind the fence, is over by then.
 const WEIGHTS_ARE_BACK_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
-/// How long a controller that stops waits for what is on the wire (RULES A1: an operation takes at most 10 s), and for
+/// How long a controller that stops waits for what is on the wire (semantics A1: an operation takes at most 10 s), and for
 /// pages and channels. With what is journaled after it, it ends before `cli/signals.rs` ends the process.
 const FINISH_WITHIN: Duration = Duration::from_secs(12);
 
@@ -36,10 +36,10 @@ const BEGINS_WITHIN: Duration = Duration::from_secs(30);
 /// How long it waits for what it began in that time: the longest that a hook may take, and some.
 const ERRANDS_WITHIN: Duration = Duration::from_mins(11);
 
-/// How long a controller that has nothing else to do tries on to deliver pages (RULES L10).
+/// How long a controller that has nothing else to do tries on to deliver pages (semantics L10).
 const PAGES_WITHIN: Duration = Duration::from_mins(15);
 
-/// How long a single run does (RULES L10).
+/// How long a single run does (semantics L10).
 const PAGES_WITHIN_ONCE: Duration = Duration::from_mins(1);
 
 /// The shortest sleep: a bound on how fast rounds can follow each other.

@@ -23,7 +23,7 @@ use crate::ports::JournalError;
 /// How often one cutover is decided again in one round: a bound, not a number that is ever reached.
 const DECISIONS_MAX: usize = 20;
 
-/// How many lost races of the append one cutover may have in one round (RULES F1).
+/// How many lost races of the append one cutover may have in one round (semantics F1).
 const RACES_MAX: usize = 5;
 
 /// How long decisions are journaled before the orders among them are handed over: an intended write may be sent for

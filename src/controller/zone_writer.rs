@@ -30,7 +30,7 @@ const THROTTLED_BEFORE_HALVING: u32 = 2;
 /// hundreds of them.
 const ELEMENTS_MIN: usize = 60;
 
-/// How long the journal may take to say where a stream stands (RULES F2). A step that waits for it keeps the zone.
+/// How long the journal may take to say where a stream stands (semantics F2). A step that waits for it keeps the zone.
 const HEAD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Writes until the zone's queue is empty.
@@ -97,7 +97,7 @@ impl Writer {
         batches.into_iter().map(|(_, batch)| batch).collect()
     }
 
-    /// Leaves out what may no longer be sent: too late, or the journal has moved on (RULES A1).
+    /// Leaves out what may no longer be sent: too late, or the journal has moved on (semantics A1).
     async fn sendable(&self, jobs: Vec<Job>) -> Vec<Job> {
         let mut sendable = Vec::new();
         for job in jobs {
@@ -228,7 +228,7 @@ impl Writer {
         std::iter::once(good).chain(alone).collect()
     }
 
-    /// A step's groups in a zone move together or not at all; a revert goes on without the bad group (RULES A7).
+    /// A step's groups in a zone move together or not at all; a revert goes on without the bad group (semantics A7).
     fn put_parts_aside(&self, job: Job, error: &CallError) -> Vec<Vec<Job>> {
         let zone = &self.place.1;
         if job.purpose != Purpose::Revert || job.parts.len() == 1 {

@@ -1,5 +1,5 @@
 //! What stands around a group's name in DNS: the other types of the name, what takes the name away, who else writes it,
-//! and how long its answers really live (RULES L11, L12).
+//! and how long its answers really live (semantics L11, L12).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

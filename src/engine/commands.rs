@@ -1,4 +1,4 @@
-//! What a person may ask of a cutover, and in which state (RULES B5, C5, E1, E5, E6, H2).
+//! What a person may ask of a cutover, and in which state (semantics B5, C5, E1, E5, E6, H2).
 //!
 //! Every function answers with the one event to append, or says why the command does not apply. Nothing is written
 //! here: the caller appends, conditional on the sequence number of the state that was looked at.
@@ -123,7 +123,7 @@ fn waiting_step(state: &State) -> Result<u16, NotApplicable> {
     })
 }
 
-/// Ends the bake clock of the step that bakes now, if all gates pass when the controller looks (RULES D1).
+/// Ends the bake clock of the step that bakes now, if all gates pass when the controller looks (semantics D1).
 ///
 /// # Errors
 /// Nothing bakes, the bake is over, or the skip was asked for already.
@@ -241,7 +241,7 @@ pub fn amend(state: &State, source: &PlanSource, reason: Option<&str>) -> Answer
     })
 }
 
-/// Takes the images as they are now for the verified ones (RULES B5).
+/// Takes the images as they are now for the verified ones (semantics B5).
 ///
 /// # Errors
 /// Nothing has drifted, a member is gone or foreign, or the new side would have more than its step gives it.
@@ -340,7 +340,7 @@ fn adoptable(
     )
 }
 
-/// Lets the cutover start although a gate's alarm is red, until that is first read OK (RULES C5).
+/// Lets the cutover start although a gate's alarm is red, until that is first read OK (semantics C5).
 ///
 /// # Errors
 /// The first write has been made, the plan has no such gate, or the alarm is ignored already.
@@ -369,7 +369,7 @@ pub fn ignore_alarm(state: &State, alarm: &AlarmId, reason: &str) -> Answer {
     })
 }
 
-/// Asks for everything back. A person's rollback is never blocked by gates, pauses or windows (RULES C4, J).
+/// Asks for everything back. A person's rollback is never blocked by gates, pauses or windows (semantics C4, J).
 ///
 /// # Errors
 /// The cutover has completed and that was not asked for, or its baseline is unknown.

@@ -1,4 +1,4 @@
-//! What somebody else made of a group: what was expected, what is there, and which ways out that leaves (RULES B5, L8).
+//! What somebody else made of a group: what was expected, what is there, and which ways out that leaves (semantics B5, L8).
 
 use serde::{Deserialize, Serialize};
 

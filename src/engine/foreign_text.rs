@@ -1,5 +1,5 @@
 //! Text of others (reasons, names, messages of services, outputs of commands, file names) is shown so that it cannot act on
-//! a terminal, hide a part of itself or pass for lines of ours (RULES M6).
+//! a terminal, hide a part of itself or pass for lines of ours (semantics M6).
 //!
 //! Escaping twice changes nothing, so that a text may pass here as often as it likes.
 

@@ -1,4 +1,4 @@
-//! Lists in a message are short, however long they are (RULES M8).
+//! Lists in a message are short, however long they are (semantics M8).
 
 /// How many names a message lists.
 pub const NAMED_MAX: usize = 10;

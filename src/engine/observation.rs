@@ -59,7 +59,7 @@ pub struct Beside {
     pub jobs: BTreeMap<HalfId, HalfReading>,
     /// What this process is carrying out: changes of jobs and calls of hooks.
     pub under_way: BTreeSet<WriteId>,
-    /// Nothing may be begun: the journal does not know what this process does (RULES F2).
+    /// Nothing may be begun: the journal does not know what this process does (semantics F2).
     pub hushed: bool,
 }
 

@@ -186,7 +186,7 @@ pub struct PlanSource {
     pub text: String,
 }
 
-/// The most groups that a cutover may have (RULES A7): the batch that moves them must fit Route 53's limits.
+/// The most groups that a cutover may have (semantics A7): the batch that moves them must fit Route 53's limits.
 pub const GROUPS_MAX: usize = 100;
 
 /// The longest bake, in days.

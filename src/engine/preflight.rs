@@ -1,4 +1,4 @@
-//! Whether a cutover may start, judged from what Route 53 holds (RULES B2, DESIGN section 7).
+//! Whether a cutover may start, judged from what Route 53 holds (semantics B2, DESIGN section 7).
 
 use super::around::{self, Around, AroundReading};
 use super::drifted::{other_policy, target, unweighted};

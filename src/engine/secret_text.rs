@@ -1,4 +1,4 @@
-//! What a secret looks like in a text that somebody wrote down: the one home of these patterns (RULES M7).
+//! What a secret looks like in a text that somebody wrote down: the one home of these patterns (semantics M7).
 //!
 //! Secrets whose value is known are `reach::secrets`' business. Here nothing is known but the text: names behind which a
 //! secret belongs (`--token …`, `TOKEN=…`, `Authorization: …`), keys of services, URLs that are a key themselves.

@@ -112,7 +112,7 @@ pub struct State {
     pub step: u16,
     /// The last step of this attempt whose weights were read back in all groups; 0 for none.
     pub verified_step: u16,
-    /// Set while the last verified step is written again, because a group has another share (RULES L5).
+    /// Set while the last verified step is written again, because a group has another share (semantics L5).
     pub writing_again: bool,
     /// When the current step was first intended.
     pub step_began_at: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! Members of a group that hold weight beside the baseline's: traffic that a revert cannot take back (RULES L6).
+//! Members of a group that hold weight beside the baseline's: traffic that a revert cannot take back (semantics L6).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! A gate and its readings → Pass, Fail or Unknown, with the reason (RULES C).
+//! A gate and its readings → Pass, Fail or Unknown, with the reason (semantics C).
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -84,7 +84,7 @@ impl Judgement {
 pub fn judge(state: &State, observation: &Observation) -> Judgement {
     let mut judgement = Judgement::default();
     for gate in &state.plan().gates.alarms {
-        // Before the start the new side has no traffic, so it has no data (RULES C2).
+        // Before the start the new side has no traffic, so it has no data (semantics C2).
         let no_data = if state.has_started() {
             gate.no_data
         } else {
@@ -96,8 +96,8 @@ pub fn judge(state: &State, observation: &Observation) -> Judgement {
         judgement.gates.push((id, verdict));
     }
     for gate in &state.plan().gates.fallback_alarms {
-        // At an old share of 0 the old side has no traffic, so it has no data (RULES C2). Before the start it has all of it
-        // (RULES L14).
+        // At an old share of 0 the old side has no traffic, so it has no data (semantics C2). Before the start it has all of it
+        // (semantics L14).
         let no_data = if state.old_is_idle() {
             NoData::Pass
         } else {
@@ -234,12 +234,12 @@ fn judge_red(
     })
 }
 
-/// A flap is looked for from a minute before the first write (RULES C3), by a clock that may be off by a minute (D3).
+/// A flap is looked for from a minute before the first write (semantics C3), by a clock that may be off by a minute (D3).
 /// Changes of state much older than that are no news to anybody.
 const START_LOOKS_BACK: SignedDuration = SignedDuration::from_mins(10);
 
 /// What the alarms had been through when the start was decided. They were read and nothing held, so a visit to ALARM
-/// that was over by then is neither a flap nor the new side's doing: it has been judged (RULES C3).
+/// that was over by then is neither a flap nor the new side's doing: it has been judged (semantics C3).
 pub fn seen_before_start(state: &State, observation: &Observation, now: Timestamp) -> Vec<Event> {
     let gates = &state.plan().gates;
     let ids = gates.alarms.iter().chain(&gates.fallback_alarms);

@@ -1,4 +1,4 @@
-//! What may be regretted later, as far as the plan and what was read before the start show it (RULES K, L12).
+//! What may be regretted later, as far as the plan and what was read before the start show it (semantics K, L12).
 
 use std::collections::BTreeMap;
 

@@ -120,7 +120,7 @@ fn cannot_create(path: &Path, error: &io::Error) -> JournalError {
 }
 
 /// Refuses a network file system: `SQLite`'s write-ahead log needs memory that all its processes share, and a network
-/// file system gives it to one machine at a time without saying so (RULES K, <https://www.sqlite.org/wal.html>).
+/// file system gives it to one machine at a time without saying so (semantics K, <https://www.sqlite.org/wal.html>).
 ///
 /// # Errors
 /// `Unusable`.

@@ -12,7 +12,7 @@ use crate::ports::JournalError;
 /// What a command may do to the place where the journal should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Open {
-    /// Make it, folders included, if it is not there. Only `run` does (RULES G2).
+    /// Make it, folders included, if it is not there. Only `run` does (semantics G2).
     Create,
     /// Read and append; it must be there.
     Existing,

@@ -57,7 +57,7 @@ pub(super) fn check(append: &Append) -> Result<(), JournalError> {
 
 /// Numbers and dates the entries of an append, if every stream stands where it is expected to.
 ///
-/// An entry's `at` is never before its stream's last one (RULES D3): a clock that went back does not reorder history.
+/// An entry's `at` is never before its stream's last one (semantics D3): a clock that went back does not reorder history.
 ///
 /// # Errors
 /// `Conflict`, for the first stream that stands elsewhere.

@@ -32,7 +32,7 @@ use crate::ports::Journal;
 use crate::ports::JournalError;
 use crate::ports::Position;
 
-/// After this long a write counts as failed: steps hold, reverts go out (RULES F2).
+/// After this long a write counts as failed: steps hold, reverts go out (semantics F2).
 const WRITE_LIMIT: Duration = Duration::from_secs(2);
 
 /// After this long a read counts as failed. The longest is the first one of a large journal.

@@ -142,7 +142,7 @@ impl Channels {
         }
     }
 
-    /// What happened, with the cutover's name, for a service that shows it to people as it is (RULES M6).
+    /// What happened, with the cutover's name, for a service that shows it to people as it is (semantics M6).
     pub(super) fn text(&self, notice: &Notice) -> String {
         let line = (self.words.line)(notice);
         one_line(&format!("{}: {line}", notice.entry.cutover))

@@ -1,4 +1,4 @@
-//! The pager: every page is an ERROR line in the log, and a run of the plan's command where it has one (RULES K).
+//! The pager: every page is an ERROR line in the log, and a run of the plan's command where it has one (semantics K).
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What is sent fits what each service takes: too long a text is shortened, with a mark, and never refused (RULES M8).
+//! What is sent fits what each service takes: too long a text is shortened, with a mark, and never refused (semantics M8).
 
 use serde_json::Value;
 use serde_json::json;

@@ -12,7 +12,7 @@ pub(super) struct DurationError {
     pub(super) help: String,
 }
 
-/// The units, large to small, in seconds. A day is 24 hours (RULES I), whatever the clocks do.
+/// The units, large to small, in seconds. A day is 24 hours (semantics I), whatever the clocks do.
 const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
 
 /// No duration in a plan has a use beyond ten years; this bound keeps sums from overflowing.

@@ -1,4 +1,4 @@
-//! A fleet's defaults under a plan's own keys (RULES I): maps merge; lists and scalars replace.
+//! A fleet's defaults under a plan's own keys (semantics I): maps merge; lists and scalars replace.
 
 use std::rc::Rc;
 

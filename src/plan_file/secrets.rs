@@ -7,7 +7,7 @@ pub(super) use crate::engine::secret_text::is_telling;
 use super::diagnostics::Sink;
 use super::read::At;
 
-/// The parts of a file that have to do with secrets (RULES M7).
+/// The parts of a file that have to do with secrets (semantics M7).
 const GUARDED: [&str; 4] = ["notify", "hooks", "jobs", "sources"];
 
 /// Keys whose values are secrets, or hold some.

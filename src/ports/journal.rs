@@ -38,7 +38,7 @@ pub struct NewEntry {
     pub event: Event,
 }
 
-/// The most entries in one append (RULES G1).
+/// The most entries in one append (semantics G1).
 pub const APPEND_EVENTS_MAX: usize = 20;
 
 /// A journal that cannot do what was asked.

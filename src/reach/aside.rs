@@ -1,4 +1,4 @@
-//! Work that may hang, in a thread of its own: a file system that does not answer holds nobody up (RULES M3).
+//! Work that may hang, in a thread of its own: a file system that does not answer holds nobody up (semantics M3).
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

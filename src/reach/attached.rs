@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 /// what becomes of all that the command leaves behind ([`END`] or [`DETACH`]), and the command.
 pub const ATTACHED: &str = "__attached";
 
-/// What the command leaves behind is ended with it (RULES M12).
+/// What the command leaves behind is ended with it (semantics M12).
 pub const END: &str = "end";
 
 /// What the command leaves behind goes on.

@@ -1,5 +1,5 @@
 //! The one way out to the network: every connection of the program, the AWS SDK's too, goes through the proxy and trusts
-//! the certificates that the environment names (RULES L16).
+//! the certificates that the environment names (semantics L16).
 //!
 //! `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are read in upper and lower case. `AWS_CA_BUNDLE` names a file
 //! of certificates that are trusted besides the system's.
@@ -33,7 +33,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::regular_file;
 
-/// The largest reply of AWS that is read, in bytes (RULES M8). A larger one is a failed call.
+/// The largest reply of AWS that is read, in bytes (semantics M8). A larger one is a failed call.
 pub const REPLY_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// The largest file of certificates, in bytes. The whole bundle of a Linux system has 200 KiB.

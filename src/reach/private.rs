@@ -1,4 +1,4 @@
-//! Files and directories that are this user's alone, whatever the umask (RULES M9).
+//! Files and directories that are this user's alone, whatever the umask (semantics M9).
 
 use std::fs;
 use std::fs::DirBuilder;

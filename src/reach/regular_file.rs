@@ -1,5 +1,5 @@
 //! Reading files that others put there: regular ones only, within a size, and none outside the directory that was named
-//! (RULES M3).
+//! (semantics M3).
 
 use std::fs::File;
 use std::io;

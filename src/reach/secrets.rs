@@ -65,7 +65,7 @@ impl Secret {
     }
 
     /// The text without this secret, and, if it is a URL, without what is telling of it: its path, its query, and their
-    /// longer parts. Services like to repeat what they were asked, and escape or encode it (RULES M7).
+    /// longer parts. Services like to repeat what they were asked, and escape or encode it (semantics M7).
     pub fn hidden_in(&self, text: &str) -> String {
         let path = self
             .0

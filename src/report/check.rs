@@ -87,7 +87,7 @@ fn finding(severity: &str, message: &str, path: &str, help: &str) -> String {
     format!("{severity}: {message}\n --> {path}\n  = help: {help}\n")
 }
 
-/// How many names a message lists (RULES M8).
+/// How many names a message lists (semantics M8).
 const NAMES_MAX: usize = 10;
 
 /// That plans tell nobody of pages.

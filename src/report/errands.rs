@@ -271,7 +271,7 @@ fn moment(plan: &Plan, switch: &JobSwitch) -> String {
     }
 }
 
-/// What a hook calls, without what looks like a secret (RULES M7). Texts that stand for one are shown as they are written.
+/// What a hook calls, without what looks like a secret (semantics M7). Texts that stand for one are shown as they are written.
 fn action(action: &HookAction) -> String {
     match action {
         HookAction::Command(argv) => format!("`{}`", command_shown(argv)),

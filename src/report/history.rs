@@ -7,7 +7,7 @@ use super::{events, text};
 use crate::engine::event::{Envelope, Event};
 use crate::engine::foreign_text::one_line;
 
-/// All entries as JSON: an array of `{seq, at, actor, attempt, event: {type, …}}`, by (attempt, seq) (RULES J).
+/// All entries as JSON: an array of `{seq, at, actor, attempt, event: {type, …}}`, by (attempt, seq) (semantics J).
 pub fn to_json(entries: &[Envelope]) -> Value {
     sorted(entries)
         .into_iter()

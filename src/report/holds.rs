@@ -23,7 +23,7 @@ pub(super) use stopped::halt_fact;
 use stopped::halt_remedy;
 pub use stopped::{cause, halt};
 
-/// What applies the break-glass files of a zone when nothing of ours works (RULES E3).
+/// What applies the break-glass files of a zone when nothing of ours works (semantics E3).
 fn by_hand(zone: &str) -> String {
     format!(
         "it is tried without end; by hand: `aws route53 change-resource-record-sets --hosted-zone-id {zone} \

@@ -104,8 +104,8 @@ impl Preview {
         !self.problems.is_empty()
     }
 
-    /// Whether an alarm holds the start: red, missing, or not to be judged. No data is none yet (RULES C2), unless it is the
-    /// old side's, which has all the traffic (RULES L14).
+    /// Whether an alarm holds the start: red, missing, or not to be judged. No data is none yet (semantics C2), unless it is the
+    /// old side's, which has all the traffic (semantics L14).
     fn is_held(&self) -> bool {
         self.holds.iter().any(is_of_alarm)
     }

@@ -96,14 +96,14 @@ pub struct RecordRow {
 pub enum Watch {
     /// A controller looked a moment ago, or everything has ended.
     Fresh,
-    /// The last look of any controller is too long ago (RULES G3).
+    /// The last look of any controller is too long ago (semantics G3).
     Stale(Timestamp),
     /// No controller has left a trace in the last day.
     Never,
 }
 
 impl Row {
-    /// The row as JSON has it (RULES J). Fields are only ever added.
+    /// The row as JSON has it (semantics J). Fields are only ever added.
     pub fn to_json(&self, now: Timestamp) -> Value {
         let records: Vec<Value> = self.records.iter().map(RecordRow::to_json).collect();
         let because: Vec<Value> = self

@@ -18,7 +18,7 @@ pub const TITLE: Style = Style::new().bold();
 /// What may be skipped in reading.
 pub const FAINT: Style = Style::new().dimmed();
 
-/// Lines in a style, with no other one in them (RULES M6). Whoever writes to something that is not a terminal strips it again.
+/// Lines in a style, with no other one in them (semantics M6). Whoever writes to something that is not a terminal strips it again.
 pub fn styled(style: Style, text: &str) -> String {
     let lines: Vec<String> = text.split('\n').map(one_line).collect();
     format!("{style}{}{style:#}", lines.join("\n"))
@@ -133,7 +133,7 @@ pub fn thousands(number: usize) -> String {
     shown
 }
 
-/// The longest reason that is shown, in bytes (RULES M8). The command line takes no longer one; old entries may have some.
+/// The longest reason that is shown, in bytes (semantics M8). The command line takes no longer one; old entries may have some.
 const REASON_BYTES_MAX: usize = 2_048;
 
 /// A person's reason, shortened if it is too long; JSON has it whole.
@@ -154,7 +154,7 @@ pub fn count(number: usize, noun: &str) -> String {
 /// Breaks text at spaces so that no line, indentation included, is longer than `width`. Without a width, nothing is
 /// broken: a line that goes into a pipe is one line. A command in backticks is one word, so that it can be pasted; a word
 /// that is too long stands alone. Line breaks and the like that are in the text already are others', and are escaped
-/// (RULES M6); styles are put in afterwards.
+/// (semantics M6); styles are put in afterwards.
 pub fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
     let text = one_line(text);
     let margin = " ".repeat(indent);

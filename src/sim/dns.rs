@@ -17,7 +17,7 @@ use crate::ports::{CallError, Clock, Dns, GroupReadings, RecordChange, Submitted
 use super::fault::{Fault, Faults};
 use super::route53::{Change, ChangeBatch, HostedZone, Route53, Route53Error, StoredRecord};
 
-/// How long a caller waits for one call (RULES A1).
+/// How long a caller waits for one call (semantics A1).
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most record sets that one listing returns; decides between single reads and pages of the whole zone.

@@ -24,7 +24,7 @@ fn a_rollback_with_nothing_to_do_is_json_for_programs_all_the_same() {
     let row = one.json()[0].clone();
     let told = (one.code, &row["name"], &row["phase"]);
     assert_eq!(told, (0, &"recipe-api".into(), &"reverted".into()));
-    // Nothing could be read here, and nothing is called back that was not read (RULES L6).
+    // Nothing could be read here, and nothing is called back that was not read (semantics L6).
     assert_eq!(row["back"], serde_json::Value::Null);
     assert_eq!(row["records"][0]["back"], serde_json::Value::Null);
 }

@@ -203,7 +203,7 @@ async fn a_revert_that_is_journaled_waits_between_its_tries_while_the_journal_re
     let tries = refused.load(Ordering::Relaxed);
     assert!(
         (60..=80).contains(&tries),
-        "after 1, 2, 4, 4 … s in the first ten minutes (RULES L3), not {tries} times in five"
+        "after 1, 2, 4, 4 … s in the first ten minutes (semantics L3), not {tries} times in five"
     );
     process.dns.with_faults(cutover::sim::fault::Faults::clear);
     let back = |world: &World| all_back(world, &sources);

@@ -249,7 +249,7 @@ async fn a_page_counts_as_sent_when_the_channel_has_it_where_there_is_no_command
     assert!(process.task.await.is_ok());
     let reverts = world.entries("api", "revert_intended");
     let ends = world.entries("api", "reverted");
-    // Whoever was woken is told the end, too (RULES L10).
+    // Whoever was woken is told the end, too (semantics L10).
     assert_eq!(told(&world), [reverts[0].seq, ends[0].seq]);
     let two = world.start("three");
     assert!(two.task.await.is_ok());

@@ -129,7 +129,7 @@ async fn a_forced_rollback_is_written_before_anything_is_read() {
     world.assert_unbroken();
 }
 
-/// The calls that a read-back takes are the ones that unsent reverts of the zone need (RULES L3).
+/// The calls that a read-back takes are the ones that unsent reverts of the zone need (semantics L3).
 #[tokio::test(start_paused = true)]
 async fn no_read_back_begins_while_a_revert_of_the_zone_is_unsent() {
     let sources = services(600, 1);

@@ -109,7 +109,7 @@ fn two_controllers_on_one_journal_end_as_one() {
     }
     scene.assert_weights(&LADDER);
     let count = |event| scene.count(NAME, event);
-    // An entry of the one between the other's intent and its sending keeps it from being sent (RULES A1).
+    // An entry of the one between the other's intent and its sending keeps it from being sent (semantics A1).
     let written = count("weight_change_intended") - count("weight_change_abandoned");
     let counted = ["plan_accepted", "weights_verified", "bake_started"].map(count);
     let ended = ["step_completed", "completed"].map(count);

@@ -253,7 +253,7 @@ fn a_dead_endpoint_delays_nothing_and_is_shown_until_it_is_back() {
     assert!(line.contains("has failed since"), "{line}");
     scene.red(GATES[0]);
     scene.wait_for_phase(NAME, "reverted");
-    // It owes a page (RULES L10).
+    // It owes a page (semantics L10).
     pause(Duration::from_secs(6));
     assert!(run.is_alive(), "{}", scene.everything(NAME));
     door.mood(Mood::default());
@@ -377,7 +377,7 @@ fn a_secret_that_is_not_there_is_said_before_anything_starts() {
     scene.red(GATES[0]);
     let mut run = scene.run(PLAN);
     scene.wait_for_phase(NAME, "reverted");
-    // It owes the page that it cannot deliver, and can be stopped all the same (RULES L10).
+    // It owes the page that it cannot deliver, and can be stopped all the same (semantics L10).
     run.terminate();
     assert_eq!(run.exit_code(), 0, "{}", scene.everything(NAME));
     assert!(

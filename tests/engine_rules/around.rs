@@ -1,4 +1,4 @@
-//! What stands around a group's name, how long its answers live, and what AWS denies (RULES L11, L12, L14, L15).
+//! What stands around a group's name, how long its answers live, and what AWS denies (semantics L11, L12, L14, L15).
 
 use std::sync::Arc;
 

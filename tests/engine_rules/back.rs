@@ -1,4 +1,4 @@
-//! The way back to the second: when it is looked again, tried again, and over (RULES A3, A4, A5, E3).
+//! The way back to the second: when it is looked again, tried again, and over (semantics A3, A4, A5, E3).
 
 use cutover::engine::decide::How;
 use cutover::engine::event::{Event, FailureClass, RevertMode};

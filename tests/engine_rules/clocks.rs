@@ -1,4 +1,4 @@
-//! RULES D: clocks.
+//! semantics D: clocks.
 
 use cutover::engine::check;
 use cutover::engine::decide::{self, Decision};

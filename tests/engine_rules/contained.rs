@@ -1,4 +1,4 @@
-//! Trouble in one stream stays there (RULES L4, I15): that cutover is left alone, and all others go on.
+//! Trouble in one stream stays there (semantics L4, I15): that cutover is left alone, and all others go on.
 
 use cutover::engine::check::{self, FleetChecker, Invariant};
 use cutover::engine::decide::{self, Decision};

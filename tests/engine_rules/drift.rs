@@ -1,4 +1,4 @@
-//! RULES B: baseline and drift.
+//! semantics B: baseline and drift.
 
 use cutover::engine::commands;
 use cutover::engine::event::{Event, RevertMode};

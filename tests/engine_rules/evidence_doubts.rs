@@ -95,7 +95,7 @@ fn minutes_that_are_missing_could_be_beyond_the_bound_too() {
     world.run_minutes(60);
     // Of five minutes two have requests, all of which fail; three of five are needed.
     assert_eq!(world.phase(), Phase::Baking);
-    // They hold the next step all the same (RULES L13).
+    // They hold the next step all the same (semantics L13).
     assert_eq!(
         kinds(&world),
         ["measure_near", "too_few_requests", "baking"]

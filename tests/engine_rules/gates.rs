@@ -1,4 +1,4 @@
-//! RULES C: gates.
+//! semantics C: gates.
 
 use cutover::engine::event::{Envelope, Event};
 use cutover::engine::hold::{HaltReason, RevertCause};

@@ -1,4 +1,4 @@
-//! What is said while nothing moves, and when that is journaled (RULES E4).
+//! What is said while nothing moves, and when that is journaled (semantics E4).
 
 use std::sync::Arc;
 

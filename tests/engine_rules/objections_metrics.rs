@@ -88,7 +88,7 @@ fn a_rate_is_red_from_so_many_minutes_beyond_its_bound() {
     let new = |minutes: &[(f64, f64)]| case.but(|case| case.rates("new", minutes));
     assert_eq!(new(&[BAD, BAD, FINE, FINE, FINE]), GREEN);
     assert_eq!(new(&[BAD, FINE, BAD, FINE, BAD]), RED);
-    // A minute ago it was three of five: what is found in the last quarter of an hour counts (RULES L13).
+    // A minute ago it was three of five: what is found in the last quarter of an hour counts (semantics L13).
     assert_eq!(new(&[BAD, BAD, BAD, FINE, FINE, FINE]), RED);
     assert_eq!(new(&[BAD, BAD, FINE, FINE, FINE, BAD]), GREEN, "of five");
     assert_eq!(new(&[(1_000.0, 10.0); 5]), GREEN, "at its bound");

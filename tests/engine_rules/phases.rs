@@ -1,4 +1,4 @@
-//! RULES E and H: phases, people, plans that change.
+//! semantics E and H: phases, people, plans that change.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is asked of a group before the start, and what its image says (RULES B2, DESIGN section 7).
+//! What is asked of a group before the start, and what its image says (semantics B2, DESIGN section 7).
 
 use cutover::engine::decide;
 use cutover::engine::event::RevertMode;

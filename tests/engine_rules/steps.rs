@@ -68,7 +68,7 @@ fn a_foreign_group_is_drift_from_the_moment_that_the_write_is_given_up() {
     let (_, decision) = decides(&mut world);
     assert_eq!(labels(&decision.events), given_up);
 
-    // In step 1 too, although nothing of ours is there: a write was sent (RULES L1).
+    // In step 1 too, although nothing of ours is there: a write was sent (semantics L1).
     let mut world = World::new(simple());
     world.pass(10);
     world.round(0);

@@ -1,4 +1,4 @@
-//! What may be called back, what halts the way there, and what is never written over (RULES L6, L7, M5).
+//! What may be called back, what halts the way there, and what is never written over (semantics L6, L7, M5).
 
 use cutover::engine::commands::{self, RollbackNeed};
 use cutover::engine::event::{Event, RevertMode};

@@ -1,4 +1,4 @@
-//! RULES I and I4: a step is taken in its window, and nothing else asks for it; approvals that do not come.
+//! semantics I and I4: a step is taken in its window, and nothing else asks for it; approvals that do not come.
 
 use std::sync::Arc;
 

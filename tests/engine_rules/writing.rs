@@ -1,4 +1,4 @@
-//! RULES A: writing, and the late write.
+//! semantics A: writing, and the late write.
 
 use cutover::engine::event::{Event, FailureClass, RevertMode};
 use cutover::engine::hold::RevertCause;

@@ -26,7 +26,7 @@ const CALLS_AT_ONCE_MAX: u64 = 60_000;
 /// A stream that is longer grows without end.
 const ENTRIES_MAX: u64 = 4_000;
 
-/// Clocks that differ by less are not noticed (RULES D3).
+/// Clocks that differ by less are not noticed (semantics D3).
 const UNNOTICED_JUMP: SignedDuration = SignedDuration::from_secs(61);
 
 /// An append that hangs arrives up to this long after it was sent (`Luck::append`).

@@ -1,4 +1,4 @@
-//! Whatever stands around the program, a red alarm is answered (RULES M1–M4).
+//! Whatever stands around the program, a red alarm is answered (semantics M1–M4).
 
 use std::time::Duration;
 

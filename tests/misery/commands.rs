@@ -1,4 +1,4 @@
-//! Whatever becomes of its output, a command does the same and ends with the same exit code (RULES M1).
+//! Whatever becomes of its output, a command does the same and ends with the same exit code (semantics M1).
 
 use super::world::{Stream, start};
 use crate::end_to_end::scene::{NAME, PLAN, Plan, Scene};

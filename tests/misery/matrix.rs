@@ -1,4 +1,4 @@
-//! Every command in every world: what it appends and how it ends are the same as in a quiet one (RULES M1).
+//! Every command in every world: what it appends and how it ends are the same as in a quiet one (semantics M1).
 
 use std::fs;
 use std::path::Path;

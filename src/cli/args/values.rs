@@ -144,7 +144,7 @@ pub(super) fn journal_url(text: &str) -> Result<String, String> {
     }
 }
 
-/// The longest reason, in bytes (RULES M8): it is sent to people with every entry that repeats it.
+/// The longest reason, in bytes (semantics M8): it is sent to people with every entry that repeats it.
 pub(super) const REASON_BYTES_MAX: usize = 2_048;
 
 /// Stands for the rest of a reason that was too long.

@@ -1,5 +1,5 @@
 //! The way back of cutovers whose stream of the journal is damaged: their stored baselines are written as `--from` does, since
-//! nothing may be written to such a stream (RULES L4). Whatever else goes back does not wait for it.
+//! nothing may be written to such a stream (semantics L4). Whatever else goes back does not wait for it.
 
 use std::sync::Arc;
 use std::time::Duration;

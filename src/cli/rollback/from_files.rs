@@ -100,7 +100,7 @@ async fn only_of(
     Ok(own)
 }
 
-/// Every record that would be written, with its weight (RULES M9).
+/// Every record that would be written, with its weight (semantics M9).
 fn records_shown(images: &[GroupImage]) -> String {
     let mut lines = String::new();
     for image in images {
@@ -116,7 +116,7 @@ fn records_shown(images: &[GroupImage]) -> String {
     lines
 }
 
-/// Why a file that gives the old side less than the new one is not written: it leads forward (RULES M9).
+/// Why a file that gives the old side less than the new one is not written: it leads forward (semantics M9).
 fn rise(images: &[GroupImage]) -> Option<Expected> {
     let image = images
         .iter()

@@ -1,5 +1,5 @@
 //! What a rollback from files has to do with a journal that is at hand: it is told of it, and knows which cutover has which
-//! groups. The journal may hang or be damaged: nothing here is waited for longer than it says (RULES L7).
+//! groups. The journal may hang or be damaged: nothing here is waited for longer than it says (semantics L7).
 
 use std::collections::BTreeSet;
 use std::time::Duration;

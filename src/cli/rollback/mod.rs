@@ -1,4 +1,4 @@
-//! `cutover rollback`: everything back to where it was before the cutover (RULES J).
+//! `cutover rollback`: everything back to where it was before the cutover (semantics J).
 
 mod aftermath;
 mod calls;
@@ -287,7 +287,7 @@ fn owned(state: &State) -> impl Iterator<Item = (&ZoneId, &GroupName)> {
 }
 
 /// Of those that have completed and were named outright, one that is not at its baseline stops everything, before
-/// anything is written, with what was found (RULES L6). The others need nothing more.
+/// anything is written, with what was found (semantics L6). The others need nothing more.
 async fn refuse_completed(
     context: &mut Context<'_>,
     desk: &Desk,

@@ -1,4 +1,4 @@
-//! What `rollback --force` creates again, and where the traffic goes then (RULES L8).
+//! What `rollback --force` creates again, and where the traffic goes then (semantics L8).
 
 use crate::engine::drifted::Astray;
 use crate::engine::foreign_text::one_line;

@@ -1,5 +1,5 @@
 //! The last reading of a rollback: the line on standard output, the notes on standard error and the exit code all come from
-//! it (RULES L6).
+//! it (semantics L6).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,7 +24,7 @@ const READ_WITHIN: Duration = Duration::from_secs(30);
 /// Looking up the zones of what never started takes no longer than this: nothing of it has to go back.
 const FIND_WITHIN: Duration = Duration::from_secs(5);
 
-/// An answer that leaves a member out is asked for once more, this much later (RULES M5).
+/// An answer that leaves a member out is asked for once more, this much later (semantics M5).
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// Where a group was found.

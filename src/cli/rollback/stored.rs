@@ -117,7 +117,7 @@ fn read(path: &Path) -> Result<Vec<GroupImage>, Refusal> {
     groups(&zone, &text)
 }
 
-/// The text of a file: a regular one, within bounds, not from outside of its directory, and in time (RULES M3).
+/// The text of a file: a regular one, within bounds, not from outside of its directory, and in time (semantics M3).
 fn text(path: &Path) -> Result<String, String> {
     let place = path.to_owned();
     let read = Aside::default().within(READ_WITHIN, move || {

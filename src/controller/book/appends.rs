@@ -14,7 +14,7 @@ use crate::engine::units::CutoverName;
 use crate::ports::{APPEND_EVENTS_MAX, Append, JournalError, NewEntry};
 
 /// How many lost races one append of many cutovers may have before those that are left wait for the next round
-/// (RULES F1).
+/// (semantics F1).
 const RACES_MAX: usize = 5;
 
 /// What was decided about one cutover, from what the book said of it then.
@@ -173,7 +173,7 @@ impl Book {
     }
 
     /// Appends facts that hold whatever else was written, at most [`APPEND_EVENTS_MAX`] of them. The same `append_id` is
-    /// never appended twice, however often a reply is lost (RULES G1).
+    /// never appended twice, however often a reply is lost (semantics G1).
     pub(in crate::controller) async fn append_facts(
         &mut self,
         at: Timestamp,

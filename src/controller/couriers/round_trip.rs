@@ -38,7 +38,7 @@ const RIVAL_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// The most characters of a failure that are kept.
 const WHY_CHARS_MAX: usize = 300;
 
-/// How often a message is tried that its service answers it does not take, before it is passed over (RULES M10).
+/// How often a message is tried that its service answers it does not take, before it is passed over (semantics M10).
 const REFUSALS_MAX: u32 = 5;
 
 /// How many messages that were passed over a cursor names.

@@ -92,7 +92,7 @@ fn unarmed(index: usize) -> Violation {
 }
 
 /// Returns true if an order repeats the unresolved write of this process, while it may be sent: its reply was lost, and every
-/// group was read since then as it was before (RULES L2).
+/// group was read since then as it was before (semantics L2).
 pub(super) fn may_resend(
     state: &State,
     observation: &Observation,

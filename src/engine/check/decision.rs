@@ -16,13 +16,13 @@ use crate::engine::observation::{
 use crate::engine::plan::{AlarmGate, HoldOrRevert, NoData};
 use crate::engine::state::{Phase, State};
 
-/// AWS's clock and ours may differ by this much (RULES D3).
+/// AWS's clock and ours may differ by this much (semantics D3).
 const CLOCKS_DIFFER_BY: SignedDuration = SignedDuration::from_secs(60);
 
-/// Reads must have failed for this long before a revert is written blindly (RULES A5).
+/// Reads must have failed for this long before a revert is written blindly (semantics A5).
 const BLIND_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
-/// Two readings of a drift that halts a revert are this far apart (RULES M5).
+/// Two readings of a drift that halts a revert are this far apart (semantics M5).
 const LOOKS_AGREE: SignedDuration = SignedDuration::from_secs(2);
 
 /// How one gate looks in this round.
@@ -514,7 +514,7 @@ fn is_alarm(reading: Option<&AlarmReading>) -> bool {
     )
 }
 
-/// How a gate looks, by RULES C1 to C3 and C5.
+/// How a gate looks, by semantics C1 to C3 and C5.
 fn look(state: &State, observation: &Observation, gate: &AlarmGate) -> Look {
     let Some(AlarmReading::Found {
         state: alarm,

@@ -106,16 +106,16 @@ impl Violation {
     }
 }
 
-/// The two reads that end a revert are at least this far apart (RULES A3).
+/// The two reads that end a revert are at least this far apart (semantics A3).
 const READS_APART: SignedDuration = SignedDuration::from_secs(5);
 
-/// A write's deadline is this long after its decision (RULES A1).
+/// A write's deadline is this long after its decision (semantics A1).
 const SENT_WITHIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// How far apart the looks at a window are that must stay open: no entry is finer than minutes, and no plan is.
 const LOOKS_APART: SignedDuration = SignedDuration::from_mins(15);
 
-/// A write may land this long after its deadline (RULES A3).
+/// A write may land this long after its deadline (semantics A3).
 const MAY_LAND_FOR: SignedDuration = SignedDuration::from_secs(15);
 
 /// Watches one cutover: is fed every entry and every write that took effect, and says what they break.
@@ -449,7 +449,7 @@ impl Checker {
     fn count(&mut self, entry: &Envelope) {
         match &entry.event {
             Event::BakeStarted { .. } => self.bake = BakeClock::default(),
-            // Another attempt bakes all its steps, and after a halt the last one bakes again (RULES E5). A hook that is called
+            // Another attempt bakes all its steps, and after a halt the last one bakes again (semantics E5). A hook that is called
             // again changes no bake.
             Event::RetryRequested { .. } if self.leaves_its_phase() => {
                 self.bake = BakeClock::default();

@@ -1,4 +1,4 @@
-//! Ways out of a cutover that cannot go on as planned (RULES L8).
+//! Ways out of a cutover that cannot go on as planned (semantics L8).
 
 use super::{Answer, NotApplicable, refuse, refuse_if, unfinished};
 use crate::engine::drifted::{Astray, Found};

@@ -96,7 +96,7 @@ fn counted(judgement: &Judgement, learned: &[Event], decision: &Decision) -> Opt
     })
 }
 
-/// What the gates say. A revert reads no alarms (RULES F1), and where drift halts it they decide nothing: that they were
+/// What the gates say. A revert reads no alarms (semantics F1), and where drift halts it they decide nothing: that they were
 /// not read is no Unknown then.
 fn judged_now(view: &View<'_>) -> Judgement {
     let people_only = matches!(view.state.halt, Some(HaltReason::Drift { .. }));
@@ -225,7 +225,7 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
 }
 
 /// Reopens the step that settles or bakes if a group was verified, or adopted, at another share than the step's: a bake
-/// counts only at its own share (RULES L5).
+/// counts only at its own share (semantics L5).
 fn reopened(view: &View<'_>) -> Option<Event> {
     let watched = matches!(view.state.phase, Phase::Settling | Phase::Baking);
     let undecided = view.state.write.is_some() || view.state.drift.is_some();
@@ -270,7 +270,7 @@ fn react(view: &View<'_>, judgement: &Judgement) -> Option<Event> {
     automatic_revert(view, judgement, cause, Some(&alarm))
 }
 
-/// Takes everything back, unless the old cluster is burning too: then a person decides (RULES C4).
+/// Takes everything back, unless the old cluster is burning too: then a person decides (semantics C4).
 pub(super) fn automatic_revert(
     view: &View<'_>,
     judgement: &Judgement,

@@ -1,4 +1,4 @@
-//! Calls that AWS denies: a reason of its own, because only a person can allow them (RULES L15).
+//! Calls that AWS denies: a reason of its own, because only a person can allow them (semantics L15).
 
 use std::collections::BTreeMap;
 

@@ -17,7 +17,7 @@ use crate::engine::record::GroupImage;
 use crate::engine::state::State;
 use crate::engine::verdict::{Judgement, Unknown, Verdict};
 
-/// How often the numbers of an unchanged hold are journaled at most (RULES E4).
+/// How often the numbers of an unchanged hold are journaled at most (semantics E4).
 const NUMBERS_EVERY: SignedDuration = SignedDuration::from_secs(600);
 
 /// The hold's entry, if it is worth one: its subject changed, or its numbers did some time ago.

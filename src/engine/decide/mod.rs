@@ -161,25 +161,25 @@ pub struct HookCall {
     pub at: Timestamp,
 }
 
-/// How long an intended write may be sent (RULES A1).
+/// How long an intended write may be sent (semantics A1).
 pub const PERFORM_WITHIN: SignedDuration = SignedDuration::from_secs(15);
 
-/// How far apart the two confirming reads of a revert are, at least (RULES A3).
+/// How far apart the two confirming reads of a revert are, at least (semantics A3).
 pub const FENCE: SignedDuration = SignedDuration::from_secs(5);
 
-/// How long after its deadline a lost write may still land (RULES A3).
+/// How long after its deadline a lost write may still land (semantics A3).
 pub const LATE: SignedDuration = SignedDuration::from_secs(15);
 
-/// How long after the end of a revert a late write of ours is looked for (RULES A4).
+/// How long after the end of a revert a late write of ours is looked for (semantics A4).
 pub const RESIDUE: SignedDuration = SignedDuration::from_secs(15 * 60);
 
-/// How long a step may take to be verified in all zones (RULES A7), and a change to be INSYNC (RULES A6).
+/// How long a step may take to be verified in all zones (semantics A7), and a change to be INSYNC (semantics A6).
 pub const STEP_WITHIN: SignedDuration = SignedDuration::from_secs(10 * 60);
 
 /// How often groups are compared with what was last verified while nothing else needs them.
 pub const DRIFT_CHECK_EVERY: SignedDuration = SignedDuration::from_secs(60);
 
-/// How long reads must have failed before a revert is written without them (RULES A5).
+/// How long reads must have failed before a revert is written without them (semantics A5).
 pub const BLIND_REVERT_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// Decides.
@@ -238,7 +238,7 @@ pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Time
     decision
 }
 
-/// A plan file that has the name of this cutover, which is over, and is another plan (RULES L9).
+/// A plan file that has the name of this cutover, which is over, and is another plan (semantics L9).
 pub fn name_used(state: &State, file: &FileReading) -> Option<HoldReason> {
     let FileReading::Plan(source) = file else {
         return None;
@@ -331,10 +331,10 @@ fn wants_groups_if(
     }
 }
 
-/// How far AWS's clock and ours may differ (RULES D3).
+/// How far AWS's clock and ours may differ (semantics D3).
 const SKEW_MAX: SignedDuration = SignedDuration::from_secs(60);
 
-/// A controller's clock may be a little behind the one that wrote the last entry; more than this holds (RULES D3).
+/// A controller's clock may be a little behind the one that wrote the last entry; more than this holds (semantics D3).
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(1);
 
 /// Everything that a decision looks at.

@@ -1,4 +1,4 @@
-//! The way back: until Route 53 is read at the baseline, twice, a fence apart (RULES A3, A5, E3).
+//! The way back: until Route 53 is read at the baseline, twice, a fence apart (semantics A3, A5, E3).
 
 use std::collections::BTreeMap;
 
@@ -16,11 +16,11 @@ use crate::engine::state::{Phase, Revert};
 use crate::engine::strays::strays;
 use crate::engine::units::WeightPair;
 
-/// The longest wait between two tries, in seconds (RULES E3).
+/// The longest wait between two tries, in seconds (semantics E3).
 const BACKOFF_MAX_SECS: i64 = 60;
 
 /// For how long after it was decided a revert that fails in transport is tried often, and the longest wait between two such
-/// tries, in seconds: with the time that a round takes they are at most five seconds apart (RULES L3).
+/// tries, in seconds: with the time that a round takes they are at most five seconds apart (semantics L3).
 const EAGER_FOR: SignedDuration = SignedDuration::from_mins(10);
 const EAGER_BACKOFF_MAX_SECS: i64 = 4;
 
@@ -31,7 +31,7 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 /// within a second (DESIGN section 11).
 const LOOK_AT_ONCE: SignedDuration = SignedDuration::from_millis(200);
 
-/// How far apart two readings are that must agree before somebody else's weights halt a revert (RULES M5).
+/// How far apart two readings are that must agree before somebody else's weights halt a revert (semantics M5).
 const READINGS_APART: SignedDuration = SignedDuration::from_secs(2);
 
 /// What force has overwritten for so long, and is read otherwise all the same, is told.
@@ -51,7 +51,7 @@ enum Place {
     Unseen(Option<Timestamp>),
 }
 
-/// A person may take back what was completed, and once more what went back before (RULES L6).
+/// A person may take back what was completed, and once more what went back before (semantics L6).
 pub(super) fn asked_again(view: &View<'_>) -> Option<Decision> {
     let rollback = view.state.rollback.as_ref()?;
     view.state.baseline.as_ref()?;
@@ -68,7 +68,7 @@ pub(super) fn asked_again(view: &View<'_>) -> Option<Decision> {
 }
 
 /// A process that was frozen before it sent may still send: for a while after a revert exactly that write is looked for
-/// (RULES A4).
+/// (semantics A4).
 pub(super) fn late_write(view: &View<'_>) -> Decision {
     let (Some(write), Phase::Reverted) = (&view.state.write, view.state.phase) else {
         return Decision::default();
@@ -240,7 +240,7 @@ fn foreign_seen(view: &View<'_>, revert: &Revert) -> Option<Event> {
     (!same).then_some(Event::ForeignWeightsSeen { groups, read_at })
 }
 
-/// Whether this attempt intended these weights for that group, or a person adopted them (RULES B3).
+/// Whether this attempt intended these weights for that group, or a person adopted them (semantics B3).
 fn is_ours(view: &View<'_>, index: usize, pair: WeightPair) -> bool {
     let intended = view
         .state
@@ -332,7 +332,7 @@ fn read_again(view: &View<'_>, fence: Timestamp) -> Result<(), Timestamp> {
     }
 }
 
-/// Until when a write of ours without all its answers may still land (RULES A3).
+/// Until when a write of ours without all its answers may still land (semantics A3).
 fn may_land_until(view: &View<'_>) -> Option<Timestamp> {
     let write = view.state.write.as_ref()?;
     (!write.is_answered()).then(|| write.perform_by + LATE)

@@ -1,4 +1,4 @@
-//! A step's write: sent, answered, read back (RULES A).
+//! A step's write: sent, answered, read back (semantics A).
 
 use std::collections::BTreeMap;
 
@@ -97,7 +97,7 @@ fn has_moved_untouched(view: &View<'_>) -> bool {
 }
 
 /// What reading back settles by itself: the write has arrived, however late; or nobody ever answered for it (its owner
-/// is gone) and it can no longer land, so that the step is decided afresh (RULES A2).
+/// is gone) and it can no longer land, so that the step is decided afresh (semantics A2).
 fn read_back(view: &View<'_>, write: &Write) -> Option<Decision> {
     let mine = write.owner == view.observation.me;
     let late = view.now >= write.perform_by;
@@ -136,7 +136,7 @@ fn abandon(view: &View<'_>, write: &Write) -> Option<Decision> {
 
 /// Until when the write may still land, by this process's clock. Its owner knows what it has sent; everybody else waits by
 /// AWS's clock, from which the owner's may have been off by as much as goes unnoticed: a wrong clock here must not give up
-/// what its owner is about to send (RULES A2, D3).
+/// what its owner is about to send (semantics A2, D3).
 fn lands_until(view: &View<'_>, write: &Write) -> Timestamp {
     let until = write.perform_by + LATE;
     if write.owner == view.observation.me {
@@ -148,7 +148,7 @@ fn lands_until(view: &View<'_>, write: &Write) -> Timestamp {
 }
 
 /// The entries that give a write up. Nothing happened only if every group is read at the image before. A group at anything
-/// else, and one that Route 53 had accepted and that is back at the image before, was changed by somebody else (RULES L1).
+/// else, and one that Route 53 had accepted and that is back at the image before, was changed by somebody else (semantics L1).
 fn give_up(view: &View<'_>, write: &Write, places: BTreeMap<usize, Place>) -> Decision {
     let (mut moved, mut landed) = (BTreeMap::new(), Vec::new());
     let mut drifted: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
@@ -194,7 +194,7 @@ fn give_up(view: &View<'_>, write: &Write, places: BTreeMap<usize, Place>) -> De
 
 /// Sends the same write again while it may be sent, if its reply was lost and the groups were read as they were before it:
 /// a connection that broke costs seconds. A first send that arrives late all the same writes what the second one did, or is
-/// refused, since both are compare-and-swaps of the same images (RULES L2).
+/// refused, since both are compare-and-swaps of the same images (semantics L2).
 fn resend(view: &View<'_>, write: &Write, blockers: &[HoldReason]) -> Option<Decision> {
     let lost_at = write.lost_at?;
     let mine = write.owner == view.observation.me;

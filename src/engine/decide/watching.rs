@@ -155,7 +155,7 @@ fn is_resubmitting(view: &View<'_>) -> bool {
             .is_some_and(|resubmission| pending(resubmission.at))
 }
 
-/// Writes unchanged images again where the change cannot be awaited (RULES A6).
+/// Writes unchanged images again where the change cannot be awaited (semantics A6).
 fn resubmit(view: &View<'_>) -> Option<Decision> {
     if !lacks_a_change(view) || !view.all_as_verified() {
         return None;

@@ -1,4 +1,4 @@
-//! Cutovers whose stream cannot be followed any further (RULES L4), and whether somebody was paged for it.
+//! Cutovers whose stream cannot be followed any further (semantics L4), and whether somebody was paged for it.
 //!
 //! Nothing may be written to such a stream: the entry may be a newer version's, whose controller is at work. So `@fleet` tells
 //! of it, once for each cutover and entry, and pages.

@@ -43,7 +43,7 @@ impl Fleet {
         reasons
     }
 
-    /// What a start waits for. A dependency that went back holds its dependents; it does not revert them (RULES I).
+    /// What a start waits for. A dependency that went back holds its dependents; it does not revert them (semantics I).
     fn dependencies(&self, state: &State) -> impl Iterator<Item = HoldReason> {
         state.plan().after.iter().filter_map(|on| {
             let member = self.member(on);

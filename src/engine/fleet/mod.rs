@@ -347,7 +347,7 @@ pub fn is_in_flight(state: &State) -> bool {
 }
 
 /// Whether a revert counts against the budget, and then whether a failed gate was its cause. What a person asked for
-/// does not count (RULES I), nor what only finishes an earlier revert.
+/// does not count (semantics I), nor what only finishes an earlier revert.
 fn setback(cause: &RevertCause) -> Option<bool> {
     match cause {
         RevertCause::AlarmRed { .. }

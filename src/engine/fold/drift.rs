@@ -63,7 +63,7 @@ impl State {
         Ok(())
     }
 
-    /// The last verified step is written again, and its bake begins anew (RULES L5).
+    /// The last verified step is written again, and its bake begins anew (semantics L5).
     pub(super) fn step_reopened(&mut self, step: u16, at: Timestamp) -> Taken {
         let watched = matches!(self.phase, Phase::Settling | Phase::Baking);
         require(

@@ -89,7 +89,7 @@ impl State {
         };
         require(legal, "nothing is reverting")?;
         require(self.jobs.are_back(), "the jobs are not back")?;
-        // A write with all its answers cannot land any more; another one is looked for a while longer (RULES A4).
+        // A write with all its answers cannot land any more; another one is looked for a while longer (semantics A4).
         if self.write.as_ref().is_some_and(Write::is_answered) {
             self.write = None;
         }

@@ -11,7 +11,7 @@ use crate::engine::state::{Answer, Bake, Change, Phase, Resubmission, Revert, St
 use crate::engine::units::{ChangeId, WriteId};
 
 /// How much the time of the first write is taken back: AWS's `Date` has a resolution of a second, and alarms carry
-/// their own service's clock (RULES C3).
+/// their own service's clock (semantics C3).
 pub const FIRST_WRITE_SLACK: SignedDuration = SignedDuration::from_secs(60);
 
 /// A step that is intended again this soon after it was given up is the same try; its ten minutes go on.

@@ -113,7 +113,7 @@ impl Via {
     }
 }
 
-/// A channel's name as people see it: of a webhook's URL the scheme and the host (RULES M7).
+/// A channel's name as people see it: of a webhook's URL the scheme and the host (semantics M7).
 pub fn channel_shown(id: &str) -> String {
     match id.split_once(' ') {
         Some(("webhook", address)) => format!("webhook {}", url_shown(address)),
@@ -144,7 +144,7 @@ impl Channel {
         let level = |word: &str| self.on.iter().any(|own| own == word);
         topics.iter().any(|topic| {
             if topic.follows.as_ref().is_some_and(|page| self.got(page)) {
-                // `except` is about what wakes somebody: whoever was woken is told the end (RULES L10).
+                // `except` is about what wakes somebody: whoever was woken is told the end (semantics L10).
                 return true;
             }
             let asked = level(INFO) || (level(PAGE) && topic.pages) || named(&self.on, topic);

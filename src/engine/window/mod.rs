@@ -1,4 +1,4 @@
-//! When a step may be taken: windows in the time of one place (RULES I).
+//! When a step may be taken: windows in the time of one place (semantics I).
 //!
 //! A window is open while the clock on the wall of its time zone shows a time that `allow` covers (no `allow` covers all)
 //! and `deny` does not. That settles the days on which clocks are changed too. A time that the wall skips does not exist:

@@ -14,10 +14,10 @@ use tokio::task;
 
 use super::{AlarmSeen, UNNOTICED_JUMP, Witness, pair_of, process};
 
-/// A step may be sent for 15 s (RULES A1); a second more for clocks that differ a little.
+/// A step may be sent for 15 s (semantics A1); a second more for clocks that differ a little.
 const SENT_WITHIN: SignedDuration = SignedDuration::from_secs(16);
 
-/// Reads must have failed for this long before a revert is written blindly (RULES A5).
+/// Reads must have failed for this long before a revert is written blindly (semantics A5).
 const BLIND_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// A round decides from readings that are no older than this: reads take up to 5 s, twice, and appends 2 s.
@@ -151,7 +151,7 @@ impl Witness {
         }
     }
 
-    /// What the process last saw of each gate allows it to go on, by the words of RULES C alone.
+    /// What the process last saw of each gate allows it to go on, by the words of semantics C alone.
     fn advances_seeing(&mut self, state: &State, number: u32, now: Timestamp) {
         let gates = state.plan().gates.alarms.clone();
         for AlarmGate { id, no_data } in gates {
@@ -266,7 +266,7 @@ impl Witness {
         }
     }
 
-    /// Only by force or blindly (RULES A5).
+    /// Only by force or blindly (semantics A5).
     fn may_overwrite(&mut self, state: &State, number: u32, index: usize, now: Timestamp) {
         let forced = |mode: RevertMode| mode == RevertMode::Force;
         let by_force = state
@@ -286,7 +286,7 @@ impl Witness {
         });
     }
 
-    /// A step is journaled, its owner's, in time, and sent after the head was read and found unchanged (RULES A1).
+    /// A step is journaled, its owner's, in time, and sent after the head was read and found unchanged (semantics A1).
     fn may_step(
         &mut self,
         state: &State,
