@@ -2,4 +2,5 @@
 
 mod alarms;
 mod commands;
+mod matrix;
 mod world;

@@ -468,6 +468,10 @@ pub struct Rollback {
     /// Take back completed cutovers too
     #[arg(long)]
     pub include_completed: bool,
+    /// Only the weights go back: nothing that a plan names is called (hooks, jobs, commands, channels); for those who do not trust
+    /// whoever can write the journal. What is left out is done by the next controller
+    #[arg(long, conflicts_with = "from")]
+    pub no_commands: bool,
     /// How long to wait for the end; the request stays in the journal
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = patience)]
     pub timeout: SignedDuration,

@@ -241,6 +241,7 @@ pub(super) fn settings(scope: Scope) -> Settings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         interval: Duration::from_secs(10),
         baseline_as_is: None,
+        calls_nothing: false,
         scope,
     }
 }

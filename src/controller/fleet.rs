@@ -256,6 +256,7 @@ impl Controller {
     }
 
     fn see_to_pages(&mut self, send: bool) {
+        let send = send && !self.settings.calls_nothing;
         for (stream, pages) in self.pages() {
             for entry in pages.into_values() {
                 self.see_to_page(&stream, &entry, send);

@@ -93,6 +93,9 @@ pub struct Settings {
     pub baseline_as_is: Option<String>,
     /// Which cutovers are looked after.
     pub scope: Scope,
+    /// Whether nothing that a plan names is called: no hook, job, command or channel (`rollback --no-commands`). What is due
+    /// stays due in the journal, for a controller that may call it.
+    pub calls_nothing: bool,
 }
 
 /// Which cutovers a controller looks after.
@@ -182,17 +185,21 @@ impl Controller {
         };
         let performer = Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal));
         let mut book = Book::new(Arc::clone(&outside.journal), &settings.me);
-        if outside.notifier.has_channels() {
+        if outside.notifier.has_channels() && !settings.calls_nothing {
             book.keep_notices();
+        }
+        let mut errands = Errands::new(
+            Arc::clone(&outside.clock),
+            Arc::clone(&outside.jobs),
+            Arc::clone(&outside.hooks),
+            performer.shared(),
+        );
+        if settings.calls_nothing {
+            errands.close();
         }
         Self {
             eyes,
-            errands: Errands::new(
-                Arc::clone(&outside.clock),
-                Arc::clone(&outside.jobs),
-                Arc::clone(&outside.hooks),
-                performer.shared(),
-            ),
+            errands,
             looked: BTreeSet::new(),
             book,
             memory: Memory::default(),

@@ -17,6 +17,10 @@ use crate::engine::notify::channel_shown;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
 
+/// How long after the first reading at the baseline the weights count as back without the end of the revert: the second
+/// reading, behind the fence, is over by then.
+const WEIGHTS_ARE_BACK_AFTER: SignedDuration = SignedDuration::from_secs(15);
+
 /// How long a controller that stops waits for what is on the wire (RULES A1: an operation takes at most 10 s), and for
 /// pages and channels. With what is journaled after it, it ends before `cli/signals.rs` ends the process.
 const FINISH_WITHIN: Duration = Duration::from_secs(12);
@@ -271,6 +275,18 @@ impl Controller {
         Ok(())
     }
 
+    /// Whether only jobs and hooks are missing of a way back, and this controller calls none.
+    fn leaves_the_rest(&self, state: &State) -> bool {
+        if !self.settings.calls_nothing {
+            return false;
+        }
+        let seen_at = state
+            .revert
+            .as_ref()
+            .and_then(|revert| revert.baseline_seen);
+        seen_at.is_some_and(|at| self.now().duration_since(at) >= WEIGHTS_ARE_BACK_AFTER)
+    }
+
     fn is_over(&self) -> bool {
         let states = self.states();
         let over = |state: &&State| match self.settings.scope {
@@ -280,12 +296,12 @@ impl Controller {
                 let back = match state.phase {
                     Phase::Reverted | Phase::Abandoned => true,
                     Phase::Halted => drifted,
+                    Phase::Reverting => self.leaves_the_rest(state),
                     Phase::Waiting
                     | Phase::Shifting
                     | Phase::Settling
                     | Phase::Baking
-                    | Phase::Completed
-                    | Phase::Reverting => false,
+                    | Phase::Completed => false,
                 };
                 // What became damaged meanwhile can be taken back only by writing its stored baseline.
                 (back && state.rollback.is_none()) || self.book.is_damaged(&state.name)

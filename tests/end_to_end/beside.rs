@@ -130,3 +130,33 @@ fn a_controller_that_is_killed_calls_every_hook_at_least_once_with_one_key() {
         assert_eq!(weights, LADDER, "seed {seed}");
     }
 }
+
+#[test]
+fn a_rollback_without_commands_moves_the_weights_and_leaves_the_rest_to_others() {
+    let (scene, moto) = with_jobs("1h");
+    let touch =
+        "hooks: [ { at: after_revert, command: [ ./hook ] } ]\nnotify: { command: [ ./hook ] }\n";
+    let plan = fs::read_to_string(scene.path(PLAN)).unwrap();
+    fs::write(scene.path(PLAN), format!("{plan}\n{touch}")).unwrap();
+    script(&scene.path("hook"), "echo called >> calls\n");
+    let run = scene.run(PLAN);
+    scene.wait_for_event(NAME, "weights_verified", 3);
+    run.kill();
+    assert_eq!(moto.python(STATES), "DISABLED ENABLED");
+    fs::remove_file(scene.path("calls")).unwrap_or_default();
+    let said = scene.say(&["rollback", NAME, "--yes", "--no-commands"]);
+    assert_eq!(said.code, Some(21), "{said:#?}");
+    assert_eq!(scene.cname_weights().last(), Some(&(100, 0)));
+    assert_eq!(moto.python(STATES), "DISABLED ENABLED", "no job was moved");
+    assert!(!scene.path("calls").exists(), "nothing was called");
+    for told in [
+        "its weights are back, and it is not over",
+        "`--no-commands`",
+    ] {
+        assert!(said.stderr.contains(told), "{said:#?}");
+    }
+    let said = scene.say(&["rollback", NAME, "--yes"]);
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    assert_eq!(moto.python(STATES), "ENABLED DISABLED");
+    assert!(scene.path("calls").exists());
+}

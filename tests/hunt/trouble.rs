@@ -8,6 +8,7 @@ use cutover::engine::commands::{self, RollbackNeed};
 use cutover::engine::event::{Event, RevertMode};
 use cutover::engine::fleet::commands as fleet_commands;
 use cutover::engine::observation::{AlarmState, FileReading};
+use cutover::engine::plan::Account;
 use cutover::engine::state::State;
 use cutover::engine::units::Weight;
 use cutover::ports::ChangeAction;
@@ -40,7 +41,7 @@ impl Scenario {
     }
 
     async fn one(&mut self) -> Result<(), String> {
-        match self.rng.u8(0..33) {
+        match self.rng.u8(0..35) {
             0 | 1 if self.processes.len() < CONTROLLERS_MAX => self.start(),
             2..=5 => self.kill(),
             6..=9 => self.alarm(),
@@ -61,6 +62,7 @@ impl Scenario {
             24 | 25 => self.drill().await?,
             26 => self.fleet_person().await,
             32 => self.damage().await,
+            33 => self.renamer(),
             _ => self.person().await,
         }
         self.world.moved();
@@ -215,6 +217,57 @@ impl Scenario {
         self.note(&what);
     }
 
+    /// Somebody else deletes a member, or gives both other identifiers; or makes of it what the plan names.
+    fn renamer(&mut self) {
+        let now = self.world.now();
+        let source = &self.sources[self.rng.usize(0..self.sources.len())];
+        let group = &source.plan.records[self.rng.usize(0..source.plan.records.len())];
+        let what = format!("a renamer at {}", group.name);
+        let zone = self.world.zones[&group.zone.zone].clone();
+        let kind = self.rng.usize(0..6);
+        let mut route53 = locked(&self.world.route53);
+        let hosted = route53.zone(&Account::default(), &zone).expect("a zone");
+        let there: Vec<_> = hosted.group(&group.name).into_iter().cloned().collect();
+        let mut changes = Vec::new();
+        match kind {
+            0 | 1 => {
+                let victim = ["eks", "ecs"][kind];
+                for member in there {
+                    if member.set_identifier.as_deref() == Some(victim) {
+                        changes.push((ChangeAction::Delete, member));
+                    }
+                }
+            }
+            2 => {
+                for member in there {
+                    let renamed = match member.set_identifier.as_deref() {
+                        Some("eks") => "cluster-old",
+                        Some("ecs") => "cluster-new",
+                        Some(_) | None => continue,
+                    };
+                    let mut record = member.clone();
+                    record.set_identifier = Some(renamed.to_owned());
+                    changes.push((ChangeAction::Delete, member));
+                    changes.push((ChangeAction::Upsert, record));
+                }
+            }
+            _ => {
+                for member in there {
+                    changes.push((ChangeAction::Delete, member));
+                }
+                for (identifier, weight) in [("eks", 100), ("ecs", 0)] {
+                    let record = record(&group.name, identifier, weight);
+                    changes.push((ChangeAction::Create, record));
+                }
+            }
+        }
+        // What is not there cannot be deleted: nothing happens then.
+        drop(route53.foreign_change(&zone, &ChangeBatch::of(changes), now));
+        drop(route53);
+        self.world.sync();
+        self.note(&format!("{what}: {kind}"));
+    }
+
     /// Somebody else writes weights, or a third member; or puts everything back.
     fn stranger(&mut self) {
         let now = self.world.now();
@@ -292,7 +345,7 @@ impl Scenario {
         let Some(state) = self.world.state(&source.plan.name) else {
             return;
         };
-        let event = match self.rng.u8(0..16) {
+        let event = match self.rng.u8(0..17) {
             0 | 1 => commands::pause(&state, None).ok(),
             2 | 3 => commands::resume(&state, None).ok(),
             4 | 5 => commands::approve(&state, None, "fine").ok(),
@@ -301,7 +354,9 @@ impl Scenario {
             10 | 11 => commands::adopt_drift(&state, "fine").ok(),
             12 => rollback(&state, RevertMode::Swap),
             13 => rollback(&state, RevertMode::Force),
-            14 => {
+            // The names are free then, and nothing more happens: now and then only.
+            14 if self.rng.u8(0..4) == 0 => commands::abandon(&state, "it moves by hand").ok(),
+            15 => {
                 let amended = plans::amended(&mut self.rng, &source);
                 let event = commands::amend(&state, &amended, None).ok();
                 if event.is_some() {

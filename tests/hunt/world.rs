@@ -273,6 +273,7 @@ impl World {
             version: "0".to_owned(),
             interval: INTERVAL,
             baseline_as_is: None,
+            calls_nothing: false,
             scope,
         };
         let watches = settings.scope == Scope::Files;

@@ -25,7 +25,7 @@ fn running(out: Stream, err: Stream, more: &[&str]) -> (Scene, Started) {
 }
 
 /// Turns an alarm red, and measures the time until the weights are back.
-fn assert_answered(scene: &Scene, what: &str) {
+pub(super) fn assert_answered(scene: &Scene, what: &str) {
     let began = scene.bed.now();
     scene.red(GATES[0]);
     let back = until(|| {

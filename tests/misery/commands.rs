@@ -4,7 +4,7 @@ use super::world::{Stream, start};
 use crate::end_to_end::scene::{NAME, PLAN, Plan, Scene};
 
 /// The worlds in which a command that acts or judges ends by itself.
-const WORLDS: [(Stream, Stream); 7] = [
+pub(super) const WORLDS: [(Stream, Stream); 7] = [
     (Stream::Closed, Stream::Kept),
     (Stream::Kept, Stream::Closed),
     (Stream::Closed, Stream::Closed),
@@ -38,7 +38,7 @@ const WRITERS: [(&[&str], &str); 4] = [
 ];
 
 /// A cutover that bakes its first step, whose controller has died.
-fn baking() -> Scene {
+pub(super) fn baking() -> Scene {
     let scene = Scene::new(&Plan::resting_at_first_step());
     let run = scene.run(PLAN);
     scene.wait_for_phase(NAME, "baking");

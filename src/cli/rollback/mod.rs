@@ -49,6 +49,10 @@ use crate::report::holds::hold_in;
 /// Where `run` keeps the break-glass files if nothing else is said.
 const BREAK_GLASS: &str = ".cutover/break-glass";
 
+/// What `--no-commands` leaves to others.
+const LEFT_OUT: &str = "`--no-commands`: the plan's jobs, hooks, commands and channels were not called; the next controller does it, or \
+                        `cutover rollback NAME` by somebody who trusts the journal";
+
 /// What to do where the journal is of no use.
 const WITHOUT_JOURNAL: &str = "without the journal: `cutover rollback --from .cutover/break-glass/*.json` writes the stored records back";
 
@@ -437,6 +441,7 @@ async fn take_back(
         outside,
         Settings {
             interval: LOOK_EVERY,
+            calls_nothing: args.no_commands,
             ..settings(scope)
         },
     );
@@ -480,8 +485,18 @@ async fn take_back(
             .await?;
     }
     note_strays(context, desk, &standings).await;
+    if args.no_commands && states_wait(&standings) {
+        context.note(LEFT_OUT)?;
+    }
     let broke = outcome::of_damaged(controller.damaged());
     Ok(say_standings(context, &standings, damaged)?.max(broke))
+}
+
+/// Whether one of them is not over.
+fn states_wait(standings: &[Standing]) -> bool {
+    standings
+        .iter()
+        .any(|standing| !standing.state.phase.is_final())
 }
 
 /// How many groups were found at their baseline.
@@ -571,11 +586,14 @@ fn say_standings(
             .iter()
             .map(|reason| hold_in(&zones, reason, &state.name, context.clock.now()))
             .collect();
-        context.note(&format!(
-            "{} is not back: {}",
-            state.name,
-            lists::some(&reasons, "; ")
-        ))?;
+        let (back, all) = standing.back();
+        let how = if all > 0 && back == all {
+            "its weights are back, and it is not over"
+        } else {
+            "it is not back"
+        };
+        let reasons = lists::some(&reasons, "; ");
+        context.note(&format!("{}: {how}: {reasons}", state.name))?;
     }
     if waits && exit == Exit::RevertUnfinished {
         context.note("the request stays in the journal: any controller goes on with it")?;

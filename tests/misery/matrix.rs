@@ -1,0 +1,255 @@
+//! Every command in every world: what it appends and how it ends are the same as in a quiet one (RULES M1).
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::commands::{WORLDS, baking};
+use super::world::{Stream, start};
+use crate::end_to_end::scene::{GATES, NAME, PLAN, Plan, Scene};
+
+/// Commands about a cutover that bakes, their exit codes, and how many entries each appends.
+const COMMANDS: [(&[&str], i32, i64); 16] = [
+    (&["pause", NAME, "--reason", "a"], 0, 1),
+    (&["resume", NAME], 12, 0),
+    (&["retry", NAME], 12, 0),
+    (&["approve", NAME, "--reason", "a"], 12, 0),
+    (&["skip-bake", NAME, "--reason", "a"], 0, 1),
+    (&["adopt-drift", NAME, "--reason", "a", "--yes"], 12, 0),
+    (&["ignore-alarm", NAME, GATES[0], "--reason", "a"], 12, 0),
+    (&["amend", PLAN], 12, 0),
+    (&["amend", "plans/slower.yaml"], 0, 1),
+    (&["freeze", "--reason", "a"], 0, 1),
+    (&["unfreeze"], 12, 0),
+    (&["abandon", NAME, "--reason", "a", "--yes"], 0, 1),
+    (&["notify-test", PLAN], 2, 0),
+    (&["rehearse", PLAN, "--seed", "1"], 0, 0),
+    (&["backtest", PLAN, "--since", "1h"], 0, 0),
+    (&["rollback", "nobody", "--yes"], 2, 0),
+];
+
+/// The journal of a scene, as a copy in another folder of it.
+fn copy(scene: &Scene, from: &str, to: &str) {
+    let to = scene.path(to);
+    fs::remove_dir_all(&to).unwrap_or_default();
+    fs::create_dir(&to).expect("a folder can be made");
+    for entry in fs::read_dir(scene.path(from)).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_owned();
+        if path.is_file() {
+            fs::copy(&path, to.join(name)).expect("a file can be copied");
+        }
+    }
+}
+
+/// How many entries the journal has.
+fn entries(scene: &Scene) -> i64 {
+    let journal = rusqlite::Connection::open(scene.path(".cutover/journal.db"));
+    let journal = journal.expect("the journal");
+    let count = journal.query_row("SELECT count(*) FROM events", [], |row| row.get(0));
+    count.expect("a count")
+}
+
+/// What is odd about the environment of a command.
+const ENVIRONMENTS: [&str; 3] = [
+    "no HOME",
+    "a terminal of one column",
+    "a time zone without end",
+];
+
+fn changed(mut command: Command, environment: &str) -> Command {
+    match environment {
+        "no HOME" => command.env_remove("HOME"),
+        "a terminal of one column" => command.env("COLUMNS", "1"),
+        "a time zone without end" => command.env("TZ", "/dev/zero"),
+        other => panic!("{other} is not known"),
+    };
+    command
+}
+
+#[test]
+fn every_command_does_the_same_in_every_world() {
+    let scene = baking();
+    let slower = Plan {
+        steps: vec![("10%", "2h", false), ("100%", "1s", false)],
+        ..Plan::default()
+    };
+    scene.write("plans/slower.yaml", &slower.text());
+    copy(&scene, ".cutover", "kept");
+    let (quiet, odd) = ((Stream::Kept, Stream::Kept), ENVIRONMENTS);
+    let mut worlds: Vec<(Stream, Stream, Option<&str>)> = vec![(quiet.0, quiet.1, None)];
+    for (out, err) in WORLDS {
+        worlds.push((out, err, None));
+    }
+    for environment in odd {
+        worlds.push((quiet.0, quiet.1, Some(environment)));
+    }
+    let mut wrong = Vec::new();
+    for (args, code, appended) in COMMANDS {
+        let reads = matches!(args[0], "rehearse" | "backtest");
+        for (out, err, environment) in &worlds {
+            // Whoever is for its reader waits for it.
+            if reads && *out == Stream::Unread {
+                continue;
+            }
+            copy(&scene, "kept", ".cutover");
+            let before = entries(&scene);
+            let mut command = scene.command(args);
+            if let Some(environment) = environment {
+                command = changed(command, environment);
+            }
+            let mut started = start(command, *out, *err);
+            let ended = started.code();
+            let world = format!("{args:?} {out:?} {err:?} {environment:?}");
+            let more = entries(&scene) - before;
+            if (ended, more) != (Some(code), appended) {
+                let said = started.said();
+                wrong.push(format!("{world}: {ended:?}, {more} entries: {said}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_way_back_is_the_same_in_every_world() {
+    let glass = |scene: &Scene| {
+        let folder = scene.path(".cutover/break-glass");
+        let names = crate::support::program::files(&folder);
+        let files = names
+            .iter()
+            .map(|name| format!(".cutover/break-glass/{name}"));
+        files
+            .filter(|name| name.ends_with(".json"))
+            .collect::<Vec<_>>()
+    };
+    for forced in [true, false] {
+        let scenes: Vec<Scene> = WORLDS.iter().map(|_| baking()).collect();
+        let mut all = Vec::new();
+        for (scene, (out, err)) in scenes.iter().zip(WORLDS) {
+            let files = glass(scene);
+            assert!(!files.is_empty());
+            let mut args = vec!["rollback", "--yes"];
+            if forced {
+                args.extend([NAME, "--force"]);
+            } else {
+                args.push("--from");
+                args.extend(files.iter().map(String::as_str));
+            }
+            all.push(start(scene.command(&args), out, err));
+        }
+        for ((started, scene), world) in all.iter_mut().zip(&scenes).zip(WORLDS) {
+            let code = started.code();
+            assert_eq!(code, Some(0), "{forced} {world:?}: {}", started.said());
+            for weights in scene.all_weights() {
+                assert_eq!(weights.last(), Some(&(100, 0)), "{forced} {world:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn where_nothing_can_be_written_every_command_says_so_and_none_panics() {
+    let scene = Scene::new(&Plan::default());
+    let plan = scene.path(PLAN);
+    let plan = plan.to_str().expect("a path");
+    // Nobody can make a file there, the superuser neither.
+    let nowhere = Path::new("/proc");
+    for (args, code) in [
+        (&["check", plan][..], Some(0)),
+        (&["preview", plan], Some(0)),
+        (&["rehearse", plan, "--seed", "1"], Some(0)),
+        (&["status"], Some(0)),
+        (&["run", plan, "--once"], None),
+        (&["pause", NAME], None),
+        (&["rollback", NAME, "--yes"], None),
+    ] {
+        let mut command = scene.command(args);
+        let output = command.current_dir(nowhere).output();
+        let output = output.expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("panicked"), "{args:?}: {said}");
+        let ended = output.status.code().expect("an exit code");
+        match code {
+            Some(code) => assert_eq!(ended, code, "{args:?}: {said}"),
+            None => assert!(
+                [1, 2].contains(&ended) && said.contains("journal"),
+                "{args:?} ends with {ended}: {said}"
+            ),
+        }
+    }
+    scene.assert_weights(&[(100, 0)]);
+}
+
+#[test]
+fn whichever_signal_ends_a_controller_the_next_one_goes_on_and_answers() {
+    let plan = Plan::resting_at_first_step();
+    let signals = [
+        Signal::INT,
+        Signal::TERM,
+        Signal::HUP,
+        Signal::QUIT,
+        Signal::KILL,
+    ];
+    let mut all = Vec::new();
+    for signal in signals {
+        let scene = Scene::new(&plan);
+        let run = start(
+            scene.command(&["run", "plans", "--interval", "1s"]),
+            Stream::Kept,
+            Stream::Kept,
+        );
+        scene.wait_for_phase(NAME, "baking");
+        all.push((signal, scene, run));
+    }
+    for (signal, scene, mut run) in all {
+        let before = run.age();
+        run.signal(signal);
+        let code = run.code();
+        let asked = matches!(signal, Signal::INT | Signal::TERM | Signal::HUP);
+        assert_eq!(
+            code == Some(0),
+            asked,
+            "{signal:?}: {code:?} {}",
+            run.said()
+        );
+        let took = run.age().saturating_sub(before);
+        assert!(took < Duration::from_secs(20), "{signal:?}: {took:?}");
+        scene.assert_weights(&[(100, 0), (90, 10)]);
+        let mut next = start(
+            scene.command(&["run", "plans", "--interval", "1s"]),
+            Stream::Kept,
+            Stream::Kept,
+        );
+        scene.red(GATES[0]);
+        assert_eq!(next.code(), Some(20), "{signal:?}: {}", next.said());
+        scene.assert_weights(&[(100, 0), (90, 10), (100, 0)]);
+    }
+}
+
+#[test]
+fn signals_that_end_nothing_delay_no_answer() {
+    let scene = Scene::new(&Plan::resting_at_first_step());
+    let run = start(
+        scene.command(&["run", "plans", "--interval", "1s"]),
+        Stream::Kept,
+        Stream::Kept,
+    );
+    let mut run = run;
+    scene.wait_for_phase(NAME, "baking");
+    for signal in [
+        Signal::WINCH,
+        Signal::CONT,
+        Signal::URG,
+        Signal::CHILD,
+        Signal::PIPE,
+        Signal::XFSZ,
+    ] {
+        run.signal(signal);
+    }
+    super::alarms::assert_answered(&scene, "signals");
+    assert_eq!(run.code(), Some(20), "{}", run.said());
+}
