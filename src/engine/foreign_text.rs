@@ -71,12 +71,11 @@ pub fn json_log_line(line: &str) -> String {
             Some('u') => {
                 let digits: String = characters.by_ref().take(4).collect();
                 let code = u32::from_str_radix(&digits, 16).ok();
-                match code.and_then(char::from_u32) {
-                    Some(character) => push_in_json(&mut shown, character),
-                    None => {
-                        shown.push_str(r"\u");
-                        shown.push_str(&digits);
-                    }
+                if let Some(character) = code.and_then(char::from_u32) {
+                    push_in_json(&mut shown, character);
+                } else {
+                    shown.push_str(r"\u");
+                    shown.push_str(&digits);
                 }
             }
             Some(other) => {

@@ -23,10 +23,7 @@ pub(super) fn may_be_guarded(key: &str) -> bool {
     let key = key.trim_matches('`').to_ascii_lowercase();
     let meant = GUARDED.iter().chain(&HOLDING);
     let likeness = |meant: &&str| strsim::damerau_levenshtein(&key, meant);
-    let closest = meant
-        .map(|meant| likeness(meant))
-        .min()
-        .unwrap_or(usize::MAX);
+    let closest = meant.map(likeness).min().unwrap_or(usize::MAX);
     closest * 3 <= key.len() || is_telling(&key)
 }
 
