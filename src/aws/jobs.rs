@@ -296,7 +296,7 @@ fn time_of(value: &Value) -> Option<Timestamp> {
     Timestamp::from_duration(span).ok()
 }
 
-/// The schedule as it was read, with another state. A StartDate that is past is left out: `UpdateSchedule` refuses one
+/// The schedule as it was read, with another state. A `StartDate` that is past is left out: `UpdateSchedule` refuses one
 /// that is more than five minutes ago, and a schedule that has started needs none.
 fn with_state(
     read: Value,

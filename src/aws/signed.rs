@@ -132,34 +132,18 @@ impl Signed {
             Some(region.as_ref().to_owned())
         });
         let region = region.unwrap_or_else(|| super::config::GLOBAL_REGION.to_owned());
-        let endpoint = match endpoint_of(&config, call.service) {
-            Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-            None => {
-                let domain = partition::domain(&region).await;
-                let domain = domain.ok_or_else(|| {
-                    let message = format!("{region} is not the name of a region");
-                    refused(FailureClass::Permanent, message)
-                })?;
-                format!("https://{}.{region}.{domain}", call.service)
-            }
+        let endpoint = if let Some(endpoint) = endpoint_of(&config, call.service) {
+            endpoint.trim_end_matches('/').to_owned()
+        } else {
+            let domain = partition::domain(&region).await;
+            let domain = domain.ok_or_else(|| {
+                let message = format!("{region} is not the name of a region");
+                refused(FailureClass::Permanent, message)
+            })?;
+            format!("https://{}.{region}.{domain}", call.service)
         };
-        let provider = config.credentials_provider();
-        let denied = |message: String| refused(FailureClass::Denied, message);
-        let provider = provider.ok_or_else(|| denied("there are no credentials".to_owned()))?;
-        let credentials = caught(provider.provide_credentials()).await;
-        let credentials = credentials.ok_or_else(|| {
-            let message = "the AWS SDK failed while it fetched credentials".to_owned();
-            refused(FailureClass::NotSent, message)
-        })?;
-        let credentials = credentials.map_err(|error| {
-            let (class, message) = credentials_failure(&error);
-            if class == FailureClass::Transient {
-                // The call itself has not left.
-                return refused(FailureClass::NotSent, presentable(&message));
-            }
-            refused(class, presentable(&message))
-        })?;
-        let identity: Identity = credentials.into();
+        let identity = identity(&config).await;
+        let identity = identity.map_err(|(class, message)| refused(class, message))?;
         let body = call.body.text();
         let mut headers: Vec<(String, String)> = Vec::new();
         if let Some(target) = call.target {
@@ -265,6 +249,30 @@ fn query_answer(xml: &str) -> Value {
         Some(unescaped(text))
     };
     serde_json::json!({ "code": text("Code"), "message": text("Message") })
+}
+
+/// Who signs a request. If nobody can, the class of the failure and what to say.
+async fn identity(config: &SdkConfig) -> Result<Identity, (FailureClass, String)> {
+    let Some(provider) = config.credentials_provider() else {
+        let message = "there are no credentials".to_owned();
+        return Err((FailureClass::Denied, message));
+    };
+    let Some(credentials) = caught(provider.provide_credentials()).await else {
+        let message = "the AWS SDK failed while it fetched credentials".to_owned();
+        return Err((FailureClass::NotSent, message));
+    };
+    match credentials {
+        Ok(credentials) => Ok(credentials.into()),
+        Err(error) => {
+            let (class, message) = credentials_failure(&error);
+            // The call itself has not left.
+            let class = match class {
+                FailureClass::Transient => FailureClass::NotSent,
+                other => other,
+            };
+            Err((class, presentable(&message)))
+        }
+    }
 }
 
 /// What a refusal says, and of which kind it is.

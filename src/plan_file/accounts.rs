@@ -125,19 +125,16 @@ pub(super) fn require_roles<K>(
         let help = format!(
             "add `role_arn: arn:aws:iam::{number}:role/NAME`, a role of that account that may read alarms"
         );
-        match aws.account.number() {
-            Some(own) => {
-                let message = format!(
-                    "the alarm is in account {number}, and the plan's `role_arn` is of account {own}: it cannot be read"
-                );
-                sink.error(span, message, &help);
-            }
-            None => {
-                let message = format!(
-                    "the alarm is in account {number}, and no role is given for it: it can be read only if the credentials are of that account"
-                );
-                sink.warning(span, message, &help);
-            }
+        if let Some(own) = aws.account.number() {
+            let message = format!(
+                "the alarm is in account {number}, and the plan's `role_arn` is of account {own}: it cannot be read"
+            );
+            sink.error(span, message, &help);
+        } else {
+            let message = format!(
+                "the alarm is in account {number}, and no role is given for it: it can be read only if the credentials are of that account"
+            );
+            sink.warning(span, message, &help);
         }
     }
 }

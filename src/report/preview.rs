@@ -512,10 +512,8 @@ mod tests {
     }
 
     fn preview() -> Preview {
-        let name = GroupName {
-            name: DnsName::new("api.example.com"),
-            record_type: "A".to_owned(),
-        };
+        let (name, record_type) = (DnsName::new("api.example.com"), "A".to_owned());
+        let name = GroupName { name, record_type };
         let alarm = |name: &str, fallback, reading| AlarmView {
             id: AlarmId {
                 region: None,

@@ -219,7 +219,7 @@ fn jobs_whose_firings_leave_no_gap_together_are_moved_after_a_while() {
                 .side
                 .jobs
                 .set(job.old.as_ref().expect("a half"), |look| {
-                    look.firing = Some(firing)
+                    look.firing = Some(firing);
                 });
         }
         let _process = world.start("one");
@@ -251,7 +251,7 @@ fn the_way_back_does_not_wait_for_long_for_what_would_be_made_up_for() {
             .side
             .jobs
             .set(job.old.as_ref().expect("a half"), |look| {
-                look.firing = Some(daily)
+                look.firing = Some(daily);
             });
         world.turn("errors", AlarmState::Alarm);
         let back = |world: &World| phase(world) == Some(Phase::Reverted);

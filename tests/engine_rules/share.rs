@@ -122,7 +122,7 @@ fn found_after(share: Share, pair: WeightPair, requests: u32) -> Option<i64> {
     (plan.steps[0].share, plan.steps[0].pair) = (share, pair);
     let mut world = World::new(plan);
     flow(&mut world, |flow| {
-        (flow.requests, flow.moved) = (requests, Some(0))
+        (flow.requests, flow.moved) = (requests, Some(0));
     });
     world.run_to_bake(1);
     for minute in (5..1_440).step_by(5) {
@@ -161,7 +161,7 @@ fn minutes_count_by_their_requests() {
     world.run_to_bake(1);
     world.run_minutes(30);
     flow(&mut world, |flow| {
-        (flow.requests, flow.moved) = (100_000, Some(4))
+        (flow.requests, flow.moved) = (100_000, Some(4));
     });
     world.run_minutes(1);
     flow(&mut world, |flow| flow.requests = 0);

@@ -404,6 +404,19 @@ async fn request(
     say(context, &written)
 }
 
+/// What is to be read after the end, and how many groups that is.
+fn what_goes_back(desk: &Desk, names: &[CutoverName]) -> Result<(Aftermath, usize)> {
+    let (mut aftermath, mut groups) = (Aftermath::default(), 0);
+    for name in names {
+        let state = desk.books.state(name)?;
+        let way_back = state.way_back();
+        groups += way_back.len();
+        aftermath.add(way_back);
+        aftermath.add_ttls(&state.alias_ttls);
+    }
+    Ok((aftermath, groups))
+}
+
 /// Takes the traffic back from this process: the controller over the named cutovers, until
 /// every one is back or cannot be without a person, or `args.timeout` has passed.
 ///
@@ -420,15 +433,7 @@ async fn take_back(
     let mut outside = outside(context, Arc::clone(&desk.journal)).await;
     outside.break_glass = break_glass(context, args)
         .map(|directory| -> Arc<dyn BreakGlass> { Arc::new(BreakGlassBeside::new(directory)) });
-    let states = names.iter().map(|name| desk.books.state(name));
-    let (mut aftermath, mut groups) = (Aftermath::default(), 0);
-    for state in states {
-        let state = state?;
-        let way_back = state.way_back();
-        groups += way_back.len();
-        aftermath.add(way_back);
-        aftermath.add_ttls(&state.alias_ttls);
-    }
+    let (mut aftermath, groups) = what_goes_back(desk, names)?;
     let progress = Progress::of(groups);
     let (watching, narrate) = (progress.clone(), Arc::clone(&outside.narrate));
     outside.narrate = Arc::new(move |entry| {

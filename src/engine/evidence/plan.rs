@@ -32,8 +32,9 @@ pub struct Measures {
 impl Measures {
     /// How many metrics are asked for in a day, each time counted: what `CloudWatch` charges by.
     pub fn reads_a_day(&self) -> u64 {
-        let mut reads: BTreeMap<(Option<&Account>, Option<&String>, &Metric, u16), u64> =
-            BTreeMap::new();
+        /// A metric, where it is read, and its period.
+        type Read<'a> = (Option<&'a Account>, Option<&'a String>, &'a Metric, u16);
+        let mut reads: BTreeMap<Read<'_>, u64> = BTreeMap::new();
         for (query, every_mins) in self.queries() {
             let mine = 24 * 60 / u64::from(every_mins.max(1));
             // The inputs of an expression are charged for, the expression itself is not.
