@@ -1,5 +1,7 @@
 //! `cutover preview`: what is in AWS, what each step would change, and when it can happen. Writes nothing.
 
+mod reads;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,40 +18,30 @@ use super::error::Expected;
 use super::exit::Exit;
 use super::plans;
 use crate::aws::{Options, connect};
-use crate::controller::around_now;
-use crate::engine::account::Account;
 use crate::engine::around::{self, AliasTtls, AroundReading};
 use crate::engine::decide::{self, name_used};
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
 use crate::engine::evidence::outlook::outlook;
 use crate::engine::evidence::plan::{Metric, Query};
 use crate::engine::evidence::reading::{Readings as Series, SeriesReading};
-use crate::engine::evidence::wanted::{Minutes, wanted};
 use crate::engine::fleet::{Fleet, FleetSettings};
 use crate::engine::fold::fold;
 use crate::engine::hold::HoldReason;
-use crate::engine::observation::{
-    AlarmReading, Beside, ChangeReading, FileReading, GroupReading, HistoryReading, Observation,
-};
+use crate::engine::observation::{AlarmReading, Beside, FileReading, GroupReading, Observation};
 use crate::engine::plan::{Group, HoldOrRevert, Plan, PlanSource};
 use crate::engine::preflight;
 use crate::engine::record::RecordSet;
 use crate::engine::state::{Phase, State};
-use crate::engine::units::{AlarmId, ChangeId, ControllerId, CutoverName, ZoneId};
+use crate::engine::units::{AlarmId, ControllerId, CutoverName, ZoneId};
 use crate::engine::warnings;
 use crate::journal::Open;
 use crate::plan_file;
-use crate::ports::{CallError, Clock, Dns, Signals, Urgency};
+use crate::ports::{Clock, Dns, Signals};
 use crate::report;
 use crate::report::check::silence;
 use crate::report::preview::{AlarmView, GroupView, Preview, Standing, to_json, to_text};
 use crate::report::text;
-
-/// How far back series are looked for: a healthy service has had a request in the last hour.
-const METRICS_OVER: SignedDuration = SignedDuration::from_hours(1);
-
-/// A change that nobody has made: whoever may ask is told that there is none.
-const NO_CHANGE: &str = "C00000000000000000000";
+use reads::{probe, read_group, read_series};
 
 /// Previews plans against AWS.
 ///
@@ -357,98 +349,6 @@ fn standing(state: &State) -> Option<Standing> {
         since: state.phase_since,
         because: state.held.clone(),
     })
-}
-
-/// Reads the series that a round would read, and more of them: the last hour.
-async fn read_series(state: &State, signals: &dyn Signals, now: Timestamp) -> Series {
-    let mut by_account: BTreeMap<Account, BTreeMap<Query, Minutes>> = BTreeMap::new();
-    for (query, minutes) in wanted(state, now) {
-        let hour = minutes.until.checked_sub(METRICS_OVER);
-        let minutes = Minutes {
-            from: minutes.from.min(hour.unwrap_or(minutes.from)),
-            until: minutes.until,
-        };
-        let account = state.plan().account_of_series(&query).clone();
-        let of_account = by_account.entry(account).or_default();
-        of_account.insert(query, minutes);
-    }
-    let mut series = Series::new();
-    for (account, wanted) in by_account {
-        series.extend(signals.read_series(&account, &wanted).await);
-    }
-    series
-}
-
-/// Asks for what is needed only later: how far a change has come, and when an alarm changed its state.
-async fn probe(
-    plan: &Plan,
-    dns: &dyn Dns,
-    signals: &dyn Signals,
-    now: Timestamp,
-) -> Vec<HoldReason> {
-    let mut denied = Vec::new();
-    let change = ChangeId::from(NO_CHANGE);
-    let mut accounts = BTreeSet::new();
-    for index in 0..plan.records.len() {
-        let account = plan.account_of_group(index);
-        if !accounts.insert(account) {
-            continue;
-        }
-        if let ChangeReading::Denied(message) = dns.change_status(account, &change).await {
-            denied.push(decide::denied_hold(decide::GET_CHANGE, &message));
-        }
-    }
-    let mut places = BTreeSet::new();
-    for gate in plan.alarms() {
-        let account = plan.account_of(&gate.id);
-        if !places.insert((account, gate.id.region.clone())) {
-            continue;
-        }
-        let history = signals.alarm_history(account, &gate.id, now).await;
-        if let HistoryReading::Denied(message) = history {
-            denied.push(decide::denied_hold(decide::ALARM_HISTORY, &message));
-        }
-    }
-    denied
-}
-
-async fn read_group(
-    account: &Account,
-    group: &Group,
-    dns: &dyn Dns,
-    now: Timestamp,
-) -> (GroupReading, Option<ZoneId>, AroundReading) {
-    let zone = match dns.find_zone(account, &group.zone).await {
-        Ok(zone) => zone,
-        Err(error) => return (unreadable(&error, now), None, AroundReading::NotRead),
-    };
-    let id = zone.id.clone();
-    let wanted = BTreeSet::from([group.name.clone()]);
-    let mut read = dns
-        .read_groups(account, &id, &wanted, Urgency::Normal)
-        .await;
-    let reading = match read.remove(&group.name) {
-        Some(Ok(members)) => GroupReading::Read {
-            zone: id.clone(),
-            members,
-            at: now,
-        },
-        Some(Err(error)) => unreadable(&error, now),
-        None => GroupReading::NotRead,
-    };
-    let around = around_now(dns, account, &group.zone, zone, &group.name).await;
-    (reading, Some(id), around)
-}
-
-fn unreadable(error: &CallError, now: Timestamp) -> GroupReading {
-    use crate::engine::event::FailureClass;
-    let denied = error.class == FailureClass::Denied;
-    GroupReading::Unreadable {
-        message: error.to_string(),
-        permanent: denied || error.class == FailureClass::Permanent,
-        since: now,
-        denied: denied.then(|| format!("route53:{}", error.operation)),
-    }
 }
 
 /// The groups that other unfinished cutovers of the journal move.
