@@ -239,3 +239,83 @@ fn the_architecture_names_every_file_of_the_engine_and_the_controller() {
         }
     }
 }
+
+/// The pages for people, each with its text.
+fn pages() -> Vec<(PathBuf, String)> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("the folder can be read") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "md") {
+                paths.push(path);
+            }
+        }
+    }
+    for name in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+    ] {
+        paths.push(root().join(name));
+    }
+    let mut pages = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).expect("a page can be read");
+        pages.push((path, text));
+    }
+    pages
+}
+
+#[test]
+fn every_link_of_the_pages_leads_to_a_file() {
+    let mut links = 0;
+    for (page, text) in pages() {
+        for part in text.split("](").skip(1) {
+            let target = part.split([')', '#']).next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            links += 1;
+            let folder = page.parent().expect("a page lies in a folder");
+            let there = folder.join(target).exists();
+            assert!(there, "{} links to {target}", page.display());
+        }
+    }
+    assert!(links > 3, "only {links} links");
+}
+
+#[test]
+fn every_rule_that_is_cited_is_on_the_page_of_semantics() {
+    let page = document("docs/reference/semantics.md");
+    let mut rules = BTreeSet::new();
+    for line in page.lines() {
+        let Some(heading) = line.strip_prefix("##") else {
+            continue;
+        };
+        let number = heading.trim_start_matches('#').trim_start();
+        rules.extend(number.split(['.', ' ']).next());
+    }
+    assert!(rules.len() > 60, "{rules:?}");
+    let mut cited = 0;
+    let mut texts = pages();
+    for folder in ["src", "tests", "benches"] {
+        for path in sources(&root().join(folder)) {
+            let text = fs::read_to_string(&path).expect("a source can be read");
+            texts.push((path, text));
+        }
+    }
+    for (path, text) in texts {
+        for part in text.split("(semantics ").skip(1) {
+            let number = part.split([',', ')', ' ', '\n', ':', ';']).next();
+            let number = number.unwrap_or_default();
+            cited += 1;
+            assert!(rules.contains(number), "{}: {number}", path.display());
+        }
+    }
+    assert!(cited > 100, "only {cited} citations");
+}
