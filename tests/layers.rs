@@ -257,6 +257,35 @@ fn every_test_file_is_in_the_one_test_binary() {
 }
 
 #[test]
+fn every_test_file_of_a_folder_is_listed_by_the_file_of_its_name() {
+    let mut folders = vec![root().join("tests")];
+    while let Some(folder) = folders.pop() {
+        for found in fs::read_dir(&folder).expect("a folder") {
+            let path = found.expect("readable").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let is_rust = path.extension().is_some_and(|extension| extension == "rs");
+            let name = path.file_stem().expect("a name").to_string_lossy();
+            if !is_rust || folder == root().join("tests") || name == "mod" {
+                continue;
+            }
+            let parent = folder.with_extension("rs");
+            let parent = if parent.exists() {
+                parent
+            } else {
+                folder.join("mod.rs")
+            };
+            let listed = read(&parent)
+                .lines()
+                .any(|line| line.trim().ends_with(&format!("mod {name};")));
+            assert!(listed, "{} does not list {name}", parent.display());
+        }
+    }
+}
+
+#[test]
 fn a_room_that_names_one_above_it_is_found() {
     for (room, line, says) in [
         ("engine", "use crate::ports::Clock;", "may not name `ports`"),

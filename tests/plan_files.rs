@@ -3,6 +3,7 @@
 mod beside;
 mod fleets;
 mod measures;
+mod notify;
 mod robustness;
 mod windows;
 
@@ -638,4 +639,12 @@ fn a_record_of_another_accounts_zone_has_a_role_of_its_own() {
     );
     let found = findings(&text(", external_id: web-2"));
     assert!(found[0].message.contains("`external_id`"), "{found:?}");
+}
+
+#[test]
+fn a_name_that_begins_with_a_star_is_asked_for_in_quotes_once_a_record() {
+    let found = findings(&with("name: api.example.com", "name: *.apps.example.com"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    let help = found[0].help.clone().unwrap_or_default();
+    assert!(help.contains("`\"*.apps.example.com\"`"), "{help}");
 }

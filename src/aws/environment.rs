@@ -96,6 +96,10 @@ pub fn prepare(variable: Variable<'_>) -> Result<(), UnfitVariable> {
     files(variable)?;
     for name in PROXIES {
         let address = variable(name).unwrap_or_default();
+        let for_the_rest = name.eq_ignore_ascii_case("ALL_PROXY");
+        if for_the_rest && (is_set(variable, "HTTPS_PROXY") || is_set(variable, "https_proxy")) {
+            continue; // All that is called is https, and has a proxy of its own.
+        }
         net::check_proxy(&address).map_err(|problem| {
             let remedy = format!(
                 "write the proxy's address as http://HOST:PORT or https://HOST:PORT, or unset {name}"
@@ -112,9 +116,16 @@ pub fn prepare(variable: Variable<'_>) -> Result<(), UnfitVariable> {
     }
 }
 
+fn is_set(variable: Variable<'_>, name: &str) -> bool {
+    variable(name).is_some_and(|text| !text.is_empty())
+}
+
 fn texts(variable: Variable<'_>) -> Result<(), UnfitVariable> {
     for name in TEXTS {
         let text = variable(name).unwrap_or_default();
+        if name == "AWS_DEFAULT_REGION" && is_set(variable, "AWS_REGION") {
+            continue; // It counts for nothing then.
+        }
         if text.chars().any(char::is_control) {
             let problem = "holds a control character, a line break for example";
             let remedy = format!(
@@ -265,7 +276,8 @@ mod tests {
             "AWS_REGION" => Some("eu-west-1".to_owned()),
             "AWS_ENDPOINT_URL" => Some("http://127.0.0.1:4566".to_owned()),
             "AWS_CONFIG_FILE" => Some("/dev/null".to_owned()),
-            "HTTPS_PROXY" => Some("proxy:3128".to_owned()),
+            "HTTPS_PROXY" => Some("HTTP://proxy:3128".to_owned()),
+            "ALL_PROXY" => Some("socks5://proxy:1080".to_owned()),
             "AWS_SHARED_CREDENTIALS_FILE" => Some("/nowhere/none".to_owned()),
             "AWS_CA_BUNDLE" | "AWS_PROFILE" | "AWS_DEFAULT_REGION" => Some(String::new()),
             _ => None,

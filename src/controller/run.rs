@@ -17,9 +17,9 @@ use crate::engine::notify::channel_shown;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
 
-/// How long after the first reading at the baseline the weights count as back without the end of the revert: the second
-/// reading, behind the fence, is over by then.
-const WEIGHTS_ARE_BACK_AFTER: SignedDuration = SignedDuration::from_secs(15);
+/// How long after the first reading at the baseline the weights count as back although jobs or hooks keep the revert from
+/// its end. The last write of ours may land 30 s after its intent (semantics A3); the reading behind that is over by then.
+const WEIGHTS_ARE_BACK_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
 /// How long a controller that stops waits for what is on the wire (semantics A1: an operation takes at most 10 s), and for
 /// pages and channels. With what is journaled after it, it ends before `cli/signals.rs` ends the process.
@@ -277,7 +277,9 @@ impl Controller {
 
     /// Whether only jobs and hooks are missing of a way back, and this controller calls none.
     fn leaves_the_rest(&self, state: &State) -> bool {
-        if !self.settings.calls_nothing {
+        let plan = state.plan();
+        let waits_beside = plan.jobs.is_some() || !plan.hooks.is_empty();
+        if !self.settings.calls_nothing || !waits_beside {
             return false;
         }
         let seen_at = state

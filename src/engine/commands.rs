@@ -211,7 +211,7 @@ pub fn amend(state: &State, source: &PlanSource, reason: Option<&str>) -> Answer
         &format!("the plan is called {}, and a name cannot change", new.name),
     )?;
     refuse_if(
-        old.records != new.records,
+        !old.moves_the_groups_of(new),
         &format!(
             "`records` differ, and a cutover keeps its records; put the old ones back, or end this one (`cutover rollback \
              {}`) and give the file another `name`, so that a cutover of its own begins",

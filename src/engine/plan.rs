@@ -226,6 +226,17 @@ impl Plan {
         u16::try_from(index + 1).ok()
     }
 
+    /// Returns true if both plans move the same groups. The roles that reach them may differ: a role may be replaced while a
+    /// cutover is under way.
+    pub fn moves_the_groups_of(&self, other: &Self) -> bool {
+        let same = |(one, another): (&Group, &Group)| {
+            (&one.zone, &one.name) == (&another.zone, &another.name)
+                && (&one.old, &one.new) == (&another.old, &another.new)
+        };
+        let pairs = self.records.iter().zip(&other.records);
+        self.records.len() == other.records.len() && pairs.into_iter().all(same)
+    }
+
     /// The account that a group's hosted zone is in. The plan's own for a group that the plan does not have.
     pub fn account_of_group(&self, index: usize) -> &Account {
         let group = self.records.get(index);

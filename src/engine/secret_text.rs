@@ -130,7 +130,8 @@ pub fn find<T: AsRef<str>>(words: &[T]) -> Vec<Found> {
         if word.contains(char::is_whitespace) {
             // A script, a header: it has words of its own.
             scan.expected = Expected::Nothing;
-            if before != Expected::Nothing && !word.trim_start().starts_with('-') {
+            let secret = matches!(before, Expected::Doubtful | Expected::Secret);
+            if secret && !word.trim_start().starts_with('-') {
                 scan.push(0..word.len(), before == Expected::Secret);
             } else {
                 for range in tokens(word) {
@@ -183,6 +184,8 @@ enum Expected {
     Nothing,
     Doubtful,
     Secret,
+    /// `user:password`, or a user alone.
+    UserAndPassword,
 }
 
 struct Scan<'f> {
@@ -204,6 +207,14 @@ impl Scan<'_> {
     fn token(&mut self, word: &str, range: Range<usize>) {
         let text = &word[range.clone()];
         let expected = std::mem::replace(&mut self.expected, Expected::Nothing);
+        if expected == Expected::UserAndPassword {
+            if let Some((user, password)) = text.split_once(':')
+                && is_literal(password)
+            {
+                self.push(range.start + user.len() + 1..range.end, true);
+            }
+            return;
+        }
         if expected != Expected::Nothing && !text.starts_with('-') {
             if SCHEMES.contains(&text.to_ascii_lowercase().as_str()) {
                 self.expected = expected;
@@ -236,6 +247,14 @@ impl Scan<'_> {
         };
         let (name, value) = (&text[..at], &text[at + 1..]);
         let expected = expects(name);
+        if expected == Expected::UserAndPassword {
+            if let Some((user, password)) = value.split_once(':')
+                && is_literal(password)
+            {
+                self.push(range.start + at + 1 + user.len() + 1..range.end, true);
+            }
+            return;
+        }
         if expected == Expected::Nothing {
             if value.contains("://") {
                 self.url(word, range.start + at + 1..range.end);
@@ -288,6 +307,9 @@ impl Scan<'_> {
 
 /// What stands behind a name.
 fn expects(name: &str) -> Expected {
+    if matches!(name, "-u" | "--user" | "--proxy-user") {
+        return Expected::UserAndPassword;
+    }
     let bare = name.trim_start_matches('-').to_ascii_lowercase();
     if DOUBTFUL.contains(&bare.as_str()) {
         return Expected::Doubtful;
@@ -305,8 +327,10 @@ fn is_literal(value: &str) -> bool {
     let plain = [
         "true", "false", "yes", "no", "on", "off", "none", "null", "***",
     ];
+    // `$(…)secret` is more than a reference.
+    let more = value.starts_with("$(") && !value.ends_with(')');
     !value.is_empty()
-        && !elsewhere.iter().any(|begin| value.starts_with(begin))
+        && (more || !elsewhere.iter().any(|begin| value.starts_with(begin)))
         && !plain.contains(&value.to_ascii_lowercase().as_str())
 }
 
@@ -315,7 +339,7 @@ fn tokens(text: &str) -> Vec<Range<usize>> {
     let is_edge = |c: char| c.is_whitespace() || "\"';|&(),[]{}".contains(c);
     let mut tokens = Vec::new();
     let mut start = None;
-    let mut inside_reference = false;
+    let (mut inside_reference, mut in_url) = (false, false);
     for (at, character) in text.char_indices() {
         // `${NAME}` and `$(…)` are one sign each: they stand for something.
         if character == '{' && text[..at].ends_with('$') {
@@ -326,9 +350,12 @@ fn tokens(text: &str) -> Vec<Range<usize>> {
             inside_reference = false;
         }
         // In a URL, `&` parts a query.
-        let edge = edge
-            && !(character == '&'
-                && start.is_some_and(|from: usize| text[from..at].contains("://")));
+        let edge = edge && !(character == '&' && in_url);
+        if start.is_none() {
+            in_url = false;
+        } else if character == '/' && text[..at].ends_with(":/") {
+            in_url = true;
+        }
         match (edge, start) {
             (true, Some(from)) => {
                 tokens.push(from..at);
@@ -347,6 +374,37 @@ fn tokens(text: &str) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_behind_a_user_is_found_and_a_user_alone_is_not() {
+        for (words, shown) in [
+            (
+                &["curl", "-u", "ada:hunter22", "x"][..],
+                "curl -u ada:*** x",
+            ),
+            (&["curl", "--user=ada:hunter22"], "curl --user=ada:***"),
+            (
+                &["curl", "-u", "ada:${PASSWORD}"],
+                "curl -u ada:${PASSWORD}",
+            ),
+            (&["sudo", "-u", "ada", "x"], "sudo -u ada x"),
+            (
+                &["sh", "-c", "curl -u ada:hunter22 x"],
+                "sh -c curl -u ada:*** x",
+            ),
+            (&["x", "--token", "$(echo)hunter22"], "x --token ***"),
+        ] {
+            assert_eq!(command_shown(words), shown);
+        }
+    }
+
+    #[test]
+    fn a_long_word_of_signs_is_looked_at_once() {
+        let text = format!("x {}://{}", "a".repeat(200_000), "&".repeat(200_000));
+        let began = text.len();
+        assert_eq!(tokens(&text).len(), 2);
+        assert!(began > 400_000);
+    }
 
     #[test]
     fn names_tell_whether_a_secret_belongs_behind_them() {

@@ -25,6 +25,8 @@ use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
 use http_body_util::Limited;
 use rustls::RootCertStore;
@@ -49,22 +51,27 @@ static TRUSTED: OnceLock<TlsContext> = OnceLock::new();
 pub fn trust(path: &str) -> Result<(), String> {
     let pem = regular_file::read(Path::new(path), None, BUNDLE_BYTES_MAX)
         .map_err(|why| format!("cannot be read: {why}"))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| format!("is not PEM: {error}"))?;
-        roots
-            .add(certificate)
-            .map_err(|error| format!("holds a certificate that cannot be used: {error}"))?;
+    // Bundles of a system hold odd certificates now and then, which the TLS library would panic about: they are left out.
+    let (mut roots, mut usable) = (RootCertStore::empty(), String::new());
+    for certificate in CertificateDer::pem_slice_iter(&pem).flatten() {
+        if roots.add(certificate.clone()).is_ok() {
+            usable.push_str(&as_pem(&certificate));
+        }
     }
     if roots.is_empty() {
-        return Err("holds no certificate".to_owned());
+        return Err("holds no certificate that can be used".to_owned());
     }
-    let store = TrustStore::default().with_pem_certificate(pem);
+    let store = TrustStore::default().with_pem_certificate(usable);
     let context = TlsContext::builder().with_trust_store(store).build();
     let context = context.map_err(|error| format!("cannot be used: {error}"))?;
     // Whoever comes second in one process has read the same environment.
     TRUSTED.set(context).ok();
     Ok(())
+}
+
+fn as_pem(certificate: &CertificateDer<'_>) -> String {
+    let text = STANDARD.encode(certificate);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
 /// A connector for one kind of use.
@@ -166,8 +173,10 @@ pub fn check_proxy(address: &str) -> Result<(), &'static str> {
         return Err("has a blank or a control character in it");
     }
     let rest = match address.split_once("://") {
-        Some(("http" | "https", rest)) => rest,
-        Some(_) => return Err("is neither http:// nor https://"),
+        Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
+            "http" | "https" => rest,
+            _ => return Err("is neither http:// nor https://"),
+        },
         None => address,
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

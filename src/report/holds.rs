@@ -369,7 +369,7 @@ fn remedy_in(reason: &HoldReason, name: &CutoverName, zone: &str) -> Option<Stri
             "then try again".to_owned()
         }
         HoldReason::Route53Unreadable { .. } => {
-            "check the credentials and Route 53's health".to_owned()
+            "check the network and its proxy, the credentials, and Route 53's health".to_owned()
         }
         HoldReason::NameUsed {
             phase: Phase::Reverted,

@@ -135,6 +135,35 @@ fn a_reverted_cutover_is_back_only_if_it_is_read_there_now() {
 }
 
 #[test]
+fn all_by_force_takes_back_what_somebody_moved_after_its_revert() {
+    let scene = given_away();
+    let said = scene.ok(&["rollback", "--all", "--force", "--yes"]);
+    assert!(
+        said.stdout.contains("at the baseline, read back"),
+        "{said:#?}"
+    );
+    assert_eq!(scene.cname_weights().last(), Some(&LADDER[0]));
+}
+
+#[test]
+fn a_changed_plan_under_the_name_of_what_has_ended_is_refused() {
+    let scene = Scene::new(&Plan::default());
+    assert_eq!(scene.run(PLAN).exit_code(), 0);
+    let calls = scene.calls("ChangeResourceRecordSets");
+    scene.plan(&Plan {
+        steps: vec![("20%", "1s", false), ("100%", "1s", false)],
+        ..Plan::default()
+    });
+    let said = scene.say(&["preview", PLAN]);
+    assert_eq!(said.code, Some(11), "{said:#?}");
+    let said = scene.say(&["run", PLAN]);
+    assert_eq!(said.code, Some(11), "{said:#?}");
+    let told = format!("{}{}", said.stdout, said.stderr);
+    assert!(told.contains("another name"), "{said:#?}");
+    assert_eq!(scene.calls("ChangeResourceRecordSets"), calls);
+}
+
+#[test]
 fn a_cutover_that_waits_is_not_called_back_while_its_records_are_elsewhere() {
     let scene = given_away();
     scene.ok(&["retry", NAME]);

@@ -52,31 +52,97 @@ fn channels_of_one_kind_are_a_list_and_each_says_what_it_is_told() {
             api: "https://slack.com/api".to_owned(),
         }
     );
-    assert_eq!((all[1].on.as_slice(), all[1].except.len()), (&["info".to_owned()][..], 2));
+    assert_eq!(
+        (all[1].on.as_slice(), all[1].except.len()),
+        (&["info".to_owned()][..], 2)
+    );
     assert_eq!(all[2].on, ["page", "completed"]);
     let ids: Vec<String> = all.iter().map(Channel::id).collect();
-    assert_eq!(ids, ["slack ${ONCALL}", "slack #deploys", "webhook ${HOOK}"]);
+    assert_eq!(
+        ids,
+        ["slack ${ONCALL}", "slack #deploys", "webhook ${HOOK}"]
+    );
 }
 
 #[test]
 fn what_makes_no_sense_is_refused_with_what_to_write() {
     for (notify, message, help) in [
         ("{}", "`notify` tells nobody", "add `command"),
-        ("{ slack: {} }", "neither `webhook` nor `token`", "write `webhook: ${SLACK_WEBHOOK}`"),
-        ("{ slack: { token: \"${T}\" } }", "no `channel`", "add `channel"),
-        ("{ slack: \"$SLACK\" }", "does not name a variable", "write for example"),
-        ("{ slack: 5 }", "`5` does not say where `webhook` stands", "write for example `webhook: \"${SLACK_WEBHOOK}\"`"),
-        ("{ slack: yes }", "`yes` does not say where", "file:/run/secrets"),
-        ("{ webhook: \"https://x.example/${A}\" }", "only all of a URL can stand elsewhere", "url: \"${WEBHOOK_URL}\""),
-        ("{ slack: file:slack }", "names no absolute path", "write for example"),
-        ("{ sns: arn:aws:sqs:eu-west-1:111111111111:t }", "is not the ARN of an SNS topic", "write for example"),
-        ("{ webhook: { secret: \"${K}\" } }", "`webhook` has no `url`", "add `url"),
-        ("{ webhook: ftp://x.example }", "is not a URL that can be posted to", "https://hooks.example.com"),
-        ("{ webhook: { url: https://x.example, on: complete } }", "`complete` is not something to be told of", "did you mean `completed`?"),
-        ("{ webhook: { url: https://x.example, except: page } }", "`page` is not something", "write `page`, `info`"),
-        ("{ webhook: { url: https://x.example, on: [] } }", "`on` lists nothing", ""),
-        ("{ webhook: [ https://x.example, https://x.example ] }", "is listed twice", "write it once"),
-        ("{ pagerduty: x }", "unknown key `pagerduty`", "the keys of `notify` are"),
+        (
+            "{ slack: {} }",
+            "neither `webhook` nor `token`",
+            "write `webhook: ${SLACK_WEBHOOK}`",
+        ),
+        (
+            "{ slack: { token: \"${T}\" } }",
+            "no `channel`",
+            "add `channel",
+        ),
+        (
+            "{ slack: \"$SLACK\" }",
+            "does not name a variable",
+            "write for example",
+        ),
+        (
+            "{ slack: 5 }",
+            "`5` does not say where `webhook` stands",
+            "write for example `webhook: \"${SLACK_WEBHOOK}\"`",
+        ),
+        (
+            "{ slack: yes }",
+            "`yes` does not say where",
+            "file:/run/secrets",
+        ),
+        (
+            "{ webhook: \"https://x.example/${A}\" }",
+            "only all of a URL can stand elsewhere",
+            "url: \"${WEBHOOK_URL}\"",
+        ),
+        (
+            "{ slack: file:slack }",
+            "names no absolute path",
+            "write for example",
+        ),
+        (
+            "{ sns: arn:aws:sqs:eu-west-1:111111111111:t }",
+            "is not the ARN of an SNS topic",
+            "write for example",
+        ),
+        (
+            "{ webhook: { secret: \"${K}\" } }",
+            "`webhook` has no `url`",
+            "add `url",
+        ),
+        (
+            "{ webhook: ftp://x.example }",
+            "is not a URL that can be posted to",
+            "https://hooks.example.com",
+        ),
+        (
+            "{ webhook: { url: https://x.example, on: complete } }",
+            "`complete` is not something to be told of",
+            "did you mean `completed`?",
+        ),
+        (
+            "{ webhook: { url: https://x.example, except: page } }",
+            "`page` is not something",
+            "write `page`, `info`",
+        ),
+        (
+            "{ webhook: { url: https://x.example, on: [] } }",
+            "`on` lists nothing",
+            "",
+        ),
+        (
+            "{ webhook: [ https://x.example, https://x.example ] }",
+            "is listed twice",
+            "write it once",
+        ),
+        (
+            "{ pagerduty: x }",
+            "unknown key `pagerduty`",
+            "the keys of `notify` are",
+        ),
     ] {
         let found = findings(&format!("{VALID}notify: {notify}\n"));
         assert_eq!(found.len(), 1, "{notify}: {found:#?}");

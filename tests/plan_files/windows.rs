@@ -278,3 +278,16 @@ fn windows_that_are_over_for_good_are_warned_about() {
     let weekly = "time_zone: UTC, allow: [ \"Mon-Fri 10:00-17:00\" ]";
     assert_eq!(said(weekly, "2036-03-05T00:00:00Z"), None);
 }
+
+#[test]
+fn an_offset_in_place_of_a_time_zone_gets_no_hint_that_means_its_opposite() {
+    for zone in ["GMT+9", "UTC-5", "+09:00"] {
+        let text = format!(
+            "{VALID}windows: {{ time_zone: \"{zone}\", allow: [ \"Mon-Fri 10:00-17:00\" ] }}\n"
+        );
+        let found = findings(&text);
+        let help = found[0].help.clone().unwrap_or_default();
+        assert!(help.contains("Asia/Tokyo"), "{zone}: {help}");
+        assert!(!help.contains("Etc/"), "{zone}: {help}");
+    }
+}

@@ -102,7 +102,7 @@ fn concerns_something(
             if steps.any(|step| step.approval) {
                 return Ok(());
             }
-            let help = "leave it out, or let a step of the plan say `approval: true`";
+            let help = "leave it out, or let a step of the plan say `approval: required`";
             Err(("no step needs an approval".to_owned(), help.to_owned()))
         }
         What::Errors { .. }

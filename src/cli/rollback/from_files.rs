@@ -83,7 +83,7 @@ async fn only_of(
         return Ok(images);
     }
     let named = lists::some(names, ", ");
-    let all = "leave out the name: then all groups of the files are written";
+    let all = "see `cutover status` for the names; without a name all groups of the files are written, of every cutover in them";
     let Some(groups) = journaled::groups_of(&context.global.journal, names).await else {
         let why = format!(
             "a break-glass file does not say whose groups it has, and the journal at {} cannot tell which are {named}'s",
@@ -94,7 +94,8 @@ async fn only_of(
     let mut own = images;
     own.retain(|image| groups.contains(&journaled::place(image)));
     if own.is_empty() {
-        let why = format!("the files have no group of {named}");
+        let why =
+            format!("the files have no group of {named}, as far as the journal knows that name");
         return Err(Expected::usage(why, Some(all)).into());
     }
     Ok(own)

@@ -52,7 +52,8 @@ fn read_groups(url: &str, names: &[String]) -> Option<BTreeSet<Place>> {
         Ok(Books::read(journal.as_ref()).await?)
     });
     let books = books.ok()?;
-    let named = crate::cli::names::resolve(names, &books.names()).ok()?;
+    // Nobody of that name is an answer, too.
+    let named = crate::cli::names::resolve(names, &books.names()).unwrap_or_default();
     let mut places = BTreeSet::new();
     for state in books.whole() {
         if named.iter().any(|named| named.name == state.name) {

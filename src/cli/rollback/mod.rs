@@ -50,8 +50,8 @@ use crate::report::holds::hold_in;
 const BREAK_GLASS: &str = ".cutover/break-glass";
 
 /// What `--no-commands` leaves to others.
-const LEFT_OUT: &str = "`--no-commands`: the plan's jobs, hooks, commands and channels were not called; the next controller does it, or \
-                        `cutover rollback NAME` by somebody who trusts the journal";
+const LEFT_OUT: &str = "`--no-commands`: the jobs, hooks and channels of the plan were not called; the next controller calls them, or \
+                        `cutover rollback NAME` by somebody who trusts the journal. Start no controller until then";
 
 /// What to do where the journal is of no use.
 const WITHOUT_JOURNAL: &str = "without the journal: `cutover rollback --from .cutover/break-glass/*.json` writes the stored records back";
@@ -494,7 +494,8 @@ async fn take_back(
         context.note(LEFT_OUT)?;
     }
     let broke = outcome::of_damaged(controller.damaged());
-    Ok(say_standings(context, &standings, damaged)?.max(broke))
+    let told = say_standings(context, &standings, damaged, args.no_commands)?;
+    Ok(told.max(broke))
 }
 
 /// Whether one of them is not over.
@@ -566,7 +567,7 @@ fn tell(context: &mut Context<'_>, standings: &[Standing], damaged: &Damaged) ->
             context.note(&line)?;
         }
     }
-    say_standings(context, standings, damaged)
+    say_standings(context, standings, damaged, false)
 }
 
 /// Where everything that was named stands: all of it by one reading.
@@ -574,11 +575,19 @@ fn say_standings(
     context: &mut Context<'_>,
     standings: &[Standing],
     damaged: &Damaged,
+    calls_nothing: bool,
 ) -> Result<Exit> {
     let mut exit = Exit::Done;
     let mut waits = false;
     for standing in standings {
         let state = &standing.state;
+        if calls_nothing && standing.lacks_only_calls() {
+            let name = &state.name;
+            context.note(&format!(
+                "{name}: its weights are at the baseline, read back"
+            ))?;
+            continue;
+        }
         exit = exit.max(standing.exit());
         if state.phase.is_final() {
             continue;
@@ -591,14 +600,8 @@ fn say_standings(
             .iter()
             .map(|reason| hold_in(&zones, reason, &state.name, context.clock.now()))
             .collect();
-        let (back, all) = standing.back();
-        let how = if all > 0 && back == all {
-            "its weights are back, and it is not over"
-        } else {
-            "it is not back"
-        };
         let why = lists::some(&reasons, "; ");
-        context.note(&format!("{}: {how}: {why}", state.name))?;
+        context.note(&format!("{}: it is not back: {why}", state.name))?;
     }
     if waits && exit == Exit::RevertUnfinished {
         context.note("the request stays in the journal: any controller goes on with it")?;

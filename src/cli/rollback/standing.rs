@@ -277,6 +277,13 @@ impl Standing {
         }
     }
 
+    /// Returns true if every group was read at the baseline, nobody else holds weight, and the revert is not over: only jobs and
+    /// hooks are missing.
+    pub(super) fn lacks_only_calls(&self) -> bool {
+        let (back, all) = self.back();
+        self.state.phase == Phase::Reverting && all > 0 && back == all && self.strays.is_empty()
+    }
+
     /// The line of the result, for a cutover that is over; none for one that is not.
     pub(super) fn line(&self) -> Option<String> {
         let name = &self.state.name;

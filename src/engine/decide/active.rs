@@ -166,7 +166,7 @@ fn accept_plan(view: &View<'_>) -> Option<Event> {
     let told_otherwise = source.plan.notify != view.state.plan().notify;
     let changed = source.digest != view.state.source.digest || told_otherwise;
     // A baseline binds the records: it would not fit others.
-    let same_records = source.plan.records == view.state.plan().records;
+    let same_records = source.plan.moves_the_groups_of(view.state.plan());
     let fits =
         source.plan.name == view.state.name && (view.state.baseline.is_none() || same_records);
     (changed && fits).then(|| Event::PlanAccepted {

@@ -16,9 +16,15 @@ const SECS: RangeInclusive<i64> = -346_000_000_000..=221_000_000_000;
 const LENGTHS: RangeInclusive<SignedDuration> =
     SignedDuration::ZERO..=SignedDuration::from_hours(3_650 * 24);
 
+/// The most attempts that are believed.
+const ATTEMPTS_MAX: u32 = 1_000_000;
+
 impl Envelope {
     /// Why the entry cannot be counted with; none if it can.
     pub fn unbelievable(&self) -> Option<String> {
+        if self.attempt > ATTEMPTS_MAX {
+            return Some(format!("attempt {} cannot be right", self.attempt));
+        }
         let (times, lengths) = counted(&self.event);
         let mut times = std::iter::once(self.at).chain(times);
         if let Some(time) = times.find(|time| !SECS.contains(&time.as_second())) {

@@ -446,7 +446,7 @@ impl State {
     fn plan_amended(&mut self, source: &PlanSource) -> Taken {
         require(!self.phase.is_final(), "the cutover is over")?;
         require(source.plan.name == self.name, "the plan has another name")?;
-        let same_records = source.plan.records == self.plan().records;
+        let same_records = source.plan.moves_the_groups_of(self.plan());
         require(
             self.baseline.is_none() || same_records,
             "the records differ",
@@ -611,7 +611,7 @@ impl State {
     /// Forgets everything of the attempt before but the plan, the baseline and the pages not yet delivered.
     fn begin_attempt(&mut self, at: Timestamp) {
         let (name, source) = (self.name.clone(), self.source.clone());
-        let fresh = Self::waiting(name, self.attempt + 1, source, at);
+        let fresh = Self::waiting(name, self.attempt.saturating_add(1), source, at);
         let (baseline, pages) = (self.baseline.take(), std::mem::take(&mut self.pages));
         let settled = std::mem::take(&mut self.settled);
         *self = Self {
