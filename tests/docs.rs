@@ -313,6 +313,9 @@ fn every_rule_that_is_cited_is_on_the_page_of_semantics() {
         for part in text.split("(semantics ").skip(1) {
             let number = part.split([',', ')', ' ', '\n', ':', ';']).next();
             let number = number.unwrap_or_default();
+            if !number.starts_with(|letter| ('A'..='M').contains(&letter)) {
+                continue;
+            }
             cited += 1;
             assert!(rules.contains(number), "{}: {number}", path.display());
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use jiff::Timestamp;
 
 use super::args::Run;
 use super::books::{Books, open_journal};
@@ -161,6 +162,15 @@ impl Guarded {
     }
 }
 
+/// Says of which files nothing comes because a cutover of their name has ended, and why.
+fn used_names(controller: &Controller, now: Timestamp) -> BTreeSet<CutoverName> {
+    let used = controller.names_used();
+    for (name, reason) in &used {
+        tracing::error!(cutover = %name, "refused: {}", report::holds::hold(reason, name, now));
+    }
+    used.into_keys().collect()
+}
+
 async fn control(
     context: &Context<'_>,
     args: &Run,
@@ -180,7 +190,7 @@ async fn control(
     let mut controller = Controller::new(outside, settings);
     if args.once {
         controller.run_once().await?;
-        let used = controller.names_used();
+        let used = used_names(&controller, context.clock.now());
         let exit = outcome::of_round(controller.states(), &used, file_refused);
         return Ok(exit.max(outcome::of_damaged(controller.damaged())));
     }
@@ -193,7 +203,8 @@ async fn control(
     match controller.run(stopping.signal()?).await? {
         Ending::Stopped => Ok(Exit::Done),
         Ending::Finished => {
-            let ended = outcome::of_run(controller.states(), &controller.names_used());
+            let used = used_names(&controller, context.clock.now());
+            let ended = outcome::of_run(controller.states(), &used);
             let exit = ended.unwrap_or(Exit::Done);
             Ok(exit.max(outcome::of_damaged(controller.damaged())))
         }

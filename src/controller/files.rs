@@ -8,6 +8,7 @@ use super::{Controller, ControllerError, Scope};
 use crate::engine::decide::name_used;
 use crate::engine::event::Event;
 use crate::engine::fleet::NAMED_MAX;
+use crate::engine::hold::HoldReason;
 use crate::engine::observation::FileReading;
 use crate::engine::plan::PlanSource;
 use crate::engine::state::State;
@@ -97,14 +98,14 @@ impl Controller {
         self.accept(fresh).await
     }
 
-    /// The cutovers that are over, and whose names stand in files that are other plans (semantics L9).
-    pub fn names_used(&self) -> BTreeSet<CutoverName> {
-        let mut used = BTreeSet::new();
+    /// The cutovers that are over, and whose names stand in files that are other plans, with that reason (semantics L9).
+    pub fn names_used(&self) -> BTreeMap<CutoverName, HoldReason> {
+        let mut used = BTreeMap::new();
         for state in self.book.states() {
             if let Some(file) = self.watched.readings.get(&state.name)
-                && name_used(state, file).is_some()
+                && let Some(reason) = name_used(state, file)
             {
-                used.insert(state.name.clone());
+                used.insert(state.name.clone(), reason);
             }
         }
         used

@@ -245,7 +245,7 @@ fn a_name_beside_the_files_takes_only_that_cutovers_groups() {
     );
     let said = scene.say(&["rollback", "--yes", "--from", &file, "other"]);
     assert_eq!(said.code, Some(2), "{said:#?}");
-    assert!(said.stderr.contains("leave out the name"), "{said:#?}");
+    assert!(said.stderr.contains("cutover status"), "{said:#?}");
 }
 
 #[test]

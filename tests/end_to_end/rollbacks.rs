@@ -135,14 +135,17 @@ fn a_reverted_cutover_is_back_only_if_it_is_read_there_now() {
 }
 
 #[test]
-fn all_by_force_takes_back_what_somebody_moved_after_its_revert() {
+fn all_means_the_unfinished_ones_and_says_nothing_is_back_of_the_others() {
     let scene = given_away();
+    let calls = scene.calls("ChangeResourceRecordSets");
     let said = scene.ok(&["rollback", "--all", "--force", "--yes"]);
     assert!(
-        said.stdout.contains("at the baseline, read back"),
+        said.stderr.contains("no cutover is unfinished"),
         "{said:#?}"
     );
-    assert_eq!(scene.cname_weights().last(), Some(&LADDER[0]));
+    let all = format!("{}{}", said.stdout, said.stderr);
+    assert!(!all.contains("baseline"), "{said:#?}");
+    assert_eq!(scene.calls("ChangeResourceRecordSets"), calls);
 }
 
 #[test]

@@ -83,7 +83,7 @@ async fn only_of(
         return Ok(images);
     }
     let named = lists::some(names, ", ");
-    let all = "see `cutover status` for the names; without a name all groups of the files are written, of every cutover in them";
+    let all = "see `cutover status` for the names; if you leave out the name, all groups of the files are written, of every cutover in them";
     let Some(groups) = journaled::groups_of(&context.global.journal, names).await else {
         let why = format!(
             "a break-glass file does not say whose groups it has, and the journal at {} cannot tell which are {named}'s",
