@@ -311,7 +311,9 @@ fn every_rule_that_is_cited_is_on_the_page_of_semantics() {
     }
     for (path, text) in texts {
         for part in text.split("(semantics ").skip(1) {
-            let number = part.split([',', ')', ' ', '\n', ':', ';']).next();
+            let number = part
+                .split(|letter: char| !letter.is_ascii_alphanumeric())
+                .next();
             let number = number.unwrap_or_default();
             if !number.starts_with(|letter| ('A'..='M').contains(&letter)) {
                 continue;

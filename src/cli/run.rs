@@ -166,7 +166,7 @@ impl Guarded {
 fn used_names(controller: &Controller, now: Timestamp) -> BTreeSet<CutoverName> {
     let used = controller.names_used();
     for (name, reason) in &used {
-        tracing::error!(cutover = %name, "refused: {}", report::holds::hold(reason, name, now));
+        tracing::error!(cutover = %name, "{}", report::holds::hold(reason, name, now));
     }
     used.into_keys().collect()
 }

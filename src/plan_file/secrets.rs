@@ -95,7 +95,8 @@ pub(super) fn url(text: At<String>, help: &str, sink: &mut Sink<'_>) -> Option<S
     let is_web = scheme == "https" || scheme == "http";
     // Of `user:pass/word@host` the password would be taken for a port and a path.
     let port = host.rsplit_once(':').map(|(_, port)| port);
-    let odd_port = !host.ends_with(']') && port.is_some_and(|port| port.parse::<u16>().is_err());
+    let plain_host = !host.ends_with(']') && !host.contains('@');
+    let odd_port = plain_host && port.is_some_and(|port| port.parse::<u16>().is_err());
     let odd = |c: char| c.is_whitespace() || c.is_control() || !c.is_ascii();
     if filled.contains(odd) || (!whole && (!is_web || host.is_empty() || odd_port)) {
         // Not repeated: a secret may have been meant.

@@ -162,7 +162,7 @@ fn a_changed_plan_under_the_name_of_what_has_ended_is_refused() {
     let said = scene.say(&["run", PLAN]);
     assert_eq!(said.code, Some(11), "{said:#?}");
     let told = format!("{}{}", said.stdout, said.stderr);
-    assert!(told.contains("another name"), "{said:#?}");
+    assert!(told.contains("another `name`"), "{said:#?}");
     assert_eq!(scene.calls("ChangeResourceRecordSets"), calls);
 }
 

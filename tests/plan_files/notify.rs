@@ -65,6 +65,7 @@ fn channels_of_one_kind_are_a_list_and_each_says_what_it_is_told() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn what_makes_no_sense_is_refused_with_what_to_write() {
     for (notify, message, help) in [
         ("{}", "`notify` tells nobody", "add `command"),
