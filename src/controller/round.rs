@@ -307,6 +307,7 @@ impl Controller {
     fn blank(&self, name: &CutoverName, claims: &Claims<'_>) -> Option<Observation> {
         let state = self.book.state(name)?;
         let note = self.notes.get(name);
+        let (passed_at, passed_for) = self.passed(name);
         Some(Observation {
             me: self.settings.me.clone(),
             groups: vec![GroupReading::NotRead; state.plan().records.len()],
@@ -322,8 +323,8 @@ impl Controller {
                 .cloned()
                 .unwrap_or(FileReading::NotWatched),
             in_flight: self.performer.is_under_way(name),
-            passed_at: note.and_then(|note| note.passed_at),
-            passed_for: self.passed_for(name),
+            passed_at,
+            passed_for,
             groups_read_at: note.and_then(|note| note.groups_read_at),
             clock_skew: self.clock_skew(),
             break_glass_error: self.break_glass_error.clone(),
@@ -333,10 +334,14 @@ impl Controller {
         })
     }
 
-    /// How long ago all gates of a cutover were last seen to pass, by the monotonic clock.
-    pub(super) fn passed_for(&self, name: &CutoverName) -> Option<SignedDuration> {
-        let passed_by = self.notes.get(name)?.passed_by?;
-        passed_by.elapsed().try_into().ok()
+    /// When all gates of a cutover were last seen to pass, by the wall clock, and how long ago that was by the monotonic one.
+    /// The two are always asked for together: a newer one of them beside an older other looks like a clock that was set.
+    pub(super) fn passed(&self, name: &CutoverName) -> (Option<Timestamp>, Option<SignedDuration>) {
+        let Some(note) = self.notes.get(name) else {
+            return (None, None);
+        };
+        let ago = note.passed_by.map(|by| by.elapsed().try_into());
+        (note.passed_at, ago.and_then(Result::ok))
     }
 
     /// AWS's clock minus ours, as of now.

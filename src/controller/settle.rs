@@ -150,7 +150,7 @@ impl Controller {
             self.drop_outdated(name, observation);
             // The clock may have jumped since the round began, and now is asked of it again.
             observation.clock_skew = self.clock_skew();
-            observation.passed_for = self.passed_for(name);
+            (observation.passed_at, observation.passed_for) = self.passed(name);
             let at = self.now();
             let state = self.book.state(name)?;
             let seq = state.seq;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cutover::engine::event::Event;
+use cutover::engine::hold::HoldReason;
 use cutover::engine::observation::{AlarmState, FileReading};
 use cutover::engine::plan::{Account, PlanSource};
 use cutover::engine::state::Phase;
@@ -333,5 +334,67 @@ async fn a_throttled_revert_is_not_sent_once_its_cutover_is_abandoned() {
         "what is abandoned is not written"
     );
     process.task.abort();
+    world.assert_unbroken();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_step_that_nobody_answered_for_is_not_written_again_over_the_baseline() {
+    let source = service("api", 0);
+    let world = World::new(std::slice::from_ref(&source));
+    let process = world.start("one");
+    process
+        .dns
+        .with_faults(|faults| faults.add(Some(CHANGE), Fault::LoseReply, Lasting::Always));
+    let there = |world: &World| pair(world, &source) == WeightPair::new(90, 10);
+    assert!(world.until(60, there).await);
+    process.task.abort();
+    // Somebody sends the break-glass file before the next controller starts.
+    world.put_back(std::slice::from_ref(&source));
+    let process = world.start("two");
+    tokio::time::sleep(Duration::from_mins(30)).await;
+    let route53 = locked(&world.route53);
+    let writes = route53.weight_writes().iter();
+    let rises = writes.filter(|write| write.pair("eks", "ecs") == Some(WeightPair::new(90, 10)));
+    assert_eq!(rises.count(), 1, "the first step was written again");
+    drop(route53);
+    let held = world
+        .state("api")
+        .map(|state| state.held)
+        .unwrap_or_default();
+    let waits = |reason: &HoldReason| matches!(reason, HoldReason::AlreadyAtBaseline { .. });
+    assert!(held.iter().any(waits), "{held:?}");
+    process.task.abort();
+    world.assert_unbroken();
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_controllers_that_look_at_the_same_time_do_not_stop_each_others_bakes() {
+    let mut sources = Vec::new();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        sources.push(plan(&PlanOf {
+            name,
+            zones: &[(0, 1)],
+            record_type: "CNAME",
+            steps: &[(10, 3_600), (100, 3_600)],
+            alarms: &["errors".to_owned()],
+            fallbacks: &[],
+        }));
+    }
+    let world = World::new(&sources);
+    let processes = [world.start("one"), world.start("two")];
+    let all = |world: &World| {
+        let mut names = sources.iter().map(|source| source.plan.name.as_str());
+        names.all(|name| is_in(world, name, Phase::Completed))
+    };
+    assert!(world.until(3 * 3_600, all).await, "a bake stands still");
+    for source in &sources {
+        for entry in world.entries(source.plan.name.as_str(), "bake_counted") {
+            let stopped = matches!(entry.event, Event::BakeCounted { running: false, .. });
+            assert!(!stopped, "{entry:?}");
+        }
+    }
+    for process in processes {
+        process.task.abort();
+    }
     world.assert_unbroken();
 }

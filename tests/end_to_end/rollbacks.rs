@@ -184,3 +184,30 @@ fn a_cutover_that_waits_is_not_called_back_while_its_records_are_elsewhere() {
     scene.ok(&["rollback", NAME, "--yes", "--force"]);
     assert_eq!(scene.cname_weights().last(), Some(&LADDER[0]));
 }
+
+#[test]
+fn an_abandoned_cutover_writes_nothing_and_frees_its_names() {
+    let scene = abandoned();
+    let calls = scene.calls("ChangeResourceRecordSets");
+    scene.ok(&["abandon", NAME, "--reason", "by hand", "--yes"]);
+    assert_eq!(scene.status(NAME)["phase"], "abandoned");
+    assert_eq!(scene.run(PLAN).exit_code(), 20, "it counts as ended");
+    assert_eq!(scene.calls("ChangeResourceRecordSets"), calls);
+    scene.assert_weights(&LADDER[..2]);
+    let next = Plan {
+        name: "next".to_owned(),
+        steps: vec![("50%", "1s", false), ("100%", "1s", false)],
+        ..Plan::default()
+    };
+    scene.plan(&next);
+    let args = [
+        "run",
+        "plans/next.yaml",
+        "--baseline-as-is",
+        "--reason",
+        "10 % stay",
+    ];
+    let mut run = scene.start(&args);
+    assert_eq!(run.exit_code(), 0, "{}", run.log());
+    assert_eq!(scene.cname_weights().last(), Some(&(0, 100)));
+}

@@ -357,3 +357,25 @@ mod pure {
         }
     }
 }
+
+#[test]
+fn a_step_is_not_taken_while_the_newest_datapoints_are_beyond_the_bound() {
+    let mut world = World::new(measured(&STEPS, with_metric(error_rate(1))));
+    world.run_to_bake(1);
+    // One bad minute after the other, and never three of five: the gate passes all the time.
+    let near = |world: &World| {
+        let mut reasons = world.because().iter();
+        reasons.any(|reason| matches!(reason, HoldReason::MeasureNear { .. }))
+    };
+    for minute in 0..240 {
+        let failing = if minute % 5 == 0 { 500 } else { 10 };
+        flow(&mut world, |flow| flow.failing[0] = failing);
+        world.run_minutes(1);
+    }
+    assert_eq!(world.count("revert_intended"), 0);
+    assert_eq!(world.state().step, 1, "the step was taken");
+    assert!(near(&world), "{:?}", world.because());
+    flow(&mut world, |flow| flow.failing[0] = 10);
+    world.run_minutes(15);
+    assert_eq!(world.state().step, 2, "{:?}", world.because());
+}

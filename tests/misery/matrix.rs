@@ -115,6 +115,31 @@ fn every_command_does_the_same_in_every_world() {
 }
 
 #[test]
+fn an_approval_is_journaled_in_every_world() {
+    let scene = Scene::new(&Plan {
+        steps: vec![("10%", "1h", true), ("100%", "1s", false)],
+        ..Plan::default()
+    });
+    let run = scene.run(PLAN);
+    scene.wait_for_hold(NAME, "approval");
+    run.kill();
+    copy(&scene, ".cutover", "kept");
+    for (out, err) in WORLDS {
+        copy(&scene, "kept", ".cutover");
+        let before = entries(&scene);
+        let args = ["approve", NAME, "--reason", "a"];
+        let mut started = start(scene.command(&args), out, err);
+        assert_eq!(
+            started.code(),
+            Some(0),
+            "{out:?} {err:?}: {}",
+            started.said()
+        );
+        assert_eq!(entries(&scene) - before, 1, "{out:?} {err:?}");
+    }
+}
+
+#[test]
 fn a_way_back_is_the_same_in_every_world() {
     let glass = |scene: &Scene| {
         let folder = scene.path(".cutover/break-glass");
