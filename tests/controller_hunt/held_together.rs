@@ -123,7 +123,7 @@ async fn when_route_53_cannot_be_read_everybody_who_is_to_know_is_woken_once() {
         "it looks like one cause",
         "svc0-00: Route 53 cannot be read",
         "did not answer within 5 s",
-        "check the credentials",
+        "check the network and its proxy, the credentials",
     ] {
         assert!(words.contains(part), "{part} in: {words}");
     }
