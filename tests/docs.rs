@@ -15,12 +15,17 @@ fn document(name: &str) -> String {
 
 /// The Rust files of a folder and those in it.
 fn sources(folder: &Path) -> Vec<PathBuf> {
+    files(folder, "rs")
+}
+
+/// The files of a folder and those in it whose names end so.
+fn files(folder: &Path, wanted: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("the folder can be read");
     let paths = entries.map(|entry| entry.expect("an entry").path());
-    let (folders, files): (Vec<_>, Vec<_>) = paths.partition(|path| path.is_dir());
-    let is_rust = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "rs");
-    let mut found: Vec<PathBuf> = files.into_iter().filter(is_rust).collect();
-    found.extend(folders.iter().flat_map(|folder| sources(folder)));
+    let (folders, here): (Vec<_>, Vec<_>) = paths.partition(|path| path.is_dir());
+    let is_wanted = |path: &PathBuf| path.extension().is_some_and(|ending| ending == wanted);
+    let mut found: Vec<PathBuf> = here.into_iter().filter(is_wanted).collect();
+    found.extend(folders.iter().flat_map(|folder| files(folder, wanted)));
     found
 }
 
@@ -242,18 +247,7 @@ fn the_architecture_names_every_file_of_the_engine_and_the_controller() {
 
 /// The pages for people, each with its text.
 fn pages() -> Vec<(PathBuf, String)> {
-    let mut paths: Vec<PathBuf> = Vec::new();
-    let mut folders = vec![root().join("docs")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("the folder can be read") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "md") {
-                paths.push(path);
-            }
-        }
-    }
+    let mut paths = files(&root().join("docs"), "md");
     for name in [
         "README.md",
         "ARCHITECTURE.md",

@@ -172,7 +172,7 @@ fn files(variable: Variable<'_>) -> Result<(), UnfitVariable> {
     let check = |name: &str, path: &str| {
         regular_file::check(Path::new(path), FILE_BYTES_MAX).map_err(|why| {
             let remedy = format!("set {name} to a regular file, or unset it");
-            unfit(name, format!("cannot be used: {path} {why}"), remedy)
+            unfit(name, format!("cannot be used: {path}: {why}"), remedy)
         })
     };
     for name in FILES {

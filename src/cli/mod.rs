@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error).into(),
     };
-    let output = Output::start(patience(&cli.command));
+    let output = Output::start(manner(&cli.command).patience);
     let (mut out, mut err) = (output.out(), output.err());
     let mut context = Context {
         terminal: Terminal::detect(cli.global.width.as_deref()),
@@ -87,21 +87,28 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// Commands that read and tell wait for their reader. One that writes, or goes on for days, waits for nobody (semantics M1).
-fn patience(command: &Command) -> Patience {
-    match command {
+/// How a command treats its reader, and whether it calls anything over the network.
+struct Manner {
+    /// Commands that read and tell wait for their reader. One that writes, or goes on for days, waits for nobody
+    /// (semantics M1).
+    patience: Patience,
+    goes_out: bool,
+}
+
+fn manner(command: &Command) -> Manner {
+    let (patience, goes_out) = match command {
+        Command::Preview(_) | Command::Backtest(_) => (Patience::ForReader, true),
         Command::Check(_)
-        | Command::Preview(_)
         | Command::Rehearse(_)
-        | Command::Backtest(_)
         | Command::Status(_)
         | Command::History(_)
         | Command::Schema(_)
         | Command::Completions { .. }
-        | Command::Man => Patience::ForReader,
-        Command::Run(_)
-        | Command::Approve(_)
-        | Command::Pause(_)
+        | Command::Man => (Patience::ForReader, false),
+        Command::Run(_) | Command::Approve(_) | Command::Rollback(_) | Command::NotifyTest(_) => {
+            (Patience::None, true)
+        }
+        Command::Pause(_)
         | Command::Freeze(_)
         | Command::Unfreeze(_)
         | Command::Resume(_)
@@ -110,10 +117,9 @@ fn patience(command: &Command) -> Patience {
         | Command::Amend(_)
         | Command::AdoptDrift(_)
         | Command::IgnoreAlarm(_)
-        | Command::Abandon(_)
-        | Command::Rollback(_)
-        | Command::NotifyTest(_) => Patience::None,
-    }
+        | Command::Abandon(_) => (Patience::None, false),
+    };
+    Manner { patience, goes_out }
 }
 
 /// Help and version are no errors; whether they can be written changes nothing (semantics M1).
@@ -133,32 +139,7 @@ fn not_parsed(error: &clap::Error) -> Exit {
 
 /// Makes sure that the environment can be used, before a command goes out to the network.
 fn prepare(command: &Command) -> Result<()> {
-    let goes_out = match command {
-        Command::Preview(_)
-        | Command::Backtest(_)
-        | Command::Run(_)
-        | Command::Approve(_)
-        | Command::Rollback(_)
-        | Command::NotifyTest(_) => true,
-        Command::Check(_)
-        | Command::Rehearse(_)
-        | Command::Status(_)
-        | Command::Pause(_)
-        | Command::Freeze(_)
-        | Command::Unfreeze(_)
-        | Command::Resume(_)
-        | Command::Retry(_)
-        | Command::SkipBake(_)
-        | Command::Amend(_)
-        | Command::AdoptDrift(_)
-        | Command::Abandon(_)
-        | Command::IgnoreAlarm(_)
-        | Command::History(_)
-        | Command::Schema(_)
-        | Command::Completions { .. }
-        | Command::Man => false,
-    };
-    if !goes_out {
+    if !manner(command).goes_out {
         return Ok(());
     }
     environment::prepare(&secrets::variable).map_err(|unfit| {

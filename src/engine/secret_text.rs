@@ -208,11 +208,7 @@ impl Scan<'_> {
         let text = &word[range.clone()];
         let expected = std::mem::replace(&mut self.expected, Expected::Nothing);
         if expected == Expected::UserAndPassword {
-            if let Some((user, password)) = text.split_once(':')
-                && is_literal(password)
-            {
-                self.push(range.start + user.len() + 1..range.end, true);
-            }
+            self.password(text, range);
             return;
         }
         if expected != Expected::Nothing && !text.starts_with('-') {
@@ -248,11 +244,7 @@ impl Scan<'_> {
         let (name, value) = (&text[..at], &text[at + 1..]);
         let expected = expects(name);
         if expected == Expected::UserAndPassword {
-            if let Some((user, password)) = value.split_once(':')
-                && is_literal(password)
-            {
-                self.push(range.start + at + 1 + user.len() + 1..range.end, true);
-            }
+            self.password(value, range.start + at + 1..range.end);
             return;
         }
         if expected == Expected::Nothing {
@@ -269,6 +261,15 @@ impl Scan<'_> {
                 range.start + at + 1..range.end,
                 expected == Expected::Secret,
             );
+        }
+    }
+
+    /// Looks at a user, which may have a password behind it.
+    fn password(&mut self, text: &str, range: Range<usize>) {
+        if let Some((user, password)) = text.split_once(':')
+            && is_literal(password)
+        {
+            self.push(range.start + user.len() + 1..range.end, true);
         }
     }
 
