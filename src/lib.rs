@@ -1,5 +1,5 @@
-//! `cutover` moves production traffic from an old cluster to a new one by stepping Route 53 weights over days, watches
-//! CloudWatch while it does, and moves the traffic back by itself when the new cluster misbehaves.
+//! `cutover` moves production traffic from an old cluster to a new one in steps of Route 53 weights over days, watches
+//! CloudWatch meanwhile, and reverts automatically if the new cluster misbehaves.
 //!
 //! # The law
 //!
@@ -7,15 +7,15 @@
 //! observe  →  decide  →  journal  →  perform  →  observe …
 //! ```
 //!
-//! 1. **Observe**: read weights and alarms of all cutovers in few bulk calls.
+//! 1. **Observe**: read the weights and alarms of all cutovers in a few bulk calls.
 //! 2. **Decide**: a pure function of plan, state, observation and time, one cutover at a time ([`engine`]).
-//! 3. **Journal**: append the decision's events, conditional on the sequence number that the state was read at. Whoever
-//!    loses that race drops the decision, reads again and decides again.
-//! 4. **Perform**: carry out the actions, reverts first. What came of them is appended as events in turn.
+//! 3. **Journal**: append the decision's events, conditional on the sequence number at which the state was read. A
+//!    controller that loses this race drops the decision, reads again and decides again.
+//! 4. **Perform**: carry out the actions, reverts first, and append their outcomes as events.
 //!
 //! # Layout
 //!
-//! A folder is a layer; a layer names only those below it (`tests/layers.rs`). `ARCHITECTURE.md` draws the whole house.
+//! A folder is a layer; a layer names only those below it (`tests/layers.rs`). `ARCHITECTURE.md` shows all of them.
 
 pub mod aws;
 pub mod beside;

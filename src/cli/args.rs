@@ -1,4 +1,4 @@
-//! The command line as clap sees it. Help texts of commands are imperative and end without a period.
+//! The command line as clap parses it. Help texts of commands are imperative and end without a period.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,8 @@ use values::{
     words,
 };
 
-/// Move production traffic from an old cluster to a new one by stepping Route 53 weights, and take it back by itself
+/// Move production traffic from an old cluster to a new one in steps of Route 53 weights, and revert automatically if a gate
+/// fails
 #[derive(Debug, Parser)]
 #[command(
     name = "cutover",
@@ -31,19 +32,19 @@ use values::{
     arg_required_else_help = true
 )]
 pub struct Cli {
-    /// What every command takes.
+    /// The options of every command.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// Options of every command; they may stand after it.
+/// The options of every command, accepted before and after its name.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Where the journal is
+    /// Journal to use
     #[arg(
         long,
         global = true,
@@ -54,7 +55,7 @@ pub struct Global {
         value_parser = journal_url
     )]
     pub journal: String,
-    /// How results are written to standard output
+    /// Format of results on standard output
     #[arg(
         long,
         global = true,
@@ -64,7 +65,7 @@ pub struct Global {
         default_value_t = Format::Human
     )]
     pub format: Format,
-    /// How the log is written to standard error
+    /// Format of the log on standard error
     #[arg(
         long,
         global = true,
@@ -74,10 +75,10 @@ pub struct Global {
         default_value_t = Format::Human
     )]
     pub log_format: Format,
-    /// Log more; twice for everything
+    /// Log more; -vv logs everything
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
-    /// Which targets are logged at which level, instead of -v
+    /// Log filter, for example `cutover=debug`; replaces -v
     #[arg(
         long,
         global = true,
@@ -86,7 +87,7 @@ pub struct Global {
         hide = true
     )]
     pub log_filter: Option<String>,
-    /// How wide the output is, where it does not go to a terminal
+    /// Output width if standard output is not a terminal
     #[arg(
         long,
         global = true,
@@ -97,7 +98,7 @@ pub struct Global {
     pub width: Option<String>,
 }
 
-/// Human or machine.
+/// The format of results or of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people
@@ -112,61 +113,61 @@ pub enum Command {
     /// Check plan files offline
     #[command(after_help = help::CHECK)]
     Check(Paths),
-    /// Show what is in AWS, what each step would change, and when it can happen; change nothing
+    /// Show what is in AWS, what each step would change and when; write nothing
     #[command(after_help = help::PREVIEW)]
     Preview(Preview),
-    /// Play plans against a simulated world, days in a moment
+    /// Simulate plans: the real controller against a simulated AWS, days in seconds
     #[command(after_help = help::REHEARSE)]
     Rehearse(Rehearse),
-    /// Play plans over the past: how often would they have gone back, and why
+    /// Replay plans over past CloudWatch data: how often would they have reverted, and why?
     #[command(after_help = help::BACKTEST)]
     Backtest(Backtest),
-    /// Run the controller until every cutover has completed or gone back
+    /// Run the controller: shift traffic until every cutover has completed, reverted or been abandoned
     #[command(after_help = help::RUN)]
     Run(Run),
-    /// Show where everything stands, and why
+    /// Show where every cutover is, and why
     #[command(after_help = help::STATUS)]
     Status(Status),
-    /// Approve a step that waits for it
+    /// Approve a step that waits for approval
     #[command(after_help = help::APPROVE)]
     Approve(Approve),
-    /// Pause cutovers: nothing advances, gates stay armed
+    /// Pause cutovers: no step is taken, gates stay armed
     #[command(after_help = help::PAUSE)]
     Pause(Names),
-    /// Resume paused cutovers, or the fleet after its failure budget was spent
+    /// Resume paused cutovers, or the fleet after it spent its failure budget
     #[command(after_help = help::RESUME)]
     Resume(Resume),
-    /// Freeze the whole fleet: nothing advances, gates stay armed, reverts go out
+    /// Freeze the whole fleet: no step is taken, gates stay armed, reverts still happen
     #[command(after_help = help::FREEZE)]
     Freeze(Freeze),
     /// End the freeze of the fleet
     #[command(after_help = help::UNFREEZE)]
     Unfreeze(Unfreeze),
-    /// Try a reverted cutover again, leave Halted, or call a failed hook again
+    /// Try a reverted cutover again, continue a halted one, or call a failed hook again
     #[command(after_help = help::RETRY)]
     Retry(Names),
     /// End the bake of the current step now, if all gates pass
     #[command(after_help = help::SKIP_BAKE)]
     SkipBake(NamesBecause),
-    /// Take changed plan files into cutovers that are under way
+    /// Apply changed plan files to unfinished cutovers
     #[command(after_help = help::AMEND)]
     Amend(Amend),
-    /// Accept what somebody else changed as the new starting point
+    /// Accept drift: go on from the records as they are now
     #[command(after_help = help::ADOPT_DRIFT)]
     AdoptDrift(AdoptDrift),
-    /// End a cutover as it stands: nothing is written, and its names are free
+    /// End a cutover as it is: write nothing, watch nothing, free its names
     #[command(after_help = help::ABANDON)]
     Abandon(Abandon),
-    /// Start although an alarm is red, until it is first green
+    /// Allow a start although an alarm is red, until the alarm is first green
     #[command(after_help = help::IGNORE_ALARM)]
     IgnoreAlarm(IgnoreAlarm),
-    /// Take the traffic back to where it was before the cutover
+    /// Send the traffic back to where it was before the cutover
     #[command(after_help = help::ROLLBACK)]
     Rollback(Rollback),
-    /// Send a test over every channel that plans or cutovers would be told by
+    /// Send a test message to every channel of plans or cutovers
     #[command(after_help = help::NOTIFY_TEST)]
     NotifyTest(NotifyTest),
-    /// Show every entry of the journal about one cutover
+    /// Show every journal entry of one cutover
     #[command(after_help = help::HISTORY)]
     History(History),
     /// Print the JSON Schema of plan files, for editors
@@ -175,7 +176,7 @@ pub enum Command {
     /// Print a completion script for a shell
     #[command(after_help = help::COMPLETIONS)]
     Completions {
-        /// The shell
+        /// Shell to print the script for
         shell: Shell,
     },
     /// Print the manual page
@@ -186,7 +187,7 @@ pub enum Command {
 /// Plan files.
 #[derive(Debug, Args)]
 pub struct Paths {
-    /// Plan files, or directories of them
+    /// Plan files, or directories of plan files
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 }
@@ -194,7 +195,7 @@ pub struct Paths {
 /// Arguments of `schema`.
 #[derive(Debug, Args)]
 pub struct Schema {
-    /// The schema of `fleet.yaml` instead
+    /// Print the schema of `fleet.yaml` instead
     #[arg(long)]
     pub fleet: bool,
 }
@@ -202,10 +203,10 @@ pub struct Schema {
 /// Arguments of `preview`.
 #[derive(Debug, Args)]
 pub struct Preview {
-    /// Plan files, or directories of them
+    /// Plan files, or directories of plan files
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Judge the start as `run --baseline-as-is` would
+    /// Judge the start as `run --baseline-as-is` does
     #[arg(long)]
     pub baseline_as_is: bool,
 }
@@ -213,28 +214,28 @@ pub struct Preview {
 /// Arguments of `rehearse`.
 #[derive(Debug, Args)]
 pub struct Rehearse {
-    /// Plan files, or directories of them
+    /// Plan files, or directories of plan files
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// What the simulated world's chances come from; the same seed is the same world
+    /// Seed of the random numbers; the same seed gives the same rehearsal
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
-    /// When the rehearsal begins, as RFC 3339; now by default. Times are shown in its zone
+    /// Start of the rehearsal, as RFC 3339; times are shown in its time zone [default: now]
     #[arg(long, value_name = "TIME", value_parser = start)]
     pub start: Option<Start>,
-    /// What the simulated world is like and what goes wrong in it (NAME.scenario.yaml); by default all is well
+    /// File that describes the simulated world and its faults (NAME.scenario.yaml); without it nothing goes wrong
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
-    /// Let something go wrong, for example 'new errors 20% at step 3 + 2h'; may be given several times
+    /// Fault to inject, for example 'new errors 20% at step 3 + 2h'; repeat for several faults
     #[arg(long = "fault", value_name = "TEXT")]
     pub faults: Vec<String>,
-    /// Rehearse so many times, with this seed and those after it, and show how often it ends how
+    /// Rehearse this many times, with this seed and the ones after it, and count the outcomes
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub runs: Option<u32>,
-    /// Leave the charts out
+    /// Draw no charts
     #[arg(long)]
     pub no_charts: bool,
-    /// Draw with ASCII only
+    /// Draw with ASCII characters only
     #[arg(long)]
     pub ascii: bool,
 }
@@ -242,28 +243,28 @@ pub struct Rehearse {
 /// Arguments of `backtest`.
 #[derive(Debug, Args)]
 pub struct Backtest {
-    /// Plan files, or directories of them
+    /// Plan files, or directories of plan files
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Since when, or how long ago [default: 14d]
+    /// Start of the past: a time, or how long ago [default: 14d]
     #[arg(long, value_name = "TIME|DURATION", value_parser = past_moment)]
     pub since: Option<Moment>,
-    /// Until when, or how long ago; now by default
+    /// End of the past: a time, or how long ago [default: now]
     #[arg(long, value_name = "TIME|DURATION", value_parser = past_moment)]
     pub until: Option<Moment>,
-    /// How far the starts are apart
+    /// Time between two starts
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = apart)]
     pub every: SignedDuration,
-    /// Keep what was read in this file
+    /// Save the data that was read to this file
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
-    /// Take the past from this file; AWS is not asked
+    /// Read the data from this file instead of AWS
     #[arg(long, value_name = "FILE", conflicts_with = "save")]
     pub from: Option<PathBuf>,
-    /// Leave the strips out
+    /// Draw no charts
     #[arg(long)]
     pub no_charts: bool,
-    /// Draw with ASCII only
+    /// Draw with ASCII characters only
     #[arg(long)]
     pub ascii: bool,
 }
@@ -271,22 +272,22 @@ pub struct Backtest {
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// Plan files, or directories of them
+    /// Plan files, or directories of plan files
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Do one round and end, for cron and scheduled tasks
+    /// Do one round and exit, for cron and scheduled tasks
     #[arg(long)]
     pub once: bool,
-    /// How often to look
+    /// Time between two rounds
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = interval)]
     pub interval: SignedDuration,
-    /// Where to keep the change batches that take the traffic back without this program
+    /// Directory for break-glass files: change batches that send the traffic back without this program
     #[arg(long, value_name = "DIR", default_value = ".cutover/break-glass")]
     pub break_glass: PathBuf,
-    /// Start although the new side already has a share that this journal knows nothing of
+    /// Start although the new side already has a share of the traffic that this journal does not know
     #[arg(long, requires = "reason")]
     pub baseline_as_is: bool,
-    /// Why the baseline is taken as it is
+    /// Reason for --baseline-as-is, written to the journal
     #[arg(long, value_name = "TEXT", requires = "baseline_as_is", value_parser = words)]
     pub reason: Option<String>,
 }
@@ -294,30 +295,30 @@ pub struct Run {
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct Status {
-    /// Cutovers, or patterns with * and ?; all by default
+    /// Names of cutovers, or patterns with * and ? [default: all]
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
-    /// Only those in this phase; may be given more than once
+    /// Show only cutovers in this phase; repeat for several phases
     #[arg(long, value_name = "PHASE", value_parser = phase)]
     pub phase: Vec<Phase>,
-    /// Only those that wait for a person
+    /// Show only cutovers that wait for a person
     #[arg(long)]
     pub needs_person: bool,
-    /// Only those with this label; may be given more than once
+    /// Show only cutovers with this label; repeat to require several
     #[arg(long, short = 'l', value_name = "KEY=VALUE", value_parser = label)]
     pub selector: Vec<Label>,
-    /// Show it again every 2 seconds, until Ctrl-C
+    /// Refresh every 2 seconds until Ctrl-C
     #[arg(long)]
     pub watch: bool,
 }
 
-/// Arguments of commands on cutovers.
+/// Arguments of commands on cutovers whose reason is optional.
 #[derive(Debug, Args)]
 pub struct Names {
-    /// Cutovers, or patterns with * and ?
+    /// Names of cutovers, or patterns with * and ?
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
-    /// Why, for the journal
+    /// Reason, written to the journal
     #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: Option<String>,
 }
@@ -325,7 +326,7 @@ pub struct Names {
 /// Arguments of `notify-test`.
 #[derive(Debug, Args)]
 pub struct NotifyTest {
-    /// Plan files or directories of them, or cutovers of the journal; all unfinished ones by default
+    /// Plan files, directories of plan files, or names of cutovers [default: all unfinished cutovers]
     #[arg(value_name = "PATH|NAME")]
     pub of: Vec<String>,
 }
@@ -333,13 +334,13 @@ pub struct NotifyTest {
 /// Arguments of `resume`.
 #[derive(Debug, Args)]
 pub struct Resume {
-    /// Cutovers, or patterns with * and ?
+    /// Names of cutovers, or patterns with * and ?
     #[arg(required_unless_present = "fleet", value_name = "NAME")]
     pub names: Vec<String>,
-    /// The fleet: the automatic reverts so far no longer count against its failure budget
+    /// Resume the fleet: automatic reverts so far no longer count against its failure budget
     #[arg(long, conflicts_with = "names", requires = "reason")]
     pub fleet: bool,
-    /// Why, for the journal
+    /// Reason, written to the journal
     #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: Option<String>,
 }
@@ -347,10 +348,10 @@ pub struct Resume {
 /// Arguments of `freeze`.
 #[derive(Debug, Args)]
 pub struct Freeze {
-    /// Until when: a time as RFC 3339, or a duration from now; without it, until `unfreeze`
+    /// End of the freeze: a time as RFC 3339, or a duration from now [default: until `unfreeze`]
     #[arg(long, value_name = "TIME|DURATION", value_parser = moment)]
     pub until: Option<Moment>,
-    /// Why, for the journal and for everybody who is held
+    /// Reason, written to the journal and shown with every held cutover
     #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: String,
 }
@@ -358,7 +359,7 @@ pub struct Freeze {
 /// Arguments of `unfreeze`.
 #[derive(Debug, Args)]
 pub struct Unfreeze {
-    /// Why, for the journal
+    /// Reason, written to the journal
     #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: Option<String>,
 }
@@ -366,10 +367,10 @@ pub struct Unfreeze {
 /// Arguments of commands on cutovers that need a reason.
 #[derive(Debug, Args)]
 pub struct NamesBecause {
-    /// Cutovers, or patterns with * and ?
+    /// Names of cutovers, or patterns with * and ?
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
-    /// Why, for the journal
+    /// Reason, written to the journal
     #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: String,
 }
@@ -377,13 +378,13 @@ pub struct NamesBecause {
 /// Arguments of `approve`.
 #[derive(Debug, Args)]
 pub struct Approve {
-    /// Cutovers, or patterns with * and ?
+    /// Names of cutovers, or patterns with * and ?
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
-    /// The step; by default the one that waits now
+    /// Step to approve [default: the one that waits now]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub step: Option<u16>,
-    /// Why, for the journal
+    /// Reason, written to the journal
     #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: String,
 }
@@ -391,10 +392,10 @@ pub struct Approve {
 /// Arguments of `amend`.
 #[derive(Debug, Args)]
 pub struct Amend {
-    /// Plan files, or directories of them
+    /// Plan files, or directories of plan files
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Why, for the journal
+    /// Reason, written to the journal
     #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: Option<String>,
 }
@@ -402,13 +403,13 @@ pub struct Amend {
 /// Arguments of `adopt-drift`.
 #[derive(Debug, Args)]
 pub struct AdoptDrift {
-    /// Cutovers, or patterns with * and ?
+    /// Names of cutovers, or patterns with * and ?
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
-    /// Why, for the journal
+    /// Reason, written to the journal
     #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: String,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,
 }
@@ -416,13 +417,13 @@ pub struct AdoptDrift {
 /// Arguments of `abandon`.
 #[derive(Debug, Args)]
 pub struct Abandon {
-    /// Cutovers, or patterns with * and ?
+    /// Names of cutovers, or patterns with * and ?
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
-    /// Why, for the journal
+    /// Reason, written to the journal
     #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: String,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,
 }
@@ -430,13 +431,13 @@ pub struct Abandon {
 /// Arguments of `ignore-alarm`.
 #[derive(Debug, Args)]
 pub struct IgnoreAlarm {
-    /// The cutover, or a pattern with * and ?
+    /// Name of a cutover, or a pattern with * and ?
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// The alarm; `NAME (REGION)` where the plan has it in several regions
+    /// Alarm to ignore; `NAME (REGION)` if the plan has it in several regions
     #[arg(value_name = "ALARM")]
     pub alarm: String,
-    /// Why, for the journal
+    /// Reason, written to the journal
     #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: String,
 }
@@ -444,14 +445,14 @@ pub struct IgnoreAlarm {
 /// Arguments of `rollback`.
 #[derive(Debug, Args)]
 pub struct Rollback {
-    /// Cutovers, or patterns with * and ?
+    /// Names of cutovers, or patterns with * and ?
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
-    /// All unfinished cutovers of the journal
+    /// Roll back all unfinished cutovers of the journal
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
-    /// Write these break-glass files instead (ZONEID-01.json …); needs no journal. A NAME beside them takes only that cutover's
-    /// groups, which needs one
+    /// Write these break-glass files (ZONEID-01.json …) instead, without the journal. With a NAME, write only that cutover's
+    /// groups, which the journal must know
     #[arg(
         long,
         value_name = "FILE",
@@ -459,29 +460,30 @@ pub struct Rollback {
         conflicts_with_all = ["all", "selector", "include_completed"]
     )]
     pub from: Vec<PathBuf>,
-    /// Of the unfinished ones, or of those that are named, only those with this label; may be given more than once
+    /// Roll back only cutovers with this label, of the named or of all unfinished ones; repeat to require several
     #[arg(long, short = 'l', value_name = "KEY=VALUE", value_parser = label)]
     pub selector: Vec<Label>,
-    /// Overwrite what somebody else changed
+    /// Write the baseline over whatever is there, also over what somebody else changed
     #[arg(long)]
     pub force: bool,
-    /// Take back completed cutovers too
+    /// Roll back completed cutovers too
     #[arg(long)]
     pub include_completed: bool,
-    /// Only the weights go back: nothing that a plan names is called (hooks, jobs, commands, channels); for those who do not trust
-    /// whoever can write the journal. What is left out is done by the next controller
+    /// Write weights only, and call nothing that a plan names (hooks, jobs, commands, channels). Use it if you do not trust
+    /// everybody who can write the journal. The next controller makes the calls that are due
     #[arg(long, conflicts_with = "from")]
     pub no_commands: bool,
-    /// How long to wait for the end; the request stays in the journal
+    /// Longest wait for the end; the request stays in the journal
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = patience)]
     pub timeout: SignedDuration,
-    /// Where the break-glass files are, to keep them true [default: .cutover/break-glass, if the journal is beside it]
+    /// Directory of the break-glass files, to keep them up to date [default: .cutover/break-glass, if the journal is in .cutover
+    /// too]
     #[arg(long, value_name = "DIR")]
     pub break_glass: Option<PathBuf>,
-    /// Why, for the journal
+    /// Reason, written to the journal
     #[arg(long, value_name = "TEXT", value_parser = StringValueParser::new().map(any_words))]
     pub reason: Option<String>,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,
 }
@@ -489,7 +491,7 @@ pub struct Rollback {
 /// Arguments of `history`.
 #[derive(Debug, Args)]
 pub struct History {
-    /// The cutover
+    /// Name of the cutover, or @fleet
     #[arg(value_name = "NAME")]
     pub name: String,
 }

@@ -1,4 +1,4 @@
-//! The journal as commands look at it: opened, read once, folded by cutover.
+//! The journal for commands: opened, read once, and folded by cutover.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::ports::{Cursor, Heartbeat, Journal, JournalError, Position};
 /// Opens the journal that the command line names.
 ///
 /// # Errors
-/// [`Expected::JournalMissing`] where there is none, or what the journal says.
+/// [`Expected::JournalMissing`] if there is none, or the error of the journal.
 pub fn open_journal(context: &Context<'_>, mode: Open) -> Result<Arc<dyn Journal>> {
     open(&context.global.journal, mode).map_err(|error| match error {
         JournalError::Missing(place) => Expected::JournalMissing { place }.into(),
@@ -28,7 +28,7 @@ pub fn open_journal(context: &Context<'_>, mode: Open) -> Result<Arc<dyn Journal
     })
 }
 
-/// Everything that the journal says, by cutover; folded once.
+/// The whole content of the journal, by cutover, folded once.
 #[derive(Debug, Default)]
 pub struct Books {
     /// The entries of each cutover, in order.
@@ -37,7 +37,7 @@ pub struct Books {
     pub fleet_entries: Vec<Envelope>,
     /// All heartbeats, newest first.
     pub heartbeats: Vec<Heartbeat>,
-    /// How far channels have been told, by stream and channel.
+    /// How far entries have been delivered, by stream and channel.
     pub cursors: Vec<Cursor>,
     /// How far the journal has been read.
     position: Position,
@@ -46,7 +46,7 @@ pub struct Books {
 }
 
 impl Books {
-    /// Reads all there is: two queries, however many cutovers there are.
+    /// Reads everything. The number of queries does not depend on the number of cutovers.
     ///
     /// # Errors
     /// The journal cannot be read.
@@ -60,7 +60,7 @@ impl Books {
         Ok(books)
     }
 
-    /// Reads what was appended since, by whomever; heartbeats and cursors stay as they were.
+    /// Reads the entries appended since the last read; heartbeats and cursors stay as they were.
     ///
     /// # Errors
     /// The journal cannot be read.
@@ -83,20 +83,20 @@ impl Books {
         self.entries.entry(name).or_default().push(entry);
     }
 
-    /// All cutovers, as far as they concern each other.
+    /// Returns the fleet: what concerns all cutovers together.
     pub fn fleet(&self) -> &Fleet {
         self.ledger.fleet()
     }
 
-    /// All cutovers.
+    /// Returns the names of all cutovers.
     pub fn names(&self) -> Vec<CutoverName> {
         self.entries.keys().cloned().collect()
     }
 
-    /// One cutover's state.
+    /// Returns the state of a cutover.
     ///
     /// # Errors
-    /// There is no such cutover, or its part of the journal is damaged.
+    /// There is no such cutover, or its stream is damaged.
     pub fn state(&self, name: &CutoverName) -> Result<State> {
         if let Some(damage) = self.fleet().damage(name) {
             return Err(Expected::JournalDamaged {
@@ -112,22 +112,22 @@ impl Books {
         }
     }
 
-    /// One cutover's state; for a damaged one the last good one, if there is one.
+    /// Returns the state of a cutover; if its stream is damaged, the last good state, if there is one.
     pub fn last_good(&self, name: &CutoverName) -> Option<&State> {
         self.ledger.state(name)
     }
 
-    /// The states of all cutovers that could be folded to the end.
+    /// Returns the states of all cutovers whose streams are not damaged.
     pub fn whole(&self) -> impl Iterator<Item = &State> {
         self.ledger.whole()
     }
 
-    /// The states of all cutovers; of damaged ones the last good ones.
+    /// Returns the states of all cutovers; of damaged ones the last good states.
     pub fn states(&self) -> impl Iterator<Item = &State> {
         self.ledger.states()
     }
 
-    /// The cutovers whose part of the journal is damaged, and why.
+    /// Returns the cutovers whose streams are damaged, and why.
     pub fn damaged(&self) -> impl Iterator<Item = (&CutoverName, &Damage)> {
         self.fleet().damaged()
     }

@@ -1,4 +1,4 @@
-//! The wall clock: the one place that reads it.
+//! The wall clock, which is read only here, and the time zone of this machine.
 
 use std::path::Path;
 
@@ -8,14 +8,14 @@ use jiff::tz::TimeZone;
 use super::secrets::variable;
 use crate::ports::Clock;
 
-/// The largest file of a time zone that is read; the largest one there is has 4 KiB.
+/// The largest time zone file that is read; the largest existing one has 4 KiB.
 const ZONE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The time zone of this machine: what `TZ` says, or its settings. A device or a pipe that `TZ` names is not read: that
-/// would never end.
+/// Returns the time zone of this machine: from `TZ`, or from its settings. A device or pipe named by `TZ` is not read, because
+/// reading it might never end.
 pub fn here() -> TimeZone {
-    let told = variable("TZ").unwrap_or_default();
-    let path = Path::new(told.trim_start_matches(':'));
+    let tz = variable("TZ").unwrap_or_default();
+    let path = Path::new(tz.trim_start_matches(':'));
     if let Ok(metadata) = std::fs::metadata(path)
         && !metadata.is_dir()
         && (!metadata.is_file() || metadata.len() > ZONE_BYTES_MAX)

@@ -1,4 +1,4 @@
-//! What every command is given: where to write, how wide, what time it is.
+//! The context of every command: its output, its global options, and the clock.
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -12,33 +12,34 @@ use super::error::Expected;
 use crate::engine::foreign_text;
 use crate::report::text;
 
-/// Where a command writes, and what it was told.
+/// The output, the global options and the clock of a command.
 pub struct Context<'a> {
-    /// The options that all commands take.
+    /// The options of all commands.
     pub global: Global,
-    /// Results.
+    /// Standard output, for results.
     pub out: &'a mut dyn Write,
-    /// Talk.
+    /// Standard error, for messages.
     pub err: &'a mut dyn Write,
-    /// What is a terminal.
+    /// The properties of the terminal.
     pub terminal: Terminal,
     /// The wall clock.
     pub clock: SystemClock,
 }
 
-/// What is a terminal, and how wide.
+/// Which standard streams are a terminal, and how wide the output is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terminal {
-    /// A person can be asked: standard input and standard error are a terminal.
+    /// True if a person can be asked: standard input and standard error are a terminal.
     pub can_ask: bool,
-    /// Results go to a terminal.
+    /// True if standard output is a terminal.
     pub out: bool,
-    /// How wide results may be; none where lines may be as long as they are.
+    /// The width of results in columns; none: lines are not wrapped.
     pub width: Option<usize>,
 }
 
 impl Terminal {
-    /// Looks at this process's standard streams. `told` is the width that was asked for, for all that is no terminal.
+    /// Returns the properties of this process's standard streams. `told` is the width to use if standard output is not a
+    /// terminal.
     pub fn detect(told: Option<&str>) -> Self {
         let out = std::io::stdout().is_terminal();
         let told = told.and_then(|width| width.parse().ok());
@@ -52,12 +53,12 @@ impl Terminal {
 }
 
 impl Context<'_> {
-    /// Whether results are for programs.
+    /// Returns true if results are for programs.
     pub fn json(&self) -> bool {
         self.global.format == Format::Json
     }
 
-    /// Writes a result. Nothing in it acts on a terminal, whoever's text it is (semantics M6).
+    /// Writes a result. Control characters in it are escaped, since others may have written parts of it (semantics M6).
     pub fn print(&mut self, text: &str) -> Result<()> {
         Ok(self.out.write_all(foreign_text::lines(text).as_bytes())?)
     }
@@ -67,7 +68,7 @@ impl Context<'_> {
         self.print(&(foreign_text::one_line(text) + "\n"))
     }
 
-    /// Wipes the screen of a terminal.
+    /// Clears the screen of the terminal.
     pub fn wipe(&mut self) -> Result<()> {
         Ok(self.out.write_all(b"\x1b[H\x1b[2J")?)
     }
@@ -79,14 +80,14 @@ impl Context<'_> {
         Ok(self.out.write_all(shown.as_bytes())?)
     }
 
-    /// Says something that is no result, on one line.
+    /// Writes a note to standard error, on one line.
     pub fn note(&mut self, text: &str) -> Result<()> {
         self.note_lines(&foreign_text::one_line(text))
     }
 
-    /// Says something that is no result, on lines that are ours: what is others' in them was escaped before.
+    /// Writes a note of several lines to standard error. The caller has escaped the text of others in it.
     pub fn note_lines(&mut self, text: &str) -> Result<()> {
-        // At once, so that no line of the log comes in between.
+        // In one write, so that no line of the log comes in between.
         let note = text::styled(text::FAINT, "note:");
         self.say(&format!("{note} {text}\n"))
     }
@@ -96,10 +97,10 @@ impl Context<'_> {
         Ok(self.err.write_all(foreign_text::lines(text).as_bytes())?)
     }
 
-    /// Asks before something is done that cannot be taken back. Never waits where nobody can answer.
+    /// Asks for confirmation, unless `yes` is given. Never waits if nobody can answer.
     ///
     /// # Errors
-    /// There is no terminal to ask on, or the answer is not yes.
+    /// There is no terminal, or the answer is not yes.
     pub fn confirm(&mut self, command: &'static str, yes: bool, question: &str) -> Result<()> {
         if yes {
             return Ok(());
@@ -110,7 +111,7 @@ impl Context<'_> {
         self.say(&format!("{question} [y/N] "))?;
         self.err.flush()?;
         let mut answer = String::new();
-        // A terminal that went away says nothing, and that is no.
+        // A terminal that went away leaves the answer empty, which means no.
         drop(std::io::stdin().lock().read_line(&mut answer));
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),
@@ -119,10 +120,10 @@ impl Context<'_> {
     }
 }
 
-/// Does a command's work, one thing at a time. A thread that hangs in a file does not hold up the end (semantics M4).
+/// Runs a command's work on this thread. A thread that hangs in file I/O does not delay the end (semantics M4).
 ///
 /// # Errors
-/// The work's own, or the operating system refuses.
+/// The work fails, or the runtime cannot be started.
 pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let done = runtime.block_on(work);

@@ -1,4 +1,4 @@
-//! Errors in two tiers: expected ones, each with its exit code and hints; and all others, which end with 1.
+//! Errors in two tiers: expected errors, each with an exit code and hints, and all others, which exit 1.
 
 use std::io::Write;
 
@@ -10,13 +10,13 @@ use crate::engine::lists::NAMED_MAX;
 use crate::ports::JournalError;
 use crate::report::text;
 
-/// What stands for a name where a command is about the fleet as a whole.
+/// Replaces the name of a cutover in messages about the whole fleet.
 pub const THE_FLEET: &str = "the fleet";
 
-/// An error that a person can do something about.
+/// An error that a person can fix.
 #[derive(Debug, Error)]
 pub enum Expected {
-    /// The command line asks for something that makes no sense.
+    /// The command line asks for something that cannot be done.
     #[error("{message}")]
     Usage {
         /// What is wrong.
@@ -24,23 +24,23 @@ pub enum Expected {
         /// What to do.
         hint: Option<String>,
     },
-    /// No cutover of the journal fits.
+    /// No cutover of the journal has the name, or matches the pattern.
     #[error("no cutover in the journal matches `{name}`")]
     UnknownName {
-        /// What was asked for.
+        /// The name or pattern.
         name: String,
-        /// What was probably meant, the likeliest first.
+        /// Similar names, the most similar first.
         suggestions: Vec<String>,
-        /// All names that there are.
+        /// All names in the journal.
         known: Vec<String>,
     },
     /// There is no journal (semantics G2).
     #[error("no journal at {place}")]
     JournalMissing {
-        /// Where it was looked for; an absolute path if it is a file.
+        /// Where it was expected; an absolute path if it is a file.
         place: String,
     },
-    /// At least one plan is not valid; the problems have been shown.
+    /// At least one plan is not valid; the problems were shown before.
     #[error("{0}")]
     PlansInvalid(String),
     /// The command does not apply in this state.
@@ -53,7 +53,7 @@ pub enum Expected {
         /// Why not.
         reason: String,
     },
-    /// An entry of the cutover's stream cannot be read or cannot follow (semantics L4).
+    /// An entry of the cutover's stream cannot be read, or does not fit after those before it (semantics L4).
     #[error("the journal of {name} is damaged: entry {entry} cannot be used: {why}")]
     JournalDamaged {
         /// The cutover.
@@ -63,16 +63,16 @@ pub enum Expected {
         /// Why not.
         why: String,
     },
-    /// It asks first, and cannot.
-    #[error("`{0}` asks before it acts, and there is no terminal to ask on")]
+    /// The command needs confirmation, and nobody can be asked.
+    #[error("`{0}` needs confirmation, but there is no terminal")]
     NoTerminal(&'static str),
-    /// The person said no.
+    /// The person did not confirm.
     #[error("not confirmed; nothing was written")]
     Declined,
 }
 
 impl Expected {
-    /// A mistake in the command line.
+    /// Returns [`Expected::Usage`].
     pub fn usage(message: impl Into<String>, hint: Option<&str>) -> Self {
         Self::Usage {
             message: message.into(),
@@ -80,7 +80,7 @@ impl Expected {
         }
     }
 
-    /// The exit code.
+    /// Returns the exit code.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. }
@@ -93,27 +93,23 @@ impl Expected {
         }
     }
 
-    /// What the person can do, a line each.
+    /// Returns what the person can do, one line each.
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Usage { hint, .. } => hint.iter().cloned().collect(),
             Self::UnknownName {
                 suggestions, known, ..
-            } => {
-                let meant: Vec<String> =
-                    suggestions.iter().map(|name| format!("`{name}`")).collect();
-                vec![if meant.is_empty() {
-                    known_names(known)
-                } else {
-                    format!("did you mean {}?", meant.join(" or "))
-                }]
+            } if suggestions.is_empty() => vec![known_names(known)],
+            Self::UnknownName { suggestions, .. } => {
+                let meant = suggestions.join("` or `");
+                vec![format!("did you mean `{meant}`?")]
             }
             Self::JournalMissing { .. } => vec![
-                "name the journal with `--journal URL` or CUTOVER_JOURNAL; only `cutover run PATH…` makes a new one, and \
-                 a new one knows no cutover"
+                "name the journal with `--journal URL` or CUTOVER_JOURNAL; only `cutover run PATH…` creates a journal, \
+                 and a new one has no cutovers"
                     .to_owned(),
             ],
-            Self::NoTerminal(_) => vec!["add `--yes` if that is meant".to_owned()],
+            Self::NoTerminal(_) => vec!["nothing was written; to do it without confirmation, add `--yes`".to_owned()],
             Self::DoesNotApply { name, .. } if name == THE_FLEET => {
                 vec!["nothing was written; see `cutover status`".to_owned()]
             }
@@ -121,8 +117,8 @@ impl Expected {
                 vec![format!("nothing was written; see `cutover status {name}`")]
             }
             Self::JournalDamaged { name, .. } => vec![format!(
-                "nothing was written; if a newer cutover wrote the entry, run that version; to send the traffic back: \
-                 `cutover rollback {name}`"
+                "nothing was written; if a newer version of this program wrote the entry, use that version; to send the \
+                 traffic back: `cutover rollback {name}`"
             )],
             Self::PlansInvalid(_) | Self::Declined => Vec::new(),
         }
@@ -140,7 +136,7 @@ fn known_names(known: &[String]) -> String {
     format!("the journal has {}", known.join(", "))
 }
 
-/// Says on `err` what went wrong, with its causes and hints, and returns the exit code.
+/// Writes an error with its causes and hints to `err`, and returns its exit code.
 pub fn report(error: &anyhow::Error, err: &mut dyn Write) -> Exit {
     let what = one_line(&error.to_string());
     let mut lines = vec![format!("{} {what}", text::styled(text::BAD, "error:"))];
@@ -148,18 +144,22 @@ pub fn report(error: &anyhow::Error, err: &mut dyn Write) -> Exit {
         lines.push(format!("  caused by: {}", one_line(&cause.to_string())));
     }
     let expected = error.downcast_ref::<Expected>();
-    let hints = expected.map(Expected::hints).unwrap_or_default();
-    let hint = text::styled(text::WARN, "hint:");
-    for advice in &hints {
-        lines.push(format!("{hint} {}", one_line(advice)));
+    if let Some(expected) = expected {
+        let hint = text::styled(text::WARN, "hint:");
+        for advice in expected.hints() {
+            lines.push(format!("{hint} {}", one_line(&advice)));
+        }
     }
-    // Nothing is left to tell a person who closed standard error.
+    // A failure is ignored: standard error is the only place to report it.
     writeln!(err, "{}", lines.join("\n")).ok();
-    expected.map_or_else(|| unforeseen(error), Expected::exit)
+    match expected {
+        Some(expected) => expected.exit(),
+        None => unexpected(error),
+    }
 }
 
-/// The exit code of an error from below the command line.
-fn unforeseen(error: &anyhow::Error) -> Exit {
+/// Returns the exit code of an error from below the command line.
+fn unexpected(error: &anyhow::Error) -> Exit {
     match error.downcast_ref::<JournalError>() {
         Some(JournalError::Missing(_)) => Exit::Usage,
         Some(JournalError::Conflict { .. } | JournalError::Unusable(_) | JournalError::Down(_))

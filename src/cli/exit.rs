@@ -1,19 +1,19 @@
-//! Exit codes: documented, and constant over versions (DESIGN section 9, semantics J).
+//! Exit codes: documented, and the same in every version (DESIGN section 9, semantics J).
 
 use std::process::ExitCode;
 
-/// How a command ended.
+/// How a command ended, ordered by gravity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// 0: done.
     Done,
-    /// 1: an error that nobody expected.
+    /// 1: an unexpected error.
     Unexpected,
     /// 2: the command line is wrong, names no cutover or journal that exists, or was not confirmed.
     Usage,
     /// 10: a plan is not valid.
     PlanInvalid,
-    /// 11: preflight refuses the start.
+    /// 11: preflight refused the start.
     PreflightRefused,
     /// 12: the command does not apply in this state; nothing was written.
     DoesNotApply,
@@ -26,7 +26,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The number that the process ends with.
+    /// Returns the exit code of the process.
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,

@@ -1,4 +1,4 @@
-//! `cutover freeze`, `unfreeze` and `resume --fleet`: what a person asks of the whole fleet, journaled with who and why.
+//! `cutover freeze`, `unfreeze` and `resume --fleet`: commands on the whole fleet, journaled with who gave them and why.
 
 use anyhow::{Result, anyhow};
 use jiff::Timestamp;
@@ -17,19 +17,20 @@ use crate::ports::{Append, Clock, JournalError, NewEntry};
 /// Freezes the fleet.
 ///
 /// # Errors
-/// It is frozen so already, the time is over, or there is no journal.
+/// It is already frozen until then, the time is past, or there is no journal.
 pub fn freeze(context: &mut Context<'_>, args: &Freeze) -> Result<Exit> {
     let now = context.clock.now();
-    let until = args.until.map(|until| match until {
-        Moment::At(at) => at,
-        Moment::In(length) => now + length,
-    });
+    let until = match args.until {
+        Some(Moment::At(at)) => Some(at),
+        Some(Moment::In(length)) => Some(now + length),
+        None => None,
+    };
     give(context, "freeze", |fleet, now| {
         commands::freeze(fleet, until, &args.reason, now)
     })
 }
 
-/// Ends a freeze.
+/// Ends the freeze.
 ///
 /// # Errors
 /// The fleet is not frozen, or there is no journal.
@@ -39,10 +40,10 @@ pub fn unfreeze(context: &mut Context<'_>, args: &Unfreeze) -> Result<Exit> {
     })
 }
 
-/// Lets the fleet go on after its failure budget was spent.
+/// Resumes the fleet after it spent its failure budget.
 ///
 /// # Errors
-/// Nothing went back by itself since it was last resumed, or there is no journal.
+/// Nothing reverted automatically since it was last resumed, or there is no journal.
 pub fn resume(context: &mut Context<'_>, args: &Resume) -> Result<Exit> {
     let reason = args.reason.as_deref().unwrap_or_default();
     give(context, "resume --fleet", |fleet, _| {
@@ -50,7 +51,8 @@ pub fn resume(context: &mut Context<'_>, args: &Resume) -> Result<Exit> {
     })
 }
 
-/// Appends what was decided to `@fleet`, conditional on what was looked at; again if somebody was faster.
+/// Appends the decided event to `@fleet`, conditional on the state that was read; reads and decides again if somebody else was
+/// faster.
 fn give(
     context: &mut Context<'_>,
     command: &'static str,
@@ -90,7 +92,7 @@ fn give(
             }
         }
         Err(anyhow!(
-            "the fleet changes faster than this command can be written; try again"
+            "others write entries of the fleet faster than this command can; nothing was written: run it again"
         ))
     })
 }

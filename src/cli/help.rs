@@ -1,260 +1,429 @@
-//! What stands below the options in `--help`: examples to paste, and exit codes.
+//! The text below the options in `--help`: what the command needs, examples to paste, and exit codes.
 //!
-//! A paragraph is one line here, which clap breaks to the terminal's width; examples fit in 80 columns.
+//! A paragraph is one line here, and clap wraps it to the terminal's width; examples and exit codes fit in 80 columns.
 
 /// Below `cutover --help`.
 pub const ROOT: &str = "\
-A first walk:
+Getting started:
   cutover check plan.yaml          is the plan valid?
-  cutover rehearse plan.yaml       would it have done what I mean?
-  cutover preview plan.yaml        what is in AWS, what would change, when?
-  cutover backtest plan.yaml       how often would it have gone back last week?
-  cutover run plan.yaml            do it, and take it back if it fails
-  cutover status                   where does it stand, and why?
-  cutover rollback NAME            everything back, now
+  cutover rehearse plan.yaml       what would it do? (a simulation)
+  cutover preview plan.yaml        what is in AWS, and what would change when?
+  cutover backtest plan.yaml       how often would it have reverted lately?
+  cutover run plan.yaml            shift the traffic; revert if a gate fails
+
+In an emergency:
+  cutover status                   where is the traffic, and why?
+  cutover pause NAME               take no further step; gates stay armed
+  cutover rollback NAME            send the traffic back now
+  cutover rollback --all           send back everything that is unfinished
+  cutover rollback --from .cutover/break-glass/*.json
+                                   send the traffic back without the journal
 
 Exit codes:
    0  done
-   1  unexpected error
-   2  usage, or no such cutover or journal
+   1  unexpected error, for example the journal cannot be read
+   2  wrong usage, not confirmed, or no such cutover or journal
   10  a plan is not valid
-  11  preflight refuses the start
+  11  preflight refused the start
   12  the command does not apply in this state; nothing was written
-  20  reverted
+  20  reverted or abandoned
   21  a revert is not finished yet
   22  halted: a person is needed
 
-AWS settings come from the usual environment and profile. Results go to standard output, talk to standard error.";
+`cutover COMMAND --help` says what each code means for that command. AWS credentials and region come from the usual environment variables and profiles. Results go to standard output; messages and the log go to standard error.";
 
 /// Below `check --help`.
 pub const CHECK: &str = "\
-Needs no network. All problems of a file are shown at once, each with its place and its mend.
+Shows all problems of a file at once, each with its location and a suggested fix.
+
+Needs only the files: no network, no AWS credentials, no journal.
 
 Examples:
   cutover check plans/
   cutover check plan.yaml --format json
 
-Exit codes: 0 all valid, 10 a plan is not valid";
+Exit codes:
+   0  all plans are valid
+   2  wrong usage
+  10  a plan is not valid";
 
 /// Below `preview --help`.
 pub const PREVIEW: &str = "\
-Reads Route 53 and CloudWatch, and writes nothing.
+Shows the records and alarms as they are, each step with its change and its earliest time, and every reason to refuse or hold the start. Writes nothing.
+
+Needs AWS credentials that may read Route 53 and CloudWatch. Uses the journal if there is one.
 
 Examples:
   cutover preview plan.yaml
   AWS_PROFILE=prod cutover preview plans/ --format json
 
-Exit codes: 0 it could start, 10 a plan is not valid, 11 preflight refuses the start";
+Exit codes:
+   0  nothing refuses the start; a hold, such as a red alarm, is shown
+   1  unexpected error, for example the journal cannot be read
+   2  wrong usage
+  10  a plan is not valid
+  11  preflight refuses the start";
 
 /// Below `rehearse --help`.
 pub const REHEARSE: &str = "\
-Runs the same controller as `run`, over a simulated Route 53 and CloudWatch with a clock that jumps. Needs no network and no credentials.
+Runs the same controller as `run` against a simulated Route 53 and CloudWatch. Simulated time jumps ahead, so days take seconds. The same seed gives the same rehearsal.
+
+Needs only the files: no network, no AWS credentials, no journal.
 
 Examples:
   cutover rehearse plan.yaml
   cutover rehearse plan.yaml --seed 7 --start 2026-12-01T09:00:00Z
   cutover rehearse plan.yaml --fault 'new errors 20% at step 3 + 2h'
-  cutover rehearse plan.yaml --fault 'cloudwatch down 40m at step 2 + 1h' --fault 'approve after 3h'
+  cutover rehearse plan.yaml --fault 'approve after 3h' \\
+    --fault 'cloudwatch down 40m at step 2 + 1h'
   cutover rehearse plan.yaml --scenario black-friday.yaml
-  cutover rehearse plan.yaml --runs 200                     how often would it end how?
+  cutover rehearse plan.yaml --runs 200           count how 200 rehearsals end
 
-Faults: WHAT [DURATION] [at step N + TIME | at TIME after the start | at RFC 3339], where WHAT is one of
-  new|old errors 20%, latency 5x, leak 30h, outage, slow start, capacity 2000/min, unhealthy
+Faults: [NAME: ]WHAT [DURATION] [at step N + TIME | at TIME after the start | at RFC 3339], with WHAT one of
+  new|old errors 20%, latency 5x, leak 30h, outage, slow start,
+    capacity 2000/min, unhealthy
   cloudwatch down, route53 down|throttled|busy|loses replies, journal down
-  controller killed, foreign write 70/30, alarm NAME red|missing|no data|unclear, push 20x
+  jobs down, hooks fail, callers pinned, push 20x, controller killed
+  alarm NAME red|missing|no data|unclear, foreign write 70/30
   pause, resume, rollback, rollback --force, approve after 3h
 
 The charts are as wide as the terminal, or as COLUMNS says. README.md documents the JSON.
 
-Exit codes: 0 completed, 10 a plan is not valid, 20 reverted, 21 the revert did not end, 22 held or halted
-With --runs: 0 however they ended";
+Exit codes (with --runs: 0, whatever the outcomes):
+   0  all completed
+   2  wrong usage, or a fault never happened
+  10  a plan or the scenario is not valid
+  20  any reverted
+  21  a revert did not finish
+  22  any was held or halted at the end";
 
 /// Below `backtest --help`.
 pub const BACKTEST: &str = "\
-Starts each plan at every hour of the past, and decides as `run` would have, from the histories of its alarms. Reads CloudWatch, writes nothing; no journal is needed. Approvals are taken for given, and Route 53 for working. Gates that were never seen are named and left out.
+Starts each plan at every hour of the past and decides as `run` would have, from the recorded alarm histories and metrics. Assumes that every approval was given and that Route 53 worked. Names and leaves out a gate that has no data. Writes nothing to AWS.
+
+Needs AWS credentials that may read CloudWatch, or a file from --save; no journal.
 
 Examples:
   cutover backtest plan.yaml
   cutover backtest plan.yaml --since 7d --every 15m
-  cutover backtest plans/ --save past.json          keep the past, and read it again:
+  cutover backtest plans/ --save past.json          keep what was read, then:
   cutover backtest plans/ --from past.json --format json
 
-Exit codes: 0 done, however the starts ended; 2 usage, or a file that is no record; 10 a plan is not valid";
+Exit codes:
+   0  done, whatever the outcomes
+   1  unexpected error, for example the --save file cannot be written
+   2  wrong usage, or the --from file is not a record
+  10  a plan is not valid";
 
 /// Below `run --help`.
 pub const RUN: &str = "\
-It may be stopped and started at any moment, here or on another machine with the same journal: it compares what the journal intends with what Route 53 says. Several may run at once.
+Takes each step when bake, gates, windows and approvals allow it, and reverts a cutover if its gates fail. Several controllers may run at once. You may stop it and start it again at any time, here or on another machine with the same journal: it compares the journal with Route 53 and goes on. The first Ctrl-C, SIGTERM or SIGHUP stops it cleanly; the traffic stays where it is, and nobody watches the gates until a controller runs again.
+
+Needs AWS credentials that may read and write Route 53 and read CloudWatch, and the journal, which it creates if there is none.
 
 Examples:
   cutover run plan.yaml
   cutover run plans/ --interval 30s --log-format json
   cutover run plans/ --once                  for cron or a scheduled task
 
-Exit codes: 0 all completed, or stopped by a signal; 20 any reverted; 10 a plan is not valid
-With --once also: 11 preflight refuses a start, 21 a revert is not finished, 22 any is halted or its journal is damaged";
+Exit codes:
+   0  all completed, or stopped by a signal
+   1  unexpected error, or something hung after the signal
+   2  wrong usage, a secret is missing, or the plan files do not answer
+  10  a plan is not valid
+  11  nothing is left to do, and a file has the name of an ended cutover but
+      another plan
+  20  all ended, and any reverted or was abandoned
+  22  all others ended, and the journal of one is damaged
+ 130  stopped at once by a second signal
+
+Exit codes with --once (the highest one that applies):
+   0  none of these; a red alarm or a shut window before the start is a hold
+  10  a file was refused
+  11  preflight refused a start
+  20  any reverted or was abandoned
+  21  any is reverting
+  22  any is halted, or its journal is damaged";
 
 /// Below `status --help`.
 pub const STATUS: &str = "\
-Reads only the journal, not AWS: weights are as the controller last read them.
+Shows weights as a controller last read them, and says if no controller has looked for a while.
+
+Needs the journal; no AWS credentials. Without a journal there is no cutover to show.
 
 Examples:
   cutover status
   cutover status 'recipe-*' --watch
-  cutover status --format json | jq '.[] | select(.because[0].kind == \"approval\")'
+  cutover status --needs-person
+  cutover status --format json |
+    jq '.[] | select(.because[0].kind == \"approval\")'
 
-Exit codes: 0 shown, 2 no such cutover";
+Exit codes:
+   0  shown
+   1  unexpected error, for example the journal cannot be read
+   2  wrong usage, or no such cutover";
 
 /// Below `approve --help`.
 pub const APPROVE: &str = "\
-An approval is for one step as it now is: a new attempt, or an amend of that step, voids it. What is approved is shown: what \
-the bake has seen so far, the next share, and when its window opens.
+Shows what you approve: what the bake has seen so far, the next share, and when its window opens. An approval is for one step as it is now: a new attempt, or an amend of that step, makes it void.
 
-Who approved is written down as user@host, which is what this machine says and no proof of a person. Where AWS credentials \
-are at hand (environment or profile), the ARN that STS gives for them is written down too.
+The journal records who approved as user@host, as this machine reports it, which is no proof of identity. If AWS credentials are available (environment or profile), it records the ARN that STS returns for them too.
+
+Needs the journal and --reason.
 
 Examples:
   cutover approve recipe-api --reason 'error budget checked, OPS-123'
   cutover approve recipe-api --step 4 --reason 'approved ahead'
 
-Exit codes: 0 approved, 2 no such cutover, 12 no step waits for approval";
+Exit codes:
+   0  approved
+   2  wrong usage, or no such cutover or journal
+  12  no step waits for approval, or it is approved already";
 
 /// Below `pause --help`.
 pub const PAUSE: &str = "\
-A change that was already sent is still verified, the bake clock goes on, and a failing gate still takes the traffic back.
+A change that was already sent is still verified, the bake clock keeps running, and a failing gate still reverts. `cutover resume` ends the pause.
+
+Needs the journal.
 
 Examples:
   cutover pause recipe-api --reason 'incident 42'
   cutover pause '*'
 
-Exit codes: 0 paused, 2 no such cutover, 12 it is paused, going back, or over";
+Exit codes:
+   0  paused
+   2  wrong usage, or no such cutover or journal
+  12  already paused, reverting, or ended";
 
 /// Below `resume --help`.
 pub const RESUME: &str = "\
+Ends a pause and nothing else. With --fleet, the automatic reverts so far no longer count against `failure_budget`, and the cutovers that it held go on.
+
+Needs the journal; --fleet needs --reason too.
+
 Examples:
   cutover resume recipe-api
   cutover resume '*'
-  cutover resume --fleet --reason 'bad image, taken back; INC-42'
+  cutover resume --fleet --reason 'bad image replaced; INC-42'
 
-Exit codes: 0 resumed, 2 no such cutover, 12 it is not paused, or nothing went back by itself";
+Exit codes:
+   0  resumed
+   2  wrong usage, or no such cutover or journal
+  12  not paused; with --fleet: nothing reverted automatically since the last
+      `resume --fleet`";
 
 /// Below `freeze --help`.
 pub const FREEZE: &str = "\
-Nothing advances in any cutover of the journal: no step is taken, none starts. Gates stay armed, and everything can still go back. A freeze of another length takes the place of the one before.
+Holds every cutover of the journal: no step is taken, and none starts. Gates stay armed, and reverts and rollbacks still happen. A freeze until another time replaces the current one. `cutover unfreeze` ends it.
+
+Needs the journal and --reason.
 
 Examples:
   cutover freeze --until 4h --reason 'sale until six'
   cutover freeze --until 2026-12-28T09:00:00+09:00 --reason 'end of year'
 
-Exit codes: 0 journaled, 2 no such journal, 12 it is frozen so already, or that time is over";
+Exit codes:
+   0  frozen
+   2  wrong usage, or no such journal
+  12  already frozen until then, or that time is past";
 
 /// Below `unfreeze --help`.
 pub const UNFREEZE: &str = "\
+The cutovers of the journal go on as their plans say.
+
+Needs the journal.
+
 Examples:
   cutover unfreeze --reason 'the sale is over'
 
-Exit codes: 0 journaled, 2 no such journal, 12 the fleet is not frozen";
+Exit codes:
+   0  the freeze has ended
+   2  wrong usage, or no such journal
+  12  the fleet is not frozen";
 
 /// Below `retry --help`.
 pub const RETRY: &str = "\
-Reverted: a new attempt from step 1, with the plan file as it is then. Halted: back to baking the last verified step, with the clock at zero.
-A hook that has failed for good and holds the cutover is called again at once.
+Reverted: starts a new attempt at step 1, with the plan file as it is then.
+Halted: goes back to baking the last verified step, with the bake clock at zero.
+Held by a hook that failed for good: the hook is called again at once.
+
+Needs the journal.
 
 Examples:
-  cutover retry recipe-api --reason 'memory leak mended in 1.4.2'
+  cutover retry recipe-api --reason 'memory leak fixed in 1.4.2'
 
-Exit codes: 0 asked, 2 no such cutover, 12 it is neither reverted nor halted, and no hook has failed";
+Exit codes:
+   0  asked; the next controller does it
+   2  wrong usage, or no such cutover or journal
+  12  neither reverted nor halted, and no hook has failed; or it cannot be
+      retried now, for the reason that is shown";
 
 /// Below `skip-bake --help`.
 pub const SKIP_BAKE: &str = "\
-Ends only the clock: every gate must pass at that moment, and windows, pauses and approvals hold on.
+Ends only the bake clock: all gates must pass when the controller decides, and windows, pauses and approvals still hold the next step.
+
+Needs the journal and --reason.
 
 Examples:
   cutover skip-bake recipe-api --reason 'load test passed at 25 %'
 
-Exit codes: 0 asked, 2 no such cutover, 12 nothing bakes";
+Exit codes:
+   0  asked; the controller decides in its next round
+   2  wrong usage, or no such cutover or journal
+  12  no bake is running, its clock stands, or the skip was asked for already";
 
 /// Below `amend --help`.
 pub const AMEND: &str = "\
-Everything may change but the name, the records, and the weights of the steps already taken. Until then a changed file holds the cutover, and the plan in the journal stays in force.
+Everything may change except the name, the records, the weights of steps already taken, and jobs that have begun to move. Until the amend, a changed file holds the cutover, and the plan in the journal stays in force.
+
+Needs the plan files and the journal.
 
 Examples:
   cutover amend plans/recipe-api.yaml --reason 'longer bake at 50 %'
 
-Exit codes: 0 taken, 2 no such cutover, 10 a plan is not valid, 12 it may not change so";
+Exit codes:
+   0  amended
+   2  wrong usage, or no such cutover or journal
+  10  a plan is not valid
+  12  this change is not allowed, or nothing changed";
 
 /// Below `adopt-drift --help`.
 pub const ADOPT_DRIFT: &str = "\
-Takes the records as they are now for the verified ones. The weights that a revert goes back to stay. In the last step, if the old member is gone or the record leads to the new side without weights, it completes the cutover instead, and there is no way back. Asks first; without a terminal, --yes is needed.
+Takes the records as they are now as verified. A revert still goes back to the same baseline. A larger share for the new side than its step gives it is refused. In the last step, if the old member is gone or the record leads to the new side without weights, the cutover completes instead, and there is no way back. Asks first; without a terminal, pass --yes.
+
+Needs the journal and --reason.
 
 Examples:
-  cutover adopt-drift recipe-api --reason 'health check added by the network team'
+  cutover adopt-drift recipe-api \\
+    --reason 'health check added by the network team'
 
-Exit codes: 0 adopted or completed, 2 no such cutover or not confirmed, 12 nothing has drifted, or it cannot be adopted";
+Exit codes:
+   0  adopted or completed
+   2  wrong usage, no such cutover or journal, or not confirmed
+  12  nothing has drifted, or the drift cannot be adopted";
 
 /// Below `abandon --help`.
 pub const ABANDON: &str = "\
-For a cutover that can neither go on nor back. Nothing is written to Route 53, jobs stay where they are, and no gate is watched any more; says what is left where. Its names are free for other cutovers, its place in the fleet too; what comes `after` it goes on holding, since it never completes. Asks first; without a terminal, --yes is needed.
+For a cutover that can neither go on nor go back. Writes nothing to Route 53, leaves jobs as they are, and shows what is left where. Gates are no longer watched. Its names and its place in the fleet are free for other cutovers. Cutovers that come `after` it stay held, because it never completes. Asks first; without a terminal, pass --yes.
+
+Needs the journal and --reason.
 
 Examples:
   cutover abandon recipe-api --reason 'terraform owns the record now' --yes
 
-Exit codes: 0 abandoned, 2 no such cutover or not confirmed, 12 it is over";
+Exit codes:
+   0  abandoned
+   2  wrong usage, no such cutover or journal, or not confirmed
+  12  it has ended already";
 
 /// Below `ignore-alarm --help`.
 pub const IGNORE_ALARM: &str = "\
-Only before the first write, and only until the alarm is first green; from then on it counts.
+Applies only before the first write, and only until the alarm is first green; from then on the alarm counts. A fallback alarm is never ignored.
+
+Needs the journal and --reason.
 
 Examples:
-  cutover ignore-alarm recipe-api recipe-api-p99-latency --reason 'red until traffic arrives'
+  cutover ignore-alarm recipe-api recipe-api-p99-latency \\
+    --reason 'red until traffic arrives'
 
-Exit codes: 0 ignored, 2 no such cutover or alarm, 12 it has started";
+Exit codes:
+   0  ignored
+   2  wrong usage, or no such cutover, journal or alarm
+  12  it has started, or the alarm is a fallback alarm or ignored already";
 
 /// Below `rollback --help`.
 pub const ROLLBACK: &str = "\
-Gates, pauses, windows and approvals never stand in its way. Works whether or not a controller runs, and from any machine that reaches the journal. Shows the calls that it is going to make, then how far it is, then a last look at every record, INSYNC, and until when caches may hold older answers. Asks first; without a terminal, --yes is needed.
+Works whether or not a controller runs, from any machine that reaches the journal. Gates, pauses, freezes, windows and approvals never stop it. Shows the planned calls, then its progress, then a last reading of every record, INSYNC, and until when caches may hold older answers. If it is interrupted, the request stays in the journal: any controller goes on with it, or run the same command again. Asks first; without a terminal, pass --yes.
+
+Needs AWS credentials that may read and write Route 53, and the journal; with --from, the break-glass files instead of the journal.
 
 Examples:
   cutover rollback recipe-api
   cutover rollback 'recipe-*' --reason 'incident 42' --yes
   cutover rollback --all --yes
-  cutover rollback recipe-api --force        over foreign changes too
-  cutover rollback --from .cutover/break-glass/*.json      without the journal
-  cutover rollback --from .cutover/break-glass/*.json recipe-api      only its groups, if the journal can tell them
+  cutover rollback recipe-api --force
+    writes the baseline over whatever is there, also over foreign changes
+  cutover rollback --from .cutover/break-glass/*.json
+    works without the journal
+  cutover rollback --from .cutover/break-glass/*.json recipe-api
+    writes only its groups; the journal must know which they are
 
-Exit codes: 0 everything read at the baseline now, 2 no such cutover, not confirmed, or a file gives the new side more than the old one, 12 it has completed and is not at its baseline, 21 not finished within --timeout or not readable, 22 drift blocks it, somebody wrote since it went back, or other members hold weight: look, then --force; or a journal is damaged, and the stored baseline was written";
+Exit codes:
+   0  every record was just read at the baseline, or nothing had started
+   1  unexpected error, for example the journal cannot be read: use --from
+   2  wrong usage, no such cutover or journal, not confirmed, or a --from file
+      gives the new side more than the old one
+  12  it has completed and is not at its baseline: add --include-completed; or
+      it has ended, and another cutover moves the same records now
+  21  not finished within --timeout, or a record could not be read: run it again
+  22  a person must look: drift blocks it, or somebody wrote after the revert
+      (then add --force); other members hold weight; or the journal of a cutover
+      is damaged, and its stored baseline was written";
 
 /// Below `notify-test --help`.
 pub const NOTIFY_TEST: &str = "\
-Says what each channel answered. What is sent says that it is a test, and goes out whatever the channel is told `on`. The plan's command is run too. Secrets are those of this process: start it as the controller is started.
+Shows what each channel answered. The message says that it is a test, and is sent whatever the channel's `on` says. The plan's notify command runs too.
+
+Needs the secrets and the network access of the controller: start it in the same way as the controller. Channels of Amazon SNS need AWS credentials.
 
 Examples:
   cutover notify-test plans/
   cutover notify-test recipe-api
 
-Exit codes: 0 every channel took it, 1 one did not, 2 no such plan or cutover, or nobody to tell, 10 a plan is not valid";
+Exit codes:
+   0  every channel accepted it
+   1  a channel failed
+   2  wrong usage, no such plan or cutover, or no channel to test
+  10  a plan is not valid";
 
 /// Below `history --help`.
 pub const HISTORY: &str = "\
+Shows who did what and when, oldest first, over all attempts. `@fleet` shows the entries about all cutovers, such as freezes.
+
+Needs the journal; no AWS credentials.
+
 Examples:
   cutover history recipe-api
   cutover history recipe-api --format json | jq -r '.[].event.type'
 
-Exit codes: 0 shown, 2 no such cutover or journal";
+Exit codes:
+   0  shown
+   1  unexpected error, for example the journal cannot be read
+   2  wrong usage, or no such cutover or journal";
 
 /// Below `schema --help`.
 pub const SCHEMA: &str = "\
+Needs nothing.
+
 Examples:
   cutover schema > cutover.schema.json
-  then, as the first line of a plan: # yaml-language-server: $schema=cutover.schema.json";
+    then write as the first line of a plan:
+    # yaml-language-server: $schema=cutover.schema.json
+
+Exit codes:
+   0  printed
+   2  wrong usage";
 
 /// Below `completions --help`.
 pub const COMPLETIONS: &str = "\
+Needs nothing.
+
 Examples:
   cutover completions bash > /etc/bash_completion.d/cutover
-  cutover completions zsh > ~/.zfunc/_cutover";
+  cutover completions zsh > ~/.zfunc/_cutover
+
+Exit codes:
+   0  printed
+   2  wrong usage";
 
 /// Below `man --help`.
 pub const MAN: &str = "\
+Needs nothing.
+
 Examples:
   cutover man | man -l -
-  cutover man > /usr/local/share/man/man1/cutover.1";
+  cutover man > /usr/local/share/man/man1/cutover.1
+
+Exit codes:
+   0  printed
+   2  wrong usage";

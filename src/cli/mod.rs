@@ -1,4 +1,4 @@
-//! The command line: one file a command; the only place where everything meets.
+//! The command line: one file per command, and the only room that may use all others.
 
 pub mod abandon;
 pub mod adopt_drift;
@@ -53,12 +53,11 @@ use crate::engine::foreign_text;
 use crate::engine::state::State;
 use crate::reach::attached;
 
-/// Reads the command line, does what it says, and returns the exit code.
+/// Parses the command line, runs the command, and returns the exit code.
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments
-        .next()
-        .is_some_and(|first| first == attached::ATTACHED)
+    if let Some(first) = arguments.next()
+        && first == attached::ATTACHED
     {
         return attached::attend(arguments);
     }
@@ -87,16 +86,17 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// How a command treats its reader, and whether it calls anything over the network.
+/// Properties of a command that are needed before it runs.
 struct Manner {
-    /// Commands that read and tell wait for their reader. One that writes, or goes on for days, waits for nobody
+    /// Commands that only read wait for the reader of their output. A command that writes, or runs for days, never waits
     /// (semantics M1).
     patience: Patience,
-    goes_out: bool,
+    /// True if the command calls AWS or channels over the network.
+    uses_network: bool,
 }
 
 fn manner(command: &Command) -> Manner {
-    let (patience, goes_out) = match command {
+    let (patience, uses_network) = match command {
         Command::Preview(_) | Command::Backtest(_) => (Patience::ForReader, true),
         Command::Check(_)
         | Command::Rehearse(_)
@@ -119,13 +119,17 @@ fn manner(command: &Command) -> Manner {
         | Command::IgnoreAlarm(_)
         | Command::Abandon(_) => (Patience::None, false),
     };
-    Manner { patience, goes_out }
+    Manner {
+        patience,
+        uses_network,
+    }
 }
 
-/// Help and version are no errors; whether they can be written changes nothing (semantics M1).
+/// Prints why clap did not return a command: an error, or the help or the version that was asked for. A failure to print
+/// changes nothing (semantics M1).
 fn not_parsed(error: &clap::Error) -> Exit {
     if error.use_stderr() {
-        // It repeats words of the command line, which may be names of files.
+        // The message repeats arguments, which may be file names that others chose.
         let said = foreign_text::lines(&error.render().ansi().to_string());
         anstream::stderr()
             .write_all(said.as_bytes())
@@ -137,9 +141,9 @@ fn not_parsed(error: &clap::Error) -> Exit {
     }
 }
 
-/// Makes sure that the environment can be used, before a command goes out to the network.
+/// Checks the environment before a command uses the network.
 fn prepare(command: &Command) -> Result<()> {
-    if !manner(command).goes_out {
+    if !manner(command).uses_network {
         return Ok(());
     }
     environment::prepare(&secrets::variable).map_err(|unfit| {

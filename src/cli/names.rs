@@ -1,4 +1,4 @@
-//! Cutovers as they are named on the command line: patterns, and what was probably meant.
+//! The names of cutovers on the command line: patterns, and suggestions for names that do not exist.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use super::error::Expected;
 use crate::engine::plan::Plan;
 use crate::engine::units::CutoverName;
 
-/// Whether a name is a pattern.
+/// Returns true if a name is a pattern.
 pub fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?'])
 }
 
-/// Whether `name` fits `pattern`, where `*` stands for any text and `?` for one character.
+/// Returns true if `name` matches `pattern`: `*` matches any text, `?` one character.
 ///
-/// Goes back only to the last `*`, so the time is at most the product of both lengths.
+/// Backtracks only to the last `*`, so the time is at most the product of both lengths.
 pub fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();
@@ -43,19 +43,19 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     pattern[at..].iter().all(|c| *c == '*')
 }
 
-/// A cutover that was named, and whether by a pattern.
+/// A cutover that the command line names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     /// Its name.
     pub name: CutoverName,
-    /// Whether only a pattern named it: where the command does not apply to it, it is passed over.
+    /// True if only a pattern named it: if the command does not apply to it, it is passed over.
     pub by_pattern: bool,
 }
 
-/// The cutovers among `known` that the names and patterns stand for, each once, by name.
+/// Returns the cutovers among `known` that match the names and patterns, each once, ordered by name.
 ///
 /// # Errors
-/// A name or pattern that fits none.
+/// A name or pattern matches none.
 pub fn resolve(asked: &[String], known: &[CutoverName]) -> Result<Vec<Named>, Expected> {
     let mut literal: BTreeSet<CutoverName> = BTreeSet::new();
     let mut all: BTreeSet<CutoverName> = BTreeSet::new();
@@ -80,14 +80,14 @@ pub fn resolve(asked: &[String], known: &[CutoverName]) -> Result<Vec<Named>, Ex
     Ok(named.collect())
 }
 
-/// Whether a plan has all labels that are asked for.
+/// Returns true if a plan has all these labels.
 pub fn has_labels(plan: &Plan, asked: &[Label]) -> bool {
     asked
         .iter()
         .all(|(key, value)| plan.labels.get(key) == Some(value))
 }
 
-/// The error for a name that fits nothing.
+/// Returns the error for a name that matches nothing.
 pub fn unknown(name: &str, known: &[CutoverName]) -> Expected {
     let known: Vec<String> = known.iter().map(CutoverName::to_string).collect();
     Expected::UnknownName {
@@ -97,18 +97,18 @@ pub fn unknown(name: &str, known: &[CutoverName]) -> Expected {
     }
 }
 
-/// Below this likeness (Jaro-Winkler, 0 to 1) a suggestion would mislead rather than help.
+/// The least similarity (Jaro-Winkler, 0 to 1) of a suggestion; with less it would mislead.
 const LIKENESS_MIN: f64 = 0.8;
 
-/// No more candidates than this are suggested.
+/// The largest number of suggestions.
 const ALIKE_MAX: usize = 3;
 
-/// The candidate that is most like `name`, if any is like it.
+/// Returns the candidate most similar to `name`, if one is similar enough.
 pub fn closest(name: &str, candidates: &[String]) -> Option<String> {
     alike(name, candidates).into_iter().next()
 }
 
-/// The candidates that are most like `name`, the likeliest first.
+/// Returns the candidates similar to `name`, the most similar first.
 fn alike(name: &str, candidates: &[String]) -> Vec<String> {
     let mut alike: Vec<(f64, &String)> = candidates
         .iter()

@@ -1,4 +1,4 @@
-//! From where the cutovers ended to the exit code (semantics J).
+//! The exit code of `run` from the phases of its cutovers (semantics J).
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use crate::engine::hold::HoldReason;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
 
-/// How `run` ends: only when every cutover is over. None: it goes on, also where one is halted. `used` are those whose
-/// names are those of other plans now.
+/// Returns how `run` ends once every cutover has ended. None: one is unfinished (also if halted), and `run` goes on. `used`
+/// has the ended cutovers whose names are now used by other plans (semantics L9).
 pub fn of_run<'a>(
     states: impl IntoIterator<Item = &'a State>,
     used: &BTreeSet<CutoverName>,
@@ -32,7 +32,7 @@ pub fn of_run<'a>(
     Some(exit)
 }
 
-/// What damaged cutovers make of an exit code: each of them needs a person, as a halted one does (semantics L4).
+/// Returns the exit code of damaged cutovers: each of them needs a person, as a halted one does (semantics L4).
 pub fn of_damaged<'a>(mut damaged: impl Iterator<Item = &'a CutoverName>) -> Exit {
     match damaged.next() {
         Some(_) => Exit::Halted,
@@ -40,32 +40,36 @@ pub fn of_damaged<'a>(mut damaged: impl Iterator<Item = &'a CutoverName>) -> Exi
     }
 }
 
-/// How `run --once` ends: the gravest thing that is the case after the round. A red alarm or a shut window before the
-/// start is no refusal.
+/// Returns how `run --once` ends: the gravest code of all cutovers after the round. A red alarm or a shut window before the
+/// start is not a refusal.
 pub fn of_round<'a>(
     states: impl IntoIterator<Item = &'a State>,
     used: &BTreeSet<CutoverName>,
     file_refused: bool,
 ) -> Exit {
-    let from_files = if file_refused {
+    let mut gravest = if file_refused {
         Exit::PlanInvalid
     } else {
         Exit::Done
     };
-    let exits = states.into_iter().map(|state| match state.phase {
-        Phase::Halted => Exit::Halted,
-        Phase::Reverting => Exit::RevertUnfinished,
-        Phase::Completed | Phase::Reverted | Phase::Abandoned if used.contains(&state.name) => {
-            Exit::PreflightRefused
-        }
-        Phase::Reverted | Phase::Abandoned => Exit::Reverted,
-        Phase::Waiting if is_refused(&state.held) => Exit::PreflightRefused,
-        Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Completed => {
-            Exit::Done
-        }
-    });
-    // The codes are ordered by gravity.
-    exits.fold(from_files, Exit::max)
+    for state in states {
+        let exit = match state.phase {
+            Phase::Halted => Exit::Halted,
+            Phase::Reverting => Exit::RevertUnfinished,
+            Phase::Completed | Phase::Reverted | Phase::Abandoned if used.contains(&state.name) => {
+                Exit::PreflightRefused
+            }
+            Phase::Reverted | Phase::Abandoned => Exit::Reverted,
+            Phase::Waiting if is_refused(&state.held) => Exit::PreflightRefused,
+            Phase::Waiting
+            | Phase::Shifting
+            | Phase::Settling
+            | Phase::Baking
+            | Phase::Completed => Exit::Done,
+        };
+        gravest = gravest.max(exit);
+    }
+    gravest
 }
 
 fn is_refused(held: &[HoldReason]) -> bool {
@@ -117,7 +121,9 @@ gates: { alarms: [ red ] }
 
     #[test]
     fn a_run_ends_only_when_everything_is_over() {
-        let run = |phases: &[Phase]| of_run(&states(phases), &BTreeSet::new());
+        fn run(phases: &[Phase]) -> Option<Exit> {
+            of_run(&states(phases), &BTreeSet::new())
+        }
         assert_eq!(run(&[Phase::Completed]), Some(Exit::Done));
         assert_eq!(
             run(&[Phase::Reverted, Phase::Completed]),
@@ -129,8 +135,9 @@ gates: { alarms: [ red ] }
 
     #[test]
     fn a_round_ends_with_the_gravest_thing() {
-        let round =
-            |phases: &[Phase], refused| of_round(&states(phases), &BTreeSet::new(), refused);
+        fn round(phases: &[Phase], file_refused: bool) -> Exit {
+            of_round(&states(phases), &BTreeSet::new(), file_refused)
+        }
         assert_eq!(round(&[Phase::Waiting, Phase::Baking], false), Exit::Done);
         assert_eq!(round(&[Phase::Baking], true), Exit::PlanInvalid);
         assert_eq!(round(&[Phase::Reverted], true), Exit::Reverted);

@@ -1,4 +1,4 @@
-//! The secrets of this process, for what plans name as `${NAME}` or `file:/path`.
+//! The secrets of this process, which plans name as `${NAME}` or `file:/path`.
 
 use std::sync::Arc;
 
@@ -6,45 +6,45 @@ use anyhow::Result;
 
 use super::error::Expected;
 use super::plans::Found;
-use crate::engine::notify::{Notify, Via};
+use crate::engine::notify::Notify;
 use crate::notify::resolve;
 use crate::reach::secrets::Environment;
 
-/// A variable of the environment.
+/// Returns a variable of the environment.
 #[expect(
     clippy::disallowed_methods,
-    reason = "which variables hold secrets is only known when a plan names them"
+    reason = "only plans say which variables hold secrets"
 )]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Makes sure that all secrets of the channels of valid plans are there. Where something is under way already, only says
-/// what is missing: who is told is no reason to leave traffic unguarded.
+/// Checks that all secrets of the channels of valid plans exist. If a cutover is unfinished (`under_way`), only logs what is
+/// missing: a missing secret is no reason to leave traffic unwatched.
 ///
 /// # Errors
-/// A secret is not there, and nothing is under way.
+/// A secret is missing, and nothing is under way.
 pub fn require(found: &Found, under_way: bool) -> Result<()> {
-    let plans = found.checked.iter().filter_map(|checked| {
-        let plan = checked.plan.as_ref().filter(|_| checked.ok)?;
-        Some((plan.name.to_string(), plan.notify.as_ref()?))
-    });
-    let fleet = found.fleet.iter().filter_map(|(path, settings)| {
-        Some((path.display().to_string(), settings.notify.as_ref()?))
-    });
-    let missing: Vec<String> = plans
-        .chain(fleet)
-        .flat_map(|(whose, notify)| {
-            let missing = missing(notify).into_iter();
-            missing.map(move |why| format!("{whose}: {why}"))
-        })
-        .collect();
+    let mut missing = Vec::new();
+    for checked in &found.checked {
+        if let Some(plan) = &checked.plan
+            && let Some(notify) = &plan.notify
+            && checked.ok
+        {
+            missing.extend(missing_of(plan.name.as_str(), notify));
+        }
+    }
+    if let Some((path, settings)) = &found.fleet
+        && let Some(notify) = &settings.notify
+    {
+        missing.extend(missing_of(&path.display().to_string(), notify));
+    }
     let Some(first) = missing.first() else {
         return Ok(());
     };
     if under_way {
         for why in &missing {
-            tracing::error!(page = true, "nobody is told over a channel: {why}");
+            tracing::error!(page = true, "a channel cannot be used: {why}");
         }
         return Ok(());
     }
@@ -52,23 +52,21 @@ pub fn require(found: &Found, under_way: bool) -> Result<()> {
         1 => String::new(),
         count => format!(" (and {} more)", count - 1),
     };
-    let hint = "set it where the controller is started, or take the channel out; `cutover notify-test PATH` tries them";
+    let hint = "set it where the controller is started, or remove the channel; `cutover notify-test PATH` tests all channels";
     Err(Expected::usage(format!("{first}{more}"), Some(hint)).into())
 }
 
-/// What is missing for the channels of a plan.
-fn missing(notify: &Notify) -> Vec<String> {
+/// Returns the missing secrets of the channels of `whose` plan or fleet, one line each.
+fn missing_of(whose: &str, notify: &Notify) -> Vec<String> {
     let environment: Environment = Arc::new(variable);
-    let of = |via: &Via| {
-        let secrets = via.secrets().into_iter();
-        let missing = secrets.filter_map(|kept| resolve(kept, &environment).err());
-        missing
-            .map(|why| format!("{}: {why}", via.service()))
-            .collect::<Vec<_>>()
-    };
-    notify
-        .channels
-        .iter()
-        .flat_map(|channel| of(&channel.via))
-        .collect()
+    let mut missing = Vec::new();
+    for channel in &notify.channels {
+        let service = channel.via.service();
+        for secret in channel.via.secrets() {
+            if let Err(why) = resolve(secret, &environment) {
+                missing.push(format!("{whose}: {service}: {why}"));
+            }
+        }
+    }
+    missing
 }

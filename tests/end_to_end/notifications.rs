@@ -381,7 +381,7 @@ fn a_secret_that_is_not_there_is_said_before_anything_starts() {
     run.terminate();
     assert_eq!(run.exit_code(), 0, "{}", scene.everything(NAME));
     assert!(
-        run.log().contains("nobody is told over a channel"),
+        run.log().contains("a channel cannot be used"),
         "{}",
         run.log()
     );

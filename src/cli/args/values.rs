@@ -1,4 +1,4 @@
-//! Values of the command line, from their text: times, durations, labels, phases, words.
+//! Parsers for the values of the command line: times, durations, labels, phases, reasons.
 
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::{Offset, TimeZone};
@@ -6,12 +6,12 @@ use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, Zoned};
 
 use crate::engine::state::Phase;
 
-/// When a rehearsal begins, and the zone in which its times are shown.
+/// The start of a rehearsal, and the time zone in which its times are shown.
 #[derive(Debug, Clone)]
 pub struct Start {
     /// The moment.
     pub at: Timestamp,
-    /// The zone that it was written in.
+    /// The zone in which it was written.
     pub zone: TimeZone,
 }
 
@@ -35,12 +35,12 @@ pub(super) fn start(text: &str) -> Result<Start, String> {
     Ok(Start { at, zone })
 }
 
-/// A time, or how long from now; for what has been, how long ago.
+/// A time, or a distance from now: into the future, or into the past for `backtest`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     /// This time.
     At(Timestamp),
-    /// This long from now, or ago.
+    /// This long from now, or this long ago.
     In(SignedDuration),
 }
 
@@ -49,24 +49,22 @@ pub(super) fn moment(text: &str) -> Result<Moment, String> {
     if let Ok(at) = text.parse() {
         return Ok(Moment::At(at));
     }
-    let hint = |_| {
+    duration(text).map(Moment::In).map_err(|_| {
         "write a time such as `2026-12-28T09:00:00+09:00`, or a duration such as `4h`".to_owned()
-    };
-    duration(text).map(Moment::In).map_err(hint)
+    })
 }
 
-/// Reads a time or how long ago.
+/// Reads a time, or how long ago it was.
 pub(super) fn past_moment(text: &str) -> Result<Moment, String> {
     if let Ok(at) = text.parse() {
         return Ok(Moment::At(at));
     }
-    let hint = |_| {
+    duration(text).map(Moment::In).map_err(|_| {
         "write a time such as `2026-11-07T09:00:00Z`, or how long ago, such as `14d`".to_owned()
-    };
-    duration(text).map(Moment::In).map_err(hint)
+    })
 }
 
-/// A duration that is a sensible distance between two starts.
+/// Reads the time between two starts of a backtest: at least a minute.
 pub(super) fn apart(text: &str) -> Result<SignedDuration, String> {
     let length = duration(text)?;
     if length < SignedDuration::from_mins(1) {
@@ -75,10 +73,10 @@ pub(super) fn apart(text: &str) -> Result<SignedDuration, String> {
     Ok(length)
 }
 
-/// Reads a duration as plan files have it: `90s`, `15m`, `1d 12h`; a day is 24 h.
+/// Reads a duration as plan files write it: `90s`, `15m`, `1d 12h`; a day is 24 h.
 ///
 /// # Errors
-/// The text is no duration, is not above zero, or has months or years.
+/// The text is not a duration, is not above zero, or has months or years.
 pub fn duration(text: &str) -> Result<SignedDuration, String> {
     let example = "write for example `90s`, `15m` or `1d 12h`";
     let span: Span = text.parse().map_err(|_| example.to_owned())?;
@@ -91,7 +89,7 @@ pub fn duration(text: &str) -> Result<SignedDuration, String> {
     Ok(length)
 }
 
-/// A label that is asked for.
+/// The key and the value of a label that a cutover must have.
 pub type Label = (String, String);
 
 /// Reads a label.
@@ -104,13 +102,17 @@ pub(super) fn label(text: &str) -> Result<Label, String> {
 
 /// Reads a phase.
 pub(super) fn phase(text: &str) -> Result<Phase, String> {
-    let known = |phase: &&Phase| phase.label() == text;
-    let labels: Vec<&str> = Phase::ALL.iter().map(|phase| phase.label()).collect();
-    let unknown = || format!("the phases are {}", labels.join(", "));
-    Phase::ALL.iter().find(known).copied().ok_or_else(unknown)
+    let mut labels = Vec::new();
+    for phase in Phase::ALL {
+        if phase.label() == text {
+            return Ok(phase);
+        }
+        labels.push(phase.label());
+    }
+    Err(format!("the phases are {}", labels.join(", ")))
 }
 
-/// How long to wait: a duration, or `0s` for not at all.
+/// Reads how long to wait: a duration, or `0s` for not at all.
 pub(super) fn patience(text: &str) -> Result<SignedDuration, String> {
     if text.trim() == "0s" {
         return Ok(SignedDuration::ZERO);
@@ -118,7 +120,7 @@ pub(super) fn patience(text: &str) -> Result<SignedDuration, String> {
     duration(text)
 }
 
-/// A duration that is a sensible distance between two looks at AWS.
+/// Reads the time between two rounds, within [`INTERVAL_MIN`] and [`INTERVAL_MAX`].
 pub(super) fn interval(text: &str) -> Result<SignedDuration, String> {
     let length = duration(text)?;
     if length < INTERVAL_MIN || length > INTERVAL_MAX {
@@ -127,12 +129,12 @@ pub(super) fn interval(text: &str) -> Result<SignedDuration, String> {
     Ok(length)
 }
 
-/// Below this, a controller would do nothing but look. What its calls may take of the account's quota is bounded apart.
+/// With less, a controller would do nothing but read AWS. Its share of the account's quota is bounded elsewhere.
 const INTERVAL_MIN: SignedDuration = SignedDuration::from_millis(100);
-/// Above this, an alarm would be seen later than most alarms evaluate.
+/// With more, the controller would look less often than most alarms evaluate.
 const INTERVAL_MAX: SignedDuration = SignedDuration::from_secs(300);
 
-/// The URL of a journal, as far as can be told without looking for it.
+/// Reads the URL of a journal; the journal itself is not looked for.
 pub(super) fn journal_url(text: &str) -> Result<String, String> {
     match text.split_once(':') {
         Some(("sqlite", path)) if !path.is_empty() => Ok(text.to_owned()),
@@ -144,28 +146,29 @@ pub(super) fn journal_url(text: &str) -> Result<String, String> {
     }
 }
 
-/// The longest reason, in bytes (semantics M8): it is sent to people with every entry that repeats it.
+/// The longest reason, in bytes (semantics M8): every entry that repeats it is sent to people.
 pub(super) const REASON_BYTES_MAX: usize = 2_048;
 
-/// Stands for the rest of a reason that was too long.
+/// Replaces the end of a reason that was too long.
 pub(in crate::cli) const SHORTENED: &str = "… (shortened)";
 
-/// A reason that says something.
+/// Reads a reason: trimmed, not empty, at most [`REASON_BYTES_MAX`].
 pub(super) fn words(text: &str) -> Result<String, String> {
     let trimmed = text.trim();
     if trimmed.is_empty() {
-        return Err("must say something".to_owned());
+        return Err("must not be empty".to_owned());
     }
     if trimmed.len() > REASON_BYTES_MAX {
         return Err(format!(
-            "has {} bytes; write at most {REASON_BYTES_MAX}, and link to the rest",
+            "has {} bytes; write at most {REASON_BYTES_MAX}, with a link to the rest",
             trimmed.len()
         ));
     }
     Ok(trimmed.to_owned())
 }
 
-/// A reason of a rollback, which never fails for its words: one that is too long is shortened, with [`SHORTENED`] at its end.
+/// Reads the reason of a rollback, which must never fail because of its reason: one that is too long is shortened and ends
+/// with [`SHORTENED`].
 pub(super) fn any_words(text: String) -> String {
     if text.len() <= REASON_BYTES_MAX {
         return text;
@@ -195,12 +198,14 @@ mod tests {
         assert!(kept.ends_with("é… (shortened)"), "{kept}");
     }
 
+    /// A start in the zone in which it was written.
+    fn shown(text: &str) -> String {
+        let start = start(text).unwrap();
+        start.at.to_zoned(start.zone).to_string()
+    }
+
     #[test]
     fn a_start_keeps_the_zone_that_it_was_written_in() {
-        let shown = |text: &str| {
-            let start = start(text).unwrap();
-            start.at.to_zoned(start.zone).to_string()
-        };
         assert_eq!(
             shown("2026-12-01T09:00+09:00"),
             "2026-12-01T09:00:00+09:00[+09:00]"
