@@ -191,7 +191,7 @@ fn the_job_that_does_not_do_what_it_is_told_is_named() {
         })
     };
     let told = |side: JobSide| {
-        let message = "it does not do what it is told".to_owned();
+        let message = "the job did not change state after it was switched".to_owned();
         Some(("job-1".to_owned(), side, message))
     };
     let mut world = at_half(2);

@@ -1,6 +1,8 @@
-//! What every unfinished phase has in common: a person's rollback, the plan file, the gates, drift.
+//! Decisions common to all unfinished phases: a person's rollback, the plan file, the gates, drift.
 
 use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 
 use super::View;
 use super::advance;
@@ -32,8 +34,7 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
     let mut judgement = judged_now(view);
     let mut learned = std::mem::take(&mut judgement.events);
     let mut decision = judged(view, &judgement);
-    let intends = |event: &Event| matches!(event, Event::WeightChangeIntended { .. });
-    if !view.state.has_started() && decision.events.iter().any(intends) {
+    if !view.state.has_started() && decision.takes_a_step() {
         learned.extend(verdict::seen_before_start(
             view.state,
             view.observation,
@@ -48,7 +49,7 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
     decision
 }
 
-/// The TTLs of aliases that the journal does not know yet: with the start, and when images with other aliases are there.
+/// Returns the TTLs of aliases that the journal does not have yet: at the start, and when other aliases are read later.
 fn alias_ttls(view: &View<'_>, decision: &Decision) -> Option<Event> {
     if !view.state.has_started() && !decision.takes_a_step() {
         return None;
@@ -65,39 +66,45 @@ fn alias_ttls(view: &View<'_>, decision: &Decision) -> Option<Event> {
     if news.is_empty() {
         return None;
     }
-    let ttls = news.into_iter();
-    let ttls = ttls.map(|((zone, target), ttl_secs)| AliasTtl {
-        zone,
-        target,
-        ttl_secs,
-    });
-    Some(Event::AliasTtlsRead {
-        ttls: ttls.collect(),
-    })
+    let mut ttls = Vec::new();
+    for ((zone, target), ttl_secs) in news {
+        ttls.push(AliasTtl {
+            zone,
+            target,
+            ttl_secs,
+        });
+    }
+    Some(Event::AliasTtlsRead { ttls })
 }
 
-/// What was counted for the gates of metrics, where something is decided by it: so that it can be judged again.
+/// Returns the counts of the metric gates if something is decided by them, so that the decision can be judged again.
 fn counted(judgement: &Judgement, learned: &[Event], decision: &Decision) -> Option<Event> {
-    let told = |event: &Event| matches!(event, Event::EvidenceCounted { .. });
-    let weighs = |event: &Event| {
-        matches!(
-            event,
-            Event::WeightChangeIntended { .. }
-                | Event::StepCompleted { .. }
-                | Event::RevertIntended { .. }
-                | Event::Halted { .. }
-                | Event::Completed { .. }
-        )
-    };
     let tally = judgement.weighed.settled.as_ref()?;
-    let wanted = decision.events.iter().any(weighs) && !learned.iter().any(told);
-    wanted.then(|| Event::EvidenceCounted {
+    let already = learned
+        .iter()
+        .any(|event| matches!(event, Event::EvidenceCounted { .. }));
+    if already || !decision.events.iter().any(rests_on_counts) {
+        return None;
+    }
+    Some(Event::EvidenceCounted {
         tally: Box::new(tally.clone()),
     })
 }
 
-/// What the gates say. A revert reads no alarms (semantics F1), and where drift halts it they decide nothing: that they were
-/// not read is no Unknown then.
+/// Returns true if an event may be decided by the counts of metric gates.
+fn rests_on_counts(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::WeightChangeIntended { .. }
+            | Event::StepCompleted { .. }
+            | Event::RevertIntended { .. }
+            | Event::Halted { .. }
+            | Event::Completed { .. }
+    )
+}
+
+/// Judges the gates. A revert reads no alarms (semantics F1). If drift halted it, the gates decide nothing, and unread alarms
+/// do not count as Unknown.
 fn judged_now(view: &View<'_>) -> Judgement {
     let people_only = matches!(view.state.halt, Some(HaltReason::Drift { .. }));
     if people_only && view.observation.alarms.is_empty() {
@@ -106,7 +113,7 @@ fn judged_now(view: &View<'_>) -> Judgement {
     verdict::judge(view.state, view.observation)
 }
 
-/// Whether something but the groups is ready for the next move, so that only they are missing.
+/// Returns true if everything but a reading of the groups is there for the next move.
 pub(super) fn wants_groups(view: &View<'_>) -> bool {
     match view.state.phase {
         Phase::Waiting => turn::wait(view, 1).is_none(),
@@ -127,8 +134,8 @@ pub(super) fn wants_groups(view: &View<'_>) -> bool {
     }
 }
 
-/// Whether nothing but the bake, the approval and the phase keeps the next step from being taken. Asked last: it costs
-/// more than all the rest.
+/// Returns true if the next step is blocked only by its bake, approval or phase. Asked last: it costs more than all the
+/// rest.
 fn is_clear(view: &View<'_>) -> bool {
     let judgement = verdict::judge(view.state, view.observation);
     holds::blockers(view, &judgement).is_empty()
@@ -136,7 +143,7 @@ fn is_clear(view: &View<'_>) -> bool {
 
 fn asked_back(view: &View<'_>) -> Option<Event> {
     let rollback = view.state.rollback.as_ref()?;
-    // A start that was given up may have been sent all the same: only reading back tells that nothing moved.
+    // An abandoned start may still have been sent: only reading back proves that nothing moved.
     let forced = rollback.mode == RevertMode::Force && view.state.baseline.is_some();
     if view.state.intended.is_empty() && !forced {
         return Some(Event::Reverted { cancelled: true });
@@ -162,14 +169,19 @@ fn accept_plan(view: &View<'_>) -> Option<Event> {
     let FileReading::Plan(source) = &view.observation.file else {
         return None;
     };
-    // The path alone is no news: two machines may keep the same file at different places, and would take turns.
-    let told_otherwise = source.plan.notify != view.state.plan().notify;
-    let changed = source.digest != view.state.source.digest || told_otherwise;
-    // A baseline binds the records: it would not fit others.
-    let same_records = source.plan.moves_the_groups_of(view.state.plan());
-    let fits =
-        source.plan.name == view.state.name && (view.state.baseline.is_none() || same_records);
-    (changed && fits).then(|| Event::PlanAccepted {
+    let state = view.state;
+    if source.digest == state.source.digest && source.plan.notify == state.plan().notify {
+        // A different path alone is no change: two machines that keep the file in two places would take turns.
+        return None;
+    }
+    if source.plan.name != state.name {
+        return None;
+    }
+    if state.baseline.is_some() && !source.plan.moves_the_groups_of(state.plan()) {
+        // The baseline belongs to these records.
+        return None;
+    }
+    Some(Event::PlanAccepted {
         source: Box::new(PlanSource::clone(source)),
     })
 }
@@ -182,7 +194,7 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
         };
     }
     if let Some(event) = drift(view) {
-        // It may have begun right after the groups were last read.
+        // The drift may have begun right after the groups were last read.
         let read_at = view.observation.groups_read_at;
         let mut events = watching::stop_clock(view, view.observation.passed_at.min(read_at));
         events.push(event);
@@ -218,9 +230,10 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
     decision.gates_pass = watching::counts(view, judgement);
     let seen = judgement.weighed.observed;
     decision.observed_share = seen.and_then(|seen| seen.share);
-    let thaws = view.fleet.frozen(view.now).and_then(|freeze| freeze.until);
-    let wakes = decision.wake_at.into_iter().chain(thaws);
-    decision.wake_at = wakes.chain(unknown_ends(view)).min();
+    if let Some(freeze) = view.fleet.frozen(view.now) {
+        decision.wake_by(freeze.until);
+    }
+    decision.wake_by(unknown_ends(view));
     decision
 }
 
@@ -237,54 +250,54 @@ fn reopened(view: &View<'_>) -> Option<Event> {
     })
 }
 
-/// When a gate will have been Unknown for too long.
-fn unknown_ends(view: &View<'_>) -> Option<jiff::Timestamp> {
+/// The time at which a gate will have been Unknown for too long.
+fn unknown_ends(view: &View<'_>) -> Option<Timestamp> {
     let allowed = view.state.plan().gates.unknown_for;
     let ends = view.state.unknown.values().map(|since| *since + allowed);
     ends.filter(|at| *at > view.now).min()
 }
 
-/// The answer to a failing gate, or to one that could not be seen for too long.
+/// Reverts or halts because of a failing gate, an overdue approval, a failed hook, or a gate that was Unknown for too long.
 fn react(view: &View<'_>, judgement: &Judgement) -> Option<Event> {
     if !view.state.has_started() || matches!(view.state.halt, Some(HaltReason::Drift { .. })) {
         return None;
     }
-    if let Some((alarm, cause)) = judgement.failure() {
-        return automatic_revert(view, judgement, cause.clone(), Some(alarm));
+    if let Some((gate, cause)) = judgement.failure() {
+        return automatic_revert(view, judgement, cause.clone(), Some(gate));
     }
-    let timed_out = turn::timed_out(view);
-    if let Some(event) = timed_out.and_then(|cause| automatic_revert(view, judgement, cause, None))
+    if let Some(cause) = turn::timed_out(view)
+        && let Some(event) = automatic_revert(view, judgement, cause, None)
     {
         return Some(event);
     }
-    let hook_failed = hooks::reverts(view);
-    let reverted = hook_failed.and_then(|cause| automatic_revert(view, judgement, cause, None));
-    if let Some(event) = reverted {
+    if let Some(cause) = hooks::reverts(view)
+        && let Some(event) = automatic_revert(view, judgement, cause, None)
+    {
         return Some(event);
     }
-    let (alarm, since) = holds::unknown_reverts(view, judgement)?;
+    let (gate, since) = holds::unknown_reverts(view, judgement)?;
     let cause = RevertCause::UnknownTooLong {
-        alarm: alarm.clone(),
+        alarm: gate.clone(),
         since,
     };
-    automatic_revert(view, judgement, cause, Some(&alarm))
+    automatic_revert(view, judgement, cause, Some(&gate))
 }
 
-/// Takes everything back, unless the old cluster is burning too: then a person decides (semantics C4).
+/// Reverts everything, unless the old cluster is red too: then it halts, and a person decides (semantics C4).
 pub(super) fn automatic_revert(
     view: &View<'_>,
     judgement: &Judgement,
     cause: RevertCause,
     gate: Option<&GateId>,
 ) -> Option<Event> {
-    let closed = view.state.plan().gates.both_red == HoldOrRevert::Hold;
-    let burning = judgement.fallbacks_red.first().map(GateId::from);
-    let on_both = gate.filter(|gate| judgement.fails_on_both(gate)).cloned();
-    let Some(fallback) = burning.or(on_both).filter(|_| closed) else {
-        let write_id = view.next_write_id();
-        let shared = gate.and_then(|_| view.fleet.shared_fate_at(&view.state.name, view.now));
+    let Some(fallback) = red_fallback(view, judgement, gate) else {
+        let shared = if gate.is_some() {
+            view.fleet.shared_fate_at(&view.state.name, view.now)
+        } else {
+            None
+        };
         return Some(Event::RevertIntended {
-            write_id,
+            write_id: view.next_write_id(),
             cause,
             mode: RevertMode::Swap,
             shared,
@@ -302,16 +315,31 @@ pub(super) fn automatic_revert(
         },
         (None, _) => return None,
     };
-    // The alarms of a fire may take turns: that it burns on both sides has been said.
-    let said = match (&view.state.halt, &reason) {
+    // If other alarms turn red later, the halt still says that both sides are red.
+    let known = match (&view.state.halt, &reason) {
         (Some(HaltReason::BothRed { .. }), HaltReason::BothRed { .. }) => true,
         (before, reason) => before.as_ref() == Some(reason),
     };
-    (!said).then_some(Event::Halted { reason })
+    if known {
+        None
+    } else {
+        Some(Event::Halted { reason })
+    }
 }
 
-/// Finds a share that nobody verified in a cutover that waits for its start and has sent a write before: that write, or
-/// somebody else's, has taken effect after all (I14).
+/// Returns the gate that is red on the old side, if the plan holds when both sides are red.
+fn red_fallback(view: &View<'_>, judgement: &Judgement, gate: Option<&GateId>) -> Option<GateId> {
+    if view.state.plan().gates.both_red != HoldOrRevert::Hold {
+        return None;
+    }
+    if let Some(alarm) = judgement.fallbacks_red.first() {
+        return Some(GateId::from(alarm));
+    }
+    gate.filter(|gate| judgement.fails_on_both(gate)).cloned()
+}
+
+/// Returns the drift of a cutover that waits for its start although it sent a write before, if a group has a share that
+/// nobody verified: that write, or somebody else's, has taken effect after all (I14).
 fn begun_after_all(view: &View<'_>) -> Option<Event> {
     if view.state.phase != Phase::Waiting || view.state.intended.is_empty() {
         return None;
@@ -319,9 +347,10 @@ fn begun_after_all(view: &View<'_>) -> Option<Event> {
     let mut drifted: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
     for (index, wanted) in view.state.baseline.iter().flatten().enumerate() {
         let seen = view.image(index);
-        let same = seen
-            .as_ref()
-            .is_some_and(|image| image.has_shares_of(wanted));
+        let same = match &seen {
+            Some(image) => image.has_shares_of(wanted),
+            None => false,
+        };
         if view.was_read(index) && !same {
             drifted.insert(index, seen);
         }
@@ -332,12 +361,12 @@ fn begun_after_all(view: &View<'_>) -> Option<Event> {
     Some(view.drift_detected(drifted))
 }
 
-/// What changed in the groups behind our back since the last look, or no longer is.
+/// Returns an event if somebody else changed the groups since they were last read, or if such a change is gone.
 fn drift(view: &View<'_>) -> Option<Event> {
     let (Some(verified), None) = (&view.state.verified, &view.state.write) else {
         return begun_after_all(view);
     };
-    // There the groups that were taken back differ from what was verified, by our own hand.
+    // In a halted revert some groups differ from the verified images because we took them back.
     if matches!(view.state.halt, Some(HaltReason::Drift { .. })) {
         return None;
     }
@@ -348,11 +377,8 @@ fn drift(view: &View<'_>) -> Option<Event> {
             if seen.as_ref() != Some(image) {
                 drifted.insert(index, seen);
             }
-        } else if let Some(known) = view
-            .state
-            .drift
-            .as_ref()
-            .and_then(|drift| drift.get(&index))
+        } else if let Some(drift) = &view.state.drift
+            && let Some(known) = drift.get(&index)
         {
             drifted.insert(index, known.clone());
         }
@@ -399,12 +425,17 @@ impl Decision {
         }
     }
 
-    /// Takes up what another part has to say.
+    /// Adds the events, errands, holds and wake time of another decision.
     pub(super) fn add(&mut self, more: Self) {
         self.events.extend(more.events);
         self.errands.extend(more.errands);
         self.because.extend(more.because);
-        self.wake_at = self.wake_at.into_iter().chain(more.wake_at).min();
+        self.wake_by(more.wake_at);
+    }
+
+    /// Wakes at `at` at the latest, if it is given.
+    fn wake_by(&mut self, at: Option<Timestamp>) {
+        self.wake_at = self.wake_at.into_iter().chain(at).min();
     }
 
     pub(super) fn hold(reason: HoldReason) -> Self {

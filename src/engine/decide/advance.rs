@@ -10,13 +10,13 @@ use crate::engine::hold::HoldReason;
 use crate::engine::preflight;
 use crate::engine::record::GroupImage;
 
-/// How long after a try that was given up the step is not tried again: a refusal comes back in milliseconds, and asking
-/// again at that pace is itself a reason to refuse.
+/// The pause before an abandoned step is tried again: a refusal comes back in milliseconds, and sending again at that pace
+/// is itself a reason to refuse.
 const TRY_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
-/// Starts the cutover, if nothing stands in the way.
+/// Starts the cutover, if nothing holds it.
 pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
-    // Hundreds may wait for their turn; what Route 53 holds for them is looked at when it has come.
+    // Hundreds may wait for their turn; their records are read when it comes.
     if !view.fleet.holds(view.state, view.now).is_empty() {
         return Decision::default();
     }
@@ -42,7 +42,11 @@ pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     if let Some(called) = hooks::before_step(view, 1) {
         return called;
     }
-    let baseline = view.state.baseline.is_none().then(|| images.clone());
+    let baseline = if view.state.baseline.is_none() {
+        Some(images.clone())
+    } else {
+        None
+    };
     let mut decision = intend(view, 1, &images, baseline);
     if decision.takes_a_step() && view.fleet.settings.max_in_flight.is_some() {
         let of = view.state.name.clone();
@@ -66,38 +70,44 @@ pub(super) fn intend(
         let mut decision = Decision::hold(HoldReason::Shifting {
             step: number,
             message: Some(match &view.state.abandoned_for {
-                Some(why) => format!("{why}; it is tried again"),
-                None => "the last try was given up; the next one follows".to_owned(),
+                Some(why) => format!("{why}; the write is sent again"),
+                None => "the last write was abandoned; the next one follows".to_owned(),
             }),
         });
         decision.wake_at = Some(again_at);
         return decision;
     }
     let first = view.state.verified.is_none();
-    let target = |(group, image): (usize, &GroupImage)| {
-        (first || image.pair() != step.pair).then(|| Target {
-            group,
-            zone: image.zone.clone(),
-            from: image.clone(),
-            to: step.pair,
-        })
-    };
-    let targets: Vec<Target> = images.iter().enumerate().filter_map(target).collect();
-    let part = |target: &Target| Part {
-        group: target.group,
-        image: target.from.clone(),
-        to: target.to,
-        how: How::Swap,
-    };
+    let (mut targets, mut parts) = (Vec::new(), Vec::new());
+    for (group, image) in images.iter().enumerate() {
+        if first || image.pair() != step.pair {
+            targets.push(Target {
+                group,
+                zone: image.zone.clone(),
+                from: image.clone(),
+                to: step.pair,
+            });
+            parts.push(Part {
+                group,
+                image: image.clone(),
+                to: step.pair,
+                how: How::Swap,
+            });
+        }
+    }
     let write_id = view.next_write_id();
     let perform_by = view.now + PERFORM_WITHIN;
-    // Where all groups are there already, nothing is sent, and reading back verifies the step.
-    let order = (!targets.is_empty()).then(|| Order {
-        write_id: write_id.clone(),
-        purpose: Purpose::Step,
-        parts: targets.iter().map(part).collect(),
-        send_by: Some(perform_by),
-    });
+    // If all groups have these weights already, nothing is sent, and reading back verifies the step.
+    let order = if parts.is_empty() {
+        None
+    } else {
+        Some(Order {
+            write_id: write_id.clone(),
+            purpose: Purpose::Step,
+            parts,
+            send_by: Some(perform_by),
+        })
+    };
     let owner = view.observation.me.clone();
     let event = Event::WeightChangeIntended {
         write_id,

@@ -1,4 +1,4 @@
-//! Calls that AWS denies: a reason of its own, because only a person can allow them (semantics L15).
+//! Calls that AWS denies: a hold of their own, because only a person can allow them (semantics L15).
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::engine::evidence::reading::SeriesReading;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::{AlarmReading, ChangeReading, GroupReading, HistoryReading};
 
-/// The action that reads how far a change has come.
+/// The action that reads whether a change is in sync.
 pub const GET_CHANGE: &str = "route53:GetChange";
 
 /// The action that reads alarms.
@@ -20,7 +20,7 @@ pub const ALARM_HISTORY: &str = "cloudwatch:DescribeAlarmHistory";
 /// The action that reads metrics.
 pub const METRIC_DATA: &str = "cloudwatch:GetMetricData";
 
-/// The hold that an action makes which is denied.
+/// Returns the hold of a denied action.
 pub fn hold(action: &str, message: &str) -> HoldReason {
     HoldReason::Denied {
         action: action.to_owned(),
@@ -33,13 +33,13 @@ fn needed_for(action: &str) -> &'static str {
     match action {
         GET_CHANGE => "to know when a change is on all of Route 53's name servers",
         DESCRIBE_ALARMS => "to read the alarms",
-        ALARM_HISTORY => "to know whether an alarm was red between two looks",
+        ALARM_HISTORY => "to know if an alarm was red between two readings",
         METRIC_DATA => "to read the metrics of the gates",
         _ => "to find the hosted zone and to read the records",
     }
 }
 
-/// A hold for each action that was denied in this round.
+/// Returns a hold for each action that was denied in this round.
 pub(super) fn holds(view: &View<'_>) -> Vec<HoldReason> {
     let seen = view.observation;
     let mut denied: BTreeMap<&str, &str> = BTreeMap::new();
@@ -82,8 +82,9 @@ pub(super) fn holds(view: &View<'_>) -> Vec<HoldReason> {
             denied.entry(METRIC_DATA).or_insert(message);
         }
     }
-    let holds = denied.into_iter();
+    let mut holds = Vec::new();
+    for (action, message) in denied {
+        holds.push(hold(action, message));
+    }
     holds
-        .map(|(action, message)| hold(action, message))
-        .collect()
 }

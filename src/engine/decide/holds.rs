@@ -1,4 +1,4 @@
-//! What keeps a cutover from advancing, and when that is journaled.
+//! The holds on a cutover, and when they are journaled.
 
 use std::collections::BTreeSet;
 
@@ -17,37 +17,54 @@ use crate::engine::record::GroupImage;
 use crate::engine::state::State;
 use crate::engine::verdict::{Judgement, Unknown, Verdict};
 
-/// How often the numbers of an unchanged hold are journaled at most (semantics E4).
+/// The least time between two entries of an unchanged hold whose numbers changed (semantics E4).
 const NUMBERS_EVERY: SignedDuration = SignedDuration::from_secs(600);
 
-/// The hold's entry, if it is worth one: its subject changed, or its numbers did some time ago.
+/// Returns the hold's entry, if its subject changed, or if its numbers changed and the last entry is old enough.
 pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> Option<Event> {
-    // It lasts for as long as the first look of a process, which may see again what held before.
-    let lasting = |reason: &&HoldReason| !matches!(reason, HoldReason::JobsUnseen {});
-    if because.iter().filter(lasting).eq(&state.held) {
+    if because
+        .iter()
+        .filter(|reason| is_journaled(reason))
+        .eq(&state.held)
+    {
         return None;
     }
-    let looks = because.contains(&HoldReason::JobsUnseen {});
-    let because: Vec<HoldReason> = because.iter().filter(lasting).cloned().collect();
-    let subjects = |reasons: &[HoldReason]| -> BTreeSet<HoldReason> {
-        reasons.iter().map(HoldReason::subject).collect()
-    };
+    let unseen = because.contains(&HoldReason::JobsUnseen {});
+    let mut because = because.to_vec();
+    because.retain(is_journaled);
+    let (wanted, known) = (subjects(&because), subjects(&state.held));
     let stale = state
         .held_at
         .is_none_or(|at| now.duration_since(at) >= NUMBERS_EVERY);
-    let (wanted, known) = (subjects(&because), subjects(&state.held));
-    // Two controllers that see different things, and calls that fail now and then, would fill the journal otherwise. That
-    // it came back is journaled in time for it to be the same hold, which pages nobody, when it comes back once more.
-    let quiet = |ended: &Timestamp| now.duration_since(*ended) < NUMBERS_EVERY;
-    let comes_back = |subject: &HoldReason| {
-        known.contains(subject) || state.ended_holds.get(subject).is_some_and(quiet)
-    };
-    let new = !wanted.iter().all(comes_back);
-    let ended = wanted.len() < known.len() && wanted.is_subset(&known) && !looks;
-    (new || ended || stale).then_some(Event::StepHeld { because })
+    // A hold that ended lately is not new: two controllers that see different things, and calls that fail now and then,
+    // would fill the journal. Its return is journaled early enough that the next return still counts as the same hold,
+    // which pages nobody.
+    let mut new = false;
+    for subject in &wanted {
+        let ended_lately = match state.ended_holds.get(subject) {
+            Some(ended) => now.duration_since(*ended) < NUMBERS_EVERY,
+            None => false,
+        };
+        new |= !known.contains(subject) && !ended_lately;
+    }
+    let ended = wanted.len() < known.len() && wanted.is_subset(&known) && !unseen;
+    if new || ended || stale {
+        Some(Event::StepHeld { because })
+    } else {
+        None
+    }
 }
 
-/// Everything that keeps the next step from being taken, but for the bake, the approval and the phase itself.
+/// Returns false for the hold that lasts only for the first reading of a process, which may find again what held before.
+fn is_journaled(reason: &HoldReason) -> bool {
+    !matches!(reason, HoldReason::JobsUnseen {})
+}
+
+fn subjects(reasons: &[HoldReason]) -> BTreeSet<HoldReason> {
+    reasons.iter().map(HoldReason::subject).collect()
+}
+
+/// Returns every hold on the next step, except the bake, the approval and the phase itself.
 pub(super) fn blockers(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     reasons.extend(drift(view));
@@ -79,20 +96,23 @@ fn drift(view: &View<'_>) -> Option<HoldReason> {
     let drifted = view.state.drift.as_ref()?;
     let records = &view.state.plan().records;
     let (baseline, verified) = (view.state.baseline.as_ref()?, view.state.verified.as_ref()?);
-    let mut groups = baseline.iter().zip(verified).enumerate();
-    let is_back = |(index, (wanted, verified)): (usize, (&GroupImage, &GroupImage))| {
+    let mut all_back = true;
+    for (index, (wanted, verified)) in baseline.iter().zip(verified).enumerate() {
         let image = match drifted.get(&index) {
             Some(image) => image.as_ref(),
             None => Some(verified),
         };
-        image.map(GroupImage::pair) == Some(wanted.pair())
-    };
-    if groups.all(is_back) {
+        all_back &= image.map(GroupImage::pair) == Some(wanted.pair());
+    }
+    if all_back {
         return Some(HoldReason::AlreadyAtBaseline {});
     }
-    let name = |index: &usize| records.get(*index).map(|group| group.name.clone());
+    let mut groups = Vec::new();
+    for index in drifted.keys() {
+        groups.extend(records.get(*index).map(|group| group.name.clone()));
+    }
     Some(HoldReason::Drift {
-        groups: drifted.keys().filter_map(name).collect(),
+        groups,
         found: view.state.astray(),
         adoption: adoption(view.state),
     })
@@ -100,7 +120,7 @@ fn drift(view: &View<'_>) -> Option<HoldReason> {
 
 fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
-    // What halted it says already that the gate is red, and that no start is being held.
+    // The halt already says that the gate is red.
     let both_red = matches!(view.state.halt, Some(HaltReason::BothRed { .. }));
     let started = view.state.has_started();
     for (alarm, verdict) in &judgement.gates {
@@ -109,7 +129,7 @@ fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
         match verdict {
             Verdict::Pass => {}
             Verdict::Unknown(Unknown::Denied(_)) => {
-                // What is denied is a reason of its own.
+                // The denied call is a hold of its own.
                 reasons.extend(too_long(view, &alarm, since));
             }
             Verdict::Fail(_) if both_red => {}
@@ -144,7 +164,7 @@ fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
     once(reasons)
 }
 
-/// That a gate has been Unknown for longer than the plan allows, if it has.
+/// Returns a hold if a gate has been Unknown for longer than the plan allows.
 fn too_long(view: &View<'_>, gate: &GateId, since: Option<Timestamp>) -> Option<HoldReason> {
     let since = unknown_too_long(view, since)?;
     Some(HoldReason::UnknownTooLong {
@@ -153,39 +173,44 @@ fn too_long(view: &View<'_>, gate: &GateId, since: Option<Timestamp>) -> Option<
     })
 }
 
-/// That too few came is said once, of the gate that says most of it, and not at all where it is said that they go
-/// elsewhere.
+/// Keeps only the most telling hold about missing requests: the traffic that goes elsewhere, or else too few requests at
+/// one gate.
 fn once(mut reasons: Vec<HoldReason>) -> Vec<HoldReason> {
-    let weight = |reason: &HoldReason| {
-        if let HoldReason::TooFewRequests { gate, .. } = reason {
-            return Some(match gate.gate {
-                GateKind::Traffic => 2,
-                GateKind::Regression => 1,
-                GateKind::Alarm | GateKind::Metric | GateKind::Trend => 0,
-            });
-        }
-        matches!(reason, HoldReason::TrafficElsewhere { .. }).then_some(3)
-    };
-    let most = reasons.iter().filter_map(weight).max();
-    let mut said = false;
+    let most = reasons.iter().filter_map(telling).max();
+    let mut kept = false;
     reasons.retain(|reason| {
-        let Some(mine) = weight(reason) else {
+        let Some(mine) = telling(reason) else {
             return true;
         };
-        let first = Some(mine) == most && !said;
-        said |= first;
+        let first = Some(mine) == most && !kept;
+        kept |= first;
         first
     });
     reasons
 }
 
-/// Since when a gate has been Unknown, if that is longer than the plan allows.
+/// Returns how much a hold about missing requests tells; none for other holds.
+fn telling(reason: &HoldReason) -> Option<u8> {
+    if matches!(reason, HoldReason::TrafficElsewhere { .. }) {
+        return Some(3);
+    }
+    let HoldReason::TooFewRequests { gate, .. } = reason else {
+        return None;
+    };
+    Some(match gate.gate {
+        GateKind::Traffic => 2,
+        GateKind::Regression => 1,
+        GateKind::Alarm | GateKind::Metric | GateKind::Trend => 0,
+    })
+}
+
+/// The time since which a gate has been Unknown, if that is longer than the plan allows.
 fn unknown_too_long(view: &View<'_>, since: Option<Timestamp>) -> Option<Timestamp> {
     let allowed = view.state.plan().gates.unknown_for;
     since.filter(|since| *since < view.now && view.elapsed(*since) >= allowed)
 }
 
-/// The gate that has been Unknown for too long in a plan that says `on_unknown: revert`, and since when.
+/// The gate that has been Unknown for too long in a plan that says `on_unknown: revert`, and the time since which.
 pub(super) fn unknown_reverts(
     view: &View<'_>,
     judgement: &Judgement,
@@ -193,13 +218,16 @@ pub(super) fn unknown_reverts(
     if view.state.plan().gates.on_unknown == HoldOrRevert::Hold || !view.state.has_started() {
         return None;
     }
-    judgement.gates.iter().find_map(|(alarm, verdict)| {
-        let since = view.state.unknown.get(alarm).copied();
-        let blind = matches!(verdict, Verdict::Unknown(_));
-        unknown_too_long(view, since)
-            .filter(|_| blind)
-            .map(|since| (alarm.clone(), since))
-    })
+    for (gate, verdict) in &judgement.gates {
+        if !matches!(verdict, Verdict::Unknown(_)) {
+            continue;
+        }
+        let since = view.state.unknown.get(gate).copied();
+        if let Some(since) = unknown_too_long(view, since) {
+            return Some((gate.clone(), since));
+        }
+    }
+    None
 }
 
 fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
@@ -216,11 +244,11 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
             continue;
         }
         let message = match verdict {
-            // Fallback alarms are alarms, which are never too little to judge.
+            // Fallbacks are alarms, which never have too little to judge.
             Verdict::Pass | Verdict::NotJudged(_) | Verdict::Unknown(Unknown::Denied(_)) => {
                 continue;
             }
-            Verdict::Fail(_) => "it was in ALARM since the last reading".to_owned(),
+            Verdict::Fail(_) => "it was in ALARM between the last two readings".to_owned(),
             Verdict::Unknown(Unknown::Missing) => {
                 reasons.push(HoldReason::AlarmMissing {
                     alarm: gate,
@@ -237,7 +265,7 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
     reasons
 }
 
-/// How far AWS's clock and ours differ, if that is too far to measure a bake with.
+/// The difference between AWS's clock and ours, if it is too large to measure a bake.
 pub(super) fn skew(view: &View<'_>) -> Option<SignedDuration> {
     view.observation
         .clock_skew
@@ -297,38 +325,30 @@ fn plan_file(view: &View<'_>) -> Option<HoldReason> {
 }
 
 fn unreadable(view: &View<'_>) -> Vec<HoldReason> {
-    let reason = |(index, reading): (usize, &GroupReading)| match reading {
-        // What is denied is a reason of its own.
-        GroupReading::Unreadable {
+    let mut reasons = Vec::new();
+    let records = &view.state.plan().records;
+    for (group, reading) in records.iter().zip(&view.observation.groups) {
+        // A denied call is a hold of its own.
+        let GroupReading::Unreadable {
             message,
             permanent,
             denied: None,
             ..
-        } => {
-            let group = view.state.plan().records.get(index)?.name.clone();
-            let refused = *permanent && !view.state.has_started();
-            Some(if refused {
-                HoldReason::Preflight {
-                    group: Some(group),
-                    message: message.clone(),
-                }
-            } else {
-                HoldReason::Route53Unreadable {
-                    group,
-                    message: message.clone(),
-                }
-            })
-        }
-        GroupReading::Unreadable {
-            denied: Some(_), ..
-        }
-        | GroupReading::NotRead
-        | GroupReading::Read { .. } => None,
-    };
-    view.observation
-        .groups
-        .iter()
-        .enumerate()
-        .filter_map(reason)
-        .collect()
+        } = reading
+        else {
+            continue;
+        };
+        reasons.push(if *permanent && !view.state.has_started() {
+            HoldReason::Preflight {
+                group: Some(group.name.clone()),
+                message: message.clone(),
+            }
+        } else {
+            HoldReason::Route53Unreadable {
+                group: group.name.clone(),
+                message: message.clone(),
+            }
+        });
+    }
+    reasons
 }

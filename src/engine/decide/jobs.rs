@@ -1,7 +1,7 @@
-//! Jobs: one switch, old or new, never both. Off → read back → what still runs is waited for → on → read back.
+//! Jobs: one switch, old or new, never both. Off → read back → wait for running jobs to end → on → read back.
 //!
-//! Traffic never waits for it: a revert's weights are written first, and the jobs go back beside them (I4). Between the
-//! halves neither side runs; whoever finds that goes on from there, and it is said loudly where it lasts.
+//! Traffic never waits for it: a revert's weights are written first, and the jobs follow (I4). Between the halves
+//! neither side runs; any controller that finds this goes on from there, and a person is paged if it lasts.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -17,23 +17,23 @@ use crate::engine::state::{Phase, State};
 pub(super) use looks::wants_look;
 use looks::{FRESH, LOOK_MOVING, drift, held_since, looked, still_running, unseen};
 
-/// How long a change of a job, or a look at it, may take: a command of ours is ended then.
+/// The longest time that a change of a job, or a reading of it, may take. Our command is killed then.
 pub const JOB_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 
-/// How much longer than the plan's `wait` both sides may be off before somebody is woken. For so long the way back waits
-/// until nothing is made up for that has run already, and no longer.
+/// The time beyond the plan's `wait` for which both sides may be off before a person is paged. A revert waits no longer
+/// than this for the moment at which the old side would not make up for a firing that has run already.
 const GAP_GRACE: SignedDuration = SignedDuration::from_mins(5);
 
-/// How long the switch is put off at least, where firing times of many jobs leave no gap between them.
+/// The least time for which the switch is put off if the firing times of many jobs leave no gap.
 const FIRING_PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The longest wait between two tries, in seconds.
 const BACKOFF_MAX_SECS: i64 = 60;
 
-/// How many changes in a row must not have come about before somebody is woken.
+/// The number of failed changes in a row after which a person is paged.
 const FAILURES_TOLD: u32 = 3;
 
-/// Whether the plan's moment for the switch has come, gates and windows aside.
+/// Returns true if the plan's moment for the switch has come, gates and windows aside.
 fn is_due(state: &State, now: Timestamp) -> bool {
     let Some(switch) = &state.plan().jobs else {
         return false;
@@ -62,12 +62,12 @@ fn is_due(state: &State, now: Timestamp) -> bool {
     }
 }
 
-/// Whether the cutover must not go on before the jobs have moved.
+/// Returns true if the cutover must not go on before the jobs have moved.
 pub(super) fn pending(view: &View<'_>) -> bool {
     is_due(view.state, view.now) && view.state.jobs.rest_on() != Some(JobSide::New)
 }
 
-/// What keeps steps from being taken: jobs that somebody else switched, or that cannot be seen.
+/// Returns the holds on steps: jobs that somebody else switched, or that cannot be read.
 pub(super) fn blockers(view: &View<'_>) -> Vec<HoldReason> {
     let Some(switch) = &view.state.plan().jobs else {
         return Vec::new();
@@ -80,11 +80,11 @@ pub(super) fn blockers(view: &View<'_>) -> Vec<HoldReason> {
     reasons
 }
 
-/// That the jobs move, and how far they have come.
+/// Returns the hold that the jobs move, and how far they have come.
 fn moving(view: &View<'_>) -> Decision {
     let jobs = &view.state.jobs;
     let to = jobs.goal.unwrap_or(JobSide::New);
-    let off_since = jobs.off_at.filter(|_| !jobs.moved);
+    let off_since = jobs.both_off_since();
     let mut hold = Decision::hold(HoldReason::JobsMoving { to, off_since });
     hold.because.extend(gap(view));
     hold.because.extend(running(view, to.other()));
@@ -92,13 +92,16 @@ fn moving(view: &View<'_>) -> Decision {
     hold
 }
 
-/// That something of the side that is left still runs, as last seen. Where that side never was switched on, nothing can.
+/// Returns a hold if jobs of the side that is left still run, as last read. If that side was never switched on, none can.
 fn running(view: &View<'_>, side: JobSide) -> Option<HoldReason> {
     let (jobs, switch) = (&view.state.jobs, view.state.plan().jobs.as_ref()?);
-    let since = jobs.off_at.filter(|_| !jobs.moved)?;
+    let since = jobs.both_off_since()?;
     let (running, names) = still_running(view, switch, side);
     let ran = side == JobSide::Old || jobs.has_turned(side);
-    (ran && running > 0).then(|| HoldReason::JobsRunning {
+    if !ran || running == 0 {
+        return None;
+    }
+    Some(HoldReason::JobsRunning {
         side,
         running,
         jobs: names,
@@ -107,10 +110,10 @@ fn running(view: &View<'_>, side: JobSide) -> Option<HoldReason> {
     })
 }
 
-/// That both sides are off for longer than the switch takes by itself.
+/// Returns a hold if both sides have been off for longer than the switch itself takes.
 fn gap(view: &View<'_>) -> Option<HoldReason> {
     let (jobs, switch) = (&view.state.jobs, view.state.plan().jobs.as_ref()?);
-    let since = jobs.off_at.filter(|_| !jobs.moved)?;
+    let since = jobs.both_off_since()?;
     let to = jobs.goal?;
     let standing = view.state.phase == Phase::Halted;
     let allowed = if running(view, to.other()).is_some() {
@@ -119,16 +122,20 @@ fn gap(view: &View<'_>) -> Option<HoldReason> {
         switch.wait
     };
     let late = view.now.duration_since(since) >= allowed + GAP_GRACE;
-    (standing || late).then_some(HoldReason::JobsBothOff { to, since })
+    if standing || late {
+        Some(HoldReason::JobsBothOff { to, since })
+    } else {
+        None
+    }
 }
 
-/// Moves the jobs forward when their moment has come; none where nothing is to be said about them.
+/// Moves the jobs forward when their moment has come; none if there is nothing to do about them.
 pub(super) fn forward(view: &View<'_>, blockers: &[HoldReason]) -> Option<Decision> {
     let switch = view.state.plan().jobs.as_ref()?;
     let begun = view.state.jobs.goal == Some(JobSide::New);
     match view.state.phase {
         Phase::Settling | Phase::Baking if pending(view) => {}
-        // What was begun is finished, also where the step that it belongs to was amended.
+        // A switch that was begun is finished, even if the step that it belongs to was amended.
         Phase::Settling | Phase::Baking if begun => {}
         Phase::Halted => return gap(view).map(Decision::hold),
         Phase::Waiting
@@ -149,7 +156,7 @@ pub(super) fn forward(view: &View<'_>, blockers: &[HoldReason]) -> Option<Decisi
     Some(begin(view, switch, blockers))
 }
 
-/// Takes the jobs back, beside a revert; none where they are back, or never moved.
+/// Takes the jobs back during a revert; none if they are back, or never moved.
 pub(super) fn back(view: &View<'_>) -> Option<Decision> {
     let switch = view.state.plan().jobs.as_ref()?;
     if view.state.jobs.are_back() {
@@ -167,8 +174,8 @@ pub(super) fn back(view: &View<'_>) -> Option<Decision> {
     Some(drive(view, switch, JobSide::Old))
 }
 
-/// What keeps a revert from being over although its jobs were taken back: nobody has looked at them lately, or they are
-/// not as we left them. A change of ours that outlived its controller would be seen here.
+/// Returns a hold on the end of a revert whose jobs were taken back: they were not read lately, or are not as we left
+/// them. A change of ours that outlived its controller is seen here.
 pub(super) fn astray(view: &View<'_>) -> Option<Decision> {
     let switch = view.state.plan().jobs.as_ref()?;
     let turned = &view.state.jobs.turned;
@@ -180,24 +187,24 @@ pub(super) fn astray(view: &View<'_>) -> Option<Decision> {
             return Some(*wait);
         }
     }
-    let is_on = |half: &HalfId| looks::seen(view, *half).is_some_and(|look| look.on);
-    let ours = |half: HalfId| {
+    let drifted = drift(view, switch, |half| {
         if turned.contains(&half) {
             half.side == JobSide::Old
         } else {
-            is_on(&half)
+            // A half that we never switched is wanted as it is.
+            looks::seen(view, half).is_some_and(|look| look.on)
         }
-    };
-    drift(view, switch, ours).map(Decision::hold)
+    });
+    drifted.map(Decision::hold)
 }
 
-/// Whether this is the way back of a cutover, so that its jobs go back too.
+/// Returns true if the cutover reverts, so that its jobs go back too; also if drift has halted the revert.
 pub(super) fn goes_back(state: &State) -> bool {
     let halted = matches!(state.halt, Some(HaltReason::Drift { .. })) && state.revert.is_some();
     state.phase == Phase::Reverting || (state.phase == Phase::Halted && halted)
 }
 
-/// A change that is not read back yet: nothing else is begun before.
+/// Resolves the change that is not read back yet. Nothing else is begun before.
 fn unresolved(view: &View<'_>) -> Option<Decision> {
     let turn = view.state.jobs.turn.as_ref()?;
     let switch = view.state.plan().jobs.as_ref()?;
@@ -205,21 +212,30 @@ fn unresolved(view: &View<'_>) -> Option<Decision> {
     let ours = view.observation.beside.under_way.contains(&turn.turn_id);
     if ours || view.now < settled_at || view.observation.beside.hushed {
         let mut hold = moving(view);
-        hold.wake_at = Some(settled_at).filter(|at| !ours && *at > view.now);
+        hold.wake_at = if !ours && settled_at > view.now {
+            Some(settled_at)
+        } else {
+            None
+        };
         return Some(hold);
     }
     let looks = match looked(view, switch, turn.side, settled_at) {
         Ok(looks) => looks,
         Err(hold) => return Some(*hold),
     };
-    let is_on = |job: &usize| looks.get(job).is_some_and(|look| look.on);
+    let mut on = Vec::new();
+    for job in &turn.jobs {
+        if looks.get(job).is_some_and(|look| look.on) {
+            on.push(*job);
+        }
+    }
     Some(Decision::of(Event::JobTurnResolved {
         turn_id: turn.turn_id.clone(),
-        on: turn.jobs.iter().copied().filter(is_on).collect(),
+        on,
     }))
 }
 
-/// Begins the way forward: nothing holds, everything is where it belongs, and nothing fires about now.
+/// Begins the switch forward if nothing holds, every job is on its old side, and none fires about now.
 fn begin(view: &View<'_>, switch: &JobSwitch, blockers: &[HoldReason]) -> Decision {
     let mut hold = Decision {
         wake_at: Some(view.now + LOOK_MOVING),
@@ -250,11 +266,14 @@ fn begin(view: &View<'_>, switch: &JobSwitch, blockers: &[HoldReason]) -> Decisi
     hold
 }
 
-/// A switch of its own asks the plan's window; one that belongs to a step was let in with it.
+/// Returns a hold if the plan's window is shut. Asked only for a switch of its own; a step was already let in by its window.
 fn window_shut(view: &View<'_>) -> Option<HoldReason> {
     let windows = view.state.plan().windows.as_ref()?;
     let opens_at = windows.next(view.now, SignedDuration::ZERO);
-    (opens_at != Some(view.now)).then(|| HoldReason::WindowShut {
+    if opens_at == Some(view.now) {
+        return None;
+    }
+    Some(HoldReason::WindowShut {
         step: view.state.verified_step,
         opens_at,
         time_zone: windows.time_zone.clone(),
@@ -262,14 +281,18 @@ fn window_shut(view: &View<'_>) -> Option<HoldReason> {
     })
 }
 
-/// That a firing is too near, on either side: what fires between the halves fires nowhere. Where the firing times of many
-/// jobs leave no gap, the switch is put off for twice as long as any of them alone could, and then begun.
+/// Returns a hold if a firing is too near on either side: a job that fires between the halves runs nowhere. If the firing
+/// times of many jobs leave no gap, the switch is put off for twice as long as any one of them could, and then begun.
 fn fires_now(view: &View<'_>, switch: &JobSwitch) -> Option<HoldReason> {
     let away = switch.away.max(switch.wait);
-    let halves = view.observation.beside.jobs.values();
-    let looks = halves.filter_map(|reading| reading.look.as_ref().ok());
-    let busy = looks.filter_map(|look| look.firing.as_ref()?.busy(view.now, away));
-    let busy: Vec<Busy> = busy.collect();
+    let mut busy: Vec<Busy> = Vec::new();
+    for reading in view.observation.beside.jobs.values() {
+        if let Ok(look) = &reading.look
+            && let Some(firing) = &look.firing
+        {
+            busy.extend(firing.busy(view.now, away));
+        }
+    }
     let until = busy.iter().map(|busy| busy.until).max()?;
     let longest = busy.iter().map(|busy| busy.lasts).max()?;
     let patience = FIRING_PATIENCE.max(longest.saturating_add(longest));
@@ -279,12 +302,14 @@ fn fires_now(view: &View<'_>, switch: &JobSwitch) -> Option<HoldReason> {
         };
         *since
     });
-    let waits = view.now.duration_since(since) < patience;
+    if view.now.duration_since(since) >= patience {
+        return None;
+    }
     let since = Some(since);
-    waits.then_some(HoldReason::JobsFiring { until, since })
+    Some(HoldReason::JobsFiring { until, since })
 }
 
-/// Goes on with what was begun.
+/// Goes on with the switch that was begun.
 fn drive(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
     let jobs = &view.state.jobs;
     if jobs.moved {
@@ -299,7 +324,7 @@ fn drive(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
     }
 }
 
-/// After a change that did not come about: 1, 2, 4 … seconds, and somebody is woken at last.
+/// Waits after a failed change: 1, 2, 4 … seconds. After [`FAILURES_TOLD`] failures a person is paged.
 fn backs_off(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Option<Decision> {
     let jobs = &view.state.jobs;
     let doublings = jobs.failures.saturating_sub(1).min(6);
@@ -316,9 +341,10 @@ fn backs_off(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Option<Decisio
         } else {
             to.other()
         };
-        let stuck = |half: &&HalfId| half.side == side;
-        let off_target = |half: &&HalfId| jobs.known.get(half) != Some(&(side == to));
-        let half = jobs.turned.iter().filter(stuck).find(off_target);
+        let half = jobs
+            .turned
+            .iter()
+            .find(|half| half.side == side && jobs.known.get(half) != Some(&(side == to)));
         let job = half.and_then(|half| switch.jobs.get(half.job));
         hold.because.push(HoldReason::JobsStuck {
             job: job.map_or_else(String::new, |job| job.name.clone()),
@@ -326,13 +352,13 @@ fn backs_off(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Option<Decisio
             message: jobs
                 .trouble
                 .clone()
-                .unwrap_or_else(|| "it does not do what it is told".to_owned()),
+                .unwrap_or_else(|| "the job did not change state after it was switched".to_owned()),
         });
     }
     Some(hold)
 }
 
-/// The side that is left: each of its jobs is switched off and read off.
+/// Switches off each job of the side that is left, until all are read off.
 fn leave(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
     let (jobs, side) = (&view.state.jobs, to.other());
     let none_turned = to == JobSide::Old && jobs.turned.is_empty();
@@ -369,16 +395,17 @@ fn leave(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
     order(view, switch, side, false, turn)
 }
 
-/// The side that is left has been off for `wait`, and nothing of it runs any more; then the side that is to be on is
-/// switched on and read on.
+/// Waits until the side that is left has been off for `wait` and none of its jobs still runs; then the other side is
+/// switched on and read back.
 fn arrive(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp) -> Decision {
     let (jobs, left) = (&view.state.jobs, to.other());
-    // Where that side never was switched on, nothing of it can run.
+    // If that side was never switched on, nothing of it can run.
     let ran = to == JobSide::New || jobs.has_turned(left);
     let waited_at = if ran { off_at + switch.wait } else { off_at };
-    // What was switched off may still have started something meanwhile: only a look after that tells.
-    let since = Some(waited_at).filter(|at| *at <= view.now);
-    let looks = match looked(view, switch, left, since.unwrap_or(off_at)) {
+    let waited = waited_at <= view.now;
+    // A job may have started just before it was switched off: only a reading after the wait tells.
+    let since = if waited { waited_at } else { off_at };
+    let looks = match looked(view, switch, left, since) {
         Ok(looks) => looks,
         Err(hold) => return *hold,
     };
@@ -389,7 +416,7 @@ fn arrive(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp) -
         }
     }
     if !on.is_empty() {
-        // Never both: what came on again is somebody else's doing.
+        // Never both: somebody else switched these on again.
         if is_forced(view) {
             return order(view, switch, left, false, on);
         }
@@ -398,7 +425,7 @@ fn arrive(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp) -
     if running(view, left).is_some() {
         return moving(view);
     }
-    if since.is_none() {
+    if !waited {
         let mut hold = moving(view);
         hold.wake_at = Some(waited_at);
         return hold;
@@ -409,7 +436,7 @@ fn arrive(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp) -
     switch_on(view, switch, to, off_at)
 }
 
-/// The last part: the other side was off for long enough, and is drained.
+/// Switches on the side `to`, once the other side was off for long enough and is drained.
 fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp) -> Decision {
     let jobs = &view.state.jobs;
     let since = jobs.failed_at.max(Some(off_at)).unwrap_or(off_at);
@@ -420,21 +447,19 @@ fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp
     let (mut turn, mut foreign, mut makes_up_until) = (Vec::new(), false, None);
     for (index, look) in &looks {
         let half = HalfId::new(*index, to);
-        // On the way back only what we switched off is switched on again.
-        let ours = to == JobSide::New || jobs.turned.contains(&half);
-        let known = jobs
-            .known
-            .get(&half)
-            .filter(|_| jobs.turned.contains(&half));
+        let turned = jobs.turned.contains(&half);
+        // On the way back only jobs that we switched off are switched on again.
+        let ours = to == JobSide::New || turned;
+        let known = if turned { jobs.known.get(&half) } else { None };
         match (look.on, known) {
-            // What was not on when it was last read may be on now: what we sent may have landed late.
+            // A half that was last read off may be on now: our change may have landed late.
             (true, known) => foreign |= known.is_none() && to == JobSide::New,
             (false, Some(true)) => foreign = true,
             (false, _) if ours => {
                 turn.push(*index);
-                let firing = look.firing.as_ref();
-                let until = firing.and_then(|firing| firing.makes_up_until(view.now, off_at));
-                makes_up_until = makes_up_until.max(until);
+                if let Some(firing) = &look.firing {
+                    makes_up_until = makes_up_until.max(firing.makes_up_until(view.now, off_at));
+                }
             }
             (false, _) => {}
         }
@@ -446,26 +471,29 @@ fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp
         return Decision::of(Event::JobsMoved { to });
     }
     let ran = to == JobSide::New || jobs.has_turned(to.other());
-    let patient_until = (to == JobSide::Old).then_some(off_at + GAP_GRACE);
-    let until = makes_up_until.map(|until| patient_until.map_or(until, |most| until.min(most)));
-    if let Some(until) = until.filter(|until| ran && view.now < *until) {
-        let mut hold = moving(view);
-        hold.because
-            .push(HoldReason::JobsFiring { until, since: None });
-        hold.wake_at = Some(until);
-        return hold;
+    if ran && let Some(mut until) = makes_up_until {
+        if to == JobSide::Old {
+            until = until.min(off_at + GAP_GRACE);
+        }
+        if view.now < until {
+            let mut hold = moving(view);
+            hold.because
+                .push(HoldReason::JobsFiring { until, since: None });
+            hold.wake_at = Some(until);
+            return hold;
+        }
     }
     order(view, switch, to, true, turn)
 }
 
-/// Somebody else switched jobs of this side: nothing is written over it, and a person is woken.
+/// Holds because somebody else switched jobs of this side: they are not switched over that change, and a person is paged.
 fn foreign_hold(view: &View<'_>, switch: &JobSwitch, side: JobSide) -> Decision {
     let jobs = &view.state.jobs;
     let mut hold = moving(view);
-    let on_before = |half: HalfId| side == JobSide::Old && half.side == JobSide::Old;
-    let known = |half: HalfId| jobs.known.get(&half).copied();
-    let wanted = |half: HalfId| known(half).unwrap_or_else(|| on_before(half));
-    let drifted = drift(view, switch, wanted);
+    let drifted = drift(view, switch, |half| match jobs.known.get(&half) {
+        Some(on) => *on,
+        None => side == JobSide::Old && half.side == JobSide::Old,
+    });
     hold.because.push(drifted.unwrap_or(HoldReason::JobsDrift {
         jobs: Vec::new(),
         both_on: Vec::new(),
@@ -473,7 +501,7 @@ fn foreign_hold(view: &View<'_>, switch: &JobSwitch, side: JobSide) -> Decision 
     hold
 }
 
-/// Only a person's force writes over somebody else's change (I8); never so that both are on.
+/// Returns true if a person asked for force: only that overrides somebody else's change (I8), and never so that both are on.
 fn is_forced(view: &View<'_>) -> bool {
     let revert = view.state.revert.as_ref();
     let forced = revert.is_some_and(|revert| revert.mode == RevertMode::Force);
@@ -492,16 +520,20 @@ fn order(
     }
     let turn_id = view.next_write_id();
     let perform_by = view.now + PERFORM_WITHIN;
-    let named = jobs.iter().filter_map(|index| switch.jobs.get(*index));
-    let names: Vec<String> = named.map(|job| job.name.clone()).collect();
-    let half = |index: &usize| {
-        let job = switch.jobs.get(*index)?;
-        Some((*index, job.half(side)?.clone()))
-    };
+    let (mut names, mut halves) = (Vec::new(), Vec::new());
+    for index in &jobs {
+        let Some(job) = switch.jobs.get(*index) else {
+            continue;
+        };
+        names.push(job.name.clone());
+        if let Some(half) = job.half(side) {
+            halves.push((*index, half.clone()));
+        }
+    }
     let turn = TurnOrder {
         turn_id: turn_id.clone(),
         on,
-        halves: jobs.iter().filter_map(half).collect(),
+        halves,
         side,
         send_by: perform_by,
     };

@@ -1,6 +1,6 @@
 //! The decision: a pure function of the state (which carries the plan), what was seen, and the time.
 //!
-//! One call decides one thing. The round appends its events, folds them, and asks again until there are none; so a
+//! One call decides one thing. The round appends its events, folds them, and decides again until there are none. So a
 //! cleared drift and the step that it held back happen in the same round.
 
 mod active;
@@ -35,38 +35,40 @@ use super::record::{GroupImage, RecordSet};
 use super::state::{Phase, State};
 use super::units::{WeightPair, WriteId};
 
-/// What is to be journaled, and then done.
+/// Entries to journal, and effects to perform once they are journaled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decision {
     /// Facts to append, conditional on the state's `seq`.
     pub events: Vec<Event>,
     /// Facts for `@fleet`, in the same append.
     pub fleet: Vec<Event>,
-    /// What to write once they are appended; at most one order.
+    /// The write to send once they are appended.
     pub order: Option<Order>,
-    /// What else to do once they are appended: changes of jobs, calls of hooks.
+    /// Other effects once they are appended: changes of jobs, calls of hooks.
     pub errands: Vec<Errand>,
-    /// Why nothing moves; most urgent first.
+    /// The reasons why nothing moves; most urgent first.
     pub because: Vec<HoldReason>,
-    /// When to decide again if nothing happens before.
+    /// The time at which to decide again if nothing happens before.
     pub wake_at: Option<Timestamp>,
-    /// Whether this was a reading at which every gate passed.
+    /// True if every gate passed at this reading.
     pub gates_pass: bool,
-    /// The new side's share of the requests, in percent, where they are counted.
+    /// The new side's share of the requests, in percent, if they are counted.
     pub observed_share: Option<Number>,
 }
 
 impl Decision {
-    /// Whether the new side's share would rise: what the fleet has a say in.
+    /// Returns true if the new side's share would rise. Only such a decision can be held by the fleet.
     pub fn takes_a_step(&self) -> bool {
-        let intends = |event: &Event| matches!(event, Event::WeightChangeIntended { .. });
-        self.events.iter().any(intends)
+        self.events
+            .iter()
+            .any(|event| matches!(event, Event::WeightChangeIntended { .. }))
     }
 
-    /// Whether traffic would go back, which nothing about the fleet ever delays.
+    /// Returns true if traffic would go back. The fleet never delays that.
     pub fn goes_back(&self) -> bool {
-        let reverts = |event: &Event| matches!(event, Event::RevertIntended { .. });
-        self.events.iter().any(reverts)
+        self.events
+            .iter()
+            .any(|event| matches!(event, Event::RevertIntended { .. }))
     }
 }
 
@@ -75,7 +77,7 @@ impl Decision {
 pub struct Order {
     /// Identifies it in replies.
     pub write_id: WriteId,
-    /// What it is for.
+    /// The purpose.
     pub purpose: Purpose,
     /// Each group's part; those of one zone go in one atomic batch.
     pub parts: Vec<Part>,
@@ -83,14 +85,14 @@ pub struct Order {
     pub send_by: Option<Timestamp>,
 }
 
-/// What a write is for.
+/// The purpose of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
-    /// The way back; goes before everything else.
+    /// A revert; sent before all other writes.
     Revert,
     /// A step forward.
     Step,
-    /// The same images once more, for a change id that was lost.
+    /// The unchanged images again, because the change id was lost.
     Resubmit,
 }
 
@@ -99,15 +101,15 @@ pub enum Purpose {
 pub struct Part {
     /// The group's index in the plan.
     pub group: usize,
-    /// The images that are there (for a swap) or that are written (for an upsert).
+    /// The images that were read (for a swap) or that are written (for an upsert).
     pub image: GroupImage,
     /// The weights that are written.
     pub to: WeightPair,
-    /// How.
+    /// The kind of write.
     pub how: How,
 }
 
-/// How a part is written.
+/// The kind of write of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// DELETE of the exact image and CREATE of the same with the new weight.
@@ -116,7 +118,7 @@ pub enum How {
     Upsert,
 }
 
-/// Something to carry out beside the weights.
+/// An effect other than a write of weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Errand {
     /// Switches jobs of one side.
@@ -132,7 +134,7 @@ pub struct TurnOrder {
     pub turn_id: WriteId,
     /// The side.
     pub side: JobSide,
-    /// On, or off.
+    /// True to switch them on, false to switch them off.
     pub on: bool,
     /// The jobs, by index, and how each is switched.
     pub halves: Vec<(usize, JobHalf)>,
@@ -143,52 +145,52 @@ pub struct TurnOrder {
 /// A call of a hook to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookCall {
-    /// Which.
+    /// Identifies the hook.
     pub id: HookId,
     /// Identifies this try in answers.
     pub call_id: WriteId,
     /// The idempotency key: the same for every try.
     pub key: String,
-    /// The try, from 1.
+    /// The number of the try, from 1.
     pub number: u32,
-    /// Whether things go on without it if this try fails.
+    /// True if the cutover goes on without the hook if this try fails.
     pub gives_up: bool,
-    /// What is called.
+    /// The hook as the plan has it.
     pub hook: Hook,
-    /// Why everything is taken back, where it is.
+    /// The cause of the revert, if the hook is called at one.
     pub cause: Option<RevertCause>,
-    /// When it was decided.
+    /// The time of the decision.
     pub at: Timestamp,
 }
 
-/// How long an intended write may be sent (semantics A1).
+/// The time for which an intended write may be sent (semantics A1).
 pub const PERFORM_WITHIN: SignedDuration = SignedDuration::from_secs(15);
 
-/// How far apart the two confirming reads of a revert are, at least (semantics A3).
+/// The least time between the two confirming reads of a revert (semantics A3).
 pub const FENCE: SignedDuration = SignedDuration::from_secs(5);
 
-/// How long after its deadline a lost write may still land (semantics A3).
+/// The time after its deadline within which a lost write may still land (semantics A3).
 pub const LATE: SignedDuration = SignedDuration::from_secs(15);
 
-/// How long after the end of a revert a late write of ours is looked for (semantics A4).
+/// The time after the end of a revert for which the controller looks for a late write of its own (semantics A4).
 pub const RESIDUE: SignedDuration = SignedDuration::from_secs(15 * 60);
 
-/// How long a step may take to be verified in all zones (semantics A7), and a change to be INSYNC (semantics A6).
+/// The time within which a step must be verified in all zones (semantics A7), and a change be in sync (semantics A6).
 pub const STEP_WITHIN: SignedDuration = SignedDuration::from_secs(10 * 60);
 
-/// How often groups are compared with what was last verified while nothing else needs them.
+/// The interval at which groups are compared with the last verified images if nothing else needs them.
 pub const DRIFT_CHECK_EVERY: SignedDuration = SignedDuration::from_secs(60);
 
-/// How long reads must have failed before a revert is written without them (semantics A5).
+/// The time for which reads must have failed before a revert is written without them (semantics A5).
 pub const BLIND_REVERT_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
-/// Decides.
+/// Decides one thing.
 ///
-/// A decision for which [`Decision::takes_a_step`] holds is appended conditional on `@fleet` standing at `fleet.seq`, and a
-/// start also on the streams that it waits for. No other decision asks for either.
+/// If [`Decision::takes_a_step`] is true, the caller appends the decision conditional on `@fleet` being at `fleet.seq`, and
+/// a start also conditional on the streams that it waits for. No other decision has these conditions.
 pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Timestamp) -> Decision {
     if let Some(damage) = fleet.damage(&state.name) {
-        // This is only where it was last known to stand: a newer version's controller may be at work (I15).
+        // The state is only the last known one: a newer version's controller may be at work (I15).
         return Decision {
             because: vec![damage.hold()],
             ..Decision::default()
@@ -207,13 +209,13 @@ pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Time
             reverting::asked_again(&view).unwrap_or_else(|| reverting::late_write(&view))
         }
         Phase::Reverting => reverting::decide(&view),
-        // Nothing more is written, whatever is there.
+        // Nothing more is ever written.
         Phase::Abandoned => Decision::default(),
         Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => {
             active::decide(&view)
         }
     };
-    // Weights first: what goes back beside them is asked for only when nothing is to be said about them.
+    // Weights first: jobs and hooks follow only if there is nothing to decide about the weights.
     if jobs::goes_back(state) && decision.events.is_empty() && decision.order.is_none() {
         beside_a_revert(&view, &mut decision);
     }
@@ -238,7 +240,7 @@ pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Time
     decision
 }
 
-/// A plan file that has the name of this cutover, which is over, and is another plan (semantics L9).
+/// Returns a hold if the plan file has the name of this finished cutover but is another plan (semantics L9).
 pub fn name_used(state: &State, file: &FileReading) -> Option<HoldReason> {
     let FileReading::Plan(source) = file else {
         return None;
@@ -256,7 +258,7 @@ pub fn name_used(state: &State, file: &FileReading) -> Option<HoldReason> {
     })
 }
 
-/// Takes the jobs back and calls hooks, beside a revert.
+/// Takes the jobs back and calls hooks during a revert.
 fn beside_a_revert(view: &View<'_>, decision: &mut Decision) {
     for more in [hooks::before_revert(view), jobs::back(view)] {
         if let Some(more) = more {
@@ -268,12 +270,12 @@ fn beside_a_revert(view: &View<'_>, decision: &mut Decision) {
     }
 }
 
-/// Whether the plan's jobs are to be looked at now, by a process that last began to at `looked_at`.
+/// Returns true if the plan's jobs must be read now by a process that last began to read them at `looked_at`.
 pub fn wants_jobs(state: &State, looked_at: Option<Timestamp>, now: Timestamp) -> bool {
     jobs::wants_look(state, looked_at, now.max(state.last_at))
 }
 
-/// Whether the groups must be read before this cutover can be decided. `observation` need not hold groups yet.
+/// Returns true if the groups must be read before this cutover can be decided. `observation` need not hold groups yet.
 pub fn wants_groups(
     state: &State,
     fleet: &Fleet,
@@ -287,8 +289,7 @@ pub fn wants_groups(
     wants_groups_if(due, state, fleet, observation, now)
 }
 
-/// Whether the groups must be read before this cutover can be decided, however lately they were read for nothing but
-/// drift.
+/// Returns true if the groups must be read before this cutover can be decided, leaving aside the regular drift check.
 pub fn wants_groups_at_once(
     state: &State,
     fleet: &Fleet,
@@ -298,7 +299,7 @@ pub fn wants_groups_at_once(
     wants_groups_if(false, state, fleet, observation, now)
 }
 
-/// `due`: whether it is time to look for drift.
+/// Returns true if the groups must be read. `due` is true if it is time for the regular drift check.
 fn wants_groups_if(
     due: bool,
     state: &State,
@@ -316,7 +317,7 @@ fn wants_groups_if(
             state.write.is_some() && now.duration_since(state.phase_since) <= RESIDUE
         }
         Phase::Reverting | Phase::Shifting => !observation.in_flight,
-        // What was once sent may be there after all (I14).
+        // If a write was once intended, it may have landed after all (I14).
         Phase::Waiting if state.intended.is_empty() && !fleet.holds(state, now).is_empty() => false,
         Phase::Waiting | Phase::Settling | Phase::Baking | Phase::Halted => {
             let view = View {
@@ -331,30 +332,30 @@ fn wants_groups_if(
     }
 }
 
-/// How far AWS's clock and ours may differ (semantics D3).
+/// The largest accepted difference between AWS's clock and this machine's (semantics D3).
 const SKEW_MAX: SignedDuration = SignedDuration::from_secs(60);
 
-/// A controller's clock may be a little behind the one that wrote the last entry; more than this holds (semantics D3).
+/// The largest accepted lag of a controller's clock behind the one that wrote the last entry (semantics D3).
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(1);
 
-/// Everything that a decision looks at.
+/// The input of a decision.
 struct View<'a> {
     state: &'a State,
     fleet: &'a Fleet,
     observation: &'a Observation,
     now: Timestamp,
-    /// What this machine's clock says; `now` is never before the last entry.
+    /// The time by this machine's clock; `now` is never before the last entry.
     clock: Timestamp,
 }
 
 impl View<'_> {
-    /// Whether this machine's clock is behind the one that wrote the last entry.
+    /// Returns true if this machine's clock is behind the one that wrote the last entry.
     fn clock_went_back(&self) -> bool {
         self.state.last_at.duration_since(self.clock) > CLOCK_TOLERANCE
     }
 
-    /// Returns true if this machine's wall clock was set since the last reading at which all gates passed: it has moved on
-    /// by another time than really passed. What it says then measures no bake, whether AWS contradicts it or not.
+    /// Returns true if this machine's wall clock was set since the last reading at which all gates passed: it moved on by
+    /// another time than really passed. No bake is measured with it then, even if AWS's clock agrees with it.
     fn clock_was_set(&self) -> bool {
         let (Some(at), Some(really)) = (self.observation.passed_at, self.observation.passed_for)
         else {
@@ -364,11 +365,12 @@ impl View<'_> {
         (by_wall - really).abs() > CLOCK_TOLERANCE
     }
 
-    /// What AWS's clock says, as far as it is known.
+    /// The time by AWS's clock, or `now` if its skew is not known.
     fn aws_now(&self) -> Timestamp {
-        let skew = self.observation.clock_skew;
-        skew.and_then(|skew| self.clock.checked_add(skew).ok())
-            .unwrap_or(self.now)
+        match self.observation.clock_skew {
+            Some(skew) => self.clock.checked_add(skew).unwrap_or(self.now),
+            None => self.now,
+        }
     }
 
     /// An identifier for the write that the next entry intends: unique, because the append is conditional on `seq`.
@@ -377,15 +379,15 @@ impl View<'_> {
         WriteId::from(format!("{attempt}-{}-{}", seq + 1, self.observation.me))
     }
 
-    /// How long ago something was, for what is given up or taken back when it takes too long: by this machine's clock, and
-    /// where AWS or the journal contradicts that one, no longer than by AWS's. A jump is no time that has passed.
+    /// The time since `since`, for what is given up or reverted when it takes too long. It is measured by this machine's
+    /// clock; if AWS or the journal contradicts that clock, it is no longer than by AWS's. A jump of the clock does not count.
     fn elapsed(&self, since: Timestamp) -> SignedDuration {
         let by_ours = self.now.duration_since(since);
         if !self.clock_went_back() && holds::skew(self).is_none() {
             return by_ours;
         }
         let by_aws = self.aws_now().duration_since(since);
-        // Nobody whose clock is right wrote what is so far ahead of AWS: only a wrong clock can tell how long ago it was.
+        // A `since` so far ahead of AWS was written by a wrong clock, so only a wrong clock can measure from it.
         if by_aws < -SKEW_MAX * 2 {
             by_ours
         } else {
@@ -393,13 +395,13 @@ impl View<'_> {
         }
     }
 
-    /// The image of a group as read in this round, or none.
+    /// The image of a group as read in this round; none if it was not read or is not complete.
     fn image(&self, index: usize) -> Option<GroupImage> {
         let group = self.state.plan().records.get(index)?;
         preflight::read_image(group, self.observation.groups.get(index)?).ok()
     }
 
-    /// Whether a group was read in this round, whatever was there.
+    /// Returns true if a group was read in this round, whatever was found.
     fn was_read(&self, index: usize) -> bool {
         matches!(
             self.observation.groups.get(index),
@@ -407,7 +409,7 @@ impl View<'_> {
         )
     }
 
-    /// Whether all groups were read in this round and are as last verified.
+    /// Returns true if all groups were read in this round and are as last verified.
     fn all_as_verified(&self) -> bool {
         let Some(verified) = &self.state.verified else {
             return false;

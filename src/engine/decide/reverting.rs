@@ -1,4 +1,4 @@
-//! The way back: until Route 53 is read at the baseline, twice, a fence apart (semantics A3, A5, E3).
+//! The revert: it goes on until Route 53 is read at the baseline, twice, a fence apart (semantics A3, A5, E3).
 
 use std::collections::BTreeMap;
 
@@ -12,46 +12,46 @@ use crate::engine::event::{Event, FailureClass, RevertMode};
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::observation::GroupReading;
 use crate::engine::record::GroupImage;
-use crate::engine::state::{Phase, Revert};
+use crate::engine::state::{Phase, Revert, Write};
 use crate::engine::strays::strays;
 use crate::engine::units::WeightPair;
 
 /// The longest wait between two tries, in seconds (semantics E3).
 const BACKOFF_MAX_SECS: i64 = 60;
 
-/// For how long after it was decided a revert that fails in transport is tried often, and the longest wait between two such
-/// tries, in seconds: with the time that a round takes they are at most five seconds apart (semantics L3).
+/// The time after its decision for which a revert that fails in transport is tried often, and the longest wait between two
+/// such tries, in seconds. With the time that a round takes, they are at most five seconds apart (semantics L3).
 const EAGER_FOR: SignedDuration = SignedDuration::from_mins(10);
 const EAGER_BACKOFF_MAX_SECS: i64 = 4;
 
-/// How soon a revert that is not at its end looks again.
+/// The pause before an unfinished revert reads the groups again.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 
-/// How soon it looks when this round had no reason to read groups before it decided to revert: the way back begins
+/// The pause before it reads them if they were not read in the round that decided the revert: the first write goes out
 /// within a second (DESIGN section 11).
 const LOOK_AT_ONCE: SignedDuration = SignedDuration::from_millis(200);
 
-/// How far apart two readings are that must agree before somebody else's weights halt a revert (semantics M5).
+/// The least time between the two readings that must agree before somebody else's weights halt a revert (semantics M5).
 const READINGS_APART: SignedDuration = SignedDuration::from_secs(2);
 
-/// What force has overwritten for so long, and is read otherwise all the same, is told.
+/// The time for which force has overwritten a group in vain before people are told.
 const STUBBORN_AFTER: SignedDuration = SignedDuration::from_secs(5);
 
-/// Where a group stands on the way back.
+/// The place of a group in a revert.
 enum Place {
     /// At the baseline's weights.
     Back,
     /// At weights that this attempt intended.
     Ours(Box<GroupImage>),
-    /// At somebody else's, or a member is gone, by two readings or where force overwrites it.
+    /// At somebody else's, or a member is gone, by two readings or because force overwrites it.
     Foreign,
     /// At somebody else's by one reading: one answer may be odd.
     Doubtful,
-    /// Not read; since when reading fails, if it does.
+    /// Not read; the time since which reading fails, if it does.
     Unseen(Option<Timestamp>),
 }
 
-/// A person may take back what was completed, and once more what went back before (semantics L6).
+/// Reverts a completed cutover, or a reverted one once more, because a person asked for it (semantics L6).
 pub(super) fn asked_again(view: &View<'_>) -> Option<Decision> {
     let rollback = view.state.rollback.as_ref()?;
     view.state.baseline.as_ref()?;
@@ -67,7 +67,7 @@ pub(super) fn asked_again(view: &View<'_>) -> Option<Decision> {
     }))
 }
 
-/// A process that was frozen before it sent may still send: for a while after a revert exactly that write is looked for
+/// Looks for the unresolved write for a while after a revert: a process that was frozen before it sent may still send it
 /// (semantics A4).
 pub(super) fn late_write(view: &View<'_>) -> Decision {
     let (Some(write), Phase::Reverted) = (&view.state.write, view.state.phase) else {
@@ -82,15 +82,13 @@ pub(super) fn late_write(view: &View<'_>) -> Decision {
             reason: "it did not land within 15 minutes after the revert".to_owned(),
         });
     }
-    let landed = write.targets.iter().any(|target| {
-        view.image(target.group).is_some_and(|image| {
-            image == target.from.with_pair(target.to)
-                && Some(image.pair()) != baseline(view, target.group)
-        })
-    });
-    if !landed {
+    if !has_landed(view, write) {
         return Decision {
-            wake_at: Some(ends_at).filter(|at| *at > view.now),
+            wake_at: if ends_at > view.now {
+                Some(ends_at)
+            } else {
+                None
+            },
             ..Decision::default()
         };
     }
@@ -103,6 +101,19 @@ pub(super) fn late_write(view: &View<'_>) -> Decision {
         shared: None,
         seen: None,
     })
+}
+
+/// Returns true if a group is read at exactly the weights of this write, and they are not the baseline's.
+fn has_landed(view: &View<'_>, write: &Write) -> bool {
+    for target in &write.targets {
+        if let Some(image) = view.image(target.group)
+            && image == target.from.with_pair(target.to)
+            && Some(image.pair()) != baseline(view, target.group)
+        {
+            return true;
+        }
+    }
+    false
 }
 
 pub(super) fn decide(view: &View<'_>) -> Decision {
@@ -160,12 +171,14 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
     decision
 }
 
-/// A person asked for force while a gentle revert was under way.
+/// Begins the revert anew with force, if a person asked for it while a gentle revert is under way.
 fn forced(view: &View<'_>, revert: &Revert) -> Option<Event> {
     let rollback = view.state.rollback.as_ref()?;
-    let stronger = rollback.mode == RevertMode::Force && revert.mode == RevertMode::Swap;
+    if rollback.mode != RevertMode::Force || revert.mode != RevertMode::Swap {
+        return None;
+    }
     let (actor, reason) = (rollback.actor.clone(), rollback.reason.clone());
-    stronger.then(|| Event::RevertIntended {
+    Some(Event::RevertIntended {
         write_id: view.next_write_id(),
         cause: RevertCause::Operator { actor, reason },
         mode: RevertMode::Force,
@@ -195,20 +208,20 @@ fn place(view: &View<'_>, revert: &Revert, index: usize) -> Place {
         _ if defies_force(view, index) => Place::Doubtful,
         _ if revert.mode == RevertMode::Force => Place::Foreign,
         Some(_) => Place::Doubtful,
-        // A member that one answer leaves out may be there all the same.
+        // A member that one answer leaves out may still be there.
         None => Place::Unseen(None),
     }
 }
 
-/// Whether an earlier reading found the same in this group. What is read now is what was noted last.
+/// Returns true if an earlier reading found the same in this group. [`foreign_seen`] has noted the present reading before.
 fn agrees(revert: &Revert, index: usize, read_at: Timestamp) -> bool {
     revert.foreign.as_ref().is_some_and(|seen| {
         seen.groups.contains_key(&index) && read_at.duration_since(seen.read_at) >= READINGS_APART
     })
 }
 
-/// Notes what somebody else has in the groups, for the next reading to agree with or not; nothing if that is noted. Force
-/// asks nobody, unless no weighted record can be written over what is there.
+/// Notes somebody else's weights in the groups, so that the next reading can confirm them; none if they are noted. Force
+/// overwrites them without that, unless no weighted record can be written over what was found.
 fn foreign_seen(view: &View<'_>, revert: &Revert) -> Option<Event> {
     let forces = revert.mode == RevertMode::Force;
     let noted = revert.foreign.as_ref();
@@ -223,9 +236,10 @@ fn foreign_seen(view: &View<'_>, revert: &Revert) -> Option<Event> {
         };
         read_at = read_at.max(Some(*at));
         let image = view.image(index);
-        let pair = image.as_ref().map(GroupImage::pair);
-        let known = pair
-            .is_some_and(|pair| Some(pair) == baseline(view, index) || is_ours(view, index, pair));
+        let known = match image.as_ref().map(GroupImage::pair) {
+            Some(pair) => Some(pair) == baseline(view, index) || is_ours(view, index, pair),
+            None => false,
+        };
         let yields = forces && !defies_force(view, index);
         if !known && !yields {
             groups.insert(index, image);
@@ -233,14 +247,18 @@ fn foreign_seen(view: &View<'_>, revert: &Revert) -> Option<Event> {
     }
     let read_at = read_at?;
     let same = match noted {
-        // A clock that went back makes a new first reading of it.
+        // If the clock went back, this counts as a first reading again.
         Some(noted) => noted.groups == groups && read_at >= noted.read_at,
         None => groups.is_empty(),
     };
-    (!same).then_some(Event::ForeignWeightsSeen { groups, read_at })
+    if same {
+        None
+    } else {
+        Some(Event::ForeignWeightsSeen { groups, read_at })
+    }
 }
 
-/// Whether this attempt intended these weights for that group, or a person adopted them (semantics B3).
+/// Returns true if this attempt intended these weights for that group, or a person adopted them (semantics B3).
 fn is_ours(view: &View<'_>, index: usize, pair: WeightPair) -> bool {
     let intended = view
         .state
@@ -255,7 +273,7 @@ fn is_ours(view: &View<'_>, index: usize, pair: WeightPair) -> bool {
     intended || verified.is_some_and(|image| image.pair() == pair)
 }
 
-/// Everything was read at the baseline: a first time, or again after the fence.
+/// Confirms the baseline, at which all groups were read: a first time, or again after the fence.
 fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
     let groups = view.groups();
     let hold = Decision::hold(HoldReason::Reverting {
@@ -269,26 +287,27 @@ fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
         return Decision::of(Event::BaselineSeen { at: Some(view.now) });
     };
     let fence = (seen_at + FENCE).max(may_land_until(view).unwrap_or(seen_at));
-    match read_again(view, fence) {
-        Err(look_at) => Decision {
+    if let Err(look_at) = read_again(view, fence) {
+        return Decision {
             wake_at: Some(full_second(look_at)),
             ..hold
-        },
-        // The weights are back. What is left beside them is not forgotten by calling it the end.
-        Ok(()) if !view.state.jobs.are_back() => hold,
-        Ok(()) => {
-            let astray = jobs::astray(view).map(|mut wait| {
-                wait.because.extend(hold.because);
-                wait
-            });
-            astray
-                .or_else(|| hooks::after_revert(view))
-                .unwrap_or_else(|| ends(view))
-        }
+        };
     }
+    if !view.state.jobs.are_back() {
+        // The weights are back, but the revert does not end before the jobs are.
+        return hold;
+    }
+    if let Some(mut wait) = jobs::astray(view) {
+        wait.because.extend(hold.because);
+        return wait;
+    }
+    if let Some(called) = hooks::after_revert(view) {
+        return called;
+    }
+    ends(view)
 }
 
-/// The end, and who holds weight beside the baseline: that traffic has not come back.
+/// Ends the revert, and notes members beside the baseline's that hold weight: their traffic has not come back.
 fn ends(view: &View<'_>) -> Decision {
     let mut members = Vec::new();
     let groups = view.state.plan().records.iter();
@@ -306,7 +325,7 @@ fn ends(view: &View<'_>) -> Decision {
     decision
 }
 
-/// The next full second: reverts that began within the same second share the pages of their confirming look.
+/// The next full second: reverts that began within the same second share the pages of their confirming read.
 fn full_second(at: Timestamp) -> Timestamp {
     let whole = Timestamp::from_second(at.as_second()).unwrap_or(at);
     if whole < at {
@@ -316,29 +335,37 @@ fn full_second(at: Timestamp) -> Timestamp {
     }
 }
 
-/// Whether all that this round knows of the groups was read behind the fence, or when to read them for that. The time of the
-/// decision says nothing about it: a clock that jumps ahead after the first reading would make a second one of it.
+/// Returns `Ok` if every group was read after the fence. The time of the decision proves nothing: if the clock jumped ahead
+/// after the first reading, that reading would count as a second one.
+///
+/// # Errors
+/// The time at which to read them for that.
 fn read_again(view: &View<'_>, fence: Timestamp) -> Result<(), Timestamp> {
-    let behind = |group: &GroupReading| match group {
-        GroupReading::Read { at, .. } => *at >= fence,
-        GroupReading::NotRead | GroupReading::Unreadable { .. } => false,
-    };
     if view.now < fence {
-        Err(fence)
-    } else if view.observation.groups.iter().all(behind) {
-        Ok(())
-    } else {
-        Err(view.now + FENCE)
+        return Err(fence);
     }
+    for group in &view.observation.groups {
+        let after = match group {
+            GroupReading::Read { at, .. } => *at >= fence,
+            GroupReading::NotRead | GroupReading::Unreadable { .. } => false,
+        };
+        if !after {
+            return Err(view.now + FENCE);
+        }
+    }
+    Ok(())
 }
 
-/// Until when a write of ours without all its answers may still land (semantics A3).
+/// The time until which a write of ours without all its answers may still land (semantics A3).
 fn may_land_until(view: &View<'_>) -> Option<Timestamp> {
     let write = view.state.write.as_ref()?;
-    (!write.is_answered()).then(|| write.perform_by + LATE)
+    if write.is_answered() {
+        return None;
+    }
+    Some(write.perform_by + LATE)
 }
 
-/// Only drift halts a revert, and only when everything else is back.
+/// Halts the revert on drift, which is the only cause for that, once everything else is back.
 fn halt(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Event> {
     let landing = may_land_until(view).is_some_and(|until| view.now < until);
     if view.observation.in_flight || landing {
@@ -357,7 +384,7 @@ fn halt(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Event> {
             found.extend(astray(view, index));
         }
     }
-    // Force goes on for as long as it can write; a record that no weighted one can stand beside ends that.
+    // Force goes on for as long as it can write. It cannot if a record is there that excludes weighted ones.
     if revert.mode == RevertMode::Force && found.iter().any(Astray::yields_to_force) {
         return None;
     }
@@ -366,7 +393,7 @@ fn halt(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Event> {
     })
 }
 
-/// What somebody else made of a group, as read in this round.
+/// Returns what somebody else changed in a group, as read in this round.
 fn astray(view: &View<'_>, index: usize) -> Option<Astray> {
     let group = view.state.plan().records.get(index)?;
     let verified = view.state.verified.as_ref().and_then(|all| all.get(index));
@@ -376,7 +403,7 @@ fn astray(view: &View<'_>, index: usize) -> Option<Astray> {
     Some(Astray::of(group, verified, image.as_ref(), members))
 }
 
-/// Whether a write of weighted records is refused for as long as nobody deletes what is there.
+/// Returns true if Route 53 refuses weighted records here until somebody deletes the records that were found.
 fn defies_force(view: &View<'_>, index: usize) -> bool {
     astray(view, index).is_some_and(|astray| !astray.yields_to_force())
 }
@@ -394,7 +421,7 @@ fn blocked(revert: &Revert, places: &[Place]) -> Option<HoldReason> {
         Some(trouble) if revert.failures > 0 => trouble,
         _ if unreadable => "Route 53 cannot be read",
         _ if stubborn => {
-            "records were overwritten, and are read otherwise all the same: somebody keeps writing them"
+            "records were overwritten but do not keep the baseline's weights: somebody keeps writing them"
         }
         _ => return None,
     };
@@ -403,8 +430,8 @@ fn blocked(revert: &Revert, places: &[Place]) -> Option<HoldReason> {
     })
 }
 
-/// When the next try is due after failures: 1, 2, 4 … seconds later. If only the transport fails, the waits stay short at
-/// first: nothing says that Route 53 wants to be left alone.
+/// The time at which the next try is due after failures: 1, 2, 4 … seconds later. If only the transport fails, the waits
+/// stay short at first, because Route 53 has not asked for fewer calls.
 fn retry_at(revert: &Revert) -> Option<Timestamp> {
     let failed_at = revert.failed_at?;
     let transport = revert.failed_class == Some(FailureClass::Transient);
@@ -418,8 +445,8 @@ fn retry_at(revert: &Revert) -> Option<Timestamp> {
     Some(failed_at + SignedDuration::from_secs(wait))
 }
 
-/// When force may overwrite again what it has overwritten and is read otherwise all the same: somebody else keeps writing it.
-/// The waits double as those after a refusal do; a first time is due at any time.
+/// The time at which force may overwrite a group again that somebody else keeps writing; none if it was not written yet.
+/// The waits double like those after a refusal.
 fn overwritten_again_at(revert: &Revert, index: usize) -> Option<Timestamp> {
     let last = *revert.submitted.get(&index)?;
     let (least, most) = (1, BACKOFF_MAX_SECS);
@@ -434,8 +461,13 @@ fn order(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Order> {
         let Some(to) = baseline(view, index) else {
             continue;
         };
-        let blind = |since: &Option<Timestamp>| {
-            since.is_some_and(|since| view.now.duration_since(since) >= BLIND_REVERT_AFTER)
+        let blind = match place {
+            Place::Unseen(Some(since)) => view.now.duration_since(*since) >= BLIND_REVERT_AFTER,
+            Place::Unseen(None)
+            | Place::Back
+            | Place::Ours(_)
+            | Place::Foreign
+            | Place::Doubtful => false,
         };
         let waiting = revert.submitted.contains_key(&index);
         let overwrites = force && overwritten_again_at(revert, index) <= Some(view.now);
@@ -451,15 +483,17 @@ fn order(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Order> {
             Place::Ours(_) | Place::Foreign if overwrites && !defies_force(view, index) => {
                 parts.extend(upsert(view, index, to));
             }
-            Place::Unseen(since) if !waiting && (force || blind(since)) => {
+            Place::Unseen(_) if !waiting && (force || blind) => {
                 parts.extend(upsert(view, index, to));
             }
             Place::Back | Place::Ours(_) | Place::Foreign | Place::Doubtful | Place::Unseen(_) => {}
         }
     }
-    let write_id = revert.write_id.clone();
-    (!parts.is_empty()).then_some(Order {
-        write_id,
+    if parts.is_empty() {
+        return None;
+    }
+    Some(Order {
+        write_id: revert.write_id.clone(),
         purpose: Purpose::Revert,
         parts,
         send_by: None,

@@ -18,22 +18,19 @@ use crate::engine::verdict::Judgement;
 /// The first wait before a write whose reply was lost is sent again; it doubles with each loss.
 const RESEND_AFTER: SignedDuration = SignedDuration::from_secs(1);
 
-/// Where a group of an unresolved write stands.
+/// The place of a group of an unresolved write.
 enum Place {
     /// It has the step's weights.
     Moved(GroupImage),
-    /// It is as it was.
+    /// It is as it was before the write.
     Before(GroupImage),
     /// Somebody else changed it, or a member is gone.
     Foreign(Option<GroupImage>),
 }
 
 pub(super) fn decide(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReason]) -> Decision {
-    if let Some(decision) = view
-        .state
-        .write
-        .as_ref()
-        .and_then(|write| read_back(view, write))
+    if let Some(write) = &view.state.write
+        && let Some(decision) = read_back(view, write)
     {
         return decision;
     }
@@ -43,20 +40,24 @@ pub(super) fn decide(view: &View<'_>, judgement: &Judgement, blockers: &[HoldRea
             return Decision::of(event);
         }
     }
-    match &view.state.write {
-        Some(write) => abandon(view, write)
-            .or_else(|| resend(view, write, blockers))
-            .unwrap_or_else(|| waiting(view, write)),
-        None => finish_zones(view, blockers),
+    let Some(write) = &view.state.write else {
+        return finish_zones(view, blockers);
+    };
+    if let Some(decision) = abandon(view, write) {
+        return decision;
     }
+    if let Some(decision) = resend(view, write, blockers) {
+        return decision;
+    }
+    waiting(view, write)
 }
 
-/// A write that was under way when the cutover halted is only looked after, never sent again; also after `retry`.
+/// Resolves a write that was under way when the cutover halted. It is never sent again, not even after `retry`.
 pub(super) fn left_over(view: &View<'_>) -> Option<Decision> {
     abandon(view, view.state.write.as_ref()?)
 }
 
-/// Why the step cannot be finished any more.
+/// Returns why the step can no longer be finished.
 fn failed(view: &View<'_>) -> Option<String> {
     if view.observation.in_flight {
         return None;
@@ -77,18 +78,17 @@ fn failed(view: &View<'_>) -> Option<String> {
     ))
 }
 
-/// Returns true if a group has the step's weights and nobody else has changed it since: then there is something to take back.
+/// Returns true if a group has the step's weights and nobody else has changed it since: then there is something to revert.
 fn has_moved_untouched(view: &View<'_>) -> bool {
     let Some(step) = view.state.plan().step(view.state.step) else {
         return false;
     };
     let verified = view.state.verified.iter().flatten();
     for (index, image) in verified.enumerate() {
-        let drifted = view
-            .state
-            .drift
-            .as_ref()
-            .is_some_and(|drift| drift.contains_key(&index));
+        let drifted = match &view.state.drift {
+            Some(drift) => drift.contains_key(&index),
+            None => false,
+        };
         if image.pair() == step.pair && !drifted {
             return true;
         }
@@ -96,8 +96,8 @@ fn has_moved_untouched(view: &View<'_>) -> bool {
     false
 }
 
-/// What reading back settles by itself: the write has arrived, however late; or nobody ever answered for it (its owner
-/// is gone) and it can no longer land, so that the step is decided afresh (semantics A2).
+/// Resolves the write by reading back: it has arrived, however late; or no reply ever came (its owner is gone) and it can no
+/// longer land, so that the step is decided afresh (semantics A2).
 fn read_back(view: &View<'_>, write: &Write) -> Option<Decision> {
     let mine = write.owner == view.observation.me;
     let late = view.now >= write.perform_by;
@@ -105,12 +105,13 @@ fn read_back(view: &View<'_>, write: &Write) -> Option<Decision> {
         return None;
     }
     let places = places(view, write)?;
-    let images: Option<Vec<GroupImage>> =
-        (0..view.groups()).map(|index| view.image(index)).collect();
     let all_moved = places
         .values()
         .all(|place| matches!(place, Place::Moved(_)));
-    if let (Some(images), true) = (images, all_moved && others_as_verified(view, write)) {
+    if all_moved
+        && others_as_verified(view, write)
+        && let Some(images) = all_images(view)
+    {
         let write_id = write.write_id.clone();
         return Some(Decision::of(Event::WeightsVerified {
             write_id,
@@ -118,14 +119,19 @@ fn read_back(view: &View<'_>, write: &Write) -> Option<Decision> {
             images,
         }));
     }
-    write
-        .answers
-        .is_empty()
-        .then(|| abandon(view, write))
-        .flatten()
+    if write.answers.is_empty() {
+        abandon(view, write)
+    } else {
+        None
+    }
 }
 
-/// Gives the write up, once it can no longer land and all its groups were read: what is read now is what there is.
+/// The images of all groups as read in this round, or none if one is missing.
+fn all_images(view: &View<'_>) -> Option<Vec<GroupImage>> {
+    (0..view.groups()).map(|index| view.image(index)).collect()
+}
+
+/// Abandons the write once it can no longer land and all its groups were read: this reading is final.
 fn abandon(view: &View<'_>, write: &Write) -> Option<Decision> {
     let settled = write.is_answered() || view.now >= lands_until(view, write);
     if view.observation.in_flight || !settled {
@@ -134,9 +140,9 @@ fn abandon(view: &View<'_>, write: &Write) -> Option<Decision> {
     Some(give_up(view, write, places(view, write)?))
 }
 
-/// Until when the write may still land, by this process's clock. Its owner knows what it has sent; everybody else waits by
-/// AWS's clock, from which the owner's may have been off by as much as goes unnoticed: a wrong clock here must not give up
-/// what its owner is about to send (semantics A2, D3).
+/// The time until which the write may still land, by this process's clock. Its owner knows what it has sent. Every other
+/// controller waits by AWS's clock plus the largest unnoticed skew of the owner's: a wrong clock here must not abandon a
+/// write that its owner is about to send (semantics A2, D3).
 fn lands_until(view: &View<'_>, write: &Write) -> Timestamp {
     let until = write.perform_by + LATE;
     if write.owner == view.observation.me {
@@ -147,8 +153,8 @@ fn lands_until(view: &View<'_>, write: &Write) -> Timestamp {
     by_aws.unwrap_or(Timestamp::MAX)
 }
 
-/// The entries that give a write up. Nothing happened only if every group is read at the image before. A group at anything
-/// else, and one that Route 53 had accepted and that is back at the image before, was changed by somebody else (semantics L1).
+/// Returns the entries that abandon a write. Nothing happened only if every group is read at the image before it. Somebody
+/// else changed a group that is at anything else, or that Route 53 accepted and that is back at the image before (semantics L1).
 fn give_up(view: &View<'_>, write: &Write, places: BTreeMap<usize, Place>) -> Decision {
     let (mut moved, mut landed) = (BTreeMap::new(), Vec::new());
     let mut drifted: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
@@ -172,7 +178,7 @@ fn give_up(view: &View<'_>, write: &Write, places: BTreeMap<usize, Place>) -> De
     }
     let reason = match write.trouble() {
         Some(trouble) => trouble,
-        None if drifted.is_empty() => "nobody answered for it",
+        None if drifted.is_empty() => "no reply",
         None => "somebody else changed the records before they were read back",
     };
     let mut events = Vec::new();
@@ -193,8 +199,8 @@ fn give_up(view: &View<'_>, write: &Write, places: BTreeMap<usize, Place>) -> De
 }
 
 /// Sends the same write again while it may be sent, if its reply was lost and the groups were read as they were before it:
-/// a connection that broke costs seconds. A first send that arrives late all the same writes what the second one did, or is
-/// refused, since both are compare-and-swaps of the same images (semantics L2).
+/// a broken connection then costs only seconds. If the first send still arrives late, it writes the same as the second, or
+/// is refused, since both are compare-and-swaps of the same images (semantics L2).
 fn resend(view: &View<'_>, write: &Write, blockers: &[HoldReason]) -> Option<Decision> {
     let lost_at = write.lost_at?;
     let mine = write.owner == view.observation.me;
@@ -233,7 +239,7 @@ fn resend(view: &View<'_>, write: &Write, blockers: &[HoldReason]) -> Option<Dec
     })
 }
 
-/// When a write whose reply was lost may be sent again: 1, 2, 4 … seconds after the loss.
+/// The time at which a write whose reply was lost may be sent again: 1, 2, 4 … seconds after the loss.
 fn resend_at(write: &Write, lost_at: Timestamp) -> Timestamp {
     let doublings = write.losses.saturating_sub(1).min(4);
     lost_at + RESEND_AFTER * (1_i32 << doublings)
@@ -246,9 +252,10 @@ fn was_read_after(view: &View<'_>, index: usize, since: Timestamp) -> bool {
     }
 }
 
-/// Where each group of the write stands; none while not all of them were read in this round.
+/// The place of each group of the write; none if one of them was not read in this round.
 fn places(view: &View<'_>, write: &Write) -> Option<BTreeMap<usize, Place>> {
-    let place = |target: &crate::engine::event::Target| {
+    let mut places = BTreeMap::new();
+    for target in &write.targets {
         if !view.was_read(target.group) {
             return None;
         }
@@ -257,52 +264,48 @@ fn places(view: &View<'_>, write: &Write) -> Option<BTreeMap<usize, Place>> {
             Some(image) if image == target.from => Place::Before(image),
             image => Place::Foreign(image),
         };
-        Some((target.group, place))
-    };
-    write.targets.iter().map(place).collect()
+        places.insert(target.group, place);
+    }
+    Some(places)
 }
 
-/// Whether the groups that the write does not touch are as last verified.
+/// Returns true if the groups that the write does not touch are as last verified.
 fn others_as_verified(view: &View<'_>, write: &Write) -> bool {
-    let touched = |index: usize| write.targets.iter().any(|target| target.group == index);
-    view.state
-        .verified
-        .iter()
-        .flatten()
-        .enumerate()
-        .all(|(index, image)| touched(index) || view.image(index).as_ref() == Some(image))
+    for (index, image) in view.state.verified.iter().flatten().enumerate() {
+        let touched = write.targets.iter().any(|target| target.group == index);
+        if !touched && view.image(index).as_ref() != Some(image) {
+            return false;
+        }
+    }
+    true
 }
 
-/// Some zones have moved and others have not: the rest follows as soon as nothing stands in the way. A step of which nothing
-/// is there, because a person adopted other weights, waits for its turn like any other.
+/// Finishes a step that has moved in some zones only, as soon as nothing holds. If no group has the step's weights, because a
+/// person adopted others, the step waits for its turn like any other.
 fn finish_zones(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     if !view.state.has_moved_in_step()
         && let Some(wait) = turn::wait(view, view.state.step)
     {
         return wait;
     }
-    // Nothing is being written while somebody else's change stands; the hold says so.
+    // Nothing is written while a group has drifted; the hold says so.
     if view.state.drift.is_some() && !has_moved_untouched(view) {
         return Decision::default();
     }
-    let images: Option<Vec<GroupImage>> =
-        (0..view.groups()).map(|index| view.image(index)).collect();
-    match images {
-        Some(images)
-            if blockers.is_empty() && view.all_as_verified() && !view.observation.in_flight =>
-        {
-            advance::intend(view, view.state.step, &images, None)
-        }
-        _ => {
-            let mut decision = Decision::hold(HoldReason::Shifting {
-                step: view.state.step,
-                message: None,
-            });
-            let over = view.state.step_began_at.map(|began| began + STEP_WITHIN);
-            decision.wake_at = over.filter(|at| *at > view.now);
-            decision
-        }
+    if blockers.is_empty()
+        && view.all_as_verified()
+        && !view.observation.in_flight
+        && let Some(images) = all_images(view)
+    {
+        return advance::intend(view, view.state.step, &images, None);
     }
+    let mut decision = Decision::hold(HoldReason::Shifting {
+        step: view.state.step,
+        message: None,
+    });
+    let over = view.state.step_began_at.map(|began| began + STEP_WITHIN);
+    decision.wake_at = over.filter(|at| *at > view.now);
+    decision
 }
 
 fn waiting(view: &View<'_>, write: &Write) -> Decision {
@@ -312,9 +315,9 @@ fn waiting(view: &View<'_>, write: &Write) -> Decision {
         step: write.step,
         message,
     });
-    let looks = [write.perform_by, lands_until(view, write)];
-    let again_at = write.lost_at.map(|lost_at| resend_at(write, lost_at));
-    let looks = again_at.into_iter().chain(looks);
-    decision.wake_at = looks.filter(|at| *at > view.now).min();
+    let mut times = vec![write.perform_by, lands_until(view, write)];
+    times.extend(write.lost_at.map(|lost_at| resend_at(write, lost_at)));
+    times.retain(|at| *at > view.now);
+    decision.wake_at = times.into_iter().min();
     decision
 }

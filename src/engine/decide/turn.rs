@@ -1,4 +1,4 @@
-//! Whether it is a step's turn: its approval and its window. Reverts, settling and baking ask neither (I4).
+//! A step's turn: its approval and its window. Reverts, settling and baking ask neither (I4).
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,7 +9,7 @@ use crate::engine::observation::GroupReading;
 use crate::engine::plan::HoldOrRevert;
 use crate::engine::state::{Phase, State};
 
-/// What step `number` waits for, gates aside: its approval, its window, or both; none when it may be taken.
+/// Returns the holds of step `number`, gates aside: its approval, its window, or both; none if it may be taken.
 pub(super) fn wait(view: &View<'_>, number: u16) -> Option<Decision> {
     let shut = shut(view, number);
     let opens_at = match &shut {
@@ -17,22 +17,30 @@ pub(super) fn wait(view: &View<'_>, number: u16) -> Option<Decision> {
         Some(_) | None => None,
     };
     let approval = approval(view, number);
-    let ends_at = approval
-        .as_ref()
-        .and_then(|_| view.state.approval_ends_at(number));
-    let mut decision = Decision::default();
-    decision.because.extend(approval);
-    decision.because.extend(shut);
+    if approval.is_none() && shut.is_none() {
+        return None;
+    }
+    let ends_at = if approval.is_some() {
+        view.state.approval_ends_at(number)
+    } else {
+        None
+    };
     let ends_at = ends_at.filter(|at| *at > view.now);
-    decision.wake_at = opens_at.into_iter().chain(ends_at).min();
-    (!decision.because.is_empty()).then_some(decision)
+    Some(Decision {
+        because: approval.into_iter().chain(shut).collect(),
+        wake_at: opens_at.into_iter().chain(ends_at).min(),
+        ..Decision::default()
+    })
 }
 
-/// Whether the plan's window keeps step `number` from being taken now, and until when.
+/// Returns a hold if the plan's window is shut for step `number`, with the time at which it opens.
 fn shut(view: &View<'_>, number: u16) -> Option<HoldReason> {
     let windows = view.state.plan().windows.as_ref()?;
     let opens_at = windows.next(view.now, watched(view.state, number));
-    (opens_at != Some(view.now)).then(|| HoldReason::WindowShut {
+    if opens_at == Some(view.now) {
+        return None;
+    }
+    Some(HoldReason::WindowShut {
         step: number,
         opens_at,
         time_zone: windows.time_zone.clone(),
@@ -40,7 +48,7 @@ fn shut(view: &View<'_>, number: u16) -> Option<HoldReason> {
     })
 }
 
-/// How long a step is watched: it settles, and it bakes.
+/// The time for which a step is watched: it settles, then bakes.
 pub fn watched(state: &State, number: u16) -> SignedDuration {
     let bake = state.plan().step(number).map(|step| step.bake);
     settle_time(state).saturating_add(bake.unwrap_or_default())
@@ -56,19 +64,19 @@ fn approval(view: &View<'_>, step: u16) -> Option<HoldReason> {
     })
 }
 
-/// Since when the step waits, if that is longer than the plan allows.
+/// The time since which the step waits for its approval, if that is longer than the plan allows.
 fn overdue_since(view: &View<'_>, step: u16) -> Option<Timestamp> {
     let timeout = view.state.plan().step(step)?.approval_timeout?;
-    let (_, since) = view
-        .state
-        .approval_asked
-        .filter(|(asked, _)| *asked == step)?;
-    (view.elapsed(since) >= timeout.after).then_some(since)
+    let (asked, since) = view.state.approval_asked?;
+    if asked != step || view.elapsed(since) < timeout.after {
+        return None;
+    }
+    Some(since)
 }
 
-/// Why everything is taken back for want of an approval, where the plan says so.
+/// Returns the cause of a revert if an approval is overdue and the plan says `on_timeout: revert`.
 ///
-/// Somebody else's change is settled first: this is no emergency that a revert should walk into a drift for.
+/// Drift is resolved first: an overdue approval is no emergency that would justify a revert over drifted records.
 pub(super) fn timed_out(view: &View<'_>) -> Option<RevertCause> {
     let state = view.state;
     let step = state.verified_step + 1;
@@ -81,20 +89,25 @@ pub(super) fn timed_out(view: &View<'_>) -> Option<RevertCause> {
     Some(RevertCause::ApprovalTimeout { step, since })
 }
 
-/// What is known of the groups while the start is not yet due: they are looked at now and then only, and what was found
-/// holds on in between.
+/// Returns the journaled holds about the groups if they were not read in this round. Before the start is due they are read
+/// only now and then, and such a hold stays in between.
 pub(super) fn known_problems(view: &View<'_>) -> Vec<HoldReason> {
-    let unread = |reading: &GroupReading| matches!(reading, GroupReading::NotRead);
-    if !view.observation.groups.iter().any(unread) {
+    let unread = view
+        .observation
+        .groups
+        .iter()
+        .any(|reading| matches!(reading, GroupReading::NotRead));
+    if !unread {
         return Vec::new();
     }
-    let of_groups = |reason: &&HoldReason| {
+    let mut problems = view.state.held.clone();
+    problems.retain(|reason| {
         matches!(
             reason,
             HoldReason::Preflight { .. }
                 | HoldReason::Route53Unreadable { .. }
                 | HoldReason::Denied { .. }
         )
-    };
-    view.state.held.iter().filter(of_groups).cloned().collect()
+    });
+    problems
 }

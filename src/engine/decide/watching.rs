@@ -19,34 +19,32 @@ use crate::engine::state::{Phase, State};
 use crate::engine::units::ChangeId;
 use crate::engine::verdict::Judgement;
 
-/// How often a running bake clock is written down, so that a crash followed by a blind moment costs little.
+/// The interval at which a running bake clock is journaled, so that a crash followed by a blind moment costs little.
 const CHECKPOINT_EVERY: SignedDuration = SignedDuration::from_secs(3600);
 
-/// How long resolvers are given: the plan's `settle`, or the largest TTL of the groups.
+/// The time given to resolvers: the plan's `settle`, or else the largest TTL of the groups.
 pub fn settle_time(state: &State) -> SignedDuration {
     if let Some(settle) = state.plan().settle {
         return settle;
     }
     let images = state.verified.iter().flatten();
-    let longest = images.map(|image| around::group_ttl_secs(image, &state.alias_ttls));
-    let longest = longest.max().unwrap_or(around::AWS_ALIAS_TTL_SECS);
-    SignedDuration::from_secs(i64::from(longest))
+    let longest = images
+        .map(|image| around::group_ttl_secs(image, &state.alias_ttls))
+        .max();
+    SignedDuration::from_secs(i64::from(longest.unwrap_or(around::AWS_ALIAS_TTL_SECS)))
 }
 
 pub(super) fn settle(view: &View<'_>, judgement: &Judgement) -> Decision {
     let step = view.state.verified_step;
-    let arrived = |id: &ChangeId| view.observation.changes.get(id) == Some(&ChangeReading::InSync);
-    let pending = view
-        .state
-        .changes
-        .iter()
-        .filter(|(_, change)| change.in_sync_at.is_none());
-    let events: Vec<Event> = pending
-        .filter(|(id, _)| arrived(id))
-        .map(|(id, _)| Event::ChangeInSync {
-            change_id: id.clone(),
-        })
-        .collect();
+    let mut events = Vec::new();
+    for (id, change) in &view.state.changes {
+        let in_sync = view.observation.changes.get(id) == Some(&ChangeReading::InSync);
+        if change.in_sync_at.is_none() && in_sync {
+            events.push(Event::ChangeInSync {
+                change_id: id.clone(),
+            });
+        }
+    }
     if !events.is_empty() {
         return Decision {
             events,
@@ -68,11 +66,11 @@ pub(super) fn settle(view: &View<'_>, judgement: &Judgement) -> Decision {
             step,
             until: Some(until),
         });
-        decision.wake_at = Some(until).filter(|at| *at > view.now);
+        decision.wake_at = if until > view.now { Some(until) } else { None };
         return decision;
     }
     if jobs::pending(view) {
-        // The bake is to see the jobs where they will run.
+        // The bake begins when the jobs run where they will stay.
         return Decision::default();
     }
     let mut events = vec![Event::BakeStarted { step }];
@@ -85,39 +83,37 @@ pub(super) fn settle(view: &View<'_>, judgement: &Judgement) -> Decision {
     }
 }
 
-/// Changes are looked at more and more seldom: hot polling of `GetChange` is itself a source of throttling.
+/// The time of the next `GetChange`: later and later, because hot polling is itself a source of throttling.
 fn next_look(view: &View<'_>) -> Timestamp {
-    let age = |submitted_at: Timestamp| view.now.duration_since(submitted_at) / 4;
-    let youngest = view
-        .state
-        .changes
-        .values()
-        .map(|change| age(change.submitted_at))
-        .min();
     let (least, most) = (SignedDuration::from_secs(5), SignedDuration::from_secs(30));
+    let changes = view.state.changes.values();
+    let youngest = changes
+        .map(|change| view.now.duration_since(change.submitted_at) / 4)
+        .min();
     view.now + youngest.unwrap_or(least).clamp(least, most)
 }
 
-/// When the last change arrived everywhere, if all have and every group is part of one.
+/// The time at which the last change was in sync, if all are and every group is part of one.
 fn all_in_sync_at(state: &State) -> Option<Timestamp> {
     if !uncovered(state).is_empty() {
         return None;
     }
-    let times: Option<Vec<Timestamp>> = state
-        .changes
-        .values()
-        .map(|change| change.in_sync_at)
-        .collect();
-    times?.into_iter().max()
+    let mut last: Option<Timestamp> = None;
+    for change in state.changes.values() {
+        last = last.max(Some(change.in_sync_at?));
+    }
+    last
 }
 
-/// When the settling that is under way is over, if every change has arrived and nothing has drifted.
+/// The end of the current settling, if every change is in sync and nothing has drifted.
 pub(super) fn settled_at(state: &State) -> Option<Timestamp> {
-    let in_sync_at = all_in_sync_at(state).filter(|_| state.drift.is_none());
-    Some(in_sync_at? + settle_time(state))
+    if state.drift.is_some() {
+        return None;
+    }
+    Some(all_in_sync_at(state)? + settle_time(state))
 }
 
-/// The groups of which no change is known that could be awaited.
+/// The groups that are part of no known change, so that nothing can be awaited for them.
 fn uncovered(state: &State) -> BTreeSet<usize> {
     let covered: BTreeSet<usize> = state
         .changes
@@ -131,31 +127,31 @@ fn uncovered(state: &State) -> BTreeSet<usize> {
 
 /// The first change that Route 53 has lost.
 fn lost_change<'a>(view: &View<'a>) -> Option<&'a ChangeId> {
-    let lost = |id: &&ChangeId| view.observation.changes.get(*id) == Some(&ChangeReading::Unknown);
-    view.state
-        .changes
-        .iter()
-        .filter(|(_, change)| change.in_sync_at.is_none())
-        .map(|(id, _)| id)
-        .find(lost)
+    for (id, change) in &view.state.changes {
+        let lost = view.observation.changes.get(id) == Some(&ChangeReading::Unknown);
+        if change.in_sync_at.is_none() && lost {
+            return Some(id);
+        }
+    }
+    None
 }
 
-/// Whether a change must be submitted again, for which the groups must be read.
+/// Returns true if images must be written again to get a change that can be awaited. The groups must be read for that.
 pub(super) fn lacks_a_change(view: &View<'_>) -> bool {
     !is_resubmitting(view) && (lost_change(view).is_some() || !uncovered(view.state).is_empty())
 }
 
 fn is_resubmitting(view: &View<'_>) -> bool {
-    let pending = |at: Timestamp| view.now < at + PERFORM_WITHIN + LATE;
-    view.observation.in_flight
-        || view
-            .state
-            .resubmission
-            .as_ref()
-            .is_some_and(|resubmission| pending(resubmission.at))
+    if view.observation.in_flight {
+        return true;
+    }
+    match &view.state.resubmission {
+        Some(resubmission) => view.now < resubmission.at + PERFORM_WITHIN + LATE,
+        None => false,
+    }
 }
 
-/// Writes unchanged images again where the change cannot be awaited (semantics A6).
+/// Writes unchanged images again if the change cannot be awaited (semantics A6).
 fn resubmit(view: &View<'_>) -> Option<Decision> {
     if !lacks_a_change(view) || !view.all_as_verified() {
         return None;
@@ -165,20 +161,22 @@ fn resubmit(view: &View<'_>) -> Option<Decision> {
         Some(change) => change.groups.clone(),
         None => uncovered(view.state).into_iter().collect(),
     };
-    let part = |group: &usize| {
-        let image = view.image(*group)?;
-        Some(Part {
-            group: *group,
-            to: image.pair(),
-            image,
-            how: How::Swap,
-        })
-    };
+    let mut parts = Vec::new();
+    for group in &groups {
+        if let Some(image) = view.image(*group) {
+            parts.push(Part {
+                group: *group,
+                to: image.pair(),
+                image,
+                how: How::Swap,
+            });
+        }
+    }
     let write_id = view.next_write_id();
     let order = Order {
         write_id: write_id.clone(),
         purpose: Purpose::Resubmit,
-        parts: groups.iter().filter_map(part).collect(),
+        parts,
         send_by: Some(view.now + PERFORM_WITHIN),
     };
     Some(Decision::with_order(
@@ -191,39 +189,48 @@ fn resubmit(view: &View<'_>) -> Option<Decision> {
     ))
 }
 
-/// What is not INSYNC for ten minutes: a change, or one that was never named because no resubmission is accepted.
-fn late_changes<'a>(view: &'a View<'_>) -> impl Iterator<Item = HoldReason> + 'a {
-    let is_late = |since: Timestamp| view.now.duration_since(since) >= STEP_WITHIN;
-    let changes = view.state.changes.iter().filter_map(move |(id, change)| {
-        // That nobody may ask is a reason of its own.
+/// Returns a hold for each change that is not in sync after ten minutes, and one if a group has no known change because no
+/// resubmission was accepted.
+fn late_changes(view: &View<'_>) -> Vec<HoldReason> {
+    let mut late = Vec::new();
+    for (id, change) in &view.state.changes {
+        // A denied `GetChange` is a hold of its own.
         let denied = matches!(
             view.observation.changes.get(id),
             Some(ChangeReading::Denied(_))
         );
-        let late = change.in_sync_at.is_none() && is_late(change.submitted_at) && !denied;
-        late.then(|| HoldReason::InSyncLate {
-            change_id: id.clone(),
-            zone: change.zone.clone(),
-        })
-    });
-    let unnamed = uncovered(view.state).into_iter().find_map(|index| {
-        let image = view.state.verified.as_ref()?.get(index)?;
-        is_late(view.state.phase_since).then(|| HoldReason::InSyncLate {
-            change_id: ChangeId::from("not known"),
-            zone: image.zone.clone(),
-        })
-    });
-    changes.chain(unnamed)
+        let over = view.now.duration_since(change.submitted_at) >= STEP_WITHIN;
+        if change.in_sync_at.is_none() && over && !denied {
+            late.push(HoldReason::InSyncLate {
+                change_id: id.clone(),
+                zone: change.zone.clone(),
+            });
+        }
+    }
+    if view.now.duration_since(view.state.phase_since) < STEP_WITHIN {
+        return late;
+    }
+    let verified = view.state.verified.as_deref().unwrap_or_default();
+    for index in uncovered(view.state) {
+        if let Some(image) = verified.get(index) {
+            late.push(HoldReason::InSyncLate {
+                change_id: ChangeId::from("not known"),
+                zone: image.zone.clone(),
+            });
+            break;
+        }
+    }
+    late
 }
 
-/// Whether the bake is over and the next step waits for a person or its window, so that nothing is to be read for it.
+/// Returns true if the bake is over and the next step waits for a person or its window, so that nothing is read for it.
 pub(super) fn waits_for_its_turn(view: &View<'_>) -> bool {
     let next = view.state.verified_step + 1;
     let more = next <= view.state.plan().step_count();
     view.state.bake.over && more && turn::wait(view, next).is_some()
 }
 
-/// Whether the bake is over, or would be if every gate passes now.
+/// Returns true if the bake is over, or would be if every gate passes now.
 pub(super) fn bake_is_over(view: &View<'_>) -> bool {
     let Some(step) = view.state.plan().step(view.state.verified_step) else {
         return false;
@@ -232,15 +239,15 @@ pub(super) fn bake_is_over(view: &View<'_>) -> bool {
     view.state.bake.over || (running && view.state.bake.counted_at(view.now) >= step.bake)
 }
 
-/// Whether the time since the reading before counts as bake: all gates pass, nothing has drifted, and the clock that
-/// measures it is right.
+/// Returns true if the time since the reading before counts as bake: all gates pass, nothing has drifted, and the clock
+/// that measures it is right.
 pub(super) fn counts(view: &View<'_>, judgement: &Judgement) -> bool {
     judgement.passes() && view.state.drift.is_none() && holds::skew(view).is_none()
 }
 
-/// Whether this clock is no measure, and was none at the reading before. Who cannot tell the time neither counts nor stops
-/// others from counting: two controllers, one of them with a wrong clock, would start and stop the bake by turns. And a
-/// time that only the journal's last entry gives was put there by somebody's wrong clock: no bake ends by it.
+/// Returns true if this clock is wrong now and was wrong at the reading before. Such a controller neither counts nor stops
+/// others from counting: two controllers, one of them with a wrong clock, would start and stop the bake by turns. And if
+/// the journal's last entry is ahead of this clock, a wrong clock may have written it: no bake ends by that time.
 fn knows_no_time(view: &View<'_>) -> bool {
     let was_wrong = view.observation.passed_at.is_none();
     view.clock_went_back() || (was_wrong && holds::skew(view).is_some())
@@ -255,7 +262,7 @@ pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReaso
         return skip(view, asked, passing);
     }
     if view.clock_was_set() {
-        // What was counted before it was set stands, and the next reading starts the clock anew.
+        // The time counted before the clock was set stands, and the next reading starts the clock anew.
         let events = stop_clock(view, view.observation.passed_at);
         return Decision {
             events,
@@ -289,14 +296,16 @@ pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReaso
     baking(view, true)
 }
 
-/// Counts the bake up to the last reading at which all was well. After a restart that reading is not known, and only
-/// what the journal has is counted.
+/// Stops the bake clock at the last reading at which all gates passed. After a restart that reading is not known, and only
+/// the time in the journal is counted.
 pub(super) fn stop_clock(view: &View<'_>, last_well_at: Option<Timestamp>) -> Vec<Event> {
-    let running_since = view.state.bake.running_since;
-    let Some(since) = running_since.filter(|_| view.state.phase == Phase::Baking) else {
+    if view.state.phase != Phase::Baking {
+        return Vec::new();
+    }
+    let Some(since) = view.state.bake.running_since else {
         return Vec::new();
     };
-    let until = last_well_at.filter(|at| *at > since).unwrap_or(since);
+    let until = last_well_at.map_or(since, |at| at.max(since));
     vec![Event::BakeCounted {
         until,
         running: false,
@@ -331,7 +340,11 @@ fn baking(view: &View<'_>, passing: bool) -> Decision {
         .step(step)
         .map_or(SignedDuration::ZERO, |step| step.bake);
     let running = passing && view.state.bake.running_since.is_some();
-    let until = running.then(|| view.now + (bake - counted).max(SignedDuration::ZERO));
+    let until = if running {
+        Some(view.now + (bake - counted).max(SignedDuration::ZERO))
+    } else {
+        None
+    };
     let counted = if running || view.state.bake.running_since.is_none() {
         counted
     } else {
@@ -346,7 +359,7 @@ fn baking(view: &View<'_>, passing: bool) -> Decision {
     decision
 }
 
-/// The bake is over: the next step, or the end.
+/// Takes the next step once the bake is over, or completes the cutover.
 fn after_bake(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     let next = view.state.verified_step + 1;
     let last = next > view.state.plan().step_count();

@@ -304,7 +304,12 @@ impl JobsState {
         }
     }
 
-    /// Whether this half was switched by us in this attempt.
+    /// The time since which neither side runs; none before the side that is left is off, and after the other side is on.
+    pub fn both_off_since(&self) -> Option<Timestamp> {
+        if self.moved { None } else { self.off_at }
+    }
+
+    /// Returns true if we switched a half of this side in this attempt.
     pub fn has_turned(&self, side: JobSide) -> bool {
         self.turned.iter().any(|half| half.side == side)
     }

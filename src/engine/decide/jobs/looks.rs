@@ -1,4 +1,4 @@
-//! Looks at jobs: when they are taken, and what is not known without them. Not seen is not well.
+//! Readings of jobs: when they are taken, and what holds without them. A job that was not read is not taken to be well.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use crate::engine::hold::HoldReason;
 use crate::engine::jobs::{HalfId, HalfLook, JobSide, JobSwitch, JobTurn};
 use crate::engine::state::{Phase, State};
 
-/// A look may have begun this long ago where something is decided by it: it may itself take [`JOB_WITHIN`].
+/// The greatest age of a reading, from its begin, by which something is decided: it may itself take [`JOB_WITHIN`].
 pub(super) const FRESH: SignedDuration = SignedDuration::from_secs(JOB_WITHIN.as_secs() + 10);
 
-/// How often jobs are looked at while they move, and while they rest.
+/// The intervals at which jobs are read while they move, and while they rest.
 pub(super) const LOOK_MOVING: SignedDuration = SignedDuration::from_secs(5);
 const LOOK_RESTING: SignedDuration = SignedDuration::from_secs(60);
 
-/// Whether the jobs are to be looked at now, by a process that last began to at `looked_at`.
+/// Returns true if the jobs must be read now by a process that last began to read them at `looked_at`.
 pub(in crate::engine::decide) fn wants_look(
     state: &State,
     looked_at: Option<Timestamp>,
@@ -41,7 +41,7 @@ pub(in crate::engine::decide) fn wants_look(
     now.duration_since(looked_at) >= every
 }
 
-/// The jobs that are not as `wanted`, as far as they could be seen.
+/// Returns a hold if jobs are not as `wanted`, as far as they could be read.
 pub(super) fn drift(
     view: &View<'_>,
     switch: &JobSwitch,
@@ -49,22 +49,27 @@ pub(super) fn drift(
 ) -> Option<HoldReason> {
     let (mut jobs, mut both_on) = (Vec::new(), Vec::new());
     for (index, job) in switch.jobs.iter().enumerate() {
-        let halves = [JobSide::Old, JobSide::New].map(|side| HalfId::new(index, side));
-        let is_on = |half: &HalfId| seen(view, *half).map(|look| look.on);
-        let foreign = halves
-            .iter()
-            .any(|half| is_on(half).is_some_and(|on| on != wanted(*half)));
+        let (mut foreign, mut all_on) = (false, true);
+        for side in [JobSide::Old, JobSide::New] {
+            let half = HalfId::new(index, side);
+            let on = seen(view, half).map(|look| look.on);
+            foreign |= on.is_some_and(|on| on != wanted(half));
+            all_on &= on == Some(true);
+        }
         if foreign {
             jobs.push(job.name.clone());
-            if halves.iter().all(|half| is_on(half) == Some(true)) {
+            if all_on {
                 both_on.push(job.name.clone());
             }
         }
     }
-    (!jobs.is_empty()).then_some(HoldReason::JobsDrift { jobs, both_on })
+    if jobs.is_empty() {
+        return None;
+    }
+    Some(HoldReason::JobsDrift { jobs, both_on })
 }
 
-/// The jobs that could not be looked at, or must not be switched.
+/// Returns the holds of jobs that could not be read, or must not be switched.
 pub(super) fn unseen(view: &View<'_>, switch: &JobSwitch) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     for (index, job) in switch.jobs.iter().enumerate() {
@@ -77,14 +82,17 @@ pub(super) fn unseen(view: &View<'_>, switch: &JobSwitch) -> Vec<HoldReason> {
                 None => reasons.push(unread_before(view, &job.name, side)),
                 Some(Err(message)) => reasons.push(unread(view, &job.name, side, message)),
                 Some(Ok(look)) => {
-                    let stuck = |message: &String| HoldReason::JobsStuck {
-                        job: job.name.clone(),
-                        side,
-                        message: message.clone(),
+                    let over = if view.state.has_started() {
+                        None
+                    } else {
+                        look.over.as_ref()
                     };
-                    reasons.extend(look.unfit.as_ref().map(stuck));
-                    if !view.state.has_started() {
-                        reasons.extend(look.over.as_ref().map(stuck));
+                    for message in look.unfit.iter().chain(over) {
+                        reasons.push(HoldReason::JobsStuck {
+                            job: job.name.clone(),
+                            side,
+                            message: message.clone(),
+                        });
                     }
                 }
             }
@@ -95,8 +103,8 @@ pub(super) fn unseen(view: &View<'_>, switch: &JobSwitch) -> Vec<HoldReason> {
     reasons
 }
 
-/// That a half cannot be looked at. Before the start, and where it is to go back, somebody is woken at once; on the way
-/// after the plan's `unknown_for`, as for an alarm.
+/// Returns the hold of a half that cannot be read. Before the start and during a revert a person is paged at once;
+/// otherwise after the plan's `unknown_for`, as for an alarm.
 fn unread(view: &View<'_>, job: &str, side: JobSide, message: &str) -> HoldReason {
     let since = held_since(view, |reason| {
         let (_, since) = unread_half(reason, job, side)?;
@@ -113,7 +121,7 @@ fn unread(view: &View<'_>, job: &str, side: JobSide, message: &str) -> HoldReaso
     }
 }
 
-/// What is known of a half at which this process has not looked yet: that the last one could not, if so.
+/// Returns the hold of a half that this process has not read yet: unread if the process before it could not read it either.
 fn unread_before(view: &View<'_>, name: &str, on: JobSide) -> HoldReason {
     let mut held = view.state.held.iter();
     let message = held.find_map(|reason| Some(unread_half(reason, name, on)?.0));
@@ -123,7 +131,7 @@ fn unread_before(view: &View<'_>, name: &str, on: JobSide) -> HoldReason {
     }
 }
 
-/// What was said when this half could not be looked at, and since when, if the reason says so.
+/// Returns the message and the time since which this half cannot be read, if the reason is about it.
 fn unread_half<'a>(
     reason: &'a HoldReason,
     name: &str,
@@ -139,10 +147,14 @@ fn unread_half<'a>(
     else {
         return None;
     };
-    (job == name && *side == on).then_some((message, *since))
+    if job == name && *side == on {
+        Some((message, *since))
+    } else {
+        None
+    }
 }
 
-/// Since when a reason has been holding, by the journal; since now where it has not.
+/// The time since which a reason has held, by the journal; `now` if it has not.
 pub(super) fn held_since(
     view: &View<'_>,
     mine: impl Fn(&HoldReason) -> Option<Timestamp>,
@@ -151,7 +163,7 @@ pub(super) fn held_since(
     known.unwrap_or(view.now).min(view.now)
 }
 
-/// How many of a side are known to run.
+/// Returns the number of runs of a side that are known to be under way, and the names of their jobs.
 pub(super) fn still_running(
     view: &View<'_>,
     switch: &JobSwitch,
@@ -169,12 +181,15 @@ pub(super) fn still_running(
     (all, names)
 }
 
-/// A half as last seen, whenever that was.
+/// A half as last read, whenever that was.
 pub(super) fn seen<'a>(view: &View<'a>, half: HalfId) -> Option<&'a HalfLook> {
     view.observation.beside.jobs.get(&half)?.look.as_ref().ok()
 }
 
-/// All halves of a side by job, as seen by a look that began at `since` or later; or what is waited for.
+/// Returns all halves of a side by job, by a reading that began at `since` or later.
+///
+/// # Errors
+/// The hold to wait with, if there is no such reading of one of them.
 pub(super) fn looked(
     view: &View<'_>,
     switch: &JobSwitch,
