@@ -1,4 +1,4 @@
-//! `cutover abandon`: end a cutover as it stands, without writing anything (semantics L8).
+//! `cutover abandon`: end a cutover as it is, without writing anything to Route 53 (semantics L8).
 
 use anyhow::Result;
 
@@ -12,31 +12,31 @@ use crate::engine::foreign_text::one_line;
 use crate::engine::state::State;
 use crate::report;
 
-/// Shows what would be left, asks, and ends the cutovers.
+/// Shows what each cutover leaves behind, asks, and ends the cutovers.
 ///
 /// # Errors
-/// One is over, or nobody confirms.
+/// One has ended already, or nobody confirms.
 pub fn run(context: &mut Context<'_>, args: &Abandon) -> Result<Exit> {
     block_on(async {
         let desk = Desk::open(context).await?;
-        let named = resolve(&args.names, &desk.books.names())?;
-        let abandon = |state: &State| commands::abandon(state, &args.reason);
-        let orders: Vec<Order<'_>> = named
-            .into_iter()
-            .map(|named| Order::new(named, abandon))
-            .collect();
-        // What cannot be done is said before anybody is asked.
+        let mut orders: Vec<Order<'_>> = Vec::new();
+        for named in resolve(&args.names, &desk.books.names())? {
+            orders.push(Order::new(named, |state: &State| {
+                commands::abandon(state, &args.reason)
+            }));
+        }
+        // Refusals come before the question.
         let orders = check(context, &desk, "abandon", orders)?;
         let mut question = String::new();
         for order in &orders {
             let state = desk.books.state(&order.named.name)?;
-            if let Ok(event) = abandon(&state) {
+            if let Ok(event) = commands::abandon(&state, &args.reason) {
                 let line = format!("{}: {}", state.name, report::event(&event));
                 question.push_str(&one_line(&line));
                 question.push('\n');
             }
         }
-        question.push_str("end it as it stands, without writing anything?");
+        question.push_str("gates are no longer watched; end it as it is, without writing to Route 53?");
         context.confirm("abandon", args.yes, &question)?;
         give(context, desk, "abandon", orders).await
     })

@@ -1,4 +1,4 @@
-//! `cutover adopt-drift`: accept what somebody else changed (semantics B5).
+//! `cutover adopt-drift`: accept what somebody else changed, and go on from it (semantics B5).
 
 use anyhow::Result;
 
@@ -18,46 +18,50 @@ use crate::engine::state::State;
 pub fn run(context: &mut Context<'_>, args: &AdoptDrift) -> Result<Exit> {
     block_on(async {
         let desk = Desk::open(context).await?;
-        let named = resolve(&args.names, &desk.books.names())?;
-        let adopt = |state: &State| commands::adopt_drift(state, &args.reason);
-        let orders: Vec<Order<'_>> = named
-            .into_iter()
-            .map(|named| Order::new(named, adopt))
-            .collect();
-        // What cannot be done is said before anybody is asked.
+        let mut orders: Vec<Order<'_>> = Vec::new();
+        for named in resolve(&args.names, &desk.books.names())? {
+            orders.push(Order::new(named, |state: &State| {
+                commands::adopt_drift(state, &args.reason)
+            }));
+        }
+        // Refusals come before the question.
         let orders = check(context, &desk, "adopt-drift", orders)?;
         let mut question = String::new();
         for order in &orders {
             question.push_str(&drift_shown(&desk.books.state(&order.named.name)?));
         }
-        question.push_str("take these records for the verified ones?");
+        question.push_str("go on from these records as they are now?");
         context.confirm("adopt-drift", args.yes, &question)?;
         give(context, desk, "adopt-drift", orders).await
     })
 }
 
-/// What changed, a line a group.
+/// Returns what changed, one line per group.
 fn drift_shown(state: &State) -> String {
-    let mut shown: Vec<String> = Vec::new();
+    let mut shown = String::new();
     for (index, image) in state.drift.iter().flatten() {
-        let name = state.plan().records.get(*index).map(|group| &group.name);
-        let before = state
-            .verified
-            .as_ref()
-            .and_then(|images| images.get(*index));
-        let (Some(name), Some(image)) = (name, image) else {
+        let Some(group) = state.plan().records.get(*index) else {
             continue;
         };
-        let weights = before.map_or_else(
-            || format!("weights {}", image.pair()),
-            |before| format!("weights {} → {}", before.pair(), image.pair()),
-        );
-        let fields = match before {
-            Some(before) if !before.same_but_pair(image) => ", other fields changed too",
-            _ => "",
+        let Some(image) = image else {
+            continue;
         };
-        let line = format!("{}: {name}: {weights}{fields}", state.name);
-        shown.push(one_line(&line) + "\n");
+        let verified = state.verified.as_ref();
+        let change = match verified.and_then(|images| images.get(*index)) {
+            None => format!("weights {}", image.pair()),
+            Some(before) if before.same_but_pair(image) => {
+                format!("weights {} → {}", before.pair(), image.pair())
+            }
+            Some(before) => {
+                let (before, now) = (before.pair(), image.pair());
+                format!("weights {before} → {now}, other fields changed too")
+            }
+        };
+        shown.push_str(&one_line(&format!(
+            "{}: {}: {change}",
+            state.name, group.name
+        )));
+        shown.push('\n');
     }
-    shown.concat()
+    shown
 }

@@ -1,4 +1,4 @@
-//! `cutover amend`: take changed plan files into cutovers that are under way (semantics H2).
+//! `cutover amend`: apply changed plan files to unfinished cutovers (semantics H2).
 
 use std::collections::BTreeSet;
 
@@ -13,10 +13,10 @@ use super::plans;
 use crate::engine::commands;
 use crate::engine::units::CutoverName;
 
-/// Takes the plans, each into the cutover of its name.
+/// Applies each plan to the cutover of its name.
 ///
 /// # Errors
-/// A plan is not valid, names no cutover of the journal, or may not change so.
+/// A plan is not valid, the journal has no cutover of its name, or the change is not allowed.
 pub fn run(context: &mut Context<'_>, args: &Amend) -> Result<Exit> {
     let reason = args.reason.as_deref();
     block_on(async {

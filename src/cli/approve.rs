@@ -1,4 +1,4 @@
-//! `cutover approve`: show what a person approves, and write down who did.
+//! `cutover approve`: show what a person approves, and journal who approved it.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::args::Approve;
 use super::context::{Context, block_on};
 use super::exit::Exit;
-use super::names::resolve;
+use super::names::{Named, resolve};
 use super::operate::{Desk, Order, check, give};
 use crate::aws::{Options, caller_arn};
 use crate::engine::commands::{self, NotApplicable};
@@ -24,21 +24,26 @@ pub fn run(context: &mut Context<'_>, args: &Approve) -> Result<Exit> {
     block_on(async {
         let desk = Desk::open(context).await?;
         let named = resolve(&args.names, &desk.books.names())?;
-        let orders = |caller_arn: Option<String>| {
-            let approve = move |state: &State| approve(state, args, caller_arn.as_ref());
-            let named = named.iter().cloned();
-            named
-                .map(move |named| Order::new(named, approve.clone()))
-                .collect()
-        };
-        // What does not apply is said before anything is shown or AWS is asked.
-        let fit: Vec<Order<'_>> = check(context, &desk, "approve", orders(None))?;
+        // Refusals come before anything is shown and before AWS is asked.
+        let fit = check(context, &desk, "approve", orders(&named, args, None))?;
         for order in &fit {
             show(context, &desk.books.state(&order.named.name)?, args)?;
         }
         let caller = caller_arn(Options::from_environment(Arc::new(context.clock))).await;
-        give(context, desk, "approve", orders(caller)).await
+        let orders = orders(&named, args, caller.as_ref());
+        give(context, desk, "approve", orders).await
     })
+}
+
+/// Returns one order per cutover. `caller` is the ARN of the AWS credentials at hand, if there are any.
+fn orders<'a>(named: &[Named], args: &'a Approve, caller: Option<&'a String>) -> Vec<Order<'a>> {
+    let mut orders = Vec::new();
+    for named in named {
+        orders.push(Order::new(named.clone(), move |state: &State| {
+            approve(state, args, caller)
+        }));
+    }
+    orders
 }
 
 fn approve(state: &State, args: &Approve, caller: Option<&String>) -> Result<Event, NotApplicable> {
@@ -49,17 +54,16 @@ fn approve(state: &State, args: &Approve, caller: Option<&String>) -> Result<Eve
     Ok(event)
 }
 
-/// What is being approved, on standard error: the result of the command is what it wrote.
+/// Shows what is approved, on standard error: the result on standard output is the journal entry.
 fn show(context: &mut Context<'_>, state: &State, args: &Approve) -> Result<()> {
     let now = context.clock.now();
     let Ok(Event::StepApproved { step, .. }) = approve(state, args, None) else {
         return Ok(());
     };
-    for line in Evidence::of(state, step, now)
-        .iter()
-        .flat_map(|seen| seen.lines(now))
-    {
-        context.note(&format!("{}: {line}", state.name))?;
+    if let Some(evidence) = Evidence::of(state, step, now) {
+        for line in evidence.lines(now) {
+            context.note(&format!("{}: {line}", state.name))?;
+        }
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `cutover check`: are the plans valid, and what do they amount to? Offline.
+//! `cutover check`: shows offline whether plans are valid, and a summary of each.
 
 use anyhow::Result;
 
@@ -10,16 +10,18 @@ use crate::report;
 use crate::report::check::{Checked, to_json, to_text};
 use crate::report::fleet;
 
-/// What to do where nobody is told of pages.
+/// The remedy if pages reach nobody.
 pub(super) const SAY_WHO_IS_TOLD: &str = "add `notify`, for example `notify: { slack: \"${SLACK_WEBHOOK}\" }`, to the plan or to \
      `defaults` of `fleet.yaml`";
 
-/// Says once, whatever the number of plans, that pages reach nobody.
+/// Adds one warning, to the first of the plans whose pages reach nobody; it names all of them.
 fn warn_of_silence(checked: &mut [Checked]) {
     let silent: Vec<String> = checked.iter().filter_map(Checked::silent).collect();
-    let first = checked.iter_mut().find(|one| one.silent().is_some());
-    if let Some(first) = first {
-        first.warn(&report::check::silence(&silent), SAY_WHO_IS_TOLD);
+    for one in checked {
+        if one.silent().is_some() {
+            one.warn(&report::check::silence(&silent), SAY_WHO_IS_TOLD);
+            return;
+        }
     }
 }
 

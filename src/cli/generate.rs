@@ -1,4 +1,4 @@
-//! `cutover schema`, `completions` and `man`: what other programs want to know about this one.
+//! `cutover schema`, `completions` and `man`: files about this program for editors, shells and `man`.
 
 use anyhow::Result;
 use clap::{Command, CommandFactory};
@@ -9,7 +9,7 @@ use super::context::Context;
 use super::exit::Exit;
 use crate::plan_file;
 
-/// Prints the JSON Schema of plan files, or of a fleet's file.
+/// Prints the JSON Schema of plan files, or of `fleet.yaml`.
 ///
 /// # Errors
 /// Standard output cannot be written.
@@ -23,7 +23,7 @@ pub fn schema(context: &mut Context<'_>, args: &Schema) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Prints a completion script. It is made in memory first, because the generator panics on a closed pipe.
+/// Prints a completion script, made in memory first, because the generator panics on a closed pipe.
 ///
 /// # Errors
 /// Standard output cannot be written.
@@ -51,7 +51,7 @@ pub fn man(context: &mut Context<'_>) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// One command's section: what would be its own page, with the headings a level lower.
+/// Returns one command's section: its own manual page, with the headings a level lower.
 fn section(command: &Command) -> Result<String> {
     let man = clap_mangen::Man::new(command.clone());
     let mut body = Vec::new();

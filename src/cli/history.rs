@@ -1,4 +1,4 @@
-//! `cutover history`: every entry of the journal about one cutover.
+//! `cutover history`: every journal entry of one cutover.
 
 use anyhow::Result;
 
@@ -22,9 +22,10 @@ pub fn run(context: &mut Context<'_>, args: &History) -> Result<Exit> {
     let name = CutoverName::from(args.name.as_str());
     let entries = if is_fleet(&name) {
         &books.fleet_entries
+    } else if let Some(entries) = books.entries.get(&name) {
+        entries
     } else {
-        let unknown = || names::unknown(&args.name, &books.names());
-        books.entries.get(&name).ok_or_else(unknown)?
+        return Err(names::unknown(&args.name, &books.names()).into());
     };
     if context.json() {
         context.print_json(&to_json(entries))?;

@@ -1,4 +1,4 @@
-//! `cutover ignore-alarm`: start although an alarm is red (semantics C5).
+//! `cutover ignore-alarm`: allow a start although an alarm is red (semantics C5).
 
 use anyhow::Result;
 
@@ -13,17 +13,17 @@ use crate::engine::lists;
 use crate::engine::state::State;
 use crate::engine::units::AlarmId;
 
-/// Ignores one alarm of the cutovers that are named.
+/// Ignores one alarm of the named cutovers.
 ///
 /// # Errors
-/// The plan has no such alarm, or it has several; the cutover has started.
+/// The plan has no such alarm, or several; or the cutover has started.
 pub fn run(context: &mut Context<'_>, args: &IgnoreAlarm) -> Result<Exit> {
     block_on(async {
         let desk = Desk::open(context).await?;
         let named = resolve(std::slice::from_ref(&args.name), &desk.books.names())?;
         let mut orders = Vec::new();
         for named in named {
-            // Whether anything may be written about a damaged one is asked later.
+            // The last good plan is enough to find the alarm; `give` refuses a damaged cutover.
             let alarm = match desk.books.last_good(&named.name) {
                 Some(state) => find(state, &args.alarm)?,
                 None => find(&desk.books.state(&named.name)?, &args.alarm)?,
@@ -36,29 +36,34 @@ pub fn run(context: &mut Context<'_>, args: &IgnoreAlarm) -> Result<Exit> {
     })
 }
 
-/// The alarm of the plan that is meant, by its name or as `NAME (REGION)`.
+/// Returns the alarm of the plan that `asked` names, as `NAME` or as `NAME (REGION)`.
 fn find(state: &State, asked: &str) -> Result<AlarmId, Expected> {
     let all: Vec<&AlarmId> = state.plan().alarms().map(|gate| &gate.id).collect();
-    let fits = |alarm: &&&AlarmId| {
-        alarm.bare_name() == asked || alarm.name == asked || alarm.to_string() == asked
-    };
-    let fitting: Vec<&&AlarmId> = all.iter().filter(fits).collect();
-    let shown: Vec<String> = all.iter().map(ToString::to_string).collect();
+    let mut fitting = all.clone();
+    fitting.retain(|alarm| is_named(alarm, asked));
     match fitting.as_slice() {
-        [one] => Ok((**one).clone()),
+        [one] => Ok((*one).clone()),
         [] => {
-            let hint = closest(asked, &shown).map_or_else(
-                || format!("its alarms are {}", lists::some(&shown, ", ")),
-                |alarm| format!("did you mean `{alarm}`?"),
-            );
+            let known = shown(&all);
+            let hint = match closest(asked, &known) {
+                Some(alarm) => format!("did you mean `{alarm}`?"),
+                None => format!("its alarms are {}", lists::some(&known, ", ")),
+            };
             let message = format!("the plan of {} has no alarm `{asked}`", state.name);
             Err(Expected::usage(message, Some(&hint)))
         }
         several => {
-            let shown: Vec<String> = several.iter().map(ToString::to_string).collect();
             let message = format!("the plan of {} has several alarms `{asked}`", state.name);
-            let hint = format!("name one of them: `{}`", lists::some(&shown, "`, `"));
+            let hint = format!("name one of them: `{}`", lists::some(&shown(several), "`, `"));
             Err(Expected::usage(message, Some(&hint)))
         }
     }
+}
+
+fn is_named(alarm: &AlarmId, asked: &str) -> bool {
+    alarm.bare_name() == asked || alarm.name == asked || alarm.to_string() == asked
+}
+
+fn shown(alarms: &[&AlarmId]) -> Vec<String> {
+    alarms.iter().map(ToString::to_string).collect()
 }

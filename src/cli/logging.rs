@@ -1,5 +1,5 @@
-//! The log: to standard error, for people or programs. It never blocks `run` and never ends it (`output.rs`, semantics M2), and
-//! nothing that others wrote acts on a terminal or passes for a line of its own (semantics M6).
+//! The log on standard error, for people or programs. It never blocks or ends `run` (`output.rs`, semantics M2), and text that
+//! others wrote can neither control a terminal nor look like a line of the log (semantics M6).
 
 use std::fmt;
 use std::fmt::Debug;
@@ -21,15 +21,16 @@ use super::output::Output;
 use crate::engine::foreign_text::json_log_line;
 use crate::engine::foreign_text::one_line;
 
-/// Starts the log. `run` says what it does; all others only what goes wrong (`rollback` tells of its progress by itself).
+/// Starts the log. By default `run` and `rehearse` log what they do, and all others only warnings and errors (`rollback` shows
+/// its progress itself).
 ///
 /// # Errors
-/// The filter cannot be read.
+/// The filter is not valid.
 pub fn start(global: &Global, command: &Command, output: &Output) -> Result<()> {
-    let talks = matches!(command, Command::Run(_) | Command::Rehearse(_));
+    let narrates = matches!(command, Command::Run(_) | Command::Rehearse(_));
     let filter = match &global.log_filter {
         Some(filter) if !filter.is_empty() => filter.clone(),
-        _ => default_filter(talks, global.verbose).to_owned(),
+        _ => default_filter(narrates, global.verbose).to_owned(),
     };
     let filter = EnvFilter::try_new(&filter).map_err(|error| {
         Expected::usage(
@@ -73,7 +74,7 @@ fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Resu
     write!(writer, "{name}{key}{name:#}{sign}={sign:#}{value}")
 }
 
-/// Gets each line of a log for programs in one piece, and passes it on escaped.
+/// Escapes each line of a log for programs. The subscriber writes a line in one piece.
 struct JsonLines<W>(W);
 
 impl<W: Write> Write for JsonLines<W> {
@@ -88,10 +89,10 @@ impl<W: Write> Write for JsonLines<W> {
     }
 }
 
-/// Others' targets stay quiet longer than our own: the AWS SDK logs much, and what its credential providers warn of comes
-/// back as the failure of a call, in words.
-fn default_filter(talks: bool, verbose: u8) -> &'static str {
-    match (verbose, talks) {
+/// Returns the log filter. Other crates log less than our own: the AWS SDK logs a lot, and a warning of its credential
+/// providers comes back as the error of a call anyway.
+fn default_filter(narrates: bool, verbose: u8) -> &'static str {
+    match (verbose, narrates) {
         (0, false) => "warn,aws_config=error",
         (0, true) => "warn,aws_config=error,cutover=info",
         (1, _) => "info,cutover=debug",

@@ -1,4 +1,4 @@
-//! `cutover notify-test`: does a message get through, over every channel that would be told?
+//! `cutover notify-test`: sends a test message to every channel of plans or cutovers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,14 +27,14 @@ use crate::ports::{Clock, Delivery};
 use crate::report;
 use crate::report::text;
 
-/// Who is to be told, each once, and on whose behalf it is tried.
+/// The commands and channels to test, each once, with the first cutover that has it.
 #[derive(Default)]
-struct Everybody {
+struct Targets {
     commands: BTreeMap<Vec<String>, CutoverName>,
     channels: BTreeMap<String, (Channel, CutoverName)>,
 }
 
-impl Everybody {
+impl Targets {
     fn add(&mut self, name: &CutoverName, notify: &Notify) {
         if !notify.command.is_empty() {
             let command = self.commands.entry(notify.command.clone());
@@ -51,38 +51,38 @@ impl Everybody {
     }
 }
 
-/// What came of one channel.
+/// The outcome of the test of one channel.
 struct Tried {
     channel: String,
     outcome: Result<(), String>,
 }
 
-/// Sends a test over every channel.
+/// Sends a test message to every channel.
 ///
 /// # Errors
-/// There is no such plan or cutover, or nobody to tell.
+/// There is no such plan or cutover, or it has no channel.
 pub fn run(context: &mut Context<'_>, args: &NotifyTest) -> Result<Exit> {
     block_on(async {
         let (paths, names): (Vec<&String>, Vec<&String>) =
             args.of.iter().partition(|of| Path::new(of).exists());
-        let mut everybody = Everybody::default();
-        of_files(context, &paths, &mut everybody)?;
+        let mut targets = Targets::default();
+        of_files(context, &paths, &mut targets)?;
         if !names.is_empty() || args.of.is_empty() {
             let names: Vec<String> = names.into_iter().cloned().collect();
-            of_journal(context, &names, &mut everybody).await?;
+            of_journal(context, &names, &mut targets).await?;
         }
-        if everybody.is_empty() {
-            let hint = "give a plan `notify`: README.md has the shortest one for each channel";
-            return Err(Expected::usage("nobody is to be told", Some(hint)).into());
+        if targets.is_empty() {
+            let hint = "add `notify` to a plan: README.md has an example for each channel";
+            return Err(Expected::usage("there is no channel to test", Some(hint)).into());
         }
-        let tried = try_all(context, everybody).await;
+        let tried = try_all(context, targets).await;
         show(context, &tried)?;
         let failed = tried.iter().any(|tried| tried.outcome.is_err());
         Ok(if failed { Exit::Unexpected } else { Exit::Done })
     })
 }
 
-fn of_files(context: &mut Context<'_>, paths: &[&String], everybody: &mut Everybody) -> Result<()> {
+fn of_files(context: &mut Context<'_>, paths: &[&String], targets: &mut Targets) -> Result<()> {
     if paths.is_empty() {
         return Ok(());
     }
@@ -91,11 +91,11 @@ fn of_files(context: &mut Context<'_>, paths: &[&String], everybody: &mut Everyb
     let fleet = found.fleet.clone();
     for source in found.require_valid(context)? {
         if let Some(notify) = &source.plan.notify {
-            everybody.add(&source.plan.name, notify);
+            targets.add(&source.plan.name, notify);
         }
     }
     if let Some(notify) = fleet.and_then(|(_, settings)| settings.notify) {
-        everybody.add(&crate::engine::fleet::stream(), &notify);
+        targets.add(&crate::engine::fleet::stream(), &notify);
     }
     Ok(())
 }
@@ -103,7 +103,7 @@ fn of_files(context: &mut Context<'_>, paths: &[&String], everybody: &mut Everyb
 async fn of_journal(
     context: &mut Context<'_>,
     names: &[String],
-    everybody: &mut Everybody,
+    targets: &mut Targets,
 ) -> Result<()> {
     let journal = open_journal(context, Open::ReadOnly)?;
     let books = Books::read(journal.as_ref()).await?;
@@ -115,31 +115,27 @@ async fn of_journal(
         named.into_iter().map(|named| named.name).collect()
     };
     for name in wanted {
-        // A page about a damaged cutover goes where its last good plan says.
+        // Pages about a damaged cutover go to the channels of its last good plan.
         let state = books.last_good(&name);
         if let Some(notify) = state.and_then(|state| state.plan().notify.as_ref()) {
-            everybody.add(&name, notify);
+            targets.add(&name, notify);
         }
     }
-    if let Some(notify) = books
-        .fleet()
-        .settings
-        .notify
-        .as_ref()
-        .filter(|_| names.is_empty())
+    if names.is_empty()
+        && let Some(notify) = &books.fleet().settings.notify
     {
-        everybody.add(&crate::engine::fleet::stream(), notify);
+        targets.add(&crate::engine::fleet::stream(), notify);
     }
     Ok(())
 }
 
-/// Tries all channels, one after the other: they are few, and a person waits for each line.
-async fn try_all(context: &Context<'_>, everybody: Everybody) -> Vec<Tried> {
+/// Tests all commands and channels, one after the other.
+async fn try_all(context: &Context<'_>, targets: Targets) -> Vec<Tried> {
     let clock: Arc<dyn Clock> = Arc::new(context.clock);
     let aws = connect(Options::from_environment(Arc::clone(&clock))).await;
     let channels: Channels = channels(Arc::new(aws.topics), Arc::clone(&clock));
     let mut tried = Vec::new();
-    for (argv, name) in everybody.commands {
+    for (argv, name) in targets.commands {
         let notice = test(&name, clock.as_ref());
         let message = report::notice::headline(&notice);
         tried.push(Tried {
@@ -147,7 +143,7 @@ async fn try_all(context: &Context<'_>, everybody: Everybody) -> Vec<Tried> {
             outcome: test_command(&argv, &notice, &message).await,
         });
     }
-    for (id, (channel, name)) in everybody.channels {
+    for (id, (channel, name)) in targets.channels {
         let delivery = Delivery {
             channel,
             notice: test(&name, clock.as_ref()),
@@ -162,7 +158,7 @@ async fn try_all(context: &Context<'_>, everybody: Everybody) -> Vec<Tried> {
     tried
 }
 
-/// A notice of nothing.
+/// Returns a notice that says only that it is a test.
 fn test(name: &CutoverName, clock: &dyn Clock) -> Notice {
     Notice {
         entry: Envelope {
@@ -172,7 +168,7 @@ fn test(name: &CutoverName, clock: &dyn Clock) -> Notice {
             at: clock.now(),
             actor: "cutover notify-test".to_owned(),
             version: JOURNAL_VERSION,
-            // Never shown: a test is told as such.
+            // Never shown: channels show a test as a test.
             event: Event::StepHeld {
                 because: Vec::new(),
             },

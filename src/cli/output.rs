@@ -1,8 +1,8 @@
-//! Standard output and standard error: written by threads of their own, so that nobody who acts waits for a reader
+//! Standard output and standard error, written by separate threads so that a command that acts never waits for a reader
 //! (semantics M1, M2).
 //!
-//! What a command prints, notes and logs is put into a bounded queue. A thread for each of the two streams writes it. If a
-//! stream cannot be written (closed pipe, full disk, lost terminal), the text is lost, and the command goes on.
+//! A bounded queue takes what a command prints, notes and logs. One thread per stream writes it. If a stream cannot be
+//! written (closed pipe, full disk, lost terminal), the text is lost, and the command goes on.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -15,24 +15,24 @@ use std::time::Duration;
 use anstream::adapter::strip_bytes;
 use anstream::{AutoStream, ColorChoice};
 
-/// How much text waits for a reader, in bytes for each stream.
+/// The largest amount of text that waits for a reader, in bytes per stream.
 const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How long a command that acts waits at its end, or before it asks, until its output is written.
+/// The longest wait for the output of a command that acts to be written, at its end or before it asks.
 const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long one stream waits for what was said on the other before, so that the two keep their order on a terminal.
+/// The longest wait of one stream for earlier text of the other, so that both keep their order on a terminal.
 const ORDER_WITHIN: Duration = Duration::from_millis(200);
 
-/// How long the writer waits if the stream says that it would block.
+/// The wait before the next try if the stream would block.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 
-/// What happens if nobody reads.
+/// The behaviour if nobody reads the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// The command waits until there is room, as `cat` does: its output is all that it is for.
+    /// The command waits until there is room, as `cat` does: its output is its only purpose.
     ForReader,
-    /// The command never waits; what finds no room is dropped and counted.
+    /// The command never waits; text that finds no room is dropped and counted.
     None,
 }
 
@@ -65,22 +65,22 @@ struct Queues {
     err: Queue,
 }
 
-/// What waits for one stream.
+/// The text that waits for one stream.
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Piece>,
     bytes: usize,
     /// How many texts have been queued so far.
     queued: u64,
-    /// How many of them have been written or given up.
+    /// How many of them have been written or lost.
     ended: u64,
-    /// The other stream waits in vain for this one.
+    /// True if the other stream waited [`ORDER_WITHIN`] for this one in vain.
     stuck: bool,
-    /// No thread writes this stream.
+    /// True if no thread writes this stream.
     unserved: bool,
-    /// How many texts were lost since that was last said.
+    /// How many texts were lost since the last warning about lost texts.
     lost: u64,
-    /// Why the last one that was lost could not be written.
+    /// Why the last lost text could not be written.
     error: Option<io::Error>,
 }
 
@@ -96,6 +96,12 @@ impl Queues {
             Which::Out => &mut self.out,
             Which::Err => &mut self.err,
         }
+    }
+
+    /// Returns true if the other stream can still write, but has not yet written its first `after` texts.
+    fn is_other_behind(&mut self, which: Which, after: u64) -> bool {
+        let other = self.of(which.other());
+        other.ended < after && !other.stuck && !other.unserved
     }
 }
 
@@ -124,7 +130,7 @@ impl Which {
         }
     }
 
-    /// The stream itself, past the buffer and the lock of the standard library.
+    /// Returns the stream itself, without the buffer and the lock of the standard library.
     fn file(self) -> io::Result<File> {
         let owned = match self {
             Self::Out => io::stdout().as_fd().try_clone_to_owned(),
@@ -133,7 +139,7 @@ impl Which {
         owned.map(File::from)
     }
 
-    /// Returns true if styles must be taken out of what is written there.
+    /// Returns true if styles must be removed from the text.
     fn is_plain(self) -> bool {
         let choice = match self {
             Self::Out => AutoStream::choice(&io::stdout()),
@@ -144,7 +150,7 @@ impl Which {
 }
 
 impl Output {
-    /// Starts the writers.
+    /// Starts the writer threads.
     pub fn start(patience: Patience) -> Self {
         let output = Self::of(patience);
         for which in [Which::Out, Which::Err] {
@@ -164,7 +170,7 @@ impl Output {
         }))
     }
 
-    /// Writes a stream from a thread of its own. Without one its texts are lost.
+    /// Starts the thread that writes a stream. If it cannot be started, the stream's texts are lost.
     fn serve(&self, which: Which, target: impl Write + Send + 'static, plain: bool) {
         let shared = Arc::clone(&self.0);
         let writer = thread::Builder::new().name(which.name().to_owned());
@@ -174,12 +180,12 @@ impl Output {
         }
     }
 
-    /// Where results go.
+    /// Returns the stream for results.
     pub fn out(&self) -> Stream {
         self.stream(Which::Out)
     }
 
-    /// Where messages and the log go.
+    /// Returns the stream for messages and the log.
     pub fn err(&self) -> Stream {
         self.stream(Which::Err)
     }
@@ -191,23 +197,25 @@ impl Output {
         }
     }
 
-    /// Waits until everything is written, a command that acts no longer than a second. Says on standard error if standard
-    /// output could not be written, unless its reader just went away.
+    /// Waits until everything is written; a command that acts waits at most [`FLUSH_WITHIN`] per stream. Warns on standard
+    /// error if standard output could not be written, unless only its reader went away.
     pub fn finish(&self) {
         self.0.drain(Which::Out);
         let error = self.0.queues().out.error.take();
-        if let Some(error) = error.filter(|error| error.kind() != ErrorKind::BrokenPipe) {
-            let said = format!(
+        if let Some(error) = error
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            let warning = format!(
                 "warning: standard output cannot be written, part of it is lost: {error}\n"
             );
-            self.0.push(Which::Err, said.as_bytes());
+            self.0.push(Which::Err, warning.as_bytes());
         }
         self.0.drain(Which::Err);
     }
 }
 
 impl Shared {
-    /// A panic elsewhere leaves the queues whole.
+    /// Locks the queues. A panic in another thread leaves them consistent.
     fn queues(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -240,7 +248,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits until everything that was queued for a stream is written or given up.
+    /// Waits until everything queued for a stream is written or lost.
     fn drain(&self, which: Which) {
         let mut queues = self.queues();
         match self.patience {
@@ -250,14 +258,17 @@ impl Shared {
                 }
             }
             Patience::None => {
-                let waits = |queues: &mut Queues| !queues.of(which).is_drained();
-                let waited = self.changed.wait_timeout_while(queues, FLUSH_WITHIN, waits);
-                drop(waited);
+                drop(
+                    self.changed
+                        .wait_timeout_while(queues, FLUSH_WITHIN, |queues| {
+                            !queues.of(which).is_drained()
+                        }),
+                );
             }
         }
     }
 
-    /// The next text for a stream, after what was said on the other one before it.
+    /// Waits for the next text of a stream, and until the other stream has written what was queued before it.
     fn next(&self, which: Which) -> Vec<u8> {
         let mut queues = self.queues();
         let piece = loop {
@@ -266,22 +277,20 @@ impl Shared {
                 None => queues = self.wait(queues),
             }
         };
-        let behind = |queues: &mut Queues| {
-            let other = queues.of(which.other());
-            other.ended < piece.after && !other.stuck && !other.unserved
-        };
         let waited = self
             .changed
-            .wait_timeout_while(queues, ORDER_WITHIN, behind);
+            .wait_timeout_while(queues, ORDER_WITHIN, |queues| {
+                queues.is_other_behind(which, piece.after)
+            });
         let (mut queues, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
-            // It is asked again once it has written something.
+            // Cleared when the other stream writes something.
             queues.of(which.other()).stuck = true;
         }
         piece.text
     }
 
-    /// Notes how a text ended. Returns how many were lost before, if this one was written.
+    /// Records that a text was written or lost. If it was written, returns how many were lost before it.
     fn ended(&self, which: Which, bytes: usize, written: io::Result<()>) -> u64 {
         let mut queues = self.queues();
         let queue = queues.of(which);
@@ -302,7 +311,7 @@ impl Shared {
     }
 }
 
-/// Writes what is queued for a stream, for as long as the process lives.
+/// Writes what is queued for a stream, until the process ends.
 fn write_on(shared: &Shared, which: Which, mut target: impl Write, plain: bool) {
     loop {
         let text = shared.next(which);
@@ -312,7 +321,7 @@ fn write_on(shared: &Shared, which: Which, mut target: impl Write, plain: bool) 
             write_all(&mut target, &text)
         };
         let lost = shared.ended(which, text.len(), written);
-        // A command that waits for its reader must not wait here for itself.
+        // With `ForReader` the warning itself could block this thread, which makes the room.
         if lost > 0 && shared.patience == Patience::None {
             let stream = which.name();
             tracing::warn!(
@@ -322,7 +331,7 @@ fn write_on(shared: &Shared, which: Which, mut target: impl Write, plain: bool) 
     }
 }
 
-/// As [`Write::write_all`], but waits if the stream is of those that would block.
+/// As [`Write::write_all`], but waits if a non-blocking stream would block.
 fn write_all(target: &mut impl Write, mut text: &[u8]) -> io::Result<()> {
     while !text.is_empty() {
         match target.write(text) {
@@ -355,11 +364,11 @@ impl Write for Stream {
 mod tests {
     use super::*;
 
-    /// Accepts nothing until it is let go, and then keeps everything.
+    /// Accepts nothing until it is opened, and then keeps everything.
     #[derive(Clone, Default)]
     struct Gate(Arc<Gated>);
 
-    /// Whether it is open and what it keeps, and who waits for that.
+    /// Whether it is open and the text it keeps; and the writers that wait.
     type Gated = (Mutex<(bool, Vec<u8>)>, Condvar);
 
     impl Gate {

@@ -1,4 +1,4 @@
-//! What signals do to this process (semantics M1, M4).
+//! The effect of signals on this process (semantics M1, M4).
 
 use std::io;
 use std::sync::mpsc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::process::Signal;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -15,22 +15,22 @@ use super::args::Command;
 use super::exit::Exit;
 use super::output::Output;
 
-/// How long a process that was asked to stop takes at most, whatever hangs. Together with the last words it is below the 20 s
-/// of semantics M4.
+/// The longest time from the first signal to the end, whatever hangs. With the last output it is below the 20 s of
+/// semantics M4.
 const STOP_WITHIN: Duration = Duration::from_secs(17);
 
-/// What a second signal ends the process with: 128 + SIGINT, as shells have it.
+/// The exit code after a second signal: 128 + SIGINT, as in shells.
 const INTERRUPTED: u8 = 130;
 
-/// Makes this process outlive the signals that must not end its command: a file size limit that output runs into, and for
-/// a rollback the terminal that goes away.
+/// Ignores the signals that must not end the command: SIGXFSZ, if output reaches a file size limit, and for a rollback
+/// SIGHUP, if the terminal goes away.
 ///
 /// # Errors
 /// The operating system refuses.
 pub fn outlive(command: &Command) -> Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
-    // A handler stays for as long as the process lives, and a child does not inherit it.
+    // A handler stays until the process ends, and child processes do not inherit it.
     drop(signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?);
     if matches!(command, Command::Rollback(_)) {
         drop(signal(SignalKind::hangup())?);
@@ -38,19 +38,19 @@ pub fn outlive(command: &Command) -> Result<()> {
     Ok(())
 }
 
-/// What ends a command that goes on until it is asked to stop.
+/// Stops a command that runs until a signal comes.
 pub struct Stopping {
-    /// Whether the end of the terminal asks it to stop too.
+    /// True if SIGHUP stops it too.
     pub on_hangup: bool,
-    /// The exit code if something hangs and the end does not come by itself.
+    /// The exit code if something hangs and the command does not end in time.
     pub hung: Exit,
-    /// Where the last words go.
+    /// The output, which is flushed before the process ends.
     pub output: Output,
 }
 
 impl Stopping {
-    /// Ready at the first SIGTERM or SIGINT. A second one ends the process at once, and so does time: what is journaled is
-    /// enough to go on. A thread of its own sees to that, which nothing that hangs can hold up.
+    /// Returns a future that is ready at the first signal. A second signal ends the process at once, and so does
+    /// [`STOP_WITHIN`]: the journal is enough to go on later. A separate thread does this, so nothing that hangs can delay it.
     ///
     /// # Errors
     /// The operating system refuses.
@@ -64,29 +64,22 @@ impl Stopping {
     }
 
     fn attend(self, stop: oneshot::Sender<()>, ready: &mpsc::Sender<io::Result<()>>) {
-        let begun = Builder::new_current_thread().enable_all().build();
-        let begun = begun.and_then(|runtime| {
-            let entered = runtime.enter();
-            let asked = Asked::new(self.on_hangup)?;
-            drop(entered);
-            Ok((runtime, asked))
-        });
-        let (runtime, mut asked) = match begun {
-            Ok(begun) => begun,
+        let (runtime, mut asked) = match self.listen() {
+            Ok(listening) => listening,
             Err(error) => return ready.send(Err(error)).unwrap_or_default(),
         };
         ready.send(Ok(())).unwrap_or_default();
         runtime.block_on(async {
             asked.again().await;
-            tracing::info!("stopping after what is on the wire; once more to stop at once");
+            tracing::info!("stopping after the calls in flight; a second signal stops at once");
             stop.send(()).unwrap_or_default();
             tokio::select! {
                 () = asked.again() => self.leave(INTERRUPTED),
                 () = tokio::time::sleep(STOP_WITHIN) => {
                     let secs = STOP_WITHIN.as_secs();
                     tracing::error!(
-                        "something hangs, and the end did not come in {secs} s: the process ends now; the journal is \
-                         enough to go on: start it again"
+                        "something hangs: the process has not ended {secs} s after the signal and exits now; the journal \
+                         has all that is needed to go on: start it again"
                     );
                     self.leave(self.hung.code());
                 }
@@ -94,9 +87,18 @@ impl Stopping {
         });
     }
 
+    /// Begins to receive signals.
+    fn listen(&self) -> io::Result<(Runtime, Asked)> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let asked = Asked::new(self.on_hangup)?;
+        drop(entered);
+        Ok((runtime, asked))
+    }
+
     #[expect(
         clippy::disallowed_methods,
-        reason = "something hangs, or a person asked twice; the journal is made for that"
+        reason = "something hangs, or a second signal came; the journal is enough to go on"
     )]
     fn leave(&self, code: u8) {
         self.output.finish();
@@ -104,7 +106,7 @@ impl Stopping {
     }
 }
 
-/// The signals that ask a process to stop.
+/// The signals that ask the process to stop.
 struct Asked {
     terminate: Signals,
     interrupt: Signals,
@@ -125,7 +127,7 @@ impl Asked {
         })
     }
 
-    /// Returns at the next one.
+    /// Waits for the next signal.
     async fn again(&mut self) {
         let hangup = async {
             match &mut self.hangup {
@@ -141,7 +143,7 @@ impl Asked {
     }
 }
 
-/// Returns true if whoever started this process (`nohup`) wants it to outlive the terminal. Only Linux says so.
+/// Returns true if SIGHUP was ignored when this process started (`nohup`). Only Linux can tell.
 fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
