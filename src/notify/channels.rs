@@ -1,4 +1,4 @@
-//! The channels of plans: secrets looked up, words put in, sent to the service that each is of.
+//! The channels of plans: looks secrets up, words a notice, and sends it to the channel's service.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,22 +28,22 @@ use crate::reach::http::Request;
 use crate::reach::secrets::Environment;
 use crate::reach::secrets::Secret;
 
-/// How long one request may take.
+/// The longest time that one request may take.
 const REQUEST_WITHIN: Duration = Duration::from_secs(8);
 
-/// The most characters of what a service said that are repeated.
+/// The most characters of a service's answer that are repeated in an error.
 const SAID_CHARS_MAX: usize = 200;
 
 /// Words a notice for people. Given from outside, because all wording is `report`'s.
 #[derive(Clone)]
 pub struct Words {
-    /// What happened, in one line, without the cutover's name.
+    /// The event in one line, without the cutover's name.
     pub line: Arc<dyn Fn(&Notice) -> String + Send + Sync>,
-    /// Where the cutover stands, in one line, with its name.
+    /// The cutover's present state in one line, with its name.
     pub headline: Arc<dyn Fn(&Notice) -> String + Send + Sync>,
 }
 
-/// All that it takes to tell channels.
+/// Everything that is needed to notify channels.
 #[derive(Clone)]
 pub struct Channels {
     http: Client,
@@ -76,10 +76,10 @@ impl Channels {
         }
     }
 
-    /// Tells a channel. Returns what is to be known the next time.
+    /// Notifies a channel. Returns the memo for the next delivery, if the channel needs one.
     ///
     /// # Errors
-    /// What the service said, or why there is no answer; never a secret.
+    /// The service refused, or there is no answer. The message contains no secret.
     pub async fn deliver(&self, delivery: &Delivery) -> Result<Option<Value>, Undelivered> {
         match &delivery.channel.via {
             Via::SlackWebhook { webhook } => slack::post(self, delivery, webhook).await,
@@ -95,7 +95,7 @@ impl Channels {
         }
     }
 
-    /// Posts a body. Neither the error nor the answer repeats what is `hidden`.
+    /// Posts a body. Neither the error nor the answer repeats a secret in `hidden`.
     pub(super) async fn post(
         &self,
         url: &Secret,
@@ -107,7 +107,7 @@ impl Channels {
         self.post_until(until, url, hidden, headers, body).await
     }
 
-    /// The same, and waits for the answer no longer than until then.
+    /// Does the same as [`Channels::post`], and waits for the answer no later than `until`.
     pub(super) async fn post_until(
         &self,
         until: Instant,
@@ -128,32 +128,31 @@ impl Channels {
             headers,
             body,
         };
-        let hide = |text: String| {
-            let hidden = hidden.iter();
-            hidden.fold(text, |text, secret| secret.hidden_in(&text))
-        };
         let left = until.saturating_duration_since(Instant::now());
         match self.http.send(request, left.min(REQUEST_WITHIN)).await {
             Ok(answer) => Ok(Answer {
-                body: hide(answer.body),
+                body: without_secrets(answer.body, hidden),
                 ..answer
             }),
-            Err(failure) => Err(Undelivered::because(hide(failure.to_string()))),
+            Err(failure) => {
+                let why = without_secrets(failure.to_string(), hidden);
+                Err(Undelivered::because(why))
+            }
         }
     }
 
-    /// What happened, with the cutover's name, for a service that shows it to people as it is (semantics M6).
+    /// The event in one line, with the cutover's name, for a service that shows it to people as it is (semantics M6).
     pub(super) fn text(&self, notice: &Notice) -> String {
         let line = (self.words.line)(notice);
         one_line(&format!("{}: {line}", notice.entry.cutover))
     }
 
-    /// Where the cutover stands, likewise.
+    /// The cutover's present state in one line, likewise.
     pub(super) fn headline(&self, notice: &Notice) -> String {
         one_line(&(self.words.headline)(notice))
     }
 
-    /// The notice as a `CloudEvent` (structured JSON), no longer than services take. Its fields only grow.
+    /// The notice as a `CloudEvent` (structured JSON), no longer than services accept. Fields are only ever added.
     ///
     /// Source: `CloudEvents` 1.0.2, required and optional attributes.
     pub(super) fn event(&self, notice: &Notice) -> Value {
@@ -189,10 +188,18 @@ impl Channels {
     }
 }
 
+/// The text without the secrets.
+fn without_secrets(mut text: String, secrets: &[&Secret]) -> String {
+    for secret in secrets {
+        text = secret.hidden_in(&text);
+    }
+    text
+}
+
 /// Looks a secret up.
 ///
 /// # Errors
-/// It is not there, cannot be read, is empty or cannot be sent. Names where it was looked for.
+/// It does not exist, cannot be read, is empty or cannot be sent. The message names its variable or file.
 pub fn resolve(kept: &SecretRef, environment: &Environment) -> Result<Secret, String> {
     match kept {
         SecretRef::Environment(name) => Secret::variable(name, environment),
@@ -216,7 +223,7 @@ pub(super) fn level(notice: &Notice) -> &'static str {
     if notice.pages { "page" } else { "info" }
 }
 
-/// The event, without the plan that it may carry: that has up to 1 MiB, more than services take.
+/// The event without the plan that it may carry: a plan has up to 1 MiB, more than services accept.
 pub(super) fn slim(notice: &Notice) -> Value {
     if notice.test {
         return json!({ "type": notice.kind() });
@@ -229,20 +236,20 @@ pub(super) fn slim(notice: &Notice) -> Value {
     event
 }
 
-/// Whether an answer is of the 200s.
+/// Returns true if the status of an answer is one of the 200s.
 pub(super) fn is_success(answer: &Answer) -> bool {
     (200..300).contains(&answer.status)
 }
 
-/// Whether a refusal is an answer to this message, whenever it is sent: the 400s, without those that ask for another try
-/// (408 Request Timeout, 429 Too Many Requests).
+/// Returns true if a service would refuse this message again, whenever it is sent: the 400s, except those that ask for
+/// another try (408 Request Timeout, 429 Too Many Requests).
 ///
 /// Source: RFC 9110, section 15.5; RFC 6585, section 4.
 fn is_for_good(status: u16) -> bool {
     (400..500).contains(&status) && status != 408 && status != 429
 }
 
-/// What a service refused with.
+/// The error for a refusal by a service.
 pub(super) fn refused(answer: &Answer) -> Undelivered {
     let said: String = answer
         .body

@@ -11,8 +11,7 @@ const KEPT_BYTES: u64 = 4096;
 /// Runs `argv` with `input` on standard input, and waits until it ends, or ends it at the limit.
 ///
 /// # Errors
-/// Why it cannot be started, that it took too long, or how it failed and the beginning of what it wrote to standard
-/// error.
+/// It cannot be started, took too long, or failed; then with the beginning of its standard error.
 pub(super) async fn run(argv: &[String], input: String, limit: Duration) -> Result<(), String> {
     let run = Run {
         argv,
@@ -20,7 +19,7 @@ pub(super) async fn run(argv: &[String], input: String, limit: Duration) -> Resu
         environment: &[],
         limit,
         keep_bytes: KEPT_BYTES,
-        // Only what hooks and jobs leave behind is ended with them.
+        // Only hooks and jobs end the processes that they leave behind.
         detach: true,
     };
     let ran = command::run(run).await?;

@@ -1,4 +1,4 @@
-//! Telling people: the log, a command of theirs, and services over the network.
+//! Notifying people: by the log, by a command of theirs, and by services over the network.
 
 mod channels;
 mod command;

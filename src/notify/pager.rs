@@ -1,4 +1,4 @@
-//! The pager: every page is an ERROR line in the log, and a run of the plan's command where it has one (semantics K).
+//! The pager: every page is an ERROR line in the log and, if the plan has a command, a run of it (semantics K).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,18 +24,18 @@ use crate::ports::Undelivered;
 /// Words a page, or the end of one, for people. Given from outside, because all wording is `report`'s.
 pub type Wording = Arc<dyn Fn(&Page) -> String + Send + Sync>;
 
-/// How long a command may take.
+/// The longest time that a command may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
-/// How many pages are remembered as logged. A page that is tried again for longer than this many others is logged again,
-/// which does no harm.
+/// How many pages are remembered as logged. A page that is still retried after this many others is logged again, which does
+/// no harm.
 const LOGGED_MAX: usize = 1000;
 
-/// Tells people by the log and by a command.
+/// Pages people by the log and by a command.
 ///
 /// The log line is an ERROR with `page=true`, written once per page and process. The command is an argv, run without a
-/// shell and with this process's environment; it gets one JSON object on standard input, has 10 s, and says with exit
-/// code 0 that it has delivered. It may get the same page twice, with the same `idempotency_key`.
+/// shell and with this process's environment. It gets one JSON object on standard input, has 10 s, and exits with code 0 if
+/// it has delivered the page. It may get the same page twice, with the same `idempotency_key`.
 pub struct Pager {
     wording: Wording,
     channels: Option<Channels>,
@@ -49,10 +49,10 @@ impl fmt::Debug for Pager {
     }
 }
 
-/// Runs a command as a page would, with a notice that is a test; its event has the type `notify_test`.
+/// Runs a command as a page would, with a test notice; its event has the type `notify_test`.
 ///
 /// # Errors
-/// As for a page.
+/// The command cannot be started, took too long, or failed.
 pub async fn test_command(argv: &[String], notice: &Notice, message: &str) -> Result<(), String> {
     let entry = &notice.entry;
     let key = notice.idempotency_key();
@@ -70,7 +70,7 @@ pub async fn test_command(argv: &[String], notice: &Notice, message: &str) -> Re
     command::run(argv, json + "\n", COMMAND_LIMIT).await
 }
 
-/// What a command gets on standard input. Its fields only grow.
+/// The JSON object that a command gets on standard input. Fields are only ever added.
 #[derive(Debug, Serialize)]
 struct Delivery<'page> {
     idempotency_key: &'page str,
@@ -80,14 +80,14 @@ struct Delivery<'page> {
     at: jiff::Timestamp,
     /// The event in one sentence, so that a command need not word it again.
     message: &'page str,
-    /// What the entry settles of what was paged before, by kind; empty for a page.
+    /// The kinds of the earlier pages that the entry resolves; empty for a page.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     resolves: Vec<&'static str>,
     event: Value,
 }
 
 impl Pager {
-    /// A pager that words pages in this way.
+    /// A pager without channels; `wording` words its pages.
     pub fn new(wording: Wording) -> Self {
         Self {
             wording,
@@ -96,7 +96,7 @@ impl Pager {
         }
     }
 
-    /// The same, that tells channels too.
+    /// The same pager, which also notifies channels.
     #[must_use]
     pub fn with_channels(self, channels: Channels) -> Self {
         Self {
@@ -105,7 +105,7 @@ impl Pager {
         }
     }
 
-    /// Notes that a page is logged; false if it was before.
+    /// Remembers that a page is logged. Returns false if it was logged before.
     fn is_first(&self, key: &str) -> bool {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.iter().any(|known| known == key) {
@@ -124,7 +124,7 @@ impl Notifier for Pager {
     async fn page(&self, page: &Page) -> Result<(), String> {
         let entry = &page.entry;
         let message = (self.wording)(page);
-        // That something is over wakes nobody; the entry itself is in the log.
+        // The end of a trouble wakes nobody; the entry itself is in the log.
         if page.settles.is_empty() && self.is_first(&page.idempotency_key) {
             tracing::error!(
                 page = true,
@@ -159,7 +159,7 @@ impl Notifier for Pager {
     async fn deliver(&self, told: &ports::Delivery) -> Result<Option<Value>, Undelivered> {
         match &self.channels {
             Some(channels) => channels.deliver(told).await,
-            None => Err(Undelivered::because("no channel is reached from here")),
+            None => Err(Undelivered::because("this pager has no channels")),
         }
     }
 }
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(pager().page(&page(Some(script))).await, Ok(()));
     }
 
-    /// Whether a process runs; one that has ended may not have been taken note of yet by whoever adopted it.
+    /// Returns true if a process runs. One that has ended may not have been reaped yet by its new parent.
     fn runs(pid: &str) -> bool {
         let status = std::fs::read_to_string(format!("/proc/{pid}/stat"));
         status.is_ok_and(|status| !status.contains(") Z "))

@@ -1,21 +1,21 @@
-//! What is sent fits what each service takes: too long a text is shortened, with a mark, and never refused (semantics M8).
+//! Shortens texts to what each service accepts: a text that is too long gets a mark and is never refused (semantics M8).
 
 use serde_json::Value;
 use serde_json::json;
 
-/// Stands for what was left out of a text.
+/// The mark at the end of a shortened text.
 pub(super) const MARK: &str = "… (shortened)";
 
-/// The most bytes of an event as JSON, for webhooks and for topics. Intermediaries must forward as many; Amazon SNS takes four
-/// times as many with everything around it, so that it fits there too, whatever is escaped twice.
+/// The most bytes of an event as JSON, for webhooks and for topics. Intermediaries must forward as many. Amazon SNS accepts
+/// four times as many for the whole message, so the event fits even if its characters are escaped twice.
 ///
 /// Source: `CloudEvents` 1.0.2, Size Limits (64 KiB); SNS API Reference, `Publish` (256 KiB).
 pub(super) const EVENT_BYTES_MAX: usize = 60 * 1024;
 
-/// The most characters of each text in an event that is too long as it is, tried in this order.
+/// The most characters of each text in an event that is too long; the limits are tried in this order.
 const TEXT_CHARS: [usize; 4] = [4_096, 1_024, 256, 64];
 
-/// The beginning of a text, at most so many characters with the mark.
+/// The beginning of a text, at most `chars_max` characters with the mark.
 pub(super) fn text(text: &str, chars_max: usize) -> String {
     if text.chars().count() <= chars_max {
         return text.to_owned();
@@ -26,8 +26,8 @@ pub(super) fn text(text: &str, chars_max: usize) -> String {
     short
 }
 
-/// An event that is at most [`EVENT_BYTES_MAX`] bytes long: first its texts are shortened, and if that is not enough only the
-/// type of what happened is left of its details.
+/// The event in at most [`EVENT_BYTES_MAX`] bytes: first its texts are shortened, and if that is not enough, its details are
+/// reduced to the type of the event.
 pub(super) fn event(mut event: Value) -> Value {
     for chars_max in TEXT_CHARS {
         if event.to_string().len() <= EVENT_BYTES_MAX {

@@ -1,7 +1,7 @@
-//! Slack: an incoming webhook, or a thread an attempt.
+//! Slack: an incoming webhook, or one thread per attempt.
 //!
-//! With a token, an attempt is one message in the channel that is kept true, and everything that happens is a reply to it.
-//! The message is made true before the reply is sent: making it true twice does no harm, a reply twice would be read twice.
+//! With a token, an attempt is one message in the channel that is kept up to date, and every event is a reply to it. The
+//! message is updated before the reply is sent: a second update does no harm, but a second reply would be read twice.
 //! Sources: Slack API, `chat.postMessage`, `chat.update`, Rate limits, Formatting text for app surfaces.
 
 use serde_json::Value;
@@ -20,20 +20,20 @@ use crate::ports::Delivery;
 use crate::ports::Undelivered;
 use crate::reach::secrets::Secret;
 
-/// The most characters of a text, mark and key aside. Slack refuses an update above 4,000 (`msg_too_long`), asks for no more
-/// in any text, and cuts above 40,000.
+/// The most characters of a text, mark and key aside. Slack refuses an update above 4,000 characters (`msg_too_long`),
+/// recommends no more in any text, and cuts texts above 40,000.
 ///
 /// Source: Slack API, `chat.update`, Errors; `chat.postMessage`, Truncating content.
 const TEXT_CHARS_MAX: usize = 3_500;
 
-/// What Slack says where a message can no longer be changed: a new one then takes its place.
+/// Slack's errors if a message can no longer be changed: a new one then takes its place.
 const GONE: [&str; 3] = [
     "message_not_found",
     "cant_update_message",
     "edit_window_closed",
 ];
 
-/// What Slack says where the same message may be taken later; everything else is an answer to this message for good
+/// Slack's errors if the same message may be accepted later. With every other error Slack refuses this message for good
 /// (`invalid_auth`, `channel_not_found`, `msg_too_long` …).
 ///
 /// Source: Slack API, `chat.postMessage` and `chat.update`, Errors; Rate limits.
@@ -54,10 +54,10 @@ const PASSING: [&str; 11] = [
 /// The most characters of an error that are repeated.
 const ERROR_CHARS_MAX: usize = 200;
 
-/// What stands for a refusal without a word.
+/// The error if Slack refuses without naming one.
 const UNEXPLAINED: &str = "refused without a reason";
 
-/// Tells an incoming webhook.
+/// Posts to an incoming webhook.
 pub(super) async fn post(
     channels: &Channels,
     delivery: &Delivery,
@@ -100,7 +100,7 @@ impl Parent {
     }
 }
 
-/// Keeps the message of the attempt true, and replies to it.
+/// Updates the message of the attempt, and replies to it.
 pub(super) async fn thread(
     channels: &Channels,
     delivery: &Delivery,
@@ -129,7 +129,7 @@ pub(super) async fn thread(
         "channel": parent.channel,
         "thread_ts": parent.ts,
         "text": format!("{}{}", marked(channels, notice), key(notice)),
-        // What wakes somebody is seen in the channel, too.
+        // A page is shown in the channel too, not only in the thread.
         "reply_broadcast": notice.pages,
         "unfurl_links": false,
         "metadata": metadata(notice),
@@ -146,12 +146,12 @@ struct Slack<'a> {
     channels: &'a Channels,
     token: Secret,
     api: &'a str,
-    /// Until when all of it must be done, so that what was done of it is not forgotten.
+    /// The time by which all requests must be done, so that the caller still gets the memo of what was sent.
     until: Instant,
 }
 
 impl Slack<'_> {
-    /// The first message of an attempt.
+    /// Posts the first message of an attempt.
     async fn begin(
         &self,
         notice: &Notice,
@@ -165,18 +165,19 @@ impl Slack<'_> {
             "metadata": metadata(notice),
         });
         let said = self.call("chat.postMessage", &message).await?;
-        let text = |key: &str| said[key].as_str().map(str::to_owned);
+        let Some(ts) = said["ts"].as_str() else {
+            let why = "chat.postMessage: the answer names no message";
+            return Err(Undelivered::because(why));
+        };
         Ok(Parent {
             attempt: notice.entry.attempt,
-            // Updates want the channel's ID, whatever the plan calls it.
-            channel: text("channel").unwrap_or_else(|| channel.to_owned()),
-            ts: text("ts").ok_or_else(|| {
-                Undelivered::because("chat.postMessage: the answer names no message")
-            })?,
+            // Updates need the channel's ID, whatever the plan calls it.
+            channel: said["channel"].as_str().unwrap_or(channel).to_owned(),
+            ts: ts.to_owned(),
         })
     }
 
-    /// Makes the message true; none where it can no longer be changed.
+    /// Updates the message. Returns none if it can no longer be changed.
     async fn update(&self, parent: Parent, headline: &str) -> Result<Option<Parent>, Undelivered> {
         let message = json!({ "channel": parent.channel, "ts": parent.ts, "text": headline });
         match self.call("chat.update", &message).await {
@@ -196,30 +197,37 @@ impl Slack<'_> {
         let hidden = [&self.token];
         let channels = self.channels;
         let posted = channels.post_until(self.until, &url, &hidden, &headers, body);
-        let named = |undelivered: Undelivered| Undelivered {
-            why: format!("{method}: {}", undelivered.why),
-            ..undelivered
-        };
-        let answer = posted.await.map_err(named)?;
+        let answer = posted.await.map_err(|error| in_method(method, error))?;
         if !is_success(&answer) {
-            return Err(named(refused(&answer)));
+            return Err(in_method(method, refused(&answer)));
         }
-        let said: Value = serde_json::from_str(&answer.body)
-            .map_err(|_| named(Undelivered::because("the answer is not JSON")))?;
+        let Ok(said) = serde_json::from_str::<Value>(&answer.body) else {
+            let error = Undelivered::because("the answer is not JSON");
+            return Err(in_method(method, error));
+        };
         if said["ok"] == true {
             return Ok(said);
         }
         let error = said["error"].as_str().unwrap_or(UNEXPLAINED);
-        Err(named(Undelivered {
-            why: shorten::text(&self.token.hidden_in(error), ERROR_CHARS_MAX),
+        let why = shorten::text(&self.token.hidden_in(error), ERROR_CHARS_MAX);
+        Err(Undelivered {
+            why: format!("{method}: {why}"),
             for_good: !PASSING.contains(&error),
             again_after: answer.retry_after,
             memo: None,
-        }))
+        })
     }
 }
 
-/// What happened, marked if it wakes somebody.
+/// The error with the method of the Slack API before its text.
+fn in_method(method: &str, undelivered: Undelivered) -> Undelivered {
+    Undelivered {
+        why: format!("{method}: {}", undelivered.why),
+        ..undelivered
+    }
+}
+
+/// The event in one line, marked if it pages.
 fn marked(channels: &Channels, notice: &Notice) -> String {
     let text = escaped(&channels.text(notice));
     if notice.pages {
@@ -229,7 +237,7 @@ fn marked(channels: &Channels, notice: &Notice) -> String {
     }
 }
 
-/// The key, small, so that whoever reads it twice sees that it is the same.
+/// The idempotency key in small letters, so that a reader can tell a repeated message.
 fn key(notice: &Notice) -> String {
     format!("  `{}`", notice.idempotency_key())
 }
@@ -241,7 +249,7 @@ fn metadata(notice: &Notice) -> Value {
     })
 }
 
-/// Escapes what Slack would take for markup of its own, and shortens: what is escaped counts as Slack counts it.
+/// Escapes what Slack would read as markup, and shortens the text. The limit counts the escaped characters, as Slack does.
 fn escaped(text: &str) -> String {
     let mut chars_max = TEXT_CHARS_MAX;
     loop {

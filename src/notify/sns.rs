@@ -20,7 +20,7 @@ const SUBJECT_CHARS_MAX: usize = 99;
 /// The most characters of a text for people.
 const TEXT_CHARS_MAX: usize = 1_000;
 
-/// Tells a topic.
+/// Publishes to a topic.
 pub(super) async fn publish(
     channels: &Channels,
     delivery: &Delivery,
@@ -48,8 +48,12 @@ pub(super) async fn publish(
     Ok(None)
 }
 
-/// A subject that SNS takes: it begins with a letter, a digit or punctuation, and has ASCII only.
+/// A subject that SNS accepts: it begins with a letter, a digit or punctuation, and has ASCII only.
 fn subject(text: &str) -> String {
-    let ascii = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
-    text.chars().map(ascii).take(SUBJECT_CHARS_MAX).collect()
+    let mut subject = String::new();
+    for character in text.chars().take(SUBJECT_CHARS_MAX) {
+        let printable = (' '..='~').contains(&character);
+        subject.push(if printable { character } else { '?' });
+    }
+    subject
 }

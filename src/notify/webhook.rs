@@ -22,10 +22,10 @@ use crate::ports::Delivery;
 use crate::ports::Undelivered;
 use crate::reach::secrets::Secret;
 
-/// What a secret begins with that is written in base64.
+/// The beginning of a secret that is written in base64.
 const BASE64_PREFIX: &str = "whsec_";
 
-/// Tells a webhook.
+/// Posts to a webhook.
 pub(super) async fn post(
     channels: &Channels,
     delivery: &Delivery,
@@ -63,15 +63,15 @@ pub(super) async fn post(
     }
 }
 
-/// The signature of a body, as the header has it.
+/// The signature of a body, as the header takes it.
 ///
 /// # Errors
-/// The secret says that it is base64, and is not.
+/// The secret begins with [`BASE64_PREFIX`], but is not base64.
 fn sign(secret: &Secret, id: &str, at: i64, body: &str) -> Result<String, String> {
     let key = match secret.reveal().strip_prefix(BASE64_PREFIX) {
         Some(encoded) => BASE64
             .decode(encoded)
-            .map_err(|_| format!("the secret begins with {BASE64_PREFIX}, and is not base64"))?,
+            .map_err(|_| format!("the secret begins with {BASE64_PREFIX}, but is not base64"))?,
         None => secret.reveal().as_bytes().to_vec(),
     };
     let mut mac =

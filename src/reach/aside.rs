@@ -1,4 +1,4 @@
-//! Work that may hang, in a thread of its own: a file system that does not answer holds nobody up (semantics M3).
+//! Work that may hang, in a thread of its own, so that a file system that does not answer blocks nobody (semantics M3).
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,8 +15,8 @@ pub struct Aside {
 }
 
 impl Aside {
-    /// Begins a piece of work and returns what will have its result; none if the one before is still under way, or no
-    /// thread can be had.
+    /// Begins a piece of work and returns the receiver of its result. Returns none if the previous one is still under way
+    /// or no thread can be started.
     pub fn begin<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -28,9 +28,9 @@ impl Aside {
         let done = Done(Arc::clone(&self.busy));
         let started = thread::Builder::new().spawn(move || {
             let result = work();
-            // Before the result: whoever has it may go on at once.
+            // Before the result is sent: its receiver may begin the next piece of work at once.
             drop(done);
-            // Nobody listens any more if this came too late.
+            // If this came too late, nobody listens any longer.
             sender.send(result).unwrap_or_default();
         });
         started.ok().map(|_| receiver)
@@ -41,7 +41,7 @@ impl Aside {
         self.busy.load(Ordering::Acquire)
     }
 
-    /// Does a piece of work, and waits for its result within the limit. What comes later is lost.
+    /// Does a piece of work and waits for its result, `limit` at most. A later result is lost.
     pub fn within<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -51,7 +51,7 @@ impl Aside {
     }
 }
 
-/// Frees the place of a piece of work, also if it panicked or never began.
+/// Frees the place for the next piece of work, also if this one panicked or never began.
 struct Done(Arc<AtomicBool>);
 
 impl Drop for Done {

@@ -1,33 +1,33 @@
-//! A command that ends when whoever started it dies, with all that it started itself.
+//! A command that ends when the process that started it dies, together with everything that it started itself.
 //!
-//! A killed controller cannot end its commands. So each runs below a process of this program, which the kernel tells when
-//! its parent dies (`prctl(2)`, `PR_SET_PDEATHSIG`), and which then ends its whole process group. A switch of a job that
-//! somebody else has since decided otherwise can thus not land any more. On other systems commands are started directly.
+//! A killed controller cannot end its commands. So each runs below a process of this program: the kernel signals that
+//! process when its parent dies (`prctl(2)`, `PR_SET_PDEATHSIG`), and it then ends its whole process group. So a switch of
+//! a job cannot take effect after another controller has decided otherwise. On other systems commands are started directly.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-/// The first argument by which this program knows that it is to watch over a command: then come its parent's process id,
-/// what becomes of all that the command leaves behind ([`END`] or [`DETACH`]), and the command.
+/// The first argument that tells this program to watch over a command. It is followed by the parent's process id, by
+/// [`END`] or [`DETACH`] for the processes that the command leaves behind, and by the command.
 pub const ATTACHED: &str = "__attached";
 
-/// What the command leaves behind is ended with it (semantics M12).
+/// Processes that the command leaves behind are ended with it (semantics M12).
 pub const END: &str = "end";
 
-/// What the command leaves behind goes on.
+/// Processes that the command leaves behind go on.
 pub const DETACH: &str = "detach";
 
 /// The exit code of a command that cannot be started, as shells have it.
 pub(super) const NOT_FOUND: u8 = 127;
 
-/// What is said, before why, of a command that cannot be started.
+/// The beginning of the message about a command that cannot be started; the reason follows.
 pub(super) const NOT_STARTED: &str = "cannot be started: ";
 
-/// This program, as a process that it starts finds it; set where commands are to be attached.
+/// The path under which a child process finds this program. Set only if commands are to be attached.
 static PROGRAM: OnceLock<&str> = OnceLock::new();
 
-/// Attaches every command that this process runs from now on, where the system can do it.
+/// Attaches every command that this process runs from now on, if the system supports it.
 pub fn enable() {
     const ITSELF: &str = "/proc/self/exe";
     if cfg!(target_os = "linux") && std::fs::metadata(ITSELF).is_ok() {
@@ -35,7 +35,7 @@ pub fn enable() {
     }
 }
 
-/// The argv that runs this one attached, where that is wanted.
+/// The argv that runs this command attached, or the same argv if commands are not attached.
 pub(super) fn attached(argv: &[String], detach: bool) -> Vec<String> {
     let mut all = Vec::new();
     if let Some(program) = PROGRAM.get() {
@@ -59,7 +59,6 @@ pub fn attend(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             use std::io::Write;
-            // As a shell has it: it cannot be started.
             writeln!(std::io::stderr(), "{NOT_STARTED}{error}").ok();
             ExitCode::from(NOT_FOUND)
         }
@@ -82,15 +81,15 @@ fn watched(arguments: &[OsString]) -> std::io::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build()?;
     runtime.block_on(async {
-        // First this, so that no signal is missed; then the parent is looked at, which may have died before.
+        // First this, so that no signal is missed; then the parent is checked, because it may have died before.
         let mut orphaned = signal(SignalKind::terminate())?;
         set_parent_process_death_signal(Some(Signal::TERM))?;
         if getppid().map(|pid| pid.as_raw_nonzero().get()) != parent {
-            return Err(std::io::Error::other("whoever wanted it is gone"));
+            return Err(std::io::Error::other("the process that started it is gone"));
         }
         let ends_rest = left != DETACH;
         if ends_rest {
-            // Whatever loses its parent below here becomes this process's child, also from another session.
+            // A descendant that loses its parent becomes this process's child, also from another session.
             set_child_subreaper(Some(getpid()))?;
         }
         let mut child = tokio::process::Command::new(program).args(rest).spawn()?;
@@ -121,11 +120,11 @@ fn watched(_: &[OsString]) -> std::io::Result<u8> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
-/// How often the children are looked for: what they started becomes a child of this process only when they end.
+/// How often the children are looked for: their own children become children of this process only when they end.
 #[cfg(target_os = "linux")]
 const LOOKS_MAX: usize = 1000;
 
-/// Ends all children of this process, and what becomes its child by that.
+/// Ends all children of this process, and the processes that become its children because of that.
 #[cfg(target_os = "linux")]
 async fn end_children() {
     use rustix::process::{Signal, WaitOptions, kill_process, waitpid};
@@ -146,7 +145,7 @@ async fn end_children() {
     }
 }
 
-/// The children of this process. None of them is reaped meanwhile, so that their ids are their own.
+/// The children of this process. None of them is reaped meanwhile, so their ids stay valid.
 #[cfg(target_os = "linux")]
 fn children() -> Vec<rustix::process::Pid> {
     let me = std::process::id().to_string();
@@ -166,14 +165,14 @@ fn children() -> Vec<rustix::process::Pid> {
     children
 }
 
-/// Ends everything in this process's group, and so this process, if the group is its own.
+/// Ends every process in this process's group, itself included, if the group is its own.
 #[cfg(target_os = "linux")]
 fn end_all() {
     use rustix::process::{Signal, getpgrp, getpid, kill_process_group};
 
     let group = getpgrp();
     if group == getpid() {
-        // Where it fails, the command itself is still ended by whoever called.
+        // If it fails, the caller still ends the command itself.
         kill_process_group(group, Signal::KILL).ok();
     }
 }

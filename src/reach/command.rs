@@ -1,4 +1,4 @@
-//! Running a command: bounded in time and output, and ended together with all that it started.
+//! Running a command: bounded in time and output, and ended together with everything that it started.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::attached::NOT_FOUND;
 use super::attached::NOT_STARTED;
 use super::attached::attached;
 
-/// How long its output is still read once it has ended: something that it left running may hold it open.
+/// How long its output is still read once it has ended: a process that it left running may keep the output open.
 const OUTPUT_GRACE: Duration = Duration::from_millis(200);
 
 /// How much of its standard error is repeated in an error, in characters.
@@ -25,37 +25,37 @@ const STDERR_SHOWN_CHARS: usize = 200;
 pub struct Run<'call> {
     /// The program and its arguments.
     pub argv: &'call [String],
-    /// What it gets on standard input.
+    /// Its standard input.
     pub input: &'call str,
-    /// What it gets in its environment, besides this process's own.
+    /// Variables of its environment, besides this process's own.
     pub environment: &'call [(&'call str, &'call str)],
-    /// How long it may take.
+    /// The longest time that it may take.
     pub limit: Duration,
-    /// How much of its standard output and error is kept, in bytes each; the rest is read and thrown away, so that
-    /// nobody blocks.
+    /// How much of its standard output and error is kept, in bytes each; the rest is read and thrown away, so that the
+    /// command does not block.
     pub keep_bytes: u64,
-    /// Whether what it started goes on once it has ended in time; else that is ended with it.
+    /// If true, processes that it started go on once it has ended in time; else they are ended with it.
     pub detach: bool,
 }
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
-    /// Whether it ended with exit code 0.
+    /// True if it ended with exit code 0.
     pub success: bool,
     /// The beginning of its standard output.
     pub stdout: String,
     /// The beginning of its standard error.
     pub stderr: String,
-    /// What to say of it if it failed: how it ended, and the beginning of its standard error.
+    /// The message if it failed: how it ended, and the beginning of its standard error.
     pub failure: String,
 }
 
-/// Runs a command, and waits until it ends, or ends it at the limit; and then all that it started, unless it was told to
-/// `detach` that. So does dropping this.
+/// Runs a command and waits until it ends, or ends it at the limit. Then ends everything that it started, unless `detach` is
+/// set. If this future is dropped, the command and everything that it started are ended too.
 ///
 /// # Errors
-/// Why it cannot be started, or that it took too long.
+/// It cannot be started, or it took too long.
 pub async fn run(call: Run<'_>) -> Result<Ran, String> {
     let Some(program) = call.argv.first() else {
         return Err("the command is empty".to_owned());
@@ -68,7 +68,7 @@ pub async fn run(call: Run<'_>) -> Result<Ran, String> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // A group of its own, so that what it starts can be ended with it, and Ctrl-C here does not stop it half-way.
+    // A group of its own, so that its children can be ended with it, and Ctrl-C here does not stop it half-way.
     #[cfg(unix)]
     command.process_group(0);
     let mut child = command
@@ -113,7 +113,7 @@ pub async fn run(call: Run<'_>) -> Result<Ran, String> {
     }
     let status = status.map_err(|error| format!("`{program}`: {error}"))?;
     if talking {
-        // Whether or not the rest comes in time, what was read until now is kept.
+        // The output read so far is kept even if the rest does not come in time.
         tokio::time::timeout(OUTPUT_GRACE, &mut talk).await.ok();
     }
     drop(talk);
@@ -131,7 +131,7 @@ pub async fn run(call: Run<'_>) -> Result<Ran, String> {
     })
 }
 
-/// A command may end without reading its input; that is its own affair.
+/// Writes the input. A command may end without reading it, which is no error.
 async fn feed(stdin: Option<ChildStdin>, input: &str) {
     if let Some(mut stdin) = stdin
         && let Err(error) = stdin.write_all(input.as_bytes()).await
@@ -149,7 +149,7 @@ async fn drain(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>, keep_by
     }
 }
 
-/// The process group that a child leads; ended when this is dropped before the child has ended.
+/// The process group that a child leads. It is ended if this is dropped before the child has ended.
 struct Group {
     #[cfg(unix)]
     leader: Option<rustix::process::Pid>,
@@ -169,7 +169,7 @@ impl Group {
         Self {}
     }
 
-    /// Nothing is left to end, or it is not to be ended; and the leader's id may be somebody else's now.
+    /// Forgets the group: nothing is left to end, or it is to go on. The leader's id may belong to another process by now.
     fn disarm(&mut self) {
         #[cfg(unix)]
         {

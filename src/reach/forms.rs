@@ -1,19 +1,19 @@
-//! The forms in which a text comes back from a service: as it is, escaped as in JSON, URLs or HTML, once or several times
-//! over, or in base64.
+//! The forms in which a service may repeat a text: as it is, escaped as in JSON, URLs or HTML, once or several times over,
+//! or in base64.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// How often one escape may stand in another.
+/// The most escapes that may be nested in each other.
 const LEVELS_MAX: usize = 4;
 
 /// Shorter pieces of base64 would be found by chance.
 const ENCODED_BYTES_MIN: usize = 6;
 
-/// The longest name of a character in HTML that is known here, and the longest number.
+/// The length of the longest HTML entity that is decoded here, by name or by number.
 const ENTITY_BYTES_MAX: usize = 10;
 
-/// The text with `shown` in the place of `hidden`, in whatever form that stands there.
+/// The text with `hidden` replaced by `shown`, in whatever form it occurs.
 pub(super) fn hidden_in(text: &str, hidden: &str, shown: &str) -> String {
     if hidden.is_empty() {
         return text.to_owned();
@@ -37,7 +37,7 @@ pub(super) fn hidden_in(text: &str, hidden: &str, shown: &str) -> String {
     let (mut kept, mut at) = (String::new(), 0);
     for (start, end) in parts {
         if start < at {
-            // It is a part of the one before, or reaches over its end.
+            // It overlaps the one before.
             at = at.max(end);
             continue;
         }
@@ -49,7 +49,7 @@ pub(super) fn hidden_in(text: &str, hidden: &str, shown: &str) -> String {
     kept
 }
 
-/// A byte, and where in the text that stands for it begins and ends.
+/// A decoded byte, and the range of the text that it was decoded from.
 #[derive(Debug, Clone, Copy)]
 struct Letter {
     byte: u8,
@@ -57,7 +57,7 @@ struct Letter {
     end: usize,
 }
 
-/// A text as it is. All bytes of a character stand for the whole of it, so that no character is cut.
+/// A text as it is. Each byte of a character carries the range of the whole character, so that no character is cut.
 fn plain(text: &str) -> Vec<Letter> {
     let mut letters = Vec::new();
     for (start, character) in text.char_indices() {
@@ -73,7 +73,7 @@ fn push(letters: &mut Vec<Letter>, character: char, start: usize, end: usize) {
     }
 }
 
-/// Notes all places where bytes stand.
+/// Adds the ranges of all occurrences of `wanted` to `parts`.
 fn find(letters: &[Letter], wanted: &[u8], parts: &mut Vec<(usize, usize)>) {
     for window in letters.windows(wanted.len().max(1)) {
         let same = window
@@ -195,7 +195,7 @@ fn number(digits: &[Letter], radix: u32) -> Option<u32> {
     Some(number)
 }
 
-/// What base64 makes of a text, whatever stands before and behind it: without the letters that depend on that.
+/// The base64 forms of a text at each of the three offsets, without the letters that depend on the bytes around it.
 fn encodings(hidden: &str) -> impl Iterator<Item = Vec<u8>> {
     let mut forms = Vec::new();
     for before in 0..3 {

@@ -13,7 +13,7 @@ use aws_smithy_types::byte_stream::ByteStream;
 
 use super::net;
 
-/// Until a connection stands.
+/// The longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The largest answer, in bytes.
@@ -28,7 +28,7 @@ pub struct Request {
     pub url: String,
     /// Its headers; `Host` and `Content-Length` are added.
     pub headers: Vec<(String, String)>,
-    /// What it carries.
+    /// The body.
     pub body: String,
 }
 
@@ -37,22 +37,22 @@ pub struct Request {
 pub struct Answer {
     /// The status, for example 200.
     pub status: u16,
-    /// The header `x-amzn-errortype`, where there is one.
+    /// The header `x-amzn-errortype`, if there is one.
     pub error_type: Option<String>,
-    /// How long to wait before asking again, where the answer says so in seconds.
+    /// How long to wait before the next try, if the answer gives it in seconds.
     pub retry_after: Option<Duration>,
-    /// What it carries, the first MiB of it.
+    /// The first MiB of the body.
     pub body: String,
-    /// Whether there was more than the body holds.
+    /// True if the body was longer.
     pub cut: bool,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// It was never sent.
+    /// The request was never sent.
     NotSent(String),
-    /// It may have arrived.
+    /// The request may have arrived.
     NoAnswer(String),
 }
 
@@ -86,13 +86,15 @@ impl Client {
     /// Sends a request and waits for its answer, `limit` at most.
     ///
     /// # Errors
-    /// There is none; the message holds neither headers nor the address.
+    /// There is no answer. The message contains neither headers nor the address.
     pub async fn send(&self, request: Request, limit: Duration) -> Result<Answer, Failure> {
-        let unsent = |_| Failure::NotSent("the address or a header is not valid".to_owned());
+        fn unsent<E>(_: E) -> Failure {
+            Failure::NotSent("the address or a header is not valid".to_owned())
+        }
         let host = request.url.split_once("://").map_or("", |(_, rest)| rest);
         let host = host.split(['/', '?', '#']).next().unwrap_or("");
         if host.contains('@') {
-            let why = "the address has a user and a password in it, which would not be sent: take them out";
+            let why = "the address contains a user and a password, which would not be sent: remove them";
             return Err(Failure::NotSent(why.to_owned()));
         }
         let mut sent = HttpRequest::new(SdkBody::from(request.body.clone()));
@@ -125,19 +127,24 @@ impl Client {
                 cut,
             })
         };
-        let late = |_| Failure::NoAnswer(format!("no answer within {} s", limit.as_secs()));
-        tokio::time::timeout(limit, exchange).await.map_err(late)?
+        match tokio::time::timeout(limit, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let secs = limit.as_secs();
+                Err(Failure::NoAnswer(format!("no answer within {secs} s")))
+            }
+        }
     }
 }
 
-/// Reads a body, up to the largest answer, and says whether something was left.
+/// Reads a body, [`ANSWER_BYTES_MAX`] at most. Returns true beside it if it was longer.
 async fn read(body: SdkBody) -> Result<(String, bool), Failure> {
     let mut stream = ByteStream::new(body);
     let mut bytes = Vec::new();
     let mut cut = false;
     while let Some(frame) = stream.next().await {
-        let broke = |error| Failure::NoAnswer(format!("the answer broke off: {error}"));
-        let frame = frame.map_err(broke)?;
+        let frame =
+            frame.map_err(|error| Failure::NoAnswer(format!("the answer broke off: {error}")))?;
         let room = ANSWER_BYTES_MAX.saturating_sub(bytes.len());
         bytes.extend(frame.iter().take(room));
         if frame.len() > room {

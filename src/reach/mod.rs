@@ -1,5 +1,5 @@
-//! Calls that leave this process: commands, bounded in time and output, plain HTTP, the one way out to the network that
-//! the AWS SDK takes too; the files of secrets, and the file system where it may hang or belong to others.
+//! Calls that leave this process: commands, bounded in time and output; plain HTTP; the one way out to the network, which
+//! the AWS SDK takes too; the files of secrets; and the file system if it may hang or belong to others.
 
 pub mod aside;
 pub mod attached;

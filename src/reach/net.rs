@@ -38,7 +38,7 @@ use super::regular_file;
 /// The largest reply of AWS that is read, in bytes (semantics M8). A larger one is a failed call.
 pub const REPLY_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// The largest file of certificates, in bytes. The whole bundle of a Linux system has 200 KiB.
+/// The largest file of certificates, in bytes. The bundle of a Linux system has about 200 KiB.
 const BUNDLE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// The certificates of `AWS_CA_BUNDLE`, set once at the start.
@@ -47,11 +47,11 @@ static TRUSTED: OnceLock<TlsContext> = OnceLock::new();
 /// Trusts the certificates of a file besides the system's, in every connection from now on.
 ///
 /// # Errors
-/// The file cannot be read, or holds no certificate.
+/// The file cannot be read, or contains no usable certificate.
 pub fn trust(path: &str) -> Result<(), String> {
     let pem = regular_file::read(Path::new(path), None, BUNDLE_BYTES_MAX)
         .map_err(|why| format!("cannot be read: {why}"))?;
-    // Bundles of a system hold odd certificates now and then, which the TLS library would panic about: they are left out.
+    // System bundles sometimes contain certificates that make the TLS library panic; these are left out.
     let (mut roots, mut usable) = (RootCertStore::empty(), String::new());
     for certificate in CertificateDer::pem_slice_iter(&pem).flatten() {
         if roots.add(certificate.clone()).is_ok() {
@@ -59,12 +59,12 @@ pub fn trust(path: &str) -> Result<(), String> {
         }
     }
     if roots.is_empty() {
-        return Err("holds no certificate that can be used".to_owned());
+        return Err("contains no usable certificate".to_owned());
     }
     let store = TrustStore::default().with_pem_certificate(usable);
     let context = TlsContext::builder().with_trust_store(store).build();
     let context = context.map_err(|error| format!("cannot be used: {error}"))?;
-    // Whoever comes second in one process has read the same environment.
+    // A second caller in the same process has read the same environment.
     TRUSTED.set(context).ok();
     Ok(())
 }
@@ -148,7 +148,7 @@ fn limited(body: SdkBody) -> SdkBody {
     })
 }
 
-/// What a failed connection says, with the remedy if the server's certificate was refused.
+/// The text of a failed connection, with the remedy if the server's certificate was refused.
 pub fn explained(text: String) -> String {
     // Source: `rustls::Error::InvalidCertificate`, Display.
     if !text.contains("invalid peer certificate") || text.contains("AWS_CA_BUNDLE") {
@@ -160,17 +160,16 @@ pub fn explained(text: String) -> String {
     )
 }
 
-/// Whether an address of a proxy can be used: `host:port`, `http://…` or `https://…`, with a user and a password if need be.
+/// Checks the address of a proxy: `host:port`, `http://…` or `https://…`, optionally with a user and a password.
 ///
 /// # Errors
-/// It cannot. The message does not repeat it, for it may hold a password.
+/// It cannot be used. The message does not repeat it, because it may contain a password.
 pub fn check_proxy(address: &str) -> Result<(), &'static str> {
     if address.is_empty() {
         return Ok(());
     }
-    let plain = |letter: char| letter.is_ascii_graphic();
-    if !address.chars().all(plain) {
-        return Err("has a blank or a control character in it");
+    if !address.chars().all(|letter| letter.is_ascii_graphic()) {
+        return Err("contains a blank or a control character");
     }
     let rest = match address.split_once("://") {
         Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {

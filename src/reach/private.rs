@@ -1,4 +1,4 @@
-//! Files and directories that are this user's alone, whatever the umask (semantics M9).
+//! Files and directories that only this user can read, whatever the umask is (semantics M9).
 
 use std::fs;
 use std::fs::DirBuilder;
@@ -19,7 +19,7 @@ const DIRECTORY_MODE: u32 = 0o700;
 /// Only the owner reads and writes.
 const FILE_MODE: u32 = 0o600;
 
-/// Makes a directory, and those above it. One that is there stays as it is: who may enter it was somebody's decision.
+/// Makes a directory and its missing parents. An existing one keeps its permissions: somebody chose them.
 ///
 /// # Errors
 /// The operating system refuses, or something else lies there.
@@ -44,11 +44,11 @@ pub fn directory(path: &Path) -> io::Result<()> {
 
 fn make(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(DIRECTORY_MODE).create(path)?;
-    // The umask may have taken more away.
+    // The umask may have removed more.
     fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE))
 }
 
-/// Makes a file that was not there. A link of that name is not followed.
+/// Makes a new file. A link of that name is not followed.
 ///
 /// # Errors
 /// The operating system refuses, or something lies there.
@@ -69,7 +69,7 @@ pub fn file(path: &Path) -> io::Result<File> {
 /// The operating system refuses.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // Nobody can guess it, and lay a trap there.
+    // Nobody can guess this name and put a link there.
     let draft = path.with_file_name(format!(".{name}.new-{:016x}", fastrand::u64(..)));
     let written = file(&draft).and_then(|mut file| {
         file.write_all(content)?;
@@ -77,7 +77,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         fs::rename(&draft, path)
     });
     if written.is_err() {
-        // If it cannot be removed either, it stays behind under a name that means nothing.
+        // If it cannot be removed either, a draft stays behind, which nobody reads.
         fs::remove_file(&draft).unwrap_or_default();
     }
     written

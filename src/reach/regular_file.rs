@@ -1,5 +1,4 @@
-//! Reading files that others put there: regular ones only, within a size, and none outside the directory that was named
-//! (semantics M3).
+//! Reading files that others wrote: only regular ones, up to a size, and none outside the given directory (semantics M3).
 
 use std::fs::File;
 use std::io;
@@ -11,7 +10,7 @@ use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use thiserror::Error;
 
-/// Why a file is not read.
+/// The reason why a file is not read.
 #[derive(Debug, Error)]
 pub enum Unread {
     /// The operating system refuses.
@@ -26,20 +25,20 @@ pub enum Unread {
     /// It is larger than the limit.
     #[error("the file has more than {0} bytes")]
     TooLarge(u64),
-    /// It is a link, and what it leads to lies elsewhere.
+    /// It is a link to a file outside the directory.
     #[error("this is a link that leads out of {}", .0.display())]
     LeadsOut(PathBuf),
 }
 
-/// Reads a file of at most `bytes_max` bytes. If a directory is given, links are followed only within it: those of a
-/// mounted `ConfigMap` are, for example.
+/// Reads a file of at most `bytes_max` bytes. If a directory is given, links are followed only within it, as those of a
+/// mounted `ConfigMap` are.
 ///
-/// Nothing here waits for a writer. A file system that hangs holds up the caller all the same ([`super::aside`]).
+/// Nothing here waits for a writer. A file system that hangs still blocks the caller ([`super::aside`]).
 ///
 /// # Errors
 /// See [`Unread`]. Nothing of the file is read, unless it grew beyond the limit meanwhile.
 pub fn read(path: &Path, within: Option<&Path>, bytes_max: u64) -> Result<Vec<u8>, Unread> {
-    // Before it is opened: to open a device may do something.
+    // Before it is opened: opening a device may have an effect.
     check(path, bytes_max)?;
     let real = std::fs::canonicalize(path)?;
     if let Some(directory) = within
@@ -47,7 +46,7 @@ pub fn read(path: &Path, within: Option<&Path>, bytes_max: u64) -> Result<Vec<u8
     {
         return Err(Unread::LeadsOut(directory.to_owned()));
     }
-    // Somebody may have put a pipe or a link in its place since.
+    // A pipe or a link may have taken its place since.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = rustix::fs::open(&real, flags, Mode::empty());
     let file = File::from(opened.map_err(io::Error::from)?);
@@ -60,7 +59,7 @@ pub fn read(path: &Path, within: Option<&Path>, bytes_max: u64) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// Makes sure that a file can be read in one go: it is a regular one of at most `bytes_max` bytes. Links are followed.
+/// Checks that a file is a regular one of at most `bytes_max` bytes. Links are followed.
 ///
 /// # Errors
 /// See [`Unread`].
@@ -81,7 +80,7 @@ fn fits(metadata: &std::fs::Metadata, bytes_max: u64) -> Result<(), Unread> {
     Ok(())
 }
 
-/// The directory that a file lies in, as it is written.
+/// The directory of a file, as it is written in the path.
 pub fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

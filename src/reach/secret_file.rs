@@ -1,4 +1,4 @@
-//! Reading a secret's file without letting it hold anybody up.
+//! Reading the file of a secret without blocking the caller for long.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,18 +14,18 @@ use super::regular_file::Unread;
 /// The longest secret in a file, in bytes.
 const BYTES_MAX: u64 = 64 * 1024;
 
-/// How long a file may take. Whoever waits here does nothing else, reverts included: a mount that does not answer must not
-/// keep them.
+/// The longest time that a file may take. The caller does nothing else meanwhile, and a mount that does not answer must not
+/// delay a revert.
 const WITHIN: Duration = Duration::from_millis(500);
 
-/// The reading of each file. One that hangs is waited for once, and takes one thread, however often it is asked for.
+/// The reads by file. A read that hangs is waited for once and takes one thread, however often its file is asked for.
 static READING: Mutex<BTreeMap<String, Arc<Aside>>> = Mutex::new(BTreeMap::new());
 
-/// The text of a file, at most 64 KiB. Links are followed wherever they lead: the path was written down for this file.
+/// The text of a file, at most 64 KiB. Links are followed wherever they lead: the plan names this very path.
 ///
 /// # Errors
-/// That it cannot be read, is no regular file, is too large, is not UTF-8, or does not answer within half a second; with the
-/// path, never with what it holds.
+/// It cannot be read, is not a regular file, is too large, is not UTF-8, or does not answer within half a second. The message
+/// contains the path, never the content.
 pub(super) fn read(path: &str) -> Result<String, String> {
     let aside = {
         let mut reading = READING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +42,7 @@ pub(super) fn read(path: &str) -> Result<String, String> {
 fn text(path: &str) -> Result<String, String> {
     let read = regular_file::read(Path::new(path), None, BYTES_MAX);
     let bytes = read.map_err(|error| match error {
-        Unread::Directory | Unread::NotRegular => "it is no regular file".to_owned(),
+        Unread::Directory | Unread::NotRegular => "it is not a regular file".to_owned(),
         Unread::TooLarge(_) => "it is too large for a secret".to_owned(),
         Unread::Io(_) | Unread::LeadsOut(_) => error.to_string(),
     })?;
@@ -58,7 +58,7 @@ mod tests {
         let refused = read("/dev/zero").unwrap_err();
         assert_eq!(
             refused,
-            "the file /dev/zero cannot be read: it is no regular file"
+            "the file /dev/zero cannot be read: it is not a regular file"
         );
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");

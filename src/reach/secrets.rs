@@ -1,4 +1,4 @@
-//! Secrets: looked up where they stand when they are needed, put into texts, and never shown.
+//! Secrets: looked up each time they are needed, put into texts, and never shown.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use super::secret_file;
 /// Reads a variable of the environment; given from outside.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// What is shown in the place of a secret.
+/// The text that is shown in the place of a secret.
 const SHOWN: &str = "[secret]";
 
-/// Parts of a URL that are shorter than this tell nothing.
+/// Parts of a URL that are shorter than this are not secret.
 const TELLING_BYTES_MIN: usize = 6;
 
-/// A secret. It can be used, and not shown.
+/// A secret. It can be used, but not printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -25,19 +25,19 @@ impl Secret {
         Self(text.into())
     }
 
-    /// Looks up what stands in a variable.
+    /// Reads a secret from a variable of the environment.
     ///
     /// # Errors
-    /// It is empty, has line breaks or control characters in it, or there is no such variable.
+    /// There is no such variable, it is empty, or it contains line breaks or control characters.
     pub fn variable(name: &str, environment: &Environment) -> Result<Self, String> {
         let found = environment(name).ok_or_else(|| format!("the environment has no {name}"))?;
         Self::found(&found, &format!("${{{name}}}"))
     }
 
-    /// Reads what stands in a file.
+    /// Reads a secret from a file.
     ///
     /// # Errors
-    /// It is empty, has line breaks or control characters in it, or the file cannot be read.
+    /// The file cannot be read, is empty, or contains line breaks or control characters.
     pub fn file(path: &str) -> Result<Self, String> {
         Self::found(&secret_file::read(path)?, &format!("file:{path}"))
     }
@@ -45,7 +45,7 @@ impl Secret {
     /// Keeps what was found at `place`, without white space around it.
     ///
     /// # Errors
-    /// It is empty, or has line breaks or control characters in it; with the place, never with what stands there.
+    /// It is empty, or contains line breaks or control characters. The message names the place, never the text found there.
     fn found(text: &str, place: &str) -> Result<Self, String> {
         let secret = text.trim();
         if secret.is_empty() {
@@ -59,13 +59,13 @@ impl Secret {
         Ok(Self::new(secret))
     }
 
-    /// The secret itself, to be sent to whom it belongs.
+    /// The secret itself, to be sent to its service.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// The text without this secret, and, if it is a URL, without what is telling of it: its path, its query, and their
-    /// longer parts. Services like to repeat what they were asked, and escape or encode it (semantics M7).
+    /// The text without this secret, and, if it is a URL, without its path, its query and their longer parts. Services often
+    /// repeat the request, escaped or encoded (semantics M7).
     pub fn hidden_in(&self, text: &str) -> String {
         let path = self
             .0
@@ -97,7 +97,7 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Puts secrets into texts, and remembers them, so that they can be taken out of others.
+/// Puts secrets into texts and remembers them, so that they can be removed from other texts.
 #[derive(Clone)]
 pub struct Secrets {
     environment: Environment,
@@ -111,7 +111,7 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// None are known yet.
+    /// An empty collection; `environment` looks variables up.
     pub fn new(environment: Environment) -> Self {
         Self {
             environment,
@@ -119,10 +119,10 @@ impl Secrets {
         }
     }
 
-    /// The text with everything put in that it stands for: `${NAME}` and `${file:PATH}`.
+    /// The text with every `${NAME}` and `${file:PATH}` replaced by its secret.
     ///
     /// # Errors
-    /// What is not there, by its name; or that something is not closed. The text is not repeated.
+    /// A secret cannot be found (named in the message), or a `${` is not closed. The text is not repeated.
     pub fn fill(&mut self, text: &str) -> Result<String, String> {
         let (mut filled, mut rest) = (String::new(), text);
         while let Some((before, after)) = rest.split_once("${") {
@@ -140,7 +140,7 @@ impl Secrets {
         Ok(filled)
     }
 
-    /// The text without any secret that was put into another one.
+    /// The text without any secret that [`Secrets::fill`] put into another text.
     pub fn redact(&self, text: &str) -> String {
         let mut used: Vec<&Secret> = self.used.iter().collect();
         // The longest first: one may be a part of another.
