@@ -1,4 +1,4 @@
-//! Jobs and hooks of a simulated world: switches in memory, and calls that are only counted.
+//! Jobs and hooks of a simulated world: jobs are switches in memory, and every hook succeeds.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,24 +17,26 @@ pub struct SimJobs(Arc<Mutex<BTreeMap<JobHalf, HalfLook>>>);
 impl SimJobs {
     /// The jobs of these plans: the old side's on, the new side's off, nothing running.
     pub fn for_plans<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Self {
-        let switches = plans.into_iter().filter_map(|plan| plan.jobs.as_ref());
-        let halves = switches.flat_map(JobSwitch::halves).map(|(id, half)| {
-            let look = HalfLook {
-                on: id.side == JobSide::Old,
-                running: Some(0),
-                ..HalfLook::default()
-            };
-            (half.clone(), look)
-        });
-        Self(Arc::new(Mutex::new(halves.collect())))
+        let mut halves = BTreeMap::new();
+        for plan in plans {
+            for (id, half) in plan.jobs.iter().flat_map(JobSwitch::halves) {
+                let look = HalfLook {
+                    on: id.side == JobSide::Old,
+                    running: Some(0),
+                    ..HalfLook::default()
+                };
+                halves.insert(half.clone(), look);
+            }
+        }
+        Self(Arc::new(Mutex::new(halves)))
     }
 
-    /// Changes what a half looks like, by whomever.
+    /// Changes the state of a half, as if another program had.
     pub fn set(&self, half: &JobHalf, change: impl FnOnce(&mut HalfLook)) {
         change(self.lock().entry(half.clone()).or_default());
     }
 
-    /// What a half looks like; none where there is no such job.
+    /// The state of a half; none if there is no such job.
     pub fn get(&self, half: &JobHalf) -> Option<HalfLook> {
         self.lock().get(half).cloned()
     }
@@ -67,7 +69,7 @@ impl Jobs for SimJobs {
     }
 }
 
-/// Hooks that are never called: each of them says that all is well.
+/// Hooks that are never called: every one succeeds.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SimHooks;
 

@@ -23,65 +23,65 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most record sets that one listing returns; decides between single reads and pages of the whole zone.
 const PAGE_RECORDS: usize = 300;
 
-/// Route 53, simulated: any number of these may share one model.
+/// A simulated Route 53; any number of these may share one model.
 #[derive(Clone)]
 pub struct SimDns {
     model: Arc<Mutex<Route53>>,
     clock: Arc<dyn Clock>,
-    door: Arc<Mutex<Door>>,
+    state: Arc<Mutex<AdapterState>>,
 }
 
-/// What belongs to this door, not to the model.
+/// The state of the adapter: everything that does not belong to the model.
 #[derive(Debug, Default)]
-struct Door {
+struct AdapterState {
     faults: Faults,
     calls: BTreeMap<&'static str, u64>,
     skew: SignedDuration,
     replied: bool,
 }
 
-/// How a call that was let in goes on.
-enum Passage {
-    /// As usual.
-    Clear,
-    /// It has its effect, but the caller never hears of it.
-    ReplyLost,
+/// Whether the caller gets the reply of a call that takes effect.
+enum Reply {
+    /// The caller gets it.
+    Arrives,
+    /// The call takes effect, but its reply never arrives.
+    Lost,
 }
 
 impl SimDns {
-    /// A door to `model`, at the time of `clock`.
+    /// An adapter over `model` that takes the time from `clock`.
     pub fn new(model: Arc<Mutex<Route53>>, clock: Arc<dyn Clock>) -> Self {
         Self {
             model,
             clock,
-            door: Arc::default(),
+            state: Arc::default(),
         }
     }
 
-    /// The model behind it.
+    /// The model, locked.
     pub fn model(&self) -> MutexGuard<'_, Route53> {
         locked(&self.model)
     }
 
     /// Changes the faults in force.
     pub fn with_faults<T>(&self, change: impl FnOnce(&mut Faults) -> T) -> T {
-        change(&mut locked(&self.door).faults)
+        change(&mut locked(&self.state).faults)
     }
 
     /// How often each operation was called.
     pub fn calls(&self) -> BTreeMap<&'static str, u64> {
-        locked(&self.door).calls.clone()
+        locked(&self.state).calls.clone()
     }
 
     /// Sets the service's clock minus ours.
     pub fn set_clock_skew(&self, skew: SignedDuration) {
-        locked(&self.door).skew = skew;
+        locked(&self.state).skew = skew;
     }
 
-    /// Lets a call in: counts it, and lets go wrong what is to go wrong before its effect.
+    /// Begins a call: counts it, applies its faults, and takes a quota token.
     ///
-    /// A delay of more than the time a caller waits ends the call here; `late` is told when it would have arrived.
-    async fn enter(
+    /// A delay of [`CALL_TIMEOUT`] or more ends the call here; `late` gets the time at which the call arrives.
+    async fn begin_call(
         &self,
         operation: &'static str,
         account: &Account,
@@ -89,11 +89,11 @@ impl SimDns {
     ) -> Result<Passage, CallError> {
         let sent_at = self.clock.now();
         let faults = {
-            let mut door = locked(&self.door);
-            *door.calls.entry(operation).or_default() += 1;
-            door.faults.take(operation, sent_at)
+            let mut state = locked(&self.state);
+            *state.calls.entry(operation).or_default() += 1;
+            state.faults.take(operation, sent_at)
         };
-        let mut passage = Passage::Clear;
+        let mut reply = Reply::Arrives;
         for fault in faults {
             match fault {
                 Fault::Error {
@@ -106,7 +106,7 @@ impl SimDns {
                     return Err(refused(operation, &error));
                 }
                 Fault::DropBefore => return Err(lost(operation, "connection closed")),
-                Fault::LoseReply => passage = Passage::ReplyLost,
+                Fault::LoseReply => reply = Reply::Lost,
                 Fault::Delay(delay) if delay < CALL_TIMEOUT => self.wait(delay).await,
                 Fault::Delay(delay) => {
                     late(sent_at.saturating_add(delay).unwrap_or(sent_at));
@@ -117,40 +117,40 @@ impl SimDns {
         }
         let now = self.clock.now();
         let admitted = self.model().admit(account, operation, now);
-        admitted.map_err(|error| {
+        if let Err(error) = admitted {
             self.note_reply();
-            refused(operation, &error)
-        })?;
-        Ok(passage)
+            return Err(refused(operation, &error));
+        }
+        Ok(reply)
     }
 
-    /// Waits in the world's time.
+    /// Waits, on the simulated clock.
     async fn wait(&self, delay: Duration) {
         tokio::time::sleep(delay).await;
     }
 
-    /// Brings a reply back, or loses it.
-    fn leave<T>(
+    /// Ends a call: returns its outcome, or an error if its reply is lost.
+    fn end_call<T>(
         &self,
         operation: &'static str,
-        passage: &Passage,
+        reply: &Reply,
         outcome: Result<T, Route53Error>,
     ) -> Result<T, CallError> {
-        match passage {
-            Passage::ReplyLost => Err(lost(operation, "connection closed before the reply")),
-            Passage::Clear => {
+        match reply {
+            Reply::Lost => Err(lost(operation, "connection closed before the reply")),
+            Reply::Arrives => {
                 self.note_reply();
                 outcome.map_err(|error| refused(operation, &error))
             }
         }
     }
 
-    /// Notes that the service's clock was seen.
+    /// Notes that a reply arrived, so that the service's clock is known.
     fn note_reply(&self) {
-        locked(&self.door).replied = true;
+        locked(&self.state).replied = true;
     }
 
-    /// One listing of one group.
+    /// Reads one group with one listing.
     async fn read_group(
         &self,
         account: &Account,
@@ -158,15 +158,15 @@ impl SimDns {
         group: &GroupName,
     ) -> Result<Vec<RecordSet>, CallError> {
         const OPERATION: &str = "ListResourceRecordSets";
-        let passage = self.enter(OPERATION, account, |_| {}).await?;
+        let reply = self.begin_call(OPERATION, account, |_| {}).await?;
         let outcome = self
             .model()
             .zone(account, zone)
             .map(|zone| images(zone, group));
-        self.leave(OPERATION, &passage, outcome)
+        self.end_call(OPERATION, &reply, outcome)
     }
 
-    /// All pages of the zone; what matters of them.
+    /// Reads all pages of the zone, and returns the wanted groups.
     async fn read_zone(
         &self,
         account: &Account,
@@ -176,18 +176,18 @@ impl SimDns {
     ) -> Result<BTreeMap<GroupName, Vec<RecordSet>>, CallError> {
         const OPERATION: &str = "ListResourceRecordSets";
         for page in 1..=pages {
-            let passage = self.enter(OPERATION, account, |_| {}).await?;
+            let reply = self.begin_call(OPERATION, account, |_| {}).await?;
             let outcome = match self.model().zone(account, zone) {
                 Ok(zone) if page == pages => {
-                    let groups = wanted.iter();
-                    Ok(groups
-                        .map(|group| (group.clone(), images(zone, group)))
-                        .collect())
+                    let groups = wanted
+                        .iter()
+                        .map(|group| (group.clone(), images(zone, group)));
+                    Ok(groups.collect())
                 }
                 Ok(_) => Ok(BTreeMap::new()),
                 Err(error) => Err(error),
             };
-            let read = self.leave(OPERATION, &passage, outcome)?;
+            let read = self.end_call(OPERATION, &reply, outcome)?;
             if page == pages {
                 return Ok(read);
             }
@@ -200,9 +200,9 @@ impl SimDns {
 impl Dns for SimDns {
     async fn find_zone(&self, account: &Account, zone: &ZoneRef) -> Result<Zone, CallError> {
         const OPERATION: &str = "ListHostedZonesByName";
-        let passage = self.enter(OPERATION, account, |_| {}).await?;
+        let reply = self.begin_call(OPERATION, account, |_| {}).await?;
         let outcome = found_zone(&self.model(), account, zone);
-        self.leave(OPERATION, &passage, outcome)
+        self.end_call(OPERATION, &reply, outcome)
     }
 
     async fn read_groups(
@@ -217,16 +217,18 @@ impl Dns for SimDns {
             .zone(account, zone)
             .map(HostedZone::record_count);
         let pages = records.unwrap_or(1).div_ceil(PAGE_RECORDS);
+        let mut readings = GroupReadings::new();
         if wanted.len() > pages {
             let read = self.read_zone(account, zone, wanted, pages).await;
-            let groups = wanted.iter().map(|group| {
-                let members = read.as_ref().map_err(Clone::clone);
-                let members = members.map(|read| read.get(group).cloned().unwrap_or_default());
-                (group.clone(), members)
-            });
-            return groups.collect();
+            for group in wanted {
+                let members = match &read {
+                    Ok(groups) => Ok(groups.get(group).cloned().unwrap_or_default()),
+                    Err(error) => Err(error.clone()),
+                };
+                readings.insert(group.clone(), members);
+            }
+            return readings;
         }
-        let mut readings = GroupReadings::new();
         for group in wanted {
             let members = self.read_group(account, zone, group).await;
             readings.insert(group.clone(), members);
@@ -244,7 +246,7 @@ impl Dns for SimDns {
         let mut records = Vec::new();
         let mut page = 0;
         loop {
-            let passage = self.enter(OPERATION, account, |_| {}).await?;
+            let reply = self.begin_call(OPERATION, account, |_| {}).await?;
             let outcome = match self.model().zone(account, zone) {
                 Ok(zone) => Ok(zone
                     .records()
@@ -254,7 +256,7 @@ impl Dns for SimDns {
                     .collect::<Vec<_>>()),
                 Err(error) => Err(error),
             };
-            let read = self.leave(OPERATION, &passage, outcome)?;
+            let read = self.end_call(OPERATION, &reply, outcome)?;
             let is_last = read.len() < PAGE_RECORDS;
             records.extend(read);
             if is_last {
@@ -266,19 +268,14 @@ impl Dns for SimDns {
 
     async fn zones_below(&self, account: &Account, zone: &Zone) -> Result<Vec<Zone>, CallError> {
         const OPERATION: &str = "ListHostedZonesByName";
-        let passage = self.enter(OPERATION, account, |_| {}).await?;
-        let below = |other: &Zone| {
-            other.name != zone.name
-                && other.name.is_in_zone(&zone.name)
-                && other.private == zone.private
-        };
+        let reply = self.begin_call(OPERATION, account, |_| {}).await?;
         let zones = self
             .model()
             .zones_of(account)
             .map(described)
-            .filter(below)
+            .filter(|other| is_below(other, zone))
             .collect();
-        self.leave(OPERATION, &passage, Ok(zones))
+        self.end_call(OPERATION, &reply, Ok(zones))
     }
 
     async fn change(
@@ -298,27 +295,30 @@ impl Dns for SimDns {
             comment: Some(comment.to_owned()),
             changes: stored.collect(),
         };
-        let late = |at| self.model().deliver_late(at, account, zone, batch.clone());
-        let passage = self.enter(OPERATION, account, late).await?;
+        let reply = self
+            .begin_call(OPERATION, account, |at| {
+                self.model().deliver_late(at, account, zone, batch.clone());
+            })
+            .await?;
         let now = self.clock.now();
         let outcome = self.model().change(account, zone, &batch, now);
         let info = self
-            .leave(OPERATION, &passage, outcome)
+            .end_call(OPERATION, &reply, outcome)
             .map_err(|error| naming(error, changes))?;
         Ok(Submitted {
             change_id: info.id,
-            server_time: Some(http_date(now, locked(&self.door).skew)),
+            server_time: Some(http_date(now, locked(&self.state).skew)),
         })
     }
 
     async fn change_status(&self, account: &Account, change: &ChangeId) -> ChangeReading {
         const OPERATION: &str = "GetChange";
-        let passage = match self.enter(OPERATION, account, |_| {}).await {
-            Ok(passage) => passage,
+        let reply = match self.begin_call(OPERATION, account, |_| {}).await {
+            Ok(reply) => reply,
             Err(error) => return unread(&error),
         };
         let outcome = self.model().change_info(change, self.clock.now());
-        match self.leave(OPERATION, &passage, outcome) {
+        match self.end_call(OPERATION, &reply, outcome) {
             Ok(info) if info.in_sync => ChangeReading::InSync,
             Ok(_) => ChangeReading::Pending,
             Err(error) if error.code.as_deref() == Some("NoSuchChange") => ChangeReading::Unknown,
@@ -327,12 +327,12 @@ impl Dns for SimDns {
     }
 
     fn clock_skew(&self) -> Option<SignedDuration> {
-        let door = locked(&self.door);
-        door.replied.then_some(door.skew)
+        let state = locked(&self.state);
+        state.replied.then_some(state.skew)
     }
 }
 
-/// Why a change's status is not known.
+/// The reading of a change whose status could not be read.
 fn unread(error: &CallError) -> ChangeReading {
     if error.class == FailureClass::Denied {
         return ChangeReading::Denied(error.to_string());
@@ -340,13 +340,13 @@ fn unread(error: &CallError) -> ChangeReading {
     ChangeReading::Unreadable(error.to_string())
 }
 
-/// The group's members as the engine has them.
+/// The group's members as the engine's record sets.
 fn images(zone: &HostedZone, group: &GroupName) -> Vec<RecordSet> {
     let members = zone.group(group).into_iter();
     members.map(StoredRecord::to_record_set).collect()
 }
 
-/// The one zone that the reference fits.
+/// The one zone that the reference names, by its identifier or its name.
 fn found_zone(model: &Route53, account: &Account, wanted: &ZoneRef) -> Result<Zone, Route53Error> {
     let id = ZoneId::from(wanted.zone.trim_start_matches("/hostedzone/"));
     if let Ok(zone) = model.zone(account, &id) {
@@ -367,24 +367,28 @@ fn found_zone(model: &Route53, account: &Account, wanted: &ZoneRef) -> Result<Zo
             Err(Route53Error::new(404, "NoSuchHostedZone", message))
         }
         several => {
-            let kind = |zone: &HostedZone| {
-                if zone.is_private() {
+            let mut list = Vec::new();
+            for zone in several {
+                let kind = if zone.is_private() {
                     "private"
                 } else {
                     "public"
-                }
-            };
-            let list = several
-                .iter()
-                .map(|zone| format!("{} ({})", zone.id, kind(zone)));
-            let list = list.collect::<Vec<_>>().join(", ");
+                };
+                list.push(format!("{} ({kind})", zone.id));
+            }
+            let list = list.join(", ");
             let message = format!("more than one hosted zone {}: {list}", wanted.zone);
             Err(Route53Error::new(400, "AmbiguousZone", message))
         }
     }
 }
 
-/// A zone as the port has it.
+/// Returns true if `other` lies below `zone` and answers in the same kind of network.
+fn is_below(other: &Zone, zone: &Zone) -> bool {
+    other.name != zone.name && other.name.is_in_zone(&zone.name) && other.private == zone.private
+}
+
+/// The zone as the port describes it.
 fn described(zone: &HostedZone) -> Zone {
     Zone {
         id: zone.id.clone(),
@@ -408,23 +412,20 @@ fn refused(operation: &'static str, error: &Route53Error) -> CallError {
 
 /// The same failure, with the groups of the batch that its message names.
 fn naming(error: CallError, changes: &[RecordChange]) -> CallError {
-    let is_named = |record: &RecordSet| {
+    let mut culprits = Vec::new();
+    for RecordChange { record, .. } in changes {
         let tag = format!("name='{}', type='{}'", record.name, record.record_type);
-        error.message.contains(&tag)
-    };
-    let named = changes
-        .iter()
-        .map(|change| &change.record)
-        .filter(|record| is_named(record));
-    let group = |record: &RecordSet| GroupName {
-        name: DnsName::new(&record.name),
-        record_type: record.record_type.clone(),
-    };
-    let culprits = named.map(group).collect();
+        if error.message.contains(&tag) {
+            culprits.push(GroupName {
+                name: DnsName::new(&record.name),
+                record_type: record.record_type.clone(),
+            });
+        }
+    }
     CallError { culprits, ..error }
 }
 
-/// A call without an answer: it may have had its effect.
+/// A call without a reply; it may have taken effect.
 fn lost(operation: &'static str, message: &str) -> CallError {
     CallError::new(operation, FailureClass::Transient, message)
 }
@@ -435,7 +436,7 @@ fn http_date(now: Timestamp, skew: SignedDuration) -> Timestamp {
     Timestamp::from_second(theirs.as_second()).unwrap_or(theirs)
 }
 
-/// A lock whose holder panicked is still good: no holder leaves it half changed.
+/// Locks; a poisoned lock is still good, because no holder leaves the data half changed.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -448,7 +449,7 @@ mod tests {
     use crate::sim::fault::Lasting;
     use crate::sim::route53::NewZone;
 
-    /// Tokio's clock, which a test drives, as a wall clock.
+    /// A wall clock over tokio's clock, which the test drives.
     struct TestClock(tokio::time::Instant);
 
     impl Clock for TestClock {
@@ -467,8 +468,8 @@ mod tests {
         }
     }
 
-    /// A door to a zone with one group at 100/0.
-    fn door() -> (SimDns, ZoneId) {
+    /// A simulated Route 53 with one zone, which holds one group at 100/0.
+    fn service() -> (SimDns, ZoneId) {
         let clock = Arc::new(TestClock(tokio::time::Instant::now()));
         let mut model = Route53::default();
         let new = NewZone {
@@ -497,7 +498,7 @@ mod tests {
         read.remove(&group()).unwrap().unwrap()
     }
 
-    /// Swaps the new member's image as read for one with another weight.
+    /// Replaces the new member, as it was read, by one with another weight.
     async fn swap(dns: &SimDns, zone: &ZoneId, weight: u8) -> Result<Submitted, CallError> {
         let read = members(dns, zone).await;
         let from = read.iter().find(|it| it.set_identifier == "new").unwrap();
@@ -522,7 +523,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn images_round_trip_through_a_swap_and_the_change_propagates() {
-        let (dns, zone) = door();
+        let (dns, zone) = service();
         assert_eq!(dns.clock_skew(), None);
         let submitted = swap(&dns, &zone, 1).await.unwrap();
         assert_eq!(weight(&dns, &zone).await, 1);
@@ -540,7 +541,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lost_reply_is_transient_and_the_weight_did_change() {
-        let (dns, zone) = door();
+        let (dns, zone) = service();
         dns.with_faults(|faults| faults.add(Some(CHANGE), Fault::LoseReply, Lasting::Calls(1)));
         let error = swap(&dns, &zone, 1).await.unwrap_err();
         assert_eq!(error.class, FailureClass::Transient);
@@ -549,7 +550,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_arrives_after_its_timeout_still_has_its_effect() {
-        let (dns, zone) = door();
+        let (dns, zone) = service();
         let delay = Fault::Delay(Duration::from_secs(14));
         dns.with_faults(|faults| faults.add(Some(CHANGE), delay, Lasting::Calls(1)));
         let error = swap(&dns, &zone, 1).await.unwrap_err();
@@ -561,7 +562,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn refusals_are_classified() {
-        let (dns, zone) = door();
+        let (dns, zone) = service();
         let refusals = [
             (Fault::throttle(), FailureClass::Throttled),
             (Fault::deny(), FailureClass::Denied),
@@ -587,7 +588,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn zones_are_found_by_name_or_identifier_and_an_ambiguous_name_lists_them() {
-        let (dns, zone) = door();
+        let (dns, zone) = service();
         let find = async |zone: &str| {
             let wanted = ZoneRef {
                 zone: zone.to_owned(),

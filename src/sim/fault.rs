@@ -1,11 +1,11 @@
-//! Faults at a door of the simulated world: what goes wrong with which call, and for how long.
+//! Faults of simulated calls: how a call fails, and for how long.
 
 use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// What goes wrong with a call.
+/// How a call fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// It is refused before it has any effect.
@@ -21,7 +21,7 @@ pub enum Fault {
     DropBefore,
     /// It has its effect, and the reply is lost.
     LoseReply,
-    /// It arrives late. Where that is later than the caller waits, it still has its effect when it arrives.
+    /// It arrives late. If the caller has given up by then, it still has its effect when it arrives.
     Delay(Duration),
 }
 
@@ -31,7 +31,7 @@ impl Fault {
         Self::error(400, "Throttling", "Rate exceeded")
     }
 
-    /// A refusal for want of permission.
+    /// A refusal because a permission is missing.
     pub fn deny() -> Self {
         let message =
             "User: arn:aws:iam::111111111111:user/test is not authorized to perform this operation";
@@ -64,7 +64,7 @@ pub enum Lasting {
     Always,
 }
 
-/// Decides the faults of a call, given the operation and the time.
+/// A function that returns the faults of a call, given the operation and the time.
 pub type FaultHook = Box<dyn FnMut(&str, Timestamp) -> Vec<Fault> + Send>;
 
 /// The faults in force.
@@ -92,7 +92,7 @@ impl Faults {
         });
     }
 
-    /// Asks `hook` at every call, besides the faults that were added.
+    /// Calls `hook` at every call, in addition to the faults that were added.
     pub fn set_hook(&mut self, hook: FaultHook) {
         self.hook = Some(hook);
     }
@@ -112,11 +112,8 @@ impl Faults {
         });
         let mut faults = Vec::new();
         for rule in &mut self.rules {
-            if rule
-                .operation
-                .as_deref()
-                .is_some_and(|only| only != operation)
-            {
+            let only = rule.operation.as_deref().unwrap_or(operation);
+            if only != operation {
                 continue;
             }
             if let Lasting::Calls(left) = &mut rule.lasting {

@@ -1,4 +1,4 @@
-//! The simulated world: a strict model of the rules of Route 53 and CloudWatch, with a clock that jumps.
+//! The simulated world: strict models of Route 53 and CloudWatch, with a clock that jumps.
 
 pub mod beside;
 pub mod cloudwatch;

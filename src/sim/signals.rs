@@ -1,4 +1,4 @@
-//! The model's `CloudWatch` behind the port that the controller reads alarms through.
+//! The model of `CloudWatch` behind the [`Signals`] port, through which the controller reads alarms and metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,11 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::cloudwatch::CloudWatch;
+use super::cloudwatch::alarm::Alarm;
 use super::cloudwatch::describe::{ALARM_NAMES_MAX, DescribeAlarms, DescribeHistory};
 use super::cloudwatch::metrics::MetricKey;
 use super::cloudwatch::query::{DataStatus, QUERIES_MAX, RawQuery, RawStat};
 use crate::engine::evidence::number::Number;
-use crate::engine::evidence::plan::{Metric, Query};
+use crate::engine::evidence::plan::Query;
 use crate::engine::evidence::reading::{Readings, SeriesReading};
 use crate::engine::evidence::wanted::Minutes;
 use crate::engine::observation::{AlarmReading, HistoryReading};
@@ -21,17 +22,17 @@ use crate::engine::plan::Account;
 use crate::engine::units::AlarmId;
 use crate::ports::{AlarmPage, Clock, Signals};
 
-/// A model that several doors share.
+/// A model that several adapters share.
 pub type SharedCloudWatch = Arc<Mutex<CloudWatch>>;
 
-/// What goes wrong at the door.
+/// The faults of the adapter's calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SignalFaults {
-    /// Every call fails with these words.
+    /// Every call fails with this message.
     pub down: Option<String>,
-    /// Reading these alarms, or their history, fails with these words; others on the same page are read.
+    /// The message with which reading an alarm or its history fails; others on the same page are read.
     pub unreadable: BTreeMap<String, String>,
-    /// Reading history fails with these words.
+    /// Reading history fails with this message.
     pub history_down: Option<String>,
     /// How long every call takes, on tokio's clock.
     pub delay: Duration,
@@ -45,40 +46,41 @@ pub struct SimSignals {
     model: SharedCloudWatch,
     clock: Arc<dyn Clock>,
     default_region: String,
-    inner: Arc<Mutex<Inner>>,
+    state: Arc<Mutex<SignalState>>,
 }
 
+/// The state of the adapter: everything that does not belong to the model.
 #[derive(Default)]
-struct Inner {
+struct SignalState {
     faults: SignalFaults,
     calls: BTreeMap<&'static str, u64>,
     answered: bool,
 }
 
 impl SimSignals {
-    /// A door to `model`. Alarms without a region are looked up in `default_region`.
+    /// An adapter over `model`. Alarms without a region are looked up in `default_region`.
     pub fn new(model: SharedCloudWatch, clock: Arc<dyn Clock>, default_region: &str) -> Self {
         Self {
             model,
             clock,
             default_region: default_region.to_owned(),
-            inner: Arc::default(),
+            state: Arc::default(),
         }
     }
 
-    /// The model behind the door.
+    /// The model, locked.
     pub fn model(&self) -> MutexGuard<'_, CloudWatch> {
         lock(&self.model)
     }
 
-    /// Changes what goes wrong.
+    /// Changes the faults.
     pub fn faults(&self, change: impl FnOnce(&mut SignalFaults)) {
-        change(&mut lock(&self.inner).faults);
+        change(&mut lock(&self.state).faults);
     }
 
-    /// How many calls there were, by operation. A page is a call.
+    /// The number of calls, by operation. Each page is a call.
     pub fn calls(&self) -> BTreeMap<&'static str, u64> {
-        lock(&self.inner).calls.clone()
+        lock(&self.state).calls.clone()
     }
 
     fn region_of(&self, alarm: &AlarmId) -> String {
@@ -86,22 +88,23 @@ impl SimSignals {
         region.unwrap_or(&self.default_region).clone()
     }
 
-    /// Counts a call, takes its time, and says how it fails, if it does.
+    /// Counts a call, waits for its delay, and returns the faults in force.
     async fn call(&self, operation: &'static str) -> SignalFaults {
         let faults = {
-            let mut inner = lock(&self.inner);
-            *inner.calls.entry(operation).or_default() += 1;
-            inner.faults.clone()
+            let mut state = lock(&self.state);
+            *state.calls.entry(operation).or_default() += 1;
+            state.faults.clone()
         };
         if !faults.delay.is_zero() {
             tokio::time::sleep(faults.delay).await;
         }
         if faults.down.is_none() {
-            lock(&self.inner).answered = true;
+            lock(&self.state).answered = true;
         }
         faults
     }
 
+    /// Reads one series.
     fn one_series(&self, region: &str, query: &Query, minutes: Minutes) -> SeriesReading {
         let (queries, id) = raw_queries(query);
         let now = self.clock.now();
@@ -114,37 +117,41 @@ impl SimSignals {
             Err(error) => return SeriesReading::Unreadable(error.to_string()),
         };
         let Some(result) = results.into_iter().find(|result| result.id == id) else {
-            return SeriesReading::Unreadable("CloudWatch said nothing of it".to_owned());
+            return SeriesReading::Unreadable(
+                "CloudWatch returned no result for this query".to_owned(),
+            );
         };
         if result.status != DataStatus::Complete {
             return SeriesReading::Unreadable(result.status.text().to_owned());
         }
-        let point = |(at, value): (Timestamp, f64)| {
+        let mut points = BTreeMap::new();
+        for (at, value) in result.points {
             let within = at >= minutes.from && at < minutes.until;
-            Number::new(value)
-                .filter(|_| within)
-                .map(|value| (at, value))
-        };
+            if within && let Some(value) = Number::new(value) {
+                points.insert(at, value);
+            }
+        }
         SeriesReading::Read {
             from: minutes.from,
             until: minutes.until,
-            points: Arc::new(result.points.into_iter().filter_map(point).collect()),
+            points: Arc::new(points),
         }
     }
 
-    /// The calls that these alarms take: of one region each, and of at most 100 names.
+    /// The calls for these alarms: one region each, and at most 100 names.
     fn pages<'a>(&self, wanted: &'a BTreeSet<AlarmId>) -> Vec<(String, Vec<&'a AlarmId>)> {
         let mut by_region: BTreeMap<String, Vec<&AlarmId>> = BTreeMap::new();
         for alarm in wanted {
             let region = self.region_of(alarm);
             by_region.entry(region).or_default().push(alarm);
         }
-        let pages = by_region.into_iter().flat_map(|(region, alarms)| {
-            let pages = alarms.chunks(ALARM_NAMES_MAX).map(<[_]>::to_vec);
-            let pages: Vec<_> = pages.map(|page| (region.clone(), page)).collect();
-            pages
-        });
-        pages.collect()
+        let mut pages = Vec::new();
+        for (region, alarms) in by_region {
+            for page in alarms.chunks(ALARM_NAMES_MAX) {
+                pages.push((region.clone(), page.to_vec()));
+            }
+        }
+        pages
     }
 
     /// One page of `DescribeAlarms`: at most 100 names of one region.
@@ -158,27 +165,32 @@ impl SimSignals {
         };
         let now = self.clock.now();
         let answer = lock(&self.model).region(region, now).describe_alarms(&ask);
-        let reading = |alarm: &AlarmId| {
+        let mut readings = Vec::new();
+        for alarm in page {
             let failure = faults
                 .down
                 .as_ref()
                 .or_else(|| faults.unreadable.get(&alarm.name));
-            match (failure, &answer) {
+            let reading = match (failure, &answer) {
                 (Some(why), _) => AlarmReading::Unreadable(why.clone()),
                 (None, Err(error)) => AlarmReading::Unreadable(error.to_string()),
-                (None, Ok(found)) => {
-                    let found = found.items.iter().find(|found| found.name == alarm.name);
-                    found.map_or(AlarmReading::Missing, |found| AlarmReading::Found {
-                        state: found.state,
-                        transitioned_at: Some(found.transitioned_at),
-                        evaluation: found.evaluation.clone(),
-                    })
-                }
-            }
-        };
-        page.iter()
-            .map(|alarm| ((*alarm).clone(), reading(alarm)))
-            .collect()
+                (None, Ok(found)) => reading_of(&alarm.name, &found.items),
+            };
+            readings.push(((*alarm).clone(), reading));
+        }
+        readings
+    }
+}
+
+/// The reading of an alarm in the answer of `DescribeAlarms`, which leaves out unknown names.
+fn reading_of(name: &str, found: &[Alarm]) -> AlarmReading {
+    match found.iter().find(|alarm| alarm.name == name) {
+        None => AlarmReading::Missing,
+        Some(alarm) => AlarmReading::Found {
+            state: alarm.state,
+            transitioned_at: Some(alarm.transitioned_at),
+            evaluation: alarm.evaluation.clone(),
+        },
     }
 }
 
@@ -192,7 +204,7 @@ impl Signals for SimSignals {
     ) {
         for (region, page) in self.pages(wanted) {
             let page = self.page(&region, &page).await;
-            // Nobody to tell means that nobody waits for the readings either.
+            // Sending fails only if the receiver is gone; then nobody waits for the readings.
             drop(told.send((account.clone(), page)));
         }
     }
@@ -230,11 +242,11 @@ impl Signals for SimSignals {
                 Ok(page) => page,
                 Err(error) => return HistoryReading::Unreadable(error.to_string()),
             };
-            let red = page
-                .items
-                .iter()
-                .filter(|item| item.entered_alarm() && item.at > since);
-            entered.extend(red.map(|item| item.at));
+            for item in page.items {
+                if item.entered_alarm() && item.at > since {
+                    entered.push(item.at);
+                }
+            }
             match page.next_token {
                 Some(token) => ask.next_token = Some(token),
                 None => return HistoryReading::EnteredAlarm(entered),
@@ -250,13 +262,13 @@ impl Signals for SimSignals {
         }
         let mut readings = Readings::new();
         for (region, series) in by_region {
-            // An expression is sent with its inputs.
-            let sent = |(query, _): &(&Query, Minutes)| {
-                query.inputs.len() + usize::from(query.expression.is_some())
-            };
-            let calls = series.iter().map(sent).sum::<usize>().div_ceil(QUERIES_MAX);
+            let mut queries = 0_usize;
+            for (query, _) in &series {
+                // An expression is sent with its inputs.
+                queries += query.inputs.len() + usize::from(query.expression.is_some());
+            }
             let mut down = None;
-            for _ in 0..calls {
+            for _ in 0..queries.div_ceil(QUERIES_MAX) {
                 down = self.call("GetMetricData").await.down;
             }
             for (query, minutes) in series {
@@ -271,30 +283,31 @@ impl Signals for SimSignals {
     }
 
     fn clock_skew(&self) -> Option<SignedDuration> {
-        let inner = lock(&self.inner);
-        inner.answered.then_some(inner.faults.skew)
+        let state = lock(&self.state);
+        state.answered.then_some(state.faults.skew)
     }
 }
 
-/// A series as `GetMetricData` is asked for it, and what its answer is called.
+/// The queries that ask `GetMetricData` for a series, and the id of its result.
 fn raw_queries(query: &Query) -> (Vec<RawQuery>, String) {
-    let math = query.expression.is_some();
-    let input = |(name, metric): (&String, &Metric)| RawQuery {
-        id: name.clone(),
-        stat: Some(RawStat {
-            metric: MetricKey {
-                namespace: metric.namespace.clone(),
-                name: metric.metric.clone(),
-                dimensions: metric.dimensions.clone(),
-            },
-            period_secs: i64::from(query.period_mins) * 60,
-            statistic: metric.stat.clone(),
-            unit: None,
-        }),
-        returns_data: Some(!math),
-        ..RawQuery::default()
-    };
-    let mut queries: Vec<RawQuery> = query.inputs.iter().map(input).collect();
+    let mut queries = Vec::new();
+    for (name, metric) in &query.inputs {
+        queries.push(RawQuery {
+            id: name.clone(),
+            stat: Some(RawStat {
+                metric: MetricKey {
+                    namespace: metric.namespace.clone(),
+                    name: metric.metric.clone(),
+                    dimensions: metric.dimensions.clone(),
+                },
+                period_secs: i64::from(query.period_mins) * 60,
+                statistic: metric.stat.clone(),
+                unit: None,
+            }),
+            returns_data: Some(query.expression.is_none()),
+            ..RawQuery::default()
+        });
+    }
     let mut id = query.inputs.keys().next().cloned().unwrap_or_default();
     if let Some(expression) = &query.expression {
         "resultOfAll".clone_into(&mut id);
@@ -307,7 +320,7 @@ fn raw_queries(query: &Query) -> (Vec<RawQuery>, String) {
     (queries, id)
 }
 
-/// Locks; a holder that panicked leaves plain data behind, which is as good as any.
+/// Locks; a poisoned lock is still good, because it guards plain data.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -329,7 +342,7 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
-    fn door() -> SimSignals {
+    fn signals() -> SimSignals {
         let clock = Arc::new(FixedClock(Mutex::new(at(1_000))));
         SimSignals::new(SharedCloudWatch::default(), clock, "eu-west-1")
     }
@@ -342,30 +355,41 @@ mod tests {
         }
     }
 
+    fn found(state: AlarmState, second: i64) -> AlarmReading {
+        AlarmReading::Found {
+            state,
+            transitioned_at: Some(at(second)),
+            evaluation: None,
+        }
+    }
+
+    async fn history_since(signals: &SimSignals, second: i64) -> HistoryReading {
+        signals
+            .alarm_history(&account(), &id("a", None), at(second))
+            .await
+    }
+
     fn account() -> Account {
         Account::default()
     }
 
     #[tokio::test]
     async fn every_wanted_alarm_is_answered_in_pages_of_a_hundred_a_region() {
-        let door = door();
-        door.model()
+        let signals = signals();
+        signals
+            .model()
             .set_state("eu-west-1", "a7", AlarmState::Alarm, at(5));
-        door.model()
+        signals
+            .model()
             .set_state("us-east-1", "far", AlarmState::Ok, at(6));
         let mut wanted: BTreeSet<_> = (0..150)
             .map(|number| id(&format!("a{number}"), None))
             .collect();
         wanted.insert(id("far", Some("us-east-1")));
         wanted.insert(id("a7", Some("us-east-1")));
-        let readings = door.read_alarms(&account(), &wanted).await;
+        let readings = signals.read_alarms(&account(), &wanted).await;
         assert_eq!(readings.len(), 152);
-        assert_eq!(door.calls(), BTreeMap::from([("DescribeAlarms", 3)]));
-        let found = |state, second| AlarmReading::Found {
-            state,
-            transitioned_at: Some(at(second)),
-            evaluation: None,
-        };
+        assert_eq!(signals.calls(), BTreeMap::from([("DescribeAlarms", 3)]));
         assert_eq!(readings[&id("a7", None)], found(AlarmState::Alarm, 5));
         assert_eq!(
             readings[&id("a7", Some("us-east-1"))],
@@ -379,48 +403,50 @@ mod tests {
 
     #[tokio::test]
     async fn history_gives_each_entry_into_alarm_after_the_given_time() {
-        let door = door();
+        let signals = signals();
         for (second, state) in [
             (1, AlarmState::Alarm),
             (2, AlarmState::Ok),
             (3, AlarmState::Alarm),
         ] {
-            door.model().set_state("eu-west-1", "a", state, at(second));
+            signals
+                .model()
+                .set_state("eu-west-1", "a", state, at(second));
         }
-        let since = |second| {
-            let door = door.clone();
-            async move {
-                door.alarm_history(&account(), &id("a", None), at(second))
-                    .await
-            }
-        };
         assert_eq!(
-            since(0).await,
+            history_since(&signals, 0).await,
             HistoryReading::EnteredAlarm(vec![at(1), at(3)])
         );
-        assert_eq!(since(1).await, HistoryReading::EnteredAlarm(vec![at(3)]));
-        assert_eq!(since(3).await, HistoryReading::EnteredAlarm(vec![]));
+        assert_eq!(
+            history_since(&signals, 1).await,
+            HistoryReading::EnteredAlarm(vec![at(3)])
+        );
+        assert_eq!(
+            history_since(&signals, 3).await,
+            HistoryReading::EnteredAlarm(vec![])
+        );
     }
 
     #[tokio::test]
     async fn faults_make_readings_unreadable_never_missing() {
-        let door = door();
-        door.model()
+        let signals = signals();
+        signals
+            .model()
             .set_state("eu-west-1", "a", AlarmState::Ok, at(1));
-        assert_eq!(door.clock_skew(), None);
-        door.faults(|faults| faults.down = Some("timed out".to_owned()));
+        assert_eq!(signals.clock_skew(), None);
+        signals.faults(|faults| faults.down = Some("timed out".to_owned()));
         let wanted = BTreeSet::from([id("a", None), id("b", None)]);
         let unreadable = AlarmReading::Unreadable("timed out".to_owned());
-        for reading in door.read_alarms(&account(), &wanted).await.values() {
+        for reading in signals.read_alarms(&account(), &wanted).await.values() {
             assert_eq!(*reading, unreadable);
         }
-        door.faults(|faults| {
+        signals.faults(|faults| {
             faults.down = None;
             faults
                 .unreadable
                 .insert("b".to_owned(), "AccessDenied".to_owned());
         });
-        let readings = door.read_alarms(&account(), &wanted).await;
+        let readings = signals.read_alarms(&account(), &wanted).await;
         assert!(matches!(
             readings[&id("a", None)],
             AlarmReading::Found { .. }
@@ -429,6 +455,6 @@ mod tests {
             readings[&id("b", None)],
             AlarmReading::Unreadable(_)
         ));
-        assert_eq!(door.clock_skew(), Some(SignedDuration::ZERO));
+        assert_eq!(signals.clock_skew(), Some(SignedDuration::ZERO));
     }
 }

@@ -1,4 +1,4 @@
-//! A simulated world in which the real controller runs: Route 53 and CloudWatch as models, and a clock that jumps.
+//! The simulated world in which the real controller runs: models of Route 53 and CloudWatch, and a clock that jumps.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -42,7 +42,7 @@ impl Clock for SimClock {
     }
 }
 
-/// A plan asks for something that the world cannot be made with.
+/// A zone or record of a plan that the simulated Route 53 refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the simulated Route 53 refuses {what}: {why}")]
 pub struct WorldError {
@@ -50,7 +50,7 @@ pub struct WorldError {
     why: String,
 }
 
-/// What plans move, in a world where all is well: the old side has all the traffic, and every alarm is OK.
+/// A simulated world for some plans, without faults: the old side has all the traffic, and every alarm is OK.
 pub struct World {
     /// The clock.
     pub clock: SimClock,
@@ -64,7 +64,7 @@ impl World {
     /// Makes the zones, records and alarms of the plans. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// A record that the model refuses.
+    /// The model refuses a zone or a record.
     pub fn for_plans<'a>(
         plans: impl IntoIterator<Item = &'a Plan>,
         start: Timestamp,
@@ -95,7 +95,7 @@ impl World {
 
 type Zones = BTreeMap<(Account, String, bool), ZoneId>;
 
-/// The group's zone, made when it is first named. A zone that the plan names by its identifier gets the group's name.
+/// The group's zone, created when a group first names it.
 fn zone(
     route53: &mut Route53,
     zones: &mut Zones,
@@ -127,7 +127,7 @@ fn zone(
     Ok(made.0)
 }
 
-/// The two members of a group, at 100/0.
+/// Creates the two members of a group, at 100/0.
 fn records(
     route53: &mut Route53,
     account: &Account,
@@ -135,35 +135,35 @@ fn records(
     group: &Group,
     now: Timestamp,
 ) -> Result<(), WorldError> {
-    let change = |(identifier, weight): (&String, u8)| Change {
+    let members = [(&group.old, 100), (&group.new, 0)].map(|(identifier, weight)| Change {
         action: ChangeAction::Create,
         record: record(group, identifier, weight),
-    };
-    let changes = [(&group.old, 100), (&group.new, 0)]
-        .into_iter()
-        .map(change)
-        .collect();
+    });
     let batch = ChangeBatch {
         comment: None,
-        changes,
+        changes: members.into(),
     };
-    let made = route53.change(account, zone, &batch, now);
-    made.map(drop).map_err(|error| WorldError {
-        what: group.name.to_string(),
-        why: error.message,
-    })
+    match route53.change(account, zone, &batch, now) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(WorldError {
+            what: group.name.to_string(),
+            why: error.message,
+        }),
+    }
 }
 
 fn record(group: &Group, identifier: &str, weight: u8) -> StoredRecord {
     let (name, kind) = (group.name.name.as_str(), group.name.record_type.as_str());
-    let target = format!("{identifier}.{DEFAULT_REGION}.elb.amazonaws.com");
-    let plain = |value: &str| StoredRecord::weighted(name, kind, identifier, weight, value);
-    match kind {
-        "A" | "AAAA" => StoredRecord::weighted_alias(name, kind, identifier, weight, &target),
-        "TXT" | "SPF" => plain("\"rehearsal\""),
-        "MX" => plain("10 mail.example.net."),
-        "SRV" => plain("1 1 443 host.example.net."),
-        "CAA" => plain("0 issue \"example.net\""),
-        _ => plain("target.example.net."),
-    }
+    let value = match kind {
+        "A" | "AAAA" => {
+            let target = format!("{identifier}.{DEFAULT_REGION}.elb.amazonaws.com");
+            return StoredRecord::weighted_alias(name, kind, identifier, weight, &target);
+        }
+        "TXT" | "SPF" => "\"rehearsal\"",
+        "MX" => "10 mail.example.net.",
+        "SRV" => "1 1 443 host.example.net.",
+        "CAA" => "0 issue \"example.net\"",
+        _ => "target.example.net.",
+    };
+    StoredRecord::weighted(name, kind, identifier, weight, value)
 }

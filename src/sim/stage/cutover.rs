@@ -1,4 +1,4 @@
-//! One cutover as the stage sees it: its groups and their weights in force, and its alarms.
+//! One simulated cutover: its groups, their weights in force, and its alarms.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,34 +14,34 @@ use crate::scenario::Scenario;
 use crate::sim::route53::Route53;
 use crate::sim::traffic::TRACKS;
 
-/// One cutover.
-pub(super) struct Cast {
+/// One simulated cutover.
+pub(super) struct SimCutover {
     pub(super) name: CutoverName,
-    pub(super) groups: Vec<Member>,
-    /// What CloudWatch is told of it.
+    pub(super) groups: Vec<SimGroup>,
+    /// The metrics that CloudWatch gets for it.
     pub(super) feed: Feed,
     /// All alarms of its plan.
     pub(super) alarms: Vec<AlarmId>,
-    /// The metric alarms that this cutover's traffic feeds, as at the beginning.
+    /// The metric alarms that are computed from this cutover's traffic, in their first state.
     pub(super) watches: Vec<Watch>,
-    /// Their states by their evaluation, as far as they can be seen.
+    /// The states of those alarms by their evaluation, as CloudWatch shows them now.
     pub(super) evaluated: BTreeMap<AlarmId, AlarmState>,
-    /// Which alarms of the plan are in ALARM.
+    /// The alarms of the plan that are in ALARM.
     pub(super) red: BTreeSet<AlarmId>,
-    /// The new side's share by the weights, oldest first.
+    /// The new side's shares by the weights, oldest first.
     shares: Vec<Share>,
     reverting_from: Option<Timestamp>,
 }
 
-/// A group and its zone.
-pub(super) struct Member {
+/// A group, its zone, and the identifiers of its two records.
+pub(super) struct SimGroup {
     pub(super) zone: ZoneId,
     pub(super) name: GroupName,
     pub(super) old: String,
     pub(super) new: String,
 }
 
-/// The new side's share from one change on.
+/// The new side's share from one write on.
 #[derive(Debug, Clone, Copy)]
 struct Share {
     written_at: Timestamp,
@@ -49,50 +49,33 @@ struct Share {
     of_new: f64,
 }
 
-impl Cast {
-    /// The cutover of a plan, whose groups lie in the next of `zones`. An alarm that an earlier plan has is left to that.
+impl SimCutover {
+    /// Makes the cutover of a plan; `zones` yields the zone of each of its groups.
+    ///
+    /// An alarm in `watched` belongs to an earlier plan and is not simulated again.
     pub(super) fn new(
         plan: &Plan,
         zones: &mut impl Iterator<Item = ZoneId>,
         scenario: &Scenario,
         watched: &mut BTreeSet<AlarmId>,
     ) -> Self {
-        let group = |(group, zone): (&crate::engine::plan::Group, ZoneId)| Member {
-            zone,
-            name: group.name.clone(),
-            old: group.old.clone(),
-            new: group.new.clone(),
-        };
-        let composite = |name: &str| {
-            let mut said = scenario.alarms.iter();
-            said.any(|alarm| alarm.name == name && alarm.rule.is_some())
-        };
-        let of_plan: Vec<(AlarmId, bool)> = alarms_of(plan)
-            .map(|(id, fallback)| (id.clone(), fallback))
-            .collect();
-        let named = |name: &str| of_plan.iter().any(|(id, _)| id.name == name);
-        // What composite alarms are made of need not be in a plan.
-        let parts = scenario.alarms.iter().filter(|alarm| !named(&alarm.name));
-        let parts = parts.map(|alarm| {
-            let (region, name) = (None, alarm.name.clone());
-            (AlarmId { region, name }, false)
-        });
-        let watches: Vec<Watch> = of_plan
-            .iter()
-            .cloned()
-            .chain(parts)
-            .filter(|(id, _)| !composite(&id.name) && watched.insert(id.clone()))
-            .map(|(id, fallback)| Watch::new(id, fallback, scenario))
-            .collect();
+        let mut groups = Vec::new();
+        for (group, zone) in plan.records.iter().zip(zones) {
+            groups.push(SimGroup {
+                zone,
+                name: group.name.clone(),
+                old: group.old.clone(),
+                new: group.new.clone(),
+            });
+        }
+        let watches = watches_of(plan, scenario, watched);
+        let states = watches.iter().map(|watch| (watch.id.clone(), watch.state));
         Self {
             name: plan.name.clone(),
-            groups: plan.records.iter().zip(zones).map(group).collect(),
+            groups,
             feed: Feed::new(plan),
-            alarms: of_plan.into_iter().map(|(id, _)| id).collect(),
-            evaluated: watches
-                .iter()
-                .map(|watch| (watch.id.clone(), watch.state))
-                .collect(),
+            alarms: alarms_of(plan).map(|(id, _)| id.clone()).collect(),
+            evaluated: states.collect(),
             watches,
             red: BTreeSet::new(),
             shares: Vec::new(),
@@ -100,7 +83,7 @@ impl Cast {
         }
     }
 
-    /// Follows what was written to its groups.
+    /// Recomputes its shares from the weights written to its groups.
     pub(super) fn follow(&mut self, model: &Route53) {
         let mut changes: Vec<(i64, Timestamp, usize, f64)> = Vec::new();
         for (index, group) in self.groups.iter().enumerate() {
@@ -108,9 +91,11 @@ impl Cast {
                 let Some(pair) = write.pair(&group.old, &group.new) else {
                     continue;
                 };
-                // A group's first weights have always been there.
-                let in_force_at = model.in_sync_at(&write.change).map(Timestamp::as_second);
-                let in_force_at = in_force_at.filter(|_| number > 0).unwrap_or(0);
+                let in_force_at = match model.in_sync_at(&write.change) {
+                    Some(at) if number > 0 => at.as_second(),
+                    // A group's first weights have always been in force.
+                    _ => 0,
+                };
                 changes.push((in_force_at, write.at, index, share_of(pair)));
             }
         }
@@ -128,18 +113,16 @@ impl Cast {
         }
     }
 
-    /// Keeps the weights of the world in which nobody takes the traffic back.
+    /// Notes when the traffic is first taken back. The weights of the unreverted track stay as they were then.
     pub(super) fn reverting_from(&mut self, at: Timestamp) {
         self.reverting_from.get_or_insert(at);
     }
 
-    /// The new side's share by the weights in force at this second, for each track.
+    /// The new side's share by the weights in force at `second` (since 1970), for each track.
     pub(super) fn shares_at(&self, second: i64) -> [f64; TRACKS] {
-        let mut in_force = self.shares.iter().rev();
-        let mut in_force = in_force
-            .by_ref()
-            .filter(|share| share.in_force_at <= second);
         let first = self.shares.first().map_or(0.0, |share| share.of_new);
+        let newest_first = self.shares.iter().rev();
+        let mut in_force = newest_first.filter(|share| share.in_force_at <= second);
         let Some(newest) = in_force.next() else {
             return [first; TRACKS];
         };
@@ -153,7 +136,30 @@ impl Cast {
     }
 }
 
-/// The new side's share of the answers. Where both weights are 0 Route 53 answers with both.
+/// The metric alarms to simulate: those of the plan, and those that only composite alarms of the scenario name.
+fn watches_of(plan: &Plan, scenario: &Scenario, watched: &mut BTreeSet<AlarmId>) -> Vec<Watch> {
+    let mut wanted: Vec<(AlarmId, bool)> = Vec::new();
+    for (id, fallback) in alarms_of(plan) {
+        wanted.push((id.clone(), fallback));
+    }
+    for alarm in &scenario.alarms {
+        if !alarms_of(plan).any(|(id, _)| id.name == alarm.name) {
+            let (region, name) = (None, alarm.name.clone());
+            wanted.push((AlarmId { region, name }, false));
+        }
+    }
+    let mut watches = Vec::new();
+    for (id, fallback) in wanted {
+        let mut alarms = scenario.alarms.iter();
+        let composite = alarms.any(|alarm| alarm.name == id.name && alarm.rule.is_some());
+        if !composite && watched.insert(id.clone()) {
+            watches.push(Watch::new(id, fallback, scenario));
+        }
+    }
+    watches
+}
+
+/// The new side's share of the answers. If both weights are 0, Route 53 answers with both equally.
 fn share_of(pair: WeightPair) -> f64 {
     let (old, new) = (f64::from(pair.old.0), f64::from(pair.new.0));
     if old + new > 0.0 {

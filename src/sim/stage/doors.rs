@@ -1,4 +1,4 @@
-//! The stage's doors to the ports: each lets the world catch up before anybody looks.
+//! The simulated ports of a rehearsal. Each one first lets the world catch up with the clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::trouble::Trouble;
 use super::{SharedStage, lock};
 use crate::engine::event::Envelope;
 use crate::engine::evidence::plan::Query;
@@ -22,18 +21,18 @@ use crate::engine::units::{AlarmId, CutoverName};
 use crate::ports::{AlarmPage, Append, Clock, Heartbeat, Journal, JournalError, Position, Signals};
 use crate::scenario::What;
 use crate::sim::dns::SimDns;
-use crate::sim::fault::Fault;
+use crate::sim::fault::{Fault, FaultHook};
 use crate::sim::signals::SimSignals;
 use crate::sim::world::SimClock;
 
-/// The clock of a rehearsal, which knows when there is something new to be seen.
+/// The clock of a rehearsal. It sleeps until there is something new to see.
 #[derive(Clone)]
 pub struct StageClock {
-    /// What it shows.
+    /// The simulated time.
     pub clock: SimClock,
-    /// Behind it.
+    /// The simulated world.
     pub stage: SharedStage,
-    /// Whether it jumps; if not, everything is looked at in each interval.
+    /// If false, it never skips an interval.
     pub jumps: bool,
 }
 
@@ -58,28 +57,29 @@ impl Clock for StageClock {
     }
 }
 
-/// `CloudWatch` on the stage.
+/// The simulated `CloudWatch` of a rehearsal.
 #[derive(Clone)]
 pub struct StageSignals {
-    /// The door without the stage.
+    /// The adapter over the model.
     pub signals: SimSignals,
-    /// Behind it.
+    /// The simulated world.
     pub stage: SharedStage,
     /// The time.
     pub clock: SimClock,
 }
 
 impl StageSignals {
-    /// Lets the world catch up, and brings its troubles into force.
+    /// Lets the world catch up, and applies its faults.
     fn catch_up(&self) {
         let now = self.clock.now();
         let mut stage = lock(&self.stage);
         stage.advance(now);
-        let is_down = |it: &Trouble| it.holds_at(now) && it.fault.what == What::CloudWatchDown;
-        let down = stage.troubles().iter().any(is_down);
-        self.signals.faults(|faults| {
-            faults.down = down.then(|| "ServiceUnavailable: Service is unavailable".to_owned());
-        });
+        let down = if stage.is_troubled_by(&What::CloudWatchDown, now) {
+            Some("ServiceUnavailable: Service is unavailable".to_owned())
+        } else {
+            None
+        };
+        self.signals.faults(|faults| faults.down = down);
     }
 }
 
@@ -116,54 +116,89 @@ impl Signals for StageSignals {
     }
 }
 
-/// Lets the world catch up at every call to Route 53, and brings its troubles into force.
+/// Makes every call to Route 53 let the world catch up first, and then suffer its faults.
 pub fn haunt(dns: &SimDns, stage: &SharedStage) {
-    // The stage holds the door too: a strong reference here would keep both for ever.
+    // The stage holds `dns`: a strong reference here would make a cycle, and neither would ever be freed.
     let stage = Arc::downgrade(stage);
-    let hook = move |operation: &str, now: Timestamp| {
-        let Some(stage) = stage.upgrade() else {
-            return Vec::new();
-        };
-        let mut stage = lock(&stage);
-        stage.advance(now);
-        let in_force = stage.troubles().iter().filter(|it| it.holds_at(now));
-        let is_write = operation == "ChangeResourceRecordSets";
-        let fault = |trouble: &Trouble| match trouble.fault.what {
-            What::Route53Down => Some(Fault::unavailable()),
-            What::Route53Throttled => Some(Fault::throttle()),
-            What::Route53Busy if is_write => Some(Fault::error(
-                400,
-                "PriorRequestNotComplete",
-                "The request was rejected because Route 53 was still processing a prior request.",
-            )),
-            What::Route53LosesReplies if is_write => Some(Fault::LoseReply),
-            _ => None,
-        };
-        in_force.filter_map(fault).collect()
-    };
-    dns.with_faults(|faults| faults.set_hook(Box::new(hook)));
+    let hook: FaultHook = Box::new(move |operation, now| match stage.upgrade() {
+        Some(stage) => route53_faults(&stage, operation, now),
+        None => Vec::new(),
+    });
+    dns.with_faults(|faults| faults.set_hook(hook));
 }
 
-/// The journal, followed by the stage.
+/// Lets the world catch up, and returns the faults of one call to Route 53.
+fn route53_faults(stage: &SharedStage, operation: &str, now: Timestamp) -> Vec<Fault> {
+    let mut stage = lock(stage);
+    stage.advance(now);
+    let is_write = operation == "ChangeResourceRecordSets";
+    let mut faults = Vec::new();
+    for trouble in stage.troubles() {
+        if trouble.holds_at(now) {
+            faults.extend(route53_fault(&trouble.fault.what, is_write));
+        }
+    }
+    faults
+}
+
+/// The fault of a call to Route 53 while this part of the scenario is in force; none if the call goes well.
+fn route53_fault(what: &What, is_write: bool) -> Option<Fault> {
+    match what {
+        What::Route53Down => Some(Fault::unavailable()),
+        What::Route53Throttled => Some(Fault::throttle()),
+        What::Route53Busy if is_write => Some(Fault::error(
+            400,
+            "PriorRequestNotComplete",
+            "The request was rejected because Route 53 was still processing a prior request.",
+        )),
+        What::Route53LosesReplies if is_write => Some(Fault::LoseReply),
+        What::Route53Busy
+        | What::Route53LosesReplies
+        | What::Errors { .. }
+        | What::Latency { .. }
+        | What::Leak { .. }
+        | What::Outage { .. }
+        | What::SlowStart { .. }
+        | What::Capacity { .. }
+        | What::Unhealthy { .. }
+        | What::CallersPinned
+        | What::CloudWatchDown
+        | What::ControllerKilled
+        | What::ForeignWrite { .. }
+        | What::AlarmRed { .. }
+        | What::AlarmMissing { .. }
+        | What::AlarmNoData { .. }
+        | What::AlarmUnclear { .. }
+        | What::JournalDown
+        | What::JobsDown
+        | What::HooksFail
+        | What::Push { .. }
+        | What::Pause
+        | What::Resume
+        | What::Rollback
+        | What::RollbackForced
+        | What::ApproveAfter(_) => None,
+    }
+}
+
+/// The journal of a rehearsal. The simulated world is told of each entry.
 #[derive(Clone)]
 pub struct StageJournal {
-    /// What keeps the entries.
+    /// The journal that keeps the entries.
     pub journal: Arc<dyn Journal>,
-    /// Told of each entry.
+    /// The simulated world.
     pub stage: SharedStage,
     /// The time.
     pub clock: SimClock,
-    /// Told that there is something new.
+    /// The number of appends; it wakes those who wait for an entry.
     pub news: watch::Sender<u64>,
 }
 
 impl StageJournal {
-    /// Whether the scenario lets the journal answer now.
-    fn answers(&self) -> Result<(), JournalError> {
+    /// Fails if the scenario says that the journal is down now.
+    fn check_up(&self) -> Result<(), JournalError> {
         let stage = lock(&self.stage);
-        let now = self.clock.now();
-        let is_down = |it: &Trouble| it.holds_at(now) && it.fault.what == What::JournalDown;
-        if stage.troubles().iter().any(is_down) {
+        if stage.is_troubled_by(&What::JournalDown, self.clock.now()) {
             return Err(JournalError::Down("disk I/O error".to_owned()));
         }
         Ok(())
@@ -173,7 +208,7 @@ impl StageJournal {
 #[async_trait]
 impl Journal for StageJournal {
     async fn append(&self, append: Append) -> Result<Vec<Envelope>, JournalError> {
-        self.answers()?;
+        self.check_up()?;
         let written = self.journal.append(append).await?;
         let mut stage = lock(&self.stage);
         for entry in &written {
@@ -187,12 +222,12 @@ impl Journal for StageJournal {
         &self,
         position: Position,
     ) -> Result<(Vec<Envelope>, Position), JournalError> {
-        self.answers()?;
+        self.check_up()?;
         self.journal.read_after(position).await
     }
 
     async fn head(&self, stream: &CutoverName) -> Result<u64, JournalError> {
-        self.answers()?;
+        self.check_up()?;
         self.journal.head(stream).await
     }
 
@@ -201,7 +236,7 @@ impl Journal for StageJournal {
     }
 
     async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), JournalError> {
-        self.answers()?;
+        self.check_up()?;
         self.journal.beat(heartbeat).await
     }
 

@@ -1,7 +1,7 @@
-//! What `CloudWatch` is told of a rehearsed service, for the series that the plan's gates ask for.
+//! The metrics of a rehearsed service, recorded in the simulated `CloudWatch` for the plan's gates.
 //!
-//! A metric is told by its name what it measures: those of load balancers and of Container Insights are known, others are
-//! taken for what they sound like.
+//! The name of a metric decides what it measures. The metrics of load balancers and of Container Insights are known; for
+//! others, words in the name decide.
 
 use std::collections::BTreeSet;
 
@@ -12,32 +12,32 @@ use crate::sim::cloudwatch::metrics::{MetricKey, Samples};
 use crate::sim::traffic::{MINUTE, Sample};
 use crate::sim::world::DEFAULT_REGION;
 
-/// What a metric tells of one side.
+/// What a metric measures on one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Tells {
+enum Quantity {
     Requests,
-    /// Told only where there are some.
+    /// Failed requests; no datapoint if there are none.
     Errors,
-    /// Response times, in so many parts of a second.
+    /// Response times, in units of which a second has `per_second`.
     Latency {
         per_second: u32,
     },
     /// Memory in percent.
     Memory,
-    /// Processor in percent.
+    /// Processor use in percent.
     Cpu,
-    /// Always the same.
+    /// Always the same number.
     Constant(u32),
-    /// Never anything.
+    /// Never a datapoint.
     Nothing,
 }
 
 /// One metric of one side.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Told {
+struct FedMetric {
     region: String,
     key: MetricKey,
-    tells: Tells,
+    quantity: Quantity,
     /// New is 0, old is 1.
     side: usize,
 }
@@ -45,16 +45,16 @@ struct Told {
 /// All metrics of one cutover.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Feed {
-    told: BTreeSet<Told>,
+    metrics: BTreeSet<FedMetric>,
 }
 
-/// The share of the samples at each tenth of a distribution of response times: `z` of a normal one, and how much of all.
+/// The `z` values in the middle of each tenth of a normal distribution; response times are sampled there.
 const TENTHS: [f64; 10] = [
     -1.645, -1.036, -0.674, -0.385, -0.126, 0.126, 0.385, 0.674, 1.036, 1.645,
 ];
-/// How response times spread: the logarithm's standard deviation.
+/// The standard deviation of the logarithm of response times.
 const SPREAD: f64 = 0.5;
-/// The 99th percentile of a normal distribution.
+/// The `z` value of the 99th percentile of a normal distribution.
 const Z99: f64 = 2.326;
 
 impl Feed {
@@ -64,12 +64,14 @@ impl Feed {
         let measures = &plan.gates.measures;
         for gate in &measures.metrics {
             feed.measure(&gate.new, 0);
-            gate.old.iter().for_each(|old| feed.measure(old, 1));
-            gate.requests.iter().for_each(|query| feed.query(query, 0));
+            if let Some(old) = &gate.old {
+                feed.measure(old, 1);
+            }
+            feed.queries(&gate.requests, 0);
         }
         if let Some(gate) = &measures.traffic {
-            gate.new.iter().for_each(|query| feed.query(query, 0));
-            gate.old.iter().for_each(|query| feed.query(query, 1));
+            feed.queries(&gate.new, 0);
+            feed.queries(&gate.old, 1);
         }
         if let Some(gate) = &measures.regression {
             feed.counted(&gate.new, 0);
@@ -77,18 +79,24 @@ impl Feed {
         }
         for gate in &measures.trends {
             feed.query(&gate.query, 0);
-            gate.requests.iter().for_each(|query| feed.query(query, 0));
+            feed.queries(&gate.requests, 0);
         }
         feed
     }
 
     fn measure(&mut self, measure: &Measure, side: usize) {
-        measure.queries().for_each(|query| self.query(query, side));
+        self.queries(measure.queries(), side);
     }
 
     fn counted(&mut self, counted: &Counted, side: usize) {
-        let queries = counted.requests.iter().chain(&counted.errors);
-        queries.for_each(|query| self.query(query, side));
+        self.queries(&counted.requests, side);
+        self.queries(&counted.errors, side);
+    }
+
+    fn queries<'a>(&mut self, queries: impl IntoIterator<Item = &'a Query>, side: usize) {
+        for query in queries {
+            self.query(query, side);
+        }
     }
 
     fn query(&mut self, query: &Query, side: usize) {
@@ -98,39 +106,41 @@ impl Feed {
                 name: metric.metric.clone(),
                 dimensions: metric.dimensions.clone(),
             };
-            let known = self.told.iter().any(|told| told.key == key);
+            // A metric that both sides name belongs to the first one.
+            let known = self.metrics.iter().any(|known| known.key == key);
             if !known {
-                self.told.insert(Told {
+                self.metrics.insert(FedMetric {
                     region: query.region.as_deref().unwrap_or(DEFAULT_REGION).to_owned(),
                     key,
-                    tells: tells(metric),
+                    quantity: quantity_of(metric),
                     side,
                 });
             }
         }
     }
 
-    /// Tells of one minute.
-    pub(super) fn tell(&self, model: &mut CloudWatch, sample: &Sample) {
+    /// Records one minute in `CloudWatch`.
+    pub(super) fn record(&self, model: &mut CloudWatch, sample: &Sample) {
         let Ok(now) = jiff::Timestamp::from_second(sample.from + MINUTE) else {
             return;
         };
-        for told in &self.told {
-            if let Some(samples) = samples(told, sample) {
-                let region = model.region(&told.region, now);
-                region.record(&told.key, sample.from, &samples);
+        for metric in &self.metrics {
+            if let Some(samples) = samples_of(metric, sample) {
+                let region = model.region(&metric.region, now);
+                region.record(&metric.key, sample.from, &samples);
             }
         }
     }
 }
 
-fn samples(told: &Told, sample: &Sample) -> Option<Samples> {
-    let (metrics, bearing) = (&sample.metrics[told.side], &sample.sides[told.side]);
+/// A metric's samples of one minute; none if it has no datapoint.
+fn samples_of(metric: &FedMetric, sample: &Sample) -> Option<Samples> {
+    let (metrics, bearing) = (&sample.metrics[metric.side], &sample.sides[metric.side]);
     let mut samples = Samples::default();
-    match told.tells {
-        Tells::Requests if metrics.requests > 0.0 => samples.add(metrics.requests, 1.0),
-        Tells::Errors if metrics.failed > 0.0 => samples.add(metrics.failed, 1.0),
-        Tells::Latency { per_second } if metrics.requests > 0.0 => {
+    match metric.quantity {
+        Quantity::Requests if metrics.requests > 0.0 => samples.add(metrics.requests, 1.0),
+        Quantity::Errors if metrics.failed > 0.0 => samples.add(metrics.failed, 1.0),
+        Quantity::Latency { per_second } if metrics.requests > 0.0 => {
             let p99 = metrics.p99_ms / 1000.0 * f64::from(per_second);
             let median = p99 / (Z99 * SPREAD).exp();
             for z in TENTHS {
@@ -139,40 +149,48 @@ fn samples(told: &Told, sample: &Sample) -> Option<Samples> {
             samples.add(p99, metrics.requests * 0.015);
             samples.add(p99 * 1.3, metrics.requests * 0.005);
         }
-        Tells::Memory => samples.add(100.0 * bearing.memory, 1.0),
-        Tells::Cpu => samples.add(35.0, 1.0),
-        Tells::Constant(value) => samples.add(f64::from(value), 1.0),
-        Tells::Requests | Tells::Errors | Tells::Latency { .. } | Tells::Nothing => return None,
+        Quantity::Memory => samples.add(100.0 * bearing.memory, 1.0),
+        Quantity::Cpu => samples.add(35.0, 1.0),
+        Quantity::Constant(value) => samples.add(f64::from(value), 1.0),
+        Quantity::Requests | Quantity::Errors | Quantity::Latency { .. } | Quantity::Nothing => {
+            return None;
+        }
     }
     Some(samples)
 }
 
-/// What a metric tells, by its name.
-fn tells(metric: &Metric) -> Tells {
+/// What a metric measures, by its name.
+fn quantity_of(metric: &Metric) -> Quantity {
     match metric.metric.as_str() {
-        "RequestCount" | "NewFlowCount" => return Tells::Requests,
-        "HTTPCode_Target_5XX_Count" | "TCP_Target_Reset_Count" => return Tells::Errors,
-        // The cluster fails, and never the load balancer before it.
-        "HTTPCode_ELB_5XX_Count" | "TCP_ELB_Reset_Count" => return Tells::Nothing,
-        "TargetResponseTime" => return Tells::Latency { per_second: 1 },
-        "MemoryReserved" | "CpuReserved" => return Tells::Constant(100),
+        "RequestCount" | "NewFlowCount" => return Quantity::Requests,
+        "HTTPCode_Target_5XX_Count" | "TCP_Target_Reset_Count" => return Quantity::Errors,
+        // The simulated load balancer never fails; only the cluster behind it does.
+        "HTTPCode_ELB_5XX_Count" | "TCP_ELB_Reset_Count" => return Quantity::Nothing,
+        "TargetResponseTime" => return Quantity::Latency { per_second: 1 },
+        "MemoryReserved" | "CpuReserved" => return Quantity::Constant(100),
         _ => {}
     }
     let name = metric.metric.to_lowercase();
-    let sounds = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    if sounds(&["memory"]) {
-        Tells::Memory
-    } else if sounds(&["cpu"]) {
-        Tells::Cpu
-    } else if sounds(&["restart"]) {
-        Tells::Constant(0)
-    } else if sounds(&["running", "healthy"]) {
-        Tells::Constant(4)
-    } else if sounds(&["5xx", "error", "fail", "fault", "reset"]) {
-        Tells::Errors
-    } else if sounds(&["latency", "duration", "responsetime", "response_time"]) {
-        Tells::Latency { per_second: 1000 }
+    if has_any(&name, &["memory"]) {
+        Quantity::Memory
+    } else if has_any(&name, &["cpu"]) {
+        Quantity::Cpu
+    } else if has_any(&name, &["restart"]) {
+        Quantity::Constant(0)
+    } else if has_any(&name, &["running", "healthy"]) {
+        Quantity::Constant(4)
+    } else if has_any(&name, &["5xx", "error", "fail", "fault", "reset"]) {
+        Quantity::Errors
+    } else if has_any(
+        &name,
+        &["latency", "duration", "responsetime", "response_time"],
+    ) {
+        Quantity::Latency { per_second: 1000 }
     } else {
-        Tells::Requests
+        Quantity::Requests
     }
+}
+
+fn has_any(name: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| name.contains(word))
 }

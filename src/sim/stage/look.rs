@@ -1,27 +1,26 @@
-//! When a controller must look again: at the ticks around whatever it could see change.
+//! The next time a controller must look: the ticks around the next change that it can see.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Stage, later};
 use crate::engine::state::{Phase, State};
-use crate::scenario::What;
 use crate::sim::traffic::MINUTE;
 
-/// The longest time without a look.
+/// The longest time between two looks.
 const HORIZON: SignedDuration = SignedDuration::from_hours(1);
 
-/// How often the controller writes a running bake clock down.
+/// How often the controller journals a running bake clock.
 const CHECKPOINT_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
-/// How much longer than `unknown_for` a blindness is followed closely.
+/// How much longer than `unknown_for` a fault that blinds the controller is looked at in each interval.
 const BLIND_FOR: SignedDuration = SignedDuration::from_mins(15);
 
 impl Stage {
-    /// When to look next, on the grid of `interval` from the look at `last`; now is `now`.
+    /// Returns when to look next, on the grid of `interval` from the look at `last`.
     ///
-    /// Everything that can be seen is looked at right before it changes and right after, and in each interval while
-    /// something is unsettled, so that the journal is the same as if the controller had looked in every interval. What
-    /// the controller itself looks at only once a minute (drift) may be found some seconds earlier or later.
+    /// The controller looks right before and right after each change that it can see, and in each interval while
+    /// something is unsettled. So the journal is the same as if it had looked in every interval. Drift, which the
+    /// controller itself checks only once a minute, may be found some seconds earlier or later.
     pub fn next_look(
         &mut self,
         last: Timestamp,
@@ -34,55 +33,57 @@ impl Stage {
             return first;
         }
         let horizon = later(now, HORIZON);
-        let edge = self.edges.keys().next().map(|(at, _)| *at);
-        let seen = self
-            .rush
-            .next_seen(horizon.as_second(), &self.casts, &self.troubles);
-        let due = self.states().flat_map(|state| due(state, now)).min();
-        let counted = self.states().any(is_counted);
-        let due = due
-            .into_iter()
-            .chain(counted.then(|| next_minute(now)))
-            .min();
-        let change = edge.into_iter().chain(seen).min();
-        let around = change.map(|at| {
-            let after = tick_from(last, interval, at).max(first);
-            let before = later(after, -interval);
-            if before >= first { before } else { after }
-        });
-        let must = due.into_iter().chain([horizon]).min().unwrap_or(horizon);
-        let must = tick_from(last, interval, must).max(first);
-        around.map_or(must, |around| around.min(must))
+        let change = self.next_change(horizon);
+        let due = self.next_due(now, horizon);
+        let due = tick_from(last, interval, due).max(first);
+        let Some(change) = change else {
+            return due;
+        };
+        let after = tick_from(last, interval, change).max(first);
+        let before = later(after, -interval);
+        let around = if before >= first { before } else { after };
+        around.min(due)
     }
 
-    /// Whether something can change that nobody knows the time of.
+    /// The time of the next change that the controller can see; none if there is none up to `horizon`.
+    fn next_change(&mut self, horizon: Timestamp) -> Option<Timestamp> {
+        let edge = self.edges.keys().next().map(|(at, _)| *at);
+        let until = horizon.as_second();
+        let seen = self
+            .lookahead
+            .next_seen(until, &self.cutovers, &self.troubles);
+        edge.into_iter().chain(seen).min()
+    }
+
+    /// The next time at which a look is due although nothing changes; at the latest `horizon`.
+    fn next_due(&self, now: Timestamp, horizon: Timestamp) -> Timestamp {
+        let mut next = horizon;
+        for state in self.states() {
+            if is_measured(state) {
+                next = next.min(next_minute(now));
+            }
+            for due in due(state, now) {
+                next = next.min(due);
+            }
+        }
+        next
+    }
+
+    /// Returns true if something may change at a time that cannot be predicted.
     fn is_unsettled(&self, now: Timestamp) -> bool {
-        now < self.restless_until
-            || self.states().any(is_moving)
-            || self.troubles.iter().any(|trouble| {
-                let blinds = matches!(
-                    trouble.fault.what,
-                    What::CloudWatchDown
-                        | What::Route53Down
-                        | What::Route53Throttled
-                        | What::Route53Busy
-                        | What::Route53LosesReplies
-                        | What::JournalDown
-                        | What::JobsDown
-                        | What::HooksFail
-                        | What::AlarmMissing { .. }
-                        | What::AlarmNoData { .. }
-                        | What::AlarmUnclear { .. }
-                );
-                let allowed = self.states().map(|state| state.plan().gates.unknown_for);
-                let closely = allowed.max().unwrap_or_default().saturating_add(BLIND_FOR);
-                let since = trouble.from.unwrap_or(now);
-                blinds && trouble.holds_at(now) && now.duration_since(since) < closely
-            })
+        if now < self.restless_until || self.states().any(is_moving) {
+            return true;
+        }
+        let patience = self.states().map(|state| state.plan().gates.unknown_for);
+        let closely = patience.max().unwrap_or_default().saturating_add(BLIND_FOR);
+        self.troubles.iter().any(|trouble| {
+            let since = trouble.from.unwrap_or(now);
+            trouble.blinds() && trouble.holds_at(now) && now.duration_since(since) < closely
+        })
     }
 }
 
-/// Whether a write, a change or a revert of this cutover is under way.
+/// Returns true if a write, a change or a revert of this cutover is under way.
 fn is_moving(state: &State) -> bool {
     let pending = state.changes.values().any(|it| it.in_sync_at.is_none());
     match state.phase {
@@ -94,26 +95,31 @@ fn is_moving(state: &State) -> bool {
     }
 }
 
-/// When this cutover is to be looked at in any case.
-fn due(state: &State, now: Timestamp) -> impl Iterator<Item = Timestamp> {
-    let running = state.bake.running_since;
-    let checkpoint = running
-        .filter(|_| state.phase == Phase::Baking)
-        .map(|since| later(since, CHECKPOINT_EVERY));
+/// The times at which the controller acts on this cutover because time has passed: checkpoints and `unknown_for`.
+fn due(state: &State, now: Timestamp) -> Vec<Timestamp> {
+    let mut due = Vec::new();
+    if state.phase == Phase::Baking
+        && let Some(since) = state.bake.running_since
+    {
+        due.push(later(since, CHECKPOINT_EVERY));
+    }
     let patience = state.plan().gates.unknown_for;
-    let unknown = state.unknown.values().copied();
-    let unknown: Vec<Timestamp> = unknown.map(|since| later(since, patience)).collect();
-    let unknown = unknown.into_iter().filter(move |at| *at > now);
-    checkpoint.into_iter().chain(unknown)
+    for since in state.unknown.values() {
+        let at = later(*since, patience);
+        if at > now {
+            due.push(at);
+        }
+    }
+    due
 }
 
-/// Whether something new can be read of this cutover's metrics with every minute.
-fn is_counted(state: &State) -> bool {
+/// Returns true if each minute brings new data for this cutover's metric gates.
+fn is_measured(state: &State) -> bool {
     let measured = !state.plan().gates.measures.is_empty();
     measured && state.has_started() && !state.phase.is_final()
 }
 
-/// The next full minute: what happened two minutes before it can then be read.
+/// The next full minute; the minute that began two minutes before it can then be read.
 fn next_minute(now: Timestamp) -> Timestamp {
     let begun = now.as_second().div_euclid(MINUTE) * MINUTE;
     Timestamp::from_second(begun + MINUTE).unwrap_or(now)

@@ -1,8 +1,8 @@
-//! The stage of a rehearsal: services, alarms and troubles that go on while the controller waits.
+//! The simulated world of a rehearsal: services, alarms and faults that go on while the controller waits.
 //!
-//! Time passes lazily: whoever looks at Route 53, `CloudWatch` or the journal through the [`doors`] lets everything happen
-//! first that has happened until then, minute by minute and in order. [`Stage::next_look`] tries the future out, so that a
-//! controller need not look while nothing changes that it can see.
+//! Time passes lazily: before each call to Route 53, `CloudWatch` or the journal, the simulated ports in [`doors`] let
+//! everything happen that is due by then, minute by minute and in order. [`Stage::next_look`] plays the future ahead, so
+//! that the controller can sleep while nothing changes that it can see.
 
 pub mod doors;
 pub mod record;
@@ -10,19 +10,19 @@ pub mod side_doors;
 pub mod trouble;
 pub mod watch;
 
-mod cast;
+mod cutover;
 mod feed;
 mod look;
-mod rush;
+mod lookahead;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use self::cast::Cast;
+use self::cutover::SimCutover;
+use self::lookahead::Lookahead;
 use self::record::Recording;
-use self::rush::Rush;
 use self::trouble::Trouble;
 use crate::engine::event::{Envelope, Event};
 use crate::engine::ledger::{Ledger, Took};
@@ -36,22 +36,22 @@ use crate::sim::signals::SimSignals;
 use crate::sim::traffic::{MINUTE, minute_of};
 use crate::sim::world::{DEFAULT_REGION, World};
 
-/// A stage that several doors share.
+/// A simulated world that several ports share.
 pub type SharedStage = Arc<Mutex<Stage>>;
 
-/// How long after a change everything is looked at in each interval: a drift check is made once a minute.
+/// How long after a change the controller looks in each interval: it checks for drift once a minute.
 const RESTLESS: SignedDuration = SignedDuration::from_mins(2);
 
-/// Everything behind the doors.
+/// The simulated world behind the ports.
 pub struct Stage {
     dns: SimDns,
     signals: SimSignals,
-    casts: Vec<Cast>,
-    rush: Rush,
+    cutovers: Vec<SimCutover>,
+    lookahead: Lookahead,
     /// The start of the first minute that has not been played, in seconds since 1970.
     minute: i64,
     troubles: Vec<Trouble>,
-    /// What happens at which moment.
+    /// The changes to come, by time and serial number.
     edges: BTreeMap<(Timestamp, u64), Edge>,
     serial: u64,
     writes_seen: usize,
@@ -60,25 +60,25 @@ pub struct Stage {
     restless_until: Timestamp,
 }
 
-/// What happens at one moment.
+/// A change at one moment.
 #[derive(Debug, Clone)]
 enum Edge {
-    /// Something can be seen from here on that could not be before.
+    /// From here on the controller can see something new.
     Mark,
     /// An alarm's evaluation gives another state.
     Alarm {
-        cast: usize,
+        cutover: usize,
         id: AlarmId,
         state: AlarmState,
     },
     /// An alarm is forced, removed, or let go again.
     Alarms { trouble: usize },
-    /// Somebody else writes weights.
+    /// Another writer changes weights.
     Foreign { trouble: usize },
 }
 
 impl Stage {
-    /// The services and troubles of these plans in `world`, whose clock stands at `start`.
+    /// Makes the services and faults of these plans in `world`, whose clock shows `start`.
     pub fn new(
         world: &World,
         plans: &[&Plan],
@@ -95,17 +95,18 @@ impl Stage {
             .collect();
         let mut zones = zones.into_iter();
         let mut watched = BTreeSet::new();
-        let casts: Vec<Cast> = plans
-            .iter()
-            .map(|plan| Cast::new(plan, zones.by_ref(), scenario, &mut watched))
-            .collect();
-        let recordings = casts.iter().map(|_| Recording::default()).collect();
+        let mut cutovers = Vec::new();
+        let mut recordings = Vec::new();
+        for plan in plans {
+            cutovers.push(SimCutover::new(plan, &mut zones, scenario, &mut watched));
+            recordings.push(Recording::default());
+        }
         let minute = minute_of(start);
         let mut stage = Self {
-            rush: Rush::new(&casts, scenario, seed, minute),
+            lookahead: Lookahead::new(&cutovers, scenario, seed, minute),
             dns,
             signals,
-            casts,
+            cutovers,
             minute,
             troubles: Vec::new(),
             edges: BTreeMap::new(),
@@ -125,7 +126,7 @@ impl Stage {
         stage
     }
 
-    /// Makes the composite alarms of the scenario.
+    /// Makes the alarms of the scenario: metric alarms that are OK, and the composite ones over them.
     fn compose(&mut self, scenario: &Scenario, now: Timestamp) {
         use crate::sim::cloudwatch::definition::AlarmHead;
         let mut model = self.signals.model();
@@ -148,40 +149,46 @@ impl Stage {
         }
     }
 
-    /// The region in which a plan has an alarm of this name.
+    /// The region of the plans' alarm with this name.
     fn region_of(&self, name: &str) -> String {
-        let mut ids = self.casts.iter().flat_map(|cast| &cast.alarms);
+        let mut ids = self.cutovers.iter().flat_map(|cutover| &cutover.alarms);
         let found = ids.find(|id| id.name == name);
         region(found.and_then(|id| id.region.as_deref()))
     }
 
-    /// Lets everything happen that happens until `now`.
+    /// Lets everything happen that is due by `now`.
     pub fn advance(&mut self, now: Timestamp) {
         self.note_writes();
         loop {
-            let over = self.minute + MINUTE;
-            let next = self.edges.keys().next().copied();
-            let next = next.filter(|(at, _)| *at <= now);
-            if over <= now.as_second() && next.is_none_or(|(at, _)| over <= at.as_second()) {
+            let minute_end = self.minute + MINUTE;
+            let due = match self.edges.keys().next() {
+                Some(key) if key.0 <= now => Some(*key),
+                Some(_) | None => None,
+            };
+            let minute_is_next = due.is_none_or(|(at, _)| minute_end <= at.as_second());
+            if minute_is_next && minute_end <= now.as_second() {
                 self.play_minute();
-            } else if let Some(key) = next {
-                if let Some(edge) = self.edges.remove(&key) {
-                    self.happen(key.0, edge);
-                }
-            } else {
+                continue;
+            }
+            let Some(key) = due else {
                 return;
+            };
+            if let Some(edge) = self.edges.remove(&key) {
+                self.happen(key.0, edge);
             }
         }
     }
 
     /// Plays the next minute to its end.
     fn play_minute(&mut self) {
-        let outcomes = self.rush.take(self.minute, &self.casts, &self.troubles);
+        let outcomes = self
+            .lookahead
+            .take(self.minute, &self.cutovers, &self.troubles);
         self.minute += MINUTE;
         for (index, outcome) in outcomes.into_iter().enumerate() {
-            self.recordings[index].minute(&outcome.sample, &self.casts[index].red);
-            let feed = &self.casts[index].feed;
-            feed.tell(&mut self.signals.model(), &outcome.sample);
+            self.recordings[index].minute(&outcome.sample, &self.cutovers[index].red);
+            let feed = &self.cutovers[index].feed;
+            feed.record(&mut self.signals.model(), &outcome.sample);
             for (id, seen) in outcome.seen {
                 if seen.breaching {
                     self.recordings[index].bad.push((seen.at, id.clone()));
@@ -190,7 +197,7 @@ impl Stage {
                     self.at(
                         seen.at,
                         Edge::Alarm {
-                            cast: index,
+                            cutover: index,
                             id,
                             state,
                         },
@@ -209,48 +216,58 @@ impl Stage {
         self.restless_until = self.restless_until.max(later(at, RESTLESS));
         match edge {
             Edge::Mark => {}
-            Edge::Alarm { cast, id, state } => {
-                if let Some(evaluated) = self.casts[cast].evaluated.get_mut(&id) {
+            Edge::Alarm { cutover, id, state } => {
+                if let Some(evaluated) = self.cutovers[cutover].evaluated.get_mut(&id) {
                     *evaluated = state;
                 }
-                self.show(&id.name.clone(), at);
+                self.show(&id.name, at);
             }
-            Edge::Alarms { trouble } => match self.troubles[trouble].fault.what.clone() {
-                What::AlarmRed { alarm }
-                | What::AlarmMissing { alarm }
-                | What::AlarmNoData { alarm }
-                | What::AlarmUnclear { alarm } => self.show(&alarm, at),
-                _ => {}
-            },
+            Edge::Alarms { trouble } => {
+                if let Some(alarm) = self.troubles[trouble].alarm().map(str::to_owned) {
+                    self.show(&alarm, at);
+                }
+            }
             Edge::Foreign { trouble } => self.write_foreign(trouble, at),
         }
     }
 
-    /// Shows an alarm's state in `CloudWatch` as its evaluation and the troubles have it.
-    fn show(&mut self, name: &str, at: Timestamp) {
-        let in_force = |trouble: &&Trouble| trouble.holds_at(at);
-        let mut troubles = self.troubles.iter().filter(in_force);
-        let said = troubles.find_map(|trouble| match &trouble.fault.what {
-            What::AlarmRed { alarm } if alarm == name => Some(Some(AlarmState::Alarm)),
-            What::AlarmMissing { alarm } if alarm == name => Some(None),
-            What::AlarmNoData { alarm } if alarm == name => {
-                Some(Some(AlarmState::InsufficientData))
-            }
-            _ => None,
-        });
-        let is_unclear = |trouble: &Trouble| {
-            let named =
-                matches!(&trouble.fault.what, What::AlarmUnclear { alarm } if alarm == name);
-            named && trouble.holds_at(at)
-        };
-        let evaluation = self
+    /// The faults of this alarm that are in force, in the scenario's order.
+    fn faults_of<'a>(&'a self, name: &'a str, at: Timestamp) -> impl Iterator<Item = &'a What> {
+        let of_alarm = self
             .troubles
             .iter()
-            .any(is_unclear)
-            .then_some("PARTIAL_DATA");
-        let mut evaluated = self.casts.iter().flat_map(|cast| &cast.evaluated);
-        let evaluated = evaluated.find(|(id, _)| id.name == name);
-        let state = said.unwrap_or_else(|| Some(evaluated.map_or(AlarmState::Ok, |(_, s)| *s)));
+            .filter(move |it| it.alarm() == Some(name));
+        let in_force = of_alarm.filter(move |it| it.holds_at(at));
+        in_force.map(|it| &it.fault.what)
+    }
+
+    /// The state of an alarm: as its first fault in force has it, or else as its evaluation has it. None if it is gone.
+    fn state_of(&self, name: &str, at: Timestamp) -> Option<AlarmState> {
+        for fault in self.faults_of(name, at) {
+            if matches!(fault, What::AlarmRed { .. }) {
+                return Some(AlarmState::Alarm);
+            }
+            if matches!(fault, What::AlarmMissing { .. }) {
+                return None;
+            }
+            if matches!(fault, What::AlarmNoData { .. }) {
+                return Some(AlarmState::InsufficientData);
+            }
+        }
+        let mut evaluated = self.cutovers.iter().flat_map(|cutover| &cutover.evaluated);
+        match evaluated.find(|(id, _)| id.name == name) {
+            Some((_, state)) => Some(*state),
+            None => Some(AlarmState::Ok),
+        }
+    }
+
+    /// Sets an alarm's state in `CloudWatch` from its faults and its evaluation.
+    fn show(&mut self, name: &str, at: Timestamp) {
+        let state = self.state_of(name, at);
+        let unclear = self
+            .faults_of(name, at)
+            .any(|fault| matches!(fault, What::AlarmUnclear { .. }));
+        let evaluation = if unclear { Some("PARTIAL_DATA") } else { None };
         let region = self.region_of(name);
         {
             let mut model = self.signals.model();
@@ -263,35 +280,35 @@ impl Stage {
         self.note_red(at);
     }
 
-    /// Which alarms of each plan are in ALARM now.
+    /// Notes which alarms of each plan are in ALARM now.
     fn note_red(&mut self, now: Timestamp) {
         let mut model = self.signals.model();
-        for (cast, recording) in self.casts.iter_mut().zip(&mut self.recordings) {
-            let is_red = |id: &&AlarmId| {
-                let found = model.region(&region(id.region.as_deref()), now);
-                let found = found.alarm(&id.name);
-                found.is_some_and(|alarm| alarm.state == AlarmState::Alarm)
-            };
-            let red: BTreeSet<AlarmId> = cast.alarms.iter().filter(is_red).cloned().collect();
-            for id in red.difference(&cast.red) {
+        for (cutover, recording) in self.cutovers.iter_mut().zip(&mut self.recordings) {
+            let mut red = BTreeSet::new();
+            for id in &cutover.alarms {
+                let region = model.region(&region(id.region.as_deref()), now);
+                let alarm = region.alarm(&id.name);
+                if alarm.is_some_and(|alarm| alarm.state == AlarmState::Alarm) {
+                    red.insert(id.clone());
+                }
+            }
+            for id in red.difference(&cutover.red) {
                 recording.turned_red.push((now, id.clone()));
             }
-            cast.red = red;
+            cutover.red = red;
         }
     }
 
-    /// Somebody else writes weights to all groups that the fault is about.
+    /// Writes weights, as another writer, to all groups of the cutovers that the fault concerns.
     fn write_foreign(&mut self, trouble: usize, now: Timestamp) {
         let trouble = &self.troubles[trouble];
         let What::ForeignWrite { old, new } = trouble.fault.what else {
             return;
         };
-        let named = self
-            .casts
-            .iter()
-            .filter(|cast| trouble.concerns(&cast.name));
+        let cutovers = self.cutovers.iter();
+        let concerned = cutovers.filter(|cutover| trouble.concerns(&cutover.name));
         let mut model = self.dns.model();
-        for group in named.flat_map(|cast| &cast.groups) {
+        for group in concerned.flat_map(|cutover| &cutover.groups) {
             for (identifier, weight) in [(&group.old, old), (&group.new, new)] {
                 let weight = Weight(weight);
                 let wrote = model.foreign_weight(&group.zone, &group.name, identifier, weight, now);
@@ -304,7 +321,7 @@ impl Stage {
         self.note_writes();
     }
 
-    /// Follows what was written to Route 53 since the last look.
+    /// Follows the weights written to Route 53 since the last call.
     fn note_writes(&mut self) {
         let marks: Vec<Timestamp> = {
             let model = self.dns.model();
@@ -312,81 +329,84 @@ impl Stage {
             if writes.len() == self.writes_seen {
                 return;
             }
-            let new = &writes[self.writes_seen..];
-            let marks = new
-                .iter()
-                .filter_map(|write| model.in_sync_at(&write.change));
+            let new = writes[self.writes_seen..].iter();
+            let marks = new.filter_map(|write| model.in_sync_at(&write.change));
             let marks = marks.collect();
             self.writes_seen = writes.len();
-            for cast in &mut self.casts {
-                cast.follow(&model);
+            for cutover in &mut self.cutovers {
+                cutover.follow(&model);
             }
             marks
         };
         for at in marks {
             self.at(at, Edge::Mark);
         }
-        self.rush.forget(self.minute, &self.casts, &self.troubles);
+        self.forget_future();
     }
 
-    /// Announces when a fault whose moment is known begins and ends.
+    /// Schedules the begin and the end of a fault, if its moment is known.
     fn announce(&mut self, index: usize) {
         let trouble = &self.troubles[index];
         let (Some(from), until) = (trouble.from, trouble.until) else {
             return;
         };
-        let edge = match trouble.fault.what {
-            What::AlarmRed { .. }
-            | What::AlarmMissing { .. }
-            | What::AlarmNoData { .. }
-            | What::AlarmUnclear { .. } => Edge::Alarms { trouble: index },
-            What::ForeignWrite { .. } => Edge::Foreign { trouble: index },
-            _ => Edge::Mark,
+        let (begin, end) = if trouble.alarm().is_some() {
+            let change = Edge::Alarms { trouble: index };
+            (change.clone(), change)
+        } else if matches!(trouble.fault.what, What::ForeignWrite { .. }) {
+            (Edge::Foreign { trouble: index }, Edge::Mark)
+        } else {
+            (Edge::Mark, Edge::Mark)
         };
-        let end = match edge {
-            Edge::Alarms { .. } => edge.clone(),
-            Edge::Mark | Edge::Alarm { .. } | Edge::Foreign { .. } => Edge::Mark,
-        };
-        self.at(from, edge);
+        self.at(from, begin);
         if let Some(until) = until {
             self.at(until, end);
         }
-        self.rush.forget(self.minute, &self.casts, &self.troubles);
+        self.forget_future();
     }
 
-    /// Follows the journal.
+    /// Follows one entry of the journal.
     pub fn note(&mut self, entry: &Envelope) {
-        // An append whose reply was lost is answered again.
+        // An append whose reply was lost is sent again, and its entries were taken already.
         if !matches!(self.ledger.take(entry), Took::Folded { .. }) {
             return;
         }
-        let named = |cast: &Cast| cast.name == entry.cutover;
-        let Some(index) = self.casts.iter().position(named) else {
+        let mut cutovers = self.cutovers.iter();
+        let Some(index) = cutovers.position(|cutover| cutover.name == entry.cutover) else {
             return;
         };
-        match &entry.event {
-            Event::WeightsVerified { step, .. } => {
-                for trouble in 0..self.troubles.len() {
-                    if self.troubles[trouble].step_verified(&entry.cutover, *step, entry.at) {
-                        self.announce(trouble);
-                    }
+        if let Event::WeightsVerified { step, .. } = &entry.event {
+            for trouble in 0..self.troubles.len() {
+                if self.troubles[trouble].step_verified(&entry.cutover, *step, entry.at) {
+                    self.announce(trouble);
                 }
             }
-            Event::RevertIntended { .. } | Event::RevertPerformedUnjournaled { .. } => {
-                let state = self.ledger.state(&entry.cutover);
-                let would_end = state.map(|state| would_end(state, entry.at));
-                self.casts[index].reverting_from(entry.at);
-                self.recordings[index].reverting(entry.at, would_end);
-                self.rush.forget(self.minute, &self.casts, &self.troubles);
-            }
-            Event::Completed { .. } | Event::Reverted { .. } | Event::Abandoned { .. } => {
-                self.recordings[index].over(entry.at);
-            }
-            _ => {}
+        }
+        if matches!(
+            entry.event,
+            Event::RevertIntended { .. } | Event::RevertPerformedUnjournaled { .. }
+        ) {
+            let state = self.ledger.state(&entry.cutover);
+            let would_end = state.map(|state| would_end(state, entry.at));
+            self.cutovers[index].reverting_from(entry.at);
+            self.recordings[index].reverting(entry.at, would_end);
+            self.forget_future();
+        }
+        if matches!(
+            entry.event,
+            Event::Completed { .. } | Event::Reverted { .. } | Event::Abandoned { .. }
+        ) {
+            self.recordings[index].over(entry.at);
         }
     }
 
-    /// Lets the world go on after the controller's end, until what it did to the requests is known.
+    /// Forgets the minutes that were played ahead: something has changed that they did not take into account.
+    fn forget_future(&mut self) {
+        let (cutovers, troubles) = (&self.cutovers, &self.troubles);
+        self.lookahead.forget(self.minute, cutovers, troubles);
+    }
+
+    /// Lets the world go on after the controller has ended at `end`, until its effect on all requests is known.
     pub fn play_out(&mut self, end: Timestamp) {
         let most = later(end, SignedDuration::from_hours(24 * 100));
         for recording in &mut self.recordings {
@@ -399,29 +419,36 @@ impl Stage {
         }
     }
 
-    /// The folded journal.
+    /// The states of the cutovers, folded from the journal.
     pub fn states(&self) -> impl Iterator<Item = &State> {
         self.ledger.states()
     }
 
-    /// What goes wrong, armed or not.
+    /// Returns true if a fault of exactly this kind is in force.
+    pub(super) fn is_troubled_by(&self, what: &What, now: Timestamp) -> bool {
+        let mut troubles = self.troubles.iter();
+        troubles.any(|it| it.holds_at(now) && it.fault.what == *what)
+    }
+
+    /// The scenario's faults, whether their moments are known or not.
     pub fn troubles(&self) -> &[Trouble] {
         &self.troubles
     }
 
-    /// What was recorded of a cutover.
+    /// The recording of a cutover.
     pub fn recording(&self, name: &CutoverName) -> Option<&Recording> {
-        let index = self.casts.iter().position(|cast| cast.name == *name)?;
+        let mut cutovers = self.cutovers.iter();
+        let index = cutovers.position(|cutover| cutover.name == *name)?;
         self.recordings.get(index)
     }
 
-    /// What was taken for granted about the plans' alarms.
+    /// The simulated metric alarms, with what was assumed about them.
     pub fn watches(&self) -> impl Iterator<Item = &watch::Watch> {
-        self.casts.iter().flat_map(|cast| &cast.watches)
+        self.cutovers.iter().flat_map(|cutover| &cutover.watches)
     }
 }
 
-/// When the plan would have been over, had the step under way not been taken back.
+/// The time at which the plan would have ended if the step under way had not been taken back.
 fn would_end(state: &State, now: Timestamp) -> Timestamp {
     let taken = usize::from(state.step.max(1)) - 1;
     let bakes = state.plan().steps.iter().skip(taken).map(|step| step.bake);
@@ -437,7 +464,7 @@ fn region(of: Option<&str>) -> String {
     of.unwrap_or(DEFAULT_REGION).to_owned()
 }
 
-/// Locks; a holder that panicked leaves plain data behind, which is as good as any.
+/// Locks; a poisoned lock is still good, because it guards plain data.
 pub fn lock(stage: &SharedStage) -> MutexGuard<'_, Stage> {
     stage.lock().unwrap_or_else(PoisonError::into_inner)
 }

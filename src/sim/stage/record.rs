@@ -1,4 +1,4 @@
-//! What is recorded of one cutover's world.
+//! The recording of one cutover's world: requests, alarms, and averages over time.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::engine::units::AlarmId;
 use crate::sim::traffic::{MINUTE, REAL, Sample, UNREVERTED, UNTOUCHED};
 
-/// The most scenes that are kept; when there are more, each two become one.
+/// The most scenes that are kept; when there are more, each two are merged into one.
 pub const SCENES_MAX: usize = 600;
 
 /// The most minutes that are kept from before a revert.
@@ -16,31 +16,31 @@ const NEAR_BEFORE: usize = 20;
 /// The most minutes that are kept around a revert.
 const NEAR_MAX: usize = 80;
 
-/// Fewer requests than this part on the new side, and the traffic is back.
+/// If the new side gets less than this share of the requests, the traffic is back.
 const DRAINED_BELOW: f64 = 0.001;
 
-/// What was recorded of one cutover.
+/// The recording of one cutover.
 #[derive(Debug, Clone, Default)]
 pub struct Recording {
-    /// The world at regular moments, oldest first.
+    /// Averages over intervals of equal length, oldest first.
     pub scenes: Vec<Scene>,
     /// All requests.
     pub requests: f64,
-    /// The expected number of those that failed.
+    /// The expected number of failed requests.
     pub failed: f64,
-    /// The same, had the weights never been touched.
+    /// The same if the weights had never been changed.
     pub failed_untouched: f64,
-    /// What would have failed beyond what fails anyway, had nobody taken the traffic back.
+    /// The additional failures if the traffic had not been taken back.
     pub failed_unreverted: f64,
-    /// The bad datapoints: when they were there to be seen, and of which alarm.
+    /// The breaching datapoints: when each could be seen, and its alarm.
     pub bad: Vec<(Timestamp, AlarmId)>,
-    /// When which alarm of the plan turned red.
+    /// The times at which alarms of the plan turned red.
     pub turned_red: Vec<(Timestamp, AlarmId)>,
     /// When the traffic was back after the revert.
     pub drained_at: Option<Timestamp>,
-    /// The minutes around the revert, each for itself.
+    /// The minutes around the revert, one scene each.
     pub near: VecDeque<Scene>,
-    /// How many minutes a scene has.
+    /// The length of a scene in minutes.
     spacing: u32,
     open: Option<Scene>,
     over_at: Option<i64>,
@@ -53,7 +53,7 @@ pub struct Recording {
 pub struct Scene {
     /// The end of the last minute, in seconds since 1970.
     pub until: i64,
-    /// How many minutes.
+    /// The number of minutes.
     pub minutes: u32,
     /// Requests a minute.
     pub requests: f64,
@@ -83,18 +83,17 @@ impl Scene {
         }
     }
 
-    /// Takes the minutes that follow into this scene.
+    /// Merges the minutes that follow into this scene.
     fn join(&mut self, next: &Self) {
-        let (mine, theirs) = (f64::from(self.minutes), f64::from(next.minutes));
-        let mean = |a: f64, b: f64| (a * mine + b * theirs) / (mine + theirs);
+        let minutes = [f64::from(self.minutes), f64::from(next.minutes)];
         self.until = next.until;
         self.minutes += next.minutes;
-        self.requests = mean(self.requests, next.requests);
-        self.intended = mean(self.intended, next.intended);
-        self.observed = mean(self.observed, next.observed);
+        self.requests = mean([self.requests, next.requests], minutes);
+        self.intended = mean([self.intended, next.intended], minutes);
+        self.observed = mean([self.observed, next.observed], minutes);
         for side in 0..2 {
-            self.errors[side] = mean(self.errors[side], next.errors[side]);
-            self.p99_ms[side] = mean(self.p99_ms[side], next.p99_ms[side]);
+            self.errors[side] = mean([self.errors[side], next.errors[side]], minutes);
+            self.p99_ms[side] = mean([self.p99_ms[side], next.p99_ms[side]], minutes);
         }
         if !next.red.is_subset(&self.red) {
             self.red.extend(next.red.iter().cloned());
@@ -102,17 +101,22 @@ impl Scene {
     }
 }
 
+/// The mean of two values, weighted.
+fn mean(values: [f64; 2], weights: [f64; 2]) -> f64 {
+    (values[0] * weights[0] + values[1] * weights[1]) / (weights[0] + weights[1])
+}
+
 impl Recording {
-    /// Takes one minute in.
+    /// Adds one minute.
     pub fn minute(&mut self, sample: &Sample, red: &BTreeSet<AlarmId>) {
         let over = self.over_at.is_some_and(|at| sample.from >= at);
         let going_back = self.reverting_from.is_some_and(|from| sample.from >= from);
         if going_back && self.drained_at.is_none() && sample.observed < DRAINED_BELOW {
             self.drained_at = Timestamp::from_second(sample.from + MINUTE).ok();
         }
-        self.come_near(sample, red, going_back);
+        self.keep_near(sample, red, going_back);
         if !over {
-            self.film(sample, red);
+            self.add_to_scenes(sample, red);
         }
         if !over || (going_back && self.drained_at.is_none()) {
             self.requests += sample.requests;
@@ -125,7 +129,7 @@ impl Recording {
     }
 
     /// Keeps the last minutes until there is a revert, and then those after it.
-    fn come_near(&mut self, sample: &Sample, red: &BTreeSet<AlarmId>, going_back: bool) {
+    fn keep_near(&mut self, sample: &Sample, red: &BTreeSet<AlarmId>, going_back: bool) {
         if going_back && self.near.len() >= NEAR_MAX {
             return;
         }
@@ -135,7 +139,8 @@ impl Recording {
         self.near.push_back(Scene::of(sample, red));
     }
 
-    fn film(&mut self, sample: &Sample, red: &BTreeSet<AlarmId>) {
+    /// Adds one minute to the open scene, and keeps the scene when it is complete.
+    fn add_to_scenes(&mut self, sample: &Sample, red: &BTreeSet<AlarmId>) {
         self.spacing = self.spacing.max(1);
         let scene = Scene::of(sample, red);
         let mut open = match self.open.take() {
@@ -158,8 +163,7 @@ impl Recording {
                     _ => thinned.push(scene),
                 }
             }
-            if let Some(last) = thinned.pop_if(|last| last.minutes < self.spacing) {
-                let mut last = last;
+            if let Some(mut last) = thinned.pop_if(|last| last.minutes < self.spacing) {
                 last.join(&open);
                 open = last;
             }
@@ -172,20 +176,20 @@ impl Recording {
         self.scenes.push(open);
     }
 
-    /// The traffic goes back from here on; the plan would have been over at `would_end`.
+    /// Notes that the traffic goes back from `at` on; the plan would have ended at `would_end`.
     pub fn reverting(&mut self, at: Timestamp, would_end: Option<Timestamp>) {
         self.reverting_from.get_or_insert(at.as_second());
         self.would_end = self.would_end.or(would_end.map(Timestamp::as_second));
     }
 
-    /// The cutover is over.
+    /// Notes the end of the cutover.
     pub fn over(&mut self, at: Timestamp) {
         if self.over_at.is_none() {
             self.over_at = Some(at.as_second());
         }
     }
 
-    /// The rehearsal ends here. What has not ended by itself never will, and nothing after it counts.
+    /// Notes the end of the rehearsal. If the cutover has not ended, nothing after `at` counts.
     pub fn cut_off(&mut self, at: Timestamp) {
         if self.over_at.is_none() {
             (self.reverting_from, self.would_end) = (None, None);
@@ -193,14 +197,14 @@ impl Recording {
         }
     }
 
-    /// Whether nothing is left to be learned from the minutes from `minute` on.
+    /// Returns true if the minutes from `minute` on cannot change the recording.
     pub fn is_done(&self, minute: i64) -> bool {
         let over = self.over_at.is_none_or(|at| minute >= at);
         let judged = self.would_end.is_none_or(|at| minute >= at);
         over && judged && (self.reverting_from.is_none() || self.drained_at.is_some())
     }
 
-    /// The scenes, with the one that was not complete.
+    /// The scenes, with the last one even if it is not complete.
     pub fn scenes(&self) -> impl Iterator<Item = &Scene> {
         self.scenes.iter().chain(&self.open)
     }

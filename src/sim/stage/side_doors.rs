@@ -1,8 +1,7 @@
-//! The stage's doors to what goes on beside the weights: jobs and hooks. Nothing is performed; troubles are.
+//! The simulated jobs and hooks of a rehearsal. Nothing real is switched or called; the scenario's faults apply.
 
 use async_trait::async_trait;
 
-use super::trouble::Trouble;
 use super::{SharedStage, lock};
 use crate::engine::event::FailureClass;
 use crate::engine::jobs::{HalfLook, JobHalf};
@@ -12,36 +11,30 @@ use crate::scenario::What;
 use crate::sim::beside::SimJobs;
 use crate::sim::world::SimClock;
 
-/// The jobs on the stage.
+/// The simulated jobs of a rehearsal.
 #[derive(Clone)]
 pub struct StageJobs {
-    /// The door without the stage.
+    /// The simulated jobs, without faults.
     pub jobs: SimJobs,
-    /// Behind it.
+    /// The simulated world.
     pub stage: SharedStage,
     /// The time.
     pub clock: SimClock,
 }
 
-/// The hooks on the stage: none is called, and all say that all is well, unless the scenario says otherwise.
+/// The hooks of a rehearsal: none is called, and all succeed unless the scenario makes them fail.
 #[derive(Clone)]
 pub struct StageHooks {
-    /// Behind the door.
+    /// The simulated world.
     pub stage: SharedStage,
     /// The time.
     pub clock: SimClock,
-}
-
-fn troubled(stage: &SharedStage, clock: &SimClock, what: &What) -> bool {
-    let now = clock.now();
-    let stage = lock(stage);
-    let holds = |it: &Trouble| it.holds_at(now) && it.fault.what == *what;
-    stage.troubles().iter().any(holds)
 }
 
 impl StageJobs {
-    fn answers(&self) -> Result<(), CallError> {
-        if troubled(&self.stage, &self.clock, &What::JobsDown) {
+    /// Fails if the scenario says that jobs are down now.
+    fn check_up(&self) -> Result<(), CallError> {
+        if lock(&self.stage).is_troubled_by(&What::JobsDown, self.clock.now()) {
             let message = "ServiceUnavailable: Service is unavailable";
             return Err(CallError::new("Jobs", FailureClass::Throttled, message));
         }
@@ -52,7 +45,7 @@ impl StageJobs {
 #[async_trait]
 impl Jobs for StageJobs {
     async fn look(&self, aws: &AwsSettings, half: &JobHalf) -> Result<HalfLook, CallError> {
-        self.answers()?;
+        self.check_up()?;
         self.jobs.look(aws, half).await
     }
 
@@ -63,7 +56,7 @@ impl Jobs for StageJobs {
         on: bool,
         key: &str,
     ) -> Result<(), CallError> {
-        self.answers()?;
+        self.check_up()?;
         self.jobs.turn(aws, half, on, key).await
     }
 }
@@ -71,10 +64,12 @@ impl Jobs for StageJobs {
 #[async_trait]
 impl Hooks for StageHooks {
     async fn call(&self, _request: &HookRequest) -> HookAnswer {
-        let fails = troubled(&self.stage, &self.clock, &What::HooksFail);
+        if !lock(&self.stage).is_troubled_by(&What::HooksFail, self.clock.now()) {
+            return HookAnswer::default();
+        }
         HookAnswer {
             output: String::new(),
-            failure: fails.then(|| "exit status: 1".to_owned()),
+            failure: Some("exit status: 1".to_owned()),
         }
     }
 }

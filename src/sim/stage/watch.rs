@@ -1,4 +1,4 @@
-//! An alarm of the simulated world: minutes in, states out, each at its time.
+//! Simulated metric alarms: they take minutes of a service, and give states with their times.
 
 use std::collections::VecDeque;
 
@@ -12,16 +12,16 @@ use crate::sim::cloudwatch::alarm::Missing;
 use crate::sim::cloudwatch::verdict;
 use crate::sim::traffic::{MINUTE, Metrics, Sample};
 
-/// How many periods beyond N are looked at, as the model does.
+/// How many periods beyond N are evaluated, as in the model of CloudWatch.
 const EXTRA_PERIODS: usize = 2;
 
-/// Above which part of failed requests an alarm breaches where nothing is said.
+/// The part of failed requests above which an alarm breaches by default.
 const ERRORS_ABOVE: f64 = 0.05;
 
-/// How many times the cluster's usual response time an alarm breaches above where nothing is said.
+/// The multiple of the cluster's usual response time above which an alarm breaches by default.
 const LATENCY_TIMES: f64 = 4.0;
 
-/// Words in an alarm's name, and what they mean. What fits none of them counts errors.
+/// Words in the name of an alarm that measures latency. An alarm with none of them counts errors.
 const LATENCY_WORDS: [&str; 8] = [
     "latency",
     "p99",
@@ -45,13 +45,13 @@ pub enum Measured {
 /// A metric alarm.
 #[derive(Debug, Clone)]
 pub struct Watch {
-    /// Which.
+    /// The alarm in CloudWatch.
     pub id: AlarmId,
     /// What it measures.
     pub measured: Measured,
     /// The cluster that it watches.
     pub side: Side,
-    /// Its state by its datapoints.
+    /// The state that its datapoints give.
     pub state: AlarmState,
     evaluation: Evaluation,
     /// Breaching, not breaching or missing; newest first.
@@ -62,16 +62,16 @@ pub struct Watch {
 /// A datapoint that changed an alarm's state, or the first bad one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// When the datapoint was there to be seen.
+    /// When the datapoint could be seen.
     pub at: Timestamp,
-    /// Whether it breached.
+    /// Whether the datapoint breached.
     pub breaching: bool,
-    /// The new state, if it is another.
+    /// The new state, if the state changed.
     pub state: Option<AlarmState>,
 }
 
 impl Watch {
-    /// The alarm of a plan, or of a scenario's composite, as the scenario or else its name says.
+    /// An alarm of a plan or of a composite alarm. The scenario decides what it measures, or else its name.
     pub fn new(id: AlarmId, fallback: bool, scenario: &Scenario) -> Self {
         let said = scenario.alarms.iter().find(|alarm| alarm.name == id.name);
         let default = if fallback { Side::Old } else { Side::New };
@@ -98,7 +98,9 @@ impl Watch {
         }
     }
 
-    /// Takes one minute in. At the end of a period there is a datapoint (or none), and a verdict.
+    /// Adds one minute. The end of a period gives a datapoint (or a missing one) and a new evaluation.
+    ///
+    /// Returns none if the datapoint neither breaches nor changes the state.
     pub fn minute(&mut self, sample: &Sample) -> Option<Seen> {
         let metrics = match self.side {
             Side::New => &sample.metrics[0],
@@ -106,7 +108,7 @@ impl Watch {
         };
         if metrics.requests > 0.0 {
             let (before, more) = (self.gathered.requests, metrics.requests);
-            // The percentile of a longer period is near the mean of its minutes', by their requests.
+            // The percentile of a longer period is close to the mean of its minutes, weighted by requests.
             self.gathered.p99_ms =
                 (self.gathered.p99_ms * before + metrics.p99_ms * more) / (before + more);
             self.gathered.requests += more;
@@ -124,7 +126,10 @@ impl Watch {
         let to_alarm = usize::try_from(self.evaluation.datapoints).unwrap_or(1);
         let missing = missing(self.evaluation.missing);
         let points = self.points.make_contiguous();
-        let state = verdict(points, periods, to_alarm, missing).filter(|new| *new != self.state);
+        let state = match verdict(points, periods, to_alarm, missing) {
+            Some(new) if new != self.state => Some(new),
+            Some(_) | None => None,
+        };
         self.state = state.unwrap_or(self.state);
         let breaching = point == Some(true);
         if !breaching && state.is_none() {
@@ -139,25 +144,24 @@ impl Watch {
         })
     }
 
-    /// The datapoint of the period that ends.
+    /// The datapoint of the period that ends: whether it breaches; none if there were no requests.
     fn point(&self) -> Option<bool> {
         let gathered = &self.gathered;
-        (gathered.requests > 0.0).then(|| match self.measured {
-            Measured::Errors(above) => gathered.failed / gathered.requests > above,
-            Measured::Latency(above) => gathered.p99_ms > above,
-        })
+        if gathered.requests <= 0.0 {
+            return None;
+        }
+        match self.measured {
+            Measured::Errors(above) => Some(gathered.failed / gathered.requests > above),
+            Measured::Latency(above) => Some(gathered.p99_ms > above),
+        }
     }
 }
 
-/// The alarms of a plan, gates first, each with whether it is a fallback alarm.
+/// The alarms of a plan, gates first, each with true if it is a fallback alarm.
 pub fn alarms_of(plan: &Plan) -> impl Iterator<Item = (&AlarmId, bool)> {
     let gates = plan.gates.alarms.iter().map(|gate| (&gate.id, false));
-    gates.chain(
-        plan.gates
-            .fallback_alarms
-            .iter()
-            .map(|gate| (&gate.id, true)),
-    )
+    let fallback = plan.gates.fallback_alarms.iter();
+    gates.chain(fallback.map(|gate| (&gate.id, true)))
 }
 
 fn sounds_like_latency(name: &str) -> bool {
@@ -204,7 +208,7 @@ mod tests {
         Watch::new(id, false, &scenario)
     }
 
-    /// `X` a bad minute, `0` a good one, `-` one without requests; what the states are after each.
+    /// The state after each minute: `X` is a bad minute, `0` a good one, `-` one without requests.
     fn states(watch: &mut Watch, minutes: &str) -> String {
         let mut states = String::new();
         for (minute, kind) in (0_i64..).zip(minutes.chars()) {
