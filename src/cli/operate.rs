@@ -1,4 +1,5 @@
-//! The commands that a person gives to cutovers: read, check whether it applies, append; again if somebody was faster.
+//! Commands that a person gives to cutovers: read the journal, check that the command applies, append; try again if somebody
+//! else was faster.
 
 use std::sync::Arc;
 
@@ -23,22 +24,22 @@ use crate::ports::{APPEND_EVENTS_MAX, Append, Clock, Journal, JournalError, NewE
 use crate::report;
 use crate::report::text;
 
-/// How often an append is tried again after somebody else was faster (semantics F1).
+/// The number of further tries after somebody else was faster to append (semantics F1).
 pub(super) const RACES_MAX: u32 = 5;
 
-/// What a command means for one state: an event, nothing more to do, or why it does not apply.
+/// Decides what a command does in a state: append an event, nothing, or why it does not apply.
 pub type Decide<'a> = Box<dyn Fn(&State) -> Result<Option<Event>, NotApplicable> + 'a>;
 
 /// One command for one cutover.
 pub struct Order<'a> {
     /// The cutover.
     pub named: Named,
-    /// What to append.
+    /// Decides which event to append.
     pub decide: Decide<'a>,
 }
 
 impl<'a> Order<'a> {
-    /// An order that always writes where it applies.
+    /// Returns an order that always appends an event if it applies.
     pub fn new(named: Named, decide: impl Fn(&State) -> Answer + 'a) -> Self {
         Self {
             named,
@@ -47,26 +48,26 @@ impl<'a> Order<'a> {
     }
 }
 
-/// The journal, opened for a command, and what it says now.
+/// The journal, opened for a command, and its content.
 pub struct Desk {
     /// The journal.
     pub journal: Arc<dyn Journal>,
-    /// What it says.
+    /// Its content when it was last read.
     pub books: Books,
 }
 
 impl Desk {
-    /// Opens and reads the journal. It must exist: only `run` makes one (semantics G2).
+    /// Opens and reads the journal. It must exist: only `run` creates one (semantics G2).
     ///
     /// # Errors
-    /// It is not there, or cannot be read.
+    /// It does not exist, or cannot be read.
     pub async fn open(context: &Context<'_>) -> Result<Self> {
         let journal = open_journal(context, Open::Existing)?;
         let books = Books::read(journal.as_ref()).await?;
         Ok(Self { journal, books })
     }
 
-    /// Why nothing may be written about a cutover, if its part of the journal is damaged.
+    /// Returns why nothing may be appended to a cutover's stream, if the stream is damaged.
     fn damaged(&self, name: &CutoverName) -> Option<NotApplicable> {
         let damage = self.books.fleet().damage(name)?;
         let (entry, why) = (damage.entry, &damage.why);
@@ -76,7 +77,7 @@ impl Desk {
     }
 }
 
-/// Gives the same command to all cutovers that are named.
+/// Gives the same command to all named cutovers.
 ///
 /// # Errors
 /// As [`give`].
@@ -87,20 +88,20 @@ pub async fn order_all<'a>(
     decide: impl Fn(&State) -> Answer + Clone + 'a,
 ) -> Result<Exit> {
     let desk = Desk::open(context).await?;
-    let orders = resolve(names, &desk.books.names())?
-        .into_iter()
-        .map(|named| Order::new(named, decide.clone()));
-    let orders = orders.collect();
+    let mut orders = Vec::new();
+    for named in resolve(names, &desk.books.names())? {
+        orders.push(Order::new(named, decide.clone()));
+    }
     give(context, desk, command, orders).await
 }
 
-/// Checks all orders, then appends them, and says what was written.
+/// Checks all orders, appends them, and shows what was written.
 ///
-/// A cutover that was named outright and to which the command does not apply stops everything before anything is
-/// written. One that only a pattern named is passed over.
+/// If the command does not apply to a cutover named without a pattern, nothing at all is written. A cutover that only a
+/// pattern named is passed over.
 ///
 /// # Errors
-/// The command applies to none, or the journal cannot be read or written.
+/// The command does not apply, or the journal cannot be read or written.
 pub async fn give(
     context: &mut Context<'_>,
     mut desk: Desk,
@@ -118,13 +119,13 @@ pub async fn give(
     Ok(Exit::Done)
 }
 
-/// Appends orders that were checked, many at once, and returns what was written. Where somebody else was faster, what
-/// is new in the journal is read; what still has to be written is decided afresh, and goes in smaller lots. One that only
-/// a pattern named and that applies no more is passed over.
+/// Appends checked orders, many at once, and returns what was written. If somebody else was faster, reads the new entries,
+/// decides the remaining orders again, and appends them in smaller lots. If the command no longer applies to a cutover that
+/// only a pattern named, passes it over.
 ///
 /// # Errors
-/// A command applies no more to a cutover that was named outright, somebody else is always faster, or the journal cannot
-/// be read or written. What was written before has been said then.
+/// The command no longer applies to a cutover named without a pattern, somebody else is always faster, or the journal cannot
+/// be read or written. The entries written before the error have been shown.
 pub async fn write(
     context: &mut Context<'_>,
     desk: &mut Desk,
@@ -134,14 +135,14 @@ pub async fn write(
     let mut written: Vec<Envelope> = Vec::new();
     let done = write_all(context, desk, command, orders, &mut written).await;
     if let Err(error) = done {
-        // What was written before is said all the same.
+        // Show what was written before the error.
         say(context, &written)?;
         return Err(error);
     }
     Ok(written)
 }
 
-/// As [`write`], and says nothing: what was written is in `written`, also where the rest was not.
+/// As [`write`], but shows nothing: adds what was written to `written`, also if it fails later.
 ///
 /// # Errors
 /// As [`write`].
@@ -163,7 +164,7 @@ pub async fn write_all(
             match append(desk, entries).await {
                 Ok(entries) => written.extend(entries),
                 Err(JournalError::Conflict { .. }) => {
-                    // Only what is new is read: the lots that follow are decided on it too.
+                    // The lots that follow are decided on the new entries too.
                     desk.books.refresh(desk.journal.as_ref()).await?;
                     lost.extend_from_slice(lot);
                 }
@@ -177,12 +178,12 @@ pub async fn write_all(
     }
     let names: Vec<&str> = left.iter().map(|order| order.named.name.as_str()).collect();
     Err(anyhow!(
-        "{} changed faster than this command could be written; try again",
+        "others write entries of {} faster than this command can: run it again",
         lists::some(&names, ", ")
     ))
 }
 
-/// What is to be appended for some orders, with where each stream stood.
+/// Returns the entries to append for some orders, each with the sequence number of its state.
 fn entries(
     context: &mut Context<'_>,
     desk: &Desk,
@@ -218,21 +219,25 @@ fn entries(
     Ok(entries)
 }
 
-/// One append, conditional on the states that it was decided on.
+/// Appends entries, conditional on the states on which they were decided.
 async fn append(desk: &Desk, entries: Vec<(u64, NewEntry)>) -> Result<Vec<Envelope>, JournalError> {
-    let stood = |(seq, entry): &(u64, NewEntry)| (entry.cutover.clone(), *seq);
+    let (mut expect, mut new) = (Vec::new(), Vec::new());
+    for (seq, entry) in entries {
+        expect.push((entry.cutover.clone(), seq));
+        new.push(entry);
+    }
     let append = Append {
-        expect: entries.iter().map(stood).collect(),
-        entries: entries.into_iter().map(|(_, entry)| entry).collect(),
+        expect,
+        entries: new,
         append_id: format!("{:032x}", fastrand::u128(..)),
     };
     desk.journal.append(append).await
 }
 
-/// The orders that apply now.
+/// Returns the orders that apply now.
 ///
 /// # Errors
-/// One does not that was named outright, or none does.
+/// An order on a cutover named without a pattern does not apply, or none applies.
 pub fn check<'a>(
     context: &mut Context<'_>,
     desk: &Desk,
@@ -270,7 +275,7 @@ fn refusal(command: &'static str, order: &Order<'_>, reason: &NotApplicable) -> 
     }
 }
 
-/// The event, if the command applies and the fold takes it.
+/// Returns the event and its attempt, if the command applies and the fold accepts the event.
 fn decide(order: &Order<'_>, state: &State) -> Result<Option<(Event, u32)>, NotApplicable> {
     let Some(event) = (order.decide)(state)? else {
         return Ok(None);
@@ -290,13 +295,13 @@ fn decide(order: &Order<'_>, state: &State) -> Result<Option<(Event, u32)>, NotA
     Ok(Some((event, attempt)))
 }
 
-/// Who gives commands here: `user@host`.
+/// Returns who gives commands on this machine, as `user@host`.
 pub fn actor() -> String {
     let host = whoami::fallible::hostname().unwrap_or_else(|_| "unknown".to_owned());
     format!("{}@{host}", whoami::username())
 }
 
-/// Says what was written.
+/// Shows what was written.
 ///
 /// # Errors
 /// Standard output cannot be written.
@@ -352,7 +357,7 @@ steps: [ { weight: 100%, bake: 1h } ]
 gates: { alarms: [ red ] }
 ";
 
-    /// A journal in which somebody else is faster: before each of the first `busy` appends he pauses its first cutover.
+    /// A journal in which somebody else is faster: before each of the first `busy` appends, its first cutover is paused.
     struct Contested {
         inner: MemoryJournal,
         busy: usize,
@@ -479,8 +484,9 @@ gates: { alarms: [ red ] }
             let appends = journal.appends.load(Ordering::Relaxed);
             assert!(appends <= most, "{appends} appends, {faster} were faster");
             desk.books.refresh(journal.as_ref()).await.unwrap();
-            let asked = |name: &CutoverName| desk.books.state(name).unwrap().rollback.is_some();
-            assert!(names.iter().all(asked));
+            for name in &names {
+                assert!(desk.books.state(name).unwrap().rollback.is_some());
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Plan files as commands take them: all valid, or none.
+//! Plan files of the command line: found, checked alone and together, and used only if all are valid.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,23 +20,23 @@ use crate::reach::regular_file::directory_of;
 use crate::report::check::Checked;
 use crate::report::text;
 
-/// A plan that was loaded, and its warnings as a compiler would print them.
+/// The plan files of the command line, valid or not.
 pub struct Found {
-    /// What was looked at, valid or not.
+    /// Every file that was checked, valid or not.
     pub checked: Vec<Checked>,
-    /// The plans that are valid, each with the index of its file in `checked`.
+    /// The valid plans, each with the index of its file in `checked`.
     pub sources: Vec<(usize, PlanSource)>,
-    /// The limits of the fleets' files, and the path of the first one; none where there is none.
+    /// The strictest settings of all `fleet.yaml` files that apply, and the path of the first one; none if there is none.
     pub fleet: Option<(PathBuf, FleetSettings)>,
 }
 
 impl Found {
-    /// Whether every file is valid.
+    /// Returns true if every file is valid.
     pub fn all_ok(&self) -> bool {
         self.checked.iter().all(|checked| checked.ok)
     }
 
-    /// The plans, if every file is valid; else all findings go to standard error.
+    /// Returns the plans if every file is valid; otherwise shows all findings on standard error.
     ///
     /// # Errors
     /// [`Expected::PlansInvalid`].
@@ -51,7 +51,7 @@ impl Found {
         Err(self.refusal().into())
     }
 
-    /// How many files are wrong.
+    /// Returns the error that says how many files are not valid.
     pub fn refusal(&self) -> Expected {
         let wrong = self.checked.iter().filter(|checked| !checked.ok).count();
         let all = text::count(self.checked.len(), "plan file");
@@ -61,7 +61,7 @@ impl Found {
 }
 
 impl Found {
-    /// Reads the fleets' files that apply, each once. What is wrong with one is said once, and not with each plan.
+    /// Reads the `fleet.yaml` files that apply, each once, so that its problems are shown once and not with each plan.
     fn take_fleets(&mut self, files: &[Below]) {
         let mut directories: BTreeMap<&Path, &Path> = BTreeMap::new();
         for file in files {
@@ -70,7 +70,7 @@ impl Found {
         }
         let mut seen = BTreeSet::new();
         for (directory, root) in directories {
-            // That there are two is said with each plan, which is what it is about.
+            // Two files in one directory are an error of each plan there, and are shown with it.
             let Ok(Some(path)) = plan_file::fleet_path(directory) else {
                 continue;
             };
@@ -92,23 +92,18 @@ impl Found {
         }
     }
 
-    /// The cutovers whose plans lie beside those that were named, where some are missing: a file of a fleet may be looked
-    /// at by itself.
+    /// Returns the cutovers whose plans lie beside those of the command line, if one of the latter comes `after` a cutover that
+    /// is not among them: a person may check a single file of a fleet.
     fn neighbours(&self) -> BTreeSet<CutoverName> {
-        let plans = || self.sources.iter().map(|(_, source)| source);
-        let here: BTreeSet<&CutoverName> = plans().map(|source| &source.plan.name).collect();
-        let lacking = plans().filter(|source| {
-            let mut after = source.plan.after.iter();
-            after.any(|name| !here.contains(name))
-        });
+        let mut here: BTreeSet<&CutoverName> = BTreeSet::new();
+        for (_, source) in &self.sources {
+            here.insert(&source.plan.name);
+        }
         let mut directories = BTreeSet::new();
-        for source in lacking {
-            let own = Path::new(&source.path).parent().map(Path::to_owned);
-            let fleet = own
-                .as_ref()
-                .and_then(|own| plan_file::fleet_path(own).ok()?);
-            let top = fleet.and_then(|path| path.parent().map(Path::to_owned));
-            directories.extend(top.or(own));
+        for (_, source) in &self.sources {
+            if !source.plan.after.iter().all(|name| here.contains(name)) {
+                directories.extend(fleet_directory(source));
+            }
         }
         let mut names = BTreeSet::new();
         for directory in directories {
@@ -122,7 +117,7 @@ impl Found {
         names
     }
 
-    /// Refuses the plans that could never start because of `after`; `known` are cutovers that may be waited for too.
+    /// Refuses the plans that could never start because of `after`. Plans may also wait for the cutovers in `known`.
     pub fn order(&mut self, known: &BTreeSet<CutoverName>) {
         let plans: Vec<Plan> = self
             .checked
@@ -152,7 +147,7 @@ impl Found {
         }
     }
 
-    /// Refuses the plans of a circle; what is wrong is said once, with the first of them.
+    /// Refuses the plans of a circle, with one message at the first of them.
     fn refuse_circle(&mut self, circle: &Circle, files: &BTreeMap<CutoverName, usize>) {
         let mut members = circle.members.iter().filter_map(|name| files.get(name));
         let Some(first) = members.next() else {
@@ -168,8 +163,7 @@ impl Found {
     }
 }
 
-/// Looks at all plan files that the paths stand for, and at whether they can stand beside each other. What they come after
-/// must be among them.
+/// Checks all plan files of the paths, each alone and all together. The cutovers that they come `after` must be among them.
 pub fn find(paths: &[PathBuf]) -> Found {
     find_beside(paths, &BTreeSet::new())
 }
@@ -183,14 +177,14 @@ pub fn find_beside(paths: &[PathBuf], known: &BTreeSet<CutoverName>) -> Found {
     found
 }
 
-/// A plan file, and the directory that no link of it may lead out of.
+/// A plan file, and the directory that its symbolic links must not leave.
 pub(super) struct Below {
     pub(super) path: PathBuf,
     pub(super) root: PathBuf,
 }
 
 impl Below {
-    /// A file that was found by a path of the command line: the file itself, or a directory.
+    /// Returns a file that was found through `named`, a path of the command line: the file itself or a directory.
     pub(super) fn of(path: PathBuf, named: &Path) -> Self {
         let root = if path == named {
             directory_of(named)
@@ -202,7 +196,7 @@ impl Below {
     }
 }
 
-/// Looks at all plan files that the paths stand for.
+/// Checks all plan files of the paths, each alone.
 fn look(paths: &[PathBuf]) -> Found {
     let mut found = Found {
         checked: Vec::new(),
@@ -218,7 +212,7 @@ fn look(paths: &[PathBuf]) -> Found {
                 .push(refused(&path.display().to_string(), &error)),
         }
     }
-    // One file may be named twice, outright and by its directory.
+    // A file may be named twice, by its own path and by its directory.
     let mut seen = BTreeSet::new();
     files.retain(|file| seen.insert(absolute(&file.path)));
     found.take_fleets(&files);
@@ -261,7 +255,7 @@ fn refused(path: &str, error: &PlanFileError) -> Checked {
     }
 }
 
-/// Two plans with one name, or that move one group, cannot run beside each other (semantics I).
+/// Refuses plans that share a name or a group: they cannot run together (semantics I).
 fn clashes(checked: &mut [Checked]) {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     let mut groups: BTreeMap<(String, GroupName), String> = BTreeMap::new();
@@ -278,7 +272,9 @@ fn clashes(checked: &mut [Checked]) {
         }
         for group in claimed(&plan) {
             let other = groups.insert(group.clone(), path.clone());
-            if let Some(other) = other.filter(|other| *other != path) {
+            if let Some(other) = other
+                && other != path
+            {
                 file.clash(
                     &format!("another plan moves {} too: {other}", group.1),
                     "a group may be in one cutover only; move it in one plan",
@@ -288,17 +284,24 @@ fn clashes(checked: &mut [Checked]) {
     }
 }
 
-/// The groups of a plan, with the zone as it is written: whether two ways of writing mean one zone, only Route 53 knows.
+/// Returns the groups of a plan with their zones as written. Only Route 53 knows whether two spellings mean one zone.
 fn claimed(plan: &Plan) -> Vec<(String, GroupName)> {
-    let key = |zone: &str| zone.trim_end_matches('.').to_ascii_lowercase();
-    plan.records
-        .iter()
-        .map(|group| {
-            let private = group.zone.private.unwrap_or(false);
-            (
-                format!("{} {private}", key(&group.zone.zone)),
-                group.name.clone(),
-            )
-        })
-        .collect()
+    let mut claimed = Vec::new();
+    for group in &plan.records {
+        let zone = group.zone.zone.trim_end_matches('.').to_ascii_lowercase();
+        let private = group.zone.private.unwrap_or(false);
+        claimed.push((format!("{zone} {private}"), group.name.clone()));
+    }
+    claimed
+}
+
+/// Returns the directory of the `fleet.yaml` that applies to a plan, or the plan's own directory if there is none.
+fn fleet_directory(source: &PlanSource) -> Option<PathBuf> {
+    let own = Path::new(&source.path).parent()?;
+    if let Ok(Some(fleet)) = plan_file::fleet_path(own)
+        && let Some(directory) = fleet.parent()
+    {
+        return Some(directory.to_owned());
+    }
+    Some(own.to_owned())
 }

@@ -33,16 +33,16 @@ use crate::reach::aside::Aside;
 use crate::report;
 use crate::report::check::Checked;
 
-/// How long the plans may take to be read at the start.
+/// The longest time to read the plans at the start.
 const READ_WITHIN: Duration = Duration::from_mins(1);
 
-/// The same if a cutover is under way: its alarms must be looked at.
+/// The same if a cutover is unfinished: its gates must be watched soon.
 const READ_WITHIN_UNDER_WAY: Duration = Duration::from_secs(2);
 
 /// Runs the controller over the plans.
 ///
 /// # Errors
-/// A plan is not valid and matches no unfinished cutover, or the journal cannot be made.
+/// A plan is not valid and belongs to no unfinished cutover, or the journal cannot be created.
 pub fn run(context: &mut Context<'_>, args: &Run, output: &Output) -> Result<Exit> {
     block_on(async {
         let journal = open_journal(context, Open::Create)?;
@@ -57,13 +57,13 @@ pub fn run(context: &mut Context<'_>, args: &Run, output: &Output) -> Result<Exi
 
 /// Whether the controller may start.
 enum Start {
-    /// The plans do not say what it should do; that was said.
+    /// It may not: the plans are not valid, and that was shown.
     Refused,
-    /// It may, even if a file is refused.
+    /// It may, although a file may be refused.
     Go { file_refused: bool },
 }
 
-/// Looks at the plans before anything else. What it read is not kept: the controller reads for itself, for days.
+/// Checks the plans before anything else. Nothing is kept: the controller reads the files itself, again and again.
 async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> Result<Start> {
     let books = Books::read(journal).await?;
     let guarded = Guarded::of(&books);
@@ -76,16 +76,20 @@ async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> 
     };
     let found = Aside::default().within(limit, move || plans::find_beside(&paths, &known));
     let Some(found) = found else {
-        return silent(args, &guarded);
+        return unanswered(args, &guarded);
     };
-    let wrong = found.checked.iter().filter(|checked| !checked.ok);
-    let file_refused = wrong.clone().any(|checked| !guarded.has(checked));
-    let strange = wrong
-        .filter(|checked| !guarded.has(checked))
-        .any(|checked| !guarded.is_beside(checked, &args.paths))
-        // Of a directory, one bad file does not stop the others; a path that holds no plan at all is a mistake.
-        && holds_no_plan(&args.paths, &found, &guarded);
-    if strange && !(args.once && found.checked.iter().any(|checked| checked.ok)) {
+    let mut file_refused = false;
+    let mut is_unrelated = false;
+    for checked in found.checked.iter().filter(|checked| !checked.ok) {
+        if guarded.has(checked) {
+            continue;
+        }
+        file_refused = true;
+        is_unrelated = is_unrelated || !guarded.is_beside(checked, &args.paths);
+    }
+    // One bad file of a directory does not stop the others; a path without any plan is a mistake.
+    let is_mistake = is_unrelated && holds_no_plan(&args.paths, &found, &guarded);
+    if is_mistake && !(args.once && found.checked.iter().any(|checked| checked.ok)) {
         found.require_valid(context)?;
         return Ok(Start::Refused);
     }
@@ -96,33 +100,34 @@ async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> 
     Ok(Start::Go { file_refused })
 }
 
-/// Goes on without the plans if a cutover of theirs is under way: the journal knows it, and its gates are armed.
+/// Goes on without the plan files if a cutover of theirs is unfinished: the journal has its plan, and its gates must stay
+/// armed.
 ///
 /// # Errors
-/// None is.
-fn silent(args: &Run, guarded: &Guarded) -> Result<Start> {
+/// No cutover of theirs is unfinished.
+fn unanswered(args: &Run, guarded: &Guarded) -> Result<Start> {
     let mut roots = args.paths.iter().map(|path| PathBuf::from(absolute(path)));
     if roots.any(|root| guarded.paths.iter().any(|path| path.starts_with(&root))) {
         tracing::error!(
             page = true,
-            "the plan files do not answer: the cutovers that are under way go on from the journal"
+            "the plan files do not answer; unfinished cutovers go on with the plans in the journal: check the file system \
+             that the files are on"
         );
         return Ok(Start::Go {
             file_refused: false,
         });
     }
-    let hint = Some("look at the file system that they lie on");
+    let hint = Some("check the file system that they are on");
     Err(Expected::usage("the plan files do not answer", hint).into())
 }
 
-/// The cutovers that are unfinished: no file that goes bad or away, theirs or another one, disarms them (semantics H1).
+/// The unfinished cutovers. No file that becomes invalid or disappears, theirs or another one, disarms them (semantics H1).
 struct Guarded {
     paths: BTreeSet<PathBuf>,
     names: BTreeSet<CutoverName>,
 }
 
-/// Returns true if one of the paths of the command line stands neither for a valid plan nor for the file of an unfinished
-/// cutover.
+/// Returns true if one of the paths of the command line has neither a valid plan nor the file of an unfinished cutover.
 fn holds_no_plan(paths: &[PathBuf], found: &Found, guarded: &Guarded) -> bool {
     let mut plans = guarded.paths.clone();
     for checked in found.checked.iter().filter(|checked| checked.ok) {
@@ -132,8 +137,8 @@ fn holds_no_plan(paths: &[PathBuf], found: &Found, guarded: &Guarded) -> bool {
     roots.any(|root| !has_below(&plans, &root))
 }
 
-/// Returns true if one of the paths is `root` or lies below it. Paths are ordered by their parts, so that those below a
-/// directory follow it: there may be thousands of them, and as many roots.
+/// Returns true if one of the paths is `root` or lies below it. Paths are ordered by component, so the paths below a directory
+/// follow it. A range query matters: there may be thousands of paths, and as many roots.
 fn has_below(paths: &BTreeSet<PathBuf>, root: &Path) -> bool {
     let mut from_root = paths.range(root.to_path_buf()..);
     from_root.next().is_some_and(|path| path.starts_with(root))
@@ -141,20 +146,22 @@ fn has_below(paths: &BTreeSet<PathBuf>, root: &Path) -> bool {
 
 impl Guarded {
     fn of(books: &Books) -> Self {
-        let unfinished = books.states().filter(|state| !state.phase.is_final());
-        let all = unfinished.map(|state| (state.source.path.clone().into(), state.name.clone()));
-        let (paths, names) = all.unzip();
+        let (mut paths, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for state in books.states().filter(|state| !state.phase.is_final()) {
+            paths.insert(PathBuf::from(&state.source.path));
+            names.insert(state.name.clone());
+        }
         Self { paths, names }
     }
 
-    /// Whether what was looked at is the file of one of them, or a directory that had it.
+    /// Returns true if the checked path is the file of one of them, or a directory that had it.
     fn has(&self, checked: &Checked) -> bool {
         let path = absolute(checked.path.as_ref());
         let named = checked.plan.as_ref().map(|plan| &plan.name);
         has_below(&self.paths, path.as_ref()) || named.is_some_and(|name| self.names.contains(name))
     }
 
-    /// Whether the file stands in a directory that was asked for and that has the file of one of them.
+    /// Returns true if the file is in a directory of the command line that also has the file of one of them.
     fn is_beside(&self, checked: &Checked, asked: &[PathBuf]) -> bool {
         let path = PathBuf::from(absolute(checked.path.as_ref()));
         let mut asked = asked.iter().map(|asked| absolute(asked));
@@ -162,7 +169,7 @@ impl Guarded {
     }
 }
 
-/// Says of which files nothing comes because a cutover of their name has ended, and why.
+/// Logs which files are not started because a cutover of their name has ended (semantics L9), and returns those names.
 fn used_names(controller: &Controller, now: Timestamp) -> BTreeSet<CutoverName> {
     let used = controller.names_used();
     for (name, reason) in &used {
@@ -181,10 +188,14 @@ async fn control(
     let mut outside = outside(context, journal).await;
     outside.files = Some(Arc::new(WatchedFiles::new(&args.paths)));
     outside.break_glass = Some(Arc::new(BreakGlassBeside::new(args.break_glass.clone())));
-    let as_is = args.reason.clone().filter(|_| args.baseline_as_is);
+    let baseline_as_is = if args.baseline_as_is {
+        args.reason.clone()
+    } else {
+        None
+    };
     let settings = Settings {
         interval: args.interval.try_into().unwrap_or_default(),
-        baseline_as_is: as_is,
+        baseline_as_is,
         ..settings(Scope::Files)
     };
     let mut controller = Controller::new(outside, settings);
@@ -194,7 +205,7 @@ async fn control(
         let exit = outcome::of_round(controller.states(), &used, file_refused);
         return Ok(exit.max(outcome::of_damaged(controller.damaged())));
     }
-    tracing::info!("watching; a first SIGTERM or Ctrl-C stops cleanly, a second one at once");
+    tracing::info!("watching; the first SIGTERM or Ctrl-C stops cleanly, a second one at once");
     let stopping = Stopping {
         on_hangup: true,
         hung: Exit::Unexpected,
@@ -211,7 +222,7 @@ async fn control(
     }
 }
 
-/// Connects to AWS and to people, as every command that acts does.
+/// Connects to AWS and to the channels, as every command that writes to Route 53 does.
 pub(super) async fn outside(context: &Context<'_>, journal: Arc<dyn Journal>) -> Outside {
     let clock: Arc<dyn Clock> = Arc::new(context.clock);
     let aws = connect(Options::from_environment(Arc::clone(&clock))).await;
@@ -230,12 +241,12 @@ pub(super) async fn outside(context: &Context<'_>, journal: Arc<dyn Journal>) ->
     }
 }
 
-/// The words of pages and of their ends.
+/// Returns the function that words pages and their ends.
 fn page_wording() -> Wording {
     Arc::new(|page: &Page| report::notice::page(&page.entry, &page.settles))
 }
 
-/// What tells channels, with the words of `report` and the secrets of this process.
+/// Returns the channels, with the wording of `report` and the secrets of this process.
 pub(super) fn channels(topics: Arc<dyn Topics>, clock: Arc<dyn Clock>) -> Channels {
     let words = Words {
         line: Arc::new(report::notice::line),
@@ -244,7 +255,7 @@ pub(super) fn channels(topics: Arc<dyn Topics>, clock: Arc<dyn Clock>) -> Channe
     Channels::new(words, Arc::new(secrets::variable), topics, clock)
 }
 
-/// The settings of a new controller of this machine.
+/// Returns the settings of a new controller on this machine.
 pub(super) fn settings(scope: Scope) -> Settings {
     Settings {
         me: ControllerId::from(format!("{:012x}", fastrand::u64(..) >> 16)),

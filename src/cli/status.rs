@@ -1,4 +1,4 @@
-//! `cutover status`: where everything stands, and why, from the journal and the controllers' heartbeats.
+//! `cutover status`: where every cutover is, and why, from the journal and the heartbeats of the controllers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -31,7 +31,7 @@ use crate::report::notice::{self, Failing, PassedOver};
 use crate::report::status::{Coming, RecordRow, Row, Watch, to_json, to_text};
 use crate::report::text;
 
-/// How often `--watch` looks again.
+/// The time between two looks of `--watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A heartbeat is fresh for at least this long, however short the interval (semantics G3).
@@ -40,26 +40,11 @@ const FRESH_SECS_MIN: u64 = 60;
 /// Shows the status, once or until Ctrl-C.
 ///
 /// # Errors
-/// A name that is not in the journal, or a journal that cannot be read. A missing journal is none (semantics G2).
+/// A name is not in the journal, or the journal cannot be read. A missing journal is no error (semantics G2).
 pub fn run(context: &mut Context<'_>, args: &Status) -> Result<Exit> {
     let journal = match open_journal(context, Open::ReadOnly) {
         Ok(journal) => journal,
-        Err(error) => match error.downcast_ref::<Expected>() {
-            Some(Expected::JournalMissing { place }) => {
-                context.note(&format!(
-                    "no journal at {place}, so that no cutover is known; name another with `--journal URL` or \
-                     CUTOVER_JOURNAL, or begin with `cutover run PATH…`, which makes one"
-                ))?;
-                // In either format, as the rule has it; brackets tell a person on a terminal nothing.
-                if context.json() || !context.terminal.out {
-                    context.print("[]\n")?;
-                } else {
-                    context.print("no cutover to show\n")?;
-                }
-                return Ok(Exit::Done);
-            }
-            _ => return Err(error),
-        },
+        Err(error) => return without_journal(context, error),
     };
     block_on(async {
         if args.watch {
@@ -75,17 +60,38 @@ pub fn run(context: &mut Context<'_>, args: &Status) -> Result<Exit> {
     })
 }
 
-/// One look.
+/// Shows that there is no cutover if `error` says that there is no journal.
+///
+/// # Errors
+/// Any other error.
+fn without_journal(context: &mut Context<'_>, error: anyhow::Error) -> Result<Exit> {
+    let Some(Expected::JournalMissing { place }) = error.downcast_ref::<Expected>() else {
+        return Err(error);
+    };
+    context.note(&format!(
+        "no journal at {place}, so there are no cutovers; name another with `--journal URL` or CUTOVER_JOURNAL, or \
+         start with `cutover run PATH…`, which creates one"
+    ))?;
+    // A program gets an empty array in both formats (semantics G2); a person on a terminal gets words.
+    if context.json() || !context.terminal.out {
+        context.print("[]\n")?;
+    } else {
+        context.print("no cutover to show\n")?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The result of one look at the journal.
 struct Seen {
     rows: Vec<Row>,
     watch: Watch,
-    /// What is to be said about all of them, and about files that are refused.
+    /// Lines about the fleet as a whole, refused files and channels that fail.
     fleet: Vec<String>,
     now: Timestamp,
 }
 
 impl Seen {
-    /// What counts as a change where nobody sees the screen: not the times that pass by themselves.
+    /// Returns what counts as a change if the output is not a terminal: everything but times, which change on every look.
     fn essence(&self) -> (Vec<Row>, bool, Vec<String>) {
         let rows = self.rows.iter().map(|row| Row {
             because: row.because.iter().map(HoldReason::subject).collect(),
@@ -112,34 +118,31 @@ async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -
         Some(named.into_iter().map(|named| named.name).collect())
     };
     let glances = Glances::of(&books.heartbeats);
-    let asked = |state: &&State| {
-        wanted
-            .as_ref()
-            .is_none_or(|wanted| wanted.contains(&state.name))
-            && (args.phase.is_empty() || args.phase.contains(&state.phase))
-            && has_labels(state.plan(), &args.selector)
-    };
-    let shown: Vec<&State> = books.states().filter(asked).collect();
-    say_blank(context, &books, wanted.as_ref())?;
+    let mut shown = Vec::new();
+    for state in books.states() {
+        if is_wanted(state, wanted.as_ref(), args) {
+            shown.push(state);
+        }
+    }
+    note_blank(context, &books, wanted.as_ref())?;
     let unfinished = shown.iter().filter(|state| !state.phase.is_final()).count();
     let detailed = !args.names.is_empty() || unfinished == 1;
     let failing = failing(&books, now);
     let passed_over = passed_over(&books, now);
-    let foreseen = |state: &State| Row {
-        coming: coming(&books, state, now, detailed),
-        failing: of_stream(&failing, &state.name),
-        passed_over: passed_over
-            .iter()
-            .filter(|one| one.stream == state.name)
-            .cloned()
-            .collect(),
-        ..row(&books, state, &glances, now)
-    };
-    let rows = shown
-        .into_iter()
-        .map(foreseen)
-        .filter(|row| !args.needs_person || row.needs_person());
-    let rows = rows.collect();
+    let mut rows = Vec::new();
+    for state in shown {
+        let own_failing = failing.iter().filter(|one| one.stream == state.name);
+        let own_passed_over = passed_over.iter().filter(|one| one.stream == state.name);
+        let row = Row {
+            coming: coming(&books, state, now, detailed),
+            failing: own_failing.cloned().collect(),
+            passed_over: own_passed_over.cloned().collect(),
+            ..row(&books, state, &glances, now)
+        };
+        if !args.needs_person || row.needs_person() {
+            rows.push(row);
+        }
+    }
     let watch = watched(&books, now);
     let mut fleet = fleet_lines(&books, now);
     fleet.extend(notice::failing(&failing));
@@ -152,9 +155,16 @@ async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -
     })
 }
 
+/// Returns true if the command line asks for this cutover; `wanted` has the names, none: all.
+fn is_wanted(state: &State, wanted: Option<&BTreeSet<CutoverName>>, args: &Status) -> bool {
+    wanted.is_none_or(|wanted| wanted.contains(&state.name))
+        && (args.phase.is_empty() || args.phase.contains(&state.phase))
+        && has_labels(state.plan(), &args.selector)
+}
+
 fn show(context: &mut Context<'_>, seen: &Seen) -> Result<()> {
     if context.json() {
-        // The documented shape has no place for it, and a program's log should have it all the same.
+        // The documented array has no place for these lines, so they go to standard error.
         for note in words(seen.watch, seen.now).iter().chain(&seen.fleet) {
             context.note(note)?;
         }
@@ -165,7 +175,7 @@ fn show(context: &mut Context<'_>, seen: &Seen) -> Result<()> {
     context.print(&shown)
 }
 
-/// Looks again and again: on a terminal the screen is drawn anew, elsewhere only what changed is written.
+/// Looks every [`WATCH_INTERVAL`]. On a terminal the screen is redrawn; elsewhere a look is printed only if something changed.
 async fn watch(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -> Result<Exit> {
     let mut last = None;
     loop {
@@ -183,7 +193,7 @@ async fn watch(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) 
     }
 }
 
-/// Whether a heartbeat is recent enough to be believed.
+/// Returns true if a heartbeat is recent enough: the controller is assumed to be alive (semantics G3).
 fn is_fresh(heartbeat: &Heartbeat, now: Timestamp) -> bool {
     let limit = heartbeat
         .interval_secs
@@ -193,7 +203,7 @@ fn is_fresh(heartbeat: &Heartbeat, now: Timestamp) -> bool {
     now.duration_since(heartbeat.at) <= limit
 }
 
-/// Whether anybody watches what is unfinished.
+/// Returns whether a controller watches the unfinished cutovers.
 fn watched(books: &Books, now: Timestamp) -> Watch {
     let unfinished = books.states().any(|state| !state.phase.is_final());
     let unfinished = unfinished || books.damaged().next().is_some();
@@ -205,7 +215,7 @@ fn watched(books: &Books, now: Timestamp) -> Watch {
     if !unfinished || fresh {
         return Watch::Fresh;
     }
-    // Heartbeats are kept for a day; what a controller wrote is kept for ever.
+    // Heartbeats are kept for a day, entries forever.
     let wrote = books
         .entries
         .values()
@@ -216,7 +226,7 @@ fn watched(books: &Books, now: Timestamp) -> Watch {
     newest.max(wrote).map_or(Watch::Never, Watch::Stale)
 }
 
-/// What to say where something is unfinished and nobody watches.
+/// Returns a warning if a cutover is unfinished and no controller watches.
 pub fn unwatched(books: &Books, now: Timestamp) -> Option<String> {
     words(watched(books, now), now)
 }
@@ -232,7 +242,7 @@ fn words(watch: Watch, now: Timestamp) -> Option<String> {
     }
 }
 
-/// What was last seen of each cutover, and by which controller.
+/// The last look of a controller at each cutover, with its heartbeat.
 struct Glances<'a>(BTreeMap<&'a CutoverName, (&'a Heartbeat, &'a Glance)>);
 
 impl<'a> Glances<'a> {
@@ -248,7 +258,7 @@ impl<'a> Glances<'a> {
     }
 }
 
-/// What is to be said about the fleet as a whole, and about files that a controller cannot use.
+/// Returns lines about the fleet as a whole, and about files that a controller refused.
 fn fleet_lines(books: &Books, now: Timestamp) -> Vec<String> {
     let mut lines = report::fleet::lines(books.fleet(), now);
     let fresh = books
@@ -274,27 +284,33 @@ fn fleet_lines(books: &Books, now: Timestamp) -> Vec<String> {
     lines
 }
 
-/// Whether a plan, or for the fleet any of them, has the channel of a cursor now.
-fn is_told(books: &Books, cursor: &Cursor) -> bool {
-    let has = |notify: Option<&Notify>| {
-        let mut channels = notify.into_iter().flat_map(|notify| &notify.channels);
-        channels.any(|channel| channel.id() == cursor.channel)
-    };
-    let mut plans = books.whole();
-    if is_fleet(&cursor.stream) {
-        // What the fleet tells in its plans' stead is told to their channels too.
-        let fleets = books.fleet().settings.notify.as_ref();
-        return has(fleets) || plans.any(|state| has(state.plan().notify.as_ref()));
+/// Returns true if the channel of a cursor is still in use: in the plan of its cutover, or, for the fleet's stream, in the
+/// fleet's file or in any plan.
+fn is_in_use(books: &Books, cursor: &Cursor) -> bool {
+    // The fleet also notifies the channels of plans, instead of each plan doing so.
+    let of_fleet = is_fleet(&cursor.stream);
+    if of_fleet && has_channel(books.fleet().settings.notify.as_ref(), &cursor.channel) {
+        return true;
     }
-    plans.any(|state| state.name == cursor.stream && has(state.plan().notify.as_ref()))
+    books.whole().any(|state| {
+        (of_fleet || state.name == cursor.stream)
+            && has_channel(state.plan().notify.as_ref(), &cursor.channel)
+    })
 }
 
-/// The channels that cannot be told, of those that the plans have now.
+fn has_channel(notify: Option<&Notify>, id: &str) -> bool {
+    let Some(notify) = notify else {
+        return false;
+    };
+    notify.channels.iter().any(|channel| channel.id() == id)
+}
+
+/// Returns the channels in use that fail to deliver.
 fn failing(books: &Books, now: Timestamp) -> Vec<Failing> {
     let mut failing = Vec::new();
     for cursor in &books.cursors {
         if let Some(trouble) = &cursor.trouble
-            && is_told(books, cursor)
+            && is_in_use(books, cursor)
         {
             failing.push(Failing {
                 stream: cursor.stream.clone(),
@@ -310,7 +326,7 @@ fn failing(books: &Books, now: Timestamp) -> Vec<Failing> {
     failing
 }
 
-/// Whether a controller runs that tells channels of a stream.
+/// Returns true if a running controller delivers the entries of a stream.
 fn is_attended(books: &Books, stream: &CutoverName, now: Timestamp) -> bool {
     books.heartbeats.iter().any(|heartbeat| {
         let its = is_fleet(stream) || heartbeat.cutovers.contains_key(stream);
@@ -318,17 +334,17 @@ fn is_attended(books: &Books, stream: &CutoverName, now: Timestamp) -> bool {
     })
 }
 
-/// How long it is said that a channel never took an entry.
+/// How long `status` shows that an entry was never delivered to a channel.
 const PASSED_OVER_SHOWN: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// The channels that never took some entries lately, of those that the plans have now.
+/// Returns the channels in use that were passed over for some entries in the last [`PASSED_OVER_SHOWN`].
 fn passed_over(books: &Books, now: Timestamp) -> Vec<PassedOver> {
     let mut all = Vec::new();
     for cursor in &books.cursors {
         let Some(last) = cursor.skipped.last() else {
             continue;
         };
-        if now.duration_since(last.at) > PASSED_OVER_SHOWN || !is_told(books, cursor) {
+        if now.duration_since(last.at) > PASSED_OVER_SHOWN || !is_in_use(books, cursor) {
             continue;
         }
         all.push(PassedOver {
@@ -343,12 +359,7 @@ fn passed_over(books: &Books, now: Timestamp) -> Vec<PassedOver> {
     all
 }
 
-fn of_stream(failing: &[Failing], stream: &CutoverName) -> Vec<Failing> {
-    let own = failing.iter().filter(|one| one.stream == *stream);
-    own.cloned().collect()
-}
-
-/// When what is to come of it can happen, for whoever reads this here.
+/// Returns when the next steps can happen, in the time zones of the plan and of this machine. `shown`: in detail.
 fn coming(books: &Books, state: &State, now: Timestamp, shown: bool) -> Option<Coming> {
     if books.fleet().damage(&state.name).is_some() {
         return None;
@@ -363,8 +374,8 @@ fn coming(books: &Books, state: &State, now: Timestamp, shown: bool) -> Option<C
     })
 }
 
-/// Says of which cutovers there is nothing to show, because the first entry of their stream cannot be used.
-fn say_blank(
+/// Notes the cutovers that cannot be shown, because the first entry of their stream cannot be used.
+fn note_blank(
     context: &mut Context<'_>,
     books: &Books,
     wanted: Option<&BTreeSet<CutoverName>>,
@@ -379,18 +390,21 @@ fn say_blank(
     Ok(())
 }
 
-/// One cutover's row; of a damaged one what it was last known to be (semantics J, L4).
+/// Returns a cutover's row; of a damaged one, its last good state (semantics J, L4).
 fn row(books: &Books, state: &State, glances: &Glances<'_>, now: Timestamp) -> Row {
     let plan = state.plan();
     let known = glances.0.get(&state.name).copied();
-    // A look from before the phase began says nothing about it.
-    let current = known
-        .filter(|(heartbeat, _)| heartbeat.at >= state.phase_since)
-        .map(|(heartbeat, glance)| (is_fresh(heartbeat, now), glance));
-    let fresh = current
-        .filter(|(fresh, _)| *fresh)
-        .map(|(_, glance)| glance);
-    let glance = current.map(|(_, glance)| glance);
+    let (mut glance, mut fresh) = (None, None);
+    // A look from before the phase began says nothing about the phase.
+    if let Some((heartbeat, seen)) = known
+        && heartbeat.at >= state.phase_since
+    {
+        glance = Some(seen);
+        if is_fresh(heartbeat, now) {
+            fresh = Some(seen);
+        }
+    }
+    let unfinished = if state.phase.is_final() { None } else { fresh };
     let damage = books.fleet().damage(&state.name);
     let because = match damage {
         Some(damage) => vec![damage.hold()],
@@ -424,17 +438,13 @@ fn row(books: &Books, state: &State, glances: &Glances<'_>, now: Timestamp) -> R
         zones: zones(state),
         because,
         since: state.phase_since,
-        next_at: fresh
-            .filter(|_| !state.phase.is_final())
-            .and_then(|glance| glance.next_at),
+        next_at: unfinished.and_then(|glance| glance.next_at),
         observed_at: known.and_then(|(_, glance)| glance.observed_at),
-        observed_share: fresh
-            .filter(|_| !state.phase.is_final())
-            .and_then(|glance| glance.observed_share),
+        observed_share: unfinished.and_then(|glance| glance.observed_share),
     }
 }
 
-/// The largest share that any group was last meant to give the new side; before the first write, none.
+/// Returns the largest share of the new side that was last intended for any group; zero before the first write.
 fn intended_share(state: &State) -> Share {
     let shares = (0..state.plan().records.len())
         .filter_map(|index| state.intended_pair(index))
@@ -442,43 +452,43 @@ fn intended_share(state: &State) -> Share {
     shares.max().unwrap_or(Share::ZERO)
 }
 
-/// The groups with the weights that were last read: by a controller's look, or by what the journal says was read.
+/// Returns the groups with the weights that were last read: in a controller's last look, or as journaled.
 fn records(state: &State, glance: Option<&Glance>) -> Vec<RecordRow> {
-    let groups = state.plan().records.iter().enumerate();
-    groups
-        .map(|(index, group)| {
-            let looked = glance.and_then(|glance| glance.weights.get(index).copied().flatten());
-            RecordRow {
-                zone: group.zone.zone.clone(),
-                name: group.name.name.to_string(),
-                record_type: group.name.record_type.clone(),
-                weights: looked.or_else(|| journaled(state, index)),
-            }
-        })
-        .collect()
+    let mut rows = Vec::new();
+    for (index, group) in state.plan().records.iter().enumerate() {
+        let looked = glance.and_then(|glance| glance.weights.get(index).copied().flatten());
+        rows.push(RecordRow {
+            zone: group.zone.zone.clone(),
+            name: group.name.name.to_string(),
+            record_type: group.name.record_type.clone(),
+            weights: looked.or_else(|| journaled(state, index)),
+        });
+    }
+    rows
 }
 
-/// The zones of the groups, once the baseline tells them.
+/// Returns the zones of the groups, which are known once there is a baseline.
 fn zones(state: &State) -> BTreeSet<ZoneId> {
     let baseline = state.baseline.iter().flatten();
     baseline.map(|image| image.zone.clone()).collect()
 }
 
+/// Returns the weights of a group that the journal says were last read.
 fn journaled(state: &State, index: usize) -> Option<WeightPair> {
-    let pair = |images: &Option<Vec<GroupImage>>| {
-        images
-            .as_ref()
-            .and_then(|images| images.get(index))
-            .map(GroupImage::pair)
-    };
-    match state.phase {
-        // A revert ends only when the baseline was read.
-        Phase::Reverted => pair(&state.baseline),
-        _ => pair(&state.verified).or_else(|| pair(&state.baseline)),
+    let baseline = pair_of(state.baseline.as_ref(), index);
+    if state.phase == Phase::Reverted {
+        // A revert ends only after the baseline was read back.
+        return baseline;
     }
+    pair_of(state.verified.as_ref(), index).or(baseline)
 }
 
-/// Why nothing moves: from a fresh look, else from the journal; without what commands have settled since.
+fn pair_of(images: Option<&Vec<GroupImage>>, index: usize) -> Option<WeightPair> {
+    images?.get(index).map(GroupImage::pair)
+}
+
+/// Returns why no step is taken: from a fresh look, otherwise from the journal; without pauses and approvals that a command has
+/// ended or given since.
 fn because(state: &State, fresh: Option<&Glance>) -> Vec<HoldReason> {
     if state.phase.is_final() {
         let mut because: Vec<HoldReason> = reverted(state).into_iter().collect();
@@ -502,10 +512,10 @@ fn because(state: &State, fresh: Option<&Glance>) -> Vec<HoldReason> {
             .is_none_or(|step| !state.is_approved(step)),
     });
     if let Some(pause) = &state.paused {
-        let said = because
+        let has_pause = because
             .iter()
             .any(|reason| matches!(reason, HoldReason::Paused { .. }));
-        if !said {
+        if !has_pause {
             because.push(HoldReason::Paused {
                 reason: pause.reason.clone(),
             });
@@ -515,7 +525,7 @@ fn because(state: &State, fresh: Option<&Glance>) -> Vec<HoldReason> {
     because
 }
 
-/// What is over holds for nothing, but traffic may still go where it was not before.
+/// Returns the members outside the baseline that hold weight although the cutover has ended.
 fn after_the_end(state: &State) -> Option<HoldReason> {
     if state.strays.is_empty() {
         return None;
@@ -524,7 +534,7 @@ fn after_the_end(state: &State) -> Option<HoldReason> {
     Some(HoldReason::OthersHoldWeight { members })
 }
 
-/// Why a cutover went back, if it did.
+/// Returns why a cutover was reverted, if it was.
 fn reverted(state: &State) -> Option<HoldReason> {
     if state.phase != Phase::Reverted {
         return None;
@@ -540,7 +550,7 @@ fn reverted(state: &State) -> Option<HoldReason> {
     })
 }
 
-/// What the phase itself says, where nobody has said more.
+/// Returns the reason that follows from the phase alone, used if no controller has given another one.
 fn phase_hold(state: &State) -> Option<HoldReason> {
     let step = state.step;
     match state.phase {

@@ -1,4 +1,4 @@
-//! The plan files as a running controller looks at them.
+//! The plan files that a running controller watches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,50 +19,50 @@ use crate::ports::{PlanFiles, PlanFilesNow};
 use crate::reach::aside::Aside;
 use crate::reach::regular_file::directory_of;
 
-/// Files are looked at no more often than this, however fast rounds follow each other.
+/// The shortest time between two looks at the files, however fast the rounds are.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a round waits for what is read beside it. What comes later is the next round's.
+/// The longest wait of a round for files that are read beside it. A later result counts in the next round.
 const WAIT: Duration = Duration::from_millis(250);
 
 /// The same while nothing has been read yet.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 
-/// After this long files that do not answer count as unreadable (semantics M3).
+/// The time after which files that do not answer count as unreadable (semantics M3).
 const LATE_AFTER: Duration = Duration::from_secs(2);
 
-/// Plan files, read again when they change: beside the rounds, so that no file system holds one up.
+/// Plan files, read again when they change, in threads of their own, so that no file system delays a round.
 pub struct WatchedFiles {
     paths: Vec<PathBuf>,
     shelves: Vec<Shelf>,
     looked_at: Mutex<Option<Instant>>,
 }
 
-/// Paths that are read together: a directory, or the files of one. Each has a thread of its own.
+/// Paths that are read together, in one thread: a directory, or files of one directory.
 struct Shelf {
     paths: Vec<PathBuf>,
     aside: Aside,
-    /// What is remembered between looks; only the look that is under way holds it.
+    /// What is remembered between looks; the look in progress holds the lock.
     looked: Arc<Mutex<Looked>>,
     found: Arc<Mutex<Option<Read>>>,
-    /// When the look began that has not answered yet.
+    /// The time at which the last look began.
     asked_at: Mutex<Option<Instant>>,
 }
 
-/// What a look has read.
+/// The result of a look.
 #[derive(Clone, Default)]
 struct Read {
     files: Vec<(PathBuf, FileReading)>,
-    /// The fleets' files that apply, each as it was when it could last be read.
+    /// The `fleet.yaml` files that apply, each as it was when it could last be read.
     fleets: Vec<plan_file::Fleet>,
 }
 
 #[derive(Default)]
 struct Looked {
     known: BTreeMap<PathBuf, Known>,
-    /// The fleet's file that last applied to the plans of each directory.
+    /// The `fleet.yaml` that last applied to the plans of each directory.
     applied: BTreeMap<PathBuf, PathBuf>,
-    /// The fleets' files that apply, each as it was when it could last be read.
+    /// The `fleet.yaml` files that apply, each as it was when it could last be read.
     fleets: BTreeMap<PathBuf, (Stamp, Option<plan_file::Fleet>)>,
 }
 
@@ -72,10 +72,10 @@ struct Known {
     reading: FileReading,
 }
 
-/// The fleet's file of a directory, and its stamp; or that there are two.
+/// The `fleet.yaml` that applies to a directory, with its stamp; an error if there are two.
 type Common = Result<Option<(PathBuf, Stamp)>, ()>;
 
-/// What tells that a file has changed.
+/// The modification time and length of a file, which tell whether it has changed.
 type Stamp = Option<(SystemTime, u64)>;
 
 impl WatchedFiles {
@@ -83,7 +83,7 @@ impl WatchedFiles {
     pub fn new(paths: &[PathBuf]) -> Self {
         let mut shelves: Vec<(PathBuf, Vec<PathBuf>)> = Vec::new();
         for path in paths {
-            // By its name: to ask the file system may already hang.
+            // Decided by the name: asking the file system may already hang.
             let is_file = path.extension().is_some();
             let place = if is_file { directory_of(path) } else { path };
             match shelves.iter_mut().find(|(known, _)| known == place) {
@@ -113,7 +113,7 @@ impl PlanFiles for WatchedFiles {
                 .all(|shelf| locked(&shelf.found).is_some());
             let mut left = if fresh { WAIT } else { FIRST_WAIT };
             for answer in asked.into_iter().flatten() {
-                // One that hangs is waited for; those behind it have had the same time.
+                // Wait only for the first that hangs; the others have had the same time.
                 if answer.recv_timeout(left).is_err() {
                     left = Duration::ZERO;
                 }
@@ -155,7 +155,7 @@ impl Shelf {
         }
     }
 
-    /// Begins a look, unless the last one is still under way. Returns what tells of its end.
+    /// Begins a look, unless the last one is still in progress. Returns the receiver of its end.
     fn ask(&self) -> Option<Receiver<()>> {
         let (paths, looked) = (self.paths.clone(), Arc::clone(&self.looked));
         let found = Arc::clone(&self.found);
@@ -167,7 +167,7 @@ impl Shelf {
         Some(asked)
     }
 
-    /// What was read last; if that is too long ago, that it cannot be read.
+    /// Returns the files as last read; if the look in progress is late, as unreadable.
     fn files(&self) -> Vec<(String, FileReading)> {
         let found = locked(&self.found).clone();
         let asked_at = *locked(&self.asked_at);
@@ -185,21 +185,21 @@ impl Shelf {
     }
 }
 
-/// What is known of a file that does not answer.
+/// Returns the reading of a file that does not answer.
 fn silent(path: &Path) -> FileReading {
     FileReading::Unreadable(format!(
-        "{} does not answer: look at the file system that it lies on",
+        "{} does not answer: check the file system that it is on",
         path.display()
     ))
 }
 
-/// A panic elsewhere leaves what is known whole.
+/// Locks a mutex. A panic in another thread leaves its content consistent.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Looked {
-    /// Reads what has changed. Blocks for as long as the file system takes.
+    /// Reads the files that have changed. Blocks as long as the file system does.
     fn look(&mut self, paths: &[PathBuf]) -> Read {
         let mut files = Vec::new();
         let mut commons: BTreeMap<PathBuf, (Common, PathBuf)> = BTreeMap::new();
@@ -234,15 +234,16 @@ impl Looked {
         }
     }
 
-    /// The fleet's file that applied to a plan and is gone, with nothing in its place: what it asked for would be lifted
-    /// without anybody saying so.
+    /// Returns the `fleet.yaml` that applied to a plan if it is gone and no other is in its place. Without this check its rules
+    /// would be lifted silently.
     fn gone(&self, plan: &Path, common: &Common) -> Option<&PathBuf> {
-        let nothing = matches!(common, Ok(None));
-        let directory = plan.parent().unwrap_or(Path::new(""));
-        self.applied.get(directory).filter(|_| nothing)
+        if !matches!(common, Ok(None)) {
+            return None;
+        }
+        self.applied.get(plan.parent().unwrap_or(Path::new("")))
     }
 
-    /// Reads the fleets' files that changed. One that cannot be read, or is gone, keeps the limits that it had.
+    /// Reads the `fleet.yaml` files that changed. The settings of one that is gone or cannot be read stay in force.
     fn read_fleets(&mut self, commons: &BTreeMap<PathBuf, (Common, PathBuf)>) {
         let mut wanted: BTreeMap<PathBuf, (Stamp, PathBuf)> = BTreeMap::new();
         for (directory, (common, root)) in commons {
@@ -278,8 +279,8 @@ fn common(directory: &Path) -> Common {
     }))
 }
 
-/// Plans that wait for each other in a circle would wait for ever, and say nothing about it. What waits for a cutover that
-/// nobody knows says so by itself.
+/// Refuses plans that wait for each other in a circle: they would wait forever without a reason. A plan that waits for an
+/// unknown cutover shows that as its hold.
 fn refuse_circles(files: &mut [(String, FileReading)]) {
     let plans: Vec<&Plan> = files
         .iter()
@@ -307,7 +308,7 @@ fn refuse_circles(files: &mut [(String, FileReading)]) {
     }
 }
 
-/// The files that a path stands for; the path itself where that cannot be told, so that its reading says why.
+/// Returns the plan files of a path; if they cannot be listed, the path itself, whose reading then says why.
 fn found(path: &PathBuf) -> Vec<PathBuf> {
     plan_file::find(std::slice::from_ref(path)).unwrap_or_else(|_| vec![path.clone()])
 }
@@ -322,14 +323,14 @@ fn read(file: &Below) -> FileReading {
     }
 }
 
-/// What a plan is without the fleet's file that applied to it: nothing to go by, until somebody has said what is meant.
+/// Returns the reading of a plan whose `fleet.yaml` is gone: unreadable, until a person decides.
 fn without(plan: &Path, fleet: &Path) -> FileReading {
     if !plan.exists() {
         return FileReading::Removed;
     }
     FileReading::Unreadable(format!(
-        "the fleet's file that applied to it, {}, is gone, and its guardrails, defaults and limits would go with it: put \
-         it back (`version: 1` alone asks for nothing), or start `cutover run` anew to go on without it",
+        "the fleet file that applied to this plan, {}, is gone, and its guardrails, defaults and limits would be lost: put \
+         it back (`version: 1` alone sets none), or restart `cutover run` to go on without it",
         fleet.display()
     ))
 }
@@ -352,7 +353,7 @@ fn stamp(path: &Path) -> Stamp {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-/// The path as plans in the journal carry it; a directory's without the slash at its end.
+/// Returns the path as plans in the journal have it: absolute, without a slash at the end.
 pub fn absolute(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let parts: PathBuf = path.components().collect();
@@ -369,7 +370,7 @@ mod tests {
         assert_eq!(absolute(Path::new("/plans/./a.yaml")), "/plans/a.yaml");
         assert_eq!(absolute(Path::new("plans/")), absolute(Path::new("plans")));
     }
-    /// A directory with two plans, what is watched of it, and the fleet's file.
+    /// A directory with two plans, its watcher, and the path of its fleet file.
     fn fleet(name: &str) -> (tempfile::TempDir, WatchedFiles, PathBuf) {
         const PLAN: &str = "version: 1\nrecords: [ { zone: a.com, name: b.a.com, type: A, old: x, new: y } ]\n\
                             steps: [ { weight: 100%, bake: 1h } ]\ngates: { alarms: [ red ] }\n";
@@ -396,8 +397,10 @@ mod tests {
     }
 
     fn are_plans(readings: &[FileReading]) -> bool {
-        let is_plan = |reading: &FileReading| matches!(reading, FileReading::Plan(_));
-        readings.len() == 2 && readings.iter().all(is_plan)
+        readings.len() == 2
+            && readings
+                .iter()
+                .all(|reading| matches!(reading, FileReading::Plan(_)))
     }
 
     #[tokio::test(start_paused = true)]
@@ -420,7 +423,7 @@ mod tests {
                     panic!("{reading:?}");
                 };
                 assert!(why.contains("fleet.yaml, is gone"), "{why}");
-                assert!(why.contains("put it back") && why.contains("anew"), "{why}");
+                assert!(why.contains("put it back") && why.contains("restart"), "{why}");
             }
             assert_eq!(watched.fleet(), limits);
         }
