@@ -404,7 +404,8 @@ fn row(books: &Books, state: &State, glances: &Glances<'_>, now: Timestamp) -> R
             fresh = Some(seen);
         }
     }
-    let unfinished = if state.phase.is_final() { None } else { fresh };
+    // An ended cutover has no next decision and no share to observe.
+    let ongoing = if state.phase.is_final() { None } else { fresh };
     let damage = books.fleet().damage(&state.name);
     let because = match damage {
         Some(damage) => vec![damage.hold()],
@@ -438,9 +439,9 @@ fn row(books: &Books, state: &State, glances: &Glances<'_>, now: Timestamp) -> R
         zones: zones(state),
         because,
         since: state.phase_since,
-        next_at: unfinished.and_then(|glance| glance.next_at),
+        next_at: ongoing.and_then(|glance| glance.next_at),
         observed_at: known.and_then(|(_, glance)| glance.observed_at),
-        observed_share: unfinished.and_then(|glance| glance.observed_share),
+        observed_share: ongoing.and_then(|glance| glance.observed_share),
     }
 }
 

@@ -120,8 +120,8 @@ fn what_is_no_record_and_times_that_make_no_sense_are_usage_errors() {
         (&["--from", "none.json"][..], "cannot be used as a record"),
         (&["--from", "no.json"], "missing field"),
         (&["--from", "newer.json"], "it has version 9"),
-        (&["--since", "1h", "--until", "2h"], "does not lie before"),
-        (&["--until", "2099-01-01T00:00:00Z"], "lies in the future"),
+        (&["--since", "1h", "--until", "2h"], "is not before"),
+        (&["--until", "2099-01-01T00:00:00Z"], "is in the future"),
         (&["--every", "5s"], "must be `1m` or more"),
     ] {
         let said = scene.say(&[&["backtest", PLAN][..], args].concat());

@@ -1,4 +1,4 @@
-//! `cutover backtest`: had this plan run then. Reads the past, replays the plan over it, writes nothing to AWS.
+//! `cutover backtest`: reads past alarms and metrics, and replays plans over them. Writes nothing to AWS.
 
 mod past;
 
@@ -36,16 +36,16 @@ use crate::report::backtest;
 use crate::report::rehearsal;
 use crate::report::text;
 
-/// How far back is looked where nobody says: `CloudWatch` keeps the history of alarms for two weeks at least.
+/// The default length of the past: `CloudWatch` keeps the history of alarms for at least two weeks.
 const SINCE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// More starts take longer than anybody waits.
+/// The largest number of starts; more would take too long.
 const STARTS_MAX: i64 = 20_000;
 
 /// Backtests plans.
 ///
 /// # Errors
-/// A plan is not valid, the time makes no sense, or the record cannot be read or kept.
+/// A plan is not valid, the times are not valid, or the record cannot be read or saved.
 pub fn run(context: &mut Context<'_>, args: &args::Backtest) -> Result<Exit> {
     let sources = plans::find(&args.paths).require_valid(context)?;
     let record = if let Some(path) = &args.from {
@@ -60,12 +60,13 @@ pub fn run(context: &mut Context<'_>, args: &args::Backtest) -> Result<Exit> {
     };
     if let Some(path) = &args.save {
         save(path, &record)?;
-        context.note(&format!("the past is kept in {}", path.display()))?;
+        context.note(&format!("saved what was read to {}", path.display()))?;
     }
     let starts = record.until.duration_since(record.since).as_secs() / args.every.as_secs().max(1);
     if starts > STARTS_MAX {
-        let hint = Some("let the starts be farther apart, for example `--every 6h`");
-        return Err(Expected::usage("these are too many starts", hint).into());
+        let hint = Some("put more time between two starts, for example `--every 6h`");
+        let message = format!("{starts} starts are too many; at most {STARTS_MAX} are replayed");
+        return Err(Expected::usage(message, hint).into());
     }
     let backtests = replay(context, &sources, &record, args.every)?;
     if context.json() {
@@ -87,24 +88,24 @@ pub fn run(context: &mut Context<'_>, args: &args::Backtest) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// From when to when.
+/// Returns the start and the end of the past to read.
 fn span(args: &args::Backtest, now: Timestamp) -> Result<(Timestamp, Timestamp)> {
     let until = args.until.map_or(Ok(now), |until| ago(until, now))?;
     let since = args.since.unwrap_or(Moment::In(SINCE));
     let since = ago(since, now)?;
     if until > now {
-        return Err(Expected::usage("`--until` lies in the future", None).into());
+        return Err(Expected::usage("`--until` is in the future", None).into());
     }
     if since >= until {
-        return Err(Expected::usage("`--since` does not lie before `--until`", None).into());
+        return Err(Expected::usage("`--since` is not before `--until`", None).into());
     }
     Record::between(since, until)
         .check()
-        .map_err(|error| Expected::usage(format!("no such past can be read: {error}"), None))?;
+        .map_err(|error| Expected::usage(format!("this past cannot be read: {error}"), None))?;
     Ok((since, until))
 }
 
-/// A moment of the past: a time, or how long ago.
+/// Returns a moment of the past: the time itself, or `now` minus the duration.
 fn ago(moment: Moment, now: Timestamp) -> Result<Timestamp> {
     match moment {
         Moment::At(at) => Ok(at),
@@ -114,7 +115,7 @@ fn ago(moment: Moment, now: Timestamp) -> Result<Timestamp> {
     }
 }
 
-/// The part of a record that was asked for; `14d` counts back from its end.
+/// Returns the part of a record between `--since` and `--until`; a duration such as `14d` counts back from its end.
 fn narrowed(mut record: Record, args: &args::Backtest) -> Result<Record> {
     let end = record.until;
     if let Some(until) = args.until {
@@ -124,22 +125,25 @@ fn narrowed(mut record: Record, args: &args::Backtest) -> Result<Record> {
         record.since = ago(since, end)?.max(record.since);
     }
     if record.since >= record.until {
-        let message = "the record has nothing of this time";
+        let message = "the record has no data between `--since` and `--until`";
         return Err(Expected::usage(message, None).into());
     }
     Ok(record)
 }
 
 fn load(path: &Path) -> Result<Record> {
-    let shown = path.display();
-    let hint = Some("a record is written by `cutover backtest PLAN --save FILE`");
-    let bad = |why: &dyn std::fmt::Display| {
-        Expected::usage(format!("`{shown}` cannot be used as a record: {why}"), hint)
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| bad(&error))?;
-    let record: Record = serde_json::from_str(&text).map_err(|error| bad(&error))?;
-    record.check().map_err(|error| bad(&error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| no_record(path, &error))?;
+    let record: Record = serde_json::from_str(&text).map_err(|error| no_record(path, &error))?;
+    record.check().map_err(|error| no_record(path, &error))?;
     Ok(record)
+}
+
+fn no_record(path: &Path, why: &dyn std::fmt::Display) -> Expected {
+    let shown = path.display();
+    Expected::usage(
+        format!("`{shown}` cannot be used as a record: {why}"),
+        Some("write a record with `cutover backtest PLAN --save FILE`"),
+    )
 }
 
 fn save(path: &Path, record: &Record) -> Result<()> {
@@ -155,15 +159,13 @@ fn replay(
     record: &Record,
     every: SignedDuration,
 ) -> Result<Vec<Backtest>> {
-    let prepared: Vec<Prepared<'_>> = sources
-        .iter()
-        .map(|source| Prepared::new(source, record, every))
-        .collect();
-    let starts = prepared.iter().enumerate().flat_map(|(plan, prepared)| {
-        let starts = prepared.starts().into_iter();
-        starts.map(move |start| (plan, start))
-    });
-    let queue: VecDeque<(usize, Timestamp)> = starts.collect();
+    let mut prepared: Vec<Prepared<'_>> = Vec::new();
+    let mut queue: VecDeque<(usize, Timestamp)> = VecDeque::new();
+    for (plan, source) in sources.iter().enumerate() {
+        let source = Prepared::new(source, record, every);
+        queue.extend(source.starts().into_iter().map(|start| (plan, start)));
+        prepared.push(source);
+    }
     let all = queue.len();
     let queue = Mutex::new(queue);
     let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -174,14 +176,8 @@ fn replay(
         for _ in 0..workers {
             let (done, queue, prepared) = (done.clone(), &queue, &prepared);
             scope.spawn(move || {
-                let next = || {
-                    queue
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .pop_front()
-                };
-                while let Some((plan, start)) = next() {
-                    // Nobody listens any more once standard error is closed.
+                while let Some((plan, start)) = next_start(queue) {
+                    // The receiver is gone if standard error could not be written.
                     if done.send((plan, prepared[plan].replay(start))).is_err() {
                         return;
                     }
@@ -202,8 +198,14 @@ fn replay(
         Ok(())
     })?;
     progress.end(context)?;
-    let gathered = prepared.into_iter().zip(runs);
-    Ok(gathered
-        .map(|(prepared, runs)| prepared.gather(runs))
-        .collect())
+    let mut backtests = Vec::new();
+    for (prepared, runs) in prepared.into_iter().zip(runs) {
+        backtests.push(prepared.gather(runs));
+    }
+    Ok(backtests)
+}
+
+fn next_start(queue: &Mutex<VecDeque<(usize, Timestamp)>>) -> Option<(usize, Timestamp)> {
+    let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+    queue.pop_front()
 }

@@ -1,4 +1,4 @@
-//! Reads the past from `CloudWatch`: first it says what that takes, then how far it has come.
+//! Reads past alarms and metrics from `CloudWatch`, after a note about the number of calls and the cost.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -30,19 +30,19 @@ use crate::ports::Past;
 use crate::ports::Signals;
 use crate::report::text;
 
-/// How many names fit into a call. Source: `CloudWatch` API Reference, `DescribeAlarms`.
+/// The largest number of alarm names in a call. Source: `CloudWatch` API Reference, `DescribeAlarms`.
 const NAMES_PER_CALL: usize = 100;
 
-/// How many histories may be asked for in a second. Source: `CloudWatch` quotas, `DescribeAlarmHistory`.
+/// The largest number of alarm histories read per second. Source: `CloudWatch` quotas, `DescribeAlarmHistory`.
 const HISTORIES_A_SECOND: usize = 3;
 
-/// A thousand requests, or metrics of `GetMetricData`, cost a US cent. Source: `CloudWatch` pricing, API requests.
+/// The number of requests, or metrics of `GetMetricData`, that cost a US cent. Source: `CloudWatch` pricing, API requests.
 const REQUESTS_A_CENT: usize = 1_000;
 
-/// Reads what all alarms of the plans were in, from `since` to `until`.
+/// Reads the states of all alarms and the series of all metrics of the plans, from `since` to `until`.
 ///
 /// # Errors
-/// Standard error is closed. What cannot be read is part of the record.
+/// Standard error is closed. An alarm or series that cannot be read is recorded as unreadable.
 pub(super) async fn read<S: Signals + Past>(
     context: &mut Context<'_>,
     sources: &[PlanSource],
@@ -58,7 +58,7 @@ pub(super) async fn read<S: Signals + Past>(
     let series = wanted_series(sources).values().map(BTreeSet::len).sum();
     context.note(&announcement(&wanted, series, (since, until)))?;
     let all: usize = wanted.values().map(BTreeSet::len).sum();
-    // What an alarm is now says what it was then only together with all that happened since.
+    // An alarm's state in the past follows from its present state and every change since.
     let now = context.clock.now().max(until);
     let mut progress = Progress::new(context);
     let mut alarms = Vec::new();
@@ -87,10 +87,10 @@ pub(super) async fn read<S: Signals + Past>(
     })
 }
 
-/// A series is read a day at a time: that fits into a call, and every call has its own few seconds.
+/// The part of a series that is read in one call. A day fits into a call, and each call has a time limit of a few seconds.
 const AT_A_TIME: SignedDuration = SignedDuration::from_hours(24);
 
-/// Series are also read from before the beginning, because gates look back, the comparison for a day.
+/// The time before the beginning from which series are read, because gates look back: the comparison by a day.
 const READ_BEFORE: SignedDuration = SignedDuration::from_hours(24);
 
 /// Reads the series of all gates of metrics.
@@ -113,9 +113,12 @@ async fn read_series(
                 from,
                 until: from + AT_A_TIME,
             };
-            let open = points.iter().filter(|(_, known)| known.is_ok());
-            let wanted: BTreeMap<Query, Minutes> =
-                open.map(|(query, _)| (query.clone(), minutes)).collect();
+            let mut wanted: BTreeMap<Query, Minutes> = BTreeMap::new();
+            for (query, known) in &points {
+                if known.is_ok() {
+                    wanted.insert(query.clone(), minutes);
+                }
+            }
             let mut read = signals.read_series(&account, &wanted).await;
             for query in wanted.into_keys() {
                 let reading = read.remove(&query);
@@ -141,7 +144,8 @@ async fn read_series(
     Ok(series)
 }
 
-/// Adds a day to a series. One day that cannot be read spoils it: a past with holes would look better than it was.
+/// Adds a day to a series. If one day cannot be read, the whole series is unreadable: with gaps, the past would look better than
+/// it was.
 fn add(
     points: &mut BTreeMap<Query, Result<BTreeMap<Timestamp, Number>, String>>,
     query: Query,
@@ -187,7 +191,7 @@ async fn read_one(
     }
 }
 
-/// What reading takes: calls, time, money.
+/// Returns the note about the calls, the time and the money that reading takes.
 fn announcement(
     wanted: &BTreeMap<Account, BTreeSet<AlarmId>>,
     series: usize,

@@ -1,4 +1,4 @@
-//! Faults and alarms of a rehearsal that can never come: better said before it than after.
+//! Refuses, before a rehearsal, faults and alarms that cannot happen in it.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::engine::plan::Plan;
 use crate::report::text;
 use crate::scenario::{Fault, Scenario, What, When};
 
-/// Refuses what cannot happen in a rehearsal of these plans.
+/// Checks that every fault can happen, and that every alarm of the scenario is used, in a rehearsal of these plans.
 ///
 /// # Errors
-/// The first fault, or alarm of the scenario, that concerns nothing in the plans, with what to write instead.
+/// The first fault or alarm that concerns nothing in the plans, with what to write instead.
 pub(super) fn require_possible(
     troupe: &Troupe,
     scenario: &Scenario,
@@ -32,7 +32,7 @@ pub(super) fn require_possible(
         }
     }
     for fault in &scenario.faults {
-        if let Err((why, help)) = is_possible(fault, &plans, scenario, troupe.cut_off(), start) {
+        if let Err((why, help)) = check_fault(fault, &plans, scenario, troupe.cut_off(), start) {
             let message = format!("the fault `{}` can never happen: {why}", fault.text);
             return Err(Expected::usage(message, Some(&help)));
         }
@@ -40,8 +40,11 @@ pub(super) fn require_possible(
     Ok(())
 }
 
-/// Why a fault can never happen, and what to write instead.
-fn is_possible(
+/// Checks that a fault can happen.
+///
+/// # Errors
+/// Why it cannot, and what to write instead.
+fn check_fault(
     fault: &Fault,
     plans: &[&Plan],
     scenario: &Scenario,
@@ -76,11 +79,14 @@ fn is_possible(
         let why = format!("the rehearsal is cut off {most} after its start");
         return Err((why, "write an earlier time, or `at step 3 + 2h`".to_owned()));
     }
-    concerns_something(&fault.what, &mine, scenario)
+    check_concerns(&fault.what, &mine, scenario)
 }
 
-/// Why nothing in the plans can be hit by this, and what to write instead.
-fn concerns_something(
+/// Checks that something in the plans can have this fault.
+///
+/// # Errors
+/// Why nothing can, and what to write instead.
+fn check_concerns(
     what: &What,
     plans: &[&Plan],
     scenario: &Scenario,
@@ -102,7 +108,7 @@ fn concerns_something(
             if steps.any(|step| step.approval) {
                 return Ok(());
             }
-            let help = "leave it out, or let a step of the plan say `approval: required`";
+            let help = "remove the fault, or write `approval: required` in a step of the plan";
             Err(("no step needs an approval".to_owned(), help.to_owned()))
         }
         What::Errors { .. }
@@ -136,7 +142,7 @@ fn has_alarm(plans: &[&Plan], name: &str) -> bool {
     alarms.any(|gate| gate.id.name == name)
 }
 
-/// The alarms that a fault may be about.
+/// Returns the hint that names the alarms of the plans.
 fn alarms(plans: &[&Plan]) -> String {
     let known = plans.iter().flat_map(|plan| plan.alarms());
     let names: BTreeSet<String> = known.map(|gate| gate.id.name.clone()).collect();
@@ -149,7 +155,7 @@ fn alarms(plans: &[&Plan]) -> String {
     )
 }
 
-/// A few names, and how many more there are.
+/// Returns the first few names, and how many more there are.
 fn listed(names: Vec<String>) -> String {
     let more = names.len().saturating_sub(NAMED_MAX);
     let shown: Vec<String> = names.into_iter().take(NAMED_MAX).collect();

@@ -1,4 +1,4 @@
-//! What the stage recorded → a [`Film`].
+//! Makes a [`Film`] from the recording of the stage.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,15 +16,14 @@ use crate::report::rehearsal::film::{Film, Frame, Meaning, Reaction, Reel, Tally
 use crate::scenario::Side;
 use crate::sim::stage::doors::StageJournal;
 use crate::sim::stage::record::{Recording, Scene};
-use crate::sim::stage::trouble::Trouble;
 use crate::sim::stage::watch::{Measured, Watch};
 use crate::sim::stage::{SharedStage, Stage, lock};
 use crate::sim::world::World;
 
-/// Makes the film of what was played.
+/// Makes the film of a rehearsal.
 ///
 /// # Errors
-/// None of a journal in memory.
+/// A journal in memory has none.
 pub(super) async fn develop(
     world: &World,
     stage: &SharedStage,
@@ -34,10 +33,10 @@ pub(super) async fn develop(
 ) -> Result<Film> {
     let entries = entries(journal).await?;
     let stage = lock(stage);
-    let named: BTreeSet<&AlarmId> = plans
-        .iter()
-        .flat_map(|plan| plan.alarms().map(|gate| &gate.id))
-        .collect();
+    let mut named: BTreeSet<&AlarmId> = BTreeSet::new();
+    for plan in plans {
+        named.extend(plan.alarms().map(|gate| &gate.id));
+    }
     let assumed = stage
         .watches()
         .filter(|watch| named.contains(&watch.id))
@@ -47,13 +46,19 @@ pub(super) async fn develop(
         .iter()
         .map(|plan| reel(world, &stage, plan, &entries, start))
         .collect();
-    let comes_late = |trouble: &&Trouble| trouble.from.is_none_or(|from| from > end);
-    let never = stage.troubles().iter().filter(comes_late);
-    let never: Vec<String> = never.map(|trouble| trouble.fault.text.clone()).collect();
-    let faults = stage.troubles().iter();
-    // What people do is in the journal.
-    let faults = faults.filter(|trouble| !trouble.is_of_people());
-    let faults = faults.filter(|trouble| trouble.from.is_some_and(|from| from <= end));
+    let (mut faults, mut never) = (Vec::new(), Vec::new());
+    for trouble in stage.troubles() {
+        match trouble.from {
+            // The actions of people are in the journal.
+            Some(from) if from <= end && trouble.is_of_people() => {}
+            Some(from) if from <= end => faults.push(film::Trouble {
+                what: trouble.fault.text.clone(),
+                from,
+                until: trouble.until,
+            }),
+            Some(_) | None => never.push(trouble.fault.text.clone()),
+        }
+    }
     let calls = world.dns.calls().into_iter().chain(world.signals.calls());
     let calls: BTreeMap<String, u64> = calls
         .map(|(operation, count)| (operation.to_owned(), count))
@@ -63,18 +68,10 @@ pub(super) async fn develop(
         start,
         end,
         assumed,
-        faults: faults.filter_map(trouble).collect(),
+        faults,
         never,
         reels,
         calls,
-    })
-}
-
-fn trouble(trouble: &Trouble) -> Option<film::Trouble> {
-    Some(film::Trouble {
-        what: trouble.fault.text.clone(),
-        from: trouble.from?,
-        until: trouble.until,
     })
 }
 
@@ -109,7 +106,7 @@ fn reel(world: &World, stage: &Stage, plan: &Plan, entries: &[Envelope], start: 
     }
 }
 
-/// The minutes around a revert.
+/// Returns the minutes around a revert, if there was one.
 fn near(recording: &Recording, entries: &[Envelope]) -> Vec<Frame> {
     if !entries.iter().any(|entry| cause_of(&entry.event).is_some()) {
         return Vec::new();
@@ -118,25 +115,29 @@ fn near(recording: &Recording, entries: &[Envelope]) -> Vec<Frame> {
 }
 
 fn frame(scene: &Scene) -> Option<Frame> {
-    let side = |index: usize| film::Side {
-        errors: scene.errors[index],
-        p99_ms: scene.p99_ms[index],
-    };
     Some(Frame {
         at: Timestamp::from_second(scene.until).ok()?,
         requests: scene.requests,
         intended: scene.intended,
         observed: scene.observed,
-        new: side(0),
-        old: side(1),
+        new: side(scene, 0),
+        old: side(scene, 1),
         red: scene.red.clone(),
     })
 }
 
-/// Bad datapoints further apart than this are not one trouble.
+/// Returns the figures of a side: 0 is the new one, 1 the old one.
+fn side(scene: &Scene, index: usize) -> film::Side {
+    film::Side {
+        errors: scene.errors[index],
+        p99_ms: scene.p99_ms[index],
+    }
+}
+
+/// The longest time between two bad datapoints of the same trouble.
 const LED_TO_IT: SignedDuration = SignedDuration::from_mins(10);
 
-/// The moments from the fault to the traffic being back, if there was a revert.
+/// Returns the moments from the fault until the traffic is back, if there was a revert.
 fn reaction(
     world: &World,
     stage: &Stage,
@@ -147,43 +148,35 @@ fn reaction(
         .iter()
         .position(|entry| cause_of(&entry.event).is_some())?;
     let (decided, after) = entries.get(decided..)?.split_first()?;
-    let decided_at = match &decided.event {
-        Event::RevertPerformedUnjournaled { decided_at, .. } => *decided_at,
-        _ => decided.at,
-    };
+    let mut decided_at = decided.at;
+    if let Event::RevertPerformedUnjournaled { decided_at: at, .. } = &decided.event {
+        decided_at = *at;
+    }
     let cause = cause_of(&decided.event)?;
-    let culprit = |id: &AlarmId| match cause {
-        RevertCause::AlarmRed { alarm } | RevertCause::AlarmFlapped { alarm, .. } => alarm == id,
-        RevertCause::UnknownTooLong { alarm, .. } => *alarm == *id,
-        RevertCause::MeasureBeyond { .. }
-        | RevertCause::Worse { .. }
-        | RevertCause::StepFailed { .. }
-        | RevertCause::ApprovalTimeout { .. }
-        | RevertCause::HookFailed { .. }
-        | RevertCause::Operator { .. }
-        | RevertCause::LateWrite {} => false,
-    };
-    let troubles = stage.troubles().iter();
-    let troubles = troubles.filter(|it| it.is_of_cluster() && it.concerns(&decided.cutover));
-    let fault_at = troubles
-        .filter_map(|trouble| trouble.from)
-        .filter(|from| *from <= decided_at)
-        .max();
-    let alarm_at = recording.turned_red.iter().rev();
-    let mut alarm_at = alarm_at.filter(|(at, id)| *at <= decided_at && culprit(id));
-    let alarm_at = alarm_at.next().map(|(at, _)| *at);
+    let mut fault_at: Option<Timestamp> = None;
+    for trouble in stage.troubles() {
+        if trouble.is_of_cluster()
+            && trouble.concerns(&decided.cutover)
+            && let Some(from) = trouble.from
+            && from <= decided_at
+        {
+            fault_at = fault_at.max(Some(from));
+        }
+    }
+    let mut red = recording.turned_red.iter().rev();
+    let red = red.find(|(at, id)| *at <= decided_at && is_culprit(cause, id));
+    let alarm_at = red.map(|(at, _)| *at);
     let bad = recording.bad.iter().rev().filter(|(at, id)| {
-        *at <= decided_at && culprit(id) && fault_at.is_none_or(|fault| *at > fault)
+        *at <= decided_at && is_culprit(cause, id) && fault_at.is_none_or(|fault| *at > fault)
     });
-    // Of those that led to the alarm: a single bad one hours before is noise.
-    let metric_at = bad.map(|(at, _)| *at).fold(None, |first, at| match first {
-        Some(first) if Timestamp::duration_since(first, at) > LED_TO_IT => Some(first),
-        _ => Some(at),
-    });
-    let written = after.iter().find_map(|entry| match &entry.event {
-        Event::WeightChangeSubmitted { change_id, .. } => Some((entry.at, change_id)),
-        _ => None,
-    });
+    let metric_at = first_of_the_last(bad.map(|(at, _)| *at));
+    let mut written = None;
+    for entry in after {
+        if let Event::WeightChangeSubmitted { change_id, .. } = &entry.event {
+            written = Some((entry.at, change_id));
+            break;
+        }
+    }
     let in_sync_at = written.and_then(|(_, change)| world.dns.model().in_sync_at(change));
     Some(Reaction {
         fault_at,
@@ -196,12 +189,40 @@ fn reaction(
     })
 }
 
-/// Why the traffic is taken back, where that is what the event says.
-fn cause_of(event: &Event) -> Option<&RevertCause> {
-    match event {
-        Event::RevertIntended { cause, .. } | Event::RevertPerformedUnjournaled { cause, .. } => {
-            Some(cause)
-        }
-        _ => None,
+/// Returns true if this alarm caused the revert.
+fn is_culprit(cause: &RevertCause, id: &AlarmId) -> bool {
+    match cause {
+        RevertCause::AlarmRed { alarm } | RevertCause::AlarmFlapped { alarm, .. } => alarm == id,
+        RevertCause::UnknownTooLong { alarm, .. } => *alarm == *id,
+        RevertCause::MeasureBeyond { .. }
+        | RevertCause::Worse { .. }
+        | RevertCause::StepFailed { .. }
+        | RevertCause::ApprovalTimeout { .. }
+        | RevertCause::HookFailed { .. }
+        | RevertCause::Operator { .. }
+        | RevertCause::LateWrite {} => false,
     }
+}
+
+/// Returns the first of the bad datapoints that led to the alarm. `latest_first` is all of them; one that is more than
+/// [`LED_TO_IT`] before the next is noise.
+fn first_of_the_last(latest_first: impl Iterator<Item = Timestamp>) -> Option<Timestamp> {
+    let mut first: Option<Timestamp> = None;
+    for at in latest_first {
+        match first {
+            Some(later) if later.duration_since(at) > LED_TO_IT => {}
+            Some(_) | None => first = Some(at),
+        }
+    }
+    first
+}
+
+/// Returns the cause of a revert, if the event is the decision to revert.
+fn cause_of(event: &Event) -> Option<&RevertCause> {
+    if let Event::RevertIntended { cause, .. } | Event::RevertPerformedUnjournaled { cause, .. } =
+        event
+    {
+        return Some(cause);
+    }
+    None
 }

@@ -1,4 +1,4 @@
-//! Many seeds, on all cores.
+//! Rehearsals with many seeds, on all cores.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -14,10 +14,10 @@ use crate::cli::context::Context;
 use crate::report::rehearsal::runs;
 use crate::report::rehearsal::runs::Runs;
 
-/// Plays each seed and keeps what is counted. The same seeds give the same counts, whatever the number of cores.
+/// Rehearses with each seed and counts the outcomes. The same seeds give the same counts, whatever the number of cores.
 ///
 /// # Errors
-/// One of them could not be played, or standard error is closed.
+/// A rehearsal failed, or standard error is closed.
 pub(super) fn play(
     context: &mut Context<'_>,
     play: &Play,
@@ -35,10 +35,9 @@ pub(super) fn play(
         for _ in 0..workers {
             let (done, left) = (done.clone(), &left);
             scope.spawn(move || {
-                let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
-                while let Some(seed) = next() {
+                while let Some(seed) = next_seed(left) {
                     let result = play.film(seed).map(|film| runs::count(&film));
-                    // Nobody listens any more once one of them has failed.
+                    // The receiver is gone if a rehearsal has failed.
                     if done.send((seed, result)).is_err() {
                         return;
                     }
@@ -63,4 +62,9 @@ pub(super) fn play(
         runs.add(counted);
     }
     Ok(runs)
+}
+
+fn next_seed(left: &Mutex<RangeInclusive<u64>>) -> Option<u64> {
+    let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
+    left.next()
 }

@@ -1,4 +1,4 @@
-//! `cutover rehearse`: the same controller over a simulated world.
+//! `cutover rehearse`: the controller of `run` in a simulated world.
 
 mod faults;
 mod film;
@@ -59,7 +59,7 @@ pub fn run(context: &mut Context<'_>, args: &Rehearse) -> Result<Exit> {
     }
 }
 
-/// One rehearsal, in full.
+/// Rehearses once and shows everything.
 fn once(
     context: &mut Context<'_>,
     args: &Rehearse,
@@ -76,7 +76,7 @@ fn once(
     Ok(exit(&film))
 }
 
-/// Many rehearsals, counted. However they end, it was done what was asked for.
+/// Rehearses many times and counts the outcomes. The exit code is 0, whatever they are.
 fn often(
     context: &mut Context<'_>,
     args: &Rehearse,
@@ -94,7 +94,7 @@ fn often(
     Ok(Exit::Done)
 }
 
-/// The text in the signs that were asked for.
+/// Returns the text, in ASCII if the command line asks for it.
 fn drawn(args: &Rehearse, shown: String) -> String {
     if args.ascii {
         rehearsal::to_ascii(&shown)
@@ -103,24 +103,27 @@ fn drawn(args: &Rehearse, shown: String) -> String {
     }
 }
 
-/// How the rehearsal ended, as `run` would say it: the gravest of its cutovers' ends. A fault that never happened proves
-/// nothing, so that this is not what was asked for.
+/// Returns the gravest exit code of the cutovers. If a fault never happened, the rehearsal did not test what the command line
+/// asked for, which is a usage error.
 fn exit(film: &Film) -> Exit {
     if !film.never.is_empty() {
         return Exit::Usage;
     }
-    let exits = film.reels.iter().map(|reel| match reel.phase {
-        Phase::Completed => Exit::Done,
-        Phase::Reverted | Phase::Abandoned => Exit::Reverted,
-        Phase::Reverting => Exit::RevertUnfinished,
-        Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => {
-            Exit::Halted
-        }
-    });
-    exits.max().unwrap_or(Exit::Done)
+    let mut gravest = Exit::Done;
+    for reel in &film.reels {
+        gravest = gravest.max(match reel.phase {
+            Phase::Completed => Exit::Done,
+            Phase::Reverted | Phase::Abandoned => Exit::Reverted,
+            Phase::Reverting => Exit::RevertUnfinished,
+            Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => {
+                Exit::Halted
+            }
+        });
+    }
+    gravest
 }
 
-/// What is played, whatever the seed.
+/// A rehearsal without its seed.
 struct Play {
     troupe: Troupe,
     scenario: Scenario,
@@ -128,7 +131,7 @@ struct Play {
 }
 
 impl Play {
-    /// Plays it in a runtime of its own, whose time jumps.
+    /// Runs the rehearsal with a seed, in a runtime whose time jumps ahead.
     fn film(&self, seed: u64) -> Result<Film> {
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -139,7 +142,7 @@ impl Play {
     }
 }
 
-/// The scenario's file and the faults of the command line, as one.
+/// Returns the scenario of the file with the faults of the command line added.
 fn scenario(context: &mut Context<'_>, args: &Rehearse) -> Result<Scenario> {
     let mut scenario = match &args.scenario {
         None => Scenario::default(),

@@ -17,7 +17,7 @@ use crate::sim::stage::doors::StageJournal;
 use crate::sim::stage::{SharedStage, Stage, lock};
 use crate::sim::world::SimClock;
 
-/// What a person does.
+/// An action of a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Act {
     Pause,
@@ -27,17 +27,17 @@ enum Act {
     Approve,
 }
 
-/// Something that a person will do.
+/// An action that a person will take.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Due {
     at: Timestamp,
-    /// The fault's index, or the number of the entry that waits for approval.
+    /// The fault's index, or the step that waits for approval.
     of: u64,
     act: Act,
     cutover: CutoverName,
 }
 
-/// Does what people do, for ever.
+/// Takes the actions of people when they are due. Never returns.
 pub(super) async fn act<T>(
     journal: &StageJournal,
     stage: &SharedStage,
@@ -59,35 +59,31 @@ pub(super) async fn act<T>(
     }
 }
 
-/// What people will do as far as that is known, the next first.
+/// Returns the actions that are known so far, the earliest first.
 fn agenda(stage: &Stage) -> impl Iterator<Item = Due> + use<> {
     let mut agenda = BTreeSet::new();
     let mut patience: Option<SignedDuration> = None;
     for (of, trouble) in (0..).zip(stage.troubles()) {
-        let act = match trouble.fault.what {
-            What::Pause => Act::Pause,
-            What::Resume => Act::Resume,
-            What::Rollback => Act::Rollback,
-            What::RollbackForced => Act::RollbackForced,
-            What::ApproveAfter(after) => {
-                patience = Some(patience.map_or(after, |before| before.max(after)));
-                continue;
-            }
-            _ => continue,
+        if let What::ApproveAfter(after) = trouble.fault.what {
+            patience = Some(patience.map_or(after, |before| before.max(after)));
+        }
+        let Some(act) = act_of(&trouble.fault.what) else {
+            continue;
         };
+        let mut acts = vec![(trouble.from, act)];
+        if act == Act::Pause {
+            acts.push((trouble.until, Act::Resume));
+        }
         for state in stage.states().filter(|it| trouble.concerns(&it.name)) {
-            let mut add = |at: Option<Timestamp>, act| {
-                let cutover = state.name.clone();
-                agenda.extend(at.map(|at| Due {
-                    at,
-                    of,
-                    act,
-                    cutover,
-                }));
-            };
-            add(trouble.from, act);
-            if act == Act::Pause {
-                add(trouble.until, Act::Resume);
+            for (at, act) in &acts {
+                if let Some(at) = *at {
+                    agenda.insert(Due {
+                        at,
+                        of,
+                        act: *act,
+                        cutover: state.name.clone(),
+                    });
+                }
             }
         }
     }
@@ -95,13 +91,52 @@ fn agenda(stage: &Stage) -> impl Iterator<Item = Due> + use<> {
     agenda.into_iter()
 }
 
-/// The approval that a cutover waits for.
+/// Returns the action of a person that a fault stands for. Approvals depend on the cutover and are left to [`approval`].
+fn act_of(what: &What) -> Option<Act> {
+    match what {
+        What::Pause => Some(Act::Pause),
+        What::Resume => Some(Act::Resume),
+        What::Rollback => Some(Act::Rollback),
+        What::RollbackForced => Some(Act::RollbackForced),
+        What::ApproveAfter(_)
+        | What::Errors { .. }
+        | What::Latency { .. }
+        | What::Leak { .. }
+        | What::Outage { .. }
+        | What::SlowStart { .. }
+        | What::Capacity { .. }
+        | What::Unhealthy { .. }
+        | What::CallersPinned
+        | What::CloudWatchDown
+        | What::AlarmRed { .. }
+        | What::AlarmMissing { .. }
+        | What::AlarmNoData { .. }
+        | What::AlarmUnclear { .. }
+        | What::Route53Down
+        | What::Route53Throttled
+        | What::Route53Busy
+        | What::Route53LosesReplies
+        | What::JournalDown
+        | What::JobsDown
+        | What::HooksFail
+        | What::ControllerKilled
+        | What::ForeignWrite { .. }
+        | What::Push { .. } => None,
+    }
+}
+
+/// Returns the approval that a cutover waits for, due `patience` after it began to wait.
 fn approval(state: &State, patience: Option<SignedDuration>) -> Option<Due> {
-    let waits = |reason: &HoldReason| match reason {
-        HoldReason::Approval { step } if !state.is_approved(*step) => Some(*step),
-        _ => None,
-    };
-    let step = state.held.iter().find_map(waits)?;
+    let mut waiting = None;
+    for reason in &state.held {
+        if let HoldReason::Approval { step } = reason
+            && !state.is_approved(*step)
+        {
+            waiting = Some(*step);
+            break;
+        }
+    }
+    let step = waiting?;
     let since = state.held_at?;
     Some(Due {
         at: since.saturating_add(patience.unwrap_or_default()).ok()?,
@@ -111,7 +146,7 @@ fn approval(state: &State, patience: Option<SignedDuration>) -> Option<Due> {
     })
 }
 
-/// Does one thing. False if somebody else wrote first: then it is looked at again.
+/// Takes one action. Returns false if somebody else wrote first; then it is tried again.
 async fn perform(journal: &StageJournal, stage: &SharedStage, now: Timestamp, due: &Due) -> bool {
     let found = lock(stage)
         .states()

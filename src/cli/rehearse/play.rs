@@ -27,27 +27,27 @@ use crate::sim::stage::side_doors::{StageHooks, StageJobs};
 use crate::sim::stage::{SharedStage, Stage, lock};
 use crate::sim::world::{SimClock, World};
 
-/// How often the rehearsed controller looks; as `run` does.
+/// The time between two rounds of the rehearsed controller, as in `run`.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// How much longer than its plan a rehearsal goes on, whatever holds it.
+/// The time that a rehearsal goes on beyond twice the length of its plan.
 const GRACE: SignedDuration = SignedDuration::from_hours(24);
 
-/// Whether the controller looks while nothing can be seen to change.
+/// Whether the controller also looks while nothing can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
-    /// Only when something may have changed.
+    /// It looks only when something may have changed.
     WhenWorthIt,
-    /// In every interval. Slow; for the test that it makes no difference.
+    /// It looks in every interval. Slow; used by the test that shows that the result is the same.
     Always,
 }
 
-/// What is rehearsed: plans, and the limits of their fleet with the path of its file.
+/// The plans to rehearse, and the settings of their fleet.
 #[derive(Debug, Clone, Default)]
 pub struct Troupe {
     /// The plans.
     pub sources: Vec<PlanSource>,
-    /// The limits, if there is a `fleet.yaml`.
+    /// The settings of `fleet.yaml` with its path, if there is one.
     pub fleet: Option<(String, FleetSettings)>,
 }
 
@@ -61,31 +61,30 @@ impl From<Vec<PlanSource>> for Troupe {
 }
 
 impl Troupe {
-    /// When a rehearsal that does not come to an end is cut off, after its start.
+    /// Returns the time after its start at which an unfinished rehearsal is cut off.
     pub(super) fn cut_off(&self) -> SignedDuration {
         cut_off_after(self.length())
     }
 
-    /// How long it takes if nothing holds it, settling aside. Where some wait for others, as if each waited for all.
+    /// Returns how long it takes if nothing holds it, without settling. If plans may wait for others, the sum of all plans;
+    /// otherwise the longest plan.
     fn length(&self) -> SignedDuration {
-        let lengths = self.sources.iter().map(|source| length(&source.plan));
-        let limited = self
-            .fleet
-            .as_ref()
-            .is_some_and(|(_, fleet)| fleet.max_in_flight.is_some());
-        if limited
-            || self
-                .sources
-                .iter()
-                .any(|source| !source.plan.after.is_empty())
-        {
-            return lengths.fold(SignedDuration::ZERO, SignedDuration::saturating_add);
+        let mut one_by_one = match &self.fleet {
+            Some((_, fleet)) => fleet.max_in_flight.is_some(),
+            None => false,
+        };
+        let (mut sum, mut longest) = (SignedDuration::ZERO, SignedDuration::ZERO);
+        for source in &self.sources {
+            one_by_one = one_by_one || !source.plan.after.is_empty();
+            let length = length(&source.plan);
+            sum = sum.saturating_add(length);
+            longest = longest.max(length);
         }
-        lengths.max().unwrap_or_default()
+        if one_by_one { sum } else { longest }
     }
 }
 
-/// Plays the plans in the scenario's world. The same arguments give the same film. Needs a paused runtime.
+/// Plays the plans in the scenario's world. The same arguments give the same film. Needs a runtime with paused time.
 ///
 /// # Errors
 /// A plan that the simulated Route 53 refuses.
@@ -98,7 +97,7 @@ pub async fn play(
     play_with(troupe, scenario, seed, start, Look::WhenWorthIt).await
 }
 
-/// As [`play`], looking as often as it is told.
+/// As [`play`], with a choice of how often the controller looks.
 ///
 /// # Errors
 /// As [`play`].
@@ -202,7 +201,7 @@ async fn run(
     }
 }
 
-/// Waits for the next moment at which the controller is killed. Returns when it is started again.
+/// Waits until the controller is killed, and returns the time at which it is started again.
 async fn kill(
     stage: &SharedStage,
     clock: &SimClock,
@@ -212,14 +211,16 @@ async fn kill(
     loop {
         let next = {
             let stage = lock(stage);
-            let troubles = stage.troubles().iter().enumerate();
-            let mut due: Vec<(Timestamp, usize, Option<Timestamp>)> = troubles
-                .filter(|(_, trouble)| trouble.fault.what == What::ControllerKilled)
-                .filter(|(index, _)| !killed[*index])
-                .filter_map(|(index, trouble)| Some((trouble.from?, index, trouble.until)))
-                .collect();
-            due.sort();
-            due.first().copied()
+            let mut due: Vec<(Timestamp, usize, Option<Timestamp>)> = Vec::new();
+            for (index, trouble) in stage.troubles().iter().enumerate() {
+                if trouble.fault.what == What::ControllerKilled
+                    && !killed[index]
+                    && let Some(from) = trouble.from
+                {
+                    due.push((from, index, trouble.until));
+                }
+            }
+            due.into_iter().min()
         };
         let now = clock.now();
         match next {
@@ -232,7 +233,7 @@ async fn kill(
     }
 }
 
-/// Waits until a moment, or until the journal has something new.
+/// Waits until a moment, or until the journal has a new entry.
 pub(super) async fn wait(
     until: Option<Timestamp>,
     clock: &SimClock,
@@ -251,7 +252,7 @@ pub(super) async fn wait(
         biased;
         () = sleep => {}
         changed = heard.changed() => if changed.is_err() {
-            // Nobody can write any more: nothing is left to wait for.
+            // Nobody can write to the journal any longer, so no entry will come.
             std::future::pending::<()>().await;
         },
     }
@@ -269,12 +270,13 @@ fn settings(number: u32) -> Settings {
     }
 }
 
-/// How long a plan takes if nothing holds it, settling aside.
+/// Returns the sum of a plan's bakes: how long it takes if nothing holds it, without settling.
 fn length(plan: &Plan) -> SignedDuration {
-    plan.steps
-        .iter()
-        .map(|step| step.bake)
-        .fold(SignedDuration::ZERO, SignedDuration::saturating_add)
+    let mut sum = SignedDuration::ZERO;
+    for step in &plan.steps {
+        sum = sum.saturating_add(step.bake);
+    }
+    sum
 }
 
 /// The plans, as files that never change.
@@ -282,21 +284,13 @@ struct Script(Troupe);
 
 impl PlanFiles for Script {
     fn look(&self) -> PlanFilesNow {
-        let file = |source: &PlanSource| {
-            (
-                source.path.clone(),
-                FileReading::Plan(Arc::new(source.clone())),
-            )
-        };
-        PlanFilesNow {
-            roots: self
-                .0
-                .sources
-                .iter()
-                .map(|source| source.path.clone())
-                .collect(),
-            files: self.0.sources.iter().map(file).collect(),
+        let (mut roots, mut files) = (Vec::new(), Vec::new());
+        for source in &self.0.sources {
+            let reading = FileReading::Plan(Arc::new(source.clone()));
+            roots.push(source.path.clone());
+            files.push((source.path.clone(), reading));
         }
+        PlanFilesNow { roots, files }
     }
 
     fn fleet(&self) -> Option<(String, FleetSettings)> {
@@ -304,7 +298,7 @@ impl PlanFiles for Script {
     }
 }
 
-/// Nobody is woken by a rehearsal.
+/// A notifier that notifies nobody: a rehearsal must not wake people.
 struct Nobody;
 
 #[async_trait::async_trait]
@@ -314,10 +308,10 @@ impl Notifier for Nobody {
     }
 }
 
-/// All entries of the journal.
+/// Returns all entries of the journal.
 ///
 /// # Errors
-/// None of a journal in memory.
+/// A journal in memory has none.
 pub(super) async fn entries(journal: &StageJournal) -> Result<Vec<crate::engine::event::Envelope>> {
     let (entries, _) = journal
         .journal

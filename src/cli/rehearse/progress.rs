@@ -1,4 +1,4 @@
-//! How far something long has come, on standard error.
+//! The progress of long work, on standard error.
 
 use std::io::IsTerminal;
 use std::sync::mpsc;
@@ -14,16 +14,16 @@ use crate::engine::foreign_text::one_line;
 use crate::ports::Clock as _;
 use crate::report::text;
 
-/// Until then nothing is said.
+/// The time before the first progress message.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Where nobody sees a line change, a line this often is enough.
+/// The time between two lines if standard error is not a terminal.
 const SPARSE: SignedDuration = SignedDuration::from_secs(15);
 
-/// The line that changes is no longer.
+/// The longest progress line on a terminal, in columns.
 const CELLS: usize = 40;
 
-/// Says where it stands: on a terminal in one line that changes, elsewhere in a line now and then.
+/// Shows progress: on a terminal in one line that is rewritten, elsewhere as a line now and then.
 pub(in crate::cli) struct Progress {
     live: bool,
     began: Timestamp,
@@ -31,7 +31,7 @@ pub(in crate::cli) struct Progress {
 }
 
 impl Progress {
-    /// From now on.
+    /// Starts now.
     pub(in crate::cli) fn new(context: &Context<'_>) -> Self {
         Self {
             live: std::io::stderr().is_terminal(),
@@ -40,7 +40,7 @@ impl Progress {
         }
     }
 
-    /// Says it, if it is time to.
+    /// Shows `words` if enough time has passed since the last message.
     ///
     /// # Errors
     /// Standard error is closed.
@@ -59,7 +59,7 @@ impl Progress {
         let took = text::duration(now.duration_since(self.began));
         let words = one_line(words);
         if self.live {
-            // Spaces wipe out what was there, also where escape sequences are unwanted.
+            // Spaces erase the old text without escape sequences, which some terminals do not have.
             write!(context.err, "\r{:<CELLS$}", format!("{words}, {took}"))?;
         } else {
             writeln!(context.err, "{words}, {took}")?;
@@ -67,7 +67,7 @@ impl Progress {
         Ok(context.err.flush()?)
     }
 
-    /// Leaves no half line behind.
+    /// Erases the line on a terminal.
     ///
     /// # Errors
     /// Standard error is closed.
@@ -80,10 +80,10 @@ impl Progress {
     }
 }
 
-/// Does something long in a thread of its own, and says that it is still at work.
+/// Does long work in a separate thread, and shows that it is still running.
 ///
 /// # Errors
-/// What the work says, or standard error is closed.
+/// The work fails, or standard error is closed.
 pub(super) fn patiently<T: Send>(
     context: &mut Context<'_>,
     work: impl FnOnce() -> Result<T> + Send,
@@ -100,7 +100,7 @@ pub(super) fn patiently<T: Send>(
                 }
                 Err(RecvTimeoutError::Timeout) => progress.say(context, "rehearsing")?,
                 Err(RecvTimeoutError::Disconnected) => {
-                    anyhow::bail!("the rehearsal broke off")
+                    anyhow::bail!("the rehearsal crashed")
                 }
             }
         }
