@@ -1,4 +1,4 @@
-//! The break-glass directory: the files that `run` and `rollback` keep, and whose files are whose.
+//! The directory of break-glass files that `run` and `rollback` keep, and which journal each file belongs to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,34 +17,34 @@ use crate::reach::aside::Aside;
 use crate::reach::regular_file::Unread;
 use crate::reach::{private, regular_file};
 
-/// The largest file that is read (semantics M3). 1,000 records with long values have less.
+/// The largest file that is read, in bytes (semantics M3). 1,000 records with long values are smaller.
 pub(super) const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// How long a round waits for the directory. What takes longer is as if it could not be written.
+/// The longest wait of a round for the directory. If it takes longer, it counts as not writable.
 const WAIT: Duration = Duration::from_secs(1);
 
 /// A directory of break-glass files: `ZONEID-01.json` … Other files in it are never touched.
 ///
-/// Two journals may share it: whose a file is stands in its `Comment`. Where one has a zone's first number, the other takes
-/// the next one that is free, and who finds his own gone writes it again.
+/// Two journals may share it: the `Comment` of a file names its journal. If one journal has the first number of a zone, the
+/// other uses the next free one. A controller that misses its own file writes it again.
 pub struct BreakGlassDirectory {
     path: PathBuf,
     stored: Mutex<Option<Stored>>,
 }
 
-/// What was stored last.
+/// The result of the last [`BreakGlass::store`].
 struct Stored {
-    /// Each file as it lay there then.
+    /// The stamp of each file then.
     files: BTreeMap<String, Stamp>,
-    /// What this journal's files say of themselves; none where it has not stored any.
+    /// The `Comment` of this journal's files; none before the first file.
     comment: Option<String>,
 }
 
-/// What tells that a file was replaced: its number in the file system, when it was written, its length.
+/// The inode, modification time and length of a file, which change if it is replaced. None: there is no such file.
 type Stamp = Option<(u64, SystemTime, u64)>;
 
 impl BreakGlassDirectory {
-    /// Nothing is read or written yet.
+    /// Reads and writes nothing yet.
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
@@ -52,18 +52,23 @@ impl BreakGlassDirectory {
         }
     }
 
-    /// The names of the break-glass files that are there now, by whomever.
+    /// Returns the names of all break-glass files in the directory, of any journal.
     fn names(&self) -> Result<BTreeSet<String>, String> {
         let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(BTreeSet::new());
             }
-            entries => entries.map_err(|error| failed(&self.path, &error))?,
+            Err(error) => return Err(failed(&self.path, &error)),
         };
-        let names = entries
-            .flatten()
-            .map(|entry| entry.file_name().to_string_lossy().into_owned());
-        Ok(names.filter(|name| is_ours(name)).collect())
+        let mut names = BTreeSet::new();
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_ours(&name) {
+                names.insert(name);
+            }
+        }
+        Ok(names)
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>, Unread> {
@@ -75,29 +80,42 @@ impl BreakGlassDirectory {
         Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
     }
 
-    /// What a file that lies there says of itself; none where it does not, or is gone.
+    /// Returns the `Comment` of a file; none if it has none or cannot be read.
     fn comment(&self, name: &str) -> Option<String> {
         comment(&self.read(name).ok()?)
     }
 
-    /// The files that are this journal's to replace or remove.
+    /// Returns the files that this journal may replace or remove. `now` is the `Comment` of the files to store.
     fn mine(&self, stored: Option<&Stored>, now: Option<&str>) -> Result<BTreeSet<String>, String> {
-        let there = self.names()?;
-        let Some(stored) = stored else {
-            // What others own was put aside, unless they came since: then it says so.
-            let others = |name: &String| {
-                let theirs = self.comment(name).filter(|theirs| theirs.contains(OWNED));
-                now.is_some() && theirs.is_some_and(|theirs| Some(theirs.as_str()) != now)
-            };
-            return Ok(there.into_iter().filter(|name| !others(name)).collect());
-        };
+        let mut mine = self.names()?;
+        match stored {
+            Some(stored) => mine.retain(|name| self.is_mine(name, stored, now)),
+            // The files of others were put aside at the start; one that came since names its journal.
+            None => mine.retain(|name| !self.is_of_others(name, now)),
+        }
+        Ok(mine)
+    }
+
+    /// Returns true if the file is as this journal left it, or its `Comment` is this journal's.
+    fn is_mine(&self, name: &str, stored: &Stored, now: Option<&str>) -> bool {
+        if let Some(stamp) = stored.files.get(name)
+            && *stamp == self.stamp(name)
+        {
+            return true;
+        }
         let own = now.or(stored.comment.as_deref());
-        let mine = |name: &String| {
-            let untouched = stored.files.get(name);
-            let untouched = untouched.is_some_and(|stamp| *stamp == self.stamp(name));
-            untouched || (own.is_some() && self.comment(name).as_deref() == own)
+        own.is_some() && self.comment(name).as_deref() == own
+    }
+
+    /// Returns true if the `Comment` of the file names another journal than `now` does.
+    fn is_of_others(&self, name: &str, now: Option<&str>) -> bool {
+        let Some(now) = now else {
+            return false;
         };
-        Ok(there.into_iter().filter(mine).collect())
+        match self.comment(name) {
+            Some(comment) => comment.contains(OWNED) && comment != now,
+            None => false,
+        }
     }
 }
 
@@ -110,7 +128,7 @@ impl BreakGlass for BreakGlassDirectory {
         let mut kept = Vec::new();
         for name in self.names()? {
             let path = self.path.join(&name);
-            // What is no file of records is nobody's whom this journal knows.
+            // A file that cannot be read as records belongs to no cutover of this journal.
             let text = match self.read(&name) {
                 Ok(text) => text,
                 Err(Unread::Io(error)) => return Err(failed(&path, &error)),
@@ -134,10 +152,10 @@ impl BreakGlass for BreakGlassDirectory {
     fn store(&self, files: &BTreeMap<String, String>) -> Result<(), String> {
         private::directory(&self.path).map_err(|error| failed(&self.path, &error))?;
         let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
-        let comment = files
-            .values()
-            .next()
-            .and_then(|text| comment(text.as_bytes()));
+        let comment = match files.values().next() {
+            Some(text) => comment(text.as_bytes()),
+            None => None,
+        };
         let mine = self.mine(stored.as_ref(), comment.as_deref())?;
         let taken: BTreeSet<String> = self.names()?.difference(&mine).cloned().collect();
         let mut written = BTreeMap::new();
@@ -150,11 +168,10 @@ impl BreakGlass for BreakGlassDirectory {
         }
         for name in mine.iter().filter(|name| !written.contains_key(*name)) {
             let path = self.path.join(name);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(failed(&path, &error));
-                }
-                Ok(()) | Err(_) => {}
+            if let Err(error) = fs::remove_file(&path)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                return Err(failed(&path, &error));
             }
         }
         private::sync_directory(&self.path).map_err(|error| failed(&self.path, &error))?;
@@ -176,7 +193,7 @@ impl BreakGlass for BreakGlassDirectory {
             if now == *stamp && now.is_some() {
                 continue;
             }
-            // Another controller of this journal may have replaced it; another journal's file is none of ours.
+            // Another controller of this journal may have replaced it. If another journal has, ours is missing.
             let text = self.comment(name);
             if now.is_none() || (comment.is_some() && text != *comment) {
                 return false;
@@ -187,19 +204,19 @@ impl BreakGlass for BreakGlassDirectory {
     }
 }
 
-/// A directory of break-glass files beside the rounds: one that does not answer holds none of them up (semantics M3).
+/// A [`BreakGlassDirectory`] used from a separate thread, so that one that does not answer delays no round (semantics M3).
 pub struct BreakGlassBeside {
     directory: Arc<BreakGlassDirectory>,
     aside: Aside,
-    /// What came of the last storing, and of which files: one that took too long need not be done again.
+    /// The last attempt to store. If it took too long for its round, the next round takes its result from here.
     last: Arc<Mutex<Option<Attempt>>>,
 }
 
-/// The files that were to be stored, and what came of it.
+/// The files to store, and the result.
 type Attempt = (BTreeMap<String, String>, Result<(), String>);
 
 impl BreakGlassBeside {
-    /// Nothing is read or written yet.
+    /// Reads and writes nothing yet.
     pub fn new(path: PathBuf) -> Self {
         Self {
             directory: Arc::new(BreakGlassDirectory::new(path)),
@@ -213,11 +230,13 @@ impl BreakGlassBeside {
         work: impl FnOnce(&BreakGlassDirectory) -> T + Send + 'static,
     ) -> Result<T, String> {
         let directory = Arc::clone(&self.directory);
-        let done = self.aside.within(WAIT, move || work(&directory));
-        done.ok_or_else(|| {
+        let Some(done) = self.aside.within(WAIT, move || work(&directory)) else {
             let path = self.directory.path.display();
-            format!("{path} does not answer: look at the file system that it lies on")
-        })
+            return Err(format!(
+                "{path} does not answer: check the file system that it is on"
+            ));
+        };
+        Ok(done)
     }
 
     fn last(&self) -> MutexGuard<'_, Option<Attempt>> {
@@ -236,7 +255,7 @@ impl BreakGlass for BreakGlassBeside {
     }
 
     fn store(&self, files: &BTreeMap<String, String>) -> Result<(), String> {
-        // What is under way is waited for by the next round.
+        // An attempt of these files that ended between two rounds is not repeated.
         if !self.aside.is_busy()
             && let Some((stored, result)) = self.last().take()
             && stored == *files
@@ -260,24 +279,26 @@ impl BreakGlass for BreakGlassBeside {
     }
 }
 
-/// What the comment of a file has that names its journal.
+/// The part of a `Comment` before the name of the journal.
 const OWNED: &str = "; journal begun ";
 
-/// The first number of a file's zone, from its own on, that nobody else has.
+/// Returns the name with the first free number of the file's zone, from its own number on.
 fn free(name: &str, taken: &BTreeSet<String>, written: &BTreeMap<String, Stamp>) -> String {
-    let Some((zone, number)) = name
-        .strip_suffix(".json")
-        .and_then(|stem| stem.rsplit_once('-'))
-        .and_then(|(zone, number)| Some((zone, number.parse::<u32>().ok()?)))
-    else {
-        return name.to_owned();
-    };
-    let mut names = (number..).map(|number| format!("{zone}-{number:02}.json"));
-    let is_free = |name: &String| !taken.contains(name) && !written.contains_key(name);
-    names.find(is_free).unwrap_or_else(|| name.to_owned())
+    if let Some(stem) = name.strip_suffix(".json")
+        && let Some((zone, number)) = stem.rsplit_once('-')
+        && let Ok(number) = number.parse::<u32>()
+    {
+        for number in number.. {
+            let name = format!("{zone}-{number:02}.json");
+            if !taken.contains(&name) && !written.contains_key(&name) {
+                return name;
+            }
+        }
+    }
+    name.to_owned()
 }
 
-/// What a change batch says of itself.
+/// Returns the `Comment` of a change batch.
 fn comment(text: &[u8]) -> Option<String> {
     let batch: Value = serde_json::from_slice(text).ok()?;
     batch.get("Comment")?.as_str().map(str::to_owned)
@@ -287,32 +308,37 @@ fn failed(path: &Path, error: &std::io::Error) -> String {
     format!("{}: {error}", path.display())
 }
 
-/// Where a file is kept: beside where it lies, under a name that is still free.
+/// Returns the path to which a file is renamed to keep it: in the same directory, under a free name.
 fn aside(path: &Path, now: Timestamp) -> PathBuf {
     let time = now.strftime("%Y%m%dT%H%M%SZ");
-    let plain = PathBuf::from(format!("{}.kept-{time}", path.display()));
-    let numbered = (2..).map(|number: u32| format!("{}-{number}", plain.display()));
-    let mut names = std::iter::once(plain.clone()).chain(numbered.map(PathBuf::from));
-    names.find(|name| !name.exists()).unwrap_or(plain)
+    let plain = format!("{}.kept-{time}", path.display());
+    let mut name = PathBuf::from(&plain);
+    let mut number: u32 = 1;
+    while name.exists() {
+        number += 1;
+        name = PathBuf::from(format!("{plain}-{number}"));
+    }
+    name
 }
 
-/// The records that a change batch is about, as far as whose they are is asked; whether it leads back is another question
-/// (`rollback/stored.rs`).
+/// Returns the records of a change batch, which tell whose file it is. `rollback/stored.rs` decides whether the batch leads
+/// back.
 fn records(text: &[u8]) -> Option<BTreeSet<RecordKey>> {
     let batch: Value = serde_json::from_slice(text).ok()?;
-    let key = |change: &Value| {
+    let mut records = BTreeSet::new();
+    for change in batch.get("Changes")?.as_array()? {
         let set = change.get("ResourceRecordSet")?;
-        let word = |key: &str| set.get(key)?.as_str().map(str::to_owned);
         let group = GroupName {
-            name: DnsName::new(&word("Name")?),
-            record_type: word("Type")?,
+            name: DnsName::new(set.get("Name")?.as_str()?),
+            record_type: set.get("Type")?.as_str()?.to_owned(),
         };
-        Some((group, word("SetIdentifier")?))
-    };
-    batch.get("Changes")?.as_array()?.iter().map(key).collect()
+        let identifier = set.get("SetIdentifier")?.as_str()?;
+        records.insert((group, identifier.to_owned()));
+    }
+    Some(records)
 }
 
-/// The zone that a file's name stands for: `ZONEID-01.json`, also where something was appended when it was kept aside.
+/// Returns the zone in a file's name, `ZONEID-01.json`, also if the file was renamed to `….kept-…`.
 pub fn zone_of(name: &str) -> Option<ZoneId> {
     let (stem, after) = name.split_once(".json")?;
     let (zone, number) = stem.rsplit_once('-')?;
@@ -320,12 +346,14 @@ pub fn zone_of(name: &str) -> Option<ZoneId> {
         .bytes()
         .all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit());
     let is_number = number.len() >= 2 && number.bytes().all(|byte| byte.is_ascii_digit());
-    let fits = is_zone && !zone.is_empty() && is_number;
-    (fits && (after.is_empty() || after.starts_with(".kept-")))
-        .then(|| ZoneId::from(zone.to_owned()))
+    let is_kept = after.is_empty() || after.starts_with(".kept-");
+    if !is_zone || zone.is_empty() || !is_number || !is_kept {
+        return None;
+    }
+    Some(ZoneId::from(zone.to_owned()))
 }
 
-/// Whether a name is one that this directory's files have: `ZONEID-01.json`.
+/// Returns true if a name is that of a break-glass file: `ZONEID-01.json`.
 fn is_ours(name: &str) -> bool {
     name.strip_suffix(".json").is_some() && zone_of(name).is_some()
 }
@@ -340,17 +368,20 @@ mod tests {
 
     /// As a controller of this journal writes it.
     fn batch_of(journal: &str, name: &str) -> String {
-        let set = |identifier: &str| {
-            serde_json::json!({ "Action": "UPSERT", "ResourceRecordSet": {
-                "Name": name, "Type": "A", "SetIdentifier": identifier, "Weight": 1 } })
-        };
+        let mut changes = Vec::new();
+        for identifier in ["eks", "ecs"] {
+            changes.push(
+                serde_json::json!({ "Action": "UPSERT", "ResourceRecordSet": {
+                "Name": name, "Type": "A", "SetIdentifier": identifier, "Weight": 1 } }),
+            );
+        }
         let comment = match journal {
             "" => "cutover break-glass: back to the baseline".to_owned(),
             journal => {
                 format!("cutover break-glass: back to the baseline; journal begun {journal}")
             }
         };
-        serde_json::json!({ "Comment": comment, "Changes": [set("eks"), set("ecs")] }).to_string()
+        serde_json::json!({ "Comment": comment, "Changes": changes }).to_string()
     }
 
     fn known(name: &str) -> BTreeSet<RecordKey> {
@@ -358,8 +389,10 @@ mod tests {
     }
 
     fn files(names: &[(&str, &str)]) -> BTreeMap<String, String> {
-        let file = |(name, of): &(&str, &str)| ((*name).to_owned(), batch(of));
-        names.iter().map(file).collect()
+        let files = names.iter();
+        files
+            .map(|(name, of)| ((*name).to_owned(), batch(of)))
+            .collect()
     }
 
     fn files_of(journal: &str, name: &str, of: &str) -> BTreeMap<String, String> {
@@ -372,6 +405,13 @@ mod tests {
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
         names.sort();
+        names
+    }
+
+    /// The files that were not put aside.
+    fn live(folder: &Path) -> Vec<String> {
+        let mut names = there(folder);
+        names.retain(|name| !name.contains(".kept-"));
         names
     }
 
@@ -436,7 +476,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mine = BreakGlassBeside::new(folder.path().to_owned());
         mine.store(&files(&[("Z1-01.json", "a.")])).unwrap();
-        // As on a file system that hangs: what begins now does not end.
+        // Simulates a file system that hangs: work that begins now does not end.
         let directory = Arc::clone(&mine.directory);
         let hung = directory.stored.lock().unwrap();
         assert!(!mine.are_there());
@@ -470,6 +510,7 @@ mod tests {
         fs::remove_file(folder.path().join("Z2-01.json")).unwrap();
         assert!(one.are_there() && !two.are_there());
     }
+
     #[test]
     fn two_journals_that_move_records_of_one_zone_never_overwrite_each_others_way_back() {
         let folder = tempfile::tempdir().unwrap();
@@ -480,17 +521,17 @@ mod tests {
         let (one, two) = (directory(), directory());
         let (a, b) = (of("one", "a."), of("two", "b."));
         one.store(&a).unwrap();
-        // The other one starts, and does not know that somebody watches over what it finds there.
+        // The other one starts, and does not know that the file it finds is in use.
         assert_eq!(two.keep_others(&known("b."), now).unwrap().len(), 1);
         two.store(&b).unwrap();
         assert!(
             !one.are_there() && two.are_there(),
-            "whose it is gone writes it again"
+            "the journal whose file is gone writes it again"
         );
         one.store(&a).unwrap();
         assert!(one.are_there() && two.are_there());
         assert!(text("Z1-01.json").contains("b.") && text("Z1-02.json").contains("a."));
-        // Each end and start rewrites one's own, and nothing else.
+        // Each start and end rewrites a journal's own files, and nothing else.
         two.store(&of("two", "b-2.")).unwrap();
         one.store(&of("one", "a-2.")).unwrap();
         assert!(text("Z1-01.json").contains("b-2.") && text("Z1-02.json").contains("a-2."));
@@ -498,14 +539,16 @@ mod tests {
         two.store(&BTreeMap::new()).unwrap();
         assert!(one.are_there() && text("Z1-02.json").contains("a-2."));
         one.store(&a).unwrap();
-        let live = |name: &String| !name.contains(".kept-");
-        let left: Vec<String> = there(folder.path()).into_iter().filter(live).collect();
-        assert_eq!(left, ["Z1-01.json"], "alone again, it has the first number");
-        // A second controller of the same journal replaces what is theirs in common.
+        assert_eq!(
+            live(folder.path()),
+            ["Z1-01.json"],
+            "alone again, it has the first number"
+        );
+        // A second controller of the same journal replaces their common files.
         let second = directory();
         second.store(&of("one", "a-3.")).unwrap();
         assert!(one.are_there(), "it is this journal's");
         one.store(&BTreeMap::new()).unwrap();
-        assert!(!there(folder.path()).iter().any(live));
+        assert!(live(folder.path()).is_empty());
     }
 }

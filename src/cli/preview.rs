@@ -30,7 +30,6 @@ use crate::engine::hold::HoldReason;
 use crate::engine::observation::{AlarmReading, Beside, FileReading, GroupReading, Observation};
 use crate::engine::plan::{Group, HoldOrRevert, Plan, PlanSource};
 use crate::engine::preflight;
-use crate::engine::record::RecordSet;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{AlarmId, ControllerId, CutoverName, ZoneId};
 use crate::engine::warnings;
@@ -56,7 +55,7 @@ pub fn run(context: &mut Context<'_>, args: &args::Preview) -> Result<Exit> {
     })
 }
 
-/// Looks at what each plan would meet, and shows it.
+/// Reads what each plan would find in AWS, and shows it.
 ///
 /// # Errors
 /// The start of any is refused.
@@ -93,21 +92,7 @@ pub async fn preview(
             ..preview
         });
     }
-    let silent = |source: &&PlanSource| source.plan.notify.is_none();
-    let silent: Vec<&PlanSource> = sources.iter().filter(silent).collect();
-    if let Some(first) = silent.first() {
-        let names: Vec<String> = silent
-            .iter()
-            .map(|source| source.plan.name.to_string())
-            .collect();
-        let warning = format!("{}; {SAY_WHO_IS_TOLD}", silence(&names));
-        let of = previews
-            .iter_mut()
-            .find(|preview| preview.plan.name == first.plan.name);
-        if let Some(preview) = of {
-            preview.warnings.push(warning);
-        }
-    }
+    warn_of_silence(sources, &mut previews);
     if context.json() {
         context.print_json(&to_json(&previews))?;
     } else {
@@ -124,7 +109,27 @@ pub async fn preview(
     Ok(Exit::Done)
 }
 
-/// The limits of the fleet's file that applies to a plan. What is wrong with it was said when the plan was loaded.
+/// Adds one warning about all plans whose pages reach nobody, to the preview of the first of them.
+fn warn_of_silence(sources: &[PlanSource], previews: &mut [Preview]) {
+    let mut names: Vec<String> = Vec::new();
+    for source in sources {
+        if source.plan.notify.is_none() {
+            names.push(source.plan.name.to_string());
+        }
+    }
+    let Some(first) = names.first() else {
+        return;
+    };
+    let warning = format!("{}; {SAY_WHO_IS_TOLD}", silence(&names));
+    for preview in previews {
+        if preview.plan.name.as_str() == first {
+            preview.warnings.push(warning);
+            return;
+        }
+    }
+}
+
+/// Returns the settings of the `fleet.yaml` that applies to a plan. Its problems were shown when the plan was loaded.
 fn fleet_of(source: &PlanSource) -> Option<FleetSettings> {
     let directory = Path::new(&source.path).parent()?;
     let path = plan_file::fleet_path(directory).ok().flatten()?;
@@ -133,31 +138,31 @@ fn fleet_of(source: &PlanSource) -> Option<FleetSettings> {
         .map(|fleet| fleet.settings)
 }
 
-/// The cutovers that the journal knows, which plans may come after.
+/// Returns the cutovers of the journal, after which plans may come.
 async fn known_names(context: &Context<'_>) -> Result<BTreeSet<CutoverName>> {
     match open_journal(context, Open::ReadOnly) {
         Ok(journal) => {
             let books = Books::read(journal.as_ref()).await?;
             Ok(books.names().into_iter().collect())
         }
-        // What is wrong with it is said when the preview is made.
+        // The error is reported by `known_states`, which opens the journal again.
         Err(_) => Ok(BTreeSet::new()),
     }
 }
 
-/// What the journal says, if there is one: a preview needs none.
+/// Returns the states of the journal, if there is one: a preview needs none.
 async fn known_states(
     context: &mut Context<'_>,
     sources: &[PlanSource],
 ) -> Result<(BTreeMap<CutoverName, State>, Fleet)> {
     let journal = match open_journal(context, Open::ReadOnly) {
         Ok(journal) => journal,
-        Err(error) => match error.downcast_ref::<Expected>() {
-            Some(Expected::JournalMissing { .. }) => {
+        Err(error) => {
+            if let Some(Expected::JournalMissing { .. }) = error.downcast_ref::<Expected>() {
                 return Ok((BTreeMap::new(), Fleet::default()));
             }
-            _ => return Err(error),
-        },
+            return Err(error);
+        }
     };
     let books = Books::read(journal.as_ref()).await?;
     let states = books
@@ -168,19 +173,19 @@ async fn known_states(
         if let Some(damage) = books.fleet().damage(&source.plan.name) {
             let (name, entry, why) = (&source.plan.name, damage.entry, &damage.why);
             context.note(&format!(
-                "the journal of {name} is damaged: entry {entry} cannot be used: {why}; this is from before it"
+                "the journal of {name} is damaged: entry {entry} cannot be used: {why}; the preview uses the entries before it"
             ))?;
         }
         if let Some(state) = states.get(&source.plan.name) {
             let name = &source.plan.name;
             let phase = state.phase.label();
-            context.note(&format!("the journal knows {name}: it is {phase}"))?;
+            context.note(&format!("{name} is in the journal already, and is {phase}"))?;
         }
     }
     Ok((states, books.fleet().clone()))
 }
 
-/// The state of a cutover that has only been accepted.
+/// Returns the state of a cutover whose plan was just accepted.
 fn fresh_state(source: &PlanSource, now: Timestamp) -> Result<State> {
     let accepted = Envelope {
         cutover: source.plan.name.clone(),
@@ -196,14 +201,14 @@ fn fresh_state(source: &PlanSource, now: Timestamp) -> Result<State> {
     fold([&accepted])?.ok_or_else(|| anyhow!("a plan that was accepted has no state"))
 }
 
-/// What was read for one plan.
+/// Everything that was read for one plan.
 struct Readings {
     groups: Vec<(GroupReading, Option<ZoneId>)>,
     around: Vec<AroundReading>,
     alarms: BTreeMap<AlarmId, AlarmReading>,
     series: Series,
     spans: BTreeMap<AlarmId, SignedDuration>,
-    /// What the credentials may not do that will be needed later.
+    /// Calls that are needed later and that the credentials may not make.
     denied: Vec<HoldReason>,
     credentials_expire_at: Option<Timestamp>,
 }
@@ -280,7 +285,7 @@ impl Readings {
             for reason in because {
                 if matches!(reason, HoldReason::Denied { .. }) {
                     problems.push(reason);
-                } else if !problems.contains(&reason) && !looks_only(&reason) {
+                } else if !problems.contains(&reason) && !is_of_first_look(&reason) {
                     holds.push(reason);
                 }
             }
@@ -333,12 +338,12 @@ impl Readings {
     }
 }
 
-/// Whether a hold lasts for the first look of a process only, which a preview is not.
-fn looks_only(reason: &HoldReason) -> bool {
+/// Returns true if a hold only means that a controller has just started, which does not apply to a preview.
+fn is_of_first_look(reason: &HoldReason) -> bool {
     matches!(reason, HoldReason::JobsUnseen {})
 }
 
-/// Where a cutover stands that has begun.
+/// Returns where a cutover is, if it has begun.
 fn standing(state: &State) -> Option<Standing> {
     if state.phase == Phase::Waiting {
         return None;
@@ -351,21 +356,23 @@ fn standing(state: &State) -> Option<Standing> {
     })
 }
 
-/// The groups that other unfinished cutovers of the journal move.
+/// Returns the groups that other unfinished cutovers of the journal move, with the first such cutover.
 fn claimed(plan: &Plan, known: &BTreeMap<CutoverName, State>) -> Vec<(usize, CutoverName)> {
-    let others = || {
-        known
-            .values()
-            .filter(|other| other.name != plan.name && !other.phase.is_final())
-    };
     let mut claimed = Vec::new();
     for (index, group) in plan.records.iter().enumerate() {
-        let same = |theirs: &Group| theirs.name == group.name && theirs.zone == group.zone;
-        if let Some(other) = others().find(|other| other.plan().records.iter().any(same)) {
-            claimed.push((index, other.name.clone()));
+        for other in known.values() {
+            if other.name != plan.name && !other.phase.is_final() && moves(other, group) {
+                claimed.push((index, other.name.clone()));
+                break;
+            }
         }
     }
     claimed
+}
+
+fn moves(state: &State, group: &Group) -> bool {
+    let mut theirs = state.plan().records.iter();
+    theirs.any(|theirs| theirs.name == group.name && theirs.zone == group.zone)
 }
 
 fn view(group: &Group, reading: GroupReading, zone_id: Option<ZoneId>) -> GroupView {
@@ -386,32 +393,43 @@ fn view(group: &Group, reading: GroupReading, zone_id: Option<ZoneId>) -> GroupV
 }
 
 fn alarm_views(plan: &Plan, readings: &BTreeMap<AlarmId, AlarmReading>) -> Vec<AlarmView> {
-    let gates = plan.gates.alarms.iter().map(|gate| (gate, false));
-    let fallbacks = plan.gates.fallback_alarms.iter().map(|gate| (gate, true));
-    let view = |id: &AlarmId, fallback: bool| {
-        let not_answered = || AlarmReading::Unreadable("CloudWatch did not answer".to_owned());
-        let reading = readings.get(id).cloned();
-        AlarmView {
-            id: id.clone(),
-            fallback,
-            reading: reading.unwrap_or_else(not_answered),
-        }
-    };
-    gates
-        .chain(fallbacks)
-        .map(|(gate, fallback)| view(&gate.id, fallback))
-        .collect()
+    let mut views = Vec::new();
+    for gate in &plan.gates.alarms {
+        views.push(alarm_view(&gate.id, false, readings));
+    }
+    for gate in &plan.gates.fallback_alarms {
+        views.push(alarm_view(&gate.id, true, readings));
+    }
+    views
 }
 
-/// How long resolvers may go on with an old answer (semantics D2, L11).
+fn alarm_view(
+    id: &AlarmId,
+    fallback: bool,
+    readings: &BTreeMap<AlarmId, AlarmReading>,
+) -> AlarmView {
+    let reading = match readings.get(id) {
+        Some(reading) => reading.clone(),
+        None => AlarmReading::Unreadable("CloudWatch did not answer".to_owned()),
+    };
+    AlarmView {
+        id: id.clone(),
+        fallback,
+        reading,
+    }
+}
+
+/// Returns how long resolvers may keep an old answer (semantics D2, L11).
 fn largest_ttl(observation: &Observation, plan: &Plan) -> SignedDuration {
-    let groups = plan.records.iter().enumerate();
-    let ttls = groups.filter_map(|(index, group)| group_ttl(observation, index, group));
-    let longest = ttls.max().unwrap_or(around::AWS_ALIAS_TTL_SECS);
+    let mut longest: Option<u32> = None;
+    for (index, group) in plan.records.iter().enumerate() {
+        longest = longest.max(group_ttl(observation, index, group));
+    }
+    let longest = longest.unwrap_or(around::AWS_ALIAS_TTL_SECS);
     SignedDuration::from_secs(i64::from(longest))
 }
 
-/// How long answers of a group are kept, in seconds, if it could be read.
+/// Returns how long resolvers keep answers of a group, in seconds, if the group could be read.
 fn group_ttl(observation: &Observation, index: usize, group: &Group) -> Option<u32> {
     let image = preflight::read_image(group, observation.groups.get(index)?).ok()?;
     let known = match observation.around.get(index) {
@@ -421,7 +439,7 @@ fn group_ttl(observation: &Observation, index: usize, group: &Group) -> Option<u
     Some(around::group_ttl_secs(&image, &known))
 }
 
-/// A plan's `settle` that is over before resolvers have seen a step.
+/// Returns warnings if the plan's `settle` ends before resolvers have seen a step.
 fn short_settle(plan: &Plan, observation: &Observation) -> Vec<String> {
     let Some(settle) = plan.settle else {
         return Vec::new();
@@ -441,8 +459,8 @@ fn short_settle(plan: &Plan, observation: &Observation) -> Vec<String> {
     warnings
 }
 
-/// Series of the gates' metrics in which there was nothing for an hour: before the start nobody would know a name that is
-/// wrong from a service that is quiet.
+/// Returns warnings about metrics without data in the last hour: a wrong name and a quiet service look the same before the
+/// start.
 fn silent_series(plan: &Plan, series: &Series) -> Vec<String> {
     let mut warnings = Vec::new();
     for (query, _) in plan.gates.measures.queries() {
@@ -471,28 +489,27 @@ fn is_container_insights(metric: &Metric) -> bool {
     metric.namespace.contains("ContainerInsights")
 }
 
-/// A series for people: its metrics, with their dimensions.
+/// Returns the words for a series: its metrics with their dimensions, or its expression.
 fn shown(query: &Query) -> String {
-    let metric = |metric: &Metric| {
-        let dimensions = metric.dimensions.iter();
-        let dimensions: Vec<String> = dimensions
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        format!(
-            "{} {} ({})",
-            metric.namespace,
-            metric.metric,
-            dimensions.join(", ")
-        )
-    };
-    let inputs: Vec<String> = query.inputs.values().map(metric).collect();
-    match (&query.expression, inputs.is_empty()) {
-        (Some(expression), true) => expression.clone(),
-        (Some(_) | None, _) => inputs.join(" and "),
+    if query.inputs.is_empty()
+        && let Some(expression) = &query.expression
+    {
+        return expression.clone();
     }
+    let inputs: Vec<String> = query.inputs.values().map(metric_shown).collect();
+    inputs.join(" and ")
 }
 
-/// Credentials that end before the step after the first (semantics K).
+fn metric_shown(metric: &Metric) -> String {
+    let mut dimensions = Vec::new();
+    for (key, value) in &metric.dimensions {
+        dimensions.push(format!("{key}={value}"));
+    }
+    let dimensions = dimensions.join(", ");
+    format!("{} {} ({dimensions})", metric.namespace, metric.metric)
+}
+
+/// Returns a warning if the credentials expire before the second step (semantics K).
 fn short_credentials(
     plan: &Plan,
     settle: SignedDuration,
@@ -501,47 +518,40 @@ fn short_credentials(
 ) -> Option<String> {
     let bake = plan.steps.first()?.bake;
     let next = now.checked_add(settle).ok()?.checked_add(bake).ok()?;
-    (expire_at < next).then(|| {
-        format!(
-            "the credentials expire at {}, before the next step at {}; run with a role, or with credentials that \
-             renew themselves",
-            text::minute(expire_at),
-            text::minute(next),
-        )
-    })
+    if expire_at >= next {
+        return None;
+    }
+    Some(format!(
+        "the credentials expire at {}, before the next step at {}; use a role, or credentials that are renewed \
+         automatically",
+        text::minute(expire_at),
+        text::minute(next),
+    ))
 }
 
-/// What may be regretted later, as far as the records and the plan show it (semantics K).
+/// Returns warnings about the plan and its records (semantics K).
 fn of_plan(plan: &Plan, groups: &[GroupView]) -> Vec<String> {
     let mut warnings = Vec::new();
     if plan.gates.on_unknown == HoldOrRevert::Revert {
         warnings.push(
-            "`on_unknown: revert`: an outage of CloudWatch takes all traffic back to the old cluster"
+            "`on_unknown: revert`: an outage of CloudWatch sends all traffic back to the old cluster"
                 .to_owned(),
         );
     }
-    let inside = plan
-        .records
-        .iter()
-        .filter(|group| group.zone.private == Some(true));
-    for group in inside.filter(|_| !plan.gates.measures.is_empty()) {
-        warnings.push(format!(
-            "{}: a private name has few callers, and all of one resolver go to the same side for as long as it keeps \
-             the answer: the observed share is coarse by nature; steps of 50% and 100% with long bakes say more",
-            group.name
-        ));
+    for group in &plan.records {
+        if group.zone.private == Some(true) && !plan.gates.measures.is_empty() {
+            warnings.push(format!(
+                "{}: a private name has few callers, and all callers of one resolver go to the same side until its cached \
+                 answer expires, so the observed share is coarse; use steps of 50% and 100% with long bakes",
+                group.name
+            ));
+        }
     }
     for group in groups {
-        let evaluates = |member: &&RecordSet| {
-            let alias = member.alias.as_ref();
-            member.set_identifier == group.old
-                && alias.is_some_and(|alias| alias.evaluate_target_health)
-        };
-        let old = group.members.iter().find(evaluates);
-        if old.is_some() && plan.gates.fallback_alarms.is_empty() {
+        if plan.gates.fallback_alarms.is_empty() && evaluates_old_health(group) {
             warnings.push(format!(
-                "{}: the old side evaluates target health, and no fallback alarm watches it: if it is emptied, \
-                 going back finds nothing; list one in `fallback_alarms`",
+                "{}: the old side evaluates target health, and no fallback alarm watches it: if it has no healthy \
+                 target, a revert cannot send traffic to it; add an alarm to `fallback_alarms`",
                 group.name
             ));
         }
@@ -555,6 +565,19 @@ fn of_plan(plan: &Plan, groups: &[GroupView]) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// Returns true if the old member is an alias that evaluates the health of its target.
+fn evaluates_old_health(group: &GroupView) -> bool {
+    for member in &group.members {
+        if member.set_identifier == group.old
+            && let Some(alias) = &member.alias
+            && alias.evaluate_target_health
+        {
+            return true;
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -572,13 +595,13 @@ gates: { alarms: [ errors, latency ] }
     #[test]
     fn bakes_that_end_before_an_alarm_could_be_red_are_warned_about() {
         let plan = plan_file::parse(PLAN, "a.yaml").unwrap().source.plan;
-        let span = |name: &str, mins| {
+        fn span(name: &str, mins: i64) -> (AlarmId, SignedDuration) {
             let alarm = AlarmId {
                 name: name.to_owned(),
                 region: None,
             };
             (alarm, SignedDuration::from_mins(mins))
-        };
+        }
         let fits = BTreeMap::from([span("errors", 5)]);
         let warned = warnings::short_bakes(&plan, &fits);
         assert_eq!(warned.len(), 1);
@@ -593,8 +616,11 @@ gates: { alarms: [ errors, latency ] }
     fn credentials_that_end_before_the_next_step_are_warned_about() {
         let plan = plan_file::parse(PLAN, "a.yaml").unwrap().source.plan;
         let (now, settle) = (Timestamp::UNIX_EPOCH, SignedDuration::from_mins(1));
-        let after = |mins| now + SignedDuration::from_mins(mins);
-        assert!(short_credentials(&plan, settle, now, after(10)).is_some());
-        assert_eq!(short_credentials(&plan, settle, now, after(11)), None);
+        let (early, late) = (
+            now + SignedDuration::from_mins(10),
+            now + SignedDuration::from_mins(11),
+        );
+        assert!(short_credentials(&plan, settle, now, early).is_some());
+        assert_eq!(short_credentials(&plan, settle, now, late), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What a preview reads of AWS.
+//! The calls of a preview to AWS.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,13 +19,13 @@ use crate::engine::state::State;
 use crate::engine::units::{ChangeId, ZoneId};
 use crate::ports::{CallError, Dns, Signals, Urgency};
 
-/// How far back series are looked for: a healthy service has had a request in the last hour.
+/// The time over which series are read: a service in use has had a request in the last hour.
 const METRICS_OVER: SignedDuration = SignedDuration::from_hours(1);
 
-/// A change that nobody has made: whoever may ask is told that there is none.
+/// The ID of a change that does not exist: a caller with permission is told that there is none.
 const NO_CHANGE: &str = "C00000000000000000000";
 
-/// Reads the series that a round would read, and more of them: the last hour.
+/// Reads the series that a round would read, over the last hour.
 pub(super) async fn read_series(state: &State, signals: &dyn Signals, now: Timestamp) -> Series {
     let mut by_account: BTreeMap<Account, BTreeMap<Query, Minutes>> = BTreeMap::new();
     for (query, minutes) in wanted(state, now) {
@@ -45,7 +45,8 @@ pub(super) async fn read_series(state: &State, signals: &dyn Signals, now: Times
     series
 }
 
-/// Asks for what is needed only later: how far a change has come, and when an alarm changed its state.
+/// Makes the calls that are needed only later, the status of a change and the history of an alarm, and returns those that
+/// were denied.
 pub(super) async fn probe(
     plan: &Plan,
     dns: &dyn Dns,
