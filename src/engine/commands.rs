@@ -1,7 +1,7 @@
-//! What a person may ask of a cutover, and in which state (semantics B5, C5, E1, E5, E6, H2).
+//! The commands that a person may give to a cutover, and in which state (semantics B5, C5, E1, E5, E6, H2).
 //!
-//! Every function answers with the one event to append, or says why the command does not apply. Nothing is written
-//! here: the caller appends, conditional on the sequence number of the state that was looked at.
+//! Every function returns the one event to append, or the reason why the command does not apply. Nothing is written
+//! here: the caller appends, conditional on the sequence number of the state that was passed.
 
 mod leaving;
 
@@ -14,39 +14,39 @@ use thiserror::Error;
 use super::drifted::{Adoption, Astray, Found};
 use super::event::{Event, RevertMode};
 use super::hold::HaltReason;
-use super::plan::{PlanSource, Step};
+use super::plan::PlanSource;
 use super::record::GroupImage;
 use super::state::{Phase, State};
 use super::units::{AlarmId, WeightPair};
 
-/// Why a command does not apply in this state. Nothing was written.
+/// The reason why a command does not apply in this state. Nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct NotApplicable(pub String);
 
-/// What came of looking at a command.
+/// The event to append for a command, or the reason why it does not apply.
 pub type Answer = Result<Event, NotApplicable>;
 
-/// What a rollback still needs.
+/// The part of a rollback that is still to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RollbackNeed {
     /// The request must be journaled first.
     Request(Box<Event>),
-    /// It was asked for already, or the traffic is going back already.
+    /// It was requested already, or a revert is under way.
     UnderWay,
-    /// It is over, and nothing is to be asked for: only Route 53 can tell whether it is at its baseline.
+    /// The cutover is over and nothing is to be requested: only Route 53 can tell if it is at its baseline.
     Ended,
 }
 
 /// Pauses: nothing advances, gates stay armed.
 ///
 /// # Errors
-/// The cutover is paused, going back, or over.
+/// The cutover is paused, reverting, or over.
 pub fn pause(state: &State, reason: Option<&str>) -> Answer {
     unfinished(state)?;
     refuse_if(
         state.phase == Phase::Reverting,
-        "the traffic is going back, and a pause never delays that",
+        "a revert is under way, and a pause never delays it",
     )?;
     if let Some(pause) = &state.paused {
         return refuse(format!("{} has already paused it", pause.actor));
@@ -75,7 +75,7 @@ pub fn approve(state: &State, number: Option<u16>, reason: &str) -> Answer {
     unfinished(state)?;
     refuse_if(
         state.phase == Phase::Reverting,
-        "the traffic is going back, and a new attempt voids approvals",
+        "a revert is under way, and a new attempt needs new approvals",
     )?;
     let number = match number {
         Some(number) => number,
@@ -123,10 +123,10 @@ fn waiting_step(state: &State) -> Result<u16, NotApplicable> {
     })
 }
 
-/// Ends the bake clock of the step that bakes now, if all gates pass when the controller looks (semantics D1).
+/// Ends the bake of the current step, if all gates pass in the controller's next round (semantics D1).
 ///
 /// # Errors
-/// Nothing bakes, the bake is over, or the skip was asked for already.
+/// Nothing bakes, the bake is over, or the skip was requested already.
 pub fn skip_bake(state: &State, reason: &str) -> Answer {
     refuse_if(
         state.phase != Phase::Baking,
@@ -135,19 +135,19 @@ pub fn skip_bake(state: &State, reason: &str) -> Answer {
             state.phase.label()
         ),
     )?;
-    refuse_if(state.bake.over, "the bake is over already")?;
+    refuse_if(state.bake.over, "the bake is already over")?;
     refuse_if(
         state.drift.is_some(),
         "the records have drifted, and a bake is skipped only if nothing else holds; see `cutover status`",
     )?;
     refuse_if(
         state.bake.running_since.is_none(),
-        "the bake clock stands: not all gates passed when they were last looked at, and a bake is skipped only if all \
-         do; see `cutover status`",
+        "the bake clock is stopped: not all gates passed at the last reading, and a bake is skipped only if all do; \
+         see `cutover status`",
     )?;
     refuse_if(
         state.skip_requested == Some(state.step),
-        "the skip was asked for already; the controller decides it at its next round",
+        "the skip was already requested; the controller decides in its next round",
     )?;
     Ok(Event::BakeSkipRequested {
         step: state.step,
@@ -158,7 +158,7 @@ pub fn skip_bake(state: &State, reason: &str) -> Answer {
 /// Begins another attempt after a revert, leaves Halted, or calls a hook again that has failed for good and holds.
 ///
 /// # Errors
-/// There is none of these, a write of the old attempt is unresolved, or there is no verified step to go back to.
+/// None of these applies, a write of the old attempt is unresolved, or there is no verified step to go on from.
 pub fn retry(state: &State, reason: Option<&str>) -> Answer {
     let event = Event::RetryRequested {
         reason: reason.map(str::to_owned),
@@ -167,15 +167,15 @@ pub fn retry(state: &State, reason: Option<&str>) -> Answer {
         Phase::Reverted => {
             refuse_if(
                 state.write.is_some(),
-                "a write of the old attempt is not resolved yet; try again in some minutes",
+                "a write of the old attempt is not resolved yet; try again in a few minutes",
             )?;
-            refuse_if(state.rollback.is_some(), "a rollback was asked for")?;
+            refuse_if(state.rollback.is_some(), "a rollback was requested")?;
             Ok(event)
         }
         Phase::Halted => {
             refuse_if(
                 state.verified_step == 0,
-                "no step of this attempt was ever read back, so there is none to go on from; roll back instead",
+                "no step of this attempt was verified, so there is none to go on from; roll back instead",
             )?;
             Ok(event)
         }
@@ -191,7 +191,7 @@ pub fn retry(state: &State, reason: Option<&str>) -> Answer {
         | Phase::Completed
         | Phase::Reverting
         | Phase::Abandoned => refuse(format!(
-            "it is {}; only a reverted or halted cutover, or a hook that failed, can be tried again",
+            "it is {}; only a reverted or halted cutover, or a failed hook, can be retried",
             state.phase.label()
         )),
     }
@@ -200,11 +200,10 @@ pub fn retry(state: &State, reason: Option<&str>) -> Answer {
 /// Takes a changed plan file.
 ///
 /// # Errors
-/// Nothing changed, the cutover is over or going back, or the change reaches what must stay: the records, and the
-/// weights of the steps already taken.
+/// Nothing changed, the cutover is over or reverting, or the records or the weights of steps already taken differ.
 pub fn amend(state: &State, source: &PlanSource, reason: Option<&str>) -> Answer {
     unfinished(state)?;
-    refuse_if(state.phase == Phase::Reverting, "the traffic is going back")?;
+    refuse_if(state.phase == Phase::Reverting, "a revert is under way")?;
     let (old, new) = (state.plan(), &source.plan);
     refuse_if(
         old.name != new.name,
@@ -214,13 +213,13 @@ pub fn amend(state: &State, source: &PlanSource, reason: Option<&str>) -> Answer
         !old.moves_the_groups_of(new),
         &format!(
             "`records` differ, and a cutover keeps its records; put the old ones back, or end this one (`cutover rollback \
-             {}`) and give the file another `name`, so that a cutover of its own begins",
+             {}`) and give the file another `name` to begin another cutover",
             old.name
         ),
     )?;
     for number in 1..=state.step {
-        let pair = |step: Option<&Step>| step.map(|step| step.pair);
-        let (before, after) = (pair(old.step(number)), pair(new.step(number)));
+        let before = old.step(number).map(|step| step.pair);
+        let after = new.step(number).map(|step| step.pair);
         refuse_if(
             before != after,
             &format!("step {number} has been taken, and its weight cannot change"),
@@ -228,12 +227,12 @@ pub fn amend(state: &State, source: &PlanSource, reason: Option<&str>) -> Answer
     }
     refuse_if(
         state.jobs.goal.is_some() && old.jobs != new.jobs,
-        "`jobs` differ, and have begun to move; roll back, or leave them as they were",
+        "`jobs` differ, but the jobs have begun to move; put the old ones back in the file, or roll back",
     )?;
     refuse_if(
-        // Neither the description nor who is told is part of the digest, and both may change too.
+        // The digest leaves out the description and the channels, which may change too.
         state.source.digest == source.digest && old == new,
-        "the file says what the journal has already",
+        "the plan is already in the journal; nothing to do",
     )?;
     Ok(Event::PlanAmended {
         source: Box::new(source.clone()),
@@ -244,12 +243,12 @@ pub fn amend(state: &State, source: &PlanSource, reason: Option<&str>) -> Answer
 /// Takes the images as they are now for the verified ones (semantics B5).
 ///
 /// # Errors
-/// Nothing has drifted, a member is gone or foreign, or the new side would have more than its step gives it.
+/// Nothing has drifted, a member is gone or somebody else's, or the new side would get more than its step gives it.
 pub fn adopt_drift(state: &State, reason: &str) -> Answer {
     unfinished(state)?;
     refuse_if(
         state.phase == Phase::Reverting,
-        "the traffic is going back; `rollback --force` overwrites the drift",
+        "a revert is under way; `rollback --force` overwrites the drift",
     )?;
     if let Some(end) = leaving::complete_as_found(state, reason)? {
         return Ok(end);
@@ -257,7 +256,8 @@ pub fn adopt_drift(state: &State, reason: &str) -> Answer {
     let Some(drift) = &state.drift else {
         return refuse(match &state.halt {
             Some(HaltReason::Drift { .. }) => {
-                "it is halted on its way back; `rollback --force` overwrites the drift, `abandon` leaves it".to_owned()
+                "its revert is halted; `rollback --force` overwrites the drift, `abandon` leaves it"
+                    .to_owned()
             }
             Some(_) | None => "nothing has drifted".to_owned(),
         });
@@ -286,7 +286,7 @@ pub fn adopt_drift(state: &State, reason: &str) -> Answer {
     })
 }
 
-/// What [`adopt_drift`] does in this state.
+/// Returns the effect that [`adopt_drift`] would have in this state.
 pub fn adoption(state: &State) -> Adoption {
     match adopt_drift(state, "") {
         Ok(Event::Completed { .. }) => Adoption::Completes,
@@ -295,16 +295,16 @@ pub fn adoption(state: &State) -> Adoption {
     }
 }
 
-/// Why a group without both members is not taken as it is, and what works instead.
+/// Returns why a group without both members is not adopted, and the remedy.
 fn not_adopted(group: &str, astray: Option<&Astray>) -> String {
     match astray.map(|astray| &astray.found) {
         Some(Found::Unweighted { policy, .. }) => format!(
-            "{group} has a record without weights ({policy}) now, and no weighted record can stand beside it; delete that \
-             record and `rollback --force`, or `abandon` the cutover"
+            "{group} now has a record without weights ({policy}), and Route 53 allows no weighted record beside it; delete \
+             that record and `rollback --force`, or `abandon` the cutover"
         ),
         Some(Found::Gone { force_leads_to, .. }) => format!(
-            "a member of {group} is gone; put it back by hand, or `rollback --force` creates it again and gives the old side \
-             ({force_leads_to}) its traffic back, or `abandon` the cutover"
+            "a member of {group} is gone; put it back by hand, or `rollback --force` (creates it again and gives the old side, \
+             {force_leads_to}, its traffic back), or `abandon` the cutover"
         ),
         Some(Found::Both { .. }) | None => {
             format!("a member of {group} is gone; put it back by hand, or `abandon` the cutover")
@@ -312,7 +312,7 @@ fn not_adopted(group: &str, astray: Option<&Astray>) -> String {
     }
 }
 
-/// Whether one group may be taken as it is.
+/// Checks that one group may be adopted as it is.
 fn adoptable(
     group: &str,
     image: &GroupImage,
@@ -321,7 +321,7 @@ fn adoptable(
     let pair = image.pair();
     refuse_if(
         pair.sum() == 0,
-        &format!("both weights of {group} are 0, which makes Route 53 split evenly"),
+        &format!("both weights of {group} are 0, so Route 53 splits the traffic evenly"),
     )?;
     refuse_if(
         image.others.iter().any(|other| other.weight.0 > 0),
@@ -353,7 +353,7 @@ pub fn ignore_alarm(state: &State, alarm: &AlarmId, reason: &str) -> Answer {
     let gates = &state.plan().gates;
     refuse_if(
         gates.fallback_alarms.iter().any(|gate| gate.id == *alarm),
-        &format!("{alarm} is a fallback alarm: it guards the way back and is never ignored"),
+        &format!("{alarm} is a fallback alarm: it guards the revert and is never ignored"),
     )?;
     refuse_if(
         !gates.alarms.iter().any(|gate| gate.id == *alarm),
@@ -361,7 +361,7 @@ pub fn ignore_alarm(state: &State, alarm: &AlarmId, reason: &str) -> Answer {
     )?;
     refuse_if(
         state.ignored.contains(alarm),
-        &format!("alarm {alarm} is ignored already, until it is first green"),
+        &format!("alarm {alarm} is already ignored, until it is first OK"),
     )?;
     Ok(Event::AlarmIgnored {
         alarm: alarm.clone(),
@@ -369,10 +369,10 @@ pub fn ignore_alarm(state: &State, alarm: &AlarmId, reason: &str) -> Answer {
     })
 }
 
-/// Asks for everything back. A person's rollback is never blocked by gates, pauses or windows (semantics C4, J).
+/// Requests a rollback of everything. Gates, pauses and windows never block a person's rollback (semantics C4, J).
 ///
 /// # Errors
-/// The cutover has completed and that was not asked for, or its baseline is unknown.
+/// The cutover has completed and `include_completed` is not set, or its baseline is unknown.
 pub fn rollback(
     state: &State,
     mode: RevertMode,
@@ -383,26 +383,25 @@ pub fn rollback(
         mode,
         reason: reason.map(str::to_owned),
     })));
-    let forces_more = |before: RevertMode| mode == RevertMode::Force && before == RevertMode::Swap;
     if let Some(asked) = &state.rollback {
-        return if forces_more(asked.mode) {
+        return if is_stronger(mode, asked.mode) {
             request
         } else {
             Ok(RollbackNeed::UnderWay)
         };
     }
     match state.phase {
-        // What somebody wrote since is overwritten by force alone, and only if it is known with what.
+        // Only force overwrites later changes by somebody else, and only if the baseline is known.
         Phase::Reverted if mode == RevertMode::Force && state.baseline.is_some() => request,
         Phase::Reverted => Ok(RollbackNeed::Ended),
         Phase::Reverting => match &state.revert {
-            Some(revert) if forces_more(revert.mode) => request,
-            _ => Ok(RollbackNeed::UnderWay),
+            Some(revert) if is_stronger(mode, revert.mode) => request,
+            Some(_) | None => Ok(RollbackNeed::UnderWay),
         },
         Phase::Completed => {
             refuse_if(
                 !include_completed,
-                "it has completed; add `--include-completed` to take it back all the same",
+                "it has completed; add `--include-completed` to roll it back anyway",
             )?;
             refuse_if(
                 state.baseline.is_none(),
@@ -413,13 +412,17 @@ pub fn rollback(
         Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => {
             request
         }
-        // Where its records are is read, and nothing is written.
+        // Its records are read, and nothing is written.
         Phase::Abandoned if mode == RevertMode::Swap => Ok(RollbackNeed::Ended),
         Phase::Abandoned => refuse(
-            "it was abandoned, and its names may be another cutover's; set the weights by hand"
+            "it was abandoned, and its records may belong to another cutover; set the weights by hand"
                 .to_owned(),
         ),
     }
+}
+
+fn is_stronger(mode: RevertMode, than: RevertMode) -> bool {
+    mode == RevertMode::Force && than == RevertMode::Swap
 }
 
 fn unfinished(state: &State) -> Result<(), NotApplicable> {

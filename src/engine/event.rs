@@ -1,4 +1,4 @@
-//! Facts that have happened. The journal holds nothing else, and the state is exactly their fold.
+//! Events: facts that have happened. The journal holds nothing else, and the state is exactly their fold.
 //!
 //! Names are a noun and a past participle; `type` in JSON is the same in snake case. Fields are only ever added.
 
@@ -35,17 +35,17 @@ pub struct Envelope {
     pub attempt: u32,
     /// Its number in the stream, from 1, without gaps, never restarting.
     pub seq: u64,
-    /// When: the later of the writer's clock and the entry before.
+    /// Its time: the later of the writer's clock and the entry before.
     pub at: Timestamp,
-    /// Who: `controller ID` or `user@host`.
+    /// The actor who wrote it: `controller ID` or `user@host`.
     pub actor: String,
     /// The version of the entry's format.
     pub version: u32,
-    /// What happened.
+    /// The event.
     pub event: Event,
 }
 
-/// The version of the entries that this program writes. It reads this one and all before it.
+/// The version of the entries that this program writes. It reads this version and all earlier ones.
 pub const JOURNAL_VERSION: u32 = 1;
 
 /// One group's part of an intended write.
@@ -61,17 +61,17 @@ pub struct Target {
     pub to: WeightPair,
 }
 
-/// What a rollback was asked for with.
+/// The mode of a revert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevertMode {
-    /// Compare-and-swap of the image as read; nothing that somebody else wrote is overwritten.
+    /// Compare-and-swap of the image as read; somebody else's changes are not overwritten.
     Swap,
-    /// UPSERT of the last verified images with the baseline's weights, whatever is there.
+    /// UPSERT of the last verified images with the baseline's weights; whatever is there is overwritten.
     Force,
 }
 
-/// A fact.
+/// A fact that has happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
@@ -104,7 +104,7 @@ pub enum Event {
         zone: ZoneId,
         /// The groups in the batch, by index.
         groups: Vec<usize>,
-        /// What to ask `GetChange` for.
+        /// The change to poll with `GetChange`.
         change_id: ChangeId,
         /// The reply's `Date`: AWS's clock.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,9 +118,9 @@ pub enum Event {
         zone: ZoneId,
         /// The groups in the batch, by index.
         groups: Vec<usize>,
-        /// What kind of failure.
+        /// The class of the failure.
         class: FailureClass,
-        /// What was said.
+        /// The message of the failure.
         message: String,
     },
     /// The write did not happen, in part or in whole, and can no longer happen.
@@ -130,11 +130,11 @@ pub enum Event {
         /// The groups that did move, with their images.
         #[serde(deserialize_with = "by_index")]
         moved: BTreeMap<usize, GroupImage>,
-        /// The groups that Route 53 had accepted and that somebody else changed before they were read back. The step's
-        /// weights are what is expected of them.
+        /// The groups that Route 53 had accepted and that somebody else changed before they were read back. They are
+        /// expected at the step's weights.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         landed: Vec<usize>,
-        /// Why it was given up.
+        /// Why it was abandoned.
         reason: String,
     },
     /// The step's weights were read back in all groups.
@@ -161,7 +161,7 @@ pub enum Event {
         /// The change.
         change_id: ChangeId,
     },
-    /// The TTLs of aliases to records of their own zone were read: resolvers keep answers for so long.
+    /// The TTLs of aliases to records of their own zone were read, for which resolvers keep their answers.
     AliasTtlsRead {
         /// The TTLs.
         ttls: Vec<AliasTtl>,
@@ -191,16 +191,16 @@ pub enum Event {
         /// The step.
         step: u16,
     },
-    /// Nothing moves, and why. Most urgent first.
+    /// The holds changed. Most urgent first.
     StepHeld {
-        /// The reasons; empty when nothing holds any more.
+        /// The holds; empty if nothing holds any longer.
         because: Vec<HoldReason>,
     },
     /// A gate cannot be judged since this entry.
     GateUnknown {
         /// The gate.
         alarm: GateId,
-        /// Why.
+        /// The reason given.
         reason: String,
     },
     /// A gate can be judged again.
@@ -208,9 +208,9 @@ pub enum Event {
         /// The gate.
         alarm: GateId,
     },
-    /// What the requests and the comparison of both sides add up to; the minutes since then are read again.
+    /// The counts of requests and of the comparison of both sides up to now; only later minutes are read again.
     EvidenceCounted {
-        /// All of it so far.
+        /// The counts so far.
         tally: Box<Tally>,
     },
     /// A change of an alarm's state was judged; it is not judged again.
@@ -219,14 +219,14 @@ pub enum Event {
         alarm: AlarmId,
         /// Judged up to and including this change of state (AWS's clock).
         transitioned_at: Timestamp,
-        /// Whether it had been in ALARM.
+        /// True if it had been in ALARM.
         red: bool,
     },
-    /// A person lets the cutover start although this alarm is red.
+    /// A person allows the cutover to start although this alarm is red.
     AlarmIgnored {
         /// The alarm.
         alarm: AlarmId,
-        /// Why.
+        /// The reason given.
         reason: String,
     },
     /// An ignored alarm was read OK; from now on it counts.
@@ -236,10 +236,10 @@ pub enum Event {
     },
     /// Somebody else changed a group.
     DriftDetected {
-        /// What was read, by the group's index; none where a member is gone.
+        /// The images as read, by the group's index; none if a member is gone.
         #[serde(deserialize_with = "by_index")]
         groups: BTreeMap<usize, Option<GroupImage>>,
-        /// All records of the name and type, of groups without both members.
+        /// For groups without both members, all records of the name and type.
         #[serde(
             default,
             skip_serializing_if = "BTreeMap::is_empty",
@@ -249,26 +249,26 @@ pub enum Event {
     },
     /// All groups are again as last verified.
     DriftCleared {},
-    /// A person takes the drifted images for the verified ones.
+    /// A person accepted the drifted images as the verified ones.
     DriftAdopted {
         /// The images, by the group's index.
         #[serde(deserialize_with = "by_index")]
         images: BTreeMap<usize, GroupImage>,
-        /// Why.
+        /// The reason given.
         reason: String,
     },
-    /// The way back begins. Nothing stops it now.
+    /// The revert begins. Nothing stops it now.
     RevertIntended {
         /// Identifies its writes in replies.
         write_id: WriteId,
-        /// Why.
+        /// The cause.
         cause: RevertCause,
-        /// How.
+        /// The mode.
         mode: RevertMode,
-        /// The other services that failed at the same time, where it looks like one cause.
+        /// The other services that failed at the same time, if that suggests one cause.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shared: Option<SharedFate>,
-        /// What was seen at that moment, where more than alarms is watched.
+        /// The readings of that moment, if more than alarms is watched.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seen: Option<Box<Attribution>>,
     },
@@ -276,60 +276,60 @@ pub enum Event {
     RevertPerformedUnjournaled {
         /// Identifies its writes in replies.
         write_id: WriteId,
-        /// Why.
+        /// The cause.
         cause: RevertCause,
-        /// When it was decided.
+        /// The time of the decision.
         decided_at: Timestamp,
     },
-    /// All groups were read at the baseline, a first time; or no longer were.
+    /// All groups were read at the baseline for the first time; or they no longer are.
     BaselineSeen {
-        /// When they were read; none takes an earlier reading back.
+        /// The time of that reading; none cancels an earlier one.
         at: Option<Timestamp>,
     },
-    /// On the way back groups were read at weights that are not ours, or without a member; or no longer are. A second reading
-    /// must agree before that halts the revert.
+    /// During a revert, groups were read at weights that are not ours, or without a member; or they no longer are. A second
+    /// reading must agree before that halts the revert.
     ForeignWeightsSeen {
-        /// What was read, by the group's index; none where a member is gone. Empty takes an earlier reading back.
+        /// The images as read, by the group's index; none if a member is gone. Empty cancels an earlier reading.
         #[serde(deserialize_with = "by_index")]
         groups: BTreeMap<usize, Option<GroupImage>>,
-        /// When they were read, by the reader's clock.
+        /// The time of the reading, by the reader's clock.
         read_at: Timestamp,
     },
-    /// After a revert, members that the baseline did not have were read with weight; or none are any longer.
+    /// After a revert, members that the baseline did not have were read with weight; or they no longer are.
     StrayWeightsFound {
-        /// These; empty takes an earlier reading back.
+        /// The members; empty cancels an earlier reading.
         members: Vec<Stray>,
     },
     /// Every group was read at the baseline twice, a fence apart.
     Reverted {
-        /// Whether nothing had ever been written (a cancelled start).
+        /// True if nothing had ever been written (a cancelled start).
         #[serde(default)]
         cancelled: bool,
     },
-    /// Nothing advances until a person settles it.
+    /// Nothing advances until a person acts.
     Halted {
-        /// Why.
+        /// The reason.
         reason: HaltReason,
     },
-    /// The last step's bake is over; or a person took what was found in the last step for the end.
+    /// The last step's bake is over; or a person accepted the records found in the last step as the end.
     Completed {
-        /// What the person took, where the old side is gone: there is no way back.
+        /// The records that the person accepted, if the old side is gone: there is no revert.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         adopted: Option<Box<AdoptedEnd>>,
     },
-    /// A person ended the cutover as it stood: nothing more is written, and its names are free.
+    /// A person ended the cutover as it was: nothing more is written, and its records are free for other cutovers.
     Abandoned {
-        /// Why.
+        /// The reason given.
         reason: String,
-        /// What was left, and where.
+        /// Everything that is left as it is.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         left: Vec<LeftBehind>,
     },
-    /// A page for the entry `of` was delivered, as far as it could be; or its end was told to the plan's command.
+    /// A page for the entry `of` was delivered as far as possible; or the plan's command was told of its end.
     PageSent {
-        /// The entry that pages, or that settles what paged.
+        /// The entry that pages, or that ends a page.
         of: u64,
-        /// Whether nobody but the log was told: neither a command nor a channel gets the page.
+        /// True if the page went only to the log, because the plan has neither a command nor a channel for it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         logged_only: bool,
         /// The channels that refused it for good, and were passed over.
@@ -338,13 +338,13 @@ pub enum Event {
     },
     /// A person paused the cutover.
     PauseRequested {
-        /// Why.
+        /// The reason given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
     /// A person ended the pause.
     ResumeRequested {
-        /// Why.
+        /// The reason given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
@@ -356,9 +356,9 @@ pub enum Event {
         pair: WeightPair,
         /// Its bake, in seconds.
         bake_secs: i64,
-        /// Why.
+        /// The reason given.
         reason: String,
-        /// As whom AWS knows whoever approved, where their credentials were at hand.
+        /// The approver's ARN, if AWS credentials were at hand.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         caller_arn: Option<String>,
     },
@@ -366,19 +366,19 @@ pub enum Event {
     BakeSkipRequested {
         /// The step whose bake it is.
         step: u16,
-        /// Why.
+        /// The reason given.
         reason: String,
     },
-    /// Whether the bake was ended: only if all gates passed at that moment.
+    /// The controller decided a requested skip: the bake ends only if all gates passed at that moment.
     BakeSkipDecided {
         /// The step.
         step: u16,
-        /// Whether the bake is over.
+        /// True if the bake is over.
         skipped: bool,
     },
     /// A person wants another attempt, or to leave Halted.
     RetryRequested {
-        /// Why.
+        /// The reason given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
@@ -386,21 +386,21 @@ pub enum Event {
     PlanAmended {
         /// The new plan.
         source: Box<PlanSource>,
-        /// Why.
+        /// The reason given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
     /// A person wants everything back.
     RollbackRequested {
-        /// How.
+        /// The mode.
         mode: RevertMode,
-        /// Why.
+        /// The reason given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
     /// A hook is about to be called.
     HookIntended {
-        /// Which.
+        /// The hook.
         hook: HookId,
         /// Identifies this try in answers.
         call_id: WriteId,
@@ -409,31 +409,31 @@ pub enum Event {
         /// The try, from 1.
         #[serde(rename = "try")]
         number: u32,
-        /// When it has ended, whatever comes of it; unanswered until then, it is made again, with the same key.
+        /// The time by which the call has ended. If there is no answer until then, it is made again, with the same key.
         ends_by: Timestamp,
     },
-    /// A hook answered that all is well.
+    /// A hook succeeded.
     HookSucceeded {
-        /// Which.
+        /// The hook.
         hook: HookId,
         /// The try.
         call_id: WriteId,
-        /// The beginning of what it said, without secrets.
+        /// The beginning of its output, without secrets.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         output: String,
     },
     /// A try of a hook failed.
     HookFailed {
-        /// Which.
+        /// The hook.
         hook: HookId,
         /// The try.
         call_id: WriteId,
-        /// Why. Holds no secrets.
+        /// The message of the failure, without secrets.
         message: String,
-        /// The beginning of what it said, without secrets.
+        /// The beginning of its output, without secrets.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         output: String,
-        /// Whether that was the last try, and the cutover goes on without it.
+        /// True if that was the last try, and the cutover goes on without the hook.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         given_up: bool,
     },
@@ -454,7 +454,7 @@ pub enum Event {
         lands_by: Timestamp,
         /// The side.
         side: JobSide,
-        /// On, or off.
+        /// True to switch them on, false to switch them off.
         on: bool,
         /// The jobs, by index.
         jobs: Vec<usize>,
@@ -462,7 +462,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         names: Vec<String>,
     },
-    /// What came back for a change of jobs: all that are not named were accepted.
+    /// The answers to a change of jobs: all that are not named were accepted.
     JobTurnAnswered {
         /// The change.
         turn_id: WriteId,
@@ -474,11 +474,11 @@ pub enum Event {
         )]
         failed: BTreeMap<usize, JobFailure>,
     },
-    /// What a change of jobs came to was read back.
+    /// The result of a change of jobs was read back.
     JobTurnResolved {
         /// The change.
         turn_id: WriteId,
-        /// Those of its jobs that are on now, by index; its others are off.
+        /// Its jobs that are on now, by index; the others are off.
         on: Vec<usize>,
     },
     /// Every job of the side that is left was read off. Until the other side's are on, neither runs.
@@ -486,7 +486,7 @@ pub enum Event {
         /// The side that is off.
         side: JobSide,
     },
-    /// Nothing of that side runs any more.
+    /// No job of that side runs any longer.
     JobsDrained {
         /// The side that is off.
         side: JobSide,
@@ -496,7 +496,7 @@ pub enum Event {
         /// The side that is on.
         to: JobSide,
     },
-    /// The limits of `fleet.yaml` were read, and are other than before. In `@fleet`, as all that follow.
+    /// The limits of `fleet.yaml` were read and differ from before. In `@fleet`, like all that follow.
     FleetSettingsAccepted {
         /// The limits.
         settings: FleetSettings,
@@ -508,46 +508,46 @@ pub enum Event {
         /// The cutover.
         of: CutoverName,
     },
-    /// As many cutovers went back by themselves as the failure budget allows: nothing advances.
+    /// The automatic reverts have used up the failure budget: nothing advances.
     FleetBudgetSpent {
-        /// How many reverts there were since the fleet was last resumed.
+        /// The number of automatic reverts since the fleet was last resumed.
         spent: usize,
-        /// How many the budget allows.
+        /// The number that the budget allows.
         budget: u32,
         /// The first of them, by name.
         reverted: Vec<CutoverName>,
-        /// Where it looks like one cause: who failed together.
+        /// The services that failed together, if that suggests one cause.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shared: Option<SharedFate>,
     },
-    /// Several cutovers wait for a person, by what looks like one cause: this pages, and their own holds need not.
+    /// Several cutovers wait for a person, probably for one cause: this pages, and their own holds need not.
     FleetHeld {
-        /// The hold of the first of those that are named.
+        /// The hold of the first named cutover.
         reason: HoldReason,
-        /// How many there are.
+        /// The number of cutovers.
         services: usize,
         /// The first of them, by name.
         named: Vec<CutoverName>,
-        /// When the first one began that nobody was told of.
+        /// The time at which the first of these holds began that nobody was told of.
         since: Timestamp,
     },
     /// A person froze the fleet: nothing advances.
     FleetFrozen {
-        /// Until when; none until somebody unfreezes.
+        /// The end; none until somebody unfreezes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
-        /// Why.
+        /// The reason given.
         reason: String,
     },
     /// A person ended the freeze.
     FleetUnfrozen {
-        /// Why.
+        /// The reason given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// A person looked at the reverts and lets the fleet go on.
+    /// A person reviewed the reverts and lets the fleet go on.
     FleetResumed {
-        /// Why.
+        /// The reason given.
         reason: String,
         /// The reverts that no longer count: each cutover's, up to this entry of its stream.
         forgiven: BTreeMap<CutoverName, u64>,
@@ -558,23 +558,23 @@ pub enum Event {
         of: CutoverName,
         /// The first entry of its stream that cannot be used.
         entry: u64,
-        /// Why not.
+        /// Why it cannot be used.
         why: String,
     },
-    /// A person had the stored baseline of a cutover with a damaged stream written to Route 53.
+    /// On a person's request, the stored baseline of a cutover with a damaged stream was written to Route 53.
     DamagedTakenBack {
         /// The cutover.
         of: CutoverName,
-        /// How many groups were read back at the baseline.
+        /// The number of groups that were read back at the baseline.
         back: usize,
-        /// How many groups there are.
+        /// The number of groups.
         groups: usize,
-        /// Why it was asked for.
+        /// The reason given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// Stands for an entry that this program cannot read: its type or its version is newer, or its text is damaged. It is made
-    /// by reading and is never written.
+    /// Stands for an entry that this program cannot read: its type or version is newer, or its text is damaged. It is made
+    /// by the reader and never written.
     #[serde(skip_deserializing)]
     Unreadable {
         /// Why it cannot be read.
@@ -651,12 +651,12 @@ impl Event {
         }
     }
 
-    /// Whether this event wakes somebody. A hold does so only for what is new in it; that is the fold's to know.
+    /// Returns true if this event pages. Of the holds in an entry only new ones page; the fold decides that.
     pub fn pages(&self) -> bool {
         if let Self::RevertIntended { cause, .. } | Self::RevertPerformedUnjournaled { cause, .. } =
             self
         {
-            // Whoever asked for it is awake, and is told by the command that asked.
+            // The person who asked for it is awake, and is told by the command.
             return !matches!(cause, RevertCause::Operator { .. });
         }
         if let Self::StrayWeightsFound { members } = self {
@@ -673,21 +673,20 @@ impl Event {
 
 /// Reads a map whose keys are groups' indexes.
 ///
-/// JSON has text for keys, and serde, which buffers an event until it has seen its `type`, does not turn buffered text
-/// into numbers by itself.
+/// JSON keys are text, and serde, which buffers an event until it has seen its `type`, does not turn buffered text into
+/// numbers.
 fn by_index<'de, D, V>(deserializer: D) -> Result<BTreeMap<usize, V>, D::Error>
 where
     D: Deserializer<'de>,
     V: Deserialize<'de>,
 {
-    let by_text = BTreeMap::<String, V>::deserialize(deserializer)?;
-    let parsed = by_text
-        .into_iter()
-        .map(|(index, value)| match index.parse() {
-            Ok(index) => Ok((index, value)),
-            Err(_) => Err(serde::de::Error::custom(format!(
-                "`{index}` is not a group's index"
-            ))),
-        });
-    parsed.collect()
+    let mut parsed = BTreeMap::new();
+    for (text, value) in BTreeMap::<String, V>::deserialize(deserializer)? {
+        let Ok(index) = text.parse() else {
+            let message = format!("`{text}` is not a group's index");
+            return Err(serde::de::Error::custom(message));
+        };
+        parsed.insert(index, value);
+    }
+    Ok(parsed)
 }

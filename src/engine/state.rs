@@ -1,6 +1,6 @@
 //! The state of a cutover: exactly the fold of its events.
 //!
-//! `State` only keeps facts; what they mean is `decide`'s business. The fold lives in [`super::fold`].
+//! `State` only keeps facts; `decide` interprets them. The fold is in [`super::fold`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use super::event::{Envelope, Event, FailureClass, RevertMode, Target};
 use super::evidence::gate::GateId;
 use super::evidence::tally::Measured;
 use super::hold::{HaltReason, HoldReason, RevertCause, SAME_HOLD_WITHIN};
-use super::hooks::{HookId, HookRun};
+use super::hooks::{Hook, HookId, HookRun};
 use super::jobs::JobsState;
 use super::paged::{OpenPages, Paged, Settled};
 use super::plan::{Plan, PlanSource};
@@ -22,7 +22,7 @@ use super::record::{GroupImage, RecordSet};
 use super::strays::Stray;
 use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WeightPair, WriteId, ZoneId};
 
-/// Where a cutover is in its life.
+/// The phase of a cutover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -36,18 +36,18 @@ pub enum Phase {
     Baking,
     /// All steps are over.
     Completed,
-    /// The weights are being taken back.
+    /// The weights are being reverted.
     Reverting,
     /// Everything is at the baseline.
     Reverted,
-    /// A person must settle something.
+    /// A person must resolve something.
     Halted,
-    /// A person ended it as it stood; nothing more is written.
+    /// A person ended it as it was; nothing more is written.
     Abandoned,
 }
 
 impl Phase {
-    /// All phases, in the order of a life.
+    /// All phases, in the usual order.
     pub const ALL: [Self; 9] = [
         Self::Waiting,
         Self::Shifting,
@@ -89,22 +89,22 @@ impl Phase {
     }
 }
 
-/// Everything that the journal says about one cutover.
+/// The facts that the journal has about one cutover.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// The cutover.
     pub name: CutoverName,
     /// The attempt, from 1.
     pub attempt: u32,
-    /// The last entry's number; what the next append is conditional on.
+    /// The last entry's number; the next append is conditional on it.
     pub seq: u64,
     /// The last entry's time.
     pub last_at: Timestamp,
     /// The plan in force, with its text and path.
     pub source: PlanSource,
-    /// Where it is.
+    /// The phase.
     pub phase: Phase,
-    /// Since when.
+    /// The time at which the phase began.
     pub phase_since: Timestamp,
     /// Set while a person has paused it.
     pub paused: Option<Pause>,
@@ -114,11 +114,11 @@ pub struct State {
     pub verified_step: u16,
     /// Set while the last verified step is written again, because a group has another share (semantics L5).
     pub writing_again: bool,
-    /// When the current step was first intended.
+    /// The time at which the current step was first intended.
     pub step_began_at: Option<Timestamp>,
-    /// When a write that Route 53 was asked for was given up, if the last one was.
+    /// The time at which the last write was abandoned, if it was and Route 53 had answered it.
     pub abandoned_at: Option<Timestamp>,
-    /// What was said of that write.
+    /// The last refusal or loss of that write.
     pub abandoned_for: Option<String>,
     /// The images that a revert goes back to, in the plan's order.
     pub baseline: Option<Vec<GroupImage>>,
@@ -126,9 +126,9 @@ pub struct State {
     pub verified: Option<Vec<GroupImage>>,
     /// The TTLs of aliases to records of their own zone.
     pub alias_ttls: AliasTtls,
-    /// Every pair of weights that this attempt intended, by group: what a revert may overwrite.
+    /// Every pair of weights that this attempt intended, by group. A revert may overwrite these.
     pub intended: BTreeMap<usize, BTreeSet<WeightPair>>,
-    /// When this attempt first wrote, by AWS's clock, less a minute; alarms that changed later may have flapped.
+    /// The time of this attempt's first write, by AWS's clock, less a minute; alarms that changed later may have flapped.
     pub first_write: Option<Timestamp>,
     /// The intended write that is not resolved.
     pub write: Option<Write>,
@@ -138,25 +138,25 @@ pub struct State {
     pub resubmission: Option<Resubmission>,
     /// The bake clock.
     pub bake: Bake,
-    /// Since when each gate and fallback alarm has been Unknown.
+    /// The time since which each gate and fallback alarm has been Unknown.
     pub unknown: BTreeMap<GateId, Timestamp>,
-    /// What was counted for the gates of metrics.
+    /// The counts of the metric gates.
     pub measured: Measured,
-    /// Up to which change of state each alarm has been judged (AWS's clock).
+    /// The last change of state of each alarm that has been judged (AWS's clock).
     pub judged: BTreeMap<AlarmId, Timestamp>,
-    /// Alarms that a person lets be red until they are first read OK.
+    /// The alarms that a person allows to be red until they are first read OK.
     pub ignored: BTreeSet<AlarmId>,
     /// The approvals given in this attempt.
     pub approvals: BTreeMap<u16, Approval>,
-    /// The step that waits for approval, and since when that is journaled.
+    /// The step that waits for approval, and the time at which that was first journaled.
     pub approval_asked: Option<(u16, Timestamp)>,
     /// The step whose bake a person wants to end.
     pub skip_requested: Option<u16>,
-    /// What somebody else changed, by group; a member that is gone has no image.
+    /// The groups that somebody else changed, as read; no image if a member is gone.
     pub drift: Option<BTreeMap<usize, Option<GroupImage>>>,
-    /// All records of the drifted groups that are without one of their members.
+    /// All records of the drifted groups that lack one of their members.
     pub found: BTreeMap<usize, Vec<RecordSet>>,
-    /// The rollback that a person asked for and that is not yet under way.
+    /// The rollback that a person requested and that is not yet under way.
     pub rollback: Option<Rollback>,
     /// The revert that is under way, or the last one.
     pub revert: Option<Revert>,
@@ -166,31 +166,31 @@ pub struct State {
     pub hooks: BTreeMap<HookId, HookRun>,
     /// How far the jobs have moved in this attempt.
     pub jobs: JobsState,
-    /// Why it is halted.
+    /// The reason of the halt, if it is halted.
     pub halt: Option<HaltReason>,
-    /// Why nothing moves, as last journaled.
+    /// The holds as last journaled.
     pub held: Vec<HoldReason>,
-    /// When that was.
+    /// The time of that entry.
     pub held_at: Option<Timestamp>,
-    /// Subjects of holds that ended in this attempt, and when: one that comes back soon is the same hold, and wakes nobody
-    /// again.
+    /// The subjects of holds that ended in this attempt, and when: one that comes back soon is the same hold, and pages
+    /// nobody again.
     pub ended_holds: BTreeMap<HoldReason, Timestamp>,
     /// The entries whose pages are not known to be delivered.
     pub pages: BTreeMap<u64, Envelope>,
-    /// What people were woken for and is not over.
+    /// The pages whose cause is not over.
     pub open_pages: OpenPages,
-    /// The entries that settle such a thing, and of which the plan's command is not known to have been told.
+    /// The entries that end such a page, if the plan's command is not known to have been told.
     pub settled: BTreeMap<u64, Settled>,
 }
 
 /// A person's pause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {
-    /// Who.
+    /// The person who asked for it.
     pub actor: String,
-    /// Why.
+    /// The reason given.
     pub reason: Option<String>,
-    /// Since when.
+    /// The time of the request.
     pub at: Timestamp,
 }
 
@@ -207,27 +207,27 @@ pub struct Write {
     pub step: u16,
     /// Each group's part.
     pub targets: Vec<Target>,
-    /// What came back, by group.
+    /// The answers, by group.
     pub answers: BTreeMap<usize, Answer>,
-    /// How often a reply to it was lost.
+    /// The number of lost replies to it.
     pub losses: u32,
-    /// When a reply was last lost; by the journal's clock.
+    /// The time at which a reply was last lost, by the journal's clock.
     pub lost_at: Option<Timestamp>,
 }
 
-/// What came back for one group of a write.
+/// The answer for one group of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// Route 53 accepted it.
     Accepted,
-    /// It was refused, or never sent: it cannot land any more.
+    /// It was refused, or never sent: it can no longer land.
     Refused(FailureClass, String),
-    /// The reply was lost: it may have landed, or may still.
+    /// The reply was lost: it may have landed, or may still land.
     Lost(String),
 }
 
 impl Write {
-    /// Whether every group has an answer that leaves no doubt.
+    /// Returns true if every group has an answer that leaves no doubt.
     pub fn is_answered(&self) -> bool {
         self.targets.iter().all(|target| {
             matches!(
@@ -250,7 +250,7 @@ impl Write {
         })
     }
 
-    /// A refusal that asking again cannot mend.
+    /// Returns the message of a refusal that would be the same if the write were sent again.
     pub fn refused_for_good(&self) -> Option<&str> {
         self.answers.values().find_map(|answer| match answer {
             Answer::Refused(FailureClass::Denied | FailureClass::Permanent, message) => {
@@ -268,20 +268,20 @@ pub struct Change {
     pub zone: ZoneId,
     /// Its groups, by index.
     pub groups: Vec<usize>,
-    /// When it was accepted.
+    /// The time at which it was accepted.
     pub submitted_at: Timestamp,
-    /// When it was seen on all of Route 53's servers.
+    /// The time at which it was read in sync, on all of Route 53's servers.
     pub in_sync_at: Option<Timestamp>,
 }
 
-/// Unchanged images written again, to get a change that can be awaited.
+/// Unchanged images that are written again to get a change that can be awaited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resubmission {
     /// Identifies it in replies.
     pub write_id: WriteId,
     /// The groups, by index.
     pub groups: Vec<usize>,
-    /// When it was decided.
+    /// The time of the decision.
     pub at: Timestamp,
 }
 
@@ -309,7 +309,7 @@ impl Bake {
 /// An approval, bound to the step as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
-    /// Who.
+    /// The person who asked for it.
     pub actor: String,
     /// The step's weights.
     pub pair: WeightPair,
@@ -317,14 +317,14 @@ pub struct Approval {
     pub bake_secs: i64,
 }
 
-/// A rollback that a person asked for.
+/// A rollback that a person requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rollback {
-    /// Who.
+    /// The person who asked for it.
     pub actor: String,
-    /// Why.
+    /// The reason given.
     pub reason: Option<String>,
-    /// How.
+    /// The mode.
     pub mode: RevertMode,
 }
 
@@ -333,36 +333,36 @@ pub struct Rollback {
 pub struct Revert {
     /// Identifies its writes in replies.
     pub write_id: WriteId,
-    /// Why.
+    /// The cause.
     pub cause: RevertCause,
-    /// How.
+    /// The mode.
     pub mode: RevertMode,
-    /// When it was decided.
+    /// The time of the decision.
     pub at: Timestamp,
     /// The step whose weights it takes back.
     pub step: u16,
-    /// When all groups were first read at the baseline.
+    /// The time at which all groups were first read at the baseline.
     pub baseline_seen: Option<Timestamp>,
-    /// What somebody else had there when it was last read, if that was so.
+    /// Somebody else's weights, if the last reading found any.
     pub foreign: Option<ForeignSeen>,
-    /// The groups that Route 53 accepted a write of, and when it last did.
+    /// The groups of which Route 53 accepted a write, and the time of the last one.
     pub submitted: BTreeMap<usize, Timestamp>,
     /// The last refusal or loss, for people.
     pub trouble: Option<String>,
-    /// What kind of failure the last one was.
+    /// The class of the last failure.
     pub failed_class: Option<FailureClass>,
-    /// How many refusals and losses there were since something last moved.
+    /// The number of refusals and losses since something last moved.
     pub failures: u32,
-    /// When the last one was.
+    /// The time of the last one.
     pub failed_at: Option<Timestamp>,
 }
 
-/// What somebody else had in some groups on the way back.
+/// Somebody else's weights in some groups during a revert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignSeen {
-    /// The images, by the group's index; none where a member was gone.
+    /// The images, by the group's index; none if a member was gone.
     pub groups: BTreeMap<usize, Option<GroupImage>>,
-    /// When they were first read so, by the reader's clock.
+    /// The time at which they were first read so, by the reader's clock.
     pub read_at: Timestamp,
 }
 
@@ -372,13 +372,13 @@ impl State {
         &self.source.plan
     }
 
-    /// The account that a change was sent in.
+    /// Returns the account that a change was sent in.
     pub fn account_of(&self, change: &Change) -> &Account {
         let group = change.groups.first().copied().unwrap_or_default();
         self.plan().account_of_group(group)
     }
 
-    /// The images to go back to, each with the account of its zone. Nothing before the first intent.
+    /// Returns the baseline's images, each with the account of its zone. Empty before the first intended write.
     pub fn way_back(&self) -> Vec<(Account, GroupImage)> {
         let mut images = Vec::new();
         for (index, image) in self.baseline.iter().flatten().enumerate() {
@@ -388,7 +388,7 @@ impl State {
         images
     }
 
-    /// What somebody else made of this cutover's groups since they were last verified.
+    /// Returns what somebody else changed in this cutover's groups since they were last verified.
     pub fn astray(&self) -> Vec<Astray> {
         let mut all = Vec::new();
         for (index, image) in self.drift.iter().flatten() {
@@ -401,37 +401,41 @@ impl State {
         all
     }
 
-    /// Whether a hold on this ended so lately that one more is the same hold.
+    /// Returns true if a hold on this subject ended so lately that a new one is the same hold.
     pub fn has_ended_lately(&self, subject: &HoldReason, now: Timestamp) -> bool {
         let ended = self.ended_holds.get(subject);
         ended.is_some_and(|at| now.duration_since(*at) < SAME_HOLD_WITHIN)
     }
 
-    /// The hooks that have failed as often as they are tried, and hold.
+    /// Returns the hooks whose tries have all failed, and that hold.
     pub fn failed_hooks(&self) -> Vec<HookId> {
         let mut failed = Vec::new();
         for (id, run) in &self.hooks {
-            let index = usize::try_from(id.index).ok();
-            let index = index.and_then(|index| index.checked_sub(1));
-            let hook = index.and_then(|index| self.plan().hooks.get(index));
-            let over = hook.is_some_and(|hook| run.failures >= hook.tries());
-            if over && !run.done && id.point.can_hold() {
+            let Some(hook) = self.hook(*id) else {
+                continue;
+            };
+            if run.failures >= hook.tries() && !run.done && id.point.can_hold() {
                 failed.push(*id);
             }
         }
         failed
     }
 
-    /// The holds in an entry that wake a person: what pages, and is new in it.
+    fn hook(&self, id: HookId) -> Option<&Hook> {
+        let index = usize::try_from(id.index).ok()?.checked_sub(1)?;
+        self.plan().hooks.get(index)
+    }
+
+    /// Returns the holds in an entry that page: those of a paging kind that are new in it.
     pub fn pages_anew(&self, entry: &Envelope) -> Vec<HoldReason> {
         let Event::StepHeld { because } = &entry.event else {
             return Vec::new();
         };
-        // That it halted has paged already, as an event.
-        let halted = self.halt.clone();
-        let halted = halted.map(|reason| HoldReason::Halted { reason });
-        let known = self.held.iter().chain(&halted);
-        let known: BTreeSet<HoldReason> = known.map(HoldReason::subject).collect();
+        let mut known: BTreeSet<HoldReason> = self.held.iter().map(HoldReason::subject).collect();
+        if let Some(reason) = self.halt.clone() {
+            // The halt has paged already, as an event.
+            known.insert(HoldReason::Halted { reason }.subject());
+        }
         let mut anew = Vec::new();
         for reason in because {
             let subject = reason.subject();
@@ -443,34 +447,39 @@ impl State {
         anew
     }
 
-    /// The holds in an entry that woke people, were said to be over, and are back so soon that they wake nobody again.
+    /// Returns the holds in an entry that paged, ended, and are back so soon that they page nobody again.
     pub fn pages_again(&self, entry: &Envelope) -> Vec<HoldReason> {
-        let is_back = |reason: &&HoldReason| {
-            let halted = matches!(reason, HoldReason::Halted { .. });
-            reason.pages() && !halted && !self.open_pages.has(&reason.subject())
-        };
+        let mut again = Vec::new();
         if let Event::StepHeld { because } = &entry.event {
             let anew = self.pages_anew(entry);
-            let back = because.iter().filter(is_back);
-            return back
-                .filter(|reason| !anew.contains(reason))
-                .cloned()
-                .collect();
+            for reason in because {
+                if self.is_back(reason) && !anew.contains(reason) {
+                    again.push(reason.clone());
+                }
+            }
         }
         if matches!(entry.event, Event::DriftDetected { .. }) {
-            let drift = |reason: &&HoldReason| matches!(reason, HoldReason::Drift { .. });
-            let held = self.held.iter().filter(drift);
-            return held.filter(is_back).cloned().collect();
+            for reason in &self.held {
+                if matches!(reason, HoldReason::Drift { .. }) && self.is_back(reason) {
+                    again.push(reason.clone());
+                }
+            }
         }
-        Vec::new()
+        again
     }
 
-    /// What an entry settles of what people were woken for.
+    /// Returns true if a hold is of a paging kind and is not among the open pages. A halt pages as an event.
+    fn is_back(&self, reason: &HoldReason) -> bool {
+        let halted = matches!(reason, HoldReason::Halted { .. });
+        reason.pages() && !halted && !self.open_pages.has(&reason.subject())
+    }
+
+    /// Returns the pages whose cause an entry ends.
     pub fn settles(&self, entry: &Envelope) -> Vec<Paged> {
         self.open_pages.settled_by(&entry.event)
     }
 
-    /// Whether this attempt has intended a write that may have reached Route 53.
+    /// Returns true if this attempt has intended a write that may have reached Route 53.
     pub fn has_started(&self) -> bool {
         self.first_write.is_some()
     }
@@ -489,52 +498,55 @@ impl State {
         images.any(|image| Some(image.pair()) == pair)
     }
 
-    /// Whether the old side gets nothing by the weights that were verified last.
+    /// Returns true if the old side gets nothing by the last verified weights.
     pub fn old_is_idle(&self) -> bool {
-        let images = self.verified.as_ref();
-        images.is_some_and(|images| images.iter().all(|image| image.pair().old.0 == 0))
+        let Some(images) = &self.verified else {
+            return false;
+        };
+        images.iter().all(|image| image.pair().old.0 == 0)
     }
 
-    /// The weights that group `index` was last meant to have: the baseline's when it goes back.
+    /// Returns the weights that group `index` was last meant to have: during and after a revert, the baseline's.
     pub fn intended_pair(&self, index: usize) -> Option<WeightPair> {
-        let baseline = || {
-            self.baseline
-                .as_ref()
-                .and_then(|images| images.get(index))
-                .map(GroupImage::pair)
-        };
-        match self.phase {
-            Phase::Reverting | Phase::Reverted => baseline(),
+        let of_step = match self.phase {
+            Phase::Reverting | Phase::Reverted => None,
             Phase::Waiting
             | Phase::Shifting
             | Phase::Settling
             | Phase::Baking
             | Phase::Completed
             | Phase::Halted
-            | Phase::Abandoned => self
-                .plan()
-                .step(self.step)
-                .map(|step| step.pair)
-                .or_else(baseline),
+            | Phase::Abandoned => self.plan().step(self.step),
+        };
+        if let Some(step) = of_step {
+            return Some(step.pair);
         }
+        let baseline = self.baseline.as_ref()?;
+        baseline.get(index).map(GroupImage::pair)
     }
 
-    /// Until when step `number`, which waits for its approval, may be approved, if the plan sets a term; also when it is
-    /// over.
+    /// The time until which step `number`, which waits for its approval, may be approved, if the plan sets a timeout; also
+    /// if it is past.
     pub fn approval_ends_at(&self, number: u16) -> Option<Timestamp> {
         let timeout = self.plan().step(number)?.approval_timeout?;
-        let (_, since) = self.approval_asked.filter(|(asked, _)| *asked == number)?;
+        let (asked, since) = self.approval_asked?;
+        if asked != number {
+            return None;
+        }
         since.checked_add(timeout.after).ok()
     }
 
-    /// Whether the step has a valid approval, or needs none.
+    /// Returns true if the step has a valid approval, or needs none.
     pub fn is_approved(&self, number: u16) -> bool {
         let Some(step) = self.plan().step(number) else {
             return false;
         };
-        let given = |approval: &Approval| {
-            approval.pair == step.pair && approval.bake_secs == step.bake.as_secs()
+        if !step.approval {
+            return true;
+        }
+        let Some(approval) = self.approvals.get(&number) else {
+            return false;
         };
-        !step.approval || self.approvals.get(&number).is_some_and(given)
+        approval.pair == step.pair && approval.bake_secs == step.bake.as_secs()
     }
 }

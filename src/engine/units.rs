@@ -30,7 +30,7 @@ pub struct WeightPair {
     pub new: Weight,
 }
 
-/// Why a text is not a share, or a share cannot be expressed as weights.
+/// The reason why a text is not a share, or a share cannot be expressed as weights.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ShareError {
     /// A number without a unit.
@@ -60,7 +60,7 @@ impl Share {
     /// All traffic.
     pub const FULL: Self = Self(100 * MILLIONTHS);
 
-    /// A weight's share of the weights of a whole group, rounded; none of nothing is [`Share::ZERO`].
+    /// A weight's share of the weights of a whole group, rounded; [`Share::ZERO`] if they are all zero.
     pub fn of(weight: Weight, all: u32) -> Self {
         if all == 0 {
             return Self::ZERO;
@@ -89,9 +89,10 @@ impl Share {
 
     /// The whole number of percent, if it is one.
     pub fn whole_percent(self) -> Option<u8> {
-        self.0
-            .is_multiple_of(MILLIONTHS)
-            .then(|| u8::try_from(self.0 / MILLIONTHS).unwrap_or(100))
+        if !self.0.is_multiple_of(MILLIONTHS) {
+            return None;
+        }
+        Some(u8::try_from(self.0 / MILLIONTHS).unwrap_or(100))
     }
 }
 
@@ -123,29 +124,33 @@ impl FromStr for Share {
 
 /// Reads a decimal number of percent exactly, without passing through floating point.
 fn parse_millionths(number: &str, shown: &str) -> Result<u32, ShareError> {
-    let not_a_number = || ShareError::NotANumber(shown.to_owned());
     if number.starts_with('-') && number[1..].parse::<f64>().is_ok() {
         return Err(ShareError::OutOfRange(shown.to_owned()));
     }
     let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
-    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(decimals) || number.ends_with('.') {
-        return Err(not_a_number());
+    if whole.is_empty() || !is_digits(whole) || !is_digits(decimals) || number.ends_with('.') {
+        return Err(ShareError::NotANumber(shown.to_owned()));
     }
     if decimals.len() > 6 {
         return Err(ShareError::TooPrecise(shown.to_owned()));
     }
-    let out_of_range = || ShareError::OutOfRange(shown.to_owned());
-    let whole: u32 = whole.parse().map_err(|_| out_of_range())?;
-    let rest: u32 = format!("{decimals:0<6}")
-        .parse()
-        .map_err(|_| not_a_number())?;
+    let Ok(rest) = format!("{decimals:0<6}").parse::<u32>() else {
+        return Err(ShareError::NotANumber(shown.to_owned()));
+    };
+    // A number too large for the arithmetic is out of range as well.
     let value = whole
-        .checked_mul(MILLIONTHS)
+        .parse::<u32>()
+        .ok()
+        .and_then(|whole| whole.checked_mul(MILLIONTHS))
         .and_then(|millionths| millionths.checked_add(rest));
-    value
-        .filter(|value| *value <= Share::FULL.0)
-        .ok_or_else(out_of_range)
+    match value {
+        Some(value) if value <= Share::FULL.0 => Ok(value),
+        Some(_) | None => Err(ShareError::OutOfRange(shown.to_owned())),
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl WeightPair {
@@ -176,12 +181,12 @@ impl WeightPair {
         }
     }
 
-    /// The sum of both weights; zero makes Route 53 answer evenly, so nothing may ever write it.
+    /// The sum of both weights. It must never be written as zero: Route 53 then answers evenly.
     pub fn sum(self) -> u16 {
         u16::from(self.old.0) + u16::from(self.new.0)
     }
 
-    /// The new side's share of this pair, to the nearest millionth of a percent; none where both weights are zero.
+    /// The new side's share of this pair, to the nearest millionth of a percent; none if both weights are zero.
     pub fn share(self) -> Option<Share> {
         let sum = u64::from(self.sum());
         if sum == 0 {
@@ -191,7 +196,7 @@ impl WeightPair {
         u32::try_from((scaled + sum / 2) / sum).ok().map(Share)
     }
 
-    /// Whether the new side gets more of the traffic here than in `other`, compared exactly.
+    /// Returns true if the new side gets more of the traffic here than in `other`, compared exactly.
     pub fn gives_new_more_than(self, other: Self) -> bool {
         u32::from(self.new.0) * u32::from(other.sum())
             > u32::from(other.new.0) * u32::from(self.sum())
@@ -208,7 +213,7 @@ impl fmt::Display for WeightPair {
 fn closest_ratio(share: Share) -> WeightPair {
     let full = i64::from(Share::FULL.0);
     let wanted = i64::from(share.0);
-    // Nothing to the new side: the distance of the whole share.
+    // Begin with nothing for the new side, which is off by the whole share.
     let mut best = (WeightPair::new(1, 0), wanted, 1);
     for old in 0..=u8::MAX {
         for new in 0..=u8::MAX {
@@ -230,7 +235,7 @@ fn closest_ratio(share: Share) -> WeightPair {
     best.0
 }
 
-/// What all texts have that clones share.
+/// Implements `Debug` and serde for a text newtype whose clones share the text.
 macro_rules! shared_text {
     ($name:ident) => {
         impl fmt::Debug for $name {
@@ -253,8 +258,7 @@ macro_rules! shared_text {
     };
 }
 
-/// Makes a text newtype that is a text in JSON, as it stands. A clone shares the text: names go everywhere, and every
-/// round copies each of them many times.
+/// Makes a text newtype that is the same text in JSON. A clone shares the text: every round copies each name many times.
 macro_rules! text_newtype {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -311,7 +315,7 @@ text_newtype! {
     WriteId
 }
 
-/// A DNS name in the one form that names are compared in: lower case, no trailing dot, `*` for `\052`.
+/// A DNS name in the form in which names are compared: lower case, no trailing dot, `*` for `\052`.
 ///
 /// A clone shares the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -333,9 +337,9 @@ impl DnsName {
         Self(bare.into())
     }
 
-    /// Whether `written`, in whatever form, is this name.
+    /// Returns true if `written`, in any form, is this name.
     pub fn is_written(&self, written: &str) -> bool {
-        // What Route 53 returns is mostly this very text and a dot.
+        // Route 53 mostly returns exactly this text and a dot.
         written.strip_suffix('.') == Some(self.as_str()) || Self::new(written) == *self
     }
 
@@ -344,7 +348,7 @@ impl DnsName {
         &self.0
     }
 
-    /// Whether this name lies in the zone, or is its apex.
+    /// Returns true if this name lies in the zone, or is its apex.
     pub fn is_in_zone(&self, zone: &Self) -> bool {
         self.0 == zone.0
             || self
@@ -360,14 +364,14 @@ impl fmt::Display for DnsName {
     }
 }
 
-/// Identifies an alarm: its name, and its region where that is not the plan's.
+/// Identifies an alarm: its name, and its region if that is not the plan's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AlarmId {
     /// The region; none means the region of the plan, or of the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// The alarm's name, exactly as CloudWatch has it (case counts). Of an alarm in another account than the plan's, its
-    /// ARN, so that two accounts may have alarms of one name.
+    /// The alarm's name, exactly as CloudWatch has it (case counts). For an alarm in another account than the plan's, its
+    /// ARN, so that two accounts may have alarms of the same name.
     pub name: String,
 }
 
@@ -381,7 +385,7 @@ impl AlarmId {
         }
     }
 
-    /// The name that CloudWatch knows in the alarm's account.
+    /// The alarm's name within its account.
     pub fn bare_name(&self) -> &str {
         in_another_account(&self.name).map_or(&self.name, |(_, name)| name)
     }
@@ -392,7 +396,7 @@ impl AlarmId {
     }
 }
 
-/// The account's number and the bare name, of an alarm that is named by its ARN.
+/// The account's number and the bare name of an alarm that is named by its ARN.
 pub(crate) fn in_another_account(name: &str) -> Option<(&str, &str)> {
     let (head, bare) = name.split_once(":alarm:")?;
     let mut parts = head.strip_prefix("arn:")?.split(':');

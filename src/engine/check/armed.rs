@@ -38,7 +38,7 @@ fn members<'a>(
     old.zip(new)
 }
 
-/// Checks that a share which nobody verified is called drift.
+/// Checks that a share that nobody verified is called drift.
 pub(super) fn decision(
     state: &State,
     observation: &Observation,

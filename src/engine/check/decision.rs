@@ -1,4 +1,4 @@
-//! A decision against the readings that it was made from, before it is journaled.
+//! The check of a decision against the readings that it was made from, before it is journaled.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,7 +14,9 @@ use crate::engine::observation::{
     AlarmReading, AlarmState, FileReading, GroupReading, HistoryReading, Observation,
 };
 use crate::engine::plan::{AlarmGate, HoldOrRevert, NoData};
+use crate::engine::record::GroupImage;
 use crate::engine::state::{Phase, State};
+use crate::engine::units::WeightPair;
 
 /// AWS's clock and ours may differ by this much (semantics D3).
 const CLOCKS_DIFFER_BY: SignedDuration = SignedDuration::from_secs(60);
@@ -25,7 +27,7 @@ const BLIND_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// Two readings of a drift that halts a revert are this far apart (semantics M5).
 const LOOKS_AGREE: SignedDuration = SignedDuration::from_secs(2);
 
-/// How one gate looks in this round.
+/// The reading of one gate in this round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
     Green,
@@ -33,7 +35,8 @@ pub(super) enum Look {
     Blind,
 }
 
-/// Whether a decision may be journaled and carried out: I1, I2, I3, I5, I8, I9, I10, I13, I14, I15, and I11 for the live loop.
+/// Checks that a decision may be journaled and performed: I1, I2, I3, I5, I8, I9, I10, I13, I14, I15, and I11 for the live
+/// loop.
 ///
 /// # Errors
 /// The first invariant that the decision would break.
@@ -88,12 +91,12 @@ pub fn decision(
         }
     }
     match &decision.order {
-        Some(order) => lawful(state, observation, decision, order, now),
+        Some(order) => parts_are_allowed(state, observation, decision, order, now),
         None => Ok(()),
     }
 }
 
-/// I15: nothing is journaled or done for a cutover whose stream cannot be followed, and it is said why.
+/// I15: nothing is journaled or done for a cutover whose stream cannot be followed, and the hold says so.
 fn is_left_alone(decision: &Decision) -> Result<(), Violation> {
     let quiet = decision.events.is_empty()
         && decision.fleet.is_empty()
@@ -102,78 +105,97 @@ fn is_left_alone(decision: &Decision) -> Result<(), Violation> {
     claim(Invariant::I15, quiet, || {
         "a cutover with a damaged stream would be moved".to_owned()
     })?;
-    let said = |reason: &HoldReason| matches!(reason, HoldReason::JournalDamaged { .. });
-    claim(Invariant::I15, decision.because.iter().any(said), || {
+    let named = decision
+        .because
+        .iter()
+        .any(|reason| matches!(reason, HoldReason::JournalDamaged { .. }));
+    claim(Invariant::I15, named, || {
         "a cutover with a damaged stream would be shown as if nothing were wrong".to_owned()
     })
 }
 
-/// Whether what a target would write is the group of the plan that it says.
+/// Returns true if a target would write the group of the plan that it names.
 fn is_own(state: &State, target: &Target) -> bool {
-    let group = state.plan().records.get(target.group);
-    group.is_some_and(|group| {
-        let members = [&target.from.old, &target.from.new];
-        members.iter().all(|member| member.is_of(&group.name))
+    let Some(group) = state.plan().records.get(target.group) else {
+        return false;
+    };
+    target.from.old.is_of(&group.name) && target.from.new.is_of(&group.name)
+}
+
+fn need(step: u16, holds: bool, what: &str) -> Result<(), Violation> {
+    claim(Invariant::I1, holds, || {
+        format!("step {step} would be taken {what}")
     })
 }
 
-/// I1 and I5: everything that a rise needs, now.
+/// I1 and I5: the present conditions of a rise.
 fn rise(state: &State, observation: &Observation, step: u16) -> Result<(), Violation> {
     gates_are_green(state, observation)?;
-    let need = |holds: bool, what: &str| {
-        claim(Invariant::I1, holds, || {
-            format!("step {step} would be taken {what}")
-        })
-    };
     let goes_on = goes_on(state, step);
     let again = state.phase == Phase::Shifting && step == state.step;
     let next = state.phase == Phase::Baking && state.bake.over && step == state.verified_step + 1;
     let starts = state.phase == Phase::Waiting && step == 1;
-    need(again || next || starts, "before its turn")?;
-    need(state.paused.is_none(), "during a pause")?;
-    need(state.halt.is_none(), "while halted")?;
-    need(state.rollback.is_none(), "after a rollback was asked for")?;
-    need(state.drift.is_none(), "over a drift")?;
-    need(goes_on || approved(state, step), "without its approval")?;
+    need(step, again || next || starts, "before its turn")?;
+    need(step, state.paused.is_none(), "during a pause")?;
+    need(step, state.halt.is_none(), "while halted")?;
+    need(
+        step,
+        state.rollback.is_none(),
+        "after a rollback was requested",
+    )?;
+    need(step, state.drift.is_none(), "over a drift")?;
+    need(
+        step,
+        goes_on || approved(state, step),
+        "without its approval",
+    )?;
     let same_file = match &observation.file {
         FileReading::NotWatched => true,
         FileReading::Plan(source) => source.digest == state.source.digest,
         FileReading::Removed | FileReading::Unreadable(_) => false,
     };
-    need(same_file, "although the plan file changed")?;
+    need(step, same_file, "although the plan file changed")?;
     let skew = observation.clock_skew.unwrap_or(SignedDuration::ZERO);
-    need(skew.abs() <= CLOCKS_DIFFER_BY, "with a wrong clock")?;
+    need(step, skew.abs() <= CLOCKS_DIFFER_BY, "with a wrong clock")?;
     let fresh = (0..state.plan().records.len()).all(|index| was_read(observation, index));
-    need(fresh, "without reading all groups in this round")
+    need(step, fresh, "without reading all groups in this round")
 }
 
-/// I1: what the fleet says about a rise.
+/// I1: the fleet's conditions of a rise.
 fn fleet_allows(state: &State, fleet: &Fleet, step: u16, now: Timestamp) -> Result<(), Violation> {
-    let need = |holds: bool, what: &str| {
-        claim(Invariant::I1, holds, || {
-            format!("step {step} would be taken {what}")
-        })
+    let thawed = match &fleet.freeze {
+        Some(freeze) => freeze.until.is_some_and(|until| until <= now),
+        None => true,
     };
-    let count = |number: Option<u32>| number.and_then(|number| usize::try_from(number).ok());
-    let (settings, freeze) = (&fleet.settings, &fleet.freeze);
-    let thawed = freeze
-        .as_ref()
-        .is_none_or(|freeze| freeze.until.is_some_and(|until| until <= now));
-    need(thawed, "while the fleet is frozen")?;
-    need(fleet.trouble.is_none(), "without knowing the fleet")?;
-    let spent = count(settings.failure_budget).is_some_and(|budget| fleet.setbacks() >= budget);
-    need(!spent, "after the failure budget was spent")?;
+    need(step, thawed, "while the fleet is frozen")?;
+    need(step, fleet.trouble.is_none(), "without knowing the fleet")?;
+    let spent = reaches(fleet.setbacks(), fleet.settings.failure_budget);
+    need(step, !spent, "after the failure budget was spent")?;
     if state.phase != Phase::Waiting {
         return Ok(());
     }
-    let full = count(settings.max_in_flight).is_some_and(|max| fleet.in_flight() >= max);
-    need(!full, "with as many in flight as may be")?;
-    let completed = |on| fleet.member(on).map(|member| member.phase) == Some(Phase::Completed);
-    let free = state.plan().after.iter().all(completed);
-    need(free, "before what it comes after has completed")
+    let full = reaches(fleet.in_flight(), fleet.settings.max_in_flight);
+    need(step, !full, "although the most allowed are in flight")?;
+    for on in &state.plan().after {
+        let completed = fleet.member(on).map(|member| member.phase) == Some(Phase::Completed);
+        need(
+            step,
+            completed,
+            "before the cutover that it follows has completed",
+        )?;
+    }
+    Ok(())
 }
 
-/// I1: the wall shows a time at which the step may be taken, and goes on to where the plan wants the whole bake inside.
+/// Returns true if a count has reached a limit that is set.
+fn reaches(count: usize, limit: Option<u32>) -> bool {
+    match limit.map(usize::try_from) {
+        Some(Ok(limit)) => count >= limit,
+        Some(Err(_)) | None => false,
+    }
+}
+
+/// I1: the step's window is open now and, if the plan wants the whole bake inside, until the bake's end.
 fn window_is_open(state: &State, step: u16, now: Timestamp) -> Result<(), Violation> {
     claim(Invariant::I1, in_its_window(state, step, now), || {
         format!("step {step} would be taken outside its window")
@@ -193,12 +215,10 @@ fn bake_ended(
         .events
         .iter()
         .any(|event| matches!(event, Event::BakeSkipDecided { skipped: true, .. }));
-    let running = state
-        .bake
-        .running_since
-        .map_or(SignedDuration::ZERO, |since| {
-            ran_for(observation, since, now)
-        });
+    let running = match state.bake.running_since {
+        Some(since) => ran_for(observation, since, now),
+        None => SignedDuration::ZERO,
+    };
     let wanted = state.plan().step(step).map(|step| step.bake);
     let counted = state.bake.counted + running;
     claim(Invariant::I1, at_its_share(state), || {
@@ -210,8 +230,8 @@ fn bake_ended(
     })
 }
 
-/// How long a bake has run since `since`: by the wall clock, and no longer than really passed, where this process has
-/// measured it. The two clocks are never read at quite the same moment.
+/// The time that a bake has run since `since`: by the wall clock, and no longer than really passed, if this process has
+/// measured that. The two clocks are never read at quite the same moment, so a second is allowed.
 fn ran_for(observation: &Observation, since: Timestamp, now: Timestamp) -> SignedDuration {
     let by_wall = now.duration_since(since);
     match (observation.passed_at, observation.passed_for) {
@@ -251,14 +271,16 @@ fn gates_are_green(state: &State, observation: &Observation) -> Result<(), Viola
     claim(Invariant::I5, seen, || {
         "it would advance without having counted both sides".to_owned()
     })?;
-    let enough = |gate| measures::enough_requests(state, &observation.series, gate);
-    let enough = gates.traffic.as_ref().is_none_or(enough);
+    let enough = match &gates.traffic {
+        Some(gate) => measures::enough_requests(state, &observation.series, gate),
+        None => true,
+    };
     claim(Invariant::I5, enough, || {
-        "it would advance although nobody came".to_owned()
+        "it would advance with too few requests on the new side".to_owned()
     })
 }
 
-/// I3: whatever else is decided, a failed gate is answered in the same decision.
+/// I3: a failed gate is answered in the same decision, whatever else is decided.
 fn failed_gates_are_answered(
     state: &State,
     observation: &Observation,
@@ -276,21 +298,9 @@ fn failed_gates_are_answered(
         return Ok(());
     }
     let gates = &state.plan().gates;
-    let red = |gate: &&AlarmGate| look(state, observation, gate) == Look::Red;
-    let alarm = gates
-        .alarms
-        .iter()
-        .find(red)
-        .map(|gate| gate.id.to_string());
-    let mut metrics = gates.measures.metrics.iter().map(|gate| {
-        let (look, old_too) = measures::metric(state, &observation.series, gate);
-        (gate, look == Look::Red, old_too)
-    });
-    let metric = metrics.clone().find(|(_, red, old_too)| *red && !*old_too);
-    let on_both = metrics.find(|(_, red, old_too)| *red && *old_too);
-    let alone = alarm.or_else(|| metric.map(|(gate, ..)| gate.name.clone()));
+    let (alone, on_both) = failed(state, observation);
     let shared = alone.is_none() && gates.both_red == HoldOrRevert::Hold;
-    let Some(gate) = alone.or_else(|| on_both.map(|(gate, ..)| gate.name.clone())) else {
+    let Some(gate) = alone.or(on_both) else {
         return Ok(());
     };
     let burning = shared
@@ -313,6 +323,28 @@ fn failed_gates_are_answered(
     })
 }
 
+/// Returns the first gate that fails on the new side alone, and the first metric that fails on both sides.
+fn failed(state: &State, observation: &Observation) -> (Option<String>, Option<String>) {
+    let gates = &state.plan().gates;
+    let (mut alone, mut on_both) = (None, None);
+    for gate in &gates.alarms {
+        if alone.is_none() && look(state, observation, gate) == Look::Red {
+            alone = Some(gate.id.to_string());
+        }
+    }
+    for gate in &gates.measures.metrics {
+        let (look, old_too) = measures::metric(state, &observation.series, gate);
+        if look != Look::Red {
+            continue;
+        }
+        let first = if old_too { &mut on_both } else { &mut alone };
+        if first.is_none() {
+            *first = Some(gate.name.clone());
+        }
+    }
+    (alone, on_both)
+}
+
 fn finished_is_quiet(state: &State, decision: &Decision) -> Result<(), Violation> {
     let over = match state.phase {
         Phase::Reverted => state.write.is_none() && state.rollback.is_none(),
@@ -332,8 +364,8 @@ fn finished_is_quiet(state: &State, decision: &Decision) -> Result<(), Violation
     })
 }
 
-/// The parts of an order: I2, and I8 by what each is for.
-fn lawful(
+/// Checks the parts of an order: I2, and I8 by its purpose.
+fn parts_are_allowed(
     state: &State,
     observation: &Observation,
     decision: &Decision,
@@ -374,10 +406,7 @@ fn takes_back(
     part: &Part,
     now: Timestamp,
 ) -> Result<(), Violation> {
-    let of = |images: &Option<Vec<_>>| -> Option<crate::engine::record::GroupImage> {
-        images.as_ref()?.get(part.group).cloned()
-    };
-    let baseline = of(&state.baseline).map(|image| image.pair());
+    let baseline = pair_of(state.baseline.as_deref(), part.group);
     claim(Invariant::I10, baseline == Some(part.to), || {
         format!("a revert would go to {}, not to the baseline", part.to)
     })?;
@@ -399,7 +428,7 @@ fn takes_back(
             let pair = part.image.pair();
             let intended = state.intended.get(&part.group);
             let ours = intended.is_some_and(|pairs| pairs.contains(&pair))
-                || of(&state.verified).map(|image| image.pair()) == Some(pair);
+                || pair_of(state.verified.as_deref(), part.group) == Some(pair);
             claim(Invariant::I8, ours || force, || {
                 format!("group {} has somebody else's {pair}", part.group)
             })?;
@@ -408,7 +437,11 @@ fn takes_back(
     }
 }
 
-/// A swap repeats images that were read in this round, both members of them.
+fn pair_of(images: Option<&[GroupImage]>, index: usize) -> Option<WeightPair> {
+    images?.get(index).map(GroupImage::pair)
+}
+
+/// Checks that a swap repeats an image that was read in this round, both members of it.
 fn swaps_what_was_read(observation: &Observation, part: &Part) -> Result<(), Violation> {
     let there = match observation.groups.get(part.group) {
         Some(GroupReading::Read { members, .. }) => {
@@ -424,7 +457,7 @@ fn swaps_what_was_read(observation: &Observation, part: &Part) -> Result<(), Vio
     })
 }
 
-/// I10: what a revert ends by was read when its first reading had been journaled for a while.
+/// I10: a revert ends by a reading that was made a while after its first reading was journaled.
 fn was_read_twice(state: &State, observation: &Observation) -> Result<(), Violation> {
     let seen_at = state
         .revert
@@ -438,11 +471,11 @@ fn was_read_twice(state: &State, observation: &Observation) -> Result<(), Violat
         )
     });
     claim(Invariant::I10, again, || {
-        "it would call reverted what it read only once".to_owned()
+        "it would end a revert whose baseline was read only once".to_owned()
     })
 }
 
-/// I10: whoever gets a part of the traffic beside the baseline's members is named before a revert is called back.
+/// I10: members beside the baseline's that get a part of the traffic are named before a revert ends.
 fn strays_are_named(
     state: &State,
     observation: &Observation,
@@ -462,17 +495,24 @@ fn strays_are_named(
         for member in members {
             let identifier = &member.set_identifier;
             let own = *identifier == group.old || *identifier == group.new;
-            let before = baseline.is_some_and(|image| {
-                let mut others = image.others.iter();
-                others.any(|it| it.set_identifier == *identifier && it.weight == member.weight)
-            });
-            let said = named
+            let before = match baseline {
+                Some(image) => image
+                    .others
+                    .iter()
+                    .any(|it| it.set_identifier == *identifier && it.weight == member.weight),
+                None => false,
+            };
+            let known = named
                 .iter()
                 .any(|stray| stray.set_identifier == *identifier && stray.group == group.name);
             claim(
                 Invariant::I10,
-                own || member.weight.0 == 0 || before || said,
-                || format!("it would call back what `{identifier}` has a part of"),
+                own || member.weight.0 == 0 || before || known,
+                || {
+                    format!(
+                        "it would end a revert without naming `{identifier}`, which gets traffic"
+                    )
+                },
             )?;
         }
     }
@@ -481,17 +521,17 @@ fn strays_are_named(
 
 /// I4: one odd answer halts no revert: an earlier reading, two seconds before, found somebody else's weights too.
 fn drifted_twice(state: &State, observation: &Observation) -> Result<(), Violation> {
-    let seen = state.revert.as_ref();
-    let seen = seen.and_then(|revert| revert.foreign.as_ref());
-    let agrees = seen.is_some_and(|seen| {
-        let mut groups = seen.groups.keys();
-        groups.any(|index| {
+    let mut agrees = false;
+    if let Some(revert) = &state.revert
+        && let Some(seen) = &revert.foreign
+    {
+        agrees = seen.groups.keys().any(|index| {
             matches!(
                 observation.groups.get(*index),
                 Some(GroupReading::Read { at, .. }) if at.duration_since(seen.read_at) >= LOOKS_AGREE
             )
-        })
-    });
+        });
+    }
     claim(Invariant::I4, agrees, || {
         "it would halt a revert by one reading".to_owned()
     })
@@ -514,7 +554,7 @@ fn is_alarm(reading: Option<&AlarmReading>) -> bool {
     )
 }
 
-/// How a gate looks, by semantics C1 to C3 and C5.
+/// Reads a gate, by semantics C1 to C3 and C5.
 fn look(state: &State, observation: &Observation, gate: &AlarmGate) -> Look {
     let Some(AlarmReading::Found {
         state: alarm,

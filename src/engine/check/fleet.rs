@@ -12,7 +12,7 @@ use crate::engine::ledger::{Ledger, Took};
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, WriteId};
 
-/// Whether somebody has frozen the fleet.
+/// A person's freeze of the fleet, if there is one.
 #[derive(Debug, Clone, Copy, Default)]
 enum Frozen {
     #[default]
@@ -21,22 +21,22 @@ enum Frozen {
     UntilTold,
 }
 
-/// Watches a whole journal: is fed every entry, in the order of the journal, and says what the fleet must not do: take a
-/// step that begins more cutovers than may be in flight, send one that was journaled after the failure budget was spent, take
-/// one during a freeze, or a first one before what it comes after has completed; and write to a damaged stream (I15).
+/// Watches a whole journal: takes every entry, in the order of the journal, and returns the fleet's violations: a step that
+/// begins more cutovers than may be in flight, a step sent although it was journaled after the failure budget was spent, a
+/// step during a freeze, a first step before the cutovers that it follows have completed, a write to a damaged stream (I15).
 #[derive(Debug, Clone, Default)]
 pub struct FleetChecker {
     ledger: Ledger,
-    /// Who wrote the entry that damaged a stream.
+    /// The actor who wrote the entry that damaged a stream.
     damaged_by: BTreeMap<CutoverName, String>,
-    /// The damaged streams, with their entries, of which `@fleet` tells.
+    /// The damaged streams that `@fleet` has, each with its first unusable entry.
     told: BTreeSet<(CutoverName, u64)>,
     max_in_flight: Option<u32>,
     failure_budget: Option<u32>,
     frozen: Frozen,
     /// The reverts that nobody asked for and nobody has forgiven.
     reverts: BTreeSet<(CutoverName, u64)>,
-    /// Steps that were journaled after the budget was spent, which their owner must notice before it sends them.
+    /// The steps that were journaled after the budget was spent. Their owner must notice that before it sends them.
     late: BTreeSet<(CutoverName, WriteId)>,
     paged: bool,
 }
@@ -47,7 +47,7 @@ impl FleetChecker {
         Self::default()
     }
 
-    /// Takes the next entry, of whatever stream.
+    /// Takes the next entry, of any stream.
     pub fn entry(&mut self, entry: &Envelope) -> Violations {
         if fleet::is_fleet(&entry.cutover) {
             self.own(entry);
@@ -78,12 +78,12 @@ impl FleetChecker {
         self.count(entry);
         match self.ledger.take(entry) {
             Took::Folded { .. } | Took::Fleet | Took::Behind => broken,
-            Took::Known => one(Invariant::I6, "an entry has the number of one before it"),
+            Took::Known => one(Invariant::I6, "an entry has the number of an earlier one"),
             Took::Damages => self.damages(entry),
         }
     }
 
-    /// Somebody else may write what this program cannot read or follow; its own controllers may not.
+    /// Takes an entry that damages its stream. Another program may write such an entry; our own controllers may not.
     fn damages(&mut self, entry: &Envelope) -> Violations {
         let (name, actor) = (entry.cutover.clone(), entry.actor.clone());
         let newer = matches!(entry.event, Event::Unreadable { .. });
@@ -95,7 +95,7 @@ impl FleetChecker {
         Vec::new()
     }
 
-    /// I15: whoever damaged the stream may know how to go on with it; nobody else does.
+    /// I15: only the actor who damaged a stream may go on writing to it, since it may be able to read it.
     fn behind(&mut self, entry: &Envelope) -> Violations {
         self.ledger.take(entry);
         if self.damaged_by.get(&entry.cutover) == Some(&entry.actor) {
@@ -108,29 +108,26 @@ impl FleetChecker {
         one(Invariant::I15, &message)
     }
 
-    /// Takes the end of a run: whoever waits for a person because the budget is spent, or because a stream is damaged, waits
-    /// for one who was paged.
+    /// Checks the end of a run: a spent budget or a damaged stream has paged a person.
     pub fn finished(&self) -> Violations {
         for (name, damage) in self.ledger.fleet().damaged() {
             if !self.told.contains(&(name.clone(), damage.entry)) {
-                let message = format!("nobody was woken for the damaged stream of {name}");
+                let message = format!("nobody was paged for the damaged stream of {name}");
                 return one(Invariant::I15, &message);
             }
         }
         if self.is_spent() && !self.paged {
-            return one(Invariant::I12, "nobody was woken for the spent budget");
+            return one(Invariant::I12, "nobody was paged for the spent budget");
         }
         Vec::new()
     }
 
-    /// How many cutovers are between their first step and their end.
+    /// Returns the number of cutovers between their first step and their end.
     pub fn in_flight(&self) -> usize {
-        let begun = |state: &&State| match state.phase {
-            Phase::Waiting | Phase::Completed | Phase::Reverted | Phase::Abandoned => false,
-            Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Reverting => true,
-            Phase::Halted => state.first_write.is_some(),
-        };
-        self.ledger.states().filter(begun).count()
+        self.ledger
+            .states()
+            .filter(|state| is_in_flight(state))
+            .count()
     }
 
     fn own(&mut self, entry: &Envelope) {
@@ -146,10 +143,10 @@ impl FleetChecker {
             Event::FleetBudgetSpent { .. } => self.paged = true,
             Event::CutoverDamaged { of, entry, .. } => drop(self.told.insert((of.clone(), *entry))),
             Event::FleetResumed { forgiven, .. } => {
-                let forgiven = |name: &CutoverName, seq: u64| {
-                    forgiven.get(name).is_some_and(|up_to| seq <= *up_to)
-                };
-                self.reverts.retain(|(name, seq)| !forgiven(name, *seq));
+                self.reverts.retain(|(name, seq)| match forgiven.get(name) {
+                    Some(up_to) => seq > up_to,
+                    None => true,
+                });
                 self.paged = false;
             }
             _ => {}
@@ -181,37 +178,46 @@ impl FleetChecker {
     }
 
     fn rises(&self, entry: &Envelope, step: u16) -> Violations {
-        let mut broken = Vec::new();
-        let mut claim = |holds: bool, what: &str| {
-            if !holds {
-                let message = format!("step {step} of {} was taken {what}", entry.cutover);
-                broken.push(violation(Invariant::I1, message));
-            }
-        };
         let thawed = match self.frozen {
             Frozen::No => true,
             Frozen::Until(until) => until <= entry.at,
             Frozen::UntilTold => false,
         };
-        claim(thawed, "while the fleet was frozen");
-        let state = self.ledger.state(&entry.cutover);
-        let Some(state) = state.filter(|state| state.phase == Phase::Waiting) else {
-            return broken;
-        };
-        let most = self
-            .max_in_flight
-            .and_then(|most| usize::try_from(most).ok());
-        let free = most.is_none_or(|most| self.in_flight() < most);
-        claim(free, "with as many in flight as may be");
-        let completed = |on: &CutoverName| {
-            let other = self.ledger.state(on);
-            other.is_some_and(|other| other.phase == Phase::Completed)
-                && !self.ledger.is_damaged(on)
-        };
-        claim(
-            state.plan().after.iter().all(completed),
-            "before what it comes after had completed",
-        );
+        let mut claims = vec![(thawed, "while the fleet was frozen")];
+        if let Some(state) = self.ledger.state(&entry.cutover)
+            && state.phase == Phase::Waiting
+        {
+            let most = self
+                .max_in_flight
+                .and_then(|most| usize::try_from(most).ok());
+            let free = most.is_none_or(|most| self.in_flight() < most);
+            claims.push((free, "although the most allowed were in flight"));
+            let due = state.plan().after.iter().all(|on| self.has_completed(on));
+            claims.push((due, "before the cutovers that it follows had completed"));
+        }
+        let mut broken = Vec::new();
+        for (holds, what) in claims {
+            if !holds {
+                let message = format!("step {step} of {} was taken {what}", entry.cutover);
+                broken.push(violation(Invariant::I1, message));
+            }
+        }
         broken
+    }
+
+    /// Returns true if a cutover has completed and its stream is not damaged.
+    fn has_completed(&self, name: &CutoverName) -> bool {
+        let Some(state) = self.ledger.state(name) else {
+            return false;
+        };
+        state.phase == Phase::Completed && !self.ledger.is_damaged(name)
+    }
+}
+
+fn is_in_flight(state: &State) -> bool {
+    match state.phase {
+        Phase::Waiting | Phase::Completed | Phase::Reverted | Phase::Abandoned => false,
+        Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Reverting => true,
+        Phase::Halted => state.first_write.is_some(),
     }
 }

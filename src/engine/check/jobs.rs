@@ -2,32 +2,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Invariant, Violation, Violations, one, violation};
 use crate::engine::decide::{Decision, Errand};
 use crate::engine::event::{Envelope, Event};
-use crate::engine::jobs::{HalfId, JobSide, JobSwitch};
+use crate::engine::jobs::{HalfId, JobSide};
 use crate::engine::observation::Observation;
 use crate::engine::state::{Phase, State};
 
 /// The jobs of one cutover, followed over entries and effects.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Jobs {
-    /// The side whose jobs were all read off since anybody was last told to switch some of it on.
+    /// The side whose jobs were all read off since one of them was last to be switched on.
     off: Option<(JobSide, Timestamp)>,
     /// The change that is not read back.
     turn: Option<(JobSide, bool)>,
-    /// The sides of which something was ever switched on by us, or was on at the beginning.
+    /// The sides of which we ever switched a job on.
     ran: BTreeSet<JobSide>,
-    /// What is on, in the world.
+    /// The real state of each half: true if it is on.
     world: BTreeMap<HalfId, bool>,
-    /// The halves that somebody else switched last; what they are is not ours to answer for.
+    /// The halves that somebody else switched last; the checker does not answer for them.
     foreign: BTreeSet<HalfId>,
 }
 
 impl Jobs {
-    /// What an entry breaks, seen from the state before it.
+    /// Returns the invariants that an entry breaks, given the state before it.
     pub(super) fn entry(&mut self, state: &State, entry: &Envelope) -> Violations {
         match &entry.event {
             Event::JobTurnIntended { side, on, .. } => self.intended(state, *side, *on, entry.at),
@@ -77,29 +77,27 @@ impl Jobs {
     }
 
     fn intended(&mut self, state: &State, side: JobSide, on: bool, at: Timestamp) -> Violations {
-        let mut broken = Vec::new();
-        let mut claim = |holds: bool, message: &str| {
-            if !holds {
-                broken.push(violation(
-                    Invariant::I13,
-                    format!("the {side} side's jobs were to be switched {message}"),
-                ));
-            }
-        };
-        claim(self.turn.is_none(), "during another change");
+        let mut claims = vec![(self.turn.is_none(), "during another change")];
         if on {
             let other = self.off.filter(|(off, _)| *off == side.other());
-            claim(other.is_some(), "on before the other side's were read off");
-            let wait = state.plan().jobs.as_ref().map(|jobs| jobs.wait);
+            claims.push((other.is_some(), "on before the other side's were read off"));
             let ran = side == JobSide::New || self.ran.contains(&JobSide::New);
-            let waited = other
-                .zip(wait)
-                .is_some_and(|((_, since), wait)| at.duration_since(since) >= wait);
-            claim(waited || !ran, "on before the plan's `wait` was over");
+            let waited = match (other, &state.plan().jobs) {
+                (Some((_, since)), Some(jobs)) => at.duration_since(since) >= jobs.wait,
+                (Some(_) | None, Some(_) | None) => false,
+            };
+            claims.push((waited || !ran, "on before the plan's `wait` was over"));
             self.ran.insert(side);
             self.off = self.off.filter(|(off, _)| *off != side);
         }
         self.turn = Some((side, on));
+        let mut broken = Vec::new();
+        for (holds, message) in claims {
+            if !holds {
+                let message = format!("the {side} side's jobs were to be switched {message}");
+                broken.push(violation(Invariant::I13, message));
+            }
+        }
         broken
     }
 
@@ -123,18 +121,18 @@ impl Jobs {
         Vec::new()
     }
 
-    /// Takes what is there at the beginning.
+    /// Takes the state of a half at the beginning.
     pub(super) fn found(&mut self, half: HalfId, on: bool) {
         self.world.insert(half, on);
     }
 
-    /// Takes what somebody else did.
+    /// Takes a change by somebody else.
     pub(super) fn changed_by_others(&mut self, half: HalfId, on: bool) {
         self.world.insert(half, on);
         self.foreign.insert(half);
     }
 
-    /// Where the jobs of a finished cutover must be, as far as they are ours.
+    /// Checks the jobs of a finished cutover, except those that somebody else switched.
     pub(super) fn finished(&self, state: &State) -> Violations {
         let moved = state.jobs.rest_on();
         let wanted = match state.phase {
@@ -146,31 +144,32 @@ impl Jobs {
             | Phase::Baking
             | Phase::Reverting
             | Phase::Halted
-            // Where they are left is told when it is abandoned.
+            // `abandon` says where it leaves them.
             | Phase::Abandoned => return Vec::new(),
         };
         let Some(wanted) = wanted else {
-            return one(Invariant::I13, "it is over, and its jobs are between");
+            return one(
+                Invariant::I13,
+                "it is over, but its jobs are on neither side",
+            );
         };
-        let ours = self
-            .world
-            .iter()
-            .filter(|(half, _)| !self.foreign.contains(half));
-        let astray = ours.filter(|(half, on)| (half.side == wanted) != **on);
-        astray
-            .map(|(half, on)| {
-                let state = if *on { "on" } else { "off" };
-                let message = format!(
-                    "it is over, but job {} is {state} on the {} side",
-                    half.job, half.side
-                );
-                violation(Invariant::I13, message)
-            })
-            .collect()
+        let mut broken = Vec::new();
+        for (half, on) in &self.world {
+            if self.foreign.contains(half) || (half.side == wanted) == *on {
+                continue;
+            }
+            let state = if *on { "on" } else { "off" };
+            let message = format!(
+                "it is over, but job {} is {state} on the {} side",
+                half.job, half.side
+            );
+            broken.push(violation(Invariant::I13, message));
+        }
+        broken
     }
 }
 
-/// I13: jobs are switched on only where the other side was seen off, now.
+/// I13: jobs are switched on only if the other side was read off just now.
 pub(super) fn decision(
     state: &State,
     observation: &Observation,
@@ -184,40 +183,68 @@ pub(super) fn decision(
         let intended = decision.events.iter().any(
             |event| matches!(event, Event::JobTurnIntended { turn_id, .. } if *turn_id == turn.turn_id),
         );
-        let claim = |holds: bool, message: &str| {
-            if holds {
-                return Ok(());
-            }
-            Err(violation(
-                Invariant::I13,
-                format!("the {} side's jobs would be switched {message}", turn.side),
-            ))
-        };
-        claim(intended, "without an entry in the journal")?;
-        claim(state.jobs.turn.is_none(), "during another change")?;
-        claim(!observation.beside.hushed, "although the journal is down")?;
-        if !turn.on {
-            continue;
-        }
-        let off_at = state.jobs.off_at.filter(|at| *at <= now);
-        claim(off_at.is_some(), "on before the other side's were read off")?;
-        let wait = state.plan().jobs.as_ref().map(|jobs| jobs.wait);
-        let ran = turn.side == JobSide::New || state.jobs.has_turned(JobSide::New);
-        let since = off_at.map(|at| at + wait.filter(|_| ran).unwrap_or_default());
-        let switch = state.plan().jobs.as_ref();
-        let halves = switch.map(JobSwitch::halves).unwrap_or_default();
-        for (other, _) in halves {
-            if other.side == turn.side {
-                continue;
-            }
-            let reading = observation.beside.jobs.get(&other);
-            let reading = reading.filter(|reading| Some(reading.asked_at) >= since);
-            let look = reading.and_then(|reading| reading.look.as_ref().ok());
-            let is_off = look.is_some_and(|look| !look.on);
-            claim(is_off, "on without seeing the other side off, after `wait`")?;
-            let rests = look.is_some_and(|look| !ran || look.running.unwrap_or(0) == 0);
-            claim(rests, "on while the other side's still run")?;
+        let side = turn.side;
+        claim(side, intended, "without an entry in the journal")?;
+        claim(side, state.jobs.turn.is_none(), "during another change")?;
+        claim(
+            side,
+            !observation.beside.hushed,
+            "although the journal is down",
+        )?;
+        if turn.on {
+            other_side_is_off(state, observation, side, now)?;
         }
     }
     Ok(())
+}
+
+fn other_side_is_off(
+    state: &State,
+    observation: &Observation,
+    side: JobSide,
+    now: Timestamp,
+) -> Result<(), Violation> {
+    let off_at = state.jobs.off_at.filter(|at| *at <= now);
+    claim(
+        side,
+        off_at.is_some(),
+        "on before the other side's were read off",
+    )?;
+    let Some(switch) = &state.plan().jobs else {
+        return Ok(());
+    };
+    let ran = side == JobSide::New || state.jobs.has_turned(JobSide::New);
+    let wait = if ran {
+        switch.wait
+    } else {
+        SignedDuration::ZERO
+    };
+    let since = off_at.map(|at| at + wait);
+    for (other, _) in switch.halves() {
+        if other.side == side {
+            continue;
+        }
+        let reading = observation.beside.jobs.get(&other);
+        let reading = reading.filter(|reading| Some(reading.asked_at) >= since);
+        let look = reading.and_then(|reading| reading.look.as_ref().ok());
+        let is_off = look.is_some_and(|look| !look.on);
+        claim(
+            side,
+            is_off,
+            "on without reading the other side off, after `wait`",
+        )?;
+        let rests = look.is_some_and(|look| !ran || look.running.unwrap_or(0) == 0);
+        claim(side, rests, "on while the other side's still run")?;
+    }
+    Ok(())
+}
+
+fn claim(side: JobSide, holds: bool, message: &str) -> Result<(), Violation> {
+    if holds {
+        return Ok(());
+    }
+    Err(violation(
+        Invariant::I13,
+        format!("the {side} side's jobs would be switched {message}"),
+    ))
 }

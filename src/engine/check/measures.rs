@@ -1,4 +1,4 @@
-//! The gates of metrics as the invariants see them: derived anew from the readings, without asking who judged them.
+//! The metric gates as the invariants see them: judged anew from the readings, without the code that decides by them.
 
 use jiff::Timestamp;
 
@@ -9,25 +9,39 @@ use crate::engine::evidence::plan::{Measure, MetricGate, Query, TrafficGate};
 use crate::engine::evidence::reading::{Readings, SeriesReading};
 use crate::engine::state::State;
 
-/// How a metric looks, and whether it looks as bad on the old side.
+/// Reads a metric gate. The second value is true if it is as bad on the old side.
 pub(super) fn metric(state: &State, readings: &Readings, gate: &MetricGate) -> (Look, bool) {
     let needed = gate.new.queries().chain(&gate.requests);
     if !all_read(needed, readings) {
         return (Look::Blind, false);
     }
     let watched_from = state.measured.step_from;
-    let looks_at = |ago| count(readings, gate, &gate.new, &gate.requests, watched_from, ago);
     // The newest window that is bad, also if it ended some minutes ago; else the newest.
-    let earlier = earlier_windows(state, readings, gate);
-    let ago = (0..=earlier).find(|ago| looks_at(*ago).is_bad(gate));
-    let ago = ago.unwrap_or(0);
-    let new = looks_at(ago);
-    let old = gate
-        .old
-        .as_ref()
-        .filter(|old| all_read(old.queries(), readings));
-    let old = old.map(|old| count(readings, gate, old, &[], None, ago));
-    let old_bad = old.is_some_and(|old| old.is_bad(gate)) && !old_has_no_weight(state);
+    let mut ago = 0;
+    let mut new = count(readings, gate, &gate.new, &gate.requests, watched_from, 0);
+    for earlier in 1..=earlier_windows(state, readings, gate) {
+        if new.is_bad(gate) {
+            break;
+        }
+        let window = count(
+            readings,
+            gate,
+            &gate.new,
+            &gate.requests,
+            watched_from,
+            earlier,
+        );
+        if window.is_bad(gate) {
+            (ago, new) = (earlier, window);
+        }
+    }
+    let mut old_bad = false;
+    if let Some(old) = &gate.old
+        && all_read(old.queries(), readings)
+    {
+        let old = count(readings, gate, old, &[], None, ago);
+        old_bad = old.is_bad(gate) && !old_has_no_weight(state);
+    }
     let doubt = new.bad + new.faint + if gate.no_data_passes { 0 } else { new.missing };
     let nothing = new.present == 0 && !gate.no_data_passes;
     let look = if new.is_bad(gate) {
@@ -45,36 +59,39 @@ fn old_has_no_weight(state: &State) -> bool {
     images.peek().is_some() && images.all(|image| image.old.weight.0 == 0)
 }
 
-/// Whether everything that the plan measures was read, but for the old sides of metrics.
+/// Returns true if all queries of the plan were read, except those of the metric gates.
 pub(super) fn all_seen(state: &State, readings: &Readings) -> bool {
     let measures = &state.plan().gates.measures;
-    let counted = measures.regression.iter().flat_map(|gate| {
-        let sides = [&gate.new, &gate.old].into_iter();
-        sides.flat_map(|side| side.requests.iter().chain(&side.errors))
-    });
-    let trends = measures.trends.iter().map(|gate| &gate.query);
-    let traffic = measures.traffic.iter();
-    let traffic = traffic.flat_map(|gate| gate.new.iter().chain(&gate.old));
-    all_read(counted.chain(trends).chain(traffic), readings)
+    let mut queries: Vec<&Query> = Vec::new();
+    if let Some(gate) = &measures.regression {
+        for side in [&gate.new, &gate.old] {
+            queries.extend(side.requests.iter().chain(&side.errors));
+        }
+    }
+    queries.extend(measures.trends.iter().map(|gate| &gate.query));
+    if let Some(gate) = &measures.traffic {
+        queries.extend(gate.new.iter().chain(&gate.old));
+    }
+    all_read(queries.into_iter(), readings)
 }
 
-/// Whether the new side had its requests since the step's bake began.
+/// Returns true if the new side had its requests since the step's bake began.
 pub(super) fn enough_requests(state: &State, readings: &Readings, gate: &TrafficGate) -> bool {
     let Some(since) = state.measured.step_from else {
         return true;
     };
-    let tally = state.measured.tally.as_ref();
-    let (before, from) = tally.map_or((0, since), |tally| {
-        (tally.new_requests, tally.until.max(since))
-    });
-    let more: u64 = gate
-        .new
-        .iter()
-        .flat_map(|query| points(readings, query))
-        .filter(|(at, _)| *at >= from)
-        .map(|(_, value)| format!("{value:.0}").parse().unwrap_or(0))
-        .sum();
-    before + more >= gate.min_requests
+    let (mut requests, from) = match &state.measured.tally {
+        Some(tally) => (tally.new_requests, tally.until.max(since)),
+        None => (0, since),
+    };
+    for query in &gate.new {
+        for (at, value) in points(readings, query) {
+            if at >= from {
+                requests += format!("{value:.0}").parse().unwrap_or(0);
+            }
+        }
+    }
+    requests >= gate.min_requests
 }
 
 fn all_read<'q>(queries: impl Iterator<Item = &'q Query>, readings: &Readings) -> bool {
@@ -92,15 +109,30 @@ fn points(readings: &Readings, query: &Query) -> Vec<(Timestamp, f64)> {
     }
 }
 
+fn point(readings: &Readings, query: &Query, at: Timestamp) -> Option<f64> {
+    match readings.get(query) {
+        Some(SeriesReading::Read { points, .. }) => points.get(&at).map(|it| it.value()),
+        Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => None,
+    }
+}
+
+fn sum(readings: &Readings, queries: &[Query], at: Timestamp) -> f64 {
+    let mut sum = 0.0;
+    for query in queries {
+        sum += point(readings, query, at).unwrap_or(0.0);
+    }
+    sum
+}
+
 /// The last N datapoints of one side.
 #[derive(Default)]
 struct Counts {
     present: usize,
     bad: usize,
-    /// Beyond the bound, but of too few requests.
+    /// Beyond the bound, but from too few requests.
     faint: usize,
     missing: usize,
-    /// All of them together, as errors and requests.
+    /// The errors and requests of all datapoints together.
     all: (f64, f64),
 }
 
@@ -122,7 +154,7 @@ fn least(gate: &MetricGate) -> f64 {
     f64::from(least)
 }
 
-/// What was rounded for the journal may differ in the seventh digit.
+/// Returns true if a value is beyond a bound. Values that were rounded for the journal may differ in the seventh digit.
 fn crosses(bound: Bound, value: f64) -> bool {
     let slack = 1e-5 * value.abs();
     match bound {
@@ -135,20 +167,20 @@ fn period(gate: &MetricGate) -> i64 {
     60 * i64::from(gate.every_mins.max(1))
 }
 
-/// The second at which the newest window ends: with a datapoint, and the gate's delay before what was read.
+/// The second at which the newest window ends: at the end of a datapoint, the gate's delay before the end of the reading.
 fn end(readings: &Readings, gate: &MetricGate, measure: &Measure) -> Option<i64> {
-    let ends = measure
-        .queries()
-        .filter_map(|query| match readings.get(query) {
-            Some(SeriesReading::Read { until, .. }) => Some(until.as_second()),
-            Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => None,
-        });
-    let end = ends.min()? - 60 * i64::from(gate.delay_mins);
+    let mut ends = Vec::new();
+    for query in measure.queries() {
+        if let Some(SeriesReading::Read { until, .. }) = readings.get(query) {
+            ends.push(until.as_second());
+        }
+    }
+    let end = ends.into_iter().min()? - 60 * i64::from(gate.delay_mins);
     Some(end - end.rem_euclid(period(gate)))
 }
 
-/// How many windows before the newest one count: those of the last quarter of an hour that ended after the first write,
-/// and after a person let the cutover go on.
+/// The number of windows before the newest one that count: those of the last quarter of an hour that ended after the first
+/// write, and after a person let the cutover go on.
 fn earlier_windows(state: &State, readings: &Readings, gate: &MetricGate) -> i64 {
     let Some(end) = end(readings, gate, &gate.new) else {
         return 0;
@@ -180,28 +212,34 @@ fn count(
         let Ok(at) = Timestamp::from_second(end - (ago + back) * period) else {
             continue;
         };
-        let at_point = |query: &Query| match readings.get(query) {
-            Some(SeriesReading::Read { points, .. }) => points.get(&at).map(|it| it.value()),
-            Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => None,
-        };
-        let sum = |queries: &[Query]| -> f64 { queries.iter().filter_map(at_point).sum() };
         let mut requests = f64::INFINITY;
         let value = match measure {
             Measure::Series { query, times } => {
                 let sums = query.inputs.values().all(|metric| metric.stat == "Sum");
                 let counts = query.expression.is_none() && sums;
-                let none = counts && matches!(gate.bound, Bound::Max(_)) && sum(known) > 0.0;
-                let value = at_point(query).or(none.then_some(0.0));
+                let bounded_above = matches!(gate.bound, Bound::Max(_));
+                // A count without a datapoint is zero, if requests are known to have come.
+                let none = counts && bounded_above && sum(readings, known, at) > 0.0;
+                let value = match point(readings, query, at) {
+                    Some(value) => Some(value),
+                    None if none => Some(0.0),
+                    None => None,
+                };
                 value.map(|value| value * times.value())
             }
             Measure::Rate {
                 errors,
                 requests: all,
             } => {
-                requests = sum(all);
-                counts.all.0 += sum(errors);
+                requests = sum(readings, all, at);
+                let errors = sum(readings, errors, at);
+                counts.all.0 += errors;
                 counts.all.1 += requests;
-                (requests > 0.0).then(|| 100.0 * sum(errors) / requests)
+                if requests > 0.0 {
+                    Some(100.0 * errors / requests)
+                } else {
+                    None
+                }
             }
         };
         match value {

@@ -1,13 +1,13 @@
 //! The invariants (`ARCHITECTURE.md`, I1 to I15), restated over the plan, the events, the readings and the world.
 //!
-//! Nothing here asks the code that it checks: verdicts, bakes and fences are derived anew from readings and entries.
-//! Only the fold is shared, since the state is by definition the fold of the entries. Four callers: unit tests,
-//! property tests, the simulator after every event, and the live loop, which looks at a decision with [`decision()`]
-//! before it is journaled; [`Violation::halts`] is its answer.
+//! This room does not call the code that it checks: verdicts, bakes and fences are derived anew from readings and
+//! entries. Only the fold is shared, since the state is by definition the fold of the entries. It has four callers: unit
+//! tests, property tests, the simulator after every event, and the live loop, which checks a decision with
+//! [`decision()`] before it is journaled and halts by [`Violation::halts`].
 
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "a law speaks of a few events, and is silent on all others, future ones too"
+    reason = "an invariant is about a few events, and not about the others, future ones included"
 )]
 
 mod armed;
@@ -34,39 +34,39 @@ use super::record::GroupImage;
 use super::state::{Answer, Phase, State};
 use super::units::WeightPair;
 
-/// The laws that hold at every moment.
+/// The invariants, which hold at every moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Invariant {
     /// The new side's share rises only after a whole bake, approved, unpaused, with every gate passing.
     I1,
     /// No group sums to zero, and both members are written together.
     I2,
-    /// A failed gate makes a revert, or Halted with a page, in the same round.
+    /// A failed gate leads to a revert, or to a halt with a page, in the same round.
     I3,
-    /// Nothing that holds steps delays a revert.
+    /// No hold on steps delays a revert.
     I4,
     /// Unknown is never a pass.
     I5,
-    /// Killed anywhere and started again, it ends in the same place: the journal can always be read.
+    /// A controller that is killed anywhere and started again ends in the same place: the journal can always be read.
     I6,
     /// Several controllers end where one would.
     I7,
-    /// Nobody else's change is overwritten, but by force.
+    /// Somebody else's change is overwritten only by force.
     I8,
     /// All groups of a zone take a step in one batch.
     I9,
     /// A revert ends only when the baseline was read twice, a fence apart.
     I10,
-    /// A finished world is quiet.
+    /// Nothing more is done for a finished cutover.
     I11,
-    /// Every hold names what it waits for; if that is a person, it has paged.
+    /// Every hold names its cause; if a person must end it, it has paged.
     I12,
     /// A job runs on one side: old or new, never both by our hand.
     I13,
     /// Gates are armed from the moment a step's write may have been applied until the end. A share that this attempt did not
     /// verify is drift, never `waiting`.
     I14,
-    /// Trouble in one stream stays there: that cutover is left alone and somebody is paged; all others go on.
+    /// A damaged stream affects only its cutover, which is left alone and pages; all others go on.
     I15,
 }
 
@@ -80,25 +80,25 @@ impl fmt::Display for Invariant {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{invariant}: {message}")]
 pub struct Violation {
-    /// Which.
+    /// The invariant.
     pub invariant: Invariant,
-    /// How it is broken.
+    /// The way in which it is broken.
     pub message: String,
 }
 
 impl Violation {
-    /// The entry that halts the cutover and wakes somebody; none where it is over, going back or halted already, since
-    /// nothing may stop a revert, and nothing more can be stopped in the others.
+    /// Returns the entry that halts the cutover, which pages; none if it is over or halted already, or reverts, because
+    /// nothing may stop a revert.
     pub fn halts(&self, state: &State) -> Option<Event> {
-        let advances = match state.phase {
-            Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking => true,
+        match state.phase {
+            Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking => {}
             Phase::Completed
             | Phase::Reverting
             | Phase::Reverted
             | Phase::Halted
-            | Phase::Abandoned => false,
-        };
-        advances.then(|| Event::Halted {
+            | Phase::Abandoned => return None,
+        }
+        Some(Event::Halted {
             reason: HaltReason::Invariant {
                 message: self.to_string(),
             },
@@ -112,18 +112,18 @@ const READS_APART: SignedDuration = SignedDuration::from_secs(5);
 /// A write's deadline is this long after its decision (semantics A1).
 const SENT_WITHIN: SignedDuration = SignedDuration::from_secs(15);
 
-/// How far apart the looks at a window are that must stay open: no entry is finer than minutes, and no plan is.
+/// The interval at which a window that must stay open is checked. Calendar entries and plans are no finer than minutes.
 const LOOKS_APART: SignedDuration = SignedDuration::from_mins(15);
 
 /// A write may land this long after its deadline (semantics A3).
 const MAY_LAND_FOR: SignedDuration = SignedDuration::from_secs(15);
 
-/// Watches one cutover: is fed every entry and every write that took effect, and says what they break.
+/// Watches one cutover: takes every entry and every write that took effect, and returns the invariants that they break.
 #[derive(Debug, Clone, Default)]
 pub struct Checker {
     state: Option<State>,
     world: BTreeMap<usize, WeightPair>,
-    /// The groups that somebody else wrote last; where they stand is not ours to answer for.
+    /// The groups that somebody else wrote last; the checker does not answer for their weights.
     foreign: BTreeSet<usize>,
     bake: BakeClock,
     /// The steps of this attempt whose bake ended lawfully.
@@ -191,16 +191,23 @@ impl Checker {
         self.foreign.remove(&index);
         let before = self.world.insert(index, pair);
         let rises = before.is_some_and(|before| pair.gives_new_more_than(before));
-        let meant = self.state.as_ref().is_some_and(|state| {
-            let intended = state.intended.get(&index);
-            intended.is_some_and(|pairs| pairs.contains(&pair))
-        });
-        if rises && !meant {
+        if rises && !self.is_intended(index, pair) {
             let message =
                 format!("group {index} rose to {pair}, which this attempt never intended");
             broken.push(violation(Invariant::I1, message));
         }
         broken
+    }
+
+    /// Returns true if this attempt intended these weights for that group.
+    fn is_intended(&self, index: usize, pair: WeightPair) -> bool {
+        let Some(state) = &self.state else {
+            return false;
+        };
+        match state.intended.get(&index) {
+            Some(pairs) => pairs.contains(&pair),
+            None => false,
+        }
     }
 
     /// Takes a change of weights by somebody else, or the weights at the beginning.
@@ -214,7 +221,7 @@ impl Checker {
         self.jobs.turned(half, on)
     }
 
-    /// Takes what a job is at the beginning.
+    /// Takes the state of a job at the beginning.
     pub fn job_found(&mut self, half: HalfId, on: bool) {
         self.jobs.found(half, on);
     }
@@ -224,7 +231,7 @@ impl Checker {
         self.jobs.changed_by_others(half, on);
     }
 
-    /// The end of a run in which nothing fails any more and everything had time: where does it stand?
+    /// Checks the end of a run in which nothing fails any longer and everything had enough time.
     pub fn finished(&self) -> Violations {
         let Some(state) = &self.state else {
             return Vec::new();
@@ -236,7 +243,7 @@ impl Checker {
                 Some(state.verified.as_ref()?.get(index)?.pair())
             }),
             Phase::Reverted if state.intended.is_empty() => Vec::new(),
-            // Its weights are left where they were.
+            // Its weights are left as they were.
             Phase::Abandoned => Vec::new(),
             Phase::Reverted => self.all_at(state, "reverted", |state, index| {
                 Some(state.baseline.as_ref()?.get(index)?.pair())
@@ -252,7 +259,7 @@ impl Checker {
         broken
     }
 
-    /// I14: nothing that was ever written waits for its start at another share than the baseline's.
+    /// I14: a cutover that has written does not wait for its start at another share than the baseline's.
     fn unarmed(&self, state: &State) -> Violations {
         if state.phase != Phase::Waiting || state.intended.is_empty() {
             return Vec::new();
@@ -264,7 +271,7 @@ impl Checker {
                 .as_ref()
                 .and_then(|images| images.get(*index));
             if wanted.map(GroupImage::pair) != Some(*pair) {
-                let message = format!("it waits for its start, and group {index} is at {pair}");
+                let message = format!("it waits for its start, but group {index} is at {pair}");
                 broken.push(violation(Invariant::I14, message));
             }
         }
@@ -272,9 +279,12 @@ impl Checker {
     }
 
     fn waits_for_somebody(&self, state: &State) -> Violations {
-        let names = |reason: &&HoldReason| reason.pages() || is_ours_or_asked(reason);
         let mut broken = Vec::new();
-        if state.held.iter().find(names).is_none() {
+        if !state
+            .held
+            .iter()
+            .any(|reason| reason.pages() || is_ours_or_asked(reason))
+        {
             let message = format!(
                 "it is {} and waits for nobody: {:?}",
                 state.phase.label(),
@@ -282,9 +292,9 @@ impl Checker {
             );
             broken.push(violation(Invariant::I12, message));
         }
-        for reason in state.held.iter().filter(|reason| reason.pages()) {
-            if !self.paged.contains(&reason.subject()) {
-                let message = format!("nobody was woken for {reason:?}");
+        for reason in &state.held {
+            if reason.pages() && !self.paged.contains(&reason.subject()) {
+                let message = format!("nobody was paged for {reason:?}");
                 broken.push(violation(Invariant::I12, message));
             }
         }
@@ -297,22 +307,17 @@ impl Checker {
         phase: &str,
         wanted: impl Fn(&State, usize) -> Option<WeightPair>,
     ) -> Violations {
-        let astray = self
-            .world
-            .iter()
-            .filter(|(index, _)| !self.foreign.contains(index))
-            .filter(|(index, pair)| wanted(state, **index) != Some(**pair));
-        astray
-            .map(|(index, pair)| {
-                violation(
-                    Invariant::I10,
-                    format!("it has {phase}, but group {index} is at {pair}"),
-                )
-            })
-            .collect()
+        let mut broken = Vec::new();
+        for (index, pair) in &self.world {
+            if !self.foreign.contains(index) && wanted(state, *index) != Some(*pair) {
+                let message = format!("it has {phase}, but group {index} is at {pair}");
+                broken.push(violation(Invariant::I10, message));
+            }
+        }
+        broken
     }
 
-    /// What an entry breaks, seen from the state before it.
+    /// Returns the invariants that an entry breaks, given the state before it.
     fn against(&self, state: &State, entry: &Envelope) -> Violations {
         match &entry.event {
             Event::WeightChangeIntended {
@@ -352,50 +357,46 @@ impl Checker {
         perform_by: Timestamp,
     ) -> Violations {
         let decided_at = perform_by - SENT_WITHIN;
-        let mut broken = Vec::new();
-        let mut claim = |invariant: Invariant, holds: bool, message: &str| {
-            if !holds {
-                let message = format!("step {step} was intended {message}");
-                broken.push(violation(invariant, message));
-            }
-        };
         let goes_on = goes_on(state, step);
         let again = state.phase == Phase::Shifting && step == state.verified_step;
         let baked = step == 1 || goes_on || again || self.baked.contains(&(step - 1));
-        claim(
-            Invariant::I1,
-            baked,
-            "before the bake of the step before it",
-        );
-        claim(Invariant::I1, state.paused.is_none(), "during a pause");
-        claim(Invariant::I1, state.halt.is_none(), "while halted");
-        // Begun with it, a step is finished in all its zones, also where an amend asks for an approval meanwhile.
+        // A step that has begun is finished in all its zones, even if an amended plan now asks for an approval.
         let approved = goes_on || approved(state, step);
-        claim(Invariant::I1, approved, "without its approval");
-        claim(
-            Invariant::I1,
-            in_its_window(state, step, decided_at),
-            "outside its window",
-        );
-        claim(Invariant::I8, state.drift.is_none(), "over a drift");
-        claim(
-            Invariant::I4,
-            state.rollback.is_none(),
-            "after a rollback was asked for",
-        );
+        let in_window = in_its_window(state, step, decided_at);
         let advancing = matches!(
             state.phase,
             Phase::Waiting | Phase::Baking | Phase::Shifting
         );
-        claim(Invariant::I6, advancing, "in a phase that takes no steps");
         let pair = state.plan().step(step).map(|step| step.pair);
         let exact = targets.iter().all(|target| Some(target.to) == pair);
-        claim(Invariant::I1, exact, "with other weights than the plan's");
-        claim(
-            Invariant::I9,
-            zones_are_whole(state, targets),
-            "for a part of a zone",
-        );
+        let whole = zones_are_whole(state, targets);
+        let claims = [
+            (
+                Invariant::I1,
+                baked,
+                "before the bake of the step before it",
+            ),
+            (Invariant::I1, state.paused.is_none(), "during a pause"),
+            (Invariant::I1, state.halt.is_none(), "while halted"),
+            (Invariant::I1, approved, "without its approval"),
+            (Invariant::I1, in_window, "outside its window"),
+            (Invariant::I8, state.drift.is_none(), "over a drift"),
+            (
+                Invariant::I4,
+                state.rollback.is_none(),
+                "after a rollback was requested",
+            ),
+            (Invariant::I6, advancing, "in a phase that takes no steps"),
+            (Invariant::I1, exact, "with other weights than the plan's"),
+            (Invariant::I9, whole, "for a part of a zone"),
+        ];
+        let mut broken = Vec::new();
+        for (invariant, holds, message) in claims {
+            if !holds {
+                let message = format!("step {step} was intended {message}");
+                broken.push(violation(invariant, message));
+            }
+        }
         broken
     }
 
@@ -422,16 +423,17 @@ impl Checker {
             let message = "the two confirming reads are less than 5 s apart".to_owned();
             broken.push(violation(Invariant::I10, message));
         }
-        let landing = state.write.as_ref().filter(|write| {
-            let sure = |answer: Option<&Answer>| {
-                matches!(answer, Some(Answer::Accepted | Answer::Refused(..)))
-            };
-            let mut targets = write.targets.iter();
-            !targets.all(|target| sure(write.answers.get(&target.group)))
-        });
-        if landing.is_some_and(|write| at < write.perform_by + MAY_LAND_FOR) {
-            let message = "a write of ours may still land".to_owned();
-            broken.push(violation(Invariant::I10, message));
+        if let Some(write) = &state.write {
+            let answered = write.targets.iter().all(|target| {
+                matches!(
+                    write.answers.get(&target.group),
+                    Some(Answer::Accepted | Answer::Refused(..))
+                )
+            });
+            if !answered && at < write.perform_by + MAY_LAND_FOR {
+                let message = "a write of ours may still land".to_owned();
+                broken.push(violation(Invariant::I10, message));
+            }
         }
         broken.extend(self.all_at(state, "reverted", |state, index| {
             Some(state.baseline.as_ref()?.get(index)?.pair())
@@ -439,7 +441,7 @@ impl Checker {
         broken
     }
 
-    /// Whether a retry begins something anew: another attempt, or the last bake.
+    /// Returns true if a retry begins another attempt, or the last bake anew.
     fn leaves_its_phase(&self) -> bool {
         let phase = self.state.as_ref().map(|state| state.phase);
         matches!(phase, Some(Phase::Reverted | Phase::Halted))
@@ -449,8 +451,8 @@ impl Checker {
     fn count(&mut self, entry: &Envelope) {
         match &entry.event {
             Event::BakeStarted { .. } => self.bake = BakeClock::default(),
-            // Another attempt bakes all its steps, and after a halt the last one bakes again (semantics E5). A hook that is called
-            // again changes no bake.
+            // Another attempt bakes all its steps, and after a halt the last one bakes again (semantics E5). The retry of a hook
+            // changes no bake.
             Event::RetryRequested { .. } if self.leaves_its_phase() => {
                 self.bake = BakeClock::default();
                 self.baked.clear();
@@ -492,8 +494,8 @@ impl Checker {
     }
 }
 
-/// Whether a hold ends by itself, by the passing of time, or because of what a person asked for; or waits for another
-/// cutover, or for a person whom the fleet has paged ([`FleetChecker::finished`]).
+/// Returns true if a hold ends by itself with time, was asked for by a person, or waits for another cutover or for a person
+/// whom the fleet has paged ([`FleetChecker::finished`]).
 fn is_ours_or_asked(reason: &HoldReason) -> bool {
     matches!(
         reason,
@@ -515,7 +517,7 @@ fn is_ours_or_asked(reason: &HoldReason) -> bool {
     )
 }
 
-/// Whether every group of a touched zone is moved, or is where the step takes it already.
+/// Returns true if every group of a touched zone is moved, or has the step's weights already.
 fn zones_are_whole(state: &State, targets: &[Target]) -> bool {
     let Some(images) = state.verified.as_ref().or(state.baseline.as_ref()) else {
         return targets.len() == state.plan().records.len();
@@ -523,16 +525,17 @@ fn zones_are_whole(state: &State, targets: &[Target]) -> bool {
     let Some(to) = targets.first().map(|target| target.to) else {
         return true;
     };
-    let moved = |index: usize| targets.iter().any(|target| target.group == index);
-    let touched = |image: &GroupImage| targets.iter().any(|target| target.zone == image.zone);
-    images
-        .iter()
-        .enumerate()
-        .all(|(index, image)| !touched(image) || moved(index) || image.pair() == to)
+    for (index, image) in images.iter().enumerate() {
+        let touched = targets.iter().any(|target| target.zone == image.zone);
+        let moved = targets.iter().any(|target| target.group == index);
+        if touched && !moved && image.pair() != to {
+            return false;
+        }
+    }
+    true
 }
 
-/// Whether a step has the approval that it needs, given for the step as it is now.
-/// Whether a step is under way: some group has its weights, so that the others may follow whatever the clock says.
+/// Returns true if a step is under way: some group has its weights, so that the others may follow at any time.
 fn goes_on(state: &State, step: u16) -> bool {
     let pair = state.plan().step(step).map(|step| step.pair);
     let mut images = state.verified.iter().flatten();
@@ -547,6 +550,7 @@ fn at_its_share(state: &State) -> bool {
     images.all(|image| Some(image.pair()) == pair)
 }
 
+/// Returns true if a step needs no approval, or has one that was given for the step as it is now.
 fn approved(state: &State, number: u16) -> bool {
     let Some(step) = state.plan().step(number) else {
         return false;
@@ -557,7 +561,7 @@ fn approved(state: &State, number: u16) -> bool {
     !step.approval || fits
 }
 
-/// Whether the window is open for step `number`, by looking at what the wall shows. A step that was begun inside its
+/// Returns true if the window is open for step `number`, checked by the local time of day. A step that was begun inside its
 /// window is finished in all its zones.
 fn in_its_window(state: &State, number: u16, at: Timestamp) -> bool {
     let Some(windows) = &state.plan().windows else {

@@ -1,4 +1,4 @@
-//! Ways out of a cutover that cannot go on as planned (semantics L8).
+//! Commands that end a cutover that cannot go on as planned (semantics L8).
 
 use super::{Answer, NotApplicable, refuse, refuse_if, unfinished};
 use crate::engine::drifted::{Astray, Found};
@@ -7,7 +7,7 @@ use crate::engine::hold::HaltReason;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::WeightPair;
 
-/// Ends the cutover as it stands. Nothing is written, and its names are free for others.
+/// Ends the cutover as it is. Nothing more is written, and its records are free for other cutovers.
 ///
 /// # Errors
 /// It is over.
@@ -19,7 +19,7 @@ pub fn abandon(state: &State, reason: &str) -> Answer {
     })
 }
 
-/// What an abandoned cutover leaves, and where; nothing if it never wrote or called anything.
+/// Returns everything that an abandoned cutover leaves as it is; empty if it never wrote or called anything.
 fn left_behind(state: &State) -> Vec<LeftBehind> {
     let mut left = Vec::new();
     let astray = found(state);
@@ -68,7 +68,7 @@ fn left_behind(state: &State) -> Vec<LeftBehind> {
     left
 }
 
-/// What somebody else made of its groups: since they were last verified, or as a revert that halted found them.
+/// Returns what somebody else changed in its groups since they were last verified, or what a halted revert found.
 fn found(state: &State) -> Vec<Astray> {
     match &state.halt {
         Some(HaltReason::Drift { found, .. }) if state.drift.is_none() => found.clone(),
@@ -76,8 +76,8 @@ fn found(state: &State) -> Vec<Astray> {
     }
 }
 
-/// Completes the cutover with what is there, if it is in its last step and nothing but the new side is left of what has
-/// changed; none if this is no such case.
+/// Completes the cutover with the records as they are, if it is in its last step and only the new side is left of the groups
+/// that changed; none otherwise.
 pub(super) fn complete_as_found(
     state: &State,
     reason: &str,
@@ -102,7 +102,7 @@ pub(super) fn complete_as_found(
     let halted_back = matches!(state.halt, Some(HaltReason::Drift { .. }));
     refuse_if(
         halted_back && found.len() < state.plan().records.len(),
-        "a part of the groups has gone back already; go on with `rollback --force`, or `abandon` it",
+        "some groups have already been reverted; go on with `rollback --force`, or `abandon` the cutover",
     )?;
     refuse_if(
         state.phase == Phase::Shifting || state.write.is_some(),
@@ -111,7 +111,8 @@ pub(super) fn complete_as_found(
     let jobs_rest = state.jobs.rest_on() == Some(crate::engine::jobs::JobSide::New);
     if state.plan().jobs.is_some() && !jobs_rest {
         return refuse(
-            "the jobs have not moved to the new side, and would stay there; switch them by hand and `abandon` the cutover"
+            "the jobs have not moved to the new side and would stay on the old one; switch them by hand and `abandon` the \
+             cutover"
                 .to_owned(),
         );
     }
@@ -123,7 +124,7 @@ pub(super) fn complete_as_found(
     }))
 }
 
-/// Whether a group with both members gives the new side what the last step does.
+/// Returns true if a group with both members has the weights of the last step.
 fn as_stepped(state: &State, astray: &Astray) -> bool {
     let last: Option<WeightPair> = state
         .plan()

@@ -1,5 +1,5 @@
-//! Which times and lengths of an entry can be counted with. Entries come from a file that others can write to; a time at the
-//! end of the calendar, to which a bake is added, would end the controller and with it all gates.
+//! Limits on the times and lengths of an entry. Entries come from a file that others can write to; if a bake were added to a
+//! time at the end of the calendar, the controller would end, and all gates with it.
 
 use std::ops::RangeInclusive;
 
@@ -8,19 +8,19 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Envelope, Event};
 use crate::engine::plan::Plan;
 
-/// The seconds of the times that are believed: a thousand years from both ends of the calendar (the years -9999 and 9999), so
-/// that no sum of lengths leaves it.
+/// The accepted times, in seconds: a thousand years from both ends of the calendar (the years -9999 and 9999), so that no sum
+/// of lengths leaves it.
 const SECS: RangeInclusive<i64> = -346_000_000_000..=221_000_000_000;
 
-/// The lengths that are believed. Plan files know none above ten years (`plan_file/durations.rs`).
+/// The accepted lengths. Plan files allow none above ten years (`plan_file/durations.rs`).
 const LENGTHS: RangeInclusive<SignedDuration> =
     SignedDuration::ZERO..=SignedDuration::from_hours(3_650 * 24);
 
-/// The most attempts that are believed.
+/// The largest accepted number of an attempt.
 const ATTEMPTS_MAX: u32 = 1_000_000;
 
 impl Envelope {
-    /// Why the entry cannot be counted with; none if it can.
+    /// Returns why the entry cannot be right; none if it can.
     pub fn unbelievable(&self) -> Option<String> {
         if self.attempt > ATTEMPTS_MAX {
             return Some(format!("attempt {} cannot be right", self.attempt));
@@ -37,7 +37,7 @@ impl Envelope {
     }
 }
 
-/// The times and lengths of an event that are counted with. When a freeze ends is only ever compared.
+/// Returns the times and lengths of an event that are used in sums. The end of a freeze is only ever compared.
 #[expect(clippy::too_many_lines, reason = "one line an event")]
 fn counted(event: &Event) -> (Vec<Timestamp>, Vec<SignedDuration>) {
     let times = match event {

@@ -1,17 +1,17 @@
-//! What kinds of failure there are.
+//! The classes of failure.
 
 use serde::{Deserialize, Serialize};
 
-/// What became of one job of a change, where it was not accepted.
+/// The failure of one job of a change that was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobFailure {
-    /// What kind of failure.
+    /// The class.
     pub class: FailureClass,
-    /// What was said. Holds no secrets.
+    /// The message, without secrets.
     pub message: String,
 }
 
-/// What kind of failure a refused or lost write is.
+/// The class of failure of a refused or lost write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureClass {
@@ -23,8 +23,8 @@ pub enum FailureClass {
     Denied,
     /// The records are not as they were read.
     Conflict,
-    /// Asking again cannot help.
+    /// Trying again cannot help.
     Permanent,
-    /// It was never sent: the deadline had passed or the journal had moved on.
+    /// It was never sent: the deadline had passed or the journal had newer entries.
     NotSent,
 }

@@ -1,4 +1,4 @@
-//! What an end other than the planned one leaves behind.
+//! The records, writes, jobs and hooks that an end other than the planned one leaves behind.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,10 @@ use crate::engine::jobs::JobSide;
 use crate::engine::record::GroupName;
 use crate::engine::units::WeightPair;
 
-/// What a person took for the end of a cutover.
+/// The records that a person accepted as the end of a cutover.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdoptedEnd {
-    /// Why.
+    /// The reason given.
     pub reason: String,
     /// The groups that are not as the last step left them.
     pub found: Vec<Astray>,
@@ -31,14 +31,14 @@ pub enum LeftBehind {
     },
     /// A group that somebody else changed.
     Changed {
-        /// What is there.
+        /// The records that are there.
         astray: Astray,
     },
     /// A write that is not resolved may still land.
     Write {
         /// The step that it was for.
         step: u16,
-        /// Until when.
+        /// The time until which it may land.
         until: Timestamp,
     },
     /// The revert that was under way: a write of it may still land within a minute.
@@ -47,12 +47,12 @@ pub enum LeftBehind {
     Jobs {
         /// The jobs, by name.
         jobs: Vec<String>,
-        /// The side that they run on; none while they are between.
+        /// The side that they run on; none if they are on neither.
         on: Option<JobSide>,
     },
     /// A hook that was called and has not answered.
     Hook {
-        /// Which.
+        /// The hook.
         hook: HookId,
     },
 }

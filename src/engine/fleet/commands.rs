@@ -1,4 +1,4 @@
-//! What a person may ask of the whole fleet, and the one event of `@fleet` that it becomes.
+//! The commands that a person may give to the whole fleet, each of which becomes one event of `@fleet`.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,17 @@ use super::Fleet;
 use crate::engine::commands::{Answer, NotApplicable};
 use crate::engine::event::Event;
 
-/// Freezes the fleet: nothing advances, gates stay armed. A freeze of other length takes the place of one that holds.
+/// Freezes the fleet: nothing advances, gates stay armed. A freeze with another end replaces the present one.
 ///
 /// # Errors
-/// It is frozen exactly so already, or `until` is over.
+/// It is already frozen until then, or `until` is past.
 pub fn freeze(fleet: &Fleet, until: Option<Timestamp>, reason: &str, now: Timestamp) -> Answer {
     if until.is_some_and(|until| until <= now) {
-        return Err(NotApplicable("that time is over".to_owned()));
+        return Err(NotApplicable("that time is past".to_owned()));
     }
-    if let Some(freeze) = fleet.frozen(now).filter(|freeze| freeze.until == until) {
+    if let Some(freeze) = fleet.frozen(now)
+        && freeze.until == until
+    {
         let why = format!("{} has already frozen it until then", freeze.actor);
         return Err(NotApplicable(why));
     }
@@ -43,16 +45,16 @@ pub fn unfreeze(fleet: &Fleet, reason: Option<&str>, now: Timestamp) -> Answer {
 /// still counts.
 ///
 /// # Errors
-/// Nothing went back by itself since the fleet was last resumed.
+/// There was no automatic revert since the fleet was last resumed.
 pub fn resume(fleet: &Fleet, reason: &str) -> Answer {
-    let last = |setbacks: &BTreeMap<u64, super::Setback>| setbacks.keys().next_back().copied();
-    let forgiven: BTreeMap<_, _> = fleet
-        .setbacks
-        .iter()
-        .filter_map(|(name, setbacks)| Some((name.clone(), last(setbacks)?)))
-        .collect();
+    let mut forgiven = BTreeMap::new();
+    for (name, setbacks) in &fleet.setbacks {
+        if let Some(last) = setbacks.keys().next_back() {
+            forgiven.insert(name.clone(), *last);
+        }
+    }
     if forgiven.is_empty() {
-        let why = "no cutover went back by itself since it was last resumed";
+        let why = "no cutover was reverted automatically since it was last resumed";
         return Err(NotApplicable(why.to_owned()));
     }
     Ok(Event::FleetResumed {

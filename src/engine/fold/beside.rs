@@ -1,4 +1,4 @@
-//! The fold of what goes on beside the weights: hooks and jobs.
+//! The fold of hooks and jobs.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ impl State {
         Ok(())
     }
 
-    /// Takes an answer, if it is to the call that is under way; a late one of an earlier call says nothing about it.
+    /// Takes an answer, if it is to the call that is under way. A late answer to an earlier call is ignored.
     pub(super) fn hook_answered(
         &mut self,
         hook: HookId,
@@ -28,11 +28,12 @@ impl State {
         failed: Option<&String>,
         at: Timestamp,
     ) {
-        let run = self.hooks.get_mut(&hook);
-        let asked = run.filter(|run| run.call.as_ref().map(|call| &call.call_id) == Some(call_id));
-        let Some(run) = asked else {
+        let Some(run) = self.hooks.get_mut(&hook) else {
             return;
         };
+        if run.call.as_ref().map(|call| &call.call_id) != Some(call_id) {
+            return;
+        }
         run.call = None;
         match failed {
             None => run.done = true,
@@ -43,7 +44,7 @@ impl State {
         }
     }
 
-    /// A hook that has failed for good, and holds, has all its tries again, from now on.
+    /// Gives the hooks that have failed for good, and hold, all their tries again.
     pub(super) fn forget_failures_of_hooks(&mut self) {
         for id in self.failed_hooks() {
             if let Some(run) = self.hooks.get_mut(&id) {
@@ -52,22 +53,19 @@ impl State {
         }
     }
 
-    /// A hook that is another one now has not been called.
+    /// Forgets the runs of hooks that the new plan's `hooks` changes: a changed hook has not been called.
     pub(super) fn forget_changed_hooks(&mut self, hooks: &[Hook]) {
-        let place = |id: &HookId| usize::try_from(id.index).ok()?.checked_sub(1);
-        let before = std::mem::take(&mut self.hooks);
-        let same = |id: &HookId| {
-            let index = place(id);
-            let now = index.and_then(|index| hooks.get(index));
-            now.is_some() && now == index.and_then(|index| self.source.plan.hooks.get(index))
-        };
-        self.hooks = before.into_iter().filter(|(id, _)| same(id)).collect();
+        let before = &self.source.plan.hooks;
+        self.hooks.retain(|id, _| {
+            let now = hook_at(hooks, *id);
+            now.is_some() && now == hook_at(before, *id)
+        });
     }
 
     pub(super) fn job_switch_intended(&mut self, to: JobSide, at: Timestamp) -> Taken {
         require(self.plan().jobs.is_some(), "the plan has no jobs")?;
         require(self.jobs.turn.is_none(), "a change of jobs is unresolved")?;
-        require(self.jobs.goal != Some(to), "they move there already")?;
+        require(self.jobs.goal != Some(to), "the jobs already move there")?;
         let legal = match (to, self.phase) {
             (JobSide::New, Phase::Settling | Phase::Baking) => true,
             (JobSide::Old, Phase::Reverting | Phase::Halted) => self.jobs.goal.is_some(),
@@ -93,7 +91,7 @@ impl State {
         )?;
         if turn.on {
             require(turn.side == goal, "that side is left")?;
-            // The law of the switch: never both.
+            // Never both.
             let off = jobs.off_at.is_some() && jobs.drained;
             require(off, "the other side is not known to be off")?;
         } else {
@@ -115,10 +113,12 @@ impl State {
         failed: &BTreeMap<usize, JobFailure>,
         at: Timestamp,
     ) {
-        let turn = self.jobs.turn.as_mut();
-        let Some(turn) = turn.filter(|turn| turn.turn_id == *turn_id) else {
+        let Some(turn) = &mut self.jobs.turn else {
             return;
         };
+        if turn.turn_id != *turn_id {
+            return;
+        }
         for job in &turn.jobs {
             let answer = match failed.get(job) {
                 None => Answer::Accepted,
@@ -142,8 +142,7 @@ impl State {
         let jobs = &mut self.jobs;
         let turn = jobs.turn.take_if(|turn| turn.turn_id == *turn_id);
         let turn = turn.ok_or("that change of jobs is not the unresolved one")?;
-        let reached = |job: &usize| on.contains(job) == turn.on;
-        if turn.jobs.iter().all(reached) {
+        if turn.jobs.iter().all(|job| on.contains(job) == turn.on) {
             (jobs.failures, jobs.failed_at, jobs.trouble) = (0, None, None);
         } else {
             jobs.failures = jobs.failures.saturating_add(1);
@@ -179,9 +178,14 @@ impl State {
         require(jobs.turn.is_none(), "a change of jobs is unresolved")?;
         require(
             jobs.goal == Some(to) && !jobs.moved,
-            "they do not move there",
+            "the jobs do not move there",
         )?;
         jobs.moved = true;
         Ok(())
     }
+}
+
+fn hook_at(hooks: &[Hook], id: HookId) -> Option<&Hook> {
+    let index = usize::try_from(id.index).ok()?.checked_sub(1)?;
+    hooks.get(index)
 }

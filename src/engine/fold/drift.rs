@@ -1,4 +1,4 @@
-//! The fold of drift: what somebody else changed, and what becomes of it.
+//! The fold of drift: groups that somebody else changed, until they are restored, adopted or written again.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ impl State {
         Ok(())
     }
 
-    /// A write of this attempt was given up, and now the groups have a share that nobody verified: the attempt has begun
-    /// after all, and its gates are armed (I14).
+    /// Begins the attempt because its groups have a share that nobody verified after its write was abandoned: its gates are
+    /// armed (I14).
     fn begin_by_drift(&mut self, at: Timestamp) -> Taken {
         require(!self.intended.is_empty(), "nothing was ever written")?;
         self.verified.clone_from(&self.baseline);
@@ -33,7 +33,7 @@ impl State {
         Ok(())
     }
 
-    /// If nothing of the step is there, it is decided afresh.
+    /// Clears the drift. If no group has the step's weights, the step is decided afresh.
     pub(super) fn drift_cleared(&mut self, at: Timestamp) {
         self.drift = None;
         let undecided = self.phase == Phase::Shifting && self.write.is_none();
@@ -63,7 +63,7 @@ impl State {
         Ok(())
     }
 
-    /// The last verified step is written again, and its bake begins anew (semantics L5).
+    /// Reopens the last verified step: it is written again, and its bake begins anew (semantics L5).
     pub(super) fn step_reopened(&mut self, step: u16, at: Timestamp) -> Taken {
         let watched = matches!(self.phase, Phase::Settling | Phase::Baking);
         require(

@@ -44,7 +44,7 @@ impl State {
         Ok(())
     }
 
-    /// The step whose weights a revert takes back. A late write lands after the revert of its step.
+    /// Returns the step whose weights a revert takes back. A late write lands after the revert of its step.
     fn step_taken_back(&self, cause: &RevertCause) -> u16 {
         match (cause, &self.write, &self.revert) {
             (RevertCause::LateWrite {}, Some(write), _) => write.step,
@@ -69,8 +69,14 @@ impl State {
     ) -> Taken {
         require(self.phase == Phase::Reverting, "nothing is reverting")?;
         let revert = self.revert.as_mut().ok_or("nothing is reverting")?;
-        let groups = groups.clone();
-        revert.foreign = (!groups.is_empty()).then_some(ForeignSeen { groups, read_at });
+        revert.foreign = if groups.is_empty() {
+            None
+        } else {
+            Some(ForeignSeen {
+                groups: groups.clone(),
+                read_at,
+            })
+        };
         Ok(())
     }
 
@@ -89,14 +95,14 @@ impl State {
         };
         require(legal, "nothing is reverting")?;
         require(self.jobs.are_back(), "the jobs are not back")?;
-        // A write with all its answers cannot land any more; another one is looked for a while longer (semantics A4).
+        // A write with all its answers can no longer land; any other is looked for a while longer (semantics A4).
         if self.write.as_ref().is_some_and(Write::is_answered) {
             self.write = None;
         }
         self.step = 0;
         self.rollback = None;
         self.drift = None;
-        self.settle_holds(at);
+        self.clear_holds(at);
         self.enter(Phase::Reverted, at);
         Ok(())
     }
@@ -113,12 +119,13 @@ impl State {
         let last = self.verified_step == self.plan().step_count();
         let over = self.phase == Phase::Baking && last && self.bake.over;
         require(over, "the last bake is not over")?;
-        self.settle_holds(at);
+        self.clear_holds(at);
         self.enter(Phase::Completed, at);
         Ok(())
     }
 
-    /// A person took what was found in the last step for the end: the old side is gone, and with it the way back.
+    /// Completes the cutover because a person took the records found in the last step for the end: the old side is gone, so
+    /// there is no revert.
     pub(super) fn completed_as_found(&mut self, at: Timestamp) -> Taken {
         let last = self.verified_step == self.plan().step_count();
         let under_way = match self.phase {
@@ -144,17 +151,17 @@ impl State {
         Ok(())
     }
 
-    /// Ends it as it stands: what was asked for and what stood in the way no longer matter.
+    /// Ends the cutover as it is, and forgets what was requested and what held.
     fn end(&mut self, phase: Phase, at: Timestamp) {
         self.rollback = None;
         self.halt = None;
         self.drift = None;
-        self.settle_holds(at);
+        self.clear_holds(at);
         self.enter(phase, at);
     }
 
-    /// A finished cutover holds for nothing.
-    fn settle_holds(&mut self, at: Timestamp) {
+    /// Clears all holds: a finished cutover has none.
+    fn clear_holds(&mut self, at: Timestamp) {
         self.held.clear();
         self.ended_holds.clear();
         self.held_at = Some(at);

@@ -34,11 +34,11 @@ pub struct IllegalEvent {
     pub seq: u64,
     /// The event's name.
     pub event: &'static str,
-    /// What forbids it.
+    /// The rule that forbids it.
     pub why: String,
 }
 
-/// Folds the entries of one stream, or returns none where there are none.
+/// Folds the entries of one stream; none if there are none.
 ///
 /// # Errors
 /// The first entry that cannot follow.
@@ -57,23 +57,26 @@ pub fn fold<'a>(
 /// # Errors
 /// The entry cannot follow; the state is as it was before it.
 pub fn apply(state: &mut Option<State>, entry: &Envelope) -> Result<(), IllegalEvent> {
-    let illegal = |why: String| IllegalEvent {
+    apply_entry(state, entry).map_err(|why| IllegalEvent {
         cutover: entry.cutover.clone(),
         seq: entry.seq,
         event: entry.event.label(),
         why,
-    };
+    })
+}
+
+fn apply_entry(state: &mut Option<State>, entry: &Envelope) -> Taken {
     if let Some(why) = entry.unbelievable() {
-        return Err(illegal(why));
+        return Err(why);
     }
     let Some(before) = state else {
-        *state = Some(begin(entry).map_err(illegal)?);
+        *state = Some(begin(entry)?);
         return Ok(());
     };
     if entry.seq != before.seq + 1 {
-        return Err(illegal(format!("the entry before it is {}", before.seq)));
+        return Err(format!("the entry before it is {}", before.seq));
     }
-    before.take(entry).map_err(illegal)
+    before.take(entry)
 }
 
 fn begin(entry: &Envelope) -> Result<State, String> {
@@ -94,12 +97,12 @@ fn begin(entry: &Envelope) -> Result<State, String> {
 
 pub(super) type Taken = Result<(), String>;
 
-/// What an entry does to pages.
+/// The effect of an entry on pages.
 struct Paging {
     pages: bool,
-    /// The entries that it settles, if a command is told of that.
+    /// The pages that it ends, if the plan's command is told of that.
     settles: Vec<Paged>,
-    /// What people are woken for by it.
+    /// The holds that people are paged for by it.
     woken: Vec<HoldReason>,
 }
 
@@ -113,14 +116,15 @@ impl State {
         Ok(())
     }
 
-    /// What an entry does to pages: whether it pages, what it settles, and what people were woken for by it. A hold pages only
-    /// for what is new in it. Read off before the entry is taken, so that one that cannot follow changes nothing.
+    /// Returns the effect of an entry on pages: if it pages, which pages it ends, and which holds people are paged for. Of
+    /// several holds only the new ones page. Computed before the entry is taken, so that one that cannot follow changes
+    /// nothing.
     fn paging(&self, entry: &Envelope) -> Paging {
         let anew = self.pages_anew(entry);
         let pages = !anew.is_empty() || entry.event.pages();
         let again = self.pages_again(entry);
         let commanded = self.plan().notify.as_ref();
-        // Channels keep count of what they were told by themselves.
+        // Channels have their own record of what they were told.
         let settles = if commanded.is_some_and(|notify| !notify.command.is_empty()) {
             self.settles(entry)
         } else {
@@ -133,7 +137,7 @@ impl State {
         }
     }
 
-    /// Remembers that an entry pages, until a delivery is journaled, and what people were woken for, until it is over.
+    /// Remembers that an entry pages, until a delivery is journaled, and the holds that people were paged for, until they end.
     fn note_paging(&mut self, entry: &Envelope, paging: Paging) {
         if paging.pages {
             self.pages.insert(entry.seq, entry.clone());
@@ -145,10 +149,7 @@ impl State {
         self.open_pages.take(&entry.event, &paging.woken);
     }
 
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one arm an event; the work is done elsewhere"
-    )]
+    #[expect(clippy::too_many_lines, reason = "a table: one arm an event")]
     fn take_event(&mut self, entry: &Envelope) -> Taken {
         let at = entry.at;
         match &entry.event {
@@ -463,14 +464,14 @@ impl State {
             &before.plan.gates.measures,
         );
         self.measured.amended(measures, before);
-        // Whoever changes the plan has seen that it waits: the term begins anew.
+        // The person who changes the plan has seen that a step waits: its timeout begins anew.
         self.approval_asked = None;
         let plan = &self.source.plan;
         self.unknown.retain(|gate, _| plan.gates.has(gate));
         Ok(())
     }
 
-    /// Remembers when a step first waited for its approval; what else holds meanwhile does not begin the term anew.
+    /// Remembers when a step first waited for its approval. Other holds in the meantime do not begin the timeout anew.
     fn approval_asked(&mut self, because: &[HoldReason], at: Timestamp) {
         let asked = because.iter().find_map(HoldReason::asks_approval);
         if let Some(step) = asked
@@ -598,17 +599,19 @@ impl State {
 
     fn hold(&mut self, because: &[HoldReason], at: Timestamp) {
         let subjects: BTreeSet<HoldReason> = because.iter().map(HoldReason::subject).collect();
-        let before = self.held.iter().map(HoldReason::subject);
-        let ended = before.filter(|subject| !subjects.contains(subject));
-        self.ended_holds.extend(ended.map(|subject| (subject, at)));
-        let lately =
-            |_: &HoldReason, ended: &mut Timestamp| at.duration_since(*ended) < SAME_HOLD_WITHIN;
-        self.ended_holds.retain(lately);
+        for reason in &self.held {
+            let subject = reason.subject();
+            if !subjects.contains(&subject) {
+                self.ended_holds.insert(subject, at);
+            }
+        }
+        self.ended_holds
+            .retain(|_, ended| at.duration_since(*ended) < SAME_HOLD_WITHIN);
         self.held = because.to_vec();
         self.held_at = Some(at);
     }
 
-    /// Forgets everything of the attempt before but the plan, the baseline and the pages not yet delivered.
+    /// Begins another attempt. Of the one before, only the plan, the baseline and the undelivered pages are kept.
     fn begin_attempt(&mut self, at: Timestamp) {
         let (name, source) = (self.name.clone(), self.source.clone());
         let fresh = Self::waiting(name, self.attempt.saturating_add(1), source, at);

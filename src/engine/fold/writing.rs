@@ -1,4 +1,4 @@
-//! The fold of everything that concerns a step's write.
+//! The fold of a step's write.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use crate::engine::record::GroupImage;
 use crate::engine::state::{Answer, Bake, Change, Phase, Resubmission, Revert, State, Write};
 use crate::engine::units::{ChangeId, WriteId};
 
-/// How much the time of the first write is taken back: AWS's `Date` has a resolution of a second, and alarms carry
+/// The time by which the first write is dated back: AWS's `Date` has a resolution of a second, and alarms carry
 /// their own service's clock (semantics C3).
 pub const FIRST_WRITE_SLACK: SignedDuration = SignedDuration::from_secs(60);
 
-/// A step that is intended again this soon after it was given up is the same try; its ten minutes go on.
+/// The time after it was abandoned within which a step that is intended again is the same try; its ten minutes go on.
 const SAME_TRY: SignedDuration = SignedDuration::from_secs(120);
 
 impl State {
@@ -88,16 +88,18 @@ impl State {
         if self.answer(write_id, &groups, &Answer::Accepted) {
             if self.verified_step == 0 {
                 let first = date - FIRST_WRITE_SLACK;
-                let earlier = self.first_write.filter(|_| !self.changes.is_empty());
-                self.first_write = Some(earlier.map_or(first, |earlier| earlier.min(first)));
+                self.first_write = match self.first_write {
+                    Some(earlier) if !self.changes.is_empty() => Some(earlier.min(first)),
+                    Some(_) | None => Some(first),
+                };
             }
             self.changes.insert(change_id.clone(), change);
         } else if self.is_resubmission(write_id) {
             self.changes.insert(change_id.clone(), change);
         } else if let Some(revert) = self.revert_of(write_id) {
-            revert
-                .submitted
-                .extend(groups.into_iter().map(|group| (group, at)));
+            for group in groups {
+                revert.submitted.insert(group, at);
+            }
             (revert.failures, revert.failed_at, revert.trouble) = (0, None, None);
         }
     }
@@ -125,7 +127,7 @@ impl State {
             }
             return;
         }
-        // A resubmission stays noted: its other zones may still answer, and the next one does not follow at once.
+        // A failed resubmission stays noted: its other zones may still answer, and the next one does not follow at once.
         if let Some(revert) = self.revert_of(write_id) {
             revert.trouble = Some(message.to_owned());
             revert.failed_class = Some(class);
@@ -143,25 +145,23 @@ impl State {
     ) -> Taken {
         self.require_write(write_id)?;
         self.expect_landed(landed);
-        // Where nobody answered, the owner died: that was no try of Route 53.
-        let tried = self
-            .write
-            .as_ref()
-            .is_some_and(|write| !write.answers.is_empty());
-        for (index, image) in moved {
-            if let Some(slot) = self
-                .verified
-                .as_mut()
-                .and_then(|images| images.get_mut(*index))
-            {
-                *slot = image.clone();
+        // If there is no answer at all, the owner died, and Route 53 was probably never asked.
+        let tried = match &self.write {
+            Some(write) => !write.answers.is_empty(),
+            None => false,
+        };
+        if let Some(verified) = &mut self.verified {
+            for (index, image) in moved {
+                if let Some(slot) = verified.get_mut(*index) {
+                    *slot = image.clone();
+                }
             }
         }
         let trouble = self.write.as_ref().and_then(Write::trouble);
         self.abandoned_for = trouble.map(str::to_owned);
         self.write = None;
-        self.abandoned_at = tried.then_some(at);
-        // A first step that somebody changed has begun: its gates stay armed (I14).
+        self.abandoned_at = if tried { Some(at) } else { None };
+        // A first step that drifted has begun: its gates stay armed (I14).
         let begun = self.has_moved_in_step() || (self.verified_step == 0 && self.drift.is_some());
         if self.phase == Phase::Shifting && !begun {
             self.step_back(at);
@@ -169,7 +169,7 @@ impl State {
         Ok(())
     }
 
-    /// What Route 53 accepted took effect: from now on the step's weights are expected of these groups.
+    /// Expects the step's weights in these groups from now on: Route 53 accepted them, so they took effect.
     fn expect_landed(&mut self, landed: &[usize]) {
         let (Some(write), Some(verified)) = (&self.write, &mut self.verified) else {
             return;
@@ -216,7 +216,7 @@ impl State {
         Ok(())
     }
 
-    /// Goes back to where the step was decided from: it is decided afresh.
+    /// Returns to the phase from which the step was decided, so that it is decided afresh.
     pub(super) fn step_back(&mut self, at: Timestamp) {
         self.step = self.verified_step;
         if self.verified_step == 0 {
@@ -229,15 +229,14 @@ impl State {
         }
     }
 
-    /// Notes what came back for a step's write; whether it was that write.
+    /// Notes the answer to a step's write. Returns false if `write_id` is not that write.
     fn answer(&mut self, write_id: &WriteId, groups: &[usize], answer: &Answer) -> bool {
-        let Some(write) = self
-            .write
-            .as_mut()
-            .filter(|write| write.write_id == *write_id)
-        else {
+        let Some(write) = &mut self.write else {
             return false;
         };
+        if write.write_id != *write_id {
+            return false;
+        }
         for group in groups {
             let known = write.answers.get(group);
             // A write whose reply was lost may land although it was sent again and refused.
