@@ -1,4 +1,4 @@
-//! Batches of exactly the size that Route 53 takes.
+//! Sizes of change batches, counted as Route 53 counts them.
 //!
 //! Source: Route 53 Developer Guide, Quotas: at most 1,000 `ResourceRecord` elements (aliases included) and 32,000
 //! characters of values in a request; an `UPSERT` counts twice in both.
@@ -8,7 +8,7 @@ use crate::engine::record::RecordSet;
 use crate::engine::units::Weight;
 use crate::ports::{ChangeAction, RecordChange};
 
-/// How much of a request something takes.
+/// The size of changes in a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Size {
     /// `ResourceRecord` elements.
@@ -17,14 +17,14 @@ pub struct Size {
     pub characters: usize,
 }
 
-/// What a request may take.
+/// The largest size of a request.
 pub const LIMIT: Size = Size {
     elements: 1_000,
     characters: 32_000,
 };
 
 impl Size {
-    /// The size of both together.
+    /// Adds two sizes.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -33,7 +33,7 @@ impl Size {
         }
     }
 
-    /// Whether a request may be this large.
+    /// Returns true if a request may be this large.
     pub fn fits(self) -> bool {
         self.elements <= LIMIT.elements && self.characters <= LIMIT.characters
     }
@@ -47,7 +47,7 @@ pub fn size(changes: &[RecordChange]) -> Size {
         .fold(Size::default(), Size::plus)
 }
 
-/// How many requests it takes to write these parts of one zone, in their order.
+/// The number of requests that it takes to write these parts of one zone, in their order.
 pub fn requests<'a>(parts: impl IntoIterator<Item = &'a Part>) -> usize {
     let (mut requests, mut total) = (0, Size::default());
     for part in parts {
@@ -82,14 +82,9 @@ fn size_of_change(change: &RecordChange) -> Size {
 
 /// The changes that write a part: both members, always together.
 pub fn changes(part: &Part) -> Vec<RecordChange> {
-    let members = [
-        (&part.image.old, part.to.old),
-        (&part.image.new, part.to.new),
-    ];
-    members
-        .into_iter()
-        .flat_map(|(record, weight)| member(record, weight, part.how))
-        .collect()
+    let mut changes = member(&part.image.old, part.to.old, part.how);
+    changes.extend(member(&part.image.new, part.to.new, part.how));
+    changes
 }
 
 fn member(record: &RecordSet, weight: Weight, how: How) -> Vec<RecordChange> {

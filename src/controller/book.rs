@@ -1,4 +1,4 @@
-//! The book: what the journal says about every cutover, folded, and the way to add to it.
+//! The book: the folded journal, and appending to it.
 
 mod appends;
 mod shadows;
@@ -18,30 +18,30 @@ use crate::engine::units::{ControllerId, CutoverName};
 use crate::ports::{Journal, JournalError, Position};
 
 pub(super) use appends::{Draft, groups};
-use shadows::Shadow;
+use shadows::UnjournaledRevert;
 
-/// An append that takes longer means that the journal is down (semantics F2).
+/// The longest time for an append; after it the journal counts as down (semantics F2).
 const APPEND_WITHIN: Duration = Duration::from_secs(2);
 
-/// The first read is of the whole journal, before which nothing can be guarded; it may take longer.
+/// The longest time for the first read. It reads the whole journal, and no gate is armed before it is done.
 const CATCH_UP_WITHIN: Duration = Duration::from_mins(1);
 
-/// How the actor of a controller's entries begins.
+/// The beginning of the actor of a controller's entries.
 const CONTROLLER: &str = "controller ";
 
-/// What an entry says that its cutover did not say before.
+/// What an entry changes about the holds and pages of its cutover.
 #[derive(Default)]
-struct Tidings {
-    /// Why nothing moves, as far as it is new.
+struct HoldNews {
+    /// Holds that are new.
     fresh: Vec<HoldReason>,
-    /// Holds that are back so soon that they page nobody again.
+    /// Holds that are back so soon that they do not page again.
     again: Vec<HoldReason>,
-    /// What is over that people were woken for.
+    /// Holds that paged and are over.
     settles: Vec<Paged>,
 }
 
-impl Tidings {
-    /// What an entry says after `before`.
+impl HoldNews {
+    /// What an entry changes after the state `before`.
     fn of(before: Option<&State>, entry: &Envelope) -> Self {
         Self {
             fresh: fresh(before, entry),
@@ -56,26 +56,26 @@ pub(super) struct Book {
     journal: Arc<dyn Journal>,
     actor: String,
     position: Position,
-    /// Why the last append was not done, until the journal is read again. One that hangs would otherwise cost every
+    /// Why the last append failed, until the journal is read again. Otherwise a journal that hangs would cost every
     /// cutover of a round its two seconds, and the last revert would wait for all of them.
     down: Option<String>,
-    /// All that was read, folded.
+    /// The fold of all entries that were read.
     ledger: Ledger,
-    /// What the first entry of all tells this journal by; none while it is empty.
-    born: Option<String>,
+    /// Identifies this journal: time, cutover and actor of its first entry. `None` while it is empty.
+    journal_id: Option<String>,
     /// The last entry of `@fleet` that somebody else wrote.
     fleet_by_others: u64,
-    /// Whether somebody who waits for the fleet may go on, since the last [`Book::take_fleet_news`].
+    /// A cutover that waits for the fleet may go on, since the last [`Book::take_fleet_news`].
     fleet_news: bool,
-    /// Where each cutover stands in the order of their first entries.
+    /// The position of each cutover in the order of their first entries.
     first: BTreeMap<CutoverName, u64>,
-    /// What goes back while the journal takes nothing: where each stands by what was decided and came of it meanwhile.
-    shadows: BTreeMap<CutoverName, Shadow>,
-    /// How many entries were folded, ever.
+    /// The cutovers that revert while the journal is down: their states by what was decided and answered meanwhile.
+    unjournaled: BTreeMap<CutoverName, UnjournaledRevert>,
+    /// The number of entries folded so far.
     folded: u64,
     /// Cutovers that a person wrote about since the last [`Book::take_foreign`].
     foreign: BTreeSet<CutoverName>,
-    /// Cutovers that anybody else wrote about since the last [`Book::take_strangers`].
+    /// Cutovers that a person or another controller wrote about since the last [`Book::take_strangers`].
     strangers: BTreeSet<CutoverName>,
     /// The last entry of each stream that another controller wrote.
     rivals: BTreeMap<CutoverName, u64>,
@@ -84,7 +84,7 @@ pub(super) struct Book {
     appends: u64,
     /// Entries folded since the last [`Book::take_news`], for the log.
     news: Vec<Envelope>,
-    /// What channels are to be told of entries folded since the last [`Book::take_notices`]; none where nobody asks.
+    /// Notices for channels about entries folded since the last [`Book::take_notices`]; `None` if none are kept.
     notices: Option<Vec<(Channel, Arc<Notice>)>>,
 }
 
@@ -96,11 +96,11 @@ impl Book {
             position: Position::default(),
             down: None,
             ledger: Ledger::default(),
-            born: None,
+            journal_id: None,
             fleet_by_others: 0,
             fleet_news: false,
             first: BTreeMap::new(),
-            shadows: BTreeMap::new(),
+            unjournaled: BTreeMap::new(),
             folded: 0,
             foreign: BTreeSet::new(),
             strangers: BTreeSet::new(),
@@ -112,24 +112,24 @@ impl Book {
         }
     }
 
-    /// From now on what channels are to be told is kept for [`Book::take_notices`].
+    /// Keeps notices for [`Book::take_notices`] from now on.
     pub(super) fn keep_notices(&mut self) {
         self.notices.get_or_insert_default();
     }
 
-    /// What channels are to be told, in the order of the journal, since the last call.
+    /// The notices for channels since the last call, in the order of the journal.
     pub(super) fn take_notices(&mut self) -> Vec<(Channel, Arc<Notice>)> {
-        self.notices
-            .as_mut()
-            .map(std::mem::take)
-            .unwrap_or_default()
+        match &mut self.notices {
+            Some(notices) => std::mem::take(notices),
+            None => Vec::new(),
+        }
     }
 
-    /// Notes whom an entry is to be told to.
+    /// Keeps a notice about an entry for each channel that wants it.
     fn note_notices(
         &mut self,
         notify: Option<Notify>,
-        tidings: Tidings,
+        news: HoldNews,
         entry: &Envelope,
         pages: bool,
         standing: Option<Standing>,
@@ -137,24 +137,26 @@ impl Book {
         let (Some(notices), Some(notify)) = (&mut self.notices, notify) else {
             return;
         };
-        let mut topics = topics(&tidings.fresh, entry, pages);
-        topics.extend(follow_ups(entry, &tidings.settles, &tidings.again));
-        let wanting = notify.channels.into_iter();
-        let mut wanting = wanting.filter(|channel| channel.wants(&topics)).peekable();
-        if wanting.peek().is_none() {
+        let mut topics = topics(&news.fresh, entry, pages);
+        topics.extend(follow_ups(entry, &news.settles, &news.again));
+        let mut channels = notify.channels;
+        channels.retain(|channel| channel.wants(&topics));
+        if channels.is_empty() {
             return;
         }
         let notice = Arc::new(Notice {
             entry: entry.clone(),
             pages,
-            settles: tidings.settles,
+            settles: news.settles,
             standing,
             test: false,
         });
-        notices.extend(wanting.map(|channel| (channel, Arc::clone(&notice))));
+        for channel in channels {
+            notices.push((channel, Arc::clone(&notice)));
+        }
     }
 
-    /// Reads what has been appended since the last time, by whomever.
+    /// Reads the entries that have been appended since the last read, by anybody.
     pub(super) async fn refresh(&mut self) -> Result<(), JournalError> {
         let read = self.journal.read_after(self.position);
         let within = if self.position == Position::default() {
@@ -173,31 +175,32 @@ impl Book {
         Ok(())
     }
 
-    /// What tells this journal from every other one, wherever it lies.
-    pub(super) fn born(&self) -> &str {
-        self.born.as_deref().unwrap_or_default()
+    /// Identifies this journal among all others; empty while it has no entry.
+    pub(super) fn journal_id(&self) -> &str {
+        self.journal_id.as_deref().unwrap_or_default()
     }
 
-    /// Returns when somebody appended something that has not been read.
+    /// Returns when there is an entry that has not been read.
     pub(super) async fn changed(&self) {
         self.journal.changed(self.position).await;
     }
 
     pub(super) fn state(&self, name: &CutoverName) -> Option<&State> {
-        self.shadowed(name).or_else(|| self.journaled(name))
+        self.unjournaled_state(name)
+            .or_else(|| self.journaled(name))
     }
 
-    /// As the journal has it, whatever was decided while it was down.
+    /// The state by the journal alone, without decisions that it has not taken yet.
     fn journaled(&self, name: &CutoverName) -> Option<&State> {
         self.ledger.state(name)
     }
 
     pub(super) fn states(&self) -> impl Iterator<Item = &State> {
         let journaled = self.ledger.states();
-        journaled.map(|state| self.shadowed(&state.name).unwrap_or(state))
+        journaled.map(|state| self.unjournaled_state(&state.name).unwrap_or(state))
     }
 
-    /// Whether a stream cannot be followed any further. Its cutover keeps its last good state, and nothing may be appended.
+    /// Returns true if a stream is damaged. Its cutover keeps its last good state, and nothing may be appended.
     pub(super) fn is_damaged(&self, name: &CutoverName) -> bool {
         self.ledger.is_damaged(name)
     }
@@ -207,9 +210,9 @@ impl Book {
         std::mem::take(&mut self.damaged)
     }
 
-    /// Equal numbers mean that no state has changed in between. None while one may change unseen: in memory only.
+    /// A number that changes when a state changes. `None` while a state may change in memory only.
     pub(super) fn edition(&self) -> Option<u64> {
-        self.shadows.is_empty().then_some(self.folded)
+        self.unjournaled.is_empty().then_some(self.folded)
     }
 
     /// All cutovers, as far as they concern each other.
@@ -217,33 +220,33 @@ impl Book {
         self.ledger.fleet()
     }
 
-    /// Whether a slot became free, a cutover ended, or somebody wrote about the fleet since the last call.
+    /// Returns true if a slot became free, a cutover ended, or somebody wrote to `@fleet` since the last call.
     pub(super) fn take_fleet_news(&mut self) -> bool {
         std::mem::take(&mut self.fleet_news)
     }
 
-    /// Whether [`Book::take_fleet_news`] would say so.
+    /// Returns true if [`Book::take_fleet_news`] would return true.
     pub(super) fn has_fleet_news(&self) -> bool {
         self.fleet_news
     }
 
-    /// Whether `left`'s first entry stands before `right`'s.
+    /// Returns true if `left`'s first entry comes before `right`'s.
     pub(super) fn came_first(&self, left: &CutoverName, right: &CutoverName) -> bool {
         self.first.get(left) < self.first.get(right)
     }
 
-    /// The cutovers that a person wrote about since the last call. What another controller journals is no reason to look
-    /// again at once: two that see different things would keep each other busy.
+    /// The cutovers that a person wrote about since the last call. An entry of another controller is no reason for a
+    /// round: two controllers that see different things would keep each other busy.
     pub(super) fn take_foreign(&mut self) -> BTreeSet<CutoverName> {
         std::mem::take(&mut self.foreign)
     }
 
-    /// Whether a person wrote about any cutover since the last [`Book::take_foreign`].
+    /// Returns true if a person wrote about a cutover since the last [`Book::take_foreign`].
     pub(super) fn has_foreign(&self) -> bool {
         !self.foreign.is_empty()
     }
 
-    /// The cutovers that anybody else wrote about since the last call; kept beside the foreign ones, for the writers.
+    /// The cutovers that a person or another controller wrote about since the last call, for the zone writers.
     pub(super) fn take_strangers(&mut self) -> BTreeSet<CutoverName> {
         std::mem::take(&mut self.strangers)
     }
@@ -253,14 +256,14 @@ impl Book {
         self.rivals.get(name).copied().unwrap_or(0)
     }
 
-    /// The entries that are new since the last call, by whomever.
+    /// The entries that are new since the last call, by anybody.
     pub(super) fn take_news(&mut self) -> Vec<Envelope> {
         std::mem::take(&mut self.news)
     }
 
     /// Folds an entry, unless it is known already.
     fn take(&mut self, entry: &Envelope) {
-        self.born.get_or_insert_with(|| {
+        self.journal_id.get_or_insert_with(|| {
             let (at, of, by) = (entry.at, &entry.cutover, &entry.actor);
             format!("{at} with {of}, by {by}")
         });
@@ -268,31 +271,28 @@ impl Book {
             let order = u64::try_from(self.first.len()).unwrap_or(u64::MAX);
             self.first.entry(entry.cutover.clone()).or_insert(order);
         }
-        let tells = self.notices.is_some();
-        let tidings = if tells && fleet::is_fleet(&entry.cutover) {
-            Tidings {
-                settles: self.fleet().settles(&entry.event),
-                ..Tidings::default()
+        let mut news = HoldNews::default();
+        if self.notices.is_some() {
+            if fleet::is_fleet(&entry.cutover) {
+                news.settles = self.fleet().settles(&entry.event);
+            } else {
+                news = HoldNews::of(self.ledger.state(&entry.cutover), entry);
             }
-        } else if tells {
-            Tidings::of(self.ledger.state(&entry.cutover), entry)
-        } else {
-            Tidings::default()
-        };
+        }
         let in_flight = self.ledger.fleet().in_flight();
         match self.ledger.take(entry) {
             Took::Known => return,
             Took::Fleet => {
-                self.note_fleets(entry, tidings);
+                self.note_fleets(entry, news);
                 return;
             }
             Took::Folded { before } => {
-                shadows::yield_to(&mut self.shadows, &entry.cutover);
-                self.note_folded(entry, before, in_flight, tidings);
+                shadows::drop_journaled(&mut self.unjournaled, &entry.cutover);
+                self.note_folded(entry, before, in_flight, news);
             }
             Took::Damages => {
-                // Nothing that was decided of it in memory may reach the journal any more.
-                self.shadows.remove(&entry.cutover);
+                // Its decisions in memory must no longer reach the journal.
+                self.unjournaled.remove(&entry.cutover);
                 self.damaged.insert(entry.cutover.clone());
                 self.fleet_news = true;
             }
@@ -310,13 +310,13 @@ impl Book {
         self.news.push(entry.clone());
     }
 
-    /// Notes whom a cutover's entry is to be told to, and whether somebody who waits may go on by it.
+    /// Keeps the notices about a cutover's entry, and notes if a cutover that waits for the fleet may go on because of it.
     fn note_folded(
         &mut self,
         entry: &Envelope,
         before: Option<Phase>,
         in_flight: usize,
-        tidings: Tidings,
+        news: HoldNews,
     ) {
         let Some(after) = self.ledger.state(&entry.cutover) else {
             return;
@@ -328,17 +328,18 @@ impl Book {
         }
         let pages = after.pages.contains_key(&entry.seq);
         let (notify, standing) = (after.plan().notify.clone(), Standing::of(after));
-        self.note_notices(notify, tidings, entry, pages, Some(standing));
+        self.note_notices(notify, news, entry, pages, Some(standing));
     }
 
-    /// Who is told of an entry of `@fleet`: those whom the fleet's file names, and those of the cutovers that it stands for.
+    /// Who is told of an entry of `@fleet`: the channels of the fleet's file, and those of the cutovers that it stands for.
     fn fleets_notify(&self, entry: &Envelope) -> Option<Notify> {
         let mut notify = self.fleet().settings.notify.clone();
         for name in self.fleet().held_by(entry.seq) {
-            let own = self
-                .journaled(name)
-                .and_then(|state| state.plan().notify.as_ref());
-            for channel in own.into_iter().flat_map(|own| &own.channels) {
+            let state = self.journaled(name);
+            let Some(own) = state.and_then(|state| state.plan().notify.as_ref()) else {
+                continue;
+            };
+            for channel in &own.channels {
                 let channels = &mut notify.get_or_insert_default().channels;
                 if !channels.contains(channel) {
                     channels.push(channel.clone());
@@ -348,11 +349,11 @@ impl Book {
         notify
     }
 
-    /// Notes an entry of `@fleet`. One that makes no sense holds steps; it stops nothing from going back.
-    fn note_fleets(&mut self, entry: &Envelope, tidings: Tidings) {
+    /// Notes an entry of `@fleet`. An entry that cannot be applied holds steps, and never a revert.
+    fn note_fleets(&mut self, entry: &Envelope, news: HoldNews) {
         let pages = self.fleet().pages.contains_key(&entry.seq);
         let notify = self.fleets_notify(entry);
-        self.note_notices(notify, tidings, entry, pages, None);
+        self.note_notices(notify, news, entry, pages, None);
         if entry.actor != self.actor {
             self.fleet_news = true;
             self.fleet_by_others = entry.seq;

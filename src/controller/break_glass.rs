@@ -1,8 +1,9 @@
-//! The break-glass files: change batches that `aws route53 change-resource-record-sets --change-batch file://…` takes as
-//! they are, so that the way back works without this program.
+//! The break-glass files: change batches for `aws route53 change-resource-record-sets --change-batch file://…`, so that
+//! the way back works without this program.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::controller::batch::Size;
@@ -11,7 +12,7 @@ use crate::controller::{Controller, batch, round};
 use crate::engine::decide::{Decision, How, Part};
 use crate::engine::event::Event;
 use crate::engine::lists;
-use crate::engine::observation::GroupReading;
+use crate::engine::observation::{GroupReading, Observation};
 use crate::engine::record::RecordSet;
 use crate::engine::state::State;
 use crate::engine::units::{CutoverName, ZoneId};
@@ -23,7 +24,7 @@ pub fn files<'a>(states: impl IntoIterator<Item = &'a State>) -> BTreeMap<String
     written(&changes(states), "")
 }
 
-/// What the files say: the changes of each zone, by group.
+/// The contents of the files: the changes of each zone, by group.
 pub(super) type Changes = BTreeMap<ZoneId, Vec<Vec<RecordChange>>>;
 
 fn changes<'a>(states: impl IntoIterator<Item = &'a State>) -> Changes {
@@ -47,7 +48,7 @@ fn changes<'a>(states: impl IntoIterator<Item = &'a State>) -> Changes {
     zones
 }
 
-/// The files, by their names.
+/// The files by name; `journal` identifies the journal, and may be empty.
 fn written(zones: &Changes, journal: &str) -> BTreeMap<String, String> {
     let begun = if journal.is_empty() {
         String::new()
@@ -66,34 +67,46 @@ fn written(zones: &Changes, journal: &str) -> BTreeMap<String, String> {
 const COMMENT_CHARS_MAX: usize = 256;
 
 impl Controller {
-    /// Stores the files of all that is about to start, in one go: one by one, a thousand starts would write them a
-    /// thousand times.
+    /// Stores the files of all cutovers that are about to start at once: one by one, a thousand starts would write them
+    /// a thousand times.
     pub(super) fn break_glass_for_starts(&mut self, names: &[CutoverName], seen: &Seen) {
         let now = self.now();
-        let starting = names.iter().filter_map(|name| {
-            let state = self.book.state(name).filter(|state| !state.has_started())?;
-            let seen = seen.get(name)?;
-            // Nobody starts without having read all groups, and most of those that wait have read none.
-            if seen
-                .groups
-                .iter()
-                .any(|it| !matches!(it, GroupReading::Read { .. }))
-            {
-                return None;
-            }
-            let decision = round::lawful(state, self.book.fleet(), seen, now);
-            let starts = self.starts(name, &decision);
-            starts.then(|| started(state, &decision))
-        });
         // Each is decided as if it were the only one: beyond the free slots none of them starts.
         let slots = self.book.fleet().free_slots();
-        let starting: Vec<State> = starting.take(slots).collect();
+        let mut starting: Vec<State> = Vec::new();
+        for name in names {
+            if starting.len() >= slots {
+                break;
+            }
+            if let Some(seen) = seen.get(name) {
+                starting.extend(self.starting(name, seen, now));
+            }
+        }
         if !starting.is_empty() {
             self.store_break_glass(&starting);
         }
     }
 
-    /// Before the first write the break-glass files must already know the cutover. False if they cannot be written.
+    /// The state of a cutover once its first step is intended, if it is about to start.
+    fn starting(&self, name: &CutoverName, seen: &Observation, now: Timestamp) -> Option<State> {
+        let state = self.book.state(name)?;
+        if state.has_started() {
+            return None;
+        }
+        // No cutover starts before all of its groups are read, and most that wait have read none.
+        let mut groups = seen.groups.iter();
+        if groups.any(|group| !matches!(group, GroupReading::Read { .. })) {
+            return None;
+        }
+        let decision = round::decide_checked(state, self.book.fleet(), seen, now);
+        if !self.starts(name, &decision) {
+            return None;
+        }
+        Some(started(state, &decision))
+    }
+
+    /// Stores the break-glass files before the first write of a cutover, if they do not know it yet. Returns false if
+    /// they cannot be written.
     pub(super) fn break_glass_first(&mut self, name: &CutoverName, decision: &Decision) -> bool {
         let Some(state) = self.book.state(name) else {
             return true;
@@ -109,70 +122,76 @@ impl Controller {
         self.store_break_glass(&[]);
     }
 
-    /// Stores the files of all cutovers between first write and end, if they changed.
+    /// Stores the files of all cutovers between their first write and their end, if the files changed.
     fn store_break_glass(&mut self, starting: &[State]) {
         let Some(store) = self.outside.break_glass.clone() else {
             return;
         };
         if !self.caught_up {
-            // Before the journal was read nobody seems to be under way, and the files would be lost.
+            // Before the journal is read no cutover seems to be under way, and the files would be lost.
             return;
         }
-        let under_way = || {
-            let started = |state: &&State| state.has_started() && !state.phase.is_final();
-            self.book.states().filter(started).chain(starting)
-        };
+        let mut under_way: Vec<&State> = Vec::new();
+        for state in self.book.states() {
+            if state.has_started() && !state.phase.is_final() {
+                under_way.push(state);
+            }
+        }
+        under_way.extend(starting);
         let whole = self.break_glass_error.is_none()
             && self.break_glass_stored.is_some()
             && store.are_there();
-        // Both in the order of their names.
-        let known = self.break_glass_of.iter().map(|(name, seq)| (name, *seq));
-        let same = || under_way().map(|state| (&state.name, state.seq)).eq(known);
-        if whole && starting.is_empty() && same() {
+        let mut made_of = BTreeMap::new();
+        for state in &under_way {
+            made_of.insert(state.name.clone(), state.seq);
+        }
+        if whole && starting.is_empty() && made_of == self.break_glass_of {
             return;
         }
-        let changes = changes(under_way());
-        let made_of = under_way().map(|state| (state.name.clone(), state.seq));
-        self.break_glass_of = made_of.collect();
-        // Few entries change what the files say, and to write them takes longer than all the rest of a round. After a
-        // failure they are stored again, whatever is to be in them: that alone tells that it is over.
+        let changes = changes(under_way);
+        self.break_glass_of = made_of;
+        // Few entries change the files, and writing them takes longer than the rest of a round. After a failure they are
+        // stored again even if unchanged: only a write shows that the failure is over.
         if whole && self.break_glass_stored.as_ref() == Some(&changes) {
             return;
         }
         let kept = self.keep_others(store.as_ref());
-        match kept.and_then(|()| store.store(&written(&changes, self.book.born()))) {
+        match kept.and_then(|()| store.store(&written(&changes, self.book.journal_id()))) {
             Ok(()) => {
                 self.break_glass_stored = Some(changes);
                 self.break_glass_error = None;
             }
             Err(error) => {
-                tracing::error!("the break-glass files cannot be written: {error}");
+                tracing::error!(
+                    "the break-glass files cannot be written, no cutover starts: {error}"
+                );
                 self.break_glass_error = Some(error);
             }
         }
     }
 
-    /// Before this process stores its first files: whatever lies there of cutovers that never wrote by this journal is the
-    /// only way back that those have.
+    /// Keeps files of cutovers that this journal has never written, before this process stores its first files: they are
+    /// the only way back that those cutovers have.
     fn keep_others(&self, store: &dyn BreakGlass) -> Result<(), String> {
         if self.break_glass_stored.is_some() {
             return Ok(());
         }
-        let wrote = |state: &&State| state.has_started() || state.baseline.is_some();
-        let groups = self.book.states().filter(wrote);
-        let groups = groups.flat_map(|state| &state.plan().records);
-        let known: BTreeSet<RecordKey> = groups
-            .flat_map(|group| {
-                let members = [&group.old, &group.new];
-                members.map(|member| (group.name.clone(), member.clone()))
-            })
-            .collect();
+        let mut known: BTreeSet<RecordKey> = BTreeSet::new();
+        for state in self.book.states() {
+            if !state.has_started() && state.baseline.is_none() {
+                continue;
+            }
+            for group in &state.plan().records {
+                known.insert((group.name.clone(), group.old.clone()));
+                known.insert((group.name.clone(), group.new.clone()));
+            }
+        }
         let kept = store.keep_others(&known, self.now())?;
         if !kept.is_empty() {
             tracing::warn!(
                 page = true,
-                "break-glass files of cutovers that this journal does not know are kept as {}: if their journal is \
-                 lost, that is their way back: `cutover rollback --from FILE…`",
+                "break-glass files of cutovers that this journal does not know are kept as {}; if their journal is \
+                 lost, roll them back with `cutover rollback --from FILE…`",
                 lists::some(&kept, ", ")
             );
         }
@@ -180,7 +199,7 @@ impl Controller {
     }
 }
 
-/// The state as it will be once its first step is intended, as far as the files want to know.
+/// The state after its first step is intended, with the fields that the files need.
 fn started(state: &State, decision: &Decision) -> State {
     let mut starting = state.clone();
     for event in &decision.events {
@@ -201,23 +220,25 @@ fn zone_files(zone: &ZoneId, groups: &[Vec<RecordChange>], comment: &str) -> Vec
     for group in groups {
         let size = batch::size(group);
         let grown = total.plus(size);
-        if let Some(last) = batches.last_mut().filter(|_| grown.fits()) {
-            last.extend(group.iter().cloned());
-            total = grown;
-        } else {
-            batches.push(group.clone());
-            total = size;
+        match batches.last_mut() {
+            Some(last) if grown.fits() => {
+                last.extend(group.iter().cloned());
+                total = grown;
+            }
+            Some(_) | None => {
+                batches.push(group.clone());
+                total = size;
+            }
         }
     }
-    let file = |(index, changes): (usize, &Vec<RecordChange>)| {
+    let mut files = Vec::new();
+    for (index, changes) in batches.iter().enumerate() {
         let changes: Vec<Value> = changes.iter().map(change).collect();
         let batch = json!({ "Comment": comment, "Changes": changes });
-        (
-            format!("{zone}-{:02}.json", index + 1),
-            format!("{batch:#}\n"),
-        )
-    };
-    batches.iter().enumerate().map(file).collect()
+        let name = format!("{zone}-{:02}.json", index + 1);
+        files.push((name, format!("{batch:#}\n")));
+    }
+    files
 }
 
 fn change(change: &RecordChange) -> Value {

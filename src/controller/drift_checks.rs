@@ -1,4 +1,4 @@
-//! Looks for drift, spread over rounds: nothing waits for them, and calls are rationed.
+//! Drift checks, spread over rounds: nothing waits for them, and calls are rationed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,19 +11,19 @@ use crate::engine::plan::Account;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, ZoneId};
 
-/// Calls that looks for drift may take in one round. At rounds of 10 s that is a fifth of what Route 53 allows.
+/// The calls that drift checks may use in one round. At rounds of 10 s that is a fifth of what Route 53 allows.
 ///
-/// It bounds how late a look may be: every cutover is looked at within a minute, and as many rounds more as all zones'
-/// calls are multiples of this. A thousand services in one zone are one zone's few pages, in one round; a thousand zones
-/// take 50 rounds.
+/// It bounds how late a check may be: every cutover is checked within a minute, plus one round for each multiple of this
+/// in the calls for all zones. A thousand services in one zone take a few pages, in one round; a thousand zones take 50
+/// rounds.
 const CALLS_A_ROUND: usize = 20;
 
-/// A zone counts for no more calls than this: many names of one zone are read in pages.
+/// The most calls that a zone counts for: many names of one zone are read in pages.
 const CALLS_A_ZONE_MAX: usize = 10;
 
 impl Controller {
-    /// Those whose turn it is not: they only look for drift, and others have waited longer. All cutovers of a zone are
-    /// read together.
+    /// The cutovers whose drift check is put off, because others have waited longer. All cutovers of a zone are checked
+    /// together.
     pub(super) fn postponed(
         &self,
         names: &[CutoverName],
@@ -36,14 +36,15 @@ impl Controller {
             if !(self.wants_groups(name, seen, now) && self.only_looks_for_drift(name, seen, now)) {
                 continue;
             }
-            let place = self.book.state(name).and_then(|state| {
-                let zone = self.memory.zone_of(state, 0)?;
-                Some((state.plan().account_of_group(0), zone))
-            });
-            if let Some(place) = place {
-                let read_at = self.notes.get(name).and_then(|note| note.groups_read_at);
-                zones.entry(place).or_default().push((read_at, name));
-            }
+            let Some(state) = self.book.state(name) else {
+                continue;
+            };
+            let Some(zone) = self.memory.zone_of(state, 0) else {
+                continue;
+            };
+            let place = (state.plan().account_of_group(0), zone);
+            let read_at = self.notes.get(name).and_then(|note| note.groups_read_at);
+            zones.entry(place).or_default().push((read_at, name));
         }
         let mut zones: Vec<Checks<'_>> = zones.into_values().collect();
         zones.sort_by_key(|checks| checks.iter().map(|(read_at, _)| *read_at).min());
@@ -58,21 +59,21 @@ impl Controller {
         postponed
     }
 
-    /// Whether a cutover wants its groups only because it is time to look for drift.
+    /// Returns true if a cutover wants its groups only because its drift check is due.
     pub(super) fn only_looks_for_drift(
         &self,
         name: &CutoverName,
         seen: &Seen,
         now: Timestamp,
     ) -> bool {
-        let Some((state, observation)) = self.book.state(name).zip(seen.get(name)) else {
+        let (Some(state), Some(observation)) = (self.book.state(name), seen.get(name)) else {
             return false;
         };
         may_wait(state) && !decide::wants_groups_at_once(state, self.book.fleet(), observation, now)
     }
 }
 
-/// Whether a look at its groups keeps nobody waiting.
+/// Returns true if nothing waits for a reading of its groups.
 fn may_wait(state: &State) -> bool {
     match state.phase {
         Phase::Settling | Phase::Baking | Phase::Halted => state.rollback.is_none(),

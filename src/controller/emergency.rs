@@ -1,5 +1,5 @@
-//! Writing stored images over whatever is there, through the same writers as every revert: full batches, zones in
-//! parallel, the bad record put aside. For the way back that has nothing but break-glass files.
+//! Writes stored images over the records as they are, through the same zone writers as every revert: full batches, zones
+//! in parallel, bad records put aside. For a rollback that has only break-glass files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,15 +24,16 @@ struct Unsent {
 /// Groups that are to be written as they are stored, until Route 53 has accepted each.
 pub struct Emergency {
     performer: Performer,
-    /// What Route 53 has not accepted yet, and what it said of it last. Each group stands for itself, so that one bad
-    /// record holds nobody back.
+    /// The groups that Route 53 has not accepted yet, each with the last error. Each group is a cutover of its own, so
+    /// that one bad record does not delay the others.
     left: BTreeMap<CutoverName, Unsent>,
     accepted: BTreeMap<ZoneId, BTreeSet<ChangeId>>,
     done: usize,
 }
 
 impl Emergency {
-    /// Takes each group with the account of its zone. Nothing is sent yet. The journal is never written: a write of this kind needs none, and the writers want one.
+    /// Takes each group with the account of its zone. Nothing is sent yet. The journal is only there because the zone
+    /// writers take one: it is never written.
     pub fn new(
         dns: Arc<dyn Dns>,
         journal: Arc<dyn Journal>,
@@ -55,50 +56,51 @@ impl Emergency {
         }
     }
 
-    /// Sends everything that is left, and waits for all answers. May be called again for what is left then.
+    /// Sends all groups that are left, and waits for all answers. May be called again for the groups that are left then.
     ///
-    /// `watch` sees this after every answer.
+    /// `watch` is called after every answer.
     pub async fn send(&mut self, now: Timestamp, mut watch: impl FnMut(&Self)) {
-        let order = |image: &GroupImage| Order {
-            write_id: WriteId::from("break-glass"),
-            purpose: Purpose::Revert,
-            parts: vec![Part {
-                group: 0,
-                image: image.clone(),
-                to: image.pair(),
-                how: How::Upsert,
-            }],
-            send_by: None,
-        };
         for (name, unsent) in &self.left {
-            let order = order(&unsent.image);
-            let account_of = |_| unsent.account.clone();
-            self.performer
-                .perform(name, account_of, &order, 0, name.as_str(), now);
+            let order = Order {
+                write_id: WriteId::from("break-glass"),
+                purpose: Purpose::Revert,
+                parts: vec![Part {
+                    group: 0,
+                    image: unsent.image.clone(),
+                    to: unsent.image.pair(),
+                    how: How::Upsert,
+                }],
+                send_by: None,
+            };
+            self.performer.perform(
+                name,
+                |_| unsent.account.clone(),
+                &order,
+                0,
+                name.as_str(),
+                now,
+            );
         }
         while !self.performer.is_idle() {
             let outcome = self.performer.next().await;
-            match outcome.event {
-                Event::WeightChangeSubmitted {
-                    zone, change_id, ..
-                } => {
-                    self.left.remove(&outcome.cutover);
-                    self.accepted.entry(zone).or_default().insert(change_id);
-                    self.done += 1;
-                }
-                Event::WeightChangeFailed { message, .. } => {
-                    if let Some(unsent) = self.left.get_mut(&outcome.cutover) {
-                        unsent.why = Some(message);
-                    }
-                }
-                // The writers report nothing else.
-                _ => {}
+            // The writers report nothing but these two events.
+            if let Event::WeightChangeSubmitted {
+                zone, change_id, ..
+            } = outcome.event
+            {
+                self.left.remove(&outcome.cutover);
+                self.accepted.entry(zone).or_default().insert(change_id);
+                self.done += 1;
+            } else if let Event::WeightChangeFailed { message, .. } = outcome.event
+                && let Some(unsent) = self.left.get_mut(&outcome.cutover)
+            {
+                unsent.why = Some(message);
             }
             watch(self);
         }
     }
 
-    /// How many groups Route 53 has accepted.
+    /// The number of groups that Route 53 has accepted.
     pub fn done(&self) -> usize {
         self.done
     }
@@ -108,16 +110,16 @@ impl Emergency {
         &self.accepted
     }
 
-    /// What is not accepted, and why.
+    /// The groups that are not accepted, and why.
     pub fn left(&self) -> impl Iterator<Item = (&str, &str)> {
         self.left.iter().map(|(name, unsent)| {
-            let why = unsent.why.as_deref().unwrap_or("it was not answered");
+            let why = unsent.why.as_deref().unwrap_or("no reply from Route 53");
             (name.as_str(), why)
         })
     }
 }
 
-/// How a group is named while it stands for itself.
+/// The name of a group that is a cutover of its own.
 fn label(image: &GroupImage) -> CutoverName {
     let (name, kind) = (&image.old.name, &image.old.record_type);
     CutoverName::from(format!("{name} {kind} of {}", image.zone))

@@ -1,4 +1,4 @@
-//! What is done beside the weights: jobs are looked at and switched, hooks are called. No round waits for any of it.
+//! Errands: looks at jobs, switches of jobs and calls of hooks, in parallel to the rounds. No round waits for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -24,36 +24,36 @@ use crate::engine::state::State;
 use crate::engine::units::{CutoverName, WriteId};
 use crate::ports::{CallError, Clock, HookAnswer, HookRequest, Hooks, Jobs};
 
-/// How long the journal may take to say where a stream stands (semantics F2).
+/// The longest time for reading a stream's head from the journal (semantics F2).
 const HEAD_WITHIN: Duration = Duration::from_secs(2);
 
-/// How much longer than its own limit a call is waited for: its adapter ends it; this is for one that does not.
+/// Added to the limit of a call, in case its adapter does not end it.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// What came of an errand.
+/// The result of an errand.
 #[derive(Debug)]
 pub(super) enum Done {
-    /// A change of jobs, or a hook, has an answer, which is to be journaled.
+    /// A switch of jobs or a hook has an answer, which is to be journaled.
     Answered(CutoverName, WriteId, Event),
     /// The jobs were looked at.
     Looked(CutoverName, BTreeMap<HalfId, HalfReading>),
 }
 
-/// The errands of a process. They end with the controller.
+/// The errands of this process. They end with the controller.
 pub(super) struct Errands {
     clock: Arc<dyn Clock>,
     jobs: Arc<dyn Jobs>,
     hooks: Arc<dyn Hooks>,
     shared: Arc<Shared>,
     under_way: BTreeMap<CutoverName, BTreeSet<WriteId>>,
-    /// The jobs of each cutover as last looked at.
+    /// The last readings of each cutover's jobs.
     readings: BTreeMap<CutoverName, BTreeMap<HalfId, HalfReading>>,
-    /// When the last look at them began.
+    /// The time at which the last look at them began.
     looked_at: BTreeMap<CutoverName, Timestamp>,
     looking: BTreeSet<CutoverName>,
-    /// Whose look that is under way says nothing any more: jobs were switched since it began.
+    /// The cutovers whose look under way no longer counts: jobs were switched since it began.
     outdated: BTreeSet<CutoverName>,
-    /// Whether nothing more is begun: what is under way is waited for.
+    /// No new errand is started; errands under way go on.
     closed: bool,
     prepared: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
     tasks: JoinSet<()>,
@@ -61,22 +61,22 @@ pub(super) struct Errands {
     receiver: mpsc::UnboundedReceiver<Done>,
 }
 
-/// What a hook gets. Its fields only grow.
+/// The input of a hook. Fields are added, never removed.
 #[derive(Debug, Serialize)]
 struct Input<'call> {
     idempotency_key: &'call str,
     hook: HookPoint,
     cutover: &'call str,
     attempt: u32,
-    /// The step that it is about, from 1; the step last intended where the hook belongs to none.
+    /// The step that the hook belongs to, from 1; the step last intended if it belongs to none.
     step: u16,
     steps: u16,
-    /// That step's share of the new side, in percent.
+    /// The step's share of the new side, in percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     share: Option<serde_json::Number>,
     #[serde(rename = "try")]
     number: u32,
-    /// When it was decided to call it.
+    /// The time at which the call was decided.
     at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'call RevertCause>,
@@ -108,31 +108,31 @@ impl Errands {
         }
     }
 
-    /// What a decision may know of them.
-    pub(super) fn beside(&self, name: &CutoverName, hushed: bool) -> Beside {
+    /// The part of a cutover's observation that is about errands. `journal_down` is set while its revert is not journaled.
+    pub(super) fn beside(&self, name: &CutoverName, journal_down: bool) -> Beside {
         Beside {
             jobs: self.readings.get(name).cloned().unwrap_or_default(),
             under_way: self.under_way.get(name).cloned().unwrap_or_default(),
-            hushed: hushed || self.closed,
+            hushed: journal_down || self.closed,
         }
     }
 
-    /// Whether nothing is under way that has to be journaled.
+    /// Returns true if no errand is under way whose answer is to be journaled.
     pub(super) fn is_idle(&self) -> bool {
         self.under_way.is_empty()
     }
 
-    /// Whether no look is under way.
+    /// Returns true if no look is under way.
     pub(super) fn has_looked(&self) -> bool {
         self.looking.is_empty()
     }
 
-    /// Begins nothing more.
+    /// Starts no new errand from now on.
     pub(super) fn close(&mut self) {
         self.closed = true;
     }
 
-    /// The next one that is done; waits for one.
+    /// Waits for the next errand that is done.
     pub(super) async fn next(&mut self) -> Done {
         match self.receiver.recv().await {
             Some(done) => self.note(done),
@@ -163,7 +163,7 @@ impl Errands {
         done
     }
 
-    /// What was seen before a switch says nothing about what came of it, whatever the clocks say.
+    /// Discards readings from before a switch: they do not show its result, whatever the clocks say.
     fn forget_looks(&mut self, name: &CutoverName) {
         self.readings.remove(name);
         self.looked_at.remove(name);
@@ -172,7 +172,7 @@ impl Errands {
         }
     }
 
-    /// Prepares an errand that was journaled. Returns what identifies it.
+    /// Prepares an errand that was journaled. Returns its id.
     fn prepare(&mut self, state: &State, errand: Errand, epoch: u64, now: Timestamp) -> WriteId {
         let name = state.name.clone();
         let id = match errand {
@@ -180,7 +180,7 @@ impl Errands {
                 self.forget_looks(&name);
                 let id = turn.turn_id.clone();
                 let send_by = Instant::now() + monotonic(turn.send_by.duration_since(now));
-                let turner = Turner {
+                let switcher = JobSwitcher {
                     jobs: Arc::clone(&self.jobs),
                     shared: Arc::clone(&self.shared),
                     aws: state.plan().aws.clone(),
@@ -191,13 +191,13 @@ impl Errands {
                 let sender = self.sender.clone();
                 self.prepared.push(Box::pin(async move {
                     let turn_id = turn.turn_id.clone();
-                    let failed = turner.turn(turn).await;
+                    let failed = switcher.switch(turn).await;
                     let event = Event::JobTurnAnswered {
                         turn_id: turn_id.clone(),
                         failed,
                     };
-                    let done = Done::Answered(turner.cutover.clone(), turn_id, event);
-                    // The receiver lives as long as the controller, and the task no longer.
+                    let done = Done::Answered(switcher.cutover.clone(), turn_id, event);
+                    // The receiver lives as long as the controller, and so does the task.
                     sender.send(done).unwrap_or_default();
                 }));
                 id
@@ -221,15 +221,15 @@ impl Errands {
         id
     }
 
-    /// Begins what was prepared: when everything of this turn of decisions is journaled, since a change of jobs is not sent
-    /// where the journal has moved on.
+    /// Starts the prepared errands. Called after all decisions of a round are journaled, because a switch of jobs is not
+    /// sent once the journal has moved on.
     pub(super) fn begin(&mut self) {
         for errand in self.prepared.drain(..) {
             self.tasks.spawn(errand);
         }
     }
 
-    /// Begins to look at all jobs of a cutover, unless that is under way.
+    /// Starts to look at all jobs of a cutover, unless a look is under way.
     fn look(&mut self, state: &State, now: Timestamp) {
         let Some(switch) = &state.plan().jobs else {
             return;
@@ -269,7 +269,7 @@ impl Errands {
 }
 
 /// Switches jobs of one side.
-struct Turner {
+struct JobSwitcher {
     jobs: Arc<dyn Jobs>,
     shared: Arc<Shared>,
     aws: AwsSettings,
@@ -278,16 +278,19 @@ struct Turner {
     send_by: Instant,
 }
 
-impl Turner {
-    /// Switches all of them at once; returns those that failed.
-    async fn turn(&self, turn: TurnOrder) -> BTreeMap<usize, JobFailure> {
+impl JobSwitcher {
+    /// Switches all jobs at once. Returns those that failed.
+    async fn switch(&self, turn: TurnOrder) -> BTreeMap<usize, JobFailure> {
+        let mut failed = BTreeMap::new();
         if let Some(why) = self.stale().await {
-            let failure = JobFailure {
-                class: FailureClass::NotSent,
-                message: why.to_owned(),
-            };
-            let jobs = turn.halves.iter().map(|(job, _)| *job);
-            return jobs.map(|job| (job, failure.clone())).collect();
+            for (job, _) in turn.halves {
+                let failure = JobFailure {
+                    class: FailureClass::NotSent,
+                    message: why.to_owned(),
+                };
+                failed.insert(job, failure);
+            }
+            return failed;
         }
         let mut calls = JoinSet::new();
         for (job, half) in turn.halves {
@@ -296,16 +299,13 @@ impl Turner {
             let on = turn.on;
             calls.spawn(async move {
                 let call = jobs.turn(&aws, &half, on, &key);
-                let answer = tokio::time::timeout(limit(), call).await;
-                let late = |_| {
-                    let within = JOB_WITHIN.as_secs();
-                    let message = format!("no answer within {within} s");
-                    Err(CallError::new("Switch", FailureClass::Transient, message))
+                let answer = match tokio::time::timeout(limit(), call).await {
+                    Ok(answer) => answer,
+                    Err(_) => Err(late()),
                 };
-                (job, answer.unwrap_or_else(late))
+                (job, answer)
             });
         }
-        let mut failed = BTreeMap::new();
         while let Some(Ok((job, answer))) = calls.join_next().await {
             if let Err(error) = answer {
                 let failure = JobFailure {
@@ -318,7 +318,8 @@ impl Turner {
         failed
     }
 
-    /// Whether the change may no longer be sent: too late, or the journal has moved on (as semantics A1 has it for weights).
+    /// The reason why the switch may no longer be sent, if there is one: too late, or the journal has moved on (as
+    /// semantics A1 for weights).
     async fn stale(&self) -> Option<&'static str> {
         let head = self.shared.journal.head(&self.cutover);
         let head = tokio::time::timeout(HEAD_WITHIN, head).await;
@@ -328,10 +329,19 @@ impl Turner {
             Ok(Ok(_)) => return Some("the journal has moved on"),
             Ok(Err(_)) | Err(_) => return Some("the journal cannot be read"),
         }
-        (Instant::now() >= self.send_by).then_some("its deadline has passed")
+        if Instant::now() >= self.send_by {
+            return Some("its deadline has passed");
+        }
+        None
     }
 }
 
+fn late() -> CallError {
+    let message = format!("no answer within {} s", JOB_WITHIN.as_secs());
+    CallError::new("Switch", FailureClass::Transient, message)
+}
+
+/// The longest time for one call about a job.
 fn limit() -> Duration {
     monotonic(JOB_WITHIN) + SLACK
 }
@@ -369,16 +379,19 @@ fn request(state: &State, call: &HookCall) -> HookRequest {
     }
 }
 
-/// What is journaled of an answer; none came in time where there is none.
+/// The event for a hook's answer; `None` if no answer came in time.
 fn answered(call: &HookCall, answer: Option<HookAnswer>) -> Event {
     let (hook, call_id) = (call.id, call.call_id.clone());
-    let answer = answer.unwrap_or_else(|| HookAnswer {
-        output: String::new(),
-        failure: Some(format!(
-            "no answer within {} s",
-            call.hook.timeout.as_secs()
-        )),
-    });
+    let answer = match answer {
+        Some(answer) => answer,
+        None => HookAnswer {
+            output: String::new(),
+            failure: Some(format!(
+                "no answer within {} s",
+                call.hook.timeout.as_secs()
+            )),
+        },
+    };
     let output: String = answer.output.chars().take(HOOK_OUTPUT_CHARS).collect();
     match answer.failure {
         None => Event::HookSucceeded {
@@ -397,7 +410,7 @@ fn answered(call: &HookCall, answer: Option<HookAnswer>) -> Event {
 }
 
 impl Controller {
-    /// Prepares what was journaled to be done beside the weights. Returns what identifies it.
+    /// Prepares errands that were journaled. Returns their ids.
     pub(super) fn prepare_errands(
         &mut self,
         name: &CutoverName,
@@ -408,11 +421,14 @@ impl Controller {
         let Some(state) = self.book.state(name) else {
             return BTreeSet::new();
         };
-        let prepare = |errand| self.errands.prepare(state, errand, epoch, now);
-        errands.into_iter().map(prepare).collect()
+        let mut ids = BTreeSet::new();
+        for errand in errands {
+            ids.insert(self.errands.prepare(state, errand, epoch, now));
+        }
+        ids
     }
 
-    /// Notes what came of an errand.
+    /// Notes the result of an errand.
     pub(super) fn note_done(&mut self, done: Done) {
         match done {
             Done::Answered(name, _, event) => self.outcomes.push((name, event)),
@@ -420,7 +436,7 @@ impl Controller {
         }
     }
 
-    /// Looks at the jobs of those cutovers that want it.
+    /// Looks at the jobs of the cutovers that want it.
     pub(super) fn look_at_jobs(&mut self, names: &[CutoverName]) {
         let now = self.now();
         for name in names {

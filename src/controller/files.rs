@@ -1,4 +1,4 @@
-//! The plan files: which cutover each belongs to, and which are seen for the first time (semantics H1).
+//! The plan files: which cutover each belongs to, and which are new (semantics H1).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,19 +15,18 @@ use crate::engine::state::State;
 use crate::engine::units::CutoverName;
 use crate::ports::PlanFilesNow;
 
-/// The plan files as last looked at, by the cutover that each belongs to.
+/// The plan files as last read, by the cutover that each belongs to.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     pub(super) readings: BTreeMap<CutoverName, FileReading>,
-    /// The files that hold no plan and that no cutover came from, and why: they stop nobody else.
+    /// The files that are refused, and why: they hold no valid plan, and no cutover came from them. The others go on.
     pub(super) refused: BTreeMap<String, String>,
-    /// What this was made of, where the same files and the same states will come to the same: what was read, and the
-    /// edition of the book.
+    /// The files and the edition of the book that this was made of, if the same input will give the same result.
     made_of: Option<(PlanFilesNow, u64)>,
 }
 
 impl Controller {
-    /// Looks at the plan files, and journals plans that are seen for the first time.
+    /// Reads the plan files, and journals plans that are new.
     pub(super) async fn look_at_files(&mut self) -> Result<(), ControllerError> {
         let (Some(files), Scope::Files) = (&self.outside.files, &self.settings.scope) else {
             return Ok(());
@@ -40,24 +39,29 @@ impl Controller {
         }
         let mut readings = BTreeMap::new();
         let (mut fresh, mut refused) = (Vec::new(), BTreeMap::new());
-        // Of several cutovers that came from one file, the one under way is guarded; else the first by name.
+        // If several cutovers came from one file, it belongs to the one under way, or else to the first by name.
         let mut by_path: BTreeMap<&str, &State> = BTreeMap::new();
-        let started = |state: &State| state.has_started() && !state.phase.is_final();
         for state in self.book.states() {
             let known = by_path.entry(&state.source.path).or_insert(state);
-            if started(state) && !started(known) {
+            if is_under_way(state) && !is_under_way(known) {
                 *known = state;
             }
         }
         let mut claimed = self.came_from(&looked.files);
         for (path, reading) in &looked.files {
             let of_path = by_path.get(path.as_str()).copied();
-            let owner = of_path.filter(|state| started(state));
-            match (owner, reading) {
-                (Some(owner), _) => drop(readings.insert(owner.name.clone(), reading.clone())),
-                (None, FileReading::Plan(source)) => {
+            if let Some(owner) = of_path
+                && is_under_way(owner)
+            {
+                readings.insert(owner.name.clone(), reading.clone());
+                continue;
+            }
+            match reading {
+                FileReading::Plan(source) => {
                     let name = source.plan.name.clone();
-                    if let Some(other) = claimed.get(&name).filter(|other| *other != path) {
+                    if let Some(other) = claimed.get(&name)
+                        && other != path
+                    {
                         let why = format!("another plan is called `{name}` too: {other}");
                         refused.insert(path.clone(), why);
                         continue;
@@ -68,10 +72,7 @@ impl Controller {
                     }
                     readings.insert(name, reading.clone());
                 }
-                (
-                    None,
-                    FileReading::NotWatched | FileReading::Removed | FileReading::Unreadable(_),
-                ) => {
+                FileReading::NotWatched | FileReading::Removed | FileReading::Unreadable(_) => {
                     if let Some(state) = of_path {
                         readings.insert(state.name.clone(), reading.clone());
                     } else if let FileReading::Unreadable(why) = reading {
@@ -80,7 +81,7 @@ impl Controller {
                 }
             }
         }
-        // An unfinished cutover goes on from the journal when its file is gone.
+        // An unfinished cutover goes on from the journal if its file is gone.
         let roots: BTreeSet<&Path> = looked.roots.iter().map(Path::new).collect();
         for state in self.book.states().filter(|state| !state.phase.is_final()) {
             let mut above = Path::new(&state.source.path).ancestors();
@@ -93,12 +94,15 @@ impl Controller {
         self.watched.readings = readings;
         log_refused(&self.watched.refused, &refused);
         self.watched.refused = refused;
-        // What is journaled now, or is to be tried again, is another edition.
-        self.watched.made_of = edition.filter(|_| fresh.is_empty()).map(|of| (looked, of));
+        // If plans are journaled now, or must be tried again, the next look reads everything anew.
+        self.watched.made_of = match edition {
+            Some(of) if fresh.is_empty() => Some((looked, of)),
+            Some(_) | None => None,
+        };
         self.accept(fresh).await
     }
 
-    /// The cutovers that are over, and whose names stand in files that are other plans, with that reason (semantics L9).
+    /// The cutovers that have ended while a file has another plan of the same name, each with that hold (semantics L9).
     pub fn names_used(&self) -> BTreeMap<CutoverName, HoldReason> {
         let mut used = BTreeMap::new();
         for state in self.book.states() {
@@ -111,25 +115,31 @@ impl Controller {
         used
     }
 
-    /// Of files with one name, the one that the cutover came from: that one stands, also before it has started.
+    /// The file that each cutover came from, if it is still there: among files with one name it wins, also before the
+    /// cutover has started.
     fn came_from(&self, files: &[(String, FileReading)]) -> BTreeMap<CutoverName, String> {
-        let own = |(path, reading): &(String, FileReading)| {
-            let FileReading::Plan(source) = reading else {
-                return None;
-            };
-            let state = self.book.state(&source.plan.name)?;
-            (state.source.path == *path).then(|| (state.name.clone(), path.clone()))
-        };
-        files.iter().filter_map(own).collect()
+        let mut came_from = BTreeMap::new();
+        for (path, reading) in files {
+            if let FileReading::Plan(source) = reading
+                && let Some(state) = self.book.state(&source.plan.name)
+                && state.source.path == *path
+            {
+                came_from.insert(state.name.clone(), path.clone());
+            }
+        }
+        came_from
     }
 
-    /// Journals plans that are seen for the first time, many in an append.
+    /// Journals plans that are new, many in an append.
     async fn accept(
         &mut self,
         fresh: Vec<(CutoverName, Box<PlanSource>)>,
     ) -> Result<(), ControllerError> {
-        let draft = |(name, source)| Draft::alone(name, 0, vec![Event::PlanAccepted { source }]);
-        for group in book::groups(fresh.into_iter().map(draft).collect()) {
+        let mut drafts = Vec::new();
+        for (name, source) in fresh {
+            drafts.push(Draft::alone(name, 0, vec![Event::PlanAccepted { source }]));
+        }
+        for group in book::groups(drafts) {
             let now = self.now();
             for accepted in self.book.append_group(now, &group).await {
                 self.journal_answered(accepted)?;
@@ -140,8 +150,13 @@ impl Controller {
     }
 }
 
-/// Logs the files that are refused now and were not before, or for another reason: a line for each reason, since one
-/// mistake (a circle of `after`, for one) may concern thousands of them.
+/// Returns true if a cutover has started and has not ended.
+fn is_under_way(state: &State) -> bool {
+    state.has_started() && !state.phase.is_final()
+}
+
+/// Logs the files that are newly refused, or refused for another reason than before. One line for each reason: one
+/// mistake (such as a circle of `after`) may concern thousands of files.
 fn log_refused(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) {
     let mut fresh: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (path, why) in now {
@@ -152,7 +167,7 @@ fn log_refused(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>
     for (why, paths) in fresh {
         match paths.as_slice() {
             [path] => {
-                tracing::error!(path, "this plan file is refused, the others go on: {why}");
+                tracing::error!(path, "this plan file is refused; all others go on: {why}");
             }
             paths => {
                 let count = paths.len();
@@ -160,14 +175,14 @@ fn log_refused(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>
                 tracing::error!(
                     paths,
                     count,
-                    "{count} plan files are refused, the others go on: {why}"
+                    "{count} plan files are refused; all others go on: {why}"
                 );
             }
         }
     }
 }
 
-/// That a directory above a file cannot be read, if that was found instead of the files in it: the file is not gone then.
+/// The error of a directory above a file, if the directory could not be read: the file is not gone then.
 fn unread_above(path: &str, files: &[(String, FileReading)]) -> Option<FileReading> {
     for (found, reading) in files {
         let is_unread = matches!(reading, FileReading::Unreadable(_));

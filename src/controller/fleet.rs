@@ -1,4 +1,4 @@
-//! What a round does for the fleet as a whole: its limits, its news, its pages, and who may go on because of it.
+//! The part of a round for the fleet as a whole: its limits, its news, its pages, and the cutovers that may go on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,33 +11,37 @@ use crate::engine::event::{Envelope, Event, FailureClass};
 use crate::engine::fleet;
 use crate::engine::notify::{Channel, Notify};
 use crate::engine::paged::Settled;
-use crate::engine::state::{Phase, State};
+use crate::engine::state::Phase;
 use crate::engine::units::{CutoverName, ZoneId};
 use crate::ports::JournalError;
 
-/// How often an append to `@fleet` is tried again after somebody else was faster, in one round (semantics F1).
+/// The most races that an append to `@fleet` may lose in one round (semantics F1).
 const RACES_MAX: usize = 5;
 
-/// How long after it something that is over is still told to a command that has not been told. A program of a version that
-/// told commands of pages only leaves those of years.
+/// How long after the end of a page a command is still told of it. An older version told commands only of pages, and may
+/// have left ends that are years old.
 const SETTLED_TOLD_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 
-/// How many pieces of news about the fleet are told in one round: more than there are causes that many can have at once.
+/// The most news about the fleet that is journaled in one round: more than the causes that many cutovers can share at once.
 const NEWS_MAX: usize = 8;
 
 impl Controller {
-    /// Journals the limits of the fleet's file where they changed: before anything starts that they may forbid, and after
-    /// everything that is known to go back.
+    /// Journals the limits of the fleet's file if they changed: before any start that they may forbid, and after all
+    /// reverts that are known.
     pub(super) async fn take_limits(&mut self) -> Result<(), ControllerError> {
         if self.settings.scope != Scope::Files {
             return Ok(());
         }
-        // Only a file that changed under this process is news: two controllers with two files would take turns.
-        let file = self.outside.files.as_ref().and_then(|files| files.fleet());
-        let Some((path, settings)) = file.filter(|(_, now)| self.offered.as_ref() != Some(now))
-        else {
+        let Some(files) = &self.outside.files else {
             return Ok(());
         };
+        let Some((path, settings)) = files.fleet() else {
+            return Ok(());
+        };
+        // Only a change of the file during this process counts: two controllers with two files would take turns.
+        if self.offered.as_ref() == Some(&settings) {
+            return Ok(());
+        }
         let accepted = Event::FleetSettingsAccepted {
             settings: settings.clone(),
             path,
@@ -52,12 +56,14 @@ impl Controller {
         Ok(())
     }
 
-    /// Journals that the budget is spent, or that many are held by one cause, which pages. Whoever loses the race finds it
-    /// done in the next round.
+    /// Journals that the budget is spent, or that one cause holds many cutovers; both page. If another controller is
+    /// faster, this finds it done in the next round.
     pub(super) async fn tell_fleet_news(&mut self) -> Result<(), ControllerError> {
+        if self.settings.scope != Scope::Files {
+            return Ok(());
+        }
         for _ in 0..NEWS_MAX {
-            let news = self.book.fleet().news();
-            let Some(news) = news.filter(|_| self.settings.scope == Scope::Files) else {
+            let Some(news) = self.book.fleet().news() else {
                 break;
             };
             if !self.append_fleet(news).await? {
@@ -67,9 +73,9 @@ impl Controller {
         Ok(())
     }
 
-    /// Whether a step that was just journaled may be sent. A revert of another controller may have been journaled right
-    /// before it, and reverts do not write to `@fleet`, so the append could not tell. One of the two sees the other: what
-    /// is before the step in the journal is read here, and what comes after it was not before it.
+    /// Returns true if a step that was just journaled may be sent. Another controller may have journaled a revert right
+    /// before it. Reverts do not write to `@fleet`, so the append could not notice. Every entry before the step is read
+    /// here; a revert after it did not count when the step was taken.
     pub(super) async fn step_stands(&mut self) -> Result<bool, ControllerError> {
         if self.book.fleet().settings.failure_budget.is_none() {
             return Ok(true);
@@ -78,7 +84,7 @@ impl Controller {
         Ok(self.journal_trouble.is_none() && self.book.fleet().budget_spent().is_none())
     }
 
-    /// Notes that a step is not sent: it is given up, and decided afresh when the fleet goes on.
+    /// Notes that a step is not sent: it is abandoned, and decided again when the fleet goes on.
     pub(super) fn take_back_unsent(&mut self, name: &CutoverName, order: Option<&Order>) {
         let Some(order) = order else {
             return;
@@ -105,7 +111,7 @@ impl Controller {
         }
     }
 
-    /// Appends to `@fleet`; whether it was done.
+    /// Appends an event to `@fleet`. Returns true if the journal took it.
     async fn append_fleet(&mut self, event: Event) -> Result<bool, ControllerError> {
         let now = self.now();
         let append_id = self.book.next_append_id();
@@ -120,29 +126,32 @@ impl Controller {
         Ok(done)
     }
 
-    /// The cutovers that may start now that somebody else has ended or the fleet was spoken to: no more than there are
-    /// slots, so that hundreds that wait are not looked at for each that ends.
+    /// The cutovers that may go on because another one has ended or somebody wrote to `@fleet`. Of those that wait, no
+    /// more than there are free slots, so that hundreds of them are not decided each time one ends.
     pub(super) fn freed(&mut self) -> BTreeSet<CutoverName> {
         if !self.book.take_fleet_news() {
             return BTreeSet::new();
         }
         let (fleet, now) = (self.book.fleet(), self.now());
         let slots = fleet.free_slots();
-        let free = |state: &State| fleet.holds(state, now).is_empty();
         let mut freed = BTreeSet::new();
         let mut starts = 0;
         for state in self.states() {
-            let waits = state.phase == Phase::Waiting;
-            let moves = !state.phase.is_final() && state.phase != Phase::Reverting;
-            if (moves && !waits) || (waits && starts < slots && free(state)) {
-                starts += usize::from(waits);
-                freed.insert(state.name.clone());
+            if state.phase.is_final() || state.phase == Phase::Reverting {
+                continue;
             }
+            if state.phase == Phase::Waiting {
+                if starts >= slots || !fleet.holds(state, now).is_empty() {
+                    continue;
+                }
+                starts += 1;
+            }
+            freed.insert(state.name.clone());
         }
         freed
     }
 
-    /// Whether an entry pages, and is not known to have been delivered.
+    /// Returns true if an entry pages, and the page is not known to have been delivered.
     pub(super) fn is_undelivered(&self, stream: &CutoverName, seq: u64) -> bool {
         if fleet::is_fleet(stream) {
             return self.book.fleet().pages.contains_key(&seq);
@@ -151,7 +160,7 @@ impl Controller {
         state.is_some_and(|state| state.pages.contains_key(&seq))
     }
 
-    /// Whether the journal is still to know that a page, or the end of one, was delivered.
+    /// Returns true if the journal does not know yet that a page, or the end of one, was delivered.
     pub(super) fn is_unrecorded(&self, stream: &CutoverName, seq: u64) -> bool {
         let settled = if fleet::is_fleet(stream) {
             self.book.fleet().settled.contains_key(&seq)
@@ -162,33 +171,42 @@ impl Controller {
         settled || self.is_undelivered(stream, seq)
     }
 
-    /// Whether the fleet pages for an entry, and reaches everybody whom its plan names: of one cause one page is enough.
+    /// Returns true if a page of the fleet stands for an entry and reaches all recipients of its plan: one page for one
+    /// cause is enough.
     fn is_paged_for(&self, stream: &CutoverName, seq: u64) -> bool {
-        let told = self.book.fleet().paged_by(stream, seq);
-        let wanted = self.notify(stream);
-        told.is_some_and(|told| told.iter().all(|entry| self.reaches(*entry, wanted)))
+        let Some(entries) = self.book.fleet().paged_by(stream, seq) else {
+            return false;
+        };
+        let Some(wanted) = self.notify(stream) else {
+            return true;
+        };
+        entries.iter().all(|entry| self.reaches(*entry, wanted))
     }
 
-    /// Whether whom an entry of `@fleet` is told to are also those.
-    fn reaches(&self, entry: u64, wanted: Option<&Notify>) -> bool {
+    /// Returns true if an entry of `@fleet` is told to these recipients.
+    fn reaches(&self, entry: u64, wanted: &Notify) -> bool {
         let mut told = self.told_of(entry);
-        wanted.is_none() || told.any(|notify| Some(notify) == wanted)
+        told.any(|notify| notify == wanted)
     }
 
-    /// Whom an entry of `@fleet` is told to: those whom the fleet's file names, and those of the cutovers that it is about.
+    /// The recipients of an entry of `@fleet`: those of the fleet's file, and those of the cutovers that it is about.
     fn told_of(&self, entry: u64) -> impl Iterator<Item = &Notify> {
         let fleet = self.book.fleet();
         let held = fleet.held_by(entry).filter_map(|name| self.notify(name));
         fleet.settings.notify.iter().chain(held)
     }
 
-    /// The command that pages what concerns a stream, if one does.
+    /// The command that is called for pages of a stream, if there is one.
     fn command(&self, stream: &CutoverName) -> Option<&[String]> {
         let command = self.notify(stream)?.command.as_slice();
-        (!command.is_empty()).then_some(command)
+        if command.is_empty() {
+            return None;
+        }
+        Some(command)
     }
 
-    /// The commands that page an entry. Of a damaged cutover `@fleet` tells, to the command of its plan too.
+    /// The commands that are called for the page of an entry. If `@fleet` tells of a damaged cutover, the command of its
+    /// plan is called too.
     fn commands(&self, stream: &CutoverName, seq: u64) -> BTreeSet<&[String]> {
         let mut commands: BTreeSet<&[String]> = self.command(stream).into_iter().collect();
         if fleet::is_fleet(stream)
@@ -199,7 +217,7 @@ impl Controller {
         commands
     }
 
-    /// Who is told about a stream.
+    /// The recipients of a stream.
     fn notify(&self, stream: &CutoverName) -> Option<&Notify> {
         if fleet::is_fleet(stream) {
             return self.book.fleet().settings.notify.as_ref();
@@ -207,50 +225,50 @@ impl Controller {
         self.book.state(stream)?.plan().notify.as_ref()
     }
 
-    /// Whether a page that the pager has delivered is delivered altogether. A command's word is enough; where there is none,
-    /// the channels must have it too.
+    /// Returns true if a page that the pager has delivered needs nothing more. A command is enough; without one, all
+    /// channels must have it too.
     pub(super) fn is_told(&self, stream: &CutoverName, seq: u64) -> bool {
         !self.commands(stream, seq).is_empty()
             || self.is_paged_for(stream, seq)
-            || self.couriers.has_told(stream, seq)
+            || self.channels.has_told(stream, seq)
     }
 
-    /// What the journal is to know of a page that was delivered, or of the end of one.
+    /// The event for a page, or the end of one, that was delivered.
     pub(super) fn page_sent(&self, page: &(CutoverName, u64)) -> Event {
         let (stream, seq) = page;
         Event::PageSent {
             of: *seq,
             logged_only: self.is_undelivered(stream, *seq) && self.is_logged_only(page),
-            skipped: self.couriers.skipped(page),
+            skipped: self.channels.skipped(page),
         }
     }
 
-    /// Whether nobody but the log is told of a page.
+    /// Returns true if a page went only to the log.
     fn is_logged_only(&self, page: &(CutoverName, u64)) -> bool {
         let (stream, seq) = page;
         if self.command(stream).is_some() {
             return false;
         }
-        if self.channels(stream).next().is_none() {
+        if self.channels_of(stream).is_empty() {
             return true;
         }
-        // One that the fleet pages for has channels that the fleet's page goes to.
+        // If the fleet pages for it, the fleet's page goes to the channels.
         let tells = self.outside.notifier.has_channels();
-        tells && !self.is_paged_for(stream, *seq) && !self.couriers.wants(page)
+        tells && !self.is_paged_for(stream, *seq) && !self.channels.wants(page)
     }
 
-    /// Whether a page that waited for its channels waits no more.
+    /// Returns true if a page that waited for its channels is now delivered.
     pub(super) fn has_told_pages(&self) -> bool {
         let mut delivered = self.delivered.iter();
         delivered.any(|(stream, seq)| self.is_told(stream, *seq))
     }
 
-    /// Hands what pages to the pager. Only in a round, which tells first what concerns many.
+    /// Hands pages to the pager. Only in a round, which first journals news that concern many cutovers.
     pub(super) fn send_pages(&mut self) {
         self.see_to_pages(true);
     }
 
-    /// Notes what the pager has delivered.
+    /// Notes the pages that the pager has delivered.
     pub(super) fn note_delivered(&mut self) {
         self.see_to_pages(false);
     }
@@ -267,7 +285,7 @@ impl Controller {
         }
     }
 
-    /// The entries that page and whose pages are not known to be delivered.
+    /// The entries of each stream that page and whose pages are not known to be delivered.
     fn pages(&self) -> Vec<(CutoverName, BTreeMap<u64, Envelope>)> {
         let mut pages = Vec::new();
         for state in self.states() {
@@ -282,7 +300,7 @@ impl Controller {
         pages
     }
 
-    /// The entries that settle what paged, and of which a command is to be told. One that pages itself is told as such.
+    /// The entries that end a page and that a command is to be told of. An entry that pages itself is told as a page.
     fn settled(&self) -> Vec<(CutoverName, Settled)> {
         let now = self.now();
         let mut all: Vec<(CutoverName, &Settled)> = Vec::new();
@@ -308,7 +326,7 @@ impl Controller {
         due
     }
 
-    /// Hands an entry that settles what paged to the command that got the page, until it is known to be delivered.
+    /// Hands an entry that ends a page to the command that got the page, until it is known to be delivered.
     fn see_to_settled(&mut self, stream: &CutoverName, settled: &Settled, send: bool) {
         let page = (stream.clone(), settled.entry.seq);
         let Some(command) = self.command(stream).map(<[String]>::to_vec) else {
@@ -323,9 +341,9 @@ impl Controller {
         }
     }
 
-    /// Whom a page, or the end of one, could not be delivered to so far: channels by their names, commands by their program.
+    /// The recipients to which a page, or the end of one, is not delivered yet: channels by name, commands by program.
     pub fn owed(&self) -> BTreeSet<String> {
-        let channels = self.couriers.owed().into_iter();
+        let channels = self.channels.owed().into_iter();
         let mut owed: BTreeSet<String> = channels.map(str::to_owned).collect();
         let mut told: Vec<(CutoverName, u64)> = Vec::new();
         for (stream, pages) in self.pages() {
@@ -347,25 +365,28 @@ impl Controller {
 
     /// Hands a page to the pager, until it is known to be delivered.
     ///
-    /// Where the fleet pages for it, its command gets that entry, once for all who have the same command. Another
-    /// controller's word that the fleet's page was sent says nothing about it: that one may look after other plans.
+    /// If the fleet pages for it, its command gets the fleet's entry, once for all cutovers with the same command. The
+    /// journal's record that another controller sent the fleet's page does not count: that one may look after other plans.
     fn see_to_page(&mut self, stream: &CutoverName, entry: &Envelope, send: bool) {
         let page = (stream.clone(), entry.seq);
-        // These wait for a channel, and are not told to the log and the command again.
+        // These wait for a channel; the log and the command are not told again.
         if self.delivered.contains(&page) {
             return;
         }
         let fleet = self.book.fleet();
-        let told = self.is_paged_for(stream, entry.seq);
-        let told = told.then(|| fleet.paged_by(stream, entry.seq)).flatten();
-        let told = told.into_iter().flatten();
-        let mut entries: Vec<Envelope> = told.filter_map(|seq| fleet.told(*seq)).cloned().collect();
+        let mut entries: Vec<Envelope> = Vec::new();
+        if self.is_paged_for(stream, entry.seq) {
+            for seq in fleet.paged_by(stream, entry.seq).into_iter().flatten() {
+                entries.extend(fleet.told(*seq).cloned());
+            }
+        }
         if entries.is_empty() {
             entries.push(entry.clone());
         }
-        let commands = self.commands(stream, entry.seq).into_iter();
-        let mut commands: Vec<Option<Vec<String>>> =
-            commands.map(|command| Some(command.to_vec())).collect();
+        let mut commands: Vec<Option<Vec<String>>> = Vec::new();
+        for command in self.commands(stream, entry.seq) {
+            commands.push(Some(command.to_vec()));
+        }
         if commands.is_empty() {
             commands.push(None);
         }
@@ -380,16 +401,23 @@ impl Controller {
         }
     }
 
-    /// The channels that may be told of a stream; of the fleet also those of its plans, for what it tells in their stead.
-    fn channels(&self, stream: &CutoverName) -> impl Iterator<Item = &Channel> {
-        let plans = fleet::is_fleet(stream).then(|| self.book.states());
-        let plans = plans.into_iter().flatten();
-        let plans = plans.filter_map(|state| state.plan().notify.as_ref());
-        let all = self.notify(stream).into_iter().chain(plans);
-        all.flat_map(|notify| &notify.channels)
+    /// The channels that may be told of a stream. For the fleet also those of all plans, because its pages stand for theirs.
+    fn channels_of(&self, stream: &CutoverName) -> Vec<&Channel> {
+        let mut channels = Vec::new();
+        if let Some(notify) = self.notify(stream) {
+            channels.extend(&notify.channels);
+        }
+        if fleet::is_fleet(stream) {
+            for state in self.book.states() {
+                if let Some(notify) = &state.plan().notify {
+                    channels.extend(&notify.channels);
+                }
+            }
+        }
+        channels
     }
 
-    /// Hands what channels are to be told to the couriers. Only in a round, which tells first what concerns many.
+    /// Queues the notices for channels. Only in a round, which first journals news that concern many cutovers.
     pub(super) fn send_notices(&mut self) {
         let mut notices = self.book.take_notices();
         notices.retain(|(_, notice)| {
@@ -399,27 +427,28 @@ impl Controller {
         for (_, notice) in &notices {
             let entry = &notice.entry;
             if notice.pages && self.is_undelivered(&entry.cutover, entry.seq) {
-                self.couriers.expect(&entry.cutover, entry.seq);
+                self.channels.expect(&entry.cutover, entry.seq);
             }
         }
-        self.couriers.take(notices);
+        self.channels.take(notices);
         self.pass_notices_on();
     }
 
-    /// Has the couriers go on with what they have.
+    /// Starts the deliveries to channels that are due.
     pub(super) fn pass_notices_on(&mut self) {
         let mut streams = BTreeMap::new();
-        for stream in self.couriers.waiting() {
+        for stream in self.channels.waiting() {
             let mine = if fleet::is_fleet(&stream) {
                 self.settings.scope == Scope::Files
             } else {
                 self.is_mine(&stream)
             };
             if mine {
-                let ids = self.channels(&stream).map(Channel::id).collect();
+                let channels = self.channels_of(&stream).into_iter();
+                let ids = channels.map(Channel::id).collect();
                 streams.insert(stream, ids);
             }
         }
-        self.couriers.send(&streams);
+        self.channels.send(&streams);
     }
 }

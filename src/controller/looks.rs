@@ -1,4 +1,4 @@
-//! What a round asks CloudWatch for, on its way here: alarms a page at a time, series and changes beside them.
+//! The reads of a round that are under way: alarms a page at a time, with series and changes in parallel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
@@ -18,18 +18,18 @@ use crate::controller::series::SeriesRead;
 use crate::controller::{Controller, ControllerError, round};
 use crate::engine::event::Event;
 use crate::engine::observation::{AlarmReading, AlarmState};
-use crate::engine::plan::{Account, AlarmGate};
+use crate::engine::plan::Account;
 use crate::engine::state::State;
 use crate::engine::units::{AlarmId, CutoverName};
 use crate::ports::{AlarmPage, alarms_within};
 
-/// Those whose alarms are red are answered together, no more often than this: each answer reads groups, and a thousand
-/// services that turn red at once would read a zone thirty times over.
+/// The shortest time between two answers to red alarms. Each answer reads groups; without this, a thousand services that
+/// turn red at once would read a zone thirty times.
 const ANSWER_EVERY: Duration = Duration::from_secs(1);
 
 type Alarms = BTreeMap<Account, BTreeMap<AlarmId, AlarmReading>>;
 
-/// Readings on their way here. Whatever is still on its way is given up with it.
+/// Reads that are under way. Dropping this cancels them.
 pub(super) struct Looks {
     alarms: AlarmReads,
     changes: ChangesRead,
@@ -37,9 +37,9 @@ pub(super) struct Looks {
     at: Timestamp,
 }
 
-/// Alarms on their way here.
+/// Reads of alarms that are under way.
 struct AlarmReads {
-    /// Given up when this is dropped.
+    /// Cancelled when this is dropped.
     _tasks: JoinSet<()>,
     pages: UnboundedReceiver<AlarmPage>,
     arrived: Alarms,
@@ -61,7 +61,7 @@ impl AlarmReads {
                 let read = signals.read_alarms_by_page(&account, &alarms, &told);
                 let read = tokio::time::timeout(alarms_within(alarms.len()), read).await;
                 if read.is_err() {
-                    // Whatever came in time counts all the same.
+                    // Pages that came in time still count.
                     drop(told.send((account, late(alarms))));
                 }
             });
@@ -73,16 +73,18 @@ impl AlarmReads {
         }
     }
 
-    /// Waits for more, and says which of it is red; none when all is here. What is here already comes together.
+    /// Waits for more readings, and returns which of them are red; `None` when all have arrived. Pages that have arrived
+    /// already are taken together.
     async fn next(&mut self) -> Option<BTreeSet<(Account, AlarmId)>> {
         let mut page = self.pages.recv().await?;
         let mut red = BTreeSet::new();
         loop {
             let (account, readings) = page;
-            let reds = readings.iter().filter(|(_, reading)| is_red(reading));
-            red.extend(reds.map(|(alarm, _)| (account.clone(), alarm.clone())));
-            let arrived = self.arrived.entry(account).or_default();
+            let arrived = self.arrived.entry(account.clone()).or_default();
             for (alarm, reading) in readings {
+                if is_red(&reading) {
+                    red.insert((account.clone(), alarm.clone()));
+                }
                 arrived.entry(alarm).or_insert(reading);
             }
             match self.pages.try_recv() {
@@ -93,13 +95,13 @@ impl AlarmReads {
     }
 }
 
-/// Those who go back because of a red alarm, before everything else is seen: what is seen of them, and their groups.
+/// Cutovers that revert because of a red alarm before all other readings are in: their observations and their groups.
 struct Answer {
     reading: Reading,
     seen: Seen,
 }
 
-/// Waits until groups of one of these have arrived, and says of which.
+/// Waits until groups of one of these have arrived, and returns its index.
 async fn any_arrives(answers: &mut [Answer]) -> usize {
     poll_fn(|context| {
         let mut each = answers.iter_mut();
@@ -110,8 +112,12 @@ async fn any_arrives(answers: &mut [Answer]) -> usize {
 }
 
 fn late(alarms: BTreeSet<AlarmId>) -> Vec<(AlarmId, AlarmReading)> {
-    let late = || AlarmReading::Unreadable("CloudWatch did not answer in time".to_owned());
-    alarms.into_iter().map(|alarm| (alarm, late())).collect()
+    let mut readings = Vec::new();
+    for alarm in alarms {
+        let reading = AlarmReading::Unreadable("CloudWatch did not answer in time".to_owned());
+        readings.push((alarm, reading));
+    }
+    readings
 }
 
 fn is_red(reading: &AlarmReading) -> bool {
@@ -121,7 +127,7 @@ fn is_red(reading: &AlarmReading) -> bool {
     *state == AlarmState::Alarm
 }
 
-/// What has arrived of a cutover's alarms.
+/// The readings of a cutover's alarms that have arrived.
 fn alarms_of(arrived: &Alarms, state: &State) -> BTreeMap<AlarmId, AlarmReading> {
     let plan = state.plan();
     let mut alarms = BTreeMap::new();
@@ -135,8 +141,8 @@ fn alarms_of(arrived: &Alarms, state: &State) -> BTreeMap<AlarmId, AlarmReading>
 }
 
 impl Controller {
-    /// Reads what signals there are of these cutovers into what is seen of them. Those whose alarms turn them back are
-    /// answered at once, as soon as all of their own alarms are here; they are returned.
+    /// Reads the signals of these cutovers into their observations. Cutovers that revert because of an alarm are answered
+    /// as soon as all of their own alarms have arrived; they are returned.
     pub(super) async fn look(
         &mut self,
         names: &[CutoverName],
@@ -154,7 +160,7 @@ impl Controller {
                     is_last = more.is_none();
                     red.extend(more.into_iter().flatten());
                 }
-                // A zone that hangs keeps nobody waiting whose alarm turns red meanwhile.
+                // A zone that hangs does not delay other cutovers whose alarms turn red meanwhile.
                 index = any_arrives(&mut answers), if !answers.is_empty() => {
                     let answer = answers.swap_remove(index);
                     answers.extend(self.go_on(answer).await?);
@@ -176,24 +182,27 @@ impl Controller {
         Ok(answered)
     }
 
-    /// Decides and journals that these go back, and starts to read the groups that are to be written.
+    /// Decides and journals the reverts of these cutovers, and starts to read the groups that are to be written.
     async fn answer(&mut self, mut turned: Seen) -> Result<Answer, ControllerError> {
         let names: Vec<CutoverName> = turned.keys().cloned().collect();
-        self.settle_all(&names, &mut turned).await?;
+        self.decide_until_quiet(&names, &mut turned).await?;
         let now = self.now();
-        let wants = |name: &CutoverName| self.wants_groups(name, &turned, now);
-        let reading = names.into_iter().filter(wants).collect();
+        let mut reading = names;
+        reading.retain(|name| self.wants_groups(name, &turned, now));
         Ok(Answer {
             reading: self.begin_reading(reading).await,
             seen: turned,
         })
     }
 
-    /// Writes what has arrived of an answer's groups, and gives back what still waits for some.
+    /// Writes the groups of an answer that have arrived, and returns the answer if it still waits for some.
     async fn go_on(&mut self, mut answer: Answer) -> Result<Option<Answer>, ControllerError> {
-        self.settle_arrived(&mut answer.reading, &mut answer.seen)
+        self.decide_arrived(&mut answer.reading, &mut answer.seen)
             .await?;
-        Ok((!answer.reading.is_over()).then_some(answer))
+        if answer.reading.is_over() {
+            return Ok(None);
+        }
+        Ok(Some(answer))
     }
 
     fn unfinished(&self, names: &[CutoverName]) -> Vec<&State> {
@@ -212,8 +221,8 @@ impl Controller {
         }
     }
 
-    /// What is seen of those that go back because of a red alarm, whatever else is to come. Gates of metrics are told with
-    /// a revert, so that those who have them wait for their series.
+    /// The observations of the cutovers that revert because of a red alarm, whatever other readings are still to come. A
+    /// cutover with metric gates waits for its series, because a revert names all gates that failed.
     fn turned_back(
         &self,
         names: &[CutoverName],
@@ -230,23 +239,21 @@ impl Controller {
                 let account = plan.account_of(&gate.id).clone();
                 red.contains(&(account, gate.id.clone()))
             });
-            if !concerns
-                || answered.contains(&state.name)
-                || !state.plan().gates.measures.is_empty()
-            {
+            if !concerns || answered.contains(&state.name) || !plan.gates.measures.is_empty() {
                 continue;
             }
             let alarms = alarms_of(arrived, state);
-            let is_here = |gate: &AlarmGate| alarms.contains_key(&gate.id);
-            let are_all_here = state.plan().alarms().all(is_here);
-            let Some(blank) = seen.get(&state.name).filter(|_| are_all_here) else {
+            if !plan.alarms().all(|gate| alarms.contains_key(&gate.id)) {
+                continue;
+            }
+            let Some(blank) = seen.get(&state.name) else {
                 continue;
             };
             let mut observation = blank.clone();
             observation.alarms = alarms;
-            let decision = round::lawful(state, self.book.fleet(), &observation, now);
-            let reverts = |event: &Event| matches!(event, Event::RevertIntended { .. });
-            if decision.events.iter().any(reverts) {
+            let decision = round::decide_checked(state, self.book.fleet(), &observation, now);
+            let mut events = decision.events.iter();
+            if events.any(|event| matches!(event, Event::RevertIntended { .. })) {
                 turned.insert(state.name.clone(), observation);
             }
         }

@@ -1,4 +1,4 @@
-//! The imperative shell: the round, and what carries its decisions out. Knows the ports, not AWS.
+//! The imperative shell: the round, and the parts that carry its decisions out. It knows the ports, not AWS.
 
 pub mod batch;
 mod book;
@@ -42,7 +42,7 @@ use crate::ports::{
 };
 
 use book::Book;
-use couriers::Couriers;
+use couriers::Channels;
 use errands::Errands;
 use observe::{Eyes, Memory};
 use pager::Pager;
@@ -53,7 +53,7 @@ use series::SeriesMemory;
 use surveys::Warnings;
 pub use surveys::around_now;
 
-/// What a controller is connected to.
+/// The ports that a controller is connected to.
 #[derive(Clone)]
 pub struct Outside {
     /// The wall clock.
@@ -64,17 +64,17 @@ pub struct Outside {
     pub signals: Arc<dyn Signals>,
     /// The journal.
     pub journal: Arc<dyn Journal>,
-    /// Who tells people.
+    /// Delivers pages and notifications.
     pub notifier: Arc<dyn Notifier>,
     /// Batch jobs.
     pub jobs: Arc<dyn Jobs>,
-    /// What plans have called.
+    /// Calls the hooks of plans.
     pub hooks: Arc<dyn Hooks>,
-    /// The plan files; none where nobody looks at them (a rollback).
+    /// The plan files; `None` if they are not watched (a rollback).
     pub files: Option<Arc<dyn PlanFiles>>,
-    /// Where the break-glass files are kept; none where nobody keeps them.
+    /// The store of the break-glass files; `None` if none are kept.
     pub break_glass: Option<Arc<dyn BreakGlass>>,
-    /// Puts an entry into words, for the log.
+    /// Describes an entry in words, for the log.
     pub narrate: Arc<dyn Fn(&Envelope) -> String + Send + Sync>,
 }
 
@@ -87,27 +87,27 @@ pub struct Settings {
     pub host: String,
     /// This program's version.
     pub version: String,
-    /// How often everything is looked at.
+    /// The time between two rounds over all cutovers.
     pub interval: Duration,
-    /// `run --baseline-as-is`, with its reason.
+    /// The reason given with `run --baseline-as-is`.
     pub baseline_as_is: Option<String>,
-    /// Which cutovers are looked after.
+    /// The cutovers that this controller looks after.
     pub scope: Scope,
-    /// Whether nothing that a plan names is called: no hook, job, command or channel (`rollback --no-commands`). What is due
-    /// stays due in the journal, for a controller that may call it.
+    /// Calls nothing that a plan names: no hook, job, command or channel (`rollback --no-commands`). Calls that are due
+    /// stay due in the journal, for a controller that may make them.
     pub calls_nothing: bool,
 }
 
-/// Which cutovers a controller looks after.
+/// The cutovers that a controller looks after.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// Those of the plan files.
     Files,
-    /// These, until each of them is back (or cannot be without a person).
+    /// These, until each of them is back or needs a person.
     Rollback(BTreeSet<CutoverName>),
 }
 
-/// A controller cannot go on.
+/// An error after which a controller cannot go on.
 #[derive(Debug, Error)]
 pub enum ControllerError {
     /// The journal is missing, damaged or of a newer version.
@@ -126,26 +126,26 @@ pub struct Controller {
     warnings: Warnings,
     performer: Performer,
     pager: Pager,
-    couriers: Couriers,
+    channels: Channels,
     errands: Errands,
     /// The cutovers whose jobs were looked at since the last round.
     looked: BTreeSet<CutoverName>,
-    /// What this process remembers of each cutover between rounds; nothing that a decision could not do without.
+    /// What this process remembers of each cutover between rounds. Decisions also work without it.
     notes: BTreeMap<CutoverName, Note>,
-    /// What came of writes since the last time that was journaled.
+    /// Results of writes, jobs and hooks that are not yet given an append id.
     outcomes: Facts,
-    /// Facts that the journal has not taken yet, each lot with the name of its append.
+    /// Facts that the journal has not taken yet, each lot with the id of its append.
     unrecorded: Vec<(Facts, String)>,
     /// Pages that were delivered and are not journaled as such yet.
     delivered: Vec<pager::Delivered>,
-    /// The files as last looked at.
+    /// The plan files as last read.
     watched: files::Watched,
     /// The limits that the fleet's file held when this process last journaled them.
     offered: Option<FleetSettings>,
     break_glass_error: Option<String>,
-    /// What the break-glass files say.
+    /// The contents of the break-glass files.
     break_glass_stored: Option<break_glass::Changes>,
-    /// What the break-glass files were last made of: each cutover under way, and its last entry.
+    /// The states that the break-glass files were last made of: each cutover under way, and its last entry.
     break_glass_of: BTreeMap<CutoverName, u64>,
     journal_trouble: Option<String>,
     caught_up: bool,
@@ -153,31 +153,31 @@ pub struct Controller {
     outdated: BTreeSet<CutoverName>,
     /// Reverts whose read-back waits until every other revert of their zones is sent.
     read_back_later: BTreeSet<CutoverName>,
-    /// When the last heartbeat was left.
+    /// The time of the last heartbeat.
     beat_at: Option<Instant>,
-    /// Something was seen since then.
+    /// There was a round since then.
     beat_owed: bool,
-    /// It has done its last round.
+    /// The last round is done.
     ended: bool,
 }
 
 /// What a process remembers of one cutover between rounds.
 #[derive(Debug, Clone, Default)]
 struct Note {
-    /// The last reading at which all gates passed, if the last reading was one.
+    /// The time of the last decision, if all gates passed then.
     passed_at: Option<Timestamp>,
     /// The same moment by the monotonic clock.
     passed_by: Option<Instant>,
-    /// When its groups were last read, all of them.
+    /// The time at which all of its groups were last read.
     groups_read_at: Option<Timestamp>,
-    /// What another controller had written last when its groups were read.
+    /// The last entry of another controller when its groups were read; 0 if there was none.
     groups_read_after: u64,
-    /// What it looked like.
+    /// What the next heartbeat says about it.
     glance: Option<Glance>,
 }
 
 impl Controller {
-    /// Connects a controller. Nothing is read before the first round.
+    /// Creates a controller. Nothing is read before the first round.
     pub fn new(outside: Outside, settings: Settings) -> Self {
         let eyes = Eyes {
             dns: Arc::clone(&outside.dns),
@@ -207,7 +207,7 @@ impl Controller {
             series: SeriesMemory::default(),
             warnings: Warnings::default(),
             pager: Pager::new(Arc::clone(&outside.notifier)),
-            couriers: Couriers::new(outside.clone(), settings.me.clone()),
+            channels: Channels::new(outside.clone(), settings.me.clone()),
             notes: BTreeMap::new(),
             outcomes: Facts::new(),
             unrecorded: Vec::new(),
@@ -229,7 +229,7 @@ impl Controller {
         }
     }
 
-    /// The cutovers that this controller looks after, as they stand.
+    /// The states of the cutovers that this controller looks after.
     pub fn states(&self) -> Vec<&State> {
         self.book
             .states()
@@ -237,12 +237,10 @@ impl Controller {
             .collect()
     }
 
-    /// The cutovers that this controller looks after whose stream of the journal is damaged.
+    /// The cutovers that this controller looks after and whose stream in the journal is damaged.
     pub fn damaged(&self) -> impl Iterator<Item = &CutoverName> {
-        let damaged = self.book.fleet().damaged();
-        damaged
-            .map(|(name, _)| name)
-            .filter(|name| self.is_mine(name))
+        let names = self.book.fleet().damaged().map(|(name, _)| name);
+        names.filter(|name| self.is_mine(name))
     }
 
     /// All cutovers of the journal, as far as they concern each other.
@@ -250,7 +248,7 @@ impl Controller {
         self.book.fleet()
     }
 
-    /// Why a cutover does not move, as of the last round.
+    /// The holds of a cutover as of the last round.
     pub fn because(&self, name: &CutoverName) -> &[HoldReason] {
         let glance = self.notes.get(name).and_then(|note| note.glance.as_ref());
         glance.map_or(&[], |glance| glance.because.as_slice())

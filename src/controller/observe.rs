@@ -1,4 +1,4 @@
-//! Observing: everything that the decisions of a round need, in few bulk calls, within a bound.
+//! Observing: reads everything that the decisions of a round need, in few bulk calls, within a time limit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::engine::units::{ChangeId, CutoverName, ZoneId};
 use crate::engine::verdict;
 use crate::ports::{CallError, Dns, GroupReadings, Signals, Urgency, Zone};
 
-/// The reads of a round take no longer than this; what is late is Unknown (semantics F1).
+/// The longest time that a read of a round may take; a late reading is Unknown (semantics F1).
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a process remembers of Route 53 from round to round: nothing that a decision could not do without.
+/// What a process remembers of Route 53 from round to round. Decisions also work without it.
 #[derive(Default)]
 pub(super) struct Memory {
     zones: BTreeMap<(Account, ZoneRef), Zone>,
@@ -31,21 +31,22 @@ pub(super) struct Memory {
     surveys: Surveys,
 }
 
-/// The outside world, as far as it is read.
+/// The ports that are read.
 #[derive(Clone)]
 pub(super) struct Eyes {
     pub(super) dns: Arc<dyn Dns>,
     pub(super) signals: Arc<dyn Signals>,
 }
 
-/// One cutover's observation in the making.
+/// The observations of a round, as far as they have been read.
 pub(super) type Seen = BTreeMap<CutoverName, Observation>;
 
-/// Reads the histories of those alarms that may have flapped.
+/// Reads the histories of the alarms that may have flapped.
 pub(super) async fn histories(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
     let mut tasks = JoinSet::new();
     for state in states {
-        let Some((observation, first_write)) = seen.get(&state.name).zip(state.first_write) else {
+        let (Some(observation), Some(first_write)) = (seen.get(&state.name), state.first_write)
+        else {
             continue;
         };
         for (alarm, reading) in &observation.alarms {
@@ -58,13 +59,12 @@ pub(super) async fn histories(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
             let name = state.name.clone();
             tasks.spawn(async move {
                 let read = signals.alarm_history(&account, &alarm, first_write);
-                let reading = tokio::time::timeout(READ_WITHIN, read)
-                    .await
-                    .unwrap_or_else(|_| {
-                        HistoryReading::Unreadable(
-                            "CloudWatch did not answer within 5 s".to_owned(),
-                        )
-                    });
+                let reading = match tokio::time::timeout(READ_WITHIN, read).await {
+                    Ok(reading) => reading,
+                    Err(_) => HistoryReading::Unreadable(
+                        "CloudWatch did not answer within 5 s".to_owned(),
+                    ),
+                };
                 (name, alarm, reading)
             });
         }
@@ -78,7 +78,7 @@ pub(super) async fn histories(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
     }
 }
 
-/// The changes of a settling cutover that are not known to be everywhere.
+/// The changes of a settling cutover that are not known to be in sync.
 fn pending(state: &State) -> Vec<(&ChangeId, &Account)> {
     let mut pending = Vec::new();
     if state.phase == Phase::Settling {
@@ -91,7 +91,7 @@ fn pending(state: &State) -> Vec<(&ChangeId, &Account)> {
     pending
 }
 
-/// The changes of settling cutovers, on their way here: each asked for once, however many cutovers were in its batch.
+/// Reads of the changes of settling cutovers: each is asked for once, however many cutovers were in its batch.
 pub(super) struct ChangesRead(JoinSet<((Account, ChangeId), ChangeReading)>);
 
 impl ChangesRead {
@@ -142,13 +142,14 @@ pub(super) fn take_changes(
 
 async fn read_change(dns: &Arc<dyn Dns>, account: &Account, id: &ChangeId) -> ChangeReading {
     let read = dns.change_status(account, id);
-    tokio::time::timeout(READ_WITHIN, read)
-        .await
-        .unwrap_or_else(|_| ChangeReading::Unreadable("not answered within 5 s".to_owned()))
+    match tokio::time::timeout(READ_WITHIN, read).await {
+        Ok(reading) => reading,
+        Err(_) => ChangeReading::Unreadable("Route 53 did not answer within 5 s".to_owned()),
+    }
 }
 
 impl Memory {
-    /// Starts to read the groups of these cutovers, a call or a few per zone for all of them together.
+    /// Starts to read the groups of these cutovers, with one call or a few per zone for all of them together.
     pub(super) async fn begin(&mut self, eyes: &Eyes, states: &[&State], now: Timestamp) -> Reads {
         self.find_zones(eyes, states).await;
         let mut wanted: BTreeMap<(Account, ZoneId), (BTreeSet<GroupName>, Urgency)> =
@@ -176,7 +177,7 @@ impl Memory {
         }
     }
 
-    /// The zones that are to be looked at before something starts in them, and for which groups.
+    /// The zones that are to be surveyed before a cutover starts in them, and for which groups.
     fn wanted_around(&self, states: &[&State]) -> BTreeMap<Place, Wanted> {
         let mut wanted: BTreeMap<Place, Wanted> = BTreeMap::new();
         for state in states {
@@ -201,7 +202,7 @@ impl Memory {
         wanted
     }
 
-    /// What stands around a cutover's groups, as far as it is known.
+    /// The surroundings of a cutover's groups, as far as they are known.
     pub(super) fn around(&self, state: &State) -> Vec<AroundReading> {
         let mut around = Vec::new();
         for (index, group) in state.plan().records.iter().enumerate() {
@@ -216,43 +217,46 @@ impl Memory {
         around
     }
 
-    /// Whether every zone of a cutover is known, so that nothing must be looked up before it is read.
+    /// Returns true if every zone of a cutover is known, so that none must be looked up before a read.
     pub(super) fn knows_zones(&self, state: &State) -> bool {
         (0..state.plan().records.len()).all(|index| self.zone_of(state, index).is_some())
     }
 
-    /// Whether nothing that a cutover waits for is still being read.
+    /// Returns true if nothing that a cutover waits for is still being read.
     pub(super) fn has_arrived(&self, reads: &Reads, state: &State) -> bool {
         let starts = state.phase == Phase::Waiting && surveys::wants(state);
-        (0..state.plan().records.len())
-            .filter_map(|index| Some((index, self.zone_of(state, index)?)))
-            .all(|(index, zone)| {
-                let place = (state.plan().account_of_group(index).clone(), zone);
-                let looks = starts && reads.around_under_way.contains(&place);
-                !reads.under_way.contains(&place) && !looks
-            })
+        for index in 0..state.plan().records.len() {
+            let Some(zone) = self.zone_of(state, index) else {
+                continue;
+            };
+            let place = (state.plan().account_of_group(index).clone(), zone);
+            if reads.under_way.contains(&place) {
+                return false;
+            }
+            if starts && reads.around_under_way.contains(&place) {
+                return false;
+            }
+        }
+        true
     }
 
-    /// A cutover's groups as they were read.
+    /// The readings of a cutover's groups.
     pub(super) fn groups(&mut self, reads: &Reads, state: &State) -> Vec<GroupReading> {
         (0..state.plan().records.len())
             .map(|index| self.reading(state, index, &reads.arrived, reads.at))
             .collect()
     }
 
-    /// The zone of a group: the baseline's where there is one, so that no look-up stands in the way back.
+    /// The zone of a group: the baseline's if there is one, so that the way back needs no look-up.
     pub(super) fn zone_of(&self, state: &State, index: usize) -> Option<ZoneId> {
         let baseline = state.baseline.as_ref().and_then(|images| images.get(index));
         if let Some(image) = baseline {
             return Some(image.zone.clone());
         }
         let group = state.plan().records.get(index)?;
-        self.zones
-            .get(&(
-                state.plan().account_of_group(index).clone(),
-                group.zone.clone(),
-            ))
-            .map(|zone| zone.id.clone())
+        let account = state.plan().account_of_group(index).clone();
+        let zone = self.zones.get(&(account, group.zone.clone()))?;
+        Some(zone.id.clone())
     }
 
     async fn find_zones(&mut self, eyes: &Eyes, states: &[&State]) {
@@ -279,7 +283,7 @@ impl Memory {
             match joined {
                 Ok((place, Ok(found))) => drop(self.zones.insert(place, found)),
                 Ok((place, Err(error))) => drop(self.zone_errors.insert(place, error)),
-                // A panic of the adapter leaves the zone unfound: it is looked for again.
+                // If the adapter panics, the zone stays unknown and is looked up again.
                 Err(_) => {}
             }
         }
@@ -298,19 +302,18 @@ impl Memory {
         let account = state.plan().account_of_group(index).clone();
         let key = (state.name.clone(), index);
         let outcome = match self.zone_of(state, index) {
-            None => Err(self
-                .zone_errors
-                .get(&(account, group.zone.clone()))
-                .cloned()
-                .unwrap_or_else(late)),
-            Some(zone) => match readings
-                .get(&(account, zone.clone()))
-                .and_then(|all| all.get(&group.name))
-            {
-                None => Err(late()),
-                Some(Err(error)) => Err(error.clone()),
-                Some(Ok(members)) => Ok((zone, members.clone())),
-            },
+            None => {
+                let error = self.zone_errors.get(&(account, group.zone.clone()));
+                Err(error.cloned().unwrap_or_else(late))
+            }
+            Some(zone) => {
+                let of_zone = readings.get(&(account, zone.clone()));
+                match of_zone.and_then(|all| all.get(&group.name)) {
+                    None => Err(late()),
+                    Some(Err(error)) => Err(error.clone()),
+                    Some(Ok(members)) => Ok((zone, members.clone())),
+                }
+            }
         };
         match outcome {
             Ok((zone, members)) => {
@@ -333,20 +336,20 @@ impl Memory {
 
 type ReadTasks = JoinSet<((Account, ZoneId), GroupReadings)>;
 
-/// Groups on their way here, a zone at a time: one that hangs keeps no other waiting.
+/// Reads of groups, a zone at a time: one that hangs does not delay the others.
 pub(super) struct Reads {
     at: Timestamp,
     under_way: BTreeSet<(Account, ZoneId)>,
     tasks: ReadTasks,
     arrived: BTreeMap<(Account, ZoneId), GroupReadings>,
-    /// The zones that starts wait to be looked around in; until `around_by`, then in the next round.
+    /// The zones whose surveys starts wait for: until `around_by`, then again in the next round.
     around_under_way: BTreeSet<Place>,
     around: JoinSet<Place>,
     around_by: Instant,
 }
 
 impl Reads {
-    /// Waits for the next zones; false when there are no more. Those that are there already come together.
+    /// Waits for the next zones; returns false if there are no more. Zones that have arrived already are taken together.
     pub(super) async fn next(&mut self) -> bool {
         let joined = tokio::select! {
             biased;
@@ -369,7 +372,7 @@ impl Reads {
                 return false;
             }
         };
-        // A panic of the adapter leaves its zone unread until all others have arrived.
+        // If the adapter panics, its zone stays unread until all others have arrived.
         let mut next = Some(joined);
         while let Some(joined) = next {
             if let Ok((place, readings)) = joined {
@@ -391,20 +394,25 @@ fn read_groups(
         let dns = Arc::clone(&eyes.dns);
         tasks.spawn(async move {
             let read = dns.read_groups(&account, &zone, &names, urgency);
-            let readings = tokio::time::timeout(READ_WITHIN, read).await;
-            let readings = readings.unwrap_or_else(|_| {
-                names
-                    .iter()
-                    .map(|name| (name.clone(), Err(late())))
-                    .collect()
-            });
+            let readings = match tokio::time::timeout(READ_WITHIN, read).await {
+                Ok(readings) => readings,
+                Err(_) => all_late(&names),
+            };
             ((account, zone), readings)
         });
     }
     tasks
 }
 
-/// The action that a call was denied, as policies name it.
+fn all_late(names: &BTreeSet<GroupName>) -> GroupReadings {
+    let mut readings = GroupReadings::new();
+    for name in names {
+        readings.insert(name.clone(), Err(late()));
+    }
+    readings
+}
+
+/// The IAM action that was denied, as policies name it.
 pub(super) fn denied_action(error: &CallError) -> Option<String> {
     if error.class != FailureClass::Denied {
         return None;

@@ -1,4 +1,4 @@
-//! Delivers pages beside the rounds, each until it is known to be delivered.
+//! Delivers pages in parallel to the rounds, each until it is known to be delivered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use crate::engine::paged::Paged;
 use crate::engine::units::CutoverName;
 use crate::ports::{Notifier, Page};
 
-/// How long a failed delivery waits for its next try.
+/// The wait between two tries of a delivery.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// A delivered page: the cutover, and the entry that paged.
 pub(super) type Delivered = (CutoverName, u64);
 
-/// A page on its way to one command; without one the log is enough.
+/// A page for one command; without a command it goes only to the log.
 type Part = (Delivered, Option<Vec<String>>);
 
-/// How far a part has come.
+/// How far the delivery of a part has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// It is on its way.
+enum Progress {
+    /// It is under way.
     Sent,
-    /// It failed, and waits for another try until then.
+    /// It failed, and is not tried again before then.
     Failed(Instant),
     /// It is delivered.
     Done,
@@ -36,8 +36,8 @@ enum Way {
 /// The pages that are being delivered.
 pub(super) struct Pager {
     notifier: Arc<dyn Notifier>,
-    parts: BTreeMap<Part, Way>,
-    /// What is on its way. It ends with the controller.
+    parts: BTreeMap<Part, Progress>,
+    /// Deliveries under way. They end with the controller.
     deliveries: JoinSet<(Part, bool)>,
 }
 
@@ -50,8 +50,8 @@ impl Pager {
         }
     }
 
-    /// Says whether an entry is delivered to a command, or to the log where there is none; starts to where it is not and
-    /// `send` says so. One process delivers it once, however many pages it stands for.
+    /// Returns true if an entry is delivered to a command, or to the log if there is no command. If it is not, and `send`
+    /// is set, starts the delivery. One process delivers an entry once, however many pages it stands for.
     pub(super) fn deliver(
         &mut self,
         entry: &Envelope,
@@ -64,11 +64,11 @@ impl Pager {
             command.map(<[String]>::to_vec),
         );
         match self.parts.get(&part) {
-            Some(Way::Done) => return true,
-            Some(Way::Sent) => return false,
-            Some(Way::Failed(until)) if Instant::now() < *until => return false,
-            Some(Way::Failed(_)) | None if !send => return false,
-            Some(Way::Failed(_)) | None => {}
+            Some(Progress::Done) => return true,
+            Some(Progress::Sent) => return false,
+            Some(Progress::Failed(until)) if Instant::now() < *until => return false,
+            Some(Progress::Failed(_)) | None if !send => return false,
+            Some(Progress::Failed(_)) | None => {}
         }
         let page = Page {
             idempotency_key: notify::key(&entry.cutover, entry.seq),
@@ -76,25 +76,30 @@ impl Pager {
             settles: settles.to_vec(),
             command: part.1.clone(),
         };
-        self.parts.insert(part.clone(), Way::Sent);
+        self.parts.insert(part.clone(), Progress::Sent);
         let notifier = Arc::clone(&self.notifier);
         self.deliveries.spawn(async move {
             let delivered = notifier.page(&page).await;
             if let Err(error) = &delivered {
-                tracing::warn!(cutover = %page.entry.cutover, "a page was not delivered: {error}");
+                tracing::warn!(
+                    cutover = %page.entry.cutover,
+                    "a page was not delivered and is tried again in {} s: {error}",
+                    AGAIN_AFTER.as_secs()
+                );
             }
             (part, delivered.is_ok())
         });
         false
     }
 
-    /// Whether no page is on its way.
+    /// Returns true if no delivery is under way.
     pub(super) fn is_idle(&self) -> bool {
-        self.parts.values().all(|way| *way != Way::Sent)
+        let mut parts = self.parts.values();
+        parts.all(|progress| *progress != Progress::Sent)
     }
 
-    /// Returns when something was delivered; [`Pager::deliver`] then says so. What has come by then comes together: a
-    /// thousand pages are no thousand rounds.
+    /// Returns when a page was delivered; [`Pager::deliver`] then returns true for it. Deliveries that have ended by then
+    /// are taken together, so that a thousand pages do not cause a thousand rounds.
     pub(super) async fn next(&mut self) {
         loop {
             let Some(first) = self.deliveries.join_next().await else {
@@ -110,18 +115,18 @@ impl Pager {
         }
     }
 
-    /// Notes what came of a part; whether it was delivered.
+    /// Notes the end of a delivery. Returns true if the page was delivered.
     fn came_back(&mut self, joined: Result<(Part, bool), JoinError>) -> bool {
         // A delivery does not panic, and only the end of the controller cuts one short.
         let Ok((part, delivered)) = joined else {
             return false;
         };
-        let way = if delivered {
-            Way::Done
+        let progress = if delivered {
+            Progress::Done
         } else {
-            Way::Failed(Instant::now() + AGAIN_AFTER)
+            Progress::Failed(Instant::now() + AGAIN_AFTER)
         };
-        self.parts.insert(part, way);
+        self.parts.insert(part, progress);
         delivered
     }
 }

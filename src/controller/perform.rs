@@ -1,6 +1,6 @@
-//! Carries orders out, beside the rounds: one writer per zone, zones in parallel, reverts first.
+//! Sends orders, in parallel to the rounds: one writer per zone, zones in parallel, reverts first.
 //!
-//! Route 53 serialises writes per zone (`PriorRequestNotComplete`), so more than one writer would only be refused.
+//! Route 53 serialises writes per zone (`PriorRequestNotComplete`), so a second writer would only be refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,25 +28,25 @@ pub(super) struct Job {
     pub(super) write_id: WriteId,
     pub(super) purpose: Purpose,
     pub(super) parts: Vec<Part>,
-    /// The last moment to send it, by the monotonic clock; none for a revert.
+    /// The last moment to send it, by the monotonic clock; `None` for a revert.
     pub(super) send_by: Option<Instant>,
-    /// Who else had written to the stream when it was queued; see [`Head`].
+    /// The epoch of the stream when the order was decided; see [`Head`].
     pub(super) epoch: u64,
-    /// What the batch's comment says of it.
+    /// Its label in the batch's comment.
     pub(super) label: String,
     /// How often it was sent and throttled.
     pub(super) throttled: u32,
 }
 
-/// What came of a job, or of a part of it.
+/// The result of a job, or of a part of it.
 #[derive(Debug, Clone)]
 pub(super) struct Outcome {
     pub(super) cutover: CutoverName,
     /// To be appended to the cutover's stream.
     pub(super) event: Event,
-    /// How many groups it is about; they are no longer under way.
+    /// The number of its groups; they are no longer under way.
     pub(super) groups: usize,
-    /// Its zone, if it was a revert's.
+    /// The zone, if the job was a revert.
     pub(super) reverted_in: Option<ZoneId>,
 }
 
@@ -54,21 +54,21 @@ pub(super) struct Outcome {
 pub(super) struct Performer {
     shared: Arc<Shared>,
     outcomes: mpsc::UnboundedReceiver<Outcome>,
-    /// How many groups of each cutover are queued or on the wire.
+    /// The number of groups of each cutover that are queued or on the wire.
     under_way: BTreeMap<CutoverName, usize>,
-    /// How many groups of reverts are queued or on the wire, by zone.
+    /// The number of groups of reverts that are queued or on the wire, by zone.
     reverting: BTreeMap<ZoneId, usize>,
     /// The zones' writers; they end with the controller.
     writers: JoinSet<()>,
 }
 
-/// What the writers of the zones share.
+/// State that the writers of the zones share.
 pub(super) struct Shared {
     pub(super) dns: Arc<dyn Dns>,
     pub(super) journal: Arc<dyn Journal>,
     queues: Mutex<BTreeMap<Place, Queue>>,
     heads: Mutex<BTreeMap<CutoverName, Head>>,
-    /// Rings when a revert is queued, in whatever zone.
+    /// Notified when a revert is queued in any zone.
     reverts: Notify,
     outcomes: mpsc::UnboundedSender<Outcome>,
 }
@@ -78,9 +78,9 @@ pub(super) struct Shared {
 pub(super) struct Head {
     /// Its last entry.
     pub(super) seq: u64,
-    /// How often somebody else has written to it. A step that was queued before is stale (semantics A1).
+    /// How often somebody else has written to it. A step that was decided before is stale (semantics A1).
     pub(super) epoch: u64,
-    /// Whether a person has ended the cutover as it stands: nothing more is written, not even what is queued for its way back.
+    /// A person has abandoned the cutover: nothing more is written, not even a queued revert.
     pub(super) abandoned: bool,
 }
 
@@ -110,12 +110,12 @@ impl Performer {
         }
     }
 
-    /// What the writers share, for others that must not act on what the journal has moved on from.
+    /// The writers' shared state, for other tasks that must not act on a stale stream.
     pub(super) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
     }
 
-    /// Whether a write of this cutover is queued or on the wire.
+    /// Returns true if a write of this cutover is queued or on the wire.
     pub(super) fn is_under_way(&self, cutover: &CutoverName) -> bool {
         self.under_way.contains_key(cutover)
     }
@@ -125,24 +125,24 @@ impl Performer {
         self.reverting.contains_key(zone)
     }
 
-    /// Whether nothing is queued or on the wire.
+    /// Returns true if nothing is queued or on the wire.
     pub(super) fn is_idle(&self) -> bool {
         self.under_way.is_empty()
     }
 
-    /// Tells the writers which entry of a stream this process has seen last.
+    /// Tells the writers the last entry of a stream that this process has seen.
     pub(super) fn note_head(&self, cutover: &CutoverName, seq: u64) {
         let mut heads = lock(&self.shared.heads);
         heads.entry(cutover.clone()).or_default().seq = seq;
     }
 
-    /// Tells the writers that what is queued for a cutover is stale: somebody else has written to its stream.
+    /// Tells the writers that the steps queued for a cutover are stale: somebody else has written to its stream.
     pub(super) fn note_foreign(&self, cutover: &CutoverName) {
         let mut heads = lock(&self.shared.heads);
         heads.entry(cutover.clone()).or_default().epoch += 1;
     }
 
-    /// Tells the writers that a person has ended a cutover as it stands.
+    /// Tells the writers that a person has abandoned a cutover.
     pub(super) fn note_abandoned(&self, cutover: &CutoverName) {
         let mut heads = lock(&self.shared.heads);
         heads.entry(cutover.clone()).or_default().abandoned = true;
@@ -153,7 +153,7 @@ impl Performer {
         self.shared.known(cutover).epoch
     }
 
-    /// Queues an order, split by zone. `account_of` says in which account the zone of a part's group is.
+    /// Queues an order, split by zone. `account_of` returns the account of the zone of a part's group.
     pub(super) fn perform(
         &mut self,
         cutover: &CutoverName,
@@ -171,14 +171,13 @@ impl Performer {
                 .push(part.clone());
         }
         for (place, parts) in zones {
+            let send_by = order.send_by;
             let job = Job {
                 cutover: cutover.clone(),
                 write_id: order.write_id.clone(),
                 purpose: order.purpose,
                 parts,
-                send_by: order
-                    .send_by
-                    .map(|by| Instant::now() + monotonic(by.duration_since(now))),
+                send_by: send_by.map(|by| Instant::now() + monotonic(by.duration_since(now))),
                 epoch,
                 label: label.to_owned(),
                 throttled: 0,
@@ -188,17 +187,19 @@ impl Performer {
         }
     }
 
-    /// Takes what is queued for a cutover, and not yet on the wire, out again; what a writer has taken out of the queue
-    /// already, in a batch behind the one on the wire or one that was throttled, is stale from now on.
+    /// Removes the steps of a cutover from the queues. Those that a writer has taken out of its queue already, in a batch
+    /// behind the one on the wire or in one that was throttled, are stale from now on.
     pub(super) fn drop_queued(&mut self, cutover: &CutoverName) {
         self.note_foreign(cutover);
         let mut dropped = Vec::new();
         for ((_, zone), queue) in lock(&self.shared.queues).iter_mut() {
-            let (gone, left) = std::mem::take(&mut queue.jobs)
-                .into_iter()
-                .partition(|job: &Job| job.cutover == *cutover && job.purpose != Purpose::Revert);
-            queue.jobs = left;
-            dropped.extend(Vec::into_iter(gone).map(|job| (zone.clone(), job)));
+            for job in std::mem::take(&mut queue.jobs) {
+                if job.cutover == *cutover && job.purpose != Purpose::Revert {
+                    dropped.push((zone.clone(), job));
+                } else {
+                    queue.jobs.push(job);
+                }
+            }
         }
         for (zone, job) in dropped {
             self.shared
@@ -206,7 +207,7 @@ impl Performer {
         }
     }
 
-    /// The next outcome; waits for one.
+    /// Waits for the next outcome.
     pub(super) async fn next(&mut self) -> Outcome {
         match self.outcomes.recv().await {
             Some(outcome) => self.note(outcome),
@@ -251,8 +252,8 @@ impl Performer {
 }
 
 impl Shared {
-    /// Takes the most urgent jobs of a zone out of its queue: reverts alone while there are any. None, and the writer is
-    /// done, when the queue is empty.
+    /// Takes the most urgent jobs of a zone out of its queue: only reverts while there are any. Returns `None` if the
+    /// queue is empty; the writer then ends.
     pub(super) fn take(&self, place: &Place) -> Option<Vec<Job>> {
         let mut queues = lock(&self.queues);
         let queue = queues.get_mut(place)?;
@@ -268,12 +269,13 @@ impl Shared {
         Some(taken)
     }
 
-    /// Whether a revert has been queued for the zone meanwhile.
+    /// Returns true if a revert is queued for the zone.
     pub(super) fn has_revert(&self, place: &Place) -> bool {
         let queues = lock(&self.queues);
-        queues
-            .get(place)
-            .is_some_and(|queue| queue.jobs.iter().any(|job| job.purpose == Purpose::Revert))
+        let Some(queue) = queues.get(place) else {
+            return false;
+        };
+        queue.jobs.iter().any(|job| job.purpose == Purpose::Revert)
     }
 
     /// Returns when a revert is queued for the zone.
@@ -289,7 +291,7 @@ impl Shared {
         }
     }
 
-    /// Puts jobs back, behind what was queued meanwhile.
+    /// Puts jobs back, behind those that were queued meanwhile.
     pub(super) fn put_back(&self, place: &Place, jobs: Vec<Job>) {
         lock(&self.queues)
             .entry(place.clone())
@@ -298,7 +300,7 @@ impl Shared {
             .extend(jobs);
     }
 
-    /// What this process has seen of a stream.
+    /// The head of a stream as this process has seen it.
     pub(super) fn known(&self, cutover: &CutoverName) -> Head {
         lock(&self.heads).get(cutover).copied().unwrap_or_default()
     }
@@ -354,12 +356,12 @@ impl Shared {
             groups: parts.len(),
             reverted_in,
         };
-        // The receiver lives as long as the controller; after it there is nobody to tell.
+        // The receiver lives as long as the controller; after that nobody waits for the outcome.
         self.outcomes.send(outcome).unwrap_or_default();
     }
 }
 
-/// Takes some off a count; a key whose count is zero is gone.
+/// Lowers a count; a key whose count reaches zero is removed.
 fn count_down<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K, by: usize) {
     if let Some(count) = counts.get_mut(key) {
         *count = count.saturating_sub(by);
@@ -378,7 +380,7 @@ fn monotonic(duration: SignedDuration) -> std::time::Duration {
     duration.try_into().unwrap_or_default()
 }
 
-/// A poisoned lock means that a writer panicked; what it guards is still whole, and the way back must stay open.
+/// Locks, also if the lock is poisoned: a writer that panicked left the data whole, and the way back must stay open.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Groups on their way here: who waits for them, and settling each as soon as all of its zones have answered.
+//! Reads of groups that are under way: each cutover is decided as soon as all of its zones have answered.
 
 use std::collections::BTreeSet;
 
@@ -11,29 +11,29 @@ use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
 use crate::engine::warnings;
 
-/// Groups of some cutovers on their way here. What is still on its way is given up with it.
+/// A read of the groups of some cutovers. Dropping this cancels the rest of it.
 pub(super) struct Reading {
-    /// Who waits for them, and the last entry of somebody else on that stream when the reading began.
+    /// The cutovers that wait for it, and the last entry of another controller on each stream when the read began.
     names: Vec<(CutoverName, u64)>,
     reads: Reads,
     at: Timestamp,
 }
 
 impl Reading {
-    /// Whether nobody waits for it any more.
+    /// Returns true if no cutover waits for it any longer.
     pub(super) fn is_over(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// Waits until more of it is here. Nothing is lost when this is given up while it waits.
+    /// Waits until more of it has arrived. Cancel-safe: nothing is lost if the wait is dropped.
     pub(super) async fn arrives(&mut self) {
         self.reads.next().await;
     }
 }
 
 impl Controller {
-    /// Reads the groups of some cutovers, and settles each as soon as all of its zones have answered.
-    pub(super) async fn read_and_settle(
+    /// Reads the groups of some cutovers, and decides each as soon as all of its zones have answered.
+    pub(super) async fn read_and_decide(
         &mut self,
         names: Vec<CutoverName>,
         seen: &mut Seen,
@@ -42,7 +42,7 @@ impl Controller {
         let mut reading = self.begin_reading(names).await;
         while !reading.is_over() {
             reading.arrives().await;
-            read.extend(self.settle_arrived(&mut reading, seen).await?);
+            read.extend(self.decide_arrived(&mut reading, seen).await?);
         }
         Ok(())
     }
@@ -64,8 +64,8 @@ impl Controller {
         }
     }
 
-    /// Settles those whose zones have all answered, and says which these are.
-    pub(super) async fn settle_arrived(
+    /// Decides the cutovers whose zones have all answered, and returns them.
+    pub(super) async fn decide_arrived(
         &mut self,
         reading: &mut Reading,
         seen: &mut Seen,
@@ -81,12 +81,12 @@ impl Controller {
             self.take_groups(name, *rival, reading, seen);
         }
         let ready: Vec<CutoverName> = ready.into_iter().map(|(name, _)| name).collect();
-        self.settle_all(&ready, seen).await?;
+        self.decide_until_quiet(&ready, seen).await?;
         Ok(ready)
     }
 
     fn take_groups(&mut self, name: &CutoverName, rival: u64, reading: &Reading, seen: &mut Seen) {
-        let Some((state, observation)) = self.book.state(name).zip(seen.get_mut(name)) else {
+        let (Some(state), Some(observation)) = (self.book.state(name), seen.get_mut(name)) else {
             return;
         };
         observation.groups = self.memory.groups(&reading.reads, state);
@@ -95,8 +95,8 @@ impl Controller {
             let found = warnings::around(state.plan(), observation);
             self.warnings.tell(name, found);
         }
-        let is_read = |reading: &GroupReading| matches!(reading, GroupReading::Read { .. });
-        let complete = observation.groups.iter().all(is_read);
+        let mut groups = observation.groups.iter();
+        let complete = groups.all(|group| matches!(group, GroupReading::Read { .. }));
         let note = self.notes.entry(name.clone()).or_default();
         note.groups_read_at = complete.then_some(reading.at);
         note.groups_read_after = rival;

@@ -1,4 +1,4 @@
-//! Journaling what came of writes and pages: facts that hold whoever else wrote meanwhile, many in an append.
+//! Journals the results of writes and pages: facts that hold whatever else was written meanwhile, many in an append.
 
 use std::collections::BTreeSet;
 
@@ -8,21 +8,21 @@ use crate::engine::event::Event;
 use crate::engine::units::CutoverName;
 use crate::ports::{APPEND_EVENTS_MAX, JournalError};
 
-/// How many lost races of the append a fact may have before it waits for the next round (semantics F1).
+/// The most append races that a fact may lose before it waits for the next round (semantics F1).
 const RACES_MAX: usize = 5;
 
 /// Facts that are appended together, each under its cutover.
 pub(super) type Facts = Vec<(CutoverName, Event)>;
 
 impl Controller {
-    /// Journals what came of writes and pages. Returns the cutovers whose writes were answered.
+    /// Journals the results of writes and pages. Returns the cutovers whose writes were answered.
     pub(super) async fn record(&mut self) -> Result<BTreeSet<CutoverName>, ControllerError> {
         while let Some(outcome) = self.performer.try_next() {
             self.note_outcome(outcome);
         }
         let now = self.now();
-        let revealed = self.book.reveal_all(now).await;
-        self.journal_answered(revealed)?;
+        let flushed = self.book.flush_all(now).await;
+        self.journal_answered(flushed)?;
         self.name_outcomes();
         let mut answered = BTreeSet::new();
         for (facts, append_id) in std::mem::take(&mut self.unrecorded) {
@@ -41,7 +41,7 @@ impl Controller {
         self.outcomes.push((outcome.cutover, outcome.event));
     }
 
-    /// Puts outcomes together that go into one append, and names it: the name stays, however often it is tried.
+    /// Groups outcomes into appends and gives each its id: the id stays the same, however often the append is tried.
     fn name_outcomes(&mut self) {
         let outcomes = std::mem::take(&mut self.outcomes);
         for facts in outcomes.chunks(APPEND_EVENTS_MAX) {
@@ -51,15 +51,17 @@ impl Controller {
     }
 
     async fn record_pages(&mut self) -> Result<(), ControllerError> {
-        let delivered = std::mem::take(&mut self.delivered);
-        let (due, known): (Vec<_>, Vec<_>) = delivered
-            .into_iter()
-            .partition(|(name, of)| !self.book.is_shadowed(name) && self.is_unrecorded(name, *of));
-        drop(known);
-        let (due, waiting): (Vec<_>, Vec<_>) = due
-            .into_iter()
-            .partition(|(name, of)| self.is_told(name, *of));
-        self.delivered.extend(waiting);
+        let mut due = Vec::new();
+        for (name, of) in std::mem::take(&mut self.delivered) {
+            if self.book.is_unjournaled(&name) || !self.is_unrecorded(&name, of) {
+                continue;
+            }
+            if self.is_told(&name, of) {
+                due.push((name, of));
+            } else {
+                self.delivered.push((name, of));
+            }
+        }
         for pages in due.chunks(APPEND_EVENTS_MAX) {
             let mut facts = Facts::new();
             for page in pages {
@@ -69,7 +71,7 @@ impl Controller {
             let left = self.write_down(facts, &append_id).await?;
             for page in pages {
                 if left.is_empty() {
-                    self.couriers.forget(page);
+                    self.channels.forget(page);
                 } else {
                     self.delivered.push(page.clone());
                 }
@@ -78,14 +80,14 @@ impl Controller {
         Ok(())
     }
 
-    /// Appends facts together; returns those that the journal cannot take now.
+    /// Appends facts together. Returns those that the journal cannot take now.
     async fn write_down(
         &mut self,
         mut facts: Facts,
         append_id: &str,
     ) -> Result<Facts, ControllerError> {
         for _ in 0..RACES_MAX {
-            // Nothing is written to a damaged stream, and what concerns others must not wait for it.
+            // Nothing is written to a damaged stream, and facts about other cutovers must not wait for it.
             facts.retain(|(name, _)| !self.book.is_damaged(name));
             if facts.is_empty() {
                 return Ok(facts);
@@ -104,7 +106,7 @@ impl Controller {
                 Err(error) => {
                     self.journal_answered(Err(error))?;
                     let mut left = facts;
-                    left.retain(|(name, event)| !self.book.shadow_fact(name, now, event));
+                    left.retain(|(name, event)| !self.book.fold_unjournaled_fact(name, now, event));
                     return Ok(left);
                 }
             }

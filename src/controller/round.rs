@@ -1,4 +1,4 @@
-//! One round: journal and commands, then what goes back, then the rest (semantics F).
+//! One round: the journal and commands, then cutovers that go back, then all others (semantics F).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,18 +17,19 @@ use crate::engine::fleet::Fleet;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::{FileReading, GroupReading, Observation};
 use crate::engine::preflight;
-use crate::engine::state::{Phase, Revert, State};
+use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, WeightPair};
 use crate::ports::{Glance, Heartbeat, JournalError};
 
-/// A heartbeat is not worth a longer wait: the next round must come.
+/// The longest wait for a heartbeat to be written: the next round must not be late because of it.
 const BEAT_WITHIN: Duration = Duration::from_secs(2);
 
-/// Between the looks at everything a heartbeat is left no more often: it holds what is seen of every cutover, and costs
-/// the journal a sync.
+/// The shortest time between two heartbeats of rounds that are not about all cutovers: a heartbeat describes every
+/// cutover, and costs the journal a sync.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 
-/// How often groups are read in one round: for what wants them at first, and for what turned back because of it.
+/// How often groups are read in one round: first for the cutovers that want them, then for those that revert because of
+/// what was read.
 const READS_MAX: usize = 3;
 
 /// Which cutovers a round is about.
@@ -39,10 +40,11 @@ pub(super) enum Due {
 }
 
 impl Controller {
-    /// One round over the cutovers that are due, and over those that somebody else wrote about.
+    /// Does one round over the cutovers that are due and over those that have news: an entry by a person, a reply to a
+    /// write, a look at their jobs, a read-back that waited, or a free slot.
     pub(super) async fn round(&mut self, due: &Due) -> Result<(), ControllerError> {
         self.refresh().await?;
-        // Whatever was answered is read back at once, and all of it together.
+        // Writes that were answered are read back at once, all of them together.
         let answered = self.record().await?;
         self.look_at_files().await?;
         self.keep_break_glass();
@@ -50,19 +52,20 @@ impl Controller {
         let freed = self.freed();
         let looked = std::mem::take(&mut self.looked);
         let read_backs = self.free_read_backs();
-        let names: Vec<CutoverName> = self
-            .states()
-            .into_iter()
-            .map(|state| state.name.clone())
-            .filter(|name| match due {
+        let with_news = [&foreign, &freed, &looked, &read_backs, &answered];
+        let mut names: Vec<CutoverName> = Vec::new();
+        for state in self.states() {
+            let name = &state.name;
+            let is_due = match due {
                 Due::All => true,
-                Due::Only(names) => {
-                    let told = foreign.contains(name) || answered.contains(name);
-                    let told = told || looked.contains(name) || read_backs.contains(name);
-                    told || names.contains(name) || freed.contains(name)
+                Due::Only(due) => {
+                    due.contains(name) || with_news.iter().any(|news| news.contains(name))
                 }
-            })
-            .collect();
+            };
+            if is_due {
+                names.push(name.clone());
+            }
+        }
         let seen = names.clone();
         let (back, rest): (Vec<CutoverName>, Vec<CutoverName>) =
             names.into_iter().partition(|name| self.goes_back(name));
@@ -84,13 +87,13 @@ impl Controller {
         Ok(())
     }
 
-    /// Reads the journal. While it is down, what was read before counts.
+    /// Reads the journal. While it is down, the entries that were read before count.
     pub(super) async fn refresh(&mut self) -> Result<(), ControllerError> {
         let read = self.book.refresh().await;
         self.journal_answered(read)?;
         self.note_strangers();
         if !self.caught_up {
-            // What happened before this process is no news.
+            // Entries from before this process are not logged again.
             self.book.take_news();
             self.caught_up = self.journal_trouble.is_none();
         }
@@ -98,7 +101,7 @@ impl Controller {
         Ok(())
     }
 
-    /// Tells the writers about whom somebody else wrote: what is queued for those is stale.
+    /// Tells the writers which streams somebody else has written to: the writes that are queued for them are stale.
     pub(super) fn note_strangers(&mut self) {
         for name in self.book.take_strangers() {
             self.performer.note_foreign(&name);
@@ -117,13 +120,14 @@ impl Controller {
             if concerned {
                 tracing::error!(
                     cutover = %name,
-                    "its journal is damaged: it is neither stepped nor taken back by itself; all others go on"
+                    "its journal is damaged: no step is taken and no gate reverts it; all others go on; \
+                     `cutover status` shows the entry"
                 );
             }
         }
     }
 
-    /// Notes whether the journal is up; only a journal that can never be used is an error.
+    /// Notes whether the journal is up. A journal that is down is no error; one that can never be used is.
     pub(super) fn journal_answered(
         &mut self,
         answer: Result<(), JournalError>,
@@ -139,7 +143,7 @@ impl Controller {
                 if self.journal_trouble.is_none() {
                     tracing::error!(
                         page = true,
-                        "the journal is down: steps hold, reverts go on: {message}"
+                        "the journal is down: no step is taken, reverts go on: {message}"
                     );
                 }
                 self.journal_trouble = Some(message);
@@ -165,33 +169,37 @@ impl Controller {
         }
     }
 
-    /// Whether a cutover is on its way back already, or asked to be: that needs no CloudWatch.
+    /// Returns true if a cutover is reverting, or a person asked for its rollback. Neither needs CloudWatch.
     fn goes_back(&self, name: &CutoverName) -> bool {
-        self.book
-            .state(name)
-            .is_some_and(|state| state.phase == Phase::Reverting || state.rollback.is_some())
+        let Some(state) = self.book.state(name) else {
+            return false;
+        };
+        state.phase == Phase::Reverting || state.rollback.is_some()
     }
 
-    /// Observes, decides, journals and hands over, for some cutovers.
+    /// Observes and decides some cutovers, journals their events and hands over their orders.
     async fn pass(
         &mut self,
         mut names: Vec<CutoverName>,
         signals: bool,
     ) -> Result<(), ControllerError> {
         let claims = self.claims();
-        let mut seen: Seen = names
-            .iter()
-            .filter_map(|name| Some((name.clone(), self.blank(name, &claims)?)))
-            .collect();
+        let mut seen = Seen::new();
+        for name in &names {
+            if let Some(observation) = self.blank(name, &claims) {
+                seen.insert(name.clone(), observation);
+            }
+        }
         if signals {
             let answered = self.look(&names, &mut seen).await?;
             names.retain(|name| !answered.contains(name));
         }
-        self.settle_seen(names, seen).await
+        self.decide_seen(names, seen).await
     }
 
-    /// Decides, journals and hands over, for cutovers whose signals are seen; reads the groups of those that want it.
-    pub(super) async fn settle_seen(
+    /// Decides cutovers whose signals have been read, journals their events and hands over their orders; reads the
+    /// groups of those that want it.
+    pub(super) async fn decide_seen(
         &mut self,
         names: Vec<CutoverName>,
         mut seen: Seen,
@@ -206,39 +214,38 @@ impl Controller {
         let (mut todo, mut read) = (names, BTreeSet::new());
         for _ in 0..READS_MAX {
             let now = self.now();
-            let wants = |controller: &Self, name: &CutoverName, seen: &Seen, now| {
-                let waits =
-                    postponed.contains(name) && controller.only_looks_for_drift(name, seen, now);
-                !waits
-                    && !controller.reads_back_later(name)
-                    && controller.wants_groups(name, seen, now)
-            };
-            let (reading, ready): (Vec<CutoverName>, Vec<CutoverName>) =
-                todo.iter().cloned().partition(|name| {
-                    let known = read.contains(name) || self.is_forced(name);
-                    !known && wants(self, name, &seen, now)
-                });
-            // Whatever needs no groups is decided before any is read: what turns back by that is read with the rest.
-            self.settle_all(&ready, &mut seen).await?;
+            let (mut reading, mut ready) = (Vec::new(), Vec::new());
+            for name in &todo {
+                let known = read.contains(name) || self.is_forced(name);
+                if !known && self.reads_now(name, &postponed, &seen, now) {
+                    reading.push(name.clone());
+                } else {
+                    ready.push(name.clone());
+                }
+            }
+            // Cutovers that need no groups are decided before any group is read: if they revert, they are read with the rest.
+            self.decide_until_quiet(&ready, &mut seen).await?;
             let now = self.now();
-            let turned = ready
-                .into_iter()
-                .filter(|name| !read.contains(name) && wants(self, name, &seen, now));
-            let reading: Vec<CutoverName> = reading.into_iter().chain(turned).collect();
-            // Where a zone must be looked up first, that may take long, and nothing is under way yet.
+            ready.retain(|name| {
+                !read.contains(name) && self.reads_now(name, &postponed, &seen, now)
+            });
+            reading.extend(ready);
+            // Zones that must be looked up first come last: a look-up may take long, and nothing is under way there yet.
             let (known, unknown): (Vec<CutoverName>, Vec<CutoverName>) =
                 reading.into_iter().partition(|name| {
                     let state = self.book.state(name);
                     state.is_some_and(|state| self.memory.knows_zones(state))
                 });
             for names in [known, unknown] {
-                self.read_and_settle(names, &mut seen, &mut read).await?;
+                self.read_and_decide(names, &mut seen, &mut read).await?;
             }
             let now = self.now();
             for name in std::mem::take(&mut self.outdated) {
                 read.remove(&name);
             }
-            todo.retain(|name| !read.contains(name) && wants(self, name, &seen, now));
+            todo.retain(|name| {
+                !read.contains(name) && self.reads_now(name, &postponed, &seen, now)
+            });
             if todo.is_empty() {
                 break;
             }
@@ -246,8 +253,23 @@ impl Controller {
         Ok(())
     }
 
-    /// Returns true if nothing but its read-backs is left of a revert, and another revert in one of its zones is not sent yet:
-    /// the calls that a read-back takes are the ones that the unsent write needs (semantics L3).
+    /// Returns true if a cutover's groups are to be read now: it wants them, and neither its look for drift nor its
+    /// read-back is put off.
+    fn reads_now(
+        &self,
+        name: &CutoverName,
+        postponed: &BTreeSet<CutoverName>,
+        seen: &Seen,
+        now: Timestamp,
+    ) -> bool {
+        if postponed.contains(name) && self.only_looks_for_drift(name, seen, now) {
+            return false;
+        }
+        !self.reads_back_later(name) && self.wants_groups(name, seen, now)
+    }
+
+    /// Returns true if only the read-backs of a revert are left, and another revert in one of its zones is not sent yet:
+    /// a read-back would use up calls that the unsent write needs (semantics L3).
     fn reads_back_later(&self, name: &CutoverName) -> bool {
         let Some(state) = self.book.state(name) else {
             return false;
@@ -262,7 +284,8 @@ impl Controller {
         images.any(|image| self.performer.is_reverting_in(&image.zone))
     }
 
-    /// The reverts that waited for others to be sent, and whose read-backs are now due: together, so that they share pages.
+    /// The reverts that waited for others to be sent and whose read-backs are now due. They are read together, so that
+    /// they share pages.
     fn free_read_backs(&mut self) -> BTreeSet<CutoverName> {
         let (later, free) = std::mem::take(&mut self.read_back_later)
             .into_iter()
@@ -271,39 +294,39 @@ impl Controller {
         free
     }
 
-    /// Whether a person's force has not been written yet: that needs no reading first.
+    /// Returns true if a forced rollback has not been written yet. It is written without a reading first.
     fn is_forced(&self, name: &CutoverName) -> bool {
         let Some(state) = self.book.state(name) else {
             return false;
         };
-        let unsent = |revert: &Revert| revert.failures == 0 && revert.submitted.is_empty();
-        let asked = state.rollback.as_ref();
-        let asked = asked.is_some_and(|asked| asked.mode == RevertMode::Force);
-        match (&state.revert, state.phase) {
-            (Some(revert), Phase::Reverting) => {
-                asked || (revert.mode == RevertMode::Force && unsent(revert))
-            }
-            _ => asked,
+        if let Some(rollback) = &state.rollback
+            && rollback.mode == RevertMode::Force
+        {
+            return true;
         }
+        let Some(revert) = &state.revert else {
+            return false;
+        };
+        let unsent = revert.failures == 0 && revert.submitted.is_empty();
+        state.phase == Phase::Reverting && revert.mode == RevertMode::Force && unsent
     }
 
     pub(super) fn wants_groups(&self, name: &CutoverName, seen: &Seen, now: Timestamp) -> bool {
-        let observed = self.book.state(name).zip(seen.get(name));
-        let fleet = self.book.fleet();
-        observed.is_some_and(|(state, observation)| {
-            decide::wants_groups(state, fleet, observation, now)
-        })
+        let (Some(state), Some(observation)) = (self.book.state(name), seen.get(name)) else {
+            return false;
+        };
+        decide::wants_groups(state, self.book.fleet(), observation, now)
     }
 
+    /// Returns true if a decision starts a cutover: it takes the first step.
     pub(super) fn starts(&self, name: &CutoverName, decision: &Decision) -> bool {
-        let fresh = self
-            .book
-            .state(name)
-            .is_some_and(|state| !state.has_started());
-        fresh && decision.takes_a_step()
+        let Some(state) = self.book.state(name) else {
+            return false;
+        };
+        !state.has_started() && decision.takes_a_step()
     }
 
-    /// What is known before anything is read.
+    /// The observation of a cutover before anything is read.
     fn blank(&self, name: &CutoverName, claims: &Claims<'_>) -> Option<Observation> {
         let state = self.book.state(name)?;
         let note = self.notes.get(name);
@@ -330,12 +353,12 @@ impl Controller {
             break_glass_error: self.break_glass_error.clone(),
             claimed: self.claimed(state, claims),
             baseline_as_is: self.settings.baseline_as_is.clone(),
-            beside: self.errands.beside(name, self.book.is_shadowed(name)),
+            beside: self.errands.beside(name, self.book.is_unjournaled(name)),
         })
     }
 
-    /// When all gates of a cutover were last seen to pass, by the wall clock, and how long ago that was by the monotonic one.
-    /// The two are always asked for together: a newer one of them beside an older other looks like a clock that was set.
+    /// The time at which all gates of a cutover were last seen to pass, by the wall clock, and how long ago that was by
+    /// the monotonic clock. Both are read together: values of different age look like a clock that was set.
     pub(super) fn passed(&self, name: &CutoverName) -> (Option<Timestamp>, Option<SignedDuration>) {
         let Some(note) = self.notes.get(name) else {
             return (None, None);
@@ -344,7 +367,7 @@ impl Controller {
         (note.passed_at, ago.and_then(Result::ok))
     }
 
-    /// AWS's clock minus ours, as of now.
+    /// AWS's clock minus ours, by the latest replies.
     pub(super) fn clock_skew(&self) -> Option<SignedDuration> {
         let skews = [self.eyes.dns.clock_skew(), self.eyes.signals.clock_skew()];
         skews.into_iter().flatten().max_by_key(|skew| skew.abs())
@@ -360,21 +383,19 @@ impl Controller {
         let Some(state) = self.book.state(name) else {
             return;
         };
-        let weights = weights(state, observation);
+        let mut weights = weights(state, observation);
         let note = self.notes.entry(name.clone()).or_default();
         (note.passed_at, note.passed_by) = if decision.gates_pass {
             (Some(now), Some(Instant::now()))
         } else {
             (None, None)
         };
-        let before = note.glance.take();
-        let keep = |(index, pair): (usize, Option<WeightPair>)| {
-            pair.or_else(|| {
-                before
-                    .as_ref()
-                    .and_then(|glance| glance.weights.get(index).copied().flatten())
-            })
-        };
+        // Groups that were not read in this round keep the weights that were read last.
+        if let Some(before) = note.glance.take() {
+            for (pair, last) in weights.iter_mut().zip(before.weights) {
+                *pair = pair.or(last);
+            }
+        }
         let mut because = decision.because.clone();
         if let Some(message) = &self.journal_trouble {
             because.insert(
@@ -387,36 +408,41 @@ impl Controller {
         note.glance = Some(Glance {
             because,
             next_at: decision.wake_at,
-            weights: weights.into_iter().enumerate().map(keep).collect(),
+            weights,
             observed_at: Some(now),
             observed_share: decision.observed_share,
         });
     }
 
-    /// Whether the last heartbeat is long enough ago.
+    /// Returns true if the last heartbeat is at least [`BEAT_EVERY`] ago.
     fn may_beat(&self) -> bool {
         self.beat_at.is_none_or(|at| at.elapsed() >= BEAT_EVERY)
     }
 
-    /// When the next heartbeat is due because something was seen since the last one.
+    /// The time at which the next heartbeat is due, if there was a round since the last one.
     pub(super) fn next_beat(&self) -> Option<Instant> {
-        let at = self.beat_at.filter(|_| self.beat_owed)?;
-        Some(at + BEAT_EVERY)
+        if !self.beat_owed {
+            return None;
+        }
+        Some(self.beat_at? + BEAT_EVERY)
     }
 
-    /// Leaves a heartbeat, so that `status` can tell that somebody looks and what is seen.
+    /// Writes a heartbeat, so that `status` can tell that a controller is running and what it sees.
     pub(super) async fn beat(&mut self) {
-        let glance = |state: &&State| {
-            let glance = self.notes.get(&state.name)?.glance.clone()?;
-            Some((state.name.clone(), glance))
-        };
+        let mut glances = BTreeMap::new();
+        for state in self.states() {
+            let note = self.notes.get(&state.name);
+            if let Some(glance) = note.and_then(|note| note.glance.clone()) {
+                glances.insert(state.name.clone(), glance);
+            }
+        }
         let heartbeat = Heartbeat {
             controller: self.settings.me.to_string(),
             host: self.settings.host.clone(),
             version: self.settings.version.clone(),
             at: self.now(),
             interval_secs: self.settings.interval.as_secs(),
-            cutovers: self.states().iter().filter_map(glance).collect(),
+            cutovers: glances,
             ended: self.ended,
             refused: self.watched.refused.clone(),
         };
@@ -425,15 +451,15 @@ impl Controller {
         let beat = self.outside.journal.beat(&heartbeat);
         match tokio::time::timeout(BEAT_WITHIN, beat).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!("no heartbeat: {error}"),
-            Err(_) => tracing::debug!("no heartbeat: not done in time"),
+            Ok(Err(error)) => tracing::debug!("the heartbeat was not written: {error}"),
+            Err(_) => tracing::debug!("the heartbeat was not written within 2 s"),
         }
     }
 }
 
-/// The decision, unless it would break an invariant: then the cutover halts instead, and somebody is woken. A revert is
-/// never stopped by this.
-pub(super) fn lawful(
+/// Decides a cutover and checks the decision against the invariants. If it would break one, the cutover halts instead,
+/// and a person is paged. A revert is never stopped by this.
+pub(super) fn decide_checked(
     state: &State,
     fleet: &Fleet,
     observation: &Observation,
@@ -443,16 +469,16 @@ pub(super) fn lawful(
     let Err(violation) = check::decision(state, fleet, observation, &decision, now) else {
         return decision;
     };
-    tracing::error!(page = true, cutover = %state.name, "an invariant does not hold: {violation}");
+    tracing::error!(page = true, cutover = %state.name, "a decision would break an invariant: {violation}");
     if violation.invariant == Invariant::I15 {
-        // Nothing may be written to its stream, not even that.
+        // Nothing may be written to a damaged stream, not even the halt.
         return Decision {
             because: decision.because,
             ..Decision::default()
         };
     }
     if violation.invariant == Invariant::I13 && decision.order.is_none() {
-        // It speaks of jobs alone: what would have them on twice is not done, also on the way back.
+        // It concerns only jobs: they are not switched on twice, not even on the way back.
         return Decision {
             events: violation.halts(state).into_iter().collect(),
             because: decision.because,
@@ -470,16 +496,10 @@ pub(super) fn lawful(
 
 /// The weights of each group as read in this round.
 fn weights(state: &State, observation: &Observation) -> Vec<Option<WeightPair>> {
-    let pair = |(group, reading)| {
-        preflight::read_image(group, reading)
-            .ok()
-            .map(|image| image.pair())
-    };
-    state
-        .plan()
-        .records
-        .iter()
-        .zip(&observation.groups)
-        .map(pair)
-        .collect()
+    let mut weights = Vec::new();
+    for (group, reading) in state.plan().records.iter().zip(&observation.groups) {
+        let image = preflight::read_image(group, reading);
+        weights.push(image.ok().map(|image| image.pair()));
+    }
+    weights
 }

@@ -1,4 +1,4 @@
-//! Repeating rounds: what wakes a controller, and when it ends.
+//! Repeats rounds: the events that start one, and the end of a run.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::book::Book;
 use super::couriers::CLAIM_FOR;
 use super::round::Due;
-use super::{Controller, ControllerError, Note, Scope};
+use super::{Controller, ControllerError, Scope};
 use crate::engine::hold::HaltReason;
 use crate::engine::lists;
 use crate::engine::notify::channel_shown;
@@ -18,34 +18,33 @@ use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
 
 /// How long after the first reading at the baseline the weights count as back although jobs or hooks keep the revert from
-/// its end. The last write of ours may land 30 s after its intent (semantics A3); the reading behind that is over by then.
+/// ending. Our last write may land 30 s after its intent (semantics A3); the reading after that is in by then.
 const WEIGHTS_ARE_BACK_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
-/// How long a controller that stops waits for what is on the wire (semantics A1: an operation takes at most 10 s), and for
-/// pages and channels. With what is journaled after it, it ends before `cli/signals.rs` ends the process.
+/// How long a controller that stops waits for writes on the wire (semantics A1: an operation takes at most 10 s), pages
+/// and channels. Together with the last appends it ends before `cli/signals.rs` ends the process.
 const FINISH_WITHIN: Duration = Duration::from_secs(12);
 
-/// How long one does that nobody asked to stop: nobody may come after it to tell what another, which was killed while it
-/// delivered, keeps to itself until its claim runs out.
+/// The same for a controller that ends by itself. Another process that was killed during a delivery holds its claim for
+/// [`CLAIM_FOR`], and no later controller may come to deliver that message.
 const LAST_WORDS_WITHIN: Duration = CLAIM_FOR.saturating_add(Duration::from_secs(18));
 
-/// How long a single run goes on calling hooks and looking at jobs and switching them; what is left then is the next
-/// one's.
+/// How long a single run starts calls of hooks and looks and switches of jobs; the next run does the rest.
 const BEGINS_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long it waits for what it began in that time: the longest that a hook may take, and some.
+/// How long a single run waits for the calls that it started: slightly longer than the longest hook.
 const ERRANDS_WITHIN: Duration = Duration::from_mins(11);
 
-/// How long a controller that has nothing else to do tries on to deliver pages (semantics L10).
+/// How long a controller that has nothing else to do keeps trying to deliver pages (semantics L10).
 const PAGES_WITHIN: Duration = Duration::from_mins(15);
 
-/// How long a single run does (semantics L10).
+/// The same for a single run (semantics L10).
 const PAGES_WITHIN_ONCE: Duration = Duration::from_mins(1);
 
 /// The shortest sleep: a bound on how fast rounds can follow each other.
 const SLEEP_MIN: Duration = Duration::from_millis(20);
 
-/// How long a journal that did not answer is left alone.
+/// The pause before a journal that did not answer is read again.
 const JOURNAL_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How a run ended.
@@ -68,7 +67,7 @@ impl Controller {
         let mut looked_at = Instant::now();
         let mut tells_until = None;
         loop {
-            // From its beginning: a round that takes long does not make the next one later.
+            // Measured from the beginning of the round: a long round does not delay the next one.
             if due == Due::All {
                 looked_at = Instant::now();
             }
@@ -76,7 +75,7 @@ impl Controller {
             self.round(&due).await?;
             tells_until = self.tells_until(tells_until);
             if self.is_over() && tells_until.is_none_or(|until| until <= Instant::now()) {
-                self.end(tells_until, LAST_WORDS_WITHIN).await?;
+                self.end(tells_until.is_some()).await?;
                 return Ok(Ending::Finished);
             }
             self.refresh().await?;
@@ -91,9 +90,8 @@ impl Controller {
         }
     }
 
-    /// One round, and the end of what it began: what was seen of jobs, and what hooks and switches answered, is decided by
-    /// in the same run. While any of it is waited for there are rounds as in [`Controller::run`], so that alarms are
-    /// looked at.
+    /// Does one round, and waits for the hooks, switches and looks at jobs that it started, so that their results are
+    /// decided in the same run. While it waits there are rounds as in [`Controller::run`], so that alarms are read.
     ///
     /// # Errors
     /// The journal cannot be used.
@@ -116,7 +114,7 @@ impl Controller {
             self.round(&due).await?;
             self.refresh().await?;
         }
-        // Meanwhile there are rounds, so that a revert waits for no page.
+        // Rounds go on meanwhile, so that no revert waits for a page.
         let until = Instant::now() + PAGES_WITHIN_ONCE.saturating_sub(FINISH_WITHIN);
         while !self.owed().is_empty() && Instant::now() < until {
             let due = self.wait(looked_at, Some(until)).await;
@@ -126,16 +124,11 @@ impl Controller {
             self.round(&due).await?;
             self.refresh().await?;
         }
-        let owes = if self.owed().is_empty() {
-            None
-        } else {
-            Some(until)
-        };
-        self.end(owes, LAST_WORDS_WITHIN).await
+        self.end(!self.owed().is_empty()).await
     }
 
-    /// Until when a controller that has nothing else to do tries on to deliver pages; none where it owes none, and where it
-    /// only takes back what somebody waits for. `before` is what was said of it the last time.
+    /// The time until which a controller that has nothing else to do keeps trying to deliver pages. `None` if it owes
+    /// none, has other work, or is a rollback that a person waits for. `before` is the last result.
     fn tells_until(&self, before: Option<Instant>) -> Option<Instant> {
         if self.settings.scope != Scope::Files || !self.is_over() {
             return None;
@@ -148,37 +141,35 @@ impl Controller {
             return before;
         }
         tracing::info!(
-            "nothing is left to do but to deliver pages, for {} minutes at most: {}",
+            "all cutovers have ended; trying to deliver pages for at most {} more minutes: {}",
             PAGES_WITHIN.as_secs() / 60,
             names(&owed)
         );
         Some(Instant::now() + PAGES_WITHIN.saturating_sub(FINISH_WITHIN))
     }
 
-    /// Ends: whoever owes a page waits for what is on its way, and says what was not delivered.
-    async fn end(
-        &mut self,
-        owes: Option<Instant>,
-        within: Duration,
-    ) -> Result<(), ControllerError> {
-        let within = if owes.is_some() {
+    /// Ends the run: waits for deliveries under way, and logs the pages that were not delivered.
+    ///
+    /// A controller that owed pages has waited for them already.
+    async fn end(&mut self, owes_pages: bool) -> Result<(), ControllerError> {
+        let within = if owes_pages {
             FINISH_WITHIN
         } else {
-            within
+            LAST_WORDS_WITHIN
         };
         self.finish(within).await?;
         let owed = self.owed();
         if self.settings.scope == Scope::Files && !owed.is_empty() {
             tracing::error!(
                 page = true,
-                "ends with pages undelivered to {}; `cutover run` on this journal tries again",
+                "stopping with pages undelivered to {}; to try again: `cutover run` on this journal",
                 names(&owed)
             );
         }
         Ok(())
     }
 
-    /// Waits for what is worth a round, until `tells_until` at most.
+    /// Waits for an event that needs a round, until `tells_until` at most.
     async fn wait(&mut self, looked_at: Instant, tells_until: Option<Instant>) -> Due {
         if self.book.has_foreign() || self.book.has_fleet_news() {
             return Due::Only(BTreeSet::new());
@@ -209,7 +200,7 @@ impl Controller {
                 () = look_again => return Due::All,
                 () = wake => return Due::Only(self.woken()),
                 () = told_enough => return Due::Only(BTreeSet::new()),
-                () = self.couriers.next() => {
+                () = self.channels.next() => {
                     self.pass_notices_on();
                     let is_done = tells_until.is_some() && self.owed().is_empty();
                     if is_done || self.has_told_pages() {
@@ -220,10 +211,10 @@ impl Controller {
         }
     }
 
-    /// When the first cutover wants to be decided again, if any does before the next look.
+    /// The time at which the next cutover is to be decided again or a heartbeat is due, if there is one.
     fn next_wake(&self) -> Option<Instant> {
         let mut first: Option<Timestamp> = None;
-        // Whose it is costs more to say than when it is, and this is asked at every wake-up.
+        // The time is compared first: it is cheaper than the look-up, and this runs at every wake-up.
         for (name, at) in self.wakes() {
             if first.is_none_or(|first| at < first) && self.is_mine(name) {
                 first = Some(at);
@@ -234,11 +225,10 @@ impl Controller {
         first.into_iter().chain(self.next_beat()).min()
     }
 
-    /// When each cutover that was ever looked after wants to be decided again.
+    /// The time at which each cutover with a note is to be decided again, if it has one.
     fn wakes(&self) -> impl Iterator<Item = (&CutoverName, Timestamp)> {
-        let at = |note: &Note| note.glance.as_ref()?.next_at;
         let notes = self.notes.iter();
-        notes.filter_map(move |(name, note)| Some((name, at(note)?)))
+        notes.filter_map(|(name, note)| Some((name, note.glance.as_ref()?.next_at?)))
     }
 
     fn woken(&self) -> BTreeSet<CutoverName> {
@@ -249,7 +239,7 @@ impl Controller {
             .collect()
     }
 
-    /// Waits for what is on the wire, and journals what came of it.
+    /// Waits for writes, calls and deliveries under way, and journals their results.
     async fn finish(&mut self, within: Duration) -> Result<(), ControllerError> {
         let deadline = Instant::now() + within;
         self.send_pages();
@@ -257,14 +247,14 @@ impl Controller {
         while !(self.performer.is_idle()
             && self.pager.is_idle()
             && self.errands.is_idle()
-            && self.couriers.is_idle())
+            && self.channels.is_idle())
         {
             tokio::select! {
                 biased;
                 outcome = self.performer.next() => self.note_outcome(outcome),
                 done = self.errands.next() => self.note_done(done),
                 () = self.pager.next() => self.note_delivered(),
-                () = self.couriers.next() => self.send_notices(),
+                () = self.channels.next() => self.send_notices(),
                 () = tokio::time::sleep_until(deadline) => break,
             }
         }
@@ -275,7 +265,7 @@ impl Controller {
         Ok(())
     }
 
-    /// Whether only jobs and hooks are missing of a way back, and this controller calls none.
+    /// Returns true if only jobs and hooks are left of a revert, and this controller calls none.
     fn leaves_the_rest(&self, state: &State) -> bool {
         let plan = state.plan();
         let waits_beside = plan.jobs.is_some() || !plan.hooks.is_empty();
@@ -289,9 +279,25 @@ impl Controller {
         seen_at.is_some_and(|at| self.now().duration_since(at) >= WEIGHTS_ARE_BACK_AFTER)
     }
 
+    /// Returns true if no cutover needs another round, nothing is under way, and the journal knows everything.
     fn is_over(&self) -> bool {
+        if self.journal_trouble.is_some() {
+            return false;
+        }
+        if !self.outcomes.is_empty() || !self.unrecorded.is_empty() {
+            return false;
+        }
+        if !self.performer.is_idle() || !self.errands.is_idle() {
+            return false;
+        }
         let states = self.states();
-        let over = |state: &&State| match self.settings.scope {
+        let mut states = states.iter();
+        states.all(|state| self.is_done(state) && !self.book.is_unjournaled(&state.name))
+    }
+
+    /// Returns true if a cutover needs no further round of this controller.
+    fn is_done(&self, state: &State) -> bool {
+        match self.settings.scope {
             Scope::Files => state.phase.is_final() && state.rollback.is_none(),
             Scope::Rollback(_) => {
                 let drifted = matches!(state.halt, Some(HaltReason::Drift { .. }));
@@ -305,27 +311,21 @@ impl Controller {
                     | Phase::Baking
                     | Phase::Completed => false,
                 };
-                // What became damaged meanwhile can be taken back only by writing its stored baseline.
+                // A stream that became damaged meanwhile can be taken back only by writing its stored baseline.
                 (back && state.rollback.is_none()) || self.book.is_damaged(&state.name)
             }
-        };
-        let known = |state: &&State| !self.book.is_shadowed(&state.name);
-        let recorded = self.outcomes.is_empty() && self.unrecorded.is_empty();
-        let recorded = recorded && states.iter().all(known);
-        let idle = self.performer.is_idle() && self.errands.is_idle();
-        let settled = states.iter().all(over) && idle;
-        settled && recorded && self.journal_trouble.is_none()
+        }
     }
 }
 
-/// A list of channels.
+/// A list of recipients, for messages.
 fn names(names: &BTreeSet<String>) -> String {
     let names: Vec<String> = names.iter().map(|name| channel_shown(name)).collect();
     lists::some(&names, ", ")
 }
 
-/// Returns when somebody appended something; while the journal is down, what is new stays new, and is asked for no more
-/// than once a second.
+/// Returns when there is a new entry. While the journal is down, new entries cannot be read, so it asks at most once a
+/// second.
 async fn appended(book: &Book, down: bool) {
     if down {
         tokio::time::sleep(JOURNAL_AGAIN_AFTER).await;
@@ -333,7 +333,7 @@ async fn appended(book: &Book, down: bool) {
     book.changed().await;
 }
 
-/// Returns at that time, or after the shortest sleep; never where there is no such time.
+/// Returns at that time, but not before the shortest sleep; never if there is no time.
 async fn wakes_at(wake: Option<Instant>) {
     match wake {
         Some(at) => tokio::time::sleep_until(at.max(Instant::now() + SLEEP_MIN)).await,

@@ -1,4 +1,4 @@
-//! Reading the series that gates of metrics need: once for all who want them, and only when there is more to read.
+//! Reads the series that metric gates need: once for all cutovers that want them, and only when there is more to read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,41 +14,39 @@ use crate::engine::plan::Account;
 use crate::engine::state::State;
 use crate::ports::series_within;
 
-/// What has not been wanted for so long is forgotten.
+/// How long after its last minute a reading is kept.
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(2);
 
-/// What was read in earlier rounds. A minute that is complete does not change any more, so that a series is asked for
-/// again only when another period is: what was not read is asked for in the next round.
+/// The series that were read in earlier rounds. A complete minute no longer changes, so a series is read again only if
+/// other minutes are wanted, or if it could not be read.
 #[derive(Default)]
 pub(super) struct SeriesMemory {
     read: BTreeMap<(Account, Query), (Minutes, SeriesReading)>,
 }
 
-/// Series on their way here.
+/// Reads of series that are under way.
 pub(super) struct SeriesRead(JoinSet<(Account, BTreeMap<Query, Minutes>, Readings)>);
 
 impl SeriesMemory {
-    /// Begins to read what these cutovers want at `now` and do not know.
+    /// Starts to read the series that these cutovers want at `now` and that are not known.
     pub(super) fn begin(&self, eyes: &Eyes, states: &[&State], now: Timestamp) -> SeriesRead {
         let mut all: BTreeMap<Account, BTreeMap<Query, Minutes>> = BTreeMap::new();
         for state in states {
             for (query, minutes) in wanted(state, now) {
                 let account = state.plan().account_of_series(&query).clone();
-                let known = all.entry(account).or_default();
-                let both = known.get(&query).map_or(minutes, |other| Minutes {
-                    from: minutes.from.min(other.from),
-                    until: minutes.until.max(other.until),
-                });
-                known.insert(query, both);
+                let series = all.entry(account).or_default();
+                let both = series.entry(query).or_insert(minutes);
+                both.from = both.from.min(minutes.from);
+                both.until = both.until.max(minutes.until);
             }
         }
         self.read_new(eyes, &all)
     }
 
-    /// Waits for what is being read.
+    /// Waits for the reads.
     pub(super) async fn finish(&mut self, mut reads: SeriesRead, now: Timestamp) {
         while let Some(joined) = reads.0.join_next().await {
-            // A panic of the adapter leaves its series unread, which is Unknown.
+            // If the adapter panics, its series stay unread, which is Unknown.
             let Ok((account, asked, mut readings)) = joined else {
                 continue;
             };
@@ -87,18 +85,12 @@ impl SeriesMemory {
     ) -> SeriesRead {
         let mut tasks = JoinSet::new();
         for (account, series) in all {
-            let news = |query: &Query, minutes: &Minutes| {
-                let known = self.read.get(&(account.clone(), query.clone()));
-                !known.is_some_and(|(read, reading)| {
-                    let covers = read.from <= minutes.from && read.until >= minutes.until;
-                    covers && matches!(reading, SeriesReading::Read { .. })
-                })
-            };
-            let new: BTreeMap<Query, Minutes> = series
-                .iter()
-                .filter(|(query, minutes)| news(query, minutes))
-                .map(|(query, minutes)| (query.clone(), *minutes))
-                .collect();
+            let mut new: BTreeMap<Query, Minutes> = BTreeMap::new();
+            for (query, minutes) in series {
+                if !self.is_known(account, query, *minutes) {
+                    new.insert(query.clone(), *minutes);
+                }
+            }
             if new.is_empty() {
                 continue;
             }
@@ -111,5 +103,14 @@ impl SeriesMemory {
             });
         }
         SeriesRead(tasks)
+    }
+
+    /// Returns true if a series has been read for all of these minutes.
+    fn is_known(&self, account: &Account, query: &Query, minutes: Minutes) -> bool {
+        let Some((read, reading)) = self.read.get(&(account.clone(), query.clone())) else {
+            return false;
+        };
+        let covers = read.from <= minutes.from && read.until >= minutes.until;
+        covers && matches!(reading, SeriesReading::Read { .. })
     }
 }

@@ -1,7 +1,7 @@
-//! Deciding many cutovers until nothing more is to be said, and journaling what they say together.
+//! Decides many cutovers until none of them has anything left to journal, and journals their events together.
 //!
-//! A turn decides each of them once; what all of them say goes into few appends, and whoever said something is asked
-//! again in the next turn. So a thousand reverts are journaled in fifty appends and handed over together.
+//! In a turn each cutover is decided once. The events of all of them go into few appends, and each cutover that had
+//! events is decided again in the next turn. So a thousand reverts are journaled in fifty appends and written together.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::book::{self, Draft};
 use super::observe::Seen;
-use super::round::lawful;
+use super::round::decide_checked;
 use super::{Controller, ControllerError};
 use crate::engine::decide::{Decision, Order, Purpose};
 use crate::engine::event::Event;
@@ -20,54 +20,54 @@ use crate::engine::observation::{GroupReading, Observation};
 use crate::engine::units::CutoverName;
 use crate::ports::JournalError;
 
-/// How often one cutover is decided again in one round: a bound, not a number that is ever reached.
+/// The most decisions about one cutover in one round. It is a bound that is never reached in practice.
 const DECISIONS_MAX: usize = 20;
 
-/// How many lost races of the append one cutover may have in one round (semantics F1).
+/// The most append races that one cutover may lose in one round (semantics F1).
 const RACES_MAX: usize = 5;
 
-/// How long decisions are journaled before the orders among them are handed over: an intended write may be sent for
-/// 15 s, which a journal on a slow disk must not use up. What is left is decided afresh.
+/// How long decisions are journaled before the orders among them are handed over. An intended write may be sent for
+/// 15 s, and a journal on a slow disk must not use that up. The rest is decided afresh.
 const GATHER_FOR: Duration = Duration::from_secs(1);
 
-/// An order, whose it is, and who else had written to the stream when it was decided.
+/// An order, its cutover, and the epoch of the cutover's stream when the order was decided.
 type Decided = (CutoverName, Order, u64);
 
-/// A cutover that has not come to rest in this round.
+/// A cutover that may still have something to journal in this round.
 #[derive(Default)]
 struct Open {
     decisions: usize,
     races: usize,
-    /// What is to be written, and who had written to the stream when that was decided: whoever writes after it makes
-    /// it stale.
+    /// The order to hand over, and the epoch of the stream when it was decided. A later entry by anybody else makes
+    /// the order stale.
     order: Option<(Order, u64)>,
 }
 
-/// What a cutover says in this turn.
-struct Turn {
+/// The events that a cutover wants to journal in this turn.
+struct Proposal {
     draft: Draft,
     decision: Decision,
     at: Timestamp,
 }
 
-impl Turn {
+impl Proposal {
     fn reverts(&self) -> bool {
         self.decision.goes_back()
     }
 
-    /// Whether the plan will be another one.
+    /// Returns true if the cutover gets another plan.
     fn accepts(&self) -> bool {
-        let is_plan = |event: &Event| matches!(event, Event::PlanAccepted { .. });
-        self.draft.events.iter().any(is_plan)
+        let mut events = self.draft.events.iter();
+        events.any(|event| matches!(event, Event::PlanAccepted { .. }))
     }
 
     fn halts(&self) -> bool {
-        let is_halt = |event: &Event| matches!(event, Event::Halted { .. });
-        self.draft.events.iter().any(is_halt)
+        let mut events = self.draft.events.iter();
+        events.any(|event| matches!(event, Event::Halted { .. }))
     }
 }
 
-/// A decision that was not journaled does not count against the bound.
+/// Gives back a decision that was not journaled: it does not count against the bound.
 fn unspent(open: &mut BTreeMap<CutoverName, Open>, name: &CutoverName) {
     if let Some(mine) = open.get_mut(name) {
         mine.decisions = mine.decisions.saturating_sub(1);
@@ -75,25 +75,27 @@ fn unspent(open: &mut BTreeMap<CutoverName, Open>, name: &CutoverName) {
 }
 
 impl Controller {
-    /// Decides these cutovers until each is at rest, and hands over what is to be written.
-    pub(super) async fn settle_all(
+    /// Decides these cutovers until none has anything left to journal, and hands their orders to the zone writers.
+    pub(super) async fn decide_until_quiet(
         &mut self,
         names: &[CutoverName],
         seen: &mut Seen,
     ) -> Result<(), ControllerError> {
         self.break_glass_for_starts(names, seen);
-        let fresh = |name: &CutoverName| (name.clone(), Open::default());
-        let mut open: BTreeMap<CutoverName, Open> = names.iter().map(fresh).collect();
+        let mut open: BTreeMap<CutoverName, Open> = BTreeMap::new();
+        for name in names {
+            open.insert(name.clone(), Open::default());
+        }
         let mut orders: Vec<Decided> = Vec::new();
         let mut gathered_since = Instant::now();
         while !open.is_empty() {
             self.see_setbacks().await?;
-            let turns = self.take_turns(&mut open, seen, &mut orders);
+            let proposals = self.propose_all(&mut open, seen, &mut orders);
             if gathered_since.elapsed() >= GATHER_FOR {
                 self.hand_over(std::mem::take(&mut orders));
                 gathered_since = Instant::now();
             }
-            let left = self.journal_turns(turns, &mut open, seen).await?;
+            let left = self.journal_proposals(proposals, &mut open, seen).await?;
             for name in left {
                 rest(&name, &mut open, seen, &mut orders);
             }
@@ -103,58 +105,57 @@ impl Controller {
         Ok(())
     }
 
-    /// Decides each of them once. Those that have nothing to say are at rest, and their orders are ready.
-    fn take_turns(
+    /// Decides each open cutover once. Cutovers without events are done for this round, and their orders are ready.
+    fn propose_all(
         &mut self,
         open: &mut BTreeMap<CutoverName, Open>,
         seen: &mut Seen,
         orders: &mut Vec<Decided>,
-    ) -> Vec<Turn> {
-        let mut turns: Vec<Turn> = Vec::new();
+    ) -> Vec<Proposal> {
+        let mut proposals: Vec<Proposal> = Vec::new();
         let (mut slots, mut taken) = (self.book.fleet().free_slots(), false);
         let names: Vec<CutoverName> = open.keys().cloned().collect();
         for name in names {
-            let decided = seen
-                .get_mut(&name)
-                .zip(open.get_mut(&name))
-                .map(|(observation, mine)| self.take_turn(&name, observation, mine));
-            match decided {
-                // All of them saw the same free slots; who comes too late for one decides again when they are taken.
-                Some(Some(turn)) if slots == 0 && taken && !turn.decision.fleet.is_empty() => {
+            let (Some(observation), Some(mine)) = (seen.get_mut(&name), open.get_mut(&name)) else {
+                open.remove(&name);
+                continue;
+            };
+            let Some(proposal) = self.propose(&name, observation, mine) else {
+                rest(&name, open, seen, orders);
+                continue;
+            };
+            if !proposal.decision.fleet.is_empty() {
+                // All of them saw the same free slots. Once these are taken, the others decide again.
+                if slots == 0 && taken {
                     unspent(open, &name);
+                    continue;
                 }
-                Some(Some(turn)) => {
-                    if !turn.decision.fleet.is_empty() {
-                        (slots, taken) = (slots.saturating_sub(1), true);
-                    }
-                    turns.push(turn);
-                }
-                Some(None) => rest(&name, open, seen, orders),
-                None => drop(open.remove(&name)),
+                (slots, taken) = (slots.saturating_sub(1), true);
             }
+            proposals.push(proposal);
         }
-        // A journal that hangs costs its two seconds once, and the first to find out must be who need not wait for it.
-        turns.sort_by_key(|turn| !turn.reverts());
-        turns
+        // A journal that hangs costs its two seconds once. Reverts go first, because they need not wait for it.
+        proposals.sort_by_key(|proposal| !proposal.reverts());
+        proposals
     }
 
-    /// Decides one cutover. None: it is at rest, with the order in `mine` if there is one.
-    fn take_turn(
+    /// Decides one cutover. Returns `None` if it has no events; its order, if it has one, is then in `mine`.
+    fn propose(
         &mut self,
         name: &CutoverName,
         observation: &mut Observation,
         mine: &mut Open,
-    ) -> Option<Turn> {
+    ) -> Option<Proposal> {
         while mine.decisions < DECISIONS_MAX {
             mine.decisions += 1;
             self.drop_outdated(name, observation);
-            // The clock may have jumped since the round began, and now is asked of it again.
+            // The clock may have jumped since the round began, so it is read again.
             observation.clock_skew = self.clock_skew();
             (observation.passed_at, observation.passed_for) = self.passed(name);
             let at = self.now();
             let state = self.book.state(name)?;
             let seq = state.seq;
-            let decision = lawful(state, self.book.fleet(), observation, at);
+            let decision = decide_checked(state, self.book.fleet(), observation, at);
             if decision.events.is_empty() {
                 self.note_glance(name, &decision, observation, at);
                 let epoch = self.performer.epoch(name);
@@ -173,63 +174,72 @@ impl Controller {
                 unless_moved: self.conditions(name, &decision),
                 ..Draft::alone(name.clone(), seq, decision.events.clone())
             };
-            return Some(Turn {
+            return Some(Proposal {
                 draft,
                 decision,
                 at,
             });
         }
-        tracing::error!(cutover = %name, "a round did not come to rest; it goes on in the next one");
+        tracing::error!(
+            cutover = %name,
+            "decided {DECISIONS_MAX} times in one round without an end; it goes on in the next round"
+        );
         None
     }
 
-    /// What was read before another controller wrote says nothing about what that one has done since: a write of its own
-    /// may have landed in between.
+    /// Discards the groups if another controller has written since they were read: one of its writes may have changed
+    /// the records in between.
     fn drop_outdated(&mut self, name: &CutoverName, observation: &mut Observation) {
-        let read_after = self.notes.get(name).map(|note| note.groups_read_after);
-        let is_read = |reading: &GroupReading| !matches!(reading, GroupReading::NotRead);
-        let outdated = read_after.is_some_and(|seq| self.book.rival_seq(name) > seq);
-        if outdated && observation.groups.iter().any(is_read) {
+        let Some(note) = self.notes.get(name) else {
+            return;
+        };
+        if self.book.rival_seq(name) <= note.groups_read_after {
+            return;
+        }
+        let mut groups = observation.groups.iter();
+        if groups.any(|reading| !matches!(reading, GroupReading::NotRead)) {
             observation.groups.fill(GroupReading::NotRead);
             self.outdated.insert(name.clone());
         }
     }
 
-    /// Journals what was said, many cutovers in an append, for a while; who was not heard is asked again. Returns those
-    /// that are to be left alone in this round.
-    async fn journal_turns(
+    /// Journals proposals, many cutovers in an append, for at most about [`GATHER_FOR`]; the rest is decided again.
+    /// Returns the cutovers that are done for this round.
+    async fn journal_proposals(
         &mut self,
-        turns: Vec<Turn>,
+        proposals: Vec<Proposal>,
         open: &mut BTreeMap<CutoverName, Open>,
         seen: &mut Seen,
     ) -> Result<Vec<CutoverName>, ControllerError> {
-        let drafts = turns.iter().map(|turn| turn.draft.clone()).collect();
-        let (mut turns, mut left) = (turns.into_iter(), Vec::new());
+        let drafts = proposals.iter().map(|one| one.draft.clone()).collect();
+        let (mut proposals, mut left) = (proposals.into_iter(), Vec::new());
         let began = Instant::now();
         for group in book::groups(drafts) {
             let now = self.now();
             let answers = self.book.append_group(now, &group).await;
-            let group: Vec<Turn> = turns.by_ref().take(group.len()).collect();
-            // Whoever writes after the append makes an order of it stale, also if that is read right away.
-            let epoch = |turn: &Turn| self.performer.epoch(&turn.draft.name);
-            let epochs: Vec<u64> = group.iter().map(epoch).collect();
-            let steps = group.iter().any(|turn| turn.decision.takes_a_step());
+            let group: Vec<Proposal> = proposals.by_ref().take(group.len()).collect();
+            // Taken before anything else is read: an entry that comes after the append makes its orders stale.
+            let mut epochs = Vec::new();
+            for proposal in &group {
+                epochs.push(self.performer.epoch(&proposal.draft.name));
+            }
+            let steps = group.iter().any(|one| one.decision.takes_a_step());
             let stands = !steps || self.step_stands().await?;
-            for ((answer, turn), epoch) in answers.into_iter().zip(group).zip(epochs) {
-                let name = turn.draft.name.clone();
+            for ((answer, proposal), epoch) in answers.into_iter().zip(group).zip(epochs) {
+                let name = proposal.draft.name.clone();
                 let Some((mine, observation)) = open.get_mut(&name).zip(seen.get_mut(&name)) else {
                     continue;
                 };
-                if answer.is_ok() && !stands && turn.decision.takes_a_step() {
+                if answer.is_ok() && !stands && proposal.decision.takes_a_step() {
                     self.note_head(&name);
-                    self.take_back_unsent(&name, turn.decision.order.as_ref());
+                    self.take_back_unsent(&name, proposal.decision.order.as_ref());
                     continue;
                 }
-                let accepts = turn.accepts();
-                if !self.turn_answered(turn, answer, epoch, (mine, observation))? || accepts {
+                let accepts = proposal.accepts();
+                if !self.take_answer(proposal, answer, epoch, (mine, observation))? || accepts {
                     left.push(name.clone());
                 }
-                // What was read, was read for the plan before.
+                // The readings belong to the plan before.
                 if accepts {
                     seen.remove(&name);
                 }
@@ -239,33 +249,35 @@ impl Controller {
                 break;
             }
         }
-        for turn in turns {
-            unspent(open, &turn.draft.name);
+        for proposal in proposals {
+            unspent(open, &proposal.draft.name);
         }
         Ok(left)
     }
 
-    /// What a step depends on besides its own stream: the fleet, and for a start what it comes after.
+    /// The streams besides its own that a step depends on, and where each stands: the fleet's, and for a start those
+    /// of the cutovers that it comes after.
     fn conditions(&self, name: &CutoverName, decision: &Decision) -> Vec<(CutoverName, u64)> {
         if !decision.takes_a_step() {
             return Vec::new();
         }
-        let stands = |stream: CutoverName| {
+        let mut streams = vec![fleet::stream()];
+        if let Some(state) = self.book.state(name)
+            && !state.has_started()
+        {
+            // Its own stream is a condition anyway; a plan that comes after itself is refused when it is loaded.
+            let after = state.plan().after.iter();
+            streams.extend(after.filter(|other| *other != name).cloned());
+        }
+        let mut conditions = Vec::new();
+        for stream in streams {
             let seq = self.book.seq(&stream);
-            (stream, seq)
-        };
-        let state = self.book.state(name);
-        let starting = state.filter(|state| !state.has_started());
-        let after = starting.map_or_else(Vec::new, |state| state.plan().after.clone());
-        // Its own stream is a condition anyway; a plan that comes after itself is refused where it is loaded.
-        let others = after.into_iter().filter(|other| other != name);
-        std::iter::once(fleet::stream())
-            .chain(others)
-            .map(stands)
-            .collect()
+            conditions.push((stream, seq));
+        }
+        conditions
     }
 
-    /// Where the fleet has a failure budget, what others had to take back counts before anything is decided.
+    /// Reads the journal if the fleet has a failure budget: reverts of other controllers count before anything is decided.
     async fn see_setbacks(&mut self) -> Result<(), ControllerError> {
         if self.book.fleet().settings.failure_budget.is_some() {
             self.refresh().await?;
@@ -273,15 +285,16 @@ impl Controller {
         Ok(())
     }
 
-    /// Takes what the journal said to one cutover's turn; false if it is to be left alone in this round.
-    fn turn_answered(
+    /// Takes the journal's answer to one proposal. Returns false if the cutover is done for this round.
+    fn take_answer(
         &mut self,
-        turn: Turn,
+        proposal: Proposal,
         answer: Result<(), JournalError>,
         epoch: u64,
         (mine, observation): (&mut Open, &mut Observation),
     ) -> Result<bool, ControllerError> {
-        let (name, reverts, halts) = (&turn.draft.name, turn.reverts(), turn.halts());
+        let (reverts, halts) = (proposal.reverts(), proposal.halts());
+        let name = &proposal.draft.name;
         let journaled = answer.is_ok();
         match answer {
             Ok(()) => self.journal_answered(Ok(()))?,
@@ -292,8 +305,9 @@ impl Controller {
             Err(error) => {
                 self.journal_answered(Err(error))?;
                 // A revert never waits for the journal.
-                if !self.book.shadow(name, turn.at, &turn.draft.events) {
-                    self.note_glance(name, &turn.decision, observation, turn.at);
+                let (at, events) = (proposal.at, &proposal.draft.events);
+                if !self.book.fold_unjournaled(name, at, events) {
+                    self.note_glance(name, &proposal.decision, observation, at);
                     return Ok(false);
                 }
             }
@@ -303,13 +317,13 @@ impl Controller {
             self.performer.drop_queued(name);
             mine.order = None;
         }
-        // Only what the journal itself has taken is begun beside the weights.
+        // Jobs and hooks are begun only after the journal itself has taken the intent.
         if journaled {
-            let prepared = self.prepare_errands(name, turn.decision.errands);
+            let prepared = self.prepare_errands(name, proposal.decision.errands);
             observation.beside.under_way.extend(prepared);
         }
-        observation.beside.hushed |= self.book.is_shadowed(name);
-        if let Some(order) = turn.decision.order {
+        observation.beside.hushed |= self.book.is_unjournaled(name);
+        if let Some(order) = proposal.decision.order {
             mine.order = Some((order, epoch));
             observation.in_flight = true;
         }
@@ -325,7 +339,7 @@ impl Controller {
                 continue;
             };
             if self.book.is_damaged(&name) {
-                continue; // What it was decided from is no longer known to be so.
+                continue; // The state that it was decided from may be wrong.
             }
             let label = match order.purpose {
                 Purpose::Revert => format!("{name} revert #{}", state.seq),
@@ -333,22 +347,29 @@ impl Controller {
                     format!("{name} step {} #{}", state.step, state.seq)
                 }
             };
-            let account_of = |group| state.plan().account_of_group(group).clone();
-            self.performer
-                .perform(&name, account_of, &order, epoch, &label, now);
+            self.performer.perform(
+                &name,
+                |group| state.plan().account_of_group(group).clone(),
+                &order,
+                epoch,
+                &label,
+                now,
+            );
         }
     }
 }
 
-/// One cutover is done for this round; its order is ready, if it has one.
+/// Ends a cutover's part in this round; its order, if it has one, is ready.
 fn rest(
     name: &CutoverName,
     open: &mut BTreeMap<CutoverName, Open>,
     seen: &mut Seen,
     orders: &mut Vec<Decided>,
 ) {
-    let order = open.remove(name).and_then(|mine| mine.order);
-    if let Some(((order, epoch), observation)) = order.zip(seen.get_mut(name)) {
+    let Some((order, epoch)) = open.remove(name).and_then(|mine| mine.order) else {
+        return;
+    };
+    if let Some(observation) = seen.get_mut(name) {
         observation.in_flight = true;
         orders.push((name.clone(), order, epoch));
     }

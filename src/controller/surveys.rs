@@ -1,7 +1,7 @@
-//! Looking around before a start: what stands beside the plan's records, read once for all that start in a zone.
+//! Surveys before a start: the records around the plan's own, read once for all cutovers that start in a zone.
 //!
-//! A survey of a large zone takes more pages than a round may wait for. It goes on beside the rounds, and the starts that
-//! want it wait; nothing else does.
+//! A survey of a large zone takes more pages than a round may wait for. It runs in parallel to the rounds, and only the
+//! starts that want it wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,20 +16,21 @@ use crate::engine::around::{self, Around, AroundReading};
 use crate::engine::decide::DRIFT_CHECK_EVERY;
 use crate::engine::event::FailureClass;
 use crate::engine::plan::{Account, Plan, ZoneRef};
-use crate::engine::record::{GroupImage, GroupName};
+use crate::engine::record::GroupName;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{AlarmId, CutoverName, ZoneId};
 use crate::engine::warnings;
 use crate::ports::{CallError, Dns, Signals, Zone, follow_aliases};
 
-/// A survey takes no longer than this: 34 pages of a zone of 10,000 record sets, and their turns among other calls.
+/// The longest time for a survey: enough for the 34 pages of a zone of 10,000 record sets among other calls.
 const SURVEY_WITHIN: Duration = Duration::from_mins(1);
 
-/// How often a survey is tried before it counts as failed, and the pause before it is tried again.
+/// How often a survey is tried before it counts as failed.
 const TRIES: u32 = 3;
+/// The pause between two tries.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// How long what was found is believed.
+/// How long the result of a survey is used.
 const VALID: SignedDuration = DRIFT_CHECK_EVERY;
 
 /// A zone, and the credentials that it is read with.
@@ -37,7 +38,7 @@ pub(super) type Place = (Account, ZoneId);
 
 type Outcome = Result<Arc<Around>, CallError>;
 
-/// A zone to look at.
+/// A zone to survey.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     /// As the plan names it.
@@ -53,18 +54,18 @@ struct Survey {
     began_at: Timestamp,
     groups: BTreeSet<GroupName>,
     outcome: watch::Receiver<Option<Outcome>>,
-    /// Given up when this is dropped.
+    /// Cancelled when this is dropped.
     _task: JoinSet<()>,
 }
 
-/// The surveys of a process, the last one of each zone.
+/// The surveys of this process, the last one of each zone.
 #[derive(Default)]
 pub(super) struct Surveys {
     known: BTreeMap<Place, Survey>,
 }
 
 impl Surveys {
-    /// Begins what is wanted and not known, and returns a wait for each zone.
+    /// Starts the surveys that are wanted and not known. Returns tasks that wait for each zone.
     pub(super) fn begin(
         &mut self,
         dns: &Arc<dyn Dns>,
@@ -82,7 +83,7 @@ impl Surveys {
             };
             let mut outcome = survey.outcome.clone();
             waits.spawn(async move {
-                // A survey that ended without an outcome is begun again with the next reading.
+                // A survey that ended without an outcome is started again with the next reading.
                 drop(outcome.wait_for(Option::is_some).await);
                 place
             });
@@ -99,7 +100,7 @@ impl Surveys {
         covers && !failed && now.duration_since(survey.began_at) < VALID
     }
 
-    /// What is known of the surroundings of a group.
+    /// The surroundings of a group, as far as they are known.
     pub(super) fn reading(&self, place: &Place, group: &GroupName) -> AroundReading {
         let Some(survey) = self.known.get(place) else {
             return AroundReading::NotRead;
@@ -169,7 +170,7 @@ async fn try_to_look(
     }
 }
 
-/// Reads what stands around groups of a zone.
+/// Reads the records and zones around groups of a zone.
 async fn look_around(
     dns: &dyn Dns,
     account: &Account,
@@ -187,7 +188,7 @@ async fn look_around(
     let (mut longer, mut longer_unread) = (Vec::new(), None);
     match dns.zones_below(account, &zone).await {
         Ok(zones) => longer.extend(zones.into_iter().map(|zone| (zone.id, zone.name))),
-        // Plans that name zones by their identifiers have never needed this action: it is said, and holds nothing.
+        // Plans that name zones by id have never needed this action. It is reported, and holds nothing.
         Err(error) if error.class == FailureClass::Denied => {
             longer_unread = Some(error.to_string());
         }
@@ -201,7 +202,7 @@ async fn look_around(
     })
 }
 
-/// What stands around one group, read now: for previews.
+/// Reads the surroundings of one group now, for previews.
 pub async fn around_now(
     dns: &dyn Dns,
     account: &Account,
@@ -223,18 +224,20 @@ pub async fn around_now(
     }
 }
 
-/// Whether the surroundings of a cutover's groups are to be read: it is to start, or images are there that lead through an
-/// alias of which no TTL is known.
+/// Returns true if the surroundings of a cutover's groups are to be read: it is about to start, or one of its images
+/// leads through an alias whose TTL is not known.
 pub(super) fn wants(state: &State) -> bool {
     if state.phase == Phase::Waiting {
         return state.rollback.is_none();
     }
-    let lacks = |image: &GroupImage| around::lacks_ttl(image, &state.alias_ttls);
-    let watched = matches!(state.phase, Phase::Settling | Phase::Baking);
-    watched && state.verified.iter().flatten().any(lacks)
+    if !matches!(state.phase, Phase::Settling | Phase::Baking) {
+        return false;
+    }
+    let mut images = state.verified.iter().flatten();
+    images.any(|image| around::lacks_ttl(image, &state.alias_ttls))
 }
 
-/// Warnings about starts: what has been said, and how long alarms look back, on its way here.
+/// Warnings about starts: those that were logged, and reads of how far back alarms look.
 #[derive(Default)]
 pub(super) struct Warnings {
     told: BTreeSet<(CutoverName, String)>,
@@ -242,14 +245,14 @@ pub(super) struct Warnings {
     spans: JoinSet<Spans>,
 }
 
-/// Plans, and how long their alarms look back.
+/// Plans, and how far back their alarms look.
 type Spans = (
     Vec<(CutoverName, Arc<Plan>)>,
     BTreeMap<AlarmId, SignedDuration>,
 );
 
 impl Warnings {
-    /// Asks how long the alarms of starts look back, once for each cutover.
+    /// Asks how far back the alarms of starts look, once for each cutover.
     pub(super) fn ask(&mut self, signals: &Arc<dyn Signals>, states: &[&State]) {
         let mut fresh: BTreeMap<Account, Vec<(CutoverName, Arc<Plan>)>> = BTreeMap::new();
         for state in states {
@@ -274,24 +277,26 @@ impl Warnings {
         }
     }
 
-    /// Logs the warnings about bakes whose alarms' spans have arrived.
+    /// Logs the warnings about short bakes of plans whose alarms' spans have arrived.
     pub(super) fn tell_spans(&mut self) {
         while let Some(joined) = self.spans.try_join_next() {
-            // A panic of the adapter leaves the spans unknown, of which nothing is said.
+            // If the adapter panics, the spans stay unknown, and no warning is logged.
             let Ok((plans, spans)) = joined else {
                 continue;
             };
             for (name, plan) in plans {
-                let own = plan.alarms().filter_map(|gate| {
-                    let span = spans.get(&gate.id)?;
-                    Some((gate.id.clone(), *span))
-                });
-                self.tell(&name, warnings::short_bakes(&plan, &own.collect()));
+                let mut own = BTreeMap::new();
+                for gate in plan.alarms() {
+                    if let Some(span) = spans.get(&gate.id) {
+                        own.insert(gate.id.clone(), *span);
+                    }
+                }
+                self.tell(&name, warnings::short_bakes(&plan, &own));
             }
         }
     }
 
-    /// Logs warnings that were not said before.
+    /// Logs warnings that were not logged before.
     pub(super) fn tell(&mut self, name: &CutoverName, warnings: Vec<String>) {
         for warning in warnings {
             if self.told.insert((name.clone(), warning.clone())) {

@@ -15,7 +15,7 @@ use crate::ports::{CallError, RecordChange, Urgency};
 /// The longest comment of a batch. Source: Route 53 API Reference, `ChangeBatch$Comment` (`ResourceDescription`).
 const COMMENT_MAX: usize = 256;
 
-/// How often a throttled revert is sent again here before the failure is journaled and the next round goes on.
+/// How often a throttled revert is sent here before the failure is journaled and the next round goes on.
 const REVERT_TRIES: u32 = 5;
 
 /// The first wait after a throttled batch; it doubles up to the longest.
@@ -23,14 +23,14 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait after a throttled batch.
 const BACKOFF_MAX: Duration = Duration::from_secs(4);
 
-/// How often in a row batches are throttled before they are made smaller: the first time may be somebody else's doing.
+/// How often in a row batches are throttled before they are made smaller: another caller may have caused the first time.
 const THROTTLED_BEFORE_HALVING: u32 = 2;
 
-/// Batches are not made smaller than this many elements: calls are rationed too, and a zone's revert must not become
-/// hundreds of them.
+/// The fewest elements to which batches are cut: calls are rationed too, and a zone's revert must not become hundreds of
+/// them.
 const ELEMENTS_MIN: usize = 60;
 
-/// How long the journal may take to say where a stream stands (semantics F2). A step that waits for it keeps the zone.
+/// The longest time for reading a stream's head from the journal (semantics F2). A step that waits for it blocks the zone.
 const HEAD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Writes until the zone's queue is empty.
@@ -49,10 +49,10 @@ pub(super) async fn write(shared: Arc<Shared>, place: Place) {
 struct Writer {
     shared: Arc<Shared>,
     place: Place,
-    /// How large a batch may be now: halved when Route 53 throttles again and again, because changes are throttled by
-    /// number too (change-based throttling).
+    /// The most elements of a batch now: halved when Route 53 throttles repeatedly, because it also limits the number of
+    /// changes (change-based throttling).
     elements_max: usize,
-    /// How often in a row Route 53 throttled.
+    /// How often in a row Route 53 has throttled.
     throttled: u32,
 }
 
@@ -77,27 +77,54 @@ impl Writer {
         }
     }
 
-    /// Packs jobs into batches, in order; a job is never cut, unless it is a revert that is too large alone.
+    /// Packs jobs into batches, in order. A job is never cut, unless it is a revert that is too large for one batch.
     fn pack(&self, jobs: Vec<Job>) -> Vec<Vec<Job>> {
         let mut batches: Vec<(Size, Vec<Job>)> = Vec::new();
-        let fits = |total: Size| total.fits() && total.elements <= self.elements_max;
-        for job in jobs.into_iter().flat_map(|job| cut_if_too_large(job, fits)) {
+        for job in jobs.into_iter().flat_map(|job| self.cut_if_too_large(job)) {
             let size = size(&job.parts);
-            match batches
-                .last_mut()
-                .filter(|(total, _)| fits(total.plus(size)))
-            {
-                Some((total, batch)) => {
+            match batches.last_mut() {
+                Some((total, batch)) if self.fits(total.plus(size)) => {
                     *total = total.plus(size);
                     batch.push(job);
                 }
-                None => batches.push((size, vec![job])),
+                Some(_) | None => batches.push((size, vec![job])),
             }
         }
         batches.into_iter().map(|(_, batch)| batch).collect()
     }
 
-    /// Leaves out what may no longer be sent: too late, or the journal has moved on (semantics A1).
+    /// Returns true if a batch may be this large now.
+    fn fits(&self, total: Size) -> bool {
+        total.fits() && total.elements <= self.elements_max
+    }
+
+    /// Cuts a revert that does not fit one batch: its groups need not move together.
+    fn cut_if_too_large(&self, job: Job) -> Vec<Job> {
+        if job.purpose != Purpose::Revert || self.fits(size(&job.parts)) {
+            return vec![job];
+        }
+        let (mut pieces, mut total): (Vec<Job>, Size) = (Vec::new(), Size::default());
+        for part in &job.parts {
+            let own = size(std::slice::from_ref(part));
+            let grown = total.plus(own);
+            match pieces.last_mut() {
+                Some(piece) if self.fits(grown) => {
+                    piece.parts.push(part.clone());
+                    total = grown;
+                }
+                Some(_) | None => {
+                    pieces.push(Job {
+                        parts: vec![part.clone()],
+                        ..job.clone()
+                    });
+                    total = own;
+                }
+            }
+        }
+        pieces
+    }
+
+    /// Leaves out jobs that may no longer be sent: too late, or the journal has moved on (semantics A1).
     async fn sendable(&self, jobs: Vec<Job>) -> Vec<Job> {
         let mut sendable = Vec::new();
         for job in jobs {
@@ -109,6 +136,7 @@ impl Writer {
         sendable
     }
 
+    /// The reason why a job may no longer be sent, if there is one.
     async fn stale(&self, job: &Job) -> Option<&'static str> {
         if self.shared.known(&job.cutover).abandoned {
             return Some("the cutover was abandoned");
@@ -118,18 +146,20 @@ impl Writer {
         }
         let head = self.shared.journal.head(&job.cutover);
         let head = tokio::time::timeout(HEAD_WITHIN, head).await;
-        // Asked after the head was read: what this process itself appended meanwhile, it knows.
+        // Read after the head: it then includes the entries that this process appended meanwhile.
         let known = self.shared.known(&job.cutover);
         match head {
             Ok(Ok(head)) if head <= known.seq && known.epoch == job.epoch => {}
             Ok(Ok(_)) => return Some("the journal has moved on"),
             Ok(Err(_)) | Err(_) => return Some("the journal cannot be read"),
         }
-        let late = job.send_by.is_some_and(|by| Instant::now() >= by);
-        late.then_some("its deadline has passed")
+        if job.send_by.is_some_and(|by| Instant::now() >= by) {
+            return Some("its deadline has passed");
+        }
+        None
     }
 
-    /// Sends one batch; returns the batches that are to be sent instead where it was refused.
+    /// Sends one batch. If it is refused, returns the batches that are to be sent instead.
     async fn write_batch(&mut self, jobs: Vec<Job>) -> Vec<Vec<Job>> {
         let changes: Vec<RecordChange> = jobs
             .iter()
@@ -164,8 +194,8 @@ impl Writer {
         }
     }
 
-    /// Waits, and returns what is to be sent again, in batches that may be smaller. A step waits no longer than it may
-    /// be sent, and not at all once a revert wants the zone.
+    /// Waits, and returns the jobs that are to be sent again, in batches that may be smaller. A step waits no longer than
+    /// its deadline, and not at all once a revert is queued for the zone.
     async fn back_off(&mut self, jobs: Vec<Job>, error: &CallError) -> Vec<Vec<Job>> {
         let doublings = self.throttled.min(8);
         let wait = BACKOFF_FIRST
@@ -177,11 +207,18 @@ impl Writer {
             let half = self.elements_max.min(sent) / 2;
             self.elements_max = half.max(ELEMENTS_MIN).min(self.elements_max);
         }
-        let again = |job: &Job| match job.send_by {
-            Some(by) => Instant::now() + wait < by,
-            None => job.throttled + 1 < REVERT_TRIES,
-        };
-        let (mut again, over): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(again);
+        let (mut again, mut over) = (Vec::new(), Vec::new());
+        for job in jobs {
+            let may_go_again = match job.send_by {
+                Some(by) => Instant::now() + wait < by,
+                None => job.throttled + 1 < REVERT_TRIES,
+            };
+            if may_go_again {
+                again.push(job);
+            } else {
+                over.push(job);
+            }
+        }
         self.fail(&over, error);
         if again.is_empty() {
             return Vec::new();
@@ -201,21 +238,21 @@ impl Writer {
         self.pack(again)
     }
 
-    /// One bad record fails a whole batch: those that the message names are put aside, the rest is sent again; where it
-    /// names nobody, the batch is cut in half, between cutovers; where it names everybody, nothing is sent again.
+    /// Handles a batch that one bad record has failed. Jobs that the message names are put aside, and the rest is sent
+    /// again. If it names none, the batch is cut in half, between cutovers; if it names all, nothing is sent again.
     fn put_aside(&self, mut jobs: Vec<Job>, error: &CallError) -> Vec<Vec<Job>> {
         if jobs.len() == 1 {
-            return jobs
-                .pop()
-                .map(|job| self.put_parts_aside(job, error))
-                .unwrap_or_default();
+            let Some(job) = jobs.pop() else {
+                return Vec::new();
+            };
+            return self.put_parts_aside(job, error);
         }
         let (bad, good): (Vec<Job>, Vec<Job>) = jobs
             .into_iter()
             .partition(|job| job.parts.iter().any(|part| is_named(part, error)));
         if good.is_empty() {
-            // Every one is named: our own write had landed, or a rival's did. Sent again they would all be refused again;
-            // each is read back and decided afresh.
+            // All are named: our own write had landed, or another controller's did. Sent again they would all be refused
+            // again; each is read back and decided again.
             self.fail(&bad, error);
             return Vec::new();
         }
@@ -224,11 +261,15 @@ impl Writer {
             let second = first.split_off(first.len() / 2);
             return vec![first, second];
         }
-        let alone = bad.into_iter().map(|job| vec![job]);
-        std::iter::once(good).chain(alone).collect()
+        let mut batches = vec![good];
+        for job in bad {
+            batches.push(vec![job]);
+        }
+        batches
     }
 
-    /// A step's groups in a zone move together or not at all; a revert goes on without the bad group (semantics A7).
+    /// Puts the bad groups of one job aside. A step's groups in a zone move together or not at all; a revert goes on
+    /// without the bad group (semantics A7).
     fn put_parts_aside(&self, job: Job, error: &CallError) -> Vec<Vec<Job>> {
         let zone = &self.place.1;
         if job.purpose != Purpose::Revert || job.parts.len() == 1 {
@@ -241,7 +282,7 @@ impl Writer {
             .cloned()
             .partition(|part| is_named(part, error));
         if bad.is_empty() || (good.is_empty() && have_one_name(&bad)) {
-            // Nobody is named, or a name of which the message says no type: one group at a time.
+            // No group is named, or a name without its type: one group at a time.
             return one_by_one(&job);
         }
         self.shared.report_failed(zone, &job, &bad, error);
@@ -259,7 +300,7 @@ impl Writer {
     }
 }
 
-/// Reverts go before everything else.
+/// The urgency of a batch: that of its most urgent job.
 fn urgency(jobs: &[Job]) -> Urgency {
     if jobs.iter().any(|job| job.purpose == Purpose::Revert) {
         Urgency::Revert
@@ -270,18 +311,17 @@ fn urgency(jobs: &[Job]) -> Urgency {
 
 /// A revert's groups, each in a batch of its own.
 fn one_by_one(job: &Job) -> Vec<Vec<Job>> {
-    job.parts
-        .iter()
-        .map(|part| {
-            vec![Job {
-                parts: vec![part.clone()],
-                ..job.clone()
-            }]
-        })
-        .collect()
+    let mut batches = Vec::new();
+    for part in &job.parts {
+        batches.push(vec![Job {
+            parts: vec![part.clone()],
+            ..job.clone()
+        }]);
+    }
+    batches
 }
 
-/// Whether all groups are of one name, and differ in their types alone.
+/// Returns true if all groups have the same name, and differ only in their types.
 fn have_one_name(parts: &[Part]) -> bool {
     let mut names = parts.iter().map(|part| &part.image.old.name);
     let first = names.next();
@@ -309,30 +349,7 @@ fn size_of_all(jobs: &[Job]) -> Size {
     sizes.fold(Size::default(), Size::plus)
 }
 
-/// A revert that does not fit one batch goes in several: its groups need not move together.
-fn cut_if_too_large(job: Job, fits: impl Fn(Size) -> bool) -> Vec<Job> {
-    if job.purpose != Purpose::Revert || fits(size(&job.parts)) {
-        return vec![job];
-    }
-    let (mut pieces, mut total): (Vec<Job>, Size) = (Vec::new(), Size::default());
-    for part in &job.parts {
-        let grown = total.plus(size(std::slice::from_ref(part)));
-        let piece = pieces.last_mut().filter(|_| fits(grown));
-        if let Some(piece) = piece {
-            piece.parts.push(part.clone());
-            total = grown;
-        } else {
-            pieces.push(Job {
-                parts: vec![part.clone()],
-                ..job.clone()
-            });
-            total = size(std::slice::from_ref(part));
-        }
-    }
-    pieces
-}
-
-/// Name, step and sequence number of what is in the batch, as far as there is room.
+/// The comment of a batch: name, step and sequence number of its jobs, as far as there is room.
 fn comment(jobs: &[Job]) -> String {
     let labels: Vec<&str> = jobs.iter().map(|job| job.label.as_str()).collect();
     let comment = format!("cutover: {}", labels.join("; "));

@@ -1,6 +1,6 @@
-//! Adding to the book: what many cutovers say in one round goes into few appends.
+//! Appending to the journal: the events of many cutovers in one round go into few appends.
 //!
-//! An append costs a journal one sync of a disk or one transaction, however much is in it. A thousand reverts one by one
+//! An append costs one sync of a disk or one transaction, however many entries it has. One by one, a thousand reverts
 //! would be journaled long after the first second.
 
 use std::collections::BTreeSet;
@@ -13,23 +13,23 @@ use crate::engine::fleet;
 use crate::engine::units::CutoverName;
 use crate::ports::{APPEND_EVENTS_MAX, Append, JournalError, NewEntry};
 
-/// How many lost races one append of many cutovers may have before those that are left wait for the next round
+/// The most races that one append of many cutovers may lose before the remaining cutovers wait for the next round
 /// (semantics F1).
 const RACES_MAX: usize = 5;
 
-/// What was decided about one cutover, from what the book said of it then.
+/// The events that were decided for one cutover, and the state of the journal that they were decided from.
 #[derive(Debug, Clone)]
 pub(in crate::controller) struct Draft {
     /// The cutover.
     pub(in crate::controller) name: CutoverName,
-    /// Where its state stood when that was decided.
+    /// The last entry of its stream when the events were decided.
     pub(in crate::controller) seq: u64,
     /// The events, in order.
     pub(in crate::controller) events: Vec<Event>,
-    /// Facts for `@fleet`, in the same append.
+    /// Events for `@fleet`, in the same append.
     pub(in crate::controller) fleet: Vec<Event>,
-    /// What else must not have been written to, and where it stood: a step's `@fleet`, and what a start comes after. So two
-    /// controllers that have read the same cannot both take the last slot.
+    /// Other streams that must not have moved, and the last entry of each: for a step `@fleet`, for a start also the
+    /// cutovers that it comes after. So two controllers that have read the same cannot both take the last slot.
     pub(in crate::controller) unless_moved: Vec<(CutoverName, u64)>,
 }
 
@@ -48,20 +48,29 @@ impl Draft {
     fn entries(&self) -> usize {
         self.events.len() + self.fleet.len()
     }
+
+    /// Returns true if the draft is about a stream, or conditional on it.
+    fn depends_on(&self, stream: &CutoverName) -> bool {
+        if self.name == *stream {
+            return true;
+        }
+        let mut conditions = self.unless_moved.iter();
+        conditions.any(|(other, _)| other == stream)
+    }
 }
 
-/// Puts drafts, in their order, into as few appends as hold them: those of one cutover together, unless they are more
-/// than an append holds.
+/// Packs drafts, in their order, into few appends. A draft is never split between two groups.
 pub(in crate::controller) fn groups(drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
     let mut groups: Vec<Vec<Draft>> = Vec::new();
     let mut room = 0;
     for draft in drafts {
         let size = draft.entries();
-        if let Some(group) = groups.last_mut().filter(|_| size <= room) {
-            group.push(draft);
-        } else {
-            room = APPEND_EVENTS_MAX;
-            groups.push(vec![draft]);
+        match groups.last_mut() {
+            Some(group) if size <= room => group.push(draft),
+            Some(_) | None => {
+                room = APPEND_EVENTS_MAX;
+                groups.push(vec![draft]);
+            }
         }
         room = room.saturating_sub(size);
     }
@@ -69,10 +78,11 @@ pub(in crate::controller) fn groups(drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
 }
 
 impl Book {
-    /// Appends what was decided about several cutovers, all at once, and says of each what came of it. Whoever lost a
-    /// race is told so (`Conflict`) and is to be decided afresh; the others are appended all the same.
+    /// Appends the drafts of several cutovers at once, and returns the answer for each. A cutover that lost a race gets
+    /// `Conflict` and must be decided again; the others are appended.
     ///
-    /// What was decided from a revert that the journal did not know of is to be decided afresh once it does: a conflict.
+    /// A draft that was decided from a revert that the journal did not know of is a conflict too: once the journal knows
+    /// the revert, the cutover must be decided again.
     pub(in crate::controller) async fn append_group(
         &mut self,
         at: Timestamp,
@@ -95,20 +105,19 @@ impl Book {
                     let read = self.refresh().await;
                     for index in open {
                         let draft = &group[index];
-                        // The stream that was named has lost, even where that cannot be read yet.
-                        let named = |(other, _): &(CutoverName, u64)| *other == stream;
-                        let lost = draft.name == stream
-                            || draft.unless_moved.iter().any(named)
-                            || self.is_stale(draft);
-                        answers[index] = match &read {
-                            Err(error) => Some(Err(error.clone())),
-                            Ok(()) => lost.then(|| Err(self.lost(draft))),
-                        };
+                        if let Err(error) = &read {
+                            answers[index] = Some(Err(error.clone()));
+                        } else if draft.depends_on(&stream) || self.is_stale(draft) {
+                            // The stream that the conflict names has moved, even if its new entry was not read yet.
+                            answers[index] = Some(Err(self.lost(draft)));
+                        }
                     }
                 }
-                answer => open
-                    .iter()
-                    .for_each(|index| answers[*index] = Some(answer.clone())),
+                answer => {
+                    for index in open {
+                        answers[index] = Some(answer.clone());
+                    }
+                }
             }
         }
         let drafts = group.iter().zip(answers);
@@ -117,25 +126,32 @@ impl Book {
             .collect()
     }
 
-    /// Why a draft cannot be appended at all: somebody wrote since it was decided, or the journal did not know of the
-    /// revert that it was decided from.
+    /// The reason why a draft cannot be appended at all: somebody wrote since it was decided, its stream is damaged, or
+    /// the journal did not know the revert that it was decided from.
     async fn barred(&mut self, draft: &Draft, at: Timestamp) -> Option<JournalError> {
-        if self.is_shadowed(&draft.name) {
-            let revealed = self.reveal(&draft.name, at).await;
-            return Some(revealed.err().unwrap_or_else(|| self.lost(draft)));
+        if self.is_unjournaled(&draft.name) {
+            return match self.flush(&draft.name, at).await {
+                Ok(()) => Some(self.lost(draft)),
+                Err(error) => Some(error),
+            };
         }
-        let stale = self.is_stale(draft) || self.is_damaged(&draft.name);
-        stale.then(|| self.lost(draft))
+        if self.is_stale(draft) || self.is_damaged(&draft.name) {
+            return Some(self.lost(draft));
+        }
+        None
     }
 
-    /// Whether something that a draft was decided from has moved since.
+    /// Returns true if a stream that a draft was decided from has moved since.
     fn is_stale(&self, draft: &Draft) -> bool {
-        let moved = |(stream, seq): &(CutoverName, u64)| self.moved_by_others(stream) > *seq;
-        self.seq(&draft.name) != draft.seq || draft.unless_moved.iter().any(moved)
+        if self.seq(&draft.name) != draft.seq {
+            return true;
+        }
+        let mut conditions = draft.unless_moved.iter();
+        conditions.any(|(stream, seq)| self.moved_by_others(stream) > *seq)
     }
 
-    /// The last entry of a stream that makes decided steps stale. What this process itself wrote to `@fleet` since is known
-    /// to whoever decided: slots are counted out before they are taken.
+    /// The last entry of a stream that makes decided steps stale. This process's own entries in `@fleet` do not: free
+    /// slots are counted out to steps before they are taken.
     fn moved_by_others(&self, stream: &CutoverName) -> u64 {
         if fleet::is_fleet(stream) {
             return self.fleet_by_others;
@@ -151,7 +167,7 @@ impl Book {
         }
     }
 
-    /// Appends drafts together; one alone that is too large goes in several appends.
+    /// Appends drafts together. A single draft that is too large goes into several appends.
     async fn append_drafts(
         &mut self,
         at: Timestamp,
@@ -163,8 +179,10 @@ impl Book {
             events.extend(draft.events.iter().map(|event| (&draft.name, event)));
             events.extend(draft.fleet.iter().map(|event| (&fleet, event)));
         }
-        let others = drafts.iter().flat_map(|draft| &draft.unless_moved);
-        let others: BTreeSet<CutoverName> = others.map(|(stream, _)| stream.clone()).collect();
+        let mut others = BTreeSet::new();
+        for (stream, _) in drafts.iter().flat_map(|draft| &draft.unless_moved) {
+            others.insert(stream.clone());
+        }
         for events in events.chunks(APPEND_EVENTS_MAX) {
             let append_id = self.next_append_id();
             self.append_events(at, events, &others, append_id).await?;
@@ -172,8 +190,8 @@ impl Book {
         Ok(())
     }
 
-    /// Appends facts that hold whatever else was written, at most [`APPEND_EVENTS_MAX`] of them. The same `append_id` is
-    /// never appended twice, however often a reply is lost (semantics G1).
+    /// Appends facts that hold whatever else was written, at most [`APPEND_EVENTS_MAX`] of them. The journal takes an
+    /// `append_id` only once, however often a reply is lost (semantics G1).
     pub(in crate::controller) async fn append_facts(
         &mut self,
         at: Timestamp,
@@ -181,7 +199,7 @@ impl Book {
         append_id: String,
     ) -> Result<(), JournalError> {
         for (name, _) in facts {
-            self.reveal(name, at).await?;
+            self.flush(name, at).await?;
         }
         let events: Vec<(&CutoverName, &Event)> =
             facts.iter().map(|(name, event)| (name, event)).collect();
@@ -189,18 +207,18 @@ impl Book {
             .await
     }
 
-    /// A name for an append that no other append of this journal has.
+    /// An id that no other append of this journal has.
     pub(in crate::controller) fn next_append_id(&mut self) -> String {
         self.appends += 1;
         format!("{}-{}", self.actor, self.appends)
     }
 
-    /// Where a stream stands, as far as it was read.
+    /// The last entry of a stream that was read; 0 if there is none.
     pub(in crate::controller) fn seq(&self, name: &CutoverName) -> u64 {
         self.ledger.seq(name)
     }
 
-    /// One append, conditional on what this book has read of each stream in it, and of `others`.
+    /// Appends events on condition that the streams in it and `others` are as this book has read them.
     pub(super) async fn append_events(
         &mut self,
         at: Timestamp,
@@ -211,17 +229,17 @@ impl Book {
         if let Some(why) = &self.down {
             return Err(JournalError::Down(why.clone()));
         }
-        let entry = |(name, event): &(&CutoverName, &Event)| {
+        let mut entries = Vec::new();
+        for (name, event) in events {
             let state = self.journaled(name);
-            NewEntry {
+            entries.push(NewEntry {
                 cutover: (*name).clone(),
                 attempt: state.map_or(1, |state| state.attempt),
                 at,
                 actor: self.actor.clone(),
                 event: (*event).clone(),
-            }
-        };
-        let entries: Vec<NewEntry> = events.iter().map(entry).collect();
+            });
+        }
         let written_to = events.iter().map(|(name, _)| *name);
         let streams: BTreeSet<&CutoverName> = written_to.chain(others).collect();
         let expect = streams
@@ -233,12 +251,12 @@ impl Book {
             entries,
             append_id,
         };
-        let written = tokio::time::timeout(APPEND_WITHIN, self.journal.append(append))
-            .await
-            .unwrap_or_else(|_| {
-                let why = "an append was not done within 2 s".to_owned();
-                Err(JournalError::Down(why))
-            });
+        let written = match tokio::time::timeout(APPEND_WITHIN, self.journal.append(append)).await {
+            Ok(written) => written,
+            Err(_) => Err(JournalError::Down(
+                "an append took longer than 2 s".to_owned(),
+            )),
+        };
         if let Err(JournalError::Down(why)) = &written {
             self.down = Some(why.clone());
         }
@@ -264,7 +282,7 @@ mod tests {
     use crate::engine::units::ControllerId;
     use crate::ports::{Heartbeat, Journal, Position};
 
-    /// A journal as small as can be, which counts its appends.
+    /// A minimal journal that counts its appends.
     #[derive(Default)]
     struct Counted(Mutex<(Vec<Envelope>, usize)>);
 
@@ -388,10 +406,10 @@ mod tests {
         assert_eq!(
             journal.0.lock().unwrap().1 - before,
             2,
-            "once in vain, once without it"
+            "one append that loses the race, one without svc07"
         );
         let state = mine.state(&CutoverName::from("svc07")).unwrap();
-        assert_eq!(state.seq, 2, "what was faster is read");
+        assert_eq!(state.seq, 2, "the entry that was faster is read");
     }
 
     fn draft(name: &str, seq: u64, events: usize) -> Draft {

@@ -1,4 +1,4 @@
-//! What goes back while the journal takes nothing: it is decided and folded in memory, and journaled when that is possible.
+//! Reverts while the journal is down: they are decided and folded in memory, and journaled as soon as that is possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,52 +12,61 @@ use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, WriteId};
 use crate::ports::{APPEND_EVENTS_MAX, JournalError};
 
-/// A cutover that goes back, as the journal would have it if it took anything.
-pub(super) struct Shadow {
+/// A cutover that reverts while the journal is down: its state as the journal would have it.
+pub(super) struct UnjournaledRevert {
     state: State,
-    unjournaled: Unjournaled,
+    owed: Owed,
 }
 
-/// What the journal has to be told of a shadow. Everything else is seen and decided again.
-enum Unjournaled {
-    /// That it goes back at all.
+/// The events that the journal must still get about such a revert. Everything else is observed and decided again.
+enum Owed {
+    /// The revert itself.
     Revert {
         write_id: WriteId,
         cause: RevertCause,
         mode: RevertMode,
         decided_at: Timestamp,
     },
-    /// What came last of the write of a revert that the journal knows: the next try waits for it.
+    /// The last result of the write of a revert that the journal knows: the next try backs off from it.
     Answer(Option<Event>),
 }
 
-/// Whoever the journal knows to go back is as the journal says, once it says something new.
-pub(super) fn yield_to(shadows: &mut BTreeMap<CutoverName, Shadow>, name: &CutoverName) {
-    let known = |shadow: &Shadow| matches!(shadow.unjournaled, Unjournaled::Answer(_));
-    if shadows.get(name).is_some_and(known) {
-        shadows.remove(name);
+/// Drops the state in memory once the journal knows the revert and has a new entry: the journal's state counts then.
+pub(super) fn drop_journaled(
+    unjournaled: &mut BTreeMap<CutoverName, UnjournaledRevert>,
+    name: &CutoverName,
+) {
+    let Some(revert) = unjournaled.get(name) else {
+        return;
+    };
+    match revert.owed {
+        Owed::Answer(_) => drop(unjournaled.remove(name)),
+        Owed::Revert { .. } => {}
     }
 }
 
 /// The revert that these events begin, if they do.
-fn begun(events: &[Event], decided_at: Timestamp) -> Option<Unjournaled> {
-    events.iter().find_map(|event| match event {
-        Event::RevertIntended {
+fn begun(events: &[Event], decided_at: Timestamp) -> Option<Owed> {
+    for event in events {
+        if let Event::RevertIntended {
             write_id,
             cause,
             mode,
             ..
-        } => Some(Unjournaled::Revert {
-            write_id: write_id.clone(),
-            cause: cause.clone(),
-            mode: *mode,
-            decided_at,
-        }),
-        _ => None,
-    })
+        } = event
+        {
+            return Some(Owed::Revert {
+                write_id: write_id.clone(),
+                cause: cause.clone(),
+                mode: *mode,
+                decided_at,
+            });
+        }
+    }
+    None
 }
 
-/// Whether this is what came of the write that takes a cutover back.
+/// Returns true if this is the result of the write that takes a cutover back.
 fn is_answer(event: &Event, state: &State) -> bool {
     let (Event::WeightChangeSubmitted { write_id, .. }
     | Event::WeightChangeFailed { write_id, .. }) = event
@@ -68,9 +77,9 @@ fn is_answer(event: &Event, state: &State) -> bool {
     revert.is_some_and(|revert| revert.write_id == *write_id)
 }
 
-impl Shadow {
+impl UnjournaledRevert {
     fn take(&mut self, name: &CutoverName, at: Timestamp, actor: &str, event: &Event) {
-        if let Unjournaled::Answer(answer) = &mut self.unjournaled
+        if let Owed::Answer(answer) = &mut self.owed
             && is_answer(event, &self.state)
         {
             *answer = Some(event.clone());
@@ -92,75 +101,79 @@ impl Shadow {
 }
 
 impl Book {
-    /// The state in memory, where the journal has not taken it yet.
-    pub(super) fn shadowed(&self, name: &CutoverName) -> Option<&State> {
-        self.shadows.get(name).map(|shadow| &shadow.state)
+    /// The state in memory, if the journal has not taken it yet.
+    pub(super) fn unjournaled_state(&self, name: &CutoverName) -> Option<&State> {
+        self.unjournaled.get(name).map(|revert| &revert.state)
     }
 
-    /// Folds in memory what the journal cannot take now of a cutover that goes back. False if it does not go back: then it
-    /// waits for the journal.
-    pub(in crate::controller) fn shadow(
+    /// Folds events of a cutover that reverts in memory, because the journal cannot take them now. Returns false if the
+    /// cutover does not revert: then it waits for the journal.
+    pub(in crate::controller) fn fold_unjournaled(
         &mut self,
         name: &CutoverName,
         at: Timestamp,
         events: &[Event],
     ) -> bool {
         let begun = begun(events, at);
-        if let Some(shadow) = self.shadows.get_mut(name) {
-            if let (Unjournaled::Answer(_), Some(begun)) = (&shadow.unjournaled, begun) {
-                shadow.unjournaled = begun;
+        if let Some(revert) = self.unjournaled.get_mut(name) {
+            if let (Owed::Answer(_), Some(begun)) = (&revert.owed, begun) {
+                revert.owed = begun;
             }
         } else {
-            let reverts = |state: &&State| begun.is_some() || state.phase == Phase::Reverting;
-            let Some(state) = self.state(name).filter(reverts).cloned() else {
+            let Some(state) = self.state(name) else {
                 return false;
             };
-            let unjournaled = begun.unwrap_or(Unjournaled::Answer(None));
-            let shadow = Shadow { state, unjournaled };
-            self.shadows.insert(name.clone(), shadow);
+            if begun.is_none() && state.phase != Phase::Reverting {
+                return false;
+            }
+            let revert = UnjournaledRevert {
+                state: state.clone(),
+                owed: begun.unwrap_or(Owed::Answer(None)),
+            };
+            self.unjournaled.insert(name.clone(), revert);
         }
-        if let Some(shadow) = self.shadows.get_mut(name) {
+        if let Some(revert) = self.unjournaled.get_mut(name) {
             for event in events {
-                shadow.take(name, at, &self.actor, event);
+                revert.take(name, at, &self.actor, event);
             }
         }
         true
     }
 
-    /// Folds in memory a fact that the journal cannot take now, if a cutover goes back by it: the next try of a revert
-    /// waits as after every refusal. False if the fact is to be kept until the journal takes it.
-    pub(in crate::controller) fn shadow_fact(
+    /// Folds in memory a fact that the journal cannot take now, if it is about a revert: the next try backs off as after
+    /// every refusal. Returns false if the fact is to be kept until the journal takes it.
+    pub(in crate::controller) fn fold_unjournaled_fact(
         &mut self,
         name: &CutoverName,
         at: Timestamp,
         event: &Event,
     ) -> bool {
-        let unknown = |shadow: &Shadow| matches!(shadow.unjournaled, Unjournaled::Revert { .. });
-        let is_unknown = self.shadows.get(name).is_some_and(unknown);
+        let owed = self.unjournaled.get(name).map(|revert| &revert.owed);
+        let is_unknown = matches!(owed, Some(Owed::Revert { .. }));
         let answers = self
             .state(name)
             .is_some_and(|state| is_answer(event, state));
-        (is_unknown || answers) && self.shadow(name, at, std::slice::from_ref(event))
+        (is_unknown || answers) && self.fold_unjournaled(name, at, std::slice::from_ref(event))
     }
 
-    /// Whether the journal does not know yet how a cutover goes back.
-    pub(in crate::controller) fn is_shadowed(&self, name: &CutoverName) -> bool {
-        self.shadows.contains_key(name)
+    /// Returns true if the journal does not know yet how a cutover reverts.
+    pub(in crate::controller) fn is_unjournaled(&self, name: &CutoverName) -> bool {
+        self.unjournaled.contains_key(name)
     }
 
-    /// Journals what was done while the journal took nothing; the journal's state is then what counts.
-    pub(super) async fn reveal(
+    /// Journals a revert that was done while the journal was down; the journal's state counts then.
+    pub(super) async fn flush(
         &mut self,
         name: &CutoverName,
         at: Timestamp,
     ) -> Result<(), JournalError> {
-        if !self.is_shadowed(name) {
+        if !self.is_unjournaled(name) {
             return Ok(());
         }
         if let Some(why) = &self.down {
             return Err(JournalError::Down(why.clone()));
         }
-        let events = self.unjournaled(name);
+        let events = self.owed_events(name);
         if !events.is_empty() {
             let events: Vec<(&CutoverName, &Event)> =
                 events.iter().map(|event| (name, event)).collect();
@@ -168,17 +181,17 @@ impl Book {
             self.append_events(at, &events, &BTreeSet::new(), append_id)
                 .await?;
         }
-        self.shadows.remove(name);
+        self.unjournaled.remove(name);
         Ok(())
     }
 
-    /// What the journal has to be told of a cutover; nothing where it knows all, because only the reply was lost.
-    fn unjournaled(&self, name: &CutoverName) -> Vec<Event> {
+    /// The events that the journal must still get about a cutover; empty if it has all of them and only the reply was lost.
+    fn owed_events(&self, name: &CutoverName) -> Vec<Event> {
         let (write_id, cause, mode, decided_at) =
-            match self.shadows.get(name).map(|shadow| &shadow.unjournaled) {
+            match self.unjournaled.get(name).map(|revert| &revert.owed) {
                 None => return Vec::new(),
-                Some(Unjournaled::Answer(answer)) => return answer.clone().into_iter().collect(),
-                Some(Unjournaled::Revert {
+                Some(Owed::Answer(answer)) => return answer.clone().into_iter().collect(),
+                Some(Owed::Revert {
                     write_id,
                     cause,
                     mode,
@@ -197,7 +210,7 @@ impl Book {
             decided_at,
         }];
         if mode == RevertMode::Force {
-            // Else a drift would stop what a person forced.
+            // Otherwise a drift would stop the revert that a person forced.
             events.push(Event::RevertIntended {
                 write_id,
                 cause,
@@ -209,20 +222,23 @@ impl Book {
         events
     }
 
-    /// Tries to journal everything that is not journaled yet, many in an append; whoever loses a race goes alone.
-    pub(in crate::controller) async fn reveal_all(
+    /// Tries to journal all reverts that are not journaled yet, many in an append. If an append loses a race, each of its
+    /// cutovers gets an append of its own.
+    pub(in crate::controller) async fn flush_all(
         &mut self,
         at: Timestamp,
     ) -> Result<(), JournalError> {
-        let names: Vec<CutoverName> = self.shadows.keys().cloned().collect();
+        let names: Vec<CutoverName> = self.unjournaled.keys().cloned().collect();
+        // A cutover owes two events at most.
         for names in names.chunks(APPEND_EVENTS_MAX / 2) {
-            let events: Vec<(&CutoverName, Event)> = names
-                .iter()
-                .flat_map(|name| {
-                    let events = self.unjournaled(name);
-                    events.into_iter().map(move |event| (name, event))
-                })
-                .collect();
+            let mut events: Vec<(&CutoverName, Event)> = Vec::new();
+            for name in names {
+                events.extend(
+                    self.owed_events(name)
+                        .into_iter()
+                        .map(|event| (name, event)),
+                );
+            }
             let events: Vec<(&CutoverName, &Event)> =
                 events.iter().map(|(name, event)| (*name, event)).collect();
             let append_id = self.next_append_id();
@@ -233,12 +249,14 @@ impl Book {
                     .await
             };
             match appended {
-                Ok(()) => names
-                    .iter()
-                    .for_each(|name| drop(self.shadows.remove(name))),
+                Ok(()) => {
+                    for name in names {
+                        self.unjournaled.remove(name);
+                    }
+                }
                 Err(JournalError::Conflict { .. }) => {
                     for name in names {
-                        self.reveal(name, at).await?;
+                        self.flush(name, at).await?;
                     }
                 }
                 Err(error) => return Err(error),

@@ -1,4 +1,4 @@
-//! One trip to one channel: claim the cursor, deliver in order, note how far it came.
+//! One delivery run to one channel: claims the cursor, delivers in order, and notes how far it came.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::LineKey;
+use super::QueueKey;
 use crate::controller::Outside;
 use crate::engine::notify::{Channel, Notice, channel_shown};
 use crate::ports::{
     Claim, Cursor, DELIVER_WITHIN, Delivery, JournalError, Skipped, Trouble, Undelivered,
 };
 
-/// How much longer a delivery is waited for: its adapter ends it; this is for one that does not.
+/// Added to the limit of a delivery, in case its adapter does not end it.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// How long a claim lasts: longer than a delivery, and renewed with each. After a process was killed while it delivered, the
-/// next one waits for so long.
+/// How long a claim lasts: longer than a delivery, and renewed with each. If a process is killed during a delivery, the
+/// next one waits this long.
 pub(in crate::controller) const CLAIM_FOR: Duration = Duration::from_secs(20);
 
 /// The first wait after a failure; doubled each time.
@@ -26,51 +26,51 @@ const BACKOFF_MIN: Duration = Duration::from_secs(2);
 /// The longest wait after a failure.
 const BACKOFF_MAX: Duration = Duration::from_mins(5);
 
-/// How long a journal that did not answer is left alone.
+/// The pause before a journal that did not answer is asked again.
 const JOURNAL_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// How often somebody else's claim is looked at.
+/// The longest pause between two looks at another process's claim.
 const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(3);
 
-/// How long somebody else's change of the cursor is left alone.
+/// The pause after another process has changed the cursor.
 const RIVAL_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The most characters of a failure that are kept.
 const WHY_CHARS_MAX: usize = 300;
 
-/// How often a message is tried that its service answers it does not take, before it is passed over (semantics M10).
+/// How often a message is tried that its service refuses for good, before it is skipped (semantics M10).
 const REFUSALS_MAX: u32 = 5;
 
-/// How many messages that were passed over a cursor names.
+/// The most skipped messages that a cursor names.
 const SKIPPED_NAMED_MAX: usize = 10;
 
 /// How far a channel has been told of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Told {
-    /// The last entry that is done with, as is all before it.
+    /// All entries up to this one are delivered or skipped.
     up_to: u64,
-    /// Entries behind it that overtook others.
+    /// Later entries that overtook others.
     ahead: BTreeSet<u64>,
 }
 
 impl Told {
-    /// Whether an entry is done with.
+    /// Returns true if an entry is delivered or skipped.
     pub(super) fn has(&self, seq: u64) -> bool {
         seq <= self.up_to || self.ahead.contains(&seq)
     }
 
-    /// Takes over what somebody else knows.
+    /// Adds the entries that another process has delivered.
     fn merge(&mut self, up_to: u64, ahead: &BTreeSet<u64>) {
         self.ahead.extend(ahead);
         self.raise(self.up_to.max(up_to));
     }
 
-    /// Takes over what a trip knows.
-    pub(super) fn absorb(&mut self, trip: &Self) {
-        self.merge(trip.up_to, &trip.ahead);
+    /// Adds the entries that a run has delivered.
+    pub(super) fn absorb(&mut self, run: &Self) {
+        self.merge(run.up_to, &run.ahead);
     }
 
-    /// Notes that an entry is done with; `waiting` is the first that is not.
+    /// Adds an entry; `waiting` is the first entry that is not delivered or skipped.
     fn add(&mut self, seq: u64, waiting: Option<u64>) {
         self.ahead.insert(seq);
         let last = match waiting {
@@ -88,40 +88,40 @@ impl Told {
     }
 }
 
-/// How far a trip came.
+/// How far a run came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Report {
-    /// What is done with, by whomever.
+    /// The entries that are delivered or skipped, by any process.
     pub(super) told: Told,
-    /// The entries that the service never took, as far as they are remembered.
+    /// The entries that the service never took, as far as the cursor names them.
     pub(super) skipped: BTreeSet<u64>,
-    /// How long the rest is to wait; none where it need not.
+    /// How long the rest must wait; `None` if it need not.
     pub(super) again_after: Option<Duration>,
-    /// Whether it waits for somebody else who delivers, or has died while he did.
+    /// It waits for another process that delivers, or that died during a delivery.
     pub(super) claimed: bool,
 }
 
-/// What a trip takes along.
-pub(super) struct RoundTrip {
+/// One run: a few notices of one stream for one channel.
+pub(super) struct DeliveryRun {
     pub(super) outside: Outside,
     pub(super) me: String,
-    pub(super) key: LineKey,
+    pub(super) key: QueueKey,
     pub(super) channel: Channel,
-    /// What is to be delivered, in order.
+    /// The notices to deliver, in order.
     pub(super) notices: Vec<Arc<Notice>>,
-    /// The first entry that waits and was not taken along.
+    /// The first entry that waits and is not in this run.
     pub(super) left_behind: Option<u64>,
-    /// What this process knows to be done with.
+    /// The entries that this process knows to be delivered or skipped.
     pub(super) told: Told,
-    /// Whether to wait for as long as an earlier failure says.
+    /// Observes the wait that an earlier failure asked for.
     pub(super) patient: bool,
 }
 
-/// That a trip ends before everything is delivered.
+/// The end of a run before everything is delivered.
 struct Stopped {
-    /// After how long the next one may begin.
+    /// The wait before the next run.
     wait: Duration,
-    /// Whether somebody else delivers.
+    /// Another process delivers.
     claimed: bool,
 }
 
@@ -141,8 +141,8 @@ impl From<JournalError> for Stopped {
     }
 }
 
-impl RoundTrip {
-    /// Goes there and back.
+impl DeliveryRun {
+    /// Delivers the notices, and reports how far it came.
     pub(super) async fn go(self) -> Report {
         let mut told = self.told.clone();
         let mut skipped = BTreeSet::new();
@@ -162,18 +162,17 @@ impl RoundTrip {
     ) -> Result<(), Stopped> {
         let (stream, channel) = &self.key;
         let stored = self.outside.journal.cursor(stream, channel).await?;
-        let new = || Cursor::new(stream.clone(), channel.clone());
-        let mut cursor = stored.unwrap_or_else(new);
+        let mut cursor = stored.unwrap_or_else(|| Cursor::new(stream.clone(), channel.clone()));
         skipped.extend(cursor.skipped.iter().map(|one| one.seq));
         told.merge(cursor.told, &cursor.ahead);
-        let is_waiting = |notice: &&Arc<Notice>| !told.has(notice.entry.seq);
-        let mut waiting: Vec<&Arc<Notice>> = self.notices.iter().filter(is_waiting).collect();
+        let mut waiting: Vec<&Arc<Notice>> = self.notices.iter().collect();
+        waiting.retain(|notice| !told.has(notice.entry.seq));
         if waiting.is_empty() && cursor.told == told.up_to && cursor.ahead == told.ahead {
             return Ok(());
         }
         self.may_claim(&cursor)?;
         if waiting.is_empty() {
-            // All of it was delivered by this process, and the journal does not know it yet.
+            // This process has delivered all of them, and the journal does not know it yet.
             return self.advance(&mut cursor, told, true).await;
         }
         if let Some(wait) = self.backs_off(&cursor, &waiting) {
@@ -183,7 +182,7 @@ impl RoundTrip {
         self.put(&mut cursor).await?;
         while let Some(index) = next_up(&waiting, &cursor) {
             if let Some(wait) = self.backs_off(&cursor, &waiting) {
-                // What overtook the one that fails is delivered, and that one still waits.
+                // The notices that overtook the failing one are delivered, and that one still waits.
                 self.advance(&mut cursor, told, true).await?;
                 return Err(Stopped::after(wait));
             }
@@ -214,7 +213,7 @@ impl RoundTrip {
         Ok(())
     }
 
-    /// Whether it is this process's turn.
+    /// Stops the run if another process has claimed the cursor.
     fn may_claim(&self, cursor: &Cursor) -> Result<(), Stopped> {
         let Some(claim) = &cursor.claim else {
             return Ok(());
@@ -225,14 +224,14 @@ impl RoundTrip {
         let Some(wait) = self.until(claim.until) else {
             return Ok(());
         };
-        // Looked at again before it runs out: most end much earlier.
+        // Checked again before the claim runs out: most end much earlier.
         Err(Stopped {
             wait: wait.clamp(RIVAL_AGAIN_AFTER, CLAIM_AGAIN_AFTER),
             claimed: true,
         })
     }
 
-    /// How long the message that is next still waits, if it failed lately; none where it may go.
+    /// How long the next message must still wait because it failed lately; `None` if it may go.
     fn backs_off(&self, cursor: &Cursor, waiting: &[&Arc<Notice>]) -> Option<Duration> {
         let trouble = cursor.trouble.as_ref()?;
         let next = waiting.get(next_up(waiting, cursor)?)?;
@@ -246,26 +245,27 @@ impl RoundTrip {
         Some(wait.min(BACKOFF_MAX))
     }
 
-    /// How long it is until then; none where that is past.
+    /// The time from now until then; `None` if that is past.
     fn until(&self, at: Timestamp) -> Option<Duration> {
         Duration::try_from(at.duration_since(self.now())).ok()
     }
 
-    /// Takes note that a message arrived: what failed before, unless that still waits, is over.
+    /// Notes that a message was delivered: trouble with earlier messages is over, unless the one that failed still waits.
     fn note_delivered(&self, cursor: &mut Cursor, seq: u64, waiting: &[&Arc<Notice>]) {
         cursor.refusals.remove(&seq);
-        let failed = cursor.trouble.as_ref().map(|trouble| trouble.of);
-        let still = waiting
-            .iter()
-            .any(|notice| Some(notice.entry.seq) == failed);
-        if failed.is_some() && !still {
-            cursor.trouble = None;
-            let (stream, channel) = &self.key;
-            tracing::info!(channel = %channel_shown(channel), cutover = %stream, "notifications are delivered again");
+        let Some(trouble) = &cursor.trouble else {
+            return;
+        };
+        let mut waiting = waiting.iter();
+        if waiting.any(|notice| notice.entry.seq == trouble.of) {
+            return;
         }
+        cursor.trouble = None;
+        let (stream, channel) = &self.key;
+        tracing::info!(channel = %channel_shown(channel), cutover = %stream, "notifications are delivered again");
     }
 
-    /// Counts a refusal for good; true where there were so many that the message is passed over.
+    /// Counts a refusal for good. Returns true if there were so many that the message is skipped.
     fn is_refused_too_often(&self, cursor: &mut Cursor, notice: &Notice, why: &str) -> bool {
         let seq = notice.entry.seq;
         let refusals = cursor.refusals.entry(seq).or_default();
@@ -282,7 +282,7 @@ impl RoundTrip {
             cutover = %stream,
             seq,
             page = notice.pages,
-            "a notification was refused {REFUSALS_MAX} times and is skipped; later ones follow: {why}"
+            "a notification was refused {REFUSALS_MAX} times and is skipped; later ones are still sent: {why}"
         );
         if cursor.skipped.len() >= SKIPPED_NAMED_MAX {
             cursor.skipped.remove(0);
@@ -307,15 +307,16 @@ impl RoundTrip {
             memo: cursor.memo.clone(),
         };
         let delivered = self.outside.notifier.deliver(&delivery);
-        tokio::time::timeout(DELIVER_WITHIN + SLACK, delivered)
-            .await
-            .unwrap_or_else(|_| {
-                let secs = DELIVER_WITHIN.as_secs();
-                Err(Undelivered::because(format!("it was not done in {secs} s")))
-            })
+        match tokio::time::timeout(DELIVER_WITHIN + SLACK, delivered).await {
+            Ok(delivered) => delivered,
+            Err(_) => Err(Undelivered::because(format!(
+                "no answer within {} s",
+                DELIVER_WITHIN.as_secs()
+            ))),
+        }
     }
 
-    /// Notes how far it came; the claim ends with the last message.
+    /// Writes to the cursor how far it came; the claim ends with the last message.
     async fn advance(&self, cursor: &mut Cursor, told: &Told, last: bool) -> Result<(), Stopped> {
         cursor.told = told.up_to;
         cursor.ahead = told.ahead.clone();
@@ -324,15 +325,15 @@ impl RoundTrip {
         self.put(cursor).await
     }
 
-    /// Notes what went wrong, and lets others try.
+    /// Writes the failure to the cursor, and gives up the claim so that other processes can try.
     async fn give_way(&self, mut cursor: Cursor, of: u64, undelivered: Undelivered) -> Stopped {
         let now = self.now();
         let why = shortened(&undelivered.why);
-        let (since, tries) = cursor
-            .trouble
-            .as_ref()
-            .map_or((now, 0), |trouble| (trouble.since, trouble.tries));
-        // A message that the service answered it does not take has few tries, and none of them in hours.
+        let (since, tries) = match &cursor.trouble {
+            Some(trouble) => (trouble.since, trouble.tries),
+            None => (now, 0),
+        };
+        // A message that the service refuses for good has few tries, soon after each other.
         let failures = match cursor.refusals.get(&of) {
             Some(refusals) if undelivered.for_good => refusals.saturating_sub(1),
             Some(_) | None => tries,
@@ -340,7 +341,12 @@ impl RoundTrip {
         let wait = backoff(failures, undelivered.again_after);
         let (stream, channel) = &self.key;
         if tries == 0 {
-            tracing::warn!(channel = %channel_shown(channel), cutover = %stream, "a notification was not delivered, and is tried again: {why}");
+            tracing::warn!(
+                channel = %channel_shown(channel),
+                cutover = %stream,
+                "a notification was not delivered and is tried again in {} s: {why}",
+                wait.as_secs()
+            );
         } else {
             tracing::debug!(channel = %channel_shown(channel), cutover = %stream, tries, "a notification was not delivered: {why}");
         }
@@ -386,7 +392,7 @@ impl RoundTrip {
     }
 }
 
-/// Which message is next: the first; while that fails, the first that is urgent.
+/// The index of the next message: the first; while that fails, the first urgent one.
 fn next_up(waiting: &[&Arc<Notice>], cursor: &Cursor) -> Option<usize> {
     if waiting.is_empty() {
         return None;
@@ -399,13 +405,12 @@ fn next_up(waiting: &[&Arc<Notice>], cursor: &Cursor) -> Option<usize> {
     }
 }
 
-/// What was said, as far as it is kept.
+/// The failure, cut to [`WHY_CHARS_MAX`].
 fn shortened(why: &str) -> String {
     why.chars().take(WHY_CHARS_MAX).collect()
 }
 
-/// How long to wait after so many failures: doubled each time, or as long as the channel asked for; never above
-/// [`BACKOFF_MAX`].
+/// The wait after this many failures: doubled each time, or as long as the channel asked for; at most [`BACKOFF_MAX`].
 fn backoff(failures: u32, asked: Option<Duration>) -> Duration {
     let doubled = BACKOFF_MIN.saturating_mul(1 << failures.min(10));
     doubled.max(asked.unwrap_or_default()).min(BACKOFF_MAX)
@@ -417,8 +422,8 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_five_minutes_and_heed_what_the_channel_asks_for() {
-        let secs = |failures| backoff(failures, None).as_secs();
-        assert_eq!([0, 1, 2, 7, 8, 40].map(secs), [2, 4, 8, 256, 300, 300]);
+        let waits = [0, 1, 2, 7, 8, 40].map(|failures| backoff(failures, None).as_secs());
+        assert_eq!(waits, [2, 4, 8, 256, 300, 300]);
         assert_eq!(backoff(0, Some(Duration::from_secs(40))).as_secs(), 40);
         assert_eq!(backoff(0, Some(Duration::from_hours(9))), BACKOFF_MAX);
     }
