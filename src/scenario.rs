@@ -1,38 +1,38 @@
-//! What a simulated world is like and what goes wrong in it, as plain values: `plan_file` reads them, `sim` plays them.
+//! A simulated world and its faults, as plain values: `plan_file` reads them, `sim` plays them.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::units::CutoverName;
 
-/// A world and its troubles. The default is a small service where all is well.
+/// A simulated world and its faults. The default is a small service without faults.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scenario {
-    /// Who calls the service, and when.
+    /// The requests to the service.
     pub traffic: Traffic,
-    /// What stands between the callers and Route 53.
+    /// The caches between the callers and Route 53.
     pub resolvers: Resolvers,
     /// The new cluster.
     pub new: Cluster,
     /// The old cluster.
     pub old: Cluster,
-    /// Alarms that are not as their names say, and those that composite alarms are made of.
+    /// Composite alarms, their parts, and alarms that do not measure what their names suggest.
     pub alarms: Vec<Alarm>,
-    /// What goes wrong, and what people do.
+    /// The faults, and the actions of people.
     pub faults: Vec<Fault>,
 }
 
-/// Who calls the service, and when.
+/// The requests to the service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Traffic {
     /// Requests a minute, on average over the day.
     pub per_minute: f64,
-    /// How far the day's busiest hour lies above the average, as a part of it (0 to 1).
+    /// How far the day's busiest hour lies above the average, as a part of the average (0 to 1).
     pub swing: f64,
     /// The busiest hour of the day, UTC (0 to 24).
     pub peak_hour: f64,
-    /// The standard deviation of one minute's requests, as a part of what is expected.
+    /// The standard deviation of one minute's requests, as a part of the expected number.
     pub noise: f64,
-    /// How many push notifications are sent a day, each of which brings 10 to 30 times the requests within seconds.
+    /// The push notifications a day; each brings 10 to 30 times the requests within seconds.
     pub pushes_per_day: f64,
 }
 
@@ -48,14 +48,14 @@ impl Default for Traffic {
     }
 }
 
-/// What stands between the callers and Route 53.
+/// The caches between the callers and Route 53.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resolvers {
-    /// How many caches there are. Few of them make the observed share coarse.
+    /// The number of caches. If there are few, the observed share is coarse.
     pub count: u16,
     /// The part of the requests whose resolver or client keeps an answer for hours (0 to 1).
     pub stragglers: f64,
-    /// The part of the requests that stays on connections that are open already (0 to 1).
+    /// The part of the requests that uses connections that are already open (0 to 1).
     pub keep_alive: f64,
 }
 
@@ -69,14 +69,14 @@ impl Default for Resolvers {
     }
 }
 
-/// One cluster when nothing is wrong with it.
+/// One cluster, without faults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cluster {
-    /// The requests a minute that it can bear; none for more than will ever come.
+    /// The requests a minute that it can serve; none if there is no limit.
     pub capacity: Option<f64>,
     /// The 99th percentile of its response times without load, in milliseconds.
     pub p99_ms: f64,
-    /// The part of its requests that fails anyway (0 to 1).
+    /// The part of its requests that always fails (0 to 1).
     pub errors: f64,
 }
 
@@ -93,54 +93,54 @@ impl Default for Cluster {
 /// One of the two clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
-    /// Where the traffic goes.
+    /// The cluster that the traffic goes to.
     New,
-    /// Where it comes from.
+    /// The cluster that the traffic comes from.
     Old,
 }
 
-/// An alarm of which the scenario says more than its name does.
+/// An alarm that the scenario describes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alarm {
     /// Its name in CloudWatch.
     pub name: String,
-    /// What it measures; none: as its name says.
+    /// What it measures; if none, its name decides.
     pub measures: Option<Measure>,
-    /// Which cluster it watches; none: a fallback alarm the old one, any other the new one.
+    /// The cluster that it watches; if none, the old one for a fallback alarm and the new one for any other.
     pub side: Option<Side>,
-    /// How it comes to its state.
+    /// How its state is evaluated.
     pub evaluation: Evaluation,
     /// The rule of a composite alarm, over other alarms of the scenario or the plan.
     pub rule: Option<String>,
 }
 
-/// What a metric alarm measures, and above what it breaches; without a bound, a usual one.
+/// What a metric alarm measures, and its threshold; if none, a default.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Measure {
     /// The part of the requests that failed (0 to 1).
     Errors {
-        /// Breaching above this.
+        /// The threshold (0 to 1).
         above: Option<f64>,
     },
     /// The 99th percentile of response times.
     Latency {
-        /// Breaching above this, in milliseconds.
+        /// The threshold, in milliseconds.
         above_ms: Option<f64>,
     },
 }
 
-/// How a metric alarm comes to its state.
+/// How the state of a metric alarm is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evaluation {
     /// The period in minutes, at least 1.
     pub period_mins: u32,
-    /// How many breaching datapoints make it red (M), at least 1.
+    /// The breaching datapoints that make it red (M), at least 1.
     pub datapoints: u32,
-    /// Out of how many (N), at least M.
+    /// The periods that are evaluated (N), at least M.
     pub out_of: u32,
-    /// What a period without data counts as.
+    /// How a period without data counts.
     pub missing: Missing,
-    /// How late a datapoint appears after its period's end.
+    /// The time from the end of a period until its datapoint appears.
     pub delay: SignedDuration,
 }
 
@@ -156,107 +156,107 @@ impl Default for Evaluation {
     }
 }
 
-/// `TreatMissingData`.
+/// How a period without data counts (`TreatMissingData`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
-    /// As missing: with no data at all the state is INSUFFICIENT_DATA.
+    /// As missing: without any data the state is INSUFFICIENT_DATA.
     Missing,
     /// As breaching.
     Breaching,
-    /// As fine.
+    /// As not breaching.
     NotBreaching,
-    /// The state stays.
+    /// Not at all: the state stays.
     Ignore,
 }
 
-/// Something that goes wrong, or that a person does.
+/// A fault, or an action of a person.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fault {
-    /// As it was written.
+    /// The text in the scenario.
     pub text: String,
-    /// The cutover that it is about; none for all (and, where a step is named, the first that takes it).
+    /// The cutover that it concerns; none for all (and, if it names a step, the first cutover that takes it).
     pub cutover: Option<CutoverName>,
-    /// What.
+    /// The kind of fault or action.
     pub what: What,
-    /// From when; none for the beginning.
+    /// When it begins; none for the start of the rehearsal.
     pub when: Option<When>,
-    /// For how long; none for ever.
+    /// How long it lasts; none for ever.
     pub lasts: Option<SignedDuration>,
 }
 
 /// A moment of a rehearsal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// After a step's weights were read back.
+    /// Some time after a step's weights were read back.
     Step {
         /// The step, from 1.
         number: u16,
-        /// How long after.
+        /// The time after that.
         plus: SignedDuration,
     },
-    /// So long after the beginning.
+    /// This long after the start of the rehearsal.
     After(SignedDuration),
     /// At this time.
     At(Timestamp),
 }
 
-/// What goes wrong, or what a person does.
+/// The kinds of faults, and the actions of people.
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
     /// A part of the requests fails.
     Errors {
-        /// Where.
+        /// The cluster.
         side: Side,
-        /// Which part (0 to 1).
+        /// The part (0 to 1).
         share: f64,
     },
     /// Responses take longer.
     Latency {
-        /// Where.
+        /// The cluster.
         side: Side,
-        /// How many times.
+        /// The factor.
         factor: f64,
     },
-    /// Something leaks, and after some hours of service it bites.
+    /// Memory leaks, and requests fail after some hours of traffic.
     Leak {
-        /// Where.
+        /// The cluster.
         side: Side,
-        /// After how long with traffic.
+        /// The time with traffic after which requests begin to fail.
         bites_after: SignedDuration,
     },
     /// Every request fails.
     Outage {
-        /// Where.
+        /// The cluster.
         side: Side,
     },
-    /// It is slow, and drops requests, for minutes after its load has risen.
+    /// The cluster is slow and drops requests for some minutes after its load has risen.
     SlowStart {
-        /// Where.
+        /// The cluster.
         side: Side,
     },
-    /// It bears only so much.
+    /// The cluster can serve only a limited number of requests.
     Capacity {
-        /// Where.
+        /// The cluster.
         side: Side,
         /// Requests a minute.
         per_minute: f64,
     },
-    /// Half of the requests fail, and probes see it even without traffic.
+    /// Half of the requests fail, and health probes notice even without traffic.
     Unhealthy {
-        /// Where.
+        /// The cluster.
         side: Side,
     },
-    /// Whoever calls goes on calling the old side, whatever Route 53 answers: addresses that are written down.
+    /// All callers stay on the old side, whatever Route 53 answers, for example because of fixed addresses.
     CallersPinned,
     /// CloudWatch does not answer.
     CloudWatchDown,
-    /// Route 53's control plane does not answer. Its name servers do.
+    /// Route 53's control plane does not answer. Its name servers still do.
     Route53Down,
-    /// Route 53's control plane refuses calls as too many.
+    /// Route 53's control plane throttles all calls.
     Route53Throttled,
-    /// The controller is killed; it is started again after the fault, or at once.
+    /// The controller is killed. It starts again when the fault ends, or at once if the fault has no length.
     ControllerKilled,
-    /// Somebody else writes weights.
+    /// Another writer changes the weights.
     ForeignWrite {
         /// The old side's weight.
         old: u8,
@@ -265,47 +265,47 @@ pub enum What {
     },
     /// An alarm is in ALARM, whatever it measures.
     AlarmRed {
-        /// Which.
+        /// Its name.
         alarm: String,
     },
     /// CloudWatch does not know an alarm.
     AlarmMissing {
-        /// Which.
+        /// Its name.
         alarm: String,
     },
-    /// An alarm has too little data to judge.
+    /// An alarm is in INSUFFICIENT_DATA.
     AlarmNoData {
-        /// Which.
+        /// Its name.
         alarm: String,
     },
-    /// An alarm says OK, and that its evaluation was not clean.
+    /// CloudWatch reports that an alarm's evaluation was incomplete (`EvaluationState` is `PARTIAL_DATA`).
     AlarmUnclear {
-        /// Which.
+        /// Its name.
         alarm: String,
     },
-    /// Route 53 refuses changes because it is still at work on an earlier one (`PriorRequestNotComplete`).
+    /// Route 53 refuses changes because it is still processing an earlier one (`PriorRequestNotComplete`).
     Route53Busy,
-    /// Route 53 takes changes, and its replies are lost.
+    /// Route 53 applies changes, but its replies are lost.
     Route53LosesReplies,
     /// The journal cannot be read or written.
     JournalDown,
-    /// Jobs can be neither looked at nor switched.
+    /// Jobs can be neither read nor switched.
     JobsDown,
     /// Every hook fails.
     HooksFail,
-    /// A push notification brings many times the requests within seconds.
+    /// A push notification multiplies the requests within seconds.
     Push {
-        /// How many times.
+        /// The factor.
         factor: f64,
     },
-    /// A person pauses; after the fault's time the same person resumes.
+    /// A person pauses the cutover, and resumes it when the fault ends.
     Pause,
-    /// A person resumes.
+    /// A person resumes the cutover.
     Resume,
-    /// A person takes the traffic back.
+    /// A person rolls back.
     Rollback,
-    /// A person takes the traffic back, whatever somebody else wrote.
+    /// A person rolls back, even if another writer changed the weights.
     RollbackForced,
-    /// Approvals take this long. Without it they are given at once.
+    /// Approvals take this long. Without this they are given at once.
     ApproveAfter(SignedDuration),
 }

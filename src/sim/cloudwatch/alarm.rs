@@ -1,4 +1,4 @@
-//! Alarms as the model stores them: definition, state with its two timestamps, history.
+//! Alarms as the model stores them: definition, state with its two timestamps, and history.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -11,19 +11,19 @@ use crate::engine::observation::AlarmState;
 /// An alarm of one region.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alarm {
-    /// Its name, unique in the region over both kinds; case counts.
+    /// Its name, case-sensitive and unique in the region over both kinds.
     pub name: String,
     /// Its ARN.
     pub arn: String,
     /// Free text.
     pub description: Option<String>,
-    /// Whether it notifies. It is evaluated all the same.
+    /// Whether it runs its actions. It is evaluated in any case.
     pub actions_enabled: bool,
-    /// Whom it tells about OK.
+    /// The actions on OK.
     pub ok_actions: Vec<String>,
-    /// Whom it tells about ALARM.
+    /// The actions on ALARM.
     pub alarm_actions: Vec<String>,
-    /// Whom it tells about `INSUFFICIENT_DATA`.
+    /// The actions on `INSUFFICIENT_DATA`.
     pub insufficient_data_actions: Vec<String>,
     /// When it was last put.
     pub configured_at: Timestamp,
@@ -31,17 +31,17 @@ pub struct Alarm {
     pub state: AlarmState,
     /// Why it is in that state.
     pub reason: String,
-    /// The same for machines: JSON.
+    /// The reason as JSON.
     pub reason_data: Option<String>,
-    /// `StateUpdatedTimestamp`: when state or evaluation state were last set, also to the same value.
+    /// `StateUpdatedTimestamp`: when the state or the evaluation state was last set, even to the same value.
     pub updated_at: Timestamp,
     /// `StateTransitionedTimestamp`: when the state last became a different one.
     pub transitioned_at: Timestamp,
-    /// `EvaluationState`, for example `PARTIAL_DATA`; none where evaluation is clean. Metric alarms only.
+    /// `EvaluationState`, for example `PARTIAL_DATA`; none if the evaluation was complete. Metric alarms only.
     pub evaluation: Option<String>,
     /// What it watches.
     pub definition: Definition,
-    /// When it is evaluated next; none where nothing but a call can change it.
+    /// When it is evaluated next; none if only a call can change it.
     pub(super) due: Option<Timestamp>,
 }
 
@@ -54,14 +54,14 @@ pub enum Definition {
     Composite(Rule),
 }
 
-/// When a metric alarm is in ALARM.
+/// The rule of a metric alarm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricDefinition {
     /// Where its datapoints come from.
     pub watched: Watched,
-    /// N: how many periods are looked at.
+    /// N: the number of periods that are evaluated.
     pub evaluation_periods: u32,
-    /// M: how many of them must breach; none means N.
+    /// M: the number of them that must breach; none means N.
     pub datapoints_to_alarm: Option<u32>,
     /// The threshold, in the metric's unit.
     pub threshold: f64,
@@ -69,7 +69,7 @@ pub struct MetricDefinition {
     pub comparison: Comparison,
     /// What a missing datapoint means; none means [`Missing::Missing`].
     pub treat_missing: Option<Missing>,
-    /// `evaluate` or `ignore`; stored, and not acted upon.
+    /// `evaluate` or `ignore`; stored, but without effect.
     pub low_sample: Option<String>,
 }
 
@@ -111,23 +111,23 @@ pub enum Missing {
 /// One item of an alarm's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryItem {
-    /// The alarm; it may be gone.
+    /// The alarm, which may be deleted.
     pub alarm: String,
-    /// Whether it is or was a composite alarm.
+    /// Whether the alarm is or was a composite one.
     pub composite: bool,
     /// When.
     pub at: Timestamp,
     /// `StateUpdate` or `ConfigurationUpdate`.
     pub kind: HistoryKind,
-    /// For people.
+    /// A text for people.
     pub summary: String,
-    /// For machines: JSON.
+    /// The details as JSON.
     pub data: String,
     /// The state that was entered, if this is a `StateUpdate`.
     pub entered: Option<AlarmState>,
 }
 
-/// What a history item tells of.
+/// The kind of a history item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HistoryKind {
     /// The alarm was put or deleted.
@@ -137,7 +137,7 @@ pub enum HistoryKind {
 }
 
 impl HistoryItem {
-    /// Whether this item tells of a change into ALARM.
+    /// Returns true if this item is a change into ALARM.
     pub fn entered_alarm(&self) -> bool {
         self.entered == Some(AlarmState::Alarm)
     }
@@ -154,7 +154,7 @@ impl HistoryKind {
 }
 
 impl Comparison {
-    /// All of them, with the text of the API.
+    /// All comparisons, with their texts in the API.
     const TEXTS: [(Self, &'static str); 4] = [
         (Self::AtLeast, "GreaterThanOrEqualToThreshold"),
         (Self::Above, "GreaterThanThreshold"),
@@ -174,7 +174,7 @@ impl Comparison {
         found.map_or("", |(_, text)| text)
     }
 
-    /// Whether a datapoint breaches.
+    /// Returns true if a datapoint breaches.
     pub fn breaches(self, value: f64, threshold: f64) -> bool {
         match self {
             Self::AtLeast => value >= threshold,
@@ -230,12 +230,12 @@ pub fn parse_state(text: &str) -> Option<AlarmState> {
 }
 
 impl Alarm {
-    /// Whether this is a composite alarm.
+    /// Returns true if this is a composite alarm.
     pub fn is_composite(&self) -> bool {
         matches!(self.definition, Definition::Composite(_))
     }
 
-    /// Sets the state, and returns the history item if that is a change.
+    /// Sets the state, and returns the history item if the state changed.
     ///
     /// `StateUpdatedTimestamp` moves in any case, `StateTransitionedTimestamp` only when the value changes. Source:
     /// `CloudWatch` API Reference, `MetricAlarm`.
@@ -268,7 +268,7 @@ impl Alarm {
         })
     }
 
-    /// The state as it stands in a history item.
+    /// The state as a history item shows it.
     fn state_json(&self) -> Value {
         let mut state = json!({
             "stateValue": state_text(self.state),

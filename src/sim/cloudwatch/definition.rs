@@ -1,4 +1,4 @@
-//! What a caller asks for when putting an alarm, and the checks that turn it into a definition.
+//! The request that puts an alarm, and the checks that turn it into a definition.
 
 use super::alarm::{Comparison, MetricDefinition, Missing, Watched};
 use super::error::{ApiError, check_count, check_length};
@@ -6,27 +6,27 @@ use super::metrics::{MetricKey, MetricStat};
 use super::query::{DataQuery, QuerySource, RawQuery};
 use super::statistic::Statistic;
 
-/// The longest span that an alarm may look at: a day, or a week where the period is an hour or more.
+/// The longest time that an alarm may look back: a day, or a week if the period is an hour or more.
 const DAY_SECS: i64 = 86_400;
-/// The most metrics and expressions of one alarm: 20 queries, as `PutMetricAlarm` allows.
+/// The most metrics and expressions of one alarm. Source: `PutMetricAlarm`.
 const ALARM_QUERIES_MAX: usize = 20;
 /// The most actions of each kind.
 const ACTIONS_MAX: usize = 5;
 
-/// What metric and composite alarms have in common.
+/// The fields that metric and composite alarms have in common.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AlarmHead {
     /// The name.
     pub name: String,
     /// Free text.
     pub description: Option<String>,
-    /// Whether it notifies; none means yes.
+    /// Whether it runs its actions; none means yes.
     pub actions_enabled: Option<bool>,
-    /// Whom it tells about OK.
+    /// The actions on OK.
     pub ok_actions: Vec<String>,
-    /// Whom it tells about ALARM.
+    /// The actions on ALARM.
     pub alarm_actions: Vec<String>,
-    /// Whom it tells about `INSUFFICIENT_DATA`.
+    /// The actions on `INSUFFICIENT_DATA`.
     pub insufficient_data_actions: Vec<String>,
 }
 
@@ -148,14 +148,6 @@ impl PutMetricAlarm {
     }
 
     fn periods(&self, watched: &Watched) -> Result<(u32, Option<u32>), ApiError> {
-        let at_least_one = |name: &str, number: i64| {
-            u32::try_from(number).ok().filter(|number| *number >= 1).ok_or_else(|| {
-                ApiError::validation(format!(
-                    "1 validation error detected: Value '{number}' at '{name}' failed to satisfy \
-                     constraint: Member must have value greater than or equal to 1"
-                ))
-            })
-        };
         let periods = self
             .evaluation_periods
             .ok_or_else(|| ApiError::missing_parameter("EvaluationPeriods"))?;
@@ -212,7 +204,7 @@ impl MetricDefinition {
 }
 
 impl Watched {
-    /// The length of a period, in seconds; the longest one where there are several.
+    /// The length of a period, in seconds; the longest one if there are several.
     pub fn period_secs(&self) -> i64 {
         match self {
             Self::Metric(stat) => stat.period_secs,
@@ -227,7 +219,7 @@ impl Watched {
         }
     }
 
-    /// The metrics that it looks at.
+    /// The metrics that it reads.
     pub fn metrics(&self) -> Vec<&MetricKey> {
         match self {
             Self::Metric(stat) => vec![&stat.metric],
@@ -256,6 +248,17 @@ fn alarm_queries(raw: &[RawQuery]) -> Result<Vec<DataQuery>, ApiError> {
         Err(ApiError::validation(
             "Exactly one element of the metrics list should return data.",
         ))
+    }
+}
+
+/// Refuses a number below 1.
+fn at_least_one(name: &str, number: i64) -> Result<u32, ApiError> {
+    match u32::try_from(number) {
+        Ok(number) if number >= 1 => Ok(number),
+        Ok(_) | Err(_) => Err(ApiError::validation(format!(
+            "1 validation error detected: Value '{number}' at '{name}' failed to satisfy \
+             constraint: Member must have value greater than or equal to 1"
+        ))),
     }
 }
 

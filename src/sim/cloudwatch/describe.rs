@@ -11,14 +11,14 @@ use super::metrics::MetricKey;
 
 /// The most names in one `DescribeAlarms`.
 pub const ALARM_NAMES_MAX: usize = 100;
-/// How many alarms a page of `DescribeAlarms` has where the caller does not say.
+/// The alarms in a page of `DescribeAlarms` if the caller does not say.
 pub const DESCRIBE_PAGE: usize = 50;
-/// How many items a page of `DescribeAlarmHistory` has where the caller does not say.
+/// The items in a page of `DescribeAlarmHistory` if the caller does not say.
 const HISTORY_PAGE: usize = 100;
-/// How long history is kept: two weeks. Source: `CloudWatch` User Guide.
+/// The time for which history is kept: two weeks. Source: `CloudWatch` User Guide.
 pub(super) const HISTORY_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// `DescribeAlarms`, as it was sent. Empty lists are as good as none.
+/// `DescribeAlarms`, as it was sent. An empty list means no restriction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DescribeAlarms {
     /// `AlarmNames`, at most 100.
@@ -61,13 +61,13 @@ pub struct DescribeHistory {
 /// One page of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The items on this page.
     pub items: Vec<T>,
-    /// What to send to get the next one; none on the last page.
+    /// The token of the next page; none on the last one.
     pub next_token: Option<String>,
 }
 
-/// Which kinds of alarms are wanted: metric, composite.
+/// The kinds of alarms that are wanted: metric, composite.
 fn wanted_kinds(types: &[String]) -> Result<(bool, bool), ApiError> {
     let mut kinds = (types.is_empty(), false);
     for kind in types {
@@ -85,8 +85,29 @@ fn wanted_kinds(types: &[String]) -> Result<(bool, bool), ApiError> {
     Ok(kinds)
 }
 
+impl DescribeAlarms {
+    /// Returns true if the alarm's name and actions have the prefixes that were asked for.
+    fn matches(&self, alarm: &Alarm) -> bool {
+        if let Some(prefix) = &self.prefix
+            && !alarm.name.starts_with(prefix)
+        {
+            return false;
+        }
+        let Some(prefix) = &self.action_prefix else {
+            return true;
+        };
+        let actions = [
+            &alarm.alarm_actions,
+            &alarm.ok_actions,
+            &alarm.insufficient_data_actions,
+        ];
+        let mut actions = actions.into_iter().flatten();
+        actions.any(|action| action.starts_with(prefix))
+    }
+}
+
 impl Region {
-    /// `DescribeAlarms`. Names that are not there are left out, without an error.
+    /// `DescribeAlarms`. Unknown names are left out, without an error.
     pub fn describe_alarms(&self, ask: &DescribeAlarms) -> Result<Page<Alarm>, ApiError> {
         check_count("alarmNames", ask.names.len(), ALARM_NAMES_MAX)?;
         if ask.prefix.is_some() && !ask.names.is_empty() {
@@ -108,30 +129,6 @@ impl Region {
                     .ok_or_else(ApiError::bad_token)?,
             ),
         };
-        let fits = |alarm: &&Alarm| {
-            let kind = if alarm.is_composite() {
-                composite
-            } else {
-                metric
-            };
-            kind && ask
-                .prefix
-                .as_ref()
-                .is_none_or(|prefix| alarm.name.starts_with(prefix))
-                && state.is_none_or(|state| alarm.state == state)
-                && after.is_none_or(|after| alarm.name.as_str() > after)
-                && ask.action_prefix.as_ref().is_none_or(|prefix| {
-                    let actions = [
-                        &alarm.alarm_actions,
-                        &alarm.ok_actions,
-                        &alarm.insufficient_data_actions,
-                    ];
-                    actions
-                        .into_iter()
-                        .flatten()
-                        .any(|action| action.starts_with(prefix))
-                })
-        };
         let candidates: Vec<&Alarm> = if ask.names.is_empty() {
             self.alarms.values().collect()
         } else {
@@ -141,17 +138,33 @@ impl Region {
                 .filter_map(|name| self.alarms.get(name))
                 .collect()
         };
-        let mut found = candidates.into_iter().filter(fits);
-        let items: Vec<_> = found.by_ref().take(size).cloned().collect();
-        let more = found.next().is_some();
-        let next_token = items
-            .last()
-            .filter(|_| more)
-            .map(|alarm| format!("alarms/{}", alarm.name));
-        Ok(Page { items, next_token })
+        let mut items: Vec<Alarm> = Vec::new();
+        for alarm in candidates {
+            let of_kind = if alarm.is_composite() {
+                composite
+            } else {
+                metric
+            };
+            let wanted = of_kind
+                && state.is_none_or(|state| alarm.state == state)
+                && after.is_none_or(|after| alarm.name.as_str() > after)
+                && ask.matches(alarm);
+            if !wanted {
+                continue;
+            }
+            if items.len() == size {
+                let next_token = items.last().map(|last| format!("alarms/{}", last.name));
+                return Ok(Page { items, next_token });
+            }
+            items.push(alarm.clone());
+        }
+        Ok(Page {
+            items,
+            next_token: None,
+        })
     }
 
-    /// `DescribeAlarmHistory`: what happened, newest first unless asked otherwise. The history outlives its alarm.
+    /// `DescribeAlarmHistory`, newest first unless asked otherwise. The history outlives its alarm.
     pub fn describe_history(
         &self,
         ask: &DescribeHistory,
@@ -183,62 +196,64 @@ impl Region {
                 .and_then(|number| number.parse().ok())
                 .ok_or_else(ApiError::bad_token)?,
         };
-        let fits = |item: &&HistoryItem| {
-            (if item.composite { composite } else { metric })
+        let histories: Vec<_> = match &ask.name {
+            Some(name) => self.history.get(name).into_iter().collect(),
+            None => self.history.values().collect(),
+        };
+        let mut found: Vec<&HistoryItem> = Vec::new();
+        for item in histories.into_iter().flatten() {
+            let of_kind = if item.composite { composite } else { metric };
+            if of_kind
                 && kind.is_none_or(|kind| item.kind == kind)
                 && ask.start.is_none_or(|start| item.at >= start)
                 && ask.end.is_none_or(|end| item.at <= end)
                 && now.duration_since(item.at) <= HISTORY_KEPT
-        };
-        let mut found: Vec<&HistoryItem> = match &ask.name {
-            Some(name) => self
-                .history
-                .get(name)
-                .into_iter()
-                .flatten()
-                .filter(fits)
-                .collect(),
-            None => self.history.values().flatten().filter(fits).collect(),
-        };
+            {
+                found.push(item);
+            }
+        }
         found.sort_by_key(|item| item.at);
         if !ask.ascending {
             found.reverse();
         }
-        let items: Vec<_> = found
-            .iter()
-            .skip(skip)
-            .take(size)
-            .map(|item| (*item).clone())
-            .collect();
+        let page = found.iter().skip(skip).take(size);
+        let items: Vec<HistoryItem> = page.map(|item| (*item).clone()).collect();
         let next = skip + items.len();
-        let next_token = (next < found.len()).then(|| format!("history/{next}"));
+        let next_token = if next < found.len() {
+            Some(format!("history/{next}"))
+        } else {
+            None
+        };
         Ok(Page { items, next_token })
     }
 
-    /// `DescribeAlarmsForMetric`: the alarms on one metric; those on expressions are not among them. Dimensions must
-    /// be the same, all of them.
+    /// `DescribeAlarmsForMetric`: the alarms on one metric, without those on expressions. All dimensions must be equal.
     pub fn alarms_for_metric(
         &self,
         metric: &MetricKey,
         statistic: Option<&str>,
         period_secs: Option<i64>,
     ) -> Vec<Alarm> {
-        let fits = |alarm: &&Alarm| match &alarm.definition {
-            Definition::Metric(definition) => match &definition.watched {
-                Watched::Metric(stat) => {
-                    stat.metric == *metric
-                        && statistic.is_none_or(|wanted| stat.statistic_text == wanted)
-                        && period_secs.is_none_or(|wanted| stat.period_secs == wanted)
-                }
-                Watched::Math(_) => false,
-            },
-            Definition::Composite(_) => false,
-        };
-        self.alarms.values().filter(fits).cloned().collect()
+        let mut found = Vec::new();
+        for alarm in self.alarms.values() {
+            let Definition::Metric(definition) = &alarm.definition else {
+                continue;
+            };
+            let Watched::Metric(stat) = &definition.watched else {
+                continue;
+            };
+            if stat.metric == *metric
+                && statistic.is_none_or(|wanted| stat.statistic_text == wanted)
+                && period_secs.is_none_or(|wanted| stat.period_secs == wanted)
+            {
+                found.push(alarm.clone());
+            }
+        }
+        found
     }
 }
 
-/// The refusal of a state that does not exist.
+/// The refusal of an unknown state.
 pub(super) fn bad_state(text: &str) -> ApiError {
     ApiError::validation(format!(
         "1 validation error detected: Value '{text}' at 'stateValue' failed to satisfy constraint: \

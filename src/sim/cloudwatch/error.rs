@@ -1,4 +1,4 @@
-//! What the model refuses, with the codes that `CloudWatch` uses.
+//! Refusals, with the codes that `CloudWatch` uses.
 
 use thiserror::Error;
 
@@ -6,11 +6,11 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{code}: {message}")]
 pub struct ApiError {
-    /// The name of the error's shape in the service model; what a CBOR reply puts into `__type`.
+    /// The name of the error's shape in the service model; a CBOR reply has it in `__type`.
     pub shape: &'static str,
     /// The error code of the older query protocol, which clients still show (`x-amzn-query-error`).
     pub code: &'static str,
-    /// What was said.
+    /// The message.
     pub message: String,
 }
 
@@ -38,7 +38,7 @@ impl ApiError {
         )
     }
 
-    /// A required parameter that is not there.
+    /// A required parameter that is missing.
     pub fn missing_parameter(name: &str) -> Self {
         let message = format!("The parameter {name} is required.");
         Self::new(
@@ -53,7 +53,7 @@ impl ApiError {
         Self::new("ResourceNotFound", "ResourceNotFound", message)
     }
 
-    /// A page token that this service did not give out.
+    /// A page token that this service did not issue.
     pub fn bad_token() -> Self {
         let message = "The next token specified is invalid.";
         Self::new("InvalidNextToken", "InvalidNextToken", message)
@@ -100,13 +100,11 @@ pub(super) fn page_size(asked: Option<i64>, default: usize) -> Result<usize, Api
     let Some(asked) = asked else {
         return Ok(default);
     };
-    usize::try_from(asked)
-        .ok()
-        .filter(|size| (1..=100).contains(size))
-        .ok_or_else(|| {
-            ApiError::validation(
-                "1 validation error detected: Value at 'maxRecords' failed to satisfy constraint: \
-                 Member must have value between 1 and 100",
-            )
-        })
+    match usize::try_from(asked) {
+        Ok(size) if (1..=100).contains(&size) => Ok(size),
+        Ok(_) | Err(_) => Err(ApiError::validation(
+            "1 validation error detected: Value at 'maxRecords' failed to satisfy constraint: \
+             Member must have value between 1 and 100",
+        )),
+    }
 }

@@ -1,4 +1,4 @@
-//! How alarms come to their state: M of N datapoints, missing data, rules over other alarms.
+//! The evaluation of alarms: M of N datapoints, missing data, and rules over other alarms.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use super::metrics::{MetricKey, floor};
 use super::query::series_of;
 use crate::engine::observation::AlarmState;
 
-/// How many periods beyond N are looked at. AWS does not say; its examples look at 5 where N is 3.
+/// How many periods beyond N are evaluated. AWS gives no number; its examples evaluate 5 if N is 3.
 const EXTRA_PERIODS: u32 = 2;
-/// How often an alarm is evaluated: every minute, or every 10 s where its period is shorter. Source: User Guide.
+/// How often an alarm is evaluated: every minute, or every 10 s if its period is shorter. Source: User Guide.
 const EVERY: SignedDuration = SignedDuration::from_secs(60);
 /// The same for alarms of high resolution.
 const EVERY_SHORT: SignedDuration = SignedDuration::from_secs(10);
 
-/// The state that datapoints give, newest first (breaching, not breaching, missing); none leaves the state as it is.
+/// The state that datapoints give (newest first; true is breaching, none is missing). None leaves the state as it is.
 ///
 /// Source: `CloudWatch` User Guide, "Configuring how alarms treat missing data", with its tables, and "Avoiding
 /// premature transitions to alarm state".
@@ -30,30 +30,31 @@ pub(in crate::sim) fn verdict(
 ) -> Option<AlarmState> {
     let real: Vec<bool> = points.iter().flatten().copied().take(periods).collect();
     let breaching = real.iter().filter(|breaching| **breaching).count();
-    let state = |alarm: bool| {
-        Some(if alarm {
-            AlarmState::Alarm
-        } else {
-            AlarmState::Ok
-        })
-    };
     let filled = periods - real.len();
     if filled == 0 || breaching >= to_alarm {
-        return state(breaching >= to_alarm);
+        return Some(alarm_if(breaching >= to_alarm));
     }
     match missing {
-        Missing::NotBreaching => state(false),
-        Missing::Breaching => state(breaching + filled >= to_alarm),
+        Missing::NotBreaching => Some(AlarmState::Ok),
+        Missing::Breaching => Some(alarm_if(breaching + filled >= to_alarm)),
         Missing::Missing if real.is_empty() => Some(AlarmState::InsufficientData),
         Missing::Ignore if real.is_empty() => None,
-        Missing::Missing | Missing::Ignore if breaching < real.len() => state(false),
+        Missing::Missing | Missing::Ignore if breaching < real.len() => Some(AlarmState::Ok),
         Missing::Ignore => None,
-        // Only breaching points, and too few: red once the oldest is old enough, and nothing better came after it.
+        // All real points breach, but they are too few: red if the oldest of them is at least M periods old.
         Missing::Missing => {
             let oldest = points.iter().rposition(|point| *point == Some(true));
             let old_enough = oldest.is_some_and(|newer| newer + 1 >= to_alarm);
             old_enough.then_some(AlarmState::Alarm)
         }
+    }
+}
+
+fn alarm_if(alarm: bool) -> AlarmState {
+    if alarm {
+        AlarmState::Alarm
+    } else {
+        AlarmState::Ok
     }
 }
 
@@ -90,18 +91,10 @@ impl Region {
         match alarm.definition.clone() {
             Definition::Metric(definition) => self.evaluate_metric(name, &definition, now),
             Definition::Composite(rule) => {
-                let state_of = |child: &str| self.alarms.get(child).map(|alarm| alarm.state);
-                let holds = rule.holds(&state_of);
-                let state = if holds {
-                    AlarmState::Alarm
-                } else {
-                    AlarmState::Ok
-                };
-                let reason = format!(
-                    "The alarm rule of {name} evaluates to {}",
-                    if holds { "TRUE" } else { "FALSE" }
-                );
-                self.change(name, state, reason, None, now);
+                let holds = rule.holds(&|child| self.alarms.get(child).map(|alarm| alarm.state));
+                let value = if holds { "TRUE" } else { "FALSE" };
+                let reason = format!("The alarm rule of {name} evaluates to {value}");
+                self.change(name, alarm_if(holds), reason, None, now);
             }
         }
     }
@@ -136,7 +129,7 @@ impl Region {
             });
             self.change(name, state, reason, Some(data.to_string()), now);
         }
-        // Without data in sight every further evaluation gives the same; only new data or a call can change it.
+        // Without data in range, each further evaluation gives the same; only new data or a call can change it.
         let metrics = definition.watched.metrics();
         let in_sight = metrics
             .into_iter()
@@ -160,15 +153,14 @@ impl Region {
     fn series(&self, watched: &Watched, range: (i64, i64)) -> BTreeMap<i64, f64> {
         match watched {
             Watched::Metric(stat) => self.store.series(stat, range),
-            Watched::Math(queries) => queries
-                .iter()
-                .find(|query| query.returns_data)
-                .map(|query| series_of(&self.store, queries, query, range))
-                .unwrap_or_default(),
+            Watched::Math(queries) => match queries.iter().find(|query| query.returns_data) {
+                Some(query) => series_of(&self.store, queries, query, range),
+                None => BTreeMap::new(),
+            },
         }
     }
 
-    /// Brings an alarm into a state that its evaluation gave, and evaluates the composite alarms over it.
+    /// Sets the state that an evaluation gave, and evaluates the composite alarms over this alarm.
     fn change(
         &mut self,
         name: &str,

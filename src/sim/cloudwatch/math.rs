@@ -1,8 +1,8 @@
 //! Metric math: `100 * (errors / FILL(requests, 0))`.
 //!
-//! Modelled: numbers, ids, `+ - * / ^`, unary minus, parentheses, `FILL(series, number | REPEAT)`. Where two series meet
-//! only the times that both have remain, and a division by zero gives no datapoint. Source: `CloudWatch` User Guide,
-//! "Using metric math".
+//! Modelled: numbers, ids, `+ - * / ^`, unary minus, parentheses, `FILL(series, number | REPEAT)`. An operation on two
+//! series keeps only the times that both have, and a division by zero gives no datapoint. Source: `CloudWatch` User
+//! Guide, "Using metric math".
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ pub enum Expression {
     Fill(Box<Self>, Option<f64>),
 }
 
-/// What an expression yields.
+/// The result of an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Yield {
     /// One number for all times.
@@ -58,7 +58,7 @@ impl Expression {
         }
     }
 
-    /// Computes it. `lookup` gives the series of an id, `times` are the starts of all periods that were asked for.
+    /// Computes the expression. `lookup` gives the series of an id; `times` are the starts of all wanted periods.
     pub fn evaluate(&self, lookup: &dyn Fn(&str) -> Option<Yield>, times: &[i64]) -> Option<Yield> {
         match self {
             Self::Number(number) => Some(Yield::Scalar(*number)),
@@ -96,35 +96,37 @@ fn fill(series: &BTreeMap<i64, f64>, with: Option<f64>, times: &[i64]) -> BTreeM
 }
 
 fn combine(operator: char, left: &Yield, right: &Yield) -> Yield {
-    let apply = |left: f64, right: f64| {
-        let value = match operator {
-            '+' => left + right,
-            '-' => left - right,
-            '*' => left * right,
-            '/' => left / right,
-            _ => left.powf(right),
-        };
-        value.is_finite().then_some(value)
-    };
     let series = match (left, right) {
-        (Yield::Scalar(left), Yield::Scalar(right)) => {
-            return apply(*left, *right)
-                .map_or_else(|| Yield::Series(BTreeMap::new()), Yield::Scalar);
-        }
+        (Yield::Scalar(left), Yield::Scalar(right)) => match apply(operator, *left, *right) {
+            Some(number) => return Yield::Scalar(number),
+            None => BTreeMap::new(),
+        },
         (Yield::Series(series), Yield::Scalar(number)) => series
             .iter()
-            .filter_map(|(at, value)| Some((*at, apply(*value, *number)?)))
+            .filter_map(|(at, value)| Some((*at, apply(operator, *value, *number)?)))
             .collect(),
         (Yield::Scalar(number), Yield::Series(series)) => series
             .iter()
-            .filter_map(|(at, value)| Some((*at, apply(*number, *value)?)))
+            .filter_map(|(at, value)| Some((*at, apply(operator, *number, *value)?)))
             .collect(),
         (Yield::Series(left), Yield::Series(right)) => left
             .iter()
-            .filter_map(|(at, value)| Some((*at, apply(*value, *right.get(at)?)?)))
+            .filter_map(|(at, value)| Some((*at, apply(operator, *value, *right.get(at)?)?)))
             .collect(),
     };
     Yield::Series(series)
+}
+
+/// Applies an operator to two numbers; none if the result is not finite.
+fn apply(operator: char, left: f64, right: f64) -> Option<f64> {
+    let value = match operator {
+        '+' => left + right,
+        '-' => left - right,
+        '*' => left * right,
+        '/' => left / right,
+        _ => left.powf(right),
+    };
+    value.is_finite().then_some(value)
 }
 
 struct Parser<'a> {
@@ -212,6 +214,7 @@ impl Parser<'_> {
         self.closed(Expression::Fill(Box::new(series), with))
     }
 
+    /// Takes the closing parenthesis after `inner`.
     fn closed(&mut self, inner: Expression) -> Result<Expression, String> {
         match self.one_of(")") {
             Some(_) => Ok(inner),
@@ -219,12 +222,12 @@ impl Parser<'_> {
         }
     }
 
+    /// Takes the next character if it is one of `symbols`, and the space after it.
     fn one_of(&mut self, symbols: &str) -> Option<char> {
-        let found = self
-            .rest
-            .chars()
-            .next()
-            .filter(|next| symbols.contains(*next))?;
+        let found = self.rest.chars().next()?;
+        if !symbols.contains(found) {
+            return None;
+        }
         self.rest = self.rest[1..].trim_start();
         Some(found)
     }

@@ -1,4 +1,4 @@
-//! Metric data: what was put, by metric and time.
+//! Metric data, by metric and time.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::error::{ApiError, check_length};
 use super::statistic::Statistic;
 
-/// How long datapoints are kept: 15 days, as AWS keeps one-minute data.
+/// The time for which datapoints are kept: 15 days, as AWS keeps one-minute data.
 const KEPT_SECS: i64 = 15 * 86_400;
 /// The oldest timestamp that may be put: two weeks back. Source: API Reference, `PutMetricData`.
 const PUT_BACK_SECS: i64 = 14 * 86_400;
@@ -20,7 +20,7 @@ const VALUES_PER_DATUM_MAX: usize = 150;
 /// The most dimensions of a metric.
 const DIMENSIONS_MAX: usize = 30;
 
-/// What identifies a metric. Dimensions are part of it, all of them, in whatever order they are given.
+/// The identity of a metric. All its dimensions are part of it; their order does not matter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MetricKey {
     /// The namespace, for example `AWS/ApplicationELB`.
@@ -42,7 +42,7 @@ pub struct MetricStat {
     pub statistic: Statistic,
     /// The statistic's text, as it was given.
     pub statistic_text: String,
-    /// The unit, where one was given. Stored, and not used to choose data.
+    /// The unit, if one was given. Stored, but not used to select data.
     pub unit: Option<String>,
 }
 
@@ -55,18 +55,18 @@ pub struct Datum {
     pub dimensions: Vec<(String, String)>,
     /// When; none means now.
     pub at: Option<Timestamp>,
-    /// Values, each with how often it was seen.
+    /// Values, each with its count.
     pub values: Vec<(f64, f64)>,
     /// A statistic set instead of values: sample count, sum, minimum, maximum.
     pub set: Option<(f64, f64, f64, f64)>,
-    /// Whether it is kept to the second, and not to the minute (`StorageResolution` of 1).
+    /// Whether it is kept by the second instead of by the minute (`StorageResolution` of 1).
     pub high_resolution: bool,
 }
 
 /// The samples of one period.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Samples {
-    /// How many.
+    /// The number of samples.
     pub count: f64,
     /// Their sum.
     pub sum: f64,
@@ -101,7 +101,7 @@ impl Samples {
         self.values.push((value, count));
     }
 
-    /// Adds a statistic set. From then on there are no percentiles.
+    /// Adds a statistic set. From then on there are no percentiles for these samples.
     pub fn add_set(&mut self, count: f64, sum: f64, min: f64, max: f64) {
         self.count += count;
         self.sum += sum;
@@ -110,7 +110,7 @@ impl Samples {
         self.only_values = false;
     }
 
-    /// The values with their counts, smallest first; none if statistic sets are among them.
+    /// The values with their counts, smallest first; none if a statistic set was added.
     pub(super) fn sorted_values(&self) -> Option<Vec<(f64, f64)>> {
         let mut values = self.values.clone();
         values.sort_by(|left, right| left.0.total_cmp(&right.0));
@@ -134,7 +134,7 @@ pub struct MetricStore {
 }
 
 impl MetricStore {
-    /// Stores data, all or nothing, and returns the metrics that got some.
+    /// Stores all of the data or nothing, and returns the metrics that it belongs to.
     pub(super) fn put(
         &mut self,
         namespace: &str,
@@ -203,10 +203,12 @@ impl MetricStore {
         }
     }
 
-    /// Whether the metric has data in `[from, to)`. Times in seconds since the epoch.
+    /// Returns true if the metric has data in `[from, to)`. Times in seconds since the epoch.
     pub(super) fn has_data(&self, metric: &MetricKey, (from, to): (i64, i64)) -> bool {
-        let series = self.metrics.get(metric).filter(|_| from < to);
-        series.is_some_and(|series| series.range(from..to).next().is_some())
+        let Some(series) = self.metrics.get(metric) else {
+            return false;
+        };
+        from < to && series.range(from..to).next().is_some()
     }
 
     /// All metrics, in order.
@@ -215,7 +217,7 @@ impl MetricStore {
     }
 
     /// The samples of each period in `[from, to)`, by the period's start. Times in seconds since the epoch; `from` is
-    /// taken down to the start of its period.
+    /// rounded down to the start of its period.
     pub(super) fn periods(
         &self,
         metric: &MetricKey,
@@ -224,9 +226,12 @@ impl MetricStore {
     ) -> BTreeMap<i64, Samples> {
         let mut periods: BTreeMap<i64, Samples> = BTreeMap::new();
         let from = floor(from, period_secs);
-        let Some(series) = self.metrics.get(metric).filter(|_| from < to) else {
+        let Some(series) = self.metrics.get(metric) else {
             return periods;
         };
+        if from >= to {
+            return periods;
+        }
         for (at, samples) in series.range(from..to) {
             let period = periods.entry(floor(*at, period_secs)).or_default();
             period.merge(samples);

@@ -1,7 +1,7 @@
 //! `CloudWatch`: a strict model of its alarms and metrics.
 //!
-//! Pure and deterministic: every call is given the time, and nothing happens between calls but what [`CloudWatch::advance`]
-//! lets happen. It has two doors: [`crate::sim::signals::SimSignals`] in process, and HTTP in `tests/support`.
+//! Pure and deterministic: every call gets the time, and between calls only [`CloudWatch::advance`] changes anything. It
+//! is used through [`crate::sim::signals::SimSignals`] in process, and over HTTP in `tests/support`.
 //!
 //! Modelled: metric and composite alarms with states, timestamps and history; evaluation of M out of N datapoints with
 //! missing data; metric data, statistics, percentiles and basic metric math. Not modelled: actions, anomaly detection,
@@ -35,9 +35,9 @@ use self::query::{DataResult, DataStatus, Datapoint, RawQuery};
 use self::rule::Rule;
 use crate::engine::observation::AlarmState;
 
-/// The account that everything here belongs to; the one that AWS uses in its examples.
+/// The account of all alarms; AWS uses it in its examples.
 const ACCOUNT: &str = "123456789012";
-/// How long after its creation a composite alarm is evaluated first. AWS says only that it is soon.
+/// The time from the creation of a composite alarm to its first evaluation. AWS says only that it is soon.
 const COMPOSITE_FIRST_LOOK: SignedDuration = SignedDuration::from_secs(1);
 /// The most alarms in one call that deletes, enables or disables.
 const NAMES_PER_CALL_MAX: usize = 100;
@@ -53,14 +53,14 @@ pub struct CloudWatch {
 pub struct Region {
     name: String,
     alarms: BTreeMap<String, Alarm>,
-    /// By alarm, oldest first; it outlives the alarm.
+    /// History by alarm, oldest first; it outlives the alarm.
     history: BTreeMap<String, VecDeque<HistoryItem>>,
     store: MetricStore,
-    /// What series on a metric of this name are answered with, where it is not all of them.
+    /// The statuses of series on these metrics, by metric name; `Complete` if not listed.
     statuses: BTreeMap<String, DataStatus>,
-    /// When which alarm is evaluated next; the same as `due` of the alarms.
+    /// The next evaluation of each alarm; the same times as `due` of the alarms.
     schedule: BTreeSet<(Timestamp, String)>,
-    /// Which alarms watch a metric.
+    /// The names of the alarms on each metric.
     watchers: BTreeMap<MetricKey, BTreeSet<String>>,
     /// The names of the composite alarms.
     composites: BTreeSet<String>,
@@ -72,7 +72,7 @@ impl CloudWatch {
         Self::default()
     }
 
-    /// One region, after letting time pass there until `now`.
+    /// One region, in which time has passed until `now`.
     pub fn region(&mut self, name: &str, now: Timestamp) -> &mut Region {
         let region = self
             .regions
@@ -92,8 +92,8 @@ impl CloudWatch {
         }
     }
 
-    /// Puts an alarm into a state. An alarm that is not there is made: one on a metric that never gets data and leaves
-    /// the state as it is, so that only this call changes it.
+    /// Sets the state of an alarm. If it does not exist, it is created on a metric without data, so that only this call
+    /// changes its state.
     pub fn set_state(&mut self, region: &str, name: &str, state: AlarmState, now: Timestamp) {
         let region = self.region(region, now);
         if !region.alarms.contains_key(name) {
@@ -102,12 +102,12 @@ impl CloudWatch {
         region.force(name, state, "set by the simulation".to_owned(), None, now);
     }
 
-    /// Removes an alarm as if somebody had deleted it, whatever depends on it.
+    /// Deletes an alarm, even if a composite alarm depends on it.
     pub fn remove(&mut self, region: &str, name: &str, now: Timestamp) {
         self.region(region, now).drop_alarm(name, now);
     }
 
-    /// Sets an alarm's `EvaluationState`, for example `EVALUATION_FAILURE`; none is a clean one.
+    /// Sets an alarm's `EvaluationState`, for example `EVALUATION_FAILURE`; none means that it was complete.
     pub fn set_evaluation(
         &mut self,
         region: &str,
@@ -128,7 +128,7 @@ impl Region {
         self.alarms.get(name)
     }
 
-    /// `PutMetricAlarm`. A new alarm is in `INSUFFICIENT_DATA`; one that is there keeps its state.
+    /// `PutMetricAlarm`. A new alarm is in `INSUFFICIENT_DATA`; an existing one keeps its state.
     pub fn put_metric_alarm(
         &mut self,
         put: &PutMetricAlarm,
@@ -141,7 +141,7 @@ impl Region {
         Ok(())
     }
 
-    /// `PutCompositeAlarm`. All alarms that the rule names must be there.
+    /// `PutCompositeAlarm`. All alarms that the rule names must exist.
     pub fn put_composite_alarm(
         &mut self,
         head: &AlarmHead,
@@ -174,7 +174,7 @@ impl Region {
         Ok(())
     }
 
-    /// `SetAlarmState`. A metric alarm stays so until its next evaluation, a composite one until a child changes.
+    /// `SetAlarmState`. A metric alarm keeps the state until its next evaluation, a composite one until a child changes.
     pub fn set_alarm_state(
         &mut self,
         name: &str,
@@ -210,7 +210,7 @@ impl Region {
         Ok(())
     }
 
-    /// `DeleteAlarms`: all of them or none; at most one composite alarm, and no alarm that a composite one needs.
+    /// `DeleteAlarms`: all of them or none; at most one composite alarm, and no alarm that a composite one names.
     pub fn delete_alarms(&mut self, names: &[String], now: Timestamp) -> Result<(), ApiError> {
         check_count("alarmNames", names.len(), NAMES_PER_CALL_MAX)?;
         if let Some(unknown) = names.iter().find(|name| !self.alarms.contains_key(*name)) {
@@ -235,7 +235,7 @@ impl Region {
         Ok(())
     }
 
-    /// `EnableAlarmActions` and `DisableAlarmActions`. Unknown names are passed over.
+    /// `EnableAlarmActions` and `DisableAlarmActions`. Unknown names are ignored.
     pub fn enable_actions(&mut self, names: &[String], enabled: bool) -> Result<(), ApiError> {
         check_count("alarmNames", names.len(), NAMES_PER_CALL_MAX)?;
         for name in names {
@@ -258,12 +258,12 @@ impl Region {
         Ok(())
     }
 
-    /// Adds samples to the minute that begins at `at` (seconds since 1970), as load balancers do: nobody put them.
+    /// Adds samples to the minute that begins at `at` (seconds since 1970), as AWS services do for their own metrics.
     pub fn record(&mut self, metric: &MetricKey, at: i64, samples: &Samples) {
         self.store.record(metric, at, samples);
     }
 
-    /// From now on every series that stands on a metric of this name is answered with this status; none: as it is.
+    /// Sets the status of every series on a metric with this name; none restores the default.
     pub fn set_data_status(&mut self, metric: &str, status: Option<DataStatus>) {
         match status {
             Some(status) => drop(self.statuses.insert(metric.to_owned(), status)),
@@ -311,7 +311,9 @@ impl Region {
     ) -> Result<(), ApiError> {
         let composite = matches!(definition, Definition::Composite(_));
         let old = self.alarms.remove(&head.name);
-        if let Some(old) = old.as_ref().filter(|old| old.is_composite() != composite) {
+        if let Some(old) = &old
+            && old.is_composite() != composite
+        {
             let message = format!("{} exists already as an alarm of the other kind.", old.name);
             self.alarms.insert(old.name.clone(), old.clone());
             return Err(ApiError::validation(message));
@@ -357,7 +359,7 @@ impl Region {
         }
     }
 
-    /// Makes an alarm that only [`CloudWatch::set_state`] changes.
+    /// Creates an alarm that only [`CloudWatch::set_state`] changes.
     fn insert_quiet(&mut self, name: &str, now: Timestamp) {
         let definition = Definition::Metric(MetricDefinition::quiet(name));
         let alarm = self.new_alarm(name, &definition, now);
@@ -449,19 +451,19 @@ impl Region {
 
     /// The composite alarms whose rules name this alarm.
     fn parents(&self, child: &str) -> Vec<String> {
-        let names_child =
-            |name: &&String| match self.alarms.get(*name).map(|alarm| &alarm.definition) {
-                Some(Definition::Composite(rule)) => rule.children().contains(child),
-                Some(Definition::Metric(_)) | None => false,
-            };
-        self.composites
-            .iter()
-            .filter(names_child)
-            .cloned()
-            .collect()
+        let mut parents = Vec::new();
+        for name in &self.composites {
+            if let Some(alarm) = self.alarms.get(name)
+                && let Definition::Composite(rule) = &alarm.definition
+                && rule.children().contains(child)
+            {
+                parents.push(name.clone());
+            }
+        }
+        parents
     }
 
-    /// Whether a rule looks at an alarm, itself or through other composite alarms.
+    /// Returns true if a rule depends on an alarm, directly or through other composite alarms.
     fn reaches(&self, rule: &Rule, wanted: &str) -> bool {
         let mut seen = BTreeSet::new();
         let mut open: Vec<&str> = rule.children().into_iter().collect();

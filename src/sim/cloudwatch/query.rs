@@ -32,13 +32,13 @@ pub struct RawStat {
 /// A query (`MetricDataQuery`) as it was sent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RawQuery {
-    /// What other expressions call it.
+    /// The id by which expressions refer to it.
     pub id: String,
     /// Metric math.
     pub expression: Option<String>,
     /// A metric; instead of an expression.
     pub stat: Option<RawStat>,
-    /// What people call it.
+    /// The label for people.
     pub label: Option<String>,
     /// Whether its series is part of the answer; none means yes.
     pub returns_data: Option<bool>,
@@ -49,13 +49,13 @@ pub struct RawQuery {
 /// A query that was checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DataQuery {
-    /// What other expressions call it.
+    /// The id by which expressions refer to it.
     pub id: String,
-    /// What people call it.
+    /// The label for people.
     pub label: Option<String>,
     /// Where its series comes from.
     pub source: QuerySource,
-    /// Whether its series is part of the answer; none was sent means yes.
+    /// Whether its series is part of the answer.
     pub returns_data: bool,
     /// The period of an expression, in seconds.
     pub period_secs: Option<i64>,
@@ -77,7 +77,7 @@ pub enum DataStatus {
     /// All of it.
     #[default]
     Complete,
-    /// A part of it; the rest is not to be had now.
+    /// A part of it; the rest is not available now.
     Partial,
     /// It could not be computed.
     InternalError,
@@ -86,7 +86,7 @@ pub enum DataStatus {
 }
 
 impl DataStatus {
-    /// As it is written.
+    /// The text of the API.
     pub fn text(self) -> &'static str {
         match self {
             Self::Complete => "Complete",
@@ -96,7 +96,7 @@ impl DataStatus {
         }
     }
 
-    /// What is given of a series.
+    /// The part of a series that a caller gets.
     fn cut(self, mut points: Vec<(Timestamp, f64)>) -> Vec<(Timestamp, f64)> {
         match self {
             Self::Complete => {}
@@ -112,7 +112,7 @@ impl DataStatus {
 pub struct DataResult {
     /// The query.
     pub id: String,
-    /// What people call it.
+    /// The label for people.
     pub label: String,
     /// Starts of periods with their values, oldest first.
     pub points: Vec<(Timestamp, f64)>,
@@ -121,7 +121,7 @@ pub struct DataResult {
 }
 
 impl DataQuery {
-    /// Checks queries, one by one and together.
+    /// Checks each query, their ids, and the references between them.
     pub(super) fn check(raw: &[RawQuery]) -> Result<Vec<Self>, ApiError> {
         if raw.len() > QUERIES_MAX {
             return Err(ApiError::validation(format!(
@@ -207,7 +207,7 @@ impl DataQuery {
     }
 }
 
-/// Refuses references to queries that are not there, and circles.
+/// Refuses references to unknown queries, and circular ones.
 fn check_references<'a>(
     query: &'a DataQuery,
     known: &BTreeMap<&str, &'a DataQuery>,
@@ -264,16 +264,19 @@ fn yield_of(
     match &query.source {
         QuerySource::Stat(stat) => Some(Yield::Series(store.series(stat, range))),
         QuerySource::Expression(expression) => {
-            let lookup = |id: &str| {
-                let next = queries.iter().find(|next| next.id == id)?;
-                yield_of(store, queries, next, range, times)
-            };
-            expression.evaluate(&lookup, times)
+            // An id that no query has gives nothing.
+            expression.evaluate(
+                &|id| {
+                    let next = queries.iter().find(|next| next.id == id)?;
+                    yield_of(store, queries, next, range, times)
+                },
+                times,
+            )
         }
     }
 }
 
-/// The status of the first metric below a query that has one of its own.
+/// The status of a query's metric, or the first status other than `Complete` among the queries it refers to.
 fn status_of(
     statuses: &BTreeMap<String, DataStatus>,
     queries: &[DataQuery],
@@ -292,7 +295,7 @@ fn status_of(
     }
 }
 
-/// The longest period among the metrics that a query stands on; a minute where there is none.
+/// The longest period among the metrics that a query depends on; a minute if there is none.
 fn period_of(queries: &[DataQuery], query: &DataQuery) -> i64 {
     match &query.source {
         QuerySource::Stat(stat) => stat.period_secs,
@@ -317,19 +320,20 @@ pub(super) fn metric_data(
     }
     let range = checked_range(start, end)?;
     let queries = DataQuery::check(raw)?;
-    let results = queries
-        .iter()
-        .filter(|query| query.returns_data)
-        .map(|query| {
-            let status = status_of(statuses, &queries, query);
-            DataResult {
-                id: query.id.clone(),
-                label: query.label(),
-                points: status.cut(stamped(series_of(store, &queries, query, range))),
-                status,
-            }
+    let mut results = Vec::new();
+    for query in &queries {
+        if !query.returns_data {
+            continue;
+        }
+        let status = status_of(statuses, &queries, query);
+        results.push(DataResult {
+            id: query.id.clone(),
+            label: query.label(),
+            points: status.cut(stamped(series_of(store, &queries, query, range))),
+            status,
         });
-    Ok(results.collect())
+    }
+    Ok(results)
 }
 
 /// One datapoint of `GetMetricStatistics`: the period's start and the statistics, by their text.
@@ -359,18 +363,24 @@ pub(super) fn metric_statistics(
         .iter()
         .map(|text| Ok((text, parse_statistic(text)?)))
         .collect::<Result<_, ApiError>>()?;
-    let periods = store.periods(metric, period_secs, range);
-    let datapoints = periods.iter().filter_map(|(at, samples)| {
-        let values = statistics
-            .iter()
-            .filter_map(|(text, statistic)| Some(((*text).clone(), statistic.of(samples)?)));
-        Some((Timestamp::from_second(*at).ok()?, values.collect()))
-    });
-    Ok(datapoints.collect())
+    let mut datapoints = Vec::new();
+    for (at, samples) in store.periods(metric, period_secs, range) {
+        let Ok(at) = Timestamp::from_second(at) else {
+            continue;
+        };
+        let mut values = BTreeMap::new();
+        for (text, statistic) in &statistics {
+            if let Some(value) = statistic.of(&samples) {
+                values.insert((*text).clone(), value);
+            }
+        }
+        datapoints.push((at, values));
+    }
+    Ok(datapoints)
 }
 
-/// Runs `ListMetrics`: at most 500 metrics a page, and the token of the next one. A dimension filter without value fits
-/// every value.
+/// Runs `ListMetrics`: at most 500 metrics a page, and the token of the next one. A dimension filter without a value
+/// matches every value.
 pub(super) fn list(
     store: &MetricStore,
     namespace: Option<&str>,
@@ -385,20 +395,32 @@ pub(super) fn list(
             .and_then(|number| number.parse().ok())
             .ok_or_else(|| ApiError::invalid_value("The next token specified is invalid."))?,
     };
-    let fits = |metric: &&MetricKey| {
-        namespace.is_none_or(|wanted| metric.namespace == wanted)
+    let mut found = Vec::new();
+    for metric in store.keys() {
+        if namespace.is_none_or(|wanted| metric.namespace == wanted)
             && name.is_none_or(|wanted| metric.name == wanted)
-            && dimensions.iter().all(|(name, value)| {
-                let found = metric.dimensions.get(name);
-                found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
-            })
+            && has_dimensions(metric, dimensions)
+        {
+            found.push(metric);
+        }
+    }
+    let page = found.iter().skip(skip).take(LIST_PAGE);
+    let page: Vec<MetricKey> = page.map(|metric| (*metric).clone()).collect();
+    let end = skip.saturating_add(page.len());
+    let next = if end < found.len() {
+        Some(format!("metrics/{end}"))
+    } else {
+        None
     };
-    let mut found = store.keys().filter(fits).skip(skip);
-    let page: Vec<_> = found.by_ref().take(LIST_PAGE).cloned().collect();
-    let next = found
-        .next()
-        .map(|_| format!("metrics/{}", skip + page.len()));
     Ok((page, next))
+}
+
+/// Returns true if the metric has all these dimensions, with the given values.
+fn has_dimensions(metric: &MetricKey, wanted: &[(String, Option<String>)]) -> bool {
+    wanted.iter().all(|(name, value)| {
+        let found = metric.dimensions.get(name);
+        found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+    })
 }
 
 fn checked_range(start: Timestamp, end: Timestamp) -> Result<(i64, i64), ApiError> {

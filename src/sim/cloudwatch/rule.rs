@@ -58,14 +58,14 @@ impl Rule {
         Ok(rule)
     }
 
-    /// The names of the alarms that the rule looks at.
+    /// The names of the alarms in the rule.
     pub fn children(&self) -> BTreeSet<&str> {
         let mut names = BTreeSet::new();
         self.expression.collect(&mut names);
         names
     }
 
-    /// Whether the rule holds, given each alarm's state. An alarm that is not there is in none of the states.
+    /// Returns true if the rule holds, given each alarm's state. An alarm that does not exist is in none of the states.
     pub fn holds(&self, state_of: &dyn Fn(&str) -> Option<AlarmState>) -> bool {
         self.expression.holds(state_of)
     }
@@ -150,15 +150,8 @@ impl Parser<'_> {
             .strip_prefix('(')
             .ok_or_else(|| format!("AlarmRule: {function} needs an alarm name in parentheses"))?
             .trim_start();
-        let unclosed = || format!("AlarmRule: {function}( is not closed");
-        let (name, rest) = if let Some(quote) = rest.chars().next().filter(|c| "\"'".contains(*c)) {
-            let (name, rest) = rest[1..].split_once(quote).ok_or_else(unclosed)?;
-            let rest = rest.trim_start().strip_prefix(')').ok_or_else(unclosed)?;
-            (name, rest)
-        } else {
-            let (name, rest) = rest.split_once(')').ok_or_else(unclosed)?;
-            (name.trim(), rest)
-        };
+        let (name, rest) =
+            argument(rest).ok_or_else(|| format!("AlarmRule: {function}( is not closed"))?;
         self.rest = rest.trim_start();
         let name = match name.split_once(":alarm:") {
             Some((head, tail)) if head.starts_with("arn:") => tail,
@@ -192,6 +185,16 @@ impl Parser<'_> {
         self.rest = rest.trim_start();
         true
     }
+}
+
+/// The argument of a function, in quotes or bare, and the text after its closing parenthesis; none if it is not closed.
+fn argument(text: &str) -> Option<(&str, &str)> {
+    if let Some(quote @ ('"' | '\'')) = text.chars().next() {
+        let (name, rest) = text[1..].split_once(quote)?;
+        return Some((name, rest.trim_start().strip_prefix(')')?));
+    }
+    let (name, rest) = text.split_once(')')?;
+    Some((name.trim(), rest))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::metrics::Samples;
 /// A statistic that an alarm or a query asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Statistic {
-    /// How many samples.
+    /// The number of samples.
     SampleCount,
     /// Their mean.
     Average,
@@ -17,24 +17,24 @@ pub enum Statistic {
     Maximum,
     /// The value below which this many percent of the samples lie (`p99`), by nearest rank.
     Percentile(f64),
-    /// A statistic of only those samples that lie in a range.
+    /// A statistic of the samples in a range.
     Ranged(Measure, Range),
 }
 
-/// What is computed of the samples of a range.
+/// A computation over the samples of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
     /// `TM`: their mean.
     Mean,
-    /// `TC`: how many.
+    /// `TC`: their number.
     Count,
     /// `TS`: their sum.
     Sum,
-    /// `PR`: how many of all, in percent.
+    /// `PR`: their part of all samples, in percent.
     Rank,
 }
 
-/// Which samples count. A bound that is not there does not bind.
+/// A range of samples. A missing bound means no limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Range {
     /// Samples above the first and up to the second value.
@@ -76,7 +76,7 @@ impl Statistic {
         Some(Self::Ranged(measure, range))
     }
 
-    /// Computes the statistic; none where the samples cannot give it (a percentile of statistic sets, or no samples).
+    /// Computes the statistic; none if the samples cannot give it (a percentile of statistic sets, or no samples).
     pub fn of(self, samples: &Samples) -> Option<f64> {
         if samples.count <= 0.0 {
             return None;
@@ -108,20 +108,30 @@ fn range(inside: &str) -> Option<Range> {
         return None;
     }
     if low.ends_with('%') || high.ends_with('%') {
-        let bound = |text: &str, open: f64| match text.strip_suffix('%') {
-            Some(number) => percentage(number),
-            None => text.is_empty().then_some(open),
-        };
-        return Some(Range::Percent(bound(low, 0.0)?, bound(high, 100.0)?));
+        let (low, high) = (percent_bound(low, 0.0)?, percent_bound(high, 100.0)?);
+        return Some(Range::Percent(low, high));
     }
-    let bound = |text: &str| match text {
-        "" => Some(None),
-        number => number.parse().ok().map(Some),
-    };
-    Some(Range::Values(bound(low)?, bound(high)?))
+    let (low, high) = (value_bound(low).ok()?, value_bound(high).ok()?);
+    Some(Range::Values(low, high))
 }
 
-/// The first value at which the cumulated weight reaches `percent` of the whole.
+/// A bound in percent; `open` if it is missing.
+fn percent_bound(text: &str, open: f64) -> Option<f64> {
+    match text.strip_suffix('%') {
+        Some(number) => percentage(number),
+        None => text.is_empty().then_some(open),
+    }
+}
+
+/// A bound as a value; none if it is missing.
+fn value_bound(text: &str) -> Result<Option<f64>, std::num::ParseFloatError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some)
+}
+
+/// The first value at which the cumulative count reaches `percent` of the total.
 fn percentile(values: &[(f64, f64)], percent: f64) -> Option<f64> {
     let total: f64 = values.iter().map(|(_, count)| count).sum();
     let wanted = total * percent / 100.0;

@@ -1,4 +1,4 @@
-//! The model against what the API documents.
+//! Tests of the model against the documentation of the API.
 
 use super::describe::{DescribeAlarms, DescribeHistory};
 use super::*;
@@ -19,10 +19,7 @@ fn metric(name: &str) -> MetricKey {
 
 fn alarm(name: &str) -> PutMetricAlarm {
     PutMetricAlarm {
-        head: AlarmHead {
-            name: name.to_owned(),
-            ..AlarmHead::default()
-        },
+        head: head(name),
         metric: Some(metric("errors")),
         statistic: Some("Sum".to_owned()),
         period_secs: Some(60),
@@ -30,6 +27,13 @@ fn alarm(name: &str) -> PutMetricAlarm {
         threshold: Some(10.0),
         comparison: "GreaterThanThreshold".to_owned(),
         ..PutMetricAlarm::default()
+    }
+}
+
+fn head(name: &str) -> AlarmHead {
+    AlarmHead {
+        name: name.to_owned(),
+        ..AlarmHead::default()
     }
 }
 
@@ -153,10 +157,6 @@ fn a_composite_alarm_follows_its_children_and_keeps_what_was_set_until_one_chang
     let mut model = CloudWatch::new();
     model.set_state(REGION, "a", AlarmState::Ok, at(0));
     model.set_state(REGION, "b", AlarmState::Ok, at(0));
-    let head = |name: &str| AlarmHead {
-        name: name.to_owned(),
-        ..AlarmHead::default()
-    };
     let region = model.region(REGION, at(0));
     region
         .put_composite_alarm(&head("any"), "ALARM(a) OR ALARM(b)", at(0))
@@ -189,29 +189,26 @@ fn a_composite_alarm_follows_its_children_and_keeps_what_was_set_until_one_chang
     );
 }
 
+fn names(region: &Region, ask: &DescribeAlarms) -> Vec<String> {
+    let page = region.describe_alarms(ask).unwrap();
+    page.items.into_iter().map(|alarm| alarm.name).collect()
+}
+
 #[test]
 fn composite_alarms_are_described_only_when_asked_for() {
     let mut model = CloudWatch::new();
     model.set_state(REGION, "a", AlarmState::Ok, at(0));
     let region = model.region(REGION, at(0));
-    let head = AlarmHead {
-        name: "c".to_owned(),
-        ..AlarmHead::default()
-    };
     region
-        .put_composite_alarm(&head, "ALARM(a)", at(0))
+        .put_composite_alarm(&head("c"), "ALARM(a)", at(0))
         .unwrap();
     let mut ask = DescribeAlarms {
         names: vec!["a".to_owned(), "c".to_owned()],
         ..DescribeAlarms::default()
     };
-    let names = |ask: &DescribeAlarms| -> Vec<String> {
-        let page = region.describe_alarms(ask).unwrap();
-        page.items.into_iter().map(|alarm| alarm.name).collect()
-    };
-    assert_eq!(names(&ask), ["a"]);
+    assert_eq!(names(region, &ask), ["a"]);
     ask.types = vec!["CompositeAlarm".to_owned(), "MetricAlarm".to_owned()];
-    assert_eq!(names(&ask), ["a", "c"]);
+    assert_eq!(names(region, &ask), ["a", "c"]);
 }
 
 #[test]
@@ -277,23 +274,29 @@ fn alarms_that_break_a_rule_are_refused() {
 #[test]
 fn an_alarm_on_an_expression_is_judged_by_it() {
     let mut model = CloudWatch::new();
-    let query = |id: &str, expression: Option<&str>| RawQuery {
-        id: id.to_owned(),
-        expression: expression.map(str::to_owned),
-        stat: expression.is_none().then(|| query::RawStat {
-            metric: metric("errors"),
-            period_secs: 60,
-            statistic: "Sum".to_owned(),
-            unit: None,
-        }),
-        returns_data: Some(expression.is_some()),
+    let errors = query::RawStat {
+        metric: metric("errors"),
+        period_secs: 60,
+        statistic: "Sum".to_owned(),
+        unit: None,
+    };
+    let errors = RawQuery {
+        id: "e".to_owned(),
+        stat: Some(errors),
+        returns_data: Some(false),
+        ..RawQuery::default()
+    };
+    let rate = RawQuery {
+        id: "rate".to_owned(),
+        expression: Some("e / 2".to_owned()),
+        returns_data: Some(true),
         ..RawQuery::default()
     };
     let mut put = alarm("rate");
     put.metric = None;
     put.statistic = None;
     put.period_secs = None;
-    put.queries = vec![query("rate", Some("e / 2")), query("e", None)];
+    put.queries = vec![rate, errors];
     model
         .region(REGION, at(0))
         .put_metric_alarm(&put, at(0))

@@ -1,6 +1,6 @@
-//! What the name servers answer: the weights in force, who gets which share, and one answer for `TestDNSAnswer`.
+//! Answers of the name servers: the weights in force, each member's share, and `TestDNSAnswer`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -15,7 +15,7 @@ use super::record::StoredRecord;
 use super::service::Route53;
 use super::zone::HostedZone;
 
-/// One member of a weighted group, and the share of the queries that it answers.
+/// One member of a weighted group, and its share of the queries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemberShare {
     /// Its identifier.
@@ -37,7 +37,7 @@ pub struct DnsAnswer {
     pub values: Vec<String>,
 }
 
-/// How many aliases are followed inside a zone before the answer is given up; real chains have one or two.
+/// The most aliases that are followed inside a zone for one answer; real chains have one or two.
 const ALIASES_MAX: usize = 8;
 
 impl Route53 {
@@ -60,26 +60,24 @@ impl Route53 {
             .unwrap_or_default()
     }
 
-    /// Who gets which share of a group's queries at `now`.
+    /// Each member's share of a group's queries at `now`.
     ///
-    /// Weights count among the healthy members with a weight above zero; if there are none, among the healthy ones with
-    /// weight zero, evenly; if none is healthy, all count as healthy. Source: Developer Guide, "How Amazon Route 53
+    /// Healthy members share by weight. If all of them have weight zero, they share evenly. If no member is healthy, all
+    /// count as healthy. Source: Developer Guide, "How Amazon Route 53
     /// chooses records when health checking is configured" and "Weighted routing".
     pub fn shares(&self, zone: &ZoneId, group: &GroupName, now: Timestamp) -> Vec<MemberShare> {
         let weights = self.answering_weights(zone, group, now);
         let members = self.zones.get(zone).map(|zone| zone.group(group));
         let members = members.unwrap_or_default();
-        let is_healthy = |identifier: &str| {
-            let mut named = members
-                .iter()
-                .filter(|member| member.set_identifier.as_deref() == Some(identifier));
-            named.next().is_none_or(|member| self.is_healthy(member))
-        };
-        let healthy: BTreeMap<_, _> = weights
-            .keys()
-            .map(|identifier| (identifier.clone(), is_healthy(identifier)))
-            .collect();
-        shares(&weights, &healthy)
+        let mut unhealthy = BTreeSet::new();
+        for member in members {
+            if let Some(identifier) = &member.set_identifier
+                && !self.is_healthy(member)
+            {
+                unhealthy.insert(identifier);
+            }
+        }
+        shares(&weights, &unhealthy)
     }
 
     /// One answer, as `TestDNSAnswer` gives it. Members of a weighted group take turns in proportion to their weights.
@@ -103,9 +101,11 @@ impl Route53 {
         self.answers_given += 1;
         let zone = self.zone(account, zone)?;
         let [name_server, ..] = zone.name_servers();
-        let exists = |name: &str| zone.records().any(|record| record.name == name);
-        let asked = [Some(stored.clone()), name::wildcard(&stored)];
-        let Some(found) = asked.into_iter().flatten().find(|name| exists(name)) else {
+        let mut asked = [Some(stored.clone()), name::wildcard(&stored)]
+            .into_iter()
+            .flatten();
+        let found = asked.find(|name| zone.records().any(|record| record.name == *name));
+        let Some(found) = found else {
             return Ok(DnsAnswer {
                 name_server,
                 response_code: "NXDOMAIN",
@@ -136,10 +136,14 @@ impl Route53 {
         let members = zone.group(&group);
         let shares = self.shares(&zone.id, &group, now);
         let chosen = turn_of(&shares, self.answers_given);
-        let mut named = members
-            .iter()
-            .filter(|member| chosen.is_some() && member.set_identifier == chosen);
-        let Some(member) = named.next().or(members.first()) else {
+        let mut member = members.first();
+        if chosen.is_some() {
+            let mut members = members.iter();
+            member = members
+                .find(|member| member.set_identifier == chosen)
+                .or(member);
+        }
+        let Some(member) = member else {
             return Vec::new();
         };
         match &member.alias {
@@ -151,7 +155,7 @@ impl Route53 {
         }
     }
 
-    /// Whether a record may be answered: one without a health check always may.
+    /// Returns true if a record may be answered. A record without a health check always may.
     fn is_healthy(&self, record: &StoredRecord) -> bool {
         let check = record.health_check_id.as_ref();
         let check = check.and_then(|id| self.health_checks.get(id));
@@ -160,30 +164,34 @@ impl Route53 {
 }
 
 /// The shares of all members, in the order of their identifiers.
-fn shares(
-    weights: &BTreeMap<String, Weight>,
-    healthy: &BTreeMap<String, bool>,
-) -> Vec<MemberShare> {
-    let is_healthy = |identifier: &str| healthy.get(identifier).copied().unwrap_or(true);
-    let none_healthy = !weights.keys().any(|identifier| is_healthy(identifier));
-    let counts = |identifier: &str| none_healthy || is_healthy(identifier);
-    let counting = || weights.iter().filter(|(identifier, _)| counts(identifier));
-    let sum: u32 = counting().map(|(_, weight)| u32::from(weight.0)).sum();
-    let evenly = 1.0 / counting().map(|_| 1.0).sum::<f64>().max(1.0);
-    let share = |identifier: &str, weight: Weight| match (counts(identifier), sum) {
-        (false, _) => 0.0,
-        (true, 0) => evenly,
-        (true, sum) => f64::from(weight.0) / f64::from(sum),
-    };
-    let members = weights.iter().map(|(identifier, weight)| MemberShare {
-        identifier: identifier.clone(),
-        weight: *weight,
-        share: share(identifier, *weight),
-    });
-    members.collect()
+fn shares(weights: &BTreeMap<String, Weight>, unhealthy: &BTreeSet<&String>) -> Vec<MemberShare> {
+    let any_healthy = weights.keys().any(|it| !unhealthy.contains(it));
+    let mut sum = 0_u32;
+    let mut count = 0.0;
+    for (identifier, weight) in weights {
+        if !any_healthy || !unhealthy.contains(identifier) {
+            sum += u32::from(weight.0);
+            count += 1.0;
+        }
+    }
+    let mut shares = Vec::new();
+    for (identifier, weight) in weights {
+        let counts = !any_healthy || !unhealthy.contains(identifier);
+        let share = match (counts, sum) {
+            (false, _) => 0.0,
+            (true, 0) => 1.0 / count,
+            (true, sum) => f64::from(weight.0) / f64::from(sum),
+        };
+        shares.push(MemberShare {
+            identifier: identifier.clone(),
+            weight: *weight,
+            share,
+        });
+    }
+    shares
 }
 
-/// Whose turn the `count`th answer is: steps of the golden ratio spread the turns evenly without randomness.
+/// The member that gives the `count`th answer: steps of the golden ratio spread the turns evenly without randomness.
 fn turn_of(shares: &[MemberShare], count: u64) -> Option<String> {
     let step = u32::try_from(count % 1_000_000).unwrap_or(0);
     let point = (f64::from(step) * 0.618_033_988_749_895).fract();

@@ -1,4 +1,4 @@
-//! Changing record sets: a batch is validated as a whole, and applied as a whole or not at all.
+//! Changing record sets: a batch is validated as a whole, and then applied completely or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use super::zone::{HostedZone, RecordKey};
 /// One change of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// What is done.
+    /// The action.
     pub action: ChangeAction,
     /// The whole record set.
     pub record: StoredRecord,
@@ -53,7 +53,7 @@ impl Route53 {
     ///
     /// # Errors
     /// `InvalidInput`, `InvalidChangeBatch` (its message lists all failures), `NoSuchHostedZone`, `AccessDenied`,
-    /// `NoSuchHealthCheck`, `PriorRequestNotComplete`. Nothing is applied then.
+    /// `NoSuchHealthCheck`, `PriorRequestNotComplete`. If it fails, nothing is applied.
     pub fn change(
         &mut self,
         account: &Account,
@@ -71,7 +71,7 @@ impl Route53 {
         self.apply(zone, batch, now, false)
     }
 
-    /// Submits a batch as somebody else: it may be sent while the zone is busy, and its writes are marked foreign.
+    /// Submits a batch as another writer: it is accepted while the zone is busy, and its writes are marked foreign.
     ///
     /// # Errors
     /// As [`Route53::change`].
@@ -88,10 +88,10 @@ impl Route53 {
         }
     }
 
-    /// Sets one member's weight as somebody else would.
+    /// Sets one member's weight as another writer.
     ///
     /// # Errors
-    /// `InvalidChangeBatch` where there is no such record set, and as [`Route53::change`].
+    /// `InvalidChangeBatch` if there is no such record set, and as [`Route53::change`].
     pub fn foreign_weight(
         &mut self,
         zone: &ZoneId,
@@ -118,7 +118,7 @@ impl Route53 {
         )
     }
 
-    /// Takes a batch that is still on its way: it reaches Route 53 at `at`, whoever has stopped waiting for it.
+    /// Delivers a batch that is still on its way: it reaches Route 53 at `at`, although its caller has given up.
     pub fn deliver_late(
         &mut self,
         at: Timestamp,
@@ -134,7 +134,7 @@ impl Route53 {
         });
     }
 
-    /// Lets everything happen that was to happen by `now`. Every call does so first.
+    /// Applies the late batches that arrive by `now`. Every call does so first.
     pub fn advance(&mut self, now: Timestamp) {
         if self.late.iter().all(|late| late.at > now) {
             return;
@@ -147,13 +147,13 @@ impl Route53 {
         for late in due {
             let owned = self.zone(&late.account, &late.zone).is_ok();
             if owned && malformed(&late.batch).is_none() {
-                // Nobody waits for the answer, so a refusal is seen by nobody.
+                // The caller has given up, so nobody sees a refusal.
                 drop(self.apply(&late.zone, &late.batch, late.at, false));
             }
         }
     }
 
-    /// Validates against the zone, and applies.
+    /// Validates a batch against the zone, and applies it.
     fn apply(
         &mut self,
         zone_id: &ZoneId,
@@ -201,7 +201,10 @@ impl Route53 {
         let after: Vec<_> = groups.iter().map(|group| weights_of(zone, group)).collect();
         let info = self.submit(batch.comment.clone(), now);
         for (before, after) in before.into_iter().zip(after) {
-            let (Some(group), true) = (after.0.or(before.0), before.1 != after.1) else {
+            if before.1 == after.1 {
+                continue;
+            }
+            let Some(group) = after.0.or(before.0) else {
                 continue;
             };
             self.record_write(WeightWrite {
@@ -234,7 +237,7 @@ fn weights_of(
     )
 }
 
-/// What the zone would become, or everything that speaks against it.
+/// The record sets that a batch would change, or all reasons why it cannot.
 fn draft(
     zone: &HostedZone,
     batch: &ChangeBatch,
@@ -277,12 +280,12 @@ fn draft(
     }
 }
 
-/// Whether the actions on one record set go together: one of any kind, or DELETE and then CREATE.
+/// Returns true if the actions on one record set may be in one batch: a single one, or DELETE and then CREATE.
 fn may_follow(actions: &[ChangeAction]) -> bool {
     matches!(actions, [_] | [ChangeAction::Delete, ChangeAction::Create])
 }
 
-/// One change on top of those before it.
+/// Applies one change to the draft.
 fn apply_change(
     draft: &mut Draft<'_>,
     key: RecordKey,
@@ -326,7 +329,7 @@ fn apply_change(
     }
 }
 
-/// A record set as refusals of its change quote it.
+/// A record set as the refusal of its change quotes it.
 fn quoted(record: &StoredRecord) -> String {
     let StoredRecord {
         name, record_type, ..

@@ -1,4 +1,4 @@
-//! A zone with some changes on top that are not yet applied: what a batch would make of it.
+//! A zone with changes that are not applied yet: the result of a batch, to be checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ const GROUP_MEMBERS_MAX: usize = 100;
 /// The most record sets of a zone. Source: Developer Guide, quotas.
 pub(super) const ZONE_RECORDS_MAX: usize = 10_000;
 
-/// The zone as it is, and what lies over it.
+/// A zone and the changes over it.
 pub(super) struct Draft<'a> {
     zone: &'a HostedZone,
     changed: BTreeMap<RecordKey, Option<StoredRecord>>,
@@ -27,7 +27,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The record set at a key, as the draft has it.
+    /// The record set at a key, after the changes.
     pub(super) fn get(&self, key: &RecordKey) -> Option<&StoredRecord> {
         match self.changed.get(key) {
             Some(changed) => changed.as_ref(),
@@ -35,17 +35,17 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Puts a record set there, or takes it away.
+    /// Sets or removes the record set at a key.
     pub(super) fn set(&mut self, key: RecordKey, record: Option<StoredRecord>) {
         self.changed.insert(key, record);
     }
 
-    /// What lies over the zone.
+    /// The changes: a record set, or none if it is removed.
     pub(super) fn into_changed(self) -> BTreeMap<RecordKey, Option<StoredRecord>> {
         self.changed
     }
 
-    /// The rules that hold between record sets, checked on the outcome of the whole batch.
+    /// Checks the rules between record sets on the result of the whole batch.
     pub(super) fn failures(&self) -> Vec<String> {
         let mut failures = Vec::new();
         for record in self.changed.values().flatten() {
@@ -66,7 +66,7 @@ impl<'a> Draft<'a> {
         failures
     }
 
-    /// What speaks against one changed record set beside its neighbours of the same name.
+    /// The conflict of one changed record set with the record sets of the same name; none if there is none.
     fn conflicts(&self, record: &StoredRecord, neighbours: &[&StoredRecord]) -> Option<String> {
         let shown = described(record);
         let is_cname = record.record_type == "CNAME";
@@ -103,31 +103,25 @@ impl<'a> Draft<'a> {
                 "{shown} cannot be created as a non-{policy} set exists with the same name and type."
             ));
         }
-        let other_ttl = |other: &&StoredRecord| other.alias.is_none() && other.ttl != record.ttl;
-        if routing == Routing::Weighted && record.alias.is_none() && members.iter().any(other_ttl) {
+        let mut with_ttl = members.iter().filter(|other| other.alias.is_none());
+        let other_ttl = with_ttl.any(|other| other.ttl != record.ttl);
+        if routing == Routing::Weighted && record.alias.is_none() && other_ttl {
             return Some(format!(
                 "{shown} cannot be created as weighted sets must contain the same TTL."
             ));
         }
-        (members.len() + 1 > GROUP_MEMBERS_MAX).then(|| {
-            format!(
+        if members.len() + 1 > GROUP_MEMBERS_MAX {
+            return Some(format!(
                 "{shown} cannot be created as the limit of {GROUP_MEMBERS_MAX} RRSets with the same name and type is \
                  exceeded."
-            )
-        })
+            ));
+        }
+        None
     }
 
-    /// The zone's own NS and SOA must stay.
+    /// The failures of a batch that removes the zone's own NS or SOA.
     fn apex_failures(&self) -> Vec<String> {
         let apex = name::order_key(&self.zone.name);
-        let gone = |record_type: &str| {
-            let key = RecordKey {
-                order: apex.clone(),
-                record_type: record_type.to_owned(),
-                identifier: None,
-            };
-            self.get(&key).is_none()
-        };
         let rules = [
             ("SOA", "A HostedZone must contain exactly one SOA record."),
             (
@@ -135,25 +129,33 @@ impl<'a> Draft<'a> {
                 "A HostedZone must contain at least one NS record for the zone itself.",
             ),
         ];
-        let broken = rules
-            .into_iter()
-            .filter(|(record_type, _)| gone(record_type));
-        broken.map(|(_, failure)| failure.to_owned()).collect()
+        let mut failures = Vec::new();
+        for (record_type, failure) in rules {
+            let key = RecordKey {
+                order: apex.clone(),
+                record_type: record_type.to_owned(),
+                identifier: None,
+            };
+            if self.get(&key).is_none() {
+                failures.push(failure.to_owned());
+            }
+        }
+        failures
     }
 
-    /// All record sets with a name, as the draft has them.
+    /// All record sets with a name, after the changes.
     fn at_name(&self, order: &str) -> Vec<&StoredRecord> {
         let first = RecordKey {
             order: order.to_owned(),
             ..RecordKey::default()
         };
-        let here = |key: &&RecordKey| key.order == order;
         let old = self.zone.records.range(first.clone()..);
+        let old = old.take_while(|(key, _)| key.order == order);
         let new = self.changed.range(first..);
-        let keys = old.map(|(key, _)| key).take_while(here);
-        let keys: BTreeSet<_> = keys
-            .chain(new.map(|(key, _)| key).take_while(here))
-            .collect();
+        let new = new.take_while(|(key, _)| key.order == order);
+        let mut keys: BTreeSet<&RecordKey> = BTreeSet::new();
+        keys.extend(old.map(|(key, _)| key));
+        keys.extend(new.map(|(key, _)| key));
         keys.into_iter().filter_map(|key| self.get(key)).collect()
     }
 }

@@ -26,7 +26,7 @@ impl Route53Error {
         }
     }
 
-    /// A request that is wrong in itself, whatever the zone holds.
+    /// A request that is invalid whatever the zone holds.
     pub(super) fn invalid_input(message: impl Into<String>) -> Self {
         Self::new(400, "InvalidInput", message)
     }
@@ -58,13 +58,13 @@ impl Route53Error {
         Self::new(404, "NoSuchHealthCheck", message)
     }
 
-    /// A change that Route 53 does not know (or no longer, after a failover of its control plane).
+    /// A change that Route 53 does not know, or no longer knows after a failover of its control plane.
     pub(super) fn no_such_change(id: &str) -> Self {
         let message = format!("Could not find resource with ID: {id}");
         Self::new(404, "NoSuchChange", message)
     }
 
-    /// The zone is still processing the request before.
+    /// Route 53 is still processing an earlier request for the zone.
     pub(super) fn prior_request() -> Self {
         Self::new(
             400,
@@ -78,7 +78,7 @@ impl Route53Error {
         Self::new(400, "Throttling", "Rate exceeded")
     }
 
-    /// What a caller should make of it.
+    /// The class of the failure, which decides what the caller does.
     pub fn class(&self) -> FailureClass {
         let denied = [
             "AccessDenied",
@@ -98,7 +98,7 @@ impl Route53Error {
         }
     }
 
-    /// Whether the batch failed because the records are not as the caller read them.
+    /// Returns true if the batch failed because the records changed since the caller read them.
     fn is_stale(&self) -> bool {
         let stale = [
             "do not match the current values",

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::error::Route53Error;
 use super::service::Route53;
 
-/// What a health check looks at.
+/// The settings of a health check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HealthCheckConfig {
     /// `HTTP`, `HTTPS`, `TCP`, `CLOUDWATCH_METRIC`, …
@@ -14,13 +14,13 @@ pub struct HealthCheckConfig {
     pub ip_address: Option<String>,
     /// The endpoint's port.
     pub port: Option<u16>,
-    /// The path asked for.
+    /// The path that is requested.
     pub resource_path: Option<String>,
     /// The endpoint's name.
     pub domain_name: Option<String>,
-    /// Seconds between two looks: 10 or 30.
+    /// Seconds between two requests: 10 or 30.
     pub request_interval: Option<u32>,
-    /// How many looks in a row change the status.
+    /// The number of consecutive results that change the status.
     pub failure_threshold: Option<u32>,
     /// Whether healthy and unhealthy are swapped.
     pub inverted: Option<bool>,
@@ -33,31 +33,31 @@ pub struct HealthCheckConfig {
 pub struct HealthCheck {
     /// Its identifier.
     pub id: String,
-    /// What made its creation idempotent.
+    /// The reference that makes its creation idempotent.
     pub caller_reference: String,
-    /// What it looks at.
+    /// Its settings.
     pub config: HealthCheckConfig,
-    /// Raised by each update, from 1.
+    /// The version: 1 at first, one more with each update.
     pub version: u64,
-    /// What the checkers see; the world sets it.
+    /// Whether the endpoint is healthy; the simulated world sets it.
     pub endpoint_healthy: bool,
     /// When it was created.
     pub created_at: Timestamp,
 }
 
 impl HealthCheck {
-    /// Whether records that carry it may be answered.
+    /// Returns true if records with this check may be answered.
     pub fn is_healthy(&self) -> bool {
-        let is_set = |flag: Option<bool>| flag.unwrap_or(false);
-        is_set(self.config.disabled) || self.endpoint_healthy != is_set(self.config.inverted)
+        let disabled = self.config.disabled.unwrap_or(false);
+        disabled || self.endpoint_healthy != self.config.inverted.unwrap_or(false)
     }
 }
 
 impl Route53 {
-    /// Creates a health check. The same reference with the same settings gives the same check again.
+    /// Creates a health check. The same reference with the same settings returns the same check again.
     ///
     /// # Errors
-    /// `HealthCheckAlreadyExists` where the reference is taken by other settings; `InvalidInput` without a type.
+    /// `HealthCheckAlreadyExists` if the reference was used with other settings; `InvalidInput` without a type.
     pub fn create_health_check(
         &mut self,
         caller_reference: &str,
@@ -106,7 +106,7 @@ impl Route53 {
             .ok_or_else(|| Route53Error::no_such_health_check(id))
     }
 
-    /// Changes the settings that are given, if the check stands at `version` (where that is given).
+    /// Changes the given settings, if the check has `version` (or none is given).
     ///
     /// # Errors
     /// `NoSuchHealthCheck`, `HealthCheckVersionMismatch`.
@@ -128,14 +128,16 @@ impl Route53 {
             ));
         }
         let config = &mut check.config;
-        let replace = |field: &mut Option<String>, value: &Option<String>| {
+        let texts = [
+            (&mut config.ip_address, &update.ip_address),
+            (&mut config.resource_path, &update.resource_path),
+            (&mut config.domain_name, &update.domain_name),
+        ];
+        for (field, value) in texts {
             if value.is_some() {
                 field.clone_from(value);
             }
-        };
-        replace(&mut config.ip_address, &update.ip_address);
-        replace(&mut config.resource_path, &update.resource_path);
-        replace(&mut config.domain_name, &update.domain_name);
+        }
         config.port = update.port.or(config.port);
         config.failure_threshold = update.failure_threshold.or(config.failure_threshold);
         config.inverted = update.inverted.or(config.inverted);
@@ -144,7 +146,7 @@ impl Route53 {
         Ok(check.clone())
     }
 
-    /// Deletes a health check, in use or not: records that carry it then count as healthy.
+    /// Deletes a health check even if it is in use; records with it then count as healthy.
     ///
     /// # Errors
     /// `NoSuchHealthCheck`.
@@ -155,7 +157,7 @@ impl Route53 {
         }
     }
 
-    /// Sets what the checkers see from now on.
+    /// Sets whether the endpoint is healthy from now on.
     ///
     /// # Errors
     /// `NoSuchHealthCheck`.

@@ -1,10 +1,10 @@
-//! Route 53 as a strict model: every rule that AWS documents and that this program could break, none that it invented.
+//! A strict model of Route 53: every rule that AWS documents and that this program could break, and no invented ones.
 //!
-//! The model is a plain value. It has no clock of its own and no randomness: each call gets `now`, and the same calls
-//! give the same answers. Two doors lead to it, the port (`sim::dns`) and, in the tests, HTTP.
+//! The model is a plain value, without a clock and without randomness: each call gets `now`, and the same calls give the
+//! same answers. It is used through the port (`sim::dns`) and, in the tests, over HTTP.
 //!
-//! Where the rules come from: the Route 53 API Reference and Developer Guide (`ChangeResourceRecordSets`, quotas,
-//! domain name format, weighted routing); the wording of refusals from messages that people quote in public issues.
+//! Sources: the Route 53 API Reference and Developer Guide (`ChangeResourceRecordSets`, quotas, domain name format,
+//! weighted routing). The wording of refusals comes from messages that people quote in public issues.
 
 mod answer;
 mod batch;

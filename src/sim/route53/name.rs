@@ -1,11 +1,11 @@
-//! Names in the form that Route 53 stores, compares and sorts them in.
+//! Names in the form in which Route 53 stores, compares and sorts them.
 
 /// Normalises a name: lower case, one trailing dot, and everything outside `a-z 0-9 - _` as a three-digit octal escape.
 ///
 /// `*` becomes `\052`. Source: Developer Guide, "DNS domain name format".
 ///
 /// # Errors
-/// A text that is no domain name, with the reason.
+/// The reason, if the text is not a valid domain name.
 pub(super) fn stored(name: &str) -> Result<String, String> {
     let mut labels = Vec::new();
     let mut label = Vec::new();
@@ -55,7 +55,7 @@ pub(super) fn order_key(stored: &str) -> String {
     labels.flat_map(|label| [label, "."]).collect()
 }
 
-/// Whether `stored` is the zone's apex or lies below it.
+/// Returns true if `stored` is the zone's apex or lies below it.
 pub(super) fn is_in_zone(stored: &str, zone: &str) -> bool {
     stored
         .strip_suffix(zone)

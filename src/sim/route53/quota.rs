@@ -1,4 +1,4 @@
-//! Token buckets: how many calls an account may make.
+//! Token buckets that limit the calls of an account.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use jiff::Timestamp;
 
 use crate::engine::plan::Account;
 
-/// A bucket's size and how fast it fills.
+/// The size of a bucket, and the rate at which it refills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// How many calls a full bucket allows at once.
+    /// The calls that a full bucket allows at once.
     pub burst: u32,
-    /// How many thousandths of a call are added each second.
+    /// The thousandths of a call that are added each second.
     pub refill_milli_per_sec: u32,
 }
 
@@ -25,16 +25,16 @@ impl Rate {
     }
 }
 
-/// The quotas of Route 53's API: a bucket for each operation, and one over all; a call needs a token in both.
+/// The quotas of Route 53's API: a bucket for each operation, and one for all; a call needs a token from both.
 ///
 /// Source: Developer Guide, "Throttling of API requests", as of July 2026.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quotas {
-    /// Over all operations of the account.
+    /// For all operations of the account together.
     pub overall: Rate,
-    /// For each operation without its own.
+    /// For each operation without its own quota.
     pub each: Rate,
-    /// Operations with their own.
+    /// The quotas of single operations.
     pub own: BTreeMap<String, Rate>,
 }
 
@@ -74,6 +74,7 @@ pub(super) struct Buckets {
     buckets: BTreeMap<(Account, Option<String>), Bucket>,
 }
 
+/// One call, in thousandths.
 const CALL: i64 = 1_000;
 
 impl Buckets {
@@ -112,7 +113,7 @@ impl Buckets {
 }
 
 impl Bucket {
-    /// Adds what has come in since it was last looked at. A clock that stands or goes back adds nothing.
+    /// Adds the tokens since the last call. A clock that stands still or goes back adds none.
     fn fill(&mut self, rate: Rate, now: Timestamp) {
         let elapsed = now.as_millisecond() - self.filled_at.as_millisecond();
         if elapsed <= 0 {

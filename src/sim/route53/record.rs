@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use crate::engine::record::{AliasTarget, GroupName, RecordSet};
 use crate::engine::units::{DnsName, Weight};
 
-/// A record set with every field that Route 53 knows. Numbers are as sent, so that bad ones can be refused.
+/// A record set with every field that Route 53 knows. Numbers are kept as sent, so that invalid ones can be refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredRecord {
     /// The name; stored in lower case, escaped, with the trailing dot.
     pub name: String,
     /// The type, upper case.
     pub record_type: String,
-    /// Tells the members of a group apart; none for simple routing.
+    /// Distinguishes the members of a group; none for simple routing.
     pub set_identifier: Option<String>,
     /// Weighted routing, 0 to 255.
     pub weight: Option<i64>,
@@ -34,7 +34,7 @@ pub struct StoredRecord {
     pub alias: Option<AliasTarget>,
     /// The health check that decides whether the record may be answered.
     pub health_check_id: Option<String>,
-    /// Set on records that a traffic policy made; they are not to be changed.
+    /// Set on records that a traffic policy made; they cannot be changed.
     pub traffic_policy_instance_id: Option<String>,
 }
 
@@ -49,7 +49,7 @@ pub struct Geo {
     pub subdivision: Option<String>,
 }
 
-/// How a group's members share the queries. Members of one name and type all have the same.
+/// How a group's members share the queries. All members of a group have the same policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Routing {
     /// One record set, no identifier.
@@ -60,17 +60,16 @@ pub enum Routing {
     Latency,
     /// Primary and secondary.
     Failover,
-    /// By the asker's place.
+    /// By the location of the caller.
     Geolocation,
     /// Up to eight healthy values at random.
     MultiValue,
-    /// By the asker's network.
+    /// By the network of the caller.
     IpBased,
 }
 
 impl StoredRecord {
-    /// Which policies the record's fields ask for; exactly one in a valid record with an identifier, none in a simple
-    /// one.
+    /// The policies of the record's fields; exactly one in a valid record with an identifier, none in a simple one.
     pub(super) fn policies(&self) -> Vec<Routing> {
         let asked = [
             (self.weight.is_some(), Routing::Weighted),
@@ -80,11 +79,11 @@ impl StoredRecord {
             (self.multi_value.is_some(), Routing::MultiValue),
             (self.cidr.is_some(), Routing::IpBased),
         ];
-        let asked = asked.into_iter().filter(|(is_asked, _)| *is_asked);
-        asked.map(|(_, policy)| policy).collect()
+        let set = asked.into_iter().filter(|(is_set, _)| *is_set);
+        set.map(|(_, policy)| policy).collect()
     }
 
-    /// The policy of a record that was found valid.
+    /// The policy of a valid record.
     pub fn routing(&self) -> Routing {
         self.policies().first().copied().unwrap_or(Routing::Simple)
     }
@@ -104,21 +103,20 @@ impl StoredRecord {
         }
     }
 
-    /// Whether a DELETE that gives `self` names exactly what is stored: every field, values in any order.
+    /// Returns true if a DELETE of `self` matches the stored record set: every field, with the values in any order.
     ///
     /// Source: API Reference, `ChangeResourceRecordSets`: "you must specify all the same values".
     pub(super) fn is_same_image(&self, stored: &Self) -> bool {
-        let values = |record: &Self| record.values.iter().cloned().collect::<BTreeSet<_>>();
-        let bare = |record: &Self| Self {
-            values: Vec::new(),
-            ..record.clone()
+        let given: BTreeSet<_> = self.values.iter().collect();
+        let present: BTreeSet<_> = stored.values.iter().collect();
+        let same_fields = Self {
+            values: stored.values.clone(),
+            ..self.clone()
         };
-        values(self) == values(stored)
-            && self.values.len() == stored.values.len()
-            && bare(self) == bare(stored)
+        given == present && self.values.len() == stored.values.len() && same_fields == *stored
     }
 
-    /// How many record elements it counts for, and how many characters of values, in the limits of a batch.
+    /// The record elements and the characters of values that it counts for in the limits of a batch.
     ///
     /// An alias counts as one element. Source: Developer Guide, quotas ("including alias records").
     pub fn size(&self) -> (usize, usize) {
@@ -126,7 +124,7 @@ impl StoredRecord {
         (self.values.len().max(1), characters)
     }
 
-    /// The image as the engine has it. What the engine cannot write back is named in `unsupported`.
+    /// The engine's record set. Fields that the engine cannot write back are named in `unsupported`.
     pub fn to_record_set(&self) -> RecordSet {
         let present = [
             (self.routing() == Routing::Simple, "simple"),
@@ -154,7 +152,7 @@ impl StoredRecord {
         }
     }
 
-    /// A weighted record from the engine's image.
+    /// A weighted record from the engine's record set.
     pub fn from_record_set(image: &RecordSet) -> Self {
         Self {
             name: image.name.clone(),
@@ -169,7 +167,7 @@ impl StoredRecord {
         }
     }
 
-    /// A weighted record with a value, for worlds that are built by hand.
+    /// A weighted record with one value, for tests and simulated worlds.
     pub fn weighted(
         name: &str,
         record_type: &str,
@@ -188,7 +186,7 @@ impl StoredRecord {
         }
     }
 
-    /// A weighted alias that follows its target's health, for worlds that are built by hand.
+    /// A weighted alias that follows its target's health, for tests and simulated worlds.
     pub fn weighted_alias(
         name: &str,
         record_type: &str,

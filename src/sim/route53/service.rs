@@ -1,4 +1,4 @@
-//! The service itself: what it holds, how changes propagate, and what was ever written.
+//! The service itself: its state, the propagation of changes, and the history of written weights.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use super::health::HealthCheck;
 use super::quota::{Buckets, Quotas};
 use super::zone::HostedZone;
 
-/// How the service behaves.
+/// The settings of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// How long a change is PENDING. "Generally within 60 seconds" (API Reference, `ChangeInfo`).
+    /// The time for which a change is PENDING. "Generally within 60 seconds" (API Reference, `ChangeInfo`).
     pub propagation: SignedDuration,
-    /// How long a zone refuses further changes after one (`PriorRequestNotComplete`).
+    /// The time for which a zone refuses further changes after one (`PriorRequestNotComplete`).
     pub processing: SignedDuration,
-    /// How many calls are let through; none means all.
+    /// The quotas of calls; none means no limit.
     pub quotas: Option<Quotas>,
 }
 
@@ -38,7 +38,7 @@ impl Default for Settings {
 /// Route 53.
 #[derive(Debug, Clone, Default)]
 pub struct Route53 {
-    /// How it behaves; may be changed at any time.
+    /// Its settings; they may be changed at any time.
     pub settings: Settings,
     pub(super) zones: BTreeMap<ZoneId, HostedZone>,
     pub(super) health_checks: BTreeMap<String, HealthCheck>,
@@ -52,7 +52,7 @@ pub struct Route53 {
     serial: u64,
 }
 
-/// A batch on its way that nobody waits for any more.
+/// A batch on its way whose caller has given up.
 #[derive(Debug, Clone)]
 pub(super) struct Late {
     pub(super) at: Timestamp,
@@ -69,12 +69,12 @@ struct StoredChange {
     comment: Option<String>,
 }
 
-/// What is said about a submitted change.
+/// The public view of a submitted change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeInfo {
     /// Its identifier, without prefix.
     pub id: ChangeId,
-    /// Whether it is on all of Route 53's servers.
+    /// Whether it is on all of Route 53's name servers.
     pub in_sync: bool,
     /// When it was submitted.
     pub submitted_at: Timestamp,
@@ -85,19 +85,19 @@ pub struct ChangeInfo {
 /// A change of a group's weights, as it was applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightWrite {
-    /// When.
+    /// When it was applied.
     pub at: Timestamp,
-    /// In which zone.
+    /// The zone.
     pub zone: ZoneId,
-    /// Of which group.
+    /// The group.
     pub group: GroupName,
-    /// All members' weights afterwards, by identifier.
+    /// All members' weights after the change, by identifier.
     pub weights: BTreeMap<String, Weight>,
-    /// The change.
+    /// The identifier of the change.
     pub change: ChangeId,
     /// The batch's comment.
     pub comment: Option<String>,
-    /// Whether somebody else wrote it.
+    /// Whether another writer submitted it.
     pub foreign: bool,
 }
 
@@ -120,7 +120,7 @@ impl Route53 {
         }
     }
 
-    /// Takes a token for a call. A door asks this once for each call, before anything else.
+    /// Takes a token for a call. Adapters do this once for each call, before anything else.
     ///
     /// # Errors
     /// `Throttling`.
@@ -141,7 +141,7 @@ impl Route53 {
         }
     }
 
-    /// Whether a change is on all of Route 53's servers.
+    /// Returns a change, with whether it is in sync at `now`.
     ///
     /// # Errors
     /// `NoSuchChange`.
@@ -162,14 +162,14 @@ impl Route53 {
         self.changes.remove(id);
     }
 
-    /// Ends all propagation at `now`, however long it was to take.
+    /// Ends all propagation at `now`.
     pub fn finish_propagation(&mut self, now: Timestamp) {
         for change in self.changes.values_mut() {
             change.in_sync_at = change.in_sync_at.min(now);
         }
     }
 
-    /// Every change of weights that was ever applied, oldest first; a group's creation is its first.
+    /// Every applied change of weights, oldest first. The first one of a group is its creation.
     pub fn weight_writes(&self) -> &[WeightWrite] {
         &self.writes
     }
@@ -185,7 +185,7 @@ impl Route53 {
         indices.filter_map(|index| self.writes.get(*index))
     }
 
-    /// When a change was, or will be, on all of Route 53's servers; none for a forgotten one.
+    /// The time at which a change is on all of Route 53's name servers; none for a forgotten change.
     pub fn in_sync_at(&self, id: &ChangeId) -> Option<Timestamp> {
         self.changes.get(id).map(|change| change.in_sync_at)
     }
@@ -223,7 +223,7 @@ impl Route53 {
         Ok(())
     }
 
-    /// Notes a submitted change, PENDING for as long as the settings say.
+    /// Stores a submitted change; it is PENDING for the time in the settings.
     pub(super) fn submit(&mut self, comment: Option<String>, now: Timestamp) -> ChangeInfo {
         let id = ChangeId::from(self.next_id('C'));
         let in_sync_at = now.saturating_add(self.settings.propagation).unwrap_or(now);
@@ -241,7 +241,7 @@ impl Route53 {
         }
     }
 
-    /// Keeps what was written.
+    /// Stores a change of weights.
     pub(super) fn record_write(&mut self, write: WeightWrite) {
         let key = (write.zone.clone(), write.group.clone());
         self.writes_of
@@ -251,13 +251,13 @@ impl Route53 {
         self.writes.push(write);
     }
 
-    /// A number that was not given out before.
+    /// A number that was not used before.
     pub(super) fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
     }
 
-    /// An identifier that was not given out before and looks like AWS's, the same in every run.
+    /// An identifier in the form of AWS's that was not used before, the same in every run.
     pub(super) fn next_id(&mut self, prefix: char) -> String {
         let mut rest = scrambled(self.next_serial());
         let mut digits = String::with_capacity(14);

@@ -1,4 +1,4 @@
-//! The model against what AWS documents. The contract probes in `tests/contract.rs` say it again from outside.
+//! Tests of the model against the documentation of AWS. `tests/contract.rs` probes the same rules over HTTP.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -29,7 +29,7 @@ fn group() -> GroupName {
     }
 }
 
-/// A service with one zone that holds the group at 100/0.
+/// A service with one zone, which holds the group at 100/0.
 fn service() -> (Route53, ZoneId) {
     let mut model = Route53::default();
     let new = NewZone {
@@ -191,13 +191,12 @@ fn a_change_that_was_never_made_or_was_lost_is_unknown() {
     }
 }
 
+fn many(action: ChangeAction, count: usize) -> ChangeBatch {
+    ChangeBatch::of((0..count).map(|i| (action, cname(&format!("n{i}.example.com"), "old", 1))))
+}
+
 #[test]
 fn a_batch_takes_1000_elements_and_upserts_count_twice() {
-    let many = |action, count: usize| {
-        ChangeBatch::of(
-            (0..count).map(move |i| (action, cname(&format!("n{i}.example.com"), "old", 1))),
-        )
-    };
     let too_many = "[Number of records limit of 1000 exceeded.]";
     for (batch, accepted) in [
         (many(Create, 1000), true),
@@ -230,20 +229,20 @@ fn aliases_count_as_elements() {
     assert_eq!(message, "[Number of records limit of 1000 exceeded.]");
 }
 
+fn text(number: usize, length: usize) -> StoredRecord {
+    StoredRecord {
+        name: format!("t{number}.example.com"),
+        record_type: "TXT".to_owned(),
+        ttl: Some(60),
+        values: vec![format!("\"{}\"", "x".repeat(length - 2))],
+        ..StoredRecord::default()
+    }
+}
+
 #[test]
 fn a_batch_takes_32000_characters_of_values_and_upserts_count_twice() {
-    let text = |action, i: usize, length: usize| {
-        let record = StoredRecord {
-            name: format!("t{i}.example.com"),
-            record_type: "TXT".to_owned(),
-            ttl: Some(60),
-            values: vec![format!("\"{}\"", "x".repeat(length - 2))],
-            ..StoredRecord::default()
-        };
-        (action, record)
-    };
-    let fits = ChangeBatch::of((0..100).map(|i| text(Create, i, 320)));
-    let twice = ChangeBatch::of((0..100).map(|i| text(Upsert, i, 161)));
+    let fits = ChangeBatch::of((0..100).map(|i| (Create, text(i, 320))));
+    let twice = ChangeBatch::of((0..100).map(|i| (Upsert, text(i, 161))));
     let (mut model, zone) = service();
     model.change(&us(), &zone, &fits, at(1)).unwrap();
     let (_, message) = refusal(&mut model, &zone, &twice);

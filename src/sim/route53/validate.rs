@@ -1,4 +1,4 @@
-//! What can be said against a change without looking at the zone's records.
+//! Checks of a batch that do not need the zone's records.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -23,7 +23,7 @@ const TYPES: [&str; 17] = [
     "SSHFP", "SVCB", "TLSA", "TXT",
 ];
 
-/// What makes the request itself invalid (`InvalidInput`), whatever the zone holds.
+/// The reason why the request itself is invalid (`InvalidInput`), whatever the zone holds; none if it is valid.
 pub(super) fn malformed(batch: &ChangeBatch) -> Option<String> {
     let constraints = constraint_violations(batch);
     if !constraints.is_empty() {
@@ -33,62 +33,77 @@ pub(super) fn malformed(batch: &ChangeBatch) -> Option<String> {
         return Some(format!("{count} validation {noun} detected: {list}"));
     }
     let failures: Vec<_> = batch.changes.iter().flat_map(field_failures).collect();
-    (!failures.is_empty()).then(|| format!("Invalid request: {}", failures.join(", ")))
+    if failures.is_empty() {
+        return None;
+    }
+    Some(format!("Invalid request: {}", failures.join(", ")))
 }
 
 /// Values outside the bounds that the API's model states.
 fn constraint_violations(batch: &ChangeBatch) -> Vec<String> {
-    let violation = |value: &str, path: &str, rule: &str| {
-        format!("Value '{value}' at '{path}' failed to satisfy constraint: {rule}")
-    };
     let mut violations = Vec::new();
     if batch.changes.is_empty() {
         let rule = "Member must have length greater than or equal to 1";
         violations.push(violation("[]", "changeBatch.changes", rule));
     }
-    if let Some(comment) = batch.comment.as_ref().filter(|it| it.chars().count() > 256) {
+    if let Some(comment) = &batch.comment
+        && comment.chars().count() > 256
+    {
         let rule = "Member must have length less than or equal to 256";
         violations.push(violation(comment, "changeBatch.comment", rule));
     }
     for (index, change) in batch.changes.iter().enumerate() {
         let record = &change.record;
-        let path = |field: &str| {
-            format!(
-                "changeBatch.changes.{}.member.resourceRecordSet.{field}",
-                index + 1
-            )
-        };
-        let mut bound = |value: Option<i64>, field: &str, max: i64| {
-            let Some(value) = value.filter(|value| !(0..=max).contains(value)) else {
-                return;
-            };
-            let rule = if value < 0 {
-                "Member must have value greater than or equal to 0".to_owned()
-            } else {
-                format!("Member must have value less than or equal to {max}")
-            };
-            violations.push(violation(&value.to_string(), &path(field), &rule));
-        };
-        bound(record.weight, "weight", 255);
-        bound(record.ttl, "tTL", 2_147_483_647);
-        let identifier = record.set_identifier.as_ref();
-        if let Some(identifier) = identifier.filter(|it| !(1..=128).contains(&it.chars().count())) {
+        let path = format!("changeBatch.changes.{}.member.resourceRecordSet", index + 1);
+        for (value, field, max) in [
+            (record.weight, "weight", 255),
+            (record.ttl, "tTL", 2_147_483_647),
+        ] {
+            if let Some(value) = value
+                && !(0..=max).contains(&value)
+            {
+                violations.push(out_of_range(value, &format!("{path}.{field}"), max));
+            }
+        }
+        if let Some(identifier) = &record.set_identifier
+            && !(1..=128).contains(&identifier.chars().count())
+        {
             let rule = if identifier.is_empty() {
                 "Member must have length greater than or equal to 1"
             } else {
                 "Member must have length less than or equal to 128"
             };
-            violations.push(violation(identifier, &path("setIdentifier"), rule));
+            violations.push(violation(
+                identifier,
+                &format!("{path}.setIdentifier"),
+                rule,
+            ));
         }
         if !TYPES.contains(&record.record_type.as_str()) {
             let rule = format!("Member must satisfy enum value set: [{}]", TYPES.join(", "));
-            violations.push(violation(&record.record_type, &path("type"), &rule));
+            let path = format!("{path}.type");
+            violations.push(violation(&record.record_type, &path, &rule));
         }
     }
     violations
 }
 
-/// Fields that are missing, or that do not go together.
+/// The violation of a number outside 0 to `max`.
+fn out_of_range(value: i64, path: &str, max: i64) -> String {
+    let rule = if value < 0 {
+        "Member must have value greater than or equal to 0".to_owned()
+    } else {
+        format!("Member must have value less than or equal to {max}")
+    };
+    violation(&value.to_string(), path, &rule)
+}
+
+/// A violated constraint, in the words of AWS.
+fn violation(value: &str, path: &str, rule: &str) -> String {
+    format!("Value '{value}' at '{path}' failed to satisfy constraint: {rule}")
+}
+
+/// The failures of fields that are missing or exclude each other.
 fn field_failures(change: &Change) -> Vec<String> {
     let record = &change.record;
     let shown = format!(
@@ -130,7 +145,7 @@ fn field_failures(change: &Change) -> Vec<String> {
     failures
 }
 
-/// Limits on the size of a batch.
+/// The size limits that a batch exceeds.
 pub(super) fn size_failures(batch: &ChangeBatch) -> Vec<String> {
     let (mut elements, mut characters) = (0, 0);
     for change in &batch.changes {
@@ -157,7 +172,7 @@ pub(super) fn size_failures(batch: &ChangeBatch) -> Vec<String> {
     failures
 }
 
-/// What speaks against a record set (name in stored form) in this zone.
+/// The reasons why a record set (with its name in stored form) cannot be in this zone.
 pub(super) fn record_failures(record: &StoredRecord, zone: &str) -> Vec<String> {
     let mut failures = Vec::new();
     if !name::is_in_zone(&record.name, zone) {
@@ -197,7 +212,7 @@ pub(super) fn record_failures(record: &StoredRecord, zone: &str) -> Vec<String> 
     failures
 }
 
-/// What is wrong with a value of this type.
+/// The failure of a value of this type; none if it is valid.
 fn value_failure(record_type: &str, value: &str) -> Option<String> {
     let problem = match record_type {
         "A" if value.parse::<Ipv4Addr>().is_err() => {
@@ -219,7 +234,7 @@ fn value_failure(record_type: &str, value: &str) -> Option<String> {
     ))
 }
 
-/// A record set as refusals name it.
+/// A record set as a refusal names it.
 pub(super) fn described(record: &StoredRecord) -> String {
     let StoredRecord {
         name, record_type, ..

@@ -14,7 +14,7 @@ use super::name;
 use super::record::StoredRecord;
 use super::service::{ChangeInfo, Route53};
 
-/// Where a record set stands in a zone's order: reversed name, type, identifier.
+/// The position of a record set in a zone's order: reversed name, type, identifier.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RecordKey {
     pub(super) order: String,
@@ -33,7 +33,7 @@ impl RecordKey {
     }
 }
 
-/// A virtual network that a private zone answers in.
+/// The virtual network of a private zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vpc {
     /// Its region.
@@ -42,14 +42,14 @@ pub struct Vpc {
     pub id: String,
 }
 
-/// What a new zone is to be.
+/// The request for a new zone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewZone {
-    /// Whose it is.
+    /// The account that owns it.
     pub account: Account,
     /// Its name.
     pub name: String,
-    /// Makes its creation happen once.
+    /// A reference that makes its creation idempotent.
     pub caller_reference: String,
     /// A comment.
     pub comment: Option<String>,
@@ -62,18 +62,18 @@ pub struct NewZone {
 pub struct HostedZone {
     /// Its identifier, without prefix.
     pub id: ZoneId,
-    /// Whose it is.
+    /// The account that owns it.
     pub account: Account,
     /// Its name, with the trailing dot.
     pub name: String,
-    /// What made its creation happen once.
+    /// The reference of its creation.
     pub caller_reference: String,
     /// A comment.
     pub comment: Option<String>,
     /// The network of a private zone; none for a public one.
     pub vpc: Option<Vpc>,
     pub(super) records: BTreeMap<RecordKey, StoredRecord>,
-    /// Until when Route 53 processes the last request for this zone.
+    /// The time until which Route 53 processes the last request for this zone.
     pub(super) busy_until: Timestamp,
 }
 
@@ -86,7 +86,7 @@ pub struct ZonePage<'a> {
     pub next: Option<&'a HostedZone>,
 }
 
-/// Where a page of record sets starts.
+/// The start of a page of record sets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordStart {
     /// At this name.
@@ -113,22 +113,22 @@ pub(super) const PAGE_RECORDS_MAX: usize = 300;
 const PAGE_ZONES_MAX: usize = 100;
 
 impl HostedZone {
-    /// Whether it answers in a private network only.
+    /// Returns true if it answers only in a private network.
     pub fn is_private(&self) -> bool {
         self.vpc.is_some()
     }
 
-    /// How many record sets it holds.
+    /// The number of its record sets.
     pub fn record_count(&self) -> usize {
         self.records.len()
     }
 
-    /// All record sets, in the order they are listed in.
+    /// All record sets, in the order of listings.
     pub fn records(&self) -> impl Iterator<Item = &StoredRecord> {
         self.records.values()
     }
 
-    /// The members of a group, in the order they are listed in.
+    /// The members of a group, in the order of listings.
     pub fn group(&self, group: &GroupName) -> Vec<&StoredRecord> {
         match name::stored(group.name.as_str()) {
             Ok(stored) => self.members(&name::order_key(&stored), &group.record_type),
@@ -161,7 +161,7 @@ impl Route53 {
     /// Creates a zone with its NS and SOA records. A name may be used more than once.
     ///
     /// # Errors
-    /// `HostedZoneAlreadyExists` where the reference was used before; `InvalidDomainName`.
+    /// `HostedZoneAlreadyExists` if the reference was used before; `InvalidDomainName`.
     pub fn create_zone(
         &mut self,
         new: NewZone,
@@ -197,7 +197,7 @@ impl Route53 {
         Ok((id, self.submit(None, now)))
     }
 
-    /// A zone, if it exists and is the account's.
+    /// A zone of the account.
     ///
     /// # Errors
     /// `NoSuchHostedZone`, `AccessDenied`.
@@ -216,7 +216,7 @@ impl Route53 {
             .filter(move |zone| zone.account == *account)
     }
 
-    /// Deletes a zone that holds nothing but its NS and SOA records.
+    /// Deletes a zone that has no records except its NS and SOA.
     ///
     /// # Errors
     /// `HostedZoneNotEmpty`, `NoSuchHostedZone`, `AccessDenied`.
@@ -244,15 +244,14 @@ impl Route53 {
         marker: Option<&str>,
         limit: usize,
     ) -> ZonePage<'_> {
-        let start = marker.map_or(Bound::Unbounded, |marker| {
-            Bound::Included(ZoneId::from(marker))
-        });
+        let start = match marker {
+            Some(marker) => Bound::Included(ZoneId::from(marker)),
+            None => Bound::Unbounded,
+        };
         let zones = self.zones.range((start, Bound::Unbounded));
         let zones = zones.map(|(_, zone)| zone);
-        page_of_zones(
-            zones.filter(|zone| zone.account == *account).collect(),
-            limit,
-        )
+        let zones = zones.filter(|zone| zone.account == *account).collect();
+        page_of_zones(zones, limit)
     }
 
     /// The account's zones by reversed name, at most 100, from `start` (and among equal names `start_id`) on.
@@ -269,19 +268,19 @@ impl Route53 {
         let start = start.map(name::stored).transpose();
         let start = start.map_err(|reason| Route53Error::new(400, "InvalidDomainName", reason))?;
         let first = start.map(|stored| (name::order_key(&stored), start_id));
-        let mut zones: Vec<_> = self
-            .zones
-            .values()
-            .filter(|zone| zone.account == *account)
-            .map(|zone| ((name::order_key(&zone.name), Some(&zone.id)), zone))
-            .filter(|(key, _)| first.as_ref().is_none_or(|first| key >= first))
-            .collect();
+        let mut zones = Vec::new();
+        for zone in self.zones_of(account) {
+            let key = (name::order_key(&zone.name), Some(&zone.id));
+            if first.as_ref().is_none_or(|first| key >= *first) {
+                zones.push((key, zone));
+            }
+        }
         zones.sort_by(|left, right| left.0.cmp(&right.0));
         let zones = zones.into_iter().map(|(_, zone)| zone).collect();
         Ok(page_of_zones(zones, limit))
     }
 
-    /// The zone's record sets from `start` on, at most 300, as last written, whether propagated or not.
+    /// The zone's record sets from `start` on, at most 300, as last written, even if not yet in sync.
     ///
     /// # Errors
     /// `InvalidInput` for a type without a name or an identifier without a type; `NoSuchHostedZone`; `AccessDenied`.
@@ -313,7 +312,7 @@ fn page_of_zones(zones: Vec<&HostedZone>, limit: usize) -> ZonePage<'_> {
     }
 }
 
-/// The key that a page starts at.
+/// The key of the first record set in a page.
 fn start_key(start: &RecordStart) -> Result<RecordKey, Route53Error> {
     let Some(first) = &start.name else {
         if start.record_type.is_some() || start.identifier.is_some() {
@@ -339,20 +338,20 @@ fn start_key(start: &RecordStart) -> Result<RecordKey, Route53Error> {
 /// The two records that every zone has.
 fn apex_records(zone: &HostedZone) -> [StoredRecord; 2] {
     let servers = zone.name_servers();
-    let record = |record_type: &str, ttl: i64, values: Vec<String>| StoredRecord {
-        name: zone.name.clone(),
-        record_type: record_type.to_owned(),
-        ttl: Some(ttl),
-        values,
-        ..StoredRecord::default()
-    };
     let authority = format!(
         "{}. awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400",
         servers[0]
     );
     let servers = servers.iter().map(|server| format!("{server}."));
     [
-        record("NS", 172_800, servers.collect()),
-        record("SOA", 900, vec![authority]),
+        ("NS", 172_800, servers.collect()),
+        ("SOA", 900, vec![authority]),
     ]
+    .map(|(record_type, ttl, values)| StoredRecord {
+        name: zone.name.clone(),
+        record_type: record_type.to_owned(),
+        ttl: Some(ttl),
+        values,
+        ..StoredRecord::default()
+    })
 }

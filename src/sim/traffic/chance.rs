@@ -1,18 +1,18 @@
-//! Chance in streams: each kind of event draws from its own, so that a new draw of one does not shift the others.
+//! Random numbers in streams: each kind of event has its own, so that a new draw of one does not shift the others.
 
 use fastrand::Rng;
 
-/// One stream of chances.
+/// One stream of random numbers.
 #[derive(Debug, Clone)]
 pub struct Chance(Rng);
 
-/// Above this mean a Poisson number is as good as a normal one.
+/// Above this mean the Poisson distribution is close enough to a normal one.
 const POISSON_EXACT_MAX: f64 = 30.0;
 
 impl Chance {
-    /// The stream of this name in the world of this seed.
+    /// The stream with this name in the world with this seed.
     pub fn stream(seed: u64, name: &str) -> Self {
-        // FNV-1a over the name, begun at the seed; the generator scrambles it further.
+        // FNV-1a over the name, starting from the seed; the generator scrambles it further.
         let mut hash = seed ^ 0xcbf2_9ce4_8422_2325;
         for byte in name.bytes() {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
@@ -21,23 +21,23 @@ impl Chance {
         Self(Rng::with_seed(hash ^ (hash >> 29)))
     }
 
-    /// Evenly from 0 to 1.
+    /// Evenly distributed from 0 to 1. Always one draw.
     pub fn even(&mut self) -> f64 {
         self.0.f64()
     }
 
-    /// Normal, with mean 0 and deviation 1. Always two draws.
+    /// Normally distributed, with mean 0 and standard deviation 1. Always two draws.
     pub fn normal(&mut self) -> f64 {
         let (radius, angle) = (self.even(), self.even());
         (-2.0 * (1.0 - radius).ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
     }
 
-    /// Exponential with this mean. Always one draw.
+    /// Exponentially distributed with this mean. Always one draw.
     pub fn exponential(&mut self, mean: f64) -> f64 {
         -mean * (1.0 - self.even()).ln()
     }
 
-    /// How many of something that happens `mean` times on average. Always two draws.
+    /// A count with this mean, Poisson-distributed. Always two draws.
     pub fn poisson(&mut self, mean: f64) -> f64 {
         if mean > POISSON_EXACT_MAX {
             return (mean + mean.sqrt() * self.normal()).round().max(0.0);
@@ -57,6 +57,10 @@ impl Chance {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn first(seed: u64, name: &str) -> u64 {
+        Chance::stream(seed, name).even().to_bits()
+    }
 
     fn mean(draw: impl FnMut() -> f64) -> f64 {
         std::iter::repeat_with(draw).take(20_000).sum::<f64>() / 20_000.0
@@ -78,7 +82,6 @@ mod tests {
 
     #[test]
     fn streams_of_one_seed_differ_by_their_names() {
-        let first = |seed, name| Chance::stream(seed, name).even().to_bits();
         assert_ne!(first(1, "a"), first(1, "b"));
         assert_ne!(first(1, "a"), first(2, "a"));
         assert_eq!(first(1, "a"), first(1, "a"));

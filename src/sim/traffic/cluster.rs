@@ -1,38 +1,38 @@
-//! One cluster: how it bears its load, and how it goes wrong.
+//! One simulated cluster: how it serves its load, and how it fails.
 
 use crate::scenario;
 
-/// The most that load alone lengthens response times.
+/// The largest factor by which load alone lengthens response times.
 const SLOWDOWN_MAX: f64 = 20.0;
 
-/// For how long a leak goes from its first signs to its worst, in minutes.
+/// The time from the first signs of a leak to its worst, in minutes.
 const LEAK_WORSENS_FOR: f64 = 60.0;
 
-/// What a leak does at its worst: failed requests, and how many times the response time.
+/// A leak at its worst: the part of failed requests, and the factor on the response time.
 const LEAK_WORST: (f64, f64) = (0.5, 10.0);
 
-/// How fast a cluster gets used to more load: the part of the difference made up in a minute.
+/// How fast a cluster warms up to more load: the part of the difference made up in a minute.
 const WARMS_BY: f64 = 0.2;
 
-/// What a cold cluster does: failed requests, and how many times the response time.
+/// A cold cluster at its worst: the part of failed requests, and the factor on the response time.
 const COLD: (f64, f64) = (0.1, 6.0);
 
-/// The load, in requests a minute, that even a cold cluster bears.
+/// The load that even a cold cluster serves, in requests a minute.
 const LUKEWARM: f64 = 5.0;
 
-/// The part of the memory that is in use where nothing leaks.
+/// The part of the memory that is in use if nothing leaks.
 const MEMORY_USED: f64 = 0.4;
 
-/// How many requests of an unhealthy cluster fail.
+/// The part of the requests of an unhealthy cluster that fails.
 const UNHEALTHY_ERRORS: f64 = 0.5;
 
 /// A cluster under load.
 #[derive(Debug, Clone)]
 pub struct Cluster {
     spec: scenario::Cluster,
-    /// For how many minutes it has had traffic since something leaks.
+    /// The minutes with traffic since a leak began.
     leaked_for: f64,
-    /// The load that it is used to.
+    /// The load that it has warmed up to, in requests a minute.
     used_to: f64,
 }
 
@@ -41,24 +41,24 @@ pub struct Cluster {
 pub struct Strain {
     /// The part of the requests that fails beyond the usual (0 to 1).
     pub errors: f64,
-    /// How many times the response time, less one.
+    /// The factor on the response time, minus one.
     pub slower: f64,
-    /// After how many minutes of traffic a leak bites, where something leaks.
+    /// The minutes of traffic after which a leak shows; none if nothing leaks.
     pub leak_bites_after: Option<f64>,
-    /// Everything fails.
+    /// All requests fail.
     pub outage: bool,
-    /// It must get used to more load.
+    /// It must warm up to more load.
     pub slow_start: bool,
-    /// The requests a minute that it can bear, where that is not its usual capacity.
+    /// The requests a minute that it can serve; none if that is its usual capacity.
     pub capacity: Option<f64>,
     /// Half of the requests fail, and probes see it.
     pub unhealthy: bool,
 }
 
-/// How a cluster bore one minute.
+/// How a cluster served one minute.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Bearing {
-    /// The requests that it got.
+    /// The requests that it received.
     pub requests: f64,
     /// The part that failed (0 to 1).
     pub errors: f64,
@@ -78,10 +78,10 @@ impl Cluster {
         }
     }
 
-    /// Bears one minute's requests.
+    /// Serves one minute's requests.
     pub fn minute(&mut self, requests: f64, strain: &Strain) -> Bearing {
         let capacity = strain.capacity.or(self.spec.capacity);
-        // What comes in vain is turned away; what is left, independently of each other, may fail for each reason.
+        // Requests above the capacity are turned away. The rest may fail for each reason, independently.
         let load = capacity.map_or(0.0, |capacity| requests / capacity.max(1e-9));
         let mut passing = 1.0 - self.spec.errors;
         let mut slower = 1.0 + load.powi(2) / (1.0 - load.min(0.95));
@@ -120,7 +120,7 @@ impl Cluster {
         (bitten * LEAK_WORST.0, bitten * (LEAK_WORST.1 - 1.0))
     }
 
-    /// What leaks fills the memory until it bites.
+    /// The part of the memory in use (0 to 1). A leak fills the memory until it shows.
     fn memory(&self, strain: &Strain) -> f64 {
         let full = strain
             .leak_bites_after

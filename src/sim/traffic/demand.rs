@@ -1,19 +1,19 @@
-//! How many requests come: a daily curve, the shape of the week, noise, and push notifications.
+//! The number of requests: a daily curve, the shape of the week, noise, and push notifications.
 
 use super::MINUTE;
 use super::chance::Chance;
 use crate::scenario::Traffic;
 
-/// How much of the weekdays' traffic comes on Saturday and Sunday.
+/// The traffic of Saturday and Sunday, as a part of a weekday's.
 const WEEKEND: f64 = 0.8;
 
-/// How many times the requests a push notification brings, at least and at most.
+/// The factor by which a push notification multiplies the requests: smallest and largest.
 const PUSH: (f64, f64) = (10.0, 30.0);
 
-/// How fast a spike of a push notification fades: what is left of it after a minute.
+/// The part of a push notification's spike that is left after a minute.
 const FADE: f64 = 0.55;
 
-/// A day and an hour in minutes.
+/// A day in minutes.
 const DAY: f64 = 1440.0;
 
 /// The requests of one service.
@@ -22,12 +22,12 @@ pub struct Demand {
     traffic: Traffic,
     noise: Chance,
     pushes: Chance,
-    /// How many times the usual requests come because of a push notification, beyond the usual.
+    /// The additional requests because of a push notification, as a multiple of the usual ones.
     spike: f64,
 }
 
 impl Demand {
-    /// The requests that this traffic makes.
+    /// The requests of this traffic.
     pub fn new(traffic: &Traffic, noise: Chance, pushes: Chance) -> Self {
         Self {
             traffic: traffic.clone(),
@@ -42,7 +42,7 @@ impl Demand {
         let (sent, size) = (self.pushes.even(), self.pushes.even());
         self.spike *= FADE;
         if sent < self.traffic.pushes_per_day / DAY {
-            // It comes within seconds, so all of it falls into its minute.
+            // The spike comes within seconds, so all of it falls into this minute.
             self.spike = PUSH.0 + size * (PUSH.1 - PUSH.0) - 1.0;
         }
         let noise = (1.0 + self.traffic.noise * self.noise.normal()).max(0.0);
@@ -67,8 +67,8 @@ mod tests {
     use super::*;
 
     fn demand(traffic: &Traffic) -> Vec<f64> {
-        let stream = |name| Chance::stream(1, name);
-        let mut demand = Demand::new(traffic, stream("noise"), stream("pushes"));
+        let [noise, pushes] = ["noise", "pushes"].map(|name| Chance::stream(1, name));
+        let mut demand = Demand::new(traffic, noise, pushes);
         (0..20_160)
             .map(|minute| demand.minute(minute * MINUTE))
             .collect()

@@ -1,7 +1,7 @@
-//! One service of the simulated world, a minute at a time: who calls it, where the calls go, and how it bears them.
+//! One simulated service, minute by minute: how many requests come, where they go, and how the clusters serve them.
 //!
-//! Nothing here knows Route 53 or `CloudWatch`. A [`Service`] is given the weights in force and what is wrong, and gives a
-//! [`Sample`]. It is cheap to clone, so that a future can be tried out.
+//! This module does not know Route 53 or `CloudWatch`. A [`Service`] takes the weights in force and the faults, and gives a
+//! [`Sample`]. It is cheap to clone, so that the future can be played ahead.
 
 pub mod chance;
 pub mod cluster;
@@ -16,14 +16,14 @@ use self::demand::Demand;
 use self::resolvers::Resolvers;
 use crate::scenario::Scenario;
 
-/// How many worlds are simulated side by side, over the same chances.
+/// The number of worlds that are simulated side by side with the same random numbers.
 pub const TRACKS: usize = 3;
 
 /// The world as it is.
 pub const REAL: usize = 0;
 /// The world in which the weights were never touched.
 pub const UNTOUCHED: usize = 1;
-/// The world in which nobody took the traffic back: the weights stay where they were when the revert was decided.
+/// The world in which the traffic is not taken back: the weights stay as they were when the revert was decided.
 pub const UNREVERTED: usize = 2;
 
 /// One minute in seconds.
@@ -40,46 +40,46 @@ pub struct Service {
     latency: Chance,
 }
 
-/// What holds during one minute.
+/// The conditions of one minute.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conditions {
     /// The new side's share by the weights that the name servers answer with, for each track (0 to 1).
     pub shares: [f64; TRACKS],
-    /// How many times the usual requests come.
+    /// The factor on the usual requests.
     pub push: f64,
-    /// Whether everybody goes on calling the old side.
+    /// Whether all callers stay on the old side.
     pub pinned: bool,
-    /// What is wrong with the new and the old cluster.
+    /// The faults of the new and the old cluster.
     pub strains: [Strain; 2],
 }
 
-/// What one minute was like.
+/// The results of one minute.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
     /// When the minute began, in seconds since 1970.
     pub from: i64,
-    /// The requests that came.
+    /// The requests.
     pub requests: f64,
     /// The new side's share by the weights that the name servers answer with (0 to 1).
     pub intended: f64,
     /// The new side's share of the requests (0 to 1).
     pub observed: f64,
-    /// How each side bore it, new and old.
+    /// How each side served it, new and old.
     pub sides: [Bearing; 2],
-    /// What the metrics of each side say, new and old.
+    /// The metrics of each side, new and old.
     pub metrics: [Metrics; 2],
     /// The requests that failed, for each track; expected values, so that the tracks can be compared.
     pub failed: [f64; TRACKS],
-    /// The new side's share of the requests without the real track's: of the track where nobody took the traffic back.
+    /// The new side's share of the requests on the track [`UNREVERTED`] (0 to 1).
     pub observed_unreverted: f64,
 }
 
-/// What `CloudWatch` is told of one side's minute.
+/// The metrics of one side's minute that `CloudWatch` gets.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Metrics {
-    /// The requests counted.
+    /// The requests.
     pub requests: f64,
-    /// Those that failed.
+    /// The failed requests.
     pub failed: f64,
     /// The 99th percentile of response times, in milliseconds.
     pub p99_ms: f64,
@@ -88,25 +88,33 @@ pub struct Metrics {
 impl Service {
     /// The service of the cutover `name`, with all its resolvers at `share` from the beginning.
     pub fn new(scenario: &Scenario, seed: u64, name: &str, ttl_secs: i64, share: f64) -> Self {
-        let stream = |kind: &str| Chance::stream(seed, &format!("{name}/{kind}"));
+        let [demand, pushes, mut population, answers, counts, latency] = [
+            "demand",
+            "pushes",
+            "population",
+            "answers",
+            "counts",
+            "latency",
+        ]
+        .map(|kind| Chance::stream(seed, &format!("{name}/{kind}")));
         let pair = [Cluster::new(&scenario.new), Cluster::new(&scenario.old)];
         Self {
-            demand: Demand::new(&scenario.traffic, stream("demand"), stream("pushes")),
+            demand: Demand::new(&scenario.traffic, demand, pushes),
             resolvers: Resolvers::new(
                 &scenario.resolvers,
                 ttl_secs,
                 share,
-                &mut stream("population"),
-                stream("answers"),
+                &mut population,
+                answers,
             ),
             clusters: [pair.clone(), pair.clone(), pair],
-            counts: stream("counts"),
-            latency: stream("latency"),
+            counts,
+            latency,
         }
     }
 
-    /// Lets one minute pass, which begins at `from` (seconds since 1970). The number of chances drawn from each stream
-    /// does not depend on the conditions.
+    /// Plays the minute that begins at `from` (seconds since 1970). The number of draws from each stream does not depend
+    /// on the conditions.
     pub fn minute(&mut self, from: i64, conditions: &Conditions) -> Sample {
         let requests = self.demand.minute(from) * conditions.push;
         let answered = if conditions.pinned {
@@ -143,7 +151,7 @@ impl Service {
         }
     }
 
-    /// What is counted of one side's minute.
+    /// The metrics of one side's minute.
     fn measured(&mut self, bearing: &Bearing, strain: &Strain) -> Metrics {
         let mut requests = self.counts.poisson(bearing.requests);
         let mut failed = self
@@ -162,7 +170,7 @@ impl Service {
     }
 }
 
-/// How often a minute probes look at a cluster that is unhealthy, even without traffic.
+/// The number of health probes a minute that reach an unhealthy cluster, even without traffic.
 const PROBES: f64 = 10.0;
 
 /// The start of the minute that holds this moment, in seconds since 1970.
@@ -185,8 +193,14 @@ mod tests {
 
     fn play(seed: u64, share: f64, minutes: i64) -> Vec<Sample> {
         let mut service = Service::new(&Scenario::default(), seed, "a", 60, 0.0);
-        let one = |minute: i64| service.minute(minute * MINUTE, &conditions(share));
-        (0..minutes).map(one).collect()
+        (0..minutes)
+            .map(|minute| service.minute(minute * MINUTE, &conditions(share)))
+            .collect()
+    }
+
+    fn requests(share: f64) -> Vec<f64> {
+        let samples = play(3, share, 500).into_iter();
+        samples.map(|sample| sample.requests).collect()
     }
 
     #[test]
@@ -197,12 +211,6 @@ mod tests {
 
     #[test]
     fn the_weights_do_not_shift_what_else_happens() {
-        let requests = |share: f64| -> Vec<f64> {
-            play(3, share, 500)
-                .iter()
-                .map(|sample| sample.requests)
-                .collect()
-        };
         assert_eq!(requests(0.0), requests(0.7));
     }
 

@@ -1,23 +1,23 @@
-//! Who asks Route 53, how long they keep the answer, and so where the requests really go.
+//! The caches between the callers and Route 53, which decide where the requests really go.
 //!
-//! A finite number of caches asks anew when the TTL is over and gets the new side with the chance that the weights give,
-//! so the observed share is coarse. A part of the requests is on connections that stay open, and follows later. Another
-//! part comes through stragglers: resolvers and runtimes that keep an answer for hours, whatever its TTL.
+//! A finite number of caches asks again when the TTL is over, and gets the new side with the probability that the weights
+//! give. So the observed share is coarse. A part of the requests uses connections that stay open, and follows later.
+//! Another part comes through stragglers: resolvers and runtimes that keep an answer for hours, whatever its TTL.
 
 use super::TRACKS;
 use super::chance::Chance;
 use crate::scenario;
 
-/// The part of the connections that is made anew each minute.
+/// The part of the connections that is opened again each minute.
 const RECONNECT: f64 = 0.35;
 
-/// For how long a straggler keeps an answer, in seconds: at least and at most.
+/// The time for which a straggler keeps an answer, in seconds: shortest and longest.
 const STRAGGLE: (f64, f64) = (1_800.0, 21_600.0);
 
-/// How many ordinary caches there are for each straggler.
+/// The number of ordinary caches for each straggler.
 const CACHES_PER_STRAGGLER: usize = 2;
 
-/// All that stands between the callers and Route 53.
+/// The caches and open connections between the callers and Route 53.
 #[derive(Debug, Clone)]
 pub struct Resolvers {
     caches: Vec<Cache>,
@@ -29,20 +29,21 @@ pub struct Resolvers {
     answers: Chance,
 }
 
-/// One cache and its part of the requests.
+/// One cache.
 #[derive(Debug, Clone)]
 struct Cache {
+    /// Its part of the requests (0 to 1).
     part: f64,
-    /// For how long it keeps an answer, in seconds.
+    /// The time for which it keeps an answer, in seconds.
     keeps: i64,
-    /// When it asks again, in seconds since 1970; before the first minute it has an answer already.
+    /// When it asks again, in seconds since 1970; none before the first minute, although it has an answer already.
     asks_at: Option<i64>,
-    /// Whether it answers with the new side, for each track.
+    /// True if it answers with the new side, for each track.
     new: [bool; TRACKS],
 }
 
 impl Resolvers {
-    /// A population that has had `share` in its caches for long.
+    /// Caches that have answered with `share` for a long time.
     pub fn new(
         spec: &scenario::Resolvers,
         ttl_secs: i64,
@@ -80,14 +81,13 @@ impl Resolvers {
 }
 
 fn caches_of_stragglers(count: usize, share: f64, population: &mut Chance) -> Vec<Cache> {
-    let keeps = |chance: &mut Chance| {
-        let seconds = STRAGGLE.0 + chance.even() * (STRAGGLE.1 - STRAGGLE.0);
-        whole(seconds)
-    };
-    caches(count / CACHES_PER_STRAGGLER, share, population, keeps)
+    let count = count / CACHES_PER_STRAGGLER;
+    caches(count, share, population, |chance| {
+        whole(STRAGGLE.0 + chance.even() * (STRAGGLE.1 - STRAGGLE.0))
+    })
 }
 
-/// Caches of different sizes: some serve a whole provider, most an office.
+/// Caches of different sizes: some serve a whole provider, most serve an office.
 fn caches(
     count: usize,
     share: f64,
@@ -98,20 +98,23 @@ fn caches(
         .map(|_| 0.3 + population.exponential(1.0))
         .collect();
     let all: f64 = sizes.iter().sum();
-    let cache = |size: f64| {
+    let mut caches = Vec::new();
+    for size in sizes {
         let keeps = keeps(population);
         let new = population.even() < share;
-        Cache {
+        caches.push(Cache {
             part: size / all,
             keeps,
             asks_at: None,
             new: [new; TRACKS],
-        }
-    };
-    sizes.into_iter().map(cache).collect()
+        });
+    }
+    caches
 }
 
-/// Lets those ask whose answers are over, and sums up. One draw each, whatever the weights.
+/// Lets each cache ask whose answer has expired, and returns the new side's share for each track.
+///
+/// The number of draws does not depend on the weights.
 fn asked(
     caches: &mut [Cache],
     now: i64,
@@ -121,7 +124,7 @@ fn asked(
     let mut sum = [0.0; TRACKS];
     for cache in caches {
         if cache.asks_at.is_none() {
-            // Answers were fetched at any moment of the time before.
+            // The answer was fetched at a random moment before now.
             let gone = answers.even() * f64::from(i32::try_from(cache.keeps).unwrap_or(i32::MAX));
             cache.asks_at = Some(now + whole(gone));
         }
@@ -154,8 +157,9 @@ mod tests {
     const MINUTE: i64 = 60;
 
     fn population(spec: &scenario::Resolvers, ttl: i64) -> Resolvers {
-        let stream = |name| Chance::stream(11, name);
-        Resolvers::new(spec, ttl, 0.0, &mut stream("population"), stream("answers"))
+        let mut population = Chance::stream(11, "population");
+        let answers = Chance::stream(11, "answers");
+        Resolvers::new(spec, ttl, 0.0, &mut population, answers)
     }
 
     /// The observed shares of the minutes after the weights went from 0 to `share`.
@@ -192,18 +196,20 @@ mod tests {
         assert!(observed[20] > 0.999);
     }
 
+    /// The standard deviation of the observed share, with so many caches and a share of 0.3 by the weights.
+    fn spread(count: u16) -> f64 {
+        let spec = scenario::Resolvers {
+            count,
+            stragglers: 0.0,
+            keep_alive: 0.0,
+        };
+        let observed = after(&mut population(&spec, 60), 0.3, 500);
+        let squares = observed[2..].iter().map(|share| (share - 0.3).powi(2));
+        (squares.sum::<f64>() / 498.0).sqrt()
+    }
+
     #[test]
     fn few_caches_make_the_share_coarse() {
-        let spread = |count: u16| {
-            let spec = scenario::Resolvers {
-                count,
-                stragglers: 0.0,
-                keep_alive: 0.0,
-            };
-            let observed = after(&mut population(&spec, 60), 0.3, 500);
-            let squares = observed[2..].iter().map(|share| (share - 0.3).powi(2));
-            (squares.sum::<f64>() / 498.0).sqrt()
-        };
         assert!(spread(10) > 2.0 * spread(200));
         assert!(spread(200) > 0.005);
     }
