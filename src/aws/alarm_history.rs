@@ -1,4 +1,4 @@
-//! `DescribeAlarmHistory`: into which states an alarm went and when, page by page.
+//! `DescribeAlarmHistory`: the states that an alarm went into and when, page by page.
 
 use std::time::Duration;
 
@@ -29,25 +29,25 @@ const RECORDS_PER_PAGE: i32 = 100;
 /// A thousand changes of state of one alarm since the first write.
 const PAGES_MAX: usize = 10;
 
-/// Which changes of state are read, and how much that may take.
+/// The changes of state that are read, and the limits for reading them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// The first of them is not before this; AWS is asked from the full second on.
+    /// The start of the range. AWS is asked from the full second on.
     pub(super) since: Timestamp,
-    /// The last of them is before this; none: all that there are.
+    /// The end of the range, exclusive; none: up to now.
     pub(super) until: Option<Timestamp>,
-    /// More pages are an error.
+    /// The most pages; more are an error.
     pub(super) pages_max: usize,
-    /// How long a page waits for its turn.
+    /// The longest time that a page waits for a token.
     pub(super) token_within: Duration,
 }
 
 impl CloudWatchSignals {
-    /// What `read` makes of each change of state of a metric or composite alarm, in the order in which they were told.
+    /// Each change of state of a metric or composite alarm as `read` returns it, in the order of the reply.
     ///
     /// # Errors
     ///
-    /// A call that fails, pages that do not end, or what `read` says of the first item that it cannot read.
+    /// A call fails, the pages do not end, or `read` fails for an item.
     pub(super) async fn state_updates<T>(
         &self,
         account: &Account,
@@ -90,7 +90,7 @@ impl CloudWatchSignals {
         Err(endless(HISTORY))
     }
 
-    /// When the alarm entered ALARM since `since`, the first entry first.
+    /// The times at which the alarm entered ALARM since `since`, oldest first.
     pub(super) async fn read_history(
         &self,
         account: &Account,
@@ -112,8 +112,8 @@ impl CloudWatchSignals {
     }
 }
 
-/// When the alarm entered ALARM by this item; none if it went elsewhere. An item that does not say is an error, for
-/// what cannot be judged must not pass.
+/// The time at which the alarm entered ALARM by this item; none if it went into another state. An item without a state is an
+/// error, because a history that cannot be judged must not pass a gate.
 fn entry_into_alarm(item: &AlarmHistoryItem) -> Result<Option<Timestamp>, CallError> {
     let (before, after) = states(item)?;
     if after != "ALARM" || before.as_deref() == Some("ALARM") {
@@ -122,16 +122,14 @@ fn entry_into_alarm(item: &AlarmHistoryItem) -> Result<Option<Timestamp>, CallEr
     time_of(item).map(Some)
 }
 
-/// The states before and after, from wherever the item has them.
+/// The states before and after, from the item's data or else from its summary.
 pub(super) fn states(item: &AlarmHistoryItem) -> Result<(Option<String>, String), CallError> {
     let data = item.history_data().and_then(states_from_data);
     let states = data.or_else(|| item.history_summary().and_then(states_from_summary));
-    states.ok_or_else(|| {
-        unreadable("an item of the alarm's history does not say which state followed")
-    })
+    states.ok_or_else(|| unreadable("an item of the alarm's history has no new state"))
 }
 
-/// When the item's change of state was.
+/// The time of the item's change of state.
 pub(super) fn time_of(item: &AlarmHistoryItem) -> Result<Timestamp, CallError> {
     let at = item.timestamp().and_then(our_time);
     at.ok_or_else(|| unreadable("an item of the alarm's history has no time"))
@@ -140,22 +138,27 @@ pub(super) fn time_of(item: &AlarmHistoryItem) -> Result<Timestamp, CallError> {
 /// The states before and after from `{"oldState":{"stateValue":…},"newState":{"stateValue":…}}`.
 fn states_from_data(data: &str) -> Option<(Option<String>, String)> {
     let data: serde_json::Value = serde_json::from_str(data).ok()?;
-    let state = |key: &str| {
-        let value = data.get(key)?.get("stateValue")?;
-        value.as_str().map(str::to_owned)
-    };
-    Some((state("oldState"), state("newState")?))
+    let before = state_under(&data, "oldState");
+    Some((before, state_under(&data, "newState")?))
+}
+
+fn state_under(data: &serde_json::Value, key: &str) -> Option<String> {
+    let value = data.get(key)?.get("stateValue")?;
+    value.as_str().map(str::to_owned)
 }
 
 /// The states before and after from `Alarm updated from OK to ALARM`.
 fn states_from_summary(summary: &str) -> Option<(Option<String>, String)> {
     let (_, states) = summary.split_once("from ")?;
     let (before, after) = states.split_once(" to ")?;
-    let word = |text: &str| text.split_whitespace().next().map(str::to_owned);
-    Some((word(before), word(after)?))
+    Some((first_word(before), first_word(after)?))
 }
 
-/// A history that is here and says too little.
+fn first_word(text: &str) -> Option<String> {
+    text.split_whitespace().next().map(str::to_owned)
+}
+
+/// The error for a history that was read but cannot be understood.
 pub(super) fn unreadable(message: &str) -> CallError {
     CallError::new(HISTORY, FailureClass::Permanent, message)
 }
@@ -174,7 +177,7 @@ mod tests {
             .build()
     }
 
-    /// When an item that says this entered ALARM.
+    /// The time at which an item with this data and summary entered ALARM.
     fn entered(data: Option<&str>, summary: Option<&str>) -> Option<Timestamp> {
         entry_into_alarm(&item(data, summary)).expect("it says which state followed")
     }

@@ -1,7 +1,7 @@
-//! Token buckets: how often we may call, and that reverts go first.
+//! Token buckets: they limit how often we call AWS, and let reverts go first.
 //!
-//! Route 53 rations calls per account in two ways at once: over all calls, and per operation (10 a second and bursts of
-//! 50, shared with the console, Terraform and everybody else). A call needs a token of both. Steps and looks leave
+//! Route 53 limits calls per account in two ways at once: over all calls, and per operation (10 a second and bursts of
+//! 50, shared with the console, Terraform and everybody else). A call needs a token of both. Steps and reads leave
 //! the last tokens, the headroom, to reverts.
 //!
 //! Source: Route 53 Developer Guide, throttling of API requests.
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::ports::Urgency;
 
-/// How fast a bucket fills, and how much it holds.
+/// The rate at which a bucket fills, and its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// Tokens that come back per second, at least 1.
@@ -26,7 +26,7 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// The calls that may be made: buckets over all and per operation. Driven by `tokio::time`.
+/// The calls that may be made: one bucket over all calls and one per operation. Driven by `tokio::time`.
 #[derive(Debug)]
 pub(super) struct Budget {
     overall: Rate,
@@ -35,7 +35,7 @@ pub(super) struct Budget {
     headroom: u32,
     buckets: Mutex<Buckets>,
     reverts_waiting: AtomicU32,
-    /// The first in each line waits for tokens, the others for their turn: first come, first served.
+    /// The first waiter holds the lock and waits for tokens, the others for the lock: first come, first served.
     revert_turn: tokio::sync::Mutex<()>,
     normal_turn: tokio::sync::Mutex<()>,
 }
@@ -64,7 +64,7 @@ struct Waiting<'a>(&'a AtomicU32);
 const ROUNDING: f64 = 1e-6;
 
 impl Budget {
-    /// Full buckets. The headroom is kept below the burst, so that normal calls are never shut out.
+    /// A budget with full buckets. The headroom is kept below the burst, so that normal calls are never shut out.
     pub(super) fn new(overall: Rate, per_operation: Rate, headroom: u32) -> Self {
         let least_burst = overall.burst.min(per_operation.burst);
         Self {
@@ -81,12 +81,12 @@ impl Budget {
         }
     }
 
-    /// A budget of one operation on its own, without headroom.
+    /// A budget for one operation, without headroom.
     pub(super) fn single(rate: Rate) -> Self {
         Self::new(rate, rate, 0)
     }
 
-    /// Takes a token for one call, waiting for it at most so long.
+    /// Takes a token for one call. Waits for it `wait_at_most`.
     pub(super) async fn acquire(
         &self,
         operation: &'static str,
@@ -111,7 +111,7 @@ impl Budget {
         }
     }
 
-    /// Takes a token of both buckets, or says how long it is until it is worth trying again.
+    /// Takes a token of both buckets, or returns the time after which to try again.
     fn try_take(&self, operation: &'static str, urgency: Urgency) -> Option<Duration> {
         let now = Instant::now();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,7 +167,7 @@ impl Bucket {
         self.filled_at = now;
     }
 
-    /// How long until there are so many tokens; zero if there are. Whole milliseconds, which is what tokio sleeps in.
+    /// The time until there are `needed` tokens; zero if there are. In whole milliseconds, because tokio sleeps in these.
     fn wait_for(&self, needed: f64) -> Duration {
         let missing = needed - self.tokens;
         if missing <= ROUNDING {

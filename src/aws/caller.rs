@@ -1,4 +1,4 @@
-//! As whom AWS knows the person at this machine.
+//! The identity under which AWS knows the person at this machine.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use super::config::GLOBAL_REGION;
 use super::config::Options;
 use super::config::load;
 
-/// How long the answer is waited for: whoever approves is waiting too.
+/// The longest wait for the answer, because the person who approves waits too.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
-/// The ARN that STS gives for the credentials of the environment or the profile; none where there are none, or where it
-/// does not answer in 4 s.
+/// The ARN that STS returns for the credentials of the environment or the profile. Returns none if there are no such
+/// credentials, or if STS does not answer within 4 s.
 ///
-/// A machine's own role is not asked for: it says which machine, not who.
+/// The machine's own role is not used: it identifies the machine, not the person.
 pub async fn caller_arn(options: Options) -> Option<String> {
     tokio::time::timeout(ANSWER_WITHIN, ask(options))
         .await

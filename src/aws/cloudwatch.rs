@@ -46,13 +46,13 @@ const ALARMS: &str = "DescribeAlarms";
 /// The most names and the most results of a call. Source: `CloudWatch` API Reference, `DescribeAlarms`.
 const NAMES_PER_CALL: usize = 100;
 const RECORDS_PER_PAGE: i32 = 100;
-/// 100 names fit on one page; more would mean that the pages do not end.
+/// 100 names fit on one page; more pages than this mean that the pages do not end.
 const ALARM_PAGES_MAX: usize = 5;
-/// A whole `alarm_history`, waiting for tokens included.
+/// The longest time of a whole `alarm_history`, waiting for tokens included.
 const HISTORY_TIMEOUT: Duration = Duration::from_secs(10);
-/// A page waits for its turn as long as its reading may take altogether, which is bounded elsewhere.
+/// The longest wait of a page for a token. The deadline of its reading is shorter, and is set elsewhere.
 const TOKEN_WITHIN: Duration = Duration::from_mins(5);
-/// How deep composite alarms are followed into composite alarms.
+/// How many levels of composite alarms within composite alarms are followed.
 const COMPOSITE_LEVELS_MAX: usize = 5;
 
 pub(super) const NO_REGION: &str = "no AWS region: set aws.region in the plan or AWS_REGION";
@@ -63,7 +63,7 @@ pub struct CloudWatchSignals {
     pub(super) clients: Arc<AwsClients>,
 }
 
-/// What one call's worth of names was read as; a name that is absent is not known to `CloudWatch`.
+/// The alarms found by one call, by name. `CloudWatch` does not know a name that is absent.
 type PageReadings = Result<BTreeMap<String, FoundAlarm>, CallError>;
 
 impl CloudWatchSignals {
@@ -77,7 +77,7 @@ impl CloudWatchSignals {
         own.or(self.clients.region()).map(str::to_owned)
     }
 
-    /// The calls that these alarms take, each with its region: none where nobody says which.
+    /// The calls that these alarms need, each with its region; none if neither the alarm nor the environment names one.
     fn pages(&self, wanted: &BTreeSet<AlarmId>) -> Vec<(Option<String>, Vec<AlarmId>)> {
         let mut regions: BTreeMap<Option<String>, Vec<AlarmId>> = BTreeMap::new();
         for alarm in wanted {
@@ -86,7 +86,7 @@ impl CloudWatchSignals {
         }
         let mut pages = Vec::new();
         for (region, mut alarms) in regions {
-            // An alarm may be named with its region and without: together it is asked for once.
+            // An alarm may be named both with and without its region; sorted together, it is read once.
             alarms.sort_by(|one, other| one.bare_name().cmp(other.bare_name()));
             let chunks = alarms.chunks(NAMES_PER_CALL);
             pages.extend(chunks.map(|page| (region.clone(), page.to_vec())));
@@ -94,7 +94,7 @@ impl CloudWatchSignals {
         pages
     }
 
-    /// Reads a page's alarms by the deadline, or says why not.
+    /// Reads a page's alarms. If that fails or the deadline passes, every reading gives the reason.
     async fn read_alarms_of(
         &self,
         account: &Account,
@@ -113,23 +113,23 @@ impl CloudWatchSignals {
             }
             None => Err(CallError::new(ALARMS, FailureClass::Permanent, NO_REGION)),
         };
-        let reading = |alarm: &AlarmId| match &read {
-            Ok(readings) => {
-                let found = readings.get(alarm.bare_name());
-                found.map_or(AlarmReading::Missing, |found| found.of(alarm))
-            }
-            Err(error) if error.class == FailureClass::Denied => {
-                AlarmReading::Denied(error.to_string())
-            }
-            // Nothing was called that could be named.
-            Err(error) if region.is_none() => AlarmReading::Unreadable(error.message.clone()),
-            Err(error) => AlarmReading::Unreadable(error.to_string()),
-        };
-        let told = page.into_iter().map(|alarm| {
-            let reading = reading(&alarm);
-            (alarm, reading)
-        });
-        told.collect()
+        let mut readings = Vec::new();
+        for alarm in page {
+            let reading = match &read {
+                Ok(found) => match found.get(alarm.bare_name()) {
+                    Some(found) => found.reading_of(&alarm),
+                    None => AlarmReading::Missing,
+                },
+                Err(error) if error.class == FailureClass::Denied => {
+                    AlarmReading::Denied(error.to_string())
+                }
+                // No call was made, so its name would mislead.
+                Err(error) if region.is_none() => AlarmReading::Unreadable(error.message.clone()),
+                Err(error) => AlarmReading::Unreadable(error.to_string()),
+            };
+            readings.push((alarm, reading));
+        }
+        readings
     }
 
     async fn read_page(&self, account: &Account, region: &str, names: &[String]) -> PageReadings {
@@ -142,7 +142,7 @@ impl CloudWatchSignals {
                 .alarms
                 .acquire(ALARMS, Urgency::Normal, TOKEN_WITHIN);
             token.await.map_err(|waited| no_token(ALARMS, waited))?;
-            // Without types only metric alarms would be returned, and a composite one would look missing.
+            // Without types only metric alarms would be returned, and a composite alarm would look missing.
             let request = client
                 .describe_alarms()
                 .set_alarm_names(Some(names.to_vec()))
@@ -161,8 +161,8 @@ impl CloudWatchSignals {
         Err(endless(ALARMS))
     }
 
-    /// The spans of alarms of one region, and of all alarms that composite ones are made of; nothing of those that cannot
-    /// be read.
+    /// The spans of alarms of one region and of all alarms that composite ones consist of. Alarms that cannot be read are left
+    /// out.
     async fn read_spans(
         &self,
         account: &Account,
@@ -194,7 +194,7 @@ impl CloudWatchSignals {
         composite_spans(spans, &rules)
     }
 
-    /// How up to [`NAMES_PER_CALL`] alarms of one region look back; nothing of those that cannot be read.
+    /// The definitions of up to [`NAMES_PER_CALL`] alarms of one region. Alarms that cannot be read are left out.
     async fn read_definitions(
         &self,
         account: &Account,
@@ -248,7 +248,7 @@ impl Signals for CloudWatchSignals {
             reads.spawn(async move {
                 let reading = signals.read_alarms_of(&account, region.as_deref(), page, deadline);
                 let page = reading.await;
-                // Nobody to tell means that nobody waits for the readings either.
+                // If the receiver is gone, nobody waits for the readings any longer.
                 drop(told.send((account, page)));
             });
         }
@@ -304,10 +304,11 @@ impl Signals for CloudWatchSignals {
                 let names = page.iter().map(|alarm| alarm.bare_name().to_owned());
                 let names: Vec<String> = names.collect();
                 let read = self.read_spans(account, &region, &names).await;
-                let pairs = page
-                    .iter()
-                    .filter_map(|alarm| Some(((*alarm).clone(), *read.get(alarm.bare_name())?)));
-                spans.extend(pairs);
+                for alarm in page {
+                    if let Some(span) = read.get(alarm.bare_name()) {
+                        spans.insert((*alarm).clone(), *span);
+                    }
+                }
             }
         }
         spans
@@ -322,11 +323,11 @@ impl Signals for CloudWatchSignals {
     }
 }
 
-/// How an alarm looks back.
+/// The part of an alarm's definition that decides how far it looks back.
 enum Definition {
-    /// A metric alarm, and for how long.
+    /// A metric alarm, and how far it looks back.
     Span(String, SignedDuration),
-    /// A composite one, and the alarms that its rule names.
+    /// A composite alarm, and the alarms that its rule names.
     Rule(String, BTreeSet<String>),
 }
 
@@ -344,13 +345,9 @@ fn children_of(rule: &str) -> BTreeSet<String> {
             continue;
         }
         let after = after.trim_start();
-        let quote = after
-            .chars()
-            .next()
-            .filter(|first| matches!(first, '"' | '\''));
-        let child = match quote {
-            Some(quote) => after[1..].split_once(quote),
-            None => after.split_once(')'),
+        let child = match after.chars().next() {
+            Some(quote @ ('"' | '\'')) => after[1..].split_once(quote),
+            Some(_) | None => after.split_once(')'),
         };
         let Some((child, left)) = child else {
             break;
@@ -362,12 +359,12 @@ fn children_of(rule: &str) -> BTreeSet<String> {
     children
 }
 
-/// The spans of metric alarms, and of composite ones: as long as that of the slowest alarm that each is made of.
+/// The spans of metric alarms and of composite ones. A composite alarm is as slow as the slowest alarm in its rule.
 fn composite_spans(
     mut spans: BTreeMap<String, SignedDuration>,
     rules: &BTreeMap<String, BTreeSet<String>>,
 ) -> BTreeMap<String, SignedDuration> {
-    // Each pass settles the composite alarms of one more level; a ring of them settles too.
+    // Each pass computes one more level of composite alarms; the bound on passes ends a ring of them.
     for _ in 0..COMPOSITE_LEVELS_MAX {
         let before = spans.clone();
         for (name, children) in rules {
@@ -383,7 +380,7 @@ fn composite_spans(
     spans
 }
 
-/// The period, or the longest one of a metric math, times the evaluation periods.
+/// The period, or the longest one of a metric math expression, times the evaluation periods.
 fn span_of(alarm: &MetricAlarm) -> Option<SignedDuration> {
     let of_metrics = alarm
         .metrics()
@@ -402,12 +399,12 @@ struct FoundAlarm {
 }
 
 impl FoundAlarm {
-    /// The reading of a wanted alarm. One of the same name in another account than the wanted one says nothing about it.
-    fn of(&self, wanted: &AlarmId) -> AlarmReading {
+    /// The reading of the wanted alarm. An alarm of the same name in another account says nothing about it.
+    fn reading_of(&self, wanted: &AlarmId) -> AlarmReading {
         let here = self.arn.as_deref().and_then(number_of_arn);
         match (wanted.account_number(), here) {
             (Some(wanted), Some(here)) if wanted != here => AlarmReading::Unreadable(format!(
-                "the alarm is in account {wanted}, and was looked for in account {here}: give the alarm `role_arn`, a role of account {wanted}"
+                "the alarm is in account {wanted}, but was looked for in account {here}: give the alarm `role_arn`, a role of account {wanted}"
             )),
             (Some(_) | None, Some(_) | None) => self.reading.clone(),
         }
@@ -474,7 +471,7 @@ pub(super) fn our_time(time: &DateTime) -> Option<Timestamp> {
 }
 
 pub(super) fn sdk_time(time: Timestamp) -> DateTime {
-    // To the second, downwards: an item too many is dropped again, one too few would be a flap unseen.
+    // Rounded down to the second: an extra item is dropped later, but a missing one would be a flap unseen.
     DateTime::from_secs(time.as_second() - i64::from(time.subsec_nanosecond() < 0))
 }
 

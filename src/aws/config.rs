@@ -37,33 +37,34 @@ use crate::engine::account::partition_of_region;
 use crate::ports::Clock;
 use crate::reach::net;
 
-/// Until a connection stands.
+/// The longest wait for a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A read in all, retries included: a round's reads have 5 s (semantics F1).
+/// The longest time of a read, retries included: a round's reads have 5 s (semantics F1).
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(5);
-/// One attempt of a read, so that a hung connection leaves time for another attempt.
+/// The longest time of one attempt of a read, so that a hung connection leaves time for another attempt.
 pub(super) const READ_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_400);
-/// Attempts of a read by the SDK, the first included.
+/// The most attempts of a read by the SDK, the first included.
 pub(super) const READ_ATTEMPTS_MAX: u32 = 3;
-/// A change in all, waiting for a token included (semantics A1): whoever writes may count on no request leaving later.
+/// The longest time of a change, waiting for a token included (semantics A1). The caller relies on no request being sent
+/// later.
 pub(super) const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Of which waiting for a token at most; what is left must be enough for an answer.
+/// The longest wait for a token within [`CHANGE_TIMEOUT`]; the rest is left for the reply.
 pub(super) const CHANGE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The longest that a read waits for a token.
 pub(super) const NORMAL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The longest that a revert's read waits for a token.
 pub(super) const REVERT_WAIT_MAX: Duration = Duration::from_secs(10);
-/// The search for a region, which may ask the machine's metadata where there is none.
+/// The longest search for a region: if the environment names none, the machine's metadata is asked.
 const REGION_TIMEOUT: Duration = Duration::from_secs(2);
-/// The name of our sessions in the account's trail, where a role is assumed.
+/// The name of our sessions in the account's trail if a role is assumed.
 const SESSION_NAME: &str = "cutover";
-/// Where Route 53's control plane stands, whose endpoint is global: the region where none is named.
+/// The region of Route 53's control plane, whose endpoint is global; used if no region is named.
 pub(super) const GLOBAL_REGION: &str = "us-east-1";
 
-/// What the adapters are made with.
+/// The options of the adapters.
 #[derive(Clone)]
 pub struct Options {
-    /// Compared with the `Date` of AWS's replies.
+    /// Our clock, which is compared with the `Date` of AWS's replies.
     pub clock: Arc<dyn Clock>,
     /// How often AWS may be called.
     pub limits: Limits,
@@ -75,7 +76,7 @@ pub struct Options {
     pub credentials: Option<SharedCredentialsProvider>,
     /// Overrides the HTTP client.
     pub http_client: Option<SharedHttpClient>,
-    /// Whether region, profile and credentials are taken from here alone and never looked up.
+    /// If true, region, profile and credentials are taken from here alone and never looked up.
     pub isolated: bool,
 }
 
@@ -99,7 +100,9 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let rate = |per_sec, burst| Rate { per_sec, burst };
+        fn rate(per_sec: u32, burst: u32) -> Rate {
+            Rate { per_sec, burst }
+        }
         Self {
             route53_overall: rate(10, 50),
             route53_per_operation: rate(10, 50),
@@ -137,7 +140,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// Both adapters, over the same clients.
+/// The adapters, over the same clients.
 #[derive(Debug, Clone)]
 pub struct Aws {
     /// Route 53.
@@ -150,8 +153,8 @@ pub struct Aws {
     pub topics: SnsTopics,
 }
 
-/// Makes the adapters from the environment and the profile. Cannot fail, and fetches no credentials yet; where neither
-/// names a region, the machine's metadata is asked for it, for 2 s at most.
+/// Makes the adapters from the environment and the profile. Cannot fail, and fetches no credentials yet. If neither names a
+/// region, the machine's metadata is asked for it, for 2 s at most.
 pub async fn connect(options: Options) -> Aws {
     let clock = Arc::clone(&options.clock);
     let clients = Arc::new(AwsClients::new(options).await);
@@ -163,7 +166,7 @@ pub async fn connect(options: Options) -> Aws {
     }
 }
 
-/// The SDK's clients and the budgets of calls, made when they are first needed and kept.
+/// The SDK's clients and the budgets of calls; each is made when it is first needed, and kept.
 #[derive(Debug)]
 pub struct AwsClients {
     limits: Limits,
@@ -178,7 +181,7 @@ pub struct AwsClients {
     pub(super) cloudwatch_dates: ReplyDates,
 }
 
-/// What may be asked of `CloudWatch` in one account and region.
+/// The budgets of `CloudWatch` calls in one account and region.
 #[derive(Debug)]
 pub(super) struct AlarmBudgets {
     pub(super) alarms: Budget,
@@ -208,7 +211,7 @@ impl AwsClients {
         self.region.as_deref()
     }
 
-    /// When the environment's credentials expire, as their provider says it.
+    /// The time at which the environment's credentials expire, as their provider reports it.
     pub(super) async fn credentials_expire_at(&self) -> Option<Timestamp> {
         let provider = self.ambient.credentials_provider()?;
         let credentials = caught(provider.provide_credentials());
@@ -219,7 +222,7 @@ impl AwsClients {
             .and_then(believed)
     }
 
-    /// The account's Route 53 client. Its reads are retried; a change must say otherwise.
+    /// The account's Route 53 client. It retries calls; a change must override that.
     pub(super) async fn route53(&self, account: &Account) -> aws_sdk_route53::Client {
         let config = self.config(account).await;
         let mut clients = lock(&self.route53);
@@ -303,18 +306,18 @@ async fn region(options: &Options) -> Option<Region> {
     }
     let lookup = DefaultRegionChain::builder().build();
     let found = tokio::time::timeout(REGION_TIMEOUT, lookup.region()).await;
-    // An empty variable names no region, and must not become a part of an address.
+    // An empty variable names no region and must not become part of an address.
     match found {
         Ok(Some(region)) if !region.as_ref().is_empty() => Some(region),
         Ok(_) | Err(_) => None,
     }
 }
 
-/// Reads the environment and the profile, or takes the options alone. Credentials are not fetched yet.
+/// Reads the environment and the profile, or uses the options alone. Credentials are not fetched yet.
 pub(super) async fn load(options: &Options, region: Option<Region>) -> SdkConfig {
-    // Always a region, or else each part of the SDK would go and ask the machine's metadata for one.
+    // Without a region each part of the SDK would ask the machine's metadata for one.
     let region = region.unwrap_or_else(|| Region::from_static(GLOBAL_REGION));
-    // Timing is set here and not left to the environment, which may change the SDK's retries.
+    // Timeouts are set here, because the environment may change the SDK's retries.
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .region(region)
         .retry_config(RetryConfig::standard().with_max_attempts(READ_ATTEMPTS_MAX))
@@ -351,7 +354,7 @@ fn without_profile_files(loader: ConfigLoader) -> ConfigLoader {
     loader.profile_files(empty.build())
 }
 
-/// The same, in the account's partition. The region decides the partition of STS and of Route 53.
+/// The configuration in the account's partition. The region decides the partition of STS and of Route 53.
 fn within(ambient: &SdkConfig, account: &Account) -> SdkConfig {
     let role = account.role_arn.as_deref().and_then(partition_of_arn);
     let wanted = account.partition.as_deref().or(role);
@@ -368,7 +371,7 @@ fn within(ambient: &SdkConfig, account: &Account) -> SdkConfig {
     }
 }
 
-/// The same, with a role assumed with its credentials.
+/// The configuration with a role that is assumed with the credentials of `ambient`.
 async fn assuming(ambient: &SdkConfig, role_arn: &str, external_id: Option<&str>) -> SdkConfig {
     let mut role = AssumeRoleProvider::builder(role_arn).session_name(SESSION_NAME);
     if let Some(external_id) = external_id {
@@ -389,7 +392,7 @@ fn read_timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// The timeouts of a change that has so long left, in its one attempt.
+/// The timeouts of a change that has this time left for its one attempt.
 pub(super) fn change_timeouts(left: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::guard::believed;
 use crate::ports::Clock;
 
-/// Notes the `Date` of each reply that passes. Clones share what they note.
+/// Remembers the `Date` of the newest reply. Clones share it.
 #[derive(Clone)]
 pub(super) struct ReplyDates {
     clock: Arc<dyn Clock>,
@@ -28,7 +28,7 @@ pub(super) struct ReplyDates {
 #[derive(Debug, Clone, Copy)]
 struct Reply {
     server_time: Timestamp,
-    /// When it came, by the clock that nobody sets.
+    /// The time of its arrival by the monotonic clock.
     at: Instant,
 }
 
@@ -40,13 +40,13 @@ impl ReplyDates {
         }
     }
 
-    /// Another note of replies, by the same clock.
+    /// An empty instance with the same clock.
     pub(super) fn fresh(&self) -> Self {
         Self::new(Arc::clone(&self.clock))
     }
 
-    /// AWS's clock minus ours, now: the newest reply's time goes on with the clock that nobody sets, so that a jump of ours
-    /// is seen before the next reply comes.
+    /// AWS's clock minus ours, now. The time of the newest reply is carried on by the monotonic clock, so that a jump of our
+    /// clock is seen before the next reply.
     pub(super) fn skew(&self) -> Option<SignedDuration> {
         let reply = self.newest()?;
         let theirs = reply.server_time.saturating_add(reply.at.elapsed()).ok()?;
@@ -63,7 +63,7 @@ impl ReplyDates {
     }
 
     fn note(&self, date: &str) {
-        // A time that nobody believes would only overflow in what is computed from it.
+        // A time outside the believed range could overflow in later sums.
         if let Some(server_time) = parse(date).and_then(believed) {
             let at = Instant::now();
             let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,6 @@
-//! What the AWS SDK cannot bear of the environment: it would panic, hang, fill the memory, or sign what nobody accepts.
-//! It is refused at the start, by name (semantics L16, M8, M11). No value is repeated, for it may be a secret.
+//! Checks the environment for values with which the AWS SDK would panic, hang, fill the memory, or sign requests that AWS
+//! rejects. They are refused at the start, by name (semantics L16, M8, M11). No value is repeated, because it may be a
+//! secret.
 
 use std::fmt;
 use std::path::Path;
@@ -10,7 +11,7 @@ use crate::reach::regular_file;
 /// The largest configuration file or token of AWS, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Looks a variable of the environment up.
+/// Looks up a variable of the environment.
 pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A variable that cannot be used.
@@ -18,9 +19,9 @@ pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub struct UnfitVariable {
     /// Its name.
     pub name: String,
-    /// What is wrong with it.
+    /// The problem with it; the text follows the name.
     pub problem: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
 }
 
@@ -86,7 +87,7 @@ const PROXIES: [&str; 6] = [
     "all_proxy",
 ];
 
-/// Checks the environment, and has every later connection trust the certificates of `AWS_CA_BUNDLE`.
+/// Checks the environment, and makes every later connection trust the certificates of `AWS_CA_BUNDLE`.
 ///
 /// # Errors
 /// The first variable that cannot be used.
@@ -98,7 +99,7 @@ pub fn prepare(variable: Variable<'_>) -> Result<(), UnfitVariable> {
         let address = variable(name).unwrap_or_default();
         let for_the_rest = name.eq_ignore_ascii_case("ALL_PROXY");
         if for_the_rest && (is_set(variable, "HTTPS_PROXY") || is_set(variable, "https_proxy")) {
-            continue; // All that is called is https, and has a proxy of its own.
+            continue; // All calls use https, which has a proxy of its own.
         }
         net::check_proxy(&address).map_err(|problem| {
             let remedy = format!(
@@ -109,7 +110,7 @@ pub fn prepare(variable: Variable<'_>) -> Result<(), UnfitVariable> {
     }
     match variable("AWS_CA_BUNDLE") {
         Some(path) if !path.is_empty() => net::trust(&path).map_err(|why| {
-            let remedy = "name a file that holds the certificates of the authorities to trust, in PEM, or unset AWS_CA_BUNDLE";
+            let remedy = "set it to a PEM file with the certificates of the authorities to trust, or unset AWS_CA_BUNDLE";
             unfit("AWS_CA_BUNDLE", format!("cannot be used: {path}: {why}"), remedy)
         }),
         Some(_) | None => Ok(()),
@@ -124,28 +125,34 @@ fn texts(variable: Variable<'_>) -> Result<(), UnfitVariable> {
     for name in TEXTS {
         let text = variable(name).unwrap_or_default();
         if name == "AWS_DEFAULT_REGION" && is_set(variable, "AWS_REGION") {
-            continue; // It counts for nothing then.
+            continue; // AWS_REGION overrides it.
         }
         if text.chars().any(char::is_control) {
-            let problem = "holds a control character, a line break for example";
+            let problem = "contains a control character, for example a line break";
             let remedy = format!(
                 "set {name} again without it; a file that ends in a line break is a common cause"
             );
             return Err(unfit(name, problem, remedy));
         }
-        let region = name.ends_with("REGION");
-        let of_region = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
-        if region && !text.chars().all(of_region) {
+        if name.ends_with("REGION") && !text.chars().all(may_be_in_region) {
             let remedy = format!("set {name} to a region, for example eu-west-1");
             return Err(unfit(name, "is not the name of a region", remedy));
         }
         let header = name.contains("KEY") || name.contains("TOKEN");
         if header && !text.is_ascii() {
             let remedy = format!("set {name} again, as AWS gave it");
-            return Err(unfit(name, "holds a character that is not ASCII", remedy));
+            return Err(unfit(
+                name,
+                "contains a character that is not ASCII",
+                remedy,
+            ));
         }
     }
     Ok(())
+}
+
+fn may_be_in_region(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '-'
 }
 
 fn endpoints(variable: Variable<'_>) -> Result<(), UnfitVariable> {
@@ -169,31 +176,33 @@ fn endpoints(variable: Variable<'_>) -> Result<(), UnfitVariable> {
 }
 
 fn files(variable: Variable<'_>) -> Result<(), UnfitVariable> {
-    let check = |name: &str, path: &str| {
-        regular_file::check(Path::new(path), FILE_BYTES_MAX).map_err(|why| {
-            let remedy = format!("set {name} to a regular file, or unset it");
-            unfit(name, format!("cannot be used: {path}: {why}"), remedy)
-        })
-    };
     for name in FILES {
-        // Nothing at all is often said so, and a file that is not there is no configuration.
+        // An empty value and /dev/null are common ways to name no file, and a missing file is no configuration.
         match variable(name) {
             Some(path) if !path.is_empty() && path != "/dev/null" && exists(&path) => {
-                check(name, &path)?;
+                check_file(name, &path)?;
             }
             Some(_) | None => {}
         }
     }
-    let Some(home) = variable("HOME").filter(|home| !home.is_empty()) else {
+    let home = variable("HOME").unwrap_or_default();
+    if home.is_empty() {
         return Ok(());
-    };
+    }
     for (name, file) in FILES_AT_HOME {
         let path = format!("{home}/{file}");
         if variable(name).is_none() && exists(&path) && path != "/dev/null" {
-            check(name, &path)?;
+            check_file(name, &path)?;
         }
     }
     Ok(())
+}
+
+fn check_file(name: &str, path: &str) -> Result<(), UnfitVariable> {
+    regular_file::check(Path::new(path), FILE_BYTES_MAX).map_err(|why| {
+        let remedy = format!("set {name} to a regular file, or unset it");
+        unfit(name, format!("cannot be used: {path}: {why}"), remedy)
+    })
 }
 
 fn exists(path: &str) -> bool {

@@ -1,4 +1,4 @@
-//! What kind of failure it is, decided on the error's code first, in words without secrets.
+//! Classifies failed calls, by the error's code first, and words them without secrets.
 
 use std::error::Error;
 use std::time::Duration;
@@ -18,23 +18,32 @@ use crate::engine::units::DnsName;
 use crate::ports::CallError;
 use crate::reach::net;
 
-/// The most of a message that is kept, in characters; a batch of hundreds can fail in hundreds of ways.
+/// The most characters of a message that are kept; a batch of hundreds of changes can fail in hundreds of ways.
 const MESSAGE_CHARS_MAX: usize = 2_000;
 
-/// The most characters of an error's code and of a request's identifier. The longest code that AWS gives has some 50.
+/// The most characters of an error's code and of a request's identifier. AWS's longest code has about 50.
 const CODE_CHARS_MAX: usize = 100;
-/// How deep a chain of causes is followed.
+/// The most causes of an error that are followed.
 const CAUSES_MAX: usize = 16;
 
-/// One failure out of the list that Route 53 answers a refused batch with.
+/// One failure of the list in Route 53's answer to a refused batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchFailure {
-    /// The record set's name, where the text names it.
+    /// The record set's name, if the text contains it.
     pub name: Option<DnsName>,
-    /// Its type, where the text names it.
+    /// Its type, if the text contains it.
     pub record_type: Option<String>,
-    /// What Route 53 said about it.
+    /// Route 53's text.
     pub text: String,
+}
+
+impl BatchFailure {
+    /// Returns true if the failure names this group. A failure without a type means all types of its name.
+    fn names(&self, group: &GroupName) -> bool {
+        let kind = self.record_type.as_ref();
+        self.name.as_ref() == Some(&group.name)
+            && kind.is_none_or(|kind| *kind == group.record_type)
+    }
 }
 
 /// Splits the message of an `InvalidChangeBatch` into its failures.
@@ -72,12 +81,8 @@ fn begins_failure(rest: &str) -> bool {
 
 fn batch_failure(text: &str) -> BatchFailure {
     let text = text.trim();
-    let quoted = |key: &str| {
-        let (_, rest) = text.split_once(key)?;
-        rest.split_once('\'').map(|(value, _)| value)
-    };
     let (name, record_type) = if text.contains("[name='") {
-        (quoted("[name='"), quoted("type='"))
+        (quoted(text, "[name='"), quoted(text, "type='"))
     } else if let Some((_, rest)) = text.split_once("RRSet with DNS name ") {
         let name = rest.split([',', ' ']).next();
         let kind = rest.split_once("type ").map(|(_, kind)| kind);
@@ -92,24 +97,27 @@ fn batch_failure(text: &str) -> BatchFailure {
     }
 }
 
-/// The groups of a batch that its failures name. A failure that names no type means all types of that name.
+/// The text from `key` up to the next single quote.
+fn quoted<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(key)?;
+    rest.split_once('\'').map(|(value, _)| value)
+}
+
+/// The groups of a batch that its failures name.
 pub(super) fn culprits<'a>(
     failures: &[BatchFailure],
     groups: impl IntoIterator<Item = &'a GroupName>,
 ) -> Vec<GroupName> {
-    let named = |group: &GroupName, failure: &BatchFailure| {
-        let kind = failure.record_type.as_ref();
-        failure.name.as_ref() == Some(&group.name)
-            && kind.is_none_or(|kind| *kind == group.record_type)
-    };
-    groups
-        .into_iter()
-        .filter(|group| failures.iter().any(|failure| named(group, failure)))
-        .cloned()
-        .collect()
+    let mut culprits = Vec::new();
+    for group in groups {
+        if failures.iter().any(|failure| failure.names(group)) {
+            culprits.push(group.clone());
+        }
+    }
+    culprits
 }
 
-/// The failure of a change, with the groups it names.
+/// The failure of a change, with the groups that it names.
 pub(super) fn change_error<'a>(
     operation: &'static str,
     error: &SdkError<ChangeResourceRecordSetsError, HttpResponse>,
@@ -135,9 +143,9 @@ pub(super) fn change_error<'a>(
     failed
 }
 
-/// The messages of an `InvalidChangeBatch` that is not wrapped like other errors, which the SDK cannot read.
+/// The messages of an `InvalidChangeBatch` that is not wrapped like other errors, so that the SDK cannot read it.
 ///
-/// Route 53 answered so until 2024, as its model still says, and stand-ins do.
+/// Route 53 answered in this form until 2024, as its model still says, and stand-ins still do.
 fn unwrapped_messages(response: Option<&HttpResponse>) -> Vec<String> {
     let body = response.and_then(|response| response.body().bytes());
     let body = String::from_utf8_lossy(body.unwrap_or_default());
@@ -149,7 +157,7 @@ fn unwrapped_messages(response: Option<&HttpResponse>) -> Vec<String> {
     texts.map(|(text, _)| unescaped(text)).collect()
 }
 
-/// Text of XML with its five entities resolved, and quotes as Route 53 writes them.
+/// Text of XML with its five entities and `&#39;`, which Route 53 writes, replaced by their characters.
 pub(super) fn unescaped(text: &str) -> String {
     let entities = [
         ("&lt;", "<"),
@@ -159,18 +167,21 @@ pub(super) fn unescaped(text: &str) -> String {
         ("&#39;", "'"),
         ("&amp;", "&"),
     ];
-    let replace = |text: String, (from, to): (&str, &str)| text.replace(from, to);
-    entities.into_iter().fold(text.to_owned(), replace)
+    let mut text = text.to_owned();
+    for (entity, character) in entities {
+        text = text.replace(entity, character);
+    }
+    text
 }
 
-/// The failure of a call that waited for a token in vain. It was not sent.
+/// The failure of a call that got no token in time. It was not sent.
 pub(super) fn no_token(operation: &'static str, waited: WaitedTooLong) -> CallError {
     let secs = waited.0.as_secs();
     let message = format!("not sent: our own budget of calls was used up for {secs} s");
     CallError::new(operation, FailureClass::Throttled, message)
 }
 
-/// The failure of something that took too long as a whole.
+/// The failure of an operation that took too long as a whole.
 pub(super) fn too_late(operation: &'static str, limit: Duration) -> CallError {
     let message = format!("no answer within {} s", limit.as_secs());
     CallError::new(operation, FailureClass::Transient, message)
@@ -188,7 +199,7 @@ where
     CallError::new(operation, class, presentable(&message))
 }
 
-/// The service answered with an error.
+/// The failure of a call that the service answered with an error.
 fn service_failure<E: ProvideErrorMetadata>(
     operation: &'static str,
     service: &E,
@@ -206,10 +217,11 @@ fn service_failure<E: ProvideErrorMetadata>(
         (_, Some(status)) => format!("HTTP status {status} without a message"),
         (_, None) => "no message".to_owned(),
     };
-    let shown = code.as_deref().map_or(said.clone(), |code| match class {
-        FailureClass::Denied => denial(code, &said),
-        _ => format!("{code}: {said}"),
-    });
+    let shown = match code.as_deref() {
+        Some(code) if class == FailureClass::Denied => denial(code, &said),
+        Some(code) => format!("{code}: {said}"),
+        None => said,
+    };
     let message = match meta.extra("aws_request_id") {
         Some(id) => {
             let id: String = id.chars().take(CODE_CHARS_MAX).collect();
@@ -223,14 +235,14 @@ fn service_failure<E: ProvideErrorMetadata>(
     }
 }
 
-/// The beginning of a code, without a shape's namespace or a suffix, as some protocols have it.
+/// The code without the namespace or the suffix that some protocols add, at most [`CODE_CHARS_MAX`] characters.
 pub(super) fn bare_code(code: &str) -> String {
     let local = code.rsplit_once('#').map_or(code, |(_, local)| local);
     let bare = local.split(':').next().unwrap_or(local);
     bare.chars().take(CODE_CHARS_MAX).collect()
 }
 
-/// The class of an error code; none for a code that says nothing by itself.
+/// The class of an error code; none if the code alone does not decide it.
 pub(super) fn class_of_code(code: &str) -> Option<FailureClass> {
     let class = match code {
         "Throttling"
@@ -302,7 +314,7 @@ pub(super) fn class_of_status(status: Option<u16>) -> FailureClass {
     }
 }
 
-/// What is wrong with the credentials, in words, before what the service said.
+/// The problem with the credentials in words, followed by the service's own message.
 fn denial(code: &str, said: &str) -> String {
     let problem = if code.starts_with("ExpiredToken") {
         "the AWS credentials have expired"
@@ -313,12 +325,12 @@ fn denial(code: &str, said: &str) -> String {
     } else {
         "AWS does not accept the credentials"
     };
-    // For a wrong signature the rest of the message repeats the request, session token included.
+    // If the signature is wrong, the rest of the message repeats the request, session token included.
     let said = said.split("The Canonical String").next().unwrap_or(said);
     format!("{problem} ({code}: {})", said.trim())
 }
 
-/// Nobody answered, or nothing that can be read.
+/// The class and the message of a call without an answer, or with one that cannot be read.
 fn unanswered<E>(error: &SdkError<E, HttpResponse>) -> (FailureClass, String)
 where
     E: Error + 'static,
@@ -346,7 +358,7 @@ where
         }
         SdkError::ResponseError(response) => {
             let status = response.raw().status().as_u16();
-            // A reply that was not understood may still be that of a change that was applied.
+            // The change may have been applied although its reply was not understood.
             let said = format!("HTTP status {status}, {}", causes(error));
             (class_of_status(Some(status)), said)
         }
@@ -355,7 +367,7 @@ where
     }
 }
 
-/// Credentials could not be had. Only a provider that did not answer is worth another try.
+/// The class and the message if there are no credentials. Only a provider that did not answer is worth another try.
 pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, String) {
     if let Some(refused) = find_cause::<AssumeRoleError>(error) {
         return role_failure(refused);
@@ -366,7 +378,7 @@ pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, St
     let unreached = find_cause::<ConnectorError>(error).is_some();
     if why.contains("AWS_CA_BUNDLE") {
         // The credentials are not to blame.
-        let message = format!("AWS's service of credentials cannot be reached{why}");
+        let message = format!("AWS's credentials service cannot be reached{why}");
         return (FailureClass::Transient, message);
     }
     match error {
@@ -393,7 +405,7 @@ pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, St
     }
 }
 
-/// STS did not give a role's credentials. Who asked for which role is in its message.
+/// The class and the message if STS refuses a role's credentials. STS's own message names the principal and the role.
 fn role_failure(refused: &AssumeRoleError) -> (FailureClass, String) {
     let code = refused.meta().code().unwrap_or("no code");
     let said = presentable(refused.meta().message().unwrap_or_default());
@@ -409,7 +421,7 @@ fn role_failure(refused: &AssumeRoleError) -> (FailureClass, String) {
         Some(role) => format!("the role {role}"),
         None => "the role of the plan (`role_arn`)".to_owned(),
     };
-    let principal = word_after("User: ").unwrap_or("whoever runs this");
+    let principal = word_after("User: ").unwrap_or("the present credentials");
     let what = format!(
         "{role} cannot be assumed by {principal} ({code}): check that the role exists, that its trust policy names that \
          principal (and the plan's external ID, if it asks for one), and that a policy of the principal allows \
@@ -434,7 +446,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     causes.take(CAUSES_MAX)
 }
 
-/// What an error and its causes say, without repetition. Never their `Debug`, which would print requests and replies.
+/// The texts of an error and its causes, without repetition. Never their `Debug`, which would print requests and replies.
 fn causes(error: &(dyn Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
     for cause in chain(error) {
@@ -446,7 +458,7 @@ fn causes(error: &(dyn Error + 'static)) -> String {
     net::explained(said.join(": "))
 }
 
-/// A message on one line, of bearable length, without access keys and session tokens.
+/// A message on one line, at most [`MESSAGE_CHARS_MAX`] characters, without access keys and session tokens.
 pub(super) fn presentable(message: &str) -> String {
     let without_request = message.split("The Canonical String").next();
     let words = without_request.unwrap_or(message).split_whitespace();
@@ -460,31 +472,30 @@ pub(super) fn presentable(message: &str) -> String {
     }
 }
 
-/// Whether a word holds an access key's identifier or looks like a key or token.
+/// Returns true if a word contains an access key's identifier or looks like a key or token.
 fn is_secret(word: &str) -> bool {
-    let is_key_id = |start: usize| {
-        let rest = word[start + 4..].bytes();
-        rest.take_while(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-            .count()
-            >= 12
-    };
-    let key_ids = ["AKIA", "ASIA"];
-    if key_ids.iter().any(|prefix| {
-        word.match_indices(prefix)
-            .any(|(start, _)| is_key_id(start))
-    }) {
-        return true;
+    for prefix in ["AKIA", "ASIA"] {
+        for (start, _) in word.match_indices(prefix) {
+            let rest = word[start + prefix.len()..].bytes();
+            let rest = rest.take_while(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+            if rest.count() >= 12 {
+                return true;
+            }
+        }
     }
     let lower = word.to_ascii_lowercase();
     let marked = ["security-token", "secretaccesskey", "sessiontoken"];
     marked.iter().any(|mark| lower.contains(mark)) || is_long_base64(word)
 }
 
-/// A run of 100 characters and more of base 64, mixed in case: a session token, for one. Names in DNS have dots.
+/// Returns true if a word has a run of at least 100 base64 characters, as a session token has. Names in DNS have dots.
 fn is_long_base64(word: &str) -> bool {
-    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
-    let longest = word.as_bytes().split(|byte| !is_base64(*byte));
-    longest.map(<[u8]>::len).max().unwrap_or(0) >= 100
+    let mut runs = word.as_bytes().split(|byte| !is_base64(*byte));
+    runs.any(|run| run.len() >= 100)
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A panic of the SDK is a failed call (semantics M11), and no time of a reply is so far away that sums with it overflow.
+//! Turns a panic of the SDK into a failed call (semantics M11), and refuses times of replies that would overflow in sums.
 
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -9,14 +9,13 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::result::SdkError;
 use jiff::Timestamp;
 
-/// What is said of a call in which the SDK panicked.
+/// The message of a call in which the SDK panicked.
 const PANICKED: &str = "the AWS SDK failed while it handled this call";
 
-/// The seconds of a reply's times that are believed: from 1970 to 2200. A span of our own added to one of them cannot
-/// overflow.
+/// The times of replies that are believed, in seconds: from 1970 to 2200. Adding one of our spans to them cannot overflow.
 const BELIEVED_SECS: std::ops::Range<i64> = 0..7_258_118_400;
 
-/// Waits for something that may panic; none if it did.
+/// Waits for a future that may panic. Returns none if it did.
 pub(super) async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     std::future::poll_fn(move |context| {
@@ -29,7 +28,7 @@ pub(super) async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// Waits for a call of the SDK. A panic is a failure that may have been done all the same, as a lost reply.
+/// Waits for a call of the SDK. A panic is a failed call that may still have been carried out, like one with a lost reply.
 pub(super) async fn called<T, E>(
     call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 ) -> Result<T, SdkError<E, HttpResponse>> {

@@ -1,4 +1,4 @@
-//! SDK record sets to images and back. A compare-and-swap repeats an image to the letter, so nothing is normalised.
+//! SDK record sets to images and back. A compare-and-swap repeats an image exactly, so nothing is normalised.
 
 use aws_sdk_route53::error::BuildError;
 use aws_sdk_route53::types::AliasTarget as SdkAlias;
@@ -16,7 +16,7 @@ use crate::engine::units::Weight;
 use crate::ports::ChangeAction;
 use crate::ports::RecordChange;
 
-/// The name and type that a record set is compared by.
+/// The name and type by which a record set is compared.
 pub(super) fn group_name(record: &ResourceRecordSet) -> GroupName {
     GroupName {
         name: DnsName::new(&record.name),
@@ -24,7 +24,7 @@ pub(super) fn group_name(record: &ResourceRecordSet) -> GroupName {
     }
 }
 
-/// The image of a record set as returned. What it cannot hold is named in `unsupported`.
+/// The image of a record set as returned. Fields that it cannot hold are listed in `unsupported`.
 pub(super) fn image(record: &ResourceRecordSet) -> RecordSet {
     let mut unsupported = foreign_fields(record);
     let weight = match record.weight.map(u8::try_from) {
@@ -61,7 +61,7 @@ pub(super) fn image(record: &ResourceRecordSet) -> RecordSet {
     }
 }
 
-/// The fields that are set and that an image has no place for.
+/// The fields that are set but have no place in an image.
 fn foreign_fields(record: &ResourceRecordSet) -> Vec<String> {
     let present = [
         ("Region", record.region.is_some()),
@@ -82,8 +82,13 @@ fn foreign_fields(record: &ResourceRecordSet) -> Vec<String> {
             record.weight.is_none() && record.set_identifier.is_none(),
         ),
     ];
-    let names = present.iter().filter(|(_, is_set)| *is_set);
-    names.map(|(name, _)| (*name).to_owned()).collect()
+    let mut names = Vec::new();
+    for (name, is_set) in present {
+        if is_set {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 /// A change in the SDK's terms.

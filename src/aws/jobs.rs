@@ -1,4 +1,4 @@
-//! EventBridge rules and schedules of EventBridge Scheduler, as switches.
+//! Switches EventBridge rules and schedules of EventBridge Scheduler on and off.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ use crate::ports::CallError;
 use crate::ports::Clock;
 use crate::ports::Jobs;
 
-/// What an answer of `GetSchedule` has that `UpdateSchedule` does not take. Everything else is written back as it was
-/// read, unknown fields too: `UpdateSchedule` resets what it is not told to its default. Source: EventBridge Scheduler
-/// API Reference, `UpdateSchedule`.
+/// The fields of a `GetSchedule` answer that `UpdateSchedule` does not accept. Every other field is written back as it was
+/// read, unknown ones too: `UpdateSchedule` resets missing fields to their defaults. Source: EventBridge Scheduler API
+/// Reference, `UpdateSchedule`.
 const NOT_WRITTEN_BACK: [&str; 4] = ["Arn", "CreationDate", "LastModificationDate", "Name"];
 
 /// Rules and schedules.
@@ -158,7 +158,7 @@ impl Jobs for EventJobs {
                 let read = self
                     .get_schedule(aws, region.as_ref(), name, group.as_ref())
                     .await
-                    // A read that fails has changed nothing.
+                    // A failed read has changed nothing, unlike a transient failure of a write.
                     .map_err(|mut error| {
                         if error.class == FailureClass::Transient {
                             error.class = FailureClass::Throttled;
@@ -177,7 +177,8 @@ impl Jobs for EventJobs {
 }
 
 fn not_ours() -> CallError {
-    CallError::new("Jobs", FailureClass::Permanent, "that job is not AWS's")
+    let message = "the job is neither a rule nor a schedule";
+    CallError::new("Jobs", FailureClass::Permanent, message)
 }
 
 fn rule(name: &str, bus: Option<&String>) -> Value {
@@ -187,13 +188,13 @@ fn rule(name: &str, bus: Option<&String>) -> Value {
     }
 }
 
-fn strange(operation: &'static str) -> CallError {
-    let message = "the answer has no state that is known";
+fn unknown_state(operation: &'static str) -> CallError {
+    let message = "the answer has no known state";
     CallError::new(operation, FailureClass::Permanent, message)
 }
 
-/// The longest texts that AWS gives. What is longer is no answer of AWS, and is not kept or repeated whole (semantics M8); an
-/// expression that was cut is one that cannot be read.
+/// The longest texts that AWS returns. Longer ones do not come from AWS and are cut (semantics M8); an expression that was cut
+/// cannot be read.
 ///
 /// Source: EventBridge Scheduler API Reference, `ScheduleExpression` (256) and `ScheduleExpressionTimezone` (50); EventBridge
 /// API Reference, `ManagedBy` (128).
@@ -210,10 +211,10 @@ fn rule_look(read: &Value, now: Timestamp) -> Result<HalfLook, CallError> {
     let unfit = match (state, read["ManagedBy"].as_str()) {
         (_, Some(owner)) => {
             let owner = within(owner, OWNER_CHARS_MAX);
-            Some(format!("it belongs to {owner}, which switches it itself"))
+            Some(format!("{owner} manages it and switches it itself"))
         }
         ("ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS", None) => Some(
-            "its state is ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS, which EnableRule would not bring back"
+            "its state is ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS, which EnableRule would not restore"
                 .to_owned(),
         ),
         (_, None) => None,
@@ -221,7 +222,7 @@ fn rule_look(read: &Value, now: Timestamp) -> Result<HalfLook, CallError> {
     let on = match state {
         "DISABLED" => false,
         state if state.starts_with("ENABLED") => true,
-        _ => return Err(strange("DescribeRule")),
+        _ => return Err(unknown_state("DescribeRule")),
     };
     let firing = firing(&read["ScheduleExpression"]);
     Ok(HalfLook {
@@ -235,17 +236,20 @@ fn rule_look(read: &Value, now: Timestamp) -> Result<HalfLook, CallError> {
 
 fn schedule_look(read: &Value, now: Timestamp) -> Result<HalfLook, CallError> {
     let on = match read["State"].as_str() {
-        // Without it a schedule is enabled. Source: EventBridge Scheduler API Reference, `State`.
+        // A schedule without a state is enabled. Source: EventBridge Scheduler API Reference, `State`.
         Some("ENABLED") | None if read.is_object() => true,
         Some("DISABLED") => false,
-        Some(_) | None => return Err(strange("GetSchedule")),
+        Some(_) | None => return Err(unknown_state("GetSchedule")),
     };
     let zone = read["ScheduleExpressionTimezone"].as_str();
-    // It is invoked somewhere in that window. Source: EventBridge Scheduler API Reference, `FlexibleTimeWindow`.
+    // It is invoked at any time within that window. Source: EventBridge Scheduler API Reference, `FlexibleTimeWindow`.
     let window = &read["FlexibleTimeWindow"];
-    let minutes = window["MaximumWindowInMinutes"].as_u64();
-    let minutes = minutes.filter(|_| window["Mode"] == "FLEXIBLE");
-    let minutes = u32::try_from(minutes.unwrap_or_default()).unwrap_or(u32::MAX);
+    let minutes = if window["Mode"] == "FLEXIBLE" {
+        window["MaximumWindowInMinutes"].as_u64().unwrap_or(0)
+    } else {
+        0
+    };
+    let minutes = u32::try_from(minutes).unwrap_or(u32::MAX);
     let firing = firing(&read["ScheduleExpression"]).map(|firing| Firing {
         zone: zone.map(|zone| within(zone, ZONE_CHARS_MAX)),
         spread: SignedDuration::from_mins(i64::from(minutes)),
@@ -253,7 +257,7 @@ fn schedule_look(read: &Value, now: Timestamp) -> Result<HalfLook, CallError> {
     });
     let ended = match time_of(&read["EndDate"]) {
         Some(end) if end <= now => Some(format!(
-            "its EndDate {} is past, so it never fires again: give it a later EndDate, or take it out of the plan",
+            "its EndDate {} is past, so it never fires again: give it a later EndDate, or remove it from the plan",
             end.strftime("%Y-%m-%d %H:%M UTC")
         )),
         Some(_) | None => None,
@@ -276,7 +280,7 @@ fn firing(expression: &Value) -> Option<Firing> {
     })
 }
 
-/// Why something that fires by this expression never fires again, if so.
+/// The reason why a job with this expression never fires again; none if it does.
 fn over(firing: Option<&Firing>, now: Timestamp) -> Option<String> {
     let firing = firing?;
     if !firing.is_over(now) {
@@ -284,11 +288,11 @@ fn over(firing: Option<&Firing>, now: Timestamp) -> Option<String> {
     }
     let expression = presentable(&firing.expression);
     Some(format!(
-        "its time {expression} is past, so it never fires again: give it a time to come, or take it out of the plan"
+        "its time {expression} is past, so it never fires again: give it a future time, or remove it from the plan"
     ))
 }
 
-/// A time as Scheduler writes it: seconds since 1970, with a fraction. It is read to the second, downwards.
+/// A time as Scheduler writes it: seconds since 1970, with a fraction. It is rounded down to the second.
 fn time_of(value: &Value) -> Option<Timestamp> {
     let number = value.as_number()?.to_string();
     let seconds = number.parse::<f64>().ok()?;
@@ -296,8 +300,8 @@ fn time_of(value: &Value) -> Option<Timestamp> {
     Timestamp::from_duration(span).ok()
 }
 
-/// The schedule as it was read, with another state. A `StartDate` that is past is left out: `UpdateSchedule` refuses one
-/// that is more than five minutes ago, and a schedule that has started needs none.
+/// The schedule as it was read, with another state. A past `StartDate` is left out: `UpdateSchedule` refuses one that is
+/// more than five minutes ago, and a schedule that has started needs none.
 fn with_state(
     read: Value,
     on: bool,
@@ -305,7 +309,7 @@ fn with_state(
     now: Timestamp,
 ) -> Result<Value, CallError> {
     let Value::Object(mut fields) = read else {
-        return Err(strange("GetSchedule"));
+        return Err(unknown_state("GetSchedule"));
     };
     for key in NOT_WRITTEN_BACK {
         fields.remove(key);

@@ -1,4 +1,4 @@
-//! Reading series with `GetMetricData`: as many as fit in a call, each metric once however many expressions use it.
+//! Reads series with `GetMetricData`: as many as fit into a call, and each metric once, however many expressions use it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,36 +26,36 @@ use crate::ports::CallError;
 
 /// The most queries of a call. Source: `CloudWatch` API Reference, `GetMetricData`.
 pub(super) const QUERIES_PER_CALL: usize = 500;
-/// Fewer datapoints than the 100,800 of a call, for what pages add at their seams.
+/// Fewer datapoints than the 100,800 of a call, because pages may add some where they meet.
 const POINTS_PER_CALL: i64 = 90_000;
 
-/// One call in the making: what is sent, and which answer belongs to whom.
+/// One call that is being put together: its queries, and the identifier under which each series is answered.
 #[derive(Debug, Default)]
 pub(super) struct Call {
-    /// How long its datapoints are, in minutes.
+    /// The period of its datapoints, in minutes.
     period_mins: u16,
-    /// Each metric of the call once, by its identifier; and whether its series is part of the answer.
+    /// Each metric of the call once, with its identifier, and true if its series is part of the answer.
     metrics: BTreeMap<(Metric, u16), (String, bool)>,
-    /// Expressions over them.
+    /// The identifiers and texts of expressions over the metrics.
     expressions: Vec<(String, String)>,
-    /// What each wanted series is answered under.
+    /// The identifier under which each wanted series is answered, and its range.
     answers: BTreeMap<Query, (String, Minutes)>,
     points: i64,
     minutes: Option<Minutes>,
 }
 
-/// Why a series may not be sent: in a call that it shares it would read what belongs to others. Plans are refused for it
-/// when they are read; this is for plans that were journaled before.
-pub(super) fn foreign(query: &Query) -> Option<String> {
+/// The reason why a series may not be sent, if there is one: its expression could read other series of the same call. Such
+/// plans are refused when they are read; this check is for plans that were journaled before.
+pub(super) fn refusal(query: &Query) -> Option<String> {
     let expression = query.expression.as_deref()?;
     let mistake = math::mistake(expression, |word| query.inputs.contains_key(word))?;
     Some(mistake.to_string())
 }
 
-/// Spreads series over as few calls as hold them. An expression and its inputs stay together, and a call has one period:
-/// its range must begin at the start of a period, or `CloudWatch` cuts datapoints otherwise than asked.
+/// Packs series into as few calls as possible. An expression and its inputs stay together, and a call has one period. Its
+/// range must begin at the start of a period, or else `CloudWatch` aligns the datapoints differently.
 pub(super) fn pack(wanted: &BTreeMap<Query, Minutes>) -> Vec<Call> {
-    // Those that go as far back together: a call has one range, and the longest decides how many points there are.
+    // Series of similar ranges go together: a call has one range, and the longest decides how many points there are.
     let mut sorted: Vec<(&Query, Minutes)> = wanted
         .iter()
         .map(|(query, minutes)| (query, from_whole_period(*minutes, query.period_mins)))
@@ -82,7 +82,7 @@ impl Call {
         }
     }
 
-    /// How many datapoints so many series have over this range.
+    /// The number of datapoints of this many series over this range.
     fn datapoints(&self, series: usize, range: Minutes) -> i64 {
         let series = i64::try_from(series).unwrap_or(i64::MAX);
         let secs = range.until.duration_since(range.from).as_secs();
@@ -132,27 +132,27 @@ impl Call {
         self.points = self.datapoints(self.answers.len(), range);
     }
 
-    /// Both halves of a call that was refused as a whole; none of a call for one series.
+    /// Both halves of a call that was refused as a whole; empty if the call is for one series.
     pub(super) fn halves(&self) -> Vec<Self> {
-        let all = self.answers.iter();
-        let all: Vec<(&Query, Minutes)> =
-            all.map(|(query, (_, minutes))| (query, *minutes)).collect();
-        if all.len() < 2 {
+        let count = self.answers.len();
+        if count < 2 {
             return Vec::new();
         }
-        let (first, second) = all.split_at(all.len() / 2);
-        let half = |part: &[(&Query, Minutes)]| {
-            let part = part.iter();
-            pack(
-                &part
-                    .map(|(query, minutes)| ((*query).clone(), *minutes))
-                    .collect(),
-            )
-        };
-        half(first).into_iter().chain(half(second)).collect()
+        let (mut first, mut second) = (BTreeMap::new(), BTreeMap::new());
+        for (index, (query, (_, minutes))) in self.answers.iter().enumerate() {
+            let half = if index < count / 2 {
+                &mut first
+            } else {
+                &mut second
+            };
+            half.insert(query.clone(), *minutes);
+        }
+        let mut halves = pack(&first);
+        halves.extend(pack(&second));
+        halves
     }
 
-    /// None of it was read.
+    /// The readings of a call that failed.
     pub(super) fn unread(&self, error: &CallError) -> Readings {
         let why = error.to_string();
         let reading = if error.class == FailureClass::Denied {
@@ -171,7 +171,7 @@ impl Call {
         self.minutes
     }
 
-    /// What is sent.
+    /// The queries of the call.
     pub(super) fn queries(&self) -> Vec<MetricDataQuery> {
         let metrics = self
             .metrics
@@ -198,12 +198,13 @@ impl Call {
         metrics.chain(expressions).collect()
     }
 
-    /// What the pages of the answer say of each series.
+    /// The reading of each series from the pages of the answer.
     pub(super) fn readings(&self, answer: &Answer) -> Readings {
-        let reading = |(query, (id, minutes)): (&Query, &(String, Minutes))| {
-            (query.clone(), answer.reading(id, *minutes))
-        };
-        self.answers.iter().map(reading).collect()
+        let mut readings = Readings::new();
+        for (query, (id, minutes)) in &self.answers {
+            readings.insert(query.clone(), answer.reading(id, *minutes));
+        }
+        readings
     }
 }
 
@@ -216,7 +217,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Takes a page in. The last page's status is the one that counts.
+    /// Adds a page. The status of the last page counts.
     pub(super) fn take(&mut self, page: &GetMetricDataOutput) {
         for message in page.messages() {
             self.messages.extend(message.value().map(str::to_owned));
@@ -240,26 +241,16 @@ impl Answer {
 
     fn reading(&self, id: &str, minutes: Minutes) -> SeriesReading {
         let why = match self.statuses.get(id) {
-            None => "CloudWatch said nothing of it",
-            Some(Some(StatusCode::Complete)) => {
-                let points = self.points.get(id).into_iter().flatten();
-                let within =
-                    |(at, _): &(&Timestamp, &Number)| **at >= minutes.from && **at < minutes.until;
-                let points = points.filter(within).map(|(at, value)| (*at, *value));
-                return SeriesReading::Read {
-                    from: minutes.from,
-                    until: minutes.until,
-                    points: Arc::new(points.collect()),
-                };
-            }
+            None => "CloudWatch returned nothing for it",
+            Some(Some(StatusCode::Complete)) => return self.complete(id, minutes),
             Some(Some(StatusCode::InternalError)) => {
                 "CloudWatch could not compute it (InternalError)"
             }
             Some(Some(StatusCode::PartialData)) => {
-                "CloudWatch gave a part of it only (PartialData)"
+                "CloudWatch returned only a part of it (PartialData)"
             }
             Some(Some(StatusCode::Forbidden)) => "it may not be read (Forbidden)",
-            Some(_) => "CloudWatch gave it a status that is not known",
+            Some(_) => "CloudWatch returned an unknown status for it",
         };
         let said: Vec<&str> = self.messages.iter().map(String::as_str).collect();
         let more = if said.is_empty() {
@@ -268,6 +259,21 @@ impl Answer {
             format!(": {}", lists::some(&said, "; "))
         };
         SeriesReading::Unreadable(format!("{why}{more}"))
+    }
+
+    /// The reading of a series that was answered completely: its points within the range.
+    fn complete(&self, id: &str, minutes: Minutes) -> SeriesReading {
+        let mut points = BTreeMap::new();
+        for (at, value) in self.points.get(id).into_iter().flatten() {
+            if *at >= minutes.from && *at < minutes.until {
+                points.insert(*at, *value);
+            }
+        }
+        SeriesReading::Read {
+            from: minutes.from,
+            until: minutes.until,
+            points: Arc::new(points),
+        }
     }
 }
 
@@ -278,7 +284,7 @@ fn together(one: Minutes, other: Minutes) -> Minutes {
     }
 }
 
-/// These minutes from the start of a period on.
+/// The range, extended backwards to the start of a period.
 fn from_whole_period(minutes: Minutes, period_mins: u16) -> Minutes {
     Minutes {
         from: floor(minutes.from, period_mins),
@@ -287,23 +293,27 @@ fn from_whole_period(minutes: Minutes, period_mins: u16) -> Minutes {
 }
 
 fn sdk_metric(metric: &Metric) -> SdkMetric {
-    let dimension =
-        |(name, value): (&String, &String)| Dimension::builder().name(name).value(value).build();
+    let mut dimensions = Vec::new();
+    for (name, value) in &metric.dimensions {
+        dimensions.push(Dimension::builder().name(name).value(value).build());
+    }
     SdkMetric::builder()
         .namespace(&metric.namespace)
         .metric_name(&metric.metric)
-        .set_dimensions(Some(metric.dimensions.iter().map(dimension).collect()))
+        .set_dimensions(Some(dimensions))
         .build()
 }
 
 /// The expression with other names for its inputs.
 fn with_names(expression: &str, names: &BTreeMap<&str, String>) -> String {
-    let pieces = math::pieces(expression).into_iter();
-    let renamed = pieces.map(|piece| match piece {
-        Piece::Word(word) => names.get(word).map_or(word, String::as_str),
-        Piece::Quoted(text) | Piece::Other(text) => text,
-    });
-    renamed.collect()
+    let mut renamed = String::new();
+    for piece in math::pieces(expression) {
+        renamed.push_str(match piece {
+            Piece::Word(word) => names.get(word).map_or(word, String::as_str),
+            Piece::Quoted(text) | Piece::Other(text) => text,
+        });
+    }
+    renamed
 }
 
 #[cfg(test)]
@@ -323,12 +333,15 @@ mod tests {
     }
 
     fn query(expression: Option<&str>, inputs: &[(&str, &str)]) -> Query {
-        let input = |(name, of): &(&str, &str)| ((*name).to_owned(), metric(of));
+        let mut metrics = BTreeMap::new();
+        for (name, of) in inputs {
+            metrics.insert((*name).to_owned(), metric(of));
+        }
         Query::from(Series {
             region: None,
             account: None,
             expression: expression.map(str::to_owned),
-            inputs: inputs.iter().map(input).collect(),
+            inputs: metrics,
             period_mins: 1,
         })
     }

@@ -3,22 +3,22 @@
 //! [`connect`] takes region, profile, credentials and `AWS_ENDPOINT_URL` from the usual environment. There is one SDK
 //! client per account and region, and one budget of calls per account.
 //!
-//! | file | what it settles |
+//! | file | contents |
 //! |---|---|
 //! | `config.rs` | options, timeouts and retries, clients |
-//! | `caller.rs` | as whom AWS knows the person who approves |
-//! | `budget.rs` | token buckets: how often we may call, and that reverts go first |
-//! | `environment.rs` | what is refused of the environment at the start |
+//! | `caller.rs` | the identity under which AWS knows the person who approves |
+//! | `budget.rs` | token buckets: they limit our calls and let reverts go first |
+//! | `environment.rs` | checks the environment at the start |
 //! | `date.rs` | AWS's clock, from the `Date` of every reply |
 //! | `partition.rs` | the partition and the domain of a region |
-//! | `guard.rs` | a panic of the SDK is a failed call |
-//! | `errors.rs` | what kind of failure it is, in words without secrets |
+//! | `guard.rs` | turns a panic of the SDK into a failed call |
+//! | `errors.rs` | classifies failed calls and words them without secrets |
 //! | `images.rs` | SDK record sets to images and back |
 //! | `zone_reads.rs` | reading groups in the fewest calls |
 //! | `zones.rs` | finding hosted zones |
 //! | `route53.rs` | the port `Dns` |
 //! | `cloudwatch.rs` | the port `Signals` |
-//! | `alarm_history.rs` | what states an alarm went into |
+//! | `alarm_history.rs` | the states that an alarm went into |
 //! | `metrics.rs`, `series.rs` | `GetMetricData` in full calls; one that is refused is cut in half |
 //! | `signed.rs` | signed calls without an SDK client |
 //! | `jobs.rs` | rules and schedules for the port `Jobs` |

@@ -8,8 +8,8 @@ use aws_sdk_sts::config::endpoint::DefaultResolver;
 use aws_sdk_sts::config::endpoint::Params;
 use aws_sdk_sts::config::endpoint::ResolveEndpoint;
 
-/// The region that stands for a partition if a plan names only a role: where Route 53's control plane of that partition
-/// is. Source: the endpoint rules of Route 53's SDK (`aws`, `aws-cn`, `aws-us-gov`, `aws-eusc`, `aws-iso…`).
+/// The region that stands for a partition if a plan names only a role: the one of Route 53's control plane. Source: the
+/// endpoint rules of Route 53's SDK (`aws`, `aws-cn`, `aws-us-gov`, `aws-eusc`, `aws-iso…`).
 const HOMES: [(&str, &str); 8] = [
     ("aws", "us-east-1"),
     ("aws-cn", "cn-northwest-1"),
@@ -21,7 +21,7 @@ const HOMES: [(&str, &str); 8] = [
     ("aws-iso-f", "us-isof-south-1"),
 ];
 
-/// The region that stands for a partition; none for one that is not known.
+/// The region that stands for a partition; none if the partition is unknown.
 pub(super) fn home(partition: &str) -> Option<Region> {
     let home = HOMES.iter().find(|(name, _)| *name == partition)?;
     Some(Region::from_static(home.1))

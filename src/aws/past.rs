@@ -1,4 +1,4 @@
-//! The port `Past` over `CloudWatch`: what alarms have been through.
+//! The port `Past` over `CloudWatch`: the past changes of alarms.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::engine::units::AlarmId;
 use crate::ports::CallError;
 use crate::ports::Past;
 
-/// Ten thousand changes of state: an alarm that changes every two minutes of a fortnight.
+/// Ten thousand changes of state: an alarm that changes every two minutes for two weeks.
 const PAGES_MAX: usize = 100;
 
-/// A page waits for its turn as long as all pages before it may take at three a second.
+/// The longest wait of a page for a token: all pages before it may take that long at three a second.
 const TOKEN_WITHIN: Duration = Duration::from_mins(10);
 
 #[async_trait]
@@ -50,7 +50,7 @@ impl Past for CloudWatchSignals {
     }
 }
 
-/// The change that an item tells of. One that does not say is an error: a past with holes would look better than it was.
+/// The change in an item. An item without one is an error: a history with gaps would look better than it was.
 fn change(item: &AlarmHistoryItem) -> Result<Option<Change>, CallError> {
     let (before, after) = states(item)?;
     let to = state(&after).ok_or_else(|| unreadable(&format!("unknown alarm state {after}")))?;

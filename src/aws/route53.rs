@@ -60,40 +60,40 @@ const FIND: &str = "GetHostedZone";
 const ZONES: &str = "ListHostedZonesByName";
 /// The most characters of a batch's comment. Source: Route 53 API Reference, `ResourceDescription`.
 const COMMENT_CHARS_MAX: usize = 256;
-/// A whole `read_groups`: 34 pages of a zone of 10,000 record sets at 10 a second, with room to spare.
+/// The longest time of a whole `read_groups`: 34 pages of a zone of 10,000 record sets at 10 a second, with room to spare.
 const READ_GROUPS_TIMEOUT: Duration = Duration::from_secs(30);
-/// A whole `find_zone`: few calls, each within its own timeout.
+/// The longest time of a whole `find_zone`: few calls, each within its own timeout.
 const FIND_ZONE_TIMEOUT: Duration = Duration::from_secs(15);
-/// A whole `change_status`, waiting for a token and for credentials included.
+/// The longest time of a whole `change_status`, waiting for a token and for credentials included.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
-/// Up to so many record sets, three pages, a zone is looked around in as a whole.
+/// The largest zone that `read_around` reads as a whole, in record sets: three pages.
 const SMALL_ZONE_RECORDS: u64 = 900;
-/// How long a zone's size is believed. It only decides which way of reading is tried.
+/// How long a zone's size is believed. It only decides how the zone is read.
 const ZONE_SIZE_VALID: Duration = Duration::from_mins(10);
-/// How long the size is waited for; what it decides must still be read within a round's 5 s.
+/// The longest wait for the size; the records must still be read within a round's 5 s.
 const ZONE_SIZE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Up to so many names are read one by one without asking for the zone's size.
+/// The most names that are read one by one without asking for the zone's size.
 const NAMES_WITHOUT_SIZE: usize = 2;
-/// The same for a revert: no more than are read at once out of the tokens kept for reverts. A rollback of many more, in a
-/// process that knows nothing yet, would wait for tokens where a few pages of the zone hold everything (semantics A5).
+/// The same for a revert: as many as the tokens kept for reverts allow at once. A rollback of many more, in a process that
+/// has read nothing yet, would wait for tokens although a few pages of the zone contain everything (semantics A5).
 const NAMES_WITHOUT_SIZE_IN_REVERT: usize = 5;
 
-/// Route 53 behind the port. Clones share clients, budgets and what is known of zones.
+/// Route 53 behind the port. Clones share clients, budgets and the remembered zones.
 #[derive(Debug, Clone)]
 pub struct Route53Dns {
     clients: Arc<AwsClients>,
     known: Arc<Mutex<Known>>,
 }
 
-/// What is remembered of zones. Errors never are.
+/// The remembered zones. Errors are never remembered.
 #[derive(Debug, Default)]
 struct Known {
     zones: BTreeMap<(Account, ZoneRef), Zone>,
-    /// How many record sets a zone held, and when that was asked.
+    /// The number of record sets in a zone, and when it was read.
     sizes: BTreeMap<(Account, ZoneId), (u64, Instant)>,
 }
 
-/// A client and the budget that its calls come out of.
+/// A client and the budget of its calls.
 #[derive(Debug, Clone)]
 pub(super) struct Session {
     pub(super) client: Client,
@@ -135,8 +135,8 @@ impl Route53Dns {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many record sets the zone holds, where that helps to choose; asked again when it is old. A revert makes do
-    /// with what is known, and asks only where it would have to read many names.
+    /// The number of record sets in the zone, if that helps to choose how to read it; read again if it is old. A revert uses
+    /// the remembered number, and asks only if there is none and it must read many names.
     async fn zone_size(
         &self,
         session: &Session,
@@ -178,12 +178,14 @@ impl Route53Dns {
             zone: zone.clone(),
             urgency,
         };
-        if let Some(size) = size.filter(|size| whole_zone_is_cheaper(names.len(), *size)) {
+        if let Some(size) = size
+            && whole_zone_is_cheaper(names.len(), size)
+        {
             let read = reader.read_zone(wanted, size).await;
-            return answers(wanted, |_| Some(&read));
+            return readings_of(wanted, |_| Some(&read));
         }
         let read = reader.read_names(names).await;
-        answers(wanted, |group| read.get(&group.name))
+        readings_of(wanted, |group| read.get(&group.name))
     }
 
     async fn find(&self, account: &Account, zone: &ZoneRef) -> Result<Zone, CallError> {
@@ -199,7 +201,7 @@ impl Route53Dns {
         Ok(found)
     }
 
-    /// Forgets a zone that is no longer there; its name may belong to another one now.
+    /// Forgets a zone that no longer exists; its name may belong to another one now.
     fn forget_if_gone(&self, zone: &ZoneId, error: &CallError) {
         if error.code.as_deref() == Some("NoSuchHostedZone") {
             let mut known = self.known();
@@ -246,7 +248,7 @@ impl Route53Dns {
             failed
         })?;
         let Some(info) = reply.change_info() else {
-            // It was accepted, and we cannot follow it: the same as a lost reply.
+            // It was accepted, but we cannot follow it: the same as a lost reply.
             let message = "the reply has no change ID";
             return Err(CallError::new(CHANGE, FailureClass::Transient, message));
         };
@@ -302,7 +304,7 @@ impl Dns for Route53Dns {
         }
         let reading = self.read(account, zone, wanted, urgency);
         let Ok(readings) = tokio::time::timeout(READ_GROUPS_TIMEOUT, reading).await else {
-            return answers(wanted, |_| None);
+            return readings_of(wanted, |_| None);
         };
         for error in readings.values().filter_map(|read| read.as_ref().err()) {
             self.forget_if_gone(zone, error);
@@ -325,7 +327,7 @@ impl Dns for Route53Dns {
             zone: zone.clone(),
             urgency,
         };
-        // A zone of few pages is read whole: records whose names nobody can guess are among them.
+        // A zone of few pages is read whole, because it may contain records whose names nobody can guess.
         let whole = size.is_some_and(|size| {
             size <= SMALL_ZONE_RECORDS || whole_zone_is_cheaper(names.len(), size)
         });
@@ -372,7 +374,7 @@ impl Dns for Route53Dns {
     }
 }
 
-/// Why a change's status is not known.
+/// The reading of a change whose status is not known.
 fn unread(error: &CallError) -> ChangeReading {
     match error.class {
         FailureClass::Denied => ChangeReading::Denied(error.to_string()),
@@ -384,29 +386,25 @@ fn unread(error: &CallError) -> ChangeReading {
     }
 }
 
-/// An answer for every wanted group: what was read of it, nothing if it is not there, or why it was not read.
-fn answers<'a, F>(wanted: &BTreeSet<GroupName>, read: F) -> GroupReadings
+/// A reading for every wanted group: its record sets, empty if it does not exist, or the reason why it was not read.
+fn readings_of<'a, F>(wanted: &BTreeSet<GroupName>, read: F) -> GroupReadings
 where
     F: Fn(&GroupName) -> Option<&'a Result<super::zone_reads::Found, CallError>>,
 {
-    let answer = |group: &GroupName| match read(group) {
-        Some(Ok(found)) => Ok(found.get(group).cloned().unwrap_or_default()),
-        Some(Err(error)) => Err(error.clone()),
-        None => Err(too_late(READ, READ_GROUPS_TIMEOUT)),
-    };
-    let pairs = wanted.iter().map(|group| (group.clone(), answer(group)));
-    pairs.collect()
+    let mut readings = GroupReadings::new();
+    for group in wanted {
+        let reading = match read(group) {
+            Some(Ok(found)) => Ok(found.get(group).cloned().unwrap_or_default()),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(too_late(READ, READ_GROUPS_TIMEOUT)),
+        };
+        readings.insert(group.clone(), reading);
+    }
+    readings
 }
 
 /// The batch in the SDK's terms. A record with fields that cannot be written back is refused.
 fn batch(changes: &[RecordChange], comment: &str) -> Result<ChangeBatch, CallError> {
-    let refused = |message: String| {
-        CallError::new(
-            CHANGE,
-            FailureClass::Permanent,
-            format!("not sent: {message}"),
-        )
-    };
     let comment: String = comment.chars().take(COMMENT_CHARS_MAX).collect();
     let mut batch = ChangeBatch::builder().comment(comment);
     for change in changes {
@@ -414,12 +412,17 @@ fn batch(changes: &[RecordChange], comment: &str) -> Result<ChangeBatch, CallErr
         if !record.unsupported.is_empty() {
             let fields = record.unsupported.join(", ");
             let (name, kind) = (&record.name, &record.record_type);
-            return Err(refused(format!(
-                "{name} {kind} cannot be written back: {fields}"
-            )));
+            let message = format!("{name} {kind} cannot be written back: {fields}");
+            return Err(not_sent(&message));
         }
-        let change = sdk_change(change).map_err(|error| refused(error.to_string()))?;
+        let change = sdk_change(change).map_err(|error| not_sent(&error.to_string()))?;
         batch = batch.changes(change);
     }
-    batch.build().map_err(|error| refused(error.to_string()))
+    batch.build().map_err(|error| not_sent(&error.to_string()))
+}
+
+/// The failure of a change that was not sent.
+fn not_sent(message: &str) -> CallError {
+    let message = format!("not sent: {message}");
+    CallError::new(CHANGE, FailureClass::Permanent, message)
 }

@@ -1,4 +1,4 @@
-//! Reading series in bulk: a call that is refused is cut in half until only what is wrong goes unread.
+//! Reads series in bulk. A call that is refused is cut in half, until only the wrong series are left unread.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,12 +32,12 @@ use crate::ports::series_within;
 const METRICS: &str = "GetMetricData";
 /// A call asks for no more datapoints than fit on one page; others may share it.
 const METRIC_PAGES_MAX: usize = 10;
-/// So many refused calls are cut in half in one reading. One bad series among 500 takes nine; what is left after so many
-/// is unread as a whole.
+/// The most refused calls that are cut in half in one reading. One wrong series among 500 takes nine; a call that is refused
+/// after this many is left unread as a whole.
 const CUTS_MAX: usize = 100;
 
 impl CloudWatchSignals {
-    /// Reads series of all regions, each call by the deadline or not at all.
+    /// Reads series of all regions. A call that misses the deadline leaves its series unread.
     pub(super) async fn series(
         &self,
         account: &Account,
@@ -47,9 +47,12 @@ impl CloudWatchSignals {
         let mut regions: BTreeMap<Arc<str>, BTreeMap<Query, Minutes>> = BTreeMap::new();
         let mut readings = Readings::new();
         for (query, minutes) in wanted {
-            let region = query.region.as_deref().or(self.clients.region());
-            let (Some(region), None) = (region, metrics::foreign(query)) else {
-                let why = metrics::foreign(query).unwrap_or_else(|| NO_REGION.to_owned());
+            if let Some(why) = metrics::refusal(query) {
+                readings.insert(query.clone(), SeriesReading::Unreadable(why));
+                continue;
+            }
+            let Some(region) = query.region.as_deref().or(self.clients.region()) else {
+                let why = NO_REGION.to_owned();
                 readings.insert(query.clone(), SeriesReading::Unreadable(why));
                 continue;
             };
@@ -57,23 +60,15 @@ impl CloudWatchSignals {
             series.insert(query.clone(), *minutes);
         }
         let mut reads = JoinSet::new();
-        let read = |region: Arc<str>, call: Call| {
-            let (signals, account) = (self.clone(), account.clone());
-            async move {
-                let reading = signals.read_metrics(&account, &region, &call);
-                let read = tokio::time::timeout_at(deadline, reading).await;
-                let read = read.unwrap_or_else(|_| Err(too_late(METRICS, READ_TIMEOUT)));
-                (region, call, read)
-            }
-        };
         for (region, series) in regions {
             for call in metrics::pack(&series) {
-                reads.spawn(read(Arc::clone(&region), call));
+                let (signals, account) = (self.clone(), account.clone());
+                reads.spawn(signals.read_by(deadline, account, Arc::clone(&region), call));
             }
         }
         let mut cuts = 0;
         while let Some(joined) = reads.join_next().await {
-            // What a call that panicked asked for stays unread, which is Unknown.
+            // The series of a call that panicked stay unread, which is Unknown.
             let Ok((region, call, answer)) = joined else {
                 continue;
             };
@@ -95,13 +90,28 @@ impl CloudWatchSignals {
                 cuts += 1;
             }
             for half in halves {
-                reads.spawn(read(Arc::clone(&region), half));
+                let (signals, account) = (self.clone(), account.clone());
+                reads.spawn(signals.read_by(deadline, account, Arc::clone(&region), half));
             }
         }
         readings
     }
 
-    /// One call of `GetMetricData`, with all its pages.
+    /// Makes one call, by the deadline. Returns its region and the call as well, so that it can be cut in half.
+    async fn read_by(
+        self,
+        deadline: Instant,
+        account: Account,
+        region: Arc<str>,
+        call: Call,
+    ) -> (Arc<str>, Call, Result<Answer, CallError>) {
+        let reading = self.read_metrics(&account, &region, &call);
+        let read = tokio::time::timeout_at(deadline, reading).await;
+        let read = read.unwrap_or_else(|_| Err(too_late(METRICS, READ_TIMEOUT)));
+        (region, call, read)
+    }
+
+    /// Makes one call of `GetMetricData`, with all its pages.
     async fn read_metrics(
         &self,
         account: &Account,
@@ -139,7 +149,7 @@ impl CloudWatchSignals {
     }
 }
 
-/// Whether the call was refused for what it says: then a part of it may pass.
+/// Returns true if the call was refused because of its content: then a part of it may pass.
 fn is_refused(error: &CallError) -> bool {
     error.class == FailureClass::Permanent && error.code.is_some()
 }

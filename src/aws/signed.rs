@@ -1,4 +1,4 @@
-//! Signed calls to AWS services whose SDK would cost more than the few operations that are needed.
+//! Signed calls to AWS services of which only a few operations are needed, so that their SDKs would cost too much.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,7 @@ use super::errors::class_of_code;
 use super::errors::class_of_status;
 use super::errors::credentials_failure;
 use super::errors::presentable;
+use super::errors::too_late;
 use super::errors::unescaped;
 use super::guard::caught;
 use super::partition;
@@ -32,30 +33,30 @@ use crate::reach::http::Client;
 use crate::reach::http::Failure;
 use crate::reach::http::Request;
 
-/// One call in all, credentials included.
+/// The longest time of one call, credentials included.
 const CALL_WITHIN: Duration = Duration::from_secs(10);
 
 /// A call to make.
 pub(super) struct Call<'call> {
     /// Its name, for messages.
     pub(super) operation: &'static str,
-    /// The service, as it stands in endpoints and signatures.
+    /// The service, as endpoints and signatures name it.
     pub(super) service: &'static str,
     /// `GET`, `POST` or `PUT`.
     pub(super) method: &'static str,
-    /// The path, from `/` on, with what is asked.
+    /// The path, from `/` on, with the query.
     pub(super) path: &'call str,
-    /// `X-Amz-Target`, where the service wants it.
+    /// `X-Amz-Target`, if the service requires it.
     pub(super) target: Option<&'static str>,
-    /// What it carries.
+    /// The body.
     pub(super) body: Body,
 }
 
-/// What a call carries.
+/// The body of a call.
 pub(super) enum Body {
-    /// JSON; nothing where that is null.
+    /// JSON; empty if it is null.
     Json(Value),
-    /// The fields of a form, for services that speak the Query protocol.
+    /// The fields of a form, for services with the Query protocol.
     Form(Vec<(String, String)>),
 }
 
@@ -65,10 +66,11 @@ impl Body {
             Self::Json(Value::Null) => String::new(),
             Self::Json(body) => body.to_string(),
             Self::Form(fields) => {
-                let pair = |(name, value): &(String, String)| {
-                    format!("{}={}", escaped(name), escaped(value))
-                };
-                fields.iter().map(pair).collect::<Vec<_>>().join("&")
+                let mut pairs = Vec::new();
+                for (name, value) in fields {
+                    pairs.push(format!("{}={}", escaped(name), escaped(value)));
+                }
+                pairs.join("&")
             }
         }
     }
@@ -76,14 +78,15 @@ impl Body {
 
 /// Percent-encodes all but the unreserved characters. Source: RFC 3986, section 2.
 fn escaped(text: &str) -> String {
-    let encode = |byte: u8| {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            char::from(byte).to_string()
-        } else {
-            format!("%{byte:02X}")
-        }
-    };
-    text.bytes().map(encode).collect()
+    text.bytes().map(escaped_byte).collect()
+}
+
+fn escaped_byte(byte: u8) -> String {
+    if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+        char::from(byte).to_string()
+    } else {
+        format!("%{byte:02X}")
+    }
 }
 
 /// Makes signed calls.
@@ -103,7 +106,7 @@ impl Signed {
         }
     }
 
-    /// Calls once. An error of class `Transient` may have been done all the same.
+    /// Calls once. A call that failed with class `Transient` may still have been carried out.
     pub(super) async fn call(
         &self,
         account: &Account,
@@ -111,12 +114,11 @@ impl Signed {
         call: Call<'_>,
     ) -> Result<Value, CallError> {
         let operation = call.operation;
-        let late = |_| {
-            let message = format!("no answer within {} s", CALL_WITHIN.as_secs());
-            CallError::new(operation, FailureClass::Transient, message)
-        };
         let sent = tokio::time::timeout(CALL_WITHIN, self.send(account, region, call));
-        sent.await.map_err(late)?
+        match sent.await {
+            Ok(answer) => answer,
+            Err(_) => Err(too_late(operation, CALL_WITHIN)),
+        }
     }
 
     async fn send(
@@ -125,25 +127,20 @@ impl Signed {
         region: Option<&str>,
         call: Call<'_>,
     ) -> Result<Value, CallError> {
-        let refused = |class, message: String| CallError::new(call.operation, class, message);
+        let operation = call.operation;
         let config = self.clients.config(account).await;
-        let region = region.map(str::to_owned).or_else(|| {
-            let region = config.region()?;
-            Some(region.as_ref().to_owned())
-        });
-        let region = region.unwrap_or_else(|| super::config::GLOBAL_REGION.to_owned());
-        let endpoint = if let Some(endpoint) = endpoint_of(&config, call.service) {
-            endpoint.trim_end_matches('/').to_owned()
-        } else {
-            let domain = partition::domain(&region).await;
-            let domain = domain.ok_or_else(|| {
-                let message = format!("{region} is not the name of a region");
-                refused(FailureClass::Permanent, message)
-            })?;
-            format!("https://{}.{region}.{domain}", call.service)
+        let region = match (region, config.region()) {
+            (Some(region), _) => region.to_owned(),
+            (None, Some(region)) => region.as_ref().to_owned(),
+            (None, None) => super::config::GLOBAL_REGION.to_owned(),
+        };
+        let Some(endpoint) = endpoint(&config, call.service, &region).await else {
+            let message = format!("{region} is not the name of a region");
+            return Err(CallError::new(operation, FailureClass::Permanent, message));
         };
         let identity = identity(&config).await;
-        let identity = identity.map_err(|(class, message)| refused(class, message))?;
+        let identity =
+            identity.map_err(|(class, message)| CallError::new(operation, class, message))?;
         let body = call.body.text();
         let mut headers: Vec<(String, String)> = Vec::new();
         if let Some(target) = call.target {
@@ -157,7 +154,9 @@ impl Signed {
         }
         let url = format!("{endpoint}{}", call.path);
         let added = self.signature(&identity, &region, &call, &url, &headers, &body);
-        headers.extend(added.map_err(|message| refused(FailureClass::Permanent, message))?);
+        headers.extend(
+            added.map_err(|message| CallError::new(operation, FailureClass::Permanent, message))?,
+        );
         let request = Request {
             method: call.method,
             url,
@@ -170,11 +169,11 @@ impl Signed {
                 Failure::NotSent(_) => FailureClass::NotSent,
                 Failure::NoAnswer(_) => FailureClass::Transient,
             };
-            refused(class, failure.to_string())
+            CallError::new(operation, class, failure.to_string())
         })?;
         if answer.cut {
-            let message = "the reply is larger than 1 MiB, and was not read".to_owned();
-            return Err(refused(FailureClass::Transient, message));
+            let message = "the reply is larger than 1 MiB, and was not read";
+            return Err(CallError::new(operation, FailureClass::Transient, message));
         }
         let value = match &call.body {
             Body::Json(_) => serde_json::from_str(&answer.body).unwrap_or(Value::Null),
@@ -184,7 +183,7 @@ impl Signed {
             return Ok(value);
         }
         Err(failed(
-            call.operation,
+            operation,
             answer.status,
             answer.error_type.as_deref(),
             &value,
@@ -223,9 +222,18 @@ impl Signed {
     }
 }
 
+/// The endpoint of a service in a region; none if there is no such region.
+async fn endpoint(config: &SdkConfig, service: &str, region: &str) -> Option<String> {
+    if let Some(configured) = configured_endpoint(config, service) {
+        return Some(configured.trim_end_matches('/').to_owned());
+    }
+    let domain = partition::domain(region).await?;
+    Some(format!("https://{service}.{region}.{domain}"))
+}
+
 /// The endpoint that the options or the environment name: the service's own (`AWS_ENDPOINT_URL_EVENTBRIDGE`,
 /// `AWS_ENDPOINT_URL_SCHEDULER`, `AWS_ENDPOINT_URL_SNS`), or that of all services.
-fn endpoint_of(config: &SdkConfig, service: &str) -> Option<String> {
+fn configured_endpoint(config: &SdkConfig, service: &str) -> Option<String> {
     let service_id = match service {
         "events" => "eventbridge",
         other => other,
@@ -241,17 +249,22 @@ fn endpoint_of(config: &SdkConfig, service: &str) -> Option<String> {
     own.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
-/// The answer of the Query protocol as far as it is needed: the code and the message of an error.
+/// The parts of a Query protocol answer that are needed: the code and the message of an error.
 fn query_answer(xml: &str) -> Value {
-    let text = |tag: &str| {
-        let (_, inner) = xml.split_once(&format!("<{tag}>"))?;
-        let (text, _) = inner.split_once(&format!("</{tag}>"))?;
-        Some(unescaped(text))
-    };
-    serde_json::json!({ "code": text("Code"), "message": text("Message") })
+    serde_json::json!({ "code": element(xml, "Code"), "message": element(xml, "Message") })
 }
 
-/// Who signs a request. If nobody can, the class of the failure and what to say.
+/// The text of the first element with this tag.
+fn element(xml: &str, tag: &str) -> Option<String> {
+    let (_, inner) = xml.split_once(&format!("<{tag}>"))?;
+    let (text, _) = inner.split_once(&format!("</{tag}>"))?;
+    Some(unescaped(text))
+}
+
+/// The identity that signs a request.
+///
+/// # Errors
+/// There are no credentials: the class of the failure and its message.
 async fn identity(config: &SdkConfig) -> Result<Identity, (FailureClass, String)> {
     let Some(provider) = config.credentials_provider() else {
         let message = "there are no credentials".to_owned();
@@ -265,7 +278,7 @@ async fn identity(config: &SdkConfig) -> Result<Identity, (FailureClass, String)
         Ok(credentials) => Ok(credentials.into()),
         Err(error) => {
             let (class, message) = credentials_failure(&error);
-            // The call itself has not left.
+            // The call itself was not sent.
             let class = match class {
                 FailureClass::Transient => FailureClass::NotSent,
                 other => other,
@@ -275,7 +288,7 @@ async fn identity(config: &SdkConfig) -> Result<Identity, (FailureClass, String)
     }
 }
 
-/// What a refusal says, and of which kind it is.
+/// The failure of a call that the service refused.
 fn failed(
     operation: &'static str,
     status: u16,
@@ -286,10 +299,10 @@ fn failed(
         .as_str()
         .or(body["code"].as_str())
         .or(error_type);
-    // `com.amazonaws.events#ResourceNotFoundException`, or the name with an address behind it.
+    // `com.amazonaws.events#ResourceNotFoundException`, or the name followed by an address.
     let code = bare_code(named.unwrap_or_default());
     let said = body["message"].as_str().or(body["Message"].as_str());
-    // What a service repeats of a request may hold a session token.
+    // A service may repeat parts of the request, and with them a session token.
     let said = said.map(presentable);
     let said = said.as_deref();
     let message = match (code.as_str(), said) {

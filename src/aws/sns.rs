@@ -1,5 +1,5 @@
-//! Topics of Amazon SNS. `Publish` is the only operation that is needed: 17 s of processor time for the SDK's crate would be
-//! a high price for it.
+//! Topics of Amazon SNS. `Publish` is the only operation that is needed; the SDK's crate for it would take 17 s of processor
+//! time to build.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl SnsTopics {
 #[async_trait]
 impl Topics for SnsTopics {
     async fn publish(&self, publication: &Publication) -> Result<(), Undelivered> {
-        // Topics live in the region that their ARN names, whichever is ours.
+        // A topic is in the region of its ARN, whatever our region is.
         let region = publication.topic_arn.split(':').nth(3);
         let call = Call {
             operation: "Publish",
@@ -61,8 +61,8 @@ impl Topics for SnsTopics {
     }
 }
 
-/// What SNS says where the same message may be taken later, although it is one of the 400s: it is throttled, or what it was
-/// signed with has run out and is replaced by itself.
+/// SNS's errors with a 400 status after which the same message may be accepted later: the call was throttled, or the
+/// credentials had expired and are renewed automatically.
 ///
 /// Source: SNS API Reference, `Publish`, Errors and Common Errors.
 const PASSING: [&str; 9] = [
@@ -77,10 +77,10 @@ const PASSING: [&str; 9] = [
     "ExpiredTokenException",
 ];
 
-/// Whether SNS answered that it does not take this message, whenever it is sent.
+/// Returns true if SNS would refuse this message again, whenever it is sent.
 fn is_for_good(error: &CallError) -> bool {
     let Some(status) = error.status else {
-        // Nobody answered, or nothing was asked: there were no credentials.
+        // There was no answer, or no call because there were no credentials.
         return false;
     };
     let code = error.code.as_deref().unwrap_or_default();
@@ -88,30 +88,35 @@ fn is_for_good(error: &CallError) -> bool {
     (400..500).contains(&status) && status != 408 && status != 429 && !passes
 }
 
-/// The parameters of the call, as the Query protocol has them.
+/// The parameters of the call, as the Query protocol takes them.
 fn fields(publication: &Publication) -> Vec<(String, String)> {
-    let mut fields = Vec::new();
-    let mut add = |name: &str, value: &str| fields.push((name.to_owned(), value.to_owned()));
-    add("Action", "Publish");
-    add("Version", VERSION);
-    add("TopicArn", &publication.topic_arn);
-    add("Subject", &publication.subject);
-    add("MessageStructure", "json");
-    add("Message", &publication.message);
+    let mut fields = vec![
+        field("Action", "Publish"),
+        field("Version", VERSION),
+        field("TopicArn", &publication.topic_arn),
+        field("Subject", &publication.subject),
+        field("MessageStructure", "json"),
+        field("Message", &publication.message),
+    ];
     for (number, (name, value)) in (1..).zip(&publication.attributes) {
         let entry = format!("MessageAttributes.entry.{number}");
-        add(&format!("{entry}.Name"), name);
-        add(&format!("{entry}.Value.DataType"), "String");
-        add(&format!("{entry}.Value.StringValue"), value);
+        fields.push(field(&format!("{entry}.Name"), name));
+        fields.push(field(&format!("{entry}.Value.DataType"), "String"));
+        fields.push(field(&format!("{entry}.Value.StringValue"), value));
     }
-    // Topics that keep order end so, in lower case.
+    // The name of a topic that keeps order ends in `.fifo`, in lower case.
     let is_fifo = publication
         .topic_arn
         .rsplit_once('.')
         .is_some_and(|(_, end)| end == "fifo");
     if is_fifo {
-        add("MessageGroupId", &publication.group);
-        add("MessageDeduplicationId", &publication.deduplication);
+        fields.push(field("MessageGroupId", &publication.group));
+        let deduplication = &publication.deduplication;
+        fields.push(field("MessageDeduplicationId", deduplication));
     }
     fields
+}
+
+fn field(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
 }

@@ -1,8 +1,8 @@
-//! Reading groups of a zone in the fewest calls.
+//! Reads groups of a zone in the fewest calls.
 //!
 //! Either one call per *name* (all its types are adjacent, so one call serves A and AAAA), or pages of the whole zone,
-//! whichever needs fewer. Single reads run side by side, as do stretches of many pages; with equal cost the single reads
-//! win. Route 53 returns the newest version, changes under way included, and does not promise one version across pages.
+//! whichever needs fewer. Single reads run in parallel, as do stretches of many pages; at equal cost the single reads are
+//! preferred. Route 53 returns the newest version, pending changes included, and does not promise one version across pages.
 //!
 //! Source: Route 53 API Reference, `ListResourceRecordSets`: at most 300 record sets a page, all of one name and type
 //! together; a start of name and type means "from there on", so reading stops at the first record set that differs.
@@ -31,7 +31,7 @@ use crate::ports::CallError;
 use crate::ports::Urgency;
 
 const LIST: &str = "ListResourceRecordSets";
-/// The most that Route 53 puts on a page.
+/// The most record sets on a page.
 pub(super) const ZONE_PAGE: i32 = 300;
 /// A page of a single name: a weighted group has at most 100 members, nearly always two.
 const NAME_PAGE: i32 = 100;
@@ -39,10 +39,10 @@ const NAME_PAGE: i32 = 100;
 const NAME_PAGES_MAX: usize = 20;
 /// 300,000 record sets, thirty times what a zone holds by default.
 const ZONE_PAGES_MAX: usize = 1_000;
-/// Stretches of a zone that are read side by side, and how many pages one is worth: each may cost a page more.
+/// The most stretches of a zone that are read in parallel, and the pages of each: every stretch may cost one page more.
 const STRETCHES_MAX: usize = 8;
 const STRETCH_PAGES: usize = 4;
-/// Single reads on the wire at once.
+/// The most single reads at the same time.
 const SINGLE_READS_MAX: usize = 8;
 
 /// The record sets of the groups that were found.
@@ -56,7 +56,7 @@ pub(super) struct ZoneReader {
     pub(super) urgency: Urgency,
 }
 
-/// Where a page starts.
+/// The start of a page.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Cursor {
     name: Option<String>,
@@ -70,7 +70,7 @@ struct Page {
 }
 
 impl Cursor {
-    /// The name that the next page starts with, in the form that names are compared in.
+    /// Returns true if the page starts with this name.
     fn starts_with(&self, name: &DnsName) -> bool {
         let start = self.name.as_deref().map(DnsName::new);
         start.as_ref() == Some(name)
@@ -84,38 +84,40 @@ impl Cursor {
     }
 }
 
-/// The calls that reading so many names one by one may need at least, against pages of the whole zone.
+/// Returns true if the zone has fewer pages than there are names, which need at least one call each.
 pub(super) fn whole_zone_is_cheaper(names: usize, record_count: u64) -> bool {
     let page = u64::from(ZONE_PAGE.unsigned_abs());
     let pages = record_count.div_ceil(page).max(1);
     u64::try_from(names).is_ok_and(|names| pages < names)
 }
 
-/// Where a name stands in a zone: names are listed by their labels from the right.
+/// The sort key of a name in a zone: names are listed by their labels from the right.
 fn place(name: &DnsName) -> Vec<String> {
     let labels = name.as_str().split('.').rev();
     labels.map(str::to_owned).collect()
 }
 
-/// The wanted groups in stretches of the zone that are worth reading side by side.
+/// The wanted groups, divided into stretches of the zone that are worth reading in parallel.
 fn stretches_of(wanted: &BTreeSet<GroupName>, size: u64) -> Vec<BTreeSet<GroupName>> {
     let pages = size.div_ceil(u64::from(ZONE_PAGE.unsigned_abs()));
     let pages = usize::try_from(pages).unwrap_or(usize::MAX);
     let count = (pages / STRETCH_PAGES).clamp(1, STRETCHES_MAX);
     let mut names: Vec<(DnsName, BTreeSet<String>)> = types_by_name(wanted).into_iter().collect();
     names.sort_by_cached_key(|(name, _)| place(name));
-    let groups = |(name, types): &(DnsName, BTreeSet<String>)| {
-        let name = name.clone();
-        let group = move |record_type: &String| GroupName {
-            name: name.clone(),
-            record_type: record_type.clone(),
-        };
-        types.iter().map(group).collect::<Vec<_>>()
-    };
-    names
-        .chunks(names.len().div_ceil(count).max(1))
-        .map(|names| names.iter().flat_map(groups).collect())
-        .collect()
+    let mut stretches = Vec::new();
+    for chunk in names.chunks(names.len().div_ceil(count).max(1)) {
+        let mut stretch = BTreeSet::new();
+        for (name, types) in chunk {
+            for record_type in types {
+                stretch.insert(GroupName {
+                    name: name.clone(),
+                    record_type: record_type.clone(),
+                });
+            }
+        }
+        stretches.push(stretch);
+    }
+    stretches
 }
 
 /// The wanted groups' types by name.
@@ -129,7 +131,7 @@ pub(super) fn types_by_name(wanted: &BTreeSet<GroupName>) -> BTreeMap<DnsName, B
 }
 
 impl ZoneReader {
-    /// Reads each name with a call of its own, side by side.
+    /// Reads each name with a call of its own, in parallel.
     pub(super) async fn read_names(
         &self,
         names: BTreeMap<DnsName, BTreeSet<String>>,
@@ -154,7 +156,7 @@ impl ZoneReader {
         read
     }
 
-    /// Reads every record set of these names, a call a name, side by side.
+    /// Reads every record set of these names, one call per name, in parallel.
     pub(super) async fn read_all_types(
         &self,
         names: &BTreeSet<DnsName>,
@@ -191,7 +193,7 @@ impl ZoneReader {
         name: &DnsName,
         types: &BTreeSet<String>,
     ) -> Result<Found, CallError> {
-        // With several types the start has no type, so that nothing rests on the order of types.
+        // With several types the start has no type, so that the order of types does not matter.
         let only = match types.first() {
             Some(only) if types.len() == 1 => Some(RrType::from(only.as_str())),
             _ => None,
@@ -223,8 +225,8 @@ impl ZoneReader {
         Err(self.stuck())
     }
 
-    /// Reads the wanted groups from pages of a zone of this size. A large zone is read in stretches side by side: 34
-    /// pages one after the other would take longer than a round may wait.
+    /// Reads the wanted groups from pages of a zone of this size. A large zone is read in parallel stretches: 34 pages one
+    /// after the other would take longer than a round may wait.
     pub(super) async fn read_zone(
         &self,
         wanted: &BTreeSet<GroupName>,
@@ -241,15 +243,19 @@ impl ZoneReader {
         }
         let mut found = Found::new();
         while let Some(finished) = reads.join_next().await {
-            // A panic leaves its groups unfound, which are then looked for again.
+            // If the task panicked, its groups are missing, and are read again below.
             if let Ok(read) = finished {
                 found.extend(read?);
             }
         }
-        // Where a stretch ends rests on the order of names. What it did not meet is looked for by itself before it
+        // The end of a stretch depends on the order of names. A group that no stretch contained is read by itself before it
         // counts as gone.
-        let missing = |group: &&GroupName| !found.contains_key(*group);
-        let missing: BTreeSet<GroupName> = wanted.iter().filter(missing).cloned().collect();
+        let mut missing = BTreeSet::new();
+        for group in wanted {
+            if !found.contains_key(group) {
+                missing.insert(group.clone());
+            }
+        }
         let names = types_by_name(&missing);
         if whole_zone_is_cheaper(names.len(), size) {
             let read = self.read_pages(Cursor::default(), &missing, None).await;
@@ -264,17 +270,16 @@ impl ZoneReader {
 
     /// Reads pages from the first wanted name to the last.
     async fn read_stretch(&self, wanted: &BTreeSet<GroupName>) -> Result<Found, CallError> {
-        let names = || wanted.iter().map(|group| &group.name);
-        let first = names().min_by_key(|name| place(name));
+        let first = wanted.iter().min_by_key(|group| place(&group.name));
+        let last = wanted.iter().map(|group| place(&group.name)).max();
         let start = Cursor {
-            name: first.map(|name| format!("{name}.")),
+            name: first.map(|group| format!("{}.", group.name)),
             ..Cursor::default()
         };
-        self.read_pages(start, wanted, names().map(place).max())
-            .await
+        self.read_pages(start, wanted, last).await
     }
 
-    /// Reads pages until all wanted groups, or a place in the zone, have been passed.
+    /// Reads pages until all wanted groups are found or the place `last` is passed.
     async fn read_pages(
         &self,
         mut cursor: Cursor,

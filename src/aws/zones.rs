@@ -1,4 +1,4 @@
-//! Finding hosted zones by identifier or name.
+//! Finds hosted zones by identifier or name.
 
 use aws_sdk_route53::types::HostedZone;
 
@@ -18,18 +18,19 @@ const BY_ID: &str = "GetHostedZone";
 const BY_NAME: &str = "ListHostedZonesByName";
 /// Zones of one name can be many (a private one per VPC); an account has 500 zones unless it asked for more.
 const PAGES_MAX: usize = 10;
-/// How close a name must be to be suggested: 1 is the same.
+/// The least similarity of a name that is suggested; 1 is the same name.
 const SIMILAR_ENOUGH: f64 = 0.8;
-/// How many names are suggested.
+/// The most names that are suggested.
 const SUGGESTIONS_MAX: usize = 3;
 
-/// Whether a plan's zone is written as an identifier: capitals and digits from `Z` on, and no dot.
+/// Returns true if a plan's zone is written as an identifier: a `Z` followed by capitals and digits.
 fn is_zone_id(zone: &str) -> bool {
-    let is_id_byte = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
-    zone.starts_with('Z') && zone.len() <= 32 && zone.bytes().all(is_id_byte)
+    let mut bytes = zone.bytes();
+    let fits = bytes.all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    fits && zone.starts_with('Z') && zone.len() <= 32
 }
 
-/// Finds the one zone that is meant.
+/// Finds the one zone that the plan names.
 pub(super) async fn find(session: &Session, wanted: &ZoneRef) -> Result<Zone, CallError> {
     let bare = wanted.zone.trim().trim_start_matches("/hostedzone/");
     if is_zone_id(bare) {
@@ -55,7 +56,7 @@ pub(super) async fn find(session: &Session, wanted: &ZoneRef) -> Result<Zone, Ca
     }
 }
 
-/// Asks for one zone by its identifier.
+/// Reads one zone by its identifier.
 pub(super) async fn by_id(
     session: &Session,
     id: &ZoneId,
@@ -84,14 +85,14 @@ async fn by_name(session: &Session, name: &DnsName) -> Result<Vec<Zone>, CallErr
             .set_hosted_zone_id(start_id.take());
         let reply = called(request.send()).await;
         let reply = reply.map_err(|error| call_error(BY_NAME, &error))?;
-        let mut same = reply.hosted_zones().iter().map(zone);
-        let goes_on = same.all(|zone| {
-            let fits = zone.name == *name;
-            if fits {
-                zones.push(zone);
+        let mut goes_on = true;
+        for found in reply.hosted_zones().iter().map(zone) {
+            if found.name != *name {
+                goes_on = false;
+                break;
             }
-            fits
-        });
+            zones.push(found);
+        }
         match (&reply.next_dns_name, reply.is_truncated && goes_on) {
             (Some(next), true) if DnsName::new(next) == *name => {
                 start_name.clone_from(next);
@@ -106,9 +107,9 @@ async fn by_name(session: &Session, name: &DnsName) -> Result<Vec<Zone>, CallErr
     ))
 }
 
-/// All zones of the same kind whose names end with this zone's, itself left out.
+/// All zones of the same kind whose names end with this zone's, without the zone itself.
 ///
-/// Zones are listed by their labels from the right, so that they follow this one without a gap.
+/// Zones are listed by their labels from the right, so these zones follow this one without a gap.
 pub(super) async fn below(session: &Session, zone: &Zone) -> Result<Vec<Zone>, CallError> {
     let mut below = Vec::new();
     let (mut start_name, mut start_id) = (zone.name.as_str().to_owned(), None);
@@ -137,11 +138,11 @@ pub(super) async fn below(session: &Session, zone: &Zone) -> Result<Vec<Zone>, C
             _ => return Ok(below),
         }
     }
-    // A thousand zones and more: those that were met are known.
+    // There are more than a thousand zones: the ones read so far must do.
     Ok(below)
 }
 
-/// Says that no zone fits, and which ones come close.
+/// The error if no zone fits, with the zones that come close.
 async fn none_fits(
     session: &Session,
     wanted: &ZoneRef,
@@ -168,9 +169,9 @@ async fn none_fits(
     permanent(BY_NAME, format!("no hosted zone is named {zone}{hint}"))
 }
 
-/// Names of zones that are close to one that is not there: its parents, and similar ones. Empty if none can be had.
+/// Names of zones that are close to a missing one: its parents and similar names. Empty if they cannot be read.
 async fn nearest(session: &Session, name: &DnsName) -> Vec<String> {
-    // Zones are listed by reversed labels, so that from the parent on its own zone and all siblings follow.
+    // Zones are listed by reversed labels, so the parent's own zone and all siblings follow from the parent on.
     let parent = name.as_str().split_once('.').map_or("", |(_, rest)| rest);
     if session.token(BY_NAME, Urgency::Normal).await.is_err() {
         return Vec::new();

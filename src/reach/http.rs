@@ -94,7 +94,8 @@ impl Client {
         let host = request.url.split_once("://").map_or("", |(_, rest)| rest);
         let host = host.split(['/', '?', '#']).next().unwrap_or("");
         if host.contains('@') {
-            let why = "the address contains a user and a password, which would not be sent: remove them";
+            let why =
+                "the address contains a user and a password, which would not be sent: remove them";
             return Err(Failure::NotSent(why.to_owned()));
         }
         let mut sent = HttpRequest::new(SdkBody::from(request.body.clone()));

@@ -147,7 +147,7 @@ fn long_messages_are_cut() {
     assert_eq!(shown.chars().count(), MESSAGE_CHARS_MAX + 1);
 }
 
-/// What is said of credentials that STS did not give.
+/// The class and the message if STS refuses the credentials of a role.
 fn role_refused(code: &str, message: &str) -> (FailureClass, String) {
     let meta = aws_smithy_types::error::ErrorMetadata::builder()
         .code(code)
@@ -180,7 +180,7 @@ fn a_role_that_cannot_be_assumed_is_named_with_who_asked_and_what_to_check() {
     );
     let (_, silent) = role_refused("AccessDenied", "Access denied");
     assert!(
-        silent.starts_with("the role of the plan (`role_arn`) cannot be assumed by whoever"),
+        silent.starts_with("the role of the plan (`role_arn`) cannot be assumed by the present"),
         "{silent}"
     );
     let (class, expired) = role_refused("ExpiredTokenException", "The security token is expired");
