@@ -1,4 +1,4 @@
-//! What a person approves: what the bake has shown so far, what would change, and when.
+//! The evidence for an approval: what the bake has shown so far, what would change, and when.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -11,7 +11,7 @@ use crate::engine::plan::HoldOrRevert;
 use crate::engine::state::State;
 use crate::engine::units::{Share, WeightPair};
 
-/// What is known when a step's approval is asked for.
+/// The facts that a person sees who is asked to approve a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     /// The step that is approved.
@@ -20,33 +20,34 @@ pub struct Evidence {
     pub from: Share,
     /// Its share afterwards.
     pub to: WeightPair,
-    /// How long it is then watched.
+    /// How long the step bakes.
     pub bake: SignedDuration,
-    /// The step that bakes or has baked, how much of its bake is counted, and of how much; none before the start.
+    /// The step that bakes or has baked, how much of its bake is counted, and its whole bake; none before the start.
     pub baked: Option<(u16, SignedDuration, SignedDuration)>,
-    /// How many gates there are.
+    /// The number of gates.
     pub gates: usize,
-    /// The gates that cannot be judged, since when.
+    /// The gates that cannot be judged, and since when.
     pub unknown: Vec<(GateId, Timestamp)>,
-    /// When the window lets it be taken, and whose clock that is; none without windows.
+    /// When the window lets the step be taken, and the zone of the plan's windows; none without windows.
     pub window: Option<(Option<Timestamp>, TimeZone)>,
-    /// Until when it may be approved, and what happens then.
+    /// The time until which it may be approved, and what happens then.
     pub ends: Option<(Timestamp, HoldOrRevert)>,
 }
 
 impl Evidence {
-    /// What the journal says; none where there is no such step.
+    /// Reads the evidence off a cutover's state; none if there is no such step.
     pub fn of(state: &State, number: u16, now: Timestamp) -> Option<Self> {
         let plan = state.plan();
         let step = plan.step(number)?;
         let taken = plan.step(state.verified_step);
-        let counted = |bake: SignedDuration| {
-            if state.bake.over {
-                bake
+        let baked = taken.map(|step| {
+            let counted = if state.bake.over {
+                step.bake
             } else {
-                state.bake.counted_at(now).min(bake)
-            }
-        };
+                state.bake.counted_at(now).min(step.bake)
+            };
+            (state.verified_step, counted, step.bake)
+        });
         let window = plan.windows.as_ref().map(|windows| {
             let watched = crate::engine::decide::watched(state, number);
             let opens_at = windows.next(now, watched);
@@ -60,7 +61,7 @@ impl Evidence {
                 .unwrap_or(Share::ZERO),
             to: step.pair,
             bake: step.bake,
-            baked: taken.map(|step| (state.verified_step, counted(step.bake), step.bake)),
+            baked,
             gates: plan.gates.alarms.len(),
             unknown: state
                 .unknown
@@ -74,11 +75,10 @@ impl Evidence {
 
     /// As JSON has it. Only grows.
     pub fn to_json(&self) -> Value {
-        let share = |share: Share| text::share_json(share);
         json!({
             "step": self.step,
-            "share_now": share(self.from),
-            "share_next": share(self.to.share().unwrap_or(Share::ZERO)),
+            "share_now": text::share_json(self.from),
+            "share_next": text::share_json(self.to.share().unwrap_or(Share::ZERO)),
             "bake_secs": self.bake.as_secs(),
             "baked": self.baked.map(|(step, counted, whole)| json!({
                 "step": step,
@@ -108,9 +108,12 @@ impl Evidence {
         if let Some((at, answer)) = self.ends {
             let answer = match answer {
                 HoldOrRevert::Hold => "somebody is paged again",
-                HoldOrRevert::Revert => "all traffic goes back",
+                HoldOrRevert::Revert => "all traffic goes back to the old cluster",
             };
-            lines.push(format!("not approved by {}: {answer}", text::when(at, now)));
+            lines.push(format!(
+                "if not approved by {}: {answer}",
+                text::when(at, now)
+            ));
         }
         lines
     }
@@ -132,9 +135,7 @@ impl Evidence {
         let unknown: Vec<String> = self
             .unknown
             .iter()
-            .map(|(alarm, since)| {
-                format!("{alarm} cannot be judged since {}", text::when(*since, now))
-            })
+            .map(|(alarm, since)| format!("{alarm} not judged since {}", text::when(*since, now)))
             .collect();
         let judged = if unknown.is_empty() {
             "none red since the first step".to_owned()

@@ -1,4 +1,4 @@
-//! When each coming step can happen, as a small calendar: by the clock of the plan's place and by the reader's.
+//! The calendar of the coming steps: when each can be taken, in the plan's time zone and in the reader's.
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -12,60 +12,70 @@ use crate::engine::calendar::{Calendar, Coming};
 use crate::engine::plan::{Plan, Step};
 use crate::engine::window::Zone;
 
-/// The widest time, `Mon 28 Dec 10:00`, has as many characters, and some room is left.
+/// The longest zone name that heads a column: a little wider than the widest time, `Mon 28 Dec 10:00`.
 const ZONE_CHARS_MAX: usize = 20;
 
-/// Whose clocks a calendar is shown by.
+/// The time zones that a calendar is shown in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clocks {
-    /// The plan's; UTC where it has no windows.
+    /// The plan's; UTC if it has no windows.
     pub plan: Zone,
     /// The reader's: this machine's.
     pub here: TimeZone,
 }
 
 impl Clocks {
-    /// The plan's clock and the reader's.
+    /// The zone of the plan's windows, and the reader's.
     pub fn of(plan: &Plan, here: &TimeZone) -> Self {
-        let zone = plan
-            .windows
-            .as_ref()
-            .map(|windows| windows.time_zone.clone());
+        let plan = match &plan.windows {
+            Some(windows) => windows.time_zone.clone(),
+            None => Zone::utc(),
+        };
         Self {
-            plan: zone.unwrap_or_else(Zone::utc),
+            plan,
             here: here.clone(),
         }
+    }
+
+    /// Returns true if both zones have the same offset at that moment.
+    fn agree(&self, at: Timestamp) -> bool {
+        self.plan.rules().to_offset(at) == self.here.to_offset(at)
     }
 }
 
 /// The steps to come as JSON: an array of `{step, share, earliest_at, waits_secs, bake_over_at, approval}`.
 pub fn to_json(calendar: &Calendar, plan: &Plan) -> Value {
-    let step = |coming: &Coming| {
-        let step = plan.step(coming.number)?;
-        Some(json!({
-            "step": coming.number,
-            "share": text::share_json(step.pair.share().unwrap_or(step.share)),
-            "earliest_at": coming.taken_at.map(text::rfc3339),
-            "waits_secs": coming.waits.as_secs(),
-            "bake_over_at": coming.over_at.map(text::rfc3339),
-            "approval": step.approval,
-        }))
-    };
-    calendar.steps.iter().filter_map(step).collect()
+    planned(calendar, plan)
+        .map(|(coming, step)| {
+            json!({
+                "step": coming.number,
+                "share": text::share_json(step.pair.share().unwrap_or(step.share)),
+                "earliest_at": coming.taken_at.map(text::rfc3339),
+                "waits_secs": coming.waits.as_secs(),
+                "bake_over_at": coming.over_at.map(text::rfc3339),
+                "approval": step.approval,
+            })
+        })
+        .collect()
+}
+
+/// The steps to come, each with what the plan says about it.
+fn planned<'a>(
+    calendar: &'a Calendar,
+    plan: &'a Plan,
+) -> impl Iterator<Item = (&'a Coming, &'a Step)> {
+    calendar
+        .steps
+        .iter()
+        .filter_map(|coming| Some((coming, plan.step(coming.number)?)))
 }
 
 /// The steps to come and the end, a line each, with a heading. Fits into 80 columns.
 pub fn to_text(calendar: &Calendar, plan: &Plan, clocks: &Clocks, now: Timestamp) -> String {
-    let instants = || {
-        let taken = calendar.steps.iter().filter_map(|coming| coming.taken_at);
-        taken.chain(calendar.ends_at)
-    };
-    let same = |at: Timestamp| clocks.plan.rules().to_offset(at) == clocks.here.to_offset(at);
-    let two_clocks = !instants().all(same);
-    let waits = calendar
-        .steps
-        .iter()
-        .any(|coming| coming.waits.is_positive());
+    let taken = calendar.steps.iter().filter_map(|coming| coming.taken_at);
+    let two_clocks = !taken.chain(calendar.ends_at).all(|at| clocks.agree(at));
+    let mut steps = calendar.steps.iter();
+    let waits = steps.any(|coming| coming.waits.is_positive());
     let mut heading = vec![
         "step",
         "share",
@@ -83,30 +93,21 @@ pub fn to_text(calendar: &Calendar, plan: &Plan, clocks: &Clocks, now: Timestamp
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_header(heading);
-    let clock = |at: Option<Timestamp>| {
-        let by = |zone: &TimeZone| at.map_or_else(|| "never".to_owned(), |at| day(at, zone, now));
-        let mut cells = vec![by(clocks.plan.rules())];
-        if two_clocks {
-            cells.push(at.map_or_else(String::new, |at| weekday(at, &clocks.here)));
-        }
-        cells
-    };
-    let steps = calendar.steps.iter();
-    for (coming, step) in steps.filter_map(|coming| Some((coming, plan.step(coming.number)?))) {
+    for (coming, step) in planned(calendar, plan) {
         let mut row = vec![
             coming.number.to_string(),
             text::share(step.share),
             step.pair.to_string(),
             text::duration(step.bake),
+            day_or_never(coming.taken_at, clocks, now),
         ];
-        row.extend(clock(coming.taken_at));
-        if waits {
-            let waited = coming.waits.is_positive();
-            row.push(if waited {
-                text::duration(coming.waits)
-            } else {
-                String::new()
-            });
+        if two_clocks {
+            row.push(here(coming.taken_at, clocks));
+        }
+        if waits && coming.waits.is_positive() {
+            row.push(text::duration(coming.waits));
+        } else if waits {
+            row.push(String::new());
         }
         row.push(approval(step).to_owned());
         table.add_row(row);
@@ -116,24 +117,42 @@ pub fn to_text(calendar: &Calendar, plan: &Plan, clocks: &Clocks, now: Timestamp
         String::new(),
         String::new(),
         String::new(),
+        day_or_never(calendar.ends_at, clocks, now),
     ];
-    end.extend(clock(calendar.ends_at));
+    if two_clocks {
+        end.push(here(calendar.ends_at, clocks));
+    }
     table.add_row(end);
     right_align(&mut table, &[0, 1, 2, 3]);
     indented(&table)
 }
 
-/// A zone's name, or where that would be wider than the times below it, its city.
+/// A zone's name; only its city if the name is wider than the times below it.
 fn short(zone: &str) -> &str {
-    let city = zone.rsplit('/').next().unwrap_or(zone);
     if zone.len() > ZONE_CHARS_MAX {
-        city
+        zone.rsplit('/').next().unwrap_or(zone)
     } else {
         zone
     }
 }
 
-/// `Mon 7 Dec 10:00`, with the year where it is not this one.
+/// A time in the plan's zone; `never` if there is none.
+fn day_or_never(at: Option<Timestamp>, clocks: &Clocks, now: Timestamp) -> String {
+    match at {
+        Some(at) => day(at, clocks.plan.rules(), now),
+        None => "never".to_owned(),
+    }
+}
+
+/// A time in the reader's zone; empty if there is none.
+fn here(at: Option<Timestamp>, clocks: &Clocks) -> String {
+    match at {
+        Some(at) => weekday(at, &clocks.here),
+        None => String::new(),
+    }
+}
+
+/// `Mon 7 Dec 10:00`, with the year if it is not the present one.
 fn day(at: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
     let (at, now) = (zone.to_datetime(at), zone.to_datetime(now));
     let form = if at.year() == now.year() {
@@ -202,9 +221,8 @@ windows:
                 "UTC",
             ),
         ];
-        let wide = |line: &&str| line.chars().count() > 80;
-        for text in &texts {
-            assert_eq!(text.lines().find(wide), None, "{text}");
+        for line in texts.iter().flat_map(|text| text.lines()) {
+            assert!(line.chars().count() <= 80, "{line}");
         }
         insta::assert_snapshot!("calendar", texts.join("\n"));
     }

@@ -1,5 +1,6 @@
-//! What `cutover check` says of plan files: what is wrong, and what each plan amounts to.
+//! The output of `cutover check`: what is wrong with each plan file, and what its plan amounts to.
 
+use anstyle::Style;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use jiff::SignedDuration;
@@ -11,25 +12,25 @@ use crate::engine::plan::{Plan, Step};
 use crate::engine::units::Share;
 use crate::engine::window::Entry;
 
-/// One plan file, looked at.
+/// One checked plan file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checked {
     /// The file, as it was named.
     pub path: String,
     /// The plan, if the file holds one.
     pub plan: Option<Plan>,
-    /// Whether nothing is wrong with it; warnings are not wrong.
+    /// Whether it has no errors; it may have warnings.
     pub ok: bool,
     /// The findings, as JSON has them.
     pub findings: Vec<Value>,
     /// The findings, as a compiler would print them.
     pub rendered: String,
-    /// The file with whose findings it is said why this one is refused too; none where its own findings say it.
+    /// The file whose findings also say why this one is refused; none if its own findings say it.
     pub told_at: Option<String>,
 }
 
 impl Checked {
-    /// The name of its plan, if that is valid and tells nobody of pages.
+    /// The name of its plan, if the plan is valid and pages nobody.
     pub fn silent(&self) -> Option<String> {
         let plan = self.plan.as_ref()?;
         if self.ok && plan.notify.is_none() {
@@ -38,34 +39,21 @@ impl Checked {
         None
     }
 
-    /// Adds something that is not wrong, and is not what most want.
+    /// Adds a warning.
     pub fn warn(&mut self, message: &str, help: &str) {
-        self.findings.push(json!({
-            "severity": "warning",
-            "path": self.path,
-            "line": null,
-            "column": null,
-            "message": message,
-            "help": help,
-            "related": null,
-        }));
-        if !self.rendered.is_empty() {
-            self.rendered.push('\n');
-        }
-        let shown = finding(
-            &text::styled(text::WARN, "warning"),
-            message,
-            &self.path,
-            help,
-        );
-        self.rendered.push_str(&shown);
+        self.add("warning", text::WARN, message, help);
     }
 
-    /// Adds something that is wrong with this plan beside the others.
+    /// Adds an error that this plan has only beside the others.
     pub fn clash(&mut self, message: &str, help: &str) {
         self.ok = false;
+        self.add("error", text::BAD, message, help);
+    }
+
+    /// Adds a finding about the whole file.
+    fn add(&mut self, severity: &str, style: Style, message: &str, help: &str) {
         self.findings.push(json!({
-            "severity": "error",
+            "severity": severity,
             "path": self.path,
             "line": null,
             "column": null,
@@ -76,8 +64,8 @@ impl Checked {
         if !self.rendered.is_empty() {
             self.rendered.push('\n');
         }
-        let clash = finding(&text::styled(text::BAD, "error"), message, &self.path, help);
-        self.rendered.push_str(&clash);
+        let shown = finding(&text::styled(style, severity), message, &self.path, help);
+        self.rendered.push_str(&shown);
     }
 }
 
@@ -87,32 +75,32 @@ fn finding(severity: &str, message: &str, path: &str, help: &str) -> String {
     format!("{severity}: {message}\n --> {path}\n  = help: {help}\n")
 }
 
-/// How many names a message lists (semantics M8).
+/// The most names in a message (semantics M8).
 const NAMES_MAX: usize = 10;
 
-/// That plans tell nobody of pages.
+/// The warning about plans that page nobody.
 pub fn silence(names: &[String]) -> String {
-    let named = names.iter().take(NAMES_MAX).map(String::as_str);
-    let mut list = named.collect::<Vec<_>>().join(", ");
+    let shown = &names[..names.len().min(NAMES_MAX)];
+    let mut list = shown.join(", ");
     if names.len() > NAMES_MAX {
         let more = text::thousands(names.len() - NAMES_MAX);
-        list.push_str(" and ");
-        list.push_str(&more);
-        list.push_str(" more");
+        list = format!("{list} and {more} more");
     }
-    format!("no `notify`: pages of {list} are lines in the log only, and wake nobody")
+    format!("no `notify`: pages of {list} only go to the log and wake nobody")
 }
 
-/// How long a plan takes if nothing holds: all bakes, and the settling where the plan says how long it is.
+/// The time that a plan takes if nothing holds it: all bakes, and `settle` for each step if the plan sets it.
 pub fn minimum_duration(plan: &Plan) -> SignedDuration {
     let settle = plan.settle.unwrap_or(SignedDuration::ZERO);
-    plan.steps.iter().fold(SignedDuration::ZERO, |sum, step| {
-        sum.saturating_add(step.bake).saturating_add(settle)
-    })
+    let mut sum = SignedDuration::ZERO;
+    for step in &plan.steps {
+        sum = sum.saturating_add(step.bake).saturating_add(settle);
+    }
+    sum
 }
 
-/// All files as JSON: an array of `{path, ok, name, findings, steps, minimum_secs}`, and `told_at` where another file's
-/// findings say why this one is refused.
+/// All files as JSON: an array of `{path, ok, name, findings, steps, minimum_secs}`, and `told_at` if the findings of another
+/// file say why this one is refused.
 pub fn to_json(checked: &[Checked]) -> Value {
     checked
         .iter()
@@ -136,7 +124,7 @@ pub fn to_json(checked: &[Checked]) -> Value {
         .collect()
 }
 
-/// One step as JSON has it; `share` is what the weights amount to.
+/// One step as JSON has it; `share` is the exact share of the weights.
 pub(super) fn step_json(step: &Step) -> Value {
     json!({
         "share": text::share_json(step.pair.share().unwrap_or(step.share)),
@@ -158,13 +146,12 @@ pub fn to_text(checked: &Checked) -> String {
         "" => String::new(),
         rendered => format!("{rendered}\n\n"),
     };
-    let plan = checked.plan.as_ref().filter(|_| checked.ok);
-    let summary = plan.map_or_else(String::new, summary);
+    let summary = match &checked.plan {
+        Some(plan) if checked.ok => summary(plan),
+        Some(_) | None => String::new(),
+    };
     let told_at = match &checked.told_at {
-        Some(path) => format!(
-            " (it is in the circle that is named with {})",
-            one_line(path)
-        ),
+        Some(path) => format!(" (it is in the cycle reported for {})", one_line(path)),
         None => String::new(),
     };
     let path = one_line(&checked.path);
@@ -175,9 +162,9 @@ pub fn to_text(checked: &Checked) -> String {
 fn summary(plan: &Plan) -> String {
     let gates = &plan.gates;
     let settle = match plan.settle {
-        Some(_) if plan.windows.is_some() => "settling included, windows aside".to_owned(),
-        Some(_) => "settling included".to_owned(),
-        None => "and the records' TTL to settle, each step".to_owned(),
+        Some(_) if plan.windows.is_some() => "settling included, windows not",
+        Some(_) => "settling included",
+        None => "and the records' TTL to settle, each step",
     };
     format!(
         "  {}: {}, {}, {}, {}\n{}{}{}  at least {} from the first step to the end ({settle})\n",
@@ -193,29 +180,33 @@ fn summary(plan: &Plan) -> String {
     )
 }
 
-/// When steps are taken, where that is not always.
+/// When steps are taken; empty if that is at any time.
 fn windows(plan: &Plan) -> String {
     let Some(windows) = &plan.windows else {
         return String::new();
     };
-    let list = |entries: &[Entry]| {
-        let shown: Vec<String> = entries.iter().map(ToString::to_string).collect();
-        shown.join(", ")
-    };
     let zone = &windows.time_zone;
-    let always = || "at any time".to_owned();
-    let allowed = Some(list(&windows.allow)).filter(|shown| !shown.is_empty());
-    let allowed = allowed.unwrap_or_else(always);
+    let allowed = if windows.allow.is_empty() {
+        "at any time".to_owned()
+    } else {
+        joined(&windows.allow)
+    };
     let whole = if windows.whole_bake {
         ", bake included"
     } else {
         ""
     };
-    let never = match list(&windows.deny) {
-        denied if denied.is_empty() => String::new(),
-        denied => format!("  never: {denied}\n"),
+    let never = if windows.deny.is_empty() {
+        String::new()
+    } else {
+        format!("  never: {}\n", joined(&windows.deny))
     };
-    format!("  steps are taken by the clock of {zone}: {allowed}{whole}\n{never}")
+    format!("  steps are taken in {zone} time: {allowed}{whole}\n{never}")
+}
+
+fn joined(entries: &[Entry]) -> String {
+    let shown: Vec<String> = entries.iter().map(ToString::to_string).collect();
+    shown.join(", ")
 }
 
 /// The steps as a table, a line each, with a heading.
@@ -236,7 +227,7 @@ fn ladder(plan: &Plan) -> String {
     indented(&table)
 }
 
-/// Puts numbers under each other.
+/// Aligns columns of numbers to the right.
 pub(super) fn right_align(table: &mut Table, columns: &[usize]) {
     for index in columns {
         if let Some(column) = table.column_mut(*index) {
@@ -247,18 +238,19 @@ pub(super) fn right_align(table: &mut Table, columns: &[usize]) {
 
 /// A table's lines, indented, the first of them faint.
 pub(super) fn indented(table: &Table) -> String {
-    let lines = table.lines().enumerate().map(|(index, line)| {
+    let mut lines = Vec::new();
+    for (index, line) in table.lines().enumerate() {
         let line = format!("   {}", line.trim_end());
-        if index == 0 {
+        lines.push(if index == 0 {
             text::styled(text::FAINT, &line) + "\n"
         } else {
             line + "\n"
-        }
-    });
-    lines.collect()
+        });
+    }
+    lines.concat()
 }
 
-/// The share as written, and what the weights amount to where that is another one.
+/// The share as written, and the exact share of the weights if it differs.
 pub(super) fn exact_share(step: &Step) -> String {
     let exact = step.pair.share().unwrap_or(Share::ZERO);
     if exact == step.share {
@@ -268,7 +260,6 @@ pub(super) fn exact_share(step: &Step) -> String {
     }
 }
 
-/// Whether a person must approve the step.
 fn approval(step: &Step) -> &'static str {
     if step.approval { "needs approval" } else { "" }
 }

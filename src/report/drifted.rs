@@ -1,4 +1,4 @@
-//! The words for what somebody else made of a group, and for what an abandoned cutover leaves.
+//! The words for drift, and for what an abandoned cutover leaves.
 
 use super::text;
 use crate::engine::drifted::{Adoption, Astray, Found, SetWeight};
@@ -6,23 +6,28 @@ use crate::engine::event::{AdoptedEnd, LeftBehind};
 use crate::engine::lists::some;
 use crate::engine::record::GroupName;
 
-/// Which groups changed, with what was expected and what is there where that is known.
-pub(super) fn changed(groups: &[GroupName], found: &[Astray]) -> String {
-    let shown: Vec<String> = if found.is_empty() {
-        groups.iter().map(GroupName::to_string).collect()
-    } else {
-        found.iter().map(astray).collect()
-    };
-    let separator = if found.is_empty() { ", " } else { "; " };
-    some(&shown, separator)
+/// The groups that drifted, with the weights that were expected and found where these are known.
+pub(super) fn drift(groups: &[GroupName], found: &[Astray]) -> String {
+    if found.is_empty() {
+        let groups: Vec<String> = groups.iter().map(GroupName::to_string).collect();
+        return format!("{} drifted", some(&groups, ", "));
+    }
+    let mut shown = Vec::new();
+    for one in found {
+        shown.push(format!("{} drifted: {}", one.group, difference(one)));
+    }
+    some(&shown, "; ")
 }
 
-/// One group: what was expected, and what is there.
+/// One group: what was expected, and what was found.
 pub fn astray(astray: &Astray) -> String {
+    format!("{}: {}", astray.group, difference(astray))
+}
+
+/// `expected 75/25 (old/new), found 75/77`.
+fn difference(astray: &Astray) -> String {
     let Astray {
-        group,
-        expected,
-        found,
+        expected, found, ..
     } = astray;
     let there = match found {
         Found::Both { weights, changed } if changed.is_empty() => weights.to_string(),
@@ -33,8 +38,7 @@ pub fn astray(astray: &Astray) -> String {
             format!("{weights}, and another {}", some(changed, ", "))
         }
         Found::Gone { missing, there, .. } => {
-            let missing: Vec<String> = missing.iter().map(|it| format!("`{it}`")).collect();
-            format!("{} gone, {}", some(&missing, " and "), members(there))
+            format!("{} gone, {}", in_backticks(missing), members(there))
         }
         Found::Unweighted { policy, target, .. } if policy == "simple" => {
             format!("a simple record (no weights) that leads to {target}")
@@ -43,15 +47,26 @@ pub fn astray(astray: &Astray) -> String {
             format!("a record of another routing policy ({policy}) that leads to {target}")
         }
     };
-    format!("{group}: expected {expected} (old/new), found {there}")
+    format!("expected {expected} (old/new), found {there}")
+}
+
+/// The names in backticks, joined by "and".
+fn in_backticks(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    some(&names, " and ")
 }
 
 fn members(there: &[SetWeight]) -> String {
     if there.is_empty() {
         return "no record left".to_owned();
     }
-    let member = |it: &SetWeight| format!("`{}` with weight {}", it.set_identifier, it.weight.0);
-    let all: Vec<String> = there.iter().map(member).collect();
+    let mut all = Vec::new();
+    for record in there {
+        all.push(format!(
+            "`{}` with weight {}",
+            record.set_identifier, record.weight.0
+        ));
+    }
     some(&all, ", ")
 }
 
@@ -60,22 +75,22 @@ pub(super) fn remedy(found: &[Astray], adoption: Adoption, name: &str, zone: &st
     let mut ways = Vec::new();
     match adoption {
         Adoption::GoesOn => ways.push(format!(
-            "put it back by hand, or take it as it is: `cutover adopt-drift {name} --reason …`"
+            "restore the records by hand, or accept them as they are: `cutover adopt-drift {name} --reason …`"
         )),
         Adoption::Completes => ways.push(format!(
-            "nothing but the new side is left: complete the cutover as it is, without a way back: `cutover adopt-drift \
-             {name} --reason …`"
+            "only the new side is left: complete the cutover as it is, with no way back: `cutover adopt-drift {name} \
+             --reason …`"
         )),
         Adoption::Refused => {}
     }
     ways.push(back_or_leave(found, name, zone));
     if ways.len() == 1 {
-        return format!("put it back by hand, or {}", ways.concat());
+        return format!("restore the records by hand, or {}", ways.concat());
     }
     ways.join(", or ")
 }
 
-/// How everything goes back over what somebody else wrote, and how to leave it.
+/// How to roll everything back over the drift, and how to leave it.
 pub(super) fn back_or_leave(found: &[Astray], name: &str, zone: &str) -> String {
     let leave =
         format!("end the cutover here and write nothing: `cutover abandon {name} --reason …`");
@@ -88,22 +103,22 @@ pub(super) fn back_or_leave(found: &[Astray], name: &str, zone: &str) -> String 
             };
             return format!(
                 "{leave} (no weighted record can be written beside the {what} record: `cutover rollback {name} --force` \
-                 works only after that record was deleted: {})",
+                 works only after that record is deleted: {})",
                 deletion(zone, &astray.group)
             );
         }
     }
     let back = match recreates(found).as_slice() {
-        [] => format!("take everything back: `cutover rollback {name} --force`"),
+        [] => format!("roll everything back: `cutover rollback {name} --force`"),
         gone => format!(
-            "take everything back: `cutover rollback {name} --force` {}",
+            "roll everything back: `cutover rollback {name} --force` {}",
             some(gone, "; ")
         ),
     };
     format!("{back}, or {leave}")
 }
 
-/// What deletes a record that nothing can be written beside. Until the weighted records are there again, the name has no answer.
+/// The command that deletes a record that nothing can be written beside. Until the weighted records are there again, the name has no answer.
 pub fn deletion(zone: &str, group: &GroupName) -> String {
     // Route 53 lists an asterisk as its octal code.
     let name = group.name.as_str().replace('*', "\\052");
@@ -117,7 +132,7 @@ pub fn deletion(zone: &str, group: &GroupName) -> String {
     )
 }
 
-/// What force would create again, and where the traffic goes then; empty where no record is gone.
+/// The records that force would create again, and where the traffic goes then; empty if no record is gone.
 pub fn recreates(found: &[Astray]) -> Vec<String> {
     let mut all = Vec::new();
     for astray in found {
@@ -127,10 +142,9 @@ pub fn recreates(found: &[Astray]) -> Vec<String> {
             ..
         } = &astray.found
         {
-            let missing: Vec<String> = missing.iter().map(|it| format!("`{it}`")).collect();
             all.push(format!(
                 "creates {} of {} again and sends its traffic to {force_leads_to}",
-                some(&missing, " and "),
+                in_backticks(missing),
                 astray.group
             ));
         }
@@ -138,12 +152,13 @@ pub fn recreates(found: &[Astray]) -> Vec<String> {
     all
 }
 
-/// An end that a person took.
+/// A cutover that a person completed as it was found.
 pub(super) fn completed(adopted: &AdoptedEnd) -> String {
+    let found: Vec<String> = adopted.found.iter().map(astray).collect();
     format!(
-        "completed as found, without a way back: {} ({})",
+        "completed as found, with no way back: {} ({})",
         text::reason(&adopted.reason),
-        changed(&[], &adopted.found)
+        some(&found, "; ")
     )
 }
 
@@ -151,7 +166,7 @@ pub(super) fn completed(adopted: &AdoptedEnd) -> String {
 pub(super) fn abandoned(reason: &str, left: &[LeftBehind]) -> String {
     let left: Vec<String> = left.iter().map(behind).collect();
     let left = if left.is_empty() {
-        "nothing of it is in Route 53".to_owned()
+        "nothing of it is left in Route 53".to_owned()
     } else {
         format!("left as it is: {}", some(&left, "; "))
     };
@@ -169,17 +184,16 @@ fn behind(left: &LeftBehind) -> String {
             text::second(*until)
         ),
         LeftBehind::Revert {} => {
-            "the revert that was under way, of which a write may still land within a minute"
-                .to_owned()
+            "the unfinished revert, one of whose writes may still land within a minute".to_owned()
         }
         LeftBehind::Jobs { jobs, on } => {
             let place = match on {
                 Some(side) => format!("on the {side} side"),
-                None => "on neither side for certain".to_owned(),
+                None => "between the sides".to_owned(),
             };
             format!("{} {place}", jobs_named(jobs))
         }
-        LeftBehind::Hook { hook } => format!("{hook}, called and not answered"),
+        LeftBehind::Hook { hook } => format!("{hook}, called but not answered"),
     }
 }
 

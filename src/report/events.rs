@@ -1,15 +1,20 @@
-//! What has happened: one line an event, for the history and the log.
+//! One line for each event, for the history and the log.
+//!
+//! [`event`] is one table with an arm for every event, so that the compiler asks for the words of a new one.
 
 use jiff::SignedDuration;
 
-use super::{drifted, errands, evidence, fleet, holds, text};
+use super::{drifted, evidence, fleet, holds, text};
 use crate::engine::event::{Event, FailureClass, RevertMode, Target};
+use crate::engine::fleet::SharedFate;
 use crate::engine::hold::HoldReason;
+use crate::engine::jobs::JobSide;
 use crate::engine::lists;
 use crate::engine::notify::channel_shown;
 use crate::engine::record::GroupImage;
+use crate::engine::units::CutoverName;
 
-/// One line for an event, without time and actor.
+/// One line for an event, without its time and actor.
 #[expect(
     clippy::too_many_lines,
     reason = "a table: one entry an event, none left out"
@@ -45,7 +50,7 @@ pub fn event(event: &Event) -> String {
             failure(*class)
         ),
         Event::WeightChangeAbandoned { moved, reason, .. } => format!(
-            "write given up, {} moved: {reason}",
+            "write abandoned, {} moved: {reason}",
             text::count(moved.len(), "group")
         ),
         Event::WeightsVerified { step, images, .. } => {
@@ -66,23 +71,26 @@ pub fn event(event: &Event) -> String {
             format!("change {change_id} is on all of Route 53's servers")
         }
         Event::AliasTtlsRead { ttls } => {
-            let each = ttls.iter();
-            let each = each.map(|ttl| format!("{} for {} s", ttl.target, ttl.ttl_secs));
-            let each: Vec<String> = each.collect();
+            let ttls: Vec<String> = ttls
+                .iter()
+                .map(|ttl| format!("{} for {} s", ttl.target, ttl.ttl_secs))
+                .collect();
             format!(
-                "resolvers keep answers of aliases: {}",
-                lists::some(&each, ", ")
+                "resolvers cache the answers of aliases: {}",
+                lists::some(&ttls, ", ")
             )
         }
         Event::BakeStarted { step } => format!("bake of step {step} started"),
-        Event::GatesPassed {} => "all gates pass; the bake clock runs".to_owned(),
+        Event::GatesPassed {} => "all gates pass; the bake counts from here".to_owned(),
         Event::BakeCounted { until, running } => format!(
             "bake counted up to {}; the clock {}",
             text::second(*until),
-            if *running { "goes on" } else { "stands" }
+            if *running { "keeps running" } else { "stops" }
         ),
         Event::StepReopened { step } => {
-            format!("step {step} is written again: a group has another share; its bake begins anew")
+            format!(
+                "step {step} is written again, because a group has another share; its bake starts over"
+            )
         }
         Event::StepCompleted { step } => format!("step {step} completed"),
         Event::StepHeld { because } => held(because),
@@ -113,13 +121,12 @@ pub fn event(event: &Event) -> String {
             )
         }
         Event::AlarmArmed { alarm } => format!("ignored alarm {alarm} is green; it counts now"),
-        Event::DriftDetected { groups, .. } => format!(
-            "somebody else changed {}",
-            text::count(groups.len(), "group")
-        ),
-        Event::DriftCleared {} => "all groups are again as last verified".to_owned(),
+        Event::DriftDetected { groups, .. } => {
+            format!("{} drifted", text::count(groups.len(), "group"))
+        }
+        Event::DriftCleared {} => "drift cleared: all groups are as last read back".to_owned(),
         Event::DriftAdopted { images, reason } => format!(
-            "drift of {} taken as it is: {}",
+            "drift of {} adopted: {}",
             text::count(images.len(), "group"),
             text::reason(reason)
         ),
@@ -130,34 +137,132 @@ pub fn event(event: &Event) -> String {
             seen,
             ..
         } => {
-            let together = shared.as_ref().map(fleet::together).unwrap_or_default();
-            let seen = seen.as_deref().map(evidence::attribution);
-            let seen = seen.unwrap_or_default();
+            let seen = match seen.as_deref() {
+                Some(seen) => evidence::attribution(seen),
+                None => String::new(),
+            };
             format!(
-                "revert{}: {}{together}{seen}",
+                "revert{}: {}{}{seen}",
                 forced(*mode),
-                holds::cause(cause)
+                holds::cause(cause),
+                together(shared.as_ref())
             )
         }
-        Event::HookIntended { .. }
-        | Event::HookSucceeded { .. }
-        | Event::HookFailed { .. }
-        | Event::JobSwitchIntended { .. }
-        | Event::JobTurnIntended { .. }
-        | Event::JobTurnAnswered { .. }
-        | Event::JobTurnResolved { .. }
-        | Event::JobsOff { .. }
-        | Event::JobsDrained { .. }
-        | Event::JobsMoved { .. } => errands::event(event),
-        Event::FleetSettingsAccepted { .. }
-        | Event::FleetSlotTaken { .. }
-        | Event::FleetBudgetSpent { .. }
-        | Event::FleetHeld { .. }
-        | Event::FleetFrozen { .. }
-        | Event::FleetUnfrozen { .. }
-        | Event::FleetResumed { .. }
-        | Event::CutoverDamaged { .. }
-        | Event::DamagedTakenBack { .. } => fleet::event(event),
+        Event::HookIntended {
+            hook, number: 1, ..
+        } => format!("{hook} called"),
+        Event::HookIntended { hook, number, .. } => format!("{hook} called, try {number}"),
+        Event::HookSucceeded { hook, output, .. } => {
+            format!("{hook} succeeded{}", first_line(output))
+        }
+        Event::HookFailed {
+            hook,
+            message,
+            output,
+            given_up,
+            ..
+        } => {
+            let end = if *given_up {
+                "; it is not tried again, and the cutover goes on"
+            } else {
+                ""
+            };
+            format!("{hook} failed: {message}{}{end}", first_line(output))
+        }
+        Event::JobSwitchIntended { to: JobSide::New } => {
+            "jobs begin to move to the new side: first the old side's are switched off".to_owned()
+        }
+        Event::JobSwitchIntended { to: JobSide::Old } => {
+            "jobs go back to the old side: first the new side's are switched off".to_owned()
+        }
+        Event::JobTurnIntended {
+            side,
+            on,
+            jobs,
+            names,
+            ..
+        } => {
+            let jobs = if names.is_empty() {
+                text::count(jobs.len(), "job")
+            } else {
+                drifted::jobs_named(names)
+            };
+            let on = if *on { "on" } else { "off" };
+            format!("{jobs} of the {side} side: switching {on}")
+        }
+        Event::JobTurnAnswered { failed, .. } => match failed.values().next() {
+            None => "the switching of jobs was accepted".to_owned(),
+            Some(first) => format!(
+                "the switching of {} failed, and their state is read back: {}",
+                text::count(failed.len(), "job"),
+                first.message
+            ),
+        },
+        Event::JobTurnResolved { on, .. } => match on.len() {
+            0 => "jobs read back: off".to_owned(),
+            count => format!("jobs read back: {count} on"),
+        },
+        Event::JobsOff { side } => format!(
+            "every job of the {side} side is off; none runs until the {} side's are on",
+            side.other()
+        ),
+        Event::JobsDrained { side } => format!("no job of the {side} side is running any longer"),
+        Event::JobsMoved { to } => {
+            format!(
+                "jobs moved: the {to} side's are on, the {} side's off",
+                to.other()
+            )
+        }
+        Event::FleetSettingsAccepted { settings, path } => {
+            format!("fleet limits: {}, from {path}", fleet::limits(settings))
+        }
+        Event::FleetSlotTaken { of } => format!("{of} takes its first step"),
+        Event::FleetBudgetSpent {
+            spent,
+            budget,
+            reverted,
+            shared,
+        } => format!(
+            "the failure budget is spent, no cutover takes a step: {spent} of {budget} automatic reverts ({}){}; find out \
+             why, then: `cutover resume --fleet --reason …`",
+            fleet::names(reverted, *spent),
+            together(shared.as_ref())
+        ),
+        Event::FleetHeld {
+            reason,
+            services,
+            named,
+            ..
+        } => fleet::held(reason, *services, named, None),
+        Event::FleetFrozen { until, reason } => fleet::frozen(*until, reason, None),
+        Event::FleetUnfrozen { reason } => with_reason("fleet unfrozen", reason.as_deref()),
+        Event::FleetResumed { reason, forgiven } => {
+            let of: Vec<CutoverName> = forgiven.keys().take(fleet::NAMES_MAX).cloned().collect();
+            format!(
+                "fleet resumed, the reverts of {} no longer count: {}",
+                fleet::names(&of, forgiven.len()),
+                text::reason(reason)
+            )
+        }
+        Event::CutoverDamaged { of, entry, why } => {
+            let reason = HoldReason::JournalDamaged {
+                entry: *entry,
+                message: why.clone(),
+            };
+            format!("{of}: {}", holds::line(&reason, of, None))
+        }
+        Event::DamagedTakenBack {
+            of,
+            back,
+            groups,
+            reason,
+        } => with_reason(
+            &format!(
+                "the stored baseline of {of}, whose journal is damaged, was written: {back} of {} read back at it",
+                text::count(*groups, "group")
+            ),
+            reason.as_deref(),
+        ),
         Event::Unreadable { why } => format!("an entry that this version cannot read: {why}"),
         Event::RevertPerformedUnjournaled {
             cause, decided_at, ..
@@ -170,22 +275,22 @@ pub fn event(event: &Event) -> String {
             format!("all groups read at the baseline at {}", text::second(*at))
         }
         Event::BaselineSeen { at: None } => {
-            "not all groups are at the baseline any more".to_owned()
+            "the groups are no longer all at the baseline".to_owned()
         }
         Event::ForeignWeightsSeen { groups, .. } if groups.is_empty() => {
             "somebody else's weights are gone; the revert goes on".to_owned()
         }
         Event::ForeignWeightsSeen { groups, .. } => format!(
-            "{} read at weights that are not ours; they are read again",
+            "{} read at weights that cutover did not write; they are read again",
             text::count(groups.len(), "group")
         ),
         Event::StrayWeightsFound { members } if members.is_empty() => {
-            "no other member holds weight any longer".to_owned()
+            "no other record holds weight any longer".to_owned()
         }
         Event::StrayWeightsFound { members } => holds::strays(members),
         Event::Reverted { cancelled: true } => "cancelled before the first write".to_owned(),
         Event::Reverted { cancelled: false } => {
-            "reverted: every group read at the baseline twice".to_owned()
+            "reverted: every group was read at the baseline twice".to_owned()
         }
         Event::Halted { reason } => holds::halt_fact(reason),
         Event::Completed { adopted: None } => "completed".to_owned(),
@@ -240,7 +345,7 @@ pub fn event(event: &Event) -> String {
     }
 }
 
-/// Who was told of an entry.
+/// The delivery of the page for an entry.
 fn page_sent(of: u64, logged_only: bool, skipped: &[String]) -> String {
     if logged_only {
         return format!(
@@ -252,10 +357,10 @@ fn page_sent(of: u64, logged_only: bool, skipped: &[String]) -> String {
     }
     let skipped: Vec<String> = skipped.iter().map(|id| channel_shown(id)).collect();
     let skipped = lists::some(&skipped, ", ");
-    format!("page for entry {of} sent; refused for good and skipped by: {skipped}")
+    format!("page for entry {of} sent; permanently refused, and skipped, by: {skipped}")
 }
 
-/// The weights before and after, once where all groups move alike.
+/// The weights before and after; groups that move alike are shown once.
 fn moves(targets: &[Target]) -> String {
     let mut shown: Vec<String> = targets
         .iter()
@@ -270,7 +375,7 @@ fn moves(targets: &[Target]) -> String {
     )
 }
 
-/// The weights that were read, once where all groups have the same.
+/// The weights that were read; equal ones are shown once.
 fn pairs(images: &[GroupImage]) -> String {
     let mut shown: Vec<String> = images
         .iter()
@@ -285,28 +390,59 @@ fn pairs(images: &[GroupImage]) -> String {
     )
 }
 
-/// The holds, without the advice that only helps while they last.
+/// The holds, without the remedies, which help only while the holds last. "held" stands before them only if something is
+/// wrong.
 fn held(because: &[HoldReason]) -> String {
     if because.is_empty() {
-        return "nothing holds any more".to_owned();
+        return "all holds cleared".to_owned();
     }
-    let kinds: Vec<String> = because.iter().map(holds::short).collect();
-    format!("held: {}", lists::some(&kinds, "; "))
+    let facts: Vec<String> = because.iter().map(holds::short).collect();
+    let facts = lists::some(&facts, "; ");
+    if because.iter().all(holds::is_usual) {
+        facts
+    } else {
+        format!("held: {facts}")
+    }
 }
 
-/// What came of a write, as the end of `write of … …`.
+/// The end of `write of … …`.
 fn failure(class: FailureClass) -> &'static str {
     match class {
-        FailureClass::Transient => "failed, and is tried again",
-        FailureClass::Throttled => "was throttled, and is tried again later",
+        FailureClass::Transient => "failed and will be retried",
+        FailureClass::Throttled => "was throttled and will be retried later",
         FailureClass::Denied => "was denied",
-        FailureClass::Conflict => "was refused, the records being other than read",
-        FailureClass::Permanent => "was refused",
+        FailureClass::Conflict => "was rejected: the records changed since they were read",
+        FailureClass::Permanent => "was rejected",
         FailureClass::NotSent => "was not sent",
     }
 }
 
-/// ` (forced)` where a person wants foreign changes overwritten.
+/// `; it looks like one cause: …` if gates of other services failed at the same time, or nothing.
+fn together(fate: Option<&SharedFate>) -> String {
+    let Some(fate) = fate else {
+        return String::new();
+    };
+    format!(
+        "; it looks like one cause: gates of {} services failed within 10m ({})",
+        fate.services,
+        fleet::names(&fate.named, fate.services)
+    )
+}
+
+/// ` (output: …)` with the beginning of a hook's output, or nothing.
+fn first_line(output: &str) -> String {
+    let Some(first) = output.lines().next() else {
+        return String::new();
+    };
+    let first: String = first.chars().take(80).collect();
+    let first = first.trim();
+    if first.is_empty() {
+        return String::new();
+    }
+    format!(" (output: {first})")
+}
+
+/// ` (forced)` if a person wants drift overwritten.
 fn forced(mode: RevertMode) -> &'static str {
     match mode {
         RevertMode::Swap => "",
@@ -314,10 +450,10 @@ fn forced(mode: RevertMode) -> &'static str {
     }
 }
 
-/// `what: reason`, or `what`.
-fn with_reason(what: &str, reason: Option<&str>) -> String {
+/// `fact: reason`, or `fact`.
+fn with_reason(fact: &str, reason: Option<&str>) -> String {
     match reason {
-        Some(reason) => format!("{what}: {}", text::reason(reason)),
-        None => what.to_owned(),
+        Some(reason) => format!("{fact}: {}", text::reason(reason)),
+        None => fact.to_owned(),
     }
 }

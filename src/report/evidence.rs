@@ -1,14 +1,11 @@
-//! What metrics showed, in words: bounds, shares, comparisons, climbs.
+//! The words for what metrics showed: bounds, shares, comparisons, costs.
 
 use std::fmt::Write;
-
-use jiff::Timestamp;
 
 use super::text;
 use crate::engine::evidence::gate::{Attribution, Beyond, Bound, GateId, GateKind, Unit};
 use crate::engine::evidence::number::Number;
 use crate::engine::evidence::tally::Tally;
-use crate::engine::hold::HoldReason;
 use crate::engine::lists;
 
 /// A gate by its kind and name: `alarm recipe-api-5xx`, `metric error_rate`.
@@ -37,9 +34,10 @@ pub(super) fn beyond(beyond: &Beyond) -> String {
         Bound::Max(limit) => ("at most", limit),
         Bound::Min(limit) => ("at least", limit),
     };
-    let old = beyond.old.map_or_else(String::new, |old| {
-        format!("; the old side: {}", number(old, beyond.unit))
-    });
+    let old = match beyond.old {
+        Some(old) => format!("; the old side: {}", number(old, beyond.unit)),
+        None => String::new(),
+    };
     format!(
         "{} ({bound} {} is allowed) in {} of {} datapoints{old}",
         number(beyond.value, beyond.unit),
@@ -58,71 +56,13 @@ pub(super) fn thousands(count: u64) -> String {
     text::thousands(size(count))
 }
 
-/// What a hold that comes of metrics says.
-pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> Option<String> {
-    Some(match reason {
-        HoldReason::MeasureRed {
-            gate: id,
-            beyond: by,
-            started,
-        } => {
-            let not_started = if *started { "" } else { "not started: " };
-            format!("{not_started}{} is {}", gate(id), beyond(by))
-        }
-        HoldReason::TrafficElsewhere {
-            intended,
-            observed,
-            within,
-            new_requests,
-            old_requests,
-        } => format!(
-            "the traffic did not follow the weights: the new side had {observed} % of the requests of the last hour \
-             ({} of {}) where the weights say {intended}; within {within} % of that is allowed",
-            thousands(*new_requests),
-            thousands(new_requests.saturating_add(*old_requests)),
-        ),
-        HoldReason::Climbing {
-            gate: id,
-            value,
-            limit,
-            unit,
-            ..
-        } if value >= limit => format!(
-            "{} on the new side is at its limit: {} of {}",
-            id.name,
-            number(*value, *unit),
-            number(*limit, *unit),
-        ),
-        HoldReason::Climbing {
-            gate: id,
-            value,
-            per_hour,
-            limit,
-            unit,
-            reaches_at,
-        } => {
-            let at = match now {
-                Some(now) => format!(
-                    "{} ({})",
-                    text::minute(*reaches_at),
-                    text::relative(*reaches_at, now)
-                ),
-                None => text::minute(*reaches_at),
-            };
-            format!(
-                "{} on the new side climbs without end: {} now, {} more each hour, {} at {at}",
-                id.name,
-                number(*value, *unit),
-                number(*per_hour, *unit),
-                number(*limit, *unit),
-            )
-        }
-        _ => return too_few(reason, now),
-    })
+/// `1 request`, `3 requests`.
+pub(super) fn requests(count: u64) -> String {
+    text::count(size(count), "request")
 }
 
-/// Datapoints are beyond the bound, but not so many yet that everything is taken back.
-fn near(id: &GateId, beyond: &Beyond, needed: u32, every_mins: u16) -> String {
+/// Datapoints are beyond the bound, but not yet so many that the gate fails.
+pub(super) fn near(id: &GateId, beyond: &Beyond, needed: u32, every_mins: u16) -> String {
     let (bound, limit) = match beyond.bound {
         Bound::Max(limit) => ("max", limit),
         Bound::Min(limit) => ("min", limit),
@@ -133,8 +73,8 @@ fn near(id: &GateId, beyond: &Beyond, needed: u32, every_mins: u16) -> String {
         "datapoints"
     };
     format!(
-        "{} was {} ({bound} {}) in {} of {needed} {datapoints} that make it fail: no step is taken until it is well for all \
-         of the last {}",
+        "{} was {} ({bound} {}) in {} of {needed} {datapoints} that make it fail; no step is taken until it is within its \
+         bound for all of the last {}",
         gate(id),
         number(beyond.value, beyond.unit),
         number(limit, beyond.unit),
@@ -143,51 +83,8 @@ fn near(id: &GateId, beyond: &Beyond, needed: u32, every_mins: u16) -> String {
     )
 }
 
-/// Too little came to judge by.
-fn too_few(reason: &HoldReason, now: Option<Timestamp>) -> Option<String> {
-    Some(match reason {
-        HoldReason::NeverCompared { gate: id, requests } => format!(
-            "{} cannot tell any more whether the new side is worse: the old side has no requests by the weights, and {} of \
-             the new side were compared before, which is too few",
-            gate(id),
-            text::count(size(*requests), "request")
-        ),
-        HoldReason::MeasureNear {
-            gate: id,
-            beyond,
-            needed,
-            every_mins,
-        } => near(id, beyond, *needed, *every_mins),
-        HoldReason::TooFewRequests {
-            gate: id,
-            requests,
-            needed: None,
-            ..
-        } => format!(
-            "{} has too little to judge by: {} of the new side",
-            gate(id),
-            text::count(size(*requests), "request")
-        ),
-        HoldReason::TooFewRequests {
-            gate: id,
-            requests,
-            needed: Some(needed),
-            over_mins,
-            judged_at,
-        } => format!(
-            "{} of {} requests needed to judge {}{}{}",
-            thousands(*requests),
-            thousands(*needed),
-            gate(id),
-            counted_over(id, *over_mins),
-            judged(*judged_at, now),
-        ),
-        _ => return None,
-    })
-}
-
-/// In which time a gate counts requests.
-fn counted_over(id: &GateId, over_mins: Option<u32>) -> String {
+/// The time in which a gate counts requests.
+pub(super) fn counted_over(id: &GateId, over_mins: Option<u32>) -> String {
     match (id.gate, over_mins) {
         (_, Some(1)) => " in one minute".to_owned(),
         (_, Some(minutes)) => format!(" in {minutes} minutes"),
@@ -197,38 +94,7 @@ fn counted_over(id: &GateId, over_mins: Option<u32>) -> String {
     }
 }
 
-/// When a gate can judge.
-fn judged(at: Option<Timestamp>, now: Option<Timestamp>) -> String {
-    let Some(at) = at else {
-        return String::new();
-    };
-    let at = match now {
-        Some(now) => text::when(at, now),
-        None => text::minute(at),
-    };
-    format!("; at the present rate that is at about {at}")
-}
-
-/// What to do about it.
-pub(super) fn remedy(reason: &HoldReason) -> Option<String> {
-    Some(match reason {
-        HoldReason::MeasureRed { started: false, .. } => "wait until it is well, or change the plan".to_owned(),
-        HoldReason::TrafficElsewhere { .. } => {
-            "look at who still calls the old side (caches, long connections, pinned addresses), or widen `share_within` \
-             where few callers make it coarse"
-                .to_owned()
-        }
-        HoldReason::Climbing { .. } => {
-            "look for a leak; the step is taken when it stops, or raise `limit` if this is well".to_owned()
-        }
-        HoldReason::NeverCompared { .. } => {
-            "judge for yourself: take `regression` out of the plan and amend it, or go back".to_owned()
-        }
-        _ => return None,
-    })
-}
-
-/// What was seen at the moment of a revert: ` [step 2, 5% by the weights, 4.8 % of the requests; …]`.
+/// The readings at the moment of a revert: ` [step 2, 5% by the weights, 4.8 % of the requests; …]`.
 pub(super) fn attribution(seen: &Attribution) -> String {
     let mut parts = vec![format!(
         "step {}, {} by the weights",
@@ -238,17 +104,15 @@ pub(super) fn attribution(seen: &Attribution) -> String {
         parts.push(format!("{observed} % of the requests"));
     }
     for reading in &seen.readings {
-        let shown = |value: Option<Number>| {
-            value.map_or_else(|| "nothing".to_owned(), |value| number(value, reading.unit))
+        let old = match reading.old {
+            Some(old) => format!(", the old side {}", number(old, reading.unit)),
+            None => String::new(),
         };
-        let old = reading.old.map_or_else(String::new, |old| {
-            format!(", the old side {}", number(old, reading.unit))
-        });
         parts.push(format!(
             "{} {} before, {} now{old}",
             reading.name,
-            shown(reading.before),
-            shown(reading.after)
+            number_or_nothing(reading.before, reading.unit),
+            number_or_nothing(reading.after, reading.unit)
         ));
     }
     match seen.old_too {
@@ -259,7 +123,14 @@ pub(super) fn attribution(seen: &Attribution) -> String {
     format!(" [{}]", lists::some(&parts, "; "))
 }
 
-/// What was counted so far.
+fn number_or_nothing(value: Option<Number>, unit: Unit) -> String {
+    match value {
+        Some(value) => number(value, unit),
+        None => "nothing".to_owned(),
+    }
+}
+
+/// The requests and readings of a step up to now.
 pub(super) fn tally(tally: &Tally) -> String {
     let all = tally.new_requests.saturating_add(tally.old_requests);
     let mut said = format!("counted up to {}", text::minute(tally.until));
@@ -279,7 +150,7 @@ pub(super) fn tally(tally: &Tally) -> String {
     said
 }
 
-/// What `CloudWatch` charges for so many metrics asked for, in US dollars: 0.01 for a thousand.
+/// The price that `CloudWatch` charges for this many metrics requested, in US dollars: 0.01 for a thousand.
 ///
 /// Source: `CloudWatch` pricing, `GetMetricData`; the same in most regions.
 pub(super) fn dollars(reads: u64) -> f64 {
@@ -287,7 +158,7 @@ pub(super) fn dollars(reads: u64) -> f64 {
     (f64::from(reads) / 1_000.0).round() / 100.0
 }
 
-/// What the metrics of a plan cost in a day.
+/// The cost of a plan's metrics in a day.
 pub(super) fn cost(reads: u64) -> String {
     format!(
         "{} reads of metrics a day while it is under way, about {:.2} US$ a day (`every: 5m` costs a fifth)",

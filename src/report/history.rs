@@ -1,4 +1,4 @@
-//! What has happened to one cutover: the entries of its stream, as JSON and as a timeline.
+//! The history of one cutover: the entries of its stream, as JSON and as a timeline.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -23,15 +23,14 @@ pub fn to_json(entries: &[Envelope]) -> Value {
         .collect()
 }
 
-/// All entries as a timeline: a heading for each attempt, and how long nothing happened where that was long.
+/// All entries as a timeline: a heading for each attempt, and a line for each long gap.
 pub fn to_text(entries: &[Envelope], width: Option<usize>) -> String {
     let entries = sorted(entries);
-    let actor_cells = entries
-        .iter()
-        .map(|entry| one_line(&entry.actor).chars().count())
-        .max()
-        .unwrap_or(0)
-        .min(ACTOR_CELLS_MAX);
+    let mut actor_cells = 0;
+    for entry in &entries {
+        actor_cells = actor_cells.max(one_line(&entry.actor).chars().count());
+    }
+    let actor_cells = actor_cells.min(ACTOR_CELLS_MAX);
     let mut shown = String::new();
     let mut attempt = 0;
     let mut last: Option<Timestamp> = None;
@@ -43,7 +42,9 @@ pub fn to_text(entries: &[Envelope], width: Option<usize>) -> String {
             last = None;
         }
         let gap = last.map(|last| entry.at.duration_since(last));
-        if let Some(gap) = gap.filter(|gap| gap.as_secs() >= GAP_SHOWN_SECS) {
+        if let Some(gap) = gap
+            && gap.as_secs() >= GAP_SHOWN_SECS
+        {
             let gap = format!("      … {}", text::duration(gap));
             shown.push_str(&text::styled(text::FAINT, &gap));
             shown.push('\n');
@@ -64,10 +65,10 @@ pub fn to_text(entries: &[Envelope], width: Option<usize>) -> String {
     shown
 }
 
-/// A gap longer than this is shown in the timeline.
+/// A gap of this length or more is shown in the timeline.
 const GAP_SHOWN_SECS: i64 = 3_600;
 
-/// A longer actor is cut, so that the lines stay readable; JSON has it whole.
+/// A longer actor is shortened, so that the lines stay readable; JSON has it whole.
 const ACTOR_CELLS_MAX: usize = 24;
 
 fn cut(actor: &str) -> String {
@@ -84,18 +85,28 @@ fn sorted(entries: &[Envelope]) -> Vec<&Envelope> {
     sorted
 }
 
-/// The colour of what went well, went back, or stopped.
+/// The line in the colour of success, of failure, or of a warning; most events have none.
 fn coloured(event: &Event, line: &str) -> String {
-    match event {
-        Event::Completed { .. } | Event::StepCompleted { .. } => text::styled(text::GOOD, line),
+    let good = matches!(event, Event::Completed { .. } | Event::StepCompleted { .. });
+    let bad = matches!(
+        event,
         Event::RevertIntended { .. }
-        | Event::RevertPerformedUnjournaled { .. }
-        | Event::Halted { .. }
-        | Event::Abandoned { .. }
-        | Event::DriftDetected { .. } => text::styled(text::BAD, line),
-        Event::WeightChangeFailed { .. } | Event::WeightChangeAbandoned { .. } => {
-            text::styled(text::WARN, line)
-        }
-        _ => line.to_owned(),
+            | Event::RevertPerformedUnjournaled { .. }
+            | Event::Halted { .. }
+            | Event::Abandoned { .. }
+            | Event::DriftDetected { .. }
+    );
+    let warning = matches!(
+        event,
+        Event::WeightChangeFailed { .. } | Event::WeightChangeAbandoned { .. }
+    );
+    if good {
+        text::styled(text::GOOD, line)
+    } else if bad {
+        text::styled(text::BAD, line)
+    } else if warning {
+        text::styled(text::WARN, line)
+    } else {
+        line.to_owned()
     }
 }

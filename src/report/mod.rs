@@ -1,7 +1,8 @@
 //! All wording: events, holds and states as text and JSON.
 //!
 //! Every hold, event and cause is worded here and nowhere else, so the terminal, the log, JSON and the journal's history
-//! say the same thing. Nothing here reads a clock or writes to a terminal: `now` is an argument, text is the result.
+//! say the same thing. A message is a fact and a remedy. Nothing here reads a clock or writes to a terminal: `now` is an
+//! argument, text is the result.
 
 pub mod approval;
 pub mod backtest;

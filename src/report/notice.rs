@@ -1,4 +1,4 @@
-//! What people are told over channels: one line an entry, and where a cutover stands.
+//! The words of notifications: one line for each entry, and the state of the cutover.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,15 +16,15 @@ use crate::engine::paged::Paged;
 use crate::engine::state::Phase;
 use crate::engine::units::CutoverName;
 
-/// A page, or the end of one, in one line, without the cutover's name.
+/// The line of a page, or of the end of one, without the cutover's name.
 pub fn page(entry: &Envelope, settles: &[Paged]) -> String {
-    match &entry.event {
-        Event::StepHeld { .. } if !settles.is_empty() => over(settles),
-        event => events::event(event),
+    if matches!(entry.event, Event::StepHeld { .. }) && !settles.is_empty() {
+        return over(settles);
     }
+    events::event(&entry.event)
 }
 
-/// What people were woken for and is over.
+/// The holds that paged somebody and are over.
 fn over(settles: &[Paged]) -> String {
     let mut facts: Vec<String> = Vec::new();
     for paged in settles {
@@ -35,43 +35,38 @@ fn over(settles: &[Paged]) -> String {
     format!("resolved: {}", lists::some(&facts, " · "))
 }
 
-/// What happened, in one line, without the cutover's name. Of holds it says what to do about them, too.
+/// The line of an entry, without the cutover's name. Holds come with their remedies.
 pub fn line(notice: &Notice) -> String {
     let entry = &notice.entry;
     if notice.test {
         return "a test of notifications, sent by `cutover notify-test`; nothing has happened"
             .to_owned();
     }
-    match &entry.event {
-        Event::StepHeld { .. } if !notice.settles.is_empty() && !notice.pages => {
-            over(&notice.settles)
-        }
-        Event::StepHeld { because } => {
-            let worth = |pages: bool| {
-                because
-                    .iter()
-                    .filter(move |reason| !pages || reason.pages())
-            };
-            let lines: Vec<String> = worth(notice.pages)
-                .map(|reason| holds::hold(reason, &entry.cutover, entry.at))
-                .collect();
-            if lines.is_empty() {
-                events::event(&entry.event)
-            } else {
-                lists::some(&lines, " · ")
-            }
-        }
-        event => events::event(event),
+    let Event::StepHeld { because } = &entry.event else {
+        return events::event(&entry.event);
+    };
+    if !notice.settles.is_empty() && !notice.pages {
+        return over(&notice.settles);
     }
+    let mut lines = Vec::new();
+    for reason in because {
+        if !notice.pages || reason.pages() {
+            lines.push(holds::hold(reason, &entry.cutover, entry.at));
+        }
+    }
+    if lines.is_empty() {
+        return events::event(&entry.event);
+    }
+    lists::some(&lines, " · ")
 }
 
-/// Where the cutover stands, in one line, with its name.
+/// The state of the cutover in one line, with its name.
 pub fn headline(notice: &Notice) -> String {
     let entry = &notice.entry;
-    let Some(standing) = notice.standing.filter(|_| !notice.test) else {
-        if notice.test {
-            return format!("{}: {}", entry.cutover, line(notice));
-        }
+    if notice.test {
+        return format!("{}: {}", entry.cutover, line(notice));
+    }
+    let Some(standing) = notice.standing else {
         return format!("the fleet: {}", line(notice));
     };
     let attempt = if entry.attempt > 1 {
@@ -91,7 +86,7 @@ pub fn headline(notice: &Notice) -> String {
         Phase::Settling => format!("settling at {step}"),
         Phase::Baking => format!("baking {step}"),
         Phase::Completed => "completed: all traffic is on the new cluster".to_owned(),
-        Phase::Reverting => "going back to the old cluster".to_owned(),
+        Phase::Reverting => "reverting to the old cluster".to_owned(),
         Phase::Reverted => "reverted: back on the old cluster".to_owned(),
         Phase::Abandoned => format!(
             "abandoned at step {} of {}: nothing more is written",
@@ -110,39 +105,39 @@ pub fn headline(notice: &Notice) -> String {
     format!("{}{attempt}: {stands}{paused}", entry.cutover)
 }
 
-/// A channel that cannot be told of a stream.
+/// A channel that fails to take the notifications of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failing {
     /// The stream.
     pub stream: CutoverName,
     /// The channel, as the plan names it.
     pub channel: String,
-    /// Since when.
+    /// The time of the first failure.
     pub since: Timestamp,
-    /// How often it was tried.
+    /// The number of tries.
     pub tries: u32,
-    /// What was said.
+    /// The last failure.
     pub why: String,
-    /// When it is tried again.
+    /// The time of the next try.
     pub again_at: Timestamp,
-    /// Whether a controller runs that tries it.
+    /// Whether a controller is running, which tries again.
     pub attended: bool,
 }
 
-/// A channel that never took some entries of a stream.
+/// A channel that refused some entries of a stream, which were skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassedOver {
     /// The stream.
     pub stream: CutoverName,
     /// The channel, as the plan names it.
     pub channel: String,
-    /// The entries, as far as they are remembered.
+    /// The skipped entries, as far as they are remembered.
     pub entries: Vec<u64>,
     /// Whether one of them pages.
     pub page: bool,
-    /// When the last one was passed over.
+    /// The time at which the last one was skipped.
     pub at: Timestamp,
-    /// What was said of the last one.
+    /// Why the last one was refused.
     pub why: String,
 }
 
@@ -164,7 +159,7 @@ impl PassedOver {
         let entries: Vec<String> = self.entries.iter().map(u64::to_string).collect();
         let page = if self.page { ", a page among them" } else { "" };
         format!(
-            "notifications of {}: {} refused {count} for good, skipped (entries {}){page}, last at {}: {}",
+            "notifications of {}: {} permanently refused {count}, skipped (entries {}){page}, last at {}: {}",
             self.stream,
             self.channel,
             entries.join(", "),
@@ -187,7 +182,7 @@ impl Failing {
     }
 }
 
-/// Channels that fail, a line a channel and cause.
+/// The channels that fail, a line for each channel and cause.
 pub fn failing(all: &[Failing]) -> Vec<String> {
     let mut by_cause: BTreeMap<(&str, &str, bool), (Timestamp, BTreeSet<&str>)> = BTreeMap::new();
     for one in all {
@@ -196,21 +191,21 @@ pub fn failing(all: &[Failing]) -> Vec<String> {
         *since = (*since).min(one.since);
         streams.insert(one.stream.as_str());
     }
-    let line = |((channel, why, attended), (since, streams)): (_, (Timestamp, BTreeSet<&str>))| {
-        let streams: Vec<&str> = streams.into_iter().collect();
-        let waiting = match streams.as_slice() {
-            [only] => (*only).to_owned(),
-            many => format!("{} cutovers", text::thousands(many.len())),
+    let mut lines = Vec::new();
+    for ((channel, why, attended), (since, streams)) in by_cause {
+        let waiting = match streams.first() {
+            Some(only) if streams.len() == 1 => (*only).to_owned(),
+            Some(_) | None => format!("{} cutovers", text::thousands(streams.len())),
         };
         let then = if attended {
-            "and is tried again"
+            "and is retried"
         } else {
-            "and nobody tries again now; `cutover run` on this journal does"
+            "and is not retried now; start a controller on this journal: `cutover run PATH…`"
         };
-        format!(
+        lines.push(format!(
             "notifications of {waiting}: {channel} has failed since {}, {then}: {why}",
             text::second(since)
-        )
-    };
-    by_cause.into_iter().map(line).collect()
+        ));
+    }
+    lines
 }

@@ -1,4 +1,4 @@
-//! What `cutover preview` says of the gates of metrics: when each could first judge each step, and where a bake is too short.
+//! The part of `cutover preview` on metric gates: when each can first judge each step, and which bakes are too short.
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -33,8 +33,8 @@ pub(super) fn to_text(outlook: &Outlook, plan: &Plan) -> String {
 
 /// As [`to_text`], for one step.
 pub(super) fn to_json(outlook: &Outlook, step: u16) -> Value {
-    let gates = outlook.gates.iter().filter(|gate| gate.step == step);
-    gates
+    let of_step = outlook.gates.iter().filter(|gate| gate.step == step);
+    of_step
         .map(|gate| {
             json!({
                 "gate": gate.gate,
@@ -47,11 +47,15 @@ pub(super) fn to_json(outlook: &Outlook, step: u16) -> Value {
         .collect()
 }
 
-/// Gates that cannot judge a step before its bake is over.
+/// A warning for each gate that cannot judge a step before its bake is over.
 pub fn warnings(outlook: &Outlook, plan: &Plan) -> Vec<String> {
-    let late = outlook.gates.iter().filter(|gate| gate.is_too_late(plan));
-    late.filter_map(|gate| warning(gate, outlook, plan))
-        .collect()
+    let mut warnings = Vec::new();
+    for gate in &outlook.gates {
+        if gate.is_too_late(plan) {
+            warnings.extend(warning(gate, outlook, plan));
+        }
+    }
+    warnings
 }
 
 fn warning(gate: &GateOutlook, outlook: &Outlook, plan: &Plan) -> Option<String> {
@@ -74,15 +78,15 @@ fn warning(gate: &GateOutlook, outlook: &Outlook, plan: &Plan) -> Option<String>
             None => String::new(),
         };
         return Some(format!(
-            "{of_step}: {named} needs {} requests of the new side in {mins} minutes, and about {} come, at {rate} requests a minute \
-             in all{shown}: give the step a larger share, or the gate a longer `every`",
+            "{of_step}: {named} needs {} requests of the new side in {mins} minutes, and about {} are expected, at {rate} requests \
+             a minute in total{shown}: give the step a larger share, or the gate a longer `every`",
             evidence::thousands(needed),
             evidence::thousands(expected),
         ));
     }
     let Some(after) = gate.after else {
         return Some(format!(
-            "{of_step}: {named} cannot judge at {rate} requests a minute: take it out, or judge for yourself"
+            "{of_step}: {named} cannot judge at {rate} requests a minute: remove it from the plan, or judge the step yourself"
         ));
     };
     let Some(needed) = gate.needed else {
@@ -92,22 +96,24 @@ fn warning(gate: &GateOutlook, outlook: &Outlook, plan: &Plan) -> Option<String>
         ));
     };
     let waits = match gate.gate.gate {
-        GateKind::Traffic => "the bake does not count before",
+        GateKind::Traffic => "the bake does not count until then",
         GateKind::Regression | GateKind::Alarm | GateKind::Metric | GateKind::Trend => {
             "the next step waits that long"
         }
     };
     Some(format!(
         "{of_step}: the bake is too short for {named}, which needs {} requests of the new side: about {} at {rate} requests a minute in \
-         all; {waits}",
+         total; {waits}",
         evidence::thousands(needed),
         text::duration(after)
     ))
 }
 
 fn share(plan: &Plan, step: u16) -> String {
-    plan.step(step)
-        .map_or_else(String::new, |step| step.share.to_string())
+    match plan.step(step) {
+        Some(step) => step.share.to_string(),
+        None => String::new(),
+    }
 }
 
 fn needs(gate: &GateOutlook) -> String {

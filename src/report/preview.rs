@@ -1,4 +1,4 @@
-//! What `cutover preview` says: what is in AWS, what each step would change, and when it can happen.
+//! The output of `cutover preview`: the records and alarms in AWS, what each step would change, and when it can be taken.
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -24,16 +24,16 @@ use crate::engine::record::{GroupName, RecordSet};
 use crate::engine::state::Phase;
 use crate::engine::units::{AlarmId, CutoverName, ZoneId};
 
-/// Everything that was seen for one plan.
+/// Everything that was read for one plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preview {
     /// The plan.
     pub plan: Plan,
     /// Its file.
     pub path: String,
-    /// When it was seen; the earliest start.
+    /// The time of the reading; the earliest start.
     pub now: Timestamp,
-    /// By which clock the reader lives.
+    /// The reader's time zone.
     pub here: TimeZone,
     /// The groups, in the plan's order.
     pub groups: Vec<GroupView>,
@@ -41,28 +41,28 @@ pub struct Preview {
     pub alarms: Vec<AlarmView>,
     /// How long a step settles after INSYNC.
     pub settle: SignedDuration,
-    /// The limits of the fleet's file, where one applies.
+    /// The limits of the fleet's file, if one applies.
     pub fleet: Option<FleetSettings>,
     /// Why the start is refused.
     pub problems: Vec<HoldReason>,
     /// Why it would not start now although nothing refuses it.
     pub holds: Vec<HoldReason>,
-    /// Where it stands, if it has begun.
+    /// Its state, if it has started.
     pub standing: Option<Standing>,
-    /// What may be regretted later.
+    /// The warnings about the plan.
     pub warnings: Vec<String>,
-    /// When gates of metrics could judge; none where that cannot be told, or it has begun.
+    /// When metric gates can judge; none if that cannot be told, or if it has started.
     pub outlook: Option<Outlook>,
 }
 
-/// Where a cutover stands that has begun.
+/// The state of a cutover that has started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// Its phase.
     pub phase: Phase,
     /// The step that it last took.
     pub step: u16,
-    /// Since when it is in this phase.
+    /// The time at which this phase began.
     pub since: Timestamp,
     /// Why it does not move, as last journaled.
     pub because: Vec<HoldReason>,
@@ -75,7 +75,7 @@ pub struct GroupView {
     pub name: GroupName,
     /// The zone, as the plan names it.
     pub zone: String,
-    /// The zone that was found.
+    /// The hosted zone that was found.
     pub zone_id: Option<ZoneId>,
     /// The old cluster's set identifier.
     pub old: String,
@@ -94,18 +94,18 @@ pub struct AlarmView {
     pub id: AlarmId,
     /// Whether it is a fallback alarm.
     pub fallback: bool,
-    /// What was read.
+    /// The state that was read.
     pub reading: AlarmReading,
 }
 
 impl Preview {
-    /// Whether preflight refuses the start.
+    /// Returns true if preflight refuses the start.
     pub fn refused(&self) -> bool {
         !self.problems.is_empty()
     }
 
-    /// Whether an alarm holds the start: red, missing, or not to be judged. No data is none yet (semantics C2), unless it is the
-    /// old side's, which has all the traffic (semantics L14).
+    /// Returns true if an alarm holds the start: it is red, missing, or cannot be judged. No data does not hold it yet (semantics
+    /// C2), except on the old side, which has all the traffic (semantics L14).
     fn is_held(&self) -> bool {
         self.holds.iter().any(is_of_alarm)
     }
@@ -117,10 +117,9 @@ impl Preview {
         Calendar::of_plan(&self.plan, self.settle, from)
     }
 
-    /// When it would start; none if nobody can tell, because something other than time must change first.
+    /// The time at which it would start; none if something other than time must change first, or if it has started.
     fn starts_at(&self) -> Option<Timestamp> {
-        let by_time = |reason| thaws_at(reason).is_some() || is_window(reason);
-        if self.refused() || self.standing.is_some() || !self.holds.iter().all(by_time) {
+        if self.refused() || self.standing.is_some() || !self.holds.iter().all(ends_by_time) {
             return None;
         }
         self.calendar().steps.first()?.taken_at
@@ -140,7 +139,12 @@ fn is_of_alarm(reason: &HoldReason) -> bool {
     )
 }
 
-/// When a freeze ends that keeps it from starting.
+/// Returns true if the hold ends at a time that is known.
+fn ends_by_time(reason: &HoldReason) -> bool {
+    thaws_at(reason).is_some() || is_window(reason)
+}
+
+/// The end of a freeze that holds the start.
 fn thaws_at(reason: &HoldReason) -> Option<Timestamp> {
     if let HoldReason::Frozen { until, .. } = reason {
         return *until;
@@ -196,26 +200,20 @@ fn all_to_json(preview: &Preview) -> Value {
             step
         })
         .collect();
-    let because = |reasons: &[HoldReason]| -> Vec<Value> {
-        let each = reasons.iter();
-        each.map(|reason| holds::because_json(reason, name, preview.now))
-            .collect()
-    };
-    let problems = because(&preview.problems);
     let standing = preview.standing.as_ref().map(|standing| {
         json!({
             "phase": standing.phase,
             "step": standing.step,
             "since": text::rfc3339(standing.since),
-            "because": because(&standing.because),
+            "because": because_json(preview, &standing.because),
         })
     });
     json!({
         "name": name.as_str(),
         "path": preview.path,
         "refused": preview.refused(),
-        "problems": problems,
-        "holds": because(&preview.holds),
+        "problems": because_json(preview, &preview.problems),
+        "holds": because_json(preview, &preview.holds),
         "starts_at": preview.starts_at().map(text::rfc3339),
         "standing": standing,
         "warnings": preview.warnings,
@@ -231,6 +229,13 @@ fn all_to_json(preview: &Preview) -> Value {
             "failure_budget": fleet.failure_budget,
         })),
     })
+}
+
+fn because_json(preview: &Preview, reasons: &[HoldReason]) -> Vec<Value> {
+    let reasons = reasons.iter();
+    reasons
+        .map(|reason| holds::because_json(reason, &preview.plan.name, preview.now))
+        .collect()
 }
 
 fn group_json(group: &GroupView) -> Value {
@@ -317,7 +322,7 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     format!("{shown}\n  {}\n", verdict(preview))
 }
 
-/// Whether it would start now, or when, or where it stands.
+/// The last line: whether it would start now, or when, or its state.
 fn verdict(preview: &Preview) -> String {
     if let Some(standing) = &preview.standing {
         let step = match standing.step {
@@ -357,10 +362,10 @@ fn marked(style: anstyle::Style, mark: &str, line: &str, width: Option<usize>) -
 }
 
 fn group_text(group: &GroupView) -> String {
-    let zone = group.zone_id.as_ref().map_or_else(
-        || format!("zone {}", group.zone),
-        |id| format!("zone {} ({id})", group.zone),
-    );
+    let zone = match &group.zone_id {
+        Some(id) => format!("zone {} ({id})", group.zone),
+        None => format!("zone {}", group.zone),
+    };
     let mut table = Table::new();
     table.load_style(NOTHING);
     for member in &group.members {
@@ -387,7 +392,7 @@ fn group_text(group: &GroupView) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Where a member points.
+/// The target of a record.
 fn target(member: &RecordSet) -> String {
     match (&member.alias, member.ttl) {
         (Some(alias), _) => format!("alias {}", alias.dns_name),
@@ -396,16 +401,14 @@ fn target(member: &RecordSet) -> String {
     }
 }
 
-/// What takes a member out of the answers.
+/// The health settings of a record, which can take it out of the answers.
 fn health(member: &RecordSet) -> String {
     let mut parts: Vec<String> = Vec::new();
     if let Some(id) = &member.health_check_id {
         parts.push(format!("health check {id}"));
     }
-    if member
-        .alias
-        .as_ref()
-        .is_some_and(|alias| alias.evaluate_target_health)
+    if let Some(alias) = &member.alias
+        && alias.evaluate_target_health
     {
         parts.push("evaluates target health".to_owned());
     }
@@ -429,10 +432,10 @@ fn alarms_text(alarms: &[AlarmView], now: Timestamp) -> String {
             one_line(&alarm_state(alarm, now)),
         ]);
     }
-    let lines: Vec<String> = table
-        .lines()
-        .map(|line| format!("   {}\n", line.trim_end()))
-        .collect();
+    let mut lines = Vec::new();
+    for line in table.lines() {
+        lines.push(format!("   {}\n", line.trim_end()));
+    }
     lines.concat()
 }
 
@@ -447,15 +450,18 @@ fn alarm_state(alarm: &AlarmView, now: Timestamp) -> String {
                 AlarmState::Ok => "OK",
                 AlarmState::Alarm => "ALARM: the start is held while it is red",
                 AlarmState::InsufficientData if alarm.fallback => {
-                    "no data: nobody can tell how the old side is"
+                    "no data: the health of the old side is not known"
                 }
                 AlarmState::InsufficientData => "no data yet",
             };
-            let since = transitioned_at
-                .map_or_else(String::new, |at| format!(", since {}", text::when(at, now)));
-            let evaluation = evaluation.as_ref().map_or_else(String::new, |evaluation| {
-                format!(", evaluation {evaluation}")
-            });
+            let since = match transitioned_at {
+                Some(at) => format!(", since {}", text::when(*at, now)),
+                None => String::new(),
+            };
+            let evaluation = match evaluation {
+                Some(evaluation) => format!(", evaluation {evaluation}"),
+                None => String::new(),
+            };
             format!("{state}{since}{evaluation}")
         }
         AlarmReading::Missing => "not found: the start is held until it exists".to_owned(),
@@ -511,17 +517,20 @@ mod tests {
         }
     }
 
-    fn preview() -> Preview {
-        let (name, record_type) = (DnsName::new("api.example.com"), "A".to_owned());
-        let name = GroupName { name, record_type };
-        let alarm = |name: &str, fallback, reading| AlarmView {
+    fn alarm(name: &str, fallback: bool, reading: AlarmReading) -> AlarmView {
+        AlarmView {
             id: AlarmId {
                 region: None,
                 name: name.to_owned(),
             },
             fallback,
             reading,
-        };
+        }
+    }
+
+    fn preview() -> Preview {
+        let (name, record_type) = (DnsName::new("api.example.com"), "A".to_owned());
+        let name = GroupName { name, record_type };
         let ok = AlarmReading::Found {
             state: AlarmState::Ok,
             transitioned_at: "2026-11-20T10:00:00Z".parse().ok(),

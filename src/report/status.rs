@@ -1,4 +1,4 @@
-//! Where everything stands, and why: the rows of `cutover status`, as JSON and as text.
+//! The state of all cutovers, and why each does not move: the rows of `cutover status`, as JSON and as text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,15 +19,15 @@ use crate::engine::hold::HoldReason;
 use crate::engine::plan::Plan;
 use crate::engine::units::{CutoverName, Share, WeightPair, ZoneId};
 
-/// How wide the share's bar is, in cells.
+/// The width of the share's bar, in cells.
 const BAR_CELLS: u32 = 10;
 
-/// One cutover, with everything that `status` says about it.
+/// One cutover, with everything that `status` shows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// Its name.
     pub name: CutoverName,
-    /// What people select it by.
+    /// Its labels, which people select by.
     pub labels: BTreeMap<String, String>,
     /// The attempt, from 1.
     pub attempt: u32,
@@ -43,38 +43,38 @@ pub struct Row {
     pub intended_share: Share,
     /// The groups, in the plan's order.
     pub records: Vec<RecordRow>,
-    /// The hosted zones that they are in, as far as they are known: from the first write on.
+    /// Their hosted zones, which are known from the first write on.
     pub zones: BTreeSet<ZoneId>,
     /// Why nothing moves; most urgent first.
     pub because: Vec<HoldReason>,
-    /// When the phase began.
+    /// The time at which the phase began.
     pub since: Timestamp,
-    /// The earliest next decision.
+    /// The earliest time of the next decision.
     pub next_at: Option<Timestamp>,
-    /// When Route 53 or `CloudWatch` was last read for it.
+    /// The time at which Route 53 or `CloudWatch` was last read for it.
     pub observed_at: Option<Timestamp>,
-    /// The new side's share of the requests of the last hour, in percent, where they are counted.
+    /// The new side's share of the requests of the last hour, in percent, if they are counted.
     pub observed_share: Option<Number>,
-    /// What a person would approve, where a step waits for it.
+    /// The evidence for the approval that a step waits for.
     pub approval: Option<Evidence>,
-    /// When what is to come can happen.
+    /// When the coming steps can be taken.
     pub coming: Option<Coming>,
-    /// The channels that cannot be told of it.
+    /// The channels that fail to take its notifications.
     pub failing: Vec<Failing>,
-    /// The channels that never took some of its entries.
+    /// The channels that refused some of its notifications.
     pub passed_over: Vec<PassedOver>,
 }
 
-/// When the steps to come can happen, for rows that show it.
+/// When the coming steps can be taken, for rows that show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coming {
     /// The earliest times.
     pub calendar: Calendar,
-    /// The plan that they are of.
+    /// The plan of these steps.
     pub plan: Plan,
-    /// By whose clocks they are shown.
+    /// The time zones that they are shown in.
     pub clocks: Clocks,
-    /// Whether people see it: in a list of many it would only be in the way.
+    /// Whether the text shows it: a list of many cutovers does not.
     pub shown: bool,
 }
 
@@ -91,12 +91,12 @@ pub struct RecordRow {
     pub weights: Option<WeightPair>,
 }
 
-/// Whether anybody watches.
+/// Whether a controller is watching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watch {
-    /// A controller looked a moment ago, or everything has ended.
+    /// A controller looked a moment ago, or all cutovers have ended.
     Fresh,
-    /// The last look of any controller is too long ago (semantics G3).
+    /// All controllers last looked too long ago, at this time (semantics G3).
     Stale(Timestamp),
     /// No controller has left a trace in the last day.
     Never,
@@ -136,7 +136,7 @@ impl Row {
         shown
     }
 
-    /// The share by the weights, and beside it the one of the requests where they are counted.
+    /// The share by the weights, and the share of the requests if they are counted.
     fn shares(&self) -> String {
         let intended = text::share(self.intended_share);
         match self.observed_share {
@@ -145,12 +145,12 @@ impl Row {
         }
     }
 
-    /// Whether it waits for a person.
+    /// Returns true if it waits for a person.
     pub fn needs_person(&self) -> bool {
         self.urgency() == Urgency::Person
     }
 
-    /// How soon a person should look at it.
+    /// The heading that it is listed under.
     fn urgency(&self) -> Urgency {
         let paged = self.because.iter().any(HoldReason::pages);
         match self.phase {
@@ -164,32 +164,30 @@ impl Row {
         }
     }
 
-    /// What a person would approve, and when the rest can happen.
+    /// The evidence for an approval, and the calendar of the coming steps.
     fn foresight(&self, now: Timestamp, width: Option<usize>) -> Vec<String> {
-        let evidence = self
-            .approval
-            .iter()
-            .flat_map(|evidence| evidence.lines(now));
-        let mut lines: Vec<String> = evidence.map(|line| text::wrap(&line, 6, width)).collect();
-        if let Some(coming) = self.coming.as_ref().filter(|coming| coming.shown) {
+        let mut lines = Vec::new();
+        if let Some(evidence) = &self.approval {
+            for line in evidence.lines(now) {
+                lines.push(text::wrap(&line, 6, width));
+            }
+        }
+        if let Some(coming) = &self.coming
+            && coming.shown
+        {
             let table = calendar::to_text(&coming.calendar, &coming.plan, &coming.clocks, now);
-            lines.push(text::styled(text::FAINT, "      to come, at the earliest"));
+            lines.push(text::styled(
+                text::FAINT,
+                "      next steps, at the earliest",
+            ));
             lines.extend(table.lines().map(|line| format!("   {line}")));
         }
         lines
     }
 
-    /// The weights as last read, once where all groups have the same.
+    /// The weights as last read; `mixed` if the groups differ.
     fn weights(&self) -> String {
-        let mut shown: Vec<String> = self
-            .records
-            .iter()
-            .map(|record| {
-                record
-                    .weights
-                    .map_or_else(|| "–".to_owned(), |pair| pair.to_string())
-            })
-            .collect();
+        let mut shown: Vec<String> = self.records.iter().map(RecordRow::weights_text).collect();
         shown.sort();
         shown.dedup();
         match shown.as_slice() {
@@ -205,16 +203,11 @@ impl Row {
         } else {
             ""
         };
-        let next = self.next_at.map_or_else(
-            || "–".to_owned(),
-            |at| {
-                if at <= now {
-                    "now".to_owned()
-                } else {
-                    text::relative(at, now)
-                }
-            },
-        );
+        let next = match self.next_at {
+            None => "–".to_owned(),
+            Some(at) if at <= now => "now".to_owned(),
+            Some(at) => text::relative(at, now),
+        };
         let since = SignedDuration::from_secs(now.duration_since(self.since).as_secs());
         vec![
             one_line(self.name.as_str()),
@@ -230,6 +223,13 @@ impl Row {
 }
 
 impl RecordRow {
+    fn weights_text(&self) -> String {
+        match self.weights {
+            Some(pair) => pair.to_string(),
+            None => "–".to_owned(),
+        }
+    }
+
     fn to_json(&self) -> Value {
         json!({
             "zone": self.zone,
@@ -241,7 +241,7 @@ impl RecordRow {
     }
 }
 
-/// What a person should look at first.
+/// The headings of the list, in its order: cutovers that need a person come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
     Person,
@@ -262,10 +262,10 @@ impl Urgency {
         Self::Ended,
     ];
 
-    fn look(self) -> (Style, &'static str) {
+    fn label(self) -> (Style, &'static str) {
         match self {
             Self::Person => (text::BAD, "needs a person"),
-            Self::Back => (text::WARN, "going back"),
+            Self::Back => (text::WARN, "reverting"),
             Self::Moving => (text::GOOD, "under way"),
             Self::Paused => (text::TITLE, "paused"),
             Self::Waiting => (text::TITLE, "not started"),
@@ -274,33 +274,32 @@ impl Urgency {
     }
 
     fn heading(self) -> String {
-        let (style, what) = self.look();
-        text::styled(style, what)
+        let (style, label) = self.label();
+        text::styled(style, label)
     }
 }
 
-/// All rows as JSON: an array, `[]` where there is none.
+/// All rows as JSON: an array, `[]` if there are none.
 pub fn to_json(rows: &[Row], now: Timestamp) -> Value {
     rows.iter().map(|row| row.to_json(now)).collect()
 }
 
-/// How many there are of each urgency, in one line.
+/// The number of cutovers under each heading, in one line.
 fn summary(rows: &[Row]) -> String {
-    let counts = Urgency::ALL.map(|urgency| {
+    let mut parts = Vec::new();
+    for urgency in Urgency::ALL {
         let number = rows.iter().filter(|row| row.urgency() == urgency).count();
-        (urgency, number)
-    });
-    let parts = counts.into_iter().filter(|(_, number)| *number > 0);
-    let parts: Vec<String> = parts
-        .map(|(urgency, number)| {
-            let (style, what) = urgency.look();
-            let what = match (urgency, number) {
-                (Urgency::Person, 2..) => "need a person",
-                _ => what,
-            };
-            text::styled(style, &format!("{} {what}", text::thousands(number)))
-        })
-        .collect();
+        let (style, label) = urgency.label();
+        let label = if urgency == Urgency::Person && number > 1 {
+            "need a person"
+        } else {
+            label
+        };
+        if number > 0 {
+            let part = format!("{} {label}", text::thousands(number));
+            parts.push(text::styled(style, &part));
+        }
+    }
     let noun = if rows.len() == 1 {
         "cutover"
     } else {
@@ -313,11 +312,11 @@ fn summary(rows: &[Row]) -> String {
     )
 }
 
-/// From this many rows on a summary leads.
+/// A list of this many rows or more begins with a summary.
 const SUMMARY_FROM: usize = 10;
 
-/// All rows for people, grouped by urgency; under each line why nothing moves. `fleet` is what is to be said about all of
-/// them, `width` the terminal's.
+/// All rows for people, grouped by urgency; under each line why nothing moves. `fleet` are the lines about the whole fleet,
+/// `width` is the terminal's.
 pub fn to_text(
     rows: &[Row],
     fleet: &[String],
@@ -352,10 +351,10 @@ pub fn to_text(
     shown
 }
 
-/// The first thing that must be known: nobody is watching.
+/// The warning that nobody is watching, which comes first.
 fn unwatched(fact: &str, width: Option<usize>) -> String {
     let advice =
-        "gates are not watched and nothing reverts by itself; start one: `cutover run PATH…`";
+        "gates are not watched and nothing reverts automatically; start one: `cutover run PATH…`";
     format!(
         "{}\n{}",
         text::styled(text::BAD, fact),
@@ -383,26 +382,19 @@ fn groups(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
             &format!(" {}", header.trim_end()),
         ));
     }
-    let placed: Vec<(Urgency, &Row, &String)> = ordered
-        .iter()
-        .zip(lines.iter().skip(1))
-        .map(|(row, line)| (row.urgency(), *row, line))
-        .collect();
-    for urgency in Urgency::ALL {
-        let members: Vec<&(Urgency, &Row, &String)> =
-            placed.iter().filter(|(its, ..)| *its == urgency).collect();
-        if members.is_empty() {
-            continue;
+    let mut heading = None;
+    for (row, line) in ordered.iter().zip(lines.iter().skip(1)) {
+        let urgency = row.urgency();
+        if heading != Some(urgency) {
+            heading = Some(urgency);
+            shown.push(urgency.heading());
         }
-        shown.push(urgency.heading());
-        for (_, row, line) in members {
-            shown.push(format!(" {}", line.trim_end()));
-            for reason in &row.because {
-                let line = holds::hold_in(&row.zones, reason, &row.name, now);
-                shown.push(text::wrap(&line, 6, width));
-            }
-            shown.extend(row.foresight(now, width));
+        shown.push(format!(" {}", line.trim_end()));
+        for reason in &row.because {
+            let line = holds::hold_in(&row.zones, reason, &row.name, now);
+            shown.push(text::wrap(&line, 6, width));
         }
+        shown.extend(row.foresight(now, width));
     }
     shown.join("\n")
 }
@@ -414,6 +406,10 @@ mod tests {
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
+    }
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
     }
 
     fn row(name: &str, phase: &'static str, step: u16, because: Vec<HoldReason>) -> Row {
@@ -477,11 +473,10 @@ mod tests {
     #[test]
     fn what_needs_a_person_comes_first() {
         let now = at("2026-11-21T03:00:00Z");
-        let plain = |text: String| anstream::adapter::strip_str(&text).to_string();
-        let piped = plain(to_text(&rows(), &[], Watch::Fresh, now, None));
+        let piped = plain(&to_text(&rows(), &[], Watch::Fresh, now, None));
         insta::assert_snapshot!("status_piped", piped);
         let stale = Watch::Stale(at("2026-11-21T01:00:00Z"));
-        let narrow = plain(to_text(&rows(), &[], stale, now, Some(80)));
+        let narrow = plain(&to_text(&rows(), &[], stale, now, Some(80)));
         insta::assert_snapshot!("status_80_unwatched", narrow);
         let wide: Vec<&str> = narrow
             .lines()
@@ -555,9 +550,10 @@ windows: { time_zone: Asia/Tokyo, allow: [ "Mon-Fri 10:00-17:00" ] }
             now,
             Some(80),
         );
-        let shown = anstream::adapter::strip_str(&shown).to_string();
-        let wide = |line: &&str| line.chars().count() > 80;
-        assert_eq!(shown.lines().find(wide), None, "{shown}");
+        let shown = plain(&shown);
+        for line in shown.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
         insta::assert_snapshot!("status_to_come", shown);
         let json = waiting.to_json(now);
         assert_eq!(json["approval"]["share_next"], 50);

@@ -1,4 +1,4 @@
-//! The small pieces that all reports are made of: durations, times, bars, lines that fit.
+//! The small pieces of all reports: durations, times, bars, wrapped lines.
 
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
@@ -7,30 +7,29 @@ use jiff::{SignedDuration, Timestamp};
 use crate::engine::foreign_text::one_line;
 use crate::engine::units::Share;
 
-/// What needs a person, and what failed.
+/// The style of things that failed or need a person.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
-/// What a person should look at, but need not.
+/// The style of things that a person may want to look at.
 pub const WARN: Style = AnsiColor::Yellow.on_default().bold();
-/// What went well.
+/// The style of success.
 pub const GOOD: Style = AnsiColor::Green.on_default().bold();
-/// What holds other text together.
+/// The style of headings.
 pub const TITLE: Style = Style::new().bold();
-/// What may be skipped in reading.
+/// The style of details that a reader may skip.
 pub const FAINT: Style = Style::new().dimmed();
 
-/// Lines in a style, with no other one in them (semantics M6). Whoever writes to something that is not a terminal strips it again.
+/// Lines in one style; any other style in the text is escaped (semantics M6). The caller strips the style if it does not write
+/// to a terminal.
 pub fn styled(style: Style, text: &str) -> String {
     let lines: Vec<String> = text.split('\n').map(one_line).collect();
     format!("{style}{}{style:#}", lines.join("\n"))
 }
 
-/// A length of time in its two largest units: `1d 4h`, `2h 14m`, `45s`. Below zero is shown as `0s`.
+/// A length of time in its two largest units: `1d 4h`, `2h 14m`, `45s`. A negative length is shown as `0s`.
 pub fn duration(length: SignedDuration) -> String {
-    let seconds = length.as_secs().max(0);
-    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
-    let mut rest = seconds;
+    let mut rest = length.as_secs().max(0);
     let mut parts: Vec<String> = Vec::new();
-    for (unit, size) in units {
+    for (unit, size) in [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)] {
         let count = rest / size;
         rest %= size;
         if count > 0 {
@@ -60,14 +59,14 @@ pub fn second(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// A time to the minute by the clock of a place: `Mon 2026-12-07 10:00 JST`.
+/// A time to the minute in a time zone: `Mon 2026-12-07 10:00 JST`.
 pub fn local(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone())
         .strftime("%a %Y-%m-%d %H:%M %Z")
         .to_string()
 }
 
-/// How far away a time is: `in 2h 14m`, `5m ago`, `now`.
+/// The distance to a time: `in 2h 14m`, `5m ago`, `now`.
 pub fn relative(at: Timestamp, now: Timestamp) -> String {
     let seconds = at.duration_since(now).as_secs();
     match seconds {
@@ -77,7 +76,7 @@ pub fn relative(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A time and how far away it is: `2026-11-21 14:00Z (in 2h 14m)`.
+/// A time and the distance to it: `2026-11-21 14:00Z (in 2h 14m)`.
 pub fn when(at: Timestamp, now: Timestamp) -> String {
     format!("{} ({})", minute(at), relative(at, now))
 }
@@ -87,12 +86,12 @@ pub fn rfc3339(at: Timestamp) -> String {
     at.to_string()
 }
 
-/// A share as JSON has it: a number in percent, without a fraction where it is whole.
+/// A share as JSON has it: a number in percent, without a fraction if it is whole.
 pub fn share_json(share: Share) -> serde_json::Value {
-    share.whole_percent().map_or_else(
-        || serde_json::Value::from(share.as_percent()),
-        serde_json::Value::from,
-    )
+    match share.whole_percent() {
+        Some(whole) => serde_json::Value::from(whole),
+        None => serde_json::Value::from(share.as_percent()),
+    }
 }
 
 /// A share for people, to at most two decimals; the exact one is in JSON.
@@ -104,7 +103,7 @@ pub fn share(share: Share) -> String {
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// A share as a bar of `width` cells. Anything above zero shows, and only 100 % is full.
+/// A share as a bar of `width` cells. A share above zero fills at least one cell, and only 100 % fills all.
 pub fn bar(share: Share, width: u32) -> String {
     let full = u64::from(Share::FULL.millionths());
     let exact = u64::from(share.millionths()) * u64::from(width);
@@ -133,7 +132,7 @@ pub fn thousands(number: usize) -> String {
     shown
 }
 
-/// The longest reason that is shown, in bytes (semantics M8). The command line takes no longer one; old entries may have some.
+/// The longest reason that is shown, in bytes (semantics M8). The command line refuses a longer one; old entries may have one.
 const REASON_BYTES_MAX: usize = 2_048;
 
 /// A person's reason, shortened if it is too long; JSON has it whole.
@@ -145,16 +144,16 @@ pub fn reason(reason: &str) -> String {
     format!("{}… (shortened)", &reason[..end])
 }
 
-/// One or many: `1 plan`, `3 plans`.
+/// A number and its noun: `1 plan`, `3 plans`.
 pub fn count(number: usize, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{ending}")
 }
 
-/// Breaks text at spaces so that no line, indentation included, is longer than `width`. Without a width, nothing is
-/// broken: a line that goes into a pipe is one line. A command in backticks is one word, so that it can be pasted; a word
-/// that is too long stands alone. Line breaks and the like that are in the text already are others', and are escaped
-/// (semantics M6); styles are put in afterwards.
+/// Breaks text at spaces so that no line, indentation included, is longer than `width`. Without a width the text stays one
+/// line, for pipes. A command in backticks is one word, so that it can be pasted; a word that is too long gets a line of its
+/// own. Line breaks and control characters in the text come from outside and are escaped (semantics M6); add styles
+/// afterwards.
 pub fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
     let text = one_line(text);
     let margin = " ".repeat(indent);
@@ -164,24 +163,20 @@ pub fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
     let room = width.saturating_sub(indent).max(20);
     let mut lines: Vec<String> = vec![String::new()];
     for word in words(&text) {
-        let fits = lines.last().is_some_and(|line| {
-            line.is_empty() || line.chars().count() + 1 + word.chars().count() <= room
-        });
-        if !fits {
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
-            if !line.is_empty() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(&word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
                 line.push(' ');
+                line.push_str(&word);
             }
-            line.push_str(&word);
+            Some(_) | None => lines.push(word),
         }
     }
     let lines: Vec<String> = lines.iter().map(|line| format!("{margin}{line}")).collect();
     lines.join("\n")
 }
 
-/// The words of a text; what stands between backticks is one.
+/// The words of a text; a command in backticks is one word.
 fn words(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut quoted = false;
@@ -204,9 +199,12 @@ fn words(text: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn shown(seconds: i64) -> String {
+        duration(SignedDuration::from_secs(seconds))
+    }
+
     #[test]
     fn durations_show_their_two_largest_units() {
-        let shown = |seconds| duration(SignedDuration::from_secs(seconds));
         assert_eq!(shown(0), "0s");
         assert_eq!(shown(-5), "0s");
         assert_eq!(shown(45), "45s");

@@ -1,4 +1,4 @@
-//! A backtest for programs.
+//! A backtest as JSON.
 
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -22,7 +22,15 @@ pub fn to_json(backtests: &[Backtest]) -> Value {
 fn one(test: &Backtest) -> Value {
     let ends = test.ends();
     let took = test.took();
-    let secs = |length: Option<&SignedDuration>| length.map(SignedDuration::as_secs);
+    let took_secs = if took.is_empty() {
+        Value::Null
+    } else {
+        json!({
+            "min": secs(took.first()),
+            "median": secs(took.get(took.len() / 2)),
+            "max": secs(took.last()),
+        })
+    };
     json!({
         "name": test.source.plan.name.as_str(),
         "path": test.source.path,
@@ -38,14 +46,14 @@ fn one(test: &Backtest) -> Value {
             "starts": week.starts,
             "reverted": week.reverted,
         })),
-        "took_secs": (!took.is_empty()).then(|| json!({
-            "min": secs(took.first()),
-            "median": secs(took.get(took.len() / 2)),
-            "max": secs(took.last()),
-        })),
+        "took_secs": took_secs,
         "gates": test.gates.iter().map(gate).collect::<Vec<Value>>(),
         "runs": test.runs.iter().map(run).collect::<Vec<Value>>(),
     })
+}
+
+fn secs(length: Option<&SignedDuration>) -> Option<i64> {
+    length.map(SignedDuration::as_secs)
 }
 
 fn gate(gate: &GatePast) -> Value {
@@ -57,19 +65,21 @@ fn gate(gate: &GatePast) -> Value {
         Sight::NotRecorded => ("not_recorded", None),
         Sight::NotThen => ("not_then", None),
     };
-    let red =
-        |visit: &Stretch| json!({ "from": rfc3339(visit.from), "until": rfc3339(visit.until) });
     json!({
         "gate": gate.id,
         "fallback": gate.fallback,
         "sight": sight,
         "message": message,
-        "red": gate.visits().map(red).collect::<Vec<Value>>(),
+        "red": gate.visits().map(stretch).collect::<Vec<Value>>(),
         "red_secs": gate.time_in(AlarmState::Alarm).as_secs(),
         "no_data_secs": gate.time_in(AlarmState::InsufficientData).as_secs(),
         "flaps": gate.flaps(),
         "reverted": gate.reverted,
     })
+}
+
+fn stretch(stretch: &Stretch) -> Value {
+    json!({ "from": rfc3339(stretch.from), "until": rfc3339(stretch.until) })
 }
 
 fn run(run: &Run) -> Value {

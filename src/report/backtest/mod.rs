@@ -1,18 +1,18 @@
-//! What `cutover backtest` says: what each gate went through, a strip of it, how each start would have ended, and what that
-//! means for the plan.
+//! The output of `cutover backtest`: the past of each gate as numbers and as a strip, how each start would have ended, and
+//! advice for the plan.
 
 mod json;
 mod strips;
 #[cfg(test)]
 mod tests;
 
+pub use super::rehearsal::Look;
 pub use json::to_json;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use jiff::SignedDuration;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use super::check::indented;
 use super::check::minimum_duration;
@@ -29,29 +29,10 @@ use crate::engine::backtest::Sight;
 use crate::engine::backtest::Stretch;
 use crate::engine::observation::AlarmState;
 
-/// How a backtest is shown.
-#[derive(Debug, Clone)]
-pub struct Look {
-    /// How wide text may be; none where a line may be as long as it is.
-    pub width: Option<usize>,
-    /// The zone that times are shown in.
-    pub zone: TimeZone,
-    /// Whether the strips are drawn.
-    pub charts: bool,
-}
-
-impl Look {
-    /// A time to the minute, without its weekday: `2026-11-07 17:00`.
-    fn day(&self, at: Timestamp) -> String {
-        let zoned = at.to_zoned(self.zone.clone());
-        zoned.strftime("%Y-%m-%d %H:%M").to_string()
-    }
-
-    /// A time to the minute: `Sat 2026-11-07 17:00`.
-    fn minute(&self, at: Timestamp) -> String {
-        let zoned = at.to_zoned(self.zone.clone());
-        zoned.strftime("%a %Y-%m-%d %H:%M").to_string()
-    }
+/// A time to the minute with its weekday: `Sat 2026-11-07 17:00`.
+fn weekday_minute(look: &Look, at: Timestamp) -> String {
+    let zoned = at.to_zoned(look.zone.clone());
+    zoned.strftime("%a %Y-%m-%d %H:%M").to_string()
 }
 
 /// All backtests for people, one below the other.
@@ -83,8 +64,8 @@ fn heading(test: &Backtest, look: &Look) -> String {
     let zone = look.zone.iana_name().unwrap_or("UTC");
     let rest = format!(
         "{} to {} ({zone}), a start every {}",
-        look.day(test.since),
-        look.day(test.until),
+        look.minute(test.since),
+        look.minute(test.until),
         text::duration(test.every),
     );
     let name = test.source.plan.name.as_str();
@@ -93,95 +74,91 @@ fn heading(test: &Backtest, look: &Look) -> String {
     format!("{}{rest}", text::styled(text::TITLE, name))
 }
 
-/// So many columns the numbers of a gate take.
+/// The columns that the numbers of a gate take.
 const NUMBER_CELLS: usize = 54;
 
-/// Names are not cut off below this.
+/// Names of this length or less are not shortened.
 const NAME_CELLS_MIN: usize = 24;
 
-/// A line for each gate that takes part; none where no gate does.
+/// A line for each gate that takes part; none if no gate does.
 fn gates(test: &Backtest, look: &Look) -> Option<String> {
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_header([
-        "gate",
-        "red",
-        "in all",
-        "longest",
-        "flaps",
-        "no data",
-        "took back",
+        "gate", "red", "in total", "longest", "flaps", "no data", "reverted",
     ]);
-    let cells = look.width.map(|width| width.saturating_sub(NUMBER_CELLS));
-    let cells = cells.map(|cells| cells.max(NAME_CELLS_MIN));
-    let seen = test.gates.iter().filter(|gate| gate.sight.takes_part());
-    for gate in seen.clone() {
-        let id = gate.id.to_string();
-        let name = cells.map_or_else(|| id.clone(), |cells| shortened(&id, cells));
-        table.add_row(gate_row(gate, name, test.runs.len()));
+    for gate in &test.gates {
+        if gate.sight.takes_part() {
+            let mut name = gate.id.to_string();
+            if let Some(width) = look.width {
+                let cells = width.saturating_sub(NUMBER_CELLS).max(NAME_CELLS_MIN);
+                name = shortened(&name, cells);
+            }
+            table.add_row(gate_row(gate, name, test.runs.len()));
+        }
+    }
+    if table.is_empty() {
+        return None;
     }
     right_align(&mut table, &[1, 2, 3, 4, 5, 6]);
-    let shown = indented(&table).trim_end().to_owned();
-    (seen.count() > 0).then_some(shown)
+    Some(indented(&table).trim_end().to_owned())
 }
 
 fn gate_row(gate: &GatePast, name: String, starts: usize) -> Vec<String> {
-    let dash = || "–".to_owned();
-    let some = |number: usize| {
-        if number == 0 {
-            dash()
-        } else {
-            text::thousands(number)
-        }
-    };
-    let time = |length: SignedDuration| {
-        if length.is_zero() {
-            dash()
-        } else {
-            text::duration(length)
-        }
-    };
     let longest = gate.visits().map(Stretch::length).max();
+    let reverted = match (gate.fallback, gate.reverted) {
+        (true, _) => "fallback".to_owned(),
+        (false, 0) => number_or_dash(0),
+        (false, reverted) => format!(
+            "{} of {}",
+            text::thousands(reverted),
+            text::thousands(starts)
+        ),
+    };
     vec![
         name,
-        some(gate.visits().count()),
-        time(gate.time_in(AlarmState::Alarm)),
-        time(longest.unwrap_or_default()),
-        some(gate.flaps()),
-        time(gate.time_in(AlarmState::InsufficientData)),
-        match (gate.fallback, gate.reverted) {
-            (true, _) => "way back".to_owned(),
-            (false, 0) => dash(),
-            (false, reverted) => {
-                format!(
-                    "{} of {}",
-                    text::thousands(reverted),
-                    text::thousands(starts)
-                )
-            }
-        },
+        number_or_dash(gate.visits().count()),
+        length_or_dash(gate.time_in(AlarmState::Alarm)),
+        length_or_dash(longest.unwrap_or_default()),
+        number_or_dash(gate.flaps()),
+        length_or_dash(gate.time_in(AlarmState::InsufficientData)),
+        reverted,
     ]
+}
+
+fn number_or_dash(number: usize) -> String {
+    if number == 0 {
+        return "–".to_owned();
+    }
+    text::thousands(number)
+}
+
+fn length_or_dash(length: SignedDuration) -> String {
+    if length.is_zero() {
+        return "–".to_owned();
+    }
+    text::duration(length)
 }
 
 /// The gates that take no part, and why.
 fn left_out(test: &Backtest, look: &Look) -> Option<String> {
-    let lines = test.gates.iter().filter_map(|gate| {
+    let mut lines = Vec::new();
+    for gate in &test.gates {
         let why = match &gate.sight {
-            Sight::Seen => return None,
+            Sight::Seen => continue,
             Sight::NeverData => "it never had data".to_owned(),
             Sight::Missing => "CloudWatch does not know it".to_owned(),
             Sight::Unreadable(message) => format!("it could not be read: {message}"),
-            Sight::NotRecorded => "the record has nothing of it".to_owned(),
+            Sight::NotRecorded => "it is not in the record".to_owned(),
             Sight::NotThen => "nobody moved traffic then".to_owned(),
         };
-        Some(text::wrap(
-            &format!("{} is left out: {why}", gate.id),
-            0,
-            look.width,
-        ))
-    });
-    let lines: Vec<String> = lines.collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
+        let line = format!("{} is left out: {why}", gate.id);
+        lines.push(text::wrap(&line, 0, look.width));
+    }
+    if lines.is_empty() {
+        return None;
+    }
+    Some(lines.join("\n"))
 }
 
 /// The first start in full.
@@ -189,7 +166,7 @@ fn first(test: &Backtest, look: &Look) -> Option<String> {
     let run = test.runs.first()?;
     let line = format!(
         "Started on {}: {}.",
-        look.minute(run.start),
+        weekday_minute(look, run.start),
         ended(test, run, look)
     );
     Some(text::wrap(&line, 0, look.width))
@@ -197,30 +174,30 @@ fn first(test: &Backtest, look: &Look) -> Option<String> {
 
 /// How one start ended, without a period.
 fn ended(test: &Backtest, run: &Run, look: &Look) -> String {
-    let after = |at: Timestamp| text::duration(at.duration_since(run.start));
     match &run.end {
-        End::Completed { at } => format!("it would have gone through in {}", after(*at)),
+        End::Completed { at } => format!("it would have completed in {}", took_until(run, *at)),
         End::Reverted { at, step, cause } => format!(
-            "it would have been taken back after {}, on {} at step {step}: {}",
-            after(*at),
-            look.minute(*at),
+            "it would have reverted after {}, on {} at step {step}: {}",
+            took_until(run, *at),
+            weekday_minute(look, *at),
             holds::cause(cause)
         ),
         End::Halted { at, step, reason } => format!(
-            "it would have stopped after {}, on {} at step {step}: {}",
-            after(*at),
-            look.minute(*at),
+            "it would have halted after {}, on {} at step {step}: {}",
+            took_until(run, *at),
+            weekday_minute(look, *at),
             holds::halt_fact(reason)
         ),
         End::Cut { step, because } => {
-            let held = because.first().map_or_else(String::new, |reason| {
-                format!(
+            let held = match because.first() {
+                Some(reason) => format!(
                     ": {}",
                     holds::hold(reason, &test.source.plan.name, test.until)
-                )
-            });
+                ),
+                None => String::new(),
+            };
             match step {
-                0 => format!("it would never have begun{held}"),
+                0 => format!("it would never have started{held}"),
                 step => {
                     format!("it would still be under way at step {step} when the record ends{held}")
                 }
@@ -229,11 +206,15 @@ fn ended(test: &Backtest, run: &Run, look: &Look) -> String {
     }
 }
 
+fn took_until(run: &Run, at: Timestamp) -> String {
+    text::duration(at.duration_since(run.start))
+}
+
 /// How all starts ended.
 fn ends(test: &Backtest, look: &Look) -> String {
     if test.runs.is_empty() {
         return text::wrap(
-            "Nothing can be said: no gate of this plan was seen in all this time.",
+            "No result: no gate of this plan has data in all this time.",
             0,
             look.width,
         );
@@ -242,9 +223,9 @@ fn ends(test: &Backtest, look: &Look) -> String {
     let all = test.runs.len();
     let mut parts = Vec::new();
     for (number, what) in [
-        (ends.completed, "went through"),
-        (ends.reverted, "taken back"),
-        (ends.halted, "stopped for a person"),
+        (ends.completed, "completed"),
+        (ends.reverted, "reverted"),
+        (ends.halted, "halted for a person"),
         (ends.cut, "still under way when the record ends"),
     ] {
         if number > 0 {
@@ -258,7 +239,7 @@ fn ends(test: &Backtest, look: &Look) -> String {
     )];
     if let Some(week) = test.week() {
         lines.push(format!(
-            "Within a week of the start it would have been taken back in {} of {} cases ({}).",
+            "Within a week of the start it would have reverted in {} of {} cases ({}).",
             text::thousands(week.reverted),
             text::thousands(week.starts),
             percent(week.reverted, week.starts),
@@ -272,28 +253,28 @@ fn ends(test: &Backtest, look: &Look) -> String {
     lines.join("\n")
 }
 
-/// How long it would have taken.
+/// The time that the starts which completed would have taken.
 fn took(test: &Backtest) -> String {
     let took = test.took();
     match (took.first(), took.get(took.len() / 2), took.last()) {
         (Some(least), Some(_), Some(most)) if text::duration(*least) == text::duration(*most) => {
-            format!("Going through took {}.", text::duration(*least))
+            format!("Completing took {}.", text::duration(*least))
         }
         (Some(least), Some(middle), Some(most)) => format!(
-            "Going through took {} to {}, half of the time up to {}.",
+            "Completing took {} to {}, half of the time up to {}.",
             text::duration(*least),
             text::duration(*most),
             text::duration(*middle)
         ),
         _ => format!(
-            "None went through; without any hold the plan takes {}, and the record has {}.",
+            "None completed; without any hold the plan takes {}, and the record covers {}.",
             text::duration(minimum_duration(&test.source.plan)),
             text::duration(test.until.duration_since(test.since)),
         ),
     }
 }
 
-/// A part in whole percent; what is above zero is not shown as nothing.
+/// A part in whole percent; a part above zero is not shown as 0%.
 fn percent(part: usize, whole: usize) -> String {
     match (part * 200 + whole) / (2 * whole.max(1)) {
         0 if part > 0 => "under 1%".to_owned(),
@@ -301,22 +282,22 @@ fn percent(part: usize, whole: usize) -> String {
     }
 }
 
-/// What to mend before the plan is trusted.
+/// What to fix before anyone trusts the plan.
 fn advice(test: &Backtest) -> Vec<String> {
     let mut advice = Vec::new();
     for gate in &test.gates {
         let (id, visits, flaps) = (&gate.id, gate.visits().count(), gate.flaps());
         match &gate.sight {
             Sight::Seen if flaps > 0 && !gate.fallback => advice.push(format!(
-                "{id} flaps: {flaps} of {} {} over within {}, and each takes everything back; let it need more \
-                 datapoints, or watch something else",
-                text::count(visits, "visit"),
+                "{id} flaps: {flaps} of {} {} over within {}, and each reverts the cutover; let it need more datapoints, \
+                 or use another alarm",
+                text::count(visits, "red period"),
                 if visits == 1 { "was" } else { "were" },
                 text::duration(FLAP_WITHIN),
             )),
             Sight::NeverData => advice.push(format!(
-                "{id} never had data: after the first step it holds the cutover until it has; where no data is no \
-                 news, say `no_data: pass`"
+                "{id} never had data: after the first step it holds the cutover until it has; if no data is normal for \
+                 it, set `no_data: pass`"
             )),
             Sight::Missing => advice.push(format!(
                 "{id} does not exist: the cutover would not start"

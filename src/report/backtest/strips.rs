@@ -1,6 +1,5 @@
-//! A strip a gate over one time axis, and one for how the starts ended.
+//! A strip for each gate over one time axis, and one for how the starts ended.
 
-use anstyle::Style;
 use jiff::SignedDuration;
 
 use super::Look;
@@ -16,83 +15,97 @@ use crate::report::rehearsal::cells::shortened;
 use crate::report::rehearsal::glyphs;
 use crate::report::text;
 
-/// The width of strips where nobody says how wide they may be, and their bounds.
+/// The width of strips if none is given, and its bounds.
 const WIDTH: usize = 80;
 const WIDTH_MIN: usize = 60;
 const WIDTH_MAX: usize = 240;
 
-/// Names are cut off here.
+/// Longer names are shortened.
 const NAME_CELLS: usize = 24;
 
-/// A start that went through.
-const THROUGH: char = '─';
-/// A start that was taken back.
-const TAKEN_BACK: char = glyphs::BACK;
-/// A start that was stopped, and waited for a person.
-const STOPPED: char = '!';
-/// A start that the record cuts off.
+/// A start that completed.
+const COMPLETED: char = '─';
+/// A start that reverted.
+const REVERTED: char = glyphs::BACK;
+/// A start that halted, and waited for a person.
+const HALTED: char = '!';
+/// A start that was under way when the record ended.
 const CUT: char = glyphs::UNARMED;
 
-/// The strips; none where nothing was seen.
+/// The strips; none if no gate has data.
 pub(super) fn to_text(test: &Backtest, look: &Look) -> Option<String> {
-    let drawn = || {
-        let gates = test.gates.iter();
-        gates.filter(|gate| gate.sight.takes_part() && !gate.stretches.is_empty())
-    };
-    let longest = drawn().map(|gate| gate.id.name.chars().count()).max()?;
-    let names = longest.clamp("starts".len(), NAME_CELLS);
+    let drawn: Vec<&GatePast> = test.gates.iter().filter(|gate| has_strip(gate)).collect();
+    let lengths = drawn.iter().map(|gate| gate.id.name.chars().count());
+    let names = lengths.max()?.clamp("starts".len(), NAME_CELLS);
     let width = look.width.unwrap_or(WIDTH).clamp(WIDTH_MIN, WIDTH_MAX);
     let axis = Axis {
         start: test.since,
         end: test.until,
         columns: width - names - 3,
     };
-    let line = |name: &str, cells: &[Cell]| {
-        let name = shortened(name, names);
-        let gap = " ".repeat(names - name.chars().count());
-        let border = text::styled(text::FAINT, "│");
-        format!("{name}{gap} {border}{}", painted(cells))
-            .trim_end()
-            .to_owned()
-    };
-    let mut lines: Vec<String> = drawn()
-        .map(|gate| line(&gate.id.name, &of_gate(gate, &axis)))
-        .collect();
-    lines.push(line("starts", &of_starts(test, &axis)));
+    let mut lines = Vec::new();
+    for gate in drawn {
+        lines.push(strip(&gate.id.name, names, &of_gate(gate, &axis)));
+    }
+    lines.push(strip("starts", names, &of_starts(test, &axis)));
     let marks: Vec<Cell> = axis
         .marks(&look.zone)
         .chars()
         .map(|sign| (sign, text::FAINT))
         .collect();
-    lines.push(line("", &marks));
-    let legend = format!(
-        "gates: {} passes  {} red  {} cannot be judged\nstarts: {THROUGH} goes through  {TAKEN_BACK} is taken back  \
-         {STOPPED} stops  {CUT} the record ends first",
-        glyphs::PASS,
-        glyphs::RED,
-        glyphs::UNKNOWN,
-    );
-    let legend = legend.lines().map(|line| text::styled(text::FAINT, line));
-    lines.extend(legend);
+    lines.push(strip("", names, &marks));
+    let legend = [
+        format!(
+            "gates: {} passes  {} red  {} cannot be judged",
+            glyphs::PASS,
+            glyphs::RED,
+            glyphs::UNKNOWN,
+        ),
+        format!(
+            "starts: {COMPLETED} completes  {REVERTED} reverts  {HALTED} halts  {CUT} the record ends first"
+        ),
+    ];
+    for line in legend {
+        lines.push(text::styled(text::FAINT, &line));
+    }
     Some(lines.join("\n"))
 }
 
-/// The worst state within each column: a minute of red shows in a column of hours.
+fn has_strip(gate: &GatePast) -> bool {
+    gate.sight.takes_part() && !gate.stretches.is_empty()
+}
+
+/// One line: a name in `names` cells, and the strip.
+fn strip(name: &str, names: usize, cells: &[Cell]) -> String {
+    let name = shortened(name, names);
+    let gap = " ".repeat(names - name.chars().count());
+    let border = text::styled(text::FAINT, "│");
+    format!("{name}{gap} {border}{}", painted(cells))
+        .trim_end()
+        .to_owned()
+}
+
+/// The worst state within each column, so that a minute of red shows in a column of hours.
 fn of_gate(gate: &GatePast, axis: &Axis) -> Vec<Cell> {
-    let mut worst = vec![None; axis.columns];
+    let mut worst: Vec<Option<AlarmState>> = vec![None; axis.columns];
     for stretch in &gate.stretches {
         let last = stretch.until - SignedDuration::from_secs(1);
         for column in &mut worst[axis.nearest(stretch.from)..=axis.nearest(last)] {
-            *column = (*column).max(Some(badness(stretch.state)));
+            if column.is_none_or(|known| badness(known) < badness(stretch.state)) {
+                *column = Some(stretch.state);
+            }
         }
     }
-    let cell = |worst: Option<u8>| match worst {
-        Some(2) => (glyphs::RED, text::BAD),
-        Some(1) => (glyphs::UNKNOWN, text::WARN),
-        Some(_) => (glyphs::PASS, text::GOOD),
-        None => (' ', PLAIN),
-    };
-    worst.into_iter().map(cell).collect()
+    let mut cells = Vec::new();
+    for state in worst {
+        cells.push(match state {
+            Some(AlarmState::Alarm) => (glyphs::RED, text::BAD),
+            Some(AlarmState::InsufficientData) => (glyphs::UNKNOWN, text::WARN),
+            Some(AlarmState::Ok) => (glyphs::PASS, text::GOOD),
+            None => (' ', PLAIN),
+        });
+    }
+    cells
 }
 
 fn badness(state: AlarmState) -> u8 {
@@ -105,26 +118,27 @@ fn badness(state: AlarmState) -> u8 {
 
 /// How the starts within each column ended, the worst of them.
 fn of_starts(test: &Backtest, axis: &Axis) -> Vec<Cell> {
-    let mut worst: Vec<Option<(u8, char, Style)>> = vec![None; axis.columns];
+    let mut worst: Vec<Option<(u8, Cell)>> = vec![None; axis.columns];
     for run in &test.runs {
         let end = match run.end {
-            End::Completed { .. } => (1, THROUGH, text::GOOD),
-            End::Cut { .. } => (0, CUT, text::FAINT),
-            End::Halted { .. } => (2, STOPPED, text::BAD),
-            End::Reverted { .. } => (3, TAKEN_BACK, text::BAD),
+            End::Cut { .. } => (0, (CUT, text::FAINT)),
+            End::Completed { .. } => (1, (COMPLETED, text::GOOD)),
+            End::Halted { .. } => (2, (HALTED, text::BAD)),
+            End::Reverted { .. } => (3, (REVERTED, text::BAD)),
         };
         let column = &mut worst[axis.nearest(run.start)];
         if column.is_none_or(|known| known.0 < end.0) {
             *column = Some(end);
         }
     }
-    // Where starts are farther apart than columns, a column shows the start before it.
+    // If starts are farther apart than columns, a column shows the start before it.
+    let mut cells = Vec::new();
     let mut last = (' ', PLAIN);
-    let cell = |found: Option<(u8, char, Style)>| {
-        if let Some((_, sign, style)) = found {
-            last = (sign, style);
+    for found in worst {
+        if let Some((_, cell)) = found {
+            last = cell;
         }
-        last
-    };
-    worst.into_iter().map(cell).collect()
+        cells.push(last);
+    }
+    cells
 }

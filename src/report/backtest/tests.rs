@@ -1,4 +1,4 @@
-//! What backtests look like, in 80 columns, in a pipe, and as JSON.
+//! Backtests as text in 80 columns and in a pipe, and as JSON.
 
 use std::collections::BTreeMap;
 
@@ -43,18 +43,24 @@ fn alarm(name: &str) -> AlarmId {
     }
 }
 
-fn source() -> PlanSource {
-    let gate = |name: &str| AlarmGate {
+fn gate(name: &str) -> AlarmGate {
+    AlarmGate {
         id: alarm(name),
         no_data: NoData::Hold,
-    };
-    let step = |percent| Step {
+    }
+}
+
+fn step(percent: u8) -> Step {
+    Step {
         share: Share::percent(percent),
         pair: WeightPair::new(100 - percent, percent),
         bake: SignedDuration::from_hours(24),
         approval: false,
         approval_timeout: None,
-    };
+    }
+}
+
+fn source() -> PlanSource {
     let plan = Plan {
         name: CutoverName::from("recipe-api"),
         description: None,
@@ -107,14 +113,17 @@ fn since() -> Timestamp {
 }
 
 fn past(changes: &[(i64, AlarmState)]) -> Past {
-    let change = |(minute, to): &(i64, AlarmState)| Change {
-        at: since() + SignedDuration::from_mins(*minute),
-        from: None,
-        to: *to,
-    };
+    let mut known = Vec::new();
+    for (minute, to) in changes {
+        known.push(Change {
+            at: since() + SignedDuration::from_mins(*minute),
+            from: None,
+            to: *to,
+        });
+    }
     Past::Known {
         before: AlarmState::Ok,
-        changes: changes.iter().map(change).collect(),
+        changes: known,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What was taken for granted about the alarms.
+//! The assumptions about the alarms.
 
 use super::Look;
 use super::film::{Film, Meaning};
@@ -6,30 +6,26 @@ use super::names;
 use super::verdict;
 use crate::report::text;
 
-/// One line an alarm; none where there is no alarm.
+/// A line for each alarm; none if there are no alarms.
 pub(super) fn to_text(film: &Film, look: &Look) -> Option<String> {
     if film.assumed.is_empty() {
         return None;
     }
-    let title = text::styled(
-        text::FAINT,
-        "taken for granted about the alarms, which are red for:",
-    );
-    let names = film
-        .assumed
-        .keys()
-        .map(|id| names::alarm_of(film, id).chars().count());
-    let cells = names.max().unwrap_or_default().min(60) + 4;
-    let lines = film.assumed.iter().map(|(id, meaning)| {
+    let mut longest = 0;
+    for id in film.assumed.keys() {
+        longest = longest.max(names::alarm_of(film, id).chars().count());
+    }
+    let cells = longest.min(60) + 4;
+    let mut lines = vec![text::styled(text::FAINT, "assumed alarm thresholds:")];
+    for (id, meaning) in &film.assumed {
         let first = format!("  {}", names::alarm_of(film, id));
         let line = look.hang(&first, cells, &words(meaning));
-        text::styled(text::FAINT, &line)
-    });
-    let lines: Vec<String> = std::iter::once(title).chain(lines).collect();
+        lines.push(text::styled(text::FAINT, &line));
+    }
     Some(lines.join("\n"))
 }
 
-/// What an alarm measures, and when it is red.
+/// The measurement of an alarm, and its threshold.
 fn words(meaning: &Meaning) -> String {
     match meaning {
         Meaning::Errors { above, old_side } => format!(

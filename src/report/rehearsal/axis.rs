@@ -1,4 +1,4 @@
-//! A chart's time: which column a moment lies in, and the marks below.
+//! The time axis of a chart: the column of each moment, and the marks below.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -8,29 +8,32 @@ use super::film::Frame;
 /// A stretch of time, cut into equal columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::report) struct Axis {
-    /// The first column begins here.
+    /// The begin of the first column.
     pub(in crate::report) start: Timestamp,
-    /// The last column ends here; later than `start`.
+    /// The end of the last column, later than `start`.
     pub(in crate::report) end: Timestamp,
-    /// How many columns, at least one.
+    /// The number of columns, at least one.
     pub(in crate::report) columns: usize,
 }
 
-/// The distances that marks may have, in minutes.
+/// The possible distances between marks, in minutes.
 const DISTANCES: [i64; 15] = [
     1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10_080, 40_320,
 ];
 
-/// A mark and its label take this many columns at least.
+/// The columns that a mark and its label take at least.
 const LABEL_CELLS: i64 = 8;
 
 impl Axis {
-    /// The column that a moment lies in; none outside.
+    /// The column of a moment; none if it lies outside.
     pub(in crate::report) fn column(&self, at: Timestamp) -> Option<usize> {
-        (at >= self.start && at <= self.end).then(|| self.nearest(at))
+        if at < self.start || at > self.end {
+            return None;
+        }
+        Some(self.nearest(at))
     }
 
-    /// The column that a moment lies in, or the first or last one.
+    /// The column of a moment; the first or last one if it lies outside.
     pub(in crate::report) fn nearest(&self, at: Timestamp) -> usize {
         let all = self.end.duration_since(self.start).as_millis().max(1);
         let passed = at.duration_since(self.start).as_millis().max(0);
@@ -39,8 +42,8 @@ impl Axis {
         column.min(self.columns.saturating_sub(1))
     }
 
-    /// The largest value within each column. A frame stands for the time since the one before; before the first frame
-    /// there is nothing.
+    /// The largest value within each column. A frame stands for the time since the one before; columns before the first
+    /// frame are empty.
     pub(in crate::report) fn largest(
         &self,
         frames: &[Frame],
@@ -91,7 +94,7 @@ impl Axis {
     }
 }
 
-/// A day at its midnight, else the time of day.
+/// The date at midnight, else the time of day.
 fn label(at: Timestamp, zone: &TimeZone) -> String {
     let zoned = at.to_zoned(zone.clone());
     let form = if zoned.hour() == 0 && zoned.minute() == 0 {

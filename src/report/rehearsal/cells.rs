@@ -1,4 +1,4 @@
-//! The cells of a chart: which sign for which value, in which style.
+//! The cells of a chart: the sign and style of each value.
 
 use anstyle::{AnsiColor, Style};
 
@@ -11,7 +11,7 @@ pub(in crate::report) type Cell = (char, Style);
 /// No style at all.
 pub(in crate::report) const PLAIN: Style = Style::new();
 
-/// A cell of the share; both heights in eighths, the row counted from the bottom.
+/// A cell of the share. Both heights are in eighths; the row counts from the bottom.
 pub(in crate::report) fn share_cell(observed: u16, intended: u16, row: u16) -> Cell {
     // Differences of less than half a cell are noise.
     let beyond = observed > intended + 4 && row * 8 >= intended;
@@ -32,10 +32,11 @@ const SHARE: Style = AnsiColor::Cyan.on_default();
 /// A cell of a strip of bars; red above the bound.
 pub(in crate::report) fn bar_cell(value: f64, top: f64, bound: f64) -> Cell {
     let sign = glyphs::level(glyphs::eighths(value, top, 1), 0);
-    (sign, if value > bound { text::BAD } else { PLAIN })
+    let style = if value > bound { text::BAD } else { PLAIN };
+    (sign, style)
 }
 
-/// Cells as text; a style is written once for all the cells that it goes on over.
+/// Cells as text; neighbours of the same style are styled together.
 pub(in crate::report) fn painted(cells: &[Cell]) -> String {
     let mut shown = String::new();
     for run in cells.chunk_by(|a, b| a.1 == b.1) {
@@ -50,7 +51,7 @@ pub(in crate::report) fn painted(cells: &[Cell]) -> String {
     shown
 }
 
-/// A name in at most so many cells; what is left out is in the middle, because names differ at their ends.
+/// A name in at most so many cells; the middle is left out, because names differ at their ends.
 pub(in crate::report) fn shortened(name: &str, cells: usize) -> String {
     let all = name.chars().count();
     if all <= cells {

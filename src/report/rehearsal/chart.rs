@@ -14,36 +14,36 @@ use crate::engine::evidence::gate::GateId;
 use crate::engine::units::AlarmId;
 use crate::report::text;
 
-/// Where a chart's columns are.
-struct Frames<'film> {
+/// A chart of one cutover.
+struct Chart<'film> {
     film: &'film Film,
     reel: &'film Reel,
-    /// The whole, or the minutes around a revert.
-    scenes: &'film [Frame],
+    /// The whole rehearsal, or the minutes around a revert.
+    frames: &'film [Frame],
     axis: Axis,
-    /// How wide names are.
+    /// The width of names.
     names: usize,
-    /// How high the share is drawn; odd, so that one row is the middle.
+    /// The height of the share's curve; odd, so that one row is the middle.
     rows: u16,
-    /// Whether only a part is drawn, and of that only what is not as usual.
+    /// Whether it is the close-up of a revert, which leaves out usual strips.
     near: bool,
 }
 
-/// What stands at a strip's right end is no wider.
+/// The widest note at a strip's right end.
 const NOTE_CELLS: usize = 13;
 
-/// The whole rehearsal, and where traffic went back, that once more from near; none where there are no frames.
+/// The whole rehearsal, and a close-up of the revert if there was one; none if there are no frames.
 pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> Option<String> {
     let whole = draw(film, reel, look, film.start, film.end, false)?;
     let Some((from, to)) = near(reel) else {
         return Some(whole);
     };
-    let title = title(reel, "the way back, from near");
+    let title = title(reel, "the revert, close up");
     let near = draw(film, reel, look, from, to, true)?;
     Some(format!("{whole}\n\n{title}\n{near}"))
 }
 
-/// The minutes around the way back, from shortly before the fault until the traffic is back.
+/// The minutes around the revert, from shortly before the fault until the traffic is back.
 fn near(reel: &Reel) -> Option<(Timestamp, Timestamp)> {
     if reel.near.len() < NEAR_FRAMES_MIN {
         return None;
@@ -55,9 +55,9 @@ fn near(reel: &Reel) -> Option<(Timestamp, Timestamp)> {
     Some((fault.max(first), drained.min(last)))
 }
 
-/// So much is shown around.
+/// The time that is shown before the fault and after the revert.
 const MARGIN: SignedDuration = SignedDuration::from_mins(3);
-/// Fewer frames draw no curve.
+/// Fewer frames make no curve.
 const NEAR_FRAMES_MIN: usize = 8;
 
 fn draw(
@@ -68,19 +68,19 @@ fn draw(
     end: Timestamp,
     near: bool,
 ) -> Option<String> {
-    let scenes = if near { &reel.near } else { &reel.frames };
-    if scenes.is_empty() || end <= start {
+    let frames = if near { &reel.near } else { &reel.frames };
+    if frames.is_empty() || end <= start {
         return None;
     }
     let width = look.chart_width();
     let wide = width >= 120;
     let longest = reel.plan.alarms().map(|gate| gate.id.name.chars().count());
-    let longest = longest.max().unwrap_or_default().max(16);
+    let longest = longest.max().unwrap_or(0).max(16);
     let names = longest.min(if wide { 44 } else { 20 });
-    let frames = Frames {
+    let chart = Chart {
         film,
         reel,
-        scenes,
+        frames,
         axis: Axis {
             start,
             end,
@@ -90,31 +90,28 @@ fn draw(
         rows: if wide { 9 } else { 5 },
         near,
     };
-    let mut lines = frames.faults();
-    lines.extend(frames.share());
-    lines.push(frames.steps());
-    lines.extend(frames.side_by_side());
-    lines.extend(frames.gates());
-    lines.push(frames.strip_of("", &frames.axis.marks(&look.zone), text::FAINT));
+    let mut lines = chart.faults();
+    lines.extend(chart.share());
+    lines.push(chart.steps());
+    lines.extend(chart.side_by_side());
+    lines.extend(chart.gates());
+    lines.push(chart.strip_of("", &chart.axis.marks(&look.zone), text::FAINT));
     if !near {
-        lines.push(frames.legend(look));
+        lines.push(chart.legend(look));
     }
     Some(lines.join("\n"))
 }
 
-impl Frames<'_> {
+impl Chart<'_> {
     /// One line: a name, cells, a note.
     fn strip(&self, name: &str, cells: &[Cell], note: &str) -> String {
         let name = cells::shortened(name, self.names);
         let border = text::styled(text::FAINT, "│");
-        let used = cells
-            .iter()
-            .rposition(|(sign, _)| *sign != ' ')
-            .map_or(0, |last| last + 1);
-        let cells = if note.is_empty() {
-            &cells[..used]
-        } else {
-            cells
+        let last = cells.iter().rposition(|(sign, _)| *sign != ' ');
+        let cells = match last {
+            Some(last) if note.is_empty() => &cells[..=last],
+            None if note.is_empty() => &[],
+            Some(_) | None => cells,
         };
         let gap = " ".repeat(self.names - name.chars().count());
         let mut line = format!("{name}{gap} {border}{}", cells::painted(cells));
@@ -134,17 +131,17 @@ impl Frames<'_> {
     /// A strip for each of the first faults.
     fn faults(&self) -> Vec<String> {
         let axis = &self.axis;
-        let within = |from: Timestamp, until: Option<Timestamp>| {
-            from <= axis.end && until.is_none_or(|until| until >= axis.start)
-        };
-        let all: Vec<_> = self
-            .film
-            .faults
-            .iter()
-            .filter(|trouble| within(trouble.from, trouble.until))
-            .collect();
         let mut lines = Vec::new();
-        for trouble in all.iter().take(FAULTS_MAX) {
+        let mut more = 0;
+        for trouble in &self.film.faults {
+            let over = trouble.until.is_some_and(|until| until < axis.start);
+            if over || trouble.from > axis.end {
+                continue;
+            }
+            if lines.len() == FAULTS_MAX {
+                more += 1;
+                continue;
+            }
             let mut cells: Vec<Cell> = vec![(' ', PLAIN); axis.columns];
             let until = trouble.until.unwrap_or(axis.end).min(axis.end);
             let (from, to) = (axis.nearest(trouble.from), axis.nearest(until));
@@ -157,27 +154,22 @@ impl Frames<'_> {
             let name = cells::begun(&trouble.what, self.names);
             lines.push(self.strip(&name, &cells, ""));
         }
-        if let Some(more) = all.len().checked_sub(FAULTS_MAX).filter(|more| *more > 0) {
+        if more > 0 {
             lines.push(self.strip(&format!("and {more} more"), &[], ""));
         }
         lines
     }
 
-    /// The share that requests had, filled, and the one that the weights said where the two differ.
+    /// The share of the requests, filled, and the share of the weights where the two differ.
     fn share(&self) -> Vec<String> {
-        let frames = self.scenes;
-        let intended = self.axis.largest(frames, |frame| frame.intended);
-        let observed = self.axis.largest(frames, |frame| frame.observed);
-        let filled = |value: &Option<f64>| glyphs::eighths(value.unwrap_or(0.0), 1.0, self.rows);
+        let intended = self.share_heights(|frame| frame.intended);
+        let observed = self.share_heights(|frame| frame.observed);
         let mut lines = Vec::new();
         for row in (0..self.rows).rev() {
-            let cells: Vec<Cell> = observed
-                .iter()
-                .zip(&intended)
-                .map(|(observed, intended)| {
-                    cells::share_cell(filled(observed), filled(intended), row)
-                })
-                .collect();
+            let mut cells = Vec::new();
+            for (observed, intended) in observed.iter().zip(&intended) {
+                cells.push(cells::share_cell(*observed, *intended, row));
+            }
             let note = match row {
                 0 => "0%",
                 row if row == self.rows - 1 => "100%",
@@ -194,7 +186,16 @@ impl Frames<'_> {
         lines
     }
 
-    /// Where steps were taken and ways back begun.
+    /// The height of a share in each column, in eighths of a row.
+    fn share_heights(&self, value: impl Fn(&Frame) -> f64) -> Vec<u16> {
+        let mut heights = Vec::new();
+        for value in self.axis.largest(self.frames, value) {
+            heights.push(glyphs::eighths(value.unwrap_or(0.0), 1.0, self.rows));
+        }
+        heights
+    }
+
+    /// The steps and reverts.
     fn steps(&self) -> String {
         let mut cells: Vec<Cell> = vec![(' ', PLAIN); self.axis.columns];
         for (at, step) in marks::steps(self.reel) {
@@ -220,29 +221,27 @@ impl Frames<'_> {
         lines
     }
 
-    /// Two strips, of the new side and of the old one. From near only where something is beyond its bound.
+    /// Two strips, of the new side and of the old one. The close-up has them only if a value is beyond its bound.
     fn measured(&self, unit: Unit, bound: Option<f64>) -> Vec<String> {
-        let of_new = self.axis.largest(self.scenes, |frame| unit.of(&frame.new));
-        let of_old = self.axis.largest(self.scenes, |frame| unit.of(&frame.old));
-        let both = of_new.iter().chain(&of_old).flatten().copied();
-        let highest = both.fold(0.0, f64::max);
+        let of_new = self.axis.largest(self.frames, |frame| unit.of(&frame.new));
+        let of_old = self.axis.largest(self.frames, |frame| unit.of(&frame.old));
+        let peak = highest(&of_new).max(highest(&of_old));
         let bound = bound.unwrap_or(unit.usual_bound());
-        if self.near && highest <= bound {
+        if self.near && peak <= bound {
             return Vec::new();
         }
-        // What is well within its bound must look low, however little noise there is.
-        let top = highest.max(bound * 1.5);
-        let sides = [("new", of_new), ("old", of_old)];
-        let strips = sides.map(|(side, values)| {
-            let peak = values.iter().flatten().copied().fold(0.0, f64::max);
+        // A value well within its bound must look low, however little noise there is.
+        let top = peak.max(bound * 1.5);
+        let mut strips = Vec::new();
+        for (side, values) in [("new", of_new), ("old", of_old)] {
             let cells: Vec<Cell> = values
                 .iter()
                 .map(|value| cells::bar_cell(value.unwrap_or(0.0), top, bound))
                 .collect();
             let name = format!("{}, {side}", unit.name());
-            self.strip(&name, &cells, &unit.note(peak))
-        });
-        strips.to_vec()
+            strips.push(self.strip(&name, &cells, &unit.note(highest(&values))));
+        }
+        strips
     }
 
     /// The lowest bounds of the plan's alarms on failed requests and on response times.
@@ -262,54 +261,58 @@ impl Frames<'_> {
         (errors, p99)
     }
 
-    /// A strip for each alarm.
+    /// A strip for each alarm. The close-up has only those that were red or could not be judged.
     fn gates(&self) -> Vec<String> {
         let armed = marks::armed(self.reel);
         let unknown = marks::unknown(self.reel);
-        let strips = self.reel.plan.alarms().filter_map(|gate| {
-            let red = self
-                .axis
-                .largest(self.scenes, |frame| is_red(frame, &gate.id));
-            let unknown = unknown
-                .get(&GateId::from(&gate.id))
-                .map_or(&[][..], Vec::as_slice);
-            let cells: Vec<Cell> = red
-                .iter()
-                .enumerate()
-                .map(|(column, red)| {
-                    if red.is_some_and(|red| red > 0.0) {
-                        (glyphs::RED, text::BAD)
-                    } else if self.within(column, unknown) {
-                        (glyphs::UNKNOWN, text::WARN)
-                    } else if self.within(column, &armed) {
-                        (glyphs::PASS, text::GOOD)
-                    } else {
-                        (glyphs::UNARMED, text::FAINT)
-                    }
-                })
-                .collect();
-            let usual = |(sign, _): &Cell| [glyphs::PASS, glyphs::UNARMED].contains(sign);
-            if self.near && cells.iter().all(usual) {
-                return None;
+        let mut strips = Vec::new();
+        for gate in self.reel.plan.alarms() {
+            let unknown = match unknown.get(&GateId::from(&gate.id)) {
+                Some(stretches) => stretches.as_slice(),
+                None => &[],
+            };
+            let cells = self.gate_cells(&gate.id, unknown, &armed);
+            if self.near && cells.iter().all(is_usual) {
+                continue;
             }
             let fallback = self.reel.plan.gates.fallback_alarms.contains(gate);
-            let note = if fallback { "way back" } else { "" };
-            Some(self.strip(&gate.id.name, &cells, note))
-        });
-        strips.collect()
+            let note = if fallback { "fallback" } else { "" };
+            strips.push(self.strip(&gate.id.name, &cells, note));
+        }
+        strips
     }
 
-    /// Whether a column touches one of the stretches.
+    fn gate_cells(&self, alarm: &AlarmId, unknown: &[Stretch], armed: &[Stretch]) -> Vec<Cell> {
+        let red = self.axis.largest(self.frames, |frame| is_red(frame, alarm));
+        let mut cells = Vec::new();
+        for (column, red) in red.into_iter().enumerate() {
+            cells.push(if red.is_some_and(|red| red > 0.0) {
+                (glyphs::RED, text::BAD)
+            } else if self.within(column, unknown) {
+                (glyphs::UNKNOWN, text::WARN)
+            } else if self.within(column, armed) {
+                (glyphs::PASS, text::GOOD)
+            } else {
+                (glyphs::UNARMED, text::FAINT)
+            });
+        }
+        cells
+    }
+
+    /// Returns true if a column touches one of the stretches.
     fn within(&self, column: usize, stretches: &[Stretch]) -> bool {
         let axis = &self.axis;
-        stretches.iter().any(|(from, until)| {
+        for (from, until) in stretches {
             let until = until.unwrap_or(axis.end);
             let touches = *from <= axis.end && until >= axis.start;
-            touches && (axis.nearest(*from)..=axis.nearest(until)).contains(&column)
-        })
+            if touches && (axis.nearest(*from)..=axis.nearest(until)).contains(&column) {
+                return true;
+            }
+        }
+        false
     }
 
-    /// What the signs mean, in one line.
+    /// The meaning of the signs, in one line.
     fn legend(&self, look: &Look) -> String {
         let words = "share: █ requests ─ weights ▒ caches; gates: ─ pass █ red ? unknown · off";
         let indent = if look.chart_width() >= 120 {
@@ -327,6 +330,17 @@ impl Frames<'_> {
 /// More faults than these would push the chart off the screen.
 const FAULTS_MAX: usize = 6;
 
+/// The highest value; 0 if there is none.
+fn highest(values: &[Option<f64>]) -> f64 {
+    values.iter().flatten().copied().fold(0.0, f64::max)
+}
+
+/// Returns true if the cell is neither red nor unknown.
+fn is_usual(cell: &Cell) -> bool {
+    [glyphs::PASS, glyphs::UNARMED].contains(&cell.0)
+}
+
+/// 1 if the alarm was red, else 0.
 fn is_red(frame: &Frame, alarm: &AlarmId) -> f64 {
     if frame.red.contains(alarm) { 1.0 } else { 0.0 }
 }

@@ -1,4 +1,4 @@
-//! What a rehearsal recorded: the journal's entries, and how the simulated world was at regular moments between them.
+//! The recording of a rehearsal: the journal's entries, and the state of the simulated world at regular moments.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,28 +10,28 @@ use crate::engine::plan::Plan;
 use crate::engine::state::Phase;
 use crate::engine::units::{AlarmId, CutoverName};
 
-/// One rehearsal, whole.
+/// The recording of one rehearsal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Film {
-    /// What chance was drawn from; the same seed makes the same film.
+    /// The seed of all chance; the same seed gives the same recording.
     pub seed: u64,
-    /// When it began.
+    /// The time at which it began.
     pub start: Timestamp,
-    /// When it ended: everything had come to an end, or it was cut off.
+    /// The time at which it ended: every cutover had ended, or it was cut off.
     pub end: Timestamp,
-    /// What was taken for granted about each alarm.
+    /// The assumption about each alarm.
     pub assumed: BTreeMap<AlarmId, Meaning>,
-    /// What went wrong in the world, as the scenario asked for it.
+    /// The faults of the scenario.
     pub faults: Vec<Trouble>,
-    /// Faults that never happened: their moments did not come before the end.
+    /// The faults that never happened, because the rehearsal ended before.
     pub never: Vec<String>,
     /// Each cutover's part.
     pub reels: Vec<Reel>,
-    /// How often each operation of AWS was called.
+    /// The number of calls of each AWS operation.
     pub calls: BTreeMap<String, u64>,
 }
 
-/// What an alarm measures in the simulated world.
+/// The measurement of an alarm in the simulated world.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "measures")]
 pub enum Meaning {
@@ -51,14 +51,14 @@ pub enum Meaning {
     },
 }
 
-/// Something that goes wrong in the world.
+/// A fault in the simulated world.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Trouble {
-    /// As the scenario says it, for example `new errors 20%`.
+    /// The fault as the scenario writes it, for example `new errors 20%`.
     pub what: String,
-    /// From when.
+    /// Its begin.
     pub from: Timestamp,
-    /// Until when; none if it stays.
+    /// Its end; none if it stays.
     pub until: Option<Timestamp>,
 }
 
@@ -71,24 +71,24 @@ pub struct Reel {
     pub plan: Plan,
     /// Its entries in the journal.
     pub entries: Vec<Envelope>,
-    /// Where it ended.
+    /// Its last phase.
     pub phase: Phase,
-    /// Since when it is there.
+    /// The time at which that phase began.
     pub phase_since: Timestamp,
     /// The world at regular moments, oldest first.
     pub frames: Vec<Frame>,
-    /// The minutes around the revert, each for itself; empty where nothing went back.
+    /// The minutes around the revert, one frame each; empty if nothing reverted.
     pub near: Vec<Frame>,
-    /// Requests, counted.
+    /// The request counts.
     pub tally: Tally,
-    /// From a fault to the traffic being back, where there was a revert.
+    /// The moments from the fault until the traffic is back, if there was a revert.
     pub reaction: Option<Reaction>,
 }
 
-/// The world around one cutover at one moment; averages over the time since the frame before.
+/// The world around one cutover at one moment; rates are averages since the frame before.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Frame {
-    /// When.
+    /// The moment.
     pub at: Timestamp,
     /// Requests a minute, both sides.
     pub requests: f64,
@@ -120,22 +120,22 @@ pub struct Tally {
     pub requests: f64,
     /// Those that failed.
     pub failed: f64,
-    /// Those that failed and would not have, had the weights never been touched.
+    /// Those that failed because of the cutover: they would not have failed with the weights untouched.
     pub failed_by_cutover: f64,
-    /// Those that would have failed beyond what fails anyway, had nobody taken the traffic back.
+    /// Those that would have failed because of the cutover if it had not reverted.
     pub failed_without_revert: f64,
 }
 
-/// From a fault to the traffic being back: each moment, where it was reached.
+/// The moments from a fault until the traffic is back; none for a moment that was not reached.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Reaction {
     /// The fault began.
     pub fault_at: Option<Timestamp>,
-    /// The first bad datapoint was there to be seen.
+    /// The first bad datapoint was available.
     pub metric_at: Option<Timestamp>,
     /// The alarm turned red.
     pub alarm_at: Option<Timestamp>,
-    /// The controller decided to take the traffic back.
+    /// The controller decided to revert.
     pub decided_at: Option<Timestamp>,
     /// Route 53 accepted the change.
     pub written_at: Option<Timestamp>,

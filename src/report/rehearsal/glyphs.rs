@@ -1,19 +1,19 @@
-//! The signs that charts are drawn with, and how they look where a terminal has only ASCII.
+//! The signs of the charts, and their replacements for terminals that have only ASCII.
 //!
-//! Chart crates were looked at first (rasciigraph, textplots, lowcharts): each draws one curve on a grid of its own, with
-//! its own axis. Here six and more strips of different kinds (a filled step curve with a second curve in it, bars, states,
-//! faults) share one time axis, keep their meaning without colour, and must fit 80 columns; that is some two hundred lines
-//! of block elements, which every terminal font has (the Braille of textplots it has not).
+//! No chart crate fits (rasciigraph, textplots, lowcharts): each draws one curve on a grid of its own, with its own axis. Here
+//! six and more strips of different kinds (a filled step curve with a second curve in it, bars, states, faults) share one time
+//! axis, keep their meaning without colour, and must fit 80 columns. That takes some two hundred lines, and block elements,
+//! which every terminal font has (unlike the Braille of textplots).
 
-/// Nothing to an eighth, two eighths … a full cell.
+/// From an empty cell, in eighths, to a full one.
 pub(in crate::report) const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// An eighth of a bar's cell, two eighths … seven.
+/// One to seven eighths of a bar's cell.
 pub(in crate::report) const PARTS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
-/// Requests went there although the weights say less: caches.
+/// Requests beyond the share of the weights: caches.
 pub(in crate::report) const BEYOND: char = '▒';
-/// The weights say so, and requests do not follow (yet).
+/// The share of the weights that requests do not reach (yet).
 pub(in crate::report) const INTENDED: char = '─';
 /// A gate that passes.
 pub(in crate::report) const PASS: char = '─';
@@ -21,16 +21,16 @@ pub(in crate::report) const PASS: char = '─';
 pub(in crate::report) const RED: char = '█';
 /// A gate that cannot be judged.
 pub(in crate::report) const UNKNOWN: char = '?';
-/// Before the first write and after the end nothing is watched.
+/// A gate that is not armed: before the first write and after the end.
 pub(in crate::report) const UNARMED: char = '·';
 /// A fault begins.
 pub(in crate::report) const FAULT: char = '×';
 /// A fault lasts.
 pub(in crate::report) const LASTS: char = '━';
-/// The way back begins.
+/// A revert begins.
 pub(in crate::report) const BACK: char = '↩';
 
-/// The text without any sign beyond ASCII that this program drew; names from outside stay as they are.
+/// Replaces the signs that this program drew by ASCII; names from outside stay as they are.
 pub fn to_ascii(text: &str) -> String {
     text.chars().map(ascii).collect()
 }
@@ -54,14 +54,18 @@ fn ascii(sign: char) -> char {
     }
 }
 
-/// How many eighths of a column of `rows` cells a value fills. What is above zero shows.
+/// The number of eighths that a value fills in a column of `rows` cells. A value above zero fills at least one.
 pub(in crate::report) fn eighths(value: f64, top: f64, rows: u16) -> u16 {
     let all = rows * 8;
     if value <= 0.0 || top <= 0.0 {
         return 0;
     }
-    let reached = |count: &u16| value / top * f64::from(all) >= f64::from(*count) - 0.5;
-    (1..=all).rev().find(reached).unwrap_or(1)
+    for count in (1..=all).rev() {
+        if value / top * f64::from(all) >= f64::from(count) - 0.5 {
+            return count;
+        }
+    }
+    1
 }
 
 /// The sign of one cell of a column: `row` counts from the bottom.

@@ -6,15 +6,12 @@ use super::film::{Film, Reel, Tally};
 use super::{reaction, verdict};
 use crate::report::{history, text};
 
-/// Everything.
+/// A whole rehearsal.
 pub fn to_json(film: &Film) -> Value {
-    let entries: Vec<_> = film
-        .reels
-        .iter()
-        .flat_map(|reel| &reel.entries)
-        .cloned()
-        .collect();
-    let count = |call: &str| film.calls.get(call).copied().unwrap_or_default();
+    let mut entries = Vec::new();
+    for reel in &film.reels {
+        entries.extend_from_slice(&reel.entries);
+    }
     json!({
         "seed": film.seed,
         "start": text::rfc3339(film.start),
@@ -24,24 +21,30 @@ pub fn to_json(film: &Film) -> Value {
         "never_happened": film.never,
         "cutovers": film.reels.iter().map(|reel| cutover(film, reel)).collect::<Vec<_>>(),
         "calls": film.calls,
-        "writes": count("ChangeResourceRecordSets"),
-        "alarm_reads": count("DescribeAlarms"),
+        "writes": calls(film, "ChangeResourceRecordSets"),
+        "alarm_reads": calls(film, "DescribeAlarms"),
         "history": history::to_json(&entries),
     })
 }
 
-/// Each alarm with what it was taken to measure.
+/// The number of calls of one AWS operation.
+fn calls(film: &Film, operation: &str) -> u64 {
+    film.calls.get(operation).copied().unwrap_or(0)
+}
+
+/// Each alarm with its assumed measurement.
 fn assumed(film: &Film) -> Value {
-    let one = film.assumed.iter().map(|(id, meaning)| {
+    let mut all = Vec::new();
+    for (id, meaning) in &film.assumed {
         let mut shown = serde_json::to_value(id).unwrap_or(Value::Null);
         if let (Value::Object(shown), Ok(Value::Object(more))) =
             (&mut shown, serde_json::to_value(meaning))
         {
             shown.extend(more);
         }
-        shown
-    });
-    one.collect()
+        all.push(shown);
+    }
+    Value::Array(all)
 }
 
 fn cutover(film: &Film, reel: &Reel) -> Value {

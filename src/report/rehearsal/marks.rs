@@ -1,4 +1,4 @@
-//! What the journal adds to the frames: when gates were armed, when one could not be judged, when steps were taken.
+//! The marks that the journal adds to the chart: when gates were armed, when one could not be judged, when steps were taken.
 
 use std::collections::BTreeMap;
 
@@ -8,60 +8,70 @@ use super::film::Reel;
 use crate::engine::event::Event;
 use crate::engine::evidence::gate::GateId;
 
-/// A stretch of time; without an end, to the end of the film.
+/// A stretch of time; without an end it lasts to the end of the rehearsal.
 pub(super) type Stretch = (Timestamp, Option<Timestamp>);
 
-/// When steps were taken and ways back begun, oldest first; a way back is none.
+/// The steps and reverts, oldest first; a revert has no number.
 pub(super) fn steps(reel: &Reel) -> Vec<(Timestamp, Option<u16>)> {
-    let marks = reel.entries.iter().filter_map(|entry| match &entry.event {
-        Event::WeightChangeIntended { step, .. } => Some((entry.at, Some(*step))),
-        Event::RevertIntended { .. } | Event::RevertPerformedUnjournaled { .. } => {
-            Some((entry.at, None))
+    let mut marks = Vec::new();
+    for entry in &reel.entries {
+        if let Event::WeightChangeIntended { step, .. } = &entry.event {
+            marks.push((entry.at, Some(*step)));
         }
-        _ => None,
-    });
-    marks.collect()
+        if matches!(
+            entry.event,
+            Event::RevertIntended { .. } | Event::RevertPerformedUnjournaled { .. }
+        ) {
+            marks.push((entry.at, None));
+        }
+    }
+    marks
 }
 
-/// From each attempt's first write to its end.
+/// The stretch of each attempt, from its first write to its end.
 pub(super) fn armed(reel: &Reel) -> Vec<Stretch> {
     let mut stretches: Vec<Stretch> = Vec::new();
     let mut since: Option<Timestamp> = None;
     for entry in &reel.entries {
-        match &entry.event {
-            Event::WeightChangeIntended { .. } => {
-                since.get_or_insert(entry.at);
-            }
-            Event::Reverted { .. } | Event::Completed { .. } | Event::Abandoned { .. } => {
-                stretches.extend(since.take().map(|since| (since, Some(entry.at))));
-            }
-            _ => {}
+        if matches!(entry.event, Event::WeightChangeIntended { .. }) {
+            since.get_or_insert(entry.at);
+        }
+        if ends_attempt(&entry.event)
+            && let Some(since) = since.take()
+        {
+            stretches.push((since, Some(entry.at)));
         }
     }
-    stretches.extend(since.map(|since| (since, None)));
+    if let Some(since) = since {
+        stretches.push((since, None));
+    }
     stretches
 }
 
-/// When each gate could not be judged.
+fn ends_attempt(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Reverted { .. } | Event::Completed { .. } | Event::Abandoned { .. }
+    )
+}
+
+/// The stretches in which each gate could not be judged.
 pub(super) fn unknown(reel: &Reel) -> BTreeMap<GateId, Vec<Stretch>> {
     let mut stretches: BTreeMap<GateId, Vec<Stretch>> = BTreeMap::new();
     for entry in &reel.entries {
-        match &entry.event {
-            Event::GateUnknown { alarm, .. } => {
-                let of_alarm = stretches.entry(alarm.clone()).or_default();
-                of_alarm.push((entry.at, None));
+        if let Event::GateUnknown { alarm, .. } = &entry.event {
+            let of_gate = stretches.entry(alarm.clone()).or_default();
+            of_gate.push((entry.at, None));
+        }
+        if let Event::GateKnown { alarm } = &entry.event {
+            for open in stretches.entry(alarm.clone()).or_default() {
+                open.1.get_or_insert(entry.at);
             }
-            Event::GateKnown { alarm } => {
-                for open in stretches.entry(alarm.clone()).or_default() {
-                    open.1.get_or_insert(entry.at);
-                }
+        }
+        if ends_attempt(&entry.event) {
+            for open in stretches.values_mut().flatten() {
+                open.1.get_or_insert(entry.at);
             }
-            Event::Reverted { .. } | Event::Completed { .. } | Event::Abandoned { .. } => {
-                for open in stretches.values_mut().flatten() {
-                    open.1.get_or_insert(entry.at);
-                }
-            }
-            _ => {}
         }
     }
     stretches

@@ -1,7 +1,7 @@
-//! A rehearsal, for people and programs: what was decided and why, a chart, what became of it.
+//! A rehearsal, for people and programs: the decisions and their reasons, a chart, the verdict.
 //!
-//! The order is that of a terminal, whose last lines are the ones that are seen: what was taken for granted, the timeline,
-//! the chart, the way back, the verdict.
+//! The most important part comes last, because a reader sees the end of a terminal's output first: the assumptions, the
+//! timeline, the chart, the revert, the verdict.
 
 mod assumed;
 pub(super) mod axis;
@@ -29,26 +29,26 @@ use jiff::tz::TimeZone;
 use super::text;
 use film::{Film, Reel};
 
-/// How a rehearsal is shown.
+/// How a rehearsal or a backtest is shown.
 #[derive(Debug, Clone)]
 pub struct Look {
-    /// How wide text may be; none where a line may be as long as it is.
+    /// The width that text is wrapped to; none if it is not wrapped.
     pub width: Option<usize>,
-    /// The zone that times are shown in.
+    /// The time zone of all times shown.
     pub zone: TimeZone,
-    /// Whether the charts are drawn.
+    /// Whether charts are drawn.
     pub charts: bool,
 }
 
-/// The width of a chart where nobody says how wide it may be.
+/// The width of a chart if none is given.
 const CHART_WIDTH: usize = 80;
-/// Narrower than this, a chart shows nothing.
+/// A narrower chart would show nothing.
 const CHART_WIDTH_MIN: usize = 60;
-/// Wider than this, the eye loses the line.
+/// In a wider chart the eye loses the line.
 const CHART_WIDTH_MAX: usize = 240;
 
 impl Look {
-    /// The columns that a chart may take.
+    /// The width of a chart, in columns.
     fn chart_width(&self) -> usize {
         let asked = self.width.unwrap_or(CHART_WIDTH);
         asked.clamp(CHART_WIDTH_MIN, CHART_WIDTH_MAX)
@@ -61,12 +61,12 @@ impl Look {
     }
 
     /// A time to the minute, with the year: `2026-12-04 11:04`.
-    fn minute(&self, at: Timestamp) -> String {
+    pub(in crate::report) fn minute(&self, at: Timestamp) -> String {
         let zoned = at.to_zoned(self.zone.clone());
         zoned.strftime("%Y-%m-%d %H:%M").to_string()
     }
 
-    /// The zone's name, or how far it is from UTC.
+    /// The zone's name, or its offset from UTC.
     fn zone_name(&self, at: Timestamp) -> String {
         if let Some(name) = self.zone.iana_name() {
             return name.to_owned();
@@ -102,7 +102,7 @@ pub fn to_text(film: &Film, look: &Look) -> String {
     }
     for fault in &film.never {
         blocks.push(format!(
-            "{}: {fault} (everything had come to an end before its moment; choose an earlier one)",
+            "{}: {fault} (everything had ended before its moment; choose an earlier one)",
             text::styled(text::BAD, "never happened")
         ));
     }
@@ -111,10 +111,10 @@ pub fn to_text(film: &Film, look: &Look) -> String {
     shown
 }
 
-/// From when to when, in which zone, from which seed.
+/// The first line: what was rehearsed, from when to when, in which zone, from which seed.
 fn heading(film: &Film, look: &Look) -> String {
     let names: Vec<&str> = film.reels.iter().map(|reel| reel.name.as_str()).collect();
-    let what = match names.as_slice() {
+    let rehearsed = match names.as_slice() {
         [one] => (*one).to_owned(),
         many => text::count(many.len(), "cutover"),
     };
@@ -125,7 +125,7 @@ fn heading(film: &Film, look: &Look) -> String {
         look.zone_name(film.start),
         film.seed
     );
-    let first = format!("{what}, rehearsed: ");
+    let first = format!("{rehearsed}, rehearsed: ");
     format!("{}{rest}", text::styled(text::TITLE, &first))
 }
 

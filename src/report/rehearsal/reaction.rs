@@ -1,6 +1,6 @@
-//! From a fault to the traffic being back: where the time went.
+//! The reaction: how the time from a fault until the traffic is back was spent.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::film::{Reaction, Reel};
@@ -14,32 +14,34 @@ struct Part {
     name: &'static str,
     /// Its name in JSON, in seconds.
     key: &'static str,
-    /// How long it took; none where one of its moments is not known.
+    /// The time that it took; none if one of its moments is not known.
     took: Option<SignedDuration>,
 }
 
 /// The parts, in order. A moment that is not known (an alarm that was set by hand has no metric) has no part, and the next
-/// one begins where the one before ended; a part that ended before it began took no time.
-fn parts(reaction: &Reaction) -> [Part; 6] {
+/// part begins where the one before ended; a part that ended before it began took no time.
+fn parts(reaction: &Reaction) -> Vec<Part> {
+    let mut parts = Vec::new();
     let mut last = reaction.fault_at;
-    let mut part = |name, key, at: Option<Timestamp>| {
-        let length =
-            |from: Timestamp, to: Timestamp| to.duration_since(from).max(SignedDuration::ZERO);
-        let took = last.zip(at).map(|(from, to)| length(from, to));
+    for (name, key, at) in [
+        ("metric delay", "metric_delay_secs", reaction.metric_at),
+        ("alarm", "alarm_secs", reaction.alarm_at),
+        ("poll", "poll_secs", reaction.decided_at),
+        ("write", "write_secs", reaction.written_at),
+        ("propagation", "propagation_secs", reaction.in_sync_at),
+        ("cache tail", "cache_tail_secs", reaction.drained_at),
+    ] {
+        let took = match (last, at) {
+            (Some(from), Some(to)) => Some(to.duration_since(from).max(SignedDuration::ZERO)),
+            (Some(_) | None, None) | (None, Some(_)) => None,
+        };
+        parts.push(Part { name, key, took });
         last = at.or(last);
-        Part { name, key, took }
-    };
-    [
-        part("metric delay", "metric_delay_secs", reaction.metric_at),
-        part("alarm", "alarm_secs", reaction.alarm_at),
-        part("poll", "poll_secs", reaction.decided_at),
-        part("write", "write_secs", reaction.written_at),
-        part("propagation", "propagation_secs", reaction.in_sync_at),
-        part("cache tail", "cache_tail_secs", reaction.drained_at),
-    ]
+    }
+    parts
 }
 
-/// From the first known moment to the last one.
+/// The time from the first known moment to the last one.
 fn whole(reaction: &Reaction) -> Option<SignedDuration> {
     let moments = [
         reaction.fault_at,
@@ -55,17 +57,17 @@ fn whole(reaction: &Reaction) -> Option<SignedDuration> {
     Some(known.next_back()?.duration_since(first))
 }
 
-/// How wide the longest bar is.
+/// The width of the longest bar.
 const BAR_CELLS: i128 = 30;
 
-/// A bar for each part; none where nothing went back.
+/// A bar for each part; none if nothing reverted.
 pub(super) fn to_text(reel: &Reel) -> Option<String> {
     let reaction = reel.reaction.as_ref()?;
     let parts = parts(reaction);
     let longest = parts.iter().filter_map(|part| part.took).max()?;
     let began = match reaction.fault_at {
-        Some(_) => "from the fault to the traffic being back",
-        None => "the way back",
+        Some(_) => "from the fault until the traffic is back",
+        None => "the revert",
     };
     let all = text::duration(whole(reaction)?);
     let mut lines = vec![title(reel, &format!("{began}, {all}"))];
@@ -78,7 +80,7 @@ pub(super) fn to_text(reel: &Reel) -> Option<String> {
     Some(lines.join("\n"))
 }
 
-/// Down to the second up to an hour, where seconds count.
+/// A duration; anything above zero is not shown as `0s`.
 fn short(took: SignedDuration) -> String {
     if took.as_secs() == 0 && took > SignedDuration::ZERO {
         return "< 1s".to_owned();
@@ -86,7 +88,7 @@ fn short(took: SignedDuration) -> String {
     text::duration(took)
 }
 
-/// A bar, to an eighth of a cell. What took any time shows.
+/// A bar, to an eighth of a cell. Anything above zero shows.
 fn bar(took: SignedDuration, longest: SignedDuration) -> String {
     let (took, longest) = (took.as_millis(), longest.as_millis().max(1));
     let eighths = (took * BAR_CELLS * 8 / longest).max(i128::from(took > 0));
@@ -97,25 +99,27 @@ fn bar(took: SignedDuration, longest: SignedDuration) -> String {
     bar
 }
 
-/// The moments and the parts; null where nothing went back.
+/// The moments and the parts; null if nothing reverted.
 pub(super) fn to_json(reaction: Option<&Reaction>) -> Value {
     let Some(reaction) = reaction else {
         return Value::Null;
     };
-    let moment = |at: Option<Timestamp>| at.map(text::rfc3339);
-    let seconds = |took: Option<SignedDuration>| took.map(|took| took.as_secs());
     let mut shown = json!({
-        "fault_at": moment(reaction.fault_at),
-        "metric_at": moment(reaction.metric_at),
-        "alarm_at": moment(reaction.alarm_at),
-        "decided_at": moment(reaction.decided_at),
-        "written_at": moment(reaction.written_at),
-        "in_sync_at": moment(reaction.in_sync_at),
-        "drained_at": moment(reaction.drained_at),
+        "fault_at": reaction.fault_at.map(text::rfc3339),
+        "metric_at": reaction.metric_at.map(text::rfc3339),
+        "alarm_at": reaction.alarm_at.map(text::rfc3339),
+        "decided_at": reaction.decided_at.map(text::rfc3339),
+        "written_at": reaction.written_at.map(text::rfc3339),
+        "in_sync_at": reaction.in_sync_at.map(text::rfc3339),
+        "drained_at": reaction.drained_at.map(text::rfc3339),
         "total_secs": seconds(whole(reaction)),
     });
     for part in parts(reaction) {
-        shown[part.key] = Value::from(seconds(part.took));
+        shown[part.key] = json!(seconds(part.took));
     }
     shown
+}
+
+fn seconds(took: Option<SignedDuration>) -> Option<i64> {
+    took.map(|took| took.as_secs())
 }

@@ -1,4 +1,4 @@
-//! Many rehearsals of the same plans, each from its own seed: how often they end how, and how long they take.
+//! Many rehearsals of the same plans, each from its own seed: how often each end is reached, and how long that takes.
 
 use std::collections::BTreeMap;
 
@@ -6,38 +6,38 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::Look;
-use super::film::{Film, Reel};
+use super::film::Film;
 use super::verdict::{self, Verdict};
 use crate::engine::evidence::gate::GateId;
-use crate::engine::hold::{HoldReason, RevertCause};
+use crate::engine::hold::RevertCause;
 use crate::engine::units::{AlarmId, CutoverName};
-use crate::report::{holds, text};
+use crate::report::text;
 
-/// What is kept of one cutover's run.
+/// One cutover's run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// What chance was drawn from.
+    /// The seed of all chance.
     pub seed: u64,
     /// How it ended.
     pub ended: Ended,
-    /// How long it took; to the end of the rehearsal, if it was held.
+    /// The time that it took; up to the end of the rehearsal if it was held.
     pub took: SignedDuration,
     /// The requests that failed because of the cutover.
     pub failed: f64,
 }
 
-/// How a run ended, without what is different in each.
+/// How a run ended, without the details that differ between runs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ended {
     /// All steps were taken.
     Completed,
-    /// The traffic went back, and by what: a gate, a failed step, a person.
+    /// The traffic went back, by a gate, a failed step, or a person.
     Reverted(By),
-    /// Neither.
+    /// Neither, with the kind of the first hold.
     Held(Option<String>),
 }
 
-/// What took the traffic back.
+/// The kind of cause that sent the traffic back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum By {
     /// An alarm was red, also between two readings.
@@ -69,20 +69,23 @@ pub struct Runs {
     pub faulty: bool,
 }
 
-/// What is counted of a film: a run of each cutover.
+/// The run of each cutover of a rehearsal.
 pub fn count(film: &Film) -> Vec<(CutoverName, Run)> {
-    let run = |reel: &Reel| Run {
-        seed: film.seed,
-        ended: ended(&Verdict::of(reel)),
-        took: verdict::took(film, reel),
-        failed: reel.tally.failed_by_cutover,
-    };
-    let runs = film.reels.iter().map(|reel| (reel.name.clone(), run(reel)));
-    runs.collect()
+    let mut runs = Vec::new();
+    for reel in &film.reels {
+        let run = Run {
+            seed: film.seed,
+            ended: ended(&Verdict::of(reel)),
+            took: verdict::took(film, reel),
+            failed: reel.tally.failed_by_cutover,
+        };
+        runs.push((reel.name.clone(), run));
+    }
+    runs
 }
 
 impl Runs {
-    /// Takes up the runs of the next seed.
+    /// Adds the runs of the next seed.
     pub fn add(&mut self, counted: Vec<(CutoverName, Run)>) {
         for (name, run) in counted {
             self.cutovers.entry(name).or_default().push(run);
@@ -109,8 +112,7 @@ fn ended(verdict: &Verdict) -> Ended {
             RevertCause::LateWrite {} => By::LateWrite,
         }),
         Verdict::Held(because) => {
-            let first = because.first().map(HoldReason::subject);
-            Ended::Held(first.map(|reason| holds::kind(&reason)))
+            Ended::Held(because.first().map(|reason| reason.kind().to_owned()))
         }
     }
 }
@@ -124,7 +126,7 @@ impl Ended {
         }
     }
 
-    /// What it was, beyond its label; for people.
+    /// The cause, for people; empty if it completed.
     fn words(&self) -> String {
         match self {
             Self::Completed => String::new(),
@@ -135,14 +137,14 @@ impl Ended {
             Self::Reverted(By::HookFailed) => "a hook failed".to_owned(),
             Self::Reverted(By::ApprovalTimeout) => "nobody approved in time".to_owned(),
             Self::Reverted(By::Operator) => "a person asked for it".to_owned(),
-            Self::Reverted(By::LateWrite) => "a write of ours landed late".to_owned(),
+            Self::Reverted(By::LateWrite) => "one of our writes landed late".to_owned(),
             Self::Reverted(By::Cancelled) => "cancelled before the first write".to_owned(),
             Self::Held(Some(kind)) => kind.replace('_', " "),
-            Self::Held(None) => "nothing said why".to_owned(),
+            Self::Held(None) => "no reason given".to_owned(),
         }
     }
 
-    /// The alarm that it was, if one.
+    /// The alarm that caused it, if one did.
     fn alarm(&self) -> Option<&AlarmId> {
         match self {
             Self::Reverted(By::Red(alarm)) => Some(alarm),
@@ -151,7 +153,7 @@ impl Ended {
     }
 }
 
-/// The smallest, the middle, the 95th of a hundred, the largest: of values in order.
+/// The minimum, the median, the 95th percentile and the maximum of some values.
 struct Spread<T> {
     min: T,
     median: T,
@@ -159,19 +161,20 @@ struct Spread<T> {
     max: T,
 }
 
-/// None of nothing.
+/// The spread of sorted values; none if there are none.
 fn spread<T: Copy>(sorted: &[T]) -> Option<Spread<T>> {
-    // The nearest rank: the smallest value that at least so many of a hundred do not exceed.
-    let rank = |percent: usize| {
-        let rank = (sorted.len() * percent).div_ceil(100).max(1);
-        sorted.get(rank - 1).copied()
-    };
     Some(Spread {
         min: *sorted.first()?,
-        median: rank(50)?,
-        p95: rank(95)?,
+        median: *percentile(sorted, 50)?,
+        p95: *percentile(sorted, 95)?,
         max: *sorted.last()?,
     })
+}
+
+/// The nearest rank: the smallest of the sorted values that at least `percent` of a hundred do not exceed.
+fn percentile<T>(sorted: &[T], percent: usize) -> Option<&T> {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1)
 }
 
 fn took(runs: &[Run], wanted: &str) -> Option<Spread<SignedDuration>> {
@@ -187,7 +190,7 @@ fn failed(runs: &[Run]) -> Option<Spread<f64>> {
     spread(&all)
 }
 
-/// How often each end was reached, the most frequent first.
+/// The seeds that reached each end, the most frequent end first.
 fn ends(runs: &[Run]) -> Vec<(&Ended, Vec<u64>)> {
     let mut seeds: BTreeMap<&Ended, Vec<u64>> = BTreeMap::new();
     for run in runs {
@@ -240,20 +243,20 @@ fn one(name: &CutoverName, runs: &[Run], faulty: bool, look: &Look) -> String {
     lines.join("\n")
 }
 
-/// `  completed  1000   100%  `
+/// The width of `  completed  1000   100%  `.
 const REST_CELLS: usize = 25;
 
-/// Some of the seeds, with which a run can be seen again.
+/// The first seeds, with which a run can be repeated.
 fn some(seeds: &[u64]) -> String {
     let first: Vec<String> = seeds.iter().take(SEEDS_MAX).map(u64::to_string).collect();
     let more = if seeds.len() > SEEDS_MAX { " …" } else { "" };
     format!("{}{more}", first.join(", "))
 }
 
-/// As many are enough to begin with.
+/// The most seeds that are shown.
 const SEEDS_MAX: usize = 5;
 
-/// How long they took and what they cost: a line each, in columns.
+/// Durations and failed requests: a line each, in columns.
 fn spreads(runs: &[Run]) -> Vec<String> {
     let head = ["", "least", "median", "95 in 100", "most"].map(str::to_owned);
     let mut rows: Vec<[String; 5]> = vec![head];
@@ -265,11 +268,13 @@ fn spreads(runs: &[Run]) -> Vec<String> {
     if let Some(spread) = failed(runs) {
         rows.push(row("failed requests", &spread, verdict::amount));
     }
-    let line = |row: &[String; 5]| {
-        let [name, least, median, p95, most] = row;
-        format!("  {name:<16} {least:>12} {median:>12} {p95:>12} {most:>12}")
-    };
-    rows.iter().map(line).collect()
+    let mut lines = Vec::new();
+    for [name, least, median, p95, most] in rows {
+        lines.push(format!(
+            "  {name:<16} {least:>12} {median:>12} {p95:>12} {most:>12}"
+        ));
+    }
+    lines
 }
 
 fn row<T: Copy>(name: &str, spread: &Spread<T>, words: impl Fn(T) -> String) -> [String; 5] {
@@ -288,53 +293,79 @@ fn row<T: Copy>(name: &str, spread: &Spread<T>, words: impl Fn(T) -> String) -> 
     ]
 }
 
-/// What it means that some did not complete although nothing was made to go wrong.
+/// The runs that did not complete although the scenario has no faults.
 fn healthy(runs: &[Run]) -> String {
-    let count = |kind: &str| runs.iter().filter(|run| run.ended.label() == kind).count();
+    let (mut reverted, mut held) = (0, 0);
+    for run in runs {
+        match run.ended {
+            Ended::Completed => {}
+            Ended::Reverted(_) => reverted += 1,
+            Ended::Held(_) => held += 1,
+        }
+    }
     format!(
-        "nothing was made to go wrong: of {}, {} went back and {} held all the same",
+        "the scenario has no faults: of {}, {reverted} reverted and {held} held anyway",
         text::count(runs.len(), "healthy run"),
-        count("reverted"),
-        count("held")
     )
 }
 
-/// A part of a whole. Neither is ever near the bounds of 32 bits.
+/// A part of a whole.
 fn ratio(part: usize, whole: usize) -> f64 {
-    let number = |count: usize| u32::try_from(count).map_or(f64::MAX, f64::from);
     if whole == 0 {
         0.0
     } else {
-        number(part) / number(whole)
+        float(part) / float(whole)
     }
+}
+
+/// A count of runs, which never comes near the bounds of 32 bits.
+fn float(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::MAX, f64::from)
 }
 
 /// The distribution as JSON: an array with an object a cutover.
 pub fn to_json(runs: &Runs) -> Value {
-    let cutovers = runs.cutovers.iter().map(|(name, runs)| {
-        json!({
-            "name": name,
-            "runs": runs.len(),
-            "ends": ends(runs).into_iter().map(|(ended, seeds)| json!({
-                "verdict": ended.label(),
-                "why": (*ended != Ended::Completed).then(|| ended.words()),
-                "alarm": ended.alarm(),
-                "runs": seeds.len(),
-                "percent": ratio(seeds.len(), runs.len()) * 100.0,
-                "seeds": seeds,
-            })).collect::<Vec<_>>(),
-            "completed_after_secs": took(runs, "completed").map(seconds),
-            "reverted_after_secs": took(runs, "reverted").map(seconds),
-            "held_after_secs": took(runs, "held").map(seconds),
-            "failed_by_cutover": failed(runs).map(|spread| json!({
-                "min": spread.min.round(),
-                "median": spread.median.round(),
-                "p95": spread.p95.round(),
-                "max": spread.max.round(),
-            })),
-        })
-    });
-    json!({ "faults": runs.faulty, "cutovers": cutovers.collect::<Vec<_>>() })
+    let mut cutovers = Vec::new();
+    for (name, of_name) in &runs.cutovers {
+        cutovers.push(one_to_json(name, of_name));
+    }
+    json!({ "faults": runs.faulty, "cutovers": cutovers })
+}
+
+fn one_to_json(name: &CutoverName, runs: &[Run]) -> Value {
+    let ends: Vec<Value> = ends(runs)
+        .into_iter()
+        .map(|(ended, seeds)| end_to_json(ended, &seeds, runs.len()))
+        .collect();
+    json!({
+        "name": name,
+        "runs": runs.len(),
+        "ends": ends,
+        "completed_after_secs": took(runs, "completed").map(seconds),
+        "reverted_after_secs": took(runs, "reverted").map(seconds),
+        "held_after_secs": took(runs, "held").map(seconds),
+        "failed_by_cutover": failed(runs).map(|spread| json!({
+            "min": spread.min.round(),
+            "median": spread.median.round(),
+            "p95": spread.p95.round(),
+            "max": spread.max.round(),
+        })),
+    })
+}
+
+fn end_to_json(ended: &Ended, seeds: &[u64], all: usize) -> Value {
+    let why = match ended {
+        Ended::Completed => None,
+        Ended::Reverted(_) | Ended::Held(_) => Some(ended.words()),
+    };
+    json!({
+        "verdict": ended.label(),
+        "why": why,
+        "alarm": ended.alarm(),
+        "runs": seeds.len(),
+        "percent": ratio(seeds.len(), all) * 100.0,
+        "seeds": seeds,
+    })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map` hands over")]

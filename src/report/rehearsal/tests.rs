@@ -1,8 +1,8 @@
-//! What a film looks like, in a terminal of 80 and of 200 columns, in a pipe, and as JSON.
+//! A rehearsal as text in 80 and in 200 columns and in a pipe, and as JSON.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::film::{Film, Frame, Meaning, Reaction, Reel, Side, Tally, Trouble};
 use super::runs::{By, Ended, Run, Runs};
@@ -31,14 +31,17 @@ fn gate(name: &str) -> AlarmGate {
     }
 }
 
-fn plan() -> Plan {
-    let step = |percent| Step {
+fn step(percent: u8) -> Step {
+    Step {
         share: Share::percent(percent),
         pair: WeightPair::new(100 - percent, percent),
         bake: SignedDuration::from_hours(24),
         approval: false,
         approval_timeout: None,
-    };
+    }
+}
+
+fn plan() -> Plan {
     Plan {
         name: CutoverName::from("recipe-api"),
         description: None,
@@ -67,17 +70,19 @@ fn plan() -> Plan {
 }
 
 fn entries(events: Vec<(&str, Event)>) -> Vec<Envelope> {
-    let numbered = (1..).zip(events);
-    let entry = |(seq, (when, event))| Envelope {
-        cutover: CutoverName::from("recipe-api"),
-        attempt: 1,
-        seq,
-        at: at(when),
-        actor: "controller rehearsal".to_owned(),
-        version: 1,
-        event,
-    };
-    numbered.map(entry).collect()
+    let mut entries = Vec::new();
+    for (seq, (when, event)) in (1..).zip(events) {
+        entries.push(Envelope {
+            cutover: CutoverName::from("recipe-api"),
+            attempt: 1,
+            seq,
+            at: at(when),
+            actor: "controller rehearsal".to_owned(),
+            version: 1,
+            event,
+        });
+    }
+    entries
 }
 
 fn intended(step: u16, when: &str) -> (&str, Event) {
@@ -92,7 +97,7 @@ fn intended(step: u16, when: &str) -> (&str, Event) {
     (when, event)
 }
 
-/// Errors two hours into step 2, which go back within minutes; and half an hour without CloudWatch in step 1.
+/// Errors two hours into step 2, which reverts within minutes; and half an hour without CloudWatch in step 1.
 fn story() -> Vec<Envelope> {
     let unknown = HoldReason::Unknown {
         alarm: alarm("recipe-api-ecs-5xx-rate").into(),
@@ -166,10 +171,11 @@ fn frame(minute: i64) -> Frame {
             errors: 0.001,
             p99_ms: 260.0,
         },
-        red: red
-            .then(|| alarm("recipe-api-ecs-5xx-rate"))
-            .into_iter()
-            .collect(),
+        red: if red {
+            BTreeSet::from([alarm("recipe-api-ecs-5xx-rate")])
+        } else {
+            BTreeSet::new()
+        },
     }
 }
 
@@ -198,9 +204,13 @@ fn film() -> Film {
             drained_at: Some(at("2026-12-02T08:53:00Z")),
         }),
     };
-    let errors = |old_side| Meaning::Errors {
+    let new_errors = Meaning::Errors {
         above: 0.05,
-        old_side,
+        old_side: false,
+    };
+    let old_errors = Meaning::Errors {
+        above: 0.05,
+        old_side: true,
     };
     let latency = Meaning::Latency {
         above_ms: 1_000.0,
@@ -211,9 +221,9 @@ fn film() -> Film {
         start: at("2026-12-01T00:00:00Z"),
         end: at("2026-12-02T10:00:00Z"),
         assumed: [
-            (alarm("recipe-api-ecs-5xx-rate"), errors(false)),
+            (alarm("recipe-api-ecs-5xx-rate"), new_errors),
             (alarm("recipe-api-ecs-p99-latency"), latency),
-            (alarm("recipe-api-eks-unhealthy-hosts"), errors(true)),
+            (alarm("recipe-api-eks-unhealthy-hosts"), old_errors),
         ]
         .into(),
         faults: vec![Trouble {
@@ -304,19 +314,22 @@ fn everything_is_in_the_json_and_keys_that_were_there_stay() {
 }
 
 fn counted() -> Runs {
-    let run = |seed: u64| Run {
-        seed,
-        ended: match seed {
-            7 | 19 => Ended::Reverted(By::Red(alarm("api-p99"))),
-            20 => Ended::Held(Some("alarm_missing".to_owned())),
-            _ => Ended::Completed,
-        },
-        took: SignedDuration::from_hours(200)
-            + SignedDuration::from_mins(i64::try_from(seed).unwrap()),
-        failed: if seed == 7 { 1_500.0 } else { 0.0 },
-    };
+    let mut runs = Vec::new();
+    for seed in 1..=20 {
+        runs.push(Run {
+            seed,
+            ended: match seed {
+                7 | 19 => Ended::Reverted(By::Red(alarm("api-p99"))),
+                20 => Ended::Held(Some("alarm_missing".to_owned())),
+                _ => Ended::Completed,
+            },
+            took: SignedDuration::from_hours(200)
+                + SignedDuration::from_mins(i64::try_from(seed).unwrap()),
+            failed: if seed == 7 { 1_500.0 } else { 0.0 },
+        });
+    }
     Runs {
-        cutovers: [(CutoverName::from("api"), (1..=20).map(run).collect())].into(),
+        cutovers: [(CutoverName::from("api"), runs)].into(),
         faulty: false,
     }
 }

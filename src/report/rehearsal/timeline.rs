@@ -1,4 +1,4 @@
-//! The timeline: a line for each decision and for what led to it.
+//! The timeline: a line for each decision and its causes.
 
 use anstyle::Style;
 use jiff::{SignedDuration, Timestamp};
@@ -12,35 +12,36 @@ use crate::engine::jobs::JobSide;
 use crate::engine::lists;
 use crate::report::{events, holds, text};
 
-/// One line, or several that say the same.
+/// One line, or several equal ones.
 struct Line {
     at: Timestamp,
     sign: Sign,
     words: String,
-    /// How often, and when for the last time.
+    /// The number of equal lines.
     times: usize,
+    /// The time of the last of them.
     last: Timestamp,
 }
 
-/// What kind of line it is: colour never says more than the sign does.
+/// The kind of a line. Each has a sign of its own, so that nothing depends on colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sign {
     /// A step, or another thing that goes forward.
     Forward,
-    /// The world goes wrong, or is well again.
+    /// A fault begins or ends in the simulated world.
     World,
     /// Something holds it.
     Hold,
-    /// Nothing holds it any more; left out where the next line says as much.
+    /// All holds are cleared; left out if another line follows at once.
     Free,
-    /// The way back.
+    /// The revert.
     Back,
-    /// Somebody is woken.
+    /// Somebody is paged.
     Page,
 }
 
 impl Sign {
-    /// What stands before the words.
+    /// The sign before the words, and its style.
     fn mark(self) -> (&'static str, Style) {
         match self {
             Self::Forward => ("→", text::GOOD),
@@ -52,7 +53,7 @@ impl Sign {
     }
 }
 
-/// `Fri 12-04 11:04:10 → `
+/// The width of `Fri 12-04 11:04:10 → ` with its indentation.
 const FIRST_CELLS: usize = 23;
 
 /// The timeline of one cutover.
@@ -65,22 +66,23 @@ pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> String {
         }
     }
     lines.sort_by_key(|line| line.at);
-    drop_what_is_said_again(&mut lines);
-    let lines = lines.iter().map(|line| line.shown(look));
-    let all: Vec<String> = std::iter::once(verdict::steps_title(reel))
-        .chain(lines)
-        .collect();
-    all.join("\n")
+    let mut shown = vec![verdict::steps_title(reel)];
+    for line in without_short_freedom(lines) {
+        shown.push(line.shown(look));
+    }
+    shown.join("\n")
 }
 
-/// When something went wrong in the world, and when it was well again.
+/// The begin and end of each fault.
 fn faults(film: &Film) -> Vec<Line> {
     let mut lines = Vec::new();
     for trouble in &film.faults {
         if trouble.from <= film.end {
             push(&mut lines, trouble.from, Sign::World, trouble.what.clone());
         }
-        if let Some(until) = trouble.until.filter(|until| *until <= film.end) {
+        if let Some(until) = trouble.until
+            && until <= film.end
+        {
             let over = format!("over: {}", trouble.what);
             push(&mut lines, until, Sign::World, over);
         }
@@ -88,9 +90,11 @@ fn faults(film: &Film) -> Vec<Line> {
     lines
 }
 
-/// Appends a line, or counts the last one up if it says the same.
+/// Appends a line, or counts up the last one if it is equal.
 fn push(lines: &mut Vec<Line>, at: Timestamp, sign: Sign, words: String) {
-    if let Some(last) = lines.last_mut().filter(|last| last.words == words) {
+    if let Some(last) = lines.last_mut()
+        && last.words == words
+    {
         last.times += 1;
         last.last = at;
         return;
@@ -104,21 +108,23 @@ fn push(lines: &mut Vec<Line>, at: Timestamp, sign: Sign, words: String) {
     });
 }
 
-/// That nothing holds any more is worth a line only if nothing else follows at once.
-fn drop_what_is_said_again(lines: &mut Vec<Line>) {
-    let next_at: Vec<Option<Timestamp>> = (1..=lines.len())
-        .map(|next| lines.get(next).map(|line| line.at))
-        .collect();
-    let mut next_at = next_at.into_iter();
-    lines.retain(|line| {
-        let next = next_at.next().flatten();
-        let soon = next.is_some_and(|next| next.duration_since(line.at) < SAID_AGAIN);
-        !(line.sign == Sign::Free && soon)
-    });
+/// The lines without each "all holds cleared" that another line follows at once: the other one says as much.
+fn without_short_freedom(lines: Vec<Line>) -> Vec<Line> {
+    let mut kept: Vec<Line> = Vec::new();
+    for line in lines {
+        if let Some(last) = kept.last()
+            && last.sign == Sign::Free
+            && line.at.duration_since(last.at) < AT_ONCE
+        {
+            kept.pop();
+        }
+        kept.push(line);
+    }
+    kept
 }
 
-/// What follows within this time is taken for the same moment.
-const SAID_AGAIN: SignedDuration = SignedDuration::from_secs(90);
+/// Two lines within this time follow each other at once.
+const AT_ONCE: SignedDuration = SignedDuration::from_secs(90);
 
 impl Line {
     fn shown(&self, look: &Look) -> String {
@@ -135,18 +141,18 @@ impl Line {
     }
 }
 
-/// Reads entries in order, and remembers what later ones need.
+/// Reads entries in order, and remembers what later entries need.
 struct Reader<'reel> {
     reel: &'reel Reel,
     /// The step whose weights were intended last.
     step: u16,
-    /// Whether that write has had trouble.
+    /// Whether a try of that write has failed.
     troubled: bool,
-    /// What a write failed with last.
+    /// The message of the last failed write.
     failure: String,
-    /// What holds, the usual aside.
+    /// The present holds, without the usual ones.
     holds: Vec<HoldReason>,
-    /// Whether the bake before was ended by a person.
+    /// Whether a person skipped the last bake.
     skipped: bool,
 }
 
@@ -162,57 +168,60 @@ impl<'reel> Reader<'reel> {
         }
     }
 
-    /// The line of an entry; none where it says nothing that another line does not say better.
+    /// The line of an entry; none if another line says it better.
     #[expect(
         clippy::too_many_lines,
         reason = "a table: one entry an event, none left out"
     )]
     fn read(&mut self, entry: &Envelope) -> Option<(Sign, String)> {
-        let said = || events::event(&entry.event);
-        match &entry.event {
-            Event::WeightChangeIntended { step, .. } => Some((Sign::Forward, self.intended(*step))),
+        let sign = match &entry.event {
+            Event::WeightChangeIntended { step, .. } => {
+                return Some((Sign::Forward, self.intended(*step)));
+            }
+            Event::Completed { .. } => return Some((Sign::Forward, self.completed())),
+            Event::StepHeld { because } => return self.held(because),
             Event::WeightsVerified { .. } => {
-                let troubled = std::mem::take(&mut self.troubled);
-                troubled.then(|| (Sign::Forward, said()))
+                if !std::mem::take(&mut self.troubled) {
+                    return None;
+                }
+                Sign::Forward
             }
             Event::BakeSkipDecided { skipped, .. } => {
                 self.skipped = *skipped;
-                Some((Sign::Forward, said()))
+                Sign::Forward
             }
-            Event::StepHeld { because } => self.held(because),
             Event::WeightChangeFailed { message, .. } => {
                 self.failure.clone_from(message);
                 self.troubled = true;
-                Some((Sign::Hold, said()))
+                Sign::Hold
             }
             Event::WeightChangeAbandoned { moved, reason, .. } => {
                 self.troubled = true;
-                let known = moved.is_empty() && *reason == self.failure;
-                (!known).then(|| (Sign::Hold, said()))
+                if moved.is_empty() && *reason == self.failure {
+                    return None;
+                }
+                Sign::Hold
             }
             Event::ChangeLost { .. } => {
                 self.troubled = true;
-                Some((Sign::Hold, said()))
+                Sign::Hold
             }
             Event::RevertIntended { .. } | Event::RevertPerformedUnjournaled { .. } => {
                 self.holds.clear();
-                Some((Sign::Back, said()))
+                Sign::Back
             }
             Event::Reverted { .. } => {
                 self.step = 0;
-                Some((Sign::Back, said()))
+                Sign::Back
             }
-            Event::StrayWeightsFound { members } if members.is_empty() => {
-                Some((Sign::World, said()))
-            }
+            Event::StrayWeightsFound { members } if members.is_empty() => Sign::World,
             Event::StrayWeightsFound { .. }
             | Event::Halted { .. }
             | Event::Abandoned { .. }
-            | Event::HookFailed { given_up: true, .. } => Some((Sign::Page, said())),
-            Event::HookFailed { .. } => Some((Sign::Hold, said())),
-            Event::JobSwitchIntended { to: JobSide::Old } => Some((Sign::Back, said())),
-            Event::Completed { .. } => Some((Sign::Forward, self.completed())),
-            Event::DriftDetected { .. } => Some((Sign::World, said())),
+            | Event::HookFailed { given_up: true, .. } => Sign::Page,
+            Event::HookFailed { .. } => Sign::Hold,
+            Event::JobSwitchIntended { to: JobSide::Old } => Sign::Back,
+            Event::DriftDetected { .. } => Sign::World,
             Event::DriftCleared {}
             | Event::DriftAdopted { .. }
             | Event::AlarmIgnored { .. }
@@ -227,7 +236,7 @@ impl<'reel> Reader<'reel> {
             | Event::HookSucceeded { .. }
             | Event::JobSwitchIntended { to: JobSide::New }
             | Event::JobsOff { .. }
-            | Event::JobsMoved { .. } => Some((Sign::Forward, said())),
+            | Event::JobsMoved { .. } => Sign::Forward,
             Event::PlanAccepted { .. }
             | Event::WeightChangeSubmitted { .. }
             | Event::ChangeInSync { .. }
@@ -258,40 +267,44 @@ impl<'reel> Reader<'reel> {
             | Event::FleetResumed { .. }
             | Event::CutoverDamaged { .. }
             | Event::DamagedTakenBack { .. }
-            | Event::Unreadable { .. } => None,
-        }
+            | Event::Unreadable { .. } => return None,
+        };
+        Some((sign, events::event(&entry.event)))
     }
 
-    /// A step is taken: which, and why now.
+    /// A step that is taken: its number, its share, and why now.
     fn intended(&mut self, step: u16) -> String {
         let plan = &self.reel.plan;
-        let what = plan.step(step).map_or_else(String::new, |planned| {
-            let share = text::share(planned.share);
-            format!(": {share} to the new side ({})", planned.pair)
-        });
+        let share = match plan.step(step) {
+            Some(planned) => format!(
+                ": {} to the new side ({})",
+                text::share(planned.share),
+                planned.pair
+            ),
+            None => String::new(),
+        };
         let why = if step == self.step {
             "once more".to_owned()
         } else if step == 1 {
-            "nothing stands in the way".to_owned()
+            "nothing holds it".to_owned()
         } else {
             self.baked(step - 1)
         };
         self.step = step;
         self.troubled = false;
         self.holds.clear();
-        format!("step {step} of {}{what}; {why}", plan.step_count())
+        format!("step {step} of {}{share}; {why}", plan.step_count())
     }
 
-    /// That the step's bake is over.
+    /// How the bake of the step ended.
     fn baked(&mut self, step: u16) -> String {
         if std::mem::take(&mut self.skipped) {
             return format!("the bake of step {step} was skipped");
         }
-        let bake = self
-            .reel
-            .plan
-            .step(step)
-            .map_or(SignedDuration::ZERO, |step| step.bake);
+        let bake = match self.reel.plan.step(step) {
+            Some(step) => step.bake,
+            None => SignedDuration::ZERO,
+        };
         format!(
             "step {step} baked {} with all gates passing",
             text::duration(bake)
@@ -307,28 +320,24 @@ impl<'reel> Reader<'reel> {
     fn held(&mut self, because: &[HoldReason]) -> Option<(Sign, String)> {
         let unusual: Vec<HoldReason> = because
             .iter()
-            .filter(|one| is_unusual(one) && !is_said_by_another(one, because))
+            .filter(|one| !holds::is_usual(one) && !is_said_by_another(one, because))
             .cloned()
             .collect();
-        let subjects = |reasons: &[HoldReason]| -> Vec<HoldReason> {
-            reasons.iter().map(HoldReason::subject).collect()
-        };
         if subjects(&unusual) == subjects(&self.holds) {
             return None;
         }
-        let free = unusual.is_empty();
         let page = unusual.iter().any(|one| one.pages() && !self.knew(one));
-        self.holds.clone_from(&unusual);
-        if free {
-            return Some((Sign::Free, "nothing holds any more".to_owned()));
+        self.holds = unusual;
+        if self.holds.is_empty() {
+            return Some((Sign::Free, "all holds cleared".to_owned()));
         }
-        let reasons: Vec<String> = unusual.iter().map(holds::short).collect();
-        let sign = if page { Sign::Page } else { Sign::Hold };
-        let paged = if page { " (somebody is paged)" } else { "" };
-        Some((
-            sign,
-            format!("held: {}{paged}", lists::some(&reasons, "; ")),
-        ))
+        let facts: Vec<String> = self.holds.iter().map(holds::short).collect();
+        let facts = lists::some(&facts, "; ");
+        if page {
+            Some((Sign::Page, format!("held: {facts} (somebody is paged)")))
+        } else {
+            Some((Sign::Hold, format!("held: {facts}")))
+        }
     }
 
     fn knew(&self, reason: &HoldReason) -> bool {
@@ -337,31 +346,22 @@ impl<'reel> Reader<'reel> {
     }
 }
 
-/// Whether a hold is more than the plan's own pace, or than what the line before it says already.
-fn is_unusual(reason: &HoldReason) -> bool {
-    !matches!(
-        reason,
-        HoldReason::Shifting { message: None, .. }
-            | HoldReason::Settling { .. }
-            | HoldReason::Baking { .. }
-            | HoldReason::Reverting { .. }
-            | HoldReason::JobsUnseen {}
-            | HoldReason::JobsMoving { .. }
-            | HoldReason::HookRunning { .. }
-            | HoldReason::Paused { .. }
-            | HoldReason::Halted { .. }
-    )
+fn subjects(reasons: &[HoldReason]) -> Vec<HoldReason> {
+    reasons.iter().map(HoldReason::subject).collect()
 }
 
-/// Whether a gate that cannot be judged is named once more, as one that could not be for too long.
+/// Returns true if the hold is a gate that cannot be judged, and another hold says that of it for too long.
 fn is_said_by_another(reason: &HoldReason, all: &[HoldReason]) -> bool {
-    let named = match reason {
-        HoldReason::Unknown { alarm, .. }
-        | HoldReason::NoData { alarm, .. }
-        | HoldReason::AlarmMissing { alarm, .. } => alarm.clone(),
-        HoldReason::FallbackUnknown { alarm, .. } => GateId::from(alarm),
-        _ => return false,
+    let gate = if let HoldReason::Unknown { alarm, .. }
+    | HoldReason::NoData { alarm, .. }
+    | HoldReason::AlarmMissing { alarm, .. } = reason
+    {
+        alarm.clone()
+    } else if let HoldReason::FallbackUnknown { alarm, .. } = reason {
+        GateId::from(alarm)
+    } else {
+        return false;
     };
-    let longer = |other: &HoldReason| matches!(other, HoldReason::UnknownTooLong { alarm, .. } if *alarm == named);
-    all.iter().any(longer)
+    all.iter()
+        .any(|other| matches!(other, HoldReason::UnknownTooLong { alarm, .. } if *alarm == gate))
 }

@@ -1,9 +1,9 @@
-//! What the strips of both sides measure.
+//! The units of the strips for both sides.
 
 use super::film::Side;
 use super::verdict;
 
-/// What a strip measures.
+/// The measurement of a strip.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Unit {
     /// A part of all.
@@ -13,7 +13,7 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    /// A bound that such an alarm may have, where none is known.
+    /// A usual bound of such an alarm, if none is known.
     pub(super) fn usual_bound(self) -> f64 {
         match self {
             Self::Part => 0.01,
@@ -29,7 +29,7 @@ impl Unit {
         }
     }
 
-    /// What it measures of a side.
+    /// The value of a side.
     pub(super) fn of(self, side: &Side) -> f64 {
         match self {
             Self::Part => side.errors,

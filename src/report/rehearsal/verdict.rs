@@ -1,4 +1,4 @@
-//! What became of a rehearsed cutover, and what it cost.
+//! The verdict: how a rehearsed cutover ended, and what it cost.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::report::{holds, text};
 pub(super) enum Verdict {
     /// All steps were taken.
     Completed,
-    /// The traffic went back, for this cause (none: nothing had been written).
+    /// The traffic went back, for this cause; none if nothing had been written.
     Reverted(Option<RevertCause>),
     /// Neither, for these reasons.
     Held(Vec<HoldReason>),
@@ -49,35 +49,33 @@ impl Verdict {
     }
 }
 
-/// Why the traffic was taken back, the last time it was.
+/// The cause of the last revert.
 fn cause(reel: &Reel) -> Option<RevertCause> {
-    reel.entries
-        .iter()
-        .rev()
-        .find_map(|entry| match &entry.event {
-            Event::RevertIntended { cause, .. }
-            | Event::RevertPerformedUnjournaled { cause, .. } => Some(cause.clone()),
-            _ => None,
-        })
+    for entry in reel.entries.iter().rev() {
+        if let Event::RevertIntended { cause, .. }
+        | Event::RevertPerformedUnjournaled { cause, .. } = &entry.event
+        {
+            return Some(cause.clone());
+        }
+    }
+    None
 }
 
-/// What held it at the end.
+/// The holds at the end.
 fn because(reel: &Reel) -> Vec<HoldReason> {
-    let last = reel
-        .entries
-        .iter()
-        .rev()
-        .find_map(|entry| match &entry.event {
-            Event::StepHeld { because } => Some(because.clone()),
-            Event::Halted { reason } => Some(vec![HoldReason::Halted {
-                reason: reason.clone(),
-            }]),
-            _ => None,
-        });
-    last.unwrap_or_default()
+    for entry in reel.entries.iter().rev() {
+        if let Event::StepHeld { because } = &entry.event {
+            return because.clone();
+        }
+        if let Event::Halted { reason } = &entry.event {
+            let reason = reason.clone();
+            return vec![HoldReason::Halted { reason }];
+        }
+    }
+    Vec::new()
 }
 
-/// How long it took, from the beginning of the rehearsal.
+/// The time that it took, from the start of the rehearsal.
 pub(super) fn took(film: &Film, reel: &Reel) -> SignedDuration {
     let end = if reel.phase.is_final() {
         reel.phase_since
@@ -99,11 +97,11 @@ pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> String {
         ),
         Verdict::Reverted(None) => (text::WARN, format!("cancelled after {took}")),
         Verdict::Held(because) => {
-            let short = |reason: &HoldReason| {
-                let words = holds::short(reason);
-                words.trim_start_matches("halted: ").to_owned()
-            };
-            let reasons: Vec<String> = because.iter().map(short).collect();
+            let mut reasons = Vec::new();
+            for reason in because {
+                let fact = holds::short(reason);
+                reasons.push(fact.trim_start_matches("halted: ").to_owned());
+            }
             let why = if reasons.is_empty() {
                 String::new()
             } else {
@@ -120,7 +118,7 @@ pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> String {
     format!("{first}\n{}", text::wrap(&requests, 2, look.width))
 }
 
-/// How many requests failed because of the cutover, and how many would have.
+/// The requests that failed because of the cutover, and those that would have failed without the revert.
 fn requests(tally: &Tally, reverted: bool) -> String {
     let all = amount(tally.requests);
     let failed = amount(tally.failed_by_cutover);
@@ -147,11 +145,10 @@ pub(super) fn to_json(film: &Film, reel: &Reel) -> Value {
             shown["cause"] = value;
         }
         Verdict::Held(because) => {
-            let now = film.end;
-            let reasons = because
+            shown["because"] = because
                 .iter()
-                .map(|reason| holds::because_json(reason, &reel.name, now));
-            shown["because"] = reasons.collect();
+                .map(|reason| holds::because_json(reason, &reel.name, film.end))
+                .collect();
         }
     }
     shown
@@ -178,7 +175,7 @@ pub(super) fn amount(number: f64) -> String {
     shown
 }
 
-/// A part of one as percent, with two digits that count.
+/// A part of one as percent, with two significant digits.
 pub(super) fn percent(part: f64) -> String {
     let percent = part * 100.0;
     let text = if percent == 0.0 || percent >= 9.95 {
