@@ -155,7 +155,7 @@ fn what_went_back_is_read_back_and_awaited_also_where_the_rest_did_not() {
     assert_eq!(said.code, Some(21), "{said:#?}");
     for expected in [
         "was not accepted",
-        "is not back: other weights",
+        "is not back: its weights are",
         "of 3 groups at the baseline",
         "INSYNC",
         "TTL (",

@@ -1,4 +1,5 @@
-//! After the weights are back: until Route 53 answers with them everywhere, until caches have drained, and a last look.
+//! After the baseline is written: the wait until Route 53 answers with it everywhere, the time at which caches have expired, and
+//! the last reading.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,25 +21,25 @@ use crate::ports::{Clock, Dns, GroupReadings, Urgency, follow_aliases};
 use crate::report::drifted::deletion;
 use crate::report::text;
 
-/// How often Route 53 is asked how far a change has come. It takes a minute as a rule.
+/// The time between two questions about the status of a change, which usually takes a minute.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
-/// The last look takes no longer than this, however Route 53 answers.
+/// The longest time for the last reading, however Route 53 answers.
 const READ_BACK_WITHIN: Duration = Duration::from_secs(30);
 
-/// A zone, and the credentials that it is read with.
+/// A zone, and the account with which it is read.
 type Place = (Account, ZoneId);
 
-/// What was to go back, by zone.
+/// The images that were to be written back, by zone.
 #[derive(Default)]
 pub(super) struct Aftermath {
     images: BTreeMap<Place, Vec<GroupImage>>,
-    /// The TTLs of aliases to records of their own zone.
+    /// The TTLs of aliases to records of the same zone.
     ttls: AliasTtls,
 }
 
 impl Aftermath {
-    /// Adds images that Route 53 is to be at, weights included, each with the account of its zone.
+    /// Adds images that Route 53 should have, weights included, each with the account of its zone.
     pub(super) fn add(&mut self, images: impl IntoIterator<Item = (Account, GroupImage)>) {
         for (account, image) in images {
             let place = (account, image.zone.clone());
@@ -46,7 +47,7 @@ impl Aftermath {
         }
     }
 
-    /// How long answers from before may be cached, by those who keep to it.
+    /// Returns how long resolvers that respect the TTL may cache older answers.
     fn ttl(&self) -> SignedDuration {
         let images = self.images.values().flatten();
         let longest = images.map(|image| around::group_ttl_secs(image, &self.ttls));
@@ -54,13 +55,13 @@ impl Aftermath {
         SignedDuration::from_secs(longest.into())
     }
 
-    /// Takes the TTLs of aliases as the journal knows them.
+    /// Adds the TTLs of aliases from the journal.
     pub(super) fn add_ttls(&mut self, ttls: &AliasTtls) {
         let ttls = ttls.iter().map(|(target, ttl)| (target.clone(), *ttl));
         self.ttls.extend(ttls);
     }
 
-    /// Reads the TTLs of aliases that nobody has journaled. What cannot be read counts as an alias to AWS.
+    /// Reads the TTLs of aliases that are not in the journal. One that cannot be read counts as an alias to AWS.
     async fn learn_ttls(&mut self, dns: &dyn Dns) {
         let until = Instant::now() + READ_BACK_WITHIN;
         for ((account, zone), images) in &self.images {
@@ -81,7 +82,7 @@ impl Aftermath {
         }
     }
 
-    /// Waits until every change is answered everywhere, and says until when caches may hold what was there before.
+    /// Waits until every change is in sync, and notes until when caches may hold older answers.
     ///
     /// # Errors
     /// Standard error cannot be written.
@@ -99,8 +100,8 @@ impl Aftermath {
             pending.extend(changes.map(|change| (account.clone(), change.clone())));
         }
         if pending.is_empty() {
-            let unknown = "it is not known here which change took it back (a reply was lost, or somebody else wrote it); \
-                           as a rule Route 53 answers with it everywhere within a minute";
+            let unknown = "it is not known which change wrote the baseline (a reply was lost, or somebody else wrote it); \
+                           Route 53 usually answers with it everywhere within a minute";
             return self.drained(context, unknown, " at the earliest");
         }
         let all = pending.len();
@@ -123,7 +124,7 @@ impl Aftermath {
             if next >= until {
                 let left = pending.len();
                 let unknown = format!(
-                    "{left} of {}: not known to be at all of Route 53's name servers yet",
+                    "{left} of {} not yet known to be on all of Route 53's name servers",
                     counted(all, "batch")
                 );
                 return self.drained(context, &unknown, " at the earliest");
@@ -144,7 +145,7 @@ impl Aftermath {
         ))
     }
 
-    /// Says which groups cannot be written, because of what stands there.
+    /// Notes the groups that cannot be written because of a record that is there.
     ///
     /// # Errors
     /// Standard error cannot be written.
@@ -162,7 +163,7 @@ impl Aftermath {
                     && let Some(obstacle) = obstacle(image, records)
                 {
                     context.note(&format!(
-                        "{name}: {obstacle}; the group is tried again by itself"
+                        "{name}: {obstacle}; the group is retried automatically"
                     ))?;
                 }
             }
@@ -170,7 +171,7 @@ impl Aftermath {
         Ok(())
     }
 
-    /// Reads every group once more and says what came of it, naming those that are elsewhere or could not be read.
+    /// Reads every group once more, and notes how many are back and which are not or could not be read.
     ///
     /// # Errors
     /// Standard error cannot be written.
@@ -217,7 +218,7 @@ impl Aftermath {
     }
 }
 
-/// The images' groups in Route 53, as far as they can be read in time.
+/// Reads the groups of the images, as far as Route 53 answers in time.
 async fn read(
     dns: &dyn Dns,
     (account, zone): &Place,
@@ -230,7 +231,7 @@ async fn read(
     readings.unwrap_or_default()
 }
 
-/// What a last look at Route 53 found.
+/// The result of the last reading.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Found {
     /// Groups at their baseline.
@@ -239,18 +240,16 @@ pub(super) struct Found {
     pub(super) astray: usize,
     /// Groups that could not be read.
     pub(super) unread: usize,
-    /// Members beside those of the files that hold weight.
+    /// Members that the images do not have and that hold weight.
     pub(super) strays: Vec<Stray>,
 }
 
-/// A group as it was read. A member that is gone stands as it is stored, with weight 0.
+/// Returns a group as it was read. A missing member is as stored, with weight 0.
 fn as_read(image: &GroupImage, records: &[RecordSet]) -> GroupImage {
-    let own = |member: &RecordSet| {
-        let mut found = records.iter();
-        let found = found.find(|record| record.set_identifier == member.set_identifier);
-        found.map_or_else(|| member.with_weight(Weight(0)), RecordSet::clone)
-    };
-    let (old, new) = (own(&image.old), own(&image.new));
+    let (old, new) = (
+        member_as_read(&image.old, records),
+        member_as_read(&image.new, records),
+    );
     let mut others = records.to_vec();
     others.retain(|record| {
         record.set_identifier != old.set_identifier && record.set_identifier != new.set_identifier
@@ -263,7 +262,16 @@ fn as_read(image: &GroupImage, records: &[RecordSet]) -> GroupImage {
     }
 }
 
-/// What keeps weighted records from being written, if something does, and how to take it away.
+fn member_as_read(member: &RecordSet, records: &[RecordSet]) -> RecordSet {
+    for record in records {
+        if record.set_identifier == member.set_identifier {
+            return record.clone();
+        }
+    }
+    member.with_weight(Weight(0))
+}
+
+/// Returns the record that prevents weighted records from being written, if there is one, and how to remove it.
 fn obstacle(image: &GroupImage, records: &[RecordSet]) -> Option<String> {
     for record in records {
         let Some(policy) = other_policy(record) else {
@@ -275,7 +283,7 @@ fn obstacle(image: &GroupImage, records: &[RecordSet]) -> Option<String> {
             format!("a record of another routing policy ({policy})")
         };
         return Some(format!(
-            "{what} that leads to {} stands there, and no weighted record can be written beside it; delete it: {}",
+            "{what} that leads to {} is in its place, and no weighted record can be written beside it; delete it: {}",
             target(record),
             deletion(image.zone.as_str(), &group_name(image))
         ));
@@ -283,22 +291,22 @@ fn obstacle(image: &GroupImage, records: &[RecordSet]) -> Option<String> {
     None
 }
 
-/// What is there instead of the stored weights.
+/// Returns words for what is there instead of the stored weights.
 fn elsewhere(image: &GroupImage, records: &[RecordSet]) -> String {
     if let Some(obstacle) = obstacle(image, records) {
         return format!("{obstacle}; then run this again");
     }
     for member in [&image.old, &image.new] {
-        let there = |record: &RecordSet| record.set_identifier == member.set_identifier;
-        if !records.iter().any(there) {
-            return format!("member `{}` is not there", member.set_identifier);
+        let mut records = records.iter();
+        if !records.any(|record| record.set_identifier == member.set_identifier) {
+            return format!("its member `{}` is missing", member.set_identifier);
         }
     }
     let (found, wanted) = (as_read(image, records).pair(), image.pair());
-    format!("other weights are there: {found} (old/new), not {wanted}")
+    format!("its weights are {found} (old/new), not {wanted}")
 }
 
-/// Whether both members have their weights.
+/// Returns true if both members have the weights of the image.
 fn is_at(image: &GroupImage, records: &[RecordSet]) -> bool {
     [&image.old, &image.new].iter().all(|member| {
         records.iter().any(|record| {

@@ -1,4 +1,4 @@
-//! What a rollback is going to cost: shown before anybody is asked.
+//! The calls that a rollback will make, shown before anybody is asked.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::engine::record::GroupImage;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::ZoneId;
 
-/// So many groups are named; of more it is only said how many there are.
+/// The largest number of lines that are shown; of more, only the number is.
 const LINES_MAX: usize = 20;
 
 /// The calls that take groups back, by zone: how many groups, and how many batches.
@@ -20,7 +20,7 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// The calls for cutovers of the journal.
+    /// Returns the calls for cutovers of the journal.
     pub(super) fn of_states<'a>(
         states: impl IntoIterator<Item = &'a State>,
         mode: RevertMode,
@@ -31,7 +31,7 @@ impl Calls {
         Self::of_images(images, mode == RevertMode::Force)
     }
 
-    /// The calls for stored images; `forced` writes them without reading first.
+    /// Returns the calls for stored images. `forced`: they are written without reading first.
     pub(super) fn of_images<'a>(
         images: impl IntoIterator<Item = &'a GroupImage>,
         forced: bool,
@@ -46,15 +46,14 @@ impl Calls {
             };
             parts.entry(image.zone.clone()).or_default().push(part);
         }
-        let count =
-            |(zone, parts): (ZoneId, Vec<Part>)| (zone, (parts.len(), batch::requests(&parts)));
-        Self {
-            zones: parts.into_iter().map(count).collect(),
-            forced,
+        let mut zones = BTreeMap::new();
+        for (zone, parts) in parts {
+            zones.insert(zone, (parts.len(), batch::requests(&parts)));
         }
+        Self { zones, forced }
     }
 
-    /// The plan of calls, a line a zone and one for all.
+    /// Returns one line per zone, and one for all.
     pub(super) fn shown(&self) -> String {
         let (mut lines, mut groups, mut batches) = (Vec::new(), 0, 0);
         for (zone, (of_zone, calls)) in &self.zones {
@@ -73,9 +72,9 @@ impl Calls {
             lines.push(format!("… and {}\n", counted(more, "more zone")));
         }
         let reads = if self.forced {
-            "nothing is read before"
+            "nothing is read first"
         } else {
-            "each zone is read before, in pages or name by name"
+            "each zone is read first, in pages or name by name"
         };
         lines.push(format!(
             "in all {}, {}; zones go in parallel; {reads}\n",
@@ -86,7 +85,7 @@ impl Calls {
     }
 }
 
-/// What goes back, a line a group, as far as that can be read.
+/// Returns one line per group that goes back, up to [`LINES_MAX`].
 pub(super) fn groups_shown(states: &[State]) -> String {
     let mut lines: Vec<String> = states.iter().flat_map(group_lines).collect();
     let more = lines.len().saturating_sub(LINES_MAX);
@@ -110,7 +109,7 @@ fn group_lines(state: &State) -> Vec<String> {
             let now = state.intended_pair(index).unwrap_or(baseline.pair());
             let back = baseline.pair();
             if state.phase == Phase::Reverted {
-                // What is there now is not what was last intended: that is why it is asked for.
+                // The weights now are unknown: somebody changed them after the revert.
                 return line(&format!(
                     "{}: {}: whatever is there → {back}",
                     state.name, group.name
@@ -124,12 +123,12 @@ fn group_lines(state: &State) -> Vec<String> {
         .collect()
 }
 
-/// One line, with its end; what is others' in it cannot break it.
+/// Returns one line with its line break; text of others in it is escaped.
 fn line(text: &str) -> String {
     one_line(text) + "\n"
 }
 
-/// A number and its noun.
+/// Returns a number with its noun, in the plural if needed.
 pub(super) fn counted(number: usize, noun: &str) -> String {
     let plural = match number {
         1 => "",

@@ -1,5 +1,5 @@
-//! The way back of cutovers whose stream of the journal is damaged: their stored baselines are written as `--from` does, since
-//! nothing may be written to such a stream (semantics L4). Whatever else goes back does not wait for it.
+//! The rollback of cutovers whose streams are damaged: their stored baselines are written as `--from` does, because nothing may
+//! be appended to such a stream (semantics L4). The rollback of other cutovers does not wait for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,26 +26,26 @@ use crate::engine::units::CutoverName;
 use crate::journal::MemoryJournal;
 use crate::ports::{Append, Clock, Dns, JournalError, NewEntry};
 
-/// The first wait before what was refused is sent again; it doubles up to the longest.
+/// The first wait before a refused write is sent again; it doubles up to [`AGAIN_AFTER_MAX`].
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// The longest wait.
+/// The longest wait before a refused write is sent again.
 const AGAIN_AFTER_MAX: Duration = Duration::from_mins(1);
-/// How often the entry of `@fleet` is tried again after somebody else was faster.
+/// The number of tries to append the entry to `@fleet` if somebody else is faster.
 const RACES_MAX: usize = 5;
 
-/// The damaged cutovers that a rollback means.
+/// The damaged cutovers of a rollback.
 #[derive(Default)]
 pub(super) struct Damaged {
-    /// Those whose baselines are written, as they were last known to be.
+    /// The last good states of those whose baselines are written.
     back: Vec<State>,
-    /// Those of which nothing is written, and why.
+    /// Those for which nothing is written, and why.
     left: Vec<(CutoverName, String)>,
 }
 
-/// Takes the damaged ones out of what was named, and finds those that are meant without a name.
+/// Moves the damaged cutovers out of `named`, and adds those that `--all` or labels mean.
 ///
 /// # Errors
-/// One that was named had completed, which `--include-completed` must be given for.
+/// One that was named without a pattern had completed, and `--include-completed` was not given.
 pub(super) fn meant(desk: &Desk, args: &Rollback, named: &mut Vec<Named>) -> Result<Damaged> {
     let mut meant = Damaged::default();
     for (name, _) in desk.books.damaged() {
@@ -57,7 +57,7 @@ pub(super) fn meant(desk: &Desk, args: &Rollback, named: &mut Vec<Named>) -> Res
             continue;
         }
         let Some(state) = desk.books.last_good(name) else {
-            let why = "its first entry cannot be used, so that no baseline is known".to_owned();
+            let why = "its first entry cannot be used, so no baseline is known".to_owned();
             meant.left.push((name.clone(), why));
             continue;
         };
@@ -76,11 +76,11 @@ impl Damaged {
             super::need(args, state)?;
         }
         let why = if completed {
-            "it had completed; `--include-completed` takes it back all the same"
+            "it had completed; to send its traffic back anyway, add `--include-completed`"
         } else if state.phase == Phase::Reverted && !outright {
-            "it was at its baseline when it was last known; name it to have its baseline written"
+            "it was last known to be at its baseline; to write the baseline, name it"
         } else if state.baseline.is_none() {
-            "as far as is known it had not started, so that there is nothing to write"
+            "as far as is known it had not started, so there is nothing to write"
         } else {
             self.back.push(state.clone());
             return Ok(());
@@ -89,12 +89,12 @@ impl Damaged {
         Ok(())
     }
 
-    /// Whether none is meant.
+    /// Returns true if the rollback has no damaged cutovers.
     pub(super) fn is_empty(&self) -> bool {
         self.back.is_empty() && self.left.is_empty()
     }
 
-    /// What will be written, for whoever is asked first; nothing if nothing is.
+    /// Returns what will be written, as a part of the question; empty if nothing is.
     pub(super) fn question(&self) -> String {
         if self.back.is_empty() {
             return String::new();
@@ -108,24 +108,29 @@ impl Damaged {
         )
     }
 
-    /// What programs are told of them: where they were last known to be.
+    /// Returns their part of the result for programs: their last known phases.
     pub(super) fn rows(&self) -> Vec<Value> {
-        let row = |state: &State| json!({ "name": state.name, "phase": state.phase.label(), "damaged": true });
-        self.back.iter().map(row).collect()
+        let mut rows = Vec::new();
+        for state in &self.back {
+            rows.push(
+                json!({ "name": state.name, "phase": state.phase.label(), "damaged": true }),
+            );
+        }
+        rows
     }
 
     /// Writes the stored baselines until Route 53 has accepted all of them or the time is over.
     pub(super) async fn write(&self, dns: Arc<dyn Dns>, clock: &dyn Clock, until: Instant) {
-        let one = |state: &State| {
+        let mut writers: Vec<Emergency> = Vec::new();
+        for state in &self.back {
             let journal = Arc::new(MemoryJournal::new());
-            Emergency::new(Arc::clone(&dns), journal, state.way_back())
-        };
-        let mut writers: Vec<Emergency> = self.back.iter().map(one).collect();
+            writers.push(Emergency::new(Arc::clone(&dns), journal, state.way_back()));
+        }
         let mut wait = AGAIN_AFTER;
         loop {
             for emergency in &mut writers {
                 let sending = emergency.send(clock.now(), |_| {});
-                // Which groups are at their baseline is read at the end, whatever was answered.
+                // The result is ignored: `tell` reads which groups are at their baseline.
                 tokio::time::timeout_at(until, sending).await.ok();
             }
             let all = writers
@@ -140,7 +145,7 @@ impl Damaged {
         }
     }
 
-    /// Reads what was written, says it, and records it in `@fleet`. The exit code: each of them needs a person.
+    /// Reads back what was written, shows it, and records it in `@fleet`. Returns the exit code: each of them needs a person.
     ///
     /// # Errors
     /// Standard output or standard error cannot be written.
@@ -169,7 +174,7 @@ impl Damaged {
                 )
             } else {
                 format!(
-                    "{name}: its journal is damaged; {back} of {shown} at the stored baseline, run this again"
+                    "{name}: its journal is damaged; only {back} of {shown} are at the stored baseline: run this again"
                 )
             };
             if context.json() {
@@ -184,7 +189,7 @@ impl Damaged {
                 reason: args.reason.clone(),
             };
             if let Err(error) = record(context, desk, event).await {
-                context.note(&format!("that could not be journaled: {error}"))?;
+                context.note(&format!("this could not be journaled: {error}"))?;
             }
         }
         Ok(if self.is_empty() {
@@ -199,7 +204,7 @@ fn images(state: &State) -> impl Iterator<Item = &GroupImage> {
     state.baseline.iter().flatten()
 }
 
-/// Appends to `@fleet`; again if somebody was faster.
+/// Appends an event to `@fleet`; tries again if somebody else was faster.
 async fn record(context: &Context<'_>, desk: &Desk, event: Event) -> Result<(), JournalError> {
     let mut expected = desk.journal.head(&fleet::stream()).await?;
     let append_id = format!("{:032x}", fastrand::u128(..));
@@ -222,6 +227,6 @@ async fn record(context: &Context<'_>, desk: &Desk, event: Event) -> Result<(), 
         }
     }
     Err(JournalError::Down(
-        "the fleet's entries change faster than this could be written".to_owned(),
+        "others write entries of the fleet faster than this could be written".to_owned(),
     ))
 }

@@ -1,4 +1,4 @@
-//! `cutover rollback --from FILE…`: the way back without the journal, from break-glass files.
+//! `cutover rollback --from FILE…`: rollback from break-glass files, without the journal.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,15 +27,15 @@ use crate::journal::MemoryJournal;
 use crate::ports::Clock;
 use crate::report::holds;
 
-/// The first wait before what was refused is sent again; it doubles up to the longest.
+/// The first wait before a refused write is sent again; it doubles up to [`AGAIN_AFTER_MAX`].
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// The longest wait.
+/// The longest wait before a refused write is sent again.
 const AGAIN_AFTER_MAX: Duration = Duration::from_mins(1);
 
-/// Shows what would be written, asks, and writes it until Route 53 has all of it.
+/// Shows what will be written, asks, and writes until Route 53 has accepted everything.
 ///
 /// # Errors
-/// A file is none of ours, gives the old side less than the new one, or nobody confirms.
+/// A file is not a break-glass file, or gives the old side less than the new one; or nobody confirms.
 pub(super) fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
     let (files, names) = files_and_names(args);
     let images = stored::read_all(&files)?;
@@ -58,13 +58,14 @@ pub(super) fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
     })
 }
 
-/// `--from` takes everything behind it: what is no file and has no file's name is a cutover's.
+/// Separates files from names: `--from` takes all arguments after it, and one that is not a file and does not look like a
+/// path is the name of a cutover.
 fn files_and_names(args: &Rollback) -> (Vec<PathBuf>, Vec<String>) {
     let (mut files, mut names) = (Vec::new(), args.names.clone());
     for path in &args.from {
         let text = path.to_string_lossy();
-        let looks_like_one = text.contains(".json") || text.contains('/') || path.exists();
-        if looks_like_one {
+        let is_file = text.contains(".json") || text.contains('/') || path.exists();
+        if is_file {
             files.push(path.clone());
         } else {
             names.push(text.into_owned());
@@ -73,7 +74,7 @@ fn files_and_names(args: &Rollback) -> (Vec<PathBuf>, Vec<String>) {
     (files, names)
 }
 
-/// The groups of the cutovers that are named; all where none is.
+/// Returns the groups of the named cutovers; all groups if none is named.
 async fn only_of(
     context: &Context<'_>,
     images: Vec<GroupImage>,
@@ -83,10 +84,10 @@ async fn only_of(
         return Ok(images);
     }
     let named = lists::some(names, ", ");
-    let all = "see `cutover status` for the names; if you leave out the name, all groups of the files are written, of every cutover in them";
+    let all = "`cutover status` shows the names; without a name, all groups of the files are written, of every cutover in them";
     let Some(groups) = journaled::groups_of(&context.global.journal, names).await else {
         let why = format!(
-            "a break-glass file does not say whose groups it has, and the journal at {} cannot tell which are {named}'s",
+            "break-glass files do not name cutovers, and the journal at {} cannot be read to find the groups of {named}",
             context.global.journal
         );
         return Err(Expected::usage(why, Some(all)).into());
@@ -94,14 +95,13 @@ async fn only_of(
     let mut own = images;
     own.retain(|image| groups.contains(&journaled::place(image)));
     if own.is_empty() {
-        let why =
-            format!("the files have no group of {named}, as far as the journal knows that name");
+        let why = format!("the files have no group that the journal knows for {named}");
         return Err(Expected::usage(why, Some(all)).into());
     }
     Ok(own)
 }
 
-/// Every record that would be written, with its weight (semantics M9).
+/// Returns every record that would be written, with its weight, one line each (semantics M9).
 fn records_shown(images: &[GroupImage]) -> String {
     let mut lines = String::new();
     for image in images {
@@ -117,7 +117,7 @@ fn records_shown(images: &[GroupImage]) -> String {
     lines
 }
 
-/// Why a file that gives the old side less than the new one is not written: it leads forward (semantics M9).
+/// Returns why the files are not written if a group gives the old side less than the new one (semantics M9).
 fn rise(images: &[GroupImage]) -> Option<Expected> {
     let image = images
         .iter()
@@ -133,11 +133,11 @@ fn rise(images: &[GroupImage]) -> Option<Expected> {
     );
     Some(Expected::usage(
         why,
-        Some("nothing was written; correct the file, or add `--force` if that is meant"),
+        Some("nothing was written; correct the file, or write it anyway with `--force`"),
     ))
 }
 
-/// What a journal that is at hand says of it.
+/// Notes whether the journal, if there is one, has the rollback too.
 async fn tell_of_journal(context: &mut Context<'_>, telling: Telling) -> Result<()> {
     let journal = context.global.journal.clone();
     match telling.end().await {
@@ -203,13 +203,13 @@ async fn write(
         }
         let left = counted(emergency.left().count(), "group");
         context.note(&format!(
-            "{left} not accepted; again in {} s",
+            "{left} not accepted; next try in {} s",
             wait.as_secs()
         ))?;
         tokio::time::sleep_until(again).await;
         wait = (wait * 2).min(AGAIN_AFTER_MAX);
     }
-    // No journal says that anything was ever read back: only what is seen now counts.
+    // Without a journal, only this reading shows what is back.
     let found = aftermath.read_back(context, dns.as_ref()).await?;
     if emergency.done() > 0 {
         let accepted = emergency.accepted();

@@ -1,5 +1,5 @@
-//! What a rollback from files has to do with a journal that is at hand: it is told of it, and knows which cutover has which
-//! groups. The journal may hang or be damaged: nothing here is waited for longer than it says (semantics L7).
+//! The journal during a rollback from files: it says which groups a cutover has, and takes the request. It may hang or be
+//! damaged, so every wait here is bounded (semantics L7).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,21 +13,20 @@ use crate::cli::operate::{RACES_MAX, actor};
 use crate::engine::commands::{RollbackNeed, rollback};
 use crate::engine::event::RevertMode;
 use crate::engine::record::{GroupImage, GroupName};
-use crate::engine::state::State;
 use crate::engine::units::{CutoverName, DnsName, ZoneId};
 use crate::journal::{Open, open};
 use crate::ports::{Append, JournalError, NewEntry};
 
-/// How long the journal may take to say which cutover has which groups.
+/// The longest wait for the journal to say which groups a cutover has.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long is waited, once everything else is done, for the journal to take the requests.
+/// The longest wait for the journal to take the requests, once everything else is done.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// A group and its zone.
 pub(super) type Place = (ZoneId, GroupName);
 
-/// Where an image belongs.
+/// Returns the zone and the group of an image.
 pub(super) fn place(image: &GroupImage) -> Place {
     let name = GroupName {
         name: DnsName::new(&image.old.name),
@@ -36,11 +35,11 @@ pub(super) fn place(image: &GroupImage) -> Place {
     (image.zone.clone(), name)
 }
 
-/// The groups of some cutovers of the journal, by their names or patterns. None: the journal cannot tell.
+/// Returns the groups of some cutovers of the journal, by names or patterns. None: the journal cannot be read.
 pub(super) async fn groups_of(url: &str, names: &[String]) -> Option<BTreeSet<Place>> {
     let (url, names) = (url.to_owned(), names.to_vec());
     let (answer, answered) = oneshot::channel();
-    // A thread of its own, which nobody waits for: a disk that hangs would hold the end of this process up.
+    // In a separate thread that is never joined: a disk that hangs must not delay the end of this process.
     std::thread::spawn(move || answer.send(read_groups(&url, &names)));
     let answered = tokio::time::timeout(READ_WITHIN, answered).await;
     answered.ok()?.ok()?
@@ -52,7 +51,7 @@ fn read_groups(url: &str, names: &[String]) -> Option<BTreeSet<Place>> {
         Ok(Books::read(journal.as_ref()).await?)
     });
     let books = books.ok()?;
-    // Nobody of that name is an answer, too.
+    // An unknown name is an answer too: it has no groups.
     let named = crate::cli::names::resolve(names, &books.names()).unwrap_or_default();
     let mut places = BTreeSet::new();
     for state in books.whole() {
@@ -63,22 +62,22 @@ fn read_groups(url: &str, names: &[String]) -> Option<BTreeSet<Place>> {
     Some(places)
 }
 
-/// A journal that is being told.
+/// The write of the requests to the journal, in progress.
 pub(super) struct Telling(oneshot::Receiver<Result<Vec<CutoverName>, JournalError>>);
 
-/// What a journal that was told says.
+/// The result of the write.
 pub(super) enum Told {
-    /// There is none.
+    /// There is no journal.
     NoJournal,
-    /// The cutovers whose rollback it has now; any controller ends them.
+    /// The journal has the rollback of these cutovers, and any controller ends them.
     Cutovers(Vec<CutoverName>),
-    /// It did not take it, and why.
+    /// The journal did not take the requests, and why.
     Failed(String),
 }
 
 impl Telling {
-    /// Begins to write down that everybody whose groups these are goes back. Compare-and-swap is enough for the controllers:
-    /// it is this process that overwrites.
+    /// Begins to journal a rollback of every cutover that has one of these groups. Compare-and-swap is enough in the request,
+    /// because this process, not a controller, overwrites the records.
     pub(super) fn begin(
         url: &str,
         images: &[GroupImage],
@@ -97,13 +96,13 @@ impl Telling {
         Self(answered)
     }
 
-    /// What came of it, if that is known soon.
+    /// Returns the result if it comes within [`TOLD_WITHIN`].
     pub(super) async fn end(self) -> Told {
         match tokio::time::timeout(TOLD_WITHIN, self.0).await {
             Ok(Ok(Ok(names))) => Told::Cutovers(names),
             Ok(Ok(Err(JournalError::Missing(_)))) => Told::NoJournal,
             Ok(Ok(Err(error))) => Told::Failed(error.to_string()),
-            Ok(Err(_)) => Told::Failed("it broke off".to_owned()),
+            Ok(Err(_)) => Told::Failed("it crashed".to_owned()),
             Err(_) => Told::Failed("it did not answer in time".to_owned()),
         }
     }
@@ -117,15 +116,13 @@ async fn tell(
 ) -> Result<Vec<CutoverName>, JournalError> {
     let journal = open(url, Open::Existing)?;
     let mut books = Books::read(journal.as_ref()).await?;
-    let theirs = |state: &&State| {
+    let mut names: Vec<CutoverName> = Vec::new();
+    for state in books.whole() {
         let mut own = state.baseline.iter().flatten().map(place);
-        own.any(|own| places.contains(&own))
-    };
-    let names: Vec<CutoverName> = books
-        .whole()
-        .filter(theirs)
-        .map(|state| state.name.clone())
-        .collect();
+        if own.any(|own| places.contains(&own)) {
+            names.push(state.name.clone());
+        }
+    }
     let mut told = Vec::new();
     for name in names {
         for _ in 0..=RACES_MAX {
@@ -138,7 +135,7 @@ async fn tell(
                     told.push(name.clone());
                     break;
                 }
-                // What is over is not stepped.
+                // No controller steps an ended cutover.
                 Ok(RollbackNeed::Ended) | Err(_) => break,
             };
             let entry = NewEntry {

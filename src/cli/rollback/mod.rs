@@ -1,4 +1,4 @@
-//! `cutover rollback`: everything back to where it was before the cutover (semantics J).
+//! `cutover rollback`: sends the traffic back to where it was before the cutover (semantics J).
 
 mod aftermath;
 mod calls;
@@ -46,33 +46,33 @@ use crate::engine::units::{CutoverName, ZoneId};
 use crate::ports::{BreakGlass, Clock};
 use crate::report::holds::hold_in;
 
-/// Where `run` keeps the break-glass files if nothing else is said.
+/// The default directory of break-glass files.
 const BREAK_GLASS: &str = ".cutover/break-glass";
 
-/// What `--no-commands` leaves to others.
-const LEFT_OUT: &str = "`--no-commands`: the jobs, hooks and channels of the plan were not called; the next controller calls them, or \
-                        `cutover rollback NAME` by somebody who trusts the journal. Start no controller until then";
+/// The note about the calls that `--no-commands` did not make.
+const LEFT_OUT: &str = "`--no-commands`: the jobs, hooks and channels of the plan were not called; the next controller calls them. Start \
+                        none until you trust the journal, then run `cutover rollback NAME`";
 
-/// What to do where the journal is of no use.
+/// The remedy if the journal cannot be used.
 const WITHOUT_JOURNAL: &str = "without the journal: `cutover rollback --from .cutover/break-glass/*.json` writes the stored records back";
 
-/// How long the journal may take for what was found at the end.
+/// The longest wait for the journal to take the findings of the last reading.
 const NOTE_WITHIN: Duration = Duration::from_secs(2);
 
-/// How often a rollback looks while nothing else wakes it.
+/// The time between two rounds of a rollback.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Asks, journals the requests, and takes the traffic back.
+/// Asks, journals the requests, and sends the traffic back.
 ///
 /// # Errors
-/// No such cutover, nobody confirms, it has completed; or the journal cannot be read.
+/// There is no such cutover, nobody confirms, it has completed, or the journal cannot be read.
 pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Result<Exit> {
     if !args.from.is_empty() {
         return from_files::run(context, args);
     }
     if args.names.is_empty() && args.selector.is_empty() && !args.all {
-        let hint = "`cutover rollback NAME…`, `--all`, `-l KEY=VALUE`, or without the journal `--from FILE…`";
-        return Err(Expected::usage("it is not said what is to go back", Some(hint)).into());
+        let hint = "`cutover rollback NAME…`, `--all` or `-l KEY=VALUE`; without the journal `--from FILE…`";
+        return Err(Expected::usage("no cutover named", Some(hint)).into());
     }
     block_on(async {
         let desk = Desk::open(context).await;
@@ -83,7 +83,7 @@ pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Resul
         if let Some(reason) = &args.reason
             && reason.ends_with(SHORTENED)
         {
-            context.note("the reason is longer than 2 KiB; its beginning is kept")?;
+            context.note("the reason is longer than 2 KiB; only its beginning is kept")?;
         }
         let mut named = wanted(&desk, args)?;
         let damaged = damaged::meant(&desk, args, &mut named)?;
@@ -111,7 +111,7 @@ pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Resul
         };
         let groups = groups_shown(&states);
         let stored = damaged.question();
-        let question = format!("{groups}{calls}{stored}take the traffic back{force}?");
+        let question = format!("{groups}{calls}{stored}send the traffic back{force}?");
         context.confirm("rollback", args.yes, &question)?;
         if args.yes {
             context.note_lines(format!("{calls}{stored}").trim_end())?;
@@ -119,7 +119,7 @@ pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Resul
         let until = Instant::now() + args.timeout.try_into().unwrap_or_default();
         let dns = outside(context, Arc::clone(&desk.journal)).await.dns;
         let clock = context.clock;
-        // Neither waits for the other.
+        // The two do not wait for each other.
         let (gone, ()) = tokio::join!(
             go(
                 context,
@@ -136,7 +136,7 @@ pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Resul
     })
 }
 
-/// Journals the requests of those whose streams are whole, and takes them back.
+/// Journals the requests of cutovers whose streams are not damaged, and sends their traffic back.
 async fn go(
     context: &mut Context<'_>,
     desk: &mut Desk,
@@ -156,45 +156,48 @@ async fn go(
     let asked = tokio::time::timeout_at(until, asking).await;
     let Ok(asked) = asked else {
         context.note(
-            "the journal did not take all requests in time; what it took any controller goes on with: run this again",
+            "the journal did not accept all requests in time; any controller goes on with the accepted ones: run this again",
         )?;
         return Ok(Exit::RevertUnfinished);
     };
     asked?;
-    // Whatever completed while this was being asked for is nothing to wait for.
-    let goes = |name: &CutoverName| {
-        let state = desk.books.state(name);
-        state.is_ok_and(|state| need(args, &state).is_ok())
-    };
-    let names = going.iter().map(|(name, _)| name);
-    let names: Vec<CutoverName> = names.filter(|name| goes(name)).cloned().collect();
+    // Do not wait for a cutover that completed in the meantime.
+    let mut names: Vec<CutoverName> = Vec::new();
+    for (name, _) in going {
+        if let Ok(state) = desk.books.state(name)
+            && need(args, &state).is_ok()
+        {
+            names.push(name.clone());
+        }
+    }
     if let (true, Some((name, _))) = (names.is_empty(), going.first()) {
         need(args, &desk.books.state(name)?)?;
     }
     take_back(context, desk, args, (&names, ended, damaged), until, output).await
 }
 
-/// The cutovers that are named, or all unfinished ones.
+/// Returns the named cutovers, or all unfinished ones; in both cases only those with the labels.
 fn wanted(desk: &Desk, args: &Rollback) -> Result<Vec<Named>, Expected> {
-    let labelled = |state: &State| has_labels(state.plan(), &args.selector);
     if !args.names.is_empty() {
         let mut named = resolve(&args.names, &desk.books.names())?;
-        let left_out = |named: &Named| {
-            let state = desk.books.last_good(&named.name);
-            state.is_some_and(|state| !labelled(state))
-        };
-        named.retain(|named| !left_out(named));
+        named.retain(|named| match desk.books.last_good(&named.name) {
+            Some(state) => has_labels(state.plan(), &args.selector),
+            None => true,
+        });
         return Ok(named);
     }
-    let unfinished = |state: &&State| {
-        !state.phase.is_final() || (args.include_completed && state.phase == Phase::Completed)
-    };
-    let all = desk.books.whole().filter(unfinished);
-    let named = all.filter(|state| labelled(state)).map(|state| Named {
-        name: state.name.clone(),
-        by_pattern: true,
-    });
-    Ok(named.collect())
+    let mut named = Vec::new();
+    for state in desk.books.whole() {
+        let is_asked_for =
+            !state.phase.is_final() || (args.include_completed && state.phase == Phase::Completed);
+        if is_asked_for && has_labels(state.plan(), &args.selector) {
+            named.push(Named {
+                name: state.name.clone(),
+                by_pattern: true,
+            });
+        }
+    }
+    Ok(named)
 }
 
 fn mode(args: &Rollback) -> RevertMode {
@@ -216,16 +219,16 @@ fn need(args: &Rollback, state: &State) -> Result<RollbackNeed, Expected> {
     })
 }
 
-/// The cutovers that were named, by what a rollback means for each.
+/// The named cutovers, by what the rollback does with each.
 #[derive(Default)]
 struct Sorted {
-    /// They go back; whether that must be journaled first.
+    /// They go back. The flag: the request must be journaled first.
     going: Vec<(CutoverName, bool)>,
-    /// They are over: only Route 53 can tell whether they are back.
+    /// They have ended; only Route 53 can tell whether they are back.
     ended: Vec<CutoverName>,
-    /// They have completed, were named outright, and that they too should go back was not said.
+    /// They have completed and were named without a pattern, but `--include-completed` was not given.
     completed: Vec<(CutoverName, Expected)>,
-    /// The same, of those that only a pattern named: they are passed over.
+    /// The rollback does not apply to them, and only a pattern named them: they are passed over.
     over: Vec<(CutoverName, Expected)>,
 }
 
@@ -246,7 +249,7 @@ fn sort(
             }
             Ok(RollbackNeed::UnderWay) => sorted.going.push((name, false)),
             Ok(RollbackNeed::Ended) => {
-                context.note(&format!("{name} is reverted already; its records are read"))?;
+                context.note(&format!("{name} is reverted already; reading its records"))?;
                 sorted.ended.push(name);
             }
             Err(error) if named.by_pattern => sorted.over.push((name, error)),
@@ -257,7 +260,7 @@ fn sort(
     Ok(sorted)
 }
 
-/// What has ended is not written over where another cutover moves the same records now.
+/// Refuses to write over the records of a reverted cutover if another cutover moves them now.
 fn overlap(desk: &Desk, state: &State) -> Result<(), Expected> {
     if state.phase != Phase::Reverted {
         return Ok(());
@@ -270,7 +273,7 @@ fn overlap(desk: &Desk, state: &State) -> Result<(), Expected> {
                 command: "rollback",
                 name: state.name.to_string(),
                 reason: format!(
-                    "{other} moves the same records now; take that one back: `cutover rollback {other}`",
+                    "{other} moves the same records now; roll that one back: `cutover rollback {other}`",
                     other = other.name
                 ),
             });
@@ -279,15 +282,15 @@ fn overlap(desk: &Desk, state: &State) -> Result<(), Expected> {
     Ok(())
 }
 
-/// The groups of a cutover and their zones, as far as a baseline tells them.
+/// Returns the groups of a cutover with their zones, which only the baseline knows.
 fn owned(state: &State) -> impl Iterator<Item = (&ZoneId, &GroupName)> {
     let baseline = state.baseline.iter().flatten();
     let groups = baseline.zip(&state.plan().records);
     groups.map(|(image, group)| (&image.zone, &group.name))
 }
 
-/// Of those that have completed and were named outright, one that is not at its baseline stops everything, before
-/// anything is written, with what was found (semantics L6). The others need nothing more.
+/// Refuses the whole rollback, before anything is written, if a completed cutover was named without a pattern and is not at
+/// its baseline; notes what was found (semantics L6). Those at their baseline need nothing more.
 async fn refuse_completed(
     context: &mut Context<'_>,
     desk: &Desk,
@@ -319,7 +322,7 @@ async fn read_now(context: &Context<'_>, desk: &Desk, states: &[State]) -> Vec<S
     standing::read(outside.dns.as_ref(), states).await
 }
 
-/// Nothing is to go back: where everything that was named stands, as read now.
+/// Shows where the named cutovers are, as read now, if none of them goes back.
 async fn look_only(
     context: &mut Context<'_>,
     desk: &mut Desk,
@@ -358,7 +361,7 @@ async fn look_only(
             continue;
         }
         if standings.is_empty() {
-            // A pattern that names only what has completed asks for something that does not apply.
+            // The pattern matched only completed cutovers, so the command does not apply.
             return Err(error.into());
         }
         context.note(&format!("passed over: {error}"))?;
@@ -367,7 +370,7 @@ async fn look_only(
     tell(context, &standings, &Damaged::default())
 }
 
-/// Journals the requests. From here on any controller takes the traffic back, whatever becomes of this process.
+/// Journals the requests. From then on any controller sends the traffic back, even if this process ends.
 async fn request(
     context: &mut Context<'_>,
     desk: &mut Desk,
@@ -379,7 +382,7 @@ async fn request(
         .map(|(name, _)| Order {
             named: Named {
                 name: name.clone(),
-                // One that ended while others were asked for must not stop the rest.
+                // One that ended in the meantime must not stop the others.
                 by_pattern: true,
             },
             decide: Box::new(|state: &State| {
@@ -390,7 +393,7 @@ async fn request(
                     args.reason.as_deref(),
                 )? {
                     RollbackNeed::Request(event) => Ok(Some(*event)),
-                    // Somebody else asked for it in the meantime.
+                    // Somebody else requested it in the meantime.
                     RollbackNeed::UnderWay | RollbackNeed::Ended => Ok(None),
                 }
             }),
@@ -398,13 +401,13 @@ async fn request(
         .collect();
     let written = write(context, desk, "rollback", &orders).await?;
     if context.json() {
-        // The one result for programs is where everything stands at the end.
+        // The only result for programs is printed at the end.
         return Ok(());
     }
     say(context, &written)
 }
 
-/// What is to be read after the end, and how many groups that is.
+/// Returns the groups to read after the end, and their number.
 fn what_goes_back(desk: &Desk, names: &[CutoverName]) -> Result<(Aftermath, usize)> {
     let (mut aftermath, mut groups) = (Aftermath::default(), 0);
     for name in names {
@@ -417,8 +420,8 @@ fn what_goes_back(desk: &Desk, names: &[CutoverName]) -> Result<(Aftermath, usiz
     Ok((aftermath, groups))
 }
 
-/// Takes the traffic back from this process: the controller over the named cutovers, until
-/// every one is back or cannot be without a person, or `args.timeout` has passed.
+/// Sends the traffic back from this process: runs the controller for the named cutovers until each is back or needs a person,
+/// or `args.timeout` has passed.
 ///
 /// # Errors
 /// The journal cannot be used.
@@ -477,13 +480,11 @@ async fn take_back(
         context.note(&read_back(&standings))?;
     }
     let accepted = progress.accepted();
-    // Where somebody stopped it, or its time is over, it is asked once.
-    let unfinished = |standing: &Standing| standing.exit() == Exit::RevertUnfinished;
-    let until = if standings.iter().any(unfinished) {
-        Instant::now()
-    } else {
-        until
-    };
+    // If it was stopped or its time is over, Route 53 is asked only once more.
+    let is_unfinished = standings
+        .iter()
+        .any(|standing| standing.exit() == Exit::RevertUnfinished);
+    let until = if is_unfinished { Instant::now() } else { until };
     if groups > 0 && (standings.iter().any(Standing::has_a_part_back) || !accepted.is_empty()) {
         aftermath
             .drain(context, dns.as_ref(), &accepted, until)
@@ -498,14 +499,14 @@ async fn take_back(
     Ok(told.max(broke))
 }
 
-/// Whether one of them is not over.
+/// Returns true if one of them has not ended.
 fn states_wait(standings: &[Standing]) -> bool {
     standings
         .iter()
         .any(|standing| !standing.state.phase.is_final())
 }
 
-/// How many groups were found at their baseline.
+/// Returns the note on how many groups were read at their baseline.
 fn read_back(standings: &[Standing]) -> String {
     let counts = standings.iter().map(Standing::back);
     let (good, all) = counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
@@ -513,8 +514,8 @@ fn read_back(standings: &[Standing]) -> String {
     format!("read back: {good} of {all} at the baseline")
 }
 
-/// Writes down who holds weight beside the baseline of what has ended, where that is news: `status` shows it. The journal
-/// may be down; that changes nothing about what was found.
+/// Journals the members outside the baseline that hold weight, if they changed, for reverted cutovers: `status` shows them. A
+/// failure is ignored: the journal may be down.
 async fn note_strays(context: &mut Context<'_>, desk: &mut Desk, standings: &[Standing]) {
     let mut orders: Vec<Order<'_>> = Vec::new();
     for standing in standings {
@@ -544,23 +545,27 @@ async fn note_strays(context: &mut Context<'_>, desk: &mut Desk, standings: &[St
     let _best_effort = tokio::time::timeout(NOTE_WITHIN, writing).await;
 }
 
-/// The directory of break-glass files that this journal's controllers keep: the one that is named, or the default one,
-/// if it is there and lies beside the journal. Another journal's files must not be touched.
+/// Returns the directory of this journal's break-glass files: from `--break-glass`, or the default one if it exists and is in
+/// the directory of the journal. The files of another journal must not be touched.
 fn break_glass(context: &Context<'_>, args: &Rollback) -> Option<PathBuf> {
     if let Some(directory) = &args.break_glass {
         return Some(directory.clone());
     }
     let directory = Path::new(BREAK_GLASS);
     let journal = context.global.journal.strip_prefix("sqlite:")?;
-    let folder = |path: &Path| {
-        let path = std::path::absolute(path).ok()?;
-        Some(path.parent()?.to_owned())
-    };
-    let beside = folder(Path::new(journal))? == folder(directory)?;
-    (beside && directory.is_dir()).then(|| directory.to_owned())
+    let is_beside = folder(Path::new(journal))? == folder(directory)?;
+    if is_beside && directory.is_dir() {
+        return Some(directory.to_owned());
+    }
+    None
 }
 
-/// What was found, line by line, and where everything that was named stands.
+fn folder(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    Some(path.parent()?.to_owned())
+}
+
+/// Shows what was found in each group that is not back, and then where each cutover is.
 fn tell(context: &mut Context<'_>, standings: &[Standing], damaged: &Damaged) -> Result<Exit> {
     for standing in standings {
         for line in standing.found() {
@@ -570,7 +575,7 @@ fn tell(context: &mut Context<'_>, standings: &[Standing], damaged: &Damaged) ->
     say_standings(context, standings, damaged, false)
 }
 
-/// Where everything that was named stands: all of it by one reading.
+/// Shows where each cutover is, and returns the exit code, all from one reading (semantics L6).
 fn say_standings(
     context: &mut Context<'_>,
     standings: &[Standing],
@@ -601,10 +606,10 @@ fn say_standings(
             .map(|reason| hold_in(&zones, reason, &state.name, context.clock.now()))
             .collect();
         let why = lists::some(&reasons, "; ");
-        context.note(&format!("{}: it is not back: {why}", state.name))?;
+        context.note(&format!("{}: not back yet: {why}", state.name))?;
     }
     if waits && exit == Exit::RevertUnfinished {
-        context.note("the request stays in the journal: any controller goes on with it")?;
+        context.note("the request stays in the journal, and any controller goes on with it")?;
     }
     if context.json() {
         let shown = standings.iter().map(Standing::to_json);

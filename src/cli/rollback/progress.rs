@@ -1,4 +1,4 @@
-//! How far a rollback has come, for whoever watches.
+//! The progress of a rollback, shown to the person who waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use crate::cli::context::Context;
 use crate::engine::event::{Envelope, Event};
 use crate::engine::units::{ChangeId, CutoverName, ZoneId};
 
-/// How often progress is told, if there is any.
+/// The shortest time between two progress messages.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// What has been seen of a rollback so far; clones share it.
+/// The progress of a rollback so far; clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Progress(Arc<Mutex<Seen>>);
 
@@ -26,12 +26,12 @@ struct Seen {
     groups: BTreeSet<(CutoverName, usize)>,
     accepted: BTreeMap<ZoneId, BTreeSet<ChangeId>>,
     back: BTreeSet<CutoverName>,
-    /// What was refused last of each cutover, until it is submitted or back.
+    /// The last refusal for each cutover, until it is submitted or back.
     trouble: BTreeMap<CutoverName, String>,
 }
 
 impl Progress {
-    /// Nothing has happened; so many groups are to go back.
+    /// Returns the progress before the first call; `wanted` groups go back.
     pub(super) fn of(wanted: usize) -> Self {
         let seen = Seen {
             wanted,
@@ -40,48 +40,45 @@ impl Progress {
         Self(Arc::new(Mutex::new(seen)))
     }
 
-    /// Takes a journal entry.
+    /// Counts a journal entry.
     pub(super) fn see(&self, entry: &Envelope) {
         let mut seen = self.seen();
-        match &entry.event {
-            Event::WeightChangeSubmitted {
-                zone,
-                groups,
-                change_id,
-                ..
-            } => {
-                let of = |group: &usize| (entry.cutover.clone(), *group);
-                seen.groups.extend(groups.iter().map(of));
-                seen.submitted = seen.groups.len();
-                let changes = seen.accepted.entry(zone.clone()).or_default();
-                changes.insert(change_id.clone());
-                seen.trouble.remove(&entry.cutover);
+        // Other events do not change the progress.
+        if let Event::WeightChangeSubmitted {
+            zone,
+            groups,
+            change_id,
+            ..
+        } = &entry.event
+        {
+            for group in groups {
+                seen.groups.insert((entry.cutover.clone(), *group));
             }
-            Event::WeightChangeFailed { message, .. } => {
-                seen.trouble.insert(entry.cutover.clone(), message.clone());
-            }
-            Event::Reverted { .. } => {
-                seen.trouble.remove(&entry.cutover);
-                seen.back.insert(entry.cutover.clone());
-            }
-            // Nothing else says how far it has come.
-            _ => {}
+            seen.submitted = seen.groups.len();
+            let changes = seen.accepted.entry(zone.clone()).or_default();
+            changes.insert(change_id.clone());
+            seen.trouble.remove(&entry.cutover);
+        } else if let Event::WeightChangeFailed { message, .. } = &entry.event {
+            seen.trouble.insert(entry.cutover.clone(), message.clone());
+        } else if let Event::Reverted { .. } = &entry.event {
+            seen.trouble.remove(&entry.cutover);
+            seen.back.insert(entry.cutover.clone());
         }
     }
 
-    /// Takes the numbers of a rollback from files.
+    /// Sets the numbers of a rollback from files.
     pub(super) fn set(&self, submitted: usize, accepted: &BTreeMap<ZoneId, BTreeSet<ChangeId>>) {
         let mut seen = self.seen();
         seen.submitted = submitted;
         seen.accepted.clone_from(accepted);
     }
 
-    /// The batches that were accepted, with their zones.
+    /// Returns the accepted batches by zone.
     pub(super) fn accepted(&self) -> BTreeMap<ZoneId, BTreeSet<ChangeId>> {
         self.seen().accepted.clone()
     }
 
-    /// Tells of every progress, for ever.
+    /// Shows every change of the progress. Never returns without an error.
     ///
     /// # Errors
     /// Standard error cannot be written.
@@ -94,7 +91,7 @@ impl Progress {
         }
     }
 
-    /// Tells how far it has come, if that is news.
+    /// Shows the progress if it has changed.
     ///
     /// # Errors
     /// Standard error cannot be written.
@@ -134,7 +131,7 @@ impl Progress {
         line
     }
 
-    /// A panic elsewhere leaves the numbers whole.
+    /// Locks the numbers. A panic in another thread leaves them consistent.
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! What `rollback --force` creates again, and where the traffic goes then (semantics L8).
+//! The records that `rollback --force` creates again, and where the traffic will go (semantics L8).
 
 use crate::engine::drifted::Astray;
 use crate::engine::foreign_text::one_line;
@@ -6,7 +6,7 @@ use crate::engine::hold::HaltReason;
 use crate::engine::state::State;
 use crate::report::drifted::recreates;
 
-/// A line for each group of which a record is gone, as the journal knows it: said before anybody confirms.
+/// Returns one line per group with a missing record, from the journal, to show before anybody confirms.
 pub(super) fn recreated(states: &[State], forced: bool) -> String {
     if !forced {
         return String::new();

@@ -1,5 +1,5 @@
-//! The last reading of a rollback: the line on standard output, the notes on standard error and the exit code all come from
-//! it (semantics L6).
+//! The last reading of a rollback. The line on standard output, the notes on standard error and the exit code all come from it
+//! (semantics L6).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,13 +18,13 @@ use crate::engine::units::{WeightPair, ZoneId};
 use crate::ports::{Dns, GroupReadings, Urgency};
 use crate::report::holds;
 
-/// The reading takes no longer than this, however Route 53 answers.
+/// The longest time for the reading, however Route 53 answers.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 
-/// Looking up the zones of what never started takes no longer than this: nothing of it has to go back.
+/// The longest time to look up the zones of cutovers that never started: nothing of them has to go back.
 const FIND_WITHIN: Duration = Duration::from_secs(5);
 
-/// An answer that leaves a member out is asked for once more, this much later (semantics M5).
+/// The wait before a reading in which a member is missing is repeated once (semantics M5).
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// Where a group was found.
@@ -37,14 +37,48 @@ enum Place {
     Unread(String),
 }
 
-/// One group as it was found.
+/// One group as it was read.
 struct GroupSeen {
     group: Group,
     pair: Option<WeightPair>,
     place: Place,
 }
 
-/// One cutover as it was found.
+impl GroupSeen {
+    fn is_back(&self) -> bool {
+        matches!(self.place, Place::Back)
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        matches!(self.place, Place::Elsewhere(_))
+    }
+
+    fn is_unread(&self) -> bool {
+        matches!(self.place, Place::Unread(_))
+    }
+
+    /// Returns true if the new side has weight.
+    fn has_new_weight(&self) -> bool {
+        self.pair.is_some_and(|pair| pair.new.0 > 0)
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "zone": self.group.zone.zone,
+            "name": self.group.name.name.to_string(),
+            "type": self.group.name.record_type,
+            "old_weight": self.pair.map(|pair| pair.old.0),
+            "new_weight": self.pair.map(|pair| pair.new.0),
+            "back": match self.place {
+                Place::Back => Some(true),
+                Place::Elsewhere(_) => Some(false),
+                Place::Unread(_) => None,
+            },
+        })
+    }
+}
+
+/// One cutover as it was read.
 pub(super) struct Standing {
     /// The cutover as the journal has it.
     pub(super) state: State,
@@ -52,7 +86,7 @@ pub(super) struct Standing {
     strays: Vec<Stray>,
 }
 
-/// Reads all groups of some cutovers, now.
+/// Reads all groups of these cutovers.
 pub(super) async fn read(dns: &dyn Dns, states: &[State]) -> Vec<Standing> {
     let until = Instant::now() + READ_WITHIN;
     let zones = find_zones(dns, states, Instant::now() + FIND_WITHIN).await;
@@ -66,7 +100,7 @@ pub(super) async fn read(dns: &dyn Dns, states: &[State]) -> Vec<Standing> {
 
 type Zones = BTreeMap<(Account, ZoneRef), Result<ZoneId, String>>;
 
-/// The zones of the groups of which no baseline tells them.
+/// Finds the zones of groups without a baseline.
 async fn find_zones(dns: &dyn Dns, states: &[State], until: Instant) -> Zones {
     let mut zones = Zones::new();
     for state in states.iter().filter(|state| state.baseline.is_none()) {
@@ -92,13 +126,13 @@ fn zone_of(state: &State, index: usize, zones: &Zones) -> Result<ZoneId, String>
     if let Some(image) = state.baseline.as_ref().and_then(|all| all.get(index)) {
         return Ok(image.zone.clone());
     }
-    let unknown = || Err("its hosted zone is not known".to_owned());
-    let Some(group) = state.plan().records.get(index) else {
-        return unknown();
-    };
-    let account = state.plan().account_of_group(index).clone();
-    let place = (account, group.zone.clone());
-    zones.get(&place).cloned().unwrap_or_else(unknown)
+    if let Some(group) = state.plan().records.get(index) {
+        let account = state.plan().account_of_group(index).clone();
+        if let Some(zone) = zones.get(&(account, group.zone.clone())) {
+            return zone.clone();
+        }
+    }
+    Err("its hosted zone is not known".to_owned())
 }
 
 async fn read_once(
@@ -123,8 +157,11 @@ async fn read_once(
             readings.insert((account, zone), read);
         }
     }
-    let standing = |state: &State| Standing::of(state, zones, &readings);
-    states.iter().map(standing).collect()
+    let mut standings = Vec::new();
+    for state in states {
+        standings.push(Standing::of(state, zones, &readings));
+    }
+    standings
 }
 
 impl Standing {
@@ -174,16 +211,19 @@ impl Standing {
                 Some(image) => {
                     let pair = image.pair();
                     seen.pair = Some(pair);
-                    // Without a baseline, back is where a start would begin: nothing on the new side.
+                    // Without a baseline, "back" means where a start would begin: no weight on the new side.
                     let is_back = match baseline {
                         Some(baseline) => pair == baseline.pair(),
                         None => pair.new.0 == 0,
                     };
                     if !is_back {
-                        let wanted = baseline.map(|image| format!(", not {}", image.pair()));
-                        let wanted = wanted.unwrap_or_default();
-                        let why = format!("other weights are there: {pair} (old/new){wanted}");
-                        seen.place = Place::Elsewhere(why);
+                        seen.place = Place::Elsewhere(match baseline {
+                            Some(baseline) => {
+                                let wanted = baseline.pair();
+                                format!("its weights are {pair} (old/new), not {wanted}")
+                            }
+                            None => format!("its weights are {pair} (old/new)"),
+                        });
                     }
                     if let Some(baseline) = baseline {
                         self.strays.extend(strays(&group.name, baseline, &image));
@@ -195,35 +235,40 @@ impl Standing {
     }
 
     fn lacks_a_member(&self) -> bool {
-        let lacks =
-            |seen: &GroupSeen| seen.pair.is_none() && matches!(seen.place, Place::Elsewhere(_));
-        self.groups.iter().any(lacks)
+        let mut groups = self.groups.iter();
+        groups.any(|seen| seen.pair.is_none() && seen.is_elsewhere())
     }
 
-    /// How many groups are at the baseline, and of how many.
+    fn any_unread(&self) -> bool {
+        self.groups.iter().any(GroupSeen::is_unread)
+    }
+
+    /// Returns the number of groups at the baseline, and the number of all groups.
     pub(super) fn back(&self) -> (usize, usize) {
-        let back = |seen: &&GroupSeen| matches!(seen.place, Place::Back);
-        (self.groups.iter().filter(back).count(), self.groups.len())
+        let back = self.groups.iter().filter(|seen| seen.is_back());
+        (back.count(), self.groups.len())
     }
 
-    /// Whether some of it is at the baseline.
+    /// Returns true if at least one group is at the baseline.
     pub(super) fn has_a_part_back(&self) -> bool {
         self.back().0 > 0
     }
 
-    /// Whether everything is at the baseline, and nobody else holds weight.
+    /// Returns true if every group is at the baseline and no other member holds weight.
     pub(super) fn is_back(&self) -> bool {
         let (back, all) = self.back();
         back == all && self.strays.is_empty()
     }
 
-    /// The members beside the baseline's that hold weight; none while not all groups were read.
+    /// Returns the members outside the baseline that hold weight; none if not all groups were read.
     pub(super) fn known_strays(&self) -> Option<&[Stray]> {
-        let unread = |seen: &GroupSeen| matches!(seen.place, Place::Unread(_));
-        (!self.groups.iter().any(unread)).then_some(self.strays.as_slice())
+        if self.any_unread() {
+            return None;
+        }
+        Some(&self.strays)
     }
 
-    /// What was found of every group that is not back, a line each.
+    /// Returns what was found in every group that is not back, one line each.
     pub(super) fn found(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for seen in &self.groups {
@@ -240,26 +285,23 @@ impl Standing {
         lines
     }
 
-    /// How a rollback of this cutover ends, by what was read.
+    /// Returns the exit code of a rollback of this cutover, from what was read.
     pub(super) fn exit(&self) -> Exit {
-        let astray = |seen: &GroupSeen| matches!(seen.place, Place::Elsewhere(_));
-        let unread = |seen: &GroupSeen| matches!(seen.place, Place::Unread(_));
         match self.state.phase {
             Phase::Completed if self.is_back() => Exit::Done,
             Phase::Completed => Exit::DoesNotApply,
-            // Nothing was written, and it is not known to what: only that the new side has a part needs a person.
+            // It never started, so there is nothing to go back to. A person is needed only if the new side has weight.
             Phase::Reverted if self.state.baseline.is_none() => {
-                let shares = |seen: &GroupSeen| seen.pair.is_some_and(|pair| pair.new.0 > 0);
-                if self.groups.iter().any(shares) {
+                if self.groups.iter().any(GroupSeen::has_new_weight) {
                     Exit::Halted
                 } else {
                     Exit::Done
                 }
             }
             Phase::Reverted | Phase::Abandoned => {
-                if self.groups.iter().any(astray) {
+                if self.groups.iter().any(GroupSeen::is_elsewhere) {
                     Exit::Halted
-                } else if self.groups.iter().any(unread) {
+                } else if self.any_unread() {
                     Exit::RevertUnfinished
                 } else if self.strays.is_empty() {
                     Exit::Done
@@ -277,14 +319,14 @@ impl Standing {
         }
     }
 
-    /// Returns true if every group was read at the baseline, nobody else holds weight, and the revert is not over: only jobs and
-    /// hooks are missing.
+    /// Returns true if every group was read at the baseline, no other member holds weight, and the revert has not ended: only the
+    /// calls of jobs and hooks are missing.
     pub(super) fn lacks_only_calls(&self) -> bool {
         let (back, all) = self.back();
         self.state.phase == Phase::Reverting && all > 0 && back == all && self.strays.is_empty()
     }
 
-    /// The line of the result, for a cutover that is over; none for one that is not.
+    /// Returns the line of the result if the cutover has ended.
     pub(super) fn line(&self) -> Option<String> {
         let name = &self.state.name;
         let (back, all) = self.back();
@@ -298,60 +340,47 @@ impl Standing {
             "cancelled; it had not started, and nothing was written to Route 53".to_owned()
         } else if !known {
             format!(
-                "cancelled; it had not started, and nothing was written to Route 53; but the new side has a part of the \
-                 traffic ({}), and the journal knows no baseline to go back to: set the weights in Route 53 by hand",
+                "cancelled; it had not started, and nothing was written to Route 53; but the new side has a share of the \
+                 traffic ({}), and the journal has no baseline to go back to: set the weights in Route 53 by hand",
                 self.pairs()
             )
         } else if exit == Exit::RevertUnfinished {
-            format!("not known to be at the baseline: {back} of {all} groups were read there")
+            format!(
+                "not known to be at the baseline: only {back} of {all} groups were read there; run this again"
+            )
         } else if back == all {
             holds::strays(&self.strays)
         } else if self.state.phase == Phase::Abandoned {
             format!(
-                "it was abandoned, and {back} of {all} groups are at the baseline ({}); nothing is written: set the weights in \
+                "it was abandoned, and {back} of {all} groups are at the baseline ({}); nothing was written: set the weights in \
                  Route 53 by hand",
                 self.pairs()
             )
         } else {
             format!(
-                "not at the baseline: {back} of {all} groups are ({}); look at them, then write the baseline over what is \
-                 there: `cutover rollback {name} --force`",
+                "not at the baseline: only {back} of {all} groups are ({}); check the records, then write the baseline over \
+                 them: `cutover rollback {name} --force`",
                 self.pairs()
             )
         };
         Some(format!("{name}: {how}"))
     }
 
-    /// The weights of the groups as read, each pair once.
+    /// Returns the weights of the groups as read, each pair once.
     fn pairs(&self) -> String {
         let pairs = self.groups.iter().filter_map(|seen| seen.pair);
         let pairs: BTreeSet<String> = pairs.map(|pair| pair.to_string()).collect();
         if pairs.is_empty() {
-            return "a member is not there".to_owned();
+            return "a member is missing".to_owned();
         }
         let pairs: Vec<String> = pairs.into_iter().collect();
         format!("weights {} (old/new)", lists::some(&pairs, ", "))
     }
 
-    /// The result for programs.
+    /// Returns the result for programs.
     pub(super) fn to_json(&self) -> Value {
-        let record = |seen: &GroupSeen| {
-            json!({
-                "zone": seen.group.zone.zone,
-                "name": seen.group.name.name.to_string(),
-                "type": seen.group.name.record_type,
-                "old_weight": seen.pair.map(|pair| pair.old.0),
-                "new_weight": seen.pair.map(|pair| pair.new.0),
-                "back": match seen.place {
-                    Place::Back => Some(true),
-                    Place::Elsewhere(_) => Some(false),
-                    Place::Unread(_) => None,
-                },
-            })
-        };
-        let records: Vec<Value> = self.groups.iter().map(record).collect();
-        let unread = |seen: &GroupSeen| matches!(seen.place, Place::Unread(_));
-        let back = if self.groups.iter().any(unread) {
+        let records: Vec<Value> = self.groups.iter().map(GroupSeen::to_json).collect();
+        let back = if self.any_unread() {
             None
         } else {
             Some(self.is_back())
@@ -366,22 +395,19 @@ impl Standing {
     }
 }
 
-/// Which of the two members is not there.
+/// Returns words for the members that are missing.
 fn missing(group: &Group, members: &[RecordSet]) -> String {
-    let there = |identifier: &String| {
-        members
-            .iter()
-            .any(|member| member.set_identifier == *identifier)
-    };
-    let gone: Vec<String> = [&group.old, &group.new]
-        .into_iter()
-        .filter(|identifier| !there(identifier))
-        .map(|identifier| format!("`{identifier}`"))
-        .collect();
     if members.is_empty() {
-        return "no such record set is there".to_owned();
+        return "it has no weighted records".to_owned();
     }
-    format!("member {} is not there", gone.join(" and "))
+    let mut gone = Vec::new();
+    for identifier in [&group.old, &group.new] {
+        let mut members = members.iter();
+        if !members.any(|member| member.set_identifier == *identifier) {
+            gone.push(format!("`{identifier}`"));
+        }
+    }
+    format!("its member {} is missing", gone.join(" and "))
 }
 
 #[cfg(test)]
@@ -459,8 +485,13 @@ gates: { alarms: [ red ] }
 
     #[test]
     fn back_is_said_only_of_what_was_read_there() {
-        let pair = |old, new| Ok(vec![member("eks", old), member("ecs", new)]);
-        let unread = || Err("no answer".to_owned());
+        type Read = Result<Vec<RecordSet>, String>;
+        fn pair(old: u8, new: u8) -> Read {
+            Ok(vec![member("eks", old), member("ecs", new)])
+        }
+        fn unread() -> Read {
+            Err("no answer".to_owned())
+        }
         for (phase, known, read, exit, said) in [
             (
                 Phase::Reverted,

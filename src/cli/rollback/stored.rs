@@ -1,4 +1,4 @@
-//! Break-glass files as they are read: which records they put back, and why one is refused before anything is written.
+//! Reading of break-glass files: the records that they put back, and why a file is refused before anything is written.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::engine::units::{DnsName, Weight, ZoneId};
 use crate::reach::aside::Aside;
 use crate::reach::regular_file::{self, directory_of};
 
-/// How long a file may take.
+/// The longest time to read a file.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
-/// A change batch as the AWS command line takes it, as far as ours have it.
+/// A change batch for the AWS command line, with the fields that break-glass files use.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 struct Batch {
@@ -66,20 +66,17 @@ struct Alias {
     evaluate_target_health: bool,
 }
 
-/// A file that is refused: what is wrong, and what to write instead.
+/// Why a file is refused, and what to do instead.
 pub type Refusal = (String, &'static str);
 
-/// The groups of all files, each once.
+/// Returns the groups of all files, each once.
 ///
 /// # Errors
-/// A file cannot be read, is none of ours, or would not lead back: nothing of any file is written then.
+/// A file cannot be read, is not a break-glass file, or would not lead back. Then nothing of any file is written.
 pub fn read_all(paths: &[PathBuf]) -> Result<Vec<GroupImage>, Expected> {
     let mut groups: BTreeMap<(ZoneId, DnsName, String), (GroupImage, &Path)> = BTreeMap::new();
     for path in paths {
-        let refuse = |(why, instead): Refusal| {
-            Expected::usage(format!("{}: {why}", path.display()), Some(instead))
-        };
-        for image in read(path).map_err(refuse)? {
+        for image in read(path).map_err(|refusal| refused(path, refusal))? {
             let (name, kind) = (DnsName::new(&image.old.name), image.old.record_type.clone());
             let key = (image.zone.clone(), name, kind);
             if let Some((before, other)) = groups.get(&key) {
@@ -89,10 +86,10 @@ pub fn read_all(paths: &[PathBuf]) -> Result<Vec<GroupImage>, Expected> {
                 let (name, kind, other) =
                     (&image.old.name, &image.old.record_type, other.display());
                 let why = format!("{name} {kind} is in {other} too, and differs");
-                return Err(refuse((
-                    why,
-                    "leave out the file, or the change, that is out of date",
-                )));
+                return Err(refused(
+                    path,
+                    (why, "leave out the file or the change that is out of date"),
+                ));
             }
             groups.insert(key, (image, path));
         }
@@ -100,24 +97,29 @@ pub fn read_all(paths: &[PathBuf]) -> Result<Vec<GroupImage>, Expected> {
     Ok(groups.into_values().map(|(image, _)| image).collect())
 }
 
-/// The groups of one file: `ZONEID-01.json`, pairs of records that belong together.
-fn read(path: &Path) -> Result<Vec<GroupImage>, Refusal> {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let zone = name.and_then(zone_of).ok_or_else(|| {
-        let why = "no hosted zone follows from its name".to_owned();
-        let instead =
-            "name it as `run` does, by the zone's ID and a number: Z0123456789ABC-01.json";
-        (why, instead)
-    })?;
-    let text = text(path).map_err(|why| {
-        let instead =
-            "name the files as they lie in the break-glass directory: .cutover/break-glass/*.json";
-        (why, instead)
-    })?;
-    groups(&zone, &text)
+fn refused(path: &Path, (why, instead): Refusal) -> Expected {
+    Expected::usage(format!("{}: {why}", path.display()), Some(instead))
 }
 
-/// The text of a file: a regular one, within bounds, not from outside of its directory, and in time (semantics M3).
+/// Returns the groups of one file `ZONEID-01.json`: pairs of records.
+fn read(path: &Path) -> Result<Vec<GroupImage>, Refusal> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let Some(zone) = name.and_then(zone_of) else {
+        let why = "its name does not say which hosted zone it is for".to_owned();
+        let instead = "give it the name that `run` gives, the zone's ID and a number: Z0123456789ABC-01.json";
+        return Err((why, instead));
+    };
+    match text(path) {
+        Ok(text) => groups(&zone, &text),
+        Err(why) => {
+            let instead =
+                "name the files in the break-glass directory: .cutover/break-glass/*.json";
+            Err((why, instead))
+        }
+    }
+}
+
+/// Reads the text of a regular file, with limits on size and time; a symbolic link must not leave its directory (semantics M3).
 fn text(path: &Path) -> Result<String, String> {
     let place = path.to_owned();
     let read = Aside::default().within(READ_WITHIN, move || {
@@ -127,7 +129,7 @@ fn text(path: &Path) -> Result<String, String> {
         Some(read) => read.map_err(|error| error.to_string())?,
         None => {
             return Err(format!(
-                "it does not answer within {} s",
+                "it did not answer within {} s",
                 READ_WITHIN.as_secs()
             ));
         }
@@ -135,11 +137,14 @@ fn text(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
 
-/// The groups of a change batch for this zone.
+/// Returns the groups of a change batch for this zone.
+///
+/// # Errors
+/// The text is not a change batch of pairs of weighted records, or it would not lead back.
 pub fn groups(zone: &ZoneId, text: &str) -> Result<Vec<GroupImage>, Refusal> {
     let batch: Batch = serde_json::from_str(text).map_err(|error| {
         let why = format!("it is not a break-glass file: {error}");
-        (why, "a break-glass file is a change batch with two weighted records a group, as `run` writes it")
+        (why, "a break-glass file is a change batch with two weighted records per group, as `run` writes it")
     })?;
     if batch.changes.is_empty() {
         let why = "it is not a break-glass file: its `Changes` are empty".to_owned();
@@ -147,41 +152,28 @@ pub fn groups(zone: &ZoneId, text: &str) -> Result<Vec<GroupImage>, Refusal> {
     }
     let mut images = Vec::new();
     for (index, pair) in batch.changes.chunks(2).enumerate() {
-        let at = |change: &Change, offset: usize| {
-            let set = &change.resource_record_set;
-            let (name, kind, identifier) = (&set.name, &set.record_type, &set.identifier);
-            format!(
-                "change {} ({name} {kind} {identifier})",
-                index * 2 + offset + 1
-            )
-        };
-        for (offset, change) in pair.iter().enumerate() {
+        let number = index * 2 + 1;
+        for (number, change) in (number..).zip(pair) {
             if change.action != "UPSERT" {
-                let why = format!("{} is a {}", at(change, offset), change.action);
+                let why = format!("{} is a {}", shown(number, change), change.action);
                 return Err((
                     why,
                     "write `\"Action\": \"UPSERT\"`: nothing else is sent from a file",
                 ));
             }
         }
-        let alone = |change: &Change| {
-            let why = format!("{} stands alone: a group is two records", at(change, 0));
-            (
-                why,
-                "write the group's other record right behind it, or take the change out",
-            )
-        };
         let [old, new] = pair else {
-            return Err(pair.first().map(alone).unwrap_or_default());
+            return Err(alone(number, &pair[0]));
         };
         let (old, new) = (record(old), record(new));
         let same = (DnsName::new(&old.name), &old.record_type)
             == (DnsName::new(&new.name), &new.record_type);
         if !same || old.set_identifier == new.set_identifier {
-            return Err(alone(&pair[0]));
+            return Err(alone(number, &pair[0]));
         }
         if (old.weight, new.weight) == (Weight(0), Weight(0)) {
-            let why = format!("{}: both weights of the group are 0", at(&pair[0], 0));
+            let place = shown(number, &pair[0]);
+            let why = format!("{place}: both weights of the group are 0");
             return Err((
                 why,
                 "write the weights from before the cutover, for example 100 and 0",
@@ -195,6 +187,20 @@ pub fn groups(zone: &ZoneId, text: &str) -> Result<Vec<GroupImage>, Refusal> {
         });
     }
     Ok(images)
+}
+
+/// Returns the number and the record of a change, for messages.
+fn shown(number: usize, change: &Change) -> String {
+    let set = &change.resource_record_set;
+    let (name, kind, identifier) = (&set.name, &set.record_type, &set.identifier);
+    format!("change {number} ({name} {kind} {identifier})")
+}
+
+fn alone(number: usize, change: &Change) -> Refusal {
+    let place = shown(number, change);
+    let why = format!("{place} stands alone: a group is two records");
+    let instead = "write the group's other record right after it, or remove the change";
+    (why, instead)
 }
 
 fn record(change: &Change) -> RecordSet {
@@ -235,27 +241,31 @@ mod tests {
 
     #[test]
     fn a_file_that_would_not_lead_back_is_refused_with_the_place_and_what_to_write() {
-        let up = |name: &str, identifier: &str, weight| change("UPSERT", name, identifier, weight);
-        let pair = [up("a.", "eks", 100), up("a.", "ecs", 0)];
-        let with = |more: &[String]| [pair.as_slice(), more].concat();
+        fn up(name: &str, identifier: &str, weight: u8) -> String {
+            change("UPSERT", name, identifier, weight)
+        }
+        fn with(more: &[String]) -> Vec<String> {
+            let pair = [up("a.", "eks", 100), up("a.", "ecs", 0)];
+            [pair.as_slice(), more].concat()
+        }
         for (changes, place, wrong, instead) in [
             (
                 with(&[up("b.", "eks", 100)]),
                 "change 3 (b. A eks)",
                 "alone",
-                "right behind",
+                "right after",
             ),
             (
                 with(&[up("b.", "eks", 100), up("c.", "eks", 100)]),
                 "change 3 (b. A eks)",
                 "alone",
-                "right behind",
+                "right after",
             ),
             (
                 with(&[up("b.", "eks", 100), up("b.", "eks", 0)]),
                 "change 3",
                 "alone",
-                "right behind",
+                "right after",
             ),
             (
                 with(&[up("b.", "eks", 0), up("b.", "ecs", 0)]),
@@ -275,7 +285,7 @@ mod tests {
             assert!(why.contains(place) && why.contains(wrong), "{why}");
             assert!(what.contains(instead), "{what}");
         }
-        let text = format!(r#"{{"Changes":[{}]}}"#, pair.join(","));
+        let text = format!(r#"{{"Changes":[{}]}}"#, with(&[]).join(","));
         let images = groups(&ZoneId::from("Z1"), &text).expect("it is whole");
         assert_eq!(images.len(), 1);
     }
@@ -284,7 +294,7 @@ mod tests {
     fn a_name_from_which_no_zone_follows_is_refused() {
         for name in ["batch.json", "my-Z1-01.json", "Z1.json", "-01.json"] {
             let (why, what) = read(Path::new(name)).expect_err("it is refused");
-            assert!(why.contains("no hosted zone follows"), "{name}: {why}");
+            assert!(why.contains("which hosted zone"), "{name}: {why}");
             assert!(what.contains("Z0123456789ABC-01.json"), "{what}");
         }
     }
