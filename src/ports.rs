@@ -1,6 +1,7 @@
-//! What the controller needs from outside. Adapters implement these traits; the controller knows nothing else.
+//! The ports: traits for everything that the controller needs from outside. Adapters implement them; the controller
+//! knows nothing else.
 //!
-//! Here are the clock and the cloud; the rest is in rooms of its own, and named as if it were here.
+//! The clock and the cloud are here; the other ports are in files of their own, and re-exported here.
 
 mod beside;
 mod files;
@@ -39,11 +40,11 @@ pub use people::{DELIVER_WITHIN, Delivery, Notifier, Page, Publication, Topics, 
 /// Reads the wall clock. Waiting is done with `tokio::time`, which the rehearsal's clock drives too.
 #[async_trait]
 pub trait Clock: Send + Sync {
-    /// Now, by this machine.
+    /// The current time of this machine.
     fn now(&self) -> Timestamp;
 
-    /// Waits until everything is to be looked at again, after a look at `last`: for `interval`. A simulated clock may wait
-    /// longer, for as long as it knows that there is nothing new to be seen.
+    /// Waits until the next round over all cutovers: for `interval` after the round at `last`. A simulated clock may wait
+    /// longer, as long as it knows that nothing has changed.
     ///
     /// May be dropped and called again with the same `last` at any time.
     async fn look_again(&self, last: Instant, interval: Duration) {
@@ -66,21 +67,21 @@ pub enum Urgency {
 pub struct CallError {
     /// The call, for example `ChangeResourceRecordSets`.
     pub operation: &'static str,
-    /// What kind of failure.
+    /// The kind of failure.
     pub class: FailureClass,
-    /// The service's error code, where there was one.
+    /// The service's error code, if there was one.
     pub code: Option<String>,
-    /// The HTTP status of the answer, where it is known that there was one.
+    /// The HTTP status of the answer, if an answer is known.
     pub status: Option<u16>,
-    /// What was said. Holds no secrets.
+    /// The service's message. Holds no secrets.
     pub message: String,
-    /// The groups of a refused batch that the message names; empty where it names none. Without them the rest of the
-    /// batch may pass.
+    /// The groups of a refused batch that the message names; empty if it names none. Without them the rest of the batch
+    /// may pass.
     pub culprits: Vec<GroupName>,
 }
 
 impl CallError {
-    /// A failure that names no code and no groups.
+    /// A failure without a code and without named groups.
     pub fn new(operation: &'static str, class: FailureClass, message: impl Into<String>) -> Self {
         Self {
             operation,
@@ -100,46 +101,46 @@ pub struct Zone {
     pub id: ZoneId,
     /// Its name.
     pub name: DnsName,
-    /// Whether it is a private zone.
+    /// It is a private zone.
     pub private: bool,
-    /// How many record sets it holds, where the service said so.
+    /// The number of record sets in it, if the service told it.
     pub record_count: Option<u64>,
 }
 
 /// One change of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordChange {
-    /// What is done.
+    /// The action.
     pub action: ChangeAction,
-    /// The whole image.
+    /// The whole record.
     pub record: RecordSet,
 }
 
-/// What a change does.
+/// The action of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ChangeAction {
-    /// Must not exist yet.
+    /// Creates the record, which must not exist yet.
     Create,
-    /// Must exist exactly so.
+    /// Deletes the record, which must exist exactly so.
     Delete,
-    /// Creates or overwrites.
+    /// Creates or overwrites the record.
     Upsert,
 }
 
 /// A batch that Route 53 accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submitted {
-    /// What to ask `change_status` for.
+    /// The id for [`Dns::change_status`].
     pub change_id: ChangeId,
     /// The reply's `Date`.
     pub server_time: Option<Timestamp>,
 }
 
-/// The types of record sets that tell what stands around a name.
+/// The types of record sets that are read around a name.
 pub const AROUND_TYPES: [&str; 7] = ["A", "AAAA", "CNAME", "HTTPS", "NS", "SVCB", "TXT"];
 
-/// Reads the record sets that aliases to records of this zone lead to, and the records themselves.
+/// Returns these records and the record sets of this zone that their aliases lead to.
 ///
 /// # Errors
 /// A call that failed.
@@ -167,12 +168,12 @@ pub type GroupReadings = BTreeMap<GroupName, Result<Vec<RecordSet>, CallError>>;
 /// DNS with weights: Route 53, or the simulated one. Every call ends within its own timeout.
 #[async_trait]
 pub trait Dns: Send + Sync {
-    /// Finds a zone by name or identifier. A name that fits no zone, or more than one, is a permanent error whose
-    /// message lists the candidates.
+    /// Finds a zone by name or id. A name that fits no zone, or more than one, is a permanent error whose message lists
+    /// the candidates.
     async fn find_zone(&self, account: &Account, zone: &ZoneRef) -> Result<Zone, CallError>;
 
-    /// Reads groups of one zone: every record set with each name and type, in fewest calls (single reads, or pages of
-    /// the whole zone). Every wanted group is a key of the answer; a group that is not there has no record sets.
+    /// Reads groups of one zone: every record set with each name and type, in as few calls as possible (single reads, or
+    /// pages of the whole zone). Every wanted group is a key of the answer; a group that does not exist has no record sets.
     async fn read_groups(
         &self,
         account: &Account,
@@ -181,20 +182,23 @@ pub trait Dns: Send + Sync {
         urgency: Urgency,
     ) -> GroupReadings;
 
-    /// Reads what stands around names of one zone, before a start: every record set of these names that may matter, in as
-    /// few calls as groups; further ones of the zone where they come in the same pages.
+    /// Reads the records around a plan's own before a start: every record set of these names that may matter, in as few
+    /// calls as groups. May return other records of the zone that come in the same pages.
     async fn read_around(
         &self,
         account: &Account,
         zone: &ZoneId,
         names: &BTreeSet<DnsName>,
     ) -> Result<Vec<RecordSet>, CallError> {
-        let group = |name: &DnsName, record_type: &str| GroupName {
-            name: name.clone(),
-            record_type: record_type.to_owned(),
-        };
-        let groups = |name| AROUND_TYPES.map(|record_type| group(name, record_type));
-        let wanted: BTreeSet<GroupName> = names.iter().flat_map(groups).collect();
+        let mut wanted = BTreeSet::new();
+        for name in names {
+            for record_type in AROUND_TYPES {
+                wanted.insert(GroupName {
+                    name: name.clone(),
+                    record_type: record_type.to_owned(),
+                });
+            }
+        }
         let read = self.read_groups(account, zone, &wanted, Urgency::Normal);
         let mut records = Vec::new();
         for members in read.await.into_values() {
@@ -203,8 +207,8 @@ pub trait Dns: Send + Sync {
         Ok(records)
     }
 
-    /// Finds the account's hosted zones of the same kind whose names end with this zone's, itself left out: a page of 100,
-    /// or a few.
+    /// Finds the account's other hosted zones of the same kind whose names end with this zone's name, in one page of 100 or
+    /// a few.
     async fn zones_below(&self, _account: &Account, _zone: &Zone) -> Result<Vec<Zone>, CallError> {
         Ok(Vec::new())
     }
@@ -220,24 +224,24 @@ pub trait Dns: Send + Sync {
         urgency: Urgency,
     ) -> Result<Submitted, CallError>;
 
-    /// Asks how far a change has come.
+    /// Asks if a change is in sync.
     async fn change_status(&self, account: &Account, change: &ChangeId) -> ChangeReading;
 
-    /// The service's clock minus ours, as of now: the newest reply's time, carried on by the monotonic clock. None before
-    /// the first reply.
+    /// The service's clock minus ours, as of now: the time of the newest reply, carried on by the monotonic clock. `None`
+    /// before the first reply.
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 
-/// How long reading so many alarms of one account may take: 5 s (semantics F1), and 200 ms more for every page of 100 beyond
-/// the 25 that the service's quota lets through in that time. A fleet of thousands is then seen late rather than never.
+/// The longest time for reading this many alarms of one account: 5 s (semantics F1), and 200 ms more for every page of 100
+/// beyond the 25 that the service's quota allows in that time. So a fleet of thousands is seen late rather than never.
 pub fn alarms_within(count: usize) -> Duration {
     let more = count.div_ceil(100).saturating_sub(25);
     let more = u32::try_from(more).unwrap_or(u32::MAX);
     Duration::from_secs(5) + Duration::from_millis(200).saturating_mul(more)
 }
 
-/// How long reading so many series of one account may take: 5 s (semantics F1), and 100 ms more for every call of 500 beyond
-/// the 50 that the service's quota lets through in that time.
+/// The longest time for reading this many series of one account: 5 s (semantics F1), and 100 ms more for every call of 500
+/// beyond the 50 that the service's quota allows in that time.
 pub fn series_within(count: usize) -> Duration {
     let more = count.div_ceil(500).saturating_sub(50);
     let more = u32::try_from(more).unwrap_or(u32::MAX);
@@ -247,9 +251,9 @@ pub fn series_within(count: usize) -> Duration {
 /// Alarms: CloudWatch, or the simulated one. Every call ends within its own timeout.
 #[async_trait]
 pub trait Signals: Send + Sync {
-    /// Reads alarms, metric and composite, in pages of 100 names per region, and tells of each page when it is here: the
-    /// service's quota lets thousands of alarms through in seconds, and what is red on the first page waits for none of
-    /// them. Every wanted alarm is told once.
+    /// Reads alarms, metric and composite, in pages of 100 names per region, and sends each page to `told` as it arrives:
+    /// thousands of alarms take seconds under the service's quota, and a red alarm on the first page must not wait for
+    /// the others. Every wanted alarm is sent once.
     async fn read_alarms_by_page(
         &self,
         account: &Account,
@@ -257,7 +261,7 @@ pub trait Signals: Send + Sync {
         told: &UnboundedSender<AlarmPage>,
     );
 
-    /// Reads alarms, all of them. Every wanted alarm is a key of the answer.
+    /// Reads alarms and returns all of them together. Every wanted alarm is a key of the answer.
     async fn read_alarms(
         &self,
         account: &Account,
@@ -272,7 +276,7 @@ pub trait Signals: Send + Sync {
         readings
     }
 
-    /// Reads when an alarm entered ALARM after `since`.
+    /// Reads the times at which an alarm entered ALARM after `since`.
     async fn alarm_history(
         &self,
         account: &Account,
@@ -280,17 +284,20 @@ pub trait Signals: Send + Sync {
         since: Timestamp,
     ) -> HistoryReading;
 
-    /// Reads series over the minutes that are wanted of each, in calls of up to 500 queries per region. What is not a key
+    /// Reads series over the wanted minutes of each, in calls of up to 500 queries per region. A series that is not a key
     /// of the answer was not read.
     async fn read_series(&self, _account: &Account, wanted: &BTreeMap<Query, Minutes>) -> Readings {
-        let why = "metrics cannot be read here";
-        let unread = |query: &Query| (query.clone(), SeriesReading::Unreadable(why.to_owned()));
-        wanted.keys().map(unread).collect()
+        let mut readings = Readings::new();
+        for query in wanted.keys() {
+            let why = "metrics cannot be read here".to_owned();
+            readings.insert(query.clone(), SeriesReading::Unreadable(why));
+        }
+        readings
     }
 
-    /// How long each alarm looks back before it turns red: its period times its evaluation periods; a composite one as long
-    /// as the slowest alarm that it is made of. Alarms that cannot be read are left out. For previews, and once before a
-    /// start; not asked in rounds.
+    /// The time that each alarm looks back before it turns red: its period times its evaluation periods; for a composite
+    /// alarm that of its slowest member. Alarms that cannot be read are left out. For previews, and once before a start;
+    /// not asked in rounds.
     async fn alarm_spans(
         &self,
         _account: &Account,
@@ -299,24 +306,24 @@ pub trait Signals: Send + Sync {
         BTreeMap::new()
     }
 
-    /// When the environment's credentials expire, where they do and say so. For previews; not asked in rounds.
+    /// The time at which the environment's credentials expire, if that is known. For previews; not asked in rounds.
     async fn credentials_expire_at(&self) -> Option<Timestamp> {
         None
     }
 
-    /// The service's clock minus ours, as of now: the newest reply's time, carried on by the monotonic clock. None before
-    /// the first reply.
+    /// The service's clock minus ours, as of now: the time of the newest reply, carried on by the monotonic clock. `None`
+    /// before the first reply.
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 
-/// Some of an account's alarms, as they were read.
+/// A page of an account's alarms.
 pub type AlarmPage = (Account, Vec<(AlarmId, AlarmReading)>);
 
-/// What was: CloudWatch's memory. Read by backtests only, never by a controller.
+/// CloudWatch's history of alarms. Read only by backtests, never by a controller.
 #[async_trait]
 pub trait Past: Send + Sync {
-    /// All changes of an alarm's state in `[since, until)`, oldest first. May take minutes for an alarm that changed
-    /// thousands of times: histories come in pages of 100, a few a second.
+    /// All changes of an alarm's state in `[since, until)`, oldest first. Takes minutes for an alarm that changed thousands
+    /// of times: histories come in pages of 100, a few per second.
     async fn alarm_changes(
         &self,
         account: &Account,

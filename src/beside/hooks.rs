@@ -1,4 +1,4 @@
-//! Hooks for real: a command or an HTTP request, with the event and its idempotency key.
+//! Calls hooks: a command or an HTTP request, with the event and its idempotency key.
 
 use std::fmt;
 
@@ -14,10 +14,10 @@ use crate::reach::http;
 use crate::reach::secrets::Environment;
 use crate::reach::secrets::Secrets;
 
-/// How much of a command's output is kept, in bytes.
+/// The most bytes of a command's output that are kept.
 const KEPT_BYTES: u64 = 16 * 1024;
 
-/// How much of an HTTP answer is repeated in a failure, in characters.
+/// The most characters of an HTTP answer that a failure repeats.
 const SHOWN_CHARS: usize = 200;
 
 /// The environment variable with the idempotency key.
@@ -25,9 +25,9 @@ pub const KEY_VARIABLE: &str = "CUTOVER_IDEMPOTENCY_KEY";
 
 /// Calls hooks.
 ///
-/// A command is an argv, run without a shell and with this process's environment, and the key in
-/// [`KEY_VARIABLE`]; it gets the event as JSON on standard input, and says with exit code 0 that all is well. An HTTP
-/// request is a POST with the event as its body and the key in `Idempotency-Key`; all is well with any 2xx.
+/// A command is an argv. It runs without a shell, with this process's environment and the key in [`KEY_VARIABLE`]. It gets
+/// the event as JSON on standard input, and exit code 0 means success. An HTTP request is a POST with the event as its body
+/// and the key in `Idempotency-Key`; any 2xx means success.
 #[derive(Clone)]
 pub struct RealHooks {
     environment: Environment,
@@ -41,7 +41,7 @@ impl fmt::Debug for RealHooks {
 }
 
 impl RealHooks {
-    /// Hooks whose texts stand for variables of this environment.
+    /// Creates the caller. References to secrets are filled from this environment.
     pub fn new(environment: Environment) -> Self {
         Self {
             environment,
@@ -60,7 +60,7 @@ impl RealHooks {
         };
         match command::run(run).await {
             Ok(ran) => HookAnswer {
-                failure: (!ran.success).then_some(ran.failure),
+                failure: if ran.success { None } else { Some(ran.failure) },
                 output: ran.stdout,
             },
             Err(failure) => failed(failure),
@@ -91,11 +91,12 @@ impl RealHooks {
             Ok(answer) => {
                 let output = secrets.redact(&answer.body);
                 let shown: String = output.trim().chars().take(SHOWN_CHARS).collect();
-                let well = (200..300).contains(&answer.status);
-                HookAnswer {
-                    failure: (!well).then(|| format!("HTTP status {}: {shown}", answer.status)),
-                    output,
-                }
+                let failure = if (200..300).contains(&answer.status) {
+                    None
+                } else {
+                    Some(format!("HTTP status {}: {shown}", answer.status))
+                };
+                HookAnswer { failure, output }
             }
             Err(failure) => failed(secrets.redact(&failure.to_string())),
         }

@@ -1,4 +1,4 @@
-//! Jobs for real: by commands and by `kubectl`; what is AWS's is handed on.
+//! Looks at jobs and switches them, with commands and `kubectl`. Jobs in AWS are passed on to the AWS adapter.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::reach::command;
 use crate::reach::command::Ran;
 use crate::reach::command::Run;
 
-/// How much of a command's output is kept, in bytes: a CronJob with its whole pod template fits.
+/// The most bytes of a command's output that are kept: enough for a CronJob with its whole pod template.
 const KEPT_BYTES: u64 = 1024 * 1024;
 
-/// Every kind of job.
+/// Jobs of every kind.
 #[derive(Clone)]
 pub struct RealJobs {
     aws: Arc<dyn Jobs>,
@@ -36,7 +36,7 @@ impl fmt::Debug for RealJobs {
 }
 
 impl RealJobs {
-    /// Jobs of which `aws` knows those that are AWS's.
+    /// Jobs of every kind; `aws` handles those in AWS.
     pub fn new(aws: Arc<dyn Jobs>) -> Self {
         Self {
             aws,
@@ -121,12 +121,12 @@ impl Jobs for RealJobs {
     }
 }
 
-/// Runs a command that asks something; what it fails with is worth asking again.
+/// Runs a command that only reads. Its failures can be retried safely.
 pub(super) async fn asked(what: &'static str, argv: &[String]) -> Result<Ran, CallError> {
     run(what, argv, "", FailureClass::Throttled, false).await
 }
 
-/// Runs a command that changes something; where it fails, it may have done so all the same.
+/// Runs a command that changes something. If it fails, the change may have been made anyway.
 pub(super) async fn told(what: &'static str, argv: &[String], key: &str) -> Result<Ran, CallError> {
     run(what, argv, key, FailureClass::Transient, false).await
 }
@@ -173,7 +173,7 @@ async fn count(argv: &[String]) -> Result<u32, CallError> {
     let text = ran.stdout.trim();
     text.parse().map_err(|_| {
         let shown: String = text.chars().take(40).collect();
-        let message = format!("it printed {shown:?}, which is no number");
+        let message = format!("it printed {shown:?}, which is not a number");
         CallError::new("running", FailureClass::Permanent, message)
     })
 }

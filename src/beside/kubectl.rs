@@ -1,7 +1,7 @@
 //! Kubernetes CronJobs through `kubectl`: `suspend` is the switch.
 //!
-//! A CronJob without `startingDeadlineSeconds` is refused: when it is switched on again, Kubernetes makes up for a run that
-//! it missed meanwhile at once, however long ago that was. Source: Kubernetes documentation, "CronJob", "Schedule
+//! A CronJob without `startingDeadlineSeconds` is refused: when it is switched on again, Kubernetes at once starts a run
+//! that it missed meanwhile, however long ago that was. Source: Kubernetes documentation, "CronJob", "Schedule
 //! suspension" and "Deadline for delayed Job start".
 
 use jiff::SignedDuration;
@@ -14,7 +14,7 @@ use crate::engine::jobs::Firing;
 use crate::engine::jobs::HalfLook;
 use crate::ports::CallError;
 
-/// Which cluster and namespace.
+/// The cluster and namespace of a CronJob, as arguments for `kubectl`.
 pub(super) struct Place {
     argv: Vec<String>,
 }
@@ -55,6 +55,9 @@ struct Status {
     active: Vec<serde_json::Value>,
 }
 
+const NO_DEADLINE: &str = "it has no startingDeadlineSeconds: Kubernetes would start a missed run as soon as it is \
+    switched on; set startingDeadlineSeconds, for example to 200";
+
 /// Looks at a CronJob.
 pub(super) async fn look(place: &Place, name: &str) -> Result<HalfLook, CallError> {
     let argv = place.call(&["get", "cronjob", name, "--output=json"]);
@@ -64,9 +67,10 @@ pub(super) async fn look(place: &Place, name: &str) -> Result<HalfLook, CallErro
         CallError::new("kubectl get cronjob", FailureClass::Permanent, message)
     })?;
     let deadline = read.spec.starting_deadline_seconds;
-    let unfit = deadline.is_none().then(|| {
-        "it has no startingDeadlineSeconds, so that Kubernetes would make up for a missed run at once when it is switched on; set it, for example to 200".to_owned()
-    });
+    let unfit = match deadline {
+        Some(_) => None,
+        None => Some(NO_DEADLINE.to_owned()),
+    };
     Ok(HalfLook {
         on: read.spec.suspend != Some(true),
         running: u32::try_from(read.status.active.len()).ok(),
@@ -81,7 +85,7 @@ pub(super) async fn look(place: &Place, name: &str) -> Result<HalfLook, CallErro
     })
 }
 
-/// Suspends a CronJob, or lets it go on.
+/// Suspends a CronJob, or resumes it.
 pub(super) async fn turn(place: &Place, name: &str, on: bool, key: &str) -> Result<(), CallError> {
     let patch = format!(r#"{{"spec":{{"suspend":{}}}}}"#, !on);
     let argv = place.call(&["patch", "cronjob", name, "--type=merge", "--patch", &patch]);

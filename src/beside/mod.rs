@@ -1,4 +1,4 @@
-//! Hooks and jobs for real: commands, HTTP and `kubectl`. What is AWS's is handed to the room that knows AWS.
+//! The adapters for hooks and jobs: commands, HTTP and `kubectl`. Jobs in AWS are passed on to the AWS adapter.
 
 pub mod hooks;
 pub mod jobs;

@@ -1,4 +1,4 @@
-//! How far channels have been told, in an `SQLite` file: a table beside the entries.
+//! The cursors of channels in an `SQLite` file: a table beside the entries.
 
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
@@ -27,7 +27,7 @@ pub(super) fn of(
     text.map(|text| read(&text)).transpose()
 }
 
-/// All cursors. One that a newer version wrote otherwise is passed over: it is no history.
+/// All cursors. A cursor that a newer version wrote in another form is skipped: cursors are not part of the history.
 pub(super) fn all(connection: &Connection) -> Result<Vec<Cursor>, Failure> {
     if !has_cursors(connection)? {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! The journal's file as the operating system sees it: where it lies, on what, and whether it is still the same one.
+//! The journal's file as the operating system sees it: its path, its file system, and its identity.
 //!
 //! The file itself is never opened here: POSIX drops all of a process's locks on a file when any of its descriptors is
 //! closed, those of an open `SQLite` connection included (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
@@ -19,10 +19,10 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, JournalError> {
     })
 }
 
-/// What lies at a path: none, or something that may be a journal.
+/// Returns the file at a path if there is one. It may be a journal.
 ///
 /// # Errors
-/// `Unusable`: a folder, or an empty file. `Down`: it cannot be looked at.
+/// `Unusable`: a folder, or an empty file. `Down`: its metadata cannot be read.
 pub(super) fn look(path: &Path) -> Result<Option<FileId>, JournalError> {
     let shown = path.display();
     let metadata = match fs::metadata(path) {
@@ -37,7 +37,7 @@ pub(super) fn look(path: &Path) -> Result<Option<FileId>, JournalError> {
     }
     if metadata.len() == 0 {
         return Err(JournalError::Unusable(format!(
-            "{shown} is an empty file, not a journal; remove it, and `cutover run` makes one"
+            "{shown} is an empty file, not a journal; remove it, and `cutover run` creates a journal"
         )));
     }
     Ok(Some(FileId::of(&metadata)))
@@ -64,9 +64,9 @@ impl FileId {
         Self {}
     }
 
-    /// Makes sure that the path still leads to this file.
+    /// Checks that the path still leads to this file.
     ///
-    /// A process that has a deleted file open could append to it for days, and nobody else would ever see it.
+    /// A process that has a deleted file open could append to it for days, and no other process would see the entries.
     ///
     /// # Errors
     /// `Down`.
@@ -82,7 +82,7 @@ impl FileId {
     }
 }
 
-/// Makes the folders above a new journal: this user's alone.
+/// Creates the folders above a new journal; only this user may open them.
 ///
 /// # Errors
 /// `Down`.
@@ -95,7 +95,7 @@ pub(super) fn make_folder(path: &Path) -> Result<PathBuf, JournalError> {
 /// Gives a finished file its name, unless that name is taken, and makes the name last through a power cut.
 ///
 /// # Errors
-/// `Down`. That the name is taken is none: somebody else made the journal at the same moment.
+/// `Down`. A name that is taken is no error: another process created the journal at the same moment.
 pub(super) fn publish(finished: &Path, path: &Path, folder: &Path) -> Result<(), JournalError> {
     match fs::hard_link(finished, path) {
         Ok(()) => {}
@@ -106,7 +106,8 @@ pub(super) fn publish(finished: &Path, path: &Path, folder: &Path) -> Result<(),
     synced.map_err(|error| cannot_create(path, &error))
 }
 
-/// Makes the empty file that a new journal is written into: this user's alone, as are those that `SQLite` lays beside it.
+/// Creates the empty file that a new journal is written into. Only this user may open it, and the files that `SQLite`
+/// creates beside it.
 ///
 /// # Errors
 /// `Down`.
@@ -127,14 +128,14 @@ fn cannot_create(path: &Path, error: &io::Error) -> JournalError {
 pub(super) fn refuse_network(path: &Path) -> Result<(), JournalError> {
     match network_file_system(path) {
         Some(name) => Err(JournalError::Unusable(format!(
-            "{} lies on a network file system ({name}), where SQLite's log is not safe; use a local disk",
+            "{} is on a network file system ({name}), where SQLite's log is not safe; use a local disk",
             path.display()
         ))),
         None => Ok(()),
     }
 }
 
-/// The network file system that a path lies on, or will lie on; none where it is local or nothing can be said.
+/// The network file system that a path is on, or will be on; `None` if it is local or not known.
 #[cfg(target_os = "linux")]
 fn network_file_system(path: &Path) -> Option<&'static str> {
     let found = path
@@ -154,13 +155,16 @@ fn network_file_system(_: &Path) -> Option<&'static str> {
 fn network_name(file_system_type: i128) -> Option<&'static str> {
     // The kernel's type is 32 bits; some architectures hand it on sign-extended.
     let magic = file_system_type & 0xFFFF_FFFF;
-    let found = NETWORK_FILE_SYSTEMS
-        .iter()
-        .find(|(known, _)| *known == magic);
-    found.map(|(_, name)| *name)
+    for (known, name) in NETWORK_FILE_SYSTEMS {
+        if known == magic {
+            return Some(name);
+        }
+    }
+    None
 }
 
-/// Sources: `statfs(2)`, `linux/magic.h`; the last five from their projects' own headers.
+/// The `statfs` types of network file systems. Sources: `statfs(2)`, `linux/magic.h`; the last five from their projects'
+/// own headers.
 #[cfg(target_os = "linux")]
 const NETWORK_FILE_SYSTEMS: [(i128, &str); 14] = [
     (0x6969, "NFS"),

@@ -1,4 +1,4 @@
-//! What `SQLite`'s errors mean for a journal: is it damaged, or can it only not be reached now?
+//! Classifies `SQLite`'s errors: the journal is damaged, or it cannot be used now.
 
 use std::path::Path;
 
@@ -9,34 +9,34 @@ use crate::ports::JournalError;
 
 /// Turns an error of `SQLite` about the file at `path` into the journal's.
 ///
-/// Damage is `Unusable`, and somebody must look. All that may pass (a lock, a full disk, a missing permission) is `Down`:
-/// steps hold and reverts go out all the same.
+/// Damage is `Unusable`, and a person must act. Anything that may pass (a lock, a full disk, a missing permission) is
+/// `Down`: no step is taken, and reverts still go out.
 pub(super) fn of_sqlite(path: &Path, error: &rusqlite::Error) -> JournalError {
     let shown = path.display();
     let rusqlite::Error::SqliteFailure(cause, _) = error else {
         return JournalError::Unusable(format!("{shown} is damaged: {error}"));
     };
     let folder = path.parent().unwrap_or(path).display();
-    let down = |why: String| JournalError::Down(format!("{shown}: {why}"));
-    match cause.code {
+    let why = match cause.code {
         ErrorCode::NotADatabase => {
-            JournalError::Unusable(format!("{shown} is not a cutover journal: {error}"))
+            return JournalError::Unusable(format!("{shown} is not a cutover journal: {error}"));
         }
-        // SQLITE_ERROR: a statement that does not fit the tables that are there.
+        // SQLITE_ERROR: a statement that does not fit the tables of the file.
         ErrorCode::DatabaseCorrupt | ErrorCode::Unknown | ErrorCode::ConstraintViolation => {
-            JournalError::Unusable(format!("{shown} is damaged: {error}"))
+            return JournalError::Unusable(format!("{shown} is damaged: {error}"));
         }
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
-            down(format!("another process keeps it locked ({error})"))
+            format!("another process keeps it locked ({error})")
         }
-        ErrorCode::DiskFull => down(format!("the disk is full ({error})")),
+        ErrorCode::DiskFull => format!("the disk is full ({error})"),
         ErrorCode::ReadOnly if cause.extended_code == ffi::SQLITE_READONLY => {
-            down(format!("it is read-only to this process ({error})"))
+            format!("it is read-only for this process ({error})")
         }
-        ErrorCode::ReadOnly | ErrorCode::CannotOpen => down(format!(
+        ErrorCode::ReadOnly | ErrorCode::CannotOpen => format!(
             "it cannot be opened; SQLite needs the file readable and {folder} writable ({error})"
-        )),
-        ErrorCode::PermissionDenied => down(format!("permission denied ({error})")),
-        _ => down(error.to_string()),
-    }
+        ),
+        ErrorCode::PermissionDenied => format!("permission denied ({error})"),
+        _ => error.to_string(),
+    };
+    JournalError::Down(format!("{shown}: {why}"))
 }

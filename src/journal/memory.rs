@@ -23,7 +23,7 @@ use crate::ports::Journal;
 use crate::ports::JournalError;
 use crate::ports::Position;
 
-/// A journal in memory. Clones share their entries and their faults, as processes share a file.
+/// A journal in memory. Clones share their entries and their faults, like processes that share a file.
 #[derive(Debug, Clone)]
 pub struct MemoryJournal {
     shared: Arc<Shared>,
@@ -32,8 +32,8 @@ pub struct MemoryJournal {
 #[derive(Debug)]
 struct Shared {
     contents: Mutex<Contents>,
-    /// Rings at every append. It wakes whoever waits in the order in which they came, which a `watch` channel does not:
-    /// rehearsals and hunts must play the same every time.
+    /// Notified at every append. It wakes waiting tasks in the order in which they came, which a `watch` channel does
+    /// not: rehearsals and hunts must run the same way every time.
     appended: Notify,
 }
 
@@ -41,7 +41,7 @@ struct Shared {
 struct Contents {
     entries: Vec<Envelope>,
     heads: BTreeMap<CutoverName, Head>,
-    /// Where in `entries` each append lies, by its identifier.
+    /// The position of each append in `entries`, by its id.
     appends: BTreeMap<String, Range<usize>>,
     heartbeats: BTreeMap<String, Heartbeat>,
     cursors: BTreeMap<(CutoverName, String), Cursor>,
@@ -73,28 +73,28 @@ impl MemoryJournal {
         }
     }
 
-    /// From now on appends and heartbeats are not written and answer `Down`; `false` ends it.
+    /// Makes appends, heartbeats and cursors fail with `Down`, without being written; `false` ends it.
     pub fn fail_appends(&self, fail: bool) {
         self.contents().faults.appends_fail = fail;
     }
 
-    /// From now on appends are written, and answer `Down` all the same, as when a reply is lost; `false` ends it.
+    /// Makes appends answer `Down` although they are written, as if the reply were lost; `false` ends it.
     pub fn lose_replies(&self, lose: bool) {
         self.contents().faults.replies_lost = lose;
     }
 
-    /// From now on reading answers `Down`; `false` ends it.
+    /// Makes reads fail with `Down`; `false` ends it.
     pub fn fail_reads(&self, fail: bool) {
         self.contents().faults.reads_fail = fail;
     }
 
-    /// A panic elsewhere leaves the contents whole: nothing that can panic runs between two of their changes.
+    /// Locks the contents. A panic elsewhere leaves them whole: nothing between two of their changes can panic.
     fn contents(&self) -> MutexGuard<'_, Contents> {
         let contents = self.shared.contents.lock();
         contents.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The contents, unless reading is made to fail.
+    /// The contents, unless reads are made to fail.
     fn readable(&self) -> Result<MutexGuard<'_, Contents>, JournalError> {
         let contents = self.contents();
         if contents.faults.reads_fail {
@@ -110,11 +110,12 @@ impl Contents {
             return Ok(self.entries[range.clone()].to_vec());
         }
         let append_id = append.append_id.clone();
-        let heads = append
-            .expect
-            .iter()
-            .filter_map(|(stream, _)| Some((stream.clone(), *self.heads.get(stream)?)))
-            .collect();
+        let mut heads = BTreeMap::new();
+        for (stream, _) in &append.expect {
+            if let Some(head) = self.heads.get(stream) {
+                heads.insert(stream.clone(), *head);
+            }
+        }
         let sealed = record::seal(append, heads)?;
         for entry in &sealed {
             let head = Head {
@@ -217,15 +218,13 @@ impl Journal for MemoryJournal {
             return Err(down("cursors"));
         }
         let key = (cursor.stream.clone(), cursor.channel.clone());
-        let stored = contents
-            .cursors
-            .get(&key)
-            .map_or(0, |stored| stored.revision);
-        let next = stored + 1 == cursor.revision;
-        if next {
-            contents.cursors.insert(key, cursor.clone());
+        let stored = contents.cursors.get(&key);
+        let revision = stored.map_or(0, |stored| stored.revision);
+        if revision + 1 != cursor.revision {
+            return Ok(false);
         }
-        Ok(next)
+        contents.cursors.insert(key, cursor.clone());
+        Ok(true)
     }
 
     async fn cursors(&self) -> Result<Vec<Cursor>, JournalError> {

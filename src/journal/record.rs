@@ -1,5 +1,5 @@
-//! What every journal does with entries: checking an append, numbering and dating its entries, and reading stored ones
-//! with an eye on who wrote them.
+//! The code that all journals share: checks an append, numbers and dates its entries, and reads stored entries of older
+//! and newer versions.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -14,53 +14,53 @@ use crate::ports::APPEND_EVENTS_MAX;
 use crate::ports::Append;
 use crate::ports::JournalError;
 
-/// Where a stream stands.
+/// The last entry of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Head {
-    /// The number of its last entry; 0 where there is none.
+    /// Its number; 0 if there is none.
     pub(super) seq: u64,
-    /// When its last entry was written.
+    /// The time at which it was written.
     pub(super) at: Option<Timestamp>,
 }
 
-/// Refuses an append that no journal can take, wherever the streams stand.
+/// Refuses an append that no journal can take, whatever its streams hold.
 ///
 /// # Errors
-/// `Unusable`: more than [`APPEND_EVENTS_MAX`] entries, an entry whose stream is not expected to stand anywhere, a stream
-/// that is named twice.
+/// `Unusable`: more than [`APPEND_EVENTS_MAX`] entries, an entry whose stream is not in `expect`, or a stream that is named
+/// twice.
 pub(super) fn check(append: &Append) -> Result<(), JournalError> {
-    let refuse = |why: String| Err(JournalError::Unusable(why));
     if append.entries.len() > APPEND_EVENTS_MAX {
-        return refuse(format!(
+        return Err(JournalError::Unusable(format!(
             "an append of {} entries; at most {APPEND_EVENTS_MAX} are written at once",
             append.entries.len()
-        ));
+        )));
     }
     let mut expected = BTreeSet::new();
     for (stream, _) in &append.expect {
         if !expected.insert(stream) {
-            return refuse(format!("an append names stream {stream} twice"));
+            return Err(JournalError::Unusable(format!(
+                "an append names stream {stream} twice"
+            )));
         }
     }
-    match append
-        .entries
-        .iter()
-        .find(|entry| !expected.contains(&entry.cutover))
-    {
-        Some(entry) => refuse(format!(
-            "an append writes to stream {} without saying where it stands",
-            entry.cutover
-        )),
-        None => Ok(()),
+    for entry in &append.entries {
+        if !expected.contains(&entry.cutover) {
+            return Err(JournalError::Unusable(format!(
+                "an append writes to stream {} without its expected last entry",
+                entry.cutover
+            )));
+        }
     }
+    Ok(())
 }
 
-/// Numbers and dates the entries of an append, if every stream stands where it is expected to.
+/// Numbers and dates the entries of an append, if the last entry of every stream is the expected one.
 ///
-/// An entry's `at` is never before its stream's last one (semantics D3): a clock that went back does not reorder history.
+/// An entry's `at` is never before that of the entry before it in its stream (semantics D3): a clock that went back does
+/// not reorder history.
 ///
 /// # Errors
-/// `Conflict`, for the first stream that stands elsewhere.
+/// `Conflict`, for the first stream whose last entry is another one.
 pub(super) fn seal(
     append: Append,
     mut heads: BTreeMap<CutoverName, Head>,
@@ -75,14 +75,15 @@ pub(super) fn seal(
             });
         }
     }
-    let number = |entry: crate::ports::NewEntry| {
+    let mut sealed = Vec::new();
+    for entry in append.entries {
         let head = heads.entry(entry.cutover.clone()).or_default();
         let at = head.at.map_or(entry.at, |last| last.max(entry.at));
         *head = Head {
             seq: head.seq + 1,
             at: Some(at),
         };
-        Envelope {
+        sealed.push(Envelope {
             cutover: entry.cutover,
             attempt: entry.attempt,
             seq: head.seq,
@@ -90,12 +91,12 @@ pub(super) fn seal(
             actor: entry.actor,
             version: JOURNAL_VERSION,
             event: entry.event,
-        }
-    };
-    Ok(append.entries.into_iter().map(number).collect())
+        });
+    }
+    Ok(sealed)
 }
 
-/// An entry as it is stored, but for its stream and its number.
+/// An entry as it is stored, without its stream and its number.
 pub(super) struct Stored<'a> {
     pub(super) at: &'a str,
     pub(super) attempt: i64,
@@ -106,8 +107,8 @@ pub(super) struct Stored<'a> {
 }
 
 impl Stored<'_> {
-    /// Reads the entry. What cannot be read becomes [`Event::Unreadable`] in its place, so that its stream is damaged from
-    /// there on and no other one is.
+    /// Reads the entry. An entry that cannot be read becomes [`Event::Unreadable`], so that only its own stream is damaged
+    /// from there on.
     pub(super) fn read(&self, stream: CutoverName, seq: u64) -> Envelope {
         let event = self.event();
         let attempt = u32::try_from(self.attempt);
@@ -116,7 +117,7 @@ impl Stored<'_> {
             (Ok(event), Ok(_), Ok(_)) => event,
             (Err(why), _, _) => Event::Unreadable { why },
             (Ok(_), Err(_), _) => Event::Unreadable {
-                why: damaged(&format!("attempt {} never was", self.attempt)),
+                why: damaged(&format!("there is no attempt {}", self.attempt)),
             },
             (Ok(_), Ok(_), Err(error)) => Event::Unreadable {
                 why: damaged(&error.to_string()),
@@ -133,7 +134,7 @@ impl Stored<'_> {
         }
     }
 
-    /// The event, or why it cannot be read: it, or something in it, is of a newer cutover; or its text is damaged.
+    /// The event, or the reason why it cannot be read: a newer cutover wrote it or a part of it, or its text is damaged.
     fn event(&self) -> Result<Event, String> {
         let version = self.version;
         if version > i64::from(JOURNAL_VERSION) {
@@ -142,12 +143,12 @@ impl Stored<'_> {
             ));
         }
         if version < 1 {
-            return Err(damaged(&format!("version {version} never was")));
+            return Err(damaged(&format!("there is no entry version {version}")));
         }
         serde_json::from_str(self.event).map_err(|error| {
             let message = error.to_string();
-            // Within one version fields and variants are only ever added, so that a variant that is not known here (of the
-            // event, or of a reason inside it) was added later. The text is serde's own, `Error::unknown_variant`.
+            // Within one version fields and variants are only added, so a variant that is not known here (of the event, or
+            // of a reason inside it) was added later. The text is serde's own, `Error::unknown_variant`.
             if error.is_data() && message.starts_with("unknown variant") {
                 let name = message.split('`').nth(1).unwrap_or("?");
                 format!("a newer cutover wrote it: this one does not know `{name}`")

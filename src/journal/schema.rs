@@ -1,4 +1,4 @@
-//! The journal's tables, and the rules by which a file is taken for a journal, or is left alone.
+//! The journal's tables, and the checks that a file must pass to be used as a journal.
 
 use std::fs;
 use std::path::Path;
@@ -17,13 +17,13 @@ use crate::ports::JournalError;
 /// Marks the file as a cutover journal: `CTOV` in ASCII, in the header's application id.
 const APPLICATION_ID: i32 = 0x4354_4F56;
 
-/// The version of the tables, in the header's user version. Reads this one and all before it.
+/// The version of the tables, in the header's user version. This program reads this version and all before it.
 const SCHEMA_VERSION: i32 = 1;
 
-/// How long `SQLite` waits for another process's lock; below the 2 s after which an append counts as failed.
+/// How long `SQLite` waits for another process's lock; less than the 2 s after which an append counts as failed.
 const LOCK_WAIT: Duration = Duration::from_millis(1500);
 
-/// `events` is append-only, by triggers: not even a mistake of ours rewrites history.
+/// The first tables. `events` is append-only, by triggers: even a bug of ours cannot rewrite history.
 const TABLES: &str = "
 CREATE TABLE events (
     position  INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -49,8 +49,8 @@ CREATE TABLE heartbeats (
 ) STRICT;
 ";
 
-/// Came after the first files. It is made where it is missing, and its absence means that nobody has been told anything; so
-/// the version of the tables stays, and a program that does not know it can still read the file.
+/// The table of cursors, which is newer than the first files. It is created if it is missing, and its absence means that
+/// no channel has been told anything. So the version stays the same, and an older program can still read the file.
 const CURSORS: &str = "
 CREATE TABLE IF NOT EXISTS cursors (
     stream   TEXT NOT NULL,
@@ -61,9 +61,9 @@ CREATE TABLE IF NOT EXISTS cursors (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Opens the file at an absolute path, after making sure that it is a journal of ours, and whole.
+/// Opens the file at an absolute path, after checking that it is a cutover journal, and undamaged.
 ///
-/// Until that is sure it is open for reading only, so that a file that is refused is never touched.
+/// Until then it is open for reading only, so that a file that is refused is never touched.
 ///
 /// # Errors
 /// As [`super::open()`].
@@ -82,19 +82,20 @@ pub(super) fn connect(path: &Path, mode: Open) -> Result<(Connection, disk::File
     if mode == Open::ReadOnly {
         return Ok((reader, file));
     }
-    // The writer is opened before the reader is closed, or the reader would be the last to go and tidy up in vain.
+    // The writer is opened before the reader is closed: as the last connection, the reader would try to clean up, which it
+    // cannot.
     let writer = open_file(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     drop(reader);
     prepare_writer(&writer).map_err(|error| failure::of_sqlite(path, &error))?;
     if writer.is_readonly(MAIN_DB).unwrap_or(true) {
-        let why = format!("{} is read-only to this process", path.display());
+        let why = format!("{} is read-only for this process", path.display());
         return Err(JournalError::Down(why));
     }
     add_cursors(&writer).map_err(|error| failure::of_sqlite(path, &error))?;
     Ok((writer, file))
 }
 
-/// Brings the file of an earlier version up to date.
+/// Adds the table of cursors to a file of an earlier version.
 fn add_cursors(writer: &Connection) -> rusqlite::Result<()> {
     if has_cursors(writer)? {
         return Ok(());
@@ -102,7 +103,7 @@ fn add_cursors(writer: &Connection) -> rusqlite::Result<()> {
     writer.execute_batch(&format!("BEGIN IMMEDIATE; {CURSORS} COMMIT;"))
 }
 
-/// Whether the table of cursors is there: a file that is open for reading only may be an earlier version's.
+/// Returns true if the table of cursors is there. A file of an earlier version that is open for reading only has none.
 pub(super) fn has_cursors(connection: &Connection) -> rusqlite::Result<bool> {
     let mut query = connection
         .prepare_cached("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'cursors'")?;
@@ -113,21 +114,25 @@ fn missing(path: &Path) -> JournalError {
     JournalError::Missing(path.display().to_string())
 }
 
-/// Makes a journal beside its place and then gives it its name, so that nobody ever sees half a journal.
+/// Creates a journal under another name and then gives it its own, so that no process ever sees half a journal.
 fn create(path: &Path) -> Result<(), JournalError> {
     let folder = disk::make_folder(path)?;
     let draft = folder.join(format!(".journal-draft-{:016x}", fastrand::u64(..)));
     disk::make_draft(&draft, path)?;
-    let made = open_file(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|connection| {
-        lay_out(&connection).map_err(|error| failure::of_sqlite(path, &error))?;
-        let closed = connection.close();
-        closed.map_err(|(_, error)| failure::of_sqlite(path, &error))
-    });
-    let published = made.and_then(|()| disk::publish(&draft, path, &folder));
+    let written = write_draft(&draft, path);
+    let published = written.and_then(|()| disk::publish(&draft, path, &folder));
     if let Err(error) = fs::remove_file(&draft) {
-        tracing::debug!(draft = %draft.display(), %error, "a draft of the journal stays behind");
+        tracing::debug!(draft = %draft.display(), %error, "the draft of the journal cannot be removed");
     }
     published
+}
+
+/// Writes an empty journal into the draft of the journal at `path`.
+fn write_draft(draft: &Path, path: &Path) -> Result<(), JournalError> {
+    let connection = open_file(draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    lay_out(&connection).map_err(|error| failure::of_sqlite(path, &error))?;
+    let closed = connection.close();
+    closed.map_err(|(_, error)| failure::of_sqlite(path, &error))
 }
 
 fn lay_out(connection: &Connection) -> rusqlite::Result<()> {
@@ -137,7 +142,7 @@ fn lay_out(connection: &Connection) -> rusqlite::Result<()> {
     ))
 }
 
-/// No `SQLITE_OPEN_URI`: a path is a path, whatever it looks like.
+/// Opens a connection to a file. Without `SQLITE_OPEN_URI`, so that a path is never read as a URI.
 fn open_file(path: &Path, flags: OpenFlags) -> Result<Connection, JournalError> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
@@ -149,51 +154,64 @@ fn open_file(path: &Path, flags: OpenFlags) -> Result<Connection, JournalError> 
     opened.map_err(|error| failure::of_sqlite(path, &error))
 }
 
-/// WAL lets readers and a writer work at once; FULL syncs at every commit, so that an entry that was answered is kept
-/// through a power cut.
+/// Sets up a connection for writing. WAL lets readers and a writer work at once; FULL syncs at every commit, so that an
+/// entry that was acknowledged survives a power cut.
 fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     connection.pragma_update(None, "synchronous", "FULL")
 }
 
-/// Makes sure that this is a journal, that this program can read it, and that no page of it is damaged.
+/// Checks that this is a cutover journal, that this program can read it, and that no page of it is damaged.
 fn verify(connection: &Connection, path: &Path) -> Result<(), JournalError> {
-    let shown = path.display();
-    let of_sqlite = |error: rusqlite::Error| failure::of_sqlite(path, &error);
-    let number = |pragma: &str| {
-        let value = connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-        value.map_err(of_sqlite)
-    };
-    let application_id = number("application_id")?;
+    let problem = problem_with(connection).map_err(|error| failure::of_sqlite(path, &error))?;
+    match problem {
+        Some(problem) => Err(JournalError::Unusable(format!(
+            "{} {problem}",
+            path.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The reason why a file cannot be used as a journal, as the end of a sentence about it.
+///
+/// # Errors
+/// Those of `SQLite`, also for tables with other columns.
+fn problem_with(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let application_id = number(connection, "application_id")?;
     if application_id != APPLICATION_ID {
-        return Err(JournalError::Unusable(format!(
-            "{shown} is another program's SQLite database, not a cutover journal (application id {application_id:#x})"
+        return Ok(Some(format!(
+            "is another program's SQLite database, not a cutover journal (application id {application_id:#x})"
         )));
     }
-    let version = number("user_version")?;
+    let version = number(connection, "user_version")?;
     if version > SCHEMA_VERSION {
-        return Err(JournalError::Unusable(format!(
-            "{shown} was written by a newer cutover (journal format {version}; this one reads up to {SCHEMA_VERSION})"
+        return Ok(Some(format!(
+            "was written by a newer cutover (journal format {version}; this one reads up to {SCHEMA_VERSION})"
         )));
     }
-    let damaged = |why: &str| JournalError::Unusable(format!("{shown} is damaged: {why}"));
     if version < 1 {
-        return Err(damaged(&format!("journal format {version} never was")));
+        return Ok(Some(format!(
+            "is damaged: there is no journal format {version}"
+        )));
     }
-    let check = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
-    match check.map_err(of_sqlite)?.as_str() {
-        "ok" => Ok(()),
-        problem => Err(damaged(problem)),
-    }?;
-    let columns =
-        "SELECT position, stream, seq, at, attempt, actor, version, append_id, event FROM events";
-    connection.prepare(columns).map_err(of_sqlite)?;
-    let columns = "SELECT controller, at_ms, heartbeat FROM heartbeats";
-    connection.prepare(columns).map_err(of_sqlite)?;
-    if has_cursors(connection).map_err(of_sqlite)? {
-        let columns = "SELECT stream, channel, revision, cursor FROM cursors";
-        connection.prepare(columns).map_err(of_sqlite)?;
+    let check: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))?;
+    if check != "ok" {
+        return Ok(Some(format!("is damaged: {check}")));
     }
-    Ok(())
+    connection.prepare(
+        "SELECT position, stream, seq, at, attempt, actor, version, append_id, event FROM events",
+    )?;
+    connection.prepare("SELECT controller, at_ms, heartbeat FROM heartbeats")?;
+    if has_cursors(connection)? {
+        connection.prepare("SELECT stream, channel, revision, cursor FROM cursors")?;
+    }
+    Ok(None)
+}
+
+/// The value of a pragma that is a number.
+fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0))
 }

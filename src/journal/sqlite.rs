@@ -32,13 +32,13 @@ use crate::ports::Journal;
 use crate::ports::JournalError;
 use crate::ports::Position;
 
-/// After this long a write counts as failed: steps hold, reverts go out (semantics F2).
+/// The time after which a write counts as failed: no step is taken, and reverts go out (semantics F2).
 const WRITE_LIMIT: Duration = Duration::from_secs(2);
 
-/// After this long a read counts as failed. The longest is the first one of a large journal.
+/// The time after which a read counts as failed. The first read of a large journal takes longest.
 const READ_LIMIT: Duration = Duration::from_secs(10);
 
-/// How often the file is asked whether another process appended. Asking costs some microseconds.
+/// The time between two looks for entries of other processes. A look costs some microseconds.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long heartbeats are kept, in milliseconds.
@@ -46,14 +46,14 @@ const HEARTBEAT_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// A journal in an `SQLite` file.
 ///
-/// One connection does one thing at a time, on a thread that may block. Whoever waits for it waits within the limit of
-/// the call, so that a disk that hangs takes one thread and no more.
+/// One connection does one thing at a time, on a thread that may block. Other calls wait within their own limits, so that
+/// a disk that hangs blocks only one thread.
 #[derive(Debug)]
 pub struct SqliteJournal {
     connection: Arc<Mutex<Connection>>,
     path: PathBuf,
     file: FileId,
-    /// Counts this process's own appends, so that nobody here waits for the next poll.
+    /// Counts this process's own appends, so that [`Journal::changed`] need not wait for the next poll.
     appended: watch::Sender<u64>,
 }
 
@@ -72,8 +72,8 @@ impl SqliteJournal {
         })
     }
 
-    /// Does work on the connection. The work may go on after the limit; nobody hears of it then, which is what
-    /// `append_id` is for.
+    /// Does work on the connection. The work may go on after the limit, and its result is then lost: because of that an
+    /// append has an `append_id`.
     async fn with<T: Send + 'static>(
         &self,
         what: &str,
@@ -91,20 +91,20 @@ impl SqliteJournal {
                 })
             });
             blocking.await.unwrap_or_else(|error| {
-                Err(JournalError::Down(format!("{what} broke off: {error}")))
+                Err(JournalError::Down(format!("{what} ended early: {error}")))
             })
         };
         let shown = self.path.display();
         tokio::time::timeout(limit, done).await.unwrap_or_else(|_| {
             let secs = limit.as_secs();
             Err(JournalError::Down(format!(
-                "{shown}: {what} was not done in {secs} s"
+                "{shown}: {what} took longer than {secs} s"
             )))
         })
     }
 
     async fn newest(&self) -> Result<Position, JournalError> {
-        let newest = self.with("a look at the end", READ_LIMIT, |connection| {
+        let newest = self.with("a read", READ_LIMIT, |connection| {
             let mut query = connection.prepare_cached("SELECT max(position) FROM events")?;
             let newest: Option<i64> = query.query_row([], |row| row.get(0))?;
             to_u64(newest.unwrap_or(0), "the newest position")
@@ -113,7 +113,7 @@ impl SqliteJournal {
     }
 }
 
-/// What goes wrong on the connection: what the journal says, or what `SQLite` says.
+/// An error of work on the connection: the journal's own, or `SQLite`'s.
 pub(super) enum Failure {
     Journal(JournalError),
     Sqlite(rusqlite::Error),
@@ -137,7 +137,7 @@ impl Journal for SqliteJournal {
         record::check(&append)?;
         let appended = self.appended.clone();
         let written = self.with("an append", WRITE_LIMIT, move |connection| {
-            // Immediate: the write lock is taken before the heads are read, so that they hold until the commit.
+            // Immediate: the write lock is taken before the heads are read, so that they do not change until the commit.
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let stored = select(&transaction, "append_id = ?1", &append.append_id)?;
@@ -173,7 +173,7 @@ impl Journal for SqliteJournal {
 
     async fn head(&self, stream: &CutoverName) -> Result<u64, JournalError> {
         let stream = stream.clone();
-        let head = self.with("a look at the end", READ_LIMIT, move |connection| {
+        let head = self.with("a read", READ_LIMIT, move |connection| {
             read_head(connection, &stream)
         });
         head.await.map(|head| head.seq)
@@ -182,7 +182,7 @@ impl Journal for SqliteJournal {
     async fn changed(&self, position: Position) {
         let mut appended = self.appended.subscribe();
         loop {
-            // While the journal is down nobody can say; the next look may.
+            // While the journal is down this cannot be known; the next poll may tell.
             if self.newest().await.is_ok_and(|newest| newest > position) {
                 return;
             }
@@ -221,7 +221,7 @@ impl Journal for SqliteJournal {
             let texts = query.query_map([], |row| row.get::<_, String>(0))?;
             let mut heartbeats = Vec::new();
             for text in texts {
-                // A heartbeat is no history: one that a newer version wrote otherwise is passed over.
+                // A heartbeat that a newer version wrote in another form is skipped: heartbeats are not part of the history.
                 heartbeats.extend(serde_json::from_str(&text?).ok());
             }
             Ok(heartbeats)
@@ -278,7 +278,7 @@ fn read_head(connection: &Connection, stream: &CutoverName) -> Result<Head, Fail
     let entry = format!("entry {seq} of {stream}");
     Ok(Head {
         seq: to_u64(seq, &entry)?,
-        // A time that cannot be read orders nothing; who reads the entry finds it damaged.
+        // A time that cannot be read is ignored here; reading the entry finds it damaged.
         at: at.parse().ok(),
     })
 }
@@ -309,7 +309,7 @@ fn insert(
     Ok(())
 }
 
-/// Reads the entries that a condition with one value selects, in the order they were appended.
+/// Reads the entries that a condition with one value selects, in the order in which they were appended.
 fn select(
     connection: &Connection,
     condition: &'static str,
@@ -327,8 +327,8 @@ fn select(
     Ok(entries)
 }
 
-/// Reads one entry. One that is newer or damaged is read as [`Event::Unreadable`](crate::engine::event::Event::Unreadable):
-/// the others of its stream, and all other streams, do not depend on it.
+/// Reads one entry. A newer or damaged entry is read as [`Event::Unreadable`](crate::engine::event::Event::Unreadable), so
+/// that all other entries can still be read.
 fn read_row(row: &Row<'_>) -> Result<(Position, Envelope), Failure> {
     let stream: String = row.get(1)?;
     let seq: i64 = row.get(2)?;
@@ -415,7 +415,7 @@ mod tests {
         for _ in 0..3 {
             let refused = journal.append(append(0, String::new())).await.unwrap_err();
             assert!(
-                refused.to_string().contains("was not done in 2 s"),
+                refused.to_string().contains("took longer than 2 s"),
                 "{refused}"
             );
         }

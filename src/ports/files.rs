@@ -1,4 +1,4 @@
-//! Files: plans that are read, and break-glass files that are kept.
+//! Files: plan files, which are read, and break-glass files, which are written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,19 +11,19 @@ use crate::engine::record::GroupName;
 /// The plan files that a controller was started with, as they are now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanFilesNow {
-    /// The paths that were given, absolute; a cutover whose file lies there belongs to this controller.
+    /// The paths that were given, absolute. A cutover belongs to this controller if its file is there.
     pub roots: Vec<String>,
-    /// Each file found there, absolute, and what it holds.
+    /// Each file found there: its absolute path and its contents.
     pub files: Vec<(String, FileReading)>,
 }
 
-/// Looks at the plan files.
+/// Reads the plan files.
 pub trait PlanFiles: Send + Sync {
-    /// Reads what has changed since the last look; cheap when nothing has.
+    /// Reads the files that have changed since the last look; cheap if none has.
     fn look(&self) -> PlanFilesNow;
 
-    /// What the fleet's file says about all cutovers together, as of the last look, and its absolute path; none where
-    /// there is no such file, or none that can be read.
+    /// The absolute path of the fleet's file and its settings, as of the last look; `None` if there is no such file, or it
+    /// cannot be read.
     fn fleet(&self) -> Option<(String, FleetSettings)> {
         None
     }
@@ -34,12 +34,12 @@ pub type RecordKey = (GroupName, String);
 
 /// Keeps the break-glass files: change batches that work without this program.
 pub trait BreakGlass: Send + Sync {
-    /// Puts every stored file aside that has a record which is not `known`, under a name that nothing here touches: it is
-    /// the way back of somebody whom this journal does not know. Returns where they are now. Asked once, before the first
+    /// Puts aside every stored file with a record that is not `known`, under a name that is never overwritten: it is the way
+    /// back of a cutover that this journal does not know. Returns the new paths. Called once, before the first
     /// [`store`](Self::store).
     ///
     /// # Errors
-    /// What went wrong, with the path.
+    /// The failure, with the path.
     fn keep_others(
         &self,
         known: &BTreeSet<RecordKey>,
@@ -49,14 +49,14 @@ pub trait BreakGlass: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Whether all that was stored last is still there; cheap.
+    /// Returns true if all files that were stored last are still there; cheap.
     fn are_there(&self) -> bool {
         true
     }
 
-    /// Makes the stored files exactly these (name and content), each replaced atomically.
+    /// Stores exactly these files (name and contents), and removes all others. Each file is replaced atomically.
     ///
     /// # Errors
-    /// What went wrong, with the path.
+    /// The failure, with the path.
     fn store(&self, files: &BTreeMap<String, String>) -> Result<(), String>;
 }

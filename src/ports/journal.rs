@@ -1,4 +1,4 @@
-//! The journal: appending to it, reading it, and what is kept beside its entries.
+//! The journal: its entries, and the heartbeats and cursors that are kept beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +15,11 @@ use crate::engine::units::{CutoverName, WeightPair};
 /// An append to one or more streams, all or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Append {
-    /// The sequence number that each stream must stand at (0 for one that does not exist yet).
+    /// The last entry that each stream must have (0 for a stream that does not exist yet).
     pub expect: Vec<(CutoverName, u64)>,
     /// The entries, in order, at most [`APPEND_EVENTS_MAX`]; their `seq` follows from `expect`.
     pub entries: Vec<NewEntry>,
-    /// Identifies this append, so that one whose reply was lost is known to have succeeded.
+    /// Identifies this append, so that it is not written again after a lost reply.
     pub append_id: String,
 }
 
@@ -30,28 +30,28 @@ pub struct NewEntry {
     pub cutover: CutoverName,
     /// The attempt.
     pub attempt: u32,
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// Who.
+    /// Who wrote it.
     pub actor: String,
-    /// What.
+    /// The event.
     pub event: Event,
 }
 
 /// The most entries in one append (semantics G1).
 pub const APPEND_EVENTS_MAX: usize = 20;
 
-/// A journal that cannot do what was asked.
+/// An error of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum JournalError {
     /// Somebody else appended first: read again and decide again.
-    #[error("stream {stream} stands at {head}, not at {expected}")]
+    #[error("the last entry of stream {stream} is {head}, not {expected}")]
     Conflict {
         /// The stream.
         stream: CutoverName,
-        /// Where it was expected to stand.
+        /// The last entry that was expected.
         expected: u64,
-        /// Where it stands.
+        /// Its last entry.
         head: u64,
     },
     /// There is no journal at this place.
@@ -65,36 +65,36 @@ pub enum JournalError {
     Down(String),
 }
 
-/// A place in the journal: everything up to it has been read. Zero is the beginning.
+/// A position in the journal: everything up to it has been read. Zero is the beginning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub u64);
 
 /// The append-only journal.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Appends if every stream stands where it is expected to. Returns the entries as written. An append whose
+    /// Appends if the last entry of every stream is the expected one. Returns the entries as written. An append whose
     /// `append_id` is already stored succeeds without writing again.
     async fn append(&self, append: Append) -> Result<Vec<Envelope>, JournalError>;
 
-    /// All entries after `position`, of all streams, in the order they were appended, and the position after them.
+    /// All entries after `position`, of all streams, in the order in which they were appended, and the position after them.
     async fn read_after(
         &self,
         position: Position,
     ) -> Result<(Vec<Envelope>, Position), JournalError>;
 
-    /// The sequence number of a stream's last entry; 0 where there is none.
+    /// The sequence number of a stream's last entry; 0 if there is none.
     async fn head(&self, stream: &CutoverName) -> Result<u64, JournalError>;
 
-    /// Returns when something was appended after `position`, by whomever; within a second.
+    /// Returns within a second after anybody has appended after `position`.
     async fn changed(&self, position: Position);
 
-    /// Stores a controller's heartbeat, replacing its earlier one and dropping those older than a day.
+    /// Stores a controller's heartbeat. Replaces its earlier one, and removes heartbeats older than a day.
     async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), JournalError>;
 
     /// All heartbeats, newest first.
     async fn heartbeats(&self) -> Result<Vec<Heartbeat>, JournalError>;
 
-    /// How far a channel has been told of a stream; none where nobody has begun. A journal that keeps no cursors has none.
+    /// The cursor of a channel in a stream; `None` if nothing was delivered yet, or if the journal keeps no cursors.
     async fn cursor(
         &self,
         _stream: &CutoverName,
@@ -103,8 +103,9 @@ pub trait Journal: Send + Sync {
         Ok(None)
     }
 
-    /// Stores a cursor if the stored one has the revision before it ([`Cursor::revision`] less one; none is 0). False where
-    /// somebody else was faster, and always where a journal keeps no cursors: then nobody may deliver.
+    /// Stores a cursor if the stored one has the revision before it ([`Cursor::revision`] minus one; 0 if none is stored).
+    /// Returns false if another process was faster, and always if the journal keeps no cursors: then nothing may be
+    /// delivered.
     async fn put_cursor(&self, _cursor: &Cursor) -> Result<bool, JournalError> {
         Ok(false)
     }
@@ -115,7 +116,7 @@ pub trait Journal: Send + Sync {
     }
 }
 
-/// How far a channel has been told of a stream; kept beside the events, and no part of the state.
+/// How far a channel has been told of a stream. Kept beside the events, and not part of the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// The stream.
@@ -124,30 +125,30 @@ pub struct Cursor {
     pub channel: String,
     /// Counted up at every change, from 1.
     pub revision: u64,
-    /// The last entry that was delivered or passed over, with all before it; 0 for none.
+    /// All entries up to this one were delivered or skipped; 0 for none.
     pub told: u64,
-    /// Entries behind it that overtook others and were delivered or passed over.
+    /// Later entries that overtook others and were delivered or skipped.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub ahead: BTreeSet<u64>,
-    /// How often the service answered that it does not take an entry, by entry.
+    /// How often the service refused an entry for good, by entry.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refusals: BTreeMap<u64, u32>,
-    /// The last entries that were passed over because the service never took them, oldest first.
+    /// The last entries that were skipped because the service never took them, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
-    /// Who delivers now, if anybody does.
+    /// The process that delivers now, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
-    /// What goes wrong, since the last delivery.
+    /// The failures since the last delivery, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
-    /// What the channel's adapter must know the next time. Holds no secrets.
+    /// A note of the channel's adapter for its next delivery. Holds no secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memo: Option<serde_json::Value>,
 }
 
 impl Cursor {
-    /// The cursor of a channel that has been told nothing.
+    /// The cursor of a channel to which nothing was delivered yet.
     pub fn new(stream: CutoverName, channel: String) -> Self {
         Self {
             stream,
@@ -164,46 +165,46 @@ impl Cursor {
     }
 }
 
-/// That one process delivers, so that two do not both deliver everything.
+/// The claim of one process to deliver, so that two do not both deliver everything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// The process.
     pub by: String,
-    /// Until when nobody else does.
+    /// The time until which no other process delivers.
     pub until: Timestamp,
 }
 
-/// An entry that a service never took, so that it was passed over.
+/// An entry that was skipped because the service never took it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// The entry.
     pub seq: u64,
-    /// Whether it wakes a person.
+    /// It pages.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub page: bool,
-    /// When it was passed over.
+    /// The time at which it was skipped.
     pub at: Timestamp,
-    /// What was said. Holds no secrets.
+    /// The service's answer. Holds no secrets.
     pub why: String,
 }
 
-/// That a channel cannot be reached, or refuses.
+/// A channel that cannot be reached, or that refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
-    /// Since when.
+    /// The time of the first failure.
     pub since: Timestamp,
-    /// How often it was tried.
+    /// The number of tries.
     pub tries: u32,
-    /// What was said. Holds no secrets.
+    /// The last failure. Holds no secrets.
     pub why: String,
-    /// When it is tried again.
+    /// The time of the next try.
     pub again_at: Timestamp,
-    /// The entry that was tried last; 0 where an older version wrote this.
+    /// The entry that was tried last; 0 if an older version wrote this.
     #[serde(default)]
     pub of: u64,
 }
 
-/// What a controller last saw; kept beside the events, and no part of the state.
+/// What a controller saw in its last round. Kept beside the events, and not part of the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// The process.
@@ -212,13 +213,13 @@ pub struct Heartbeat {
     pub host: String,
     /// Its version.
     pub version: String,
-    /// When its last round was.
+    /// The time of its last round.
     pub at: Timestamp,
-    /// How often it looks, in seconds.
+    /// The time between two rounds over all cutovers, in seconds.
     pub interval_secs: u64,
-    /// What it sees, by cutover.
+    /// Each cutover as it sees it.
     pub cutovers: BTreeMap<CutoverName, Glance>,
-    /// Whether it has ended: then it does nothing more, however late this is.
+    /// It has ended and does nothing more, so a late heartbeat is no alarm.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ended: bool,
     /// The plan files that it cannot use and that no unfinished cutover came from, and why.
@@ -229,15 +230,15 @@ pub struct Heartbeat {
 /// One cutover at a controller's last round.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Glance {
-    /// Why nothing moves; most urgent first.
+    /// Its holds; most urgent first.
     pub because: Vec<HoldReason>,
-    /// The earliest next decision.
+    /// The time of the earliest next decision.
     pub next_at: Option<Timestamp>,
     /// The weights of each group as last read, in the plan's order.
     pub weights: Vec<Option<WeightPair>>,
-    /// When Route 53 or CloudWatch was last read for it.
+    /// The time at which Route 53 or CloudWatch was last read for it.
     pub observed_at: Option<Timestamp>,
-    /// The new side's share of the requests of the last hour, in percent, where they are counted.
+    /// The new side's share of the requests of the last hour, in percent, if they are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_share: Option<Number>,
 }

@@ -1,4 +1,4 @@
-//! Telling people: pages, channels and topics.
+//! Notifications: pages, channels and topics.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,45 +9,45 @@ use crate::engine::event::Envelope;
 use crate::engine::notify::{Channel, Notice};
 use crate::engine::paged::Paged;
 
-/// Something that a person is woken for, or its end.
+/// A page, or the end of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// The entry that pages, or that settles what paged.
+    /// The entry that pages, or that ends a page.
     pub entry: Envelope,
     /// Stable over retries: the same entry always has the same key.
     pub idempotency_key: String,
-    /// What the entry settles of what people were woken for; empty for one that wakes them.
+    /// The pages that the entry ends; empty for an entry that pages.
     pub settles: Vec<Paged>,
     /// The command of the plan's `notify`, if it has one.
     pub command: Option<Vec<String>>,
 }
 
-/// What a channel is to be told.
+/// A message for a channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {
     /// The channel.
     pub channel: Channel,
-    /// What it is about.
+    /// The notice that it is about.
     pub notice: Notice,
-    /// What the channel's adapter noted after the delivery before.
+    /// The note that the channel's adapter left after its last delivery.
     pub memo: Option<serde_json::Value>,
 }
 
-/// Why something was not delivered.
+/// A delivery that failed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Undelivered {
-    /// What was said. Holds no secrets.
+    /// The failure. Holds no secrets.
     pub why: String,
-    /// Whether the service answered that it does not take this message: the same message is refused again.
+    /// The service refuses this message for good: the same message will be refused again.
     pub for_good: bool,
-    /// When the channel wants to be asked again, if it said so.
+    /// The wait that the channel asked for, if it did.
     pub again_after: Option<Duration>,
-    /// What is to be noted all the same, where a part of it was done.
+    /// The adapter's note, if a part of the delivery was done.
     pub memo: Option<serde_json::Value>,
 }
 
 impl Undelivered {
-    /// That nothing was done, and why.
+    /// A delivery of which no part was done.
     pub fn because(why: impl Into<String>) -> Self {
         Self {
             why: why.into(),
@@ -56,26 +56,26 @@ impl Undelivered {
     }
 }
 
-/// How long one delivery to a channel may take.
+/// The longest time for one delivery to a channel.
 pub const DELIVER_WITHIN: Duration = Duration::from_secs(17);
 
-/// Tells people.
+/// Delivers pages and messages.
 #[async_trait]
 pub trait Notifier: Send + Sync {
-    /// Delivers a page to the log and the plan's command; an error means that it is tried again.
+    /// Delivers a page to the log and to the plan's command. After an error it is tried again.
     async fn page(&self, page: &Page) -> Result<(), String>;
 
-    /// Whether it reaches channels at all; those of a rehearsal are told nothing.
+    /// Returns true if it reaches channels. In a rehearsal nothing is sent to them.
     fn has_channels(&self) -> bool {
         false
     }
 
-    /// Tells a channel. Returns what its adapter must know the next time, in the same stream. It ends within
-    /// [`DELIVER_WITHIN`], so that what was done of it by then is known; an error means that it is tried again.
+    /// Delivers a message to a channel. Returns the adapter's note for its next delivery of the same stream. Ends within
+    /// [`DELIVER_WITHIN`], so that it is known which part was done. After an error it is tried again.
     async fn deliver(&self, delivery: &Delivery) -> Result<Option<serde_json::Value>, Undelivered> {
         let service = delivery.channel.via.service();
         Err(Undelivered::because(format!(
-            "{service} is not reached from here"
+            "{service} cannot be reached from here"
         )))
     }
 }
@@ -89,11 +89,11 @@ pub struct Publication {
     pub subject: String,
     /// A JSON object with a text for each protocol.
     pub message: String,
-    /// What subscriptions can filter by.
+    /// The attributes that subscriptions can filter by.
     pub attributes: BTreeMap<&'static str, String>,
-    /// For FIFO topics: what stays in order.
+    /// For FIFO topics: the message group, within which the order is kept.
     pub group: String,
-    /// For FIFO topics: what is the same.
+    /// For FIFO topics: the deduplication id.
     pub deduplication: String,
 }
 
@@ -103,6 +103,6 @@ pub trait Topics: Send + Sync {
     /// Publishes a message, within its own timeout.
     ///
     /// # Errors
-    /// What SNS said, or why there is no answer.
+    /// The answer of SNS, or the reason why there is none.
     async fn publish(&self, publication: &Publication) -> Result<(), Undelivered>;
 }
