@@ -36,7 +36,8 @@ pub fn run(context: &mut Context<'_>, args: &Abandon) -> Result<Exit> {
                 question.push('\n');
             }
         }
-        question.push_str("gates are no longer watched; end it as it is, without writing to Route 53?");
+        question
+            .push_str("gates are no longer watched; end it as it is, without writing to Route 53?");
         context.confirm("abandon", args.yes, &question)?;
         give(context, desk, "abandon", orders).await
     })

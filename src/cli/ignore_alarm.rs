@@ -54,7 +54,10 @@ fn find(state: &State, asked: &str) -> Result<AlarmId, Expected> {
         }
         several => {
             let message = format!("the plan of {} has several alarms `{asked}`", state.name);
-            let hint = format!("name one of them: `{}`", lists::some(&shown(several), "`, `"));
+            let hint = format!(
+                "name one of them: `{}`",
+                lists::some(&shown(several), "`, `")
+            );
             Err(Expected::usage(message, Some(&hint)))
         }
     }

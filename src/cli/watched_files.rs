@@ -423,7 +423,10 @@ mod tests {
                     panic!("{reading:?}");
                 };
                 assert!(why.contains("fleet.yaml, is gone"), "{why}");
-                assert!(why.contains("put it back") && why.contains("restart"), "{why}");
+                assert!(
+                    why.contains("put it back") && why.contains("restart"),
+                    "{why}"
+                );
             }
             assert_eq!(watched.fleet(), limits);
         }

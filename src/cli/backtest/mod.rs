@@ -23,7 +23,7 @@ use super::context::block_on;
 use super::error::Expected;
 use super::exit::Exit;
 use super::plans;
-use super::rehearse::progress::Progress;
+use super::rehearse::progress::ProgressLine;
 use crate::aws::Options;
 use crate::aws::connect;
 use crate::engine::backtest::Backtest;
@@ -170,7 +170,7 @@ fn replay(
     let queue = Mutex::new(queue);
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let (done, finished) = mpsc::channel();
-    let mut progress = Progress::new(context);
+    let mut progress = ProgressLine::new(context);
     let mut runs: Vec<Vec<Run>> = prepared.iter().map(|_| Vec::new()).collect();
     thread::scope(|scope| -> Result<()> {
         for _ in 0..workers {

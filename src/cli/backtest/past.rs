@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use jiff::Timestamp;
 
 use crate::cli::context::Context;
-use crate::cli::rehearse::progress::Progress;
+use crate::cli::rehearse::progress::ProgressLine;
 use crate::engine::backtest::AlarmRecord;
 use crate::engine::backtest::Past as AlarmPast;
 use crate::engine::backtest::RECORD_VERSION;
@@ -60,7 +60,7 @@ pub(super) async fn read<S: Signals + Past>(
     let all: usize = wanted.values().map(BTreeSet::len).sum();
     // An alarm's state in the past follows from its present state and every change since.
     let now = context.clock.now().max(until);
-    let mut progress = Progress::new(context);
+    let mut progress = ProgressLine::new(context);
     let mut alarms = Vec::new();
     for (account, ids) in wanted {
         let states = signals.read_alarms(&account, &ids).await;
@@ -96,7 +96,7 @@ const READ_BEFORE: SignedDuration = SignedDuration::from_hours(24);
 /// Reads the series of all gates of metrics.
 async fn read_series(
     context: &mut Context<'_>,
-    progress: &mut Progress,
+    progress: &mut ProgressLine,
     sources: &[PlanSource],
     signals: &impl Signals,
     (since, until): (Timestamp, Timestamp),

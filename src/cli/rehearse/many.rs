@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::Result;
 
 use super::Play;
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use crate::cli::context::Context;
 use crate::report::rehearsal::runs;
 use crate::report::rehearsal::runs::Runs;
@@ -29,7 +29,7 @@ pub(super) fn play(
         .min(all);
     let left = Mutex::new(seeds);
     let (done, finished) = mpsc::channel();
-    let mut progress = Progress::new(context);
+    let mut progress = ProgressLine::new(context);
     let mut counted = BTreeMap::new();
     thread::scope(|scope| -> Result<()> {
         for _ in 0..workers {

@@ -24,13 +24,13 @@ const SPARSE: SignedDuration = SignedDuration::from_secs(15);
 const CELLS: usize = 40;
 
 /// Shows progress: on a terminal in one line that is rewritten, elsewhere as a line now and then.
-pub(in crate::cli) struct Progress {
+pub(in crate::cli) struct ProgressLine {
     live: bool,
     began: Timestamp,
     said: Option<Timestamp>,
 }
 
-impl Progress {
+impl ProgressLine {
     /// Starts now.
     pub(in crate::cli) fn new(context: &Context<'_>) -> Self {
         Self {
@@ -88,7 +88,7 @@ pub(super) fn patiently<T: Send>(
     context: &mut Context<'_>,
     work: impl FnOnce() -> Result<T> + Send,
 ) -> Result<T> {
-    let mut progress = Progress::new(context);
+    let mut progress = ProgressLine::new(context);
     let (done, wait) = mpsc::channel();
     thread::scope(|scope| {
         scope.spawn(move || done.send(work()));

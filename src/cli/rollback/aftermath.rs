@@ -28,12 +28,12 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 const READ_BACK_WITHIN: Duration = Duration::from_secs(30);
 
 /// A zone, and the account with which it is read.
-type Place = (Account, ZoneId);
+type AccountZone = (Account, ZoneId);
 
 /// The images that were to be written back, by zone.
 #[derive(Default)]
 pub(super) struct Aftermath {
-    images: BTreeMap<Place, Vec<GroupImage>>,
+    images: BTreeMap<AccountZone, Vec<GroupImage>>,
     /// The TTLs of aliases to records of the same zone.
     ttls: AliasTtls,
 }
@@ -179,8 +179,8 @@ impl Aftermath {
         &self,
         context: &mut Context<'_>,
         dns: &dyn Dns,
-    ) -> Result<Found> {
-        let mut found = Found::default();
+    ) -> Result<LastReading> {
+        let mut found = LastReading::default();
         let until = Instant::now() + READ_BACK_WITHIN;
         for (place, images) in &self.images {
             let readings = read(dns, place, images, until).await;
@@ -221,7 +221,7 @@ impl Aftermath {
 /// Reads the groups of the images, as far as Route 53 answers in time.
 async fn read(
     dns: &dyn Dns,
-    (account, zone): &Place,
+    (account, zone): &AccountZone,
     images: &[GroupImage],
     until: Instant,
 ) -> GroupReadings {
@@ -233,7 +233,7 @@ async fn read(
 
 /// The result of the last reading.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Found {
+pub(super) struct LastReading {
     /// Groups at their baseline.
     pub(super) good: usize,
     /// Groups with other weights.

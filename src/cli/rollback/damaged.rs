@@ -112,9 +112,7 @@ impl Damaged {
     pub(super) fn rows(&self) -> Vec<Value> {
         let mut rows = Vec::new();
         for state in &self.back {
-            rows.push(
-                json!({ "name": state.name, "phase": state.phase.label(), "damaged": true }),
-            );
+            rows.push(json!({ "name": state.name, "phase": state.phase.label(), "damaged": true }));
         }
         rows
     }

@@ -93,7 +93,7 @@ async fn only_of(
         return Err(Expected::usage(why, Some(all)).into());
     };
     let mut own = images;
-    own.retain(|image| groups.contains(&journaled::place(image)));
+    own.retain(|image| groups.contains(&journaled::zone_group(image)));
     if own.is_empty() {
         let why = format!("the files have no group that the journal knows for {named}");
         return Err(Expected::usage(why, Some(all)).into());

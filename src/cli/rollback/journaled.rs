@@ -24,10 +24,10 @@ const READ_WITHIN: Duration = Duration::from_secs(5);
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// A group and its zone.
-pub(super) type Place = (ZoneId, GroupName);
+pub(super) type ZoneGroup = (ZoneId, GroupName);
 
 /// Returns the zone and the group of an image.
-pub(super) fn place(image: &GroupImage) -> Place {
+pub(super) fn zone_group(image: &GroupImage) -> ZoneGroup {
     let name = GroupName {
         name: DnsName::new(&image.old.name),
         record_type: image.old.record_type.clone(),
@@ -36,7 +36,7 @@ pub(super) fn place(image: &GroupImage) -> Place {
 }
 
 /// Returns the groups of some cutovers of the journal, by names or patterns. None: the journal cannot be read.
-pub(super) async fn groups_of(url: &str, names: &[String]) -> Option<BTreeSet<Place>> {
+pub(super) async fn groups_of(url: &str, names: &[String]) -> Option<BTreeSet<ZoneGroup>> {
     let (url, names) = (url.to_owned(), names.to_vec());
     let (answer, answered) = oneshot::channel();
     // In a separate thread that is never joined: a disk that hangs must not delay the end of this process.
@@ -45,7 +45,7 @@ pub(super) async fn groups_of(url: &str, names: &[String]) -> Option<BTreeSet<Pl
     answered.ok()?.ok()?
 }
 
-fn read_groups(url: &str, names: &[String]) -> Option<BTreeSet<Place>> {
+fn read_groups(url: &str, names: &[String]) -> Option<BTreeSet<ZoneGroup>> {
     let books = block_on(async {
         let journal = open(url, Open::ReadOnly)?;
         Ok(Books::read(journal.as_ref()).await?)
@@ -56,7 +56,7 @@ fn read_groups(url: &str, names: &[String]) -> Option<BTreeSet<Place>> {
     let mut places = BTreeSet::new();
     for state in books.whole() {
         if named.iter().any(|named| named.name == state.name) {
-            places.extend(state.baseline.iter().flatten().map(place));
+            places.extend(state.baseline.iter().flatten().map(zone_group));
         }
     }
     Some(places)
@@ -84,7 +84,7 @@ impl Telling {
         reason: Option<&str>,
         now: Timestamp,
     ) -> Self {
-        let places: BTreeSet<Place> = images.iter().map(place).collect();
+        let places: BTreeSet<ZoneGroup> = images.iter().map(zone_group).collect();
         let (url, reason) = (url.to_owned(), reason.map(str::to_owned));
         let (answer, answered) = oneshot::channel();
         std::thread::spawn(move || {
@@ -110,7 +110,7 @@ impl Telling {
 
 async fn tell(
     url: &str,
-    places: &BTreeSet<Place>,
+    places: &BTreeSet<ZoneGroup>,
     reason: Option<&str>,
     now: Timestamp,
 ) -> Result<Vec<CutoverName>, JournalError> {
@@ -118,7 +118,7 @@ async fn tell(
     let mut books = Books::read(journal.as_ref()).await?;
     let mut names: Vec<CutoverName> = Vec::new();
     for state in books.whole() {
-        let mut own = state.baseline.iter().flatten().map(place);
+        let mut own = state.baseline.iter().flatten().map(zone_group);
         if own.any(|own| places.contains(&own)) {
             names.push(state.name.clone());
         }

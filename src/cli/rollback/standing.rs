@@ -28,7 +28,7 @@ const FIND_WITHIN: Duration = Duration::from_secs(5);
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// Where a group was found.
-enum Place {
+enum Finding {
     /// At the baseline's weights.
     Back,
     /// At other weights, or without a member: in words.
@@ -41,20 +41,20 @@ enum Place {
 struct GroupSeen {
     group: Group,
     pair: Option<WeightPair>,
-    place: Place,
+    finding: Finding,
 }
 
 impl GroupSeen {
     fn is_back(&self) -> bool {
-        matches!(self.place, Place::Back)
+        matches!(self.finding, Finding::Back)
     }
 
     fn is_elsewhere(&self) -> bool {
-        matches!(self.place, Place::Elsewhere(_))
+        matches!(self.finding, Finding::Elsewhere(_))
     }
 
     fn is_unread(&self) -> bool {
-        matches!(self.place, Place::Unread(_))
+        matches!(self.finding, Finding::Unread(_))
     }
 
     /// Returns true if the new side has weight.
@@ -69,10 +69,10 @@ impl GroupSeen {
             "type": self.group.name.record_type,
             "old_weight": self.pair.map(|pair| pair.old.0),
             "new_weight": self.pair.map(|pair| pair.new.0),
-            "back": match self.place {
-                Place::Back => Some(true),
-                Place::Elsewhere(_) => Some(false),
-                Place::Unread(_) => None,
+            "back": match self.finding {
+                Finding::Back => Some(true),
+                Finding::Elsewhere(_) => Some(false),
+                Finding::Unread(_) => None,
             },
         })
     }
@@ -201,13 +201,13 @@ impl Standing {
         let mut seen = GroupSeen {
             group: group.clone(),
             pair: None,
-            place: Place::Back,
+            finding: Finding::Back,
         };
         let baseline = self.state.baseline.as_ref().and_then(|all| all.get(index));
         match read {
-            Err(why) => seen.place = Place::Unread(why),
+            Err(why) => seen.finding = Finding::Unread(why),
             Ok((zone, members)) => match preflight::image_of(group, &zone, &members) {
-                None => seen.place = Place::Elsewhere(missing(group, &members)),
+                None => seen.finding = Finding::Elsewhere(missing(group, &members)),
                 Some(image) => {
                     let pair = image.pair();
                     seen.pair = Some(pair);
@@ -217,7 +217,7 @@ impl Standing {
                         None => pair.new.0 == 0,
                     };
                     if !is_back {
-                        seen.place = Place::Elsewhere(match baseline {
+                        seen.finding = Finding::Elsewhere(match baseline {
                             Some(baseline) => {
                                 let wanted = baseline.pair();
                                 format!("its weights are {pair} (old/new), not {wanted}")
@@ -273,10 +273,10 @@ impl Standing {
         let mut lines = Vec::new();
         for seen in &self.groups {
             let name = &seen.group.name;
-            match &seen.place {
-                Place::Back => {}
-                Place::Elsewhere(why) => lines.push(format!("{name} is not back: {why}")),
-                Place::Unread(why) => lines.push(format!("{name} cannot be read back: {why}")),
+            match &seen.finding {
+                Finding::Back => {}
+                Finding::Elsewhere(why) => lines.push(format!("{name} is not back: {why}")),
+                Finding::Unread(why) => lines.push(format!("{name} cannot be read back: {why}")),
             }
         }
         if !self.strays.is_empty() {

@@ -106,7 +106,8 @@ fn read(path: &Path) -> Result<Vec<GroupImage>, Refusal> {
     let name = path.file_name().and_then(|name| name.to_str());
     let Some(zone) = name.and_then(zone_of) else {
         let why = "its name does not say which hosted zone it is for".to_owned();
-        let instead = "give it the name that `run` gives, the zone's ID and a number: Z0123456789ABC-01.json";
+        let instead =
+            "give it the name that `run` gives, the zone's ID and a number: Z0123456789ABC-01.json";
         return Err((why, instead));
     };
     match text(path) {
