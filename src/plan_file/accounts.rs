@@ -1,4 +1,4 @@
-//! Alarms of other accounts than the plan's: named by their ARN, or read with a role of their own.
+//! Alarms in other accounts than the plan's: named by their ARN, or read with a role of their own.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,19 @@ use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
 
-/// How an alarm is named in a plan.
+/// An alarm as a plan names it.
 pub(super) struct NamedAlarm {
     /// Its name, or its ARN.
     pub(super) name: String,
-    /// The region beside it, or else the plan's.
+    /// Its own region, or else the plan's.
     pub(super) region: Option<String>,
-    /// The role beside it.
+    /// Its own role.
     pub(super) role_arn: Option<String>,
-    /// What the role asks for.
+    /// The external ID that the role requires.
     pub(super) external_id: Option<String>,
 }
 
-/// The alarm that is meant. The role in whose account it is read is kept in the plan's settings.
+/// The alarm's identity. The role with which its account is read is kept in the plan's settings.
 pub(super) fn alarm_id(
     named: NamedAlarm,
     aws: &mut AwsSettings,
@@ -53,7 +53,7 @@ pub(super) fn alarm_id(
     match (number.as_deref(), of_role) {
         (Some(number), Some(of_role)) if number != of_role => {
             let message = format!(
-                "the alarm is in account {number}, and `role_arn` is a role of account {of_role}"
+                "the alarm is in account {number}, but `role_arn` is a role of account {of_role}"
             );
             let help = format!("name a role of account {number}");
             sink.error(span, message, &help);
@@ -86,7 +86,7 @@ pub(super) fn alarm_id(
     Some(AlarmId::in_account(&number, region.as_deref(), bare))
 }
 
-/// The account of a role that stands beside a side's metrics; none means the plan's.
+/// The account of a side's or record's own role; none means the plan's.
 pub(super) fn of_role(
     role_arn: Option<String>,
     external_id: Option<String>,
@@ -101,7 +101,7 @@ pub(super) fn of_role(
     Some(Account::new(role_arn, external_id, region))
 }
 
-/// Refuses an external ID that no role stands beside.
+/// Refuses an external ID without a role.
 fn refuse_lone_external_id(external_id: Option<&str>, span: &Span, sink: &mut Sink<'_>) {
     if external_id.is_some() {
         let message = "`external_id` means nothing without `role_arn`";
@@ -109,7 +109,7 @@ fn refuse_lone_external_id(external_id: Option<&str>, span: &Span, sink: &mut Si
     }
 }
 
-/// Says of which alarms nobody knows how to read them: they are in another account, and no role is given for it.
+/// Reports alarms in another account for which no role is given.
 pub(super) fn require_roles<K>(
     alarms: &BTreeMap<AlarmId, (Span, K)>,
     aws: &AwsSettings,
@@ -127,12 +127,12 @@ pub(super) fn require_roles<K>(
         );
         if let Some(own) = aws.account.number() {
             let message = format!(
-                "the alarm is in account {number}, and the plan's `role_arn` is of account {own}: it cannot be read"
+                "the alarm is in account {number}, but the plan's `role_arn` is of account {own}: it cannot be read"
             );
             sink.error(span, message, &help);
         } else {
             let message = format!(
-                "the alarm is in account {number}, and no role is given for it: it can be read only if the credentials are of that account"
+                "the alarm is in account {number}, but has no role: it can be read only if the credentials are of that account"
             );
             sink.warning(span, message, &help);
         }

@@ -1,4 +1,4 @@
-//! The `notify` of a plan: who is told, over which channels, and where their secrets stand.
+//! The `notify` of a plan: its command, its channels, and the references to their secrets.
 
 use std::collections::BTreeMap;
 
@@ -27,17 +27,17 @@ use super::read::Several;
 use super::secrets;
 use super::shapes::Complaint;
 
-/// Where Slack's API is.
+/// The address of Slack's API.
 const SLACK_API: &str = "https://slack.com/api";
 
-/// Who is told; none if anything is wrong with it, which the sink has then been told.
+/// The command and the channels; none after recording what is wrong.
 pub(super) fn convert(raw: At<RawNotify>, sink: &mut Sink<'_>) -> Option<Notify> {
     let (span, raw) = (raw.span, raw.value?);
     let nobody =
         raw.command.is_none() && raw.slack.is_none() && raw.sns.is_none() && raw.webhook.is_none();
     if nobody {
         let help = "add `command: [ /usr/local/bin/page, sre ]`, `slack`, `sns` or `webhook`, or remove `notify`";
-        sink.error(&span, "`notify` tells nobody", help);
+        sink.error(&span, "`notify` has no command and no channel", help);
         return None;
     }
     let command = raw
@@ -64,7 +64,7 @@ fn entries<T>(several: Option<At<Several<T>>>) -> Vec<At<T>> {
     several.map_or_else(Vec::new, |Several(entries)| entries)
 }
 
-/// The channels so far, and where each was listed.
+/// The channels so far, and the place of each.
 #[derive(Default)]
 struct Channels {
     channels: Vec<Channel>,
@@ -86,7 +86,7 @@ impl Channels {
         let id = channel.id();
         if let Some(first) = self.places.get(&id) {
             let message = format!("the channel {} is listed twice", quote(&channel_shown(&id)));
-            let help = "write it once, with all that it is to be told under `on`";
+            let help = "list it once, with all its kinds under `on`";
             sink.conflict(&span, message, help, (first, "first listed here"));
         }
         self.places.insert(id, span);
@@ -115,7 +115,7 @@ fn slack(raw: RawSlack, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
             let webhook = kept(&webhook, "webhook", "SLACK_WEBHOOK", sink);
             if let Some(channel) = &raw.channel {
                 let help =
-                    "remove it: a webhook belongs to one channel; with `token` you may choose";
+                    "remove it: a webhook belongs to one channel; use `token` to choose the channel";
                 sink.error(
                     &channel.span,
                     "`channel` means nothing beside `webhook`",
@@ -128,7 +128,7 @@ fn slack(raw: RawSlack, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
             let token = kept(&token, "token", "SLACK_TOKEN", sink);
             let help = "add `channel: \"#deploys\"`, or the channel's ID";
             let Some(channel) = raw.channel else {
-                sink.error(span, "`slack` has a `token`, and no `channel`", help);
+                sink.error(span, "`slack` has a `token`, but no `channel`", help);
                 return None;
             };
             let api = raw.api.and_then(|api| plain_url(api, sink));
@@ -148,7 +148,7 @@ fn slack(raw: RawSlack, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
             for both in [webhook, token].into_iter().flatten() {
                 hide(&both, sink);
             }
-            let help = "write `webhook: ${SLACK_WEBHOOK}`; or `token: ${SLACK_TOKEN}` and `channel`, for a thread an attempt";
+            let help = "write `webhook: ${SLACK_WEBHOOK}`; or `token: ${SLACK_TOKEN}` and `channel`, for one thread per attempt";
             sink.error(span, what, help);
             return None;
         }
@@ -190,7 +190,7 @@ fn webhook(raw: RawWebhook, span: &Span, sink: &mut Sink<'_>) -> Option<Channel>
     channel(Via::Webhook { url, secret }, told)
 }
 
-/// What a channel is told, and what not; none where that could not be read.
+/// The words of `on` and of `except`; none if they could not be read.
 type Told = (Option<Vec<String>>, Option<Vec<String>>);
 
 fn channel(via: Via, (on, except): Told) -> Option<Channel> {
@@ -224,33 +224,38 @@ fn words(raw: Option<At<Several<String>>>, key: &str, sink: &mut Sink<'_>) -> Op
         return None;
     }
     for At { span, value } in entries {
-        let word = value.filter(|word| {
-            let fits = known.contains(&word.as_str());
-            if !fits {
-                let message = format!("{} is not something to be told of", quote(word));
-                sink.error(&span, message, &closest(word, &known));
-            }
-            fits
-        });
-        match (word, &mut all) {
-            (Some(word), Some(all)) => all.push(word),
-            _ => all = None,
+        let Some(word) = value else {
+            all = None;
+            continue;
+        };
+        if !known.contains(&word.as_str()) {
+            let message = format!("{} is not a kind of notification", quote(&word));
+            sink.error(&span, message, &closest(&word, &known));
+            all = None;
+            continue;
+        }
+        if let Some(all) = &mut all {
+            all.push(word);
         }
     }
     all
 }
 
 fn closest(word: &str, known: &[&str]) -> String {
-    let likeness = |known: &&&str| strsim::damerau_levenshtein(word, known);
-    match known.iter().min_by_key(likeness) {
-        Some(near) if likeness(&near) * 3 <= near.len() => format!("did you mean `{near}`?"),
-        _ => "write `page`, `info`, or kinds of events and holds, for example `completed` or `approval`; \
-              README.md lists them"
-            .to_owned(),
+    let near = known
+        .iter()
+        .min_by_key(|known| strsim::damerau_levenshtein(word, known));
+    if let Some(near) = near
+        && strsim::damerau_levenshtein(word, near) * 3 <= near.len()
+    {
+        return format!("did you mean `{near}`?");
     }
+    "write `page`, `info`, or kinds of events and holds, for example `completed` or `approval`; \
+     README.md lists them"
+        .to_owned()
 }
 
-/// Where a secret stands; a secret itself is refused, and not shown.
+/// The reference to a secret. A secret itself is refused and not shown.
 fn kept(text: &At<String>, key: &str, example: &str, sink: &mut Sink<'_>) -> Option<SecretRef> {
     let written = text.value.as_deref()?;
     let error = match written.parse() {
@@ -259,16 +264,16 @@ fn kept(text: &At<String>, key: &str, example: &str, sink: &mut Sink<'_>) -> Opt
     };
     let (message, help) = match error {
         MalformedRef::Literal if !may_be_secret(written) => (
-            format!("{} does not say where `{key}` stands", quote(written)),
+            format!("{} names no variable and no file for `{key}`", quote(written)),
             format!(
                 "write for example `{key}: \"${{{example}}}\"`, or `{key}: file:/run/secrets/{key}`"
             ),
         ),
         MalformedRef::Literal => (
-            format!("`{key}` holds the secret itself, which would be journaled with the plan"),
+            format!("`{key}` contains the secret itself, which would be journaled with the plan"),
             format!(
-                "write where it stands: `{key}: \"${{{example}}}\"`, or `{key}: file:/run/secrets/{key}`; and take \
-                 this one for known"
+                "name a variable or a file: `{key}: \"${{{example}}}\"`, or `{key}: file:/run/secrets/{key}`; and rotate \
+                 this secret: treat it as leaked"
             ),
         ),
         MalformedRef::NotAName => (
@@ -285,7 +290,7 @@ fn kept(text: &At<String>, key: &str, example: &str, sink: &mut Sink<'_>) -> Opt
     None
 }
 
-/// Whether a text may be a secret: nobody's is a number, a yes or a no, or next to nothing.
+/// Returns true if a text may be a secret: no secret is a short number, a yes or a no, or shorter than 4 characters.
 fn may_be_secret(text: &str) -> bool {
     let word = text.trim().to_ascii_lowercase();
     let plain = ["true", "false", "yes", "no", "on", "off", "null", "~"].contains(&word.as_str());
@@ -312,31 +317,33 @@ fn named(text: At<String>, key: &str, help: &str, sink: &mut Sink<'_>) -> Option
     Some(value)
 }
 
-/// A URL that is no secret.
+/// A URL that is not a secret.
 fn plain_url(text: At<String>, sink: &mut Sink<'_>) -> Option<String> {
     let whole = text.value.as_deref()?;
     if whole.contains("${") {
-        let message = "only all of a URL can stand elsewhere";
+        let message = "a reference must replace the whole URL, not a part of it";
         let help =
-            "put all of it there: `url: \"${WEBHOOK_URL}\"`, or `url: file:/run/secrets/url`";
+            "write for example `url: \"${WEBHOOK_URL}\"`, or `url: file:/run/secrets/url`";
         sink.hide(&text.span);
         sink.error(&text.span, message, help);
         return None;
     }
-    let help = "write where it stands: `url: \"${WEBHOOK_URL}\"`, or `url: file:/run/secrets/url`; Slack's \
+    let help = "name a variable or a file: `url: \"${WEBHOOK_URL}\"`, or `url: file:/run/secrets/url`; Slack's \
                 webhooks go under `slack`";
     secrets::url(text, help, sink)
 }
 
-/// The ARN of a topic. Source: Service Authorization Reference, resource types defined by Amazon SNS.
+/// Checks the ARN of a topic. Source: Service Authorization Reference, resource types defined by Amazon SNS.
 fn topic_arn(arn: &str) -> Result<(), Complaint> {
     let parts: Vec<&str> = arn.split(':').collect();
     let is_topic = match parts.as_slice() {
         ["arn", partition, "sns", region, account, name] => {
             let digits = account.len() == 12 && account.chars().all(|c| c.is_ascii_digit());
             let bare = name.strip_suffix(".fifo").unwrap_or(name);
-            let allowed = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-            let fits = !bare.is_empty() && name.len() <= 256 && bare.chars().all(allowed);
+            let named = bare
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+            let fits = named && !bare.is_empty() && name.len() <= 256;
             partition.starts_with("aws") && region.contains('-') && digits && fits
         }
         _ => false,

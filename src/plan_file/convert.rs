@@ -1,7 +1,7 @@
-//! The model → the engine's [`Plan`]: everything that must be true of a plan and can be known without AWS.
+//! The model → the engine's [`Plan`]: all checks of a plan that need no AWS.
 //!
-//! Nothing here stops at a mistake: each part says what is wrong with it and gives what is left of it, so that one run
-//! names every mistake of a file.
+//! Nothing here stops at a mistake: each part records its mistakes and returns the rest, so that one run names every
+//! mistake of a file.
 
 use std::collections::BTreeMap;
 
@@ -45,10 +45,10 @@ use super::shapes::Complaint;
 use super::steps;
 use super::windows;
 
-/// How long a gate may be Unknown where the plan does not say.
+/// How long a gate may be Unknown by default.
 const UNKNOWN_FOR_DEFAULT: SignedDuration = SignedDuration::from_mins(30);
 
-/// The plan; none if anything is wrong with it, which the sink has then been told.
+/// The plan; none after recording what is wrong.
 pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<Plan> {
     if !version_is_known(raw.version.as_ref(), sink) {
         return None;
@@ -111,7 +111,8 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
     })
 }
 
-/// Whether this program can read the file at all. If not, nothing else is said about it: the rest may be right there.
+/// Returns true if this program can read the file at all. If not, all other findings are dropped: the rest may be correct in
+/// that version.
 pub(super) fn version_is_known(version: Option<&At<VersionText>>, sink: &mut Sink<'_>) -> bool {
     let Some(At {
         span,
@@ -125,7 +126,7 @@ pub(super) fn version_is_known(version: Option<&At<VersionText>>, sink: &mut Sin
         true
     } else if version.parse::<f64>().is_ok() {
         sink.forget();
-        let message = format!("version {shown} is not known to this cutover");
+        let message = format!("this cutover does not know version {shown}");
         let help = "write `version: 1`, or use the newer cutover that this plan was written for";
         sink.error(span, message, help);
         false
@@ -136,7 +137,7 @@ pub(super) fn version_is_known(version: Option<&At<VersionText>>, sink: &mut Sin
     }
 }
 
-/// The keys that every plan has.
+/// Reports missing keys that every plan must have.
 fn require_keys(raw: &RawPlan, span: &Span, sink: &mut Sink<'_>) {
     let keys = [
         ("version", raw.version.is_some()),
@@ -172,10 +173,13 @@ fn convert_gates(
 ) -> Option<Gates> {
     let measures = measures::convert(&mut raw, aws.region.as_deref(), sink);
     let mut seen = BTreeMap::new();
-    let none_listed = |alarms: &At<Vec<_>>| alarms.value.as_ref().is_some_and(Vec::is_empty);
-    if raw.alarms.as_ref().is_none_or(none_listed) {
-        let place = raw.alarms.as_ref().map_or(span, |alarms| &alarms.span);
-        no_alarms(place, sink);
+    match &raw.alarms {
+        None => no_alarms(span, sink),
+        Some(At {
+            span,
+            value: Some(alarms),
+        }) if alarms.is_empty() => no_alarms(span, sink),
+        Some(_) => {}
     }
     let alarms = raw.alarms.map_or_else(Vec::new, |alarms| {
         convert_alarms(alarms, "alarms", aws, &mut seen, sink)
@@ -207,7 +211,7 @@ fn no_alarms(span: &Span, sink: &mut Sink<'_>) {
     );
 }
 
-/// Where an alarm was first listed, and under which key.
+/// The place where an alarm was first listed, and its key.
 type Seen = BTreeMap<AlarmId, (Span, &'static str)>;
 
 fn convert_alarms(
@@ -280,7 +284,7 @@ pub(super) fn choice(raw: Option<At<RawChoice>>) -> HoldOrRevert {
     }
 }
 
-/// A duration of at most 90 days; zero only where that has a meaning.
+/// A duration of at most 90 days. Zero is accepted only if `zero` is true.
 pub(super) fn duration(
     text: &At<DurationText>,
     key: &str,
@@ -305,7 +309,7 @@ pub(super) fn duration(
     None
 }
 
-/// A text that has the right shape.
+/// A text that passes a check of its shape.
 pub(super) fn shaped(
     text: Option<At<String>>,
     check: fn(&str) -> Result<(), Complaint>,
@@ -316,7 +320,7 @@ pub(super) fn shaped(
     accept(check(&value), &span, sink).then_some(value)
 }
 
-/// Records a complaint; true if there is none.
+/// Records a complaint. Returns true if there is none.
 pub(super) fn accept(checked: Result<(), Complaint>, span: &Span, sink: &mut Sink<'_>) -> bool {
     match checked {
         Ok(()) => true,
@@ -327,7 +331,7 @@ pub(super) fn accept(checked: Result<(), Complaint>, span: &Span, sink: &mut Sin
     }
 }
 
-/// A key that must be there.
+/// Reports a required key that is missing, and returns its value.
 pub(super) fn require_in<T>(
     value: Option<At<T>>,
     key: &str,
@@ -340,7 +344,7 @@ pub(super) fn require_in<T>(
     value
 }
 
-/// Keys that must all be there; those that are not are named together.
+/// Reports the required keys that are missing, together.
 pub(super) fn require_all(
     keys: &[(&str, bool)],
     place: &str,

@@ -1,4 +1,4 @@
-//! Findings: what is wrong with a file, where, and what to write instead; and how that is printed.
+//! Findings: mistakes in a file with their place and a suggested fix; and how they are printed.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -27,7 +27,7 @@ use super::tree::Value;
 pub enum Severity {
     /// The plan is not loaded.
     Error,
-    /// The plan is loaded; a person should know this all the same.
+    /// The plan is loaded, but a person should know this.
     Warning,
 }
 
@@ -38,15 +38,15 @@ pub struct Finding {
     pub severity: Severity,
     /// The file, as the user named it.
     pub path: String,
-    /// The line, from 1; none where the whole file is meant.
+    /// The line, from 1; none if the finding is about the whole file.
     pub line: Option<usize>,
-    /// The column in characters, from 1; none where the whole file is meant.
+    /// The column in characters, from 1; none if the finding is about the whole file.
     pub column: Option<usize>,
-    /// What is wrong.
+    /// The mistake.
     pub message: String,
-    /// What to write instead.
+    /// The suggested fix.
     pub help: Option<String>,
-    /// Another place in the file that has to do with it.
+    /// Another place in the file that is related to it.
     pub related: Option<Related>,
     /// The offending line.
     #[serde(skip)]
@@ -62,13 +62,13 @@ pub struct Related {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// What is there.
+    /// The label of that place.
     pub message: String,
     #[serde(skip)]
     excerpt: Excerpt,
 }
 
-/// Why a plan was not loaded: everything that is wrong with it, in the order of the file.
+/// The error if a plan was not loaded: every mistake in it, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct PlanFileError {
@@ -76,14 +76,14 @@ pub struct PlanFileError {
     pub findings: Vec<Finding>,
 }
 
-/// A line of the file and the bytes in it that are meant.
+/// A line of the file and the bytes in it that a finding is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Excerpt {
     text: String,
-    /// Where it begins, as places do.
+    /// The offset of its first byte, counted like a [`Span`].
     at: usize,
     range: Range<usize>,
-    /// Whether the line was so long that `text` is only a part of it.
+    /// True if the line was so long that `text` is only a part of it.
     cropped: bool,
 }
 
@@ -93,10 +93,10 @@ pub(super) type Span = Range<usize>;
 /// The most findings that are collected of one file; a file with more is not a plan.
 const FINDINGS_MAX: usize = 200;
 
-/// Longer lines are cropped around the place that is meant.
+/// Longer lines are cropped around the place of the finding.
 const LINE_BYTES_MAX: usize = 1000;
 
-/// Shorter texts are hidden where they stand, and not looked for elsewhere.
+/// Shorter texts are hidden only in their own place, not elsewhere.
 const HIDDEN_BYTES_MIN: usize = 4;
 
 /// Longer texts of the file are shortened when they are quoted in a message.
@@ -166,7 +166,7 @@ fn with_excerpt<'a>(
         .line_start(line)
         .annotation(annotation);
     if excerpt.cropped {
-        // The renderer would count the column from where the crop begins.
+        // The renderer would count the column from the beginning of the crop.
         let origin = Origin::path(path).line(line).char_column(column);
         group.element(origin).element(snippet)
     } else {
@@ -174,7 +174,7 @@ fn with_excerpt<'a>(
     }
 }
 
-/// Renders findings one after the other, a blank line between them and a line break at the end.
+/// Renders findings one after the other, with a blank line between them and a line break at the end.
 pub fn render(findings: &[Finding], color: bool) -> String {
     let mut rendered = String::new();
     for finding in findings {
@@ -214,13 +214,13 @@ impl From<Finding> for PlanFileError {
 pub(super) struct Sink<'t> {
     path: &'t str,
     text: &'t str,
-    /// Another file that values of this one came from; its places lie behind those of `text`.
+    /// Another file from which values of this one came; its places follow those of `text`.
     beside: Option<(&'t str, &'t str)>,
     findings: Vec<Finding>,
     dropped: usize,
     /// Places in the file that are never shown.
     hidden_places: Vec<Span>,
-    /// Texts that are never shown, wherever they stand.
+    /// Texts that are never shown, wherever they occur.
     hidden: BTreeSet<String>,
 }
 
@@ -237,13 +237,13 @@ impl<'t> Sink<'t> {
         }
     }
 
-    /// Takes a second file, with a path and a text; what its places are to be shifted by.
+    /// Adds a second file, with a path and a text. Returns the number of bytes by which its places must be shifted.
     pub(super) fn beside(&mut self, path: &'t str, text: &'t str) -> usize {
         self.beside = Some((path, text));
         self.text.len() + 1
     }
 
-    /// What stands there is not shown, in no finding, whenever that was made.
+    /// Hides the text of a place in all findings, earlier ones included.
     pub(super) fn hide(&mut self, whole: &Span) {
         let (_, text, span) = self.file_of(whole);
         let (start, end) = (floor_char(text, span.start), floor_char(text, span.end));
@@ -251,7 +251,7 @@ impl<'t> Sink<'t> {
         self.hidden_places.push(whole.clone());
     }
 
-    /// The same for a part of what stands there, if it is written as it is.
+    /// Hides a part of a place's text, if it is written there literally.
     pub(super) fn hide_within(&mut self, whole: &Span, part: &str) {
         let (_, text, span) = self.file_of(whole);
         let (start, end) = (floor_char(text, span.start), floor_char(text, span.end));
@@ -264,7 +264,7 @@ impl<'t> Sink<'t> {
         }
     }
 
-    /// The same for a text, wherever it stands. A very short one could be a part of any word.
+    /// Hides a text wherever it occurs, unless it is so short that it could be a part of any word.
     pub(super) fn hide_text(&mut self, text: &str) {
         for line in text.lines() {
             let hidden = line.trim().trim_matches(['"', '\'']);
@@ -274,7 +274,7 @@ impl<'t> Sink<'t> {
         }
     }
 
-    /// The same for what looks like a secret in a text.
+    /// Hides the parts of a text that look like secrets.
     pub(super) fn hide_secrets(&mut self, text: &str) {
         let words: Vec<&str> = text.split_whitespace().collect();
         for found in secret_text::find(&words) {
@@ -284,7 +284,7 @@ impl<'t> Sink<'t> {
         }
     }
 
-    /// The same for all that a part of the file holds, but for what only says where a secret is.
+    /// Hides all values in a part of the file, except for references to secrets.
     pub(super) fn hide_values(&mut self, node: &Node) {
         match &node.value {
             Value::Null => {}
@@ -311,7 +311,7 @@ impl<'t> Sink<'t> {
         self.record(Severity::Error, span, message.into(), help, None);
     }
 
-    /// Records an error that has to do with an earlier place.
+    /// Records an error that is related to an earlier place.
     pub(super) fn conflict(
         &mut self,
         span: &Span,
@@ -391,19 +391,20 @@ impl<'t> Sink<'t> {
         (path, (line, column), excerpt)
     }
 
-    /// Forgets everything: the file is not what it was taken for.
+    /// Drops all findings, if the file turns out to be of another kind.
     pub(super) fn forget(&mut self) {
         self.findings.clear();
         self.dropped = 0;
     }
 
-    /// Whether an error has been recorded.
+    /// Returns true if an error has been recorded.
     pub(super) fn has_errors(&self) -> bool {
-        let is_error = |finding: &Finding| finding.severity == Severity::Error;
-        self.findings.iter().any(is_error)
+        self.findings
+            .iter()
+            .any(|finding| finding.severity == Severity::Error)
     }
 
-    /// Everything that was found, in the order of the file.
+    /// All findings, in the order of the file.
     pub(super) fn into_findings(mut self) -> Vec<Finding> {
         // The longest first: one may be a part of another.
         let mut hidden: Vec<String> = self.hidden.into_iter().collect();
@@ -426,7 +427,7 @@ impl<'t> Sink<'t> {
             .sort_by_key(|finding| (finding.path != self.path, finding.line, finding.column));
         if self.dropped > 0 {
             let message = format!("{} more findings are not shown", self.dropped);
-            let help = "mend these first, then check again";
+            let help = "fix these first, then check again";
             self.findings
                 .push(Finding::about_file(self.path, message, help));
         }
@@ -435,10 +436,8 @@ impl<'t> Sink<'t> {
 }
 
 impl Excerpt {
-    /// Puts stars in the place of texts, and of what looks like a secret all the same; byte for byte, so that places in the
-    /// line stay.
+    /// Replaces texts, and what still looks like a secret, by stars; byte for byte, so that columns stay the same.
     fn hide(&mut self, places: &[Span], hidden: &[String]) {
-        let stars = |text: &str| "*".repeat(text.len());
         let mut parts = Vec::new();
         for place in places {
             let start = place.start.max(self.at) - self.at;
@@ -456,7 +455,7 @@ impl Excerpt {
         let mut parts = Vec::new();
         for one in found {
             if one.certain {
-                // Without the blank that makes it a text of several words.
+                // Without the blank that was put before the line.
                 parts.push(one.range.start.saturating_sub(1)..one.range.end.saturating_sub(1));
             }
         }
@@ -484,12 +483,16 @@ impl Excerpt {
     }
 }
 
+fn stars(text: &str) -> String {
+    "*".repeat(text.len())
+}
+
 /// The closest character boundary at or before a byte.
 fn floor_char(text: &str, byte: usize) -> usize {
     text.floor_char_boundary(byte.min(text.len()))
 }
 
-/// Puts stars in the place of texts, also where they are quoted and shortened.
+/// Replaces texts by stars, also if they are quoted and shortened.
 fn hide_in_message(message: &mut String, hidden: &[String]) {
     for text in hidden {
         let quoted = quote(text);

@@ -2,20 +2,20 @@
 
 use jiff::SignedDuration;
 
-/// What a duration looks like, for the schema. Units go from large to small, each at most once.
+/// The pattern of a duration, for the schema. Units go from large to small, each at most once.
 pub(super) const PATTERN: &str = r"^(?=.)([0-9]+d)?( ?[0-9]+h)?( ?[0-9]+m)?( ?[0-9]+s)?$";
 
-/// Why a text is not a duration: what is wrong, and what to write.
+/// The error if a text is not a duration: the message and the suggested fix.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct DurationError {
     pub(super) message: String,
     pub(super) help: String,
 }
 
-/// The units, large to small, in seconds. A day is 24 hours (semantics I), whatever the clocks do.
+/// The units, large to small, in seconds. A day is always 24 hours (semantics I).
 const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
 
-/// No duration in a plan has a use beyond ten years; this bound keeps sums from overflowing.
+/// The longest duration, ten years: longer ones have no use in a plan, and sums must not overflow.
 const SECONDS_MAX: u64 = 3_650 * 86_400;
 
 /// Reads a duration. `0s` is one.
@@ -76,8 +76,8 @@ fn unitless(number: &str) -> DurationError {
 }
 
 fn not_a_duration(text: &str) -> DurationError {
-    let help = match mended(text) {
-        Some(mended) => format!("write `{mended}`"),
+    let help = match corrected(text) {
+        Some(corrected) => format!("write `{corrected}`"),
         None => "write for example `90s`, `30m`, `4h`, `2d` or `1d 12h`".to_owned(),
     };
     DurationError {
@@ -86,8 +86,8 @@ fn not_a_duration(text: &str) -> DurationError {
     }
 }
 
-/// What was most likely meant by a number with a unit in other words: `4 hours`, `1.5h`, `2w`, `PT4H`.
-fn mended(text: &str) -> Option<String> {
+/// The duration that was most likely meant by a number with another unit: `4 hours`, `1.5h`, `2w`, `PT4H`.
+fn corrected(text: &str) -> Option<String> {
     let lower = text.to_ascii_lowercase();
     let text = lower.strip_prefix("pt").unwrap_or(&lower);
     let split = text.find(|character: char| !character.is_ascii_digit() && character != '.')?;
@@ -103,17 +103,14 @@ fn mended(text: &str) -> Option<String> {
     let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
     let digits = decimals.get(..decimals.len().min(3))?;
     let scale = 10_u64.pow(u32::try_from(digits.len()).ok()?);
-    let thousandths =
-        whole
-            .parse::<u64>()
-            .ok()?
-            .checked_mul(scale)?
-            .checked_add(if digits.is_empty() {
-                0
-            } else {
-                digits.parse().ok()?
-            })?;
-    let seconds = thousandths.checked_mul(unit_seconds)? / scale;
+    let fraction = if digits.is_empty() {
+        0
+    } else {
+        digits.parse().ok()?
+    };
+    let scaled = whole.parse::<u64>().ok()?.checked_mul(scale)?;
+    let scaled = scaled.checked_add(fraction)?;
+    let seconds = scaled.checked_mul(unit_seconds)? / scale;
     let duration = SignedDuration::from_secs(i64::try_from(seconds.min(SECONDS_MAX)).ok()?);
     (seconds > 0).then(|| show(duration))
 }

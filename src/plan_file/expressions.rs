@@ -1,4 +1,4 @@
-//! What a gate measures, as it is written: a measure of a side's presets, a metric, or metric math.
+//! The source of a gate as it is written: a measure of a side's presets, a metric, or metric math.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ use super::raw_measures::RawMetric;
 use super::read::At;
 use super::shapes;
 
-/// A metric of the plan's own, by this statistic where it names none.
+/// A metric of the plan's own; `usual_stat` is its default statistic.
 pub(super) fn metric(at: At<RawMetric>, usual_stat: &str, sink: &mut Sink<'_>) -> Option<Metric> {
     let (span, raw) = (at.span, at.value?);
     let namespace = require_in(raw.namespace, "namespace", "this metric", &span, sink);
@@ -41,17 +41,25 @@ pub(super) fn metric(at: At<RawMetric>, usual_stat: &str, sink: &mut Sink<'_>) -
             );
         }
     }
-    let dimension = |(name, value): (String, At<String>)| Some((name, value.value?));
-    let stat = raw.stat.map(|at| statistic(at, sink));
+    let mut known_dimensions = BTreeMap::new();
+    for (name, text) in dimensions {
+        if let Some(text) = text.value {
+            known_dimensions.insert(name, text);
+        }
+    }
+    let stat = match raw.stat {
+        Some(at) => statistic(at, sink),
+        None => Some(usual_stat.to_owned()),
+    };
     Some(Metric {
         namespace: namespace?.value?,
         metric: metric?.value?,
-        dimensions: dimensions.into_iter().filter_map(dimension).collect(),
-        stat: stat.unwrap_or_else(|| Some(usual_stat.to_owned()))?,
+        dimensions: known_dimensions,
+        stat: stat?,
     })
 }
 
-/// A statistic that `CloudWatch` knows: a wrong one would be refused together with all that is read in its call.
+/// A statistic that `CloudWatch` knows. With an unknown one, `CloudWatch` would refuse the whole call.
 fn statistic(at: At<String>, sink: &mut Sink<'_>) -> Option<String> {
     let text = at.value?;
     if is_statistic(&text) {
@@ -64,6 +72,8 @@ fn statistic(at: At<String>, sink: &mut Sink<'_>) -> Option<String> {
     None
 }
 
+/// Returns true if `CloudWatch` knows the statistic.
+///
 /// Source: `CloudWatch` User Guide, "`CloudWatch` statistics definitions".
 fn is_statistic(text: &str) -> bool {
     let basic = ["SampleCount", "Average", "Sum", "Minimum", "Maximum", "IQM"];
@@ -89,25 +99,28 @@ fn is_statistic(text: &str) -> bool {
     }
 }
 
-/// `0.5:`, `:2`, `10%:90%`; never `:`.
+/// Returns true for ranges such as `0.5:`, `:2` and `10%:90%`, but not for `:`.
 fn is_range(inside: &str, of_values: bool) -> bool {
     let Some((low, high)) = inside.split_once(':') else {
         return false;
     };
-    let open = |bound: &str| bound.is_empty();
-    let percent = |bound: &str| bound.strip_suffix('%').is_some_and(is_percentage);
-    let value = |bound: &str| {
-        let number: Option<f64> = bound.parse().ok();
-        number.is_some_and(f64::is_finite)
-    };
-    let all = |fits: &dyn Fn(&str) -> bool| {
-        let bounds = [low, high];
-        bounds.iter().all(|bound| open(bound) || fits(bound))
-    };
-    !(open(low) && open(high)) && (all(&value) || (all(&percent) && !of_values))
+    if low.is_empty() && high.is_empty() {
+        return false;
+    }
+    let values = is_open_or_value(low) && is_open_or_value(high);
+    let percents = is_open_or_percent(low) && is_open_or_percent(high);
+    values || (percents && !of_values)
 }
 
-/// 0 to 100, without a sign.
+fn is_open_or_value(bound: &str) -> bool {
+    bound.is_empty() || bound.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
+fn is_open_or_percent(bound: &str) -> bool {
+    bound.is_empty() || bound.strip_suffix('%').is_some_and(is_percentage)
+}
+
+/// Returns true for a number from 0 to 100 without a sign.
 fn is_percentage(text: &str) -> bool {
     let plain = text
         .bytes()
@@ -116,7 +129,7 @@ fn is_percentage(text: &str) -> bool {
     plain && percent.is_some_and(|percent| percent <= 100.0)
 }
 
-/// How a gate names what it measures; exactly one of the three.
+/// The source of a gate's values: exactly one of measure, metric and expression.
 pub(super) struct Source {
     pub(super) measure: Option<At<String>>,
     pub(super) metric: Option<At<RawMetric>>,
@@ -125,8 +138,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// What is measured of one side, and in which unit where that is known. None where there is nothing, or where it is
-    /// wrong, which the sink has then been told.
+    /// The measure of one side, and its unit if that is known; none after recording what is wrong.
     pub(super) fn resolve(
         self,
         side: &Side,
@@ -161,7 +173,7 @@ impl Source {
     }
 }
 
-/// A series as it is.
+/// The measure of a series without a factor.
 pub(super) fn plain(query: Query) -> Measure {
     let times = Number::from(1);
     Measure::Series { query, times }
@@ -172,8 +184,8 @@ fn unmeasured(name: &At<String>, sink: &mut Sink<'_>) {
     let known = MEASURES.contains(&written) || written.starts_with('p');
     let (message, help) = if known {
         (
-            format!("nothing of the new side measures {}", quote(written)),
-            "add a preset that does to `sides: { new: … }`: `alb` has error_rate, p99 and requests, `nlb` error_rate \
+            format!("no preset of the new side measures {}", quote(written)),
+            "add one that does to `sides: { new: … }`: `alb` has error_rate, p99 and requests, `nlb` error_rate \
              and requests, `ecs` and `eks` have memory, cpu, running and restarts"
                 .to_owned(),
         )
@@ -189,7 +201,7 @@ fn unmeasured(name: &At<String>, sink: &mut Sink<'_>) {
     sink.error(&name.span, message, &help);
 }
 
-/// Metric math: every input that it names, and no other.
+/// The query of metric math. Its inputs must be exactly those that the expression names.
 pub(super) fn math(
     expression: &At<String>,
     inputs: At<BTreeMap<String, At<RawMetric>>>,
@@ -199,13 +211,13 @@ pub(super) fn math(
 ) -> Option<Query> {
     let text = expression.value.as_ref()?;
     let mut metrics = BTreeMap::new();
-    let words: BTreeSet<&str> = math::pieces(text)
-        .into_iter()
-        .filter_map(|piece| match piece {
-            Piece::Word(word) => Some(word),
-            Piece::Quoted(_) | Piece::Other(_) => None,
-        })
-        .collect();
+    let mut words = BTreeSet::new();
+    for piece in math::pieces(text) {
+        match piece {
+            Piece::Word(word) => drop(words.insert(word)),
+            Piece::Quoted(_) | Piece::Other(_) => {}
+        }
+    }
     let mut names = BTreeSet::new();
     for (name, input) in inputs.value? {
         let first = name
@@ -248,7 +260,7 @@ pub(super) fn math(
     }))
 }
 
-/// What to write instead.
+/// The suggested fix.
 fn hint(mistake: &Mistake, inputs: &BTreeSet<String>) -> String {
     let names: Vec<&str> = inputs.iter().map(String::as_str).collect();
     match mistake {

@@ -14,17 +14,17 @@ use crate::scenario::Side;
 use crate::scenario::What;
 use crate::scenario::When;
 
-/// Why a line is not a fault.
+/// The error if a line is not a fault.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}")]
 pub struct FaultError {
-    /// What is wrong.
+    /// The mistake.
     pub message: String,
-    /// What to write.
+    /// The suggested fix.
     pub help: String,
 }
 
-/// What a line may begin with.
+/// The words that a line may begin with.
 const SUBJECTS: [&str; 16] = [
     "new",
     "old",
@@ -44,7 +44,7 @@ const SUBJECTS: [&str; 16] = [
     "approve",
 ];
 
-/// What can go wrong with a cluster.
+/// The faults of a cluster.
 const TROUBLES: [&str; 7] = [
     "errors",
     "latency",
@@ -60,7 +60,7 @@ const EXAMPLE: &str = "write for example `new errors 20% at step 3 + 2h`";
 /// Reads one fault.
 ///
 /// # Errors
-/// What is wrong with the line, and what to write instead.
+/// The line is not a fault. The error names the mistake and a fix.
 pub fn fault(line: &str) -> Result<Fault, FaultError> {
     let text = line.trim();
     let (cutover, rest) = match text.split_once(": ") {
@@ -74,7 +74,7 @@ pub fn fault(line: &str) -> Result<Fault, FaultError> {
     let words: Vec<&str> = rest.split_whitespace().collect();
     let (words, lasts) = cut(&words, "for");
     let (words, at) = cut(words, "at");
-    // The two may stand in either order.
+    // `for` and `at` may come in either order.
     let (lasts, at) = match lasts.map(|lasts| cut(lasts, "at")) {
         Some((lasts, Some(late))) => (Some(lasts), Some(late)),
         Some((lasts, None)) => (Some(lasts), at),
@@ -85,9 +85,9 @@ pub fn fault(line: &str) -> Result<Fault, FaultError> {
     let (what, left) = what(words)?;
     if !left.is_empty() {
         let said = left.join(" ");
-        if lasts.is_some() || when_is_all(&what) {
-            let message = format!("{} means nothing here", quote(&said));
-            let help = "say when with `at step 3 + 2h`, and how long with `for 40m`".to_owned();
+        if lasts.is_some() || has_no_duration(&what) {
+            let message = format!("{} is not expected here", quote(&said));
+            let help = "write the time as `at step 3 + 2h`, and the duration as `for 40m`".to_owned();
             return Err(FaultError { message, help });
         }
         lasts = Some(duration(&said)?);
@@ -98,7 +98,7 @@ pub fn fault(line: &str) -> Result<Fault, FaultError> {
             What::ControllerKilled | What::Rollback | What::RollbackForced | What::Pause
         )
     {
-        let message = format!("{} does not say when", quote(text));
+        let message = format!("{} needs a time", quote(text));
         let help = format!("write for example `{rest} at step 2 + 1h`");
         return Err(FaultError { message, help });
     }
@@ -111,8 +111,8 @@ pub fn fault(line: &str) -> Result<Fault, FaultError> {
     })
 }
 
-/// Whether a fault has no duration of its own that could stand without `for`.
-fn when_is_all(what: &What) -> bool {
+/// Returns true if a fault has no duration that could be written without `for`.
+fn has_no_duration(what: &What) -> bool {
     matches!(
         what,
         What::ForeignWrite { .. }
@@ -131,7 +131,7 @@ fn cut<'w, 't>(words: &'w [&'t str], word: &str) -> (&'w [&'t str], Option<&'w [
     }
 }
 
-/// What goes wrong, and the words that are left.
+/// The fault, and the words that are left.
 fn what<'w, 't>(words: &'w [&'t str]) -> Result<(What, &'w [&'t str]), FaultError> {
     let Some((subject, rest)) = words.split_first() else {
         return error("the fault is empty", EXAMPLE);
@@ -187,7 +187,7 @@ fn what<'w, 't>(words: &'w [&'t str]) -> Result<(What, &'w [&'t str]), FaultErro
     }
 }
 
-/// A subject that is not known, or that cannot do what is said of it.
+/// The error for an unknown subject, or for an unknown fault of a subject.
 fn unknown(subject: &str, verb: Option<&str>) -> FaultError {
     let help = match subject {
         "callers" => "write `callers pinned at step 2`".to_owned(),
@@ -209,17 +209,17 @@ fn unknown(subject: &str, verb: Option<&str>) -> FaultError {
     };
     let message = match verb {
         Some(verb) if SUBJECTS.contains(&subject) => {
-            format!("{} is not known of {}", quote(verb), quote(subject))
+            format!("{} is not a fault of {}", quote(verb), quote(subject))
         }
         None if SUBJECTS.contains(&subject) => {
-            format!("it is not said what happens to {}", quote(subject))
+            format!("the fault of {} is missing", quote(subject))
         }
-        _ => format!("{} is nothing that can fail", quote(subject)),
+        Some(_) | None => format!("a fault cannot begin with {}", quote(subject)),
     };
     FaultError { message, help }
 }
 
-/// What goes wrong with a cluster.
+/// The fault of a cluster, and the words that are left.
 fn trouble<'w, 't>(
     side: Side,
     subject: &str,
@@ -256,15 +256,15 @@ fn trouble<'w, 't>(
                 "slow" => "slow start",
                 _ => "capacity 2000/min",
             };
-            let message = format!("{} does not say all", quote(word));
+            let message = format!("{} is incomplete", quote(word));
             error(message, &format!("write `{subject} {full}`"))
         }
         [word, ..] => {
-            let message = format!("{} is not known of a cluster", quote(word));
+            let message = format!("{} is not a fault of a cluster", quote(word));
             error(message, &keys::instead_of_word(word, &TROUBLES))
         }
         [] => {
-            let message = format!("it is not said what happens to the {subject} cluster");
+            let message = format!("the fault of the {subject} cluster is missing");
             error(
                 message,
                 &format!("write for example `{subject} errors 20%`"),
@@ -273,7 +273,7 @@ fn trouble<'w, 't>(
     }
 }
 
-/// The words after `at`.
+/// The time that the words after `at` name.
 fn moment(words: &[&str]) -> Result<When, FaultError> {
     let text = words.join(" ");
     let (base, plus) = match text.split_once('+') {
@@ -314,7 +314,7 @@ fn foreign_write(pair: &str) -> Result<What, FaultError> {
     }
 }
 
-/// A percentage as a part of 1.
+/// A percentage as a fraction of 1.
 pub(super) fn percent(text: &str) -> Result<f64, FaultError> {
     match text.parse::<Share>() {
         Ok(share) => Ok(share.as_percent() / 100.0),
@@ -322,19 +322,19 @@ pub(super) fn percent(text: &str) -> Result<f64, FaultError> {
     }
 }
 
-/// `5x`.
+/// A factor such as `5x`, from 0.01 to 1000.
 fn times(text: &str, example: &str) -> Result<f64, FaultError> {
     let number = text.strip_suffix(['x', '×']).unwrap_or(text);
     match number.parse::<f64>() {
         Ok(factor) if factor.is_finite() && (0.01..=1000.0).contains(&factor) => Ok(factor),
         _ => error(
-            format!("{} does not say how many times", quote(text)),
+            format!("{} is not a factor", quote(text)),
             &format!("write for example `{example}`"),
         ),
     }
 }
 
-/// `2000/min`, also `/s` and `/h`, as requests a minute.
+/// Requests per minute, from `2000/min`, `/s` or `/h`.
 pub(super) fn rate(text: &str) -> Result<f64, FaultError> {
     let (number, unit) = text.split_once('/').unwrap_or((text, "min"));
     let scale = match unit.trim() {
@@ -439,17 +439,17 @@ mod tests {
             ("", "empty", "new errors 20%"),
             (
                 "mew errors 20%",
-                "`mew` is nothing that can fail",
+                "a fault cannot begin with `mew`",
                 "did you mean `new`?",
             ),
             (
                 "new erors 20%",
-                "`erors` is not known of a cluster",
+                "`erors` is not a fault of a cluster",
                 "did you mean `errors`?",
             ),
             ("new errors 20", "no unit", "percentage"),
-            ("new errors", "does not say all", "new errors 20%"),
-            ("new latency much", "how many times", "latency 5x"),
+            ("new errors", "is incomplete", "new errors 20%"),
+            ("new latency much", "is not a factor", "latency 5x"),
             (
                 "new outage at noon",
                 "`noon` is not a moment",
@@ -458,7 +458,7 @@ mod tests {
             ("new outage at step zero", "not a step", "at step 3"),
             (
                 "cloudwatch up",
-                "`up` is not known of `cloudwatch`",
+                "`up` is not a fault of `cloudwatch`",
                 "cloudwatch down 40m",
             ),
             (
@@ -467,8 +467,8 @@ mod tests {
                 "foreign write 70/30",
             ),
             ("new outage 40", "no unit", "40m"),
-            ("controller killed", "does not say when", "at step 2 + 1h"),
-            ("rollback now", "means nothing here", "at step 3 + 2h"),
+            ("controller killed", "needs a time", "at step 2 + 1h"),
+            ("rollback now", "is not expected here", "at step 3 + 2h"),
         ] {
             let error = fault(text).unwrap_err();
             assert!(error.message.contains(message), "{text}: {}", error.message);

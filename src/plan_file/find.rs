@@ -14,11 +14,11 @@ const DEPTH_MAX: usize = 16;
 
 /// The plan files that paths stand for: a file for itself, a directory for the `*.yaml` and `*.yml` in it and below it,
 /// in the order of their names. Hidden files and directories, `fleet.yaml` and `*.scenario.yaml` (see `rehearse --scenario`)
-/// are skipped, links to directories are not followed, and what is named twice comes once.
+/// are skipped, links to directories are not followed, and a file that is named twice is returned once.
 ///
 /// # Errors
-/// Every path that does not exist or cannot be read, every directory without a plan, and a `fleet.yaml` that is named
-/// itself: in a directory it is no plan, and is passed over.
+/// A path does not exist or cannot be read, a directory contains no plan, or a `fleet.yaml` is named itself. Every such path
+/// is reported.
 pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, PlanFileError> {
     let mut search = Search::default();
     for path in paths {
@@ -35,7 +35,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, PlanFileError> {
 #[derive(Default)]
 struct Search {
     files: Vec<PathBuf>,
-    /// The same, to be asked.
+    /// The same files as a set.
     known: BTreeSet<PathBuf>,
     findings: Vec<Finding>,
 }
@@ -49,7 +49,7 @@ impl Search {
                 if listed == 0 && self.files.len() == before && self.findings.len() == failed {
                     self.complain(
                         path,
-                        "the directory has no plan file in it",
+                        "the directory contains no plan file",
                         "plan files end in `.yaml` or `.yml`",
                     );
                 }
@@ -57,7 +57,7 @@ impl Search {
             Ok(_) if fleet_file::is_fleet_file(path) => self.complain(
                 path,
                 "this is a fleet's file, not a plan",
-                "name the directory, or the plans in it; the file applies to them by itself",
+                "name the directory, or the plans in it; the file applies to them automatically",
             ),
             Ok(_) => self.file(path),
             Err(error) => {
@@ -71,11 +71,11 @@ impl Search {
         }
     }
 
-    /// Searches a directory; returns how many plan files it has, those that were found before included.
+    /// Searches a directory. Returns the number of its plan files, those that were found before included.
     fn directory(&mut self, path: &Path, depth: usize) -> usize {
         if depth > DEPTH_MAX {
-            let message = format!("directories are searched {DEPTH_MAX} levels deep only");
-            self.complain(path, &message, "name the directory that the plans are in");
+            let message = format!("directories are searched only {DEPTH_MAX} levels deep");
+            self.complain(path, &message, "name the directory that contains the plans");
             return 0;
         }
         let entries = fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -117,8 +117,8 @@ impl Search {
     }
 }
 
-/// Whether a file of a directory is taken for a plan: YAML, but neither what a fleet has in common nor a rehearsal's
-/// scenario, which may lie beside its plan.
+/// Returns true if a file in a directory counts as a plan: YAML, but neither a fleet's file nor a rehearsal's scenario, which
+/// may be in the same directory.
 fn is_plan(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     let stem = name.and_then(|name| name.strip_suffix(".yaml").or(name.strip_suffix(".yml")));

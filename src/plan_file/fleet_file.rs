@@ -1,8 +1,8 @@
-//! `fleet.yaml`: what is common to the plans of a directory and of all below it.
+//! `fleet.yaml`: settings that the plans of a directory and of all directories below it have in common.
 //!
-//! One file applies to a plan: the one in its directory or in the nearest one above. Two on the way up are refused, since
-//! the nearer one would quietly lift the guardrails of the other. The search ends at the top of a repository (a directory
-//! with `.git`), so that a plan means the same whatever path it is named by.
+//! One file applies to a plan: the one in its directory or in the nearest one above. Two on the way up are refused, because
+//! the nearer one would silently lift the guardrails of the other. The search ends at the top of a repository (a directory
+//! with `.git`), so that a plan means the same whatever path names it.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -30,17 +30,17 @@ use super::tree::Node;
 use super::tree::Value;
 use super::windows;
 
-/// What a fleet's file may be called.
+/// The names that a fleet's file may have.
 const NAMES: [&str; 2] = ["fleet.yaml", "fleet.yml"];
 
-/// What to write into an empty one.
-const BEGIN: &str = "start with `version: 1`, which is all that a fleet without limits needs; then what the plans have in \
+/// The suggested fix for an empty file.
+const BEGIN: &str = "start with `version: 1`, which is enough for a fleet without limits; then add what the plans have in \
      common, for example `max_in_flight: 10`";
 
-/// How many directories above a plan are looked into.
+/// The most directories that are searched, from the plan's own upwards.
 const LEVELS_MAX: usize = 16;
 
-/// A fleet's file that was read without a mistake.
+/// A valid fleet's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fleet {
     /// The absolute path of the file.
@@ -49,7 +49,7 @@ pub struct Fleet {
     pub settings: FleetSettings,
 }
 
-/// A fleet's file with everything that plans need of it.
+/// A fleet's file with everything that plans need from it.
 pub(super) struct FleetFile {
     pub(super) path: PathBuf,
     pub(super) shown: String,
@@ -60,7 +60,7 @@ pub(super) struct FleetFile {
     pub(super) holidays: Vec<Entry>,
 }
 
-/// Whether a path is that of a fleet's file.
+/// Returns true if a path is that of a fleet's file.
 pub(super) fn is_fleet_file(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| NAMES.contains(&name))
@@ -91,8 +91,7 @@ pub fn fleet_path(directory: &Path) -> Result<Option<PathBuf>, PlanFileError> {
     Ok(found.pop())
 }
 
-/// Whether something lies there that is meant to be a fleet's file, also if it cannot be read: a link that leads nowhere must
-/// not lift guardrails.
+/// Returns true if there is a fleet's file, even an unreadable one: a broken link must not lift guardrails.
 fn is_there(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_dir())
 }
@@ -100,15 +99,15 @@ fn is_there(path: &Path) -> bool {
 /// Loads a fleet's file. It may be a link to a file in its own directory.
 ///
 /// # Errors
-/// Everything that is wrong with it, or why it cannot be read.
+/// The file has mistakes, all of which are named, or cannot be read.
 pub fn load(path: &Path) -> Result<Fleet, PlanFileError> {
     load_below(path, directory_of(path))
 }
 
-/// Loads a fleet's file. It may be a link to a file below `root` if it lies there itself.
+/// Loads a fleet's file. If it is below `root`, it may be a link to a file below `root`.
 ///
 /// # Errors
-/// Everything that is wrong with it, or why it cannot be read.
+/// The file has mistakes, all of which are named, or cannot be read.
 pub fn load_below(path: &Path, root: &Path) -> Result<Fleet, PlanFileError> {
     let file = read_file(path, root)?;
     Ok(Fleet {
@@ -120,7 +119,7 @@ pub fn load_below(path: &Path, root: &Path) -> Result<Fleet, PlanFileError> {
 /// The fleet's file that applies to a plan.
 ///
 /// # Errors
-/// There are two, or it is not valid: then the plan is not either.
+/// There are two, or it is not valid: then the plan is not valid either.
 pub(super) fn of_plan(plan: &Path, root: &Path) -> Result<Option<FleetFile>, PlanFileError> {
     let plan_path = std::path::absolute(plan).unwrap_or_else(|_| plan.to_owned());
     let Some(directory) = plan_path.parent() else {
@@ -133,13 +132,13 @@ pub(super) fn of_plan(plan: &Path, root: &Path) -> Result<Option<FleetFile>, Pla
         let shown = path.display();
         let mut message =
             format!("the fleet's file that applies to this plan, {shown}, is not valid");
-        // Its own findings are its own: a thousand plans need not repeat them. The first one is named, for pages.
+        // A thousand plans need not repeat all findings of one file. The first one is named, for pages.
         if let Some(first) = error.findings.first() {
             let line = first.line.map(|line| format!("line {line}: "));
             let line = line.unwrap_or_default();
             message = format!("{message}: {line}{}", first.message);
         }
-        let help = "mend that file first; `cutover check` shows all that is wrong with it";
+        let help = "fix that file first; `cutover check` shows every mistake in it";
         Finding::about_file(&plan.display().to_string(), message, help).into()
     })
 }

@@ -1,4 +1,4 @@
-//! The keys by which plans concern each other: `labels` and `after`; and the numbers of a fleet's file.
+//! The keys that relate plans to each other, `labels` and `after`, and the numbers of a fleet's file.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use super::shapes::Complaint;
 /// The most names in `after`: the append that starts a cutover is conditional on the stream of each.
 const AFTER_MAX: usize = 50;
 
-/// The most characters of a label's key or value; what Kubernetes takes too.
+/// The most characters of a label's key or value, as in Kubernetes.
 const LABEL_CHARS_MAX: usize = 63;
 
 /// The labels that have the right shape.
@@ -39,8 +39,10 @@ pub(super) fn labels(
 }
 
 fn label(word: &str) -> Result<(), Complaint> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    if !word.is_empty() && word.len() <= LABEL_CHARS_MAX && word.chars().all(allowed) {
+    let allowed = word
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
+    if allowed && !word.is_empty() && word.len() <= LABEL_CHARS_MAX {
         return Ok(());
     }
     let message = format!(
@@ -50,7 +52,7 @@ fn label(word: &str) -> Result<(), Complaint> {
     Err((message, "write for example `team: search`".to_owned()))
 }
 
-/// What the cutover `own` comes after.
+/// The cutovers that must have completed before `own` starts.
 pub(super) fn after(
     after: At<Vec<At<NameText>>>,
     own: Option<&CutoverName>,

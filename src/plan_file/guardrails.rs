@@ -1,4 +1,4 @@
-//! What a fleet's file asks of every plan: one that does not keep to it is not loaded.
+//! The guardrails of a fleet's file: a plan that breaks one is not loaded.
 
 use jiff::SignedDuration;
 
@@ -12,6 +12,7 @@ use super::durations;
 use super::fleet_keys::count;
 use super::keys;
 use super::lint::Places;
+use super::raw::CountText;
 use super::raw::RawGuardrails;
 use super::raw::ShareText;
 use super::read::At;
@@ -27,17 +28,14 @@ pub(super) struct Guardrails {
     fallback_alarms_at_least: Option<(u32, Span)>,
 }
 
-/// What a finding says of the guardrail's own place.
+/// The label of the guardrail's own place in a finding.
 const HERE: &str = "the guardrail";
 
-/// The guardrails that make sense.
+/// The valid guardrails.
 pub(super) fn convert(raw: RawGuardrails, sink: &mut Sink<'_>) -> Guardrails {
-    let mut number = |text: Option<At<_>>, key: &str| {
-        let text = text?;
-        Some((count(&text, key, sink)?, text.span))
-    };
-    let alarms_at_least = number(raw.alarms_at_least, "alarms_at_least");
-    let fallback_alarms_at_least = number(raw.fallback_alarms_at_least, "fallback_alarms_at_least");
+    let alarms_at_least = number(raw.alarms_at_least, "alarms_at_least", sink);
+    let fallback = raw.fallback_alarms_at_least;
+    let fallback_alarms_at_least = number(fallback, "fallback_alarms_at_least", sink);
     let bake_at_least = raw.bake_at_least.and_then(|text| {
         let bake = duration(&text, "bake_at_least", false, sink)?;
         Some((bake, text.span))
@@ -53,6 +51,11 @@ pub(super) fn convert(raw: RawGuardrails, sink: &mut Sink<'_>) -> Guardrails {
         alarms_at_least,
         fallback_alarms_at_least,
     }
+}
+
+fn number(text: Option<At<CountText>>, key: &str, sink: &mut Sink<'_>) -> Option<(u32, Span)> {
+    let text = text?;
+    Some((count(&text, key, sink)?, text.span))
 }
 
 fn share(text: At<ShareText>, key: &str, sink: &mut Sink<'_>) -> Option<(Share, Span)> {
@@ -74,7 +77,7 @@ fn share(text: At<ShareText>, key: &str, sink: &mut Sink<'_>) -> Option<(Share, 
     }
 }
 
-/// Says where a plan breaks a guardrail, and what to write instead. `base` is where the places of the fleet's file begin.
+/// Reports each guardrail that a plan breaks. The places of the fleet's file begin at `base`.
 pub(super) fn check(
     plan: &Plan,
     places: &Places,
@@ -82,8 +85,7 @@ pub(super) fn check(
     base: usize,
     sink: &mut Sink<'_>,
 ) {
-    let there = |span: &Span| span.start + base..span.end + base;
-    steps_keep(plan, places, guardrails, base, sink);
+    check_steps(plan, places, guardrails, base, sink);
     let gates = &plan.gates;
     let counts = [
         (
@@ -106,36 +108,40 @@ pub(super) fn check(
         let wanted = usize::try_from(*least).unwrap_or(usize::MAX);
         if listed < wanted {
             let message =
-                format!("{listed} {what}s are listed, and the fleet asks for at least {least}");
+                format!("{listed} {what}s are listed, but the fleet requires at least {least}");
             let help = format!(
                 "list {} more under `{}s`",
                 wanted - listed,
                 what.replace(' ', "_")
             );
-            sink.conflict(place, message, &help, (&there(span), HERE));
+            sink.conflict(place, message, &help, (&shifted(span, base), HERE));
         }
     }
 }
 
-fn steps_keep(
+/// A place in the fleet's file as the sink counts it.
+fn shifted(span: &Span, base: usize) -> Span {
+    span.start + base..span.end + base
+}
+
+fn check_steps(
     plan: &Plan,
     places: &Places,
     guardrails: &Guardrails,
     base: usize,
     sink: &mut Sink<'_>,
 ) {
-    let there = |span: &Span| span.start + base..span.end + base;
     let mut before = Share::ZERO;
     for (index, (step, (weight, bake))) in plan.steps.iter().zip(&places.steps).enumerate() {
         if let (0, Some((most, span))) = (index, &guardrails.first_step_at_most)
             && step.share > *most
         {
             let message = format!(
-                "the first step is {}, and the fleet allows {most}",
+                "the first step is {}, but the fleet allows at most {most}",
                 step.share
             );
             let help = format!("put a step of `{most}` or less before it");
-            sink.conflict(weight, message, &help, (&there(span), HERE));
+            sink.conflict(weight, message, &help, (&shifted(span, base), HERE));
         }
         let rise = step.share.millionths().saturating_sub(before.millionths());
         if let Some((most, span)) = &guardrails.step_at_most
@@ -146,18 +152,18 @@ fn steps_keep(
                 step.share
             );
             let help = "put a step between the two";
-            sink.conflict(weight, message, help, (&there(span), HERE));
+            sink.conflict(weight, message, help, (&shifted(span, base), HERE));
         }
         if let Some((least, span)) = &guardrails.bake_at_least
             && step.bake < *least
         {
             let least = durations::show(*least);
             let message = format!(
-                "the bake is {}, and the fleet asks for at least {least}",
+                "the bake is {}, but the fleet requires at least {least}",
                 durations::show(step.bake)
             );
             let help = format!("write `bake: {least}` or more");
-            sink.conflict(bake, message, &help, (&there(span), HERE));
+            sink.conflict(bake, message, &help, (&shifted(span, base), HERE));
         }
         before = step.share;
     }

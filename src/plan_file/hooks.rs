@@ -28,10 +28,10 @@ use super::read::At;
 use super::secrets;
 use super::steps;
 
-/// How long one try may take where the plan does not say.
+/// The longest time of one try by default.
 const TIMEOUT_DEFAULT: SignedDuration = SignedDuration::from_secs(30);
 
-/// How often it is tried again where the plan does not say.
+/// The number of retries by default.
 const RETRIES_DEFAULT: u32 = 2;
 
 /// The most hooks of a plan.
@@ -72,7 +72,7 @@ fn hook(raw: RawHook, span: &Span, steps: &[Step], sink: &mut Sink<'_>) -> Optio
     let timeout = raw.timeout.map_or(Some(TIMEOUT_DEFAULT), |timeout| {
         let parsed = duration(&timeout, "timeout", false, sink)?;
         if parsed > HOOK_TIMEOUT_MAX {
-            let help = "write `10m` or less; what takes longer is started by the hook, and asked for by another";
+            let help = "write `10m` or less; if the work takes longer, start it in one hook and check it in another";
             sink.error(&timeout.span, "a hook's `timeout` is at most 10m", help);
         }
         Some(parsed)
@@ -83,7 +83,7 @@ fn hook(raw: RawHook, span: &Span, steps: &[Step], sink: &mut Sink<'_>) -> Optio
     let place = raw.on_failure.as_ref().map(|choice| choice.span.clone());
     let on_failure = choice(raw.on_failure);
     if let (Some(place), Some(at)) = (place, at) {
-        fits(at, on_failure, &place, sink);
+        check_on_failure(at, on_failure, &place, sink);
     }
     let detach = raw.detach.and_then(|detach| {
         if raw.http.is_some() {
@@ -114,11 +114,11 @@ fn point_of(raw: RawPoint) -> HookPoint {
     }
 }
 
-/// Whether what happens after a failure makes sense at this point.
-fn fits(at: HookPoint, on_failure: HoldOrRevert, place: &Span, sink: &mut Sink<'_>) {
+/// Refuses an `on_failure` that makes no sense at this point.
+fn check_on_failure(at: HookPoint, on_failure: HoldOrRevert, place: &Span, sink: &mut Sink<'_>) {
     if !at.can_hold() {
         let message = format!("at `{at}` there is nothing left to hold or to take back");
-        let help = "remove `on_failure`: when all tries fail somebody is told, and things go on";
+        let help = "remove `on_failure`: if all tries fail, people are notified and the cutover goes on";
         sink.error(place, message, help);
     } else if at == HookPoint::BeforeStart && on_failure == HoldOrRevert::Revert {
         let message = "before the first step there is nothing to take back";
@@ -130,7 +130,7 @@ fn fits(at: HookPoint, on_failure: HoldOrRevert, place: &Span, sink: &mut Sink<'
     }
 }
 
-/// The step that a weight means, which must be one of the plan's.
+/// The share of a step, which must be one of the plan's.
 pub(super) fn of_step(
     span: &Span,
     text: &ShareText,
@@ -155,14 +155,15 @@ pub(super) fn of_step(
 
 fn retries(text: &At<NumberText>, sink: &mut Sink<'_>) -> Option<u32> {
     let written = &text.value.as_ref()?.0;
-    let number: Option<u32> = written.parse().ok();
-    let number = number.filter(|number| *number <= HOOK_RETRIES_MAX);
-    if number.is_none() {
-        let message = format!("{} is not a number of retries", quote(written));
-        let help = format!("write a whole number from 0 to {HOOK_RETRIES_MAX}: `retries: 2`");
-        sink.error(&text.span, message, &help);
+    if let Ok(number) = written.parse::<u32>()
+        && number <= HOOK_RETRIES_MAX
+    {
+        return Some(number);
     }
-    number
+    let message = format!("{} is not a number of retries", quote(written));
+    let help = format!("write a whole number from 0 to {HOOK_RETRIES_MAX}: `retries: 2`");
+    sink.error(&text.span, message, &help);
+    None
 }
 
 fn action(raw: &RawHook, span: &Span, sink: &mut Sink<'_>) -> Option<HookAction> {
@@ -175,7 +176,7 @@ fn action(raw: &RawHook, span: &Span, sink: &mut Sink<'_>) -> Option<HookAction>
             None
         }
         (Some(_), Some(http)) => {
-            let help = "make two hooks of it";
+            let help = "write two hooks instead";
             sink.error(&http.span, "this hook calls two things", help);
             None
         }
@@ -205,7 +206,7 @@ fn request(raw: &RawHttp, span: &Span, sink: &mut Sink<'_>) -> Option<HookAction
         .headers
         .as_ref()
         .and_then(|headers| headers.value.as_ref());
-    // Before anything is said: a finding shows the line, and with it what stands beside its place.
+    // Before any finding is recorded: a finding shows the whole line, secrets beside its place included.
     for value in written.into_iter().flat_map(BTreeMap::values) {
         let kept = value.value.as_deref().is_none_or(secrets::stands);
         if !kept {
@@ -213,8 +214,8 @@ fn request(raw: &RawHttp, span: &Span, sink: &mut Sink<'_>) -> Option<HookAction
         }
     }
     let url = require_in(raw.url.clone(), "url", "`http`", span, sink);
-    let help = "send it in a header that stands for an environment variable: `authorization: \"Bearer ${TOKEN}\"`; \
-                or write where it stands: `${NAME}`";
+    let help = "send it in a header as an environment variable: `authorization: \"Bearer ${TOKEN}\"`; \
+                or name a variable in the URL: `${NAME}`";
     let url = url.and_then(|url| secrets::url(url, help, sink));
     let mut headers = Vec::new();
     for (name, value) in written.into_iter().flatten() {
@@ -226,17 +227,15 @@ fn request(raw: &RawHttp, span: &Span, sink: &mut Sink<'_>) -> Option<HookAction
     Some(HookAction::Http { url: url?, headers })
 }
 
-/// Whether a header can be sent, and holds no secret.
+/// Refuses a header that cannot be sent or contains a secret.
 fn header(name: &str, text: &str, place: &Span, sink: &mut Sink<'_>) {
-    // Source: RFC 9110, `token`.
-    let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    if name.is_empty() || !name.chars().all(fits) {
+    if name.is_empty() || !name.chars().all(may_be_in_token) {
         let message = format!("{} is not the name of a header", quote(name));
         let help = "names have letters, digits and `-`: `x-api-key`";
         sink.error(place, message, help);
     }
     if text.chars().any(char::is_control) {
-        let message = "a header has no line breaks or control characters";
+        let message = "a header cannot contain line breaks or control characters";
         sink.error(place, message, "write it on one line");
     }
     if let Err((message, help)) = secrets::filled(text) {
@@ -247,4 +246,9 @@ fn header(name: &str, text: &str, place: &Span, sink: &mut Sink<'_>) {
         let help = "name an environment variable or a file instead: `\"Bearer ${TOKEN}\"`, `\"${file:/run/secrets/token}\"`";
         sink.error(place, message, help);
     }
+}
+
+/// Returns true for the characters of a `token`. Source: RFC 9110, section 5.6.2.
+fn may_be_in_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }

@@ -31,12 +31,14 @@ use super::read::At;
 use super::read::Several;
 use super::shapes;
 
-/// What counts where the plan does not say.
+/// The default of `wait`.
 const WAIT_DEFAULT: SignedDuration = SignedDuration::from_mins(2);
+/// The default of `away`.
 const AWAY_DEFAULT: SignedDuration = SignedDuration::from_mins(5);
+/// The default of `drain`.
 const DRAIN_DEFAULT: SignedDuration = SignedDuration::from_hours(1);
 
-/// The switch of a plan; none where something is wrong with it, which the sink has then been told.
+/// The switch of a plan; none after recording what is wrong.
 pub(super) fn convert(
     jobs: At<RawJobs>,
     steps: &[Step],
@@ -48,13 +50,9 @@ pub(super) fn convert(
     let help = "a switch of jobs is:\n  at: 50%\n  move:\n    - { name: nightly, old: { rule: nightly-eks }, new: { rule: nightly-ecs } }";
     require_all(&given, "`jobs`", help, &span, sink);
     let at = raw.at.and_then(|at| moment(&at, steps, sink));
-    let mut time = |text: Option<At<DurationText>>, key: &str, zero: bool, default| match text {
-        Some(text) => duration(&text, key, zero, sink),
-        None => Some(default),
-    };
-    let wait = time(raw.wait, "wait", false, WAIT_DEFAULT);
-    let away = time(raw.away, "away", true, AWAY_DEFAULT);
-    let drain = time(raw.drain, "drain", false, DRAIN_DEFAULT);
+    let wait = duration_or(WAIT_DEFAULT, raw.wait, "wait", false, sink);
+    let away = duration_or(AWAY_DEFAULT, raw.away, "away", true, sink);
+    let drain = duration_or(DRAIN_DEFAULT, raw.drain, "drain", false, sink);
     let jobs = raw.jobs.map(|jobs| list(jobs, region, sink))?;
     Some(JobSwitch {
         at: at?,
@@ -65,13 +63,27 @@ pub(super) fn convert(
     })
 }
 
+/// The duration of a key, or its default.
+fn duration_or(
+    default: SignedDuration,
+    text: Option<At<DurationText>>,
+    key: &str,
+    zero: bool,
+    sink: &mut Sink<'_>,
+) -> Option<SignedDuration> {
+    match text {
+        Some(text) => duration(&text, key, zero, sink),
+        None => Some(default),
+    }
+}
+
 fn moment(at: &At<MomentText>, steps: &[Step], sink: &mut Sink<'_>) -> Option<SwitchAt> {
     let text = &at.value.as_ref()?.0;
     if text == "complete" {
         return Some(SwitchAt::Complete);
     }
     if !text.contains('%') {
-        let message = format!("{} is no moment for jobs to move", quote(text));
+        let message = format!("{} is not a time at which jobs can move", quote(text));
         let help =
             "write the weight of a step (`at: 50%`), or `at: complete` for after the last bake";
         sink.error(&at.span, message, help);
@@ -108,7 +120,7 @@ fn list(jobs: At<Vec<At<RawJob>>>, region: Option<&str>, sink: &mut Sink<'_>) ->
         for (half, place) in job.old.iter().chain(&job.new) {
             let half = spelled_out(half, region);
             if let Some(first) = halves.get(&half) {
-                let message = "this is switched twice, and would be told to be on and off";
+                let message = "this is named twice, so it would be switched both on and off";
                 sink.conflict(
                     place,
                     message,
@@ -130,14 +142,14 @@ fn list(jobs: At<Vec<At<RawJob>>>, region: Option<&str>, sink: &mut Sink<'_>) ->
     converted
 }
 
-/// A job as it is written: each side may be several.
+/// A job as it is written: each side may be a list.
 struct Listed {
     name: String,
     old: Vec<(JobHalf, Span)>,
     new: Vec<(JobHalf, Span)>,
 }
 
-/// The job as the engine has it: one half a side, and a job of its own for each further entry of a list.
+/// The job in the engine's form: one half per side, and one more job for each further entry of a list.
 fn in_pairs(listed: Listed) -> Vec<Job> {
     let mut old = listed.old.into_iter().map(|(half, _)| half);
     let mut new = listed.new.into_iter().map(|(half, _)| half);
@@ -155,25 +167,16 @@ fn in_pairs(listed: Listed) -> Vec<Job> {
     }
 }
 
-/// A half with all that counts where it says nothing, and without what says nothing of which one it is: two that are
-/// spelled alike are the same.
+/// A half with its defaults filled in and without keys that do not identify the job, so that equal jobs compare equal.
 fn spelled_out(half: &JobHalf, plans: Option<&str>) -> JobHalf {
-    let or_default = |text: &Option<String>| {
-        let text = text.as_deref().unwrap_or("default");
-        // A bus may be named by its ARN.
-        let tail = text
-            .split_once(":event-bus/")
-            .map_or(text, |(_, name)| name);
-        Some(tail.to_owned())
-    };
-    let of_plan = |region: &Option<String>| region.clone().or(plans.map(str::to_owned));
+    let of_plan = plans.map(str::to_owned);
     match half.clone() {
         JobHalf::Rule {
             name, bus, region, ..
         } => JobHalf::Rule {
             name,
-            bus: or_default(&bus),
-            region: of_plan(&region),
+            bus: Some(bare_name_or_default(bus.as_deref())),
+            region: region.or(of_plan),
             running: None,
         },
         JobHalf::Schedule {
@@ -183,12 +186,19 @@ fn spelled_out(half: &JobHalf, plans: Option<&str>) -> JobHalf {
             ..
         } => JobHalf::Schedule {
             name,
-            group: or_default(&group),
-            region: of_plan(&region),
+            group: Some(bare_name_or_default(group.as_deref())),
+            region: region.or(of_plan),
             running: None,
         },
         half @ (JobHalf::CronJob { .. } | JobHalf::Command { .. }) => half,
     }
+}
+
+/// The name of a bus or group, which is `default` if none is written. A bus may be written as its ARN.
+fn bare_name_or_default(text: Option<&str>) -> String {
+    let text = text.unwrap_or("default");
+    let name = text.split_once(":event-bus/").map(|(_, name)| name);
+    name.unwrap_or(text).to_owned()
 }
 
 fn job(raw: RawJob, span: &Span, sink: &mut Sink<'_>) -> Option<Listed> {
@@ -211,7 +221,7 @@ fn job(raw: RawJob, span: &Span, sink: &mut Sink<'_>) -> Option<Listed> {
         if text.trim().is_empty() {
             sink.error(
                 &name.span,
-                "a job has a name",
+                "the name of the job is empty",
                 "write `name: nightly-report`",
             );
         }
@@ -282,7 +292,7 @@ fn half(raw: RawHalf, span: &Span, sink: &mut Sink<'_>) -> Option<JobHalf> {
         sink.error(span, message, help);
         return None;
     };
-    belongs(kind, &raw, sink);
+    refuse_other_keys(kind, &raw, sink);
     let running = raw
         .running
         .as_ref()
@@ -291,7 +301,7 @@ fn half(raw: RawHalf, span: &Span, sink: &mut Sink<'_>) -> Option<JobHalf> {
     if blind {
         sink.warning(
             span,
-            "nothing says whether what this job started still runs, so only `wait` is waited for",
+            "this job has no `running`, so the switch waits only for `wait`, not for work that still runs",
             "add `running: [ … ]`, a command that prints how many run",
         );
     }
@@ -344,8 +354,8 @@ fn commands_of(
     })
 }
 
-/// Whether the other keys of a half belong to its kind.
-fn belongs(kind: &str, raw: &RawHalf, sink: &mut Sink<'_>) {
+/// Refuses keys of a half that do not belong to its kind.
+fn refuse_other_keys(kind: &str, raw: &RawHalf, sink: &mut Sink<'_>) {
     let mine = KINDS.iter().find(|(known, _)| *known == kind);
     let mine = mine.map_or(&[][..], |(_, keys)| *keys);
     let given = [
@@ -358,7 +368,9 @@ fn belongs(kind: &str, raw: &RawHalf, sink: &mut Sink<'_>) {
         ("detach", raw.detach.as_ref().map(|at| &at.span)),
     ];
     for (key, span) in given {
-        if let Some(span) = span.filter(|_| !mine.contains(&key)) {
+        if let Some(span) = span
+            && !mine.contains(&key)
+        {
             let kind = if kind == "state" { "commands" } else { kind };
             let message = format!("`{key}` means nothing beside `{kind}`");
             sink.error(span, message, "remove it");
@@ -366,11 +378,13 @@ fn belongs(kind: &str, raw: &RawHalf, sink: &mut Sink<'_>) {
     }
 }
 
-/// A name without blanks, as AWS and Kubernetes have them.
+/// A name without blanks, as in AWS and Kubernetes.
 fn named(at: At<String>, sink: &mut Sink<'_>) -> Option<String> {
     let text = at.value?;
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_./:".contains(letter);
-    if text.is_empty() || text.starts_with('-') || !text.chars().all(fits) {
+    let fits = text
+        .chars()
+        .all(|letter| letter.is_ascii_alphanumeric() || "-_./:".contains(letter));
+    if text.is_empty() || text.starts_with('-') || !fits {
         let message = format!("{} is not a name", quote(&text));
         let help = "names have letters, digits, `-`, `_` and `.`";
         sink.error(&at.span, message, help);

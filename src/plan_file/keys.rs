@@ -1,9 +1,9 @@
-//! What to say about keys and words that the plan format does not know.
+//! Messages and suggestions for keys and words that the plan format does not know.
 
-/// What a fleet's file is called in messages.
+/// The name of a fleet's file in messages.
 pub(super) const FLEET: &str = "the fleet's file";
 
-/// Keys that people look for in the wrong place or under another name, and where they are.
+/// Keys that people write in the wrong place or under another name, and the hint for each.
 const ELSEWHERE: [(&[&str], &str); 14] = [
     (
         &["time_zone", "allow", "deny", "whole_bake"],
@@ -84,7 +84,7 @@ const ELSEWHERE: [(&[&str], &str); 14] = [
     ),
 ];
 
-/// What a key's line looks like, for somebody who got its shape wrong.
+/// An example line for each key, for a value of the wrong shape.
 const EXAMPLES: [(&str, &str); 97] = [
     ("version", "version: 1"),
     ("name", "name: recipe-api"),
@@ -248,7 +248,7 @@ const EXAMPLES: [(&str, &str); 97] = [
     ),
 ];
 
-/// The key that a bare value stands for, in the entries that may be written so.
+/// The key that a bare value stands for, for entries that may be written as a bare value.
 pub(super) fn shorthand(entry: &str) -> Option<&'static str> {
     match entry {
         "AlarmEntry" => Some("name"),
@@ -260,7 +260,7 @@ pub(super) fn shorthand(entry: &str) -> Option<&'static str> {
     }
 }
 
-/// The message and the help for a key that is not known here.
+/// The message and the help for an unknown key.
 pub(super) fn unknown_key(key: &str, place: &str, fields: &[&str]) -> (String, String) {
     let message = format!("unknown key {}", super::diagnostics::quote(key));
     let elsewhere = ELSEWHERE.iter().find(|(keys, _)| keys.contains(&key));
@@ -272,7 +272,7 @@ pub(super) fn unknown_key(key: &str, place: &str, fields: &[&str]) -> (String, S
     (message, help)
 }
 
-/// The help for a word where only certain words may stand.
+/// The help for a word if only certain words are allowed.
 pub(super) fn instead_of_word(word: &str, expected: &[&str]) -> String {
     let upper = word.to_ascii_uppercase();
     match (expected, closest(word, expected)) {
@@ -313,10 +313,16 @@ pub(super) fn line_of(key: &str) -> &str {
 
 /// The field that a mistyped key most likely means.
 fn closest<'f>(key: &str, fields: &[&'f str]) -> Option<&'f str> {
-    let likeness = |field: &&str| strsim::damerau_levenshtein(&key.to_lowercase(), field);
-    let closest = fields.iter().copied().min_by_key(likeness)?;
-    // Two slips in a word of six letters are a slip; in a word of three they are another word.
-    (likeness(&closest) * 3 <= closest.len().max(3)).then_some(closest)
+    let key = key.to_lowercase();
+    let fields = fields.iter().copied();
+    let closest = fields.min_by_key(|field| strsim::damerau_levenshtein(&key, field))?;
+    // Two wrong letters in a word of six are a slip; in a word of three they make another word.
+    let slips = strsim::damerau_levenshtein(&key, closest);
+    if slips * 3 <= closest.len().max(3) {
+        Some(closest)
+    } else {
+        None
+    }
 }
 
 /// `a`, `b` and `c`.

@@ -1,4 +1,4 @@
-//! Warnings about plans that load, but that somebody may regret.
+//! Warnings about plans that load, but that people may regret.
 
 use crate::engine::plan::HoldOrRevert;
 use crate::engine::plan::Plan;
@@ -11,7 +11,7 @@ use super::raw::RawStep;
 use super::read::At;
 use super::windows;
 
-/// Where in the file the things stand that a warning may be about.
+/// The places in the file that a warning may be about.
 pub(super) struct Places {
     gates: Span,
     on_unknown: Span,
@@ -25,11 +25,11 @@ pub(super) struct Places {
     pub(super) windows: Span,
 }
 
-/// A first step above this is not a careful one.
+/// The largest first step without a warning.
 const FIRST_STEP_PERCENT_MAX: u8 = 10;
 
 impl Places {
-    /// Notes the places before the model is taken apart.
+    /// Collects the places before the model is converted.
     pub(super) fn of(raw: &RawPlan) -> Self {
         let gates = raw.gates.as_ref().and_then(|gates| gates.value.as_ref());
         let windows = raw.windows.as_ref();
@@ -64,7 +64,7 @@ fn step_places(step: &At<RawStep>) -> (Span, Span) {
     )
 }
 
-/// The place of a part, or of the whole where there is no such part.
+/// The place of a part, or of the whole if there is no such part.
 fn within<W, T>(whole: Option<&At<W>>, part: Option<&At<T>>) -> Span {
     part.map_or_else(|| place(whole), |part| part.span.clone())
 }
@@ -73,7 +73,7 @@ fn place<T>(at: Option<&At<T>>) -> Span {
     at.map_or(0..0, |at| at.span.clone())
 }
 
-/// Warns about a plan, and refuses steps that no window is long enough for.
+/// Warns about a plan, and refuses steps for which no window is long enough.
 pub(super) fn lint(plan: &Plan, places: &Places, sink: &mut Sink<'_>) {
     windows::bakes_fit(plan, &places.whole_bake, sink);
     if plan.gates.on_unknown == HoldOrRevert::Revert {
@@ -93,7 +93,7 @@ pub(super) fn lint(plan: &Plan, places: &Places, sink: &mut Sink<'_>) {
     if plan.gates.fallback_alarms.is_empty() {
         sink.warning(
             &places.gates,
-            "no fallback alarm is listed, so nobody knows whether the old cluster can take the traffic back",
+            "no fallback alarm is listed, so cutover cannot tell whether the old cluster can take the traffic back",
             "list an alarm of the old cluster: `fallback_alarms: [ recipe-api-old-unhealthy-hosts ]`",
         );
     }
@@ -108,8 +108,10 @@ pub(super) fn lint(plan: &Plan, places: &Places, sink: &mut Sink<'_>) {
             "add a step before it, for example `{ weight: 10%, bake: 4h }`",
         );
     }
-    let first = plan.steps.first().map(|step| step.share);
-    if let Some(share) = first.filter(|share| *share > Share::percent(FIRST_STEP_PERCENT_MAX)) {
+    if let Some(first) = plan.steps.first()
+        && first.share > Share::percent(FIRST_STEP_PERCENT_MAX)
+    {
+        let share = first.share;
         sink.warning(
             &places.first_weight,
             format!("the first step gives the new cluster {share} of the traffic at once"),

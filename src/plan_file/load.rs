@@ -29,7 +29,7 @@ use super::read;
 use super::tree;
 use super::windows;
 
-/// A plan that has passed all checks, and what a person should know about it all the same.
+/// A plan that has passed all checks, and its warnings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     /// The plan and where it came from.
@@ -38,20 +38,22 @@ pub struct Loaded {
     pub fleet: Option<PathBuf>,
     /// Warnings, in the order of the file.
     pub warnings: Vec<Finding>,
-    /// Where its windows stand; none where they are the fleet's.
+    /// The place of its windows; none if they are the fleet's.
     windows: Option<Span>,
 }
 
 impl Loaded {
-    /// The same with a warning where its windows never open again from `now` on: no step would ever be taken.
+    /// The same plan, with a warning if its windows never open again after `now`: no step would ever be taken.
     #[must_use]
     pub fn judged_at(mut self, now: Timestamp, shown: &str) -> Self {
         let windows = self.source.plan.windows.as_ref();
         let over = windows.is_some_and(|windows| windows.opens_at(now).is_none());
-        if let Some(place) = self.windows.as_ref().filter(|_| over) {
+        if let Some(place) = &self.windows
+            && over
+        {
             let mut sink = Sink::new(shown, &self.source.text);
             let message = "the windows are over: no step will ever be taken";
-            let help = "write dates that are to come, or take the dates out of `allow`";
+            let help = "write future dates, or remove the dates from `allow`";
             sink.warning(place, message, help);
             self.warnings.extend(sink.into_findings());
         }
@@ -59,16 +61,16 @@ impl Loaded {
     }
 }
 
-/// What to write into an empty plan.
+/// The suggested fix for an empty plan.
 pub(super) const BEGIN: &str = "start with `version: 1`; the example plans show the rest";
 
-/// The largest file that is read. A plan of 100 records and 100 steps has some 20 KiB.
+/// The largest file that is read, in bytes. A plan of 100 records and 100 steps has about 20 KiB.
 pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Loads a plan file that was named itself. It may be a link to a file in its own directory, and not to one elsewhere.
+/// Loads a plan file that was named itself. It may be a link to a file in its own directory, but not elsewhere.
 ///
 /// # Errors
-/// Everything that is wrong with the file, or why it cannot be read.
+/// The file has mistakes, all of which are named, or cannot be read.
 pub fn load(path: &Path) -> Result<Loaded, PlanFileError> {
     load_below(path, directory_of(path))
 }
@@ -76,7 +78,7 @@ pub fn load(path: &Path) -> Result<Loaded, PlanFileError> {
 /// Loads a plan file that was found below a directory. It may be a link to a file below that directory.
 ///
 /// # Errors
-/// Everything that is wrong with the file, or why it cannot be read.
+/// The file has mistakes, all of which are named, or cannot be read.
 pub fn load_below(path: &Path, root: &Path) -> Result<Loaded, PlanFileError> {
     let shown = path.display().to_string();
     let text = read_text(path, root, &shown)?;
@@ -84,7 +86,7 @@ pub fn load_below(path: &Path, root: &Path) -> Result<Loaded, PlanFileError> {
     parse_as(&text, &shown, path, fleet.as_ref())
 }
 
-/// The text of a file, within bounds, and not from outside of the directory.
+/// The text of a file, at most [`FILE_BYTES_MAX`], and not from outside the directory.
 pub(super) fn read_text(path: &Path, root: &Path, shown: &str) -> Result<String, PlanFileError> {
     let text = decode(read_bytes(path, root, shown)?, shown)?;
     Ok(text.trim_start_matches('\u{feff}').to_owned())
@@ -93,7 +95,7 @@ pub(super) fn read_text(path: &Path, root: &Path, shown: &str) -> Result<String,
 /// Parses the text of a plan file, without any fleet's file; `path` names it in findings.
 ///
 /// # Errors
-/// Everything that is wrong with the text.
+/// The text has mistakes, all of which are named.
 pub fn parse(text: &str, path: &str) -> Result<Loaded, PlanFileError> {
     parse_as(text, path, Path::new(path), None)
 }
@@ -129,7 +131,7 @@ fn parse_as(
     }
 }
 
-/// The plan, and where its windows stand.
+/// The plan, and the place of its windows.
 fn plan_of<'t>(
     text: &str,
     fleet: Option<&'t FleetFile>,
@@ -151,11 +153,14 @@ fn plan_of<'t>(
         guardrails::check(&plan, &places, &fleet.guardrails, base, sink);
     }
     lint::lint(&plan, &places, sink);
-    let windows = Some(places.windows).filter(|place| !place.is_empty());
-    Some((plan, windows))
+    let windows = places.windows;
+    if windows.is_empty() {
+        return Some((plan, None));
+    }
+    Some((plan, Some(windows)))
 }
 
-/// Reads a file, but never more of it than a plan can have, and nothing from outside of the directory.
+/// Reads a file, at most [`FILE_BYTES_MAX`], and nothing from outside the directory.
 pub(super) fn read_bytes(path: &Path, root: &Path, shown: &str) -> Result<Vec<u8>, PlanFileError> {
     let read = regular_file::read(path, Some(root), FILE_BYTES_MAX);
     let finding = match read {
@@ -169,12 +174,12 @@ pub(super) fn read_bytes(path: &Path, root: &Path, shown: &str) -> Result<Vec<u8
             Finding::about_file(shown, error.to_string(), "name the plan files in it")
         }
         Err(error @ Unread::NotRegular) => {
-            let help = "name a file, or take it away if it lies among the plans";
+            let help = "name a regular file, or remove this one if it is among the plans";
             Finding::about_file(shown, error.to_string(), help)
         }
         Err(error @ Unread::LeadsOut(_)) => {
             let help =
-                "name the file that it leads to, or put a copy of it in the place of the link";
+                "name the file that it leads to, or replace the link with a copy of it";
             Finding::about_file(shown, error.to_string(), help)
         }
         Err(Unread::TooLarge(_)) => {
@@ -199,7 +204,7 @@ pub(super) fn decode(bytes: Vec<u8>, shown: &str) -> Result<String, PlanFileErro
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let byte = error.as_bytes().get(valid).copied().unwrap_or_default();
-        // What can be shown of the line, with U+FFFD for what cannot; the text before the mistake is unchanged.
+        // Invalid bytes are shown as U+FFFD; the text before the mistake is unchanged.
         let text = String::from_utf8_lossy(error.as_bytes());
         let mut sink = Sink::new(shown, &text);
         let message = format!(
@@ -212,14 +217,14 @@ pub(super) fn decode(bytes: Vec<u8>, shown: &str) -> Result<String, PlanFileErro
     })
 }
 
-/// The absolute path, without looking whether it is there; as given if there is no working directory.
+/// The absolute path, whether it exists or not; as given if there is no working directory.
 fn absolute(path: &Path) -> String {
     let absolute = std::path::absolute(path);
     let path = absolute.as_deref().unwrap_or(path);
     path.display().to_string()
 }
 
-/// SHA-256 over what the plan does, hexadecimal: not over `description` and `notify`, nor how the file is written.
+/// SHA-256 over what the plan does, in hexadecimal: `description`, `notify` and the form of the file do not count.
 fn digest(plan: &Plan) -> String {
     let counted = Plan {
         description: None,
@@ -229,10 +234,13 @@ fn digest(plan: &Plan) -> String {
     let value = serde_json::to_value(counted).expect("invariant: a plan has only text keys");
     let mut canonical = String::new();
     write_canonical(&value, &mut canonical);
-    let digest = Sha256::digest(canonical.as_bytes());
-    let hex = |digit: u8| char::from_digit(u32::from(digit), 16).unwrap_or_default();
-    let both = |byte: &u8| [hex(byte >> 4), hex(byte & 15)];
-    digest.iter().flat_map(both).collect()
+    let mut hex = String::new();
+    for byte in Sha256::digest(canonical.as_bytes()) {
+        for digit in [byte >> 4, byte & 15] {
+            hex.push(char::from_digit(u32::from(digit), 16).unwrap_or_default());
+        }
+    }
+    hex
 }
 
 /// Writes JSON without spaces and with sorted keys.
