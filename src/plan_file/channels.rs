@@ -114,8 +114,7 @@ fn slack(raw: RawSlack, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
         (Some(webhook), None) => {
             let webhook = kept(&webhook, "webhook", "SLACK_WEBHOOK", sink);
             if let Some(channel) = &raw.channel {
-                let help =
-                    "remove it: a webhook belongs to one channel; use `token` to choose the channel";
+                let help = "remove it: a webhook belongs to one channel; use `token` to choose the channel";
                 sink.error(
                     &channel.span,
                     "`channel` means nothing beside `webhook`",
@@ -264,7 +263,10 @@ fn kept(text: &At<String>, key: &str, example: &str, sink: &mut Sink<'_>) -> Opt
     };
     let (message, help) = match error {
         MalformedRef::Literal if !may_be_secret(written) => (
-            format!("{} names no variable and no file for `{key}`", quote(written)),
+            format!(
+                "{} names no variable and no file for `{key}`",
+                quote(written)
+            ),
             format!(
                 "write for example `{key}: \"${{{example}}}\"`, or `{key}: file:/run/secrets/{key}`"
             ),
@@ -322,8 +324,7 @@ fn plain_url(text: At<String>, sink: &mut Sink<'_>) -> Option<String> {
     let whole = text.value.as_deref()?;
     if whole.contains("${") {
         let message = "a reference must replace the whole URL, not a part of it";
-        let help =
-            "write for example `url: \"${WEBHOOK_URL}\"`, or `url: file:/run/secrets/url`";
+        let help = "write for example `url: \"${WEBHOOK_URL}\"`, or `url: file:/run/secrets/url`";
         sink.hide(&text.span);
         sink.error(&text.span, message, help);
         return None;

@@ -214,7 +214,9 @@ pub(super) fn math(
     let mut words = BTreeSet::new();
     for piece in math::pieces(text) {
         match piece {
-            Piece::Word(word) => drop(words.insert(word)),
+            Piece::Word(word) => {
+                words.insert(word);
+            }
             Piece::Quoted(_) | Piece::Other(_) => {}
         }
     }

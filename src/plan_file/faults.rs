@@ -87,7 +87,8 @@ pub fn fault(line: &str) -> Result<Fault, FaultError> {
         let said = left.join(" ");
         if lasts.is_some() || has_no_duration(&what) {
             let message = format!("{} is not expected here", quote(&said));
-            let help = "write the time as `at step 3 + 2h`, and the duration as `for 40m`".to_owned();
+            let help =
+                "write the time as `at step 3 + 2h`, and the duration as `for 40m`".to_owned();
             return Err(FaultError { message, help });
         }
         lasts = Some(duration(&said)?);

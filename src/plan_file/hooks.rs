@@ -118,7 +118,8 @@ fn point_of(raw: RawPoint) -> HookPoint {
 fn check_on_failure(at: HookPoint, on_failure: HoldOrRevert, place: &Span, sink: &mut Sink<'_>) {
     if !at.can_hold() {
         let message = format!("at `{at}` there is nothing left to hold or to take back");
-        let help = "remove `on_failure`: if all tries fail, people are notified and the cutover goes on";
+        let help =
+            "remove `on_failure`: if all tries fail, people are notified and the cutover goes on";
         sink.error(place, message, help);
     } else if at == HookPoint::BeforeStart && on_failure == HoldOrRevert::Revert {
         let message = "before the first step there is nothing to take back";

@@ -178,8 +178,7 @@ pub(super) fn read_bytes(path: &Path, root: &Path, shown: &str) -> Result<Vec<u8
             Finding::about_file(shown, error.to_string(), help)
         }
         Err(error @ Unread::LeadsOut(_)) => {
-            let help =
-                "name the file that it leads to, or replace the link with a copy of it";
+            let help = "name the file that it leads to, or replace the link with a copy of it";
             Finding::about_file(shown, error.to_string(), help)
         }
         Err(Unread::TooLarge(_)) => {

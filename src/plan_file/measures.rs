@@ -44,6 +44,7 @@ use super::raw::ShareText;
 use super::raw_measures::BoundText;
 use super::raw_measures::FactorText;
 use super::raw_measures::PointsText;
+use super::raw_measures::RawAlb;
 use super::raw_measures::RawMetricGate;
 use super::raw_measures::RawRegression;
 use super::raw_measures::RawSide;
@@ -54,25 +55,25 @@ use super::read::At;
 use super::shapes;
 use super::steps;
 
-/// The most datapoints that a gate looks back over.
+/// The most datapoints that a gate judges at once.
 const POINTS_MAX: u16 = 60;
 /// The longest datapoint, in minutes.
 const EVERY_MAX: u16 = 60;
-/// Below this many requests of the new side a step's bake does not count, where the plan does not say.
+/// The default of `min_requests`: with fewer requests of the new side a step's bake does not count.
 const MIN_REQUESTS: u32 = 200;
-/// How far the observed share may be from the intended one, in percent of it, where the plan does not say.
+/// The default of `share_within`: how far the observed share may be from the intended one, in percent of it.
 const SHARE_WITHIN: u32 = 50;
-/// A climb that reaches its limit later than this is let be, where the plan does not say.
+/// The default of `within`: a climb that reaches its limit later than this is ignored.
 const TREND_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Both sides, and how often they are counted.
+/// Both sides, and the interval at which they are counted.
 struct Sides {
     new: Side,
     old: Side,
     every_mins: u16,
 }
 
-/// The gates of metrics; what is wrong with them the sink has been told.
+/// The gates of metrics. Mistakes are recorded in the sink.
 pub(super) fn convert(
     raw: &mut RawGates,
     region: Option<&str>,
@@ -81,18 +82,22 @@ pub(super) fn convert(
     let sides = sides(raw.sides.take(), region, sink)?;
     let mut names = BTreeSet::new();
     let mut measures = Measures::default();
-    for entry in items(raw.metrics.take()) {
-        let gate = metric_gate(entry.1, &entry.0, &sides, sink);
-        measures
-            .metrics
-            .extend(gate.filter(|gate| new_name(&gate.name, &entry.0, &mut names, sink)));
+    for (span, entry) in items(raw.metrics.take()) {
+        let Some(gate) = metric_gate(entry, &span, &sides, sink) else {
+            continue;
+        };
+        if is_new_name(&gate.name, &span, &mut names, sink) {
+            measures.metrics.push(gate);
+        }
     }
-    for entry in items(raw.trend.take()) {
-        let gate = trend_gate(entry.1, &entry.0, &sides, sink);
-        measures.trends.extend(gate.filter(|gate| {
-            let name = format!("trend of {}", gate.name);
-            new_name(&name, &entry.0, &mut names, sink)
-        }));
+    for (span, entry) in items(raw.trend.take()) {
+        let Some(gate) = trend_gate(entry, &span, &sides, sink) else {
+            continue;
+        };
+        let name = format!("trend of {}", gate.name);
+        if is_new_name(&name, &span, &mut names, sink) {
+            measures.trends.push(gate);
+        }
     }
     if let Some(traffic) = raw.traffic.take() {
         measures.traffic = traffic_gate(traffic, &sides, sink);
@@ -105,11 +110,17 @@ pub(super) fn convert(
 
 fn items<T>(list: Option<At<Vec<At<T>>>>) -> Vec<(Span, T)> {
     let list = list.and_then(|list| list.value).unwrap_or_default();
-    let item = |at: At<T>| Some((at.span, at.value?));
-    list.into_iter().filter_map(item).collect()
+    let mut items = Vec::new();
+    for At { span, value } in list {
+        if let Some(value) = value {
+            items.push((span, value));
+        }
+    }
+    items
 }
 
-fn new_name(name: &str, span: &Span, names: &mut BTreeSet<String>, sink: &mut Sink<'_>) -> bool {
+/// Returns true and remembers the name if it is new; else records an error.
+fn is_new_name(name: &str, span: &Span, names: &mut BTreeSet<String>, sink: &mut Sink<'_>) -> bool {
     let new = names.insert(name.to_owned());
     if !new {
         let message = format!("{} is watched twice", quote(name));
@@ -153,42 +164,57 @@ fn side(raw: Option<At<RawSide>>, region: Option<&str>, sink: &mut Sink<'_>) -> 
     let role_arn = shaped(raw.role_arn, shapes::role_arn, sink);
     let external_id = shaped(raw.external_id, shapes::external_id, sink);
     side.account = accounts::of_role(role_arn, external_id, side.region.as_deref(), &span, sink);
-    let mut text = |value: Option<At<String>>, key: &str, place: &str, span: &Span| {
-        let at = require_in(value, key, place, span, sink)?;
-        named(at, sink)
-    };
-    side.alb = raw.alb.and_then(|at| {
-        let (span, alb) = (at.span, at.value?);
-        Some(Alb {
-            load_balancer: text(alb.load_balancer, "load_balancer", "`alb`", &span)?,
-            target_group: alb
-                .target_group
-                .and_then(|at| text(Some(at), "target_group", "`alb`", &span)),
-            shared: alb.shared.and_then(|at| at.value).unwrap_or(false),
-        })
+    side.alb = raw.alb.and_then(|at| alb(at, sink));
+    side.nlb = raw.nlb.and_then(|at| {
+        let load_balancer = at.value?.load_balancer;
+        dimension(load_balancer, "load_balancer", "`nlb`", &at.span, sink)
     });
-    side.nlb = raw
-        .nlb
-        .and_then(|at| text(at.value?.load_balancer, "load_balancer", "`nlb`", &at.span));
     side.ecs = raw.ecs.and_then(|at| {
-        let ecs = at.value?;
-        let cluster = text(ecs.cluster, "cluster", "`ecs`", &at.span);
-        Some((cluster?, text(ecs.service, "service", "`ecs`", &at.span)?))
+        let (span, ecs) = (at.span, at.value?);
+        let cluster = dimension(ecs.cluster, "cluster", "`ecs`", &span, sink)?;
+        let service = dimension(ecs.service, "service", "`ecs`", &span, sink)?;
+        Some((cluster, service))
     });
     side.eks = raw.eks.and_then(|at| {
-        let eks = at.value?;
-        let cluster = text(eks.cluster, "cluster", "`eks`", &at.span);
-        let namespace = text(eks.namespace, "namespace", "`eks`", &at.span);
-        let service = text(eks.service, "service", "`eks`", &at.span);
+        let (span, eks) = (at.span, at.value?);
+        let cluster = dimension(eks.cluster, "cluster", "`eks`", &span, sink);
+        let namespace = dimension(eks.namespace, "namespace", "`eks`", &span, sink);
+        let service = dimension(eks.service, "service", "`eks`", &span, sink);
         Some((cluster?, namespace?, service?))
     });
-    arns(&side, &span, sink);
+    check_arns(&side, &span, sink);
     side.requests = raw.requests.and_then(|at| metric(at, "Sum", sink));
     side.errors = raw.errors.and_then(|at| metric(at, "Sum", sink));
     side
 }
 
-/// A name that is a dimension of a metric.
+fn alb(at: At<RawAlb>, sink: &mut Sink<'_>) -> Option<Alb> {
+    let (span, raw) = (at.span, at.value?);
+    let place = "`alb`";
+    let load_balancer = dimension(raw.load_balancer, "load_balancer", place, &span, sink)?;
+    let target_group = match raw.target_group {
+        Some(group) => dimension(Some(group), "target_group", place, &span, sink),
+        None => None,
+    };
+    Some(Alb {
+        load_balancer,
+        target_group,
+        shared: raw.shared.and_then(|at| at.value).unwrap_or(false),
+    })
+}
+
+/// A required key whose value is a dimension of a metric.
+fn dimension(
+    value: Option<At<String>>,
+    key: &str,
+    place: &str,
+    span: &Span,
+    sink: &mut Sink<'_>,
+) -> Option<String> {
+    named(require_in(value, key, place, span, sink)?, sink)
+}
+
+/// A name without control characters.
 fn named(at: At<String>, sink: &mut Sink<'_>) -> Option<String> {
     let name = at.value?;
     if accept(
@@ -202,8 +228,8 @@ fn named(at: At<String>, sink: &mut Sink<'_>) -> Option<String> {
     }
 }
 
-/// Load balancers and target groups are named by the end of their ARNs.
-fn arns(side: &Side, span: &Span, sink: &mut Sink<'_>) {
+/// Checks that load balancers and target groups are named by the end of their ARNs.
+fn check_arns(side: &Side, span: &Span, sink: &mut Sink<'_>) {
     let alb = side.alb.as_ref();
     let named = [
         (alb.map(|alb| &alb.load_balancer), "app/", "load_balancer"),
@@ -215,9 +241,12 @@ fn arns(side: &Side, span: &Span, sink: &mut Sink<'_>) {
         ),
     ];
     for (value, prefix, key) in named {
-        let Some(value) = value.filter(|value| !value.starts_with(prefix)) else {
+        let Some(value) = value else {
             continue;
         };
+        if value.starts_with(prefix) {
+            continue;
+        }
         let message = format!("{} is not the end of an ARN, `{prefix}…`", quote(value));
         let end = value.find(prefix).map(|at| &value[at..]);
         let help = match end {
@@ -288,7 +317,7 @@ fn metric_gate(
     Some(gate)
 }
 
-/// Warns of a `min_requests` so low that chance takes healthy services back.
+/// Warns about a `min_requests` so low that healthy services are reverted by chance.
 fn warn_of_chance(gate: &MetricGate, written: &Span, sink: &mut Sink<'_>) {
     let Bound::Max(most) = gate.bound else {
         return;
@@ -305,18 +334,18 @@ fn warn_of_chance(gate: &MetricGate, written: &Span, sink: &mut Sink<'_>) {
     let weeks = if weeks == 1_000 { "1,000" } else { "100" };
     let usual = most.value() * HEALTHY;
     let message = format!(
-        "`min_requests: {}` is too few for `max: {most}%`: up to {reverted} of {weeks} weeks in which {usual}% of the requests \
-         fail, which is taken for healthy, would end with a revert by chance",
+        "`min_requests: {}` is too few for `max: {most}%`: with a healthy {usual}% of failed requests, up to {reverted} of \
+         {weeks} weeks would end with a revert by chance",
         gate.min_requests
     );
     let help = format!(
-        "write `min_requests: {least}`, or leave it out, which is the same: then it is at most 1 of 1,000 weeks"
+        "write `min_requests: {least}`, or leave it out, which is the same: then at most 1 of 1,000 weeks does"
     );
     sink.warning(written, message, &help);
 }
 
-/// How many requests a rate needs before it says anything by itself: without, one error in a quiet minute is a rate that
-/// no bound allows. Where the plan does not say, so many that healthy services are left alone.
+/// The number of requests that a rate needs before it is judged by itself: else one error in a quiet minute would break any
+/// bound. By default it is large enough that healthy services pass.
 fn min_requests(
     text: Option<&At<CountText>>,
     measure: &Measure,
@@ -350,22 +379,22 @@ fn points(text: Option<&At<PointsText>>, sink: &mut Sink<'_>) -> Option<(u16, u1
         return Some((3, 5));
     };
     let text = &at.value.as_ref()?.0;
-    let parsed = text.split_once(" of ").and_then(|(points, of)| {
-        let points: u16 = points.trim().parse().ok()?;
-        Some((points, of.trim().parse::<u16>().ok()?))
-    });
-    match parsed {
-        Some((points, of)) if points >= 1 && points <= of && of <= POINTS_MAX => Some((points, of)),
-        _ => {
-            let message = format!(
-                "{} does not say how many datapoints of how many",
-                quote(text)
-            );
-            let help = format!("write for example `for: 3 of 5`; {POINTS_MAX} are the most");
-            sink.error(&at.span, message, &help);
-            None
-        }
+    if let Some((points, of)) = pair_of_numbers(text)
+        && points >= 1
+        && points <= of
+        && of <= POINTS_MAX
+    {
+        return Some((points, of));
     }
+    let message = format!("{} is not M of N datapoints", quote(text));
+    let help = format!("write for example `for: 3 of 5`; {POINTS_MAX} are the most");
+    sink.error(&at.span, message, &help);
+    None
+}
+
+fn pair_of_numbers(text: &str) -> Option<(u16, u16)> {
+    let (points, of) = text.split_once(" of ")?;
+    Some((points.trim().parse().ok()?, of.trim().parse().ok()?))
 }
 
 /// A whole number of minutes that divides an hour, so that periods are aligned as `CloudWatch` aligns them.
@@ -374,39 +403,47 @@ fn every(text: Option<&At<DurationText>>, usual: u16, sink: &mut Sink<'_>) -> Op
         return Some(usual);
     };
     let length = duration(text, "every", false, sink)?;
-    let minutes = u16::try_from(length.as_mins()).ok();
-    let whole = length.as_secs() % 60 == 0;
-    let fits =
-        minutes.filter(|minutes| whole && *minutes >= 1 && EVERY_MAX.is_multiple_of(*minutes));
-    if fits.is_none() {
-        let message = "`every` must be a number of minutes that divides an hour";
-        let help = "write `1m`, `5m`, `10m`, `15m`, `30m` or `1h`";
-        sink.error(&text.span, message, help);
+    if let Some(minutes) = whole_minutes(length)
+        && minutes >= 1
+        && EVERY_MAX.is_multiple_of(minutes)
+    {
+        return Some(minutes);
     }
-    fits
+    let message = "`every` must be a number of minutes that divides an hour";
+    let help = "write `1m`, `5m`, `10m`, `15m`, `30m` or `1h`";
+    sink.error(&text.span, message, help);
+    None
+}
+
+/// The minutes of a duration, if it has no seconds beside them.
+fn whole_minutes(length: SignedDuration) -> Option<u16> {
+    if length.as_secs() % 60 != 0 {
+        return None;
+    }
+    u16::try_from(length.as_mins()).ok()
 }
 
 /// The longest `delay`, in minutes.
 const DELAY_MAX: u16 = 60;
 
-/// How late a metric's datapoints arrive; without, they are complete when all others are.
+/// The delay of a metric's datapoints, in minutes. By default they are complete when all others are.
 fn delay_mins(text: Option<&At<DurationText>>, sink: &mut Sink<'_>) -> Option<u16> {
     let Some(text) = text else {
         return Some(0);
     };
     let length = duration(text, "delay", true, sink)?;
-    let minutes = u16::try_from(length.as_mins()).ok();
-    let fits = minutes.filter(|minutes| length.as_secs() % 60 == 0 && *minutes <= DELAY_MAX);
-    if fits.is_none() {
-        let message = "`delay` must be whole minutes, at most an hour";
-        let help =
-            "write for example `delay: 8m`; a metric that comes later than that needs an alarm";
-        sink.error(&text.span, message, help);
+    if let Some(minutes) = whole_minutes(length)
+        && minutes <= DELAY_MAX
+    {
+        return Some(minutes);
     }
-    fits
+    let message = "`delay` must be whole minutes, at most an hour";
+    let help = "write for example `delay: 8m`; for a metric that arrives later use an alarm";
+    sink.error(&text.span, message, help);
+    None
 }
 
-/// A bound as it was written, and which one it is.
+/// A bound as it was written, and its kind.
 type Written = (At<BoundText>, fn(Number) -> Bound);
 
 fn one_bound(
@@ -424,7 +461,7 @@ fn one_bound(
             None
         }
         (Some(max), Some(_)) => {
-            let help = "make two gates of it";
+            let help = "write two gates instead";
             sink.error(&max.span, "a gate has `max` or `min`, never both", help);
             None
         }
@@ -440,31 +477,19 @@ fn fit_bound(
     Some((bound(number), unit))
 }
 
-/// A number with its unit. Where the unit is known, another one is a mistake.
+/// A number with its unit. If `wanted` is given, another unit is a mistake.
 fn quantity(
     at: &At<BoundText>,
     wanted: Option<Unit>,
     sink: &mut Sink<'_>,
 ) -> Option<(Number, Unit)> {
     let text = at.value.as_ref()?.0.trim();
-    let units = [
-        ("%", Unit::Percent, 1.0),
-        ("ms", Unit::Millis, 1.0),
-        ("s", Unit::Millis, 1000.0),
-        ("", Unit::Plain, 1.0),
-    ];
-    let found = units.into_iter().find_map(|(sign, unit, times)| {
-        let number = text.strip_suffix(sign)?.trim_end();
-        let digits = number.starts_with(|first: char| first.is_ascii_digit());
-        let number: f64 = number.parse().ok().filter(|_| digits)?;
-        Some((Number::rounded(number * times)?, unit))
-    });
     let example = match wanted {
         Some(Unit::Percent) => "1%",
         Some(Unit::Millis) => "800ms",
         Some(Unit::Plain) | None => "25",
     };
-    match found {
+    match number_and_unit(text) {
         Some((number, unit)) if wanted.is_none_or(|wanted| wanted == unit) => Some((number, unit)),
         Some((number, Unit::Plain)) if wanted.is_some() => {
             let message = format!("{} has no unit", quote(text));
@@ -477,11 +502,38 @@ fn quantity(
             None
         }
         _ => {
-            let message = format!("{} is no bound for this", quote(text));
+            let message = format!("{} is not a valid bound here", quote(text));
             sink.error(&at.span, message, &format!("write for example `{example}`"));
             None
         }
     }
+}
+
+fn number_and_unit(text: &str) -> Option<(Number, Unit)> {
+    let units = [
+        ("%", Unit::Percent, 1.0),
+        ("ms", Unit::Millis, 1.0),
+        ("s", Unit::Millis, 1000.0),
+        ("", Unit::Plain, 1.0),
+    ];
+    for (sign, unit, times) in units {
+        if let Some(number) = text.strip_suffix(sign)
+            && let Some(number) = multiple(number, times)
+        {
+            return Some((number, unit));
+        }
+    }
+    None
+}
+
+/// The number that a text without a sign stands for, times a factor.
+fn multiple(text: &str, times: f64) -> Option<Number> {
+    let text = text.trim_end();
+    if !text.starts_with(|first: char| first.is_ascii_digit()) {
+        return None;
+    }
+    let number: f64 = text.parse().ok()?;
+    Number::rounded(number * times)
 }
 
 fn traffic_gate(at: At<RawTrafficGate>, sides: &Sides, sink: &mut Sink<'_>) -> Option<TrafficGate> {
@@ -508,7 +560,7 @@ fn traffic_gate(at: At<RawTrafficGate>, sides: &Sides, sink: &mut Sink<'_>) -> O
     })
 }
 
-/// A part of the intended share, in percent.
+/// A fraction of the intended share, in percent.
 fn within(text: &At<ShareText>, sink: &mut Sink<'_>) -> Option<Number> {
     match steps::weights(text.value.as_ref()?) {
         Ok((share, _)) => Number::rounded(share.as_percent()),
@@ -520,7 +572,7 @@ fn within(text: &At<ShareText>, sink: &mut Sink<'_>) -> Option<Number> {
 }
 
 fn uncounted(gate: &str, what: &str, span: &Span, sink: &mut Sink<'_>) {
-    let message = format!("`{gate}` needs to know where both sides count their {what}");
+    let message = format!("`{gate}` needs metrics of the {what} of both sides");
     let help = "add them: `sides: { new: { alb: { load_balancer: app/… } }, old: { alb: { load_balancer: app/… } } }`, \
                 or metrics of your own as `requests:` and `errors:` of a side";
     sink.error(span, message, help);
@@ -571,22 +623,20 @@ fn factor(
         return Number::new(usual);
     };
     let text = &at.value.as_ref()?.0;
-    let number = text
-        .trim()
-        .parse()
-        .ok()
-        .filter(|number| range.contains(number));
-    if number.is_none() {
-        let message = format!(
-            "`{key}` must be a number from {} to {}, but it is {}",
-            range.start(),
-            range.end(),
-            quote(text)
-        );
-        let help = format!("write for example `{}`", keys::line_of(key));
-        sink.error(&at.span, message, &help);
+    if let Ok(number) = text.trim().parse::<f64>()
+        && range.contains(&number)
+    {
+        return Number::rounded(number);
     }
-    Number::rounded(number?)
+    let message = format!(
+        "`{key}` must be a number from {} to {}, but it is {}",
+        range.start(),
+        range.end(),
+        quote(text)
+    );
+    let help = format!("write for example `{}`", keys::line_of(key));
+    sink.error(&at.span, message, &help);
+    None
 }
 
 fn trend_gate(raw: RawTrend, span: &Span, sides: &Sides, sink: &mut Sink<'_>) -> Option<TrendGate> {
@@ -607,8 +657,8 @@ fn trend_gate(raw: RawTrend, span: &Span, sides: &Sides, sink: &mut Sink<'_>) ->
     };
     let (measure, known_unit) = resolved?;
     let Measure::Series { query, times } = measure else {
-        let help = "a trend is of one series: `measure: memory`, a `metric`, or an `expression`";
-        sink.error(span, "a rate of errors has no limit to climb to", help);
+        let help = "a trend needs one series: `measure: memory`, a `metric`, or an `expression`";
+        sink.error(span, "an error rate has no limit to climb to", help);
         return None;
     };
     let (limit, unit) = match (&raw.limit, known_unit) {

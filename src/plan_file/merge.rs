@@ -6,7 +6,8 @@ use super::tree::Key;
 use super::tree::Node;
 use super::tree::Value;
 
-/// The plan's tree with what only `defaults` has; the places of the latter shifted by `base`, so that they stay apart.
+/// The plan's tree with the keys that only `defaults` has. Their places are shifted by `base`, so that they do not overlap
+/// with the plan's.
 pub(super) fn merged(own: &Rc<Node>, defaults: &Rc<Node>, base: usize) -> Rc<Node> {
     let (Value::Map(mine), Value::Map(theirs)) = (&own.value, &defaults.value) else {
         return Rc::clone(own);
@@ -14,11 +15,16 @@ pub(super) fn merged(own: &Rc<Node>, defaults: &Rc<Node>, base: usize) -> Rc<Nod
     let mut entries: Vec<(Key, Rc<Node>)> = Vec::new();
     for (key, node) in mine {
         let default = theirs.iter().find(|(other, _)| other.text == key.text);
-        let node = default.map_or_else(|| Rc::clone(node), |(_, other)| merged(node, other, base));
+        let node = match default {
+            Some((_, default)) => merged(node, default, base),
+            None => Rc::clone(node),
+        };
         entries.push((shifted_key(key, 0), node));
     }
-    let absent = |key: &Key| !mine.iter().any(|(own, _)| own.text == key.text);
-    for (key, node) in theirs.iter().filter(|(key, _)| absent(key)) {
+    for (key, node) in theirs {
+        if mine.iter().any(|(own, _)| own.text == key.text) {
+            continue;
+        }
         entries.push((shifted_key(key, base), shifted(node, base)));
     }
     Rc::new(Node {
@@ -43,8 +49,11 @@ fn shifted(node: &Node, by: usize) -> Rc<Node> {
             Value::List(entries.iter().map(|entry| shifted(entry, by)).collect())
         }
         Value::Map(entries) => {
-            let entry = |(key, node): &(Key, Rc<Node>)| (shifted_key(key, by), shifted(node, by));
-            Value::Map(entries.iter().map(entry).collect())
+            let mut moved = Vec::new();
+            for (key, node) in entries {
+                moved.push((shifted_key(key, by), shifted(node, by)));
+            }
+            Value::Map(moved)
         }
     };
     Rc::new(Node {

@@ -1,14 +1,14 @@
-//! The plan file: YAML in, a validated [`crate::engine::plan::Plan`] out; every mistake with its place and its mend.
+//! The plan file: YAML in, a validated [`crate::engine::plan::Plan`] out; every mistake with its place and a suggested fix.
 //!
 //! ```text
 //! text ── tree ──→ nodes with places ── read ──→ raw (serde model) ── convert ──→ Plan ── lint ──→ warnings
 //! ```
 //!
-//! A `fleet.yaml` gives what a plan does not say itself ([`fleet_path`] says which one applies); what it gives is merged into
-//! the plan's tree, so that everything after that knows one plan, and still every place.
+//! A `fleet.yaml` fills in keys that a plan does not have ([`fleet_path`] finds the one that applies). They are merged into
+//! the plan's tree, so that all later stages handle one plan and still know every place.
 //!
-//! No stage stops at a mistake: each tells a sink what is wrong and goes on with what is left, so one run names
-//! everything. [`load()`] reads a file, [`parse`] a text, [`find()`] turns paths into files, [`schema()`] is for editors.
+//! No stage stops at a mistake: each records it in a sink and goes on with the rest, so one run names every mistake.
+//! [`load()`] reads a file, [`parse`] a text, [`find()`] turns paths into files, [`schema()`] is for editors.
 
 mod accounts;
 mod channels;

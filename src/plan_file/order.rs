@@ -1,7 +1,7 @@
-//! `after` across plans: names that nobody has, and circles in which nothing would ever start.
+//! `after` across plans: unknown names, and circles in which no plan would ever start.
 //!
-//! The time that this takes grows with the number of plans and of names in their `after`, and no faster: a fleet may have
-//! thousands of plans, in a chain or in one large circle.
+//! The time grows linearly with the number of plans and of names in their `after`: a fleet may have thousands of plans, in
+//! a chain or in one large circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,21 +9,21 @@ use crate::engine::fleet::NAMED_MAX;
 use crate::engine::plan::Plan;
 use crate::engine::units::CutoverName;
 
-/// What keeps plans from ever starting beside each other.
+/// Mistakes in `after` because of which plans would never start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Misorder {
     /// The names in a plan's `after` that no cutover has.
     pub unknown: BTreeMap<CutoverName, Vec<CutoverName>>,
-    /// Plans that wait for each other, each group of them once; the circle with the first name first.
+    /// The circles, each group of plans once, sorted by their first names.
     pub circles: Vec<Circle>,
 }
 
 /// Plans that wait for each other, so that none of them would ever start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Circle {
-    /// All of them, by name.
+    /// All of them, sorted by name.
     pub members: Vec<CutoverName>,
-    /// The shortest way from the first of them back to it, without its return.
+    /// The shortest way from the first member back to itself; it is not repeated at the end.
     way: Vec<CutoverName>,
 }
 
@@ -33,20 +33,21 @@ impl Misorder {
         self.unknown.is_empty() && self.circles.is_empty()
     }
 
-    /// What is wrong with a name that no cutover has.
+    /// The message for a name that no cutover has.
     pub fn unknown_message(name: &CutoverName) -> String {
-        format!("`after` names `{name}`, and there is no such cutover")
+        format!("`after` names `{name}`, but there is no such cutover")
     }
 
-    /// What to do about such a name.
-    pub const UNKNOWN_HELP: &'static str = "correct the name, or name that plan's file too; a cutover that the journal knows need not be named";
+    /// The suggested fix for such a name.
+    pub const UNKNOWN_HELP: &'static str =
+        "correct the name, or give that plan's file too; a cutover in the journal needs no file";
 }
 
 impl Circle {
-    /// What to do about a circle.
-    pub const HELP: &'static str = "take one of them out of another one's `after`";
+    /// The suggested fix for a circle.
+    pub const HELP: &'static str = "remove one of them from the `after` of another";
 
-    /// What is wrong, with [`NAMED_MAX`] names at most.
+    /// The message for a circle, with at most [`NAMED_MAX`] names.
     pub fn message(&self) -> String {
         // The first name stands at both ends.
         let named = if self.way.len() < NAMED_MAX {
@@ -67,13 +68,13 @@ impl Circle {
             others => format!("; {others} more plans wait in circles with them"),
         };
         format!(
-            "`after` goes round in a circle, so that none of them would ever start: {}{others}",
+            "`after` forms a circle, so none of these plans would ever start: {}{others}",
             way.join(" → ")
         )
     }
 }
 
-/// What is wrong with the order of some plans; `known` are the cutovers beyond them that may be waited for.
+/// Checks the order of some plans; `known` are other cutovers that may be waited for.
 pub fn order(plans: &[&Plan], known: &BTreeSet<CutoverName>) -> Misorder {
     let after: BTreeMap<&CutoverName, &[CutoverName]> = plans
         .iter()
@@ -100,43 +101,46 @@ pub fn order(plans: &[&Plan], known: &BTreeSet<CutoverName>) -> Misorder {
     }
     for members in graph.circles() {
         let way = graph.way_back(&members);
-        let named = |of: &[usize]| of.iter().map(|plan| names[*plan].clone()).collect();
         wrong.circles.push(Circle {
-            members: named(&members),
-            way: named(&way),
+            members: names_of(&members, &names),
+            way: names_of(&way, &names),
         });
     }
     wrong
 }
 
-/// Which plan waits for which, by number.
+fn names_of(plans: &[usize], names: &[&CutoverName]) -> Vec<CutoverName> {
+    plans.iter().map(|plan| names[*plan].clone()).collect()
+}
+
+/// The plans by number, each with the plans that it waits for.
 #[derive(Default)]
 struct Graph {
     edges: Vec<Vec<usize>>,
-    /// How many edges were followed; what the cost of all this is.
+    /// The number of edges followed so far: the cost of the search.
     followed: usize,
 }
 
-/// A plan that the search has reached, and which of its edges comes next.
+/// A plan that the search has reached, and the index of its next edge.
 struct Visit {
     plan: usize,
     next_edge: usize,
 }
 
-/// What the search knows of a plan that it has reached.
+/// The state of a plan that the search has reached.
 #[derive(Clone, Copy)]
 struct Reached {
-    /// In which order.
+    /// Its position in the order of the search.
     order: usize,
-    /// The first plan, in that order, that can be reached from it.
+    /// The lowest position that can be reached from it.
     lowest: usize,
-    /// Whether its group is not complete yet.
+    /// True until its group is complete.
     is_open: bool,
 }
 
 impl Graph {
-    /// The groups of plans that all wait for each other, each in the order of numbers, the group with the lowest number
-    /// first. This is Tarjan's search for strongly connected components, without recursion: a chain may be long.
+    /// The groups of plans that wait for each other, each sorted by number, the group with the lowest number first. This is
+    /// Tarjan's search for strongly connected components, without recursion, because a chain may be long.
     fn circles(&mut self) -> Vec<Vec<usize>> {
         let mut reached: Vec<Option<Reached>> = vec![None; self.edges.len()];
         let mut open: Vec<usize> = Vec::new();
@@ -227,14 +231,14 @@ impl Graph {
     }
 }
 
-/// Notes that an earlier plan can be reached from this one.
+/// Records that an earlier plan can be reached from this one.
 fn lower(reached: &mut [Option<Reached>], plan: usize, to: usize) {
     if let Some(Some(known)) = reached.get_mut(plan) {
         known.lowest = known.lowest.min(to);
     }
 }
 
-/// Takes a complete group off the open plans: those from `first` on.
+/// Removes a complete group from the open plans: those from `first` on.
 fn close(open: &mut Vec<usize>, reached: &mut [Option<Reached>], first: usize) -> Vec<usize> {
     let from = open.iter().rposition(|plan| *plan == first).unwrap_or(0);
     let mut group = open.split_off(from);

@@ -1,4 +1,4 @@
-//! What the presets of a side know: names, dimensions and statistics of metrics, so that nobody has to look them up.
+//! The presets of a side: names, dimensions and statistics of metrics, so that nobody has to look them up.
 //!
 //! Sources: Elastic Load Balancing User Guides, "`CloudWatch` metrics for your Application (Network) Load Balancer";
 //! `CloudWatch` User Guide, "Amazon ECS Container Insights metrics" and "Amazon EKS … Container Insights metrics".
@@ -39,7 +39,7 @@ pub(super) struct Alb {
     pub(super) shared: bool,
 }
 
-/// What a side can be asked for by name, for messages.
+/// The measures of a side, for messages.
 pub(super) const MEASURES: &[&str] = &[
     "error_rate",
     "p99",
@@ -56,10 +56,10 @@ const ECS: &str = "ECS/ContainerInsights";
 const EKS: &str = "ContainerInsights";
 
 impl Side {
-    /// The side's requests, as a sum; empty where nothing counts them.
+    /// The side's requests, as a sum; empty if no metric counts them.
     ///
-    /// `RequestCount` leaves out what the load balancer refused before it chose a target; without those an error rate may
-    /// exceed 100 %.
+    /// `RequestCount` leaves out requests that the load balancer refused before it chose a target; without those an error
+    /// rate may exceed 100 %.
     pub(super) fn requests(&self, period_mins: u16) -> Vec<Query> {
         let metrics = if let Some(own) = &self.requests {
             vec![own.clone()]
@@ -75,7 +75,7 @@ impl Side {
         self.queries(metrics, period_mins)
     }
 
-    /// The requests that went wrong, as a sum.
+    /// The failed requests, as a sum.
     pub(super) fn errors(&self, period_mins: u16) -> Vec<Query> {
         let metrics = if let Some(own) = &self.errors {
             vec![own.clone()]
@@ -94,7 +94,7 @@ impl Side {
         self.queries(metrics, period_mins)
     }
 
-    /// The requests that took longer than this; none where nothing measures response times.
+    /// The requests that took longer than this; none if no metric measures response times.
     pub(super) fn slow(&self, over_ms: Number, period_mins: u16) -> Option<Query> {
         let seconds = over_ms.value() / 1000.0;
         let metric = self
@@ -104,24 +104,27 @@ impl Side {
         Some(self.query(metric, period_mins))
     }
 
-    /// Both counts, for comparing; none where one of them is missing.
+    /// Both counts, for a comparison; none if one of them is missing.
     pub(super) fn counted(&self, slow_over_ms: Option<Number>) -> Option<Counted> {
-        let slow = slow_over_ms.map(|over| self.slow(over, 1));
         let mut errors = self.errors(1);
-        errors.extend(match slow {
-            Some(slow) => Some(slow?),
-            None => None,
-        });
+        if let Some(over) = slow_over_ms {
+            errors.push(self.slow(over, 1)?);
+        }
         let requests = self.requests(1);
-        (!requests.is_empty() && !errors.is_empty()).then_some(Counted { requests, errors })
+        if requests.is_empty() || errors.is_empty() {
+            return None;
+        }
+        Some(Counted { requests, errors })
     }
 
-    /// What a name stands for on this side; none where nothing of the side measures it.
+    /// The measure of this name on this side, with its unit; none if no preset of the side measures it.
     pub(super) fn measure(&self, name: &str, period_mins: u16) -> Option<(Measure, Unit)> {
         if name == "error_rate" {
             let (errors, requests) = (self.errors(period_mins), self.requests(period_mins));
-            let known = !errors.is_empty() && !requests.is_empty();
-            return known.then_some((Measure::Rate { errors, requests }, Unit::Percent));
+            if errors.is_empty() || requests.is_empty() {
+                return None;
+            }
+            return Some((Measure::Rate { errors, requests }, Unit::Percent));
         }
         if is_percentile(name) {
             let metric = self.alb.as_ref()?.metric("TargetResponseTime", name);
@@ -143,18 +146,20 @@ impl Side {
         Some((Measure::Series { query, times }, unit))
     }
 
-    /// Memory or processor in percent of what there is.
+    /// Memory or processor in percent of what is reserved or allowed.
     fn utilization(&self, name: &str, period_mins: u16) -> Option<Query> {
         if let Some((cluster, service)) = &self.ecs {
             let what = if name == "memory" { "Memory" } else { "Cpu" };
-            let of = |kind: &str| ecs_metric(cluster, service, &format!("{what}{kind}"));
-            let inputs = [("used", of("Utilized")), ("reserved", of("Reserved"))];
-            let named = |(id, metric): (&str, Metric)| (id.to_owned(), metric);
+            let used = ecs_metric(cluster, service, &format!("{what}Utilized"));
+            let reserved = ecs_metric(cluster, service, &format!("{what}Reserved"));
             return Some(Query::from(Series {
                 region: self.region.clone(),
                 account: self.account.clone(),
                 expression: Some("100 * used / reserved".to_owned()),
-                inputs: inputs.into_iter().map(named).collect(),
+                inputs: BTreeMap::from([
+                    ("used".to_owned(), used),
+                    ("reserved".to_owned(), reserved),
+                ]),
                 period_mins,
             }));
         }
@@ -168,7 +173,7 @@ impl Side {
         Some(self.query(metric_of(EKS, &metric, &pods, "Average"), period_mins))
     }
 
-    /// How many run, or were started again.
+    /// The number of running tasks or pods, or of their restarts.
     fn containers(&self, name: &str, period_mins: u16) -> Option<Query> {
         let restarts = name == "restarts";
         if let Some((cluster, service)) = &self.ecs {
@@ -223,11 +228,15 @@ impl Alb {
         metric_of(ALB, name, &dimensions, stat)
     }
 
-    /// What the load balancer itself answers with 5xx; it is counted for the load balancer as a whole only.
+    /// The 5xx answers of the load balancer itself; none if it is shared, because they are counted only for the load balancer
+    /// as a whole.
     fn own_errors(&self) -> Option<Metric> {
+        if self.shared {
+            return None;
+        }
         let dimensions = [("LoadBalancer", &self.load_balancer)];
         let metric = metric_of(ALB, "HTTPCode_ELB_5XX_Count", &dimensions, "Sum");
-        (!self.shared).then_some(metric)
+        Some(metric)
     }
 }
 
@@ -241,16 +250,19 @@ fn ecs_metric(cluster: &String, service: &String, name: &str) -> Metric {
 }
 
 fn metric_of(namespace: &str, name: &str, dimensions: &[(&str, &String)], stat: &str) -> Metric {
-    let dimension = |(name, value): &(&str, &String)| ((*name).to_owned(), (*value).clone());
+    let mut owned = BTreeMap::new();
+    for (key, value) in dimensions {
+        owned.insert((*key).to_owned(), (*value).clone());
+    }
     Metric {
         namespace: namespace.to_owned(),
         metric: name.to_owned(),
-        dimensions: dimensions.iter().map(dimension).collect(),
+        dimensions: owned,
         stat: stat.to_owned(),
     }
 }
 
-/// `p50` to `p99.9`.
+/// Returns true for percentiles such as `p50` and `p99.9`.
 fn is_percentile(name: &str) -> bool {
     let percent = name
         .strip_prefix('p')

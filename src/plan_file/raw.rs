@@ -1,7 +1,7 @@
 //! The plan file as it is written: the serde model, from which the JSON Schema is made too.
 //!
-//! Every key is optional here and every leaf is text, so that reading never stops; `convert` says what is missing and
-//! what makes no sense. What is required is marked for the schema. The doc comments here are what editors show.
+//! Every key is optional here and every leaf is text, so that reading never stops; `convert` reports missing keys and
+//! invalid values. Required keys are marked for the schema. Editors show the doc comments of this file.
 
 use std::collections::BTreeMap;
 
@@ -29,60 +29,60 @@ pub(super) struct RawPlan {
     /// The cutover's name, unique in the journal: lower-case letters, digits and hyphens, at most 64.
     #[schemars(required)]
     pub(super) name: Option<At<NameText>>,
-    /// For people. Changing it never counts as a change of the plan.
+    /// A text for people. Changing it does not count as a change of the plan.
     pub(super) description: Option<At<String>>,
-    /// What people select it by at the command line, for example `team: search`.
+    /// Labels by which people select cutovers at the command line, for example `team: search`.
     pub(super) labels: Option<At<BTreeMap<String, At<String>>>>,
     /// The cutovers that must have completed before this one starts.
     pub(super) after: Option<At<Vec<At<NameText>>>>,
-    /// Where and as whom AWS is called; by default as the environment says, as in every AWS tool.
+    /// The region and the role for calls of AWS; by default those of the environment, as in every AWS tool.
     pub(super) aws: Option<At<RawAws>>,
     /// The weighted groups that move together, 1 to 100.
     #[schemars(required, length(min = 1, max = 100))]
     pub(super) records: Option<At<Vec<At<RawRecord>>>>,
-    /// How long resolvers are given after Route 53 has the change everywhere and before the bake clock starts; by default
-    /// the largest TTL of the records.
+    /// The wait for resolvers after Route 53 has the change everywhere, before the bake clock starts; by default the largest
+    /// TTL of the records.
     pub(super) settle: Option<At<DurationText>>,
     /// The steps: shares that rise and end at 100%.
     #[schemars(required, length(min = 1, max = 100))]
     pub(super) steps: Option<At<Vec<At<RawStep>>>>,
-    /// What is watched, and what happens when it cannot be seen.
+    /// The alarms and metrics that are watched, and what happens if they cannot be read.
     #[schemars(required)]
     pub(super) gates: Option<At<RawGates>>,
-    /// When a step may be taken; always by default. Bakes and reverts ignore it.
+    /// The times at which a step may be taken; always by default. Bakes and reverts ignore them.
     pub(super) windows: Option<At<RawWindows>>,
-    /// Who is told.
+    /// The command and the channels that are notified.
     pub(super) notify: Option<At<RawNotify>>,
-    /// What of yours is called on the way.
+    /// Your commands and HTTP requests that are called on the way.
     #[schemars(length(max = 50))]
     pub(super) hooks: Option<At<Vec<At<RawHook>>>>,
     /// Batch jobs and consumers, which move as one switch.
     pub(super) jobs: Option<At<RawJobs>>,
 }
 
-/// What is common to all plans in this directory and below it.
+/// Settings of all plans in this directory and below it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "cutover fleet")]
 pub(super) struct RawFleet {
     /// The version of the format: 1.
     pub(super) version: Option<At<VersionText>>,
-    /// How many cutovers may be between their first step and their end; without it any number.
+    /// The most cutovers that may be between their first step and their end; by default any number.
     pub(super) max_in_flight: Option<At<CountText>>,
-    /// After this many automatic reverts nothing advances until `cutover resume --fleet`; without it any number.
+    /// After this many automatic reverts no step is taken until `cutover resume --fleet`; by default any number.
     pub(super) failure_budget: Option<At<CountText>>,
-    /// What plans that do not say otherwise have: maps are merged, lists and values are replaced by the plan's own.
+    /// Defaults for all plans: maps are merged, lists and values are replaced by the plan's own.
     pub(super) defaults: Option<At<RawDefaults>>,
-    /// Days on which no step is taken in any plan that has `windows`, by that plan's own clock; beside its own `deny`.
+    /// Days on which no plan with `windows` takes a step, in that plan's time zone; in addition to its own `deny`.
     pub(super) holidays: Option<At<Vec<At<WindowText>>>>,
-    /// What every plan must keep to; one that does not is not loaded.
+    /// Limits for every plan; a plan that breaks one is not loaded.
     pub(super) guardrails: Option<At<RawGuardrails>>,
 }
 
 /// Keys of a plan that may be common to many.
 #[expect(
     dead_code,
-    reason = "read for the mistakes in it; what counts is the plan that it is merged into"
+    reason = "read to find mistakes in it; the plan that it is merged into is what counts"
 )]
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -124,7 +124,7 @@ struct GatesInPart {
     trend: Option<Vec<RawTrend>>,
 }
 
-/// What every plan must keep to.
+/// Limits for every plan.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawGuardrails {
@@ -134,13 +134,13 @@ pub(super) struct RawGuardrails {
     pub(super) step_at_most: Option<At<ShareText>>,
     /// The shortest bake of any step.
     pub(super) bake_at_least: Option<At<DurationText>>,
-    /// How many alarms must be watched.
+    /// The least number of alarms.
     pub(super) alarms_at_least: Option<At<CountText>>,
-    /// How many fallback alarms must be watched.
+    /// The least number of fallback alarms.
     pub(super) fallback_alarms_at_least: Option<At<CountText>>,
 }
 
-/// Where and as whom AWS is called.
+/// The region and the role for calls of AWS.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawAws {
@@ -148,7 +148,7 @@ pub(super) struct RawAws {
     pub(super) region: Option<At<String>>,
     /// A role to assume, for example `arn:aws:iam::111111111111:role/cutover`.
     pub(super) role_arn: Option<At<String>>,
-    /// What the role's trust policy asks for as `sts:ExternalId`.
+    /// The `sts:ExternalId` that the role's trust policy requires.
     pub(super) external_id: Option<At<String>>,
 }
 
@@ -159,7 +159,7 @@ pub(super) struct RawRecord {
     /// The hosted zone, by name (`example.com`) or by ID (`Z0123456789ABC`).
     #[schemars(required)]
     pub(super) zone: Option<At<String>>,
-    /// Which zone is meant where a public and a private one share the name.
+    /// True for the private zone, false for the public one, if both have this name.
     pub(super) private: Option<At<bool>>,
     /// The DNS name.
     #[schemars(required)]
@@ -174,13 +174,13 @@ pub(super) struct RawRecord {
     /// The set identifier of the new cluster's record.
     #[schemars(required, length(min = 1, max = 128))]
     pub(super) new: Option<At<String>>,
-    /// A role to assume in the hosted zone's account, where that is not the plan's.
+    /// A role to assume in the hosted zone's account, if that is not the plan's.
     pub(super) role_arn: Option<At<String>>,
-    /// What that role's trust policy asks for as `sts:ExternalId`.
+    /// The `sts:ExternalId` that this role's trust policy requires.
     pub(super) external_id: Option<At<String>>,
 }
 
-/// One step: the new cluster's share, and how long it is watched there.
+/// One step: the new cluster's share, and how long it bakes there.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawStep {
@@ -190,51 +190,51 @@ pub(super) struct RawStep {
     /// How long all gates must pass before the next step; above zero, at most 90d.
     #[schemars(required)]
     pub(super) bake: Option<At<DurationText>>,
-    /// Whether a person must approve this step before it is taken.
+    /// Requires approval by a person before the step is taken.
     pub(super) approval: Option<At<ApprovalEntry>>,
 }
 
-/// When a step may be taken. `deny` wins; without `allow` it is open always.
+/// The times at which a step may be taken. `deny` wins; without `allow` the window is always open.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawWindows {
-    /// Whose clock on the wall counts: a name of the IANA database, for example `Asia/Tokyo`.
+    /// The time zone of these times: a name of the IANA database, for example `Asia/Tokyo`.
     #[schemars(required)]
     pub(super) time_zone: Option<At<String>>,
-    /// When it is open.
+    /// The times at which the window is open.
     #[schemars(length(min = 1))]
     pub(super) allow: Option<At<Vec<At<WindowText>>>>,
-    /// When it is shut all the same: nights, holidays, the big sale.
+    /// Exceptions at which it is closed: nights, holidays, the big sale.
     pub(super) deny: Option<At<Vec<At<WindowText>>>>,
-    /// Whether a step is taken only if the window stays open until its bake is over; by default it is not so.
+    /// If true, a step is taken only if the window stays open until its bake is over; by default false.
     pub(super) whole_bake: Option<At<bool>>,
 }
 
-/// What is watched, and what happens when it cannot be seen.
+/// The alarms and metrics that are watched, and what happens if they cannot be read.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawGates {
-    /// CloudWatch alarms, metric or composite, on the new cluster. Red: the traffic goes back.
+    /// CloudWatch alarms, metric or composite, on the new cluster. If one is red, the traffic goes back.
     #[schemars(required, length(min = 1))]
     pub(super) alarms: Option<At<Vec<At<AlarmEntry>>>>,
-    /// Alarms on the old cluster: can it take the traffic back? Red: hold and page, never advance.
+    /// Alarms on the old cluster: can it take the traffic back? If one is red, hold and page.
     pub(super) fallback_alarms: Option<At<Vec<At<AlarmEntry>>>>,
     /// How long a gate may be unreadable before `on_unknown` applies; by default 30m.
     pub(super) unknown_for: Option<At<DurationText>>,
     /// What happens then; by default `hold`.
     pub(super) on_unknown: Option<At<RawChoice>>,
-    /// What happens when a gate and a fallback alarm are red at once; by default `hold`.
+    /// What happens if a gate and a fallback alarm are red at once; by default `hold`.
     pub(super) both_red: Option<At<RawChoice>>,
 
-    /// Where both sides are measured, for the gates below.
+    /// The sources of both sides' metrics, for the gates below.
     pub(super) sides: Option<At<RawSides>>,
-    /// Metrics with bounds. Beyond: the traffic goes back.
+    /// Metrics with bounds. If one is beyond its bound, the traffic goes back.
     pub(super) metrics: Option<At<Vec<At<RawMetricGate>>>>,
     /// Did the traffic move, and is there enough of it to judge by? Never takes the traffic back.
     pub(super) traffic: Option<At<RawTrafficGate>>,
-    /// Is the new cluster worse than the old one? Worse: the traffic goes back.
+    /// Is the new cluster worse than the old one? If so, the traffic goes back.
     pub(super) regression: Option<At<RawRegression>>,
-    /// What must not climb without end. Holds the next step.
+    /// Series that must not climb to a limit. If one does, the next step is held.
     pub(super) trend: Option<At<Vec<At<RawTrend>>>>,
 }
 
@@ -243,20 +243,20 @@ pub(super) struct RawGates {
 #[serde(deny_unknown_fields)]
 #[schemars(transform = super::schema::or_bare_text)]
 pub(super) struct AlarmEntry {
-    /// The alarm's name, exactly as CloudWatch has it, or its ARN.
+    /// The alarm's name, exactly as in CloudWatch, or its ARN.
     #[schemars(required, length(min = 1, max = 320))]
     pub(super) name: Option<At<String>>,
-    /// Its region, where that is not the plan's.
+    /// Its region, if that is not the plan's.
     pub(super) region: Option<At<String>>,
-    /// A role to assume in the alarm's account, where that is not the plan's.
+    /// A role to assume in the alarm's account, if that is not the plan's.
     pub(super) role_arn: Option<At<String>>,
-    /// What that role's trust policy asks for as `sts:ExternalId`.
+    /// The `sts:ExternalId` that this role's trust policy requires.
     pub(super) external_id: Option<At<String>>,
     /// What INSUFFICIENT_DATA means once traffic has moved; by default `hold`.
     pub(super) no_data: Option<At<RawNoData>>,
 }
 
-/// Who is told. Channels are told of journal entries in order, at least once each.
+/// The command and the channels that are notified. Channels get journal entries in order, each at least once.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawNotify {
@@ -276,17 +276,18 @@ pub(super) struct RawNotify {
 #[serde(deny_unknown_fields)]
 #[schemars(transform = super::schema::or_bare_text)]
 pub(super) struct RawSlack {
-    /// The incoming webhook: where its URL stands, `${NAME}` or `file:/path`.
+    /// A reference to the URL of an incoming webhook: `${NAME}` or `file:/path`.
     pub(super) webhook: Option<At<String>>,
-    /// Instead of a webhook, where a bot's token stands: one message an attempt is kept true, entries are its replies.
+    /// Instead of a webhook, a reference to a bot's token: each attempt is one message that is kept up to date, and entries are
+    /// its replies.
     pub(super) token: Option<At<String>>,
     /// The channel that the bot writes to, by ID or name.
     pub(super) channel: Option<At<String>>,
-    /// Where Slack's API is; by default `https://slack.com/api`.
+    /// The address of Slack's API; by default `https://slack.com/api`.
     pub(super) api: Option<At<String>>,
-    /// What it is told: `page` (the default), `info`, or kinds of events and holds.
+    /// The notifications that it gets: `page` (the default), `info`, or kinds of events and holds.
     pub(super) on: Option<At<Several<String>>>,
-    /// Kinds that it is not told all the same.
+    /// Kinds that it does not get.
     pub(super) except: Option<At<Several<String>>>,
 }
 
@@ -295,12 +296,12 @@ pub(super) struct RawSlack {
 #[serde(deny_unknown_fields)]
 #[schemars(transform = super::schema::or_bare_text)]
 pub(super) struct RawSns {
-    /// The topic. Its region is the one that is called.
+    /// The topic. Its own region is called.
     #[schemars(required)]
     pub(super) topic_arn: Option<At<String>>,
-    /// What it is told: `page` (the default), `info`, or kinds of events and holds.
+    /// The notifications that it gets: `page` (the default), `info`, or kinds of events and holds.
     pub(super) on: Option<At<Several<String>>>,
-    /// Kinds that it is not told all the same.
+    /// Kinds that it does not get.
     pub(super) except: Option<At<Several<String>>>,
 }
 
@@ -309,32 +310,32 @@ pub(super) struct RawSns {
 #[serde(deny_unknown_fields)]
 #[schemars(transform = super::schema::or_bare_text)]
 pub(super) struct RawWebhook {
-    /// The URL, or where it stands if it is a secret: `${NAME}` or `file:/path`.
+    /// The URL, or a reference to it if it is secret: `${NAME}` or `file:/path`.
     #[schemars(required)]
     pub(super) url: Option<At<String>>,
-    /// Where the secret stands that requests are signed with (HMAC-SHA-256, as Standard Webhooks has it).
+    /// A reference to the secret that signs requests (HMAC-SHA-256, as in Standard Webhooks).
     pub(super) secret: Option<At<String>>,
-    /// What it is told: `page` (the default), `info`, or kinds of events and holds.
+    /// The notifications that it gets: `page` (the default), `info`, or kinds of events and holds.
     pub(super) on: Option<At<Several<String>>>,
-    /// Kinds that it is not told all the same.
+    /// Kinds that it does not get.
     pub(super) except: Option<At<Several<String>>>,
 }
 
-/// That a person must approve the step before it is taken; as a map, for how long it waits.
+/// Requires approval by a person before the step is taken; a map sets a timeout.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = super::schema::or_required)]
 pub(super) struct ApprovalEntry {
     #[schemars(skip)]
     pub(super) approval: Option<At<Approval>>,
-    /// How long it waits for its approval; above zero, at most 90d. For ever by default.
+    /// How long it waits for its approval; above zero, at most 90d. By default without limit.
     #[schemars(required)]
     pub(super) timeout: Option<At<DurationText>>,
     /// What happens then; by default `hold`, which pages once more.
     pub(super) on_timeout: Option<At<RawChoice>>,
 }
 
-/// Whether a step waits for a person.
+/// The approval of a step.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Approval {
@@ -342,7 +343,7 @@ pub(super) enum Approval {
     Required,
 }
 
-/// Hold and page a person, or take the traffic back.
+/// Hold and page a person, or revert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum RawChoice {
@@ -352,17 +353,17 @@ pub(super) enum RawChoice {
     Revert,
 }
 
-/// What INSUFFICIENT_DATA means.
+/// The meaning of INSUFFICIENT_DATA.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum RawNoData {
-    /// Nothing advances.
+    /// No step is taken.
     Hold,
-    /// This alarm has no data when all is well.
+    /// This alarm has no data if all is well.
     Pass,
 }
 
-/// The record types that may be weighted: all of Route 53's but NS and SOA.
+/// The record types that may be weighted: all of Route 53's except NS and SOA.
 ///
 /// Source: Route 53 API Reference, `ResourceRecordSet$Type`; Developer Guide, weighted routing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -372,7 +373,7 @@ pub(super) enum RecordType {
     A, Aaaa, Caa, Cname, Ds, Https, Mx, Naptr, Ptr, Spf, Srv, Sshfp, Svcb, Tlsa, Txt,
 }
 
-/// A text of the file with a meaning of its own, and its pattern for the schema.
+/// Defines a text of the file with a type of its own, and its pattern for the schema.
 macro_rules! text_leaf {
     ($(#[$attribute:meta])* $name:ident) => {
         #[derive(Debug, Deserialize, JsonSchema)]

@@ -1,4 +1,4 @@
-//! The parts of a plan file that are about what goes on beside the weights: hooks and jobs.
+//! The parts of a plan file besides the weights: hooks and jobs.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +11,15 @@ use super::raw::ShareText;
 use super::read::At;
 use super::read::Several;
 
-/// Something of yours that is called at a moment of the cutover's life: a command or an HTTP request. At least once,
-/// always with the same idempotency key.
+/// A command or an HTTP request of yours that is called at a point of the cutover. It is called at least once, always with
+/// the same idempotency key.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawHook {
-    /// When it is called.
+    /// The point at which it is called.
     #[schemars(required)]
     pub(super) at: Option<At<RawPoint>>,
-    /// The step that it is meant for, by its weight; every step by default.
+    /// The step at which it is called, by its weight; every step by default.
     pub(super) step: Option<At<ShareText>>,
     /// A program and its arguments (no shell); it gets the event as JSON on standard input.
     #[schemars(length(min = 1))]
@@ -28,15 +28,15 @@ pub(super) struct RawHook {
     pub(super) http: Option<At<RawHttp>>,
     /// How long one try may take; by default 30s, at most 10m.
     pub(super) timeout: Option<At<DurationText>>,
-    /// How often it is tried again after it failed; by default 2, at most 10.
+    /// How often it is retried after a failure; by default 2, at most 10.
     pub(super) retries: Option<At<NumberText>>,
-    /// What happens when all tries failed, before and after steps; by default `hold`, which pages a person.
+    /// What happens if all tries fail, before and after steps; by default `hold`, which pages a person.
     pub(super) on_failure: Option<At<RawChoice>>,
-    /// `true` lets what the command started in the background go on; by default it is ended with the command.
+    /// If true, processes that the command started in the background go on; by default they are ended with it.
     pub(super) detach: Option<At<bool>>,
 }
 
-/// When a hook is called.
+/// The point at which a hook is called.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum RawPoint {
@@ -46,9 +46,9 @@ pub(super) enum RawPoint {
     BeforeStep,
     /// After a step's bake.
     AfterStep,
-    /// When a revert begins; it waits for nothing.
+    /// When a revert begins; the revert does not wait for it.
     BeforeRevert,
-    /// When everything is back.
+    /// When all weights are back.
     AfterRevert,
     /// After the last bake.
     Completed,
@@ -58,25 +58,25 @@ pub(super) enum RawPoint {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawHttp {
-    /// Where to, for example `https://deploys.example.com/hooks/cutover`.
+    /// The address, for example `https://deploys.example.com/hooks/cutover`.
     #[schemars(required)]
     pub(super) url: Option<At<String>>,
     /// Headers, for example `authorization: "Bearer ${DEPLOYS_TOKEN}"`.
     pub(super) headers: Option<At<BTreeMap<String, At<String>>>>,
 }
 
-/// Batch jobs and consumers that move as one switch: the old side's off, then the new side's on, never both.
+/// Batch jobs and consumers that move as one switch: first the old side is switched off, then the new side on, never both on.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawJobs {
-    /// When they move: with the step of this weight, before its bake; or `complete`, after the last bake.
+    /// The time at which they move: with the step of this weight, before its bake; or `complete`, after the last bake.
     #[schemars(required)]
     pub(super) at: Option<At<MomentText>>,
-    /// How long neither side runs, at least; by default 2m.
+    /// The shortest time for which both sides are off; by default 2m.
     pub(super) wait: Option<At<DurationText>>,
-    /// How far from a firing time the switch is begun, at least; by default 5m.
+    /// The least distance from a firing time at which the switch begins; by default 5m.
     pub(super) away: Option<At<DurationText>>,
-    /// How long what still runs on the old side may take before somebody is woken; by default 1h.
+    /// How long work may still run on the old side before a person is paged; by default 1h.
     pub(super) drain: Option<At<DurationText>>,
     /// The jobs.
     #[serde(rename = "move")]
@@ -88,12 +88,12 @@ pub(super) struct RawJobs {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawJob {
-    /// What people call it.
+    /// Its name, for people.
     #[schemars(required, length(min = 1, max = 128))]
     pub(super) name: Option<At<String>>,
-    /// How it is switched on the old cluster; a list if it is several there. Without it, the job begins with the cutover.
+    /// How it is switched on the old cluster; a list if there are several. Without it, the job begins with the cutover.
     pub(super) old: Option<At<Several<RawHalf>>>,
-    /// How it is switched on the new cluster; a list if it is several there. Without it, the job ends with the cutover.
+    /// How it is switched on the new cluster; a list if there are several. Without it, the job ends with the cutover.
     pub(super) new: Option<At<Several<RawHalf>>>,
 }
 
@@ -120,19 +120,19 @@ pub(super) struct RawHalf {
     pub(super) namespace: Option<At<String>>,
     /// The context of the kubeconfig; by default the current one.
     pub(super) context: Option<At<String>>,
-    /// A command that switches it off. It may be called again when it is off already.
+    /// A command that switches it off. It may be called again if the job is already off.
     #[schemars(length(min = 1))]
     pub(super) off: Option<At<Vec<At<String>>>>,
-    /// A command that switches it on. It may be called again when it is on already.
+    /// A command that switches it on. It may be called again if the job is already on.
     #[schemars(length(min = 1))]
     pub(super) on: Option<At<Vec<At<String>>>>,
     /// A command that prints `on` or `off`.
     #[schemars(length(min = 1))]
     pub(super) state: Option<At<Vec<At<String>>>>,
-    /// A command that prints how many of it run now.
+    /// A command that prints the number of runs that are still going on.
     #[schemars(length(min = 1))]
     pub(super) running: Option<At<Vec<At<String>>>>,
-    /// `true` lets what `off` and `on` started in the background go on; by default it is ended with them.
+    /// If true, processes that `off` and `on` started in the background go on; by default they are ended with them.
     pub(super) detach: Option<At<bool>>,
 }
 

@@ -1,4 +1,4 @@
-//! The gates of a plan file that are judged from metrics, as they are written. The doc comments are what editors show.
+//! The gates of a plan file that are judged from metrics, as they are written. Editors show the doc comments.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::raw::ShareText;
 use super::raw::text_leaf;
 use super::read::At;
 
-/// Where each side is measured: its load balancer, its service, or metrics of your own.
+/// The sources of each side's metrics: its load balancer, its service, or metrics of your own.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSides {
@@ -29,11 +29,11 @@ pub(super) struct RawSides {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSide {
-    /// The region of its metrics, where that is not the plan's.
+    /// The region of its metrics, if that is not the plan's.
     pub(super) region: Option<At<String>>,
-    /// A role to assume in the account of its metrics, where that is not the plan's.
+    /// A role to assume in the account of its metrics, if that is not the plan's.
     pub(super) role_arn: Option<At<String>>,
-    /// What that role's trust policy asks for as `sts:ExternalId`.
+    /// The `sts:ExternalId` that this role's trust policy requires.
     pub(super) external_id: Option<At<String>>,
     /// An Application Load Balancer: requests, errors, response times.
     pub(super) alb: Option<At<RawAlb>>,
@@ -45,7 +45,7 @@ pub(super) struct RawSide {
     pub(super) eks: Option<At<RawEks>>,
     /// A metric of your own that counts all requests.
     pub(super) requests: Option<At<RawMetric>>,
-    /// A metric of your own that counts those that went wrong.
+    /// A metric of your own that counts failed requests.
     pub(super) errors: Option<At<RawMetric>>,
 }
 
@@ -56,10 +56,10 @@ pub(super) struct RawAlb {
     /// As in its ARN: `app/recipe-ecs/50dc6c495c0c9188`.
     #[schemars(required)]
     pub(super) load_balancer: Option<At<String>>,
-    /// As in its ARN: `targetgroup/recipe-ecs/73e2d6bc24d8a067`; without it all that the load balancer serves counts.
+    /// As in its ARN: `targetgroup/recipe-ecs/73e2d6bc24d8a067`; without it all requests of the load balancer count.
     pub(super) target_group: Option<At<String>>,
-    /// Whether other services share the load balancer: its own errors (502, 503, 504) then are not counted, for nobody
-    /// knows whose they are.
+    /// True if other services share the load balancer: its own errors (502, 503, 504) are then not counted, because they may
+    /// belong to another service.
     pub(super) shared: Option<At<bool>>,
 }
 
@@ -94,7 +94,7 @@ pub(super) struct RawEks {
     /// Kubernetes' namespace.
     #[schemars(required)]
     pub(super) namespace: Option<At<String>>,
-    /// The service, and the pods' common name: what Container Insights calls `Service` and `PodName`.
+    /// The service, and the pods' common name: `Service` and `PodName` in Container Insights.
     #[schemars(required)]
     pub(super) service: Option<At<String>>,
 }
@@ -119,37 +119,36 @@ pub(super) struct RawMetric {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawMetricGate {
-    /// What people call it; by default what is measured.
+    /// Its name, for people; by default the measure or metric.
     pub(super) name: Option<At<String>>,
-    /// What is measured of both sides: `error_rate`, `p99` (or another percentile), `requests`, `memory`, `cpu`,
-    /// `running` or `restarts`.
+    /// A measure of both sides: `error_rate`, `p99` (or another percentile), `requests`, `memory`, `cpu`, `running` or
+    /// `restarts`.
     pub(super) measure: Option<At<String>>,
     /// A metric of your own, of the new side.
     pub(super) metric: Option<At<RawMetric>>,
-    /// The same metric of the old side: what is as bad there is not the new side's doing.
+    /// The same metric of the old side: if it is as bad there, the new side is not the cause.
     pub(super) old_metric: Option<At<RawMetric>>,
     /// CloudWatch metric math over `inputs`, for example `100 * FILL(failed, 0) / tried`.
     pub(super) expression: Option<At<String>>,
-    /// The metrics of the expression, by what it calls them.
+    /// The metrics of the expression, by their names in it.
     pub(super) inputs: Option<At<BTreeMap<String, At<RawMetric>>>>,
     /// The same metrics of the old side.
     pub(super) old_inputs: Option<At<BTreeMap<String, At<RawMetric>>>>,
-    /// Above it is bad, for example `1%`, `800ms` or `25`.
+    /// The upper bound, for example `1%`, `800ms` or `25`.
     pub(super) max: Option<At<BoundText>>,
-    /// Below it is bad.
+    /// The lower bound.
     pub(super) min: Option<At<BoundText>>,
-    /// How many datapoints beyond the bound make it fail, out of how many; by default `3 of 5`.
+    /// How many datapoints must be beyond the bound, out of how many, for the gate to be red; by default `3 of 5`.
     #[serde(rename = "for")]
     pub(super) points: Option<At<PointsText>>,
-    /// How long a datapoint is, and how often it is read; by default 1m, at most 1h.
+    /// The length of a datapoint, and the interval at which it is read; by default 1m, at most 1h.
     pub(super) every: Option<At<DurationText>>,
-    /// A rate of errors of fewer requests of the datapoint counts only together with those beside it; by default as many
-    /// as three errors are within the bound of: 150 where it is 2%.
+    /// An error rate of fewer requests in a datapoint counts only together with the neighbouring datapoints; by default as
+    /// many requests as keep three errors within the bound: 150 if it is 2%.
     pub(super) min_requests: Option<At<CountText>>,
     /// What no data at all means once traffic has moved; by default `hold`.
     pub(super) no_data: Option<At<RawNoData>>,
-    /// How late its datapoints arrive, in whole minutes, for example `8m`; by default they are complete after 2m, at most
-    /// 1h.
+    /// The delay of its datapoints, in whole minutes, for example `8m`, at most 1h; by default they are complete after 2m.
     pub(super) delay: Option<At<DurationText>>,
 }
 
@@ -157,9 +156,9 @@ pub(super) struct RawMetricGate {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTrafficGate {
-    /// How many requests the new cluster must have had in a step before the step's bake counts; by default 200.
+    /// The requests that the new cluster must have had in a step before the step's bake counts; by default 200.
     pub(super) min_requests: Option<At<CountText>>,
-    /// How far the observed share may be from the intended one, as a part of it; by default 50%.
+    /// How far the observed share may be from the intended one, as a fraction of it; by default 50%.
     pub(super) share_within: Option<At<ShareText>>,
 }
 
@@ -167,31 +166,31 @@ pub(super) struct RawTrafficGate {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRegression {
-    /// How many times the old cluster's rate of errors the new one may have; by default 1.25.
+    /// The new cluster's error rate may be at most this many times the old one's; by default 1.25.
     pub(super) at_most: Option<At<FactorText>>,
-    /// The chance, over the whole cutover, that a cluster that is not worse is taken back; by default 0.001.
+    /// The chance, over the whole cutover, of a revert although the new cluster is not worse; by default 0.001.
     pub(super) alpha: Option<At<FactorText>>,
-    /// An answer that takes longer counts as an error too, for example `800ms`.
+    /// A response that takes longer counts as an error too, for example `800ms`.
     pub(super) slow_over: Option<At<BoundText>>,
 }
 
-/// Something that must not climb without end.
+/// A series that must not climb to a limit.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTrend {
-    /// What people call it; by default what is measured.
+    /// Its name, for people; by default the measure or metric.
     pub(super) name: Option<At<String>>,
-    /// What is measured of the new cluster: `memory`, `cpu`, or another of its presets' measures.
+    /// A measure of the new cluster: `memory`, `cpu`, or another one of its presets.
     pub(super) measure: Option<At<String>>,
     /// A metric of your own.
     pub(super) metric: Option<At<RawMetric>>,
     /// CloudWatch metric math over `inputs`.
     pub(super) expression: Option<At<String>>,
-    /// The metrics of the expression, by what it calls them.
+    /// The metrics of the expression, by their names in it.
     pub(super) inputs: Option<At<BTreeMap<String, At<RawMetric>>>>,
-    /// Where it ends; for `memory` and `cpu` by default 100%.
+    /// The limit; for `memory` and `cpu` by default 100%.
     pub(super) limit: Option<At<BoundText>>,
-    /// A climb that reaches the limit later than this is let be; by default 7d.
+    /// A climb that reaches the limit later than this is ignored; by default 7d.
     pub(super) within: Option<At<DurationText>>,
 }
 
@@ -201,7 +200,7 @@ text_leaf! {
     BoundText
 }
 text_leaf! {
-    /// How many datapoints out of how many: `3 of 5`.
+    /// M of N datapoints: `3 of 5`.
     #[schemars(extend("pattern" = r"^[1-9][0-9]? of [1-9][0-9]?$"))]
     PointsText
 }

@@ -1,8 +1,8 @@
 //! The tree → the serde model, going on after every mistake.
 //!
-//! A [`serde::Deserializer`] that writes each mistake into a [`Sink`] the moment it sees it, with its place, and an
-//! [`At`] wrapper that swallows the failure of whatever it wraps. So the model stays ordinary derived serde (the JSON
-//! Schema comes from the same types), and a file's mistakes are still all found in one go.
+//! A [`serde::Deserializer`] that records each mistake in a [`Sink`] at once, with its place, and an [`At`] wrapper that
+//! swallows the failure of the value inside. So the model stays ordinary derived serde (the JSON Schema comes from the same
+//! types), and all mistakes of a file are still found in one go.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -29,18 +29,18 @@ use super::tree::Key;
 use super::tree::Node;
 use super::tree::Value;
 
-/// A value of the file and its place; none where it could not be read (which has been reported then).
+/// A value of the file and its place; none if it could not be read, which has been reported.
 #[derive(Debug, Clone)]
 pub(super) struct At<T> {
     pub(super) span: Span,
     pub(super) value: Option<T>,
 }
 
-/// A list, or its only entry by itself.
+/// A list, or a single entry without a list.
 #[derive(Debug)]
 pub(super) struct Several<T>(pub(super) Vec<At<T>>);
 
-/// Makes the model of a tree.
+/// Reads the model from a tree.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(
     root: &Node,
     what: &str,
@@ -57,24 +57,24 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(
     T::deserialize(reader).ok()
 }
 
-/// Under this name [`At`] asks the [`Reader`] for a value together with its place.
+/// The name under which [`At`] asks the [`Reader`] for a value together with its place.
 const AT: &str = "$cutover::At";
 
-/// Under this name [`Several`] asks for a list of one where there is no list.
+/// The name under which [`Several`] asks for a list of one if there is no list.
 const SEVERAL: &str = "$cutover::Several";
 
 struct Reader<'n, 's, 'p> {
     node: &'n Node,
-    /// Where a person should look: at the value, or at the key where the value does not matter.
+    /// The place that a finding points at: the value, or the key if the value does not matter.
     place: &'n Span,
-    /// What is being read, for messages: `` `bake` ``.
+    /// The name of the value in messages: `` `bake` ``.
     what: String,
     sink: &'n RefCell<&'s mut Sink<'p>>,
-    /// It is in a part of the file that has to do with secrets: values that nobody understands are not shown.
+    /// True in a part of the file that may contain secrets: values of the wrong shape are not shown there.
     guarded: bool,
 }
 
-/// A mistake on its way up. It is in the sink already, unless serde has just made it.
+/// A mistake on its way up. It is already in the sink, unless serde has just created it.
 #[derive(Debug)]
 enum Mistake {
     Recorded,
@@ -108,7 +108,7 @@ impl serde::de::Error for Mistake {
 }
 
 impl Reader<'_, '_, '_> {
-    /// Records a mistake that a visitor made.
+    /// Records a mistake that a visitor returned.
     fn noted<T>(&self, result: Result<T, Mistake>) -> Result<T, Mistake> {
         result.map_err(|mistake| {
             let (message, help) = match mistake {
@@ -127,7 +127,7 @@ impl Reader<'_, '_, '_> {
         })
     }
 
-    /// Records that something else was expected here.
+    /// Records that another kind of value was expected here.
     fn mismatch<T>(&self, expected: &str) -> Result<T, Mistake> {
         let what = &self.what;
         let message = match &self.node.value {
@@ -156,7 +156,7 @@ impl Reader<'_, '_, '_> {
         }
     }
 
-    /// The entries of a map whose keys are known; the others are reported.
+    /// The entries of a map with known keys; the others are reported.
     fn known<'n>(
         &self,
         entries: &'n [(Key, Rc<Node>)],
@@ -292,7 +292,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
     }
 }
 
-/// Gives the start, the end, and the value.
+/// Returns the start of the place, its end, and the value.
 struct AtAccess<'n, 's, 'p> {
     reader: Option<Reader<'n, 's, 'p>>,
     given: u8,
@@ -309,10 +309,9 @@ impl<'de> SeqAccess<'de> for AtAccess<'_, '_, '_> {
             return Ok(None);
         };
         self.given += 1;
-        let number = |value: usize| -> UsizeDeserializer<Mistake> { value.into_deserializer() };
         match self.given {
-            1 => seed.deserialize(number(reader.place.start)).map(Some),
-            2 => seed.deserialize(number(reader.place.end)).map(Some),
+            1 => seed.deserialize(offset(reader.place.start)).map(Some),
+            2 => seed.deserialize(offset(reader.place.end)).map(Some),
             _ => match self.reader.take() {
                 Some(reader) => seed.deserialize(reader).map(Some),
                 None => Ok(None),
@@ -321,7 +320,11 @@ impl<'de> SeqAccess<'de> for AtAccess<'_, '_, '_> {
     }
 }
 
-/// Gives the value that is not in a list.
+fn offset(value: usize) -> UsizeDeserializer<Mistake> {
+    value.into_deserializer()
+}
+
+/// Returns the single value that is not in a list.
 struct OnlyAccess<'n, 's, 'p>(Option<Reader<'n, 's, 'p>>);
 
 impl<'de> SeqAccess<'de> for OnlyAccess<'_, '_, '_> {
@@ -416,7 +419,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for AtVisitor<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<At<T>, A::Error> {
         let start = seq.next_element()?.unwrap_or_default();
         let end = seq.next_element()?.unwrap_or_default();
-        // The failure is in the sink; going on is the point of this type.
+        // The failure is in the sink; this type exists so that reading goes on.
         let value = seq.next_element().ok().flatten();
         let span = start..end;
         Ok(At { span, value })

@@ -66,14 +66,14 @@ pub(super) fn convert(records: At<Vec<At<RawRecord>>>, sink: &mut Sink<'_>) -> O
     Some(groups)
 }
 
-/// The account of the record's zone, if a role stands beside the record.
+/// The account of the record's zone, if the record has a role of its own.
 fn account(raw: &mut RawRecord, span: &Span, sink: &mut Sink<'_>) -> Option<Account> {
     let role_arn = shaped(raw.role_arn.take(), shapes::role_arn, sink);
     let external_id = shaped(raw.external_id.take(), shapes::external_id, sink);
     accounts::of_role(role_arn, external_id, None, span, sink)
 }
 
-/// Refuses two roles for records of one zone: they move in one change, and a change is sent by one role.
+/// Refuses two roles for records of one zone: they move in one write, which one role sends.
 fn one_role_a_zone(
     zone: &ZoneRef,
     account: Option<&Account>,
@@ -89,7 +89,7 @@ fn one_role_a_zone(
     }
 }
 
-/// What is unique about a group.
+/// The identity of a group.
 type Identity = (ZoneRef, GroupName);
 
 fn require_keys(raw: &RawRecord, span: &Span, sink: &mut Sink<'_>) {
@@ -179,14 +179,9 @@ fn compare(
     earlier: &[(Span, Identity)],
     sink: &mut Sink<'_>,
 ) {
-    let same_zone = |other: &ZoneRef| {
-        let either = other.private.is_none() || zone.private.is_none();
-        other.zone == zone.zone && (either || other.private == zone.private)
-    };
-    let is_cname = |name: &GroupName| name.record_type == RecordType::Cname.as_str();
     let shown = quote(name.name.as_str());
     for (first, (other_zone, other)) in earlier {
-        if !same_zone(other_zone) || other.name != name.name {
+        if !may_be_same_zone(other_zone, zone) || other.name != name.name {
             continue;
         }
         if other.record_type == name.record_type {
@@ -202,4 +197,14 @@ fn compare(
             return;
         }
     }
+}
+
+/// Returns true if two references may mean the same zone: one without `private` may mean either.
+fn may_be_same_zone(one: &ZoneRef, other: &ZoneRef) -> bool {
+    let either = one.private.is_none() || other.private.is_none();
+    one.zone == other.zone && (either || one.private == other.private)
+}
+
+fn is_cname(name: &GroupName) -> bool {
+    name.record_type == RecordType::Cname.as_str()
 }

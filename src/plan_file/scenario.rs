@@ -1,10 +1,9 @@
-//! Scenarios of rehearsals: YAML beside the plan, read with the same care.
+//! Scenarios of rehearsals: YAML files beside the plan, read in the same way.
 
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::convert::accept;
 use super::convert::duration;
 use super::convert::require_in;
 use super::diagnostics::Finding;
@@ -110,7 +109,7 @@ enum RawMissing {
 /// Loads a scenario file.
 ///
 /// # Errors
-/// Everything that is wrong with the file, or why it cannot be read.
+/// The file has mistakes, all of which are named, or cannot be read.
 pub fn load_scenario(path: &Path) -> Result<Scenario, PlanFileError> {
     let shown = path.display().to_string();
     let bytes = load::read_bytes(path, directory_of(path), &shown)?;
@@ -121,7 +120,7 @@ pub fn load_scenario(path: &Path) -> Result<Scenario, PlanFileError> {
 /// Parses the text of a scenario file; `path` names it in findings.
 ///
 /// # Errors
-/// Everything that is wrong with the text.
+/// The text has mistakes, all of which are named.
 pub fn parse_scenario(text: &str, path: &str) -> Result<Scenario, PlanFileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sink = Sink::new(path, text);
@@ -143,14 +142,13 @@ pub fn parse_scenario(text: &str, path: &str) -> Result<Scenario, PlanFileError>
 }
 
 fn convert(raw: RawScenario, sink: &mut Sink<'_>) -> Scenario {
-    let inner = |at: Option<At<RawCluster>>| at.and_then(|at| at.value);
     let alarms = raw.alarms.and_then(|at| at.value).unwrap_or_default();
     let faults = raw.faults.and_then(|at| at.value).unwrap_or_default();
     Scenario {
         traffic: traffic(raw.traffic.and_then(|at| at.value), sink),
         resolvers: resolvers(raw.resolvers.and_then(|at| at.value), sink),
-        new: cluster(inner(raw.new), sink),
-        old: cluster(inner(raw.old), sink),
+        new: cluster(raw.new.and_then(|at| at.value), sink),
+        old: cluster(raw.old.and_then(|at| at.value), sink),
         alarms: alarms
             .into_iter()
             .filter_map(|at| alarm(at.value?, &at.span, sink))
@@ -163,11 +161,11 @@ fn convert(raw: RawScenario, sink: &mut Sink<'_>) -> Scenario {
 }
 
 fn fault(line: &At<String>, sink: &mut Sink<'_>) -> Option<Fault> {
-    said(faults::fault(line.value.as_ref()?), &line.span, sink)
+    or_recorded(faults::fault(line.value.as_ref()?), &line.span, sink)
 }
 
-/// What was read, or none after telling the sink why not.
-fn said<T>(read: Result<T, FaultError>, span: &Span, sink: &mut Sink<'_>) -> Option<T> {
+/// The value; none after recording the error.
+fn or_recorded<T>(read: Result<T, FaultError>, span: &Span, sink: &mut Sink<'_>) -> Option<T> {
     match read {
         Ok(value) => Some(value),
         Err(error) => {
@@ -177,7 +175,7 @@ fn said<T>(read: Result<T, FaultError>, span: &Span, sink: &mut Sink<'_>) -> Opt
     }
 }
 
-/// A leaf read by `read`, or the default.
+/// The value of a leaf, or the default.
 fn leaf<T>(
     at: Option<At<String>>,
     default: T,
@@ -187,7 +185,7 @@ fn leaf<T>(
     let Some(At { span, value }) = at else {
         return default;
     };
-    let value = value.and_then(|text| said(read(&text), &span, sink));
+    let value = value.and_then(|text| or_recorded(read(&text), &span, sink));
     value.unwrap_or(default)
 }
 
@@ -248,17 +246,20 @@ fn resolvers(raw: Option<RawResolvers>, sink: &mut Sink<'_>) -> Resolvers {
     let Some(raw) = raw else {
         return default;
     };
-    let count = |text: &str| match text.parse::<u16>() {
+    Resolvers {
+        count: leaf(raw.count, default.count, resolver_count, sink),
+        stragglers: leaf(raw.stragglers, default.stragglers, faults::percent, sink),
+        keep_alive: leaf(raw.keep_alive, default.keep_alive, faults::percent, sink),
+    }
+}
+
+fn resolver_count(text: &str) -> Result<u16, FaultError> {
+    match text.parse::<u16>() {
         Ok(count) if (1..=10_000).contains(&count) => Ok(count),
-        _ => Err(FaultError {
+        Ok(_) | Err(_) => Err(FaultError {
             message: format!("{} is not a number from 1 to 10000", quote(text)),
             help: "write for example `100`".to_owned(),
         }),
-    };
-    Resolvers {
-        count: leaf(raw.count, default.count, count, sink),
-        stragglers: leaf(raw.stragglers, default.stragglers, faults::percent, sink),
-        keep_alive: leaf(raw.keep_alive, default.keep_alive, faults::percent, sink),
     }
 }
 
@@ -267,9 +268,13 @@ fn cluster(raw: Option<RawCluster>, sink: &mut Sink<'_>) -> Cluster {
     let Some(raw) = raw else {
         return default;
     };
-    let capacity = |text: &str| faults::rate(text).map(Some);
     Cluster {
-        capacity: leaf(raw.capacity, None, capacity, sink),
+        capacity: leaf(
+            raw.capacity,
+            None,
+            |text| faults::rate(text).map(Some),
+            sink,
+        ),
         p99_ms: leaf(raw.p99, default.p99_ms, milliseconds, sink),
         errors: leaf(raw.errors, default.errors, faults::percent, sink),
     }
@@ -282,12 +287,14 @@ fn alarm(raw: ScenarioAlarm, span: &Span, sink: &mut Sink<'_>) -> Option<Alarm> 
     let measures = match (measures, raw.above) {
         (Some(RawMeasure::Latency), above) => {
             let above_ms = above.and_then(|at| Some((at.value?, at.span)));
-            let above_ms = above_ms.and_then(|(text, span)| said(milliseconds(&text), &span, sink));
+            let above_ms =
+                above_ms.and_then(|(text, span)| or_recorded(milliseconds(&text), &span, sink));
             Some(Measure::Latency { above_ms })
         }
         (Some(RawMeasure::Errors), above) => {
             let above = above.and_then(|at| Some((at.value?, at.span)));
-            let above = above.and_then(|(text, span)| said(faults::percent(&text), &span, sink));
+            let above =
+                above.and_then(|(text, span)| or_recorded(faults::percent(&text), &span, sink));
             Some(Measure::Errors { above })
         }
         (None, Some(At { span, .. })) => {
@@ -323,7 +330,7 @@ type RawEvaluation = (
     Option<At<DurationText>>,
 );
 
-/// How an alarm comes to its state.
+/// The evaluation of an alarm.
 fn evaluation(
     (period, datapoints, missing, delay): RawEvaluation,
     sink: &mut Sink<'_>,
@@ -334,16 +341,11 @@ fn evaluation(
     {
         let minutes = u32::try_from(length.as_mins()).unwrap_or(u32::MAX);
         let whole = length.as_secs() % 60 == 0 && (1..=1440).contains(&minutes);
-        let complaint = (
-            "`period` must be whole minutes, at most a day".to_owned(),
-            "write for example `period: 5m`".to_owned(),
-        );
-        if accept(
-            if whole { Ok(()) } else { Err(complaint) },
-            &period.span,
-            sink,
-        ) {
+        if whole {
             evaluation.period_mins = minutes;
+        } else {
+            let message = "`period` must be whole minutes, at most a day";
+            sink.error(&period.span, message, "write for example `period: 5m`");
         }
     }
     if let Some(At { span, value }) = datapoints
@@ -370,15 +372,15 @@ fn evaluation(
 
 /// `3 of 5`.
 fn m_of_n(text: &str) -> Result<(u32, u32), Complaint> {
-    let pair = text.split_once("of");
-    let pair = pair.and_then(|(m, n)| {
-        let (m, n) = (m.trim().parse::<u32>().ok()?, n.trim().parse::<u32>().ok()?);
-        (1 <= m && m <= n && n <= 100).then_some((m, n))
-    });
-    pair.ok_or_else(|| {
-        let message = format!("{} is not M of N datapoints", quote(text));
-        (message, "write for example `datapoints: 3 of 5`".to_owned())
-    })
+    if let Some((m, n)) = text.split_once("of")
+        && let (Ok(m), Ok(n)) = (m.trim().parse::<u32>(), n.trim().parse::<u32>())
+        && (1..=n).contains(&m)
+        && n <= 100
+    {
+        return Ok((m, n));
+    }
+    let message = format!("{} is not M of N datapoints", quote(text));
+    Err((message, "write for example `datapoints: 3 of 5`".to_owned()))
 }
 
 #[cfg(test)]

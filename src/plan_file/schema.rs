@@ -16,7 +16,7 @@ use super::raw::RawPlan;
 use super::read::At;
 use super::read::Several;
 
-/// The JSON Schema (draft 2020-12) of a plan file. It knows shapes only; `cutover check` knows the rest.
+/// The JSON Schema (draft 2020-12) of a plan file. It describes shapes only; `cutover check` checks the rest.
 pub fn schema() -> Value {
     let mut schema = SchemaSettings::draft2020_12()
         .into_generator()
@@ -34,7 +34,7 @@ pub fn fleet_schema() -> Value {
     schema.to_value()
 }
 
-/// A number may be written with or without quotes.
+/// Allows a whole number of at least 1, with or without quotes.
 pub(super) fn count(schema: &mut Schema) {
     schema.remove("type");
     let number = json!({ "type": "integer", "minimum": 1 });
@@ -42,7 +42,7 @@ pub(super) fn count(schema: &mut Schema) {
     schema.insert("anyOf".to_owned(), json!([number, text]));
 }
 
-/// A number with or without a unit.
+/// Allows a number with or without a unit.
 pub(super) fn number(schema: &mut Schema) {
     schema.remove("type");
     let number = json!({ "type": "number", "minimum": 0 });
@@ -50,7 +50,7 @@ pub(super) fn number(schema: &mut Schema) {
     schema.insert("anyOf".to_owned(), json!([number, text]));
 }
 
-/// As [`count`], with zero.
+/// Allows a whole number, with or without quotes.
 pub(super) fn count_or_zero(schema: &mut Schema) {
     schema.remove("type");
     let number = json!({ "type": "integer", "minimum": 0 });
@@ -58,7 +58,7 @@ pub(super) fn count_or_zero(schema: &mut Schema) {
     schema.insert("anyOf".to_owned(), json!([number, text]));
 }
 
-/// Lets an entry be written as its name alone.
+/// Allows an entry to be written as a bare text.
 pub(super) fn or_bare_text(schema: &mut Schema) {
     let object = std::mem::take(schema).to_value();
     let mut both = json!({ "anyOf": [{ "type": "string", "minLength": 1 }, object] });
@@ -67,7 +67,7 @@ pub(super) fn or_bare_text(schema: &mut Schema) {
     }
 }
 
-/// Lets an approval be the word alone.
+/// Allows an approval to be written as the word `required`.
 pub(super) fn or_required(schema: &mut Schema) {
     let object = std::mem::take(schema).to_value();
     let mut both = json!({ "anyOf": [{ "type": "string", "const": "required" }, object] });
@@ -76,13 +76,13 @@ pub(super) fn or_required(schema: &mut Schema) {
     }
 }
 
-/// The version may be written with or without quotes.
+/// Allows the version with or without quotes.
 pub(super) fn version(schema: &mut Schema) {
     schema.remove("type");
     schema.insert("enum".to_owned(), json!([1, "1"]));
 }
 
-/// In the model every key is optional; in the file a key without a value is a mistake.
+/// Removes null: in the model every key is optional, but in the file a key without a value is a mistake.
 fn without_null(schema: &mut Schema) {
     if let Some(Value::Array(types)) = schema.get_mut("type") {
         types.retain(|name| name != "null");
@@ -104,7 +104,7 @@ fn without_null(schema: &mut Schema) {
     }
 }
 
-/// A place does not show in the file, nor in its schema.
+/// The schema of the value: its place is not part of the file.
 impl<T: JsonSchema> JsonSchema for At<T> {
     fn inline_schema() -> bool {
         T::inline_schema()
@@ -123,7 +123,7 @@ impl<T: JsonSchema> JsonSchema for At<T> {
     }
 }
 
-/// A list, or its only entry by itself.
+/// The schema of a list, or of a single entry.
 impl<T: JsonSchema> JsonSchema for Several<T> {
     fn inline_schema() -> bool {
         true

@@ -1,4 +1,4 @@
-//! Texts of a plan that a secret may stand in: it is refused where it is written out, and shown nowhere.
+//! Texts of a plan that may contain a secret: a secret that is written out is refused and never shown.
 
 use crate::engine::notify::SecretRef;
 use crate::engine::secret_text;
@@ -7,27 +7,29 @@ pub(super) use crate::engine::secret_text::is_telling;
 use super::diagnostics::Sink;
 use super::read::At;
 
-/// The parts of a file that have to do with secrets (semantics M7).
+/// The parts of a file that may contain secrets (semantics M7).
 const GUARDED: [&str; 4] = ["notify", "hooks", "jobs", "sources"];
 
-/// Keys whose values are secrets, or hold some.
+/// Keys whose values are or contain secrets.
 const HOLDING: [&str; 4] = ["slack", "webhook", "url", "headers"];
 
-/// Returns true if what stands behind this key has to do with secrets.
+/// Returns true if the part of the file under this key may contain secrets.
 pub(super) fn is_guarded(key: &str) -> bool {
     GUARDED.contains(&key)
 }
 
-/// Returns true if a key that is not known here, or holds something of another kind, may have a secret behind it.
+/// Returns true if an unknown key, or a key with a value of the wrong kind, may contain a secret.
 pub(super) fn may_be_guarded(key: &str) -> bool {
     let key = key.trim_matches('`').to_ascii_lowercase();
-    let meant = GUARDED.iter().chain(&HOLDING);
-    let likeness = |meant: &&str| strsim::damerau_levenshtein(&key, meant);
-    let closest = meant.map(likeness).min().unwrap_or(usize::MAX);
-    closest * 3 <= key.len() || is_telling(&key)
+    for meant in GUARDED.iter().chain(&HOLDING) {
+        if strsim::damerau_levenshtein(&key, meant) * 3 <= key.len() {
+            return true;
+        }
+    }
+    is_telling(&key)
 }
 
-/// Hides values of a text that is no YAML, so that nobody knows what they are: those in parts that have to do with secrets.
+/// Hides values of a text that is not valid YAML: all values in parts that may contain secrets.
 pub(super) fn hide_unread(text: &str, sink: &mut Sink<'_>) {
     let (mut guarded, mut at) = (false, 0);
     for line in text.split_inclusive('\n') {
@@ -49,15 +51,15 @@ pub(super) fn hide_unread(text: &str, sink: &mut Sink<'_>) {
     }
 }
 
-/// Whether a text stands for something, `${NAME}` or `${file:/path}`, all or part of it.
+/// Returns true if a text is or contains a reference, `${NAME}` or `${file:/path}`.
 pub(super) fn stands(text: &str) -> bool {
     filled(text).is_ok_and(|filled| filled != text)
 }
 
-/// The text with a word in the place of everything that it stands for.
+/// The text with every reference replaced by the word `reference`.
 ///
 /// # Errors
-/// What is wrong, without repeating any of it, and what to write.
+/// A reference is not valid: the message, which repeats none of it, and the suggested fix.
 pub(super) fn filled(text: &str) -> Result<String, (&'static str, &'static str)> {
     let (mut filled, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once("${") {
@@ -77,7 +79,7 @@ pub(super) fn filled(text: &str) -> Result<String, (&'static str, &'static str)>
     Ok(filled)
 }
 
-/// A URL that is written out, but for what it stands for; `help` says how a secret is written.
+/// A URL, which may contain references; `help` explains how a secret is written.
 pub(super) fn url(text: At<String>, help: &str, sink: &mut Sink<'_>) -> Option<String> {
     let written = text.value?;
     let filled = match filled(&written) {
@@ -88,17 +90,16 @@ pub(super) fn url(text: At<String>, help: &str, sink: &mut Sink<'_>) -> Option<S
             return None;
         }
     };
-    // All of it may stand elsewhere.
+    // The whole URL may be a reference.
     let whole = written.starts_with("${");
     let (scheme, rest) = filled.split_once("://").unwrap_or(("", &filled));
     let host = rest.split(['/', '?', '#']).next().unwrap_or("");
     let is_web = scheme == "https" || scheme == "http";
-    // Of `user:pass/word@host` the password would be taken for a port and a path.
+    // In `user:pass/word@host` the password looks like a port and a path.
     let port = host.rsplit_once(':').map(|(_, port)| port);
     let plain_host = !host.ends_with(']') && !host.contains('@');
     let odd_port = plain_host && port.is_some_and(|port| port.parse::<u16>().is_err());
-    let odd = |c: char| c.is_whitespace() || c.is_control() || !c.is_ascii();
-    if filled.contains(odd) || (!whole && (!is_web || host.is_empty() || odd_port)) {
+    if filled.contains(is_odd) || (!whole && (!is_web || host.is_empty() || odd_port)) {
         // Not repeated: a secret may have been meant.
         sink.hide(&text.span);
         let message = "this is not a URL that can be posted to";
@@ -110,7 +111,7 @@ pub(super) fn url(text: At<String>, help: &str, sink: &mut Sink<'_>) -> Option<S
         sink.hide(&text.span);
         let message =
             "a user and a password in a URL would be journaled with the plan, and are not sent";
-        let help = "take them out; what is posted to can be told by a secret path, by a header of a hook, or by the signature of a webhook";
+        let help = "remove them; to authenticate, use a secret path, a header of a hook, or the signature of a webhook";
         sink.error(&text.span, message, help);
         return None;
     }
@@ -118,11 +119,11 @@ pub(super) fn url(text: At<String>, help: &str, sink: &mut Sink<'_>) -> Option<S
         || queries(&written).any(|(key, value)| is_telling(key) && !stands(value))
     {
         sink.hide(&text.span);
-        let message = "this URL holds a secret, which would be journaled with the plan";
+        let message = "this URL contains a secret, which would be journaled with the plan";
         sink.error(&text.span, message, help);
         return None;
     }
-    // Of what is written out, the scheme and the host are shown.
+    // Only the scheme and the host of a URL are shown.
     let shown = secret_text::url_shown(&written);
     if let Some(path) = written.strip_prefix(&shown)
         && path.len() > 1
@@ -133,11 +134,16 @@ pub(super) fn url(text: At<String>, help: &str, sink: &mut Sink<'_>) -> Option<S
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let local = ["localhost", "127.0.0.1", "[::1]"].contains(&name);
     if scheme == "http" && !local {
-        let message = "what is sent there can be read on the way";
-        let help = "write `https://` if the other side can do it";
+        let message = "requests to this URL are not encrypted";
+        let help = "write `https://` if the server supports it";
         sink.warning(&text.span, message, help);
     }
     Some(written)
+}
+
+/// Returns true for characters that a URL cannot contain.
+fn is_odd(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || !c.is_ascii()
 }
 
 /// The keys and values of a URL's query.
@@ -164,10 +170,9 @@ pub(super) fn arguments(words: &[At<String>], sink: &mut Sink<'_>) {
         let Some(first) = of_word.next() else {
             continue;
         };
-        let help =
-            "a command has the controller's environment: let it read a variable or a file there";
+        let help = "let the command read a variable or a file instead: it has the controller's environment";
         if first.certain || of_word.any(|one| one.certain) {
-            let message = "this holds a secret, which would be journaled with the plan";
+            let message = "this contains a secret, which would be journaled with the plan";
             sink.error(&word.span, message, help);
         } else {
             let message = "this looks like a secret, and would be journaled with the plan";

@@ -1,5 +1,4 @@
-//! The shapes of names: what can be said about them without asking AWS. Each check returns what is wrong and what to
-//! write.
+//! Checks of the shapes of names, without AWS. Each check returns the mistake and a suggested fix.
 
 use crate::engine::foreign_text::one_line;
 use crate::engine::units::DnsName;
@@ -9,7 +8,7 @@ use super::diagnostics::quote;
 /// A message and a help.
 pub(super) type Complaint = (String, String);
 
-/// The longest name of a cutover; it becomes part of change comments, of which Route 53 takes 256 characters.
+/// The longest name of a cutover. It becomes part of change comments, which have at most 256 characters in Route 53.
 const NAME_CHARS_MAX: usize = 64;
 
 /// The most characters of a set identifier. Source: Route 53 API Reference, `ResourceRecordSet$SetIdentifier`.
@@ -24,26 +23,16 @@ const DNS_LABEL_BYTES_MAX: usize = 63;
 
 /// A cutover's name.
 pub(super) fn cutover_name(name: &str) -> Result<(), Complaint> {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let allowed = !name.is_empty() && name.chars().all(may_be_in_name);
     let ends_well = !name.starts_with('-') && !name.ends_with('-');
-    if !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.chars().all(allowed) && ends_well {
+    if allowed && name.len() <= NAME_CHARS_MAX && ends_well {
         return Ok(());
     }
-    let lower = name.to_lowercase();
-    let mended: String = lower
-        .chars()
-        .map(|c| if allowed(c) { c } else { '-' })
-        .collect();
-    let mended: String = mended
-        .trim_matches('-')
-        .chars()
-        .take(NAME_CHARS_MAX)
-        .collect();
-    let mended = mended.trim_end_matches('-');
-    let help = if mended.is_empty() {
+    let corrected = corrected_name(name);
+    let help = if corrected.is_empty() {
         "write for example `recipe-api`".to_owned()
     } else {
-        format!("write for example `{mended}`")
+        format!("write for example `{corrected}`")
     };
     let message = if name.len() > NAME_CHARS_MAX {
         format!(
@@ -57,6 +46,21 @@ pub(super) fn cutover_name(name: &str) -> Result<(), Complaint> {
         )
     };
     Err((message, help))
+}
+
+fn may_be_in_name(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
+}
+
+/// The closest valid name; empty if nothing is left of it.
+fn corrected_name(name: &str) -> String {
+    let mut hyphenated = String::new();
+    for c in name.to_lowercase().chars() {
+        hyphenated.push(if may_be_in_name(c) { c } else { '-' });
+    }
+    let trimmed = hyphenated.trim_matches('-');
+    let cut: String = trimmed.chars().take(NAME_CHARS_MAX).collect();
+    cut.trim_end_matches('-').to_owned()
 }
 
 /// A region such as `ap-northeast-1` or `us-gov-west-1`.
@@ -79,9 +83,11 @@ fn is_region(text: &str) -> bool {
     let Some((number, words)) = parts.split_last() else {
         return false;
     };
-    let word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
     let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-    text.len() <= 32 && words.len() >= 2 && words.iter().all(word) && digits
+    let lower = words
+        .iter()
+        .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()));
+    text.len() <= 32 && words.len() >= 2 && lower && digits
 }
 
 /// The ARN of an IAM role.
@@ -96,7 +102,9 @@ pub(super) fn role_arn(arn: &str) -> Result<(), Complaint> {
     };
     let account_digits = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
     let role = resource.strip_prefix("role/").unwrap_or("");
-    let character = |c: char| c.is_ascii_alphanumeric() || "+=,.@_/-".contains(c);
+    let role_fits = role
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "+=,.@_/-".contains(c));
     let partition = *partition == "aws" || partition.starts_with("aws-");
     if *prefix != "arn" || !partition || *service != "iam" || !region.is_empty() {
         return Err((
@@ -106,12 +114,12 @@ pub(super) fn role_arn(arn: &str) -> Result<(), Complaint> {
     }
     if !account_digits {
         let message = format!(
-            "the account {} of this ARN has not 12 digits",
+            "the account {} of this ARN does not have 12 digits",
             quote(account)
         );
         return Err((message, help));
     }
-    if role.is_empty() || role.ends_with('/') || !role.chars().all(character) {
+    if role.is_empty() || role.ends_with('/') || !role_fits {
         return Err((
             format!("{} is not the ARN of an IAM role", quote(arn)),
             help,
@@ -120,11 +128,13 @@ pub(super) fn role_arn(arn: &str) -> Result<(), Complaint> {
     Ok(())
 }
 
-/// Whether a zone is named by its ID. Source: Route 53 API Reference, `ResourceId`: at most 32 characters.
+/// Returns true if a zone is named by its ID. Source: Route 53 API Reference, `ResourceId`: at most 32 characters.
 pub(super) fn is_zone_id(zone: &str) -> bool {
     let rest = zone.strip_prefix('Z').unwrap_or("");
-    let character = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
-    !rest.is_empty() && zone.len() <= 32 && rest.bytes().all(character)
+    let fits = rest
+        .bytes()
+        .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    fits && !rest.is_empty() && zone.len() <= 32
 }
 
 /// A hosted zone, by name or by ID.
@@ -157,8 +167,10 @@ pub(super) fn dns_name(name: &str) -> Result<(), Complaint> {
     }
     let help = "write for example `api.example.com`".to_owned();
     let bare = name.strip_suffix('.').unwrap_or(name);
-    let odd = |b: u8| b.is_ascii_whitespace() || b.is_ascii_control() || b == b'/';
-    if bare.bytes().any(odd) {
+    let odd = bare
+        .bytes()
+        .any(|b| b.is_ascii_whitespace() || b.is_ascii_control() || b == b'/');
+    if odd {
         return Err((format!("{shown} is not a DNS name"), help));
     }
     if bare.is_empty() || bare.split('.').any(str::is_empty) {
@@ -176,7 +188,7 @@ pub(super) fn dns_name(name: &str) -> Result<(), Complaint> {
     Ok(())
 }
 
-/// A name that must lie in a zone that is itself given by name.
+/// A name that must be in a zone that is given by name.
 pub(super) fn in_zone(name: &DnsName, zone: &DnsName) -> Result<(), Complaint> {
     if name.is_in_zone(zone) {
         return Ok(());
@@ -187,7 +199,7 @@ pub(super) fn in_zone(name: &DnsName, zone: &DnsName) -> Result<(), Complaint> {
         quote(zone.as_str())
     );
     let help = if name.as_str().contains('.') {
-        "mend the name, or write the zone that it is in".to_owned()
+        "correct the name, or write the zone that it is in".to_owned()
     } else {
         format!("write the whole name: `{name}.{zone}`")
     };
@@ -204,21 +216,21 @@ pub(super) fn set_identifier(identifier: &str) -> Result<(), Complaint> {
     without_controls(identifier, "Route 53")?;
     if characters > SET_IDENTIFIER_CHARS_MAX {
         let message = format!(
-            "the set identifier has {characters} characters; Route 53 takes {SET_IDENTIFIER_CHARS_MAX} at most"
+            "the set identifier has {characters} characters; Route 53 accepts {SET_IDENTIFIER_CHARS_MAX} at most"
         );
         return Err((message, help));
     }
     Ok(())
 }
 
-/// A name in a service of AWS, none of which takes control characters. Sources: `CloudWatch` API Reference, `PutMetricAlarm` and
-/// `Dimension`; Route 53's API is XML 1.0, which cannot hold them.
+/// A name in a service of AWS, none of which accepts control characters. Sources: `CloudWatch` API Reference,
+/// `PutMetricAlarm` and `Dimension`; Route 53's API is XML 1.0, which cannot contain them.
 pub(super) fn without_controls(name: &str, service: &str) -> Result<(), Complaint> {
     if !name.contains(|c: char| c.is_ascii_control()) {
         return Ok(());
     }
     let message = format!(
-        "{} has control characters or line breaks, which {service} does not take",
+        "{} has control characters or line breaks, which {service} does not accept",
         quote(name)
     );
     Err((
@@ -232,29 +244,31 @@ pub(super) fn alarm_name(name: &str) -> Result<(), Complaint> {
     let bare = name.split_once(":alarm:").map_or(name, |(_, bare)| bare);
     let characters = bare.chars().count();
     if characters == 0 || name.trim() != name {
-        let help = "write the alarm's name, exactly as CloudWatch has it".to_owned();
+        let help = "write the alarm's name, exactly as in CloudWatch".to_owned();
         return Err((format!("{} is not the name of an alarm", quote(name)), help));
     }
     without_controls(name, "CloudWatch")?;
     if characters > ALARM_NAME_CHARS_MAX {
         let message = format!(
-            "the alarm's name has {characters} characters; CloudWatch takes {ALARM_NAME_CHARS_MAX} at most"
+            "the alarm's name has {characters} characters; CloudWatch accepts {ALARM_NAME_CHARS_MAX} at most"
         );
         return Err((message, "write the name that is in CloudWatch".to_owned()));
     }
     Ok(())
 }
 
-/// The longest external ID. Source: STS API Reference, `AssumeRole`: 2 to 1,224 characters.
+/// The length of an external ID. Source: STS API Reference, `AssumeRole`: 2 to 1,224 characters.
 const EXTERNAL_ID_CHARS: std::ops::RangeInclusive<usize> = 2..=1_224;
 
-/// What a role's trust policy asks for.
+/// An external ID, as a role's trust policy requires it.
 pub(super) fn external_id(text: &str) -> Result<(), Complaint> {
-    let character = |c: char| c.is_ascii_alphanumeric() || "_+=,.@:/-\\".contains(c);
-    if EXTERNAL_ID_CHARS.contains(&text.len()) && text.chars().all(character) {
+    let fits = text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "_+=,.@:/-\\".contains(c));
+    if fits && EXTERNAL_ID_CHARS.contains(&text.len()) {
         return Ok(());
     }
     let message = format!("{} is not an external ID", quote(text));
-    let help = "write what the role's trust policy has under `sts:ExternalId`".to_owned();
+    let help = "write the `sts:ExternalId` of the role's trust policy".to_owned();
     Err((message, help))
 }

@@ -20,7 +20,7 @@ use super::raw::ShareText;
 use super::read::At;
 use super::shapes::Complaint;
 
-/// The most steps of a plan: one a percent. Finer ladders would take years of baking.
+/// The most steps of a plan: one per percent. Finer ladders would bake for years.
 const STEPS_MAX: usize = 100;
 
 /// The steps of a plan; none if the list itself could not be read.
@@ -67,7 +67,7 @@ pub(super) fn convert(steps: At<Vec<At<RawStep>>>, sink: &mut Sink<'_>) -> Optio
             continue;
         };
         if let Some(before) = shares.last() {
-            rises(&placed, before, sink);
+            check_rise(&placed, before, sink);
         }
         if let Some(bake) = bake {
             converted.push(Step {
@@ -89,7 +89,7 @@ pub(super) fn convert(steps: At<Vec<At<RawStep>>>, sink: &mut Sink<'_>) -> Optio
     Some(converted)
 }
 
-/// How long the step waits for its approval, if the plan says.
+/// The timeout of the step's approval, if the plan sets one.
 fn timeout(
     approval: At<ApprovalEntry>,
     first: bool,
@@ -111,7 +111,7 @@ fn timeout(
     Some(ApprovalTimeout { after, on_timeout })
 }
 
-/// A step's share and its place.
+/// A step's share and weights, and their place.
 struct Placed {
     span: Span,
     share: Share,
@@ -132,8 +132,8 @@ fn placed(weight: &At<ShareText>, sink: &mut Sink<'_>) -> Option<Placed> {
     }
 }
 
-/// Whether a step gives the new cluster more than the one before it.
-fn rises(step: &Placed, before: &Placed, sink: &mut Sink<'_>) {
+/// Reports a step that does not give the new cluster more than the one before it.
+fn check_rise(step: &Placed, before: &Placed, sink: &mut Sink<'_>) {
     let place = (&before.span, "the step before");
     let (share, pair) = (step.share, step.pair);
     if share <= before.share {
@@ -153,7 +153,7 @@ fn rises(step: &Placed, before: &Placed, sink: &mut Sink<'_>) {
     }
 }
 
-/// The share that a text says, and the weights that express it.
+/// The share in a text, and the weights that express it.
 pub(super) fn weights(text: &ShareText) -> Result<(Share, WeightPair), Complaint> {
     let share: Share = text.0.parse().map_err(|error| complaint(&error))?;
     if share == Share::ZERO {
@@ -190,7 +190,7 @@ fn complaint(error: &ShareError) -> Complaint {
         }
         ShareError::TooPrecise(text) => {
             let message = format!("{} has more than six decimals", quote(text));
-            let help = "round it; Route 53's weights cannot express so fine a share";
+            let help = "round it; Route 53's weights cannot express such a fine share";
             (message, help.to_owned())
         }
         ShareError::RoundsToZero(share) => {

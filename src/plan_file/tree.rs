@@ -1,8 +1,8 @@
-//! YAML text → a tree in which everything knows its place.
+//! YAML text → a tree in which every node knows its place.
 //!
 //! Plan files are read in two stages because serde alone stops at the first mistake. Here the YAML parser's events
-//! become a tree; `read` then makes the serde model of it and goes on after every mistake. This is the only file that
-//! knows the YAML parser, so another one can take its place in an afternoon.
+//! become a tree; `read` then reads the serde model from it and goes on after every mistake. This is the only file that
+//! uses the YAML parser, so that it can be replaced easily.
 //!
 //! Scalars stay text: `1.10` is not 1.1 and `no` is not false, whatever YAML 1.1 says. The model decides what they mean.
 
@@ -23,21 +23,21 @@ use super::diagnostics::Span;
 use super::diagnostics::quote;
 use super::secrets;
 
-/// A value and the bytes that it was written in.
+/// A value and its place in the text.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) span: Span,
     pub(super) value: Value,
-    /// How many nodes this one stands for, aliases followed; a long text counts as several.
+    /// The number of nodes in this one, aliases followed; a long text counts as several.
     pub(super) size: usize,
 }
 
-/// What a node holds.
+/// The value of a node.
 #[derive(Debug)]
 pub(super) enum Value {
-    /// Nothing was written, or `~`, or `null`.
+    /// No value, or `~`, or `null`.
     Null,
-    /// A text, a number, a word: whatever is not a list or a map.
+    /// A text, a number, a word: any value except a list or a map.
     Scalar(String),
     /// A list.
     List(Vec<Rc<Node>>),
@@ -52,18 +52,18 @@ pub(super) struct Key {
     pub(super) text: String,
 }
 
-/// The most nodes of a plan, aliases followed: this is what disarms an alias bomb. A plan of 100 records and 100 steps
-/// has about 2,000.
+/// The most nodes of a plan, aliases followed, as a protection against alias bombs. A plan of 100 records and 100 steps has
+/// about 2,000.
 const NODES_MAX: usize = 50_000;
 
-/// So many bytes of text count as one more node: else one long text that is used again and again fills the memory.
+/// This many bytes of text count as one more node; else a long text with many aliases could fill the memory.
 const TEXT_BYTES_PER_NODE: usize = 64;
 
 /// The deepest nesting of lists and maps. A plan needs five.
 const DEPTH_MAX: usize = 32;
 
-/// Reads the one document of a file; none if something was wrong that leaves nothing to go on with. `begin` is what to write
-/// where nothing is in it.
+/// Reads the one document of a file; none after recording a mistake that leaves no tree. `begin` is the suggested fix for an
+/// empty file.
 pub(super) fn read(text: &str, begin: &str, sink: &mut Sink<'_>) -> Option<Rc<Node>> {
     let options = granit_parser::options! {
         emit_unresolved_aliases: true,
@@ -87,15 +87,15 @@ pub(super) fn read(text: &str, begin: &str, sink: &mut Sink<'_>) -> Option<Rc<No
     }
 }
 
-/// Why reading stopped.
+/// The reason why reading stopped.
 enum Stop {
     /// The YAML is malformed.
     Malformed(ScanError),
-    /// There is nothing in the file.
+    /// The file is empty.
     Empty,
     /// A second document begins here.
     SecondDocument(Span),
-    /// Aliases made of aliases.
+    /// There are too many nodes, aliases followed.
     TooLarge(Span),
 }
 
@@ -114,7 +114,7 @@ struct Builder<'t, 's, 'p> {
 }
 
 impl<'t> Builder<'t, '_, '_> {
-    /// The next event that is not mere presentation, and its bytes.
+    /// The next event and its place.
     fn next(&mut self) -> Result<(Event<'t>, Span), Stop> {
         match self.parser.next_event() {
             Some(next) => {
@@ -152,7 +152,7 @@ impl<'t> Builder<'t, '_, '_> {
                     format!("write `&{name}` at the value that it stands for, further up")
                 };
                 self.sink.error(&span, message, &help);
-                // Whoever reads the value next has no second complaint about it.
+                // A scalar, so that the reader of the value does not report it a second time.
                 (Node::new(span, Value::Scalar(format!("*{name}"))), 0)
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -168,7 +168,7 @@ impl<'t> Builder<'t, '_, '_> {
                 self.refuse_tag(tag.as_deref(), &span);
                 (self.map(span)?, anchor)
             }
-            // Only nodes stand where a node is expected; the parser has made sure of it.
+            // The parser guarantees that only nodes come where a node is expected.
             _ => (Node::new(span, Value::Null), 0),
         };
         if node.size > NODES_MAX {
@@ -181,12 +181,12 @@ impl<'t> Builder<'t, '_, '_> {
         Ok(node)
     }
 
-    /// The anchored node, at the place of the alias when it is a scalar: that is where its reader will look.
+    /// The anchored node. If it is a scalar, its place is that of the alias, where a person will look.
     fn alias(&mut self, anchor: usize, span: Span) -> Rc<Node> {
         let Some(node) = self.anchors.get(&anchor).map(Rc::clone) else {
             self.sink.error(
                 &span,
-                "an alias stands inside the very value that it stands for",
+                "an alias is inside the value that it stands for",
                 "write the value out",
             );
             return Rc::new(Node::new(span, Value::Null));
@@ -266,9 +266,12 @@ impl<'t> Builder<'t, '_, '_> {
     }
 
     fn refuse_tag(&mut self, tag: Option<&Tag>, span: &Span) {
-        let Some(tag) = tag.filter(|tag| tag.core_suffix() != Some("str")) else {
+        let Some(tag) = tag else {
             return;
         };
+        if tag.core_suffix() == Some("str") {
+            return;
+        }
         let message = format!("the tag {} is not supported", quote(&tag.original()));
         self.sink
             .error(span, message, "remove the tag; plans are plain YAML");
@@ -294,7 +297,7 @@ impl<'t> Builder<'t, '_, '_> {
                 let marker = error.marker();
                 let mut at = marker.byte_offset().map_or(end, |byte| byte..byte + 1);
                 if is_about_tabs(error.kind()) {
-                    // The parser points at where the value began; the tab is what has to go.
+                    // The parser points at the start of the value; the finding must point at the tab.
                     let tab = self.text.get(at.start..).and_then(|rest| rest.find('\t'));
                     let start = at.start + tab.unwrap_or(0);
                     at = start..start + 1;
@@ -326,7 +329,7 @@ fn grow(size: usize, child: &Node) -> Result<usize, Stop> {
     Ok(size)
 }
 
-/// A scalar; the plain spellings of nothing are nothing.
+/// A scalar, or null for the unquoted spellings of null.
 fn scalar(text: Cow<'_, str>, plain: bool) -> Value {
     if plain && matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL") {
         Value::Null
@@ -335,7 +338,7 @@ fn scalar(text: Cow<'_, str>, plain: bool) -> Value {
     }
 }
 
-/// What to do about malformed YAML, in the words of somebody who does not know the grammar.
+/// The suggested fix for malformed YAML, for people who do not know the grammar.
 fn help_for(kind: &ErrorKind) -> String {
     use ErrorKind as Kind;
     match kind {

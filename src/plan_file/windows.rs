@@ -21,10 +21,10 @@ use super::raw::WindowText;
 use super::read::At;
 use super::shapes::Complaint;
 
-/// A range over midnight that is longer than this is more likely one whose ends are in the wrong order.
+/// The longest range over midnight without a warning: the ends of a longer one are more likely in the wrong order.
 const NIGHT_HOURS_MAX: i32 = 12;
 
-/// The windows; none if anything is wrong with them, which the sink has then been told.
+/// The windows; none after recording what is wrong.
 pub(super) fn convert(raw: At<RawWindows>, sink: &mut Sink<'_>) -> Option<Windows> {
     let (span, raw) = (raw.span, raw.value?);
     let nothing = raw.allow.is_none() && raw.deny.is_none();
@@ -61,18 +61,18 @@ pub(super) fn holidays(list: At<Vec<At<WindowText>>>, sink: &mut Sink<'_>) -> Ve
             holidays.push(entry);
         } else {
             let message = format!(
-                "{} is no holiday: it has no date",
+                "{} is not a holiday: it has no date",
                 quote(&entry.to_string())
             );
-            let help = "write dates, for example `2026-12-28..2027-01-04`; what comes back every week belongs to the \
-                        `windows` of a plan, or of `defaults`";
+            let help = "write dates, for example `2026-12-28..2027-01-04`; a weekly entry belongs to the `windows` of a \
+                        plan, or of `defaults`";
             sink.error(&span, message, help);
         }
     }
     holidays
 }
 
-/// Denies a plan the holidays of its fleet, by its own clock. A plan without windows has no clock, and is not held.
+/// Denies a plan the holidays of its fleet, in its own time zone. A plan without windows has no time zone, and is not held.
 pub(super) fn add_holidays(plan: &mut Plan, holidays: &[Entry], place: &Span, sink: &mut Sink<'_>) {
     let Some(windows) = &mut plan.windows else {
         return;
@@ -81,7 +81,7 @@ pub(super) fn add_holidays(plan: &mut Plan, holidays: &[Entry], place: &Span, si
     let more = holidays.iter().filter(|day| !own.contains(day)).cloned();
     windows.deny.extend(more);
     if windows.deny.len() > own.len() && !windows.can_open(SignedDuration::ZERO) {
-        let message = "the window can never open: what the plan allows are holidays of the fleet";
+        let message = "the window can never open: all that is allowed are holidays of the fleet";
         sink.error(
             place,
             message,
@@ -90,7 +90,7 @@ pub(super) fn add_holidays(plan: &mut Plan, holidays: &[Entry], place: &Span, si
     }
 }
 
-/// Says of what `allow` covers and `deny` takes away altogether.
+/// Reports entries of `allow` that `deny` covers completely.
 fn openings(windows: &Windows, allowed: &[(Span, Entry)], span: &Span, sink: &mut Sink<'_>) {
     if !windows.can_open(SignedDuration::ZERO) {
         let message = "the window can never open: all that is allowed is denied too";
@@ -113,11 +113,14 @@ fn openings(windows: &Windows, allowed: &[(Span, Entry)], span: &Span, sink: &mu
     }
 }
 
-/// Says which steps can never be taken, where the plan wants their whole bake inside a window.
+/// Reports a step that can never be taken because no window is as long as its whole bake.
 pub(super) fn bakes_fit(plan: &Plan, whole_bake: &Span, sink: &mut Sink<'_>) {
-    let Some(windows) = plan.windows.as_ref().filter(|windows| windows.whole_bake) else {
+    let Some(windows) = &plan.windows else {
         return;
     };
+    if !windows.whole_bake {
+        return;
+    }
     let settle = plan.settle.unwrap_or_default();
     for (number, step) in (1..).zip(&plan.steps) {
         if !windows.can_open(settle.saturating_add(step.bake)) {
@@ -143,27 +146,19 @@ fn time_zone(text: &At<String>, sink: &mut Sink<'_>) -> Option<Zone> {
     zone
 }
 
-/// The zone that was most likely meant. An abbreviation has no rules: the place that has them must be named.
+/// The help with the zone that was most likely meant. An abbreviation has no rules for summer time, so a place must be named.
 fn closest_zone(name: &str) -> String {
     let lower = name.to_lowercase().replace(' ', "_");
-    // The names `Etc/GMT+9` count westwards: what is most like an offset is the opposite of what is meant.
-    let offset = |prefix: &str| {
-        lower
-            .strip_prefix(prefix)
-            .is_some_and(|rest| rest.starts_with(['+', '-']))
-    };
-    if offset("gmt") || offset("utc") || offset("") {
-        return "an offset has no rules for summer time; write the place whose clock is meant, for example `Asia/Tokyo` or \
+    // `Etc/GMT+9` counts westwards, so the name closest to an offset would be the opposite of what is meant.
+    let abbreviation = lower.strip_prefix("gmt").or(lower.strip_prefix("utc"));
+    if abbreviation.unwrap_or(&lower).starts_with(['+', '-']) {
+        return "an offset has no rules for summer time; write a place with that time, for example `Asia/Tokyo` or \
                 `Europe/Berlin`"
             .to_owned();
     }
-    let likeness = |zone: &String| {
-        let zone = zone.to_lowercase();
-        let city = zone.rsplit('/').next().unwrap_or("").to_owned();
-        let whole = strsim::damerau_levenshtein(&lower, &zone);
-        whole.min(strsim::damerau_levenshtein(&lower, &city))
-    };
-    let closest = Zone::names().map(|zone| (likeness(&zone), zone)).min();
+    let closest = Zone::names()
+        .map(|zone| (slips_to_zone(&lower, &zone), zone))
+        .min();
     match closest {
         Some((slips, zone)) if slips * 4 <= lower.len() => format!("did you mean `{zone}`?"),
         Some(_) | None => {
@@ -173,7 +168,15 @@ fn closest_zone(name: &str) -> String {
     }
 }
 
-/// The entries of a list and their places; none if one of them is no entry.
+/// The slips between a lower-case name and a zone, or its city if that is closer.
+fn slips_to_zone(lower: &str, zone: &str) -> usize {
+    let zone = zone.to_lowercase();
+    let city = zone.rsplit('/').next().unwrap_or("");
+    let whole = strsim::damerau_levenshtein(lower, &zone);
+    whole.min(strsim::damerau_levenshtein(lower, city))
+}
+
+/// The entries of a list and their places; none if one of them is not valid.
 fn entries(
     list: Option<At<Vec<At<WindowText>>>>,
     key: &str,
@@ -184,7 +187,7 @@ fn entries(
     };
     let (mut all, mut seen) = (Some(Vec::new()), BTreeMap::<String, Span>::new());
     if list.value.as_ref().is_some_and(Vec::is_empty) && key == "allow" {
-        let help = "remove the line: without `allow` it is open always, but for `deny`";
+        let help = "remove the line: without `allow` the window is always open, except for `deny`";
         sink.error(&list.span, "`allow` lists nothing", help);
     }
     for At { span, value } in list.value? {
@@ -206,9 +209,8 @@ fn entries(
                 (first, "first listed here"),
             );
         }
-        if let Some(minutes) = entry
-            .over_midnight()
-            .filter(|length| *length > NIGHT_HOURS_MAX * 60)
+        if let Some(minutes) = entry.over_midnight()
+            && minutes > NIGHT_HOURS_MAX * 60
         {
             let message = format!("this runs over midnight, for {} hours", minutes / 60);
             let help = "a range that ends before it begins ends on the next day; put the earlier time first, unless \
@@ -247,7 +249,7 @@ fn complaint(error: &EntryError, text: &str) -> Complaint {
             )
         }
         EntryError::NoTime(end) => {
-            let message = format!("this ends at {end}, where it begins, and is never open");
+            let message = format!("this begins and ends at {end}, so it is never open");
             (
                 message,
                 "write `00:00-24:00` for a whole day, or the days alone".to_owned(),
@@ -258,7 +260,10 @@ fn complaint(error: &EntryError, text: &str) -> Complaint {
             (message, format!("write `{last}..{first}`"))
         }
         EntryError::Extra(word) => {
-            let message = format!("{} is too much after days and a time of day", quote(word));
+            let message = format!(
+                "{} is not expected after days and a time of day",
+                quote(word)
+            );
             (
                 message,
                 "write days, then one range of times; more ranges are entries of their own"
@@ -268,17 +273,15 @@ fn complaint(error: &EntryError, text: &str) -> Complaint {
     }
 }
 
-/// The weekday that was most likely meant.
+/// The help with the weekday that was most likely meant, if there is one.
 fn weekday(word: &str) -> Option<String> {
     let lower = word.to_lowercase();
-    let slips = |day: &&&str| strsim::damerau_levenshtein(&lower, &day.to_lowercase());
     let begins = WEEKDAYS
         .iter()
         .find(|day| lower.starts_with(&day.to_lowercase()));
     let near = WEEKDAYS
         .iter()
-        .min_by_key(slips)
-        .filter(|day| slips(day) <= 1);
+        .find(|day| strsim::damerau_levenshtein(&lower, &day.to_lowercase()) <= 1);
     begins.or(near).map(|day| format!("did you mean `{day}`?"))
 }
 
