@@ -16,7 +16,7 @@ use crate::controller::observe::{self, ChangesRead, Eyes, Seen};
 use crate::controller::reading::Reading;
 use crate::controller::series::SeriesRead;
 use crate::controller::{Controller, ControllerError, round};
-use crate::engine::event::Event;
+
 use crate::engine::observation::{AlarmReading, AlarmState};
 use crate::engine::plan::Account;
 use crate::engine::state::State;
@@ -252,8 +252,7 @@ impl Controller {
             let mut observation = blank.clone();
             observation.alarms = alarms;
             let decision = round::decide_checked(state, self.book.fleet(), &observation, now);
-            let mut events = decision.events.iter();
-            if events.any(|event| matches!(event, Event::RevertIntended { .. })) {
+            if decision.goes_back() {
                 turned.insert(state.name.clone(), observation);
             }
         }

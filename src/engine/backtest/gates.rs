@@ -1,4 +1,4 @@
-//! The gates of a plan in the past: what could be seen of each, and in which state it was when.
+//! The gates of a plan in the past: which had data, and the states of each over time.
 
 use jiff::SignedDuration;
 use jiff::Timestamp;
@@ -24,20 +24,20 @@ use crate::engine::verdict::Verdict;
 /// One gate in the past.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatePast {
-    /// Which gate.
+    /// The gate.
     pub id: GateId,
-    /// Whether it is a fallback alarm.
+    /// It is a fallback alarm.
     pub fallback: bool,
-    /// What could be seen of it.
+    /// What the record has of it.
     pub sight: Sight,
-    /// Its states, without gaps: ALARM where it would have failed, INSUFFICIENT_DATA where it could not be judged. None of
-    /// the comparison, which has no state of its own at a moment.
+    /// Its states, without gaps: ALARM while it would have failed, INSUFFICIENT_DATA while it could not be judged. Empty
+    /// for the comparison, which has no state of its own at a moment.
     pub stretches: Vec<Stretch>,
-    /// How many of the starts it took back.
+    /// The number of starts that it reverted.
     pub reverted: usize,
 }
 
-/// What could be seen of a gate.
+/// What a record has of a gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sight {
     /// It had data.
@@ -48,20 +48,20 @@ pub enum Sight {
     Missing,
     /// It could not be read.
     Unreadable(String),
-    /// The record has nothing of it.
+    /// The record does not have it.
     NotRecorded,
-    /// It asks whether traffic follows the weights, which nobody moved then.
+    /// It checks if traffic follows the weights, which nobody moved then.
     NotThen,
 }
 
 impl Sight {
-    /// Whether the gate takes part: what was never seen would hold every start for ever and hide all others.
+    /// Returns true if the gate takes part. A gate without data would hold every start forever and hide all others.
     pub fn takes_part(&self) -> bool {
         *self == Self::Seen
     }
 }
 
-/// A red alarm that is over so soon is a flap: no person would have seen it.
+/// A red alarm that is over within this time is a flap: no person would have seen it.
 pub const FLAP_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 impl GatePast {
@@ -73,34 +73,42 @@ impl GatePast {
 
     /// How many of them were over within [`FLAP_WITHIN`].
     pub fn flaps(&self) -> usize {
-        let short = |visit: &&Stretch| visit.length() <= FLAP_WITHIN;
-        self.visits().filter(short).count()
+        self.visits()
+            .filter(|visit| visit.length() <= FLAP_WITHIN)
+            .count()
     }
 
     /// How long it was in a state.
     pub fn time_in(&self, state: AlarmState) -> SignedDuration {
-        let stretches = self.stretches.iter();
-        let there = stretches.filter(|stretch| stretch.state == state);
-        there.fold(SignedDuration::ZERO, |sum, stretch| {
-            sum.saturating_add(stretch.length())
-        })
+        let mut time = SignedDuration::ZERO;
+        for stretch in &self.stretches {
+            if stretch.state == state {
+                time = time.saturating_add(stretch.length());
+            }
+        }
+        time
     }
 }
 
-/// All gates of a plan, fallback alarms after the other alarms, metrics after both.
+/// All gates of a plan: alarms, then fallback alarms, then metrics.
 pub(super) fn of(source: &PlanSource, record: &Record) -> Vec<GatePast> {
     let plan = &source.plan;
-    let gates = plan.gates.alarms.iter().map(|gate| (gate, false));
-    let fallbacks = plan.gates.fallback_alarms.iter().map(|gate| (gate, true));
-    let alarms = gates.chain(fallbacks);
-    let alarms = alarms.map(|(gate, fallback)| of_alarm(plan, gate, fallback, record));
-    alarms.chain(of_measures(source, record)).collect()
+    let mut gates = Vec::new();
+    for gate in &plan.gates.alarms {
+        gates.push(of_alarm(plan, gate, false, record));
+    }
+    for gate in &plan.gates.fallback_alarms {
+        gates.push(of_alarm(plan, gate, true, record));
+    }
+    gates.extend(of_measures(source, record));
+    gates
 }
 
 fn of_alarm(plan: &Plan, gate: &AlarmGate, fallback: bool, record: &Record) -> GatePast {
     let past = record.past(plan.account_of(&gate.id), &gate.id);
     let stretches = past.map_or_else(Vec::new, |past| past.stretches(record.since, record.until));
-    let blind = |stretch: &Stretch| stretch.state == AlarmState::InsufficientData;
+    let mut states = stretches.iter().map(|stretch| stretch.state);
+    let has_data = states.any(|state| state != AlarmState::InsufficientData);
     GatePast {
         id: GateId::from(&gate.id),
         fallback,
@@ -108,8 +116,8 @@ fn of_alarm(plan: &Plan, gate: &AlarmGate, fallback: bool, record: &Record) -> G
             None => Sight::NotRecorded,
             Some(Past::Missing) => Sight::Missing,
             Some(Past::Unreadable(message)) => Sight::Unreadable(message.clone()),
-            Some(Past::Known { .. }) if stretches.iter().all(blind) => Sight::NeverData,
-            Some(Past::Known { .. }) => Sight::Seen,
+            Some(Past::Known { .. }) if has_data => Sight::Seen,
+            Some(Past::Known { .. }) => Sight::NeverData,
         },
         stretches,
         reverted: 0,
@@ -121,49 +129,50 @@ fn of_measures(source: &PlanSource, record: &Record) -> Vec<GatePast> {
     if measures.is_empty() {
         return Vec::new();
     }
-    let sight = |queries: &[&Query]| sight(&source.plan, record, queries);
+    let plan = &source.plan;
     let mut gates: Vec<(GateId, Sight)> = Vec::new();
     for gate in &measures.metrics {
-        gates.push((gate.id(), sight(&needed(gate))));
+        gates.push((gate.id(), sight(plan, record, &needed(gate))));
     }
     if let Some(gate) = &measures.regression {
-        // One side alone compares with nothing.
-        let sides = [&gate.new.requests, &gate.old.requests];
-        let [new, old] = sides.map(|requests| sight(&requests.iter().collect::<Vec<_>>()));
-        gates.push((
-            RegressionGate::id(),
-            if new.takes_part() { old } else { new },
-        ));
+        let new: Vec<&Query> = gate.new.requests.iter().collect();
+        let old: Vec<&Query> = gate.old.requests.iter().collect();
+        let (new, old) = (sight(plan, record, &new), sight(plan, record, &old));
+        // The comparison needs both sides.
+        let both = if new.takes_part() { old } else { new };
+        gates.push((RegressionGate::id(), both));
     }
     if measures.traffic.is_some() {
         gates.push((TrafficGate::id(), Sight::NotThen));
     }
     for gate in &measures.trends {
-        gates.push((gate.id(), sight(&[&gate.query])));
+        gates.push((gate.id(), sight(plan, record, &[&gate.query])));
     }
-    let compared = |id: &GateId| *id == RegressionGate::id() || *id == TrafficGate::id();
-    let mut pasts: Vec<GatePast> = gates
-        .into_iter()
-        .map(|(id, sight)| GatePast {
+    let mut pasts: Vec<GatePast> = Vec::new();
+    for (id, sight) in gates {
+        pasts.push(GatePast {
             id,
             fallback: false,
             sight,
             stretches: Vec::new(),
             reverted: 0,
-        })
-        .collect();
+        });
+    }
     let every = measures.metrics.iter().map(|gate| gate.every_mins).min();
     let every = every.unwrap_or(TREND_PERIOD_MINS);
     for (id, stretches) in judged(source, record, every) {
-        let mut drawn = pasts.iter_mut().filter(|gate| !compared(&gate.id));
-        if let Some(gate) = drawn.find(|gate| gate.id == id && gate.sight.takes_part()) {
+        if id == RegressionGate::id() || id == TrafficGate::id() {
+            continue;
+        }
+        let mut pasts = pasts.iter_mut();
+        if let Some(gate) = pasts.find(|gate| gate.id == id && gate.sight.takes_part()) {
             gate.stretches = stretches;
         }
     }
     pasts
 }
 
-/// The series without which the gate has nothing to judge by.
+/// The series without which the gate cannot be judged.
 fn needed(gate: &MetricGate) -> Vec<&Query> {
     match &gate.new {
         Measure::Series { query, .. } => vec![query],
@@ -171,7 +180,7 @@ fn needed(gate: &MetricGate) -> Vec<&Query> {
     }
 }
 
-/// What could be seen of a gate that needs data in one of these.
+/// What the record has of a gate that needs data in one of these series.
 fn sight(plan: &Plan, record: &Record, queries: &[&Query]) -> Sight {
     let mut pasts = Vec::new();
     for query in queries {
@@ -188,7 +197,7 @@ fn sight(plan: &Plan, record: &Record, queries: &[&Query]) -> Sight {
     }
 }
 
-/// What each gate of metrics said, asked every so many minutes.
+/// The states of each metric gate, judged every `every_mins` minutes.
 fn judged(source: &PlanSource, record: &Record, every_mins: u16) -> Vec<(GateId, Vec<Stretch>)> {
     let Some(mut state) = replay::watching(source, record) else {
         return Vec::new();
@@ -198,7 +207,7 @@ fn judged(source: &PlanSource, record: &Record, every_mins: u16) -> Vec<(GateId,
     let mut at = record.since;
     while at < record.until {
         let until = (at + period).min(record.until);
-        // What failed earlier was answered then.
+        // Earlier failures were answered then.
         state.measured.violations_from = Some(at);
         for (id, verdict) in replay::weigh_at(&state, record, at) {
             let state = match verdict {
@@ -206,44 +215,51 @@ fn judged(source: &PlanSource, record: &Record, every_mins: u16) -> Vec<(GateId,
                 Verdict::Fail(_) => AlarmState::Alarm,
                 Verdict::Unknown(_) | Verdict::NotJudged(_) => AlarmState::InsufficientData,
             };
-            let place = judged.iter().position(|(known, _)| *known == id);
-            let place = place.unwrap_or_else(|| {
-                judged.push((id, Vec::new()));
-                judged.len() - 1
-            });
-            extend(&mut judged[place].1, state, at, until);
+            match judged.iter_mut().find(|(known, _)| *known == id) {
+                Some((_, stretches)) => extend(stretches, state, at, until),
+                None => {
+                    let from = at;
+                    judged.push((id, vec![Stretch { state, from, until }]));
+                }
+            }
         }
         at = until;
     }
     judged
 }
 
-/// Goes on in the same state, or begins the next one.
+/// Extends the last stretch if the state is the same, or begins the next one.
 fn extend(stretches: &mut Vec<Stretch>, state: AlarmState, from: Timestamp, until: Timestamp) {
     match stretches.last_mut() {
         Some(last) if last.state == state => last.until = until,
-        _ => stretches.push(Stretch { state, from, until }),
+        Some(_) | None => stretches.push(Stretch { state, from, until }),
     }
 }
 
-/// The plan without the gates that were never seen, and without what it comes after.
+/// The plan without the gates that have no data, and without its `after`.
 pub(super) fn seen_part(source: &PlanSource, gates: &[GatePast]) -> PlanSource {
     let mut seen = source.clone();
-    let takes_part = |id: &GateId| {
-        let mut gates = gates.iter();
-        gates.any(|gate| gate.id == *id && gate.sight.takes_part())
-    };
-    let alarm = |gate: &AlarmGate| takes_part(&GateId::from(&gate.id));
-    seen.plan.gates.alarms.retain(alarm);
-    seen.plan.gates.fallback_alarms.retain(alarm);
-    let measures = &mut seen.plan.gates.measures;
-    measures.metrics.retain(|gate| takes_part(&gate.id()));
-    measures.trends.retain(|gate| takes_part(&gate.id()));
+    let plan = &mut seen.plan;
+    let alarms = [&mut plan.gates.alarms, &mut plan.gates.fallback_alarms];
+    for alarms in alarms {
+        alarms.retain(|gate| takes_part(gates, &GateId::from(&gate.id)));
+    }
+    let measures = &mut plan.gates.measures;
+    measures
+        .metrics
+        .retain(|gate| takes_part(gates, &gate.id()));
+    measures.trends.retain(|gate| takes_part(gates, &gate.id()));
     // It is always [`Sight::NotThen`].
     measures.traffic = None;
-    if !takes_part(&RegressionGate::id()) {
+    if !takes_part(gates, &RegressionGate::id()) {
         measures.regression = None;
     }
-    seen.plan.after.clear();
+    plan.after.clear();
     seen
+}
+
+/// Returns true if the gate takes part.
+fn takes_part(gates: &[GatePast], id: &GateId) -> bool {
+    let mut gates = gates.iter();
+    gates.any(|gate| gate.id == *id && gate.sight.takes_part())
 }

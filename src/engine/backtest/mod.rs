@@ -1,11 +1,11 @@
-//! Had this plan run then: the plan is started at every hour of a recorded past, and judged as it would be today.
+//! Backtests: a plan is started at every hour of a recorded past, and judged as it would be today.
 //!
-//! There is no second judge. Each start is decided by [`crate::engine::decide`] and folded like any cutover; only Route 53 is
-//! replaced, by one in which every write works, and the alarms are read from the `record`. So what reverts here would have
-//! reverted there: red alarms, flaps between two looks, gates that were unknown for too long, windows that were shut.
+//! There is no second judge. Each start is decided by [`crate::engine::decide`] and folded like any cutover. Only Route 53
+//! is replaced, by one in which every write works, and the alarms are read from the `record`. So a start that reverts here
+//! would have reverted there: red alarms, flaps between two looks, gates that were unknown for too long, shut windows.
 //!
-//! What a record cannot say is what the new side would have done under traffic that it did not have. A backtest answers how
-//! often a plan cries wolf, not whether it would have caught the wolf; for that there is the rehearsal.
+//! A record cannot tell how the new side would have behaved under traffic that it did not have. A backtest shows how often
+//! a plan gives a false alarm, not if it would have caught a real one; for that there is the rehearsal.
 
 mod gates;
 mod record;
@@ -35,16 +35,16 @@ use crate::engine::evidence::gate::GateId;
 use crate::engine::hold::RevertCause;
 use crate::engine::plan::PlanSource;
 
-/// What became of a plan in the past.
+/// The result of a backtest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backtest {
     /// The plan, as it was written.
     pub source: PlanSource,
-    /// The record begins here.
+    /// The beginning of the record.
     pub since: Timestamp,
-    /// The record ends here.
+    /// The end of the record.
     pub until: Timestamp,
-    /// How far the starts are apart.
+    /// The time between two starts.
     pub every: SignedDuration,
     /// Each gate and fallback alarm.
     pub gates: Vec<GatePast>,
@@ -52,23 +52,23 @@ pub struct Backtest {
     pub runs: Vec<Run>,
 }
 
-/// How often a week would have been reverted.
+/// How many starts would have been reverted within a week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Week {
     /// Starts with a week of record after them.
     pub starts: usize,
-    /// Those that were taken back within it.
+    /// Those of them that reverted within that week.
     pub reverted: usize,
 }
 
-/// How the starts ended.
+/// The number of starts by how they ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ends {
-    /// They went through.
+    /// They completed.
     pub completed: usize,
-    /// They were taken back.
+    /// They reverted.
     pub reverted: usize,
-    /// They were halted.
+    /// They halted.
     pub halted: usize,
     /// They were still under way when the record ended.
     pub cut: usize,
@@ -77,7 +77,7 @@ pub struct Ends {
 /// A week.
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// A backtest that is about to be run: its starts are independent of each other, and may be replayed side by side.
+/// A backtest that is about to run. Its starts are independent of each other, and may be replayed in parallel.
 #[derive(Debug, Clone)]
 pub struct Prepared<'a> {
     record: &'a Record,
@@ -88,7 +88,7 @@ pub struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    /// Looks at what can be seen of the gates. Those that were never seen take no part.
+    /// Prepares a backtest. Gates without data in the record take no part.
     pub fn new(source: &'a PlanSource, record: &'a Record, every: SignedDuration) -> Self {
         let gates = gates::of(source, record);
         Self {
@@ -100,7 +100,7 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// The starts: the beginning of the record, and again and again, as long as it goes on. None where no gate takes part.
+    /// The starts: from the beginning of the record to its end, `every` apart. None if no gate takes part.
     pub fn starts(&self) -> Vec<Timestamp> {
         let mut starts = Vec::new();
         let judged = self.gates.iter().any(|gate| gate.sight.takes_part());
@@ -120,12 +120,15 @@ impl<'a> Prepared<'a> {
         replay(&self.seen, self.record, start)
     }
 
-    /// Puts the replays together, in whatever order they come.
+    /// Gathers the replays, in any order, into the result.
     pub fn gather(mut self, mut runs: Vec<Run>) -> Backtest {
         runs.sort_by_key(|run| run.start);
         for gate in &mut self.gates {
-            let took = |run: &&Run| run.reverted_by().as_ref() == Some(&gate.id);
-            gate.reverted = runs.iter().filter(took).count();
+            for run in &runs {
+                if run.reverted_by().as_ref() == Some(&gate.id) {
+                    gate.reverted += 1;
+                }
+            }
         }
         Backtest {
             source: self.source.clone(),
@@ -147,7 +150,7 @@ pub fn backtest(source: &PlanSource, record: &Record, every: SignedDuration) -> 
 }
 
 impl Run {
-    /// The gate that took it back, if one did.
+    /// The gate that reverted it, if one did.
     pub fn reverted_by(&self) -> Option<GateId> {
         let End::Reverted { cause, .. } = &self.end else {
             return None;
@@ -167,7 +170,7 @@ impl Run {
         }
     }
 
-    /// How long it took, if it went through.
+    /// How long it took, if it completed.
     pub fn took(&self) -> Option<SignedDuration> {
         match &self.end {
             End::Completed { at } => Some(at.duration_since(self.start)),
@@ -177,7 +180,7 @@ impl Run {
 }
 
 impl Backtest {
-    /// How the starts ended.
+    /// The number of starts by how they ended.
     pub fn ends(&self) -> Ends {
         let mut ends = Ends::default();
         for run in &self.runs {
@@ -191,19 +194,27 @@ impl Backtest {
         ends
     }
 
-    /// How often a week was taken back; none where the record has no start with a week after it.
+    /// How many starts reverted within a week; `None` if no start has a week of record after it.
     pub fn week(&self) -> Option<Week> {
-        let within = |run: &&Run| self.until.duration_since(run.start) >= WEEK;
-        let reverted = |run: &&Run| match run.end {
-            End::Reverted { at, .. } => at.duration_since(run.start) <= WEEK,
-            End::Completed { .. } | End::Halted { .. } | End::Cut { .. } => false,
-        };
-        let starts = self.runs.iter().filter(within).count();
-        let reverted = self.runs.iter().filter(within).filter(reverted).count();
-        (starts > 0).then_some(Week { starts, reverted })
+        let (mut starts, mut reverted) = (0, 0);
+        for run in &self.runs {
+            if self.until.duration_since(run.start) < WEEK {
+                continue;
+            }
+            starts += 1;
+            if let End::Reverted { at, .. } = run.end
+                && at.duration_since(run.start) <= WEEK
+            {
+                reverted += 1;
+            }
+        }
+        if starts == 0 {
+            return None;
+        }
+        Some(Week { starts, reverted })
     }
 
-    /// How long the starts took that went through, shortest first.
+    /// The time that each completed start took, shortest first.
     pub fn took(&self) -> Vec<SignedDuration> {
         let mut took: Vec<SignedDuration> = self.runs.iter().filter_map(Run::took).collect();
         took.sort_unstable();

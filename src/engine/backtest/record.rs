@@ -1,4 +1,4 @@
-//! What was recorded: every change of state of some alarms over some time, and some series. It can be kept in a file.
+//! Records of the past: all changes of state of some alarms, and some series. A record can be kept in a file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ use crate::engine::units::AlarmId;
 /// The version of the records that this program writes. It reads this one and all before it.
 pub const RECORD_VERSION: u32 = 1;
 
-/// The past, as far as it was read.
+/// A record of the past.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The form that it is written in.
+    /// The version of its format.
     pub version: u32,
-    /// The past begins here.
+    /// Its beginning.
     pub since: Timestamp,
-    /// The past ends here.
+    /// Its end.
     pub until: Timestamp,
     /// The alarms that were asked for.
     pub alarms: Vec<AlarmRecord>,
@@ -38,90 +38,88 @@ pub struct Record {
     pub series: Vec<SeriesRecord>,
 }
 
-/// The longest record, in days. `CloudWatch` keeps metrics for 455.
+/// The longest record, in days. `CloudWatch` keeps metrics for 455 days.
 const LENGTH_MAX_DAYS: i64 = 1_000;
 
-/// Why a record cannot be used.
+/// The reason why a record cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RecordError {
     /// A newer program wrote it.
     #[error("it has version {0}, and this program knows versions up to {RECORD_VERSION}")]
     Newer(u32),
-    /// No program wrote it.
+    /// Version 0, which no program writes.
     #[error("it has version 0, which no program wrote; versions begin at 1")]
     Zero,
-    /// A time that nobody can have recorded.
+    /// A time that cannot have been recorded.
     #[error("{what} {at}, which is not between 1970 and 2200")]
     Absurd {
-        /// What is at that time, with its verb.
+        /// The subject and its verb, for the message.
         what: String,
-        /// When.
+        /// The time.
         at: Timestamp,
     },
-    /// It is longer than anybody keeps.
+    /// It is too long.
     #[error("it is {0} days long; {LENGTH_MAX_DAYS} are the most")]
     TooLong(i64),
     /// The changes of an alarm are not in order.
-    #[error(
-        "the changes of alarm {alarm} are not in the order of their times: {at} comes after a later one"
-    )]
+    #[error("the changes of alarm {alarm} are not sorted by time: {at} comes after a later one")]
     Unsorted {
-        /// Which alarm.
+        /// The alarm.
         alarm: AlarmId,
-        /// The first that is too late in the list.
+        /// The first change that comes too late in the list.
         at: Timestamp,
     },
-    /// It has no length.
-    #[error("it ends at {until}, before it begins at {since}")]
+    /// It does not end after it begins.
+    #[error("it ends at {until}, but begins at {since}")]
     Backwards {
-        /// Where it begins.
+        /// Its beginning.
         since: Timestamp,
-        /// Where it ends.
+        /// Its end.
         until: Timestamp,
     },
 }
 
-/// One alarm's past.
+/// The record of an alarm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlarmRecord {
-    /// As whom it was read.
+    /// The account that it was read with.
     #[serde(default, skip_serializing_if = "Account::is_ambient")]
     pub account: Account,
-    /// Which alarm.
+    /// The alarm.
     #[serde(flatten)]
     pub id: AlarmId,
-    /// What is known of it.
+    /// Its past.
     pub past: Past,
 }
 
-/// One series' past.
+/// The record of a series.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeriesRecord {
-    /// As whom it was read.
+    /// The account that it was read with.
     #[serde(default, skip_serializing_if = "Account::is_ambient")]
     pub account: Account,
-    /// Which series.
+    /// The series.
     pub query: Query,
-    /// What is known of it.
+    /// Its past.
     pub past: SeriesPast,
 }
 
-/// What is known of a series' past.
+/// The past of a series.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SeriesPast {
     /// Its datapoints.
     Known {
-        /// When the first period begins.
+        /// The beginning of the first period.
         from: Timestamp,
-        /// A value for each period from there on; none where there was no datapoint.
+        /// The value of each period from there on; `None` for a period without a datapoint.
         values: Vec<Option<Number>>,
     },
-    /// It could not be read, and why.
+    /// It could not be read, with the reason.
     Unreadable(String),
 }
 
-/// What is known of an alarm's past.
+/// The past of an alarm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Past {
@@ -129,28 +127,28 @@ pub enum Past {
     Known {
         /// The state at the beginning.
         before: AlarmState,
-        /// What it became, oldest first.
+        /// Its changes, oldest first.
         changes: Vec<Change>,
     },
     /// `CloudWatch` does not know the alarm.
     Missing,
-    /// It could not be read, and why.
+    /// It could not be read, with the reason.
     Unreadable(String),
 }
 
 /// A change of state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// When (AWS's clock).
+    /// The time (AWS's clock).
     pub at: Timestamp,
-    /// The state before; none where the history does not say.
+    /// The state before; `None` if the history does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<AlarmState>,
     /// The state after.
     pub to: AlarmState,
 }
 
-/// Some time in one state.
+/// A time in one state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
     /// The state.
@@ -162,14 +160,14 @@ pub struct Stretch {
 }
 
 impl Stretch {
-    /// How long.
+    /// Its length.
     pub fn length(&self) -> SignedDuration {
         self.until.duration_since(self.from)
     }
 }
 
 impl Record {
-    /// A record of this time with nothing in it yet.
+    /// An empty record of this time.
     pub fn between(since: Timestamp, until: Timestamp) -> Self {
         Self {
             version: RECORD_VERSION,
@@ -180,10 +178,10 @@ impl Record {
         }
     }
 
-    /// Whether this program can use it.
+    /// Checks that this program can use it.
     ///
     /// # Errors
-    /// It is newer, or makes no sense.
+    /// It is of a newer version, or not valid.
     pub fn check(&self) -> Result<(), RecordError> {
         if self.version > RECORD_VERSION {
             return Err(RecordError::Newer(self.version));
@@ -215,16 +213,24 @@ impl Record {
         Ok(())
     }
 
-    /// What is known of an alarm; none if nobody asked for it.
+    /// The past of an alarm; `None` if it was not asked for.
     pub fn past(&self, account: &Account, alarm: &AlarmId) -> Option<&Past> {
-        let same = |record: &&AlarmRecord| record.account == *account && record.id == *alarm;
-        self.alarms.iter().find(same).map(|record| &record.past)
+        for record in &self.alarms {
+            if record.account == *account && record.id == *alarm {
+                return Some(&record.past);
+            }
+        }
+        None
     }
 
-    /// What is known of a series; none if nobody asked for it.
+    /// The past of a series; `None` if it was not asked for.
     pub fn series(&self, account: &Account, query: &Query) -> Option<&SeriesPast> {
-        let same = |record: &&SeriesRecord| record.account == *account && record.query == *query;
-        self.series.iter().find(same).map(|record| &record.past)
+        for record in &self.series {
+            if record.account == *account && record.query == *query {
+                return Some(&record.past);
+            }
+        }
+        None
     }
 }
 
@@ -243,9 +249,9 @@ impl AlarmRecord {
     }
 }
 
-/// Whether a time is one at which there may have been something, far from where calendars end.
+/// Checks that a time can have been recorded, and is far from the ends of the calendar.
 fn sensible(what: &str, at: Timestamp) -> Result<(), RecordError> {
-    // 1970 to 2200: a day or a year before or after it is a time as well.
+    // 1970 to 2200: a day or a year before or after is still a valid time.
     let years = Timestamp::UNIX_EPOCH.as_second()..7_258_118_400;
     if years.contains(&at.as_second()) {
         return Ok(());
@@ -257,15 +263,11 @@ fn sensible(what: &str, at: Timestamp) -> Result<(), RecordError> {
 }
 
 impl SeriesPast {
-    /// Datapoints by the starts of their periods.
+    /// The past with these datapoints, by the beginnings of their periods.
     pub fn of(points: &BTreeMap<Timestamp, Number>, period_mins: u16) -> Self {
         let period = SignedDuration::from_mins(i64::from(period_mins.max(1)));
-        let first = points
-            .keys()
-            .next()
-            .copied()
-            .unwrap_or(Timestamp::UNIX_EPOCH);
-        let from = floor(first, period_mins);
+        let first = points.keys().next().copied();
+        let from = floor(first.unwrap_or(Timestamp::UNIX_EPOCH), period_mins);
         let mut values = Vec::with_capacity(points.len());
         let mut next = from;
         for (at, value) in points {
@@ -279,7 +281,7 @@ impl SeriesPast {
         Self::Known { from, values }
     }
 
-    /// Whether it has any datapoint.
+    /// Returns true if it has a datapoint.
     pub fn has_data(&self) -> bool {
         match self {
             Self::Known { values, .. } => values.iter().any(Option::is_some),
@@ -287,32 +289,28 @@ impl SeriesPast {
         }
     }
 
-    /// What a reading of these minutes would have got.
+    /// The result that a read of these minutes would have had.
     pub fn reading(&self, query: &Query, minutes: Minutes) -> SeriesReading {
         let (from, values) = match self {
             Self::Known { from, values } => (*from, values),
             Self::Unreadable(message) => return SeriesReading::Unreadable(message.clone()),
         };
         let period = query.period();
-        let index = |at: Timestamp| {
-            let periods = at
-                .duration_since(from)
-                .as_secs()
-                .div_euclid(period.as_secs().max(60));
-            usize::try_from(periods).unwrap_or(0)
-        };
-        let first = index(minutes.from);
+        let skipped = minutes.from.duration_since(from).as_secs();
+        let first = usize::try_from(skipped.div_euclid(period.as_secs().max(60))).unwrap_or(0);
         let mut points = BTreeMap::new();
         let past = period * i32::try_from(first).unwrap_or(i32::MAX);
         let Ok(mut at) = from.checked_add(past) else {
-            return SeriesReading::Unreadable("the record does not reach so far".to_owned());
+            return SeriesReading::Unreadable("the record ends before these minutes".to_owned());
         };
         for value in values.iter().skip(first) {
             if at >= minutes.until {
                 break;
             }
-            if let Some(value) = value.filter(|_| at >= minutes.from) {
-                points.insert(at, value);
+            if let Some(value) = value
+                && at >= minutes.from
+            {
+                points.insert(at, *value);
             }
             at += period;
         }
@@ -325,8 +323,8 @@ impl SeriesPast {
 }
 
 impl Past {
-    /// Puts together what an alarm is now and what its history says, so that every moment since has a state. Where the
-    /// history no longer reaches back to the last change, the alarm had no data that anybody could tell of.
+    /// The past of an alarm by its state now and its history, with a state for every moment since `since`. If the history no
+    /// longer reaches back to the last change, the alarm counts as without data before it.
     pub fn of(now: &AlarmReading, mut changes: Vec<Change>, since: Timestamp) -> Self {
         let (state, transitioned_at) = match now {
             AlarmReading::Missing => return Self::Missing,
@@ -345,7 +343,10 @@ impl Past {
             None if transitioned_at.is_some_and(|at| at > since) => AlarmState::InsufficientData,
             None => state,
         };
-        if let (true, Some(at)) = (changes.is_empty() && before != state, transitioned_at) {
+        if changes.is_empty()
+            && before != state
+            && let Some(at) = transitioned_at
+        {
             changes.push(Change {
                 at,
                 from: None,
@@ -355,7 +356,7 @@ impl Past {
         Self::Known { before, changes }
     }
 
-    /// What a look at this moment would have read.
+    /// The reading that a look at this moment would have had.
     pub fn reading_at(&self, at: Timestamp) -> AlarmReading {
         let (before, changes) = match self {
             Self::Known { before, changes } => (*before, changes),
@@ -371,21 +372,25 @@ impl Past {
         }
     }
 
-    /// When it entered ALARM, up to a moment.
+    /// The times at which it entered ALARM, up to a moment.
     pub fn entered(&self, until: Timestamp) -> Vec<Timestamp> {
-        let entered = self.changes().iter();
-        let entered = entered.filter(|change| change.at <= until && change.to == AlarmState::Alarm);
-        entered.map(|change| change.at).collect()
+        let mut entered = Vec::new();
+        for change in self.changes() {
+            if change.at <= until && change.to == AlarmState::Alarm {
+                entered.push(change.at);
+            }
+        }
+        entered
     }
 
-    /// The first change after a moment.
+    /// The time of the first change after a moment.
     pub fn next_change(&self, after: Timestamp) -> Option<Timestamp> {
         let changes = self.changes();
         let next = changes.partition_point(|change| change.at <= after);
         changes.get(next).map(|change| change.at)
     }
 
-    /// All of its states between two moments, without gaps; none where nothing is known.
+    /// All of its states between two moments, without gaps; empty if nothing is known.
     pub fn stretches(&self, since: Timestamp, until: Timestamp) -> Vec<Stretch> {
         let Self::Known { before, changes } = self else {
             return Vec::new();
@@ -395,14 +400,15 @@ impl Past {
         let (mut state, mut from) = (*before, since);
         for (at, next) in ends.chain([(until, AlarmState::InsufficientData)]) {
             let at = at.clamp(since, until);
-            match stretches.last_mut() {
-                _ if at <= from => {}
-                Some(last) if last.state == state => last.until = at,
-                _ => stretches.push(Stretch {
-                    state,
-                    from,
-                    until: at,
-                }),
+            if at > from {
+                match stretches.last_mut() {
+                    Some(last) if last.state == state => last.until = at,
+                    Some(_) | None => stretches.push(Stretch {
+                        state,
+                        from,
+                        until: at,
+                    }),
+                }
             }
             (state, from) = (next, from.max(at));
         }

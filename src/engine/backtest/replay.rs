@@ -1,5 +1,5 @@
-//! One start of a plan in the past: the same decisions as in the controller, over a Route 53 in which every write works, and
-//! alarms as they were.
+//! One start of a plan in the past: the same decisions as in the controller, with a Route 53 in which every write works, and
+//! with the alarms as they were.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,6 @@ use crate::engine::evidence::reading::COMPLETE_AFTER;
 use crate::engine::evidence::reading::Readings;
 use crate::engine::evidence::reading::SeriesReading;
 use crate::engine::evidence::reading::complete_until;
-use crate::engine::evidence::wanted::Minutes;
 use crate::engine::evidence::wanted::wanted;
 use crate::engine::fleet::Fleet;
 use crate::engine::fold;
@@ -40,6 +39,7 @@ use crate::engine::observation::HistoryReading;
 use crate::engine::observation::Observation;
 use crate::engine::plan::Plan;
 use crate::engine::plan::PlanSource;
+use crate::engine::record::GroupName;
 use crate::engine::record::RecordSet;
 use crate::engine::state::Phase;
 use crate::engine::state::State;
@@ -54,131 +54,136 @@ use crate::engine::verdict::Verdict;
 /// How a start in the past would have ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// When it was started.
+    /// The time of the start.
     pub start: Timestamp,
-    /// When it took its first step; none if it never did.
+    /// The time of its first step; `None` if it took none.
     pub began_at: Option<Timestamp>,
-    /// How it ended.
+    /// Its end.
     pub end: End,
 }
 
-/// How it ended.
+/// The end of a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// It went through.
+    /// It completed.
     Completed {
-        /// When.
+        /// The time.
         at: Timestamp,
     },
-    /// It was taken back.
+    /// It reverted.
     Reverted {
-        /// When.
+        /// The time.
         at: Timestamp,
-        /// At which step.
+        /// The step.
         step: u16,
-        /// Why.
+        /// The cause.
         cause: RevertCause,
     },
-    /// It was halted, and waited for a person.
+    /// It halted, and waited for a person.
     Halted {
-        /// When.
+        /// The time.
         at: Timestamp,
-        /// At which step.
+        /// The step.
         step: u16,
-        /// Why.
+        /// The reason.
         reason: HaltReason,
     },
-    /// The record ends before it does.
+    /// The record ends before it.
     Cut {
-        /// At which step; 0 before the first one.
+        /// The step; 0 before the first one.
         step: u16,
-        /// Why nothing moved then.
+        /// Its holds at that time.
         because: Vec<HoldReason>,
     },
 }
 
-/// How often a controller looks. Source: the default of `run --interval`.
+/// The time between two looks of a controller. Source: the default of `run --interval`.
 const INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
-/// How long Route 53 usually takes until a change is on all its servers.
+/// How long Route 53 usually takes until a change is in sync.
 ///
 /// Source: Route 53 Developer Guide, "changes generally propagate within 60 seconds".
 const IN_SYNC_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
-/// A record set of the replay lives so long, as an alias to a load balancer does.
+/// The TTL of the record sets of a replay: that of an alias to a load balancer.
 const TTL_SECS: u32 = 60;
 
-/// The most looks of one replay: a look every ten seconds over a fortnight would be as many.
+/// The most looks of one replay: about one every ten seconds over a fortnight.
 const LOOKS_MAX: usize = 120_000;
 
 /// The most decisions at one look; more would be a hot loop.
 const DECISIONS_MAX: usize = 20;
 
-/// What the gates of metrics would have said at a moment, had step 1 been taken before: by gate. `state` is of
-/// [`watching`].
+/// The verdict of each metric gate at a moment, as if step 1 had been taken before. `state` comes from [`watching`].
 pub(super) fn weigh_at(state: &State, record: &Record, now: Timestamp) -> Vec<(GateId, Verdict)> {
     let plan = state.plan();
     let series = series(plan, record);
-    let reading = |(query, minutes): (Query, Minutes)| {
-        let reading = series.get(&query)?.reading(&query, minutes);
-        Some((query, reading))
-    };
-    let readings = wanted(state, now).into_iter().filter_map(reading).collect();
+    let mut readings = Readings::new();
+    for (query, minutes) in wanted(state, now) {
+        if let Some(past) = series.get(&query) {
+            let reading = past.reading(&query, minutes);
+            readings.insert(query, reading);
+        }
+    }
     weigh(state, &readings).gates
 }
 
-/// The state of a plan that watches nothing but these metrics, shortly after its first step.
+/// The state of a plan that has only its metric gates, shortly after its first step.
 pub(super) fn watching(source: &PlanSource, record: &Record) -> Option<State> {
     let mut bare = source.clone();
     let measures = std::mem::take(&mut bare.plan.gates.measures);
     bare.plan.gates.alarms.clear();
     bare.plan.gates.fallback_alarms.clear();
     bare.plan.windows = None;
-    let mut stage = Stage::new(&bare, record, record.since - WATCHED_BEFORE);
-    // A step, a minute until it is everywhere, a minute for the resolvers: its bake has begun long before this ends.
+    let mut replay = Replay::new(&bare, record, record.since - WATCHED_BEFORE);
+    // A step, a minute until it is in sync, a minute for the resolvers: its bake begins long before this ends.
     for _ in 0..60 {
-        stage.look();
-        stage.now += INTERVAL;
+        replay.look();
+        replay.now += INTERVAL;
     }
-    let mut state = stage.state?;
+    let mut state = replay.state?;
     state.source.plan.gates.measures = measures;
-    (state.phase == Phase::Baking).then_some(state)
+    if state.phase != Phase::Baking {
+        return None;
+    }
+    Some(state)
 }
 
-/// The comparison looks back for a day before the first step; what is watched for a chart began earlier than the chart.
+/// How long before the record the watched plan starts, so that it is baking when the record begins.
 const WATCHED_BEFORE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Starts a plan at a moment of the past, and follows it until it ends, halts, or the record does. Approvals are given at
-/// once, and nobody asks for anything else. What the plan waits for besides (`after`, the fleet) is taken for done.
+/// Starts a plan at a moment of the past, and follows it until it ends, halts, or the record ends. Approvals are given at
+/// once, and no other command is. Everything else that the plan waits for (`after`, the fleet) counts as done.
 pub fn replay(source: &PlanSource, record: &Record, start: Timestamp) -> Run {
-    let mut stage = Stage::new(source, record, start);
+    let mut replay = Replay::new(source, record, start);
     for _ in 0..LOOKS_MAX {
-        stage.look();
-        if let Some(end) = stage.end() {
-            return stage.run(start, end);
+        replay.look();
+        if let Some(end) = replay.end() {
+            return replay.run(start, end);
         }
-        match stage.next_look() {
-            Some(at) if at <= record.until => stage.now = at,
+        match replay.next_look() {
+            Some(at) if at <= record.until => replay.now = at,
             Some(_) | None => break,
         }
     }
-    stage.now = record.until;
-    stage.look();
-    if let Some(end) = stage.end() {
-        return stage.run(start, end);
+    replay.now = record.until;
+    replay.look();
+    if let Some(end) = replay.end() {
+        return replay.run(start, end);
     }
     let end = End::Cut {
-        step: stage.step(),
-        because: std::mem::take(&mut stage.because),
+        step: replay.step(),
+        because: std::mem::take(&mut replay.because),
     };
-    stage.run(start, end)
+    replay.run(start, end)
 }
 
-struct Stage<'a> {
+/// A start that is being replayed, and its world.
+struct Replay<'a> {
     now: Timestamp,
     pasts: BTreeMap<AlarmId, &'a Past>,
     series: BTreeMap<Query, &'a SeriesPast>,
-    /// How often metrics are read, in minutes; none where there are none.
+    /// The minutes between two reads of metrics; `None` if the plan has no metrics.
     measured_every: Option<u16>,
     groups: Vec<(ZoneId, Vec<RecordSet>)>,
     submitted: BTreeMap<ChangeId, Timestamp>,
@@ -192,13 +197,18 @@ struct Stage<'a> {
     me: ControllerId,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Replay<'a> {
     fn new(source: &PlanSource, record: &'a Record, now: Timestamp) -> Self {
         let plan = &source.plan;
-        let past = |id: &AlarmId| Some((id.clone(), record.past(plan.account_of(id), id)?));
-        let mut stage = Self {
+        let mut pasts = BTreeMap::new();
+        for gate in plan.alarms() {
+            if let Some(past) = record.past(plan.account_of(&gate.id), &gate.id) {
+                pasts.insert(gate.id.clone(), past);
+            }
+        }
+        let mut replay = Self {
             now,
-            pasts: plan.alarms().filter_map(|gate| past(&gate.id)).collect(),
+            pasts,
             series: series(plan, record),
             measured_every: measured_every(&plan.gates.measures),
             groups: groups(plan),
@@ -212,11 +222,11 @@ impl<'a> Stage<'a> {
             reverted: None,
             me: ControllerId::from("backtest"),
         };
-        // What is done beside the weights leaves no trace in the past: hooks answer at once, and there are no jobs.
+        // The record has nothing of hooks and jobs, so the replayed plan has none.
         let mut source = Box::new(source.clone());
         (source.plan.hooks, source.plan.jobs) = (Vec::new(), None);
-        stage.append(Event::PlanAccepted { source });
-        stage
+        replay.append(Event::PlanAccepted { source });
+        replay
     }
 
     fn run(self, start: Timestamp, end: End) -> Run {
@@ -231,7 +241,7 @@ impl<'a> Stage<'a> {
         self.state.as_ref().map_or(0, |state| state.step)
     }
 
-    /// One look, and all that follows from it at once.
+    /// Does one look, with all decisions that follow from it.
     fn look(&mut self) {
         for _ in 0..DECISIONS_MAX {
             let Some(state) = &self.state else { return };
@@ -258,7 +268,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// How it has ended, if it has.
+    /// The end, if it has ended.
     fn end(&self) -> Option<End> {
         let (at, step) = (self.now, self.step());
         if let Some(cause) = self.reverted.clone() {
@@ -268,58 +278,70 @@ impl<'a> Stage<'a> {
         if state.phase == Phase::Completed {
             return Some(End::Completed { at });
         }
-        let halt = state.halt.clone().filter(|_| state.phase == Phase::Halted);
-        halt.map(|reason| End::Halted { at, step, reason })
+        if state.phase != Phase::Halted {
+            return None;
+        }
+        let reason = state.halt.clone()?;
+        Some(End::Halted { at, step, reason })
     }
 
-    /// When something can be different: what the decision waits for, an alarm that changes, a write that arrives. An
-    /// alarm is also looked at right before it changes, because the bake counts up to the last look at which all was well.
+    /// The time of the next look at which something can be different: the decision wakes up, an alarm changes, or a write
+    /// arrives. An alarm is also looked at right before it changes, because the bake counts up to the last look at which
+    /// all gates passed.
     fn next_look(&self) -> Option<Timestamp> {
         let state = self.state.as_ref()?;
-        let moving = matches!(state.phase, Phase::Shifting | Phase::Settling);
-        let soon = moving.then(|| self.now + INTERVAL);
-        let second = SignedDuration::from_secs(1);
-        let changes = self.pasts.values().filter_map(|past| {
-            let at = past.next_change(self.now)?;
-            let before = at - second;
-            Some(if before > self.now { before } else { at })
-        });
-        let wake_at = self.wake_at.filter(|at| *at > self.now);
-        let measured = self.measured_every.map(|every| {
+        let mut next: Option<Timestamp> = None;
+        for past in self.pasts.values() {
+            if let Some(at) = past.next_change(self.now) {
+                let before = at - SignedDuration::from_secs(1);
+                next = earlier(next, if before > self.now { before } else { at });
+            }
+        }
+        if let Some(at) = self.wake_at
+            && at > self.now
+        {
+            next = earlier(next, at);
+        }
+        if matches!(state.phase, Phase::Shifting | Phase::Settling) {
+            next = earlier(next, self.now + INTERVAL);
+        }
+        if let Some(every) = self.measured_every {
             let period = SignedDuration::from_mins(i64::from(every));
-            complete_until(self.now, every) + period + COMPLETE_AFTER
-        });
-        changes.chain(wake_at).chain(soon).chain(measured).min()
+            let measured = complete_until(self.now, every) + period + COMPLETE_AFTER;
+            next = earlier(next, measured);
+        }
+        next
     }
 
     fn readings(&self, state: &State) -> Readings {
-        let wanted = wanted(state, self.now).into_iter();
-        let reading = |(query, minutes)| {
+        let mut readings = Readings::new();
+        for (query, minutes) in wanted(state, self.now) {
             let reading = match self.series.get(&query) {
                 Some(past) => past.reading(&query, minutes),
                 None => SeriesReading::Unreadable("it was not recorded".to_owned()),
             };
-            (query, reading)
-        };
-        wanted.map(reading).collect()
+            readings.insert(query, reading);
+        }
+        readings
     }
 
     fn observe(&self, state: &State) -> Observation {
-        let reading = |id: &AlarmId| match self.pasts.get(id) {
-            Some(past) => past.reading_at(self.now),
-            None => AlarmReading::Missing,
-        };
-        let alarms: BTreeMap<AlarmId, AlarmReading> = state
-            .plan()
-            .alarms()
-            .map(|gate| (gate.id.clone(), reading(&gate.id)))
-            .collect();
-        let history = |(id, reading): (&AlarmId, &AlarmReading)| {
-            let past = self.pasts.get(id)?;
-            let entered = || HistoryReading::EnteredAlarm(past.entered(self.now));
-            verdict::needs_history(state, id, reading).then(|| (id.clone(), entered()))
-        };
-        let histories = alarms.iter().filter_map(history).collect();
+        let mut alarms = BTreeMap::new();
+        let mut histories = BTreeMap::new();
+        for gate in state.plan().alarms() {
+            let past = self.pasts.get(&gate.id);
+            let reading = match past {
+                Some(past) => past.reading_at(self.now),
+                None => AlarmReading::Missing,
+            };
+            if let Some(past) = past
+                && verdict::needs_history(state, &gate.id, &reading)
+            {
+                let entered = HistoryReading::EnteredAlarm(past.entered(self.now));
+                histories.insert(gate.id.clone(), entered);
+            }
+            alarms.insert(gate.id.clone(), reading);
+        }
         let changes = state.changes.keys();
         let mut observation = Observation {
             me: self.me.clone(),
@@ -333,7 +355,7 @@ impl<'a> Stage<'a> {
             in_flight: false,
             passed_at: self.passed_at,
             passed_for: None,
-            // Nobody else writes: there is no drift to look for.
+            // Nobody else writes, so no drift check is due.
             groups_read_at: Some(self.now),
             clock_skew: Some(SignedDuration::ZERO),
             break_glass_error: None,
@@ -342,12 +364,14 @@ impl<'a> Stage<'a> {
             beside: Beside::default(),
         };
         if decide::wants_groups(state, &self.fleet, &observation, self.now) {
-            let read = |(zone, members): &(ZoneId, Vec<RecordSet>)| GroupReading::Read {
-                zone: zone.clone(),
-                members: members.clone(),
-                at: self.now,
-            };
-            observation.groups = self.groups.iter().map(read).collect();
+            observation.groups.clear();
+            for (zone, members) in &self.groups {
+                observation.groups.push(GroupReading::Read {
+                    zone: zone.clone(),
+                    members: members.clone(),
+                    at: self.now,
+                });
+            }
         }
         observation
     }
@@ -360,7 +384,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Writes what was ordered, and journals that Route 53 accepted it, a change a zone.
+    /// Carries out an order, and journals that Route 53 accepted it: one change for each zone.
     fn perform(&mut self, order: &Order) {
         self.began_at = self.began_at.or(Some(self.now));
         let mut zones: BTreeMap<ZoneId, Vec<usize>> = BTreeMap::new();
@@ -388,10 +412,12 @@ impl<'a> Stage<'a> {
     }
 
     fn append(&mut self, event: Event) {
-        let (cutover, attempt, seq) = match (&self.state, &event) {
-            (Some(state), _) => (state.name.clone(), state.attempt, state.seq + 1),
-            (None, Event::PlanAccepted { source }) => (source.plan.name.clone(), 1, 1),
-            (None, _) => return,
+        let (cutover, attempt, seq) = if let Some(state) = &self.state {
+            (state.name.clone(), state.attempt, state.seq + 1)
+        } else if let Event::PlanAccepted { source } = &event {
+            (source.plan.name.clone(), 1, 1)
+        } else {
+            return;
         };
         let entry = Envelope {
             cutover,
@@ -411,7 +437,11 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Every series that the plan's gates are made of.
+fn earlier(next: Option<Timestamp>, at: Timestamp) -> Option<Timestamp> {
+    Some(next.map_or(at, |next| next.min(at)))
+}
+
+/// All series that the plan's gates are made of.
 pub fn queries(measures: &Measures) -> Vec<Query> {
     let mut queries: Vec<&Query> = Vec::new();
     for gate in &measures.metrics {
@@ -435,9 +465,8 @@ pub fn queries(measures: &Measures) -> Vec<Query> {
 }
 
 fn series<'a>(plan: &Plan, record: &'a Record) -> BTreeMap<Query, &'a SeriesPast> {
-    let queries = queries(&plan.gates.measures).into_iter();
     let mut known = BTreeMap::new();
-    for query in queries {
+    for query in queries(&plan.gates.measures) {
         if let Some(past) = record.series(plan.account_of_series(&query), &query) {
             known.insert(query, past);
         }
@@ -445,7 +474,7 @@ fn series<'a>(plan: &Plan, record: &'a Record) -> BTreeMap<Query, &'a SeriesPast
     known
 }
 
-/// How often the first of these is read again, in minutes.
+/// The shortest time between two reads of these, in minutes.
 fn measured_every(measures: &Measures) -> Option<u16> {
     let metrics = measures.metrics.iter().map(|gate| gate.every_mins);
     let compared = measures.regression.iter().map(|gate| gate.every_mins);
@@ -454,38 +483,46 @@ fn measured_every(measures: &Measures) -> Option<u16> {
     metrics.chain(compared).chain(traffic).chain(trends).min()
 }
 
-/// The groups as they would have been: all traffic on the old side.
+/// The groups at the start: all traffic on the old side.
 fn groups(plan: &Plan) -> Vec<(ZoneId, Vec<RecordSet>)> {
-    let groups = plan.records.iter().map(|group| {
-        let member = |identifier: &str, weight: u8| RecordSet {
-            name: group.name.name.to_string(),
-            record_type: group.name.record_type.clone(),
-            set_identifier: identifier.to_owned(),
-            weight: Weight(weight),
-            ttl: Some(TTL_SECS),
-            values: Vec::new(),
-            alias: None,
-            health_check_id: None,
-            unsupported: Vec::new(),
-        };
-        let members = vec![member(&group.new, 0), member(&group.old, 100)];
-        (ZoneId::from(group.zone.zone.clone()), members)
-    });
-    groups.collect()
+    let mut groups = Vec::new();
+    for group in &plan.records {
+        let members = vec![
+            member(&group.name, &group.new, 0),
+            member(&group.name, &group.old, 100),
+        ];
+        groups.push((ZoneId::from(group.zone.zone.clone()), members));
+    }
+    groups
+}
+
+fn member(group: &GroupName, identifier: &str, weight: u8) -> RecordSet {
+    RecordSet {
+        name: group.name.to_string(),
+        record_type: group.record_type.clone(),
+        set_identifier: identifier.to_owned(),
+        weight: Weight(weight),
+        ttl: Some(TTL_SECS),
+        values: Vec::new(),
+        alias: None,
+        health_check_id: None,
+        unsupported: Vec::new(),
+    }
 }
 
 /// The approvals that a person would have to give now.
 fn approvals(state: &State, because: &[HoldReason]) -> Vec<Event> {
-    let asked = because.iter().filter_map(HoldReason::asks_approval);
-    let approve = |number: u16| {
-        let step = state.plan().step(number)?;
-        Some(Event::StepApproved {
-            step: number,
-            pair: step.pair,
-            bake_secs: step.bake.as_secs(),
-            reason: "taken for given".to_owned(),
-            caller_arn: None,
-        })
-    };
-    asked.filter_map(approve).collect()
+    let mut approvals = Vec::new();
+    for number in because.iter().filter_map(HoldReason::asks_approval) {
+        if let Some(step) = state.plan().step(number) {
+            approvals.push(Event::StepApproved {
+                step: number,
+                pair: step.pair,
+                bake_secs: step.bake.as_secs(),
+                reason: "assumed by the backtest".to_owned(),
+                caller_arn: None,
+            });
+        }
+    }
+    approvals
 }

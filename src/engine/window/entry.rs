@@ -32,12 +32,18 @@ enum Days {
     },
 }
 
-/// Minutes since the midnight at which the entry's day begins. `to` is beyond `from`, and beyond [`DAY`] where the range
-/// runs over midnight.
+/// Minutes since the midnight at which the entry's day begins. `to` is greater than `from`, and greater than [`DAY`] if the
+/// range runs over midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Times {
     from: i32,
     to: i32,
+}
+
+impl Times {
+    fn has(self, minute: i32) -> bool {
+        self.from <= minute && minute < self.to
+    }
 }
 
 const WHOLE_DAY: Times = Times { from: 0, to: DAY };
@@ -45,11 +51,11 @@ const WHOLE_DAY: Times = Times { from: 0, to: DAY };
 /// The days of the week as they are written, Monday first.
 pub const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-/// Why a text is no entry.
+/// The reason why a text is not an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum EntryError {
-    /// Nothing is written.
-    #[error("nothing is written")]
+    /// The text is empty.
+    #[error("it is empty")]
     Empty,
     /// Neither days nor a time of day.
     #[error("{0} is neither a weekday, nor a date, nor a time of day")]
@@ -60,8 +66,8 @@ pub enum EntryError {
     /// A date that no calendar has, or that is not written `YYYY-MM-DD`.
     #[error("{0} is not a date")]
     NotADate(String),
-    /// A range of times that ends where it begins.
-    #[error("it ends at {0}, where it begins")]
+    /// A range of times that ends when it begins.
+    #[error("it begins and ends at {0}")]
     NoTime(String),
     /// A range of dates that ends before it begins.
     #[error("{last} is before {first}")]
@@ -72,12 +78,12 @@ pub enum EntryError {
         last: Date,
     },
     /// There is more after the time of day.
-    #[error("{0} is more than days and a time of day")]
+    #[error("{0} is too much: an entry has days and a time of day")]
     Extra(String),
 }
 
 impl Entry {
-    /// Whether the entry speaks of the day on which it begins, at any time of it.
+    /// Returns true if this is one of the entry's days. A range over midnight belongs to the day on which it begins.
     fn has_day(&self, date: Date) -> bool {
         match &self.days {
             Days::Every => true,
@@ -86,49 +92,65 @@ impl Entry {
         }
     }
 
-    /// The minutes of a civil day that it covers: its own, and what hangs over from the day before.
+    fn has_day_before(&self, date: Date) -> bool {
+        date.yesterday().is_ok_and(|before| self.has_day(before))
+    }
+
+    /// The minutes of a civil day that it covers: its own, and those that run over from the day before.
     pub(super) fn minutes_of(&self, date: Date) -> impl Iterator<Item = (i32, i32)> {
         let Times { from, to } = self.times;
-        let own = self.has_day(date).then_some((from, to.min(DAY)));
-        let over = to > DAY && date.yesterday().is_ok_and(|before| self.has_day(before));
-        own.into_iter().chain(over.then_some((0, to - DAY)))
-    }
-
-    /// Whether the wall shows a day and time of it.
-    pub(super) fn covers(&self, date: Date, minute: i32) -> bool {
-        let within = |minute: i32| self.times.from <= minute && minute < self.times.to;
-        let from_before = || date.yesterday().is_ok_and(|before| self.has_day(before));
-        (self.has_day(date) && within(minute)) || (within(minute + DAY) && from_before())
-    }
-
-    /// The dates from which on it speaks otherwise than on the same weekday before: none for entries of weekdays.
-    pub(super) fn turns(&self) -> impl Iterator<Item = Date> {
-        let dates = match &self.days {
-            Days::Every | Days::Week(_) => None,
-            Days::Dates { first, last } => Some((*first, *last)),
+        let own = if self.has_day(date) {
+            Some((from, to.min(DAY)))
+        } else {
+            None
         };
-        dates.into_iter().flat_map(|(first, last)| {
-            let after = last.tomorrow().ok();
-            // A range over midnight reaches into the day after the last.
-            [
-                Some(first),
-                after,
-                after.and_then(|day| day.tomorrow().ok()),
-            ]
-            .into_iter()
-            .flatten()
-        })
+        let over = if to > DAY && self.has_day_before(date) {
+            Some((0, to - DAY))
+        } else {
+            None
+        };
+        own.into_iter().chain(over)
     }
 
-    /// Whether it is about dates, and not about days of every week.
+    /// Returns true if it covers this minute of a civil day.
+    pub(super) fn covers(&self, date: Date, minute: i32) -> bool {
+        if self.has_day(date) && self.times.has(minute) {
+            return true;
+        }
+        self.times.has(minute + DAY) && self.has_day_before(date)
+    }
+
+    /// The dates at which it differs from the same weekday before: none for entries of weekdays.
+    pub(super) fn turns(&self) -> Vec<Date> {
+        let (first, last) = match &self.days {
+            Days::Every | Days::Week(_) => return Vec::new(),
+            Days::Dates { first, last } => (*first, *last),
+        };
+        let mut turns = vec![first];
+        // A range over midnight reaches into the day after the last.
+        let mut day = last;
+        for _ in 0..2 {
+            let Ok(next) = day.tomorrow() else {
+                break;
+            };
+            turns.push(next);
+            day = next;
+        }
+        turns
+    }
+
+    /// Returns true if it is about dates, and not about weekdays.
     pub fn has_dates(&self) -> bool {
         matches!(self.days, Days::Dates { .. })
     }
 
-    /// How long the range of times is, in minutes, if it runs over midnight.
+    /// The length of the range of times in minutes, if it runs over midnight.
     pub fn over_midnight(&self) -> Option<i32> {
         let Times { from, to } = self.times;
-        (to > DAY).then_some(to - from)
+        if to <= DAY {
+            return None;
+        }
+        Some(to - from)
     }
 }
 
@@ -145,33 +167,43 @@ impl FromStr for Entry {
         let first = words.next().ok_or(EntryError::Empty)?;
         if first.contains(':') {
             let times = times(first)?;
+            no_more(words.next())?;
             let days = Days::Every;
-            return no_more(words.next()).map(|()| Self { days, times });
+            return Ok(Self { days, times });
         }
         let days = if first.starts_with(|c: char| c.is_ascii_digit()) {
             dates(first)?
         } else {
             weekdays(first)?
         };
-        let times = words.next().map_or(Ok(WHOLE_DAY), times)?;
-        no_more(words.next()).map(|()| Self { days, times })
+        let times = match words.next() {
+            Some(word) => times(word)?,
+            None => WHOLE_DAY,
+        };
+        no_more(words.next())?;
+        Ok(Self { days, times })
     }
 }
 
 fn no_more(word: Option<&str>) -> Result<(), EntryError> {
-    word.map_or(Ok(()), |word| Err(EntryError::Extra(word.to_owned())))
+    match word {
+        Some(word) => Err(EntryError::Extra(word.to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// `Mon` is 0.
+fn weekday(text: &str) -> Result<usize, EntryError> {
+    let known = WEEKDAYS.iter().position(|day| *day == text);
+    known.ok_or_else(|| EntryError::NotDays(text.to_owned()))
 }
 
 /// `Mon-Fri`, `Sat,Sun`, `Fri-Mon`.
 fn weekdays(text: &str) -> Result<Days, EntryError> {
-    let day = |text: &str| {
-        let known = WEEKDAYS.iter().position(|day| *day == text);
-        known.ok_or_else(|| EntryError::NotDays(text.to_owned()))
-    };
     let mut days = [false; 7];
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (mut at, last) = (day(first)?, day(last)?);
+        let (mut at, last) = (weekday(first)?, weekday(last)?);
         days[at] = true;
         while at != last {
             at = (at + 1) % 7;
@@ -181,21 +213,27 @@ fn weekdays(text: &str) -> Result<Days, EntryError> {
     Ok(Days::Week(days))
 }
 
+/// Returns true if a text is this many digits, and nothing else.
+fn has_digits(text: &str, count: usize) -> bool {
+    text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `2026-12-31`.
+fn date(text: &str) -> Result<Date, EntryError> {
+    let parts: Vec<&str> = text.split('-').collect();
+    if let [year, month, day] = parts.as_slice()
+        && has_digits(year, 4)
+        && has_digits(month, 2)
+        && has_digits(day, 2)
+        && let Ok(date) = text.parse()
+    {
+        return Ok(date);
+    }
+    Err(EntryError::NotADate(text.to_owned()))
+}
+
 /// `2026-12-31`, `2026-12-28..2027-01-04`.
 fn dates(text: &str) -> Result<Days, EntryError> {
-    let date = |text: &str| {
-        let digits = |part: &str, count| {
-            part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit())
-        };
-        let shape = [4, 2, 2];
-        let shaped = text.split('-').count() == 3
-            && text
-                .split('-')
-                .zip(shape)
-                .all(|(part, count)| digits(part, count));
-        let date = shaped.then(|| text.parse::<Date>().ok()).flatten();
-        date.ok_or_else(|| EntryError::NotADate(text.to_owned()))
-    };
     let (first, last) = text.split_once("..").unwrap_or((text, text));
     let (first, last) = (date(first)?, date(last)?);
     if last < first {
@@ -204,35 +242,36 @@ fn dates(text: &str) -> Result<Days, EntryError> {
     Ok(Days::Dates { first, last })
 }
 
-/// `10:00-17:00`; `24:00` is an end.
+/// `10:00-17:00`; `24:00` only as the end.
 fn times(text: &str) -> Result<Times, EntryError> {
     let (from, to) = text
         .split_once('-')
         .ok_or_else(|| EntryError::NotATime(text.to_owned()))?;
     let (from, end) = (minute(from, DAY - 1)?, minute(to, DAY)?);
-    match end {
-        end if end > from => Ok(Times { from, to: end }),
-        end if end == from => Err(EntryError::NoTime(to.to_owned())),
-        end => Ok(Times {
-            from,
-            to: end + DAY,
-        }),
+    if end == from {
+        return Err(EntryError::NoTime(to.to_owned()));
     }
+    let to = if end > from { end } else { end + DAY };
+    Ok(Times { from, to })
 }
 
-/// Minutes since midnight.
+/// Minutes since midnight, at most `most`.
 fn minute(text: &str, most: i32) -> Result<i32, EntryError> {
-    let wrong = || EntryError::NotATime(text.to_owned());
-    let (hours, minutes) = text.split_once(':').ok_or_else(wrong)?;
-    let number = |text: &str| {
-        let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| text.parse::<i32>().ok()).flatten()
-    };
-    let (hours, minutes) = number(hours).zip(number(minutes)).ok_or_else(wrong)?;
-    let minute = hours * 60 + minutes;
-    (minutes < 60 && minute <= most)
-        .then_some(minute)
-        .ok_or_else(wrong)
+    if let Some((hours, minutes)) = text.split_once(':')
+        && let (Some(hours), Some(minutes)) = (two_digits(hours), two_digits(minutes))
+        && minutes < 60
+        && hours * 60 + minutes <= most
+    {
+        return Ok(hours * 60 + minutes);
+    }
+    Err(EntryError::NotATime(text.to_owned()))
+}
+
+fn two_digits(text: &str) -> Option<i32> {
+    if !has_digits(text, 2) {
+        return None;
+    }
+    text.parse().ok()
 }
 
 impl fmt::Display for Entry {
@@ -247,11 +286,15 @@ impl fmt::Display for Entry {
             return Ok(());
         }
         let space = if self.days == Days::Every { "" } else { " " };
-        let clock = |minute: i32| format!("{:02}:{:02}", minute / 60, minute % 60);
         let Times { from, to } = self.times;
         let to = if to > DAY { to - DAY } else { to };
         write!(f, "{space}{}-{}", clock(from), clock(to))
     }
+}
+
+/// A minute of a day as `HH:MM`.
+fn clock(minute: i32) -> String {
+    format!("{:02}:{:02}", minute / 60, minute % 60)
 }
 
 /// The days in their order, neighbours as a range.

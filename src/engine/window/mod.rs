@@ -1,15 +1,15 @@
-//! When a step may be taken: windows in the time of one place (semantics I).
+//! Windows: the times at which a step may be taken, in the local time of one time zone (semantics I).
 //!
-//! A window is open while the clock on the wall of its time zone shows a time that `allow` covers (no `allow` covers all)
-//! and `deny` does not. That settles the days on which clocks are changed too. A time that the wall skips does not exist:
-//! where 02:00 is followed by 03:00, a window from 02:15 to 02:45 does not open that day. A time that the wall shows twice
-//! counts both times. So what is denied is denied in both passes.
+//! A window is open while the local time is covered by `allow` (an empty `allow` covers everything) and not by `deny`. This
+//! also defines the days on which clocks change. A local time that is skipped does not exist: if 02:00 is followed by
+//! 03:00, a window from 02:15 to 02:45 does not open that day. A local time that comes twice counts both times, so a
+//! denied time is denied both times.
 //!
-//! The questions are answered by arithmetic on days, a day at a time between two changes of the clock. A calendar is
-//! weekly but for the dates that it names, so looking at some weeks after each of these dates is looking at everything:
+//! The answers are computed by arithmetic on days, a day at a time between two changes of the clock. Apart from the dates
+//! that it names, a calendar repeats every week, so looking at some weeks after each of these dates covers everything:
 //! "never" is a definite answer.
 //!
-//! The zones are those that are compiled in: every machine that runs the same version sees the same windows.
+//! The time zones are compiled in: every machine that runs the same version sees the same windows.
 
 mod entry;
 mod zone;
@@ -18,68 +18,72 @@ pub use entry::{Entry, EntryError, WEEKDAYS};
 pub use zone::{UnknownZone, Zone};
 
 use jiff::civil::{Date, Time};
+use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use entry::DAY;
 
-/// When steps may be taken. Reverts, settling and baking ignore it.
+/// The times at which steps may be taken. Reverts, settling and baking ignore them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Windows {
-    /// Whose clock on the wall counts.
+    /// The time zone of all entries.
     pub time_zone: Zone,
-    /// When it is open; always, where nothing is listed.
+    /// The times at which it is open; always, if nothing is listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<Entry>,
-    /// When it is shut all the same.
+    /// The times at which it is shut even if `allow` covers them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<Entry>,
-    /// Whether a step is taken only if the window stays open until its bake is over.
+    /// Takes a step only if the window stays open until its bake is over.
     #[serde(default)]
     pub whole_bake: bool,
 }
 
-/// The days after a named date within which a weekly calendar shows all it has. A change of the clock can swallow the same
-/// hour of one week, not of four.
+/// The days after a named date within which a weekly calendar shows everything that it has. A change of the clock can
+/// swallow the same hour of one week, not of four.
 const WEEKLY: i32 = 28;
 
-/// The days after the last named date within which clocks are changed in every way in which they ever will be: a change
-/// may stretch what is open by an hour.
+/// The days after the last named date within which every kind of change of the clock occurs: a change may lengthen an open
+/// stretch by an hour.
 const YEARLY: i32 = 400;
 
 /// The most changes of the clock that are looked at: a thousand are some centuries.
 const CHANGES_MAX: usize = 1_000;
 
-/// Before a named date, a stretch that reaches it can have begun this many days earlier at most: one that is longer in a
-/// weekly calendar has no beginning.
+/// The most days that a stretch which reaches a named date can have begun before it: a longer one in a weekly calendar has
+/// no beginning.
 const STRETCH: i32 = 8;
 
 impl Windows {
-    /// Whether a step may be taken at this instant, its bake aside.
+    /// Returns true if a step may be taken at this instant, without regard to its bake.
     pub fn is_open(&self, at: Timestamp) -> bool {
         let wall = self.time_zone.wall(at);
-        let minute = i32::from(wall.hour()) * 60 + i32::from(wall.minute());
-        let covers = |entry: &Entry| entry.covers(wall.date(), minute);
-        (self.allow.is_empty() || self.allow.iter().any(covers)) && !self.deny.iter().any(covers)
+        let (date, minute) = (
+            wall.date(),
+            i32::from(wall.hour()) * 60 + i32::from(wall.minute()),
+        );
+        let allowed = self.allow.is_empty() || covered(&self.allow, date, minute);
+        allowed && !covered(&self.deny, date, minute)
     }
 
-    /// When it opens next: `at` itself while it is open, none if never.
+    /// The time at which it opens next: `at` itself while it is open, `None` if never.
     pub fn opens_at(&self, at: Timestamp) -> Option<Timestamp> {
         self.first(true, at)
     }
 
-    /// When it shuts next: `at` itself while it is shut, none if never.
+    /// The time at which it shuts next: `at` itself while it is shut, `None` if never.
     pub fn closes_at(&self, at: Timestamp) -> Option<Timestamp> {
         self.first(false, at)
     }
 
-    /// Whether it is open at `at` and for so long afterwards.
+    /// Returns true if it is open at `at` and for this long after it.
     pub fn stays_open(&self, at: Timestamp, length: SignedDuration) -> bool {
         let closes_at = self.closes_at(at);
         self.is_open(at) && closes_at.is_none_or(|close| close.duration_since(at) >= length)
     }
 
-    /// The first instant from `at` on at which a step can be taken that settles and bakes for `watched` in all; none if
+    /// The first instant from `at` on at which a step can be taken that settles and bakes for `watched` in all; `None` if
     /// there is none.
     pub fn next(&self, at: Timestamp, watched: SignedDuration) -> Option<Timestamp> {
         if self.whole_bake {
@@ -89,7 +93,7 @@ impl Windows {
         }
     }
 
-    /// Whether a step can ever be taken that is watched for so long, at whatever time one begins to wait.
+    /// Returns true if a step that is watched for this long can ever be taken, whenever the wait begins.
     pub fn can_open(&self, watched: SignedDuration) -> bool {
         let turns = self.turns();
         let first = turns.first().copied().unwrap_or(Date::constant(2026, 1, 1));
@@ -98,11 +102,11 @@ impl Windows {
         self.next(self.time_zone.instant(before), watched).is_some()
     }
 
-    /// The first instant from `at` on that is open, or that is not.
+    /// The first instant from `at` on that is open (or shut, if `open` is false).
     fn first(&self, open: bool, at: Timestamp) -> Option<Timestamp> {
         let mut scan = Scan::new(self, at);
         let mut at = at;
-        // Ends: each turn goes on to another day or change of the clock, and the scan gives up after the last named date.
+        // Ends: each turn goes on to another day or change of the clock, and the scan ends after the last named date.
         loop {
             let (pieces, end) = self.pieces(at)?;
             if open {
@@ -125,7 +129,7 @@ impl Windows {
         }
     }
 
-    /// The first instant from `at` on from which it stays open for so long.
+    /// The first instant from `at` on from which it stays open for this long.
     fn first_stretch(&self, at: Timestamp, length: SignedDuration) -> Option<Timestamp> {
         let mut scan = Scan::new(self, at);
         scan.notice_changes(at);
@@ -134,15 +138,17 @@ impl Windows {
         loop {
             let (pieces, end) = self.pieces(at)?;
             for (from, to) in pieces {
-                let since = stretch.filter(|(_, open_to)| *open_to == from);
-                let since = since.map_or(from, |(since, _)| since);
+                let since = match stretch {
+                    Some((since, open_to)) if open_to == from => since,
+                    Some(_) | None => from,
+                };
                 if to.duration_since(since) >= length {
                     return Some(since);
                 }
                 stretch = Some((since, to));
             }
             stretch = stretch.filter(|(_, open_to)| *open_to == end);
-            // What is open all through a week of a weekly calendar is open until the next named date, or for ever.
+            // A stretch that covers a whole week of a weekly calendar lasts until the next named date, or forever.
             let long = SignedDuration::from_hours(24 * i64::from(STRETCH));
             let endless = stretch.filter(|(since, _)| end.duration_since(*since) >= long);
             let Some(next) = scan.go_on(end) else {
@@ -155,20 +161,25 @@ impl Windows {
         }
     }
 
-    /// What is open from `at` on until the wall's midnight or the next change of its clock, and when that is.
+    /// The open pieces from `at` until the next local midnight or the next change of the clock, and the time of that.
     fn pieces(&self, at: Timestamp) -> Option<(Vec<(Timestamp, Timestamp)>, Timestamp)> {
         let (offset, changes_at) = self.time_zone.until_change(at);
         let date = offset.to_datetime(at).date();
-        let midnight = |date: Date| offset.to_timestamp(date.to_datetime(Time::midnight())).ok();
-        let end = midnight(date.tomorrow().ok()?)?.min(changes_at);
-        let begin = midnight(date)?;
-        let instant = |minute: i32| begin + SignedDuration::from_mins(i64::from(minute));
-        let clipped = |(from, to): (i32, i32)| (instant(from).max(at), instant(to).min(end));
-        let pieces = self.minutes_of(date).into_iter().map(clipped);
-        Some((pieces.filter(|(from, to)| from < to).collect(), end))
+        let end = midnight(offset, date.tomorrow().ok()?)?.min(changes_at);
+        let begin = midnight(offset, date)?;
+        let mut pieces = Vec::new();
+        for (from, to) in self.minutes_of(date) {
+            let from = begin + SignedDuration::from_mins(i64::from(from));
+            let to = begin + SignedDuration::from_mins(i64::from(to));
+            let (from, to) = (from.max(at), to.min(end));
+            if from < to {
+                pieces.push((from, to));
+            }
+        }
+        Some((pieces, end))
     }
 
-    /// The minutes of a civil day that are open, in order. What ends where it begins, or before, is nothing.
+    /// The minutes of a civil day that are open, in order. A piece that does not end after it begins is empty.
     fn minutes_of(&self, date: Date) -> Vec<(i32, i32)> {
         let allowed = if self.allow.is_empty() {
             vec![(0, DAY)]
@@ -188,7 +199,7 @@ impl Windows {
         open
     }
 
-    /// The dates from which on the weekly calendar is another one, in their order.
+    /// The dates at which the weekly calendar changes, in their order.
     fn turns(&self) -> Vec<Date> {
         let entries = self.allow.iter().chain(&self.deny);
         let mut turns: Vec<Date> = entries.flat_map(Entry::turns).collect();
@@ -198,7 +209,17 @@ impl Windows {
     }
 }
 
-/// What the entries cover of a day, in order and without overlaps.
+/// Returns true if an entry covers this minute of a civil day.
+fn covered(entries: &[Entry], date: Date, minute: i32) -> bool {
+    entries.iter().any(|entry| entry.covers(date, minute))
+}
+
+/// The instant of a day's midnight at this offset.
+fn midnight(offset: Offset, date: Date) -> Option<Timestamp> {
+    offset.to_timestamp(date.to_datetime(Time::midnight())).ok()
+}
+
+/// The minutes of a day that the entries cover, in order and without overlaps.
 fn merged(entries: &[Entry], date: Date) -> Vec<(i32, i32)> {
     let mut pieces: Vec<(i32, i32)> = entries
         .iter()
@@ -215,12 +236,12 @@ fn merged(entries: &[Entry], date: Date) -> Vec<(i32, i32)> {
     merged
 }
 
-/// How far a search has come, and when it is futile.
+/// How far a search has come, and whether it is worth going on.
 struct Scan<'a> {
     zone: &'a Zone,
     /// The named dates that lie ahead, the next one last.
     ahead: Vec<Date>,
-    /// Since this day the calendar is weekly.
+    /// The day since which the calendar is weekly.
     weekly_since: Date,
 }
 
@@ -235,7 +256,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Looks around changes of the clock too, as around named dates.
+    /// Treats changes of the clock like named dates.
     fn notice_changes(&mut self, at: Timestamp) {
         let last = self.ahead.first().copied().unwrap_or(self.weekly_since);
         let last = last.max(self.weekly_since);
@@ -247,8 +268,8 @@ impl<'a> Scan<'a> {
         self.ahead.sort_unstable_by(|a, b| b.cmp(a));
     }
 
-    /// Where to go on looking after everything up to `at` was looked at: there, or at the next named date where nothing
-    /// new is to be seen before; none after the last one.
+    /// The instant at which to go on after everything up to `at` was looked at: `at`, or shortly before the next named date
+    /// if nothing new can come before it; `None` after the last one.
     fn go_on(&mut self, at: Timestamp) -> Option<Timestamp> {
         let today = self.zone.wall(at).date();
         while let Some(turn) = self.ahead.pop_if(|turn| *turn <= today) {

@@ -5,13 +5,16 @@ fn at(text: &str) -> Timestamp {
 }
 
 fn windows(zone: &str, allow: &[&str], deny: &[&str]) -> Windows {
-    let entries = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
     Windows {
         time_zone: zone.parse().unwrap(),
         allow: entries(allow),
         deny: entries(deny),
         whole_bake: false,
     }
+}
+
+fn entries(texts: &[&str]) -> Vec<Entry> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
 fn hours(hours: i64) -> SignedDuration {
@@ -190,7 +193,9 @@ fn entries_read_back_as_they_are_shown() {
 
 #[test]
 fn what_is_no_entry_says_why() {
-    let error = |text: &str| text.parse::<Entry>().unwrap_err();
+    fn error(text: &str) -> EntryError {
+        text.parse::<Entry>().unwrap_err()
+    }
     assert_eq!(error(" "), EntryError::Empty);
     assert_eq!(
         error("25:00-26:00"),
@@ -230,7 +235,9 @@ fn windows_are_journaled_as_they_are_written() {
 
 #[test]
 fn a_zone_is_known_by_its_name_as_the_database_writes_it() {
-    let zone = |name: &str| name.parse::<Zone>();
+    fn zone(name: &str) -> Result<Zone, UnknownZone> {
+        name.parse()
+    }
     let tokyo = zone("asia/tokyo").unwrap();
     assert_eq!(tokyo.name(), "Asia/Tokyo");
     assert_eq!((tokyo.to_string(), format!("{tokyo:?}")), {
@@ -271,21 +278,25 @@ fn an_entry_says_whether_it_has_dates_and_how_far_it_runs_over_midnight() {
     }
 }
 
+/// The open hours of one day.
+fn open(allow: &[&str], deny: &[&str]) -> Vec<(i64, i64)> {
+    let day = at("2026-12-07T00:00:00Z");
+    let windows = windows("UTC", allow, deny);
+    let mut found = Vec::new();
+    let (mut from, end) = (day, day + hours(24));
+    while let Some(open) = windows.opens_at(from)
+        && open < end
+    {
+        let shut = windows.closes_at(open).unwrap_or(end).min(end);
+        let (first, last) = (open.duration_since(day), shut.duration_since(day));
+        found.push((first.as_hours(), last.as_hours()));
+        from = shut;
+    }
+    found
+}
+
 #[test]
 fn what_is_denied_at_the_edges_or_several_times_is_taken_out_once() {
-    let day = at("2026-12-07T00:00:00Z");
-    let open = |allow: &[&str], deny: &[&str]| {
-        let windows = windows("UTC", allow, deny);
-        let mut found = Vec::new();
-        let (mut from, end) = (day, day + hours(24));
-        while let Some(open) = windows.opens_at(from).filter(|open| *open < end) {
-            let shut = windows.closes_at(open).unwrap_or(end).min(end);
-            let hour = |at: Timestamp| at.duration_since(day).as_hours();
-            found.push((hour(open), hour(shut)));
-            from = shut;
-        }
-        found
-    };
     let office = ["08:00-18:00"];
     assert_eq!(open(&office, &[]), [(8, 18)]);
     assert_eq!(open(&office, &["08:00-10:00", "16:00-18:00"]), [(10, 16)]);

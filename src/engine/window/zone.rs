@@ -24,7 +24,8 @@ pub struct Zone {
 #[error("there is no time zone {0}")]
 pub struct UnknownZone(pub String);
 
-/// The machine's own database is not asked: two machines may have two, and a decision must not depend on that.
+/// The compiled-in database. The machine's own is not used: two machines may have different ones, and a decision must not
+/// depend on that.
 static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 impl Zone {
@@ -51,12 +52,12 @@ impl Zone {
         DATABASE.available().map(|name| name.as_str().to_owned())
     }
 
-    /// What the clock on the wall shows.
+    /// The local time.
     pub fn wall(&self, at: Timestamp) -> DateTime {
         self.rules.to_datetime(at)
     }
 
-    /// When the wall shows this: the first time, or right after the gap that swallows it.
+    /// The instant of a local time: the first if there are two, or right after the gap that swallows it.
     pub(super) fn instant(&self, wall: DateTime) -> Timestamp {
         let end = if wall.year() < 0 {
             Timestamp::MIN
@@ -66,7 +67,7 @@ impl Zone {
         self.rules.to_timestamp(wall).unwrap_or(end)
     }
 
-    /// The offset that holds at this instant, and until when.
+    /// The offset at this instant, and the time until which it holds.
     pub(super) fn until_change(&self, at: Timestamp) -> (Offset, Timestamp) {
         let change = self.rules.following(at).next();
         let until = change.map_or(Timestamp::MAX, |change| change.timestamp());
