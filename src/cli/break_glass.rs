@@ -35,13 +35,13 @@ pub struct BreakGlassDirectory {
 /// The result of the last [`BreakGlass::store`].
 struct Stored {
     /// The stamp of each file then.
-    files: BTreeMap<String, Stamp>,
+    files: BTreeMap<String, FileStamp>,
     /// The `Comment` of this journal's files; none before the first file.
     comment: Option<String>,
 }
 
 /// The inode, modification time and length of a file, which change if it is replaced. None: there is no such file.
-type Stamp = Option<(u64, SystemTime, u64)>;
+type FileStamp = Option<(u64, SystemTime, u64)>;
 
 impl BreakGlassDirectory {
     /// Reads and writes nothing yet.
@@ -75,7 +75,7 @@ impl BreakGlassDirectory {
         regular_file::read(&self.path.join(name), Some(&self.path), FILE_BYTES_MAX)
     }
 
-    fn stamp(&self, name: &str) -> Stamp {
+    fn stamp(&self, name: &str) -> FileStamp {
         let metadata = fs::symlink_metadata(self.path.join(name)).ok()?;
         Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
     }
@@ -283,7 +283,7 @@ impl BreakGlass for BreakGlassBeside {
 const OWNED: &str = "; journal begun ";
 
 /// Returns the name with the first free number of the file's zone, from its own number on.
-fn free(name: &str, taken: &BTreeSet<String>, written: &BTreeMap<String, Stamp>) -> String {
+fn free(name: &str, taken: &BTreeSet<String>, written: &BTreeMap<String, FileStamp>) -> String {
     if let Some(stem) = name.strip_suffix(".json")
         && let Some((zone, number)) = stem.rsplit_once('-')
         && let Ok(number) = number.parse::<u32>()

@@ -47,8 +47,8 @@ pub fn run(context: &mut Context<'_>, args: &Run, output: &Output) -> Result<Exi
     block_on(async {
         let journal = open_journal(context, Open::Create)?;
         match start(context, args, journal.as_ref()).await? {
-            Start::Refused => Ok(Exit::PlanInvalid),
-            Start::Go { file_refused } => {
+            Readiness::Refused => Ok(Exit::PlanInvalid),
+            Readiness::Go { file_refused } => {
                 control(context, args, journal, file_refused, output).await
             }
         }
@@ -56,7 +56,7 @@ pub fn run(context: &mut Context<'_>, args: &Run, output: &Output) -> Result<Exi
 }
 
 /// Whether the controller may start.
-enum Start {
+enum Readiness {
     /// It may not: the plans are not valid, and that was shown.
     Refused,
     /// It may, although a file may be refused.
@@ -64,7 +64,7 @@ enum Start {
 }
 
 /// Checks the plans before anything else. Nothing is kept: the controller reads the files itself, again and again.
-async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> Result<Start> {
+async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> Result<Readiness> {
     let books = Books::read(journal).await?;
     let guarded = Guarded::of(&books);
     let known: BTreeSet<CutoverName> = books.names().into_iter().collect();
@@ -91,13 +91,13 @@ async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> 
     let is_mistake = is_unrelated && holds_no_plan(&args.paths, &found, &guarded);
     if is_mistake && !(args.once && found.checked.iter().any(|checked| checked.ok)) {
         found.require_valid(context)?;
-        return Ok(Start::Refused);
+        return Ok(Readiness::Refused);
     }
     secrets::require(&found, !guarded.names.is_empty())?;
     for checked in found.checked.iter().filter(|checked| !checked.ok) {
         context.say(&checked.rendered)?;
     }
-    Ok(Start::Go { file_refused })
+    Ok(Readiness::Go { file_refused })
 }
 
 /// Goes on without the plan files if a cutover of theirs is unfinished: the journal has its plan, and its gates must stay
@@ -105,7 +105,7 @@ async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> 
 ///
 /// # Errors
 /// No cutover of theirs is unfinished.
-fn unanswered(args: &Run, guarded: &Guarded) -> Result<Start> {
+fn unanswered(args: &Run, guarded: &Guarded) -> Result<Readiness> {
     let mut roots = args.paths.iter().map(|path| PathBuf::from(absolute(path)));
     if roots.any(|root| guarded.paths.iter().any(|path| path.starts_with(&root))) {
         tracing::error!(
@@ -113,7 +113,7 @@ fn unanswered(args: &Run, guarded: &Guarded) -> Result<Start> {
             "the plan files do not answer; unfinished cutovers go on with the plans in the journal: check the file system \
              that the files are on"
         );
-        return Ok(Start::Go {
+        return Ok(Readiness::Go {
             file_refused: false,
         });
     }

@@ -82,7 +82,7 @@ fn without_journal(context: &mut Context<'_>, error: anyhow::Error) -> Result<Ex
 }
 
 /// The result of one look at the journal.
-struct Seen {
+struct Snapshot {
     rows: Vec<Row>,
     watch: Watch,
     /// Lines about the fleet as a whole, refused files and channels that fail.
@@ -90,7 +90,7 @@ struct Seen {
     now: Timestamp,
 }
 
-impl Seen {
+impl Snapshot {
     /// Returns what counts as a change if the output is not a terminal: everything but times, which change on every look.
     fn essence(&self) -> (Vec<Row>, bool, Vec<String>) {
         let rows = self.rows.iter().map(|row| Row {
@@ -108,7 +108,7 @@ impl Seen {
     }
 }
 
-async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -> Result<Seen> {
+async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -> Result<Snapshot> {
     let books = Books::read(journal).await?;
     let now = context.clock.now();
     let wanted: Option<BTreeSet<CutoverName>> = if args.names.is_empty() {
@@ -147,7 +147,7 @@ async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -
     let mut fleet = fleet_lines(&books, now);
     fleet.extend(notice::failing(&failing));
     fleet.extend(passed_over.iter().map(PassedOver::line));
-    Ok(Seen {
+    Ok(Snapshot {
         rows,
         watch,
         fleet,
@@ -162,7 +162,7 @@ fn is_wanted(state: &State, wanted: Option<&BTreeSet<CutoverName>>, args: &Statu
         && has_labels(state.plan(), &args.selector)
 }
 
-fn show(context: &mut Context<'_>, seen: &Seen) -> Result<()> {
+fn show(context: &mut Context<'_>, seen: &Snapshot) -> Result<()> {
     if context.json() {
         // The documented array has no place for these lines, so they go to standard error.
         for note in words(seen.watch, seen.now).iter().chain(&seen.fleet) {

@@ -16,10 +16,10 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// The progress of a rollback so far; clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Progress(Arc<Mutex<Seen>>);
+pub(super) struct Progress(Arc<Mutex<Counts>>);
 
 #[derive(Default)]
-struct Seen {
+struct Counts {
     wanted: usize,
     /// How many groups have been submitted, each counted once.
     submitted: usize,
@@ -33,9 +33,9 @@ struct Seen {
 impl Progress {
     /// Returns the progress before the first call; `wanted` groups go back.
     pub(super) fn of(wanted: usize) -> Self {
-        let seen = Seen {
+        let seen = Counts {
             wanted,
-            ..Seen::default()
+            ..Counts::default()
         };
         Self(Arc::new(Mutex::new(seen)))
     }
@@ -132,7 +132,7 @@ impl Progress {
     }
 
     /// Locks the numbers. A panic in another thread leaves them consistent.
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -485,11 +485,11 @@ gates: { alarms: [ red ] }
 
     #[test]
     fn back_is_said_only_of_what_was_read_there() {
-        type Read = Result<Vec<RecordSet>, String>;
-        fn pair(old: u8, new: u8) -> Read {
+        type Answered = Result<Vec<RecordSet>, String>;
+        fn pair(old: u8, new: u8) -> Answered {
             Ok(vec![member("eks", old), member("ecs", new)])
         }
-        fn unread() -> Read {
+        fn unread() -> Answered {
             Err("no answer".to_owned())
         }
         for (phase, known, read, exit, said) in [
