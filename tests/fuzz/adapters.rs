@@ -1,4 +1,4 @@
-//! The adapters with the real SDK, behind a wire that tampers with replies: every call comes back in time.
+//! The adapters with the real SDK, behind a connection that tampers with replies. Every call must return in time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::wire::{REGION, Services, Wire};
 use super::{Play, mutate, plans};
 
-/// The longest that any call may take, in the clock of the world: the slowest reads are limited to less.
+/// The longest time that a call may take, in virtual time; the slowest reads are limited to less.
 const CALL_WITHIN: Duration = Duration::from_mins(2);
 
 /// A clock that stands still.
@@ -89,7 +89,7 @@ fn services(route53: Route53, cloudwatch: CloudWatch) -> Services {
     }
 }
 
-/// Does something some times, each within the time that any call may take.
+/// Makes a few calls, each of which must end within [`CALL_WITHIN`].
 fn times(
     play: &mut Play,
     services: Services,

@@ -1,5 +1,5 @@
-//! A controller under way whose replies from Route 53 and `CloudWatch` are tampered with. The witness of the hunt sees what
-//! the controller was told, and every write: a weight that no rule explains is a find.
+//! A running controller that gets tampered replies from Route 53 and `CloudWatch`. The witness of the hunt sees the replies
+//! and every write. A weight that no rule explains is a failure.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -20,18 +20,18 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 
 use super::wire::{REGION, Services, Wire};
 use super::{Play, mutate, plans};
-use crate::hunt::doors::seen;
 use crate::hunt::luck::{Luck, Shared};
 use crate::hunt::plans as hunted;
+use crate::hunt::ports::seen;
 use crate::hunt::world::{Process, World, locked};
 
-/// Larger worlds are the hunt's.
+/// The most plans; the hunt plays larger worlds.
 const PLANS_MAX: usize = 3;
 
 /// The longest quiet time between two disturbances, in seconds.
 const QUIET_SECS_MAX: usize = 2 * 86_400;
 
-/// `CloudWatch` through the SDK, with the witness at its side.
+/// `CloudWatch` through the SDK; the witness sees each reading.
 struct Watched {
     signals: CloudWatchSignals,
     world: World,
@@ -74,8 +74,8 @@ impl Signals for Watched {
     }
 }
 
-/// The world, and what tampers with it.
-struct Scene {
+/// The world, and the connection that tampers with replies.
+struct TamperedWorld {
     world: World,
     cloudwatch: Arc<Mutex<CloudWatch>>,
     wire: Wire,
@@ -93,7 +93,7 @@ fn few(rng: &mut Rng) -> Vec<PlanSource> {
     }
 }
 
-impl Scene {
+impl TamperedWorld {
     async fn new(rng: &mut Rng) -> Self {
         let sources = few(rng);
         let world = World::new(&sources);
@@ -135,7 +135,7 @@ impl Scene {
         self.world.turn(name, state);
     }
 
-    /// Something happens.
+    /// Makes one disturbance.
     async fn disturb(&self, rng: &mut Rng) {
         match rng.u8(0..8) {
             0..=2 => self.wire.tamper_one_of([1, 2, 4, 8, 32][rng.usize(0..5)]),
@@ -154,7 +154,7 @@ impl Scene {
             5 | 6 => self.person(rng).await,
             _ => {}
         }
-        // It looks again, also where nothing seems to have happened.
+        // The controller looks again, even if nothing seems to have changed.
         for _ in 0..rng.u8(1..6) {
             self.world.moved();
             tokio::time::sleep(Duration::from_secs(rng.u64(1..40))).await;
@@ -162,7 +162,7 @@ impl Scene {
         self.wire.tamper_one_of(0);
     }
 
-    /// A person asks for something, as the command line would.
+    /// A person gives a command, as the command line would.
     async fn person(&self, rng: &mut Rng) {
         let names: Vec<CutoverName> = {
             let witness = locked(&self.world.witness);
@@ -183,7 +183,7 @@ impl Scene {
         }
     }
 
-    /// What is broken, if anything is.
+    /// Fails if an invariant is broken or the controller has ended.
     async fn broken(self) -> Result<(), String> {
         self.world.sync();
         let (broken, story) = {
@@ -205,21 +205,23 @@ impl Scene {
     }
 }
 
-/// A controller is played with, for days of its own time.
+/// Plays with a controller, for days of virtual time.
 pub(super) fn controller(play: &mut Play) -> Result<(), String> {
     let rng = &mut play.rng;
     plans::paused().block_on(async {
-        let scene = Scene::new(rng).await;
+        let tampered = TamperedWorld::new(rng).await;
         for _ in 0..rng.u8(2..10) {
             let quiet = mutate::magnitude(rng, QUIET_SECS_MAX);
             let quiet = u64::try_from(quiet).expect("days");
             tokio::time::sleep(Duration::from_secs(quiet)).await;
-            scene.disturb(rng).await;
-            if !locked(&scene.world.witness).broken.is_empty() || scene.process.task.is_finished() {
+            tampered.disturb(rng).await;
+            if !locked(&tampered.world.witness).broken.is_empty()
+                || tampered.process.task.is_finished()
+            {
                 break;
             }
         }
-        play.input = scene.wire.log();
-        scene.broken().await
+        play.input = tampered.wire.log();
+        tampered.broken().await
     })
 }

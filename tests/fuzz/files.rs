@@ -1,4 +1,4 @@
-//! Files that people and other programs write: break-glass files and records; and words of the command line.
+//! Files that people and other programs write (break-glass files and records), and arguments of the command line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,8 +24,7 @@ use serde_json::{Value, json};
 
 use super::{Play, mutate, plans};
 
-/// A backtest has so many starts here at most: each looks at every minute of the record, and a person waits for as many as
-/// were asked for.
+/// The most starts of a backtest: each start reads every minute of the record.
 const STARTS_MAX: i64 = 3;
 
 /// Longer records are only read: see [`STARTS_MAX`].
@@ -33,18 +32,6 @@ const REPLAYED_DAYS_MAX: i64 = 4;
 
 /// A break-glass file as `run` writes it.
 fn batch() -> Value {
-    let change = |name: &str, kind: &str, identifier: &str, weight: u8| {
-        json!({ "Action": "UPSERT", "ResourceRecordSet": {
-            "Name": name, "Type": kind, "SetIdentifier": identifier, "Weight": weight, "TTL": 60,
-            "ResourceRecords": [ { "Value": "192.0.2.1" } ],
-        } })
-    };
-    let alias = |identifier: &str, weight: u8| {
-        json!({ "Action": "UPSERT", "ResourceRecordSet": {
-            "Name": "www.example.com.", "Type": "A", "SetIdentifier": identifier, "Weight": weight,
-            "AliasTarget": { "HostedZoneId": "Z1", "DNSName": "x.elb.amazonaws.com.", "EvaluateTargetHealth": true },
-        } })
-    };
     json!({ "Comment": "cutover break-glass: api; journal begun 2026-12-01T09:00:00Z by a", "Changes": [
         change("api.example.com.", "A", "eks", 100), change("api.example.com.", "A", "ecs", 0),
         change("\\052.example.com.", "CNAME", "eks", 255), change("\\052.example.com.", "CNAME", "ecs", 0),
@@ -52,7 +39,21 @@ fn batch() -> Value {
     ] })
 }
 
-/// Break-glass files: what is not whole is refused, and what is taken leads back to what it says.
+fn change(name: &str, kind: &str, identifier: &str, weight: u8) -> Value {
+    json!({ "Action": "UPSERT", "ResourceRecordSet": {
+        "Name": name, "Type": kind, "SetIdentifier": identifier, "Weight": weight, "TTL": 60,
+        "ResourceRecords": [ { "Value": "192.0.2.1" } ],
+    } })
+}
+
+fn alias(identifier: &str, weight: u8) -> Value {
+    json!({ "Action": "UPSERT", "ResourceRecordSet": {
+        "Name": "www.example.com.", "Type": "A", "SetIdentifier": identifier, "Weight": weight,
+        "AliasTarget": { "HostedZoneId": "Z1", "DNSName": "x.elb.amazonaws.com.", "EvaluateTargetHealth": true },
+    } })
+}
+
+/// Break-glass files: an incomplete file is refused, and an accepted one has records with usable weights.
 pub(super) fn break_glass(play: &mut Play) -> Result<(), String> {
     let rng = &mut play.rng;
     let folder = tempfile::tempdir().expect("a folder");
@@ -80,14 +81,14 @@ pub(super) fn break_glass(play: &mut Play) -> Result<(), String> {
 
     if let Ok(images) = stored::read_all(std::slice::from_ref(&path)) {
         if images.is_empty() {
-            return Err("a file without records is taken".to_owned());
+            return Err("a file without records is accepted".to_owned());
         }
         for image in images {
             let pair = image.pair();
             if (pair.old, pair.new) == (Weight(0), Weight(0))
                 || image.old.set_identifier == image.new.set_identifier
             {
-                return Err(format!("it is taken as a way back: {image:?}"));
+                return Err(format!("a useless image is accepted: {image:?}"));
             }
         }
     }
@@ -107,14 +108,17 @@ pub(super) fn break_glass(play: &mut Play) -> Result<(), String> {
         .store(&files)
         .map_err(|why| format!("it cannot be stored: {why}"))?;
     if !directory.are_there() {
-        return Err("what was stored is not there".to_owned());
+        return Err("the stored files are missing".to_owned());
     }
     Ok(())
 }
 
+fn at(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
 /// A record of a plan's alarms and series.
 fn recorded(source: &PlanSource) -> Value {
-    let at = |text: &str| -> Timestamp { text.parse().expect("a time") };
     let (since, until) = (at("2026-11-01T00:00:00Z"), at("2026-11-05T00:00:00Z"));
     let mut record = Record::between(since, until);
     let changes = [
@@ -204,7 +208,7 @@ const COMMANDS: [&str; 12] = [
     "notify-test plan.yaml",
 ];
 
-/// Words of the command line: understood, or refused with words.
+/// Arguments of the command line: understood, or refused with a message.
 pub(super) fn words(play: &mut Play) -> Result<(), String> {
     let rng = &mut play.rng;
     let mut words: Vec<String> = mutate::one(rng, &COMMANDS)
@@ -223,7 +227,7 @@ pub(super) fn words(play: &mut Play) -> Result<(), String> {
     if let Err(error) = Cli::try_parse_from(argv)
         && error.render().to_string().is_empty()
     {
-        return Err("it is refused without a word".to_owned());
+        return Err("it is refused without a message".to_owned());
     }
     Ok(())
 }

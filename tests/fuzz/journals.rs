@@ -1,5 +1,5 @@
-//! Journals that somebody else wrote to: whatever stands in an entry, its stream is damaged from there on or goes on, it is
-//! told in words, and nothing that decides falls over it.
+//! Journals with entries that another program wrote. After any entry, its stream is either damaged or goes on. Every entry can
+//! be reported, and no decision panics because of it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -39,16 +39,16 @@ use crate::hunt::world::{World, locked};
 /// One entry of every kind.
 const FIXTURE: &str = include_str!("../fixtures/journal-v1.jsonl");
 
-/// How many cutovers are watched to get journals.
+/// The number of worlds that are played to get journals.
 const STORIES: u64 = 8;
 
-/// How long each of them is watched, in days.
+/// The time for which each of them is played, in days.
 const STORY_DAYS: u64 = 20;
 
-/// Journals of controllers that were left alone but for an alarm, and the entries of the fixture.
+/// Journals of controllers without faults (some with a red alarm), and the entries of the fixture.
 struct Corpus {
     stories: Vec<Vec<Value>>,
-    /// Single entries, to be put in.
+    /// Single entries, to be inserted.
     entries: Vec<Value>,
 }
 
@@ -65,7 +65,7 @@ fn corpus() -> &'static Corpus {
     })
 }
 
-/// What a controller writes about a few plans.
+/// The journal of a controller with a few plans.
 fn story(seed: u64) -> Vec<Value> {
     plans::paused().block_on(async {
         let mut rng = Rng::with_seed(seed);
@@ -89,7 +89,7 @@ fn story(seed: u64) -> Vec<Value> {
     })
 }
 
-/// A journal in which some entries are not what they were.
+/// A journal in which some entries are changed.
 fn broken(rng: &mut Rng) -> Vec<Value> {
     let corpus = corpus();
     let mut story = corpus.stories[rng.usize(0..corpus.stories.len())].clone();
@@ -121,7 +121,7 @@ fn broken(rng: &mut Rng) -> Vec<Value> {
     story
 }
 
-/// Numbers the entries of each stream anew, so that what was changed is the only thing that is wrong.
+/// Renumbers the entries of each stream, so that only the changed entries are wrong.
 fn renumber(story: &mut [Value]) {
     let mut seqs: BTreeMap<String, u64> = BTreeMap::new();
     for entry in story {
@@ -134,7 +134,7 @@ fn renumber(story: &mut [Value]) {
     }
 }
 
-/// Reads an entry as a journal does: what cannot be read stands in its place.
+/// Reads an entry as a journal does: an unreadable one becomes [`Event::Unreadable`].
 fn read(entry: &Value, text: &str) -> Option<Envelope> {
     if let Ok(read) = serde_json::from_str::<Envelope>(text) {
         return Some(read);
@@ -179,7 +179,7 @@ pub(super) fn entries(play: &mut Play) -> Result<(), String> {
     Ok(())
 }
 
-/// Every entry is told, in every form.
+/// Reports every entry in every form.
 fn told(envelopes: &[Envelope], rng: &mut Rng) {
     let width = if rng.bool() {
         None
@@ -193,7 +193,7 @@ fn told(envelopes: &[Envelope], rng: &mut Rng) {
     }
 }
 
-/// Every entry is folded and judged, and what is kept of it is read again as it was.
+/// Folds and checks every entry, and checks that its stored form is read again unchanged.
 fn judged(envelopes: &[Envelope]) -> Result<Ledger, String> {
     let mut ledger = Ledger::default();
     let mut checkers: BTreeMap<CutoverName, Checker> = BTreeMap::new();
@@ -219,7 +219,7 @@ fn judged(envelopes: &[Envelope]) -> Result<Ledger, String> {
     Ok(ledger)
 }
 
-/// An entry is kept as what it is. What cannot be read stands for itself in no journal.
+/// Checks that the stored form of an entry is read again unchanged. Unreadable entries are never stored.
 fn kept(entry: &Envelope) -> Result<(), String> {
     if matches!(entry.event, Event::Unreadable { .. }) {
         return Ok(());
@@ -230,11 +230,11 @@ fn kept(entry: &Envelope) -> Result<(), String> {
     if again == *entry {
         Ok(())
     } else {
-        Err(format!("it is kept as something else: {text}"))
+        Err(format!("the stored entry is read as another one: {text}"))
     }
 }
 
-/// A state that such a journal adds up to can be asked everything.
+/// Asks a state that such a journal folds to for everything: a calendar, a decision, every command.
 fn used(state: &State, ledger: &Ledger, rng: &mut Rng) {
     let times = [0, 1, 3_600, 100 * 86_400, -86_400];
     let later = SignedDuration::from_secs(times[rng.usize(0..times.len())]);
@@ -256,7 +256,7 @@ fn used(state: &State, ledger: &Ledger, rng: &mut Rng) {
     commands::abandon(state, "a reason").ok();
 }
 
-/// What a controller sees that has looked at little: the baseline, or nothing at all, and alarms in some state.
+/// The observation of a controller that has read little: the baseline or nothing, and alarms in some state.
 fn looked(state: &State, now: Timestamp, rng: &mut Rng) -> Observation {
     let images = state.baseline.iter().flatten();
     let read = images.map(|image| GroupReading::Read {
@@ -301,7 +301,7 @@ fn looked(state: &State, now: Timestamp, rng: &mut Rng) -> Observation {
     }
 }
 
-/// A controller goes on with such a journal, for an hour. It writes no weights but those that the journal names.
+/// Lets a controller go on with such a journal for an hour. It must write only weights that the journal names.
 fn run_on(envelopes: &[Envelope], rng: &mut Rng) -> Result<(), String> {
     plans::paused().block_on(async {
         let source = envelopes.iter().find_map(|entry| match &entry.event {
@@ -313,7 +313,7 @@ fn run_on(envelopes: &[Envelope], rng: &mut Rng) -> Result<(), String> {
         };
         let named = serde_json::to_string(envelopes).unwrap_or_default();
         let Ok(world) = catch_unwind(AssertUnwindSafe(|| World::new(&[source]))) else {
-            // The simulated Route 53 refuses such records.
+            // The simulated Route 53 may refuse such records.
             return Ok(());
         };
         for entry in envelopes {
@@ -345,7 +345,7 @@ fn run_on(envelopes: &[Envelope], rng: &mut Rng) -> Result<(), String> {
             let weights = [pair.old, pair.new].map(|weight| format!("\"weight\":{}", weight.0));
             if !named.contains(&plain) && !weights.iter().all(|weight| named.contains(weight)) {
                 return Err(format!(
-                    "{pair:?} was written, which nothing in the journal names"
+                    "{pair:?} was written, but no entry of the journal names it"
                 ));
             }
         }
@@ -353,7 +353,7 @@ fn run_on(envelopes: &[Envelope], rng: &mut Rng) -> Result<(), String> {
     })
 }
 
-/// Puts an entry into a world's journal, as somebody else who writes to it would.
+/// Appends an entry to a world's journal, as another program would.
 async fn put(world: &World, entry: &Envelope) {
     let stream = entry.cutover.clone();
     let head = world.journal.head(&stream).await.unwrap_or_default();
@@ -410,27 +410,33 @@ pub(super) fn database(play: &mut Play) -> Result<(), String> {
     ended
 }
 
-/// Writes rows that no journal would.
+fn text_of(entry: &Value, key: &str) -> String {
+    entry[key].as_str().unwrap_or_default().to_owned()
+}
+
+fn number_of(entry: &Value, key: &str) -> i64 {
+    entry[key].as_i64().unwrap_or(i64::MAX)
+}
+
+/// Writes rows that no journal would write.
 fn write(path: &Path, story: &[Value], rng: &mut Rng) {
     let connection = Connection::open(path).expect("opens");
     for (number, entry) in story.iter().enumerate() {
-        let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
-        let number_of = |key: &str| entry[key].as_i64().unwrap_or(i64::MAX);
         let mut event = entry["event"].to_string();
         if rng.u8(0..8) == 0 {
             event = mutate::text(rng, &event, &[]);
         }
-        // What the tables refuse is not there.
+        // The tables may refuse a row.
         drop(connection.execute(
             "INSERT INTO events (stream, seq, at, attempt, actor, version, append_id, event)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             (
-                text("cutover"),
-                number_of("seq"),
-                text("at"),
-                number_of("attempt"),
-                text("actor"),
-                number_of("version"),
+                text_of(entry, "cutover"),
+                number_of(entry, "seq"),
+                text_of(entry, "at"),
+                number_of(entry, "attempt"),
+                text_of(entry, "actor"),
+                number_of(entry, "version"),
                 format!("append-{number}"),
                 event,
             ),

@@ -1,7 +1,7 @@
-//! The fuzz room: seeded mutations of everything that comes from outside. Whatever is read, the program answers: it does not
-//! panic, hang or take all memory, and no weight is written that no rule explains.
+//! Fuzzing: seeded mutations of all input from outside. For every input, the program must answer without a panic, a hang or
+//! running out of memory, and must write no weight that no rule explains.
 //!
-//! `tests/fuzz_seeds.rs` plays some seeds, `benches/fuzz.rs` plays for hours, and watches time and memory as well. A seed is
+//! `tests/fuzz_seeds.rs` plays some seeds; `benches/fuzz.rs` plays for hours, and watches time and memory as well. A seed is
 //! one input, the same every time.
 
 mod adapters;
@@ -20,10 +20,10 @@ use std::str::FromStr;
 
 use fastrand::Rng;
 
-/// What is mutated.
+/// The kind of input that is mutated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Room {
-    /// Plan files, and what is made of a plan: reports, the journal's form of it, now and then a rehearsal.
+    /// Plan files, and everything made from a plan: reports, its form in the journal, sometimes a rehearsal.
     Plans,
     /// `fleet.yaml`, and plans below it.
     Fleets,
@@ -33,7 +33,7 @@ pub(crate) enum Room {
     BreakGlass,
     /// Records of `backtest --from`.
     Records,
-    /// Entries of the journal: read, folded, judged, told.
+    /// Entries of the journal: read, folded, checked and reported.
     Entries,
     /// `SQLite` files with such entries, or with broken bytes.
     Databases,
@@ -45,7 +45,7 @@ pub(crate) enum Room {
     CloudWatch,
     /// Replies of `EventBridge`, Scheduler, SNS, Slack, webhooks and hooks, over the loopback.
     Services,
-    /// A controller under way whose replies are tampered with.
+    /// A running controller that gets tampered replies.
     Controllers,
 }
 
@@ -66,7 +66,7 @@ impl Room {
         Self::Controllers,
     ];
 
-    /// How many inputs of 1,000 are its own: parsers get many, what takes long gets few.
+    /// Its part of 1,000 inputs: parsers get many, slow rooms get few.
     fn share(self) -> u32 {
         match self {
             Self::Plans => 300,
@@ -128,14 +128,14 @@ impl FromStr for Room {
     }
 }
 
-/// Something is wrong with what an input does.
+/// A failure that an input causes.
 #[derive(Debug, Clone)]
 pub(crate) struct Find {
     pub(crate) seed: u64,
     pub(crate) room: Room,
-    /// What was found.
+    /// The failure.
     pub(crate) what: String,
-    /// The input, or how it came about.
+    /// The input, or the way it was made.
     pub(crate) input: String,
 }
 
@@ -167,19 +167,19 @@ impl fmt::Display for Find {
 /// One input under way.
 pub(crate) struct Play {
     pub(crate) rng: Rng,
-    /// What a person would want to see of it.
+    /// The input as people see it.
     pub(crate) input: String,
 }
 
-/// Which room a seed is for, if none is asked for.
+/// The room of a seed, if no other room is asked for.
 pub(crate) fn room_of(seed: u64) -> Room {
     Room::drawn(&mut Rng::with_seed(seed))
 }
 
-/// Plays a seed in its room, or in the one that is asked for.
+/// Plays a seed in its own room, or in the given one.
 ///
 /// # Errors
-/// What was found, with the input.
+/// The failure, with the input.
 pub(crate) fn play(seed: u64, room: Option<Room>) -> Result<(), Find> {
     let (room, mut play) = begin(seed, room);
     let played = catch_unwind(AssertUnwindSafe(|| enter(room, &mut play)));
@@ -196,10 +196,10 @@ pub(crate) fn play(seed: u64, room: Option<Room>) -> Result<(), Find> {
     })
 }
 
-/// The input of a seed, as people would see it.
+/// The input of a seed, as people see it.
 pub(crate) fn input_of(seed: u64, room: Room) -> String {
     let (room, mut play) = begin(seed, Some(room));
-    // What comes of it is another question.
+    // Only the input is wanted, not the outcome.
     drop(catch_unwind(AssertUnwindSafe(|| enter(room, &mut play))));
     play.input
 }
@@ -231,11 +231,11 @@ fn enter(room: Room, play: &mut Play) -> Result<(), String> {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn words_of(panic: &(dyn Any + Send)) -> String {
     if let Some(words) = panic.downcast_ref::<String>() {
         return words.clone();
     }
     let words = panic.downcast_ref::<&str>();
-    words.map_or("without a word", |words| *words).to_owned()
+    words.map_or("without a message", |words| *words).to_owned()
 }

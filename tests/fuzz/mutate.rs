@@ -1,7 +1,7 @@
-//! Mutations: what is valid becomes what an accident, or a person, may have made of it.
+//! Mutations of valid inputs, as an accident or a person may make them.
 //!
-//! Texts are changed where their structure is (lines, numbers, words, indentation), bytes where lengths and tags stand, and
-//! JSON as a tree. Now and then something enormous is put in.
+//! Texts are changed in their structure (lines, numbers, words, indentation), bytes at lengths and tags, and JSON as a tree.
+//! Sometimes something enormous is inserted.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 /// The largest input: a little more than the largest plan file that is read.
 pub(super) const BYTES_MAX: usize = 1_200_000;
 
-/// One change of so many puts something enormous in.
+/// One in this many changes inserts something enormous.
 const ENORMOUS_OF: u8 = 100;
 
 /// Numbers at which programs break.
@@ -72,7 +72,7 @@ const TIMES: [&str; 20] = [
     "P9999999Y",
 ];
 
-/// Characters that are more than they look.
+/// Characters with unusual effects.
 const ODD: [&str; 22] = [
     "\u{0}",
     "\u{1b}[31m",
@@ -164,13 +164,13 @@ const PIECES: [&str; 62] = [
     "@fleet",
 ];
 
-/// Bytes that say something in CBOR: lengths, tags, ends, numbers of every size.
+/// Bytes with a meaning in CBOR: lengths, tags, ends, numbers of every size.
 const TAGS: [u8; 28] = [
     0x00, 0x17, 0x18, 0x1b, 0x20, 0x3b, 0x40, 0x5b, 0x5f, 0x60, 0x7b, 0x7f, 0x80, 0x9b, 0x9f, 0xa0,
     0xbb, 0xbf, 0xc0, 0xc1, 0xc4, 0xdb, 0xf4, 0xf6, 0xf7, 0xf9, 0xfb, 0xff,
 ];
 
-/// How many changes an input gets: mostly one or two.
+/// The number of changes of an input: 1, 2, 4 or 8.
 fn changes(rng: &mut Rng) -> usize {
     1 << rng.usize(0..4)
 }
@@ -188,7 +188,7 @@ pub(super) fn magnitude(rng: &mut Rng, most: usize) -> usize {
         .min(most.max(1))
 }
 
-/// A broken version of a text. `others` give what is spliced in.
+/// A broken version of a text; parts of `others` are spliced in.
 pub(super) fn text(rng: &mut Rng, base: &str, others: &[String]) -> String {
     let mut text = base.to_owned();
     for _ in 0..changes(rng) {
@@ -267,7 +267,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '-'
 }
 
-/// A word takes the place of another: a key where a value was, a name that is used twice.
+/// Replaces a word by another, for example a value by a key, or a name by one that is used twice.
 fn swap_words(rng: &mut Rng, text: &mut String, others: &[String]) {
     let from = if others.is_empty() || rng.bool() {
         text.clone()
@@ -351,7 +351,7 @@ fn splice(rng: &mut Rng, text: &mut String, others: &[String]) {
     }
 }
 
-/// A bit of a byte is turned; what is no longer UTF-8 is replaced as reading would.
+/// Flips one bit; invalid UTF-8 is then replaced, as reading would do.
 fn flip(rng: &mut Rng, text: &mut String) {
     let mut bytes = std::mem::take(text).into_bytes();
     if !bytes.is_empty() {
@@ -375,7 +375,7 @@ fn whole(rng: &mut Rng, text: &mut String) {
     }
 }
 
-/// What takes time and memory out of all proportion, if anything does.
+/// Inserts something that may take time and memory out of all proportion.
 fn enormous(rng: &mut Rng, text: &mut String) {
     let count = magnitude(rng, 100_000);
     let at = line(rng, text).start;
@@ -473,7 +473,7 @@ fn change_bytes(rng: &mut Rng, bytes: &mut Vec<u8>) {
             }
         }
         4 => bytes.insert(at, TAGS[rng.usize(0..TAGS.len())]),
-        // A length that nobody sends.
+        // An enormous length.
         5 => {
             let tag = [0x5b, 0x7b, 0x9b, 0xbb][rng.usize(0..4)];
             let length = [0xff_u8, 0x7f, 0x00][rng.usize(0..3)];
@@ -481,7 +481,7 @@ fn change_bytes(rng: &mut Rng, bytes: &mut Vec<u8>) {
             let long = [tag, length, rest, rest, rest, 0xff, 0xff, 0xff, 0xff];
             drop(bytes.splice(at..at, long));
         }
-        // Something in something in something.
+        // Deep nesting.
         6 if rng.u8(0..8) == 0 => {
             let deep = vec![
                 [0x81_u8, 0x9f, 0xc1, 0xa1, 0xbf, 0x5f][rng.usize(0..6)];
@@ -511,7 +511,7 @@ fn change_bytes(rng: &mut Rng, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Changes a JSON value somewhere inside. `others` give what is put in.
+/// Changes a JSON value somewhere inside; parts of `others` are put in.
 pub(super) fn json(rng: &mut Rng, value: &mut Value, others: &[Value]) {
     for _ in 0..changes(rng) {
         change_json(rng, value, others);

@@ -1,4 +1,4 @@
-//! Plans, fleets' files and scenarios: what is refused is refused with words, and what is accepted can be used.
+//! Plans, `fleet.yaml` files and scenarios: a refusal has a message, and everything accepted can be used.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,15 +22,15 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{Play, mutate};
 
-/// One accepted plan of so many is rehearsed: a rehearsal takes as long as a thousand plans.
+/// One in this many accepted plans is rehearsed, because a rehearsal takes as long as a thousand plans.
 const REHEARSED_OF: u32 = 400;
 
-/// The largest plan whose rehearsal is part of the game, by records and by the days of its bakes. One that measures is not: its
-/// rehearsal reads every minute.
+/// The largest plan that is rehearsed, by records and by the days of its bakes. A plan with metric gates is not rehearsed,
+/// because its rehearsal reads every minute.
 const REHEARSED_GROUPS_MAX: usize = 6;
 const REHEARSED_DAYS_MAX: i64 = 30;
 
-/// What scenarios happen to.
+/// The plan that scenarios are played on.
 const REHEARSED: &str = "\
 version: 1
 name: api
@@ -48,7 +48,7 @@ pub(super) struct Corpus {
     pub(super) all: Vec<String>,
 }
 
-/// What lies in the project.
+/// The texts of the project's files, and those below.
 pub(super) fn corpus() -> &'static Corpus {
     static CORPUS: OnceLock<Corpus> = OnceLock::new();
     CORPUS.get_or_init(|| {
@@ -68,7 +68,7 @@ pub(super) fn corpus() -> &'static Corpus {
             path.extension()
                 .is_some_and(|extension| extension == "yaml")
         });
-        // Directories are listed in any order, and a seed is good for one input.
+        // Directories are listed in any order, but a seed must always give the same input.
         files.sort();
         let (mut plans, mut fleets, mut scenarios) = (Vec::new(), Vec::new(), Vec::new());
         for path in files {
@@ -95,7 +95,7 @@ pub(super) fn corpus() -> &'static Corpus {
     })
 }
 
-/// A plan with what the examples have in different files.
+/// A plan with the keys that the examples have in different files.
 const EVERYTHING: &str = r#"version: 1
 name: every-thing
 description: &d |
@@ -170,12 +170,12 @@ pub(super) fn paused() -> Runtime {
         .expect("a runtime")
 }
 
-/// When everything happens.
+/// The time at which every input is played.
 pub(super) fn now() -> Timestamp {
     "2026-12-01T09:00:00Z".parse().expect("a time")
 }
 
-/// A broken text of one kind; in eight inputs one that was of another kind.
+/// A broken text of one kind; in one of eight inputs, of any kind.
 fn broken(rng: &mut Rng, of: &[String]) -> String {
     let all = &corpus().all;
     let base = if rng.u8(0..8) == 0 { all } else { of };
@@ -183,15 +183,15 @@ fn broken(rng: &mut Rng, of: &[String]) -> String {
     mutate::text(rng, base, all)
 }
 
-/// A refusal says what is wrong, in all its forms.
+/// Checks that a refusal has a message in all its forms.
 fn refused(error: &PlanFileError) -> Result<(), String> {
     if error.findings.is_empty() {
-        return Err("it is refused without a reason".to_owned());
+        return Err("it is refused without a finding".to_owned());
     }
     let (plain, styled) = (error.render(false), error.render(true));
     let json = serde_json::to_string(&error.findings).map_err(|error| error.to_string())?;
     if plain.is_empty() || styled.is_empty() || json.is_empty() {
-        return Err("a finding has no words".to_owned());
+        return Err("a finding has no text".to_owned());
     }
     Ok(())
 }
@@ -205,7 +205,7 @@ pub(super) fn plan(play: &mut Play) -> Result<(), String> {
     }
 }
 
-/// A plan that is accepted holds what is promised of plans, and everything that shows or keeps it works.
+/// Checks that an accepted plan keeps the rules of plans, and that everything that shows or stores it works.
 fn accepted(rng: &mut Rng, loaded: Loaded) -> Result<(), String> {
     let loaded = loaded.judged_at(now(), "plan.yaml");
     plan_file::render(&loaded.warnings, true);
@@ -226,7 +226,7 @@ fn is_small(plan: &Plan) -> bool {
         && plan.gates.measures == Measures::default()
 }
 
-/// The weights that a plan's rules explain: rising, never nothing at all, ending with everything on the new side.
+/// Checks the weights of a plan: they rise, are never all zero, and end with everything on the new side.
 fn lawful(plan: &Plan) -> Result<(), String> {
     let Some(last) = plan.steps.last() else {
         return Err("it has no steps".to_owned());
@@ -271,7 +271,7 @@ fn lawful(plan: &Plan) -> Result<(), String> {
     Ok(())
 }
 
-/// The journal keeps the plan as it is.
+/// Checks that the journal stores the plan unchanged.
 fn kept(source: &PlanSource) -> Result<(), String> {
     let event = Event::PlanAccepted {
         source: Box::new(source.clone()),
@@ -280,7 +280,7 @@ fn kept(source: &PlanSource) -> Result<(), String> {
     let read: Event = serde_json::from_str(&text)
         .map_err(|error| format!("the journal cannot read it: {error}"))?;
     if read != event {
-        return Err("the journal keeps another plan".to_owned());
+        return Err("the journal stores another plan".to_owned());
     }
     let entry = Envelope {
         cutover: source.plan.name.clone(),
@@ -302,7 +302,7 @@ fn kept(source: &PlanSource) -> Result<(), String> {
     }
 }
 
-/// Everything that shows a plan.
+/// Shows a plan in every form.
 fn shown(plan: &Plan) {
     let clocks = report::calendar::Clocks::of(plan, &TimeZone::UTC);
     let calendar = Calendar::of_plan(plan, SignedDuration::from_mins(1), now());
@@ -323,30 +323,30 @@ fn shown(plan: &Plan) {
     report::check::to_json(&[checked]);
 }
 
-/// A rehearsal ends, whatever becomes of the plan in it.
+/// Rehearses a plan. The rehearsal must end, with a report or with a message.
 fn rehearsed(rng: &mut Rng, source: PlanSource, scenario: &Scenario) -> Result<(), String> {
     let seed = rng.u64(..);
-    let film = paused().block_on(rehearse::play(vec![source], scenario, seed, now()));
+    let played = paused().block_on(rehearse::play(vec![source], scenario, seed, now()));
     let look = report::rehearsal::Look {
         width: Some(rng.usize(1..120)),
         zone: TimeZone::UTC,
         charts: true,
     };
-    match film {
-        Ok(film) => {
-            report::rehearsal::to_text(&film, &look);
-            report::rehearsal::to_json(&film);
+    match played {
+        Ok(played) => {
+            report::rehearsal::to_text(&played, &look);
+            report::rehearsal::to_json(&played);
             Ok(())
         }
-        // What the simulated Route 53 refuses (two groups of one name, say) is said, not played.
+        // The simulated Route 53 may refuse the records, for example two groups of one name.
         Err(error) if error.to_string().is_empty() => {
-            Err("the rehearsal ends without a word".to_owned())
+            Err("the rehearsal ends without a message".to_owned())
         }
         Err(_) => Ok(()),
     }
 }
 
-/// Fleets' files, as bytes in a directory, with a plan below.
+/// `fleet.yaml` files, as bytes in a directory, with a plan below.
 pub(super) fn fleet(play: &mut Play) -> Result<(), String> {
     let rng = &mut play.rng;
     let folder = tempfile::tempdir().expect("a folder");
@@ -375,7 +375,7 @@ pub(super) fn fleet(play: &mut Play) -> Result<(), String> {
     }
 }
 
-/// Scenarios, and faults as the command line has them.
+/// Scenarios, and faults as they are given on the command line.
 pub(super) fn scenario(play: &mut Play) -> Result<(), String> {
     let rng = &mut play.rng;
     play.input = broken(rng, &corpus().scenarios);
@@ -388,7 +388,7 @@ pub(super) fn scenario(play: &mut Play) -> Result<(), String> {
         if let Err(error) = plan_file::fault(line)
             && error.to_string().is_empty()
         {
-            return Err("a fault is refused without a word".to_owned());
+            return Err("a fault is refused without a message".to_owned());
         }
         return Ok(());
     }

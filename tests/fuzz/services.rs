@@ -1,5 +1,5 @@
-//! Services that are called without an SDK, over the loopback: their answers are broken, from the first byte of HTTP to the
-//! last one of JSON. Every call comes back, and what it says is short.
+//! Services that are called over the loopback, with answers that are broken from the first byte of HTTP to the last one of
+//! JSON. Every call must return, and with a short message.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ use tokio::runtime::Builder;
 
 use super::{Play, mutate, plans};
 
-/// What one of them says is repeated no longer than this.
+/// The longest result of a call.
 const SAID_BYTES_MAX: usize = 20_000;
 
 /// A clock that stands still.
@@ -40,15 +40,15 @@ impl Clock for Stopped {
     }
 }
 
-/// A server that gives the next answer that it was handed, whatever is asked, and closes the connection.
-struct Door {
+/// A server that gives the latest answer that it got, whatever the request, and closes the connection.
+struct AnswerServer {
     address: SocketAddr,
     answers: mpsc::Sender<Vec<u8>>,
 }
 
-fn door() -> &'static Door {
-    static DOOR: OnceLock<Door> = OnceLock::new();
-    DOOR.get_or_init(|| {
+fn server() -> &'static AnswerServer {
+    static SERVER: OnceLock<AnswerServer> = OnceLock::new();
+    SERVER.get_or_init(|| {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let (answers, handed) = mpsc::channel::<Vec<u8>>();
@@ -58,11 +58,11 @@ fn door() -> &'static Door {
                 while let Ok(answer) = handed.try_recv() {
                     last = answer;
                 }
-                // Who asks may have gone.
+                // The caller may have gone.
                 drop(answer(stream, &last));
             }
         });
-        Door { address, answers }
+        AnswerServer { address, answers }
     })
 }
 
@@ -97,7 +97,7 @@ fn is_whole(asked: &[u8]) -> bool {
     body.len() >= length
 }
 
-/// What the services say when all is well, and when it is not.
+/// Answers of the services, good and bad ones.
 const BODIES: [(u16, &str); 14] = [
     (
         200,
@@ -188,8 +188,8 @@ pub(super) fn services(play: &mut Play) -> Result<(), String> {
     let rng = &mut play.rng;
     let http = broken(rng);
     play.input = String::from_utf8_lossy(&http).into_owned();
-    door().answers.send(http).expect("the server is there");
-    let url = format!("http://{}", door().address);
+    server().answers.send(http).expect("the server is there");
+    let url = format!("http://{}", server().address);
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
@@ -204,7 +204,7 @@ pub(super) fn services(play: &mut Play) -> Result<(), String> {
         }
     });
     if said.len() > SAID_BYTES_MAX {
-        return Err(format!("{} bytes of it are repeated", said.len()));
+        return Err(format!("a result of {} bytes", said.len()));
     }
     Ok(())
 }
@@ -325,7 +325,7 @@ async fn hook(url: &str) -> String {
     format!("{:?}", hooks.call(&request(action)).await)
 }
 
-/// What a command prints: `kubectl`, the state of a job, a hook.
+/// Output of a command: `kubectl`, the state of a job, a hook.
 async fn command(input: &str, rng: &mut Rng) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let (said, program) = (folder.path().join("said"), folder.path().join("program"));

@@ -1,5 +1,4 @@
-//! AWS in process, in front of the simulated services: replies are what the services say, but for those that are tampered
-//! with on their way.
+//! AWS in process, in front of the simulated services. Some replies are tampered with on their way.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -28,18 +27,18 @@ use crate::support::cloudwatch_door::{self, CBOR_PATH, Reply};
 use crate::support::route53_door::{self, Incoming};
 use crate::support::sts_door;
 
-/// The region of everything here.
+/// The region of all services.
 pub(super) const REGION: &str = "us-east-1";
 
-/// How many replies are kept, to come again as answers to other questions.
+/// The replies that are kept, to be sent again as answers to other requests.
 const KEPT: usize = 8;
 
-/// HTTP statuses that AWS sends, and some that only something in between would.
+/// HTTP statuses that AWS sends, and some that only a proxy would send.
 const STATUSES: [u16; 14] = [
     200, 201, 204, 206, 301, 304, 400, 403, 404, 413, 429, 500, 503, 599,
 ];
 
-/// Dates of replies at which clocks break.
+/// Dates of replies that may break the clock comparison.
 const DATES: [&str; 8] = [
     "",
     "yesterday",
@@ -58,7 +57,7 @@ pub(super) struct Wire {
     tampering: Arc<Mutex<Tampering>>,
 }
 
-/// What answers.
+/// The simulated services.
 #[derive(Clone)]
 pub(super) struct Services {
     pub(super) route53: Arc<Mutex<Route53>>,
@@ -70,14 +69,14 @@ pub(super) struct Services {
 
 struct Tampering {
     rng: Rng,
-    /// One reply of so many is tampered with; of none, none.
+    /// One in this many replies is tampered with; zero means none.
     of: u32,
     kept: Vec<Reply>,
-    /// What was done, for people.
+    /// The tampered replies, for people.
     log: String,
 }
 
-/// What comes back.
+/// The result of a request.
 enum Answer {
     Reply(Reply, Option<String>),
     /// The connection breaks.
@@ -98,7 +97,7 @@ impl Wire {
         }
     }
 
-    /// From now on, one reply of so many.
+    /// From now on, one in `of` replies is tampered with; zero means none.
     pub(super) fn tamper_one_of(&self, of: u32) {
         locked(&self.tampering).of = of;
     }
@@ -107,7 +106,7 @@ impl Wire {
         locked(&self.tampering).log.clone()
     }
 
-    /// Options that see nothing but this.
+    /// Options for an SDK that reaches only these services.
     pub(super) fn options(&self) -> Options {
         let credentials = Credentials::new("AKIAIOSFODNN7EXAMPLE", "key", None, None, "test");
         Options {
@@ -228,7 +227,7 @@ impl Tampering {
     }
 }
 
-/// A text is broken as a text, everything else as bytes.
+/// A broken body: XML and JSON are changed as text, everything else as bytes.
 pub(super) fn broken(rng: &mut Rng, body: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(body) {
         Ok(words) if body.first() == Some(&b'<') || body.first() == Some(&b'{') => {
@@ -238,7 +237,7 @@ pub(super) fn broken(rng: &mut Rng, body: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A reply as HTTP has it. What no header can hold is left out.
+/// A reply as HTTP. Text that no header can hold is left out.
 fn response(reply: Reply, date: &str) -> Option<HttpResponse> {
     let mut response = HttpResponse::new(reply.status.try_into().ok()?, SdkBody::from(reply.body));
     let headers = response.headers_mut();
@@ -249,7 +248,7 @@ fn response(reply: Reply, date: &str) -> Option<HttpResponse> {
     Some(response)
 }
 
-/// A time as the header `Date` has it.
+/// A time in the format of the header `Date`.
 fn date_of(now: Timestamp) -> String {
     now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
@@ -272,8 +271,10 @@ impl HttpConnector for Wire {
             }
             Answer::Lost => None,
         };
-        let lost = || ConnectorError::io("connection reset by peer".into());
-        HttpConnectorFuture::ready(response.ok_or_else(lost))
+        HttpConnectorFuture::ready(match response {
+            Some(response) => Ok(response),
+            None => Err(ConnectorError::io("connection reset by peer".into())),
+        })
     }
 }
 

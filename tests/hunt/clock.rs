@@ -1,4 +1,4 @@
-//! A process's wall clock: it may be wrong and jump. It looks again when there is something to be seen, and not before.
+//! A process's wall clock, which may be wrong and may jump. It wakes the controller only if there is something new to see.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use super::luck::Luck;
 use super::world::{World, locked};
 
-/// So many looks in a row see nothing new before a look waits for a change.
+/// The looks in a row that see nothing new before the clock waits for a change.
 const IDLE_LOOKS: u32 = 1;
 
-/// The longest wait for a change: now and then somebody looks.
+/// The longest wait for a change.
 const LOOK_AFTER_ALL: Duration = Duration::from_hours(28 * 24);
 
 /// The clock of one process.
@@ -40,7 +40,7 @@ impl OwnClock {
         }
     }
 
-    /// Notes a look, if it is a new one. Returns the version that it saw, where nothing was new for some looks.
+    /// Notes a look, if it is a new one. Returns the version that it saw, if nothing was new for some looks.
     fn note(&self, last: Instant) -> Option<u64> {
         let version = self.world.version.now();
         let mut looks = locked(&self.looks);
@@ -49,7 +49,10 @@ impl OwnClock {
             looks.idle = if idle { looks.idle + 1 } else { 0 };
             (looks.last, looks.version) = (Some(last), version);
         }
-        (looks.idle >= IDLE_LOOKS).then_some(looks.version)
+        if looks.idle < IDLE_LOOKS {
+            return None;
+        }
+        Some(looks.version)
     }
 }
 
@@ -75,7 +78,7 @@ impl Clock for OwnClock {
     }
 }
 
-/// How far a clock jumps: mostly a little, now and then by weeks.
+/// The jump of a clock: mostly a small one, sometimes weeks.
 pub(crate) fn jump(rng: &mut fastrand::Rng) -> SignedDuration {
     let secs = super::plans::magnitude(rng, 1, 30 * 86_400);
     let jump = SignedDuration::from_secs(i64::try_from(secs).expect("a month"));

@@ -1,5 +1,5 @@
-//! Peace: nothing fails any more. Then gates must be answered in time, everything must end or wait for somebody who was
-//! woken, that person must be able to end it, and what is over must be quiet.
+//! Peace: nothing fails any longer. Red gates must then be answered in time. Every cutover must end, or wait for a person who
+//! was paged and who can end it. A cutover that is over must stay quiet.
 
 use std::time::Duration;
 
@@ -17,19 +17,19 @@ use super::scenario::Scenario;
 use super::trouble::rollback;
 use super::world::locked;
 
-/// How long a red gate may take until its cutover is on its way back, and all its weights are back: a round, the read,
-/// the write.
+/// The longest time from a red gate until its cutover is on its way back, and from there until all its weights are back:
+/// a round, the read, the write.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 const BACK_WITHIN: Duration = Duration::from_secs(40);
 
-/// How long a drill waits for what was left over to settle.
+/// The time that a drill waits for earlier faults to end.
 const DRILL_AFTER: Duration = Duration::from_secs(90);
 
-/// Peace lasts for longer than the longest plan: five bakes of 90 days, and a clock that was wrong by a month.
+/// Peace lasts longer than the longest plan: five bakes of 90 days, and a clock that was wrong by a month.
 const PEACE_DAYS: u64 = 500;
 const STRIDE_DAYS: u64 = 10;
 
-/// How often people try to end what waits for them.
+/// The number of times that people try to end the cutovers that wait for them.
 const PEOPLE_TRY: usize = 12;
 
 /// How the cutovers ended before people tidied up.
@@ -40,7 +40,7 @@ pub(super) struct End {
 }
 
 impl Scenario {
-    /// Everything works, every process has a journal and the right time, and one of them at least lives.
+    /// Makes everything work: every process has a journal and the right time, and at least one is alive.
     async fn peace(&mut self) -> Result<(), String> {
         self.note("peace");
         self.all_green();
@@ -49,12 +49,8 @@ impl Scenario {
         }
         self.world.glass.fail(false);
         *locked(&self.world.pages_fail) = false;
-        let by: Vec<SignedDuration> = self
-            .processes
-            .iter()
-            .map(|process| process.luck.clock_offset())
-            .collect();
-        for (process, by) in self.processes.iter().zip(by) {
+        for process in &self.processes {
+            let by = process.luck.clock_offset();
             process.luck.calm();
             process.luck.set_clock_offset(SignedDuration::ZERO);
             locked(&self.world.witness).jumps(by);
@@ -69,7 +65,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// In peace a gate turns red: what it guards must go back, at once, whatever holds its steps.
+    /// Turns a gate red in peace. Every cutover that it guards must go back at once, even if its steps are held.
     pub(super) async fn drill(&mut self) -> Result<(), String> {
         self.peace().await?;
         tokio::time::sleep(DRILL_AFTER).await;
@@ -88,12 +84,15 @@ impl Scenario {
         }
         let gates = &one.plan().gates.alarms;
         let gate = gates[self.rng.usize(0..gates.len())].id.clone();
-        let guarded = |state: &State| {
-            let mut gates = state.plan().gates.alarms.iter();
-            gates.any(|its| its.id == gate)
-        };
-        let all = (0..self.sources.len()).filter_map(|index| self.armed(index));
-        let all: Vec<CutoverName> = all.filter(guarded).map(|state| state.name).collect();
+        let mut all = Vec::new();
+        for index in 0..self.sources.len() {
+            if let Some(state) = self.armed(index) {
+                let mut gates = state.plan().gates.alarms.iter();
+                if gates.any(|its| its.id == gate) {
+                    all.push(state.name);
+                }
+            }
+        }
         self.world.turn(&gate.name, AlarmState::Alarm);
         self.note(&format!("drill: {gate} is red, for {}", all.len()));
         tokio::time::sleep(ANSWERED_WITHIN).await;
@@ -116,7 +115,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// A cutover whose gates would take it back, if it is one now.
+    /// The state of a cutover that a red gate would take back now; none if none would.
     fn armed(&self, index: usize) -> Option<State> {
         let name = &self.sources[index].plan.name;
         let damaged = locked(&self.world.witness).fleet().damage(name).is_some();
@@ -126,7 +125,7 @@ impl Scenario {
         self.world.state(name).filter(is_armed)
     }
 
-    /// The weights in Route 53 are the baseline's.
+    /// Checks that the weights in Route 53 are the baseline's.
     fn all_back(&self, state: &State) -> Result<(), String> {
         let images = state.baseline.iter().flatten();
         for (group, image) in state.plan().records.iter().zip(images) {
@@ -142,7 +141,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// The faults stop.
+    /// Ends the faults, and checks that every cutover comes to an end.
     pub(super) async fn comes_to_an_end(&mut self) -> Result<End, String> {
         self.peace().await?;
         self.wait_for_ends().await?;
@@ -166,7 +165,7 @@ impl Scenario {
         Ok(end)
     }
 
-    /// Waits for as long as one more cutover ends before the longest plan could.
+    /// Waits until all cutovers have ended, or none has ended for longer than the longest plan takes.
     async fn wait_for_ends(&mut self) -> Result<(), String> {
         let (mut ended, mut days) = (0, 0);
         while days < PEACE_DAYS && !self.is_alone() {
@@ -184,14 +183,14 @@ impl Scenario {
         Ok(())
     }
 
-    /// A damaged one is left as it is: nothing more is to come of it.
+    /// Returns true if the cutover is over. A damaged one is left as it is and counts as over.
     fn has_ended(&self, name: &CutoverName) -> bool {
         let witness = locked(&self.world.witness);
         let state = witness.state(name);
         state.is_some_and(|state| state.phase.is_final()) || witness.fleet().damage(name).is_some()
     }
 
-    /// I15: a page has told of a damaged one.
+    /// I15: a page was sent about a damaged cutover.
     fn is_told_damaged(&self, name: &CutoverName) -> Result<(), String> {
         let told = locked(&self.world.pages).iter().any(
             |page| matches!(&page.entry.event, Event::CutoverDamaged { of, .. } if of == name),
@@ -199,10 +198,10 @@ impl Scenario {
         if told {
             return Ok(());
         }
-        self.fail(&format!("{name}: nobody was told that it is damaged"))
+        self.fail(&format!("{name}: nobody was paged about the damage"))
     }
 
-    /// A person ends what holds all: a freeze, a spent budget, limits.
+    /// A person lifts what holds all cutovers: a freeze, a spent budget, limits.
     async fn fleet_goes_on(&mut self) -> Result<(), String> {
         let fleet = locked(&self.world.witness).fleet().clone();
         let settings = FleetSettings::default();
@@ -224,16 +223,12 @@ impl Scenario {
         let left: Vec<CutoverName> = self.names();
         for name in left.iter().filter(|name| !self.has_ended(name)) {
             self.has_ended_or_waits(name)?;
-            let by_fleet = |reason: &HoldReason| {
-                matches!(
-                    reason,
-                    HoldReason::Frozen { .. }
-                        | HoldReason::BudgetSpent { .. }
-                        | HoldReason::FleetFull { .. }
-                )
-            };
             let held = self.world.state(name).map(|state| state.held);
-            if held.into_iter().flatten().any(|reason| by_fleet(&reason)) {
+            if held
+                .into_iter()
+                .flatten()
+                .any(|reason| is_by_fleet(&reason))
+            {
                 return self.fail(&format!("{name}: the fleet holds it for no reason"));
             }
         }
@@ -245,7 +240,7 @@ impl Scenario {
         sources.map(|source| source.plan.name.clone()).collect()
     }
 
-    /// I12, and every page that was due was delivered.
+    /// I12: it has ended or waits for a person; and every page that was due was delivered.
     fn has_ended_or_waits(&self, name: &CutoverName) -> Result<(), String> {
         let Some(state) = self.world.state(name) else {
             return self.fail(&format!("{name} was never seen"));
@@ -265,19 +260,12 @@ impl Scenario {
         if let Some(violation) = unfinished.first() {
             return self.fail(&format!("{name}: {violation}"));
         }
-        let time_ends_it = |reason: &HoldReason| {
-            matches!(
-                reason,
-                HoldReason::Settling { .. }
-                    | HoldReason::Baking { .. }
-                    | HoldReason::Shifting { .. }
-                    | HoldReason::Reverting { .. }
-            )
-        };
-        let nobody = state.held.iter().all(time_ends_it);
+        let nobody = state.held.iter().all(ends_by_itself);
         if !state.phase.is_final() && nobody {
             let held = &state.held;
-            return self.fail(&format!("{name} waits for nobody, for ever: {held:?}"));
+            return self.fail(&format!(
+                "{name} waits forever, and for no person: {held:?}"
+            ));
         }
         let told = locked(&self.world.pages);
         for page in told.iter() {
@@ -288,12 +276,12 @@ impl Scenario {
         }
         if !state.phase.is_final() && !state.pages.is_empty() {
             let waiting: Vec<_> = state.pages.keys().collect();
-            return self.fail(&format!("{name}: nobody was told of {waiting:?}"));
+            return self.fail(&format!("{name}: nobody was paged about {waiting:?}"));
         }
         Ok(())
     }
 
-    /// Whoever was woken can end it: by what the hold asks for, and by force in any case.
+    /// The paged person can end it: with the command that the hold asks for, or in any case by force.
     async fn people_end(&mut self) -> Result<(), String> {
         for attempt in 0..PEOPLE_TRY {
             let mut left = self.names();
@@ -318,7 +306,10 @@ impl Scenario {
             self.unbroken()?;
         }
         for name in self.names() {
-            if let Some(state) = self.world.state(&name).filter(|_| !self.has_ended(&name)) {
+            if self.has_ended(&name) {
+                continue;
+            }
+            if let Some(state) = self.world.state(&name) {
                 let (phase, held) = (state.phase, &state.held);
                 return self.fail(&format!("{name}: nobody can end it: {phase:?} {held:?}"));
             }
@@ -326,7 +317,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// I11: nothing moves any more, whatever the alarms say.
+    /// I11: a cutover that is over no longer changes anything, whatever the alarms say.
     async fn is_quiet(&mut self) -> Result<(), String> {
         tokio::time::sleep(Duration::from_mins(20)).await;
         self.bury().await?;
@@ -348,20 +339,21 @@ impl Scenario {
         self.world.sync();
         let after = locked(&self.world.witness).seen();
         if before != after {
-            return self.fail("what is over is not quiet");
+            return self.fail("a cutover that is over is not quiet");
         }
         self.unbroken()
     }
 }
 
-/// What ends an unfinished cutover, by its hold; the last tries use force.
+/// The command that may end an unfinished cutover, by its hold; the last tries use force.
 fn what_it_asks_for(state: &State, attempt: usize) -> Option<Event> {
-    let asks = |reason: &HoldReason| reason.asks_approval().is_some();
+    let mut held = state.held.iter();
+    let asks_approval = held.any(|reason| reason.asks_approval().is_some());
     if attempt + 2 >= PEOPLE_TRY {
         rollback(state, RevertMode::Force)
     } else if state.paused.is_some() {
         commands::resume(state, None).ok()
-    } else if state.held.iter().any(asks) {
+    } else if asks_approval {
         commands::approve(state, None, "fine").ok()
     } else if state.drift.is_some() {
         let adopted = commands::adopt_drift(state, "fine").ok();
@@ -372,6 +364,25 @@ fn what_it_asks_for(state: &State, attempt: usize) -> Option<Event> {
     } else {
         rollback(state, RevertMode::Swap)
     }
+}
+
+/// Returns true if the fleet causes this hold.
+fn is_by_fleet(reason: &HoldReason) -> bool {
+    matches!(
+        reason,
+        HoldReason::Frozen { .. } | HoldReason::BudgetSpent { .. } | HoldReason::FleetFull { .. }
+    )
+}
+
+/// Returns true if time alone ends this hold.
+fn ends_by_itself(reason: &HoldReason) -> bool {
+    matches!(
+        reason,
+        HoldReason::Settling { .. }
+            | HoldReason::Baking { .. }
+            | HoldReason::Shifting { .. }
+            | HoldReason::Reverting { .. }
+    )
 }
 
 fn is_armed(state: &State) -> bool {

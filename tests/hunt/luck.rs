@@ -1,4 +1,4 @@
-//! What goes wrong for one process, call by call; and when it dies.
+//! The faults of one process, call by call, and its death.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,36 +20,36 @@ pub(crate) struct Shared {
     pub(crate) looks: AtomicU64,
     /// Calls of any port, by all processes.
     pub(crate) calls: AtomicU64,
-    /// Something is broken: from now on nothing answers, so that the story ends there.
+    /// An invariant is broken: from now on nothing answers, so that the story ends there.
     frozen: AtomicBool,
     stop: Notify,
 }
 
 impl Shared {
-    /// Returns when something is broken.
+    /// Returns when an invariant is broken.
     pub(crate) async fn is_broken(&self) {
         self.stop.notified().await;
     }
 }
 
-/// What goes wrong for one process. Odds are one in so many; zero is never.
+/// The faults of one process. A number N means that one in N calls fails; zero means none.
 #[derive(Default)]
 pub(crate) struct Troubles {
-    /// Calls to Route 53 that fail, by whatever failure.
+    /// Calls to Route 53 that fail in any way.
     pub(crate) route53: u32,
-    /// Readings of groups that hold what cannot be represented, or a stranger.
+    /// Readings of groups with a field that the engine cannot represent, a third member, or a missing one.
     pub(crate) garbage: u32,
-    /// Writes that somebody overwrites before they are read back.
+    /// Writes that another writer overwrites before they are read back.
     pub(crate) overtaken: u32,
     /// Calls to `CloudWatch` that fail.
     pub(crate) alarms: u32,
-    /// Alarms that are read as nobody expects.
+    /// Alarms with unusual readings.
     pub(crate) odd_alarms: u32,
-    /// Appends that fail: before, after, or by hanging.
+    /// Appends that fail: before or after their effect, or by hanging.
     pub(crate) appends: u32,
     /// Reads of the journal that fail.
     pub(crate) reads: u32,
-    /// Nothing can be appended; everything can be read.
+    /// True if nothing can be appended, although everything can be read.
     pub(crate) journal_full: bool,
     /// Every journal call takes this long.
     pub(crate) journal_takes: Duration,
@@ -58,7 +58,7 @@ pub(crate) struct Troubles {
 struct Inner {
     rng: Rng,
     troubles: Troubles,
-    /// The journal is gone for good.
+    /// True if the journal is lost for good.
     journal_gone: bool,
     offset: SignedDuration,
     dies_at_poll: Option<u64>,
@@ -76,7 +76,7 @@ pub(crate) struct Luck {
     inner: Arc<Mutex<Inner>>,
 }
 
-/// What becomes of an append.
+/// The outcome of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Done,
@@ -117,12 +117,12 @@ impl Luck {
         self.inner().abort = Some(abort);
     }
 
-    /// Dies before so many more steps of its task.
+    /// Makes it die after this many more polls of its task.
     pub(crate) fn die_at_poll(&self, polls: u64) {
         self.inner().dies_at_poll = Some(polls);
     }
 
-    /// Dies at so many more calls, before or after they have their effect.
+    /// Makes it die at a call, after this many more calls.
     pub(crate) fn die_at_call(&self, calls: u64) {
         self.inner().dies_at_call = Some(calls);
     }
@@ -131,7 +131,7 @@ impl Luck {
         count_down(&mut self.inner().dies_at_poll)
     }
 
-    /// Counts a call, and dies at it if it is time.
+    /// Counts a call, and dies there if it is time.
     pub(crate) async fn call(&self) {
         self.shared.calls.fetch_add(1, Ordering::Relaxed);
         if self.shared.frozen.load(Ordering::Relaxed) {
@@ -140,7 +140,7 @@ impl Luck {
         let abort = {
             let mut inner = self.inner();
             let dies = count_down(&mut inner.dies_at_call);
-            inner.abort.clone().filter(|_| dies)
+            if dies { inner.abort.clone() } else { None }
         };
         if let Some(abort) = abort {
             abort.abort();
@@ -148,7 +148,7 @@ impl Luck {
         }
     }
 
-    /// From now on nothing answers any process.
+    /// Lets nothing answer any process from now on.
     pub(crate) fn freeze(&self) {
         self.shared.frozen.store(true, Ordering::Relaxed);
         self.shared.stop.notify_one();
@@ -178,12 +178,12 @@ impl Luck {
         self.inner().journal_gone
     }
 
-    /// Nothing goes wrong any more, but what is gone for good, and the clock.
+    /// Ends all faults, except a lost journal and a wrong clock.
     pub(crate) fn calm(&self) {
         self.inner().troubles = Troubles::default();
     }
 
-    /// Whether anything may go wrong at the next call.
+    /// Returns true if the next call may fail.
     pub(crate) fn is_troubled(&self) -> bool {
         let inner = self.inner();
         let Troubles {
@@ -207,7 +207,7 @@ impl Luck {
         odds > 0 && inner.rng.u32(0..odds) == 0
     }
 
-    /// What goes wrong with a call to Route 53.
+    /// The faults of a call to Route 53.
     pub(crate) fn route53(&self, _operation: &str) -> Vec<Fault> {
         if !self.hit(|troubles| troubles.route53) {
             return Vec::new();
@@ -224,7 +224,7 @@ impl Luck {
         }]
     }
 
-    /// The weights that somebody else gives a group right after it was written, if somebody does.
+    /// The weights that another writer gives a group right after it was written; none if no other does.
     pub(crate) fn overtaken(&self) -> Option<(u8, u8)> {
         if !self.hit(|troubles| troubles.overtaken) {
             return None;
@@ -233,13 +233,15 @@ impl Luck {
         Some([(100, 0), (90, 92), (77, 7), (0, 100)][kind])
     }
 
-    /// Whether a group is read as garbage, and as which.
+    /// The kind of garbage that a group is read as; none if it is read as it is.
     pub(crate) fn garbage(&self) -> Option<u8> {
-        let hit = self.hit(|troubles| troubles.garbage);
-        hit.then(|| self.inner().rng.u8(0..4))
+        if !self.hit(|troubles| troubles.garbage) {
+            return None;
+        }
+        Some(self.inner().rng.u8(0..4))
     }
 
-    /// How long a call to `CloudWatch` takes, and whether it fails.
+    /// The time that a call to `CloudWatch` takes, and whether it fails.
     pub(crate) fn alarms(&self) -> (Duration, bool) {
         if !self.hit(|troubles| troubles.alarms) {
             return (Duration::ZERO, false);
@@ -249,13 +251,15 @@ impl Luck {
         (delay, inner.rng.bool())
     }
 
-    /// Whether an alarm is read as nobody expects, and how.
+    /// The kind of an unusual reading of an alarm; none if it is read as it is.
     pub(crate) fn odd_alarm(&self) -> Option<u8> {
-        let hit = self.hit(|troubles| troubles.odd_alarms);
-        hit.then(|| self.inner().rng.u8(0..4))
+        if !self.hit(|troubles| troubles.odd_alarms) {
+            return None;
+        }
+        Some(self.inner().rng.u8(0..4))
     }
 
-    /// How long a call to the journal is on its way.
+    /// Waits for as long as a call to the journal is on its way.
     pub(crate) async fn travel(&self) {
         let takes = {
             let mut inner = self.inner();
@@ -303,7 +307,7 @@ impl Luck {
         self.inner().journal_failed_at = Some(Instant::now());
     }
 
-    /// Whether the journal has failed this process within that time, or is so slow that it may seem so.
+    /// Returns true if the journal has failed this process within that time, or is so slow that it may seem so.
     pub(crate) fn journal_failed_within(&self, time: Duration) -> bool {
         let inner = self.inner();
         let slow = inner.troubles.journal_takes > Duration::from_millis(900);

@@ -1,14 +1,14 @@
-//! The hunt: the real controller over simulated ports, in scenarios drawn from a seed. Faults at every call, processes that
-//! die anywhere, clocks that jump, people and strangers who interfere. No invariant may break; and when the faults stop,
-//! everything must come to an end or wait for somebody who knows.
+//! The hunt: the real controller over simulated ports, in scenarios drawn from a seed. Calls fail, processes die anywhere,
+//! clocks jump, people and other writers interfere. No invariant may break. When the faults stop, every cutover must end, or
+//! wait for a person who was paged.
 //!
 //! `tests/main.rs` plays some seeds, `benches/hunt.rs` plays for hours. A seed plays the same every time.
 
 mod clock;
-pub(crate) mod doors;
 mod ending;
 pub(crate) mod luck;
 pub(crate) mod plans;
+pub(crate) mod ports;
 mod scenario;
 mod trouble;
 pub(crate) mod witness;
@@ -20,31 +20,31 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use scenario::Scenario;
 use tokio::runtime::Builder;
 
-/// What a scenario came to.
+/// The results of a scenario.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Played {
-    /// Cutovers in it.
+    /// The cutovers in it.
     pub(crate) cutovers: u64,
-    /// How long they were under way, all together, in seconds.
+    /// The time that they were under way, in seconds, in all.
     pub(crate) cutover_secs: u64,
-    /// Looks at everything, by all controllers.
+    /// The rounds of all controllers.
     pub(crate) looks: u64,
-    /// Calls of all ports.
+    /// The calls of all ports.
     pub(crate) calls: u64,
-    /// Entries in the journal.
+    /// The entries in the journal.
     pub(crate) entries: u64,
-    /// How many completed, and how many were taken back, before anybody tidied up.
+    /// The cutovers that completed, and those that were reverted, before people ended the rest.
     pub(crate) completed: u64,
     pub(crate) reverted: u64,
-    /// The same for equal journals.
+    /// A digest of the journal.
     pub(crate) digest: u64,
 }
 
-/// Something is broken.
+/// A broken invariant.
 #[derive(Debug, Clone)]
 pub(crate) struct Broken {
     pub(crate) seed: u64,
-    /// How many disturbances it takes, as far as was tried.
+    /// The fewest disturbances that are known to break it.
     pub(crate) disturbances: usize,
     pub(crate) story: String,
 }
@@ -68,12 +68,12 @@ impl fmt::Display for Broken {
 /// Plays a seed.
 ///
 /// # Errors
-/// What was broken, with the story of the journal.
+/// The broken invariant, with the story of the journal.
 pub(crate) fn play(seed: u64) -> Result<Played, Broken> {
     play_some(seed, usize::MAX)
 }
 
-/// Plays a seed with at most so many of its disturbances.
+/// Plays a seed with at most this many of its disturbances.
 fn play_some(seed: u64, disturbances: usize) -> Result<Played, Broken> {
     let runtime = Builder::new_current_thread()
         .enable_time()
@@ -98,7 +98,7 @@ fn play_some(seed: u64, disturbances: usize) -> Result<Played, Broken> {
     })
 }
 
-/// The same failure with fewer disturbances, if there is one: by halves, then one by one.
+/// The failure with the fewest disturbances that a binary search finds.
 pub(crate) fn shrink(broken: &Broken) -> Broken {
     let (mut shortest, mut least, mut most) = (broken.clone(), 0, 128);
     while least < most {

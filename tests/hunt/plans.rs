@@ -1,5 +1,5 @@
-//! Plans drawn from a seed: bakes from seconds to 90 days, windows, zones and alarms that several share; and fleets of up
-//! to 200 with what their file says.
+//! Plans drawn from a seed: bakes from seconds to 90 days, windows, and zones and alarms that several plans share; and
+//! fleets of up to 200 with the settings of their `fleet.yaml`.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -36,14 +36,14 @@ fn seconds(rng: &mut Rng, least: u64, most: i64) -> SignedDuration {
     SignedDuration::from_secs(i64::try_from(drawn).expect("a few days"))
 }
 
-/// What a scenario is about.
+/// The plans of a scenario, and its fleet settings.
 pub(crate) struct Drawn {
     pub(crate) sources: Vec<PlanSource>,
-    /// What `fleet.yaml` says, where there is one.
+    /// The settings of `fleet.yaml`, if there is one.
     pub(crate) limits: Option<FleetSettings>,
 }
 
-/// One to six plans over the same few zones; now and then a fleet.
+/// Draws one to six plans over the same few zones, or sometimes a fleet.
 pub(crate) fn draw(rng: &mut Rng) -> Drawn {
     let (count, size) = match rng.u8(0..160) {
         0 => (rng.usize(60..=FLEET_MAX), Size::Fleet),
@@ -67,25 +67,26 @@ pub(crate) fn draw(rng: &mut Rng) -> Drawn {
 /// The largest fleet.
 const FLEET_MAX: usize = 200;
 
-/// Whether plans are many and plain, or few and strange.
+/// The size of a scenario: many plain plans, or few unusual ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Size {
     Few,
     Fleet,
 }
 
-/// What the file of a fleet of so many says.
+/// Draws the settings of a fleet of `count` plans.
 pub(crate) fn limits(rng: &mut Rng, count: usize) -> FleetSettings {
     let most = u64::try_from(count).expect("few");
-    let mut some = |most: u64| {
-        let number = u32::try_from(magnitude(rng, 1, most)).expect("few");
-        (rng.u8(0..4) > 0).then_some(number)
-    };
     FleetSettings {
-        max_in_flight: some(most),
-        failure_budget: some(most.min(5)),
+        max_in_flight: limit(rng, most),
+        failure_budget: limit(rng, most.min(5)),
         notify: None,
     }
+}
+
+fn limit(rng: &mut Rng, most: u64) -> Option<u32> {
+    let number = u32::try_from(magnitude(rng, 1, most)).expect("few");
+    if rng.u8(0..4) > 0 { Some(number) } else { None }
 }
 
 fn plan(rng: &mut Rng, number: usize, size: Size) -> Plan {
@@ -125,7 +126,7 @@ fn plan(rng: &mut Rng, number: usize, size: Size) -> Plan {
     }
 }
 
-/// Windows that open some time: those that never do are refused where plans are loaded.
+/// Draws windows that open at some time; plans with windows that never open are refused when they are loaded.
 fn windows(rng: &mut Rng, steps: &[Step], settle: Option<SignedDuration>) -> Windows {
     const ZONES: [&str; 5] = [
         "UTC",
@@ -148,25 +149,28 @@ fn windows(rng: &mut Rng, steps: &[Step], settle: Option<SignedDuration>) -> Win
         "12:00-13:00",
         "Sun 23:30-00:30",
     ];
-    let some = |rng: &mut Rng, of: &[&str], most: usize| -> Vec<Entry> {
-        let count = rng.usize(0..=most);
-        let one = |_| {
-            let entry = of[rng.usize(0..of.len())];
-            entry.parse().expect("an entry")
-        };
-        (0..count).map(one).collect()
-    };
     let zone = ZONES[rng.usize(0..ZONES.len())];
     let mut windows = Windows {
         time_zone: zone.parse().expect("a zone"),
-        allow: some(rng, &ALLOWED, 2),
-        deny: some(rng, &DENIED, 2),
+        allow: entries(rng, &ALLOWED, 2),
+        deny: entries(rng, &DENIED, 2),
         whole_bake: rng.u8(0..4) == 0,
     };
     let settle = settle.unwrap_or(SignedDuration::from_secs(60));
-    let opens = |step: &Step| windows.can_open(step.bake + settle);
-    windows.whole_bake = windows.whole_bake && steps.iter().all(opens);
+    let mut bakes = steps.iter().map(|step| step.bake + settle);
+    let all_open = bakes.all(|time| windows.can_open(time));
+    windows.whole_bake = windows.whole_bake && all_open;
     windows
+}
+
+/// At most `most` of these entries; an entry may come twice.
+fn entries(rng: &mut Rng, of: &[&str], most: usize) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for _ in 0..rng.usize(0..=most) {
+        let entry = of[rng.usize(0..of.len())];
+        entries.push(entry.parse().expect("an entry"));
+    }
+    entries
 }
 
 fn group(name: &str, zone: usize, record_type: &str) -> Group {
@@ -191,20 +195,26 @@ fn steps(rng: &mut Rng) -> Vec<Step> {
     rng.shuffle(&mut shares);
     shares.truncate(rng.usize(1..=5));
     shares.sort_unstable();
-    let step = |share: u8| {
+    let mut steps = Vec::new();
+    for share in shares {
         let approval = rng.u8(0..8) == 0;
-        Step {
-            share: Share::percent(share),
-            pair: WeightPair::new(100 - share, share),
-            bake: seconds(rng, 5, BAKE_DAYS_MAX * DAY),
-            approval,
-            approval_timeout: (approval && rng.bool()).then(|| ApprovalTimeout {
+        let bake = seconds(rng, 5, BAKE_DAYS_MAX * DAY);
+        let mut approval_timeout = None;
+        if approval && rng.bool() {
+            approval_timeout = Some(ApprovalTimeout {
                 after: seconds(rng, 5, 3 * DAY),
                 on_timeout: answer(rng),
-            }),
+            });
         }
-    };
-    shares.into_iter().map(step).collect()
+        steps.push(Step {
+            share: Share::percent(share),
+            pair: WeightPair::new(100 - share, share),
+            bake,
+            approval,
+            approval_timeout,
+        });
+    }
+    steps
 }
 
 fn answer(rng: &mut Rng) -> HoldOrRevert {
@@ -216,29 +226,14 @@ fn answer(rng: &mut Rng) -> HoldOrRevert {
 }
 
 fn gates(rng: &mut Rng, number: usize, size: Size) -> Gates {
-    let mut some = |what: &str, count: usize| -> Vec<AlarmGate> {
-        (0..count)
-            .map(|index| AlarmGate {
-                id: AlarmId {
-                    region: None,
-                    name: if size == Size::Fleet && rng.u8(0..3) > 0 {
-                        format!("{what}{index}-of{}", number % 5)
-                    } else if rng.u8(0..3) == 0 {
-                        format!("{what}{index}")
-                    } else {
-                        format!("{what}{index}-{number}")
-                    },
-                },
-                no_data: if rng.u8(0..5) == 0 {
-                    NoData::Pass
-                } else {
-                    NoData::Hold
-                },
-            })
-            .collect()
-    };
-    let count = 1 + number % 3;
-    let (alarms, fallback_alarms) = (some("errors", count), some("fallback", number % 2));
+    let mut alarms = Vec::new();
+    for index in 0..=number % 3 {
+        alarms.push(alarm_gate(rng, &format!("errors{index}"), number, size));
+    }
+    let mut fallback_alarms = Vec::new();
+    for index in 0..number % 2 {
+        fallback_alarms.push(alarm_gate(rng, &format!("fallback{index}"), number, size));
+    }
     Gates {
         alarms,
         fallback_alarms,
@@ -246,6 +241,26 @@ fn gates(rng: &mut Rng, number: usize, size: Size) -> Gates {
         unknown_for: seconds(rng, 30, DAY),
         on_unknown: answer(rng),
         both_red: answer(rng),
+    }
+}
+
+/// A gate on an alarm of plan `number`, which other plans may share.
+fn alarm_gate(rng: &mut Rng, alarm: &str, number: usize, size: Size) -> AlarmGate {
+    let name = if size == Size::Fleet && rng.u8(0..3) > 0 {
+        format!("{alarm}-of{}", number % 5)
+    } else if rng.u8(0..3) == 0 {
+        alarm.to_owned()
+    } else {
+        format!("{alarm}-{number}")
+    };
+    let no_data = if rng.u8(0..5) == 0 {
+        NoData::Pass
+    } else {
+        NoData::Hold
+    };
+    AlarmGate {
+        id: AlarmId { region: None, name },
+        no_data,
     }
 }
 
@@ -262,13 +277,15 @@ pub(crate) fn source(plan: Plan) -> PlanSource {
     }
 }
 
-/// The same plan with something changed that `amend` takes.
+/// The plan with a change that `amend` accepts.
 pub(crate) fn amended(rng: &mut Rng, source_before: &PlanSource) -> PlanSource {
     let mut plan = source_before.plan.clone();
     if let Some(step) = plan.steps.last_mut() {
         step.bake = seconds(rng, 5, BAKE_DAYS_MAX * DAY);
         step.approval = rng.bool();
-        step.approval_timeout = step.approval_timeout.filter(|_| step.approval);
+        if !step.approval {
+            step.approval_timeout = None;
+        }
     }
     plan.gates.unknown_for = seconds(rng, 30, DAY);
     source(plan)

@@ -1,4 +1,4 @@
-//! The ports of one process: each call may fail, hang, come late or answer nonsense; and the witness sees each of them.
+//! The ports of one process. Each call may fail, hang, come late or return nonsense, and the witness sees each one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -25,15 +25,15 @@ use super::luck::{Fate, Luck};
 use super::witness::AlarmSeen;
 use super::world::{World, locked};
 
-/// Route 53 over a wire: a request that was sent arrives although its sender died.
-pub(crate) struct Wire {
+/// Route 53 with faults. A request that was sent still arrives if its sender dies.
+pub(crate) struct FaultyDns {
     pub(crate) dns: Arc<dyn Dns>,
     pub(crate) world: World,
     pub(crate) luck: Luck,
 }
 
 #[async_trait]
-impl Dns for Wire {
+impl Dns for FaultyDns {
     async fn find_zone(&self, account: &Account, zone: &ZoneRef) -> Result<Zone, CallError> {
         self.luck.call().await;
         self.dns.find_zone(account, zone).await
@@ -84,10 +84,11 @@ impl Dns for Wire {
                 .change(&account, &zone, &changes, &comment, urgency)
                 .await;
             world.sync();
-            if let (true, Some((old, new)), Some(first)) =
-                (answer.is_ok(), overtaken, changes.first())
+            if answer.is_ok()
+                && let Some(weights) = overtaken
+                && let Some(first) = changes.first()
             {
-                world.overtake(&zone, &first.record, (old, new));
+                world.overtake(&zone, &first.record, weights);
             }
             if is_untold && answer.is_ok() {
                 locked(&world.witness).untold(&zone, &changes);
@@ -110,7 +111,7 @@ impl Dns for Wire {
     }
 }
 
-/// What cannot be represented, a stranger, or a member that is missing.
+/// Spoils a reading: a field that the engine cannot represent, a third member, or a missing one.
 fn spoil(members: &mut Vec<RecordSet>, kind: u8) {
     let Some(first) = members.first_mut() else {
         return;
@@ -128,17 +129,18 @@ fn spoil(members: &mut Vec<RecordSet>, kind: u8) {
     }
 }
 
-/// `CloudWatch`, as far as alarms go.
-pub(crate) struct AlarmDoor {
+/// The alarms of `CloudWatch`, with faults.
+pub(crate) struct FaultySignals {
     pub(crate) world: World,
     pub(crate) luck: Luck,
 }
 
-impl AlarmDoor {
+impl FaultySignals {
     fn look(&self, name: &str) -> AlarmReading {
         let alarms = locked(&self.world.alarms);
-        let Some(alarm) = alarms.get(name).filter(|alarm| !alarm.gone) else {
-            return AlarmReading::Missing;
+        let alarm = match alarms.get(name) {
+            Some(alarm) if !alarm.gone => alarm,
+            Some(_) | None => return AlarmReading::Missing,
         };
         let (mut evaluation, mut since) = (alarm.evaluation.clone(), Some(alarm.since));
         match self.luck.odd_alarm() {
@@ -155,7 +157,7 @@ impl AlarmDoor {
         }
     }
 
-    /// One call, which may fail, hang or come late.
+    /// Reads one page of alarms; the call may fail, hang or come late.
     async fn page<'a>(
         &self,
         wanted: impl Iterator<Item = &'a AlarmId>,
@@ -181,7 +183,7 @@ impl AlarmDoor {
     }
 }
 
-/// What a process makes of a reading.
+/// The part of a reading that the witness judges by.
 pub(crate) fn seen(reading: &AlarmReading) -> AlarmSeen {
     match reading {
         AlarmReading::Found {
@@ -205,8 +207,8 @@ pub(crate) fn seen(reading: &AlarmReading) -> AlarmSeen {
 }
 
 #[async_trait]
-impl Signals for AlarmDoor {
-    /// In two calls.
+impl Signals for FaultySignals {
+    /// Reads the alarms in two calls.
     async fn read_alarms_by_page(
         &self,
         account: &Account,
@@ -234,14 +236,13 @@ impl Signals for AlarmDoor {
             tokio::time::sleep(delay).await;
         }
         let alarms = locked(&self.world.alarms);
-        let found = alarms.get(&alarm.name).filter(|_| !fails);
-        found.map_or(
-            HistoryReading::Unreadable("no answer".to_owned()),
-            |alarm| {
+        match alarms.get(&alarm.name) {
+            Some(alarm) if !fails => {
                 let later = alarm.entered.iter().filter(|at| **at > since);
                 HistoryReading::EnteredAlarm(later.copied().collect())
-            },
-        )
+            }
+            Some(_) | None => HistoryReading::Unreadable("no answer".to_owned()),
+        }
     }
 
     fn clock_skew(&self) -> Option<SignedDuration> {
@@ -249,32 +250,37 @@ impl Signals for AlarmDoor {
     }
 }
 
-/// One process's way to the journal; what is on its way goes on when the process dies.
-pub(crate) struct JournalDoor {
+/// The journal with faults, for one process. A call that is under way goes on if the process dies.
+pub(crate) struct FaultyJournal {
     pub(crate) world: World,
     pub(crate) luck: Luck,
 }
 
-impl JournalDoor {
+/// The error of a journal that a scenario makes fail.
+fn down() -> JournalError {
+    JournalError::Down("the scenario makes it fail".to_owned())
+}
+
+impl FaultyJournal {
+    /// The delay of a read, and its failure if the scenario has one.
     async fn reads(&self) -> Result<(), JournalError> {
         self.luck.call().await;
         self.luck.travel().await;
         if self.luck.read_fails() {
-            return Err(JournalError::Down("it is made to fail".to_owned()));
+            return Err(down());
         }
         Ok(())
     }
 }
 
 #[async_trait]
-impl Journal for JournalDoor {
+impl Journal for FaultyJournal {
     async fn append(&self, append: Append) -> Result<Vec<Envelope>, JournalError> {
         self.luck.call().await;
         let now = self.world.now();
         if !locked(&self.world.witness).goes_on(now) {
             self.luck.freeze();
         }
-        let down = || JournalError::Down("it is made to fail".to_owned());
         let fate = self.luck.append();
         let arrives_after = match fate {
             Fate::Fails => return Err(down()),
@@ -337,7 +343,7 @@ impl Journal for JournalDoor {
         self.world.journal.changed(position).await;
     }
 
-    /// Nobody in a hunt asks who looks: that it arrives, or does not, is all.
+    /// Only fails or succeeds: a hunt reads no heartbeats.
     async fn beat(&self, _heartbeat: &Heartbeat) -> Result<(), JournalError> {
         self.reads().await
     }
@@ -347,7 +353,7 @@ impl Journal for JournalDoor {
     }
 }
 
-/// The plan files, and the fleet's.
+/// The plan files and `fleet.yaml`.
 #[derive(Clone, Default)]
 pub(crate) struct Files {
     pub(crate) plans: Arc<Mutex<BTreeMap<String, FileReading>>>,
@@ -374,7 +380,7 @@ impl PlanFiles for Files {
     }
 }
 
-/// People, who are told everything.
+/// The people who are paged; the pages are kept.
 pub(crate) struct People {
     pub(crate) pages: Arc<Mutex<Vec<Page>>>,
     pub(crate) fail: Arc<Mutex<bool>>,
@@ -392,7 +398,7 @@ impl Notifier for People {
     }
 }
 
-/// Break-glass files, which may not be writable.
+/// Break-glass files, which may fail to be written.
 #[derive(Clone, Default)]
 pub(crate) struct Glass(Arc<Mutex<bool>>);
 

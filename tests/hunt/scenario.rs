@@ -1,4 +1,4 @@
-//! One scenario: plans, processes, and what happens to them.
+//! One scenario: plans, processes, and the disturbances.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,18 +14,18 @@ use super::luck::Shared;
 use super::plans::{self, magnitude};
 use super::world::{Process, World, locked};
 
-/// The most disturbances of a scenario; fewer in a fleet, but this many may always be.
+/// The most disturbances of a scenario. A fleet has fewer, but the minimum is always allowed.
 const DISTURBANCES_MAX: u64 = 64;
 const DISTURBANCES_MIN: u64 = 12;
 
-/// Faults last no longer than this while nothing else happens, and mostly a quarter of it; shorter in a fleet, where each
-/// look costs more.
+/// The longest time, in minutes, that faults last while nothing else happens; mostly a quarter of it. It is shorter in a
+/// fleet, because each round costs more there.
 const TROUBLE_MINS_MAX: u64 = 20;
 
-/// The longest time in which nobody disturbs.
+/// The longest time without a disturbance.
 const QUIET_DAYS_MAX: u64 = 60;
 
-/// In one scenario of so many a plan names an alarm that does not exist, until somebody makes it.
+/// In one of this many scenarios, a plan names an alarm that does not exist until a person creates it.
 const MISNAMED_OF: u8 = 16;
 
 /// A scenario under way.
@@ -37,7 +37,7 @@ pub(super) struct Scenario {
     pub(super) processes: Vec<Process>,
     pub(super) shared: Arc<Shared>,
     born: u32,
-    /// What was done to them, for the story.
+    /// The disturbances so far, for the story.
     pub(super) log: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ impl Scenario {
         self.unbroken()?;
         match end {
             Some(end) => Ok(self.played(end)),
-            None => self.fail("it is broken, and nothing says why"),
+            None => self.fail("an invariant is broken, but no message was recorded"),
         }
     }
 
@@ -104,20 +104,19 @@ impl Scenario {
 
     fn played(&self, end: End) -> Played {
         let witness = locked(&self.world.witness);
-        let number = |count: usize| u64::try_from(count).expect("a count");
         Played {
-            cutovers: number(self.sources.len()),
+            cutovers: count(self.sources.len()),
             cutover_secs: witness.unfinished().as_secs().unsigned_abs(),
             looks: self.shared.looks.load(Ordering::Relaxed),
             calls: self.shared.calls.load(Ordering::Relaxed),
-            entries: number(witness.entries.len()),
+            entries: count(witness.entries.len()),
             completed: end.completed,
             reverted: end.reverted,
             digest: witness.digest(),
         }
     }
 
-    /// Mostly moments, often days: a plan takes weeks. Faults do not last through long times, because each look costs.
+    /// Lets moments pass, or often days, since a plan takes weeks. Faults end before a long time, because each round costs.
     async fn let_time_pass(&mut self) {
         let millis = match self.rng.u8(0..10) {
             0..=4 => magnitude(&mut self.rng, 10, 60_000),
@@ -138,9 +137,9 @@ impl Scenario {
         tokio::time::sleep(Duration::from_millis(millis - trouble)).await;
     }
 
-    /// How much more a look costs than in a small scenario.
+    /// The cost of a round, as a multiple of that in a small scenario.
     fn many(&self) -> u64 {
-        u64::try_from(self.sources.len()).expect("a count") / 8 + 1
+        count(self.sources.len()) / 8 + 1
     }
 
     pub(super) fn start(&mut self) {
@@ -156,7 +155,7 @@ impl Scenario {
         self.processes.push(process);
     }
 
-    /// Whether nobody looks after the cutovers.
+    /// Returns true if no controller watches the plan files.
     pub(super) fn is_alone(&self) -> bool {
         !self.processes.iter().any(|process| process.watches)
     }
@@ -165,7 +164,7 @@ impl Scenario {
         self.log.push(format!("{} {what}", self.world.now()));
     }
 
-    /// Takes away what has ended. A controller must not end with an error, nor panic.
+    /// Removes the processes that have ended. A controller must not end with an error or a panic.
     pub(super) async fn bury(&mut self) -> Result<(), String> {
         let (ended, alive): (Vec<Process>, Vec<Process>) = self
             .processes
@@ -200,7 +199,11 @@ impl Scenario {
         let log = self.log.join("\n");
         let story = witness.story(60);
         Err(format!(
-            "{story}\n-- what was done\n{log}\n-- broken\n{what}"
+            "{story}\n-- disturbances\n{log}\n-- broken\n{what}"
         ))
     }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).expect("a count")
 }

@@ -1,4 +1,4 @@
-//! What happens to a scenario: one disturbance after another.
+//! The disturbances of a scenario.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,14 +20,14 @@ use super::plans;
 use super::scenario::Scenario;
 use super::world::{locked, record};
 
-/// At most so many controllers live at once.
+/// The most controllers that are alive at once.
 const CONTROLLERS_MAX: usize = 3;
 
-/// At most so many streams are damaged.
+/// The most streams that are damaged.
 const DAMAGED_MAX: usize = 2;
 
 impl Scenario {
-    /// One more thing happens, or several at once.
+    /// Makes one disturbance, or several at once.
     pub(super) async fn disturb(&mut self) -> Result<(), String> {
         let times = if self.rng.u8(0..4) == 0 { 3 } else { 1 };
         for _ in 0..times {
@@ -69,7 +69,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// Dies now, at one of its next steps, or at one of its next calls.
+    /// Kills a controller now, at one of its next polls, or at one of its next calls.
     fn kill(&mut self) {
         if self.processes.is_empty() {
             return;
@@ -179,12 +179,12 @@ impl Scenario {
         self.note(&format!("Route 53 {kind} 1/{odds}"));
     }
 
-    /// From now on somebody overwrites one in so many writes before they are read back.
+    /// From now on, another writer overwrites one in `odds` writes before it is read back.
     pub(super) fn overtakers(&mut self, odds: u32) {
         for process in &self.processes {
             process.luck.change(|troubles| troubles.overtaken = odds);
         }
-        self.note(&format!("somebody overwrites what is written, 1/{odds}"));
+        self.note(&format!("another writer overwrites writes, 1/{odds}"));
     }
 
     fn alarm_trouble(&mut self) {
@@ -217,7 +217,7 @@ impl Scenario {
         self.note(&what);
     }
 
-    /// Somebody else deletes a member, or gives both other identifiers; or makes of it what the plan names.
+    /// Another writer deletes a member, gives both members other identifiers, or restores the members of the plan.
     fn renamer(&mut self) {
         let now = self.world.now();
         let source = &self.sources[self.rng.usize(0..self.sources.len())];
@@ -261,14 +261,14 @@ impl Scenario {
                 }
             }
         }
-        // What is not there cannot be deleted: nothing happens then.
+        // Route 53 refuses to delete a missing record; then nothing changes.
         drop(route53.foreign_change(&zone, &ChangeBatch::of(changes), now));
         drop(route53);
         self.world.sync();
         self.note(&format!("{what}: {kind}"));
     }
 
-    /// Somebody else writes weights, or a third member; or puts everything back.
+    /// Another writer changes weights, adds or deletes a third member, or puts everything back.
     fn stranger(&mut self) {
         let now = self.world.now();
         let source = &self.sources[self.rng.usize(0..self.sources.len())];
@@ -287,7 +287,7 @@ impl Scenario {
                 comment: None,
                 changes: vec![change],
             };
-            // Deleting what is not there is refused, and nothing happens.
+            // Route 53 refuses to delete a missing record; then nothing changes.
             drop(route53.foreign_change(&zone, &batch, now));
         } else {
             let (old, new) = [(100, 0), (100, 0), (90, 10), (77, 7), (0, 100)][kind - 2];
@@ -314,8 +314,8 @@ impl Scenario {
         self.note(&format!("file of {}: {kind}", source.plan.name));
     }
 
-    /// A newer version writes what this one cannot read, or a bug writes what cannot follow. Now and then only: the cutover is
-    /// left alone from then on, and the others are to be hunted too.
+    /// A newer version writes an entry that this one cannot read, or a bug writes an impossible one. This is rare, because the
+    /// cutover is left alone from then on.
     async fn damage(&mut self) {
         let source = &self.sources[self.rng.usize(0..self.sources.len())];
         let (seldom, newer) = (self.rng.u8(0..4) == 0, self.rng.bool());
@@ -338,7 +338,7 @@ impl Scenario {
         self.world.damage(&state, event).await;
     }
 
-    /// A person asks for something, as the command line would.
+    /// A person gives a command, as the command line would.
     async fn person(&mut self) {
         let index = self.rng.usize(0..self.sources.len());
         let source = self.sources[index].clone();
@@ -354,7 +354,7 @@ impl Scenario {
             10 | 11 => commands::adopt_drift(&state, "fine").ok(),
             12 => rollback(&state, RevertMode::Swap),
             13 => rollback(&state, RevertMode::Force),
-            // The names are free then, and nothing more happens: now and then only.
+            // Rare, because nothing more happens to an abandoned cutover.
             14 if self.rng.u8(0..4) == 0 => commands::abandon(&state, "it moves by hand").ok(),
             15 => {
                 let amended = plans::amended(&mut self.rng, &source);
@@ -377,7 +377,7 @@ impl Scenario {
         }
     }
 
-    /// A person asks something of all, or changes what the fleet's file says.
+    /// A person gives a command for all cutovers, or changes `fleet.yaml`.
     async fn fleet_person(&mut self) {
         let now = self.world.now();
         let fleet = locked(&self.world.witness).fleet().clone();

@@ -1,5 +1,5 @@
-//! Sees every entry, write, reading and request of all processes, in the order in which they truly happened, and says what
-//! is broken: by the checkers of the invariants, and by laws of its own that only somebody who sees the world can hold.
+//! The witness sees every entry, write, reading and request of all processes in their true order, and reports broken
+//! invariants. It uses the checkers, and rules of its own that need a view of the whole world.
 
 mod judge;
 
@@ -13,32 +13,32 @@ use cutover::engine::fleet::Fleet;
 use cutover::engine::ledger::{Ledger, Took};
 use cutover::engine::record::{GroupName, RecordSet};
 use cutover::engine::state::{Phase, State};
-use cutover::engine::units::{CutoverName, WeightPair, ZoneId};
+use cutover::engine::units::{CutoverName, Weight, WeightPair, ZoneId};
 use cutover::journal::MemoryJournal;
 use cutover::ports::{Journal, Position};
 use cutover::sim::route53::Route53;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::{self, Id};
 
-/// More journal calls than this without any time passing is a hot loop.
+/// More journal calls than this at one moment are a hot loop.
 const CALLS_AT_ONCE_MAX: u64 = 60_000;
 
-/// A stream that is longer grows without end.
+/// The most entries of a stream; a longer one grows without end.
 const ENTRIES_MAX: u64 = 4_000;
 
-/// Clocks that differ by less are not noticed (semantics D3).
+/// The largest jump of a clock that is not noticed (semantics D3).
 const UNNOTICED_JUMP: SignedDuration = SignedDuration::from_secs(61);
 
-/// An append that hangs arrives up to this long after it was sent (`Luck::append`).
+/// The longest time until an append that hangs arrives (`Luck::append`).
 const ARRIVES_WITHIN: SignedDuration = SignedDuration::from_secs(20);
 
-/// How many readings of a group are remembered for each process.
+/// The readings of a group that are kept for each process.
 const READS_KEPT: usize = 12;
 
-/// How many writers of a process are remembered that asked where a stream stands: more than there are zones.
+/// The writers of a process, which asked for a stream's head, that are kept: more than there are zones.
 const WRITERS_KEPT: usize = 8;
 
-/// What a process last saw of an alarm.
+/// The state of an alarm as a process last saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AlarmSeen {
     Green,
@@ -47,13 +47,13 @@ pub(crate) enum AlarmSeen {
     Nothing,
 }
 
-/// The weights of a group as a process read them, and when; none where they could not be read.
+/// The time of a reading and the weights of the group; none if they could not be read.
 type Sighting = (Timestamp, Option<WeightPair>);
 
-/// Who asked where a stream stands (each zone's writer is a task of its own), and how many entries there were then.
+/// The task that asked for a stream's head (each zone's writer is a task of its own), and the number of entries then.
 type Asked = (Option<Id>, usize);
 
-/// Sees everything, in order.
+/// The witness.
 #[derive(Default)]
 pub(crate) struct Witness {
     pub(crate) broken: Vec<String>,
@@ -61,7 +61,7 @@ pub(crate) struct Witness {
     pub(crate) entries: Vec<(Timestamp, Envelope)>,
     cutovers: BTreeMap<CutoverName, Track>,
     ledger: Ledger,
-    /// Since when a process knows that a stream is damaged.
+    /// The time at which a process learned that a stream is damaged.
     left_alone: BTreeMap<(u32, CutoverName), Timestamp>,
     fleet_checker: FleetChecker,
     owners: BTreeMap<ZoneId, BTreeMap<GroupName, (CutoverName, usize)>>,
@@ -72,15 +72,15 @@ pub(crate) struct Witness {
     writes: usize,
     calls_at: Option<Timestamp>,
     calls: u64,
-    /// By how much clocks have jumped without anybody being able to notice, in all.
+    /// The sum of all jumps of clocks that nobody can notice.
     pub(crate) jumped: SignedDuration,
 }
 
-/// What is remembered of one cutover besides its state.
+/// The facts about one cutover that are not in its state.
 #[derive(Default)]
 struct Track {
     checker: Checker,
-    /// When a write was last intended, by whom, and where that is among all entries.
+    /// The last intended write: its time, its process, and its position among all entries.
     intended: Option<(Timestamp, u32, usize)>,
     bake_began: Option<Timestamp>,
     skipped: bool,
@@ -101,15 +101,18 @@ fn process(actor: &str) -> Option<u32> {
     actor.strip_prefix("controller ctl-")?.parse().ok()
 }
 
+/// The weights of a group's two members; none if one is missing.
 fn pair_of(members: &[RecordSet]) -> Option<WeightPair> {
-    let weight = |identifier: &str| {
-        let mut found = members.iter().filter(|it| it.set_identifier == identifier);
-        found.next().map(|member| member.weight)
-    };
     Some(WeightPair {
-        old: weight("eks")?,
-        new: weight("ecs")?,
+        old: weight_of(members, "eks")?,
+        new: weight_of(members, "ecs")?,
     })
+}
+
+fn weight_of(members: &[RecordSet], identifier: &str) -> Option<Weight> {
+    let mut members = members.iter();
+    let found = members.find(|member| member.set_identifier == identifier)?;
+    Some(found.weight)
 }
 
 impl Witness {
@@ -134,12 +137,12 @@ impl Witness {
         self.cutovers.get(name)?.state()
     }
 
-    /// All cutovers, as far as they concern each other.
+    /// The fleet: the part of all cutovers that concerns the others.
     pub(crate) fn fleet(&self) -> &Fleet {
         self.ledger.fleet()
     }
 
-    /// What is wrong with the fleet at the end.
+    /// The violations of the fleet at the end.
     pub(crate) fn fleet_finished(&self) -> Vec<Violation> {
         self.fleet_checker.finished()
     }
@@ -150,12 +153,12 @@ impl Witness {
             .map(|(name, track)| (name, &track.checker))
     }
 
-    /// How much was seen so far.
+    /// The numbers of writes and entries seen so far.
     pub(crate) fn seen(&self) -> (usize, usize) {
         (self.writes, self.entries.len())
     }
 
-    /// How long cutovers were under way, all together.
+    /// The time that cutovers were under way, in all.
     pub(crate) fn unfinished(&self) -> SignedDuration {
         let times = self.cutovers.values().map(|track| track.unfinished);
         times.fold(SignedDuration::ZERO, |sum, time| sum + time)
@@ -211,7 +214,7 @@ impl Witness {
 
     fn take(&mut self, entry: &Envelope, now: Timestamp) {
         let mut broken = self.fleet_checker.entry(entry);
-        // What damages a stream, and what comes after it, says nothing about where the cutover is.
+        // An entry that damages a stream, and all entries after it, do not change the cutover's state.
         if matches!(self.ledger.take(entry), Took::Folded { .. }) {
             self.judge(entry, now);
             let track = self.cutovers.entry(entry.cutover.clone()).or_default();
@@ -227,20 +230,20 @@ impl Witness {
         });
     }
 
-    /// Remembers what later entries are judged by.
+    /// Keeps the facts that later entries are judged by.
     fn note(&mut self, entry: &Envelope, now: Timestamp) {
         let place = self.entries.len();
         let Some(track) = self.cutovers.get_mut(&entry.cutover) else {
             return;
         };
         match &entry.event {
-            // It writes nothing: what was read since the write before it counts.
+            // It writes nothing, so readings since the write before it count.
             Event::WeightChangeIntended { targets, .. } if targets.is_empty() => {}
             Event::WeightChangeIntended { .. } | Event::ChangeLost { .. } => {
                 track.intended = process(&entry.actor).map(|number| (now, number, place));
             }
             Event::BakeStarted { .. } | Event::RetryRequested { .. } => {
-                // It counts from the reading that it was decided by, however late a hung append arrives.
+                // The bake counts from the reading that it was decided by, even if a hung append arrives late.
                 let decided_at = entry.at.clamp(now - ARRIVES_WITHIN, now);
                 (track.bake_began, track.skipped) = (Some(decided_at), false);
             }
@@ -290,7 +293,7 @@ impl Witness {
         }
     }
 
-    /// A process has read the journal to its end.
+    /// Notes that a process has read the journal to its end.
     pub(crate) fn has_read(&mut self, number: u32, now: Timestamp) {
         let damaged: Vec<CutoverName> = self.damaged().cloned().collect();
         for name in damaged {
@@ -298,12 +301,12 @@ impl Witness {
         }
     }
 
-    /// The cutovers whose stream cannot be followed.
+    /// The cutovers whose streams are damaged.
     pub(crate) fn damaged(&self) -> impl Iterator<Item = &CutoverName> {
         self.ledger.fleet().damaged().map(|(name, _)| name)
     }
 
-    /// A process asks where a stream stands, and is about to be told.
+    /// Notes that a process gets the head of a stream.
     pub(crate) fn asked_head(&mut self, number: u32, stream: &CutoverName) {
         let asked = (task::try_id(), self.entries.len());
         let all = self.heads.entry((number, stream.clone())).or_default();
@@ -314,7 +317,7 @@ impl Witness {
         }
     }
 
-    /// A clock jumps. Small jumps are not noticed, and large ones for a moment.
+    /// Notes a jump of a clock. Small jumps are not noticed; large ones are noticed after a moment.
     pub(crate) fn jumps(&mut self, jump: SignedDuration) {
         self.jumped += jump.abs().min(UNNOTICED_JUMP);
     }
@@ -333,7 +336,9 @@ impl Witness {
 
     /// The last entries, for failures.
     pub(crate) fn story(&self, last: usize) -> String {
-        let line = |(at, entry): &(Timestamp, Envelope)| {
+        let from = self.entries.len().saturating_sub(last);
+        let mut lines = Vec::new();
+        for (at, entry) in &self.entries[from..] {
             let event = serde_json::to_string(&entry.event).expect("an event is JSON");
             let short: String = event.chars().take(260).collect();
             let Envelope {
@@ -342,14 +347,15 @@ impl Witness {
                 actor,
                 ..
             } = entry;
-            format!("{at} ({}) {cutover} #{seq} {actor} {short}", entry.at)
-        };
-        let from = self.entries.len().saturating_sub(last);
-        let lines: Vec<String> = self.entries[from..].iter().map(line).collect();
+            let decided_at = entry.at;
+            lines.push(format!(
+                "{at} ({decided_at}) {cutover} #{seq} {actor} {short}"
+            ));
+        }
         lines.join("\n")
     }
 
-    /// Everything that was journaled, as one text: equal for equal runs.
+    /// A digest of the journal, with the times: equal for equal runs.
     pub(crate) fn digest(&self) -> u64 {
         use std::hash::{Hash, Hasher};
         let mut hasher = std::hash::DefaultHasher::new();

@@ -1,4 +1,4 @@
-//! One simulated Route 53, alarms, a journal and people, in virtual time; and the processes that live in it.
+//! A simulated Route 53, alarms, a journal and people, in virtual time; and the processes that run there.
 
 use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
@@ -30,29 +30,29 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::clock::OwnClock;
-use super::doors::{AlarmDoor, Files, Glass, JournalDoor, People, Wire};
 use super::luck::{Luck, Shared};
 use super::plans::reading;
+use super::ports::{FaultyDns, FaultyJournal, FaultySignals, Files, Glass, People};
 use super::witness::Witness;
 
-/// How often a controller looks at everything.
+/// The interval of a controller's rounds.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Who writes what no controller of this version would.
+/// The actor of entries that no controller of this version would write.
 const ANOTHER_PROGRAM: &str = "another program";
 
-/// So many plans are a fleet.
+/// The fewest plans of a fleet.
 const FLEET_MIN: usize = 8;
 
-/// An alarm as `CloudWatch` has it.
+/// An alarm in `CloudWatch`.
 #[derive(Debug, Clone)]
 pub(crate) struct Alarm {
     pub(crate) state: AlarmState,
     pub(crate) since: Timestamp,
     pub(crate) evaluation: Option<String>,
-    /// Somebody has deleted it.
+    /// True if it was deleted.
     pub(crate) gone: bool,
-    /// When it entered ALARM, ever.
+    /// All times at which it entered ALARM.
     pub(crate) entered: Vec<Timestamp>,
 }
 
@@ -69,13 +69,13 @@ pub(crate) struct World {
     pub(crate) pages_fail: Arc<Mutex<bool>>,
     pub(crate) glass: Glass,
     pub(crate) witness: Arc<Mutex<Witness>>,
-    /// Whether the plans are many.
+    /// True if there are many plans.
     is_fleet: bool,
-    /// Rises with everything that a controller might see.
+    /// Rises with each change that a controller might see.
     pub(crate) version: Arc<Version>,
 }
 
-/// A number that rises, for those who wait for it; they are woken in the order in which they came, every time.
+/// A number that rises. Those who wait for it are woken in the order in which they came.
 #[derive(Default)]
 pub(crate) struct Version {
     number: AtomicU64,
@@ -92,7 +92,7 @@ impl Version {
         self.rises.notify_waiters();
     }
 
-    /// Returns when it is another than `seen`.
+    /// Returns when it is no longer `seen`.
     pub(crate) async fn moves_on(&self, seen: u64) {
         loop {
             let mut rises = pin!(self.rises.notified());
@@ -108,7 +108,7 @@ impl Version {
 /// One controller.
 pub(crate) struct Process {
     pub(crate) number: u32,
-    /// Whether it looks after all, and is not only there for a rollback.
+    /// True if it watches the plan files, false if it only performs a rollback.
     pub(crate) watches: bool,
     pub(crate) luck: Luck,
     pub(crate) task: JoinHandle<Option<Result<Ending, ControllerError>>>,
@@ -190,12 +190,12 @@ impl World {
         self.clock.now()
     }
 
-    /// Something changed that a controller might see.
+    /// Notes a change that a controller might see.
     pub(crate) fn moved(&self) {
         self.version.rise();
     }
 
-    /// Shows the witness what happened since the last time.
+    /// Shows the witness all writes and entries since the last call.
     pub(crate) fn sync(&self) {
         let now = self.now();
         let mut witness = locked(&self.witness);
@@ -203,14 +203,14 @@ impl World {
         witness.see_writes(&locked(&self.route53));
         witness.see_entries(&self.journal, now);
         let (after, fleet) = (witness.seen(), self.is_fleet);
-        // Entries wake the controllers anyway; in a fleet there are too many to look at everything for each of them.
+        // Entries wake the controllers anyway; in a fleet there are too many of them for a round each.
         if after.0 != before.0 || (after != before && !fleet) {
             drop(witness);
             self.moved();
         }
     }
 
-    /// Somebody else gives a group other weights, right after it was written.
+    /// Another writer changes a group's weights right after it was written.
     pub(crate) fn overtake(&self, zone: &ZoneId, written: &RecordSet, (old, new): (u8, u8)) {
         let now = self.now();
         let group = GroupName {
@@ -219,7 +219,7 @@ impl World {
         };
         let mut route53 = locked(&self.route53);
         for (identifier, weight) in [("eks", old), ("ecs", new)] {
-            // Route 53 may refuse, and then nothing happens.
+            // Route 53 may refuse it; then nothing changes.
             drop(route53.foreign_weight(zone, &group, identifier, Weight(weight), now));
         }
         drop(route53);
@@ -240,14 +240,14 @@ impl World {
         dns.with_faults(|faults| {
             faults.set_hook(Box::new(move |operation, _| hook.route53(operation)));
         });
-        let signals = AlarmDoor {
+        let signals = FaultySignals {
             world: self.clone(),
             luck: luck.clone(),
         };
         self.start_over(luck, scope, Arc::new(dns), Arc::new(signals))
     }
 
-    /// Starts a controller that reaches Route 53 and alarms in some other way.
+    /// Starts a controller with other ports to Route 53 and the alarms.
     pub(crate) fn start_over(
         &self,
         luck: Luck,
@@ -257,15 +257,21 @@ impl World {
     ) -> Process {
         let number = luck.number;
         locked(&self.witness).born(number, self.now());
+        let mut files: Option<Arc<dyn PlanFiles>> = None;
+        let mut break_glass: Option<Arc<dyn BreakGlass>> = None;
+        if scope == Scope::Files {
+            files = Some(Arc::new(self.files.clone()));
+            break_glass = Some(Arc::new(self.glass.clone()));
+        }
         let outside = Outside {
             clock: Arc::new(OwnClock::new(self.clone(), luck.clone())),
-            dns: Arc::new(Wire {
+            dns: Arc::new(FaultyDns {
                 dns,
                 world: self.clone(),
                 luck: luck.clone(),
             }),
             signals,
-            journal: Arc::new(JournalDoor {
+            journal: Arc::new(FaultyJournal {
                 world: self.clone(),
                 luck: luck.clone(),
             }),
@@ -273,10 +279,8 @@ impl World {
                 pages: Arc::clone(&self.pages),
                 fail: Arc::clone(&self.pages_fail),
             }),
-            files: (scope == Scope::Files)
-                .then(|| -> Arc<dyn PlanFiles> { Arc::new(self.files.clone()) }),
-            break_glass: (scope == Scope::Files)
-                .then(|| -> Arc<dyn BreakGlass> { Arc::new(self.glass.clone()) }),
+            files,
+            break_glass,
             narrate: Arc::new(|_| String::new()),
             hooks: Arc::new(SimHooks),
             jobs: Arc::new(SimJobs::default()),
@@ -312,19 +316,19 @@ impl World {
         locked(&self.witness).state(name).cloned()
     }
 
-    /// A person appends an event; nothing if somebody else was faster.
+    /// A person appends an event; nothing happens if another writer was faster.
     pub(crate) async fn ask(&self, state: &State, event: Event) {
         self.append(&state.name, state.attempt, state.seq, event)
             .await;
     }
 
-    /// A person speaks to the whole fleet; nothing if somebody else was faster.
+    /// A person appends an event for the whole fleet; nothing happens if another writer was faster.
     pub(crate) async fn tell_fleet(&self, event: Event) {
         let seq = locked(&self.witness).fleet().seq;
         self.append(&fleet::stream(), 1, seq, event).await;
     }
 
-    /// Another program writes to a stream what this one cannot read or follow.
+    /// Another program appends an entry that this one cannot read or fold.
     pub(crate) async fn damage(&self, state: &State, event: Event) {
         let (name, actor) = (&state.name, ANOTHER_PROGRAM);
         self.append_as(actor, name, (state.attempt, state.seq), event)
@@ -374,14 +378,14 @@ impl World {
         self.moved();
     }
 
-    /// Changes what is read of a plan file.
+    /// Changes the reading of a plan file.
     pub(crate) fn file(&self, path: &str, reading: FileReading) {
         locked(&self.files.plans).insert(path.to_owned(), reading);
         self.moved();
     }
 }
 
-/// A life that may end between any two of its steps.
+/// A future that may die between any two of its polls.
 struct Mortal<F> {
     life: Option<Pin<Box<F>>>,
     luck: Luck,

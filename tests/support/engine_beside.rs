@@ -1,4 +1,4 @@
-//! Jobs and hooks in the engine's tiny world: what is on, who is called, and how that fails.
+//! Jobs and hooks in the engine's small test world, with faults.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::engine_world::World;
 
-/// How a change of jobs ends.
+/// The outcome of a change of jobs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum TurnFate {
     /// Done and answered.
@@ -25,32 +25,32 @@ pub(crate) enum TurnFate {
     Refused,
     /// Done, the reply lost.
     ReplyLost,
-    /// Answered, and nothing came of it.
+    /// Answered, but not done.
     Ignored,
-    /// Under way, and not done before the test says so.
+    /// Under way until the test ends it.
     Slow,
 }
 
-/// What is beside the weights.
+/// The jobs and hooks of the world.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Aside {
-    /// Every half as it is.
+    /// The true state of every half.
     pub(crate) halves: BTreeMap<HalfId, HalfLook>,
-    /// Why no job can be looked at, if so.
+    /// The reason why no job can be read; none if all can be read.
     pub(crate) unseen: Option<String>,
-    /// How changes of jobs end.
+    /// The outcome of changes of jobs.
     pub(crate) turns: TurnFate,
-    /// Whether hooks fail; none: they are under way, and do not end.
+    /// Whether hooks fail; none if they stay under way.
     pub(crate) hooks_fail: Option<bool>,
-    /// What hooks were called with, and when.
+    /// The calls of hooks, with their times.
     pub(crate) calls: Vec<(Timestamp, HookCall)>,
-    /// The changes of jobs that were sent, and when.
+    /// The changes of jobs that were sent, with their times.
     pub(crate) turned: Vec<(Timestamp, JobSide, bool)>,
-    /// The journal does not know what the process does.
+    /// True if the journal is down, so that it does not know what the process does.
     pub(crate) hushed: bool,
 }
 
-/// What one process does and has seen beside the weights.
+/// The errands of one process, and what it has seen of jobs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hands {
     errands: Vec<Errand>,
@@ -60,7 +60,7 @@ pub(crate) struct Hands {
 }
 
 impl Hands {
-    /// Takes what a decision wants done.
+    /// Takes the errands of a decision.
     pub(crate) fn take(&mut self, errands: &[Errand]) {
         for errand in errands {
             self.under_way.insert(match errand {
@@ -73,7 +73,7 @@ impl Hands {
 }
 
 impl World {
-    /// The plan's jobs are on where they are before a cutover.
+    /// Sets the plan's jobs as they are before a cutover: on at the old side.
     pub(crate) fn find_jobs(&mut self) {
         let switch = self.source.plan.jobs.as_ref();
         let halves = switch.map(JobSwitch::halves).unwrap_or_default();
@@ -90,43 +90,39 @@ impl World {
 
     /// Whether a job is on, on the old side and on the new one.
     pub(crate) fn job(&self, job: usize) -> (bool, bool) {
-        let on = |side| self.aside.halves[&HalfId::new(job, side)].on;
-        (on(JobSide::Old), on(JobSide::New))
+        let [old, new] = [JobSide::Old, JobSide::New].map(|side| HalfId::new(job, side));
+        (self.aside.halves[&old].on, self.aside.halves[&new].on)
     }
 
-    /// A half, to change what is seen of it.
+    /// A half, to change its state.
     pub(crate) fn half(&mut self, job: usize, side: JobSide) -> &mut HalfLook {
         let half = self.aside.halves.get_mut(&HalfId::new(job, side));
         half.expect("a job of the plan")
     }
 
-    /// Somebody else switches a job.
+    /// Switches a job as another program would.
     pub(crate) fn switch_by_others(&mut self, job: usize, side: JobSide, on: bool) {
         self.half(job, side).on = on;
         self.checker
             .job_changed_by_others(HalfId::new(job, side), on);
     }
 
-    /// What a process knows of jobs and hooks now; it looks where the engine wants it to.
+    /// The observation of jobs and hooks by a process; it reads jobs only if the engine wants it to.
     pub(crate) fn observe_beside(&mut self, index: usize) -> Beside {
         let (state, now) = (self.state(), self.now);
         let wants = decide::wants_jobs(state, self.controllers[index].hands.looked_at, now);
-        let look = |look: &HalfLook| HalfReading {
-            asked_at: now,
-            look: match &self.aside.unseen {
-                Some(why) => Err(why.clone()),
-                None => Ok(look.clone()),
-            },
-        };
-        let looks = self
-            .aside
-            .halves
-            .iter()
-            .map(|(half, seen)| (*half, look(seen)));
-        let looks: Option<BTreeMap<_, _>> = wants.then(|| looks.collect());
         let hands = &mut self.controllers[index].hands;
-        if let Some(looks) = looks {
-            (hands.looks, hands.looked_at) = (looks, Some(now));
+        if wants {
+            hands.looked_at = Some(now);
+            hands.looks.clear();
+            for (half, seen) in &self.aside.halves {
+                let look = match &self.aside.unseen {
+                    Some(why) => Err(why.clone()),
+                    None => Ok(seen.clone()),
+                };
+                let asked_at = now;
+                hands.looks.insert(*half, HalfReading { asked_at, look });
+            }
         }
         Beside {
             jobs: hands.looks.clone(),
@@ -135,7 +131,7 @@ impl World {
         }
     }
 
-    /// Does what a process has to do beside the weights.
+    /// Performs the errands of a process.
     pub(crate) fn perform_beside(&mut self, index: usize) {
         for errand in std::mem::take(&mut self.controllers[index].hands.errands) {
             let (id, answer) = match &errand {
@@ -147,7 +143,7 @@ impl World {
                     self.append("controller", event);
                     let hands = &mut self.controllers[index].hands;
                     hands.under_way.remove(id);
-                    // What was seen before the answer is not what is there after it.
+                    // The answer may have changed what was seen before it.
                     (hands.looks, hands.looked_at) = (BTreeMap::new(), None);
                 }
                 None => self.controllers[index].hands.errands.push(errand),
@@ -174,19 +170,16 @@ impl World {
             TurnFate::ReplyLost => Some((FailureClass::Transient, "no answer")),
             TurnFate::Done | TurnFate::Ignored | TurnFate::Slow => None,
         };
-        let failed = |(class, message): (FailureClass, &str)| JobFailure {
-            class,
-            message: message.to_owned(),
-        };
-        let failed = failure.map(failed).into_iter();
-        let of_all = failed.flat_map(|failed| {
-            turn.halves
-                .iter()
-                .map(move |(job, _)| (*job, failed.clone()))
-        });
+        let mut failed = BTreeMap::new();
+        if let Some((class, message)) = failure {
+            for (job, _) in &turn.halves {
+                let message = message.to_owned();
+                failed.insert(*job, JobFailure { class, message });
+            }
+        }
         Some(Event::JobTurnAnswered {
             turn_id: turn.turn_id.clone(),
-            failed: of_all.collect(),
+            failed,
         })
     }
 
@@ -227,27 +220,33 @@ impl World {
     }
 }
 
-/// The plan with so many jobs that move at `at`: `wait` a minute, `away` a minute, `drain` ten.
+/// The plan with `count` jobs that move at `at`: `wait` is one minute, `away` one minute, `drain` ten.
 pub(crate) fn with_jobs(mut plan: Plan, at: SwitchAt, count: usize) -> Plan {
-    let half = |side: &str, index: usize| JobHalf::Rule {
-        name: format!("{side}-{index}"),
-        bus: None,
-        region: None,
-        running: None,
-    };
-    let job = |index: usize| Job {
-        name: format!("job-{index}"),
-        old: Some(half("old", index)),
-        new: Some(half("new", index)),
-    };
+    let mut jobs = Vec::new();
+    for index in 0..count {
+        jobs.push(Job {
+            name: format!("job-{index}"),
+            old: Some(rule(format!("old-{index}"))),
+            new: Some(rule(format!("new-{index}"))),
+        });
+    }
     plan.jobs = Some(JobSwitch {
         at,
         wait: SignedDuration::from_mins(1),
         away: SignedDuration::from_mins(1),
         drain: SignedDuration::from_mins(10),
-        jobs: (0..count).map(job).collect(),
+        jobs,
     });
     plan
+}
+
+fn rule(name: String) -> JobHalf {
+    JobHalf::Rule {
+        name,
+        bus: None,
+        region: None,
+        running: None,
+    }
 }
 
 /// Every point that a hook can be called at, in the order of a cutover's life.
@@ -260,7 +259,7 @@ pub(crate) const EVERY_POINT: [HookPoint; 6] = [
     HookPoint::Completed,
 ];
 
-/// A hook: half a minute a try, two more tries, then it holds.
+/// A hook: half a minute for each try, two more tries, then it holds.
 pub(crate) fn hook(at: HookPoint) -> Hook {
     Hook {
         at,

@@ -1,4 +1,4 @@
-//! The requests of both sides in the engine's tiny world, as `CloudWatch` tells of them.
+//! The requests of both sides in the engine's small test world, as metrics of `CloudWatch`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use jiff::{SignedDuration, Timestamp};
 use super::engine_plan::plan;
 use super::engine_world::World;
 
-/// What goes on from one moment on. Counts are per minute.
+/// The requests from one moment on. Counts are per minute.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Flow {
     /// All requests, both sides.
     pub(crate) requests: u32,
-    /// The new side's part of them, in percent; none: as the weights say.
+    /// The new side's part of them, in percent; none if the weights decide.
     pub(crate) moved: Option<u32>,
     /// Failed requests in ten thousand, on the new side and on the old one.
     pub(crate) failing: [u32; 2],
-    /// What the new side's memory is at, in percent, and how much more of it in each hour.
+    /// The new side's memory in use, in percent, and its growth in each hour.
     pub(crate) memory: (u32, u32),
 }
 
@@ -42,28 +42,28 @@ impl Default for Flow {
     }
 }
 
-/// All that ever flowed.
+/// All requests so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Flows {
     turns: BTreeMap<Timestamp, Flow>,
     shares: BTreeMap<Timestamp, u32>,
-    /// Why nothing can be read.
+    /// The reason why nothing can be read; none if everything can be read.
     pub(crate) down: Option<String>,
-    /// Errors are told only where there are some, as load balancers do.
+    /// True if a value of zero gives no datapoint, as with the errors of load balancers.
     pub(crate) sparse: bool,
-    /// Of five minutes only the first two have datapoints.
+    /// True if only the first two of five minutes have datapoints.
     pub(crate) gaps: bool,
     /// The metric that has no datapoints from a moment on.
     pub(crate) mute: Option<(&'static str, Timestamp)>,
 }
 
 impl Flows {
-    /// From now on it flows so.
+    /// Changes the requests from now on.
     pub(crate) fn turn(&mut self, at: Timestamp, flow: Flow) {
         self.turns.insert(at, flow);
     }
 
-    /// From now on the weights give the new side so many percent.
+    /// Changes the share of the new side by the weights from now on.
     pub(crate) fn weigh(&mut self, at: Timestamp, percent: u32) {
         self.shares.insert(at, percent);
     }
@@ -80,12 +80,11 @@ impl Flows {
         let (flow, since, share) = self.at(minute);
         let new = flow.requests * flow.moved.unwrap_or(share) / 100;
         let requests = [new, flow.requests - new];
-        let failed = |side: usize| f64::from(requests[side] * flow.failing[side] / 10_000);
         let value = match name {
             "new requests" => f64::from(requests[0]),
             "old requests" => f64::from(requests[1]),
-            "new errors" => failed(0),
-            "old errors" => failed(1),
+            "new errors" => failed(requests[0], flow.failing[0]),
+            "old errors" => failed(requests[1], flow.failing[1]),
             _ => {
                 let hours = minute.duration_since(since).as_secs_f64() / 3600.0;
                 f64::from(flow.memory.0) + hours * f64::from(flow.memory.1)
@@ -95,10 +94,14 @@ impl Flows {
             .mute
             .is_some_and(|(mute, from)| mute == name && minute >= from);
         let gap = self.gaps && minute.as_second() / 60 % 5 >= 2;
-        (!muted && !gap && (value > 0.0 || !self.sparse)).then_some(value)
+        let left_out = self.sparse && value <= 0.0;
+        if muted || gap || left_out {
+            return None;
+        }
+        Some(value)
     }
 
-    /// A series as it is read.
+    /// The reading of a series.
     pub(crate) fn read(&self, query: &Query, minutes: Minutes) -> SeriesReading {
         if let Some(why) = &self.down {
             return SeriesReading::Unreadable(why.clone());
@@ -108,11 +111,9 @@ impl Flows {
         let mut points = BTreeMap::new();
         let mut at = minutes.from;
         while at < minutes.until {
-            points.extend(
-                self.value(name, at)
-                    .and_then(Number::new)
-                    .map(|value| (at, value)),
-            );
+            if let Some(value) = self.value(name, at).and_then(Number::new) {
+                points.insert(at, value);
+            }
             at += period;
         }
         SeriesReading::Read {
@@ -123,7 +124,12 @@ impl Flows {
     }
 }
 
-/// A series of a minute's sums.
+/// The failed ones of some requests, with `failing` in ten thousand.
+fn failed(requests: u32, failing: u32) -> f64 {
+    f64::from(requests * failing / 10_000)
+}
+
+/// A series of sums over a period.
 pub(crate) fn series(name: &str, period_mins: u16) -> Query {
     let metric = Metric {
         namespace: "Test".to_owned(),
@@ -147,12 +153,13 @@ fn counted(side: &str) -> Counted {
     }
 }
 
+fn rate(side: &str) -> Measure {
+    let Counted { requests, errors } = counted(side);
+    Measure::Rate { errors, requests }
+}
+
 /// An error rate of both sides of at most `percent`, 3 of 5.
 pub(crate) fn error_rate(percent: u32) -> MetricGate {
-    let rate = |side: &str| {
-        let Counted { requests, errors } = counted(side);
-        Measure::Rate { errors, requests }
-    };
     MetricGate {
         name: "error_rate".to_owned(),
         new: rate("new"),
@@ -169,7 +176,7 @@ pub(crate) fn error_rate(percent: u32) -> MetricGate {
     }
 }
 
-/// All gates of metrics: an error rate of 1 %, traffic, the comparison, memory.
+/// All metric gates: an error rate of 1 %, traffic, the comparison, memory.
 pub(crate) fn measures() -> Measures {
     Measures {
         metrics: vec![error_rate(1)],
@@ -199,7 +206,7 @@ pub(crate) fn measures() -> Measures {
     }
 }
 
-/// Two steps of an hour's bake each.
+/// Two steps, each with a bake of an hour.
 pub(crate) const STEPS: [(u8, i64, bool); 2] = [(10, 60, false), (100, 60, false)];
 
 /// One group over these steps (`engine_plan::plan`), with these measures.
@@ -233,7 +240,7 @@ pub(crate) fn with_regression() -> Measures {
     }
 }
 
-/// Only the memory, and the requests beside it where they are wanted.
+/// Only the memory, with or without its requests.
 pub(crate) fn with_trend(requests: bool) -> Measures {
     let mut trends = measures().trends;
     if !requests {
@@ -245,7 +252,7 @@ pub(crate) fn with_trend(requests: bool) -> Measures {
     }
 }
 
-/// From now on it flows as usual but for this change.
+/// Changes the requests from now on: the default, with this change.
 pub(crate) fn flow(world: &mut World, change: impl FnOnce(&mut Flow)) {
     let mut flow = Flow::default();
     change(&mut flow);

@@ -1,6 +1,6 @@
-//! Chance for tests that play what is computed: the same seed, the same chances.
+//! Random numbers for simulations in tests: the same seed gives the same numbers.
 
-/// A stream of chances.
+/// A stream of random numbers.
 ///
 /// Source: Steele, Lea and Flood, *Fast Splittable Pseudorandom Number Generators* (OOPSLA 2014), `SplitMix64`.
 pub(crate) struct Luck(u64);
@@ -27,7 +27,7 @@ impl Luck {
         size * (std::f64::consts::TAU * self.even()).cos()
     }
 
-    /// Poisson; large means as a rounded normal number.
+    /// Poisson-distributed; for large means a rounded normal number.
     pub(crate) fn poisson(&mut self, mean: f64) -> f64 {
         if mean > 50.0 {
             return (mean + mean.sqrt() * self.normal()).round().max(0.0);

@@ -28,13 +28,13 @@ pub(crate) fn plan(zones: &[usize], steps: &[(u8, i64, bool)]) -> Plan {
             });
         }
     }
-    let step = |(percent, minutes, approval): &(u8, i64, bool)| Step {
+    let steps = steps.iter().map(|(percent, minutes, approval)| Step {
         share: Share::percent(*percent),
         pair: WeightPair::new(100 - percent, *percent),
         bake: SignedDuration::from_mins(*minutes),
         approval: *approval,
         approval_timeout: None,
-    };
+    });
     Plan {
         labels: std::collections::BTreeMap::new(),
         after: Vec::new(),
@@ -43,7 +43,7 @@ pub(crate) fn plan(zones: &[usize], steps: &[(u8, i64, bool)]) -> Plan {
         aws: AwsSettings::default(),
         records,
         settle: None,
-        steps: steps.iter().map(step).collect(),
+        steps: steps.collect(),
         gates: Gates {
             alarms: vec![gate("errors"), gate("latency")],
             fallback_alarms: vec![gate("fallback")],

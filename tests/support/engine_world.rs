@@ -1,7 +1,6 @@
-//! A tiny world in memory around the engine: groups, alarms, changes, controllers, a journal; with faults.
+//! A small test world in memory around the engine: groups, alarms, changes, controllers and a journal, with faults.
 //!
-//! It performs the law (observe, decide, journal, perform) as the controller does, without any of its I/O, and asks the
-//! invariants at every turn.
+//! It observes, decides, journals and performs as the controller does, without any I/O, and checks the invariants each time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,7 +30,7 @@ use super::engine_plan::{alarm, record, source};
 /// The most decisions of one round; more is a hot loop.
 const DECISIONS_MAX: usize = 20;
 
-/// How a write ends.
+/// The outcome of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// Applied and answered.
@@ -51,7 +50,7 @@ pub(crate) enum Fate {
 pub(crate) struct Alarm {
     /// Its state.
     pub(crate) state: AlarmState,
-    /// When it changed last.
+    /// When it last changed.
     pub(crate) since: Timestamp,
     /// When it entered ALARM.
     pub(crate) entered: Vec<Timestamp>,
@@ -63,10 +62,10 @@ pub(crate) struct Controller {
     id: ControllerId,
     wire: Vec<(Order, usize)>,
     passed_at: Option<Timestamp>,
-    /// By how much the wall clock had been set by then.
+    /// The sum of all changes of the wall clock until then.
     passed_after: SignedDuration,
     read_at: Option<Timestamp>,
-    /// What it does beside the weights.
+    /// Its errands: jobs and hooks.
     pub(crate) hands: Hands,
     /// The last decision of its last round.
     pub(crate) last: Decision,
@@ -76,12 +75,12 @@ pub(crate) struct Controller {
 #[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) now: Timestamp,
-    /// By how much the machine's wall clock was set, of which no time really passed.
+    /// The sum of all changes of the wall clock, during which no time really passed.
     pub(crate) clock_set_by: SignedDuration,
     pub(crate) source: PlanSource,
     pub(crate) file: FileReading,
     pub(crate) groups: Vec<(ZoneId, Vec<RecordSet>)>,
-    /// What stands around the groups; empty where nobody looks.
+    /// The records around the groups; empty if they are not read.
     pub(crate) around: Vec<AroundReading>,
     pub(crate) alarms: BTreeMap<AlarmId, Alarm>,
     pub(crate) cloudwatch_down: bool,
@@ -102,9 +101,9 @@ pub(crate) struct World {
     pub(crate) controllers: Vec<Controller>,
     pub(crate) journal: Vec<Envelope>,
     pub(crate) checker: Checker,
-    /// All cutovers of the journal; only this one, unless a test says more.
+    /// The fleet: only this cutover, unless a test adds others.
     pub(crate) fleet: Fleet,
-    /// What decisions appended to `@fleet`.
+    /// The events that decisions appended to `@fleet`.
     pub(crate) fleet_entries: Vec<Event>,
     late: Vec<(Timestamp, Part)>,
     processes: usize,
@@ -114,15 +113,12 @@ impl World {
     /// A healthy world at 100/0, one controller, the plan accepted.
     pub(crate) fn new(plan: Plan) -> Self {
         let now: Timestamp = "2026-03-02T01:00:00Z".parse().expect("a timestamp");
-        let groups: Vec<_> = plan
-            .records
-            .iter()
-            .map(|group| {
-                let name = &group.name.name;
-                let members = vec![record(name, "ecs", 0), record(name, "eks", 100)];
-                (ZoneId::from(group.zone.zone.clone()), members)
-            })
-            .collect();
+        let mut groups = Vec::new();
+        for group in &plan.records {
+            let name = &group.name.name;
+            let members = vec![record(name, "ecs", 0), record(name, "eks", 100)];
+            groups.push((ZoneId::from(group.zone.zone.clone()), members));
+        }
         let long_ago = now - SignedDuration::from_hours(48);
         let green = Alarm {
             state: AlarmState::Ok,
@@ -172,7 +168,7 @@ impl World {
         world
     }
 
-    /// One more controller process.
+    /// Starts one more controller process.
     pub(crate) fn start_controller(&mut self) {
         self.processes += 1;
         self.controllers.push(Controller {
@@ -186,7 +182,7 @@ impl World {
         });
     }
 
-    /// Kills a controller, with all that it has not sent, and starts another.
+    /// Kills a controller, which loses everything that it has not sent, and starts another.
     pub(crate) fn crash(&mut self, index: usize) {
         self.start_controller();
         let fresh = self.controllers.pop().expect("a controller was started");
@@ -198,32 +194,34 @@ impl World {
         self.checker.state().expect("the plan was accepted")
     }
 
-    /// Its phase.
+    /// The phase of the cutover.
     pub(crate) fn phase(&self) -> Phase {
         self.state().phase
     }
 
     /// A group's weights.
     pub(crate) fn pair(&self, index: usize) -> WeightPair {
-        let weight = |identifier: &str| {
-            let mut members = self.groups[index].1.iter();
-            members
-                .find(|member| member.set_identifier == identifier)
-                .map_or(Weight(0), |member| member.weight)
-        };
         WeightPair {
-            old: weight("eks"),
-            new: weight("ecs"),
+            old: self.weight(index, "eks"),
+            new: self.weight(index, "ecs"),
         }
     }
 
-    /// Somebody else writes weights.
+    fn weight(&self, index: usize, identifier: &str) -> Weight {
+        let mut members = self.groups[index].1.iter();
+        match members.find(|member| member.set_identifier == identifier) {
+            Some(member) => member.weight,
+            None => Weight(0),
+        }
+    }
+
+    /// Another writer changes weights.
     pub(crate) fn others_write(&mut self, index: usize, old: u8, new: u8) {
         self.set(index, WeightPair::new(old, new));
         self.checker.changed_by_others(index, self.pair(index));
     }
 
-    /// An alarm changes its state now.
+    /// Changes the state of an alarm now.
     pub(crate) fn turn(&mut self, name: &str, state: AlarmState) {
         let now = self.now;
         let alarm = self
@@ -238,7 +236,7 @@ impl World {
         }
     }
 
-    /// Appends an entry, which must be lawful, readable again, and foldable.
+    /// Appends an entry, which must keep the invariants, be readable again, and fold.
     pub(crate) fn append(&mut self, actor: &str, event: Event) {
         let seq = u64::try_from(self.journal.len()).expect("a short journal") + 1;
         let last_at = self.journal.last().map_or(self.now, |entry| entry.at);
@@ -263,7 +261,7 @@ impl World {
         assert!(broken.is_empty(), "{broken:?}\n{}", self.story());
     }
 
-    /// A person's command.
+    /// Appends the event of a person's command.
     pub(crate) fn ask(&mut self, event: Event) {
         self.append("ada@desk", event);
     }
@@ -285,24 +283,24 @@ impl World {
         });
     }
 
-    /// Whether an event of this name was journaled, and how often.
+    /// The number of events with this label in the journal.
     pub(crate) fn count(&self, label: &str) -> usize {
-        let same = |entry: &&Envelope| entry.event.label() == label;
-        self.journal.iter().filter(same).count()
+        let entries = self.journal.iter();
+        entries.filter(|entry| entry.event.label() == label).count()
     }
 
-    /// What holds, by the first controller's last round.
+    /// The holds of the first controller's last round.
     pub(crate) fn because(&self) -> &[HoldReason] {
         &self.controllers[0].last.because
     }
 
-    /// Somebody sets the machine's wall clock.
+    /// Sets the machine's wall clock.
     pub(crate) fn set_clock(&mut self, by: SignedDuration) {
         self.now += by;
         self.clock_set_by += by;
     }
 
-    /// Time passes, then every controller does a round, performs, and does so again for the replies.
+    /// Lets time pass. Then every controller does a round and performs it, twice, so that it sees the replies.
     pub(crate) fn tick(&mut self, secs: i64) {
         self.pass(secs);
         for index in 0..self.controllers.len() {
@@ -342,7 +340,7 @@ impl World {
         panic!("step {number} never bakes\n{}", self.story());
     }
 
-    /// Time passes; late requests land.
+    /// Lets time pass; late requests arrive.
     pub(crate) fn pass(&mut self, secs: i64) {
         self.now += SignedDuration::from_secs(secs);
         let now = self.now;
@@ -378,9 +376,9 @@ impl World {
                 self.append(&id, event.clone());
             }
             if decision.events.is_empty() {
-                let ahead = |at: Timestamp| at > self.now.max(self.state().last_at);
-                let wakes = decision.wake_at.is_none_or(ahead);
-                assert!(wakes, "it wakes at once, again and again\n{}", self.story());
+                let latest = self.now.max(self.state().last_at);
+                let sleeps = decision.wake_at.is_none_or(|at| at > latest);
+                assert!(sleeps, "it would wake at once, forever\n{}", self.story());
                 self.controllers[index].passed_at = decision.gates_pass.then_some(self.now);
                 self.controllers[index].passed_after = self.clock_set_by;
                 self.controllers[index].last = decision;
@@ -393,7 +391,7 @@ impl World {
             .extend(taken.map(|order| (order, head)));
     }
 
-    /// Sends what a controller has to send.
+    /// Sends the writes of a controller, and performs its errands.
     pub(crate) fn perform(&mut self, index: usize) {
         for (order, head) in std::mem::take(&mut self.controllers[index].wire) {
             let too_late = order.send_by.is_some_and(|by| self.now >= by);
@@ -404,8 +402,8 @@ impl World {
                 .map(|part| part.image.zone.clone())
                 .collect();
             for zone in zones {
-                let here = |part: &&Part| part.image.zone == zone;
-                let parts: Vec<Part> = order.parts.iter().filter(here).cloned().collect();
+                let mut parts = order.parts.clone();
+                parts.retain(|part| part.image.zone == zone);
                 if too_late || moved_on {
                     self.reply_failed(&order, &zone, &parts, FailureClass::NotSent);
                 } else {
@@ -470,7 +468,7 @@ impl World {
         self.append("controller", event);
     }
 
-    /// Route 53 refuses a weighted record beside one without weights.
+    /// Returns true if Route 53 accepts a change: it refuses a weighted record beside a simple one, and stale images.
     fn fits(&self, part: &Part) -> bool {
         let members = &self.groups[part.group].1;
         let weighted = members
@@ -486,8 +484,8 @@ impl World {
         }
         for image in [&part.image.old, &part.image.new] {
             let members = &mut self.groups[part.group].1;
-            let is_there = |it: &RecordSet| it.set_identifier == image.set_identifier;
-            if !members.iter().any(is_there) {
+            let mut known = members.iter().map(|member| &member.set_identifier);
+            if !known.any(|identifier| *identifier == image.set_identifier) {
                 members.push(image.clone());
             }
         }
@@ -511,7 +509,7 @@ impl World {
         }
     }
 
-    /// What a controller sees in this round.
+    /// The observation of a controller in this round.
     pub(crate) fn observe(&mut self, index: usize) -> Observation {
         let state = self.state();
         let alarms: BTreeMap<AlarmId, AlarmReading> = state
@@ -519,10 +517,12 @@ impl World {
             .alarms()
             .map(|gate| (gate.id.clone(), self.read_alarm(&gate.id)))
             .collect();
-        let wanted = |(id, reading): (&AlarmId, &AlarmReading)| {
-            verdict::needs_history(state, id, reading).then(|| (id.clone(), self.history(id)))
-        };
-        let histories = alarms.iter().filter_map(wanted).collect();
+        let mut histories = BTreeMap::new();
+        for (id, reading) in &alarms {
+            if verdict::needs_history(state, id, reading) {
+                histories.insert(id.clone(), self.history(id));
+            }
+        }
         let series = wanted::wanted(state, self.now).into_iter();
         let series = series.map(|(query, minutes)| {
             let reading = self.flows.read(&query, minutes);
@@ -618,7 +618,7 @@ impl World {
         HistoryReading::EnteredAlarm(entered.unwrap_or_default())
     }
 
-    /// Everything works from now on, and nobody interferes.
+    /// Ends all faults.
     pub(crate) fn heal(&mut self) {
         let names: Vec<String> = self.alarms.keys().map(|id| id.name.clone()).collect();
         for name in names {
@@ -636,7 +636,7 @@ impl World {
         self.file = FileReading::Plan(Arc::new(self.source.clone()));
     }
 
-    /// The state is the fold of the journal.
+    /// Checks that the state is the fold of the journal.
     pub(crate) fn assert_folds(&self) {
         let folded = fold::fold(&self.journal).expect("the journal folds");
         assert_eq!(folded.as_ref(), Some(self.state()));
@@ -644,13 +644,16 @@ impl World {
 
     /// The journal, for failures.
     pub(crate) fn story(&self) -> String {
-        let line = |entry: &Envelope| {
+        let mut lines = vec![format!("now {}", self.now)];
+        let from = self.journal.len().saturating_sub(40);
+        for entry in &self.journal[from..] {
             let event = serde_json::to_string(&entry.event).expect("an event is JSON");
             let short: String = event.chars().take(260).collect();
-            format!("{:>4} {} {} {short}", entry.seq, entry.at, entry.actor)
-        };
-        let lines: Vec<String> = self.journal.iter().map(line).collect();
-        let from = lines.len().saturating_sub(40);
-        format!("now {}\n{}", self.now, lines[from..].join("\n"))
+            lines.push(format!(
+                "{:>4} {} {} {short}",
+                entry.seq, entry.at, entry.actor
+            ));
+        }
+        lines.join("\n")
     }
 }

@@ -1,4 +1,4 @@
-//! `ministack`, an emulator of AWS by others, as a process that lives as long as a test.
+//! `ministack`, an emulator of AWS by other authors, as a process that lives as long as a test.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::python::Supervised;
 
-/// How often it is asked whether it is ready, and how many times; it takes half a second on a quiet machine.
+/// The interval and the number of checks whether it is ready; it takes half a second on a quiet machine.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 const ASKS_MAX: u32 = 600;
-/// How many ports are tried; another process may take a free port before the emulator does.
+/// The ports that are tried; another process may take a free port before the emulator does.
 const PORTS_TRIED: u32 = 3;
 
 /// A running emulator, on a port of its own. It ends when this is dropped, or when the test process dies.
@@ -35,7 +35,7 @@ impl Ministack {
         }
     }
 
-    /// What to set as endpoint of a client.
+    /// The endpoint to set in a client.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -77,7 +77,7 @@ impl Ministack {
         for _ in 0..ASKS_MAX {
             let reply = self.request("GET", "/_ministack/ready");
             if reply.is_ok_and(|reply| reply.starts_with("HTTP/1.1 200")) {
-                // Somebody else may answer on this port while ours failed to bind it.
+                // Another process may answer on this port if ours failed to bind it.
                 return !self.process.has_ended();
             }
             if self.process.has_ended() {
@@ -104,7 +104,7 @@ impl Ministack {
 
 impl Drop for Ministack {
     fn drop(&mut self) {
-        // Kept where a failed test should be looked into.
+        // The log of a failed test is kept.
         if !std::thread::panicking() {
             std::fs::remove_file(&self.log).unwrap_or_default();
         }

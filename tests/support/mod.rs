@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Support that several tests share.
 
 pub(crate) mod cloudwatch_door;
 pub(crate) mod engine_beside;

@@ -1,4 +1,4 @@
-//! `moto`, an emulator of AWS by others, for EventBridge and Scheduler, as a process that lives as long as a test.
+//! `moto`, an emulator of AWS by other authors, for EventBridge and Scheduler, as a process that lives as long as a test.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -30,8 +30,7 @@ impl Moto {
             address.port()
         );
         let process = Supervised::start(&["-c", &start], &[], &log);
-        let answers = || TcpStream::connect(address).is_ok().then_some(());
-        if until(answers).is_none() {
+        if until(|| TcpStream::connect(address).ok()).is_none() {
             let said = std::fs::read_to_string(&log).unwrap_or_default();
             panic!("moto does not start:\n{said}");
         }
@@ -43,7 +42,7 @@ impl Moto {
         }
     }
 
-    /// What to set as endpoint of a client.
+    /// The endpoint to set in a client.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -68,7 +67,7 @@ impl Moto {
 
 impl Drop for Moto {
     fn drop(&mut self) {
-        // Kept where a failed test should be looked into.
+        // The log of a failed test is kept.
         if !std::thread::panicking() {
             std::fs::remove_file(&self.log).unwrap_or_default();
         }

@@ -1,4 +1,4 @@
-//! A door on the loopback for whatever is posted: webhooks, Slack and SNS, as far as the answers go.
+//! An HTTP server on the loopback that keeps everything posted to it. It answers like webhooks, Slack and SNS.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,14 +29,14 @@ impl Posted {
     }
 }
 
-/// How the door behaves.
+/// The behaviour of the server.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Mood {
-    /// How long an answer takes.
+    /// The time that an answer takes.
     pub(crate) takes: Duration,
-    /// Answers with this status, and a text that repeats the request's address.
+    /// The status of every answer, with a text that repeats the request's path; none if the server answers well.
     pub(crate) status: Option<u16>,
-    /// Slack refuses with this error.
+    /// The error with which Slack refuses; none if it accepts.
     pub(crate) slack_error: Option<&'static str>,
 }
 
@@ -72,19 +72,19 @@ impl PostDoor {
         }
     }
 
-    /// Where it is.
+    /// The URL of a path on this server.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.address)
     }
 
-    /// What arrived so far at paths that begin so.
+    /// The requests so far at paths that begin with `path`.
     pub(crate) fn posted(&self, path: &str) -> Vec<Posted> {
         let all = locked(&self.shared.posted);
         let at = all.iter().filter(|posted| posted.path.starts_with(path));
         at.cloned().collect()
     }
 
-    /// Changes how it behaves.
+    /// Changes its behaviour.
     pub(crate) fn mood(&self, mood: Mood) {
         *locked(&self.shared.mood) = mood;
     }
@@ -93,7 +93,7 @@ impl PostDoor {
 impl Drop for PostDoor {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
-            // The thread may have ended by itself; then nobody hears this.
+            // The thread may have ended by itself; then nobody receives this.
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take() {
@@ -124,13 +124,14 @@ fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, stopped: oneshot:
 async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
-    let text = |value: &axum::http::HeaderValue| value.to_str().unwrap_or("").to_owned();
-    let headers = parts.headers.iter();
+    let mut headers = BTreeMap::new();
+    for (name, value) in &parts.headers {
+        let text = value.to_str().unwrap_or("").to_owned();
+        headers.insert(name.to_string(), text);
+    }
     let posted = Posted {
         path: parts.uri.to_string(),
-        headers: headers
-            .map(|(name, value)| (name.to_string(), text(value)))
-            .collect(),
+        headers,
         body: String::from_utf8_lossy(&body).into_owned(),
     };
     let (mood, number) = {

@@ -1,4 +1,4 @@
-//! The built program as people run it: in a folder of its own, against an endpoint that stands for AWS.
+//! The built program as people run it: in a folder of its own, with an endpoint in the place of AWS.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long anything may take before a test gives up. Generous: a test's machine may be busy with ten others.
+/// The longest time that a test waits for anything. Generous, because the machine may run ten tests at once.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
-/// How often a condition is looked at.
+/// The interval at which a condition is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A folder with plans and a journal, and the environment that the program is started in.
@@ -24,7 +24,7 @@ pub(crate) struct Program {
     runs: AtomicUsize,
 }
 
-/// What a command that has ended said.
+/// The exit code and the output of a command that has ended.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) code: Option<i32>,
@@ -39,7 +39,7 @@ pub(crate) struct Running {
 }
 
 impl Program {
-    /// An empty folder. All calls of AWS go to `endpoint`.
+    /// A program in an empty folder. All its calls to AWS go to `endpoint`.
     pub(crate) fn new(endpoint: &str) -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder can be made"),
@@ -101,7 +101,7 @@ impl Program {
         }
     }
 
-    /// What `status` says of a cutover; null if the journal does not know it.
+    /// The row of `status` for a cutover; null if the journal does not know it.
     pub(crate) fn status(&self, name: &str) -> Value {
         let said = self.ok(&["status", "--format", "json"]);
         let rows: Vec<Value> = serde_json::from_str(&said.stdout).expect("status is JSON");
@@ -123,7 +123,7 @@ impl Program {
             .collect()
     }
 
-    /// How many events of a type there are.
+    /// The number of events of a type.
     pub(crate) fn count(&self, name: &str, event: &str) -> usize {
         let events = self.events(name);
         events.iter().filter(|it| *it == event).count()
@@ -131,8 +131,11 @@ impl Program {
 
     /// Waits until `status` is as wanted.
     pub(crate) fn wait_for(&self, what: &str, name: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        let look = || Some(self.status(name)).filter(&is_so);
-        until(look).unwrap_or_else(|| {
+        let seen = until(|| {
+            let status = self.status(name);
+            if is_so(&status) { Some(status) } else { None }
+        });
+        seen.unwrap_or_else(|| {
             let status = self.status(name);
             panic!(
                 "waited in vain for: {what}\n{status:#}\n{}",
@@ -146,18 +149,18 @@ impl Program {
         self.wait_for(phase, name, |status| status["phase"] == phase)
     }
 
-    /// Waits until something of this kind holds the cutover.
+    /// Waits until a hold of this kind holds the cutover.
     pub(crate) fn wait_for_hold(&self, name: &str, kind: &str) -> Value {
         self.wait_for(kind, name, |status| holds(status, kind))
     }
 
-    /// Waits until there are so many events of a type.
+    /// Waits until there are at least `times` events of a type.
     pub(crate) fn wait_for_event(&self, name: &str, event: &str, times: usize) {
-        let look = || {
+        let seen = until(|| {
             let known = !self.status(name).is_null();
             (known && self.count(name, event) >= times).then_some(())
-        };
-        until(look).unwrap_or_else(|| {
+        });
+        seen.unwrap_or_else(|| {
             panic!(
                 "waited in vain for {event} ×{times}\n{}",
                 self.everything(name)
@@ -165,17 +168,17 @@ impl Program {
         });
     }
 
-    /// What all controllers have logged.
+    /// The logs of all controllers.
     pub(crate) fn logs(&self) -> String {
-        let runs = self.runs.load(Ordering::Relaxed);
-        let log = |run| {
+        let mut logs = Vec::new();
+        for run in 0..self.runs.load(Ordering::Relaxed) {
             let text = fs::read_to_string(self.path(&format!("log-{run:03}"))).unwrap_or_default();
-            format!("--- log {run}\n{text}")
-        };
-        (0..runs).map(log).collect()
+            logs.push(format!("--- log {run}\n{text}"));
+        }
+        logs.concat()
     }
 
-    /// History and logs, for whoever looks into a failed test.
+    /// History and logs, to find out why a test failed.
     pub(crate) fn everything(&self, name: &str) -> String {
         let history = self.say(&["history", name]);
         format!("{}{}\n{}", history.stdout, history.stderr, self.logs())
@@ -210,12 +213,12 @@ impl Running {
         code(status, &self.log())
     }
 
-    /// Whether it is still running.
+    /// Returns true if it is still running.
     pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Kills it as the kernel does when memory runs out: at once, without a word.
+    /// Kills it at once, as the kernel does if memory runs out.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("a child can be killed");
         self.child.wait().expect("a child can be waited for");
@@ -233,7 +236,7 @@ impl Running {
         self.child.id()
     }
 
-    /// What it has logged.
+    /// Its log.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -249,11 +252,10 @@ impl Drop for Running {
 
 impl From<Output> for Said {
     fn from(output: Output) -> Self {
-        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         Self {
             code: output.status.code(),
-            stdout: text(&output.stdout),
-            stderr: text(&output.stderr),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
 }
@@ -264,13 +266,13 @@ fn code(status: ExitStatus, log: &str) -> i32 {
         .unwrap_or_else(|| panic!("ended by a signal: {status}\n{log}"))
 }
 
-/// Whether a status names such a reason.
+/// Returns true if a status has a hold of this kind.
 pub(crate) fn holds(status: &Value, kind: &str) -> bool {
     let reasons = status["because"].as_array();
     reasons.is_some_and(|reasons| reasons.iter().any(|reason| reason["kind"] == kind))
 }
 
-/// Looks until there is something to see, or patience ends.
+/// Calls `look` until it returns something; none if [`PATIENCE`] ends first.
 #[expect(
     clippy::disallowed_methods,
     reason = "waits for real processes, outside any runtime"
@@ -288,7 +290,7 @@ pub(crate) fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     }
 }
 
-/// Lets real time pass. For moments that are meant to be random, never for an assertion.
+/// Lets real time pass. For random moments, never to make an assertion hold.
 #[expect(
     clippy::disallowed_methods,
     reason = "waits for real processes, outside any runtime"

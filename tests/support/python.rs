@@ -1,4 +1,4 @@
-//! A Python with pinned packages: an AWS client and an emulator that are not ours.
+//! A Python with pinned packages: an AWS client and an emulator by other authors.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -13,7 +13,7 @@ const REQUIREMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/requireme
 /// The interpreter of a virtual environment with everything in `tests/requirements.txt`.
 ///
 /// The first caller builds it, and all others, in this process or another, wait for that. It needs `python3` with `venv`
-/// and the package index; where it cannot be built this panics with what `pip` said.
+/// and the package index. If it cannot be built, this panics with the output of `pip`.
 pub(crate) fn python() -> PathBuf {
     let mut pins = Vec::new();
     let read = File::open(REQUIREMENTS).and_then(|mut file| file.read_to_end(&mut pins));
@@ -25,7 +25,7 @@ pub(crate) fn python() -> PathBuf {
         .fold(0_u64, |id, byte| (id << 8) | u64::from(*byte));
     let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("test-venv-{id:012x}"));
     let interpreter = environment.join("bin/python");
-    // Written last, so that an environment whose making was interrupted is made again.
+    // Written last, so that an interrupted build is repeated.
     let marker = environment.join("complete");
     if marker.exists() {
         return interpreter;
@@ -81,7 +81,7 @@ fn run(command: &mut Command) {
 /// A Python program that ends, with everything it started, when this value is dropped or this process dies.
 ///
 /// Without `unsafe` there is no parent-death signal, so the program runs under a small launcher that waits for the end
-/// of its standard input, which comes in either case, and then kills the program's process group.
+/// of its standard input, which comes in both cases, and then kills the program's process group.
 pub(crate) struct Supervised {
     launcher: std::process::Child,
 }
@@ -101,7 +101,7 @@ os._exit(0)
 ";
 
 impl Supervised {
-    /// Starts `python ARGS…`; what it says goes to `log`.
+    /// Starts `python ARGS…`; its output goes to `log`.
     pub(crate) fn start(args: &[&str], environment: &[(&str, &str)], log: &Path) -> Self {
         let python = python();
         let log = File::create(log).expect("the log can be made");
@@ -120,7 +120,7 @@ impl Supervised {
         }
     }
 
-    /// Whether it has ended by itself.
+    /// Returns true if it has ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.launcher.try_wait(), Ok(None))
     }
@@ -129,7 +129,7 @@ impl Supervised {
 impl Drop for Supervised {
     fn drop(&mut self) {
         if let Some(mut stdin) = self.launcher.stdin.take() {
-            // Nobody reads it; closing it is the message.
+            // Closing the pipe is the message; nothing is written.
             stdin.flush().unwrap_or_default();
         }
         self.launcher.wait().map(drop).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Route 53's REST-XML in front of the model.
+//! The REST-XML protocol of Route 53, in front of the model.
 
 use std::collections::BTreeMap;
 
@@ -20,16 +20,16 @@ pub(crate) struct Incoming {
     pub(crate) body: Vec<u8>,
 }
 
-/// An operation, and the identifiers that its path holds.
+/// An operation, and the identifiers in its path.
 pub(crate) struct Route {
     pub(crate) operation: &'static str,
     ids: Vec<String>,
 }
 
-/// An answer before it is put on the wire: status and document.
+/// An answer: status and document.
 type Answer = Result<(u16, Element), Route53Error>;
 
-/// Which operation a method and a path ask for.
+/// The operation that a method and a path ask for.
 pub(crate) fn route(method: &str, path: &str) -> Option<Route> {
     let path = decoded(path.strip_prefix("/2013-04-01/")?);
     let segments: Vec<_> = path.split('/').filter(|it| !it.is_empty()).collect();
@@ -100,7 +100,7 @@ pub(crate) fn error_body(status: u16, code: &str, message: &str) -> Vec<u8> {
     response.to_document().into_bytes()
 }
 
-/// A request, taken apart.
+/// The parts of a request.
 struct Request<'a> {
     account: &'a Account,
     ids: &'a [String],
@@ -122,13 +122,22 @@ impl Request<'_> {
         self.query.get(name).map(String::as_str)
     }
 
+    fn owned_parameter(&self, name: &str) -> Option<String> {
+        self.query.get(name).cloned()
+    }
+
     /// `maxitems`, or the most that a page holds.
     fn limit(&self) -> Result<usize, Route53Error> {
         let Some(text) = self.parameter("maxitems") else {
             return Ok(usize::MAX);
         };
-        let limit = text.parse().ok().filter(|limit| *limit > 0);
-        limit.ok_or_else(|| invalid_input(&format!("MaxItems is not a positive number: {text}")))
+        match text.parse() {
+            Ok(limit) if limit > 0 => Ok(limit),
+            Ok(_) | Err(_) => {
+                let message = format!("MaxItems is not a positive number: {text}");
+                Err(invalid_input(&message))
+            }
+        }
     }
 }
 
@@ -219,11 +228,10 @@ fn list_zones_by_name(model: &Route53, request: &Request<'_>) -> Answer {
 
 fn list_records(model: &Route53, request: &Request<'_>) -> Answer {
     let limit = request.limit()?;
-    let parameter = |name| request.parameter(name).map(str::to_owned);
     let start = RecordStart {
-        name: parameter("name"),
-        record_type: parameter("type"),
-        identifier: parameter("identifier"),
+        name: request.owned_parameter("name"),
+        record_type: request.owned_parameter("type"),
+        identifier: request.owned_parameter("identifier"),
     };
     let page = model.list_records(request.account, &request.zone(), &start, limit)?;
     let records = page.records.into_iter().map(shown_record);
@@ -277,8 +285,8 @@ fn test_answer(model: &mut Route53, request: &Request<'_>) -> Answer {
 
 fn change_tags(model: &mut Route53, request: &Request<'_>) -> Answer {
     let add = request.body.list("AddTags").iter().map(|tag| {
-        let text = |name| tag.text_of(name).unwrap_or_default();
-        (text("Key"), text("Value"))
+        let key = tag.text_of("Key").unwrap_or_default();
+        (key, tag.text_of("Value").unwrap_or_default())
     });
     let remove = request.body.list("RemoveTagKeys").iter();
     let remove: Vec<_> = remove.map(|key| key.text().to_owned()).collect();
@@ -428,7 +436,7 @@ fn invalid_input(message: &str) -> Route53Error {
     Route53Error::new(400, "InvalidInput", message)
 }
 
-/// The body's document; an empty element where there is no body.
+/// The body's document; an empty element if there is no body.
 fn read_body(body: &[u8]) -> Result<Element, Route53Error> {
     if body.is_empty() {
         return Ok(Element::default());
@@ -447,7 +455,7 @@ pub(crate) fn parameters(query: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Undoes percent encoding; what is no encoding stays as it is.
+/// Undoes percent encoding; text that is not encoded stays as it is.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

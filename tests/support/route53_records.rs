@@ -1,4 +1,6 @@
-//! Record sets and health checks as elements, and back.
+//! Record sets and health checks to and from XML elements.
+
+use std::str::FromStr;
 
 use cutover::engine::record::AliasTarget;
 use cutover::ports::ChangeAction;
@@ -48,8 +50,8 @@ fn read_record(record: &Element) -> Result<StoredRecord, Route53Error> {
         subdivision: geo.text_of("SubdivisionCode"),
     });
     let cidr = record.child("CidrRoutingConfig").map(|cidr| {
-        let text = |name| cidr.text_of(name).unwrap_or_default();
-        (text("CollectionId"), text("LocationName"))
+        let collection = cidr.text_of("CollectionId").unwrap_or_default();
+        (collection, cidr.text_of("LocationName").unwrap_or_default())
     });
     let alias = record.child("AliasTarget").map(|alias| AliasTarget {
         zone_id: alias.text_of("HostedZoneId").unwrap_or_default(),
@@ -65,9 +67,7 @@ fn read_record(record: &Element) -> Result<StoredRecord, Route53Error> {
         region: record.text_of("Region"),
         failover: record.text_of("Failover"),
         geo,
-        multi_value: record
-            .text_of("MultiValueAnswer")
-            .map(|text| text == "true"),
+        multi_value: flag(record, "MultiValueAnswer"),
         cidr,
         ttl: number(record, "TTL")?,
         values: values.filter_map(|value| value.text_of("Value")).collect(),
@@ -123,21 +123,27 @@ pub(crate) fn shown_record(record: &StoredRecord) -> Element {
     shown
 }
 
-/// The settings of a health check, whole or (in an update) in part.
+/// The settings of a health check; in an update only the changed ones.
 pub(crate) fn read_health_config(config: &Element) -> HealthCheckConfig {
-    let flag = |name| config.text_of(name).map(|text| text == "true");
-    let parsed = |name: &str| config.text_of(name).and_then(|text| text.parse().ok());
     HealthCheckConfig {
         check_type: config.text_of("Type").unwrap_or_default(),
         ip_address: config.text_of("IPAddress"),
-        port: config.text_of("Port").and_then(|text| text.parse().ok()),
+        port: parsed(config, "Port"),
         resource_path: config.text_of("ResourcePath"),
         domain_name: config.text_of("FullyQualifiedDomainName"),
-        request_interval: parsed("RequestInterval"),
-        failure_threshold: parsed("FailureThreshold"),
-        inverted: flag("Inverted"),
-        disabled: flag("Disabled"),
+        request_interval: parsed(config, "RequestInterval"),
+        failure_threshold: parsed(config, "FailureThreshold"),
+        inverted: flag(config, "Inverted"),
+        disabled: flag(config, "Disabled"),
     }
+}
+
+fn flag(element: &Element, name: &str) -> Option<bool> {
+    element.text_of(name).map(|text| text == "true")
+}
+
+fn parsed<T: FromStr>(element: &Element, name: &str) -> Option<T> {
+    element.text_of(name)?.parse().ok()
 }
 
 /// A number, if there is one.

@@ -1,4 +1,4 @@
-//! The HTTP door to the simulated world: a server on the loopback that speaks AWS's protocols, with faults.
+//! The simulated world over HTTP: a server on the loopback that speaks the protocols of AWS, with faults.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,15 +38,15 @@ pub(crate) struct Call {
     pub(crate) service: &'static str,
     /// The operation, for example `GetChange`.
     pub(crate) operation: String,
-    /// The access key that it was signed with, and the region of the signature; empty where it was not signed.
+    /// The access key and the region of its signature; empty if it was not signed.
     pub(crate) signer: Signer,
-    /// When it came, by the server's clock.
+    /// When it arrived, by the server's clock.
     pub(crate) at: Timestamp,
-    /// What was answered; none where the connection was cut instead.
+    /// The status of the reply; none if the connection was cut instead.
     pub(crate) status: Option<u16>,
 }
 
-/// Who signed a call, and for which region.
+/// The signature of a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Signer {
     /// The access key.
@@ -63,7 +63,7 @@ pub(crate) struct TestBed {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the server and the test both hold.
+/// The state that the server and the test share.
 #[derive(Default)]
 struct Shared {
     world: Mutex<World>,
@@ -72,7 +72,7 @@ struct Shared {
     skew: Mutex<SignedDuration>,
 }
 
-/// What becomes of a request.
+/// The outcome of a request.
 enum Outcome {
     /// It is answered.
     Reply(Reply),
@@ -80,7 +80,7 @@ enum Outcome {
     Cut,
 }
 
-/// Which service and operation a request is for.
+/// The service and the operation of a request.
 enum Target {
     Route53(route53_door::Route),
     Signals(Protocol, String),
@@ -127,7 +127,7 @@ impl TestBed {
         locked(&self.shared.calls).clone()
     }
 
-    /// How many calls there were so far, by operation.
+    /// The number of calls so far, by operation.
     pub(crate) fn counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for call in locked(&self.shared.calls).iter() {
@@ -151,7 +151,7 @@ impl TestBed {
         self.world().route53.settings.quotas = on.then(Quotas::default);
     }
 
-    /// Sets the server's clock minus the real one. `Date` and everything in the world goes by it.
+    /// Sets the server's clock minus the real one. `Date` and everything in the world uses the server's clock.
     pub(crate) fn set_clock_skew(&self, skew: SignedDuration) {
         *locked(&self.shared.skew) = skew;
     }
@@ -165,7 +165,7 @@ impl TestBed {
 impl Drop for TestBed {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
-            // The thread may have ended by itself; then nobody hears this.
+            // The thread may have ended by itself; then nobody receives this.
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take() {
@@ -174,7 +174,7 @@ impl Drop for TestBed {
     }
 }
 
-/// Serves until told to stop; everything the server started ends with its runtime.
+/// Serves until it is told to stop. Everything that the server started ends with its runtime.
 fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -211,7 +211,7 @@ async fn handle(
     let target = target(&incoming, &head.headers);
     let signer = signer(&head.headers);
     let answering = Arc::clone(&shared);
-    // A task of its own: a request that the client no longer waits for still has its effect.
+    // A task of its own, so that a request has its effect even if the client no longer waits for it.
     let outcome =
         tokio::spawn(async move { answering.answer(target, signer, incoming).await }).await;
     match outcome {
@@ -246,7 +246,7 @@ impl Shared {
             .expect("a skew of this era")
     }
 
-    /// Lets go wrong what is to go wrong, and otherwise asks the model.
+    /// Answers a request with its faults, and keeps the call.
     async fn answer(&self, target: Target, signer: Signer, incoming: Incoming) -> Outcome {
         let (service, operation) = match &target {
             Target::Route53(route) => ("route53", route.operation.to_owned()),
@@ -329,7 +329,7 @@ async fn wait(delay: std::time::Duration) {
     tokio::time::sleep(delay).await;
 }
 
-/// Finds out what a request is for.
+/// The service and the operation that a request is for.
 fn target(incoming: &Incoming, headers: &HeaderMap) -> Target {
     if let Some(operation) = incoming.path.strip_prefix(CBOR_PATH) {
         return Target::Signals(Protocol::Cbor, operation.to_owned());
@@ -351,7 +351,7 @@ fn target(incoming: &Incoming, headers: &HeaderMap) -> Target {
     }
 }
 
-/// What the signature's scope says: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
+/// The scope of the signature: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
 fn signer(headers: &HeaderMap) -> Signer {
     let header = headers
         .get(AUTHORIZATION)
@@ -374,7 +374,7 @@ fn refusal(target: &Target, status: u16, code: &str, message: &str) -> Reply {
     }
 }
 
-/// A lock whose holder panicked is still good: no holder leaves it half changed.
+/// Locks; a poisoned lock is still good, because no holder leaves the data half changed.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

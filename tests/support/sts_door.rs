@@ -1,4 +1,4 @@
-//! As much of STS as an assumed role and an approval need: `AssumeRole` and `GetCallerIdentity`, in the query protocol.
+//! The part of STS that assumed roles and approvals need: `AssumeRole` and `GetCallerIdentity`, in the query protocol.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -6,7 +6,7 @@ use super::cloudwatch_door::Reply;
 use super::route53_door::{error_body, parameters};
 use super::xml::Element;
 
-/// The access key of whoever assumed the role with this name.
+/// The access key after the role with this name was assumed.
 pub(crate) fn access_key_of(role_name: &str) -> String {
     format!("ASIA{}", role_name.to_ascii_uppercase())
 }

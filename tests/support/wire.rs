@@ -1,4 +1,4 @@
-//! Connections that the test bed can cut, as a network does, instead of answering.
+//! Connections that the test server can cut instead of answering, as a network might.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) struct Scissors(Arc<AtomicBool>);
 
 impl Scissors {
-    /// From now on nothing more is sent; the connection closes at the next attempt.
+    /// Lets nothing more be sent; the connection closes at the next attempt.
     pub(crate) fn cut(&self) {
         self.0.store(true, Ordering::Release);
     }

@@ -58,7 +58,7 @@ impl Element {
         self
     }
 
-    /// Makes it hold a text.
+    /// Sets its text.
     #[must_use]
     pub(crate) fn holding(mut self, text: &str) -> Self {
         text.clone_into(&mut self.text);
@@ -95,7 +95,7 @@ impl Element {
         document
     }
 
-    /// Reads a document; none where it is not well formed.
+    /// Reads a document; none if it is not well formed.
     pub(crate) fn parse(document: &str) -> Option<Self> {
         let mut reader = Reader::from_str(document);
         let mut open = vec![Self::default()];

@@ -1,4 +1,4 @@
-//! What the witness holds against entries and writes: whoever says or sends something must have seen what allows it.
+//! The witness's judgement of entries and writes: their process must have seen the facts that allow them.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,7 +14,7 @@ use tokio::task;
 
 use super::{AlarmSeen, UNNOTICED_JUMP, Witness, pair_of, process};
 
-/// A step may be sent for 15 s (semantics A1); a second more for clocks that differ a little.
+/// A step may be sent for 15 s (semantics A1); one second more because clocks differ a little.
 const SENT_WITHIN: SignedDuration = SignedDuration::from_secs(16);
 
 /// Reads must have failed for this long before a revert is written blindly (semantics A5).
@@ -23,11 +23,11 @@ const BLIND_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// A round decides from readings that are no older than this: reads take up to 5 s, twice, and appends 2 s.
 const READINGS_LAST: SignedDuration = SignedDuration::from_secs(25);
 
-/// An entry is written up to this long after it was decided.
+/// The longest time from a decision until its entry is written.
 const APPENDED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
 impl Witness {
-    /// Judges an entry by what its writer really saw.
+    /// Judges an entry by the facts that its writer really saw.
     pub(super) fn judge(&mut self, entry: &Envelope, now: Timestamp) {
         let name = &entry.cutover;
         if let Event::Halted {
@@ -47,7 +47,10 @@ impl Witness {
                 | Event::StepCompleted { .. }
                 | Event::Completed { .. }
         );
-        let Some(number) = process(&entry.actor).filter(|_| telling) else {
+        if !telling {
+            return;
+        }
+        let Some(number) = process(&entry.actor) else {
             return;
         };
         let Some(state) = self.state(name).cloned() else {
@@ -91,7 +94,7 @@ impl Witness {
         }
     }
 
-    /// A write that is given up has moved a group, somebody else has, or that process read the group as it was before (I14).
+    /// For each group of an abandoned write: it was moved, another writer changed it, or the process read it unchanged (I14).
     fn was_unchanged(
         &mut self,
         state: &State,
@@ -126,7 +129,7 @@ impl Witness {
         }
     }
 
-    /// Every group was really read so by that process, after `since`.
+    /// The process really read every group with these weights after `since`.
     fn was_read(
         &mut self,
         state: &State,
@@ -138,10 +141,10 @@ impl Witness {
     ) {
         for (index, pair) in pairs.iter().enumerate() {
             let reads = self.reads.get(&(number, state.name.clone(), index));
-            let fits = |(at, read): &(Timestamp, Option<WeightPair>)| {
-                Some(*at) >= since && *read == Some(*pair)
-            };
-            let was = reads.is_some_and(|reads| reads.iter().any(fits));
+            let was = reads.is_some_and(|reads| {
+                let mut reads = reads.iter();
+                reads.any(|(at, read)| Some(*at) >= since && *read == Some(*pair))
+            });
             self.claim(was, now, || {
                 format!(
                     "{}: group {index} is {what} at {pair}, unread by ctl-{number}",
@@ -151,7 +154,7 @@ impl Witness {
         }
     }
 
-    /// What the process last saw of each gate allows it to go on, by the words of semantics C alone.
+    /// The state of each gate that the process last saw allows it to go on, by semantics C alone.
     fn advances_seeing(&mut self, state: &State, number: u32, now: Timestamp) {
         let gates = state.plan().gates.alarms.clone();
         for AlarmGate { id, no_data } in gates {
@@ -172,7 +175,7 @@ impl Witness {
         }
     }
 
-    /// By true time, and by what the wall shows then: whoever cannot tell the time to a minute takes no step.
+    /// A step is taken within its window, by true time with a tolerance for unnoticed jumps of clocks.
     fn rises_in_its_window(&mut self, state: &State, step: u16, now: Timestamp) {
         let Some(windows) = &state.plan().windows else {
             return;
@@ -187,7 +190,7 @@ impl Witness {
         });
     }
 
-    /// A bake is as long as the plan says by true time, however clocks jump.
+    /// A bake lasts as long as the plan says by true time, even if clocks jump.
     fn has_baked(&mut self, state: &State, step: u16, now: Timestamp) {
         let track = &self.cutovers[&state.name];
         let began = track.bake_began;
@@ -202,7 +205,7 @@ impl Witness {
         });
     }
 
-    /// A process sends a batch. `blind` if its journal has failed it lately.
+    /// Judges a batch that a process sends; `blind` is true if its journal has failed it recently.
     pub(crate) fn sent(
         &mut self,
         number: u32,
@@ -241,7 +244,7 @@ impl Witness {
         }
     }
 
-    /// I15: who knows that a stream is damaged sends nothing for its cutover, but for what was on its way already.
+    /// I15: a process that knows that a stream is damaged sends nothing for its cutover, except what was already on its way.
     fn is_left_alone(&mut self, name: &CutoverName, number: u32, now: Timestamp) {
         let since = self.left_alone.get(&(number, name.clone())).copied();
         let under_way = since.is_none_or(|since| now.duration_since(since) <= READINGS_LAST);
@@ -252,8 +255,8 @@ impl Witness {
         });
     }
 
-    /// A process took these back whose journal is gone for good. Nobody will ever tell those who have the journal: another
-    /// may have completed it meanwhile, and to them it is a stranger's change.
+    /// Notes a revert by a process that has lost its journal for good. The processes with the journal never learn of it (one of
+    /// them may have completed the cutover in between), so for them another writer made the change.
     pub(crate) fn untold(&mut self, zone: &ZoneId, changes: &[RecordChange]) {
         for (group, (images, _)) in by_group(changes) {
             let owner = self.owner(zone, &group).zip(pair_of(&images));
@@ -266,17 +269,11 @@ impl Witness {
         }
     }
 
-    /// Only by force or blindly (semantics A5).
+    /// A group is overwritten only by force or blindly (semantics A5).
     fn may_overwrite(&mut self, state: &State, number: u32, index: usize, now: Timestamp) {
-        let forced = |mode: RevertMode| mode == RevertMode::Force;
-        let by_force = state
-            .revert
-            .as_ref()
-            .is_some_and(|revert| forced(revert.mode))
-            || state
-                .rollback
-                .as_ref()
-                .is_some_and(|rollback| forced(rollback.mode));
+        let revert = state.revert.as_ref().map(|revert| revert.mode);
+        let rollback = state.rollback.as_ref().map(|rollback| rollback.mode);
+        let by_force = [revert, rollback].contains(&Some(RevertMode::Force));
         let reads = self.reads.get(&(number, state.name.clone(), index));
         let last = reads.and_then(VecDeque::back).map(|(at, _)| *at);
         let last = last.or(self.births.get(&number).copied()).unwrap_or(now);
@@ -286,7 +283,7 @@ impl Witness {
         });
     }
 
-    /// A step is journaled, its owner's, in time, and sent after the head was read and found unchanged (semantics A1).
+    /// A step was journaled by the process that sends it, in time, and the stream's head was unchanged since (semantics A1).
     fn may_step(
         &mut self,
         state: &State,
@@ -302,7 +299,10 @@ impl Witness {
         let verified = state.verified.as_ref().and_then(|images| images.get(index));
         let again = state.resubmission.is_some() && verified.map(GroupImage::pair) == pair;
         let intended = self.cutovers[name].intended;
-        let by_owner = intended.filter(|(_, owner, _)| *owner == number);
+        let by_owner = match intended {
+            Some(write) if write.1 == number => Some(write),
+            Some(_) | None => None,
+        };
         let in_time = by_owner.is_some_and(|(at, _, _)| now.duration_since(at) <= SENT_WITHIN);
         self.claim((meant || again) && in_time, now, || {
             format!("{name}: ctl-{number} sends group {index} to {pair:?}; intended: {intended:?}")
@@ -325,7 +325,7 @@ impl Witness {
     }
 }
 
-/// What a batch makes of each group, and whether it does so whatever is there.
+/// The members that a batch writes in each group, and whether it overwrites them whatever they are.
 fn by_group(changes: &[RecordChange]) -> BTreeMap<GroupName, (Vec<RecordSet>, bool)> {
     let mut groups: BTreeMap<GroupName, (Vec<RecordSet>, bool)> = BTreeMap::new();
     for change in changes {

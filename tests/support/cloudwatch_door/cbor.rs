@@ -1,4 +1,4 @@
-//! CBOR as a tree: enough of it for the service's requests and replies. The same tree stands for JSON.
+//! A tree of CBOR items, enough for the service's requests and replies. The same tree is used for JSON.
 
 use aws_smithy_cbor::data::Type;
 use aws_smithy_cbor::decode::DeserializeError;
@@ -24,7 +24,7 @@ pub(crate) enum Cbor {
 }
 
 impl Cbor {
-    /// Reads one item; what follows it is not looked at.
+    /// Reads one item; the bytes after it are ignored.
     pub(crate) fn decode(body: &[u8]) -> Result<Self, String> {
         item(&mut Decoder::new(body), 0).map_err(|error| error.to_string())
     }
@@ -48,9 +48,9 @@ impl Cbor {
             Value::String(text) => Self::Text(text.clone()),
             Value::Array(items) => Self::List(items.iter().map(Self::from_json).collect()),
             Value::Object(members) => {
-                let member =
-                    |(name, value): (&String, &Value)| (name.clone(), Self::from_json(value));
-                Self::Map(members.iter().map(member).collect())
+                let members = members.iter();
+                let members = members.map(|(name, value)| (name.clone(), Self::from_json(value)));
+                Self::Map(members.collect())
             }
         }
     }
@@ -68,21 +68,22 @@ impl Cbor {
                 .into(),
             Self::List(items) => items.iter().map(Self::to_json).collect(),
             Self::Map(members) => {
-                let member = |(name, value): &(String, Self)| (name.clone(), value.to_json());
-                Value::Object(members.iter().map(member).collect())
+                let members = members.iter();
+                let members = members.map(|(name, value)| (name.clone(), value.to_json()));
+                Value::Object(members.collect())
             }
         }
     }
 
-    /// The member of a map; none also where it is null.
+    /// The member of a map; none if it is missing or null.
     pub(crate) fn member(&self, name: &str) -> Option<&Self> {
         let Self::Map(members) = self else {
             return None;
         };
-        let found = members.iter().find(|(key, _)| key == name);
-        found
-            .map(|(_, value)| value)
-            .filter(|value| **value != Self::Null)
+        match members.iter().find(|(key, _)| key == name) {
+            None | Some((_, Self::Null)) => None,
+            Some((_, value)) => Some(value),
+        }
     }
 
     fn write(&self, encoder: &mut Encoder) {
@@ -162,7 +163,7 @@ fn item(decoder: &mut Decoder<'_>, depth: usize) -> Result<Cbor, DeserializeErro
     }
 }
 
-/// Whether a list or map goes on; takes the end mark of one without a length.
+/// Returns true if a list or map goes on; takes the end mark if it has no length.
 fn more(
     decoder: &mut Decoder<'_>,
     length: Option<u64>,

@@ -1,5 +1,5 @@
-//! The HTTP door of the `CloudWatch` model: Smithy RPC v2 with CBOR, which is all that the Rust SDK speaks, and JSON, which
-//! boto3 and the command line of AWS prefer. The service speaks both.
+//! The HTTP protocols of the `CloudWatch` model: Smithy RPC v2 with CBOR, the only one of the Rust SDK, and JSON, which
+//! boto3 and the AWS command line prefer. The service speaks both.
 //!
 //! The caller is the HTTP server, which takes the region from the credential scope of the request's signature.
 
@@ -20,9 +20,9 @@ use self::write::Output;
 
 /// The path before the operation's name, for CBOR.
 pub(crate) const CBOR_PATH: &str = "/service/GraniteServiceVersion20100801/operation/";
-/// What stands before the operation's name in the header `x-amz-target`, for JSON.
+/// The text before the operation's name in the header `x-amz-target`, for JSON.
 pub(crate) const JSON_TARGET: &str = "GraniteServiceVersion20100801.";
-/// The largest request body, unpacked: 1 MB is what `PutMetricData` allows, doubled.
+/// The largest unpacked request body: twice the 1 MB that `PutMetricData` allows.
 const BODY_MAX: u64 = 2 << 20;
 
 /// An HTTP reply.
@@ -32,7 +32,7 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     /// All headers that the protocol needs.
     pub(crate) headers: Vec<(&'static str, String)>,
-    /// CBOR or JSON, as the request was.
+    /// The body, in CBOR or JSON like the request.
     pub(crate) body: Vec<u8>,
 }
 
@@ -92,7 +92,7 @@ pub(crate) fn handle(
     Reply::of(Protocol::Cbor, reply(answer))
 }
 
-/// A failure that the model would not give: a throttle, a server error.
+/// A failure that the model itself does not have: throttling or a server error.
 pub(crate) fn failure(protocol: Protocol, status: u16, code: &str, message: &str) -> Reply {
     let side = if status < 500 { "Sender" } else { "Receiver" };
     Reply::of(protocol, refusal(status, code, code, message, side))
@@ -115,7 +115,7 @@ pub(crate) fn handle_json(
     Reply::of(Protocol::Json, reply(answer))
 }
 
-/// What both protocols have in common: status, headers and the body's tree.
+/// The part of a reply that both protocols share: status, headers and the body's tree.
 fn reply(answer: Result<Cbor, ApiError>) -> (u16, Vec<(&'static str, String)>, Cbor) {
     match answer {
         Ok(output) => (200, vec![request_id()], output),
@@ -134,7 +134,7 @@ fn request_id() -> (&'static str, String) {
     ("x-amzn-requestid", id.to_owned())
 }
 
-/// An error: the name of its shape, the older code, and whose fault it is.
+/// An error: the name of its shape, the older code, and the side that caused it.
 fn refusal(
     status: u16,
     shape: &str,
@@ -142,7 +142,7 @@ fn refusal(
     message: &str,
     side: &str,
 ) -> (u16, Vec<(&'static str, String)>, Cbor) {
-    // The service once spoke the query protocol; clients still show the error codes of that time.
+    // The service once used the query protocol; clients still show its error codes.
     let headers = vec![
         request_id(),
         ("x-amzn-query-error", format!("{code};{side}")),
@@ -153,7 +153,8 @@ fn refusal(
     (status, headers, body.done())
 }
 
-/// Unpacks gzip, which is told by its first two bytes; neither CBOR nor JSON begins so. SDKs compress `PutMetricData` above 10 KiB.
+/// Unpacks gzip, which its first two bytes show; neither CBOR nor JSON begins with them. SDKs compress `PutMetricData` above
+/// 10 KiB.
 fn unpack(body: &[u8]) -> Result<Vec<u8>, ApiError> {
     if !body.starts_with(&[0x1f, 0x8b]) {
         return Ok(body.to_vec());
@@ -216,7 +217,7 @@ fn answer(
     }
 }
 
-/// The operations that answer with nothing but success.
+/// The operations that return no data.
 fn change(
     region: &mut Region,
     operation: &str,
@@ -264,16 +265,11 @@ fn list_metrics(region: &Region, input: Input<'_>) -> Result<Cbor, ApiError> {
 
 fn describe_alarms(region: &Region, input: Input<'_>) -> Result<Cbor, ApiError> {
     let page = region.describe_alarms(&input.describe_alarms()?)?;
-    let of_kind = |composite: bool| {
-        let alarms = page
-            .items
-            .iter()
-            .filter(move |alarm| alarm.is_composite() == composite);
-        alarms.map(write::alarm)
-    };
+    let metric = page.items.iter().filter(|alarm| !alarm.is_composite());
+    let composite = page.items.iter().filter(|alarm| alarm.is_composite());
     Ok(Output::default()
-        .list("MetricAlarms", of_kind(false))
-        .list("CompositeAlarms", of_kind(true))
+        .list("MetricAlarms", metric.map(write::alarm))
+        .list("CompositeAlarms", composite.map(write::alarm))
         .maybe("NextToken", page.next_token.as_deref())
         .done())
 }

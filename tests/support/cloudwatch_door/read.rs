@@ -1,4 +1,4 @@
-//! Requests: from CBOR or JSON to what the model takes. A member of the wrong type is a `SerializationException`.
+//! Requests, from CBOR or JSON to the model's types. A member of the wrong type is a `SerializationException`.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// A text that must be there; an empty one is left to the model to refuse.
+    /// A required text. The model may refuse an empty one.
     pub(super) fn required_text(self, name: &str) -> Read<String> {
         self.text(name)?
             .ok_or_else(|| ApiError::missing_parameter(name))
@@ -58,6 +58,11 @@ impl<'a> Input<'a> {
         self.read(name, number)
     }
 
+    fn required_number(self, name: &str) -> Read<f64> {
+        self.number(name)?
+            .ok_or_else(|| ApiError::missing_parameter(name))
+    }
+
     fn boolean(self, name: &str) -> Read<Option<bool>> {
         self.read(name, |value| match value {
             Cbor::Bool(value) => Some(*value),
@@ -68,7 +73,7 @@ impl<'a> Input<'a> {
     fn time(self, name: &str) -> Read<Option<Timestamp>> {
         self.read(name, |value| match value {
             Cbor::Time(time) => Some(*time),
-            // As JSON has them.
+            // Times in JSON.
             Cbor::Int(seconds) => Timestamp::from_second(*seconds).ok(),
             Cbor::Float(seconds) => {
                 let time = DateTime::from_secs_f64(*seconds);
@@ -92,11 +97,14 @@ impl<'a> Input<'a> {
     }
 
     pub(super) fn texts(self, name: &str) -> Read<Vec<String>> {
-        let text = |item: &Cbor| match item {
-            Cbor::Text(text) => Ok(text.clone()),
-            _ => Err(wrong_type(name)),
-        };
-        self.list(name)?.iter().map(text).collect()
+        let mut texts = Vec::new();
+        for item in self.list(name)? {
+            let Cbor::Text(text) = item else {
+                return Err(wrong_type(name));
+            };
+            texts.push(text.clone());
+        }
+        Ok(texts)
     }
 
     fn numbers(self, name: &str) -> Read<Vec<f64>> {
@@ -135,7 +143,7 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// Whether `ScanBy` asks for the oldest first.
+    /// Returns true if `ScanBy` asks for the oldest first.
     pub(super) fn ascending(self) -> Read<bool> {
         match self.text("ScanBy")?.as_deref() {
             None | Some("TimestampDescending") => Ok(false),
@@ -184,51 +192,56 @@ impl<'a> Input<'a> {
     }
 
     fn dimensions(self) -> Read<Vec<(String, String)>> {
-        let dimension = |item| {
+        let mut dimensions = Vec::new();
+        for item in self.list("Dimensions")? {
             let item = Input(item);
-            Ok((item.required_text("Name")?, item.required_text("Value")?))
-        };
-        self.list("Dimensions")?.iter().map(dimension).collect()
+            dimensions.push((item.required_text("Name")?, item.required_text("Value")?));
+        }
+        Ok(dimensions)
     }
 
     /// Dimensions with or without value, as `ListMetrics` takes them.
     pub(super) fn dimension_filters(self) -> Read<Vec<(String, Option<String>)>> {
-        let filter = |item| {
-            Ok((
-                Input(item).required_text("Name")?,
-                Input(item).text("Value")?,
-            ))
-        };
-        self.list("Dimensions")?.iter().map(filter).collect()
+        let mut filters = Vec::new();
+        for item in self.list("Dimensions")? {
+            let item = Input(item);
+            filters.push((item.required_text("Name")?, item.text("Value")?));
+        }
+        Ok(filters)
     }
 
     pub(super) fn queries(self, name: &str) -> Read<Vec<RawQuery>> {
-        let query = |item| {
-            let item = Input(item);
-            let stat = match item.inner("MetricStat") {
-                None => None,
-                Some(stat) => Some(RawStat {
-                    metric: stat
-                        .inner("Metric")
-                        .ok_or_else(|| ApiError::missing_parameter("Metric"))?
-                        .metric()?,
-                    period_secs: stat
-                        .integer("Period")?
-                        .ok_or_else(|| ApiError::missing_parameter("Period"))?,
-                    statistic: stat.required_text("Stat")?,
-                    unit: stat.text("Unit")?,
-                }),
-            };
-            Ok(RawQuery {
-                id: item.required_text("Id")?,
-                expression: item.text("Expression")?,
-                stat,
-                label: item.text("Label")?,
-                returns_data: item.boolean("ReturnData")?,
-                period_secs: item.integer("Period")?,
-            })
+        let items = self.list(name)?.iter();
+        items.map(|item| Input(item).query()).collect()
+    }
+
+    fn query(self) -> Read<RawQuery> {
+        let stat = match self.inner("MetricStat") {
+            None => None,
+            Some(stat) => Some(stat.metric_stat()?),
         };
-        self.list(name)?.iter().map(query).collect()
+        Ok(RawQuery {
+            id: self.required_text("Id")?,
+            expression: self.text("Expression")?,
+            stat,
+            label: self.text("Label")?,
+            returns_data: self.boolean("ReturnData")?,
+            period_secs: self.integer("Period")?,
+        })
+    }
+
+    fn metric_stat(self) -> Read<RawStat> {
+        let metric = self
+            .inner("Metric")
+            .ok_or_else(|| ApiError::missing_parameter("Metric"))?;
+        Ok(RawStat {
+            metric: metric.metric()?,
+            period_secs: self
+                .integer("Period")?
+                .ok_or_else(|| ApiError::missing_parameter("Period"))?,
+            statistic: self.required_text("Stat")?,
+            unit: self.text("Unit")?,
+        })
     }
 
     /// `StartTime` and `EndTime`.
@@ -257,14 +270,12 @@ impl<'a> Input<'a> {
         }
         let set = match self.inner("StatisticValues") {
             None => None,
-            Some(set) => {
-                let number = |name| {
-                    let number = set.number(name)?;
-                    number.ok_or_else(|| ApiError::missing_parameter(name))
-                };
-                let (count, sum) = (number("SampleCount")?, number("Sum")?);
-                Some((count, sum, number("Minimum")?, number("Maximum")?))
-            }
+            Some(set) => Some((
+                set.required_number("SampleCount")?,
+                set.required_number("Sum")?,
+                set.required_number("Minimum")?,
+                set.required_number("Maximum")?,
+            )),
         };
         Ok(Datum {
             name: self.required_text("MetricName")?,
@@ -277,7 +288,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A number; clients send whole ones as integers.
+/// A number; clients send whole numbers as integers.
 fn number(value: &Cbor) -> Option<f64> {
     match value {
         Cbor::Float(number) => Some(*number),

@@ -1,4 +1,4 @@
-//! Replies: from what the model says to CBOR.
+//! Replies, from the model's types to CBOR.
 
 use cutover::sim::cloudwatch::alarm::{
     Alarm, Definition, HistoryItem, MetricDefinition, Missing, Watched, state_text,
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::cbor::Cbor;
 
-/// A structure under construction; members that are not there are left out.
+/// A structure under construction; missing members are left out.
 #[derive(Default)]
 pub(super) struct Output(Vec<(String, Cbor)>);
 
@@ -189,7 +189,7 @@ pub(super) fn data_result(result: &DataResult, ascending: bool) -> Cbor {
         .done()
 }
 
-/// A `Datapoint`; statistics that are no member of their own go into `ExtendedStatistics`.
+/// A `Datapoint`; extended statistics go into `ExtendedStatistics`.
 pub(super) fn datapoint((at, values): &Datapoint, extended: &[String]) -> Cbor {
     let mut output = Output::default().time("Timestamp", *at);
     let mut others = Output::default();
