@@ -19,9 +19,9 @@ pub enum Expected {
     /// The command line asks for something that cannot be done.
     #[error("{message}")]
     Usage {
-        /// What is wrong.
+        /// The fact.
         message: String,
-        /// What to do.
+        /// The remedy.
         hint: Option<String>,
     },
     /// No cutover of the journal has the name, or matches the pattern.

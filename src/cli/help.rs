@@ -167,7 +167,7 @@ Exit codes:
 pub const APPROVE: &str = "\
 Shows what you approve: what the bake has seen so far, the next share, and when its window opens. An approval is for one step as it is now: a new attempt, or an amend of that step, makes it void.
 
-The journal records who approved as user@host, as this machine reports it, which is no proof of identity. If AWS credentials are available (environment or profile), it records the ARN that STS returns for them too.
+The journal records who approved as user@host, as this machine reports it, which does not prove an identity. If AWS credentials are available (environment or profile), it records the ARN that STS returns for them too.
 
 Needs the journal and --reason.
 
@@ -289,7 +289,7 @@ Exit codes:
 
 /// Below `adopt-drift --help`.
 pub const ADOPT_DRIFT: &str = "\
-Takes the records as they are now as verified. A revert still goes back to the same baseline. A larger share for the new side than its step gives it is refused. In the last step, if the old member is gone or the record leads to the new side without weights, the cutover completes instead, and there is no way back. Asks first; without a terminal, pass --yes.
+Accepts the records as they are now as the verified ones. A revert still goes back to the same baseline. A larger share for the new side than its step gives it is refused. In the last step, if the old member is gone or the record leads to the new side without weights, the cutover completes instead, and there is no way back. Asks first; without a terminal, pass --yes.
 
 Needs the journal and --reason.
 
@@ -349,7 +349,7 @@ Examples:
     writes only its groups; the journal must know which they are
 
 Exit codes:
-   0  every record was just read at the baseline, or nothing had started
+   0  every record was just read at the baseline, or nothing had to go back
    1  unexpected error, for example the journal cannot be read: use --from
    2  wrong usage, no such cutover or journal, not confirmed, or a --from file
       gives the new side more than the old one

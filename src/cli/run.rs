@@ -55,7 +55,7 @@ pub fn run(context: &mut Context<'_>, args: &Run, output: &Output) -> Result<Exi
     })
 }
 
-/// Whether the controller may start.
+/// The decision whether the controller may start.
 enum Readiness {
     /// It may not: the plans are not valid, and that was shown.
     Refused,

@@ -27,7 +27,7 @@ const FIND_WITHIN: Duration = Duration::from_secs(5);
 /// The wait before a reading in which a member is missing is repeated once (semantics M5).
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// Where a group was found.
+/// The result of reading a group.
 enum Finding {
     /// At the baseline's weights.
     Back,
