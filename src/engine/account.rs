@@ -1,4 +1,4 @@
-//! Accounts of AWS, as calls are made in them.
+//! The AWS accounts in which calls are made.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,20 +18,20 @@ const PREFIXES: [(&str, &str); 7] = [
 
 /// The credentials that a call is made with: the environment's own, or a role assumed with them.
 ///
-/// The default stands for the environment's own in the environment's partition. In a journal it is what it was before
-/// there was more to say: the role's ARN alone.
+/// The default is the environment's own credentials in the environment's partition. In a journal, an account with nothing but
+/// a role is the role's ARN alone, as in older entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "Form", into = "Form")]
 pub struct Account {
     /// The role that is assumed; none means the environment's own credentials.
     pub role_arn: Option<String>,
-    /// What the role's trust policy asks for.
+    /// The external ID that the role's trust policy asks for.
     pub external_id: Option<String>,
     /// The partition, if it is not that of the commercial regions.
     pub partition: Option<String>,
 }
 
-/// How an account is written down.
+/// The serialized form of an account.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Form {
@@ -121,7 +121,7 @@ impl Account {
     }
 }
 
-/// The partition of a region. A region that no prefix fits is a commercial one.
+/// The partition of a region. A region without a known prefix is a commercial one.
 pub fn partition_of_region(region: &str) -> &'static str {
     let known = PREFIXES
         .iter()

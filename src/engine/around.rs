@@ -1,5 +1,5 @@
-//! What stands around a group's name in DNS: the other types of the name, what takes the name away, who else writes it,
-//! and how long its answers really live (semantics L11, L12).
+//! The surroundings of a group's name in DNS: the other types of the name, delegations that take it away, other writers, and
+//! the real TTL of its answers (semantics L11, L12).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,62 +16,62 @@ use super::units::{DnsName, ZoneId};
 /// Source: Route 53 Developer Guide, choosing between alias and non-alias records.
 pub const AWS_ALIAS_TTL_SECS: u32 = 60;
 
-/// How many aliases are followed from one to the next. Nobody chains more, and each costs a look.
+/// The most aliases that are followed from one to the next. Nobody chains more, and each costs a read.
 pub const ALIASES_MAX: usize = 8;
 
 /// The types that clients ask for when they connect to a name.
 const TWINS: [&str; 4] = ["A", "AAAA", "HTTPS", "SVCB"];
 
-/// What `ExternalDNS` writes into the TXT records that say what it owns.
+/// The text in the TXT records by which `ExternalDNS` marks the names that it owns.
 ///
 /// Source: `ExternalDNS`, registry of TXT records.
 const EXTERNAL_DNS: &str = "heritage=external-dns";
 
-/// What was read around the names of one zone.
+/// The surroundings of the names of one zone, as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Around {
     /// The zone's name.
     pub zone: DnsName,
-    /// Record sets of the zone: all of the names of [`names`], and more where they came in the same pages.
+    /// Record sets of the zone: all of the names of [`names`], and others that came in the same pages.
     pub records: Vec<RecordSet>,
     /// Hosted zones of the same kind (public or private) whose names end with this zone's name.
     pub longer: Vec<(ZoneId, DnsName)>,
-    /// Why the hosted zones could not be listed, if so.
+    /// Why the hosted zones could not be listed, if they could not.
     pub longer_unread: Option<String>,
 }
 
-/// What is known of the surroundings of one group.
+/// The surroundings of one group, as far as they were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AroundReading {
-    /// Not here yet.
+    /// Not read yet.
     NotRead,
-    /// What was read; shared by all groups of the zone.
+    /// The reading, shared by all groups of the zone.
     Read(Arc<Around>),
     /// Route 53 did not answer, or refused.
     Unreadable {
-        /// What it said.
+        /// Its message.
         message: String,
         /// The action that it denied, if it denied one.
         denied: Option<String>,
     },
 }
 
-/// The TTL that an alias to a record of its own zone is answered with.
+/// The TTL of the answers of an alias to a record of its own zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AliasTtl {
     /// The zone.
     pub zone: ZoneId,
     /// The record that the alias names.
     pub target: GroupName,
-    /// The TTL of the record that it ends at, in seconds; the largest, where there are several.
+    /// The TTL of the record that it ends at, in seconds; the largest if there are several.
     pub ttl_secs: u32,
 }
 
 /// TTLs by the record that an alias names.
 pub type AliasTtls = BTreeMap<(ZoneId, GroupName), u32>;
 
-/// The names whose record sets tell what stands around a name: itself, the names between it and its zone, and where
-/// `ExternalDNS` keeps what it owns.
+/// Returns the names whose record sets are the surroundings of a name: itself, the names between it and its zone, and the
+/// name at which `ExternalDNS` marks it as owned.
 pub fn names(group: &GroupName, zone: &DnsName) -> BTreeSet<DnsName> {
     let mut names = between(&group.name, zone);
     names.insert(group.name.clone());
@@ -79,7 +79,7 @@ pub fn names(group: &GroupName, zone: &DnsName) -> BTreeSet<DnsName> {
     names
 }
 
-/// The name at which `ExternalDNS` says that it owns a record, by default.
+/// The name at which `ExternalDNS` marks a record as owned, by default.
 fn ownership(group: &GroupName) -> DnsName {
     let kind = group.record_type.to_ascii_lowercase();
     DnsName::new(&format!("{kind}-{}", group.name))
@@ -90,13 +90,11 @@ fn between(name: &DnsName, zone: &DnsName) -> BTreeSet<DnsName> {
     let mut names = BTreeSet::new();
     let mut name = name.clone();
     while name != *zone && name.is_in_zone(zone) {
-        let parent = name.as_str().split_once('.');
-        let parent = parent.map(|(_, parent)| DnsName::new(parent));
-        names.insert(name);
-        let Some(parent) = parent else {
+        names.insert(name.clone());
+        let Some((_, parent)) = name.as_str().split_once('.') else {
             break;
         };
-        name = parent;
+        name = DnsName::new(parent);
     }
     names
 }
@@ -113,7 +111,7 @@ fn target_in_zone(record: &RecordSet, zone: &ZoneId) -> Option<GroupName> {
     })
 }
 
-/// The names that aliases of these records point to and that are not among them: to be read next.
+/// Returns the names that aliases of these records point to and that are not among them. They are read next.
 pub fn unread_targets(records: &[RecordSet], zone: &ZoneId) -> BTreeSet<DnsName> {
     let known: BTreeSet<DnsName> = records.iter().map(name_of).collect();
     let mut unread = BTreeSet::new();
@@ -131,7 +129,7 @@ fn name_of(record: &RecordSet) -> DnsName {
     DnsName::new(&record.name)
 }
 
-/// How long resolvers keep a record's answers, in seconds: its TTL, or what its alias is answered with.
+/// The time for which resolvers keep a record's answers, in seconds: its TTL, or that of its alias.
 pub fn ttl_secs(record: &RecordSet, known: &AliasTtls) -> u32 {
     match (&record.alias, record.ttl) {
         (None, Some(ttl)) => ttl,
@@ -143,7 +141,7 @@ pub fn ttl_secs(record: &RecordSet, known: &AliasTtls) -> u32 {
     }
 }
 
-/// How long resolvers keep answers of either member, in seconds.
+/// The time for which resolvers keep answers of either member, in seconds.
 pub fn group_ttl_secs(image: &GroupImage, known: &AliasTtls) -> u32 {
     ttl_secs(&image.old, known).max(ttl_secs(&image.new, known))
 }
@@ -156,13 +154,16 @@ fn key(alias: &AliasTarget, record_type: &str) -> (ZoneId, GroupName) {
     (ZoneId::from(alias.zone_id.as_str()), target)
 }
 
-/// Whether a member is an alias to a record of its own zone whose TTL is not known.
+/// Returns true if a member is an alias to a record of its own zone whose TTL is not known.
 pub fn lacks_ttl(image: &GroupImage, known: &AliasTtls) -> bool {
-    let unknown = |member: &RecordSet| {
-        target_in_zone(member, &image.zone)
-            .is_some_and(|target| !known.contains_key(&(image.zone.clone(), target)))
-    };
-    unknown(&image.old) || unknown(&image.new)
+    for member in [&image.old, &image.new] {
+        if let Some(target) = target_in_zone(member, &image.zone)
+            && !known.contains_key(&(image.zone.clone(), target))
+        {
+            return true;
+        }
+    }
+    false
 }
 
 /// The TTLs of a group's aliases to records of its own zone.
@@ -177,7 +178,7 @@ pub fn alias_ttls(image: &GroupImage, records: &[RecordSet]) -> AliasTtls {
     ttls
 }
 
-/// The largest TTL of the records that an alias ends at. A loop, and a record that is not there, add nothing.
+/// The largest TTL of the records that an alias ends at. Loops and missing records are ignored.
 fn end_ttl(target: &GroupName, zone: &ZoneId, records: &[RecordSet]) -> u32 {
     let mut longest = None;
     let mut met = BTreeSet::new();
@@ -196,7 +197,7 @@ fn end_ttl(target: &GroupName, zone: &ZoneId, records: &[RecordSet]) -> u32 {
     longest.unwrap_or(AWS_ALIAS_TTL_SECS)
 }
 
-/// Why the start is refused: what stands around this group makes its weights mean nothing, or not everything.
+/// Returns why the start is refused, if the surroundings make the weights of this group ineffective, in whole or in part.
 pub(super) fn refusals(
     plan: &Plan,
     group: &Group,
@@ -208,8 +209,8 @@ pub(super) fn refusals(
     for twin in twins(plan, group, around) {
         if side(&twin, image) == Some(Side::New) {
             messages.push(format!(
-                "its {} record is answered by the new side only ({}): clients that ask for it are there already; add \
-                 {} records of both sides to the plan, or delete that record until the cutover has completed",
+                "its {} record leads to the new side only ({}), so clients that ask for it are already there; add {} records \
+                 of both sides to the plan, or delete that record until the cutover has completed",
                 twin.record_type,
                 shown(&twin.live),
                 twin.record_type
@@ -219,35 +220,34 @@ pub(super) fn refusals(
     messages
 }
 
-/// What takes the name away from this zone.
+/// Returns why this zone does not answer for the name: a longer hosted zone, or a delegation.
 fn taken_away(group: &Group, around: &Around) -> Option<String> {
-    let path = between(&group.name.name, &around.zone);
-    let delegates = |record: &&RecordSet| {
-        record.record_type == "NS" && path.contains(&DnsName::new(&record.name))
-    };
-    let longest = around
-        .longer
-        .iter()
+    let longer = around.longer.iter();
+    let longest = longer
         .filter(|(_, zone)| group.name.name.is_in_zone(zone))
         .max_by_key(|(_, zone)| zone.as_str().len());
     if let Some((id, zone)) = longest {
         return Some(format!(
-            "hosted zone {zone} ({id}) answers for it, not {}: nobody would see what is written here; write \
-             `zone: {zone}` in the plan",
+            "hosted zone {zone} ({id}) answers for it, not {}, so weights written here have no effect; write `zone: {zone}` \
+             in the plan",
             around.zone
         ));
     }
-    let delegation = around.records.iter().find(delegates)?;
+    let path = between(&group.name.name, &around.zone);
+    let delegation = around
+        .records
+        .iter()
+        .find(|record| record.record_type == "NS" && path.contains(&name_of(record)))?;
     let child = name_of(delegation);
     Some(format!(
-        "NS records delegate {child} to other name servers ({}): nobody would see what is written in {}; name the \
-         hosted zone of {child} in the plan",
+        "NS records delegate {child} to other name servers ({}), so weights written in {} have no effect; name the hosted \
+         zone of {child} in the plan",
         lists::some(&delegation.values, ", "),
         around.zone
     ))
 }
 
-/// What may be regretted later, as far as it shows around a group.
+/// Returns warnings about the surroundings of a group.
 pub fn warnings(plan: &Plan, group: &Group, image: &GroupImage, around: &Around) -> Vec<String> {
     let mut warnings = Vec::new();
     let name = &group.name;
@@ -256,8 +256,8 @@ pub fn warnings(plan: &Plan, group: &Group, image: &GroupImage, around: &Around)
             continue;
         }
         warnings.push(format!(
-            "{name}: the plan leaves out the name's {kind} record ({}): clients that ask for {kind} do not move; list it \
-             in `records`, if it is to move too",
+            "{name}: the plan leaves out the name's {kind} record ({}), so clients that ask for {kind} do not move; list it \
+             in `records` if it is to move too",
             shown(&twin.live),
             kind = twin.record_type,
         ));
@@ -265,13 +265,13 @@ pub fn warnings(plan: &Plan, group: &Group, image: &GroupImage, around: &Around)
     warnings.extend(owners(group, around));
     if let Some(target) = one_target(image) {
         warnings.push(format!(
-            "{name}: `{}` and `{}` both point to {target}: the weights move nothing; correct one of them",
+            "{name}: `{}` and `{}` both point to {target}, so the weights move no traffic; correct one of them",
             group.old, group.new
         ));
     }
     if let Some(why) = &around.longer_unread {
         warnings.push(format!(
-            "{name}: nobody can tell whether a longer hosted zone than {} answers for it: {why}",
+            "{name}: cannot check if a longer hosted zone than {} answers for it: {why}",
             around.zone
         ));
     }
@@ -287,25 +287,27 @@ fn one_target(image: &GroupImage) -> Option<String> {
     Some(lists::some(&Vec::from_iter(old), ", "))
 }
 
-/// What `ExternalDNS` says that it owns of a group's records.
+/// Returns a warning if `ExternalDNS` owns a group's records.
 fn owners(group: &Group, around: &Around) -> Option<String> {
-    let records = around.records.iter();
-    let mut owned = records.filter(|record| owns(record, &group.name, around));
-    let record = owned.next()?;
+    let mut records = around.records.iter();
+    let record = records.find(|record| owns(record, &group.name, around))?;
     Some(format!(
-        "{}: ExternalDNS owns it ({} TXT says {}): it may write the weights and targets again that it wants; let it leave \
-         this name alone until the cutover has completed",
+        "{}: ExternalDNS owns it ({} TXT says {}) and may overwrite its weights and targets; exclude this name from \
+         ExternalDNS until the cutover has completed",
         group.name,
         name_of(record),
         record.values.join(" ")
     ))
 }
 
-/// Whether a record says that `ExternalDNS` owns this group: at the name itself, with the type before it, or with a prefix
-/// that was configured.
+/// Returns true if a record says that `ExternalDNS` owns this group: at the name itself, with the type before it, or with a
+/// configured prefix.
 fn owns(record: &RecordSet, group: &GroupName, around: &Around) -> bool {
-    let says = |value: &String| value.contains(EXTERNAL_DNS);
-    if record.record_type != "TXT" || !record.values.iter().any(says) {
+    let marks = record
+        .values
+        .iter()
+        .any(|value| value.contains(EXTERNAL_DNS));
+    if record.record_type != "TXT" || !marks {
         return false;
     }
     let owner = name_of(record);
@@ -318,50 +320,48 @@ fn owns(record: &RecordSet, group: &GroupName, around: &Around) -> bool {
     if !prefix.ends_with(['-', '_', '.']) {
         return false;
     }
-    // `my-api` ends with `api` too: then it is that record's, whose type may stand before the name.
-    let kinds = ["a-", "aaaa-", "cname-"].iter();
-    let bare = kinds.filter_map(|kind| owner.as_str().strip_prefix(kind));
-    let mut others: BTreeSet<DnsName> = bare.map(DnsName::new).collect();
+    // `my-api` ends with `api` too: then the mark belongs to that record, whose type may stand before the name.
+    let mut others = BTreeSet::new();
+    for kind in ["a-", "aaaa-", "cname-"] {
+        others.extend(owner.as_str().strip_prefix(kind).map(DnsName::new));
+    }
     others.remove(&group.name);
     others.insert(owner);
-    let other = |it: &RecordSet| it.record_type != "TXT" && others.contains(&name_of(it));
-    !around.records.iter().any(other)
+    !around
+        .records
+        .iter()
+        .any(|it| it.record_type != "TXT" && others.contains(&name_of(it)))
 }
 
 /// The records of another type that a name has and the plan does not move.
 struct Twin {
     record_type: String,
-    /// Those that are answered.
+    /// The records that Route 53 answers with.
     live: Vec<RecordSet>,
 }
 
-/// The name's twins that the plan leaves out; told once, with the first of the plan's groups of the name.
+/// Returns the name's twins that the plan leaves out; empty unless `group` is the first of the plan's groups of the name, so
+/// that each twin is told once.
 fn twins(plan: &Plan, group: &Group, around: &Around) -> Vec<Twin> {
-    let same = |other: &&Group| other.name.name == group.name.name && other.zone == group.zone;
-    let first = plan.records.iter().find(same);
-    if first.is_some_and(|first| first.name != group.name) {
+    let mut planned = Vec::new();
+    for other in &plan.records {
+        if other.name.name == group.name.name && other.zone == group.zone {
+            planned.push(&other.name);
+        }
+    }
+    if planned.first().is_some_and(|first| **first != group.name) {
         return Vec::new();
     }
     let mut twins = Vec::new();
     for record_type in TWINS {
-        let planned = |other: &Group| other.name.record_type == record_type;
-        if plan.records.iter().filter(same).any(planned) {
+        if planned.iter().any(|name| name.record_type == record_type) {
             continue;
         }
         let name = GroupName {
             name: group.name.name.clone(),
             record_type: record_type.to_owned(),
         };
-        let is_member = |record: &&RecordSet| record.is_of(&name) && !leads_nowhere(record);
-        let members: Vec<&RecordSet> = around.records.iter().filter(is_member).collect();
-        // Members that all have weight 0 are answered alike.
-        let weighted = members.iter().any(|member| member.weight.0 > 0);
-        let answered = |member: &&&RecordSet| !weighted || member.weight.0 > 0;
-        let live: Vec<RecordSet> = members
-            .iter()
-            .filter(answered)
-            .map(|member| RecordSet::clone(member))
-            .collect();
+        let live = live_records(&name, around);
         if !live.is_empty() {
             twins.push(Twin {
                 record_type: record_type.to_owned(),
@@ -372,7 +372,22 @@ fn twins(plan: &Plan, group: &Group, around: &Around) -> Vec<Twin> {
     twins
 }
 
-/// Whether a record only says how to connect to the name's own addresses, which move.
+/// Returns the records of a name that Route 53 answers with, except those that only lead to the name itself.
+fn live_records(name: &GroupName, around: &Around) -> Vec<RecordSet> {
+    let mut members = Vec::new();
+    for record in &around.records {
+        if record.is_of(name) && !leads_nowhere(record) {
+            members.push(record.clone());
+        }
+    }
+    // If all members have weight 0, Route 53 answers with all of them alike.
+    if members.iter().any(|member| member.weight.0 > 0) {
+        members.retain(|member| member.weight.0 > 0);
+    }
+    members
+}
+
+/// Returns true if a record only says how to connect to the name's own addresses, which move.
 fn leads_nowhere(record: &RecordSet) -> bool {
     let by_value = matches!(record.record_type.as_str(), "HTTPS" | "SVCB");
     by_value && record.alias.is_none() && targets(record).is_empty()
@@ -386,9 +401,13 @@ enum Side {
 
 /// The side that all answers of a twin come from, if it is one.
 fn side(twin: &Twin, image: &GroupImage) -> Option<Side> {
-    let mut sides = twin.live.iter().map(|record| side_of(record, image));
-    let first = sides.next()??;
-    sides.all(|side| side == Some(first)).then_some(first)
+    let first = side_of(twin.live.first()?, image)?;
+    for record in &twin.live {
+        if side_of(record, image) != Some(first) {
+            return None;
+        }
+    }
+    Some(first)
 }
 
 /// The side that a record belongs to: by its targets, or else by its set identifier.
@@ -412,7 +431,7 @@ fn side_of(record: &RecordSet, image: &GroupImage) -> Option<Side> {
     }
 }
 
-/// Where a record leads, in a form in which the same place looks the same.
+/// The targets of a record, in a form in which equal targets are equal texts.
 fn targets(record: &RecordSet) -> BTreeSet<String> {
     if let Some(alias) = &record.alias {
         return BTreeSet::from([plain(&alias.dns_name)]);
@@ -448,14 +467,14 @@ fn service_targets(value: &str) -> Vec<String> {
     targets
 }
 
-/// A name without its trailing dot and without `dualstack.`, which leads to the same load balancer.
+/// A name without its trailing dot and without `dualstack.`, which leads to the same load balancer with or without it.
 fn plain(name: &str) -> String {
     let name = DnsName::new(name);
     let name = name.as_str();
     name.strip_prefix("dualstack.").unwrap_or(name).to_owned()
 }
 
-/// Where records lead, for people.
+/// The targets of records, for people.
 fn shown(records: &[RecordSet]) -> String {
     let mut places = BTreeSet::new();
     for record in records {
@@ -467,10 +486,12 @@ fn shown(records: &[RecordSet]) -> String {
     lists::some(&Vec::from_iter(places), ", ")
 }
 
-/// Why the members' answers live for different times in caches, and what can be done about it; none if they do not.
+/// Returns a message, with the remedy, if the members' answers are cached for different times.
 pub(super) fn ttls_differ(image: &GroupImage, around: Option<&Around>) -> Option<String> {
-    let known = around.map(|around| alias_ttls(image, &around.records));
-    let known = known.unwrap_or_default();
+    let known = match around {
+        Some(around) => alias_ttls(image, &around.records),
+        None => AliasTtls::new(),
+    };
     let (old, new) = (ttl_secs(&image.old, &known), ttl_secs(&image.new, &known));
     if old == new {
         return None;
@@ -478,7 +499,7 @@ pub(super) fn ttls_differ(image: &GroupImage, around: Option<&Around>) -> Option
     if image.old.alias.is_none() && image.new.alias.is_none() {
         return Some("the members' TTLs differ; give all members of the group one TTL".to_owned());
     }
-    // The TTL of an alias is not one's own to set: what it ends at is, unless that is AWS's.
+    // An alias has no TTL of its own to set; its target has one, unless that is AWS's.
     let (member, ttl, wanted) = match (is_fixed(&image.old, image), is_fixed(&image.new, image)) {
         (true, _) => (&image.new, new, old),
         (_, true) => (&image.old, old, new),
@@ -493,13 +514,13 @@ pub(super) fn ttls_differ(image: &GroupImage, around: Option<&Around>) -> Option
         None => format!("the TTL of `{}`", member.set_identifier),
     };
     Some(format!(
-        "answers of `{}` are kept for {old} s and those of `{}` for {new} s, so that the share would not be what the weights \
-         say; set {set} to {wanted} (it is {ttl})",
+        "resolvers keep answers of `{}` for {old} s and those of `{}` for {new} s, so the share would differ from the weights; \
+         set {set} to {wanted} (it is {ttl})",
         image.old.set_identifier, image.new.set_identifier
     ))
 }
 
-/// Whether nobody can set the TTL of a member: it is an alias to AWS.
+/// Returns true if nobody can set the TTL of a member, because it is an alias to AWS.
 fn is_fixed(member: &RecordSet, image: &GroupImage) -> bool {
     member.alias.is_some() && target_in_zone(member, &image.zone).is_none()
 }

@@ -1,4 +1,4 @@
-//! When each coming step can happen at the earliest: if all goes well, and approvals are given at once.
+//! The earliest time of each coming step: if all goes well, and approvals are given at once.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,7 +11,7 @@ use super::state::{Phase, State};
 pub struct Calendar {
     /// The steps that are not taken yet, in their order.
     pub steps: Vec<Coming>,
-    /// When the last bake is over; none where a window never opens, or beyond the end of the calendar.
+    /// The end of the last bake; none if a window never opens, or beyond the end of the calendar.
     pub ends_at: Option<Timestamp>,
 }
 
@@ -20,11 +20,11 @@ pub struct Calendar {
 pub struct Coming {
     /// Its number, from 1.
     pub number: u16,
-    /// When it can be taken; none if never.
+    /// The time at which it can be taken; none if never.
     pub taken_at: Option<Timestamp>,
-    /// How much of the time before that is spent waiting for the window.
+    /// The part of the time before that that is spent waiting for the window.
     pub waits: SignedDuration,
-    /// When its bake is over.
+    /// The end of its bake.
     pub over_at: Option<Timestamp>,
 }
 
@@ -34,33 +34,21 @@ impl Calendar {
         Self::from_step(plan, 1, settle, Some(from))
     }
 
-    /// What is still to come of a cutover; none where it is over, going back or halted.
+    /// The coming steps of a cutover; none if it is over, reverting or halted.
     pub fn of_state(state: &State, now: Timestamp) -> Option<Self> {
         let (plan, settle) = (state.plan(), settle_time(state));
-        let bake = |number| {
-            plan.step(number)
-                .map_or(SignedDuration::ZERO, |step| step.bake)
-        };
-        let after = |left: SignedDuration| now.checked_add(left.max(SignedDuration::ZERO)).ok();
-        let (next, ready_at) = match state.phase {
-            Phase::Waiting => (1, Some(now)),
-            Phase::Shifting => (state.step + 1, after(settle + bake(state.step))),
+        let (next, left) = match state.phase {
+            Phase::Waiting => (1, SignedDuration::ZERO),
+            Phase::Shifting => (state.step + 1, settle + bake(plan, state.step)),
             Phase::Settling => {
-                let arrived = state.changes.values().map(|change| change.in_sync_at);
-                let arrived: Option<Vec<Timestamp>> = arrived.collect();
-                let settled = arrived.and_then(|at| at.into_iter().max()).unwrap_or(now) + settle;
+                let settled = state.changes_in_sync_at().unwrap_or(now) + settle;
                 let left = settled.max(now).duration_since(now);
-                (state.step + 1, after(left + bake(state.step)))
+                (state.step + 1, left + bake(plan, state.step))
             }
+            Phase::Baking if state.bake.over => (state.verified_step + 1, SignedDuration::ZERO),
             Phase::Baking => {
                 let step = state.verified_step;
-                let left = bake(step) - state.bake.counted_at(now);
-                let ready_at = if state.bake.over {
-                    Some(now)
-                } else {
-                    after(left)
-                };
-                (step + 1, ready_at)
+                (step + 1, bake(plan, step) - state.bake.counted_at(now))
             }
             Phase::Completed
             | Phase::Reverting
@@ -68,6 +56,7 @@ impl Calendar {
             | Phase::Halted
             | Phase::Abandoned => return None,
         };
+        let ready_at = now.checked_add(left.max(SignedDuration::ZERO)).ok();
         Some(Self::from_step(plan, next, settle, ready_at))
     }
 
@@ -78,27 +67,36 @@ impl Calendar {
         ready_at: Option<Timestamp>,
     ) -> Self {
         let mut ready_at = ready_at;
-        let steps = (first..=plan.step_count()).filter_map(|number| {
-            let step = plan.step(number)?;
+        let mut steps = Vec::new();
+        for number in first..=plan.step_count() {
+            let Some(step) = plan.step(number) else {
+                continue;
+            };
             let watched = settle.saturating_add(step.bake);
-            let taken_at = ready_at.and_then(|at| match &plan.windows {
-                Some(windows) => windows.next(at, watched),
-                None => Some(at),
-            });
-            let waits = taken_at.zip(ready_at);
-            let waits = waits.map(|(taken_at, ready_at)| taken_at.duration_since(ready_at));
+            let taken_at = match (ready_at, &plan.windows) {
+                (Some(at), Some(windows)) => windows.next(at, watched),
+                (ready_at, _) => ready_at,
+            };
+            let waits = match (taken_at, ready_at) {
+                (Some(taken_at), Some(ready_at)) => taken_at.duration_since(ready_at),
+                (Some(_) | None, Some(_) | None) => SignedDuration::ZERO,
+            };
             ready_at = taken_at.and_then(|at| at.checked_add(watched).ok());
-            Some(Coming {
+            steps.push(Coming {
                 number,
                 taken_at,
-                waits: waits.unwrap_or_default(),
+                waits,
                 over_at: ready_at,
-            })
-        });
-        let steps = steps.collect();
+            });
+        }
         Self {
             steps,
             ends_at: ready_at,
         }
     }
+}
+
+fn bake(plan: &Plan, number: u16) -> SignedDuration {
+    plan.step(number)
+        .map_or(SignedDuration::ZERO, |step| step.bake)
 }

@@ -1,4 +1,5 @@
-//! What somebody else made of a group: what was expected, what is there, and which ways out that leaves (semantics B5, L8).
+//! A group that somebody else changed: the expected weights, the records that were found, and the possible remedies
+//! (semantics B5, L8).
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +15,11 @@ pub struct Astray {
     pub group: GroupName,
     /// The weights that were expected.
     pub expected: WeightPair,
-    /// What is there instead.
+    /// The records that are there instead.
     pub found: Found,
 }
 
-/// What is there instead of a group as it was last verified.
+/// The records that are there instead of a group as it was last verified.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum Found {
@@ -34,23 +35,23 @@ pub enum Found {
     Gone {
         /// The set identifiers of the members that are gone.
         missing: Vec<String>,
-        /// What is still there.
+        /// The members that are still there.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         there: Vec<SetWeight>,
-        /// Whether only the old member is gone, and the new one leads where it led before.
+        /// True if only the old member is gone, and the new one has its former target.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         only_old: bool,
-        /// Where the traffic goes if force creates the members again: the target of the old one as last verified.
+        /// The target of the traffic if force creates the members again: that of the old one as last verified.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         force_leads_to: String,
     },
-    /// A record that no weighted record can stand beside: a simple one, or one of another routing policy.
+    /// A record beside which Route 53 allows no weighted record: a simple one, or one of another routing policy.
     Unweighted {
-        /// What it is: `simple`, or the field that says which policy it has.
+        /// `simple`, or the field of its routing policy.
         policy: String,
-        /// Where it leads.
+        /// Its target.
         target: String,
-        /// Whether it leads where the new member led.
+        /// True if its target is that of the new member.
         to_new: bool,
     },
 }
@@ -64,7 +65,7 @@ pub struct SetWeight {
     pub weight: Weight,
 }
 
-/// The fields that belong to another routing policy than weights: a weighted record cannot stand beside such a record.
+/// The fields of routing policies other than weights. Route 53 allows no weighted record beside such a record.
 const OTHER_POLICIES: [&str; 7] = [
     "simple",
     "Region",
@@ -75,17 +76,13 @@ const OTHER_POLICIES: [&str; 7] = [
     "GeoProximityLocation",
 ];
 
-/// The policy of a record that is not weighted; none for a weighted one.
+/// Returns the policy of a record that is not weighted; none for a weighted one.
 pub fn other_policy(record: &RecordSet) -> Option<&str> {
-    let of_policy = |field: &&String| OTHER_POLICIES.contains(&field.as_str());
-    record
-        .unsupported
-        .iter()
-        .find(of_policy)
-        .map(String::as_str)
+    let mut fields = record.unsupported.iter().map(String::as_str);
+    fields.find(|field| OTHER_POLICIES.contains(field))
 }
 
-/// Where a record leads: its alias, or its values.
+/// Returns the target of a record: its alias, or its values.
 pub fn target(record: &RecordSet) -> String {
     match &record.alias {
         Some(alias) => format!("ALIAS {}", alias.dns_name.trim_end_matches('.')),
@@ -93,37 +90,37 @@ pub fn target(record: &RecordSet) -> String {
     }
 }
 
-fn leads_where(one: &RecordSet, other: &RecordSet) -> bool {
-    let place = |record: &RecordSet| {
-        let alias = record.alias.as_ref();
-        alias.map(|alias| (alias.zone_id.clone(), alias.dns_name.to_ascii_lowercase()))
-    };
-    place(one) == place(other) && one.values == other.values
+fn have_one_target(one: &RecordSet, other: &RecordSet) -> bool {
+    alias_key(one) == alias_key(other) && one.values == other.values
 }
 
-/// What `adopt-drift` would do with what is there.
+fn alias_key(record: &RecordSet) -> Option<(&str, String)> {
+    let alias = record.alias.as_ref()?;
+    Some((alias.zone_id.as_str(), alias.dns_name.to_ascii_lowercase()))
+}
+
+/// The effect that `adopt-drift` would have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Adoption {
     /// It is refused.
     #[default]
     Refused,
-    /// What is there becomes what is verified.
+    /// The records that are there become the verified ones.
     GoesOn,
-    /// The cutover completes with what is there, without a way back.
+    /// The cutover completes with the records that are there, and cannot be rolled back.
     Completes,
 }
 
 impl Adoption {
-    /// Whether the command is refused.
+    /// Returns true if the command is refused.
     pub fn is_refused(&self) -> bool {
         *self == Self::Refused
     }
 }
 
 impl Astray {
-    /// What is to be said of a group that was `verified` and of which `members` are there now, as its `image` where both
-    /// members are.
+    /// Compares a group that was `verified` with its `members` now; `image` is given if both members are there.
     pub fn of(
         group: &Group,
         verified: &GroupImage,
@@ -134,7 +131,7 @@ impl Astray {
             (_, Some((record, policy))) => Found::Unweighted {
                 policy: policy.to_owned(),
                 target: target(record),
-                to_new: policy == "simple" && leads_where(record, &verified.new),
+                to_new: policy == "simple" && have_one_target(record, &verified.new),
             },
             (Some(image), None) => both(verified, image),
             (None, None) => gone(group, verified, members),
@@ -146,7 +143,7 @@ impl Astray {
         }
     }
 
-    /// Whether force can write the baseline over it.
+    /// Returns true if force can write the baseline over it.
     pub fn yields_to_force(&self) -> bool {
         match self.found {
             Found::Both { .. } | Found::Gone { .. } => true,
@@ -154,7 +151,7 @@ impl Astray {
         }
     }
 
-    /// Whether what is there is the end of the migration: nothing but the new side is left.
+    /// Returns true if this is the end of the migration: only the new side is left.
     pub fn is_the_end(&self) -> bool {
         match &self.found {
             Found::Both { .. } => false,
@@ -164,7 +161,7 @@ impl Astray {
     }
 }
 
-/// A record that is not weighted, and its policy.
+/// Returns the record and its policy, if it is not weighted.
 pub fn unweighted(record: &RecordSet) -> Option<(&RecordSet, &str)> {
     Some((record, other_policy(record)?))
 }
@@ -201,30 +198,33 @@ fn both(verified: &GroupImage, image: &GroupImage) -> Found {
 }
 
 fn gone(group: &Group, verified: &GroupImage, members: &[RecordSet]) -> Found {
-    let find = |identifier: &str| members.iter().find(|it| it.set_identifier == identifier);
+    let (mut old, mut new) = (None, None);
+    let (mut there, mut rivals) = (Vec::new(), false);
+    for member in members {
+        if member.set_identifier == group.new {
+            new = new.or(Some(member));
+        } else {
+            rivals |= member.weight.0 > 0;
+        }
+        if member.set_identifier == group.old {
+            old = old.or(Some(member));
+        }
+        there.push(SetWeight {
+            set_identifier: member.set_identifier.clone(),
+            weight: member.weight,
+        });
+    }
     let mut missing = Vec::new();
-    for identifier in [&group.old, &group.new] {
-        if find(identifier).is_none() {
+    for (identifier, member) in [(&group.old, old), (&group.new, new)] {
+        if member.is_none() {
             missing.push(identifier.clone());
         }
     }
-    let is_rival = |it: &RecordSet| it.set_identifier != group.new && it.weight.0 > 0;
-    let only_old = match find(&group.new) {
-        Some(new) => {
-            find(&group.old).is_none()
-                && leads_where(new, &verified.new)
-                && !members.iter().any(is_rival)
-        }
-        None => false,
-    };
-    let there = members.iter().map(|it| SetWeight {
-        set_identifier: it.set_identifier.clone(),
-        weight: it.weight,
-    });
+    let new_is_as_verified = new.is_some_and(|new| have_one_target(new, &verified.new));
     Found::Gone {
         missing,
-        there: there.collect(),
-        only_old,
+        there,
+        only_old: old.is_none() && new_is_as_verified && !rivals,
         force_leads_to: target(&verified.old),
     }
 }

@@ -1,12 +1,13 @@
-//! Text of others (reasons, names, messages of services, outputs of commands, file names) is shown so that it cannot act on
-//! a terminal, hide a part of itself or pass for lines of ours (semantics M6).
+//! Foreign text (reasons, names, messages of services, outputs of commands, file names) is shown so that it cannot act on a
+//! terminal, hide a part of itself or look like lines of ours (semantics M6).
 //!
-//! Escaping twice changes nothing, so that a text may pass here as often as it likes.
+//! Escaping twice changes nothing, so a text may be escaped any number of times.
 
-/// Of all styles, those that programs of ours use: bold, faint, italic, underlined and the colours of letters.
+/// The styles that this program uses: bold, faint, italic, underlined and the colours of letters.
 const STYLES: [&str; 6] = ["0", "1", "2", "3", "4", "39"];
 
-/// The text on one line: control characters, line breaks, and what is invisible or turns the direction of writing are escaped.
+/// Returns the text on one line, with control characters, line breaks, invisible characters and those that change the
+/// direction of writing escaped.
 pub fn one_line(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -15,9 +16,9 @@ pub fn one_line(text: &str) -> String {
     shown
 }
 
-/// Lines of ours that may have text of others in them: as [`one_line`], but line breaks, tabs and styles stay.
+/// Escapes lines of ours that may contain foreign text, as [`one_line`] does, but keeps line breaks, tabs and styles.
 ///
-/// This is the last net, not the first: whoever puts text of others into a line of several escapes it with [`one_line`].
+/// This is only the last net: foreign text is escaped with [`one_line`] when it is put into a text of several lines.
 pub fn lines(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -36,7 +37,7 @@ pub fn lines(text: &str) -> String {
     shown
 }
 
-/// JSON for a terminal: the same value, with what a terminal would act on written as JSON escapes.
+/// Returns JSON for a terminal: the same value, with characters that a terminal would act on as JSON escapes.
 pub fn json(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -53,7 +54,7 @@ pub fn json(text: &str) -> String {
     shown
 }
 
-/// A line of JSON whose values are for people, as a log has it: what is escaped in it stays escaped once it is read.
+/// Returns a line of a JSON log whose values are for people: an escaped character stays escaped after the JSON is read.
 pub fn json_log_line(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut characters = line.trim_end_matches('\n').chars();
@@ -107,7 +108,7 @@ fn push(shown: &mut String, character: char) {
     }
 }
 
-/// Returns true if a character acts on a terminal, is invisible, breaks a line or turns the direction of writing.
+/// Returns true if a character acts on a terminal, is invisible, breaks a line or changes the direction of writing.
 ///
 /// Source: Unicode 16, general categories Cc and Cf (without the marks of some scripts, which are seen), Zl and Zp, and the
 /// letters that are blank.

@@ -1,4 +1,4 @@
-//! Why nothing happens: the reasons, with their numbers. The wording is `report`'s.
+//! Holds: the reasons why no step is taken, with their numbers. The wording is in `report`.
 
 mod ends;
 mod subject;
@@ -19,145 +19,145 @@ use super::strays::Stray;
 use super::units::{AlarmId, ChangeId, CutoverName, Share, ZoneId};
 use super::window::Zone;
 
-/// Why a cutover does not move now. The same value goes to the terminal, JSON and journal.
+/// A reason why a cutover does not move now. The same value goes to the terminal, JSON and the journal.
 ///
 /// `kind` in JSON is the variant in snake case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum HoldReason {
-    /// An entry of its journal cannot be read or cannot follow: it is neither stepped nor reverted by itself.
+    /// An entry of its stream cannot be read or cannot follow: no step and no automatic revert is made.
     JournalDamaged {
         /// The first entry that cannot be used.
         entry: u64,
-        /// Why not.
+        /// Why it cannot be used.
         message: String,
     },
     /// A revert cannot be finished yet.
     RevertBlocked {
-        /// What stands in the way.
+        /// The obstacle.
         message: String,
     },
-    /// Halted: a person must settle it.
+    /// Halted: a person must act.
     Halted {
-        /// Why it was halted.
+        /// The reason of the halt.
         reason: HaltReason,
     },
-    /// The weights are back, and members that the baseline did not have get a part of the traffic.
+    /// The weights are back, but members that the baseline did not have get a part of the traffic.
     OthersHoldWeight {
-        /// These, with what they get.
+        /// The members, with their weights.
         members: Vec<Stray>,
     },
-    /// The jobs run on neither side, for longer than a switch takes.
+    /// The jobs have run on neither side for longer than a switch takes.
     JobsBothOff {
         /// The side that is to be on.
         to: JobSide,
-        /// Since when both are off.
+        /// The time since which both are off.
         since: Timestamp,
     },
     /// Somebody else switched these jobs.
     JobsDrift {
         /// The jobs, by name.
         jobs: Vec<String>,
-        /// Those of them that are on on both sides.
+        /// Those of them that are on at both sides.
         both_on: Vec<String>,
     },
     /// The jobs cannot be read or switched.
     JobsStuck {
         /// The job, by name.
         job: String,
-        /// On which side.
+        /// The side.
         side: JobSide,
-        /// What was said.
+        /// The message of the failure.
         message: String,
     },
-    /// A job cannot be looked at, so that nobody knows where it runs.
+    /// A job cannot be read, so that nobody knows where it runs.
     JobsUnread {
         /// The job, by name.
         job: String,
-        /// On which side.
+        /// The side.
         side: JobSide,
-        /// What was said.
+        /// The message of the failure.
         message: String,
-        /// Since when.
+        /// The time at which it began.
         since: Timestamp,
-        /// Whether that is longer than the plan allows.
+        /// True if that is longer than the plan allows.
         overdue: bool,
     },
-    /// A hook failed, and all its tries.
+    /// All tries of a hook failed.
     HookFailed {
-        /// Which.
+        /// The hook.
         hook: HookId,
-        /// How often it was tried.
+        /// The number of tries.
         tries: u32,
-        /// What was said.
+        /// The message of the failure.
         message: String,
     },
     /// AWS denies a call that the cutover needs.
     Denied {
         /// The action, for example `route53:GetChange`.
         action: String,
-        /// What it is needed for.
+        /// Its purpose.
         needed_for: String,
-        /// What was said.
+        /// The message of the failure.
         message: String,
     },
     /// Somebody else changed these groups.
     Drift {
         /// The groups.
         groups: Vec<GroupName>,
-        /// What was expected of each, and what is there.
+        /// For each, the weights that were expected and the records that were found.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         found: Vec<Astray>,
-        /// What `adopt-drift` does now.
+        /// The effect of `adopt-drift` now.
         #[serde(default, skip_serializing_if = "Adoption::is_refused")]
         adoption: Adoption,
     },
     /// Somebody put the weights back to the baseline.
     AlreadyAtBaseline {},
-    /// An alarm is red: before the start, or where drift halted it and only people decide.
+    /// An alarm is red: before the start, or while drift halts the cutover and only people decide.
     AlarmRed {
         /// The alarm.
         alarm: GateId,
-        /// Whether the cutover has started.
+        /// True if the cutover has started.
         #[serde(default, skip_serializing_if = "is_false")]
         started: bool,
     },
-    /// A metric is beyond its bound: before the start, or where drift halted it and only people decide.
+    /// A metric is beyond its bound: before the start, or while drift halts the cutover and only people decide.
     MeasureRed {
         /// The gate.
         gate: GateId,
-        /// By how much.
+        /// The datapoints beyond the bound.
         beyond: Beyond,
-        /// Whether the cutover has started.
+        /// True if the cutover has started.
         #[serde(default, skip_serializing_if = "is_false")]
         started: bool,
     },
-    /// The traffic is not where the weights say.
+    /// The observed share of the traffic differs from the weights.
     TrafficElsewhere {
         /// The new side's share by the weights.
         intended: Share,
         /// The new side's share of the requests in the last hour, in percent.
         observed: Number,
-        /// How far it may be off, in percent of the intended share.
+        /// The allowed difference, in percent of the intended share.
         within: Number,
         /// The new side's requests in that time.
         new_requests: u64,
         /// The old side's.
         old_requests: u64,
     },
-    /// Something on the new side climbs without end.
+    /// A metric of the new side rises steadily towards its limit.
     Climbing {
-        /// What.
+        /// The gate.
         gate: GateId,
-        /// Where it is.
+        /// The present value.
         value: Number,
-        /// How much it climbs in an hour.
+        /// The rise in an hour.
         per_hour: Number,
-        /// Where it ends.
+        /// The limit.
         limit: Number,
-        /// What is counted.
+        /// The unit of the values.
         unit: Unit,
-        /// When it reaches the limit if it goes on so.
+        /// The time at which it reaches the limit at this rate.
         reaches_at: Timestamp,
     },
     /// A fallback alarm is red: the old cluster may not be able to take the traffic back.
@@ -169,96 +169,96 @@ pub enum HoldReason {
     FallbackUnknown {
         /// The alarm.
         alarm: AlarmId,
-        /// Why.
+        /// The reason.
         message: String,
     },
     /// CloudWatch does not know the alarm.
     AlarmMissing {
         /// The alarm.
         alarm: GateId,
-        /// Whether it is a fallback alarm.
+        /// True if it is a fallback alarm.
         fallback: bool,
-        /// Since when; none before the first write.
+        /// The time at which it began; none before the first write.
         since: Option<Timestamp>,
     },
     /// The alarm has too little data to judge.
     NoData {
         /// The gate.
         alarm: GateId,
-        /// Since when.
+        /// The time at which it began.
         since: Option<Timestamp>,
     },
     /// The gate cannot be judged for another reason.
     Unknown {
         /// The gate.
         alarm: GateId,
-        /// Why.
+        /// The reason.
         message: String,
-        /// Since when; none before the first write.
+        /// The time at which it began; none before the first write.
         since: Option<Timestamp>,
     },
     /// A gate has been Unknown for longer than the plan allows.
     UnknownTooLong {
         /// The gate.
         alarm: GateId,
-        /// Since when.
+        /// The time at which it began.
         since: Timestamp,
     },
-    /// Datapoints of a metric are beyond its bound, but not so many yet that the gate fails: the next step waits.
+    /// Datapoints of a metric are beyond its bound, but too few for the gate to fail: the next step waits.
     MeasureNear {
         /// The gate.
         gate: GateId,
-        /// The worst datapoint, and how many there are beyond the bound.
+        /// The worst datapoint, and the number of datapoints beyond the bound.
         beyond: Box<Beyond>,
-        /// How many make the gate fail.
+        /// The number of datapoints that make the gate fail.
         needed: u32,
-        /// How long a datapoint is, in minutes.
+        /// The length of a datapoint, in minutes.
         every_mins: u16,
     },
     /// The new side had too few requests for a gate to judge.
     TooFewRequests {
         /// The gate.
         gate: GateId,
-        /// How many it had.
+        /// The number of requests.
         requests: u64,
-        /// How many are needed; none where that cannot be told.
+        /// The number that is needed; none if it is not known.
         needed: Option<u64>,
-        /// In how many minutes they are needed; none: in the step, or in the whole cutover, as the gate counts.
+        /// The minutes within which they are needed; none: in the step, or in the whole cutover, as the gate counts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         over_mins: Option<u32>,
-        /// About when the gate can judge if as many come as now; none where that cannot be told.
+        /// The approximate time at which the gate can judge at the present rate; none if it is not known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         judged_at: Option<Timestamp>,
     },
-    /// The old side has no requests any more, and too few were compared while it had some: whether the new one is worse can
-    /// no longer be told.
+    /// The old side no longer has requests, and too few were compared while it had: the gate can no longer tell if the new
+    /// side is worse.
     NeverCompared {
         /// The gate.
         gate: GateId,
-        /// How many requests of the new side were compared.
+        /// The number of requests of the new side that were compared.
         requests: u64,
     },
     /// Route 53 cannot be read.
     Route53Unreadable {
         /// The group.
         group: GroupName,
-        /// What it said.
+        /// Its message.
         message: String,
     },
     /// The start is refused.
     Preflight {
-        /// The group that it is about, if one.
+        /// The group, if it is about one.
         group: Option<GroupName>,
-        /// Why, and what to do about it.
+        /// The reason and the remedy.
         message: String,
     },
-    /// A plan file has the name of a cutover that has ended, and is another plan than that one's.
+    /// A plan file has the name of a cutover that has ended, but holds another plan.
     NameUsed {
         /// The file.
         path: String,
-        /// How that cutover ended.
+        /// The final phase of that cutover.
         phase: Phase,
-        /// Whether `retry` is refused for now: a write of it is still looked for.
+        /// True if `retry` is refused for now, because a write of that cutover may still land.
         #[serde(default, skip_serializing_if = "is_false")]
         unresolved: bool,
     },
@@ -266,22 +266,22 @@ pub enum HoldReason {
     Claimed {
         /// The group.
         group: GroupName,
-        /// That cutover.
+        /// The other cutover.
         by: CutoverName,
     },
     /// Our clock and AWS's differ, or ours went back.
     Clock {
-        /// What was seen.
+        /// The difference.
         message: String,
     },
-    /// The plan file is no longer what the journal has.
+    /// The plan file differs from the journal's plan.
     PlanChanged {
         /// The file.
         path: String,
-        /// Whether its records are others than those that the baseline is of, which no cutover can change to.
+        /// True if its records are not those of the baseline. No cutover can change its records.
         #[serde(default, skip_serializing_if = "is_false")]
         records: bool,
-        /// Why `amend` does not take it, if so.
+        /// Why `amend` refuses it, if it does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refused: Option<String>,
     },
@@ -289,80 +289,80 @@ pub enum HoldReason {
     PlanUnreadable {
         /// The file.
         path: String,
-        /// Why.
+        /// The reason.
         message: String,
-        /// Whether there is no such file any more.
+        /// True if the file no longer exists.
         #[serde(default, skip_serializing_if = "is_false")]
         gone: bool,
     },
     /// The journal cannot be written.
     JournalDown {
-        /// Why.
+        /// The reason.
         message: String,
     },
     /// The break-glass files cannot be written.
     BreakGlass {
-        /// Why.
+        /// The reason.
         message: String,
     },
-    /// The fleet's own entries cannot be understood; everything can still go back.
+    /// The fleet's own entries cannot be used; reverts and rollbacks still work.
     FleetUnreadable {
-        /// Why.
+        /// The reason.
         message: String,
     },
-    /// As many cutovers went back by themselves as the failure budget allows.
+    /// The automatic reverts have used up the failure budget.
     BudgetSpent {
-        /// How many did.
+        /// The number of automatic reverts.
         spent: usize,
-        /// How many the budget allows.
+        /// The number that the budget allows.
         budget: u32,
-        /// When a person last resumed the fleet; none if never.
+        /// The time at which a person last resumed the fleet; none if never.
         since: Option<Timestamp>,
-        /// The first of them, by name.
+        /// The first of the reverted cutovers, by name.
         reverted: Vec<CutoverName>,
-        /// Whether it looks like one cause.
+        /// True if the reverts probably have one cause.
         one_cause: bool,
     },
     /// Gates of several services failed within minutes.
     SharedFate {
-        /// How many services.
+        /// The number of services.
         services: usize,
         /// The first of them, by name.
         named: Vec<CutoverName>,
-        /// When the first one failed.
+        /// The time at which the first one failed.
         since: Timestamp,
     },
     /// A person froze the fleet.
     Frozen {
-        /// Until when; none until somebody unfreezes.
+        /// The end; none until somebody unfreezes.
         until: Option<Timestamp>,
-        /// Why.
+        /// The reason given.
         reason: String,
     },
     /// Another cutover must complete first.
     Dependency {
         /// The other one.
         on: CutoverName,
-        /// Its phase; none where the journal does not know it.
+        /// Its phase; none if the journal does not have it.
         phase: Option<Phase>,
-        /// The step it last took.
+        /// The step that it last took.
         step: u16,
-        /// How many it has.
+        /// The number of its steps.
         steps: u16,
-        /// Whether its journal is damaged, so that it may stand elsewhere by now.
+        /// True if its stream is damaged, so that its real state is not known.
         #[serde(default, skip_serializing_if = "is_false")]
         damaged: bool,
     },
-    /// As many cutovers are under way as may be.
+    /// The most allowed cutovers are under way.
     FleetFull {
-        /// How many are.
+        /// The number of cutovers under way.
         in_flight: usize,
-        /// How many may be.
+        /// The most that may be.
         max: u32,
     },
     /// A person paused the cutover.
     Paused {
-        /// Why.
+        /// The reason given.
         reason: Option<String>,
     },
     /// A step waits for approval.
@@ -374,54 +374,54 @@ pub enum HoldReason {
     ApprovalOverdue {
         /// The step.
         step: u16,
-        /// Since when it waits.
+        /// When the wait started.
         since: Timestamp,
     },
     /// The plan's window is shut, or would shut before the bake is over.
     WindowShut {
         /// The step.
         step: u16,
-        /// When the step can be taken; none if never.
+        /// The time at which the step can be taken; none if never.
         opens_at: Option<Timestamp>,
-        /// Whose clock the plan goes by.
+        /// The plan's time zone.
         time_zone: Zone,
-        /// Whether it must stay open until the bake is over.
+        /// True if the window must stay open until the bake is over.
         whole_bake: bool,
     },
-    /// The jobs have not been looked at yet.
+    /// The jobs have not been read yet.
     JobsUnseen {},
-    /// Jobs fire about now; the switch keeps away from it.
+    /// Jobs fire about now; the switch waits.
     JobsFiring {
-        /// Until when.
+        /// The end of the wait.
         until: Timestamp,
-        /// Since when the switch waits for a gap; none where it is not begun anew.
+        /// The time since which the switch waits for a gap; none once it has begun.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<Timestamp>,
     },
-    /// What still runs on the side that was left is waited for.
+    /// Jobs that still run on the side that was left must end first.
     JobsRunning {
         /// The side.
         side: JobSide,
-        /// How many still run.
+        /// The number of runs under way.
         running: u32,
-        /// The jobs that they are of; empty in old entries.
+        /// The names of their jobs; empty in old entries.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         jobs: Vec<String>,
-        /// Since when they are waited for.
+        /// When the wait started.
         since: Timestamp,
-        /// Whether that is longer than the plan allows.
+        /// True if that is longer than the plan allows.
         overdue: bool,
     },
     /// The jobs move.
     JobsMoving {
         /// The side that is to be on.
         to: JobSide,
-        /// Since when both sides are off, if they are.
+        /// The time since which both sides are off, if they are.
         off_since: Option<Timestamp>,
     },
     /// A hook is being called.
     HookRunning {
-        /// Which.
+        /// The hook.
         hook: HookId,
     },
     /// The weights are being written and read back.
@@ -431,7 +431,7 @@ pub enum HoldReason {
         /// The last failure, if there was one.
         message: Option<String>,
     },
-    /// Route 53 is distributing the change, for longer than usual.
+    /// A change has not been in sync for longer than usual.
     InSyncLate {
         /// The change.
         change_id: ChangeId,
@@ -442,34 +442,34 @@ pub enum HoldReason {
     Settling {
         /// The step.
         step: u16,
-        /// Until when; none while the change is not INSYNC.
+        /// The end; none while the change is not in sync.
         until: Option<Timestamp>,
     },
     /// The step is watched.
     Baking {
         /// The step.
         step: u16,
-        /// Until when, if all gates go on passing; none while the clock stands.
+        /// The end, if all gates go on passing; none while the bake clock is stopped.
         until: Option<Timestamp>,
-        /// How much of the bake has been counted, in seconds.
+        /// The counted part of the bake, in seconds.
         counted_secs: i64,
     },
-    /// The weights are being taken back.
+    /// The weights are being reverted.
     Reverting {
-        /// How many groups are back.
+        /// The number of groups that are back.
         back: usize,
-        /// Of how many.
+        /// The number of groups.
         groups: usize,
     },
-    /// It went back, or its start was cancelled. Only ever shown: nothing is held.
+    /// It was reverted, or its start was cancelled. Only ever shown: nothing is held.
     Reverted {
-        /// Why; none where nothing had been written.
+        /// The cause; none if nothing had been written.
         cause: Option<Box<RevertCause>>,
-        /// The new side's share that it went back from.
+        /// The new side's share before the revert.
         share: Share,
-        /// When it was back.
+        /// The end of the revert.
         at: Timestamp,
-        /// Whether `retry` is refused for now: a write of it is still looked for.
+        /// True if `retry` is refused for now, because a write of that cutover may still land.
         #[serde(default, skip_serializing_if = "is_false")]
         unresolved: bool,
     },
@@ -482,13 +482,14 @@ pub enum HoldReason {
 fn is_false(flag: &bool) -> bool {
     !flag
 }
-/// A hold that comes back within this time after it ended is the same hold: it pages nobody again, and is not journaled
-/// oftener than numbers are. Twice what numbers take, so that two controllers that see different things agree.
+
+/// The time after its end within which a hold that comes back is the same hold: it does not page again, and is not journaled
+/// more often than numbers are. Twice the interval of numbers, so that two controllers that see different things agree.
 pub const SAME_HOLD_WITHIN: SignedDuration = SignedDuration::from_secs(20 * 60);
 
 impl HoldReason {
-    /// Whether a person must do something before this hold can end, so that somebody is woken. For a spent budget it is
-    /// the fleet that pages, once, and not every cutover that it holds.
+    /// Returns true if a person must act before this hold can end, so that it pages. For a spent budget the fleet pages,
+    /// once, instead of every cutover that it holds.
     pub fn pages(&self) -> bool {
         match self {
             Self::JournalDamaged { .. }
@@ -530,7 +531,7 @@ impl HoldReason {
             | Self::NeverCompared { .. }
             | Self::AlarmMissing { .. }
             | Self::InSyncLate { .. } => true,
-            // Whoever asked for it knows, and a start that was cancelled was asked for.
+            // The person who asked for it knows. A start is cancelled only on request.
             Self::Reverted { cause, .. } => {
                 !matches!(cause.as_deref(), None | Some(RevertCause::Operator { .. }))
             }

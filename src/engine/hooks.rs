@@ -1,4 +1,4 @@
-//! Hooks: what a plan has called at certain moments of a cutover's life, and how far that has come.
+//! Hooks: the calls that a plan makes at certain points of a cutover, and their progress.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::HoldOrRevert;
 use super::units::{ControllerId, CutoverName, Share, WriteId};
 
-/// When a hook is called.
+/// The point at which a hook is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookPoint {
@@ -18,9 +18,9 @@ pub enum HookPoint {
     BeforeStep,
     /// After a step's bake.
     AfterStep,
-    /// When a revert begins. It waits for nothing: the hook is called beside it.
+    /// When a revert begins. The revert does not wait for the hook.
     BeforeRevert,
-    /// When the baseline was read back and the jobs are back.
+    /// After the baseline was read back and the jobs are back.
     AfterRevert,
     /// After the last bake, before the cutover is completed.
     Completed,
@@ -39,8 +39,8 @@ impl HookPoint {
         }
     }
 
-    /// Whether a hook that fails for good holds the cutover or takes it back. At the other points there is nothing left
-    /// to hold: it is told, and things go on.
+    /// Returns true if a hook that fails for good holds the cutover or reverts it. At the other points there is nothing left to
+    /// hold: people are told, and the cutover goes on.
     pub fn can_hold(self) -> bool {
         match self {
             Self::BeforeStart | Self::BeforeStep | Self::AfterStep => true,
@@ -48,7 +48,7 @@ impl HookPoint {
         }
     }
 
-    /// Whether the point belongs to one step.
+    /// Returns true if the point belongs to one step.
     pub fn has_step(self) -> bool {
         matches!(self, Self::BeforeStep | Self::AfterStep)
     }
@@ -63,25 +63,25 @@ impl fmt::Display for HookPoint {
 /// One entry of a plan's `hooks`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
-    /// When it is called.
+    /// The point at which it is called.
     pub at: HookPoint,
-    /// The step that it is meant for, by its share; none means every step.
+    /// The step that it is for, by its share; none means every step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<Share>,
-    /// What is called.
+    /// The command or request.
     pub call: HookAction,
-    /// How long one try may take. Above zero, at most [`HOOK_TIMEOUT_MAX`].
+    /// The longest time of one try. Above zero, at most [`HOOK_TIMEOUT_MAX`].
     pub timeout: SignedDuration,
-    /// How often it is tried again after it failed, at most [`HOOK_RETRIES_MAX`].
+    /// The number of further tries after a failure, at most [`HOOK_RETRIES_MAX`].
     pub retries: u32,
-    /// What happens when all tries failed.
+    /// The reaction once all tries have failed.
     pub on_failure: HoldOrRevert,
-    /// What the command leaves behind goes on without it; else it is ended with it.
+    /// True if processes that the command leaves behind go on after it ends; otherwise they are killed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub detach: bool,
 }
 
-/// What a hook calls. Texts may hold `${NAME}` and `${file:PATH}`, which are put in when it is called and never kept.
+/// The action of a hook. Texts may hold `${NAME}` and `${file:PATH}`, which are put in at the call and never kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookAction {
@@ -89,7 +89,7 @@ pub enum HookAction {
     Command(Vec<String>),
     /// An HTTP request: POST, with the event as JSON.
     Http {
-        /// Where to.
+        /// The address.
         url: String,
         /// Headers besides `Content-Type` and `Idempotency-Key`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -100,20 +100,20 @@ pub enum HookAction {
 /// The longest time that one try of a hook may take.
 pub const HOOK_TIMEOUT_MAX: SignedDuration = SignedDuration::from_mins(10);
 
-/// How often a hook may be tried again.
+/// The most further tries of a hook.
 pub const HOOK_RETRIES_MAX: u32 = 10;
 
-/// How much of a hook's output is journaled, in characters.
+/// The part of a hook's output that is journaled, in characters.
 pub const HOOK_OUTPUT_CHARS: usize = 1000;
 
-/// Which call of which hook: stable within an attempt, whoever makes it and how often.
+/// Identifies a call of a hook: the same within an attempt for every process and every try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HookId {
-    /// When it is called.
+    /// The point at which it is called.
     pub point: HookPoint,
-    /// The step, from 1; 0 where the point belongs to none.
+    /// The step, from 1; 0 if the point belongs to none.
     pub step: u16,
-    /// The hook's place in the plan's `hooks`, from 1.
+    /// The hook's position in the plan's `hooks`, from 1.
     pub index: u32,
 }
 
@@ -135,16 +135,16 @@ impl fmt::Display for HookId {
     }
 }
 
-/// How far one hook has come.
+/// The progress of one hook.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HookRun {
     /// The call that is under way.
     pub call: Option<HookCalled>,
-    /// How many tries have failed.
+    /// The number of failed tries.
     pub failures: u32,
-    /// When the last one did, and what was said.
+    /// The time and the message of the last failure.
     pub failed: Option<(Timestamp, String)>,
-    /// Whether it has succeeded.
+    /// True if it has succeeded.
     pub done: bool,
 }
 
@@ -155,12 +155,12 @@ pub struct HookCalled {
     pub call_id: WriteId,
     /// The process that makes it.
     pub owner: ControllerId,
-    /// When it has ended, whatever came of it.
+    /// The time by which it has ended, with any result.
     pub ends_by: Timestamp,
 }
 
 impl Hook {
-    /// How many tries there are before it has failed for good.
+    /// The number of tries before it has failed for good.
     pub fn tries(&self) -> u32 {
         self.retries.saturating_add(1)
     }

@@ -1,7 +1,7 @@
-//! The ledger: the whole journal, folded. Everybody who follows a journal does it here.
+//! The ledger: the whole journal, folded. Every reader of a journal uses it.
 //!
-//! Trouble stays where it is (I15): a stream with an entry that cannot be read or cannot follow is damaged from there on and
-//! keeps its last good state. All other streams are folded as if it were not there.
+//! A damaged stream affects no other (I15): a stream with an entry that cannot be read or cannot follow is damaged from there
+//! on and keeps its last good state. All other streams are folded as if it were not there.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use super::fold::{self, IllegalEvent};
 use super::state::{Phase, State};
 use super::units::CutoverName;
 
-/// The states of all cutovers, and what they amount to together.
+/// The states of all cutovers, and the fleet.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
-    /// Boxed: a state is large, and a map's nodes are half empty. None: its first entry could not be used.
+    /// Boxed, because a state is large and a map's nodes are half empty. None if its first entry could not be used.
     states: BTreeMap<CutoverName, Box<Option<State>>>,
     fleet: Fleet,
 }
 
-/// What became of an entry.
+/// The result of taking an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Took {
     /// It was folded before.
     Known,
-    /// It is one of `@fleet`.
+    /// It belongs to `@fleet`.
     Fleet,
     /// It was folded.
     Folded {
@@ -33,7 +33,7 @@ pub enum Took {
     },
     /// It cannot be used, and its stream is damaged from here on.
     Damages,
-    /// Its stream was damaged before, so that it means nothing.
+    /// Its stream was damaged before, so that it is not used.
     Behind,
 }
 
@@ -75,32 +75,32 @@ impl Ledger {
         Took::Folded { before }
     }
 
-    /// Where a cutover stands; for a damaged one, where it stood last.
+    /// Returns the state of a cutover; for a damaged one, the last good state.
     pub fn state(&self, name: &CutoverName) -> Option<&State> {
         self.states.get(name)?.as_ref().as_ref()
     }
 
-    /// Where all cutovers stand; for damaged ones, where they stood last.
+    /// Returns the states of all cutovers; for damaged ones, the last good states.
     pub fn states(&self) -> impl Iterator<Item = &State> {
         self.states.values().filter_map(|state| (**state).as_ref())
     }
 
-    /// The cutovers whose streams can be followed.
+    /// Returns the states of all cutovers whose streams are not damaged.
     pub fn whole(&self) -> impl Iterator<Item = &State> {
         self.states().filter(|state| !self.is_damaged(&state.name))
     }
 
-    /// All cutovers, as far as they concern each other; also which of them are damaged, and why.
+    /// Returns the fleet: all cutovers as far as they concern each other, and the damaged streams.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
     }
 
-    /// Whether a stream cannot be followed any further.
+    /// Returns true if a stream is damaged.
     pub fn is_damaged(&self, name: &CutoverName) -> bool {
         self.fleet.damage(name).is_some()
     }
 
-    /// The last entry of a stream that was taken; 0 where there is none.
+    /// Returns the last entry of a stream that was taken; 0 if there is none.
     pub fn seq(&self, name: &CutoverName) -> u64 {
         if fleet::is_fleet(name) {
             return self.fleet.seq;

@@ -1,13 +1,15 @@
-//! Lists in a message are short, however long they are (semantics M8).
+//! Lists in messages, which are kept short (semantics M8).
 
-/// How many names a message lists.
+/// The most names that a message lists.
 pub const NAMED_MAX: usize = 10;
 
-/// At most ten of these, and how many more there are.
+/// Joins at most ten of these, and adds the number of the others.
 pub fn some<T: AsRef<str>>(all: &[T], separator: &str) -> String {
-    let shown = all.iter().take(NAMED_MAX).map(AsRef::as_ref);
-    let shown: Vec<&str> = shown.collect();
-    let shown = shown.join(separator);
+    let mut named: Vec<&str> = Vec::new();
+    for name in all.iter().take(NAMED_MAX) {
+        named.push(name.as_ref());
+    }
+    let shown = named.join(separator);
     match all.len().saturating_sub(NAMED_MAX) {
         0 => shown,
         more => format!("{shown}{separator}and {more} more"),

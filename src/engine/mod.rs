@@ -1,4 +1,4 @@
-//! The heart: a pure decision. No I/O, no clock, no async, no AWS.
+//! The pure core: the decision and its data. No I/O, no clock, no async, no AWS.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 

@@ -1,4 +1,4 @@
-//! What was seen in one round, for one cutover. Absence of data is itself an observation, never a default.
+//! The readings of one round, for one cutover. Absence of data is itself an observation, never a default.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,57 +13,57 @@ use super::plan::PlanSource;
 use super::record::RecordSet;
 use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WriteId, ZoneId};
 
-/// Everything that a decision may look at besides plan, state and time.
+/// The input of a decision besides plan, state and time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
-    /// The process that looks; only the owner of an intended write may act on it before its deadline.
+    /// The process that reads; only the owner of an intended write may act on it before its deadline.
     pub me: ControllerId,
     /// The plan's groups, in the plan's order.
     pub groups: Vec<GroupReading>,
-    /// What stands around the groups, in the plan's order; asked for before the start only. Empty where nobody looks.
+    /// The surroundings of the groups, in the plan's order; read before the start only. Empty in a process that reads none.
     pub around: Vec<AroundReading>,
     /// The alarms that were asked for.
     pub alarms: BTreeMap<AlarmId, AlarmReading>,
-    /// When alarms that may have flapped entered ALARM; only for those that were asked for.
+    /// The times at which alarms that may have flapped entered ALARM; only for those that were asked for.
     pub histories: BTreeMap<AlarmId, HistoryReading>,
-    /// The series that the gates of metrics need.
+    /// The series that the metric gates need.
     pub series: Readings,
-    /// The status of the changes that are not known to be INSYNC.
+    /// The status of the changes that are not known to be in sync.
     pub changes: BTreeMap<ChangeId, ChangeReading>,
     /// The plan file as it is now.
     pub file: FileReading,
-    /// Whether a write of this process for this cutover is queued or on the wire.
+    /// True if a write of this process for this cutover is queued or on the wire.
     pub in_flight: bool,
     /// The last reading of this process at which all gates passed, if the reading before this one did.
     pub passed_at: Option<Timestamp>,
-    /// How long ago that really was, by this process's monotonic clock as of the decision: a wall clock may be set.
+    /// The time since then by this process's monotonic clock as of the decision: a wall clock may be set.
     pub passed_for: Option<SignedDuration>,
-    /// When this process last read the groups before this round.
+    /// The time at which this process last read the groups before this round.
     pub groups_read_at: Option<Timestamp>,
     /// AWS's clock minus ours, as of the decision.
     pub clock_skew: Option<SignedDuration>,
-    /// Why the break-glass files could not be written, if so.
+    /// Why the break-glass files could not be written, if they could not.
     pub break_glass_error: Option<String>,
     /// Groups that another unfinished cutover of this journal already moves: the group's index and that cutover.
     pub claimed: Vec<(usize, CutoverName)>,
     /// `run --baseline-as-is`, with its reason: start although the new side already has a share.
     pub baseline_as_is: Option<String>,
-    /// What is done and seen beside the weights.
+    /// The jobs and hooks.
     pub beside: Beside,
 }
 
-/// What is done and seen beside the weights: jobs and hooks.
+/// The readings and effects other than weights: jobs and hooks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Beside {
-    /// The plan's jobs as last looked at by this process.
+    /// The plan's jobs as last read by this process.
     pub jobs: BTreeMap<HalfId, HalfReading>,
-    /// What this process is carrying out: changes of jobs and calls of hooks.
+    /// The changes of jobs and calls of hooks that this process is performing.
     pub under_way: BTreeSet<WriteId>,
-    /// Nothing may be begun: the journal does not know what this process does (semantics F2).
+    /// True while the journal is down: nothing may be begun that it does not have (semantics F2).
     pub hushed: bool,
 }
 
-/// One group as read, or why not.
+/// The reading of one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupReading {
     /// Not asked for in this round.
@@ -74,32 +74,32 @@ pub enum GroupReading {
         zone: ZoneId,
         /// The record sets; images that cannot be represented carry `unsupported`.
         members: Vec<RecordSet>,
-        /// When they were read.
+        /// The time of the reading.
         at: Timestamp,
     },
     /// Route 53 did not answer, or refused.
     Unreadable {
-        /// What it said.
+        /// Its message.
         message: String,
-        /// Whether asking again cannot help (no such zone, access denied).
+        /// True if trying again cannot help (no such zone, access denied).
         permanent: bool,
-        /// Since when this group could not be read.
+        /// The time since which this group could not be read.
         since: Timestamp,
         /// The action that was denied, if one was.
         denied: Option<String>,
     },
 }
 
-/// An alarm as read, or why not.
+/// The reading of an alarm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AlarmReading {
     /// CloudWatch has the alarm.
     Found {
         /// Its state.
         state: AlarmState,
-        /// When the state last changed: `StateTransitionedTimestamp`, or where there is none `StateUpdatedTimestamp`.
+        /// The last change of its state: `StateTransitionedTimestamp`, or else `StateUpdatedTimestamp`.
         transitioned_at: Option<Timestamp>,
-        /// `EvaluationState` where it is set, for example `PARTIAL_DATA`.
+        /// `EvaluationState` if it is set, for example `PARTIAL_DATA`.
         evaluation: Option<String>,
     },
     /// CloudWatch answered, and does not know the alarm.
@@ -122,10 +122,10 @@ pub enum AlarmState {
     InsufficientData,
 }
 
-/// The alarm's history since the attempt's first write, or why it could not be read.
+/// The reading of an alarm's history since the attempt's first write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HistoryReading {
-    /// When it entered ALARM, oldest first.
+    /// The times at which it entered ALARM, oldest first.
     EnteredAlarm(Vec<Timestamp>),
     /// CloudWatch did not answer, or refused.
     Unreadable(String),
@@ -151,9 +151,9 @@ pub enum ChangeReading {
 /// The plan file as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileReading {
-    /// Nobody looks at the file in this process (`rollback`, for one).
+    /// This process does not read the file (for example `rollback`).
     NotWatched,
-    /// It holds this plan; shared, since every round has one of every cutover.
+    /// It holds this plan; shared, because every round has one of every cutover.
     Plan(Arc<PlanSource>),
     /// It is gone.
     Removed,

@@ -1,24 +1,24 @@
-//! What people were woken for, and what tells them that it is over.
+//! Pages, and the entries that end them.
 //!
-//! Whoever was woken for something is told its end as well. Both follow from the journal in its order, so that they are the
-//! same after a restart and for every controller.
+//! People who were paged for something are told its end as well. Both follow from the journal in its order, so that they are
+//! the same after a restart and for every controller.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Envelope, Event};
 use super::hold::HoldReason;
 
-/// Something that somebody was woken for.
+/// Something that people were paged for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Paged {
-    /// An event with this label: a revert that began by itself, a halt, a budget that was spent.
+    /// An event with this label: an automatic revert, a halt, a spent budget.
     Event(&'static str),
-    /// A hold, with the numbers that it was told with.
+    /// A hold, with the numbers of its page.
     Hold(HoldReason),
 }
 
 impl Paged {
-    /// The words that its page went by.
+    /// The kinds of its page.
     pub fn kinds(&self) -> Vec<&'static str> {
         match self {
             Self::Event(label) => vec![label],
@@ -26,7 +26,7 @@ impl Paged {
         }
     }
 
-    /// Its own word: the event's label, or the kind of the hold.
+    /// Its own kind: the event's label, or the kind of the hold.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Event(label) => label,
@@ -35,19 +35,19 @@ impl Paged {
     }
 }
 
-/// The label of an entry that says why nothing moves.
+/// The label of the event that holds.
 const STEP_HELD: &str = "step_held";
 
-/// An entry by which something that woke people is over.
+/// An entry that ends something that people were paged for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
     /// The entry.
     pub entry: Envelope,
-    /// What is over.
+    /// The pages that are over.
     pub of: Vec<Paged>,
 }
 
-/// What people were woken for and is not over.
+/// The pages whose cause is not over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenPages {
     events: BTreeSet<&'static str>,
@@ -58,41 +58,46 @@ pub struct OpenPages {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct OpenHold {
     reason: HoldReason,
-    /// Whether a revert or a halt came after it. That it no longer holds is then no good news: the end of those is.
+    /// True if a revert or a halt came after it. Then the end of the hold is not told, but the end of those is.
     outdone: bool,
 }
 
 impl OpenPages {
-    /// Whether nothing that woke people is left.
+    /// Returns true if no page is open.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.holds.is_empty()
     }
 
-    /// Whether people were woken for a hold on this subject, and it is not over.
+    /// Returns true if people were paged for a hold on this subject, and it is not over.
     pub fn has(&self, subject: &HoldReason) -> bool {
         self.holds.contains_key(subject)
     }
 
-    /// What an event settles of it.
+    /// Returns the open pages that an event ends.
     pub fn settled_by(&self, event: &Event) -> Vec<Paged> {
-        let over = matches!(
+        let mut settled = Vec::new();
+        if matches!(
             event,
             Event::Reverted { .. } | Event::Completed { .. } | Event::Abandoned { .. }
-        );
-        if over {
-            let events = self.events.iter().map(|label| Paged::Event(label));
-            let holds = self.holds.values().map(|open| open.reason.clone());
-            return events.chain(holds.map(Paged::Hold)).collect();
+        ) {
+            for label in &self.events {
+                settled.push(Paged::Event(label));
+            }
+            for open in self.holds.values() {
+                settled.push(Paged::Hold(open.reason.clone()));
+            }
+            return settled;
         }
-        let over = self.holds.iter().filter(|(subject, open)| {
-            ends(event, subject) && !(open.outdone && matches!(event, Event::StepHeld { .. }))
-        });
-        over.map(|(_, open)| Paged::Hold(open.reason.clone()))
-            .collect()
+        let held = matches!(event, Event::StepHeld { .. });
+        for (subject, open) in &self.holds {
+            if ends(event, subject) && !(open.outdone && held) {
+                settled.push(Paged::Hold(open.reason.clone()));
+            }
+        }
+        settled
     }
 
-    /// Takes note of an event; `paging` are the holds in it that people are woken for, or were before they ended for a short
-    /// while.
+    /// Takes an event; `paging` are the holds in it that people are paged for, or were before they ended for a short while.
     pub fn take(&mut self, event: &Event, paging: &[HoldReason]) {
         for paged in self.settled_by(event) {
             match paged {
@@ -124,7 +129,7 @@ impl OpenPages {
     }
 }
 
-/// Whether a hold on this subject is over by an event, which may be known before the holds are said anew.
+/// Returns true if an event ends a hold on this subject, even if the holds are journaled only later.
 fn ends(event: &Event, subject: &HoldReason) -> bool {
     if let Event::StepHeld { because } = event {
         return !because.iter().any(|reason| reason.subject() == *subject);

@@ -1,4 +1,4 @@
-//! A validated plan: what `plan_file` makes of the YAML, and what the journal keeps.
+//! The validated plan, which `plan_file` makes from the YAML and the journal keeps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use super::account::Account;
 use super::evidence::gate::{GateId, GateKind};
 use super::evidence::plan::{Measures, Query};
-use super::hooks::Hook;
+use super::hooks::{Hook, HookId};
 use super::jobs::JobSwitch;
 use super::record::GroupName;
 use super::units::{AlarmId, CutoverName, Share, WeightPair};
@@ -23,30 +23,30 @@ pub struct Plan {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// What people select it by, for example `team: search`.
+    /// Labels to select it by, for example `team: search`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// The cutovers that must have completed before this one starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<CutoverName>,
-    /// Where and as whom AWS is called.
+    /// The region and the accounts in which AWS is called.
     pub aws: AwsSettings,
     /// The weighted groups that move together, 1 to 100.
     pub records: Vec<Group>,
-    /// How long resolvers are given after INSYNC; none means the largest TTL of the groups.
+    /// The time given to resolvers after INSYNC; none means the largest TTL of the groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settle: Option<SignedDuration>,
     /// The steps, rising, the last one at 100 %.
     pub steps: Vec<Step>,
-    /// What is watched.
+    /// The gates.
     pub gates: Gates,
-    /// When a step may be taken; none means always.
+    /// The windows in which a step may be taken; none means always.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<Windows>,
-    /// Who is told.
+    /// The command and the channels that are notified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
-    /// What is called on the way.
+    /// The hooks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
     /// The batch jobs that move as one switch.
@@ -54,7 +54,7 @@ pub struct Plan {
     pub jobs: Option<JobSwitch>,
 }
 
-/// Where and as whom AWS is called.
+/// The region and the accounts in which AWS is called.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AwsSettings {
     /// CloudWatch's region; none means the environment's.
@@ -68,12 +68,12 @@ pub struct AwsSettings {
     pub others: BTreeMap<String, Account>,
 }
 
-/// How the plan names its hosted zone.
+/// The hosted zone as the plan names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ZoneRef {
     /// A zone's name (`example.com`) or its identifier (`Z0123456789ABC`).
     pub zone: String,
-    /// Which one where a public and a private zone share the name; none where there is only one.
+    /// True for the private and false for the public zone of that name; none if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private: Option<bool>,
 }
@@ -90,7 +90,7 @@ pub struct Group {
     pub old: String,
     /// The new cluster's set identifier.
     pub new: String,
-    /// The account that the hosted zone is in, where that is not the plan's.
+    /// The account that the hosted zone is in, if that is not the plan's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Account>,
 }
@@ -102,41 +102,41 @@ pub struct Step {
     pub share: Share,
     /// The weights that express it.
     pub pair: WeightPair,
-    /// How long the gates must have passed before the next step. Above zero, at most 90 days.
+    /// The time for which the gates must have passed before the next step. Above zero, at most 90 days.
     pub bake: SignedDuration,
-    /// Whether a person must approve this step before it is taken.
+    /// True if a person must approve this step before it is taken.
     #[serde(default)]
     pub approval: bool,
-    /// What happens when nobody approves in time; none means that it waits for ever.
+    /// The reaction if nobody approves in time; none means that it waits forever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_timeout: Option<ApprovalTimeout>,
 }
 
-/// How long a step waits for its approval, and what happens then.
+/// The time for which a step waits for its approval, and the reaction after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalTimeout {
     /// Counted from the entry that first said that the step waits; pauses do not stop it. Above zero, at most 90 days.
     pub after: SignedDuration,
-    /// What happens then. The first step has nothing to take back, and only holds.
+    /// The reaction. The first step has nothing to revert, and only holds.
     pub on_timeout: HoldOrRevert,
 }
 
-/// What is watched, and what is done when it cannot be seen.
+/// The gates, and the reaction if they cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gates {
     /// Red means revert.
     #[serde(default)]
     pub alarms: Vec<AlarmGate>,
-    /// Can the old cluster take the traffic back? Red means hold, and no automatic revert.
+    /// Red means that the old cluster cannot take the traffic back: hold, and no automatic revert.
     #[serde(default)]
     pub fallback_alarms: Vec<AlarmGate>,
-    /// How long a gate may be Unknown before `on_unknown` applies.
+    /// The time for which a gate may be Unknown before `on_unknown` applies.
     pub unknown_for: SignedDuration,
-    /// What happens then.
+    /// The reaction then.
     pub on_unknown: HoldOrRevert,
-    /// What happens when a gate and a fallback alarm are red at once.
+    /// The reaction if a gate and a fallback alarm are red at once.
     pub both_red: HoldOrRevert,
-    /// What is watched besides alarms.
+    /// The gates other than alarms.
     #[serde(default, skip_serializing_if = "Measures::is_empty")]
     pub measures: Measures,
 }
@@ -144,36 +144,36 @@ pub struct Gates {
 /// One alarm that is watched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlarmGate {
-    /// Which alarm.
+    /// The alarm.
     #[serde(flatten)]
     pub id: AlarmId,
-    /// What INSUFFICIENT_DATA means after the first write.
+    /// The meaning of INSUFFICIENT_DATA after the first write.
     #[serde(default)]
     pub no_data: NoData,
 }
 
-/// What INSUFFICIENT_DATA means after the first write.
+/// The meaning of INSUFFICIENT_DATA after the first write.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoData {
     /// Unknown: nothing advances.
     #[default]
     Hold,
-    /// The plan's author knows that this alarm has no data when all is well.
+    /// Pass: the plan's author knows that this alarm has no data when all is well.
     Pass,
 }
 
-/// The two answers to a question that a plan may settle in advance.
+/// A reaction that a plan chooses in advance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldOrRevert {
     /// Hold, and page a person.
     Hold,
-    /// Take the traffic back.
+    /// Revert the traffic.
     Revert,
 }
 
-/// A plan together with where it came from; what the journal keeps of it.
+/// A plan with its file's path and text, as the journal keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanSource {
     /// The validated plan.
@@ -193,7 +193,7 @@ pub const GROUPS_MAX: usize = 100;
 pub const BAKE_DAYS_MAX: i64 = 90;
 
 impl Gates {
-    /// Whether there is a gate, or a fallback alarm, of this name.
+    /// Returns true if there is a gate, or a fallback alarm, of this name.
     pub fn has(&self, gate: &GateId) -> bool {
         let mut alarms = self.alarms.iter().chain(&self.fallback_alarms);
         let measures = &self.measures;
@@ -210,12 +210,17 @@ impl Gates {
 impl Plan {
     /// The step with this 1-based number.
     pub fn step(&self, number: u16) -> Option<&Step> {
-        usize::from(number)
-            .checked_sub(1)
-            .and_then(|index| self.steps.get(index))
+        let index = usize::from(number).checked_sub(1)?;
+        self.steps.get(index)
     }
 
-    /// How many steps there are.
+    /// The hook that a call is of.
+    pub fn hook(&self, id: HookId) -> Option<&Hook> {
+        let index = usize::try_from(id.index).ok()?.checked_sub(1)?;
+        self.hooks.get(index)
+    }
+
+    /// The number of steps.
     pub fn step_count(&self) -> u16 {
         u16::try_from(self.steps.len()).unwrap_or(u16::MAX)
     }
@@ -229,26 +234,33 @@ impl Plan {
     /// Returns true if both plans move the same groups. The roles that reach them may differ: a role may be replaced while a
     /// cutover is under way.
     pub fn moves_the_groups_of(&self, other: &Self) -> bool {
-        let same = |(one, another): (&Group, &Group)| {
-            (&one.zone, &one.name) == (&another.zone, &another.name)
-                && (&one.old, &one.new) == (&another.old, &another.new)
-        };
-        let pairs = self.records.iter().zip(&other.records);
-        self.records.len() == other.records.len() && pairs.into_iter().all(same)
+        if self.records.len() != other.records.len() {
+            return false;
+        }
+        for (one, another) in self.records.iter().zip(&other.records) {
+            let same = (&one.zone, &one.name) == (&another.zone, &another.name)
+                && (&one.old, &one.new) == (&another.old, &another.new);
+            if !same {
+                return false;
+            }
+        }
+        true
     }
 
     /// The account that a group's hosted zone is in. The plan's own for a group that the plan does not have.
     pub fn account_of_group(&self, index: usize) -> &Account {
-        let group = self.records.get(index);
-        let other = group.and_then(|group| group.account.as_ref());
-        other.unwrap_or(&self.aws.account)
+        match self.records.get(index) {
+            Some(group) => group.account.as_ref().unwrap_or(&self.aws.account),
+            None => &self.aws.account,
+        }
     }
 
     /// The account that an alarm is read in.
     pub fn account_of(&self, alarm: &AlarmId) -> &Account {
-        let other = alarm.account_number();
-        let other = other.and_then(|number| self.aws.others.get(number));
-        other.unwrap_or(&self.aws.account)
+        let Some(number) = alarm.account_number() else {
+            return &self.aws.account;
+        };
+        self.aws.others.get(number).unwrap_or(&self.aws.account)
     }
 
     /// The account that a series is read in.

@@ -1,4 +1,4 @@
-//! Whether a cutover may start, judged from what Route 53 holds (semantics B2, DESIGN section 7).
+//! Checks that a cutover may start, by the records in Route 53 (semantics B2, DESIGN section 7).
 
 use super::around::{self, Around, AroundReading};
 use super::drifted::{other_policy, target, unweighted};
@@ -10,10 +10,10 @@ use super::record::{GroupImage, RecordSet};
 use super::state::State;
 use super::units::{WeightPair, ZoneId};
 
-/// The images of all groups, or every reason why the start is refused.
+/// Returns the images of all groups, if the start is not refused.
 ///
 /// # Errors
-/// The refusals; groups that were not read or not readable are among them.
+/// All refusals; unreadable groups are among them.
 pub fn images(
     state: &State,
     observation: &Observation,
@@ -21,7 +21,7 @@ pub fn images(
     let as_is = observation.baseline_as_is.is_some();
     let mut problems = claims(state.plan(), observation);
     let mut found = Vec::new();
-    let mut looked = true;
+    let mut around_read = true;
     for (index, group) in state.plan().records.iter().enumerate() {
         let baseline = state.baseline.as_ref().and_then(|images| images.get(index));
         match observation
@@ -38,7 +38,7 @@ pub fn images(
                         problems.extend(refusals(state.plan(), seen, baseline, as_is));
                     }
                     Err(reason) => {
-                        looked = false;
+                        around_read = false;
                         problems.extend(reason);
                     }
                 }
@@ -48,17 +48,17 @@ pub fn images(
     }
     problems.extend(twice(state.plan(), &found));
     let complete = found.len() == state.plan().records.len();
-    if problems.is_empty() && complete && looked {
+    if problems.is_empty() && complete && around_read {
         Ok(found)
     } else {
         Err(problems)
     }
 }
 
-/// What stands around a group; none where nobody looks (a process that never starts anything).
+/// Returns the surroundings of a group; none in a process that never starts anything and so reads none.
 ///
 /// # Errors
-/// Why it is not known: not read yet (no reason), denied (a reason of its own), or not readable.
+/// The hold, if they could not be read; none if they were not read yet, or denied (which is a hold of its own).
 fn around_of<'a>(
     group: &Group,
     index: usize,
@@ -78,24 +78,18 @@ fn around_of<'a>(
             denied: None,
         }) => Err(Some(HoldReason::Route53Unreadable {
             group: group.name.clone(),
-            message: format!("what stands beside it: {message}"),
+            message: format!("its surroundings: {message}"),
         })),
     }
 }
 
-/// Picks the two members of a group out of what was read.
+/// Picks the two members of a group out of its reading.
 ///
 /// # Errors
-/// Why there is no image: not read (no reason), not readable, or a member is missing.
+/// The hold, if the group is unreadable or a member is missing; none if it was not read.
 pub fn read_image(group: &Group, reading: &GroupReading) -> Result<GroupImage, Option<HoldReason>> {
-    let refuse = |message: String| {
-        Some(HoldReason::Preflight {
-            group: Some(group.name.clone()),
-            message,
-        })
-    };
     match reading {
-        // What is denied is a reason of its own.
+        // A denied call is a hold of its own.
         GroupReading::NotRead
         | GroupReading::Unreadable {
             denied: Some(_), ..
@@ -104,38 +98,50 @@ pub fn read_image(group: &Group, reading: &GroupReading) -> Result<GroupImage, O
             message,
             permanent: true,
             ..
-        } => Err(refuse(message.clone())),
+        } => Err(Some(refusal(group, message.clone()))),
         GroupReading::Unreadable { message, .. } => Err(Some(HoldReason::Route53Unreadable {
             group: group.name.clone(),
             message: message.clone(),
         })),
-        // What was read for a plan that has changed since says nothing about the new one's records.
+        // Records read for a plan that has changed since are not those of the new one.
         GroupReading::Read { members, .. } if members.iter().any(|it| !it.is_of(&group.name)) => {
             Err(None)
         }
-        GroupReading::Read { zone, members, .. } => {
-            image_of(group, zone, members).ok_or_else(|| refuse(missing(group, members)))
-        }
+        GroupReading::Read { zone, members, .. } => match image_of(group, zone, members) {
+            Some(image) => Ok(image),
+            None => Err(Some(refusal(group, missing(group, members)))),
+        },
     }
 }
 
-/// The group's image, or none where one of its two members is not there.
+fn refusal(group: &Group, message: String) -> HoldReason {
+    HoldReason::Preflight {
+        group: Some(group.name.clone()),
+        message,
+    }
+}
+
+/// Returns the group's image; none if one of its two members is not there.
 pub fn image_of(group: &Group, zone: &ZoneId, members: &[RecordSet]) -> Option<GroupImage> {
-    let find = |identifier: &str| {
-        members
-            .iter()
-            .find(|member| member.set_identifier == identifier)
-    };
-    let (old, new) = (find(&group.old)?, find(&group.new)?);
-    let is_other = |member: &&RecordSet| {
-        member.set_identifier != group.old && member.set_identifier != group.new
-    };
+    let (old, new) = (member(members, &group.old)?, member(members, &group.new)?);
+    let mut others = Vec::new();
+    for member in members {
+        if member.set_identifier != group.old && member.set_identifier != group.new {
+            others.push(member.clone());
+        }
+    }
     Some(GroupImage {
         zone: zone.clone(),
         old: old.clone(),
         new: new.clone(),
-        others: members.iter().filter(is_other).cloned().collect(),
+        others,
     })
+}
+
+fn member<'a>(members: &'a [RecordSet], identifier: &str) -> Option<&'a RecordSet> {
+    members
+        .iter()
+        .find(|member| member.set_identifier == identifier)
 }
 
 fn missing(group: &Group, members: &[RecordSet]) -> String {
@@ -159,13 +165,13 @@ fn missing(group: &Group, members: &[RecordSet]) -> String {
             group.name, group.old, group.new
         );
     }
-    let there: Vec<String> = members
-        .iter()
-        .map(|member| match member.set_identifier.as_str() {
+    let mut there = Vec::new();
+    for member in members {
+        there.push(match member.set_identifier.as_str() {
             "" => "a record without a set identifier".to_owned(),
             identifier => format!("`{identifier}`"),
-        })
-        .collect();
+        });
+    }
     format!(
         "needs members `{}` and `{}`, but holds {}; correct `old` and `new` in the plan, or the records",
         group.old,
@@ -175,14 +181,16 @@ fn missing(group: &Group, members: &[RecordSet]) -> String {
 }
 
 fn claims(plan: &Plan, observation: &Observation) -> Vec<HoldReason> {
-    let claim = |(index, by): &(usize, super::units::CutoverName)| {
-        let group = plan.records.get(*index)?.name.clone();
-        Some(HoldReason::Claimed {
-            group,
-            by: by.clone(),
-        })
-    };
-    observation.claimed.iter().filter_map(claim).collect()
+    let mut claims = Vec::new();
+    for (index, by) in &observation.claimed {
+        if let Some(group) = plan.records.get(*index) {
+            claims.push(HoldReason::Claimed {
+                group: group.name.clone(),
+                by: by.clone(),
+            });
+        }
+    }
+    claims
 }
 
 fn refusals(
@@ -217,13 +225,11 @@ fn refusals(
     if weighted {
         messages.extend(weights_refused(plan, image.pair(), baseline, as_is));
     }
-    messages
-        .into_iter()
-        .map(|message| HoldReason::Preflight {
-            group: Some(group.name.clone()),
-            message,
-        })
-        .collect()
+    let mut refusals = Vec::new();
+    for message in messages {
+        refusals.push(refusal(group, message));
+    }
+    refusals
 }
 
 fn weights_refused(
@@ -234,23 +240,24 @@ fn weights_refused(
 ) -> Option<String> {
     if pair.sum() == 0 {
         return Some(format!(
-            "the weights are {pair} (old/new): Route 53 then answers with either side; set them to 100/0"
+            "the weights are {pair} (old/new), so Route 53 splits the traffic evenly; set them to 100/0"
         ));
     }
     if pair.old.0 == 0 {
         return Some(format!(
-            "the weights are {pair} (old/new): all traffic is on the new side already; if `old` and `new` are swapped in \
-             the plan, swap them, else there is nothing to cut over"
+            "the weights are {pair} (old/new): all traffic is on the new side already; if `old` and `new` are mixed up in \
+             the plan, swap them; otherwise there is nothing to cut over"
         ));
     }
     if let Some(baseline) = baseline {
         let wanted = baseline.pair();
-        return (pair != wanted).then(|| {
-            format!(
-                "the weights are {pair} (old/new), but the baseline of the first attempt is {wanted}; \
-                 put them back, or begin a cutover with another name"
-            )
-        });
+        if pair == wanted {
+            return None;
+        }
+        return Some(format!(
+            "the weights are {pair} (old/new), but the baseline of the first attempt is {wanted}; \
+             put them back, or begin a cutover with another name"
+        ));
     }
     if pair.new.0 == 0 {
         return None;
@@ -262,29 +269,27 @@ fn weights_refused(
              `run --baseline-as-is --reason …` to revert to these weights"
         ));
     }
-    (!first.gives_new_more_than(pair)).then(|| {
-        format!("the weights are {pair} (old/new): not below the first step's {first}; raise the first step")
-    })
+    if first.gives_new_more_than(pair) {
+        return None;
+    }
+    Some(format!(
+        "the weights are {pair} (old/new): not below the first step's {first}; raise the first step"
+    ))
 }
 
-/// Two entries of the plan that turn out to be one group.
+/// Returns a refusal for each entry of the plan that is the same group as an earlier one.
 fn twice(plan: &Plan, images: &[GroupImage]) -> Vec<HoldReason> {
-    let same = |first: usize, second: usize| {
-        let (Some(left), Some(right)) = (plan.records.get(first), plan.records.get(second)) else {
-            return None;
-        };
-        let (Some(here), Some(there)) = (images.get(first), images.get(second)) else {
-            return None;
-        };
-        (left.name == right.name && here.zone == there.zone).then(|| HoldReason::Preflight {
-            group: Some(right.name.clone()),
-            message: format!(
-                "is in the plan twice (zone {}); remove one entry",
-                there.zone
-            ),
-        })
-    };
-    (0..images.len())
-        .flat_map(|second| (0..second).filter_map(move |first| same(first, second)))
-        .collect()
+    let mut refusals = Vec::new();
+    for (index, (group, image)) in plan.records.iter().zip(images).enumerate() {
+        for (earlier, its_image) in plan.records.iter().zip(images).take(index) {
+            if earlier.name == group.name && its_image.zone == image.zone {
+                let message = format!(
+                    "is in the plan twice (zone {}); remove one entry",
+                    image.zone
+                );
+                refusals.push(refusal(group, message));
+            }
+        }
+    }
+    refusals
 }

@@ -1,7 +1,7 @@
 //! Record sets and weighted groups, as Route 53 has them.
 //!
-//! An *image* is everything that Route 53 holds about one record set. A compare-and-swap must repeat it to the letter,
-//! so an image is never built, only read and given another weight.
+//! An *image* is everything that Route 53 holds about one record set. A compare-and-swap must repeat it exactly, so an image
+//! is never built, only read and given another weight.
 
 use std::fmt;
 
@@ -17,17 +17,17 @@ pub struct RecordSet {
     /// The record type, for example `A`.
     #[serde(rename = "type")]
     pub record_type: String,
-    /// What tells the members of a group apart.
+    /// The set identifier, which differs between the members of a group.
     pub set_identifier: String,
     /// The weight, 0 to 255.
     pub weight: Weight,
-    /// Seconds; none for an alias.
+    /// The TTL in seconds; none for an alias.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u32>,
     /// The values, in the order returned; empty for an alias.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
-    /// Where an alias points.
+    /// The target of an alias.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alias: Option<AliasTarget>,
     /// The health check that decides whether the record may be answered.
@@ -39,19 +39,19 @@ pub struct RecordSet {
     pub unsupported: Vec<String>,
 }
 
-/// Where an alias record points.
+/// The target of an alias record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AliasTarget {
     /// The zone of the target (for a load balancer, the region's own).
     pub zone_id: String,
     /// The target's name as returned, `dualstack.` and the trailing dot included.
     pub dns_name: String,
-    /// Whether an unhealthy target takes the record out of the answers.
+    /// True if an unhealthy target takes the record out of the answers.
     pub evaluate_target_health: bool,
 }
 
 impl RecordSet {
-    /// Whether it is a member of this group, whatever its set identifier.
+    /// Returns true if it is a member of this group, with any set identifier.
     pub fn is_of(&self, group: &GroupName) -> bool {
         self.record_type == group.record_type && group.name.is_written(&self.name)
     }
@@ -65,7 +65,7 @@ impl RecordSet {
     }
 }
 
-/// A group's name and type: what is unique in a zone.
+/// A group's name and type, unique in a zone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GroupName {
     /// The DNS name, normalised.
@@ -90,7 +90,7 @@ pub struct GroupImage {
     pub old: RecordSet,
     /// The new cluster's record.
     pub new: RecordSet,
-    /// Any further members of the group (only those with weight 0 are tolerated at the start).
+    /// Any further members of the group (only members with weight 0 are accepted at the start).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<RecordSet>,
 }
@@ -114,17 +114,15 @@ impl GroupImage {
 
     /// Returns true if every member has the same weight as in `other`, so that traffic is split in the same way.
     pub fn has_shares_of(&self, other: &Self) -> bool {
-        let more = |image: &Self| -> u32 {
-            image
-                .others
-                .iter()
-                .map(|member| u32::from(member.weight.0))
-                .sum()
-        };
-        self.pair() == other.pair() && more(self) == more(other)
+        self.pair() == other.pair() && self.weight_of_others() == other.weight_of_others()
     }
 
-    /// Whether everything but the weights of the two members is the same, membership of the group included.
+    fn weight_of_others(&self) -> u32 {
+        let others = self.others.iter();
+        others.map(|member| u32::from(member.weight.0)).sum()
+    }
+
+    /// Returns true if everything but the weights of the two members is the same, including the group's other members.
     pub fn same_but_pair(&self, other: &Self) -> bool {
         self.with_pair(other.pair()) == *other
     }

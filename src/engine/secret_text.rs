@@ -1,11 +1,11 @@
-//! What a secret looks like in a text that somebody wrote down: the one home of these patterns (semantics M7).
+//! The patterns of secrets in a text (semantics M7).
 //!
-//! Secrets whose value is known are `reach::secrets`' business. Here nothing is known but the text: names behind which a
-//! secret belongs (`--token …`, `TOKEN=…`, `Authorization: …`), keys of services, URLs that are a key themselves.
+//! Secrets whose value is known are handled by `reach::secrets`. Here only the text is known: names that a secret follows
+//! (`--token …`, `TOKEN=…`, `Authorization: …`), keys of services, URLs that are a key themselves.
 
 use std::ops::Range;
 
-/// What is in the names of arguments, variables, headers and keys of a URL's query behind which there is a secret.
+/// Parts of the names of arguments, variables, headers and keys of a URL's query that a secret follows.
 const TELLING: [&str; 11] = [
     "token",
     "secret",
@@ -23,7 +23,7 @@ const TELLING: [&str; 11] = [
 /// The same, as whole words of a name.
 const TELLING_WORDS: [&str; 5] = ["key", "sig", "pass", "pwd", "auth"];
 
-/// Last words of names that tell where a secret is, or of what kind, and not the secret.
+/// Last words of names that are followed by the place or kind of a secret, not by the secret.
 const HARMLESS_ENDS: [&str; 17] = [
     "file", "path", "dir", "id", "ids", "name", "names", "arn", "env", "from", "mode", "type",
     "method", "ref", "url", "ttl", "timeout",
@@ -32,7 +32,7 @@ const HARMLESS_ENDS: [&str; 17] = [
 /// Arguments of many programs that have other meanings too: they may be secrets.
 const DOUBTFUL: [&str; 4] = ["key", "auth", "sig", "session"];
 
-/// What keys of services begin with. Sources: Slack API, token types; GitHub and GitLab, token prefixes; Standard Webhooks.
+/// Prefixes of keys of services. Sources: Slack API, token types; GitHub and GitLab, token prefixes; Standard Webhooks.
 const KEY_PREFIXES: [&str; 13] = [
     "xoxb-",
     "xoxp-",
@@ -49,7 +49,7 @@ const KEY_PREFIXES: [&str; 13] = [
     "sk_live_",
 ];
 
-/// Hosts that ask for no other key than the URL itself, by the ends of their names, and what their paths begin with.
+/// Hosts that ask for no other key than the URL itself, by the ends of their names, and the prefixes of their paths.
 ///
 /// Sources: Slack, Incoming webhooks; Discord, Webhook resource; Microsoft Teams, Incoming Webhook and Workflows; `PagerDuty`,
 /// Events API v1 integration URLs; Google Chat, webhooks; Zapier; Opsgenie and Splunk On-Call, integration URLs.
@@ -68,10 +68,10 @@ const KEY_HOSTS: [(&str, &str); 12] = [
     ("hooks.zapier.com", "/"),
 ];
 
-/// A word that stands between the name of a header and its secret.
+/// Words between the name of a header and its secret.
 const SCHEMES: [&str; 4] = ["bearer", "basic", "token", "apikey"];
 
-/// Returns true if a secret belongs behind this name.
+/// Returns true if a secret follows this name.
 pub fn is_telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
@@ -79,7 +79,7 @@ pub fn is_telling(name: &str) -> bool {
     name != "idempotency-key" && (telling || words.any(|word| TELLING_WORDS.contains(&word)))
 }
 
-/// The scheme and the host of a URL, which is all of it that is shown; the text itself if it is none.
+/// Returns the scheme and the host of a URL, which is all of it that is shown; the text itself if it is not a URL.
 pub fn url_shown(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
@@ -89,7 +89,7 @@ pub fn url_shown(url: &str) -> String {
     format!("{scheme}://{host}")
 }
 
-/// Returns true if whoever has the URL may use it: it is a key itself.
+/// Returns true if the URL itself is a key: anybody who has it may use it.
 pub fn is_key(url: &str) -> bool {
     let Some((_, rest)) = url.split_once("://") else {
         return false;
@@ -108,15 +108,15 @@ pub fn is_key(url: &str) -> bool {
 /// A secret in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Which word it is in.
+    /// The index of its word.
     pub word: usize,
-    /// Where in the word it is, in bytes.
+    /// Its place in the word, in bytes.
     pub range: Range<usize>,
-    /// It is one, by all that can be seen; else it may be.
+    /// True if it almost certainly is one; false if it may be.
     pub certain: bool,
 }
 
-/// What looks like secrets in the words of a command, or in any text as its only word.
+/// Finds probable secrets in the words of a command, or in any text as its only word.
 pub fn find<T: AsRef<str>>(words: &[T]) -> Vec<Found> {
     let mut found = Vec::new();
     let mut before = Expected::Nothing;
@@ -128,7 +128,7 @@ pub fn find<T: AsRef<str>>(words: &[T]) -> Vec<Found> {
             found: &mut found,
         };
         if word.contains(char::is_whitespace) {
-            // A script, a header: it has words of its own.
+            // A script or a header has words of its own.
             scan.expected = Expected::Nothing;
             let secret = matches!(before, Expected::Doubtful | Expected::Secret);
             if secret && !word.trim_start().starts_with('-') {
@@ -147,22 +147,23 @@ pub fn find<T: AsRef<str>>(words: &[T]) -> Vec<Found> {
     found
 }
 
-/// Words as one text, with stars in the place of what looks like secrets.
+/// Returns the words as one text, with stars in place of probable secrets.
 pub fn command_shown<T: AsRef<str>>(words: &[T]) -> String {
     let found = find(words);
     let mut shown: Vec<String> = Vec::new();
     for (index, word) in words.iter().enumerate() {
-        let of_word: Vec<Range<usize>> = found
-            .iter()
-            .filter(|one| one.word == index)
-            .map(|one| one.range.clone())
-            .collect();
+        let mut of_word: Vec<Range<usize>> = Vec::new();
+        for one in &found {
+            if one.word == index {
+                of_word.push(one.range.clone());
+            }
+        }
         shown.push(starred(word.as_ref(), of_word, |_| "***".to_owned()));
     }
     shown.join(" ")
 }
 
-/// The text with something else in the place of these parts.
+/// Returns the text with something else in place of these parts.
 pub fn starred(text: &str, mut parts: Vec<Range<usize>>, stars: impl Fn(&str) -> String) -> String {
     parts.sort_by_key(|part| part.start);
     let (mut shown, mut at) = (String::new(), 0);
@@ -178,7 +179,7 @@ pub fn starred(text: &str, mut parts: Vec<Range<usize>>, stars: impl Fn(&str) ->
     shown
 }
 
-/// What the next word is, by the one before.
+/// The meaning of the next word, by the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
     Nothing,
@@ -203,7 +204,7 @@ impl Scan<'_> {
         });
     }
 
-    /// Looks at one token of a word, and notes what the next one is then.
+    /// Checks one token of a word, and notes the meaning of the next one.
     fn token(&mut self, word: &str, range: Range<usize>) {
         let text = &word[range.clone()];
         let expected = std::mem::replace(&mut self.expected, Expected::Nothing);
@@ -264,7 +265,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Looks at a user, which may have a password behind it.
+    /// Checks a user, which a password may follow.
     fn password(&mut self, text: &str, range: Range<usize>) {
         if let Some((user, password)) = text.split_once(':')
             && is_literal(password)
@@ -273,7 +274,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Looks at a URL: a user's password, a path that is a key, keys in the query.
+    /// Checks a URL: a user's password, a path that is a key, keys in the query.
     fn url(&mut self, word: &str, range: Range<usize>) {
         let url = &word[range.clone()];
         let Some((scheme, rest)) = url.split_once("://") else {
@@ -306,7 +307,7 @@ impl Scan<'_> {
     }
 }
 
-/// What stands behind a name.
+/// Returns the meaning of the word that follows a name.
 fn expects(name: &str) -> Expected {
     if matches!(name, "-u" | "--user" | "--proxy-user") {
         return Expected::UserAndPassword;
@@ -322,7 +323,7 @@ fn expects(name: &str) -> Expected {
     Expected::Secret
 }
 
-/// Returns true if a value is itself what it is for: no variable, no path, no word like `true`.
+/// Returns true if a value is meant literally: it is no variable, no path and no word like `true`.
 fn is_literal(value: &str) -> bool {
     let elsewhere = ["$", "`", "@", "/", "./", "~", "file:", "arn:", "<", "{"];
     let plain = [
@@ -337,16 +338,16 @@ fn is_literal(value: &str) -> bool {
 
 /// The words of a script, without its quotes and signs.
 fn tokens(text: &str) -> Vec<Range<usize>> {
-    let is_edge = |c: char| c.is_whitespace() || "\"';|&(),[]{}".contains(c);
     let mut tokens = Vec::new();
     let mut start = None;
     let (mut inside_reference, mut in_url) = (false, false);
     for (at, character) in text.char_indices() {
-        // `${NAME}` and `$(…)` are one sign each: they stand for something.
+        // `${NAME}` is one token, although it has braces.
         if character == '{' && text[..at].ends_with('$') {
             inside_reference = true;
         }
-        let edge = is_edge(character) && !inside_reference;
+        let edge =
+            (character.is_whitespace() || "\"';|&(),[]{}".contains(character)) && !inside_reference;
         if character == '}' {
             inside_reference = false;
         }

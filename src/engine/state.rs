@@ -14,7 +14,7 @@ use super::event::{Envelope, Event, FailureClass, RevertMode, Target};
 use super::evidence::gate::GateId;
 use super::evidence::tally::Measured;
 use super::hold::{HaltReason, HoldReason, RevertCause, SAME_HOLD_WITHIN};
-use super::hooks::{Hook, HookId, HookRun};
+use super::hooks::{HookId, HookRun};
 use super::jobs::JobsState;
 use super::paged::{OpenPages, Paged, Settled};
 use super::plan::{Plan, PlanSource};
@@ -378,6 +378,15 @@ impl State {
         self.plan().account_of_group(group)
     }
 
+    /// The time at which the last known change was in sync; none if there is no change, or one is not in sync.
+    pub fn changes_in_sync_at(&self) -> Option<Timestamp> {
+        let mut last: Option<Timestamp> = None;
+        for change in self.changes.values() {
+            last = last.max(Some(change.in_sync_at?));
+        }
+        last
+    }
+
     /// Returns the baseline's images, each with the account of its zone. Empty before the first intended write.
     pub fn way_back(&self) -> Vec<(Account, GroupImage)> {
         let mut images = Vec::new();
@@ -411,7 +420,7 @@ impl State {
     pub fn failed_hooks(&self) -> Vec<HookId> {
         let mut failed = Vec::new();
         for (id, run) in &self.hooks {
-            let Some(hook) = self.hook(*id) else {
+            let Some(hook) = self.plan().hook(*id) else {
                 continue;
             };
             if run.failures >= hook.tries() && !run.done && id.point.can_hold() {
@@ -419,11 +428,6 @@ impl State {
             }
         }
         failed
-    }
-
-    fn hook(&self, id: HookId) -> Option<&Hook> {
-        let index = usize::try_from(id.index).ok()?.checked_sub(1)?;
-        self.plan().hooks.get(index)
     }
 
     /// Returns the holds in an entry that page: those of a paging kind that are new in it.

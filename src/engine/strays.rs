@@ -1,4 +1,4 @@
-//! Members of a group that hold weight beside the baseline's: traffic that a revert cannot take back (semantics L6).
+//! Members of a group that hold weight beside the baseline's: a revert cannot take their traffic back (semantics L6).
 
 use serde::{Deserialize, Serialize};
 
@@ -6,18 +6,18 @@ use super::lists;
 use super::record::{GroupImage, GroupName, RecordSet};
 use super::units::{Share, Weight};
 
-/// A member that holds weight and that the baseline did not have so.
+/// A member that holds weight and that the baseline did not have with this weight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Stray {
     /// Its group.
     pub group: GroupName,
-    /// What tells it apart from the other members.
+    /// Its set identifier.
     pub set_identifier: String,
     /// Its weight.
     pub weight: Weight,
-    /// The weights of all members of the group together.
+    /// The sum of the weights of all members of the group.
     pub of: u32,
-    /// What it answers with: the target of an alias, or its values.
+    /// The target of its alias, or its values.
     pub target: String,
 }
 
@@ -28,17 +28,17 @@ impl Stray {
     }
 }
 
-/// The members of a group that hold weight and are neither of the baseline's two, nor were a further member of it with the
-/// same weight. `image` is the group as read now.
+/// Returns the members of a group that hold weight and are neither one of the baseline's two, nor were a further member of it
+/// with the same weight. `image` is the group as read now.
 pub fn strays(group: &GroupName, baseline: &GroupImage, image: &GroupImage) -> Vec<Stray> {
     let members = [&image.old, &image.new].into_iter().chain(&image.others);
     let of = members.map(|member| u32::from(member.weight.0)).sum();
     let mut strays = Vec::new();
     for member in &image.others {
-        let as_before = |before: &RecordSet| {
+        let as_before = baseline.others.iter().any(|before| {
             before.set_identifier == member.set_identifier && before.weight == member.weight
-        };
-        if member.weight.0 == 0 || baseline.others.iter().any(as_before) {
+        });
+        if member.weight.0 == 0 || as_before {
             continue;
         }
         strays.push(Stray {

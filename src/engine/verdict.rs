@@ -1,4 +1,4 @@
-//! A gate and its readings → Pass, Fail or Unknown, with the reason (semantics C).
+//! Judges gates by their readings: Pass, Fail, Unknown or not judged, with the reason (semantics C).
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,29 +12,29 @@ use super::plan::{AlarmGate, NoData};
 use super::state::State;
 use super::units::AlarmId;
 
-/// What a gate says.
+/// The verdict on a gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// All is well.
     Pass,
-    /// Red: take the traffic back (for a fallback alarm: do not advance).
+    /// Red: revert (for a fallback alarm: do not advance).
     Fail(RevertCause),
-    /// It cannot be seen. Never a pass.
+    /// It cannot be read. Never a pass.
     Unknown(Unknown),
-    /// There is too little to judge by, or it says to wait. Holds, and never takes anything back.
+    /// There is too little data to judge, or the gate says to wait. Holds, and never reverts.
     NotJudged(HoldReason),
 }
 
-/// Why a gate cannot be judged.
+/// The reason why a gate cannot be judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unknown {
     /// CloudWatch does not know the alarm.
     Missing,
     /// The alarm is in INSUFFICIENT_DATA.
     NoData,
-    /// The credentials may not read it; in words.
+    /// The credentials may not read it; with the message.
     Denied(String),
-    /// Anything else, in words.
+    /// Anything else; with the message.
     Other(String),
 }
 
@@ -45,36 +45,38 @@ pub struct Judgement {
     pub gates: Vec<(GateId, Verdict)>,
     /// The fallback alarms.
     pub fallbacks: Vec<(AlarmId, Verdict)>,
-    /// Fallback alarms that are in ALARM now; only these stand in the way of an automatic revert.
+    /// Fallback alarms that are in ALARM now; only these block an automatic revert.
     pub fallbacks_red: Vec<AlarmId>,
-    /// What the gates of metrics were judged from.
+    /// The evidence that the metric gates were judged by.
     pub weighed: Weighed,
-    /// What was learned and must be journaled.
+    /// The events to journal.
     pub events: Vec<Event>,
 }
 
 impl Judgement {
-    /// Whether every gate passes.
+    /// Returns true if every gate passes.
     pub fn passes(&self) -> bool {
         self.gates
             .iter()
             .all(|(_, verdict)| *verdict == Verdict::Pass)
     }
 
-    /// The first failing gate; one that does not fail on the old side too, if there is one.
-    pub fn failure<'j>(&'j self) -> Option<(&'j GateId, &'j RevertCause)> {
-        let failed = |(gate, verdict): &'j (GateId, Verdict)| match verdict {
-            Verdict::Fail(cause) => Some((gate, cause)),
-            Verdict::Pass | Verdict::Unknown(_) | Verdict::NotJudged(_) => None,
-        };
-        let mut failures = self.gates.iter().filter_map(failed);
-        let first = failures.clone().next();
-        failures
-            .find(|(gate, _)| !self.fails_on_both(gate))
-            .or(first)
+    /// Returns the first gate that fails on the new side only, or else the first failing gate.
+    pub fn failure(&self) -> Option<(&GateId, &RevertCause)> {
+        let mut first = None;
+        for (gate, verdict) in &self.gates {
+            let Verdict::Fail(cause) = verdict else {
+                continue;
+            };
+            if !self.fails_on_both(gate) {
+                return Some((gate, cause));
+            }
+            first = first.or(Some((gate, cause)));
+        }
+        first
     }
 
-    /// Whether the old side shows the same, so that going back would not help.
+    /// Returns true if the gate fails on the old side too, so that a revert would not help.
     pub fn fails_on_both(&self, gate: &GateId) -> bool {
         self.weighed.old_too.contains(gate)
     }
@@ -120,10 +122,8 @@ pub fn judge(state: &State, observation: &Observation) -> Judgement {
         note_unknown(state, id, verdict, &mut judgement.events);
         judgement.gates.push((id.clone(), verdict.clone()));
     }
-    if let Some(tally) = weighed
-        .settled
-        .as_ref()
-        .filter(|tally| tally::is_due(state, tally))
+    if let Some(tally) = &weighed.settled
+        && tally::is_due(state, tally)
     {
         let tally = Box::new(tally.clone());
         judgement.events.push(Event::EvidenceCounted { tally });
@@ -132,7 +132,7 @@ pub fn judge(state: &State, observation: &Observation) -> Judgement {
     judgement
 }
 
-/// Whether the alarm's history must be read to judge it: it is not red now, but changed its state since the first
+/// Returns true if the alarm's history must be read to judge it: it is not red now, but changed its state since the first
 /// write, and that change has not been judged.
 pub fn needs_history(state: &State, alarm: &AlarmId, reading: &AlarmReading) -> bool {
     unjudged_transition(state, alarm, reading).is_some()
@@ -148,6 +148,10 @@ fn is_red(observation: &Observation, alarm: &AlarmId) -> bool {
     )
 }
 
+fn unknown(why: &str) -> Verdict {
+    Verdict::Unknown(Unknown::Other(why.to_owned()))
+}
+
 fn judge_alarm(
     state: &State,
     observation: &Observation,
@@ -155,7 +159,6 @@ fn judge_alarm(
     no_data: NoData,
     events: &mut Vec<Event>,
 ) -> Verdict {
-    let unknown = |why: &str| Verdict::Unknown(Unknown::Other(why.to_owned()));
     match observation.alarms.get(&gate.id) {
         None => unknown("it was not read"),
         Some(AlarmReading::Missing) => Verdict::Unknown(Unknown::Missing),
@@ -190,7 +193,7 @@ fn judge_alarm(
     }
 }
 
-/// An ignored alarm is green for the first time: from here on it counts, and the visit to ALARM that just ended does not.
+/// Arms an ignored alarm that is OK for the first time: it counts from now on, but its time in ALARM until now does not.
 fn arm(alarm: &AlarmId, reading: &AlarmReading) -> Vec<Event> {
     let mut events = vec![Event::AlarmArmed {
         alarm: alarm.clone(),
@@ -219,8 +222,8 @@ fn judge_red(
         return Verdict::Pass;
     }
     let judged = state.judged.get(alarm).copied();
-    if let Some(transitioned_at) =
-        transitioned_at.filter(|at| judged.is_none_or(|judged| *at > judged))
+    if let Some(transitioned_at) = transitioned_at
+        && judged.is_none_or(|judged| transitioned_at > judged)
         && state.has_started()
     {
         events.push(Event::AlarmJudged {
@@ -234,33 +237,34 @@ fn judge_red(
     })
 }
 
-/// A flap is looked for from a minute before the first write (semantics C3), by a clock that may be off by a minute (D3).
-/// Changes of state much older than that are no news to anybody.
+/// The age up to which changes of state before the start are journaled. Flaps are looked for from a minute before the first
+/// write (semantics C3), by a clock that may be off by a minute (D3), so older changes do not matter.
 const START_LOOKS_BACK: SignedDuration = SignedDuration::from_mins(10);
 
-/// What the alarms had been through when the start was decided. They were read and nothing held, so a visit to ALARM
-/// that was over by then is neither a flap nor the new side's doing: it has been judged (semantics C3).
+/// Returns the changes of state of the alarms before the start. The alarms were read and nothing held, so a time in ALARM that
+/// was over by then is neither a flap nor caused by the new side: it has been judged (semantics C3).
 pub fn seen_before_start(state: &State, observation: &Observation, now: Timestamp) -> Vec<Event> {
-    let gates = &state.plan().gates;
-    let ids = gates.alarms.iter().chain(&gates.fallback_alarms);
-    let seen = ids.filter_map(|gate| {
+    let mut seen = Vec::new();
+    for gate in state.plan().alarms() {
         let Some(AlarmReading::Found {
             state: AlarmState::Ok | AlarmState::InsufficientData,
             transitioned_at: Some(transitioned_at),
             ..
         }) = observation.alarms.get(&gate.id)
         else {
-            return None;
+            continue;
         };
         let known = state.judged.get(&gate.id) >= Some(transitioned_at);
         let recent = *transitioned_at > now - START_LOOKS_BACK;
-        (recent && !known).then(|| Event::AlarmJudged {
-            alarm: gate.id.clone(),
-            transitioned_at: *transitioned_at,
-            red: false,
-        })
-    });
-    seen.collect()
+        if recent && !known {
+            seen.push(Event::AlarmJudged {
+                alarm: gate.id.clone(),
+                transitioned_at: *transitioned_at,
+                red: false,
+            });
+        }
+    }
+    seen
 }
 
 /// The alarm's last change of state, if it came after the first write and has not been judged.
@@ -278,13 +282,18 @@ fn unjudged_transition(
         return None;
     };
     let first_write = state.first_write?;
-    let judged = state.judged.get(alarm).copied();
-    let counts = *alarm_state != AlarmState::Alarm && !state.ignored.contains(alarm);
-    (counts && *at > first_write && judged.is_none_or(|judged| *at > judged)).then_some(*at)
+    let judged = state.judged.get(alarm).is_some_and(|judged| at <= judged);
+    if *alarm_state == AlarmState::Alarm || state.ignored.contains(alarm) {
+        return None;
+    }
+    if *at <= first_write || judged {
+        return None;
+    }
+    Some(*at)
 }
 
-/// Looks a change of state up that happened between two readings. None means that there is nothing to look up, or that
-/// it was no visit to ALARM.
+/// Judges a change of state between two readings by the alarm's history; none if there was no such change, or if the alarm
+/// was not in ALARM.
 fn judge_flap(
     state: &State,
     observation: &Observation,
@@ -295,25 +304,17 @@ fn judge_flap(
     let transitioned_at = unjudged_transition(state, alarm, reading)?;
     let since = state.first_write.max(state.judged.get(alarm).copied());
     let entries = match observation.histories.get(alarm) {
-        None => {
-            return Some(Verdict::Unknown(Unknown::Other(
-                "its history was not read".to_owned(),
-            )));
-        }
+        None => return Some(unknown("its history was not read")),
         Some(HistoryReading::Unreadable(message)) => {
-            let why = format!("its history cannot be read: {message}");
-            return Some(Verdict::Unknown(Unknown::Other(why)));
+            return Some(unknown(&format!("its history cannot be read: {message}")));
         }
         Some(HistoryReading::Denied(message)) => {
             return Some(Verdict::Unknown(Unknown::Denied(message.clone())));
         }
         Some(HistoryReading::EnteredAlarm(entries)) => entries,
     };
-    let entered = entries
-        .iter()
-        .copied()
-        .filter(|entry| Some(*entry) > since)
-        .max();
+    let entries = entries.iter().copied();
+    let entered = entries.filter(|entry| Some(*entry) > since).max();
     events.push(Event::AlarmJudged {
         alarm: alarm.clone(),
         transitioned_at,
@@ -327,7 +328,7 @@ fn judge_flap(
     })
 }
 
-/// Journals when a gate begins or ceases to be Unknown; before the first write that does not count.
+/// Journals that a gate begins or ceases to be Unknown; before the first write that does not count.
 fn note_unknown(state: &State, alarm: &GateId, verdict: &Verdict, events: &mut Vec<Event>) {
     if !state.has_started() {
         return;

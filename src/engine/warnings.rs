@@ -1,4 +1,4 @@
-//! What may be regretted later, as far as the plan and what was read before the start show it (semantics K, L12).
+//! Warnings before the start, by the plan and the readings (semantics K, L12).
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,21 @@ use super::plan::Plan;
 use super::preflight;
 use super::units::AlarmId;
 
-/// What CloudWatch may need on top of an alarm's own span until the alarm is red: late data, and its evaluation.
+/// The time that CloudWatch may need beyond an alarm's own span until the alarm is red: late data, and its evaluation.
 const ALARM_DELAY: SignedDuration = SignedDuration::from_mins(5);
 
-/// Bakes that end before a bad step could have turned an alarm red. `spans` says how long each alarm looks back; a composite
-/// one as long as the slowest of its children.
+/// Warns of bakes that end before a bad step could turn an alarm red. `spans` has the time that each alarm looks back; for a
+/// composite one, that of the slowest of its children.
 pub fn short_bakes(plan: &Plan, spans: &BTreeMap<AlarmId, SignedDuration>) -> Vec<String> {
     let mut warnings = Vec::new();
     for (alarm, span) in spans {
         let needed = *span + ALARM_DELAY;
-        let short = (1_u16..).zip(&plan.steps);
-        let short: Vec<String> = short
-            .filter(|(_, step)| step.bake < needed)
-            .map(|(number, _)| number.to_string())
-            .collect();
+        let mut short: Vec<String> = Vec::new();
+        for (number, step) in (1_u16..).zip(&plan.steps) {
+            if step.bake < needed {
+                short.push(number.to_string());
+            }
+        }
         if short.is_empty() {
             continue;
         }
@@ -42,7 +43,7 @@ pub fn short_bakes(plan: &Plan, spans: &BTreeMap<AlarmId, SignedDuration>) -> Ve
     warnings
 }
 
-/// What stands around the groups and does not refuse the start.
+/// Warns of surroundings of the groups that do not refuse the start.
 pub fn around(plan: &Plan, observation: &Observation) -> Vec<String> {
     let mut warnings = Vec::new();
     let seen = observation.groups.iter().zip(&observation.around);

@@ -56,7 +56,7 @@ pub(super) fn reverts(view: &View<'_>) -> Option<RevertCause> {
         return None;
     }
     for (id, run) in &view.state.hooks {
-        let Some(hook) = hook(view, *id) else {
+        let Some(hook) = view.state.plan().hook(*id) else {
             continue;
         };
         let failed = !run.done && run.failures >= hook.tries();
@@ -68,11 +68,6 @@ pub(super) fn reverts(view: &View<'_>) -> Option<RevertCause> {
         }
     }
     None
-}
-
-fn hook<'a>(view: &View<'a>, id: HookId) -> Option<&'a Hook> {
-    let index = usize::try_from(id.index).ok()?.checked_sub(1)?;
-    view.state.plan().hooks.get(index)
 }
 
 fn said(run: &HookRun) -> String {

@@ -98,11 +98,7 @@ fn all_in_sync_at(state: &State) -> Option<Timestamp> {
     if !uncovered(state).is_empty() {
         return None;
     }
-    let mut last: Option<Timestamp> = None;
-    for change in state.changes.values() {
-        last = last.max(Some(change.in_sync_at?));
-    }
-    last
+    state.changes_in_sync_at()
 }
 
 /// The end of the current settling, if every change is in sync and nothing has drifted.

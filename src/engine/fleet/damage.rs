@@ -1,7 +1,7 @@
-//! Cutovers whose stream cannot be followed any further (semantics L4), and whether somebody was paged for it.
+//! Cutovers whose stream can no longer be followed (semantics L4), and the pages for them.
 //!
-//! Nothing may be written to such a stream: the entry may be a newer version's, whose controller is at work. So `@fleet` tells
-//! of it, once for each cutover and entry, and pages.
+//! Nothing may be written to such a stream: the entry may be a newer version's, whose controller is at work. So `@fleet` has
+//! an entry for it, once for each cutover and entry, which pages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +10,12 @@ use crate::engine::event::Event;
 use crate::engine::hold::HoldReason;
 use crate::engine::units::CutoverName;
 
-/// Why the stream of a cutover cannot be followed any further.
+/// The damage of a stream that can no longer be followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     /// The first entry that cannot be used.
     pub entry: u64,
-    /// Why not.
+    /// Why it cannot be used.
     pub why: String,
     /// The last entry of the stream that was read, usable or not.
     pub head: u64,
@@ -35,13 +35,13 @@ impl Damage {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Damaged {
     streams: BTreeMap<CutoverName, Damage>,
-    /// What `@fleet` has told, by its entry. Another version may find another entry that it cannot use.
+    /// The damaged cutovers that `@fleet` has, by its entry. Another version may find another entry that it cannot use.
     told: BTreeMap<u64, CutoverName>,
     known: BTreeSet<(CutoverName, u64)>,
 }
 
 impl Damaged {
-    /// Takes note that entry `seq` of `@fleet` tells of entry `entry` of a cutover.
+    /// Notes that entry `seq` of `@fleet` tells of entry `entry` of a cutover.
     pub(super) fn tell(&mut self, seq: u64, of: &CutoverName, entry: u64) {
         self.told.insert(seq, of.clone());
         self.known.insert((of.clone(), entry));
@@ -63,19 +63,19 @@ impl Damaged {
 }
 
 impl Fleet {
-    /// Takes note that a stream cannot be followed from an entry on.
+    /// Notes that a stream cannot be followed from an entry on.
     pub(in crate::engine) fn note_damage(&mut self, name: &CutoverName, damage: Damage) {
         self.damaged.streams.insert(name.clone(), damage);
     }
 
-    /// Takes note of a later entry of a damaged stream.
+    /// Notes a later entry of a damaged stream.
     pub(in crate::engine) fn note_behind(&mut self, name: &CutoverName, head: u64) {
         if let Some(damage) = self.damaged.streams.get_mut(name) {
             damage.head = damage.head.max(head);
         }
     }
 
-    /// Why a cutover's stream cannot be followed, if it cannot. Where it was before is its last good state.
+    /// The damage of a cutover's stream, if it cannot be followed. The cutover's state is then the last good one.
     pub fn damage(&self, name: &CutoverName) -> Option<&Damage> {
         self.damaged.streams.get(name)
     }

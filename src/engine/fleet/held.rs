@@ -1,8 +1,8 @@
-//! Many cutovers that wait for a person at once: most likely it is one cause, and one page tells of it.
+//! Many cutovers that wait for a person at once: most likely there is one cause, and one page tells of it.
 //!
-//! A hold that pages is remembered by its cause ([`HoldReason::common`]). Where several cutovers have the same one within
-//! [`WITHIN`], an entry of `@fleet` says so and pages, and their own entries need not. What begins later is news again. All
-//! of it follows from the journal in its order, so that it is the same after a restart and for every controller.
+//! A hold that pages is remembered by its cause ([`HoldReason::common`]). If several cutovers have the same one within
+//! [`WITHIN`], an entry of `@fleet` says so and pages, and their own entries need not. A hold that begins later is news again.
+//! All of it follows from the journal in its order, so that it is the same after a restart and for every controller.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,14 +15,14 @@ use crate::engine::hold::HoldReason;
 use crate::engine::state::State;
 use crate::engine::units::CutoverName;
 
-/// Who waits for a person, and what was told of it.
+/// The cutovers that wait for a person, and the pages for them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Held {
     /// The holds that page, of each cutover as last journaled.
     holding: BTreeMap<CutoverName, Vec<HoldReason>>,
-    /// Entries that page for nothing but what others may have by the same cause.
+    /// The entries that page only for holds that other cutovers may have by the same cause.
     begun: BTreeMap<CutoverName, BTreeMap<u64, Begun>>,
-    /// What the fleet has paged for, by its entry.
+    /// The pages of the fleet, by its entry.
     told: BTreeMap<u64, Told>,
 }
 
@@ -30,27 +30,27 @@ pub(super) struct Held {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Begun {
     at: Timestamp,
-    /// What is new in it.
+    /// The new holds in it.
     reasons: Vec<HoldReason>,
-    /// Whether its page is known to be delivered.
+    /// True if its page is known to be delivered.
     delivered: bool,
-    /// The fleet's entries that page for all of it; none where it pages by itself.
+    /// The fleet's entries that page for all of it; empty if it pages by itself.
     told_by: BTreeSet<u64>,
 }
 
 /// A cause that the fleet has paged for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Told {
-    /// The fleet's entry, which stands for theirs.
+    /// The fleet's entry, which replaces theirs.
     entry: Envelope,
     cause: HoldReason,
     since: Timestamp,
-    /// Who was held by it then.
+    /// The cutovers that it held then.
     members: BTreeSet<CutoverName>,
 }
 
 impl Told {
-    /// Whether a hold that began at `at` by this cause belongs to what was told.
+    /// Returns true if a hold that began at `at` by this cause belongs to this page.
     fn has(&self, cause: &HoldReason, at: Timestamp) -> bool {
         let later = at.duration_since(self.since);
         self.cause == *cause && !later.is_negative() && later <= WITHIN
@@ -68,12 +68,12 @@ impl Begun {
     }
 }
 
-/// Several cutovers that are held by what looks like one cause.
+/// Several cutovers that are probably held by one cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldTogether {
-    /// The hold of the first of those that are named.
+    /// The hold of the first named cutover.
     pub reason: HoldReason,
-    /// How many there are.
+    /// The number of cutovers.
     pub services: usize,
     /// The first few, by name.
     pub named: Vec<CutoverName>,
@@ -81,10 +81,10 @@ pub struct HeldTogether {
 
 impl HeldTogether {
     fn of(held: &BTreeMap<&CutoverName, &HoldReason>) -> Option<Self> {
-        let first = held
-            .values()
-            .next()
-            .filter(|_| held.len() >= SERVICES_MIN)?;
+        if held.len() < SERVICES_MIN {
+            return None;
+        }
+        let first = held.values().next()?;
         Some(Self {
             reason: (*first).clone(),
             services: held.len(),
@@ -94,18 +94,19 @@ impl HeldTogether {
 }
 
 impl Held {
-    /// Takes note of a cutover's entry.
+    /// Takes a cutover's entry.
     pub(super) fn note(&mut self, entry: &Envelope, after: &State) {
         let name = &entry.cutover;
         if let Event::PageSent { of, .. } = &entry.event {
-            let begun = self.begun.get_mut(name).and_then(|all| all.get_mut(of));
-            if let Some(begun) = begun {
+            if let Some(all) = self.begun.get_mut(name)
+                && let Some(begun) = all.get_mut(of)
+            {
                 begun.delivered = true;
             }
         }
         if let Event::StepHeld { because } = &entry.event {
-            let paging = because.iter().filter(|reason| reason.pages());
-            let paging: Vec<HoldReason> = paging.cloned().collect();
+            let mut paging = because.clone();
+            paging.retain(HoldReason::pages);
             if after.pages.contains_key(&entry.seq) {
                 self.begins(entry, &paging);
             }
@@ -119,11 +120,9 @@ impl Held {
     fn begins(&mut self, entry: &Envelope, paging: &[HoldReason]) {
         let known = self.holding.get(&entry.cutover).into_iter().flatten();
         let known: BTreeSet<HoldReason> = known.map(HoldReason::subject).collect();
-        let fresh = paging
-            .iter()
-            .filter(|reason| !known.contains(&reason.subject()));
-        let reasons: Vec<HoldReason> = fresh.cloned().collect();
-        // What is a cutover's own matter pages by itself, and says the rest with it.
+        let mut reasons = paging.to_vec();
+        reasons.retain(|reason| !known.contains(&reason.subject()));
+        // A hold that concerns only this cutover pages by its own entry, which tells of the other holds too.
         if reasons.is_empty() || reasons.iter().any(|reason| reason.common().is_none()) {
             return;
         }
@@ -135,25 +134,35 @@ impl Held {
         };
         begun.told_by = self.told_by(&begun);
         let of = self.begun.entry(entry.cutover.clone()).or_default();
-        // What was told one by one long ago is compared with nothing any more.
-        let old = |begun: &Begun| entry.at.duration_since(begun.at) > WITHIN * 2;
-        of.retain(|_, begun| !(begun.delivered && begun.told_by.is_empty() && old(begun)));
+        // An old hold that paged by itself is no longer compared with others.
+        of.retain(|_, begun| {
+            let old = entry.at.duration_since(begun.at) > WITHIN * 2;
+            !(begun.delivered && begun.told_by.is_empty() && old)
+        });
         of.insert(entry.seq, begun);
     }
 
-    /// The fleet's entries that page for all that is new in an entry.
+    /// Returns the fleet's entries that page for all new holds in an entry; empty if one of the holds has no such entry.
     fn told_by(&self, begun: &Begun) -> BTreeSet<u64> {
-        let told = |reason: &HoldReason| {
-            let cause = reason.common()?;
-            let mut told = self.told.iter();
-            let found = told.find(|(_, told)| told.has(&cause, begun.at))?;
-            Some(*found.0)
-        };
-        let all: Option<BTreeSet<u64>> = begun.reasons.iter().map(told).collect();
-        all.unwrap_or_default()
+        let mut all = BTreeSet::new();
+        for reason in &begun.reasons {
+            let Some(seq) = self.told_for(reason, begun.at) else {
+                return BTreeSet::new();
+            };
+            all.insert(seq);
+        }
+        all
     }
 
-    /// Takes note that the fleet pages for a cause.
+    /// Returns the fleet's entry that pages for a hold that began at `at`.
+    fn told_for(&self, reason: &HoldReason, at: Timestamp) -> Option<u64> {
+        let cause = reason.common()?;
+        let mut told = self.told.iter();
+        let (seq, _) = told.find(|(_, told)| told.has(&cause, at))?;
+        Some(*seq)
+    }
+
+    /// Takes the fleet's page for a cause.
     pub(super) fn tell(&mut self, entry: &Envelope, reason: &HoldReason, since: Timestamp) {
         let Some(cause) = reason.common() else {
             return;
@@ -181,11 +190,24 @@ impl Held {
         self.begun = begun;
     }
 
-    /// What the fleet is to page for: a cause that several cutovers have, one at least of which nobody was told of yet.
+    /// Returns the next page of the fleet: a cause that several cutovers have, of which at least one was not told yet.
     pub(super) fn news(&self) -> Option<(HeldTogether, Timestamp)> {
+        for (cause, since) in self.untold() {
+            let held = self.held_near(&cause, since);
+            if let Some(together) = HeldTogether::of(&held) {
+                return Some((together, since));
+            }
+        }
+        None
+    }
+
+    /// Returns the causes of holds that were not told yet, and when the first of each began.
+    fn untold(&self) -> BTreeMap<HoldReason, Timestamp> {
         let mut first: BTreeMap<HoldReason, Timestamp> = BTreeMap::new();
-        let open = self.begun.values().flat_map(BTreeMap::values);
-        for begun in open.filter(|begun| begun.is_open()) {
+        for begun in self.begun.values().flat_map(BTreeMap::values) {
+            if !begun.is_open() {
+                continue;
+            }
             for cause in begun.reasons.iter().filter_map(HoldReason::common) {
                 if !self.told.values().any(|told| told.has(&cause, begun.at)) {
                     let at = first.entry(cause).or_insert(begun.at);
@@ -193,26 +215,38 @@ impl Held {
                 }
             }
         }
-        first.into_iter().find_map(|(cause, since)| {
-            let mut held = BTreeMap::new();
-            for (name, begun) in &self.begun {
-                let near = |begun: &&Begun| begun.at.duration_since(since).abs() <= WITHIN;
-                let reason = begun
-                    .values()
-                    .filter(near)
-                    .find_map(|begun| begun.by(&cause));
-                held.extend(reason.map(|reason| (name, reason)));
+        first
+    }
+
+    /// Returns the cutovers with a hold of this cause that began within [`WITHIN`] of `since`, each with the hold.
+    fn held_near(
+        &self,
+        cause: &HoldReason,
+        since: Timestamp,
+    ) -> BTreeMap<&CutoverName, &HoldReason> {
+        let mut held = BTreeMap::new();
+        for (name, all) in &self.begun {
+            for begun in all.values() {
+                if begun.at.duration_since(since).abs() <= WITHIN
+                    && let Some(reason) = begun.by(cause)
+                {
+                    held.insert(name, reason);
+                    break;
+                }
             }
-            Some((HeldTogether::of(&held)?, since))
-        })
+        }
+        held
     }
 }
 
 impl Fleet {
-    /// The entries of `@fleet` that page for all that is new in a cutover's entry; none where it pages by itself.
+    /// The entries of `@fleet` that page for all new holds in a cutover's entry; none if it pages by itself.
     pub fn paged_by(&self, name: &CutoverName, seq: u64) -> Option<&BTreeSet<u64>> {
         let begun = self.held.begun.get(name)?.get(&seq)?;
-        Some(&begun.told_by).filter(|told| !told.is_empty())
+        if begun.told_by.is_empty() {
+            return None;
+        }
+        Some(&begun.told_by)
     }
 
     /// An entry of `@fleet` that pages for cutovers.
@@ -220,7 +254,7 @@ impl Fleet {
         Some(&self.held.told.get(&seq)?.entry)
     }
 
-    /// The cutovers that an entry of `@fleet` told of, in the stead of their own streams.
+    /// The cutovers that an entry of `@fleet` tells of, instead of their own streams.
     pub fn held_by(&self, seq: u64) -> impl Iterator<Item = &CutoverName> {
         let told = self.held.told.get(&seq);
         let together = told.into_iter().flat_map(|told| &told.members);

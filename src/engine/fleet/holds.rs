@@ -1,13 +1,13 @@
-//! What the fleet keeps a cutover from. None of it is ever asked by a revert (I4).
+//! The fleet's holds on a cutover. A revert never asks for them (I4).
 
 use jiff::Timestamp;
 
-use super::{Fleet, NAMED_MAX};
+use super::{Fleet, NAMED_MAX, as_count};
 use crate::engine::hold::HoldReason;
 use crate::engine::state::{Phase, State};
 
 impl Fleet {
-    /// Everything about the fleet that keeps this cutover from its next step.
+    /// Returns the fleet's holds on this cutover's next step.
     pub fn holds(&self, state: &State, now: Timestamp) -> Vec<HoldReason> {
         let mut reasons = self.holds_all(now);
         if state.phase == Phase::Waiting {
@@ -17,7 +17,7 @@ impl Fleet {
         reasons
     }
 
-    /// Everything that keeps every cutover from its next step.
+    /// Returns the fleet's holds on every cutover's next step.
     pub fn holds_all(&self, now: Timestamp) -> Vec<HoldReason> {
         let mut reasons = Vec::new();
         if let Some(message) = &self.trouble {
@@ -43,31 +43,35 @@ impl Fleet {
         reasons
     }
 
-    /// What a start waits for. A dependency that went back holds its dependents; it does not revert them (semantics I).
-    fn dependencies(&self, state: &State) -> impl Iterator<Item = HoldReason> {
-        state.plan().after.iter().filter_map(|on| {
+    /// Returns the holds on a start. A dependency that was reverted holds its dependents; it does not revert them (semantics I).
+    fn dependencies(&self, state: &State) -> Vec<HoldReason> {
+        let mut reasons = Vec::new();
+        for on in &state.plan().after {
             let member = self.member(on);
             let phase = member.map(|member| member.phase);
-            // Where a damaged one stands now nobody knows.
+            // The real state of a damaged one is not known.
             let damaged = self.damage(on).is_some();
             if phase == Some(Phase::Completed) && !damaged {
-                return None;
+                continue;
             }
-            Some(HoldReason::Dependency {
+            reasons.push(HoldReason::Dependency {
                 on: on.clone(),
                 phase,
                 step: member.map_or(0, |member| member.step),
                 steps: member.map_or(0, |member| member.steps),
                 damaged,
-            })
-        })
+            });
+        }
+        reasons
     }
 
     fn full(&self, state: &State) -> Option<HoldReason> {
         let max = self.settings.max_in_flight?;
         let own = usize::from(self.in_flight.contains(&state.name));
         let in_flight = self.in_flight.len() - own;
-        (in_flight >= usize::try_from(max).unwrap_or(usize::MAX))
-            .then_some(HoldReason::FleetFull { in_flight, max })
+        if in_flight < as_count(max) {
+            return None;
+        }
+        Some(HoldReason::FleetFull { in_flight, max })
     }
 }

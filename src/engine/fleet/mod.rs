@@ -1,9 +1,9 @@
 //! The fleet: all cutovers of one journal, as far as they concern each other.
 //!
-//! A fold of the whole journal. The `@fleet` stream says what people and `fleet.yaml` want (freeze, limits, resumption);
-//! who is in flight, who has completed and how often something went back by itself is taken from the cutovers' own
+//! A fold of the whole journal. The `@fleet` stream has the wishes of people and of `fleet.yaml` (freeze, limits,
+//! resumption). The cutovers in flight, the completed ones and the automatic reverts are taken from the cutovers' own
 //! entries, so that a revert never writes to, or waits for, `@fleet`. Entries of different streams may be taken in any
-//! order: what `resume --fleet` forgives is named entry by entry.
+//! order: `resume --fleet` names each revert that it forgives by its entry.
 
 pub mod commands;
 mod damage;
@@ -29,10 +29,10 @@ use super::plan::Notify;
 use super::state::{Phase, State};
 use super::units::CutoverName;
 
-/// The label of the entry that says that the failure budget is spent.
+/// The label of the event that the failure budget is spent.
 const BUDGET_SPENT: &str = "fleet_budget_spent";
 
-/// The stream that the fleet's own entries are in. No cutover can be called so.
+/// The stream of the fleet's own entries. No cutover can have this name.
 pub const FLEET_STREAM: &str = "@fleet";
 
 /// The name of the fleet's stream.
@@ -40,33 +40,29 @@ pub fn stream() -> CutoverName {
     CutoverName::from(FLEET_STREAM)
 }
 
-/// Whether a stream is about the whole fleet and not about a cutover.
+/// Returns true if a stream belongs to the whole fleet and not to a cutover.
 pub fn is_fleet(stream: &CutoverName) -> bool {
     stream.as_str().starts_with('@')
 }
 
-/// What a fleet's file says about all cutovers together. A number that is not given is no limit.
+/// The settings of a fleet's file. A number that is not given is no limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetSettings {
-    /// How many cutovers may be between their first step and their end; at least 1.
+    /// The most cutovers that may be between their first step and their end; at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_in_flight: Option<u32>,
-    /// After this many automatic reverts nothing advances until a person resumes the fleet; at least 1.
+    /// The number of automatic reverts after which nothing advances until a person resumes the fleet; at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_budget: Option<u32>,
-    /// Who is told about the fleet as a whole.
+    /// The command and the channels that are notified about the fleet as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
 }
 
 impl FleetSettings {
-    /// What satisfies both, where one journal serves directories with a file each.
+    /// Returns the settings that satisfy both, for a journal that serves several directories with a file each.
     #[must_use]
     pub fn strictest(self, other: Self) -> Self {
-        let least = |one: Option<u32>, two: Option<u32>| match (one, two) {
-            (Some(one), Some(two)) => Some(one.min(two)),
-            (one, two) => one.or(two),
-        };
         Self {
             max_in_flight: least(self.max_in_flight, other.max_in_flight),
             failure_budget: least(self.failure_budget, other.failure_budget),
@@ -75,74 +71,82 @@ impl FleetSettings {
     }
 }
 
+/// The smaller limit; none is no limit.
+fn least(one: Option<u32>, two: Option<u32>) -> Option<u32> {
+    match (one, two) {
+        (Some(one), Some(two)) => Some(one.min(two)),
+        (one, two) => one.or(two),
+    }
+}
+
 /// A person's freeze.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Freeze {
-    /// Who.
+    /// The person.
     pub actor: String,
-    /// Why.
+    /// The reason given.
     pub reason: String,
-    /// Since when.
+    /// The beginning.
     pub at: Timestamp,
-    /// Until when; none until somebody unfreezes.
+    /// The end; none until somebody unfreezes.
     pub until: Option<Timestamp>,
 }
 
-/// Where another cutover stands, as far as those that wait for it must know.
+/// The progress of another cutover, for those that wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
     /// Its phase.
     pub phase: Phase,
     /// The step last intended.
     pub step: u16,
-    /// How many steps it has.
+    /// The number of its steps.
     pub steps: u16,
     /// Its last entry.
     pub seq: u64,
 }
 
-/// A revert that nobody asked for.
+/// An automatic revert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Setback {
     at: Timestamp,
-    /// Whether a failed gate was the cause.
+    /// True if a failed gate was the cause.
     gate: bool,
 }
 
 /// All cutovers of a journal, as far as they concern each other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fleet {
-    /// The last entry of `@fleet`; 0 where there is none. Every step is conditional on it.
+    /// The last entry of `@fleet`; 0 if there is none. Every step is conditional on it.
     pub seq: u64,
-    /// When that was.
+    /// The time of that entry.
     pub last_at: Option<Timestamp>,
     /// The limits in force.
     pub settings: FleetSettings,
     /// The file that they came from.
     pub settings_path: Option<String>,
-    /// The freeze that was last asked for, if it was not ended; it may be over by now.
+    /// The last freeze, if nobody ended it; its time may be over by now.
     pub freeze: Option<Freeze>,
-    /// When a person last resumed the fleet.
+    /// The time at which a person last resumed the fleet.
     pub resumed_at: Option<Timestamp>,
-    /// Entries of `@fleet` that page and whose pages are not known to be delivered.
+    /// The entries of `@fleet` whose pages are not known to be delivered.
     pub pages: BTreeMap<u64, Envelope>,
-    /// The entries that settle what paged, and of which the fleet's command is not known to have been told.
+    /// The entries that end a page, if the fleet's command is not known to have been told.
     pub settled: BTreeMap<u64, Settled>,
-    /// Why `@fleet` cannot be understood, if so: then nothing advances, and everything can still go back.
+    /// Why `@fleet` cannot be used, if it cannot: then nothing advances; reverts and rollbacks still work.
     pub trouble: Option<String>,
-    /// How many reverts had been counted when the spent budget was last announced.
+    /// The number of reverts when the spent budget was last journaled.
     announced: Option<usize>,
     members: BTreeMap<CutoverName, Member>,
     in_flight: BTreeSet<CutoverName>,
     setbacks: BTreeMap<CutoverName, BTreeMap<u64, Setback>>,
-    /// Up to which entry a cutover's reverts no longer count.
+    /// The entry of each cutover up to which its reverts no longer count.
     forgiven: BTreeMap<CutoverName, u64>,
     held: Held,
     damaged: Damaged,
 }
 
 impl Fleet {
-    /// Takes an entry of `@fleet`. Never fails: an entry that makes no sense is noted as [`Fleet::trouble`].
+    /// Takes an entry of `@fleet`. Never fails: an unusable entry is noted as [`Fleet::trouble`].
     pub fn take(&mut self, entry: &Envelope) {
         if entry.seq <= self.seq {
             return;
@@ -170,7 +174,7 @@ impl Fleet {
 
     #[expect(
         clippy::wildcard_enum_match_arm,
-        reason = "everything else is an entry of a cutover, and out of place here whatever it is"
+        reason = "everything else is an entry of a cutover and does not belong here"
     )]
     fn take_event(&mut self, entry: &Envelope) {
         match &entry.event {
@@ -204,8 +208,8 @@ impl Fleet {
                 self.damaged.tell(entry.seq, of, *of_it);
             }
             Event::Unreadable { why } => self.trouble = Some(why.clone()),
-            // Who is in flight is told by the cutovers' own entries, and this one only decides races; what a person had
-            // written is for the record.
+            // The cutovers in flight follow from their own entries, and a taken slot only decides races; a write to a damaged
+            // cutover's records is kept for the record only.
             Event::FleetSlotTaken { .. } | Event::DamagedTakenBack { .. } => {}
             Event::PageSent { of, .. } => {
                 self.pages.remove(of);
@@ -221,7 +225,7 @@ impl Fleet {
         }
     }
 
-    /// What an entry of `@fleet` settles of what it woke people for: whoever resumes the fleet gives it its budget back.
+    /// Returns the pages that an entry of `@fleet` ends: resuming the fleet ends the page for the spent budget.
     pub fn settles(&self, event: &Event) -> Vec<Paged> {
         if matches!(event, Event::FleetResumed { .. }) && self.announced.is_some() {
             return vec![Paged::Event(BUDGET_SPENT)];
@@ -229,11 +233,13 @@ impl Fleet {
         Vec::new()
     }
 
-    /// Takes note of a cutover after one more of its entries; `before` is its phase before it.
+    /// Takes a cutover's entry; `before` is its phase before it, `after` its state after it.
     pub fn note(&mut self, entry: &Envelope, before: Option<Phase>, after: &State) {
         let turned = before != Some(Phase::Reverting) && after.phase == Phase::Reverting;
-        let cause = after.revert.as_ref().map(|revert| &revert.cause);
-        if let Some(gate) = cause.filter(|_| turned).and_then(setback) {
+        if turned
+            && let Some(revert) = &after.revert
+            && let Some(gate) = setback(&revert.cause)
+        {
             let counted = self.forgiven.get(&after.name).copied().unwrap_or(0);
             if entry.seq > counted {
                 let setback = Setback { at: entry.at, gate };
@@ -256,29 +262,30 @@ impl Fleet {
         self.members.insert(after.name.clone(), member);
     }
 
-    /// Where another cutover stands; none where the journal does not know it.
+    /// The progress of another cutover; none if the journal does not have it.
     pub fn member(&self, name: &CutoverName) -> Option<&Member> {
         self.members.get(name)
     }
 
-    /// How many cutovers are between their first step and their end.
+    /// The number of cutovers between their first step and their end.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// How many more may start now.
+    /// The number of cutovers that may still start now.
     pub fn free_slots(&self) -> usize {
-        let most = |max: u32| usize::try_from(max).unwrap_or(usize::MAX);
-        let max = self.settings.max_in_flight.map_or(usize::MAX, most);
-        max.saturating_sub(self.in_flight())
+        let Some(max) = self.settings.max_in_flight else {
+            return usize::MAX.saturating_sub(self.in_flight());
+        };
+        as_count(max).saturating_sub(self.in_flight())
     }
 
-    /// How many automatic reverts there were since a person last resumed the fleet.
+    /// The number of automatic reverts since a person last resumed the fleet.
     pub fn setbacks(&self) -> usize {
         self.setbacks.values().map(BTreeMap::len).sum()
     }
 
-    /// The cutovers that went back by themselves since then.
+    /// The cutovers that were reverted automatically since then.
     pub fn set_back(&self) -> impl Iterator<Item = &CutoverName> {
         self.setbacks.keys()
     }
@@ -286,18 +293,23 @@ impl Fleet {
     /// The budget, if it is spent.
     pub fn budget_spent(&self) -> Option<u32> {
         let budget = self.settings.failure_budget?;
-        let spent = self.setbacks() >= usize::try_from(budget).unwrap_or(usize::MAX);
-        spent.then_some(budget)
+        if self.setbacks() < as_count(budget) {
+            return None;
+        }
+        Some(budget)
     }
 
     /// The freeze, if it holds at `now`.
     pub fn frozen(&self, now: Timestamp) -> Option<&Freeze> {
-        let holds = |freeze: &&Freeze| freeze.until.is_none_or(|until| now < until);
-        self.freeze.as_ref().filter(holds)
+        let freeze = self.freeze.as_ref()?;
+        if freeze.until.is_some_and(|until| until <= now) {
+            return None;
+        }
+        Some(freeze)
     }
 
-    /// What is to be appended to `@fleet` by whoever notices it first, and pages, once: that the budget is spent, that a
-    /// cutover's stream is damaged, and that many wait for a person by what looks like one cause.
+    /// Returns the next event to append to `@fleet`, once, by the first controller that notices it. All of them page: the
+    /// budget is spent, a cutover's stream is damaged, or many cutovers wait for a person, probably for one cause.
     pub fn news(&self) -> Option<Event> {
         self.spent_news()
             .or_else(|| self.damaged.news())
@@ -316,8 +328,10 @@ impl Fleet {
 
     fn spent_news(&self) -> Option<Event> {
         let budget = self.budget_spent()?;
-        let known = usize::try_from(budget).unwrap_or(usize::MAX);
-        if self.announced.is_some_and(|announced| announced >= known) {
+        if self
+            .announced
+            .is_some_and(|announced| announced >= as_count(budget))
+        {
             return None;
         }
         Some(Event::FleetBudgetSpent {
@@ -340,14 +354,19 @@ impl Fleet {
 
 pub use super::lists::NAMED_MAX;
 
-/// Whether a cutover is between its first step and its end.
+/// A limit as a count; one that does not fit is no limit.
+fn as_count(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// Returns true if a cutover is between its first step and its end.
 pub fn is_in_flight(state: &State) -> bool {
     let begun = state.has_started() || state.phase == Phase::Reverting;
     begun && !state.phase.is_final()
 }
 
-/// Whether a revert counts against the budget, and then whether a failed gate was its cause. What a person asked for
-/// does not count (semantics I), nor what only finishes an earlier revert.
+/// Returns none if a revert does not count against the budget, and otherwise true if a failed gate was its cause. A person's
+/// rollback does not count (semantics I), nor does a revert that only finishes an earlier one.
 fn setback(cause: &RevertCause) -> Option<bool> {
     match cause {
         RevertCause::AlarmRed { .. }

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use super::{Taken, require};
 use crate::engine::event::{FailureClass, JobFailure};
-use crate::engine::hooks::{Hook, HookCalled, HookId};
+use crate::engine::hooks::{HookCalled, HookId};
 use crate::engine::jobs::{HalfId, JobSide, JobTurn};
+use crate::engine::plan::Plan;
 use crate::engine::state::{Answer, Phase, State};
 use crate::engine::units::WriteId;
 
@@ -53,12 +54,12 @@ impl State {
         }
     }
 
-    /// Forgets the runs of hooks that the new plan's `hooks` changes: a changed hook has not been called.
-    pub(super) fn forget_changed_hooks(&mut self, hooks: &[Hook]) {
-        let before = &self.source.plan.hooks;
+    /// Forgets the runs of hooks that the new plan changes: a changed hook has not been called.
+    pub(super) fn forget_changed_hooks(&mut self, plan: &Plan) {
+        let before = &self.source.plan;
         self.hooks.retain(|id, _| {
-            let now = hook_at(hooks, *id);
-            now.is_some() && now == hook_at(before, *id)
+            let hook = plan.hook(*id);
+            hook.is_some() && hook == before.hook(*id)
         });
     }
 
@@ -183,9 +184,4 @@ impl State {
         jobs.moved = true;
         Ok(())
     }
-}
-
-fn hook_at(hooks: &[Hook], id: HookId) -> Option<&Hook> {
-    let index = usize::try_from(id.index).ok()?.checked_sub(1)?;
-    hooks.get(index)
 }

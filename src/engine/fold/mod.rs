@@ -457,7 +457,7 @@ impl State {
             self.jobs.goal.is_none() || same_jobs,
             "the jobs differ, and have begun to move",
         )?;
-        self.forget_changed_hooks(&source.plan.hooks);
+        self.forget_changed_hooks(&source.plan);
         let before = std::mem::replace(&mut self.source, source.clone());
         let (measures, before) = (
             &self.source.plan.gates.measures,

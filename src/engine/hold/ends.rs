@@ -1,4 +1,4 @@
-//! Why a cutover is halted, and why it goes back.
+//! The reasons of halts and the causes of reverts.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::engine::hooks::HookId;
 use crate::engine::record::GroupName;
 use crate::engine::units::AlarmId;
 
-/// Why a cutover is halted.
+/// The reason why a cutover is halted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "halt", rename_all = "snake_case")]
 pub enum HaltReason {
@@ -19,33 +19,33 @@ pub enum HaltReason {
     BothRed {
         /// The gate.
         gate: GateId,
-        /// The fallback alarm, or the same gate where it fails on the old side too.
+        /// The fallback alarm, or the same gate if it fails on the old side too.
         fallback: GateId,
     },
-    /// Somebody else changed these groups, and a revert would overwrite it.
+    /// Somebody else changed these groups, and a revert would overwrite that.
     Drift {
         /// The groups.
         groups: Vec<GroupName>,
-        /// What was expected of each, and what is there.
+        /// For each, the weights that were expected and the records that were found.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         found: Vec<Astray>,
     },
-    /// A step failed and a red fallback alarm forbids taking it back.
+    /// A step failed and a red fallback alarm forbids the revert.
     StepFailed {
-        /// What failed.
+        /// The failure.
         message: String,
-        /// Whether a step of this attempt was read back, which `retry` can go on from.
+        /// True if a step of this attempt was verified, from which `retry` can go on.
         #[serde(default, skip_serializing_if = "is_false")]
         verified: bool,
     },
     /// An invariant of this program does not hold.
     Invariant {
-        /// Which, and how.
+        /// The invariant and the way in which it is broken.
         message: String,
     },
 }
 
-/// Why the traffic is taken back.
+/// The cause of a revert.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "cause", rename_all = "snake_case")]
 pub enum RevertCause {
@@ -58,54 +58,54 @@ pub enum RevertCause {
     AlarmFlapped {
         /// The alarm.
         alarm: AlarmId,
-        /// When it entered ALARM (AWS's clock).
+        /// The time at which it entered ALARM (AWS's clock).
         at: Timestamp,
     },
     /// A gate was Unknown for longer than the plan allows, and the plan says revert.
     UnknownTooLong {
         /// The gate.
         alarm: GateId,
-        /// Since when.
+        /// The time at which that began.
         since: Timestamp,
     },
     /// A metric is beyond its bound.
     MeasureBeyond {
         /// The gate.
         gate: GateId,
-        /// By how much.
+        /// The datapoints beyond the bound.
         beyond: Beyond,
     },
     /// The new side is worse than the old one.
     Worse {
         /// The gate.
         gate: GateId,
-        /// What the comparison says, with its numbers.
+        /// The result of the comparison, with its numbers.
         judgement: Box<Judgement>,
     },
     /// The step could not be written, or not in time.
     StepFailed {
-        /// What failed.
+        /// The failure.
         message: String,
     },
     /// Nobody approved a step in time, and the plan says revert.
     ApprovalTimeout {
         /// The step.
         step: u16,
-        /// Since when it waited.
+        /// When the wait started.
         since: Timestamp,
     },
     /// A hook failed, and the plan says revert.
     HookFailed {
-        /// Which.
+        /// The hook.
         hook: HookId,
-        /// What was said.
+        /// The message of the failure.
         message: String,
     },
-    /// A person asked.
+    /// A person requested it.
     Operator {
-        /// Who.
+        /// The person.
         actor: String,
-        /// Why.
+        /// The reason given.
         reason: Option<String>,
     },
     /// A write of ours landed after the revert had ended.

@@ -1,4 +1,4 @@
-//! What a hold is about: two holds are the same when their subjects are, whatever their numbers.
+//! The subject of a hold: two holds are the same if their subjects are, whatever their numbers.
 
 use jiff::Timestamp;
 
@@ -11,38 +11,37 @@ use crate::engine::state::Phase;
 use crate::engine::units::{DnsName, Weight};
 
 impl HoldReason {
-    /// The cause that several cutovers may be held by at once: the same reason without what is each one's own. None where a
-    /// hold is a matter of each, and above all where something cannot go back.
+    /// Returns the cause that may hold several cutovers at once: the same reason without the details of each cutover. None if
+    /// the hold concerns a single cutover, above all if something cannot be reverted.
     #[must_use]
     #[expect(
         clippy::too_many_lines,
         reason = "a table: one entry a reason, none left out"
     )]
     pub fn common(&self) -> Option<Self> {
-        let nothing = String::new;
         Some(match self {
             Self::Route53Unreadable { .. } => Self::Route53Unreadable {
                 group: GroupName {
                     name: DnsName::new(""),
-                    record_type: nothing(),
+                    record_type: String::new(),
                 },
-                message: nothing(),
+                message: String::new(),
             },
             Self::PlanChanged { .. } => Self::PlanChanged {
-                path: nothing(),
+                path: String::new(),
                 records: false,
                 refused: None,
             },
             Self::PlanUnreadable { .. } => Self::PlanUnreadable {
-                path: nothing(),
-                message: nothing(),
+                path: String::new(),
+                message: String::new(),
                 gone: false,
             },
             Self::UnknownTooLong { .. } => Self::UnknownTooLong {
                 alarm: GateId {
                     gate: GateKind::Alarm,
                     region: None,
-                    name: nothing(),
+                    name: String::new(),
                 },
                 since: Timestamp::UNIX_EPOCH,
             },
@@ -100,7 +99,7 @@ impl HoldReason {
         })
     }
 
-    /// The same reason without its numbers: two holds differ when their subjects do.
+    /// Returns the same reason without its numbers: two holds differ if their subjects do.
     #[must_use]
     #[expect(
         clippy::too_many_lines,
@@ -144,9 +143,9 @@ impl HoldReason {
                 ..
             } => (*until, *counted_secs) = (None, 0),
             Self::Settling { until, .. } => *until = None,
-            // That it never opens is another matter than when.
+            // A window that never opens is another subject than one that opens later.
             Self::WindowShut { opens_at, .. } => {
-                *opens_at = opens_at.and(Some(Timestamp::UNIX_EPOCH));
+                *opens_at = opens_at.map(|_| Timestamp::UNIX_EPOCH);
             }
             Self::Reverting { back, .. } => *back = 0,
             Self::Reverted { at, .. } => *at = Timestamp::UNIX_EPOCH,
@@ -194,9 +193,10 @@ impl HoldReason {
             Self::Dependency {
                 phase, step, steps, ..
             } => {
-                // On its way or not is a number; that it went back, or is not known, is not.
-                let unfinished = phase.filter(|phase| !phase.is_final());
-                *phase = unfinished.map_or(*phase, |_| Some(Phase::Waiting));
+                // The unfinished phases are one subject; an end, or an unknown phase, is another.
+                if phase.is_some_and(|phase| !phase.is_final()) {
+                    *phase = Some(Phase::Waiting);
+                }
                 (*step, *steps) = (0, 0);
             }
             Self::FleetFull { in_flight, max } => (*in_flight, *max) = (0, 0),

@@ -1,4 +1,4 @@
-//! When a job fires: the cron expressions of EventBridge and of Kubernetes, as far as a switch must keep away from them.
+//! The firing times of jobs: the cron expressions of EventBridge and of Kubernetes, as far as a switch must avoid them.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -6,72 +6,82 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::window::Zone;
 
-/// How many days are looked through for the next or the last firing: a leap day is at most eight years away.
+/// The number of days that are searched for the next or the last firing: a leap day is at most eight years away.
 const DAYS_MAX: i64 = 8 * 366;
 
-/// When something fires, as its owner wrote it.
+/// The firing times of a job, as its owner wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firing {
     /// The expression: `cron(0 3 * * ? *)`, `at(2026-12-01T03:00:00)`, or five fields as in a crontab.
     pub expression: String,
-    /// Whose clock it means; none means UTC.
+    /// The time zone of the expression; none means UTC.
     pub zone: Option<String>,
-    /// How much later than its time it may start (Scheduler: `FlexibleTimeWindow`); zero where it is punctual.
+    /// The longest delay of a start after its time (Scheduler: `FlexibleTimeWindow`); zero if it is punctual.
     pub spread: SignedDuration,
-    /// How long after a firing that was missed it is still made up for when it is switched on (Kubernetes:
-    /// `startingDeadlineSeconds`); none where missed firings are not made up for.
+    /// The time after a missed firing within which it is made up for when the job is switched on (Kubernetes:
+    /// `startingDeadlineSeconds`); none if missed firings are not made up for.
     pub catch_up: Option<SignedDuration>,
 }
 
-/// That something fires about now.
+/// A firing about now, which a switch avoids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Busy {
-    /// Until when a switch keeps away from it.
+    /// The end of the time that a switch avoids.
     pub until: Timestamp,
-    /// How long that is, from its beginning.
+    /// The length of that time.
     pub lasts: SignedDuration,
 }
 
 impl Firing {
-    /// The first firing after `now`; none where that cannot be known, or never comes.
+    /// The first firing after `now`; none if it is not known, or never comes.
     pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
         self.search(now, true)
     }
 
-    /// The last firing at or before `now`; none where that cannot be known, or never was.
+    /// The last firing at or before `now`; none if it is not known, or never was.
     pub fn last(&self, now: Timestamp) -> Option<Timestamp> {
         self.search(now, false)
     }
 
-    /// Whether a switch must wait, to be `away` from every firing; none if it need not. Before what makes up for a missed
-    /// firing is switched on, that firing must be so long ago: it ran on the side that is left. What fires so often that
-    /// this leaves no room keeps no switch away.
+    /// Returns the wait of a switch that keeps `away` from every firing; none if it need not wait. A job that makes up for
+    /// missed firings is switched on only when the last firing, which ran on the side that is left, is too old for that. A
+    /// job that fires so often that this leaves no room is not waited for.
     pub fn busy(&self, now: Timestamp, away: SignedDuration) -> Option<Busy> {
         let (last, next) = (self.last(now), self.next(now));
+        let apart = last.zip(next).map(|(last, next)| next.duration_since(last));
         let makes_up = self.catch_up.unwrap_or_default().max(away);
-        let lasts = |after| away.saturating_add(self.spread).saturating_add(after);
-        let has_room = |after: &SignedDuration| {
-            let apart = last.zip(next).map(|(last, next)| next.duration_since(last));
-            apart.is_none_or(|apart| apart > lasts(*after))
-        };
-        let after = [makes_up, away].into_iter().find(has_room)?;
-        let over = |firing: Timestamp| firing.checked_add(self.spread.saturating_add(after)).ok();
-        let ahead = next.filter(|next| next.duration_since(now) < away);
-        let until = match ahead {
-            Some(next) => over(next)?,
-            None => over(last?).filter(|until| *until > now)?,
-        };
-        let lasts = lasts(after);
+        let before = away.saturating_add(self.spread);
+        let after = [makes_up, away]
+            .into_iter()
+            .find(|after| apart.is_none_or(|apart| apart > before.saturating_add(*after)))?;
+        let rest = self.spread.saturating_add(after);
+        let lasts = before.saturating_add(after);
+        if let Some(next) = next
+            && next.duration_since(now) < away
+        {
+            let until = next.checked_add(rest).ok()?;
+            return Some(Busy { until, lasts });
+        }
+        let until = last?.checked_add(rest).ok()?;
+        if until <= now {
+            return None;
+        }
         Some(Busy { until, lasts })
     }
 
-    /// Until when switching it on would make it fire at once, for a firing that it missed while it was off, and which the
-    /// other side ran: that has been off since `off_at`. What nobody ran is rightly made up for, so that this ends with the
-    /// next firing at the latest.
+    /// The time until which the job would fire at once when switched on, to make up for a firing that it missed but that the
+    /// other side, off since `off_at`, ran. A firing that no side ran is rightly made up for, so this ends with the next
+    /// firing at the latest.
     pub fn makes_up_until(&self, now: Timestamp, off_at: Timestamp) -> Option<Timestamp> {
-        let last = self.last(now).filter(|last| *last <= off_at)?;
+        let last = self.last(now)?;
+        if last > off_at {
+            return None;
+        }
         let until = last.checked_add(self.catch_up?).ok()?;
-        (until >= now).then(|| until + SignedDuration::from_secs(1))
+        if until < now {
+            return None;
+        }
+        Some(until + SignedDuration::from_secs(1))
     }
 
     /// Returns true if it never fires again: a single time that is past, or a last year that is over. An expression that
@@ -95,19 +105,19 @@ impl Firing {
     fn search(&self, now: Timestamp, forward: bool) -> Option<Timestamp> {
         let rules = self.rules()?;
         if let Some(once) = self.once(&rules) {
-            return (if forward { once > now } else { once <= now }).then_some(once);
+            return if forward == (once > now) {
+                Some(once)
+            } else {
+                None
+            };
         }
         let cron = Cron::parse(&self.expression)?;
         let mut date = rules.to_datetime(now).date();
         for _ in 0..DAYS_MAX {
-            let mut times = cron.times_on(date, &rules);
-            let found = if forward {
-                times.find(|at| *at > now)
-            } else {
-                times.filter(|at| *at <= now).last()
-            };
-            if found.is_some() {
-                return found;
+            if cron.fires_on(date)
+                && let Some(found) = cron.search_day(date, &rules, now, forward)
+            {
+                return Some(found);
             }
             let neighbour = if forward {
                 date.tomorrow()
@@ -136,7 +146,7 @@ impl Firing {
     }
 }
 
-/// A cron expression, each field as what it allows.
+/// A cron expression, with the allowed values of each field; none allows every value.
 struct Cron {
     minutes: Vec<i8>,
     hours: Vec<i8>,
@@ -146,7 +156,7 @@ struct Cron {
     years: Option<Vec<i16>>,
 }
 
-/// Which days of a month.
+/// The allowed days of a month.
 enum Days {
     Any,
     These(Vec<i8>),
@@ -159,7 +169,7 @@ const MONTHS: [&str; 12] = [
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 impl Cron {
-    /// None where it is no cron expression, or one with `W` or `#`, which is not understood here.
+    /// Parses a cron expression; none if the text is not one, or has `W` or `#`, which are not supported here.
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (fields, amazon) = match text.strip_prefix("cron(") {
@@ -176,21 +186,16 @@ impl Cron {
             }
             _ => return None,
         };
-        // EventBridge counts weekdays from 1, crontabs from 0 and take 7 for Sunday too.
+        // EventBridge counts weekdays from 1; crontabs count from 0 and take 7 for Sunday too.
         let first = i16::from(amazon);
         let weekdays = field(weekday, first, 7, &WEEKDAYS, first)?;
         let years = match year {
             Some(year) => field(year, 1970, 2199, &[], 0)?,
             None => None,
         };
-        let narrow = |numbers: Option<Vec<i16>>| -> Option<Vec<i8>> {
-            let numbers = numbers?.into_iter();
-            numbers.map(|number| i8::try_from(number).ok()).collect()
-        };
-        let all = |from: i8, to: i8| (from..=to).collect::<Vec<i8>>();
         Some(Self {
-            minutes: narrow(field(minute, 0, 59, &[], 0)?).unwrap_or_else(|| all(0, 59)),
-            hours: narrow(field(hour, 0, 23, &[], 0)?).unwrap_or_else(|| all(0, 23)),
+            minutes: narrow(field(minute, 0, 59, &[], 0)?).unwrap_or_else(|| (0..=59).collect()),
+            hours: narrow(field(hour, 0, 23, &[], 0)?).unwrap_or_else(|| (0..=23).collect()),
             days: match day {
                 "L" => Days::Last,
                 day => match narrow(field(day, 1, 31, &[], 0)?) {
@@ -198,30 +203,44 @@ impl Cron {
                     None => Days::Any,
                 },
             },
-            months: narrow(field(month, 1, 12, &MONTHS, 1)?).unwrap_or_else(|| all(1, 12)),
-            weekdays: weekdays.map(|days| {
-                let day = |day: i16| i8::try_from((day - first).rem_euclid(7)).unwrap_or(0);
-                days.into_iter().map(day).collect()
-            }),
+            months: narrow(field(month, 1, 12, &MONTHS, 1)?).unwrap_or_else(|| (1..=12).collect()),
+            weekdays: weekdays.map(|days| from_zero(&days, first)),
             years,
         })
     }
 
-    fn times_on<'a>(
-        &'a self,
+    /// The first firing of a day after `now`, or else its last one at or before `now`.
+    fn search_day(
+        &self,
         date: Date,
-        rules: &'a TimeZone,
-    ) -> impl Iterator<Item = Timestamp> + 'a {
-        let hours = self.hours.iter().filter(move |_| self.fires_on(date));
-        let times = hours.flat_map(|hour| self.minutes.iter().map(move |minute| (*hour, *minute)));
-        times.filter_map(move |(hour, minute)| rules.to_timestamp(date.at(hour, minute, 0, 0)).ok())
+        rules: &TimeZone,
+        now: Timestamp,
+        forward: bool,
+    ) -> Option<Timestamp> {
+        let mut last = None;
+        for hour in &self.hours {
+            for minute in &self.minutes {
+                let Ok(at) = rules.to_timestamp(date.at(*hour, *minute, 0, 0)) else {
+                    continue;
+                };
+                if forward && at > now {
+                    return Some(at);
+                }
+                if !forward && at <= now {
+                    last = Some(at);
+                }
+            }
+        }
+        last
     }
 
     fn fires_on(&self, date: Date) -> bool {
-        let year = self.years.as_ref();
-        if year.is_some_and(|years| !years.contains(&date.year()))
-            || !self.months.contains(&date.month())
+        if let Some(years) = &self.years
+            && !years.contains(&date.year())
         {
+            return false;
+        }
+        if !self.months.contains(&date.month()) {
             return false;
         }
         let of_month = match &self.days {
@@ -234,13 +253,28 @@ impl Cron {
         match (of_month, of_week) {
             (None, None) => true,
             (Some(fires), None) | (None, Some(fires)) => fires,
-            // As in every crontab: where both are given, either is enough. EventBridge allows only one of them.
+            // As in every crontab, either is enough if both are given. EventBridge allows only one of them.
             (Some(month), Some(week)) => month || week,
         }
     }
 }
 
-/// The shorthands of crontabs.
+/// The values as the small numbers of a cron field; none allows every value.
+fn narrow(values: Option<Vec<i16>>) -> Option<Vec<i8>> {
+    let values = values?.into_iter();
+    values.map(|value| i8::try_from(value).ok()).collect()
+}
+
+/// Weekdays that are counted from `first`, counted from 0.
+fn from_zero(days: &[i16], first: i16) -> Vec<i8> {
+    let mut weekdays = Vec::new();
+    for day in days {
+        weekdays.push(i8::try_from((day - first).rem_euclid(7)).unwrap_or(0));
+    }
+    weekdays
+}
+
+/// Replaces the shorthands of crontabs.
 fn expanded(text: &str) -> &str {
     match text {
         "@yearly" | "@annually" => "0 0 1 1 *",
@@ -252,7 +286,7 @@ fn expanded(text: &str) -> &str {
     }
 }
 
-/// What a field allows, ascending; `Some(None)` where it allows everything, none where it is not understood.
+/// Returns the values that a field allows, ascending; `Some(None)` if it allows every value, none if it is not understood.
 #[expect(
     clippy::option_option,
     reason = "not understood, everything, and some are three answers"
@@ -261,29 +295,19 @@ fn field(text: &str, from: i16, to: i16, names: &[&str], base: i16) -> Option<Op
     if text == "*" || text == "?" {
         return Some(None);
     }
-    let number = |text: &str| -> Option<i16> {
-        let named = names
-            .iter()
-            .position(|name| text.eq_ignore_ascii_case(name));
-        let number = match named {
-            Some(index) => base + i16::try_from(index).ok()?,
-            None => text.parse().ok()?,
-        };
-        (from..=to).contains(&number).then_some(number)
-    };
     let mut allowed: Vec<i16> = Vec::new();
     for part in text.split(',') {
         let (range, step) = match part.split_once('/') {
-            Some((range, step)) => (range, step.parse::<usize>().ok().filter(|step| *step > 0)?),
+            Some((range, step)) => (range, step.parse::<usize>().ok()?),
             None => (part, 1),
         };
         let (low, high) = match range.split_once('-') {
-            Some((low, high)) => (number(low)?, number(high)?),
+            Some((low, high)) => (number(low, names, base)?, number(high, names, base)?),
             None if range == "*" => (from, to),
-            None if step > 1 => (number(range)?, to),
-            None => (number(range)?, number(range)?),
+            None if step > 1 => (number(range, names, base)?, to),
+            None => (number(range, names, base)?, number(range, names, base)?),
         };
-        if low > high {
+        if step == 0 || low < from || high > to || low > high {
             return None;
         }
         allowed.extend((low..=high).step_by(step));
@@ -291,6 +315,17 @@ fn field(text: &str, from: i16, to: i16, names: &[&str], base: i16) -> Option<Op
     allowed.sort_unstable();
     allowed.dedup();
     Some(Some(allowed))
+}
+
+/// A number of a field, or the name of one; the names count from `base`.
+fn number(text: &str, names: &[&str], base: i16) -> Option<i16> {
+    let named = names
+        .iter()
+        .position(|name| text.eq_ignore_ascii_case(name));
+    match named {
+        Some(index) => Some(base + i16::try_from(index).ok()?),
+        None => text.parse().ok(),
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Batch jobs and consumers that must run on one side only: they move as one switch, old or new, never both.
+//! Batch jobs and consumers that must run on one side only. They move as one switch: old or new, never both.
 
 pub mod firing;
 
@@ -16,14 +16,14 @@ pub use firing::{Busy, Firing};
 /// A plan's `jobs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSwitch {
-    /// When they move.
+    /// The point at which they move.
     pub at: SwitchAt,
-    /// How long neither side runs, at least, once the side that is left is off: what was switched off may still start
-    /// something for a while. EventBridge: "Allow a short period of time for changes to take effect" (`DisableRule`).
+    /// The least time for which neither side runs, once the side that is left is off: a job that was switched off may still
+    /// start for a while. EventBridge: "Allow a short period of time for changes to take effect" (`DisableRule`).
     pub wait: SignedDuration,
-    /// How far from a firing time the switch is begun, at least.
+    /// The least time between the begin of the switch and a firing time.
     pub away: SignedDuration,
-    /// How long what still runs on the side that is left may take before somebody is woken.
+    /// The time that running jobs on the side that is left may take to end before a person is paged.
     pub drain: SignedDuration,
     /// The jobs, 1 to [`JOBS_MAX`], each entry of a list counted.
     pub jobs: Vec<Job>,
@@ -32,7 +32,7 @@ pub struct JobSwitch {
 /// The most jobs of a plan.
 pub const JOBS_MAX: usize = 50;
 
-/// When the jobs move.
+/// The point at which the jobs move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SwitchAt {
@@ -45,7 +45,7 @@ pub enum SwitchAt {
 /// One job: the same work on two sides, or work of one side only.
 ///
 /// A plan's job may list several of a side (eight rules become one). Each further one is a job of its own here: all of
-/// a plan's jobs leave one side before any of them is switched on at the other, so that no pair needs to be told apart.
+/// a plan's jobs leave one side before any of them is switched on at the other, so it does not matter how they are paired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// For people.
@@ -97,7 +97,7 @@ pub enum JobHalf {
         /// Its region; none means the plan's.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         region: Option<String>,
-        /// Says how many of it run now: a command that prints a number.
+        /// A command that prints the number of its runs under way.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         running: Option<Vec<String>>,
     },
@@ -111,7 +111,7 @@ pub enum JobHalf {
         /// Its region; none means the plan's.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         region: Option<String>,
-        /// Says how many of it run now: a command that prints a number.
+        /// A command that prints the number of its runs under way.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         running: Option<Vec<String>>,
     },
@@ -134,10 +134,10 @@ pub enum JobHalf {
         on: Vec<String>,
         /// Prints `on` or `off`.
         state: Vec<String>,
-        /// Prints how many of it run now.
+        /// Prints the number of its runs under way.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         running: Option<Vec<String>>,
-        /// What `off` and `on` leave behind goes on without them; else it is ended with them.
+        /// True if processes that `off` and `on` leave behind go on after them; otherwise they are killed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         detach: bool,
     },
@@ -194,55 +194,55 @@ impl HalfId {
     }
 }
 
-/// One half as looked at.
+/// The reading of one half.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HalfReading {
-    /// When the look began: whatever was done before it is in it.
+    /// The begin of the reading: it includes every change that was made before.
     pub asked_at: Timestamp,
-    /// What was seen, or why nothing was.
+    /// The result, or why there is none.
     pub look: Result<HalfLook, String>,
 }
 
-/// What was seen of a half.
+/// The state of a half, as read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HalfLook {
-    /// Whether it is on.
+    /// True if it is on.
     pub on: bool,
-    /// How many of it run now, where that can be known.
+    /// The number of its runs under way, if that can be known.
     pub running: Option<u32>,
-    /// When it fires, where that is known.
+    /// Its firing times, if they are known.
     pub firing: Option<Firing>,
-    /// Why it must not be switched, if so.
+    /// Why it must not be switched, if it must not.
     pub unfit: Option<String>,
-    /// Why it can never fire again, if so. Such a job is refused before the first write; one that ends under way is
-    /// switched as any other.
+    /// Why it can never fire again, if it cannot. Such a job is refused before the first write; one that ends later is
+    /// switched like any other.
     pub over: Option<String>,
 }
 
-/// How far the switch has come in this attempt.
+/// The progress of the switch in this attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobsState {
     /// The side that is to be on; none before the switch was first begun.
     pub goal: Option<JobSide>,
-    /// Since when.
+    /// The time at which the switch to that side was begun.
     pub since: Option<Timestamp>,
-    /// Every half that was ever switched by us in this attempt.
+    /// Every half that we switched in this attempt.
     pub turned: BTreeSet<HalfId>,
-    /// Whether a half was on when what we did to it was last read back.
+    /// The halves whose last change by us was read back; true if it was on then.
     pub known: BTreeMap<HalfId, bool>,
     /// The change that is not resolved.
     pub turn: Option<JobTurn>,
-    /// Since when every half of the side that is left has been off, as read back.
+    /// The time since which every half of the side that is left has been off, as read back.
     pub off_at: Option<Timestamp>,
-    /// Whether nothing of that side runs any more.
+    /// True if no job of that side runs any longer.
     pub drained: bool,
-    /// Whether the side that is to be on is, and the other is off.
+    /// True if the side that is to be on is on, and the other is off.
     pub moved: bool,
-    /// How many changes in a row did not come about, and when the last one was given up.
+    /// The number of failed changes in a row.
     pub failures: u32,
-    /// When the last one was.
+    /// The time at which the last one was resolved.
     pub failed_at: Option<Timestamp>,
-    /// What was said of it.
+    /// The message of the last one.
     pub trouble: Option<String>,
 }
 
@@ -257,27 +257,32 @@ pub struct JobTurn {
     pub lands_by: Timestamp,
     /// The side.
     pub side: JobSide,
-    /// On, or off.
+    /// True to switch them on, false to switch them off.
     pub on: bool,
     /// The jobs, by index.
     pub jobs: Vec<usize>,
-    /// What came back, by job, and when.
+    /// The answers, by job.
     pub answers: BTreeMap<usize, Answer>,
-    /// When that was.
+    /// The time of the answers.
     pub answered_at: Option<Timestamp>,
 }
 
 impl JobTurn {
-    /// From when on a look shows what came of it.
+    /// The time from which on a reading shows the result.
     pub fn settled_at(&self) -> Timestamp {
-        let sure = |answer: &Answer| matches!(answer, Answer::Accepted | Answer::Refused(..));
-        match self.answered_at {
-            Some(at) if self.answers.values().all(sure) => at,
-            Some(_) | None => self.lands_by,
+        let Some(answered_at) = self.answered_at else {
+            return self.lands_by;
+        };
+        for answer in self.answers.values() {
+            match answer {
+                Answer::Accepted | Answer::Refused(..) => {}
+                Answer::Lost(_) => return self.lands_by,
+            }
         }
+        answered_at
     }
 
-    /// What went wrong, for people.
+    /// The message of a refusal or loss, for people.
     pub fn trouble(&self) -> Option<&str> {
         self.answers.values().find_map(|answer| match answer {
             Answer::Refused(_, message) | Answer::Lost(message) => Some(message.as_str()),
@@ -287,7 +292,7 @@ impl JobTurn {
 }
 
 impl JobsState {
-    /// Whether the jobs are where a cutover that went back leaves them.
+    /// Returns true if the jobs are where a reverted cutover leaves them.
     pub fn are_back(&self) -> bool {
         match self.goal {
             None => true,
@@ -296,11 +301,12 @@ impl JobsState {
         }
     }
 
-    /// The side on which they rest; none while they are between.
+    /// The side on which they rest; none while they move.
     pub fn rest_on(&self) -> Option<JobSide> {
         match self.goal {
             None => Some(JobSide::Old),
-            Some(side) => self.moved.then_some(side),
+            Some(side) if self.moved => Some(side),
+            Some(_) => None,
         }
     }
 

@@ -1,7 +1,7 @@
-//! Who is told of what: the channels of a plan, and what an entry of the journal is worth.
+//! Notifications: the channels of a plan, and the entries of the journal that each of them gets.
 //!
-//! A channel hears of every entry that it wants, from the entry on by which it came into the plan, in order. How it is
-//! reached is the adapters' affair; secrets are named here and never held.
+//! A channel gets every entry that it wants, in order, beginning with the entry that put it into the plan. The adapters
+//! deliver; secrets are only named here, never held.
 
 mod secret_ref;
 mod topics;
@@ -23,52 +23,52 @@ use super::secret_text::url_shown;
 use super::state::{Phase, State};
 use super::units::{CutoverName, Share};
 
-/// Who is told.
+/// A plan's `notify`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notify {
-    /// A local command (argv, no shell) that gets each page as JSON on standard input; empty where there is none.
+    /// A local command (argv, no shell) that gets each page as JSON on standard input; empty if there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// Services that are told over the network.
+    /// Services that are notified over the network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<Channel>,
 }
 
-/// A service that is told over the network.
+/// A service that is notified over the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channel {
-    /// How it is reached.
+    /// The service and its address.
     #[serde(flatten)]
     pub via: Via,
-    /// What it is told: [`PAGE`], [`INFO`], or kinds of [`KINDS`]. Never empty.
+    /// The entries that it gets: [`PAGE`], [`INFO`], or kinds of [`KINDS`]. Never empty.
     pub on: Vec<String>,
-    /// Kinds that it is not told all the same.
+    /// The kinds that it does not get, although `on` includes them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<String>,
 }
 
-/// What wakes a person.
+/// The word for entries that page.
 pub const PAGE: &str = "page";
 
-/// What is worth knowing, pages included.
+/// The word for entries that inform, pages included.
 pub const INFO: &str = "info";
 
-/// How a service is reached.
+/// A service and its address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "via", rename_all = "snake_case")]
 pub enum Via {
-    /// An incoming webhook of Slack: one message an entry.
+    /// An incoming webhook of Slack: one message for each entry.
     SlackWebhook {
         /// Its URL, which is a secret by itself.
         webhook: SecretRef,
     },
-    /// Slack's API: a message an attempt, kept true, with the entries as replies.
+    /// Slack's API: one message for each attempt, kept up to date, with the entries as replies.
     SlackThread {
         /// The bot's token.
         token: SecretRef,
         /// The channel, by its ID or name.
         channel: String,
-        /// Where the API is, without a slash at its end.
+        /// The address of the API, without a slash at its end.
         api: String,
     },
     /// A topic of Amazon SNS.
@@ -78,9 +78,9 @@ pub enum Via {
     },
     /// A POST of a `CloudEvent`.
     Webhook {
-        /// Where to.
+        /// The address.
         url: Address,
-        /// What it is signed with; none where it is not.
+        /// The key that it is signed with; none if it is not signed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         secret: Option<SecretRef>,
     },
@@ -113,7 +113,7 @@ impl Via {
     }
 }
 
-/// A channel's name as people see it: of a webhook's URL the scheme and the host (semantics M7).
+/// A channel's name for people, with only the scheme and the host of a webhook's URL (semantics M7).
 pub fn channel_shown(id: &str) -> String {
     match id.split_once(' ') {
         Some(("webhook", address)) => format!("webhook {}", url_shown(address)),
@@ -122,8 +122,8 @@ pub fn channel_shown(id: &str) -> String {
 }
 
 impl Channel {
-    /// Its name among the channels of a plan: the service and where it is, as the plan writes it. It names the cursor too:
-    /// another address is another channel.
+    /// Its name among the channels of a plan: the service and the address, as in the plan. The cursor has this name too, so
+    /// that another address is another channel.
     pub fn id(&self) -> String {
         let address = match &self.via {
             Via::SlackWebhook { webhook } => webhook.to_string(),
@@ -134,54 +134,54 @@ impl Channel {
         format!("{} {address}", self.via.service())
     }
 
-    /// Whether it is to be told of an entry with these topics.
+    /// Returns true if it gets an entry with these topics.
     pub fn wants(&self, topics: &[Topic]) -> bool {
-        let named = |words: &[String], topic: &Topic| {
-            words
-                .iter()
-                .any(|word| topic.kinds.iter().any(|kind| kind == word))
-        };
-        let level = |word: &str| self.on.iter().any(|own| own == word);
-        topics.iter().any(|topic| {
-            if topic.follows.as_ref().is_some_and(|page| self.got(page)) {
-                // `except` is about what wakes somebody: whoever was woken is told the end (semantics L10).
-                return true;
-            }
-            let asked = level(INFO) || (level(PAGE) && topic.pages) || named(&self.on, topic);
-            let worth = topic.pages || topic.informs || named(&self.on, topic);
-            asked && worth && !named(&self.except, topic)
-        })
+        topics.iter().any(|topic| self.wants_topic(topic))
     }
 
-    /// Whether it was told of a page that went by these words.
+    fn wants_topic(&self, topic: &Topic) -> bool {
+        if topic.follows.as_ref().is_some_and(|page| self.got(page)) {
+            // `except` is about pages: a channel that got a page gets its end too (semantics L10).
+            return true;
+        }
+        let named = topic.is_named_in(&self.on);
+        let asked = self.has_word(INFO) || (self.has_word(PAGE) && topic.pages) || named;
+        let worth = topic.pages || topic.informs || named;
+        asked && worth && !topic.is_named_in(&self.except)
+    }
+
+    fn has_word(&self, word: &str) -> bool {
+        self.on.iter().any(|own| own == word)
+    }
+
+    /// Returns true if it got a page of these kinds.
     fn got(&self, kinds: &[&'static str]) -> bool {
-        let page = Topic {
+        self.wants_topic(&Topic {
             kinds: kinds.to_vec(),
             pages: true,
             informs: false,
             follows: None,
-        };
-        self.wants(&[page])
+        })
     }
 }
 
-/// Where a cutover stood after an entry, for a headline.
+/// The state of a cutover after an entry, for a headline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     /// Its phase.
     pub phase: Phase,
-    /// Whether a person has paused it.
+    /// True if a person has paused it.
     pub paused: bool,
     /// The step last intended; 0 before the first write and after a revert.
     pub step: u16,
-    /// How many there are.
+    /// The number of steps.
     pub steps: u16,
     /// The new side's share of that step.
     pub share: Share,
 }
 
 impl Standing {
-    /// Where a cutover stands.
+    /// The headline of a state.
     pub fn of(state: &State) -> Self {
         let step = state.plan().step(state.step);
         Self {
@@ -194,23 +194,23 @@ impl Standing {
     }
 }
 
-/// An entry that somebody is to be told of.
+/// An entry to notify people of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// The entry.
     pub entry: Envelope,
-    /// Whether it wakes a person.
+    /// True if it pages.
     pub pages: bool,
-    /// What it settles of what people were woken for.
+    /// The earlier pages that it ends.
     pub settles: Vec<Paged>,
-    /// Where its cutover stood after it; none for the fleet's own.
+    /// The state of its cutover after it; none for the fleet's own.
     pub standing: Option<Standing>,
-    /// Whether nothing has happened, and only the channel is tried.
+    /// True if nothing has happened and the channel is only tested.
     pub test: bool,
 }
 
 impl Notice {
-    /// The same entry always has the same key, however often it is sent, by whomever.
+    /// The idempotency key: the same for every delivery of an entry, by any process.
     pub fn idempotency_key(&self) -> String {
         let entry = &self.entry;
         if self.test {
@@ -219,12 +219,12 @@ impl Notice {
         key(&entry.cutover, entry.seq)
     }
 
-    /// Whether it overtakes others: it wakes somebody, or tells whoever was woken that it is over.
+    /// Returns true if it is delivered before others, because it pages or ends a page.
     pub fn is_urgent(&self) -> bool {
         self.pages || !self.settles.is_empty()
     }
 
-    /// What it is about, for programs: the type of the event, or [`TEST`].
+    /// Its kind, for programs: the type of the event, or [`TEST`].
     pub fn kind(&self) -> &'static str {
         if self.test {
             TEST

@@ -1,4 +1,4 @@
-//! Where a secret stands. The plan, the journal and the log hold only this.
+//! References to secrets. The plan, the journal and the log hold only these.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Where a secret stands, never the secret: a variable of the environment, `${NAME}`, or a file, `file:/path` (which may be
-/// written `${file:/path}`, as in hooks).
+/// The place of a secret, never the secret itself: a variable of the environment, `${NAME}`, or a file, `file:/path` (which
+/// may be written `${file:/path}`, as in hooks).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SecretRef {
@@ -17,13 +17,13 @@ pub enum SecretRef {
     File(String),
 }
 
-/// Why a text names no secret. The text is not repeated: it may be one.
+/// The reason why a text is not a reference to a secret. The text is not repeated: it may be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum MalformedRef {
     /// It may be the secret itself.
     #[error("neither `${{NAME}}` nor `file:/path`")]
     Literal,
-    /// It begins as the name of a variable, and is none.
+    /// It begins like the name of a variable but is not one.
     #[error("not the name of a variable")]
     NotAName,
     /// The path is not absolute.
@@ -35,12 +35,10 @@ impl FromStr for SecretRef {
     type Err = MalformedRef;
 
     fn from_str(text: &str) -> Result<Self, MalformedRef> {
-        let inner = text
-            .strip_prefix("${")
-            .and_then(|rest| rest.strip_suffix('}'));
-        let file = inner
-            .filter(|inner| inner.starts_with("file:"))
-            .unwrap_or(text);
+        let file = match in_braces(text) {
+            Some(inner) if inner.starts_with("file:") => inner,
+            Some(_) | None => text,
+        };
         if let Some(path) = file.strip_prefix("file:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             if path.starts_with('/') && path.len() > 1 {
@@ -48,21 +46,25 @@ impl FromStr for SecretRef {
             }
             return Err(MalformedRef::NotAbsolute);
         }
-        let Some(rest) = text.strip_prefix('$') else {
+        if !text.starts_with('$') {
             return Err(MalformedRef::Literal);
-        };
-        let name = rest
-            .strip_prefix('{')
-            .and_then(|rest| rest.strip_suffix('}'))
-            .ok_or(MalformedRef::NotAName)?;
-        let first = |c: char| c.is_ascii_alphabetic() || c == '_';
-        let other = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if name.starts_with(first) && name.chars().all(other) {
-            Ok(Self::Environment(name.to_owned()))
-        } else {
-            Err(MalformedRef::NotAName)
+        }
+        match in_braces(text) {
+            Some(name) if is_variable(name) => Ok(Self::Environment(name.to_owned())),
+            Some(_) | None => Err(MalformedRef::NotAName),
         }
     }
+}
+
+/// The text between `${` and `}`.
+fn in_braces(text: &str) -> Option<&str> {
+    text.strip_prefix("${")?.strip_suffix('}')
+}
+
+/// Returns true if a text is the name of a variable: letters, digits and underscores, and no digit first.
+fn is_variable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 impl fmt::Display for SecretRef {
@@ -94,7 +96,7 @@ impl From<SecretRef> for String {
 pub enum Address {
     /// The address itself.
     Plain(String),
-    /// Where it stands.
+    /// A reference to it.
     Kept(SecretRef),
 }
 

@@ -1,4 +1,4 @@
-//! What an entry is worth telling: by which words a channel may ask for it, whether it wakes, whether it informs.
+//! The topics of an entry: the kinds by which a channel may ask for it, and if it pages or informs.
 
 use std::collections::BTreeSet;
 
@@ -7,20 +7,29 @@ use crate::engine::hold::HoldReason;
 use crate::engine::paged::Paged;
 use crate::engine::state::State;
 
-/// One thing that an entry says. An entry that says why nothing moves may say several.
+/// One fact in an entry. An entry of holds has one for each hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
-    /// The words that it goes by.
+    /// Its kinds.
     pub kinds: Vec<&'static str>,
-    /// Whether it wakes a person.
+    /// True if it pages.
     pub pages: bool,
-    /// Whether it is worth knowing without being asked for by name.
+    /// True if it is worth knowing without being asked for by kind.
     pub informs: bool,
-    /// The words of an earlier page that it says the end of, or that it is back: whoever got that page gets this, too.
+    /// The kinds of an earlier page that it ends or repeats: a channel that got that page gets this too.
     pub follows: Option<Vec<&'static str>>,
 }
 
-/// The words that channels may ask for: types of events, and kinds of holds.
+impl Topic {
+    /// Returns true if one of its kinds is among these words.
+    pub(super) fn is_named_in(&self, words: &[String]) -> bool {
+        self.kinds
+            .iter()
+            .any(|kind| words.iter().any(|word| word == kind))
+    }
+}
+
+/// The kinds that channels may ask for: types of events, and kinds of holds.
 #[rustfmt::skip]
 pub const KINDS: [&str; 89] = [
     // Events that a person may want to hear of.
@@ -41,27 +50,29 @@ pub const KINDS: [&str; 89] = [
     "jobs_stuck", "jobs_running", "jobs_unread", "others_hold_weight", "name_used",
 ];
 
-/// Why nothing moves, as far as an entry says it for the first time; nothing for other events. `before` is its cutover before
-/// the entry.
+/// Returns the holds that are new in an entry; empty for other events. `before` is the cutover's state before the entry.
 pub fn fresh(before: Option<&State>, entry: &Envelope) -> Vec<HoldReason> {
     let Event::StepHeld { because } = &entry.event else {
         return Vec::new();
     };
     let held = before.map_or(&[][..], |state| state.held.as_slice());
     let known: BTreeSet<HoldReason> = held.iter().map(HoldReason::subject).collect();
-    let news = |reason: &&HoldReason| {
+    let mut fresh = Vec::new();
+    for reason in because {
         let subject = reason.subject();
         let ended = before.is_some_and(|state| state.has_ended_lately(&subject, entry.at));
-        !known.contains(&subject) && !ended
-    };
-    because.iter().filter(news).cloned().collect()
+        if !known.contains(&subject) && !ended {
+            fresh.push(reason.clone());
+        }
+    }
+    fresh
 }
 
-/// What an entry says. `fresh` is what [`fresh`] found in it, `pages` whether the fold found that it wakes a person.
+/// Returns the topics of an entry. `fresh` are its new holds, by [`fresh`]; `pages` is true if by the fold it pages.
 pub fn topics(fresh: &[HoldReason], entry: &Envelope, pages: bool) -> Vec<Topic> {
     let event = &entry.event;
     if let Event::FleetHeld { reason, .. } = event {
-        // It stands for what the cutovers themselves would say.
+        // It replaces the entries of the cutovers themselves.
         return vec![Topic {
             kinds: vec![event.label(), "step_held", reason.kind()],
             pages,
@@ -70,7 +81,7 @@ pub fn topics(fresh: &[HoldReason], entry: &Envelope, pages: bool) -> Vec<Topic>
         }];
     }
     if matches!(event, Event::CutoverDamaged { .. }) {
-        // The hold is told by an entry of the fleet because nothing may be written to the cutover's own stream.
+        // The fleet's entry tells of the hold, because nothing may be written to the cutover's own stream.
         return vec![Topic {
             kinds: vec![event.label(), "step_held", "journal_damaged"],
             pages,
@@ -96,17 +107,20 @@ pub fn topics(fresh: &[HoldReason], entry: &Envelope, pages: bool) -> Vec<Topic>
             follows: None,
         }];
     }
-    let topic = |reason: &HoldReason| Topic {
-        kinds: vec![event.label(), reason.kind()],
-        pages: pages && reason.pages(),
-        informs: !is_routine(reason),
-        follows: None,
-    };
-    fresh.iter().map(topic).collect()
+    let mut topics = Vec::new();
+    for reason in fresh {
+        topics.push(Topic {
+            kinds: vec![event.label(), reason.kind()],
+            pages: pages && reason.pages(),
+            informs: !is_routine(reason),
+            follows: None,
+        });
+    }
+    topics
 }
 
-/// What an entry says to those who were woken: what it settles, and which holds are back so soon that they page nobody
-/// again.
+/// Returns the topics for people who were paged: the pages that an entry ends, and the holds that are back so soon that they
+/// do not page again.
 pub fn follow_ups(entry: &Envelope, settles: &[Paged], again: &[HoldReason]) -> Vec<Topic> {
     let mut topics = Vec::new();
     for paged in settles {
@@ -131,7 +145,7 @@ fn follow_up(entry: &Envelope, paged: &Paged) -> Topic {
     }
 }
 
-/// Whether an event is worth knowing, for somebody who follows along: what moved, what people did, what went wrong.
+/// Returns true if an event is worth knowing for an interested reader: a move, a person's action, a failure.
 fn informs(event: &Event) -> bool {
     match event {
         Event::PlanAccepted { .. }
@@ -199,7 +213,7 @@ fn informs(event: &Event) -> bool {
     }
 }
 
-/// Whether a hold is only how a cutover goes, or is told by an event of its own.
+/// Returns true if a hold is part of a normal course, or is told by an event of its own.
 fn is_routine(reason: &HoldReason) -> bool {
     matches!(
         reason,
