@@ -592,16 +592,17 @@ steps: [ { weight: 5%, bake: 10m }, { weight: 50%, bake: 4m }, { weight: 100%, b
 gates: { alarms: [ errors, latency ] }
 ";
 
+    fn span(name: &str, mins: i64) -> (AlarmId, SignedDuration) {
+        let alarm = AlarmId {
+            name: name.to_owned(),
+            region: None,
+        };
+        (alarm, SignedDuration::from_mins(mins))
+    }
+
     #[test]
     fn bakes_that_end_before_an_alarm_could_be_red_are_warned_about() {
         let plan = plan_file::parse(PLAN, "a.yaml").unwrap().source.plan;
-        fn span(name: &str, mins: i64) -> (AlarmId, SignedDuration) {
-            let alarm = AlarmId {
-                name: name.to_owned(),
-                region: None,
-            };
-            (alarm, SignedDuration::from_mins(mins))
-        }
         let fits = BTreeMap::from([span("errors", 5)]);
         let warned = warnings::short_bakes(&plan, &fits);
         assert_eq!(warned.len(), 1);

@@ -483,24 +483,27 @@ gates: { alarms: [ red ] }
         standing
     }
 
+    fn pair(old: u8, new: u8) -> Vec<RecordSet> {
+        vec![member("eks", old), member("ecs", new)]
+    }
+
     #[test]
     fn back_is_said_only_of_what_was_read_there() {
-        type Answered = Result<Vec<RecordSet>, String>;
-        fn pair(old: u8, new: u8) -> Answered {
-            Ok(vec![member("eks", old), member("ecs", new)])
-        }
-        fn unread() -> Answered {
-            Err("no answer".to_owned())
-        }
         for (phase, known, read, exit, said) in [
             (
                 Phase::Reverted,
                 true,
-                pair(100, 0),
+                Ok(pair(100, 0)),
                 Exit::Done,
                 "at the baseline, read back",
             ),
-            (Phase::Reverted, true, pair(0, 100), Exit::Halted, "--force"),
+            (
+                Phase::Reverted,
+                true,
+                Ok(pair(0, 100)),
+                Exit::Halted,
+                "--force",
+            ),
             (
                 Phase::Reverted,
                 true,
@@ -511,29 +514,35 @@ gates: { alarms: [ red ] }
             (
                 Phase::Reverted,
                 true,
-                unread(),
+                Err("no answer".to_owned()),
                 Exit::RevertUnfinished,
                 "not known",
             ),
             (
                 Phase::Reverted,
                 false,
-                pair(100, 0),
+                Ok(pair(100, 0)),
                 Exit::Done,
                 "cancelled",
             ),
             (
                 Phase::Reverted,
                 false,
-                pair(0, 100),
+                Ok(pair(0, 100)),
                 Exit::Halted,
                 "by hand",
             ),
-            (Phase::Reverted, false, unread(), Exit::Done, "cancelled"),
+            (
+                Phase::Reverted,
+                false,
+                Err("no answer".to_owned()),
+                Exit::Done,
+                "cancelled",
+            ),
             (
                 Phase::Completed,
                 true,
-                pair(100, 0),
+                Ok(pair(100, 0)),
                 Exit::Done,
                 "at the baseline, read back",
             ),
@@ -545,9 +554,9 @@ gates: { alarms: [ red ] }
             let claims = line.contains("at the baseline, read back");
             assert_eq!(claims, exit == Exit::Done && known, "{line}");
         }
-        let completed = found(&state(Phase::Completed, true), pair(0, 100));
+        let completed = found(&state(Phase::Completed, true), Ok(pair(0, 100)));
         assert_eq!(completed.exit(), Exit::DoesNotApply);
-        let going = found(&state(Phase::Reverting, true), pair(100, 0));
+        let going = found(&state(Phase::Reverting, true), Ok(pair(100, 0)));
         assert_eq!(going.exit(), Exit::RevertUnfinished);
     }
 
