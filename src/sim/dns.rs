@@ -86,7 +86,7 @@ impl SimDns {
         operation: &'static str,
         account: &Account,
         late: impl FnOnce(Timestamp) + Send,
-    ) -> Result<Passage, CallError> {
+    ) -> Result<Reply, CallError> {
         let sent_at = self.clock.now();
         let faults = {
             let mut state = locked(&self.state);

@@ -6,7 +6,7 @@ use super::*;
 use crate::engine::plan::Account;
 use crate::engine::record::GroupName;
 use crate::engine::units::{ChangeId, DnsName, Weight, WeightPair, ZoneId};
-use crate::ports::ChangeAction::{Create, Delete, Upsert};
+use crate::ports::ChangeAction::{self, Create, Delete, Upsert};
 
 const NAME: &str = "test.example.com";
 
