@@ -16,7 +16,6 @@ use crate::controller::observe::{self, ChangesRead, Eyes, Seen};
 use crate::controller::reading::Reading;
 use crate::controller::series::SeriesRead;
 use crate::controller::{Controller, ControllerError, round};
-
 use crate::engine::observation::{AlarmReading, AlarmState};
 use crate::engine::plan::Account;
 use crate::engine::state::State;

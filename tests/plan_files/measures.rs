@@ -100,12 +100,12 @@ fn a_min_requests_that_chance_can_cross_is_warned_about_with_numbers() {
     let (message, help) = warned("max: 1%, min_requests: 300").expect("it is warned about");
     assert_eq!(
         message,
-        "`min_requests: 300` is too few for `max: 1%`: up to 100 of 100 weeks in which 0.1% of the requests fail, which is \
-         taken for healthy, would end with a revert by chance"
+        "`min_requests: 300` is too few for `max: 1%`: with a healthy 0.1% of failed requests, up to 100 of 100 weeks would \
+         end with a revert by chance"
     );
     assert_eq!(
         help,
-        "write `min_requests: 1000`, or leave it out, which is the same: then it is at most 1 of 1,000 weeks"
+        "write `min_requests: 1000`, or leave it out, which is the same: then at most 1 of 1,000 weeks does"
     );
     let (message, _) = warned("max: 1%, min_requests: 800").expect("it is warned about");
     assert!(message.contains("up to 3 of 1,000 weeks"), "{message}");
@@ -184,7 +184,7 @@ fn what_makes_no_sense_is_said_with_what_to_write() {
         ("`1` has no unit", "write `1%`")
     );
     let (message, _) = wrong("  metrics: [ { measure: p99, max: 1% } ]\n");
-    assert_eq!(message, "`1%` is no bound for this");
+    assert_eq!(message, "`1%` is not a valid bound here");
     let (message, _) = wrong("  metrics: [ { measure: error_rat, max: 1% } ]\n");
     assert_eq!(message, "there is no measure `error_rat`");
     let (message, _) = wrong("  metrics: [ { measure: p99, max: 1s, for: 6 of 5 } ]\n");
@@ -220,7 +220,7 @@ fn metric_math_reads_nothing_but_its_inputs() {
     let (message, help) = gate("100 * a / m1", "Sum");
     assert_eq!(
         message,
-        "the expression names `m1`, which is none of its inputs"
+        "the expression names `m1`, which is not one of its inputs"
     );
     assert_eq!(help, "add `m1` to `inputs`, or name `a`");
     let (message, help) = gate("a + SUM(METRICS())", "Sum");
@@ -242,7 +242,7 @@ fn sides_that_count_nothing_are_asked_for() {
     let plan = PLAN.split("  sides:").next().unwrap();
     let text = format!("{plan}  traffic: {{}}\n");
     let error = plan_file::parse(&text, "plan.yaml").unwrap_err();
-    let message = "`traffic` needs to know where both sides count their requests";
+    let message = "`traffic` needs metrics of the requests of both sides";
     assert_eq!(error.findings[0].message, message);
     let arn = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/ecs/1";
     let text = PLAN.replace("app/ecs/1", arn);

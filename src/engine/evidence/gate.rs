@@ -1,4 +1,4 @@
-//! What a gate is called, whatever kind of gate it is.
+//! The names of gates of all kinds, and the numbers behind their verdicts.
 
 use std::fmt;
 
@@ -10,17 +10,17 @@ use crate::engine::units::{AlarmId, Share, shown_alarm};
 /// Names one gate of a plan. For an alarm it is written exactly as the alarm's own name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GateId {
-    /// What kind of gate.
+    /// The kind of gate.
     #[serde(default, skip_serializing_if = "is_alarm")]
     pub gate: GateKind,
-    /// An alarm's region; none means the plan's, or the environment's.
+    /// An alarm's region; `None` means the plan's, or the environment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// The alarm's name, the metric's, or what is measured.
+    /// The name of the alarm, the metric or the measure.
     pub name: String,
 }
 
-/// What kind of gate.
+/// The kind of a gate.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -31,11 +31,11 @@ pub enum GateKind {
     Alarm,
     /// A metric with a bound.
     Metric,
-    /// Whether the new side is worse than the old one.
+    /// The comparison of the new side with the old one.
     Regression,
-    /// Whether the traffic moved, and whether there is enough of it.
+    /// A check that the traffic moved, and that there is enough of it.
     Traffic,
-    /// Whether something climbs without end.
+    /// A check that a metric does not climb toward its limit.
     Trend,
 }
 
@@ -54,7 +54,7 @@ fn is_alarm(kind: &GateKind) -> bool {
 }
 
 impl GateId {
-    /// A gate that is no alarm.
+    /// A gate that is not an alarm.
     pub fn of(gate: GateKind, name: &str) -> Self {
         Self {
             gate,
@@ -65,7 +65,10 @@ impl GateId {
 
     /// The alarm, if it is one.
     pub fn alarm(&self) -> Option<AlarmId> {
-        self.gate.is_alarm().then(|| AlarmId {
+        if !self.gate.is_alarm() {
+            return None;
+        }
+        Some(AlarmId {
             region: self.region.clone(),
             name: self.name.clone(),
         })
@@ -100,7 +103,7 @@ impl fmt::Display for GateId {
     }
 }
 
-/// What a number counts.
+/// The unit of a number.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -119,14 +122,14 @@ pub enum Unit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
-    /// Above it is bad.
+    /// Readings above it are bad.
     Max(Number),
-    /// Below it is bad.
+    /// Readings below it are bad.
     Min(Number),
 }
 
 impl Bound {
-    /// Whether a reading is on the bad side.
+    /// Returns true if a reading is on the bad side.
     pub fn is_broken_by(self, value: Number) -> bool {
         match self {
             Self::Max(most) => value > most,
@@ -148,50 +151,50 @@ impl Bound {
 pub struct Beyond {
     /// The worst of the datapoints.
     pub value: Number,
-    /// What must not be crossed.
+    /// The bound that must not be crossed.
     pub bound: Bound,
-    /// What is counted.
+    /// The unit of the values.
     #[serde(default)]
     pub unit: Unit,
-    /// How many datapoints crossed it.
+    /// The number of datapoints that crossed it.
     pub points: u32,
-    /// Out of how many that were looked at.
+    /// The number of datapoints that were looked at.
     pub of: u32,
-    /// The same on the old side, as its worst datapoint; none where it is not measured.
+    /// The old side's worst datapoint; `None` if the old side is not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<Number>,
 }
 
-/// Both sides' requests, and how many of them went wrong.
+/// Both sides' requests, and how many of them failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Contrast {
     /// Requests of the new side.
     pub new_requests: u64,
-    /// Those that went wrong.
+    /// Those that failed.
     pub new_errors: u64,
     /// Requests of the old side.
     pub old_requests: u64,
-    /// Those that went wrong.
+    /// Those that failed.
     pub old_errors: u64,
 }
 
-/// What was seen at the moment of a revert, so that the entry explains itself.
+/// What the gates showed at the moment of a revert, so that the entry explains itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Attribution {
-    /// The gate that failed; none where it was no gate.
+    /// The gate that failed; `None` if the cause was not a gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateId>,
     /// The step that was watched.
     pub step: u16,
     /// The new side's share by the weights.
     pub intended: Share,
-    /// The new side's share of the requests in the last hour, in percent; none where they are not counted.
+    /// The new side's share of the requests in the last hour, in percent; `None` if they are not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Number>,
-    /// What each metric read when the step was taken, and now.
+    /// The values of each metric when the step was taken, and now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub readings: Vec<BeforeAfter>,
-    /// Whether the old side showed the same; none where it is not measured.
+    /// The old side showed the same; `None` if it is not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old_too: Option<bool>,
 }
@@ -201,16 +204,16 @@ pub struct Attribution {
 pub struct BeforeAfter {
     /// The metric.
     pub name: String,
-    /// What is counted.
+    /// The unit of the values.
     #[serde(default)]
     pub unit: Unit,
-    /// The new side when the step was taken; none where there was nothing to read.
+    /// The new side when the step was taken; `None` if there was no datapoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Number>,
     /// The new side now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Number>,
-    /// The old side now; none where it is not measured.
+    /// The old side now; `None` if it is not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<Number>,
 }

@@ -1,7 +1,6 @@
-//! All gates of metrics, judged in one round.
+//! Judges all metric gates in one round.
 
 use super::gate::{Attribution, GateId};
-use super::number::Number;
 use super::plan::{Query, RegressionGate, TrafficGate};
 use super::reading::{Readings, SeriesReading};
 use super::tally::{self, Latest, Tally};
@@ -13,19 +12,19 @@ use crate::engine::verdict::{Unknown, Verdict};
 
 pub use super::traffic::{Observed, observed};
 
-/// What one gate says.
+/// The judgement of one gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct GateResult {
     pub(super) verdict: Verdict,
-    /// Whether the old side shows the same, so that going back would not help.
+    /// The old side shows the same, so a revert would not help.
     pub(super) old_too: bool,
-    /// What it read, if it is a metric.
+    /// The last values, if it is a metric.
     pub(super) latest: Option<Latest>,
-    /// What keeps the next step from being taken although the gate passes.
+    /// A hold of the next step although the gate passes.
     pub(super) near: Option<HoldReason>,
 }
 
-impl Said {
+impl GateResult {
     pub(super) fn only(verdict: Verdict) -> Self {
         Self {
             verdict,
@@ -43,24 +42,24 @@ impl Said {
     }
 }
 
-/// What all gates of metrics say.
+/// The judgements of all metric gates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Weighed {
     /// The gates, in the plan's order: metrics, the comparison, the traffic, trends.
     pub gates: Vec<(GateId, Verdict)>,
     /// Those that fail on the old side too.
     pub old_too: Vec<GateId>,
-    /// Metrics with datapoints beyond their bounds, but not so many yet that the gate fails: no step is taken meanwhile.
+    /// Metrics with datapoints beyond their bounds, but too few for the gate to fail: no step is taken meanwhile.
     pub near: Vec<HoldReason>,
-    /// What was counted of minutes that change no more, with what the metrics read: what is journaled.
+    /// The counts of minutes that no longer change, and the metrics' last values. This is journaled.
     pub settled: Option<Tally>,
-    /// What was counted so far, with what the metrics read; none before the first write.
+    /// The counts so far, and the metrics' last values; `None` before the first write.
     pub tally: Option<Tally>,
-    /// The share of the requests; none where they are not counted.
+    /// The share of the requests; `None` if they are not counted.
     pub observed: Option<Observed>,
 }
 
-/// Judges all gates of metrics. It depends on the state and the readings alone.
+/// Judges all metric gates. The result depends only on the state and the readings.
 pub fn weigh(state: &State, readings: &Readings) -> Weighed {
     let measures = &state.plan().gates.measures;
     if measures.is_empty() {
@@ -69,7 +68,7 @@ pub fn weigh(state: &State, readings: &Readings) -> Weighed {
     let counted = tally::up_to_date(state, readings);
     let tally = counted.as_ref().map(|counted| &counted.all);
     let seen = observed(state, readings);
-    let mut said: Vec<(GateId, Said)> = Vec::new();
+    let mut said: Vec<(GateId, GateResult)> = Vec::new();
     for gate in &measures.metrics {
         said.push((gate.id(), metrics::judge(state, readings, gate)));
     }
@@ -110,40 +109,44 @@ pub fn weigh(state: &State, readings: &Readings) -> Weighed {
     weighed
 }
 
-/// What was seen at the moment of a revert; none for plans that watch only alarms.
+/// What the gates showed at the moment of a revert; `None` for plans that watch only alarms.
 pub fn attribution(state: &State, weighed: &Weighed, gate: Option<&GateId>) -> Option<Attribution> {
     let measures = &state.plan().gates.measures;
     if measures.is_empty() {
         return None;
     }
     let intended = state.plan().step(state.step).map(|step| step.share);
-    let readings = weighed
-        .tally
-        .as_ref()
-        .map(|tally| tally.readings.as_slice());
+    let readings = match &weighed.tally {
+        Some(tally) => tally.readings.as_slice(),
+        None => &[],
+    };
     let measured = gate.and_then(|gate| measures.metrics.iter().find(|it| it.id() == *gate));
-    let sided = measured.filter(|it| it.old.is_some());
-    let observed = weighed.observed.and_then(|seen: Observed| seen.share);
-    let observed: Option<Number> = observed;
+    let old_too = match measured {
+        Some(metric) if metric.old.is_some() => Some(weighed.old_too.contains(&metric.id())),
+        Some(_) | None => None,
+    };
     Some(Attribution {
         gate: gate.cloned(),
         step: state.step,
         intended: intended.unwrap_or(Share::ZERO),
-        observed,
-        readings: tally::before_and_after(state, readings.unwrap_or_default()),
-        old_too: sided.map(|it| weighed.old_too.contains(&it.id())),
+        observed: weighed.observed.and_then(|seen| seen.share),
+        readings: tally::before_and_after(state, readings),
+        old_too,
     })
 }
 
-/// Why one of these series cannot be judged by, if it cannot.
+/// The reason why one of these series could not be read, if there is one.
 pub(super) fn unread<'q>(
-    mut queries: impl Iterator<Item = &'q Query>,
+    queries: impl Iterator<Item = &'q Query>,
     readings: &Readings,
 ) -> Option<Unknown> {
-    queries.find_map(|query| match readings.get(query) {
-        Some(SeriesReading::Read { .. }) => None,
-        Some(SeriesReading::Unreadable(why)) => Some(Unknown::Other(why.clone())),
-        Some(SeriesReading::Denied(why)) => Some(Unknown::Denied(why.clone())),
-        None => Some(Unknown::Other("it was not read".to_owned())),
-    })
+    for query in queries {
+        match readings.get(query) {
+            Some(SeriesReading::Read { .. }) => {}
+            Some(SeriesReading::Unreadable(why)) => return Some(Unknown::Other(why.clone())),
+            Some(SeriesReading::Denied(why)) => return Some(Unknown::Denied(why.clone())),
+            None => return Some(Unknown::Other("it was not read".to_owned())),
+        }
+    }
+    None
 }

@@ -1,24 +1,24 @@
-//! How many requests a rate needs before it is judged, so that a service that is well is left alone.
+//! The number of requests that a rate needs before it is judged, so that a healthy service is left alone.
 //!
-//! # What is well
+//! # A healthy side
 //!
-//! A bound is set well above what is usual: a side is taken for well if its requests fail a tenth ([`HEALTHY`]) as often as
-//! the bound allows, each on its own. Of `n` requests, whose errors the bound `b` allows to be `x = b·n`, `x/10` fail on
+//! A bound is set well above the usual rate: a side counts as healthy if its requests fail a tenth ([`HEALTHY`]) as often as
+//! the bound allows, each independently. Of `n` requests, of which the bound `b` allows `x = b·n` to fail, `x/10` fail on
 //! average, and their number is Poisson.
 //!
 //! # The least number
 //!
-//! A gate looks at all of its window together, or at its datapoints one by one; in both it takes more errors than are
-//! within the bound to fail. Let `m` be the most that are within the bound of so many requests: `m ≤ b·n < m + 1`. Then it
-//! takes `m + 1` errors, and on average there are fewer than `(m + 1)/10`. The worst case is just below the next whole number,
-//! and it gets rarer as `m` grows:
+//! A gate looks at its whole window together, or at its datapoints one by one; both ways it fails only with more errors
+//! than the bound allows. Let `m` be the most errors that the bound allows: `m ≤ b·n < m + 1`. Then it takes `m + 1` errors
+//! to fail, and on average there are fewer than `(m + 1)/10`. The worst case is just below the next whole number, and it
+//! gets rarer as `m` grows:
 //!
 //! ```text
 //! P(Poisson((m + 1)/10) ≥ m + 1)
 //! ```
 //!
-//! There are as many looks in a week as the week has datapoints. So [`errors_within`] is the least `m` for which that chance
-//! times the looks of a week is at most [`FALSE_REVERTS`], and [`least_requests`] are those of which the bound allows `m`
+//! A week has as many looks as datapoints. So [`errors_within`] is the least `m` for which that chance times the looks of a
+//! week is at most [`FALSE_REVERTS`], and [`least_requests`] is the number of requests for which the bound allows `m`
 //! errors. It holds at every size of traffic, because fewer requests are not judged and more are worse cases of a larger `m`,
 //! and for every "M of N", because M datapoints beyond the bound are rarer than one, or one is enough.
 //!
@@ -26,30 +26,30 @@
 //!
 //! # Fewer requests
 //!
-//! A window of fewer requests is judged as if those that are missing had all been well: more than `m` errors are as rare
-//! among fewer requests. So an outage is seen however few requests there are.
+//! A window with fewer requests is judged as if the missing ones had all succeeded: more than `m` errors are as rare among
+//! fewer requests. So an outage is seen even with very few requests.
 
 use super::gate::Bound;
 use super::number::Number;
 use super::plan::{Measure, MetricGate};
 use super::sequential::fixed::{float, natural};
 
-/// What part of the errors that a bound allows a healthy side has.
+/// The errors of a healthy side, as a part of those that the bound allows.
 pub const HEALTHY: f64 = 0.1;
 
-/// Of so many healthy weeks one may be taken back.
+/// The highest chance that a healthy side is reverted within a week.
 pub const FALSE_REVERTS: f64 = 0.001;
 
 /// The minutes of a week.
 const WEEK_MINS: f64 = 7.0 * 24.0 * 60.0;
 
-/// More errors than this within a bound make chance so rare that it is not computed.
+/// If a bound allows more errors than this, false reverts are so rare that they are not computed.
 const ERRORS_MAX: u64 = 40;
 
-/// A chance below this is none: one of the terms of a sum that is compared with 1 in 10 million.
+/// A chance below this counts as zero. It is a term of a sum that is compared with 1 in 10 million.
 const NEGLIGIBLE: f64 = 1e-18;
 
-/// How many errors a bound must allow before a rate is judged, for datapoints of so many minutes.
+/// The number of errors that a bound must allow before a rate is judged, for datapoints of this many minutes.
 pub fn errors_within(every_mins: u16) -> u64 {
     let mut errors = 1;
     while errors < ERRORS_MAX {
@@ -62,8 +62,8 @@ pub fn errors_within(every_mins: u16) -> u64 {
     errors
 }
 
-/// The least number of requests of which a rate is judged: those of which this many percent are [`errors_within`]. None for a
-/// bound of zero, which no number of requests makes safe, and for one that no rate can cross.
+/// The least number of requests with which a rate is judged: `max` percent of them are [`errors_within`]. `None` for a bound
+/// of zero, which no number of requests makes safe.
 pub fn least_requests(max: Number, every_mins: u16) -> Option<u64> {
     if max <= Number::ZERO {
         return None;
@@ -72,16 +72,16 @@ pub fn least_requests(max: Number, every_mins: u16) -> Option<u64> {
     Some(natural(needed.ceil()))
 }
 
-/// More errors than this show that a window is beyond the bound although it has fewer requests than the gate needs: even
-/// if the missing requests had all been well. None for what is not a rate with a maximum.
+/// More errors than this show that a window is beyond the bound although it has fewer requests than the gate needs: it would
+/// be beyond the bound even if the missing requests had all succeeded. `None` if the gate is not a rate with a maximum.
 pub fn errors_that_show(gate: &MetricGate) -> Option<f64> {
     let max = maximum(gate)?;
     let within = float(gate.min_requests) * max / 100.0;
     Some(within.max(float(errors_within(gate.every_mins))))
 }
 
-/// The chance that a healthy side is taken back within a week by this gate, at the size of traffic at which that is most
-/// likely; zero for what is not a rate with a maximum.
+/// The chance that this gate reverts a healthy side within a week, at the size of traffic at which that is most likely;
+/// zero if the gate is not a rate with a maximum.
 pub fn false_reverts(gate: &MetricGate) -> f64 {
     let Some(max) = maximum(gate) else {
         return 0.0;
@@ -102,7 +102,7 @@ pub fn false_reverts(gate: &MetricGate) -> f64 {
     (looks(gate.every_mins) * worst).min(1.0)
 }
 
-/// As [`false_reverts`], of a side that has so many requests in each datapoint.
+/// As [`false_reverts`], for a side with this many requests in each datapoint.
 pub fn false_reverts_at(gate: &MetricGate, requests: u64) -> f64 {
     let Some(max) = maximum(gate) else {
         return 0.0;
@@ -119,18 +119,18 @@ fn maximum(gate: &MetricGate) -> Option<f64> {
     }
 }
 
-/// How often a gate is judged anew in a week.
+/// The number of times that a gate is judged in a week.
 fn looks(every_mins: u16) -> f64 {
     WEEK_MINS / f64::from(every_mins.max(1))
 }
 
-/// The chance that one look fails a healthy side whose bound allows `allowed` errors in each datapoint, and that it is this
-/// look which does: the newest datapoint must have an error.
+/// The chance that this look is the one that fails a healthy side whose bound allows `allowed` errors in each datapoint: the
+/// newest datapoint must have an error.
 fn a_look(gate: &MetricGate, allowed: f64) -> f64 {
     let max = maximum(gate).unwrap_or(100.0);
     let least = float(gate.min_requests) * max / 100.0;
     let mean = allowed * HEALTHY;
-    // So many errors are beyond the bound.
+    // The least number of errors beyond the bound.
     let beyond = natural(allowed.floor()) + 1;
     if beyond > ERRORS_MAX {
         return 0.0;
@@ -153,11 +153,10 @@ fn a_look(gate: &MetricGate, allowed: f64) -> f64 {
 
 /// The chance that at least M of the N datapoints have `beyond` errors each, and all of them `together`.
 fn together_at_least(gate: &MetricGate, mean: f64, (beyond, together): (u64, u64)) -> f64 {
-    let index = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let (points, width) = (usize::from(gate.points.max(1)), index(together) + 1);
     let chances: Vec<f64> = (0..together).map(|errors| exactly(errors, mean)).collect();
     let rest = at_least(together, mean);
-    // By how many datapoints are beyond the bound, and how many errors there are, both cut off where it does not matter.
+    // The chances by the number of datapoints beyond the bound and the number of errors, both capped at the required ones.
     let mut state = vec![vec![0.0; width]; points + 1];
     state[0][0] = 1.0;
     for datapoint in 0..gate.of.max(1) {
@@ -183,6 +182,10 @@ fn together_at_least(gate: &MetricGate, mean: f64, (beyond, together): (u64, u64
     state[points][width - 1]
 }
 
+fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
 /// The chance that at least `least` of `of` happen, each with this chance.
 fn at_least_of(least: u16, of: u16, chance: f64) -> f64 {
     let mut counts = vec![0.0; usize::from(least) + 1];
@@ -205,7 +208,7 @@ fn at_least_of(least: u16, of: u16, chance: f64) -> f64 {
     counts[usize::from(least)]
 }
 
-/// The chance of exactly so many, if they are Poisson with this mean.
+/// The chance of exactly this number, if it is Poisson with this mean.
 fn exactly(number: u64, mean: f64) -> f64 {
     let mut chance = (-mean).exp();
     for factor in 1..=number {
@@ -214,7 +217,7 @@ fn exactly(number: u64, mean: f64) -> f64 {
     chance
 }
 
-/// The chance of at least so many, if they are Poisson with this mean.
+/// The chance of at least this number, if it is Poisson with this mean.
 fn at_least(number: u64, mean: f64) -> f64 {
     let mut term = exactly(number, mean);
     let (mut sum, mut next) = (0.0, number);

@@ -1,14 +1,14 @@
-//! Metric math as text: which words of an expression name a series. What it computes is `CloudWatch`'s business.
+//! Finds the words in metric math that name series. `CloudWatch` computes the expressions.
 //!
-//! Series of many cutovers are read in one call, in which every series has a name that all expressions may use. So an
-//! expression may name its own inputs and nothing else: what it does not define belongs to somebody else.
+//! Series of many cutovers are read in one call, and in a call every expression can use the names of all series. So an
+//! expression may name only its own inputs: any other name could be a series of another cutover.
 //!
 //! Source: `CloudWatch` User Guide, "Using metric math"; API Reference, `MetricDataQuery` (an identifier begins with a
 //! lower-case letter, and has letters, digits and underscores).
 
 use std::fmt;
 
-/// The functions and the constants that metric math knows; all of them are upper-case, as no identifier is.
+/// The functions and constants of metric math. All of them are upper-case; no identifier is.
 const WORDS: &[&str] = &[
     "ABS",
     "AND",
@@ -56,16 +56,16 @@ const WORDS: &[&str] = &[
     "YEAR",
 ];
 
-/// Why an expression cannot be asked for.
+/// The reason why an expression cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mistake {
-    /// It names a series that it does not define.
+    /// It names a series that is not one of its inputs.
     Undefined(String),
     /// It takes all series of the call.
     Everything,
     /// There is no such function.
     NoFunction(String),
-    /// A bracket or a quote is not closed, or closes what was not opened.
+    /// A bracket or a quote is not closed, or not opened.
     Unclosed,
 }
 
@@ -75,15 +75,15 @@ impl fmt::Display for Mistake {
             Self::Undefined(name) => {
                 write!(
                     f,
-                    "the expression names `{name}`, which is none of its inputs"
+                    "the expression names `{name}`, which is not one of its inputs"
                 )
             }
             Self::Everything => f.write_str(
-                "`METRICS()` takes every series of the call, those of other cutovers too",
+                "`METRICS()` takes every series of the call, also those of other cutovers",
             ),
             Self::NoFunction(name) => write!(f, "metric math has no function `{name}`"),
             Self::Unclosed => {
-                f.write_str("a bracket or a quote of the expression has no counterpart")
+                f.write_str("a bracket or a quote of the expression is not opened or not closed")
             }
         }
     }
@@ -101,7 +101,7 @@ pub enum Piece<'e> {
 }
 
 impl<'e> Piece<'e> {
-    /// As it is written.
+    /// Its text.
     pub fn text(self) -> &'e str {
         match self {
             Self::Word(text) | Self::Quoted(text) | Self::Other(text) => text,
@@ -114,19 +114,14 @@ pub fn pieces(expression: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = expression;
     while let Some(first) = rest.chars().next() {
-        let is_word = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
-        let up_to = |ends: &dyn Fn(char) -> bool| rest.find(ends).unwrap_or(rest.len());
-        let length = match first {
-            '\'' | '"' => {
-                let closes = rest[1..].find(first);
-                closes.map_or(rest.len(), |at| at + 2)
-            }
-            // `1e5` and `0.99` are numbers, no words.
-            '0'..='9' => up_to(&|sign| !is_word(sign) && sign != '.'),
-            _ if is_word(first) => up_to(&|sign| !is_word(sign)),
-            _ => up_to(&|sign| is_word(sign) || matches!(sign, '\'' | '"')),
+        let end = match first {
+            '\'' | '"' => rest[1..].find(first).map(|at| at + 2),
+            // `1e5` and `0.99` are numbers, not words.
+            '0'..='9' => rest.find(|sign| !is_word(sign) && sign != '.'),
+            _ if is_word(first) => rest.find(|sign| !is_word(sign)),
+            _ => rest.find(|sign| is_word(sign) || matches!(sign, '\'' | '"')),
         };
-        let (piece, after) = rest.split_at(length);
+        let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
         pieces.push(match first {
             '\'' | '"' => Piece::Quoted(piece),
             '0'..='9' => Piece::Other(piece),
@@ -138,7 +133,11 @@ pub fn pieces(expression: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// The first mistake of an expression whose inputs are these, if it has one.
+fn is_word(sign: char) -> bool {
+    sign.is_ascii_alphanumeric() || sign == '_'
+}
+
+/// The first mistake of an expression, if it has one. `is_input` tells its inputs.
 pub fn mistake(expression: &str, is_input: impl Fn(&str) -> bool) -> Option<Mistake> {
     let mut open: Vec<char> = Vec::new();
     for piece in pieces(expression) {
@@ -176,7 +175,10 @@ pub fn mistake(expression: &str, is_input: impl Fn(&str) -> bool) -> Option<Mist
             }
         }
     }
-    (!open.is_empty()).then_some(Mistake::Unclosed)
+    if open.is_empty() {
+        return None;
+    }
+    Some(Mistake::Unclosed)
 }
 
 #[cfg(test)]
@@ -202,7 +204,9 @@ mod tests {
 
     #[test]
     fn what_belongs_to_somebody_else_is_found() {
-        let undefined = |name: &str| Some(Mistake::Undefined(name.to_owned()));
+        fn undefined(name: &str) -> Option<Mistake> {
+            Some(Mistake::Undefined(name.to_owned()))
+        }
         assert_eq!(found("100 * failed / m1"), undefined("m1"));
         assert_eq!(found("_x"), undefined("_x"));
         assert_eq!(found("failed + SUM(METRICS())"), Some(Mistake::Everything));
@@ -226,23 +230,23 @@ mod tests {
 
     #[test]
     fn a_mistake_names_what_is_wrong() {
-        let said = |expression: &str| found(expression).map(|mistake| mistake.to_string());
         for (expression, wanted) in [
             (
                 "failed / m1",
-                "the expression names `m1`, which is none of its inputs",
+                "the expression names `m1`, which is not one of its inputs",
             ),
             (
                 "SUM(METRICS())",
-                "`METRICS()` takes every series of the call, those of other cutovers too",
+                "`METRICS()` takes every series of the call, also those of other cutovers",
             ),
             ("SUMM(failed)", "metric math has no function `SUMM`"),
             (
                 "(failed",
-                "a bracket or a quote of the expression has no counterpart",
+                "a bracket or a quote of the expression is not opened or not closed",
             ),
         ] {
-            assert_eq!(said(expression).as_deref(), Some(wanted));
+            let mistake = found(expression).map(|mistake| mistake.to_string());
+            assert_eq!(mistake.as_deref(), Some(wanted));
         }
     }
 

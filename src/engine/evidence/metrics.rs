@@ -1,23 +1,23 @@
-//! Metrics with bounds: M of the last N datapoints beyond, and the gate fails.
+//! Metrics with bounds: the gate fails if M of the last N datapoints are beyond the bound.
 //!
-//! A datapoint that is missing, or that too few requests make, could have been beyond as well. Where those that are beyond
-//! and those that may have been are M together, the gate does not pass.
+//! A datapoint that is missing, or that has too few requests, might have been beyond the bound too. If the datapoints beyond
+//! the bound and those that might be are M together, the gate does not pass.
 //!
-//! Datapoints come late, and change. The windows that ended in the last minutes ([`READ_AGAIN`]) are judged anew at each
-//! look, so that M of N that are found beyond the bound afterwards fail the gate too.
+//! Datapoints come late, and change. The windows that ended in the last minutes ([`READ_AGAIN`]) are judged again at each
+//! look, so that M of N that turn out to be beyond the bound afterwards fail the gate too.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use super::gate::{Beyond, Bound};
-use super::judge::{Said, unread};
+use super::judge::{GateResult, unread};
 use super::least::errors_that_show;
 use super::number::Number;
 use super::plan::{Measure, MetricGate, Query};
-use super::reading::{READ_AGAIN, Readings, SeriesReading, ceil, floor};
+use super::reading::{READ_AGAIN, Readings, ceil, floor};
 use super::sequential::fixed::float;
-use super::tally::{Latest, sum, sums, total};
+use super::tally::{Latest, covered, sum, sums, total};
 use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::state::State;
 use crate::engine::verdict::{Unknown, Verdict};
@@ -25,93 +25,95 @@ use crate::engine::verdict::{Unknown, Verdict};
 /// One side in the window.
 #[derive(Default)]
 struct Window {
-    /// The datapoints there are.
+    /// Its datapoints.
     points: BTreeMap<Timestamp, Number>,
-    /// How many of them are beyond the bound, and of enough requests.
+    /// Datapoints beyond the bound, with enough requests.
     crossed: u16,
-    /// How many are beyond the bound, but of too few requests to tell.
+    /// Datapoints beyond the bound, with too few requests.
     faint: u16,
-    /// All of it as one datapoint, where that is beyond the bound, and of enough requests or errors.
+    /// The whole window as one datapoint, if that is beyond the bound and has enough requests or errors.
     pooled: Option<Number>,
-    /// How many periods that were watched have none, although requests were seen, or nobody counts requests.
+    /// Watched periods without a datapoint although there were requests, or although requests are not counted.
     lost: u16,
-    /// How many have none because there were no requests.
+    /// Watched periods without a datapoint because there were no requests.
     idle: u16,
 }
 
 impl Window {
-    /// Whether so many of them are beyond the bound as make the gate fail. Those that are too faint count where all of the
-    /// window is beyond it too.
+    /// Returns true if enough datapoints are beyond the bound. Faint ones count if the whole window is beyond it too.
     fn fails(&self, gate: &MetricGate) -> bool {
-        let faint = self.pooled.map_or(0, |_| self.faint);
+        let faint = if self.pooled.is_some() { self.faint } else { 0 };
         self.crossed + faint >= gate.points
+    }
+
+    fn newest(&self) -> Option<Number> {
+        self.points.values().next_back().copied()
     }
 }
 
-/// What the gate says, and what it read.
-pub(super) fn judge(state: &State, readings: &Readings, gate: &MetricGate) -> Said {
-    let latest = |new, old| Latest {
-        name: gate.name.clone(),
-        unit: gate.unit,
-        new,
-        old,
-    };
+/// Judges one gate.
+pub(super) fn judge(state: &State, readings: &Readings, gate: &MetricGate) -> GateResult {
     let queries = gate.new.queries().chain(&gate.requests);
     if let Some(why) = unread(queries, readings) {
-        return Said::only(Verdict::Unknown(why));
+        return GateResult::only(Verdict::Unknown(why));
     }
     let Some(end) = judged_until(&gate.new, readings, gate) else {
         let why = "it was not read".to_owned();
-        return Said::only(Verdict::Unknown(Unknown::Other(why)));
+        return GateResult::only(Verdict::Unknown(Unknown::Other(why)));
     };
     let newest_range = (end - gate.window(), end);
-    // What fails now says more than what failed minutes ago.
+    // A failure now tells more than one some minutes ago.
     let range = failed_before(state, readings, gate, end).unwrap_or(newest_range);
     let watched_from = state.measured.step_from;
     let new = look(gate, &gate.new, readings, range, watched_from);
-    let old = gate.old.as_ref();
-    let old = old.filter(|old| unread(old.queries(), readings).is_none());
-    let old = old.map(|old| look(gate, old, readings, range, None));
-    let newest = |window: &Window| window.points.values().next_back().copied();
-    let latest = latest(newest(&new), old.as_ref().and_then(newest));
+    let old = match &gate.old {
+        Some(old) if unread(old.queries(), readings).is_none() => {
+            Some(look(gate, old, readings, range, None))
+        }
+        Some(_) | None => None,
+    };
+    let latest = Latest {
+        name: gate.name.clone(),
+        unit: gate.unit,
+        new: new.newest(),
+        old: old.as_ref().and_then(Window::newest),
+    };
     if new.points.is_empty() {
         let verdict = nothing(state, readings, gate, range);
-        return Said::with(verdict, latest);
+        return GateResult::with(verdict, latest);
     }
     let old_worst = old.as_ref().and_then(|old| worst(gate.bound, &old.points));
     let Some(beyond) = beyond(gate, &new, old_worst) else {
         // A step that is being written or settles has not shown anything yet.
-        let doubt = watched_from.and_then(|_| doubtful(readings, gate, &new, range));
-        return Said {
+        let doubt = if watched_from.is_some() {
+            doubtful(readings, gate, &new, range)
+        } else {
+            None
+        };
+        return GateResult {
             near: near(gate, &new, old_worst),
-            ..Said::with(doubt.unwrap_or(Verdict::Pass), latest)
+            ..GateResult::with(doubt.unwrap_or(Verdict::Pass), latest)
         };
     };
-    // Without a weight the old side has stragglers, which prove nothing about it.
+    // An old side without weight has only stragglers, which prove nothing about it.
     let old_too = !state.old_is_idle() && old.is_some_and(|old| old.fails(gate));
     let gate = gate.id();
     let cause = RevertCause::MeasureBeyond { gate, beyond };
-    Said {
+    GateResult {
         old_too,
-        ..Said::with(Verdict::Fail(cause), latest)
+        ..GateResult::with(Verdict::Fail(cause), latest)
     }
 }
 
-/// The end of the datapoints that are looked at: of what was read, less the gate's delay.
+/// The end of the datapoints that are judged: the end of the reading, minus the gate's delay.
 fn judged_until(measure: &Measure, readings: &Readings, gate: &MetricGate) -> Option<Timestamp> {
-    let ends = measure.queries().map(|query| match readings.get(query) {
-        Some(SeriesReading::Read { until, .. }) => Some(*until),
-        Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => None,
-    });
-    let until = ends.min().flatten()?;
-    Some(floor(
-        until.checked_sub(gate.delay()).ok()?,
-        gate.every_mins,
-    ))
+    let until = covered(measure.queries(), readings)?;
+    let until = until.checked_sub(gate.delay()).ok()?;
+    Some(floor(until, gate.every_mins))
 }
 
-/// An earlier window of this attempt that fails, among those that are read again, unless the newest one fails: its
-/// datapoints came late or changed, or nobody looked then.
+/// An earlier window of this attempt that fails, among those that are read again, unless the newest one fails. Its
+/// datapoints came late or changed, or no controller looked then.
 fn failed_before(
     state: &State,
     readings: &Readings,
@@ -123,21 +125,19 @@ fn failed_before(
     }
     let since = state.first_write.max(state.measured.violations_from)?;
     let since = since.max(newest - READ_AGAIN);
-    let fails = |range| look(gate, &gate.new, readings, range, None).fails(gate);
-    let all = look(
-        gate,
-        &gate.new,
-        readings,
-        (since - gate.window(), newest),
-        None,
-    );
-    if all.crossed + all.faint < gate.points || fails((newest - gate.window(), newest)) {
+    let all_range = (since - gate.window(), newest);
+    let all = look(gate, &gate.new, readings, all_range, None);
+    if all.crossed + all.faint < gate.points {
+        return None;
+    }
+    let newest_range = (newest - gate.window(), newest);
+    if look(gate, &gate.new, readings, newest_range, None).fails(gate) {
         return None;
     }
     let mut end = newest - gate.period();
     while end > since {
         let range = (end - gate.window(), end);
-        if fails(range) {
+        if look(gate, &gate.new, readings, range, None).fails(gate) {
             return Some(range);
         }
         end -= gate.period();
@@ -145,7 +145,7 @@ fn failed_before(
     None
 }
 
-/// Datapoints are beyond the bound, but not so many yet that the gate fails: no step is taken on top of that.
+/// The hold for a window with datapoints beyond the bound, but too few for the gate to fail: no step is taken on top.
 fn near(gate: &MetricGate, window: &Window, old: Option<Number>) -> Option<HoldReason> {
     if window.crossed == 0 {
         return None;
@@ -166,7 +166,7 @@ fn near(gate: &MetricGate, window: &Window, old: Option<Number>) -> Option<HoldR
     })
 }
 
-/// One side in the window. Periods that began before `watched_from` may lack a datapoint: nobody was sent there yet.
+/// One side in the window. Periods that began before `watched_from` may lack a datapoint: they had no traffic yet.
 fn look(
     gate: &MetricGate,
     measure: &Measure,
@@ -200,8 +200,8 @@ fn look(
     window
 }
 
-/// The rate over all of the window, where that is beyond the bound, and of enough requests or of so many errors that it would
-/// be beyond the bound with enough requests too.
+/// The rate over the whole window, if that is beyond the bound, and either has enough requests or so many errors that it
+/// would be beyond the bound even with enough requests.
 fn pooled(
     gate: &MetricGate,
     measure: &Measure,
@@ -222,7 +222,7 @@ fn pooled(
     Some(rate)
 }
 
-/// What counts the requests of a measure; empty where nothing does.
+/// The series that count the requests of a measure; empty if there are none.
 fn requests<'g>(gate: &'g MetricGate, measure: &'g Measure) -> &'g [Query] {
     match measure {
         Measure::Rate { requests, .. } => requests,
@@ -242,46 +242,51 @@ fn datapoints(
         Measure::Series { query, times } => {
             let mut all = sums(std::slice::from_ref(query), readings, range);
             if is_count(query) && matches!(gate.bound, Bound::Max(_)) {
-                // A count that is not told is zero where requests were seen.
-                let asked = sums(requests(gate, measure), readings, range);
-                let seen = asked.into_iter().filter(|(_, all)| *all > Number::ZERO);
-                for (at, _) in seen {
-                    all.entry(at).or_insert(Number::ZERO);
+                // A count without a datapoint is zero if there were requests.
+                for (at, requests) in sums(requests(gate, measure), readings, range) {
+                    if requests > Number::ZERO {
+                        all.entry(at).or_insert(Number::ZERO);
+                    }
                 }
             }
-            let scaled = |(at, value): (Timestamp, Number)| {
-                Some((at, Number::rounded(value.value() * times.value())?))
-            };
-            all.into_iter().filter_map(scaled).collect()
+            let mut scaled = BTreeMap::new();
+            for (at, value) in all {
+                if let Some(value) = Number::rounded(value.value() * times.value()) {
+                    scaled.insert(at, value);
+                }
+            }
+            scaled
         }
         Measure::Rate { errors, requests } => {
             let errors = sums(errors, readings, range);
-            let requests = sums(requests, readings, range);
-            let rate = |(at, all): (Timestamp, Number)| {
-                // Where requests were seen, errors that were not are none.
+            let mut rates = BTreeMap::new();
+            for (at, all) in sums(requests, readings, range) {
+                // If there were requests, errors without a datapoint are zero.
                 let wrong = errors.get(&at).copied().unwrap_or(Number::ZERO);
-                // Where none were, the rate is no number.
-                Some((at, Number::rounded(100.0 * wrong.value() / all.value())?))
-            };
-            requests.into_iter().filter_map(rate).collect()
+                // Without requests the rate is not a number.
+                if let Some(rate) = Number::rounded(100.0 * wrong.value() / all.value()) {
+                    rates.insert(at, rate);
+                }
+            }
+            rates
         }
     }
 }
 
-/// Whether a series is a sum, of which nothing is zero.
+/// Returns true if a series is a sum, for which no datapoint means zero.
 fn is_count(query: &Query) -> bool {
     let mut inputs = query.inputs.values();
     query.expression.is_none() && inputs.all(|metric| metric.stat == "Sum")
 }
 
-/// No datapoint at all: too little to judge where nobody asked, and blindness where somebody did.
+/// The verdict without any datapoint: too little to judge without requests, unknown with requests.
 fn nothing(
     state: &State,
     readings: &Readings,
     gate: &MetricGate,
     range: (Timestamp, Timestamp),
 ) -> Verdict {
-    // A step that is being written or settles has not been asked for anything yet.
+    // A step that is being written or settles has had no requests yet.
     if state.measured.step_from.is_none() || gate.no_data_passes {
         return Verdict::Pass;
     }
@@ -292,7 +297,7 @@ fn nothing(
     Verdict::NotJudged(too_few(gate, 0))
 }
 
-/// Why the gate does not pass although it does not fail: datapoints that are missing or too faint could make it fail.
+/// The verdict of a gate that neither passes nor fails: datapoints that are missing or too faint could make it fail.
 fn doubtful(
     readings: &Readings,
     gate: &MetricGate,
@@ -324,12 +329,12 @@ fn too_few(gate: &MetricGate, requests: u64) -> HoldReason {
         requests,
         needed: (needed > requests).then_some(needed),
         over_mins: Some(u32::from(gate.of.max(1)) * u32::from(gate.every_mins.max(1))),
-        // More do not come by waiting: the window moves on.
+        // Waiting does not bring more: the window moves on.
         judged_at: None,
     }
 }
 
-/// How the datapoints cross the bound, if enough of them do.
+/// The datapoints beyond the bound, if there are enough of them.
 fn beyond(gate: &MetricGate, window: &Window, old: Option<Number>) -> Option<Beyond> {
     if !window.fails(gate) {
         return None;
@@ -345,6 +350,6 @@ fn beyond(gate: &MetricGate, window: &Window, old: Option<Number>) -> Option<Bey
 }
 
 fn worst(bound: Bound, points: &BTreeMap<Timestamp, Number>) -> Option<Number> {
-    let worse = |one: Number, other: Number| bound.worse(one, other);
-    points.values().copied().reduce(worse)
+    let values = points.values().copied();
+    values.reduce(|one, other| bound.worse(one, other))
 }

@@ -1,4 +1,4 @@
-//! Numbers that were measured: they can be compared and kept, which bare floating point cannot.
+//! Measured numbers. They can be compared and stored, which bare floating point cannot.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -22,24 +22,24 @@ impl Number {
     /// Zero.
     pub const ZERO: Self = Self(0.0);
 
-    /// The number; none where it is infinite or none at all.
+    /// The number; `None` if it is infinite or not a number.
     pub fn new(value: f64) -> Option<Self> {
-        // Minus zero would be another number than zero in the order below.
+        // Adding zero turns minus zero into zero: the order below tells them apart.
         value.is_finite().then_some(Self(value + 0.0))
     }
 
-    /// As [`Self::new`], to six significant digits: what is journaled reads back as the very same number.
+    /// As [`Self::new`], to six significant digits, so that it reads back from the journal as the same number.
     pub fn rounded(value: f64) -> Option<Self> {
         let shown = format!("{value:.5e}");
         Self::new(shown.parse().ok()?)
     }
 
-    /// As a bare number.
+    /// The bare number.
     pub fn value(self) -> f64 {
         self.0
     }
 
-    /// The whole number next to it; zero below zero.
+    /// The nearest whole number; zero for negative numbers.
     pub fn whole(self) -> u64 {
         natural(self.0)
     }
@@ -114,7 +114,9 @@ mod tests {
 
     #[test]
     fn numbers_are_shown_short() {
-        let shown = |value: f64| Number::new(value).unwrap().to_string();
+        fn shown(value: f64) -> String {
+            Number::new(value).unwrap().to_string()
+        }
         assert_eq!(shown(0.0), "0");
         for (value, wanted) in [
             (0.012_34, "0.0123"),

@@ -1,4 +1,4 @@
-//! When each gate could first judge each step, if as many requests come as before the start.
+//! The outlook: when each gate can first judge each step, if requests come as they did before the start.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,10 +13,10 @@ use super::tally::{looks, read_over, sum};
 use super::trend::{LOAD_UNKNOWN_MIN, LOOKED_AT_MIN};
 use crate::engine::plan::Plan;
 
-/// What later than this is to come is not foreseen.
+/// The furthest time that is predicted.
 const FORESEEN_MAX_MINS: f64 = 90.0 * 24.0 * 60.0;
 
-/// What is to be expected of a plan's gates.
+/// The outlook for a plan's gates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outlook {
     /// The requests of both sides in a minute, on average over the time that was read.
@@ -25,27 +25,27 @@ pub struct Outlook {
     pub gates: Vec<GateOutlook>,
 }
 
-/// When one gate could first judge one step.
+/// The outlook for one gate at one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GateOutlook {
     /// The step, from 1.
     pub step: u16,
     /// The gate.
     pub gate: GateId,
-    /// How many requests of the new side it needs; none where it counts none.
+    /// The requests of the new side that it needs; `None` if it counts none.
     pub needed: Option<u64>,
-    /// In how many minutes it needs them; none: however long that takes.
+    /// The minutes within which it needs them; `None` if there is no limit.
     pub over_mins: Option<u32>,
-    /// How many come in that time; none where it takes as long as it takes.
+    /// The requests expected in that time; `None` if there is no limit.
     pub expected: Option<u64>,
-    /// More errors than this take the traffic back although there are too few requests; none where nothing does.
+    /// More errors than this revert even with too few requests; `None` if no number of errors does.
     pub errors_show: Option<u64>,
-    /// How long after the beginning of the bake it can judge; none: at this step's share it cannot.
+    /// The time from the beginning of the bake until it can judge; `None` if it cannot at this step's share.
     pub after: Option<SignedDuration>,
 }
 
 impl GateOutlook {
-    /// Whether the bake is over before the gate can judge, if it ever can.
+    /// Returns true if the bake is over before the gate can judge, or if it never can.
     pub fn is_too_late(&self, plan: &Plan) -> bool {
         let Some(step) = plan.step(self.step) else {
             return false;
@@ -54,8 +54,8 @@ impl GateOutlook {
     }
 }
 
-/// What is to be expected of the gates, from what was read of both sides before the start. None where nothing counts the
-/// requests of the old side, or none came.
+/// The outlook for the gates, from readings of both sides before the start. `None` if the requests of the old side are not
+/// counted, or if there were none.
 pub fn outlook(plan: &Plan, readings: &Readings) -> Option<Outlook> {
     let measures = &plan.gates.measures;
     let counted = counted(measures)?;
@@ -69,8 +69,9 @@ pub fn outlook(plan: &Plan, readings: &Readings) -> Option<Outlook> {
     for (number, step) in (1_u16..).zip(&plan.steps) {
         let share = step.pair.share().unwrap_or(step.share).as_percent() / 100.0;
         let of_new = a_minute * share;
-        let of_metrics = measures.metrics.iter();
-        gates.extend(of_metrics.map(|gate| of_metric(gate, number, of_new)));
+        for gate in &measures.metrics {
+            gates.push(of_metric(gate, number, of_new));
+        }
         if let Some(gate) = &measures.regression {
             gates.extend(of_regression(
                 gate,
@@ -82,15 +83,14 @@ pub fn outlook(plan: &Plan, readings: &Readings) -> Option<Outlook> {
         if let Some(gate) = &measures.traffic {
             gates.push(of_traffic(gate, number, of_new));
         }
-        gates.extend(measures.trends.iter().map(|gate| {
-            let counts = !gate.requests.is_empty();
-            let after = if counts {
-                LOOKED_AT_MIN
-            } else {
+        for gate in &measures.trends {
+            let after = if gate.requests.is_empty() {
                 LOAD_UNKNOWN_MIN
+            } else {
+                LOOKED_AT_MIN
             };
-            at_once(number, gate.id(), after)
-        }));
+            gates.push(at_once(number, gate.id(), after));
+        }
     }
     Some(Outlook {
         a_minute: Number::rounded(a_minute)?,
@@ -98,24 +98,26 @@ pub fn outlook(plan: &Plan, readings: &Readings) -> Option<Outlook> {
     })
 }
 
-/// What counts the requests of both sides; none where nothing counts those of the old one.
+/// The series that count the requests of both sides; `None` if those of the old one are not counted.
 fn counted(measures: &Measures) -> Option<Vec<Query>> {
-    let both = |new: &[Query], old: &[Query]| Some(new.iter().chain(old).cloned().collect());
     if let Some(gate) = &measures.traffic {
-        return both(&gate.new, &gate.old);
+        return Some(both(&gate.new, &gate.old));
     }
     if let Some(gate) = &measures.regression {
-        return both(&gate.new.requests, &gate.old.requests);
+        return Some(both(&gate.new.requests, &gate.old.requests));
     }
-    measures
-        .metrics
-        .iter()
-        .find_map(|gate| match (&gate.new, &gate.old) {
-            (Measure::Rate { requests: new, .. }, Some(Measure::Rate { requests: old, .. })) => {
-                both(new, old)
-            }
-            (Measure::Rate { .. } | Measure::Series { .. }, _) => None,
-        })
+    for gate in &measures.metrics {
+        if let Measure::Rate { requests: new, .. } = &gate.new
+            && let Some(Measure::Rate { requests: old, .. }) = &gate.old
+        {
+            return Some(both(new, old));
+        }
+    }
+    None
+}
+
+fn both(new: &[Query], old: &[Query]) -> Vec<Query> {
+    new.iter().chain(old).cloned().collect()
 }
 
 /// A gate that needs no requests.
@@ -131,7 +133,7 @@ fn at_once(step: u16, gate: GateId, after: SignedDuration) -> GateOutlook {
     }
 }
 
-/// A window of enough requests, or of datapoints alone.
+/// A metric needs a full window, and for a rate enough requests in it.
 fn of_metric(gate: &MetricGate, step: u16, of_new: f64) -> GateOutlook {
     let window = gate.window() + gate.delay();
     let all = at_once(step, gate.id(), window);
@@ -139,12 +141,17 @@ fn of_metric(gate: &MetricGate, step: u16, of_new: f64) -> GateOutlook {
         Measure::Rate { .. } if gate.min_requests > 0 => {
             let mins = u32::from(gate.of.max(1)) * u32::from(gate.every_mins.max(1));
             let expected = natural(of_new * f64::from(mins));
+            let after = if expected >= gate.min_requests {
+                all.after
+            } else {
+                None
+            };
             GateOutlook {
                 needed: Some(gate.min_requests),
                 over_mins: Some(mins),
                 expected: Some(expected),
                 errors_show: Some(errors_within(gate.every_mins)),
-                after: all.after.filter(|_| expected >= gate.min_requests),
+                after,
                 ..all
             }
         }
@@ -152,7 +159,7 @@ fn of_metric(gate: &MetricGate, step: u16, of_new: f64) -> GateOutlook {
     }
 }
 
-/// So many requests since the bake began.
+/// The traffic gate needs a number of requests since the bake began.
 fn of_traffic(gate: &TrafficGate, step: u16, of_new: f64) -> GateOutlook {
     GateOutlook {
         needed: Some(gate.min_requests),
@@ -161,7 +168,7 @@ fn of_traffic(gate: &TrafficGate, step: u16, of_new: f64) -> GateOutlook {
     }
 }
 
-/// So many requests since the cutover began. No step is taken before, so that it is the first step that waits.
+/// The comparison needs a number of requests since the cutover began. No step is taken before, so the first step waits.
 fn of_regression(
     gate: &RegressionGate,
     (step, share): (u16, f64),
@@ -186,7 +193,7 @@ fn of_regression(
     })
 }
 
-/// How long so many requests take, and until they can be read.
+/// The time until this many requests have come and can be read.
 fn takes(requests: u64, a_minute: f64) -> Option<SignedDuration> {
     let mins = float(requests) / a_minute;
     if mins > FORESEEN_MAX_MINS || !mins.is_finite() {

@@ -1,5 +1,5 @@
-//! The gates of a plan that are judged from metrics. Presets and shares of a side are resolved by `plan_file`: here every
-//! gate names the series that it needs.
+//! The metric gates of a plan. `plan_file` resolves presets and shares of a side: here every gate names the series that it
+//! needs.
 
 use std::collections::BTreeMap;
 
@@ -12,32 +12,32 @@ use super::sequential::Test;
 use crate::engine::account::Account;
 use crate::engine::shared::Shared;
 
-/// Everything that is watched besides alarms.
+/// All gates besides alarms.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measures {
-    /// Metrics with bounds. Beyond: revert.
+    /// Metrics with bounds. A metric beyond its bound reverts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricGate>,
-    /// Did the traffic move, and is there enough of it? Never a revert.
+    /// Checks that the traffic moved, and that there is enough of it. Holds the next step, and never reverts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<TrafficGate>,
-    /// Is the new side worse than the old one? Worse: revert.
+    /// Compares the new side with the old one. Reverts if the new side is worse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regression: Option<RegressionGate>,
-    /// Does something climb without end? Holds the next step, never a revert.
+    /// Metrics that must not climb toward a limit. Holds the next step, and never reverts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trends: Vec<TrendGate>,
 }
 
 impl Measures {
-    /// How many metrics are asked for in a day, each time counted: what `CloudWatch` charges by.
+    /// The number of metrics requested in a day, which is what `CloudWatch` charges for.
     pub fn reads_a_day(&self) -> u64 {
-        /// A metric, where it is read, and its period.
+        /// A metric, its account and region, and its period.
         type Read<'a> = (Option<&'a Account>, Option<&'a String>, &'a Metric, u16);
         let mut reads: BTreeMap<Read<'_>, u64> = BTreeMap::new();
         for (query, every_mins) in self.queries() {
             let mine = 24 * 60 / u64::from(every_mins.max(1));
-            // The inputs of an expression are charged for, the expression itself is not.
+            // `CloudWatch` charges for the inputs of an expression, not for the expression itself.
             for metric in query.inputs.values() {
                 let place = (query.account.as_ref(), query.region.as_ref());
                 let key = (place.0, place.1, metric, query.period_mins);
@@ -48,7 +48,7 @@ impl Measures {
         reads.values().sum()
     }
 
-    /// Every series that is asked for, and how often in minutes.
+    /// All series that are read, each with the minutes between two reads.
     pub fn queries(&self) -> impl Iterator<Item = (&Query, u16)> {
         let metrics = self.metrics.iter().flat_map(|gate| {
             let old = gate.old.iter().flat_map(Measure::queries);
@@ -71,7 +71,7 @@ impl Measures {
         metrics.chain(traffic).chain(compared).chain(trends)
     }
 
-    /// Whether only alarms are watched.
+    /// Returns true if only alarms are watched.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -93,22 +93,22 @@ pub struct Metric {
     pub stat: String,
 }
 
-/// A series that is asked for. The same one is a key in every round, so that its copies are shared.
+/// A series that is read. It is a key in every round, so its copies are shared.
 pub type Query = Shared<Series>;
 
 /// One series: a statistic of a metric, or metric math over several.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Series {
-    /// The region; none means the environment's.
+    /// The region; `None` means the environment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// The account that it is read in; none means the plan's.
+    /// The account that it is read in; `None` means the plan's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Account>,
-    /// Metric math over the inputs; none: the only input itself.
+    /// Metric math over the inputs; `None` means the only input itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expression: Option<String>,
-    /// The metrics, by what the expression calls them; at least one.
+    /// The metrics, by their names in the expression; at least one.
     pub inputs: BTreeMap<String, Metric>,
     /// The length of a datapoint, in whole minutes, 1 to 60.
     pub period_mins: u16,
@@ -121,23 +121,23 @@ impl Series {
     }
 }
 
-/// What is measured of one side.
+/// A measurement of one side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
     /// A series as it is.
     Series {
-        /// Which.
+        /// The series.
         query: Query,
         /// Multiplies each datapoint: response times come in seconds.
         times: Number,
     },
-    /// Wrong requests in percent of all of them. Both are sums over their series; where a count has no datapoint it is
-    /// zero, and a period without requests has no rate.
+    /// Failed requests in percent of all requests. Both are sums over their series; a count without a datapoint is zero, and
+    /// a period without requests has no rate.
     Rate {
-        /// The wrong ones.
+        /// The failed requests.
         errors: Vec<Query>,
-        /// All of them, the wrong ones included.
+        /// All requests, also the failed ones.
         requests: Vec<Query>,
     },
 }
@@ -156,34 +156,34 @@ impl Measure {
 /// A metric with a bound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricGate {
-    /// What people call it.
+    /// Its name in the plan.
     pub name: String,
     /// The new side.
     pub new: Measure,
-    /// The same of the old side, where it is known: what is as bad there is not the new side's doing.
+    /// The same of the old side, if it is measured: a value that is as bad there is not caused by the new side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<Measure>,
-    /// The new side's requests, where they are known: without any there is nothing to judge.
+    /// The new side's requests, if they are counted: without any there is nothing to judge.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<Query>,
-    /// What must not be crossed.
+    /// The bound that must not be crossed.
     pub bound: Bound,
-    /// What is counted.
+    /// The unit of the values.
     #[serde(default)]
     pub unit: Unit,
-    /// How many datapoints beyond the bound make it fail (M), at least 1.
+    /// The number of datapoints beyond the bound that make it fail (M), at least 1.
     pub points: u16,
-    /// Out of how many (N), M to 60.
+    /// The number of datapoints that are looked at (N), M to 60.
     pub of: u16,
-    /// How long a datapoint is, and so how often it is read, in minutes, 1 to 60.
+    /// The length of a datapoint, and the time between two reads, in minutes, 1 to 60.
     pub every_mins: u16,
-    /// A rate of fewer requests than this says nothing by itself.
+    /// A rate with fewer requests than this proves nothing by itself.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub min_requests: u64,
-    /// Whether having no data at all is as good as being within the bound.
+    /// The gate passes if there is no data at all.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_data_passes: bool,
-    /// How many minutes late its datapoints arrive, 0 to 60: what is looked back over ends that much earlier.
+    /// The minutes by which its datapoints arrive late, 0 to 60: the window ends that much earlier.
     #[serde(default, skip_serializing_if = "is_no_delay")]
     pub delay_mins: u16,
 }
@@ -210,7 +210,7 @@ impl MetricGate {
         GateId::of(GateKind::Metric, &self.name)
     }
 
-    /// How late its datapoints arrive.
+    /// The time by which its datapoints arrive late.
     pub fn delay(&self) -> SignedDuration {
         SignedDuration::from_mins(i64::from(self.delay_mins))
     }
@@ -220,39 +220,39 @@ impl MetricGate {
         SignedDuration::from_mins(i64::from(self.every_mins.max(1)))
     }
 
-    /// What it looks back over.
+    /// The length of its window.
     pub fn window(&self) -> SignedDuration {
         SignedDuration::from_mins(i64::from(self.of.max(1)) * i64::from(self.every_mins.max(1)))
     }
 }
 
-/// One side's requests, and those of them that went wrong, each as a sum over series.
+/// One side's requests, and its failed requests, each as a sum over series.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// All requests.
     pub requests: Vec<Query>,
-    /// The wrong ones.
+    /// The failed ones.
     pub errors: Vec<Query>,
 }
 
-/// Did the traffic move, and is there enough of it to judge by?
+/// Checks that the traffic moved, and that there is enough of it to judge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrafficGate {
     /// The new side's requests.
     pub new: Vec<Query>,
     /// The old side's.
     pub old: Vec<Query>,
-    /// How many requests the new side must have had in a step before the step's bake counts.
+    /// The requests that the new side must have had in a step before the step's bake counts.
     pub min_requests: u64,
     /// How far the observed share may be from the intended one, in percent of it.
     pub share_within: Number,
-    /// How often it is read, in minutes.
+    /// The minutes between two reads.
     pub every_mins: u16,
 }
 
-/// What the traffic gate is called.
+/// The name of the traffic gate.
 pub const TRAFFIC: &str = "traffic";
-/// What the comparison of both sides is called.
+/// The name of the comparison of both sides.
 pub const REGRESSION: &str = "regression";
 
 impl TrafficGate {
@@ -262,19 +262,19 @@ impl TrafficGate {
     }
 }
 
-/// Is the new side worse than the old one?
+/// Compares the new side with the old one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegressionGate {
     /// The new side.
     pub new: Counted,
     /// The old side.
     pub old: Counted,
-    /// How many times as often the new side may fail, and how seldom a healthy one may be taken back.
+    /// How many times as often the new side may fail, and how rarely a healthy one may be reverted.
     pub test: Test,
-    /// Above how many milliseconds an answer counts as wrong too; none: however slow.
+    /// The milliseconds above which an answer counts as failed too; `None` if slow answers do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_over_ms: Option<Number>,
-    /// How often it is read, in minutes.
+    /// The minutes between two reads.
     pub every_mins: u16,
 }
 
@@ -285,28 +285,28 @@ impl RegressionGate {
     }
 }
 
-/// Does something on the new side climb without end?
+/// Checks that a metric of the new side does not climb toward its limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrendGate {
-    /// What people call it.
+    /// Its name in the plan.
     pub name: String,
-    /// What is measured; its datapoints are [`TREND_PERIOD_MINS`] long.
+    /// The series; its datapoints are [`TREND_PERIOD_MINS`] long.
     pub query: Query,
     /// Multiplies each datapoint.
     pub times: Number,
-    /// The new side's requests, where they are known: what climbs with them climbs not without end.
+    /// The new side's requests, if they are counted: a metric that climbs with them does not climb forever.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<Query>,
-    /// Where it ends: memory is full, a queue is.
+    /// The value that it must not reach, for example a full memory or queue.
     pub limit: Number,
-    /// What is counted.
+    /// The unit of the values.
     #[serde(default)]
     pub unit: Unit,
-    /// A climb that reaches the limit later than this is let be.
+    /// A climb that reaches the limit later than this is ignored.
     pub within: SignedDuration,
 }
 
-/// How long a datapoint of a trend is, in minutes, and how often trends are read.
+/// The length of a datapoint of a trend, and the time between two reads of trends, in minutes.
 pub const TREND_PERIOD_MINS: u16 = 5;
 
 impl TrendGate {

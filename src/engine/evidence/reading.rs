@@ -1,4 +1,4 @@
-//! A series as it was read.
+//! Readings of series, and the minutes that they cover.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use jiff::{SignedDuration, Timestamp};
 use super::number::Number;
 use super::plan::Query;
 
-/// What one round read of a series, or why it could not.
+/// The result of reading a series in one round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SeriesReading {
-    /// `CloudWatch` answered, and completely.
+    /// `CloudWatch` answered completely.
     Read {
         /// The first minute that was asked for.
         from: Timestamp,
         /// The end of the last one.
         until: Timestamp,
         /// Datapoints by the start of their periods, all in `[from, until)`. A period without data has none.
-        /// Shared, for every round hands them on.
+        /// Shared, because every round passes them on.
         points: Arc<BTreeMap<Timestamp, Number>>,
     },
     /// `CloudWatch` did not answer, answered in part, or refused.
@@ -30,21 +30,21 @@ pub enum SeriesReading {
 /// The readings of one cutover.
 pub type Readings = BTreeMap<Query, SeriesReading>;
 
-/// `CloudWatch` has the newest minutes in part only: a minute is taken as complete so long after its end.
+/// The time after the end of a minute when it counts as complete: `CloudWatch` has the newest minutes only in part.
 ///
 /// Source: measured by others for load balancers (Netflix Atlas reads them two minutes late).
 pub const COMPLETE_AFTER: SignedDuration = SignedDuration::from_mins(2);
 
-/// How long a datapoint may still change: so much of each series is read again at each look, and judged anew.
+/// How long a datapoint may still change: this much of each series is read and judged again at each look.
 pub const READ_AGAIN: SignedDuration = SignedDuration::from_mins(15);
 
-/// The end of the last period that is complete at `now`, for periods of so many minutes.
+/// The end of the last period that is complete at `now`, for periods of this many minutes.
 pub fn complete_until(now: Timestamp, period_mins: u16) -> Timestamp {
     let complete = now.checked_sub(COMPLETE_AFTER).unwrap_or(now);
     floor(complete, period_mins)
 }
 
-/// The start of the period that a moment lies in; periods are aligned to the epoch, as `CloudWatch` aligns them.
+/// The start of the period that contains a moment. Periods are aligned to the epoch, as in `CloudWatch`.
 pub fn floor(at: Timestamp, period_mins: u16) -> Timestamp {
     let period = 60 * i64::from(period_mins.max(1));
     let second = at.as_second().div_euclid(period) * period;

@@ -1,6 +1,6 @@
-//! Is the new side worse than the old one? The test is [`super::sequential`]'s; this is how it becomes a verdict.
+//! The comparison of both sides. [`super::sequential`] does the test; this turns its judgement into a verdict.
 
-use super::judge::{Said, unread};
+use super::judge::{GateResult, unread};
 use super::plan::RegressionGate;
 use super::reading::Readings;
 use super::sequential::Judgement;
@@ -14,41 +14,43 @@ pub(super) fn judge(
     readings: &Readings,
     gate: &RegressionGate,
     tally: Option<&Tally>,
-) -> Said {
+) -> GateResult {
     let sides = [&gate.new, &gate.old];
     let queries = sides
         .iter()
         .flat_map(|side| side.requests.iter().chain(&side.errors));
     if let Some(why) = unread(queries, readings) {
-        return Said::only(Verdict::Unknown(why));
+        return GateResult::only(Verdict::Unknown(why));
     }
     let Some(run) = tally.and_then(|tally| tally.run.as_ref()) else {
-        return Said::only(Verdict::Pass);
+        return GateResult::only(Verdict::Pass);
     };
     let id = RegressionGate::id();
     match gate.test.judge(run) {
-        Judgement::Pass(_) => Said::only(Verdict::Pass),
-        judgement @ Judgement::Fail(_) => Said::only(Verdict::Fail(RevertCause::Worse {
+        Judgement::Pass(_) => GateResult::only(Verdict::Pass),
+        judgement @ Judgement::Fail(_) => GateResult::only(Verdict::Fail(RevertCause::Worse {
             gate: id,
             judgement: Box::new(judgement),
         })),
-        // A step that has just been taken has shown nothing yet; its bake has not begun.
-        Judgement::NotJudged(_) if state.measured.step_from.is_none() => Said::only(Verdict::Pass),
-        // What was judged before the old side lost its requests stands; what was not never will be.
+        // A step that was just taken has shown nothing yet; its bake has not begun.
+        Judgement::NotJudged(_) if state.measured.step_from.is_none() => {
+            GateResult::only(Verdict::Pass)
+        }
+        // A judgement from before the old side lost its requests stays; without one there never will be one.
         Judgement::NotJudged(numbers) if state.old_is_idle() => {
-            Said::only(Verdict::NotJudged(HoldReason::NeverCompared {
+            GateResult::only(Verdict::NotJudged(HoldReason::NeverCompared {
                 gate: id,
                 requests: numbers.new.requests,
             }))
         }
         Judgement::NotJudged(numbers) => {
             let (requests, needed) = (numbers.new.requests, numbers.requests_needed);
-            let missing = needed.map(|needed| needed.saturating_sub(requests));
-            let since = state.measured.step_from;
-            let judged_at = missing
-                .zip(since)
-                .and_then(|(missing, since)| came_at(&gate.new.requests, readings, since, missing));
-            Said::only(Verdict::NotJudged(HoldReason::TooFewRequests {
+            let mut judged_at = None;
+            if let (Some(needed), Some(since)) = (needed, state.measured.step_from) {
+                let missing = needed.saturating_sub(requests);
+                judged_at = came_at(&gate.new.requests, readings, since, missing);
+            }
+            GateResult::only(Verdict::NotJudged(HoldReason::TooFewRequests {
                 gate: id,
                 requests,
                 needed,

@@ -1,21 +1,21 @@
 //! How far the observed share may be from the intended one by chance alone.
 //!
-//! # What is drawn
+//! # The draws
 //!
 //! A resolver asks Route 53, gets one of the two sides by the weights, and sends all its callers there until the TTL is over.
-//! So it is answers that are drawn, and requests only in so far as they are fewer. With `R` requests and `A` answers the
-//! share varies as if
+//! So answers are drawn, and requests only if there are fewer of them. With `R` requests and `A` answers the share varies as
+//! if
 //!
 //! ```text
 //! n = 1 / (1/R + 1/A)
 //! ```
 //!
-//! had been drawn, each of the new side with the intended share `p`. Nobody sees resolvers. [`ANSWERS`] of equal size are taken
-//! for the public ones of a service, which is less than a hundred of the sizes that resolvers have: a population of sizes
-//! `w` counts as `(Σw)²/Σw²`. In the same way minutes count by their requests: an hour in which one minute had most of them
-//! is little more than a minute.
+//! had been drawn, each of the new side with the intended share `p`. Resolvers cannot be counted. The public ones of a
+//! service are assumed to be [`ANSWERS`] of equal size, which is less than a hundred of the sizes that resolvers have: a
+//! population of sizes `w` counts as `(Σw)²/Σw²`. In the same way minutes count by their requests: an hour in which one
+//! minute had most of them is little more than a minute.
 //!
-//! # How improbable
+//! # The probability
 //!
 //! The chance that of `n` draws a share `s` or more (or less, if `s < p`) falls on the new side is at most (Chernoff)
 //!
@@ -23,9 +23,9 @@
 //! exp(−n·KL(s‖p)),  KL(s‖p) = s·ln(s/p) + (1−s)·ln((1−s)/(1−p))
 //! ```
 //!
-//! It is looked at each minute. The look after `t` minutes of a bake may be wrong with a chance of 2^−t, and from
-//! [`STEADY`] on with e^−`STEADY`: a bound that is itself some ten times the true chance. How often that is wrong in
-//! a week is measured by the tests.
+//! There is a look each minute. The look after `t` minutes of a bake may be wrong with a chance of 2^−t, and from
+//! [`STEADY`] on with e^−`STEADY`: a bound that is itself some ten times the true chance. The tests measure how often that is
+//! wrong in a week.
 
 use std::collections::BTreeMap;
 
@@ -39,18 +39,18 @@ use super::traffic::Observed;
 use crate::engine::around;
 use crate::engine::state::State;
 
-/// So many answers are given to callers within one TTL.
+/// The number of answers that callers get within one TTL.
 const ANSWERS: f64 = 50.0;
 
-/// How improbable a share must be, as a natural logarithm, wherever it was looked at often.
+/// How improbable a share must be after many looks, as a natural logarithm.
 const STEADY: f64 = 14.0;
 
-/// What was drawn.
+/// The requests and answers of some time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Draws {
     /// All requests, both sides.
     pub requests: f64,
-    /// As how many minutes with the same number of requests they count.
+    /// The number of minutes with equally many requests that these count as.
     pub minutes: f64,
     /// How long resolvers keep an answer, in seconds.
     pub ttl_secs: f64,
@@ -90,7 +90,7 @@ impl Draws {
         }
     }
 
-    /// How many independent draws that amounts to.
+    /// The number of independent draws that these count as.
     fn effective(self) -> f64 {
         let answers = ANSWERS * self.minutes * 60.0 / self.ttl_secs.max(60.0);
         if self.requests <= 0.0 || answers <= 0.0 {
@@ -99,7 +99,8 @@ impl Draws {
         1.0 / (1.0 / self.requests + 1.0 / answers)
     }
 
-    /// Whether a share (0 to 1) this far from the intended one is more than chance, in the look after so many minutes.
+    /// Returns true if a share (0 to 1) this far from the intended one is more than chance, at the look after this many
+    /// minutes.
     pub fn rule_out_chance(self, observed: f64, intended: f64, after_mins: f64) -> bool {
         let least = (after_mins * std::f64::consts::LN_2).min(STEADY);
         self.effective() * divergence(observed, intended) > least
@@ -119,11 +120,12 @@ fn ttl_secs(state: &State) -> f64 {
 
 /// The relative entropy of two shares (0 to 1).
 fn divergence(observed: f64, intended: f64) -> f64 {
-    let part = |seen: f64, wanted: f64| {
-        if seen <= 0.0 {
-            return 0.0;
-        }
-        seen * (seen / wanted).ln()
-    };
-    part(observed, intended) + part(1.0 - observed, 1.0 - intended)
+    divergence_of_side(observed, intended) + divergence_of_side(1.0 - observed, 1.0 - intended)
+}
+
+fn divergence_of_side(observed: f64, intended: f64) -> f64 {
+    if observed <= 0.0 {
+        return 0.0;
+    }
+    observed * (observed / intended).ln()
 }

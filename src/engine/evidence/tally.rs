@@ -1,4 +1,4 @@
-//! What the minutes add up to that no window holds: the requests of a step, and the comparison of a whole run.
+//! The counts that do not fit into a window: the requests of a step, and the comparison of a whole run.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use super::sequential::{Evidence, Look};
 use crate::engine::fold::FIRST_WRITE_SLACK;
 use crate::engine::state::State;
 
-/// How often the tally is journaled while nothing else happens. The minutes since then are read again, which costs
-/// nothing more: `CloudWatch` charges by the metric, however long the range. An entry with a comparison has some 4 KiB.
+/// How often the tally is journaled while nothing else happens. The minutes since then are read again at no extra cost:
+/// `CloudWatch` charges by the metric, however long the range. An entry with a comparison has some 4 KiB.
 pub const COUNT_EVERY: SignedDuration = SignedDuration::from_mins(30);
 
 /// The comparison begins with the old side's last day before the start, for its bursts.
 const BEFORE_START: SignedDuration = SignedDuration::from_hours(24);
 
-/// What was counted up to a moment.
+/// The counts up to a moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// All minutes before this one are counted.
@@ -32,29 +32,29 @@ pub struct Tally {
     /// The old side's.
     #[serde(default)]
     pub old_requests: u64,
-    /// The comparison of the run so far; none where the plan asks for none.
+    /// The comparison of the run so far; `None` if the plan has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Evidence>,
-    /// What the metrics read last.
+    /// The last values of the metrics.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub readings: Vec<Latest>,
 }
 
-/// How many requests come is taken from so long a time.
+/// The time from which the rate of requests is estimated.
 const RATE_OVER: SignedDuration = SignedDuration::from_hours(1);
 
-/// What would come later than this is not foreseen.
+/// The furthest time that is predicted.
 const FORESEEN_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-/// What a metric read last.
+/// The last values of a metric.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latest {
     /// The metric gate.
     pub name: String,
-    /// What is counted.
+    /// The unit of the values.
     #[serde(default)]
     pub unit: Unit,
-    /// The new side; none where there was nothing to read.
+    /// The new side; `None` if there was no datapoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<Number>,
     /// The old side.
@@ -62,33 +62,33 @@ pub struct Latest {
     pub old: Option<Number>,
 }
 
-/// What the journal keeps of all this for one attempt.
+/// What the journal keeps about metrics for one attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Measured {
-    /// As last journaled.
+    /// The tally that was journaled last.
     pub tally: Option<Tally>,
-    /// From which minute on the current step's requests count: its bake has begun.
+    /// The minute from which the current step's requests count: its bake has begun.
     pub step_from: Option<Timestamp>,
-    /// What the metrics read when the current step was taken.
+    /// The values of the metrics when the current step was taken.
     pub before: Vec<Latest>,
     /// Violations that ended before this were answered: a person let the cutover go on after a halt.
     pub violations_from: Option<Timestamp>,
 }
 
 impl Measured {
-    /// A step is about to be taken: what is read now is what was before it.
+    /// Notes that a step is about to be taken: the values now are those before it.
     pub fn step_taken(&mut self) {
         if let Some(tally) = &self.tally {
             self.before.clone_from(&tally.readings);
         }
     }
 
-    /// The step's weights are there; its bake has not begun.
+    /// Notes that a step's weights were read back; its bake has not begun.
     pub fn step_verified(&mut self) {
         self.step_from = None;
     }
 
-    /// A step's bake has begun.
+    /// Notes that a step's bake has begun.
     pub fn bake_started(&mut self, at: Timestamp) {
         self.step_from = Some(ceil(at, 1));
         if let Some(tally) = &mut self.tally {
@@ -96,12 +96,8 @@ impl Measured {
         }
     }
 
-    /// Another comparison than before is asked for: what was gathered for that one proves nothing.
+    /// Discards the comparison if the amended plan compares something else: the old evidence proves nothing for it.
     pub fn amended(&mut self, measures: &Measures, before: &Measures) {
-        let compared = |measures: &Measures| {
-            let gate = measures.regression.as_ref()?;
-            Some((gate.new.clone(), gate.old.clone(), gate.test.at_most()))
-        };
         if compared(measures) != compared(before)
             && let Some(tally) = &mut self.tally
         {
@@ -110,18 +106,25 @@ impl Measured {
     }
 }
 
-/// From which minute on the readings of counts must begin; none before the first write.
-pub fn count_from(state: &State) -> Option<Timestamp> {
-    let first_write = state.first_write?;
-    let tally = state.measured.tally.as_ref();
-    let begins = || match &state.plan().gates.measures.regression {
-        Some(_) => floor(first_write - BEFORE_START, 1),
-        None => floor(first_write, 1),
-    };
-    Some(tally.map_or_else(begins, |tally| tally.until))
+/// The series and the ratio of the comparison.
+fn compared(measures: &Measures) -> Option<(&Counted, &Counted, f64)> {
+    let gate = measures.regression.as_ref()?;
+    Some((&gate.new, &gate.old, gate.test.at_most()))
 }
 
-/// Everything that is counted in the plan's measures.
+/// The minute at which the readings of counts must begin; `None` before the first write.
+pub fn count_from(state: &State) -> Option<Timestamp> {
+    let first_write = state.first_write?;
+    if let Some(tally) = &state.measured.tally {
+        return Some(tally.until);
+    }
+    Some(match &state.plan().gates.measures.regression {
+        Some(_) => floor(first_write - BEFORE_START, 1),
+        None => floor(first_write, 1),
+    })
+}
+
+/// All series that are counted.
 fn counts(measures: &Measures) -> impl Iterator<Item = &Query> {
     let traffic = measures
         .traffic
@@ -135,30 +138,32 @@ fn counts(measures: &Measures) -> impl Iterator<Item = &Query> {
     traffic.chain(compared)
 }
 
-/// What was counted, as it is judged by and as it is journaled.
+/// The counts as they are judged and as they are journaled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpToDate {
     /// Every minute that was read.
     pub all: Tally,
-    /// The minutes that change no more ([`READ_AGAIN`]); later ones are read again, and count as they are then.
+    /// The minutes that no longer change ([`READ_AGAIN`]); later ones are read again, and count as they are then.
     pub settled: Tally,
 }
 
-/// The tally with every minute that was read since it was journaled; as it is where not everything was. None before the
-/// first write, and where nothing is counted.
+/// The tally with every minute that was read since it was journaled; unchanged if a series could not be read. `None` before
+/// the first write.
 ///
-/// A minute counts once whatever the readings were cut like: only minutes from the tally's end on are taken, in order.
+/// A minute counts once, however the readings were cut: only minutes from the tally's end on are taken, in order.
 pub fn up_to_date(state: &State, readings: &Readings) -> Option<UpToDate> {
     let measures = &state.plan().gates.measures;
     let from = count_from(state)?;
-    let begins = || Tally {
-        until: from,
-        new_requests: 0,
-        old_requests: 0,
-        run: None,
-        readings: Vec::new(),
+    let mut tally = match &state.measured.tally {
+        Some(tally) => tally.clone(),
+        None => Tally {
+            until: from,
+            new_requests: 0,
+            old_requests: 0,
+            run: None,
+            readings: Vec::new(),
+        },
     };
-    let mut tally = state.measured.tally.clone().unwrap_or_else(begins);
     if let Some(gate) = &measures.regression {
         tally.run.get_or_insert_with(|| gate.test.evidence());
     }
@@ -176,19 +181,26 @@ fn count(mut tally: Tally, state: &State, readings: &Readings, until: Timestamp)
     let range = (tally.until, until.max(tally.until));
     if let (Some(gate), Some(since)) = (&measures.traffic, state.measured.step_from) {
         let step = (range.0.max(since), range.1);
-        let of = |queries: &[Query]| total(queries, readings, step);
-        tally.new_requests = tally.new_requests.saturating_add(of(&gate.new));
-        tally.old_requests = tally.old_requests.saturating_add(of(&gate.old));
+        let (new, old) = (
+            total(&gate.new, readings, step),
+            total(&gate.old, readings, step),
+        );
+        tally.new_requests = tally.new_requests.saturating_add(new);
+        tally.old_requests = tally.old_requests.saturating_add(old);
     }
     if let (Some(gate), Some(run)) = (&measures.regression, &mut tally.run) {
         let started = state.first_write.map(|at| ceil(at + FIRST_WRITE_SLACK, 1));
-        let idle_from = state.step_began_at.filter(|_| state.old_is_idle());
+        let idle_from = if state.old_is_idle() {
+            state.step_began_at
+        } else {
+            None
+        };
         for mut look in looks(&gate.new, &gate.old, readings, range) {
-            // Without a weight the old side has stragglers, which prove nothing about it.
+            // An old side without weight has only stragglers, which prove nothing about it.
             if idle_from.is_some_and(|from| look.minute >= from) {
                 continue;
             }
-            // Whoever called the new side before the start was no part of the traffic: a test, a probe.
+            // Requests to the new side before the start were tests or probes, not traffic.
             if started.is_none_or(|started| look.minute < started) {
                 (look.new_requests, look.new_errors) = (0, 0);
             }
@@ -199,14 +211,19 @@ fn count(mut tally: Tally, state: &State, readings: &Readings, until: Timestamp)
     tally
 }
 
-/// The end of what was read of all these series; none where one of them was not, or where there are none.
-fn covered<'q>(queries: impl Iterator<Item = &'q Query>, readings: &Readings) -> Option<Timestamp> {
-    let mut ends = queries.map(|query| match readings.get(query) {
-        Some(SeriesReading::Read { until, .. }) => Some(*until),
-        Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => None,
-    });
-    let first = ends.next()??;
-    ends.try_fold(first, |least, end| Some(least.min(end?)))
+/// The end of the minutes that were read of all these series; `None` if one of them was not read, or if there are none.
+pub(super) fn covered<'q>(
+    queries: impl Iterator<Item = &'q Query>,
+    readings: &Readings,
+) -> Option<Timestamp> {
+    let mut covered: Option<Timestamp> = None;
+    for query in queries {
+        let SeriesReading::Read { until, .. } = readings.get(query)? else {
+            return None;
+        };
+        covered = Some(covered.map_or(*until, |covered| covered.min(*until)));
+    }
+    covered
 }
 
 /// The minutes of both sides in `[from, until)`, in order.
@@ -216,33 +233,37 @@ pub(super) fn looks(
     readings: &Readings,
     range: (Timestamp, Timestamp),
 ) -> Vec<Look> {
-    let of = |queries: &[Query]| sums(queries, readings, range);
-    let sides = [
-        of(&new.requests),
-        of(&new.errors),
-        of(&old.requests),
-        of(&old.errors),
+    let sums = [
+        sums(&new.requests, readings, range),
+        sums(&new.errors, readings, range),
+        sums(&old.requests, readings, range),
+        sums(&old.errors, readings, range),
     ];
-    let mut minutes: Vec<Timestamp> = sides.iter().flat_map(BTreeMap::keys).copied().collect();
+    let mut minutes: Vec<Timestamp> = sums.iter().flat_map(BTreeMap::keys).copied().collect();
     minutes.sort_unstable();
     minutes.dedup();
-    let at = |side: usize, minute: &Timestamp| {
-        let number = sides[side].get(minute).copied();
-        number.unwrap_or(Number::ZERO).whole()
-    };
-    minutes
-        .iter()
-        .map(|minute| Look {
-            minute: *minute,
-            new_requests: at(0, minute),
-            new_errors: at(1, minute),
-            old_requests: at(2, minute),
-            old_errors: at(3, minute),
-        })
-        .collect()
+    let mut looks = Vec::with_capacity(minutes.len());
+    for minute in minutes {
+        let [new_requests, new_errors, old_requests, old_errors] =
+            sums.each_ref().map(|counts| at(counts, minute));
+        looks.push(Look {
+            minute,
+            new_requests,
+            new_errors,
+            old_requests,
+            old_errors,
+        });
+    }
+    looks
 }
 
-/// The sums over several series in `[from, until)`; a series without a datapoint counts nothing there.
+/// The count of a minute as a whole number; 0 without a datapoint.
+fn at(counts: &BTreeMap<Timestamp, Number>, minute: Timestamp) -> u64 {
+    let number = counts.get(&minute).copied();
+    number.unwrap_or(Number::ZERO).whole()
+}
+
+/// The sums over several series in `[from, until)`; a series without a datapoint counts as zero there.
 pub(super) fn sums(
     queries: &[Query],
     readings: &Readings,
@@ -257,10 +278,13 @@ pub(super) fn sums(
             *sums.entry(*at).or_default() += value.value();
         }
     }
-    let numbers = sums
-        .into_iter()
-        .filter_map(|(at, sum)| Some((at, Number::new(sum)?)));
-    numbers.collect()
+    let mut numbers = BTreeMap::new();
+    for (at, sum) in sums {
+        if let Some(number) = Number::new(sum) {
+            numbers.insert(at, number);
+        }
+    }
+    numbers
 }
 
 /// All datapoints of several series in `[from, until)` together.
@@ -269,16 +293,16 @@ pub(super) fn sum(
     readings: &Readings,
     (from, until): (Timestamp, Timestamp),
 ) -> f64 {
-    let points = queries
-        .iter()
-        .filter_map(|query| match readings.get(query) {
-            Some(SeriesReading::Read { points, .. }) => Some(points),
-            Some(SeriesReading::Unreadable(_) | SeriesReading::Denied(_)) | None => None,
-        });
-    points
-        .flat_map(|points| points.range(from..until.max(from)))
-        .map(|(_, value)| value.value())
-        .sum()
+    let mut sum = 0.0;
+    for query in queries {
+        let Some(SeriesReading::Read { points, .. }) = readings.get(query) else {
+            continue;
+        };
+        for (_, value) in points.range(from..until.max(from)) {
+            sum += value.value();
+        }
+    }
+    sum
 }
 
 /// As [`sum`], as a whole number.
@@ -286,8 +310,8 @@ pub(super) fn total(queries: &[Query], readings: &Readings, range: (Timestamp, T
     natural(sum(queries, readings, range))
 }
 
-/// About when so many more requests will have come, if they come as in the last [`RATE_OVER`] (and since `since`); none where nothing
-/// comes, or not within [`FORESEEN_MAX`].
+/// About when `missing` more requests will have come, at the rate of the last [`RATE_OVER`], but not before `since`; `None` if
+/// none come, or not within [`FORESEEN_MAX`].
 pub(super) fn came_at(
     queries: &[Query],
     readings: &Readings,
@@ -309,7 +333,7 @@ pub(super) fn came_at(
     until.checked_add(SignedDuration::from_mins(more)).ok()
 }
 
-/// The minutes that all of these series were read over; none where one was not.
+/// The minutes that were read of all these series; `None` if one was not read.
 pub(super) fn read_over(queries: &[Query], readings: &Readings) -> Option<(Timestamp, Timestamp)> {
     let mut over: Option<(Timestamp, Timestamp)> = None;
     for query in queries {
@@ -324,31 +348,30 @@ pub(super) fn read_over(queries: &[Query], readings: &Readings) -> Option<(Times
     over
 }
 
-/// Whether it is time to journal the tally although nothing else happens: when the old side's last day is in it, and from
-/// time to time.
+/// Returns true if the tally is to be journaled although nothing else happens: once the old side's last day is in it, and
+/// then every [`COUNT_EVERY`].
 pub fn is_due(state: &State, tally: &Tally) -> bool {
-    let from = count_from(state);
+    let Some(from) = count_from(state) else {
+        return false;
+    };
+    let new = tally.until.duration_since(from);
     let first = state.measured.tally.is_none();
-    from.is_some_and(|from| {
-        let new = tally.until.duration_since(from);
-        new >= COUNT_EVERY || (first && new > SignedDuration::ZERO)
-    })
+    new >= COUNT_EVERY || (first && new > SignedDuration::ZERO)
 }
 
-/// What each metric read when the step was taken, and what it reads now.
+/// The values of each metric when the step was taken, and now.
 pub fn before_and_after(state: &State, now: &[Latest]) -> Vec<BeforeAfter> {
-    let before = |name: &str| {
-        let mut all = state.measured.before.iter();
-        all.find(|latest| latest.name == name)
-            .and_then(|latest| latest.new)
-    };
-    now.iter()
-        .map(|latest| BeforeAfter {
+    let mut all = Vec::new();
+    for latest in now {
+        let mut before = state.measured.before.iter();
+        let before = before.find(|before| before.name == latest.name);
+        all.push(BeforeAfter {
             name: latest.name.clone(),
             unit: latest.unit,
-            before: before(&latest.name),
+            before: before.and_then(|before| before.new),
             after: latest.new,
             old: latest.old,
-        })
-        .collect()
+        });
+    }
+    all
 }

@@ -1,37 +1,38 @@
-//! Did the traffic move with the weights, and is there enough of it to judge by? Holds, and never takes anything back.
+//! The traffic gate: checks that the traffic moved with the weights, and that there is enough of it. It holds steps, and
+//! never reverts.
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::judge::{Said, unread};
+use super::judge::{GateResult, unread};
 use super::number::Number;
 use super::plan::TrafficGate;
-use super::reading::{Readings, SeriesReading};
+use super::reading::Readings;
 use super::sequential::fixed::float;
 use super::share::Draws;
-use super::tally::{Tally, came_at, total};
+use super::tally::{Tally, came_at, covered, total};
 use super::wanted::SHARE_OVER;
 use crate::engine::hold::HoldReason;
 use crate::engine::state::State;
 use crate::engine::units::Share;
 use crate::engine::verdict::Verdict;
 
-/// The share is not judged before the bake is so old: a resolver that asked right before the change keeps its answer.
+/// The age of a bake at which the share is first judged: a resolver that asked right before the change keeps its answer.
 const SHARE_AFTER: SignedDuration = SignedDuration::from_mins(10);
 
-/// The share is judged where by the weights so many requests had to come.
+/// The fewest requests that the new side must have had by the weights before the share is judged.
 const EXPECTED_MIN: f64 = 50.0;
 
-/// So many uneven minutes count as one: push notifications bring most of an hour's requests within minutes.
+/// The number of uneven minutes that count as one: push notifications bring most of an hour's requests within minutes.
 const UNEVEN: f64 = 3.0;
 
-/// Requests of both sides over some time, and the share that they make.
+/// Requests of both sides over some time, and the new side's share of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observed {
     /// The new side's.
     pub new_requests: u64,
     /// The old side's.
     pub old_requests: u64,
-    /// The new side's share, in percent; none without any requests.
+    /// The new side's share, in percent; `None` without requests.
     pub share: Option<Number>,
     /// The first minute of them.
     pub from: Timestamp,
@@ -39,28 +40,24 @@ pub struct Observed {
     pub until: Timestamp,
 }
 
-/// The share of the requests in the last hour, or since the step's bake began; none where they were not read.
+/// The share of the requests in the last hour, or since the step's bake began; `None` if they were not read.
 pub fn observed(state: &State, readings: &Readings) -> Option<Observed> {
     let gate = state.plan().gates.measures.traffic.as_ref()?;
-    let mut ends = Vec::new();
-    for query in gate.new.iter().chain(&gate.old) {
-        match readings.get(query)? {
-            SeriesReading::Read { until, .. } => ends.push(*until),
-            SeriesReading::Unreadable(_) | SeriesReading::Denied(_) => return None,
-        }
-    }
-    let until = ends.into_iter().min()?;
+    let until = covered(gate.new.iter().chain(&gate.old), readings)?;
     let from = until.checked_sub(SHARE_OVER).ok()?;
-    // While a step is written and settles there is no new bake yet: that is the share from the last change on.
+    // While a step is written and settles there is no new bake yet: then it is the share since the last change.
     let since = state.measured.step_from.or(state.step_began_at);
     let from = from.max(since.unwrap_or(from)).min(until);
-    let of = |queries| total(queries, readings, (from, until));
-    let (new, old) = (of(&gate.new), of(&gate.old));
+    let range = (from, until);
+    let (new, old) = (
+        total(&gate.new, readings, range),
+        total(&gate.old, readings, range),
+    );
     let share = 100.0 * float(new) / float(new.saturating_add(old));
     Some(Observed {
         new_requests: new,
         old_requests: old,
-        // Without any requests it is no number.
+        // Without requests it is not a number.
         share: Number::rounded(share),
         from,
         until,
@@ -73,31 +70,31 @@ pub(super) fn judge(
     gate: &TrafficGate,
     tally: Option<&Tally>,
     seen: Option<&Observed>,
-) -> Said {
+) -> GateResult {
     let queries = gate.new.iter().chain(&gate.old);
     if let Some(why) = unread(queries, readings) {
-        return Said::only(Verdict::Unknown(why));
+        return GateResult::only(Verdict::Unknown(why));
     }
     let intended = state
         .plan()
         .step(state.verified_step)
         .map(|step| step.share);
     let (Some(since), Some(intended)) = (state.measured.step_from, intended) else {
-        return Said::only(Verdict::Pass);
+        return GateResult::only(Verdict::Pass);
     };
     if let Some(seen) = seen {
         let hour = Draws::of(state, readings, gate, seen);
         let step = tally.and_then(|tally| so_far(tally, hour, since));
         if let Some(elsewhere) = elsewhere(gate, seen, (hour, step), (since, intended)) {
-            return Said::only(Verdict::NotJudged(elsewhere));
+            return GateResult::only(Verdict::NotJudged(elsewhere));
         }
     }
     let requests = tally.map_or(0, |tally| tally.new_requests);
     if requests >= gate.min_requests {
-        return Said::only(Verdict::Pass);
+        return GateResult::only(Verdict::Pass);
     }
     let missing = gate.min_requests - requests;
-    Said::only(Verdict::NotJudged(HoldReason::TooFewRequests {
+    GateResult::only(Verdict::NotJudged(HoldReason::TooFewRequests {
         gate: TrafficGate::id(),
         requests,
         needed: Some(gate.min_requests),
@@ -106,7 +103,7 @@ pub(super) fn judge(
     }))
 }
 
-/// The traffic is not where the weights say, beyond what chance and resolvers make of it.
+/// The hold if the traffic does not follow the weights, and chance and resolvers do not explain it.
 fn elsewhere(
     gate: &TrafficGate,
     seen: &Observed,
@@ -120,15 +117,19 @@ fn elsewhere(
         return None;
     }
     let after_mins = age.as_secs_f64() / 60.0;
-    // An hour proves nothing of the smallest shares; all of the step does in time.
-    let proven = is_off(gate, share.value(), wanted)
-        && (proves(hour, share.value(), wanted, after_mins)
-            || step.is_some_and(|(draws, share)| {
-                share < wanted
-                    && is_off(gate, share, wanted)
-                    && proves(draws, share, wanted, after_mins)
-            }));
-    if !proven {
+    if !is_off(gate, share.value(), wanted) {
+        return None;
+    }
+    // An hour proves nothing for the smallest shares; the whole step does in time.
+    let step_proves = match step {
+        Some((draws, share)) => {
+            share < wanted
+                && is_off(gate, share, wanted)
+                && proves(draws, share, wanted, after_mins)
+        }
+        None => false,
+    };
+    if !step_proves && !proves(hour, share.value(), wanted, after_mins) {
         return None;
     }
     Some(HoldReason::TrafficElsewhere {
@@ -140,19 +141,19 @@ fn elsewhere(
     })
 }
 
-/// Whether a share is further from the intended one than the plan allows; both in percent.
+/// Returns true if a share is further from the intended one than the plan allows; both in percent.
 fn is_off(gate: &TrafficGate, observed: f64, wanted: f64) -> bool {
     (observed - wanted).abs() * 100.0 / wanted > gate.share_within.value()
 }
 
-/// Whether there was enough to tell, and it is more than chance; shares in percent.
+/// Returns true if there were enough requests, and the difference is more than chance; shares in percent.
 fn proves(draws: Draws, observed: f64, wanted: f64, after_mins: f64) -> bool {
     draws.requests * wanted / 100.0 >= EXPECTED_MIN
         && draws.rule_out_chance(observed / 100.0, wanted / 100.0, after_mins)
 }
 
-/// All of the step so far, and the new side's share of it in percent; none without requests. How its minutes differed is not
-/// kept: they count as a part of themselves.
+/// The whole step so far, and the new side's share of it in percent; `None` without requests. The differences between its
+/// minutes are not kept, so only a part of the minutes count ([`UNEVEN`]).
 fn so_far(tally: &Tally, hour: Draws, since: Timestamp) -> Option<(Draws, f64)> {
     let (new, old) = (float(tally.new_requests), float(tally.old_requests));
     let requests = new + old;

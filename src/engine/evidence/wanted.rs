@@ -1,4 +1,4 @@
-//! Which series a cutover wants read now, and over which minutes.
+//! The series that a cutover needs now, and the minutes of each.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use super::reading::{READ_AGAIN, complete_until, floor};
 use super::tally;
 use crate::engine::state::State;
 
-/// The observed share is that of the last hour: resolvers keep answers for minutes, so that a shorter time says little.
+/// The time over which the share is observed: resolvers keep answers for minutes, so a shorter time tells little.
 pub const SHARE_OVER: SignedDuration = SignedDuration::from_hours(1);
 
-/// A trend is of the last day, so that a day's ups and downs are in it.
+/// The time over which a trend is observed: a whole day, with its ups and downs.
 pub const TREND_OVER: SignedDuration = SignedDuration::from_hours(24);
 
-/// Before the start it is only asked whether a series can be read.
+/// The time that is read before the start, only to check that a series can be read.
 const GLANCE: SignedDuration = SignedDuration::from_mins(5);
 
-/// The longest time that is caught up with after nobody looked: what is older is left out of the counts.
+/// The longest time that is counted afterwards if no controller was running: older minutes are left out.
 const CATCH_UP_MAX: SignedDuration = SignedDuration::from_hours(36);
 
 /// The minutes `[from, until)` of a series.
@@ -26,11 +26,12 @@ const CATCH_UP_MAX: SignedDuration = SignedDuration::from_hours(36);
 pub struct Minutes {
     /// The first one.
     pub from: Timestamp,
-    /// The first one that is not wanted any more.
+    /// The end of the last one.
     pub until: Timestamp,
 }
 
 impl Minutes {
+    /// The minutes that contain both.
     fn and(self, other: Self) -> Self {
         Self {
             from: self.from.min(other.from),
@@ -39,17 +40,11 @@ impl Minutes {
     }
 }
 
-/// The series that the cutover's gates need at `now`; nothing for plans that watch only alarms. `until` moves on only as
-/// often as the plan says `every`, so whoever has read it already need not ask again before that.
+/// The series that the cutover's gates need at `now`; empty for plans that watch only alarms. `until` moves on only as often
+/// as the plan's `every`, so a series that was read need not be read again before that.
 pub fn wanted(state: &State, now: Timestamp) -> BTreeMap<Query, Minutes> {
     let measures = &state.plan().gates.measures;
-    let mut wanted = BTreeMap::new();
-    let mut want = |query: &Query, minutes: Minutes| {
-        wanted
-            .entry(query.clone())
-            .and_modify(|before: &mut Minutes| *before = before.and(minutes))
-            .or_insert(minutes);
-    };
+    let mut wanted = SeriesWanted::default();
     for gate in &measures.metrics {
         let until = complete_until(now, gate.every_mins);
         let again = if state.has_started() {
@@ -57,7 +52,7 @@ pub fn wanted(state: &State, now: Timestamp) -> BTreeMap<Query, Minutes> {
         } else {
             SignedDuration::ZERO
         };
-        // The window's end may lie up to a period before the delay, for it ends with a datapoint.
+        // The window ends with a datapoint, so its end may be up to a period before the delay.
         let late = if gate.delay_mins == 0 {
             SignedDuration::ZERO
         } else {
@@ -65,34 +60,24 @@ pub fn wanted(state: &State, now: Timestamp) -> BTreeMap<Query, Minutes> {
         };
         let minutes = back(until, gate.window() + again + late);
         let old = gate.old.iter().flat_map(Measure::queries);
-        let queries = gate.new.queries().chain(old).chain(&gate.requests);
-        queries.for_each(|query| want(query, minutes));
+        wanted.add(gate.new.queries().chain(old).chain(&gate.requests), minutes);
     }
     let from = tally::count_from(state);
-    let counted = |every_mins: u16, least: SignedDuration| {
-        let until = complete_until(now, every_mins);
-        let least = back(until, least);
-        let oldest = until - CATCH_UP_MAX;
-        let from = from.unwrap_or(least.from).min(least.from).max(oldest);
-        Minutes { from, until }
-    };
     if let Some(gate) = &measures.traffic {
         let least = if state.has_started() {
             SHARE_OVER
         } else {
             GLANCE
         };
-        let minutes = counted(gate.every_mins, least);
-        gate.new
-            .iter()
-            .chain(&gate.old)
-            .for_each(|query| want(query, minutes));
+        let until = complete_until(now, gate.every_mins);
+        let minutes = counted(from, until, least);
+        wanted.add(gate.new.iter().chain(&gate.old), minutes);
     }
     if let Some(gate) = &measures.regression {
-        let minutes = counted(gate.every_mins, GLANCE);
+        let until = complete_until(now, gate.every_mins);
+        let minutes = counted(from, until, GLANCE);
         for side in [&gate.new, &gate.old] {
-            let queries = side.requests.iter().chain(&side.errors);
-            queries.for_each(|query| want(query, minutes));
+            wanted.add(side.requests.iter().chain(&side.errors), minutes);
         }
     }
     for gate in &measures.trends {
@@ -103,12 +88,35 @@ pub fn wanted(state: &State, now: Timestamp) -> BTreeMap<Query, Minutes> {
             GLANCE
         };
         let minutes = back(until, over);
-        want(&gate.query, minutes);
-        gate.requests.iter().for_each(|query| want(query, minutes));
+        wanted.add(std::iter::once(&gate.query).chain(&gate.requests), minutes);
     }
-    wanted
+    wanted.series
 }
 
+/// The series that were found to be needed so far.
+#[derive(Default)]
+struct SeriesWanted {
+    series: BTreeMap<Query, Minutes>,
+}
+
+impl SeriesWanted {
+    fn add<'q>(&mut self, queries: impl Iterator<Item = &'q Query>, minutes: Minutes) {
+        for query in queries {
+            let known = self.series.entry(query.clone()).or_insert(minutes);
+            *known = known.and(minutes);
+        }
+    }
+}
+
+/// The minutes up to `until` from which counts are taken: from `from` on, and at least the last `least`.
+fn counted(from: Option<Timestamp>, until: Timestamp, least: SignedDuration) -> Minutes {
+    let least = back(until, least);
+    let oldest = until - CATCH_UP_MAX;
+    let from = from.unwrap_or(least.from).min(least.from).max(oldest);
+    Minutes { from, until }
+}
+
+/// The minutes of this length up to `until`.
 fn back(until: Timestamp, over: SignedDuration) -> Minutes {
     let from = until.checked_sub(over).unwrap_or(until);
     Minutes {

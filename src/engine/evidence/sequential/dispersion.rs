@@ -1,8 +1,8 @@
-//! How much errors come in bursts, estimated from the old side.
+//! The burstiness of errors, estimated from the old side.
 //!
 //! Errors rarely come one by one: a pod restarts, a database stalls, and dozens of requests fail together. A test that takes
 //! each error for a witness of its own hears one witness dozens of times. The *dispersion* says how many errors count as one:
-//! the variance of their number over its mean, 1 where they are independent (quasi-likelihood: `McCullagh` and Nelder,
+//! the variance of their number over its mean, 1 if they are independent (quasi-likelihood: `McCullagh` and Nelder,
 //! *Generalized Linear Models*, 1989, 4.5 and 9.2).
 //!
 //! It is taken from pairs of neighbouring quarters of an hour, so neither the daily curve nor an old side that gets better
@@ -27,7 +27,7 @@ pub struct Side {
 }
 
 impl Side {
-    /// Both added up.
+    /// Adds another side's numbers.
     pub(super) fn add(&mut self, other: Self) {
         self.requests = self.requests.saturating_add(other.requests);
         self.errors = self.errors.saturating_add(other.errors);
@@ -49,17 +49,18 @@ pub(super) struct Dispersion {
     pairs: u64,
     /// Their errors.
     errors: u64,
-    /// The squares that stand beside them, in thousandths.
+    /// The sum of their squares (see the top), in thousandths.
     squares: i64,
 }
 
-/// So many standard errors above its estimate the dispersion is assumed, because too small a one takes healthy services
-/// back, and too large a one costs time. Found by simulation (`benches/regression.rs`).
+/// The dispersion is assumed this many standard errors above its estimate: one that is too small reverts healthy services,
+/// and one that is too large costs time. Found by simulation (`benches/regression.rs`).
 const STANDARD_ERRORS: f64 = 0.5;
 
-/// Before anything is known, errors are taken to come in bursts, and so many errors do not yet say otherwise. Without it the
-/// services with the fewest errors, of which least is known, would be taken back most often (same place).
+/// The number of assumed errors, with [`PRIOR_DISPERSION`], before anything is known. Without them the services with the
+/// fewest errors, about which least is known, would be reverted most often (same place).
 const PRIOR_ERRORS: f64 = 10.0;
+/// The dispersion of these assumed errors: they come in bursts.
 const PRIOR_DISPERSION: f64 = 5.0;
 
 impl Dispersion {
@@ -77,12 +78,12 @@ impl Dispersion {
         self.squares = self.squares.saturating_add(square);
     }
 
-    /// How many errors count as one, more than 1, with the margin for how little it may have been estimated from.
+    /// The number of errors that count as one, more than 1. It includes a margin for estimates from little data.
     ///
     /// A mean of `k` squares of normal numbers has the relative variance `2/k` (variance of χ² with `k` degrees of
-    /// freedom). Where a pair has but one burst, the sizes of bursts count too: if they are exponential, their squares have
-    /// the relative variance `E[B⁴]/E[B²]² = 24/2² = 6`; with `m` bursts in a pair, `6/m`. That part grows with how
-    /// much of the dispersion is bursts, `1 − 1/φ`.
+    /// freedom). If a pair has only one burst, the sizes of bursts count too: if they are exponential, their squares have
+    /// the relative variance `E[B⁴]/E[B²]² = 24/2² = 6`; with `m` bursts in a pair, `6/m`. That part grows with the part of
+    /// the dispersion that comes from bursts, `1 − 1/φ`.
     pub(super) fn assumed(&self) -> f64 {
         let errors = float(self.errors) + PRIOR_ERRORS;
         let squares = signed(self.squares) / 1_000.0 + PRIOR_ERRORS * PRIOR_DISPERSION;

@@ -1,4 +1,4 @@
-//! The evidence: what looks add up to, in a bounded number of integers.
+//! The evidence: the sum of all looks, in a bounded number of integers.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use super::dispersion::Side;
 use super::fixed::float;
 use super::fixed::rounded;
 
-/// What one minute of traffic showed, on both sides.
+/// One minute of traffic on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Look {
     /// The minute; seconds are cut off.
@@ -25,11 +25,11 @@ pub struct Look {
     pub old_errors: u64,
 }
 
-/// All looks so far. It is made by [`super::Test::evidence`], grows by [`Evidence::with`], and stays below 8 KiB as JSON,
-/// however long it goes on.
+/// All looks so far. [`super::Test::evidence`] creates it, [`Evidence::with`] adds to it, and it stays below 8 KiB as JSON,
+/// however long the run.
 ///
 /// Looks may come in any order within six hours, and in any batches; the result is the same to the last digit. A minute
-/// counts once. One that comes more than six hours after a newer one does not count any more: give a batch to
+/// counts once. A minute that comes more than six hours after a newer one no longer counts: give a batch to
 /// [`Evidence::with_all`], which sorts it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -37,7 +37,7 @@ pub struct Evidence {
     at_most: u32,
     /// Half-hours of the old side that looks may still be added to, oldest first.
     recent: Vec<HalfHour>,
-    /// How the errors of all half-hours before them were spread.
+    /// The dispersion of the errors of all half-hours before them.
     dispersion: Dispersion,
     /// Minutes in which both sides had requests, oldest first.
     spans: Vec<Span>,
@@ -63,21 +63,21 @@ pub(super) struct Span {
     pub(super) hour: i64,
     pub(super) new: Side,
     pub(super) old: Side,
-    /// For each alternative, what is subtracted from the logarithm of its odds, in millionths (`mod.rs`).
+    /// For each alternative the number to subtract from the logarithm of its odds, in millionths (`mod.rs`).
     pub(super) costs: [i64; ALTERNATIVES.len()],
 }
 
-/// So many half-hours, counted from the newest, stay open for looks that come late.
+/// The number of half-hours, counted from the newest, that stay open for late looks.
 const RECENT_HALF_HOURS: i64 = 12;
 
-/// Hours are kept one by one until they are as old as this many of them; then pairs, fours, eights as old as this many of
-/// theirs. So a fortnight has about 20 spans.
+/// A span is merged with its neighbour into one twice as long once it is this many of the longer spans old. So a fortnight
+/// has about 20 spans.
 const SPANS_A_SIZE: i64 = 2;
 
 /// The largest span: 2¹² hours, about half a year.
 const DOUBLINGS_MAX: u32 = 12;
 
-/// More requests a minute than any service has; above, they are cut off, so that nothing overflows in a century.
+/// The most requests that count in a minute, more than any service has: so nothing overflows in a century.
 const REQUESTS_MAX: u64 = 1_000_000_000;
 
 impl Evidence {
@@ -100,7 +100,7 @@ impl Evidence {
         evidence
     }
 
-    /// The evidence with many more minutes, in whatever order.
+    /// The evidence with many more minutes, in any order.
     #[must_use]
     pub fn with_all(&self, looks: &[Look]) -> Self {
         let mut sorted = looks.to_vec();
@@ -112,7 +112,7 @@ impl Evidence {
         evidence
     }
 
-    /// Adds a minute. Of two different looks at one minute the first one counts.
+    /// Adds a minute. If there are two looks at one minute, the first one counts.
     pub fn add(&mut self, look: &Look) {
         let minute = look.minute.as_second().div_euclid(60);
         let new = side(look.new_requests, look.new_errors);
@@ -141,7 +141,7 @@ impl Evidence {
         &self.spans
     }
 
-    /// How many errors count as one ([`Dispersion::assumed`]).
+    /// The number of errors that count as one ([`Dispersion::assumed`]).
     pub(super) fn dispersion(&self) -> f64 {
         let mut all = self.dispersion;
         for half_hour in &self.recent {
@@ -151,7 +151,7 @@ impl Evidence {
         all.assumed()
     }
 
-    /// Opens a half-hour, closing those that are too old by now. False if it is too old itself.
+    /// Opens a half-hour, and closes those that are now too old. Returns false if it is too old itself.
     fn open(&mut self, index: i64) -> bool {
         let newest = self
             .recent
@@ -177,7 +177,7 @@ impl Evidence {
         true
     }
 
-    /// Counts a minute of the old side. False if it was counted before.
+    /// Counts a minute of the old side. Returns false if it was counted before.
     fn count_minute(&mut self, minute: i64, old: Side) -> bool {
         let index = minute.div_euclid(30);
         let Ok(place) = self.recent.binary_search_by_key(&index, |half| half.index) else {
@@ -213,14 +213,14 @@ impl Evidence {
         }
     }
 
-    /// Makes the spans as large as they are once `newest` has been seen.
+    /// Merges the spans that belong together once `newest` has been seen.
     fn merge_spans(&mut self, newest: i64) {
         let mut merged: Vec<Span> = Vec::with_capacity(self.spans.len() + 1);
         for mut span in self.spans.drain(..) {
             span.hour = first_hour(span.hour, newest);
             match merged.last_mut() {
                 Some(last) if last.hour == span.hour => last.add(&span),
-                _ => merged.push(span),
+                Some(_) | None => merged.push(span),
             }
         }
         self.spans = merged;
@@ -237,8 +237,8 @@ impl Span {
     }
 }
 
-/// Requests and errors of a minute; where a load balancer counts more errors than requests (it leaves those out of
-/// `RequestCount` that it rejects itself), all requests failed.
+/// Requests and errors of a minute. If there are more errors than requests (a load balancer leaves requests that it rejects
+/// itself out of `RequestCount`), all requests failed.
 fn side(requests: u64, errors: u64) -> Side {
     let errors = errors.min(REQUESTS_MAX);
     Side {
@@ -248,7 +248,7 @@ fn side(requests: u64, errors: u64) -> Side {
 }
 
 /// The first hour of the span that an hour belongs to, once `newest` has been seen. It depends on nothing else, and spans
-/// only ever grow together, so the order of looks makes no difference.
+/// are only merged, never split, so the order of looks makes no difference.
 fn first_hour(hour: i64, newest: i64) -> i64 {
     let mut first = hour;
     for doubling in 1..=DOUBLINGS_MAX {
@@ -262,7 +262,7 @@ fn first_hour(hour: i64, newest: i64) -> i64 {
     first
 }
 
-/// What the errors of a minute cost each alternative: see `mod.rs`.
+/// The cost of a minute's errors for each alternative: see `mod.rs`.
 fn costs(at_most: u32, new: Side, old: Side) -> [i64; ALTERNATIVES.len()] {
     let at_most = f64::from(at_most) / 1_000.0;
     let errors = float(new.errors + old.errors);

@@ -1,10 +1,10 @@
-//! From floating point to integers and back. What is added up is kept in integers, because their sums do not depend on the
-//! order of the summands.
+//! Converts floating point to integers and back. Sums are kept in integers, because these do not depend on the order of the
+//! summands.
 
-/// Beyond this a number is cut off. Nothing that is measured comes near it.
+/// The largest number; larger ones are cut off. No measured number comes near it.
 const LARGEST: f64 = 4.0e18;
 
-/// The nearest integer. What is not a number becomes 0, what is too large is cut off.
+/// The nearest integer. NaN becomes 0, and numbers that are too large are cut off.
 pub(super) fn rounded(number: f64) -> i64 {
     let size = number.abs().round();
     if size.is_nan() || size < 1.0 {

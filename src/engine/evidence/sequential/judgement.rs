@@ -1,4 +1,4 @@
-//! What the test says, with its numbers and one line of words.
+//! The judgement of the test, with its numbers and one line of words.
 
 use std::fmt;
 
@@ -9,15 +9,15 @@ use serde::Serialize;
 use super::dispersion::Side;
 use super::fixed::float;
 
-/// What the test says.
+/// The judgement of the test.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "judgement", rename_all = "snake_case")]
 pub enum Judgement {
-    /// Not worse, as far as can be seen, and enough was seen.
+    /// Enough was seen, and the new side is not worse.
     Pass(Numbers),
-    /// Worse, and not by chance.
+    /// The new side is worse, and not by chance.
     Fail(Numbers),
-    /// Too little was seen to tell.
+    /// Too little was seen to judge.
     NotJudged(Numbers),
 }
 
@@ -28,19 +28,20 @@ pub struct Numbers {
     pub new: Side,
     /// The old side, in the same minutes.
     pub old: Side,
-    /// The hour in which these minutes began; none if there are none. For a failure: since when it has most likely been worse.
+    /// The hour in which these minutes began; `None` if there are none. For a failure: the hour since which the new side has
+    /// most likely been worse.
     pub since: Option<Timestamp>,
-    /// How many times as often the new side failed, in thousandths; none if the old side did not fail at all.
+    /// How many times as often the new side failed, in thousandths; `None` if the old side did not fail at all.
     pub times: Option<u64>,
     /// How many times as often it may fail, in thousandths.
     pub at_most: u64,
     /// The odds against chance, to one.
     pub odds: u64,
-    /// The odds from which on it fails, to one.
+    /// The odds at which it fails, to one.
     pub odds_needed: u64,
-    /// How many errors count as one, in thousandths, because they come in bursts.
+    /// The number of errors that count as one because they come in bursts, in thousandths.
     pub dispersion: u64,
-    /// How many requests the new side needs in all until it can be judged, if it cannot yet and that can be told.
+    /// The requests of the new side in all that are needed to judge it; `None` if it is judged, or if that is not known.
     pub requests_needed: Option<u64>,
 }
 
@@ -58,7 +59,7 @@ impl Judgement {
     }
 }
 
-/// Nobody is more convinced by larger odds.
+/// The largest odds that are shown: larger ones convince no one more.
 const ODDS_SHOWN_MAX: u64 = 1_000_000;
 
 impl fmt::Display for Judgement {
@@ -111,8 +112,10 @@ impl fmt::Display for Judgement {
 }
 
 fn compared(f: &mut fmt::Formatter<'_>, numbers: &Numbers) -> fmt::Result {
+    if numbers.new.errors == 0 {
+        return f.write_str("new does not fail at all");
+    }
     match numbers.times {
-        _ if numbers.new.errors == 0 => f.write_str("new does not fail at all"),
         None => f.write_str("new fails, and old does not at all"),
         Some(times) => write!(
             f,
@@ -138,7 +141,7 @@ fn percent(rate: f64) -> String {
     "0.00001 %".to_owned()
 }
 
-/// A factor, to one decimal; to two where it would not round to 1 at least; without, from 10 on.
+/// A factor, with one decimal; with two if it would round to less than 1; without decimals from 10 on.
 fn decimal(number: f64) -> String {
     if number >= 9.95 {
         return format!("{number:.0}");

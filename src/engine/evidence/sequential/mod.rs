@@ -1,10 +1,10 @@
-//! Is the new side worse than the old one, by more than a few percent? A test that may be looked at every minute for weeks.
+//! The test that compares the new side with the old one. It may be looked at every minute for weeks.
 //!
 //! # Why not simply compare
 //!
-//! A test with a fixed number of samples is wrong once with every twentieth look at p < .05. Looked at every minute for three
-//! days it takes back 38–49 % of the services that are well. This one is *always valid*: the chance that it ever fails a
-//! service that is well, however often and for however long it is looked at, is at most `alpha`.
+//! A test with a fixed number of samples is wrong in one of twenty looks at p < .05. Looked at every minute for three days it
+//! reverts 38–49 % of the healthy services. This one is *always valid*: the chance that it ever fails a healthy service,
+//! however often and for however long it is looked at, is at most `alpha`.
 //!
 //! # The test
 //!
@@ -17,7 +17,7 @@
 //!
 //! whatever the rate itself is, so neither the time of day nor the share of the new side matters (Lindon and Malek,
 //! *Anytime-Valid Inference for Multinomial Count Data*, `NeurIPS` 2022, arXiv 2011.03567). Let `r` be the ratio that is
-//! still well (`at_most`). For a ratio `t > r`, the product over all minutes of
+//! still allowed (`at_most`). For a ratio `t > r`, the product over all minutes of
 //!
 //! ```text
 //! (q(t)/q(r))^e_new · ((1−q(t))/(1−q(r)))^e_old
@@ -31,7 +31,7 @@
 //!
 //! whose second sum is what a `Span` calls costs. A weighted mean of such products is one too. It is taken
 //! over the ratios of [`ALTERNATIVES`], because nobody knows how much worse the new side will be, and over the hours at
-//! which it may have begun to be worse, because otherwise a service that was well for days would have to be ill for days
+//! which it may have begun to be worse, because otherwise a service that was healthy for days would have to fail for days
 //! until it is noticed (mixtures over beginnings: Shin, Ramdas and Rinaldo, *E-detectors*, arXiv 2203.03532). An hour that
 //! is the `i`th since the first comparison (from 0) weighs `1/((i+1)(i+2))`; all of them together weigh 1.
 //!
@@ -55,14 +55,14 @@
 //! `ln(φ/(φ−1))`: one burst, however large an alternative it would speak for, is one witness. Dividing the whole logarithm by
 //! `φ` instead would let a single long burst decide at small shares.
 //!
-//! How well that holds where `φ` is estimated is measured by `benches/regression.rs`, whose table is in the README. A new side
-//! whose bursts are much larger than the old one's is worse, and is taken for it.
+//! `benches/regression.rs` measures how well that holds if `φ` is estimated; its table is in the README. A new side whose
+//! bursts are much larger than the old one's is worse, and counts as worse.
 //!
 //! # Too little
 //!
-//! Not failing is no proof of being well. The gate passes when it would have failed by now, had the new side failed
-//! [`SEEN_TIMES`] times as often as the old one, or [`SEEN_RATE`] of its requests, whichever is more. Before that it is not
-//! judged.
+//! A test that has not failed does not prove that the new side is healthy. The gate passes once it would have failed by now
+//! if the new side had failed [`SEEN_TIMES`] times as often as the old one, or [`SEEN_RATE`] of its requests, whichever is
+//! more. Before that it is not judged.
 
 mod dispersion;
 mod evidence;
@@ -85,22 +85,22 @@ use fixed::natural;
 use fixed::signed;
 use jiff::Timestamp;
 
-/// How many times `at_most` the new side may be worse: the alternatives that are held against it.
+/// The alternatives that are tested: the new side fails this many times more often than `at_most` allows.
 pub const ALTERNATIVES: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 
-/// The gate passes once it would have noticed that the new side fails so many times as often as the old one …
+/// The gate passes once it would have noticed a new side that fails this many times as often as the old one …
 pub const SEEN_TIMES: f64 = 5.0;
 
-/// … or this share of its requests, where that is more. Without it a service that never fails could never pass.
+/// … or this share of its requests, if that is more. Without it a service that never fails could never pass.
 pub const SEEN_RATE: f64 = 0.01;
 
-/// That many times as many requests as there were are no estimate any more: how many are needed is not told.
+/// Beyond this factor over the requests so far the estimate of the needed requests is meaningless and is not shown.
 const TOLD_TIMES_MAX: f64 = 10_000.0;
 
-/// So many requests are taken for an estimate of how many it takes: what they tell grows with their number.
+/// The number of requests from which the needed requests are estimated: the evidence grows in proportion to them.
 const MANY: f64 = 1e9;
 
-/// The test: how much worse is still well, and how seldom it may be wrong.
+/// The test: how much worse the new side may be, and how rarely the test may be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Test {
     /// Thousandths.
@@ -109,7 +109,7 @@ pub struct Test {
     alpha: u32,
 }
 
-/// Why there is no such test.
+/// The reason why there is no such test.
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
 pub enum TestError {
     /// The ratio.
@@ -121,7 +121,7 @@ pub enum TestError {
 }
 
 impl Default for Test {
-    /// 1.25 times as many errors are well; one service of a thousand that are well is taken back.
+    /// Allows 1.25 times as many errors, and reverts one of a thousand healthy services.
     fn default() -> Self {
         Self {
             at_most: 1_250,
@@ -139,7 +139,6 @@ impl Test {
         if !(0.000_001..=0.1).contains(&alpha) {
             return Err(TestError::Alpha(alpha));
         }
-        let whole = |number| u32::try_from(natural(number)).unwrap_or(u32::MAX);
         Ok(Self {
             at_most: whole(at_most * 1_000.0),
             alpha: whole(alpha * 1_000_000.0),
@@ -151,17 +150,17 @@ impl Test {
         f64::from(self.at_most) / 1_000.0
     }
 
-    /// The chance that a service that is well ever fails.
+    /// The chance that the test ever fails a healthy service.
     pub fn alpha(self) -> f64 {
         f64::from(self.alpha) / 1_000_000.0
     }
 
-    /// Where the evidence for this test begins. Give it the old side's last day first, for the bursts.
+    /// Empty evidence for this test. Add the old side's last day first, to estimate the bursts.
     pub fn evidence(self) -> Evidence {
         Evidence::new(self.at_most)
     }
 
-    /// What the evidence proves. Evidence that was gathered for another `at_most` proves nothing: not judged.
+    /// Judges the evidence. Evidence that was gathered for another `at_most` is not judged.
     pub fn judge(self, evidence: &Evidence) -> Judgement {
         let dispersion = evidence.dispersion();
         let threshold = -self.alpha().ln();
@@ -176,7 +175,7 @@ impl Test {
         }
         if odds >= threshold {
             let mut numbers = self.numbers(&worst, odds, dispersion, None);
-            // The first hour began before the first comparison did.
+            // The first hour began before the first comparison.
             numbers.since = numbers.since.max(evidence.first());
             return Judgement::Fail(numbers);
         }
@@ -185,21 +184,21 @@ impl Test {
         if seen >= needed {
             return Judgement::Pass(self.numbers(&all, odds, dispersion, None));
         }
-        // Infinite where nothing would be seen.
+        // Infinite if nothing would be seen.
         let times = needed / seen;
-        let told = times <= TOLD_TIMES_MAX;
-        let requests = told.then(|| natural(float(all.new.requests) * times));
+        let requests = if times <= TOLD_TIMES_MAX {
+            Some(natural(float(all.new.requests) * times))
+        } else {
+            None
+        };
         Judgement::NotJudged(self.numbers(&all, odds, dispersion, requests))
     }
 
-    /// About how many requests of the new side it takes until this test can judge, if that has this share (0 to 1) of them
-    /// and the old side fails as it did; none where nothing can be told.
+    /// About how many requests of the new side this test needs to judge, if the new side has this share (0 to 1) of all
+    /// requests and the old side fails as it did; `None` if that cannot be estimated.
     pub fn requests_needed(self, evidence: &Evidence, share: f64, old: Side) -> Option<u64> {
-        let side = |share: f64| Side {
-            requests: natural(share * MANY),
-            errors: natural(share * MANY * old.rate()),
-        };
-        let (new, old) = (side(share), side(1.0 - share));
+        let rate = old.rate();
+        let (new, old) = (many(share, rate), many(1.0 - share, rate));
         let seen = self.would_be_seen(new, old, evidence.dispersion());
         let times = (-self.alpha().ln() + PRIOR_COST) / seen;
         if !(times > 0.0 && times <= TOLD_TIMES_MAX) {
@@ -213,7 +212,7 @@ impl Test {
         Self::odds(evidence.spans(), evidence.dispersion()).0
     }
 
-    /// The logarithm of the odds, and what was counted since the hour that speaks loudest.
+    /// The logarithm of the odds, and the counts since the hour with the strongest evidence.
     fn odds(spans: &[Span], dispersion: f64) -> (f64, Tally) {
         let first = spans.first().map_or(0, |span| span.hour);
         let gains = ALTERNATIVES.map(|times| gain(times, dispersion));
@@ -236,9 +235,9 @@ impl Test {
         (log_of_sum(&terms), loudest.1)
     }
 
-    /// What the logarithm of the odds would be, on average, with these requests and this rate of the old side, if the new
-    /// side failed as often as it should be seen. Of independent errors, at the share that the sums have: a share that
-    /// varied tells more than that (relative entropy is convex), never less.
+    /// The logarithm of the odds to expect on average, with these requests and this rate of the old side, if the new side
+    /// failed so often that the test should notice. It assumes independent errors, and the share that the sums have: a share
+    /// that varied would give more evidence (relative entropy is convex), never less.
     fn would_be_seen(self, new: Side, old: Side, dispersion: f64) -> f64 {
         let rate = (old.rate() * SEEN_TIMES * self.at_most()).clamp(SEEN_RATE, 1.0);
         let (to_new, to_old) = (float(new.requests), float(old.requests));
@@ -253,15 +252,21 @@ impl Test {
     }
 
     fn numbers(self, tally: &Tally, odds: f64, dispersion: f64, needed: Option<u64>) -> Numbers {
-        let ratio = tally.new.rate() / tally.old.rate();
+        let since = match tally.hour {
+            Some(hour) => Timestamp::from_second(hour.saturating_mul(3_600)).ok(),
+            None => None,
+        };
+        let times = if tally.old.errors > 0 {
+            let ratio = tally.new.rate() / tally.old.rate();
+            Some(natural(ratio * 1_000.0))
+        } else {
+            None
+        };
         Numbers {
             new: tally.new,
             old: tally.old,
-            since: tally.hour.and_then(|hour| {
-                let second = hour.saturating_mul(3_600);
-                Timestamp::from_second(second).ok()
-            }),
-            times: (tally.old.errors > 0).then(|| natural(ratio * 1_000.0)),
+            since,
+            times,
             at_most: u64::from(self.at_most),
             odds: natural(odds.exp()),
             odds_needed: natural(1.0 / self.alpha()),
@@ -271,16 +276,28 @@ impl Test {
     }
 }
 
-/// What the choice among alternatives costs, as a logarithm: ln 7.
+/// [`MANY`] requests times a share, and their errors at this rate.
+fn many(share: f64, rate: f64) -> Side {
+    Side {
+        requests: natural(share * MANY),
+        errors: natural(share * MANY * rate),
+    }
+}
+
+fn whole(number: f64) -> u32 {
+    u32::try_from(natural(number)).unwrap_or(u32::MAX)
+}
+
+/// The cost of the choice among alternatives, as a logarithm: ln 7.
 const ALTERNATIVES_COST: f64 = 1.945_910_149_055_313;
 
-/// What that and the choice among beginnings costs those that began at the beginning, which weigh one half.
+/// The cost of that and of the choice among beginnings, for a difference from the first hour on, which weighs one half.
 const PRIOR_COST: f64 = ALTERNATIVES_COST + std::f64::consts::LN_2;
 
-/// What was counted since some hour.
+/// The counts since some hour.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
-    /// Hours since 1970; none if nothing was counted.
+    /// Hours since 1970; `None` if nothing was counted.
     hour: Option<i64>,
     new: Side,
     old: Side,
@@ -298,9 +315,9 @@ impl Tally {
     }
 }
 
-/// What an error of the new side adds to the logarithm of the odds of an alternative `times` as bad: nearly `ln t` where
-/// errors are independent, and never more than about `1/φ` where they come in bursts (see the top). The dispersion is above 1,
-/// because it has a margin.
+/// The amount that an error of the new side adds to the logarithm of the odds of an alternative `times` as bad: nearly `ln t`
+/// if errors are independent, and never more than about `1/φ` if they come in bursts (see the top). The dispersion is above
+/// 1, because it has a margin.
 fn gain(times: f64, dispersion: f64) -> f64 {
     let beyond = dispersion - 1.0;
     let capped = 1.0 - (-(times - 1.0) * beyond / dispersion).exp();
