@@ -262,7 +262,7 @@ fn bakes_are_longer_than_zero_and_at_most_ninety_days() {
 #[test]
 fn records_are_checked_against_each_other_and_their_zone() {
     let message = "`api.example.org` is not in the zone `example.com`";
-    let help = "mend the name, or write the zone that it is in";
+    let help = "correct the name, or write the zone that it is in";
     one_mistake("api.example.com", "api.example.org", (4, 32), message, help);
     let help = "write the whole name: `api.example.com`";
     one_mistake(

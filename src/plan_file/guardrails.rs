@@ -89,31 +89,28 @@ pub(super) fn check(
     let gates = &plan.gates;
     let counts = [
         (
-            "alarm",
+            "alarms",
             gates.alarms.len(),
             &places.alarms,
             &guardrails.alarms_at_least,
         ),
         (
-            "fallback alarm",
+            "fallback_alarms",
             gates.fallback_alarms.len(),
             &places.fallback_alarms,
             &guardrails.fallback_alarms_at_least,
         ),
     ];
-    for (what, listed, place, least) in counts {
+    for (key, listed, place, least) in counts {
         let Some((least, span)) = least else {
             continue;
         };
         let wanted = usize::try_from(*least).unwrap_or(usize::MAX);
         if listed < wanted {
-            let message =
-                format!("{listed} {what}s are listed, but the fleet requires at least {least}");
-            let help = format!(
-                "list {} more under `{}s`",
-                wanted - listed,
-                what.replace(' ', "_")
+            let message = format!(
+                "the fleet requires `{key}_at_least: {least}`, but the plan lists {listed}"
             );
+            let help = format!("list {} more under `{key}`", wanted - listed);
             sink.conflict(place, message, &help, (&shifted(span, base), HERE));
         }
     }

@@ -142,7 +142,7 @@ fn a_directory_is_checked_as_a_fleet() {
     plan("b", "a");
     let said = desk.says("check plans");
     assert_eq!(said.code, 10);
-    assert!(said.out.contains("in a circle"), "{}", said.out);
+    assert!(said.out.contains("forms a circle"), "{}", said.out);
     assert!(said.out.contains("a → b → a"), "{}", said.out);
     plan("b", "c");
     plan("c", "");
@@ -228,8 +228,11 @@ fn a_circle_of_many_plans_is_said_once_with_a_few_names() {
     }
     let said = desk.says("check plans");
     assert_eq!(said.code, 10);
-    assert_eq!(said.out.matches("goes round in a circle").count(), 1);
-    let line = said.out.lines().find(|line| line.contains("goes round"));
+    assert_eq!(said.out.matches("forms a circle").count(), 1);
+    let line = said
+        .out
+        .lines()
+        .find(|line| line.contains("forms a circle"));
     let line = line.expect("the circle");
     assert_eq!(line.matches("svc-").count(), 10, "{line}");
     assert!(line.contains("(51 more)"), "{line}");
@@ -249,10 +252,10 @@ fn a_circle_of_many_plans_is_said_once_with_a_few_names() {
     assert_eq!(rows[5]["told_at"], rows[0]["path"]);
     let said = desk.says("preview plans");
     assert_eq!(said.code, 10);
-    assert_eq!(said.err.matches("goes round in a circle").count(), 1);
+    assert_eq!(said.err.matches("forms a circle").count(), 1);
     let said = desk.says("run plans --once");
     assert_eq!(said.code, 10);
-    assert_eq!(said.err.matches("goes round in a circle").count(), 1);
+    assert_eq!(said.err.matches("forms a circle").count(), 1);
 }
 
 #[test]

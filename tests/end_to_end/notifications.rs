@@ -399,7 +399,7 @@ fn a_secret_that_is_written_into_a_plan_is_refused_and_not_shown() {
         let said = scene.say(&["check", PLAN, "--format", format]);
         assert_eq!(said.code, Some(10));
         let all = format!("{}{}", said.stdout, said.stderr);
-        assert!(all.contains("holds the secret itself"), "{all}");
+        assert!(all.contains("contains the secret itself"), "{all}");
         assert!(!all.contains(SECRETS[2]), "{all}");
     }
 }

@@ -130,7 +130,7 @@ fn calls_of_hooks_that_are_broken_or_show_a_secret_are_refused_with_a_hint() {
         ),
         (
             "{ at: after_step, http: { url: \"https://x/y?token=abc\" } }",
-            "this URL holds a secret",
+            "this URL contains a secret",
             "${TOKEN}",
         ),
         (
@@ -207,7 +207,7 @@ fn jobs_that_make_no_sense_are_refused_with_a_hint() {
         (job("{ rule: a, cron_job: b }"), "switched in two ways", "write one of"),
         (job("{ cron_job: a, group: g }"), "`group` means nothing beside `cron_job`", "remove it"),
         (job("{ cron_job: \"a b\" }"), "is not a name", "letters"),
-        (job("{ cron_job: new }"), "switched twice", "on the side where it runs"),
+        (job("{ cron_job: new }"), "named twice", "on the side where it runs"),
         ("jobs:\n  at: complete\n  move: []\n".to_owned(), "no job is listed", "list at least one"),
         (
             "jobs:\n  at: 50%\n  move: [ { name: a, old: { cron_job: a }, new: { cron_job: b } } ]\n".to_owned(),
@@ -216,7 +216,7 @@ fn jobs_that_make_no_sense_are_refused_with_a_hint() {
         ),
         (
             "jobs:\n  at: 2\n  move: [ { name: a, old: { cron_job: a }, new: { cron_job: b } } ]\n".to_owned(),
-            "is no moment for jobs to move",
+            "is not a time at which jobs can move",
             "at: complete",
         ),
     ];
@@ -273,13 +273,13 @@ fn one_job_is_known_by_whatever_it_is_spelled() {
     for (old, new) in pairs {
         let job = format!("{{ name: n, old: {old}, new: {new} }}");
         let (_, said, _) = wrong(&format!("jobs:\n  at: complete\n  move: [ {job} ]\n"));
-        assert!(said.contains("this is switched twice"), "{job}: {said}");
+        assert!(said.contains("this is named twice"), "{job}: {said}");
     }
     let plan = format!(
         "{VALID}aws: {{ region: eu-west-1 }}\njobs:\n  at: complete\n  move: [ {{ name: n, old: {{ rule: a }}, new: {{ rule: a, region: eu-west-1 }} }} ]\n"
     );
     let found = findings(&plan);
-    let twice = |finding: &cutover::plan_file::Finding| finding.message.contains("switched twice");
+    let twice = |finding: &cutover::plan_file::Finding| finding.message.contains("named twice");
     assert!(found.iter().any(twice), "{found:?}");
 }
 
@@ -318,7 +318,7 @@ fn secrets_in_commands_are_refused_by_the_patterns_of_headers() {
             };
             let said = found
                 .iter()
-                .any(|one| one.message.contains("this holds a secret"));
+                .any(|one| one.message.contains("this contains a secret"));
             assert_eq!(said, refused, "{place}: {found:#?}");
             let shown = cutover::plan_file::render(&found, false);
             assert!(!shown.contains("hunter22"), "{shown}");
@@ -415,7 +415,7 @@ fn a_job_may_list_several_of_a_side_or_have_one_side_only() {
         ("{ name: a, old: [] }", "`old` lists nothing"),
         (
             "{ name: a, old: [ { cron_job: x }, { cron_job: x } ] }",
-            "switched twice",
+            "named twice",
         ),
     ] {
         let found = findings(&format!(

@@ -98,12 +98,12 @@ fn a_plan_that_breaks_guardrails_is_told_where_and_what_to_write() {
         [
             (
                 6,
-                "the first step is 5%, and the fleet allows 2%",
+                "the first step is 5%, but the fleet allows at most 2%",
                 "put a step of `2%` or less before it"
             ),
             (
                 6,
-                "the bake is 4h, and the fleet asks for at least 6h",
+                "the bake is 4h, but the fleet requires at least 6h",
                 "write `bake: 6h` or more"
             ),
             (
@@ -113,12 +113,12 @@ fn a_plan_that_breaks_guardrails_is_told_where_and_what_to_write() {
             ),
             (
                 9,
-                "1 alarms are listed, and the fleet asks for at least 2",
+                "the fleet requires `alarms_at_least: 2`, but the plan lists 1",
                 "list 1 more under `alarms`"
             ),
             (
                 10,
-                "1 fallback alarms are listed, and the fleet asks for at least 2",
+                "the fleet requires `fallback_alarms_at_least: 2`, but the plan lists 1",
                 "list 1 more under `fallback_alarms`"
             ),
         ]
@@ -255,7 +255,7 @@ fn circles_and_unknown_names_are_found_over_all_plans() {
     let circles: Vec<String> = wrong.circles.iter().map(Circle::message).collect();
     assert_eq!(
         circles,
-        ["`after` goes round in a circle, so that none of them would ever start: a → b → c → a"]
+        ["`after` forms a circle, so none of these plans would ever start: a → b → c → a"]
     );
     let unknown = (CutoverName::from("d"), vec![CutoverName::from("y")]);
     assert_eq!(wrong.unknown, BTreeMap::from([unknown]));

@@ -68,7 +68,11 @@ fn channels_of_one_kind_are_a_list_and_each_says_what_it_is_told() {
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn what_makes_no_sense_is_refused_with_what_to_write() {
     for (notify, message, help) in [
-        ("{}", "`notify` tells nobody", "add `command"),
+        (
+            "{}",
+            "`notify` has no command and no channel",
+            "add `command",
+        ),
         (
             "{ slack: {} }",
             "neither `webhook` nor `token`",
@@ -86,17 +90,17 @@ fn what_makes_no_sense_is_refused_with_what_to_write() {
         ),
         (
             "{ slack: 5 }",
-            "`5` does not say where `webhook` stands",
+            "`5` names no variable and no file for `webhook`",
             "write for example `webhook: \"${SLACK_WEBHOOK}\"`",
         ),
         (
             "{ slack: yes }",
-            "`yes` does not say where",
+            "`yes` names no variable and no file",
             "file:/run/secrets",
         ),
         (
             "{ webhook: \"https://x.example/${A}\" }",
-            "only all of a URL can stand elsewhere",
+            "a reference must replace the whole URL, not a part of it",
             "url: \"${WEBHOOK_URL}\"",
         ),
         (
@@ -121,12 +125,12 @@ fn what_makes_no_sense_is_refused_with_what_to_write() {
         ),
         (
             "{ webhook: { url: https://x.example, on: complete } }",
-            "`complete` is not something to be told of",
+            "`complete` is not a kind of notification",
             "did you mean `completed`?",
         ),
         (
             "{ webhook: { url: https://x.example, except: page } }",
-            "`page` is not something",
+            "`page` is not a kind of notification",
             "write `page`, `info`",
         ),
         (
@@ -137,7 +141,7 @@ fn what_makes_no_sense_is_refused_with_what_to_write() {
         (
             "{ webhook: [ https://x.example, https://x.example ] }",
             "is listed twice",
-            "write it once",
+            "list it once",
         ),
         (
             "{ pagerduty: x }",

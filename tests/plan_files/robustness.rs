@@ -215,7 +215,7 @@ fn directories_stand_for_the_plans_in_them() {
     let error = plan_file::find(&[root.join("empty")]).unwrap_err();
     assert_eq!(
         error.findings[0].message,
-        "the directory has no plan file in it"
+        "the directory contains no plan file"
     );
 }
 

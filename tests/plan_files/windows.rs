@@ -144,7 +144,7 @@ fn windows_that_make_no_sense_are_told_what_to_write() {
     one(
         &utc("10:00-10:00"),
         36,
-        "this ends at 10:00, where it begins, and is never open",
+        "this begins and ends at 10:00, so it is never open",
         "write `00:00-24:00` for a whole day, or the days alone",
     );
     one(
