@@ -248,7 +248,7 @@ const EXAMPLES: [(&str, &str); 97] = [
     ),
 ];
 
-/// The key that a bare value stands for, for entries that may be written as a bare value.
+/// The key that a bare value stands for, in entries that may be written as a bare value.
 pub(super) fn shorthand(entry: &str) -> Option<&'static str> {
     match entry {
         "AlarmEntry" => Some("name"),

@@ -221,9 +221,9 @@ pub(super) struct RawGates {
     pub(super) fallback_alarms: Option<At<Vec<At<AlarmEntry>>>>,
     /// How long a gate may be unreadable before `on_unknown` applies; by default 30m.
     pub(super) unknown_for: Option<At<DurationText>>,
-    /// What happens then; by default `hold`.
+    /// The reaction after that time; by default `hold`.
     pub(super) on_unknown: Option<At<RawChoice>>,
-    /// What happens if a gate and a fallback alarm are red at once; by default `hold`.
+    /// The reaction if a gate and a fallback alarm are red at once; by default `hold`.
     pub(super) both_red: Option<At<RawChoice>>,
 
     /// The sources of both sides' metrics, for the gates below.
@@ -252,7 +252,7 @@ pub(super) struct AlarmEntry {
     pub(super) role_arn: Option<At<String>>,
     /// The `sts:ExternalId` that this role's trust policy requires.
     pub(super) external_id: Option<At<String>>,
-    /// What INSUFFICIENT_DATA means once traffic has moved; by default `hold`.
+    /// The meaning of INSUFFICIENT_DATA once traffic has moved; by default `hold`.
     pub(super) no_data: Option<At<RawNoData>>,
 }
 
@@ -331,7 +331,7 @@ pub(super) struct ApprovalEntry {
     /// How long it waits for its approval; above zero, at most 90d. By default without limit.
     #[schemars(required)]
     pub(super) timeout: Option<At<DurationText>>,
-    /// What happens then; by default `hold`, which pages once more.
+    /// The reaction after that time; by default `hold`, which pages once more.
     pub(super) on_timeout: Option<At<RawChoice>>,
 }
 

@@ -30,7 +30,7 @@ pub(super) struct RawHook {
     pub(super) timeout: Option<At<DurationText>>,
     /// How often it is retried after a failure; by default 2, at most 10.
     pub(super) retries: Option<At<NumberText>>,
-    /// What happens if all tries fail, before and after steps; by default `hold`, which pages a person.
+    /// The reaction if all tries fail, before and after steps; by default `hold`, which pages a person.
     pub(super) on_failure: Option<At<RawChoice>>,
     /// If true, processes that the command started in the background go on; by default they are ended with it.
     pub(super) detach: Option<At<bool>>,

@@ -146,7 +146,7 @@ pub(super) struct RawMetricGate {
     /// An error rate of fewer requests in a datapoint counts only together with the neighbouring datapoints; by default as
     /// many requests as keep three errors within the bound: 150 if it is 2%.
     pub(super) min_requests: Option<At<CountText>>,
-    /// What no data at all means once traffic has moved; by default `hold`.
+    /// The meaning of no data at all once traffic has moved; by default `hold`.
     pub(super) no_data: Option<At<RawNoData>>,
     /// The delay of its datapoints, in whole minutes, for example `8m`, at most 1h; by default they are complete after 2m.
     pub(super) delay: Option<At<DurationText>>,

@@ -124,7 +124,7 @@ fn decoded(letters: &[Letter]) -> Option<Vec<Letter>> {
     any.then_some(next)
 }
 
-/// What an escape means.
+/// The meaning of an escape.
 enum Meant {
     Byte(u8),
     Character(char),

@@ -188,7 +188,10 @@ fn what_makes_no_sense_is_said_with_what_to_write() {
     let (message, _) = wrong("  metrics: [ { measure: error_rat, max: 1% } ]\n");
     assert_eq!(message, "there is no measure `error_rat`");
     let (message, _) = wrong("  metrics: [ { measure: p99, max: 1s, for: 6 of 5 } ]\n");
-    assert!(message.starts_with("`6 of 5` is not M of N datapoints"), "{message}");
+    assert!(
+        message.starts_with("`6 of 5` is not M of N datapoints"),
+        "{message}"
+    );
     let (message, _) = wrong("  metrics: [ { measure: p99, max: 1s, every: 7m } ]\n");
     assert!(message.starts_with("`every` must be"), "{message}");
     let (message, _) = wrong("  metrics: [ { measure: p99, max: 1s, min: 1ms } ]\n");
