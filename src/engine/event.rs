@@ -177,7 +177,7 @@ pub enum Event {
     BakeCounted {
         /// The last reading at which all gates passed.
         until: Timestamp,
-        /// Whether they still do.
+        /// True if they still pass, so that the clock goes on.
         running: bool,
     },
     /// A group has another share than the step that settles or bakes: its weights are written again, and its bake begins

@@ -75,7 +75,7 @@ impl Phase {
         }
     }
 
-    /// Whether the cutover is over.
+    /// Returns true if the cutover is over.
     pub fn is_final(self) -> bool {
         match self {
             Self::Completed | Self::Reverted | Self::Abandoned => true,
@@ -162,9 +162,9 @@ pub struct State {
     pub revert: Option<Revert>,
     /// The members beside the baseline's that held weight when the groups were last read after a revert.
     pub strays: Vec<Stray>,
-    /// How far each hook of this attempt has come.
+    /// The progress of each hook of this attempt.
     pub hooks: BTreeMap<HookId, HookRun>,
-    /// How far the jobs have moved in this attempt.
+    /// The progress of the jobs in this attempt.
     pub jobs: JobsState,
     /// The reason of the halt, if it is halted.
     pub halt: Option<HaltReason>,

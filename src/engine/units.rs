@@ -430,7 +430,7 @@ mod tests {
 
     use super::*;
 
-    /// How far a pair is from a share, as the fraction `(gap, sum)` of a common denominator.
+    /// The distance of a pair from a share, as the fraction `(gap, sum)` of a common denominator.
     fn distance(pair: WeightPair, share: Share) -> (u128, u128) {
         let new = u128::from(pair.new.0) * u128::from(Share::FULL.millionths());
         let wanted = u128::from(share.millionths()) * u128::from(pair.sum());

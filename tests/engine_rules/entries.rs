@@ -85,7 +85,7 @@ fn a_step_is_journaled_only_where_nothing_is_against_it() {
         ),
         (
             rollback(),
-            vec!["I4: step 2 was intended after a rollback was asked for"],
+            vec!["I4: step 2 was intended after a rollback was requested"],
         ),
         (
             Event::DriftDetected {

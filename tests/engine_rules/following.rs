@@ -451,7 +451,7 @@ fn jobs_move_one_way_at_a_time_in_the_order_of_the_switch() {
             ),
             (
                 Event::JobsMoved { to: JobSide::New },
-                "they do not move there",
+                "the jobs do not move there",
             ),
         ],
     );
@@ -477,7 +477,7 @@ fn the_side_that_is_left_is_off_and_drained_before_the_other_is_switched_on() {
     refused(
         &world,
         [
-            (to(JobSide::New), "they move there already"),
+            (to(JobSide::New), "the jobs already move there"),
             (to(JobSide::Old), way),
             (
                 turn(&world, JobSide::Old, false, vec![2]),
@@ -506,7 +506,7 @@ fn the_side_that_is_left_is_off_and_drained_before_the_other_is_switched_on() {
             ),
             (
                 Event::JobsMoved { to: JobSide::Old },
-                "they do not move there",
+                "the jobs do not move there",
             ),
         ],
     );
@@ -542,7 +542,7 @@ fn jobs_that_have_moved_move_no_further_and_stay_in_the_plan() {
             ),
             (
                 Event::JobsMoved { to: JobSide::New },
-                "they do not move there",
+                "the jobs do not move there",
             ),
             (
                 Event::JobsOff { side: JobSide::Old },

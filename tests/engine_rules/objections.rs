@@ -581,7 +581,7 @@ fn the_fleets_checker_counts_reverts_that_nobody_asked_for() {
     one.turn("errors", AlarmState::Alarm);
     one.run_to(Phase::Reverted);
     let alone = fleet_says(settings.clone(), Vec::new(), &[&one]);
-    assert_eq!(alone, Some(Invariant::I12), "nobody was woken");
+    assert_eq!(alone, Some(Invariant::I12), "nobody was paged");
     let spent = Event::FleetBudgetSpent {
         spent: 1,
         budget: 1,

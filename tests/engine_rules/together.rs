@@ -438,7 +438,7 @@ fn the_fleets_checker_forgives_what_a_person_forgave() {
         let path = "/plans/fleet.yaml".to_owned();
         many.fleet_says(Event::FleetSettingsAccepted { settings, path });
         let a = many.reverts("a", alarm_red());
-        assert_eq!(many.checker.finished().len(), 1, "nobody was woken");
+        assert_eq!(many.checker.finished().len(), 1, "nobody was paged");
         many.tell();
         assert_eq!(many.checker.finished(), []);
         let forgiven = [(CutoverName::from("a"), a - earlier)].into();

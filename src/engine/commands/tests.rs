@@ -1,4 +1,4 @@
-//! What may be asked, in which state: a small stream for each phase, and every command on it.
+//! The commands that are allowed in each state: a small stream for each phase, and every command on it.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -106,7 +106,7 @@ fn image(old: u8, new: u8) -> GroupImage {
     }
 }
 
-/// The state after these events, a minute apart, behind the plan's acceptance.
+/// The state after these events, a minute apart, after the plan was accepted.
 fn after(events: Vec<Event>) -> State {
     let accepted = Event::PlanAccepted {
         source: Box::new(source()),
@@ -261,7 +261,7 @@ fn only_a_bake_is_skipped_and_only_once() {
     assert!(skip_bake(&after(shifting()), "x").is_err());
     assert!(
         skip_bake(&after(baking()), "x").is_err(),
-        "its clock stands"
+        "its clock is stopped"
     );
     let event = skip_bake(&baking_and([Event::GatesPassed {}]), "x").unwrap();
     assert!(skip_bake(&baking_and([Event::GatesPassed {}, event]), "x").is_err());
@@ -401,7 +401,7 @@ fn a_rollback_is_asked_for_once_and_force_adds_to_it() {
             RollbackNeed::Request(_)
         ));
     }
-    // Whether it is at its baseline, Route 53 alone can tell; force writes it once more.
+    // Only Route 53 can tell if it is at its baseline; force writes the baseline once more.
     assert_eq!(ask(&reverted(), RevertMode::Swap), RollbackNeed::Ended);
     assert!(matches!(
         ask(&reverted(), RevertMode::Force),

@@ -433,7 +433,7 @@ impl View<'_> {
         Event::DriftDetected { groups, members }
     }
 
-    /// All records of a group's name and type, as read in this round or, where it was not read, as known.
+    /// All records of a group's name and type, as read in this round or, if it was not read, as known.
     fn members(&self, index: usize) -> Option<&[RecordSet]> {
         if let Some(GroupReading::Read { members, .. }) = self.observation.groups.get(index) {
             return Some(members);

@@ -103,7 +103,7 @@ struct Paging {
     /// The pages that it ends, if the plan's command is told of that.
     settles: Vec<Paged>,
     /// The holds that people are paged for by it.
-    woken: Vec<HoldReason>,
+    paged: Vec<HoldReason>,
 }
 
 impl State {
@@ -133,7 +133,7 @@ impl State {
         Paging {
             pages,
             settles,
-            woken: anew.into_iter().chain(again).collect(),
+            paged: anew.into_iter().chain(again).collect(),
         }
     }
 
@@ -146,7 +146,7 @@ impl State {
             let (entry, of) = (entry.clone(), paging.settles);
             self.settled.insert(entry.seq, Settled { entry, of });
         }
-        self.open_pages.take(&entry.event, &paging.woken);
+        self.open_pages.take(&entry.event, &paging.paged);
     }
 
     #[expect(clippy::too_many_lines, reason = "a table: one arm an event")]

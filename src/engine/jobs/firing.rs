@@ -424,7 +424,7 @@ mod tests {
         let over = Some(at("2026-03-05T04:00:00Z"));
         assert_eq!(busy(&nightly, "2026-03-05T03:30:00Z", 10), over);
         assert_eq!(busy(&nightly, "2026-03-05T04:00:00Z", 10), None);
-        // A day leaves no room before the next firing: it is kept away from that alone.
+        // A day leaves no room before the next firing: the switch keeps away from that firing alone.
         nightly.catch_up = Some(SignedDuration::from_hours(24));
         assert_eq!(busy(&nightly, "2026-03-05T03:30:00Z", 10), None);
         assert!(busy(&nightly, "2026-03-05T02:55:00Z", 10).is_some());
@@ -458,7 +458,7 @@ mod tests {
         );
         let later = at("2026-03-05T03:05:01Z");
         assert_eq!(nightly.makes_up_until(later, off_at), None);
-        // Nobody ran it: it is rightly made up for.
+        // No side ran it: it is rightly made up for.
         let earlier = at("2026-03-05T02:59:00Z");
         assert_eq!(nightly.makes_up_until(now, earlier), None);
     }
@@ -492,7 +492,7 @@ mod tests {
             let firing = firing(expression, None);
             assert_eq!(firing.last(now), last.map(at), "{expression}");
         }
-        // A leap day is eight years away where the century has none.
+        // A leap day is eight years away if the century has none.
         let leap = firing("0 0 29 2 *", None);
         let next = leap.next(at("2096-02-29T00:00:00Z"));
         assert_eq!(next, Some(at("2104-02-29T00:00:00Z")));
@@ -529,7 +529,7 @@ mod tests {
             ("@yearly", "2027-01-01T00:00:00Z"),
             ("@annually", "2027-01-01T00:00:00Z"),
         ] {
-            // What is further away than any leap day is not looked for.
+            // A firing further away than any leap day is not searched for.
             let found = (!expression.contains("2199")).then(|| at(fires));
             assert_eq!(next(expression), found, "{expression}");
         }
@@ -572,7 +572,7 @@ mod tests {
         assert_eq!(busy("2026-03-05T02:50:01Z"), all);
         assert_eq!(busy("2026-03-05T03:34:59Z"), all);
         assert_eq!(busy("2026-03-05T03:35:00Z"), None);
-        // What is made up for for less than `away` keeps away for that.
+        // If a firing is made up for less long than `away`, the switch keeps `away`.
         let mut often = firing("0 * * * *", None);
         often.catch_up = Some(SignedDuration::from_mins(1));
         let busy = often.busy(at("2026-03-05T03:05:00Z"), away).unwrap();

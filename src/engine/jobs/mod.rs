@@ -83,7 +83,7 @@ impl JobSwitch {
     }
 }
 
-/// How a job is switched on one side.
+/// The switch of a job on one side.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum JobHalf {

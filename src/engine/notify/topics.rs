@@ -41,7 +41,7 @@ pub const KINDS: [&str; 89] = [
     "rollback_requested", "hook_intended", "hook_succeeded", "hook_failed", "job_switch_intended", "jobs_off",
     "jobs_drained", "jobs_moved", "fleet_settings_accepted", "fleet_budget_spent", "fleet_frozen", "fleet_unfrozen",
     "fleet_held", "fleet_resumed", "cutover_damaged", "damaged_taken_back",
-    // Why nothing moves.
+    // Kinds of holds.
     "journal_damaged", "revert_blocked", "drift", "already_at_baseline", "alarm_red", "fallback_red", "fallback_unknown", "alarm_missing",
     "no_data", "unknown", "unknown_too_long", "route53_unreadable", "preflight", "claimed", "clock", "plan_changed",
     "plan_unreadable", "journal_down", "break_glass", "fleet_unreadable", "budget_spent", "shared_fate", "frozen",
