@@ -29,7 +29,7 @@ const CATCH_UP_WITHIN: Duration = Duration::from_mins(1);
 /// The beginning of the actor of a controller's entries.
 const CONTROLLER: &str = "controller ";
 
-/// What an entry changes about the holds and pages of its cutover.
+/// The changes by an entry to the holds and pages of its cutover.
 #[derive(Default)]
 struct HoldNews {
     /// Holds that are new.
@@ -41,7 +41,7 @@ struct HoldNews {
 }
 
 impl HoldNews {
-    /// What an entry changes after the state `before`.
+    /// The changes by an entry to the state `before`.
     fn of(before: Option<&State>, entry: &Envelope) -> Self {
         Self {
             fresh: fresh(before, entry),
@@ -331,7 +331,7 @@ impl Book {
         self.note_notices(notify, news, entry, pages, Some(standing));
     }
 
-    /// Who is told of an entry of `@fleet`: the channels of the fleet's file, and those of the cutovers that it stands for.
+    /// The recipients of an entry of `@fleet`: the channels of the fleet's file, and those of the cutovers that it stands for.
     fn fleets_notify(&self, entry: &Envelope) -> Option<Notify> {
         let mut notify = self.fleet().settings.notify.clone();
         for name in self.fleet().held_by(entry.seq) {

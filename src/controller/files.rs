@@ -39,14 +39,7 @@ impl Controller {
         }
         let mut readings = BTreeMap::new();
         let (mut fresh, mut refused) = (Vec::new(), BTreeMap::new());
-        // If several cutovers came from one file, it belongs to the one under way, or else to the first by name.
-        let mut by_path: BTreeMap<&str, &State> = BTreeMap::new();
-        for state in self.book.states() {
-            let known = by_path.entry(&state.source.path).or_insert(state);
-            if is_under_way(state) && !is_under_way(known) {
-                *known = state;
-            }
-        }
+        let by_path = self.states_by_path();
         let mut claimed = self.came_from(&looked.files);
         for (path, reading) in &looked.files {
             let of_path = by_path.get(path.as_str()).copied();
@@ -113,6 +106,19 @@ impl Controller {
             }
         }
         used
+    }
+
+    /// The cutover that each file belongs to. If several cutovers came from one file, it belongs to the one under way, or
+    /// else to the first by name.
+    fn states_by_path(&self) -> BTreeMap<&str, &State> {
+        let mut by_path: BTreeMap<&str, &State> = BTreeMap::new();
+        for state in self.book.states() {
+            let known = by_path.entry(&state.source.path).or_insert(state);
+            if is_under_way(state) && !is_under_way(known) {
+                *known = state;
+            }
+        }
+        by_path
     }
 
     /// The file that each cutover came from, if it is still there: among files with one name it wins, also before the

@@ -130,7 +130,7 @@ pub struct Controller {
     errands: Errands,
     /// The cutovers whose jobs were looked at since the last round.
     looked: BTreeSet<CutoverName>,
-    /// What this process remembers of each cutover between rounds. Decisions also work without it.
+    /// This process's memory of each cutover between rounds. Decisions also work without it.
     notes: BTreeMap<CutoverName, Note>,
     /// Results of writes, jobs and hooks that are not yet given an append id.
     outcomes: Facts,
@@ -161,7 +161,7 @@ pub struct Controller {
     ended: bool,
 }
 
-/// What a process remembers of one cutover between rounds.
+/// A process's memory of one cutover between rounds.
 #[derive(Debug, Clone, Default)]
 struct Note {
     /// The time of the last decision, if all gates passed then.
@@ -172,7 +172,7 @@ struct Note {
     groups_read_at: Option<Timestamp>,
     /// The last entry of another controller when its groups were read; 0 if there was none.
     groups_read_after: u64,
-    /// What the next heartbeat says about it.
+    /// Its part of the next heartbeat.
     glance: Option<Glance>,
 }
 

@@ -22,7 +22,7 @@ use crate::ports::{CallError, Dns, GroupReadings, Signals, Urgency, Zone};
 /// The longest time that a read of a round may take; a late reading is Unknown (semantics F1).
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a process remembers of Route 53 from round to round. Decisions also work without it.
+/// A process's memory of Route 53 from round to round. Decisions also work without it.
 #[derive(Default)]
 pub(super) struct Memory {
     zones: BTreeMap<(Account, ZoneRef), Zone>,

@@ -73,7 +73,7 @@ pub(super) struct Shared {
     outcomes: mpsc::UnboundedSender<Outcome>,
 }
 
-/// What this process has seen of a stream.
+/// The head of a stream as this process has seen it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Head {
     /// Its last entry.

@@ -32,7 +32,7 @@ const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// what was read.
 const READS_MAX: usize = 3;
 
-/// Which cutovers a round is about.
+/// The cutovers that a round is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Due {
     All,

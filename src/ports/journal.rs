@@ -32,7 +32,7 @@ pub struct NewEntry {
     pub attempt: u32,
     /// The time.
     pub at: Timestamp,
-    /// Who wrote it.
+    /// The writer.
     pub actor: String,
     /// The event.
     pub event: Event,
@@ -204,7 +204,7 @@ pub struct Trouble {
     pub of: u64,
 }
 
-/// What a controller saw in its last round. Kept beside the events, and not part of the state.
+/// The cutovers as a controller saw them in its last round. Kept beside the events, and not part of the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// The process.

@@ -28,7 +28,7 @@ pub struct GatePast {
     pub id: GateId,
     /// It is a fallback alarm.
     pub fallback: bool,
-    /// What the record has of it.
+    /// The data that the record has of it.
     pub sight: Sight,
     /// Its states, without gaps: ALARM while it would have failed, INSUFFICIENT_DATA while it could not be judged. Empty
     /// for the comparison, which has no state of its own at a moment.
@@ -37,7 +37,7 @@ pub struct GatePast {
     pub reverted: usize,
 }
 
-/// What a record has of a gate.
+/// The data that a record has of a gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sight {
     /// It had data.
@@ -180,7 +180,7 @@ fn needed(gate: &MetricGate) -> Vec<&Query> {
     }
 }
 
-/// What the record has of a gate that needs data in one of these series.
+/// The data that the record has of a gate which needs one of these series.
 fn sight(plan: &Plan, record: &Record, queries: &[&Query]) -> Sight {
     let mut pasts = Vec::new();
     for query in queries {

@@ -178,7 +178,7 @@ pub struct Contrast {
     pub old_errors: u64,
 }
 
-/// What the gates showed at the moment of a revert, so that the entry explains itself.
+/// The gates and readings at the moment of a revert, so that the entry explains itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Attribution {
     /// The gate that failed; `None` if the cause was not a gate.

@@ -109,7 +109,7 @@ pub fn weigh(state: &State, readings: &Readings) -> Weighed {
     weighed
 }
 
-/// What the gates showed at the moment of a revert; `None` for plans that watch only alarms.
+/// The gates and readings at the moment of a revert; `None` for plans that watch only alarms.
 pub fn attribution(state: &State, weighed: &Weighed, gate: Option<&GateId>) -> Option<Attribution> {
     let measures = &state.plan().gates.measures;
     if measures.is_empty() {

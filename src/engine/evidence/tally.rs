@@ -62,7 +62,7 @@ pub struct Latest {
     pub old: Option<Number>,
 }
 
-/// What the journal keeps about metrics for one attempt.
+/// The facts about metrics that the journal keeps for one attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Measured {
     /// The tally that was journaled last.
