@@ -427,7 +427,7 @@ fn approve_shows_what_is_approved_and_status_when_the_rest_can_happen() {
     let mut desk = Desk::new();
     desk.bake("recipe-api", ago(30));
     let status = desk.says("status recipe-api").out;
-    assert!(status.contains("to come, at the earliest"), "{status}");
+    assert!(status.contains("next steps, at the earliest"), "{status}");
     let approved = desk.says("approve recipe-api --step 2 --reason checked");
     assert_eq!(approved.code, 0, "{}", approved.err);
     for words in [

@@ -151,7 +151,7 @@ pub fn to_text(checked: &Checked) -> String {
         Some(_) | None => String::new(),
     };
     let told_at = match &checked.told_at {
-        Some(path) => format!(" (it is in the cycle reported for {})", one_line(path)),
+        Some(path) => format!(" (it is in the circle reported for {})", one_line(path)),
         None => String::new(),
     };
     let path = one_line(&checked.path);
