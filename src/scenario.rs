@@ -104,7 +104,7 @@ pub enum Side {
 pub struct Alarm {
     /// Its name in CloudWatch.
     pub name: String,
-    /// What it measures; if none, its name decides.
+    /// The quantity that it measures; if none, its name decides.
     pub measures: Option<Measure>,
     /// The cluster that it watches; if none, the old one for a fallback alarm and the new one for any other.
     pub side: Option<Side>,
@@ -114,7 +114,7 @@ pub struct Alarm {
     pub rule: Option<String>,
 }
 
-/// What a metric alarm measures, and its threshold; if none, a default.
+/// The quantity that a metric alarm measures, and its threshold; if none, a default.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Measure {
     /// The part of the requests that failed (0 to 1).

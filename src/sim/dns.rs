@@ -40,7 +40,7 @@ struct AdapterState {
     replied: bool,
 }
 
-/// Whether the caller gets the reply of a call that takes effect.
+/// The fate of the reply to a call that takes effect.
 enum Reply {
     /// The caller gets it.
     Arrives,

@@ -40,7 +40,7 @@ pub(crate) struct Aside {
     pub(crate) unseen: Option<String>,
     /// The outcome of changes of jobs.
     pub(crate) turns: TurnFate,
-    /// Whether hooks fail; none if they stay under way.
+    /// True if hooks fail; none if they stay under way.
     pub(crate) hooks_fail: Option<bool>,
     /// The calls of hooks, with their times.
     pub(crate) calls: Vec<(Timestamp, HookCall)>,
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// Whether a job is on, on the old side and on the new one.
+    /// The state of a job on the old side and on the new one: true is on.
     pub(crate) fn job(&self, job: usize) -> (bool, bool) {
         let [old, new] = [JobSide::Old, JobSide::New].map(|side| HalfId::new(job, side));
         (self.aside.halves[&old].on, self.aside.halves[&new].on)

@@ -17,7 +17,7 @@ pub struct Alarm {
     pub arn: String,
     /// Free text.
     pub description: Option<String>,
-    /// Whether it runs its actions. It is evaluated in any case.
+    /// True if it runs its actions. It is evaluated in any case.
     pub actions_enabled: bool,
     /// The actions on OK.
     pub ok_actions: Vec<String>,
@@ -39,13 +39,13 @@ pub struct Alarm {
     pub transitioned_at: Timestamp,
     /// `EvaluationState`, for example `PARTIAL_DATA`; none if the evaluation was complete. Metric alarms only.
     pub evaluation: Option<String>,
-    /// What it watches.
+    /// The metric or the alarms that it watches.
     pub definition: Definition,
     /// When it is evaluated next; none if only a call can change it.
     pub(super) due: Option<Timestamp>,
 }
 
-/// What an alarm watches.
+/// The metric or the alarms that an alarm watches.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Definition {
     /// A metric, or an expression over metrics.
@@ -67,7 +67,7 @@ pub struct MetricDefinition {
     pub threshold: f64,
     /// How a datapoint is compared with it.
     pub comparison: Comparison,
-    /// What a missing datapoint means; none means [`Missing::Missing`].
+    /// The meaning of a missing datapoint; none means [`Missing::Missing`].
     pub treat_missing: Option<Missing>,
     /// `evaluate` or `ignore`; stored, but without effect.
     pub low_sample: Option<String>,
@@ -95,7 +95,7 @@ pub enum Comparison {
     AtMost,
 }
 
-/// What a missing datapoint means to an alarm (`TreatMissingData`).
+/// The meaning of a missing datapoint to an alarm (`TreatMissingData`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
     /// It is not considered.
@@ -113,7 +113,7 @@ pub enum Missing {
 pub struct HistoryItem {
     /// The alarm, which may be deleted.
     pub alarm: String,
-    /// Whether the alarm is or was a composite one.
+    /// True if the alarm is or was a composite one.
     pub composite: bool,
     /// When.
     pub at: Timestamp,

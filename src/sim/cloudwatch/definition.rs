@@ -20,7 +20,7 @@ pub struct AlarmHead {
     pub name: String,
     /// Free text.
     pub description: Option<String>,
-    /// Whether it runs its actions; none means yes.
+    /// True if it runs its actions; none means true.
     pub actions_enabled: Option<bool>,
     /// The actions on OK.
     pub ok_actions: Vec<String>,

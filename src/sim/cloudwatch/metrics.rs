@@ -59,7 +59,7 @@ pub struct Datum {
     pub values: Vec<(f64, f64)>,
     /// A statistic set instead of values: sample count, sum, minimum, maximum.
     pub set: Option<(f64, f64, f64, f64)>,
-    /// Whether it is kept by the second instead of by the minute (`StorageResolution` of 1).
+    /// True if it is kept by the second instead of by the minute (`StorageResolution` of 1).
     pub high_resolution: bool,
 }
 

@@ -40,7 +40,7 @@ pub struct RawQuery {
     pub stat: Option<RawStat>,
     /// The label for people.
     pub label: Option<String>,
-    /// Whether its series is part of the answer; none means yes.
+    /// True if its series is part of the answer; none means true.
     pub returns_data: Option<bool>,
     /// The period of an expression, in seconds.
     pub period_secs: Option<i64>,
@@ -55,7 +55,7 @@ pub struct DataQuery {
     pub label: Option<String>,
     /// Where its series comes from.
     pub source: QuerySource,
-    /// Whether its series is part of the answer.
+    /// True if its series is part of the answer.
     pub returns_data: bool,
     /// The period of an expression, in seconds.
     pub period_secs: Option<i64>,

@@ -22,9 +22,9 @@ pub struct HealthCheckConfig {
     pub request_interval: Option<u32>,
     /// The number of consecutive results that change the status.
     pub failure_threshold: Option<u32>,
-    /// Whether healthy and unhealthy are swapped.
+    /// True if healthy and unhealthy are swapped.
     pub inverted: Option<bool>,
-    /// Whether it always counts as healthy.
+    /// True if it always counts as healthy.
     pub disabled: Option<bool>,
 }
 
@@ -39,7 +39,7 @@ pub struct HealthCheck {
     pub config: HealthCheckConfig,
     /// The version: 1 at first, one more with each update.
     pub version: u64,
-    /// Whether the endpoint is healthy; the simulated world sets it.
+    /// True if the endpoint is healthy; the simulated world sets it.
     pub endpoint_healthy: bool,
     /// When it was created.
     pub created_at: Timestamp,

@@ -74,7 +74,7 @@ struct StoredChange {
 pub struct ChangeInfo {
     /// Its identifier, without prefix.
     pub id: ChangeId,
-    /// Whether it is on all of Route 53's name servers.
+    /// True if it is on all of Route 53's name servers.
     pub in_sync: bool,
     /// When it was submitted.
     pub submitted_at: Timestamp,
@@ -97,7 +97,7 @@ pub struct WeightWrite {
     pub change: ChangeId,
     /// The batch's comment.
     pub comment: Option<String>,
-    /// Whether another writer submitted it.
+    /// True if another writer submitted it.
     pub foreign: bool,
 }
 

@@ -12,7 +12,7 @@ use crate::sim::cloudwatch::metrics::{MetricKey, Samples};
 use crate::sim::traffic::{MINUTE, Sample};
 use crate::sim::world::DEFAULT_REGION;
 
-/// What a metric measures on one side.
+/// The quantity that a metric measures on one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Quantity {
     Requests,
@@ -159,7 +159,7 @@ fn samples_of(metric: &FedMetric, sample: &Sample) -> Option<Samples> {
     Some(samples)
 }
 
-/// What a metric measures, by its name.
+/// The quantity that a metric measures, by its name.
 fn quantity_of(metric: &Metric) -> Quantity {
     match metric.metric.as_str() {
         "RequestCount" | "NewFlowCount" => return Quantity::Requests,

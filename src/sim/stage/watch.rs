@@ -33,7 +33,7 @@ const LATENCY_WORDS: [&str; 8] = [
     "responsetime",
 ];
 
-/// What an alarm measures.
+/// The quantity that an alarm measures, and its threshold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Measured {
     /// The part of the requests that failed, breaching above this.
@@ -47,7 +47,7 @@ pub enum Measured {
 pub struct Watch {
     /// The alarm in CloudWatch.
     pub id: AlarmId,
-    /// What it measures.
+    /// The quantity that it measures.
     pub measured: Measured,
     /// The cluster that it watches.
     pub side: Side,
@@ -64,7 +64,7 @@ pub struct Watch {
 pub struct Seen {
     /// When the datapoint could be seen.
     pub at: Timestamp,
-    /// Whether the datapoint breached.
+    /// True if the datapoint breached.
     pub breaching: bool,
     /// The new state, if the state changed.
     pub state: Option<AlarmState>,

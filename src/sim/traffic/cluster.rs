@@ -36,7 +36,7 @@ pub struct Cluster {
     used_to: f64,
 }
 
-/// What is wrong with a cluster during one minute.
+/// The faults of a cluster during one minute.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Strain {
     /// The part of the requests that fails beyond the usual (0 to 1).

@@ -47,7 +47,7 @@ pub struct Conditions {
     pub shares: [f64; TRACKS],
     /// The factor on the usual requests.
     pub push: f64,
-    /// Whether all callers stay on the old side.
+    /// True if all callers stay on the old side.
     pub pinned: bool,
     /// The faults of the new and the old cluster.
     pub strains: [Strain; 2],
