@@ -18,8 +18,8 @@ const PREFIXES: [(&str, &str); 7] = [
 
 /// The credentials that a call is made with: the environment's own, or a role assumed with them.
 ///
-/// The default is the environment's own credentials in the environment's partition. In a journal, an account with nothing but
-/// a role is the role's ARN alone, as in older entries.
+/// The default is the environment's own credentials in the environment's partition. In a journal, an account with nothing
+/// but a role is the role's ARN alone, as in older entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "Form", into = "Form")]
 pub struct Account {

@@ -39,8 +39,8 @@ impl HookPoint {
         }
     }
 
-    /// Returns true if a hook that fails for good holds the cutover or reverts it. At the other points there is nothing left to
-    /// hold: people are told, and the cutover goes on.
+    /// Returns true if a hook that fails for good holds the cutover or reverts it. At the other points there is nothing
+    /// left to hold: people are told, and the cutover goes on.
     pub fn can_hold(self) -> bool {
         match self {
             Self::BeforeStart | Self::BeforeStep | Self::AfterStep => true,

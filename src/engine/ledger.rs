@@ -1,7 +1,7 @@
 //! The ledger: the whole journal, folded. Every reader of a journal uses it.
 //!
-//! A damaged stream affects no other (I15): a stream with an entry that cannot be read or cannot follow is damaged from there
-//! on and keeps its last good state. All other streams are folded as if it were not there.
+//! A damaged stream affects no other (I15): a stream with an entry that cannot be read or cannot follow is damaged from
+//! there on and keeps its last good state. All other streams are folded as if it were not there.
 
 use std::collections::BTreeMap;
 

@@ -51,8 +51,9 @@ const KEY_PREFIXES: [&str; 13] = [
 
 /// Hosts that ask for no other key than the URL itself, by the ends of their names, and the prefixes of their paths.
 ///
-/// Sources: Slack, Incoming webhooks; Discord, Webhook resource; Microsoft Teams, Incoming Webhook and Workflows; `PagerDuty`,
-/// Events API v1 integration URLs; Google Chat, webhooks; Zapier; Opsgenie and Splunk On-Call, integration URLs.
+/// Sources: Slack, Incoming webhooks; Discord, Webhook resource; Microsoft Teams, Incoming Webhook and Workflows;
+/// `PagerDuty`, Events API v1 integration URLs; Google Chat, webhooks; Zapier; Opsgenie and Splunk On-Call, integration
+/// URLs.
 const KEY_HOSTS: [(&str, &str); 12] = [
     ("hooks.slack.com", "/"),
     ("hooks.slack-gov.com", "/"),

@@ -28,8 +28,8 @@ impl Stray {
     }
 }
 
-/// Returns the members of a group that hold weight and are neither one of the baseline's two, nor were a further member of it
-/// with the same weight. `image` is the group as read now.
+/// Returns the members of a group that hold weight and are neither one of the baseline's two, nor were a further member
+/// of it with the same weight. `image` is the group as read now.
 pub fn strays(group: &GroupName, baseline: &GroupImage, image: &GroupImage) -> Vec<Stray> {
     let members = [&image.old, &image.new].into_iter().chain(&image.others);
     let of = members.map(|member| u32::from(member.weight.0)).sum();

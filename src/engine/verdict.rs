@@ -98,8 +98,8 @@ pub fn judge(state: &State, observation: &Observation) -> Judgement {
         judgement.gates.push((id, verdict));
     }
     for gate in &state.plan().gates.fallback_alarms {
-        // At an old share of 0 the old side has no traffic, so it has no data (semantics C2). Before the start it has all of it
-        // (semantics L14).
+        // At an old share of 0 the old side has no traffic, so it has no data (semantics C2). Before the start it has all
+        // of it (semantics L14).
         let no_data = if state.old_is_idle() {
             NoData::Pass
         } else {
@@ -241,8 +241,8 @@ fn judge_red(
 /// write (semantics C3), by a clock that may be off by a minute (D3), so older changes do not matter.
 const START_LOOKS_BACK: SignedDuration = SignedDuration::from_mins(10);
 
-/// Returns the changes of state of the alarms before the start. The alarms were read and nothing held, so a time in ALARM that
-/// was over by then is neither a flap nor caused by the new side: it has been judged (semantics C3).
+/// Returns the changes of state of the alarms before the start. The alarms were read and nothing held, so a time in ALARM
+/// that was over by then is neither a flap nor caused by the new side: it has been judged (semantics C3).
 pub fn seen_before_start(state: &State, observation: &Observation, now: Timestamp) -> Vec<Event> {
     let mut seen = Vec::new();
     for gate in state.plan().alarms() {

@@ -91,8 +91,8 @@ fn unarmed(index: usize) -> Violation {
     violation(Invariant::I14, message)
 }
 
-/// Returns true if an order repeats the unresolved write of this process, while it may be sent: its reply was lost, and every
-/// group was read since then as it was before (semantics L2).
+/// Returns true if an order repeats the unresolved write of this process, while it may be sent: its reply was lost, and
+/// every group was read since then as it was before (semantics L2).
 pub(super) fn may_resend(
     state: &State,
     observation: &Observation,

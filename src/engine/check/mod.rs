@@ -451,8 +451,8 @@ impl Checker {
     fn count(&mut self, entry: &Envelope) {
         match &entry.event {
             Event::BakeStarted { .. } => self.bake = BakeClock::default(),
-            // Another attempt bakes all its steps, and after a halt the last one bakes again (semantics E5). The retry of a hook
-            // changes no bake.
+            // Another attempt bakes all its steps, and after a halt the last one bakes again (semantics E5). The retry of
+            // a hook changes no bake.
             Event::RetryRequested { .. } if self.leaves_its_phase() => {
                 self.bake = BakeClock::default();
                 self.baked.clear();

@@ -8,7 +8,7 @@ use crate::engine::fold::fold;
 use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::jobs::{JobSide, JobSwitch, SwitchAt};
 use crate::engine::plan::{
-    Account, AlarmGate, AwsSettings, Gates, Group, HoldOrRevert, NoData, Plan, ZoneRef,
+    Account, AlarmGate, AwsSettings, Gates, Group, HoldOrRevert, NoData, Plan, Step, ZoneRef,
 };
 use crate::engine::record::{GroupName, RecordSet};
 use crate::engine::units::{

@@ -103,8 +103,8 @@ fn rests_on_counts(event: &Event) -> bool {
     )
 }
 
-/// Judges the gates. A revert reads no alarms (semantics F1). If drift halted it, the gates decide nothing, and unread alarms
-/// do not count as Unknown.
+/// Judges the gates. A revert reads no alarms (semantics F1). If drift halted it, the gates decide nothing, and unread
+/// alarms do not count as Unknown.
 fn judged_now(view: &View<'_>) -> Judgement {
     let people_only = matches!(view.state.halt, Some(HaltReason::Drift { .. }));
     if people_only && view.observation.alarms.is_empty() {

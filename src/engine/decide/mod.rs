@@ -380,7 +380,8 @@ impl View<'_> {
     }
 
     /// The time since `since`, for what is given up or reverted when it takes too long. It is measured by this machine's
-    /// clock; if AWS or the journal contradicts that clock, it is no longer than by AWS's. A jump of the clock does not count.
+    /// clock; if AWS or the journal contradicts that clock, it is no longer than by AWS's. A jump of the clock does not
+    /// count.
     fn elapsed(&self, since: Timestamp) -> SignedDuration {
         let by_ours = self.now.duration_since(since);
         if !self.clock_went_back() && holds::skew(self).is_none() {

@@ -153,8 +153,9 @@ fn lands_until(view: &View<'_>, write: &Write) -> Timestamp {
     by_aws.unwrap_or(Timestamp::MAX)
 }
 
-/// Returns the entries that abandon a write. Nothing happened only if every group is read at the image before it. Somebody
-/// else changed a group that is at anything else, or that Route 53 accepted and that is back at the image before (semantics L1).
+/// Returns the entries that abandon a write. Nothing happened only if every group is read at the image before it.
+/// Somebody else changed a group that is at anything else, or that Route 53 accepted and that is back at the image before
+/// (semantics L1).
 fn give_up(view: &View<'_>, write: &Write, places: BTreeMap<usize, Place>) -> Decision {
     let (mut moved, mut landed) = (BTreeMap::new(), Vec::new());
     let mut drifted: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
@@ -280,8 +281,8 @@ fn others_as_verified(view: &View<'_>, write: &Write) -> bool {
     true
 }
 
-/// Finishes a step that has moved in some zones only, as soon as nothing holds. If no group has the step's weights, because a
-/// person adopted others, the step waits for its turn like any other.
+/// Finishes a step that has moved in some zones only, as soon as nothing holds. If no group has the step's weights,
+/// because a person adopted others, the step waits for its turn like any other.
 fn finish_zones(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     if !view.state.has_moved_in_step()
         && let Some(wait) = turn::wait(view, view.state.step)

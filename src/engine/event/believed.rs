@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Envelope, Event};
 use crate::engine::plan::Plan;
 
-/// The accepted times, in seconds: a thousand years from both ends of the calendar (the years -9999 and 9999), so that no sum
-/// of lengths leaves it.
+/// The accepted times, in seconds: a thousand years from both ends of the calendar (the years -9999 and 9999), so that no
+/// sum of lengths leaves it.
 const SECS: RangeInclusive<i64> = -346_000_000_000..=221_000_000_000;
 
 /// The accepted lengths. Plan files allow none above ten years (`plan_file/durations.rs`).

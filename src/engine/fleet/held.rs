@@ -1,8 +1,9 @@
 //! Many cutovers that wait for a person at once: most likely there is one cause, and one page tells of it.
 //!
 //! A hold that pages is remembered by its cause ([`HoldReason::common`]). If several cutovers have the same one within
-//! [`WITHIN`], an entry of `@fleet` says so and pages, and their own entries need not. A hold that begins later is news again.
-//! All of it follows from the journal in its order, so that it is the same after a restart and for every controller.
+//! [`WITHIN`], an entry of `@fleet` says so and pages, and their own entries need not. A hold that begins later is news
+//! again. All of it follows from the journal in its order, so that it is the same after a restart and for every
+//! controller.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -43,7 +43,8 @@ impl Fleet {
         reasons
     }
 
-    /// Returns the holds on a start. A dependency that was reverted holds its dependents; it does not revert them (semantics I).
+    /// Returns the holds on a start. A dependency that was reverted holds its dependents; it does not revert them
+    /// (semantics I).
     fn dependencies(&self, state: &State) -> Vec<HoldReason> {
         let mut reasons = Vec::new();
         for on in &state.plan().after {

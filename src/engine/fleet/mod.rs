@@ -208,8 +208,8 @@ impl Fleet {
                 self.damaged.tell(entry.seq, of, *of_it);
             }
             Event::Unreadable { why } => self.trouble = Some(why.clone()),
-            // The cutovers in flight follow from their own entries, and a taken slot only decides races; a write to a damaged
-            // cutover's records is kept for the record only.
+            // The cutovers in flight follow from their own entries, and a taken slot only decides races; a write to a
+            // damaged cutover's records is kept for the record only.
             Event::FleetSlotTaken { .. } | Event::DamagedTakenBack { .. } => {}
             Event::PageSent { of, .. } => {
                 self.pages.remove(of);

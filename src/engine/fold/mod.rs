@@ -137,7 +137,8 @@ impl State {
         }
     }
 
-    /// Remembers that an entry pages, until a delivery is journaled, and the holds that people were paged for, until they end.
+    /// Remembers that an entry pages, until a delivery is journaled, and the holds that people were paged for, until they
+    /// end.
     fn note_paging(&mut self, entry: &Envelope, paging: Paging) {
         if paging.pages {
             self.pages.insert(entry.seq, entry.clone());

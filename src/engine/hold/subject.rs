@@ -11,8 +11,8 @@ use crate::engine::state::Phase;
 use crate::engine::units::{DnsName, Weight};
 
 impl HoldReason {
-    /// Returns the cause that may hold several cutovers at once: the same reason without the details of each cutover. None if
-    /// the hold concerns a single cutover, above all if something cannot be reverted.
+    /// Returns the cause that may hold several cutovers at once: the same reason without the details of each cutover.
+    /// None if the hold concerns a single cutover, above all if something cannot be reverted.
     #[must_use]
     #[expect(
         clippy::too_many_lines,
