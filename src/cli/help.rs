@@ -64,7 +64,7 @@ Faults: WHAT [DURATION] [at step N + TIME | at TIME after the start | at RFC 333
   controller killed, foreign write 70/30, alarm NAME red|missing|no data|unclear, push 20x
   pause, resume, rollback, rollback --force, approve after 3h
 
-The charts are as wide as the terminal, or as COLUMNS says. README.md documents the JSON.
+The charts are as wide as the terminal, or as COLUMNS says. docs/reference/json.md documents the JSON.
 
 Exit codes: 0 completed, 10 a plan is not valid, 20 reverted, 21 the revert did not end, 22 held or halted
 With --runs: 0 however they ended";

@@ -72,7 +72,8 @@ pub fn run(context: &mut Context<'_>, args: &NotifyTest) -> Result<Exit> {
             of_journal(context, &names, &mut everybody).await?;
         }
         if everybody.is_empty() {
-            let hint = "give a plan `notify`: README.md has the shortest one for each channel";
+            let hint =
+                "give a plan `notify`: docs/notifications.md has the shortest one for each channel";
             return Err(Expected::usage("nobody is to be told", Some(hint)).into());
         }
         let tried = try_all(context, everybody).await;

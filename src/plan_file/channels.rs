@@ -245,7 +245,7 @@ fn closest(word: &str, known: &[&str]) -> String {
     match known.iter().min_by_key(likeness) {
         Some(near) if likeness(&near) * 3 <= near.len() => format!("did you mean `{near}`?"),
         _ => "write `page`, `info`, or kinds of events and holds, for example `completed` or `approval`; \
-              README.md lists them"
+              docs/reference/json.md and docs/operations/troubleshooting.md list them"
             .to_owned(),
     }
 }

@@ -55,7 +55,7 @@
 //! `ln(φ/(φ−1))`: one burst, however large an alternative it would speak for, is one witness. Dividing the whole logarithm by
 //! `φ` instead would let a single long burst decide at small shares.
 //!
-//! How well that holds where `φ` is estimated is measured by `benches/regression.rs`, whose table is in the README. A new side
+//! How well that holds where `φ` is estimated is measured by `benches/regression.rs`, whose table is in docs/benchmarks.md. A new side
 //! whose bursts are much larger than the old one's is worse, and is taken for it.
 //!
 //! # Too little
