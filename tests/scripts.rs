@@ -1,13 +1,13 @@
 //! Stories: what the program does when something goes wrong, as pages that an on-call engineer can read, and add one.
 //!
-//! A page in `tests/scripts/` (and README.md) has fenced blocks. One whose language is followed by a file name is that
-//! file. One that begins with `$ cutover rehearse` or `$ cutover backtest` is played, and must print what stands
-//! below it. To add a page, write all
-//! but the output; to take what is printed now into all pages, and then to read the difference:
+//! A page in `tests/scripts/` (and README.md, and each page in `docs/`) has fenced blocks. One whose language is followed
+//! by a file name is that file. One that begins with `$ cutover rehearse`, `backtest` or `check` is played, and must
+//! print what stands below it. To add a page, write all but the output; to take what is printed now into all pages, and
+//! then to read the difference:
 //!
 //! ```sh
 //! UPDATE=1 cargo test --test it scripts
-//! git diff tests/scripts README.md
+//! git diff tests/scripts README.md docs
 //! ```
 
 use std::fs;
@@ -16,13 +16,18 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use cutover::cli::args::{Cli, Command};
 use cutover::cli::backtest;
+use cutover::cli::check;
 use cutover::cli::clock::SystemClock;
 use cutover::cli::context::{Context, Terminal};
 use cutover::cli::exit::Exit;
 use cutover::cli::rehearse;
 
 /// What played blocks begin with.
-const PROMPTS: [&str; 2] = ["$ cutover rehearse ", "$ cutover backtest "];
+const PROMPTS: [&str; 3] = [
+    "$ cutover rehearse ",
+    "$ cutover backtest ",
+    "$ cutover check ",
+];
 
 /// As wide as a page is read.
 const WIDTH: usize = 100;
@@ -88,11 +93,13 @@ fn output(line: &str, folder: &Path) -> String {
     let exit = match &cli.command {
         Command::Rehearse(args) => rehearse::run(&mut context, args),
         Command::Backtest(args) => backtest::run(&mut context, args),
-        _ => panic!("{line} is neither a rehearsal nor a backtest"),
+        Command::Check(args) => check::run(&mut context, args),
+        _ => panic!("{line} is not played"),
     };
     let exit = exit.unwrap_or_else(|error| panic!("{line}: {error:#}"));
     let mut shown =
         anstream::adapter::strip_str(&String::from_utf8(out).expect("UTF-8")).to_string();
+    shown = shown.replace(&format!("{}/", root().display()), "");
     if exit != Exit::Done {
         shown = format!("{shown}\nexit code {}\n", exit.code());
     }
@@ -125,7 +132,7 @@ fn placed(word: &str, folder: &Path) -> String {
 }
 
 /// Plays the pages, and compares or rewrites them.
-fn check(pages: &[PathBuf]) {
+fn compare(pages: &[PathBuf]) {
     let update = std::env::var_os("UPDATE").is_some_and(|value| value == "1");
     let mut wrong = Vec::new();
     for path in pages {
@@ -166,27 +173,29 @@ fn part(number: usize, of: usize) -> Vec<PathBuf> {
 
 #[test]
 fn every_story_is_as_it_is_told_part_1() {
-    check(&part(0, 4));
+    compare(&part(0, 4));
 }
 
 #[test]
 fn every_story_is_as_it_is_told_part_2() {
-    check(&part(1, 4));
+    compare(&part(1, 4));
 }
 
 #[test]
 fn every_story_is_as_it_is_told_part_3() {
-    check(&part(2, 4));
+    compare(&part(2, 4));
 }
 
 #[test]
 fn every_story_is_as_it_is_told_part_4() {
-    check(&part(3, 4));
+    compare(&part(3, 4));
 }
 
 #[test]
-fn the_rehearsals_of_the_readme_are_real() {
-    check(&[root().join("README.md")]);
+fn the_outputs_in_the_documents_are_real() {
+    let mut pages = crate::docs::files(&root().join("docs"), "md");
+    pages.push(root().join("README.md"));
+    compare(&pages);
 }
 
 #[test]

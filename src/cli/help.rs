@@ -87,7 +87,7 @@ Faults: [NAME: ]WHAT [DURATION] [at step N + TIME | at TIME after the start | at
   alarm NAME red|missing|no data|unclear, foreign write 70/30
   pause, resume, rollback, rollback --force, approve after 3h
 
-The charts are as wide as the terminal, or as COLUMNS says. README.md documents the JSON.
+The charts are as wide as the terminal, or as COLUMNS says. docs/reference/json.md documents the JSON.
 
 Exit codes (with --runs: 0, whatever the outcomes):
    0  all completed

@@ -250,7 +250,7 @@ fn closest(word: &str, known: &[&str]) -> String {
         return format!("did you mean `{near}`?");
     }
     "write `page`, `info`, or kinds of events and holds, for example `completed` or `approval`; \
-     README.md lists them"
+     docs/reference/json.md and docs/operations/troubleshooting.md list them"
         .to_owned()
 }
 

@@ -1,4 +1,4 @@
-//! A rehearsal as JSON. The shape only grows; README.md documents it.
+//! A rehearsal as JSON. The shape only grows; docs/reference/json.md documents it.
 
 use serde_json::{Value, json};
 

@@ -55,7 +55,7 @@
 //! `ln(φ/(φ−1))`: one burst, however large an alternative it would speak for, is one witness. Dividing the whole logarithm by
 //! `φ` instead would let a single long burst decide at small shares.
 //!
-//! `benches/regression.rs` measures how well that holds if `φ` is estimated; its table is in the README. A new side whose
+//! `benches/regression.rs` measures how well that holds if `φ` is estimated; its table is in docs/benchmarks.md. A new side whose
 //! bursts are much larger than the old one's is worse, and counts as worse.
 //!
 //! # Too little
