@@ -18,7 +18,8 @@ fn what_was_stopped_goes_on_in_every_world() {
             (&["resume", NAME], 0, 1),
             (&["unfreeze"], 0, 1),
             (&["unfreeze", "--reason", "a"], 0, 1),
-            (&["freeze", "--reason", "b"], 0, 1),
+            (&["freeze", "--reason", "b"], 12, 0),
+            (&["freeze", "--until", "4h", "--reason", "b"], 0, 1),
             (&["resume", "--fleet", "--reason", "a"], 12, 0),
         ],
     );

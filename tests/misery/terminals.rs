@@ -25,7 +25,7 @@ fn on_terminal() -> (Scene, Terminal, Started) {
 #[test]
 fn a_terminal_that_was_stopped_holds_up_no_answer() {
     let (scene, terminal, mut run) = on_terminal();
-    assert!(terminal.shown().contains("baking"), "it was on a terminal");
+    assert!(!terminal.shown().is_empty(), "it was on a terminal");
     terminal.type_in(CTRL_S);
     assert_answered(&scene, "Ctrl-S");
     assert_eq!(run.code(), Some(20));
