@@ -98,6 +98,8 @@ struct Manner {
 fn manner(command: &Command) -> Manner {
     let (patience, uses_network) = match command {
         Command::Preview(_) | Command::Backtest(_) => (Patience::ForReader, true),
+        // It goes on until it is interrupted, and then ends, whether anybody reads or not.
+        Command::Status(args) if args.watch => (Patience::None, false),
         Command::Check(_)
         | Command::Rehearse(_)
         | Command::Status(_)

@@ -8,6 +8,7 @@ use super::scene::{GATES, LADDER, NAME, PLAN, Plan, Scene};
 use crate::beside::script;
 use crate::support::moto::Moto;
 use crate::support::program::pause;
+use crate::support::program::until;
 
 const MAKE: &str = "
 events.put_rule(Name='report-eks', ScheduleExpression='cron(0 0 1 1 ? 2199)', State='ENABLED')
@@ -159,4 +160,63 @@ fn a_rollback_without_commands_moves_the_weights_and_leaves_the_rest_to_others()
     assert_eq!(said.code, Some(0), "{said:#?}");
     assert_eq!(moto.python(STATES), "ENABLED DISABLED");
     assert!(scene.path("calls").exists());
+}
+
+/// A plan with a hook and a job whose commands leave children behind: one in the group of the command, and one in a session of
+/// its own. Each of them writes a file of its own, some seconds later.
+fn leaving(detach: &str) -> Scene {
+    let more = format!(
+        "hooks:\n  - {{ at: before_start, command: [ ./leave, hook ]{detach} }}\n\
+         jobs:\n  at: 10%\n  wait: 2s\n  move:\n    - name: report\n\
+         \x20     old: {{ off: [ ./leave, job ], on: [ 'true' ], state: [ ./state, old ], running: [ echo, 0 ]{detach} }}\n\
+         \x20     new: {{ off: [ 'true' ], on: [ ./leave, on ], state: [ ./state, new ], running: [ echo, 0 ]{detach} }}"
+    );
+    let scene = Scene::new(&Plan {
+        more,
+        ..Plan::resting_at_first_step()
+    });
+    scene.set("PATH", "/usr/bin:/bin");
+    let leave = "touch \"$1-ran\"\n(sleep 4; touch \"$1-group\") &\n\
+        setsid sh -c \"sleep 4; touch $1-session\" &\nexit 0\n";
+    script(&scene.path("leave"), leave);
+    let state = "side=old; test -e on-ran && side=new\n\
+        if test \"$1\" = old && test -e job-ran; then echo off; exit; fi\n\
+        if test \"$1\" = $side; then echo on; else echo off; fi\n";
+    script(&scene.path("state"), state);
+    scene
+}
+
+const LEFT: [&str; 6] = [
+    "hook-group",
+    "hook-session",
+    "job-group",
+    "job-session",
+    "on-group",
+    "on-session",
+];
+
+#[test]
+fn what_a_hook_or_a_job_leaves_behind_ends_with_it() {
+    let scene = leaving("");
+    let _run = scene.run(PLAN);
+    scene.wait_for_event(NAME, "jobs_moved", 1);
+    for ran in ["hook-ran", "job-ran", "on-ran"] {
+        assert!(scene.path(ran).exists(), "{ran}\n{}", scene.everything(NAME));
+    }
+    // Whatever went on would have written its file by then.
+    pause(Duration::from_secs(6));
+    let written = LEFT.iter().filter(|left| scene.path(left).exists());
+    assert_eq!(written.count(), 0);
+}
+
+#[test]
+fn what_a_detached_hook_or_job_leaves_behind_goes_on_and_outlives_the_controller() {
+    let scene = leaving(", detach: true");
+    let run = scene.run(PLAN);
+    scene.wait_for_event(NAME, "jobs_moved", 1);
+    run.kill();
+    for left in LEFT {
+        let there = until(|| scene.path(left).exists().then_some(()));
+        assert!(there.is_some(), "{left}");
+    }
 }

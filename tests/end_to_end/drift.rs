@@ -1,7 +1,8 @@
 //! Somebody else changes the records: seen, told, never overwritten without a person's word.
 
-use super::scene::{LADDER, NAME, PLAN, Plan, Scene};
+use super::scene::{GATES, LADDER, NAME, PLAN, Plan, Scene};
 use crate::support::program::Running;
+use crate::support::server::Oddity;
 
 /// A cutover that waits for approval of step 2, and whose CNAME group somebody has changed to 70 and 30.
 fn drifted() -> (Scene, Running) {
@@ -83,4 +84,64 @@ fn a_rollback_leaves_what_somebody_else_changed_unless_it_is_forced() {
     scene.ok(&["rollback", NAME, "--force", "--yes"]);
     assert_eq!(scene.cname_weights().last(), Some(&LADDER[0]));
     assert_eq!(scene.status(NAME)["phase"], "reverted");
+}
+
+/// The list without what is between its ends.
+fn empty(body: &str) -> String {
+    let (head, rest) = body.split_once("<ResourceRecordSets>").expect("a list");
+    let (_, tail) = rest.split_once("</ResourceRecordSets>").expect("its end");
+    format!("{head}<ResourceRecordSets></ResourceRecordSets>{tail}")
+}
+
+/// The list without its first record set.
+fn without_the_first(body: &str) -> String {
+    let (head, rest) = body.split_once("<ResourceRecordSet>").expect("a record set");
+    let (_, tail) = rest.split_once("</ResourceRecordSet>").expect("its end");
+    format!("{head}{tail}")
+}
+
+/// The first half of the reply.
+fn cut(body: &str) -> String {
+    body.chars().take(body.len() / 2).collect()
+}
+
+#[test]
+fn one_odd_list_at_the_moment_of_a_revert_halts_nothing() {
+    let odd: [(&str, Oddity); 3] = [
+        ("empty", empty),
+        ("without one", without_the_first),
+        ("cut", cut),
+    ];
+    let mut all = Vec::new();
+    for (what, change) in odd {
+        let scene = Scene::new(&Plan::resting_at_first_step());
+        let run = scene.run(PLAN);
+        all.push((what, change, scene, run));
+    }
+    for (what, change, scene, mut run) in all {
+        scene.wait_for_phase(NAME, "baking");
+        scene.bed.answer_oddly("ListResourceRecordSets", change);
+        scene.red(GATES[0]);
+        assert_eq!(run.exit_code(), 20, "{what}: {}", run.log());
+        assert_eq!(scene.bed.odd_replies_left(), 0, "{what}: it was given");
+        assert_eq!(scene.count(NAME, "halted"), 0, "{what}");
+        assert_eq!(scene.count(NAME, "drift_detected"), 0, "{what}");
+        scene.assert_weights(&[(100, 0), (90, 10), (100, 0)]);
+    }
+}
+
+#[test]
+fn one_odd_list_at_the_moment_of_a_rollback_halts_nothing() {
+    let odd: [Oddity; 3] = [empty, without_the_first, cut];
+    for change in odd {
+        let scene = Scene::new(&Plan::resting_at_first_step());
+        let run = scene.run(PLAN);
+        scene.wait_for_phase(NAME, "baking");
+        run.kill();
+        scene.bed.answer_oddly("ListResourceRecordSets", change);
+        scene.ok(&["rollback", NAME, "--yes"]);
+        assert_eq!(scene.bed.odd_replies_left(), 0, "it was given");
+        assert_eq!(scene.count(NAME, "halted"), 0);
+        scene.assert_weights(&[(100, 0), (90, 10), (100, 0)]);
+    }
 }

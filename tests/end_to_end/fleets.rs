@@ -1,5 +1,7 @@
 //! A directory of plans with a `fleet.yaml`, over HTTP: limits, order, and a file that is broken.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use super::scene::{Plan, Scene};
@@ -92,4 +94,45 @@ fn plans_and_limits_that_come_change_and_go_are_followed_while_it_runs() {
     scene.green("first-5xx");
     scene.write("plans/first.yaml", &text);
     assert_eq!(run.exit_code(), 20, "{}", run.log());
+}
+
+/// How long `check` computes for a chain of so many plans, each of which comes after the one before: the processor's time, which
+/// does not depend on what else the machine does.
+fn check_takes(plans: usize) -> f64 {
+    let scene = Scene::empty();
+    for number in 0..plans {
+        let host = format!("chain-{number:05}.example.com");
+        let more = match number {
+            0 => String::new(),
+            _ => format!("after: [ chain-{:05} ]", number - 1),
+        };
+        scene.plan(&Plan {
+            name: format!("chain-{number:05}"),
+            records: vec![("example.com".to_owned(), host, "CNAME")],
+            more,
+            ..Plan::default()
+        });
+    }
+    let mut shell = Command::new("sh");
+    let script = "\"$0\" check plans >check.out 2>&1; echo $?; times";
+    let program = env!("CARGO_BIN_EXE_cutover");
+    shell.current_dir(scene.path("."));
+    let said = shell.args(["-c", script, program]).output();
+    let said = String::from_utf8(said.expect("a shell").stdout).expect("text");
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.first(), Some(&"0"), "{said}");
+    // Of the shell, and of what it ran: in itself, and in the kernel.
+    let times = lines.get(2).expect("the times of what was run");
+    let (user, _) = times.split_once(' ').expect("two times");
+    let (minutes, seconds) = user.split_once('m').expect("minutes and seconds");
+    let number = |text: &str| text.parse::<f64>().expect("a number");
+    number(minutes) * 60.0 + number(seconds.trim_end_matches('s'))
+}
+
+#[test]
+fn a_chain_of_plans_that_is_twice_as_long_takes_check_twice_as_long() {
+    let (short, long) = (check_takes(1_500), check_takes(3_000));
+    assert!(short > 0.0);
+    // What grows with the square takes four times as long.
+    assert!(long < 3.0 * short, "{short} s, then {long} s");
 }

@@ -15,7 +15,7 @@ pub(super) const WORLDS: [(Stream, Stream); 7] = [
 ];
 
 /// Commands that judge or only read, and their exit codes.
-const READERS: [(&[&str], i32); 11] = [
+pub(super) const READERS: [(&[&str], i32); 11] = [
     (&["check", PLAN], 0),
     (&["check", "plans/bad.yaml"], 10),
     (&["check", "--format", "json", "plans"], 10),
@@ -130,12 +130,25 @@ fn what_the_program_keeps_is_its_owners_alone_whatever_the_umask() {
 #[test]
 fn a_command_that_is_for_its_reader_waits_for_it_and_loses_nothing() {
     let scene = baking();
-    let expected = scene.ok(&["schema"]).stdout;
-    let mut late = start(scene.command(&["schema"]), Stream::Unread, Stream::Kept);
-    let read = late.read_at_last(0);
-    assert_eq!(late.code(), Some(0));
-    let without: Vec<u8> = expected.bytes().filter(|byte| *byte != b'x').collect();
-    assert!(read == without, "it is not what is printed otherwise");
+    scene.write("plans/bad.yaml", "version: 1\nname: bad\n");
+    for (args, code) in READERS {
+        let expected = scene.say(args);
+        for (which, out, err) in [
+            (0, Stream::Unread, Stream::Kept),
+            (1, Stream::Kept, Stream::Unread),
+        ] {
+            let mut late = start(scene.command(args), out, err);
+            let read = late.read_at_last(which);
+            assert_eq!(late.code(), Some(code), "{args:?}");
+            // What is said of time changes.
+            if matches!(args[0], "preview" | "status") {
+                continue;
+            }
+            let expected = [&expected.stdout, &expected.stderr][which];
+            let without: Vec<u8> = expected.bytes().filter(|byte| *byte != b'x').collect();
+            assert!(read == without, "{args:?}: it is not what is printed otherwise");
+        }
+    }
 }
 
 #[test]

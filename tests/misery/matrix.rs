@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::commands::{WORLDS, baking};
-use super::world::{Stream, start};
+use super::world::{Started, Stream, start};
 use crate::end_to_end::scene::{GATES, NAME, PLAN, Plan, Scene};
 
 /// Commands about a cutover that bakes, their exit codes, and how many entries each appends.
@@ -32,7 +32,7 @@ const COMMANDS: [(&[&str], i32, i64); 16] = [
 ];
 
 /// The journal of a scene, as a copy in another folder of it.
-fn copy(scene: &Scene, from: &str, to: &str) {
+pub(super) fn copy(scene: &Scene, from: &str, to: &str) {
     let to = scene.path(to);
     fs::remove_dir_all(&to).unwrap_or_default();
     fs::create_dir(&to).expect("a folder can be made");
@@ -46,7 +46,7 @@ fn copy(scene: &Scene, from: &str, to: &str) {
 }
 
 /// How many entries the journal has.
-fn entries(scene: &Scene) -> i64 {
+pub(super) fn entries(scene: &Scene) -> i64 {
     let journal = rusqlite::Connection::open(scene.path(".cutover/journal.db"));
     let journal = journal.expect("the journal");
     let count = journal.query_row("SELECT count(*) FROM events", [], |row| row.get(0));
@@ -54,13 +54,13 @@ fn entries(scene: &Scene) -> i64 {
 }
 
 /// What is odd about the environment of a command.
-const ENVIRONMENTS: [&str; 3] = [
+pub(super) const ENVIRONMENTS: [&str; 3] = [
     "no HOME",
     "a terminal of one column",
     "a time zone without end",
 ];
 
-fn changed(mut command: Command, environment: &str) -> Command {
+pub(super) fn changed(mut command: Command, environment: &str) -> Command {
     match environment {
         "no HOME" => command.env_remove("HOME"),
         "a terminal of one column" => command.env("COLUMNS", "1"),
@@ -68,6 +68,59 @@ fn changed(mut command: Command, environment: &str) -> Command {
         other => panic!("{other} is not known"),
     };
     command
+}
+
+/// Both streams of a command, and what is odd about its environment.
+pub(super) type World = (Stream, Stream, Option<&'static str>);
+
+/// A quiet world, and all others.
+pub(super) fn worlds() -> Vec<World> {
+    let mut worlds = vec![(Stream::Kept, Stream::Kept, None)];
+    for (out, err) in WORLDS {
+        worlds.push((out, err, None));
+    }
+    for environment in ENVIRONMENTS {
+        worlds.push((Stream::Kept, Stream::Kept, Some(environment)));
+    }
+    worlds
+}
+
+/// Starts a command in a world.
+pub(super) fn start_in((out, err, environment): World, scene: &Scene, args: &[&str]) -> Started {
+    let mut command = scene.command(args);
+    if let Some(environment) = environment {
+        command = changed(command, environment);
+    }
+    start(command, out, err)
+}
+
+/// Runs each command over the journal of the scene as it is, in every world, and compares its exit code and how many entries
+/// it appends with what is expected.
+pub(super) fn assert_the_same_everywhere(scene: &Scene, commands: &[(&[&str], i32, i64)]) {
+    copy(scene, ".cutover", "kept");
+    let mut wrong = Vec::new();
+    for (args, code, appended) in commands {
+        let reads = matches!(args[0], "rehearse" | "backtest");
+        for world in worlds() {
+            // Whoever is for its reader waits for it.
+            if reads && world.0 == Stream::Unread {
+                continue;
+            }
+            copy(scene, "kept", ".cutover");
+            let before = entries(scene);
+            let mut started = start_in(world, scene, args);
+            let ended = started.code();
+            let more = entries(scene) - before;
+            if (ended, more) != (Some(*code), *appended) {
+                let said = started.said();
+                wrong.push(format!(
+                    "{args:?} {world:?}: {ended:?}, {more} entries: {said}"
+                ));
+            }
+        }
+    }
+    copy(scene, "kept", ".cutover");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -78,40 +131,7 @@ fn every_command_does_the_same_in_every_world() {
         ..Plan::default()
     };
     scene.write("plans/slower.yaml", &slower.text());
-    copy(&scene, ".cutover", "kept");
-    let (quiet, odd) = ((Stream::Kept, Stream::Kept), ENVIRONMENTS);
-    let mut worlds: Vec<(Stream, Stream, Option<&str>)> = vec![(quiet.0, quiet.1, None)];
-    for (out, err) in WORLDS {
-        worlds.push((out, err, None));
-    }
-    for environment in odd {
-        worlds.push((quiet.0, quiet.1, Some(environment)));
-    }
-    let mut wrong = Vec::new();
-    for (args, code, appended) in COMMANDS {
-        let reads = matches!(args[0], "rehearse" | "backtest");
-        for (out, err, environment) in &worlds {
-            // Whoever is for its reader waits for it.
-            if reads && *out == Stream::Unread {
-                continue;
-            }
-            copy(&scene, "kept", ".cutover");
-            let before = entries(&scene);
-            let mut command = scene.command(args);
-            if let Some(environment) = environment {
-                command = changed(command, environment);
-            }
-            let mut started = start(command, *out, *err);
-            let ended = started.code();
-            let world = format!("{args:?} {out:?} {err:?} {environment:?}");
-            let more = entries(&scene) - before;
-            if (ended, more) != (Some(code), appended) {
-                let said = started.said();
-                wrong.push(format!("{world}: {ended:?}, {more} entries: {said}"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_the_same_everywhere(&scene, &COMMANDS);
 }
 
 #[test]
@@ -123,20 +143,8 @@ fn an_approval_is_journaled_in_every_world() {
     let run = scene.run(PLAN);
     scene.wait_for_hold(NAME, "approval");
     run.kill();
-    copy(&scene, ".cutover", "kept");
-    for (out, err) in WORLDS {
-        copy(&scene, "kept", ".cutover");
-        let before = entries(&scene);
-        let args = ["approve", NAME, "--reason", "a"];
-        let mut started = start(scene.command(&args), out, err);
-        assert_eq!(
-            started.code(),
-            Some(0),
-            "{out:?} {err:?}: {}",
-            started.said()
-        );
-        assert_eq!(entries(&scene) - before, 1, "{out:?} {err:?}");
-    }
+    let approve = (&["approve", NAME, "--reason", "a"][..], 0, 1);
+    assert_the_same_everywhere(&scene, &[approve]);
 }
 
 #[test]

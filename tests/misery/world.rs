@@ -4,11 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::program::until;
+use crate::support::program::{pause, until};
 
 /// What becomes of both streams of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +82,7 @@ pub(super) struct Started {
     reason = "waits for real processes, outside any runtime"
 )]
 pub(super) fn start(mut command: Command, out: Stream, err: Stream) -> Started {
-    let folder = command.get_current_dir().expect("a folder").to_owned();
-    let kept = folder.join(format!("kept-{:08x}", fastrand::u32(..)));
+    let kept = kept(&command);
     let (stdout, held_out) = out.open(&kept.with_extension("out"));
     let (stderr, held_err) = err.open(&kept.with_extension("err"));
     let child = command.stdout(stdout).stderr(stderr).spawn();
@@ -92,6 +92,83 @@ pub(super) fn start(mut command: Command, out: Stream, err: Stream) -> Started {
         kept,
         began: Instant::now(),
     }
+}
+
+/// Starts a command whose three streams are a terminal.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "waits for real processes, outside any runtime"
+)]
+pub(super) fn start_on(mut command: Command, terminal: &Terminal) -> Started {
+    let kept = kept(&command);
+    let end = || Stdio::from(terminal.end());
+    command.stdin(end()).stdout(end()).stderr(end());
+    Started {
+        child: command.spawn().expect("the program starts"),
+        held: [Held(None), Held(None)],
+        kept,
+        began: Instant::now(),
+    }
+}
+
+/// Where what a command says is kept, without the ending.
+fn kept(command: &Command) -> std::path::PathBuf {
+    let folder = command.get_current_dir().expect("a folder");
+    folder.join(format!("kept-{:08x}", fastrand::u32(..)))
+}
+
+/// A pseudo-terminal; the test sits at its keyboard and before its screen.
+pub(super) struct Terminal {
+    person: OwnedFd,
+    program: String,
+}
+
+impl Terminal {
+    pub(super) fn new() -> Self {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+        let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&person).expect("it is ours");
+        unlockpt(&person).expect("it can be opened");
+        let name = ptsname(&person, Vec::new()).expect("it has a name");
+        let program = name.into_string().expect("its name is text");
+        Self { person, program }
+    }
+
+    /// The program's end of it.
+    pub(super) fn end(&self) -> OwnedFd {
+        use rustix::fs::{Mode, OFlags};
+
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        rustix::fs::open(self.program.as_str(), flags, Mode::empty()).expect("a terminal")
+    }
+
+    /// Types something.
+    pub(super) fn type_in(&self, keys: &[u8]) {
+        let written = rustix::io::write(&self.person, keys);
+        assert_eq!(written, Ok(keys.len()));
+    }
+
+    /// What has been shown since it was last looked at, as far as it has come.
+    pub(super) fn shown(&self) -> String {
+        use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
+        let flags = fcntl_getfl(&self.person).expect("flags");
+        fcntl_setfl(&self.person, flags | OFlags::NONBLOCK).expect("flags");
+        let mut shown = Vec::new();
+        let mut piece = [0; 4096];
+        while let Ok(read @ 1..) = rustix::io::read(&self.person, &mut piece) {
+            shown.extend(&piece[..read]);
+        }
+        String::from_utf8_lossy(&shown).into_owned()
+    }
+}
+
+/// The line of a process in `/proc/ID/status` that begins so; none if the process has ended.
+fn status_line(id: u32, begins: &str) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(begins))?;
+    Some(line.trim().to_owned())
 }
 
 impl Started {
@@ -109,6 +186,35 @@ impl Started {
 
     pub(super) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until it has a handler for a signal, or has ended.
+    pub(super) fn wait_until_it_catches(&mut self, signal: Signal) {
+        let bit = signal.as_raw() - 1;
+        let caught = until(|| {
+            if !self.is_alive() {
+                return Some(());
+            }
+            let mask = status_line(self.child.id(), "SigCgt:")?;
+            let mask = u64::from_str_radix(&mask, 16).expect("a mask");
+            (mask >> bit & 1 == 1).then_some(())
+        });
+        assert!(caught.is_some(), "{signal:?} is never caught");
+    }
+
+    /// The most memory that it had until its end, in MiB: joined once it has ended.
+    pub(super) fn peak_memory(&self) -> JoinHandle<u64> {
+        let id = self.child.id();
+        std::thread::spawn(move || {
+            let mut peak = 0;
+            // A process that has ended has no such line, even if nobody has waited for it.
+            while let Some(line) = status_line(id, "VmHWM:") {
+                let kib = line.trim_end_matches(" kB").parse::<u64>();
+                peak = kib.expect("a number");
+                pause(Duration::from_millis(20));
+            }
+            peak / 1024
+        })
     }
 
     /// How long ago it was started.

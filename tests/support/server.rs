@@ -69,8 +69,12 @@ struct Shared {
     world: Mutex<World>,
     faults: Mutex<Faults>,
     calls: Mutex<Vec<Call>>,
+    odd: Mutex<Vec<(String, Oddity)>>,
     skew: Mutex<SignedDuration>,
 }
+
+/// What is made of the body of a reply.
+pub(crate) type Oddity = fn(&str) -> String;
 
 /// The outcome of a request.
 enum Outcome {
@@ -139,6 +143,16 @@ impl TestBed {
     /// Puts a fault in force, for one operation or (with none) for all.
     pub(crate) fn fault(&self, operation: Option<&str>, fault: Fault, lasting: Lasting) {
         locked(&self.shared.faults).add(operation, fault, lasting);
+    }
+
+    /// Makes the next reply to an operation odd: it has its status and headers, and another body.
+    pub(crate) fn answer_oddly(&self, operation: &str, odd: Oddity) {
+        locked(&self.shared.odd).push((operation.to_owned(), odd));
+    }
+
+    /// How many odd replies have not been given yet.
+    pub(crate) fn odd_replies_left(&self) -> usize {
+        locked(&self.shared.odd).len()
     }
 
     /// Ends all faults.
@@ -291,7 +305,13 @@ impl Shared {
                 Fault::Delay(delay) => wait(delay).await,
             }
         }
-        let reply = self.perform(target, signer, incoming);
+        let mut reply = self.perform(target, signer, incoming);
+        let mut odd = locked(&self.odd);
+        if let Some(index) = odd.iter().position(|(of, _)| of == operation) {
+            let (_, change) = odd.remove(index);
+            reply.body = change(&String::from_utf8_lossy(&reply.body)).into_bytes();
+        }
+        drop(odd);
         if reply_lost {
             Outcome::Cut
         } else {
