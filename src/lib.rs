@@ -21,12 +21,13 @@ pub mod aws;
 pub mod beside;
 pub mod cli;
 pub mod controller;
-pub mod engine;
 pub mod journal;
 pub mod notify;
 pub mod plan_file;
-pub mod ports;
 pub mod reach;
 pub mod report;
-pub mod scenario;
-pub mod sim;
+
+pub use cutover_engine as engine;
+pub use cutover_ports as ports;
+pub use cutover_sim as sim;
+pub use cutover_sim::scenario;

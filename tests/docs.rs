@@ -336,7 +336,7 @@ fn every_rule_that_is_cited_is_on_the_page_of_semantics() {
     for page in pages::all() {
         texts.push((page.name, page.text));
     }
-    for folder in ["src", "tests", "benches"] {
+    for folder in ["src", "crates", "tests", "benches"] {
         for path in files(&root().join(folder), "rs") {
             let text = fs::read_to_string(&path).expect("a source can be read");
             texts.push((path.display().to_string(), text));

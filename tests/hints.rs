@@ -12,9 +12,9 @@ use cutover::engine::state::{Phase, State};
 use cutover::engine::units::{Weight, WeightPair};
 use cutover::report::holds::hold;
 
-use crate::support::engine_plan::plan;
-use crate::support::engine_world::World;
 use cutover::engine::plan::Plan;
+use cutover_testbed::plan::plan;
+use cutover_testbed::world::World;
 
 /// One group, steps of 10 % and 100 % with an hour's bake each.
 fn simple() -> Plan {

@@ -72,7 +72,8 @@ pub fn run(context: &mut Context<'_>, args: &NotifyTest) -> Result<Exit> {
             of_journal(context, &names, &mut targets).await?;
         }
         if targets.is_empty() {
-            let hint = "add `notify` to a plan: docs/notifications.md has an example for each channel";
+            let hint =
+                "add `notify` to a plan: docs/notifications.md has an example for each channel";
             return Err(Expected::usage("there is no channel to test", Some(hint)).into());
         }
         let tried = try_all(context, targets).await;

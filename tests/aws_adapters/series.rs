@@ -208,7 +208,10 @@ async fn an_expression_that_names_somebody_elses_series_is_not_sent() {
     ]);
     let read = signals.read_series(&ambient(), &wanted).await;
     let why = unreadable(&read[&foreign]).expect("it is not read");
-    assert!(why.contains("`m1`, which is not one of its inputs"), "{why}");
+    assert!(
+        why.contains("`m1`, which is not one of its inputs"),
+        "{why}"
+    );
     assert_eq!(unreadable(&read[&series(2, "Sum", 1)]), None);
     assert_eq!(fake.calls(), 1);
 }

@@ -17,7 +17,7 @@ use tokio::runtime::Builder;
 
 use super::beside::halves;
 use super::world::{PlanOf, World, locked, plan, source};
-use crate::support::engine_beside::{self, EVERY_POINT, hook};
+use cutover_testbed::beside::{self, EVERY_POINT, hook};
 
 /// A plan with jobs that move at `at`, and these hooks.
 pub(super) fn with_jobs(at: Option<SwitchAt>, count: usize, hooks: Vec<Hook>) -> PlanSource {
@@ -31,7 +31,7 @@ pub(super) fn with_jobs(at: Option<SwitchAt>, count: usize, hooks: Vec<Hook>) ->
     };
     let mut plan = plan(&of).plan;
     if let Some(at) = at {
-        plan = engine_beside::with_jobs(plan, at, count);
+        plan = beside::with_jobs(plan, at, count);
     }
     plan.hooks = hooks;
     source(plan)

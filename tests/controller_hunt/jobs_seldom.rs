@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 
 use super::jobs::{at_half, on, phase, play, with_jobs};
 use super::world::{World, locked};
-use crate::support::engine_beside::hook;
+use cutover_testbed::beside::hook;
 
 fn sides(world: &World, plan: &PlanSource) -> (usize, usize) {
     (on(world, plan, JobSide::Old), on(world, plan, JobSide::New))

@@ -36,7 +36,7 @@ use tokio::task::JoinHandle;
 
 use super::beside::{Side, WiredHooks, WiredJobs};
 use super::outside::{Delays, Files, Glass, Knobs, People, Told, WatchedJournal, Wire};
-use crate::support::engine_plan::gate;
+use cutover_testbed::plan::gate;
 
 /// The region of all alarms.
 pub(crate) const REGION: &str = "us-east-1";

@@ -121,8 +121,7 @@ fn a_reverted_cutover_is_back_only_if_it_is_read_there_now() {
     assert_eq!(said.code, Some(22), "{said:#?}");
     assert!(said.stdout.contains("2 of 3 groups"), "{said:#?}");
     assert!(said.stdout.contains("--force"), "{said:#?}");
-    let found =
-        "api.example.net CNAME is not back: its weights are 0/100 (old/new), not 100/0";
+    let found = "api.example.net CNAME is not back: its weights are 0/100 (old/new), not 100/0";
     assert!(said.stderr.contains(found), "{said:#?}");
     let said = scene.ok(&["rollback", NAME, "--yes", "--force"]);
     assert!(said.stdout.contains("api: at the baseline"), "{said:#?}");

@@ -256,9 +256,12 @@ fn the_tables_have_every_hold_every_halt_and_every_cause() {
         let tags = all.iter().map(|value| value[tag].as_str().expect("a tag"));
         tags.map(str::to_owned).collect()
     };
-    let holds_source = include_str!("../../src/engine/hold.rs");
-    let ends_source = include_str!("../../src/engine/hold/ends.rs");
+    let holds_source = include_str!("../../crates/engine/src/hold.rs");
+    let ends_source = include_str!("../../crates/engine/src/hold/ends.rs");
     assert_eq!(tags(holds(), "kind"), variants(holds_source, "HoldReason"));
     assert_eq!(tags(halts(), "halt"), variants(ends_source, "HaltReason"));
-    assert_eq!(tags(causes(), "cause"), variants(ends_source, "RevertCause"));
+    assert_eq!(
+        tags(causes(), "cause"),
+        variants(ends_source, "RevertCause")
+    );
 }

@@ -24,7 +24,7 @@ fn fixture() -> Vec<(Value, Envelope)> {
 
 /// The labels that the engine knows, from its own source: a new event cannot be forgotten here.
 fn labels() -> Vec<String> {
-    let source = include_str!("../../src/engine/event.rs");
+    let source = include_str!("../../crates/engine/src/event.rs");
     let (_, body) = source.split_once("fn label(").expect("label() is there");
     let (body, _) = body.split_once("pub fn").expect("something follows");
     let arms = body.lines().filter_map(|line| line.split_once("=> \""));
@@ -101,7 +101,7 @@ fn words_of(source: &str, function: &str) -> Vec<String> {
 
 #[test]
 fn what_channels_may_ask_for_are_events_and_holds() {
-    let kinds = words_of(include_str!("../../src/engine/hold.rs"), "fn kind(");
+    let kinds = words_of(include_str!("../../crates/engine/src/hold.rs"), "fn kind(");
     assert!(
         kinds.len() > 30,
         "kind() is written otherwise now: {kinds:?}"

@@ -44,7 +44,10 @@ fn pour(mut stream: TcpStream, content_type: &str, begins: &str) {
 #[test]
 fn a_reply_without_end_fails_its_call_and_takes_no_memory() {
     for (content_type, begins) in [
-        ("text/xml", "<?xml version=\"1.0\"?><ListHostedZonesByNameResponse>"),
+        (
+            "text/xml",
+            "<?xml version=\"1.0\"?><ListHostedZonesByNameResponse>",
+        ),
         ("application/cbor", "\u{7f}"),
     ] {
         let program = Program::new(&endless(content_type, begins));

@@ -1,11 +1,6 @@
 //! Support that several tests share.
 
 pub(crate) mod cloudwatch_door;
-pub(crate) mod engine_beside;
-pub(crate) mod engine_flow;
-pub(crate) mod engine_luck;
-pub(crate) mod engine_plan;
-pub(crate) mod engine_world;
 pub(crate) mod ministack;
 pub(crate) mod moto;
 pub(crate) mod post_door;

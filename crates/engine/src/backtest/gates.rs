@@ -1,0 +1,265 @@
+//! The gates of a plan in the past: which had data, and the states of each over time.
+
+use jiff::SignedDuration;
+use jiff::Timestamp;
+
+use super::record::Past;
+use super::record::Record;
+use super::record::SeriesPast;
+use super::record::Stretch;
+use super::replay;
+use crate::evidence::gate::GateId;
+use crate::evidence::plan::Measure;
+use crate::evidence::plan::MetricGate;
+use crate::evidence::plan::Query;
+use crate::evidence::plan::RegressionGate;
+use crate::evidence::plan::TREND_PERIOD_MINS;
+use crate::evidence::plan::TrafficGate;
+use crate::observation::AlarmState;
+use crate::plan::AlarmGate;
+use crate::plan::Plan;
+use crate::plan::PlanSource;
+use crate::verdict::Verdict;
+
+/// One gate in the past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatePast {
+    /// The gate.
+    pub id: GateId,
+    /// It is a fallback alarm.
+    pub fallback: bool,
+    /// The data that the record has of it.
+    pub sight: Sight,
+    /// Its states, without gaps: ALARM while it would have failed, INSUFFICIENT_DATA while it could not be judged. Empty
+    /// for the comparison, which has no state of its own at a moment.
+    pub stretches: Vec<Stretch>,
+    /// The number of starts that it reverted.
+    pub reverted: usize,
+}
+
+/// The data that a record has of a gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// It had data.
+    Seen,
+    /// It never had data: an alarm in INSUFFICIENT_DATA all the time, a metric without a datapoint.
+    NeverData,
+    /// `CloudWatch` does not know it.
+    Missing,
+    /// It could not be read.
+    Unreadable(String),
+    /// The record does not have it.
+    NotRecorded,
+    /// It checks if traffic follows the weights, which nobody moved then.
+    NotThen,
+}
+
+impl Sight {
+    /// Returns true if the gate takes part. A gate without data would hold every start forever and hide all others.
+    pub fn takes_part(&self) -> bool {
+        *self == Self::Seen
+    }
+}
+
+/// A red alarm that is over within this time is a flap: no person would have seen it.
+pub const FLAP_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+
+impl GatePast {
+    /// Its visits to ALARM.
+    pub fn visits(&self) -> impl Iterator<Item = &Stretch> {
+        let stretches = self.stretches.iter();
+        stretches.filter(|stretch| stretch.state == AlarmState::Alarm)
+    }
+
+    /// How many of them were over within [`FLAP_WITHIN`].
+    pub fn flaps(&self) -> usize {
+        self.visits()
+            .filter(|visit| visit.length() <= FLAP_WITHIN)
+            .count()
+    }
+
+    /// How long it was in a state.
+    pub fn time_in(&self, state: AlarmState) -> SignedDuration {
+        let mut time = SignedDuration::ZERO;
+        for stretch in &self.stretches {
+            if stretch.state == state {
+                time = time.saturating_add(stretch.length());
+            }
+        }
+        time
+    }
+}
+
+/// All gates of a plan: alarms, then fallback alarms, then metrics.
+pub(super) fn of(source: &PlanSource, record: &Record) -> Vec<GatePast> {
+    let plan = &source.plan;
+    let mut gates = Vec::new();
+    for gate in &plan.gates.alarms {
+        gates.push(of_alarm(plan, gate, false, record));
+    }
+    for gate in &plan.gates.fallback_alarms {
+        gates.push(of_alarm(plan, gate, true, record));
+    }
+    gates.extend(of_measures(source, record));
+    gates
+}
+
+fn of_alarm(plan: &Plan, gate: &AlarmGate, fallback: bool, record: &Record) -> GatePast {
+    let past = record.past(plan.account_of(&gate.id), &gate.id);
+    let stretches = past.map_or_else(Vec::new, |past| past.stretches(record.since, record.until));
+    let mut states = stretches.iter().map(|stretch| stretch.state);
+    let has_data = states.any(|state| state != AlarmState::InsufficientData);
+    GatePast {
+        id: GateId::from(&gate.id),
+        fallback,
+        sight: match past {
+            None => Sight::NotRecorded,
+            Some(Past::Missing) => Sight::Missing,
+            Some(Past::Unreadable(message)) => Sight::Unreadable(message.clone()),
+            Some(Past::Known { .. }) if has_data => Sight::Seen,
+            Some(Past::Known { .. }) => Sight::NeverData,
+        },
+        stretches,
+        reverted: 0,
+    }
+}
+
+fn of_measures(source: &PlanSource, record: &Record) -> Vec<GatePast> {
+    let measures = &source.plan.gates.measures;
+    if measures.is_empty() {
+        return Vec::new();
+    }
+    let plan = &source.plan;
+    let mut gates: Vec<(GateId, Sight)> = Vec::new();
+    for gate in &measures.metrics {
+        gates.push((gate.id(), sight(plan, record, &needed(gate))));
+    }
+    if let Some(gate) = &measures.regression {
+        let new: Vec<&Query> = gate.new.requests.iter().collect();
+        let old: Vec<&Query> = gate.old.requests.iter().collect();
+        let (new, old) = (sight(plan, record, &new), sight(plan, record, &old));
+        // The comparison needs both sides.
+        let both = if new.takes_part() { old } else { new };
+        gates.push((RegressionGate::id(), both));
+    }
+    if measures.traffic.is_some() {
+        gates.push((TrafficGate::id(), Sight::NotThen));
+    }
+    for gate in &measures.trends {
+        gates.push((gate.id(), sight(plan, record, &[&gate.query])));
+    }
+    let mut pasts: Vec<GatePast> = Vec::new();
+    for (id, sight) in gates {
+        pasts.push(GatePast {
+            id,
+            fallback: false,
+            sight,
+            stretches: Vec::new(),
+            reverted: 0,
+        });
+    }
+    let every = measures.metrics.iter().map(|gate| gate.every_mins).min();
+    let every = every.unwrap_or(TREND_PERIOD_MINS);
+    for (id, stretches) in judged(source, record, every) {
+        if id == RegressionGate::id() || id == TrafficGate::id() {
+            continue;
+        }
+        let mut pasts = pasts.iter_mut();
+        if let Some(gate) = pasts.find(|gate| gate.id == id && gate.sight.takes_part()) {
+            gate.stretches = stretches;
+        }
+    }
+    pasts
+}
+
+/// The series without which the gate cannot be judged.
+fn needed(gate: &MetricGate) -> Vec<&Query> {
+    match &gate.new {
+        Measure::Series { query, .. } => vec![query],
+        Measure::Rate { requests, .. } => requests.iter().collect(),
+    }
+}
+
+/// The data that the record has of a gate which needs one of these series.
+fn sight(plan: &Plan, record: &Record, queries: &[&Query]) -> Sight {
+    let mut pasts = Vec::new();
+    for query in queries {
+        match record.series(plan.account_of_series(query), query) {
+            None => return Sight::NotRecorded,
+            Some(SeriesPast::Unreadable(message)) => return Sight::Unreadable(message.clone()),
+            Some(past) => pasts.push(past),
+        }
+    }
+    if pasts.iter().any(|past| past.has_data()) {
+        Sight::Seen
+    } else {
+        Sight::NeverData
+    }
+}
+
+/// The states of each metric gate, judged every `every_mins` minutes.
+fn judged(source: &PlanSource, record: &Record, every_mins: u16) -> Vec<(GateId, Vec<Stretch>)> {
+    let Some(mut state) = replay::watching(source, record) else {
+        return Vec::new();
+    };
+    let period = SignedDuration::from_mins(i64::from(every_mins.max(1)));
+    let mut judged: Vec<(GateId, Vec<Stretch>)> = Vec::new();
+    let mut at = record.since;
+    while at < record.until {
+        let until = (at + period).min(record.until);
+        // Earlier failures were answered then.
+        state.measured.violations_from = Some(at);
+        for (id, verdict) in replay::weigh_at(&state, record, at) {
+            let state = match verdict {
+                Verdict::Pass => AlarmState::Ok,
+                Verdict::Fail(_) => AlarmState::Alarm,
+                Verdict::Unknown(_) | Verdict::NotJudged(_) => AlarmState::InsufficientData,
+            };
+            match judged.iter_mut().find(|(known, _)| *known == id) {
+                Some((_, stretches)) => extend(stretches, state, at, until),
+                None => {
+                    let from = at;
+                    judged.push((id, vec![Stretch { state, from, until }]));
+                }
+            }
+        }
+        at = until;
+    }
+    judged
+}
+
+/// Extends the last stretch if the state is the same, or begins the next one.
+fn extend(stretches: &mut Vec<Stretch>, state: AlarmState, from: Timestamp, until: Timestamp) {
+    match stretches.last_mut() {
+        Some(last) if last.state == state => last.until = until,
+        Some(_) | None => stretches.push(Stretch { state, from, until }),
+    }
+}
+
+/// The plan without the gates that have no data, and without its `after`.
+pub(super) fn seen_part(source: &PlanSource, gates: &[GatePast]) -> PlanSource {
+    let mut seen = source.clone();
+    let plan = &mut seen.plan;
+    let alarms = [&mut plan.gates.alarms, &mut plan.gates.fallback_alarms];
+    for alarms in alarms {
+        alarms.retain(|gate| takes_part(gates, &GateId::from(&gate.id)));
+    }
+    let measures = &mut plan.gates.measures;
+    measures
+        .metrics
+        .retain(|gate| takes_part(gates, &gate.id()));
+    measures.trends.retain(|gate| takes_part(gates, &gate.id()));
+    // It is always [`Sight::NotThen`].
+    measures.traffic = None;
+    if !takes_part(gates, &RegressionGate::id()) {
+        measures.regression = None;
+    }
+    plan.after.clear();
+    seen
+}
+
+/// Returns true if the gate takes part.
+fn takes_part(gates: &[GatePast], id: &GateId) -> bool {
+    let mut gates = gates.iter();
+    gates.any(|gate| gate.id == *id && gate.sight.takes_part())
+}

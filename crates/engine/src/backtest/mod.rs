@@ -1,0 +1,223 @@
+//! Backtests: a plan is started at every hour of a recorded past, and judged as it would be today.
+//!
+//! There is no second judge. Each start is decided by [`crate::decide`] and folded like any cutover. Only Route 53
+//! is replaced, by one in which every write works, and the alarms are read from the `record`. So a start that reverts here
+//! would have reverted there: red alarms, flaps between two looks, gates that were unknown for too long, shut windows.
+//!
+//! A record cannot tell how the new side would have behaved under traffic that it did not have. A backtest shows how often
+//! a plan gives a false alarm, not if it would have caught a real one; for that there is the rehearsal.
+
+mod gates;
+mod record;
+mod replay;
+
+use jiff::SignedDuration;
+use jiff::Timestamp;
+
+pub use gates::FLAP_WITHIN;
+pub use gates::GatePast;
+pub use gates::Sight;
+pub use record::AlarmRecord;
+pub use record::Change;
+pub use record::Past;
+pub use record::RECORD_VERSION;
+pub use record::Record;
+pub use record::RecordError;
+pub use record::SeriesPast;
+pub use record::SeriesRecord;
+pub use record::Stretch;
+pub use replay::End;
+pub use replay::Run;
+pub use replay::queries;
+pub use replay::replay;
+
+use crate::evidence::gate::GateId;
+use crate::hold::RevertCause;
+use crate::plan::PlanSource;
+
+/// The result of a backtest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backtest {
+    /// The plan, as it was written.
+    pub source: PlanSource,
+    /// The beginning of the record.
+    pub since: Timestamp,
+    /// The end of the record.
+    pub until: Timestamp,
+    /// The time between two starts.
+    pub every: SignedDuration,
+    /// Each gate and fallback alarm.
+    pub gates: Vec<GatePast>,
+    /// Each start, oldest first; none if no gate could be judged.
+    pub runs: Vec<Run>,
+}
+
+/// How many starts would have been reverted within a week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Week {
+    /// Starts with a week of record after them.
+    pub starts: usize,
+    /// Those of them that reverted within that week.
+    pub reverted: usize,
+}
+
+/// The number of starts by how they ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// They completed.
+    pub completed: usize,
+    /// They reverted.
+    pub reverted: usize,
+    /// They halted.
+    pub halted: usize,
+    /// They were still under way when the record ended.
+    pub cut: usize,
+}
+
+/// A week.
+const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// A backtest that is about to run. Its starts are independent of each other, and may be replayed in parallel.
+#[derive(Debug, Clone)]
+pub struct Prepared<'a> {
+    record: &'a Record,
+    source: &'a PlanSource,
+    every: SignedDuration,
+    gates: Vec<GatePast>,
+    seen: PlanSource,
+}
+
+impl<'a> Prepared<'a> {
+    /// Prepares a backtest. Gates without data in the record take no part.
+    pub fn new(source: &'a PlanSource, record: &'a Record, every: SignedDuration) -> Self {
+        let gates = gates::of(source, record);
+        Self {
+            record,
+            source,
+            every,
+            seen: gates::seen_part(source, &gates),
+            gates,
+        }
+    }
+
+    /// The starts: from the beginning of the record to its end, `every` apart. None if no gate takes part.
+    pub fn starts(&self) -> Vec<Timestamp> {
+        let mut starts = Vec::new();
+        let judged = self.gates.iter().any(|gate| gate.sight.takes_part());
+        let mut start = self.record.since;
+        while judged && self.every.is_positive() && start < self.record.until {
+            starts.push(start);
+            let Ok(next) = start.checked_add(self.every) else {
+                break;
+            };
+            start = next;
+        }
+        starts
+    }
+
+    /// Replays one start.
+    pub fn replay(&self, start: Timestamp) -> Run {
+        replay(&self.seen, self.record, start)
+    }
+
+    /// Gathers the replays, in any order, into the result.
+    pub fn gather(mut self, mut runs: Vec<Run>) -> Backtest {
+        runs.sort_by_key(|run| run.start);
+        for gate in &mut self.gates {
+            for run in &runs {
+                if run.reverted_by().as_ref() == Some(&gate.id) {
+                    gate.reverted += 1;
+                }
+            }
+        }
+        Backtest {
+            source: self.source.clone(),
+            since: self.record.since,
+            until: self.record.until,
+            every: self.every,
+            gates: self.gates,
+            runs,
+        }
+    }
+}
+
+/// Replays all starts, one after the other.
+pub fn backtest(source: &PlanSource, record: &Record, every: SignedDuration) -> Backtest {
+    let prepared = Prepared::new(source, record, every);
+    let starts = prepared.starts().into_iter();
+    let runs = starts.map(|start| prepared.replay(start)).collect();
+    prepared.gather(runs)
+}
+
+impl Run {
+    /// The gate that reverted it, if one did.
+    pub fn reverted_by(&self) -> Option<GateId> {
+        let End::Reverted { cause, .. } = &self.end else {
+            return None;
+        };
+        match cause {
+            RevertCause::AlarmRed { alarm } | RevertCause::AlarmFlapped { alarm, .. } => {
+                Some(GateId::from(alarm))
+            }
+            RevertCause::UnknownTooLong { alarm: gate, .. }
+            | RevertCause::MeasureBeyond { gate, .. }
+            | RevertCause::Worse { gate, .. } => Some(gate.clone()),
+            RevertCause::StepFailed { .. }
+            | RevertCause::ApprovalTimeout { .. }
+            | RevertCause::HookFailed { .. }
+            | RevertCause::Operator { .. }
+            | RevertCause::LateWrite {} => None,
+        }
+    }
+
+    /// How long it took, if it completed.
+    pub fn took(&self) -> Option<SignedDuration> {
+        match &self.end {
+            End::Completed { at } => Some(at.duration_since(self.start)),
+            End::Reverted { .. } | End::Halted { .. } | End::Cut { .. } => None,
+        }
+    }
+}
+
+impl Backtest {
+    /// The number of starts by how they ended.
+    pub fn ends(&self) -> Ends {
+        let mut ends = Ends::default();
+        for run in &self.runs {
+            match run.end {
+                End::Completed { .. } => ends.completed += 1,
+                End::Reverted { .. } => ends.reverted += 1,
+                End::Halted { .. } => ends.halted += 1,
+                End::Cut { .. } => ends.cut += 1,
+            }
+        }
+        ends
+    }
+
+    /// How many starts reverted within a week; `None` if no start has a week of record after it.
+    pub fn week(&self) -> Option<Week> {
+        let (mut starts, mut reverted) = (0, 0);
+        for run in &self.runs {
+            if self.until.duration_since(run.start) < WEEK {
+                continue;
+            }
+            starts += 1;
+            if let End::Reverted { at, .. } = run.end
+                && at.duration_since(run.start) <= WEEK
+            {
+                reverted += 1;
+            }
+        }
+        if starts == 0 {
+            return None;
+        }
+        Some(Week { starts, reverted })
+    }
+
+    /// The time that each completed start took, shortest first.
+    pub fn took(&self) -> Vec<SignedDuration> {
+        let mut took: Vec<SignedDuration> = self.runs.iter().filter_map(Run::took).collect();
+        took.sort_unstable();
+        took
+    }
+}

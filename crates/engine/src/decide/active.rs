@@ -1,0 +1,447 @@
+//! Decisions common to all unfinished phases: a person's rollback, the plan file, the gates, drift.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::View;
+use super::advance;
+use super::holds;
+use super::hooks;
+use super::jobs;
+use super::shifting;
+use super::turn;
+use super::watching;
+use super::{Decision, Order};
+use crate::around::{self, AliasTtl, AliasTtls, AroundReading};
+use crate::event::{Event, RevertMode};
+use crate::evidence::gate::GateId;
+use crate::evidence::judge;
+use crate::hold::{HaltReason, HoldReason, RevertCause};
+use crate::observation::FileReading;
+use crate::plan::{HoldOrRevert, PlanSource};
+use crate::record::GroupImage;
+use crate::state::Phase;
+use crate::verdict::{self, Judgement};
+
+pub(super) fn decide(view: &View<'_>) -> Decision {
+    if let Some(event) = asked_back(view).or_else(|| accept_plan(view)) {
+        return Decision {
+            events: vec![event],
+            ..Decision::default()
+        };
+    }
+    let mut judgement = judged_now(view);
+    let mut learned = std::mem::take(&mut judgement.events);
+    let mut decision = judged(view, &judgement);
+    if !view.state.has_started() && decision.takes_a_step() {
+        learned.extend(verdict::seen_before_start(
+            view.state,
+            view.observation,
+            view.now,
+        ));
+    }
+    learned.extend(alias_ttls(view, &decision));
+    if let Some(counted) = counted(&judgement, &learned, &decision) {
+        learned.push(counted);
+    }
+    decision.events.splice(0..0, learned);
+    decision
+}
+
+/// Returns the TTLs of aliases that the journal does not have yet: at the start, and when other aliases are read later.
+fn alias_ttls(view: &View<'_>, decision: &Decision) -> Option<Event> {
+    if !view.state.has_started() && !decision.takes_a_step() {
+        return None;
+    }
+    let mut news = AliasTtls::new();
+    for (index, reading) in view.observation.around.iter().enumerate() {
+        if let AroundReading::Read(around) = reading
+            && let Some(image) = view.image(index)
+        {
+            news.extend(around::alias_ttls(&image, &around.records));
+        }
+    }
+    news.retain(|target, ttl| view.state.alias_ttls.get(target) != Some(ttl));
+    if news.is_empty() {
+        return None;
+    }
+    let mut ttls = Vec::new();
+    for ((zone, target), ttl_secs) in news {
+        ttls.push(AliasTtl {
+            zone,
+            target,
+            ttl_secs,
+        });
+    }
+    Some(Event::AliasTtlsRead { ttls })
+}
+
+/// Returns the counts of the metric gates if something is decided by them, so that the decision can be judged again.
+fn counted(judgement: &Judgement, learned: &[Event], decision: &Decision) -> Option<Event> {
+    let tally = judgement.weighed.settled.as_ref()?;
+    let already = learned
+        .iter()
+        .any(|event| matches!(event, Event::EvidenceCounted { .. }));
+    if already || !decision.events.iter().any(rests_on_counts) {
+        return None;
+    }
+    Some(Event::EvidenceCounted {
+        tally: Box::new(tally.clone()),
+    })
+}
+
+/// Returns true if an event may be decided by the counts of metric gates.
+fn rests_on_counts(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::WeightChangeIntended { .. }
+            | Event::StepCompleted { .. }
+            | Event::RevertIntended { .. }
+            | Event::Halted { .. }
+            | Event::Completed { .. }
+    )
+}
+
+/// Judges the gates. A revert reads no alarms (semantics F1). If drift halted it, the gates decide nothing, and unread
+/// alarms do not count as Unknown.
+fn judged_now(view: &View<'_>) -> Judgement {
+    let people_only = matches!(view.state.halt, Some(HaltReason::Drift { .. }));
+    if people_only && view.observation.alarms.is_empty() {
+        return Judgement::default();
+    }
+    verdict::judge(view.state, view.observation)
+}
+
+/// Returns true if everything but a reading of the groups is there for the next move.
+pub(super) fn wants_groups(view: &View<'_>) -> bool {
+    match view.state.phase {
+        Phase::Waiting => turn::wait(view, 1).is_none(),
+        Phase::Settling => watching::lacks_a_change(view),
+        Phase::Baking => {
+            view.state.skip_requested.is_some()
+                || view.state.write.is_some()
+                || (watching::bake_is_over(view)
+                    && !watching::waits_for_its_turn(view)
+                    && is_clear(view))
+        }
+        Phase::Halted => view.state.write.is_some(),
+        Phase::Shifting
+        | Phase::Completed
+        | Phase::Reverting
+        | Phase::Reverted
+        | Phase::Abandoned => false,
+    }
+}
+
+/// Returns true if the next step is blocked only by its bake, approval or phase. Asked last: it costs more than all the
+/// rest.
+fn is_clear(view: &View<'_>) -> bool {
+    let judgement = verdict::judge(view.state, view.observation);
+    holds::blockers(view, &judgement).is_empty()
+}
+
+fn asked_back(view: &View<'_>) -> Option<Event> {
+    let rollback = view.state.rollback.as_ref()?;
+    // An abandoned start may still have been sent: only reading back proves that nothing moved.
+    let forced = rollback.mode == RevertMode::Force && view.state.baseline.is_some();
+    if view.state.intended.is_empty() && !forced {
+        return Some(Event::Reverted { cancelled: true });
+    }
+    let cause = RevertCause::Operator {
+        actor: rollback.actor.clone(),
+        reason: rollback.reason.clone(),
+    };
+    Some(Event::RevertIntended {
+        write_id: view.next_write_id(),
+        cause,
+        mode: rollback.mode,
+        shared: None,
+        seen: None,
+    })
+}
+
+/// Before the first write the file is the plan; after it, only `amend` takes a changed one.
+fn accept_plan(view: &View<'_>) -> Option<Event> {
+    if view.state.phase != Phase::Waiting {
+        return None;
+    }
+    let FileReading::Plan(source) = &view.observation.file else {
+        return None;
+    };
+    let state = view.state;
+    if source.digest == state.source.digest && source.plan.notify == state.plan().notify {
+        // A different path alone is no change: two machines that keep the file in two places would take turns.
+        return None;
+    }
+    if source.plan.name != state.name {
+        return None;
+    }
+    if state.baseline.is_some() && !source.plan.moves_the_groups_of(state.plan()) {
+        // The baseline belongs to these records.
+        return None;
+    }
+    Some(Event::PlanAccepted {
+        source: Box::new(PlanSource::clone(source)),
+    })
+}
+
+fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
+    if let Some(event) = react(view, judgement) {
+        return Decision {
+            events: vec![event],
+            ..Decision::default()
+        };
+    }
+    if let Some(event) = drift(view) {
+        // The drift may have begun right after the groups were last read.
+        let read_at = view.observation.groups_read_at;
+        let mut events = watching::stop_clock(view, view.observation.passed_at.min(read_at));
+        events.push(event);
+        return Decision {
+            events,
+            ..Decision::default()
+        };
+    }
+    if let Some(event) = reopened(view) {
+        return Decision::of(event);
+    }
+    let blockers = holds::blockers(view, judgement);
+    let mut decision = match view.state.phase {
+        Phase::Waiting => advance::start(view, &blockers),
+        Phase::Shifting => shifting::decide(view, judgement, &blockers),
+        Phase::Settling => watching::settle(view, judgement),
+        Phase::Baking => {
+            shifting::left_over(view).unwrap_or_else(|| watching::bake(view, judgement, &blockers))
+        }
+        Phase::Halted => halted(view),
+        Phase::Completed | Phase::Reverting | Phase::Reverted | Phase::Abandoned => {
+            Decision::default()
+        }
+    };
+    if decision.events.is_empty()
+        && decision.order.is_none()
+        && !jobs::goes_back(view.state)
+        && let Some(more) = jobs::forward(view, &blockers)
+    {
+        decision.add(more);
+    }
+    decision.because.extend(blockers);
+    decision.gates_pass = watching::counts(view, judgement);
+    let seen = judgement.weighed.observed;
+    decision.observed_share = seen.and_then(|seen| seen.share);
+    if let Some(freeze) = view.fleet.frozen(view.now) {
+        decision.wake_by(freeze.until);
+    }
+    decision.wake_by(unknown_ends(view));
+    decision
+}
+
+/// Reopens the step that settles or bakes if a group was verified, or adopted, at another share than the step's: a bake
+/// counts only at its own share (semantics L5).
+fn reopened(view: &View<'_>) -> Option<Event> {
+    let watched = matches!(view.state.phase, Phase::Settling | Phase::Baking);
+    let undecided = view.state.write.is_some() || view.state.drift.is_some();
+    if !watched || undecided || view.state.is_at_its_share() {
+        return None;
+    }
+    Some(Event::StepReopened {
+        step: view.state.verified_step,
+    })
+}
+
+/// The time at which a gate will have been Unknown for too long.
+fn unknown_ends(view: &View<'_>) -> Option<Timestamp> {
+    let allowed = view.state.plan().gates.unknown_for;
+    let ends = view.state.unknown.values().map(|since| *since + allowed);
+    ends.filter(|at| *at > view.now).min()
+}
+
+/// Reverts or halts because of a failing gate, an overdue approval, a failed hook, or a gate that was Unknown for too long.
+fn react(view: &View<'_>, judgement: &Judgement) -> Option<Event> {
+    if !view.state.has_started() || matches!(view.state.halt, Some(HaltReason::Drift { .. })) {
+        return None;
+    }
+    if let Some((gate, cause)) = judgement.failure() {
+        return automatic_revert(view, judgement, cause.clone(), Some(gate));
+    }
+    if let Some(cause) = turn::timed_out(view)
+        && let Some(event) = automatic_revert(view, judgement, cause, None)
+    {
+        return Some(event);
+    }
+    if let Some(cause) = hooks::reverts(view)
+        && let Some(event) = automatic_revert(view, judgement, cause, None)
+    {
+        return Some(event);
+    }
+    let (gate, since) = holds::unknown_reverts(view, judgement)?;
+    let cause = RevertCause::UnknownTooLong {
+        alarm: gate.clone(),
+        since,
+    };
+    automatic_revert(view, judgement, cause, Some(&gate))
+}
+
+/// Reverts everything, unless the old cluster is red too: then it halts, and a person decides (semantics C4).
+pub(super) fn automatic_revert(
+    view: &View<'_>,
+    judgement: &Judgement,
+    cause: RevertCause,
+    gate: Option<&GateId>,
+) -> Option<Event> {
+    let Some(fallback) = red_fallback(view, judgement, gate) else {
+        let shared = if gate.is_some() {
+            view.fleet.shared_fate_at(&view.state.name, view.now)
+        } else {
+            None
+        };
+        return Some(Event::RevertIntended {
+            write_id: view.next_write_id(),
+            cause,
+            mode: RevertMode::Swap,
+            shared,
+            seen: judge::attribution(view.state, &judgement.weighed, gate).map(Box::new),
+        });
+    };
+    let reason = match (gate, cause) {
+        (Some(gate), _) => HaltReason::BothRed {
+            gate: gate.clone(),
+            fallback,
+        },
+        (None, RevertCause::StepFailed { message }) => HaltReason::StepFailed {
+            message,
+            verified: view.state.verified_step > 0,
+        },
+        (None, _) => return None,
+    };
+    // If other alarms turn red later, the halt still says that both sides are red.
+    let known = match (&view.state.halt, &reason) {
+        (Some(HaltReason::BothRed { .. }), HaltReason::BothRed { .. }) => true,
+        (before, reason) => before.as_ref() == Some(reason),
+    };
+    if known {
+        None
+    } else {
+        Some(Event::Halted { reason })
+    }
+}
+
+/// Returns the gate that is red on the old side, if the plan holds when both sides are red.
+fn red_fallback(view: &View<'_>, judgement: &Judgement, gate: Option<&GateId>) -> Option<GateId> {
+    if view.state.plan().gates.both_red != HoldOrRevert::Hold {
+        return None;
+    }
+    if let Some(alarm) = judgement.fallbacks_red.first() {
+        return Some(GateId::from(alarm));
+    }
+    gate.filter(|gate| judgement.fails_on_both(gate)).cloned()
+}
+
+/// Returns the drift of a cutover that waits for its start although it sent a write before, if a group has a share that
+/// nobody verified: that write, or somebody else's, has taken effect after all (I14).
+fn begun_after_all(view: &View<'_>) -> Option<Event> {
+    if view.state.phase != Phase::Waiting || view.state.intended.is_empty() {
+        return None;
+    }
+    let mut drifted: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
+    for (index, wanted) in view.state.baseline.iter().flatten().enumerate() {
+        let seen = view.image(index);
+        let same = match &seen {
+            Some(image) => image.has_shares_of(wanted),
+            None => false,
+        };
+        if view.was_read(index) && !same {
+            drifted.insert(index, seen);
+        }
+    }
+    if drifted.is_empty() {
+        return None;
+    }
+    Some(view.drift_detected(drifted))
+}
+
+/// Returns an event if somebody else changed the groups since they were last read, or if such a change is gone.
+fn drift(view: &View<'_>) -> Option<Event> {
+    let (Some(verified), None) = (&view.state.verified, &view.state.write) else {
+        return begun_after_all(view);
+    };
+    // In a halted revert some groups differ from the verified images because we took them back.
+    if matches!(view.state.halt, Some(HaltReason::Drift { .. })) {
+        return None;
+    }
+    let mut drifted: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
+    for (index, image) in verified.iter().enumerate() {
+        if view.was_read(index) {
+            let seen = view.image(index);
+            if seen.as_ref() != Some(image) {
+                drifted.insert(index, seen);
+            }
+        } else if let Some(drift) = &view.state.drift
+            && let Some(known) = drift.get(&index)
+        {
+            drifted.insert(index, known.clone());
+        }
+    }
+    match (&view.state.drift, drifted.is_empty()) {
+        (Some(_), true) => Some(Event::DriftCleared {}),
+        (None, true) => None,
+        (known, false) => {
+            let event = view.drift_detected(drifted);
+            let same = match (&event, known) {
+                (Event::DriftDetected { groups, members }, Some(known)) => {
+                    groups == known && *members == view.state.found
+                }
+                _ => false,
+            };
+            if same { None } else { Some(event) }
+        }
+    }
+}
+
+fn halted(view: &View<'_>) -> Decision {
+    let mut decision = shifting::left_over(view).unwrap_or_default();
+    if let Some(reason) = &view.state.halt {
+        decision.because.push(HoldReason::Halted {
+            reason: reason.clone(),
+        });
+    }
+    decision
+}
+
+impl Decision {
+    pub(super) fn of(event: Event) -> Self {
+        Self {
+            events: vec![event],
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn with_order(event: Event, order: Order) -> Self {
+        Self {
+            events: vec![event],
+            order: Some(order),
+            ..Self::default()
+        }
+    }
+
+    /// Adds the events, errands, holds and wake time of another decision.
+    pub(super) fn add(&mut self, more: Self) {
+        self.events.extend(more.events);
+        self.errands.extend(more.errands);
+        self.because.extend(more.because);
+        self.wake_by(more.wake_at);
+    }
+
+    /// Wakes at `at` at the latest, if it is given.
+    fn wake_by(&mut self, at: Option<Timestamp>) {
+        self.wake_at = self.wake_at.into_iter().chain(at).min();
+    }
+
+    pub(super) fn hold(reason: HoldReason) -> Self {
+        Self {
+            because: vec![reason],
+            ..Self::default()
+        }
+    }
+}

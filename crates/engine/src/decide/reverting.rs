@@ -1,0 +1,519 @@
+//! The revert: it goes on until Route 53 is read at the baseline, twice, a fence apart (semantics A3, A5, E3).
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::hooks;
+use super::jobs;
+use super::{BLIND_REVERT_AFTER, Decision, FENCE, How, LATE, Order, Part, Purpose, RESIDUE, View};
+use crate::drifted::Astray;
+use crate::event::{Event, FailureClass, RevertMode};
+use crate::hold::{HaltReason, HoldReason, RevertCause};
+use crate::observation::GroupReading;
+use crate::record::GroupImage;
+use crate::state::{Phase, Revert, Write};
+use crate::strays::strays;
+use crate::units::WeightPair;
+
+/// The longest wait between two tries, in seconds (semantics E3).
+const BACKOFF_MAX_SECS: i64 = 60;
+
+/// The time after its decision for which a revert that fails in transport is tried often, and the longest wait between two
+/// such tries, in seconds. With the time that a round takes, they are at most five seconds apart (semantics L3).
+const EAGER_FOR: SignedDuration = SignedDuration::from_mins(10);
+const EAGER_BACKOFF_MAX_SECS: i64 = 4;
+
+/// The pause before an unfinished revert reads the groups again.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+
+/// The pause before it reads them if they were not read in the round that decided the revert: the first write goes out
+/// within a second (DESIGN section 11).
+const LOOK_AT_ONCE: SignedDuration = SignedDuration::from_millis(200);
+
+/// The least time between the two readings that must agree before somebody else's weights halt a revert (semantics M5).
+const READINGS_APART: SignedDuration = SignedDuration::from_secs(2);
+
+/// The time for which force has overwritten a group in vain before people are told.
+const STUBBORN_AFTER: SignedDuration = SignedDuration::from_secs(5);
+
+/// The place of a group in a revert.
+enum Place {
+    /// At the baseline's weights.
+    Back,
+    /// At weights that this attempt intended.
+    Ours(Box<GroupImage>),
+    /// At somebody else's, or a member is gone, by two readings or because force overwrites it.
+    Foreign,
+    /// At somebody else's by one reading: one answer may be odd.
+    Doubtful,
+    /// Not read; the time since which reading fails, if it does.
+    Unseen(Option<Timestamp>),
+}
+
+/// Reverts a completed cutover, or a reverted one once more, because a person asked for it (semantics L6).
+pub(super) fn asked_again(view: &View<'_>) -> Option<Decision> {
+    let rollback = view.state.rollback.as_ref()?;
+    view.state.baseline.as_ref()?;
+    let (actor, reason) = (rollback.actor.clone(), rollback.reason.clone());
+    let cause = RevertCause::Operator { actor, reason };
+    let write_id = view.next_write_id();
+    Some(Decision::of(Event::RevertIntended {
+        write_id,
+        cause,
+        mode: rollback.mode,
+        shared: None,
+        seen: None,
+    }))
+}
+
+/// Looks for the unresolved write for a while after a revert: a process that was frozen before it sent may still send it
+/// (semantics A4).
+pub(super) fn late_write(view: &View<'_>) -> Decision {
+    let (Some(write), Phase::Reverted) = (&view.state.write, view.state.phase) else {
+        return Decision::default();
+    };
+    let ends_at = view.state.phase_since + RESIDUE;
+    if view.elapsed(view.state.phase_since) > RESIDUE {
+        return Decision::of(Event::WeightChangeAbandoned {
+            write_id: write.write_id.clone(),
+            moved: BTreeMap::new(),
+            landed: Vec::new(),
+            reason: "it did not land within 15 minutes after the revert".to_owned(),
+        });
+    }
+    if !has_landed(view, write) {
+        return Decision {
+            wake_at: if ends_at > view.now {
+                Some(ends_at)
+            } else {
+                None
+            },
+            ..Decision::default()
+        };
+    }
+    let write_id = view.next_write_id();
+    let cause = RevertCause::LateWrite {};
+    Decision::of(Event::RevertIntended {
+        write_id,
+        cause,
+        mode: RevertMode::Swap,
+        shared: None,
+        seen: None,
+    })
+}
+
+/// Returns true if a group is read at exactly the weights of this write, and they are not the baseline's.
+fn has_landed(view: &View<'_>, write: &Write) -> bool {
+    for target in &write.targets {
+        if let Some(image) = view.image(target.group)
+            && image == target.from.with_pair(target.to)
+            && Some(image.pair()) != baseline(view, target.group)
+        {
+            return true;
+        }
+    }
+    false
+}
+
+pub(super) fn decide(view: &View<'_>) -> Decision {
+    let Some(revert) = &view.state.revert else {
+        return Decision::default();
+    };
+    if let Some(event) = forced(view, revert) {
+        return Decision::of(event);
+    }
+    if let Some(event) = foreign_seen(view, revert) {
+        return Decision::of(event);
+    }
+    let places: Vec<Place> = (0..view.groups())
+        .map(|index| place(view, revert, index))
+        .collect();
+    let back = places
+        .iter()
+        .filter(|place| matches!(place, Place::Back))
+        .count();
+    if back == places.len() {
+        return confirm(view, revert);
+    }
+    let seen_before = revert.baseline_seen.is_some();
+    let left = places
+        .iter()
+        .any(|place| matches!(place, Place::Ours(_) | Place::Foreign | Place::Doubtful));
+    if seen_before && left {
+        return Decision::of(Event::BaselineSeen { at: None });
+    }
+    if let Some(event) = halt(view, revert, &places) {
+        return Decision::of(event);
+    }
+    let retry_at = retry_at(revert).filter(|at| *at > view.now);
+    let unread = (0..places.len()).all(|index| !view.was_read(index))
+        && places
+            .iter()
+            .all(|place| matches!(place, Place::Unseen(None)));
+    let look = if unread && !view.observation.in_flight {
+        LOOK_AT_ONCE
+    } else {
+        LOOK_AGAIN
+    };
+    let mut decision = Decision {
+        because: blocked(revert, &places).into_iter().collect(),
+        wake_at: retry_at.or(Some(view.now + look)),
+        ..Decision::default()
+    };
+    decision.because.push(HoldReason::Reverting {
+        back,
+        groups: places.len(),
+    });
+    if !view.observation.in_flight && retry_at.is_none() {
+        decision.order = order(view, revert, &places);
+    }
+    decision
+}
+
+/// Begins the revert anew with force, if a person asked for it while a gentle revert is under way.
+fn forced(view: &View<'_>, revert: &Revert) -> Option<Event> {
+    let rollback = view.state.rollback.as_ref()?;
+    if rollback.mode != RevertMode::Force || revert.mode != RevertMode::Swap {
+        return None;
+    }
+    let (actor, reason) = (rollback.actor.clone(), rollback.reason.clone());
+    Some(Event::RevertIntended {
+        write_id: view.next_write_id(),
+        cause: RevertCause::Operator { actor, reason },
+        mode: RevertMode::Force,
+        shared: None,
+        seen: None,
+    })
+}
+
+fn baseline(view: &View<'_>, index: usize) -> Option<WeightPair> {
+    view.state
+        .baseline
+        .as_ref()?
+        .get(index)
+        .map(GroupImage::pair)
+}
+
+fn place(view: &View<'_>, revert: &Revert, index: usize) -> Place {
+    let read_at = match view.observation.groups.get(index) {
+        None | Some(GroupReading::NotRead) => return Place::Unseen(None),
+        Some(GroupReading::Unreadable { since, .. }) => return Place::Unseen(Some(*since)),
+        Some(GroupReading::Read { at, .. }) => *at,
+    };
+    match view.image(index) {
+        Some(image) if Some(image.pair()) == baseline(view, index) => Place::Back,
+        Some(image) if is_ours(view, index, image.pair()) => Place::Ours(Box::new(image)),
+        _ if agrees(revert, index, read_at) => Place::Foreign,
+        _ if defies_force(view, index) => Place::Doubtful,
+        _ if revert.mode == RevertMode::Force => Place::Foreign,
+        Some(_) => Place::Doubtful,
+        // A member that one answer leaves out may still be there.
+        None => Place::Unseen(None),
+    }
+}
+
+/// Returns true if an earlier reading found the same in this group. [`foreign_seen`] has noted the present reading before.
+fn agrees(revert: &Revert, index: usize, read_at: Timestamp) -> bool {
+    revert.foreign.as_ref().is_some_and(|seen| {
+        seen.groups.contains_key(&index) && read_at.duration_since(seen.read_at) >= READINGS_APART
+    })
+}
+
+/// Notes somebody else's weights in the groups, so that the next reading can confirm them; none if they are noted. Force
+/// overwrites them without that, unless no weighted record can be written over what was found.
+fn foreign_seen(view: &View<'_>, revert: &Revert) -> Option<Event> {
+    let forces = revert.mode == RevertMode::Force;
+    let noted = revert.foreign.as_ref();
+    let mut groups: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
+    let mut read_at: Option<Timestamp> = None;
+    for index in 0..view.groups() {
+        let Some(GroupReading::Read { at, .. }) = view.observation.groups.get(index) else {
+            if let Some(known) = noted.and_then(|noted| noted.groups.get(&index)) {
+                groups.insert(index, known.clone());
+            }
+            continue;
+        };
+        read_at = read_at.max(Some(*at));
+        let image = view.image(index);
+        let known = match image.as_ref().map(GroupImage::pair) {
+            Some(pair) => Some(pair) == baseline(view, index) || is_ours(view, index, pair),
+            None => false,
+        };
+        let yields = forces && !defies_force(view, index);
+        if !known && !yields {
+            groups.insert(index, image);
+        }
+    }
+    let read_at = read_at?;
+    let same = match noted {
+        // If the clock went back, this counts as a first reading again.
+        Some(noted) => noted.groups == groups && read_at >= noted.read_at,
+        None => groups.is_empty(),
+    };
+    if same {
+        None
+    } else {
+        Some(Event::ForeignWeightsSeen { groups, read_at })
+    }
+}
+
+/// Returns true if this attempt intended these weights for that group, or a person adopted them (semantics B3).
+fn is_ours(view: &View<'_>, index: usize, pair: WeightPair) -> bool {
+    let intended = view
+        .state
+        .intended
+        .get(&index)
+        .is_some_and(|pairs| pairs.contains(&pair));
+    let verified = view
+        .state
+        .verified
+        .as_ref()
+        .and_then(|images| images.get(index));
+    intended || verified.is_some_and(|image| image.pair() == pair)
+}
+
+/// Confirms the baseline, at which all groups were read: a first time, or again after the fence.
+fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
+    let groups = view.groups();
+    let hold = Decision::hold(HoldReason::Reverting {
+        back: groups,
+        groups,
+    });
+    if view.observation.in_flight {
+        return hold;
+    }
+    let Some(seen_at) = revert.baseline_seen else {
+        return Decision::of(Event::BaselineSeen { at: Some(view.now) });
+    };
+    let fence = (seen_at + FENCE).max(may_land_until(view).unwrap_or(seen_at));
+    if let Err(look_at) = read_again(view, fence) {
+        return Decision {
+            wake_at: Some(full_second(look_at)),
+            ..hold
+        };
+    }
+    if !view.state.jobs.are_back() {
+        // The weights are back, but the revert does not end before the jobs are.
+        return hold;
+    }
+    if let Some(mut wait) = jobs::astray(view) {
+        wait.because.extend(hold.because);
+        return wait;
+    }
+    if let Some(called) = hooks::after_revert(view) {
+        return called;
+    }
+    ends(view)
+}
+
+/// Ends the revert, and notes members beside the baseline's that hold weight: their traffic has not come back.
+fn ends(view: &View<'_>) -> Decision {
+    let mut members = Vec::new();
+    let groups = view.state.plan().records.iter();
+    let baseline = view.state.baseline.iter().flatten();
+    for (index, (group, baseline)) in groups.zip(baseline).enumerate() {
+        if let Some(image) = view.image(index) {
+            members.extend(strays(&group.name, baseline, &image));
+        }
+    }
+    let mut decision = Decision::default();
+    if members != view.state.strays {
+        decision.events.push(Event::StrayWeightsFound { members });
+    }
+    decision.events.push(Event::Reverted { cancelled: false });
+    decision
+}
+
+/// The next full second: reverts that began within the same second share the pages of their confirming read.
+fn full_second(at: Timestamp) -> Timestamp {
+    let whole = Timestamp::from_second(at.as_second()).unwrap_or(at);
+    if whole < at {
+        whole + SignedDuration::from_secs(1)
+    } else {
+        at
+    }
+}
+
+/// Returns `Ok` if every group was read after the fence. The time of the decision proves nothing: if the clock jumped ahead
+/// after the first reading, that reading would count as a second one.
+///
+/// # Errors
+/// The time at which to read them for that.
+fn read_again(view: &View<'_>, fence: Timestamp) -> Result<(), Timestamp> {
+    if view.now < fence {
+        return Err(fence);
+    }
+    for group in &view.observation.groups {
+        let after = match group {
+            GroupReading::Read { at, .. } => *at >= fence,
+            GroupReading::NotRead | GroupReading::Unreadable { .. } => false,
+        };
+        if !after {
+            return Err(view.now + FENCE);
+        }
+    }
+    Ok(())
+}
+
+/// The time until which a write of ours without all its answers may still land (semantics A3).
+fn may_land_until(view: &View<'_>) -> Option<Timestamp> {
+    let write = view.state.write.as_ref()?;
+    if write.is_answered() {
+        return None;
+    }
+    Some(write.perform_by + LATE)
+}
+
+/// Halts the revert on drift, which is the only cause for that, once everything else is back.
+fn halt(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Event> {
+    let landing = may_land_until(view).is_some_and(|until| view.now < until);
+    if view.observation.in_flight || landing {
+        return None;
+    }
+    let busy = places
+        .iter()
+        .any(|place| matches!(place, Place::Ours(_) | Place::Doubtful | Place::Unseen(_)));
+    if busy {
+        return None;
+    }
+    let (mut groups, mut found) = (Vec::new(), Vec::new());
+    for (index, place) in places.iter().enumerate() {
+        if let (Place::Foreign, Some(group)) = (place, view.state.plan().records.get(index)) {
+            groups.push(group.name.clone());
+            found.extend(astray(view, index));
+        }
+    }
+    // Force goes on for as long as it can write. It cannot if a record is there that excludes weighted ones.
+    if revert.mode == RevertMode::Force && found.iter().any(Astray::yields_to_force) {
+        return None;
+    }
+    Some(Event::Halted {
+        reason: HaltReason::Drift { groups, found },
+    })
+}
+
+/// Returns what somebody else changed in a group, as read in this round.
+fn astray(view: &View<'_>, index: usize) -> Option<Astray> {
+    let group = view.state.plan().records.get(index)?;
+    let verified = view.state.verified.as_ref().and_then(|all| all.get(index));
+    let verified = verified.or_else(|| view.state.baseline.as_ref()?.get(index))?;
+    let image = view.image(index);
+    let members = view.members(index).unwrap_or_default();
+    Some(Astray::of(group, verified, image.as_ref(), members))
+}
+
+/// Returns true if Route 53 refuses weighted records here until somebody deletes the records that were found.
+fn defies_force(view: &View<'_>, index: usize) -> bool {
+    astray(view, index).is_some_and(|astray| !astray.yields_to_force())
+}
+
+fn blocked(revert: &Revert, places: &[Place]) -> Option<HoldReason> {
+    let unreadable = places
+        .iter()
+        .any(|place| matches!(place, Place::Unseen(Some(_))));
+    let stubborn = places.iter().enumerate().any(|(index, place)| {
+        let last = revert.submitted.get(&index);
+        let tried = last.is_some_and(|last| last.duration_since(revert.at) >= STUBBORN_AFTER);
+        revert.mode == RevertMode::Force && matches!(place, Place::Foreign) && tried
+    });
+    let message = match &revert.trouble {
+        Some(trouble) if revert.failures > 0 => trouble,
+        _ if unreadable => "Route 53 cannot be read",
+        _ if stubborn => {
+            "records were overwritten but do not keep the baseline's weights: somebody keeps writing them"
+        }
+        _ => return None,
+    };
+    Some(HoldReason::RevertBlocked {
+        message: message.to_owned(),
+    })
+}
+
+/// The time at which the next try is due after failures: 1, 2, 4 … seconds later. If only the transport fails, the waits
+/// stay short at first, because Route 53 has not asked for fewer calls.
+fn retry_at(revert: &Revert) -> Option<Timestamp> {
+    let failed_at = revert.failed_at?;
+    let transport = revert.failed_class == Some(FailureClass::Transient);
+    let longest = if transport && failed_at.duration_since(revert.at) < EAGER_FOR {
+        EAGER_BACKOFF_MAX_SECS
+    } else {
+        BACKOFF_MAX_SECS
+    };
+    let doublings = revert.failures.saturating_sub(1).min(6);
+    let wait = (1_i64 << doublings).min(longest);
+    Some(failed_at + SignedDuration::from_secs(wait))
+}
+
+/// The time at which force may overwrite a group again that somebody else keeps writing; none if it was not written yet.
+/// The waits double like those after a refusal.
+fn overwritten_again_at(revert: &Revert, index: usize) -> Option<Timestamp> {
+    let last = *revert.submitted.get(&index)?;
+    let (least, most) = (1, BACKOFF_MAX_SECS);
+    let wait = last.duration_since(revert.at).as_secs().clamp(least, most);
+    Some(last + SignedDuration::from_secs(wait))
+}
+
+fn order(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Order> {
+    let force = revert.mode == RevertMode::Force;
+    let mut parts = Vec::new();
+    for (index, place) in places.iter().enumerate() {
+        let Some(to) = baseline(view, index) else {
+            continue;
+        };
+        let blind = match place {
+            Place::Unseen(Some(since)) => view.now.duration_since(*since) >= BLIND_REVERT_AFTER,
+            Place::Unseen(None)
+            | Place::Back
+            | Place::Ours(_)
+            | Place::Foreign
+            | Place::Doubtful => false,
+        };
+        let waiting = revert.submitted.contains_key(&index);
+        let overwrites = force && overwritten_again_at(revert, index) <= Some(view.now);
+        match place {
+            Place::Ours(image) if !force => {
+                parts.push(Part {
+                    group: index,
+                    image: (**image).clone(),
+                    to,
+                    how: How::Swap,
+                });
+            }
+            Place::Ours(_) | Place::Foreign if overwrites && !defies_force(view, index) => {
+                parts.extend(upsert(view, index, to));
+            }
+            Place::Unseen(_) if !waiting && (force || blind) => {
+                parts.extend(upsert(view, index, to));
+            }
+            Place::Back | Place::Ours(_) | Place::Foreign | Place::Doubtful | Place::Unseen(_) => {}
+        }
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    Some(Order {
+        write_id: revert.write_id.clone(),
+        purpose: Purpose::Revert,
+        parts,
+        send_by: None,
+    })
+}
+
+/// The last verified images with the baseline's weights.
+fn upsert(view: &View<'_>, index: usize, to: WeightPair) -> Option<Part> {
+    let verified = view
+        .state
+        .verified
+        .as_ref()
+        .and_then(|images| images.get(index));
+    let image = verified
+        .or_else(|| view.state.baseline.as_ref()?.get(index))?
+        .clone();
+    Some(Part {
+        group: index,
+        image,
+        to,
+        how: How::Upsert,
+    })
+}

@@ -1,0 +1,324 @@
+//! A step's write: sent, answered, read back (semantics A).
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::active;
+use super::advance;
+use super::turn;
+use super::{Decision, How, LATE, Order, Part, Purpose, SKEW_MAX, STEP_WITHIN, View};
+use crate::event::Event;
+use crate::hold::{HoldReason, RevertCause};
+use crate::observation::GroupReading;
+use crate::record::GroupImage;
+use crate::state::{Answer, Write};
+use crate::verdict::Judgement;
+
+/// The first wait before a write whose reply was lost is sent again; it doubles with each loss.
+const RESEND_AFTER: SignedDuration = SignedDuration::from_secs(1);
+
+/// The place of a group of an unresolved write.
+enum Place {
+    /// It has the step's weights.
+    Moved(GroupImage),
+    /// It is as it was before the write.
+    Before(GroupImage),
+    /// Somebody else changed it, or a member is gone.
+    Foreign(Option<GroupImage>),
+}
+
+pub(super) fn decide(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReason]) -> Decision {
+    if let Some(write) = &view.state.write
+        && let Some(decision) = read_back(view, write)
+    {
+        return decision;
+    }
+    if let Some(message) = failed(view) {
+        let cause = RevertCause::StepFailed { message };
+        if let Some(event) = active::automatic_revert(view, judgement, cause, None) {
+            return Decision::of(event);
+        }
+    }
+    let Some(write) = &view.state.write else {
+        return finish_zones(view, blockers);
+    };
+    if let Some(decision) = abandon(view, write) {
+        return decision;
+    }
+    if let Some(decision) = resend(view, write, blockers) {
+        return decision;
+    }
+    waiting(view, write)
+}
+
+/// Resolves a write that was under way when the cutover halted. It is never sent again, not even after `retry`.
+pub(super) fn left_over(view: &View<'_>) -> Option<Decision> {
+    abandon(view, view.state.write.as_ref()?)
+}
+
+/// Returns why the step can no longer be finished.
+fn failed(view: &View<'_>) -> Option<String> {
+    if view.observation.in_flight {
+        return None;
+    }
+    let write = view.state.write.as_ref();
+    if let Some(message) = write.and_then(Write::refused_for_good) {
+        return Some(message.to_owned());
+    }
+    let began = view.state.step_began_at?;
+    if view.elapsed(began) < STEP_WITHIN || (write.is_none() && !has_moved_untouched(view)) {
+        return None;
+    }
+    let trouble = write
+        .and_then(Write::trouble)
+        .unwrap_or("not all groups could be written");
+    Some(format!(
+        "not verified in all zones within 10 minutes: {trouble}"
+    ))
+}
+
+/// Returns true if a group has the step's weights and nobody else has changed it since: then there is something to revert.
+fn has_moved_untouched(view: &View<'_>) -> bool {
+    let Some(step) = view.state.plan().step(view.state.step) else {
+        return false;
+    };
+    let verified = view.state.verified.iter().flatten();
+    for (index, image) in verified.enumerate() {
+        let drifted = match &view.state.drift {
+            Some(drift) => drift.contains_key(&index),
+            None => false,
+        };
+        if image.pair() == step.pair && !drifted {
+            return true;
+        }
+    }
+    false
+}
+
+/// Resolves the write by reading back: it has arrived, however late; or no reply ever came (its owner is gone) and it can no
+/// longer land, so that the step is decided afresh (semantics A2).
+fn read_back(view: &View<'_>, write: &Write) -> Option<Decision> {
+    let mine = write.owner == view.observation.me;
+    let late = view.now >= write.perform_by;
+    if view.observation.in_flight || !(mine || late || write.is_answered()) {
+        return None;
+    }
+    let places = places(view, write)?;
+    let all_moved = places
+        .values()
+        .all(|place| matches!(place, Place::Moved(_)));
+    if all_moved
+        && others_as_verified(view, write)
+        && let Some(images) = all_images(view)
+    {
+        let write_id = write.write_id.clone();
+        return Some(Decision::of(Event::WeightsVerified {
+            write_id,
+            step: write.step,
+            images,
+        }));
+    }
+    if write.answers.is_empty() {
+        abandon(view, write)
+    } else {
+        None
+    }
+}
+
+/// The images of all groups as read in this round, or none if one is missing.
+fn all_images(view: &View<'_>) -> Option<Vec<GroupImage>> {
+    (0..view.groups()).map(|index| view.image(index)).collect()
+}
+
+/// Abandons the write once it can no longer land and all its groups were read: this reading is final.
+fn abandon(view: &View<'_>, write: &Write) -> Option<Decision> {
+    let settled = write.is_answered() || view.now >= lands_until(view, write);
+    if view.observation.in_flight || !settled {
+        return None;
+    }
+    Some(give_up(view, write, places(view, write)?))
+}
+
+/// The time until which the write may still land, by this process's clock. Its owner knows what it has sent. Every other
+/// controller waits by AWS's clock plus the largest unnoticed skew of the owner's: a wrong clock here must not abandon a
+/// write that its owner is about to send (semantics A2, D3).
+fn lands_until(view: &View<'_>, write: &Write) -> Timestamp {
+    let until = write.perform_by + LATE;
+    if write.owner == view.observation.me {
+        return until;
+    }
+    let ahead = view.now.duration_since(view.aws_now());
+    let by_aws = until.saturating_add(SKEW_MAX + ahead);
+    by_aws.unwrap_or(Timestamp::MAX)
+}
+
+/// Returns the entries that abandon a write. Nothing happened only if every group is read at the image before it.
+/// Somebody else changed a group that is at anything else, or that Route 53 accepted and that is back at the image before
+/// (semantics L1).
+fn give_up(view: &View<'_>, write: &Write, places: BTreeMap<usize, Place>) -> Decision {
+    let (mut moved, mut landed) = (BTreeMap::new(), Vec::new());
+    let mut drifted: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
+    for (index, place) in places {
+        let accepted = write.is_accepted(index);
+        match place {
+            Place::Moved(image) => {
+                moved.insert(index, image);
+            }
+            Place::Before(_) if !accepted => {}
+            Place::Before(image) => {
+                drifted.insert(index, Some(image));
+            }
+            Place::Foreign(image) => {
+                drifted.insert(index, image);
+            }
+        }
+        if accepted && drifted.contains_key(&index) {
+            landed.push(index);
+        }
+    }
+    let reason = match write.trouble() {
+        Some(trouble) => trouble,
+        None if drifted.is_empty() => "no reply",
+        None => "somebody else changed the records before they were read back",
+    };
+    let mut events = Vec::new();
+    // The drift comes first: an attempt that has drifted has begun, and does not go back to its start.
+    if !drifted.is_empty() {
+        events.push(view.drift_detected(drifted));
+    }
+    events.push(Event::WeightChangeAbandoned {
+        write_id: write.write_id.clone(),
+        moved,
+        landed,
+        reason: reason.to_owned(),
+    });
+    Decision {
+        events,
+        ..Decision::default()
+    }
+}
+
+/// Sends the same write again while it may be sent, if its reply was lost and the groups were read as they were before it:
+/// a broken connection then costs only seconds. If the first send still arrives late, it writes the same as the second, or
+/// is refused, since both are compare-and-swaps of the same images (semantics L2).
+fn resend(view: &View<'_>, write: &Write, blockers: &[HoldReason]) -> Option<Decision> {
+    let lost_at = write.lost_at?;
+    let mine = write.owner == view.observation.me;
+    if !mine || view.observation.in_flight || !blockers.is_empty() {
+        return None;
+    }
+    let again_at = resend_at(write, lost_at);
+    if view.now < again_at || view.now >= write.perform_by {
+        return None;
+    }
+    let mut parts = Vec::new();
+    for target in &write.targets {
+        if !was_read_after(view, target.group, lost_at)
+            || view.image(target.group).as_ref() != Some(&target.from)
+        {
+            return None;
+        }
+        if matches!(write.answers.get(&target.group), Some(Answer::Lost(_))) {
+            parts.push(Part {
+                group: target.group,
+                image: target.from.clone(),
+                to: target.to,
+                how: How::Swap,
+            });
+        }
+    }
+    let order = Order {
+        write_id: write.write_id.clone(),
+        purpose: Purpose::Step,
+        parts,
+        send_by: Some(write.perform_by),
+    };
+    Some(Decision {
+        order: Some(order),
+        ..waiting(view, write)
+    })
+}
+
+/// The time at which a write whose reply was lost may be sent again: 1, 2, 4 … seconds after the loss.
+fn resend_at(write: &Write, lost_at: Timestamp) -> Timestamp {
+    let doublings = write.losses.saturating_sub(1).min(4);
+    lost_at + RESEND_AFTER * (1_i32 << doublings)
+}
+
+fn was_read_after(view: &View<'_>, index: usize, since: Timestamp) -> bool {
+    match view.observation.groups.get(index) {
+        Some(GroupReading::Read { at, .. }) => *at >= since,
+        Some(GroupReading::NotRead | GroupReading::Unreadable { .. }) | None => false,
+    }
+}
+
+/// The place of each group of the write; none if one of them was not read in this round.
+fn places(view: &View<'_>, write: &Write) -> Option<BTreeMap<usize, Place>> {
+    let mut places = BTreeMap::new();
+    for target in &write.targets {
+        if !view.was_read(target.group) {
+            return None;
+        }
+        let place = match view.image(target.group) {
+            Some(image) if image == target.from.with_pair(target.to) => Place::Moved(image),
+            Some(image) if image == target.from => Place::Before(image),
+            image => Place::Foreign(image),
+        };
+        places.insert(target.group, place);
+    }
+    Some(places)
+}
+
+/// Returns true if the groups that the write does not touch are as last verified.
+fn others_as_verified(view: &View<'_>, write: &Write) -> bool {
+    for (index, image) in view.state.verified.iter().flatten().enumerate() {
+        let touched = write.targets.iter().any(|target| target.group == index);
+        if !touched && view.image(index).as_ref() != Some(image) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Finishes a step that has moved in some zones only, as soon as nothing holds. If no group has the step's weights,
+/// because a person adopted others, the step waits for its turn like any other.
+fn finish_zones(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
+    if !view.state.has_moved_in_step()
+        && let Some(wait) = turn::wait(view, view.state.step)
+    {
+        return wait;
+    }
+    // Nothing is written while a group has drifted; the hold says so.
+    if view.state.drift.is_some() && !has_moved_untouched(view) {
+        return Decision::default();
+    }
+    if blockers.is_empty()
+        && view.all_as_verified()
+        && !view.observation.in_flight
+        && let Some(images) = all_images(view)
+    {
+        return advance::intend(view, view.state.step, &images, None);
+    }
+    let mut decision = Decision::hold(HoldReason::Shifting {
+        step: view.state.step,
+        message: None,
+    });
+    let over = view.state.step_began_at.map(|began| began + STEP_WITHIN);
+    decision.wake_at = over.filter(|at| *at > view.now);
+    decision
+}
+
+fn waiting(view: &View<'_>, write: &Write) -> Decision {
+    let last = view.state.abandoned_for.as_deref();
+    let message = write.trouble().or(last).map(str::to_owned);
+    let mut decision = Decision::hold(HoldReason::Shifting {
+        step: write.step,
+        message,
+    });
+    let mut times = vec![write.perform_by, lands_until(view, write)];
+    times.extend(write.lost_at.map(|lost_at| resend_at(write, lost_at)));
+    times.retain(|at| *at > view.now);
+    decision.wake_at = times.into_iter().min();
+    decision
+}

@@ -1,0 +1,384 @@
+//! Settling and baking.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::advance;
+use super::holds;
+use super::hooks;
+use super::jobs;
+use super::turn;
+use super::{Decision, How, LATE, Order, PERFORM_WITHIN, Part, Purpose, STEP_WITHIN, View};
+use crate::around;
+use crate::event::Event;
+use crate::hold::HoldReason;
+use crate::observation::ChangeReading;
+use crate::record::GroupImage;
+use crate::state::{Phase, State};
+use crate::units::ChangeId;
+use crate::verdict::Judgement;
+
+/// The interval at which a running bake clock is journaled, so that a crash followed by a blind moment costs little.
+const CHECKPOINT_EVERY: SignedDuration = SignedDuration::from_secs(3600);
+
+/// The time given to resolvers: the plan's `settle`, or else the largest TTL of the groups.
+pub fn settle_time(state: &State) -> SignedDuration {
+    if let Some(settle) = state.plan().settle {
+        return settle;
+    }
+    let images = state.verified.iter().flatten();
+    let longest = images
+        .map(|image| around::group_ttl_secs(image, &state.alias_ttls))
+        .max();
+    SignedDuration::from_secs(i64::from(longest.unwrap_or(around::AWS_ALIAS_TTL_SECS)))
+}
+
+pub(super) fn settle(view: &View<'_>, judgement: &Judgement) -> Decision {
+    let step = view.state.verified_step;
+    let mut events = Vec::new();
+    for (id, change) in &view.state.changes {
+        let in_sync = view.observation.changes.get(id) == Some(&ChangeReading::InSync);
+        if change.in_sync_at.is_none() && in_sync {
+            events.push(Event::ChangeInSync {
+                change_id: id.clone(),
+            });
+        }
+    }
+    if !events.is_empty() {
+        return Decision {
+            events,
+            ..Decision::default()
+        };
+    }
+    if let Some(decision) = resubmit(view) {
+        return decision;
+    }
+    let Some(in_sync_at) = all_in_sync_at(view.state) else {
+        let mut decision = Decision::hold(HoldReason::Settling { step, until: None });
+        decision.because.extend(late_changes(view));
+        decision.wake_at = Some(next_look(view));
+        return decision;
+    };
+    let until = in_sync_at + settle_time(view.state);
+    if view.now < until || view.state.drift.is_some() {
+        let mut decision = Decision::hold(HoldReason::Settling {
+            step,
+            until: Some(until),
+        });
+        decision.wake_at = if until > view.now { Some(until) } else { None };
+        return decision;
+    }
+    if jobs::pending(view) {
+        // The bake begins when the jobs run where they will stay.
+        return Decision::default();
+    }
+    let mut events = vec![Event::BakeStarted { step }];
+    if counts(view, judgement) {
+        events.push(Event::GatesPassed {});
+    }
+    Decision {
+        events,
+        ..Decision::default()
+    }
+}
+
+/// The time of the next `GetChange`: later and later, because hot polling is itself a source of throttling.
+fn next_look(view: &View<'_>) -> Timestamp {
+    let (least, most) = (SignedDuration::from_secs(5), SignedDuration::from_secs(30));
+    let changes = view.state.changes.values();
+    let youngest = changes
+        .map(|change| view.now.duration_since(change.submitted_at) / 4)
+        .min();
+    view.now + youngest.unwrap_or(least).clamp(least, most)
+}
+
+/// The time at which the last change was in sync, if all are and every group is part of one.
+fn all_in_sync_at(state: &State) -> Option<Timestamp> {
+    if !uncovered(state).is_empty() {
+        return None;
+    }
+    state.changes_in_sync_at()
+}
+
+/// The end of the current settling, if every change is in sync and nothing has drifted.
+pub(super) fn settled_at(state: &State) -> Option<Timestamp> {
+    if state.drift.is_some() {
+        return None;
+    }
+    Some(all_in_sync_at(state)? + settle_time(state))
+}
+
+/// The groups that are part of no known change, so that nothing can be awaited for them.
+fn uncovered(state: &State) -> BTreeSet<usize> {
+    let covered: BTreeSet<usize> = state
+        .changes
+        .values()
+        .flat_map(|change| change.groups.iter().copied())
+        .collect();
+    (0..state.plan().records.len())
+        .filter(|index| !covered.contains(index))
+        .collect()
+}
+
+/// The first change that Route 53 has lost.
+fn lost_change<'a>(view: &View<'a>) -> Option<&'a ChangeId> {
+    for (id, change) in &view.state.changes {
+        let lost = view.observation.changes.get(id) == Some(&ChangeReading::Unknown);
+        if change.in_sync_at.is_none() && lost {
+            return Some(id);
+        }
+    }
+    None
+}
+
+/// Returns true if images must be written again to get a change that can be awaited. The groups must be read for that.
+pub(super) fn lacks_a_change(view: &View<'_>) -> bool {
+    !is_resubmitting(view) && (lost_change(view).is_some() || !uncovered(view.state).is_empty())
+}
+
+fn is_resubmitting(view: &View<'_>) -> bool {
+    if view.observation.in_flight {
+        return true;
+    }
+    match &view.state.resubmission {
+        Some(resubmission) => view.now < resubmission.at + PERFORM_WITHIN + LATE,
+        None => false,
+    }
+}
+
+/// Writes unchanged images again if the change cannot be awaited (semantics A6).
+fn resubmit(view: &View<'_>) -> Option<Decision> {
+    if !lacks_a_change(view) || !view.all_as_verified() {
+        return None;
+    }
+    let lost = lost_change(view).cloned();
+    let groups: Vec<usize> = match lost.as_ref().and_then(|id| view.state.changes.get(id)) {
+        Some(change) => change.groups.clone(),
+        None => uncovered(view.state).into_iter().collect(),
+    };
+    let mut parts = Vec::new();
+    for group in &groups {
+        if let Some(image) = view.image(*group) {
+            parts.push(Part {
+                group: *group,
+                to: image.pair(),
+                image,
+                how: How::Swap,
+            });
+        }
+    }
+    let write_id = view.next_write_id();
+    let order = Order {
+        write_id: write_id.clone(),
+        purpose: Purpose::Resubmit,
+        parts,
+        send_by: Some(view.now + PERFORM_WITHIN),
+    };
+    Some(Decision::with_order(
+        Event::ChangeLost {
+            write_id,
+            change_id: lost,
+            groups,
+        },
+        order,
+    ))
+}
+
+/// Returns a hold for each change that is not in sync after ten minutes, and one if a group has no known change because no
+/// resubmission was accepted.
+fn late_changes(view: &View<'_>) -> Vec<HoldReason> {
+    let mut late = Vec::new();
+    for (id, change) in &view.state.changes {
+        // A denied `GetChange` is a hold of its own.
+        let denied = matches!(
+            view.observation.changes.get(id),
+            Some(ChangeReading::Denied(_))
+        );
+        let over = view.now.duration_since(change.submitted_at) >= STEP_WITHIN;
+        if change.in_sync_at.is_none() && over && !denied {
+            late.push(HoldReason::InSyncLate {
+                change_id: id.clone(),
+                zone: change.zone.clone(),
+            });
+        }
+    }
+    if view.now.duration_since(view.state.phase_since) < STEP_WITHIN {
+        return late;
+    }
+    let verified = view.state.verified.as_deref().unwrap_or_default();
+    for index in uncovered(view.state) {
+        if let Some(image) = verified.get(index) {
+            late.push(HoldReason::InSyncLate {
+                change_id: ChangeId::from("not known"),
+                zone: image.zone.clone(),
+            });
+            break;
+        }
+    }
+    late
+}
+
+/// Returns true if the bake is over and the next step waits for a person or its window, so that nothing is read for it.
+pub(super) fn waits_for_its_turn(view: &View<'_>) -> bool {
+    let next = view.state.verified_step + 1;
+    let more = next <= view.state.plan().step_count();
+    view.state.bake.over && more && turn::wait(view, next).is_some()
+}
+
+/// Returns true if the bake is over, or would be if every gate passes now.
+pub(super) fn bake_is_over(view: &View<'_>) -> bool {
+    let Some(step) = view.state.plan().step(view.state.verified_step) else {
+        return false;
+    };
+    let running = view.state.bake.running_since.is_some();
+    view.state.bake.over || (running && view.state.bake.counted_at(view.now) >= step.bake)
+}
+
+/// Returns true if the time since the reading before counts as bake: all gates pass, nothing has drifted, and the clock
+/// that measures it is right.
+pub(super) fn counts(view: &View<'_>, judgement: &Judgement) -> bool {
+    judgement.passes() && view.state.drift.is_none() && holds::skew(view).is_none()
+}
+
+/// Returns true if this clock is wrong now and was wrong at the reading before. Such a controller neither counts nor stops
+/// others from counting: two controllers, one of them with a wrong clock, would start and stop the bake by turns. And if
+/// the journal's last entry is ahead of this clock, a wrong clock may have written it: no bake ends by that time.
+fn knows_no_time(view: &View<'_>) -> bool {
+    let was_wrong = view.observation.passed_at.is_none();
+    view.clock_went_back() || (was_wrong && holds::skew(view).is_some())
+}
+
+pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReason]) -> Decision {
+    let passing = counts(view, judgement);
+    if view.state.bake.over {
+        return after_bake(view, blockers);
+    }
+    if let Some(asked) = view.state.skip_requested {
+        return skip(view, asked, passing);
+    }
+    if view.clock_was_set() {
+        // The time counted before the clock was set stands, and the next reading starts the clock anew.
+        let events = stop_clock(view, view.observation.passed_at);
+        return Decision {
+            events,
+            ..baking(view, false)
+        };
+    }
+    if judgement.passes() && view.state.drift.is_none() && knows_no_time(view) {
+        return baking(view, false);
+    }
+    if !passing {
+        let events = stop_clock(view, view.observation.passed_at);
+        return Decision {
+            events,
+            ..baking(view, false)
+        };
+    }
+    let Some(since) = view.state.bake.running_since else {
+        return Decision::of(Event::GatesPassed {});
+    };
+    if bake_is_over(view) && view.all_as_verified() && !jobs::pending(view) {
+        return Decision::of(Event::StepCompleted {
+            step: view.state.verified_step,
+        });
+    }
+    if view.now.duration_since(since) >= CHECKPOINT_EVERY {
+        return Decision::of(Event::BakeCounted {
+            until: view.now,
+            running: true,
+        });
+    }
+    baking(view, true)
+}
+
+/// Stops the bake clock at the last reading at which all gates passed. After a restart that reading is not known, and only
+/// the time in the journal is counted.
+pub(super) fn stop_clock(view: &View<'_>, last_well_at: Option<Timestamp>) -> Vec<Event> {
+    if view.state.phase != Phase::Baking {
+        return Vec::new();
+    }
+    let Some(since) = view.state.bake.running_since else {
+        return Vec::new();
+    };
+    let until = last_well_at.map_or(since, |at| at.max(since));
+    vec![Event::BakeCounted {
+        until,
+        running: false,
+    }]
+}
+
+fn skip(view: &View<'_>, asked: u16, passing: bool) -> Decision {
+    let step = view.state.verified_step;
+    let skipped = asked == step && passing;
+    if skipped && (!view.all_as_verified() || jobs::pending(view)) {
+        return baking(view, passing);
+    }
+    let mut events = vec![Event::BakeSkipDecided {
+        step: asked,
+        skipped,
+    }];
+    if skipped {
+        events.push(Event::StepCompleted { step });
+    }
+    Decision {
+        events,
+        ..Decision::default()
+    }
+}
+
+fn baking(view: &View<'_>, passing: bool) -> Decision {
+    let step = view.state.verified_step;
+    let counted = view.state.bake.counted_at(view.now);
+    let bake = view
+        .state
+        .plan()
+        .step(step)
+        .map_or(SignedDuration::ZERO, |step| step.bake);
+    let running = passing && view.state.bake.running_since.is_some();
+    let until = if running {
+        Some(view.now + (bake - counted).max(SignedDuration::ZERO))
+    } else {
+        None
+    };
+    let counted = if running || view.state.bake.running_since.is_none() {
+        counted
+    } else {
+        view.state.bake.counted
+    };
+    let mut decision = Decision::hold(HoldReason::Baking {
+        step,
+        until,
+        counted_secs: counted.as_secs(),
+    });
+    decision.wake_at = until.filter(|at| *at > view.now);
+    decision
+}
+
+/// Takes the next step once the bake is over, or completes the cutover.
+fn after_bake(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
+    let next = view.state.verified_step + 1;
+    let last = next > view.state.plan().step_count();
+    if let Some(called) = hooks::after_step(view, view.state.verified_step) {
+        return called;
+    }
+    if !last && let Some(wait) = turn::wait(view, next) {
+        return wait;
+    }
+    let busy = view.observation.in_flight || view.state.write.is_some();
+    if !blockers.is_empty() || !view.all_as_verified() || busy {
+        return Decision::default();
+    }
+    if last && jobs::pending(view) {
+        return Decision::default();
+    }
+    if last {
+        let called = hooks::completed(view);
+        return called.unwrap_or_else(|| Decision::of(Event::Completed { adopted: None }));
+    }
+    if let Some(called) = hooks::before_step(view, next) {
+        return called;
+    }
+    let images: Vec<GroupImage> = view.state.verified.clone().unwrap_or_default();
+    advance::intend(view, next, &images, None)
+}

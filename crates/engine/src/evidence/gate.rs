@@ -1,0 +1,219 @@
+//! The names of gates of all kinds, and the numbers behind their verdicts.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::number::Number;
+use crate::units::{AlarmId, Share, shown_alarm};
+
+/// Names one gate of a plan. For an alarm it is written exactly as the alarm's own name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GateId {
+    /// The kind of gate.
+    #[serde(default, skip_serializing_if = "is_alarm")]
+    pub gate: GateKind,
+    /// An alarm's region; `None` means the plan's, or the environment's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The name of the alarm, the metric or the measure.
+    pub name: String,
+}
+
+/// The kind of a gate.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum GateKind {
+    /// A CloudWatch alarm.
+    #[default]
+    Alarm,
+    /// A metric with a bound.
+    Metric,
+    /// The comparison of the new side with the old one.
+    Regression,
+    /// A check that the traffic moved, and that there is enough of it.
+    Traffic,
+    /// A check that a metric does not climb toward its limit.
+    Trend,
+}
+
+impl GateKind {
+    fn is_alarm(self) -> bool {
+        self == Self::Alarm
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_alarm(kind: &GateKind) -> bool {
+    kind.is_alarm()
+}
+
+impl GateId {
+    /// A gate that is not an alarm.
+    pub fn of(gate: GateKind, name: &str) -> Self {
+        Self {
+            gate,
+            region: None,
+            name: name.to_owned(),
+        }
+    }
+
+    /// The alarm, if it is one.
+    pub fn alarm(&self) -> Option<AlarmId> {
+        if !self.gate.is_alarm() {
+            return None;
+        }
+        Some(AlarmId {
+            region: self.region.clone(),
+            name: self.name.clone(),
+        })
+    }
+}
+
+impl From<AlarmId> for GateId {
+    fn from(alarm: AlarmId) -> Self {
+        Self {
+            gate: GateKind::Alarm,
+            region: alarm.region,
+            name: alarm.name,
+        }
+    }
+}
+
+impl From<&AlarmId> for GateId {
+    fn from(alarm: &AlarmId) -> Self {
+        alarm.clone().into()
+    }
+}
+
+impl PartialEq<AlarmId> for GateId {
+    fn eq(&self, alarm: &AlarmId) -> bool {
+        self.gate.is_alarm() && self.region == alarm.region && self.name == alarm.name
+    }
+}
+
+impl fmt::Display for GateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown_alarm(&self.name, self.region.as_deref()))
+    }
+}
+
+/// The unit of a number.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// The metric's own unit.
+    #[default]
+    Plain,
+    /// Percent.
+    Percent,
+    /// Milliseconds.
+    Millis,
+}
+
+/// A bound that a reading must not cross.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// Readings above it are bad.
+    Max(Number),
+    /// Readings below it are bad.
+    Min(Number),
+}
+
+impl Bound {
+    /// Returns true if a reading is on the bad side.
+    pub fn is_broken_by(self, value: Number) -> bool {
+        match self {
+            Self::Max(most) => value > most,
+            Self::Min(least) => value < least,
+        }
+    }
+
+    /// The worse of two readings.
+    pub fn worse(self, one: Number, other: Number) -> Number {
+        match self {
+            Self::Max(_) => one.max(other),
+            Self::Min(_) => one.min(other),
+        }
+    }
+}
+
+/// A metric beyond its bound.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Beyond {
+    /// The worst of the datapoints.
+    pub value: Number,
+    /// The bound that must not be crossed.
+    pub bound: Bound,
+    /// The unit of the values.
+    #[serde(default)]
+    pub unit: Unit,
+    /// The number of datapoints that crossed it.
+    pub points: u32,
+    /// The number of datapoints that were looked at.
+    pub of: u32,
+    /// The old side's worst datapoint; `None` if the old side is not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<Number>,
+}
+
+/// Both sides' requests, and how many of them failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Contrast {
+    /// Requests of the new side.
+    pub new_requests: u64,
+    /// Those that failed.
+    pub new_errors: u64,
+    /// Requests of the old side.
+    pub old_requests: u64,
+    /// Those that failed.
+    pub old_errors: u64,
+}
+
+/// The gates and readings at the moment of a revert, so that the entry explains itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Attribution {
+    /// The gate that failed; `None` if the cause was not a gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateId>,
+    /// The step that was watched.
+    pub step: u16,
+    /// The new side's share by the weights.
+    pub intended: Share,
+    /// The new side's share of the requests in the last hour, in percent; `None` if they are not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Number>,
+    /// The values of each metric when the step was taken, and now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<BeforeAfter>,
+    /// The old side showed the same; `None` if it is not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_too: Option<bool>,
+}
+
+/// One metric before a step and after it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BeforeAfter {
+    /// The metric.
+    pub name: String,
+    /// The unit of the values.
+    #[serde(default)]
+    pub unit: Unit,
+    /// The new side when the step was taken; `None` if there was no datapoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Number>,
+    /// The new side now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Number>,
+    /// The old side now; `None` if it is not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<Number>,
+}

@@ -1,0 +1,152 @@
+//! Judges all metric gates in one round.
+
+use super::gate::{Attribution, GateId};
+use super::plan::{Query, RegressionGate, TrafficGate};
+use super::reading::{Readings, SeriesReading};
+use super::tally::{self, Latest, Tally};
+use super::{metrics, regression, traffic, trend};
+use crate::hold::HoldReason;
+use crate::state::State;
+use crate::units::Share;
+use crate::verdict::{Unknown, Verdict};
+
+pub use super::traffic::{Observed, observed};
+
+/// The judgement of one gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct GateResult {
+    pub(super) verdict: Verdict,
+    /// The old side shows the same, so a revert would not help.
+    pub(super) old_too: bool,
+    /// The last values, if it is a metric.
+    pub(super) latest: Option<Latest>,
+    /// A hold of the next step although the gate passes.
+    pub(super) near: Option<HoldReason>,
+}
+
+impl GateResult {
+    pub(super) fn only(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            old_too: false,
+            latest: None,
+            near: None,
+        }
+    }
+
+    pub(super) fn with(verdict: Verdict, latest: Latest) -> Self {
+        Self {
+            latest: Some(latest),
+            ..Self::only(verdict)
+        }
+    }
+}
+
+/// The judgements of all metric gates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Weighed {
+    /// The gates, in the plan's order: metrics, the comparison, the traffic, trends.
+    pub gates: Vec<(GateId, Verdict)>,
+    /// Those that fail on the old side too.
+    pub old_too: Vec<GateId>,
+    /// Metrics with datapoints beyond their bounds, but too few for the gate to fail: no step is taken meanwhile.
+    pub near: Vec<HoldReason>,
+    /// The counts of minutes that no longer change, and the metrics' last values. This is journaled.
+    pub settled: Option<Tally>,
+    /// The counts so far, and the metrics' last values; `None` before the first write.
+    pub tally: Option<Tally>,
+    /// The share of the requests; `None` if they are not counted.
+    pub observed: Option<Observed>,
+}
+
+/// Judges all metric gates. The result depends only on the state and the readings.
+pub fn weigh(state: &State, readings: &Readings) -> Weighed {
+    let measures = &state.plan().gates.measures;
+    if measures.is_empty() {
+        return Weighed::default();
+    }
+    let counted = tally::up_to_date(state, readings);
+    let tally = counted.as_ref().map(|counted| &counted.all);
+    let seen = observed(state, readings);
+    let mut said: Vec<(GateId, GateResult)> = Vec::new();
+    for gate in &measures.metrics {
+        said.push((gate.id(), metrics::judge(state, readings, gate)));
+    }
+    if let Some(gate) = &measures.regression {
+        let judged = regression::judge(state, readings, gate, tally);
+        said.push((RegressionGate::id(), judged));
+    }
+    if let Some(gate) = &measures.traffic {
+        let judged = traffic::judge(state, readings, gate, tally, seen.as_ref());
+        said.push((TrafficGate::id(), judged));
+    }
+    for gate in &measures.trends {
+        said.push((gate.id(), trend::judge(state, readings, gate)));
+    }
+    let mut weighed = Weighed {
+        observed: seen,
+        ..Weighed::default()
+    };
+    let mut latest = Vec::new();
+    for (id, said) in said {
+        latest.extend(said.latest);
+        weighed.near.extend(said.near);
+        if said.old_too {
+            weighed.old_too.push(id.clone());
+        }
+        weighed.gates.push((id, said.verdict));
+    }
+    if let Some(counted) = counted {
+        weighed.settled = Some(Tally {
+            readings: latest.clone(),
+            ..counted.settled
+        });
+        weighed.tally = Some(Tally {
+            readings: latest,
+            ..counted.all
+        });
+    }
+    weighed
+}
+
+/// The gates and readings at the moment of a revert; `None` for plans that watch only alarms.
+pub fn attribution(state: &State, weighed: &Weighed, gate: Option<&GateId>) -> Option<Attribution> {
+    let measures = &state.plan().gates.measures;
+    if measures.is_empty() {
+        return None;
+    }
+    let intended = state.plan().step(state.step).map(|step| step.share);
+    let readings = match &weighed.tally {
+        Some(tally) => tally.readings.as_slice(),
+        None => &[],
+    };
+    let measured = gate.and_then(|gate| measures.metrics.iter().find(|it| it.id() == *gate));
+    let old_too = match measured {
+        Some(metric) if metric.old.is_some() => Some(weighed.old_too.contains(&metric.id())),
+        Some(_) | None => None,
+    };
+    Some(Attribution {
+        gate: gate.cloned(),
+        step: state.step,
+        intended: intended.unwrap_or(Share::ZERO),
+        observed: weighed.observed.and_then(|seen| seen.share),
+        readings: tally::before_and_after(state, readings),
+        old_too,
+    })
+}
+
+/// The reason why one of these series could not be read, if there is one.
+pub(super) fn unread<'q>(
+    queries: impl Iterator<Item = &'q Query>,
+    readings: &Readings,
+) -> Option<Unknown> {
+    for query in queries {
+        match readings.get(query) {
+            Some(SeriesReading::Read { .. }) => {}
+            Some(SeriesReading::Unreadable(why)) => return Some(Unknown::Other(why.clone())),
+            Some(SeriesReading::Denied(why)) => return Some(Unknown::Denied(why.clone())),
+            None => return Some(Unknown::Other("it was not read".to_owned())),
+        }
+    }
+    None
+}

@@ -1,0 +1,204 @@
+//! The outlook: when each gate can first judge each step, if requests come as they did before the start.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::gate::GateId;
+use super::least::errors_within;
+use super::number::Number;
+use super::plan::{Measure, Measures, MetricGate, Query, RegressionGate, TrafficGate};
+use super::reading::{COMPLETE_AFTER, Readings};
+use super::sequential::Side;
+use super::sequential::fixed::{float, natural};
+use super::tally::{looks, read_over, sum};
+use super::trend::{LOAD_UNKNOWN_MIN, LOOKED_AT_MIN};
+use crate::plan::Plan;
+
+/// The furthest time that is predicted.
+const FORESEEN_MAX_MINS: f64 = 90.0 * 24.0 * 60.0;
+
+/// The outlook for a plan's gates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outlook {
+    /// The requests of both sides in a minute, on average over the time that was read.
+    pub a_minute: Number,
+    /// Each gate of each step, in the plan's order.
+    pub gates: Vec<GateOutlook>,
+}
+
+/// The outlook for one gate at one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateOutlook {
+    /// The step, from 1.
+    pub step: u16,
+    /// The gate.
+    pub gate: GateId,
+    /// The requests of the new side that it needs; `None` if it counts none.
+    pub needed: Option<u64>,
+    /// The minutes within which it needs them; `None` if there is no limit.
+    pub over_mins: Option<u32>,
+    /// The requests expected in that time; `None` if there is no limit.
+    pub expected: Option<u64>,
+    /// More errors than this revert even with too few requests; `None` if no number of errors does.
+    pub errors_show: Option<u64>,
+    /// The time from the beginning of the bake until it can judge; `None` if it cannot at this step's share.
+    pub after: Option<SignedDuration>,
+}
+
+impl GateOutlook {
+    /// Returns true if the bake is over before the gate can judge, or if it never can.
+    pub fn is_too_late(&self, plan: &Plan) -> bool {
+        let Some(step) = plan.step(self.step) else {
+            return false;
+        };
+        self.after.is_none_or(|after| after > step.bake)
+    }
+}
+
+/// The outlook for the gates, from readings of both sides before the start. `None` if the requests of the old side are not
+/// counted, or if there were none.
+pub fn outlook(plan: &Plan, readings: &Readings) -> Option<Outlook> {
+    let measures = &plan.gates.measures;
+    let counted = counted(measures)?;
+    let range = read_over(&counted, readings)?;
+    let mins = range.1.duration_since(range.0).as_secs_f64() / 60.0;
+    let a_minute = sum(&counted, readings, range) / mins;
+    if !(a_minute > 0.0 && a_minute.is_finite()) {
+        return None;
+    }
+    let mut gates = Vec::new();
+    for (number, step) in (1_u16..).zip(&plan.steps) {
+        let share = step.pair.share().unwrap_or(step.share).as_percent() / 100.0;
+        let of_new = a_minute * share;
+        for gate in &measures.metrics {
+            gates.push(of_metric(gate, number, of_new));
+        }
+        if let Some(gate) = &measures.regression {
+            gates.extend(of_regression(
+                gate,
+                (number, share),
+                of_new,
+                (readings, range),
+            ));
+        }
+        if let Some(gate) = &measures.traffic {
+            gates.push(of_traffic(gate, number, of_new));
+        }
+        for gate in &measures.trends {
+            let after = if gate.requests.is_empty() {
+                LOAD_UNKNOWN_MIN
+            } else {
+                LOOKED_AT_MIN
+            };
+            gates.push(at_once(number, gate.id(), after));
+        }
+    }
+    Some(Outlook {
+        a_minute: Number::rounded(a_minute)?,
+        gates,
+    })
+}
+
+/// The series that count the requests of both sides; `None` if those of the old one are not counted.
+fn counted(measures: &Measures) -> Option<Vec<Query>> {
+    if let Some(gate) = &measures.traffic {
+        return Some(both(&gate.new, &gate.old));
+    }
+    if let Some(gate) = &measures.regression {
+        return Some(both(&gate.new.requests, &gate.old.requests));
+    }
+    for gate in &measures.metrics {
+        if let Measure::Rate { requests: new, .. } = &gate.new
+            && let Some(Measure::Rate { requests: old, .. }) = &gate.old
+        {
+            return Some(both(new, old));
+        }
+    }
+    None
+}
+
+fn both(new: &[Query], old: &[Query]) -> Vec<Query> {
+    new.iter().chain(old).cloned().collect()
+}
+
+/// A gate that needs no requests.
+fn at_once(step: u16, gate: GateId, after: SignedDuration) -> GateOutlook {
+    GateOutlook {
+        step,
+        gate,
+        needed: None,
+        over_mins: None,
+        expected: None,
+        errors_show: None,
+        after: Some(after + COMPLETE_AFTER),
+    }
+}
+
+/// A metric needs a full window, and for a rate enough requests in it.
+fn of_metric(gate: &MetricGate, step: u16, of_new: f64) -> GateOutlook {
+    let window = gate.window() + gate.delay();
+    let all = at_once(step, gate.id(), window);
+    match &gate.new {
+        Measure::Rate { .. } if gate.min_requests > 0 => {
+            let mins = u32::from(gate.of.max(1)) * u32::from(gate.every_mins.max(1));
+            let expected = natural(of_new * f64::from(mins));
+            let after = if expected >= gate.min_requests {
+                all.after
+            } else {
+                None
+            };
+            GateOutlook {
+                needed: Some(gate.min_requests),
+                over_mins: Some(mins),
+                expected: Some(expected),
+                errors_show: Some(errors_within(gate.every_mins)),
+                after,
+                ..all
+            }
+        }
+        Measure::Rate { .. } | Measure::Series { .. } => all,
+    }
+}
+
+/// The traffic gate needs a number of requests since the bake began.
+fn of_traffic(gate: &TrafficGate, step: u16, of_new: f64) -> GateOutlook {
+    GateOutlook {
+        needed: Some(gate.min_requests),
+        after: takes(gate.min_requests, of_new),
+        ..at_once(step, TrafficGate::id(), SignedDuration::ZERO)
+    }
+}
+
+/// The comparison needs a number of requests since the cutover began. No step is taken before, so the first step waits.
+fn of_regression(
+    gate: &RegressionGate,
+    (step, share): (u16, f64),
+    of_new: f64,
+    (readings, range): (&Readings, (Timestamp, Timestamp)),
+) -> Option<GateOutlook> {
+    if step > 1 {
+        return None;
+    }
+    let looks = looks(&gate.new, &gate.old, readings, range);
+    let mut old = Side::default();
+    for look in &looks {
+        old.requests = old.requests.saturating_add(look.old_requests);
+        old.errors = old.errors.saturating_add(look.old_errors);
+    }
+    let evidence = gate.test.evidence().with_all(&looks);
+    let needed = gate.test.requests_needed(&evidence, share, old);
+    Some(GateOutlook {
+        needed,
+        after: needed.and_then(|needed| takes(needed, of_new)),
+        ..at_once(step, RegressionGate::id(), SignedDuration::ZERO)
+    })
+}
+
+/// The time until this many requests have come and can be read.
+fn takes(requests: u64, a_minute: f64) -> Option<SignedDuration> {
+    let mins = float(requests) / a_minute;
+    if mins > FORESEEN_MAX_MINS || !mins.is_finite() {
+        return None;
+    }
+    let mins = i64::try_from(natural(mins.ceil())).ok()?;
+    Some(SignedDuration::from_mins(mins) + COMPLETE_AFTER)
+}

@@ -1,0 +1,81 @@
+//! Jobs and hooks of a simulated world: jobs are switches in memory, and every hook succeeds.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use cutover_engine::event::FailureClass;
+use cutover_engine::jobs::{HalfLook, JobHalf, JobSide, JobSwitch};
+use cutover_engine::plan::{AwsSettings, Plan};
+use cutover_ports::{CallError, HookAnswer, HookRequest, Hooks, Jobs};
+
+/// The jobs of a world.
+#[derive(Debug, Clone, Default)]
+pub struct SimJobs(Arc<Mutex<BTreeMap<JobHalf, HalfLook>>>);
+
+impl SimJobs {
+    /// The jobs of these plans: the old side's on, the new side's off, nothing running.
+    pub fn for_plans<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Self {
+        let mut halves = BTreeMap::new();
+        for plan in plans {
+            for (id, half) in plan.jobs.iter().flat_map(JobSwitch::halves) {
+                let look = HalfLook {
+                    on: id.side == JobSide::Old,
+                    running: Some(0),
+                    ..HalfLook::default()
+                };
+                halves.insert(half.clone(), look);
+            }
+        }
+        Self(Arc::new(Mutex::new(halves)))
+    }
+
+    /// Changes the state of a half, as if another program had.
+    pub fn set(&self, half: &JobHalf, change: impl FnOnce(&mut HalfLook)) {
+        change(self.lock().entry(half.clone()).or_default());
+    }
+
+    /// The state of a half; none if there is no such job.
+    pub fn get(&self, half: &JobHalf) -> Option<HalfLook> {
+        self.lock().get(half).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<JobHalf, HalfLook>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn missing() -> CallError {
+    CallError::new("Look", FailureClass::Permanent, "there is no such job")
+}
+
+#[async_trait]
+impl Jobs for SimJobs {
+    async fn look(&self, _aws: &AwsSettings, half: &JobHalf) -> Result<HalfLook, CallError> {
+        self.get(half).ok_or_else(missing)
+    }
+
+    async fn turn(
+        &self,
+        _aws: &AwsSettings,
+        half: &JobHalf,
+        on: bool,
+        _key: &str,
+    ) -> Result<(), CallError> {
+        let mut jobs = self.lock();
+        jobs.get_mut(half).ok_or_else(missing)?.on = on;
+        Ok(())
+    }
+}
+
+/// Hooks that are never called: every one succeeds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SimHooks;
+
+#[async_trait]
+impl Hooks for SimHooks {
+    async fn call(&self, _request: &HookRequest) -> HookAnswer {
+        HookAnswer::default()
+    }
+}

@@ -1,0 +1,274 @@
+//! The evaluation of alarms: M of N datapoints, missing data, and rules over other alarms.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::Region;
+use super::alarm::{Definition, MetricDefinition, Missing, Watched, state_text};
+use super::metrics::{MetricKey, floor};
+use super::query::series_of;
+use cutover_engine::observation::AlarmState;
+
+/// How many periods beyond N are evaluated. AWS gives no number; its examples evaluate 5 if N is 3.
+const EXTRA_PERIODS: u32 = 2;
+/// How often an alarm is evaluated: every minute, or every 10 s if its period is shorter. Source: User Guide.
+const EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// The same for alarms of high resolution.
+const EVERY_SHORT: SignedDuration = SignedDuration::from_secs(10);
+
+/// The state that datapoints give (newest first; true is breaching, none is missing). None leaves the state as it is.
+///
+/// Source: `CloudWatch` User Guide, "Configuring how alarms treat missing data", with its tables, and "Avoiding
+/// premature transitions to alarm state".
+pub(crate) fn verdict(
+    points: &[Option<bool>],
+    periods: usize,
+    to_alarm: usize,
+    missing: Missing,
+) -> Option<AlarmState> {
+    let real: Vec<bool> = points.iter().flatten().copied().take(periods).collect();
+    let breaching = real.iter().filter(|breaching| **breaching).count();
+    let filled = periods - real.len();
+    if filled == 0 || breaching >= to_alarm {
+        return Some(alarm_if(breaching >= to_alarm));
+    }
+    match missing {
+        Missing::NotBreaching => Some(AlarmState::Ok),
+        Missing::Breaching => Some(alarm_if(breaching + filled >= to_alarm)),
+        Missing::Missing if real.is_empty() => Some(AlarmState::InsufficientData),
+        Missing::Ignore if real.is_empty() => None,
+        Missing::Missing | Missing::Ignore if breaching < real.len() => Some(AlarmState::Ok),
+        Missing::Ignore => None,
+        // All real points breach, but they are too few: red if the oldest of them is at least M periods old.
+        Missing::Missing => {
+            let oldest = points.iter().rposition(|point| *point == Some(true));
+            let old_enough = oldest.is_some_and(|newer| newer + 1 >= to_alarm);
+            old_enough.then_some(AlarmState::Alarm)
+        }
+    }
+}
+
+fn alarm_if(alarm: bool) -> AlarmState {
+    if alarm {
+        AlarmState::Alarm
+    } else {
+        AlarmState::Ok
+    }
+}
+
+impl Region {
+    /// Lets time pass: evaluates every alarm that is due, each at its own time, oldest first.
+    pub(super) fn advance(&mut self, now: Timestamp) {
+        while let Some((at, name)) = self.schedule.first().cloned() {
+            if at > now {
+                return;
+            }
+            self.evaluate(&name, at);
+        }
+    }
+
+    /// Evaluates the alarms that watch one of these metrics.
+    pub(super) fn evaluate_watchers(&mut self, touched: &[MetricKey], now: Timestamp) {
+        let names: std::collections::BTreeSet<String> = touched
+            .iter()
+            .filter_map(|metric| self.watchers.get(metric))
+            .flatten()
+            .cloned()
+            .collect();
+        for name in names {
+            self.evaluate(&name, now);
+        }
+    }
+
+    /// Evaluates one alarm.
+    fn evaluate(&mut self, name: &str, now: Timestamp) {
+        self.reschedule(name, None);
+        let Some(alarm) = self.alarms.get(name) else {
+            return;
+        };
+        match alarm.definition.clone() {
+            Definition::Metric(definition) => self.evaluate_metric(name, &definition, now),
+            Definition::Composite(rule) => {
+                let holds = rule.holds(&|child| self.alarms.get(child).map(|alarm| alarm.state));
+                let value = if holds { "TRUE" } else { "FALSE" };
+                let reason = format!("The alarm rule of {name} evaluates to {value}");
+                self.change(name, alarm_if(holds), reason, None, now);
+            }
+        }
+    }
+
+    fn evaluate_metric(&mut self, name: &str, definition: &MetricDefinition, now: Timestamp) {
+        let period = definition.watched.period_secs().max(1);
+        let newest = self.newest_period(&definition.watched, period, now);
+        let count = definition.evaluation_periods + EXTRA_PERIODS;
+        let oldest = newest - period * i64::from(count - 1);
+        let series = self.series(&definition.watched, (oldest, newest + period));
+        let values: Vec<Option<f64>> = (0..i64::from(count))
+            .map(|back| series.get(&(newest - back * period)).copied())
+            .collect();
+        let points: Vec<Option<bool>> = values
+            .iter()
+            .map(|value| value.map(|v| definition.comparison.breaches(v, definition.threshold)))
+            .collect();
+        let periods = usize::try_from(definition.evaluation_periods).unwrap_or(usize::MAX);
+        let to_alarm = definition.datapoints_to_alarm.map_or(periods, |number| {
+            usize::try_from(number).unwrap_or(usize::MAX)
+        });
+        let missing = definition.treat_missing.unwrap_or(Missing::Missing);
+        if let Some(state) = verdict(&points, periods, to_alarm, missing) {
+            let recent: Vec<f64> = values.iter().rev().flatten().copied().collect();
+            let reason = reason(state, &recent, definition);
+            let data = json!({
+                "version": "1.0",
+                "queryDate": now.to_string(),
+                "period": period,
+                "recentDatapoints": recent,
+                "threshold": definition.threshold,
+            });
+            self.change(name, state, reason, Some(data.to_string()), now);
+        }
+        // Without data in range, each further evaluation gives the same; only new data or a call can change it.
+        let metrics = definition.watched.metrics();
+        let in_sight = metrics
+            .into_iter()
+            .any(|metric| self.store.has_data(metric, (oldest, i64::MAX)));
+        if in_sight {
+            self.reschedule(name, Some(next_evaluation(&definition.watched, now)));
+        }
+    }
+
+    /// The start of the newest period that counts: the one under way if it has data already, else the last whole one.
+    fn newest_period(&self, watched: &Watched, period: i64, now: Timestamp) -> i64 {
+        let current = floor(now.as_second(), period);
+        let under_way = (current, current + period);
+        let metrics = watched.metrics();
+        let has_data = metrics
+            .into_iter()
+            .any(|metric| self.store.has_data(metric, under_way));
+        if has_data { current } else { current - period }
+    }
+
+    fn series(&self, watched: &Watched, range: (i64, i64)) -> BTreeMap<i64, f64> {
+        match watched {
+            Watched::Metric(stat) => self.store.series(stat, range),
+            Watched::Math(queries) => match queries.iter().find(|query| query.returns_data) {
+                Some(query) => series_of(&self.store, queries, query, range),
+                None => BTreeMap::new(),
+            },
+        }
+    }
+
+    /// Sets the state that an evaluation gave, and evaluates the composite alarms over this alarm.
+    fn change(
+        &mut self,
+        name: &str,
+        state: AlarmState,
+        reason: String,
+        data: Option<String>,
+        now: Timestamp,
+    ) {
+        let Some(alarm) = self.alarms.get_mut(name) else {
+            return;
+        };
+        if alarm.state == state {
+            return;
+        }
+        if let Some(item) = alarm.enter(state, reason, data, now) {
+            self.remember(item);
+            self.evaluate_parents(name, now);
+        }
+    }
+
+    /// Evaluates the composite alarms whose rules name this alarm. A composite alarm is evaluated only when a child
+    /// changes, so that a state set by hand lasts until then. Source: API Reference, `SetAlarmState`.
+    pub(super) fn evaluate_parents(&mut self, child: &str, now: Timestamp) {
+        for parent in self.parents(child) {
+            self.evaluate(&parent, now);
+        }
+    }
+}
+
+/// When an alarm that was put, set or evaluated now is evaluated next.
+pub(super) fn next_evaluation(watched: &Watched, now: Timestamp) -> Timestamp {
+    let every = if watched.period_secs() < 60 {
+        EVERY_SHORT
+    } else {
+        EVERY
+    };
+    now.checked_add(every).unwrap_or(Timestamp::MAX)
+}
+
+fn reason(state: AlarmState, recent: &[f64], definition: &MetricDefinition) -> String {
+    match state {
+        AlarmState::InsufficientData => "Insufficient Data: no datapoints were received".to_owned(),
+        AlarmState::Ok | AlarmState::Alarm => format!(
+            "Threshold Crossed: datapoints {recent:?} against {} {} ({})",
+            definition.comparison.text(),
+            definition.threshold,
+            state_text(state)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tables of the user guide: datapoints oldest first, then missing, ignore, breaching, notBreaching.
+    const THREE_OF_THREE: [(&str, &str); 5] = [
+        ("0 - X - X", "O O O O"),
+        ("0 - - - -", "O O O O"),
+        ("- - - - -", "I = X O"),
+        ("0 X X - X", "X X X X"),
+        ("- - X - -", "X = X O"),
+    ];
+    const TWO_OF_THREE: [(&str, &str); 5] = [
+        ("0 - X - X", "X X X X"),
+        ("0 0 X 0 X", "X X X X"),
+        ("0 - X - -", "O O X O"),
+        ("- - - - 0", "O O X O"),
+        ("- - - X -", "X = X O"),
+    ];
+
+    fn agrees(row: &str, wanted: &str, to_alarm: usize) {
+        let points: Vec<_> = row
+            .split(' ')
+            .rev()
+            .map(|point| (point != "-").then_some(point == "X"))
+            .collect();
+        let kinds = [
+            Missing::Missing,
+            Missing::Ignore,
+            Missing::Breaching,
+            Missing::NotBreaching,
+        ];
+        for (kind, wanted) in kinds.into_iter().zip(wanted.split(' ')) {
+            let state = verdict(&points, 3, to_alarm, kind);
+            let wanted = match wanted {
+                "O" => Some(AlarmState::Ok),
+                "X" => Some(AlarmState::Alarm),
+                "I" => Some(AlarmState::InsufficientData),
+                _ => None,
+            };
+            assert_eq!(state, wanted, "{row} {kind:?}");
+        }
+    }
+
+    #[test]
+    fn missing_data_is_treated_as_in_the_user_guides_tables() {
+        for (row, wanted) in THREE_OF_THREE {
+            agrees(row, wanted, 3);
+        }
+        for (row, wanted) in TWO_OF_THREE {
+            agrees(row, wanted, 2);
+        }
+    }
+
+    #[test]
+    fn a_single_new_breaching_point_of_three_is_not_red_yet() {
+        agrees("- - - - X", "= = X O", 3);
+        agrees("- - - X -", "= = X O", 3);
+    }
+}

@@ -1,0 +1,130 @@
+//! Token buckets that limit the calls of an account.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use cutover_engine::plan::Account;
+
+/// The size of a bucket, and the rate at which it refills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// The calls that a full bucket allows at once.
+    pub burst: u32,
+    /// The thousandths of a call that are added each second.
+    pub refill_milli_per_sec: u32,
+}
+
+impl Rate {
+    /// A bucket of `burst` calls that regains `per_sec` calls each second.
+    pub const fn per_second(burst: u32, per_sec: u32) -> Self {
+        Self {
+            burst,
+            refill_milli_per_sec: per_sec * 1_000,
+        }
+    }
+}
+
+/// The quotas of Route 53's API: a bucket for each operation, and one for all; a call needs a token from both.
+///
+/// Source: Developer Guide, "Throttling of API requests", as of July 2026.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quotas {
+    /// For all operations of the account together.
+    pub overall: Rate,
+    /// For each operation without its own quota.
+    pub each: Rate,
+    /// The quotas of single operations.
+    pub own: BTreeMap<String, Rate>,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        let own = [
+            ("CreateHealthCheck", 50, 500),
+            ("CreateHostedZone", 40, 2_000),
+            ("DeleteHostedZone", 40, 5_000),
+            ("GetHealthCheckStatus", 4, 1_000),
+        ];
+        let own = own.map(|(operation, burst, refill_milli_per_sec)| {
+            let rate = Rate {
+                burst,
+                refill_milli_per_sec,
+            };
+            (operation.to_owned(), rate)
+        });
+        Self {
+            overall: Rate::per_second(50, 10),
+            each: Rate::per_second(50, 10),
+            own: own.into_iter().collect(),
+        }
+    }
+}
+
+/// A bucket's content.
+#[derive(Debug, Clone)]
+struct Bucket {
+    milli_tokens: i64,
+    filled_at: Timestamp,
+}
+
+/// All buckets of all accounts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Buckets {
+    buckets: BTreeMap<(Account, Option<String>), Bucket>,
+}
+
+/// One call, in thousandths.
+const CALL: i64 = 1_000;
+
+impl Buckets {
+    /// Takes one token from both buckets, or none from either.
+    pub(super) fn admit(
+        &mut self,
+        quotas: &Quotas,
+        account: &Account,
+        operation: &str,
+        now: Timestamp,
+    ) -> bool {
+        let own = *quotas.own.get(operation).unwrap_or(&quotas.each);
+        let keys = [
+            ((account.clone(), None), quotas.overall),
+            ((account.clone(), Some(operation.to_owned())), own),
+        ];
+        let mut admitted = true;
+        for (key, rate) in &keys {
+            let full = i64::from(rate.burst) * CALL;
+            let bucket = self.buckets.entry(key.clone()).or_insert(Bucket {
+                milli_tokens: full,
+                filled_at: now,
+            });
+            bucket.fill(*rate, now);
+            admitted &= bucket.milli_tokens >= CALL;
+        }
+        if admitted {
+            for (key, _) in keys {
+                if let Some(bucket) = self.buckets.get_mut(&key) {
+                    bucket.milli_tokens -= CALL;
+                }
+            }
+        }
+        admitted
+    }
+}
+
+impl Bucket {
+    /// Adds the tokens since the last call. A clock that stands still or goes back adds none.
+    fn fill(&mut self, rate: Rate, now: Timestamp) {
+        let elapsed = now.as_millisecond() - self.filled_at.as_millisecond();
+        if elapsed <= 0 {
+            return;
+        }
+        let added = elapsed.saturating_mul(i64::from(rate.refill_milli_per_sec)) / 1_000;
+        if added == 0 {
+            return;
+        }
+        let full = i64::from(rate.burst) * CALL;
+        self.milli_tokens = self.milli_tokens.saturating_add(added).min(full);
+        self.filled_at = now;
+    }
+}

@@ -1,0 +1,196 @@
+//! The metrics of a rehearsed service, recorded in the simulated `CloudWatch` for the plan's gates.
+//!
+//! The name of a metric decides what it measures. The metrics of load balancers and of Container Insights are known; for
+//! others, words in the name decide.
+
+use std::collections::BTreeSet;
+
+use crate::cloudwatch::CloudWatch;
+use crate::cloudwatch::metrics::{MetricKey, Samples};
+use crate::traffic::{MINUTE, Sample};
+use crate::world::DEFAULT_REGION;
+use cutover_engine::evidence::plan::{Counted, Measure, Metric, Query};
+use cutover_engine::plan::Plan;
+
+/// The quantity that a metric measures on one side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Quantity {
+    Requests,
+    /// Failed requests; no datapoint if there are none.
+    Errors,
+    /// Response times, in units of which a second has `per_second`.
+    Latency {
+        per_second: u32,
+    },
+    /// Memory in percent.
+    Memory,
+    /// Processor use in percent.
+    Cpu,
+    /// Always the same number.
+    Constant(u32),
+    /// Never a datapoint.
+    Nothing,
+}
+
+/// One metric of one side.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct FedMetric {
+    region: String,
+    key: MetricKey,
+    quantity: Quantity,
+    /// New is 0, old is 1.
+    side: usize,
+}
+
+/// All metrics of one cutover.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Feed {
+    metrics: BTreeSet<FedMetric>,
+}
+
+/// The `z` values in the middle of each tenth of a normal distribution; response times are sampled there.
+const TENTHS: [f64; 10] = [
+    -1.645, -1.036, -0.674, -0.385, -0.126, 0.126, 0.385, 0.674, 1.036, 1.645,
+];
+/// The standard deviation of the logarithm of response times.
+const SPREAD: f64 = 0.5;
+/// The `z` value of the 99th percentile of a normal distribution.
+const Z99: f64 = 2.326;
+
+impl Feed {
+    /// The metrics that a plan's gates ask for.
+    pub(super) fn new(plan: &Plan) -> Self {
+        let mut feed = Self::default();
+        let measures = &plan.gates.measures;
+        for gate in &measures.metrics {
+            feed.measure(&gate.new, 0);
+            if let Some(old) = &gate.old {
+                feed.measure(old, 1);
+            }
+            feed.queries(&gate.requests, 0);
+        }
+        if let Some(gate) = &measures.traffic {
+            feed.queries(&gate.new, 0);
+            feed.queries(&gate.old, 1);
+        }
+        if let Some(gate) = &measures.regression {
+            feed.counted(&gate.new, 0);
+            feed.counted(&gate.old, 1);
+        }
+        for gate in &measures.trends {
+            feed.query(&gate.query, 0);
+            feed.queries(&gate.requests, 0);
+        }
+        feed
+    }
+
+    fn measure(&mut self, measure: &Measure, side: usize) {
+        self.queries(measure.queries(), side);
+    }
+
+    fn counted(&mut self, counted: &Counted, side: usize) {
+        self.queries(&counted.requests, side);
+        self.queries(&counted.errors, side);
+    }
+
+    fn queries<'a>(&mut self, queries: impl IntoIterator<Item = &'a Query>, side: usize) {
+        for query in queries {
+            self.query(query, side);
+        }
+    }
+
+    fn query(&mut self, query: &Query, side: usize) {
+        for metric in query.inputs.values() {
+            let key = MetricKey {
+                namespace: metric.namespace.clone(),
+                name: metric.metric.clone(),
+                dimensions: metric.dimensions.clone(),
+            };
+            // A metric that both sides name belongs to the first one.
+            let known = self.metrics.iter().any(|known| known.key == key);
+            if !known {
+                self.metrics.insert(FedMetric {
+                    region: query.region.as_deref().unwrap_or(DEFAULT_REGION).to_owned(),
+                    key,
+                    quantity: quantity_of(metric),
+                    side,
+                });
+            }
+        }
+    }
+
+    /// Records one minute in `CloudWatch`.
+    pub(super) fn record(&self, model: &mut CloudWatch, sample: &Sample) {
+        let Ok(now) = jiff::Timestamp::from_second(sample.from + MINUTE) else {
+            return;
+        };
+        for metric in &self.metrics {
+            if let Some(samples) = samples_of(metric, sample) {
+                let region = model.region(&metric.region, now);
+                region.record(&metric.key, sample.from, &samples);
+            }
+        }
+    }
+}
+
+/// A metric's samples of one minute; none if it has no datapoint.
+fn samples_of(metric: &FedMetric, sample: &Sample) -> Option<Samples> {
+    let (metrics, bearing) = (&sample.metrics[metric.side], &sample.sides[metric.side]);
+    let mut samples = Samples::default();
+    match metric.quantity {
+        Quantity::Requests if metrics.requests > 0.0 => samples.add(metrics.requests, 1.0),
+        Quantity::Errors if metrics.failed > 0.0 => samples.add(metrics.failed, 1.0),
+        Quantity::Latency { per_second } if metrics.requests > 0.0 => {
+            let p99 = metrics.p99_ms / 1000.0 * f64::from(per_second);
+            let median = p99 / (Z99 * SPREAD).exp();
+            for z in TENTHS {
+                samples.add(median * (z * SPREAD).exp(), metrics.requests * 0.098);
+            }
+            samples.add(p99, metrics.requests * 0.015);
+            samples.add(p99 * 1.3, metrics.requests * 0.005);
+        }
+        Quantity::Memory => samples.add(100.0 * bearing.memory, 1.0),
+        Quantity::Cpu => samples.add(35.0, 1.0),
+        Quantity::Constant(value) => samples.add(f64::from(value), 1.0),
+        Quantity::Requests | Quantity::Errors | Quantity::Latency { .. } | Quantity::Nothing => {
+            return None;
+        }
+    }
+    Some(samples)
+}
+
+/// The quantity that a metric measures, by its name.
+fn quantity_of(metric: &Metric) -> Quantity {
+    match metric.metric.as_str() {
+        "RequestCount" | "NewFlowCount" => return Quantity::Requests,
+        "HTTPCode_Target_5XX_Count" | "TCP_Target_Reset_Count" => return Quantity::Errors,
+        // The simulated load balancer never fails; only the cluster behind it does.
+        "HTTPCode_ELB_5XX_Count" | "TCP_ELB_Reset_Count" => return Quantity::Nothing,
+        "TargetResponseTime" => return Quantity::Latency { per_second: 1 },
+        "MemoryReserved" | "CpuReserved" => return Quantity::Constant(100),
+        _ => {}
+    }
+    let name = metric.metric.to_lowercase();
+    if has_any(&name, &["memory"]) {
+        Quantity::Memory
+    } else if has_any(&name, &["cpu"]) {
+        Quantity::Cpu
+    } else if has_any(&name, &["restart"]) {
+        Quantity::Constant(0)
+    } else if has_any(&name, &["running", "healthy"]) {
+        Quantity::Constant(4)
+    } else if has_any(&name, &["5xx", "error", "fail", "fault", "reset"]) {
+        Quantity::Errors
+    } else if has_any(
+        &name,
+        &["latency", "duration", "responsetime", "response_time"],
+    ) {
+        Quantity::Latency { per_second: 1000 }
+    } else {
+        Quantity::Requests
+    }
+}
+
+fn has_any(name: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| name.contains(word))
+}

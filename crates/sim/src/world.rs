@@ -1,0 +1,169 @@
+//! The simulated world in which the real controller runs: models of Route 53 and CloudWatch, and a clock that jumps.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use thiserror::Error;
+use tokio::time::Instant;
+
+use crate::cloudwatch::CloudWatch;
+use crate::dns::SimDns;
+use crate::route53::{Change, ChangeBatch, NewZone, Route53, Settings, StoredRecord, Vpc};
+use crate::signals::SimSignals;
+use cutover_engine::observation::AlarmState;
+use cutover_engine::plan::{Account, Group, Plan};
+use cutover_engine::units::ZoneId;
+use cutover_ports::{ChangeAction, Clock};
+
+/// The region of alarms that name none.
+pub(super) const DEFAULT_REGION: &str = "us-east-1";
+
+/// A clock that starts at some moment and runs with tokio's time; in a paused runtime it jumps to the next wake-up.
+#[derive(Debug, Clone, Copy)]
+pub struct SimClock {
+    origin: Timestamp,
+    started: Instant,
+}
+
+impl SimClock {
+    /// A clock that shows `origin` now.
+    pub fn starting_at(origin: Timestamp) -> Self {
+        Self {
+            origin,
+            started: Instant::now(),
+        }
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Timestamp {
+        self.origin + self.started.elapsed()
+    }
+}
+
+/// A zone or record of a plan that the simulated Route 53 refuses.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the simulated Route 53 refuses {what}: {why}")]
+pub struct WorldError {
+    what: String,
+    why: String,
+}
+
+/// A simulated world for some plans, without faults: the old side has all the traffic, and every alarm is OK.
+pub struct World {
+    /// The clock.
+    pub clock: SimClock,
+    /// Route 53.
+    pub dns: SimDns,
+    /// CloudWatch.
+    pub signals: SimSignals,
+}
+
+impl World {
+    /// Makes the zones, records and alarms of the plans. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The model refuses a zone or a record.
+    pub fn for_plans<'a>(
+        plans: impl IntoIterator<Item = &'a Plan>,
+        start: Timestamp,
+    ) -> Result<Self, WorldError> {
+        let clock = SimClock::starting_at(start);
+        let shared: Arc<dyn Clock> = Arc::new(clock);
+        let (mut route53, mut cloudwatch) = (Route53::new(Settings::default()), CloudWatch::new());
+        let mut zones = BTreeMap::new();
+        for plan in plans {
+            for (index, group) in plan.records.iter().enumerate() {
+                let account = plan.account_of_group(index);
+                let zone = zone(&mut route53, &mut zones, account, group, start)?;
+                records(&mut route53, account, &zone, group, start)?;
+            }
+            for gate in plan.alarms() {
+                let region = gate.id.region.as_deref().unwrap_or(DEFAULT_REGION);
+                cloudwatch.set_state(region, &gate.id.name, AlarmState::Ok, start);
+            }
+        }
+        let cloudwatch = Arc::new(Mutex::new(cloudwatch));
+        Ok(Self {
+            clock,
+            dns: SimDns::new(Arc::new(Mutex::new(route53)), Arc::clone(&shared)),
+            signals: SimSignals::new(cloudwatch, shared, DEFAULT_REGION),
+        })
+    }
+}
+
+type Zones = BTreeMap<(Account, String, bool), ZoneId>;
+
+/// The group's zone, created when a group first names it.
+fn zone(
+    route53: &mut Route53,
+    zones: &mut Zones,
+    account: &Account,
+    group: &Group,
+    now: Timestamp,
+) -> Result<ZoneId, WorldError> {
+    let private = group.zone.private.unwrap_or(false);
+    let key = (account.clone(), group.zone.zone.clone(), private);
+    if let Some(zone) = zones.get(&key) {
+        return Ok(zone.clone());
+    }
+    let vpc = Vpc {
+        region: DEFAULT_REGION.to_owned(),
+        id: "vpc-0".to_owned(),
+    };
+    let new = NewZone {
+        account: account.clone(),
+        name: group.zone.zone.clone(),
+        caller_reference: format!("{key:?}"),
+        comment: None,
+        vpc: private.then_some(vpc),
+    };
+    let made = route53.create_zone(new, now).map_err(|error| WorldError {
+        what: format!("the zone {}", group.zone.zone),
+        why: error.message,
+    })?;
+    zones.insert(key, made.0.clone());
+    Ok(made.0)
+}
+
+/// Creates the two members of a group, at 100/0.
+fn records(
+    route53: &mut Route53,
+    account: &Account,
+    zone: &ZoneId,
+    group: &Group,
+    now: Timestamp,
+) -> Result<(), WorldError> {
+    let members = [(&group.old, 100), (&group.new, 0)].map(|(identifier, weight)| Change {
+        action: ChangeAction::Create,
+        record: record(group, identifier, weight),
+    });
+    let batch = ChangeBatch {
+        comment: None,
+        changes: members.into(),
+    };
+    match route53.change(account, zone, &batch, now) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(WorldError {
+            what: group.name.to_string(),
+            why: error.message,
+        }),
+    }
+}
+
+fn record(group: &Group, identifier: &str, weight: u8) -> StoredRecord {
+    let (name, kind) = (group.name.name.as_str(), group.name.record_type.as_str());
+    let value = match kind {
+        "A" | "AAAA" => {
+            let target = format!("{identifier}.{DEFAULT_REGION}.elb.amazonaws.com");
+            return StoredRecord::weighted_alias(name, kind, identifier, weight, &target);
+        }
+        "TXT" | "SPF" => "\"rehearsal\"",
+        "MX" => "10 mail.example.net.",
+        "SRV" => "1 1 443 host.example.net.",
+        "CAA" => "0 issue \"example.net\"",
+        _ => "target.example.net.",
+    };
+    StoredRecord::weighted(name, kind, identifier, weight, value)
+}

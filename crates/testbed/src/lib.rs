@@ -1,0 +1,9 @@
+//! Small worlds around the engine, for the tests of all crates. Never shipped.
+
+#![expect(missing_docs, reason = "the tests say what they need it for")]
+
+pub mod beside;
+pub mod flow;
+pub mod luck;
+pub mod plan;
+pub mod world;
