@@ -25,9 +25,9 @@ pub const KEY_VARIABLE: &str = "CUTOVER_IDEMPOTENCY_KEY";
 
 /// Calls hooks.
 ///
-/// A command is an argv. It runs without a shell, with this process's environment and the key in [`KEY_VARIABLE`]. It gets
-/// the event as JSON on standard input, and exit code 0 means success. An HTTP request is a POST with the event as its body
-/// and the key in `Idempotency-Key`; any 2xx means success.
+/// A command is an argv. It runs without a shell, with this process's environment and the key in [`KEY_VARIABLE`]. It
+/// gets the event as JSON on standard input, and exit code 0 means success. An HTTP request is a POST with the event as
+/// its body and the key in `Idempotency-Key`; any 2xx means success.
 #[derive(Clone)]
 pub struct RealHooks {
     environment: Environment,

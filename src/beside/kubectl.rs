@@ -1,7 +1,7 @@
 //! Kubernetes CronJobs through `kubectl`: `suspend` is the switch.
 //!
-//! A CronJob without `startingDeadlineSeconds` is refused: when it is switched on again, Kubernetes at once starts a run
-//! that it missed meanwhile, however long ago that was. Source: Kubernetes documentation, "CronJob", "Schedule
+//! A CronJob without `startingDeadlineSeconds` is refused: when it is switched on again, Kubernetes at once starts a
+//! run that it missed meanwhile, however long ago that was. Source: Kubernetes documentation, "CronJob", "Schedule
 //! suspension" and "Deadline for delayed Job start".
 
 use jiff::SignedDuration;

@@ -310,7 +310,8 @@ impl Book {
         self.news.push(entry.clone());
     }
 
-    /// Keeps the notices about a cutover's entry, and notes if a cutover that waits for the fleet may go on because of it.
+    /// Keeps the notices about a cutover's entry, and notes if a cutover that waits for the fleet may go on because of
+    /// it.
     fn note_folded(
         &mut self,
         entry: &Envelope,
@@ -331,7 +332,8 @@ impl Book {
         self.note_notices(notify, news, entry, pages, Some(standing));
     }
 
-    /// The recipients of an entry of `@fleet`: the channels of the fleet's file, and those of the cutovers that it stands for.
+    /// The recipients of an entry of `@fleet`: the channels of the fleet's file, and those of the cutovers that it
+    /// stands for.
     fn fleets_notify(&self, entry: &Envelope) -> Option<Notify> {
         let mut notify = self.fleet().settings.notify.clone();
         for name in self.fleet().held_by(entry.seq) {

@@ -150,8 +150,8 @@ impl Controller {
         }
         let changes = changes(under_way);
         self.break_glass_of = made_of;
-        // Few entries change the files, and writing them takes longer than the rest of a round. After a failure they are
-        // stored again even if unchanged: only a write shows that the failure is over.
+        // Few entries change the files, and writing them takes longer than the rest of a round. After a failure they
+        // are stored again even if unchanged: only a write shows that the failure is over.
         if whole && self.break_glass_stored.as_ref() == Some(&changes) {
             return;
         }
@@ -170,8 +170,8 @@ impl Controller {
         }
     }
 
-    /// Keeps files of cutovers that this journal has never written, before this process stores its first files: they are
-    /// the only way back that those cutovers have.
+    /// Keeps files of cutovers that this journal has never written, before this process stores its first files: they
+    /// are the only way back that those cutovers have.
     fn keep_others(&self, store: &dyn BreakGlass) -> Result<(), String> {
         if self.break_glass_stored.is_some() {
             return Ok(());

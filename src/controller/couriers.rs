@@ -26,7 +26,8 @@ use round_trip::{DeliveryRun, Report, Told};
 /// attack.
 const AT_ONCE_MAX: usize = 4;
 
-/// The most messages of a stream that are delivered in one run, before other streams of the same channel have their turn.
+/// The most messages of a stream that are delivered in one run, before other streams of the same channel have their
+/// turn.
 const IN_ONE_RUN_MAX: usize = 20;
 
 /// A stream and a channel.
@@ -124,8 +125,8 @@ impl Channels {
         streams
     }
 
-    /// Starts the runs that are due. `streams` are those of [`Channels::waiting`] that this controller looks after, with
-    /// their channels as they are now; notices for other channels are dropped.
+    /// Starts the runs that are due. `streams` are those of [`Channels::waiting`] that this controller looks after,
+    /// with their channels as they are now; notices for other channels are dropped.
     pub(super) fn send(&mut self, streams: &BTreeMap<CutoverName, Vec<String>>) {
         for ((stream, id), queue) in &mut self.queues {
             let channels = streams.get(stream);

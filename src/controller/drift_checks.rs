@@ -13,9 +13,9 @@ use crate::engine::units::{CutoverName, ZoneId};
 
 /// The calls that drift checks may use in one round. At rounds of 10 s that is a fifth of what Route 53 allows.
 ///
-/// It bounds how late a check may be: every cutover is checked within a minute, plus one round for each multiple of this
-/// in the calls for all zones. A thousand services in one zone take a few pages, in one round; a thousand zones take 50
-/// rounds.
+/// It bounds how late a check may be: every cutover is checked within a minute, plus one round for each multiple of
+/// this in the calls for all zones. A thousand services in one zone take a few pages, in one round; a thousand zones
+/// take 50 rounds.
 const CALLS_A_ROUND: usize = 20;
 
 /// The most calls that a zone counts for: many names of one zone are read in pages.

@@ -1,5 +1,5 @@
-//! Writes stored images over the records as they are, through the same zone writers as every revert: full batches, zones
-//! in parallel, bad records put aside. For a rollback that has only break-glass files.
+//! Writes stored images over the records as they are, through the same zone writers as every revert: full batches,
+//! zones in parallel, bad records put aside. For a rollback that has only break-glass files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,7 +56,8 @@ impl Emergency {
         }
     }
 
-    /// Sends all groups that are left, and waits for all answers. May be called again for the groups that are left then.
+    /// Sends all groups that are left, and waits for all answers. May be called again for the groups that are left
+    /// then.
     ///
     /// `watch` is called after every answer.
     pub async fn send(&mut self, now: Timestamp, mut watch: impl FnMut(&Self)) {

@@ -108,7 +108,8 @@ impl Errands {
         }
     }
 
-    /// The part of a cutover's observation that is about errands. `journal_down` is set while its revert is not journaled.
+    /// The part of a cutover's observation that is about errands. `journal_down` is set while its revert is not
+    /// journaled.
     pub(super) fn beside(&self, name: &CutoverName, journal_down: bool) -> Beside {
         Beside {
             jobs: self.readings.get(name).cloned().unwrap_or_default(),
@@ -221,8 +222,8 @@ impl Errands {
         id
     }
 
-    /// Starts the prepared errands. Called after all decisions of a round are journaled, because a switch of jobs is not
-    /// sent once the journal has moved on.
+    /// Starts the prepared errands. Called after all decisions of a round are journaled, because a switch of jobs is
+    /// not sent once the journal has moved on.
     pub(super) fn begin(&mut self) {
         for errand in self.prepared.drain(..) {
             self.tasks.spawn(errand);

@@ -108,8 +108,8 @@ impl Controller {
         used
     }
 
-    /// The cutover that each file belongs to. If several cutovers came from one file, it belongs to the one under way, or
-    /// else to the first by name.
+    /// The cutover that each file belongs to. If several cutovers came from one file, it belongs to the one under way,
+    /// or else to the first by name.
     fn states_by_path(&self) -> BTreeMap<&str, &State> {
         let mut by_path: BTreeMap<&str, &State> = BTreeMap::new();
         for state in self.book.states() {

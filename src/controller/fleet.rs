@@ -18,11 +18,12 @@ use crate::ports::JournalError;
 /// The most races that an append to `@fleet` may lose in one round (semantics F1).
 const RACES_MAX: usize = 5;
 
-/// How long after the end of a page a command is still told of it. An older version told commands only of pages, and may
-/// have left ends that are years old.
+/// How long after the end of a page a command is still told of it. An older version told commands only of pages, and
+/// may have left ends that are years old.
 const SETTLED_TOLD_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 
-/// The most news about the fleet that is journaled in one round: more than the causes that many cutovers can share at once.
+/// The most news about the fleet that is journaled in one round: more than the causes that many cutovers can share at
+/// once.
 const NEWS_MAX: usize = 8;
 
 impl Controller {
@@ -205,8 +206,8 @@ impl Controller {
         Some(command)
     }
 
-    /// The commands that are called for the page of an entry. If `@fleet` tells of a damaged cutover, the command of its
-    /// plan is called too.
+    /// The commands that are called for the page of an entry. If `@fleet` tells of a damaged cutover, the command of
+    /// its plan is called too.
     fn commands(&self, stream: &CutoverName, seq: u64) -> BTreeSet<&[String]> {
         let mut commands: BTreeSet<&[String]> = self.command(stream).into_iter().collect();
         if fleet::is_fleet(stream)
@@ -366,7 +367,8 @@ impl Controller {
     /// Hands a page to the pager, until it is known to be delivered.
     ///
     /// If the fleet pages for it, its command gets the fleet's entry, once for all cutovers with the same command. The
-    /// journal's record that another controller sent the fleet's page does not count: that one may look after other plans.
+    /// journal's record that another controller sent the fleet's page does not count: that one may look after other
+    /// plans.
     fn see_to_page(&mut self, stream: &CutoverName, entry: &Envelope, send: bool) {
         let page = (stream.clone(), entry.seq);
         // These wait for a channel; the log and the command are not told again.
@@ -401,7 +403,8 @@ impl Controller {
         }
     }
 
-    /// The channels that may be told of a stream. For the fleet also those of all plans, because its pages stand for theirs.
+    /// The channels that may be told of a stream. For the fleet also those of all plans, because its pages stand for
+    /// theirs.
     fn channels_of(&self, stream: &CutoverName) -> Vec<&Channel> {
         let mut channels = Vec::new();
         if let Some(notify) = self.notify(stream) {

@@ -22,8 +22,8 @@ use crate::engine::state::State;
 use crate::engine::units::{AlarmId, CutoverName};
 use crate::ports::{AlarmPage, alarms_within};
 
-/// The shortest time between two answers to red alarms. Each answer reads groups; without this, a thousand services that
-/// turn red at once would read a zone thirty times.
+/// The shortest time between two answers to red alarms. Each answer reads groups; without this, a thousand services
+/// that turn red at once would read a zone thirty times.
 const ANSWER_EVERY: Duration = Duration::from_secs(1);
 
 type Alarms = BTreeMap<Account, BTreeMap<AlarmId, AlarmReading>>;
@@ -72,8 +72,8 @@ impl AlarmReads {
         }
     }
 
-    /// Waits for more readings, and returns which of them are red; `None` when all have arrived. Pages that have arrived
-    /// already are taken together.
+    /// Waits for more readings, and returns which of them are red; `None` when all have arrived. Pages that have
+    /// arrived already are taken together.
     async fn next(&mut self) -> Option<BTreeSet<(Account, AlarmId)>> {
         let mut page = self.pages.recv().await?;
         let mut red = BTreeSet::new();
@@ -140,8 +140,8 @@ fn alarms_of(arrived: &Alarms, state: &State) -> BTreeMap<AlarmId, AlarmReading>
 }
 
 impl Controller {
-    /// Reads the signals of these cutovers into their observations. Cutovers that revert because of an alarm are answered
-    /// as soon as all of their own alarms have arrived; they are returned.
+    /// Reads the signals of these cutovers into their observations. Cutovers that revert because of an alarm are
+    /// answered as soon as all of their own alarms have arrived; they are returned.
     pub(super) async fn look(
         &mut self,
         names: &[CutoverName],
@@ -220,8 +220,8 @@ impl Controller {
         }
     }
 
-    /// The observations of the cutovers that revert because of a red alarm, whatever other readings are still to come. A
-    /// cutover with metric gates waits for its series, because a revert names all gates that failed.
+    /// The observations of the cutovers that revert because of a red alarm, whatever other readings are still to come.
+    /// A cutover with metric gates waits for its series, because a revert names all gates that failed.
     fn turned_back(
         &self,
         names: &[CutoverName],

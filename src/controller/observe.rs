@@ -349,7 +349,8 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    /// Waits for the next zones; returns false if there are no more. Zones that have arrived already are taken together.
+    /// Waits for the next zones; returns false if there are no more. Zones that have arrived already are taken
+    /// together.
     pub(super) async fn next(&mut self) -> bool {
         let joined = tokio::select! {
             biased;

@@ -50,8 +50,8 @@ impl Pager {
         }
     }
 
-    /// Returns true if an entry is delivered to a command, or to the log if there is no command. If it is not, and `send`
-    /// is set, starts the delivery. One process delivers an entry once, however many pages it stands for.
+    /// Returns true if an entry is delivered to a command, or to the log if there is no command. If it is not, and
+    /// `send` is set, starts the delivery. One process delivers an entry once, however many pages it stands for.
     pub(super) fn deliver(
         &mut self,
         entry: &Envelope,
@@ -98,8 +98,8 @@ impl Pager {
         parts.all(|progress| *progress != Progress::Sent)
     }
 
-    /// Returns when a page was delivered; [`Pager::deliver`] then returns true for it. Deliveries that have ended by then
-    /// are taken together, so that a thousand pages do not cause a thousand rounds.
+    /// Returns when a page was delivered; [`Pager::deliver`] then returns true for it. Deliveries that have ended by
+    /// then are taken together, so that a thousand pages do not cause a thousand rounds.
     pub(super) async fn next(&mut self) {
         loop {
             let Some(first) = self.deliveries.join_next().await else {

@@ -187,8 +187,8 @@ impl Performer {
         }
     }
 
-    /// Removes the steps of a cutover from the queues. Those that a writer has taken out of its queue already, in a batch
-    /// behind the one on the wire or in one that was throttled, are stale from now on.
+    /// Removes the steps of a cutover from the queues. Those that a writer has taken out of its queue already, in a
+    /// batch behind the one on the wire or in one that was throttled, are stale from now on.
     pub(super) fn drop_queued(&mut self, cutover: &CutoverName) {
         self.note_foreign(cutover);
         let mut dropped = Vec::new();

@@ -223,14 +223,16 @@ impl Controller {
                     ready.push(name.clone());
                 }
             }
-            // Cutovers that need no groups are decided before any group is read: if they revert, they are read with the rest.
+            // Cutovers that need no groups are decided before any group is read: if they revert, they are read with the
+            // rest.
             self.decide_until_quiet(&ready, &mut seen).await?;
             let now = self.now();
             ready.retain(|name| {
                 !read.contains(name) && self.reads_now(name, &postponed, &seen, now)
             });
             reading.extend(ready);
-            // Zones that must be looked up first come last: a look-up may take long, and nothing is under way there yet.
+            // Zones that must be looked up first come last: a look-up may take long, and nothing is under way there
+            // yet.
             let (known, unknown): (Vec<CutoverName>, Vec<CutoverName>) =
                 reading.into_iter().partition(|name| {
                     let state = self.book.state(name);
@@ -268,8 +270,8 @@ impl Controller {
         !self.reads_back_later(name) && self.wants_groups(name, seen, now)
     }
 
-    /// Returns true if only the read-backs of a revert are left, and another revert in one of its zones is not sent yet:
-    /// a read-back would use up calls that the unsent write needs (semantics L3).
+    /// Returns true if only the read-backs of a revert are left, and another revert in one of its zones is not sent
+    /// yet: a read-back would use up calls that the unsent write needs (semantics L3).
     fn reads_back_later(&self, name: &CutoverName) -> bool {
         let Some(state) = self.book.state(name) else {
             return false;

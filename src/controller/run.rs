@@ -17,8 +17,8 @@ use crate::engine::notify::channel_shown;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
 
-/// How long after the first reading at the baseline the weights count as back although jobs or hooks keep the revert from
-/// ending. Our last write may land 30 s after its intent (semantics A3); the reading after that is in by then.
+/// How long after the first reading at the baseline the weights count as back although jobs or hooks keep the revert
+/// from ending. Our last write may land 30 s after its intent (semantics A3); the reading after that is in by then.
 const WEIGHTS_ARE_BACK_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
 /// How long a controller that stops waits for writes on the wire (semantics A1: an operation takes at most 10 s), pages

@@ -277,7 +277,8 @@ impl Controller {
         conditions
     }
 
-    /// Reads the journal if the fleet has a failure budget: reverts of other controllers count before anything is decided.
+    /// Reads the journal if the fleet has a failure budget: reverts of other controllers count before anything is
+    /// decided.
     async fn see_setbacks(&mut self) -> Result<(), ControllerError> {
         if self.book.fleet().settings.failure_budget.is_some() {
             self.refresh().await?;

@@ -23,14 +23,16 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait after a throttled batch.
 const BACKOFF_MAX: Duration = Duration::from_secs(4);
 
-/// How often in a row batches are throttled before they are made smaller: another caller may have caused the first time.
+/// How often in a row batches are throttled before they are made smaller: another caller may have caused the first
+/// time.
 const THROTTLED_BEFORE_HALVING: u32 = 2;
 
-/// The fewest elements to which batches are cut: calls are rationed too, and a zone's revert must not become hundreds of
-/// them.
+/// The fewest elements to which batches are cut: calls are rationed too, and a zone's revert must not become hundreds
+/// of them.
 const ELEMENTS_MIN: usize = 60;
 
-/// The longest time for reading a stream's head from the journal (semantics F2). A step that waits for it blocks the zone.
+/// The longest time for reading a stream's head from the journal (semantics F2). A step that waits for it blocks the
+/// zone.
 const HEAD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Writes until the zone's queue is empty.
@@ -49,8 +51,8 @@ pub(super) async fn write(shared: Arc<Shared>, place: Place) {
 struct Writer {
     shared: Arc<Shared>,
     place: Place,
-    /// The most elements of a batch now: halved when Route 53 throttles repeatedly, because it also limits the number of
-    /// changes (change-based throttling).
+    /// The most elements of a batch now: halved when Route 53 throttles repeatedly, because it also limits the number
+    /// of changes (change-based throttling).
     elements_max: usize,
     /// How often in a row Route 53 has throttled.
     throttled: u32,
@@ -194,8 +196,8 @@ impl Writer {
         }
     }
 
-    /// Waits, and returns the jobs that are to be sent again, in batches that may be smaller. A step waits no longer than
-    /// its deadline, and not at all once a revert is queued for the zone.
+    /// Waits, and returns the jobs that are to be sent again, in batches that may be smaller. A step waits no longer
+    /// than its deadline, and not at all once a revert is queued for the zone.
     async fn back_off(&mut self, jobs: Vec<Job>, error: &CallError) -> Vec<Vec<Job>> {
         let doublings = self.throttled.min(8);
         let wait = BACKOFF_FIRST
@@ -251,8 +253,8 @@ impl Writer {
             .into_iter()
             .partition(|job| job.parts.iter().any(|part| is_named(part, error)));
         if good.is_empty() {
-            // All are named: our own write had landed, or another controller's did. Sent again they would all be refused
-            // again; each is read back and decided again.
+            // All are named: our own write had landed, or another controller's did. Sent again they would all be
+            // refused again; each is read back and decided again.
             self.fail(&bad, error);
             return Vec::new();
         }

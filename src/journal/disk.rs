@@ -163,8 +163,8 @@ fn network_name(file_system_type: i128) -> Option<&'static str> {
     None
 }
 
-/// The `statfs` types of network file systems. Sources: `statfs(2)`, `linux/magic.h`; the last five from their projects'
-/// own headers.
+/// The `statfs` types of network file systems. Sources: `statfs(2)`, `linux/magic.h`; the last five from their
+/// projects' own headers.
 #[cfg(target_os = "linux")]
 const NETWORK_FILE_SYSTEMS: [(i128, &str); 14] = [
     (0x6969, "NFS"),

@@ -23,9 +23,9 @@ pub enum Open {
 /// Opens the journal at `sqlite:PATH` or `memory:`. Blocks while the file is checked.
 ///
 /// # Errors
-/// All name the absolute path. `Missing`: it is not there and may not be created. `Unusable`: not a URL of a journal, not
-/// a journal, damaged, written by a newer cutover, or on a network file system; the file was not touched. `Down`: it
-/// cannot be opened now.
+/// All name the absolute path. `Missing`: it is not there and may not be created. `Unusable`: not a URL of a journal,
+/// not a journal, damaged, written by a newer cutover, or on a network file system; the file was not touched. `Down`:
+/// it cannot be opened now.
 pub fn open(url: &str, mode: Open) -> Result<Arc<dyn Journal>, JournalError> {
     let why = match url.split_once(':') {
         Some(("sqlite", "")) => format!("`{url}` names no file; write `sqlite:PATH`"),

@@ -26,8 +26,8 @@ pub(super) struct Head {
 /// Refuses an append that no journal can take, whatever its streams hold.
 ///
 /// # Errors
-/// `Unusable`: more than [`APPEND_EVENTS_MAX`] entries, an entry whose stream is not in `expect`, or a stream that is named
-/// twice.
+/// `Unusable`: more than [`APPEND_EVENTS_MAX`] entries, an entry whose stream is not in `expect`, or a stream that is
+/// named twice.
 pub(super) fn check(append: &Append) -> Result<(), JournalError> {
     if append.entries.len() > APPEND_EVENTS_MAX {
         return Err(JournalError::Unusable(format!(
@@ -56,8 +56,8 @@ pub(super) fn check(append: &Append) -> Result<(), JournalError> {
 
 /// Numbers and dates the entries of an append, if the last entry of every stream is the expected one.
 ///
-/// An entry's `at` is never before that of the entry before it in its stream (semantics D3): a clock that went back does
-/// not reorder history.
+/// An entry's `at` is never before that of the entry before it in its stream (semantics D3): a clock that went back
+/// does not reorder history.
 ///
 /// # Errors
 /// `Conflict`, for the first stream whose last entry is another one.
@@ -107,8 +107,8 @@ pub(super) struct Stored<'a> {
 }
 
 impl Stored<'_> {
-    /// Reads the entry. An entry that cannot be read becomes [`Event::Unreadable`], so that only its own stream is damaged
-    /// from there on.
+    /// Reads the entry. An entry that cannot be read becomes [`Event::Unreadable`], so that only its own stream is
+    /// damaged from there on.
     pub(super) fn read(&self, stream: CutoverName, seq: u64) -> Envelope {
         let event = self.event();
         let attempt = u32::try_from(self.attempt);
@@ -134,7 +134,8 @@ impl Stored<'_> {
         }
     }
 
-    /// The event, or the reason why it cannot be read: a newer cutover wrote it or a part of it, or its text is damaged.
+    /// The event, or the reason why it cannot be read: a newer cutover wrote it or a part of it, or its text is
+    /// damaged.
     fn event(&self) -> Result<Event, String> {
         let version = self.version;
         if version > i64::from(JOURNAL_VERSION) {
@@ -147,8 +148,8 @@ impl Stored<'_> {
         }
         serde_json::from_str(self.event).map_err(|error| {
             let message = error.to_string();
-            // Within one version fields and variants are only added, so a variant that is not known here (of the event, or
-            // of a reason inside it) was added later. The text is serde's own, `Error::unknown_variant`.
+            // Within one version fields and variants are only added, so a variant that is not known here (of the event,
+            // or of a reason inside it) was added later. The text is serde's own, `Error::unknown_variant`.
             if error.is_data() && message.starts_with("unknown variant") {
                 let name = message.split('`').nth(1).unwrap_or("?");
                 format!("a newer cutover wrote it: this one does not know `{name}`")

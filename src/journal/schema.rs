@@ -49,8 +49,8 @@ CREATE TABLE heartbeats (
 ) STRICT;
 ";
 
-/// The table of cursors, which is newer than the first files. It is created if it is missing, and its absence means that
-/// no channel has been told anything. So the version stays the same, and an older program can still read the file.
+/// The table of cursors, which is newer than the first files. It is created if it is missing, and its absence means
+/// that no channel has been told anything. So the version stays the same, and an older program can still read the file.
 const CURSORS: &str = "
 CREATE TABLE IF NOT EXISTS cursors (
     stream   TEXT NOT NULL,
@@ -82,8 +82,8 @@ pub(super) fn connect(path: &Path, mode: Open) -> Result<(Connection, disk::File
     if mode == Open::ReadOnly {
         return Ok((reader, file));
     }
-    // The writer is opened before the reader is closed: as the last connection, the reader would try to clean up, which it
-    // cannot.
+    // The writer is opened before the reader is closed: as the last connection, the reader would try to clean up, which
+    // it cannot.
     let writer = open_file(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     drop(reader);
     prepare_writer(&writer).map_err(|error| failure::of_sqlite(path, &error))?;

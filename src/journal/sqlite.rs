@@ -46,8 +46,8 @@ const HEARTBEAT_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// A journal in an `SQLite` file.
 ///
-/// One connection does one thing at a time, on a thread that may block. Other calls wait within their own limits, so that
-/// a disk that hangs blocks only one thread.
+/// One connection does one thing at a time, on a thread that may block. Other calls wait within their own limits, so
+/// that a disk that hangs blocks only one thread.
 #[derive(Debug)]
 pub struct SqliteJournal {
     connection: Arc<Mutex<Connection>>,
@@ -137,7 +137,8 @@ impl Journal for SqliteJournal {
         record::check(&append)?;
         let appended = self.appended.clone();
         let written = self.with("an append", WRITE_LIMIT, move |connection| {
-            // Immediate: the write lock is taken before the heads are read, so that they do not change until the commit.
+            // Immediate: the write lock is taken before the heads are read, so that they do not change until the
+            // commit.
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let stored = select(&transaction, "append_id = ?1", &append.append_id)?;
@@ -221,7 +222,8 @@ impl Journal for SqliteJournal {
             let texts = query.query_map([], |row| row.get::<_, String>(0))?;
             let mut heartbeats = Vec::new();
             for text in texts {
-                // A heartbeat that a newer version wrote in another form is skipped: heartbeats are not part of the history.
+                // A heartbeat that a newer version wrote in another form is skipped: heartbeats are not part of the
+                // history.
                 heartbeats.extend(serde_json::from_str(&text?).ok());
             }
             Ok(heartbeats)
@@ -327,8 +329,8 @@ fn select(
     Ok(entries)
 }
 
-/// Reads one entry. A newer or damaged entry is read as [`Event::Unreadable`](crate::engine::event::Event::Unreadable), so
-/// that all other entries can still be read.
+/// Reads one entry. A newer or damaged entry is read as [`Event::Unreadable`](crate::engine::event::Event::Unreadable),
+/// so that all other entries can still be read.
 fn read_row(row: &Row<'_>) -> Result<(Position, Envelope), Failure> {
     let stream: String = row.get(1)?;
     let seq: i64 = row.get(2)?;

@@ -16,8 +16,8 @@ pub trait Jobs: Send + Sync {
     /// Looks at one half. `aws` are the plan's settings: the region and the role for calls to AWS.
     async fn look(&self, aws: &AwsSettings, half: &JobHalf) -> Result<HalfLook, CallError>;
 
-    /// Switches one half on or off; it may be so already. An error of class `Transient` is ambiguous: the switch may have
-    /// been done. `key` is unique to this switch, and the same in every try of it.
+    /// Switches one half on or off; it may be so already. An error of class `Transient` is ambiguous: the switch may
+    /// have been done. `key` is unique to this switch, and the same in every try of it.
     async fn turn(
         &self,
         aws: &AwsSettings,

@@ -22,8 +22,8 @@ pub trait PlanFiles: Send + Sync {
     /// Reads the files that have changed since the last look; cheap if none has.
     fn look(&self) -> PlanFilesNow;
 
-    /// The absolute path of the fleet's file and its settings, as of the last look; `None` if there is no such file, or it
-    /// cannot be read.
+    /// The absolute path of the fleet's file and its settings, as of the last look; `None` if there is no such file, or
+    /// it cannot be read.
     fn fleet(&self) -> Option<(String, FleetSettings)> {
         None
     }
@@ -34,8 +34,8 @@ pub type RecordKey = (GroupName, String);
 
 /// Keeps the break-glass files: change batches that work without this program.
 pub trait BreakGlass: Send + Sync {
-    /// Puts aside every stored file with a record that is not `known`, under a name that is never overwritten: it is the way
-    /// back of a cutover that this journal does not know. Returns the new paths. Called once, before the first
+    /// Puts aside every stored file with a record that is not `known`, under a name that is never overwritten: it is
+    /// the way back of a cutover that this journal does not know. Returns the new paths. Called once, before the first
     /// [`store`](Self::store).
     ///
     /// # Errors

@@ -76,7 +76,8 @@ pub trait Journal: Send + Sync {
     /// `append_id` is already stored succeeds without writing again.
     async fn append(&self, append: Append) -> Result<Vec<Envelope>, JournalError>;
 
-    /// All entries after `position`, of all streams, in the order in which they were appended, and the position after them.
+    /// All entries after `position`, of all streams, in the order in which they were appended, and the position after
+    /// them.
     async fn read_after(
         &self,
         position: Position,
@@ -103,9 +104,9 @@ pub trait Journal: Send + Sync {
         Ok(None)
     }
 
-    /// Stores a cursor if the stored one has the revision before it ([`Cursor::revision`] minus one; 0 if none is stored).
-    /// Returns false if another process was faster, and always if the journal keeps no cursors: then nothing may be
-    /// delivered.
+    /// Stores a cursor if the stored one has the revision before it ([`Cursor::revision`] minus one; 0 if none is
+    /// stored). Returns false if another process was faster, and always if the journal keeps no cursors: then nothing
+    /// may be delivered.
     async fn put_cursor(&self, _cursor: &Cursor) -> Result<bool, JournalError> {
         Ok(false)
     }

@@ -43,8 +43,8 @@ pub trait Clock: Send + Sync {
     /// The current time of this machine.
     fn now(&self) -> Timestamp;
 
-    /// Waits until the next round over all cutovers: for `interval` after the round at `last`. A simulated clock may wait
-    /// longer, as long as it knows that nothing has changed.
+    /// Waits until the next round over all cutovers: for `interval` after the round at `last`. A simulated clock may
+    /// wait longer, as long as it knows that nothing has changed.
     ///
     /// May be dropped and called again with the same `last` at any time.
     async fn look_again(&self, last: Instant, interval: Duration) {
@@ -172,8 +172,9 @@ pub trait Dns: Send + Sync {
     /// the candidates.
     async fn find_zone(&self, account: &Account, zone: &ZoneRef) -> Result<Zone, CallError>;
 
-    /// Reads groups of one zone: every record set with each name and type, in as few calls as possible (single reads, or
-    /// pages of the whole zone). Every wanted group is a key of the answer; a group that does not exist has no record sets.
+    /// Reads groups of one zone: every record set with each name and type, in as few calls as possible (single reads,
+    /// or pages of the whole zone). Every wanted group is a key of the answer; a group that does not exist has no
+    /// record sets.
     async fn read_groups(
         &self,
         account: &Account,
@@ -207,8 +208,8 @@ pub trait Dns: Send + Sync {
         Ok(records)
     }
 
-    /// Finds the account's other hosted zones of the same kind whose names end with this zone's name, in one page of 100 or
-    /// a few.
+    /// Finds the account's other hosted zones of the same kind whose names end with this zone's name, in one page of
+    /// 100 or a few.
     async fn zones_below(&self, _account: &Account, _zone: &Zone) -> Result<Vec<Zone>, CallError> {
         Ok(Vec::new())
     }
@@ -227,21 +228,22 @@ pub trait Dns: Send + Sync {
     /// Asks if a change is in sync.
     async fn change_status(&self, account: &Account, change: &ChangeId) -> ChangeReading;
 
-    /// The service's clock minus ours, as of now: the time of the newest reply, carried on by the monotonic clock. `None`
-    /// before the first reply.
+    /// The service's clock minus ours, as of now: the time of the newest reply, carried on by the monotonic clock.
+    /// `None` before the first reply.
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 
-/// The longest time for reading this many alarms of one account: 5 s (semantics F1), and 200 ms more for every page of 100
-/// beyond the 25 that the service's quota allows in that time. So a fleet of thousands is seen late rather than never.
+/// The longest time for reading this many alarms of one account: 5 s (semantics F1), and 200 ms more for every page of
+/// 100 beyond the 25 that the service's quota allows in that time. So a fleet of thousands is seen late rather than
+/// never.
 pub fn alarms_within(count: usize) -> Duration {
     let more = count.div_ceil(100).saturating_sub(25);
     let more = u32::try_from(more).unwrap_or(u32::MAX);
     Duration::from_secs(5) + Duration::from_millis(200).saturating_mul(more)
 }
 
-/// The longest time for reading this many series of one account: 5 s (semantics F1), and 100 ms more for every call of 500
-/// beyond the 50 that the service's quota allows in that time.
+/// The longest time for reading this many series of one account: 5 s (semantics F1), and 100 ms more for every call of
+/// 500 beyond the 50 that the service's quota allows in that time.
 pub fn series_within(count: usize) -> Duration {
     let more = count.div_ceil(500).saturating_sub(50);
     let more = u32::try_from(more).unwrap_or(u32::MAX);
@@ -251,9 +253,9 @@ pub fn series_within(count: usize) -> Duration {
 /// Alarms: CloudWatch, or the simulated one. Every call ends within its own timeout.
 #[async_trait]
 pub trait Signals: Send + Sync {
-    /// Reads alarms, metric and composite, in pages of 100 names per region, and sends each page to `told` as it arrives:
-    /// thousands of alarms take seconds under the service's quota, and a red alarm on the first page must not wait for
-    /// the others. Every wanted alarm is sent once.
+    /// Reads alarms, metric and composite, in pages of 100 names per region, and sends each page to `told` as it
+    /// arrives: thousands of alarms take seconds under the service's quota, and a red alarm on the first page must not
+    /// wait for the others. Every wanted alarm is sent once.
     async fn read_alarms_by_page(
         &self,
         account: &Account,
@@ -284,8 +286,8 @@ pub trait Signals: Send + Sync {
         since: Timestamp,
     ) -> HistoryReading;
 
-    /// Reads series over the wanted minutes of each, in calls of up to 500 queries per region. A series that is not a key
-    /// of the answer was not read.
+    /// Reads series over the wanted minutes of each, in calls of up to 500 queries per region. A series that is not a
+    /// key of the answer was not read.
     async fn read_series(&self, _account: &Account, wanted: &BTreeMap<Query, Minutes>) -> Readings {
         let mut readings = Readings::new();
         for query in wanted.keys() {
@@ -295,9 +297,9 @@ pub trait Signals: Send + Sync {
         readings
     }
 
-    /// The time that each alarm looks back before it turns red: its period times its evaluation periods; for a composite
-    /// alarm that of its slowest member. Alarms that cannot be read are left out. For previews, and once before a start;
-    /// not asked in rounds.
+    /// The time that each alarm looks back before it turns red: its period times its evaluation periods; for a
+    /// composite alarm that of its slowest member. Alarms that cannot be read are left out. For previews, and once
+    /// before a start; not asked in rounds.
     async fn alarm_spans(
         &self,
         _account: &Account,
@@ -311,8 +313,8 @@ pub trait Signals: Send + Sync {
         None
     }
 
-    /// The service's clock minus ours, as of now: the time of the newest reply, carried on by the monotonic clock. `None`
-    /// before the first reply.
+    /// The service's clock minus ours, as of now: the time of the newest reply, carried on by the monotonic clock.
+    /// `None` before the first reply.
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 
@@ -322,8 +324,8 @@ pub type AlarmPage = (Account, Vec<(AlarmId, AlarmReading)>);
 /// CloudWatch's history of alarms. Read only by backtests, never by a controller.
 #[async_trait]
 pub trait Past: Send + Sync {
-    /// All changes of an alarm's state in `[since, until)`, oldest first. Takes minutes for an alarm that changed thousands
-    /// of times: histories come in pages of 100, a few per second.
+    /// All changes of an alarm's state in `[since, until)`, oldest first. Takes minutes for an alarm that changed
+    /// thousands of times: histories come in pages of 100, a few per second.
     async fn alarm_changes(
         &self,
         account: &Account,

@@ -70,8 +70,8 @@ pub trait Notifier: Send + Sync {
         false
     }
 
-    /// Delivers a message to a channel. Returns the adapter's note for its next delivery of the same stream. Ends within
-    /// [`DELIVER_WITHIN`], so that it is known which part was done. After an error it is tried again.
+    /// Delivers a message to a channel. Returns the adapter's note for its next delivery of the same stream. Ends
+    /// within [`DELIVER_WITHIN`], so that it is known which part was done. After an error it is tried again.
     async fn deliver(&self, delivery: &Delivery) -> Result<Option<serde_json::Value>, Undelivered> {
         let service = delivery.channel.via.service();
         Err(Undelivered::because(format!(

@@ -81,8 +81,8 @@ impl Book {
     /// Appends the drafts of several cutovers at once, and returns the answer for each. A cutover that lost a race gets
     /// `Conflict` and must be decided again; the others are appended.
     ///
-    /// A draft that was decided from a revert that the journal did not know of is a conflict too: once the journal knows
-    /// the revert, the cutover must be decided again.
+    /// A draft that was decided from a revert that the journal did not know of is a conflict too: once the journal
+    /// knows the revert, the cutover must be decided again.
     pub(in crate::controller) async fn append_group(
         &mut self,
         at: Timestamp,

@@ -140,8 +140,8 @@ impl Book {
         true
     }
 
-    /// Folds in memory a fact that the journal cannot take now, if it is about a revert: the next try backs off as after
-    /// every refusal. Returns false if the fact is to be kept until the journal takes it.
+    /// Folds in memory a fact that the journal cannot take now, if it is about a revert: the next try backs off as
+    /// after every refusal. Returns false if the fact is to be kept until the journal takes it.
     pub(in crate::controller) fn fold_unjournaled_fact(
         &mut self,
         name: &CutoverName,
@@ -185,7 +185,8 @@ impl Book {
         Ok(())
     }
 
-    /// The events that the journal must still get about a cutover; empty if it has all of them and only the reply was lost.
+    /// The events that the journal must still get about a cutover; empty if it has all of them and only the reply was
+    /// lost.
     fn owed_events(&self, name: &CutoverName) -> Vec<Event> {
         let (write_id, cause, mode, decided_at) =
             match self.unjournaled.get(name).map(|revert| &revert.owed) {
@@ -222,8 +223,8 @@ impl Book {
         events
     }
 
-    /// Tries to journal all reverts that are not journaled yet, many in an append. If an append loses a race, each of its
-    /// cutovers gets an append of its own.
+    /// Tries to journal all reverts that are not journaled yet, many in an append. If an append loses a race, each of
+    /// its cutovers gets an append of its own.
     pub(in crate::controller) async fn flush_all(
         &mut self,
         at: Timestamp,

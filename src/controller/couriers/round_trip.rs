@@ -250,7 +250,8 @@ impl DeliveryRun {
         Duration::try_from(at.duration_since(self.now())).ok()
     }
 
-    /// Notes that a message was delivered: trouble with earlier messages is over, unless the one that failed still waits.
+    /// Notes that a message was delivered: trouble with earlier messages is over, unless the one that failed still
+    /// waits.
     fn note_delivered(&self, cursor: &mut Cursor, seq: u64, waiting: &[&Arc<Notice>]) {
         cursor.refusals.remove(&seq);
         let Some(trouble) = &cursor.trouble else {

@@ -30,8 +30,8 @@ pub struct GatePast {
     pub fallback: bool,
     /// The data that the record has of it.
     pub sight: Sight,
-    /// Its states, without gaps: ALARM while it would have failed, INSUFFICIENT_DATA while it could not be judged. Empty
-    /// for the comparison, which has no state of its own at a moment.
+    /// Its states, without gaps: ALARM while it would have failed, INSUFFICIENT_DATA while it could not be judged.
+    /// Empty for the comparison, which has no state of its own at a moment.
     pub stretches: Vec<Stretch>,
     /// The number of starts that it reverted.
     pub reverted: usize,

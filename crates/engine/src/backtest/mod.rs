@@ -1,11 +1,12 @@
 //! Backtests: a plan is started at every hour of a recorded past, and judged as it would be today.
 //!
-//! There is no second judge. Each start is decided by [`crate::decide`] and folded like any cutover. Only Route 53
-//! is replaced, by one in which every write works, and the alarms are read from the `record`. So a start that reverts here
-//! would have reverted there: red alarms, flaps between two looks, gates that were unknown for too long, shut windows.
+//! There is no second judge. Each start is decided by [`crate::decide`] and folded like any cutover. Only Route
+//! 53 is replaced, by one in which every write works, and the alarms are read from the `record`. So a start that
+//! reverts here would have reverted there: red alarms, flaps between two looks, gates that were unknown for too long,
+//! shut windows.
 //!
-//! A record cannot tell how the new side would have behaved under traffic that it did not have. A backtest shows how often
-//! a plan gives a false alarm, not if it would have caught a real one; for that there is the rehearsal.
+//! A record cannot tell how the new side would have behaved under traffic that it did not have. A backtest shows how
+//! often a plan gives a false alarm, not if it would have caught a real one; for that there is the rehearsal.
 
 mod gates;
 mod record;

@@ -323,8 +323,8 @@ impl SeriesPast {
 }
 
 impl Past {
-    /// The past of an alarm by its state now and its history, with a state for every moment since `since`. If the history no
-    /// longer reaches back to the last change, the alarm counts as without data before it.
+    /// The past of an alarm by its state now and its history, with a state for every moment since `since`. If the
+    /// history no longer reaches back to the last change, the alarm counts as without data before it.
     pub fn of(now: &AlarmReading, mut changes: Vec<Change>, since: Timestamp) -> Self {
         let (state, transitioned_at) = match now {
             AlarmReading::Missing => return Self::Missing,

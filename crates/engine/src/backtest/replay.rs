@@ -1,5 +1,5 @@
-//! One start of a plan in the past: the same decisions as in the controller, with a Route 53 in which every write works, and
-//! with the alarms as they were.
+//! One start of a plan in the past: the same decisions as in the controller, with a Route 53 in which every write
+//! works, and with the alarms as they were.
 
 use std::collections::BTreeMap;
 
@@ -152,8 +152,8 @@ pub(super) fn watching(source: &PlanSource, record: &Record) -> Option<State> {
 /// How long before the record the watched plan starts, so that it is baking when the record begins.
 const WATCHED_BEFORE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Starts a plan at a moment of the past, and follows it until it ends, halts, or the record ends. Approvals are given at
-/// once, and no other command is. Everything else that the plan waits for (`after`, the fleet) counts as done.
+/// Starts a plan at a moment of the past, and follows it until it ends, halts, or the record ends. Approvals are given
+/// at once, and no other command is. Everything else that the plan waits for (`after`, the fleet) counts as done.
 pub fn replay(source: &PlanSource, record: &Record, start: Timestamp) -> Run {
     let mut replay = Replay::new(source, record, start);
     for _ in 0..LOOKS_MAX {
@@ -285,9 +285,9 @@ impl<'a> Replay<'a> {
         Some(End::Halted { at, step, reason })
     }
 
-    /// The time of the next look at which something can be different: the decision wakes up, an alarm changes, or a write
-    /// arrives. An alarm is also looked at right before it changes, because the bake counts up to the last look at which
-    /// all gates passed.
+    /// The time of the next look at which something can be different: the decision wakes up, an alarm changes, or a
+    /// write arrives. An alarm is also looked at right before it changes, because the bake counts up to the last look
+    /// at which all gates passed.
     fn next_look(&self) -> Option<Timestamp> {
         let state = self.state.as_ref()?;
         let mut next: Option<Timestamp> = None;

@@ -2,32 +2,32 @@
 //!
 //! # A healthy side
 //!
-//! A bound is set well above the usual rate: a side counts as healthy if its requests fail a tenth ([`HEALTHY`]) as often as
-//! the bound allows, each independently. Of `n` requests, of which the bound `b` allows `x = b·n` to fail, `x/10` fail on
-//! average, and their number is Poisson.
+//! A bound is set well above the usual rate: a side counts as healthy if its requests fail a tenth ([`HEALTHY`]) as
+//! often as the bound allows, each independently. Of `n` requests, of which the bound `b` allows `x = b·n` to fail,
+//! `x/10` fail on average, and their number is Poisson.
 //!
 //! # The least number
 //!
 //! A gate looks at its whole window together, or at its datapoints one by one; both ways it fails only with more errors
-//! than the bound allows. Let `m` be the most errors that the bound allows: `m ≤ b·n < m + 1`. Then it takes `m + 1` errors
-//! to fail, and on average there are fewer than `(m + 1)/10`. The worst case is just below the next whole number, and it
-//! gets rarer as `m` grows:
+//! than the bound allows. Let `m` be the most errors that the bound allows: `m ≤ b·n < m + 1`. Then it takes `m + 1`
+//! errors to fail, and on average there are fewer than `(m + 1)/10`. The worst case is just below the next whole
+//! number, and it gets rarer as `m` grows:
 //!
 //! ```text
 //! P(Poisson((m + 1)/10) ≥ m + 1)
 //! ```
 //!
-//! A week has as many looks as datapoints. So [`errors_within`] is the least `m` for which that chance times the looks of a
-//! week is at most [`FALSE_REVERTS`], and [`least_requests`] is the number of requests for which the bound allows `m`
-//! errors. It holds at every size of traffic, because fewer requests are not judged and more are worse cases of a larger `m`,
-//! and for every "M of N", because M datapoints beyond the bound are rarer than one, or one is enough.
+//! A week has as many looks as datapoints. So [`errors_within`] is the least `m` for which that chance times the looks
+//! of a week is at most [`FALSE_REVERTS`], and [`least_requests`] is the number of requests for which the bound allows
+//! `m` errors. It holds at every size of traffic, because fewer requests are not judged and more are worse cases of a
+//! larger `m`, and for every "M of N", because M datapoints beyond the bound are rarer than one, or one is enough.
 //!
 //! For datapoints of a minute, `m` is 10: 1,000 requests for 1 %, 500 for 2 %.
 //!
 //! # Fewer requests
 //!
-//! A window with fewer requests is judged as if the missing ones had all succeeded: more than `m` errors are as rare among
-//! fewer requests. So an outage is seen even with very few requests.
+//! A window with fewer requests is judged as if the missing ones had all succeeded: more than `m` errors are as rare
+//! among fewer requests. So an outage is seen even with very few requests.
 
 use super::gate::Bound;
 use super::number::Number;
@@ -62,8 +62,8 @@ pub fn errors_within(every_mins: u16) -> u64 {
     errors
 }
 
-/// The least number of requests with which a rate is judged: `max` percent of them are [`errors_within`]. `None` for a bound
-/// of zero, which no number of requests makes safe.
+/// The least number of requests with which a rate is judged: `max` percent of them are [`errors_within`]. `None` for a
+/// bound of zero, which no number of requests makes safe.
 pub fn least_requests(max: Number, every_mins: u16) -> Option<u64> {
     if max <= Number::ZERO {
         return None;
@@ -72,8 +72,9 @@ pub fn least_requests(max: Number, every_mins: u16) -> Option<u64> {
     Some(natural(needed.ceil()))
 }
 
-/// More errors than this show that a window is beyond the bound although it has fewer requests than the gate needs: it would
-/// be beyond the bound even if the missing requests had all succeeded. `None` if the gate is not a rate with a maximum.
+/// More errors than this show that a window is beyond the bound although it has fewer requests than the gate needs: it
+/// would be beyond the bound even if the missing requests had all succeeded. `None` if the gate is not a rate with a
+/// maximum.
 pub fn errors_that_show(gate: &MetricGate) -> Option<f64> {
     let max = maximum(gate)?;
     let within = float(gate.min_requests) * max / 100.0;
@@ -124,8 +125,8 @@ fn looks(every_mins: u16) -> f64 {
     WEEK_MINS / f64::from(every_mins.max(1))
 }
 
-/// The chance that this look is the one that fails a healthy side whose bound allows `allowed` errors in each datapoint: the
-/// newest datapoint must have an error.
+/// The chance that this look is the one that fails a healthy side whose bound allows `allowed` errors in each
+/// datapoint: the newest datapoint must have an error.
 fn a_look(gate: &MetricGate, allowed: f64) -> f64 {
     let max = maximum(gate).unwrap_or(100.0);
     let least = float(gate.min_requests) * max / 100.0;
@@ -156,7 +157,8 @@ fn together_at_least(gate: &MetricGate, mean: f64, (beyond, together): (u64, u64
     let (points, width) = (usize::from(gate.points.max(1)), index(together) + 1);
     let chances: Vec<f64> = (0..together).map(|errors| exactly(errors, mean)).collect();
     let rest = at_least(together, mean);
-    // The chances by the number of datapoints beyond the bound and the number of errors, both capped at the required ones.
+    // The chances by the number of datapoints beyond the bound and the number of errors, both capped at the required
+    // ones.
     let mut state = vec![vec![0.0; width]; points + 1];
     state[0][0] = 1.0;
     for datapoint in 0..gate.of.max(1) {

@@ -1,10 +1,10 @@
 //! Metrics with bounds: the gate fails if M of the last N datapoints are beyond the bound.
 //!
-//! A datapoint that is missing, or that has too few requests, might have been beyond the bound too. If the datapoints beyond
-//! the bound and those that might be are M together, the gate does not pass.
+//! A datapoint that is missing, or that has too few requests, might have been beyond the bound too. If the datapoints
+//! beyond the bound and those that might be are M together, the gate does not pass.
 //!
-//! Datapoints come late, and change. The windows that ended in the last minutes ([`READ_AGAIN`]) are judged again at each
-//! look, so that M of N that turn out to be beyond the bound afterwards fail the gate too.
+//! Datapoints come late, and change. The windows that ended in the last minutes ([`READ_AGAIN`]) are judged again at
+//! each look, so that M of N that turn out to be beyond the bound afterwards fail the gate too.
 
 use std::collections::BTreeMap;
 
@@ -200,8 +200,8 @@ fn look(
     window
 }
 
-/// The rate over the whole window, if that is beyond the bound, and either has enough requests or so many errors that it
-/// would be beyond the bound even with enough requests.
+/// The rate over the whole window, if that is beyond the bound, and either has enough requests or so many errors that
+/// it would be beyond the bound even with enough requests.
 fn pooled(
     gate: &MetricGate,
     measure: &Measure,

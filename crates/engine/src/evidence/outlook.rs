@@ -54,8 +54,8 @@ impl GateOutlook {
     }
 }
 
-/// The outlook for the gates, from readings of both sides before the start. `None` if the requests of the old side are not
-/// counted, or if there were none.
+/// The outlook for the gates, from readings of both sides before the start. `None` if the requests of the old side are
+/// not counted, or if there were none.
 pub fn outlook(plan: &Plan, readings: &Readings) -> Option<Outlook> {
     let measures = &plan.gates.measures;
     let counted = counted(measures)?;

@@ -1,5 +1,5 @@
-//! The metric gates of a plan. `plan_file` resolves presets and shares of a side: here every gate names the series that it
-//! needs.
+//! The metric gates of a plan. `plan_file` resolves presets and shares of a side: here every gate names the series that
+//! it needs.
 
 use std::collections::BTreeMap;
 
@@ -132,8 +132,8 @@ pub enum Measure {
         /// Multiplies each datapoint: response times come in seconds.
         times: Number,
     },
-    /// Failed requests in percent of all requests. Both are sums over their series; a count without a datapoint is zero, and
-    /// a period without requests has no rate.
+    /// Failed requests in percent of all requests. Both are sums over their series; a count without a datapoint is
+    /// zero, and a period without requests has no rate.
     Rate {
         /// The failed requests.
         errors: Vec<Query>,

@@ -2,18 +2,18 @@
 //!
 //! # The draws
 //!
-//! A resolver asks Route 53, gets one of the two sides by the weights, and sends all its callers there until the TTL is over.
-//! So answers are drawn, and requests only if there are fewer of them. With `R` requests and `A` answers the share varies as
-//! if
+//! A resolver asks Route 53, gets one of the two sides by the weights, and sends all its callers there until the TTL is
+//! over. So answers are drawn, and requests only if there are fewer of them. With `R` requests and `A` answers the
+//! share varies as if
 //!
 //! ```text
 //! n = 1 / (1/R + 1/A)
 //! ```
 //!
 //! had been drawn, each of the new side with the intended share `p`. Resolvers cannot be counted. The public ones of a
-//! service are assumed to be [`ANSWERS`] of equal size, which is less than a hundred of the sizes that resolvers have: a
-//! population of sizes `w` counts as `(Σw)²/Σw²`. In the same way minutes count by their requests: an hour in which one
-//! minute had most of them is little more than a minute.
+//! service are assumed to be [`ANSWERS`] of equal size, which is less than a hundred of the sizes that resolvers have:
+//! a population of sizes `w` counts as `(Σw)²/Σw²`. In the same way minutes count by their requests: an hour in which
+//! one minute had most of them is little more than a minute.
 //!
 //! # The probability
 //!
@@ -24,8 +24,8 @@
 //! ```
 //!
 //! There is a look each minute. The look after `t` minutes of a bake may be wrong with a chance of 2^−t, and from
-//! [`STEADY`] on with e^−`STEADY`: a bound that is itself some ten times the true chance. The tests measure how often that is
-//! wrong in a week.
+//! [`STEADY`] on with e^−`STEADY`: a bound that is itself some ten times the true chance. The tests measure how often
+//! that is wrong in a week.
 
 use std::collections::BTreeMap;
 

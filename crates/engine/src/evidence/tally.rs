@@ -147,8 +147,8 @@ pub struct UpToDate {
     pub settled: Tally,
 }
 
-/// The tally with every minute that was read since it was journaled; unchanged if a series could not be read. `None` before
-/// the first write.
+/// The tally with every minute that was read since it was journaled; unchanged if a series could not be read. `None`
+/// before the first write.
 ///
 /// A minute counts once, however the readings were cut: only minutes from the tally's end on are taken, in order.
 pub fn up_to_date(state: &State, readings: &Readings) -> Option<UpToDate> {
@@ -310,8 +310,8 @@ pub(super) fn total(queries: &[Query], readings: &Readings, range: (Timestamp, T
     natural(sum(queries, readings, range))
 }
 
-/// About when `missing` more requests will have come, at the rate of the last [`RATE_OVER`], but not before `since`; `None` if
-/// none come, or not within [`FORESEEN_MAX`].
+/// About when `missing` more requests will have come, at the rate of the last [`RATE_OVER`], but not before `since`;
+/// `None` if none come, or not within [`FORESEEN_MAX`].
 pub(super) fn came_at(
     queries: &[Query],
     readings: &Readings,
@@ -348,8 +348,8 @@ pub(super) fn read_over(queries: &[Query], readings: &Readings) -> Option<(Times
     over
 }
 
-/// Returns true if the tally is to be journaled although nothing else happens: once the old side's last day is in it, and
-/// then every [`COUNT_EVERY`].
+/// Returns true if the tally is to be journaled although nothing else happens: once the old side's last day is in it,
+/// and then every [`COUNT_EVERY`].
 pub fn is_due(state: &State, tally: &Tally) -> bool {
     let Some(from) = count_from(state) else {
         return false;

@@ -1,5 +1,5 @@
-//! The traffic gate: checks that the traffic moved with the weights, and that there is enough of it. It holds steps, and
-//! never reverts.
+//! The traffic gate: checks that the traffic moved with the weights, and that there is enough of it. It holds steps,
+//! and never reverts.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,7 +16,8 @@ use crate::state::State;
 use crate::units::Share;
 use crate::verdict::Verdict;
 
-/// The age of a bake at which the share is first judged: a resolver that asked right before the change keeps its answer.
+/// The age of a bake at which the share is first judged: a resolver that asked right before the change keeps its
+/// answer.
 const SHARE_AFTER: SignedDuration = SignedDuration::from_mins(10);
 
 /// The fewest requests that the new side must have had by the weights before the share is judged.
@@ -152,8 +153,8 @@ fn proves(draws: Draws, observed: f64, wanted: f64, after_mins: f64) -> bool {
         && draws.rule_out_chance(observed / 100.0, wanted / 100.0, after_mins)
 }
 
-/// The whole step so far, and the new side's share of it in percent; `None` without requests. The differences between its
-/// minutes are not kept, so only a part of the minutes count ([`UNEVEN`]).
+/// The whole step so far, and the new side's share of it in percent; `None` without requests. The differences between
+/// its minutes are not kept, so only a part of the minutes count ([`UNEVEN`]).
 fn so_far(tally: &Tally, hour: Draws, since: Timestamp) -> Option<(Draws, f64)> {
     let (new, old) = (float(tally.new_requests), float(tally.old_requests));
     let requests = new + old;

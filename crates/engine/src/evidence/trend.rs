@@ -1,9 +1,10 @@
-//! Trends: metrics of the new side that climb toward a limit. A leak shows in the memory that is left after each garbage
-//! collection, so the lows of equal parts of the time are compared, not the readings themselves.
+//! Trends: metrics of the new side that climb toward a limit. A leak shows in the memory that is left after each
+//! garbage collection, so the lows of equal parts of the time are compared, not the readings themselves.
 //!
-//! A metric that climbs with the requests does not climb forever. If requests are counted and do not rise, two hours are
-//! enough. If they are not counted, it takes [`LOAD_UNKNOWN_MIN`]: the steep part of a day's curve is not longer than that.
-//! If they rise, it takes a whole day. A hold for a climb that was only the day's curve ends by itself when the curve turns.
+//! A metric that climbs with the requests does not climb forever. If requests are counted and do not rise, two hours
+//! are enough. If they are not counted, it takes [`LOAD_UNKNOWN_MIN`]: the steep part of a day's curve is not longer
+//! than that. If they rise, it takes a whole day. A hold for a climb that was only the day's curve ends by itself when
+//! the curve turns.
 
 use std::collections::BTreeMap;
 

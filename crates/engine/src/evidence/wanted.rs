@@ -40,8 +40,8 @@ impl Minutes {
     }
 }
 
-/// The series that the cutover's gates need at `now`; empty for plans that watch only alarms. `until` moves on only as often
-/// as the plan's `every`, so a series that was read need not be read again before that.
+/// The series that the cutover's gates need at `now`; empty for plans that watch only alarms. `until` moves on only as
+/// often as the plan's `every`, so a series that was read need not be read again before that.
 pub fn wanted(state: &State, now: Timestamp) -> BTreeMap<Query, Minutes> {
     let measures = &state.plan().gates.measures;
     let mut wanted = SeriesWanted::default();

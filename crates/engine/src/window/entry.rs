@@ -32,8 +32,8 @@ enum Days {
     },
 }
 
-/// Minutes since the midnight at which the entry's day begins. `to` is greater than `from`, and greater than [`DAY`] if the
-/// range runs over midnight.
+/// Minutes since the midnight at which the entry's day begins. `to` is greater than `from`, and greater than [`DAY`] if
+/// the range runs over midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Times {
     from: i32,

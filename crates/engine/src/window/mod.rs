@@ -1,13 +1,13 @@
 //! Windows: the times at which a step may be taken, in the local time of one time zone (semantics I).
 //!
-//! A window is open while the local time is covered by `allow` (an empty `allow` covers everything) and not by `deny`. This
-//! also defines the days on which clocks change. A local time that is skipped does not exist: if 02:00 is followed by
-//! 03:00, a window from 02:15 to 02:45 does not open that day. A local time that comes twice counts both times, so a
+//! A window is open while the local time is covered by `allow` (an empty `allow` covers everything) and not by `deny`.
+//! This also defines the days on which clocks change. A local time that is skipped does not exist: if 02:00 is followed
+//! by 03:00, a window from 02:15 to 02:45 does not open that day. A local time that comes twice counts both times, so a
 //! denied time is denied both times.
 //!
-//! The answers are computed by arithmetic on days, a day at a time between two changes of the clock. Apart from the dates
-//! that it names, a calendar repeats every week, so looking at some weeks after each of these dates covers everything:
-//! "never" is a definite answer.
+//! The answers are computed by arithmetic on days, a day at a time between two changes of the clock. Apart from the
+//! dates that it names, a calendar repeats every week, so looking at some weeks after each of these dates covers
+//! everything: "never" is a definite answer.
 //!
 //! The time zones are compiled in: every machine that runs the same version sees the same windows.
 
@@ -44,15 +44,15 @@ pub struct Windows {
 /// swallow the same hour of one week, not of four.
 const WEEKLY: i32 = 28;
 
-/// The days after the last named date within which every kind of change of the clock occurs: a change may lengthen an open
-/// stretch by an hour.
+/// The days after the last named date within which every kind of change of the clock occurs: a change may lengthen an
+/// open stretch by an hour.
 const YEARLY: i32 = 400;
 
 /// The most changes of the clock that are looked at: a thousand are some centuries.
 const CHANGES_MAX: usize = 1_000;
 
-/// The most days that a stretch which reaches a named date can have begun before it: a longer one in a weekly calendar has
-/// no beginning.
+/// The most days that a stretch which reaches a named date can have begun before it: a longer one in a weekly calendar
+/// has no beginning.
 const STRETCH: i32 = 8;
 
 impl Windows {
@@ -83,8 +83,8 @@ impl Windows {
         self.is_open(at) && closes_at.is_none_or(|close| close.duration_since(at) >= length)
     }
 
-    /// The first instant from `at` on at which a step can be taken that settles and bakes for `watched` in all; `None` if
-    /// there is none.
+    /// The first instant from `at` on at which a step can be taken that settles and bakes for `watched` in all; `None`
+    /// if there is none.
     pub fn next(&self, at: Timestamp, watched: SignedDuration) -> Option<Timestamp> {
         if self.whole_bake {
             self.first_stretch(at, watched)
@@ -268,8 +268,8 @@ impl<'a> Scan<'a> {
         self.ahead.sort_unstable_by(|a, b| b.cmp(a));
     }
 
-    /// The instant at which to go on after everything up to `at` was looked at: `at`, or shortly before the next named date
-    /// if nothing new can come before it; `None` after the last one.
+    /// The instant at which to go on after everything up to `at` was looked at: `at`, or shortly before the next named
+    /// date if nothing new can come before it; `None` after the last one.
     fn go_on(&mut self, at: Timestamp) -> Option<Timestamp> {
         let today = self.zone.wall(at).date();
         while let Some(turn) = self.ahead.pop_if(|turn| *turn <= today) {

@@ -24,8 +24,8 @@ pub struct Zone {
 #[error("there is no time zone {0}")]
 pub struct UnknownZone(pub String);
 
-/// The compiled-in database. The machine's own is not used: two machines may have different ones, and a decision must not
-/// depend on that.
+/// The compiled-in database. The machine's own is not used: two machines may have different ones, and a decision must
+/// not depend on that.
 static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 impl Zone {

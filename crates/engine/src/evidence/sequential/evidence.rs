@@ -25,8 +25,8 @@ pub struct Look {
     pub old_errors: u64,
 }
 
-/// All looks so far. [`super::Test::evidence`] creates it, [`Evidence::with`] adds to it, and it stays below 8 KiB as JSON,
-/// however long the run.
+/// All looks so far. [`super::Test::evidence`] creates it, [`Evidence::with`] adds to it, and it stays below 8 KiB as
+/// JSON, however long the run.
 ///
 /// Looks may come in any order within six hours, and in any batches; the result is the same to the last digit. A minute
 /// counts once. A minute that comes more than six hours after a newer one no longer counts: give a batch to
@@ -70,8 +70,8 @@ pub(super) struct Span {
 /// The number of half-hours, counted from the newest, that stay open for late looks.
 const RECENT_HALF_HOURS: i64 = 12;
 
-/// A span is merged with its neighbour into one twice as long once it is this many of the longer spans old. So a fortnight
-/// has about 20 spans.
+/// A span is merged with its neighbour into one twice as long once it is this many of the longer spans old. So a
+/// fortnight has about 20 spans.
 const SPANS_A_SIZE: i64 = 2;
 
 /// The largest span: 2¹² hours, about half a year.
@@ -237,8 +237,8 @@ impl Span {
     }
 }
 
-/// Requests and errors of a minute. If there are more errors than requests (a load balancer leaves requests that it rejects
-/// itself out of `RequestCount`), all requests failed.
+/// Requests and errors of a minute. If there are more errors than requests (a load balancer leaves requests that it
+/// rejects itself out of `RequestCount`), all requests failed.
 fn side(requests: u64, errors: u64) -> Side {
     let errors = errors.min(REQUESTS_MAX);
     Side {
@@ -247,8 +247,8 @@ fn side(requests: u64, errors: u64) -> Side {
     }
 }
 
-/// The first hour of the span that an hour belongs to, once `newest` has been seen. It depends on nothing else, and spans
-/// are only merged, never split, so the order of looks makes no difference.
+/// The first hour of the span that an hour belongs to, once `newest` has been seen. It depends on nothing else, and
+/// spans are only merged, never split, so the order of looks makes no difference.
 fn first_hour(hour: i64, newest: i64) -> i64 {
     let mut first = hour;
     for doubling in 1..=DOUBLINGS_MAX {

@@ -1,5 +1,5 @@
-//! Converts floating point to integers and back. Sums are kept in integers, because these do not depend on the order of the
-//! summands.
+//! Converts floating point to integers and back. Sums are kept in integers, because these do not depend on the order of
+//! the summands.
 
 /// The largest number; larger ones are cut off. No measured number comes near it.
 const LARGEST: f64 = 4.0e18;

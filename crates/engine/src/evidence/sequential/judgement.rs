@@ -28,8 +28,8 @@ pub struct Numbers {
     pub new: Side,
     /// The old side, in the same minutes.
     pub old: Side,
-    /// The hour in which these minutes began; `None` if there are none. For a failure: the hour since which the new side has
-    /// most likely been worse.
+    /// The hour in which these minutes began; `None` if there are none. For a failure: the hour since which the new
+    /// side has most likely been worse.
     pub since: Option<Timestamp>,
     /// How many times as often the new side failed, in thousandths; `None` if the old side did not fail at all.
     pub times: Option<u64>,
@@ -41,7 +41,8 @@ pub struct Numbers {
     pub odds_needed: u64,
     /// The number of errors that count as one because they come in bursts, in thousandths.
     pub dispersion: u64,
-    /// The requests of the new side in all that are needed to judge it; `None` if it is judged, or if that is not known.
+    /// The requests of the new side in all that are needed to judge it; `None` if it is judged, or if that is not
+    /// known.
     pub requests_needed: Option<u64>,
 }
 

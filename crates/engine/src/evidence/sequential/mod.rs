@@ -2,9 +2,9 @@
 //!
 //! # Why not simply compare
 //!
-//! A test with a fixed number of samples is wrong in one of twenty looks at p < .05. Looked at every minute for three days it
-//! reverts 38–49 % of the healthy services. This one is *always valid*: the chance that it ever fails a healthy service,
-//! however often and for however long it is looked at, is at most `alpha`.
+//! A test with a fixed number of samples is wrong in one of twenty looks at p < .05. Looked at every minute for three
+//! days it reverts 38–49 % of the healthy services. This one is *always valid*: the chance that it ever fails a healthy
+//! service, however often and for however long it is looked at, is at most `alpha`.
 //!
 //! # The test
 //!
@@ -16,8 +16,8 @@
 //! ```
 //!
 //! whatever the rate itself is, so neither the time of day nor the share of the new side matters (Lindon and Malek,
-//! *Anytime-Valid Inference for Multinomial Count Data*, `NeurIPS` 2022, arXiv 2011.03567). Let `r` be the ratio that is
-//! still allowed (`at_most`). For a ratio `t > r`, the product over all minutes of
+//! *Anytime-Valid Inference for Multinomial Count Data*, `NeurIPS` 2022, arXiv 2011.03567). Let `r` be the ratio that
+//! is still allowed (`at_most`). For a ratio `t > r`, the product over all minutes of
 //!
 //! ```text
 //! (q(t)/q(r))^e_new · ((1−q(t))/(1−q(r)))^e_old
@@ -29,11 +29,11 @@
 //! Σ e_new·ln(t/r) − Σ e·ln((t·n_new + n_old)/(r·n_new + n_old))
 //! ```
 //!
-//! whose second sum is what a `Span` calls costs. A weighted mean of such products is one too. It is taken
-//! over the ratios of [`ALTERNATIVES`], because nobody knows how much worse the new side will be, and over the hours at
-//! which it may have begun to be worse, because otherwise a service that was healthy for days would have to fail for days
-//! until it is noticed (mixtures over beginnings: Shin, Ramdas and Rinaldo, *E-detectors*, arXiv 2203.03532). An hour that
-//! is the `i`th since the first comparison (from 0) weighs `1/((i+1)(i+2))`; all of them together weigh 1.
+//! whose second sum is what a `Span` calls costs. A weighted mean of such products is one too. It is taken over the
+//! ratios of [`ALTERNATIVES`], because nobody knows how much worse the new side will be, and over the hours at which it
+//! may have begun to be worse, because otherwise a service that was healthy for days would have to fail for days until
+//! it is noticed (mixtures over beginnings: Shin, Ramdas and Rinaldo, *E-detectors*, arXiv 2203.03532). An hour that is
+//! the `i`th since the first comparison (from 0) weighs `1/((i+1)(i+2))`; all of them together weigh 1.
 //!
 //! That mean is the *odds* against chance. By Ville's inequality the chance that it ever reaches `1/alpha` is at most
 //! `alpha`. Then the gate fails.
@@ -48,21 +48,21 @@
 //! g(t) = ln(1 + (1 − exp(−(t−1)(φ−1)/φ))/(φ−1))
 //! ```
 //!
-//! which is the one above for `φ = 1`. It comes from the moments of negative binomial numbers, Poisson numbers whose rate is
-//! itself gamma-distributed: `ln E exp(hX) = −μ/(φ−1)·ln(1 − (φ−1)(e^h − 1))` for the mean `μ` and the variance `φμ`. `g` is the
-//! `h` for which that is `μ(t−1)/φ`; the costs are `μ(t−1)/φ` at least, because `h` bends downwards. So the product is a
-//! supermartingale for negative binomial errors too, at every share, as long as `φ` is not too small. `g` never exceeds
-//! `ln(φ/(φ−1))`: one burst, however large an alternative it would speak for, is one witness. Dividing the whole logarithm by
-//! `φ` instead would let a single long burst decide at small shares.
+//! which is the one above for `φ = 1`. It comes from the moments of negative binomial numbers, Poisson numbers whose
+//! rate is itself gamma-distributed: `ln E exp(hX) = −μ/(φ−1)·ln(1 − (φ−1)(e^h − 1))` for the mean `μ` and the variance
+//! `φμ`. `g` is the `h` for which that is `μ(t−1)/φ`; the costs are `μ(t−1)/φ` at least, because `h` bends downwards.
+//! So the product is a supermartingale for negative binomial errors too, at every share, as long as `φ` is not too
+//! small. `g` never exceeds `ln(φ/(φ−1))`: one burst, however large an alternative it would speak for, is one witness.
+//! Dividing the whole logarithm by `φ` instead would let a single long burst decide at small shares.
 //!
-//! `benches/regression.rs` measures how well that holds if `φ` is estimated; its table is in docs/benchmarks.md. A new side whose
-//! bursts are much larger than the old one's is worse, and counts as worse.
+//! `benches/regression.rs` measures how well that holds if `φ` is estimated; its table is in docs/benchmarks.md. A
+//! new side whose bursts are much larger than the old one's is worse, and counts as worse.
 //!
 //! # Too little
 //!
-//! A test that has not failed does not prove that the new side is healthy. The gate passes once it would have failed by now
-//! if the new side had failed [`SEEN_TIMES`] times as often as the old one, or [`SEEN_RATE`] of its requests, whichever is
-//! more. Before that it is not judged.
+//! A test that has not failed does not prove that the new side is healthy. The gate passes once it would have failed by
+//! now if the new side had failed [`SEEN_TIMES`] times as often as the old one, or [`SEEN_RATE`] of its requests,
+//! whichever is more. Before that it is not judged.
 
 mod dispersion;
 mod evidence;
@@ -235,9 +235,9 @@ impl Test {
         (log_of_sum(&terms), loudest.1)
     }
 
-    /// The logarithm of the odds to expect on average, with these requests and this rate of the old side, if the new side
-    /// failed so often that the test should notice. It assumes independent errors, and the share that the sums have: a share
-    /// that varied would give more evidence (relative entropy is convex), never less.
+    /// The logarithm of the odds to expect on average, with these requests and this rate of the old side, if the new
+    /// side failed so often that the test should notice. It assumes independent errors, and the share that the sums
+    /// have: a share that varied would give more evidence (relative entropy is convex), never less.
     fn would_be_seen(self, new: Side, old: Side, dispersion: f64) -> f64 {
         let rate = (old.rate() * SEEN_TIMES * self.at_most()).clamp(SEEN_RATE, 1.0);
         let (to_new, to_old) = (float(new.requests), float(old.requests));
@@ -315,9 +315,9 @@ impl Tally {
     }
 }
 
-/// The amount that an error of the new side adds to the logarithm of the odds of an alternative `times` as bad: nearly `ln t`
-/// if errors are independent, and never more than about `1/φ` if they come in bursts (see the top). The dispersion is above
-/// 1, because it has a margin.
+/// The amount that an error of the new side adds to the logarithm of the odds of an alternative `times` as bad: nearly
+/// `ln t` if errors are independent, and never more than about `1/φ` if they come in bursts (see the top). The
+/// dispersion is above 1, because it has a margin.
 fn gain(times: f64, dispersion: f64) -> f64 {
     let beyond = dispersion - 1.0;
     let capped = 1.0 - (-(times - 1.0) * beyond / dispersion).exp();
