@@ -298,9 +298,11 @@ fn the_exit_codes_are_those_of_the_help() {
 #[test]
 fn every_test_that_the_architecture_names_is_there() {
     let mut tests: Vec<(PathBuf, String)> = Vec::new();
-    for path in files(&root().join("tests"), "rs") {
-        let source = fs::read_to_string(&path).expect("a source can be read");
-        tests.push((path, source));
+    for folder in ["tests", "crates/engine/tests"] {
+        for path in files(&root().join(folder), "rs") {
+            let source = fs::read_to_string(&path).expect("a source can be read");
+            tests.push((path, source));
+        }
     }
     let mut named = 0;
     let text = document("ARCHITECTURE.md");
