@@ -108,7 +108,7 @@ impl Evidence {
         if let Some((at, answer)) = self.ends {
             let answer = match answer {
                 HoldOrRevert::Hold => "somebody is paged again",
-                HoldOrRevert::Revert => "all traffic goes back to the old cluster",
+                HoldOrRevert::Revert => "all traffic goes back",
             };
             lines.push(format!(
                 "if not approved by {}: {answer}",

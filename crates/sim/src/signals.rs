@@ -118,7 +118,7 @@ impl SimSignals {
         };
         let Some(result) = results.into_iter().find(|result| result.id == id) else {
             return SeriesReading::Unreadable(
-                "CloudWatch returned no result for this query".to_owned(),
+                "CloudWatch returned nothing for it".to_owned(),
             );
         };
         if result.status != DataStatus::Complete {
