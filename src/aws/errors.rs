@@ -370,7 +370,9 @@ where
 /// The class and the message if there are no credentials. Only a provider that did not answer is worth another try.
 pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, String) {
     if let Some(refused) = find_cause::<AssumeRoleError>(error) {
-        return role_failure(refused);
+        let reply = find_cause::<SdkError<AssumeRoleError, HttpResponse>>(error);
+        let status = reply.and_then(SdkError::raw_response);
+        return role_failure(refused, status.map(|reply| reply.status().as_u16()));
     }
     let why = error
         .source()
@@ -405,29 +407,40 @@ pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, St
     }
 }
 
-/// The class and the message if STS refuses a role's credentials. STS's own message names the principal and the role.
-fn role_failure(refused: &AssumeRoleError) -> (FailureClass, String) {
-    let code = refused.meta().code().unwrap_or("no code");
+/// The class and the message if STS gives no credentials for a role. STS's own message names the principal and the role.
+fn role_failure(refused: &AssumeRoleError, status: Option<u16>) -> (FailureClass, String) {
+    let Some(code) = refused.meta().code() else {
+        // STS always sends a code. A proxy or a load balancer answered in its place.
+        let status = status.map_or_else(String::new, |status| format!(" (HTTP status {status})"));
+        let what = format!("the role cannot be assumed: the reply is not one of STS{status}");
+        return (FailureClass::Transient, what);
+    };
     let said = presentable(refused.meta().message().unwrap_or_default());
-    let class = class_of_code(code).unwrap_or(FailureClass::Denied);
+    let class = match class_of_code(code) {
+        Some(class) => class,
+        None if status.is_some_and(|status| status >= 500) => FailureClass::Transient,
+        None => FailureClass::Denied,
+    };
     if !code.starts_with("AccessDenied") {
         return (class, format!("the role cannot be assumed: {code}: {said}"));
     }
-    let word_after = |mark: &str| {
-        let (_, rest) = said.split_once(mark)?;
-        rest.split_whitespace().next()
-    };
-    let role = match word_after("on resource: ") {
+    let role = match word_after(&said, "on resource: ") {
         Some(role) => format!("the role {role}"),
         None => "the role of the plan (`role_arn`)".to_owned(),
     };
-    let principal = word_after("User: ").unwrap_or("the present credentials");
+    let principal = word_after(&said, "User: ").unwrap_or("the present credentials");
     let what = format!(
         "{role} cannot be assumed by {principal} ({code}): check that the role exists, that its trust policy names that \
          principal (and the plan's external ID, if it asks for one), and that a policy of the principal allows \
          sts:AssumeRole on the role"
     );
     (class, what)
+}
+
+/// The word that follows a mark in a text.
+fn word_after<'text>(text: &'text str, mark: &str) -> Option<&'text str> {
+    let (_, rest) = text.split_once(mark)?;
+    rest.split_whitespace().next()
 }
 
 /// The first cause of a type, the error itself included.

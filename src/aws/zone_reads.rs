@@ -138,7 +138,12 @@ impl ZoneReader {
     ) -> BTreeMap<DnsName, Result<Found, CallError>> {
         let slots = Arc::new(Semaphore::new(SINGLE_READS_MAX));
         let mut reads = JoinSet::new();
+        let mut read = BTreeMap::new();
         for (name, types) in names {
+            // What stays if the task panics: unread is not gone.
+            let unread =
+                CallError::new(LIST, FailureClass::Transient, "the read ended unexpectedly");
+            read.insert(name.clone(), Err(unread));
             let (reader, slots) = (self.clone(), Arc::clone(&slots));
             reads.spawn(async move {
                 // The semaphore is never closed; without a slot the read would merely be early.
@@ -147,7 +152,6 @@ impl ZoneReader {
                 (name, found)
             });
         }
-        let mut read = BTreeMap::new();
         while let Some(finished) = reads.join_next().await {
             if let Ok((name, found)) = finished {
                 read.insert(name, found);

@@ -23,27 +23,19 @@ const SIMILAR_ENOUGH: f64 = 0.8;
 /// The most names that are suggested.
 const SUGGESTIONS_MAX: usize = 3;
 
-/// Returns true if a plan's zone is written as an identifier: a `Z` followed by capitals and digits.
-fn is_zone_id(zone: &str) -> bool {
-    let mut bytes = zone.bytes();
-    let fits = bytes.all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-    fits && zone.starts_with('Z') && zone.len() <= 32
-}
-
 /// Finds the one zone that the plan names.
 pub(super) async fn find(session: &Session, wanted: &ZoneRef) -> Result<Zone, CallError> {
-    let bare = wanted.zone.trim().trim_start_matches("/hostedzone/");
-    if is_zone_id(bare) {
-        let zone = by_id(session, &ZoneId::from(bare), Urgency::Normal).await?;
+    if let Some(id) = wanted.id() {
+        let zone = by_id(session, &id, Urgency::Normal).await?;
         return match wanted.private {
             Some(private) if private != zone.private => Err(permanent(
                 BY_ID,
-                format!("hosted zone {bare} is {}", kind(zone.private)),
+                format!("hosted zone {id} is {}", kind(zone.private)),
             )),
             _ => Ok(zone),
         };
     }
-    let name = DnsName::new(bare);
+    let name = DnsName::new(&wanted.zone);
     let found = by_name(session, &name).await?;
     let fitting: Vec<_> = found
         .iter()
@@ -120,7 +112,7 @@ pub(super) async fn below(session: &Session, zone: &Zone) -> Result<Vec<Zone>, C
             .list_hosted_zones_by_name()
             .dns_name(&start_name)
             .set_hosted_zone_id(start_id.take());
-        let reply = request.send().await;
+        let reply = called(request.send()).await;
         let reply = reply.map_err(|error| call_error(BY_NAME, &error))?;
         for other in reply.hosted_zones().iter().map(self::zone) {
             if !other.name.is_in_zone(&zone.name) {
@@ -233,17 +225,4 @@ fn kind(private: bool) -> &'static str {
 
 fn permanent(operation: &'static str, message: String) -> CallError {
     CallError::new(operation, FailureClass::Permanent, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn identifiers_are_told_from_names() {
-        assert!(is_zone_id("Z0123456789ABCDEFGHIJ"));
-        for name in ["example.com", "Z.example", "zone", "Zebra", ""] {
-            assert!(!is_zone_id(name), "{name}");
-        }
-    }
 }

@@ -171,9 +171,9 @@ fn side(raw: Option<At<RawSide>>, region: Option<&str>, sink: &mut Sink<'_>) -> 
     });
     side.ecs = raw.ecs.and_then(|at| {
         let (span, ecs) = (at.span, at.value?);
-        let cluster = dimension(ecs.cluster, "cluster", "`ecs`", &span, sink)?;
-        let service = dimension(ecs.service, "service", "`ecs`", &span, sink)?;
-        Some((cluster, service))
+        let cluster = dimension(ecs.cluster, "cluster", "`ecs`", &span, sink);
+        let service = dimension(ecs.service, "service", "`ecs`", &span, sink);
+        Some((cluster?, service?))
     });
     side.eks = raw.eks.and_then(|at| {
         let (span, eks) = (at.span, at.value?);

@@ -6,6 +6,7 @@ use crate::engine::plan::Group;
 use crate::engine::plan::ZoneRef;
 use crate::engine::record::GroupName;
 use crate::engine::units::DnsName;
+use crate::engine::units::ZoneId;
 
 use super::accounts;
 use super::convert::accept;
@@ -127,7 +128,7 @@ fn members(
 
 fn identity(raw: RawRecord, span: &Span, sink: &mut Sink<'_>) -> Option<Identity> {
     let zone = shaped(raw.zone, shapes::zone, sink).map(|zone| {
-        if shapes::is_zone_id(&zone) {
+        if ZoneId::is_written_as(&zone) {
             zone
         } else {
             DnsName::new(&zone).as_str().to_owned()
@@ -160,7 +161,7 @@ fn name_fits_zone(
     span: &Span,
     sink: &mut Sink<'_>,
 ) {
-    if shapes::is_zone_id(zone) {
+    if ZoneId::is_written_as(zone) {
         return;
     }
     let zone = DnsName::new(zone);

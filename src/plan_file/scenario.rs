@@ -117,6 +117,9 @@ pub fn load_scenario(path: &Path) -> Result<Scenario, PlanFileError> {
     parse_scenario(&text, &shown)
 }
 
+/// What to write first.
+const BEGIN: &str = "write for example `faults: [ new errors 20% at step 3 + 2h ]`";
+
 /// Parses the text of a scenario file; `path` names it in findings.
 ///
 /// # Errors
@@ -124,7 +127,7 @@ pub fn load_scenario(path: &Path) -> Result<Scenario, PlanFileError> {
 pub fn parse_scenario(text: &str, path: &str) -> Result<Scenario, PlanFileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sink = Sink::new(path, text);
-    let raw = tree::read(text, load::BEGIN, &mut sink)
+    let raw = tree::read(text, BEGIN, &mut sink)
         .and_then(|root| read::read::<RawScenario>(&root, "the scenario", &mut sink));
     let scenario = raw.map(|raw| convert(raw, &mut sink));
     let failed = sink.has_errors();
@@ -133,8 +136,7 @@ pub fn parse_scenario(text: &str, path: &str) -> Result<Scenario, PlanFileError>
         _ => {
             let mut findings = sink.into_findings();
             if findings.is_empty() {
-                let help = "write for example `faults: [ new errors 20% at step 3 + 2h ]`";
-                findings.push(Finding::about_file(path, "the scenario is empty", help));
+                findings.push(Finding::about_file(path, "the scenario is empty", BEGIN));
             }
             Err(PlanFileError { findings })
         }

@@ -99,7 +99,10 @@ fn without_null(schema: &mut Schema) {
         let only = only.clone();
         schema.remove("anyOf");
         for (key, value) in only {
-            schema.insert(key, value);
+            // What a key says of itself is closer than what its type says.
+            if key != "description" || schema.get("description").is_none() {
+                schema.insert(key, value);
+            }
         }
     }
 }

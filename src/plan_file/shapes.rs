@@ -2,6 +2,7 @@
 
 use crate::engine::foreign_text::one_line;
 use crate::engine::units::DnsName;
+use crate::engine::units::ZoneId;
 
 use super::diagnostics::quote;
 
@@ -128,22 +129,13 @@ pub(super) fn role_arn(arn: &str) -> Result<(), Complaint> {
     Ok(())
 }
 
-/// Returns true if a zone is named by its ID. Source: Route 53 API Reference, `ResourceId`: at most 32 characters.
-pub(super) fn is_zone_id(zone: &str) -> bool {
-    let rest = zone.strip_prefix('Z').unwrap_or("");
-    let fits = rest
-        .bytes()
-        .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-    fits && !rest.is_empty() && zone.len() <= 32
-}
-
 /// A hosted zone, by name or by ID.
 pub(super) fn zone(zone: &str) -> Result<(), Complaint> {
-    if is_zone_id(zone) {
+    if ZoneId::is_written_as(zone) {
         return Ok(());
     }
     let id = zone.rsplit('/').next().unwrap_or("");
-    if zone.contains("hostedzone/") && is_zone_id(id) {
+    if zone.contains("hostedzone/") && ZoneId::is_written_as(id) {
         let message = format!("{} is a path, not a zone", quote(zone));
         return Err((message, format!("write the ID alone: `{id}`")));
     }

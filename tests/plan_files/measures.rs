@@ -210,6 +210,20 @@ fn what_makes_no_sense_is_said_with_what_to_write() {
 }
 
 #[test]
+fn everything_that_a_side_leaves_out_is_named_at_once() {
+    let text = PLAN.replace("ecs: { cluster: recipe, service: api }", "ecs: {}");
+    let error = plan_file::parse(&text, "plan.yaml").expect_err("two mistakes");
+    let said: Vec<&str> = error
+        .findings
+        .iter()
+        .map(|one| one.message.as_str())
+        .collect();
+    for key in ["`cluster`", "`service`"] {
+        assert!(said.iter().any(|message| message.contains(key)), "{said:?}");
+    }
+}
+
+#[test]
 fn metric_math_reads_nothing_but_its_inputs() {
     let gate = |expression: &str, stat: &str| {
         let metric = format!("{{ namespace: N, metric: A, stat: {stat} }}");

@@ -34,6 +34,16 @@ fn a_long_text_that_is_used_again_and_again_is_refused_before_it_fills_the_memor
 }
 
 #[test]
+fn an_empty_scenario_is_told_what_a_scenario_is() {
+    for text in ["", "# later\n"] {
+        let error = plan_file::parse_scenario(text, "a.scenario.yaml").expect_err("it is empty");
+        let help = error.findings[0].help.as_deref().unwrap_or_default();
+        assert!(help.contains("faults:"), "{help}");
+        assert!(!error.to_string().contains("version: 1"), "{error}");
+    }
+}
+
+#[test]
 fn files_that_are_no_plans_say_so() {
     let bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n\
         c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\n\

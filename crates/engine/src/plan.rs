@@ -11,7 +11,7 @@ use super::evidence::plan::{Measures, Query};
 use super::hooks::{Hook, HookId};
 use super::jobs::JobSwitch;
 use super::record::GroupName;
-use super::units::{AlarmId, CutoverName, Share, WeightPair};
+use super::units::{AlarmId, CutoverName, Share, WeightPair, ZoneId};
 use super::window::Windows;
 pub use crate::notify::Notify;
 
@@ -76,6 +76,17 @@ pub struct ZoneRef {
     /// True for the private and false for the public zone of that name; none if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private: Option<bool>,
+}
+
+impl ZoneRef {
+    /// The zone's ID, if the plan names it by that.
+    pub fn id(&self) -> Option<ZoneId> {
+        let bare = self.zone.trim().trim_start_matches("/hostedzone/");
+        if ZoneId::is_written_as(bare) {
+            return Some(ZoneId::from(bare));
+        }
+        None
+    }
 }
 
 /// One weighted group: a name and type whose two members share the traffic.

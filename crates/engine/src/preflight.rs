@@ -42,14 +42,14 @@ pub fn images(
                         problems.extend(reason);
                     }
                 }
-                found.push(image);
+                found.push((group, image));
             }
         }
     }
-    problems.extend(twice(state.plan(), &found));
+    problems.extend(twice(&found));
     let complete = found.len() == state.plan().records.len();
     if problems.is_empty() && complete && around_read {
-        Ok(found)
+        Ok(found.into_iter().map(|(_, image)| image).collect())
     } else {
         Err(problems)
     }
@@ -277,11 +277,11 @@ fn weights_refused(
     ))
 }
 
-/// Returns a refusal for each entry of the plan that is the same group as an earlier one.
-fn twice(plan: &Plan, images: &[GroupImage]) -> Vec<HoldReason> {
+/// Returns a refusal for each entry of the plan that is the same group as an earlier one, among those that were read.
+fn twice(found: &[(&Group, GroupImage)]) -> Vec<HoldReason> {
     let mut refusals = Vec::new();
-    for (index, (group, image)) in plan.records.iter().zip(images).enumerate() {
-        for (earlier, its_image) in plan.records.iter().zip(images).take(index) {
+    for (index, (group, image)) in found.iter().enumerate() {
+        for (earlier, its_image) in &found[..index] {
             if earlier.name == group.name && its_image.zone == image.zone {
                 let message = format!(
                     "is in the plan twice (zone {}); remove one entry",

@@ -315,6 +315,18 @@ text_newtype! {
     WriteId
 }
 
+impl ZoneId {
+    /// Returns true if a zone is written as an ID and not as a name. Source: Route 53 API Reference, `ResourceId`: at most 32
+    /// characters.
+    pub fn is_written_as(zone: &str) -> bool {
+        let rest = zone.strip_prefix('Z').unwrap_or("");
+        let fits = rest
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+        fits && !rest.is_empty() && zone.len() <= 32
+    }
+}
+
 /// A DNS name in the form in which names are compared: lower case, no trailing dot, `*` for `\052`.
 ///
 /// A clone shares the text.
@@ -552,6 +564,14 @@ mod tests {
         fn no_text_makes_the_parser_panic(text in any::<String>()) {
             let share = text.parse::<Share>();
             prop_assert!(share.is_err() || text.trim_end().ends_with('%'));
+        }
+    }
+
+    #[test]
+    fn the_id_of_a_zone_is_told_from_a_name() {
+        assert!(ZoneId::is_written_as("Z0123456789ABCDEFGHIJ"));
+        for name in ["example.com", "Z.example", "zone", "Zebra", "Z", ""] {
+            assert!(!ZoneId::is_written_as(name), "{name}");
         }
     }
 }

@@ -117,9 +117,7 @@ impl SimSignals {
             Err(error) => return SeriesReading::Unreadable(error.to_string()),
         };
         let Some(result) = results.into_iter().find(|result| result.id == id) else {
-            return SeriesReading::Unreadable(
-                "CloudWatch returned nothing for it".to_owned(),
-            );
+            return SeriesReading::Unreadable("CloudWatch returned nothing for it".to_owned());
         };
         if result.status != DataStatus::Complete {
             return SeriesReading::Unreadable(result.status.text().to_owned());

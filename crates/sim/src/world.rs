@@ -12,7 +12,7 @@ use crate::dns::SimDns;
 use crate::route53::{Change, ChangeBatch, NewZone, Route53, Settings, StoredRecord, Vpc};
 use crate::signals::SimSignals;
 use cutover_engine::observation::AlarmState;
-use cutover_engine::plan::{Account, Group, Plan};
+use cutover_engine::plan::{Account, Group, Plan, ZoneRef};
 use cutover_engine::units::ZoneId;
 use cutover_ports::{ChangeAction, Clock};
 
@@ -73,10 +73,11 @@ impl World {
         let shared: Arc<dyn Clock> = Arc::new(clock);
         let (mut route53, mut cloudwatch) = (Route53::new(Settings::default()), CloudWatch::new());
         let mut zones = BTreeMap::new();
-        for plan in plans {
+        let plans: Vec<&Plan> = plans.into_iter().collect();
+        for plan in &plans {
             for (index, group) in plan.records.iter().enumerate() {
                 let account = plan.account_of_group(index);
-                let zone = zone(&mut route53, &mut zones, account, group, start)?;
+                let zone = zone(&mut route53, &mut zones, &plans, (account, group), start)?;
                 records(&mut route53, account, &zone, group, start)?;
             }
             for gate in plan.alarms() {
@@ -95,12 +96,35 @@ impl World {
 
 type Zones = BTreeMap<(Account, String, bool), ZoneId>;
 
+/// The name of a zone of which the plans know only the ID: what the names of all its groups end with.
+fn name_of(zone: &ZoneRef, plans: &[&Plan]) -> String {
+    let mut common: Option<Vec<&str>> = None;
+    for plan in plans {
+        for group in plan.records.iter().filter(|group| group.zone == *zone) {
+            let labels: Vec<&str> = group.name.name.as_str().rsplit('.').collect();
+            let shared = match &common {
+                Some(earlier) => labels
+                    .iter()
+                    .zip(earlier)
+                    .take_while(|(a, b)| a == b)
+                    .count(),
+                // Above the record's own name, for a zone is seldom one record.
+                None => labels.len().saturating_sub(1).max(1),
+            };
+            common = Some(labels[..shared].to_vec());
+        }
+    }
+    let mut labels = common.unwrap_or_default();
+    labels.reverse();
+    labels.join(".")
+}
+
 /// The group's zone, created when a group first names it.
 fn zone(
     route53: &mut Route53,
     zones: &mut Zones,
-    account: &Account,
-    group: &Group,
+    plans: &[&Plan],
+    (account, group): (&Account, &Group),
     now: Timestamp,
 ) -> Result<ZoneId, WorldError> {
     let private = group.zone.private.unwrap_or(false);
@@ -112,14 +136,22 @@ fn zone(
         region: DEFAULT_REGION.to_owned(),
         id: "vpc-0".to_owned(),
     };
+    let id = group.zone.id();
     let new = NewZone {
         account: account.clone(),
-        name: group.zone.zone.clone(),
+        name: match &id {
+            Some(_) => name_of(&group.zone, plans),
+            None => group.zone.zone.clone(),
+        },
         caller_reference: format!("{key:?}"),
         comment: None,
         vpc: private.then_some(vpc),
     };
-    let made = route53.create_zone(new, now).map_err(|error| WorldError {
+    let made = match id {
+        Some(id) => route53.create_zone_as(id, new, now),
+        None => route53.create_zone(new, now),
+    };
+    let made = made.map_err(|error| WorldError {
         what: format!("the zone {}", group.zone.zone),
         why: error.message,
     })?;
@@ -166,4 +198,25 @@ fn record(group: &Group, identifier: &str, weight: u8) -> StoredRecord {
         _ => "target.example.net.",
     };
     StoredRecord::weighted(name, kind, identifier, weight, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutover_testbed::plan::plan;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_zone_that_a_plan_names_by_its_id_has_that_id_and_a_name_above_its_records() {
+        let plan = plan(&[2, 1], &[(100, 60, false)]);
+        assert_eq!(plan.records[0].zone.zone, "Z0");
+        let world = World::for_plans([&plan], Timestamp::UNIX_EPOCH).expect("a world");
+        let model = world.dns.model();
+        for group in &plan.records {
+            let id = group.zone.id().expect("an ID");
+            let zone = model.zone(&Account::default(), &id).expect("a zone");
+            assert_eq!(zone.group(&group.name).len(), 2);
+        }
+        let zone = model.zone(&Account::default(), &ZoneId::from("Z0"));
+        assert_eq!(zone.expect("a zone").name, "zone0.example.");
+    }
 }

@@ -153,11 +153,33 @@ fn role_refused(code: &str, message: &str) -> (FailureClass, String) {
         .code(code)
         .message(message)
         .build();
+    role_not_had(meta, 403)
+}
+
+/// The class and the message if an answer to `AssumeRole` has no credentials.
+fn role_not_had(
+    meta: aws_smithy_types::error::ErrorMetadata,
+    status: u16,
+) -> (FailureClass, String) {
     let refused = AssumeRoleError::generic(meta);
-    let response = HttpResponse::new(403.try_into().unwrap(), SdkBody::empty());
+    let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
     let refused: SdkError<AssumeRoleError, HttpResponse> =
         SdkError::service_error(refused, response);
     credentials_failure(&CredentialsError::provider_error(refused))
+}
+
+#[test]
+fn a_proxy_that_answers_in_the_place_of_sts_refuses_nobody() {
+    let page = aws_smithy_types::error::ErrorMetadata::builder().build();
+    let (class, said) = role_not_had(page, 503);
+    assert_eq!(class, FailureClass::Transient);
+    assert!(said.contains("not one of STS (HTTP status 503)"), "{said}");
+    let busy = aws_smithy_types::error::ErrorMetadata::builder();
+    let busy = busy.code("InternalFailure").build();
+    assert_eq!(role_not_had(busy, 500).0, FailureClass::Transient);
+    let odd = aws_smithy_types::error::ErrorMetadata::builder();
+    let odd = odd.code("PackedPolicyTooLarge").build();
+    assert_eq!(role_not_had(odd, 400).0, FailureClass::Denied);
 }
 
 #[test]

@@ -32,6 +32,7 @@ use crate::engine::backtest::Record;
 use crate::engine::backtest::Run;
 use crate::engine::plan::PlanSource;
 use crate::ports::Clock as _;
+use crate::reach::regular_file;
 use crate::report::backtest;
 use crate::report::rehearsal;
 use crate::report::text;
@@ -131,9 +132,14 @@ fn narrowed(mut record: Record, args: &args::Backtest) -> Result<Record> {
     Ok(record)
 }
 
+/// The largest record that is read.
+const RECORD_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
 fn load(path: &Path) -> Result<Record> {
-    let text = std::fs::read_to_string(path).map_err(|error| no_record(path, &error))?;
-    let record: Record = serde_json::from_str(&text).map_err(|error| no_record(path, &error))?;
+    let read = regular_file::read(path, None, RECORD_BYTES_MAX);
+    let text = read.map_err(|error| no_record(path, &error))?;
+    let record = serde_json::from_slice(&text);
+    let record: Record = record.map_err(|error| no_record(path, &error))?;
     record.check().map_err(|error| no_record(path, &error))?;
     Ok(record)
 }

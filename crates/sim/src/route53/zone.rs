@@ -167,6 +167,20 @@ impl Route53 {
         new: NewZone,
         now: Timestamp,
     ) -> Result<(ZoneId, ChangeInfo), Route53Error> {
+        let id = ZoneId::from(self.next_id('Z'));
+        self.create_zone_as(id, new, now)
+    }
+
+    /// Creates a zone with an ID that a plan names. Route 53 itself draws the IDs.
+    ///
+    /// # Errors
+    /// As [`Self::create_zone`].
+    pub fn create_zone_as(
+        &mut self,
+        id: ZoneId,
+        new: NewZone,
+        now: Timestamp,
+    ) -> Result<(ZoneId, ChangeInfo), Route53Error> {
         let stored = name::stored(&new.name)
             .map_err(|reason| Route53Error::new(400, "InvalidDomainName", reason))?;
         let taken = self.zones.values().any(|zone| {
@@ -180,7 +194,7 @@ impl Route53 {
             return Err(Route53Error::new(409, "HostedZoneAlreadyExists", message));
         }
         let mut zone = HostedZone {
-            id: ZoneId::from(self.next_id('Z')),
+            id,
             account: new.account,
             name: stored,
             caller_reference: new.caller_reference,
