@@ -129,7 +129,12 @@ fn nasty_events() -> Vec<Event> {
         let adopted = json!({ "reason": TEXT, "found": [astray] });
         all.push(json!({ "type": "completed", "adopted": adopted }));
     }
-    for asked in ["pause_requested", "resume_requested", "retry_requested", "fleet_unfrozen"] {
+    for asked in [
+        "pause_requested",
+        "resume_requested",
+        "retry_requested",
+        "fleet_unfrozen",
+    ] {
         all.push(json!({ "type": asked, "reason": TEXT }));
     }
     let pair = json!({ "old": 0, "new": 100 });

@@ -201,7 +201,11 @@ fn what_a_hook_or_a_job_leaves_behind_ends_with_it() {
     let _run = scene.run(PLAN);
     scene.wait_for_event(NAME, "jobs_moved", 1);
     for ran in ["hook-ran", "job-ran", "on-ran"] {
-        assert!(scene.path(ran).exists(), "{ran}\n{}", scene.everything(NAME));
+        assert!(
+            scene.path(ran).exists(),
+            "{ran}\n{}",
+            scene.everything(NAME)
+        );
     }
     // Whatever went on would have written its file by then.
     pause(Duration::from_secs(6));

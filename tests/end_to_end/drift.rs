@@ -95,7 +95,9 @@ fn empty(body: &str) -> String {
 
 /// The list without its first record set.
 fn without_the_first(body: &str) -> String {
-    let (head, rest) = body.split_once("<ResourceRecordSet>").expect("a record set");
+    let (head, rest) = body
+        .split_once("<ResourceRecordSet>")
+        .expect("a record set");
     let (_, tail) = rest.split_once("</ResourceRecordSet>").expect("its end");
     format!("{head}{tail}")
 }

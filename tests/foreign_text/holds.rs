@@ -260,5 +260,8 @@ fn the_tables_have_every_hold_every_halt_and_every_cause() {
     let ends_source = include_str!("../../src/engine/hold/ends.rs");
     assert_eq!(tags(holds(), "kind"), variants(holds_source, "HoldReason"));
     assert_eq!(tags(halts(), "halt"), variants(ends_source, "HaltReason"));
-    assert_eq!(tags(causes(), "cause"), variants(ends_source, "RevertCause"));
+    assert_eq!(
+        tags(causes(), "cause"),
+        variants(ends_source, "RevertCause")
+    );
 }

@@ -109,7 +109,10 @@ pub(super) fn assert_answered_beside(quiet: &Quiet, scene: &Scene, what: &str) {
         usual.took,
         scene.everything(NAME)
     );
-    assert!(looks <= LOOKS_MAX, "{what}: {looks} looks without an answer");
+    assert!(
+        looks <= LOOKS_MAX,
+        "{what}: {looks} looks without an answer"
+    );
     assert!(usual.looks <= LOOKS_MAX, "quiet: {} looks", usual.looks);
 }
 

@@ -146,7 +146,10 @@ fn a_command_that_is_for_its_reader_waits_for_it_and_loses_nothing() {
             }
             let expected = [&expected.stdout, &expected.stderr][which];
             let without: Vec<u8> = expected.bytes().filter(|byte| *byte != b'x').collect();
-            assert!(read == without, "{args:?}: it is not what is printed otherwise");
+            assert!(
+                read == without,
+                "{args:?}: it is not what is printed otherwise"
+            );
         }
     }
 }

@@ -55,7 +55,8 @@ fn a_rollback_that_is_stopped_says_how_far_it_came_and_can_be_asked_for_again() 
         ] {
             let (scene, _run, mut back) = signalled(signal, ready, attended);
             let (code, said) = (back.code(), back.said());
-            let what = format!("{signal:?} from {ready:?} on, with a controller: {attended}: {said}");
+            let what =
+                format!("{signal:?} from {ready:?} on, with a controller: {attended}: {said}");
             assert!(!said.contains("panicked"), "{what}");
             let asked = scene.count(NAME, "rollback_requested") > 0;
             match code {

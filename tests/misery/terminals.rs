@@ -94,7 +94,10 @@ fn a_terminal_is_left_as_it_was_whatever_ends_a_command() {
             assert!(ended.is_some(), "{args:?} {signal:?}: {shown}");
             shown += &terminal.shown();
             let code = started.code();
-            assert!(matches!(code, None | Some(0)), "{args:?} {signal:?}: {code:?}");
+            assert!(
+                matches!(code, None | Some(0)),
+                "{args:?} {signal:?}: {code:?}"
+            );
             for bad in ["panicked", "backtrace", "\u{1b}[?25l", "\u{1b}[?1049h"] {
                 assert!(!shown.contains(bad), "{args:?} {signal:?}: {shown}");
             }
