@@ -161,7 +161,7 @@ fn limited(body: SdkBody, together: &'static AtomicUsize) -> SdkBody {
             body: Box::pin(body),
             together,
             read: 0,
-            counted: 0,
+            taken: 0,
         };
         let limited = Limited::new(counted, REPLY_BYTES_MAX);
         SdkBody::from_body_1_x(limited.map_err(|error| -> BoxError {
@@ -178,8 +178,10 @@ fn limited(body: SdkBody, together: &'static AtomicUsize) -> SdkBody {
 struct Counted {
     body: Pin<Box<SdkBody>>,
     together: &'static AtomicUsize,
+    /// How much has been read of it.
     read: usize,
-    counted: usize,
+    /// How much of that is counted in `together`.
+    taken: usize,
 }
 
 impl Counted {
@@ -189,12 +191,12 @@ impl Counted {
     /// All large replies together are too much.
     fn count(&mut self, bytes: usize) -> Result<(), BoxError> {
         self.read = self.read.saturating_add(bytes);
-        let counted = self.read.saturating_sub(COUNTED_FROM);
-        let more = counted.saturating_sub(self.counted);
+        let taken = self.read.saturating_sub(COUNTED_FROM);
+        let more = taken.saturating_sub(self.taken);
         if more == 0 {
             return Ok(());
         }
-        self.counted = counted;
+        self.taken = taken;
         let before = self.together.fetch_add(more, Ordering::Relaxed);
         if before.saturating_add(more) > TOGETHER_BYTES_MAX {
             let most = TOGETHER_BYTES_MAX / 1024 / 1024;
@@ -208,7 +210,7 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.together.fetch_sub(self.counted, Ordering::Relaxed);
+        self.together.fetch_sub(self.taken, Ordering::Relaxed);
     }
 }
 
@@ -224,7 +226,10 @@ impl Body for Counted {
         let Some(Ok(frame)) = frame else {
             return Poll::Ready(frame);
         };
-        let bytes = frame.data_ref().map_or(0, |data| data.len());
+        let bytes = match frame.data_ref() {
+            Some(data) => data.len(),
+            None => 0,
+        };
         let counted = self.count(bytes);
         Poll::Ready(Some(counted.map(|()| frame)))
     }

@@ -35,7 +35,7 @@ fn pour(mut stream: TcpStream, content_type: &str, begins: &str) {
          connection: close\r\n\r\n{begins}"
     );
     let mut written = stream.write_all(head.as_bytes());
-    let more = [b'x'; 64 * 1024];
+    let more = vec![b'x'; 64 * 1024];
     while written.is_ok() {
         written = stream.write_all(&more);
     }
