@@ -5,7 +5,13 @@
 //! of certificates that are trusted besides the system's.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
 
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::Connector;
@@ -27,6 +33,9 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http_body::Body;
+use http_body::Frame;
+use http_body::SizeHint;
 use http_body_util::BodyExt;
 use http_body_util::Limited;
 use rustls::RootCertStore;
@@ -37,6 +46,17 @@ use super::regular_file;
 
 /// The largest reply of AWS that is read, in bytes (semantics M8). A larger one is a failed call.
 pub const REPLY_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// How much of all replies that are being read at once may be kept, in bytes, without the first [`COUNTED_FROM`] of each: a
+/// fleet reads many zones and regions side by side, and each reply could be as large as the largest.
+const TOGETHER_BYTES_MAX: usize = 2 * REPLY_BYTES_MAX;
+
+/// From this length on a reply counts towards [`TOGETHER_BYTES_MAX`]. A full page of records or alarms is smaller, so that large
+/// replies of others never fail it.
+const COUNTED_FROM: usize = 256 * 1024;
+
+/// What is kept of all large replies that are being read.
+static TOGETHER: AtomicUsize = AtomicUsize::new(0);
 
 /// The largest file of certificates, in bytes. The bundle of a Linux system has about 200 KiB.
 const BUNDLE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -129,15 +149,21 @@ impl HttpConnector for BoundedConnector {
         let reply = self.0.call(request);
         HttpConnectorFuture::new(async move {
             let reply = reply.await?;
-            Ok(reply.map(limited))
+            Ok(reply.map(|body| limited(body, &TOGETHER)))
         })
     }
 }
 
-/// A body that ends with an error after [`REPLY_BYTES_MAX`].
-fn limited(body: SdkBody) -> SdkBody {
-    body.map_preserve_contents(|body| {
-        let limited = Limited::new(body, REPLY_BYTES_MAX);
+/// A body that ends with an error after [`REPLY_BYTES_MAX`], or if all large ones that count to `together` are too much.
+fn limited(body: SdkBody, together: &'static AtomicUsize) -> SdkBody {
+    body.map_preserve_contents(move |body| {
+        let counted = Counted {
+            body: Box::pin(body),
+            together,
+            read: 0,
+            taken: 0,
+        };
+        let limited = Limited::new(counted, REPLY_BYTES_MAX);
         SdkBody::from_body_1_x(limited.map_err(|error| -> BoxError {
             if error.is::<http_body_util::LengthLimitError>() {
                 let most = REPLY_BYTES_MAX / 1024 / 1024;
@@ -146,6 +172,75 @@ fn limited(body: SdkBody) -> SdkBody {
             error
         }))
     })
+}
+
+/// A body that counts what has been read of it for as long as it is there.
+struct Counted {
+    body: Pin<Box<SdkBody>>,
+    together: &'static AtomicUsize,
+    /// How much has been read of it.
+    read: usize,
+    /// How much of that is counted in `together`.
+    taken: usize,
+}
+
+impl Counted {
+    /// Counts so many bytes more.
+    ///
+    /// # Errors
+    /// All large replies together are too much.
+    fn count(&mut self, bytes: usize) -> Result<(), BoxError> {
+        self.read = self.read.saturating_add(bytes);
+        let taken = self.read.saturating_sub(COUNTED_FROM);
+        let more = taken.saturating_sub(self.taken);
+        if more == 0 {
+            return Ok(());
+        }
+        self.taken = taken;
+        let before = self.together.fetch_add(more, Ordering::Relaxed);
+        if before.saturating_add(more) > TOGETHER_BYTES_MAX {
+            let most = TOGETHER_BYTES_MAX / 1024 / 1024;
+            return Err(
+                format!("the replies that are read at once are larger than {most} MiB").into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.together.fetch_sub(self.taken, Ordering::Relaxed);
+    }
+}
+
+impl Body for Counted {
+    type Data = <SdkBody as Body>::Data;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, BoxError>>> {
+        let frame = ready!(self.body.as_mut().poll_frame(context));
+        let Some(Ok(frame)) = frame else {
+            return Poll::Ready(frame);
+        };
+        let bytes = match frame.data_ref() {
+            Some(data) => data.len(),
+            None => 0,
+        };
+        let counted = self.count(bytes);
+        Poll::Ready(Some(counted.map(|()| frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// The text of a failed connection, with the remedy if the server's certificate was refused.
@@ -231,11 +326,43 @@ mod tests {
 
     #[tokio::test]
     async fn a_reply_without_end_is_an_error_and_not_a_shorter_reply() {
-        let at_most = limited(SdkBody::from(vec![b'x'; REPLY_BYTES_MAX]));
+        static TOGETHER: AtomicUsize = AtomicUsize::new(0);
+        let of = |bytes| limited(SdkBody::from(vec![b'x'; bytes]), &TOGETHER);
+        let at_most = of(REPLY_BYTES_MAX);
         let whole = at_most.collect().await.unwrap().to_bytes();
         assert_eq!(whole.len(), REPLY_BYTES_MAX);
-        let too_much = limited(SdkBody::from(vec![b'x'; REPLY_BYTES_MAX + 1]));
+        let too_much = of(REPLY_BYTES_MAX + 1);
         let error = too_much.collect().await.unwrap_err();
         assert_eq!(error.to_string(), "the reply is larger than 32 MiB");
+    }
+
+    #[tokio::test]
+    async fn many_large_replies_at_once_fail_and_small_ones_do_not() {
+        static TOGETHER: AtomicUsize = AtomicUsize::new(0);
+        let of = |bytes| limited(SdkBody::from(vec![b'x'; bytes]), &TOGETHER);
+        let (mut first, mut second, mut third) = (
+            of(REPLY_BYTES_MAX),
+            of(REPLY_BYTES_MAX),
+            of(REPLY_BYTES_MAX),
+        );
+        first.frame().await.unwrap().unwrap();
+        second.frame().await.unwrap().unwrap();
+        let error = third.frame().await.unwrap().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the replies that are read at once are larger than 64 MiB"
+        );
+        drop(third);
+        let page = of(COUNTED_FROM).collect().await.unwrap().to_bytes();
+        assert_eq!(page.len(), COUNTED_FROM, "a page fits beside them");
+        drop(first);
+        drop(second);
+        assert_eq!(
+            TOGETHER.load(Ordering::Relaxed),
+            0,
+            "nothing is left of them"
+        );
+        let whole = of(REPLY_BYTES_MAX).collect().await.unwrap().to_bytes();
+        assert_eq!(whole.len(), REPLY_BYTES_MAX);
     }
 }

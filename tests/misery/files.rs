@@ -52,7 +52,8 @@ fn files_of_3_gigabytes_hold_up_no_answer_and_take_no_memory() {
 
 #[test]
 fn neither_files_of_3_gigabytes_nor_pipes_hold_up_an_end() {
-    for (what, put) in [("3 GB", huge as fn(&Path)), ("pipes", fifo)] {
+    let ways: [fn(&Path); 2] = [huge, fifo];
+    for (what, put) in ["3 GB", "pipes"].into_iter().zip(ways) {
         let (scene, mut run) = replaced(put);
         let peak = run.peak_memory();
         // It has looked at them.
