@@ -298,7 +298,7 @@ fn the_exit_codes_are_those_of_the_help() {
 #[test]
 fn every_test_that_the_architecture_names_is_there() {
     let mut tests: Vec<(PathBuf, String)> = Vec::new();
-    for folder in ["tests", "crates/engine/tests"] {
+    for folder in ["tests", "crates/testbed/tests"] {
         for path in files(&root().join(folder), "rs") {
             let source = fs::read_to_string(&path).expect("a source can be read");
             tests.push((path, source));

@@ -112,7 +112,8 @@ fn no_file_keeps_a_controller_from_its_unfinished_cutovers() {
 #[test]
 fn a_record_that_has_no_end_is_refused_before_it_is_read() {
     let desk = Desk::new();
-    let said = desk.says("backtest --from /dev/zero");
+    std::fs::write(desk.path("plan.yaml"), super::PLAN).expect("a file");
+    let said = desk.says("backtest plan.yaml --from /dev/zero");
     assert_eq!(said.code, 2);
     assert!(said.err.contains("not a file"), "{}", said.err);
 }
