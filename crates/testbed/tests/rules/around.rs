@@ -92,7 +92,7 @@ fn a_twin_that_only_the_new_side_answers_refuses_the_start() {
         (1, 0),
         "{refused:?} {warned:?}"
     );
-    assert!(refused[0].contains("AAAA record is answered by the new side only"));
+    assert!(refused[0].contains("AAAA record leads to the new side only"));
     assert!(refused[0].contains(lb), "{refused:?}");
 }
 
