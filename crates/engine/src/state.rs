@@ -2,15 +2,19 @@
 //!
 //! `State` only keeps facts; `decide` interprets them. The fold is in [`super::fold`].
 
+pub(crate) mod phase;
+mod settling;
+
+pub use phase::Phase;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use super::around::AliasTtls;
 use super::drifted::Astray;
-use super::event::{Envelope, Event, FailureClass, RevertMode, Target};
+use super::event::{Envelope, Event, FailureClass, RevertMode, SendOutcome, Target};
 use super::evidence::gate::GateId;
 use super::evidence::tally::Measured;
 use super::hold::{HaltReason, HoldReason, RevertCause, SAME_HOLD_WITHIN};
@@ -22,72 +26,9 @@ use super::record::{GroupImage, RecordSet};
 use super::strays::Stray;
 use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WeightPair, WriteId, ZoneId};
 
-/// The phase of a cutover.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Not started.
-    Waiting,
-    /// A step's weights are being written and read back.
-    Shifting,
-    /// Read back; Route 53 and resolvers are given time.
-    Settling,
-    /// The step is watched.
-    Baking,
-    /// All steps are over.
-    Completed,
-    /// The weights are being reverted.
-    Reverting,
-    /// Everything is at the baseline.
-    Reverted,
-    /// A person must resolve something.
-    Halted,
-    /// A person ended it as it was; nothing more is written.
-    Abandoned,
-}
-
-impl Phase {
-    /// All phases, in the usual order.
-    pub const ALL: [Self; 9] = [
-        Self::Waiting,
-        Self::Shifting,
-        Self::Settling,
-        Self::Baking,
-        Self::Completed,
-        Self::Reverting,
-        Self::Reverted,
-        Self::Halted,
-        Self::Abandoned,
-    ];
-
-    /// The phase's name as it stands in JSON.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Shifting => "shifting",
-            Self::Settling => "settling",
-            Self::Baking => "baking",
-            Self::Completed => "completed",
-            Self::Reverting => "reverting",
-            Self::Reverted => "reverted",
-            Self::Halted => "halted",
-            Self::Abandoned => "abandoned",
-        }
-    }
-
-    /// Returns true if the cutover is over.
-    pub fn is_final(self) -> bool {
-        match self {
-            Self::Completed | Self::Reverted | Self::Abandoned => true,
-            Self::Waiting
-            | Self::Shifting
-            | Self::Settling
-            | Self::Baking
-            | Self::Reverting
-            | Self::Halted => false,
-        }
-    }
-}
+/// The time by which the first write is dated back: AWS's `Date` has a resolution of a second, and alarms carry
+/// their own service's clock (semantics C3).
+pub const FIRST_WRITE_SLACK: SignedDuration = SignedDuration::from_secs(60);
 
 /// The facts that the journal has about one cutover.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,22 +149,11 @@ pub struct Write {
     /// Each group's part.
     pub targets: Vec<Target>,
     /// The answers, by group.
-    pub answers: BTreeMap<usize, Answer>,
+    pub answers: BTreeMap<usize, SendOutcome>,
     /// The number of lost replies to it.
     pub losses: u32,
     /// The time at which a reply was last lost, by the journal's clock.
     pub lost_at: Option<Timestamp>,
-}
-
-/// The answer for one group of a write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// Route 53 accepted it.
-    Accepted,
-    /// It was refused, or never sent: it can no longer land.
-    Refused(FailureClass, String),
-    /// The reply was lost: it may have landed, or may still land.
-    Lost(String),
 }
 
 impl Write {
@@ -232,31 +162,31 @@ impl Write {
         self.targets.iter().all(|target| {
             matches!(
                 self.answers.get(&target.group),
-                Some(Answer::Accepted | Answer::Refused(..))
+                Some(SendOutcome::Accepted | SendOutcome::Refused(..))
             )
         })
     }
 
     /// Returns true if Route 53 accepted this group's part: it took effect, whatever is read afterwards.
     pub fn is_accepted(&self, group: usize) -> bool {
-        self.answers.get(&group) == Some(&Answer::Accepted)
+        self.answers.get(&group) == Some(&SendOutcome::Accepted)
     }
 
     /// The last refusal or loss, for people.
     pub fn trouble(&self) -> Option<&str> {
         self.answers.values().find_map(|answer| match answer {
-            Answer::Refused(_, message) | Answer::Lost(message) => Some(message.as_str()),
-            Answer::Accepted => None,
+            SendOutcome::Refused(_, message) | SendOutcome::Lost(message) => Some(message.as_str()),
+            SendOutcome::Accepted => None,
         })
     }
 
     /// Returns the message of a refusal that would be the same if the write were sent again.
     pub fn refused_for_good(&self) -> Option<&str> {
         self.answers.values().find_map(|answer| match answer {
-            Answer::Refused(FailureClass::Denied | FailureClass::Permanent, message) => {
+            SendOutcome::Refused(FailureClass::Denied | FailureClass::Permanent, message) => {
                 Some(message.as_str())
             }
-            Answer::Refused(..) | Answer::Lost(_) | Answer::Accepted => None,
+            SendOutcome::Refused(..) | SendOutcome::Lost(_) | SendOutcome::Accepted => None,
         })
     }
 }

@@ -2,18 +2,25 @@
 
 use jiff::Timestamp;
 
-use super::decision::Look;
 use crate::evidence::gate::Bound;
 use crate::evidence::least::errors_that_show;
 use crate::evidence::plan::{Measure, MetricGate, Query, TrafficGate};
 use crate::evidence::reading::{Readings, SeriesReading};
 use crate::state::State;
 
+/// The reading of one gate in this round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GateLook {
+    Green,
+    Red,
+    Blind,
+}
+
 /// Reads a metric gate. The second value is true if it is as bad on the old side.
-pub(super) fn metric(state: &State, readings: &Readings, gate: &MetricGate) -> (Look, bool) {
+pub(super) fn metric(state: &State, readings: &Readings, gate: &MetricGate) -> (GateLook, bool) {
     let needed = gate.new.queries().chain(&gate.requests);
     if !all_read(needed, readings) {
-        return (Look::Blind, false);
+        return (GateLook::Blind, false);
     }
     let watched_from = state.measured.step_from;
     // The newest window that is bad, also if it ended some minutes ago; else the newest.
@@ -45,11 +52,11 @@ pub(super) fn metric(state: &State, readings: &Readings, gate: &MetricGate) -> (
     let doubt = new.bad + new.faint + if gate.no_data_passes { 0 } else { new.missing };
     let nothing = new.present == 0 && !gate.no_data_passes;
     let look = if new.is_bad(gate) {
-        Look::Red
+        GateLook::Red
     } else if watched_from.is_some() && (nothing || doubt >= usize::from(gate.points)) {
-        Look::Blind
+        GateLook::Blind
     } else {
-        Look::Green
+        GateLook::Green
     };
     (look, old_bad)
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::denied;
 use super::jobs;
-use super::{SKEW_MAX, View};
+use super::view::View;
 use crate::commands::{adoption, amend};
 use crate::event::Event;
 use crate::evidence::gate::{GateId, GateKind};
@@ -265,13 +265,6 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
     reasons
 }
 
-/// The difference between AWS's clock and ours, if it is too large to measure a bake.
-pub(super) fn skew(view: &View<'_>) -> Option<SignedDuration> {
-    view.observation
-        .clock_skew
-        .filter(|skew| skew.abs() > SKEW_MAX)
-}
-
 fn clock(view: &View<'_>) -> Option<HoldReason> {
     if view.clock_went_back() {
         let message = format!(
@@ -280,7 +273,7 @@ fn clock(view: &View<'_>) -> Option<HoldReason> {
         );
         return Some(HoldReason::Clock { message });
     }
-    let skew = skew(view)?;
+    let skew = view.skew()?;
     let message = format!(
         "AWS's clock and this machine's differ by {} s",
         skew.as_secs()

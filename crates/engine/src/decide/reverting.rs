@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::decision::{Decision, How, Order, Part, Purpose};
 use super::hooks;
 use super::jobs;
-use super::{BLIND_REVERT_AFTER, Decision, FENCE, How, LATE, Order, Part, Purpose, RESIDUE, View};
+use super::limits::{BLIND_REVERT_AFTER, FENCE, LATE, RESIDUE};
+use super::view::View;
 use crate::drifted::Astray;
 use crate::event::{Event, FailureClass, RevertMode};
 use crate::hold::{HaltReason, HoldReason, RevertCause};

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::active;
 use super::advance;
+use super::automatic::automatic_revert;
+use super::decision::{Decision, How, Order, Part, Purpose};
+use super::limits::{LATE, SKEW_MAX, STEP_WITHIN};
 use super::turn;
-use super::{Decision, How, LATE, Order, Part, Purpose, SKEW_MAX, STEP_WITHIN, View};
-use crate::event::Event;
+use super::view::View;
+use crate::event::{Event, SendOutcome};
 use crate::hold::{HoldReason, RevertCause};
 use crate::observation::GroupReading;
 use crate::record::GroupImage;
-use crate::state::{Answer, Write};
+use crate::state::Write;
 use crate::verdict::Judgement;
 
 /// The first wait before a write whose reply was lost is sent again; it doubles with each loss.
@@ -36,7 +38,7 @@ pub(super) fn decide(view: &View<'_>, judgement: &Judgement, blockers: &[HoldRea
     }
     if let Some(message) = failed(view) {
         let cause = RevertCause::StepFailed { message };
-        if let Some(event) = active::automatic_revert(view, judgement, cause, None) {
+        if let Some(event) = automatic_revert(view, judgement, cause, None) {
             return Decision::of(event);
         }
     }
@@ -219,7 +221,7 @@ fn resend(view: &View<'_>, write: &Write, blockers: &[HoldReason]) -> Option<Dec
         {
             return None;
         }
-        if matches!(write.answers.get(&target.group), Some(Answer::Lost(_))) {
+        if matches!(write.answers.get(&target.group), Some(SendOutcome::Lost(_))) {
             parts.push(Part {
                 group: target.group,
                 image: target.from.clone(),

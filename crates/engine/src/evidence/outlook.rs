@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::counting::{looks, read_over, sum};
 use super::gate::GateId;
 use super::least::errors_within;
 use super::number::Number;
@@ -9,7 +10,6 @@ use super::plan::{Measure, Measures, MetricGate, Query, RegressionGate, TrafficG
 use super::reading::{COMPLETE_AFTER, Readings};
 use super::sequential::Side;
 use super::sequential::fixed::{float, natural};
-use super::tally::{looks, read_over, sum};
 use super::trend::{LOAD_UNKNOWN_MIN, LOOKED_AT_MIN};
 use crate::plan::Plan;
 

@@ -5,8 +5,6 @@ mod drift;
 mod ending;
 mod writing;
 
-pub use writing::FIRST_WRITE_SLACK;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cutover_engine::evidence::counting::{count_from, is_due};
 use cutover_engine::evidence::gate::{BeforeAfter, GateId, GateKind, Unit};
 use cutover_engine::evidence::judge::{attribution, weigh};
 use cutover_engine::evidence::number::Number;
 use cutover_engine::evidence::plan::{Measures, RegressionGate, TrafficGate};
 use cutover_engine::evidence::reading::{Readings, SeriesReading, ceil, complete_until, floor};
 use cutover_engine::evidence::sequential::Test;
-use cutover_engine::evidence::tally::{Latest, Measured, Tally, count_from, is_due};
+use cutover_engine::evidence::tally::{Latest, Measured, Tally};
 use cutover_engine::evidence::wanted::wanted;
 use cutover_engine::state::{Phase, State};
 use cutover_engine::units::{AlarmId, Share};

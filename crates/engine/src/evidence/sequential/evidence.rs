@@ -4,11 +4,13 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::ALTERNATIVES;
 use super::dispersion::Dispersion;
 use super::dispersion::Side;
 use super::fixed::float;
 use super::fixed::rounded;
+
+/// The alternatives that are tested: the new side fails this many times more often than `at_most` allows.
+pub const ALTERNATIVES: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 
 /// One minute of traffic on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

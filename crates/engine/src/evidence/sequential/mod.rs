@@ -74,6 +74,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 pub use dispersion::Side;
+pub use evidence::ALTERNATIVES;
 pub use evidence::Evidence;
 pub use evidence::Look;
 pub use judgement::Judgement;
@@ -84,9 +85,6 @@ use fixed::float;
 use fixed::natural;
 use fixed::signed;
 use jiff::Timestamp;
-
-/// The alternatives that are tested: the new side fails this many times more often than `at_most` allows.
-pub const ALTERNATIVES: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 
 /// The gate passes once it would have noticed a new side that fails this many times as often as the old one …
 pub const SEEN_TIMES: f64 = 5.0;
