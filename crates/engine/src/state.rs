@@ -16,7 +16,7 @@ use super::around::AliasTtls;
 use super::drifted::Astray;
 use super::event::{Envelope, Event, FailureClass, RevertMode, SendOutcome, Target};
 use super::evidence::gate::GateId;
-use super::evidence::tally::Measured;
+use super::evidence::tally::MetricFacts;
 use super::hold::{HaltReason, HoldReason, RevertCause, SAME_HOLD_WITHIN};
 use super::hooks::{HookId, HookRun};
 use super::jobs::JobsState;
@@ -74,7 +74,7 @@ pub struct State {
     /// The intended write that is not resolved.
     pub write: Option<Write>,
     /// The submitted changes of the current step.
-    pub changes: BTreeMap<ChangeId, Change>,
+    pub changes: BTreeMap<ChangeId, SubmittedChange>,
     /// The last resubmission of the current step.
     pub resubmission: Option<Resubmission>,
     /// The bake clock.
@@ -82,13 +82,13 @@ pub struct State {
     /// The time since which each gate and fallback alarm has been Unknown.
     pub unknown: BTreeMap<GateId, Timestamp>,
     /// The counts of the metric gates.
-    pub measured: Measured,
+    pub measured: MetricFacts,
     /// The last change of state of each alarm that has been judged (AWS's clock).
     pub judged: BTreeMap<AlarmId, Timestamp>,
     /// The alarms that a person allows to be red until they are first read OK.
     pub ignored: BTreeSet<AlarmId>,
     /// The approvals given in this attempt.
-    pub approvals: BTreeMap<u16, Approval>,
+    pub approvals: BTreeMap<u16, StepApproval>,
     /// The step that waits for approval, and the time at which that was first journaled.
     pub approval_asked: Option<(u16, Timestamp)>,
     /// The step whose bake a person wants to end.
@@ -98,7 +98,7 @@ pub struct State {
     /// All records of the drifted groups that lack one of their members.
     pub found: BTreeMap<usize, Vec<RecordSet>>,
     /// The rollback that a person requested and that is not yet under way.
-    pub rollback: Option<Rollback>,
+    pub rollback: Option<RequestedRollback>,
     /// The revert that is under way, or the last one.
     pub revert: Option<Revert>,
     /// The members beside the baseline's that held weight when the groups were last read after a revert.
@@ -193,7 +193,7 @@ impl Write {
 
 /// A change that Route 53 accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct SubmittedChange {
     /// Its zone.
     pub zone: ZoneId,
     /// Its groups, by index.
@@ -238,7 +238,7 @@ impl Bake {
 
 /// An approval, bound to the step as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Approval {
+pub struct StepApproval {
     /// The person who asked for it.
     pub actor: String,
     /// The step's weights.
@@ -249,7 +249,7 @@ pub struct Approval {
 
 /// A rollback that a person requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rollback {
+pub struct RequestedRollback {
     /// The person who asked for it.
     pub actor: String,
     /// The reason given.
@@ -303,7 +303,7 @@ impl State {
     }
 
     /// Returns the account that a change was sent in.
-    pub fn account_of(&self, change: &Change) -> &Account {
+    pub fn account_of(&self, change: &SubmittedChange) -> &Account {
         let group = change.groups.first().copied().unwrap_or_default();
         self.plan().account_of_group(group)
     }

@@ -16,7 +16,7 @@ use super::units::AlarmId;
 
 /// All gates of a cutover, judged in one round.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Judgement {
+pub struct GateJudgements {
     /// The gates, alarms first.
     pub gates: Vec<(GateId, Verdict)>,
     /// The fallback alarms.
@@ -29,7 +29,7 @@ pub struct Judgement {
     pub events: Vec<Event>,
 }
 
-impl Judgement {
+impl GateJudgements {
     /// Returns true if every gate passes.
     pub fn passes(&self) -> bool {
         self.gates
@@ -59,8 +59,8 @@ impl Judgement {
 }
 
 /// Judges all gates and fallback alarms.
-pub fn judge(state: &State, observation: &Observation) -> Judgement {
-    let mut judgement = Judgement::default();
+pub fn judge(state: &State, observation: &Observation) -> GateJudgements {
+    let mut judgement = GateJudgements::default();
     for gate in &state.plan().gates.alarms {
         // Before the start the new side has no traffic, so it has no data (semantics C2).
         let no_data = if state.has_started() {

@@ -133,7 +133,7 @@ fn sum(readings: &Readings, queries: &[Query], at: Timestamp) -> f64 {
 
 /// The last N datapoints of one side.
 #[derive(Default)]
-struct Counts {
+struct SideDatapoints {
     present: usize,
     bad: usize,
     /// Beyond the bound, but from too few requests.
@@ -143,7 +143,7 @@ struct Counts {
     all: (f64, f64),
 }
 
-impl Counts {
+impl SideDatapoints {
     fn is_bad(&self, gate: &MetricGate) -> bool {
         let (errors, requests) = self.all;
         // Without any requests there is no rate, and none of it is faint.
@@ -209,8 +209,8 @@ fn count(
     known: &[Query],
     watched_from: Option<Timestamp>,
     ago: i64,
-) -> Counts {
-    let mut counts = Counts::default();
+) -> SideDatapoints {
+    let mut counts = SideDatapoints::default();
     let Some(end) = end(readings, gate, measure) else {
         return counts;
     };

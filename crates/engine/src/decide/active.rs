@@ -21,7 +21,7 @@ use crate::observation::FileReading;
 use crate::plan::PlanSource;
 use crate::record::GroupImage;
 use crate::state::Phase;
-use crate::verdict::{self, Judgement};
+use crate::verdict::{self, GateJudgements};
 
 pub(super) fn decide(view: &View<'_>) -> Decision {
     if let Some(event) = asked_back(view).or_else(|| accept_plan(view)) {
@@ -77,7 +77,7 @@ fn alias_ttls(view: &View<'_>, decision: &Decision) -> Option<Event> {
 }
 
 /// Returns the counts of the metric gates if something is decided by them, so that the decision can be judged again.
-fn counted(judgement: &Judgement, learned: &[Event], decision: &Decision) -> Option<Event> {
+fn counted(judgement: &GateJudgements, learned: &[Event], decision: &Decision) -> Option<Event> {
     let tally = judgement.weighed.settled.as_ref()?;
     let already = learned
         .iter()
@@ -104,10 +104,10 @@ fn rests_on_counts(event: &Event) -> bool {
 
 /// Judges the gates. A revert reads no alarms (semantics F1). If drift halted it, the gates decide nothing, and unread
 /// alarms do not count as Unknown.
-fn judged_now(view: &View<'_>) -> Judgement {
+fn judged_now(view: &View<'_>) -> GateJudgements {
     let people_only = matches!(view.state.halt, Some(HaltReason::Drift { .. }));
     if people_only && view.observation.alarms.is_empty() {
-        return Judgement::default();
+        return GateJudgements::default();
     }
     verdict::judge(view.state, view.observation)
 }
@@ -185,7 +185,7 @@ fn accept_plan(view: &View<'_>) -> Option<Event> {
     })
 }
 
-fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
+fn judged(view: &View<'_>, judgement: &GateJudgements) -> Decision {
     if let Some(event) = react(view, judgement) {
         return Decision {
             events: vec![event],
@@ -257,7 +257,7 @@ fn unknown_ends(view: &View<'_>) -> Option<Timestamp> {
 }
 
 /// Reverts or halts because of a failing gate, an overdue approval, a failed hook, or a gate that was Unknown for too long.
-fn react(view: &View<'_>, judgement: &Judgement) -> Option<Event> {
+fn react(view: &View<'_>, judgement: &GateJudgements) -> Option<Event> {
     if !view.state.has_started() || matches!(view.state.halt, Some(HaltReason::Drift { .. })) {
         return None;
     }

@@ -6,12 +6,12 @@ use crate::evidence::gate::GateId;
 use crate::evidence::judge;
 use crate::hold::{HaltReason, RevertCause};
 use crate::plan::HoldOrRevert;
-use crate::verdict::Judgement;
+use crate::verdict::GateJudgements;
 
 /// Reverts everything, unless the old cluster is red too: then it halts, and a person decides (semantics C4).
 pub(super) fn automatic_revert(
     view: &View<'_>,
-    judgement: &Judgement,
+    judgement: &GateJudgements,
     cause: RevertCause,
     gate: Option<&GateId>,
 ) -> Option<Event> {
@@ -53,7 +53,11 @@ pub(super) fn automatic_revert(
 }
 
 /// Returns the gate that is red on the old side, if the plan holds when both sides are red.
-fn red_fallback(view: &View<'_>, judgement: &Judgement, gate: Option<&GateId>) -> Option<GateId> {
+fn red_fallback(
+    view: &View<'_>,
+    judgement: &GateJudgements,
+    gate: Option<&GateId>,
+) -> Option<GateId> {
     if view.state.plan().gates.both_red != HoldOrRevert::Hold {
         return None;
     }

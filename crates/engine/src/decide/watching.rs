@@ -15,12 +15,12 @@ use crate::observation::ChangeReading;
 use crate::record::GroupImage;
 use crate::state::Phase;
 use crate::units::ChangeId;
-use crate::verdict::Judgement;
+use crate::verdict::GateJudgements;
 
 /// The interval at which a running bake clock is journaled, so that a crash followed by a blind moment costs little.
 const CHECKPOINT_EVERY: SignedDuration = SignedDuration::from_secs(3600);
 
-pub(super) fn settle(view: &View<'_>, judgement: &Judgement) -> Decision {
+pub(super) fn settle(view: &View<'_>, judgement: &GateJudgements) -> Decision {
     let step = view.state.verified_step;
     let mut events = Vec::new();
     for (id, change) in &view.state.changes {
@@ -196,7 +196,7 @@ pub(super) fn bake_is_over(view: &View<'_>) -> bool {
 
 /// Returns true if the time since the reading before counts as bake: all gates pass, nothing has drifted, and the clock
 /// that measures it is right.
-pub(super) fn counts(view: &View<'_>, judgement: &Judgement) -> bool {
+pub(super) fn counts(view: &View<'_>, judgement: &GateJudgements) -> bool {
     judgement.passes() && view.state.drift.is_none() && view.skew().is_none()
 }
 
@@ -208,7 +208,11 @@ fn knows_no_time(view: &View<'_>) -> bool {
     view.clock_went_back() || (was_wrong && view.skew().is_some())
 }
 
-pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReason]) -> Decision {
+pub(super) fn bake(
+    view: &View<'_>,
+    judgement: &GateJudgements,
+    blockers: &[HoldReason],
+) -> Decision {
     let passing = counts(view, judgement);
     if view.state.bake.over {
         return after_bake(view, blockers);

@@ -8,7 +8,7 @@ use super::gate::BeforeAfter;
 use super::number::Number;
 use super::plan::{Counted, Measures, Query};
 use super::reading::{READ_AGAIN, Readings, SeriesReading, ceil, floor};
-use super::sequential::Look;
+use super::sequential::TrafficMinute;
 use super::sequential::fixed::{float, natural};
 use super::tally::{Latest, Tally};
 use crate::state::{FIRST_WRITE_SLACK, State};
@@ -146,7 +146,7 @@ pub(super) fn looks(
     old: &Counted,
     readings: &Readings,
     range: (Timestamp, Timestamp),
-) -> Vec<Look> {
+) -> Vec<TrafficMinute> {
     let sums = [
         sums(&new.requests, readings, range),
         sums(&new.errors, readings, range),
@@ -160,7 +160,7 @@ pub(super) fn looks(
     for minute in minutes {
         let [new_requests, new_errors, old_requests, old_errors] =
             sums.each_ref().map(|counts| at(counts, minute));
-        looks.push(Look {
+        looks.push(TrafficMinute {
             minute,
             new_requests,
             new_errors,

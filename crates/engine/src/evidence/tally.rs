@@ -46,7 +46,7 @@ pub struct Latest {
 
 /// The facts about metrics that the journal keeps for one attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Measured {
+pub struct MetricFacts {
     /// The tally that was journaled last.
     pub tally: Option<Tally>,
     /// The minute from which the current step's requests count: its bake has begun.
@@ -57,7 +57,7 @@ pub struct Measured {
     pub violations_from: Option<Timestamp>,
 }
 
-impl Measured {
+impl MetricFacts {
     /// Notes that a step is about to be taken: the values now are those before it.
     pub fn step_taken(&mut self) {
         if let Some(tally) = &self.tally {

@@ -32,14 +32,14 @@ impl Damage {
 
 /// All damaged streams of a journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Damaged {
+pub(super) struct DamagedStreams {
     pub(super) streams: BTreeMap<CutoverName, Damage>,
     /// The damaged cutovers that `@fleet` has, by its entry. Another version may find another entry that it cannot use.
     pub(super) told: BTreeMap<u64, CutoverName>,
     known: BTreeSet<(CutoverName, u64)>,
 }
 
-impl Damaged {
+impl DamagedStreams {
     /// Notes that entry `seq` of `@fleet` tells of entry `entry` of a cutover.
     pub(super) fn tell(&mut self, seq: u64, of: &CutoverName, entry: u64) {
         self.told.insert(seq, of.clone());

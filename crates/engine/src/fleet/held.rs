@@ -24,7 +24,7 @@ pub(super) struct Held {
     /// The entries that page only for holds that other cutovers may have by the same cause.
     pub(super) begun: BTreeMap<CutoverName, BTreeMap<u64, Begun>>,
     /// The pages of the fleet, by its entry.
-    pub(super) told: BTreeMap<u64, Told>,
+    pub(super) told: BTreeMap<u64, ToldCause>,
 }
 
 /// A hold that began, and pages.
@@ -41,7 +41,7 @@ pub(super) struct Begun {
 
 /// A cause that the fleet has paged for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct ToldCause {
     /// The fleet's entry, which replaces theirs.
     pub(super) entry: Envelope,
     cause: HoldReason,
@@ -50,7 +50,7 @@ pub(super) struct Told {
     pub(super) members: BTreeSet<CutoverName>,
 }
 
-impl Told {
+impl ToldCause {
     /// Returns true if a hold that began at `at` by this cause belongs to this page.
     fn has(&self, cause: &HoldReason, at: Timestamp) -> bool {
         let later = at.duration_since(self.since);
@@ -168,7 +168,7 @@ impl Held {
         let Some(cause) = reason.common() else {
             return;
         };
-        let mut told = Told {
+        let mut told = ToldCause {
             entry: entry.clone(),
             cause,
             since,

@@ -20,7 +20,7 @@ pub use shared_fate::SharedFate;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use damage::Damaged;
+use damage::DamagedStreams;
 use held::Held;
 use jiff::Timestamp;
 
@@ -109,7 +109,7 @@ pub struct Fleet {
     /// The entry of each cutover up to which its reverts no longer count.
     forgiven: BTreeMap<CutoverName, u64>,
     held: Held,
-    damaged: Damaged,
+    damaged: DamagedStreams,
 }
 
 impl Fleet {

@@ -7,7 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Taken, require};
 use crate::event::{FailureClass, SendOutcome};
 use crate::record::GroupImage;
-use crate::state::{Bake, Change, FIRST_WRITE_SLACK, Phase, Resubmission, Revert, State, Write};
+use crate::state::{
+    Bake, FIRST_WRITE_SLACK, Phase, Resubmission, Revert, State, SubmittedChange, Write,
+};
 use crate::units::{ChangeId, WriteId};
 
 /// The time after it was abandoned within which a step that is intended again is the same try; its ten minutes go on.
@@ -77,7 +79,7 @@ impl State {
         &mut self,
         write_id: &WriteId,
         change_id: &ChangeId,
-        change: Change,
+        change: SubmittedChange,
         date: Timestamp,
     ) {
         let (groups, at) = (change.groups.clone(), change.submitted_at);
