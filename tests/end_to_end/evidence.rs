@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use cutover::sim::cloudwatch::metrics::{MetricKey, Samples};
+use cutover::sim::cloudwatch::metrics::MetricKey;
 use cutover::sim::cloudwatch::query::DataStatus;
+use cutover::sim::cloudwatch::statistic::Samples;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cutover::engine::evidence::gate::{Beyond, Bound, Unit};
 use cutover::engine::evidence::number::Number;
-use cutover::engine::evidence::sequential::{Judgement, Numbers, Side};
+use cutover::engine::evidence::sequential::{Judgement, Numbers, SideCounts};
 use cutover::engine::record::GroupName;
 use cutover::engine::units::{DnsName, Share};
 use serde_json::{Value, json};
@@ -71,7 +71,7 @@ pub(super) fn halts() -> Vec<Value> {
 
 /// One of each cause.
 pub(super) fn causes() -> Vec<Value> {
-    let side = Side::default();
+    let side = SideCounts::default();
     let judgement = Judgement::Fail(Numbers {
         new: side,
         old: side,

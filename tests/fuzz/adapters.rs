@@ -15,7 +15,8 @@ use cutover::ports::{
     ChangeAction, Clock, Dns, Past, RecordChange, Signals, Urgency, Zone, follow_aliases,
 };
 use cutover::sim::cloudwatch::CloudWatch;
-use cutover::sim::cloudwatch::metrics::{MetricKey, Samples};
+use cutover::sim::cloudwatch::metrics::MetricKey;
+use cutover::sim::cloudwatch::statistic::Samples;
 use cutover::sim::route53::{Change, ChangeBatch, NewZone, Route53, Settings, StoredRecord};
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};

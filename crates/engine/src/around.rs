@@ -207,7 +207,7 @@ pub(super) fn refusals(
     let mut messages = Vec::new();
     messages.extend(taken_away(group, around));
     for twin in twins(plan, group, around) {
-        if side(&twin, image) == Some(Side::New) {
+        if side(&twin, image) == Some(TwinSide::New) {
             messages.push(format!(
                 "its {} record leads to the new side only ({}), so clients that ask for it are already there; add {} records \
                  of both sides to the plan, or delete that record until the cutover has completed",
@@ -252,7 +252,7 @@ pub fn warnings(plan: &Plan, group: &Group, image: &GroupImage, around: &Around)
     let mut warnings = Vec::new();
     let name = &group.name;
     for twin in twins(plan, group, around) {
-        if side(&twin, image) == Some(Side::New) {
+        if side(&twin, image) == Some(TwinSide::New) {
             continue;
         }
         warnings.push(format!(
@@ -394,13 +394,13 @@ fn leads_nowhere(record: &RecordSet) -> bool {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
+enum TwinSide {
     Old,
     New,
 }
 
 /// The side that all answers of a twin come from, if it is one.
-fn side(twin: &Twin, image: &GroupImage) -> Option<Side> {
+fn side(twin: &Twin, image: &GroupImage) -> Option<TwinSide> {
     let first = side_of(twin.live.first()?, image)?;
     for record in &twin.live {
         if side_of(record, image) != Some(first) {
@@ -411,21 +411,21 @@ fn side(twin: &Twin, image: &GroupImage) -> Option<Side> {
 }
 
 /// The side that a record belongs to: by its targets, or else by its set identifier.
-fn side_of(record: &RecordSet, image: &GroupImage) -> Option<Side> {
+fn side_of(record: &RecordSet, image: &GroupImage) -> Option<TwinSide> {
     let mine = targets(record);
     let (old, new) = (targets(&image.old), targets(&image.new));
     let (is_old, is_new) = (!mine.is_disjoint(&old), !mine.is_disjoint(&new));
     if is_old != is_new {
-        return Some(if is_new { Side::New } else { Side::Old });
+        return Some(if is_new { TwinSide::New } else { TwinSide::Old });
     }
     if is_old {
         return None;
     }
     let identifier = record.set_identifier.as_str();
     if identifier == image.new.set_identifier {
-        Some(Side::New)
+        Some(TwinSide::New)
     } else if identifier == image.old.set_identifier {
-        Some(Side::Old)
+        Some(TwinSide::Old)
     } else {
         None
     }

@@ -2,7 +2,6 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::decide::settle_time;
 use super::plan::Plan;
 use super::state::{Phase, State};
 
@@ -36,7 +35,7 @@ impl Calendar {
 
     /// The coming steps of a cutover; none if it is over, reverting or halted.
     pub fn of_state(state: &State, now: Timestamp) -> Option<Self> {
-        let (plan, settle) = (state.plan(), settle_time(state));
+        let (plan, settle) = (state.plan(), state.settle_time());
         let (next, left) = match state.phase {
             Phase::Waiting => (1, SignedDuration::ZERO),
             Phase::Shifting => (state.step + 1, settle + bake(plan, state.step)),

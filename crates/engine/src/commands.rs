@@ -4,12 +4,12 @@
 //! here: the caller appends, conditional on the sequence number of the state that was passed.
 
 mod leaving;
+mod refusal;
 
 pub use leaving::abandon;
+pub use refusal::{Answer, NotApplicable};
 
 use std::collections::BTreeMap;
-
-use thiserror::Error;
 
 use super::drifted::{Adoption, Astray, Found};
 use super::event::{Event, RevertMode};
@@ -18,14 +18,7 @@ use super::plan::PlanSource;
 use super::record::GroupImage;
 use super::state::{Phase, State};
 use super::units::{AlarmId, WeightPair};
-
-/// The reason why a command does not apply in this state. Nothing was written.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0}")]
-pub struct NotApplicable(pub String);
-
-/// The event to append for a command, or the reason why it does not apply.
-pub type Answer = Result<Event, NotApplicable>;
+use refusal::{refuse, refuse_if, unfinished};
 
 /// The part of a rollback that is still to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -423,25 +416,6 @@ pub fn rollback(
 
 fn is_stronger(mode: RevertMode, than: RevertMode) -> bool {
     mode == RevertMode::Force && than == RevertMode::Swap
-}
-
-fn unfinished(state: &State) -> Result<(), NotApplicable> {
-    refuse_if(
-        state.phase.is_final(),
-        &format!("it is {}", state.phase.label()),
-    )
-}
-
-fn refuse_if(condition: bool, why: &str) -> Result<(), NotApplicable> {
-    if condition {
-        refuse(why.to_owned())
-    } else {
-        Ok(())
-    }
-}
-
-fn refuse<T>(why: String) -> Result<T, NotApplicable> {
-    Err(NotApplicable(why))
 }
 
 #[cfg(test)]

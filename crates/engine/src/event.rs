@@ -3,10 +3,10 @@
 //! Names are a noun and a past participle; `type` in JSON is the same in snake case. Fields are only ever added.
 
 mod believed;
-mod failure;
+pub(crate) mod failure;
 mod left;
 
-pub use failure::{FailureClass, JobFailure};
+pub use failure::{FailureClass, JobFailure, SendOutcome};
 pub use left::{AdoptedEnd, LeftBehind};
 
 use std::collections::BTreeMap;
@@ -17,7 +17,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::around::AliasTtl;
 use super::evidence::gate::{Attribution, GateId};
 use super::evidence::tally::Tally;
-use super::fleet::{FleetSettings, SharedFate};
+use super::fleet::settings::FleetSettings;
+use super::fleet::shared_fate::SharedFate;
 use super::hold::{HaltReason, HoldReason, RevertCause};
 use super::hooks::HookId;
 use super::jobs::JobSide;

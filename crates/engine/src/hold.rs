@@ -14,7 +14,7 @@ use super::evidence::number::Number;
 use super::hooks::HookId;
 use super::jobs::JobSide;
 use super::record::GroupName;
-use super::state::Phase;
+use super::state::phase::Phase;
 use super::strays::Stray;
 use super::units::{AlarmId, ChangeId, CutoverName, Share, ZoneId};
 use super::window::Zone;
@@ -119,7 +119,7 @@ pub enum HoldReason {
         /// The alarm.
         alarm: GateId,
         /// True if the cutover has started.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         started: bool,
     },
     /// A metric is beyond its bound: before the start, or while drift halts the cutover and only people decide.
@@ -129,7 +129,7 @@ pub enum HoldReason {
         /// The datapoints beyond the bound.
         beyond: Beyond,
         /// True if the cutover has started.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         started: bool,
     },
     /// The observed share of the traffic differs from the weights.
@@ -259,7 +259,7 @@ pub enum HoldReason {
         /// The final phase of that cutover.
         phase: Phase,
         /// True if `retry` is refused for now, because a write of that cutover may still land.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unresolved: bool,
     },
     /// Another unfinished cutover moves this group.
@@ -279,7 +279,7 @@ pub enum HoldReason {
         /// The file.
         path: String,
         /// True if its records are not those of the baseline. No cutover can change its records.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         records: bool,
         /// Why `amend` refuses it, if it does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -292,7 +292,7 @@ pub enum HoldReason {
         /// The reason.
         message: String,
         /// True if the file no longer exists.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         gone: bool,
     },
     /// The journal cannot be written.
@@ -350,7 +350,7 @@ pub enum HoldReason {
         /// The number of its steps.
         steps: u16,
         /// True if its stream is damaged, so that its real state is not known.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         damaged: bool,
     },
     /// The most allowed cutovers are under way.
@@ -470,17 +470,9 @@ pub enum HoldReason {
         /// The end of the revert.
         at: Timestamp,
         /// True if `retry` is refused for now, because a write of that cutover may still land.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unresolved: bool,
     },
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde asks with a reference"
-)]
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 /// The time after its end within which a hold that comes back is the same hold: it does not page again, and is not journaled

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::plan::HoldOrRevert;
+use super::plan::reaction::HoldOrRevert;
 use super::units::{ControllerId, CutoverName, Share, WriteId};
 
 /// The point at which a hook is called.

@@ -1,5 +1,9 @@
 //! The validated plan, which `plan_file` makes from the YAML and the journal keeps.
 
+pub(crate) mod reaction;
+
+pub use reaction::HoldOrRevert;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
@@ -13,7 +17,7 @@ use super::jobs::JobSwitch;
 use super::record::GroupName;
 use super::units::{AlarmId, CutoverName, Share, WeightPair, ZoneId};
 use super::window::Windows;
-pub use crate::notify::Notify;
+pub use crate::notify::channel::Notify;
 
 /// A plan that has passed all checks. Nothing in it can contradict itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,16 +176,6 @@ pub enum NoData {
     Hold,
     /// Pass: the plan's author knows that this alarm has no data when all is well.
     Pass,
-}
-
-/// A reaction that a plan chooses in advance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldOrRevert {
-    /// Hold, and page a person.
-    Hold,
-    /// Revert the traffic.
-    Revert,
 }
 
 /// A plan with its file's path and text, as the journal keeps it.

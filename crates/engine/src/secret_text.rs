@@ -108,7 +108,7 @@ pub fn is_key(url: &str) -> bool {
 
 /// A secret in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundSecret {
     /// The index of its word.
     pub word: usize,
     /// Its place in the word, in bytes.
@@ -118,28 +118,28 @@ pub struct Found {
 }
 
 /// Finds probable secrets in the words of a command, or in any text as its only word.
-pub fn find<T: AsRef<str>>(words: &[T]) -> Vec<Found> {
+pub fn find<T: AsRef<str>>(words: &[T]) -> Vec<FoundSecret> {
     let mut found = Vec::new();
-    let mut before = Expected::Nothing;
+    let mut before = ExpectedWord::Nothing;
     for (index, word) in words.iter().enumerate() {
         let word = word.as_ref();
-        let mut scan = Scan {
+        let mut scan = WordScan {
             word: index,
             expected: before,
             found: &mut found,
         };
         if word.contains(char::is_whitespace) {
             // A script or a header has words of its own.
-            scan.expected = Expected::Nothing;
-            let secret = matches!(before, Expected::Doubtful | Expected::Secret);
+            scan.expected = ExpectedWord::Nothing;
+            let secret = matches!(before, ExpectedWord::Doubtful | ExpectedWord::Secret);
             if secret && !word.trim_start().starts_with('-') {
-                scan.push(0..word.len(), before == Expected::Secret);
+                scan.push(0..word.len(), before == ExpectedWord::Secret);
             } else {
                 for range in tokens(word) {
                     scan.token(word, range);
                 }
             }
-            before = Expected::Nothing;
+            before = ExpectedWord::Nothing;
         } else {
             scan.token(word, 0..word.len());
             before = scan.expected;
@@ -182,7 +182,7 @@ pub fn starred(text: &str, mut parts: Vec<Range<usize>>, stars: impl Fn(&str) ->
 
 /// The meaning of the next word, by the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expected {
+enum ExpectedWord {
     Nothing,
     Doubtful,
     Secret,
@@ -190,15 +190,15 @@ enum Expected {
     UserAndPassword,
 }
 
-struct Scan<'f> {
+struct WordScan<'f> {
     word: usize,
-    expected: Expected,
-    found: &'f mut Vec<Found>,
+    expected: ExpectedWord,
+    found: &'f mut Vec<FoundSecret>,
 }
 
-impl Scan<'_> {
+impl WordScan<'_> {
     fn push(&mut self, range: Range<usize>, certain: bool) {
-        self.found.push(Found {
+        self.found.push(FoundSecret {
             word: self.word,
             range,
             certain,
@@ -208,21 +208,21 @@ impl Scan<'_> {
     /// Checks one token of a word, and notes the meaning of the next one.
     fn token(&mut self, word: &str, range: Range<usize>) {
         let text = &word[range.clone()];
-        let expected = std::mem::replace(&mut self.expected, Expected::Nothing);
-        if expected == Expected::UserAndPassword {
+        let expected = std::mem::replace(&mut self.expected, ExpectedWord::Nothing);
+        if expected == ExpectedWord::UserAndPassword {
             self.password(text, range);
             return;
         }
-        if expected != Expected::Nothing && !text.starts_with('-') {
+        if expected != ExpectedWord::Nothing && !text.starts_with('-') {
             if SCHEMES.contains(&text.to_ascii_lowercase().as_str()) {
                 self.expected = expected;
             } else if is_literal(text) {
-                self.push(range, expected == Expected::Secret);
+                self.push(range, expected == ExpectedWord::Secret);
             }
             return;
         }
         if SCHEMES[..2].contains(&text.to_ascii_lowercase().as_str()) {
-            self.expected = Expected::Doubtful;
+            self.expected = ExpectedWord::Doubtful;
             return;
         }
         if KEY_PREFIXES
@@ -245,11 +245,11 @@ impl Scan<'_> {
         };
         let (name, value) = (&text[..at], &text[at + 1..]);
         let expected = expects(name);
-        if expected == Expected::UserAndPassword {
+        if expected == ExpectedWord::UserAndPassword {
             self.password(value, range.start + at + 1..range.end);
             return;
         }
-        if expected == Expected::Nothing {
+        if expected == ExpectedWord::Nothing {
             if value.contains("://") {
                 self.url(word, range.start + at + 1..range.end);
             }
@@ -261,7 +261,7 @@ impl Scan<'_> {
         } else if is_literal(value) {
             self.push(
                 range.start + at + 1..range.end,
-                expected == Expected::Secret,
+                expected == ExpectedWord::Secret,
             );
         }
     }
@@ -309,19 +309,19 @@ impl Scan<'_> {
 }
 
 /// Returns the meaning of the word that follows a name.
-fn expects(name: &str) -> Expected {
+fn expects(name: &str) -> ExpectedWord {
     if matches!(name, "-u" | "--user" | "--proxy-user") {
-        return Expected::UserAndPassword;
+        return ExpectedWord::UserAndPassword;
     }
     let bare = name.trim_start_matches('-').to_ascii_lowercase();
     if DOUBTFUL.contains(&bare.as_str()) {
-        return Expected::Doubtful;
+        return ExpectedWord::Doubtful;
     }
     let last = bare.rsplit(|c: char| !c.is_ascii_alphanumeric()).next();
     if HARMLESS_ENDS.contains(&last.unwrap_or_default()) || !is_telling(&bare) {
-        return Expected::Nothing;
+        return ExpectedWord::Nothing;
     }
-    Expected::Secret
+    ExpectedWord::Secret
 }
 
 /// Returns true if a value is meant literally: it is no variable, no path and no word like `true`.

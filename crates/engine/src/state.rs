@@ -2,17 +2,21 @@
 //!
 //! `State` only keeps facts; `decide` interprets them. The fold is in [`super::fold`].
 
+pub(crate) mod phase;
+mod settling;
+
+pub use phase::Phase;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use super::around::AliasTtls;
 use super::drifted::Astray;
-use super::event::{Envelope, Event, FailureClass, RevertMode, Target};
+use super::event::{Envelope, Event, FailureClass, RevertMode, SendOutcome, Target};
 use super::evidence::gate::GateId;
-use super::evidence::tally::Measured;
+use super::evidence::tally::MetricFacts;
 use super::hold::{HaltReason, HoldReason, RevertCause, SAME_HOLD_WITHIN};
 use super::hooks::{HookId, HookRun};
 use super::jobs::JobsState;
@@ -22,72 +26,9 @@ use super::record::{GroupImage, RecordSet};
 use super::strays::Stray;
 use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WeightPair, WriteId, ZoneId};
 
-/// The phase of a cutover.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Not started.
-    Waiting,
-    /// A step's weights are being written and read back.
-    Shifting,
-    /// Read back; Route 53 and resolvers are given time.
-    Settling,
-    /// The step is watched.
-    Baking,
-    /// All steps are over.
-    Completed,
-    /// The weights are being reverted.
-    Reverting,
-    /// Everything is at the baseline.
-    Reverted,
-    /// A person must resolve something.
-    Halted,
-    /// A person ended it as it was; nothing more is written.
-    Abandoned,
-}
-
-impl Phase {
-    /// All phases, in the usual order.
-    pub const ALL: [Self; 9] = [
-        Self::Waiting,
-        Self::Shifting,
-        Self::Settling,
-        Self::Baking,
-        Self::Completed,
-        Self::Reverting,
-        Self::Reverted,
-        Self::Halted,
-        Self::Abandoned,
-    ];
-
-    /// The phase's name as it stands in JSON.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Shifting => "shifting",
-            Self::Settling => "settling",
-            Self::Baking => "baking",
-            Self::Completed => "completed",
-            Self::Reverting => "reverting",
-            Self::Reverted => "reverted",
-            Self::Halted => "halted",
-            Self::Abandoned => "abandoned",
-        }
-    }
-
-    /// Returns true if the cutover is over.
-    pub fn is_final(self) -> bool {
-        match self {
-            Self::Completed | Self::Reverted | Self::Abandoned => true,
-            Self::Waiting
-            | Self::Shifting
-            | Self::Settling
-            | Self::Baking
-            | Self::Reverting
-            | Self::Halted => false,
-        }
-    }
-}
+/// The time by which the first write is dated back: AWS's `Date` has a resolution of a second, and alarms carry
+/// their own service's clock (semantics C3).
+pub const FIRST_WRITE_SLACK: SignedDuration = SignedDuration::from_secs(60);
 
 /// The facts that the journal has about one cutover.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +74,7 @@ pub struct State {
     /// The intended write that is not resolved.
     pub write: Option<Write>,
     /// The submitted changes of the current step.
-    pub changes: BTreeMap<ChangeId, Change>,
+    pub changes: BTreeMap<ChangeId, SubmittedChange>,
     /// The last resubmission of the current step.
     pub resubmission: Option<Resubmission>,
     /// The bake clock.
@@ -141,13 +82,13 @@ pub struct State {
     /// The time since which each gate and fallback alarm has been Unknown.
     pub unknown: BTreeMap<GateId, Timestamp>,
     /// The counts of the metric gates.
-    pub measured: Measured,
+    pub measured: MetricFacts,
     /// The last change of state of each alarm that has been judged (AWS's clock).
     pub judged: BTreeMap<AlarmId, Timestamp>,
     /// The alarms that a person allows to be red until they are first read OK.
     pub ignored: BTreeSet<AlarmId>,
     /// The approvals given in this attempt.
-    pub approvals: BTreeMap<u16, Approval>,
+    pub approvals: BTreeMap<u16, StepApproval>,
     /// The step that waits for approval, and the time at which that was first journaled.
     pub approval_asked: Option<(u16, Timestamp)>,
     /// The step whose bake a person wants to end.
@@ -157,7 +98,7 @@ pub struct State {
     /// All records of the drifted groups that lack one of their members.
     pub found: BTreeMap<usize, Vec<RecordSet>>,
     /// The rollback that a person requested and that is not yet under way.
-    pub rollback: Option<Rollback>,
+    pub rollback: Option<RequestedRollback>,
     /// The revert that is under way, or the last one.
     pub revert: Option<Revert>,
     /// The members beside the baseline's that held weight when the groups were last read after a revert.
@@ -208,22 +149,11 @@ pub struct Write {
     /// Each group's part.
     pub targets: Vec<Target>,
     /// The answers, by group.
-    pub answers: BTreeMap<usize, Answer>,
+    pub answers: BTreeMap<usize, SendOutcome>,
     /// The number of lost replies to it.
     pub losses: u32,
     /// The time at which a reply was last lost, by the journal's clock.
     pub lost_at: Option<Timestamp>,
-}
-
-/// The answer for one group of a write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// Route 53 accepted it.
-    Accepted,
-    /// It was refused, or never sent: it can no longer land.
-    Refused(FailureClass, String),
-    /// The reply was lost: it may have landed, or may still land.
-    Lost(String),
 }
 
 impl Write {
@@ -232,38 +162,38 @@ impl Write {
         self.targets.iter().all(|target| {
             matches!(
                 self.answers.get(&target.group),
-                Some(Answer::Accepted | Answer::Refused(..))
+                Some(SendOutcome::Accepted | SendOutcome::Refused(..))
             )
         })
     }
 
     /// Returns true if Route 53 accepted this group's part: it took effect, whatever is read afterwards.
     pub fn is_accepted(&self, group: usize) -> bool {
-        self.answers.get(&group) == Some(&Answer::Accepted)
+        self.answers.get(&group) == Some(&SendOutcome::Accepted)
     }
 
     /// The last refusal or loss, for people.
     pub fn trouble(&self) -> Option<&str> {
         self.answers.values().find_map(|answer| match answer {
-            Answer::Refused(_, message) | Answer::Lost(message) => Some(message.as_str()),
-            Answer::Accepted => None,
+            SendOutcome::Refused(_, message) | SendOutcome::Lost(message) => Some(message.as_str()),
+            SendOutcome::Accepted => None,
         })
     }
 
     /// Returns the message of a refusal that would be the same if the write were sent again.
     pub fn refused_for_good(&self) -> Option<&str> {
         self.answers.values().find_map(|answer| match answer {
-            Answer::Refused(FailureClass::Denied | FailureClass::Permanent, message) => {
+            SendOutcome::Refused(FailureClass::Denied | FailureClass::Permanent, message) => {
                 Some(message.as_str())
             }
-            Answer::Refused(..) | Answer::Lost(_) | Answer::Accepted => None,
+            SendOutcome::Refused(..) | SendOutcome::Lost(_) | SendOutcome::Accepted => None,
         })
     }
 }
 
 /// A change that Route 53 accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct SubmittedChange {
     /// Its zone.
     pub zone: ZoneId,
     /// Its groups, by index.
@@ -308,7 +238,7 @@ impl Bake {
 
 /// An approval, bound to the step as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Approval {
+pub struct StepApproval {
     /// The person who asked for it.
     pub actor: String,
     /// The step's weights.
@@ -319,7 +249,7 @@ pub struct Approval {
 
 /// A rollback that a person requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rollback {
+pub struct RequestedRollback {
     /// The person who asked for it.
     pub actor: String,
     /// The reason given.
@@ -373,7 +303,7 @@ impl State {
     }
 
     /// Returns the account that a change was sent in.
-    pub fn account_of(&self, change: &Change) -> &Account {
+    pub fn account_of(&self, change: &SubmittedChange) -> &Account {
         let group = change.groups.first().copied().unwrap_or_default();
         self.plan().account_of_group(group)
     }

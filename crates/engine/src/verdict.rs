@@ -1,46 +1,22 @@
 //! Judges gates by their readings: Pass, Fail, Unknown or not judged, with the reason (semantics C).
 
+pub use crate::evidence::verdict::{Unknown, Verdict};
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::event::Event;
+use super::evidence::counting;
 use super::evidence::gate::GateId;
 use super::evidence::judge::{self, Weighed};
-use super::evidence::tally;
-use super::hold::{HoldReason, RevertCause};
+use super::hold::RevertCause;
 use super::observation::{AlarmReading, AlarmState, HistoryReading, Observation};
 use super::plan::{AlarmGate, NoData};
 use super::state::State;
 use super::units::AlarmId;
 
-/// The verdict on a gate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// All is well.
-    Pass,
-    /// Red: revert (for a fallback alarm: do not advance).
-    Fail(RevertCause),
-    /// It cannot be read. Never a pass.
-    Unknown(Unknown),
-    /// There is too little data to judge, or the gate says to wait. Holds, and never reverts.
-    NotJudged(HoldReason),
-}
-
-/// The reason why a gate cannot be judged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unknown {
-    /// CloudWatch does not know the alarm.
-    Missing,
-    /// The alarm is in INSUFFICIENT_DATA.
-    NoData,
-    /// The credentials may not read it; with the message.
-    Denied(String),
-    /// Anything else; with the message.
-    Other(String),
-}
-
 /// All gates of a cutover, judged in one round.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Judgement {
+pub struct GateJudgements {
     /// The gates, alarms first.
     pub gates: Vec<(GateId, Verdict)>,
     /// The fallback alarms.
@@ -53,7 +29,7 @@ pub struct Judgement {
     pub events: Vec<Event>,
 }
 
-impl Judgement {
+impl GateJudgements {
     /// Returns true if every gate passes.
     pub fn passes(&self) -> bool {
         self.gates
@@ -83,8 +59,8 @@ impl Judgement {
 }
 
 /// Judges all gates and fallback alarms.
-pub fn judge(state: &State, observation: &Observation) -> Judgement {
-    let mut judgement = Judgement::default();
+pub fn judge(state: &State, observation: &Observation) -> GateJudgements {
+    let mut judgement = GateJudgements::default();
     for gate in &state.plan().gates.alarms {
         // Before the start the new side has no traffic, so it has no data (semantics C2).
         let no_data = if state.has_started() {
@@ -123,7 +99,7 @@ pub fn judge(state: &State, observation: &Observation) -> Judgement {
         judgement.gates.push((id.clone(), verdict.clone()));
     }
     if let Some(tally) = &weighed.settled
-        && tally::is_due(state, tally)
+        && counting::is_due(state, tally)
     {
         let tally = Box::new(tally.clone());
         judgement.events.push(Event::EvidenceCounted { tally });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::CallError;
+use super::error::CallError;
 use cutover_engine::hooks::HookAction;
 use cutover_engine::jobs::{HalfLook, JobHalf};
 use cutover_engine::plan::AwsSettings;

@@ -4,6 +4,7 @@
 //! The clock and the cloud are here; the other ports are in files of their own, and re-exported here.
 
 mod beside;
+mod error;
 mod files;
 mod journal;
 mod people;
@@ -14,13 +15,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::time::Instant;
 
 use cutover_engine::around::{ALIASES_MAX, unread_targets};
 use cutover_engine::backtest::Change;
-use cutover_engine::event::FailureClass;
 use cutover_engine::evidence::plan::Query;
 use cutover_engine::evidence::reading::{Readings, SeriesReading};
 use cutover_engine::evidence::wanted::Minutes;
@@ -30,6 +29,7 @@ use cutover_engine::record::{GroupName, RecordSet};
 use cutover_engine::units::{AlarmId, ChangeId, DnsName, ZoneId};
 
 pub use beside::{HookAnswer, HookRequest, Hooks, Jobs};
+pub use error::CallError;
 pub use files::{BreakGlass, PlanFiles, PlanFilesNow, RecordKey};
 pub use journal::{
     APPEND_EVENTS_MAX, Append, Claim, Cursor, Glance, Heartbeat, Journal, JournalError, NewEntry,
@@ -59,39 +59,6 @@ pub enum Urgency {
     Revert,
     /// Everything else.
     Normal,
-}
-
-/// A failed call, classified once, by the adapter that knows the service.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{operation}: {message}")]
-pub struct CallError {
-    /// The call, for example `ChangeResourceRecordSets`.
-    pub operation: &'static str,
-    /// The kind of failure.
-    pub class: FailureClass,
-    /// The service's error code, if there was one.
-    pub code: Option<String>,
-    /// The HTTP status of the answer, if an answer is known.
-    pub status: Option<u16>,
-    /// The service's message. Holds no secrets.
-    pub message: String,
-    /// The groups of a refused batch that the message names; empty if it names none. Without them the rest of the batch
-    /// may pass.
-    pub culprits: Vec<GroupName>,
-}
-
-impl CallError {
-    /// A failure without a code and without named groups.
-    pub fn new(operation: &'static str, class: FailureClass, message: impl Into<String>) -> Self {
-        Self {
-            operation,
-            class,
-            code: None,
-            status: None,
-            message: message.into(),
-            culprits: Vec::new(),
-        }
-    }
 }
 
 /// A hosted zone.

@@ -41,7 +41,7 @@ struct AdapterState {
 }
 
 /// The fate of the reply to a call that takes effect.
-enum Reply {
+enum ReplyFate {
     /// The caller gets it.
     Arrives,
     /// The call takes effect, but its reply never arrives.
@@ -86,14 +86,14 @@ impl SimDns {
         operation: &'static str,
         account: &Account,
         late: impl FnOnce(Timestamp) + Send,
-    ) -> Result<Reply, CallError> {
+    ) -> Result<ReplyFate, CallError> {
         let sent_at = self.clock.now();
         let faults = {
             let mut state = locked(&self.state);
             *state.calls.entry(operation).or_default() += 1;
             state.faults.take(operation, sent_at)
         };
-        let mut reply = Reply::Arrives;
+        let mut reply = ReplyFate::Arrives;
         for fault in faults {
             match fault {
                 Fault::Error {
@@ -106,7 +106,7 @@ impl SimDns {
                     return Err(refused(operation, &error));
                 }
                 Fault::DropBefore => return Err(lost(operation, "connection closed")),
-                Fault::LoseReply => reply = Reply::Lost,
+                Fault::LoseReply => reply = ReplyFate::Lost,
                 Fault::Delay(delay) if delay < CALL_TIMEOUT => self.wait(delay).await,
                 Fault::Delay(delay) => {
                     late(sent_at.saturating_add(delay).unwrap_or(sent_at));
@@ -133,12 +133,12 @@ impl SimDns {
     fn end_call<T>(
         &self,
         operation: &'static str,
-        reply: &Reply,
+        reply: &ReplyFate,
         outcome: Result<T, Route53Error>,
     ) -> Result<T, CallError> {
         match reply {
-            Reply::Lost => Err(lost(operation, "connection closed before the reply")),
-            Reply::Arrives => {
+            ReplyFate::Lost => Err(lost(operation, "connection closed before the reply")),
+            ReplyFate::Arrives => {
                 self.note_reply();
                 outcome.map_err(|error| refused(operation, &error))
             }

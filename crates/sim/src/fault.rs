@@ -70,13 +70,13 @@ pub type FaultHook = Box<dyn FnMut(&str, Timestamp) -> Vec<Fault> + Send>;
 /// The faults in force.
 #[derive(Default)]
 pub struct Faults {
-    rules: Vec<Rule>,
+    rules: Vec<FaultRule>,
     hook: Option<FaultHook>,
 }
 
 /// One fault in force.
 #[derive(Debug)]
-struct Rule {
+struct FaultRule {
     operation: Option<String>,
     fault: Fault,
     lasting: Lasting,
@@ -85,7 +85,7 @@ struct Rule {
 impl Faults {
     /// Puts a fault in force, for one operation or (with none) for all.
     pub fn add(&mut self, operation: Option<&str>, fault: Fault, lasting: Lasting) {
-        self.rules.push(Rule {
+        self.rules.push(FaultRule {
             operation: operation.map(str::to_owned),
             fault,
             lasting,

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::cloudwatch::CloudWatch;
-use super::cloudwatch::alarm::Alarm;
+use super::cloudwatch::alarm::StoredAlarm;
 use super::cloudwatch::describe::{ALARM_NAMES_MAX, DescribeAlarms, DescribeHistory};
 use super::cloudwatch::metrics::MetricKey;
 use super::cloudwatch::query::{DataStatus, QUERIES_MAX, RawQuery, RawStat};
@@ -181,7 +181,7 @@ impl SimSignals {
 }
 
 /// The reading of an alarm in the answer of `DescribeAlarms`, which leaves out unknown names.
-fn reading_of(name: &str, found: &[Alarm]) -> AlarmReading {
+fn reading_of(name: &str, found: &[StoredAlarm]) -> AlarmReading {
     match found.iter().find(|alarm| alarm.name == name) {
         None => AlarmReading::Missing,
         Some(alarm) => AlarmReading::Found {

@@ -94,7 +94,7 @@ impl World {
     }
 }
 
-type Zones = BTreeMap<(Account, String, bool), ZoneId>;
+type KnownZones = BTreeMap<(Account, String, bool), ZoneId>;
 
 /// The name of a zone of which the plans know only the ID: what the names of all its groups end with.
 fn name_of(zone: &ZoneRef, plans: &[&Plan]) -> String {
@@ -122,7 +122,7 @@ fn name_of(zone: &ZoneRef, plans: &[&Plan]) -> String {
 /// The group's zone, created when a group first names it.
 fn zone(
     route53: &mut Route53,
-    zones: &mut Zones,
+    zones: &mut KnownZones,
     plans: &[&Plan],
     (account, group): (&Account, &Group),
     now: Timestamp,

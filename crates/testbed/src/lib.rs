@@ -3,7 +3,9 @@
 #![expect(missing_docs, reason = "the tests say what they need it for")]
 
 pub mod beside;
+pub mod errands;
 pub mod flow;
+pub mod flows;
 pub mod luck;
 pub mod plan;
 pub mod world;

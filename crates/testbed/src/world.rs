@@ -23,8 +23,8 @@ use cutover_engine::units::{AlarmId, ChangeId, ControllerId, Weight, WeightPair,
 use cutover_engine::verdict;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::beside::{Aside, Hands};
-use crate::flow::Flows;
+use crate::beside::{Hands, JobsAndHooks};
+use crate::flows::Flows;
 use crate::plan::{alarm, record, source};
 
 /// The most decisions of one round; more is a hot loop.
@@ -47,7 +47,7 @@ pub enum Fate {
 
 /// One alarm.
 #[derive(Debug, Clone)]
-pub struct Alarm {
+pub struct TestAlarm {
     /// Its state.
     pub state: AlarmState,
     /// When it last changed.
@@ -58,7 +58,7 @@ pub struct Alarm {
 
 /// One controller process.
 #[derive(Debug, Clone)]
-pub struct Controller {
+pub struct TestController {
     id: ControllerId,
     wire: Vec<(Order, usize)>,
     passed_at: Option<Timestamp>,
@@ -82,7 +82,7 @@ pub struct World {
     pub groups: Vec<(ZoneId, Vec<RecordSet>)>,
     /// The records around the groups; empty if they are not read.
     pub around: Vec<AroundReading>,
-    pub alarms: BTreeMap<AlarmId, Alarm>,
+    pub alarms: BTreeMap<AlarmId, TestAlarm>,
     pub cloudwatch_down: bool,
     pub histories_down: bool,
     pub missing: BTreeSet<AlarmId>,
@@ -95,10 +95,10 @@ pub struct World {
     /// Both sides' requests, for plans that measure them.
     pub flows: Flows,
     /// Jobs and hooks, for plans that have some.
-    pub aside: Aside,
+    pub aside: JobsAndHooks,
     pub skew: Option<SignedDuration>,
     pub as_is: bool,
-    pub controllers: Vec<Controller>,
+    pub controllers: Vec<TestController>,
     pub journal: Vec<Envelope>,
     pub checker: Checker,
     /// The fleet: only this cutover, unless a test adds others.
@@ -120,7 +120,7 @@ impl World {
             groups.push((ZoneId::from(group.zone.zone.clone()), members));
         }
         let long_ago = now - SignedDuration::from_hours(48);
-        let green = Alarm {
+        let green = TestAlarm {
             state: AlarmState::Ok,
             since: long_ago,
             entered: Vec::new(),
@@ -144,9 +144,9 @@ impl World {
             changes: BTreeMap::new(),
             lost_changes: BTreeSet::new(),
             flows: Flows::default(),
-            aside: Aside {
+            aside: JobsAndHooks {
                 hooks_fail: Some(false),
-                ..Aside::default()
+                ..JobsAndHooks::default()
             },
             skew: Some(SignedDuration::ZERO),
             as_is: false,
@@ -171,7 +171,7 @@ impl World {
     /// Starts one more controller process.
     pub fn start_controller(&mut self) {
         self.processes += 1;
-        self.controllers.push(Controller {
+        self.controllers.push(TestController {
             id: ControllerId::from(format!("ctl-{}", self.processes)),
             wire: Vec::new(),
             passed_at: None,

@@ -1,10 +1,11 @@
 //! Replies, from the model's types to CBOR.
 
 use cutover::sim::cloudwatch::alarm::{
-    Alarm, Definition, HistoryItem, MetricDefinition, Missing, Watched, state_text,
+    AlarmDefinition, AlarmSource, HistoryItem, MetricDefinition, MissingData, StoredAlarm,
 };
 use cutover::sim::cloudwatch::metrics::{MetricKey, MetricStat};
 use cutover::sim::cloudwatch::query::{DataQuery, DataResult, Datapoint, QuerySource};
+use cutover::sim::cloudwatch::state::state_text;
 use cutover::sim::cloudwatch::statistic::Statistic;
 use jiff::Timestamp;
 
@@ -49,7 +50,7 @@ impl Output {
 }
 
 /// A `MetricAlarm` or a `CompositeAlarm`.
-pub(super) fn alarm(alarm: &Alarm) -> Cbor {
+pub(super) fn alarm(alarm: &StoredAlarm) -> Cbor {
     let output = Output::default()
         .text("AlarmName", &alarm.name)
         .text("AlarmArn", &alarm.arn)
@@ -65,8 +66,8 @@ pub(super) fn alarm(alarm: &Alarm) -> Cbor {
         .time("StateUpdatedTimestamp", alarm.updated_at)
         .time("StateTransitionedTimestamp", alarm.transitioned_at);
     match &alarm.definition {
-        Definition::Composite(rule) => output.text("AlarmRule", &rule.text).done(),
-        Definition::Metric(definition) => metric_definition(output, definition)
+        AlarmDefinition::Composite(rule) => output.text("AlarmRule", &rule.text).done(),
+        AlarmDefinition::Metric(definition) => metric_definition(output, definition)
             .maybe("EvaluationState", alarm.evaluation.as_deref())
             .done(),
     }
@@ -82,7 +83,7 @@ fn metric_definition(output: Output, definition: &MetricDefinition) -> Output {
         .text("ComparisonOperator", definition.comparison.text())
         .maybe(
             "TreatMissingData",
-            definition.treat_missing.map(Missing::text),
+            definition.treat_missing.map(MissingData::text),
         )
         .maybe(
             "EvaluateLowSampleCountPercentile",
@@ -92,7 +93,7 @@ fn metric_definition(output: Output, definition: &MetricDefinition) -> Output {
         output = output.with("DatapointsToAlarm", Cbor::Int(i64::from(datapoints)));
     }
     match &definition.watched {
-        Watched::Metric(stat) => {
+        AlarmSource::Metric(stat) => {
             let extended = matches!(
                 stat.statistic,
                 Statistic::Percentile(_) | Statistic::Ranged(..)
@@ -110,7 +111,7 @@ fn metric_definition(output: Output, definition: &MetricDefinition) -> Output {
                 .text(member, &stat.statistic_text)
                 .maybe("Unit", stat.unit.as_deref())
         }
-        Watched::Math(queries) => output.list("Metrics", queries.iter().map(query)),
+        AlarmSource::Math(queries) => output.list("Metrics", queries.iter().map(query)),
     }
 }
 

@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::{Invariant, Violation, violation};
+use super::invariant::{Invariant, Violation, violation};
 use crate::decide::{Decision, Order};
-use crate::event::Event;
+use crate::event::{Event, SendOutcome};
 use crate::observation::{GroupReading, Observation};
 use crate::record::{GroupImage, RecordSet};
-use crate::state::{Answer, Phase, State, Write};
+use crate::state::{Phase, State, Write};
 
 fn was_read(observation: &Observation, index: usize) -> bool {
     matches!(
@@ -106,7 +106,7 @@ pub(super) fn may_resend(
     let lost = order
         .parts
         .iter()
-        .all(|part| matches!(write.answers.get(&part.group), Some(Answer::Lost(_))));
+        .all(|part| matches!(write.answers.get(&part.group), Some(SendOutcome::Lost(_))));
     let unchanged = write
         .targets
         .iter()

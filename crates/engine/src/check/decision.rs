@@ -3,9 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::armed;
+use super::conditions::{
+    READS_APART, approved, at_its_share, goes_on, in_its_window, zones_are_whole,
+};
+use super::invariant::{Invariant, Violation, violation};
 use super::jobs;
-use super::{Invariant, READS_APART, Violation};
-use super::{approved, at_its_share, goes_on, in_its_window, measures, violation, zones_are_whole};
+use super::measures::{self, GateLook};
 use crate::decide::{Decision, How, Order, Part, Purpose};
 use crate::event::{Event, RevertMode, Target};
 use crate::fleet::Fleet;
@@ -26,14 +29,6 @@ const BLIND_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// Two readings of a drift that halts a revert are this far apart (semantics M5).
 const LOOKS_AGREE: SignedDuration = SignedDuration::from_secs(2);
-
-/// The reading of one gate in this round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
-    Green,
-    Red,
-    Blind,
-}
 
 /// Checks that a decision may be journaled and performed: I1, I2, I3, I5, I8, I9, I10, I13, I14, I15, and I11 for the live
 /// loop.
@@ -246,24 +241,24 @@ fn ran_for(observation: &Observation, since: Timestamp, now: Timestamp) -> Signe
 fn gates_are_green(state: &State, observation: &Observation) -> Result<(), Violation> {
     for gate in &state.plan().gates.alarms {
         let look = look(state, observation, gate);
-        let invariant = if look == Look::Blind {
+        let invariant = if look == GateLook::Blind {
             Invariant::I5
         } else {
             Invariant::I1
         };
-        claim(invariant, look == Look::Green, || {
+        claim(invariant, look == GateLook::Green, || {
             format!("it would advance with {} {look:?}", gate.id)
         })?;
     }
     let gates = &state.plan().gates.measures;
     for gate in &gates.metrics {
         let (look, _) = measures::metric(state, &observation.series, gate);
-        let invariant = if look == Look::Blind {
+        let invariant = if look == GateLook::Blind {
             Invariant::I5
         } else {
             Invariant::I1
         };
-        claim(invariant, look == Look::Green, || {
+        claim(invariant, look == GateLook::Green, || {
             format!("it would advance with {} {look:?}", gate.name)
         })?;
     }
@@ -328,13 +323,13 @@ fn failed(state: &State, observation: &Observation) -> (Option<String>, Option<S
     let gates = &state.plan().gates;
     let (mut alone, mut on_both) = (None, None);
     for gate in &gates.alarms {
-        if alone.is_none() && look(state, observation, gate) == Look::Red {
+        if alone.is_none() && look(state, observation, gate) == GateLook::Red {
             alone = Some(gate.id.to_string());
         }
     }
     for gate in &gates.measures.metrics {
         let (look, old_too) = measures::metric(state, &observation.series, gate);
-        if look != Look::Red {
+        if look != GateLook::Red {
             continue;
         }
         let first = if old_too { &mut on_both } else { &mut alone };
@@ -555,38 +550,42 @@ fn is_alarm(reading: Option<&AlarmReading>) -> bool {
 }
 
 /// Reads a gate, by semantics C1 to C3 and C5.
-fn look(state: &State, observation: &Observation, gate: &AlarmGate) -> Look {
+fn look(state: &State, observation: &Observation, gate: &AlarmGate) -> GateLook {
     let Some(AlarmReading::Found {
         state: alarm,
         transitioned_at,
         evaluation,
     }) = observation.alarms.get(&gate.id)
     else {
-        return Look::Blind;
+        return GateLook::Blind;
     };
     let ignored = state.ignored.contains(&gate.id);
     if *alarm == AlarmState::Alarm {
-        return if ignored { Look::Green } else { Look::Red };
+        return if ignored {
+            GateLook::Green
+        } else {
+            GateLook::Red
+        };
     }
     let since = state.first_write.max(state.judged.get(&gate.id).copied());
     let moved = state.first_write.is_some() && *transitioned_at > since && !ignored;
     if moved {
         match observation.histories.get(&gate.id) {
             None | Some(HistoryReading::Unreadable(_) | HistoryReading::Denied(_)) => {
-                return Look::Blind;
+                return GateLook::Blind;
             }
             Some(HistoryReading::EnteredAlarm(entries)) => {
                 if entries.iter().any(|entry| Some(*entry) > since) {
-                    return Look::Red;
+                    return GateLook::Red;
                 }
             }
         }
     }
     let no_data = *alarm == AlarmState::InsufficientData && state.first_write.is_some();
     if evaluation.is_some() || (no_data && gate.no_data == NoData::Hold) {
-        Look::Blind
+        GateLook::Blind
     } else {
-        Look::Green
+        GateLook::Green
     }
 }
 

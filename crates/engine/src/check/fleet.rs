@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Invariant, Violations, one, violation};
+use super::invariant::{Invariant, Violations, one, violation};
 use crate::event::{Envelope, Event};
 use crate::fleet;
 use crate::hold::RevertCause;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Invariant, Violation, Violations, one, violation};
+use super::invariant::{Invariant, Violation, Violations, one, violation};
 use crate::decide::{Decision, Errand};
 use crate::event::{Envelope, Event};
 use crate::jobs::{HalfId, JobSide};
@@ -13,7 +13,7 @@ use crate::state::{Phase, State};
 
 /// The jobs of one cutover, followed over entries and effects.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Jobs {
+pub(super) struct FollowedJobs {
     /// The side whose jobs were all read off since one of them was last to be switched on.
     off: Option<(JobSide, Timestamp)>,
     /// The change that is not read back.
@@ -26,7 +26,7 @@ pub(super) struct Jobs {
     foreign: BTreeSet<HalfId>,
 }
 
-impl Jobs {
+impl FollowedJobs {
     /// Returns the invariants that an entry breaks, given the state before it.
     pub(super) fn entry(&mut self, state: &State, entry: &Envelope) -> Violations {
         match &entry.event {

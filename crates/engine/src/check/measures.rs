@@ -2,18 +2,25 @@
 
 use jiff::Timestamp;
 
-use super::decision::Look;
 use crate::evidence::gate::Bound;
 use crate::evidence::least::errors_that_show;
 use crate::evidence::plan::{Measure, MetricGate, Query, TrafficGate};
 use crate::evidence::reading::{Readings, SeriesReading};
 use crate::state::State;
 
+/// The reading of one gate in this round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GateLook {
+    Green,
+    Red,
+    Blind,
+}
+
 /// Reads a metric gate. The second value is true if it is as bad on the old side.
-pub(super) fn metric(state: &State, readings: &Readings, gate: &MetricGate) -> (Look, bool) {
+pub(super) fn metric(state: &State, readings: &Readings, gate: &MetricGate) -> (GateLook, bool) {
     let needed = gate.new.queries().chain(&gate.requests);
     if !all_read(needed, readings) {
-        return (Look::Blind, false);
+        return (GateLook::Blind, false);
     }
     let watched_from = state.measured.step_from;
     // The newest window that is bad, also if it ended some minutes ago; else the newest.
@@ -45,11 +52,11 @@ pub(super) fn metric(state: &State, readings: &Readings, gate: &MetricGate) -> (
     let doubt = new.bad + new.faint + if gate.no_data_passes { 0 } else { new.missing };
     let nothing = new.present == 0 && !gate.no_data_passes;
     let look = if new.is_bad(gate) {
-        Look::Red
+        GateLook::Red
     } else if watched_from.is_some() && (nothing || doubt >= usize::from(gate.points)) {
-        Look::Blind
+        GateLook::Blind
     } else {
-        Look::Green
+        GateLook::Green
     };
     (look, old_bad)
 }
@@ -126,7 +133,7 @@ fn sum(readings: &Readings, queries: &[Query], at: Timestamp) -> f64 {
 
 /// The last N datapoints of one side.
 #[derive(Default)]
-struct Counts {
+struct SideDatapoints {
     present: usize,
     bad: usize,
     /// Beyond the bound, but from too few requests.
@@ -136,7 +143,7 @@ struct Counts {
     all: (f64, f64),
 }
 
-impl Counts {
+impl SideDatapoints {
     fn is_bad(&self, gate: &MetricGate) -> bool {
         let (errors, requests) = self.all;
         // Without any requests there is no rate, and none of it is faint.
@@ -202,8 +209,8 @@ fn count(
     known: &[Query],
     watched_from: Option<Timestamp>,
     ago: i64,
-) -> Counts {
-    let mut counts = Counts::default();
+) -> SideDatapoints {
+    let mut counts = SideDatapoints::default();
     let Some(end) = end(readings, gate, measure) else {
         return counts;
     };

@@ -11,109 +11,33 @@
 )]
 
 mod armed;
+mod conditions;
 mod decision;
 mod fleet;
+mod invariant;
 mod jobs;
 mod measures;
 
 pub use decision::decision;
 pub use fleet::FleetChecker;
+pub use invariant::{Invariant, Violation};
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
-use thiserror::Error;
 
-use super::decide;
-use super::event::{Envelope, Event, Target};
+use super::event::{Envelope, Event, SendOutcome, Target};
 use super::fold;
-use super::hold::{HaltReason, HoldReason};
+use super::hold::HoldReason;
 use super::jobs::HalfId;
 use super::record::GroupImage;
-use super::state::{Answer, Phase, State};
+use super::state::{Phase, State};
 use super::units::WeightPair;
-
-/// The invariants, which hold at every moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Invariant {
-    /// The new side's share rises only after a whole bake, approved, unpaused, with every gate passing.
-    I1,
-    /// No group sums to zero, and both members are written together.
-    I2,
-    /// A failed gate leads to a revert, or to a halt with a page, in the same round.
-    I3,
-    /// No hold on steps delays a revert.
-    I4,
-    /// Unknown is never a pass.
-    I5,
-    /// A controller that is killed anywhere and started again ends in the same place: the journal can always be read.
-    I6,
-    /// Several controllers end where one would.
-    I7,
-    /// Somebody else's change is overwritten only by force.
-    I8,
-    /// All groups of a zone take a step in one batch.
-    I9,
-    /// A revert ends only when the baseline was read twice, a fence apart.
-    I10,
-    /// Nothing more is done for a finished cutover.
-    I11,
-    /// Every hold names its cause; if a person must end it, it has paged.
-    I12,
-    /// A job runs on one side: old or new, never both by our hand.
-    I13,
-    /// Gates are armed from the moment a step's write may have been applied until the end. A share that this attempt did not
-    /// verify is drift, never `waiting`.
-    I14,
-    /// A damaged stream affects only its cutover, which is left alone and pages; all others go on.
-    I15,
-}
-
-impl fmt::Display for Invariant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
-/// An invariant that does not hold, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{invariant}: {message}")]
-pub struct Violation {
-    /// The invariant.
-    pub invariant: Invariant,
-    /// The way in which it is broken.
-    pub message: String,
-}
-
-impl Violation {
-    /// Returns the entry that halts the cutover, which pages; none if it is over or halted already, or reverts, because
-    /// nothing may stop a revert.
-    pub fn halts(&self, state: &State) -> Option<Event> {
-        match state.phase {
-            Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking => {}
-            Phase::Completed
-            | Phase::Reverting
-            | Phase::Reverted
-            | Phase::Halted
-            | Phase::Abandoned => return None,
-        }
-        Some(Event::Halted {
-            reason: HaltReason::Invariant {
-                message: self.to_string(),
-            },
-        })
-    }
-}
-
-/// The two reads that end a revert are at least this far apart (semantics A3).
-const READS_APART: SignedDuration = SignedDuration::from_secs(5);
+use conditions::{READS_APART, approved, goes_on, in_its_window, zones_are_whole};
+use invariant::{Violations, one, violation};
 
 /// A write's deadline is this long after its decision (semantics A1).
 const SENT_WITHIN: SignedDuration = SignedDuration::from_secs(15);
-
-/// The interval at which a window that must stay open is checked. Calendar entries and plans are no finer than minutes.
-const LOOKS_APART: SignedDuration = SignedDuration::from_mins(15);
 
 /// A write may land this long after its deadline (semantics A3).
 const MAY_LAND_FOR: SignedDuration = SignedDuration::from_secs(15);
@@ -129,7 +53,7 @@ pub struct Checker {
     /// The steps of this attempt whose bake ended lawfully.
     baked: BTreeSet<u16>,
     paged: BTreeSet<HoldReason>,
-    jobs: jobs::Jobs,
+    jobs: jobs::FollowedJobs,
 }
 
 /// The bake clock, counted from the entries.
@@ -139,8 +63,6 @@ struct BakeClock {
     since: Option<Timestamp>,
     skipped: bool,
 }
-
-type Violations = Vec<Violation>;
 
 impl Checker {
     /// A checker at the beginning of a stream.
@@ -427,7 +349,7 @@ impl Checker {
             let answered = write.targets.iter().all(|target| {
                 matches!(
                     write.answers.get(&target.group),
-                    Some(Answer::Accepted | Answer::Refused(..))
+                    Some(SendOutcome::Accepted | SendOutcome::Refused(..))
                 )
             });
             if !answered && at < write.perform_by + MAY_LAND_FOR {
@@ -515,77 +437,4 @@ fn is_ours_or_asked(reason: &HoldReason) -> bool {
             | HoldReason::Settling { until: Some(_), .. }
             | HoldReason::Baking { until: Some(_), .. }
     )
-}
-
-/// Returns true if every group of a touched zone is moved, or has the step's weights already.
-fn zones_are_whole(state: &State, targets: &[Target]) -> bool {
-    let Some(images) = state.verified.as_ref().or(state.baseline.as_ref()) else {
-        return targets.len() == state.plan().records.len();
-    };
-    let Some(to) = targets.first().map(|target| target.to) else {
-        return true;
-    };
-    for (index, image) in images.iter().enumerate() {
-        let touched = targets.iter().any(|target| target.zone == image.zone);
-        let moved = targets.iter().any(|target| target.group == index);
-        if touched && !moved && image.pair() != to {
-            return false;
-        }
-    }
-    true
-}
-
-/// Returns true if a step is under way: some group has its weights, so that the others may follow at any time.
-fn goes_on(state: &State, step: u16) -> bool {
-    let pair = state.plan().step(step).map(|step| step.pair);
-    let mut images = state.verified.iter().flatten();
-    let moved = images.any(|image| Some(image.pair()) == pair);
-    state.phase == Phase::Shifting && step == state.step && moved
-}
-
-/// I1: a bake counts only while every group was verified at the step's own weights.
-fn at_its_share(state: &State) -> bool {
-    let pair = state.plan().step(state.verified_step).map(|step| step.pair);
-    let mut images = state.verified.iter().flatten();
-    images.all(|image| Some(image.pair()) == pair)
-}
-
-/// Returns true if a step needs no approval, or has one that was given for the step as it is now.
-fn approved(state: &State, number: u16) -> bool {
-    let Some(step) = state.plan().step(number) else {
-        return false;
-    };
-    let given = state.approvals.get(&number);
-    let fits =
-        given.map(|given| (given.pair, given.bake_secs)) == Some((step.pair, step.bake.as_secs()));
-    !step.approval || fits
-}
-
-/// Returns true if the window is open for step `number`, checked by the local time of day. A step that was begun inside its
-/// window is finished in all its zones.
-fn in_its_window(state: &State, number: u16, at: Timestamp) -> bool {
-    let Some(windows) = &state.plan().windows else {
-        return true;
-    };
-    let goes_on = goes_on(state, number);
-    if goes_on || !windows.whole_bake {
-        return goes_on || windows.is_open(at);
-    }
-    let over = at + decide::watched(state, number);
-    let mut look = at;
-    while look < over {
-        if !windows.is_open(look) {
-            return false;
-        }
-        look += LOOKS_APART;
-    }
-    true
-}
-
-fn violation(invariant: Invariant, message: String) -> Violation {
-    Violation { invariant, message }
-}
-
-fn one(invariant: Invariant, message: &str) -> Violations {
-    vec![violation(invariant, message.to_owned())]
 }

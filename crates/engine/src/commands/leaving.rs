@@ -1,6 +1,7 @@
 //! Commands that end a cutover that cannot go on as planned (semantics L8).
 
-use super::{Answer, NotApplicable, refuse, refuse_if, unfinished};
+use super::refusal::{Answer, NotApplicable, refuse, refuse_if, unfinished};
+use crate::decide::limits::LATE;
 use crate::drifted::{Astray, Found};
 use crate::event::{AdoptedEnd, Event, LeftBehind};
 use crate::hold::HaltReason;
@@ -46,7 +47,7 @@ fn left_behind(state: &State) -> Vec<LeftBehind> {
     {
         left.push(LeftBehind::Write {
             step: write.step,
-            until: write.perform_by + crate::decide::LATE,
+            until: write.perform_by + LATE,
         });
     }
     if state.phase == Phase::Reverting {

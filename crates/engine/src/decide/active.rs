@@ -4,25 +4,24 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::View;
 use super::advance;
+use super::automatic::automatic_revert;
+use super::decision::Decision;
 use super::holds;
 use super::hooks;
 use super::jobs;
 use super::shifting;
 use super::turn;
+use super::view::View;
 use super::watching;
-use super::{Decision, Order};
 use crate::around::{self, AliasTtl, AliasTtls, AroundReading};
 use crate::event::{Event, RevertMode};
-use crate::evidence::gate::GateId;
-use crate::evidence::judge;
 use crate::hold::{HaltReason, HoldReason, RevertCause};
 use crate::observation::FileReading;
-use crate::plan::{HoldOrRevert, PlanSource};
+use crate::plan::PlanSource;
 use crate::record::GroupImage;
 use crate::state::Phase;
-use crate::verdict::{self, Judgement};
+use crate::verdict::{self, GateJudgements};
 
 pub(super) fn decide(view: &View<'_>) -> Decision {
     if let Some(event) = asked_back(view).or_else(|| accept_plan(view)) {
@@ -78,7 +77,7 @@ fn alias_ttls(view: &View<'_>, decision: &Decision) -> Option<Event> {
 }
 
 /// Returns the counts of the metric gates if something is decided by them, so that the decision can be judged again.
-fn counted(judgement: &Judgement, learned: &[Event], decision: &Decision) -> Option<Event> {
+fn counted(judgement: &GateJudgements, learned: &[Event], decision: &Decision) -> Option<Event> {
     let tally = judgement.weighed.settled.as_ref()?;
     let already = learned
         .iter()
@@ -105,10 +104,10 @@ fn rests_on_counts(event: &Event) -> bool {
 
 /// Judges the gates. A revert reads no alarms (semantics F1). If drift halted it, the gates decide nothing, and unread
 /// alarms do not count as Unknown.
-fn judged_now(view: &View<'_>) -> Judgement {
+fn judged_now(view: &View<'_>) -> GateJudgements {
     let people_only = matches!(view.state.halt, Some(HaltReason::Drift { .. }));
     if people_only && view.observation.alarms.is_empty() {
-        return Judgement::default();
+        return GateJudgements::default();
     }
     verdict::judge(view.state, view.observation)
 }
@@ -186,7 +185,7 @@ fn accept_plan(view: &View<'_>) -> Option<Event> {
     })
 }
 
-fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
+fn judged(view: &View<'_>, judgement: &GateJudgements) -> Decision {
     if let Some(event) = react(view, judgement) {
         return Decision {
             events: vec![event],
@@ -221,7 +220,7 @@ fn judged(view: &View<'_>, judgement: &Judgement) -> Decision {
     };
     if decision.events.is_empty()
         && decision.order.is_none()
-        && !jobs::goes_back(view.state)
+        && !view.state.jobs_go_back()
         && let Some(more) = jobs::forward(view, &blockers)
     {
         decision.add(more);
@@ -258,7 +257,7 @@ fn unknown_ends(view: &View<'_>) -> Option<Timestamp> {
 }
 
 /// Reverts or halts because of a failing gate, an overdue approval, a failed hook, or a gate that was Unknown for too long.
-fn react(view: &View<'_>, judgement: &Judgement) -> Option<Event> {
+fn react(view: &View<'_>, judgement: &GateJudgements) -> Option<Event> {
     if !view.state.has_started() || matches!(view.state.halt, Some(HaltReason::Drift { .. })) {
         return None;
     }
@@ -281,61 +280,6 @@ fn react(view: &View<'_>, judgement: &Judgement) -> Option<Event> {
         since,
     };
     automatic_revert(view, judgement, cause, Some(&gate))
-}
-
-/// Reverts everything, unless the old cluster is red too: then it halts, and a person decides (semantics C4).
-pub(super) fn automatic_revert(
-    view: &View<'_>,
-    judgement: &Judgement,
-    cause: RevertCause,
-    gate: Option<&GateId>,
-) -> Option<Event> {
-    let Some(fallback) = red_fallback(view, judgement, gate) else {
-        let shared = if gate.is_some() {
-            view.fleet.shared_fate_at(&view.state.name, view.now)
-        } else {
-            None
-        };
-        return Some(Event::RevertIntended {
-            write_id: view.next_write_id(),
-            cause,
-            mode: RevertMode::Swap,
-            shared,
-            seen: judge::attribution(view.state, &judgement.weighed, gate).map(Box::new),
-        });
-    };
-    let reason = match (gate, cause) {
-        (Some(gate), _) => HaltReason::BothRed {
-            gate: gate.clone(),
-            fallback,
-        },
-        (None, RevertCause::StepFailed { message }) => HaltReason::StepFailed {
-            message,
-            verified: view.state.verified_step > 0,
-        },
-        (None, _) => return None,
-    };
-    // If other alarms turn red later, the halt still says that both sides are red.
-    let known = match (&view.state.halt, &reason) {
-        (Some(HaltReason::BothRed { .. }), HaltReason::BothRed { .. }) => true,
-        (before, reason) => before.as_ref() == Some(reason),
-    };
-    if known {
-        None
-    } else {
-        Some(Event::Halted { reason })
-    }
-}
-
-/// Returns the gate that is red on the old side, if the plan holds when both sides are red.
-fn red_fallback(view: &View<'_>, judgement: &Judgement, gate: Option<&GateId>) -> Option<GateId> {
-    if view.state.plan().gates.both_red != HoldOrRevert::Hold {
-        return None;
-    }
-    if let Some(alarm) = judgement.fallbacks_red.first() {
-        return Some(GateId::from(alarm));
-    }
-    gate.filter(|gate| judgement.fails_on_both(gate)).cloned()
 }
 
 /// Returns the drift of a cutover that waits for its start although it sent a write before, if a group has a share that
@@ -407,41 +351,4 @@ fn halted(view: &View<'_>) -> Decision {
         });
     }
     decision
-}
-
-impl Decision {
-    pub(super) fn of(event: Event) -> Self {
-        Self {
-            events: vec![event],
-            ..Self::default()
-        }
-    }
-
-    pub(super) fn with_order(event: Event, order: Order) -> Self {
-        Self {
-            events: vec![event],
-            order: Some(order),
-            ..Self::default()
-        }
-    }
-
-    /// Adds the events, errands, holds and wake time of another decision.
-    pub(super) fn add(&mut self, more: Self) {
-        self.events.extend(more.events);
-        self.errands.extend(more.errands);
-        self.because.extend(more.because);
-        self.wake_by(more.wake_at);
-    }
-
-    /// Wakes at `at` at the latest, if it is given.
-    fn wake_by(&mut self, at: Option<Timestamp>) {
-        self.wake_at = self.wake_at.into_iter().chain(at).min();
-    }
-
-    pub(super) fn hold(reason: HoldReason) -> Self {
-        Self {
-            because: vec![reason],
-            ..Self::default()
-        }
-    }
 }

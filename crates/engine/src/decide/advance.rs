@@ -2,9 +2,11 @@
 
 use jiff::SignedDuration;
 
+use super::decision::{Decision, How, Order, Part, Purpose};
 use super::hooks;
+use super::limits::PERFORM_WITHIN;
 use super::turn;
-use super::{Decision, How, Order, PERFORM_WITHIN, Part, Purpose, View};
+use super::view::View;
 use crate::event::{Event, Target};
 use crate::hold::HoldReason;
 use crate::preflight;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::View;
+use super::view::View;
 use crate::around::AroundReading;
 use crate::evidence::reading::SeriesReading;
 use crate::hold::HoldReason;

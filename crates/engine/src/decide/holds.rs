@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::denied;
 use super::jobs;
-use super::{SKEW_MAX, View};
+use super::view::View;
 use crate::commands::{adoption, amend};
 use crate::event::Event;
 use crate::evidence::gate::{GateId, GateKind};
@@ -15,7 +15,7 @@ use crate::observation::{FileReading, GroupReading};
 use crate::plan::HoldOrRevert;
 use crate::record::GroupImage;
 use crate::state::State;
-use crate::verdict::{Judgement, Unknown, Verdict};
+use crate::verdict::{GateJudgements, Unknown, Verdict};
 
 /// The least time between two entries of an unchanged hold whose numbers changed (semantics E4).
 const NUMBERS_EVERY: SignedDuration = SignedDuration::from_secs(600);
@@ -65,7 +65,7 @@ fn subjects(reasons: &[HoldReason]) -> BTreeSet<HoldReason> {
 }
 
 /// Returns every hold on the next step, except the bake, the approval and the phase itself.
-pub(super) fn blockers(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
+pub(super) fn blockers(view: &View<'_>, judgement: &GateJudgements) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     reasons.extend(drift(view));
     reasons.extend(jobs::blockers(view));
@@ -118,7 +118,7 @@ fn drift(view: &View<'_>) -> Option<HoldReason> {
     })
 }
 
-fn gates(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
+fn gates(view: &View<'_>, judgement: &GateJudgements) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     // The halt already says that the gate is red.
     let both_red = matches!(view.state.halt, Some(HaltReason::BothRed { .. }));
@@ -213,7 +213,7 @@ fn unknown_too_long(view: &View<'_>, since: Option<Timestamp>) -> Option<Timesta
 /// The gate that has been Unknown for too long in a plan that says `on_unknown: revert`, and the time since which.
 pub(super) fn unknown_reverts(
     view: &View<'_>,
-    judgement: &Judgement,
+    judgement: &GateJudgements,
 ) -> Option<(GateId, Timestamp)> {
     if view.state.plan().gates.on_unknown == HoldOrRevert::Hold || !view.state.has_started() {
         return None;
@@ -230,7 +230,7 @@ pub(super) fn unknown_reverts(
     None
 }
 
-fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
+fn fallbacks(view: &View<'_>, judgement: &GateJudgements) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     for (alarm, verdict) in &judgement.fallbacks {
         let alarm = alarm.clone();
@@ -265,13 +265,6 @@ fn fallbacks(view: &View<'_>, judgement: &Judgement) -> Vec<HoldReason> {
     reasons
 }
 
-/// The difference between AWS's clock and ours, if it is too large to measure a bake.
-pub(super) fn skew(view: &View<'_>) -> Option<SignedDuration> {
-    view.observation
-        .clock_skew
-        .filter(|skew| skew.abs() > SKEW_MAX)
-}
-
 fn clock(view: &View<'_>) -> Option<HoldReason> {
     if view.clock_went_back() {
         let message = format!(
@@ -280,7 +273,7 @@ fn clock(view: &View<'_>) -> Option<HoldReason> {
         );
         return Some(HoldReason::Clock { message });
     }
-    let skew = skew(view)?;
+    let skew = view.skew()?;
     let message = format!(
         "AWS's clock and this machine's differ by {} s",
         skew.as_secs()

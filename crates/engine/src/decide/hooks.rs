@@ -2,7 +2,8 @@
 
 use jiff::SignedDuration;
 
-use super::{Decision, Errand, HookCall, View};
+use super::decision::{Decision, Errand, HookCall};
+use super::view::View;
 use crate::event::Event;
 use crate::hold::{HoldReason, RevertCause};
 use crate::hooks::{Hook, HookId, HookPoint, HookRun};

@@ -6,23 +6,19 @@
 use jiff::{SignedDuration, Timestamp};
 
 mod looks;
+mod moving;
 
-use super::watching;
-use super::{Decision, Errand, LATE, PERFORM_WITHIN, TurnOrder, View};
+use super::decision::{Decision, Errand, TurnOrder};
+use super::limits::{JOB_WITHIN, LATE, PERFORM_WITHIN};
+use super::view::View;
 use crate::event::{Event, RevertMode};
-use crate::hold::{HaltReason, HoldReason};
+use crate::hold::HoldReason;
 use crate::jobs::{Busy, HalfId, JobSide, JobSwitch, SwitchAt};
-use crate::state::{Phase, State};
+use crate::state::Phase;
 
 pub(super) use looks::wants_look;
-use looks::{FRESH, LOOK_MOVING, drift, held_since, looked, still_running, unseen};
-
-/// The longest time that a change of a job, or a reading of it, may take. Our command is killed then.
-pub const JOB_WITHIN: SignedDuration = SignedDuration::from_secs(30);
-
-/// The time beyond the plan's `wait` for which both sides may be off before a person is paged. A revert waits no longer
-/// than this for the moment at which the old side would not make up for a firing that has run already.
-const GAP_GRACE: SignedDuration = SignedDuration::from_mins(5);
+use looks::{FRESH, LOOK_MOVING, drift, held_since, unseen};
+use moving::{GAP_GRACE, gap, looked, moving, running};
 
 /// The least time for which the switch is put off if the firing times of many jobs leave no gap.
 const FIRING_PATIENCE: SignedDuration = SignedDuration::from_hours(1);
@@ -33,38 +29,9 @@ const BACKOFF_MAX_SECS: i64 = 60;
 /// The number of failed changes in a row after which a person is paged.
 const FAILURES_TOLD: u32 = 3;
 
-/// Returns true if the plan's moment for the switch has come, gates and windows aside.
-fn is_due(state: &State, now: Timestamp) -> bool {
-    let Some(switch) = &state.plan().jobs else {
-        return false;
-    };
-    match switch.at {
-        SwitchAt::Step(share) => {
-            let step = state.plan().step_of(share);
-            let taken = step.is_some_and(|step| state.verified_step >= step);
-            let settled = match state.phase {
-                Phase::Settling => watching::settled_at(state).is_some_and(|at| at <= now),
-                Phase::Baking => true,
-                Phase::Waiting
-                | Phase::Shifting
-                | Phase::Completed
-                | Phase::Reverting
-                | Phase::Reverted
-                | Phase::Halted
-                | Phase::Abandoned => false,
-            };
-            taken && settled
-        }
-        SwitchAt::Complete => {
-            let last = state.verified_step == state.plan().step_count();
-            state.phase == Phase::Baking && last && state.bake.over
-        }
-    }
-}
-
 /// Returns true if the cutover must not go on before the jobs have moved.
 pub(super) fn pending(view: &View<'_>) -> bool {
-    is_due(view.state, view.now) && view.state.jobs.rest_on() != Some(JobSide::New)
+    view.state.jobs_are_due(view.now) && view.state.jobs.rest_on() != Some(JobSide::New)
 }
 
 /// Returns the holds on steps: jobs that somebody else switched, or that cannot be read.
@@ -78,55 +45,6 @@ pub(super) fn blockers(view: &View<'_>) -> Vec<HoldReason> {
     }
     reasons.extend(unseen(view, switch));
     reasons
-}
-
-/// Returns the hold that the jobs move, and how far they have come.
-fn moving(view: &View<'_>) -> Decision {
-    let jobs = &view.state.jobs;
-    let to = jobs.goal.unwrap_or(JobSide::New);
-    let off_since = jobs.both_off_since();
-    let mut hold = Decision::hold(HoldReason::JobsMoving { to, off_since });
-    hold.because.extend(gap(view));
-    hold.because.extend(running(view, to.other()));
-    hold.wake_at = Some(view.now + LOOK_MOVING);
-    hold
-}
-
-/// Returns a hold if jobs of the side that is left still run, as last read. If that side was never switched on, none can.
-fn running(view: &View<'_>, side: JobSide) -> Option<HoldReason> {
-    let (jobs, switch) = (&view.state.jobs, view.state.plan().jobs.as_ref()?);
-    let since = jobs.both_off_since()?;
-    let (running, names) = still_running(view, switch, side);
-    let ran = side == JobSide::Old || jobs.has_turned(side);
-    if !ran || running == 0 {
-        return None;
-    }
-    Some(HoldReason::JobsRunning {
-        side,
-        running,
-        jobs: names,
-        since,
-        overdue: view.now.duration_since(since) >= switch.drain,
-    })
-}
-
-/// Returns a hold if both sides have been off for longer than the switch itself takes.
-fn gap(view: &View<'_>) -> Option<HoldReason> {
-    let (jobs, switch) = (&view.state.jobs, view.state.plan().jobs.as_ref()?);
-    let since = jobs.both_off_since()?;
-    let to = jobs.goal?;
-    let standing = view.state.phase == Phase::Halted;
-    let allowed = if running(view, to.other()).is_some() {
-        switch.wait.max(switch.drain)
-    } else {
-        switch.wait
-    };
-    let late = view.now.duration_since(since) >= allowed + GAP_GRACE;
-    if standing || late {
-        Some(HoldReason::JobsBothOff { to, since })
-    } else {
-        None
-    }
 }
 
 /// Moves the jobs forward when their moment has come; none if there is nothing to do about them.
@@ -196,12 +114,6 @@ pub(super) fn astray(view: &View<'_>) -> Option<Decision> {
         }
     });
     drifted.map(Decision::hold)
-}
-
-/// Returns true if the cutover reverts, so that its jobs go back too; also if drift has halted the revert.
-pub(super) fn goes_back(state: &State) -> bool {
-    let halted = matches!(state.halt, Some(HaltReason::Drift { .. })) && state.revert.is_some();
-    state.phase == Phase::Reverting || (state.phase == Phase::Halted && halted)
 }
 
 /// Resolves the change that is not read back yet. Nothing else is begun before.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::decision::{Decision, How, Order, Part, Purpose};
 use super::hooks;
 use super::jobs;
-use super::{BLIND_REVERT_AFTER, Decision, FENCE, How, LATE, Order, Part, Purpose, RESIDUE, View};
+use super::limits::{BLIND_REVERT_AFTER, FENCE, LATE, RESIDUE};
+use super::view::View;
 use crate::drifted::Astray;
 use crate::event::{Event, FailureClass, RevertMode};
 use crate::hold::{HaltReason, HoldReason, RevertCause};
@@ -38,7 +40,7 @@ const READINGS_APART: SignedDuration = SignedDuration::from_secs(2);
 const STUBBORN_AFTER: SignedDuration = SignedDuration::from_secs(5);
 
 /// The place of a group in a revert.
-enum Place {
+enum RevertPlace {
     /// At the baseline's weights.
     Back,
     /// At weights that this attempt intended.
@@ -126,20 +128,23 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
     if let Some(event) = foreign_seen(view, revert) {
         return Decision::of(event);
     }
-    let places: Vec<Place> = (0..view.groups())
+    let places: Vec<RevertPlace> = (0..view.groups())
         .map(|index| place(view, revert, index))
         .collect();
     let back = places
         .iter()
-        .filter(|place| matches!(place, Place::Back))
+        .filter(|place| matches!(place, RevertPlace::Back))
         .count();
     if back == places.len() {
         return confirm(view, revert);
     }
     let seen_before = revert.baseline_seen.is_some();
-    let left = places
-        .iter()
-        .any(|place| matches!(place, Place::Ours(_) | Place::Foreign | Place::Doubtful));
+    let left = places.iter().any(|place| {
+        matches!(
+            place,
+            RevertPlace::Ours(_) | RevertPlace::Foreign | RevertPlace::Doubtful
+        )
+    });
     if seen_before && left {
         return Decision::of(Event::BaselineSeen { at: None });
     }
@@ -150,7 +155,7 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
     let unread = (0..places.len()).all(|index| !view.was_read(index))
         && places
             .iter()
-            .all(|place| matches!(place, Place::Unseen(None)));
+            .all(|place| matches!(place, RevertPlace::Unseen(None)));
     let look = if unread && !view.observation.in_flight {
         LOOK_AT_ONCE
     } else {
@@ -195,21 +200,21 @@ fn baseline(view: &View<'_>, index: usize) -> Option<WeightPair> {
         .map(GroupImage::pair)
 }
 
-fn place(view: &View<'_>, revert: &Revert, index: usize) -> Place {
+fn place(view: &View<'_>, revert: &Revert, index: usize) -> RevertPlace {
     let read_at = match view.observation.groups.get(index) {
-        None | Some(GroupReading::NotRead) => return Place::Unseen(None),
-        Some(GroupReading::Unreadable { since, .. }) => return Place::Unseen(Some(*since)),
+        None | Some(GroupReading::NotRead) => return RevertPlace::Unseen(None),
+        Some(GroupReading::Unreadable { since, .. }) => return RevertPlace::Unseen(Some(*since)),
         Some(GroupReading::Read { at, .. }) => *at,
     };
     match view.image(index) {
-        Some(image) if Some(image.pair()) == baseline(view, index) => Place::Back,
-        Some(image) if is_ours(view, index, image.pair()) => Place::Ours(Box::new(image)),
-        _ if agrees(revert, index, read_at) => Place::Foreign,
-        _ if defies_force(view, index) => Place::Doubtful,
-        _ if revert.mode == RevertMode::Force => Place::Foreign,
-        Some(_) => Place::Doubtful,
+        Some(image) if Some(image.pair()) == baseline(view, index) => RevertPlace::Back,
+        Some(image) if is_ours(view, index, image.pair()) => RevertPlace::Ours(Box::new(image)),
+        _ if agrees(revert, index, read_at) => RevertPlace::Foreign,
+        _ if defies_force(view, index) => RevertPlace::Doubtful,
+        _ if revert.mode == RevertMode::Force => RevertPlace::Foreign,
+        Some(_) => RevertPlace::Doubtful,
         // A member that one answer leaves out may still be there.
-        None => Place::Unseen(None),
+        None => RevertPlace::Unseen(None),
     }
 }
 
@@ -366,20 +371,23 @@ fn may_land_until(view: &View<'_>) -> Option<Timestamp> {
 }
 
 /// Halts the revert on drift, which is the only cause for that, once everything else is back.
-fn halt(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Event> {
+fn halt(view: &View<'_>, revert: &Revert, places: &[RevertPlace]) -> Option<Event> {
     let landing = may_land_until(view).is_some_and(|until| view.now < until);
     if view.observation.in_flight || landing {
         return None;
     }
-    let busy = places
-        .iter()
-        .any(|place| matches!(place, Place::Ours(_) | Place::Doubtful | Place::Unseen(_)));
+    let busy = places.iter().any(|place| {
+        matches!(
+            place,
+            RevertPlace::Ours(_) | RevertPlace::Doubtful | RevertPlace::Unseen(_)
+        )
+    });
     if busy {
         return None;
     }
     let (mut groups, mut found) = (Vec::new(), Vec::new());
     for (index, place) in places.iter().enumerate() {
-        if let (Place::Foreign, Some(group)) = (place, view.state.plan().records.get(index)) {
+        if let (RevertPlace::Foreign, Some(group)) = (place, view.state.plan().records.get(index)) {
             groups.push(group.name.clone());
             found.extend(astray(view, index));
         }
@@ -408,14 +416,14 @@ fn defies_force(view: &View<'_>, index: usize) -> bool {
     astray(view, index).is_some_and(|astray| !astray.yields_to_force())
 }
 
-fn blocked(revert: &Revert, places: &[Place]) -> Option<HoldReason> {
+fn blocked(revert: &Revert, places: &[RevertPlace]) -> Option<HoldReason> {
     let unreadable = places
         .iter()
-        .any(|place| matches!(place, Place::Unseen(Some(_))));
+        .any(|place| matches!(place, RevertPlace::Unseen(Some(_))));
     let stubborn = places.iter().enumerate().any(|(index, place)| {
         let last = revert.submitted.get(&index);
         let tried = last.is_some_and(|last| last.duration_since(revert.at) >= STUBBORN_AFTER);
-        revert.mode == RevertMode::Force && matches!(place, Place::Foreign) && tried
+        revert.mode == RevertMode::Force && matches!(place, RevertPlace::Foreign) && tried
     });
     let message = match &revert.trouble {
         Some(trouble) if revert.failures > 0 => trouble,
@@ -454,7 +462,7 @@ fn overwritten_again_at(revert: &Revert, index: usize) -> Option<Timestamp> {
     Some(last + SignedDuration::from_secs(wait))
 }
 
-fn order(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Order> {
+fn order(view: &View<'_>, revert: &Revert, places: &[RevertPlace]) -> Option<Order> {
     let force = revert.mode == RevertMode::Force;
     let mut parts = Vec::new();
     for (index, place) in places.iter().enumerate() {
@@ -462,17 +470,19 @@ fn order(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Order> {
             continue;
         };
         let blind = match place {
-            Place::Unseen(Some(since)) => view.now.duration_since(*since) >= BLIND_REVERT_AFTER,
-            Place::Unseen(None)
-            | Place::Back
-            | Place::Ours(_)
-            | Place::Foreign
-            | Place::Doubtful => false,
+            RevertPlace::Unseen(Some(since)) => {
+                view.now.duration_since(*since) >= BLIND_REVERT_AFTER
+            }
+            RevertPlace::Unseen(None)
+            | RevertPlace::Back
+            | RevertPlace::Ours(_)
+            | RevertPlace::Foreign
+            | RevertPlace::Doubtful => false,
         };
         let waiting = revert.submitted.contains_key(&index);
         let overwrites = force && overwritten_again_at(revert, index) <= Some(view.now);
         match place {
-            Place::Ours(image) if !force => {
+            RevertPlace::Ours(image) if !force => {
                 parts.push(Part {
                     group: index,
                     image: (**image).clone(),
@@ -480,13 +490,19 @@ fn order(view: &View<'_>, revert: &Revert, places: &[Place]) -> Option<Order> {
                     how: How::Swap,
                 });
             }
-            Place::Ours(_) | Place::Foreign if overwrites && !defies_force(view, index) => {
+            RevertPlace::Ours(_) | RevertPlace::Foreign
+                if overwrites && !defies_force(view, index) =>
+            {
                 parts.extend(upsert(view, index, to));
             }
-            Place::Unseen(_) if !waiting && (force || blind) => {
+            RevertPlace::Unseen(_) if !waiting && (force || blind) => {
                 parts.extend(upsert(view, index, to));
             }
-            Place::Back | Place::Ours(_) | Place::Foreign | Place::Doubtful | Place::Unseen(_) => {}
+            RevertPlace::Back
+            | RevertPlace::Ours(_)
+            | RevertPlace::Foreign
+            | RevertPlace::Doubtful
+            | RevertPlace::Unseen(_) => {}
         }
     }
     if parts.is_empty() {

@@ -4,22 +4,24 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::active;
 use super::advance;
+use super::automatic::automatic_revert;
+use super::decision::{Decision, How, Order, Part, Purpose};
+use super::limits::{LATE, SKEW_MAX, STEP_WITHIN};
 use super::turn;
-use super::{Decision, How, LATE, Order, Part, Purpose, SKEW_MAX, STEP_WITHIN, View};
-use crate::event::Event;
+use super::view::View;
+use crate::event::{Event, SendOutcome};
 use crate::hold::{HoldReason, RevertCause};
 use crate::observation::GroupReading;
 use crate::record::GroupImage;
-use crate::state::{Answer, Write};
-use crate::verdict::Judgement;
+use crate::state::Write;
+use crate::verdict::GateJudgements;
 
 /// The first wait before a write whose reply was lost is sent again; it doubles with each loss.
 const RESEND_AFTER: SignedDuration = SignedDuration::from_secs(1);
 
 /// The place of a group of an unresolved write.
-enum Place {
+enum StepPlace {
     /// It has the step's weights.
     Moved(GroupImage),
     /// It is as it was before the write.
@@ -28,7 +30,11 @@ enum Place {
     Foreign(Option<GroupImage>),
 }
 
-pub(super) fn decide(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReason]) -> Decision {
+pub(super) fn decide(
+    view: &View<'_>,
+    judgement: &GateJudgements,
+    blockers: &[HoldReason],
+) -> Decision {
     if let Some(write) = &view.state.write
         && let Some(decision) = read_back(view, write)
     {
@@ -36,7 +42,7 @@ pub(super) fn decide(view: &View<'_>, judgement: &Judgement, blockers: &[HoldRea
     }
     if let Some(message) = failed(view) {
         let cause = RevertCause::StepFailed { message };
-        if let Some(event) = active::automatic_revert(view, judgement, cause, None) {
+        if let Some(event) = automatic_revert(view, judgement, cause, None) {
             return Decision::of(event);
         }
     }
@@ -107,7 +113,7 @@ fn read_back(view: &View<'_>, write: &Write) -> Option<Decision> {
     let places = places(view, write)?;
     let all_moved = places
         .values()
-        .all(|place| matches!(place, Place::Moved(_)));
+        .all(|place| matches!(place, StepPlace::Moved(_)));
     if all_moved
         && others_as_verified(view, write)
         && let Some(images) = all_images(view)
@@ -156,20 +162,20 @@ fn lands_until(view: &View<'_>, write: &Write) -> Timestamp {
 /// Returns the entries that abandon a write. Nothing happened only if every group is read at the image before it.
 /// Somebody else changed a group that is at anything else, or that Route 53 accepted and that is back at the image before
 /// (semantics L1).
-fn give_up(view: &View<'_>, write: &Write, places: BTreeMap<usize, Place>) -> Decision {
+fn give_up(view: &View<'_>, write: &Write, places: BTreeMap<usize, StepPlace>) -> Decision {
     let (mut moved, mut landed) = (BTreeMap::new(), Vec::new());
     let mut drifted: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
     for (index, place) in places {
         let accepted = write.is_accepted(index);
         match place {
-            Place::Moved(image) => {
+            StepPlace::Moved(image) => {
                 moved.insert(index, image);
             }
-            Place::Before(_) if !accepted => {}
-            Place::Before(image) => {
+            StepPlace::Before(_) if !accepted => {}
+            StepPlace::Before(image) => {
                 drifted.insert(index, Some(image));
             }
-            Place::Foreign(image) => {
+            StepPlace::Foreign(image) => {
                 drifted.insert(index, image);
             }
         }
@@ -219,7 +225,7 @@ fn resend(view: &View<'_>, write: &Write, blockers: &[HoldReason]) -> Option<Dec
         {
             return None;
         }
-        if matches!(write.answers.get(&target.group), Some(Answer::Lost(_))) {
+        if matches!(write.answers.get(&target.group), Some(SendOutcome::Lost(_))) {
             parts.push(Part {
                 group: target.group,
                 image: target.from.clone(),
@@ -254,16 +260,16 @@ fn was_read_after(view: &View<'_>, index: usize, since: Timestamp) -> bool {
 }
 
 /// The place of each group of the write; none if one of them was not read in this round.
-fn places(view: &View<'_>, write: &Write) -> Option<BTreeMap<usize, Place>> {
+fn places(view: &View<'_>, write: &Write) -> Option<BTreeMap<usize, StepPlace>> {
     let mut places = BTreeMap::new();
     for target in &write.targets {
         if !view.was_read(target.group) {
             return None;
         }
         let place = match view.image(target.group) {
-            Some(image) if image == target.from.with_pair(target.to) => Place::Moved(image),
-            Some(image) if image == target.from => Place::Before(image),
-            image => Place::Foreign(image),
+            Some(image) if image == target.from.with_pair(target.to) => StepPlace::Moved(image),
+            Some(image) if image == target.from => StepPlace::Before(image),
+            image => StepPlace::Foreign(image),
         };
         places.insert(target.group, place);
     }

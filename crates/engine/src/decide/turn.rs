@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::watching::settle_time;
-use super::{Decision, View};
+use super::decision::Decision;
+use super::view::View;
 use crate::hold::{HoldReason, RevertCause};
 use crate::observation::GroupReading;
 use crate::plan::HoldOrRevert;
@@ -51,7 +51,7 @@ fn shut(view: &View<'_>, number: u16) -> Option<HoldReason> {
 /// The time for which a step is watched: it settles, then bakes.
 pub fn watched(state: &State, number: u16) -> SignedDuration {
     let bake = state.plan().step(number).map(|step| step.bake);
-    settle_time(state).saturating_add(bake.unwrap_or_default())
+    state.settle_time().saturating_add(bake.unwrap_or_default())
 }
 
 fn approval(view: &View<'_>, step: u16) -> Option<HoldReason> {

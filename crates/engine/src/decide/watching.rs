@@ -1,40 +1,26 @@
 //! Settling and baking.
 
-use std::collections::BTreeSet;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::advance;
-use super::holds;
+use super::decision::{Decision, How, Order, Part, Purpose};
 use super::hooks;
 use super::jobs;
+use super::limits::{LATE, PERFORM_WITHIN, STEP_WITHIN};
 use super::turn;
-use super::{Decision, How, LATE, Order, PERFORM_WITHIN, Part, Purpose, STEP_WITHIN, View};
-use crate::around;
+use super::view::View;
 use crate::event::Event;
 use crate::hold::HoldReason;
 use crate::observation::ChangeReading;
 use crate::record::GroupImage;
-use crate::state::{Phase, State};
+use crate::state::Phase;
 use crate::units::ChangeId;
-use crate::verdict::Judgement;
+use crate::verdict::GateJudgements;
 
 /// The interval at which a running bake clock is journaled, so that a crash followed by a blind moment costs little.
 const CHECKPOINT_EVERY: SignedDuration = SignedDuration::from_secs(3600);
 
-/// The time given to resolvers: the plan's `settle`, or else the largest TTL of the groups.
-pub fn settle_time(state: &State) -> SignedDuration {
-    if let Some(settle) = state.plan().settle {
-        return settle;
-    }
-    let images = state.verified.iter().flatten();
-    let longest = images
-        .map(|image| around::group_ttl_secs(image, &state.alias_ttls))
-        .max();
-    SignedDuration::from_secs(i64::from(longest.unwrap_or(around::AWS_ALIAS_TTL_SECS)))
-}
-
-pub(super) fn settle(view: &View<'_>, judgement: &Judgement) -> Decision {
+pub(super) fn settle(view: &View<'_>, judgement: &GateJudgements) -> Decision {
     let step = view.state.verified_step;
     let mut events = Vec::new();
     for (id, change) in &view.state.changes {
@@ -54,13 +40,13 @@ pub(super) fn settle(view: &View<'_>, judgement: &Judgement) -> Decision {
     if let Some(decision) = resubmit(view) {
         return decision;
     }
-    let Some(in_sync_at) = all_in_sync_at(view.state) else {
+    let Some(in_sync_at) = view.state.all_in_sync_at() else {
         let mut decision = Decision::hold(HoldReason::Settling { step, until: None });
         decision.because.extend(late_changes(view));
         decision.wake_at = Some(next_look(view));
         return decision;
     };
-    let until = in_sync_at + settle_time(view.state);
+    let until = in_sync_at + view.state.settle_time();
     if view.now < until || view.state.drift.is_some() {
         let mut decision = Decision::hold(HoldReason::Settling {
             step,
@@ -93,34 +79,6 @@ fn next_look(view: &View<'_>) -> Timestamp {
     view.now + youngest.unwrap_or(least).clamp(least, most)
 }
 
-/// The time at which the last change was in sync, if all are and every group is part of one.
-fn all_in_sync_at(state: &State) -> Option<Timestamp> {
-    if !uncovered(state).is_empty() {
-        return None;
-    }
-    state.changes_in_sync_at()
-}
-
-/// The end of the current settling, if every change is in sync and nothing has drifted.
-pub(super) fn settled_at(state: &State) -> Option<Timestamp> {
-    if state.drift.is_some() {
-        return None;
-    }
-    Some(all_in_sync_at(state)? + settle_time(state))
-}
-
-/// The groups that are part of no known change, so that nothing can be awaited for them.
-fn uncovered(state: &State) -> BTreeSet<usize> {
-    let covered: BTreeSet<usize> = state
-        .changes
-        .values()
-        .flat_map(|change| change.groups.iter().copied())
-        .collect();
-    (0..state.plan().records.len())
-        .filter(|index| !covered.contains(index))
-        .collect()
-}
-
 /// The first change that Route 53 has lost.
 fn lost_change<'a>(view: &View<'a>) -> Option<&'a ChangeId> {
     for (id, change) in &view.state.changes {
@@ -134,7 +92,8 @@ fn lost_change<'a>(view: &View<'a>) -> Option<&'a ChangeId> {
 
 /// Returns true if images must be written again to get a change that can be awaited. The groups must be read for that.
 pub(super) fn lacks_a_change(view: &View<'_>) -> bool {
-    !is_resubmitting(view) && (lost_change(view).is_some() || !uncovered(view.state).is_empty())
+    !is_resubmitting(view)
+        && (lost_change(view).is_some() || !view.state.groups_without_change().is_empty())
 }
 
 fn is_resubmitting(view: &View<'_>) -> bool {
@@ -155,7 +114,7 @@ fn resubmit(view: &View<'_>) -> Option<Decision> {
     let lost = lost_change(view).cloned();
     let groups: Vec<usize> = match lost.as_ref().and_then(|id| view.state.changes.get(id)) {
         Some(change) => change.groups.clone(),
-        None => uncovered(view.state).into_iter().collect(),
+        None => view.state.groups_without_change().into_iter().collect(),
     };
     let mut parts = Vec::new();
     for group in &groups {
@@ -207,7 +166,7 @@ fn late_changes(view: &View<'_>) -> Vec<HoldReason> {
         return late;
     }
     let verified = view.state.verified.as_deref().unwrap_or_default();
-    for index in uncovered(view.state) {
+    for index in view.state.groups_without_change() {
         if let Some(image) = verified.get(index) {
             late.push(HoldReason::InSyncLate {
                 change_id: ChangeId::from("not known"),
@@ -237,8 +196,8 @@ pub(super) fn bake_is_over(view: &View<'_>) -> bool {
 
 /// Returns true if the time since the reading before counts as bake: all gates pass, nothing has drifted, and the clock
 /// that measures it is right.
-pub(super) fn counts(view: &View<'_>, judgement: &Judgement) -> bool {
-    judgement.passes() && view.state.drift.is_none() && holds::skew(view).is_none()
+pub(super) fn counts(view: &View<'_>, judgement: &GateJudgements) -> bool {
+    judgement.passes() && view.state.drift.is_none() && view.skew().is_none()
 }
 
 /// Returns true if this clock is wrong now and was wrong at the reading before. Such a controller neither counts nor stops
@@ -246,10 +205,14 @@ pub(super) fn counts(view: &View<'_>, judgement: &Judgement) -> bool {
 /// the journal's last entry is ahead of this clock, a wrong clock may have written it: no bake ends by that time.
 fn knows_no_time(view: &View<'_>) -> bool {
     let was_wrong = view.observation.passed_at.is_none();
-    view.clock_went_back() || (was_wrong && holds::skew(view).is_some())
+    view.clock_went_back() || (was_wrong && view.skew().is_some())
 }
 
-pub(super) fn bake(view: &View<'_>, judgement: &Judgement, blockers: &[HoldReason]) -> Decision {
+pub(super) fn bake(
+    view: &View<'_>,
+    judgement: &GateJudgements,
+    blockers: &[HoldReason],
+) -> Decision {
     let passing = counts(view, judgement);
     if view.state.bake.over {
         return after_bake(view, blockers);

@@ -1,4 +1,4 @@
-//! The classes of failure.
+//! The answers to writes and to changes of jobs, and the classes of failure.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,4 +27,15 @@ pub enum FailureClass {
     Permanent,
     /// It was never sent: the deadline had passed or the journal had newer entries.
     NotSent,
+}
+
+/// The answer for one group of a write, or for one job of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendOutcome {
+    /// It was accepted.
+    Accepted,
+    /// It was refused, or never sent: it can no longer land.
+    Refused(FailureClass, String),
+    /// The reply was lost: it may have landed, or may still land.
+    Lost(String),
 }

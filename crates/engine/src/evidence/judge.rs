@@ -1,46 +1,17 @@
 //! Judges all metric gates in one round.
 
 use super::gate::{Attribution, GateId};
-use super::plan::{Query, RegressionGate, TrafficGate};
-use super::reading::{Readings, SeriesReading};
-use super::tally::{self, Latest, Tally};
-use super::{metrics, regression, traffic, trend};
+use super::plan::{RegressionGate, TrafficGate};
+use super::reading::Readings;
+use super::tally::Tally;
+use super::verdict::{GateResult, Verdict};
+use super::{counting, metrics, regression, traffic, trend};
 use crate::hold::HoldReason;
 use crate::state::State;
 use crate::units::Share;
-use crate::verdict::{Unknown, Verdict};
 
-pub use super::traffic::{Observed, observed};
-
-/// The judgement of one gate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct GateResult {
-    pub(super) verdict: Verdict,
-    /// The old side shows the same, so a revert would not help.
-    pub(super) old_too: bool,
-    /// The last values, if it is a metric.
-    pub(super) latest: Option<Latest>,
-    /// A hold of the next step although the gate passes.
-    pub(super) near: Option<HoldReason>,
-}
-
-impl GateResult {
-    pub(super) fn only(verdict: Verdict) -> Self {
-        Self {
-            verdict,
-            old_too: false,
-            latest: None,
-            near: None,
-        }
-    }
-
-    pub(super) fn with(verdict: Verdict, latest: Latest) -> Self {
-        Self {
-            latest: Some(latest),
-            ..Self::only(verdict)
-        }
-    }
-}
+pub use super::share::Observed;
+pub use super::traffic::observed;
 
 /// The judgements of all metric gates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,7 +36,7 @@ pub fn weigh(state: &State, readings: &Readings) -> Weighed {
     if measures.is_empty() {
         return Weighed::default();
     }
-    let counted = tally::up_to_date(state, readings);
+    let counted = counting::up_to_date(state, readings);
     let tally = counted.as_ref().map(|counted| &counted.all);
     let seen = observed(state, readings);
     let mut said: Vec<(GateId, GateResult)> = Vec::new();
@@ -130,23 +101,7 @@ pub fn attribution(state: &State, weighed: &Weighed, gate: Option<&GateId>) -> O
         step: state.step,
         intended: intended.unwrap_or(Share::ZERO),
         observed: weighed.observed.and_then(|seen| seen.share),
-        readings: tally::before_and_after(state, readings),
+        readings: counting::before_and_after(state, readings),
         old_too,
     })
-}
-
-/// The reason why one of these series could not be read, if there is one.
-pub(super) fn unread<'q>(
-    queries: impl Iterator<Item = &'q Query>,
-    readings: &Readings,
-) -> Option<Unknown> {
-    for query in queries {
-        match readings.get(query) {
-            Some(SeriesReading::Read { .. }) => {}
-            Some(SeriesReading::Unreadable(why)) => return Some(Unknown::Other(why.clone())),
-            Some(SeriesReading::Denied(why)) => return Some(Unknown::Denied(why.clone())),
-            None => return Some(Unknown::Other("it was not read".to_owned())),
-        }
-    }
-    None
 }

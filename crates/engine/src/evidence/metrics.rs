@@ -10,17 +10,17 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::counting::{covered, sum, sums, total};
 use super::gate::{Beyond, Bound};
-use super::judge::{GateResult, unread};
 use super::least::errors_that_show;
 use super::number::Number;
 use super::plan::{Measure, MetricGate, Query};
 use super::reading::{READ_AGAIN, Readings, ceil, floor};
 use super::sequential::fixed::float;
-use super::tally::{Latest, covered, sum, sums, total};
+use super::tally::Latest;
+use super::verdict::{GateResult, Unknown, Verdict, unread};
 use crate::hold::{HoldReason, RevertCause};
 use crate::state::State;
-use crate::verdict::{Unknown, Verdict};
 
 /// One side in the window.
 #[derive(Default)]

@@ -6,6 +6,7 @@
 //! is journaled from time to time, and the minutes since then are read again. So a judgement depends only on the
 //! journal and on `CloudWatch`, never on how the minutes were cut into readings.
 
+pub mod counting;
 pub mod gate;
 pub mod judge;
 pub mod least;
@@ -23,3 +24,4 @@ mod metrics;
 mod regression;
 mod traffic;
 mod trend;
+pub(crate) mod verdict;

@@ -2,14 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::counting::{looks, read_over, sum};
 use super::gate::GateId;
 use super::least::errors_within;
 use super::number::Number;
 use super::plan::{Measure, Measures, MetricGate, Query, RegressionGate, TrafficGate};
 use super::reading::{COMPLETE_AFTER, Readings};
-use super::sequential::Side;
+use super::sequential::SideCounts;
 use super::sequential::fixed::{float, natural};
-use super::tally::{looks, read_over, sum};
 use super::trend::{LOAD_UNKNOWN_MIN, LOOKED_AT_MIN};
 use crate::plan::Plan;
 
@@ -179,7 +179,7 @@ fn of_regression(
         return None;
     }
     let looks = looks(&gate.new, &gate.old, readings, range);
-    let mut old = Side::default();
+    let mut old = SideCounts::default();
     for look in &looks {
         old.requests = old.requests.saturating_add(look.old_requests);
         old.errors = old.errors.saturating_add(look.old_errors);

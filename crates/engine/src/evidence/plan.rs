@@ -33,8 +33,8 @@ impl Measures {
     /// The number of metrics requested in a day, which is what `CloudWatch` charges for.
     pub fn reads_a_day(&self) -> u64 {
         /// A metric, its account and region, and its period.
-        type Read<'a> = (Option<&'a Account>, Option<&'a String>, &'a Metric, u16);
-        let mut reads: BTreeMap<Read<'_>, u64> = BTreeMap::new();
+        type MetricRead<'a> = (Option<&'a Account>, Option<&'a String>, &'a Metric, u16);
+        let mut reads: BTreeMap<MetricRead<'_>, u64> = BTreeMap::new();
         for (query, every_mins) in self.queries() {
             let mine = 24 * 60 / u64::from(every_mins.max(1));
             // `CloudWatch` charges for the inputs of an expression, not for the expression itself.

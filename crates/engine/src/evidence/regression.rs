@@ -1,13 +1,13 @@
 //! The comparison of both sides. [`super::sequential`] does the test; this turns its judgement into a verdict.
 
-use super::judge::{GateResult, unread};
+use super::counting::came_at;
 use super::plan::RegressionGate;
 use super::reading::Readings;
 use super::sequential::Judgement;
-use super::tally::{Tally, came_at};
+use super::tally::Tally;
+use super::verdict::{GateResult, Verdict, unread};
 use crate::hold::{HoldReason, RevertCause};
 use crate::state::State;
-use crate::verdict::Verdict;
 
 pub(super) fn judge(
     state: &State,

@@ -31,11 +31,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::counting::sums;
 use super::number::Number;
 use super::plan::TrafficGate;
 use super::reading::Readings;
-use super::tally::sums;
-use super::traffic::Observed;
 use crate::around;
 use crate::state::State;
 
@@ -44,6 +43,21 @@ const ANSWERS: f64 = 50.0;
 
 /// How improbable a share must be after many looks, as a natural logarithm.
 const STEADY: f64 = 14.0;
+
+/// Requests of both sides over some time, and the new side's share of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observed {
+    /// The new side's.
+    pub new_requests: u64,
+    /// The old side's.
+    pub old_requests: u64,
+    /// The new side's share, in percent; `None` without requests.
+    pub share: Option<Number>,
+    /// The first minute of them.
+    pub from: Timestamp,
+    /// The end of the last one.
+    pub until: Timestamp,
+}
 
 /// The requests and answers of some time.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,18 +3,18 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::judge::{GateResult, unread};
+use super::counting::{came_at, covered, total};
 use super::number::Number;
 use super::plan::TrafficGate;
 use super::reading::Readings;
 use super::sequential::fixed::float;
-use super::share::Draws;
-use super::tally::{Tally, came_at, covered, total};
+use super::share::{Draws, Observed};
+use super::tally::Tally;
+use super::verdict::{GateResult, Verdict, unread};
 use super::wanted::SHARE_OVER;
 use crate::hold::HoldReason;
 use crate::state::State;
 use crate::units::Share;
-use crate::verdict::Verdict;
 
 /// The age of a bake at which the share is first judged: a resolver that asked right before the change keeps its
 /// answer.
@@ -25,21 +25,6 @@ const EXPECTED_MIN: f64 = 50.0;
 
 /// The number of uneven minutes that count as one: push notifications bring most of an hour's requests within minutes.
 const UNEVEN: f64 = 3.0;
-
-/// Requests of both sides over some time, and the new side's share of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Observed {
-    /// The new side's.
-    pub new_requests: u64,
-    /// The old side's.
-    pub old_requests: u64,
-    /// The new side's share, in percent; `None` without requests.
-    pub share: Option<Number>,
-    /// The first minute of them.
-    pub from: Timestamp,
-    /// The end of the last one.
-    pub until: Timestamp,
-}
 
 /// The share of the requests in the last hour, or since the step's bake began; `None` if they were not read.
 pub fn observed(state: &State, readings: &Readings) -> Option<Observed> {

@@ -10,15 +10,14 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::judge::{GateResult, unread};
+use super::counting::sum;
 use super::number::Number;
 use super::plan::{Query, TREND_PERIOD_MINS, TrendGate};
 use super::reading::{Readings, SeriesReading};
-use super::tally::sum;
+use super::verdict::{GateResult, Unknown, Verdict, unread};
 use super::wanted::TREND_OVER;
 use crate::hold::HoldReason;
 use crate::state::State;
-use crate::verdict::{Unknown, Verdict};
 
 /// The number of parts into which the time is cut.
 const PARTS: usize = 8;

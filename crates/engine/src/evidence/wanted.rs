@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::counting;
 use super::plan::{Measure, Query, TREND_PERIOD_MINS};
 use super::reading::{READ_AGAIN, complete_until, floor};
-use super::tally;
 use crate::state::State;
 
 /// The time over which the share is observed: resolvers keep answers for minutes, so a shorter time tells little.
@@ -62,7 +62,7 @@ pub fn wanted(state: &State, now: Timestamp) -> BTreeMap<Query, Minutes> {
         let old = gate.old.iter().flat_map(Measure::queries);
         wanted.add(gate.new.queries().chain(old).chain(&gate.requests), minutes);
     }
-    let from = tally::count_from(state);
+    let from = counting::count_from(state);
     if let Some(gate) = &measures.traffic {
         let least = if state.has_started() {
             SHARE_OVER

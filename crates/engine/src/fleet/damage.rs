@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Fleet;
 use crate::event::Event;
 use crate::hold::HoldReason;
 use crate::units::CutoverName;
@@ -33,14 +32,14 @@ impl Damage {
 
 /// All damaged streams of a journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Damaged {
-    streams: BTreeMap<CutoverName, Damage>,
+pub(super) struct DamagedStreams {
+    pub(super) streams: BTreeMap<CutoverName, Damage>,
     /// The damaged cutovers that `@fleet` has, by its entry. Another version may find another entry that it cannot use.
-    told: BTreeMap<u64, CutoverName>,
+    pub(super) told: BTreeMap<u64, CutoverName>,
     known: BTreeSet<(CutoverName, u64)>,
 }
 
-impl Damaged {
+impl DamagedStreams {
     /// Notes that entry `seq` of `@fleet` tells of entry `entry` of a cutover.
     pub(super) fn tell(&mut self, seq: u64, of: &CutoverName, entry: u64) {
         self.told.insert(seq, of.clone());
@@ -59,34 +58,5 @@ impl Damaged {
             }
         }
         None
-    }
-}
-
-impl Fleet {
-    /// Notes that a stream cannot be followed from an entry on.
-    pub(crate) fn note_damage(&mut self, name: &CutoverName, damage: Damage) {
-        self.damaged.streams.insert(name.clone(), damage);
-    }
-
-    /// Notes a later entry of a damaged stream.
-    pub(crate) fn note_behind(&mut self, name: &CutoverName, head: u64) {
-        if let Some(damage) = self.damaged.streams.get_mut(name) {
-            damage.head = damage.head.max(head);
-        }
-    }
-
-    /// The damage of a cutover's stream, if it cannot be followed. The cutover's state is then the last good one.
-    pub fn damage(&self, name: &CutoverName) -> Option<&Damage> {
-        self.damaged.streams.get(name)
-    }
-
-    /// The cutovers whose stream cannot be followed.
-    pub fn damaged(&self) -> impl Iterator<Item = (&CutoverName, &Damage)> {
-        self.damaged.streams.iter()
-    }
-
-    /// The damaged cutover that an entry of `@fleet` tells of, if it does.
-    pub fn damage_told(&self, seq: u64) -> Option<&CutoverName> {
-        self.damaged.told.get(&seq)
     }
 }

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::shared_fate::{SERVICES_MIN, WITHIN};
-use super::{Fleet, NAMED_MAX};
 use crate::event::{Envelope, Event};
 use crate::hold::HoldReason;
+use crate::lists::NAMED_MAX;
 use crate::state::State;
 use crate::units::CutoverName;
 
@@ -20,37 +20,37 @@ use crate::units::CutoverName;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Held {
     /// The holds that page, of each cutover as last journaled.
-    holding: BTreeMap<CutoverName, Vec<HoldReason>>,
+    pub(super) holding: BTreeMap<CutoverName, Vec<HoldReason>>,
     /// The entries that page only for holds that other cutovers may have by the same cause.
-    begun: BTreeMap<CutoverName, BTreeMap<u64, Begun>>,
+    pub(super) begun: BTreeMap<CutoverName, BTreeMap<u64, Begun>>,
     /// The pages of the fleet, by its entry.
-    told: BTreeMap<u64, Told>,
+    pub(super) told: BTreeMap<u64, ToldCause>,
 }
 
 /// A hold that began, and pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Begun {
+pub(super) struct Begun {
     at: Timestamp,
     /// The new holds in it.
     reasons: Vec<HoldReason>,
     /// True if its page is known to be delivered.
     delivered: bool,
     /// The fleet's entries that page for all of it; empty if it pages by itself.
-    told_by: BTreeSet<u64>,
+    pub(super) told_by: BTreeSet<u64>,
 }
 
 /// A cause that the fleet has paged for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Told {
+pub(super) struct ToldCause {
     /// The fleet's entry, which replaces theirs.
-    entry: Envelope,
+    pub(super) entry: Envelope,
     cause: HoldReason,
     since: Timestamp,
     /// The cutovers that it held then.
-    members: BTreeSet<CutoverName>,
+    pub(super) members: BTreeSet<CutoverName>,
 }
 
-impl Told {
+impl ToldCause {
     /// Returns true if a hold that began at `at` by this cause belongs to this page.
     fn has(&self, cause: &HoldReason, at: Timestamp) -> bool {
         let later = at.duration_since(self.since);
@@ -81,7 +81,7 @@ pub struct HeldTogether {
 }
 
 impl HeldTogether {
-    fn of(held: &BTreeMap<&CutoverName, &HoldReason>) -> Option<Self> {
+    pub(super) fn of(held: &BTreeMap<&CutoverName, &HoldReason>) -> Option<Self> {
         if held.len() < SERVICES_MIN {
             return None;
         }
@@ -168,7 +168,7 @@ impl Held {
         let Some(cause) = reason.common() else {
             return;
         };
-        let mut told = Told {
+        let mut told = ToldCause {
             entry: entry.clone(),
             cause,
             since,
@@ -237,45 +237,5 @@ impl Held {
             }
         }
         held
-    }
-}
-
-impl Fleet {
-    /// The entries of `@fleet` that page for all new holds in a cutover's entry; none if it pages by itself.
-    pub fn paged_by(&self, name: &CutoverName, seq: u64) -> Option<&BTreeSet<u64>> {
-        let begun = self.held.begun.get(name)?.get(&seq)?;
-        if begun.told_by.is_empty() {
-            return None;
-        }
-        Some(&begun.told_by)
-    }
-
-    /// An entry of `@fleet` that pages for cutovers.
-    pub fn told(&self, seq: u64) -> Option<&Envelope> {
-        Some(&self.held.told.get(&seq)?.entry)
-    }
-
-    /// The cutovers that an entry of `@fleet` tells of, instead of their own streams.
-    pub fn held_by(&self, seq: u64) -> impl Iterator<Item = &CutoverName> {
-        let told = self.held.told.get(&seq);
-        let together = told.into_iter().flat_map(|told| &told.members);
-        together.chain(self.damage_told(seq))
-    }
-
-    /// The cutovers that now wait for a person together, by cause.
-    pub fn held_together(&self) -> Vec<HeldTogether> {
-        let mut causes: BTreeMap<HoldReason, BTreeMap<&CutoverName, &HoldReason>> = BTreeMap::new();
-        for (name, reasons) in &self.held.holding {
-            for reason in reasons {
-                if let Some(cause) = reason.common() {
-                    causes
-                        .entry(cause)
-                        .or_default()
-                        .entry(name)
-                        .or_insert(reason);
-                }
-            }
-        }
-        causes.values().filter_map(HeldTogether::of).collect()
     }
 }

@@ -9,23 +9,24 @@ pub mod commands;
 mod damage;
 mod held;
 mod holds;
-mod shared_fate;
+pub(crate) mod settings;
+pub(crate) mod shared_fate;
+mod together;
 
 pub use damage::Damage;
 pub use held::HeldTogether;
+pub use settings::FleetSettings;
 pub use shared_fate::SharedFate;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use damage::Damaged;
+use damage::DamagedStreams;
 use held::Held;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use super::event::{Envelope, Event};
 use super::hold::RevertCause;
 use super::paged::{Paged, Settled};
-use super::plan::Notify;
 use super::state::{Phase, State};
 use super::units::CutoverName;
 
@@ -43,40 +44,6 @@ pub fn stream() -> CutoverName {
 /// Returns true if a stream belongs to the whole fleet and not to a cutover.
 pub fn is_fleet(stream: &CutoverName) -> bool {
     stream.as_str().starts_with('@')
-}
-
-/// The settings of a fleet's file. A number that is not given is no limit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FleetSettings {
-    /// The most cutovers that may be between their first step and their end; at least 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_in_flight: Option<u32>,
-    /// The number of automatic reverts after which nothing advances until a person resumes the fleet; at least 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure_budget: Option<u32>,
-    /// The command and the channels that are notified about the fleet as a whole.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub notify: Option<Notify>,
-}
-
-impl FleetSettings {
-    /// Returns the settings that satisfy both, for a journal that serves several directories with a file each.
-    #[must_use]
-    pub fn strictest(self, other: Self) -> Self {
-        Self {
-            max_in_flight: least(self.max_in_flight, other.max_in_flight),
-            failure_budget: least(self.failure_budget, other.failure_budget),
-            notify: self.notify.or(other.notify),
-        }
-    }
-}
-
-/// The smaller limit; none is no limit.
-fn least(one: Option<u32>, two: Option<u32>) -> Option<u32> {
-    match (one, two) {
-        (Some(one), Some(two)) => Some(one.min(two)),
-        (one, two) => one.or(two),
-    }
 }
 
 /// A person's freeze.
@@ -142,7 +109,7 @@ pub struct Fleet {
     /// The entry of each cutover up to which its reverts no longer count.
     forgiven: BTreeMap<CutoverName, u64>,
     held: Held,
-    damaged: Damaged,
+    damaged: DamagedStreams,
 }
 
 impl Fleet {

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{Taken, require};
-use crate::event::{FailureClass, JobFailure};
+use crate::event::{FailureClass, JobFailure, SendOutcome};
 use crate::hooks::{HookCalled, HookId};
 use crate::jobs::{HalfId, JobSide, JobTurn};
 use crate::plan::Plan;
-use crate::state::{Answer, Phase, State};
+use crate::state::{Phase, State};
 use crate::units::WriteId;
 
 impl State {
@@ -122,12 +122,14 @@ impl State {
         }
         for job in &turn.jobs {
             let answer = match failed.get(job) {
-                None => Answer::Accepted,
+                None => SendOutcome::Accepted,
                 Some(JobFailure {
                     class: FailureClass::Transient,
                     message,
-                }) => Answer::Lost(message.clone()),
-                Some(JobFailure { class, message }) => Answer::Refused(*class, message.clone()),
+                }) => SendOutcome::Lost(message.clone()),
+                Some(JobFailure { class, message }) => {
+                    SendOutcome::Refused(*class, message.clone())
+                }
             };
             turn.answers.insert(*job, answer);
         }

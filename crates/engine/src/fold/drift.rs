@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{FIRST_WRITE_SLACK, Taken, require};
+use super::{Taken, require};
 use crate::record::GroupImage;
-use crate::state::{Bake, Phase, State};
+use crate::state::{Bake, FIRST_WRITE_SLACK, Phase, State};
 
 impl State {
     pub(super) fn drift_detected(

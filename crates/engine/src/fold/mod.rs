@@ -5,21 +5,22 @@ mod drift;
 mod ending;
 mod writing;
 
-pub use writing::FIRST_WRITE_SLACK;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::event::{Envelope, Event, RevertMode};
-use crate::evidence::tally::Measured;
+use crate::evidence::tally::MetricFacts;
 use crate::hold::{HoldReason, RevertCause, SAME_HOLD_WITHIN};
 use crate::hooks::HookCalled;
 use crate::jobs::{JobTurn, JobsState};
 use crate::paged::{OpenPages, Paged, Settled};
 use crate::plan::PlanSource;
-use crate::state::{Approval, Bake, Change, Pause, Phase, Resubmission, Rollback, State, Write};
+use crate::state::{
+    Bake, Pause, Phase, RequestedRollback, Resubmission, State, StepApproval, SubmittedChange,
+    Write,
+};
 use crate::units::CutoverName;
 
 /// An event that cannot have happened in the state before it.
@@ -181,7 +182,7 @@ impl State {
                 change_id,
                 server_time,
             } => {
-                let change = Change {
+                let change = SubmittedChange {
                     zone: zone.clone(),
                     groups: groups.clone(),
                     submitted_at: at,
@@ -341,7 +342,7 @@ impl State {
                 ..
             } => {
                 let actor = entry.actor.clone();
-                let approval = Approval {
+                let approval = StepApproval {
                     actor,
                     pair: *pair,
                     bake_secs: *bake_secs,
@@ -420,7 +421,7 @@ impl State {
             Event::RetryRequested { .. } => self.retry_requested(at),
             Event::RollbackRequested { mode, reason } => {
                 let actor = entry.actor.clone();
-                self.rollback = Some(Rollback {
+                self.rollback = Some(RequestedRollback {
                     actor,
                     reason: reason.clone(),
                     mode: *mode,
@@ -573,7 +574,7 @@ impl State {
             resubmission: None,
             bake: Bake::default(),
             unknown: BTreeMap::new(),
-            measured: Measured::default(),
+            measured: MetricFacts::default(),
             judged: BTreeMap::new(),
             ignored: BTreeSet::new(),
             approvals: BTreeMap::new(),

@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Taken, require};
-use crate::event::FailureClass;
+use crate::event::{FailureClass, SendOutcome};
 use crate::record::GroupImage;
-use crate::state::{Answer, Bake, Change, Phase, Resubmission, Revert, State, Write};
+use crate::state::{
+    Bake, FIRST_WRITE_SLACK, Phase, Resubmission, Revert, State, SubmittedChange, Write,
+};
 use crate::units::{ChangeId, WriteId};
-
-/// The time by which the first write is dated back: AWS's `Date` has a resolution of a second, and alarms carry
-/// their own service's clock (semantics C3).
-pub const FIRST_WRITE_SLACK: SignedDuration = SignedDuration::from_secs(60);
 
 /// The time after it was abandoned within which a step that is intended again is the same try; its ten minutes go on.
 const SAME_TRY: SignedDuration = SignedDuration::from_secs(120);
@@ -81,11 +79,11 @@ impl State {
         &mut self,
         write_id: &WriteId,
         change_id: &ChangeId,
-        change: Change,
+        change: SubmittedChange,
         date: Timestamp,
     ) {
         let (groups, at) = (change.groups.clone(), change.submitted_at);
-        if self.answer(write_id, &groups, &Answer::Accepted) {
+        if self.answer(write_id, &groups, &SendOutcome::Accepted) {
             if self.verified_step == 0 {
                 let first = date - FIRST_WRITE_SLACK;
                 self.first_write = match self.first_write {
@@ -113,15 +111,15 @@ impl State {
         at: Timestamp,
     ) {
         let answer = match class {
-            FailureClass::Transient => Answer::Lost(message.to_owned()),
+            FailureClass::Transient => SendOutcome::Lost(message.to_owned()),
             FailureClass::Throttled
             | FailureClass::Denied
             | FailureClass::Conflict
             | FailureClass::Permanent
-            | FailureClass::NotSent => Answer::Refused(class, message.to_owned()),
+            | FailureClass::NotSent => SendOutcome::Refused(class, message.to_owned()),
         };
         if self.answer(write_id, groups, &answer) {
-            if let (Answer::Lost(_), Some(write)) = (&answer, &mut self.write) {
+            if let (SendOutcome::Lost(_), Some(write)) = (&answer, &mut self.write) {
                 write.losses = write.losses.saturating_add(1);
                 write.lost_at = Some(at);
             }
@@ -230,7 +228,7 @@ impl State {
     }
 
     /// Notes the answer to a step's write. Returns false if `write_id` is not that write.
-    fn answer(&mut self, write_id: &WriteId, groups: &[usize], answer: &Answer) -> bool {
+    fn answer(&mut self, write_id: &WriteId, groups: &[usize], answer: &SendOutcome) -> bool {
         let Some(write) = &mut self.write else {
             return false;
         };
@@ -240,7 +238,8 @@ impl State {
         for group in groups {
             let known = write.answers.get(group);
             // A write whose reply was lost may land although it was sent again and refused.
-            let doubtful = matches!(known, Some(Answer::Lost(_))) && *answer != Answer::Accepted;
+            let doubtful =
+                matches!(known, Some(SendOutcome::Lost(_))) && *answer != SendOutcome::Accepted;
             if !doubtful {
                 write.answers.insert(*group, answer.clone());
             }

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::is_false;
 use crate::drifted::Astray;
 use crate::evidence::gate::{Beyond, GateId};
 use crate::evidence::sequential::Judgement;
@@ -35,7 +34,7 @@ pub enum HaltReason {
         /// The failure.
         message: String,
         /// True if a step of this attempt was verified, from which `retry` can go on.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         verified: bool,
     },
     /// An invariant of this program does not hold.

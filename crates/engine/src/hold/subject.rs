@@ -7,7 +7,7 @@ use crate::drifted::Adoption;
 use crate::evidence::gate::{Beyond, GateId, GateKind};
 use crate::evidence::number::Number;
 use crate::record::GroupName;
-use crate::state::Phase;
+use crate::state::phase::Phase;
 use crate::units::{DnsName, Weight};
 
 impl HoldReason {

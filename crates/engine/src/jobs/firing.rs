@@ -150,14 +150,14 @@ impl Firing {
 struct Cron {
     minutes: Vec<i8>,
     hours: Vec<i8>,
-    days: Days,
+    days: MonthDays,
     months: Vec<i8>,
     weekdays: Option<Vec<i8>>,
     years: Option<Vec<i16>>,
 }
 
 /// The allowed days of a month.
-enum Days {
+enum MonthDays {
     Any,
     These(Vec<i8>),
     Last,
@@ -197,10 +197,10 @@ impl Cron {
             minutes: narrow(field(minute, 0, 59, &[], 0)?).unwrap_or_else(|| (0..=59).collect()),
             hours: narrow(field(hour, 0, 23, &[], 0)?).unwrap_or_else(|| (0..=23).collect()),
             days: match day {
-                "L" => Days::Last,
+                "L" => MonthDays::Last,
                 day => match narrow(field(day, 1, 31, &[], 0)?) {
-                    Some(days) => Days::These(days),
-                    None => Days::Any,
+                    Some(days) => MonthDays::These(days),
+                    None => MonthDays::Any,
                 },
             },
             months: narrow(field(month, 1, 12, &MONTHS, 1)?).unwrap_or_else(|| (1..=12).collect()),
@@ -244,9 +244,9 @@ impl Cron {
             return false;
         }
         let of_month = match &self.days {
-            Days::Any => None,
-            Days::These(days) => Some(days.contains(&date.day())),
-            Days::Last => Some(date.day() == date.days_in_month()),
+            MonthDays::Any => None,
+            MonthDays::These(days) => Some(days.contains(&date.day())),
+            MonthDays::Last => Some(date.day() == date.days_in_month()),
         };
         let weekday = date.weekday().to_sunday_zero_offset();
         let of_week = self.weekdays.as_ref().map(|days| days.contains(&weekday));

@@ -8,7 +8,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::state::Answer;
+use super::event::failure::SendOutcome;
 use super::units::{ControllerId, Share, WriteId};
 
 pub use firing::{Busy, Firing};
@@ -262,7 +262,7 @@ pub struct JobTurn {
     /// The jobs, by index.
     pub jobs: Vec<usize>,
     /// The answers, by job.
-    pub answers: BTreeMap<usize, Answer>,
+    pub answers: BTreeMap<usize, SendOutcome>,
     /// The time of the answers.
     pub answered_at: Option<Timestamp>,
 }
@@ -275,8 +275,8 @@ impl JobTurn {
         };
         for answer in self.answers.values() {
             match answer {
-                Answer::Accepted | Answer::Refused(..) => {}
-                Answer::Lost(_) => return self.lands_by,
+                SendOutcome::Accepted | SendOutcome::Refused(..) => {}
+                SendOutcome::Lost(_) => return self.lands_by,
             }
         }
         answered_at
@@ -285,8 +285,8 @@ impl JobTurn {
     /// The message of a refusal or loss, for people.
     pub fn trouble(&self) -> Option<&str> {
         self.answers.values().find_map(|answer| match answer {
-            Answer::Refused(_, message) | Answer::Lost(message) => Some(message.as_str()),
-            Answer::Accepted => None,
+            SendOutcome::Refused(_, message) | SendOutcome::Lost(message) => Some(message.as_str()),
+            SendOutcome::Accepted => None,
         })
     }
 }

@@ -104,7 +104,7 @@ impl Windows {
 
     /// The first instant from `at` on that is open (or shut, if `open` is false).
     fn first(&self, open: bool, at: Timestamp) -> Option<Timestamp> {
-        let mut scan = Scan::new(self, at);
+        let mut scan = DayScan::new(self, at);
         let mut at = at;
         // Ends: each turn goes on to another day or change of the clock, and the scan ends after the last named date.
         loop {
@@ -131,7 +131,7 @@ impl Windows {
 
     /// The first instant from `at` on from which it stays open for this long.
     fn first_stretch(&self, at: Timestamp, length: SignedDuration) -> Option<Timestamp> {
-        let mut scan = Scan::new(self, at);
+        let mut scan = DayScan::new(self, at);
         scan.notice_changes(at);
         let (mut at, mut stretch) = (at, None::<(Timestamp, Timestamp)>);
         // Ends as `first` does.
@@ -237,7 +237,7 @@ fn merged(entries: &[Entry], date: Date) -> Vec<(i32, i32)> {
 }
 
 /// How far a search has come, and whether it is worth going on.
-struct Scan<'a> {
+struct DayScan<'a> {
     zone: &'a Zone,
     /// The named dates that lie ahead, the next one last.
     ahead: Vec<Date>,
@@ -245,7 +245,7 @@ struct Scan<'a> {
     weekly_since: Date,
 }
 
-impl<'a> Scan<'a> {
+impl<'a> DayScan<'a> {
     fn new(windows: &'a Windows, at: Timestamp) -> Self {
         let mut ahead = windows.turns();
         ahead.reverse();

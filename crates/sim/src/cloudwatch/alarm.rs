@@ -1,16 +1,17 @@
 //! Alarms as the model stores them: definition, state with its two timestamps, and history.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::metrics::MetricStat;
 use super::query::DataQuery;
 use super::rule::Rule;
+use super::state::state_text;
 use cutover_engine::observation::AlarmState;
 
 /// An alarm of one region.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Alarm {
+pub struct StoredAlarm {
     /// Its name, case-sensitive and unique in the region over both kinds.
     pub name: String,
     /// Its ARN.
@@ -40,14 +41,14 @@ pub struct Alarm {
     /// `EvaluationState`, for example `PARTIAL_DATA`; none if the evaluation was complete. Metric alarms only.
     pub evaluation: Option<String>,
     /// The metric or the alarms that it watches.
-    pub definition: Definition,
+    pub definition: AlarmDefinition,
     /// When it is evaluated next; none if only a call can change it.
     pub(super) due: Option<Timestamp>,
 }
 
 /// The metric or the alarms that an alarm watches.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Definition {
+pub enum AlarmDefinition {
     /// A metric, or an expression over metrics.
     Metric(MetricDefinition),
     /// Other alarms.
@@ -58,7 +59,7 @@ pub enum Definition {
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricDefinition {
     /// Where its datapoints come from.
-    pub watched: Watched,
+    pub watched: AlarmSource,
     /// N: the number of periods that are evaluated.
     pub evaluation_periods: u32,
     /// M: the number of them that must breach; none means N.
@@ -67,15 +68,15 @@ pub struct MetricDefinition {
     pub threshold: f64,
     /// How a datapoint is compared with it.
     pub comparison: Comparison,
-    /// The meaning of a missing datapoint; none means [`Missing::Missing`].
-    pub treat_missing: Option<Missing>,
+    /// The meaning of a missing datapoint; none means [`MissingData::Missing`].
+    pub treat_missing: Option<MissingData>,
     /// `evaluate` or `ignore`; stored, but without effect.
     pub low_sample: Option<String>,
 }
 
 /// Where the datapoints of a metric alarm come from.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Watched {
+pub enum AlarmSource {
     /// One statistic of one metric.
     Metric(MetricStat),
     /// Queries, exactly one of which returns data.
@@ -97,7 +98,7 @@ pub enum Comparison {
 
 /// The meaning of a missing datapoint to an alarm (`TreatMissingData`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
+pub enum MissingData {
     /// It is not considered.
     Missing,
     /// It is outside the threshold.
@@ -107,6 +108,9 @@ pub enum Missing {
     /// It leaves the state as it is.
     Ignore,
 }
+
+/// The time for which history is kept: two weeks. Source: `CloudWatch` User Guide.
+pub(super) const HISTORY_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// One item of an alarm's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,7 +189,7 @@ impl Comparison {
     }
 }
 
-impl Missing {
+impl MissingData {
     /// Reads the text of the API.
     pub fn parse(text: &str) -> Option<Self> {
         [
@@ -209,30 +213,10 @@ impl Missing {
     }
 }
 
-/// A state in the text of the API.
-pub fn state_text(state: AlarmState) -> &'static str {
-    match state {
-        AlarmState::Ok => "OK",
-        AlarmState::Alarm => "ALARM",
-        AlarmState::InsufficientData => "INSUFFICIENT_DATA",
-    }
-}
-
-/// Reads a state from the text of the API.
-pub fn parse_state(text: &str) -> Option<AlarmState> {
-    [
-        AlarmState::Ok,
-        AlarmState::Alarm,
-        AlarmState::InsufficientData,
-    ]
-    .into_iter()
-    .find(|state| state_text(*state) == text)
-}
-
-impl Alarm {
+impl StoredAlarm {
     /// Returns true if this is a composite alarm.
     pub fn is_composite(&self) -> bool {
-        matches!(self.definition, Definition::Composite(_))
+        matches!(self.definition, AlarmDefinition::Composite(_))
     }
 
     /// Sets the state, and returns the history item if the state changed.

@@ -1,10 +1,12 @@
 //! The request that puts an alarm, and the checks that turn it into a definition.
 
-use super::alarm::{Comparison, MetricDefinition, Missing, Watched};
-use super::error::{ApiError, check_count, check_length};
+use jiff::{SignedDuration, Timestamp};
+
+use super::alarm::{AlarmSource, Comparison, MetricDefinition, MissingData};
+use super::error::{ApiError, check_count, check_length, check_period};
 use super::metrics::{MetricKey, MetricStat};
 use super::query::{DataQuery, QuerySource, RawQuery};
-use super::statistic::Statistic;
+use super::statistic::{Statistic, parse_statistic};
 
 /// The longest time that an alarm may look back: a day, or a week if the period is an hour or more.
 const DAY_SECS: i64 = 86_400;
@@ -12,6 +14,11 @@ const DAY_SECS: i64 = 86_400;
 const ALARM_QUERIES_MAX: usize = 20;
 /// The most actions of each kind.
 const ACTIONS_MAX: usize = 5;
+
+/// How often an alarm is evaluated: every minute, or every 10 s if its period is shorter. Source: User Guide.
+const EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// The same for alarms of high resolution.
+const EVERY_SHORT: SignedDuration = SignedDuration::from_secs(10);
 
 /// The fields that metric and composite alarms have in common.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -86,7 +93,7 @@ impl PutMetricAlarm {
         })?;
         let treat_missing = match self.treat_missing.as_deref() {
             None => None,
-            Some(text) => Some(Missing::parse(text).ok_or_else(|| {
+            Some(text) => Some(MissingData::parse(text).ok_or_else(|| {
                 ApiError::validation(format!(
                     "The value {text} is not supported for TreatMissingData parameter. Supported \
                      values are [breaching, notBreaching, ignore, missing]."
@@ -109,7 +116,7 @@ impl PutMetricAlarm {
         })
     }
 
-    fn watched(&self) -> Result<Watched, ApiError> {
+    fn watched(&self) -> Result<AlarmSource, ApiError> {
         if !self.queries.is_empty() {
             let single = self.metric.is_some()
                 || self.statistic.is_some()
@@ -120,7 +127,7 @@ impl PutMetricAlarm {
                     "Metrics list and a single metric must not both be specified.",
                 ));
             }
-            return alarm_queries(&self.queries).map(Watched::Math);
+            return alarm_queries(&self.queries).map(AlarmSource::Math);
         }
         let metric = self
             .metric
@@ -138,7 +145,7 @@ impl PutMetricAlarm {
                 "Exactly one of Statistic and ExtendedStatistic must be specified.",
             ));
         };
-        Ok(Watched::Metric(MetricStat {
+        Ok(AlarmSource::Metric(MetricStat {
             metric,
             period_secs,
             statistic: parse_statistic(text)?,
@@ -147,7 +154,7 @@ impl PutMetricAlarm {
         }))
     }
 
-    fn periods(&self, watched: &Watched) -> Result<(u32, Option<u32>), ApiError> {
+    fn periods(&self, watched: &AlarmSource) -> Result<(u32, Option<u32>), ApiError> {
         let periods = self
             .evaluation_periods
             .ok_or_else(|| ApiError::missing_parameter("EvaluationPeriods"))?;
@@ -186,7 +193,7 @@ impl MetricDefinition {
             ..MetricKey::default()
         };
         Self {
-            watched: Watched::Metric(MetricStat {
+            watched: AlarmSource::Metric(MetricStat {
                 metric,
                 period_secs: 60,
                 statistic: Statistic::Sum,
@@ -197,13 +204,13 @@ impl MetricDefinition {
             datapoints_to_alarm: None,
             threshold: 0.0,
             comparison: Comparison::Above,
-            treat_missing: Some(Missing::Ignore),
+            treat_missing: Some(MissingData::Ignore),
             low_sample: None,
         }
     }
 }
 
-impl Watched {
+impl AlarmSource {
     /// The length of a period, in seconds; the longest one if there are several.
     pub fn period_secs(&self) -> i64 {
         match self {
@@ -217,6 +224,16 @@ impl Watched {
                 .max()
                 .unwrap_or(60),
         }
+    }
+
+    /// When an alarm that was put, set or evaluated now is evaluated next.
+    pub(super) fn next_evaluation(&self, now: Timestamp) -> Timestamp {
+        let every = if self.period_secs() < 60 {
+            EVERY_SHORT
+        } else {
+            EVERY
+        };
+        now.checked_add(every).unwrap_or(Timestamp::MAX)
     }
 
     /// The metrics that it reads.
@@ -260,21 +277,4 @@ fn at_least_one(name: &str, number: i64) -> Result<u32, ApiError> {
              constraint: Member must have value greater than or equal to 1"
         ))),
     }
-}
-
-/// Refuses a period that `CloudWatch` does not know.
-pub(super) fn check_period(period_secs: i64) -> Result<(), ApiError> {
-    let high_resolution = [1, 5, 10, 20, 30].contains(&period_secs);
-    if high_resolution || (period_secs > 0 && period_secs % 60 == 0) {
-        return Ok(());
-    }
-    Err(ApiError::validation(format!(
-        "Valid values for Period are 1, 5, 10, 20, 30 and any multiple of 60, not {period_secs}."
-    )))
-}
-
-/// Reads a statistic, or refuses it.
-pub(super) fn parse_statistic(text: &str) -> Result<Statistic, ApiError> {
-    Statistic::parse(text)
-        .ok_or_else(|| ApiError::validation(format!("The value {text} is not a valid statistic.")))
 }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::Region;
-use super::alarm::{Alarm, Definition, HistoryItem, HistoryKind, Watched, parse_state};
+use super::alarm::{
+    AlarmDefinition, AlarmSource, HISTORY_KEPT, HistoryItem, HistoryKind, StoredAlarm,
+};
 use super::error::{ApiError, check_count, page_size};
 use super::metrics::MetricKey;
+use super::state::{bad_state, parse_state};
 
 /// The most names in one `DescribeAlarms`.
 pub const ALARM_NAMES_MAX: usize = 100;
@@ -15,8 +18,6 @@ pub const ALARM_NAMES_MAX: usize = 100;
 pub const DESCRIBE_PAGE: usize = 50;
 /// The items in a page of `DescribeAlarmHistory` if the caller does not say.
 const HISTORY_PAGE: usize = 100;
-/// The time for which history is kept: two weeks. Source: `CloudWatch` User Guide.
-pub(super) const HISTORY_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// `DescribeAlarms`, as it was sent. An empty list means no restriction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub struct DescribeHistory {
 
 /// One page of an answer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Page<T> {
+pub struct ResultPage<T> {
     /// The items on this page.
     pub items: Vec<T>,
     /// The token of the next page; none on the last one.
@@ -87,7 +88,7 @@ fn wanted_kinds(types: &[String]) -> Result<(bool, bool), ApiError> {
 
 impl DescribeAlarms {
     /// Returns true if the alarm's name and actions have the prefixes that were asked for.
-    fn matches(&self, alarm: &Alarm) -> bool {
+    fn matches(&self, alarm: &StoredAlarm) -> bool {
         if let Some(prefix) = &self.prefix
             && !alarm.name.starts_with(prefix)
         {
@@ -108,7 +109,10 @@ impl DescribeAlarms {
 
 impl Region {
     /// `DescribeAlarms`. Unknown names are left out, without an error.
-    pub fn describe_alarms(&self, ask: &DescribeAlarms) -> Result<Page<Alarm>, ApiError> {
+    pub fn describe_alarms(
+        &self,
+        ask: &DescribeAlarms,
+    ) -> Result<ResultPage<StoredAlarm>, ApiError> {
         check_count("alarmNames", ask.names.len(), ALARM_NAMES_MAX)?;
         if ask.prefix.is_some() && !ask.names.is_empty() {
             return Err(ApiError::validation(
@@ -129,7 +133,7 @@ impl Region {
                     .ok_or_else(ApiError::bad_token)?,
             ),
         };
-        let candidates: Vec<&Alarm> = if ask.names.is_empty() {
+        let candidates: Vec<&StoredAlarm> = if ask.names.is_empty() {
             self.alarms.values().collect()
         } else {
             let names: BTreeSet<&String> = ask.names.iter().collect();
@@ -138,7 +142,7 @@ impl Region {
                 .filter_map(|name| self.alarms.get(name))
                 .collect()
         };
-        let mut items: Vec<Alarm> = Vec::new();
+        let mut items: Vec<StoredAlarm> = Vec::new();
         for alarm in candidates {
             let of_kind = if alarm.is_composite() {
                 composite
@@ -154,11 +158,11 @@ impl Region {
             }
             if items.len() == size {
                 let next_token = items.last().map(|last| format!("alarms/{}", last.name));
-                return Ok(Page { items, next_token });
+                return Ok(ResultPage { items, next_token });
             }
             items.push(alarm.clone());
         }
-        Ok(Page {
+        Ok(ResultPage {
             items,
             next_token: None,
         })
@@ -169,7 +173,7 @@ impl Region {
         &self,
         ask: &DescribeHistory,
         now: Timestamp,
-    ) -> Result<Page<HistoryItem>, ApiError> {
+    ) -> Result<ResultPage<HistoryItem>, ApiError> {
         let size = page_size(ask.max_records, HISTORY_PAGE)?;
         let (metric, composite) = wanted_kinds(&ask.types)?;
         let kind = match ask.kind.as_deref() {
@@ -178,7 +182,7 @@ impl Region {
             Some("ConfigurationUpdate") => Some(HistoryKind::ConfigurationUpdate),
             // Actions are not modelled, so there are none.
             Some("Action") => {
-                return Ok(Page {
+                return Ok(ResultPage {
                     items: Vec::new(),
                     next_token: None,
                 });
@@ -224,7 +228,7 @@ impl Region {
         } else {
             None
         };
-        Ok(Page { items, next_token })
+        Ok(ResultPage { items, next_token })
     }
 
     /// `DescribeAlarmsForMetric`: the alarms on one metric, without those on expressions. All dimensions must be equal.
@@ -233,13 +237,13 @@ impl Region {
         metric: &MetricKey,
         statistic: Option<&str>,
         period_secs: Option<i64>,
-    ) -> Vec<Alarm> {
+    ) -> Vec<StoredAlarm> {
         let mut found = Vec::new();
         for alarm in self.alarms.values() {
-            let Definition::Metric(definition) = &alarm.definition else {
+            let AlarmDefinition::Metric(definition) = &alarm.definition else {
                 continue;
             };
-            let Watched::Metric(stat) = &definition.watched else {
+            let AlarmSource::Metric(stat) = &definition.watched else {
                 continue;
             };
             if stat.metric == *metric
@@ -251,12 +255,4 @@ impl Region {
         }
         found
     }
-}
-
-/// The refusal of an unknown state.
-pub(super) fn bad_state(text: &str) -> ApiError {
-    ApiError::validation(format!(
-        "1 validation error detected: Value '{text}' at 'stateValue' failed to satisfy constraint: \
-         Member must satisfy enum value set: [INSUFFICIENT_DATA, ALARM, OK]"
-    ))
 }

@@ -108,3 +108,14 @@ pub(super) fn page_size(asked: Option<i64>, default: usize) -> Result<usize, Api
         )),
     }
 }
+
+/// Refuses a period that `CloudWatch` does not know.
+pub(super) fn check_period(period_secs: i64) -> Result<(), ApiError> {
+    let high_resolution = [1, 5, 10, 20, 30].contains(&period_secs);
+    if high_resolution || (period_secs > 0 && period_secs % 60 == 0) {
+        return Ok(());
+    }
+    Err(ApiError::validation(format!(
+        "Valid values for Period are 1, 5, 10, 20, 30 and any multiple of 60, not {period_secs}."
+    )))
+}

@@ -2,21 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::Region;
-use super::alarm::{Definition, MetricDefinition, Missing, Watched, state_text};
+use super::alarm::{AlarmDefinition, AlarmSource, MetricDefinition, MissingData};
 use super::metrics::{MetricKey, floor};
 use super::query::series_of;
+use super::state::state_text;
 use cutover_engine::observation::AlarmState;
 
 /// How many periods beyond N are evaluated. AWS gives no number; its examples evaluate 5 if N is 3.
 const EXTRA_PERIODS: u32 = 2;
-/// How often an alarm is evaluated: every minute, or every 10 s if its period is shorter. Source: User Guide.
-const EVERY: SignedDuration = SignedDuration::from_secs(60);
-/// The same for alarms of high resolution.
-const EVERY_SHORT: SignedDuration = SignedDuration::from_secs(10);
 
 /// The state that datapoints give (newest first; true is breaching, none is missing). None leaves the state as it is.
 ///
@@ -26,7 +23,7 @@ pub(crate) fn verdict(
     points: &[Option<bool>],
     periods: usize,
     to_alarm: usize,
-    missing: Missing,
+    missing: MissingData,
 ) -> Option<AlarmState> {
     let real: Vec<bool> = points.iter().flatten().copied().take(periods).collect();
     let breaching = real.iter().filter(|breaching| **breaching).count();
@@ -35,14 +32,16 @@ pub(crate) fn verdict(
         return Some(alarm_if(breaching >= to_alarm));
     }
     match missing {
-        Missing::NotBreaching => Some(AlarmState::Ok),
-        Missing::Breaching => Some(alarm_if(breaching + filled >= to_alarm)),
-        Missing::Missing if real.is_empty() => Some(AlarmState::InsufficientData),
-        Missing::Ignore if real.is_empty() => None,
-        Missing::Missing | Missing::Ignore if breaching < real.len() => Some(AlarmState::Ok),
-        Missing::Ignore => None,
+        MissingData::NotBreaching => Some(AlarmState::Ok),
+        MissingData::Breaching => Some(alarm_if(breaching + filled >= to_alarm)),
+        MissingData::Missing if real.is_empty() => Some(AlarmState::InsufficientData),
+        MissingData::Ignore if real.is_empty() => None,
+        MissingData::Missing | MissingData::Ignore if breaching < real.len() => {
+            Some(AlarmState::Ok)
+        }
+        MissingData::Ignore => None,
         // All real points breach, but they are too few: red if the oldest of them is at least M periods old.
-        Missing::Missing => {
+        MissingData::Missing => {
             let oldest = points.iter().rposition(|point| *point == Some(true));
             let old_enough = oldest.is_some_and(|newer| newer + 1 >= to_alarm);
             old_enough.then_some(AlarmState::Alarm)
@@ -89,8 +88,8 @@ impl Region {
             return;
         };
         match alarm.definition.clone() {
-            Definition::Metric(definition) => self.evaluate_metric(name, &definition, now),
-            Definition::Composite(rule) => {
+            AlarmDefinition::Metric(definition) => self.evaluate_metric(name, &definition, now),
+            AlarmDefinition::Composite(rule) => {
                 let holds = rule.holds(&|child| self.alarms.get(child).map(|alarm| alarm.state));
                 let value = if holds { "TRUE" } else { "FALSE" };
                 let reason = format!("The alarm rule of {name} evaluates to {value}");
@@ -116,7 +115,7 @@ impl Region {
         let to_alarm = definition.datapoints_to_alarm.map_or(periods, |number| {
             usize::try_from(number).unwrap_or(usize::MAX)
         });
-        let missing = definition.treat_missing.unwrap_or(Missing::Missing);
+        let missing = definition.treat_missing.unwrap_or(MissingData::Missing);
         if let Some(state) = verdict(&points, periods, to_alarm, missing) {
             let recent: Vec<f64> = values.iter().rev().flatten().copied().collect();
             let reason = reason(state, &recent, definition);
@@ -135,12 +134,12 @@ impl Region {
             .into_iter()
             .any(|metric| self.store.has_data(metric, (oldest, i64::MAX)));
         if in_sight {
-            self.reschedule(name, Some(next_evaluation(&definition.watched, now)));
+            self.reschedule(name, Some(definition.watched.next_evaluation(now)));
         }
     }
 
     /// The start of the newest period that counts: the one under way if it has data already, else the last whole one.
-    fn newest_period(&self, watched: &Watched, period: i64, now: Timestamp) -> i64 {
+    fn newest_period(&self, watched: &AlarmSource, period: i64, now: Timestamp) -> i64 {
         let current = floor(now.as_second(), period);
         let under_way = (current, current + period);
         let metrics = watched.metrics();
@@ -150,10 +149,10 @@ impl Region {
         if has_data { current } else { current - period }
     }
 
-    fn series(&self, watched: &Watched, range: (i64, i64)) -> BTreeMap<i64, f64> {
+    fn series(&self, watched: &AlarmSource, range: (i64, i64)) -> BTreeMap<i64, f64> {
         match watched {
-            Watched::Metric(stat) => self.store.series(stat, range),
-            Watched::Math(queries) => match queries.iter().find(|query| query.returns_data) {
+            AlarmSource::Metric(stat) => self.store.series(stat, range),
+            AlarmSource::Math(queries) => match queries.iter().find(|query| query.returns_data) {
                 Some(query) => series_of(&self.store, queries, query, range),
                 None => BTreeMap::new(),
             },
@@ -188,16 +187,6 @@ impl Region {
             self.evaluate(&parent, now);
         }
     }
-}
-
-/// When an alarm that was put, set or evaluated now is evaluated next.
-pub(super) fn next_evaluation(watched: &Watched, now: Timestamp) -> Timestamp {
-    let every = if watched.period_secs() < 60 {
-        EVERY_SHORT
-    } else {
-        EVERY
-    };
-    now.checked_add(every).unwrap_or(Timestamp::MAX)
 }
 
 fn reason(state: AlarmState, recent: &[f64], definition: &MetricDefinition) -> String {
@@ -239,10 +228,10 @@ mod tests {
             .map(|point| (point != "-").then_some(point == "X"))
             .collect();
         let kinds = [
-            Missing::Missing,
-            Missing::Ignore,
-            Missing::Breaching,
-            Missing::NotBreaching,
+            MissingData::Missing,
+            MissingData::Ignore,
+            MissingData::Breaching,
+            MissingData::NotBreaching,
         ];
         for (kind, wanted) in kinds.into_iter().zip(wanted.split(' ')) {
             let state = verdict(&points, 3, to_alarm, kind);

@@ -39,7 +39,7 @@ impl Expression {
     /// # Errors
     /// The problem, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut parser = Parser { rest: text.trim() };
+        let mut parser = MathParser { rest: text.trim() };
         let expression = parser.sum(0)?;
         if parser.rest.is_empty() {
             Ok(expression)
@@ -129,11 +129,11 @@ fn apply(operator: char, left: f64, right: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-struct Parser<'a> {
+struct MathParser<'a> {
     rest: &'a str,
 }
 
-impl Parser<'_> {
+impl MathParser<'_> {
     fn sum(&mut self, depth: usize) -> Result<Expression, String> {
         let mut left = self.product(depth)?;
         while let Some(operator) = self.one_of("+-") {

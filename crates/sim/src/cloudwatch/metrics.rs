@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::error::{ApiError, check_length};
-use super::statistic::Statistic;
+use super::statistic::{Samples, Statistic};
 
 /// The time for which datapoints are kept: 15 days, as AWS keeps one-minute data.
 const KEPT_SECS: i64 = 15 * 86_400;
@@ -61,70 +61,6 @@ pub struct Datum {
     pub set: Option<(f64, f64, f64, f64)>,
     /// True if it is kept by the second instead of by the minute (`StorageResolution` of 1).
     pub high_resolution: bool,
-}
-
-/// The samples of one period.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Samples {
-    /// The number of samples.
-    pub count: f64,
-    /// Their sum.
-    pub sum: f64,
-    /// The smallest.
-    pub min: f64,
-    /// The largest.
-    pub max: f64,
-    values: Vec<(f64, f64)>,
-    only_values: bool,
-}
-
-impl Default for Samples {
-    fn default() -> Self {
-        Self {
-            count: 0.0,
-            sum: 0.0,
-            min: f64::INFINITY,
-            max: f64::NEG_INFINITY,
-            values: Vec::new(),
-            only_values: true,
-        }
-    }
-}
-
-impl Samples {
-    /// Adds a value that was seen `count` times.
-    pub fn add(&mut self, value: f64, count: f64) {
-        self.count += count;
-        self.sum += value * count;
-        self.min = self.min.min(value);
-        self.max = self.max.max(value);
-        self.values.push((value, count));
-    }
-
-    /// Adds a statistic set. From then on there are no percentiles for these samples.
-    pub fn add_set(&mut self, count: f64, sum: f64, min: f64, max: f64) {
-        self.count += count;
-        self.sum += sum;
-        self.min = self.min.min(min);
-        self.max = self.max.max(max);
-        self.only_values = false;
-    }
-
-    /// The values with their counts, smallest first; none if a statistic set was added.
-    pub(super) fn sorted_values(&self) -> Option<Vec<(f64, f64)>> {
-        let mut values = self.values.clone();
-        values.sort_by(|left, right| left.0.total_cmp(&right.0));
-        self.only_values.then_some(values)
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.count += other.count;
-        self.sum += other.sum;
-        self.min = self.min.min(other.min);
-        self.max = self.max.max(other.max);
-        self.values.extend_from_slice(&other.values);
-        self.only_values &= other.only_values;
-    }
 }
 
 /// All metrics of a region.

@@ -15,24 +15,26 @@ pub mod math;
 pub mod metrics;
 pub mod query;
 pub mod rule;
+pub mod state;
 pub mod statistic;
 
-mod evaluate;
+pub(crate) mod evaluate;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use self::alarm::{Alarm, Definition, HistoryItem, HistoryKind, MetricDefinition, parse_state};
+use self::alarm::{
+    AlarmDefinition, HISTORY_KEPT, HistoryItem, HistoryKind, MetricDefinition, StoredAlarm,
+};
 use self::definition::{AlarmHead, PutMetricAlarm};
-use self::describe::{HISTORY_KEPT, bad_state};
 use self::error::{ApiError, check_count, check_length};
-use self::evaluate::next_evaluation;
-pub(crate) use self::evaluate::verdict;
-use self::metrics::{Datum, MetricKey, MetricStore, Samples};
+use self::metrics::{Datum, MetricKey, MetricStore};
 use self::query::{DataResult, DataStatus, Datapoint, RawQuery};
 use self::rule::Rule;
+use self::state::{bad_state, parse_state};
+use self::statistic::Samples;
 use cutover_engine::observation::AlarmState;
 
 /// The account of all alarms; AWS uses it in its examples.
@@ -52,7 +54,7 @@ pub struct CloudWatch {
 #[derive(Debug, Clone, Default)]
 pub struct Region {
     name: String,
-    alarms: BTreeMap<String, Alarm>,
+    alarms: BTreeMap<String, StoredAlarm>,
     /// History by alarm, oldest first; it outlives the alarm.
     history: BTreeMap<String, VecDeque<HistoryItem>>,
     store: MetricStore,
@@ -124,7 +126,7 @@ impl CloudWatch {
 
 impl Region {
     /// The alarm of that name.
-    pub fn alarm(&self, name: &str) -> Option<&Alarm> {
+    pub fn alarm(&self, name: &str) -> Option<&StoredAlarm> {
         self.alarms.get(name)
     }
 
@@ -135,8 +137,8 @@ impl Region {
         now: Timestamp,
     ) -> Result<(), ApiError> {
         let definition = put.definition()?;
-        let due = next_evaluation(&definition.watched, now);
-        self.put(&put.head, Definition::Metric(definition), now)?;
+        let due = definition.watched.next_evaluation(now);
+        self.put(&put.head, AlarmDefinition::Metric(definition), now)?;
         self.reschedule(&put.head.name, Some(due));
         Ok(())
     }
@@ -166,7 +168,7 @@ impl Region {
                 "Could not save the composite alarm as its alarm rule refers to itself",
             ));
         }
-        self.put(head, Definition::Composite(rule), now)?;
+        self.put(head, AlarmDefinition::Composite(rule), now)?;
         let due = now
             .checked_add(COMPOSITE_FIRST_LOOK)
             .unwrap_or(Timestamp::MAX);
@@ -306,10 +308,10 @@ impl Region {
     fn put(
         &mut self,
         head: &AlarmHead,
-        definition: Definition,
+        definition: AlarmDefinition,
         now: Timestamp,
     ) -> Result<(), ApiError> {
-        let composite = matches!(definition, Definition::Composite(_));
+        let composite = matches!(definition, AlarmDefinition::Composite(_));
         let old = self.alarms.remove(&head.name);
         if let Some(old) = &old
             && old.is_composite() != composite
@@ -338,8 +340,8 @@ impl Region {
         Ok(())
     }
 
-    fn new_alarm(&self, name: &str, definition: &Definition, now: Timestamp) -> Alarm {
-        Alarm {
+    fn new_alarm(&self, name: &str, definition: &AlarmDefinition, now: Timestamp) -> StoredAlarm {
+        StoredAlarm {
             name: name.to_owned(),
             arn: format!("arn:aws:cloudwatch:{}:{ACCOUNT}:alarm:{name}", self.name),
             description: None,
@@ -361,7 +363,7 @@ impl Region {
 
     /// Creates an alarm that only [`CloudWatch::set_state`] changes.
     fn insert_quiet(&mut self, name: &str, now: Timestamp) {
-        let definition = Definition::Metric(MetricDefinition::quiet(name));
+        let definition = AlarmDefinition::Metric(MetricDefinition::quiet(name));
         let alarm = self.new_alarm(name, &definition, now);
         self.watch(&alarm);
         self.alarms.insert(name.to_owned(), alarm);
@@ -379,8 +381,8 @@ impl Region {
             return;
         };
         let due = match &alarm.definition {
-            Definition::Metric(definition) => Some(next_evaluation(&definition.watched, now)),
-            Definition::Composite(_) => None,
+            AlarmDefinition::Metric(definition) => Some(definition.watched.next_evaluation(now)),
+            AlarmDefinition::Composite(_) => None,
         };
         let item = alarm.enter(state, reason, reason_data, now);
         self.reschedule(name, due);
@@ -427,15 +429,15 @@ impl Region {
         }
     }
 
-    fn watch(&mut self, alarm: &Alarm) {
+    fn watch(&mut self, alarm: &StoredAlarm) {
         match &alarm.definition {
-            Definition::Metric(definition) => {
+            AlarmDefinition::Metric(definition) => {
                 for metric in definition.watched.metrics() {
                     let names = self.watchers.entry(metric.clone()).or_default();
                     names.insert(alarm.name.clone());
                 }
             }
-            Definition::Composite(_) => {
+            AlarmDefinition::Composite(_) => {
                 self.composites.insert(alarm.name.clone());
             }
         }
@@ -454,7 +456,7 @@ impl Region {
         let mut parents = Vec::new();
         for name in &self.composites {
             if let Some(alarm) = self.alarms.get(name)
-                && let Definition::Composite(rule) = &alarm.definition
+                && let AlarmDefinition::Composite(rule) = &alarm.definition
                 && rule.children().contains(child)
             {
                 parents.push(name.clone());
@@ -471,7 +473,7 @@ impl Region {
             if name == wanted {
                 return true;
             }
-            if let Some(Definition::Composite(rule)) =
+            if let Some(AlarmDefinition::Composite(rule)) =
                 self.alarms.get(name).map(|alarm| &alarm.definition)
                 && seen.insert(name)
             {

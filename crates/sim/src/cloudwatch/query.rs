@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::definition::{check_period, parse_statistic};
-use super::error::ApiError;
+use super::error::{ApiError, check_period};
 use super::math::{Expression, Yield};
 use super::metrics::{MetricKey, MetricStat, MetricStore, floor};
+use super::statistic::parse_statistic;
 
 /// The most queries of one `GetMetricData`.
 pub const QUERIES_MAX: usize = 500;

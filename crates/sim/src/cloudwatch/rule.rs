@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::alarm::parse_state;
+use super::state::parse_state;
 use cutover_engine::observation::AlarmState;
 
 /// The longest rule, in characters.
@@ -20,11 +20,11 @@ const DEPTH_MAX: usize = 100;
 pub struct Rule {
     /// The text.
     pub text: String,
-    expression: Expression,
+    expression: RuleExpression,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Expression {
+enum RuleExpression {
     Constant(bool),
     State(AlarmState, String),
     Not(Box<Self>),
@@ -43,7 +43,7 @@ impl Rule {
                 "AlarmRule must have between 1 and {RULE_LENGTH_MAX} characters"
             ));
         }
-        let mut parser = Parser { rest: text.trim() };
+        let mut parser = RuleParser { rest: text.trim() };
         let expression = parser.or(0)?;
         if !parser.rest.is_empty() {
             return Err(format!("AlarmRule: unexpected `{}`", parser.rest));
@@ -71,7 +71,7 @@ impl Rule {
     }
 }
 
-impl Expression {
+impl RuleExpression {
     fn collect<'a>(&'a self, names: &mut BTreeSet<&'a str>) {
         match self {
             Self::Constant(_) => {}
@@ -97,33 +97,33 @@ impl Expression {
     }
 }
 
-struct Parser<'a> {
+struct RuleParser<'a> {
     rest: &'a str,
 }
 
-impl Parser<'_> {
-    fn or(&mut self, depth: usize) -> Result<Expression, String> {
+impl RuleParser<'_> {
+    fn or(&mut self, depth: usize) -> Result<RuleExpression, String> {
         let mut left = self.and(depth)?;
         while self.word("OR") {
-            left = Expression::Or(Box::new(left), Box::new(self.and(depth)?));
+            left = RuleExpression::Or(Box::new(left), Box::new(self.and(depth)?));
         }
         Ok(left)
     }
 
-    fn and(&mut self, depth: usize) -> Result<Expression, String> {
+    fn and(&mut self, depth: usize) -> Result<RuleExpression, String> {
         let mut left = self.not(depth)?;
         while self.word("AND") {
-            left = Expression::And(Box::new(left), Box::new(self.not(depth)?));
+            left = RuleExpression::And(Box::new(left), Box::new(self.not(depth)?));
         }
         Ok(left)
     }
 
-    fn not(&mut self, depth: usize) -> Result<Expression, String> {
+    fn not(&mut self, depth: usize) -> Result<RuleExpression, String> {
         if depth > DEPTH_MAX {
             return Err("AlarmRule nests too deep".to_owned());
         }
         if self.word("NOT") {
-            return Ok(Expression::Not(Box::new(self.not(depth + 1)?)));
+            return Ok(RuleExpression::Not(Box::new(self.not(depth + 1)?)));
         }
         if self.symbol('(') {
             let inner = self.or(depth + 1)?;
@@ -133,15 +133,15 @@ impl Parser<'_> {
             return Ok(inner);
         }
         if self.word("TRUE") {
-            return Ok(Expression::Constant(true));
+            return Ok(RuleExpression::Constant(true));
         }
         if self.word("FALSE") {
-            return Ok(Expression::Constant(false));
+            return Ok(RuleExpression::Constant(false));
         }
         self.state()
     }
 
-    fn state(&mut self) -> Result<Expression, String> {
+    fn state(&mut self) -> Result<RuleExpression, String> {
         let end = self.rest.find('(').unwrap_or(self.rest.len());
         let (function, rest) = self.rest.split_at(end);
         let state = parse_state(function.trim())
@@ -160,7 +160,7 @@ impl Parser<'_> {
         if name.is_empty() {
             return Err(format!("AlarmRule: {function}() names no alarm"));
         }
-        Ok(Expression::State(state, name.to_owned()))
+        Ok(RuleExpression::State(state, name.to_owned()))
     }
 
     /// Takes a keyword that stands alone.

@@ -1,6 +1,70 @@
-//! Statistics over the samples of one period.
+//! The samples of one period, and statistics over them.
 
-use super::metrics::Samples;
+use super::error::ApiError;
+
+/// The samples of one period.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Samples {
+    /// The number of samples.
+    pub count: f64,
+    /// Their sum.
+    pub sum: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+    values: Vec<(f64, f64)>,
+    only_values: bool,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self {
+            count: 0.0,
+            sum: 0.0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            values: Vec::new(),
+            only_values: true,
+        }
+    }
+}
+
+impl Samples {
+    /// Adds a value that was seen `count` times.
+    pub fn add(&mut self, value: f64, count: f64) {
+        self.count += count;
+        self.sum += value * count;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        self.values.push((value, count));
+    }
+
+    /// Adds a statistic set. From then on there are no percentiles for these samples.
+    pub fn add_set(&mut self, count: f64, sum: f64, min: f64, max: f64) {
+        self.count += count;
+        self.sum += sum;
+        self.min = self.min.min(min);
+        self.max = self.max.max(max);
+        self.only_values = false;
+    }
+
+    /// The values with their counts, smallest first; none if a statistic set was added.
+    pub(super) fn sorted_values(&self) -> Option<Vec<(f64, f64)>> {
+        let mut values = self.values.clone();
+        values.sort_by(|left, right| left.0.total_cmp(&right.0));
+        self.only_values.then_some(values)
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        self.values.extend_from_slice(&other.values);
+        self.only_values &= other.only_values;
+    }
+}
 
 /// A statistic that an alarm or a query asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,12 +82,12 @@ pub enum Statistic {
     /// The value below which this many percent of the samples lie (`p99`), by nearest rank.
     Percentile(f64),
     /// A statistic of the samples in a range.
-    Ranged(Measure, Range),
+    Ranged(RangeMeasure, Range),
 }
 
 /// A computation over the samples of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Measure {
+pub enum RangeMeasure {
     /// `TM`: their mean.
     Mean,
     /// `TC`: their number.
@@ -59,10 +123,10 @@ impl Statistic {
         }
         let (name, rest) = text.split_at_checked(2)?;
         let measure = match name.to_ascii_uppercase().as_str() {
-            "TM" => Measure::Mean,
-            "TC" => Measure::Count,
-            "TS" => Measure::Sum,
-            "PR" => Measure::Rank,
+            "TM" => RangeMeasure::Mean,
+            "TC" => RangeMeasure::Count,
+            "TS" => RangeMeasure::Sum,
+            "PR" => RangeMeasure::Rank,
             _ => return None,
         };
         let range = match rest
@@ -70,7 +134,7 @@ impl Statistic {
             .and_then(|rest| rest.strip_suffix(')'))
         {
             Some(inside) => range(inside)?,
-            None if measure == Measure::Rank => return None,
+            None if measure == RangeMeasure::Rank => return None,
             None => Range::Percent(0.0, percentage(rest)?),
         };
         Some(Self::Ranged(measure, range))
@@ -91,6 +155,12 @@ impl Statistic {
             Self::Ranged(measure, range) => ranged(&samples.sorted_values()?, measure, range),
         }
     }
+}
+
+/// Reads a statistic, or refuses it.
+pub(super) fn parse_statistic(text: &str) -> Result<Statistic, ApiError> {
+    Statistic::parse(text)
+        .ok_or_else(|| ApiError::validation(format!("The value {text} is not a valid statistic.")))
 }
 
 /// A percentage: 0 to 100 with at most ten decimals.
@@ -145,7 +215,7 @@ fn percentile(values: &[(f64, f64)], percent: f64) -> Option<f64> {
     values.last().map(|(value, _)| *value)
 }
 
-fn ranged(values: &[(f64, f64)], measure: Measure, range: Range) -> Option<f64> {
+fn ranged(values: &[(f64, f64)], measure: RangeMeasure, range: Range) -> Option<f64> {
     let total: f64 = values.iter().map(|(_, count)| count).sum();
     let mut seen = 0.0;
     let (mut count, mut sum) = (0.0, 0.0);
@@ -165,10 +235,10 @@ fn ranged(values: &[(f64, f64)], measure: Measure, range: Range) -> Option<f64> 
         sum += value * share;
     }
     match measure {
-        Measure::Count => Some(count),
-        Measure::Sum => Some(sum),
-        Measure::Rank => Some(100.0 * count / total),
-        Measure::Mean => (count > 0.0).then(|| sum / count),
+        RangeMeasure::Count => Some(count),
+        RangeMeasure::Sum => Some(sum),
+        RangeMeasure::Rank => Some(100.0 * count / total),
+        RangeMeasure::Mean => (count > 0.0).then(|| sum / count),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::name;
 use super::record::{Routing, StoredRecord};
 use super::validate::described;
-use super::zone::{HostedZone, RecordKey};
+use super::zone::{HostedZone, OrderKey};
 
 /// The most members of one name and type. Source: Developer Guide, quotas.
 const GROUP_MEMBERS_MAX: usize = 100;
@@ -14,12 +14,12 @@ const GROUP_MEMBERS_MAX: usize = 100;
 pub(super) const ZONE_RECORDS_MAX: usize = 10_000;
 
 /// A zone and the changes over it.
-pub(super) struct Draft<'a> {
+pub(super) struct ZoneDraft<'a> {
     zone: &'a HostedZone,
-    changed: BTreeMap<RecordKey, Option<StoredRecord>>,
+    changed: BTreeMap<OrderKey, Option<StoredRecord>>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> ZoneDraft<'a> {
     pub(super) fn new(zone: &'a HostedZone) -> Self {
         Self {
             zone,
@@ -28,7 +28,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The record set at a key, after the changes.
-    pub(super) fn get(&self, key: &RecordKey) -> Option<&StoredRecord> {
+    pub(super) fn get(&self, key: &OrderKey) -> Option<&StoredRecord> {
         match self.changed.get(key) {
             Some(changed) => changed.as_ref(),
             None => self.zone.records.get(key),
@@ -36,12 +36,12 @@ impl<'a> Draft<'a> {
     }
 
     /// Sets or removes the record set at a key.
-    pub(super) fn set(&mut self, key: RecordKey, record: Option<StoredRecord>) {
+    pub(super) fn set(&mut self, key: OrderKey, record: Option<StoredRecord>) {
         self.changed.insert(key, record);
     }
 
     /// The changes: a record set, or none if it is removed.
-    pub(super) fn into_changed(self) -> BTreeMap<RecordKey, Option<StoredRecord>> {
+    pub(super) fn into_changed(self) -> BTreeMap<OrderKey, Option<StoredRecord>> {
         self.changed
     }
 
@@ -131,7 +131,7 @@ impl<'a> Draft<'a> {
         ];
         let mut failures = Vec::new();
         for (record_type, failure) in rules {
-            let key = RecordKey {
+            let key = OrderKey {
                 order: apex.clone(),
                 record_type: record_type.to_owned(),
                 identifier: None,
@@ -145,15 +145,15 @@ impl<'a> Draft<'a> {
 
     /// All record sets with a name, after the changes.
     fn at_name(&self, order: &str) -> Vec<&StoredRecord> {
-        let first = RecordKey {
+        let first = OrderKey {
             order: order.to_owned(),
-            ..RecordKey::default()
+            ..OrderKey::default()
         };
         let old = self.zone.records.range(first.clone()..);
         let old = old.take_while(|(key, _)| key.order == order);
         let new = self.changed.range(first..);
         let new = new.take_while(|(key, _)| key.order == order);
-        let mut keys: BTreeSet<&RecordKey> = BTreeSet::new();
+        let mut keys: BTreeSet<&OrderKey> = BTreeSet::new();
         keys.extend(old.map(|(key, _)| key));
         keys.extend(new.map(|(key, _)| key));
         keys.into_iter().filter_map(|key| self.get(key)).collect()

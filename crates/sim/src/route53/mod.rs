@@ -7,16 +7,19 @@
 //! weighted routing). The wording of refusals comes from messages that people quote in public issues.
 
 mod answer;
+mod apply;
 mod batch;
 mod draft;
 mod error;
 mod health;
+mod health_checks;
 mod name;
 mod quota;
 mod record;
 mod service;
 mod validate;
 mod zone;
+mod zones;
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +28,7 @@ pub use answer::{DnsAnswer, MemberShare};
 pub use batch::{Change, ChangeBatch};
 pub use error::Route53Error;
 pub use health::{HealthCheck, HealthCheckConfig};
-pub use quota::{Quotas, Rate};
+pub use quota::{CallRate, Quotas};
 pub use record::{Geo, Routing, StoredRecord};
 pub use service::{ChangeInfo, Route53, Settings, WeightWrite};
 pub use zone::{HostedZone, NewZone, RecordPage, RecordStart, Vpc, ZonePage};

@@ -8,14 +8,14 @@ use cutover_engine::plan::Account;
 
 /// The size of a bucket, and the rate at which it refills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
+pub struct CallRate {
     /// The calls that a full bucket allows at once.
     pub burst: u32,
     /// The thousandths of a call that are added each second.
     pub refill_milli_per_sec: u32,
 }
 
-impl Rate {
+impl CallRate {
     /// A bucket of `burst` calls that regains `per_sec` calls each second.
     pub const fn per_second(burst: u32, per_sec: u32) -> Self {
         Self {
@@ -31,11 +31,11 @@ impl Rate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quotas {
     /// For all operations of the account together.
-    pub overall: Rate,
+    pub overall: CallRate,
     /// For each operation without its own quota.
-    pub each: Rate,
+    pub each: CallRate,
     /// The quotas of single operations.
-    pub own: BTreeMap<String, Rate>,
+    pub own: BTreeMap<String, CallRate>,
 }
 
 impl Default for Quotas {
@@ -47,15 +47,15 @@ impl Default for Quotas {
             ("GetHealthCheckStatus", 4, 1_000),
         ];
         let own = own.map(|(operation, burst, refill_milli_per_sec)| {
-            let rate = Rate {
+            let rate = CallRate {
                 burst,
                 refill_milli_per_sec,
             };
             (operation.to_owned(), rate)
         });
         Self {
-            overall: Rate::per_second(50, 10),
-            each: Rate::per_second(50, 10),
+            overall: CallRate::per_second(50, 10),
+            each: CallRate::per_second(50, 10),
             own: own.into_iter().collect(),
         }
     }
@@ -63,21 +63,21 @@ impl Default for Quotas {
 
 /// A bucket's content.
 #[derive(Debug, Clone)]
-struct Bucket {
+struct TokenBucket {
     milli_tokens: i64,
     filled_at: Timestamp,
 }
 
 /// All buckets of all accounts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Buckets {
-    buckets: BTreeMap<(Account, Option<String>), Bucket>,
+pub(super) struct TokenBuckets {
+    buckets: BTreeMap<(Account, Option<String>), TokenBucket>,
 }
 
 /// One call, in thousandths.
 const CALL: i64 = 1_000;
 
-impl Buckets {
+impl TokenBuckets {
     /// Takes one token from both buckets, or none from either.
     pub(super) fn admit(
         &mut self,
@@ -94,7 +94,7 @@ impl Buckets {
         let mut admitted = true;
         for (key, rate) in &keys {
             let full = i64::from(rate.burst) * CALL;
-            let bucket = self.buckets.entry(key.clone()).or_insert(Bucket {
+            let bucket = self.buckets.entry(key.clone()).or_insert(TokenBucket {
                 milli_tokens: full,
                 filled_at: now,
             });
@@ -112,9 +112,9 @@ impl Buckets {
     }
 }
 
-impl Bucket {
+impl TokenBucket {
     /// Adds the tokens since the last call. A clock that stands still or goes back adds none.
-    fn fill(&mut self, rate: Rate, now: Timestamp) {
+    fn fill(&mut self, rate: CallRate, now: Timestamp) {
         let elapsed = now.as_millisecond() - self.filled_at.as_millisecond();
         if elapsed <= 0 {
             return;

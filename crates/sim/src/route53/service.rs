@@ -11,7 +11,7 @@ use cutover_engine::units::{ChangeId, Weight, WeightPair, ZoneId};
 use super::batch::ChangeBatch;
 use super::error::Route53Error;
 use super::health::HealthCheck;
-use super::quota::{Buckets, Quotas};
+use super::quota::{Quotas, TokenBuckets};
 use super::zone::HostedZone;
 
 /// The settings of the service.
@@ -46,7 +46,7 @@ pub struct Route53 {
     pub(super) answers_given: u64,
     changes: BTreeMap<ChangeId, StoredChange>,
     tags: BTreeMap<(String, String), BTreeMap<String, String>>,
-    buckets: Buckets,
+    buckets: TokenBuckets,
     writes: Vec<WeightWrite>,
     writes_of: BTreeMap<(ZoneId, GroupName), Vec<usize>>,
     serial: u64,

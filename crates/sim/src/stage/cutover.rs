@@ -29,7 +29,7 @@ pub(super) struct SimCutover {
     /// The alarms of the plan that are in ALARM.
     pub(super) red: BTreeSet<AlarmId>,
     /// The new side's shares by the weights, oldest first.
-    shares: Vec<Share>,
+    shares: Vec<WrittenShare>,
     reverting_from: Option<Timestamp>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct SimGroup {
 
 /// The new side's share from one write on.
 #[derive(Debug, Clone, Copy)]
-struct Share {
+struct WrittenShare {
     written_at: Timestamp,
     in_force_at: i64,
     of_new: f64,
@@ -105,7 +105,7 @@ impl SimCutover {
         self.shares.clear();
         for (in_force_at, written_at, index, share) in changes {
             now[index] = share;
-            self.shares.push(Share {
+            self.shares.push(WrittenShare {
                 written_at,
                 in_force_at,
                 of_new: now.iter().sum::<f64>() / count,

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 
 use crate::cloudwatch::CloudWatch;
-use crate::cloudwatch::metrics::{MetricKey, Samples};
+use crate::cloudwatch::metrics::MetricKey;
+use crate::cloudwatch::statistic::Samples;
 use crate::traffic::{MINUTE, Sample};
 use crate::world::DEFAULT_REGION;
 use cutover_engine::evidence::plan::{Counted, Measure, Metric, Query};

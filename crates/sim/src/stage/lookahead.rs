@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 
 use super::cutover::SimCutover;
-use super::trouble::Trouble;
-use super::watch::{Seen, Watch};
+use super::trouble::StageTrouble;
+use super::watch::{AlarmTurn, Watch};
 use crate::scenario::Scenario;
 use crate::traffic::cluster::Strain;
 use crate::traffic::{Conditions, MINUTE, Sample, Service};
@@ -20,9 +20,9 @@ const TTL_SECS: i64 = 60;
 
 /// One minute of one cutover, and the datapoints of its alarms.
 #[derive(Debug, Clone)]
-pub(super) struct Outcome {
+pub(super) struct PlayedMinute {
     pub(super) sample: Sample,
-    pub(super) seen: Vec<(AlarmId, Seen)>,
+    pub(super) seen: Vec<(AlarmId, AlarmTurn)>,
 }
 
 /// The state of one cutover's service, which each minute changes.
@@ -41,7 +41,7 @@ pub(super) struct Lookahead {
     front: Vec<ServiceState>,
     front_minute: i64,
     /// The minutes up to `front_minute` that were not handed out yet.
-    played: VecDeque<Vec<Outcome>>,
+    played: VecDeque<Vec<PlayedMinute>>,
 }
 
 impl Lookahead {
@@ -72,8 +72,8 @@ impl Lookahead {
         &mut self,
         minute: i64,
         cutovers: &[SimCutover],
-        troubles: &[Trouble],
-    ) -> Vec<Outcome> {
+        troubles: &[StageTrouble],
+    ) -> Vec<PlayedMinute> {
         if let Some(outcomes) = self.played.pop_front() {
             return outcomes;
         }
@@ -82,7 +82,12 @@ impl Lookahead {
     }
 
     /// Drops the minutes from `minute` on, because something has changed that they did not take into account.
-    pub(super) fn forget(&mut self, minute: i64, cutovers: &[SimCutover], troubles: &[Trouble]) {
+    pub(super) fn forget(
+        &mut self,
+        minute: i64,
+        cutovers: &[SimCutover],
+        troubles: &[StageTrouble],
+    ) {
         if self.played.is_empty() {
             return;
         }
@@ -101,7 +106,7 @@ impl Lookahead {
         &mut self,
         until: i64,
         cutovers: &[SimCutover],
-        troubles: &[Trouble],
+        troubles: &[StageTrouble],
     ) -> Option<Timestamp> {
         for outcomes in &self.played {
             if let Some(at) = first_change(outcomes) {
@@ -125,7 +130,7 @@ impl Lookahead {
 }
 
 /// The time at which the first change of an alarm's state in these outcomes can be seen.
-fn first_change(outcomes: &[Outcome]) -> Option<Timestamp> {
+fn first_change(outcomes: &[PlayedMinute]) -> Option<Timestamp> {
     let seen = outcomes.iter().flat_map(|outcome| &outcome.seen);
     let changes = seen.filter(|(_, seen)| seen.state.is_some());
     changes.map(|(_, seen)| seen.at).min()
@@ -136,8 +141,8 @@ fn step(
     services: &mut [ServiceState],
     minute: &mut i64,
     cutovers: &[SimCutover],
-    troubles: &[Trouble],
-) -> Vec<Outcome> {
+    troubles: &[StageTrouble],
+) -> Vec<PlayedMinute> {
     let from = *minute;
     *minute += MINUTE;
     let mut outcomes = Vec::new();
@@ -150,13 +155,13 @@ fn step(
                 seen.push((watch.id.clone(), datapoint));
             }
         }
-        outcomes.push(Outcome { sample, seen });
+        outcomes.push(PlayedMinute { sample, seen });
     }
     outcomes
 }
 
 /// The conditions of one cutover's service in the minute that begins at `from`.
-fn conditions(cutover: &SimCutover, troubles: &[Trouble], from: i64) -> Conditions {
+fn conditions(cutover: &SimCutover, troubles: &[StageTrouble], from: i64) -> Conditions {
     let mut strains = [Strain::default(); 2];
     let (mut push, mut pinned) = (1.0, false);
     for trouble in troubles {

@@ -23,7 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 use self::cutover::SimCutover;
 use self::lookahead::Lookahead;
 use self::record::Recording;
-use self::trouble::Trouble;
+use self::trouble::StageTrouble;
 use crate::dns::SimDns;
 use crate::scenario::{Scenario, What};
 use crate::signals::SimSignals;
@@ -50,7 +50,7 @@ pub struct Stage {
     lookahead: Lookahead,
     /// The start of the first minute that has not been played, in seconds since 1970.
     minute: i64,
-    troubles: Vec<Trouble>,
+    troubles: Vec<StageTrouble>,
     /// The changes to come, by time and serial number.
     edges: BTreeMap<(Timestamp, u64), Edge>,
     serial: u64,
@@ -118,7 +118,7 @@ impl Stage {
         };
         stage.compose(scenario, start);
         for fault in &scenario.faults {
-            let trouble = Trouble::new(fault.clone(), start);
+            let trouble = StageTrouble::new(fault.clone(), start);
             stage.troubles.push(trouble);
             stage.announce(stage.troubles.len() - 1);
         }
@@ -431,7 +431,7 @@ impl Stage {
     }
 
     /// The scenario's faults, whether their moments are known or not.
-    pub fn troubles(&self) -> &[Trouble] {
+    pub fn troubles(&self) -> &[StageTrouble] {
         &self.troubles
     }
 

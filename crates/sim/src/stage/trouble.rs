@@ -15,7 +15,7 @@ const FADED: f64 = 0.05;
 
 /// One fault, and when it is in force.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Trouble {
+pub struct StageTrouble {
     /// The fault as the scenario has it.
     pub fault: Fault,
     /// When it begins; none while that is not known.
@@ -24,7 +24,7 @@ pub struct Trouble {
     pub until: Option<Timestamp>,
 }
 
-impl Trouble {
+impl StageTrouble {
     /// A fault of a rehearsal that begins at `start`. Its times are known unless they depend on a step.
     pub fn new(fault: Fault, start: Timestamp) -> Self {
         let mut trouble = Self {

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-use crate::cloudwatch::alarm::Missing;
-use crate::cloudwatch::verdict;
+use crate::cloudwatch::alarm::MissingData;
+use crate::cloudwatch::evaluate::verdict;
 use crate::scenario::{self, Evaluation, Measure, Scenario, Side};
 use crate::traffic::{MINUTE, Metrics, Sample};
 use cutover_engine::observation::AlarmState;
@@ -61,7 +61,7 @@ pub struct Watch {
 
 /// A datapoint that changed an alarm's state, or the first bad one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct AlarmTurn {
     /// When the datapoint could be seen.
     pub at: Timestamp,
     /// True if the datapoint breached.
@@ -101,7 +101,7 @@ impl Watch {
     /// Adds one minute. The end of a period gives a datapoint (or a missing one) and a new evaluation.
     ///
     /// Returns none if the datapoint neither breaches nor changes the state.
-    pub fn minute(&mut self, sample: &Sample) -> Option<Seen> {
+    pub fn minute(&mut self, sample: &Sample) -> Option<AlarmTurn> {
         let metrics = match self.side {
             Side::New => &sample.metrics[0],
             Side::Old => &sample.metrics[1],
@@ -137,7 +137,7 @@ impl Watch {
         }
         let closed = Timestamp::from_second(sample.from + MINUTE).ok()?;
         let at = closed.saturating_add(self.evaluation.delay).ok()?;
-        Some(Seen {
+        Some(AlarmTurn {
             at,
             breaching,
             state,
@@ -171,12 +171,12 @@ fn sounds_like_latency(name: &str) -> bool {
         && LATENCY_WORDS.iter().any(|word| name.contains(word))
 }
 
-fn missing(missing: scenario::Missing) -> Missing {
+fn missing(missing: scenario::Missing) -> MissingData {
     match missing {
-        scenario::Missing::Missing => Missing::Missing,
-        scenario::Missing::Breaching => Missing::Breaching,
-        scenario::Missing::NotBreaching => Missing::NotBreaching,
-        scenario::Missing::Ignore => Missing::Ignore,
+        scenario::Missing::Missing => MissingData::Missing,
+        scenario::Missing::Breaching => MissingData::Breaching,
+        scenario::Missing::NotBreaching => MissingData::NotBreaching,
+        scenario::Missing::Ignore => MissingData::Ignore,
     }
 }
 

@@ -28,7 +28,7 @@ const UNHEALTHY_ERRORS: f64 = 0.5;
 
 /// A cluster under load.
 #[derive(Debug, Clone)]
-pub struct Cluster {
+pub struct LoadedCluster {
     spec: scenario::Cluster,
     /// The minutes with traffic since a leak began.
     leaked_for: f64,
@@ -68,7 +68,7 @@ pub struct Bearing {
     pub memory: f64,
 }
 
-impl Cluster {
+impl LoadedCluster {
     /// A cluster that has not seen traffic yet.
     pub fn new(spec: &scenario::Cluster) -> Self {
         Self {
@@ -143,8 +143,8 @@ impl Cluster {
 mod tests {
     use super::*;
 
-    fn cluster(capacity: Option<f64>) -> Cluster {
-        Cluster::new(&scenario::Cluster {
+    fn cluster(capacity: Option<f64>) -> LoadedCluster {
+        LoadedCluster::new(&scenario::Cluster {
             capacity,
             ..scenario::Cluster::default()
         })

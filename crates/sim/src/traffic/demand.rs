@@ -1,8 +1,10 @@
 //! The number of requests: a daily curve, the shape of the week, noise, and push notifications.
 
-use super::MINUTE;
 use super::chance::Chance;
 use crate::scenario::Traffic;
+
+/// One minute in seconds.
+pub const MINUTE: i64 = 60;
 
 /// The traffic of Saturday and Sunday, as a part of a weekday's.
 const WEEKEND: f64 = 0.8;

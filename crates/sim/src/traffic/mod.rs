@@ -7,35 +7,26 @@ pub mod chance;
 pub mod cluster;
 pub mod demand;
 pub mod resolvers;
+mod tracks;
+
+pub use self::demand::MINUTE;
+pub use self::tracks::{REAL, TRACKS, UNREVERTED, UNTOUCHED};
 
 use jiff::Timestamp;
 
 use self::chance::Chance;
-use self::cluster::{Bearing, Cluster, Strain};
+use self::cluster::{Bearing, LoadedCluster, Strain};
 use self::demand::Demand;
-use self::resolvers::Resolvers;
+use self::resolvers::ResolverCaches;
 use crate::scenario::Scenario;
-
-/// The number of worlds that are simulated side by side with the same random numbers.
-pub const TRACKS: usize = 3;
-
-/// The world as it is.
-pub const REAL: usize = 0;
-/// The world in which the weights were never touched.
-pub const UNTOUCHED: usize = 1;
-/// The world in which the traffic is not taken back: the weights stay as they were when the revert was decided.
-pub const UNREVERTED: usize = 2;
-
-/// One minute in seconds.
-pub const MINUTE: i64 = 60;
 
 /// The service behind one cutover.
 #[derive(Debug, Clone)]
 pub struct Service {
     demand: Demand,
-    resolvers: Resolvers,
+    resolvers: ResolverCaches,
     /// New and old, for each track.
-    clusters: [[Cluster; 2]; TRACKS],
+    clusters: [[LoadedCluster; 2]; TRACKS],
     counts: Chance,
     latency: Chance,
 }
@@ -97,10 +88,13 @@ impl Service {
             "latency",
         ]
         .map(|kind| Chance::stream(seed, &format!("{name}/{kind}")));
-        let pair = [Cluster::new(&scenario.new), Cluster::new(&scenario.old)];
+        let pair = [
+            LoadedCluster::new(&scenario.new),
+            LoadedCluster::new(&scenario.old),
+        ];
         Self {
             demand: Demand::new(&scenario.traffic, demand, pushes),
-            resolvers: Resolvers::new(
+            resolvers: ResolverCaches::new(
                 &scenario.resolvers,
                 ttl_secs,
                 share,

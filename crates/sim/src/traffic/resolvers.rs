@@ -4,8 +4,8 @@
 //! give. So the observed share is coarse. A part of the requests uses connections that stay open, and follows later.
 //! Another part comes through stragglers: resolvers and runtimes that keep an answer for hours, whatever its TTL.
 
-use super::TRACKS;
 use super::chance::Chance;
+use super::tracks::TRACKS;
 use crate::scenario;
 
 /// The part of the connections that is opened again each minute.
@@ -19,7 +19,7 @@ const CACHES_PER_STRAGGLER: usize = 2;
 
 /// The caches and open connections between the callers and Route 53.
 #[derive(Debug, Clone)]
-pub struct Resolvers {
+pub struct ResolverCaches {
     caches: Vec<Cache>,
     stragglers: Vec<Cache>,
     straggling: f64,
@@ -42,7 +42,7 @@ struct Cache {
     new: [bool; TRACKS],
 }
 
-impl Resolvers {
+impl ResolverCaches {
     /// Caches that have answered with `share` for a long time.
     pub fn new(
         spec: &scenario::Resolvers,
@@ -156,14 +156,14 @@ mod tests {
 
     const MINUTE: i64 = 60;
 
-    fn population(spec: &scenario::Resolvers, ttl: i64) -> Resolvers {
+    fn population(spec: &scenario::Resolvers, ttl: i64) -> ResolverCaches {
         let mut population = Chance::stream(11, "population");
         let answers = Chance::stream(11, "answers");
-        Resolvers::new(spec, ttl, 0.0, &mut population, answers)
+        ResolverCaches::new(spec, ttl, 0.0, &mut population, answers)
     }
 
     /// The observed shares of the minutes after the weights went from 0 to `share`.
-    fn after(resolvers: &mut Resolvers, share: f64, minutes: i64) -> Vec<f64> {
+    fn after(resolvers: &mut ResolverCaches, share: f64, minutes: i64) -> Vec<f64> {
         (0..minutes)
             .map(|minute| resolvers.minute(minute * MINUTE, &[share; TRACKS])[0])
             .collect()

@@ -1,14 +1,14 @@
 //! The regression gate, and what people use instead.
 
-use cutover_engine::evidence::sequential::{Evidence, Judgement, Look, Test};
+use cutover_engine::evidence::sequential::{Evidence, Judgement, Test, TrafficMinute};
 
 /// Looks at every minute, and may fail the service.
 pub(crate) trait Judge {
     fn name(&self) -> &'static str;
     /// A minute of the day before.
-    fn before(&mut self, _look: &Look) {}
+    fn before(&mut self, _look: &TrafficMinute) {}
     /// Whether it fails the service now.
-    fn fails(&mut self, look: &Look) -> bool;
+    fn fails(&mut self, look: &TrafficMinute) -> bool;
 }
 
 /// All of them, at their beginning.
@@ -53,11 +53,11 @@ impl Judge for Gate {
         "`regression`"
     }
 
-    fn before(&mut self, look: &Look) {
+    fn before(&mut self, look: &TrafficMinute) {
         self.evidence.add(look);
     }
 
-    fn fails(&mut self, look: &Look) -> bool {
+    fn fails(&mut self, look: &TrafficMinute) -> bool {
         self.evidence.add(look);
         matches!(self.test.judge(&self.evidence), Judgement::Fail(_))
     }
@@ -77,7 +77,7 @@ impl Judge for Normal {
         self.name
     }
 
-    fn fails(&mut self, look: &Look) -> bool {
+    fn fails(&mut self, look: &TrafficMinute) -> bool {
         self.requests[0] += look.new_requests;
         self.requests[1] += look.old_requests;
         self.errors[0] += look.new_errors;
@@ -103,7 +103,7 @@ impl Judge for Threshold {
         self.name
     }
 
-    fn fails(&mut self, look: &Look) -> bool {
+    fn fails(&mut self, look: &TrafficMinute) -> bool {
         let above = look.new_requests > 0 && look.new_errors * 100 > look.new_requests;
         self.above = if above { self.above + 1 } else { 0 };
         self.above >= self.minutes

@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 use std::fmt;
 
-use cutover_engine::evidence::sequential::Look;
+use cutover_engine::evidence::sequential::TrafficMinute;
 use fastrand::Rng;
 use jiff::Timestamp;
 
@@ -79,17 +79,17 @@ impl Service {
     }
 
     /// The day before, with all traffic on the old side.
-    pub(crate) fn day_before(&mut self) -> Vec<Look> {
+    pub(crate) fn day_before(&mut self) -> Vec<TrafficMinute> {
         (0..DAY).map(|_| self.minute(0.0)).collect()
     }
 
     /// The next minute of the three days.
-    pub(crate) fn next_minute(&mut self) -> Look {
+    pub(crate) fn next_minute(&mut self) -> TrafficMinute {
         let day = (self.minute / DAY).clamp(1, 3) - 1;
         self.minute(self.shares[day])
     }
 
-    fn minute(&mut self, share: f64) -> Look {
+    fn minute(&mut self, share: f64) -> TrafficMinute {
         let minute = self.minute;
         self.minute += 1;
         let day = f64::from(u32::try_from(minute % DAY).expect("within a day")) / 1440.0;
@@ -115,7 +115,7 @@ impl Service {
             let errors = poisson(&mut self.rng, mean);
             (requests.max(errors), errors)
         });
-        Look {
+        TrafficMinute {
             minute: Timestamp::from_second(
                 1_800_000_000 + 60 * i64::try_from(minute).expect("few"),
             )

@@ -262,10 +262,7 @@ fn a_weighted_alias_settles_for_the_ttl_of_the_records_that_it_ends_at() {
         [&Event::AliasTtlsRead { ttls }],
         "once, with the start"
     );
-    assert_eq!(
-        decide::settle_time(world.state()),
-        SignedDuration::from_hours(1)
-    );
+    assert_eq!(world.state().settle_time(), SignedDuration::from_hours(1));
 }
 
 #[test]
@@ -275,10 +272,7 @@ fn a_ring_of_aliases_ends() {
     ring.alias = Some(alias("Z0", "new.zone0.example"));
     put(&mut world, vec![ring]);
     world.run_to(Phase::Settling);
-    assert_eq!(
-        decide::settle_time(world.state()),
-        SignedDuration::from_mins(1)
-    );
+    assert_eq!(world.state().settle_time(), SignedDuration::from_mins(1));
 }
 
 /// What is said of an old A record with this TTL beside an alias to a load balancer.

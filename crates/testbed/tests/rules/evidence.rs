@@ -284,7 +284,8 @@ mod pure {
     use proptest::prelude::{ProptestConfig, prop_assert_eq};
     use proptest::proptest;
 
-    use cutover_testbed::flow::{Flow, Flows, STEPS, measured, measures};
+    use cutover_testbed::flow::{STEPS, measured, measures};
+    use cutover_testbed::flows::{Flow, Flows};
     use cutover_testbed::world::World;
 
     /// A world whose first step has just begun to bake, and its state.

@@ -11,9 +11,10 @@ use jiff::SignedDuration;
 
 use super::{cause, halt, kinds};
 use cutover_testbed::flow::{
-    Flow, STEPS, error_rate, flow, measured, series, with_metric, with_regression, with_traffic,
+    STEPS, error_rate, flow, measured, series, with_metric, with_regression, with_traffic,
     with_trend,
 };
+use cutover_testbed::flows::Flow;
 use cutover_testbed::world::World;
 
 /// At most 2 % of at least 150 requests.

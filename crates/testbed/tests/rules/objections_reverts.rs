@@ -7,7 +7,7 @@ use cutover_engine::fleet::FleetSettings;
 use cutover_engine::hold::HaltReason;
 use cutover_engine::observation::{AlarmReading, AlarmState, GroupReading, HistoryReading};
 use cutover_engine::plan::{HoldOrRevert, NoData, Plan};
-use cutover_engine::state::{Phase, Rollback};
+use cutover_engine::state::{Phase, RequestedRollback};
 use cutover_engine::units::{CutoverName, Weight, WeightPair};
 use jiff::{SignedDuration, Timestamp};
 
@@ -234,7 +234,7 @@ fn whatever_is_done_after_a_revert_but_for_a_late_write_is_objected_to() {
     let completed = only(world, event());
     assert_eq!(completed.broken(), quiet);
     let asked = completed.but(|case| {
-        case.state.rollback = Some(Rollback {
+        case.state.rollback = Some(RequestedRollback {
             actor: "ada@desk".to_owned(),
             reason: None,
             mode: RevertMode::Swap,

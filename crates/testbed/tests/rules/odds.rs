@@ -2,14 +2,14 @@
 //! computed apart from it, and the words that are made of them.
 
 use cutover_engine::evidence::sequential::{
-    Evidence, Judgement, Look, Numbers, Side, Test, TestError,
+    Evidence, Judgement, Numbers, SideCounts, Test, TestError, TrafficMinute,
 };
 use jiff::SignedDuration;
 
 use super::regression::{look, start};
 
 /// The old side alone.
-fn old(minute: i64, requests: u64, errors: u64) -> Look {
+fn old(minute: i64, requests: u64, errors: u64) -> TrafficMinute {
     look(minute, (0, 0), (requests, errors))
 }
 
@@ -18,7 +18,7 @@ fn test(at_most: f64) -> Test {
 }
 
 /// How many errors count as one, in thousandths.
-fn dispersion(looks: &[Look]) -> u64 {
+fn dispersion(looks: &[TrafficMinute]) -> u64 {
     let test = Test::default();
     let judged = test.judge(&test.evidence().with_all(looks));
     judged.numbers().dispersion
@@ -199,7 +199,7 @@ fn the_bounds_of_the_parameters_are_taken_and_what_is_beyond_them_is_not() {
 
 /// A failure of these requests and errors.
 fn numbers(new: (u64, u64), old: (u64, u64)) -> Numbers {
-    let side = |(requests, errors): (u64, u64)| Side { requests, errors };
+    let side = |(requests, errors): (u64, u64)| SideCounts { requests, errors };
     Numbers {
         new: side(new),
         old: side(old),

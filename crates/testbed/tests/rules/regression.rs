@@ -1,6 +1,6 @@
 //! The regression gate: claims about `engine::evidence::sequential`, and three days of a few services of the benchmark.
 
-use cutover_engine::evidence::sequential::{Evidence, Judgement, Look, Test, TestError};
+use cutover_engine::evidence::sequential::{Evidence, Judgement, Test, TestError, TrafficMinute};
 use jiff::{SignedDuration, Timestamp};
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq};
@@ -19,8 +19,8 @@ pub(super) fn start() -> Timestamp {
 }
 
 /// New requests and errors, old requests and errors, so many minutes after the start.
-pub(super) fn look(minute: i64, new: (u64, u64), old: (u64, u64)) -> Look {
-    Look {
+pub(super) fn look(minute: i64, new: (u64, u64), old: (u64, u64)) -> TrafficMinute {
+    TrafficMinute {
         minute: start() + SignedDuration::from_mins(minute),
         new_requests: new.0,
         new_errors: new.1,
@@ -30,11 +30,11 @@ pub(super) fn look(minute: i64, new: (u64, u64), old: (u64, u64)) -> Look {
 }
 
 /// The same minute, again and again.
-fn minutes(count: i64, new: (u64, u64), old: (u64, u64)) -> Vec<Look> {
+fn minutes(count: i64, new: (u64, u64), old: (u64, u64)) -> Vec<TrafficMinute> {
     (0..count).map(|minute| look(minute, new, old)).collect()
 }
 
-fn judge(looks: &[Look]) -> Judgement {
+fn judge(looks: &[TrafficMinute]) -> Judgement {
     let test = Test::default();
     test.judge(&test.evidence().with_all(looks))
 }
@@ -69,7 +69,7 @@ fn how_many_requests_are_needed_is_told_only_where_it_can_be() {
 
 #[test]
 fn a_failure_is_not_dated_before_the_first_comparison() {
-    let looks: Vec<Look> = (40..400)
+    let looks: Vec<TrafficMinute> = (40..400)
         .map(|minute| look(minute, (1_000, 200), (9_000, 9)))
         .collect();
     let judgement = judge(&looks);
@@ -213,7 +213,7 @@ fn three_days(mut service: Service, first: usize) -> Vec<Option<usize>> {
 }
 
 /// Minutes within six hours, with ordinary counts.
-fn looks() -> impl Strategy<Value = Vec<Look>> {
+fn looks() -> impl Strategy<Value = Vec<TrafficMinute>> {
     let counts = (0_u64..2_000, 0_u64..20, 0_u64..9_000, 0_u64..90);
     vec((0_i64..330, counts), 1..120).prop_map(|looks| {
         let mut minutes = std::collections::BTreeMap::new();
@@ -225,12 +225,12 @@ fn looks() -> impl Strategy<Value = Vec<Look>> {
     })
 }
 
-fn any_look() -> impl Strategy<Value = Look> {
+fn any_look() -> impl Strategy<Value = TrafficMinute> {
     let count = || proptest::prop_oneof![Just(0), 0_u64..50, any::<u64>(), Just(u64::MAX)];
     let time = -300_000_000_000_i64..250_000_000_000;
     let near = 1_800_000_000_i64..1_800_100_000;
     let second = proptest::prop_oneof![1 => time, 3 => near];
-    (second, count(), count(), count(), count()).prop_map(|(second, a, b, c, d)| Look {
+    (second, count(), count(), count(), count()).prop_map(|(second, a, b, c, d)| TrafficMinute {
         minute: Timestamp::from_second(second).expect("within range"),
         new_requests: a,
         new_errors: b,
@@ -252,7 +252,7 @@ proptest! {
         let in_order = looks.iter().fold(empty.clone(), |evidence, look| evidence.with(look));
         let mut shuffled: Vec<_> = looks.iter().zip(keys).collect();
         shuffled.sort_by_key(|(_, key)| *key);
-        let shuffled: Vec<Look> = shuffled.into_iter().map(|(look, _)| *look).collect();
+        let shuffled: Vec<TrafficMinute> = shuffled.into_iter().map(|(look, _)| *look).collect();
         let one_by_one = shuffled.iter().fold(empty.clone(), |evidence, look| evidence.with(look));
         prop_assert_eq!(&one_by_one, &in_order);
         let (first, second) = shuffled.split_at(cut.min(shuffled.len()));

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cutover_engine::evidence::counting::{count_from, is_due};
 use cutover_engine::evidence::gate::{BeforeAfter, GateId, GateKind, Unit};
 use cutover_engine::evidence::judge::{attribution, weigh};
 use cutover_engine::evidence::number::Number;
 use cutover_engine::evidence::plan::{Measures, RegressionGate, TrafficGate};
 use cutover_engine::evidence::reading::{Readings, SeriesReading, ceil, complete_until, floor};
 use cutover_engine::evidence::sequential::Test;
-use cutover_engine::evidence::tally::{Latest, Measured, Tally, count_from, is_due};
+use cutover_engine::evidence::tally::{Latest, MetricFacts, Tally};
 use cutover_engine::evidence::wanted::wanted;
 use cutover_engine::state::{Phase, State};
 use cutover_engine::units::{AlarmId, Share};
@@ -46,9 +47,9 @@ fn baking(measures: Measures, step: u16) -> State {
     state.source.plan.gates.measures = measures;
     state.first_write = Some(time("09:00:30"));
     state.step_began_at = Some(time("09:05:00"));
-    state.measured = Measured {
+    state.measured = MetricFacts {
         step_from: Some(time("09:10:00")),
-        ..Measured::default()
+        ..MetricFacts::default()
     };
     state
 }
@@ -291,12 +292,12 @@ fn an_amended_comparison_begins_anew_only_where_something_else_is_compared() {
             regression: Some(gate),
             ..before.clone()
         };
-        let mut measured = Measured {
+        let mut measured = MetricFacts {
             tally: Some(Tally {
                 run: Some(Test::default().evidence()),
                 ..journaled(time("09:00:00"), 5, 50)
             }),
-            ..Measured::default()
+            ..MetricFacts::default()
         };
         measured.amended(&now, &before);
         let tally = measured.tally.expect("it is kept");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cutover_engine::decide;
-use cutover_engine::event::{Event, FailureClass};
+use cutover_engine::event::{Event, FailureClass, SendOutcome};
 use cutover_engine::evidence::gate::GateId;
 use cutover_engine::evidence::plan::Measures;
 use cutover_engine::hold::HoldReason;
@@ -12,7 +12,7 @@ use cutover_engine::hooks::{HookId, HookPoint};
 use cutover_engine::jobs::{HalfId, JobSide, JobTurn, JobsState};
 use cutover_engine::observation::{AlarmState, FileReading};
 use cutover_engine::record::{GroupImage, GroupName};
-use cutover_engine::state::{Answer, Phase};
+use cutover_engine::state::Phase;
 use cutover_engine::units::{AlarmId, CutoverName, DnsName, Share, WeightPair};
 use jiff::{SignedDuration, Timestamp};
 
@@ -326,9 +326,9 @@ fn an_image_differs_by_anything_but_its_weights() {
 fn a_change_of_jobs_is_settled_when_every_answer_is_sure_and_says_what_went_wrong() {
     let at: Timestamp = "2026-03-02T01:00:00Z".parse().expect("a timestamp");
     let lands_by = at + SignedDuration::from_mins(1);
-    let refused = || Answer::Refused(FailureClass::Denied, "not allowed".to_owned());
-    let lost = || Answer::Lost("no answer".to_owned());
-    let turn = |answers: Vec<Answer>, answered: bool| JobTurn {
+    let refused = || SendOutcome::Refused(FailureClass::Denied, "not allowed".to_owned());
+    let lost = || SendOutcome::Lost("no answer".to_owned());
+    let turn = |answers: Vec<SendOutcome>, answered: bool| JobTurn {
         turn_id: "1-9-ctl".into(),
         owner: "ctl".into(),
         lands_by,
@@ -339,9 +339,17 @@ fn a_change_of_jobs_is_settled_when_every_answer_is_sure_and_says_what_went_wron
         answered_at: answered.then_some(at),
     };
     for (answers, settled_at, trouble) in [
-        (vec![Answer::Accepted, Answer::Accepted], at, None),
-        (vec![Answer::Accepted, refused()], at, Some("not allowed")),
-        (vec![Answer::Accepted, lost()], lands_by, Some("no answer")),
+        (vec![SendOutcome::Accepted, SendOutcome::Accepted], at, None),
+        (
+            vec![SendOutcome::Accepted, refused()],
+            at,
+            Some("not allowed"),
+        ),
+        (
+            vec![SendOutcome::Accepted, lost()],
+            lands_by,
+            Some("no answer"),
+        ),
     ] {
         let answered = turn(answers, true);
         assert_eq!(answered.settled_at(), settled_at);

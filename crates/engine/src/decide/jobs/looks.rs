@@ -1,11 +1,9 @@
 //! Readings of jobs: when they are taken, and what holds without them. A job that was not read is not taken to be well.
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 
-use super::{JOB_WITHIN, is_due, moving};
-use crate::decide::{Decision, View};
+use crate::decide::limits::JOB_WITHIN;
+use crate::decide::view::View;
 use crate::hold::HoldReason;
 use crate::jobs::{HalfId, HalfLook, JobSide, JobSwitch, JobTurn};
 use crate::state::{Phase, State};
@@ -35,7 +33,7 @@ pub(in crate::decide) fn wants_look(
         return true;
     }
     let going_back = state.phase == Phase::Reverting && jobs.goal.is_some();
-    let moves_soon = jobs.rest_on() != Some(JobSide::New) && is_due(state, now);
+    let moves_soon = jobs.rest_on() != Some(JobSide::New) && state.jobs_are_due(now);
     let resting = jobs.rest_on().is_some() && !moves_soon && !going_back;
     let every = if resting { LOOK_RESTING } else { LOOK_MOVING };
     now.duration_since(looked_at) >= every
@@ -105,13 +103,13 @@ pub(super) fn unseen(view: &View<'_>, switch: &JobSwitch) -> Vec<HoldReason> {
 
 /// Returns the hold of a half that cannot be read. Before the start and during a revert a person is paged at once;
 /// otherwise after the plan's `unknown_for`, as for an alarm.
-fn unread(view: &View<'_>, job: &str, side: JobSide, message: &str) -> HoldReason {
+pub(super) fn unread(view: &View<'_>, job: &str, side: JobSide, message: &str) -> HoldReason {
     let since = held_since(view, |reason| {
         let (_, since) = unread_half(reason, job, side)?;
         Some(since)
     });
     let state = view.state;
-    let urgent = !state.has_started() || super::goes_back(state);
+    let urgent = !state.has_started() || state.jobs_go_back();
     HoldReason::JobsUnread {
         job: job.to_owned(),
         side,
@@ -184,38 +182,4 @@ pub(super) fn still_running(
 /// A half as last read, whenever that was.
 pub(super) fn seen<'a>(view: &View<'a>, half: HalfId) -> Option<&'a HalfLook> {
     view.observation.beside.jobs.get(&half)?.look.as_ref().ok()
-}
-
-/// Returns all halves of a side by job, by a reading that began at `since` or later.
-///
-/// # Errors
-/// The hold to wait with, if there is no such reading of one of them.
-pub(super) fn looked(
-    view: &View<'_>,
-    switch: &JobSwitch,
-    side: JobSide,
-    since: Timestamp,
-) -> Result<BTreeMap<usize, HalfLook>, Box<Decision>> {
-    let since = since.max(view.now - FRESH);
-    let mut looks = BTreeMap::new();
-    for (index, job) in switch.jobs.iter().enumerate() {
-        if job.half(side).is_none() {
-            continue;
-        }
-        let reading = view.observation.beside.jobs.get(&HalfId::new(index, side));
-        let Some(reading) = reading.filter(|reading| reading.asked_at >= since) else {
-            return Err(Box::new(moving(view)));
-        };
-        match &reading.look {
-            Ok(look) => {
-                looks.insert(index, look.clone());
-            }
-            Err(message) => {
-                let mut hold = moving(view);
-                hold.because.push(unread(view, &job.name, side, message));
-                return Err(Box::new(hold));
-            }
-        }
-    }
-    Ok(looks)
 }

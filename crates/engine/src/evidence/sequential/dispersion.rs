@@ -19,14 +19,14 @@ use super::fixed::signed;
 
 /// Requests of one side, and how many of them failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Side {
+pub struct SideCounts {
     /// All requests; never fewer than `errors`.
     pub requests: u64,
     /// Those that failed.
     pub errors: u64,
 }
 
-impl Side {
+impl SideCounts {
     /// Adds another side's numbers.
     pub(super) fn add(&mut self, other: Self) {
         self.requests = self.requests.saturating_add(other.requests);
@@ -65,7 +65,7 @@ const PRIOR_DISPERSION: f64 = 5.0;
 
 impl Dispersion {
     /// Adds a pair of quarters of an hour.
-    pub(super) fn add_pair(&mut self, first: Side, second: Side) {
+    pub(super) fn add_pair(&mut self, first: SideCounts, second: SideCounts) {
         let errors = first.errors.saturating_add(second.errors);
         if errors == 0 || first.requests == 0 || second.requests == 0 {
             return;

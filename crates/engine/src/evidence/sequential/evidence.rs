@@ -4,15 +4,17 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::ALTERNATIVES;
 use super::dispersion::Dispersion;
-use super::dispersion::Side;
+use super::dispersion::SideCounts;
 use super::fixed::float;
 use super::fixed::rounded;
 
+/// The alternatives that are tested: the new side fails this many times more often than `at_most` allows.
+pub const ALTERNATIVES: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
+
 /// One minute of traffic on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Look {
+pub struct TrafficMinute {
     /// The minute; seconds are cut off.
     pub minute: Timestamp,
     /// Requests to the new side.
@@ -40,7 +42,7 @@ pub struct Evidence {
     /// The dispersion of the errors of all half-hours before them.
     dispersion: Dispersion,
     /// Minutes in which both sides had requests, oldest first.
-    spans: Vec<Span>,
+    spans: Vec<HourSpan>,
     /// The first of these minutes, in minutes since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first: Option<i64>,
@@ -53,16 +55,16 @@ struct HalfHour {
     index: i64,
     /// A bit for each minute that was counted, on either side.
     seen: u32,
-    quarters: [Side; 2],
+    quarters: [SideCounts; 2],
 }
 
 /// Some hours in which both sides had requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Span {
+pub(super) struct HourSpan {
     /// Its first hour, in hours since 1970.
     pub(super) hour: i64,
-    pub(super) new: Side,
-    pub(super) old: Side,
+    pub(super) new: SideCounts,
+    pub(super) old: SideCounts,
     /// For each alternative the number to subtract from the logarithm of its odds, in millionths (`mod.rs`).
     pub(super) costs: [i64; ALTERNATIVES.len()],
 }
@@ -94,7 +96,7 @@ impl Evidence {
 
     /// The evidence with one more minute; unchanged if the minute was counted before.
     #[must_use]
-    pub fn with(&self, look: &Look) -> Self {
+    pub fn with(&self, look: &TrafficMinute) -> Self {
         let mut evidence = self.clone();
         evidence.add(look);
         evidence
@@ -102,7 +104,7 @@ impl Evidence {
 
     /// The evidence with many more minutes, in any order.
     #[must_use]
-    pub fn with_all(&self, looks: &[Look]) -> Self {
+    pub fn with_all(&self, looks: &[TrafficMinute]) -> Self {
         let mut sorted = looks.to_vec();
         sorted.sort_by_key(|look| look.minute);
         let mut evidence = self.clone();
@@ -113,7 +115,7 @@ impl Evidence {
     }
 
     /// Adds a minute. If there are two looks at one minute, the first one counts.
-    pub fn add(&mut self, look: &Look) {
+    pub fn add(&mut self, look: &TrafficMinute) {
         let minute = look.minute.as_second().div_euclid(60);
         let new = side(look.new_requests, look.new_errors);
         let old = side(look.old_requests, look.old_errors);
@@ -137,7 +139,7 @@ impl Evidence {
         Timestamp::from_second(second).ok()
     }
 
-    pub(super) fn spans(&self) -> &[Span] {
+    pub(super) fn spans(&self) -> &[HourSpan] {
         &self.spans
     }
 
@@ -170,7 +172,7 @@ impl Evidence {
             let half_hour = HalfHour {
                 index,
                 seen: 0,
-                quarters: [Side::default(); 2],
+                quarters: [SideCounts::default(); 2],
             };
             self.recent.insert(place, half_hour);
         }
@@ -178,7 +180,7 @@ impl Evidence {
     }
 
     /// Counts a minute of the old side. Returns false if it was counted before.
-    fn count_minute(&mut self, minute: i64, old: Side) -> bool {
+    fn count_minute(&mut self, minute: i64, old: SideCounts) -> bool {
         let index = minute.div_euclid(30);
         let Ok(place) = self.recent.binary_search_by_key(&index, |half| half.index) else {
             return false;
@@ -195,13 +197,13 @@ impl Evidence {
     }
 
     /// Adds a minute in which both sides had requests.
-    fn compare(&mut self, hour: i64, new: Side, old: Side) {
+    fn compare(&mut self, hour: i64, new: SideCounts, old: SideCounts) {
         let newest = self.spans.last().map(|last| last.hour);
         if newest.is_none_or(|newest| newest < hour) {
             self.merge_spans(hour);
         }
         let hour = first_hour(hour, newest.unwrap_or(hour).max(hour));
-        let span = Span {
+        let span = HourSpan {
             hour,
             new,
             old,
@@ -215,7 +217,7 @@ impl Evidence {
 
     /// Merges the spans that belong together once `newest` has been seen.
     fn merge_spans(&mut self, newest: i64) {
-        let mut merged: Vec<Span> = Vec::with_capacity(self.spans.len() + 1);
+        let mut merged: Vec<HourSpan> = Vec::with_capacity(self.spans.len() + 1);
         for mut span in self.spans.drain(..) {
             span.hour = first_hour(span.hour, newest);
             match merged.last_mut() {
@@ -227,7 +229,7 @@ impl Evidence {
     }
 }
 
-impl Span {
+impl HourSpan {
     pub(super) fn add(&mut self, other: &Self) {
         self.new.add(other.new);
         self.old.add(other.old);
@@ -239,9 +241,9 @@ impl Span {
 
 /// Requests and errors of a minute. If there are more errors than requests (a load balancer leaves requests that it
 /// rejects itself out of `RequestCount`), all requests failed.
-fn side(requests: u64, errors: u64) -> Side {
+fn side(requests: u64, errors: u64) -> SideCounts {
     let errors = errors.min(REQUESTS_MAX);
-    Side {
+    SideCounts {
         requests: requests.min(REQUESTS_MAX).max(errors),
         errors,
     }
@@ -263,7 +265,7 @@ fn first_hour(hour: i64, newest: i64) -> i64 {
 }
 
 /// The cost of a minute's errors for each alternative: see `mod.rs`.
-fn costs(at_most: u32, new: Side, old: Side) -> [i64; ALTERNATIVES.len()] {
+fn costs(at_most: u32, new: SideCounts, old: SideCounts) -> [i64; ALTERNATIVES.len()] {
     let at_most = f64::from(at_most) / 1_000.0;
     let errors = float(new.errors + old.errors);
     let (to_new, to_old) = (float(new.requests), float(old.requests));

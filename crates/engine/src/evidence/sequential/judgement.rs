@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::dispersion::Side;
+use super::dispersion::SideCounts;
 use super::fixed::float;
 
 /// The judgement of the test.
@@ -25,9 +25,9 @@ pub enum Judgement {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Numbers {
     /// The new side, in the minutes in which both sides had requests: since `since` for a failure, else of all time.
-    pub new: Side,
+    pub new: SideCounts,
     /// The old side, in the same minutes.
-    pub old: Side,
+    pub old: SideCounts,
     /// The hour in which these minutes began; `None` if there are none. For a failure: the hour since which the new
     /// side has most likely been worse.
     pub since: Option<Timestamp>,

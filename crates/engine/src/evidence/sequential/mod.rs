@@ -29,7 +29,7 @@
 //! Σ e_new·ln(t/r) − Σ e·ln((t·n_new + n_old)/(r·n_new + n_old))
 //! ```
 //!
-//! whose second sum is what a `Span` calls costs. A weighted mean of such products is one too. It is taken over the
+//! whose second sum is what an `HourSpan` calls costs. A weighted mean of such products is one too. It is taken over the
 //! ratios of [`ALTERNATIVES`], because nobody knows how much worse the new side will be, and over the hours at which it
 //! may have begun to be worse, because otherwise a service that was healthy for days would have to fail for days until
 //! it is noticed (mixtures over beginnings: Shin, Ramdas and Rinaldo, *E-detectors*, arXiv 2203.03532). An hour that is
@@ -73,20 +73,18 @@ use serde::Deserialize;
 use serde::Serialize;
 use thiserror::Error;
 
-pub use dispersion::Side;
+pub use dispersion::SideCounts;
+pub use evidence::ALTERNATIVES;
 pub use evidence::Evidence;
-pub use evidence::Look;
+pub use evidence::TrafficMinute;
 pub use judgement::Judgement;
 pub use judgement::Numbers;
 
-use evidence::Span;
+use evidence::HourSpan;
 use fixed::float;
 use fixed::natural;
 use fixed::signed;
 use jiff::Timestamp;
-
-/// The alternatives that are tested: the new side fails this many times more often than `at_most` allows.
-pub const ALTERNATIVES: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 
 /// The gate passes once it would have noticed a new side that fails this many times as often as the old one …
 pub const SEEN_TIMES: f64 = 5.0;
@@ -165,7 +163,7 @@ impl Test {
         let dispersion = evidence.dispersion();
         let threshold = -self.alpha().ln();
         let spans = evidence.spans();
-        let mut all = Tally::default();
+        let mut all = HourTally::default();
         if spans.is_empty() || evidence.at_most() != self.at_most {
             return Judgement::NotJudged(self.numbers(&all, f64::NEG_INFINITY, dispersion, None));
         }
@@ -196,7 +194,7 @@ impl Test {
 
     /// About how many requests of the new side this test needs to judge, if the new side has this share (0 to 1) of all
     /// requests and the old side fails as it did; `None` if that cannot be estimated.
-    pub fn requests_needed(self, evidence: &Evidence, share: f64, old: Side) -> Option<u64> {
+    pub fn requests_needed(self, evidence: &Evidence, share: f64, old: SideCounts) -> Option<u64> {
         let rate = old.rate();
         let (new, old) = (many(share, rate), many(1.0 - share, rate));
         let seen = self.would_be_seen(new, old, evidence.dispersion());
@@ -213,12 +211,12 @@ impl Test {
     }
 
     /// The logarithm of the odds, and the counts since the hour with the strongest evidence.
-    fn odds(spans: &[Span], dispersion: f64) -> (f64, Tally) {
+    fn odds(spans: &[HourSpan], dispersion: f64) -> (f64, HourTally) {
         let first = spans.first().map_or(0, |span| span.hour);
         let gains = ALTERNATIVES.map(|times| gain(times, dispersion));
         let mut terms = Vec::with_capacity(spans.len() * ALTERNATIVES.len());
-        let mut since = Tally::default();
-        let mut loudest = (f64::NEG_INFINITY, Tally::default());
+        let mut since = HourTally::default();
+        let mut loudest = (f64::NEG_INFINITY, HourTally::default());
         for span in spans.iter().rev() {
             since.add(span);
             let hours = signed(span.hour.saturating_sub(first));
@@ -238,7 +236,7 @@ impl Test {
     /// The logarithm of the odds to expect on average, with these requests and this rate of the old side, if the new
     /// side failed so often that the test should notice. It assumes independent errors, and the share that the sums
     /// have: a share that varied would give more evidence (relative entropy is convex), never less.
-    fn would_be_seen(self, new: Side, old: Side, dispersion: f64) -> f64 {
+    fn would_be_seen(self, new: SideCounts, old: SideCounts, dispersion: f64) -> f64 {
         let rate = (old.rate() * SEEN_TIMES * self.at_most()).clamp(SEEN_RATE, 1.0);
         let (to_new, to_old) = (float(new.requests), float(old.requests));
         let of_new = to_new * rate;
@@ -251,7 +249,13 @@ impl Test {
         expected.into_iter().fold(0.0, f64::max)
     }
 
-    fn numbers(self, tally: &Tally, odds: f64, dispersion: f64, needed: Option<u64>) -> Numbers {
+    fn numbers(
+        self,
+        tally: &HourTally,
+        odds: f64,
+        dispersion: f64,
+        needed: Option<u64>,
+    ) -> Numbers {
         let since = match tally.hour {
             Some(hour) => Timestamp::from_second(hour.saturating_mul(3_600)).ok(),
             None => None,
@@ -277,8 +281,8 @@ impl Test {
 }
 
 /// [`MANY`] requests times a share, and their errors at this rate.
-fn many(share: f64, rate: f64) -> Side {
-    Side {
+fn many(share: f64, rate: f64) -> SideCounts {
+    SideCounts {
         requests: natural(share * MANY),
         errors: natural(share * MANY * rate),
     }
@@ -296,16 +300,16 @@ const PRIOR_COST: f64 = ALTERNATIVES_COST + std::f64::consts::LN_2;
 
 /// The counts since some hour.
 #[derive(Debug, Clone, Copy, Default)]
-struct Tally {
+struct HourTally {
     /// Hours since 1970; `None` if nothing was counted.
     hour: Option<i64>,
-    new: Side,
-    old: Side,
+    new: SideCounts,
+    old: SideCounts,
     costs: [i64; ALTERNATIVES.len()],
 }
 
-impl Tally {
-    fn add(&mut self, span: &Span) {
+impl HourTally {
+    fn add(&mut self, span: &HourSpan) {
         self.hour = Some(self.hour.map_or(span.hour, |hour| hour.min(span.hour)));
         self.new.add(span.new);
         self.old.add(span.old);

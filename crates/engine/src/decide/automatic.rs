@@ -1,0 +1,68 @@
+//! The automatic revert, and the halt in its place if the old cluster is red too.
+
+use super::view::View;
+use crate::event::{Event, RevertMode};
+use crate::evidence::gate::GateId;
+use crate::evidence::judge;
+use crate::hold::{HaltReason, RevertCause};
+use crate::plan::HoldOrRevert;
+use crate::verdict::GateJudgements;
+
+/// Reverts everything, unless the old cluster is red too: then it halts, and a person decides (semantics C4).
+pub(super) fn automatic_revert(
+    view: &View<'_>,
+    judgement: &GateJudgements,
+    cause: RevertCause,
+    gate: Option<&GateId>,
+) -> Option<Event> {
+    let Some(fallback) = red_fallback(view, judgement, gate) else {
+        let shared = if gate.is_some() {
+            view.fleet.shared_fate_at(&view.state.name, view.now)
+        } else {
+            None
+        };
+        return Some(Event::RevertIntended {
+            write_id: view.next_write_id(),
+            cause,
+            mode: RevertMode::Swap,
+            shared,
+            seen: judge::attribution(view.state, &judgement.weighed, gate).map(Box::new),
+        });
+    };
+    let reason = match (gate, cause) {
+        (Some(gate), _) => HaltReason::BothRed {
+            gate: gate.clone(),
+            fallback,
+        },
+        (None, RevertCause::StepFailed { message }) => HaltReason::StepFailed {
+            message,
+            verified: view.state.verified_step > 0,
+        },
+        (None, _) => return None,
+    };
+    // If other alarms turn red later, the halt still says that both sides are red.
+    let known = match (&view.state.halt, &reason) {
+        (Some(HaltReason::BothRed { .. }), HaltReason::BothRed { .. }) => true,
+        (before, reason) => before.as_ref() == Some(reason),
+    };
+    if known {
+        None
+    } else {
+        Some(Event::Halted { reason })
+    }
+}
+
+/// Returns the gate that is red on the old side, if the plan holds when both sides are red.
+fn red_fallback(
+    view: &View<'_>,
+    judgement: &GateJudgements,
+    gate: Option<&GateId>,
+) -> Option<GateId> {
+    if view.state.plan().gates.both_red != HoldOrRevert::Hold {
+        return None;
+    }
+    if let Some(alarm) = judgement.fallbacks_red.first() {
+        return Some(GateId::from(alarm));
+    }
+    gate.filter(|gate| judgement.fails_on_both(gate)).cloned()
+}

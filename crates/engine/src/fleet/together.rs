@@ -1,0 +1,122 @@
+//! Questions to the fleet about several cutovers: failures and holds with one cause, and damaged streams.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::damage::Damage;
+use super::held::HeldTogether;
+use super::shared_fate::{SERVICES_MIN, SharedFate, WITHIN};
+use super::{Fleet, NAMED_MAX};
+use crate::event::Envelope;
+use crate::hold::HoldReason;
+use crate::units::CutoverName;
+
+impl Fleet {
+    /// Returns the services whose gates failed about `at`, with `name`, if they are enough to suggest one cause.
+    pub fn shared_fate_at(&self, name: &CutoverName, at: Timestamp) -> Option<SharedFate> {
+        let mut named = BTreeSet::from([name]);
+        let mut since = at;
+        for (other, setbacks) in &self.setbacks {
+            for setback in setbacks.values() {
+                if setback.gate && at.duration_since(setback.at).abs() <= WITHIN {
+                    named.insert(other);
+                    since = since.min(setback.at);
+                }
+            }
+        }
+        if named.len() < SERVICES_MIN {
+            return None;
+        }
+        Some(SharedFate {
+            services: named.len(),
+            named: named.into_iter().take(NAMED_MAX).cloned().collect(),
+            since,
+        })
+    }
+
+    /// Returns the services whose gates failed about the time of the last failed gate of `name`, if they suggest one cause.
+    pub fn shared_fate_of(&self, name: &CutoverName) -> Option<SharedFate> {
+        let setbacks = self.setbacks.get(name)?;
+        let last = setbacks.values().rev().find(|setback| setback.gate)?;
+        self.shared_fate_at(name, last.at)
+    }
+
+    /// The largest group of failures that suggest one cause, since a person last resumed the fleet.
+    pub fn shared_fate(&self) -> Option<SharedFate> {
+        let fates = self
+            .setbacks
+            .keys()
+            .filter_map(|name| self.shared_fate_of(name));
+        fates.max_by_key(|fate| fate.services)
+    }
+}
+
+impl Fleet {
+    /// Notes that a stream cannot be followed from an entry on.
+    pub(crate) fn note_damage(&mut self, name: &CutoverName, damage: Damage) {
+        self.damaged.streams.insert(name.clone(), damage);
+    }
+
+    /// Notes a later entry of a damaged stream.
+    pub(crate) fn note_behind(&mut self, name: &CutoverName, head: u64) {
+        if let Some(damage) = self.damaged.streams.get_mut(name) {
+            damage.head = damage.head.max(head);
+        }
+    }
+
+    /// The damage of a cutover's stream, if it cannot be followed. The cutover's state is then the last good one.
+    pub fn damage(&self, name: &CutoverName) -> Option<&Damage> {
+        self.damaged.streams.get(name)
+    }
+
+    /// The cutovers whose stream cannot be followed.
+    pub fn damaged(&self) -> impl Iterator<Item = (&CutoverName, &Damage)> {
+        self.damaged.streams.iter()
+    }
+
+    /// The damaged cutover that an entry of `@fleet` tells of, if it does.
+    pub fn damage_told(&self, seq: u64) -> Option<&CutoverName> {
+        self.damaged.told.get(&seq)
+    }
+}
+
+impl Fleet {
+    /// The entries of `@fleet` that page for all new holds in a cutover's entry; none if it pages by itself.
+    pub fn paged_by(&self, name: &CutoverName, seq: u64) -> Option<&BTreeSet<u64>> {
+        let begun = self.held.begun.get(name)?.get(&seq)?;
+        if begun.told_by.is_empty() {
+            return None;
+        }
+        Some(&begun.told_by)
+    }
+
+    /// An entry of `@fleet` that pages for cutovers.
+    pub fn told(&self, seq: u64) -> Option<&Envelope> {
+        Some(&self.held.told.get(&seq)?.entry)
+    }
+
+    /// The cutovers that an entry of `@fleet` tells of, instead of their own streams.
+    pub fn held_by(&self, seq: u64) -> impl Iterator<Item = &CutoverName> {
+        let told = self.held.told.get(&seq);
+        let together = told.into_iter().flat_map(|told| &told.members);
+        together.chain(self.damage_told(seq))
+    }
+
+    /// The cutovers that now wait for a person together, by cause.
+    pub fn held_together(&self) -> Vec<HeldTogether> {
+        let mut causes: BTreeMap<HoldReason, BTreeMap<&CutoverName, &HoldReason>> = BTreeMap::new();
+        for (name, reasons) in &self.held.holding {
+            for reason in reasons {
+                if let Some(cause) = reason.common() {
+                    causes
+                        .entry(cause)
+                        .or_default()
+                        .entry(name)
+                        .or_insert(reason);
+                }
+            }
+        }
+        causes.values().filter_map(HeldTogether::of).collect()
+    }
+}

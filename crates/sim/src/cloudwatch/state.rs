@@ -1,0 +1,33 @@
+//! The state of an alarm as the API writes it.
+
+use cutover_engine::observation::AlarmState;
+
+use super::error::ApiError;
+
+/// A state in the text of the API.
+pub fn state_text(state: AlarmState) -> &'static str {
+    match state {
+        AlarmState::Ok => "OK",
+        AlarmState::Alarm => "ALARM",
+        AlarmState::InsufficientData => "INSUFFICIENT_DATA",
+    }
+}
+
+/// Reads a state from the text of the API.
+pub fn parse_state(text: &str) -> Option<AlarmState> {
+    [
+        AlarmState::Ok,
+        AlarmState::Alarm,
+        AlarmState::InsufficientData,
+    ]
+    .into_iter()
+    .find(|state| state_text(*state) == text)
+}
+
+/// The refusal of an unknown state.
+pub(super) fn bad_state(text: &str) -> ApiError {
+    ApiError::validation(format!(
+        "1 validation error detected: Value '{text}' at 'stateValue' failed to satisfy constraint: \
+         Member must satisfy enum value set: [INSUFFICIENT_DATA, ALARM, OK]"
+    ))
+}
