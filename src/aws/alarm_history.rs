@@ -8,14 +8,14 @@ use aws_sdk_cloudwatch::types::HistoryItemType;
 use aws_sdk_cloudwatch::types::ScanBy;
 use jiff::Timestamp;
 
-use super::cloudwatch::CloudWatchSignals;
-use super::cloudwatch::endless;
-use super::cloudwatch::our_time;
-use super::cloudwatch::sdk_time;
+use super::config::AwsClients;
 use super::config::READ_TIMEOUT;
 use super::errors::call_error;
+use super::errors::endless;
 use super::errors::no_token;
 use super::guard::called;
+use super::sdk_times::our_time;
+use super::sdk_times::sdk_time;
 use crate::engine::event::FailureClass;
 use crate::engine::plan::Account;
 use crate::ports::CallError;
@@ -42,7 +42,7 @@ pub(super) struct Bounds {
     pub(super) token_within: Duration,
 }
 
-impl CloudWatchSignals {
+impl AwsClients {
     /// Each change of state of a metric or composite alarm as `read` returns it, in the order of the reply.
     ///
     /// # Errors
@@ -56,8 +56,8 @@ impl CloudWatchSignals {
         bounds: Bounds,
         read: fn(&AlarmHistoryItem) -> Result<Option<T>, CallError>,
     ) -> Result<Vec<T>, CallError> {
-        let client = self.clients.cloudwatch(account, region).await;
-        let budgets = self.clients.alarm_budgets(account, region);
+        let client = self.cloudwatch(account, region).await;
+        let budgets = self.alarm_budgets(account, region);
         let mut updates = Vec::new();
         let mut next_token = None;
         for _ in 0..bounds.pages_max {

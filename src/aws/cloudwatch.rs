@@ -22,10 +22,11 @@ use super::alarm_history::HISTORY;
 use super::config::AwsClients;
 use super::config::READ_TIMEOUT;
 use super::errors::call_error;
+use super::errors::endless;
 use super::errors::no_token;
 use super::errors::too_late;
-use super::guard::believed;
 use super::guard::called;
+use super::sdk_times::our_time;
 use crate::engine::account::Account;
 use crate::engine::account::number_of_arn;
 use crate::engine::event::FailureClass;
@@ -266,6 +267,7 @@ impl Signals for CloudWatchSignals {
                 return HistoryReading::Unreadable(NO_REGION.to_owned());
             };
             match self
+                .clients
                 .read_history(account, &region, alarm.bare_name(), since)
                 .await
             {
@@ -463,24 +465,6 @@ fn found(
         transitioned_at: changed_at.as_ref().and_then(our_time),
         evaluation,
     }
-}
-
-pub(super) fn our_time(time: &DateTime) -> Option<Timestamp> {
-    let nanos = i32::try_from(time.subsec_nanos()).ok()?;
-    Timestamp::new(time.secs(), nanos).ok().and_then(believed)
-}
-
-pub(super) fn sdk_time(time: Timestamp) -> DateTime {
-    // Rounded down to the second: an extra item is dropped later, but a missing one would be a flap unseen.
-    DateTime::from_secs(time.as_second() - i64::from(time.subsec_nanosecond() < 0))
-}
-
-pub(super) fn endless(operation: &'static str) -> CallError {
-    CallError::new(
-        operation,
-        FailureClass::Permanent,
-        "too long: the pages do not end",
-    )
 }
 
 #[cfg(test)]

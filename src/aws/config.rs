@@ -23,14 +23,10 @@ use jiff::Timestamp;
 
 use super::budget::Budget;
 use super::budget::Rate;
-use super::cloudwatch::CloudWatchSignals;
 use super::date::ReplyDates;
 use super::guard::believed;
 use super::guard::caught;
-use super::jobs::EventJobs;
 use super::partition;
-use super::route53::Route53Dns;
-use super::sns::SnsTopics;
 use crate::engine::account::Account;
 use crate::engine::account::partition_of_arn;
 use crate::engine::account::partition_of_region;
@@ -140,32 +136,6 @@ impl fmt::Debug for Options {
     }
 }
 
-/// The adapters, over the same clients.
-#[derive(Debug, Clone)]
-pub struct Aws {
-    /// Route 53.
-    pub dns: Route53Dns,
-    /// `CloudWatch`.
-    pub signals: CloudWatchSignals,
-    /// EventBridge's rules and schedules.
-    pub jobs: EventJobs,
-    /// Topics of SNS.
-    pub topics: SnsTopics,
-}
-
-/// Makes the adapters from the environment and the profile. Cannot fail, and fetches no credentials yet. If neither names a
-/// region, the machine's metadata is asked for it, for 2 s at most.
-pub async fn connect(options: Options) -> Aws {
-    let clock = Arc::clone(&options.clock);
-    let clients = Arc::new(AwsClients::new(options).await);
-    Aws {
-        dns: Route53Dns::new(Arc::clone(&clients)),
-        signals: CloudWatchSignals::new(Arc::clone(&clients)),
-        jobs: EventJobs::new(Arc::clone(&clients), Arc::clone(&clock)),
-        topics: SnsTopics::new(clients, clock),
-    }
-}
-
 /// The SDK's clients and the budgets of calls; each is made when it is first needed, and kept.
 #[derive(Debug)]
 pub struct AwsClients {
@@ -190,7 +160,7 @@ pub(super) struct AlarmBudgets {
 }
 
 impl AwsClients {
-    async fn new(options: Options) -> Self {
+    pub(super) async fn new(options: Options) -> Self {
         let region = region(&options).await;
         Self {
             limits: options.limits,

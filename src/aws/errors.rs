@@ -513,3 +513,12 @@ fn is_base64(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests;
+
+/// The error if the pages of a reply do not end.
+pub(super) fn endless(operation: &'static str) -> CallError {
+    CallError::new(
+        operation,
+        FailureClass::Permanent,
+        "too long: the pages do not end",
+    )
+}

@@ -231,7 +231,7 @@ impl Answer {
             }
             let points = self.points.entry(id.to_owned()).or_default();
             for (at, value) in result.timestamps().iter().zip(result.values()) {
-                let at = super::cloudwatch::our_time(at);
+                let at = super::sdk_times::our_time(at);
                 points.extend(at.zip(Number::new(*value)));
             }
             self.statuses

@@ -20,6 +20,8 @@
 //! | `cloudwatch.rs` | the port `Signals` |
 //! | `alarm_history.rs` | the states that an alarm went into |
 //! | `metrics.rs`, `series.rs` | `GetMetricData` in full calls; one that is refused is cut in half |
+//! | `sdk_times.rs` | times of the SDK to ours and back |
+//! | `session.rs` | a Route 53 client with its budget |
 //! | `signed.rs` | signed calls without an SDK client |
 //! | `jobs.rs` | rules and schedules for the port `Jobs` |
 //! | `sns.rs` | the port `Topics` |
@@ -40,22 +42,50 @@ mod metrics;
 mod partition;
 mod past;
 mod route53;
+mod sdk_times;
 mod series;
+mod session;
 mod signed;
 mod sns;
 mod zone_reads;
 mod zones;
 
+use std::sync::Arc;
+
 pub use budget::Rate;
 pub use caller::caller_arn;
 pub use cloudwatch::CloudWatchSignals;
-pub use config::Aws;
 pub use config::AwsClients;
 pub use config::Limits;
 pub use config::Options;
-pub use config::connect;
 pub use errors::BatchFailure;
 pub use errors::batch_failures;
 pub use jobs::EventJobs;
 pub use route53::Route53Dns;
 pub use sns::SnsTopics;
+
+/// The adapters, over the same clients.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    /// Route 53.
+    pub dns: Route53Dns,
+    /// `CloudWatch`.
+    pub signals: CloudWatchSignals,
+    /// EventBridge's rules and schedules.
+    pub jobs: EventJobs,
+    /// Topics of SNS.
+    pub topics: SnsTopics,
+}
+
+/// Makes the adapters from the environment and the profile. Cannot fail, and fetches no credentials yet. If neither names a
+/// region, the machine's metadata is asked for it, for 2 s at most.
+pub async fn connect(options: Options) -> Aws {
+    let clock = Arc::clone(&options.clock);
+    let clients = Arc::new(AwsClients::new(options).await);
+    Aws {
+        dns: Route53Dns::new(Arc::clone(&clients)),
+        signals: CloudWatchSignals::new(Arc::clone(&clients)),
+        jobs: EventJobs::new(Arc::clone(&clients), Arc::clone(&clock)),
+        topics: SnsTopics::new(clients, clock),
+    }
+}

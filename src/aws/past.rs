@@ -42,7 +42,9 @@ impl Past for CloudWatchSignals {
             pages_max: PAGES_MAX,
             token_within: TOKEN_WITHIN,
         };
-        let changes = self.state_updates(account, &region, alarm.bare_name(), bounds, change);
+        let changes =
+            self.clients
+                .state_updates(account, &region, alarm.bare_name(), bounds, change);
         let mut changes = changes.await?;
         changes.retain(|change| change.at >= since && change.at < until);
         changes.sort_by_key(|change| change.at);

@@ -9,7 +9,6 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_route53::Client;
 use aws_sdk_route53::config::Config;
 use aws_sdk_route53::operation::get_change::GetChangeError;
 use aws_sdk_route53::types::ChangeBatch;
@@ -18,13 +17,10 @@ use aws_smithy_types::retry::RetryConfig;
 use jiff::SignedDuration;
 use tokio::time::Instant;
 
-use super::budget::Budget;
 use super::budget::WaitedTooLong;
 use super::config::AwsClients;
 use super::config::CHANGE_TIMEOUT;
 use super::config::CHANGE_WAIT_MAX;
-use super::config::NORMAL_WAIT_MAX;
-use super::config::REVERT_WAIT_MAX;
 use super::config::change_timeouts;
 use super::errors::call_error;
 use super::errors::change_error;
@@ -32,6 +28,7 @@ use super::errors::no_token;
 use super::errors::too_late;
 use super::guard::called;
 use super::images::sdk_change;
+use super::session::Session;
 use super::zone_reads::ZoneReader;
 use super::zone_reads::types_by_name;
 use super::zone_reads::whole_zone_is_cheaper;
@@ -91,29 +88,6 @@ struct Known {
     zones: BTreeMap<(Account, ZoneRef), Zone>,
     /// The number of record sets in a zone, and when it was read.
     sizes: BTreeMap<(Account, ZoneId), (u64, Instant)>,
-}
-
-/// A client and the budget of its calls.
-#[derive(Debug, Clone)]
-pub(super) struct Session {
-    pub(super) client: Client,
-    budget: Arc<Budget>,
-}
-
-impl Session {
-    /// Takes a token for one read.
-    pub(super) async fn token(
-        &self,
-        operation: &'static str,
-        urgency: Urgency,
-    ) -> Result<(), CallError> {
-        let wait = match urgency {
-            Urgency::Revert => REVERT_WAIT_MAX,
-            Urgency::Normal => NORMAL_WAIT_MAX,
-        };
-        let token = self.budget.acquire(operation, urgency, wait).await;
-        token.map_err(|waited| no_token(operation, waited))
-    }
 }
 
 impl Route53Dns {

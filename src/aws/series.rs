@@ -9,16 +9,16 @@ use tokio::time::Instant;
 
 use super::cloudwatch::CloudWatchSignals;
 use super::cloudwatch::NO_REGION;
-use super::cloudwatch::endless;
-use super::cloudwatch::sdk_time;
 use super::config::READ_TIMEOUT;
 use super::errors::call_error;
+use super::errors::endless;
 use super::errors::no_token;
 use super::errors::too_late;
 use super::guard::called;
 use super::metrics;
 use super::metrics::Answer;
 use super::metrics::Call;
+use super::sdk_times::sdk_time;
 use crate::engine::event::FailureClass;
 use crate::engine::evidence::plan::Query;
 use crate::engine::evidence::reading::Readings;

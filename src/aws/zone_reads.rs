@@ -20,7 +20,7 @@ use super::errors::call_error;
 use super::guard::called;
 use super::images::group_name;
 use super::images::image;
-use super::route53::Session;
+use super::session::Session;
 use crate::engine::event::FailureClass;
 use crate::engine::record::GroupName;
 use crate::engine::record::RecordSet;

@@ -4,7 +4,7 @@ use aws_sdk_route53::types::HostedZone;
 
 use super::errors::call_error;
 use super::guard::called;
-use super::route53::Session;
+use super::session::Session;
 use crate::engine::event::FailureClass;
 use crate::engine::lists;
 use crate::engine::plan::ZoneRef;

@@ -2,25 +2,18 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::hooks::KEY_VARIABLE;
+use super::job_commands::asked;
+use super::job_commands::run;
 use super::kubectl;
-use crate::engine::decide::JOB_WITHIN;
 use crate::engine::event::FailureClass;
 use crate::engine::jobs::HalfLook;
 use crate::engine::jobs::JobHalf;
 use crate::engine::plan::AwsSettings;
 use crate::ports::CallError;
 use crate::ports::Jobs;
-use crate::reach::command;
-use crate::reach::command::Ran;
-use crate::reach::command::Run;
-
-/// The most bytes of a command's output that are kept: enough for a CronJob with its whole pod template.
-const KEPT_BYTES: u64 = 1024 * 1024;
 
 /// Jobs of every kind.
 #[derive(Clone)]
@@ -118,40 +111,6 @@ impl Jobs for RealJobs {
                 run(what, argv, key, class, *detach).await.map(drop)
             }
         }
-    }
-}
-
-/// Runs a command that only reads. Its failures can be retried safely.
-pub(super) async fn asked(what: &'static str, argv: &[String]) -> Result<Ran, CallError> {
-    run(what, argv, "", FailureClass::Throttled, false).await
-}
-
-/// Runs a command that changes something. If it fails, the change may have been made anyway.
-pub(super) async fn told(what: &'static str, argv: &[String], key: &str) -> Result<Ran, CallError> {
-    run(what, argv, key, FailureClass::Transient, false).await
-}
-
-async fn run(
-    what: &'static str,
-    argv: &[String],
-    key: &str,
-    class: FailureClass,
-    detach: bool,
-) -> Result<Ran, CallError> {
-    let run = Run {
-        argv,
-        input: "",
-        environment: &[(KEY_VARIABLE, key)],
-        limit: Duration::try_from(JOB_WITHIN).unwrap_or_default(),
-        keep_bytes: KEPT_BYTES,
-        detach,
-    };
-    let ran = command::run(run).await;
-    let ran = ran.map_err(|why| CallError::new(what, class, why))?;
-    if ran.success {
-        Ok(ran)
-    } else {
-        Err(CallError::new(what, class, ran.failure))
     }
 }
 

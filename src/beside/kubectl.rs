@@ -7,8 +7,8 @@
 use jiff::SignedDuration;
 use serde::Deserialize;
 
-use super::jobs::asked;
-use super::jobs::told;
+use super::job_commands::asked;
+use super::job_commands::told;
 use crate::engine::event::FailureClass;
 use crate::engine::jobs::Firing;
 use crate::engine::jobs::HalfLook;

@@ -1,5 +1,6 @@
 //! The adapters for hooks and jobs: commands, HTTP and `kubectl`. Jobs in AWS are passed on to the AWS adapter.
 
 pub mod hooks;
+mod job_commands;
 pub mod jobs;
 mod kubectl;

@@ -5,7 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::secrets::variable;
+use super::variables::variable;
 use crate::ports::Clock;
 
 /// The largest time zone file that is read; the largest existing one has 4 KiB.

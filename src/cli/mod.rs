@@ -32,6 +32,7 @@ pub mod run;
 pub mod secrets;
 pub mod signals;
 pub mod status;
+pub mod variables;
 pub mod watched_files;
 
 use std::io::Write;
@@ -148,7 +149,7 @@ fn prepare(command: &Command) -> Result<()> {
     if !manner(command).uses_network {
         return Ok(());
     }
-    environment::prepare(&secrets::variable).map_err(|unfit| {
+    environment::prepare(&variables::variable).map_err(|unfit| {
         let remedy = unfit.remedy.clone();
         Expected::usage(unfit.to_string(), Some(&remedy)).into()
     })

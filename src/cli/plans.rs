@@ -8,7 +8,6 @@ use anyhow::Result;
 use super::clock::SystemClock;
 use super::context::Context;
 use super::error::Expected;
-use super::watched_files::absolute;
 use crate::engine::fleet::FleetSettings;
 use crate::engine::plan::{Plan, PlanSource};
 use crate::engine::record::GroupName;
@@ -304,4 +303,23 @@ fn fleet_directory(source: &PlanSource) -> Option<PathBuf> {
         return Some(directory.to_owned());
     }
     Some(own.to_owned())
+}
+
+/// Returns the path as plans in the journal have it: absolute, without a slash at the end.
+pub fn absolute(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let parts: PathBuf = path.components().collect();
+    parts.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_the_same_with_and_without_its_slash() {
+        assert_eq!(absolute(Path::new("/plans/")), "/plans");
+        assert_eq!(absolute(Path::new("/plans/./a.yaml")), "/plans/a.yaml");
+        assert_eq!(absolute(Path::new("plans/")), absolute(Path::new("plans")));
+    }
 }

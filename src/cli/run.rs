@@ -16,10 +16,11 @@ use super::error::Expected;
 use super::exit::Exit;
 use super::outcome;
 use super::output::Output;
-use super::plans::{self, Found};
+use super::plans::{self, Found, absolute};
 use super::secrets;
 use super::signals::Stopping;
-use super::watched_files::{WatchedFiles, absolute};
+use super::variables;
+use super::watched_files::WatchedFiles;
 use crate::aws::{Options, connect};
 use crate::beside::hooks::RealHooks;
 use crate::beside::jobs::RealJobs;
@@ -234,7 +235,7 @@ pub(super) async fn outside(context: &Context<'_>, journal: Arc<dyn Journal>) ->
         journal,
         notifier: Arc::new(Pager::new(page_wording()).with_channels(channels)),
         jobs: Arc::new(RealJobs::new(Arc::new(aws.jobs))),
-        hooks: Arc::new(RealHooks::new(Arc::new(secrets::variable))),
+        hooks: Arc::new(RealHooks::new(Arc::new(variables::variable))),
         files: None,
         break_glass: None,
         narrate: Arc::new(|entry: &Envelope| report::events::event(&entry.event)),
@@ -252,7 +253,7 @@ pub(super) fn channels(topics: Arc<dyn Topics>, clock: Arc<dyn Clock>) -> Channe
         line: Arc::new(report::notice::line),
         headline: Arc::new(report::notice::headline),
     };
-    Channels::new(words, Arc::new(secrets::variable), topics, clock)
+    Channels::new(words, Arc::new(variables::variable), topics, clock)
 }
 
 /// Returns the settings of a new controller on this machine.

@@ -6,18 +6,10 @@ use anyhow::Result;
 
 use super::error::Expected;
 use super::plans::Found;
+use super::variables::variable;
 use crate::engine::notify::Notify;
 use crate::notify::resolve;
 use crate::reach::secrets::Environment;
-
-/// Returns a variable of the environment.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "only plans say which variables hold secrets"
-)]
-pub fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
 
 /// Checks that all secrets of the channels of valid plans exist. If a cutover is unfinished (`under_way`), only logs what is
 /// missing: a missing secret is no reason to leave traffic unwatched.

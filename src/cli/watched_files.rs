@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::plans::Below;
+use super::plans::{Below, absolute};
 use crate::engine::fleet::FleetSettings;
 use crate::engine::observation::FileReading;
 use crate::engine::plan::Plan;
@@ -353,23 +353,10 @@ fn stamp(path: &Path) -> Stamp {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-/// Returns the path as plans in the journal have it: absolute, without a slash at the end.
-pub fn absolute(path: &Path) -> String {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let parts: PathBuf = path.components().collect();
-    parts.display().to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_directory_is_the_same_with_and_without_its_slash() {
-        assert_eq!(absolute(Path::new("/plans/")), "/plans");
-        assert_eq!(absolute(Path::new("/plans/./a.yaml")), "/plans/a.yaml");
-        assert_eq!(absolute(Path::new("plans/")), absolute(Path::new("plans")));
-    }
     /// A directory with two plans, its watcher, and the path of its fleet file.
     fn fleet(name: &str) -> (tempfile::TempDir, WatchedFiles, PathBuf) {
         const PLAN: &str = "version: 1\nrecords: [ { zone: a.com, name: b.a.com, type: A, old: x, new: y } ]\n\

@@ -1,13 +1,15 @@
 //! The book: the folded journal, and appending to it.
 
 mod appends;
+mod drafts;
 mod shadows;
+mod unjournaled;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::event::Envelope;
+use crate::engine::event::{Envelope, Event};
 use crate::engine::fleet::{self, Fleet};
 use crate::engine::hold::HoldReason;
 use crate::engine::ledger::{Ledger, Took};
@@ -17,8 +19,8 @@ use crate::engine::state::{Phase, State};
 use crate::engine::units::{ControllerId, CutoverName};
 use crate::ports::{Journal, JournalError, Position};
 
-pub(super) use appends::{Draft, groups};
-use shadows::UnjournaledRevert;
+pub(super) use drafts::{Draft, groups};
+use unjournaled::UnjournaledRevert;
 
 /// The longest time for an append; after it the journal counts as down (semantics F2).
 const APPEND_WITHIN: Duration = Duration::from_secs(2);
@@ -28,6 +30,9 @@ const CATCH_UP_WITHIN: Duration = Duration::from_mins(1);
 
 /// The beginning of the actor of a controller's entries.
 const CONTROLLER: &str = "controller ";
+
+/// Facts that are appended together, each under its cutover.
+pub(super) type Facts = Vec<(CutoverName, Event)>;
 
 /// The changes by an entry to the holds and pages of its cutover.
 #[derive(Default)]
@@ -287,7 +292,7 @@ impl Book {
                 return;
             }
             Took::Folded { before } => {
-                shadows::drop_journaled(&mut self.unjournaled, &entry.cutover);
+                unjournaled::drop_journaled(&mut self.unjournaled, &entry.cutover);
                 self.note_folded(entry, before, in_flight, news);
             }
             Took::Damages => {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::controller::batch::Size;
 use crate::controller::observe::Seen;
-use crate::controller::{Controller, batch, round};
+use crate::controller::{Changes, Controller, batch, round};
 use crate::engine::decide::{Decision, How, Part};
 use crate::engine::event::Event;
 use crate::engine::lists;
@@ -23,9 +23,6 @@ use crate::ports::{BreakGlass, ChangeAction, RecordChange, RecordKey};
 pub fn files<'a>(states: impl IntoIterator<Item = &'a State>) -> BTreeMap<String, String> {
     written(&changes(states), "")
 }
-
-/// The contents of the files: the changes of each zone, by group.
-pub(super) type Changes = BTreeMap<ZoneId, Vec<Vec<RecordChange>>>;
 
 fn changes<'a>(states: impl IntoIterator<Item = &'a State>) -> Changes {
     let mut zones = Changes::new();

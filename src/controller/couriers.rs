@@ -15,12 +15,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::Outside;
+use super::outside::Outside;
 use crate::engine::notify::{Channel, Notice};
 use crate::engine::units::{ControllerId, CutoverName};
 
 pub(super) use round_trip::CLAIM_FOR;
-use round_trip::{DeliveryRun, Report, Told};
+use round_trip::{DeliveryRun, QueueKey, Report, Told};
 
 /// The most messages that are sent to one channel at once, over all streams: a fleet that reverts must not look like an
 /// attack.
@@ -29,9 +29,6 @@ const AT_ONCE_MAX: usize = 4;
 /// The most messages of a stream that are delivered in one run, before other streams of the same channel have their
 /// turn.
 const IN_ONE_RUN_MAX: usize = 20;
-
-/// A stream and a channel.
-pub(super) type QueueKey = (CutoverName, String);
 
 /// The messages of one stream to one channel.
 struct ChannelQueue {

@@ -11,9 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::Controller;
-use super::perform::Shared;
-use crate::engine::decide::{self, Errand, HookCall, JOB_WITHIN, TurnOrder};
+use super::queues::Shared;
+use crate::engine::decide::{Errand, HookCall, JOB_WITHIN, TurnOrder};
 use crate::engine::event::{Event, FailureClass, JobFailure};
 use crate::engine::hold::RevertCause;
 use crate::engine::hooks::{HOOK_OUTPUT_CHARS, HookPoint};
@@ -49,7 +48,7 @@ pub(super) struct Errands {
     /// The last readings of each cutover's jobs.
     readings: BTreeMap<CutoverName, BTreeMap<HalfId, HalfReading>>,
     /// The time at which the last look at them began.
-    looked_at: BTreeMap<CutoverName, Timestamp>,
+    pub(super) looked_at: BTreeMap<CutoverName, Timestamp>,
     looking: BTreeSet<CutoverName>,
     /// The cutovers whose look under way no longer counts: jobs were switched since it began.
     outdated: BTreeSet<CutoverName>,
@@ -174,7 +173,13 @@ impl Errands {
     }
 
     /// Prepares an errand that was journaled. Returns its id.
-    fn prepare(&mut self, state: &State, errand: Errand, epoch: u64, now: Timestamp) -> WriteId {
+    pub(super) fn prepare(
+        &mut self,
+        state: &State,
+        errand: Errand,
+        epoch: u64,
+        now: Timestamp,
+    ) -> WriteId {
         let name = state.name.clone();
         let id = match errand {
             Errand::Turn(turn) => {
@@ -231,7 +236,7 @@ impl Errands {
     }
 
     /// Starts to look at all jobs of a cutover, unless a look is under way.
-    fn look(&mut self, state: &State, now: Timestamp) {
+    pub(super) fn look(&mut self, state: &State, now: Timestamp) {
         let Some(switch) = &state.plan().jobs else {
             return;
         };
@@ -407,48 +412,5 @@ fn answered(call: &HookCall, answer: Option<HookAnswer>) -> Event {
             output,
             given_up: call.gives_up,
         },
-    }
-}
-
-impl Controller {
-    /// Prepares errands that were journaled. Returns their ids.
-    pub(super) fn prepare_errands(
-        &mut self,
-        name: &CutoverName,
-        errands: Vec<Errand>,
-    ) -> BTreeSet<WriteId> {
-        let now = self.now();
-        let epoch = self.performer.epoch(name);
-        let Some(state) = self.book.state(name) else {
-            return BTreeSet::new();
-        };
-        let mut ids = BTreeSet::new();
-        for errand in errands {
-            ids.insert(self.errands.prepare(state, errand, epoch, now));
-        }
-        ids
-    }
-
-    /// Notes the result of an errand.
-    pub(super) fn note_done(&mut self, done: Done) {
-        match done {
-            Done::Answered(name, _, event) => self.outcomes.push((name, event)),
-            Done::Looked(name, _) => drop(self.looked.insert(name)),
-        }
-    }
-
-    /// Looks at the jobs of the cutovers that want it.
-    pub(super) fn look_at_jobs(&mut self, names: &[CutoverName]) {
-        let now = self.now();
-        for name in names {
-            let Some(state) = self.book.state(name) else {
-                continue;
-            };
-            let waits = !state.has_started() && !self.book.fleet().holds(state, now).is_empty();
-            let looked_at = self.errands.looked_at.get(name).copied();
-            if !waits && decide::wants_jobs(state, looked_at, now) {
-                self.errands.look(state, now);
-            }
-        }
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::Controller;
 use super::book::{self, Draft};
-use super::{Controller, ControllerError, Scope};
+use super::outside::{ControllerError, Scope};
 use crate::engine::decide::name_used;
 use crate::engine::event::Event;
 use crate::engine::fleet::NAMED_MAX;
@@ -13,17 +14,6 @@ use crate::engine::observation::FileReading;
 use crate::engine::plan::PlanSource;
 use crate::engine::state::State;
 use crate::engine::units::CutoverName;
-use crate::ports::PlanFilesNow;
-
-/// The plan files as last read, by the cutover that each belongs to.
-#[derive(Debug, Default)]
-pub(super) struct Watched {
-    pub(super) readings: BTreeMap<CutoverName, FileReading>,
-    /// The files that are refused, and why: they hold no valid plan, and no cutover came from them. The others go on.
-    pub(super) refused: BTreeMap<String, String>,
-    /// The files and the edition of the book that this was made of, if the same input will give the same result.
-    made_of: Option<(PlanFilesNow, u64)>,
-}
 
 impl Controller {
     /// Reads the plan files, and journals plans that are new.

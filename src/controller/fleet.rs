@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 
-use super::perform::Outcome;
-use super::{Controller, ControllerError, Scope};
+use super::Controller;
+use super::outside::{ControllerError, Scope};
+use super::queues::Outcome;
 use crate::engine::decide::Order;
 use crate::engine::event::{Envelope, Event, FailureClass};
 use crate::engine::fleet;

@@ -13,9 +13,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::controller::observe::{self, ChangesRead, Eyes, Seen};
+use crate::controller::outside::ControllerError;
 use crate::controller::reading::Reading;
 use crate::controller::series::SeriesRead;
-use crate::controller::{Controller, ControllerError, round};
+use crate::controller::{Controller, round};
 use crate::engine::observation::{AlarmReading, AlarmState};
 use crate::engine::plan::Account;
 use crate::engine::state::State;

@@ -10,10 +10,13 @@ pub mod emergency;
 mod errands;
 mod files;
 mod fleet;
+mod jobs_and_hooks;
 mod looks;
 mod observe;
+mod outside;
 mod pager;
 mod perform;
+mod queues;
 mod reading;
 mod record;
 mod round;
@@ -25,95 +28,28 @@ mod zone_writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::engine::event::Envelope;
 use crate::engine::fleet::{Fleet, FleetSettings};
 use crate::engine::hold::HoldReason;
+use crate::engine::observation::FileReading;
 use crate::engine::state::State;
-use crate::engine::units::{ControllerId, CutoverName};
-use crate::ports::{
-    BreakGlass, Clock, Dns, Glance, Hooks, Jobs, Journal, JournalError, Notifier, PlanFiles,
-    Signals,
-};
+use crate::engine::units::{CutoverName, ZoneId};
+use crate::ports::{Glance, PlanFilesNow, RecordChange};
 
-use book::Book;
+use book::{Book, Facts};
 use couriers::Channels;
 use errands::Errands;
 use observe::{Eyes, Memory};
 use pager::Pager;
 use perform::Performer;
-use record::Facts;
-pub use run::Ending;
 use series::SeriesMemory;
 use surveys::Warnings;
+
+pub use outside::{ControllerError, Ending, Outside, Scope, Settings};
 pub use surveys::around_now;
-
-/// The ports that a controller is connected to.
-#[derive(Clone)]
-pub struct Outside {
-    /// The wall clock.
-    pub clock: Arc<dyn Clock>,
-    /// Route 53.
-    pub dns: Arc<dyn Dns>,
-    /// CloudWatch.
-    pub signals: Arc<dyn Signals>,
-    /// The journal.
-    pub journal: Arc<dyn Journal>,
-    /// Delivers pages and notifications.
-    pub notifier: Arc<dyn Notifier>,
-    /// Batch jobs.
-    pub jobs: Arc<dyn Jobs>,
-    /// Calls the hooks of plans.
-    pub hooks: Arc<dyn Hooks>,
-    /// The plan files; `None` if they are not watched (a rollback).
-    pub files: Option<Arc<dyn PlanFiles>>,
-    /// The store of the break-glass files; `None` if none are kept.
-    pub break_glass: Option<Arc<dyn BreakGlass>>,
-    /// Describes an entry in words, for the log.
-    pub narrate: Arc<dyn Fn(&Envelope) -> String + Send + Sync>,
-}
-
-/// How a controller runs.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// This process; a new one at every start.
-    pub me: ControllerId,
-    /// This machine.
-    pub host: String,
-    /// This program's version.
-    pub version: String,
-    /// The time between two rounds over all cutovers.
-    pub interval: Duration,
-    /// The reason given with `run --baseline-as-is`.
-    pub baseline_as_is: Option<String>,
-    /// The cutovers that this controller looks after.
-    pub scope: Scope,
-    /// Calls nothing that a plan names: no hook, job, command or channel (`rollback --no-commands`). Calls that are due
-    /// stay due in the journal, for a controller that may make them.
-    pub calls_nothing: bool,
-}
-
-/// The cutovers that a controller looks after.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
-    /// Those of the plan files.
-    Files,
-    /// These, until each of them is back or needs a person.
-    Rollback(BTreeSet<CutoverName>),
-}
-
-/// An error after which a controller cannot go on.
-#[derive(Debug, Error)]
-pub enum ControllerError {
-    /// The journal is missing, damaged or of a newer version.
-    #[error("the journal cannot be used")]
-    Journal(#[from] JournalError),
-}
 
 /// Repeats rounds: observe, decide, journal, perform.
 pub struct Controller {
@@ -139,12 +75,12 @@ pub struct Controller {
     /// Pages that were delivered and are not journaled as such yet.
     delivered: Vec<pager::Delivered>,
     /// The plan files as last read.
-    watched: files::Watched,
+    watched: Watched,
     /// The limits that the fleet's file held when this process last journaled them.
     offered: Option<FleetSettings>,
     break_glass_error: Option<String>,
     /// The contents of the break-glass files.
-    break_glass_stored: Option<break_glass::Changes>,
+    break_glass_stored: Option<Changes>,
     /// The states that the break-glass files were last made of: each cutover under way, and its last entry.
     break_glass_of: BTreeMap<CutoverName, u64>,
     journal_trouble: Option<String>,
@@ -174,6 +110,19 @@ struct Note {
     groups_read_after: u64,
     /// Its part of the next heartbeat.
     glance: Option<Glance>,
+}
+
+/// The contents of the break-glass files: the changes of each zone, by group.
+type Changes = BTreeMap<ZoneId, Vec<Vec<RecordChange>>>;
+
+/// The plan files as last read, by the cutover that each belongs to.
+#[derive(Debug, Default)]
+struct Watched {
+    readings: BTreeMap<CutoverName, FileReading>,
+    /// The files that are refused, and why: they hold no valid plan, and no cutover came from them. The others go on.
+    refused: BTreeMap<String, String>,
+    /// The files and the edition of the book that this was made of, if the same input will give the same result.
+    made_of: Option<(PlanFilesNow, u64)>,
 }
 
 impl Controller {
@@ -212,7 +161,7 @@ impl Controller {
             outcomes: Facts::new(),
             unrecorded: Vec::new(),
             delivered: Vec::new(),
-            watched: files::Watched::default(),
+            watched: Watched::default(),
             offered: None,
             break_glass_error: None,
             break_glass_stored: None,

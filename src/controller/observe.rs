@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::surveys::denied_action;
 use super::surveys::{self, Place, Surveys, Wanted};
 use crate::engine::around::AroundReading;
 use crate::engine::event::FailureClass;
@@ -411,14 +412,6 @@ fn all_late(names: &BTreeSet<GroupName>) -> GroupReadings {
         readings.insert(name.clone(), Err(late()));
     }
     readings
-}
-
-/// The IAM action that was denied, as policies name it.
-pub(super) fn denied_action(error: &CallError) -> Option<String> {
-    if error.class != FailureClass::Denied {
-        return None;
-    }
-    Some(format!("route53:{}", error.operation))
 }
 
 fn urgency(state: &State) -> Urgency {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::Controller;
 use super::observe::{Reads, Seen};
-use super::{Controller, ControllerError};
+use super::outside::ControllerError;
 use crate::engine::observation::GroupReading;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;

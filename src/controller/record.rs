@@ -2,17 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::perform::Outcome;
-use super::{Controller, ControllerError};
-use crate::engine::event::Event;
+use super::Controller;
+use super::book::Facts;
+use super::outside::ControllerError;
+use super::queues::Outcome;
 use crate::engine::units::CutoverName;
 use crate::ports::{APPEND_EVENTS_MAX, JournalError};
 
 /// The most append races that a fact may lose before it waits for the next round (semantics F1).
 const RACES_MAX: usize = 5;
-
-/// Facts that are appended together, each under its cutover.
-pub(super) type Facts = Vec<(CutoverName, Event)>;
 
 impl Controller {
     /// Journals the results of writes and pages. Returns the cutovers whose writes were answered.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::Controller;
 use super::claims::Claims;
 use super::observe::Seen;
-use super::{Controller, ControllerError, Scope};
+use super::outside::{ControllerError, Scope};
 use crate::engine::around::AroundReading;
 use crate::engine::check::{self, Invariant};
 use crate::engine::decide::{self, Decision};

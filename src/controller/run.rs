@@ -7,10 +7,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::Controller;
 use super::book::Book;
 use super::couriers::CLAIM_FOR;
+use super::outside::{ControllerError, Ending, Scope};
 use super::round::Due;
-use super::{Controller, ControllerError, Scope};
 use crate::engine::hold::HaltReason;
 use crate::engine::lists;
 use crate::engine::notify::channel_shown;
@@ -46,15 +47,6 @@ const SLEEP_MIN: Duration = Duration::from_millis(20);
 
 /// The pause before a journal that did not answer is read again.
 const JOURNAL_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// Nothing is left to do.
-    Finished,
-    /// It was asked to stop.
-    Stopped,
-}
 
 impl Controller {
     /// Repeats rounds until nothing is left to do, or `stop` is ready.

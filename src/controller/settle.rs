@@ -9,10 +9,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::Controller;
 use super::book::{self, Draft};
 use super::observe::Seen;
+use super::outside::ControllerError;
 use super::round::decide_checked;
-use super::{Controller, ControllerError};
 use crate::engine::decide::{Decision, Order, Purpose};
 use crate::engine::event::Event;
 use crate::engine::fleet;

@@ -11,7 +11,6 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::observe::denied_action;
 use crate::engine::around::{self, Around, AroundReading};
 use crate::engine::decide::DRIFT_CHECK_EVERY;
 use crate::engine::event::FailureClass;
@@ -304,4 +303,12 @@ impl Warnings {
             }
         }
     }
+}
+
+/// The IAM action that was denied, as policies name it.
+pub(super) fn denied_action(error: &CallError) -> Option<String> {
+    if error.class != FailureClass::Denied {
+        return None;
+    }
+    Some(format!("route53:{}", error.operation))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::controller::batch::{self, Size};
-use crate::controller::perform::{Job, Place, Shared};
+use crate::controller::queues::{Job, Place, Shared};
 use crate::engine::decide::{Part, Purpose};
 use crate::engine::event::FailureClass;
 use crate::engine::record::GroupName;

@@ -5,9 +5,9 @@ use rusqlite::OptionalExtension;
 use rusqlite::TransactionBehavior;
 use rusqlite::params;
 
+use super::failure::Failure;
+use super::failure::not_json;
 use super::schema::has_cursors;
-use super::sqlite::Failure;
-use super::sqlite::not_json;
 use crate::ports::Cursor;
 
 /// The cursor of a channel in a stream.

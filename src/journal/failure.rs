@@ -40,3 +40,25 @@ pub(super) fn of_sqlite(path: &Path, error: &rusqlite::Error) -> JournalError {
     };
     JournalError::Down(format!("{shown}: {why}"))
 }
+
+/// An error of work on the connection: the journal's own, or `SQLite`'s.
+pub(super) enum Failure {
+    Journal(JournalError),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+pub(super) fn not_json(error: &serde_json::Error) -> JournalError {
+    JournalError::Unusable(format!("this cannot be written as JSON: {error}"))
+}

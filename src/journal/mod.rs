@@ -13,6 +13,6 @@ mod schema;
 mod sqlite;
 
 pub use memory::MemoryJournal;
-pub use open::Open;
 pub use open::open;
+pub use schema::Open;
 pub use sqlite::SqliteJournal;

@@ -19,10 +19,12 @@ use tokio::sync::watch;
 use super::cursors;
 use super::disk::FileId;
 use super::failure;
-use super::open::Open;
+use super::failure::Failure;
+use super::failure::not_json;
 use super::record;
 use super::record::Head;
 use super::schema;
+use super::schema::Open;
 use crate::engine::event::Envelope;
 use crate::engine::units::CutoverName;
 use crate::ports::Append;
@@ -110,24 +112,6 @@ impl SqliteJournal {
             to_u64(newest.unwrap_or(0), "the newest position")
         });
         newest.await.map(Position)
-    }
-}
-
-/// An error of work on the connection: the journal's own, or `SQLite`'s.
-pub(super) enum Failure {
-    Journal(JournalError),
-    Sqlite(rusqlite::Error),
-}
-
-impl From<JournalError> for Failure {
-    fn from(error: JournalError) -> Self {
-        Self::Journal(error)
-    }
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
     }
 }
 
@@ -352,10 +336,6 @@ pub(super) fn to_u64(value: i64, entry: &str) -> Result<u64, Failure> {
     converted.map_err(|_| {
         JournalError::Unusable(format!("{entry} is damaged: {value} is below zero")).into()
     })
-}
-
-pub(super) fn not_json(error: &serde_json::Error) -> JournalError {
-    JournalError::Unusable(format!("this cannot be written as JSON: {error}"))
 }
 
 #[cfg(test)]

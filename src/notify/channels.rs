@@ -9,17 +9,12 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::shorten;
-use super::slack;
-use super::sns;
-use super::webhook;
 use crate::engine::foreign_text::one_line;
 use crate::engine::notify::Address;
 use crate::engine::notify::Notice;
 use crate::engine::notify::SecretRef;
-use crate::engine::notify::Via;
 use crate::engine::paged::Paged;
 use crate::ports::Clock;
-use crate::ports::Delivery;
 use crate::ports::Topics;
 use crate::ports::Undelivered;
 use crate::reach::http::Answer;
@@ -73,25 +68,6 @@ impl Channels {
             topics,
             words,
             clock,
-        }
-    }
-
-    /// Notifies a channel. Returns the memo for the next delivery, if the channel needs one.
-    ///
-    /// # Errors
-    /// The service refused, or there is no answer. The message contains no secret.
-    pub async fn deliver(&self, delivery: &Delivery) -> Result<Option<Value>, Undelivered> {
-        match &delivery.channel.via {
-            Via::SlackWebhook { webhook } => slack::post(self, delivery, webhook).await,
-            Via::SlackThread {
-                token,
-                channel,
-                api,
-            } => slack::thread(self, delivery, token, (channel, api)).await,
-            Via::Sns { topic_arn } => sns::publish(self, delivery, topic_arn).await,
-            Via::Webhook { url, secret } => {
-                webhook::post(self, delivery, url, secret.as_ref()).await
-            }
         }
     }
 

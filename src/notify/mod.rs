@@ -2,6 +2,7 @@
 
 mod channels;
 mod command;
+mod deliver;
 mod pager;
 mod shorten;
 mod slack;

@@ -13,10 +13,10 @@ use crate::engine::notify::SecretRef;
 use crate::engine::notify::Via;
 use crate::engine::notify::channel_shown;
 
-use super::convert::accept;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
+use super::fields::accept;
 use super::keys;
 use super::raw::RawNotify;
 use super::raw::RawSlack;

@@ -14,12 +14,7 @@ use annotate_snippets::Snippet;
 use serde::Serialize;
 
 use crate::engine::foreign_text::one_line;
-use crate::engine::notify::SecretRef;
 use crate::engine::secret_text;
-
-use super::secrets;
-use super::tree::Node;
-use super::tree::Value;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -280,28 +275,6 @@ impl<'t> Sink<'t> {
         for found in secret_text::find(&words) {
             if let Some(word) = words.get(found.word) {
                 self.hide_text(&word[found.range]);
-            }
-        }
-    }
-
-    /// Hides all values in a part of the file, except for references to secrets.
-    pub(super) fn hide_values(&mut self, node: &Node) {
-        match &node.value {
-            Value::Null => {}
-            Value::Scalar(text) if secrets::stands(text) || text.parse::<SecretRef>().is_ok() => {}
-            Value::Scalar(text) => {
-                self.hide_text(text);
-                self.hide(&node.span);
-            }
-            Value::List(entries) => {
-                for entry in entries {
-                    self.hide_values(entry);
-                }
-            }
-            Value::Map(entries) => {
-                for (_, entry) in entries {
-                    self.hide_values(entry);
-                }
             }
         }
     }

@@ -13,11 +13,11 @@ use crate::engine::evidence::plan::Metric;
 use crate::engine::evidence::plan::{Query, Series};
 use crate::engine::lists;
 
-use super::convert::accept;
-use super::convert::require_in;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
+use super::fields::accept;
+use super::fields::require_in;
 use super::keys;
 use super::presets::MEASURES;
 use super::presets::Side;

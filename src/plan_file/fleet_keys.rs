@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::engine::units::CutoverName;
 
-use super::convert::accept;
 use super::diagnostics::Sink;
 use super::diagnostics::quote;
+use super::fields::accept;
 use super::keys;
-use super::raw::CountText;
-use super::raw::NameText;
+use super::raw_values::CountText;
+use super::raw_values::NameText;
 use super::read::At;
 use super::shapes;
 use super::shapes::Complaint;

@@ -5,16 +5,16 @@ use jiff::SignedDuration;
 use crate::engine::plan::Plan;
 use crate::engine::units::Share;
 
-use super::convert::duration;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::durations;
+use super::fields::duration;
 use super::fleet_keys::count;
 use super::keys;
 use super::lint::Places;
-use super::raw::CountText;
 use super::raw::RawGuardrails;
-use super::raw::ShareText;
+use super::raw_values::CountText;
+use super::raw_values::ShareText;
 use super::read::At;
 use super::steps;
 

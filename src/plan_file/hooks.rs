@@ -11,19 +11,21 @@ use crate::engine::hooks::HookAction;
 use crate::engine::hooks::HookPoint;
 use crate::engine::plan::HoldOrRevert;
 use crate::engine::plan::Step;
+use crate::engine::secret_text::is_telling;
 use crate::engine::units::Share;
 
-use super::convert::choice;
-use super::convert::duration;
-use super::convert::require_in;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
-use super::raw::ShareText;
+use super::fields::choice;
+use super::fields::duration;
+use super::fields::require_in;
+use super::guarded;
 use super::raw_beside::NumberText;
 use super::raw_beside::RawHook;
 use super::raw_beside::RawHttp;
 use super::raw_beside::RawPoint;
+use super::raw_values::ShareText;
 use super::read::At;
 use super::secrets;
 use super::steps;
@@ -209,7 +211,7 @@ fn request(raw: &RawHttp, span: &Span, sink: &mut Sink<'_>) -> Option<HookAction
         .and_then(|headers| headers.value.as_ref());
     // Before any finding is recorded: a finding shows the whole line, secrets beside its place included.
     for value in written.into_iter().flat_map(BTreeMap::values) {
-        let kept = value.value.as_deref().is_none_or(secrets::stands);
+        let kept = value.value.as_deref().is_none_or(guarded::stands);
         if !kept {
             sink.hide(&value.span);
         }
@@ -239,10 +241,10 @@ fn header(name: &str, text: &str, place: &Span, sink: &mut Sink<'_>) {
         let message = "a header cannot contain line breaks or control characters";
         sink.error(place, message, "write it on one line");
     }
-    if let Err((message, help)) = secrets::filled(text) {
+    if let Err((message, help)) = guarded::filled(text) {
         sink.hide(place);
         sink.error(place, message, help);
-    } else if secrets::is_telling(name) && !secrets::stands(text) {
+    } else if is_telling(name) && !guarded::stands(text) {
         let message = format!("{} is written out, and a plan is journaled", quote(name));
         let help = "name an environment variable or a file instead: `\"Bearer ${TOKEN}\"`, `\"${file:/run/secrets/token}\"`";
         sink.error(place, message, help);

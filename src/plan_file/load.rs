@@ -10,8 +10,6 @@ use sha2::Sha256;
 
 use crate::engine::plan::Plan;
 use crate::engine::plan::PlanSource;
-use crate::reach::regular_file;
-use crate::reach::regular_file::Unread;
 use crate::reach::regular_file::directory_of;
 
 use super::convert;
@@ -19,6 +17,9 @@ use super::diagnostics::Finding;
 use super::diagnostics::PlanFileError;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
+use super::file_text::FILE_BYTES_MAX;
+use super::file_text::read_text;
+use super::file_text::too_large;
 use super::fleet_file;
 use super::fleet_file::FleetFile;
 use super::guardrails;
@@ -64,9 +65,6 @@ impl Loaded {
 /// The suggested fix for an empty plan.
 pub(super) const BEGIN: &str = "start with `version: 1`; the example plans show the rest";
 
-/// The largest file that is read, in bytes. A plan of 100 records and 100 steps has about 20 KiB.
-pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024;
-
 /// Loads a plan file that was named itself. It may be a link to a file in its own directory, but not elsewhere.
 ///
 /// # Errors
@@ -84,12 +82,6 @@ pub fn load_below(path: &Path, root: &Path) -> Result<Loaded, PlanFileError> {
     let text = read_text(path, root, &shown)?;
     let fleet = fleet_file::of_plan(path, root)?;
     parse_as(&text, &shown, path, fleet.as_ref())
-}
-
-/// The text of a file, at most [`FILE_BYTES_MAX`], and not from outside the directory.
-pub(super) fn read_text(path: &Path, root: &Path, shown: &str) -> Result<String, PlanFileError> {
-    let text = decode(read_bytes(path, root, shown)?, shown)?;
-    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
 /// Parses the text of a plan file, without any fleet's file; `path` names it in findings.
@@ -158,62 +150,6 @@ fn plan_of<'t>(
         return Some((plan, None));
     }
     Some((plan, Some(windows)))
-}
-
-/// Reads a file, at most [`FILE_BYTES_MAX`], and nothing from outside the directory.
-pub(super) fn read_bytes(path: &Path, root: &Path, shown: &str) -> Result<Vec<u8>, PlanFileError> {
-    let read = regular_file::read(path, Some(root), FILE_BYTES_MAX);
-    let finding = match read {
-        Ok(bytes) => return Ok(bytes),
-        Err(Unread::Io(error)) => {
-            let message = format!("the file cannot be read: {error}");
-            let help = "check the path, and that this user may read it";
-            Finding::about_file(shown, message, help)
-        }
-        Err(error @ Unread::Directory) => {
-            Finding::about_file(shown, error.to_string(), "name the plan files in it")
-        }
-        Err(error @ Unread::NotRegular) => {
-            let help = "name a regular file, or remove this one if it is among the plans";
-            Finding::about_file(shown, error.to_string(), help)
-        }
-        Err(error @ Unread::LeadsOut(_)) => {
-            let help = "name the file that it leads to, or replace the link with a copy of it";
-            Finding::about_file(shown, error.to_string(), help)
-        }
-        Err(Unread::TooLarge(_)) => {
-            let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-            too_large(shown, length.max(FILE_BYTES_MAX + 1))
-        }
-    };
-    Err(finding.into())
-}
-
-pub(super) fn too_large(shown: &str, bytes: impl std::fmt::Display) -> Finding {
-    let message =
-        format!("the file has {bytes} bytes; a plan has at most {FILE_BYTES_MAX} (1 MiB)");
-    Finding::about_file(shown, message, "check that this is a plan file")
-}
-
-pub(super) fn decode(bytes: Vec<u8>, shown: &str) -> Result<String, PlanFileError> {
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        let help = "save it as UTF-8";
-        return Err(Finding::about_file(shown, "the file is UTF-16", help).into());
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let byte = error.as_bytes().get(valid).copied().unwrap_or_default();
-        // Invalid bytes are shown as U+FFFD; the text before the mistake is unchanged.
-        let text = String::from_utf8_lossy(error.as_bytes());
-        let mut sink = Sink::new(shown, &text);
-        let message = format!(
-            "this is not UTF-8: byte {} of the file is 0x{byte:02x}",
-            valid + 1
-        );
-        sink.error(&(valid..valid + 1), message, "save the file as UTF-8");
-        let findings = sink.into_findings();
-        PlanFileError { findings }
-    })
 }
 
 /// The absolute path, whether it exists or not; as given if there is no working directory.

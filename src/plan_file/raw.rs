@@ -15,6 +15,14 @@ use super::raw_measures::RawRegression;
 use super::raw_measures::RawSides;
 use super::raw_measures::RawTrafficGate;
 use super::raw_measures::RawTrend;
+use super::raw_values::CountText;
+use super::raw_values::DurationText;
+use super::raw_values::NameText;
+use super::raw_values::RawChoice;
+use super::raw_values::RawNoData;
+use super::raw_values::ShareText;
+use super::raw_values::VersionText;
+use super::raw_values::WindowText;
 use super::read::At;
 use super::read::Several;
 
@@ -241,7 +249,7 @@ pub(super) struct RawGates {
 /// One alarm: its name, or a map with its name and more.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(transform = super::schema::or_bare_text)]
+#[schemars(transform = super::schema_forms::or_bare_text)]
 pub(super) struct AlarmEntry {
     /// The alarm's name, exactly as in CloudWatch, or its ARN.
     #[schemars(required, length(min = 1, max = 320))]
@@ -274,7 +282,7 @@ pub(super) struct RawNotify {
 /// A channel of Slack; as a text, its incoming webhook.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(transform = super::schema::or_bare_text)]
+#[schemars(transform = super::schema_forms::or_bare_text)]
 pub(super) struct RawSlack {
     /// A reference to the URL of an incoming webhook: `${NAME}` or `file:/path`.
     pub(super) webhook: Option<At<String>>,
@@ -294,7 +302,7 @@ pub(super) struct RawSlack {
 /// A topic of Amazon SNS; as a text, its ARN.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(transform = super::schema::or_bare_text)]
+#[schemars(transform = super::schema_forms::or_bare_text)]
 pub(super) struct RawSns {
     /// The topic. Its own region is called.
     #[schemars(required)]
@@ -308,7 +316,7 @@ pub(super) struct RawSns {
 /// A URL that gets CloudEvents; as a text, the URL alone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(transform = super::schema::or_bare_text)]
+#[schemars(transform = super::schema_forms::or_bare_text)]
 pub(super) struct RawWebhook {
     /// The URL, or a reference to it if it is secret: `${NAME}` or `file:/path`.
     #[schemars(required)]
@@ -324,7 +332,7 @@ pub(super) struct RawWebhook {
 /// Requires approval by a person before the step is taken; a map sets a timeout.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(transform = super::schema::or_required)]
+#[schemars(transform = super::schema_forms::or_required)]
 pub(super) struct ApprovalEntry {
     #[schemars(skip)]
     pub(super) approval: Option<At<Approval>>,
@@ -343,26 +351,6 @@ pub(super) enum Approval {
     Required,
 }
 
-/// Hold and page a person, or revert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum RawChoice {
-    /// Hold, and page a person.
-    Hold,
-    /// Take the traffic back.
-    Revert,
-}
-
-/// The meaning of INSUFFICIENT_DATA.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum RawNoData {
-    /// No step is taken.
-    Hold,
-    /// This alarm has no data if all is well.
-    Pass,
-}
-
 /// The record types that may be weighted: all of Route 53's except NS and SOA.
 ///
 /// Source: Route 53 API Reference, `ResourceRecordSet$Type`; Developer Guide, weighted routing.
@@ -371,49 +359,6 @@ pub(super) enum RawNoData {
 #[rustfmt::skip]
 pub(super) enum RecordType {
     A, Aaaa, Caa, Cname, Ds, Https, Mx, Naptr, Ptr, Spf, Srv, Sshfp, Svcb, Tlsa, Txt,
-}
-
-/// Defines a text of the file with a type of its own, and its pattern for the schema.
-macro_rules! text_leaf {
-    ($(#[$attribute:meta])* $name:ident) => {
-        #[derive(Debug, Deserialize, JsonSchema)]
-        #[schemars(inline)]
-        $(#[$attribute])*
-        pub(super) struct $name(pub(super) String);
-    };
-}
-pub(super) use text_leaf;
-
-text_leaf! {
-    /// A duration such as `90s`, `4h` or `1d 12h`; a day is 24 hours.
-    #[schemars(extend("pattern" = super::durations::PATTERN))]
-    DurationText
-}
-text_leaf! {
-    /// Days, a time of day, or both: `Mon-Fri 10:00-17:00`, `Sat,Sun`, `2026-12-28..2027-01-04`, `22:00-02:00`. A range
-    /// over midnight belongs to its first day; a range of dates includes both its days.
-    #[schemars(extend("minLength" = 3))]
-    WindowText
-}
-text_leaf! {
-    /// A share such as `5%` or `0.5%`.
-    #[schemars(extend("pattern" = r"^(100(\.0{1,6})?|[0-9]{1,2}(\.[0-9]{1,6})?) ?%$"))]
-    ShareText
-}
-text_leaf! {
-    /// Lower-case letters, digits and hyphens, a letter or digit first and last.
-    #[schemars(extend("maxLength" = 64, "pattern" = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
-    NameText
-}
-text_leaf! {
-    /// A whole number of at least 1.
-    #[schemars(transform = super::schema::count)]
-    CountText
-}
-text_leaf! {
-    /// The version of the plan format.
-    #[schemars(transform = super::schema::version)]
-    VersionText
 }
 
 impl RecordType {

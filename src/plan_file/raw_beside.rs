@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::raw::DurationText;
-use super::raw::RawChoice;
-use super::raw::ShareText;
+use super::raw_values::DurationText;
+use super::raw_values::RawChoice;
+use super::raw_values::ShareText;
 use super::read::At;
 use super::read::Several;
 
@@ -143,5 +143,5 @@ pub(super) struct MomentText(pub(super) String);
 
 /// A whole number.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(inline, transform = super::schema::count_or_zero)]
+#[schemars(inline, transform = super::schema_forms::count_or_zero)]
 pub(super) struct NumberText(pub(super) String);

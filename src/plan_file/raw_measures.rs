@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::raw::CountText;
-use super::raw::DurationText;
-use super::raw::RawNoData;
-use super::raw::ShareText;
-use super::raw::text_leaf;
+use super::raw_values::CountText;
+use super::raw_values::DurationText;
+use super::raw_values::RawNoData;
+use super::raw_values::ShareText;
+use super::raw_values::text_leaf;
 use super::read::At;
 
 /// The sources of each side's metrics: its load balancer, its service, or metrics of your own.
@@ -196,7 +196,7 @@ pub(super) struct RawTrend {
 
 text_leaf! {
     /// A number with its unit: `1%`, `800ms`, `1.5s`, or bare.
-    #[schemars(transform = super::schema::number)]
+    #[schemars(transform = super::schema_forms::number)]
     BoundText
 }
 text_leaf! {
@@ -206,6 +206,6 @@ text_leaf! {
 }
 text_leaf! {
     /// A number such as `1.25`.
-    #[schemars(transform = super::schema::number)]
+    #[schemars(transform = super::schema_forms::number)]
     FactorText
 }

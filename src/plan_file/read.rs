@@ -23,8 +23,8 @@ use serde::forward_to_deserialize_any;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
+use super::guarded;
 use super::keys;
-use super::secrets;
 use super::tree::Key;
 use super::tree::Node;
 use super::tree::Value;
@@ -139,8 +139,8 @@ impl Reader<'_, '_, '_> {
         let help = keys::example_of(what);
         let mut sink = self.sink.borrow_mut();
         let nested = matches!(self.node.value, Value::List(_) | Value::Map(_));
-        if self.guarded && (nested || secrets::may_be_guarded(what)) {
-            sink.hide_values(self.node);
+        if self.guarded && (nested || guarded::may_be_guarded(what)) {
+            self.node.hide_values(&mut sink);
         } else if let Value::Scalar(text) = &self.node.value {
             sink.hide_secrets(text);
         }
@@ -169,8 +169,8 @@ impl Reader<'_, '_, '_> {
             } else {
                 let (message, help) = keys::unknown_key(&key.text, &self.what, fields);
                 let mut sink = self.sink.borrow_mut();
-                if self.guarded || secrets::may_be_guarded(&key.text) {
-                    sink.hide_values(node);
+                if self.guarded || guarded::may_be_guarded(&key.text) {
+                    node.hide_values(&mut sink);
                 }
                 sink.error(&key.span, message, &help);
             }
@@ -389,7 +389,7 @@ where
             place,
             what: format!("`{key}`"),
             sink: self.parent.sink,
-            guarded: self.parent.guarded || secrets::is_guarded(key),
+            guarded: self.parent.guarded || guarded::is_guarded(key),
         });
         let key: StrDeserializer<'_, Mistake> = key.into_deserializer();
         seed.deserialize(key).map(Some)

@@ -9,12 +9,12 @@ use crate::engine::units::DnsName;
 use crate::engine::units::ZoneId;
 
 use super::accounts;
-use super::convert::accept;
-use super::convert::require_all;
-use super::convert::shaped;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
+use super::fields::accept;
+use super::fields::require_all;
+use super::fields::shaped;
 use super::raw::RawRecord;
 use super::raw::RecordType;
 use super::read::At;

@@ -4,8 +4,6 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::convert::duration;
-use super::convert::require_in;
 use super::diagnostics::Finding;
 use super::diagnostics::PlanFileError;
 use super::diagnostics::Sink;
@@ -13,8 +11,10 @@ use super::diagnostics::Span;
 use super::diagnostics::quote;
 use super::faults;
 use super::faults::FaultError;
-use super::load;
-use super::raw::DurationText;
+use super::fields::duration;
+use super::fields::require_in;
+use super::file_text;
+use super::raw_values::DurationText;
 use super::read;
 use super::read::At;
 use super::shapes::Complaint;
@@ -112,8 +112,8 @@ enum RawMissing {
 /// The file has mistakes, all of which are named, or cannot be read.
 pub fn load_scenario(path: &Path) -> Result<Scenario, PlanFileError> {
     let shown = path.display().to_string();
-    let bytes = load::read_bytes(path, directory_of(path), &shown)?;
-    let text = load::decode(bytes, &shown)?;
+    let bytes = file_text::read_bytes(path, directory_of(path), &shown)?;
+    let text = file_text::decode(bytes, &shown)?;
     parse_scenario(&text, &shown)
 }
 

@@ -7,16 +7,16 @@ use crate::engine::units::Share;
 use crate::engine::units::ShareError;
 use crate::engine::units::WeightPair;
 
-use super::convert::choice;
-use super::convert::duration;
-use super::convert::require_all;
-use super::convert::require_in;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
+use super::fields::choice;
+use super::fields::duration;
+use super::fields::require_all;
+use super::fields::require_in;
 use super::raw::ApprovalEntry;
 use super::raw::RawStep;
-use super::raw::ShareText;
+use super::raw_values::ShareText;
 use super::read::At;
 use super::shapes::Complaint;
 

@@ -18,10 +18,12 @@ use granit_parser::ScanError;
 use granit_parser::StrInput;
 use granit_parser::Tag;
 
+use crate::engine::notify::SecretRef;
+
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
-use super::secrets;
+use super::guarded;
 
 /// A value and its place in the text.
 #[derive(Debug)]
@@ -80,7 +82,7 @@ pub(super) fn read(text: &str, begin: &str, sink: &mut Sink<'_>) -> Option<Rc<No
     match builder.document() {
         Ok(root) => Some(root),
         Err(stop) => {
-            secrets::hide_unread(text, builder.sink);
+            guarded::hide_unread(text, builder.sink);
             builder.explain(stop, begin);
             None
         }
@@ -317,6 +319,28 @@ impl Node {
             Value::Null | Value::List(_) | Value::Map(_) => 1,
         };
         Self { span, value, size }
+    }
+
+    /// Hides all values in this part of the file, except for references to secrets.
+    pub(super) fn hide_values(&self, sink: &mut Sink<'_>) {
+        match &self.value {
+            Value::Null => {}
+            Value::Scalar(text) if guarded::stands(text) || text.parse::<SecretRef>().is_ok() => {}
+            Value::Scalar(text) => {
+                sink.hide_text(text);
+                sink.hide(&self.span);
+            }
+            Value::List(entries) => {
+                for entry in entries {
+                    entry.hide_values(sink);
+                }
+            }
+            Value::Map(entries) => {
+                for (_, entry) in entries {
+                    entry.hide_values(sink);
+                }
+            }
+        }
     }
 }
 

@@ -11,13 +11,13 @@ use crate::engine::window::WEEKDAYS;
 use crate::engine::window::Windows;
 use crate::engine::window::Zone;
 
-use super::convert::require_in;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
 use super::durations;
+use super::fields::require_in;
 use super::raw::RawWindows;
-use super::raw::WindowText;
+use super::raw_values::WindowText;
 use super::read::At;
 use super::shapes::Complaint;
 

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 
-use super::play::entries;
 use crate::engine::event::{Envelope, Event};
 use crate::engine::hold::RevertCause;
 use crate::engine::plan::Plan;
@@ -225,4 +224,16 @@ fn cause_of(event: &Event) -> Option<&RevertCause> {
         return Some(cause);
     }
     None
+}
+
+/// Returns all entries of the journal.
+///
+/// # Errors
+/// A journal in memory has none.
+pub(super) async fn entries(journal: &StageJournal) -> Result<Vec<Envelope>> {
+    let (entries, _) = journal
+        .journal
+        .read_after(crate::ports::Position::default())
+        .await?;
+    Ok(entries)
 }

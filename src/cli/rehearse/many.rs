@@ -8,7 +8,7 @@ use std::thread;
 
 use anyhow::Result;
 
-use super::Play;
+use super::play::Play;
 use super::progress::ProgressLine;
 use crate::cli::context::Context;
 use crate::report::rehearsal::runs;

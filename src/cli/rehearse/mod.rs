@@ -6,13 +6,12 @@ mod many;
 mod operators;
 mod play;
 pub(super) mod progress;
+mod wait;
 
 pub use play::{Look, Troupe, play, play_with};
 
 use anyhow::Result;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tokio::runtime::Builder;
 
 use super::args::Rehearse;
 use super::context::Context;
@@ -26,6 +25,7 @@ use crate::report::rehearsal;
 use crate::report::rehearsal::film::Film;
 use crate::report::rehearsal::runs;
 use crate::scenario::Scenario;
+use play::Play;
 
 /// Rehearses the plans.
 ///
@@ -121,25 +121,6 @@ fn exit(film: &Film) -> Exit {
         });
     }
     gravest
-}
-
-/// A rehearsal without its seed.
-struct Play {
-    troupe: Troupe,
-    scenario: Scenario,
-    start: Timestamp,
-}
-
-impl Play {
-    /// Runs the rehearsal with a seed, in a runtime whose time jumps ahead.
-    fn film(&self, seed: u64) -> Result<Film> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()?;
-        let troupe = self.troupe.clone();
-        runtime.block_on(play(troupe, &self.scenario, seed, self.start))
-    }
 }
 
 /// Returns the scenario of the file with the faults of the command line added.

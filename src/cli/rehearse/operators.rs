@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
-use super::play::wait;
+use super::wait::wait;
 use crate::engine::commands::{self, RollbackNeed};
 use crate::engine::event::{Event, RevertMode};
 use crate::engine::hold::HoldReason;

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
+use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::film;
 use super::operators;
+use super::wait::wait;
 use crate::controller::{Controller, Ending, Outside, Scope, Settings};
 use crate::engine::fleet::FleetSettings;
 use crate::engine::observation::FileReading;
@@ -233,31 +235,6 @@ async fn kill(
     }
 }
 
-/// Waits until a moment, or until the journal has a new entry.
-pub(super) async fn wait(
-    until: Option<Timestamp>,
-    clock: &SimClock,
-    heard: &mut watch::Receiver<u64>,
-) {
-    let sleep = async {
-        match until {
-            Some(until) => {
-                let wait = until.duration_since(clock.now());
-                tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
-            }
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        biased;
-        () = sleep => {}
-        changed = heard.changed() => if changed.is_err() {
-            // Nobody can write to the journal any longer, so no entry will come.
-            std::future::pending::<()>().await;
-        },
-    }
-}
-
 fn settings(number: u32) -> Settings {
     Settings {
         me: ControllerId::from(format!("rehearsal-{number}").as_str()),
@@ -308,14 +285,21 @@ impl Notifier for Nobody {
     }
 }
 
-/// Returns all entries of the journal.
-///
-/// # Errors
-/// A journal in memory has none.
-pub(super) async fn entries(journal: &StageJournal) -> Result<Vec<crate::engine::event::Envelope>> {
-    let (entries, _) = journal
-        .journal
-        .read_after(crate::ports::Position::default())
-        .await?;
-    Ok(entries)
+/// A rehearsal without its seed.
+pub(super) struct Play {
+    pub(super) troupe: Troupe,
+    pub(super) scenario: Scenario,
+    pub(super) start: Timestamp,
+}
+
+impl Play {
+    /// Runs the rehearsal with a seed, in a runtime whose time jumps ahead.
+    pub(super) fn film(&self, seed: u64) -> Result<Film> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()?;
+        let troupe = self.troupe.clone();
+        runtime.block_on(play(troupe, &self.scenario, seed, self.start))
+    }
 }

@@ -73,7 +73,7 @@ impl Damaged {
     fn add(&mut self, state: &State, args: &Rollback, outright: bool) -> Result<()> {
         let completed = state.phase == Phase::Completed && !args.include_completed;
         if completed && outright {
-            super::need(args, state)?;
+            super::request::need(args, state)?;
         }
         let why = if completed {
             "it had completed; to send its traffic back anyway, add `--include-completed`"

@@ -7,6 +7,7 @@ mod from_files;
 mod journaled;
 mod progress;
 mod recreated;
+mod request;
 mod standing;
 pub mod stored;
 
@@ -35,11 +36,12 @@ use aftermath::Aftermath;
 use calls::{Calls, counted, groups_shown};
 use damaged::Damaged;
 use progress::Progress;
+use request::{mode, need};
 use standing::Standing;
 
 use crate::controller::{Controller, Scope, Settings};
 use crate::engine::commands::{RollbackNeed, rollback};
-use crate::engine::event::{Event, RevertMode};
+use crate::engine::event::Event;
 use crate::engine::record::GroupName;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, ZoneId};
@@ -198,25 +200,6 @@ fn wanted(desk: &Desk, args: &Rollback) -> Result<Vec<Named>, Expected> {
         }
     }
     Ok(named)
-}
-
-fn mode(args: &Rollback) -> RevertMode {
-    if args.force {
-        RevertMode::Force
-    } else {
-        RevertMode::Swap
-    }
-}
-
-fn need(args: &Rollback, state: &State) -> Result<RollbackNeed, Expected> {
-    let reason = args.reason.as_deref();
-    rollback(state, mode(args), args.include_completed, reason).map_err(|reason| {
-        Expected::DoesNotApply {
-            command: "rollback",
-            name: state.name.to_string(),
-            reason: reason.to_string(),
-        }
-    })
 }
 
 /// The named cutovers, by what the rollback does with each.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::drafts::Draft;
 use super::{APPEND_WITHIN, Book};
 use crate::engine::event::Event;
 use crate::engine::fleet;
@@ -16,66 +17,6 @@ use crate::ports::{APPEND_EVENTS_MAX, Append, JournalError, NewEntry};
 /// The most races that one append of many cutovers may lose before the remaining cutovers wait for the next round
 /// (semantics F1).
 const RACES_MAX: usize = 5;
-
-/// The events that were decided for one cutover, and the state of the journal that they were decided from.
-#[derive(Debug, Clone)]
-pub(in crate::controller) struct Draft {
-    /// The cutover.
-    pub(in crate::controller) name: CutoverName,
-    /// The last entry of its stream when the events were decided.
-    pub(in crate::controller) seq: u64,
-    /// The events, in order.
-    pub(in crate::controller) events: Vec<Event>,
-    /// Events for `@fleet`, in the same append.
-    pub(in crate::controller) fleet: Vec<Event>,
-    /// Other streams that must not have moved, and the last entry of each: for a step `@fleet`, for a start also the
-    /// cutovers that it comes after. So two controllers that have read the same cannot both take the last slot.
-    pub(in crate::controller) unless_moved: Vec<(CutoverName, u64)>,
-}
-
-impl Draft {
-    /// Events that depend on nothing but their own cutover's stream.
-    pub(in crate::controller) fn alone(name: CutoverName, seq: u64, events: Vec<Event>) -> Self {
-        Self {
-            name,
-            seq,
-            events,
-            fleet: Vec::new(),
-            unless_moved: Vec::new(),
-        }
-    }
-
-    fn entries(&self) -> usize {
-        self.events.len() + self.fleet.len()
-    }
-
-    /// Returns true if the draft is about a stream, or conditional on it.
-    fn depends_on(&self, stream: &CutoverName) -> bool {
-        if self.name == *stream {
-            return true;
-        }
-        let mut conditions = self.unless_moved.iter();
-        conditions.any(|(other, _)| other == stream)
-    }
-}
-
-/// Packs drafts, in their order, into few appends. A draft is never split between two groups.
-pub(in crate::controller) fn groups(drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
-    let mut groups: Vec<Vec<Draft>> = Vec::new();
-    let mut room = 0;
-    for draft in drafts {
-        let size = draft.entries();
-        match groups.last_mut() {
-            Some(group) if size <= room => group.push(draft),
-            Some(_) | None => {
-                room = APPEND_EVENTS_MAX;
-                groups.push(vec![draft]);
-            }
-        }
-        room = room.saturating_sub(size);
-    }
-    groups
-}
 
 impl Book {
     /// Appends the drafts of several cutovers at once, and returns the answer for each. A cutover that lost a race gets
@@ -415,15 +356,5 @@ mod tests {
     fn draft(name: &str, seq: u64, events: usize) -> Draft {
         let event = Event::PauseRequested { reason: None };
         Draft::alone(CutoverName::from(name), seq, vec![event; events])
-    }
-
-    #[test]
-    fn drafts_are_packed_in_order_and_never_cut() {
-        let drafts = [9, 9, 2, 1, 20, 1].map(|events| draft("api", 0, events));
-        let sizes: Vec<Vec<usize>> = groups(drafts.to_vec())
-            .iter()
-            .map(|group| group.iter().map(|draft| draft.events.len()).collect())
-            .collect();
-        assert_eq!(sizes, [vec![9, 9, 2], vec![1], vec![20], vec![1]]);
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::QueueKey;
-use crate::controller::Outside;
+use crate::controller::outside::Outside;
 use crate::engine::notify::{Channel, Notice, channel_shown};
+use crate::engine::units::CutoverName;
 use crate::ports::{
     Claim, Cursor, DELIVER_WITHIN, Delivery, JournalError, Skipped, Trouble, Undelivered,
 };
@@ -416,6 +416,9 @@ fn backoff(failures: u32, asked: Option<Duration>) -> Duration {
     let doubled = BACKOFF_MIN.saturating_mul(1 << failures.min(10));
     doubled.max(asked.unwrap_or_default()).min(BACKOFF_MAX)
 }
+
+/// A stream and a channel.
+pub(super) type QueueKey = (CutoverName, String);
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,35 @@
+//! A client of Route 53 with the budget of its calls.
+
+use std::sync::Arc;
+
+use aws_sdk_route53::Client;
+
+use super::budget::Budget;
+use super::config::NORMAL_WAIT_MAX;
+use super::config::REVERT_WAIT_MAX;
+use super::errors::no_token;
+use crate::ports::CallError;
+use crate::ports::Urgency;
+
+/// A client and the budget of its calls.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    pub(super) client: Client,
+    pub(super) budget: Arc<Budget>,
+}
+
+impl Session {
+    /// Takes a token for one read.
+    pub(super) async fn token(
+        &self,
+        operation: &'static str,
+        urgency: Urgency,
+    ) -> Result<(), CallError> {
+        let wait = match urgency {
+            Urgency::Revert => REVERT_WAIT_MAX,
+            Urgency::Normal => NORMAL_WAIT_MAX,
+        };
+        let token = self.budget.acquire(operation, urgency, wait).await;
+        token.map_err(|waited| no_token(operation, waited))
+    }
+}

@@ -1,0 +1,28 @@
+//! The request of a rollback, as its arguments have it: how it writes, and whether a cutover needs it.
+
+use anyhow::Result;
+
+use crate::cli::args::Rollback;
+use crate::cli::error::Expected;
+use crate::engine::commands::{RollbackNeed, rollback};
+use crate::engine::event::RevertMode;
+use crate::engine::state::State;
+
+pub(super) fn mode(args: &Rollback) -> RevertMode {
+    if args.force {
+        RevertMode::Force
+    } else {
+        RevertMode::Swap
+    }
+}
+
+pub(super) fn need(args: &Rollback, state: &State) -> Result<RollbackNeed, Expected> {
+    let reason = args.reason.as_deref();
+    rollback(state, mode(args), args.include_completed, reason).map_err(|reason| {
+        Expected::DoesNotApply {
+            command: "rollback",
+            name: state.name.to_string(),
+            reason: reason.to_string(),
+        }
+    })
+}

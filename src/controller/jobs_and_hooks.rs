@@ -1,0 +1,51 @@
+//! Jobs and hooks in a round: prepares errands, notes their results, and looks at jobs.
+
+use std::collections::BTreeSet;
+
+use super::Controller;
+use super::errands::Done;
+use crate::engine::decide::{self, Errand};
+use crate::engine::units::{CutoverName, WriteId};
+
+impl Controller {
+    /// Prepares errands that were journaled. Returns their ids.
+    pub(super) fn prepare_errands(
+        &mut self,
+        name: &CutoverName,
+        errands: Vec<Errand>,
+    ) -> BTreeSet<WriteId> {
+        let now = self.now();
+        let epoch = self.performer.epoch(name);
+        let Some(state) = self.book.state(name) else {
+            return BTreeSet::new();
+        };
+        let mut ids = BTreeSet::new();
+        for errand in errands {
+            ids.insert(self.errands.prepare(state, errand, epoch, now));
+        }
+        ids
+    }
+
+    /// Notes the result of an errand.
+    pub(super) fn note_done(&mut self, done: Done) {
+        match done {
+            Done::Answered(name, _, event) => self.outcomes.push((name, event)),
+            Done::Looked(name, _) => drop(self.looked.insert(name)),
+        }
+    }
+
+    /// Looks at the jobs of the cutovers that want it.
+    pub(super) fn look_at_jobs(&mut self, names: &[CutoverName]) {
+        let now = self.now();
+        for name in names {
+            let Some(state) = self.book.state(name) else {
+                continue;
+            };
+            let waits = !state.has_started() && !self.book.fleet().holds(state, now).is_empty();
+            let looked_at = self.errands.looked_at.get(name).copied();
+            if !waits && decide::wants_jobs(state, looked_at, now) {
+                self.errands.look(state, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The queues of the zones, which the rounds fill and the writers empty, and what the writers report.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+use crate::engine::decide::{Part, Purpose};
+use crate::engine::event::{Event, FailureClass};
+use crate::engine::plan::Account;
+use crate::engine::units::{CutoverName, WriteId, ZoneId};
+use crate::ports::{CallError, Dns, Journal, Submitted};
+
+/// A zone, and the credentials that it is written with.
+pub(super) type Place = (Account, ZoneId);
+
+/// One cutover's part of a zone's queue. Its parts go in one atomic batch.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) cutover: CutoverName,
+    pub(super) write_id: WriteId,
+    pub(super) purpose: Purpose,
+    pub(super) parts: Vec<Part>,
+    /// The last moment to send it, by the monotonic clock; `None` for a revert.
+    pub(super) send_by: Option<Instant>,
+    /// The epoch of the stream when the order was decided; see [`Head`].
+    pub(super) epoch: u64,
+    /// Its label in the batch's comment.
+    pub(super) label: String,
+    /// How often it was sent and throttled.
+    pub(super) throttled: u32,
+}
+
+/// The result of a job, or of a part of it.
+#[derive(Debug, Clone)]
+pub(super) struct Outcome {
+    pub(super) cutover: CutoverName,
+    /// To be appended to the cutover's stream.
+    pub(super) event: Event,
+    /// The number of its groups; they are no longer under way.
+    pub(super) groups: usize,
+    /// The zone, if the job was a revert.
+    pub(super) reverted_in: Option<ZoneId>,
+}
+
+/// State that the writers of the zones share.
+pub(super) struct Shared {
+    pub(super) dns: Arc<dyn Dns>,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) queues: Mutex<BTreeMap<Place, Queue>>,
+    pub(super) heads: Mutex<BTreeMap<CutoverName, Head>>,
+    /// Notified when a revert is queued in any zone.
+    pub(super) reverts: Notify,
+    pub(super) outcomes: mpsc::UnboundedSender<Outcome>,
+}
+
+/// The head of a stream as this process has seen it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Head {
+    /// Its last entry.
+    pub(super) seq: u64,
+    /// How often somebody else has written to it. A step that was decided before is stale (semantics A1).
+    pub(super) epoch: u64,
+    /// A person has abandoned the cutover: nothing more is written, not even a queued revert.
+    pub(super) abandoned: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) jobs: Vec<Job>,
+    pub(super) has_writer: bool,
+}
+
+impl Shared {
+    /// Takes the most urgent jobs of a zone out of its queue: only reverts while there are any. Returns `None` if the
+    /// queue is empty; the writer then ends.
+    pub(super) fn take(&self, place: &Place) -> Option<Vec<Job>> {
+        let mut queues = lock(&self.queues);
+        let queue = queues.get_mut(place)?;
+        if queue.jobs.is_empty() {
+            queue.has_writer = false;
+            return None;
+        }
+        let reverting = queue.jobs.iter().any(|job| job.purpose == Purpose::Revert);
+        let (taken, left) = std::mem::take(&mut queue.jobs)
+            .into_iter()
+            .partition(|job| !reverting || job.purpose == Purpose::Revert);
+        queue.jobs = left;
+        Some(taken)
+    }
+
+    /// Returns true if a revert is queued for the zone.
+    pub(super) fn has_revert(&self, place: &Place) -> bool {
+        let queues = lock(&self.queues);
+        let Some(queue) = queues.get(place) else {
+            return false;
+        };
+        queue.jobs.iter().any(|job| job.purpose == Purpose::Revert)
+    }
+
+    /// Returns when a revert is queued for the zone.
+    pub(super) async fn revert_queued(&self, place: &Place) {
+        loop {
+            let ring = self.reverts.notified();
+            let mut ring = std::pin::pin!(ring);
+            ring.as_mut().enable();
+            if self.has_revert(place) {
+                return;
+            }
+            ring.await;
+        }
+    }
+
+    /// Puts jobs back, behind those that were queued meanwhile.
+    pub(super) fn put_back(&self, place: &Place, jobs: Vec<Job>) {
+        lock(&self.queues)
+            .entry(place.clone())
+            .or_default()
+            .jobs
+            .extend(jobs);
+    }
+
+    /// The head of a stream as this process has seen it.
+    pub(super) fn known(&self, cutover: &CutoverName) -> Head {
+        lock(&self.heads).get(cutover).copied().unwrap_or_default()
+    }
+
+    pub(super) fn report_submitted(&self, zone: &ZoneId, job: &Job, submitted: &Submitted) {
+        let event = Event::WeightChangeSubmitted {
+            write_id: job.write_id.clone(),
+            zone: zone.clone(),
+            groups: groups(&job.parts),
+            change_id: submitted.change_id.clone(),
+            server_time: submitted.server_time,
+        };
+        self.report(zone, job, &job.parts, event);
+    }
+
+    /// Reports that these parts of a job failed.
+    pub(super) fn report_failed(
+        &self,
+        zone: &ZoneId,
+        job: &Job,
+        parts: &[Part],
+        error: &CallError,
+    ) {
+        let event = Event::WeightChangeFailed {
+            write_id: job.write_id.clone(),
+            zone: zone.clone(),
+            groups: groups(parts),
+            class: error.class,
+            message: error.to_string(),
+        };
+        self.report(zone, job, parts, event);
+    }
+
+    pub(super) fn report_unsent(&self, zone: &ZoneId, job: &Job, why: &str) {
+        let event = Event::WeightChangeFailed {
+            write_id: job.write_id.clone(),
+            zone: zone.clone(),
+            groups: groups(&job.parts),
+            class: FailureClass::NotSent,
+            message: why.to_owned(),
+        };
+        self.report(zone, job, &job.parts, event);
+    }
+
+    fn report(&self, zone: &ZoneId, job: &Job, parts: &[Part], event: Event) {
+        let reverted_in = match job.purpose {
+            Purpose::Revert => Some(zone.clone()),
+            Purpose::Step | Purpose::Resubmit => None,
+        };
+        let outcome = Outcome {
+            cutover: job.cutover.clone(),
+            event,
+            groups: parts.len(),
+            reverted_in,
+        };
+        // The receiver lives as long as the controller; after that nobody waits for the outcome.
+        self.outcomes.send(outcome).unwrap_or_default();
+    }
+}
+
+pub(super) fn groups(parts: &[Part]) -> Vec<usize> {
+    let unique: BTreeSet<usize> = parts.iter().map(|part| part.group).collect();
+    unique.into_iter().collect()
+}
+
+/// Locks, also if the lock is poisoned: a writer that panicked left the data whole, and the way back must stay open.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
