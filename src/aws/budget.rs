@@ -33,7 +33,7 @@ pub(super) struct Budget {
     per_operation: Rate,
     /// Tokens of each bucket that only reverts may take.
     headroom: u32,
-    buckets: Mutex<Buckets>,
+    buckets: Mutex<TokenBuckets>,
     reverts_waiting: AtomicU32,
     /// The first waiter holds the lock and waits for tokens, the others for the lock: first come, first served.
     revert_turn: tokio::sync::Mutex<()>,
@@ -45,13 +45,13 @@ pub(super) struct Budget {
 pub(super) struct WaitedTooLong(pub(super) Duration);
 
 #[derive(Debug)]
-struct Buckets {
-    overall: Bucket,
-    operations: BTreeMap<&'static str, Bucket>,
+struct TokenBuckets {
+    overall: TokenBucket,
+    operations: BTreeMap<&'static str, TokenBucket>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
+struct TokenBucket {
     rate: Rate,
     tokens: f64,
     filled_at: Instant,
@@ -71,8 +71,8 @@ impl Budget {
             overall,
             per_operation,
             headroom: headroom.min(least_burst.saturating_sub(1)),
-            buckets: Mutex::new(Buckets {
-                overall: Bucket::full(overall),
+            buckets: Mutex::new(TokenBuckets {
+                overall: TokenBucket::full(overall),
                 operations: BTreeMap::new(),
             }),
             reverts_waiting: AtomicU32::new(0),
@@ -115,13 +115,13 @@ impl Budget {
     fn try_take(&self, operation: &'static str, urgency: Urgency) -> Option<Duration> {
         let now = Instant::now();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let Buckets {
+        let TokenBuckets {
             overall,
             operations,
         } = &mut *buckets;
         let own = operations
             .entry(operation)
-            .or_insert_with(|| Bucket::full(self.per_operation));
+            .or_insert_with(|| TokenBucket::full(self.per_operation));
         overall.fill(now);
         own.fill(now);
         let (needed, gives_way) = match urgency {
@@ -151,7 +151,7 @@ impl Rate {
     }
 }
 
-impl Bucket {
+impl TokenBucket {
     fn full(rate: Rate) -> Self {
         Self {
             rate,

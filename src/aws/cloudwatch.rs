@@ -180,8 +180,8 @@ impl CloudWatchSignals {
                 let definitions = self.read_definitions(account, region, page).await;
                 for definition in definitions {
                     match definition {
-                        Definition::Span(name, span) => drop(spans.insert(name, span)),
-                        Definition::Rule(name, children) => {
+                        AlarmDefinition::Span(name, span) => drop(spans.insert(name, span)),
+                        AlarmDefinition::Rule(name, children) => {
                             next.extend(children.iter().cloned());
                             rules.insert(name, children);
                         }
@@ -201,7 +201,7 @@ impl CloudWatchSignals {
         account: &Account,
         region: &str,
         names: &[String],
-    ) -> Vec<Definition> {
+    ) -> Vec<AlarmDefinition> {
         let client = self.clients.cloudwatch(account, region).await;
         let budgets = self.clients.alarm_budgets(account, region);
         let token = budgets
@@ -222,12 +222,12 @@ impl CloudWatchSignals {
         let mut definitions = Vec::new();
         for alarm in reply.metric_alarms() {
             if let (Some(name), Some(span)) = (alarm.alarm_name(), span_of(alarm)) {
-                definitions.push(Definition::Span(name.to_owned(), span));
+                definitions.push(AlarmDefinition::Span(name.to_owned(), span));
             }
         }
         for alarm in reply.composite_alarms() {
             if let (Some(name), Some(rule)) = (alarm.alarm_name(), alarm.alarm_rule()) {
-                definitions.push(Definition::Rule(name.to_owned(), children_of(rule)));
+                definitions.push(AlarmDefinition::Rule(name.to_owned(), children_of(rule)));
             }
         }
         definitions
@@ -326,7 +326,7 @@ impl Signals for CloudWatchSignals {
 }
 
 /// The part of an alarm's definition that decides how far it looks back.
-enum Definition {
+enum AlarmDefinition {
     /// A metric alarm, and how far it looks back.
     Span(String, SignedDuration),
     /// A composite alarm, and the alarms that its rule names.

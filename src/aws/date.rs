@@ -22,11 +22,11 @@ use crate::ports::Clock;
 #[derive(Clone)]
 pub(super) struct ReplyDates {
     clock: Arc<dyn Clock>,
-    newest: Arc<Mutex<Option<Reply>>>,
+    newest: Arc<Mutex<Option<DatedReply>>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Reply {
+struct DatedReply {
     server_time: Timestamp,
     /// The time of its arrival by the monotonic clock.
     at: Instant,
@@ -58,7 +58,7 @@ impl ReplyDates {
         self.newest().map(|reply| reply.server_time)
     }
 
-    fn newest(&self) -> Option<Reply> {
+    fn newest(&self) -> Option<DatedReply> {
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -67,7 +67,7 @@ impl ReplyDates {
         if let Some(server_time) = parse(date).and_then(believed) {
             let at = Instant::now();
             let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-            *newest = Some(Reply { server_time, at });
+            *newest = Some(DatedReply { server_time, at });
         }
     }
 }

@@ -31,7 +31,7 @@ const POINTS_PER_CALL: i64 = 90_000;
 
 /// One call that is being put together: its queries, and the identifier under which each series is answered.
 #[derive(Debug, Default)]
-pub(super) struct Call {
+pub(super) struct DataCall {
     /// The period of its datapoints, in minutes.
     period_mins: u16,
     /// Each metric of the call once, with its identifier, and true if its series is part of the answer.
@@ -54,18 +54,18 @@ pub(super) fn refusal(query: &Query) -> Option<String> {
 
 /// Packs series into as few calls as possible. An expression and its inputs stay together, and a call has one period. Its
 /// range must begin at the start of a period, or else `CloudWatch` aligns the datapoints differently.
-pub(super) fn pack(wanted: &BTreeMap<Query, Minutes>) -> Vec<Call> {
+pub(super) fn pack(wanted: &BTreeMap<Query, Minutes>) -> Vec<DataCall> {
     // Series of similar ranges go together: a call has one range, and the longest decides how many points there are.
     let mut sorted: Vec<(&Query, Minutes)> = wanted
         .iter()
         .map(|(query, minutes)| (query, from_whole_period(*minutes, query.period_mins)))
         .collect();
     sorted.sort_by_key(|(query, minutes)| (query.period_mins, std::cmp::Reverse(minutes.from)));
-    let mut calls: Vec<Call> = Vec::new();
+    let mut calls: Vec<DataCall> = Vec::new();
     for (query, minutes) in sorted {
         let fits = calls.last().is_some_and(|call| call.fits(query, minutes));
         if !fits {
-            calls.push(Call::of_period(query.period_mins));
+            calls.push(DataCall::of_period(query.period_mins));
         }
         if let Some(call) = calls.last_mut() {
             call.add(query, minutes);
@@ -74,7 +74,7 @@ pub(super) fn pack(wanted: &BTreeMap<Query, Minutes>) -> Vec<Call> {
     calls
 }
 
-impl Call {
+impl DataCall {
     fn of_period(period_mins: u16) -> Self {
         Self {
             period_mins,
@@ -199,7 +199,7 @@ impl Call {
     }
 
     /// The reading of each series from the pages of the answer.
-    pub(super) fn readings(&self, answer: &Answer) -> Readings {
+    pub(super) fn readings(&self, answer: &SeriesAnswer) -> Readings {
         let mut readings = Readings::new();
         for (query, (id, minutes)) in &self.answers {
             readings.insert(query.clone(), answer.reading(id, *minutes));
@@ -210,13 +210,13 @@ impl Call {
 
 /// The pages of an answer, put together.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct SeriesAnswer {
     points: BTreeMap<String, BTreeMap<Timestamp, Number>>,
     statuses: BTreeMap<String, Option<StatusCode>>,
     messages: BTreeSet<String>,
 }
 
-impl Answer {
+impl SeriesAnswer {
     /// Adds a page. The status of the last page counts.
     pub(super) fn take(&mut self, page: &GetMetricDataOutput) {
         for message in page.messages() {

@@ -79,12 +79,12 @@ const NAMES_WITHOUT_SIZE_IN_REVERT: usize = 5;
 #[derive(Debug, Clone)]
 pub struct Route53Dns {
     clients: Arc<AwsClients>,
-    known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<KnownZones>>,
 }
 
 /// The remembered zones. Errors are never remembered.
 #[derive(Debug, Default)]
-struct Known {
+struct KnownZones {
     zones: BTreeMap<(Account, ZoneRef), Zone>,
     /// The number of record sets in a zone, and when it was read.
     sizes: BTreeMap<(Account, ZoneId), (u64, Instant)>,
@@ -105,7 +105,7 @@ impl Route53Dns {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownZones> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -363,7 +363,7 @@ fn unread(error: &CallError) -> ChangeReading {
 /// A reading for every wanted group: its record sets, empty if it does not exist, or the reason why it was not read.
 fn readings_of<'a, F>(wanted: &BTreeSet<GroupName>, read: F) -> GroupReadings
 where
-    F: Fn(&GroupName) -> Option<&'a Result<super::zone_reads::Found, CallError>>,
+    F: Fn(&GroupName) -> Option<&'a Result<super::zone_reads::FoundGroups, CallError>>,
 {
     let mut readings = GroupReadings::new();
     for group in wanted {

@@ -16,8 +16,8 @@ use super::errors::no_token;
 use super::errors::too_late;
 use super::guard::called;
 use super::metrics;
-use super::metrics::Answer;
-use super::metrics::Call;
+use super::metrics::DataCall;
+use super::metrics::SeriesAnswer;
 use super::sdk_times::sdk_time;
 use crate::engine::event::FailureClass;
 use crate::engine::evidence::plan::Query;
@@ -103,8 +103,8 @@ impl CloudWatchSignals {
         deadline: Instant,
         account: Account,
         region: Arc<str>,
-        call: Call,
-    ) -> (Arc<str>, Call, Result<Answer, CallError>) {
+        call: DataCall,
+    ) -> (Arc<str>, DataCall, Result<SeriesAnswer, CallError>) {
         let reading = self.read_metrics(&account, &region, &call);
         let read = tokio::time::timeout_at(deadline, reading).await;
         let read = read.unwrap_or_else(|_| Err(too_late(METRICS, READ_TIMEOUT)));
@@ -116,11 +116,11 @@ impl CloudWatchSignals {
         &self,
         account: &Account,
         region: &str,
-        call: &Call,
-    ) -> Result<Answer, CallError> {
+        call: &DataCall,
+    ) -> Result<SeriesAnswer, CallError> {
         let client = self.clients.cloudwatch(account, region).await;
         let budgets = self.clients.alarm_budgets(account, region);
-        let mut answer = Answer::default();
+        let mut answer = SeriesAnswer::default();
         let Some(minutes) = call.minutes() else {
             return Ok(answer);
         };

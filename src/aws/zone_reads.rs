@@ -46,7 +46,7 @@ const STRETCH_PAGES: usize = 4;
 const SINGLE_READS_MAX: usize = 8;
 
 /// The record sets of the groups that were found.
-pub(super) type Found = BTreeMap<GroupName, Vec<RecordSet>>;
+pub(super) type FoundGroups = BTreeMap<GroupName, Vec<RecordSet>>;
 
 /// Reads from one zone.
 #[derive(Debug, Clone)]
@@ -58,18 +58,18 @@ pub(super) struct ZoneReader {
 
 /// The start of a page.
 #[derive(Debug, Clone, Default, PartialEq)]
-struct Cursor {
+struct PageStart {
     name: Option<String>,
     record_type: Option<RrType>,
     identifier: Option<String>,
 }
 
-struct Page {
+struct RecordPage {
     records: Vec<ResourceRecordSet>,
-    next: Option<Cursor>,
+    next: Option<PageStart>,
 }
 
-impl Cursor {
+impl PageStart {
     /// Returns true if the page starts with this name.
     fn starts_with(&self, name: &DnsName) -> bool {
         let start = self.name.as_deref().map(DnsName::new);
@@ -135,7 +135,7 @@ impl ZoneReader {
     pub(super) async fn read_names(
         &self,
         names: BTreeMap<DnsName, BTreeSet<String>>,
-    ) -> BTreeMap<DnsName, Result<Found, CallError>> {
+    ) -> BTreeMap<DnsName, Result<FoundGroups, CallError>> {
         let slots = Arc::new(Semaphore::new(SINGLE_READS_MAX));
         let mut reads = JoinSet::new();
         let mut read = BTreeMap::new();
@@ -178,7 +178,7 @@ impl ZoneReader {
     /// Reads every record set of the zone.
     pub(super) async fn read_whole(&self) -> Result<Vec<RecordSet>, CallError> {
         let mut records = Vec::new();
-        let mut cursor = Cursor::default();
+        let mut cursor = PageStart::default();
         for _ in 0..ZONE_PAGES_MAX {
             let page = self.page(&cursor, ZONE_PAGE).await?;
             records.extend(page.records.iter().map(image));
@@ -196,18 +196,18 @@ impl ZoneReader {
         &self,
         name: &DnsName,
         types: &BTreeSet<String>,
-    ) -> Result<Found, CallError> {
+    ) -> Result<FoundGroups, CallError> {
         // With several types the start has no type, so that the order of types does not matter.
         let only = match types.first() {
             Some(only) if types.len() == 1 => Some(RrType::from(only.as_str())),
             _ => None,
         };
-        let mut cursor = Cursor {
+        let mut cursor = PageStart {
             name: Some(format!("{name}.")),
             record_type: only.clone(),
             identifier: None,
         };
-        let mut found = Found::new();
+        let mut found = FoundGroups::new();
         for _ in 0..NAME_PAGES_MAX {
             let page = self.page(&cursor, NAME_PAGE).await?;
             for record in &page.records {
@@ -235,17 +235,17 @@ impl ZoneReader {
         &self,
         wanted: &BTreeSet<GroupName>,
         size: u64,
-    ) -> Result<Found, CallError> {
+    ) -> Result<FoundGroups, CallError> {
         let stretches = stretches_of(wanted, size);
         if stretches.len() <= 1 {
-            return self.read_pages(Cursor::default(), wanted, None).await;
+            return self.read_pages(PageStart::default(), wanted, None).await;
         }
         let mut reads = JoinSet::new();
         for stretch in stretches {
             let reader = self.clone();
             reads.spawn(async move { reader.read_stretch(&stretch).await });
         }
-        let mut found = Found::new();
+        let mut found = FoundGroups::new();
         while let Some(finished) = reads.join_next().await {
             // If the task panicked, its groups are missing, and are read again below.
             if let Ok(read) = finished {
@@ -262,7 +262,7 @@ impl ZoneReader {
         }
         let names = types_by_name(&missing);
         if whole_zone_is_cheaper(names.len(), size) {
-            let read = self.read_pages(Cursor::default(), &missing, None).await;
+            let read = self.read_pages(PageStart::default(), &missing, None).await;
             found.extend(read?);
         } else {
             for read in self.read_names(names).await.into_values() {
@@ -273,12 +273,12 @@ impl ZoneReader {
     }
 
     /// Reads pages from the first wanted name to the last.
-    async fn read_stretch(&self, wanted: &BTreeSet<GroupName>) -> Result<Found, CallError> {
+    async fn read_stretch(&self, wanted: &BTreeSet<GroupName>) -> Result<FoundGroups, CallError> {
         let first = wanted.iter().min_by_key(|group| place(&group.name));
         let last = wanted.iter().map(|group| place(&group.name)).max();
-        let start = Cursor {
+        let start = PageStart {
             name: first.map(|group| format!("{}.", group.name)),
-            ..Cursor::default()
+            ..PageStart::default()
         };
         self.read_pages(start, wanted, last).await
     }
@@ -286,11 +286,11 @@ impl ZoneReader {
     /// Reads pages until all wanted groups are found or the place `last` is passed.
     async fn read_pages(
         &self,
-        mut cursor: Cursor,
+        mut cursor: PageStart,
         wanted: &BTreeSet<GroupName>,
         last: Option<Vec<String>>,
-    ) -> Result<Found, CallError> {
-        let mut found = Found::new();
+    ) -> Result<FoundGroups, CallError> {
+        let mut found = FoundGroups::new();
         for _ in 0..ZONE_PAGES_MAX {
             let page = self.page(&cursor, ZONE_PAGE).await?;
             for record in &page.records {
@@ -316,7 +316,7 @@ impl ZoneReader {
         Err(self.stuck())
     }
 
-    async fn page(&self, start: &Cursor, max_items: i32) -> Result<Page, CallError> {
+    async fn page(&self, start: &PageStart, max_items: i32) -> Result<RecordPage, CallError> {
         self.session.token(LIST, self.urgency).await?;
         let request = self
             .session
@@ -329,12 +329,12 @@ impl ZoneReader {
             .max_items(max_items);
         let reply = called(request.send()).await;
         let reply = reply.map_err(|error| call_error(LIST, &error))?;
-        let next = reply.is_truncated.then(|| Cursor {
+        let next = reply.is_truncated.then(|| PageStart {
             name: reply.next_record_name.clone(),
             record_type: reply.next_record_type.clone(),
             identifier: reply.next_record_identifier.clone(),
         });
-        Ok(Page {
+        Ok(RecordPage {
             records: reply.resource_record_sets,
             next,
         })

@@ -9,7 +9,7 @@ use crate::ports::HookAnswer;
 use crate::ports::HookRequest;
 use crate::ports::Hooks;
 use crate::reach::command;
-use crate::reach::command::Run;
+use crate::reach::command::CommandRun;
 use crate::reach::http;
 use crate::reach::secrets::Environment;
 use crate::reach::secrets::Secrets;
@@ -50,7 +50,7 @@ impl RealHooks {
     }
 
     async fn run(&self, argv: &[String], request: &HookRequest) -> HookAnswer {
-        let run = Run {
+        let run = CommandRun {
             argv,
             input: &request.input,
             environment: &[(KEY_VARIABLE, &request.key)],

@@ -7,8 +7,8 @@ use crate::engine::decide::JOB_WITHIN;
 use crate::engine::event::FailureClass;
 use crate::ports::CallError;
 use crate::reach::command;
+use crate::reach::command::CommandRun;
 use crate::reach::command::Ran;
-use crate::reach::command::Run;
 
 /// The most bytes of a command's output that are kept: enough for a CronJob with its whole pod template.
 const KEPT_BYTES: u64 = 1024 * 1024;
@@ -30,7 +30,7 @@ pub(super) async fn run(
     class: FailureClass,
     detach: bool,
 ) -> Result<Ran, CallError> {
-    let run = Run {
+    let run = CommandRun {
         argv,
         input: "",
         environment: &[(KEY_VARIABLE, key)],

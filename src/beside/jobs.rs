@@ -62,7 +62,7 @@ impl Jobs for RealJobs {
                 context,
             } => {
                 let place =
-                    kubectl::Place::new(&self.kubectl, context.as_ref(), namespace.as_ref());
+                    kubectl::KubectlPlace::new(&self.kubectl, context.as_ref(), namespace.as_ref());
                 kubectl::look(&place, name).await
             }
             JobHalf::Command { state, running, .. } => {
@@ -97,7 +97,7 @@ impl Jobs for RealJobs {
                 context,
             } => {
                 let place =
-                    kubectl::Place::new(&self.kubectl, context.as_ref(), namespace.as_ref());
+                    kubectl::KubectlPlace::new(&self.kubectl, context.as_ref(), namespace.as_ref());
                 kubectl::turn(&place, name, on, key).await
             }
             JobHalf::Command {

@@ -15,11 +15,11 @@ use crate::engine::jobs::HalfLook;
 use crate::ports::CallError;
 
 /// The cluster and namespace of a CronJob, as arguments for `kubectl`.
-pub(super) struct Place {
+pub(super) struct KubectlPlace {
     argv: Vec<String>,
 }
 
-impl Place {
+impl KubectlPlace {
     pub(super) fn new(program: &str, context: Option<&String>, namespace: Option<&String>) -> Self {
         let mut argv = vec![program.to_owned(), "--request-timeout=20s".to_owned()];
         argv.extend(context.iter().map(|context| format!("--context={context}")));
@@ -59,7 +59,7 @@ const NO_DEADLINE: &str = "it has no startingDeadlineSeconds: Kubernetes would s
     switched on; set startingDeadlineSeconds, for example to 200";
 
 /// Looks at a CronJob.
-pub(super) async fn look(place: &Place, name: &str) -> Result<HalfLook, CallError> {
+pub(super) async fn look(place: &KubectlPlace, name: &str) -> Result<HalfLook, CallError> {
     let argv = place.call(&["get", "cronjob", name, "--output=json"]);
     let ran = asked("kubectl get cronjob", &argv).await?;
     let read: CronJob = serde_json::from_str(&ran.stdout).map_err(|error| {
@@ -86,7 +86,12 @@ pub(super) async fn look(place: &Place, name: &str) -> Result<HalfLook, CallErro
 }
 
 /// Suspends a CronJob, or resumes it.
-pub(super) async fn turn(place: &Place, name: &str, on: bool, key: &str) -> Result<(), CallError> {
+pub(super) async fn turn(
+    place: &KubectlPlace,
+    name: &str,
+    on: bool,
+    key: &str,
+) -> Result<(), CallError> {
     let patch = format!(r#"{{"spec":{{"suspend":{}}}}}"#, !on);
     let argv = place.call(&["patch", "cronjob", name, "--type=merge", "--patch", &patch]);
     told("kubectl patch cronjob", &argv, key).await.map(drop)

@@ -6,7 +6,7 @@ use super::args::AdoptDrift;
 use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::names::resolve;
-use super::operate::{Desk, Order, check, give};
+use super::operate::{CommandOrder, Desk, check, give};
 use crate::engine::commands;
 use crate::engine::foreign_text::one_line;
 use crate::engine::state::State;
@@ -18,9 +18,9 @@ use crate::engine::state::State;
 pub fn run(context: &mut Context<'_>, args: &AdoptDrift) -> Result<Exit> {
     block_on(async {
         let desk = Desk::open(context).await?;
-        let mut orders: Vec<Order<'_>> = Vec::new();
+        let mut orders: Vec<CommandOrder<'_>> = Vec::new();
         for named in resolve(&args.names, &desk.books.names())? {
-            orders.push(Order::new(named, |state: &State| {
+            orders.push(CommandOrder::new(named, |state: &State| {
                 commands::adopt_drift(state, &args.reason)
             }));
         }

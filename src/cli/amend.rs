@@ -8,7 +8,7 @@ use super::args::Amend;
 use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::names::{Named, unknown};
-use super::operate::{Desk, Order, give};
+use super::operate::{CommandOrder, Desk, give};
 use super::plans;
 use crate::engine::commands;
 use crate::engine::units::CutoverName;
@@ -34,7 +34,7 @@ pub fn run(context: &mut Context<'_>, args: &Amend) -> Result<Exit> {
                 name,
                 by_pattern: false,
             };
-            orders.push(Order::new(named, move |state| {
+            orders.push(CommandOrder::new(named, move |state| {
                 commands::amend(state, source, reason)
             }));
         }

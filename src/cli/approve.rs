@@ -8,13 +8,13 @@ use super::args::Approve;
 use super::context::{Context, block_on};
 use super::exit::Exit;
 use super::names::{Named, resolve};
-use super::operate::{Desk, Order, check, give};
+use super::operate::{CommandOrder, Desk, check, give};
 use crate::aws::{Options, caller_arn};
 use crate::engine::commands::{self, NotApplicable};
 use crate::engine::event::Event;
 use crate::engine::state::State;
 use crate::ports::Clock;
-use crate::report::approval::Evidence;
+use crate::report::approval::ApprovalEvidence;
 
 /// Shows the evidence, then approves.
 ///
@@ -36,10 +36,14 @@ pub fn run(context: &mut Context<'_>, args: &Approve) -> Result<Exit> {
 }
 
 /// Returns one order per cutover. `caller` is the ARN of the AWS credentials at hand, if there are any.
-fn orders<'a>(named: &[Named], args: &'a Approve, caller: Option<&'a String>) -> Vec<Order<'a>> {
+fn orders<'a>(
+    named: &[Named],
+    args: &'a Approve,
+    caller: Option<&'a String>,
+) -> Vec<CommandOrder<'a>> {
     let mut orders = Vec::new();
     for named in named {
-        orders.push(Order::new(named.clone(), move |state: &State| {
+        orders.push(CommandOrder::new(named.clone(), move |state: &State| {
             approve(state, args, caller)
         }));
     }
@@ -60,7 +64,7 @@ fn show(context: &mut Context<'_>, state: &State, args: &Approve) -> Result<()> 
     let Ok(Event::StepApproved { step, .. }) = approve(state, args, None) else {
         return Ok(());
     };
-    if let Some(evidence) = Evidence::of(state, step, now) {
+    if let Some(evidence) = ApprovalEvidence::of(state, step, now) {
         for line in evidence.lines(now) {
             context.note(&format!("{}: {line}", state.name))?;
         }

@@ -7,7 +7,7 @@ use super::context::{Context, block_on};
 use super::error::Expected;
 use super::exit::Exit;
 use super::names::{closest, resolve};
-use super::operate::{Desk, Order, give};
+use super::operate::{CommandOrder, Desk, give};
 use crate::engine::commands;
 use crate::engine::lists;
 use crate::engine::state::State;
@@ -28,7 +28,7 @@ pub fn run(context: &mut Context<'_>, args: &IgnoreAlarm) -> Result<Exit> {
                 Some(state) => find(state, &args.alarm)?,
                 None => find(&desk.books.state(&named.name)?, &args.alarm)?,
             };
-            orders.push(Order::new(named, move |state: &State| {
+            orders.push(CommandOrder::new(named, move |state: &State| {
                 commands::ignore_alarm(state, &alarm, &args.reason)
             }));
         }

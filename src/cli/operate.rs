@@ -31,14 +31,14 @@ pub(super) const RACES_MAX: u32 = 5;
 pub type Decide<'a> = Box<dyn Fn(&State) -> Result<Option<Event>, NotApplicable> + 'a>;
 
 /// One command for one cutover.
-pub struct Order<'a> {
+pub struct CommandOrder<'a> {
     /// The cutover.
     pub named: Named,
     /// Decides which event to append.
     pub decide: Decide<'a>,
 }
 
-impl<'a> Order<'a> {
+impl<'a> CommandOrder<'a> {
     /// Returns an order that always appends an event if it applies.
     pub fn new(named: Named, decide: impl Fn(&State) -> Answer + 'a) -> Self {
         Self {
@@ -90,7 +90,7 @@ pub async fn order_all<'a>(
     let desk = Desk::open(context).await?;
     let mut orders = Vec::new();
     for named in resolve(names, &desk.books.names())? {
-        orders.push(Order::new(named, decide.clone()));
+        orders.push(CommandOrder::new(named, decide.clone()));
     }
     give(context, desk, command, orders).await
 }
@@ -106,7 +106,7 @@ pub async fn give(
     context: &mut Context<'_>,
     mut desk: Desk,
     command: &'static str,
-    orders: Vec<Order<'_>>,
+    orders: Vec<CommandOrder<'_>>,
 ) -> Result<Exit> {
     let orders = check(context, &desk, command, orders)?;
     let written = write(context, &mut desk, command, &orders).await?;
@@ -130,7 +130,7 @@ pub async fn write(
     context: &mut Context<'_>,
     desk: &mut Desk,
     command: &'static str,
-    orders: &[Order<'_>],
+    orders: &[CommandOrder<'_>],
 ) -> Result<Vec<Envelope>> {
     let mut written: Vec<Envelope> = Vec::new();
     let done = write_all(context, desk, command, orders, &mut written).await;
@@ -150,10 +150,10 @@ pub async fn write_all(
     context: &mut Context<'_>,
     desk: &mut Desk,
     command: &'static str,
-    orders: &[Order<'_>],
+    orders: &[CommandOrder<'_>],
     written: &mut Vec<Envelope>,
 ) -> Result<()> {
-    let mut left: Vec<&Order<'_>> = orders.iter().collect();
+    let mut left: Vec<&CommandOrder<'_>> = orders.iter().collect();
     for race in 0..=RACES_MAX {
         let mut lost = Vec::new();
         for lot in left.chunks((APPEND_EVENTS_MAX >> race).max(1)) {
@@ -188,7 +188,7 @@ fn entries(
     context: &mut Context<'_>,
     desk: &Desk,
     command: &'static str,
-    orders: &[&Order<'_>],
+    orders: &[&CommandOrder<'_>],
 ) -> Result<Vec<(u64, NewEntry)>> {
     let mut entries = Vec::new();
     for order in orders {
@@ -242,8 +242,8 @@ pub fn check<'a>(
     context: &mut Context<'_>,
     desk: &Desk,
     command: &'static str,
-    orders: Vec<Order<'a>>,
-) -> Result<Vec<Order<'a>>> {
+    orders: Vec<CommandOrder<'a>>,
+) -> Result<Vec<CommandOrder<'a>>> {
     let mut fit = Vec::new();
     let mut passed_over = Vec::new();
     for order in orders {
@@ -267,7 +267,7 @@ pub fn check<'a>(
     Ok(fit)
 }
 
-fn refusal(command: &'static str, order: &Order<'_>, reason: &NotApplicable) -> Expected {
+fn refusal(command: &'static str, order: &CommandOrder<'_>, reason: &NotApplicable) -> Expected {
     Expected::DoesNotApply {
         command,
         name: order.named.name.to_string(),
@@ -276,7 +276,7 @@ fn refusal(command: &'static str, order: &Order<'_>, reason: &NotApplicable) -> 
 }
 
 /// Returns the event and its attempt, if the command applies and the fold accepts the event.
-fn decide(order: &Order<'_>, state: &State) -> Result<Option<(Event, u32)>, NotApplicable> {
+fn decide(order: &CommandOrder<'_>, state: &State) -> Result<Option<(Event, u32)>, NotApplicable> {
     let Some(event) = (order.decide)(state)? else {
         return Ok(None);
     };
@@ -428,8 +428,8 @@ gates: { alarms: [ red ] }
         }
     }
 
-    fn order(name: &CutoverName) -> Order<'static> {
-        Order {
+    fn order(name: &CutoverName) -> CommandOrder<'static> {
+        CommandOrder {
             named: Named {
                 name: name.clone(),
                 by_pattern: true,
@@ -478,7 +478,7 @@ gates: { alarms: [ red ] }
                 terminal: Terminal::detect(None),
                 clock: SystemClock,
             };
-            let orders: Vec<Order<'_>> = names.iter().map(order).collect();
+            let orders: Vec<CommandOrder<'_>> = names.iter().map(order).collect();
             let written = write(&mut context, &mut desk, "rollback", &orders).await;
             assert_eq!(written.unwrap().len(), names.len() - faster);
             let appends = journal.appends.load(Ordering::Relaxed);

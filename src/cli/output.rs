@@ -38,12 +38,12 @@ pub enum Patience {
 
 /// The two streams of this process.
 #[derive(Clone)]
-pub struct Output(Arc<Shared>);
+pub struct Output(Arc<SharedOutput>);
 
 /// One of the two streams. Writing to it never fails.
 #[derive(Clone)]
 pub struct Stream {
-    shared: Arc<Shared>,
+    shared: Arc<SharedOutput>,
     which: Which,
 }
 
@@ -53,7 +53,7 @@ enum Which {
     Err,
 }
 
-struct Shared {
+struct SharedOutput {
     patience: Patience,
     queues: Mutex<Queues>,
     changed: Condvar,
@@ -61,14 +61,14 @@ struct Shared {
 
 #[derive(Default)]
 struct Queues {
-    out: Queue,
-    err: Queue,
+    out: StreamQueue,
+    err: StreamQueue,
 }
 
 /// The text that waits for one stream.
 #[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Piece>,
+struct StreamQueue {
+    waiting: VecDeque<QueuedText>,
     bytes: usize,
     /// How many texts have been queued so far.
     queued: u64,
@@ -84,14 +84,14 @@ struct Queue {
     error: Option<io::Error>,
 }
 
-struct Piece {
+struct QueuedText {
     text: Vec<u8>,
     /// How many texts had been queued for the other stream before this one.
     after: u64,
 }
 
 impl Queues {
-    fn of(&mut self, which: Which) -> &mut Queue {
+    fn of(&mut self, which: Which) -> &mut StreamQueue {
         match which {
             Which::Out => &mut self.out,
             Which::Err => &mut self.err,
@@ -105,7 +105,7 @@ impl Queues {
     }
 }
 
-impl Queue {
+impl StreamQueue {
     fn has_room(&self, bytes: usize) -> bool {
         self.waiting.is_empty() || self.bytes + bytes <= QUEUE_BYTES_MAX
     }
@@ -163,7 +163,7 @@ impl Output {
     }
 
     fn of(patience: Patience) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedOutput {
             patience,
             queues: Mutex::default(),
             changed: Condvar::new(),
@@ -214,7 +214,7 @@ impl Output {
     }
 }
 
-impl Shared {
+impl SharedOutput {
     /// Locks the queues. A panic in another thread leaves them consistent.
     fn queues(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
@@ -240,7 +240,7 @@ impl Shared {
         }
         queue.bytes += text.len();
         queue.queued += 1;
-        queue.waiting.push_back(Piece {
+        queue.waiting.push_back(QueuedText {
             text: text.to_vec(),
             after,
         });
@@ -312,7 +312,7 @@ impl Shared {
 }
 
 /// Writes what is queued for a stream, until the process ends.
-fn write_on(shared: &Shared, which: Which, mut target: impl Write, plain: bool) {
+fn write_on(shared: &SharedOutput, which: Which, mut target: impl Write, plain: bool) {
     loop {
         let text = shared.next(which);
         let written = if plain {

@@ -20,7 +20,7 @@ use crate::report::check::Checked;
 use crate::report::text;
 
 /// The plan files of the command line, valid or not.
-pub struct Found {
+pub struct FoundPlans {
     /// Every file that was checked, valid or not.
     pub checked: Vec<Checked>,
     /// The valid plans, each with the index of its file in `checked`.
@@ -29,7 +29,7 @@ pub struct Found {
     pub fleet: Option<(PathBuf, FleetSettings)>,
 }
 
-impl Found {
+impl FoundPlans {
     /// Returns true if every file is valid.
     pub fn all_ok(&self) -> bool {
         self.checked.iter().all(|checked| checked.ok)
@@ -59,7 +59,7 @@ impl Found {
     }
 }
 
-impl Found {
+impl FoundPlans {
     /// Reads the `fleet.yaml` files that apply, each once, so that its problems are shown once and not with each plan.
     fn take_fleets(&mut self, files: &[Below]) {
         let mut directories: BTreeMap<&Path, &Path> = BTreeMap::new();
@@ -163,12 +163,12 @@ impl Found {
 }
 
 /// Checks all plan files of the paths, each alone and all together. The cutovers that they come `after` must be among them.
-pub fn find(paths: &[PathBuf]) -> Found {
+pub fn find(paths: &[PathBuf]) -> FoundPlans {
     find_beside(paths, &BTreeSet::new())
 }
 
 /// As [`find`]; plans may also come after the cutovers in `known`.
-pub fn find_beside(paths: &[PathBuf], known: &BTreeSet<CutoverName>) -> Found {
+pub fn find_beside(paths: &[PathBuf], known: &BTreeSet<CutoverName>) -> FoundPlans {
     let mut found = look(paths);
     let mut known = known.clone();
     known.extend(found.neighbours());
@@ -196,8 +196,8 @@ impl Below {
 }
 
 /// Checks all plan files of the paths, each alone.
-fn look(paths: &[PathBuf]) -> Found {
-    let mut found = Found {
+fn look(paths: &[PathBuf]) -> FoundPlans {
+    let mut found = FoundPlans {
         checked: Vec::new(),
         sources: Vec::new(),
         fleet: None,

@@ -38,7 +38,7 @@ use crate::plan_file;
 use crate::ports::{Clock, Dns, Signals};
 use crate::report;
 use crate::report::check::silence;
-use crate::report::preview::{AlarmView, GroupView, Preview, Standing, to_json, to_text};
+use crate::report::preview::{AlarmView, GroupView, Preview, StartedCutover, to_json, to_text};
 use crate::report::text;
 use reads::{probe, read_group, read_series};
 
@@ -77,7 +77,7 @@ pub async fn preview(
             },
             None => fresh_state(source, now)?,
         };
-        let readings = Readings::take(&state, dns, signals, now).await;
+        let readings = PlanReadings::take(&state, dns, signals, now).await;
         let limits = fleet_of(source);
         let mut fleet = fleet.clone();
         if let Some(limits) = &limits {
@@ -202,7 +202,7 @@ fn fresh_state(source: &PlanSource, now: Timestamp) -> Result<State> {
 }
 
 /// Everything that was read for one plan.
-struct Readings {
+struct PlanReadings {
     groups: Vec<(GroupReading, Option<ZoneId>)>,
     around: Vec<AroundReading>,
     alarms: BTreeMap<AlarmId, AlarmReading>,
@@ -213,7 +213,7 @@ struct Readings {
     credentials_expire_at: Option<Timestamp>,
 }
 
-impl Readings {
+impl PlanReadings {
     async fn take(state: &State, dns: &dyn Dns, signals: &dyn Signals, now: Timestamp) -> Self {
         let plan = state.plan();
         let (mut groups, mut around) = (Vec::new(), Vec::new());
@@ -344,11 +344,11 @@ fn is_of_first_look(reason: &HoldReason) -> bool {
 }
 
 /// Returns where a cutover is, if it has begun.
-fn standing(state: &State) -> Option<Standing> {
+fn standing(state: &State) -> Option<StartedCutover> {
     if state.phase == Phase::Waiting {
         return None;
     }
-    Some(Standing {
+    Some(StartedCutover {
         phase: state.phase,
         step: state.step,
         since: state.phase_since,

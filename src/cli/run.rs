@@ -16,7 +16,7 @@ use super::error::Expected;
 use super::exit::Exit;
 use super::outcome;
 use super::output::Output;
-use super::plans::{self, Found, absolute};
+use super::plans::{self, FoundPlans, absolute};
 use super::secrets;
 use super::signals::Stopping;
 use super::variables;
@@ -129,7 +129,7 @@ struct Guarded {
 }
 
 /// Returns true if one of the paths of the command line has neither a valid plan nor the file of an unfinished cutover.
-fn holds_no_plan(paths: &[PathBuf], found: &Found, guarded: &Guarded) -> bool {
+fn holds_no_plan(paths: &[PathBuf], found: &FoundPlans, guarded: &Guarded) -> bool {
     let mut plans = guarded.paths.clone();
     for checked in found.checked.iter().filter(|checked| checked.ok) {
         plans.insert(absolute(checked.path.as_ref()).into());

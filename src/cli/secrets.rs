@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::error::Expected;
-use super::plans::Found;
+use super::plans::FoundPlans;
 use super::variables::variable;
 use crate::engine::notify::Notify;
 use crate::notify::resolve;
@@ -16,7 +16,7 @@ use crate::reach::secrets::Environment;
 ///
 /// # Errors
 /// A secret is missing, and nothing is under way.
-pub fn require(found: &Found, under_way: bool) -> Result<()> {
+pub fn require(found: &FoundPlans, under_way: bool) -> Result<()> {
     let mut missing = Vec::new();
     for checked in &found.checked {
         if let Some(plan) = &checked.plan

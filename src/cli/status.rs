@@ -24,11 +24,11 @@ use crate::engine::units::{CutoverName, Share, WeightPair, ZoneId};
 use crate::journal::Open;
 use crate::ports::{Clock, Cursor, Glance, Heartbeat, Journal};
 use crate::report;
-use crate::report::approval::Evidence;
+use crate::report::approval::ApprovalEvidence;
 use crate::report::calendar::Clocks;
 use crate::report::holds;
 use crate::report::notice::{self, Failing, PassedOver};
-use crate::report::status::{Coming, RecordRow, Row, Watch, to_json, to_text};
+use crate::report::status::{ComingSteps, RecordRow, Row, Watch, to_json, to_text};
 use crate::report::text;
 
 /// The time between two looks of `--watch`.
@@ -360,13 +360,13 @@ fn passed_over(books: &Books, now: Timestamp) -> Vec<PassedOver> {
 }
 
 /// Returns when the next steps can happen, in the time zones of the plan and of this machine. `shown`: in detail.
-fn coming(books: &Books, state: &State, now: Timestamp, shown: bool) -> Option<Coming> {
+fn coming(books: &Books, state: &State, now: Timestamp, shown: bool) -> Option<ComingSteps> {
     if books.fleet().damage(&state.name).is_some() {
         return None;
     }
     let calendar = Calendar::of_state(state, now)?;
     let plan = state.plan().clone();
-    Some(Coming {
+    Some(ComingSteps {
         clocks: Clocks::of(&plan, &here()),
         calendar,
         plan,
@@ -413,7 +413,7 @@ fn row(books: &Books, state: &State, glances: &Glances<'_>, now: Timestamp) -> R
     };
     let asked = because.iter().find_map(HoldReason::asks_approval);
     Row {
-        approval: asked.and_then(|step| Evidence::of(state, step, now)),
+        approval: asked.and_then(|step| ApprovalEvidence::of(state, step, now)),
         coming: None,
         failing: Vec::new(),
         passed_over: Vec::new(),

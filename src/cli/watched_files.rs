@@ -44,17 +44,17 @@ struct Shelf {
     aside: Aside,
     /// What is remembered between looks; the look in progress holds the lock.
     looked: Arc<Mutex<Looked>>,
-    found: Arc<Mutex<Option<Read>>>,
+    found: Arc<Mutex<Option<FilesRead>>>,
     /// The time at which the last look began.
     asked_at: Mutex<Option<Instant>>,
 }
 
 /// The result of a look.
 #[derive(Clone, Default)]
-struct Read {
+struct FilesRead {
     files: Vec<(PathBuf, FileReading)>,
     /// The `fleet.yaml` files that apply, each as it was when it could last be read.
-    fleets: Vec<plan_file::Fleet>,
+    fleets: Vec<plan_file::LoadedFleet>,
 }
 
 #[derive(Default)]
@@ -63,7 +63,7 @@ struct Looked {
     /// The `fleet.yaml` that last applied to the plans of each directory.
     applied: BTreeMap<PathBuf, PathBuf>,
     /// The `fleet.yaml` files that apply, each as it was when it could last be read.
-    fleets: BTreeMap<PathBuf, (Stamp, Option<plan_file::Fleet>)>,
+    fleets: BTreeMap<PathBuf, (Stamp, Option<plan_file::LoadedFleet>)>,
 }
 
 /// A file as it was when it was last read.
@@ -200,7 +200,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Looked {
     /// Reads the files that have changed. Blocks as long as the file system does.
-    fn look(&mut self, paths: &[PathBuf]) -> Read {
+    fn look(&mut self, paths: &[PathBuf]) -> FilesRead {
         let mut files = Vec::new();
         let mut commons: BTreeMap<PathBuf, (Common, PathBuf)> = BTreeMap::new();
         for root in paths {
@@ -228,7 +228,7 @@ impl Looked {
         }
         self.read_fleets(&commons);
         let fleets = self.fleets.values();
-        Read {
+        FilesRead {
             files,
             fleets: fleets.filter_map(|(_, fleet)| fleet.clone()).collect(),
         }

@@ -20,7 +20,7 @@ use crate::engine::notify::{Channel, Notice};
 use crate::engine::units::{ControllerId, CutoverName};
 
 pub(super) use round_trip::CLAIM_FOR;
-use round_trip::{DeliveryRun, QueueKey, Report, Told};
+use round_trip::{DeliveryRun, QueueKey, Report, ToldEntries};
 
 /// The most messages that are sent to one channel at once, over all streams: a fleet that reverts must not look like an
 /// attack.
@@ -39,7 +39,7 @@ struct ChannelQueue {
     /// The time of the next try, if it must wait.
     again: Option<Instant>,
     /// The entries that this process knows to be delivered or skipped, whatever the journal says.
-    told: Told,
+    told: ToldEntries,
     /// The entries that the service never took.
     skipped: BTreeSet<u64>,
     /// This process has tried it.
@@ -57,7 +57,7 @@ impl ChannelQueue {
             waiting: VecDeque::new(),
             busy: false,
             again: None,
-            told: Told::default(),
+            told: ToldEntries::default(),
             skipped: BTreeSet::new(),
             tried: false,
             mine: false,
@@ -67,7 +67,7 @@ impl ChannelQueue {
 }
 
 /// The queues of all channels.
-pub(super) struct Channels {
+pub(super) struct ChannelQueues {
     outside: Outside,
     me: ControllerId,
     queues: BTreeMap<QueueKey, ChannelQueue>,
@@ -79,7 +79,7 @@ pub(super) struct Channels {
     runs: JoinSet<(QueueKey, Report)>,
 }
 
-impl Channels {
+impl ChannelQueues {
     pub(super) fn new(outside: Outside, me: ControllerId) -> Self {
         Self {
             outside,
@@ -122,7 +122,7 @@ impl Channels {
         streams
     }
 
-    /// Starts the runs that are due. `streams` are those of [`Channels::waiting`] that this controller looks after,
+    /// Starts the runs that are due. `streams` are those of [`ChannelQueues::waiting`] that this controller looks after,
     /// with their channels as they are now; notices for other channels are dropped.
     pub(super) fn send(&mut self, streams: &BTreeMap<CutoverName, Vec<String>>) {
         for ((stream, id), queue) in &mut self.queues {
@@ -223,7 +223,7 @@ impl Channels {
     }
 
     /// Takes the report of a run, or waits for the next try. Returns when a run has ended or a try is due;
-    /// [`Channels::send`] then goes on.
+    /// [`ChannelQueues::send`] then goes on.
     pub(super) async fn next(&mut self) {
         let mut again: Option<Instant> = None;
         for queue in self.queues.values() {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::queues::Shared;
+use super::queues::SharedQueues;
 use crate::engine::decide::{Errand, HookCall, JOB_WITHIN, TurnOrder};
 use crate::engine::event::{Event, FailureClass, JobFailure};
 use crate::engine::hold::RevertCause;
@@ -31,7 +31,7 @@ const SLACK: Duration = Duration::from_secs(2);
 
 /// The result of an errand.
 #[derive(Debug)]
-pub(super) enum Done {
+pub(super) enum ErrandDone {
     /// A switch of jobs or a hook has an answer, which is to be journaled.
     Answered(CutoverName, WriteId, Event),
     /// The jobs were looked at.
@@ -43,7 +43,7 @@ pub(super) struct Errands {
     clock: Arc<dyn Clock>,
     jobs: Arc<dyn Jobs>,
     hooks: Arc<dyn Hooks>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedQueues>,
     under_way: BTreeMap<CutoverName, BTreeSet<WriteId>>,
     /// The last readings of each cutover's jobs.
     readings: BTreeMap<CutoverName, BTreeMap<HalfId, HalfReading>>,
@@ -56,8 +56,8 @@ pub(super) struct Errands {
     closed: bool,
     prepared: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
     tasks: JoinSet<()>,
-    sender: mpsc::UnboundedSender<Done>,
-    receiver: mpsc::UnboundedReceiver<Done>,
+    sender: mpsc::UnboundedSender<ErrandDone>,
+    receiver: mpsc::UnboundedReceiver<ErrandDone>,
 }
 
 /// The input of a hook. Fields are added, never removed.
@@ -86,7 +86,7 @@ impl Errands {
         clock: Arc<dyn Clock>,
         jobs: Arc<dyn Jobs>,
         hooks: Arc<dyn Hooks>,
-        shared: Arc<Shared>,
+        shared: Arc<SharedQueues>,
     ) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         Self {
@@ -133,7 +133,7 @@ impl Errands {
     }
 
     /// Waits for the next errand that is done.
-    pub(super) async fn next(&mut self) -> Done {
+    pub(super) async fn next(&mut self) -> ErrandDone {
         match self.receiver.recv().await {
             Some(done) => self.note(done),
             // `sender` is ours, so the channel cannot be closed.
@@ -141,10 +141,10 @@ impl Errands {
         }
     }
 
-    fn note(&mut self, done: Done) -> Done {
+    fn note(&mut self, done: ErrandDone) -> ErrandDone {
         while self.tasks.try_join_next().is_some() {}
         match &done {
-            Done::Answered(name, id, event) => {
+            ErrandDone::Answered(name, id, event) => {
                 if matches!(event, Event::JobTurnAnswered { .. }) {
                     self.forget_looks(name);
                 }
@@ -153,7 +153,7 @@ impl Errands {
                     self.under_way.remove(name);
                 }
             }
-            Done::Looked(name, readings) => {
+            ErrandDone::Looked(name, readings) => {
                 self.looking.remove(name);
                 if !self.outdated.remove(name) {
                     self.readings.insert(name.clone(), readings.clone());
@@ -202,7 +202,7 @@ impl Errands {
                         turn_id: turn_id.clone(),
                         failed,
                     };
-                    let done = Done::Answered(switcher.cutover.clone(), turn_id, event);
+                    let done = ErrandDone::Answered(switcher.cutover.clone(), turn_id, event);
                     // The receiver lives as long as the controller, and so does the task.
                     sender.send(done).unwrap_or_default();
                 }));
@@ -217,7 +217,7 @@ impl Errands {
                     let limit = request.timeout + SLACK;
                     let answer = tokio::time::timeout(limit, hooks.call(&request)).await;
                     let event = answered(&call, answer.ok());
-                    let done = Done::Answered(of, call.call_id.clone(), event);
+                    let done = ErrandDone::Answered(of, call.call_id.clone(), event);
                     sender.send(done).unwrap_or_default();
                 }));
                 id
@@ -268,7 +268,7 @@ impl Errands {
                 readings.insert(half, reading);
             }
             sender
-                .send(Done::Looked(name, readings))
+                .send(ErrandDone::Looked(name, readings))
                 .unwrap_or_default();
         });
     }
@@ -277,7 +277,7 @@ impl Errands {
 /// Switches jobs of one side.
 struct JobSwitcher {
     jobs: Arc<dyn Jobs>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedQueues>,
     aws: AwsSettings,
     cutover: CutoverName,
     epoch: u64,

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::Controller;
 use super::outside::{ControllerError, Scope};
-use super::queues::Outcome;
+use super::queues::WriteOutcome;
 use crate::engine::decide::Order;
 use crate::engine::event::{Envelope, Event, FailureClass};
 use crate::engine::fleet;
@@ -97,7 +97,7 @@ impl Controller {
             groups.push(part.group);
         }
         for (zone, groups) in zones {
-            let outcome = Outcome {
+            let outcome = WriteOutcome {
                 cutover: name.clone(),
                 groups: groups.len(),
                 reverted_in: None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Controller;
-use super::errands::Done;
+use super::errands::ErrandDone;
 use crate::engine::decide::{self, Errand};
 use crate::engine::units::{CutoverName, WriteId};
 
@@ -27,10 +27,10 @@ impl Controller {
     }
 
     /// Notes the result of an errand.
-    pub(super) fn note_done(&mut self, done: Done) {
+    pub(super) fn note_done(&mut self, done: ErrandDone) {
         match done {
-            Done::Answered(name, _, event) => self.outcomes.push((name, event)),
-            Done::Looked(name, _) => drop(self.looked.insert(name)),
+            ErrandDone::Answered(name, _, event) => self.outcomes.push((name, event)),
+            ErrandDone::Looked(name, _) => drop(self.looked.insert(name)),
         }
     }
 

@@ -96,13 +96,13 @@ impl AlarmReads {
 }
 
 /// Cutovers that revert because of a red alarm before all other readings are in: their observations and their groups.
-struct Answer {
+struct RedAnswer {
     reading: Reading,
     seen: Seen,
 }
 
 /// Waits until groups of one of these have arrived, and returns its index.
-async fn any_arrives(answers: &mut [Answer]) -> usize {
+async fn any_arrives(answers: &mut [RedAnswer]) -> usize {
     poll_fn(|context| {
         let mut each = answers.iter_mut();
         let first = each.position(|it| pin!(it.reading.arrives()).poll(context).is_ready());
@@ -150,7 +150,7 @@ impl Controller {
     ) -> Result<BTreeSet<CutoverName>, ControllerError> {
         let mut looks = self.begin_looks(names);
         let (mut red, mut answered) = (BTreeSet::new(), BTreeSet::new());
-        let mut answers: Vec<Answer> = Vec::new();
+        let mut answers: Vec<RedAnswer> = Vec::new();
         let mut answered_at: Option<Instant> = None;
         let mut is_last = false;
         while !is_last || !answers.is_empty() {
@@ -183,20 +183,20 @@ impl Controller {
     }
 
     /// Decides and journals the reverts of these cutovers, and starts to read the groups that are to be written.
-    async fn answer(&mut self, mut turned: Seen) -> Result<Answer, ControllerError> {
+    async fn answer(&mut self, mut turned: Seen) -> Result<RedAnswer, ControllerError> {
         let names: Vec<CutoverName> = turned.keys().cloned().collect();
         self.decide_until_quiet(&names, &mut turned).await?;
         let now = self.now();
         let mut reading = names;
         reading.retain(|name| self.wants_groups(name, &turned, now));
-        Ok(Answer {
+        Ok(RedAnswer {
             reading: self.begin_reading(reading).await,
             seen: turned,
         })
     }
 
     /// Writes the groups of an answer that have arrived, and returns the answer if it still waits for some.
-    async fn go_on(&mut self, mut answer: Answer) -> Result<Option<Answer>, ControllerError> {
+    async fn go_on(&mut self, mut answer: RedAnswer) -> Result<Option<RedAnswer>, ControllerError> {
         self.decide_arrived(&mut answer.reading, &mut answer.seen)
             .await?;
         if answer.reading.is_over() {

@@ -40,10 +40,10 @@ use crate::engine::units::{CutoverName, ZoneId};
 use crate::ports::{Glance, PlanFilesNow, RecordChange};
 
 use book::{Book, Facts};
-use couriers::Channels;
+use couriers::ChannelQueues;
 use errands::Errands;
 use observe::{Eyes, Memory};
-use pager::Pager;
+use pager::PageDeliveries;
 use perform::Performer;
 use series::SeriesMemory;
 use surveys::Warnings;
@@ -61,8 +61,8 @@ pub struct Controller {
     series: SeriesMemory,
     warnings: Warnings,
     performer: Performer,
-    pager: Pager,
-    channels: Channels,
+    pager: PageDeliveries,
+    channels: ChannelQueues,
     errands: Errands,
     /// The cutovers whose jobs were looked at since the last round.
     looked: BTreeSet<CutoverName>,
@@ -75,7 +75,7 @@ pub struct Controller {
     /// Pages that were delivered and are not journaled as such yet.
     delivered: Vec<pager::Delivered>,
     /// The plan files as last read.
-    watched: Watched,
+    watched: WatchedPlans,
     /// The limits that the fleet's file held when this process last journaled them.
     offered: Option<FleetSettings>,
     break_glass_error: Option<String>,
@@ -117,7 +117,7 @@ type Changes = BTreeMap<ZoneId, Vec<Vec<RecordChange>>>;
 
 /// The plan files as last read, by the cutover that each belongs to.
 #[derive(Debug, Default)]
-struct Watched {
+struct WatchedPlans {
     readings: BTreeMap<CutoverName, FileReading>,
     /// The files that are refused, and why: they hold no valid plan, and no cutover came from them. The others go on.
     refused: BTreeMap<String, String>,
@@ -155,13 +155,13 @@ impl Controller {
             performer,
             series: SeriesMemory::default(),
             warnings: Warnings::default(),
-            pager: Pager::new(Arc::clone(&outside.notifier)),
-            channels: Channels::new(outside.clone(), settings.me.clone()),
+            pager: PageDeliveries::new(Arc::clone(&outside.notifier)),
+            channels: ChannelQueues::new(outside.clone(), settings.me.clone()),
             notes: BTreeMap::new(),
             outcomes: Facts::new(),
             unrecorded: Vec::new(),
             delivered: Vec::new(),
-            watched: Watched::default(),
+            watched: WatchedPlans::default(),
             offered: None,
             break_glass_error: None,
             break_glass_stored: None,

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::surveys::denied_action;
-use super::surveys::{self, Place, Surveys, Wanted};
+use super::surveys::{self, SurveyPlace, Surveys, Wanted};
 use crate::engine::around::AroundReading;
 use crate::engine::event::FailureClass;
 use crate::engine::observation::{ChangeReading, GroupReading, HistoryReading, Observation};
@@ -179,8 +179,8 @@ impl Memory {
     }
 
     /// The zones that are to be surveyed before a cutover starts in them, and for which groups.
-    fn wanted_around(&self, states: &[&State]) -> BTreeMap<Place, Wanted> {
-        let mut wanted: BTreeMap<Place, Wanted> = BTreeMap::new();
+    fn wanted_around(&self, states: &[&State]) -> BTreeMap<SurveyPlace, Wanted> {
+        let mut wanted: BTreeMap<SurveyPlace, Wanted> = BTreeMap::new();
         for state in states {
             if !surveys::wants(state) {
                 continue;
@@ -344,8 +344,8 @@ pub(super) struct Reads {
     tasks: ReadTasks,
     arrived: BTreeMap<(Account, ZoneId), GroupReadings>,
     /// The zones whose surveys starts wait for: until `around_by`, then again in the next round.
-    around_under_way: BTreeSet<Place>,
-    around: JoinSet<Place>,
+    around_under_way: BTreeSet<SurveyPlace>,
+    around: JoinSet<SurveyPlace>,
     around_by: Instant,
 }
 

@@ -20,11 +20,11 @@ const AGAIN_AFTER: Duration = Duration::from_secs(30);
 pub(super) type Delivered = (CutoverName, u64);
 
 /// A page for one command; without a command it goes only to the log.
-type Part = (Delivered, Option<Vec<String>>);
+type PagePart = (Delivered, Option<Vec<String>>);
 
 /// How far the delivery of a part has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
+enum PageProgress {
     /// It is under way.
     Sent,
     /// It failed, and is not tried again before then.
@@ -34,14 +34,14 @@ enum Progress {
 }
 
 /// The pages that are being delivered.
-pub(super) struct Pager {
+pub(super) struct PageDeliveries {
     notifier: Arc<dyn Notifier>,
-    parts: BTreeMap<Part, Progress>,
+    parts: BTreeMap<PagePart, PageProgress>,
     /// Deliveries under way. They end with the controller.
-    deliveries: JoinSet<(Part, bool)>,
+    deliveries: JoinSet<(PagePart, bool)>,
 }
 
-impl Pager {
+impl PageDeliveries {
     pub(super) fn new(notifier: Arc<dyn Notifier>) -> Self {
         Self {
             notifier,
@@ -64,11 +64,11 @@ impl Pager {
             command.map(<[String]>::to_vec),
         );
         match self.parts.get(&part) {
-            Some(Progress::Done) => return true,
-            Some(Progress::Sent) => return false,
-            Some(Progress::Failed(until)) if Instant::now() < *until => return false,
-            Some(Progress::Failed(_)) | None if !send => return false,
-            Some(Progress::Failed(_)) | None => {}
+            Some(PageProgress::Done) => return true,
+            Some(PageProgress::Sent) => return false,
+            Some(PageProgress::Failed(until)) if Instant::now() < *until => return false,
+            Some(PageProgress::Failed(_)) | None if !send => return false,
+            Some(PageProgress::Failed(_)) | None => {}
         }
         let page = Page {
             idempotency_key: notify::key(&entry.cutover, entry.seq),
@@ -76,7 +76,7 @@ impl Pager {
             settles: settles.to_vec(),
             command: part.1.clone(),
         };
-        self.parts.insert(part.clone(), Progress::Sent);
+        self.parts.insert(part.clone(), PageProgress::Sent);
         let notifier = Arc::clone(&self.notifier);
         self.deliveries.spawn(async move {
             let delivered = notifier.page(&page).await;
@@ -95,10 +95,10 @@ impl Pager {
     /// Returns true if no delivery is under way.
     pub(super) fn is_idle(&self) -> bool {
         let mut parts = self.parts.values();
-        parts.all(|progress| *progress != Progress::Sent)
+        parts.all(|progress| *progress != PageProgress::Sent)
     }
 
-    /// Returns when a page was delivered; [`Pager::deliver`] then returns true for it. Deliveries that have ended by
+    /// Returns when a page was delivered; [`PageDeliveries::deliver`] then returns true for it. Deliveries that have ended by
     /// then are taken together, so that a thousand pages do not cause a thousand rounds.
     pub(super) async fn next(&mut self) {
         loop {
@@ -116,15 +116,15 @@ impl Pager {
     }
 
     /// Notes the end of a delivery. Returns true if the page was delivered.
-    fn came_back(&mut self, joined: Result<(Part, bool), JoinError>) -> bool {
+    fn came_back(&mut self, joined: Result<(PagePart, bool), JoinError>) -> bool {
         // A delivery does not panic, and only the end of the controller cuts one short.
         let Ok((part, delivered)) = joined else {
             return false;
         };
         let progress = if delivered {
-            Progress::Done
+            PageProgress::Done
         } else {
-            Progress::Failed(Instant::now() + AGAIN_AFTER)
+            PageProgress::Failed(Instant::now() + AGAIN_AFTER)
         };
         self.parts.insert(part, progress);
         delivered

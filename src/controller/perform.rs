@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::controller::queues::{Job, Outcome, Place, Shared, lock};
+use crate::controller::queues::{SharedQueues, WriteOutcome, WritePlace, ZoneJob, lock};
 use crate::controller::zone_writer;
 use crate::engine::decide::{Order, Part, Purpose};
 use crate::engine::plan::Account;
@@ -20,8 +20,8 @@ use crate::ports::{Dns, Journal};
 
 /// The queues of all zones.
 pub(super) struct Performer {
-    shared: Arc<Shared>,
-    outcomes: mpsc::UnboundedReceiver<Outcome>,
+    shared: Arc<SharedQueues>,
+    outcomes: mpsc::UnboundedReceiver<WriteOutcome>,
     /// The number of groups of each cutover that are queued or on the wire.
     under_way: BTreeMap<CutoverName, usize>,
     /// The number of groups of reverts that are queued or on the wire, by zone.
@@ -33,7 +33,7 @@ pub(super) struct Performer {
 impl Performer {
     pub(super) fn new(dns: Arc<dyn Dns>, journal: Arc<dyn Journal>) -> Self {
         let (sender, outcomes) = mpsc::unbounded_channel();
-        let shared = Shared {
+        let shared = SharedQueues {
             dns,
             journal,
             queues: Mutex::default(),
@@ -51,7 +51,7 @@ impl Performer {
     }
 
     /// The writers' shared state, for other tasks that must not act on a stale stream.
-    pub(super) fn shared(&self) -> Arc<Shared> {
+    pub(super) fn shared(&self) -> Arc<SharedQueues> {
         Arc::clone(&self.shared)
     }
 
@@ -112,7 +112,7 @@ impl Performer {
         }
         for (place, parts) in zones {
             let send_by = order.send_by;
-            let job = Job {
+            let job = ZoneJob {
                 cutover: cutover.clone(),
                 write_id: order.write_id.clone(),
                 purpose: order.purpose,
@@ -148,7 +148,7 @@ impl Performer {
     }
 
     /// Waits for the next outcome.
-    pub(super) async fn next(&mut self) -> Outcome {
+    pub(super) async fn next(&mut self) -> WriteOutcome {
         match self.outcomes.recv().await {
             Some(outcome) => self.note(outcome),
             // `shared` holds a sender, so the channel cannot be closed.
@@ -157,12 +157,12 @@ impl Performer {
     }
 
     /// The next outcome, if there is one already.
-    pub(super) fn try_next(&mut self) -> Option<Outcome> {
+    pub(super) fn try_next(&mut self) -> Option<WriteOutcome> {
         let outcome = self.outcomes.try_recv().ok()?;
         Some(self.note(outcome))
     }
 
-    fn note(&mut self, outcome: Outcome) -> Outcome {
+    fn note(&mut self, outcome: WriteOutcome) -> WriteOutcome {
         count_down(&mut self.under_way, &outcome.cutover, outcome.groups);
         if let Some(zone) = &outcome.reverted_in {
             count_down(&mut self.reverting, zone, outcome.groups);
@@ -170,7 +170,7 @@ impl Performer {
         outcome
     }
 
-    fn enqueue(&mut self, place: Place, job: Job) {
+    fn enqueue(&mut self, place: WritePlace, job: ZoneJob) {
         while self.writers.try_join_next().is_some() {}
         let reverts = job.purpose == Purpose::Revert;
         if reverts {

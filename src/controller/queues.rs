@@ -13,11 +13,11 @@ use crate::engine::units::{CutoverName, WriteId, ZoneId};
 use crate::ports::{CallError, Dns, Journal, Submitted};
 
 /// A zone, and the credentials that it is written with.
-pub(super) type Place = (Account, ZoneId);
+pub(super) type WritePlace = (Account, ZoneId);
 
 /// One cutover's part of a zone's queue. Its parts go in one atomic batch.
 #[derive(Debug, Clone)]
-pub(super) struct Job {
+pub(super) struct ZoneJob {
     pub(super) cutover: CutoverName,
     pub(super) write_id: WriteId,
     pub(super) purpose: Purpose,
@@ -34,7 +34,7 @@ pub(super) struct Job {
 
 /// The result of a job, or of a part of it.
 #[derive(Debug, Clone)]
-pub(super) struct Outcome {
+pub(super) struct WriteOutcome {
     pub(super) cutover: CutoverName,
     /// To be appended to the cutover's stream.
     pub(super) event: Event,
@@ -45,14 +45,14 @@ pub(super) struct Outcome {
 }
 
 /// State that the writers of the zones share.
-pub(super) struct Shared {
+pub(super) struct SharedQueues {
     pub(super) dns: Arc<dyn Dns>,
     pub(super) journal: Arc<dyn Journal>,
-    pub(super) queues: Mutex<BTreeMap<Place, Queue>>,
+    pub(super) queues: Mutex<BTreeMap<WritePlace, ZoneQueue>>,
     pub(super) heads: Mutex<BTreeMap<CutoverName, Head>>,
     /// Notified when a revert is queued in any zone.
     pub(super) reverts: Notify,
-    pub(super) outcomes: mpsc::UnboundedSender<Outcome>,
+    pub(super) outcomes: mpsc::UnboundedSender<WriteOutcome>,
 }
 
 /// The head of a stream as this process has seen it.
@@ -67,15 +67,15 @@ pub(super) struct Head {
 }
 
 #[derive(Default)]
-pub(super) struct Queue {
-    pub(super) jobs: Vec<Job>,
+pub(super) struct ZoneQueue {
+    pub(super) jobs: Vec<ZoneJob>,
     pub(super) has_writer: bool,
 }
 
-impl Shared {
+impl SharedQueues {
     /// Takes the most urgent jobs of a zone out of its queue: only reverts while there are any. Returns `None` if the
     /// queue is empty; the writer then ends.
-    pub(super) fn take(&self, place: &Place) -> Option<Vec<Job>> {
+    pub(super) fn take(&self, place: &WritePlace) -> Option<Vec<ZoneJob>> {
         let mut queues = lock(&self.queues);
         let queue = queues.get_mut(place)?;
         if queue.jobs.is_empty() {
@@ -91,7 +91,7 @@ impl Shared {
     }
 
     /// Returns true if a revert is queued for the zone.
-    pub(super) fn has_revert(&self, place: &Place) -> bool {
+    pub(super) fn has_revert(&self, place: &WritePlace) -> bool {
         let queues = lock(&self.queues);
         let Some(queue) = queues.get(place) else {
             return false;
@@ -100,7 +100,7 @@ impl Shared {
     }
 
     /// Returns when a revert is queued for the zone.
-    pub(super) async fn revert_queued(&self, place: &Place) {
+    pub(super) async fn revert_queued(&self, place: &WritePlace) {
         loop {
             let ring = self.reverts.notified();
             let mut ring = std::pin::pin!(ring);
@@ -113,7 +113,7 @@ impl Shared {
     }
 
     /// Puts jobs back, behind those that were queued meanwhile.
-    pub(super) fn put_back(&self, place: &Place, jobs: Vec<Job>) {
+    pub(super) fn put_back(&self, place: &WritePlace, jobs: Vec<ZoneJob>) {
         lock(&self.queues)
             .entry(place.clone())
             .or_default()
@@ -126,7 +126,7 @@ impl Shared {
         lock(&self.heads).get(cutover).copied().unwrap_or_default()
     }
 
-    pub(super) fn report_submitted(&self, zone: &ZoneId, job: &Job, submitted: &Submitted) {
+    pub(super) fn report_submitted(&self, zone: &ZoneId, job: &ZoneJob, submitted: &Submitted) {
         let event = Event::WeightChangeSubmitted {
             write_id: job.write_id.clone(),
             zone: zone.clone(),
@@ -141,7 +141,7 @@ impl Shared {
     pub(super) fn report_failed(
         &self,
         zone: &ZoneId,
-        job: &Job,
+        job: &ZoneJob,
         parts: &[Part],
         error: &CallError,
     ) {
@@ -155,7 +155,7 @@ impl Shared {
         self.report(zone, job, parts, event);
     }
 
-    pub(super) fn report_unsent(&self, zone: &ZoneId, job: &Job, why: &str) {
+    pub(super) fn report_unsent(&self, zone: &ZoneId, job: &ZoneJob, why: &str) {
         let event = Event::WeightChangeFailed {
             write_id: job.write_id.clone(),
             zone: zone.clone(),
@@ -166,12 +166,12 @@ impl Shared {
         self.report(zone, job, &job.parts, event);
     }
 
-    fn report(&self, zone: &ZoneId, job: &Job, parts: &[Part], event: Event) {
+    fn report(&self, zone: &ZoneId, job: &ZoneJob, parts: &[Part], event: Event) {
         let reverted_in = match job.purpose {
             Purpose::Revert => Some(zone.clone()),
             Purpose::Step | Purpose::Resubmit => None,
         };
-        let outcome = Outcome {
+        let outcome = WriteOutcome {
             cutover: job.cutover.clone(),
             event,
             groups: parts.len(),

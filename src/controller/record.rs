@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Controller;
 use super::book::Facts;
 use super::outside::ControllerError;
-use super::queues::Outcome;
+use super::queues::WriteOutcome;
 use crate::engine::units::CutoverName;
 use crate::ports::{APPEND_EVENTS_MAX, JournalError};
 
@@ -35,7 +35,7 @@ impl Controller {
     }
 
     /// Keeps an outcome until the journal has it.
-    pub(super) fn note_outcome(&mut self, outcome: Outcome) {
+    pub(super) fn note_outcome(&mut self, outcome: WriteOutcome) {
         self.outcomes.push((outcome.cutover, outcome.event));
     }
 

@@ -36,7 +36,7 @@ type Decided = (CutoverName, Order, u64);
 
 /// A cutover that may still have something to journal in this round.
 #[derive(Default)]
-struct Open {
+struct OpenCutover {
     decisions: usize,
     races: usize,
     /// The order to hand over, and the epoch of the stream when it was decided. A later entry by anybody else makes
@@ -69,7 +69,7 @@ impl Proposal {
 }
 
 /// Gives back a decision that was not journaled: it does not count against the bound.
-fn unspent(open: &mut BTreeMap<CutoverName, Open>, name: &CutoverName) {
+fn unspent(open: &mut BTreeMap<CutoverName, OpenCutover>, name: &CutoverName) {
     if let Some(mine) = open.get_mut(name) {
         mine.decisions = mine.decisions.saturating_sub(1);
     }
@@ -83,9 +83,9 @@ impl Controller {
         seen: &mut Seen,
     ) -> Result<(), ControllerError> {
         self.break_glass_for_starts(names, seen);
-        let mut open: BTreeMap<CutoverName, Open> = BTreeMap::new();
+        let mut open: BTreeMap<CutoverName, OpenCutover> = BTreeMap::new();
         for name in names {
-            open.insert(name.clone(), Open::default());
+            open.insert(name.clone(), OpenCutover::default());
         }
         let mut orders: Vec<Decided> = Vec::new();
         let mut gathered_since = Instant::now();
@@ -109,7 +109,7 @@ impl Controller {
     /// Decides each open cutover once. Cutovers without events are done for this round, and their orders are ready.
     fn propose_all(
         &mut self,
-        open: &mut BTreeMap<CutoverName, Open>,
+        open: &mut BTreeMap<CutoverName, OpenCutover>,
         seen: &mut Seen,
         orders: &mut Vec<Decided>,
     ) -> Vec<Proposal> {
@@ -145,7 +145,7 @@ impl Controller {
         &mut self,
         name: &CutoverName,
         observation: &mut Observation,
-        mine: &mut Open,
+        mine: &mut OpenCutover,
     ) -> Option<Proposal> {
         while mine.decisions < DECISIONS_MAX {
             mine.decisions += 1;
@@ -209,7 +209,7 @@ impl Controller {
     async fn journal_proposals(
         &mut self,
         proposals: Vec<Proposal>,
-        open: &mut BTreeMap<CutoverName, Open>,
+        open: &mut BTreeMap<CutoverName, OpenCutover>,
         seen: &mut Seen,
     ) -> Result<Vec<CutoverName>, ControllerError> {
         let drafts = proposals.iter().map(|one| one.draft.clone()).collect();
@@ -293,7 +293,7 @@ impl Controller {
         proposal: Proposal,
         answer: Result<(), JournalError>,
         epoch: u64,
-        (mine, observation): (&mut Open, &mut Observation),
+        (mine, observation): (&mut OpenCutover, &mut Observation),
     ) -> Result<bool, ControllerError> {
         let (reverts, halts) = (proposal.reverts(), proposal.halts());
         let name = &proposal.draft.name;
@@ -364,7 +364,7 @@ impl Controller {
 /// Ends a cutover's part in this round; its order, if it has one, is ready.
 fn rest(
     name: &CutoverName,
-    open: &mut BTreeMap<CutoverName, Open>,
+    open: &mut BTreeMap<CutoverName, OpenCutover>,
     seen: &mut Seen,
     orders: &mut Vec<Decided>,
 ) {

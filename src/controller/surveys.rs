@@ -33,9 +33,9 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const VALID: SignedDuration = DRIFT_CHECK_EVERY;
 
 /// A zone, and the credentials that it is read with.
-pub(super) type Place = (Account, ZoneId);
+pub(super) type SurveyPlace = (Account, ZoneId);
 
-type Outcome = Result<Arc<Around>, CallError>;
+type SurveyOutcome = Result<Arc<Around>, CallError>;
 
 /// A zone to survey.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ pub(super) struct Wanted {
 struct Survey {
     began_at: Timestamp,
     groups: BTreeSet<GroupName>,
-    outcome: watch::Receiver<Option<Outcome>>,
+    outcome: watch::Receiver<Option<SurveyOutcome>>,
     /// Cancelled when this is dropped.
     _task: JoinSet<()>,
 }
@@ -60,7 +60,7 @@ struct Survey {
 /// The surveys of this process, the last one of each zone.
 #[derive(Default)]
 pub(super) struct Surveys {
-    known: BTreeMap<Place, Survey>,
+    known: BTreeMap<SurveyPlace, Survey>,
 }
 
 impl Surveys {
@@ -68,9 +68,9 @@ impl Surveys {
     pub(super) fn begin(
         &mut self,
         dns: &Arc<dyn Dns>,
-        wanted: BTreeMap<Place, Wanted>,
+        wanted: BTreeMap<SurveyPlace, Wanted>,
         now: Timestamp,
-    ) -> JoinSet<Place> {
+    ) -> JoinSet<SurveyPlace> {
         let mut waits = JoinSet::new();
         for (place, wanted) in wanted {
             if !self.is_known(&place, &wanted, now) {
@@ -90,7 +90,7 @@ impl Surveys {
         waits
     }
 
-    fn is_known(&self, place: &Place, wanted: &Wanted, now: Timestamp) -> bool {
+    fn is_known(&self, place: &SurveyPlace, wanted: &Wanted, now: Timestamp) -> bool {
         let Some(survey) = self.known.get(place) else {
             return false;
         };
@@ -100,7 +100,7 @@ impl Surveys {
     }
 
     /// The surroundings of a group, as far as they are known.
-    pub(super) fn reading(&self, place: &Place, group: &GroupName) -> AroundReading {
+    pub(super) fn reading(&self, place: &SurveyPlace, group: &GroupName) -> AroundReading {
         let Some(survey) = self.known.get(place) else {
             return AroundReading::NotRead;
         };
@@ -123,7 +123,7 @@ fn unreadable(error: &CallError) -> AroundReading {
 }
 
 impl Survey {
-    fn begin(dns: &Arc<dyn Dns>, place: &Place, wanted: Wanted, now: Timestamp) -> Self {
+    fn begin(dns: &Arc<dyn Dns>, place: &SurveyPlace, wanted: Wanted, now: Timestamp) -> Self {
         let (told, outcome) = watch::channel(None);
         let groups = wanted.groups.clone();
         let (dns, (account, id)) = (Arc::clone(dns), place.clone());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::controller::batch::{self, Size};
-use crate::controller::queues::{Job, Place, Shared};
+use crate::controller::queues::{SharedQueues, WritePlace, ZoneJob};
 use crate::engine::decide::{Part, Purpose};
 use crate::engine::event::FailureClass;
 use crate::engine::record::GroupName;
@@ -36,7 +36,7 @@ const ELEMENTS_MIN: usize = 60;
 const HEAD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Writes until the zone's queue is empty.
-pub(super) async fn write(shared: Arc<Shared>, place: Place) {
+pub(super) async fn write(shared: Arc<SharedQueues>, place: WritePlace) {
     let mut writer = Writer {
         shared,
         place,
@@ -49,8 +49,8 @@ pub(super) async fn write(shared: Arc<Shared>, place: Place) {
 }
 
 struct Writer {
-    shared: Arc<Shared>,
-    place: Place,
+    shared: Arc<SharedQueues>,
+    place: WritePlace,
     /// The most elements of a batch now: halved when Route 53 throttles repeatedly, because it also limits the number
     /// of changes (change-based throttling).
     elements_max: usize,
@@ -59,7 +59,7 @@ struct Writer {
 }
 
 impl Writer {
-    async fn write_all(&mut self, jobs: Vec<Job>) {
+    async fn write_all(&mut self, jobs: Vec<ZoneJob>) {
         let mut batches = self.pack(jobs);
         while !batches.is_empty() {
             let urgent = batches
@@ -80,8 +80,8 @@ impl Writer {
     }
 
     /// Packs jobs into batches, in order. A job is never cut, unless it is a revert that is too large for one batch.
-    fn pack(&self, jobs: Vec<Job>) -> Vec<Vec<Job>> {
-        let mut batches: Vec<(Size, Vec<Job>)> = Vec::new();
+    fn pack(&self, jobs: Vec<ZoneJob>) -> Vec<Vec<ZoneJob>> {
+        let mut batches: Vec<(Size, Vec<ZoneJob>)> = Vec::new();
         for job in jobs.into_iter().flat_map(|job| self.cut_if_too_large(job)) {
             let size = size(&job.parts);
             match batches.last_mut() {
@@ -101,11 +101,11 @@ impl Writer {
     }
 
     /// Cuts a revert that does not fit one batch: its groups need not move together.
-    fn cut_if_too_large(&self, job: Job) -> Vec<Job> {
+    fn cut_if_too_large(&self, job: ZoneJob) -> Vec<ZoneJob> {
         if job.purpose != Purpose::Revert || self.fits(size(&job.parts)) {
             return vec![job];
         }
-        let (mut pieces, mut total): (Vec<Job>, Size) = (Vec::new(), Size::default());
+        let (mut pieces, mut total): (Vec<ZoneJob>, Size) = (Vec::new(), Size::default());
         for part in &job.parts {
             let own = size(std::slice::from_ref(part));
             let grown = total.plus(own);
@@ -115,7 +115,7 @@ impl Writer {
                     total = grown;
                 }
                 Some(_) | None => {
-                    pieces.push(Job {
+                    pieces.push(ZoneJob {
                         parts: vec![part.clone()],
                         ..job.clone()
                     });
@@ -127,7 +127,7 @@ impl Writer {
     }
 
     /// Leaves out jobs that may no longer be sent: too late, or the journal has moved on (semantics A1).
-    async fn sendable(&self, jobs: Vec<Job>) -> Vec<Job> {
+    async fn sendable(&self, jobs: Vec<ZoneJob>) -> Vec<ZoneJob> {
         let mut sendable = Vec::new();
         for job in jobs {
             match self.stale(&job).await {
@@ -139,7 +139,7 @@ impl Writer {
     }
 
     /// The reason why a job may no longer be sent, if there is one.
-    async fn stale(&self, job: &Job) -> Option<&'static str> {
+    async fn stale(&self, job: &ZoneJob) -> Option<&'static str> {
         if self.shared.known(&job.cutover).abandoned {
             return Some("the cutover was abandoned");
         }
@@ -162,7 +162,7 @@ impl Writer {
     }
 
     /// Sends one batch. If it is refused, returns the batches that are to be sent instead.
-    async fn write_batch(&mut self, jobs: Vec<Job>) -> Vec<Vec<Job>> {
+    async fn write_batch(&mut self, jobs: Vec<ZoneJob>) -> Vec<Vec<ZoneJob>> {
         let changes: Vec<RecordChange> = jobs
             .iter()
             .flat_map(|job| &job.parts)
@@ -198,7 +198,7 @@ impl Writer {
 
     /// Waits, and returns the jobs that are to be sent again, in batches that may be smaller. A step waits no longer
     /// than its deadline, and not at all once a revert is queued for the zone.
-    async fn back_off(&mut self, jobs: Vec<Job>, error: &CallError) -> Vec<Vec<Job>> {
+    async fn back_off(&mut self, jobs: Vec<ZoneJob>, error: &CallError) -> Vec<Vec<ZoneJob>> {
         let doublings = self.throttled.min(8);
         let wait = BACKOFF_FIRST
             .saturating_mul(1 << doublings)
@@ -242,14 +242,14 @@ impl Writer {
 
     /// Handles a batch that one bad record has failed. Jobs that the message names are put aside, and the rest is sent
     /// again. If it names none, the batch is cut in half, between cutovers; if it names all, nothing is sent again.
-    fn put_aside(&self, mut jobs: Vec<Job>, error: &CallError) -> Vec<Vec<Job>> {
+    fn put_aside(&self, mut jobs: Vec<ZoneJob>, error: &CallError) -> Vec<Vec<ZoneJob>> {
         if jobs.len() == 1 {
             let Some(job) = jobs.pop() else {
                 return Vec::new();
             };
             return self.put_parts_aside(job, error);
         }
-        let (bad, good): (Vec<Job>, Vec<Job>) = jobs
+        let (bad, good): (Vec<ZoneJob>, Vec<ZoneJob>) = jobs
             .into_iter()
             .partition(|job| job.parts.iter().any(|part| is_named(part, error)));
         if good.is_empty() {
@@ -272,7 +272,7 @@ impl Writer {
 
     /// Puts the bad groups of one job aside. A step's groups in a zone move together or not at all; a revert goes on
     /// without the bad group (semantics A7).
-    fn put_parts_aside(&self, job: Job, error: &CallError) -> Vec<Vec<Job>> {
+    fn put_parts_aside(&self, job: ZoneJob, error: &CallError) -> Vec<Vec<ZoneJob>> {
         let zone = &self.place.1;
         if job.purpose != Purpose::Revert || job.parts.len() == 1 {
             self.shared.report_failed(zone, &job, &job.parts, error);
@@ -291,10 +291,10 @@ impl Writer {
         if good.is_empty() {
             return Vec::new();
         }
-        vec![vec![Job { parts: good, ..job }]]
+        vec![vec![ZoneJob { parts: good, ..job }]]
     }
 
-    fn fail(&self, jobs: &[Job], error: &CallError) {
+    fn fail(&self, jobs: &[ZoneJob], error: &CallError) {
         for job in jobs {
             self.shared
                 .report_failed(&self.place.1, job, &job.parts, error);
@@ -303,7 +303,7 @@ impl Writer {
 }
 
 /// The urgency of a batch: that of its most urgent job.
-fn urgency(jobs: &[Job]) -> Urgency {
+fn urgency(jobs: &[ZoneJob]) -> Urgency {
     if jobs.iter().any(|job| job.purpose == Purpose::Revert) {
         Urgency::Revert
     } else {
@@ -312,10 +312,10 @@ fn urgency(jobs: &[Job]) -> Urgency {
 }
 
 /// A revert's groups, each in a batch of its own.
-fn one_by_one(job: &Job) -> Vec<Vec<Job>> {
+fn one_by_one(job: &ZoneJob) -> Vec<Vec<ZoneJob>> {
     let mut batches = Vec::new();
     for part in &job.parts {
-        batches.push(vec![Job {
+        batches.push(vec![ZoneJob {
             parts: vec![part.clone()],
             ..job.clone()
         }]);
@@ -346,13 +346,13 @@ fn size(parts: &[Part]) -> Size {
         .fold(Size::default(), Size::plus)
 }
 
-fn size_of_all(jobs: &[Job]) -> Size {
+fn size_of_all(jobs: &[ZoneJob]) -> Size {
     let sizes = jobs.iter().map(|job| size(&job.parts));
     sizes.fold(Size::default(), Size::plus)
 }
 
 /// The comment of a batch: name, step and sequence number of its jobs, as far as there is room.
-fn comment(jobs: &[Job]) -> String {
+fn comment(jobs: &[ZoneJob]) -> String {
     let labels: Vec<&str> = jobs.iter().map(|job| job.label.as_str()).collect();
     let comment = format!("cutover: {}", labels.join("; "));
     if comment.chars().count() <= COMMENT_MAX {

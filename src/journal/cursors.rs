@@ -5,7 +5,7 @@ use rusqlite::OptionalExtension;
 use rusqlite::TransactionBehavior;
 use rusqlite::params;
 
-use super::failure::Failure;
+use super::failure::WorkFailure;
 use super::failure::not_json;
 use super::schema::has_cursors;
 use crate::ports::Cursor;
@@ -15,7 +15,7 @@ pub(super) fn of(
     connection: &Connection,
     stream: &str,
     channel: &str,
-) -> Result<Option<Cursor>, Failure> {
+) -> Result<Option<Cursor>, WorkFailure> {
     if !has_cursors(connection)? {
         return Ok(None);
     }
@@ -28,7 +28,7 @@ pub(super) fn of(
 }
 
 /// All cursors. A cursor that a newer version wrote in another form is skipped: cursors are not part of the history.
-pub(super) fn all(connection: &Connection) -> Result<Vec<Cursor>, Failure> {
+pub(super) fn all(connection: &Connection) -> Result<Vec<Cursor>, WorkFailure> {
     if !has_cursors(connection)? {
         return Ok(Vec::new());
     }
@@ -43,7 +43,7 @@ pub(super) fn all(connection: &Connection) -> Result<Vec<Cursor>, Failure> {
 }
 
 /// Stores a cursor if the stored one has the revision before it.
-pub(super) fn put(connection: &mut Connection, cursor: &Cursor) -> Result<bool, Failure> {
+pub(super) fn put(connection: &mut Connection, cursor: &Cursor) -> Result<bool, WorkFailure> {
     let json = serde_json::to_string(cursor).map_err(|error| not_json(&error))?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let stored: Option<i64> = transaction
@@ -63,6 +63,6 @@ pub(super) fn put(connection: &mut Connection, cursor: &Cursor) -> Result<bool, 
     Ok(true)
 }
 
-fn read(text: &str) -> Result<Cursor, Failure> {
+fn read(text: &str) -> Result<Cursor, WorkFailure> {
     serde_json::from_str(text).map_err(|error| not_json(&error).into())
 }

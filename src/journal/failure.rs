@@ -42,18 +42,18 @@ pub(super) fn of_sqlite(path: &Path, error: &rusqlite::Error) -> JournalError {
 }
 
 /// An error of work on the connection: the journal's own, or `SQLite`'s.
-pub(super) enum Failure {
+pub(super) enum WorkFailure {
     Journal(JournalError),
     Sqlite(rusqlite::Error),
 }
 
-impl From<JournalError> for Failure {
+impl From<JournalError> for WorkFailure {
     fn from(error: JournalError) -> Self {
         Self::Journal(error)
     }
 }
 
-impl From<rusqlite::Error> for Failure {
+impl From<rusqlite::Error> for WorkFailure {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
     }

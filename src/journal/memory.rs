@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 use tokio::sync::Notify;
 
 use super::record;
-use super::record::Head;
+use super::record::StreamHead;
 use crate::engine::event::Envelope;
 use crate::engine::units::CutoverName;
 use crate::ports::Append;
@@ -26,11 +26,11 @@ use crate::ports::Position;
 /// A journal in memory. Clones share their entries and their faults, like processes that share a file.
 #[derive(Debug, Clone)]
 pub struct MemoryJournal {
-    shared: Arc<Shared>,
+    shared: Arc<SharedContents>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedContents {
     contents: Mutex<Contents>,
     /// Notified at every append. It wakes waiting tasks in the order in which they came, which a `watch` channel does
     /// not: rehearsals and hunts must run the same way every time.
@@ -40,16 +40,16 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Contents {
     entries: Vec<Envelope>,
-    heads: BTreeMap<CutoverName, Head>,
+    heads: BTreeMap<CutoverName, StreamHead>,
     /// The position of each append in `entries`, by its id.
     appends: BTreeMap<String, Range<usize>>,
     heartbeats: BTreeMap<String, Heartbeat>,
     cursors: BTreeMap<(CutoverName, String), Cursor>,
-    faults: Faults,
+    faults: MemoryFaults,
 }
 
 #[derive(Debug, Default)]
-struct Faults {
+struct MemoryFaults {
     appends_fail: bool,
     replies_lost: bool,
     reads_fail: bool,
@@ -64,7 +64,7 @@ impl Default for MemoryJournal {
 impl MemoryJournal {
     /// An empty journal.
     pub fn new() -> Self {
-        let shared = Shared {
+        let shared = SharedContents {
             contents: Mutex::default(),
             appended: Notify::new(),
         };
@@ -118,7 +118,7 @@ impl Contents {
         }
         let sealed = record::seal(append, heads)?;
         for entry in &sealed {
-            let head = Head {
+            let head = StreamHead {
                 seq: entry.seq,
                 at: Some(entry.at),
             };

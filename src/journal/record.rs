@@ -16,7 +16,7 @@ use crate::ports::JournalError;
 
 /// The last entry of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct StreamHead {
     /// Its number; 0 if there is none.
     pub(super) seq: u64,
     /// The time at which it was written.
@@ -63,7 +63,7 @@ pub(super) fn check(append: &Append) -> Result<(), JournalError> {
 /// `Conflict`, for the first stream whose last entry is another one.
 pub(super) fn seal(
     append: Append,
-    mut heads: BTreeMap<CutoverName, Head>,
+    mut heads: BTreeMap<CutoverName, StreamHead>,
 ) -> Result<Vec<Envelope>, JournalError> {
     for (stream, expected) in &append.expect {
         let head = heads.get(stream).copied().unwrap_or_default().seq;
@@ -79,7 +79,7 @@ pub(super) fn seal(
     for entry in append.entries {
         let head = heads.entry(entry.cutover.clone()).or_default();
         let at = head.at.map_or(entry.at, |last| last.max(entry.at));
-        *head = Head {
+        *head = StreamHead {
             seq: head.seq + 1,
             at: Some(at),
         };
@@ -97,7 +97,7 @@ pub(super) fn seal(
 }
 
 /// An entry as it is stored, without its stream and its number.
-pub(super) struct Stored<'a> {
+pub(super) struct StoredEntry<'a> {
     pub(super) at: &'a str,
     pub(super) attempt: i64,
     pub(super) actor: &'a str,
@@ -106,7 +106,7 @@ pub(super) struct Stored<'a> {
     pub(super) event: &'a str,
 }
 
-impl Stored<'_> {
+impl StoredEntry<'_> {
     /// Reads the entry. An entry that cannot be read becomes [`Event::Unreadable`], so that only its own stream is
     /// damaged from there on.
     pub(super) fn read(&self, stream: CutoverName, seq: u64) -> Envelope {

@@ -19,10 +19,10 @@ use tokio::sync::watch;
 use super::cursors;
 use super::disk::FileId;
 use super::failure;
-use super::failure::Failure;
+use super::failure::WorkFailure;
 use super::failure::not_json;
 use super::record;
-use super::record::Head;
+use super::record::StreamHead;
 use super::schema;
 use super::schema::Open;
 use crate::engine::event::Envelope;
@@ -80,7 +80,7 @@ impl SqliteJournal {
         &self,
         what: &str,
         limit: Duration,
-        work: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+        work: impl FnOnce(&mut Connection) -> Result<T, WorkFailure> + Send + 'static,
     ) -> Result<T, JournalError> {
         let (file, path) = (self.file, self.path.clone());
         let done = async {
@@ -88,8 +88,8 @@ impl SqliteJournal {
             let blocking = tokio::task::spawn_blocking(move || {
                 file.still_at(&path)?;
                 work(&mut connection).map_err(|failure| match failure {
-                    Failure::Journal(error) => error,
-                    Failure::Sqlite(error) => failure::of_sqlite(&path, &error),
+                    WorkFailure::Journal(error) => error,
+                    WorkFailure::Sqlite(error) => failure::of_sqlite(&path, &error),
                 })
             });
             blocking.await.unwrap_or_else(|error| {
@@ -244,7 +244,7 @@ impl Journal for SqliteJournal {
 fn read_heads(
     transaction: &Transaction<'_>,
     append: &Append,
-) -> Result<BTreeMap<CutoverName, Head>, Failure> {
+) -> Result<BTreeMap<CutoverName, StreamHead>, WorkFailure> {
     let mut heads = BTreeMap::new();
     for (stream, _) in &append.expect {
         heads.insert(stream.clone(), read_head(transaction, stream)?);
@@ -252,17 +252,17 @@ fn read_heads(
     Ok(heads)
 }
 
-fn read_head(connection: &Connection, stream: &CutoverName) -> Result<Head, Failure> {
+fn read_head(connection: &Connection, stream: &CutoverName) -> Result<StreamHead, WorkFailure> {
     let mut query = connection
         .prepare_cached("SELECT seq, at FROM events WHERE stream = ?1 ORDER BY seq DESC LIMIT 1")?;
     let last = query.query_row([stream.as_str()], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
     });
     let Some((seq, at)) = last.optional()? else {
-        return Ok(Head::default());
+        return Ok(StreamHead::default());
     };
     let entry = format!("entry {seq} of {stream}");
-    Ok(Head {
+    Ok(StreamHead {
         seq: to_u64(seq, &entry)?,
         // A time that cannot be read is ignored here; reading the entry finds it damaged.
         at: at.parse().ok(),
@@ -273,7 +273,7 @@ fn insert(
     transaction: &Transaction<'_>,
     entries: &[Envelope],
     append_id: &str,
-) -> Result<(), Failure> {
+) -> Result<(), WorkFailure> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO events (stream, seq, at, attempt, actor, version, append_id, event)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -300,7 +300,7 @@ fn select(
     connection: &Connection,
     condition: &'static str,
     value: &dyn rusqlite::ToSql,
-) -> Result<Vec<(Position, Envelope)>, Failure> {
+) -> Result<Vec<(Position, Envelope)>, WorkFailure> {
     let mut query = connection.prepare_cached(&format!(
         "SELECT position, stream, seq, at, attempt, actor, version, event
          FROM events WHERE {condition} ORDER BY position"
@@ -315,11 +315,11 @@ fn select(
 
 /// Reads one entry. A newer or damaged entry is read as [`Event::Unreadable`](crate::engine::event::Event::Unreadable),
 /// so that all other entries can still be read.
-fn read_row(row: &Row<'_>) -> Result<(Position, Envelope), Failure> {
+fn read_row(row: &Row<'_>) -> Result<(Position, Envelope), WorkFailure> {
     let stream: String = row.get(1)?;
     let seq: i64 = row.get(2)?;
     let entry = format!("entry {seq} of {stream}");
-    let stored = record::Stored {
+    let stored = record::StoredEntry {
         at: row.get_ref(3)?.as_str().unwrap_or_default(),
         attempt: row.get(4)?,
         actor: row.get_ref(5)?.as_str().unwrap_or_default(),
@@ -331,7 +331,7 @@ fn read_row(row: &Row<'_>) -> Result<(Position, Envelope), Failure> {
     Ok((Position(to_u64(row.get(0)?, &entry)?), envelope))
 }
 
-pub(super) fn to_u64(value: i64, entry: &str) -> Result<u64, Failure> {
+pub(super) fn to_u64(value: i64, entry: &str) -> Result<u64, WorkFailure> {
     let converted = u64::try_from(value);
     converted.map_err(|_| {
         JournalError::Unusable(format!("{entry} is damaged: {value} is below zero")).into()

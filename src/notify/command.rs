@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::reach::command;
-use crate::reach::command::Run;
+use crate::reach::command::CommandRun;
 
 /// How much of its standard error is kept, in bytes.
 const KEPT_BYTES: u64 = 4096;
@@ -13,7 +13,7 @@ const KEPT_BYTES: u64 = 4096;
 /// # Errors
 /// It cannot be started, took too long, or failed; then with the beginning of its standard error.
 pub(super) async fn run(argv: &[String], input: String, limit: Duration) -> Result<(), String> {
-    let run = Run {
+    let run = CommandRun {
         argv,
         input: &input,
         environment: &[],

@@ -56,7 +56,7 @@ impl fmt::Debug for Pager {
 pub async fn test_command(argv: &[String], notice: &Notice, message: &str) -> Result<(), String> {
     let entry = &notice.entry;
     let key = notice.idempotency_key();
-    let delivery = Delivery {
+    let delivery = PageInput {
         idempotency_key: &key,
         cutover: entry.cutover.as_str(),
         attempt: entry.attempt,
@@ -72,7 +72,7 @@ pub async fn test_command(argv: &[String], notice: &Notice, message: &str) -> Re
 
 /// The JSON object that a command gets on standard input. Fields are only ever added.
 #[derive(Debug, Serialize)]
-struct Delivery<'page> {
+struct PageInput<'page> {
     idempotency_key: &'page str,
     cutover: &'page str,
     attempt: u32,
@@ -138,7 +138,7 @@ impl Notifier for Pager {
         let Some(argv) = &page.command else {
             return Ok(());
         };
-        let delivery = Delivery {
+        let delivery = PageInput {
             idempotency_key: &page.idempotency_key,
             cutover: entry.cutover.as_str(),
             attempt: entry.attempt,

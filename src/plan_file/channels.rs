@@ -43,7 +43,7 @@ pub(super) fn convert(raw: At<RawNotify>, sink: &mut Sink<'_>) -> Option<Notify>
     let command = raw
         .command
         .map_or(Some(Vec::new()), |words| command(words, sink));
-    let mut all = Channels::default();
+    let mut all = KnownChannels::default();
     for one in entries(raw.slack) {
         all.add(one, slack, sink);
     }
@@ -66,12 +66,12 @@ fn entries<T>(several: Option<At<Several<T>>>) -> Vec<At<T>> {
 
 /// The channels so far, and the place of each.
 #[derive(Default)]
-struct Channels {
+struct KnownChannels {
     channels: Vec<Channel>,
     places: BTreeMap<String, Span>,
 }
 
-impl Channels {
+impl KnownChannels {
     fn add<T>(
         &mut self,
         one: At<T>,
@@ -190,9 +190,9 @@ fn webhook(raw: RawWebhook, span: &Span, sink: &mut Sink<'_>) -> Option<Channel>
 }
 
 /// The words of `on` and of `except`; none if they could not be read.
-type Told = (Option<Vec<String>>, Option<Vec<String>>);
+type OnAndExcept = (Option<Vec<String>>, Option<Vec<String>>);
 
-fn channel(via: Via, (on, except): Told) -> Option<Channel> {
+fn channel(via: Via, (on, except): OnAndExcept) -> Option<Channel> {
     let on = on?;
     Some(Channel {
         via,

@@ -212,13 +212,13 @@ fn no_alarms(span: &Span, sink: &mut Sink<'_>) {
 }
 
 /// The place where an alarm was first listed, and its key.
-type Seen = BTreeMap<AlarmId, (Span, &'static str)>;
+type SeenAlarms = BTreeMap<AlarmId, (Span, &'static str)>;
 
 fn convert_alarms(
     alarms: At<Vec<At<AlarmEntry>>>,
     key: &'static str,
     aws: &mut AwsSettings,
-    seen: &mut Seen,
+    seen: &mut SeenAlarms,
     sink: &mut Sink<'_>,
 ) -> Vec<AlarmGate> {
     let mut gates = Vec::new();

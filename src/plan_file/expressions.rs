@@ -20,7 +20,7 @@ use super::fields::accept;
 use super::fields::require_in;
 use super::keys;
 use super::presets::MEASURES;
-use super::presets::Side;
+use super::presets::PresetSide;
 use super::raw_measures::RawMetric;
 use super::read::At;
 use super::shapes;
@@ -141,7 +141,7 @@ impl Source {
     /// The measure of one side, and its unit if that is known; none after recording what is wrong.
     pub(super) fn resolve(
         self,
-        side: &Side,
+        side: &PresetSide,
         period_mins: u16,
         span: &Span,
         sink: &mut Sink<'_>,
@@ -205,7 +205,7 @@ fn unmeasured(name: &At<String>, sink: &mut Sink<'_>) {
 pub(super) fn math(
     expression: &At<String>,
     inputs: At<BTreeMap<String, At<RawMetric>>>,
-    side: &Side,
+    side: &PresetSide,
     period_mins: u16,
     sink: &mut Sink<'_>,
 ) -> Option<Query> {

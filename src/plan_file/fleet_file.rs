@@ -42,7 +42,7 @@ const LEVELS_MAX: usize = 16;
 
 /// A valid fleet's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fleet {
+pub struct LoadedFleet {
     /// The absolute path of the file.
     pub path: PathBuf,
     /// The limits for all cutovers together.
@@ -100,7 +100,7 @@ fn is_there(path: &Path) -> bool {
 ///
 /// # Errors
 /// The file has mistakes, all of which are named, or cannot be read.
-pub fn load(path: &Path) -> Result<Fleet, PlanFileError> {
+pub fn load(path: &Path) -> Result<LoadedFleet, PlanFileError> {
     load_below(path, directory_of(path))
 }
 
@@ -108,9 +108,9 @@ pub fn load(path: &Path) -> Result<Fleet, PlanFileError> {
 ///
 /// # Errors
 /// The file has mistakes, all of which are named, or cannot be read.
-pub fn load_below(path: &Path, root: &Path) -> Result<Fleet, PlanFileError> {
+pub fn load_below(path: &Path, root: &Path) -> Result<LoadedFleet, PlanFileError> {
     let file = read_file(path, root)?;
-    Ok(Fleet {
+    Ok(LoadedFleet {
         path: file.path,
         settings: file.settings,
     })

@@ -35,7 +35,7 @@ use super::fields::shaped;
 use super::fleet_keys;
 use super::keys;
 use super::presets::Alb;
-use super::presets::Side;
+use super::presets::PresetSide;
 use super::raw::RawGates;
 use super::raw_measures::BoundText;
 use super::raw_measures::FactorText;
@@ -68,8 +68,8 @@ const TREND_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// Both sides, and the interval at which they are counted.
 struct Sides {
-    new: Side,
-    old: Side,
+    new: PresetSide,
+    old: PresetSide,
     every_mins: u16,
 }
 
@@ -131,8 +131,8 @@ fn is_new_name(name: &str, span: &Span, names: &mut BTreeSet<String>, sink: &mut
 
 fn sides(raw: Option<At<RawSides>>, region: Option<&str>, sink: &mut Sink<'_>) -> Option<Sides> {
     let mut sides = Sides {
-        new: Side::default(),
-        old: Side::default(),
+        new: PresetSide::default(),
+        old: PresetSide::default(),
         every_mins: 1,
     };
     sides.new.region = region.map(str::to_owned);
@@ -148,10 +148,10 @@ fn sides(raw: Option<At<RawSides>>, region: Option<&str>, sink: &mut Sink<'_>) -
     Some(sides)
 }
 
-fn side(raw: Option<At<RawSide>>, region: Option<&str>, sink: &mut Sink<'_>) -> Side {
-    let mut side = Side {
+fn side(raw: Option<At<RawSide>>, region: Option<&str>, sink: &mut Sink<'_>) -> PresetSide {
+    let mut side = PresetSide {
         region: region.map(str::to_owned),
-        ..Side::default()
+        ..PresetSide::default()
     };
     let Some(At {
         span,
@@ -229,7 +229,7 @@ fn named(at: At<String>, sink: &mut Sink<'_>) -> Option<String> {
 }
 
 /// Checks that load balancers and target groups are named by the end of their ARNs.
-fn check_arns(side: &Side, span: &Span, sink: &mut Sink<'_>) {
+fn check_arns(side: &PresetSide, span: &Span, sink: &mut Sink<'_>) {
     let alb = side.alb.as_ref();
     let named = [
         (alb.map(|alb| &alb.load_balancer), "app/", "load_balancer"),

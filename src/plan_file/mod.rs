@@ -56,7 +56,7 @@ pub use diagnostics::render;
 pub use faults::FaultError;
 pub use faults::fault;
 pub use find::find;
-pub use fleet_file::Fleet;
+pub use fleet_file::LoadedFleet;
 pub use fleet_file::fleet_path;
 pub use fleet_file::load as load_fleet;
 pub use fleet_file::load_below as load_fleet_below;

@@ -15,7 +15,7 @@ use crate::engine::evidence::plan::{Query, Series};
 
 /// One side as the plan describes it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Side {
+pub(super) struct PresetSide {
     pub(super) region: Option<String>,
     /// The account of its metrics; none means the plan's.
     pub(super) account: Option<Account>,
@@ -55,7 +55,7 @@ const NLB: &str = "AWS/NetworkELB";
 const ECS: &str = "ECS/ContainerInsights";
 const EKS: &str = "ContainerInsights";
 
-impl Side {
+impl PresetSide {
     /// The side's requests, as a sum; empty if no metric counts them.
     ///
     /// `RequestCount` leaves out requests that the load balancer refused before it chose a target; without those an error

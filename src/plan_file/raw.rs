@@ -335,7 +335,7 @@ pub(super) struct RawWebhook {
 #[schemars(transform = super::schema_forms::or_required)]
 pub(super) struct ApprovalEntry {
     #[schemars(skip)]
-    pub(super) approval: Option<At<Approval>>,
+    pub(super) approval: Option<At<RawApproval>>,
     /// How long it waits for its approval; above zero, at most 90d. By default without limit.
     #[schemars(required)]
     pub(super) timeout: Option<At<DurationText>>,
@@ -346,7 +346,7 @@ pub(super) struct ApprovalEntry {
 /// The approval of a step.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Approval {
+pub(super) enum RawApproval {
     /// A person must approve the step before it is taken.
     Required,
 }

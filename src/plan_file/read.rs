@@ -76,7 +76,7 @@ struct Reader<'n, 's, 'p> {
 
 /// A mistake on its way up. It is already in the sink, unless serde has just created it.
 #[derive(Debug)]
-enum Mistake {
+enum ReadMistake {
     Recorded,
     Other {
         message: String,
@@ -87,15 +87,15 @@ enum Mistake {
     },
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for ReadMistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a mistake in the plan")
     }
 }
 
-impl std::error::Error for Mistake {}
+impl std::error::Error for ReadMistake {}
 
-impl serde::de::Error for Mistake {
+impl serde::de::Error for ReadMistake {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let message = message.to_string();
         Self::Other { message }
@@ -109,26 +109,26 @@ impl serde::de::Error for Mistake {
 
 impl Reader<'_, '_, '_> {
     /// Records a mistake that a visitor returned.
-    fn noted<T>(&self, result: Result<T, Mistake>) -> Result<T, Mistake> {
+    fn noted<T>(&self, result: Result<T, ReadMistake>) -> Result<T, ReadMistake> {
         result.map_err(|mistake| {
             let (message, help) = match mistake {
-                Mistake::Recorded => return mistake,
-                Mistake::Other { message } => (
+                ReadMistake::Recorded => return mistake,
+                ReadMistake::Other { message } => (
                     format!("{}: {message}", self.what),
                     "compare with the example plans".to_owned(),
                 ),
-                Mistake::Word { word, expected } => (
+                ReadMistake::Word { word, expected } => (
                     format!("{} cannot be {}", self.what, quote(&word)),
                     keys::instead_of_word(&word, expected),
                 ),
             };
             self.sink.borrow_mut().error(self.place, message, &help);
-            Mistake::Recorded
+            ReadMistake::Recorded
         })
     }
 
     /// Records that another kind of value was expected here.
-    fn mismatch<T>(&self, expected: &str) -> Result<T, Mistake> {
+    fn mismatch<T>(&self, expected: &str) -> Result<T, ReadMistake> {
         let what = &self.what;
         let message = match &self.node.value {
             Value::Null => format!("{what} has no value"),
@@ -145,11 +145,11 @@ impl Reader<'_, '_, '_> {
             sink.hide_secrets(text);
         }
         sink.error(self.place, message, &help);
-        Err(Mistake::Recorded)
+        Err(ReadMistake::Recorded)
     }
 
     /// The text of a scalar.
-    fn text(&self) -> Result<&str, Mistake> {
+    fn text(&self) -> Result<&str, ReadMistake> {
         match &self.node.value {
             Value::Scalar(text) => Ok(text),
             Value::Null | Value::List(_) | Value::Map(_) => self.mismatch("a single value"),
@@ -180,15 +180,15 @@ impl Reader<'_, '_, '_> {
 }
 
 impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
-    type Error = Mistake;
+    type Error = ReadMistake;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadMistake> {
         let text = self.text()?;
         let result = visitor.visit_str(text);
         self.noted(result)
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadMistake> {
         match self.text()? {
             "true" => visitor.visit_bool(true),
             "false" => visitor.visit_bool(false),
@@ -196,7 +196,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadMistake> {
         visitor.visit_some(self)
     }
 
@@ -204,7 +204,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Mistake> {
+    ) -> Result<V::Value, ReadMistake> {
         if name == AT {
             visitor.visit_seq(AtAccess {
                 reader: Some(self),
@@ -222,7 +222,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
         }
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadMistake> {
         let Value::List(entries) = &self.node.value else {
             return self.mismatch("a list");
         };
@@ -234,7 +234,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
         self.noted(result)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadMistake> {
         let Value::Map(entries) = &self.node.value else {
             return self.mismatch("a map of keys and values");
         };
@@ -255,7 +255,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
         name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Mistake> {
+    ) -> Result<V::Value, ReadMistake> {
         let entries = match (&self.node.value, keys::shorthand(name)) {
             (Value::Map(entries), _) => self.known(entries, fields),
             (Value::Scalar(_), Some(field)) => vec![(field, self.node, self.place)],
@@ -276,13 +276,13 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Mistake> {
-        let text: StrDeserializer<'_, Mistake> = self.text()?.into_deserializer();
+    ) -> Result<V::Value, ReadMistake> {
+        let text: StrDeserializer<'_, ReadMistake> = self.text()?.into_deserializer();
         let result = visitor.visit_enum(text);
         self.noted(result)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadMistake> {
         visitor.visit_unit()
     }
 
@@ -299,12 +299,12 @@ struct AtAccess<'n, 's, 'p> {
 }
 
 impl<'de> SeqAccess<'de> for AtAccess<'_, '_, '_> {
-    type Error = Mistake;
+    type Error = ReadMistake;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
-    ) -> Result<Option<S::Value>, Mistake> {
+    ) -> Result<Option<S::Value>, ReadMistake> {
         let Some(reader) = &self.reader else {
             return Ok(None);
         };
@@ -320,7 +320,7 @@ impl<'de> SeqAccess<'de> for AtAccess<'_, '_, '_> {
     }
 }
 
-fn offset(value: usize) -> UsizeDeserializer<Mistake> {
+fn offset(value: usize) -> UsizeDeserializer<ReadMistake> {
     value.into_deserializer()
 }
 
@@ -328,12 +328,12 @@ fn offset(value: usize) -> UsizeDeserializer<Mistake> {
 struct OnlyAccess<'n, 's, 'p>(Option<Reader<'n, 's, 'p>>);
 
 impl<'de> SeqAccess<'de> for OnlyAccess<'_, '_, '_> {
-    type Error = Mistake;
+    type Error = ReadMistake;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
-    ) -> Result<Option<S::Value>, Mistake> {
+    ) -> Result<Option<S::Value>, ReadMistake> {
         let reader = self.0.take();
         reader.map(|reader| seed.deserialize(reader)).transpose()
     }
@@ -345,12 +345,12 @@ struct ListAccess<'r, 'n, 's, 'p> {
 }
 
 impl<'de> SeqAccess<'de> for ListAccess<'_, '_, '_, '_> {
-    type Error = Mistake;
+    type Error = ReadMistake;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
-    ) -> Result<Option<S::Value>, Mistake> {
+    ) -> Result<Option<S::Value>, ReadMistake> {
         let Some(node) = self.entries.next() else {
             return Ok(None);
         };
@@ -375,12 +375,12 @@ impl<'de, 'r, 'n: 'r, I> MapAccess<'de> for StructAccess<'r, 'n, '_, '_, I>
 where
     I: Iterator<Item = (&'r str, &'r Node, &'r Span)>,
 {
-    type Error = Mistake;
+    type Error = ReadMistake;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
-    ) -> Result<Option<S::Value>, Mistake> {
+    ) -> Result<Option<S::Value>, ReadMistake> {
         let Some((key, node, place)) = self.entries.next() else {
             return Ok(None);
         };
@@ -391,12 +391,15 @@ where
             sink: self.parent.sink,
             guarded: self.parent.guarded || guarded::is_guarded(key),
         });
-        let key: StrDeserializer<'_, Mistake> = key.into_deserializer();
+        let key: StrDeserializer<'_, ReadMistake> = key.into_deserializer();
         seed.deserialize(key).map(Some)
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Mistake> {
-        let reader = self.next.take().ok_or(Mistake::Recorded)?;
+    fn next_value_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<S::Value, ReadMistake> {
+        let reader = self.next.take().ok_or(ReadMistake::Recorded)?;
         seed.deserialize(reader)
     }
 }

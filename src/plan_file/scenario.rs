@@ -75,7 +75,7 @@ struct ScenarioAlarm {
     name: Option<At<String>>,
     measures: Option<At<RawMeasure>>,
     above: Option<At<String>>,
-    watches: Option<At<RawSide>>,
+    watches: Option<At<RawWatchSide>>,
     period: Option<At<DurationText>>,
     datapoints: Option<At<String>>,
     missing: Option<At<RawMissing>>,
@@ -92,7 +92,7 @@ enum RawMeasure {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum RawSide {
+enum RawWatchSide {
     New,
     Old,
 }
@@ -311,8 +311,8 @@ fn alarm(raw: ScenarioAlarm, span: &Span, sink: &mut Sink<'_>) -> Option<Alarm> 
         (None, None) => None,
     };
     let side = raw.watches.and_then(|at| at.value).map(|side| match side {
-        RawSide::New => Side::New,
-        RawSide::Old => Side::Old,
+        RawWatchSide::New => Side::New,
+        RawWatchSide::Old => Side::Old,
     });
     let evaluation = evaluation((raw.period, raw.datapoints, raw.missing, raw.delay), sink);
     Some(Alarm {

@@ -25,7 +25,7 @@ impl Aside {
             return None;
         }
         let (sender, receiver) = mpsc::channel();
-        let done = Done(Arc::clone(&self.busy));
+        let done = FreesPlace(Arc::clone(&self.busy));
         let started = thread::Builder::new().spawn(move || {
             let result = work();
             // Before the result is sent: its receiver may begin the next piece of work at once.
@@ -52,9 +52,9 @@ impl Aside {
 }
 
 /// Frees the place for the next piece of work, also if this one panicked or never began.
-struct Done(Arc<AtomicBool>);
+struct FreesPlace(Arc<AtomicBool>);
 
-impl Drop for Done {
+impl Drop for FreesPlace {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }

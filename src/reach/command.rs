@@ -22,7 +22,7 @@ const STDERR_SHOWN_CHARS: usize = 200;
 
 /// A command to run: argv, no shell.
 #[derive(Debug, Clone, Copy)]
-pub struct Run<'call> {
+pub struct CommandRun<'call> {
     /// The program and its arguments.
     pub argv: &'call [String],
     /// Its standard input.
@@ -56,7 +56,7 @@ pub struct Ran {
 ///
 /// # Errors
 /// It cannot be started, or it took too long.
-pub async fn run(call: Run<'_>) -> Result<Ran, String> {
+pub async fn run(call: CommandRun<'_>) -> Result<Ran, String> {
     let Some(program) = call.argv.first() else {
         return Err("the command is empty".to_owned());
     };
@@ -74,7 +74,7 @@ pub async fn run(call: Run<'_>) -> Result<Ran, String> {
     let mut child = command
         .spawn()
         .map_err(|error| format!("`{program}` cannot be started: {error}"))?;
-    let mut group = Group::of(&child);
+    let mut group = ProcessGroup::of(&child);
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (mut said, mut complained) = (Vec::new(), Vec::new());
     let mut talk = Box::pin(async {
@@ -150,12 +150,12 @@ async fn drain(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>, keep_by
 }
 
 /// The process group that a child leads. It is ended if this is dropped before the child has ended.
-struct Group {
+struct ProcessGroup {
     #[cfg(unix)]
     leader: Option<rustix::process::Pid>,
 }
 
-impl Group {
+impl ProcessGroup {
     #[cfg(unix)]
     fn of(child: &Child) -> Self {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
@@ -189,7 +189,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.kill();
     }

@@ -157,7 +157,7 @@ impl HttpConnector for BoundedConnector {
 /// A body that ends with an error after [`REPLY_BYTES_MAX`], or if all large ones that count to `together` are too much.
 fn limited(body: SdkBody, together: &'static AtomicUsize) -> SdkBody {
     body.map_preserve_contents(move |body| {
-        let counted = Counted {
+        let counted = CountedBody {
             body: Box::pin(body),
             together,
             read: 0,
@@ -175,7 +175,7 @@ fn limited(body: SdkBody, together: &'static AtomicUsize) -> SdkBody {
 }
 
 /// A body that counts what has been read of it for as long as it is there.
-struct Counted {
+struct CountedBody {
     body: Pin<Box<SdkBody>>,
     together: &'static AtomicUsize,
     /// How much has been read of it.
@@ -184,7 +184,7 @@ struct Counted {
     taken: usize,
 }
 
-impl Counted {
+impl CountedBody {
     /// Counts so many bytes more.
     ///
     /// # Errors
@@ -208,13 +208,13 @@ impl Counted {
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedBody {
     fn drop(&mut self) {
         self.together.fetch_sub(self.taken, Ordering::Relaxed);
     }
 }
 
-impl Body for Counted {
+impl Body for CountedBody {
     type Data = <SdkBody as Body>::Data;
     type Error = BoxError;
 

@@ -13,7 +13,7 @@ use crate::engine::units::{Share, WeightPair};
 
 /// The facts that a person sees who is asked to approve a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Evidence {
+pub struct ApprovalEvidence {
     /// The step that is approved.
     pub step: u16,
     /// The new side's share now.
@@ -34,7 +34,7 @@ pub struct Evidence {
     pub ends: Option<(Timestamp, HoldOrRevert)>,
 }
 
-impl Evidence {
+impl ApprovalEvidence {
     /// Reads the evidence off a cutover's state; none if there is no such step.
     pub fn of(state: &State, number: u16, now: Timestamp) -> Option<Self> {
         let plan = state.plan();

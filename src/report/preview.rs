@@ -48,7 +48,7 @@ pub struct Preview {
     /// Why it would not start now although nothing refuses it.
     pub holds: Vec<HoldReason>,
     /// Its state, if it has started.
-    pub standing: Option<Standing>,
+    pub standing: Option<StartedCutover>,
     /// The warnings about the plan.
     pub warnings: Vec<String>,
     /// When metric gates can judge; none if that cannot be told, or if it has started.
@@ -57,7 +57,7 @@ pub struct Preview {
 
 /// The state of a cutover that has started.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct StartedCutover {
     /// Its phase.
     pub phase: Phase,
     /// The step that it last took.

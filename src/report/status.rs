@@ -8,7 +8,7 @@ use comfy_table::presets::NOTHING;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::approval::Evidence;
+use super::approval::ApprovalEvidence;
 use super::calendar::{self, Clocks};
 use super::notice::{Failing, PassedOver};
 use super::{holds, text};
@@ -56,9 +56,9 @@ pub struct Row {
     /// The new side's share of the requests of the last hour, in percent, if they are counted.
     pub observed_share: Option<Number>,
     /// The evidence for the approval that a step waits for.
-    pub approval: Option<Evidence>,
+    pub approval: Option<ApprovalEvidence>,
     /// When the coming steps can be taken.
-    pub coming: Option<Coming>,
+    pub coming: Option<ComingSteps>,
     /// The channels that fail to take its notifications.
     pub failing: Vec<Failing>,
     /// The channels that refused some of its notifications.
@@ -67,7 +67,7 @@ pub struct Row {
 
 /// When the coming steps can be taken, for rows that show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Coming {
+pub struct ComingSteps {
     /// The earliest times.
     pub calendar: Calendar,
     /// The plan of these steps.
@@ -125,7 +125,7 @@ impl Row {
             "next_at": self.next_at.map(text::rfc3339),
             "observed_at": self.observed_at.map(text::rfc3339),
             "labels": self.labels,
-            "approval": self.approval.as_ref().map(Evidence::to_json),
+            "approval": self.approval.as_ref().map(ApprovalEvidence::to_json),
             "coming": self.coming.as_ref().map(|coming| calendar::to_json(&coming.calendar, &coming.plan)),
             "notifications": self.failing.iter().map(Failing::to_json).collect::<Vec<_>>(),
             "notifications_skipped": self.passed_over.iter().map(PassedOver::to_json).collect::<Vec<_>>(),
@@ -147,20 +147,20 @@ impl Row {
 
     /// Returns true if it waits for a person.
     pub fn needs_person(&self) -> bool {
-        self.urgency() == Urgency::Person
+        self.urgency() == Heading::Person
     }
 
     /// The heading that it is listed under.
-    fn urgency(&self) -> Urgency {
+    fn urgency(&self) -> Heading {
         let paged = self.because.iter().any(HoldReason::pages);
         match self.phase {
-            "halted" => Urgency::Person,
-            _ if paged => Urgency::Person,
-            "reverting" => Urgency::Back,
-            "completed" | "reverted" | "abandoned" => Urgency::Ended,
-            _ if self.paused => Urgency::Paused,
-            "waiting" => Urgency::Waiting,
-            _ => Urgency::Moving,
+            "halted" => Heading::Person,
+            _ if paged => Heading::Person,
+            "reverting" => Heading::Back,
+            "completed" | "reverted" | "abandoned" => Heading::Ended,
+            _ if self.paused => Heading::Paused,
+            "waiting" => Heading::Waiting,
+            _ => Heading::Moving,
         }
     }
 
@@ -198,7 +198,7 @@ impl Row {
 
     /// The cells of its line.
     fn cells(&self, now: Timestamp) -> Vec<String> {
-        let paused = if self.paused && self.urgency() != Urgency::Ended {
+        let paused = if self.paused && self.urgency() != Heading::Ended {
             " (paused)"
         } else {
             ""
@@ -243,7 +243,7 @@ impl RecordRow {
 
 /// The headings of the list, in its order: cutovers that need a person come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Urgency {
+enum Heading {
     Person,
     Back,
     Moving,
@@ -252,7 +252,7 @@ enum Urgency {
     Ended,
 }
 
-impl Urgency {
+impl Heading {
     const ALL: [Self; 6] = [
         Self::Person,
         Self::Back,
@@ -287,10 +287,10 @@ pub fn to_json(rows: &[Row], now: Timestamp) -> Value {
 /// The number of cutovers under each heading, in one line.
 fn summary(rows: &[Row]) -> String {
     let mut parts = Vec::new();
-    for urgency in Urgency::ALL {
+    for urgency in Heading::ALL {
         let number = rows.iter().filter(|row| row.urgency() == urgency).count();
         let (style, label) = urgency.label();
-        let label = if urgency == Urgency::Person && number > 1 {
+        let label = if urgency == Heading::Person && number > 1 {
             "need a person"
         } else {
             label
@@ -502,7 +502,7 @@ windows: { time_zone: Asia/Tokyo, allow: [ "Mon-Fri 10:00-17:00" ] }
         let plan = crate::plan_file::parse(PLAN, "a.yaml").unwrap().source.plan;
         let now = at("2026-11-20T10:00:00Z");
         let zone = plan.windows.clone().unwrap().time_zone;
-        let evidence = Evidence {
+        let evidence = ApprovalEvidence {
             step: 2,
             from: Share::percent(5),
             to: WeightPair::new(50, 50),
@@ -529,7 +529,7 @@ windows: { time_zone: Asia/Tokyo, allow: [ "Mon-Fri 10:00-17:00" ] }
         };
         let waiting = Row {
             approval: Some(evidence),
-            coming: Some(Coming {
+            coming: Some(ComingSteps {
                 clocks: Clocks::of(&plan, berlin.rules()),
                 calendar,
                 plan,

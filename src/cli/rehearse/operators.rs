@@ -29,7 +29,7 @@ enum Act {
 
 /// An action that a person will take.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Due {
+struct DueAct {
     at: Timestamp,
     /// The fault's index, or the step that waits for approval.
     of: u64,
@@ -44,7 +44,7 @@ pub(super) async fn act<T>(
     clock: &SimClock,
     mut heard: watch::Receiver<u64>,
 ) -> T {
-    let mut done: BTreeSet<Due> = BTreeSet::new();
+    let mut done: BTreeSet<DueAct> = BTreeSet::new();
     loop {
         let due = agenda(&lock(stage)).find(|due| !done.contains(due));
         let now = clock.now();
@@ -60,7 +60,7 @@ pub(super) async fn act<T>(
 }
 
 /// Returns the actions that are known so far, the earliest first.
-fn agenda(stage: &Stage) -> impl Iterator<Item = Due> + use<> {
+fn agenda(stage: &Stage) -> impl Iterator<Item = DueAct> + use<> {
     let mut agenda = BTreeSet::new();
     let mut patience: Option<SignedDuration> = None;
     for (of, trouble) in (0..).zip(stage.troubles()) {
@@ -77,7 +77,7 @@ fn agenda(stage: &Stage) -> impl Iterator<Item = Due> + use<> {
         for state in stage.states().filter(|it| trouble.concerns(&it.name)) {
             for (at, act) in &acts {
                 if let Some(at) = *at {
-                    agenda.insert(Due {
+                    agenda.insert(DueAct {
                         at,
                         of,
                         act: *act,
@@ -126,7 +126,7 @@ fn act_of(what: &What) -> Option<Act> {
 }
 
 /// Returns the approval that a cutover waits for, due `patience` after it began to wait.
-fn approval(state: &State, patience: Option<SignedDuration>) -> Option<Due> {
+fn approval(state: &State, patience: Option<SignedDuration>) -> Option<DueAct> {
     let mut waiting = None;
     for reason in &state.held {
         if let HoldReason::Approval { step } = reason
@@ -138,7 +138,7 @@ fn approval(state: &State, patience: Option<SignedDuration>) -> Option<Due> {
     }
     let step = waiting?;
     let since = state.held_at?;
-    Some(Due {
+    Some(DueAct {
         at: since.saturating_add(patience.unwrap_or_default()).ok()?,
         of: u64::from(step),
         act: Act::Approve,
@@ -147,7 +147,12 @@ fn approval(state: &State, patience: Option<SignedDuration>) -> Option<Due> {
 }
 
 /// Takes one action. Returns false if somebody else wrote first; then it is tried again.
-async fn perform(journal: &StageJournal, stage: &SharedStage, now: Timestamp, due: &Due) -> bool {
+async fn perform(
+    journal: &StageJournal,
+    stage: &SharedStage,
+    now: Timestamp,
+    due: &DueAct,
+) -> bool {
     let found = lock(stage)
         .states()
         .find(|state| state.name == due.cutover)

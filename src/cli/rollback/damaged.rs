@@ -35,7 +35,7 @@ const RACES_MAX: usize = 5;
 
 /// The damaged cutovers of a rollback.
 #[derive(Default)]
-pub(super) struct Damaged {
+pub(super) struct DamagedCutovers {
     /// The last good states of those whose baselines are written.
     back: Vec<State>,
     /// Those for which nothing is written, and why.
@@ -46,8 +46,12 @@ pub(super) struct Damaged {
 ///
 /// # Errors
 /// One that was named without a pattern had completed, and `--include-completed` was not given.
-pub(super) fn meant(desk: &Desk, args: &Rollback, named: &mut Vec<Named>) -> Result<Damaged> {
-    let mut meant = Damaged::default();
+pub(super) fn meant(
+    desk: &Desk,
+    args: &Rollback,
+    named: &mut Vec<Named>,
+) -> Result<DamagedCutovers> {
+    let mut meant = DamagedCutovers::default();
     for (name, _) in desk.books.damaged() {
         let place = named.iter().position(|named| named.name == *name);
         let outright = place.is_some_and(|place| !named[place].by_pattern);
@@ -69,7 +73,7 @@ pub(super) fn meant(desk: &Desk, args: &Rollback, named: &mut Vec<Named>) -> Res
     Ok(meant)
 }
 
-impl Damaged {
+impl DamagedCutovers {
     fn add(&mut self, state: &State, args: &Rollback, outright: bool) -> Result<()> {
         let completed = state.phase == Phase::Completed && !args.include_completed;
         if completed && outright {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::aftermath::Aftermath;
 use super::calls::{Calls, counted};
-use super::journaled::{self, Telling, Told};
+use super::journaled::{self, JournalTold, Telling};
 use super::progress::Progress;
 use super::stored;
 use crate::cli::args::Rollback;
@@ -141,16 +141,16 @@ fn rise(images: &[GroupImage]) -> Option<Expected> {
 async fn tell_of_journal(context: &mut Context<'_>, telling: Telling) -> Result<()> {
     let journal = context.global.journal.clone();
     match telling.end().await {
-        Told::NoJournal => Ok(()),
-        Told::Cutovers(names) if names.is_empty() => Ok(()),
-        Told::Cutovers(names) => {
+        JournalTold::NoJournal => Ok(()),
+        JournalTold::Cutovers(names) if names.is_empty() => Ok(()),
+        JournalTold::Cutovers(names) => {
             let names: Vec<&str> = names.iter().map(CutoverName::as_str).collect();
             let names = lists::some(&names, ", ");
             context.note(&format!(
                 "the journal at {journal} has the rollback too, for {names}: its controllers end these cutovers"
             ))
         }
-        Told::Failed(why) => context.note(&format!(
+        JournalTold::Failed(why) => context.note(&format!(
             "the journal at {journal} does not have the rollback ({why}): stop its controllers, or they may take the next \
              step; when it answers again: `cutover rollback NAME`"
         )),

@@ -66,7 +66,7 @@ fn read_groups(url: &str, names: &[String]) -> Option<BTreeSet<ZoneGroup>> {
 pub(super) struct Telling(oneshot::Receiver<Result<Vec<CutoverName>, JournalError>>);
 
 /// The result of the write.
-pub(super) enum Told {
+pub(super) enum JournalTold {
     /// There is no journal.
     NoJournal,
     /// The journal has the rollback of these cutovers, and any controller ends them.
@@ -97,13 +97,13 @@ impl Telling {
     }
 
     /// Returns the result if it comes within [`TOLD_WITHIN`].
-    pub(super) async fn end(self) -> Told {
+    pub(super) async fn end(self) -> JournalTold {
         match tokio::time::timeout(TOLD_WITHIN, self.0).await {
-            Ok(Ok(Ok(names))) => Told::Cutovers(names),
-            Ok(Ok(Err(JournalError::Missing(_)))) => Told::NoJournal,
-            Ok(Ok(Err(error))) => Told::Failed(error.to_string()),
-            Ok(Err(_)) => Told::Failed("it crashed".to_owned()),
-            Err(_) => Told::Failed("it did not answer in time".to_owned()),
+            Ok(Ok(Ok(names))) => JournalTold::Cutovers(names),
+            Ok(Ok(Err(JournalError::Missing(_)))) => JournalTold::NoJournal,
+            Ok(Ok(Err(error))) => JournalTold::Failed(error.to_string()),
+            Ok(Err(_)) => JournalTold::Failed("it crashed".to_owned()),
+            Err(_) => JournalTold::Failed("it did not answer in time".to_owned()),
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::cli::context::{Context, block_on};
 use crate::cli::error::Expected;
 use crate::cli::exit::Exit;
 use crate::cli::names::{Named, has_labels, resolve};
-use crate::cli::operate::{Desk, Order, say, write, write_all};
+use crate::cli::operate::{CommandOrder, Desk, say, write, write_all};
 use crate::cli::outcome;
 use crate::cli::output::Output;
 use crate::cli::run::{outside, settings};
@@ -34,10 +34,10 @@ use crate::cli::signals::Stopping;
 use crate::engine::lists;
 use aftermath::Aftermath;
 use calls::{Calls, counted, groups_shown};
-use damaged::Damaged;
+use damaged::DamagedCutovers;
 use progress::Progress;
 use request::{mode, need};
-use standing::Standing;
+use standing::CutoverStanding;
 
 use crate::controller::{Controller, Scope, Settings};
 use crate::engine::commands::{RollbackNeed, rollback};
@@ -143,7 +143,7 @@ async fn go(
     context: &mut Context<'_>,
     desk: &mut Desk,
     args: &Rollback,
-    (going, ended, damaged): (&[(CutoverName, bool)], &[CutoverName], &Damaged),
+    (going, ended, damaged): (&[(CutoverName, bool)], &[CutoverName], &DamagedCutovers),
     until: Instant,
     output: &Output,
 ) -> Result<Exit> {
@@ -300,7 +300,7 @@ async fn refuse_completed(
     Ok(())
 }
 
-async fn read_now(context: &Context<'_>, desk: &Desk, states: &[State]) -> Vec<Standing> {
+async fn read_now(context: &Context<'_>, desk: &Desk, states: &[State]) -> Vec<CutoverStanding> {
     let outside = outside(context, Arc::clone(&desk.journal)).await;
     standing::read(outside.dns.as_ref(), states).await
 }
@@ -350,7 +350,7 @@ async fn look_only(
         context.note(&format!("passed over: {error}"))?;
     }
     note_strays(context, desk, &standings).await;
-    tell(context, &standings, &Damaged::default())
+    tell(context, &standings, &DamagedCutovers::default())
 }
 
 /// Journals the requests. From then on any controller sends the traffic back, even if this process ends.
@@ -361,8 +361,8 @@ async fn request(
     going: &[(CutoverName, bool)],
 ) -> Result<()> {
     let orders = going.iter().filter(|(_, journal)| *journal);
-    let orders: Vec<Order<'_>> = orders
-        .map(|(name, _)| Order {
+    let orders: Vec<CommandOrder<'_>> = orders
+        .map(|(name, _)| CommandOrder {
             named: Named {
                 name: name.clone(),
                 // One that ended in the meantime must not stop the others.
@@ -412,7 +412,7 @@ async fn take_back(
     context: &mut Context<'_>,
     desk: &mut Desk,
     args: &Rollback,
-    (names, ended, damaged): (&[CutoverName], &[CutoverName], &Damaged),
+    (names, ended, damaged): (&[CutoverName], &[CutoverName], &DamagedCutovers),
     until: Instant,
     output: &Output,
 ) -> Result<Exit> {
@@ -468,7 +468,9 @@ async fn take_back(
         .iter()
         .any(|standing| standing.exit() == Exit::RevertUnfinished);
     let until = if is_unfinished { Instant::now() } else { until };
-    if groups > 0 && (standings.iter().any(Standing::has_a_part_back) || !accepted.is_empty()) {
+    if groups > 0
+        && (standings.iter().any(CutoverStanding::has_a_part_back) || !accepted.is_empty())
+    {
         aftermath
             .drain(context, dns.as_ref(), &accepted, until)
             .await?;
@@ -483,15 +485,15 @@ async fn take_back(
 }
 
 /// Returns true if one of them has not ended.
-fn states_wait(standings: &[Standing]) -> bool {
+fn states_wait(standings: &[CutoverStanding]) -> bool {
     standings
         .iter()
         .any(|standing| !standing.state.phase.is_final())
 }
 
 /// Returns the note on how many groups were read at their baseline.
-fn read_back(standings: &[Standing]) -> String {
-    let counts = standings.iter().map(Standing::back);
+fn read_back(standings: &[CutoverStanding]) -> String {
+    let counts = standings.iter().map(CutoverStanding::back);
     let (good, all) = counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     let all = counted(all, "group");
     format!("read back: {good} of {all} at the baseline")
@@ -499,8 +501,8 @@ fn read_back(standings: &[Standing]) -> String {
 
 /// Journals the members outside the baseline that hold weight, if they changed, for reverted cutovers: `status` shows them. A
 /// failure is ignored: the journal may be down.
-async fn note_strays(context: &mut Context<'_>, desk: &mut Desk, standings: &[Standing]) {
-    let mut orders: Vec<Order<'_>> = Vec::new();
+async fn note_strays(context: &mut Context<'_>, desk: &mut Desk, standings: &[CutoverStanding]) {
+    let mut orders: Vec<CommandOrder<'_>> = Vec::new();
     for standing in standings {
         let Some(strays) = standing.known_strays() else {
             continue;
@@ -509,7 +511,7 @@ async fn note_strays(context: &mut Context<'_>, desk: &mut Desk, standings: &[St
             continue;
         }
         let members = strays.to_vec();
-        orders.push(Order {
+        orders.push(CommandOrder {
             named: Named {
                 name: standing.state.name.clone(),
                 by_pattern: true,
@@ -549,7 +551,11 @@ fn folder(path: &Path) -> Option<PathBuf> {
 }
 
 /// Shows what was found in each group that is not back, and then where each cutover is.
-fn tell(context: &mut Context<'_>, standings: &[Standing], damaged: &Damaged) -> Result<Exit> {
+fn tell(
+    context: &mut Context<'_>,
+    standings: &[CutoverStanding],
+    damaged: &DamagedCutovers,
+) -> Result<Exit> {
     for standing in standings {
         for line in standing.found() {
             context.note(&line)?;
@@ -561,8 +567,8 @@ fn tell(context: &mut Context<'_>, standings: &[Standing], damaged: &Damaged) ->
 /// Shows where each cutover is, and returns the exit code, all from one reading (semantics L6).
 fn say_standings(
     context: &mut Context<'_>,
-    standings: &[Standing],
-    damaged: &Damaged,
+    standings: &[CutoverStanding],
+    damaged: &DamagedCutovers,
     calls_nothing: bool,
 ) -> Result<Exit> {
     let mut exit = Exit::Done;
@@ -595,12 +601,12 @@ fn say_standings(
         context.note("the request stays in the journal, and any controller goes on with it")?;
     }
     if context.json() {
-        let shown = standings.iter().map(Standing::to_json);
+        let shown = standings.iter().map(CutoverStanding::to_json);
         let shown = shown.chain(damaged.rows()).collect();
         context.print_json(&shown)?;
         return Ok(exit);
     }
-    for line in standings.iter().filter_map(Standing::line) {
+    for line in standings.iter().filter_map(CutoverStanding::line) {
         context.print_line(&line)?;
     }
     Ok(exit)

@@ -16,10 +16,10 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// The progress of a rollback so far; clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Progress(Arc<Mutex<Counts>>);
+pub(super) struct Progress(Arc<Mutex<ProgressCounts>>);
 
 #[derive(Default)]
-struct Counts {
+struct ProgressCounts {
     wanted: usize,
     /// How many groups have been submitted, each counted once.
     submitted: usize,
@@ -33,9 +33,9 @@ struct Counts {
 impl Progress {
     /// Returns the progress before the first call; `wanted` groups go back.
     pub(super) fn of(wanted: usize) -> Self {
-        let seen = Counts {
+        let seen = ProgressCounts {
             wanted,
-            ..Counts::default()
+            ..ProgressCounts::default()
         };
         Self(Arc::new(Mutex::new(seen)))
     }
@@ -132,7 +132,7 @@ impl Progress {
     }
 
     /// Locks the numbers. A panic in another thread leaves them consistent.
-    fn seen(&self) -> MutexGuard<'_, Counts> {
+    fn seen(&self) -> MutexGuard<'_, ProgressCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -28,7 +28,7 @@ const FIND_WITHIN: Duration = Duration::from_secs(5);
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// The result of reading a group.
-enum Finding {
+enum GroupFinding {
     /// At the baseline's weights.
     Back,
     /// At other weights, or without a member: in words.
@@ -41,20 +41,20 @@ enum Finding {
 struct GroupSeen {
     group: Group,
     pair: Option<WeightPair>,
-    finding: Finding,
+    finding: GroupFinding,
 }
 
 impl GroupSeen {
     fn is_back(&self) -> bool {
-        matches!(self.finding, Finding::Back)
+        matches!(self.finding, GroupFinding::Back)
     }
 
     fn is_elsewhere(&self) -> bool {
-        matches!(self.finding, Finding::Elsewhere(_))
+        matches!(self.finding, GroupFinding::Elsewhere(_))
     }
 
     fn is_unread(&self) -> bool {
-        matches!(self.finding, Finding::Unread(_))
+        matches!(self.finding, GroupFinding::Unread(_))
     }
 
     /// Returns true if the new side has weight.
@@ -70,16 +70,16 @@ impl GroupSeen {
             "old_weight": self.pair.map(|pair| pair.old.0),
             "new_weight": self.pair.map(|pair| pair.new.0),
             "back": match self.finding {
-                Finding::Back => Some(true),
-                Finding::Elsewhere(_) => Some(false),
-                Finding::Unread(_) => None,
+                GroupFinding::Back => Some(true),
+                GroupFinding::Elsewhere(_) => Some(false),
+                GroupFinding::Unread(_) => None,
             },
         })
     }
 }
 
 /// One cutover as it was read.
-pub(super) struct Standing {
+pub(super) struct CutoverStanding {
     /// The cutover as the journal has it.
     pub(super) state: State,
     groups: Vec<GroupSeen>,
@@ -87,22 +87,22 @@ pub(super) struct Standing {
 }
 
 /// Reads all groups of these cutovers.
-pub(super) async fn read(dns: &dyn Dns, states: &[State]) -> Vec<Standing> {
+pub(super) async fn read(dns: &dyn Dns, states: &[State]) -> Vec<CutoverStanding> {
     let until = Instant::now() + READ_WITHIN;
     let zones = find_zones(dns, states, Instant::now() + FIND_WITHIN).await;
     let standings = read_once(dns, states, &zones, until).await;
-    if !standings.iter().any(Standing::lacks_a_member) {
+    if !standings.iter().any(CutoverStanding::lacks_a_member) {
         return standings;
     }
     tokio::time::sleep(READ_AGAIN_AFTER).await;
     read_once(dns, states, &zones, until).await
 }
 
-type Zones = BTreeMap<(Account, ZoneRef), Result<ZoneId, String>>;
+type FoundZones = BTreeMap<(Account, ZoneRef), Result<ZoneId, String>>;
 
 /// Finds the zones of groups without a baseline.
-async fn find_zones(dns: &dyn Dns, states: &[State], until: Instant) -> Zones {
-    let mut zones = Zones::new();
+async fn find_zones(dns: &dyn Dns, states: &[State], until: Instant) -> FoundZones {
+    let mut zones = FoundZones::new();
     for state in states.iter().filter(|state| state.baseline.is_none()) {
         for (index, group) in state.plan().records.iter().enumerate() {
             let account = state.plan().account_of_group(index).clone();
@@ -122,7 +122,7 @@ async fn find_zones(dns: &dyn Dns, states: &[State], until: Instant) -> Zones {
     zones
 }
 
-fn zone_of(state: &State, index: usize, zones: &Zones) -> Result<ZoneId, String> {
+fn zone_of(state: &State, index: usize, zones: &FoundZones) -> Result<ZoneId, String> {
     if let Some(image) = state.baseline.as_ref().and_then(|all| all.get(index)) {
         return Ok(image.zone.clone());
     }
@@ -138,9 +138,9 @@ fn zone_of(state: &State, index: usize, zones: &Zones) -> Result<ZoneId, String>
 async fn read_once(
     dns: &dyn Dns,
     states: &[State],
-    zones: &Zones,
+    zones: &FoundZones,
     until: Instant,
-) -> Vec<Standing> {
+) -> Vec<CutoverStanding> {
     let mut wanted: BTreeMap<(Account, ZoneId), BTreeSet<GroupName>> = BTreeMap::new();
     for state in states {
         for (index, group) in state.plan().records.iter().enumerate() {
@@ -159,15 +159,15 @@ async fn read_once(
     }
     let mut standings = Vec::new();
     for state in states {
-        standings.push(Standing::of(state, zones, &readings));
+        standings.push(CutoverStanding::of(state, zones, &readings));
     }
     standings
 }
 
-impl Standing {
+impl CutoverStanding {
     fn of(
         state: &State,
-        zones: &Zones,
+        zones: &FoundZones,
         readings: &BTreeMap<(Account, ZoneId), GroupReadings>,
     ) -> Self {
         let mut standing = Self {
@@ -201,13 +201,13 @@ impl Standing {
         let mut seen = GroupSeen {
             group: group.clone(),
             pair: None,
-            finding: Finding::Back,
+            finding: GroupFinding::Back,
         };
         let baseline = self.state.baseline.as_ref().and_then(|all| all.get(index));
         match read {
-            Err(why) => seen.finding = Finding::Unread(why),
+            Err(why) => seen.finding = GroupFinding::Unread(why),
             Ok((zone, members)) => match preflight::image_of(group, &zone, &members) {
-                None => seen.finding = Finding::Elsewhere(missing(group, &members)),
+                None => seen.finding = GroupFinding::Elsewhere(missing(group, &members)),
                 Some(image) => {
                     let pair = image.pair();
                     seen.pair = Some(pair);
@@ -217,7 +217,7 @@ impl Standing {
                         None => pair.new.0 == 0,
                     };
                     if !is_back {
-                        seen.finding = Finding::Elsewhere(match baseline {
+                        seen.finding = GroupFinding::Elsewhere(match baseline {
                             Some(baseline) => {
                                 let wanted = baseline.pair();
                                 format!("its weights are {pair} (old/new), not {wanted}")
@@ -274,9 +274,11 @@ impl Standing {
         for seen in &self.groups {
             let name = &seen.group.name;
             match &seen.finding {
-                Finding::Back => {}
-                Finding::Elsewhere(why) => lines.push(format!("{name} is not back: {why}")),
-                Finding::Unread(why) => lines.push(format!("{name} cannot be read back: {why}")),
+                GroupFinding::Back => {}
+                GroupFinding::Elsewhere(why) => lines.push(format!("{name} is not back: {why}")),
+                GroupFinding::Unread(why) => {
+                    lines.push(format!("{name} cannot be read back: {why}"))
+                }
             }
         }
         if !self.strays.is_empty() {
@@ -472,8 +474,8 @@ gates: { alarms: [ red ] }
         state
     }
 
-    fn found(state: &State, read: Result<Vec<RecordSet>, String>) -> Standing {
-        let mut standing = Standing {
+    fn found(state: &State, read: Result<Vec<RecordSet>, String>) -> CutoverStanding {
+        let mut standing = CutoverStanding {
             state: state.clone(),
             groups: Vec::new(),
             strays: Vec::new(),

@@ -46,14 +46,14 @@ const SKIPPED_NAMED_MAX: usize = 10;
 
 /// How far a channel has been told of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct ToldEntries {
     /// All entries up to this one are delivered or skipped.
     up_to: u64,
     /// Later entries that overtook others.
     ahead: BTreeSet<u64>,
 }
 
-impl Told {
+impl ToldEntries {
     /// Returns true if an entry is delivered or skipped.
     pub(super) fn has(&self, seq: u64) -> bool {
         seq <= self.up_to || self.ahead.contains(&seq)
@@ -92,7 +92,7 @@ impl Told {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Report {
     /// The entries that are delivered or skipped, by any process.
-    pub(super) told: Told,
+    pub(super) told: ToldEntries,
     /// The entries that the service never took, as far as the cursor names them.
     pub(super) skipped: BTreeSet<u64>,
     /// How long the rest must wait; `None` if it need not.
@@ -112,7 +112,7 @@ pub(super) struct DeliveryRun {
     /// The first entry that waits and is not in this run.
     pub(super) left_behind: Option<u64>,
     /// The entries that this process knows to be delivered or skipped.
-    pub(super) told: Told,
+    pub(super) told: ToldEntries,
     /// Observes the wait that an earlier failure asked for.
     pub(super) patient: bool,
 }
@@ -157,7 +157,7 @@ impl DeliveryRun {
 
     async fn deliver_all(
         &self,
-        told: &mut Told,
+        told: &mut ToldEntries,
         skipped: &mut BTreeSet<u64>,
     ) -> Result<(), Stopped> {
         let (stream, channel) = &self.key;
@@ -318,7 +318,12 @@ impl DeliveryRun {
     }
 
     /// Writes to the cursor how far it came; the claim ends with the last message.
-    async fn advance(&self, cursor: &mut Cursor, told: &Told, last: bool) -> Result<(), Stopped> {
+    async fn advance(
+        &self,
+        cursor: &mut Cursor,
+        told: &ToldEntries,
+        last: bool,
+    ) -> Result<(), Stopped> {
         cursor.told = told.up_to;
         cursor.ahead = told.ahead.clone();
         cursor.refusals.retain(|seq, _| !told.has(*seq));

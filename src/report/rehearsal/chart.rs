@@ -7,8 +7,8 @@ use super::axis::Axis;
 use super::cells::{self, Cell, PLAIN};
 use super::film::{Film, Frame, Meaning, Reel};
 use super::glyphs;
-use super::marks::{self, Stretch};
-use super::unit::Unit;
+use super::marks::{self, MarkedStretch};
+use super::unit::StripUnit;
 use super::{Look, title};
 use crate::engine::evidence::gate::GateId;
 use crate::engine::units::AlarmId;
@@ -216,13 +216,13 @@ impl Chart<'_> {
     /// Failed requests and response times of both sides, each on one scale.
     fn side_by_side(&self) -> Vec<String> {
         let (errors, p99) = self.bounds();
-        let mut lines = self.measured(Unit::Part, errors);
-        lines.extend(self.measured(Unit::Millis, p99));
+        let mut lines = self.measured(StripUnit::Part, errors);
+        lines.extend(self.measured(StripUnit::Millis, p99));
         lines
     }
 
     /// Two strips, of the new side and of the old one. The close-up has them only if a value is beyond its bound.
-    fn measured(&self, unit: Unit, bound: Option<f64>) -> Vec<String> {
+    fn measured(&self, unit: StripUnit, bound: Option<f64>) -> Vec<String> {
         let of_new = self.axis.largest(self.frames, |frame| unit.of(&frame.new));
         let of_old = self.axis.largest(self.frames, |frame| unit.of(&frame.old));
         let peak = highest(&of_new).max(highest(&of_old));
@@ -282,7 +282,12 @@ impl Chart<'_> {
         strips
     }
 
-    fn gate_cells(&self, alarm: &AlarmId, unknown: &[Stretch], armed: &[Stretch]) -> Vec<Cell> {
+    fn gate_cells(
+        &self,
+        alarm: &AlarmId,
+        unknown: &[MarkedStretch],
+        armed: &[MarkedStretch],
+    ) -> Vec<Cell> {
         let red = self.axis.largest(self.frames, |frame| is_red(frame, alarm));
         let mut cells = Vec::new();
         for (column, red) in red.into_iter().enumerate() {
@@ -300,7 +305,7 @@ impl Chart<'_> {
     }
 
     /// Returns true if a column touches one of the stretches.
-    fn within(&self, column: usize, stretches: &[Stretch]) -> bool {
+    fn within(&self, column: usize, stretches: &[MarkedStretch]) -> bool {
         let axis = &self.axis;
         for (from, until) in stretches {
             let until = until.unwrap_or(axis.end);

@@ -9,7 +9,7 @@ use crate::engine::event::Event;
 use crate::engine::evidence::gate::GateId;
 
 /// A stretch of time; without an end it lasts to the end of the rehearsal.
-pub(super) type Stretch = (Timestamp, Option<Timestamp>);
+pub(super) type MarkedStretch = (Timestamp, Option<Timestamp>);
 
 /// The steps and reverts, oldest first; a revert has no number.
 pub(super) fn steps(reel: &Reel) -> Vec<(Timestamp, Option<u16>)> {
@@ -29,8 +29,8 @@ pub(super) fn steps(reel: &Reel) -> Vec<(Timestamp, Option<u16>)> {
 }
 
 /// The stretch of each attempt, from its first write to its end.
-pub(super) fn armed(reel: &Reel) -> Vec<Stretch> {
-    let mut stretches: Vec<Stretch> = Vec::new();
+pub(super) fn armed(reel: &Reel) -> Vec<MarkedStretch> {
+    let mut stretches: Vec<MarkedStretch> = Vec::new();
     let mut since: Option<Timestamp> = None;
     for entry in &reel.entries {
         if matches!(entry.event, Event::WeightChangeIntended { .. }) {
@@ -56,8 +56,8 @@ fn ends_attempt(event: &Event) -> bool {
 }
 
 /// The stretches in which each gate could not be judged.
-pub(super) fn unknown(reel: &Reel) -> BTreeMap<GateId, Vec<Stretch>> {
-    let mut stretches: BTreeMap<GateId, Vec<Stretch>> = BTreeMap::new();
+pub(super) fn unknown(reel: &Reel) -> BTreeMap<GateId, Vec<MarkedStretch>> {
+    let mut stretches: BTreeMap<GateId, Vec<MarkedStretch>> = BTreeMap::new();
     for entry in &reel.entries {
         if let Event::GateUnknown { alarm, .. } = &entry.event {
             let of_gate = stretches.entry(alarm.clone()).or_default();

@@ -9,7 +9,7 @@ use super::title;
 use crate::report::text;
 
 /// One part of the time, between two moments.
-struct Part {
+struct ReactionPart {
     /// Its name, for people.
     name: &'static str,
     /// Its name in JSON, in seconds.
@@ -20,7 +20,7 @@ struct Part {
 
 /// The parts, in order. A moment that is not known (an alarm that was set by hand has no metric) has no part, and the next
 /// part begins where the one before ended; a part that ended before it began took no time.
-fn parts(reaction: &Reaction) -> Vec<Part> {
+fn parts(reaction: &Reaction) -> Vec<ReactionPart> {
     let mut parts = Vec::new();
     let mut last = reaction.fault_at;
     for (name, key, at) in [
@@ -35,7 +35,7 @@ fn parts(reaction: &Reaction) -> Vec<Part> {
             (Some(from), Some(to)) => Some(to.duration_since(from).max(SignedDuration::ZERO)),
             (Some(_) | None, None) | (None, Some(_)) => None,
         };
-        parts.push(Part { name, key, took });
+        parts.push(ReactionPart { name, key, took });
         last = at.or(last);
     }
     parts

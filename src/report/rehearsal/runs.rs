@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Look;
 use super::film::Film;
-use super::verdict::{self, Verdict};
+use super::verdict::{self, RunVerdict};
 use crate::engine::evidence::gate::GateId;
 use crate::engine::hold::RevertCause;
 use crate::engine::units::{AlarmId, CutoverName};
@@ -15,7 +15,7 @@ use crate::report::text;
 
 /// One cutover's run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Run {
+pub struct CountedRun {
     /// The seed of all chance.
     pub seed: u64,
     /// How it ended.
@@ -64,18 +64,18 @@ pub enum By {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Runs {
     /// By cutover, in the order of the seeds.
-    pub cutovers: BTreeMap<CutoverName, Vec<Run>>,
+    pub cutovers: BTreeMap<CutoverName, Vec<CountedRun>>,
     /// Whether the scenario asks for anything to go wrong.
     pub faulty: bool,
 }
 
 /// The run of each cutover of a rehearsal.
-pub fn count(film: &Film) -> Vec<(CutoverName, Run)> {
+pub fn count(film: &Film) -> Vec<(CutoverName, CountedRun)> {
     let mut runs = Vec::new();
     for reel in &film.reels {
-        let run = Run {
+        let run = CountedRun {
             seed: film.seed,
-            ended: ended(&Verdict::of(reel)),
+            ended: ended(&RunVerdict::of(reel)),
             took: verdict::took(film, reel),
             failed: reel.tally.failed_by_cutover,
         };
@@ -86,18 +86,18 @@ pub fn count(film: &Film) -> Vec<(CutoverName, Run)> {
 
 impl Runs {
     /// Adds the runs of the next seed.
-    pub fn add(&mut self, counted: Vec<(CutoverName, Run)>) {
+    pub fn add(&mut self, counted: Vec<(CutoverName, CountedRun)>) {
         for (name, run) in counted {
             self.cutovers.entry(name).or_default().push(run);
         }
     }
 }
 
-fn ended(verdict: &Verdict) -> Ended {
+fn ended(verdict: &RunVerdict) -> Ended {
     match verdict {
-        Verdict::Completed => Ended::Completed,
-        Verdict::Reverted(None) => Ended::Reverted(By::Cancelled),
-        Verdict::Reverted(Some(cause)) => Ended::Reverted(match cause {
+        RunVerdict::Completed => Ended::Completed,
+        RunVerdict::Reverted(None) => Ended::Reverted(By::Cancelled),
+        RunVerdict::Reverted(Some(cause)) => Ended::Reverted(match cause {
             RevertCause::AlarmRed { alarm } | RevertCause::AlarmFlapped { alarm, .. } => {
                 By::Red(alarm.clone())
             }
@@ -111,7 +111,7 @@ fn ended(verdict: &Verdict) -> Ended {
             RevertCause::Operator { .. } => By::Operator,
             RevertCause::LateWrite {} => By::LateWrite,
         }),
-        Verdict::Held(because) => {
+        RunVerdict::Held(because) => {
             Ended::Held(because.first().map(|reason| reason.kind().to_owned()))
         }
     }
@@ -177,21 +177,21 @@ fn percentile<T>(sorted: &[T], percent: usize) -> Option<&T> {
     sorted.get(rank - 1)
 }
 
-fn took(runs: &[Run], wanted: &str) -> Option<Spread<SignedDuration>> {
+fn took(runs: &[CountedRun], wanted: &str) -> Option<Spread<SignedDuration>> {
     let of_kind = runs.iter().filter(|run| run.ended.label() == wanted);
     let mut all: Vec<SignedDuration> = of_kind.map(|run| run.took).collect();
     all.sort_unstable();
     spread(&all)
 }
 
-fn failed(runs: &[Run]) -> Option<Spread<f64>> {
+fn failed(runs: &[CountedRun]) -> Option<Spread<f64>> {
     let mut all: Vec<f64> = runs.iter().map(|run| run.failed).collect();
     all.sort_by(f64::total_cmp);
     spread(&all)
 }
 
 /// The seeds that reached each end, the most frequent end first.
-fn ends(runs: &[Run]) -> Vec<(&Ended, Vec<u64>)> {
+fn ends(runs: &[CountedRun]) -> Vec<(&Ended, Vec<u64>)> {
     let mut seeds: BTreeMap<&Ended, Vec<u64>> = BTreeMap::new();
     for run in runs {
         seeds.entry(&run.ended).or_default().push(run.seed);
@@ -213,7 +213,7 @@ pub fn to_text(runs: &Runs, look: &Look) -> String {
     shown
 }
 
-fn one(name: &CutoverName, runs: &[Run], faulty: bool, look: &Look) -> String {
+fn one(name: &CutoverName, runs: &[CountedRun], faulty: bool, look: &Look) -> String {
     let first = runs.first().map_or(0, |run| run.seed);
     let last = runs.last().map_or(0, |run| run.seed);
     let many = text::count(runs.len(), "run");
@@ -257,7 +257,7 @@ fn some(seeds: &[u64]) -> String {
 const SEEDS_MAX: usize = 5;
 
 /// Durations and failed requests: a line each, in columns.
-fn spreads(runs: &[Run]) -> Vec<String> {
+fn spreads(runs: &[CountedRun]) -> Vec<String> {
     let head = ["", "least", "median", "95 in 100", "most"].map(str::to_owned);
     let mut rows: Vec<[String; 5]> = vec![head];
     for kind in ["completed", "reverted", "held"] {
@@ -294,7 +294,7 @@ fn row<T: Copy>(name: &str, spread: &Spread<T>, words: impl Fn(T) -> String) -> 
 }
 
 /// The runs that did not complete although the scenario has no faults.
-fn healthy(runs: &[Run]) -> String {
+fn healthy(runs: &[CountedRun]) -> String {
     let (mut reverted, mut held) = (0, 0);
     for run in runs {
         match run.ended {
@@ -332,7 +332,7 @@ pub fn to_json(runs: &Runs) -> Value {
     json!({ "faults": runs.faulty, "cutovers": cutovers })
 }
 
-fn one_to_json(name: &CutoverName, runs: &[Run]) -> Value {
+fn one_to_json(name: &CutoverName, runs: &[CountedRun]) -> Value {
     let ends: Vec<Value> = ends(runs)
         .into_iter()
         .map(|(ended, seeds)| end_to_json(ended, &seeds, runs.len()))

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::film::{Film, Frame, Meaning, Reaction, Reel, Side, Tally, Trouble};
-use super::runs::{By, Ended, Run, Runs};
+use super::runs::{By, CountedRun, Ended, Runs};
 use super::{Look, runs, to_ascii, to_json, to_text};
 use crate::engine::event::{Envelope, Event, RevertMode};
 use crate::engine::hold::{HoldReason, RevertCause};
@@ -316,7 +316,7 @@ fn everything_is_in_the_json_and_keys_that_were_there_stay() {
 fn counted() -> Runs {
     let mut runs = Vec::new();
     for seed in 1..=20 {
-        runs.push(Run {
+        runs.push(CountedRun {
             seed,
             ended: match seed {
                 7 | 19 => Ended::Reverted(By::Red(alarm("api-p99"))),

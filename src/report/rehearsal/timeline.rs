@@ -59,7 +59,7 @@ const FIRST_CELLS: usize = 23;
 /// The timeline of one cutover.
 pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> String {
     let mut lines = faults(film);
-    let mut reader = Reader::new(reel);
+    let mut reader = EntryReader::new(reel);
     for entry in &reel.entries {
         if let Some((sign, words)) = reader.read(entry) {
             push(&mut lines, entry.at, sign, words);
@@ -142,7 +142,7 @@ impl Line {
 }
 
 /// Reads entries in order, and remembers what later entries need.
-struct Reader<'reel> {
+struct EntryReader<'reel> {
     reel: &'reel Reel,
     /// The step whose weights were intended last.
     step: u16,
@@ -156,7 +156,7 @@ struct Reader<'reel> {
     skipped: bool,
 }
 
-impl<'reel> Reader<'reel> {
+impl<'reel> EntryReader<'reel> {
     fn new(reel: &'reel Reel) -> Self {
         Self {
             reel,

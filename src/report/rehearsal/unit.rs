@@ -5,14 +5,14 @@ use super::verdict;
 
 /// The measurement of a strip.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Unit {
+pub(super) enum StripUnit {
     /// A part of all.
     Part,
     /// Milliseconds.
     Millis,
 }
 
-impl Unit {
+impl StripUnit {
     /// A usual bound of such an alarm, if none is known.
     pub(super) fn usual_bound(self) -> f64 {
         match self {

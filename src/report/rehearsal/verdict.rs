@@ -13,7 +13,7 @@ use crate::report::{holds, text};
 
 /// How a rehearsal ended for one cutover.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Verdict {
+pub(super) enum RunVerdict {
     /// All steps were taken.
     Completed,
     /// The traffic went back, for this cause; none if nothing had been written.
@@ -22,7 +22,7 @@ pub(super) enum Verdict {
     Held(Vec<HoldReason>),
 }
 
-impl Verdict {
+impl RunVerdict {
     /// Reads it off the entries.
     pub(super) fn of(reel: &Reel) -> Self {
         match reel.phase {
@@ -88,15 +88,15 @@ pub(super) fn took(film: &Film, reel: &Reel) -> SignedDuration {
 /// The verdict and what it cost, for people.
 pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> String {
     let took = text::duration(took(film, reel));
-    let verdict = Verdict::of(reel);
+    let verdict = RunVerdict::of(reel);
     let (style, words) = match &verdict {
-        Verdict::Completed => (text::GOOD, format!("completed after {took}")),
-        Verdict::Reverted(Some(cause)) => (
+        RunVerdict::Completed => (text::GOOD, format!("completed after {took}")),
+        RunVerdict::Reverted(Some(cause)) => (
             text::WARN,
             format!("reverted after {took}: {}", holds::cause(cause)),
         ),
-        Verdict::Reverted(None) => (text::WARN, format!("cancelled after {took}")),
-        Verdict::Held(because) => {
+        RunVerdict::Reverted(None) => (text::WARN, format!("cancelled after {took}")),
+        RunVerdict::Held(because) => {
             let mut reasons = Vec::new();
             for reason in because {
                 let fact = holds::short(reason);
@@ -114,7 +114,7 @@ pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> String {
     let name = format!("{}: ", reel.name);
     let line = text::wrap(&format!("{name}{words}"), 0, look.width);
     let first = text::styled(style, &line);
-    let requests = requests(&reel.tally, matches!(verdict, Verdict::Reverted(_)));
+    let requests = requests(&reel.tally, matches!(verdict, RunVerdict::Reverted(_)));
     format!("{first}\n{}", text::wrap(&requests, 2, look.width))
 }
 
@@ -132,19 +132,19 @@ fn requests(tally: &Tally, reverted: bool) -> String {
 
 /// The verdict as JSON.
 pub(super) fn to_json(film: &Film, reel: &Reel) -> Value {
-    let verdict = Verdict::of(reel);
+    let verdict = RunVerdict::of(reel);
     let mut shown = json!({
         "verdict": verdict.label(),
         "took_secs": took(film, reel).as_secs(),
     });
     match &verdict {
-        Verdict::Completed | Verdict::Reverted(None) => {}
-        Verdict::Reverted(Some(cause)) => {
+        RunVerdict::Completed | RunVerdict::Reverted(None) => {}
+        RunVerdict::Reverted(Some(cause)) => {
             let mut value = serde_json::to_value(cause).unwrap_or(Value::Null);
             value["message"] = Value::from(holds::cause(cause));
             shown["cause"] = value;
         }
-        Verdict::Held(because) => {
+        RunVerdict::Held(because) => {
             shown["because"] = because
                 .iter()
                 .map(|reason| holds::because_json(reason, &reel.name, film.end))
