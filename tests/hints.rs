@@ -184,7 +184,7 @@ fn force_creates_a_member_again_that_is_gone_and_says_where_the_traffic_goes() {
     old_deleted(&mut world);
     world.run_minutes(2);
     let line = hold(&world.because()[0], &world.state().name, world.now);
-    assert!(line.contains("sends its traffic to"), "{line}");
+    assert!(line.contains("then goes to"), "{line}");
     world.roll_back(RevertMode::Force);
     world.run_to(Phase::Reverted);
     assert_eq!(world.pair(0), WeightPair::new(100, 0));

@@ -14,7 +14,7 @@ use crate::reach::http;
 use crate::reach::secrets::Environment;
 use crate::reach::secrets::Secrets;
 
-/// The most bytes of a command's output that are kept.
+/// The most bytes of a command's output, or of the answer to a request, that are kept.
 const KEPT_BYTES: u64 = 16 * 1024;
 
 /// The most characters of an HTTP answer that a failure repeats.
@@ -89,7 +89,9 @@ impl RealHooks {
         };
         match self.client.send(post, request.timeout).await {
             Ok(answer) => {
-                let output = secrets.redact(&answer.body);
+                let mut output = secrets.redact(&answer.body);
+                let kept = usize::try_from(KEPT_BYTES).unwrap_or(usize::MAX);
+                output.truncate(output.floor_char_boundary(kept));
                 let shown: String = output.trim().chars().take(SHOWN_CHARS).collect();
                 let failure = if (200..300).contains(&answer.status) {
                     None

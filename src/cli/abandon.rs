@@ -31,7 +31,11 @@ pub fn run(context: &mut Context<'_>, args: &Abandon) -> Result<Exit> {
         for order in &orders {
             let state = desk.books.state(&order.named.name)?;
             if let Ok(event) = commands::abandon(&state, &args.reason) {
-                let line = format!("{}: {}", state.name, report::event(&event));
+                let line = format!(
+                    "{}: this would be journaled: {}",
+                    state.name,
+                    report::event(&event)
+                );
                 question.push_str(&one_line(&line));
                 question.push('\n');
             }

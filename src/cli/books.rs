@@ -1,7 +1,11 @@
 //! The journal for commands: opened, read once, and folded by cutover.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -15,12 +19,43 @@ use crate::engine::units::CutoverName;
 use crate::journal::{Open, open};
 use crate::ports::{Cursor, Heartbeat, Journal, JournalError, Position};
 
-/// Opens the journal that the command line names.
+/// How long a journal may take before a person is told what the command waits for.
+const SLOW_AFTER: Duration = Duration::from_secs(3);
+
+/// What a person is told then.
+const SLOW: &str = "the journal does not answer; still waiting. To send the traffic back without it: \
+                    `cutover rollback --from .cutover/break-glass/*.json`";
+
+/// Waits for the journal, and says so if it takes long.
+async fn patiently<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    if let Ok(done) = tokio::time::timeout(SLOW_AFTER, work.as_mut()).await {
+        return done;
+    }
+    tracing::warn!("{SLOW}");
+    work.await
+}
+
+/// Opens the journal that the command line names. Says so if that takes long.
 ///
 /// # Errors
 /// [`Expected::JournalMissing`] if there is none, or the error of the journal.
 pub fn open_journal(context: &Context<'_>, mode: Open) -> Result<Arc<dyn Journal>> {
-    open(&context.global.journal, mode).map_err(|error| match error {
+    let url = context.global.journal.clone();
+    let (sender, receiver) = mpsc::channel();
+    // In a thread of its own, because a disk may hang.
+    thread::spawn(move || sender.send(open(&url, mode)));
+    let opened = match receiver.recv_timeout(SLOW_AFTER) {
+        Err(RecvTimeoutError::Timeout) => {
+            tracing::warn!("{SLOW}");
+            receiver.recv().ok()
+        }
+        Ok(opened) => Some(opened),
+        Err(RecvTimeoutError::Disconnected) => None,
+    };
+    let opened =
+        opened.unwrap_or_else(|| Err(JournalError::Down("it cannot be opened".to_owned())));
+    opened.map_err(|error| match error {
         JournalError::Missing(place) => Expected::JournalMissing { place }.into(),
         error @ (JournalError::Conflict { .. }
         | JournalError::Unusable(_)
@@ -51,13 +86,16 @@ impl Books {
     /// # Errors
     /// The journal cannot be read.
     pub async fn read(journal: &dyn Journal) -> Result<Self, JournalError> {
-        let mut books = Self {
-            heartbeats: journal.heartbeats().await?,
-            cursors: journal.cursors().await?,
-            ..Self::default()
-        };
-        books.refresh(journal).await?;
-        Ok(books)
+        patiently(async {
+            let mut books = Self {
+                heartbeats: journal.heartbeats().await?,
+                cursors: journal.cursors().await?,
+                ..Self::default()
+            };
+            books.refresh(journal).await?;
+            Ok(books)
+        })
+        .await
     }
 
     /// Reads the entries appended since the last read; heartbeats and cursors stay as they were.

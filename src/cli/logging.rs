@@ -9,6 +9,7 @@ use std::io::Write;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::Style;
 use anyhow::Result;
+use serde_json::Value;
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
@@ -20,6 +21,12 @@ use super::error::Expected;
 use super::output::Output;
 use crate::engine::foreign_text::json_log_line;
 use crate::engine::foreign_text::one_line;
+
+/// The most characters of one field that are logged (semantics M8). Longer text comes from a service that is not well.
+const FIELD_CHARS_MAX: usize = 4_000;
+
+/// The longest line of a log for programs that is not looked at again for long fields, in bytes.
+const LINE_BYTES_MAX: usize = 16 * 1024;
 
 /// Starts the log. By default `run` and `rehearse` log what they do, and all others only warnings and errors (`rollback` shows
 /// its progress itself).
@@ -59,9 +66,46 @@ pub fn start(global: &Global, command: &Command, output: &Output) -> Result<()> 
     started.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))
 }
 
+/// Logs the text of every panic. Rust's own hook writes to standard error itself, and so waits for a reader that may never come
+/// (semantics M2), between the lines of a log for programs.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let said = panic.payload_as_str().unwrap_or("no text");
+        match panic.location() {
+            Some(place) => tracing::error!(%place, "a part of the program failed: {said}"),
+            None => tracing::error!("a part of the program failed: {said}"),
+        }
+    }));
+}
+
+/// The text without what is beyond the largest length of a field.
+fn bounded(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(FIELD_CHARS_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// Shortens the long texts of a line for programs.
+fn bounded_line(line: &str) -> String {
+    if line.len() <= LINE_BYTES_MAX {
+        return line.to_owned();
+    }
+    let Ok(Value::Object(mut fields)) = serde_json::from_str(line) else {
+        return line.to_owned();
+    };
+    for value in fields.values_mut() {
+        if let Value::String(text) = value {
+            *text = bounded(std::mem::take(text));
+        }
+    }
+    format!("{}\n", Value::Object(fields))
+}
+
 /// Writes one field of a line for people.
 fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
-    let value = one_line(&format!("{value:?}"));
+    let value = bounded(one_line(&format!("{value:?}")));
     if field.name() == "message" {
         return writer.write_str(&value);
     }
@@ -79,7 +123,7 @@ struct JsonLines<W>(W);
 
 impl<W: Write> Write for JsonLines<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let shown = json_log_line(&String::from_utf8_lossy(line));
+        let shown = json_log_line(&bounded_line(&String::from_utf8_lossy(line)));
         self.0.write_all(shown.as_bytes())?;
         Ok(line.len())
     }
@@ -163,6 +207,34 @@ mod tests {
     }
 
     #[test]
+    fn long_fields_are_cut_in_both_logs() {
+        let long = "x".repeat(70_000);
+        for json in [true, false] {
+            let log = Log::default();
+            let writer = log.clone();
+            if json {
+                let subscriber = tracing_subscriber::fmt()
+                    .with_writer(move || JsonLines(writer.clone()))
+                    .json()
+                    .flatten_event(true)
+                    .finish();
+                tracing::subscriber::with_default(subscriber, || tracing::error!(long, "a {long}"));
+            } else {
+                let subscriber = tracing_subscriber::fmt()
+                    .with_writer(move || writer.clone())
+                    .with_ansi(false)
+                    .fmt_fields(debug_fn(field).delimited(" "))
+                    .finish();
+                tracing::subscriber::with_default(subscriber, || tracing::error!(long, "a {long}"));
+            }
+            let text = log.text();
+            assert_eq!(text.lines().count(), 1);
+            assert!(text.len() < 3 * FIELD_CHARS_MAX, "{}", text.len());
+            assert!(!json || serde_json::from_str::<Value>(&text).is_ok());
+        }
+    }
+
+    #[test]
     fn styles_of_a_log_are_ours_alone() {
         let log = Log::default();
         let writer = log.clone();
@@ -193,7 +265,7 @@ mod tests {
         let text = log.text();
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.lines().all(is_clean), "{text:?}");
-        let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        let line: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         assert_eq!(line["number"], 7);
         for key in ["message", "shown", "quoted", "debug"] {
             let value = line[key].as_str().unwrap();

@@ -36,10 +36,12 @@ pub mod variables;
 pub mod watched_files;
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 
 use args::{Cli, Command};
 use clock::SystemClock;
@@ -65,7 +67,7 @@ pub fn main() -> ExitCode {
     attached::enable();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return not_parsed(&error).into(),
+        Err(error) => return not_parsed(error).into(),
     };
     let output = Output::start(manner(&cli.command).patience);
     let (mut out, mut err) = (output.out(), output.err());
@@ -76,12 +78,17 @@ pub fn main() -> ExitCode {
         err: &mut err,
         clock: SystemClock,
     };
-    let ended = logging::start(&context.global, &cli.command, &output)
-        .and_then(|()| signals::outlive(&cli.command))
-        .and_then(|()| dispatch(&mut context, &cli.command, &output));
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        logging::start(&context.global, &cli.command, &output)?;
+        logging::report_panics();
+        signals::outlive(&cli.command)?;
+        dispatch(&mut context, &cli.command, &output)
+    }));
     let exit = match ended {
-        Ok(exit) => exit,
-        Err(error) => error::report(&error, context.err),
+        Ok(Ok(exit)) => exit,
+        Ok(Err(error)) => error::report(&error, context.err),
+        // The log has the text; it is written before the process ends.
+        Err(_) => Exit::Unexpected,
     };
     output.finish();
     exit.into()
@@ -130,10 +137,10 @@ fn manner(command: &Command) -> Manner {
 
 /// Prints why clap did not return a command: an error, or the help or the version that was asked for. A failure to print
 /// changes nothing (semantics M1).
-fn not_parsed(error: &clap::Error) -> Exit {
+fn not_parsed(error: clap::Error) -> Exit {
     if error.use_stderr() {
-        // The message repeats arguments, which may be file names that others chose.
-        let said = foreign_text::lines(&error.render().ansi().to_string());
+        // The message repeats arguments, which may be long, or file names that others chose.
+        let said = foreign_text::lines(&shortened(error).render().ansi().to_string());
         anstream::stderr()
             .write_all(said.as_bytes())
             .unwrap_or_default();
@@ -142,6 +149,21 @@ fn not_parsed(error: &clap::Error) -> Exit {
         error.print().unwrap_or_default();
         Exit::Done
     }
+}
+
+/// The most characters of an argument that a usage error repeats.
+const REPEATED_CHARS_MAX: usize = 200;
+
+/// Shortens the value that a usage error repeats (semantics M8).
+fn shortened(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else {
+        return error;
+    };
+    if let Some((end, _)) = value.char_indices().nth(REPEATED_CHARS_MAX) {
+        let short = ContextValue::String(format!("{}…", &value[..end]));
+        error.insert(ContextKind::InvalidValue, short);
+    }
+    error
 }
 
 /// Checks the environment before a command uses the network.

@@ -185,7 +185,7 @@ impl Controller {
         }
         let kept = store.keep_others(&known, self.now())?;
         if !kept.is_empty() {
-            tracing::warn!(
+            tracing::error!(
                 page = true,
                 "break-glass files of cutovers that this journal does not know are kept as {}; if their journal is \
                  lost, roll them back with `cutover rollback --from FILE…`",

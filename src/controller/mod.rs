@@ -84,6 +84,8 @@ pub struct Controller {
     /// The states that the break-glass files were last made of: each cutover under way, and its last entry.
     break_glass_of: BTreeMap<CutoverName, u64>,
     journal_trouble: Option<String>,
+    /// True if the log says that the journal is down. It says that it answers again once something was written.
+    journal_down_told: bool,
     caught_up: bool,
     /// Cutovers whose groups are to be read again in this round: another controller wrote since they were read.
     outdated: BTreeSet<CutoverName>,
@@ -167,6 +169,7 @@ impl Controller {
             break_glass_stored: None,
             break_glass_of: BTreeMap::new(),
             journal_trouble: None,
+            journal_down_told: false,
             caught_up: false,
             outdated: BTreeSet::new(),
             read_back_later: BTreeSet::new(),

@@ -20,7 +20,8 @@ impl Controller {
         }
         let now = self.now();
         let flushed = self.book.flush_all(now).await;
-        self.journal_answered(flushed)?;
+        // If nothing waited, nothing was written.
+        self.journal_was_read(flushed)?;
         self.name_outcomes();
         let mut answered = BTreeSet::new();
         for (facts, append_id) in std::mem::take(&mut self.unrecorded) {

@@ -91,7 +91,7 @@ impl Controller {
     /// Reads the journal. While it is down, the entries that were read before count.
     pub(super) async fn refresh(&mut self) -> Result<(), ControllerError> {
         let read = self.book.refresh().await;
-        self.journal_answered(read)?;
+        self.journal_was_read(read)?;
         self.note_strangers();
         if !self.caught_up {
             // Entries from before this process are not logged again.
@@ -128,6 +128,18 @@ impl Controller {
         }
     }
 
+    /// Notes the answer to a read of the journal, which is none about writes.
+    pub(super) fn journal_was_read(
+        &mut self,
+        answer: Result<(), JournalError>,
+    ) -> Result<(), ControllerError> {
+        if answer.is_ok() {
+            self.journal_trouble = None;
+            return Ok(());
+        }
+        self.journal_answered(answer)
+    }
+
     /// Notes whether the journal is up. A journal that is down is no error; one that can never be used is.
     pub(super) fn journal_answered(
         &mut self,
@@ -135,13 +147,14 @@ impl Controller {
     ) -> Result<(), ControllerError> {
         match answer {
             Ok(()) | Err(JournalError::Conflict { .. }) => {
-                if self.journal_trouble.take().is_some() {
+                self.journal_trouble = None;
+                if std::mem::take(&mut self.journal_down_told) {
                     tracing::info!("the journal answers again");
                 }
                 Ok(())
             }
             Err(JournalError::Down(message)) => {
-                if self.journal_trouble.is_none() {
+                if !std::mem::replace(&mut self.journal_down_told, true) {
                     tracing::error!(
                         page = true,
                         "the journal is down: no step is taken, reverts go on: {message}"

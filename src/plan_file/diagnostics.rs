@@ -246,7 +246,7 @@ impl<'t> Sink<'t> {
         self.hidden_places.push(whole.clone());
     }
 
-    /// Hides a part of a place's text, if it is written there literally.
+    /// Hides a part of a place's text; all of the text if the part is not written there literally.
     pub(super) fn hide_within(&mut self, whole: &Span, part: &str) {
         let (_, text, span) = self.file_of(whole);
         let (start, end) = (floor_char(text, span.start), floor_char(text, span.end));
@@ -256,7 +256,15 @@ impl<'t> Sink<'t> {
         {
             let from = whole.start + at;
             self.hidden_places.push(from..from + part.len());
+        } else {
+            // It is written with escapes, and nobody knows where it begins.
+            self.hidden_places.push(whole.clone());
         }
+    }
+
+    /// Hides the text of a place, there alone.
+    pub(super) fn hide_place(&mut self, whole: &Span) {
+        self.hidden_places.push(whole.clone());
     }
 
     /// Hides a text wherever it occurs, unless it is so short that it could be a part of any word.
@@ -270,11 +278,13 @@ impl<'t> Sink<'t> {
     }
 
     /// Hides the parts of a text that look like secrets.
-    pub(super) fn hide_secrets(&mut self, text: &str) {
+    pub(super) fn hide_secrets(&mut self, whole: &Span, text: &str) {
         let words: Vec<&str> = text.split_whitespace().collect();
         for found in secret_text::find(&words) {
             if let Some(word) = words.get(found.word) {
-                self.hide_text(&word[found.range]);
+                let part = &word[found.range];
+                self.hide_text(part);
+                self.hide_within(whole, part);
             }
         }
     }

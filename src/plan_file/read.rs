@@ -142,7 +142,7 @@ impl Reader<'_, '_, '_> {
         if self.guarded && (nested || guarded::may_be_guarded(what)) {
             self.node.hide_values(&mut sink);
         } else if let Value::Scalar(text) = &self.node.value {
-            sink.hide_secrets(text);
+            sink.hide_secrets(&self.node.span, text);
         }
         sink.error(self.place, message, &help);
         Err(ReadMistake::Recorded)

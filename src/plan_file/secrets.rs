@@ -90,8 +90,10 @@ pub(super) fn arguments(words: &[At<String>], sink: &mut Sink<'_>) {
         .collect();
     let found = secret_text::find(&texts);
     for one in &found {
-        if let Some(text) = texts.get(one.word) {
-            sink.hide_text(&text[one.range.clone()]);
+        if let (Some(text), Some(word)) = (texts.get(one.word), words.get(one.word)) {
+            let part = &text[one.range.clone()];
+            sink.hide_text(part);
+            sink.hide_within(&word.span, part);
         }
     }
     for (index, word) in words.iter().enumerate() {

@@ -235,6 +235,7 @@ impl<'t> Builder<'t, '_, '_> {
                 value = Rc::new(Node::new(key.span.clone(), Value::Null));
             }
             if let Some(first) = seen.get(&key.text) {
+                value.hide_places(self.sink);
                 let message = format!("the key {} is given twice", quote(&key.text));
                 let (help, here) = ("remove one of the two", "first given here");
                 self.sink.conflict(&key.span, message, help, (first, here));
@@ -319,6 +320,24 @@ impl Node {
             Value::Null | Value::List(_) | Value::Map(_) => 1,
         };
         Self { span, value, size }
+    }
+
+    /// Hides all values of this part where they are written. Nothing else reads the value of a key that is given twice.
+    fn hide_places(&self, sink: &mut Sink<'_>) {
+        match &self.value {
+            Value::Null => {}
+            Value::Scalar(_) => sink.hide_place(&self.span),
+            Value::List(entries) => {
+                for entry in entries {
+                    entry.hide_places(sink);
+                }
+            }
+            Value::Map(entries) => {
+                for (_, entry) in entries {
+                    entry.hide_places(sink);
+                }
+            }
+        }
     }
 
     /// Hides all values in this part of the file, except for references to secrets.

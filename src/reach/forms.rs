@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// The most escapes that may be nested in each other.
+/// How deep escapes may be nested.
 const LEVELS_MAX: usize = 4;
 
 /// Shorter pieces of base64 would be found by chance.

@@ -73,7 +73,7 @@ impl ApprovalEvidence {
         })
     }
 
-    /// As JSON has it. Only grows.
+    /// The form for JSON. Fields are only ever added.
     pub fn to_json(&self) -> Value {
         json!({
             "step": self.step,

@@ -142,10 +142,10 @@ pub fn recreates(found: &[Astray]) -> Vec<String> {
             ..
         } = &astray.found
         {
+            let group = &astray.group;
             all.push(format!(
-                "creates {} of {} again and sends its traffic to {force_leads_to}",
-                in_backticks(missing),
-                astray.group
+                "creates {} of {group} again; all traffic of {group} then goes to {force_leads_to}",
+                in_backticks(missing)
             ));
         }
     }

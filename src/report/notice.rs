@@ -105,7 +105,7 @@ pub fn headline(notice: &Notice) -> String {
     format!("{}{attempt}: {stands}{paused}", entry.cutover)
 }
 
-/// A channel that fails to take the notifications of a stream.
+/// A channel to which the notifications of a stream cannot be delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failing {
     /// The stream.
@@ -142,7 +142,7 @@ pub struct PassedOver {
 }
 
 impl PassedOver {
-    /// As JSON has it. Its fields only grow.
+    /// The form for JSON. Fields are only ever added.
     pub fn to_json(&self) -> Value {
         json!({
             "channel": self.channel,
@@ -170,7 +170,7 @@ impl PassedOver {
 }
 
 impl Failing {
-    /// As JSON has it. Its fields only grow.
+    /// The form for JSON. Fields are only ever added.
     pub fn to_json(&self) -> Value {
         json!({
             "channel": self.channel,

@@ -162,7 +162,7 @@ fn is_window(reason: &HoldReason) -> bool {
     )
 }
 
-/// All previews as JSON. Only grows.
+/// All previews as JSON. Fields are only ever added.
 pub fn to_json(previews: &[Preview]) -> Value {
     previews.iter().map(one_to_json).collect()
 }

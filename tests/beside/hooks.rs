@@ -134,3 +134,16 @@ async fn nothing_is_sent_where_a_secret_is_missing() {
     let failure = answer.failure.expect("a failure");
     assert_eq!(failure, "the environment has no NO_SUCH");
 }
+
+#[tokio::test]
+async fn no_more_is_kept_of_an_answer_than_of_a_commands_output() {
+    let body = "[".repeat(50_000);
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let (url, server) = serve(Box::leak(answer.into_boxed_str()));
+    let answer = hooks().call(&request(http(url))).await;
+    server.join().expect("a request");
+    assert_eq!((answer.failure, answer.output.len()), (None, 16 * 1024));
+}

@@ -117,3 +117,16 @@ fn a_record_that_has_no_end_is_refused_before_it_is_read() {
     assert_eq!(said.code, 2);
     assert!(said.err.contains("not a file"), "{}", said.err);
 }
+
+#[test]
+fn a_usage_error_does_not_repeat_a_long_value() {
+    let desk = Desk::new();
+    let long = "x".repeat(100_000);
+    let said = desk.says(&format!("pause nobody --reason {long}"));
+    assert_eq!(said.code, 2);
+    assert!(
+        said.err.contains("2 KiB") && said.err.len() < 2_000,
+        "{}",
+        said.err.len()
+    );
+}

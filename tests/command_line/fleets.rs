@@ -167,7 +167,11 @@ fn a_directory_is_checked_as_a_fleet() {
     std::fs::write(desk.path("plans/fleet.yaml"), guard).expect("a file");
     let said = desk.says("check plans --format json");
     assert_eq!(said.code, 10);
-    assert!(said.out.contains("the fleet allows at most 1%"), "{}", said.out);
+    assert!(
+        said.out.contains("the fleet allows at most 1%"),
+        "{}",
+        said.out
+    );
 }
 
 #[test]

@@ -138,6 +138,41 @@ fn a_red_alarm_is_answered_whoever_reads_the_log() {
     }
 }
 
+/// An identifier of a change that the SDK cannot ask for: it panics.
+fn endless_id(body: &str) -> String {
+    let (head, rest) = body.split_once("<Id>/change/").expect("a change");
+    let (_, tail) = rest.split_once("</Id>").expect("its end");
+    format!("{head}<Id>/change/{}</Id>{tail}", "C".repeat(70_000))
+}
+
+#[test]
+fn a_panic_of_the_sdk_and_a_log_that_nobody_reads_hold_up_no_answer() {
+    for json in [false, true] {
+        let mut args = vec!["run", "plans", "--interval", "1s", "-vv"];
+        if json {
+            args.extend(["--log-format", "json"]);
+        }
+        let scene = Scene::new(&Plan::resting_at_first_step());
+        scene
+            .bed
+            .answer_oddly("ChangeResourceRecordSets", endless_id);
+        let err = if json { Stream::Kept } else { Stream::Unread };
+        let mut run = start(scene.command(&args), Stream::Kept, err);
+        scene.wait_for_phase(NAME, "settling");
+        assert_answered(&scene, "a panic");
+        assert_eq!(run.code(), Some(20), "{}", run.said());
+        if json {
+            let said = run.said();
+            assert!(said.contains("a part of the program failed"), "{said}");
+            for line in said.lines().filter(|line| !line.is_empty()) {
+                let parsed = serde_json::from_str::<serde_json::Value>(line);
+                assert!(parsed.is_ok(), "{line}");
+                assert!(line.len() < 20_000, "{} bytes", line.len());
+            }
+        }
+    }
+}
+
 #[test]
 fn a_controller_whose_log_nobody_reads_stops_when_it_is_asked() {
     for signal in [Signal::TERM, Signal::HUP] {

@@ -427,3 +427,36 @@ fn a_job_may_list_several_of_a_side_or_have_one_side_only() {
         );
     }
 }
+
+#[test]
+fn a_secret_that_is_written_with_escapes_is_shown_nowhere() {
+    for word in [
+        r"\u0078oxb-1234567890123-1234567890123-AbCdEfGhIjKlMnOpQrStUvWx",
+        r"xoxb\x2d1234567890123-1234567890123-AbCdEfGhIjKlMnOpQrStUvWx",
+        r"gh\x70_abcdefghijAbCdEfGhIjKlMnOpQrStUvWx1234",
+    ] {
+        let text =
+            format!("{VALID}hooks: [ {{ at: completed, command: [ post, \"{word}\" ] }} ]\n");
+        let error = cutover::plan_file::parse(&text, "plan.yaml").expect_err("it is refused");
+        let shown = format!(
+            "{}{}",
+            error.render(false),
+            serde_json::to_string(&error).expect("JSON")
+        );
+        assert!(
+            !shown.contains("AbCdEfGhIj") && !shown.contains("1234567890123"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn the_value_of_a_key_that_is_given_twice_is_not_shown() {
+    let text = format!("{VALID}notify:\n  slack: ${{A}}\n  slack: hunter2secretpw\n");
+    let error = cutover::plan_file::parse(&text, "plan.yaml").expect_err("it is refused");
+    let shown = error.render(false);
+    assert!(
+        shown.contains("given twice") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+}

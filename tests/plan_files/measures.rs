@@ -243,7 +243,11 @@ fn metric_math_reads_nothing_but_its_inputs() {
     let (message, help) = gate("a + SUM(METRICS())", "Sum");
     assert!(message.starts_with("`METRICS()` takes every series"));
     assert_eq!(help, "name the inputs: `SUM([a])`");
-    assert!(gate("a ++ ((", "Sum").0.contains("not opened or not closed"));
+    assert!(
+        gate("a ++ ((", "Sum")
+            .0
+            .contains("not opened or not closed")
+    );
     assert!(gate("SUMM(a)", "Sum").0.contains("no function `SUMM`"));
     let (message, help) = gate("2 * a", "Summ");
     assert_eq!(message, "CloudWatch has no statistic `Summ`");

@@ -27,7 +27,7 @@ pub struct Page {
 pub struct Delivery {
     /// The channel.
     pub channel: Channel,
-    /// The notice that it is about.
+    /// The notice that it delivers.
     pub notice: Notice,
     /// The note that the channel's adapter left after its last delivery.
     pub memo: Option<serde_json::Value>,

@@ -100,7 +100,7 @@ impl Aftermath {
             pending.extend(changes.map(|change| (account.clone(), change.clone())));
         }
         if pending.is_empty() {
-            let unknown = "it is not known which change wrote the baseline (a reply was lost, or somebody else wrote it); \
+            let unknown = "no change of this rollback is known (nothing had to be written, a reply was lost, or somebody else wrote the baseline); \
                            Route 53 usually answers with it everywhere within a minute";
             return self.drained(context, unknown, " at the earliest");
         }

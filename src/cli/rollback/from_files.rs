@@ -84,7 +84,7 @@ async fn only_of(
         return Ok(images);
     }
     let named = lists::some(names, ", ");
-    let all = "`cutover status` shows the names; without a name, all groups of the files are written, of every cutover in them";
+    let all = "`cutover status` shows the names if the journal can be read; without a name, all groups of the files are written, of every cutover in them";
     let Some(groups) = journaled::groups_of(&context.global.journal, names).await else {
         let why = format!(
             "break-glass files do not name cutovers, and the journal at {} cannot be read to find the groups of {named}",

@@ -232,7 +232,12 @@ fn sort(
             }
             Ok(RollbackNeed::UnderWay) => sorted.going.push((name, false)),
             Ok(RollbackNeed::Ended) => {
-                context.note(&format!("{name} is reverted already; reading its records"))?;
+                let ended = if state.phase == Phase::Abandoned {
+                    "was abandoned"
+                } else {
+                    "is reverted already"
+                };
+                context.note(&format!("{name} {ended}; reading its records"))?;
                 sorted.ended.push(name);
             }
             Err(error) if named.by_pattern => sorted.over.push((name, error)),

@@ -103,6 +103,14 @@ fn refused(path: &Path, (why, instead): Refusal) -> Expected {
 
 /// Returns the groups of one file `ZONEID-01.json`: pairs of records.
 fn read(path: &Path) -> Result<Vec<GroupImage>, Refusal> {
+    if path.is_dir() {
+        let instead = "name the files in it: DIRECTORY/*.json";
+        return Err(("this is a directory".to_owned(), instead));
+    }
+    if !path.exists() {
+        let instead = "check the path; `run` keeps these files in .cutover/break-glass";
+        return Err(("there is no such file".to_owned(), instead));
+    }
     let name = path.file_name().and_then(|name| name.to_str());
     let Some(zone) = name.and_then(zone_of) else {
         let why = "its name does not say which hosted zone it is for".to_owned();

@@ -14,7 +14,7 @@ use crate::engine::observation::AlarmState;
 use crate::report::holds;
 use crate::report::text::rfc3339;
 
-/// All backtests as JSON: an array. Only grows.
+/// All backtests as JSON: an array. Fields are only ever added.
 pub fn to_json(backtests: &[Backtest]) -> Value {
     backtests.iter().map(one).collect()
 }
