@@ -71,10 +71,9 @@ pub fn start(global: &Global, command: &Command, output: &Output) -> Result<()> 
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let said = panic.payload_as_str().unwrap_or("no text");
-        match panic.location() {
-            Some(place) => tracing::error!(%place, "a part of the program failed: {said}"),
-            None => tracing::error!("a part of the program failed: {said}"),
-        }
+        let place = panic.location().map(ToString::to_string);
+        let place = place.as_deref().unwrap_or("an unknown place");
+        tracing::error!(place, "a part of the program failed: {said}");
     }));
 }
 

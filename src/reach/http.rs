@@ -128,13 +128,11 @@ impl Client {
                 cut,
             })
         };
-        match tokio::time::timeout(limit, exchange).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let secs = limit.as_secs();
-                Err(Failure::NoAnswer(format!("no answer within {secs} s")))
-            }
+        if let Ok(answer) = tokio::time::timeout(limit, exchange).await {
+            return answer;
         }
+        let secs = limit.as_secs();
+        Err(Failure::NoAnswer(format!("no answer within {secs} s")))
     }
 }
 

@@ -125,7 +125,7 @@ fn a_usage_error_does_not_repeat_a_long_value() {
     let said = desk.says(&format!("pause nobody --reason {long}"));
     assert_eq!(said.code, 2);
     assert!(
-        said.err.contains("2 KiB") && said.err.len() < 2_000,
+        said.err.contains("write at most 2048") && said.err.len() < 2_000,
         "{}",
         said.err.len()
     );

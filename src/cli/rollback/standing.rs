@@ -277,7 +277,7 @@ impl CutoverStanding {
                 GroupFinding::Back => {}
                 GroupFinding::Elsewhere(why) => lines.push(format!("{name} is not back: {why}")),
                 GroupFinding::Unread(why) => {
-                    lines.push(format!("{name} cannot be read back: {why}"))
+                    lines.push(format!("{name} cannot be read back: {why}"));
                 }
             }
         }

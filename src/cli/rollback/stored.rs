@@ -301,10 +301,22 @@ mod tests {
 
     #[test]
     fn a_name_from_which_no_zone_follows_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
         for name in ["batch.json", "my-Z1-01.json", "Z1.json", "-01.json"] {
-            let (why, what) = read(Path::new(name)).expect_err("it is refused");
+            let path = folder.path().join(name);
+            std::fs::write(&path, "{}").unwrap();
+            let (why, what) = read(&path).expect_err("it is refused");
             assert!(why.contains("which hosted zone"), "{name}: {why}");
             assert!(what.contains("Z0123456789ABC-01.json"), "{what}");
         }
+    }
+
+    #[test]
+    fn a_path_that_is_no_file_is_said_to_be_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (why, _) = read(folder.path()).expect_err("it is refused");
+        assert_eq!(why, "this is a directory");
+        let (why, _) = read(&folder.path().join("Z1-01.json")).expect_err("it is refused");
+        assert_eq!(why, "there is no such file");
     }
 }

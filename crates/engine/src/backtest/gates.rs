@@ -215,12 +215,11 @@ fn judged(source: &PlanSource, record: &Record, every_mins: u16) -> Vec<(GateId,
                 Verdict::Fail(_) => AlarmState::Alarm,
                 Verdict::Unknown(_) | Verdict::NotJudged(_) => AlarmState::InsufficientData,
             };
-            match judged.iter_mut().find(|(known, _)| *known == id) {
-                Some((_, stretches)) => extend(stretches, state, at, until),
-                None => {
-                    let from = at;
-                    judged.push((id, vec![Stretch { state, from, until }]));
-                }
+            if let Some((_, stretches)) = judged.iter_mut().find(|(known, _)| *known == id) {
+                extend(stretches, state, at, until);
+            } else {
+                let from = at;
+                judged.push((id, vec![Stretch { state, from, until }]));
             }
         }
         at = until;

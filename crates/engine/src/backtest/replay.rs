@@ -294,21 +294,21 @@ impl<'a> Replay<'a> {
         for past in self.pasts.values() {
             if let Some(at) = past.next_change(self.now) {
                 let before = at - SignedDuration::from_secs(1);
-                next = earlier(next, if before > self.now { before } else { at });
+                next = Some(earlier(next, if before > self.now { before } else { at }));
             }
         }
         if let Some(at) = self.wake_at
             && at > self.now
         {
-            next = earlier(next, at);
+            next = Some(earlier(next, at));
         }
         if matches!(state.phase, Phase::Shifting | Phase::Settling) {
-            next = earlier(next, self.now + INTERVAL);
+            next = Some(earlier(next, self.now + INTERVAL));
         }
         if let Some(every) = self.measured_every {
             let period = SignedDuration::from_mins(i64::from(every));
             let measured = complete_until(self.now, every) + period + COMPLETE_AFTER;
-            next = earlier(next, measured);
+            next = Some(earlier(next, measured));
         }
         next
     }
@@ -437,8 +437,8 @@ impl<'a> Replay<'a> {
     }
 }
 
-fn earlier(next: Option<Timestamp>, at: Timestamp) -> Option<Timestamp> {
-    Some(next.map_or(at, |next| next.min(at)))
+fn earlier(next: Option<Timestamp>, at: Timestamp) -> Timestamp {
+    next.map_or(at, |next| next.min(at))
 }
 
 /// All series that the plan's gates are made of.

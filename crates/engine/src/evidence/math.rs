@@ -204,11 +204,10 @@ mod tests {
 
     #[test]
     fn what_belongs_to_somebody_else_is_found() {
-        fn undefined(name: &str) -> Option<Mistake> {
-            Some(Mistake::Undefined(name.to_owned()))
+        for (expression, name) in [("100 * failed / m1", "m1"), ("_x", "_x")] {
+            let undefined = Mistake::Undefined(name.to_owned());
+            assert_eq!(found(expression), Some(undefined));
         }
-        assert_eq!(found("100 * failed / m1"), undefined("m1"));
-        assert_eq!(found("_x"), undefined("_x"));
         assert_eq!(found("failed + SUM(METRICS())"), Some(Mistake::Everything));
         assert_eq!(found("SUM(metrics('x'))"), Some(Mistake::Everything));
         let none = Some(Mistake::NoFunction("SUMM".to_owned()));

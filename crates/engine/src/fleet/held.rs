@@ -98,12 +98,11 @@ impl Held {
     /// Takes a cutover's entry.
     pub(super) fn note(&mut self, entry: &Envelope, after: &State) {
         let name = &entry.cutover;
-        if let Event::PageSent { of, .. } = &entry.event {
-            if let Some(all) = self.begun.get_mut(name)
-                && let Some(begun) = all.get_mut(of)
-            {
-                begun.delivered = true;
-            }
+        if let Event::PageSent { of, .. } = &entry.event
+            && let Some(all) = self.begun.get_mut(name)
+            && let Some(begun) = all.get_mut(of)
+        {
+            begun.delivered = true;
         }
         if let Event::StepHeld { because } = &entry.event {
             let mut paging = because.clone();
