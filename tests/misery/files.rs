@@ -87,8 +87,9 @@ fn a_command_that_is_given_3_gigabytes_refuses_them_and_takes_no_memory() {
         let peak = started.peak_memory();
         let ended = started.code();
         assert_eq!(ended, Some(code), "{args:?}: {}", started.said());
+        // None is known of a command that ended before anybody could look; one that read the file takes seconds.
         let peak = peak.join().expect("a number");
-        assert!((1..MEMORY_MAX).contains(&peak), "{args:?}: {peak} MiB");
+        assert!(peak < MEMORY_MAX, "{args:?}: {peak} MiB");
     }
     scene.assert_weights(&[(100, 0), (90, 10)]);
 }
