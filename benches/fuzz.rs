@@ -96,7 +96,7 @@ fn listen_to_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or("", |place| place.file());
         // What a test's own code says is told by who catches it. An SDK may panic, if the call is then a failed one.
-        if place.starts_with("src/") {
+        if place.starts_with("src/") || place.starts_with("crates/") {
             PANICS
                 .lock()
                 .expect("nobody panics with it")

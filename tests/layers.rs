@@ -4,6 +4,8 @@
 //! The check is textual. It asks for paths that begin with `crate::` and a room, and refuses those that hide the room.
 //! Tests within the source (from `#[cfg(test)]` on, and files named `tests.rs`) may name any room.
 
+mod circles;
+
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;

@@ -4,7 +4,7 @@
 
 use jiff::SignedDuration;
 
-use super::{drifted, evidence, fleet, holds, text};
+use super::{drifted, evidence, fleet, fleet_words, holds, text};
 use crate::engine::event::{Event, FailureClass, RevertMode, Target};
 use crate::engine::fleet::SharedFate;
 use crate::engine::hold::HoldReason;
@@ -225,7 +225,7 @@ pub fn event(event: &Event) -> String {
         } => format!(
             "the failure budget is spent, no cutover takes a step: {spent} of {budget} automatic reverts ({}){}; find out \
              why, then: `cutover resume --fleet --reason …`",
-            fleet::names(reverted, *spent),
+            fleet_words::names(reverted, *spent),
             together(shared.as_ref())
         ),
         Event::FleetHeld {
@@ -234,13 +234,17 @@ pub fn event(event: &Event) -> String {
             named,
             ..
         } => fleet::held(reason, *services, named, None),
-        Event::FleetFrozen { until, reason } => fleet::frozen(*until, reason, None),
+        Event::FleetFrozen { until, reason } => fleet_words::frozen(*until, reason, None),
         Event::FleetUnfrozen { reason } => with_reason("fleet unfrozen", reason.as_deref()),
         Event::FleetResumed { reason, forgiven } => {
-            let of: Vec<CutoverName> = forgiven.keys().take(fleet::NAMES_MAX).cloned().collect();
+            let of: Vec<CutoverName> = forgiven
+                .keys()
+                .take(fleet_words::NAMES_MAX)
+                .cloned()
+                .collect();
             format!(
                 "fleet resumed, the reverts of {} no longer count: {}",
-                fleet::names(&of, forgiven.len()),
+                fleet_words::names(&of, forgiven.len()),
                 text::reason(reason)
             )
         }
@@ -425,7 +429,7 @@ fn together(fate: Option<&SharedFate>) -> String {
     format!(
         "; it looks like one cause: gates of {} services failed within 10m ({})",
         fate.services,
-        fleet::names(&fate.named, fate.services)
+        fleet_words::names(&fate.named, fate.services)
     )
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{drifted, errands, evidence, fleet, text};
+use super::{drifted, errands, evidence, fleet_words, text};
 use crate::engine::drifted::Astray;
 use crate::engine::hold::{HaltReason, HoldReason, RevertCause};
 use crate::engine::lists;
@@ -346,7 +346,7 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             };
             format!(
                 "the failure budget is spent: {spent} of {budget} automatic reverts {since} ({}){one_cause}",
-                fleet::names(reverted, *spent)
+                fleet_words::names(reverted, *spent)
             )
         }
         HoldReason::SharedFate {
@@ -355,10 +355,10 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             since,
         } => format!(
             "gates of {services} services ({}) failed within 10m, the first at {}: it looks like one cause",
-            fleet::names(named, *services),
+            fleet_words::names(named, *services),
             time(*since, now)
         ),
-        HoldReason::Frozen { until, reason } => fleet::frozen(*until, reason, now),
+        HoldReason::Frozen { until, reason } => fleet_words::frozen(*until, reason, now),
         HoldReason::Dependency {
             on,
             phase,
@@ -366,7 +366,7 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             steps,
             damaged,
         } => {
-            let stands = fleet::dependency(*phase, *step, *steps);
+            let stands = fleet_words::dependency(*phase, *step, *steps);
             if *damaged {
                 format!("after {on}: its journal is damaged; as last known, {stands}")
             } else {

@@ -13,6 +13,7 @@ pub mod errands;
 pub mod events;
 mod evidence;
 pub mod fleet;
+mod fleet_words;
 pub mod history;
 pub mod holds;
 pub mod notice;

@@ -200,11 +200,14 @@ fn judged(envelopes: &[Envelope]) -> Result<Ledger, String> {
     let mut fleet = FleetChecker::new();
     for entry in envelopes {
         kept(entry)?;
-        fleet.entry(entry);
-        checkers
-            .entry(entry.cutover.clone())
-            .or_default()
-            .entry(entry);
+        // What the ledger does not believe is no history to be checked.
+        if entry.unbelievable().is_none() {
+            fleet.entry(entry);
+            checkers
+                .entry(entry.cutover.clone())
+                .or_default()
+                .entry(entry);
+        }
         ledger.take(entry);
         let notice = Notice {
             entry: entry.clone(),

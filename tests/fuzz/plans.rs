@@ -265,7 +265,9 @@ fn lawful(plan: &Plan) -> Result<(), String> {
         .records
         .iter()
         .flat_map(|group| [&group.old, &group.new, &group.zone.zone]);
-    if let Some(name) = names.find(|name| name.is_empty() || name.chars().any(char::is_control)) {
+    if let Some(name) =
+        names.find(|name| name.is_empty() || name.contains(|c: char| c.is_ascii_control()))
+    {
         return Err(format!("the name {name:?} is accepted"));
     }
     Ok(())

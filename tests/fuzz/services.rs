@@ -27,8 +27,8 @@ use tokio::runtime::Builder;
 
 use super::{Play, mutate, plans};
 
-/// The longest result of a call.
-const SAID_BYTES_MAX: usize = 20_000;
+/// The longest result of a call, as it is written for debugging: 16 KiB of which each character may be escaped.
+const SAID_BYTES_MAX: usize = 120_000;
 
 /// A clock that stands still.
 #[derive(Debug)]

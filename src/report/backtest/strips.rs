@@ -2,11 +2,11 @@
 
 use jiff::SignedDuration;
 
-use super::Look;
 use crate::engine::backtest::Backtest;
 use crate::engine::backtest::End;
 use crate::engine::backtest::GatePast;
 use crate::engine::observation::AlarmState;
+use crate::report::rehearsal::Look;
 use crate::report::rehearsal::axis::Axis;
 use crate::report::rehearsal::cells::Cell;
 use crate::report::rehearsal::cells::PLAIN;

@@ -1,7 +1,7 @@
 //! The assumptions about the alarms.
 
-use super::Look;
 use super::film::{Film, Meaning};
+use super::look::Look;
 use super::names;
 use super::verdict;
 use crate::report::text;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::film::{Reaction, Reel};
 use super::glyphs;
-use super::title;
+use super::look::title;
 use crate::report::text;
 
 /// One part of the time, between two moments.

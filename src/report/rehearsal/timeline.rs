@@ -4,7 +4,8 @@ use anstyle::Style;
 use jiff::{SignedDuration, Timestamp};
 
 use super::film::{Film, Reel};
-use super::{Look, verdict};
+use super::look::Look;
+use super::verdict;
 use crate::engine::event::{Envelope, Event};
 use crate::engine::evidence::gate::GateId;
 use crate::engine::hold::HoldReason;

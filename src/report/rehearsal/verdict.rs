@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::film::{Film, Reel, Tally};
-use super::{Look, title};
+use super::look::{Look, title};
 use crate::engine::event::Event;
 use crate::engine::hold::{HoldReason, RevertCause};
 use crate::engine::lists;
