@@ -8,6 +8,8 @@
 mod alarms;
 #[path = "fleet/peers.rs"]
 mod peers;
+#[path = "shared/processor.rs"]
+mod processor;
 #[path = "fleet/quiet.rs"]
 mod quiet;
 #[path = "fleet/rollback.rs"]

@@ -14,6 +14,8 @@ mod fuzz;
 #[path = "../tests/hunt/mod.rs"]
 #[expect(dead_code, reason = "the hunt's own runs use the rest")]
 mod hunt;
+#[path = "shared/processor.rs"]
+mod processor;
 #[path = "../tests/support/mod.rs"]
 #[expect(dead_code, reason = "the tests use the rest")]
 mod support;
@@ -32,6 +34,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use fuzz::{Find, Room};
 use peak_alloc::PeakAlloc;
+use processor::processor_time;
 
 /// Counts what is allocated, so that what an input took is known.
 #[global_allocator]
@@ -111,17 +114,6 @@ fn listen_to_panics() {
 )]
 fn now() -> Instant {
     Instant::now()
-}
-
-/// The processor time of a process so far, if it is there.
-fn processor_time(process: &str) -> Option<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // Behind the name, which may hold anything: the 12th and 13th fields are user and system time (proc(5)).
-    let (_, fields) = stat.rsplit_once(')')?;
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    let ticks: Option<Vec<u64>> = ticks.map(|field| field.parse().ok()).collect();
-    // `USER_HZ` is 100 on every Linux that Rust supports.
-    Some(Duration::from_millis(ticks?.iter().sum::<u64>() * 10))
 }
 
 /// Plays one input and measures it.

@@ -8,6 +8,8 @@
 
 #[path = "../tests/hunt/mod.rs"]
 mod hunt;
+#[path = "shared/processor.rs"]
+mod processor;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use hunt::{Broken, Played};
 use mimalloc::MiMalloc;
+use processor::processor_time;
 
 /// A round is made of small texts and maps; this makes them in about two thirds of the time.
 #[global_allocator]
@@ -47,19 +50,6 @@ struct Arguments {
 }
 
 const SECS_A_WEEK: f64 = 7.0 * 86_400.0;
-
-/// How many ticks of processor time a second has: `USER_HZ`, which is 100 on every Linux that Rust supports.
-const TICKS_A_SEC: f64 = 100.0;
-
-/// The processor time of this process so far, where the system tells: what others use of the machine does not count.
-fn processor_secs() -> Option<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // Behind the name, which may hold anything: the 12th and 13th fields are user and system time (proc(5)).
-    let (_, fields) = stat.rsplit_once(')')?;
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    let ticks: Option<Vec<f64>> = ticks.map(|field| field.parse().ok()).collect();
-    Some(ticks?.iter().sum::<f64>() / TICKS_A_SEC).filter(|secs| *secs > 0.0)
-}
 
 fn say(words: &str) {
     writeln!(std::io::stdout(), "{words}").unwrap_or_default();
@@ -93,9 +83,9 @@ impl Total {
     fn words(&self, took: Duration, jobs: usize) -> String {
         let played = &self.played;
         let weeks = played.cutover_secs as f64 / SECS_A_WEEK;
-        let (busy, of) = match processor_secs() {
-            Some(secs) => (secs, "of processor time"),
-            None => (took.as_secs_f64() * jobs as f64, "and thread"),
+        let (busy, of) = match processor_time("self") {
+            Some(busy) if !busy.is_zero() => (busy.as_secs_f64(), "of processor time"),
+            Some(_) | None => (took.as_secs_f64() * jobs as f64, "and thread"),
         };
         let a_second = |number: f64| number / busy;
         format!(

@@ -4,10 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use crate::line;
+use crate::processor::processor_time;
 use crate::scene::{CHANGE, Scene, sleep};
-
-/// Clock ticks of the kernel's accounting in a second. Source: proc(5); 100 on Linux.
-const TICKS_PER_SEC: f64 = 100.0;
 
 /// Watches fleets of these sizes for so many seconds, at rounds of 10 s.
 pub(crate) fn measure(secs: usize, sizes: &[usize]) {
@@ -25,10 +23,10 @@ fn one(secs: u32, count: usize) {
     scene.as_in_life();
     // The end of the start.
     sleep(Duration::from_secs(15));
-    let (before, ticks) = (scene.bed.counts(), ticks(run.id()));
+    let (before, busy) = (scene.bed.counts(), busy_for(run.id()));
     sleep(Duration::from_secs(secs.into()));
     let after = scene.bed.counts();
-    let spent = self::ticks(run.id()) - ticks;
+    let spent = busy_for(run.id()).saturating_sub(busy);
     let made = |operation: &str| {
         let of = |counts: &std::collections::BTreeMap<String, usize>| {
             counts.get(operation).copied().unwrap_or(0)
@@ -41,18 +39,15 @@ fn one(secs: u32, count: usize) {
         made("DescribeAlarms") / rounds,
         made("ListResourceRecordSets") * 60.0 / f64::from(secs),
         made(CHANGE),
-        spent / TICKS_PER_SEC * 1_000.0 / rounds,
+        spent.as_secs_f64() * 1_000.0 / rounds,
         memory(run.id(), "VmRSS:"),
         memory(run.id(), "VmHWM:"),
     ));
 }
 
-/// The processor time that a process has had, in ticks. Source: proc(5), fields 14 and 15.
-fn ticks(id: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
-    let fields = fields.split(' ').skip(11).take(2);
-    fields.filter_map(|field| field.parse::<f64>().ok()).sum()
+/// The processor time of a process; zero if it has ended.
+fn busy_for(id: u32) -> Duration {
+    processor_time(&id.to_string()).unwrap_or_default()
 }
 
 /// A line of a process's memory, in MiB.

@@ -13,6 +13,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::budget::WaitedTooLong;
 use crate::engine::event::FailureClass;
+use crate::engine::foreign_text::cut;
 use crate::engine::record::GroupName;
 use crate::engine::units::DnsName;
 use crate::ports::CallError;
@@ -478,11 +479,7 @@ pub(super) fn presentable(message: &str) -> String {
     let kept: Vec<_> = words
         .map(|word| if is_secret(word) { "[hidden]" } else { word })
         .collect();
-    let line = kept.join(" ");
-    match line.char_indices().nth(MESSAGE_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+    cut(&kept.join(" "), MESSAGE_CHARS_MAX)
 }
 
 /// Returns true if a word contains an access key's identifier or looks like a key or token.

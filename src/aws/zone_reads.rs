@@ -140,7 +140,7 @@ impl ZoneReader {
         let mut reads = JoinSet::new();
         let mut read = BTreeMap::new();
         for (name, types) in names {
-            // What stays if the task panics: unread is not gone.
+            // This stays if the task panics, because a name that was not read is not gone.
             let unread =
                 CallError::new(LIST, FailureClass::Transient, "the read ended unexpectedly");
             read.insert(name.clone(), Err(unread));

@@ -22,7 +22,7 @@ use crate::ports::{Cursor, Heartbeat, Journal, JournalError, Position};
 /// How long a journal may take before a person is told what the command waits for.
 const SLOW_AFTER: Duration = Duration::from_secs(3);
 
-/// What a person is told then.
+/// The warning about a journal that is slow.
 const SLOW: &str = "the journal does not answer; still waiting. To send the traffic back without it: \
                     `cutover rollback --from .cutover/break-glass/*.json`";
 

@@ -19,6 +19,7 @@ use tracing_subscriber::fmt::format::debug_fn;
 use super::args::{Command, Format, Global};
 use super::error::Expected;
 use super::output::Output;
+use crate::engine::foreign_text::cut;
 use crate::engine::foreign_text::json_log_line;
 use crate::engine::foreign_text::one_line;
 
@@ -77,15 +78,6 @@ pub fn report_panics() {
     }));
 }
 
-/// The text without what is beyond the largest length of a field.
-fn bounded(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(FIELD_CHARS_MAX) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
-}
-
 /// Shortens the long texts of a line for programs.
 fn bounded_line(line: &str) -> String {
     if line.len() <= LINE_BYTES_MAX {
@@ -96,7 +88,7 @@ fn bounded_line(line: &str) -> String {
     };
     for value in fields.values_mut() {
         if let Value::String(text) = value {
-            *text = bounded(std::mem::take(text));
+            *text = cut(text, FIELD_CHARS_MAX);
         }
     }
     format!("{}\n", Value::Object(fields))
@@ -104,7 +96,7 @@ fn bounded_line(line: &str) -> String {
 
 /// Writes one field of a line for people.
 fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
-    let value = bounded(one_line(&format!("{value:?}")));
+    let value = cut(&one_line(&format!("{value:?}")), FIELD_CHARS_MAX);
     if field.name() == "message" {
         return writer.write_str(&value);
     }

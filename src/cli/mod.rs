@@ -159,10 +159,8 @@ fn shortened(mut error: clap::Error) -> clap::Error {
     let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else {
         return error;
     };
-    if let Some((end, _)) = value.char_indices().nth(REPEATED_CHARS_MAX) {
-        let short = ContextValue::String(format!("{}…", &value[..end]));
-        error.insert(ContextKind::InvalidValue, short);
-    }
+    let short = foreign_text::cut(value, REPEATED_CHARS_MAX);
+    error.insert(ContextKind::InvalidValue, ContextValue::String(short));
     error
 }
 

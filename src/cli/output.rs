@@ -368,7 +368,7 @@ mod tests {
     #[derive(Clone, Default)]
     struct Gate(Arc<Gated>);
 
-    /// Whether it is open and the text it keeps; and the writers that wait.
+    /// True if it is open, with the text that it keeps; and a signal for the writers that wait.
     type Gated = (Mutex<(bool, Vec<u8>)>, Condvar);
 
     impl Gate {

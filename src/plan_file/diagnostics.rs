@@ -243,7 +243,7 @@ impl<'t> Sink<'t> {
         let (_, text, span) = self.file_of(whole);
         let (start, end) = (floor_char(text, span.start), floor_char(text, span.end));
         self.hide_text(text.get(start..end).unwrap_or_default());
-        self.hidden_places.push(whole.clone());
+        self.hide_place(whole);
     }
 
     /// Hides a part of a place's text; all of the text if the part is not written there literally.
@@ -258,7 +258,7 @@ impl<'t> Sink<'t> {
             self.hidden_places.push(from..from + part.len());
         } else {
             // It is written with escapes, and nobody knows where it begins.
-            self.hidden_places.push(whole.clone());
+            self.hide_place(whole);
         }
     }
 

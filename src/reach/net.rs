@@ -324,14 +324,18 @@ mod tests {
         assert_eq!(super::explained("timed out".to_owned()), "timed out");
     }
 
+    /// A reply of so many bytes, within the bounds.
+    fn reply_of(bytes: usize, together: &'static AtomicUsize) -> SdkBody {
+        limited(SdkBody::from(vec![b'x'; bytes]), together)
+    }
+
     #[tokio::test]
     async fn a_reply_without_end_is_an_error_and_not_a_shorter_reply() {
         static TOGETHER: AtomicUsize = AtomicUsize::new(0);
-        let of = |bytes| limited(SdkBody::from(vec![b'x'; bytes]), &TOGETHER);
-        let at_most = of(REPLY_BYTES_MAX);
+        let at_most = reply_of(REPLY_BYTES_MAX, &TOGETHER);
         let whole = at_most.collect().await.unwrap().to_bytes();
         assert_eq!(whole.len(), REPLY_BYTES_MAX);
-        let too_much = of(REPLY_BYTES_MAX + 1);
+        let too_much = reply_of(REPLY_BYTES_MAX + 1, &TOGETHER);
         let error = too_much.collect().await.unwrap_err();
         assert_eq!(error.to_string(), "the reply is larger than 32 MiB");
     }
@@ -339,11 +343,10 @@ mod tests {
     #[tokio::test]
     async fn many_large_replies_at_once_fail_and_small_ones_do_not() {
         static TOGETHER: AtomicUsize = AtomicUsize::new(0);
-        let of = |bytes| limited(SdkBody::from(vec![b'x'; bytes]), &TOGETHER);
         let (mut first, mut second, mut third) = (
-            of(REPLY_BYTES_MAX),
-            of(REPLY_BYTES_MAX),
-            of(REPLY_BYTES_MAX),
+            reply_of(REPLY_BYTES_MAX, &TOGETHER),
+            reply_of(REPLY_BYTES_MAX, &TOGETHER),
+            reply_of(REPLY_BYTES_MAX, &TOGETHER),
         );
         first.frame().await.unwrap().unwrap();
         second.frame().await.unwrap().unwrap();
@@ -353,7 +356,11 @@ mod tests {
             "the replies that are read at once are larger than 64 MiB"
         );
         drop(third);
-        let page = of(COUNTED_FROM).collect().await.unwrap().to_bytes();
+        let page = reply_of(COUNTED_FROM, &TOGETHER)
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes();
         assert_eq!(page.len(), COUNTED_FROM, "a page fits beside them");
         drop(first);
         drop(second);
@@ -362,7 +369,11 @@ mod tests {
             0,
             "nothing is left of them"
         );
-        let whole = of(REPLY_BYTES_MAX).collect().await.unwrap().to_bytes();
+        let whole = reply_of(REPLY_BYTES_MAX, &TOGETHER)
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes();
         assert_eq!(whole.len(), REPLY_BYTES_MAX);
     }
 }

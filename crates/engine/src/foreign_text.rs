@@ -16,6 +16,14 @@ pub fn one_line(text: &str) -> String {
     shown
 }
 
+/// Returns the text, or its first characters and `…` if it has more than `chars_max`.
+pub fn cut(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Escapes lines of ours that may contain foreign text, as [`one_line`] does, but keeps line breaks, tabs and styles.
 ///
 /// This is only the last net: foreign text is escaped with [`one_line`] when it is put into a text of several lines.

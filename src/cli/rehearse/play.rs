@@ -35,7 +35,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The time that a rehearsal goes on beyond twice the length of its plan.
 const GRACE: SignedDuration = SignedDuration::from_hours(24);
 
-/// Whether the controller also looks while nothing can change.
+/// The times at which the rehearsed controller looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
     /// It looks only when something may have changed.

@@ -1,4 +1,4 @@
-//! What is decided: entries to journal, and the writes and calls that follow them.
+//! Decisions: the entries to journal, and the writes and calls that follow them.
 
 use jiff::Timestamp;
 
