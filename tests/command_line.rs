@@ -331,6 +331,24 @@ fn a_wrong_command_line_ends_with_2() {
 }
 
 #[test]
+fn a_command_of_another_tool_is_answered_with_ours() {
+    for (theirs, ours) in [
+        ("apply", "run"),
+        ("stop", "pause"),
+        ("stop", "rollback"),
+        ("undo", "rollback"),
+        ("logs", "history"),
+        ("plan", "preview"),
+        ("rolback", "rollback"),
+    ] {
+        let said = Desk::new().says(theirs);
+        assert_eq!(said.code, 2, "{theirs}: {}", said.err);
+        let proposed = said.err.contains(&format!("'{ours}'"));
+        assert!(proposed, "{theirs}: {}", said.err);
+    }
+}
+
+#[test]
 fn check_says_what_a_plan_amounts_to() {
     let desk = Desk::new();
     let said = desk.says("check plan.yaml");

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
+use tokio::sync::oneshot;
 
 use super::context::Context;
 use super::error::Expected;
@@ -40,21 +40,14 @@ async fn patiently<T>(work: impl Future<Output = T>) -> T {
 ///
 /// # Errors
 /// [`Expected::JournalMissing`] if there is none, or the error of the journal.
-pub fn open_journal(context: &Context<'_>, mode: Open) -> Result<Arc<dyn Journal>> {
+pub async fn open_journal(context: &Context<'_>, mode: Open) -> Result<Arc<dyn Journal>> {
     let url = context.global.journal.clone();
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = oneshot::channel();
     // In a thread of its own, because a disk may hang.
     thread::spawn(move || sender.send(open(&url, mode)));
-    let opened = match receiver.recv_timeout(SLOW_AFTER) {
-        Err(RecvTimeoutError::Timeout) => {
-            tracing::warn!("{SLOW}");
-            receiver.recv().ok()
-        }
-        Ok(opened) => Some(opened),
-        Err(RecvTimeoutError::Disconnected) => None,
-    };
+    let opened = patiently(receiver).await;
     let opened =
-        opened.unwrap_or_else(|| Err(JournalError::Down("it cannot be opened".to_owned())));
+        opened.unwrap_or_else(|_| Err(JournalError::Down("it cannot be opened".to_owned())));
     opened.map_err(|error| match error {
         JournalError::Missing(place) => Expected::JournalMissing { place }.into(),
         error @ (JournalError::Conflict { .. }

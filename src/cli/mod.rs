@@ -41,7 +41,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use args::{Cli, Command};
 use clock::SystemClock;
@@ -140,7 +140,7 @@ fn manner(command: &Command) -> Manner {
 fn not_parsed(error: clap::Error) -> Exit {
     if error.use_stderr() {
         // The message repeats arguments, which may be long, or file names that others chose.
-        let said = foreign_text::lines(&shortened(error).render().ansi().to_string());
+        let said = foreign_text::lines(&shortened(with_proposal(error)).render().ansi().to_string());
         anstream::stderr()
             .write_all(said.as_bytes())
             .unwrap_or_default();
@@ -149,6 +149,38 @@ fn not_parsed(error: clap::Error) -> Exit {
         error.print().unwrap_or_default();
         Exit::Done
     }
+}
+
+/// Commands of other tools, and ours for the same purpose. Words that only look like ours are found by `clap`.
+const ELSEWHERE: [(&[&str], &[&str]); 9] = [
+    (&["start", "apply", "deploy", "shift", "up"], &["run"]),
+    (&["plan", "diff", "dry-run"], &["preview", "check"]),
+    (&["validate", "lint", "verify"], &["check"]),
+    (&["simulate", "test"], &["rehearse"]),
+    (&["list", "ls", "get", "describe", "show"], &["status"]),
+    (&["log", "logs", "events"], &["history"]),
+    (&["stop", "suspend", "halt"], &["pause", "rollback"]),
+    (&["continue", "unpause"], &["resume", "retry"]),
+    (&["revert", "undo", "abort", "cancel", "back", "down"], &["rollback"]),
+];
+
+/// Proposes our command for one of another tool.
+fn with_proposal(mut error: clap::Error) -> clap::Error {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return error;
+    }
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return error;
+    };
+    for (theirs, ours) in ELSEWHERE {
+        if theirs.contains(&word.as_str()) {
+            let ours = ours.iter().map(|&name| name.to_owned()).collect();
+            let proposed = ContextValue::Strings(ours);
+            error.insert(ContextKind::SuggestedSubcommand, proposed);
+            break;
+        }
+    }
+    error
 }
 
 /// The most characters of an argument that a usage error repeats.

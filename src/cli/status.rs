@@ -42,11 +42,11 @@ const FRESH_SECS_MIN: u64 = 60;
 /// # Errors
 /// A name is not in the journal, or the journal cannot be read. A missing journal is no error (semantics G2).
 pub fn run(context: &mut Context<'_>, args: &Status) -> Result<Exit> {
-    let journal = match open_journal(context, Open::ReadOnly) {
-        Ok(journal) => journal,
-        Err(error) => return without_journal(context, error),
-    };
     block_on(async {
+        let journal = match open_journal(context, Open::ReadOnly).await {
+            Ok(journal) => journal,
+            Err(error) => return without_journal(context, error),
+        };
         if args.watch {
             tokio::select! {
                 shown = watch(context, journal.as_ref(), args) => shown,

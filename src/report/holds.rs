@@ -426,6 +426,9 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
             time(*since, now)
         ),
         HoldReason::HookRunning { hook } => format!("{hook} is being called"),
+        HoldReason::CallsWait {} => "jobs or hooks are due, and the last controller calls none: it was told so (`--no-commands`), or \
+             its journal was down; the next one that may calls them"
+            .to_owned(),
         HoldReason::Shifting {
             step,
             message: Some(failure),
@@ -663,6 +666,7 @@ fn remedy(reason: &HoldReason, name: &CutoverName, zone: &str) -> Option<String>
         | HoldReason::JobsRunning { overdue: false, .. }
         | HoldReason::JobsMoving { .. }
         | HoldReason::HookRunning { .. }
+        | HoldReason::CallsWait {}
         | HoldReason::Shifting { .. }
         | HoldReason::Settling { .. }
         | HoldReason::Baking { .. }
@@ -837,6 +841,7 @@ pub(super) fn is_usual(reason: &HoldReason) -> bool {
             | HoldReason::JobsUnseen {}
             | HoldReason::JobsMoving { .. }
             | HoldReason::HookRunning { .. }
+            | HoldReason::CallsWait {}
             | HoldReason::Paused { .. }
             | HoldReason::Halted { .. }
     )

@@ -214,6 +214,7 @@ fn about_what_is_under_way() -> Vec<Value> {
         }),
         json!({ "kind": "jobs_moving", "to": "new", "off_since": at }),
         json!({ "kind": "hook_running", "hook": hook }),
+        json!({ "kind": "calls_wait" }),
         json!({ "kind": "shifting", "step": 1, "message": TEXT }),
         json!({ "kind": "in_sync_late", "change_id": TEXT, "zone": TEXT }),
         json!({ "kind": "settling", "step": 1, "until": at }),

@@ -6,10 +6,10 @@ use rustix::process::Signal;
 
 use super::world::{Started, Stream, start};
 use crate::end_to_end::scene::{GATES, NAME, PLAN, Plan, Scene};
-use crate::support::program::until;
+use crate::support::program::{pause, until};
 use crate::support::server::Call;
 
-/// How long a red alarm may wait for its answer (issue 13). The controller looks every second.
+/// How long a red alarm may wait for its answer. The controller looks every second.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
 /// How often the controllers of these tests look.
@@ -236,6 +236,71 @@ fn a_controller_whose_journal_is_locked_goes_back_and_stops_when_it_is_asked() {
         "{}",
         run.said()
     );
+}
+
+#[test]
+fn the_journal_is_said_to_answer_again_only_when_it_can_be_written() {
+    const DOWN: &str = "the journal is down";
+    const AGAIN: &str = "the journal answers again";
+    let (scene, mut run) = running(Stream::Kept, Stream::Kept, &[]);
+    let journal = rusqlite::Connection::open(scene.path(".cutover/journal.db"));
+    let journal = journal.expect("the journal");
+    // Others can still read: every round reads it, and finds that it cannot write.
+    journal.execute_batch("BEGIN IMMEDIATE").expect("a lock");
+    let approved = scene.say(&["pause", NAME]);
+    assert_eq!(approved.code, Some(1), "{approved:#?}");
+    scene.red(GATES[0]);
+    let back = until(|| {
+        let weights = scene.all_weights();
+        let back = weights.iter().all(|all| all.last() == Some(&(100, 0)));
+        back.then_some(())
+    });
+    assert!(back.is_some(), "{}", run.said());
+    let told = until(|| run.said().contains(DOWN).then_some(()));
+    assert!(told.is_some(), "{}", run.said());
+    pause(3 * INTERVAL);
+    assert_eq!(run.said().matches(DOWN).count(), 1, "{}", run.said());
+    assert!(!run.said().contains(AGAIN), "{}", run.said());
+    journal.execute_batch("ROLLBACK").expect("unlocked");
+    assert_eq!(run.code(), Some(20), "{}", run.said());
+    assert_eq!(run.said().matches(AGAIN).count(), 1, "{}", run.said());
+    assert!(scene.count(NAME, "reverted") == 1);
+}
+
+/// The journal's rollback file is a pipe: SQLite opens it, and hangs.
+fn with_hanging_journal() -> Scene {
+    let (scene, mut run) = running(Stream::Kept, Stream::Kept, &[]);
+    run.signal(Signal::KILL);
+    assert_eq!(run.code(), None);
+    let pipe = scene.path(".cutover/journal.db-journal");
+    let made = std::process::Command::new("mkfifo").arg(pipe).status();
+    assert!(made.expect("mkfifo").success());
+    scene
+}
+
+#[test]
+fn a_command_that_waits_for_its_journal_says_so() {
+    let scene = with_hanging_journal();
+    for args in [
+        ["status", NAME].as_slice(),
+        &["history", NAME],
+        &["pause", NAME],
+    ] {
+        let command = start(scene.command(args), Stream::Kept, Stream::Kept);
+        let told = until(|| command.said().contains("the journal does not answer").then_some(()));
+        assert!(told.is_some(), "{args:?}: {}", command.said());
+        assert!(command.said().contains("--from"), "{}", command.said());
+    }
+}
+
+#[test]
+fn a_rollback_that_cannot_read_its_journal_ends_in_time_and_names_the_other_way() {
+    let scene = with_hanging_journal();
+    let said = scene.say(&["rollback", NAME, "--yes", "--timeout", "4s"]);
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    for told in ["still waiting", "within `--timeout`", "rollback --from"] {
+        assert!(said.stderr.contains(told), "{said:#?}");
+    }
 }
 
 #[test]

@@ -424,6 +424,8 @@ pub enum HoldReason {
         /// The hook.
         hook: HookId,
     },
+    /// Jobs or hooks are due, but this controller calls none now: its journal is down, or it was told to call nothing.
+    CallsWait {},
     /// The weights are being written and read back.
     Shifting {
         /// The step.
@@ -547,6 +549,7 @@ impl HoldReason {
             | Self::JobsRunning { overdue: false, .. }
             | Self::JobsMoving { .. }
             | Self::HookRunning { .. }
+            | Self::CallsWait {}
             | Self::Shifting { .. }
             | Self::Settling { .. }
             | Self::Baking { .. }
@@ -606,6 +609,7 @@ impl HoldReason {
             Self::JobsRunning { .. } => "jobs_running",
             Self::JobsMoving { .. } => "jobs_moving",
             Self::HookRunning { .. } => "hook_running",
+            Self::CallsWait {} => "calls_wait",
             Self::Shifting { .. } => "shifting",
             Self::InSyncLate { .. } => "in_sync_late",
             Self::Settling { .. } => "settling",

@@ -45,7 +45,7 @@ use crate::engine::event::Event;
 use crate::engine::record::GroupName;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, ZoneId};
-use crate::ports::{BreakGlass, Clock};
+use crate::ports::{BreakGlass, Clock, JournalError};
 use crate::report::holds::hold_in;
 
 /// The default directory of break-glass files.
@@ -77,7 +77,11 @@ pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Resul
         return Err(Expected::usage("no cutover named", Some(hint)).into());
     }
     block_on(async {
-        let desk = Desk::open(context).await;
+        let within = args.timeout.try_into().unwrap_or_default();
+        let desk = match tokio::time::timeout(within, Desk::open(context)).await {
+            Ok(desk) => desk,
+            Err(_) => Err(JournalError::Down("it was not read within `--timeout`".to_owned()).into()),
+        };
         if desk.is_err() {
             context.note(WITHOUT_JOURNAL)?;
         }
@@ -118,7 +122,7 @@ pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Resul
         if args.yes {
             context.note_lines(format!("{calls}{stored}").trim_end())?;
         }
-        let until = Instant::now() + args.timeout.try_into().unwrap_or_default();
+        let until = Instant::now() + within;
         let dns = outside(context, Arc::clone(&desk.journal)).await.dns;
         let clock = context.clock;
         // The two do not wait for each other.

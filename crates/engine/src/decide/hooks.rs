@@ -100,15 +100,19 @@ fn go_on(view: &View<'_>, hook: &Hook, id: HookId, run: &HookRun) -> Option<Deci
     if run.done || (over && !id.point.can_hold()) {
         return None;
     }
-    let mut hold = Decision::hold(HoldReason::HookRunning { hook: id });
-    if over {
-        hold.because = vec![HoldReason::HookFailed {
+    let hushed = view.observation.beside.hushed;
+    let mut hold = Decision::hold(if over {
+        HoldReason::HookFailed {
             hook: id,
             tries: run.failures,
             message: said(run),
-        }];
-    }
-    if view.observation.beside.hushed {
+        }
+    } else if hushed {
+        HoldReason::CallsWait {}
+    } else {
+        HoldReason::HookRunning { hook: id }
+    });
+    if hushed {
         return Some(hold);
     }
     if let Some(call) = &run.call {

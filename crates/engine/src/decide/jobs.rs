@@ -81,7 +81,7 @@ pub(super) fn back(view: &View<'_>) -> Option<Decision> {
         return None;
     }
     if view.observation.beside.hushed {
-        return Some(moving(view));
+        return Some(Decision::hold(HoldReason::CallsWait {}));
     }
     if let Some(decision) = unresolved(view) {
         return Some(decision);
@@ -428,7 +428,7 @@ fn order(
     jobs: Vec<usize>,
 ) -> Decision {
     if view.observation.beside.hushed {
-        return moving(view);
+        return Decision::hold(HoldReason::CallsWait {});
     }
     let turn_id = view.next_write_id();
     let perform_by = view.now + PERFORM_WITHIN;

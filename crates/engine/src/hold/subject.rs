@@ -90,6 +90,7 @@ impl HoldReason {
             | Self::JobsRunning { .. }
             | Self::JobsMoving { .. }
             | Self::HookRunning { .. }
+            | Self::CallsWait {}
             | Self::Shifting { .. }
             | Self::InSyncLate { .. }
             | Self::Settling { .. }
@@ -213,6 +214,7 @@ impl HoldReason {
             | Self::JobsUnseen {}
             | Self::JobsMoving { .. }
             | Self::HookRunning { .. }
+            | Self::CallsWait {}
             | Self::AlreadyAtBaseline {}
             | Self::AlarmRed { .. }
             | Self::FallbackRed { .. }

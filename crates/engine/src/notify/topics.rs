@@ -226,5 +226,6 @@ fn is_routine(reason: &HoldReason) -> bool {
             | HoldReason::JobsUnseen {}
             | HoldReason::JobsMoving { .. }
             | HoldReason::HookRunning { .. }
+            | HoldReason::CallsWait {}
     )
 }
