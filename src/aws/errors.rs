@@ -344,10 +344,7 @@ where
         SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_)
             if causes(error).contains("no identity resolver") =>
         {
-            (
-                FailureClass::Denied,
-                "no AWS credentials are configured".to_owned(),
-            )
+            (FailureClass::Denied, NO_CREDENTIALS.to_owned())
         }
         SdkError::DispatchFailure(failure) => {
             let said = format!("cannot be reached: {}", causes(error));
@@ -368,6 +365,16 @@ where
     }
 }
 
+/// Said if no credentials were found anywhere. The SDK's own text lists each place, over hundreds of characters.
+const NO_CREDENTIALS: &str = "no AWS credentials were found in the environment, a profile, or a role of this machine: set \
+                              AWS_PROFILE, log in (for example `aws sso login`), or attach a role";
+
+/// Returns true if a provider below this one found no credentials.
+fn has_none(error: &CredentialsError) -> bool {
+    let below = error.source().and_then(find_cause::<CredentialsError>);
+    matches!(below, Some(CredentialsError::CredentialsNotLoaded(_)))
+}
+
 /// The class and the message if there are no credentials. Only a provider that did not answer is worth another try.
 pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, String) {
     if let Some(refused) = find_cause::<AssumeRoleError>(error) {
@@ -385,10 +392,9 @@ pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, St
         return (FailureClass::Transient, message);
     }
     match error {
-        CredentialsError::CredentialsNotLoaded(_) => (
-            FailureClass::Denied,
-            format!("no AWS credentials found{why}"),
-        ),
+        CredentialsError::CredentialsNotLoaded(_) => {
+            (FailureClass::Denied, NO_CREDENTIALS.to_owned())
+        }
         CredentialsError::ProviderTimedOut(_) => (
             FailureClass::Transient,
             "the provider of AWS credentials did not answer in time".to_owned(),
@@ -397,6 +403,8 @@ pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, St
             FailureClass::Denied,
             format!("the configuration of AWS credentials is not valid{why}"),
         ),
+        // There are none with which STS could be asked for a role. The error of the connection only wraps that.
+        _ if unreached && has_none(error) => (FailureClass::Transient, NO_CREDENTIALS.to_owned()),
         _ if unreached => (
             FailureClass::Transient,
             format!("the provider of AWS credentials cannot be reached{why}"),

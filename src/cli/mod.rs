@@ -140,7 +140,8 @@ fn manner(command: &Command) -> Manner {
 fn not_parsed(error: clap::Error) -> Exit {
     if error.use_stderr() {
         // The message repeats arguments, which may be long, or file names that others chose.
-        let said = foreign_text::lines(&shortened(with_proposal(error)).render().ansi().to_string());
+        let said =
+            foreign_text::lines(&shortened(with_proposal(error)).render().ansi().to_string());
         anstream::stderr()
             .write_all(said.as_bytes())
             .unwrap_or_default();
@@ -161,7 +162,10 @@ const ELSEWHERE: [(&[&str], &[&str]); 9] = [
     (&["log", "logs", "events"], &["history"]),
     (&["stop", "suspend", "halt"], &["pause", "rollback"]),
     (&["continue", "unpause"], &["resume", "retry"]),
-    (&["revert", "undo", "abort", "cancel", "back", "down"], &["rollback"]),
+    (
+        &["revert", "undo", "abort", "cancel", "back", "down"],
+        &["rollback"],
+    ),
 ];
 
 /// Proposes our command for one of another tool.

@@ -157,7 +157,10 @@ fn a_rollback_without_commands_moves_the_weights_and_leaves_the_rest_to_others()
         assert!(said.stderr.contains(told), "{said:#?}");
     }
     let status = scene.say(&["status", NAME]);
-    assert!(status.stdout.contains("jobs or hooks are due"), "{status:#?}");
+    assert!(
+        status.stdout.contains("jobs or hooks are due"),
+        "{status:#?}"
+    );
     assert!(!status.stdout.contains("is being called"), "{status:#?}");
     let said = scene.say(&["rollback", NAME, "--yes"]);
     assert_eq!(said.code, Some(0), "{said:#?}");

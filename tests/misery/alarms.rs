@@ -287,7 +287,12 @@ fn a_command_that_waits_for_its_journal_says_so() {
         &["pause", NAME],
     ] {
         let command = start(scene.command(args), Stream::Kept, Stream::Kept);
-        let told = until(|| command.said().contains("the journal does not answer").then_some(()));
+        let told = until(|| {
+            command
+                .said()
+                .contains("the journal does not answer")
+                .then_some(())
+        });
         assert!(told.is_some(), "{args:?}: {}", command.said());
         assert!(command.said().contains("--from"), "{}", command.said());
     }

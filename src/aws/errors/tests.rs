@@ -220,3 +220,25 @@ fn a_role_that_cannot_be_assumed_is_named_with_who_asked_and_what_to_check() {
         );
     }
 }
+
+#[test]
+fn a_machine_without_credentials_is_told_what_to_do_in_one_sentence() {
+    let none = || {
+        CredentialsError::not_loaded(
+            "no credentials found in chain. Attempted: Environment, Profile",
+        )
+    };
+    let (class, said) = credentials_failure(&none());
+    assert_eq!(
+        (class, said.as_str()),
+        (FailureClass::Denied, NO_CREDENTIALS)
+    );
+    // STS would be asked for a role, and cannot be.
+    let unsent = ConnectorError::other(none().into(), None);
+    let (_, said) = credentials_failure(&CredentialsError::provider_error(unsent));
+    assert_eq!(said, NO_CREDENTIALS);
+    let unreached = ConnectorError::io("connection refused".into());
+    let (class, said) = credentials_failure(&CredentialsError::provider_error(unreached));
+    assert_eq!(class, FailureClass::Transient);
+    assert!(said.contains("connection refused"), "{said}");
+}

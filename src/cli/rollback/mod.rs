@@ -80,7 +80,9 @@ pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Resul
         let within = args.timeout.try_into().unwrap_or_default();
         let desk = match tokio::time::timeout(within, Desk::open(context)).await {
             Ok(desk) => desk,
-            Err(_) => Err(JournalError::Down("it was not read within `--timeout`".to_owned()).into()),
+            Err(_) => {
+                Err(JournalError::Down("it was not read within `--timeout`".to_owned()).into())
+            }
         };
         if desk.is_err() {
             context.note(WITHOUT_JOURNAL)?;

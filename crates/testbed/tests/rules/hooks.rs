@@ -197,7 +197,7 @@ fn nothing_is_called_while_the_journal_is_down() {
     world.aside.hushed = true;
     world.run_minutes(5);
     assert_eq!(world.keys(), [""; 0]);
-    assert_eq!(kinds(&world), ["hook_running"]);
+    assert_eq!(kinds(&world), ["calls_wait"]);
     world.aside.hushed = false;
     world.run_to_bake(1);
 }
