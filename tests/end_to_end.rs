@@ -17,5 +17,6 @@ mod people;
 mod preflight;
 mod rollbacks;
 pub(crate) mod scene;
+mod stays;
 mod trouble;
 mod words;

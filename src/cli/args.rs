@@ -278,6 +278,9 @@ pub struct Run {
     /// Do one round and exit, for cron and scheduled tasks
     #[arg(long)]
     pub once: bool,
+    /// Go on when every cutover has ended: take new plans, `retry` and other commands until a signal. For services
+    #[arg(long, conflicts_with = "once")]
+    pub stay: bool,
     /// Time between two rounds
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = interval)]
     pub interval: SignedDuration,

@@ -125,6 +125,7 @@ Examples:
   cutover run plan.yaml
   cutover run plans/ --interval 30s --log-format json
   cutover run plans/ --once                  for cron or a scheduled task
+  cutover run plans/ --stay                  for systemd, ECS or Kubernetes
 
 Exit codes:
    0  all completed, or stopped by a signal
@@ -136,6 +137,8 @@ Exit codes:
   20  all ended, and any reverted or was abandoned
   22  all others ended, and the journal of one is damaged
  130  stopped at once by a second signal
+
+With --stay only 0, 1, 2, 130, and 10 if a path does not exist: a plan that is not valid is logged, shown by `status`, and read again.
 
 Exit codes with --once (the highest one that applies):
    0  none of these; a red alarm or a shut window before the start is a hold

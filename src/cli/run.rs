@@ -75,8 +75,8 @@ async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> 
     } else {
         READ_WITHIN_UNDER_WAY
     };
-    let found = Aside::default().within(limit, move || plans::find_beside(&paths, &known));
-    let Some(found) = found else {
+    let found = Aside::default().within(limit, move || look(&paths, &known));
+    let Some((found, lacks_a_path)) = found else {
         return unanswered(args, &guarded);
     };
     let mut file_refused = false;
@@ -89,7 +89,12 @@ async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> 
         is_unrelated = is_unrelated || !guarded.is_beside(checked, &args.paths);
     }
     // One bad file of a directory does not stop the others; a path without any plan is a mistake.
-    let is_mistake = is_unrelated && holds_no_plan(&args.paths, &found, &guarded);
+    // One that stays may come before its plans.
+    let is_mistake = if args.stay {
+        is_unrelated && lacks_a_path
+    } else {
+        is_unrelated && holds_no_plan(&args.paths, &found, &guarded)
+    };
     if is_mistake && !(args.once && found.checked.iter().any(|checked| checked.ok)) {
         found.require_valid(context)?;
         return Ok(Readiness::Refused);
@@ -99,6 +104,12 @@ async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> 
         context.say(&checked.rendered)?;
     }
     Ok(Readiness::Go { file_refused })
+}
+
+/// Reads the plan files. Also returns true if one of the paths does not exist.
+fn look(paths: &[PathBuf], known: &BTreeSet<CutoverName>) -> (FoundPlans, bool) {
+    let lacks_a_path = paths.iter().any(|path| !path.exists());
+    (plans::find_beside(paths, known), lacks_a_path)
 }
 
 /// Goes on without the plan files if a cutover of theirs is unfinished: the journal has its plan, and its gates must stay
@@ -197,6 +208,7 @@ async fn control(
     let settings = Settings {
         interval: args.interval.try_into().unwrap_or_default(),
         baseline_as_is,
+        stays: args.stay,
         ..settings(Scope::Files)
     };
     let mut controller = Controller::new(outside, settings);
@@ -264,6 +276,7 @@ pub(super) fn settings(scope: Scope) -> Settings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         interval: Duration::from_secs(10),
         baseline_as_is: None,
+        stays: false,
         calls_nothing: false,
         scope,
     }

@@ -52,6 +52,8 @@ pub struct Settings {
     pub baseline_as_is: Option<String>,
     /// The cutovers that this controller looks after.
     pub scope: Scope,
+    /// Goes on when every cutover has ended, and takes new plans and commands as they come (`run --stay`).
+    pub stays: bool,
     /// Calls nothing that a plan names: no hook, job, command or channel (`rollback --no-commands`). Calls that are due
     /// stay due in the journal, for a controller that may make them.
     pub calls_nothing: bool,

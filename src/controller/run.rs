@@ -49,7 +49,7 @@ const SLEEP_MIN: Duration = Duration::from_millis(20);
 const JOURNAL_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Controller {
-    /// Repeats rounds until nothing is left to do, or `stop` is ready.
+    /// Repeats rounds until nothing is left to do, or `stop` is ready. One that stays goes on until `stop`.
     ///
     /// # Errors
     /// The journal cannot be used.
@@ -66,7 +66,10 @@ impl Controller {
             // A round is never cut short: stopping waits for its end, which is bounded.
             self.round(&due).await?;
             tells_until = self.tells_until(tells_until);
-            if self.is_over() && tells_until.is_none_or(|until| until <= Instant::now()) {
+            if !self.settings.stays
+                && self.is_over()
+                && tells_until.is_none_or(|until| until <= Instant::now())
+            {
                 self.end(tells_until.is_some()).await?;
                 return Ok(Ending::Finished);
             }
@@ -122,7 +125,7 @@ impl Controller {
     /// The time until which a controller that has nothing else to do keeps trying to deliver pages. `None` if it owes
     /// none, has other work, or is a rollback that a person waits for. `before` is the last result.
     fn tells_until(&self, before: Option<Instant>) -> Option<Instant> {
-        if self.settings.scope != Scope::Files || !self.is_over() {
+        if self.settings.stays || self.settings.scope != Scope::Files || !self.is_over() {
             return None;
         }
         let owed = self.owed();

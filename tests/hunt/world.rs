@@ -291,6 +291,7 @@ impl World {
             version: "0".to_owned(),
             interval: INTERVAL,
             baseline_as_is: None,
+            stays: false,
             calls_nothing: false,
             scope,
         };

@@ -242,6 +242,7 @@ fn settings(number: u32) -> Settings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         interval: LOOK_EVERY,
         baseline_as_is: None,
+        stays: false,
         calls_nothing: false,
         scope: Scope::Files,
     }
