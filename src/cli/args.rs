@@ -170,6 +170,9 @@ pub enum Command {
     /// Show every journal entry of one cutover
     #[command(after_help = help::HISTORY)]
     History(History),
+    /// Tell whether the controller on this machine still works, for health checks of containers
+    #[command(after_help = help::HEALTHY)]
+    Healthy,
     /// Print the JSON Schema of plan files, for editors
     #[command(after_help = help::SCHEMA)]
     Schema(Schema),

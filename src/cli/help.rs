@@ -148,6 +148,21 @@ Exit codes with --once (the highest one that applies):
   21  any is reverting
   22  any is halted, or its journal is damaged";
 
+/// Below `healthy --help`.
+pub const HEALTHY: &str = "\
+Looks for a heartbeat of a controller of this machine (its host name) that is at most a minute old, or three rounds if that is longer. If the journal does not answer within 3 seconds, nobody can tell, and the check passes: to restart the controller would only disarm its gates.
+
+Needs the journal; no AWS credentials.
+
+Examples:
+  cutover healthy
+  cutover healthy --journal sqlite:/var/lib/cutover/journal.db
+
+Exit codes:
+   0  the controller works, or nobody can tell
+   1  it has been silent for too long, or has never worked
+   2  no journal yet";
+
 /// Below `status --help`.
 pub const STATUS: &str = "\
 Shows weights as a controller last read them, and says if no controller has looked for a while.

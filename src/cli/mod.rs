@@ -15,6 +15,7 @@ pub mod error;
 pub mod exit;
 pub mod fleet;
 pub mod generate;
+pub mod healthy;
 pub mod help;
 pub mod history;
 pub mod ignore_alarm;
@@ -112,6 +113,7 @@ fn manner(command: &Command) -> Manner {
         | Command::Rehearse(_)
         | Command::Status(_)
         | Command::History(_)
+        | Command::Healthy
         | Command::Schema(_)
         | Command::Completions { .. }
         | Command::Man => (Patience::ForReader, false),
@@ -243,6 +245,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command, output: &Output) -> Re
         Command::Rollback(args) => rollback::run(context, args, output),
         Command::NotifyTest(args) => notify_test::run(context, args),
         Command::History(args) => history::run(context, args),
+        Command::Healthy => healthy::run(context),
         Command::Schema(args) => generate::schema(context, args),
         Command::Completions { shell } => generate::completions(context, *shell),
         Command::Man => generate::man(context),

@@ -268,11 +268,16 @@ pub(super) fn channels(topics: Arc<dyn Topics>, clock: Arc<dyn Clock>) -> Channe
     Channels::new(words, Arc::new(variables::variable), topics, clock)
 }
 
+/// Returns the name of this machine, or of the container.
+pub(super) fn host() -> String {
+    whoami::fallible::hostname().unwrap_or_else(|_| "unknown".to_owned())
+}
+
 /// Returns the settings of a new controller on this machine.
 pub(super) fn settings(scope: Scope) -> Settings {
     Settings {
         me: ControllerId::from(format!("{:012x}", fastrand::u64(..) >> 16)),
-        host: whoami::fallible::hostname().unwrap_or_else(|_| "unknown".to_owned()),
+        host: host(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         interval: Duration::from_secs(10),
         baseline_as_is: None,

@@ -194,7 +194,7 @@ async fn watch(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) 
 }
 
 /// Returns true if a heartbeat is recent enough: the controller is assumed to be alive (semantics G3).
-fn is_fresh(heartbeat: &Heartbeat, now: Timestamp) -> bool {
+pub(super) fn is_fresh(heartbeat: &Heartbeat, now: Timestamp) -> bool {
     let limit = heartbeat
         .interval_secs
         .saturating_mul(3)

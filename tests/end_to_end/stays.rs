@@ -24,6 +24,7 @@ fn a_controller_that_stays_takes_plans_and_retries_as_they_come() {
     scene.ok(&["rollback", NAME, "--yes", "--reason", "a drill"]);
     scene.wait_for_phase(NAME, "reverted");
     assert!(run.is_alive(), "{}", run.log());
+    assert!(scene.ok(&["healthy"]).stdout.contains("last worked"));
     scene.ok(&["retry", NAME]);
     scene.wait_for_phase(NAME, "completed");
     assert!(run.is_alive(), "{}", run.log());
@@ -47,4 +48,29 @@ fn a_bad_plan_does_not_end_a_controller_that_stays_but_a_path_that_is_missing_do
     assert!(run.is_alive(), "{}", run.log());
     run.terminate();
     assert_eq!(run.exit_code(), 0, "{}", run.log());
+}
+
+#[test]
+fn a_container_is_healthy_while_its_controller_works_or_nobody_can_tell() {
+    let scene = Scene::new(&Plan::resting_at_first_step());
+    assert_eq!(scene.say(&["healthy"]).code, Some(2), "there is no journal");
+    let run = scene.run(PLAN);
+    scene.wait_for_phase(NAME, "baking");
+    scene.ok(&["healthy"]);
+    run.kill();
+    let journal = rusqlite::Connection::open(scene.path(".cutover/journal.db"));
+    let journal = journal.expect("the journal");
+    // As if it had hung an hour ago, and as if it had run on another machine.
+    for (column, value) in [("at", "'2020-01-01T00:00:00Z'"), ("host", "'another'")] {
+        let changed = journal.execute_batch(&format!(
+            "UPDATE heartbeats SET heartbeat = json_set(heartbeat, '$.{column}', {value})"
+        ));
+        changed.expect("changed");
+        assert_eq!(scene.say(&["healthy"]).code, Some(1), "{column}");
+    }
+    journal
+        .execute_batch("DROP TABLE heartbeats")
+        .expect("damaged");
+    let said = scene.ok(&["healthy"]);
+    assert!(said.stderr.contains("nobody can tell"), "{said:#?}");
 }
