@@ -17,6 +17,7 @@ pub mod fleet;
 pub mod generate;
 pub mod help;
 pub mod history;
+pub mod iam_policy;
 pub mod ignore_alarm;
 pub mod logging;
 pub mod names;
@@ -112,6 +113,7 @@ fn manner(command: &Command) -> Manner {
         | Command::Rehearse(_)
         | Command::Status(_)
         | Command::History(_)
+        | Command::IamPolicy(_)
         | Command::Schema(_)
         | Command::Completions { .. }
         | Command::Man => (Patience::ForReader, false),
@@ -243,6 +245,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command, output: &Output) -> Re
         Command::Rollback(args) => rollback::run(context, args, output),
         Command::NotifyTest(args) => notify_test::run(context, args),
         Command::History(args) => history::run(context, args),
+        Command::IamPolicy(args) => iam_policy::run(context, args),
         Command::Schema(args) => generate::schema(context, args),
         Command::Completions { shell } => generate::completions(context, *shell),
         Command::Man => generate::man(context),
