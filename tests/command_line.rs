@@ -261,7 +261,7 @@ fn gate() -> AlarmId {
     }
 }
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "check",
     "preview",
     "rehearse",
@@ -277,6 +277,7 @@ const COMMANDS: [&str; 18] = [
     "ignore-alarm",
     "rollback",
     "history",
+    "iam-policy",
     "schema",
     "completions",
     "man",

@@ -14,6 +14,7 @@ mod fuzz_seeds;
 mod hints;
 mod hunt;
 mod hunt_seeds;
+mod iam_policy;
 mod journal;
 mod layers;
 mod ministack;

@@ -26,6 +26,7 @@
 //! | `jobs.rs` | rules and schedules for the port `Jobs` |
 //! | `sns.rs` | the port `Topics` |
 //! | `past.rs` | the port `Past` |
+//! | `policy.rs` | the IAM policy that all of these calls need |
 
 mod alarm_history;
 mod budget;
@@ -41,6 +42,7 @@ mod jobs;
 mod metrics;
 mod partition;
 mod past;
+mod policy;
 mod route53;
 mod sdk_times;
 mod series;
@@ -61,6 +63,11 @@ pub use config::Options;
 pub use errors::BatchFailure;
 pub use errors::batch_failures;
 pub use jobs::EventJobs;
+pub use policy::JournalTable;
+pub use policy::Policy;
+pub use policy::PolicyNames;
+pub use policy::PolicyRole;
+pub use policy::policies;
 pub use route53::Route53Dns;
 pub use sns::SnsTopics;
 

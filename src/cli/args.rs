@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use jiff::SignedDuration;
 
 use super::help;
+use crate::aws::PolicyRole;
 use crate::engine::state::Phase;
 
 mod values;
@@ -15,8 +16,8 @@ mod values;
 pub(super) use values::SHORTENED;
 pub use values::{Label, Moment, Start, duration};
 use values::{
-    any_words, apart, interval, journal_url, label, moment, past_moment, patience, phase, start,
-    words,
+    any_words, apart, interval, journal_url, label, moment, past_moment, patience, phase,
+    policy_role, start, words,
 };
 
 /// Move production traffic from an old cluster to a new one in steps of Route 53 weights, and revert automatically if a gate
@@ -173,6 +174,9 @@ pub enum Command {
     /// Tell whether the controller on this machine still works, for health checks of containers
     #[command(after_help = help::HEALTHY)]
     Healthy,
+    /// Print the least IAM policy for plans
+    #[command(after_help = help::IAM_POLICY)]
+    IamPolicy(IamPolicy),
     /// Print the JSON Schema of plan files, for editors
     #[command(after_help = help::SCHEMA)]
     Schema(Schema),
@@ -500,6 +504,24 @@ pub struct History {
     /// Name of the cutover, or @fleet
     #[arg(value_name = "NAME")]
     pub name: String,
+}
+
+/// Arguments of `iam-policy`.
+#[derive(Debug, Args)]
+pub struct IamPolicy {
+    /// Plan files, or directories of plan files; none with --role create
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Work that the policy allows: controller, read-only, break-glass or create
+    #[arg(long, value_name = "ROLE", default_value = "controller", value_parser = policy_role)]
+    pub role: PolicyRole,
+    /// Credentials that the policy is for: environment, or the ARN of a role that the plans name. Required if the plans call
+    /// AWS with several
+    #[arg(long = "for", value_name = "WHOM")]
+    pub holder: Option<String>,
+    /// Allow all names of the zones, not only those of the plans: for fleets whose policy is too long
+    #[arg(long)]
+    pub any_name: bool,
 }
 
 #[cfg(test)]

@@ -409,6 +409,27 @@ Exit codes:
    1  unexpected error, for example the journal cannot be read
    2  wrong usage, or no such cutover or journal";
 
+/// Below `iam-policy --help`.
+pub const IAM_POLICY: &str = "\
+Prints what the controller, or another role, needs to be allowed for these plans: the record names, types and zones, alarms, metrics, jobs, topics, the roles to assume, and the journal's table if it is in DynamoDB. The result is one policy document, to be attached to the role or user. With --format json it is a list of all policies, each with the credentials that it is for.
+
+Not in it: `sts:GetCallerIdentity`, which needs no permission, and what hooks, commands and `kubectl` call.
+
+Needs only the files: no network, no AWS credentials, no journal.
+
+Examples:
+  cutover iam-policy plans/ > policy.json
+  aws iam put-role-policy --role-name cutover-run --policy-name cutover-run \\
+    --policy-document file://policy.json
+  cutover iam-policy plans/ --for arn:aws:iam::111111111111:role/cutover
+  cutover iam-policy plans/ --role break-glass
+  cutover iam-policy plans/ --journal 'dynamodb:cutover?region=eu-west-1'
+
+Exit codes:
+   0  printed
+   2  wrong usage, or --for does not name the credentials that are needed
+  10  a plan is not valid";
+
 /// Below `schema --help`.
 pub const SCHEMA: &str = "\
 Needs nothing.

@@ -18,6 +18,7 @@ pub mod generate;
 pub mod healthy;
 pub mod help;
 pub mod history;
+pub mod iam_policy;
 pub mod ignore_alarm;
 pub mod logging;
 pub mod names;
@@ -114,6 +115,7 @@ fn manner(command: &Command) -> Manner {
         | Command::Status(_)
         | Command::History(_)
         | Command::Healthy
+        | Command::IamPolicy(_)
         | Command::Schema(_)
         | Command::Completions { .. }
         | Command::Man => (Patience::ForReader, false),
@@ -246,6 +248,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command, output: &Output) -> Re
         Command::NotifyTest(args) => notify_test::run(context, args),
         Command::History(args) => history::run(context, args),
         Command::Healthy => healthy::run(context),
+        Command::IamPolicy(args) => iam_policy::run(context, args),
         Command::Schema(args) => generate::schema(context, args),
         Command::Completions { shell } => generate::completions(context, *shell),
         Command::Man => generate::man(context),

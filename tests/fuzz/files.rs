@@ -193,7 +193,7 @@ pub(super) fn record(play: &mut Play) {
     report::backtest::to_json(&backtests);
 }
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "rollback api --yes --from Z1-01.json",
     "approve api --step 2 --reason fine",
     "freeze --until 2026-12-24T00:00+09:00[Asia/Tokyo] --reason sale",
@@ -206,6 +206,7 @@ const COMMANDS: [&str; 12] = [
     "ignore-alarm api us-east-1/api-5xx --reason known",
     "rollback --all --selector team=a,b!=c --timeout 10m --force",
     "notify-test plan.yaml",
+    "iam-policy plans --role break-glass --any-name --journal dynamodb:t/j?region=eu-west-1",
 ];
 
 /// Arguments of the command line: understood, or refused with a message.

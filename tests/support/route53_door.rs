@@ -13,6 +13,7 @@ use super::route53_records::{read_batch, read_health_config, shown_record};
 use super::xml::Element;
 
 /// An HTTP request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Incoming {
     pub(crate) method: String,
     pub(crate) path: String,

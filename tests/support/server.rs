@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use super::cloudwatch_door::{self, CBOR_PATH, JSON_TARGET, Protocol, Reply};
 use super::route53_door::{self, Incoming};
 use super::sts_door;
+use super::switch_door::{self, Switches};
 use super::wire::{Doorkeeper, Scissors};
 
 /// The simulated world behind the server.
@@ -29,12 +30,14 @@ pub(crate) struct World {
     pub(crate) route53: Route53,
     /// `CloudWatch`, all regions.
     pub(crate) cloudwatch: CloudWatch,
+    /// Rules and schedules, of all regions.
+    pub(crate) switches: Switches,
 }
 
 /// One call that reached the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// `route53`, `monitoring` or `sts`.
+    /// `route53`, `monitoring`, `sts`, `events`, `scheduler` or `sns`.
     pub(crate) service: &'static str,
     /// The operation, for example `GetChange`.
     pub(crate) operation: String,
@@ -44,6 +47,8 @@ pub(crate) struct Call {
     pub(crate) at: Timestamp,
     /// The status of the reply; none if the connection was cut instead.
     pub(crate) status: Option<u16>,
+    /// The request itself.
+    pub(crate) request: Arc<Incoming>,
 }
 
 /// The signature of a call.
@@ -89,6 +94,9 @@ enum Target {
     Route53(route53_door::Route),
     Signals(Protocol, String),
     Tokens(String),
+    Rules(String),
+    Schedules(&'static str),
+    Publish,
     Unknown,
 }
 
@@ -266,6 +274,9 @@ impl Shared {
             Target::Route53(route) => ("route53", route.operation.to_owned()),
             Target::Signals(_, operation) => ("monitoring", operation.clone()),
             Target::Tokens(operation) => ("sts", operation.clone()),
+            Target::Rules(operation) => ("events", operation.clone()),
+            Target::Schedules(operation) => ("scheduler", (*operation).to_owned()),
+            Target::Publish => ("sns", switch_door::PUBLISH.to_owned()),
             Target::Unknown => ("unknown", incoming.path.clone()),
         };
         let at = self.now();
@@ -280,6 +291,7 @@ impl Shared {
             signer,
             at,
             status,
+            request: Arc::new(incoming),
         });
         outcome
     }
@@ -339,6 +351,15 @@ impl Shared {
                 }
             }
             Target::Tokens(operation) => sts_door::handle(operation, body, now),
+            Target::Rules(operation) => {
+                let model = &mut locked(&self.world).switches;
+                switch_door::handle_rules(model, operation, body)
+            }
+            Target::Schedules(_) => {
+                let model = &mut locked(&self.world).switches;
+                switch_door::handle_schedules(model, incoming)
+            }
+            Target::Publish => switch_door::published(),
             Target::Unknown => refusal(target, 404, "UnknownOperationException", &incoming.path),
         }
     }
@@ -360,9 +381,18 @@ fn target(incoming: &Incoming, headers: &HeaderMap) -> Target {
     if let Some(operation) = named.and_then(|name| name.strip_prefix(JSON_TARGET)) {
         return Target::Signals(Protocol::Json, operation.to_owned());
     }
+    if let Some(operation) = named.and_then(|name| name.strip_prefix(switch_door::RULES_TARGET)) {
+        return Target::Rules(operation.to_owned());
+    }
+    if let Some(operation) = switch_door::schedules_operation(&incoming.method, &incoming.path) {
+        return Target::Schedules(operation);
+    }
     if incoming.path == "/"
         && let Some(operation) = sts_door::operation(&incoming.body)
     {
+        if operation == switch_door::PUBLISH {
+            return Target::Publish;
+        }
         return Target::Tokens(operation);
     }
     match route53_door::route(&incoming.method, &incoming.path) {
@@ -388,7 +418,8 @@ fn signer(headers: &HeaderMap) -> Signer {
 fn refusal(target: &Target, status: u16, code: &str, message: &str) -> Reply {
     match target {
         Target::Signals(protocol, _) => cloudwatch_door::failure(*protocol, status, code, message),
-        Target::Route53(_) | Target::Tokens(_) | Target::Unknown => {
+        Target::Rules(_) | Target::Schedules(_) => switch_door::failure(status, code, message),
+        Target::Route53(_) | Target::Tokens(_) | Target::Publish | Target::Unknown => {
             Reply::xml(status, route53_door::error_body(status, code, message))
         }
     }

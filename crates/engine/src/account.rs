@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The partition of the commercial regions.
-const COMMERCIAL: &str = "aws";
+pub const COMMERCIAL: &str = "aws";
 
 /// The partitions whose regions have a prefix of their own. Source: the SDK's partition data (`partitions.json`).
 const PREFIXES: [(&str, &str); 7] = [
@@ -113,6 +113,11 @@ impl Account {
     /// Returns true if these are the environment's own credentials, in its own partition.
     pub fn is_ambient(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The partition's name, as ARNs have it.
+    pub fn partition_name(&self) -> &str {
+        self.partition.as_deref().unwrap_or(COMMERCIAL)
     }
 
     /// The account's number, if a role names it.

@@ -4,6 +4,7 @@ use jiff::fmt::temporal::Pieces;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, Zoned};
 
+use crate::aws::PolicyRole;
 use crate::engine::state::Phase;
 
 /// The start of a rehearsal, and the time zone in which its times are shown.
@@ -112,6 +113,18 @@ pub(super) fn phase(text: &str) -> Result<Phase, String> {
     Err(format!("the phases are {}", labels.join(", ")))
 }
 
+/// Reads the work that a policy is for.
+pub(super) fn policy_role(text: &str) -> Result<PolicyRole, String> {
+    let mut labels = Vec::new();
+    for role in PolicyRole::ALL {
+        if role.label() == text {
+            return Ok(role);
+        }
+        labels.push(role.label());
+    }
+    Err(format!("the roles are {}", labels.join(", ")))
+}
+
 /// Reads how long to wait: a duration, or `0s` for not at all.
 pub(super) fn patience(text: &str) -> Result<SignedDuration, String> {
     if text.trim() == "0s" {
@@ -139,9 +152,8 @@ pub(super) fn journal_url(text: &str) -> Result<String, String> {
     match text.split_once(':') {
         Some(("sqlite", path)) if !path.is_empty() => Ok(text.to_owned()),
         Some(("memory", "")) => Ok(text.to_owned()),
-        Some(("dynamodb", _)) => {
-            Err("journals in DynamoDB are not yet supported; write `sqlite:PATH`".to_owned())
-        }
+        // `iam-policy` prints the policy of such a journal. Every other command is told when it opens the journal.
+        Some(("dynamodb", place)) if !place.is_empty() => Ok(text.to_owned()),
         _ => Err("write `sqlite:PATH`".to_owned()),
     }
 }
