@@ -3,6 +3,7 @@
 #![expect(missing_docs, reason = "the tests say what they need it for")]
 
 pub mod beside;
+pub mod check;
 pub mod errands;
 pub mod flow;
 pub mod flows;
