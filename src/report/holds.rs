@@ -732,12 +732,6 @@ pub fn strays(members: &[Stray]) -> String {
     )
 }
 
-/// Why the cutover `name` is halted and what a person can do, in one line.
-pub fn halt(reason: &HaltReason, name: &CutoverName) -> String {
-    let remedy = halt_remedy(reason, name, ZONE);
-    format!("{}; {remedy}", halt_fact(reason))
-}
-
 /// Why a cutover is halted.
 pub(super) fn halt_fact(reason: &HaltReason) -> String {
     match reason {

@@ -8,7 +8,7 @@ use cutover::cli::args::Cli;
 use cutover::cli::break_glass::BreakGlassDirectory;
 use cutover::cli::rollback::stored;
 use cutover::engine::backtest::{
-    AlarmRecord, Change, Past, Record, SeriesPast, SeriesRecord, backtest, queries,
+    AlarmRecord, Change, Past, Record, SeriesPast, SeriesRecord, queries,
 };
 use cutover::engine::evidence::number::Number;
 use cutover::engine::observation::AlarmState;
@@ -18,6 +18,7 @@ use cutover::engine::units::{DnsName, Weight};
 use cutover::plan_file;
 use cutover::ports::{BreakGlass, RecordKey};
 use cutover::report;
+use cutover_testbed::backtest::backtest;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};

@@ -19,7 +19,7 @@ use cutover::journal::MemoryJournal;
 use cutover::ports::{
     Append, BreakGlass, ChangeAction, Clock, Dns, Journal, NewEntry, Page, PlanFiles, Signals,
 };
-use cutover::sim::beside::{SimHooks, SimJobs};
+use cutover::sim::beside::SimJobs;
 use cutover::sim::dns::SimDns;
 use cutover::sim::route53::{
     Change, ChangeBatch, NewZone, Route53, Settings as Rules, StoredRecord,
@@ -32,7 +32,7 @@ use tokio::task::JoinHandle;
 use super::clock::OwnClock;
 use super::luck::{Luck, Shared};
 use super::plans::reading;
-use super::ports::{FaultyDns, FaultyJournal, FaultySignals, Files, Glass, People};
+use super::ports::{FaultyDns, FaultyJournal, FaultySignals, Files, Glass, NoHooks, People};
 use super::witness::Witness;
 
 /// The interval of a controller's rounds.
@@ -282,7 +282,7 @@ impl World {
             files,
             break_glass,
             narrate: Arc::new(|_| String::new()),
-            hooks: Arc::new(SimHooks),
+            hooks: Arc::new(NoHooks),
             jobs: Arc::new(SimJobs::default()),
         };
         let settings = Settings {

@@ -2,6 +2,7 @@
 
 #![expect(missing_docs, reason = "the tests say what they need it for")]
 
+pub mod backtest;
 pub mod beside;
 pub mod check;
 pub mod errands;

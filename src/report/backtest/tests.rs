@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cutover_testbed::backtest::backtest;
 use jiff::SignedDuration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -15,7 +16,6 @@ use crate::engine::backtest::Change;
 use crate::engine::backtest::Past;
 use crate::engine::backtest::RECORD_VERSION;
 use crate::engine::backtest::Record;
-use crate::engine::backtest::backtest;
 use crate::engine::evidence::plan::Measures;
 use crate::engine::observation::AlarmState;
 use crate::engine::plan::Account;

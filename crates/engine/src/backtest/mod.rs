@@ -142,14 +142,6 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Replays all starts, one after the other.
-pub fn backtest(source: &PlanSource, record: &Record, every: SignedDuration) -> Backtest {
-    let prepared = Prepared::new(source, record, every);
-    let starts = prepared.starts().into_iter();
-    let runs = starts.map(|start| prepared.replay(start)).collect();
-    prepared.gather(runs)
-}
-
 impl Run {
     /// The gate that reverted it, if one did.
     pub fn reverted_by(&self) -> Option<GateId> {

@@ -2,7 +2,7 @@
 
 use cutover_engine::backtest::{
     AlarmRecord, Backtest, Change, End, Past, RECORD_VERSION, Record, RecordError, Run, SeriesPast,
-    SeriesRecord, Sight, Week, backtest, replay,
+    SeriesRecord, Sight, Week, replay,
 };
 use cutover_engine::evidence::gate::GateId;
 use cutover_engine::hold::{HoldReason, RevertCause};
@@ -14,6 +14,7 @@ use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;
 
+use cutover_testbed::backtest::backtest;
 use cutover_testbed::flow::{measures, series};
 use cutover_testbed::plan::{alarm, plan, source};
 
