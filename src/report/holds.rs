@@ -820,20 +820,12 @@ pub fn cause(cause: &RevertCause) -> String {
     }
 }
 
-/// Returns true if the hold is the cutover's own pace, or is told by a line of its own: nothing is wrong.
+/// Returns true if nothing is wrong: the hold is the cutover's own pace, and no write has failed.
 pub(super) fn is_usual(reason: &HoldReason) -> bool {
-    matches!(
-        reason,
-        HoldReason::Shifting { message: None, .. }
-            | HoldReason::Settling { .. }
-            | HoldReason::Baking { .. }
-            | HoldReason::Reverting { .. }
-            | HoldReason::JobsUnseen {}
-            | HoldReason::JobsMoving { .. }
-            | HoldReason::HookRunning { .. }
-            | HoldReason::Paused { .. }
-            | HoldReason::Halted { .. }
-    )
+    if let HoldReason::Shifting { message, .. } = reason {
+        return message.is_none();
+    }
+    reason.is_usual()
 }
 
 /// A hold with absolute times and without its remedy: for entries that are read long after.
