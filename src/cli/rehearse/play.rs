@@ -22,7 +22,7 @@ use crate::journal::MemoryJournal;
 use crate::ports::{Clock, Notifier, Page, PlanFiles, PlanFilesNow};
 use crate::report;
 use crate::report::rehearsal::film::Film;
-use crate::scenario::{Scenario, What};
+use crate::scenario::{FaultKind, Scenario};
 use crate::sim::beside::SimJobs;
 use crate::sim::stage::doors::{StageClock, StageJournal, StageSignals, haunt};
 use crate::sim::stage::side_doors::{StageHooks, StageJobs};
@@ -215,7 +215,7 @@ async fn kill(
             let stage = lock(stage);
             let mut due: Vec<(Timestamp, usize, Option<Timestamp>)> = Vec::new();
             for (index, trouble) in stage.troubles().iter().enumerate() {
-                if trouble.fault.what == What::ControllerKilled
+                if trouble.fault.kind == FaultKind::ControllerKilled
                     && !killed[index]
                     && let Some(from) = trouble.from
                 {
