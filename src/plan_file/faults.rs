@@ -11,11 +11,11 @@ use crate::engine::units::CutoverName;
 use crate::engine::units::Share;
 use crate::scenario::AlarmTrouble;
 use crate::scenario::ClusterTrouble;
-use crate::scenario::Fault;
 use crate::scenario::FaultKind;
 use crate::scenario::FaultStart;
 use crate::scenario::PersonAct;
 use crate::scenario::Route53Trouble;
+use crate::scenario::ScenarioFault;
 use crate::scenario::Side;
 
 /// The error if a line is not a fault.
@@ -65,7 +65,7 @@ const EXAMPLE: &str = "write for example `new errors 20% at step 3 + 2h`";
 ///
 /// # Errors
 /// The line is not a fault. The error names the mistake and a fix.
-pub fn fault(line: &str) -> Result<Fault, FaultError> {
+pub fn fault(line: &str) -> Result<ScenarioFault, FaultError> {
     let text = line.trim();
     let (cutover, rest) = match text.split_once(": ") {
         Some((name, rest)) => {
@@ -102,7 +102,7 @@ pub fn fault(line: &str) -> Result<Fault, FaultError> {
         let help = format!("write for example `{rest} at step 2 + 1h`");
         return Err(FaultError { message, help });
     }
-    Ok(Fault {
+    Ok(ScenarioFault {
         text: text.to_owned(),
         cutover,
         kind,
@@ -395,7 +395,7 @@ fn error<T>(message: impl Into<String>, help: &str) -> Result<T, FaultError> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Fault {
+    fn read(text: &str) -> ScenarioFault {
         fault(text).unwrap_or_else(|error| panic!("{text}: {error}: {}", error.help))
     }
 

@@ -25,9 +25,7 @@ use cutover::journal::MemoryJournal;
 use cutover::ports::{Append, ChangeAction, Clock, Journal, NewEntry, Page, Position};
 use cutover::sim::cloudwatch::CloudWatch;
 use cutover::sim::dns::SimDns;
-use cutover::sim::route53::{
-    Change, ChangeBatch, NewZone, Route53, Settings as Route53Settings, StoredRecord,
-};
+use cutover::sim::route53::{Change, ChangeBatch, NewZone, Route53, Route53Settings, StoredRecord};
 use cutover::sim::signals::SimSignals;
 use cutover::sim::world::SimClock;
 use jiff::{SignedDuration, Timestamp};

@@ -21,9 +21,7 @@ use cutover::ports::{
 };
 use cutover::sim::beside::SimJobs;
 use cutover::sim::dns::SimDns;
-use cutover::sim::route53::{
-    Change, ChangeBatch, NewZone, Route53, Settings as Rules, StoredRecord,
-};
+use cutover::sim::route53::{Change, ChangeBatch, NewZone, Route53, Route53Settings, StoredRecord};
 use cutover::sim::world::SimClock;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
@@ -126,7 +124,7 @@ impl World {
         let start: Timestamp = "2026-03-02T01:00:00Z".parse().expect("a timestamp");
         let mut world = Self {
             clock: SimClock::starting_at(start),
-            route53: Arc::new(Mutex::new(Route53::new(Rules::default()))),
+            route53: Arc::new(Mutex::new(Route53::new(Route53Settings::default()))),
             alarms: Arc::default(),
             journal: MemoryJournal::new(),
             zones: BTreeMap::new(),

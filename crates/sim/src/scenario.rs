@@ -18,7 +18,7 @@ pub struct Scenario {
     /// Composite alarms, their parts, and alarms that do not measure what their names suggest.
     pub alarms: Vec<Alarm>,
     /// The faults, and the actions of people.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<ScenarioFault>,
 }
 
 /// The requests to the service.
@@ -171,7 +171,7 @@ pub enum Missing {
 
 /// A fault, or an action of a person.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fault {
+pub struct ScenarioFault {
     /// The text in the scenario.
     pub text: String,
     /// The cutover that it concerns; none for all (and, if it names a step, the first cutover that takes it).

@@ -9,7 +9,7 @@ use crate::cli::error::Expected;
 use crate::engine::fleet::NAMED_MAX;
 use crate::engine::plan::Plan;
 use crate::report::text;
-use crate::scenario::{Fault, FaultKind, FaultStart, PersonAct, Scenario};
+use crate::scenario::{FaultKind, FaultStart, PersonAct, Scenario, ScenarioFault};
 
 /// Checks that every fault can happen, and that every alarm of the scenario is used, in a rehearsal of these plans.
 ///
@@ -45,7 +45,7 @@ pub(super) fn require_possible(
 /// # Errors
 /// Why it cannot, and what to write instead.
 fn check_fault(
-    fault: &Fault,
+    fault: &ScenarioFault,
     plans: &[&Plan],
     scenario: &Scenario,
     cut_off: SignedDuration,

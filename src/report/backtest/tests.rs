@@ -10,9 +10,9 @@ use jiff::tz::TimeZone;
 use super::Look;
 use super::to_json;
 use super::to_text;
+use crate::engine::backtest::AlarmChange;
 use crate::engine::backtest::AlarmRecord;
 use crate::engine::backtest::Backtest;
-use crate::engine::backtest::Change;
 use crate::engine::backtest::Past;
 use crate::engine::backtest::RECORD_VERSION;
 use crate::engine::backtest::Record;
@@ -115,7 +115,7 @@ fn since() -> Timestamp {
 fn past(changes: &[(i64, AlarmState)]) -> Past {
     let mut known = Vec::new();
     for (minute, to) in changes {
-        known.push(Change {
+        known.push(AlarmChange {
             at: since() + SignedDuration::from_mins(*minute),
             from: None,
             to: *to,

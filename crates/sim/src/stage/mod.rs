@@ -442,7 +442,7 @@ impl Stage {
     }
 
     /// The simulated metric alarms, with what was assumed about them.
-    pub fn watches(&self) -> impl Iterator<Item = &watch::Watch> {
+    pub fn watches(&self) -> impl Iterator<Item = &watch::AlarmWatch> {
         self.cutovers.iter().flat_map(|cutover| &cutover.watches)
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::scenario::{ClusterTrouble, Fault, FaultKind, FaultStart, Side, Touched};
+use crate::scenario::{ClusterTrouble, FaultKind, FaultStart, ScenarioFault, Side, Touched};
 use crate::traffic::MINUTE;
 use crate::traffic::cluster::Strain;
 use cutover_engine::units::CutoverName;
@@ -17,7 +17,7 @@ const FADED: f64 = 0.05;
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageTrouble {
     /// The fault as the scenario has it.
-    pub fault: Fault,
+    pub fault: ScenarioFault,
     /// When it begins; none while that is not known.
     pub from: Option<Timestamp>,
     /// When it ends; none if it stays.
@@ -26,7 +26,7 @@ pub struct StageTrouble {
 
 impl StageTrouble {
     /// A fault of a rehearsal that begins at `start`. Its times are known unless they depend on a step.
-    pub fn new(fault: Fault, start: Timestamp) -> Self {
+    pub fn new(fault: ScenarioFault, start: Timestamp) -> Self {
         let mut trouble = Self {
             fault,
             from: None,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cutover_engine::backtest::{
-    AlarmRecord, Backtest, Change, End, Ends, GatePast, Past, Prepared, Record, Run, SeriesPast,
-    SeriesRecord, Sight, Stretch, queries, replay,
+    AlarmChange, AlarmRecord, Backtest, End, Ends, GatePast, Past, Prepared, Record, Run,
+    SeriesPast, SeriesRecord, Sight, Stretch, queries, replay,
 };
 use cutover_engine::evidence::number::Number;
 use cutover_engine::evidence::plan::{Measures, Query};
@@ -47,7 +47,7 @@ fn kept(query: Query, past: SeriesPast) -> SeriesRecord {
 }
 
 /// So many hours of a plan's three alarms, which were green but for the changes of `errors`.
-fn record(hours: i64, changes: Vec<Change>) -> Record {
+fn record(hours: i64, changes: Vec<AlarmChange>) -> Record {
     let mut record = Record::between(at(0), at(60 * hours));
     for (name, changes) in [
         ("errors", changes),
@@ -66,8 +66,8 @@ fn record(hours: i64, changes: Vec<Change>) -> Record {
     record
 }
 
-fn change(minute: i64, to: AlarmState) -> Change {
-    Change {
+fn change(minute: i64, to: AlarmState) -> AlarmChange {
+    AlarmChange {
         at: at(minute),
         from: None,
         to,
