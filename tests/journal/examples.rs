@@ -225,6 +225,7 @@ fn moving() -> Vec<Event> {
             change_id: Some(change_id.clone()),
             groups: vec![0],
         },
+        Event::ChangeInSync { change_id },
         Event::AliasTtlsRead {
             ttls: vec![AliasTtl {
                 zone: ZoneId::from("Z0123456789ABCDEFGHIJ"),
@@ -235,7 +236,6 @@ fn moving() -> Vec<Event> {
                 ttl_secs: 3_600,
             }],
         },
-        Event::ChangeInSync { change_id },
         Event::BakeStarted { step: 1 },
         Event::GatesPassed {},
         Event::BakeCounted {

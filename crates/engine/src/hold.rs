@@ -515,10 +515,8 @@ impl HoldReason {
 
     /// Returns true if the hold is the cutover's own pace, or is told by an event of its own: nothing is wrong.
     pub fn is_usual(&self) -> bool {
-        match self {
-            Self::Halted { .. } => true,
-            other => other.concern() == Concern::Pace,
-        }
+        // A halt concerns a person, and has an event of its own.
+        matches!(self, Self::Halted { .. }) || self.concern() == Concern::Pace
     }
 
     /// Returns how much a hold concerns people.
