@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cutover::cli::rehearse::{Look, play, play_with};
+use cutover::cli::rehearse::{LookWhen, play, play_with};
 use cutover::engine::event::{Envelope, Event};
 use cutover::engine::hold::{HoldReason, RevertCause};
 use cutover::engine::plan::PlanSource;
@@ -329,7 +329,7 @@ fn looking_only_when_it_is_worth_it_makes_no_difference() {
                 async move { play_with(vec![short_source()], &scenario, 1, start(), look).await },
             )
         };
-        let (jumping, always) = (look(Look::WhenWorthIt), look(Look::Always));
+        let (jumping, always) = (look(LookWhen::WorthIt), look(LookWhen::Always));
         let (jumping_reel, always_reel) = (reel(&jumping), reel(&always));
         assert_eq!(story(jumping_reel), story(always_reel), "{faults:?}");
         let apart = jumping_reel

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use cutover::engine::check::{Checker, FleetChecker};
 use cutover::engine::event::Envelope;
 use cutover::engine::ledger::Ledger;
 use cutover::engine::units::CutoverName;
 use cutover::report;
+use cutover_testbed::check::{Checker, FleetChecker};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

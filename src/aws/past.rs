@@ -12,7 +12,7 @@ use super::alarm_history::time_of;
 use super::alarm_history::unreadable;
 use super::cloudwatch::CloudWatchSignals;
 use super::cloudwatch::NO_REGION;
-use crate::engine::backtest::Change;
+use crate::engine::backtest::AlarmChange;
 use crate::engine::observation::AlarmState;
 use crate::engine::plan::Account;
 use crate::engine::units::AlarmId;
@@ -33,7 +33,7 @@ impl Past for CloudWatchSignals {
         alarm: &AlarmId,
         since: Timestamp,
         until: Timestamp,
-    ) -> Result<Vec<Change>, CallError> {
+    ) -> Result<Vec<AlarmChange>, CallError> {
         let region = self.region_of(alarm);
         let region = region.ok_or_else(|| unreadable(NO_REGION))?;
         let bounds = Bounds {
@@ -53,10 +53,10 @@ impl Past for CloudWatchSignals {
 }
 
 /// The change in an item. An item without one is an error: a history with gaps would look better than it was.
-fn change(item: &AlarmHistoryItem) -> Result<Option<Change>, CallError> {
+fn change(item: &AlarmHistoryItem) -> Result<Option<AlarmChange>, CallError> {
     let (before, after) = states(item)?;
     let to = state(&after).ok_or_else(|| unreadable(&format!("unknown alarm state {after}")))?;
-    Ok(Some(Change {
+    Ok(Some(AlarmChange {
         at: time_of(item)?,
         from: before.as_deref().and_then(state),
         to,

@@ -692,7 +692,7 @@ mod tests {
     fn rules_are_named_by_bus_account_and_region_as_far_as_they_are_known() {
         let known = AwsSettings {
             region: Some("cn-north-1".to_owned()),
-            account: Account::of_role("arn:aws-cn:iam::111111111111:role/cutover"),
+            account: cutover_testbed::plan::role("arn:aws-cn:iam::111111111111:role/cutover"),
             ..AwsSettings::default()
         };
         let unknown = AwsSettings::default();

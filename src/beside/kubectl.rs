@@ -37,7 +37,7 @@ impl KubectlPlace {
 struct CronJob {
     spec: Spec,
     #[serde(default)]
-    status: Status,
+    status: JobStatus,
 }
 
 #[derive(Debug, Deserialize)]
@@ -50,7 +50,7 @@ struct Spec {
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Status {
+struct JobStatus {
     #[serde(default)]
     active: Vec<serde_json::Value>,
 }

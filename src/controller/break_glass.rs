@@ -18,12 +18,6 @@ use crate::engine::state::State;
 use crate::engine::units::{CutoverName, ZoneId};
 use crate::ports::{BreakGlass, ChangeAction, RecordChange, RecordKey};
 
-/// The files for all cutovers between their first write and their end, by name: `ZONEID-01.json`, `-02` …, each within
-/// Route 53's limits.
-pub fn files<'a>(states: impl IntoIterator<Item = &'a State>) -> BTreeMap<String, String> {
-    written(&changes(states), "")
-}
-
 fn changes<'a>(states: impl IntoIterator<Item = &'a State>) -> Changes {
     let mut zones = Changes::new();
     for state in states {

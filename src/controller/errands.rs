@@ -23,9 +23,6 @@ use crate::engine::state::State;
 use crate::engine::units::{CutoverName, WriteId};
 use crate::ports::{CallError, Clock, HookAnswer, HookRequest, Hooks, Jobs};
 
-/// The longest time for reading a stream's head from the journal (semantics F2).
-const HEAD_WITHIN: Duration = Duration::from_secs(2);
-
 /// Added to the limit of a call, in case its adapter does not end it.
 const SLACK: Duration = Duration::from_secs(2);
 
@@ -288,7 +285,9 @@ impl JobSwitcher {
     /// Switches all jobs at once. Returns those that failed.
     async fn switch(&self, turn: TurnOrder) -> BTreeMap<usize, JobFailure> {
         let mut failed = BTreeMap::new();
-        if let Some(why) = self.stale().await {
+        let send_by = Some(self.send_by);
+        let stale = self.shared.stale(&self.cutover, self.epoch, send_by);
+        if let Some(why) = stale.await {
             for (job, _) in turn.halves {
                 let failure = JobFailure {
                     class: FailureClass::NotSent,
@@ -322,23 +321,6 @@ impl JobSwitcher {
             }
         }
         failed
-    }
-
-    /// The reason why the switch may no longer be sent, if there is one: too late, or the journal has moved on (as
-    /// semantics A1 for weights).
-    async fn stale(&self) -> Option<&'static str> {
-        let head = self.shared.journal.head(&self.cutover);
-        let head = tokio::time::timeout(HEAD_WITHIN, head).await;
-        let known = self.shared.known(&self.cutover);
-        match head {
-            Ok(Ok(head)) if head <= known.seq && known.epoch == self.epoch => {}
-            Ok(Ok(_)) => return Some("the journal has moved on"),
-            Ok(Err(_)) | Err(_) => return Some("the journal cannot be read"),
-        }
-        if Instant::now() >= self.send_by {
-            return Some("its deadline has passed");
-        }
-        None
     }
 }
 

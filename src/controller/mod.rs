@@ -32,8 +32,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::engine::fleet::{Fleet, FleetSettings};
-use crate::engine::hold::HoldReason;
+use crate::engine::fleet::FleetSettings;
 use crate::engine::observation::FileReading;
 use crate::engine::state::State;
 use crate::engine::units::{CutoverName, ZoneId};
@@ -193,17 +192,6 @@ impl Controller {
     pub fn damaged(&self) -> impl Iterator<Item = &CutoverName> {
         let names = self.book.fleet().damaged().map(|(name, _)| name);
         names.filter(|name| self.is_mine(name))
-    }
-
-    /// All cutovers of the journal, as far as they concern each other.
-    pub fn fleet(&self) -> &Fleet {
-        self.book.fleet()
-    }
-
-    /// The holds of a cutover as of the last round.
-    pub fn because(&self, name: &CutoverName) -> &[HoldReason] {
-        let glance = self.notes.get(name).and_then(|note| note.glance.as_ref());
-        glance.map_or(&[], |glance| glance.because.as_slice())
     }
 
     fn is_mine(&self, name: &CutoverName) -> bool {

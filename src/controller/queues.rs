@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -11,6 +12,10 @@ use crate::engine::event::{Event, FailureClass};
 use crate::engine::plan::Account;
 use crate::engine::units::{CutoverName, WriteId, ZoneId};
 use crate::ports::{CallError, Dns, Journal, Submitted};
+
+/// The longest time for reading a stream's head from the journal (semantics F2). A step that waits for it blocks the
+/// zone.
+const HEAD_WITHIN: Duration = Duration::from_secs(2);
 
 /// A zone, and the credentials that it is written with.
 pub(super) type WritePlace = (Account, ZoneId);
@@ -124,6 +129,28 @@ impl SharedQueues {
     /// The head of a stream as this process has seen it.
     pub(super) fn known(&self, cutover: &CutoverName) -> Head {
         lock(&self.heads).get(cutover).copied().unwrap_or_default()
+    }
+
+    /// Returns why something that was decided in this epoch of a stream may no longer be sent, if so: the journal has moved
+    /// on, or cannot be read, or the deadline has passed (semantics A1).
+    pub(super) async fn stale(
+        &self,
+        cutover: &CutoverName,
+        epoch: u64,
+        send_by: Option<Instant>,
+    ) -> Option<&'static str> {
+        let head = tokio::time::timeout(HEAD_WITHIN, self.journal.head(cutover)).await;
+        // Read after the head: it then includes the entries that this process appended meanwhile.
+        let known = self.known(cutover);
+        match head {
+            Ok(Ok(head)) if head <= known.seq && known.epoch == epoch => {}
+            Ok(Ok(_)) => return Some("the journal has moved on"),
+            Ok(Err(_)) | Err(_) => return Some("the journal cannot be read"),
+        }
+        if send_by.is_some_and(|by| Instant::now() >= by) {
+            return Some("its deadline has passed");
+        }
+        None
     }
 
     pub(super) fn report_submitted(&self, zone: &ZoneId, job: &ZoneJob, submitted: &Submitted) {

@@ -1,12 +1,13 @@
 //! One zone's writer: packs jobs into batches, sends them, and finds the bad one when a batch is refused.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use crate::controller::batch::{self, Size};
 use crate::controller::queues::{SharedQueues, WritePlace, ZoneJob};
+use crate::engine::backoff::Backoff;
 use crate::engine::decide::{Part, Purpose};
 use crate::engine::event::FailureClass;
 use crate::engine::record::GroupName;
@@ -18,10 +19,11 @@ const COMMENT_MAX: usize = 256;
 /// How often a throttled revert is sent here before the failure is journaled and the next round goes on.
 const REVERT_TRIES: u32 = 5;
 
-/// The first wait after a throttled batch; it doubles up to the longest.
-const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-/// The longest wait after a throttled batch.
-const BACKOFF_MAX: Duration = Duration::from_secs(4);
+/// The waits after throttled batches.
+const BACKOFF: Backoff = Backoff {
+    first: SignedDuration::from_millis(250),
+    longest: SignedDuration::from_secs(4),
+};
 
 /// How often in a row batches are throttled before they are made smaller: another caller may have caused the first
 /// time.
@@ -30,10 +32,6 @@ const THROTTLED_BEFORE_HALVING: u32 = 2;
 /// The fewest elements to which batches are cut: calls are rationed too, and a zone's revert must not become hundreds
 /// of them.
 const ELEMENTS_MIN: usize = 60;
-
-/// The longest time for reading a stream's head from the journal (semantics F2). A step that waits for it blocks the
-/// zone.
-const HEAD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Writes until the zone's queue is empty.
 pub(super) async fn write(shared: Arc<SharedQueues>, place: WritePlace) {
@@ -146,19 +144,9 @@ impl Writer {
         if job.purpose == Purpose::Revert {
             return None;
         }
-        let head = self.shared.journal.head(&job.cutover);
-        let head = tokio::time::timeout(HEAD_WITHIN, head).await;
-        // Read after the head: it then includes the entries that this process appended meanwhile.
-        let known = self.shared.known(&job.cutover);
-        match head {
-            Ok(Ok(head)) if head <= known.seq && known.epoch == job.epoch => {}
-            Ok(Ok(_)) => return Some("the journal has moved on"),
-            Ok(Err(_)) | Err(_) => return Some("the journal cannot be read"),
-        }
-        if job.send_by.is_some_and(|by| Instant::now() >= by) {
-            return Some("its deadline has passed");
-        }
-        None
+        self.shared
+            .stale(&job.cutover, job.epoch, job.send_by)
+            .await
     }
 
     /// Sends one batch. If it is refused, returns the batches that are to be sent instead.
@@ -199,11 +187,8 @@ impl Writer {
     /// Waits, and returns the jobs that are to be sent again, in batches that may be smaller. A step waits no longer
     /// than its deadline, and not at all once a revert is queued for the zone.
     async fn back_off(&mut self, jobs: Vec<ZoneJob>, error: &CallError) -> Vec<Vec<ZoneJob>> {
-        let doublings = self.throttled.min(8);
-        let wait = BACKOFF_FIRST
-            .saturating_mul(1 << doublings)
-            .min(BACKOFF_MAX);
         self.throttled += 1;
+        let wait = BACKOFF.after(self.throttled).unsigned_abs();
         if self.throttled >= THROTTLED_BEFORE_HALVING {
             let sent = size_of_all(&jobs).elements;
             let half = self.elements_max.min(sent) / 2;

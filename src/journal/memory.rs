@@ -1,4 +1,4 @@
-//! A journal in memory, for rehearsals and tests; it can be made to fail.
+//! A journal in memory, for rehearsals and tests.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,7 +23,7 @@ use crate::ports::Journal;
 use crate::ports::JournalError;
 use crate::ports::Position;
 
-/// A journal in memory. Clones share their entries and their faults, like processes that share a file.
+/// A journal in memory. Clones share their entries, like processes that share a file.
 #[derive(Debug, Clone)]
 pub struct MemoryJournal {
     shared: Arc<SharedContents>,
@@ -45,14 +45,6 @@ struct Contents {
     appends: BTreeMap<String, Range<usize>>,
     heartbeats: BTreeMap<String, Heartbeat>,
     cursors: BTreeMap<(CutoverName, String), Cursor>,
-    faults: MemoryFaults,
-}
-
-#[derive(Debug, Default)]
-struct MemoryFaults {
-    appends_fail: bool,
-    replies_lost: bool,
-    reads_fail: bool,
 }
 
 impl Default for MemoryJournal {
@@ -73,34 +65,10 @@ impl MemoryJournal {
         }
     }
 
-    /// Makes appends, heartbeats and cursors fail with `Down`, without being written; `false` ends it.
-    pub fn fail_appends(&self, fail: bool) {
-        self.contents().faults.appends_fail = fail;
-    }
-
-    /// Makes appends answer `Down` although they are written, as if the reply were lost; `false` ends it.
-    pub fn lose_replies(&self, lose: bool) {
-        self.contents().faults.replies_lost = lose;
-    }
-
-    /// Makes reads fail with `Down`; `false` ends it.
-    pub fn fail_reads(&self, fail: bool) {
-        self.contents().faults.reads_fail = fail;
-    }
-
     /// Locks the contents. A panic elsewhere leaves them whole: nothing between two of their changes can panic.
     fn contents(&self) -> MutexGuard<'_, Contents> {
         let contents = self.shared.contents.lock();
         contents.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The contents, unless reads are made to fail.
-    fn readable(&self) -> Result<MutexGuard<'_, Contents>, JournalError> {
-        let contents = self.contents();
-        if contents.faults.reads_fail {
-            return Err(down("reads"));
-        }
-        Ok(contents)
     }
 }
 
@@ -137,23 +105,13 @@ impl Contents {
     }
 }
 
-fn down(what: &str) -> JournalError {
-    JournalError::Down(format!("{what} are made to fail"))
-}
-
 #[async_trait]
 impl Journal for MemoryJournal {
     async fn append(&self, append: Append) -> Result<Vec<Envelope>, JournalError> {
         record::check(&append)?;
         let mut contents = self.contents();
-        if contents.faults.appends_fail {
-            return Err(down("appends"));
-        }
         let written = contents.append(append)?;
         self.shared.appended.notify_waiters();
-        if contents.faults.replies_lost {
-            return Err(down("replies"));
-        }
         Ok(written)
     }
 
@@ -161,14 +119,14 @@ impl Journal for MemoryJournal {
         &self,
         position: Position,
     ) -> Result<(Vec<Envelope>, Position), JournalError> {
-        let contents = self.readable()?;
+        let contents = self.contents();
         let read = usize::try_from(position.0).unwrap_or(usize::MAX);
         let entries = contents.entries.get(read..).unwrap_or_default().to_vec();
         Ok((entries, contents.newest().max(position)))
     }
 
     async fn head(&self, stream: &CutoverName) -> Result<u64, JournalError> {
-        let contents = self.readable()?;
+        let contents = self.contents();
         Ok(contents.heads.get(stream).map_or(0, |head| head.seq))
     }
 
@@ -185,9 +143,6 @@ impl Journal for MemoryJournal {
 
     async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), JournalError> {
         let mut contents = self.contents();
-        if contents.faults.appends_fail {
-            return Err(down("heartbeats"));
-        }
         let day = SignedDuration::from_hours(24);
         contents
             .heartbeats
@@ -198,7 +153,7 @@ impl Journal for MemoryJournal {
     }
 
     async fn heartbeats(&self) -> Result<Vec<Heartbeat>, JournalError> {
-        let mut heartbeats: Vec<_> = self.readable()?.heartbeats.values().cloned().collect();
+        let mut heartbeats: Vec<_> = self.contents().heartbeats.values().cloned().collect();
         heartbeats.sort_by_key(|heartbeat| std::cmp::Reverse(heartbeat.at));
         Ok(heartbeats)
     }
@@ -209,14 +164,11 @@ impl Journal for MemoryJournal {
         channel: &str,
     ) -> Result<Option<Cursor>, JournalError> {
         let key = (stream.clone(), channel.to_owned());
-        Ok(self.readable()?.cursors.get(&key).cloned())
+        Ok(self.contents().cursors.get(&key).cloned())
     }
 
     async fn put_cursor(&self, cursor: &Cursor) -> Result<bool, JournalError> {
         let mut contents = self.contents();
-        if contents.faults.appends_fail {
-            return Err(down("cursors"));
-        }
         let key = (cursor.stream.clone(), cursor.channel.clone());
         let stored = contents.cursors.get(&key);
         let revision = stored.map_or(0, |stored| stored.revision);
@@ -228,7 +180,7 @@ impl Journal for MemoryJournal {
     }
 
     async fn cursors(&self) -> Result<Vec<Cursor>, JournalError> {
-        Ok(self.readable()?.cursors.values().cloned().collect())
+        Ok(self.contents().cursors.values().cloned().collect())
     }
 }
 

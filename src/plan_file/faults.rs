@@ -9,10 +9,14 @@ use super::keys;
 use super::shapes;
 use crate::engine::units::CutoverName;
 use crate::engine::units::Share;
-use crate::scenario::Fault;
+use crate::scenario::AlarmTrouble;
+use crate::scenario::ClusterTrouble;
+use crate::scenario::FaultKind;
+use crate::scenario::FaultStart;
+use crate::scenario::PersonAct;
+use crate::scenario::Route53Trouble;
+use crate::scenario::ScenarioFault;
 use crate::scenario::Side;
-use crate::scenario::What;
-use crate::scenario::When;
 
 /// The error if a line is not a fault.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -61,7 +65,7 @@ const EXAMPLE: &str = "write for example `new errors 20% at step 3 + 2h`";
 ///
 /// # Errors
 /// The line is not a fault. The error names the mistake and a fix.
-pub fn fault(line: &str) -> Result<Fault, FaultError> {
+pub fn fault(line: &str) -> Result<ScenarioFault, FaultError> {
     let text = line.trim();
     let (cutover, rest) = match text.split_once(": ") {
         Some((name, rest)) => {
@@ -80,12 +84,12 @@ pub fn fault(line: &str) -> Result<Fault, FaultError> {
         Some((lasts, None)) => (Some(lasts), at),
         None => (None, at),
     };
-    let when = at.map(moment).transpose()?;
+    let start = at.map(moment).transpose()?;
     let mut lasts = lasts.map(|words| duration(&words.join(" "))).transpose()?;
-    let (what, left) = what(words)?;
+    let (kind, left) = kind(words)?;
     if !left.is_empty() {
         let said = left.join(" ");
-        if lasts.is_some() || has_no_duration(&what) {
+        if lasts.is_some() || has_no_duration(&kind) {
             let message = format!("{} is not expected here", quote(&said));
             let help =
                 "write the time as `at step 3 + 2h`, and the duration as `for 40m`".to_owned();
@@ -93,35 +97,45 @@ pub fn fault(line: &str) -> Result<Fault, FaultError> {
         }
         lasts = Some(duration(&said)?);
     }
-    if when.is_none()
-        && matches!(
-            what,
-            What::ControllerKilled | What::Rollback | What::RollbackForced | What::Pause
-        )
-    {
+    if start.is_none() && needs_a_time(&kind) {
         let message = format!("{} needs a time", quote(text));
         let help = format!("write for example `{rest} at step 2 + 1h`");
         return Err(FaultError { message, help });
     }
-    Ok(Fault {
+    Ok(ScenarioFault {
         text: text.to_owned(),
         cutover,
-        what,
-        when,
+        kind,
+        start,
         lasts,
     })
 }
 
-/// Returns true if a fault has no duration that could be written without `for`.
-fn has_no_duration(what: &What) -> bool {
+/// Returns true if a fault must say when it begins.
+fn needs_a_time(kind: &FaultKind) -> bool {
     matches!(
-        what,
-        What::ForeignWrite { .. }
-            | What::Resume
-            | What::Rollback
-            | What::RollbackForced
-            | What::ApproveAfter(_)
+        kind,
+        FaultKind::ControllerKilled
+            | FaultKind::Person(PersonAct::Pause | PersonAct::Rollback | PersonAct::RollbackForced)
     )
+}
+
+/// Returns true if a fault has no duration that could be written without `for`.
+fn has_no_duration(kind: &FaultKind) -> bool {
+    match kind {
+        FaultKind::ForeignWrite { .. } => true,
+        FaultKind::Person(act) => *act != PersonAct::Pause,
+        FaultKind::Cluster { .. }
+        | FaultKind::Push { .. }
+        | FaultKind::CallersPinned
+        | FaultKind::Alarm { .. }
+        | FaultKind::CloudWatchDown
+        | FaultKind::Route53(_)
+        | FaultKind::ControllerKilled
+        | FaultKind::JournalDown
+        | FaultKind::JobsDown
+        | FaultKind::HooksFail => false,
+    }
 }
 
 /// The words before the last `word`, and those after it.
@@ -133,7 +147,7 @@ fn cut<'w, 't>(words: &'w [&'t str], word: &str) -> (&'w [&'t str], Option<&'w [
 }
 
 /// The fault, and the words that are left.
-fn what<'w, 't>(words: &'w [&'t str]) -> Result<(What, &'w [&'t str]), FaultError> {
+fn kind<'w, 't>(words: &'w [&'t str]) -> Result<(FaultKind, &'w [&'t str]), FaultError> {
     let Some((subject, rest)) = words.split_first() else {
         return error("the fault is empty", EXAMPLE);
     };
@@ -143,49 +157,56 @@ fn what<'w, 't>(words: &'w [&'t str]) -> Result<(What, &'w [&'t str]), FaultErro
         _ => None,
     };
     if let Some(side) = side {
-        return trouble(side, subject, rest);
+        let (trouble, left) = trouble(subject, rest)?;
+        return Ok((FaultKind::Cluster { side, trouble }, left));
     }
     match (*subject, rest) {
-        ("callers", ["pinned", left @ ..]) => Ok((What::CallersPinned, left)),
-        ("cloudwatch", ["down", left @ ..]) => Ok((What::CloudWatchDown, left)),
-        ("route53", ["down", left @ ..]) => Ok((What::Route53Down, left)),
-        ("route53", ["throttled", left @ ..]) => Ok((What::Route53Throttled, left)),
-        ("route53", ["busy", left @ ..]) => Ok((What::Route53Busy, left)),
-        ("route53", ["loses", "replies", left @ ..]) => Ok((What::Route53LosesReplies, left)),
-        ("journal", ["down", left @ ..]) => Ok((What::JournalDown, left)),
-        ("jobs", ["down", left @ ..]) => Ok((What::JobsDown, left)),
-        ("hooks", ["fail", left @ ..]) => Ok((What::HooksFail, left)),
-        ("controller", ["killed", left @ ..]) => Ok((What::ControllerKilled, left)),
-        ("foreign", ["write", pair, left @ ..]) => Ok((foreign_write(pair)?, left)),
-        ("alarm", [name, "red", left @ ..]) => {
-            let alarm = (*name).to_owned();
-            Ok((What::AlarmRed { alarm }, left))
+        ("callers", ["pinned", left @ ..]) => Ok((FaultKind::CallersPinned, left)),
+        ("cloudwatch", ["down", left @ ..]) => Ok((FaultKind::CloudWatchDown, left)),
+        ("route53", ["down", left @ ..]) => Ok((FaultKind::Route53(Route53Trouble::Down), left)),
+        ("route53", ["throttled", left @ ..]) => {
+            Ok((FaultKind::Route53(Route53Trouble::Throttled), left))
         }
+        ("route53", ["busy", left @ ..]) => Ok((FaultKind::Route53(Route53Trouble::Busy), left)),
+        ("route53", ["loses", "replies", left @ ..]) => {
+            Ok((FaultKind::Route53(Route53Trouble::LosesReplies), left))
+        }
+        ("journal", ["down", left @ ..]) => Ok((FaultKind::JournalDown, left)),
+        ("jobs", ["down", left @ ..]) => Ok((FaultKind::JobsDown, left)),
+        ("hooks", ["fail", left @ ..]) => Ok((FaultKind::HooksFail, left)),
+        ("controller", ["killed", left @ ..]) => Ok((FaultKind::ControllerKilled, left)),
+        ("foreign", ["write", pair, left @ ..]) => Ok((foreign_write(pair)?, left)),
+        ("alarm", [name, "red", left @ ..]) => Ok((of_alarm(name, AlarmTrouble::Red), left)),
         ("alarm", [name, "missing", left @ ..]) => {
-            let alarm = (*name).to_owned();
-            Ok((What::AlarmMissing { alarm }, left))
+            Ok((of_alarm(name, AlarmTrouble::Missing), left))
         }
         ("alarm", [name, "no", "data", left @ ..]) => {
-            let alarm = (*name).to_owned();
-            Ok((What::AlarmNoData { alarm }, left))
+            Ok((of_alarm(name, AlarmTrouble::NoData), left))
         }
         ("alarm", [name, "unclear", left @ ..]) => {
-            let alarm = (*name).to_owned();
-            Ok((What::AlarmUnclear { alarm }, left))
+            Ok((of_alarm(name, AlarmTrouble::Unclear), left))
         }
         ("push", [factor, left @ ..]) => {
             let factor = times(factor, "push 20x")?;
-            Ok((What::Push { factor }, left))
+            Ok((FaultKind::Push { factor }, left))
         }
-        ("pause", left) => Ok((What::Pause, left)),
-        ("resume", left) => Ok((What::Resume, left)),
-        ("rollback", ["--force", left @ ..]) => Ok((What::RollbackForced, left)),
-        ("rollback", left) => Ok((What::Rollback, left)),
+        ("pause", left) => Ok((FaultKind::Person(PersonAct::Pause), left)),
+        ("resume", left) => Ok((FaultKind::Person(PersonAct::Resume), left)),
+        ("rollback", ["--force", left @ ..]) => {
+            Ok((FaultKind::Person(PersonAct::RollbackForced), left))
+        }
+        ("rollback", left) => Ok((FaultKind::Person(PersonAct::Rollback), left)),
         ("approve", ["after", rest @ ..]) => {
-            Ok((What::ApproveAfter(duration(&rest.join(" "))?), &[]))
+            let after = duration(&rest.join(" "))?;
+            Ok((FaultKind::Person(PersonAct::ApproveAfter(after)), &[]))
         }
         (subject, _) => Err(unknown(subject, rest.first().copied())),
     }
+}
+
+fn of_alarm(name: &str, trouble: AlarmTrouble) -> FaultKind {
+    let alarm = name.to_owned();
+    FaultKind::Alarm { alarm, trouble }
 }
 
 /// The error for an unknown subject, or for an unknown fault of a subject.
@@ -222,30 +243,29 @@ fn unknown(subject: &str, verb: Option<&str>) -> FaultError {
 
 /// The fault of a cluster, and the words that are left.
 fn trouble<'w, 't>(
-    side: Side,
     subject: &str,
     words: &'w [&'t str],
-) -> Result<(What, &'w [&'t str]), FaultError> {
+) -> Result<(ClusterTrouble, &'w [&'t str]), FaultError> {
     match words {
         ["errors", share, left @ ..] => {
             let share = percent(share)?;
-            Ok((What::Errors { side, share }, left))
+            Ok((ClusterTrouble::Errors { share }, left))
         }
         ["latency", factor, left @ ..] => {
             let factor = times(factor, "new latency 5x")?;
-            Ok((What::Latency { side, factor }, left))
+            Ok((ClusterTrouble::Latency { factor }, left))
         }
         ["leak", rest @ ..] if !rest.is_empty() => {
             let bites_after = duration(&rest.join(" "))?;
-            Ok((What::Leak { side, bites_after }, &[]))
+            Ok((ClusterTrouble::Leak { bites_after }, &[]))
         }
-        ["outage", left @ ..] => Ok((What::Outage { side }, left)),
-        ["slow", "start", left @ ..] => Ok((What::SlowStart { side }, left)),
+        ["outage", left @ ..] => Ok((ClusterTrouble::Outage, left)),
+        ["slow", "start", left @ ..] => Ok((ClusterTrouble::SlowStart, left)),
         ["capacity", number, left @ ..] => {
             let per_minute = rate(number)?;
-            Ok((What::Capacity { side, per_minute }, left))
+            Ok((ClusterTrouble::Capacity { per_minute }, left))
         }
-        ["unhealthy", left @ ..] => Ok((What::Unhealthy { side }, left)),
+        ["unhealthy", left @ ..] => Ok((ClusterTrouble::Unhealthy, left)),
         [
             word @ ("errors" | "latency" | "leak" | "slow" | "capacity"),
             ..,
@@ -275,7 +295,7 @@ fn trouble<'w, 't>(
 }
 
 /// The time that the words after `at` name.
-fn moment(words: &[&str]) -> Result<When, FaultError> {
+fn moment(words: &[&str]) -> Result<FaultStart, FaultError> {
     let text = words.join(" ");
     let (base, plus) = match text.split_once('+') {
         // The offset of an RFC 3339 time has a plus too.
@@ -286,7 +306,7 @@ fn moment(words: &[&str]) -> Result<When, FaultError> {
     };
     if let Some(number) = base.strip_prefix("step") {
         return match number.trim().parse() {
-            Ok(number) if number > 0 => Ok(When::Step { number, plus }),
+            Ok(number) if number > 0 => Ok(FaultStart::Step { number, plus }),
             _ => error(
                 format!("{} is not a step", quote(&base)),
                 "steps count from 1: write `at step 3`, or `at step 3 + 2h`",
@@ -294,20 +314,20 @@ fn moment(words: &[&str]) -> Result<When, FaultError> {
         };
     }
     if let Ok(at) = base.parse::<Timestamp>() {
-        return Ok(When::At(at));
+        return Ok(FaultStart::At(at));
     }
     let help = "write `at step 3 + 2h`, `at 30h` (after the start) or `at 2026-12-03T09:00+09:00`";
     match durations::parse(&base) {
-        Ok(after) => Ok(When::After(after)),
+        Ok(after) => Ok(FaultStart::After(after)),
         Err(_) => error(format!("{} is not a moment", quote(&text)), help),
     }
 }
 
-fn foreign_write(pair: &str) -> Result<What, FaultError> {
+fn foreign_write(pair: &str) -> Result<FaultKind, FaultError> {
     let weights = pair.split_once('/');
     let weights = weights.and_then(|(old, new)| Some((old.parse().ok()?, new.parse().ok()?)));
     match weights {
-        Some((old, new)) => Ok(What::ForeignWrite { old, new }),
+        Some((old, new)) => Ok(FaultKind::ForeignWrite { old, new }),
         None => error(
             format!("{} is not a pair of weights", quote(pair)),
             "write the old weight and the new one, each 0 to 255: `foreign write 70/30`",
@@ -375,7 +395,7 @@ fn error<T>(message: impl Into<String>, help: &str) -> Result<T, FaultError> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Fault {
+    fn read(text: &str) -> ScenarioFault {
         fault(text).unwrap_or_else(|error| panic!("{text}: {error}: {}", error.help))
     }
 
@@ -416,17 +436,18 @@ mod tests {
     fn moments_and_durations_are_read() {
         let read_fault = read("recipe-api: new errors 20% at step 3 + 2h for 40m");
         let plus = hours(2);
-        assert_eq!(read_fault.when, Some(When::Step { number: 3, plus }));
+        assert_eq!(read_fault.start, Some(FaultStart::Step { number: 3, plus }));
         assert_eq!(read_fault.lasts, Some(SignedDuration::from_mins(40)));
         assert_eq!(read_fault.cutover, Some(CutoverName::from("recipe-api")));
-        let (side, share) = (Side::New, 0.2);
-        assert_eq!(read_fault.what, What::Errors { side, share });
+        let trouble = ClusterTrouble::Errors { share: 0.2 };
+        let side = Side::New;
+        assert_eq!(read_fault.kind, FaultKind::Cluster { side, trouble });
         let at: Timestamp = "2026-12-03T00:00:00Z".parse().unwrap();
         let fault = read("old outage at 2026-12-03T09:00+09:00");
-        assert_eq!(fault.when, Some(When::At(at)));
+        assert_eq!(fault.start, Some(FaultStart::At(at)));
         assert_eq!(
-            read("cloudwatch down 40m at 30h").when,
-            Some(When::After(hours(30)))
+            read("cloudwatch down 40m at 30h").start,
+            Some(FaultStart::After(hours(30)))
         );
         assert_eq!(
             read("cloudwatch down 40m at 30h").lasts,

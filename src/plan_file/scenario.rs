@@ -23,11 +23,11 @@ use crate::reach::regular_file::directory_of;
 use crate::scenario::Alarm;
 use crate::scenario::Cluster;
 use crate::scenario::Evaluation;
-use crate::scenario::Fault;
 use crate::scenario::Measure;
 use crate::scenario::Missing;
 use crate::scenario::Resolvers;
 use crate::scenario::Scenario;
+use crate::scenario::ScenarioFault;
 use crate::scenario::Side;
 use crate::scenario::Traffic;
 
@@ -162,7 +162,7 @@ fn convert(raw: RawScenario, sink: &mut Sink<'_>) -> Scenario {
     }
 }
 
-fn fault(line: &At<String>, sink: &mut Sink<'_>) -> Option<Fault> {
+fn fault(line: &At<String>, sink: &mut Sink<'_>) -> Option<ScenarioFault> {
     or_recorded(faults::fault(line.value.as_ref()?), &line.span, sink)
 }
 

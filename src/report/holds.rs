@@ -736,12 +736,6 @@ pub fn strays(members: &[Stray]) -> String {
     )
 }
 
-/// Why the cutover `name` is halted and what a person can do, in one line.
-pub fn halt(reason: &HaltReason, name: &CutoverName) -> String {
-    let remedy = halt_remedy(reason, name, ZONE);
-    format!("{}; {remedy}", halt_fact(reason))
-}
-
 /// Why a cutover is halted.
 pub(super) fn halt_fact(reason: &HaltReason) -> String {
     match reason {
@@ -830,21 +824,12 @@ pub fn cause(cause: &RevertCause) -> String {
     }
 }
 
-/// Returns true if the hold is the cutover's own pace, or is told by a line of its own: nothing is wrong.
+/// Returns true if nothing is wrong: the hold is the cutover's own pace, and no write has failed.
 pub(super) fn is_usual(reason: &HoldReason) -> bool {
-    matches!(
-        reason,
-        HoldReason::Shifting { message: None, .. }
-            | HoldReason::Settling { .. }
-            | HoldReason::Baking { .. }
-            | HoldReason::Reverting { .. }
-            | HoldReason::JobsUnseen {}
-            | HoldReason::JobsMoving { .. }
-            | HoldReason::HookRunning { .. }
-            | HoldReason::CallsWait {}
-            | HoldReason::Paused { .. }
-            | HoldReason::Halted { .. }
-    )
+    if let HoldReason::Shifting { message, .. } = reason {
+        return message.is_none();
+    }
+    reason.is_usual()
 }
 
 /// A hold with absolute times and without its remedy: for entries that are read long after.

@@ -26,5 +26,4 @@ pub mod text;
 pub use events::event;
 pub use holds::because_json;
 pub use holds::cause;
-pub use holds::halt;
 pub use holds::hold;

@@ -273,7 +273,7 @@ async fn a_record_that_cannot_be_written_back_is_not_sent() {
 }
 
 fn role() -> Account {
-    Account::of_role("arn:aws:iam::111111111111:role/cutover")
+    cutover_testbed::plan::role("arn:aws:iam::111111111111:role/cutover")
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cutover::engine::check::Checker;
 use cutover::engine::event::FailureClass;
 use cutover::engine::jobs::{HalfId, HalfLook, JobHalf, JobSwitch};
 use cutover::engine::plan::{AwsSettings, Plan, PlanSource};
 use cutover::engine::units::CutoverName;
 use cutover::ports::{CallError, HookAnswer, HookRequest, Hooks, Jobs};
 use cutover::sim::beside::SimJobs;
+use cutover_testbed::check::Checker;
 
 use super::world::{World, locked};
 

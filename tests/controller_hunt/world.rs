@@ -11,7 +11,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cutover::controller::{Controller, ControllerError, Ending, Outside, Scope, Settings};
-use cutover::engine::check::{Checker, FleetChecker};
 use cutover::engine::event::{Envelope, Event};
 use cutover::engine::fleet::is_fleet;
 use cutover::engine::ledger::{Ledger, Took};
@@ -26,9 +25,7 @@ use cutover::journal::MemoryJournal;
 use cutover::ports::{Append, ChangeAction, Clock, Journal, NewEntry, Page, Position};
 use cutover::sim::cloudwatch::CloudWatch;
 use cutover::sim::dns::SimDns;
-use cutover::sim::route53::{
-    Change, ChangeBatch, NewZone, Route53, Settings as Route53Settings, StoredRecord,
-};
+use cutover::sim::route53::{Change, ChangeBatch, NewZone, Route53, Route53Settings, StoredRecord};
 use cutover::sim::signals::SimSignals;
 use cutover::sim::world::SimClock;
 use jiff::{SignedDuration, Timestamp};
@@ -36,6 +33,7 @@ use tokio::task::JoinHandle;
 
 use super::beside::{Side, WiredHooks, WiredJobs};
 use super::outside::{Delays, Files, Glass, Knobs, People, Told, WatchedJournal, Wire};
+use cutover_testbed::check::{Checker, FleetChecker};
 use cutover_testbed::plan::gate;
 
 /// The region of all alarms.

@@ -5,13 +5,14 @@ use std::time::Duration;
 use cutover::engine::event::Event;
 use cutover::engine::hold::HoldReason;
 use cutover::engine::observation::{AlarmState, FileReading};
-use cutover::engine::plan::{Account, PlanSource};
+use cutover::engine::plan::PlanSource;
 use cutover::engine::state::Phase;
 use cutover::engine::units::WeightPair;
 use cutover::sim::fault::{Fault, Lasting};
 
 use super::calls::baking;
 use super::world::{PlanOf, World, locked, plan, source};
+use cutover_testbed::plan::role;
 
 const CHANGE: &str = "ChangeResourceRecordSets";
 
@@ -278,7 +279,7 @@ async fn records_in_zones_of_two_accounts_move_together_and_back() {
         fallbacks: &[],
     })
     .plan;
-    let theirs = Account::of_role("arn:aws:iam::222222222222:role/zones");
+    let theirs = role("arn:aws:iam::222222222222:role/zones");
     moved.records[1].account = Some(theirs);
     let sources = [source(moved)];
     // The model denies every call that is made in another account than the zone's.

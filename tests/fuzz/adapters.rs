@@ -17,7 +17,7 @@ use cutover::ports::{
 use cutover::sim::cloudwatch::CloudWatch;
 use cutover::sim::cloudwatch::metrics::MetricKey;
 use cutover::sim::cloudwatch::statistic::Samples;
-use cutover::sim::route53::{Change, ChangeBatch, NewZone, Route53, Settings, StoredRecord};
+use cutover::sim::route53::{Change, ChangeBatch, NewZone, Route53, Route53Settings, StoredRecord};
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 
@@ -53,7 +53,7 @@ fn group(rng: &mut Rng) -> GroupName {
 
 /// A zone with two weighted groups, and its identifier.
 fn zone() -> (Route53, ZoneId) {
-    let mut route53 = Route53::new(Settings::default());
+    let mut route53 = Route53::new(Route53Settings::default());
     let new = NewZone {
         name: "example.com".to_owned(),
         caller_reference: "1".to_owned(),

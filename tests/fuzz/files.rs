@@ -8,7 +8,7 @@ use cutover::cli::args::Cli;
 use cutover::cli::break_glass::BreakGlassDirectory;
 use cutover::cli::rollback::stored;
 use cutover::engine::backtest::{
-    AlarmRecord, Change, Past, Record, SeriesPast, SeriesRecord, backtest, queries,
+    AlarmChange, AlarmRecord, Past, Record, SeriesPast, SeriesRecord, queries,
 };
 use cutover::engine::evidence::number::Number;
 use cutover::engine::observation::AlarmState;
@@ -18,6 +18,7 @@ use cutover::engine::units::{DnsName, Weight};
 use cutover::plan_file;
 use cutover::ports::{BreakGlass, RecordKey};
 use cutover::report;
+use cutover_testbed::backtest::backtest;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -126,7 +127,7 @@ fn recorded(source: &PlanSource) -> Value {
         ("2026-11-02T00:10:00Z", AlarmState::Ok),
         ("2026-11-04T00:00:00Z", AlarmState::InsufficientData),
     ];
-    let changes = changes.map(|(when, to)| Change {
+    let changes = changes.map(|(when, to)| AlarmChange {
         at: at(when),
         from: None,
         to,

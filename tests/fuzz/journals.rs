@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use cutover::controller::Scope;
 use cutover::engine::calendar::Calendar;
-use cutover::engine::check::{Checker, FleetChecker};
 use cutover::engine::commands;
 use cutover::engine::decide::decide;
 use cutover::engine::event::{Envelope, Event};
@@ -25,6 +24,7 @@ use cutover::engine::units::{ControllerId, CutoverName};
 use cutover::journal::{Open, open};
 use cutover::ports::{Append, Journal, NewEntry, Position};
 use cutover::report;
+use cutover_testbed::check::{Checker, FleetChecker};
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;

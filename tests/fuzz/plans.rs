@@ -6,7 +6,6 @@ use std::sync::OnceLock;
 
 use cutover::cli::rehearse;
 use cutover::engine::calendar::Calendar;
-use cutover::engine::check::Checker;
 use cutover::engine::event::{Envelope, Event, JOURNAL_VERSION};
 use cutover::engine::evidence::plan::Measures;
 use cutover::engine::fold;
@@ -15,6 +14,7 @@ use cutover::engine::units::{Share, Weight};
 use cutover::plan_file::{self, Loaded, PlanFileError};
 use cutover::report;
 use cutover::scenario::Scenario;
+use cutover_testbed::check::Checker;
 use fastrand::Rng;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};

@@ -14,9 +14,9 @@ use cutover::engine::plan::{Account, ZoneRef};
 use cutover::engine::record::{GroupName, RecordSet};
 use cutover::engine::units::{AlarmId, ChangeId, CutoverName, Weight, ZoneId};
 use cutover::ports::{
-    AlarmPage, Append, BreakGlass, CallError, Dns, GroupReadings, Heartbeat, Journal, JournalError,
-    Notifier, Page, PlanFiles, PlanFilesNow, Position, RecordChange, Signals, Submitted, Urgency,
-    Zone,
+    AlarmPage, Append, BreakGlass, CallError, Dns, GroupReadings, Heartbeat, HookAnswer,
+    HookRequest, Hooks, Journal, JournalError, Notifier, Page, PlanFiles, PlanFilesNow, Position,
+    RecordChange, Signals, Submitted, Urgency, Zone,
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
@@ -414,5 +414,15 @@ impl BreakGlass for Glass {
             return Err("no space left".to_owned());
         }
         Ok(())
+    }
+}
+
+/// The plans of a hunt have no hooks.
+pub(crate) struct NoHooks;
+
+#[async_trait]
+impl Hooks for NoHooks {
+    async fn call(&self, _request: &HookRequest) -> HookAnswer {
+        HookAnswer::default()
     }
 }

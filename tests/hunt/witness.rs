@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use cutover::engine::check::{Checker, FleetChecker, Violation};
+use cutover::engine::check::Violation;
 use cutover::engine::event::{Envelope, Event};
 use cutover::engine::fleet::Fleet;
 use cutover::engine::ledger::{Ledger, Took};
@@ -17,6 +17,7 @@ use cutover::engine::units::{CutoverName, Weight, WeightPair, ZoneId};
 use cutover::journal::MemoryJournal;
 use cutover::ports::{Journal, Position};
 use cutover::sim::route53::Route53;
+use cutover_testbed::check::{Checker, FleetChecker};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::{self, Id};
 

@@ -19,11 +19,9 @@ use cutover::journal::MemoryJournal;
 use cutover::ports::{
     Append, BreakGlass, ChangeAction, Clock, Dns, Journal, NewEntry, Page, PlanFiles, Signals,
 };
-use cutover::sim::beside::{SimHooks, SimJobs};
+use cutover::sim::beside::SimJobs;
 use cutover::sim::dns::SimDns;
-use cutover::sim::route53::{
-    Change, ChangeBatch, NewZone, Route53, Settings as Rules, StoredRecord,
-};
+use cutover::sim::route53::{Change, ChangeBatch, NewZone, Route53, Route53Settings, StoredRecord};
 use cutover::sim::world::SimClock;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
@@ -32,7 +30,7 @@ use tokio::task::JoinHandle;
 use super::clock::OwnClock;
 use super::luck::{Luck, Shared};
 use super::plans::reading;
-use super::ports::{FaultyDns, FaultyJournal, FaultySignals, Files, Glass, People};
+use super::ports::{FaultyDns, FaultyJournal, FaultySignals, Files, Glass, NoHooks, People};
 use super::witness::Witness;
 
 /// The interval of a controller's rounds.
@@ -126,7 +124,7 @@ impl World {
         let start: Timestamp = "2026-03-02T01:00:00Z".parse().expect("a timestamp");
         let mut world = Self {
             clock: SimClock::starting_at(start),
-            route53: Arc::new(Mutex::new(Route53::new(Rules::default()))),
+            route53: Arc::new(Mutex::new(Route53::new(Route53Settings::default()))),
             alarms: Arc::default(),
             journal: MemoryJournal::new(),
             zones: BTreeMap::new(),
@@ -282,7 +280,7 @@ impl World {
             files,
             break_glass,
             narrate: Arc::new(|_| String::new()),
-            hooks: Arc::new(SimHooks),
+            hooks: Arc::new(NoHooks),
             jobs: Arc::new(SimJobs::default()),
         };
         let settings = Settings {

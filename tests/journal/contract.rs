@@ -447,30 +447,3 @@ async fn cursors_wake_nobody_and_are_no_entries(place: &Place) {
     assert!(wait.await.is_err());
     assert_eq!(journal.head(&"api".into()).await, Ok(0));
 }
-
-#[tokio::test]
-async fn a_memory_journal_fails_on_demand_for_all_its_clones() {
-    let (journal, faults) = {
-        let journal = MemoryJournal::new();
-        (journal.clone(), journal)
-    };
-    faults.fail_appends(true);
-    let refused = journal.append(append_one("api", 0, "a")).await;
-    assert!(matches!(refused, Err(JournalError::Down(_))));
-    assert!(journal.beat(&heartbeat("a", 0)).await.is_err());
-    assert_eq!(journal.head(&"api".into()).await, Ok(0));
-    faults.fail_appends(false);
-    faults.lose_replies(true);
-    let lost = journal.append(append_one("api", 0, "a")).await;
-    assert!(matches!(lost, Err(JournalError::Down(_))));
-    faults.lose_replies(false);
-    let again = journal.append(append_one("api", 0, "a")).await.unwrap();
-    assert_eq!(
-        (again[0].seq, journal.head(&"api".into()).await),
-        (1, Ok(1))
-    );
-    faults.fail_reads(true);
-    assert!(journal.read_after(Position(0)).await.is_err());
-    assert!(journal.heartbeats().await.is_err());
-    assert!(journal.head(&"api".into()).await.is_err());
-}

@@ -21,7 +21,6 @@ use cutover::engine::hold::RevertCause;
 use cutover::engine::hooks::HookId;
 use cutover::engine::hooks::HookPoint;
 use cutover::engine::jobs::JobSide;
-use cutover::engine::plan::Account;
 use cutover::engine::plan::AlarmGate;
 use cutover::engine::plan::AwsSettings;
 use cutover::engine::plan::Gates;
@@ -48,6 +47,7 @@ use cutover::engine::units::Weight;
 use cutover::engine::units::WeightPair;
 use cutover::engine::units::WriteId;
 use cutover::engine::units::ZoneId;
+use cutover_testbed::plan::role;
 use jiff::SignedDuration;
 use jiff::Timestamp;
 
@@ -135,7 +135,7 @@ fn plan() -> Plan {
         description: Some("EKS to ECS".to_owned()),
         aws: AwsSettings {
             region: Some("ap-northeast-1".to_owned()),
-            account: Account::of_role("arn:aws:iam::111111111111:role/cutover"),
+            account: role("arn:aws:iam::111111111111:role/cutover"),
             others: BTreeMap::new(),
         },
         records: vec![Group {
@@ -225,6 +225,7 @@ fn moving() -> Vec<Event> {
             change_id: Some(change_id.clone()),
             groups: vec![0],
         },
+        Event::ChangeInSync { change_id },
         Event::AliasTtlsRead {
             ttls: vec![AliasTtl {
                 zone: ZoneId::from("Z0123456789ABCDEFGHIJ"),
@@ -235,7 +236,6 @@ fn moving() -> Vec<Event> {
                 ttl_secs: 3_600,
             }],
         },
-        Event::ChangeInSync { change_id },
         Event::BakeStarted { step: 1 },
         Event::GatesPassed {},
         Event::BakeCounted {

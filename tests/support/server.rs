@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, Response};
 use cutover::engine::plan::Account;
 use cutover::sim::cloudwatch::CloudWatch;
 use cutover::sim::fault::{Fault, Faults, Lasting};
-use cutover::sim::route53::{Quotas, Route53, Settings};
+use cutover::sim::route53::{Quotas, Route53, Route53Settings};
 use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -106,9 +106,9 @@ impl TestBed {
     /// Starts a server on a free port. Changes propagate in a second; nothing is throttled.
     pub(crate) fn start() -> Self {
         let shared = Arc::new(Shared::default());
-        locked(&shared.world).route53 = Route53::new(Settings {
+        locked(&shared.world).route53 = Route53::new(Route53Settings {
             propagation: SignedDuration::from_secs(1),
-            ..Settings::default()
+            ..Route53Settings::default()
         });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a socket option");

@@ -105,11 +105,6 @@ impl Account {
         }
     }
 
-    /// The account of a role.
-    pub fn of_role(role_arn: &str) -> Self {
-        Self::new(Some(role_arn.to_owned()), None, None)
-    }
-
     /// Returns true if these are the environment's own credentials, in its own partition.
     pub fn is_ambient(&self) -> bool {
         *self == Self::default()

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
+use strum::{IntoStaticStr, VariantNames};
 
 use super::around::AliasTtl;
 use super::evidence::gate::{Attribution, GateId};
@@ -73,8 +74,9 @@ pub enum RevertMode {
 }
 
 /// A fact that has happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Event {
     /// A controller saw the plan for the first time, or again before this attempt's first write.
     PlanAccepted {
@@ -586,70 +588,7 @@ pub enum Event {
 impl Event {
     /// The event's name as it stands in the journal.
     pub fn label(&self) -> &'static str {
-        match self {
-            Self::PlanAccepted { .. } => "plan_accepted",
-            Self::WeightChangeIntended { .. } => "weight_change_intended",
-            Self::WeightChangeSubmitted { .. } => "weight_change_submitted",
-            Self::WeightChangeFailed { .. } => "weight_change_failed",
-            Self::WeightChangeAbandoned { .. } => "weight_change_abandoned",
-            Self::WeightsVerified { .. } => "weights_verified",
-            Self::ChangeLost { .. } => "change_lost",
-            Self::AliasTtlsRead { .. } => "alias_ttls_read",
-            Self::ChangeInSync { .. } => "change_in_sync",
-            Self::BakeStarted { .. } => "bake_started",
-            Self::GatesPassed {} => "gates_passed",
-            Self::BakeCounted { .. } => "bake_counted",
-            Self::StepReopened { .. } => "step_reopened",
-            Self::StepCompleted { .. } => "step_completed",
-            Self::StepHeld { .. } => "step_held",
-            Self::GateUnknown { .. } => "gate_unknown",
-            Self::GateKnown { .. } => "gate_known",
-            Self::EvidenceCounted { .. } => "evidence_counted",
-            Self::AlarmJudged { .. } => "alarm_judged",
-            Self::AlarmIgnored { .. } => "alarm_ignored",
-            Self::AlarmArmed { .. } => "alarm_armed",
-            Self::DriftDetected { .. } => "drift_detected",
-            Self::DriftCleared {} => "drift_cleared",
-            Self::DriftAdopted { .. } => "drift_adopted",
-            Self::RevertIntended { .. } => "revert_intended",
-            Self::RevertPerformedUnjournaled { .. } => "revert_performed_unjournaled",
-            Self::BaselineSeen { .. } => "baseline_seen",
-            Self::ForeignWeightsSeen { .. } => "foreign_weights_seen",
-            Self::StrayWeightsFound { .. } => "stray_weights_found",
-            Self::Reverted { .. } => "reverted",
-            Self::Halted { .. } => "halted",
-            Self::Completed { .. } => "completed",
-            Self::Abandoned { .. } => "abandoned",
-            Self::PageSent { .. } => "page_sent",
-            Self::PauseRequested { .. } => "pause_requested",
-            Self::ResumeRequested { .. } => "resume_requested",
-            Self::StepApproved { .. } => "step_approved",
-            Self::BakeSkipRequested { .. } => "bake_skip_requested",
-            Self::BakeSkipDecided { .. } => "bake_skip_decided",
-            Self::RetryRequested { .. } => "retry_requested",
-            Self::PlanAmended { .. } => "plan_amended",
-            Self::RollbackRequested { .. } => "rollback_requested",
-            Self::HookIntended { .. } => "hook_intended",
-            Self::HookSucceeded { .. } => "hook_succeeded",
-            Self::HookFailed { .. } => "hook_failed",
-            Self::JobSwitchIntended { .. } => "job_switch_intended",
-            Self::JobTurnIntended { .. } => "job_turn_intended",
-            Self::JobTurnAnswered { .. } => "job_turn_answered",
-            Self::JobTurnResolved { .. } => "job_turn_resolved",
-            Self::JobsOff { .. } => "jobs_off",
-            Self::JobsDrained { .. } => "jobs_drained",
-            Self::JobsMoved { .. } => "jobs_moved",
-            Self::FleetSettingsAccepted { .. } => "fleet_settings_accepted",
-            Self::FleetSlotTaken { .. } => "fleet_slot_taken",
-            Self::FleetBudgetSpent { .. } => "fleet_budget_spent",
-            Self::FleetHeld { .. } => "fleet_held",
-            Self::FleetFrozen { .. } => "fleet_frozen",
-            Self::FleetUnfrozen { .. } => "fleet_unfrozen",
-            Self::FleetResumed { .. } => "fleet_resumed",
-            Self::CutoverDamaged { .. } => "cutover_damaged",
-            Self::DamagedTakenBack { .. } => "damaged_taken_back",
-            Self::Unreadable { .. } => "unreadable",
-        }
+        self.into()
     }
 
     /// Returns true if this event pages. Of the holds in an entry only new ones page; the fold decides that.

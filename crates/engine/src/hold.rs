@@ -7,6 +7,7 @@ pub use ends::{HaltReason, RevertCause};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantNames};
 
 use super::drifted::{Adoption, Astray};
 use super::evidence::gate::{Beyond, GateId, Unit};
@@ -22,8 +23,20 @@ use super::window::Zone;
 /// A reason why a cutover does not move now. The same value goes to the terminal, JSON and the journal.
 ///
 /// `kind` in JSON is the variant in snake case.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantNames,
+)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum HoldReason {
     /// An entry of its stream cannot be read or cannot follow: no step and no automatic revert is made.
     JournalDamaged {
@@ -481,10 +494,35 @@ pub enum HoldReason {
 /// more often than numbers are. Twice the interval of numbers, so that two controllers that see different things agree.
 pub const SAME_HOLD_WITHIN: SignedDuration = SignedDuration::from_secs(20 * 60);
 
+/// How much a hold concerns people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Concern {
+    /// A person must act.
+    Person,
+    /// Something is out of the ordinary, and ends by itself.
+    News,
+    /// The cutover's own pace.
+    Pace,
+}
+
 impl HoldReason {
     /// Returns true if a person must act before this hold can end, so that it pages. For a spent budget the fleet pages,
     /// once, instead of every cutover that it holds.
     pub fn pages(&self) -> bool {
+        match self.concern() {
+            Concern::Person => true,
+            Concern::News | Concern::Pace => false,
+        }
+    }
+
+    /// Returns true if the hold is the cutover's own pace, or is told by an event of its own: nothing is wrong.
+    pub fn is_usual(&self) -> bool {
+        // A halt concerns a person, and has an event of its own.
+        matches!(self, Self::Halted { .. }) || self.concern() == Concern::Pace
+    }
+
+    /// Returns how much a hold concerns people.
+    fn concern(&self) -> Concern {
         match self {
             Self::JournalDamaged { .. }
             | Self::RevertBlocked { .. }
@@ -524,11 +562,12 @@ impl HoldReason {
             | Self::Climbing { .. }
             | Self::NeverCompared { .. }
             | Self::AlarmMissing { .. }
-            | Self::InSyncLate { .. } => true,
+            | Self::InSyncLate { .. } => Concern::Person,
             // The person who asked for it knows. A start is cancelled only on request.
-            Self::Reverted { cause, .. } => {
-                !matches!(cause.as_deref(), None | Some(RevertCause::Operator { .. }))
-            }
+            Self::Reverted { cause, .. } => match cause.as_deref() {
+                None | Some(RevertCause::Operator { .. }) => Concern::News,
+                Some(_) => Concern::Person,
+            },
             Self::FallbackUnknown { .. }
             | Self::NoData { .. }
             | Self::Unknown { .. }
@@ -539,84 +578,27 @@ impl HoldReason {
             | Self::Frozen { .. }
             | Self::Dependency { .. }
             | Self::FleetFull { .. }
-            | Self::Paused { .. }
             | Self::WindowShut {
                 opens_at: Some(_), ..
             }
-            | Self::JobsUnseen {}
             | Self::JobsFiring { .. }
             | Self::JobsUnread { overdue: false, .. }
-            | Self::JobsRunning { overdue: false, .. }
+            | Self::JobsRunning { overdue: false, .. } => Concern::News,
+            Self::Paused { .. }
+            | Self::JobsUnseen {}
             | Self::JobsMoving { .. }
             | Self::HookRunning { .. }
             | Self::CallsWait {}
             | Self::Shifting { .. }
             | Self::Settling { .. }
             | Self::Baking { .. }
-            | Self::Reverting { .. } => false,
+            | Self::Reverting { .. } => Concern::Pace,
         }
     }
 
     /// The reason's name as it stands in JSON.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::JournalDamaged { .. } => "journal_damaged",
-            Self::RevertBlocked { .. } => "revert_blocked",
-            Self::Halted { .. } => "halted",
-            Self::OthersHoldWeight { .. } => "others_hold_weight",
-            Self::JobsBothOff { .. } => "jobs_both_off",
-            Self::JobsDrift { .. } => "jobs_drift",
-            Self::JobsStuck { .. } => "jobs_stuck",
-            Self::JobsUnread { .. } => "jobs_unread",
-            Self::HookFailed { .. } => "hook_failed",
-            Self::Denied { .. } => "denied",
-            Self::Drift { .. } => "drift",
-            Self::AlreadyAtBaseline { .. } => "already_at_baseline",
-            Self::AlarmRed { .. } => "alarm_red",
-            Self::MeasureRed { .. } => "measure_red",
-            Self::TrafficElsewhere { .. } => "traffic_elsewhere",
-            Self::Climbing { .. } => "climbing",
-            Self::FallbackRed { .. } => "fallback_red",
-            Self::MeasureNear { .. } => "measure_near",
-            Self::TooFewRequests { .. } => "too_few_requests",
-            Self::NeverCompared { .. } => "never_compared",
-            Self::FallbackUnknown { .. } => "fallback_unknown",
-            Self::AlarmMissing { .. } => "alarm_missing",
-            Self::NoData { .. } => "no_data",
-            Self::Unknown { .. } => "unknown",
-            Self::UnknownTooLong { .. } => "unknown_too_long",
-            Self::Route53Unreadable { .. } => "route53_unreadable",
-            Self::Preflight { .. } => "preflight",
-            Self::NameUsed { .. } => "name_used",
-            Self::Claimed { .. } => "claimed",
-            Self::Clock { .. } => "clock",
-            Self::PlanChanged { .. } => "plan_changed",
-            Self::PlanUnreadable { .. } => "plan_unreadable",
-            Self::JournalDown { .. } => "journal_down",
-            Self::BreakGlass { .. } => "break_glass",
-            Self::FleetUnreadable { .. } => "fleet_unreadable",
-            Self::BudgetSpent { .. } => "budget_spent",
-            Self::SharedFate { .. } => "shared_fate",
-            Self::Frozen { .. } => "frozen",
-            Self::Dependency { .. } => "dependency",
-            Self::FleetFull { .. } => "fleet_full",
-            Self::Paused { .. } => "paused",
-            Self::Approval { .. } => "approval",
-            Self::ApprovalOverdue { .. } => "approval_overdue",
-            Self::WindowShut { .. } => "window_shut",
-            Self::JobsUnseen { .. } => "jobs_unseen",
-            Self::JobsFiring { .. } => "jobs_firing",
-            Self::JobsRunning { .. } => "jobs_running",
-            Self::JobsMoving { .. } => "jobs_moving",
-            Self::HookRunning { .. } => "hook_running",
-            Self::CallsWait {} => "calls_wait",
-            Self::Shifting { .. } => "shifting",
-            Self::InSyncLate { .. } => "in_sync_late",
-            Self::Settling { .. } => "settling",
-            Self::Baking { .. } => "baking",
-            Self::Reverting { .. } => "reverting",
-            Self::Reverted { .. } => "reverted",
-        }
+        self.into()
     }
 
     /// The step whose approval it asks for, if it does.

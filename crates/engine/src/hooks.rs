@@ -4,13 +4,17 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::plan::reaction::HoldOrRevert;
 use super::units::{ControllerId, CutoverName, Share, WriteId};
 
 /// The point at which a hook is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum HookPoint {
     /// Before the first write of an attempt.
     BeforeStart,
@@ -29,14 +33,7 @@ pub enum HookPoint {
 impl HookPoint {
     /// The point's name as it stands in plans and in the journal.
     pub fn label(self) -> &'static str {
-        match self {
-            Self::BeforeStart => "before_start",
-            Self::BeforeStep => "before_step",
-            Self::AfterStep => "after_step",
-            Self::BeforeRevert => "before_revert",
-            Self::AfterRevert => "after_revert",
-            Self::Completed => "completed",
-        }
+        self.into()
     }
 
     /// Returns true if a hook that fails for good holds the cutover or reverts it. At the other points there is nothing

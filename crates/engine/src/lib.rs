@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod around;
+pub mod backoff;
 pub mod backtest;
 pub mod calendar;
 pub mod check;

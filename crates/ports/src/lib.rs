@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::time::Instant;
 
 use cutover_engine::around::{ALIASES_MAX, unread_targets};
-use cutover_engine::backtest::Change;
+use cutover_engine::backtest::AlarmChange;
 use cutover_engine::evidence::plan::Query;
 use cutover_engine::evidence::reading::{Readings, SeriesReading};
 use cutover_engine::evidence::wanted::Minutes;
@@ -299,5 +299,5 @@ pub trait Past: Send + Sync {
         alarm: &AlarmId,
         since: Timestamp,
         until: Timestamp,
-    ) -> Result<Vec<Change>, CallError>;
+    ) -> Result<Vec<AlarmChange>, CallError>;
 }

@@ -1,4 +1,4 @@
-//! Jobs and hooks of a simulated world: jobs are switches in memory, and every hook succeeds.
+//! The jobs of a simulated world: switches in memory.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use cutover_engine::event::FailureClass;
 use cutover_engine::jobs::{HalfLook, JobHalf, JobSide, JobSwitch};
 use cutover_engine::plan::{AwsSettings, Plan};
-use cutover_ports::{CallError, HookAnswer, HookRequest, Hooks, Jobs};
+use cutover_ports::{CallError, Jobs};
 
 /// The jobs of a world.
 #[derive(Debug, Clone, Default)]
@@ -66,16 +66,5 @@ impl Jobs for SimJobs {
         let mut jobs = self.lock();
         jobs.get_mut(half).ok_or_else(missing)?.on = on;
         Ok(())
-    }
-}
-
-/// Hooks that are never called: every one succeeds.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SimHooks;
-
-#[async_trait]
-impl Hooks for SimHooks {
-    async fn call(&self, _request: &HookRequest) -> HookAnswer {
-        HookAnswer::default()
     }
 }

@@ -36,7 +36,6 @@ pub struct SimDns {
 struct AdapterState {
     faults: Faults,
     calls: BTreeMap<&'static str, u64>,
-    skew: SignedDuration,
     replied: bool,
 }
 
@@ -71,11 +70,6 @@ impl SimDns {
     /// How often each operation was called.
     pub fn calls(&self) -> BTreeMap<&'static str, u64> {
         locked(&self.state).calls.clone()
-    }
-
-    /// Sets the service's clock minus ours.
-    pub fn set_clock_skew(&self, skew: SignedDuration) {
-        locked(&self.state).skew = skew;
     }
 
     /// Begins a call: counts it, applies its faults, and takes a quota token.
@@ -307,7 +301,7 @@ impl Dns for SimDns {
             .map_err(|error| naming(error, changes))?;
         Ok(Submitted {
             change_id: info.id,
-            server_time: Some(http_date(now, locked(&self.state).skew)),
+            server_time: Some(http_date(now)),
         })
     }
 
@@ -327,8 +321,7 @@ impl Dns for SimDns {
     }
 
     fn clock_skew(&self) -> Option<SignedDuration> {
-        let state = locked(&self.state);
-        state.replied.then_some(state.skew)
+        locked(&self.state).replied.then_some(SignedDuration::ZERO)
     }
 }
 
@@ -430,10 +423,9 @@ fn lost(operation: &'static str, message: &str) -> CallError {
     CallError::new(operation, FailureClass::Transient, message)
 }
 
-/// The `Date` of a reply: whole seconds, by the service's clock.
-fn http_date(now: Timestamp, skew: SignedDuration) -> Timestamp {
-    let theirs = now.saturating_add(skew).unwrap_or(now);
-    Timestamp::from_second(theirs.as_second()).unwrap_or(theirs)
+/// The `Date` of a reply: whole seconds.
+fn http_date(now: Timestamp) -> Timestamp {
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 /// Locks; a poisoned lock is still good, because no holder leaves the data half changed.

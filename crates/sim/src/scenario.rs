@@ -18,7 +18,7 @@ pub struct Scenario {
     /// Composite alarms, their parts, and alarms that do not measure what their names suggest.
     pub alarms: Vec<Alarm>,
     /// The faults, and the actions of people.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<ScenarioFault>,
 }
 
 /// The requests to the service.
@@ -171,22 +171,22 @@ pub enum Missing {
 
 /// A fault, or an action of a person.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fault {
+pub struct ScenarioFault {
     /// The text in the scenario.
     pub text: String,
     /// The cutover that it concerns; none for all (and, if it names a step, the first cutover that takes it).
     pub cutover: Option<CutoverName>,
     /// The kind of fault or action.
-    pub what: What,
+    pub kind: FaultKind,
     /// When it begins; none for the start of the rehearsal.
-    pub when: Option<When>,
+    pub start: Option<FaultStart>,
     /// How long it lasts; none for ever.
     pub lasts: Option<SignedDuration>,
 }
 
-/// A moment of a rehearsal.
+/// The moment at which a fault begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
+pub enum FaultStart {
     /// Some time after a step's weights were read back.
     Step {
         /// The step, from 1.
@@ -202,60 +202,32 @@ pub enum When {
 
 /// The kinds of faults, and the actions of people.
 #[derive(Debug, Clone, PartialEq)]
-pub enum What {
-    /// A part of the requests fails.
-    Errors {
+pub enum FaultKind {
+    /// A cluster gets worse.
+    Cluster {
         /// The cluster.
         side: Side,
-        /// The part (0 to 1).
-        share: f64,
+        /// In which way.
+        trouble: ClusterTrouble,
     },
-    /// Responses take longer.
-    Latency {
-        /// The cluster.
-        side: Side,
+    /// A push notification multiplies the requests within seconds.
+    Push {
         /// The factor.
         factor: f64,
     },
-    /// Memory leaks, and requests fail after some hours of traffic.
-    Leak {
-        /// The cluster.
-        side: Side,
-        /// The time with traffic after which requests begin to fail.
-        bites_after: SignedDuration,
-    },
-    /// Every request fails.
-    Outage {
-        /// The cluster.
-        side: Side,
-    },
-    /// The cluster is slow and drops requests for some minutes after its load has risen.
-    SlowStart {
-        /// The cluster.
-        side: Side,
-    },
-    /// The cluster can serve only a limited number of requests.
-    Capacity {
-        /// The cluster.
-        side: Side,
-        /// Requests a minute.
-        per_minute: f64,
-    },
-    /// Half of the requests fail, and health probes notice even without traffic.
-    Unhealthy {
-        /// The cluster.
-        side: Side,
-    },
     /// All callers stay on the old side, whatever Route 53 answers, for example because of fixed addresses.
     CallersPinned,
+    /// CloudWatch reports an alarm wrongly, whatever it measures.
+    Alarm {
+        /// Its name.
+        alarm: String,
+        /// In which way.
+        trouble: AlarmTrouble,
+    },
     /// CloudWatch does not answer.
     CloudWatchDown,
-    /// Route 53's control plane does not answer. Its name servers still do.
-    Route53Down,
-    /// Route 53's control plane throttles all calls.
-    Route53Throttled,
-    /// The controller is killed. It starts again when the fault ends, or at once if the fault has no length.
-    ControllerKilled,
+    /// Route 53's control plane fails. Its name servers still answer.
+    Route53(Route53Trouble),
     /// Another writer changes the weights.
     ForeignWrite {
         /// The old side's weight.
@@ -263,49 +235,134 @@ pub enum What {
         /// The new side's weight.
         new: u8,
     },
-    /// An alarm is in ALARM, whatever it measures.
-    AlarmRed {
-        /// Its name.
-        alarm: String,
-    },
-    /// CloudWatch does not know an alarm.
-    AlarmMissing {
-        /// Its name.
-        alarm: String,
-    },
-    /// An alarm is in INSUFFICIENT_DATA.
-    AlarmNoData {
-        /// Its name.
-        alarm: String,
-    },
-    /// CloudWatch reports that an alarm's evaluation was incomplete (`EvaluationState` is `PARTIAL_DATA`).
-    AlarmUnclear {
-        /// Its name.
-        alarm: String,
-    },
-    /// Route 53 refuses changes because it is still processing an earlier one (`PriorRequestNotComplete`).
-    Route53Busy,
-    /// Route 53 applies changes, but its replies are lost.
-    Route53LosesReplies,
+    /// The controller is killed. It starts again when the fault ends, or at once if the fault has no length.
+    ControllerKilled,
     /// The journal cannot be read or written.
     JournalDown,
     /// Jobs can be neither read nor switched.
     JobsDown,
     /// Every hook fails.
     HooksFail,
-    /// A push notification multiplies the requests within seconds.
-    Push {
+    /// A person does something.
+    Person(PersonAct),
+}
+
+/// The ways in which a cluster gets worse.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ClusterTrouble {
+    /// A part of the requests fails.
+    Errors {
+        /// The part (0 to 1).
+        share: f64,
+    },
+    /// Responses take longer.
+    Latency {
         /// The factor.
         factor: f64,
     },
-    /// A person pauses the cutover, and resumes it when the fault ends.
+    /// Memory leaks, and requests fail after some hours of traffic.
+    Leak {
+        /// The time with traffic after which requests begin to fail.
+        bites_after: SignedDuration,
+    },
+    /// Every request fails.
+    Outage,
+    /// The cluster is slow and drops requests for some minutes after its load has risen.
+    SlowStart,
+    /// The cluster can serve only a limited number of requests.
+    Capacity {
+        /// Requests a minute.
+        per_minute: f64,
+    },
+    /// Half of the requests fail, and health probes notice even without traffic.
+    Unhealthy,
+}
+
+/// The ways in which CloudWatch reports an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlarmTrouble {
+    /// It is in ALARM.
+    Red,
+    /// It does not exist.
+    Missing,
+    /// It is in INSUFFICIENT_DATA.
+    NoData,
+    /// Its evaluation was incomplete (`EvaluationState` is `PARTIAL_DATA`).
+    Unclear,
+}
+
+/// The ways in which Route 53's control plane fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route53Trouble {
+    /// It does not answer.
+    Down,
+    /// It throttles all calls.
+    Throttled,
+    /// It refuses changes because it is still processing an earlier one (`PriorRequestNotComplete`).
+    Busy,
+    /// It applies changes, but its replies are lost.
+    LosesReplies,
+}
+
+/// The actions of people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PersonAct {
+    /// Pauses the cutover, and resumes it when the fault ends.
     Pause,
-    /// A person resumes the cutover.
+    /// Resumes the cutover.
     Resume,
-    /// A person rolls back.
+    /// Rolls back.
     Rollback,
-    /// A person rolls back, even if another writer changed the weights.
+    /// Rolls back, even if another writer changed the weights.
     RollbackForced,
-    /// Approvals take this long. Without this they are given at once.
+    /// Gives approvals this long after they are asked for. Without this they are given at once.
     ApproveAfter(SignedDuration),
+}
+
+/// The party that a fault touches first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touched {
+    /// A cluster gets worse, or looks worse, so that a revert may follow.
+    Cluster,
+    /// The controller cannot read or act.
+    Controller,
+    /// The weights, the callers, or the controller's life.
+    World,
+    /// Nobody: a person acts.
+    Nobody,
+}
+
+impl FaultKind {
+    /// Returns the party that it touches first.
+    pub fn touches(&self) -> Touched {
+        match self {
+            Self::Cluster { .. }
+            | Self::Push { .. }
+            | Self::Alarm {
+                trouble: AlarmTrouble::Red,
+                ..
+            } => Touched::Cluster,
+            Self::Alarm {
+                trouble: AlarmTrouble::Missing | AlarmTrouble::NoData | AlarmTrouble::Unclear,
+                ..
+            }
+            | Self::CloudWatchDown
+            | Self::Route53(_)
+            | Self::JournalDown
+            | Self::JobsDown
+            | Self::HooksFail => Touched::Controller,
+            Self::CallersPinned | Self::ForeignWrite { .. } | Self::ControllerKilled => {
+                Touched::World
+            }
+            Self::Person(_) => Touched::Nobody,
+        }
+    }
+
+    /// Returns the alarm whose state or presence it changes, and how; none if it changes none.
+    pub fn alarm(&self) -> Option<(&str, AlarmTrouble)> {
+        if let Self::Alarm { alarm, trouble } = self {
+            return Some((alarm, *trouble));
+        }
+        None
+    }
 }

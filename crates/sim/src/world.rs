@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::cloudwatch::CloudWatch;
 use crate::dns::SimDns;
-use crate::route53::{Change, ChangeBatch, NewZone, Route53, Settings, StoredRecord, Vpc};
+use crate::route53::{Change, ChangeBatch, NewZone, Route53, Route53Settings, StoredRecord, Vpc};
 use crate::signals::SimSignals;
 use cutover_engine::observation::AlarmState;
 use cutover_engine::plan::{Account, Group, Plan, ZoneRef};
@@ -71,7 +71,8 @@ impl World {
     ) -> Result<Self, WorldError> {
         let clock = SimClock::starting_at(start);
         let shared: Arc<dyn Clock> = Arc::new(clock);
-        let (mut route53, mut cloudwatch) = (Route53::new(Settings::default()), CloudWatch::new());
+        let (mut route53, mut cloudwatch) =
+            (Route53::new(Route53Settings::default()), CloudWatch::new());
         let mut zones = BTreeMap::new();
         let plans: Vec<&Plan> = plans.into_iter().collect();
         for plan in &plans {
@@ -94,7 +95,7 @@ impl World {
     }
 }
 
-type KnownZones = BTreeMap<(Account, String, bool), ZoneId>;
+type SimZones = BTreeMap<(Account, String, bool), ZoneId>;
 
 /// The name of a zone of which the plans know only the ID: what the names of all its groups end with.
 fn name_of(zone: &ZoneRef, plans: &[&Plan]) -> String {
@@ -122,7 +123,7 @@ fn name_of(zone: &ZoneRef, plans: &[&Plan]) -> String {
 /// The group's zone, created when a group first names it.
 fn zone(
     route53: &mut Route53,
-    zones: &mut KnownZones,
+    zones: &mut SimZones,
     plans: &[&Plan],
     (account, group): (&Account, &Group),
     now: Timestamp,

@@ -2,7 +2,9 @@
 
 #![expect(missing_docs, reason = "the tests say what they need it for")]
 
+pub mod backtest;
 pub mod beside;
+pub mod check;
 pub mod errands;
 pub mod flow;
 pub mod flows;

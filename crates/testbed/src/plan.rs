@@ -1,7 +1,8 @@
 //! Plans for the tests of the engine.
 
 use cutover_engine::plan::{
-    AlarmGate, AwsSettings, Gates, Group, HoldOrRevert, NoData, Plan, PlanSource, Step, ZoneRef,
+    Account, AlarmGate, AwsSettings, Gates, Group, HoldOrRevert, NoData, Plan, PlanSource, Step,
+    ZoneRef,
 };
 use cutover_engine::record::{GroupName, RecordSet};
 use cutover_engine::units::{AlarmId, CutoverName, DnsName, Share, Weight, WeightPair};
@@ -99,4 +100,9 @@ pub fn record(name: &DnsName, identifier: &str, weight: u8) -> RecordSet {
         health_check_id: None,
         unsupported: Vec::new(),
     }
+}
+
+/// The account of a role.
+pub fn role(role_arn: &str) -> Account {
+    Account::new(Some(role_arn.to_owned()), None, None)
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cutover_engine::around::AroundReading;
-use cutover_engine::check::{self, Checker};
+use cutover_engine::check;
 use cutover_engine::decide::{self, Decision, How, Order, Part, Purpose};
 use cutover_engine::event::{Envelope, Event, FailureClass, JOURNAL_VERSION, RevertMode};
 use cutover_engine::evidence::wanted;
@@ -24,6 +24,7 @@ use cutover_engine::verdict;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::beside::{Hands, JobsAndHooks};
+use crate::check::Checker;
 use crate::flows::Flows;
 use crate::plan::{alarm, record, source};
 

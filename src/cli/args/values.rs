@@ -106,7 +106,7 @@ pub(super) fn phase(text: &str) -> Result<Phase, String> {
     let mut labels = Vec::new();
     for phase in Phase::ALL {
         if phase.label() == text {
-            return Ok(phase);
+            return Ok(*phase);
         }
         labels.push(phase.label());
     }

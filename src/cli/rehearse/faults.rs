@@ -9,7 +9,7 @@ use crate::cli::error::Expected;
 use crate::engine::fleet::NAMED_MAX;
 use crate::engine::plan::Plan;
 use crate::report::text;
-use crate::scenario::{Fault, Scenario, What, When};
+use crate::scenario::{FaultKind, FaultStart, PersonAct, Scenario, ScenarioFault};
 
 /// Checks that every fault can happen, and that every alarm of the scenario is used, in a rehearsal of these plans.
 ///
@@ -45,7 +45,7 @@ pub(super) fn require_possible(
 /// # Errors
 /// Why it cannot, and what to write instead.
 fn check_fault(
-    fault: &Fault,
+    fault: &ScenarioFault,
     plans: &[&Plan],
     scenario: &Scenario,
     cut_off: SignedDuration,
@@ -60,8 +60,8 @@ fn check_fault(
             return Err((why, format!("the plans are called {}", listed(names))));
         }
     }
-    let after = match fault.when {
-        Some(When::Step { number, plus }) => {
+    let after = match fault.start {
+        Some(FaultStart::Step { number, plus }) => {
             let most = mine.iter().map(|plan| plan.step_count()).max().unwrap_or(0);
             if number > most {
                 let steps = text::count(usize::from(most), "step");
@@ -70,8 +70,8 @@ fn check_fault(
             }
             plus
         }
-        Some(When::After(after)) => after,
-        Some(When::At(at)) => at.duration_since(start),
+        Some(FaultStart::After(after)) => after,
+        Some(FaultStart::At(at)) => at.duration_since(start),
         None => SignedDuration::ZERO,
     };
     if after > cut_off {
@@ -79,7 +79,7 @@ fn check_fault(
         let why = format!("the rehearsal is cut off {most} after its start");
         return Err((why, "write an earlier time, or `at step 3 + 2h`".to_owned()));
     }
-    check_concerns(&fault.what, &mine, scenario)
+    check_concerns(&fault.kind, &mine, scenario)
 }
 
 /// Checks that something in the plans can have this fault.
@@ -87,15 +87,12 @@ fn check_fault(
 /// # Errors
 /// Why nothing can, and what to write instead.
 fn check_concerns(
-    what: &What,
+    kind: &FaultKind,
     plans: &[&Plan],
     scenario: &Scenario,
 ) -> Result<(), (String, String)> {
-    match what {
-        What::AlarmRed { alarm }
-        | What::AlarmMissing { alarm }
-        | What::AlarmNoData { alarm }
-        | What::AlarmUnclear { alarm } => {
+    match kind {
+        FaultKind::Alarm { alarm, .. } => {
             let known = scenario.alarms.iter().any(|other| other.name == *alarm);
             if known || has_alarm(plans, alarm) {
                 return Ok(());
@@ -103,7 +100,7 @@ fn check_concerns(
             let why = format!("no plan has an alarm `{alarm}`");
             Err((why, alarms(plans)))
         }
-        What::ApproveAfter(_) => {
+        FaultKind::Person(PersonAct::ApproveAfter(_)) => {
             let mut steps = plans.iter().flat_map(|plan| &plan.steps);
             if steps.any(|step| step.approval) {
                 return Ok(());
@@ -111,29 +108,19 @@ fn check_concerns(
             let help = "remove the fault, or write `approval: required` in a step of the plan";
             Err(("no step needs an approval".to_owned(), help.to_owned()))
         }
-        What::Errors { .. }
-        | What::Latency { .. }
-        | What::Leak { .. }
-        | What::Outage { .. }
-        | What::SlowStart { .. }
-        | What::Capacity { .. }
-        | What::Unhealthy { .. }
-        | What::CallersPinned
-        | What::CloudWatchDown
-        | What::Route53Down
-        | What::Route53Throttled
-        | What::ControllerKilled
-        | What::ForeignWrite { .. }
-        | What::Route53Busy
-        | What::Route53LosesReplies
-        | What::JournalDown
-        | What::JobsDown
-        | What::HooksFail
-        | What::Push { .. }
-        | What::Pause
-        | What::Resume
-        | What::Rollback
-        | What::RollbackForced => Ok(()),
+        FaultKind::Cluster { .. }
+        | FaultKind::Push { .. }
+        | FaultKind::CallersPinned
+        | FaultKind::CloudWatchDown
+        | FaultKind::Route53(_)
+        | FaultKind::ForeignWrite { .. }
+        | FaultKind::ControllerKilled
+        | FaultKind::JournalDown
+        | FaultKind::JobsDown
+        | FaultKind::HooksFail
+        | FaultKind::Person(
+            PersonAct::Pause | PersonAct::Resume | PersonAct::Rollback | PersonAct::RollbackForced,
+        ) => Ok(()),
     }
 }
 

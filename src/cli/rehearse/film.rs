@@ -15,7 +15,7 @@ use crate::report::rehearsal::film::{Film, Frame, Meaning, Reaction, Reel, Tally
 use crate::scenario::Side;
 use crate::sim::stage::doors::StageJournal;
 use crate::sim::stage::record::{Recording, Scene};
-use crate::sim::stage::watch::{Measured, Watch};
+use crate::sim::stage::watch::{AlarmWatch, Measured};
 use crate::sim::stage::{SharedStage, Stage, lock};
 use crate::sim::world::World;
 
@@ -74,7 +74,7 @@ pub(super) async fn develop(
     })
 }
 
-fn meaning(watch: &Watch) -> Meaning {
+fn meaning(watch: &AlarmWatch) -> Meaning {
     let old_side = watch.side == Side::Old;
     match watch.measured {
         Measured::Errors(above) => Meaning::Errors { above, old_side },

@@ -8,7 +8,7 @@ mod play;
 pub(super) mod progress;
 mod wait;
 
-pub use play::{Look, Troupe, play, play_with};
+pub use play::{LookWhen, Troupe, play, play_with};
 
 use anyhow::Result;
 use jiff::tz::TimeZone;

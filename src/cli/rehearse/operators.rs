@@ -12,7 +12,7 @@ use crate::engine::hold::HoldReason;
 use crate::engine::state::State;
 use crate::engine::units::CutoverName;
 use crate::ports::{Append, Clock, Journal, NewEntry};
-use crate::scenario::What;
+use crate::scenario::{FaultKind, PersonAct};
 use crate::sim::stage::doors::StageJournal;
 use crate::sim::stage::{SharedStage, Stage, lock};
 use crate::sim::world::SimClock;
@@ -64,10 +64,13 @@ fn agenda(stage: &Stage) -> impl Iterator<Item = DueAct> + use<> {
     let mut agenda = BTreeSet::new();
     let mut patience: Option<SignedDuration> = None;
     for (of, trouble) in (0..).zip(stage.troubles()) {
-        if let What::ApproveAfter(after) = trouble.fault.what {
+        let FaultKind::Person(person) = trouble.fault.kind else {
+            continue;
+        };
+        if let PersonAct::ApproveAfter(after) = person {
             patience = Some(patience.map_or(after, |before| before.max(after)));
         }
-        let Some(act) = act_of(&trouble.fault.what) else {
+        let Some(act) = act_of(person) else {
             continue;
         };
         let mut acts = vec![(trouble.from, act)];
@@ -91,37 +94,14 @@ fn agenda(stage: &Stage) -> impl Iterator<Item = DueAct> + use<> {
     agenda.into_iter()
 }
 
-/// Returns the action of a person that a fault stands for. Approvals depend on the cutover and are left to [`approval`].
-fn act_of(what: &What) -> Option<Act> {
-    match what {
-        What::Pause => Some(Act::Pause),
-        What::Resume => Some(Act::Resume),
-        What::Rollback => Some(Act::Rollback),
-        What::RollbackForced => Some(Act::RollbackForced),
-        What::ApproveAfter(_)
-        | What::Errors { .. }
-        | What::Latency { .. }
-        | What::Leak { .. }
-        | What::Outage { .. }
-        | What::SlowStart { .. }
-        | What::Capacity { .. }
-        | What::Unhealthy { .. }
-        | What::CallersPinned
-        | What::CloudWatchDown
-        | What::AlarmRed { .. }
-        | What::AlarmMissing { .. }
-        | What::AlarmNoData { .. }
-        | What::AlarmUnclear { .. }
-        | What::Route53Down
-        | What::Route53Throttled
-        | What::Route53Busy
-        | What::Route53LosesReplies
-        | What::JournalDown
-        | What::JobsDown
-        | What::HooksFail
-        | What::ControllerKilled
-        | What::ForeignWrite { .. }
-        | What::Push { .. } => None,
+/// Returns what a person does. Approvals depend on the cutover and are left to [`approval`].
+fn act_of(person: PersonAct) -> Option<Act> {
+    match person {
+        PersonAct::Pause => Some(Act::Pause),
+        PersonAct::Resume => Some(Act::Resume),
+        PersonAct::Rollback => Some(Act::Rollback),
+        PersonAct::RollbackForced => Some(Act::RollbackForced),
+        PersonAct::ApproveAfter(_) => None,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::journal::MemoryJournal;
 use crate::ports::{Clock, Notifier, Page, PlanFiles, PlanFilesNow};
 use crate::report;
 use crate::report::rehearsal::film::Film;
-use crate::scenario::{Scenario, What};
+use crate::scenario::{FaultKind, Scenario};
 use crate::sim::beside::SimJobs;
 use crate::sim::stage::doors::{StageClock, StageJournal, StageSignals, haunt};
 use crate::sim::stage::side_doors::{StageHooks, StageJobs};
@@ -37,9 +37,9 @@ const GRACE: SignedDuration = SignedDuration::from_hours(24);
 
 /// The times at which the rehearsed controller looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum LookWhen {
     /// It looks only when something may have changed.
-    WhenWorthIt,
+    WorthIt,
     /// It looks in every interval. Slow; used by the test that shows that the result is the same.
     Always,
 }
@@ -96,7 +96,7 @@ pub async fn play(
     seed: u64,
     start: Timestamp,
 ) -> Result<Film> {
-    play_with(troupe, scenario, seed, start, Look::WhenWorthIt).await
+    play_with(troupe, scenario, seed, start, LookWhen::WorthIt).await
 }
 
 /// As [`play`], with a choice of how often the controller looks.
@@ -108,7 +108,7 @@ pub async fn play_with(
     scenario: &Scenario,
     seed: u64,
     start: Timestamp,
-    look: Look,
+    look: LookWhen,
 ) -> Result<Film> {
     let troupe = troupe.into();
     let longest = troupe.length();
@@ -133,7 +133,7 @@ pub async fn play_with(
         clock: Arc::new(StageClock {
             clock: world.clock,
             stage: Arc::clone(&stage),
-            jumps: look == Look::WhenWorthIt,
+            jumps: look == LookWhen::WorthIt,
         }),
         dns: Arc::new(world.dns.clone()),
         signals: Arc::new(StageSignals {
@@ -215,7 +215,7 @@ async fn kill(
             let stage = lock(stage);
             let mut due: Vec<(Timestamp, usize, Option<Timestamp>)> = Vec::new();
             for (index, trouble) in stage.troubles().iter().enumerate() {
-                if trouble.fault.what == What::ControllerKilled
+                if trouble.fault.kind == FaultKind::ControllerKilled
                     && !killed[index]
                     && let Some(from) = trouble.from
                 {

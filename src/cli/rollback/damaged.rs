@@ -2,7 +2,6 @@
 //! be appended to such a stream (semantics L4). The rollback of other cutovers does not wait for it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -16,6 +15,7 @@ use crate::cli::exit::Exit;
 use crate::cli::names::{Named, has_labels};
 use crate::cli::operate::{Desk, actor};
 use crate::controller::emergency::Emergency;
+use crate::engine::backoff::Backoff;
 use crate::engine::event::Event;
 use crate::engine::fleet;
 use crate::engine::foreign_text::one_line;
@@ -26,10 +26,6 @@ use crate::engine::units::CutoverName;
 use crate::journal::MemoryJournal;
 use crate::ports::{Append, Clock, Dns, JournalError, NewEntry};
 
-/// The first wait before a refused write is sent again; it doubles up to [`AGAIN_AFTER_MAX`].
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// The longest wait before a refused write is sent again.
-const AGAIN_AFTER_MAX: Duration = Duration::from_mins(1);
 /// The number of tries to append the entry to `@fleet` if somebody else is faster.
 const RACES_MAX: usize = 5;
 
@@ -128,7 +124,7 @@ impl DamagedCutovers {
             let journal = Arc::new(MemoryJournal::new());
             writers.push(Emergency::new(Arc::clone(&dns), journal, state.way_back()));
         }
-        let mut wait = AGAIN_AFTER;
+        let mut tries = 0;
         loop {
             for emergency in &mut writers {
                 let sending = emergency.send(clock.now(), |_| {});
@@ -138,12 +134,12 @@ impl DamagedCutovers {
             let all = writers
                 .iter()
                 .all(|emergency| emergency.left().next().is_none());
-            let again = Instant::now() + wait;
+            tries += 1;
+            let again = Instant::now() + Backoff::TRIES.after(tries).unsigned_abs();
             if all || again >= until {
                 return;
             }
             tokio::time::sleep_until(again).await;
-            wait = (wait * 2).min(AGAIN_AFTER_MAX);
         }
     }
 

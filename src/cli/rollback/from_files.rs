@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use tokio::time::Instant;
@@ -18,6 +17,7 @@ use crate::cli::error::Expected;
 use crate::cli::exit::Exit;
 use crate::cli::run::outside;
 use crate::controller::emergency::Emergency;
+use crate::engine::backoff::Backoff;
 use crate::engine::foreign_text::one_line;
 use crate::engine::lists;
 use crate::engine::plan::Account;
@@ -26,11 +26,6 @@ use crate::engine::units::CutoverName;
 use crate::journal::MemoryJournal;
 use crate::ports::Clock;
 use crate::report::holds;
-
-/// The first wait before a refused write is sent again; it doubles up to [`AGAIN_AFTER_MAX`].
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// The longest wait before a refused write is sent again.
-const AGAIN_AFTER_MAX: Duration = Duration::from_mins(1);
 
 /// Shows what will be written, asks, and writes until Route 53 has accepted everything.
 ///
@@ -176,7 +171,7 @@ async fn write(
     aftermath.add(placed.iter().cloned());
     let progress = Progress::of(placed.len());
     let mut emergency = Emergency::new(Arc::clone(&dns), journal, placed);
-    let (mut told, mut wait) = (String::new(), AGAIN_AFTER);
+    let (mut told, mut tries) = (String::new(), 0);
     let mut explained = false;
     loop {
         let now = context.clock.now();
@@ -190,7 +185,9 @@ async fn write(
         if emergency.left().next().is_none() {
             break;
         }
-        let again = Instant::now() + wait;
+        tries += 1;
+        let wait = Backoff::TRIES.after(tries);
+        let again = Instant::now() + wait.unsigned_abs();
         if again >= until {
             for (group, why) in emergency.left() {
                 context.note(&format!("{group} was not accepted: {why}"))?;
@@ -207,7 +204,6 @@ async fn write(
             wait.as_secs()
         ))?;
         tokio::time::sleep_until(again).await;
-        wait = (wait * 2).min(AGAIN_AFTER_MAX);
     }
     // Without a journal, only this reading shows what is back.
     let found = aftermath.read_back(context, dns.as_ref()).await?;

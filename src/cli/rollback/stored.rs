@@ -22,12 +22,12 @@ const READ_WITHIN: Duration = Duration::from_secs(5);
 struct Batch {
     #[serde(rename = "Comment")]
     _comment: Option<String>,
-    changes: Vec<Change>,
+    changes: Vec<FileChange>,
 }
 
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
-struct Change {
+struct FileChange {
     action: String,
     resource_record_set: Set,
 }
@@ -199,20 +199,20 @@ pub fn groups(zone: &ZoneId, text: &str) -> Result<Vec<GroupImage>, Refusal> {
 }
 
 /// Returns the number and the record of a change, for messages.
-fn shown(number: usize, change: &Change) -> String {
+fn shown(number: usize, change: &FileChange) -> String {
     let set = &change.resource_record_set;
     let (name, kind, identifier) = (&set.name, &set.record_type, &set.identifier);
     format!("change {number} ({name} {kind} {identifier})")
 }
 
-fn alone(number: usize, change: &Change) -> Refusal {
+fn alone(number: usize, change: &FileChange) -> Refusal {
     let place = shown(number, change);
     let why = format!("{place} stands alone: a group is two records");
     let instead = "write the group's other record right after it, or remove the change";
     (why, instead)
 }
 
-fn record(change: &Change) -> RecordSet {
+fn record(change: &FileChange) -> RecordSet {
     let set = change.resource_record_set.clone();
     let values = set.resource_records.into_iter().map(|value| value.value);
     RecordSet {

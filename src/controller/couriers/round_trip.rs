@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::controller::outside::Outside;
+use crate::engine::backoff::Backoff;
 use crate::engine::notify::{Channel, Notice, channel_shown};
 use crate::engine::units::CutoverName;
 use crate::ports::{
@@ -20,11 +21,11 @@ const SLACK: Duration = Duration::from_secs(1);
 /// next one waits this long.
 pub(in crate::controller) const CLAIM_FOR: Duration = Duration::from_secs(20);
 
-/// The first wait after a failure; doubled each time.
-const BACKOFF_MIN: Duration = Duration::from_secs(2);
-
-/// The longest wait after a failure.
-const BACKOFF_MAX: Duration = Duration::from_mins(5);
+/// The waits after failures.
+const BACKOFF: Backoff = Backoff {
+    first: SignedDuration::from_secs(2),
+    longest: SignedDuration::from_mins(5),
+};
 
 /// The pause before a journal that did not answer is asked again.
 const JOURNAL_AGAIN_AFTER: Duration = Duration::from_secs(2);
@@ -242,7 +243,7 @@ impl DeliveryRun {
         if wait.is_zero() {
             return None;
         }
-        Some(wait.min(BACKOFF_MAX))
+        Some(wait.min(BACKOFF.longest.unsigned_abs()))
     }
 
     /// The time from now until then; `None` if that is past.
@@ -416,10 +417,12 @@ fn shortened(why: &str) -> String {
     why.chars().take(WHY_CHARS_MAX).collect()
 }
 
-/// The wait after this many failures: doubled each time, or as long as the channel asked for; at most [`BACKOFF_MAX`].
+/// The wait after one more failure than `failures`, or as long as the channel asked for; no longer than the longest of
+/// [`BACKOFF`].
 fn backoff(failures: u32, asked: Option<Duration>) -> Duration {
-    let doubled = BACKOFF_MIN.saturating_mul(1 << failures.min(10));
-    doubled.max(asked.unwrap_or_default()).min(BACKOFF_MAX)
+    let wait = BACKOFF.after(failures.saturating_add(1)).unsigned_abs();
+    let longest = BACKOFF.longest.unsigned_abs();
+    wait.max(asked.unwrap_or_default()).min(longest)
 }
 
 /// A stream and a channel.
@@ -434,6 +437,6 @@ mod tests {
         let waits = [0, 1, 2, 7, 8, 40].map(|failures| backoff(failures, None).as_secs());
         assert_eq!(waits, [2, 4, 8, 256, 300, 300]);
         assert_eq!(backoff(0, Some(Duration::from_secs(40))).as_secs(), 40);
-        assert_eq!(backoff(0, Some(Duration::from_hours(9))), BACKOFF_MAX);
+        assert_eq!(backoff(0, Some(Duration::from_hours(9))).as_secs(), 300);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cutover_testbed::backtest::backtest;
 use jiff::SignedDuration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -9,13 +10,12 @@ use jiff::tz::TimeZone;
 use super::Look;
 use super::to_json;
 use super::to_text;
+use crate::engine::backtest::AlarmChange;
 use crate::engine::backtest::AlarmRecord;
 use crate::engine::backtest::Backtest;
-use crate::engine::backtest::Change;
 use crate::engine::backtest::Past;
 use crate::engine::backtest::RECORD_VERSION;
 use crate::engine::backtest::Record;
-use crate::engine::backtest::backtest;
 use crate::engine::evidence::plan::Measures;
 use crate::engine::observation::AlarmState;
 use crate::engine::plan::Account;
@@ -115,7 +115,7 @@ fn since() -> Timestamp {
 fn past(changes: &[(i64, AlarmState)]) -> Past {
     let mut known = Vec::new();
     for (minute, to) in changes {
-        known.push(Change {
+        known.push(AlarmChange {
             at: since() + SignedDuration::from_mins(*minute),
             from: None,
             to: *to,

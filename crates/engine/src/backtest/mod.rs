@@ -18,8 +18,8 @@ use jiff::Timestamp;
 pub use gates::FLAP_WITHIN;
 pub use gates::GatePast;
 pub use gates::Sight;
+pub use record::AlarmChange;
 pub use record::AlarmRecord;
-pub use record::Change;
 pub use record::Past;
 pub use record::RECORD_VERSION;
 pub use record::Record;
@@ -140,14 +140,6 @@ impl<'a> Prepared<'a> {
             runs,
         }
     }
-}
-
-/// Replays all starts, one after the other.
-pub fn backtest(source: &PlanSource, record: &Record, every: SignedDuration) -> Backtest {
-    let prepared = Prepared::new(source, record, every);
-    let starts = prepared.starts().into_iter();
-    let runs = starts.map(|start| prepared.replay(start)).collect();
-    prepared.gather(runs)
 }
 
 impl Run {

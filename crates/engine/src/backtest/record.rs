@@ -128,7 +128,7 @@ pub enum Past {
         /// The state at the beginning.
         before: AlarmState,
         /// Its changes, oldest first.
-        changes: Vec<Change>,
+        changes: Vec<AlarmChange>,
     },
     /// `CloudWatch` does not know the alarm.
     Missing,
@@ -138,7 +138,7 @@ pub enum Past {
 
 /// A change of state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
+pub struct AlarmChange {
     /// The time (AWS's clock).
     pub at: Timestamp,
     /// The state before; `None` if the history does not tell.
@@ -325,7 +325,7 @@ impl SeriesPast {
 impl Past {
     /// The past of an alarm by its state now and its history, with a state for every moment since `since`. If the
     /// history no longer reaches back to the last change, the alarm counts as without data before it.
-    pub fn of(now: &AlarmReading, mut changes: Vec<Change>, since: Timestamp) -> Self {
+    pub fn of(now: &AlarmReading, mut changes: Vec<AlarmChange>, since: Timestamp) -> Self {
         let (state, transitioned_at) = match now {
             AlarmReading::Missing => return Self::Missing,
             AlarmReading::Unreadable(message) | AlarmReading::Denied(message) => {
@@ -347,7 +347,7 @@ impl Past {
             && before != state
             && let Some(at) = transitioned_at
         {
-            changes.push(Change {
+            changes.push(AlarmChange {
                 at,
                 from: None,
                 to: state,
@@ -415,7 +415,7 @@ impl Past {
         stretches
     }
 
-    fn changes(&self) -> &[Change] {
+    fn changes(&self) -> &[AlarmChange] {
         match self {
             Self::Known { changes, .. } => changes,
             Self::Missing | Self::Unreadable(_) => &[],

@@ -7,13 +7,13 @@ use crate::event::Target;
 use crate::state::{Phase, State};
 
 /// The two reads that end a revert are at least this far apart (semantics A3).
-pub(super) const READS_APART: SignedDuration = SignedDuration::from_secs(5);
+pub const READS_APART: SignedDuration = SignedDuration::from_secs(5);
 
 /// The interval at which a window that must stay open is checked. Calendar entries and plans are no finer than minutes.
 const LOOKS_APART: SignedDuration = SignedDuration::from_mins(15);
 
 /// Returns true if every group of a touched zone is moved, or has the step's weights already.
-pub(super) fn zones_are_whole(state: &State, targets: &[Target]) -> bool {
+pub fn zones_are_whole(state: &State, targets: &[Target]) -> bool {
     let Some(images) = state.verified.as_ref().or(state.baseline.as_ref()) else {
         return targets.len() == state.plan().records.len();
     };
@@ -31,7 +31,7 @@ pub(super) fn zones_are_whole(state: &State, targets: &[Target]) -> bool {
 }
 
 /// Returns true if a step is under way: some group has its weights, so that the others may follow at any time.
-pub(super) fn goes_on(state: &State, step: u16) -> bool {
+pub fn goes_on(state: &State, step: u16) -> bool {
     let pair = state.plan().step(step).map(|step| step.pair);
     let mut images = state.verified.iter().flatten();
     let moved = images.any(|image| Some(image.pair()) == pair);
@@ -46,7 +46,7 @@ pub(super) fn at_its_share(state: &State) -> bool {
 }
 
 /// Returns true if a step needs no approval, or has one that was given for the step as it is now.
-pub(super) fn approved(state: &State, number: u16) -> bool {
+pub fn approved(state: &State, number: u16) -> bool {
     let Some(step) = state.plan().step(number) else {
         return false;
     };
@@ -58,7 +58,7 @@ pub(super) fn approved(state: &State, number: u16) -> bool {
 
 /// Returns true if the window is open for step `number`, checked by the local time of day. A step that was begun inside its
 /// window is finished in all its zones.
-pub(super) fn in_its_window(state: &State, number: u16, at: Timestamp) -> bool {
+pub fn in_its_window(state: &State, number: u16, at: Timestamp) -> bool {
     let Some(windows) = &state.plan().windows else {
         return true;
     };

@@ -80,12 +80,6 @@ impl Violation {
     }
 }
 
-pub(super) type Violations = Vec<Violation>;
-
 pub(super) fn violation(invariant: Invariant, message: String) -> Violation {
     Violation { invariant, message }
-}
-
-pub(super) fn one(invariant: Invariant, message: &str) -> Violations {
-    vec![violation(invariant, message.to_owned())]
 }

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 
 use super::decision::{Decision, Errand, HookCall};
 use super::view::View;
+use crate::backoff::Backoff;
 use crate::event::Event;
 use crate::hold::{HoldReason, RevertCause};
 use crate::hooks::{Hook, HookId, HookPoint, HookRun};
@@ -12,9 +13,6 @@ use crate::state::Phase;
 
 /// The time after the end of a call within which its answer may still be on its way into the journal.
 const ANSWERED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
-
-/// The longest wait between two tries of a hook, in seconds.
-const BACKOFF_MAX_SECS: i64 = 60;
 
 /// The interval at which a hook that holds after all its tries failed is still tried again, so that nobody need tell the
 /// controller that it is fixed.
@@ -140,8 +138,7 @@ fn pause(hook: &Hook, run: &HookRun) -> SignedDuration {
     if run.failures >= hook.tries() {
         return AGAIN_EVERY;
     }
-    let doublings = run.failures.saturating_sub(1).min(6);
-    SignedDuration::from_secs((1_i64 << doublings).min(BACKOFF_MAX_SECS))
+    Backoff::TRIES.after(run.failures)
 }
 
 fn call_it(view: &View<'_>, hook: &Hook, id: HookId, run: &HookRun) -> Decision {

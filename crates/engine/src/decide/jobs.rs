@@ -11,6 +11,7 @@ mod moving;
 use super::decision::{Decision, Errand, TurnOrder};
 use super::limits::{JOB_WITHIN, LATE, PERFORM_WITHIN};
 use super::view::View;
+use crate::backoff::Backoff;
 use crate::event::{Event, RevertMode};
 use crate::hold::HoldReason;
 use crate::jobs::{Busy, HalfId, JobSide, JobSwitch, SwitchAt};
@@ -22,9 +23,6 @@ use moving::{GAP_GRACE, gap, looked, moving, running};
 
 /// The least time for which the switch is put off if the firing times of many jobs leave no gap.
 const FIRING_PATIENCE: SignedDuration = SignedDuration::from_hours(1);
-
-/// The longest wait between two tries, in seconds.
-const BACKOFF_MAX_SECS: i64 = 60;
 
 /// The number of failed changes in a row after which a person is paged.
 const FAILURES_TOLD: u32 = 3;
@@ -239,9 +237,7 @@ fn drive(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
 /// Waits after a failed change: 1, 2, 4 … seconds. After [`FAILURES_TOLD`] failures a person is paged.
 fn backs_off(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Option<Decision> {
     let jobs = &view.state.jobs;
-    let doublings = jobs.failures.saturating_sub(1).min(6);
-    let wait = SignedDuration::from_secs((1_i64 << doublings).min(BACKOFF_MAX_SECS));
-    let again_at = jobs.failed_at? + wait;
+    let again_at = jobs.failed_at? + Backoff::TRIES.after(jobs.failures);
     if view.now >= again_at {
         return None;
     }

@@ -9,6 +9,7 @@ use super::hooks;
 use super::jobs;
 use super::limits::{BLIND_REVERT_AFTER, FENCE, LATE, RESIDUE};
 use super::view::View;
+use crate::backoff::Backoff;
 use crate::drifted::Astray;
 use crate::event::{Event, FailureClass, RevertMode};
 use crate::hold::{HaltReason, HoldReason, RevertCause};
@@ -18,13 +19,13 @@ use crate::state::{Phase, Revert, Write};
 use crate::strays::strays;
 use crate::units::WeightPair;
 
-/// The longest wait between two tries, in seconds (semantics E3).
-const BACKOFF_MAX_SECS: i64 = 60;
-
-/// The time after its decision for which a revert that fails in transport is tried often, and the longest wait between two
-/// such tries, in seconds. With the time that a round takes, they are at most five seconds apart (semantics L3).
+/// The time after its decision for which a revert that fails in transport is tried often, and the waits between two such
+/// tries. With the time that a round takes, they are at most five seconds apart (semantics L3).
 const EAGER_FOR: SignedDuration = SignedDuration::from_mins(10);
-const EAGER_BACKOFF_MAX_SECS: i64 = 4;
+const EAGER: Backoff = Backoff {
+    first: SignedDuration::from_secs(1),
+    longest: SignedDuration::from_secs(4),
+};
 
 /// The pause before an unfinished revert reads the groups again.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
@@ -443,23 +444,20 @@ fn blocked(revert: &Revert, places: &[RevertPlace]) -> Option<HoldReason> {
 fn retry_at(revert: &Revert) -> Option<Timestamp> {
     let failed_at = revert.failed_at?;
     let transport = revert.failed_class == Some(FailureClass::Transient);
-    let longest = if transport && failed_at.duration_since(revert.at) < EAGER_FOR {
-        EAGER_BACKOFF_MAX_SECS
+    let backoff = if transport && failed_at.duration_since(revert.at) < EAGER_FOR {
+        EAGER
     } else {
-        BACKOFF_MAX_SECS
+        Backoff::TRIES
     };
-    let doublings = revert.failures.saturating_sub(1).min(6);
-    let wait = (1_i64 << doublings).min(longest);
-    Some(failed_at + SignedDuration::from_secs(wait))
+    Some(failed_at + backoff.after(revert.failures))
 }
 
 /// The time at which force may overwrite a group again that somebody else keeps writing; none if it was not written yet.
 /// The waits double like those after a refusal.
 fn overwritten_again_at(revert: &Revert, index: usize) -> Option<Timestamp> {
     let last = *revert.submitted.get(&index)?;
-    let (least, most) = (1, BACKOFF_MAX_SECS);
-    let wait = last.duration_since(revert.at).as_secs().clamp(least, most);
-    Some(last + SignedDuration::from_secs(wait))
+    let wait = SignedDuration::from_secs(last.duration_since(revert.at).as_secs());
+    Some(last + wait.clamp(Backoff::TRIES.first, Backoff::TRIES.longest))
 }
 
 fn order(view: &View<'_>, revert: &Revert, places: &[RevertPlace]) -> Option<Order> {

@@ -10,6 +10,7 @@ use super::decision::{Decision, How, Order, Part, Purpose};
 use super::limits::{LATE, SKEW_MAX, STEP_WITHIN};
 use super::turn;
 use super::view::View;
+use crate::backoff::Backoff;
 use crate::event::{Event, SendOutcome};
 use crate::hold::{HoldReason, RevertCause};
 use crate::observation::GroupReading;
@@ -17,8 +18,11 @@ use crate::record::GroupImage;
 use crate::state::Write;
 use crate::verdict::GateJudgements;
 
-/// The first wait before a write whose reply was lost is sent again; it doubles with each loss.
-const RESEND_AFTER: SignedDuration = SignedDuration::from_secs(1);
+/// The waits before a write whose reply was lost is sent again. After the fourth its deadline has passed.
+const RESEND: Backoff = Backoff {
+    first: SignedDuration::from_secs(1),
+    longest: SignedDuration::from_secs(16),
+};
 
 /// The place of a group of an unresolved write.
 enum StepPlace {
@@ -248,8 +252,7 @@ fn resend(view: &View<'_>, write: &Write, blockers: &[HoldReason]) -> Option<Dec
 
 /// The time at which a write whose reply was lost may be sent again: 1, 2, 4 … seconds after the loss.
 fn resend_at(write: &Write, lost_at: Timestamp) -> Timestamp {
-    let doublings = write.losses.saturating_sub(1).min(4);
-    lost_at + RESEND_AFTER * (1_i32 << doublings)
+    lost_at + RESEND.after(write.losses)
 }
 
 fn was_read_after(view: &View<'_>, index: usize, since: Timestamp) -> bool {

@@ -62,17 +62,6 @@ impl GateId {
             name: name.to_owned(),
         }
     }
-
-    /// The alarm, if it is one.
-    pub fn alarm(&self) -> Option<AlarmId> {
-        if !self.gate.is_alarm() {
-            return None;
-        }
-        Some(AlarmId {
-            region: self.region.clone(),
-            name: self.name.clone(),
-        })
-    }
 }
 
 impl From<AlarmId> for GateId {
@@ -163,19 +152,6 @@ pub struct Beyond {
     /// The old side's worst datapoint; `None` if the old side is not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<Number>,
-}
-
-/// Both sides' requests, and how many of them failed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Contrast {
-    /// Requests of the new side.
-    pub new_requests: u64,
-    /// Those that failed.
-    pub new_errors: u64,
-    /// Requests of the old side.
-    pub old_requests: u64,
-    /// Those that failed.
-    pub old_errors: u64,
 }
 
 /// The gates and readings at the moment of a revert, so that the entry explains itself.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::VariantNames;
 
 use crate::drifted::Astray;
 use crate::evidence::gate::{Beyond, GateId};
@@ -11,8 +12,9 @@ use crate::record::GroupName;
 use crate::units::AlarmId;
 
 /// The reason why a cutover is halted.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, VariantNames)]
 #[serde(tag = "halt", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum HaltReason {
     /// A gate and a fallback alarm are red at once.
     BothRed {
@@ -45,8 +47,9 @@ pub enum HaltReason {
 }
 
 /// The cause of a revert.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, VariantNames)]
 #[serde(tag = "cause", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum RevertCause {
     /// An alarm is red.
     AlarmRed {

@@ -7,6 +7,7 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::event::failure::SendOutcome;
 use super::units::{ControllerId, Share, WriteId};
@@ -144,8 +145,11 @@ pub enum JobHalf {
 }
 
 /// A side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum JobSide {
     /// The old cluster's.
     Old,
@@ -165,10 +169,7 @@ impl JobSide {
 
     /// The side's name.
     pub fn label(self) -> &'static str {
-        match self {
-            Self::Old => "old",
-            Self::New => "new",
-        }
+        self.into()
     }
 }
 

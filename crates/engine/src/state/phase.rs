@@ -1,10 +1,24 @@
 //! The phase of a cutover.
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 /// The phase of a cutover.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Phase {
     /// Not started.
     Waiting,
@@ -28,31 +42,11 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in the usual order.
-    pub const ALL: [Self; 9] = [
-        Self::Waiting,
-        Self::Shifting,
-        Self::Settling,
-        Self::Baking,
-        Self::Completed,
-        Self::Reverting,
-        Self::Reverted,
-        Self::Halted,
-        Self::Abandoned,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The phase's name as it stands in JSON.
     pub fn label(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Shifting => "shifting",
-            Self::Settling => "settling",
-            Self::Baking => "baking",
-            Self::Completed => "completed",
-            Self::Reverting => "reverting",
-            Self::Reverted => "reverted",
-            Self::Halted => "halted",
-            Self::Abandoned => "abandoned",
-        }
+        self.into()
     }
 
     /// Returns true if the cutover is over.

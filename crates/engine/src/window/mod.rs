@@ -77,12 +77,6 @@ impl Windows {
         self.first(false, at)
     }
 
-    /// Returns true if it is open at `at` and for this long after it.
-    pub fn stays_open(&self, at: Timestamp, length: SignedDuration) -> bool {
-        let closes_at = self.closes_at(at);
-        self.is_open(at) && closes_at.is_none_or(|close| close.duration_since(at) >= length)
-    }
-
     /// The first instant from `at` on at which a step can be taken that settles and bakes for `watched` in all; `None`
     /// if there is none.
     pub fn next(&self, at: Timestamp, watched: SignedDuration) -> Option<Timestamp> {

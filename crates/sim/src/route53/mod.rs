@@ -30,5 +30,5 @@ pub use error::Route53Error;
 pub use health::{HealthCheck, HealthCheckConfig};
 pub use quota::{CallRate, Quotas};
 pub use record::{Geo, Routing, StoredRecord};
-pub use service::{ChangeInfo, Route53, Settings, WeightWrite};
-pub use zone::{HostedZone, NewZone, RecordPage, RecordStart, Vpc, ZonePage};
+pub use service::{ChangeInfo, Route53, Route53Settings, WeightWrite};
+pub use zone::{HostedZone, NewZone, RecordListing, RecordStart, Vpc, ZonePage};

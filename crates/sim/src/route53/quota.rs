@@ -63,21 +63,21 @@ impl Default for Quotas {
 
 /// A bucket's content.
 #[derive(Debug, Clone)]
-struct TokenBucket {
+struct QuotaBucket {
     milli_tokens: i64,
     filled_at: Timestamp,
 }
 
 /// All buckets of all accounts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct TokenBuckets {
-    buckets: BTreeMap<(Account, Option<String>), TokenBucket>,
+pub(super) struct QuotaBuckets {
+    buckets: BTreeMap<(Account, Option<String>), QuotaBucket>,
 }
 
 /// One call, in thousandths.
 const CALL: i64 = 1_000;
 
-impl TokenBuckets {
+impl QuotaBuckets {
     /// Takes one token from both buckets, or none from either.
     pub(super) fn admit(
         &mut self,
@@ -94,7 +94,7 @@ impl TokenBuckets {
         let mut admitted = true;
         for (key, rate) in &keys {
             let full = i64::from(rate.burst) * CALL;
-            let bucket = self.buckets.entry(key.clone()).or_insert(TokenBucket {
+            let bucket = self.buckets.entry(key.clone()).or_insert(QuotaBucket {
                 milli_tokens: full,
                 filled_at: now,
             });
@@ -112,7 +112,7 @@ impl TokenBuckets {
     }
 }
 
-impl TokenBucket {
+impl QuotaBucket {
     /// Adds the tokens since the last call. A clock that stands still or goes back adds none.
     fn fill(&mut self, rate: CallRate, now: Timestamp) {
         let elapsed = now.as_millisecond() - self.filled_at.as_millisecond();

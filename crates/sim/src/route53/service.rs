@@ -11,12 +11,12 @@ use cutover_engine::units::{ChangeId, Weight, WeightPair, ZoneId};
 use super::batch::ChangeBatch;
 use super::error::Route53Error;
 use super::health::HealthCheck;
-use super::quota::{Quotas, TokenBuckets};
+use super::quota::{QuotaBuckets, Quotas};
 use super::zone::HostedZone;
 
 /// The settings of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct Route53Settings {
     /// The time for which a change is PENDING. "Generally within 60 seconds" (API Reference, `ChangeInfo`).
     pub propagation: SignedDuration,
     /// The time for which a zone refuses further changes after one (`PriorRequestNotComplete`).
@@ -25,7 +25,7 @@ pub struct Settings {
     pub quotas: Option<Quotas>,
 }
 
-impl Default for Settings {
+impl Default for Route53Settings {
     fn default() -> Self {
         Self {
             propagation: SignedDuration::from_secs(30),
@@ -39,14 +39,14 @@ impl Default for Settings {
 #[derive(Debug, Clone, Default)]
 pub struct Route53 {
     /// Its settings; they may be changed at any time.
-    pub settings: Settings,
+    pub settings: Route53Settings,
     pub(super) zones: BTreeMap<ZoneId, HostedZone>,
     pub(super) health_checks: BTreeMap<String, HealthCheck>,
     pub(super) late: Vec<Late>,
     pub(super) answers_given: u64,
     changes: BTreeMap<ChangeId, StoredChange>,
     tags: BTreeMap<(String, String), BTreeMap<String, String>>,
-    buckets: TokenBuckets,
+    buckets: QuotaBuckets,
     writes: Vec<WeightWrite>,
     writes_of: BTreeMap<(ZoneId, GroupName), Vec<usize>>,
     serial: u64,
@@ -113,7 +113,7 @@ impl WeightWrite {
 
 impl Route53 {
     /// An empty service.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: Route53Settings) -> Self {
         Self {
             settings,
             ..Self::default()

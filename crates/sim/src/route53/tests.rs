@@ -7,6 +7,7 @@ use cutover_engine::plan::Account;
 use cutover_engine::record::GroupName;
 use cutover_engine::units::{ChangeId, DnsName, Weight, WeightPair, ZoneId};
 use cutover_ports::ChangeAction::{self, Create, Delete, Upsert};
+use cutover_testbed::plan::role;
 
 const NAME: &str = "test.example.com";
 
@@ -475,7 +476,7 @@ fn quotas_let_50_calls_through_at_once_and_10_a_second_after_that() {
         (error.status, error.message.as_str()),
         (400, "Rate exceeded")
     );
-    let other = Account::of_role("arn:aws:iam::222222222222:role/other");
+    let other = role("arn:aws:iam::222222222222:role/other");
     model.admit(&other, "GetChange", at(11)).unwrap();
 }
 
@@ -541,7 +542,7 @@ fn a_foreign_write_is_kept_apart_from_ours() {
 #[test]
 fn zones_belong_to_accounts_and_names_may_repeat() {
     let (mut model, zone) = service();
-    let theirs = Account::of_role("arn:aws:iam::222222222222:role/other");
+    let theirs = role("arn:aws:iam::222222222222:role/other");
     let new = |account: &Account, reference: &str| NewZone {
         account: account.clone(),
         name: "example.com".to_owned(),

@@ -96,7 +96,7 @@ pub struct RecordStart {
 
 /// One page of record sets, and where the next one starts.
 #[derive(Debug, Clone)]
-pub struct RecordPage<'a> {
+pub struct RecordListing<'a> {
     /// The record sets.
     pub records: Vec<&'a StoredRecord>,
     /// The first record set of the next page.

@@ -12,7 +12,7 @@ use super::error::Route53Error;
 use super::name;
 use super::record::StoredRecord;
 use super::service::{ChangeInfo, Route53};
-use super::zone::{HostedZone, NewZone, OrderKey, RecordPage, RecordStart, ZonePage};
+use super::zone::{HostedZone, NewZone, OrderKey, RecordListing, RecordStart, ZonePage};
 
 /// The most record sets in a page. Source: API Reference, `ListResourceRecordSets`.
 pub(super) const PAGE_RECORDS_MAX: usize = 300;
@@ -167,12 +167,12 @@ impl Route53 {
         id: &ZoneId,
         start: &RecordStart,
         limit: usize,
-    ) -> Result<RecordPage<'_>, Route53Error> {
+    ) -> Result<RecordListing<'_>, Route53Error> {
         let zone = self.zone(account, id)?;
         let first = start_key(start)?;
         let limit = limit.clamp(1, PAGE_RECORDS_MAX);
         let mut from_here = zone.records.range(first..).map(|(_, record)| record);
-        Ok(RecordPage {
+        Ok(RecordListing {
             records: from_here.by_ref().take(limit).collect(),
             next: from_here.next(),
         })

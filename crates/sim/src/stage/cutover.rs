@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::feed::Feed;
-use super::watch::{Watch, alarms_of};
+use super::watch::{AlarmWatch, alarms_of};
 use crate::route53::Route53;
 use crate::scenario::Scenario;
 use crate::traffic::TRACKS;
@@ -23,7 +23,7 @@ pub(super) struct SimCutover {
     /// All alarms of its plan.
     pub(super) alarms: Vec<AlarmId>,
     /// The metric alarms that are computed from this cutover's traffic, in their first state.
-    pub(super) watches: Vec<Watch>,
+    pub(super) watches: Vec<AlarmWatch>,
     /// The states of those alarms by their evaluation, as CloudWatch shows them now.
     pub(super) evaluated: BTreeMap<AlarmId, AlarmState>,
     /// The alarms of the plan that are in ALARM.
@@ -137,7 +137,11 @@ impl SimCutover {
 }
 
 /// The metric alarms to simulate: those of the plan, and those that only composite alarms of the scenario name.
-fn watches_of(plan: &Plan, scenario: &Scenario, watched: &mut BTreeSet<AlarmId>) -> Vec<Watch> {
+fn watches_of(
+    plan: &Plan,
+    scenario: &Scenario,
+    watched: &mut BTreeSet<AlarmId>,
+) -> Vec<AlarmWatch> {
     let mut wanted: Vec<(AlarmId, bool)> = Vec::new();
     for (id, fallback) in alarms_of(plan) {
         wanted.push((id.clone(), fallback));
@@ -153,7 +157,7 @@ fn watches_of(plan: &Plan, scenario: &Scenario, watched: &mut BTreeSet<AlarmId>)
         let mut alarms = scenario.alarms.iter();
         let composite = alarms.any(|alarm| alarm.name == id.name && alarm.rule.is_some());
         if !composite && watched.insert(id.clone()) {
-            watches.push(Watch::new(id, fallback, scenario));
+            watches.push(AlarmWatch::new(id, fallback, scenario));
         }
     }
     watches

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{SharedStage, lock};
 use crate::dns::SimDns;
 use crate::fault::{Fault, FaultHook};
-use crate::scenario::What;
+use crate::scenario::{FaultKind, Route53Trouble};
 use crate::signals::SimSignals;
 use crate::world::SimClock;
 use cutover_engine::event::Envelope;
@@ -76,7 +76,7 @@ impl StageSignals {
         let now = self.clock.now();
         let mut stage = lock(&self.stage);
         stage.advance(now);
-        let down = if stage.is_troubled_by(&What::CloudWatchDown, now) {
+        let down = if stage.is_troubled_by(&FaultKind::CloudWatchDown, now) {
             Some("ServiceUnavailable: Service is unavailable".to_owned())
         } else {
             None
@@ -136,50 +136,27 @@ fn route53_faults(stage: &SharedStage, operation: &str, now: Timestamp) -> Vec<F
     let is_write = operation == "ChangeResourceRecordSets";
     let mut faults = Vec::new();
     for trouble in stage.troubles() {
-        if trouble.holds_at(now) {
-            faults.extend(route53_fault(&trouble.fault.what, is_write));
+        if trouble.holds_at(now)
+            && let FaultKind::Route53(route53) = trouble.fault.kind
+        {
+            faults.extend(route53_fault(route53, is_write));
         }
     }
     faults
 }
 
-/// The fault of a call to Route 53 while this part of the scenario is in force; none if the call goes well.
-fn route53_fault(what: &What, is_write: bool) -> Option<Fault> {
-    match what {
-        What::Route53Down => Some(Fault::unavailable()),
-        What::Route53Throttled => Some(Fault::throttle()),
-        What::Route53Busy if is_write => Some(Fault::error(
+/// The fault of a call to Route 53 while the control plane is in this trouble; none if the call goes well.
+fn route53_fault(trouble: Route53Trouble, is_write: bool) -> Option<Fault> {
+    match trouble {
+        Route53Trouble::Down => Some(Fault::unavailable()),
+        Route53Trouble::Throttled => Some(Fault::throttle()),
+        Route53Trouble::Busy if is_write => Some(Fault::error(
             400,
             "PriorRequestNotComplete",
             "The request was rejected because Route 53 was still processing a prior request.",
         )),
-        What::Route53LosesReplies if is_write => Some(Fault::LoseReply),
-        What::Route53Busy
-        | What::Route53LosesReplies
-        | What::Errors { .. }
-        | What::Latency { .. }
-        | What::Leak { .. }
-        | What::Outage { .. }
-        | What::SlowStart { .. }
-        | What::Capacity { .. }
-        | What::Unhealthy { .. }
-        | What::CallersPinned
-        | What::CloudWatchDown
-        | What::ControllerKilled
-        | What::ForeignWrite { .. }
-        | What::AlarmRed { .. }
-        | What::AlarmMissing { .. }
-        | What::AlarmNoData { .. }
-        | What::AlarmUnclear { .. }
-        | What::JournalDown
-        | What::JobsDown
-        | What::HooksFail
-        | What::Push { .. }
-        | What::Pause
-        | What::Resume
-        | What::Rollback
-        | What::RollbackForced
-        | What::ApproveAfter(_) => None,
+        Route53Trouble::LosesReplies if is_write => Some(Fault::LoseReply),
+        Route53Trouble::Busy | Route53Trouble::LosesReplies => None,
     }
 }
 
@@ -200,7 +177,7 @@ impl StageJournal {
     /// Fails if the scenario says that the journal is down now.
     fn check_up(&self) -> Result<(), JournalError> {
         let stage = lock(&self.stage);
-        if stage.is_troubled_by(&What::JournalDown, self.clock.now()) {
+        if stage.is_troubled_by(&FaultKind::JournalDown, self.clock.now()) {
             return Err(JournalError::Down("disk I/O error".to_owned()));
         }
         Ok(())

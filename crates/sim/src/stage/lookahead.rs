@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::cutover::SimCutover;
 use super::trouble::StageTrouble;
-use super::watch::{AlarmTurn, Watch};
+use super::watch::{AlarmTurn, AlarmWatch};
 use crate::scenario::Scenario;
 use crate::traffic::cluster::Strain;
 use crate::traffic::{Conditions, MINUTE, Sample, Service};
@@ -29,7 +29,7 @@ pub(super) struct PlayedMinute {
 #[derive(Clone)]
 struct ServiceState {
     service: Service,
-    watches: Vec<Watch>,
+    watches: Vec<AlarmWatch>,
 }
 
 /// The services and the part of their future that was played ahead.

@@ -25,7 +25,7 @@ use self::lookahead::Lookahead;
 use self::record::Recording;
 use self::trouble::StageTrouble;
 use crate::dns::SimDns;
-use crate::scenario::{Scenario, What};
+use crate::scenario::{AlarmTrouble, FaultKind, Scenario};
 use crate::signals::SimSignals;
 use crate::traffic::{MINUTE, minute_of};
 use crate::world::{DEFAULT_REGION, World};
@@ -231,27 +231,28 @@ impl Stage {
         }
     }
 
-    /// The faults of this alarm that are in force, in the scenario's order.
-    fn faults_of<'a>(&'a self, name: &'a str, at: Timestamp) -> impl Iterator<Item = &'a What> {
-        let of_alarm = self
-            .troubles
-            .iter()
-            .filter(move |it| it.alarm() == Some(name));
-        let in_force = of_alarm.filter(move |it| it.holds_at(at));
-        in_force.map(|it| &it.fault.what)
+    /// The troubles of this alarm that are in force, in the scenario's order.
+    fn troubles_of(&self, name: &str, at: Timestamp) -> Vec<AlarmTrouble> {
+        let mut troubles = Vec::new();
+        for stage_trouble in &self.troubles {
+            if let Some((alarm, trouble)) = stage_trouble.fault.kind.alarm()
+                && alarm == name
+                && stage_trouble.holds_at(at)
+            {
+                troubles.push(trouble);
+            }
+        }
+        troubles
     }
 
     /// The state of an alarm: as its first fault in force has it, or else as its evaluation has it. None if it is gone.
     fn state_of(&self, name: &str, at: Timestamp) -> Option<AlarmState> {
-        for fault in self.faults_of(name, at) {
-            if matches!(fault, What::AlarmRed { .. }) {
-                return Some(AlarmState::Alarm);
-            }
-            if matches!(fault, What::AlarmMissing { .. }) {
-                return None;
-            }
-            if matches!(fault, What::AlarmNoData { .. }) {
-                return Some(AlarmState::InsufficientData);
+        for trouble in self.troubles_of(name, at) {
+            match trouble {
+                AlarmTrouble::Red => return Some(AlarmState::Alarm),
+                AlarmTrouble::Missing => return None,
+                AlarmTrouble::NoData => return Some(AlarmState::InsufficientData),
+                AlarmTrouble::Unclear => {}
             }
         }
         let mut evaluated = self.cutovers.iter().flat_map(|cutover| &cutover.evaluated);
@@ -264,9 +265,7 @@ impl Stage {
     /// Sets an alarm's state in `CloudWatch` from its faults and its evaluation.
     fn show(&mut self, name: &str, at: Timestamp) {
         let state = self.state_of(name, at);
-        let unclear = self
-            .faults_of(name, at)
-            .any(|fault| matches!(fault, What::AlarmUnclear { .. }));
+        let unclear = self.troubles_of(name, at).contains(&AlarmTrouble::Unclear);
         let evaluation = if unclear { Some("PARTIAL_DATA") } else { None };
         let region = self.region_of(name);
         {
@@ -302,7 +301,7 @@ impl Stage {
     /// Writes weights, as another writer, to all groups of the cutovers that the fault concerns.
     fn write_foreign(&mut self, trouble: usize, now: Timestamp) {
         let trouble = &self.troubles[trouble];
-        let What::ForeignWrite { old, new } = trouble.fault.what else {
+        let FaultKind::ForeignWrite { old, new } = trouble.fault.kind else {
             return;
         };
         let cutovers = self.cutovers.iter();
@@ -353,7 +352,7 @@ impl Stage {
         let (begin, end) = if trouble.alarm().is_some() {
             let change = Edge::Alarms { trouble: index };
             (change.clone(), change)
-        } else if matches!(trouble.fault.what, What::ForeignWrite { .. }) {
+        } else if matches!(trouble.fault.kind, FaultKind::ForeignWrite { .. }) {
             (Edge::Foreign { trouble: index }, Edge::Mark)
         } else {
             (Edge::Mark, Edge::Mark)
@@ -425,9 +424,9 @@ impl Stage {
     }
 
     /// Returns true if a fault of exactly this kind is in force.
-    pub(super) fn is_troubled_by(&self, what: &What, now: Timestamp) -> bool {
+    pub(super) fn is_troubled_by(&self, kind: &FaultKind, now: Timestamp) -> bool {
         let mut troubles = self.troubles.iter();
-        troubles.any(|it| it.holds_at(now) && it.fault.what == *what)
+        troubles.any(|it| it.holds_at(now) && it.fault.kind == *kind)
     }
 
     /// The scenario's faults, whether their moments are known or not.
@@ -443,7 +442,7 @@ impl Stage {
     }
 
     /// The simulated metric alarms, with what was assumed about them.
-    pub fn watches(&self) -> impl Iterator<Item = &watch::Watch> {
+    pub fn watches(&self) -> impl Iterator<Item = &watch::AlarmWatch> {
         self.cutovers.iter().flat_map(|cutover| &cutover.watches)
     }
 }

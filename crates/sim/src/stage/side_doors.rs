@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{SharedStage, lock};
 use crate::beside::SimJobs;
-use crate::scenario::What;
+use crate::scenario::FaultKind;
 use crate::world::SimClock;
 use cutover_engine::event::FailureClass;
 use cutover_engine::jobs::{HalfLook, JobHalf};
@@ -34,7 +34,7 @@ pub struct StageHooks {
 impl StageJobs {
     /// Fails if the scenario says that jobs are down now.
     fn check_up(&self) -> Result<(), CallError> {
-        if lock(&self.stage).is_troubled_by(&What::JobsDown, self.clock.now()) {
+        if lock(&self.stage).is_troubled_by(&FaultKind::JobsDown, self.clock.now()) {
             let message = "ServiceUnavailable: Service is unavailable";
             return Err(CallError::new("Jobs", FailureClass::Throttled, message));
         }
@@ -64,7 +64,7 @@ impl Jobs for StageJobs {
 #[async_trait]
 impl Hooks for StageHooks {
     async fn call(&self, _request: &HookRequest) -> HookAnswer {
-        if !lock(&self.stage).is_troubled_by(&What::HooksFail, self.clock.now()) {
+        if !lock(&self.stage).is_troubled_by(&FaultKind::HooksFail, self.clock.now()) {
             return HookAnswer::default();
         }
         HookAnswer {

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::scenario::{Fault, Side, What, When};
+use crate::scenario::{ClusterTrouble, FaultKind, FaultStart, ScenarioFault, Side, Touched};
 use crate::traffic::MINUTE;
 use crate::traffic::cluster::Strain;
 use cutover_engine::units::CutoverName;
@@ -17,7 +17,7 @@ const FADED: f64 = 0.05;
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageTrouble {
     /// The fault as the scenario has it.
-    pub fault: Fault,
+    pub fault: ScenarioFault,
     /// When it begins; none while that is not known.
     pub from: Option<Timestamp>,
     /// When it ends; none if it stays.
@@ -26,24 +26,24 @@ pub struct StageTrouble {
 
 impl StageTrouble {
     /// A fault of a rehearsal that begins at `start`. Its times are known unless they depend on a step.
-    pub fn new(fault: Fault, start: Timestamp) -> Self {
+    pub fn new(fault: ScenarioFault, start: Timestamp) -> Self {
         let mut trouble = Self {
             fault,
             from: None,
             until: None,
         };
-        match trouble.fault.when {
+        match trouble.fault.start {
             None => trouble.arm(start),
-            Some(When::After(after)) => trouble.arm(later(start, after)),
-            Some(When::At(at)) => trouble.arm(at.max(start)),
-            Some(When::Step { .. }) => {}
+            Some(FaultStart::After(after)) => trouble.arm(later(start, after)),
+            Some(FaultStart::At(at)) => trouble.arm(at.max(start)),
+            Some(FaultStart::Step { .. }) => {}
         }
         trouble
     }
 
     /// Sets the fault's times if it begins after this step of this cutover. Returns true if it did.
     pub fn step_verified(&mut self, name: &CutoverName, step: u16, at: Timestamp) -> bool {
-        let Some(When::Step { number, plus }) = self.fault.when else {
+        let Some(FaultStart::Step { number, plus }) = self.fault.start else {
             return false;
         };
         let mine = number == step && self.concerns(name);
@@ -82,26 +82,15 @@ impl StageTrouble {
         if !self.holds_in(from) {
             return;
         }
-        match self.fault.what {
-            What::Errors { side, share } => {
-                let strain = &mut strains[index_of(side)];
-                strain.errors = 1.0 - (1.0 - strain.errors) * (1.0 - share);
+        match self.fault.kind {
+            FaultKind::Cluster { side, trouble } => {
+                let strain = match side {
+                    Side::New => &mut strains[0],
+                    Side::Old => &mut strains[1],
+                };
+                add_strain(strain, trouble);
             }
-            What::Latency { side, factor } => {
-                let strain = &mut strains[index_of(side)];
-                strain.slower = (1.0 + strain.slower) * factor - 1.0;
-            }
-            What::Leak { side, bites_after } => {
-                let minutes = bites_after.as_secs_f64() / 60.0;
-                strains[index_of(side)].leak_bites_after = Some(minutes);
-            }
-            What::Outage { side } => strains[index_of(side)].outage = true,
-            What::SlowStart { side } => strains[index_of(side)].slow_start = true,
-            What::Capacity { side, per_minute } => {
-                strains[index_of(side)].capacity = Some(per_minute);
-            }
-            What::Unhealthy { side } => strains[index_of(side)].unhealthy = true,
-            What::Push { factor } => {
+            FaultKind::Push { factor } => {
                 let begun = self.from.map_or(from, Timestamp::as_second);
                 let minutes = i32::try_from((from - begun).max(0) / MINUTE).unwrap_or(i32::MAX);
                 let spike = (factor - 1.0) * FADE.powi(minutes);
@@ -109,120 +98,61 @@ impl StageTrouble {
                     *push += spike;
                 }
             }
-            What::CallersPinned
-            | What::CloudWatchDown
-            | What::Route53Down
-            | What::Route53Throttled
-            | What::ControllerKilled
-            | What::ForeignWrite { .. }
-            | What::AlarmRed { .. }
-            | What::AlarmMissing { .. }
-            | What::AlarmNoData { .. }
-            | What::AlarmUnclear { .. }
-            | What::Route53Busy
-            | What::Route53LosesReplies
-            | What::JournalDown
-            | What::JobsDown
-            | What::HooksFail
-            | What::Pause
-            | What::Resume
-            | What::Rollback
-            | What::RollbackForced
-            | What::ApproveAfter(_) => {}
+            FaultKind::CallersPinned
+            | FaultKind::Alarm { .. }
+            | FaultKind::CloudWatchDown
+            | FaultKind::Route53(_)
+            | FaultKind::ForeignWrite { .. }
+            | FaultKind::ControllerKilled
+            | FaultKind::JournalDown
+            | FaultKind::JobsDown
+            | FaultKind::HooksFail
+            | FaultKind::Person(_) => {}
         }
     }
 
     /// The alarm whose state or presence it changes; none if it changes none.
     pub(super) fn alarm(&self) -> Option<&str> {
-        match &self.fault.what {
-            What::AlarmRed { alarm }
-            | What::AlarmMissing { alarm }
-            | What::AlarmNoData { alarm }
-            | What::AlarmUnclear { alarm } => Some(alarm),
-            What::Errors { .. }
-            | What::Latency { .. }
-            | What::Leak { .. }
-            | What::Outage { .. }
-            | What::SlowStart { .. }
-            | What::Capacity { .. }
-            | What::Unhealthy { .. }
-            | What::CallersPinned
-            | What::CloudWatchDown
-            | What::Route53Down
-            | What::Route53Throttled
-            | What::ControllerKilled
-            | What::ForeignWrite { .. }
-            | What::Route53Busy
-            | What::Route53LosesReplies
-            | What::JournalDown
-            | What::JobsDown
-            | What::HooksFail
-            | What::Push { .. }
-            | What::Pause
-            | What::Resume
-            | What::Rollback
-            | What::RollbackForced
-            | What::ApproveAfter(_) => None,
-        }
+        self.fault.kind.alarm().map(|(name, _)| name)
     }
 
     /// Returns true if it keeps the controller from reading or acting.
     pub(super) fn blinds(&self) -> bool {
-        matches!(
-            self.fault.what,
-            What::CloudWatchDown
-                | What::Route53Down
-                | What::Route53Throttled
-                | What::Route53Busy
-                | What::Route53LosesReplies
-                | What::JournalDown
-                | What::JobsDown
-                | What::HooksFail
-                | What::AlarmMissing { .. }
-                | What::AlarmNoData { .. }
-                | What::AlarmUnclear { .. }
-        )
+        self.fault.kind.touches() == Touched::Controller
     }
 
     /// Returns true if all requests stay on the old side in the minute that begins at `from`.
     pub fn pins(&self, from: i64) -> bool {
-        self.fault.what == What::CallersPinned && self.holds_in(from)
+        self.fault.kind == FaultKind::CallersPinned && self.holds_in(from)
     }
 
     /// Returns true if it is something that a person does.
     pub fn is_of_people(&self) -> bool {
-        matches!(
-            self.fault.what,
-            What::Pause
-                | What::Resume
-                | What::Rollback
-                | What::RollbackForced
-                | What::ApproveAfter(_)
-        )
+        self.fault.kind.touches() == Touched::Nobody
     }
 
     /// Returns true if it makes a cluster worse, so that a revert may follow.
     pub fn is_of_cluster(&self) -> bool {
-        matches!(
-            self.fault.what,
-            What::Errors { .. }
-                | What::Latency { .. }
-                | What::Leak { .. }
-                | What::Outage { .. }
-                | What::SlowStart { .. }
-                | What::Capacity { .. }
-                | What::Unhealthy { .. }
-                | What::AlarmRed { .. }
-                | What::Push { .. }
-        )
+        self.fault.kind.touches() == Touched::Cluster
     }
 }
 
-/// The position of a side in pairs: new, then old.
-fn index_of(side: Side) -> usize {
-    match side {
-        Side::New => 0,
-        Side::Old => 1,
+/// Adds the effect of a cluster's trouble on the cluster.
+fn add_strain(strain: &mut Strain, trouble: ClusterTrouble) {
+    match trouble {
+        ClusterTrouble::Errors { share } => {
+            strain.errors = 1.0 - (1.0 - strain.errors) * (1.0 - share);
+        }
+        ClusterTrouble::Latency { factor } => {
+            strain.slower = (1.0 + strain.slower) * factor - 1.0;
+        }
+        ClusterTrouble::Leak { bites_after } => {
+            strain.leak_bites_after = Some(bites_after.as_secs_f64() / 60.0);
+        }
+        ClusterTrouble::Outage => strain.outage = true,
+        ClusterTrouble::SlowStart => strain.slow_start = true,
+        ClusterTrouble::Capacity { per_minute } => strain.capacity = Some(per_minute),
+        ClusterTrouble::Unhealthy => strain.unhealthy = true,
     }
 }
 

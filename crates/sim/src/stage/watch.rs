@@ -44,7 +44,7 @@ pub enum Measured {
 
 /// A metric alarm.
 #[derive(Debug, Clone)]
-pub struct Watch {
+pub struct AlarmWatch {
     /// The alarm in CloudWatch.
     pub id: AlarmId,
     /// The quantity that it measures.
@@ -70,7 +70,7 @@ pub struct AlarmTurn {
     pub state: Option<AlarmState>,
 }
 
-impl Watch {
+impl AlarmWatch {
     /// An alarm of a plan or of a composite alarm. The scenario decides what it measures, or else its name.
     pub fn new(id: AlarmId, fallback: bool, scenario: &Scenario) -> Self {
         let said = scenario.alarms.iter().find(|alarm| alarm.name == id.name);
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
     use crate::traffic::cluster::Bearing;
 
-    fn watch(missing: scenario::Missing, period_mins: u32) -> Watch {
+    fn watch(missing: scenario::Missing, period_mins: u32) -> AlarmWatch {
         let alarm = scenario::Alarm {
             name: "a-5xx".to_owned(),
             measures: None,
@@ -205,11 +205,11 @@ mod tests {
             region: None,
             name: "a-5xx".to_owned(),
         };
-        Watch::new(id, false, &scenario)
+        AlarmWatch::new(id, false, &scenario)
     }
 
     /// The state after each minute: `X` is a bad minute, `0` a good one, `-` one without requests.
-    fn states(watch: &mut Watch, minutes: &str) -> String {
+    fn states(watch: &mut AlarmWatch, minutes: &str) -> String {
         let mut states = String::new();
         for (minute, kind) in (0_i64..).zip(minutes.chars()) {
             let metrics = Metrics {

@@ -1,8 +1,8 @@
 //! The backtest: claims about plans that are started in a recorded past.
 
 use cutover_engine::backtest::{
-    AlarmRecord, Backtest, Change, End, Past, RECORD_VERSION, Record, RecordError, Run, SeriesPast,
-    SeriesRecord, Sight, Week, backtest, replay,
+    AlarmChange, AlarmRecord, Backtest, End, Past, RECORD_VERSION, Record, RecordError, Run,
+    SeriesPast, SeriesRecord, Sight, Week, replay,
 };
 use cutover_engine::evidence::gate::GateId;
 use cutover_engine::hold::{HoldReason, RevertCause};
@@ -14,6 +14,7 @@ use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;
 
+use cutover_testbed::backtest::backtest;
 use cutover_testbed::flow::{measures, series};
 use cutover_testbed::plan::{alarm, plan, source};
 
@@ -27,8 +28,8 @@ fn at(minute: i64) -> Timestamp {
     start() + SignedDuration::from_mins(minute)
 }
 
-fn change(minute: i64, to: AlarmState) -> Change {
-    Change {
+fn change(minute: i64, to: AlarmState) -> AlarmChange {
+    AlarmChange {
         at: at(minute),
         from: None,
         to,
@@ -36,7 +37,7 @@ fn change(minute: i64, to: AlarmState) -> Change {
 }
 
 /// `errors` changed like this, the other two alarms of the plan were green; so many hours.
-fn record(hours: i64, before: AlarmState, changes: Vec<Change>) -> Record {
+fn record(hours: i64, before: AlarmState, changes: Vec<AlarmChange>) -> Record {
     let green = Past::Known {
         before: Green,
         changes: Vec::new(),
@@ -215,7 +216,7 @@ fn windows_hold_starts_as_they_would_today() {
 
 #[test]
 fn a_week_counts_the_starts_that_have_a_week_after_them() {
-    let days: Vec<Change> = (1..9)
+    let days: Vec<AlarmChange> = (1..9)
         .filter(|day| day % 4 == 0)
         .flat_map(|day| [change(day * 1_440, Alarm), change(day * 1_440 + 30, Green)])
         .collect();
@@ -264,7 +265,7 @@ fn the_past_is_put_together_from_now_and_then() {
         of(found(Green, Some(at(-9))), Vec::new()),
         known(Green, Vec::new())
     );
-    let entered = Change {
+    let entered = AlarmChange {
         from: Some(Green),
         ..change(5, Alarm)
     };
@@ -277,7 +278,7 @@ fn the_past_is_put_together_from_now_and_then() {
     assert_eq!(of(found(Green, Some(at(5))), Vec::new()), forgotten);
 }
 
-fn changes() -> impl Strategy<Value = Vec<Change>> {
+fn changes() -> impl Strategy<Value = Vec<AlarmChange>> {
     let state = prop_oneof![3 => Just(Green), 2 => Just(Alarm), 1 => Just(InsufficientData)];
     vec((-30_i64..700, state), 0..12).prop_map(|changes| {
         let mut changes: Vec<_> = changes

@@ -6,13 +6,13 @@ use cutover_engine::decide::{self, Decision, How};
 use cutover_engine::event::{Event, RevertMode};
 use cutover_engine::hold::{HaltReason, HoldReason};
 use cutover_engine::observation::{AlarmState, GroupReading, Observation};
-use cutover_engine::plan::{Account, AwsSettings};
+use cutover_engine::plan::AwsSettings;
 use cutover_engine::state::Phase;
 use cutover_engine::units::{AlarmId, WeightPair};
 use jiff::SignedDuration;
 
 use super::{baking, kinds, simple, taken_back};
-use cutover_testbed::plan::{alarm, plan};
+use cutover_testbed::plan::{alarm, plan, role};
 use cutover_testbed::world::{Fate, World};
 
 /// What the first controller sees and decides now.
@@ -213,15 +213,15 @@ fn force_overwrites_what_is_ours_too_and_a_plain_revert_compares() {
 
 #[test]
 fn whose_credentials_a_plan_uses_is_journaled_where_they_are_not_the_environments() {
-    for role in [None, Some("arn:aws:iam::111111111111:role/cutover")] {
+    for role_arn in [None, Some("arn:aws:iam::111111111111:role/cutover")] {
         let mut plan = simple();
         plan.aws = AwsSettings {
-            account: role.map(Account::of_role).unwrap_or_default(),
+            account: role_arn.map(role).unwrap_or_default(),
             others: std::collections::BTreeMap::new(),
             ..AwsSettings::default()
         };
         let text = serde_json::to_string(&plan).expect("a plan is JSON");
-        assert_eq!(text.contains("account"), role.is_some());
+        assert_eq!(text.contains("account"), role_arn.is_some());
         let back = serde_json::from_str(&text).expect("a plan can be read back");
         assert_eq!(plan, back);
     }

@@ -1,6 +1,6 @@
 //! Trouble in one stream stays there (semantics L4, I15): that cutover is left alone, and all others go on.
 
-use cutover_engine::check::{self, FleetChecker, Invariant};
+use cutover_engine::check::{self, Invariant};
 use cutover_engine::decide::{self, Decision};
 use cutover_engine::event::{Envelope, Event, JOURNAL_VERSION};
 use cutover_engine::fleet::{self, Fleet};
@@ -12,6 +12,7 @@ use cutover_engine::units::CutoverName;
 
 use super::fleet::beside;
 use super::{baking, kinds, simple};
+use cutover_testbed::check::FleetChecker;
 use cutover_testbed::world::World;
 
 /// The entry that comes next in a world's stream, by another program.

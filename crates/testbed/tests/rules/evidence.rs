@@ -203,7 +203,7 @@ fn a_new_side_twice_as_bad_is_taken_back_however_low_its_errors_are() {
     let RevertCause::Worse { judgement, .. } = cause(&world) else {
         panic!("{:?}", cause(&world));
     };
-    let words = judgement.words();
+    let words = judgement.to_string();
     assert!(
         words.starts_with("new fails 2.0 × as often as old"),
         "{words}"

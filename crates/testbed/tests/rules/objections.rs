@@ -1,6 +1,6 @@
 //! The invariants object to what the engine would never decide: a net that lets everything through looks like a good one.
 
-use cutover_engine::check::{self, FleetChecker, Invariant, Violation};
+use cutover_engine::check::{self, Invariant, Violation};
 use cutover_engine::decide::{Decision, Errand};
 use cutover_engine::event::{Envelope, Event, JOURNAL_VERSION};
 use cutover_engine::fleet::{self, Fleet, FleetSettings, Freeze};
@@ -19,6 +19,7 @@ use super::fleet::beside;
 use super::jobs::{at_half, between, moved, run_until};
 use super::{simple, windows};
 use cutover_testbed::beside::TurnFate;
+use cutover_testbed::check::FleetChecker;
 use cutover_testbed::plan::alarm;
 use cutover_testbed::world::World;
 

@@ -229,7 +229,7 @@ fn rates_have_two_digits_and_requests_round_figures() {
         ((2_500_000_000, 2_500_000), "0.10 %", "2.5 G"),
         ((25_000_000_000_000, 25_000_000_000_000), "100 %", "25 T"),
     ] {
-        let words = Judgement::Pass(numbers(new, (1_000, 0))).words();
+        let words = Judgement::Pass(numbers(new, (1_000, 0))).to_string();
         let wanted = format!(
             "new fails 2.0 × as often as old ({rate} vs 0 % of {count} and 1,000 requests); the odds \
              against chance are 5,000 : 1, 1,000 : 1 are needed"
@@ -254,13 +254,13 @@ fn how_many_times_as_often_is_told_to_a_tenth_or_in_whole_numbers() {
             ..numbers((100, 1), (100, 1))
         });
         let wanted = format!("new fails {wanted} × as often as old (");
-        assert!(judged.words().starts_with(&wanted), "{judged}");
+        assert!(judged.to_string().starts_with(&wanted), "{judged}");
     }
     let no_times = Numbers {
         times: None,
         ..numbers((100, 1), (100, 0))
     };
-    let words = Judgement::Pass(no_times).words();
+    let words = Judgement::Pass(no_times).to_string();
     assert!(words.starts_with("new fails, and old does not at all (1.0 % vs 0 % of 100 and 100"));
 }
 
@@ -279,7 +279,7 @@ fn odds_are_told_up_to_a_million() {
             ..numbers((100, 1), (100, 1))
         });
         let wanted = format!("; {wanted}, 100 : 1 are needed");
-        assert!(judged.words().ends_with(&wanted), "{judged}");
+        assert!(judged.to_string().ends_with(&wanted), "{judged}");
     }
 }
 
@@ -298,7 +298,7 @@ fn how_many_requests_are_needed_is_rounded_up_to_two_digits() {
             ..numbers((50, 1), (100, 1))
         });
         let wanted = format!("too little to judge, 50 {wanted}; so far new fails 2.0 × ");
-        assert!(judged.words().starts_with(&wanted), "{judged}");
+        assert!(judged.to_string().starts_with(&wanted), "{judged}");
     }
     let failed = Numbers {
         since: Some(start()),
@@ -308,6 +308,6 @@ fn how_many_requests_are_needed_is_rounded_up_to_two_digits() {
         " since 2026-12-01 00:00Z (",
         Judgement::Fail(failed.clone()),
     );
-    assert!(told.words().contains(since));
-    assert!(!Judgement::Pass(failed).words().contains(since));
+    assert!(told.to_string().contains(since));
+    assert!(!Judgement::Pass(failed).to_string().contains(since));
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cutover_engine::backtest::{
-    AlarmRecord, Backtest, Change, End, Ends, GatePast, Past, Prepared, Record, Run, SeriesPast,
-    SeriesRecord, Sight, Stretch, backtest, queries, replay,
+    AlarmChange, AlarmRecord, Backtest, End, Ends, GatePast, Past, Prepared, Record, Run,
+    SeriesPast, SeriesRecord, Sight, Stretch, queries, replay,
 };
 use cutover_engine::evidence::number::Number;
 use cutover_engine::evidence::plan::{Measures, Query};
@@ -16,8 +16,9 @@ use cutover_engine::observation::{AlarmReading, AlarmState};
 use cutover_engine::plan::{Account, Plan};
 use jiff::{SignedDuration, Timestamp};
 
+use cutover_testbed::backtest::backtest;
 use cutover_testbed::flow::{STEPS, error_rate, measured, measures, series, with_metric};
-use cutover_testbed::plan::{alarm, plan, source};
+use cutover_testbed::plan::{alarm, plan, role, source};
 
 use AlarmState::{Alarm, InsufficientData, Ok as Green};
 
@@ -46,7 +47,7 @@ fn kept(query: Query, past: SeriesPast) -> SeriesRecord {
 }
 
 /// So many hours of a plan's three alarms, which were green but for the changes of `errors`.
-fn record(hours: i64, changes: Vec<Change>) -> Record {
+fn record(hours: i64, changes: Vec<AlarmChange>) -> Record {
     let mut record = Record::between(at(0), at(60 * hours));
     for (name, changes) in [
         ("errors", changes),
@@ -65,8 +66,8 @@ fn record(hours: i64, changes: Vec<Change>) -> Record {
     record
 }
 
-fn change(minute: i64, to: AlarmState) -> Change {
-    Change {
+fn change(minute: i64, to: AlarmState) -> AlarmChange {
+    AlarmChange {
         at: at(minute),
         from: None,
         to,
@@ -167,7 +168,7 @@ fn datapoints_are_kept_one_a_period_and_come_back_as_they_were_read() {
 #[test]
 fn a_past_is_found_by_account_and_by_name() {
     let here = Account::default();
-    let there = Account::of_role("there");
+    let there = role("there");
     let mut record = ten_hours();
     let query = series("new errors", 1);
     assert!(record.series(&here, &query).is_some());

@@ -48,7 +48,7 @@ fn nothing_and_one_side_alone_are_not_judged() {
     let nothing = judge(&[]);
     assert!(not_judged(&nothing));
     assert_eq!(
-        nothing.words(),
+        nothing.to_string(),
         "nothing to judge yet: no minute in which both sides had requests"
     );
     assert!(not_judged(&judge(&minutes(9_000, (0, 0), (1_000, 1)))));
@@ -60,7 +60,7 @@ fn how_many_requests_are_needed_is_told_only_where_it_can_be() {
     let judgement = judge(&[look(0, (1, 0), (10, 10))]);
     assert!(not_judged(&judgement));
     assert_eq!(judgement.numbers().requests_needed, None);
-    let words = judgement.words();
+    let words = judgement.to_string();
     assert!(
         words.starts_with("too little to judge, 1 requests"),
         "{words}"
@@ -82,7 +82,7 @@ fn a_failure_is_not_dated_before_the_first_comparison() {
 fn few_requests_are_not_judged_and_more_of_them_pass() {
     let few = judge(&minutes(20, (60, 0), (540, 1)));
     assert!(not_judged(&few), "{few}");
-    let words = few.words();
+    let words = few.to_string();
     assert!(
         words.starts_with("too little to judge, 1,200 of about "),
         "{words}"
@@ -117,7 +117,7 @@ fn a_new_side_that_is_worse_fails_and_says_how_much_and_since_when() {
         Some(start() + SignedDuration::from_hours(34))
     );
     assert_eq!(
-        judgement.words(),
+        judgement.to_string(),
         "new fails 4.0 × as often as old since 2026-12-02 10:00Z (0.67 % vs 0.17 % of 36 k and \
          324 k requests); the odds against chance are above 1,000,000 : 1, 1,000 : 1 are needed"
     );
@@ -267,7 +267,7 @@ proptest! {
         let test = Test::default();
         let evidence = looks.iter().fold(test.evidence(), |evidence, look| evidence.with(look));
         let judgement = test.judge(&evidence);
-        prop_assert!(!judgement.words().is_empty());
+        prop_assert!(!judgement.to_string().is_empty());
         prop_assert!(!test.log_odds(&evidence).is_nan());
         let json = serde_json::to_string(&evidence).expect("JSON");
         prop_assert_eq!(serde_json::from_str::<Evidence>(&json).expect("evidence"), evidence);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use cutover_engine::check::FleetChecker;
 use cutover_engine::event::{Envelope, Event, JOURNAL_VERSION, RevertMode};
 use cutover_engine::evidence::gate::GateId;
 use cutover_engine::fleet::{self, Fleet, FleetSettings, SharedFate, commands};
@@ -15,6 +14,7 @@ use cutover_engine::units::{CutoverName, WriteId};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{baking, simple};
+use cutover_testbed::check::FleetChecker;
 use cutover_testbed::plan::{alarm, source};
 use cutover_testbed::world::World;
 

@@ -53,11 +53,6 @@ impl Judgement {
             Self::Pass(numbers) | Self::Fail(numbers) | Self::NotJudged(numbers) => numbers,
         }
     }
-
-    /// One line for people, without a period.
-    pub fn words(&self) -> String {
-        self.to_string()
-    }
 }
 
 /// The largest odds that are shown: larger ones convince no one more.

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cutover_engine::check::Invariant;
+use cutover_engine::event::{Envelope, Event};
+use cutover_engine::fleet;
+use cutover_engine::hold::RevertCause;
+use cutover_engine::ledger::{Ledger, Took};
+use cutover_engine::state::{Phase, State};
+use cutover_engine::units::{CutoverName, WriteId};
 use jiff::Timestamp;
 
-use super::invariant::{Invariant, Violations, one, violation};
-use crate::event::{Envelope, Event};
-use crate::fleet;
-use crate::hold::RevertCause;
-use crate::ledger::{Ledger, Took};
-use crate::state::{Phase, State};
-use crate::units::{CutoverName, WriteId};
+use super::violations::{Violations, one, violation};
 
 /// A person's freeze of the fleet, if there is one.
 #[derive(Debug, Clone, Copy, Default)]
