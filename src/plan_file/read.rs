@@ -51,6 +51,7 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(
         node: root,
         place: &root.span,
         what: what.to_owned(),
+        map: "",
         sink: &sink,
         guarded: false,
     };
@@ -69,6 +70,8 @@ struct Reader<'n, 's, 'p> {
     place: &'n Span,
     /// The name of the value in messages: `` `bake` ``.
     what: String,
+    /// The type of the map that it is in; empty for the whole file.
+    map: &'static str,
     sink: &'n RefCell<&'s mut Sink<'p>>,
     /// True in a part of the file that may contain secrets: values of the wrong shape are not shown there.
     guarded: bool,
@@ -119,7 +122,7 @@ impl Reader<'_, '_, '_> {
                 ),
                 ReadMistake::Word { word, expected } => (
                     format!("{} cannot be {}", self.what, quote(&word)),
-                    keys::instead_of_word(&word, expected),
+                    keys::instead_of_value(&word, expected, (self.map, &self.what)),
                 ),
             };
             self.sink.borrow_mut().error(self.place, message, &help);
@@ -136,7 +139,7 @@ impl Reader<'_, '_, '_> {
             Value::List(_) => format!("{what} must be {expected}, but it is a list"),
             Value::Map(_) => format!("{what} must be {expected}, but it is a map"),
         };
-        let help = keys::example_of(what);
+        let help = keys::example_of(what, self.map);
         let mut sink = self.sink.borrow_mut();
         let nested = matches!(self.node.value, Value::List(_) | Value::Map(_));
         if self.guarded && (nested || guarded::may_be_guarded(what)) {
@@ -160,6 +163,7 @@ impl Reader<'_, '_, '_> {
     fn known<'n>(
         &self,
         entries: &'n [(Key, Rc<Node>)],
+        map: &'static str,
         fields: &'static [&'static str],
     ) -> Vec<(&'n str, &'n Node, &'n Span)> {
         let mut known = Vec::new();
@@ -167,7 +171,8 @@ impl Reader<'_, '_, '_> {
             if fields.contains(&key.text.as_str()) {
                 known.push((key.text.as_str(), node.as_ref(), &node.span));
             } else {
-                let (message, help) = keys::unknown_key(&key.text, &self.what, fields);
+                let place = (map, self.what.as_str());
+                let (message, help) = keys::unknown_key(&key.text, place, fields);
                 let mut sink = self.sink.borrow_mut();
                 if self.guarded || guarded::may_be_guarded(&key.text) {
                     node.hide_values(&mut sink);
@@ -243,6 +248,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
             .map(|(key, node)| (key.text.as_str(), node.as_ref(), &node.span));
         let access = StructAccess {
             parent: &self,
+            map: "",
             entries,
             next: None,
         };
@@ -256,14 +262,24 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadMistake> {
-        let entries = match (&self.node.value, keys::shorthand(name)) {
-            (Value::Map(entries), _) => self.known(entries, fields),
-            (Value::Scalar(_), Some(field)) => vec![(field, self.node, self.place)],
-            (_, Some(field)) => return self.mismatch(&format!("a {field}, or a map")),
+        let bare = if keys::may_be_bare(name) {
+            fields.first()
+        } else {
+            None
+        };
+        let (map, entries) = match (&self.node.value, bare) {
+            (Value::Map(entries), _) => (name, self.known(entries, name, fields)),
+            // Messages speak of the key that the bare value was written for.
+            (Value::Scalar(_), Some(field)) => (self.map, vec![(*field, self.node, self.place)]),
+            (_, Some(field)) => {
+                let article = if field.starts_with('a') { "an" } else { "a" };
+                return self.mismatch(&format!("{article} {field}, or a map"));
+            }
             (_, None) => return self.mismatch("a map of keys and values"),
         };
         let access = StructAccess {
             parent: &self,
+            map,
             entries: entries.into_iter(),
             next: None,
         };
@@ -358,6 +374,7 @@ impl<'de> SeqAccess<'de> for ListAccess<'_, '_, '_, '_> {
             node,
             place: &node.span,
             what: format!("an entry of {}", self.parent.what),
+            map: self.parent.map,
             sink: self.parent.sink,
             guarded: self.parent.guarded,
         };
@@ -367,6 +384,8 @@ impl<'de> SeqAccess<'de> for ListAccess<'_, '_, '_, '_> {
 
 struct StructAccess<'r, 'n, 's, 'p, I> {
     parent: &'r Reader<'n, 's, 'p>,
+    /// The type of the map; empty if its keys are names.
+    map: &'static str,
     entries: I,
     next: Option<Reader<'r, 's, 'p>>,
 }
@@ -388,6 +407,7 @@ where
             node,
             place,
             what: format!("`{key}`"),
+            map: self.map,
             sink: self.parent.sink,
             guarded: self.parent.guarded || guarded::is_guarded(key),
         });

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use jiff::SignedDuration;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::diagnostics::Finding;
@@ -11,10 +13,14 @@ use super::diagnostics::Span;
 use super::diagnostics::quote;
 use super::faults;
 use super::faults::FaultError;
+use super::fields::ANY;
+use super::fields::Lengths;
 use super::fields::duration;
 use super::fields::require_in;
 use super::file_text;
-use super::raw_values::DurationText;
+use super::keys;
+use super::load;
+use super::raw::DurationText;
 use super::read;
 use super::read::At;
 use super::shapes::Complaint;
@@ -31,73 +37,99 @@ use crate::scenario::Scenario;
 use crate::scenario::Side;
 use crate::scenario::Traffic;
 
-/// A scenario as it is written. Everything is optional.
-#[derive(Debug, Deserialize)]
+/// A scenario as it is written. Everything is optional. The examples are for messages, as in `raw`.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RawScenario {
+pub(super) struct RawScenario {
+    #[schemars(example = &"{ requests: 1200/min, swing: 30% }")]
     traffic: Option<At<RawTraffic>>,
+    #[schemars(example = &"{ count: 40, stragglers: 3% }")]
     resolvers: Option<At<RawResolvers>>,
+    #[schemars(example = &"{ p99: 250ms, errors: 0.2% }")]
     new: Option<At<RawCluster>>,
+    #[schemars(example = &"{ p99: 250ms, errors: 0.2% }")]
     old: Option<At<RawCluster>>,
+    #[schemars(example = &"[ { name: slow, measures: latency, above: 800ms } ]")]
     alarms: Option<At<Vec<At<ScenarioAlarm>>>>,
+    #[schemars(example = &"[ new errors 20% at step 3 + 2h ]")]
     faults: Option<At<Vec<At<String>>>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RawTraffic {
+    #[schemars(example = &"1200/min")]
     requests: Option<At<String>>,
+    #[schemars(example = &"30%")]
     swing: Option<At<String>>,
+    #[schemars(example = &"14")]
     peak_hour: Option<At<String>>,
+    #[schemars(example = &"10%")]
     noise: Option<At<String>>,
+    #[schemars(example = &"2")]
     pushes_per_day: Option<At<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RawResolvers {
+    #[schemars(example = &"40")]
     count: Option<At<String>>,
+    #[schemars(example = &"3%")]
     stragglers: Option<At<String>>,
+    #[schemars(example = &"20%")]
     keep_alive: Option<At<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RawCluster {
+    #[schemars(example = &"5000/min")]
     capacity: Option<At<String>>,
+    #[schemars(example = &"250ms")]
     p99: Option<At<String>>,
+    #[schemars(example = &"0.2%")]
     errors: Option<At<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ScenarioAlarm {
+    #[schemars(example = &"recipe-api-5xx")]
     name: Option<At<String>>,
+    #[schemars(example = &"errors")]
     measures: Option<At<RawMeasure>>,
+    #[schemars(example = &"1%")]
     above: Option<At<String>>,
+    #[schemars(example = &"new")]
     watches: Option<At<RawWatchSide>>,
+    #[schemars(example = &"5m")]
     period: Option<At<DurationText>>,
+    #[schemars(example = &"2 of 3")]
     datapoints: Option<At<String>>,
+    #[schemars(example = &"missing")]
     missing: Option<At<RawMissing>>,
+    #[schemars(example = &"2m")]
     delay: Option<At<DurationText>>,
+    #[schemars(example = &"ALARM(slow)")]
     rule: Option<At<String>>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum RawMeasure {
     Errors,
     Latency,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum RawWatchSide {
     New,
     Old,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum RawMissing {
     Missing,
@@ -127,8 +159,7 @@ const BEGIN: &str = "write for example `faults: [ new errors 20% at step 3 + 2h 
 pub fn parse_scenario(text: &str, path: &str) -> Result<Scenario, PlanFileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sink = Sink::new(path, text);
-    let raw = tree::read(text, BEGIN, &mut sink)
-        .and_then(|root| read::read::<RawScenario>(&root, "the scenario", &mut sink));
+    let raw = read_raw(text, &mut sink);
     let scenario = raw.map(|raw| convert(raw, &mut sink));
     let failed = sink.has_errors();
     match scenario {
@@ -141,6 +172,18 @@ pub fn parse_scenario(text: &str, path: &str) -> Result<Scenario, PlanFileError>
             Err(PlanFileError { findings })
         }
     }
+}
+
+fn read_raw(text: &str, sink: &mut Sink<'_>) -> Option<RawScenario> {
+    let root = tree::read(text, BEGIN, sink)?;
+    if let Some(key) = load::other_kind(&root, &load::PLAN_KEYS, &load::SCENARIO_KEYS) {
+        let message = "this is a plan, not a scenario of a rehearsal";
+        let help = "name it as the plan: `cutover rehearse FILE`; a scenario is for example \
+                    `faults: [ new errors 20% at step 3 + 2h ]`";
+        sink.error(key, message, help);
+        return None;
+    }
+    read::read(&root, "the scenario", sink)
 }
 
 fn convert(raw: RawScenario, sink: &mut Sink<'_>) -> Scenario {
@@ -283,7 +326,7 @@ fn cluster(raw: Option<RawCluster>, sink: &mut Sink<'_>) -> Cluster {
 }
 
 fn alarm(raw: ScenarioAlarm, span: &Span, sink: &mut Sink<'_>) -> Option<Alarm> {
-    let name = require_in(raw.name, "name", "this alarm", span, sink)?.value?;
+    let name = require_in::<ScenarioAlarm, _>(raw.name, "name", "this alarm", span, sink)?.value?;
     let rule = raw.rule.and_then(|at| at.value);
     let measures = raw.measures.as_ref().and_then(|at| at.value);
     let measures = match (measures, raw.above) {
@@ -332,6 +375,27 @@ type RawEvaluation = (
     Option<At<DurationText>>,
 );
 
+/// The periods that an alarm may have.
+const PERIODS: Lengths = Lengths {
+    zero: false,
+    fits: is_period,
+    refusal: not_a_period,
+};
+
+fn is_period(length: SignedDuration) -> bool {
+    length.as_secs() % 60 == 0 && length <= SignedDuration::from_hours(24)
+}
+
+fn not_a_period(key: &str) -> Complaint {
+    (
+        format!("`{key}` must be whole minutes, at most a day"),
+        format!(
+            "write for example `{}`",
+            keys::line_of::<ScenarioAlarm>(key)
+        ),
+    )
+}
+
 /// The evaluation of an alarm.
 fn evaluation(
     (period, datapoints, missing, delay): RawEvaluation,
@@ -339,16 +403,9 @@ fn evaluation(
 ) -> Evaluation {
     let mut evaluation = Evaluation::default();
     if let Some(period) = period
-        && let Some(length) = duration(&period, "period", false, sink)
+        && let Some(length) = duration::<ScenarioAlarm>(&period, "period", &PERIODS, sink)
     {
-        let minutes = u32::try_from(length.as_mins()).unwrap_or(u32::MAX);
-        let whole = length.as_secs() % 60 == 0 && (1..=1440).contains(&minutes);
-        if whole {
-            evaluation.period_mins = minutes;
-        } else {
-            let message = "`period` must be whole minutes, at most a day";
-            sink.error(&period.span, message, "write for example `period: 5m`");
-        }
+        evaluation.period_mins = u32::try_from(length.as_mins()).unwrap_or(u32::MAX);
     }
     if let Some(At { span, value }) = datapoints
         && let Some(text) = value
@@ -367,7 +424,7 @@ fn evaluation(
         RawMissing::NotBreaching => Missing::NotBreaching,
         RawMissing::Ignore => Missing::Ignore,
     });
-    let delay = delay.and_then(|at| duration(&at, "delay", true, sink));
+    let delay = delay.and_then(|at| duration::<ScenarioAlarm>(&at, "delay", &ANY, sink));
     evaluation.delay = delay.unwrap_or(evaluation.delay);
     evaluation
 }
@@ -387,8 +444,6 @@ fn m_of_n(text: &str) -> Result<(u32, u32), Complaint> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
     use super::*;
 
     #[test]
