@@ -13,6 +13,8 @@ use crate::engine::notify::SecretRef;
 use crate::engine::notify::Via;
 use crate::engine::notify::channel_shown;
 
+use super::at::At;
+use super::at::Several;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
@@ -22,8 +24,6 @@ use super::raw::RawNotify;
 use super::raw::RawSlack;
 use super::raw::RawSns;
 use super::raw::RawWebhook;
-use super::read::At;
-use super::read::Several;
 use super::secrets;
 use super::shapes::Complaint;
 

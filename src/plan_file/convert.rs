@@ -18,6 +18,7 @@ use crate::engine::units::CutoverName;
 
 use super::accounts;
 use super::accounts::NamedAlarm;
+use super::at::At;
 use super::channels;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
@@ -41,7 +42,6 @@ use super::raw::RawGates;
 use super::raw::RawNoData;
 use super::raw::RawPlan;
 use super::raw::VersionText;
-use super::read::At;
 use super::records;
 use super::shapes;
 use super::steps;

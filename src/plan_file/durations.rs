@@ -127,7 +127,7 @@ fn likely(meant: Option<SignedDuration>, takes: impl Fn(SignedDuration) -> bool)
         }
         examples.push(example);
     }
-    let examples = super::keys::listed(&examples, "or");
+    let examples = super::diagnostics::listed(&examples, "or");
     Some(format!("write for example {examples}"))
 }
 

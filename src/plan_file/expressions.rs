@@ -13,8 +13,10 @@ use crate::engine::evidence::plan::Metric;
 use crate::engine::evidence::plan::{Query, Series};
 use crate::engine::lists;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
+use super::diagnostics::listed;
 use super::diagnostics::quote;
 use super::fields::accept;
 use super::fields::require_in;
@@ -23,7 +25,6 @@ use super::presets::MEASURES;
 use super::presets::PresetSide;
 use super::raw::RawMetric;
 use super::raw::RawMetricGate;
-use super::read::At;
 use super::shapes;
 
 /// A metric of the plan's own; `usual_stat` is its default statistic.
@@ -200,7 +201,7 @@ fn unmeasured(name: &At<String>, sink: &mut Sink<'_>) {
             format!("there is no measure {}", quote(written)),
             format!(
                 "write {}, or use `metric` or `expression`",
-                keys::listed(MEASURES, "or")
+                listed(MEASURES, "or")
             ),
         )
     };
@@ -275,7 +276,7 @@ fn hint(mistake: &Mistake, inputs: &BTreeSet<String>) -> String {
         Mistake::Undefined(name) => format!(
             "add {} to `inputs`, or name {}",
             quote(name),
-            keys::listed(&names, "or")
+            listed(&names, "or")
         ),
         Mistake::Everything => {
             format!("name the inputs: `SUM([{}])`", lists::some(&names, ", "))

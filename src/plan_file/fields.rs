@@ -6,13 +6,14 @@ use schemars::JsonSchema;
 use crate::engine::plan::BAKE_DAYS_MAX;
 use crate::engine::plan::HoldOrRevert;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
+use super::diagnostics::listed;
 use super::durations;
 use super::keys;
 use super::raw::DurationText;
 use super::raw::RawChoice;
-use super::read::At;
 use super::shapes::Complaint;
 
 /// The choice between hold and revert; by default hold.
@@ -31,6 +32,17 @@ pub(super) struct Lengths {
     pub(super) fits: fn(SignedDuration) -> bool,
     /// The complaint about a duration that does not fit; the key is given.
     pub(super) refusal: fn(&str) -> Complaint,
+}
+
+impl Lengths {
+    /// Returns true if the key takes this duration.
+    fn takes(&self, length: SignedDuration) -> bool {
+        if length.is_zero() {
+            self.zero
+        } else {
+            (self.fits)(length)
+        }
+    }
 }
 
 /// Durations of at most 90 days, and zero.
@@ -61,15 +73,9 @@ pub(super) fn duration<M: JsonSchema>(
 ) -> Option<SignedDuration> {
     let written = &text.value.as_ref()?.0;
     let line = keys::line_of::<M>(key);
-    let takes = |length: SignedDuration| {
-        if length.is_zero() {
-            lengths.zero
-        } else {
-            (lengths.fits)(length)
-        }
-    };
-    let complaint = match durations::parse_for(written, takes, &line) {
-        Ok(length) if takes(length) => return Some(length),
+    let parsed = durations::parse_for(written, |length| lengths.takes(length), &line);
+    let complaint = match parsed {
+        Ok(length) if lengths.takes(length) => return Some(length),
         Ok(length) if length.is_zero() => (
             format!("`{key}` must be longer than zero"),
             format!("write for example `{line}`"),
@@ -127,7 +133,7 @@ pub(super) fn require_all(
     let missing = keys.iter().filter(|(_, given)| !given);
     let missing: Vec<&str> = missing.map(|(key, _)| *key).collect();
     if !missing.is_empty() {
-        let message = format!("{place} has no {}", keys::listed(&missing, "or"));
+        let message = format!("{place} has no {}", listed(&missing, "or"));
         sink.error(span, message, help);
     }
 }

@@ -6,13 +6,13 @@ use schemars::JsonSchema;
 
 use crate::engine::units::CutoverName;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::quote;
 use super::fields::accept;
 use super::keys;
 use super::raw::CountText;
 use super::raw::NameText;
-use super::read::At;
 use super::shapes;
 use super::shapes::Complaint;
 

@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use crate::engine::plan::Plan;
 use crate::engine::units::Share;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::durations;
@@ -16,7 +17,6 @@ use super::lint::Places;
 use super::raw::CountText;
 use super::raw::RawGuardrails;
 use super::raw::ShareText;
-use super::read::At;
 use super::steps;
 
 /// The guardrails of a file, each with its place in it.

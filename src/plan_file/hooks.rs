@@ -14,6 +14,7 @@ use crate::engine::plan::Step;
 use crate::engine::secret_text::is_telling;
 use crate::engine::units::Share;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
@@ -27,7 +28,6 @@ use super::raw::RawHook;
 use super::raw::RawHttp;
 use super::raw::RawPoint;
 use super::raw::ShareText;
-use super::read::At;
 use super::secrets;
 use super::shapes::Complaint;
 use super::steps;

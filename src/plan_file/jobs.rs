@@ -11,8 +11,11 @@ use crate::engine::jobs::JobSwitch;
 use crate::engine::jobs::SwitchAt;
 use crate::engine::plan::Step;
 
+use super::at::At;
+use super::at::Several;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
+use super::diagnostics::listed;
 use super::diagnostics::quote;
 use super::fields::ABOVE_ZERO;
 use super::fields::ANY;
@@ -23,15 +26,12 @@ use super::fields::require_in;
 use super::fields::shaped;
 use super::hooks::argv;
 use super::hooks::of_step;
-use super::keys;
 use super::raw::DurationText;
 use super::raw::MomentText;
 use super::raw::RawHalf;
 use super::raw::RawJob;
 use super::raw::RawJobs;
 use super::raw::ShareText;
-use super::read::At;
-use super::read::Several;
 use super::shapes;
 
 /// The default of `wait`.
@@ -288,7 +288,7 @@ fn half(raw: RawHalf, span: &Span, sink: &mut Sink<'_>) -> Option<JobHalf> {
         } else {
             format!(
                 "this job is switched in two ways: {}",
-                keys::listed(&kinds, "and")
+                listed(&kinds, "and")
             )
         };
         let help = "write one of `rule: NAME`, `schedule: NAME`, `cron_job: NAME`, or the commands `off`, `on` and `state`";

@@ -2,18 +2,17 @@
 //! belongs. All of it is made from the schemas of `raw` and of scenarios, so no key is listed here.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::collections::VecDeque;
 use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+use super::diagnostics::listed;
 use super::diagnostics::quote;
 use super::raw::RawFleet;
 use super::raw::RawPlan;
-use super::scenario::RawScenario;
+use super::raw_scenario::RawScenario;
 
 /// The name of a fleet's file in messages.
 pub(super) const FLEET: &str = "the fleet's file";
@@ -175,65 +174,51 @@ pub(super) fn unknown_key(
     (message, help)
 }
 
-/// The hint where a key belongs that a map does not have: below this map, or else anywhere in the file.
+/// The hint where a key belongs that a map does not have: in the map below it that has the key, or else anywhere in the file.
 fn elsewhere(key: &str, map: &str) -> Option<String> {
-    let roots = if is_below("RawScenario", map) {
-        &[("RawScenario", "write it at the top level of the scenario")][..]
+    let mut places = maps_in(map, "");
+    let of_scenario = maps_in("RawScenario", "write it at the top level of the scenario");
+    if of_scenario.iter().any(|(known, _)| known == map) {
+        places.extend(of_scenario);
     } else {
-        &[
-            ("RawPlan", "write it at the top level of the plan"),
-            ("RawFleet", IN_FLEET),
-        ]
-    };
-    let here = search(map, "", key);
-    here.or_else(|| {
-        roots
-            .iter()
-            .find_map(|(root, hint)| search(root, hint, key))
-    })
-}
-
-/// Returns true if a map is this one or somewhere in it.
-fn is_below(root: &str, map: &str) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut left = vec![root.to_owned()];
-    while let Some(next) = left.pop() {
-        if next == map {
-            return true;
-        }
-        if seen.insert(next.clone()) {
-            let keys = MAPS.get(&next).map(|map| map.keys.as_slice());
-            for known in keys.unwrap_or_default() {
-                left.extend(known.maps.iter().cloned());
-            }
-        }
+        places.extend(maps_in("RawPlan", "write it at the top level of the plan"));
+        places.extend(maps_in("RawFleet", IN_FLEET));
     }
-    false
-}
-
-/// The hint of the map nearest to `root` that has this key. The hint of the root itself is `at_root`.
-fn search(root: &str, at_root: &str, key: &str) -> Option<String> {
-    let mut seen = BTreeSet::new();
-    let mut left = VecDeque::from([(root.to_owned(), at_root.to_owned())]);
-    while let Some((map, hint)) = left.pop_front() {
-        if !seen.insert(map.clone()) {
-            continue;
-        }
-        for known in &MAPS.get(&map)?.keys {
-            if known.name == key {
-                return Some(hint);
-            }
-            let below = if known.listed {
-                format!("write it in an entry of `{}:`", known.name)
-            } else {
-                format!("write it under `{}:`", known.name)
-            };
-            for map in &known.maps {
-                left.push_back((map.clone(), below.clone()));
-            }
+    for (map, hint) in places {
+        let keys = MAPS.get(&map).map(|map| map.keys.as_slice());
+        if keys
+            .unwrap_or_default()
+            .iter()
+            .any(|known| known.name == key)
+        {
+            return Some(hint);
         }
     }
     None
+}
+
+/// A map and all maps in it, the nearest first, by the names of their types; each with the hint for a key of it.
+fn maps_in(root: &str, at_root: &str) -> Vec<(String, String)> {
+    let mut maps = vec![(root.to_owned(), at_root.to_owned())];
+    let mut next = 0;
+    while let Some((map, _)) = maps.get(next) {
+        let keys = MAPS.get(map).map(|map| map.keys.as_slice());
+        for known in keys.unwrap_or_default() {
+            for map in &known.maps {
+                if maps.iter().all(|(seen, _)| seen != map) {
+                    let place = if known.listed {
+                        "in an entry of"
+                    } else {
+                        "under"
+                    };
+                    let hint = format!("write it {place} `{}:`", known.name);
+                    maps.push((map.clone(), hint));
+                }
+            }
+        }
+        next += 1;
+    }
+    maps
 }
 
 /// The help for a word of a key if only certain words are allowed. `what` is the value's name in messages, and `map` the map
@@ -250,14 +235,13 @@ pub(super) fn instead_of_value(word: &str, expected: &[&str], (map, what): (&str
 /// The help for a word if only certain words are allowed.
 pub(super) fn instead_of_word(word: &str, expected: &[&str]) -> String {
     let upper = word.to_ascii_uppercase();
-    match (expected, closest(word, expected)) {
-        ([only], _) => format!("write `{only}`, or remove the line"),
+    match closest(word, expected) {
         _ if expected.contains(&upper.as_str()) => format!("write `{upper}`"),
         _ if upper == "NS" || upper == "SOA" => {
             format!("Route 53 has no weighted {upper} records; move A, AAAA or CNAME records")
         }
-        (_, Some(known)) => format!("did you mean `{known}`?"),
-        (_, None) => format!("write {}", listed(expected, "or")),
+        Some(known) => format!("did you mean `{known}`?"),
+        None => format!("write {}", listed(expected, "or")),
     }
 }
 
@@ -296,15 +280,5 @@ fn closest<'f>(key: &str, fields: &[&'f str]) -> Option<&'f str> {
         Some(closest)
     } else {
         None
-    }
-}
-
-/// `a`, `b` and `c`.
-pub(super) fn listed(words: &[&str], and: &str) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    match quoted.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} {and} {last}", rest.join(", ")),
-        Some((last, _)) => last.clone(),
-        None => String::new(),
     }
 }

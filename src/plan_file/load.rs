@@ -172,14 +172,15 @@ pub(super) fn other_kind<'n>(root: &'n Node, other: &[&str], own: &[&str]) -> Op
     let Value::Map(entries) = &root.value else {
         return None;
     };
-    let has_any = |keys: &[&str]| {
-        let mut entries = entries.iter();
-        entries.any(|(key, _)| keys.contains(&key.text.as_str()))
-    };
-    if has_any(own) || !has_any(other) {
-        return None;
+    let mut is_other = false;
+    for (key, _) in entries {
+        if own.contains(&key.text.as_str()) {
+            return None;
+        }
+        is_other |= other.contains(&key.text.as_str());
     }
-    entries.first().map(|(key, _)| &key.span)
+    let (first, _) = entries.first()?;
+    if is_other { Some(&first.span) } else { None }
 }
 
 /// The absolute path, whether it exists or not; as given if there is no working directory.

@@ -22,6 +22,7 @@ use crate::engine::evidence::plan::TrendGate;
 use crate::engine::evidence::sequential::Test;
 
 use super::accounts;
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
@@ -57,7 +58,6 @@ use super::raw::RawSides;
 use super::raw::RawTrafficGate;
 use super::raw::RawTrend;
 use super::raw::ShareText;
-use super::read::At;
 use super::shapes;
 use super::shapes::Complaint;
 use super::steps;

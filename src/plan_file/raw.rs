@@ -11,10 +11,12 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use schemars::Schema;
+use schemars::SchemaGenerator;
 use serde::Deserialize;
 
-use super::read::At;
-use super::read::Several;
+use super::at::At;
+use super::at::Several;
 
 /// One cutover: which weighted records move, in which steps, watched by which alarms.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -119,7 +121,7 @@ pub(super) struct RawDefaults {
     /// As in a plan.
     pub(super) steps: Option<At<Vec<At<RawStep>>>>,
     /// As in a plan; a part of it is enough.
-    #[schemars(schema_with = "super::schema_forms::gates_in_part")]
+    #[schemars(schema_with = "gates_in_part")]
     pub(super) gates: Option<At<RawGates>>,
     /// As in a plan.
     pub(super) windows: Option<At<RawWindows>>,
@@ -128,6 +130,13 @@ pub(super) struct RawDefaults {
     /// As in a plan.
     #[schemars(length(max = 50))]
     pub(super) hooks: Option<At<Vec<At<RawHook>>>>,
+}
+
+/// The gates of a fleet's defaults: as in a plan, but none of the keys is required.
+fn gates_in_part(generator: &mut SchemaGenerator) -> Schema {
+    let mut gates = RawGates::json_schema(generator);
+    gates.remove("required");
+    gates
 }
 
 /// Limits for every plan.

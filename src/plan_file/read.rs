@@ -1,12 +1,11 @@
 //! The tree → the serde model, going on after every mistake.
 //!
-//! A [`serde::Deserializer`] that records each mistake in a [`Sink`] at once, with its place, and an [`At`] wrapper that
+//! A [`serde::Deserializer`] that records each mistake in a [`Sink`] at once, with its place; the `At` wrapper
 //! swallows the failure of the value inside. So the model stays ordinary derived serde (the JSON Schema comes from the same
 //! types), and all mistakes of a file are still found in one go.
 
 use std::cell::RefCell;
 use std::fmt;
-use std::marker::PhantomData;
 use std::rc::Rc;
 
 use serde::Deserialize;
@@ -20,6 +19,8 @@ use serde::de::value::StrDeserializer;
 use serde::de::value::UsizeDeserializer;
 use serde::forward_to_deserialize_any;
 
+use super::at::AT;
+use super::at::SEVERAL;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
@@ -28,17 +29,6 @@ use super::keys;
 use super::tree::Key;
 use super::tree::Node;
 use super::tree::Value;
-
-/// A value of the file and its place; none if it could not be read, which has been reported.
-#[derive(Debug, Clone)]
-pub(super) struct At<T> {
-    pub(super) span: Span,
-    pub(super) value: Option<T>,
-}
-
-/// A list, or a single entry without a list.
-#[derive(Debug)]
-pub(super) struct Several<T>(pub(super) Vec<At<T>>);
 
 /// Reads the model from a tree.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(
@@ -57,12 +47,6 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(
     };
     T::deserialize(reader).ok()
 }
-
-/// The name under which [`At`] asks the [`Reader`] for a value together with its place.
-const AT: &str = "$cutover::At";
-
-/// The name under which [`Several`] asks for a list of one if there is no list.
-const SEVERAL: &str = "$cutover::Several";
 
 struct Reader<'n, 's, 'p> {
     node: &'n Node,
@@ -421,54 +405,5 @@ where
     ) -> Result<S::Value, ReadMistake> {
         let reader = self.next.take().ok_or(ReadMistake::Recorded)?;
         seed.deserialize(reader)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(AT, AtVisitor(PhantomData))
-    }
-}
-
-struct AtVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for AtVisitor<T> {
-    type Value = At<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value and its place")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<At<T>, A::Error> {
-        let start = seq.next_element()?.unwrap_or_default();
-        let end = seq.next_element()?.unwrap_or_default();
-        // The failure is in the sink; this type exists so that reading goes on.
-        let value = seq.next_element().ok().flatten();
-        let span = start..end;
-        Ok(At { span, value })
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Several<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(SEVERAL, SeveralVisitor(PhantomData))
-    }
-}
-
-struct SeveralVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for SeveralVisitor<T> {
-    type Value = Several<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list, or one entry")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Several<T>, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = seq.next_element()? {
-            entries.push(entry);
-        }
-        Ok(Several(entries))
     }
 }

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use jiff::SignedDuration;
-use schemars::JsonSchema;
-use serde::Deserialize;
 
+use super::at::At;
 use super::diagnostics::Finding;
 use super::diagnostics::PlanFileError;
 use super::diagnostics::Sink;
@@ -21,8 +20,15 @@ use super::file_text;
 use super::keys;
 use super::load;
 use super::raw::DurationText;
+use super::raw_scenario::RawCluster;
+use super::raw_scenario::RawMeasure;
+use super::raw_scenario::RawMissing;
+use super::raw_scenario::RawResolvers;
+use super::raw_scenario::RawScenario;
+use super::raw_scenario::RawTraffic;
+use super::raw_scenario::RawWatchSide;
+use super::raw_scenario::ScenarioAlarm;
 use super::read;
-use super::read::At;
 use super::shapes::Complaint;
 use super::tree;
 use crate::reach::regular_file::directory_of;
@@ -36,107 +42,6 @@ use crate::scenario::Resolvers;
 use crate::scenario::Scenario;
 use crate::scenario::Side;
 use crate::scenario::Traffic;
-
-/// A scenario as it is written. Everything is optional. The examples are for messages, as in `raw`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawScenario {
-    #[schemars(example = &"{ requests: 1200/min, swing: 30% }")]
-    traffic: Option<At<RawTraffic>>,
-    #[schemars(example = &"{ count: 40, stragglers: 3% }")]
-    resolvers: Option<At<RawResolvers>>,
-    #[schemars(example = &"{ p99: 250ms, errors: 0.2% }")]
-    new: Option<At<RawCluster>>,
-    #[schemars(example = &"{ p99: 250ms, errors: 0.2% }")]
-    old: Option<At<RawCluster>>,
-    #[schemars(example = &"[ { name: slow, measures: latency, above: 800ms } ]")]
-    alarms: Option<At<Vec<At<ScenarioAlarm>>>>,
-    #[schemars(example = &"[ new errors 20% at step 3 + 2h ]")]
-    faults: Option<At<Vec<At<String>>>>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct RawTraffic {
-    #[schemars(example = &"1200/min")]
-    requests: Option<At<String>>,
-    #[schemars(example = &"30%")]
-    swing: Option<At<String>>,
-    #[schemars(example = &"14")]
-    peak_hour: Option<At<String>>,
-    #[schemars(example = &"10%")]
-    noise: Option<At<String>>,
-    #[schemars(example = &"2")]
-    pushes_per_day: Option<At<String>>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct RawResolvers {
-    #[schemars(example = &"40")]
-    count: Option<At<String>>,
-    #[schemars(example = &"3%")]
-    stragglers: Option<At<String>>,
-    #[schemars(example = &"20%")]
-    keep_alive: Option<At<String>>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct RawCluster {
-    #[schemars(example = &"5000/min")]
-    capacity: Option<At<String>>,
-    #[schemars(example = &"250ms")]
-    p99: Option<At<String>>,
-    #[schemars(example = &"0.2%")]
-    errors: Option<At<String>>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct ScenarioAlarm {
-    #[schemars(example = &"recipe-api-5xx")]
-    name: Option<At<String>>,
-    #[schemars(example = &"errors")]
-    measures: Option<At<RawMeasure>>,
-    #[schemars(example = &"1%")]
-    above: Option<At<String>>,
-    #[schemars(example = &"new")]
-    watches: Option<At<RawWatchSide>>,
-    #[schemars(example = &"5m")]
-    period: Option<At<DurationText>>,
-    #[schemars(example = &"2 of 3")]
-    datapoints: Option<At<String>>,
-    #[schemars(example = &"missing")]
-    missing: Option<At<RawMissing>>,
-    #[schemars(example = &"2m")]
-    delay: Option<At<DurationText>>,
-    #[schemars(example = &"ALARM(slow)")]
-    rule: Option<At<String>>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawMeasure {
-    Errors,
-    Latency,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawWatchSide {
-    New,
-    Old,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawMissing {
-    Missing,
-    Breaching,
-    NotBreaching,
-    Ignore,
-}
 
 /// Loads a scenario file.
 ///

@@ -11,11 +11,11 @@ use schemars::transform::Transform;
 use serde_json::Value;
 use serde_json::json;
 
+use super::at::At;
+use super::at::Several;
 use super::diagnostics::Sink;
 use super::raw::RawFleet;
 use super::raw::RawPlan;
-use super::read::At;
-use super::read::Several;
 use super::tree;
 use super::tree::Node;
 

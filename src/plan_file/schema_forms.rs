@@ -1,12 +1,8 @@
 //! The forms in which a value may be written, as changes of its JSON Schema.
 
-use schemars::JsonSchema;
 use schemars::Schema;
-use schemars::SchemaGenerator;
 use serde_json::Value;
 use serde_json::json;
-
-use super::raw::RawGates;
 
 /// Allows a whole number of at least 1, with or without quotes.
 pub(super) fn count(schema: &mut Schema) {
@@ -48,13 +44,6 @@ pub(super) fn or_required(schema: &mut Schema) {
     if let Value::Object(both) = both.take() {
         *schema = both.into();
     }
-}
-
-/// The gates of a fleet's defaults: as in a plan, but none of the keys is required.
-pub(super) fn gates_in_part(generator: &mut SchemaGenerator) -> Schema {
-    let mut gates = RawGates::json_schema(generator);
-    gates.remove("required");
-    gates
 }
 
 /// Allows the version with or without quotes.

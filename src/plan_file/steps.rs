@@ -7,6 +7,7 @@ use crate::engine::units::Share;
 use crate::engine::units::ShareError;
 use crate::engine::units::WeightPair;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
@@ -18,7 +19,6 @@ use super::fields::require_in;
 use super::raw::ApprovalEntry;
 use super::raw::RawStep;
 use super::raw::ShareText;
-use super::read::At;
 use super::shapes::Complaint;
 
 /// The most steps of a plan: one per percent. Finer ladders would bake for years.

@@ -11,6 +11,7 @@ use crate::engine::window::WEEKDAYS;
 use crate::engine::window::Windows;
 use crate::engine::window::Zone;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
@@ -18,7 +19,6 @@ use super::durations;
 use super::fields::require_in;
 use super::raw::RawWindows;
 use super::raw::WindowText;
-use super::read::At;
 use super::shapes::Complaint;
 
 /// The longest range over midnight without a warning: the ends of a longer one are more likely in the wrong order.

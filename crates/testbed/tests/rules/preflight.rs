@@ -76,7 +76,7 @@ fn a_member_that_is_missing_is_named_with_what_is_there() {
 
 #[test]
 fn a_member_that_differs_only_in_case_is_told_how_to_write_it() {
-    let other = told(|members| members[0].set_identifier = "EKS".to_owned());
+    let other = told(|members| members[1].set_identifier = "EKS".to_owned());
     refused(
         &other,
         &["set identifiers are case-sensitive: write `old: EKS` in the plan"],
