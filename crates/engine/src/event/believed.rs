@@ -124,7 +124,7 @@ fn lengths(plan: &Plan) -> Vec<SignedDuration> {
     lengths.extend(plan.hooks.iter().map(|hook| hook.timeout));
     lengths.extend(plan.gates.measures.lengths());
     if let Some(jobs) = &plan.jobs {
-        lengths.extend([jobs.wait, jobs.away, jobs.drain]);
+        lengths.extend(jobs.lengths());
     }
     lengths
 }
